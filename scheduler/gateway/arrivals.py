@@ -1,0 +1,39 @@
+"""What every reader and generator yields: requests as column blocks in time order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+BLOCK_ROWS: Final = 2048
+"""Rows a reader gathers before it yields; memory stays flat and per-block costs vanish at this size."""
+
+
+@dataclass(slots=True)
+class ArrivalBlock:
+    """Up to a few thousand requests as parallel columns, in time order within and across blocks.
+
+    `arrived_ns` counts from the trace's first request, which is at 0. `prefixes[i]` lists the ids of consecutive
+    blocks of `Trace.block_tokens` prompt tokens (the last may be partial), empty when the trace has none.
+    `namespaces[i]` separates prefix ids of requests that must not share (superposed copies).
+    """
+
+    arrived_ns: Final[list[int]]
+    prompt_tokens: Final[list[int]]
+    output_tokens: Final[list[int]]
+    prefixes: Final[list[list[int]]]
+    namespaces: Final[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.arrived_ns)
+
+
+@dataclass(slots=True)
+class Trace:
+    """An opened trace: what is known before the first row, and the rows as a stream read once."""
+
+    name: Final[str]
+    block_tokens: Final[int]
+    num_requests_hint: Final[int | None]
+    blocks: Final[Iterator[ArrivalBlock]]

@@ -1,0 +1,51 @@
+"""The contract between anything that holds state and the runtime that gives it time and messages."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from scheduler.protocol.messages import Message
+
+NEVER_NS: Final = 2**63 - 1
+"""A deadline that does not come."""
+
+Outputs = tuple[tuple[str, Message], ...]
+"""What a component answers: (address, message) pairs in the order in which they were said."""
+
+NOTHING: Final[Outputs] = ()
+
+
+class Priority:
+    """Order of components whose deadlines fall on one instant; lower wakes first.
+
+    A trace source comes first, so that everything that arrives at an instant is known when work is formed; decode comes
+    last, so that a step boundary sees all that was delivered at its instant.
+    """
+
+    SOURCE: Final = 0
+    FABRIC: Final = 1
+    CACHE: Final = 2
+    CORE: Final = 3
+    PREFILL: Final = 4
+    DECODE: Final = 5
+
+
+class Component(Protocol):
+    """A sans-IO state machine: it is handed the time and answers with messages and its next deadline.
+
+    `deadline_ns` is read by the runtime after each call; the runtime calls `wake` when that time has come. A wake that
+    comes early (the deadline moved meanwhile) is dropped by the runtime, never delivered. Times are integer
+    nanoseconds of emulated time and never fall from one call to the next.
+    """
+
+    address: str
+    priority: int
+    deadline_ns: int
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Take one message."""
+        ...
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Do what fell due at `deadline_ns`."""
+        ...

@@ -1,0 +1,59 @@
+"""The one tree of errors that a user or a developer of this project can meet.
+
+    SupernodeError
+    +-- InputError              a file, flag, config or body is wrong: one line with place and mend, exit 2
+    |   +-- TraceError          a line of a trace
+    |   +-- ConfigError         a configuration file or a contradiction between options
+    +-- LifecycleError          an event that the life-cycle table does not allow in a request's state
+    +-- CodecError              bytes that are not a message of this protocol version
+    |   +-- JournalError        a journal that is damaged, truncated or of another version
+    +-- ClusterError            the local cluster could not be started, reached or kept
+"""
+
+from __future__ import annotations
+
+
+class SupernodeError(Exception):
+    """Base of everything this project raises on purpose. `str(error)` is one line for a person."""
+
+
+class InputError(SupernodeError):
+    """What the user gave cannot be used. The message names the place, what is wrong and the mend."""
+
+
+class TraceError(InputError):
+    """A trace line that cannot be a request."""
+
+    def __init__(self, path: str, line: int, field: str, problem: str, mend: str) -> None:
+        self.path = path
+        self.line = line
+        self.field = field
+        where = f"{path}:{line}" if line else path
+        what = f"{field}: " if field else ""
+        super().__init__(f"{where}: {what}{problem}; {mend}")
+
+
+class ConfigError(InputError):
+    """A configuration value, flag or combination of them that cannot be used."""
+
+
+class LifecycleError(SupernodeError):
+    """An illegal step of a request's life; the request's state is unchanged."""
+
+    def __init__(self, request_id: int, state: str, event: str) -> None:
+        self.request_id = request_id
+        self.state = state
+        self.event = event
+        super().__init__(f"request {request_id} in state {state} cannot take event {event}")
+
+
+class CodecError(SupernodeError):
+    """Bytes that are not a message of this protocol version."""
+
+
+class JournalError(CodecError):
+    """A journal that is damaged, cut short or of another version."""
+
+
+class ClusterError(SupernodeError):
+    """The local cluster could not be started, reached or kept."""

@@ -1,0 +1,278 @@
+"""Every message, in the order in which one request meets them.
+
+One message carries many requests as parallel columns: entry i of each list belongs to request `ids[i]`. The columns are
+plain lists of Python integers. A message is never changed after it was said; `Final` fields let pyright hold that at no
+cost at run time. Times are integer nanoseconds of emulated time, amounts of KV are tokens, data is bytes.
+
+Who says what to whom:
+
+    source  -> core     RequestsArrived, ArrivalsEnded
+    core    -> cache    LookupPrefixes, StorePrefixes, ReleasePrefixes
+    cache   -> core     PrefixesFound
+    core    -> fabric   StartTransfer
+    fabric  -> core     TransferDone
+    core    -> prefill  StartPrefill, ReleaseKv
+    prefill -> core     PrefillStepped
+    core    -> decode   ReserveKv, StartDecode
+    decode  -> core     KvReserved, DecodeStepped
+    runtime -> all      RunEnded
+    worker  -> core     FinalUsage
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+
+class Plane(IntEnum):
+    """The three networks of a supernode (facts: CloudMatrix paper, arXiv 2506.12708 v2, section 3.2)."""
+
+    UB = 0
+    RDMA = 1
+    VPC = 2
+
+
+class TransferKind(IntEnum):
+    """Why bytes move."""
+
+    HAND_OVER = 0
+    CACHE_READ = 1
+    CACHE_WRITE = 2
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a worker's NPUs did between two of its reports; the worker's own physics, read by metrics only.
+
+    `start_ns..end_ns` joins seamlessly with the report before. `busy_ns` is the part in which a step ran.
+    """
+
+    start_ns: Final[int]
+    end_ns: Final[int]
+    busy_ns: Final[int]
+    joules: Final[float]
+
+
+@dataclass(slots=True)
+class RequestsArrived:
+    """Requests that reached the gateway at one instant; the core numbers them in this order.
+
+    `payloads[i]` is opaque to the control plane, which forwards it unread. `prefixes[i]` are ids of the prompt's
+    consecutive blocks of `block_tokens` tokens: equal ids in one namespace mean equal block and equal prefix before it;
+    an empty list means that nothing is known. The last block may be partial.
+    """
+
+    prompt_tokens: Final[list[int]]
+    payloads: Final[list[bytes]]
+    prefixes: Final[list[list[int]]]
+    namespaces: Final[list[int]]
+    block_tokens: Final[int]
+
+
+@dataclass(slots=True)
+class ArrivalsEnded:
+    """The source has nothing more to say."""
+
+
+@dataclass(slots=True)
+class LookupPrefixes:
+    """Which leading blocks of these prompts are cached? The blocks found are pinned until released or stored."""
+
+    ids: Final[list[int]]
+    prompt_tokens: Final[list[int]]
+    prefixes: Final[list[list[int]]]
+    namespaces: Final[list[int]]
+
+
+@dataclass(slots=True)
+class PrefixesFound:
+    """Answer to `LookupPrefixes`: leading tokens found in the cache, whole blocks only."""
+
+    ids: Final[list[int]]
+    cached_tokens: Final[list[int]]
+
+
+@dataclass(slots=True)
+class StorePrefixes:
+    """The passes that made these prompts' KV have ended: their blocks are now visible to look-ups, their pins gone."""
+
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
+class ReleasePrefixes:
+    """These requests will store nothing (they ended early): their pins are gone."""
+
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
+class StartPrefill:
+    """Compute these prompts, of which the first `cached_tokens` are at hand; `reason` says why this instance.
+
+    `resumed_tokens` is 0, or what a preempted request had produced already: then prompt and those tokens are
+    recomputed and the pass yields no new first token.
+    """
+
+    ids: Final[list[int]]
+    prompt_tokens: Final[list[int]]
+    cached_tokens: Final[list[int]]
+    resumed_tokens: Final[list[int]]
+    payloads: Final[list[bytes]]
+    prefixes: Final[list[list[int]]]
+    namespaces: Final[list[int]]
+    reason: Final[str]
+
+
+@dataclass(slots=True)
+class PrefillStepped:
+    """One boundary between passes of a prefill instance.
+
+    `boundary_ns`: the pass before ended and the next, if any, began. `started_ids`: their first chunk is in the pass
+    that begins now, with `started_cached_tokens` of each found cached. `closing_ids`: their last chunk is in it, so
+    that their KV will be complete when it ends: time to reserve room at a decode instance. `done_ids`: their KV is
+    complete and their first token is out. `stopped_ids`: those of `done_ids` whose output ends with that token.
+    `computed_tokens`: prompt tokens computed in the pass that ended.
+    """
+
+    instance: Final[str]
+    boundary_ns: Final[int]
+    started_ids: Final[list[int]]
+    started_cached_tokens: Final[list[int]]
+    closing_ids: Final[list[int]]
+    done_ids: Final[list[int]]
+    stopped_ids: Final[list[int]]
+    computed_tokens: Final[int]
+    usage: Final[Usage]
+
+
+@dataclass(slots=True)
+class ReserveKv:
+    """Keep room for this much KV, answered by `KvReserved`, at once or when room was made; first come, first served."""
+
+    ids: Final[list[int]]
+    kv_tokens: Final[list[int]]
+
+
+@dataclass(slots=True)
+class KvReserved:
+    """Room is kept for these requests at `instance`."""
+
+    instance: Final[str]
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
+class StartTransfer:
+    """Move data between two components over one plane, as one flow that ends as a whole.
+
+    `open_ns`: since when source and destination were both ready while the source still produced the data layer by
+    layer; what the plane could carry between then and now is already there. Equal to now when nothing was hidden.
+    """
+
+    transfer_id: Final[int]
+    kind: Final[TransferKind]
+    plane: Final[Plane]
+    source: Final[str]
+    destination: Final[str]
+    num_tokens: Final[list[int]]
+    open_ns: Final[int]
+
+
+@dataclass(slots=True)
+class TransferDone:
+    """The last byte of a transfer arrived. `duration_ns` counts from `StartTransfer`; `joules` is the fabric's own."""
+
+    transfer_id: Final[int]
+    done_ns: Final[int]
+    num_bytes: Final[int]
+    duration_ns: Final[int]
+
+
+@dataclass(slots=True)
+class ReleaseKv:
+    """The KV of these requests is no longer needed here."""
+
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
+class StartDecode:
+    """KV of these requests is in place: decode from the next step boundary on.
+
+    `produced_tokens` counts the output tokens a client has seen already, the first one included.
+    """
+
+    ids: Final[list[int]]
+    produced_tokens: Final[list[int]]
+    payloads: Final[list[bytes]]
+
+
+@dataclass(slots=True)
+class DecodeStepped:
+    """A run of `num_steps` steps of a decode instance between two boundaries, in which nobody joined or left.
+
+    `boundary_ns` ends the run; the run began at `boundary_ns` - `steps_ns`. `first_step_ns` and `last_step_ns` are the
+    lengths of its first and last step; between them step length is close to linear. `num_running` sequences each
+    produced `tokens_per_sequence` tokens, those that finished at the boundary at most that. `started_ids` join at the
+    boundary; `finished_ids` and `preempted_ids` leave at it, with the output tokens each has in all; `lengths_reached`
+    are those of `finished_ids` that were cut because no more KV fits.
+    """
+
+    instance: Final[str]
+    boundary_ns: Final[int]
+    steps_ns: Final[int]
+    num_steps: Final[int]
+    first_step_ns: Final[int]
+    last_step_ns: Final[int]
+    num_running: Final[int]
+    tokens_per_sequence: Final[int]
+    kv_tokens: Final[int]
+    started_ids: Final[list[int]]
+    finished_ids: Final[list[int]]
+    finished_tokens: Final[list[int]]
+    lengths_reached: Final[list[int]]
+    preempted_ids: Final[list[int]]
+    preempted_tokens: Final[list[int]]
+    usage: Final[Usage]
+
+
+@dataclass(slots=True)
+class RunEnded:
+    """The runtime stops here: workers account for what is still open and answer with `FinalUsage`.
+
+    `interrupted`: the run was cut short; the core then ends every open request as interrupted.
+    """
+
+    interrupted: Final[bool]
+
+
+@dataclass(slots=True)
+class FinalUsage:
+    """A worker's last account."""
+
+    instance: Final[str]
+    usage: Final[Usage]
+
+
+Message = (
+    RequestsArrived
+    | ArrivalsEnded
+    | LookupPrefixes
+    | PrefixesFound
+    | StorePrefixes
+    | ReleasePrefixes
+    | StartPrefill
+    | PrefillStepped
+    | ReserveKv
+    | KvReserved
+    | StartTransfer
+    | TransferDone
+    | ReleaseKv
+    | StartDecode
+    | DecodeStepped
+    | RunEnded
+    | FinalUsage
+)
