@@ -1,0 +1,1 @@
+"""The scheduler's state machine. Reading order: `lifecycle`, `ledger`, `fleet`, `scheduler`."""

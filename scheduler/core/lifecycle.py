@@ -1,0 +1,67 @@
+"""What may happen to a request, as one table."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+
+class State(IntEnum):
+    """Where a request is."""
+
+    ARRIVED = 0
+    FETCHING = 1
+    PREFILL_QUEUED = 2
+    PREFILLING = 3
+    PREFILLING_RESERVED = 4
+    PREFILLED = 5
+    HANDING_OVER = 6
+    DECODE_QUEUED = 7
+    DECODING = 8
+    ENDED = 9
+
+
+class Event(IntEnum):
+    """What happens to a request."""
+
+    FETCH = 0
+    SEND_PREFILL = 1
+    PREFILL_STARTED = 2
+    RESERVED = 3
+    PREFILL_DONE = 4
+    HANDED_OVER = 5
+    DECODE_STARTED = 6
+    PREEMPTED = 7
+    END = 8
+
+
+NUM_EVENTS: Final = len(Event)
+ILLEGAL: Final = 255
+
+TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
+    (State.ARRIVED, Event.FETCH): State.FETCHING,
+    (State.ARRIVED, Event.SEND_PREFILL): State.PREFILL_QUEUED,
+    (State.FETCHING, Event.SEND_PREFILL): State.PREFILL_QUEUED,
+    (State.PREFILL_QUEUED, Event.PREFILL_STARTED): State.PREFILLING,
+    # Room at a decode instance may be kept before or after the last pass ends; both are needed to hand over.
+    (State.PREFILLING, Event.RESERVED): State.PREFILLING_RESERVED,
+    (State.PREFILLING, Event.PREFILL_DONE): State.PREFILLED,
+    (State.PREFILLING_RESERVED, Event.PREFILL_DONE): State.HANDING_OVER,
+    (State.PREFILLED, Event.RESERVED): State.HANDING_OVER,
+    (State.HANDING_OVER, Event.HANDED_OVER): State.DECODE_QUEUED,
+    (State.DECODE_QUEUED, Event.DECODE_STARTED): State.DECODING,
+    # Recompute: the KV is lost, the request begins again with the tokens it has produced.
+    (State.DECODING, Event.PREEMPTED): State.ARRIVED,
+    **{(state, Event.END): State.ENDED for state in State if state is not State.ENDED},
+}
+
+
+def _flat_table() -> bytes:
+    table = bytearray([ILLEGAL]) * (len(State) * NUM_EVENTS)
+    for (state, event), successor in TRANSITIONS.items():
+        table[state * NUM_EVENTS + event] = successor
+    return bytes(table)
+
+
+FLAT_TABLE: Final = _flat_table()
+"""`TRANSITIONS` as bytes: entry `state * NUM_EVENTS + event` is the next state or `ILLEGAL`."""

@@ -1,0 +1,434 @@
+"""The scheduler: takes reports, answers commands. Follow a request from `_on_arrived` downwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from scheduler.core.fleet import InstanceInfo, Stage
+from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.core.lifecycle import Event, State
+from scheduler.policies.view import RoutingPolicy
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.finish import FinishReason
+from scheduler.protocol.messages import (
+    ArrivalsEnded,
+    DecodeStepped,
+    FinalUsage,
+    KvReserved,
+    LookupPrefixes,
+    Message,
+    Plane,
+    PrefillStepped,
+    PrefixesFound,
+    ReleaseKv,
+    ReleasePrefixes,
+    RequestsArrived,
+    ReserveKv,
+    RunEnded,
+    StartDecode,
+    StartPrefill,
+    StartTransfer,
+    StorePrefixes,
+    TransferDone,
+    TransferKind,
+)
+
+CORE_ADDRESS: Final = "core"
+CACHE_ADDRESS: Final = "cache"
+FABRIC_ADDRESS: Final = "fabric"
+
+
+class CacheMode(Enum):
+    """Where prefix KV is kept: in one pool for all, in one cache per prefill instance, or nowhere."""
+
+    POOL = "pool"
+    LOCAL = "local"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """What the control plane is told before it starts.
+
+    `max_open_requests` bounds every queue behind the core (INV-12): an arrival beyond it is rejected as `overload`.
+    """
+
+    prefill: list[InstanceInfo]
+    decode: list[InstanceInfo]
+    cache_mode: CacheMode = CacheMode.NONE
+    cache_plane: Plane = Plane.UB
+    max_open_requests: int = 1_000_000
+
+
+@dataclass(slots=True)
+class _HandOver:
+    """KV on its way from a prefill to a decode instance."""
+
+    ids: Final[list[int]]
+    prefill: Final[int]
+    decode: Final[int]
+
+
+@dataclass(slots=True)
+class _CacheRead:
+    """Cached KV on its way to a prefill instance, and the command that waits for it."""
+
+    address: Final[str]
+    command: Final[StartPrefill]
+
+
+class Scheduler:
+    """The control plane's only state machine (a `Component`).
+
+    It sees what a real one sees: prompts, hits, reports. Outputs are commands to workers; `ledger` is the account.
+    """
+
+    address = CORE_ADDRESS
+    priority = Priority.CORE
+    deadline_ns = NEVER_NS
+
+    def __init__(self, config: SchedulerConfig, prefill_policy: RoutingPolicy, decode_policy: RoutingPolicy) -> None:
+        self.ledger = Ledger()
+        self._config = config
+        self._prefill = Stage(config.prefill)
+        self._decode = Stage(config.decode)
+        self._prefill_policy = prefill_policy
+        self._decode_policy = decode_policy
+        self._max_prompt_tokens = min(self._prefill.max_sequence_tokens, self._decode.max_sequence_tokens) - 1
+        self._uses_pool = config.cache_mode is CacheMode.POOL
+        # What the core must keep of an open request to command workers: payload, prefix blocks, namespace.
+        self._open: dict[int, tuple[bytes, list[int], int]] = {}
+        self._reserved_ns: dict[int, int] = {}
+        self._reported_kv_tokens = [0] * len(config.decode)
+        self._transfers: dict[int, _HandOver | _CacheRead] = {}
+        self._next_transfer_id = 0
+        self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
+            RequestsArrived: self._on_arrived,
+            PrefixesFound: self._on_prefixes_found,
+            PrefillStepped: self._on_prefill_stepped,
+            KvReserved: self._on_kv_reserved,
+            TransferDone: self._on_transfer_done,
+            DecodeStepped: self._on_decode_stepped,
+            RunEnded: self._on_run_ended,
+            ArrivalsEnded: _ignore,
+            FinalUsage: _ignore,
+        }
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Take one report or arrival; answer commands."""
+        return self._handlers[type(message)](now_ns, message)
+
+    def wake(self, now_ns: int) -> Outputs:
+        """The core keeps no timers yet."""
+        return NOTHING
+
+    def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
+        ids = self.ledger.add(now_ns, message.prompt_tokens)
+        limit = self._max_prompt_tokens
+        room = self._config.max_open_requests - self.ledger.num_open + len(ids)
+        if max(message.prompt_tokens) <= limit and len(ids) <= room:
+            admitted: Iterable[int] = ids
+        else:
+            admitted = self._reject(now_ns, ids, limit, room)
+        first = ids.start
+        details = (message.payloads, message.prefixes, message.namespaces)
+        for request_id in admitted:
+            row = request_id - first
+            self._open[request_id] = (details[0][row], details[1][row], details[2][row])
+        return self._look_up_or_route(list(admitted))
+
+    def _reject(self, now_ns: int, ids: range, limit: int, room: int) -> list[int]:
+        """Turn away what can never fit, and what exceeds the bound on open requests; answers the rest."""
+        prompt_tokens = self.ledger.prompt_tokens
+        self.ledger.end([i for i in ids if prompt_tokens[i] > limit], FinishReason.TOO_LONG, now_ns)
+        fitting = [i for i in ids if prompt_tokens[i] <= limit]
+        self.ledger.end(fitting[room:], FinishReason.OVERLOAD, now_ns)
+        return fitting[:room]
+
+    def _look_up_or_route(self, ids: list[int]) -> Outputs:
+        if not ids:
+            return NOTHING
+        if not self._uses_pool:
+            return self._route_prefill(ids)
+        opened = [self._open[i] for i in ids]
+        prompt_tokens = self.ledger.prompt_tokens
+        lookup = LookupPrefixes(
+            ids, [prompt_tokens[i] for i in ids], [entry[1] for entry in opened], [entry[2] for entry in opened]
+        )
+        return ((CACHE_ADDRESS, lookup),)
+
+    def _on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
+        ledger = self.ledger
+        for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
+            # Even a full hit computes one token, to have something to answer with.
+            ledger.cached_tokens[request_id] = min(found, ledger.prompt_tokens[request_id] - 1)
+        return self._route_prefill(message.ids, now_ns)
+
+    def _route_prefill(self, ids: list[int], now_ns: int = 0) -> Outputs:
+        """Pick an instance for each request; fetch what is cached, start the others at once."""
+        ledger, stage, choose = self.ledger, self._prefill, self._prefill_policy.choose
+        groups: dict[tuple[int, bool], list[int]] = {}
+        for request_id in ids:
+            cached = ledger.cached_tokens[request_id]
+            tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id] - cached
+            index = choose(stage, tokens)
+            stage.add(index, 1, tokens)
+            ledger.prefill_instance[request_id] = index
+            groups.setdefault((index, cached > 0), []).append(request_id)
+        outputs: list[tuple[str, Message]] = []
+        for (index, is_cached), members in groups.items():
+            command = self._start_prefill(members)
+            address = stage.addresses[index]
+            if is_cached:
+                ledger.move(Event.FETCH, members)
+                outputs.append(self._start_cache_read(now_ns, address, command))
+            else:
+                ledger.move(Event.SEND_PREFILL, members)
+                outputs.append((address, command))
+        return tuple(outputs)
+
+    def _start_prefill(self, ids: list[int]) -> StartPrefill:
+        ledger = self.ledger
+        opened = [self._open[i] for i in ids]
+        return StartPrefill(
+            ids,
+            [ledger.prompt_tokens[i] for i in ids],
+            [ledger.cached_tokens[i] for i in ids],
+            [ledger.output_tokens[i] for i in ids],
+            [entry[0] for entry in opened],
+            [entry[1] for entry in opened],
+            [entry[2] for entry in opened],
+            self._prefill_policy.reason,
+        )
+
+    def _start_transfer(
+        self,
+        kind: TransferKind,
+        plane: Plane,
+        source: str,
+        destination: str,
+        num_tokens: list[int],
+        open_ns: int,
+        continuation: _HandOver | _CacheRead | None,
+    ) -> tuple[str, Message]:
+        transfer_id = self._next_transfer_id
+        self._next_transfer_id += 1
+        if continuation is not None:
+            self._transfers[transfer_id] = continuation
+        return FABRIC_ADDRESS, StartTransfer(transfer_id, kind, plane, source, destination, num_tokens, open_ns)
+
+    def _start_cache_read(self, now_ns: int, address: str, command: StartPrefill) -> tuple[str, Message]:
+        plane = self._config.cache_plane
+        return self._start_transfer(
+            TransferKind.CACHE_READ,
+            plane,
+            CACHE_ADDRESS,
+            address,
+            command.cached_tokens,
+            now_ns,
+            _CacheRead(address, command),
+        )
+
+    def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
+        index = self._prefill.index[message.instance]
+        if message.started_ids:
+            self._note_prefill_started(index, message)
+        outputs: list[tuple[str, Message]] = []
+        if message.done_ids:
+            outputs += self._finish_prefill(now_ns, index, message)
+        if message.closing_ids:
+            outputs += self._reserve_decode(message.closing_ids)
+        return tuple(outputs)
+
+    def _note_prefill_started(self, index: int, message: PrefillStepped) -> None:
+        ledger = self.ledger
+        ledger.move(Event.PREFILL_STARTED, message.started_ids)
+        started_ns = ledger.prefill_started_ns
+        for request_id in message.started_ids:
+            if started_ns[request_id] == NOT_YET:
+                started_ns[request_id] = message.boundary_ns
+        # Filled only by instances with a cache of their own, which find their hits when a prompt starts.
+        for request_id, cached in zip(message.started_ids, message.started_cached_tokens, strict=False):
+            self._prefill.outstanding_tokens[index] -= cached - ledger.cached_tokens[request_id]
+            ledger.cached_tokens[request_id] = cached
+
+    def _finish_prefill(self, now_ns: int, index: int, message: PrefillStepped) -> list[tuple[str, Message]]:
+        """Their first token is out: account, store the blocks, and hand over those for which room is kept."""
+        ledger, boundary_ns = self.ledger, message.boundary_ns
+        first_ns, last_ns, output = ledger.first_token_ns, ledger.last_token_ns, ledger.output_tokens
+        stored: list[int] = []
+        recomputed: list[int] = []
+        tokens = written = 0
+        for request_id in message.done_ids:
+            computed = ledger.prompt_tokens[request_id] - ledger.cached_tokens[request_id]
+            tokens += computed + output[request_id]
+            if first_ns[request_id] == NOT_YET:
+                first_ns[request_id] = boundary_ns
+                stored.append(request_id)
+                written += computed
+            else:
+                recomputed.append(request_id)
+            last_ns[request_id] = boundary_ns
+            output[request_id] += 1
+        self._prefill.remove(index, len(message.done_ids), tokens)
+        outputs: list[tuple[str, Message]] = []
+        if self._uses_pool:
+            outputs += self._store_prefixes(index, now_ns, stored, recomputed, written)
+        if message.stopped_ids:
+            outputs += self._end_at_prefill(message)
+        going_on = message.done_ids
+        if message.stopped_ids:
+            stopped = frozenset(message.stopped_ids)
+            going_on = [i for i in going_on if i not in stopped]
+        ledger.move(Event.PREFILL_DONE, going_on)
+        reserved = [i for i in going_on if ledger.state[i] == State.HANDING_OVER]
+        return outputs + self._hand_over(now_ns, reserved)
+
+    def _store_prefixes(
+        self, index: int, now_ns: int, stored: list[int], recomputed: list[int], num_tokens: int
+    ) -> list[tuple[str, Message]]:
+        outputs: list[tuple[str, Message]] = []
+        if recomputed:
+            outputs.append((CACHE_ADDRESS, ReleasePrefixes(recomputed)))
+        if stored:
+            outputs.append((CACHE_ADDRESS, StorePrefixes(stored)))
+            source, plane = self._prefill.addresses[index], self._config.cache_plane
+            outputs.append(
+                self._start_transfer(
+                    TransferKind.CACHE_WRITE, plane, source, CACHE_ADDRESS, [num_tokens], now_ns, None
+                )
+            )
+        return outputs
+
+    def _end_at_prefill(self, message: PrefillStepped) -> list[tuple[str, Message]]:
+        """Outputs of one token end here; room that was asked for at a decode instance is given back."""
+        ledger = self.ledger
+        releases: dict[int, list[int]] = {}
+        for request_id in message.stopped_ids:
+            index = ledger.decode_instance[request_id]
+            releases.setdefault(index, []).append(request_id)
+            self._decode.remove(index, 1, ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id])
+            self._reserved_ns.pop(request_id, None)
+            del self._open[request_id]
+        ledger.end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
+        return [(self._decode.addresses[index], ReleaseKv(ids)) for index, ids in releases.items()]
+
+    def _reserve_decode(self, ids: list[int]) -> list[tuple[str, Message]]:
+        """Ask for room while the last pass runs, so that layers can flow as they are made."""
+        ledger, stage, choose = self.ledger, self._decode, self._decode_policy.choose
+        groups: dict[int, tuple[list[int], list[int]]] = {}
+        for request_id in ids:
+            tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id] + 1
+            index = choose(stage, tokens)
+            stage.add(index, 1, tokens)
+            ledger.decode_instance[request_id] = index
+            group_ids, group_tokens = groups.setdefault(index, ([], []))
+            group_ids.append(request_id)
+            group_tokens.append(tokens)
+        return [(stage.addresses[index], ReserveKv(*group)) for index, group in groups.items()]
+
+    def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
+        ledger, state = self.ledger, self.ledger.state
+        # Room that was kept for a request which ended meanwhile has been given back already.
+        ids = [i for i in message.ids if state[i] in (State.PREFILLING, State.PREFILLED)]
+        ledger.move(Event.RESERVED, ids)
+        ready: list[int] = []
+        for request_id in ids:
+            if state[request_id] == State.HANDING_OVER:
+                ready.append(request_id)
+            else:
+                self._reserved_ns[request_id] = now_ns
+        return tuple(self._hand_over(now_ns, ready))
+
+    def _hand_over(self, now_ns: int, ids: list[int]) -> list[tuple[str, Message]]:
+        """Move KV over the RDMA plane, one flow per pair of instances."""
+        ledger = self.ledger
+        groups: dict[tuple[int, int], list[int]] = {}
+        for request_id in ids:
+            pair = (ledger.prefill_instance[request_id], ledger.decode_instance[request_id])
+            groups.setdefault(pair, []).append(request_id)
+        outputs: list[tuple[str, Message]] = []
+        for (prefill, decode), members in groups.items():
+            open_ns = max(self._reserved_ns.pop(i, now_ns) for i in members)
+            outputs.append(
+                self._start_transfer(
+                    TransferKind.HAND_OVER,
+                    Plane.RDMA,
+                    self._prefill.addresses[prefill],
+                    self._decode.addresses[decode],
+                    [ledger.prompt_tokens[i] + ledger.output_tokens[i] - 1 for i in members],
+                    open_ns,
+                    _HandOver(members, prefill, decode),
+                )
+            )
+        return outputs
+
+    def _on_transfer_done(self, now_ns: int, message: TransferDone) -> Outputs:
+        transfer = self._transfers.pop(message.transfer_id, None)
+        if transfer is None:  # a write to the cache: nobody waits for it
+            return NOTHING
+        if isinstance(transfer, _CacheRead):
+            self.ledger.move(Event.SEND_PREFILL, transfer.command.ids)
+            return ((transfer.address, transfer.command),)
+        ids, ledger = transfer.ids, self.ledger
+        ledger.move(Event.HANDED_OVER, ids)
+        payloads = [self._open[i][0] for i in ids]
+        command = StartDecode(ids, [ledger.output_tokens[i] for i in ids], payloads)
+        return (
+            (self._prefill.addresses[transfer.prefill], ReleaseKv(ids)),
+            (self._decode.addresses[transfer.decode], command),
+        )
+
+    def _on_decode_stepped(self, now_ns: int, message: DecodeStepped) -> Outputs:
+        index, ledger, boundary_ns = self._decode.index[message.instance], self.ledger, message.boundary_ns
+        if message.started_ids:
+            ledger.move(Event.DECODE_STARTED, message.started_ids)
+            tokens = 0
+            for request_id in message.started_ids:
+                ledger.decode_started_ns[request_id] = boundary_ns
+                tokens += ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
+            self._decode.outstanding_tokens[index] -= tokens
+        self._decode.outstanding_tokens[index] += message.kv_tokens - self._reported_kv_tokens[index]
+        self._reported_kv_tokens[index] = message.kv_tokens
+        if message.finished_ids:
+            self._finish_decode(index, message)
+        if message.preempted_ids:
+            return self._recompute(index, message)
+        return NOTHING
+
+    def _finish_decode(self, index: int, message: DecodeStepped) -> None:
+        ledger, boundary_ns = self.ledger, message.boundary_ns
+        for request_id, num_tokens in zip(message.finished_ids, message.finished_tokens, strict=True):
+            ledger.output_tokens[request_id] = num_tokens
+            ledger.last_token_ns[request_id] = boundary_ns
+            del self._open[request_id]
+        self._decode.outstanding_requests[index] -= len(message.finished_ids)
+        ledger.end(message.finished_ids, FinishReason.STOP, boundary_ns)
+        for request_id in message.lengths_reached:
+            ledger.reason[request_id] = FinishReason.LENGTH
+
+    def _recompute(self, index: int, message: DecodeStepped) -> Outputs:
+        """Their KV is gone: begin again, with the tokens produced so far as part of what to compute."""
+        ledger = self.ledger
+        ledger.move(Event.PREEMPTED, message.preempted_ids)
+        for request_id, num_tokens in zip(message.preempted_ids, message.preempted_tokens, strict=True):
+            ledger.output_tokens[request_id] = num_tokens
+            ledger.last_token_ns[request_id] = message.boundary_ns
+            ledger.cached_tokens[request_id] = 0
+            ledger.preemptions[request_id] += 1
+        self._decode.outstanding_requests[index] -= len(message.preempted_ids)
+        return self._look_up_or_route(message.preempted_ids)
+
+    def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
+        open_ids = sorted(self._open)
+        self.ledger.end(open_ids, FinishReason.INTERRUPTED, now_ns)
+        self._open.clear()
+        return NOTHING
+
+
+def _ignore(now_ns: int, message: Message) -> Outputs:
+    """For messages that the runtime or the metrics read and the core has no use for."""
+    return NOTHING

@@ -1,0 +1,1 @@
+"""What gives components time and carries their messages. Reading order: `virtual`, `journal`, `live`."""

@@ -1,0 +1,340 @@
+"""The decode instance: continuous batching over data-parallel dies that step in lockstep.
+
+Main loop: `wake` closes the run of steps that ended, lets sequences leave, grow and join, and plans the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Any, Final, Protocol
+
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.messages import (
+    DecodeStepped,
+    FinalUsage,
+    KvReserved,
+    Message,
+    ReleaseKv,
+    ReserveKv,
+    RunEnded,
+    StartDecode,
+    Usage,
+)
+from workers.decode_memory import BLOCK_TOKENS, DecodeMemory
+from workers.growth import Growth
+from workers.oracle import output_tokens
+from workers.step_line import PS_PER_NS, StepLines, StepSpan
+
+
+class DecodeEnergy(Protocol):
+    """Joules of a whole instance from integer totals, so that they do not depend on how steps were grouped."""
+
+    def joules(self, *, busy_ns: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
+        """Energy of busy and idle time in which `sequence_steps` rows and `kv_token_steps` tokens of KV were read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeConfig:
+    """Size and speed of a decode instance; times in picoseconds per step and die.
+
+    `report_interval_ns` bounds how long a run of steps may go unreported (virtual runtime: never).
+    """
+
+    num_dies: int
+    blocks_per_die: int
+    slots_per_die: int
+    extent_blocks: int
+    fixed_ps: int
+    sequence_ps: int
+    kv_ps: int
+    tokens_per_step_num: int
+    tokens_per_step_den: int
+    report_interval_ns: int = NEVER_NS
+    skip_steps: bool = True
+
+
+@dataclass(slots=True)
+class _Sequence:
+    """A running sequence. It holds `base_tokens + G(step)` tokens of KV and has produced that less `prompt_tokens`."""
+
+    request_id: Final[int]
+    die: Final[int]
+    join_order: Final[int]
+    base_tokens: Final[int]
+    base_produced: Final[int]
+    output_tokens: Final[int]
+    finish_step: Final[int]
+    blocks: int
+    running: bool = True
+
+
+class DecodeInstance:
+    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines"."""
+
+    priority = Priority.DECODE
+
+    def __init__(self, address: str, config: DecodeConfig, energy: DecodeEnergy, reports_to: str = "core") -> None:
+        self.address = address
+        self.deadline_ns = NEVER_NS
+        self._config = config
+        self._energy = energy
+        self._reports_to = reports_to
+        self._growth = Growth(config.tokens_per_step_num, config.tokens_per_step_den)
+        # A step may bring this many tokens, so this much room must be there before it begins.
+        self._lookahead_tokens = -(-config.tokens_per_step_num // config.tokens_per_step_den)
+        self.memory = DecodeMemory(
+            config.num_dies, config.blocks_per_die, config.slots_per_die, config.extent_blocks
+        )
+        self._lines = StepLines(config.num_dies, config.fixed_ps, config.sequence_ps, config.kv_ps, self._growth)
+        self._joining: list[tuple[int, int, bytes]] = []
+        self._asked: dict[int, int] = {}
+        self._on_die: list[dict[int, _Sequence]] = [{} for _ in range(config.num_dies)]
+        self._finishing: dict[int, list[_Sequence]] = {}
+        self._growing: dict[int, list[_Sequence]] = {}
+        self._event_steps: list[int] = []
+        self._num_running = 0
+        self._num_joined = 0
+        self._base_tokens = 0
+        self._step = 0
+        self._clock_ps = 0
+        self._span: StepSpan | None = None
+        self._span_steps = 0
+        self._open_run(0)
+        self._account_end_ns = 0
+        self._sequence_steps = 0
+        self._kv_token_steps = 0
+        self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
+            ReserveKv: self._on_reserve,
+            StartDecode: self._on_start,
+            ReleaseKv: self._on_release,
+            RunEnded: self._on_run_ended,
+        }
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Take one command."""
+        return self._handlers[type(message)](now_ns, message)
+
+    def wake(self, now_ns: int) -> Outputs:
+        """One boundary between runs of steps."""
+        if self._span is None:
+            self._clock_ps = now_ns * PS_PER_NS
+            busy_until_ns = self._account_end_ns
+        else:
+            self._advance()
+            busy_until_ns = now_ns
+        # The calendar may still name sequences that were preempted since.
+        finished = [sequence for sequence in self._finishing.pop(self._step, ()) if sequence.running]
+        for sequence in finished:
+            self._leave(sequence)
+        preempted, cut = self._grow_sequences()
+        started = self._join()
+        kv_tokens = self._base_tokens + self._num_running * self._growth.at(self._step)
+        is_due = now_ns - self._run_start_ns >= self._config.report_interval_ns
+        outputs: list[tuple[str, Message]] = []
+        if finished or preempted or started or cut or is_due:
+            report = self._report(now_ns, started, finished, cut, preempted, kv_tokens, busy_until_ns)
+            outputs.append((self._reports_to, report))
+            self._open_run(now_ns)
+        if finished or preempted or cut:
+            outputs += self._serve_waiting()
+        self._plan()
+        return tuple(outputs)
+
+    def _on_reserve(self, now_ns: int, message: ReserveKv) -> Outputs:
+        for request_id, kv_tokens in zip(message.ids, message.kv_tokens, strict=True):
+            self._asked[request_id] = kv_tokens
+            self.memory.ask(request_id, kv_tokens)
+        return tuple(self._serve_waiting())
+
+    def _serve_waiting(self) -> list[tuple[str, Message]]:
+        granted = self.memory.serve()
+        return [(self._reports_to, KvReserved(self.address, granted))] if granted else []
+
+    def _on_release(self, now_ns: int, message: ReleaseKv) -> Outputs:
+        for request_id in message.ids:
+            del self._asked[request_id]
+            self.memory.cancel(request_id)
+        return tuple(self._serve_waiting())
+
+    def _on_start(self, now_ns: int, message: StartDecode) -> Outputs:
+        self._joining.extend(zip(message.ids, message.produced_tokens, message.payloads, strict=True))
+        if self._span is None:
+            self.deadline_ns = now_ns
+        else:
+            self._cut_span(now_ns)
+        return NOTHING
+
+    def _cut_span(self, target_ns: int) -> None:
+        """End the present run at the first boundary at or after `target_ns`, if that is sooner than planned."""
+        span = self._span
+        if span is None or self._span_steps == 1:
+            return
+        steps = span.steps_until(self._growth, target_ns * PS_PER_NS - self._clock_ps)
+        if steps < self._span_steps:
+            self._span_steps = steps
+            self.deadline_ns = (self._clock_ps + span.length_ps(self._growth, steps)) // PS_PER_NS
+
+    def _advance(self) -> None:
+        """Close the present run: count its steps and tokens and move the clock."""
+        span, steps, growth = self._span, self._span_steps, self._growth
+        assert span is not None
+        grown = growth.sum_before(self._step + steps) - span.growth_before
+        if self._run_steps == 0:
+            self._run_first_ps = span.length_ps(growth, 1)
+        last_growth = growth.at(self._step + steps - 1)
+        self._run_last_ps = span.offset_ps + span.slope_ps * last_growth
+        self._run_steps += steps
+        self._clock_ps += span.offset_ps * steps + span.slope_ps * grown
+        self._sequence_steps += self._num_running * steps
+        self._kv_token_steps += self._base_tokens * steps + self._num_running * grown
+        self._run_running = self._num_running
+        self._step += steps
+
+    def _leave(self, sequence: _Sequence) -> None:
+        sequence.running = False
+        self._num_running -= 1
+        self._base_tokens -= sequence.base_tokens
+        self._lines.remove(sequence.die, sequence.base_tokens)
+        self.memory.free(sequence.die, sequence.blocks)
+        del self._on_die[sequence.die][sequence.request_id]
+
+    def _grow_sequences(self) -> tuple[list[_Sequence], list[_Sequence]]:
+        """Give each sequence that outgrew its blocks one more extent; answers those preempted and those cut short."""
+        preempted: list[_Sequence] = []
+        cut: list[_Sequence] = []
+        needy = self._growing.pop(self._step, None)
+        if not needy:
+            return preempted, cut
+        for sequence in sorted(needy, key=lambda s: s.join_order):
+            while sequence.running:
+                blocks = self.memory.grow(sequence.die)
+                if blocks:
+                    sequence.blocks += blocks
+                    self._schedule_growth(sequence)
+                    break
+                victim = next(reversed(self._on_die[sequence.die].values()))
+                self._leave(victim)
+                is_alone = self.memory.free_blocks[sequence.die] == self._config.blocks_per_die
+                (cut if victim is sequence and is_alone else preempted).append(victim)
+        return preempted, cut
+
+    def _schedule_growth(self, sequence: _Sequence) -> None:
+        """Note the first step after which the next step's tokens might not fit, unless it finishes before."""
+        room = sequence.blocks * BLOCK_TOKENS - self._lookahead_tokens - sequence.base_tokens
+        step = max(self._growth.first_step_reaching(room + 1), self._step + 1)
+        if step < sequence.finish_step:
+            self._at_step(self._growing, step, sequence)
+
+    def _at_step(self, calendar: dict[int, list[_Sequence]], step: int, sequence: _Sequence) -> None:
+        entries = calendar.get(step)
+        if entries is None:
+            calendar[step] = [sequence]
+            heappush(self._event_steps, step)
+        else:
+            entries.append(sequence)
+
+    def _join(self) -> list[int]:
+        """Let in those whose KV is in place."""
+        if not self._joining:
+            return []
+        grown = self._growth.at(self._step)
+        started: list[int] = []
+        for request_id, produced, payload in self._joining:
+            die, blocks = self.memory.claim(request_id)
+            kv_tokens = self._asked.pop(request_id)
+            total = output_tokens(payload)
+            finish_step = self._growth.first_step_reaching(grown + total - produced)
+            sequence = _Sequence(
+                request_id, die, self._num_joined, kv_tokens - grown, produced - grown, total, finish_step, blocks
+            )
+            self._num_joined += 1
+            self._num_running += 1
+            self._base_tokens += sequence.base_tokens
+            self._lines.add(die, sequence.base_tokens)
+            self._on_die[die][request_id] = sequence
+            self._at_step(self._finishing, finish_step, sequence)
+            self._schedule_growth(sequence)
+            started.append(request_id)
+        self._joining.clear()
+        return started
+
+    def _plan(self) -> None:
+        """Plan the run of steps up to the next step at which a sequence finishes or grows."""
+        if not self._num_running:
+            self._span = None
+            self.deadline_ns = NEVER_NS
+            return
+        events = self._event_steps
+        while events[0] <= self._step or not (events[0] in self._finishing or events[0] in self._growing):
+            heappop(events)
+        num_steps = events[0] - self._step if self._config.skip_steps else 1
+        span = self._span = self._lines.span(self._step, num_steps)
+        self._span_steps = span.num_steps
+        self.deadline_ns = (self._clock_ps + span.length_ps(self._growth, span.num_steps)) // PS_PER_NS
+        if self._config.report_interval_ns != NEVER_NS:
+            self._cut_span(self._run_start_ns + self._config.report_interval_ns)
+
+    def _open_run(self, now_ns: int) -> None:
+        self._run_start_ns = now_ns
+        self._run_steps = 0
+        self._run_first_ps = 0
+        self._run_last_ps = 0
+        self._run_running = 0
+
+    def _report(
+        self,
+        now_ns: int,
+        started: list[int],
+        finished: list[_Sequence],
+        cut: list[_Sequence],
+        preempted: list[_Sequence],
+        kv_tokens: int,
+        busy_until_ns: int,
+    ) -> DecodeStepped:
+        grown = self._growth.at(self._step)
+        before = self._growth.at(self._step - self._run_steps)
+        finished_tokens = [sequence.output_tokens for sequence in finished]
+        finished_tokens += [sequence.base_produced + grown for sequence in cut]
+        return DecodeStepped(
+            self.address,
+            now_ns,
+            now_ns - self._run_start_ns if self._run_steps else 0,
+            self._run_steps,
+            self._run_first_ps // PS_PER_NS,
+            self._run_last_ps // PS_PER_NS,
+            self._run_running,
+            grown - before,
+            kv_tokens,
+            started,
+            [sequence.request_id for sequence in finished + cut],
+            finished_tokens,
+            [sequence.request_id for sequence in cut],
+            [sequence.request_id for sequence in preempted],
+            [sequence.base_produced + grown for sequence in preempted],
+            self._account(now_ns, busy_until_ns),
+        )
+
+    def _account(self, now_ns: int, busy_until_ns: int) -> Usage:
+        """Usage since the last report, from the totals of steps closed since."""
+        start_ns = self._account_end_ns
+        busy_ns = busy_until_ns - start_ns
+        joules = self._energy.joules(
+            busy_ns=busy_ns,
+            sequence_steps=self._sequence_steps,
+            kv_token_steps=self._kv_token_steps,
+            idle_ns=now_ns - busy_until_ns,
+        )
+        self._account_end_ns = now_ns
+        self._sequence_steps = self._kv_token_steps = 0
+        return Usage(start_ns, now_ns, busy_ns, joules)
+
+    def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
+        # A run that was cut short may end inside a step: that step's share is counted as idle time.
+        busy_until_ns = self._account_end_ns
+        if self._span is not None:
+            busy_until_ns = max(busy_until_ns, min(now_ns, self._clock_ps // PS_PER_NS))
+        usage = self._account(now_ns, busy_until_ns)
+        return ((self._reports_to, FinalUsage(self.address, usage)),)

@@ -1,0 +1,88 @@
+"""KV blocks and sequence slots of a decode instance's dies, and the queue of those who wait for room."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+BLOCK_TOKENS: Final = 128
+"""Tokens of KV in one block: the smallest of the 128 to 512 that CloudMatrix-Infer pages by (v3, section 4.4.2)."""
+
+_NO_SLOT: Final = -1
+
+
+class DecodeMemory:
+    """Blocks referenced + free = total on every die (INV-4).
+
+    A reservation goes to the die with the most free blocks among those with a free slot, the lowest index on a tie.
+    Whoever waits is served first come, first served: the first that does not fit holds back those behind it.
+    """
+
+    def __init__(self, num_dies: int, blocks_per_die: int, slots_per_die: int, extent_blocks: int) -> None:
+        self.num_dies = num_dies
+        self.blocks_per_die = blocks_per_die
+        self.extent_blocks = extent_blocks
+        self.free_blocks = [blocks_per_die] * num_dies
+        self.free_slots = [slots_per_die] * num_dies
+        self._waiting: deque[tuple[int, int]] = deque()
+        self._placed: dict[int, tuple[int, int]] = {}
+        # Free blocks where a slot is free, else _NO_SLOT: one argmax finds the die. The memory view writes plain ints.
+        self._rank = np.full(num_dies, blocks_per_die, dtype=np.int64)
+        self._rank_view = memoryview(self._rank)
+
+    @property
+    def num_waiting(self) -> int:
+        """Reservations that have no room yet."""
+        return len(self._waiting)
+
+    def ask(self, request_id: int, kv_tokens: int) -> None:
+        """Queue a reservation; `serve` grants it."""
+        blocks = -(-kv_tokens // BLOCK_TOKENS) + self.extent_blocks
+        self._waiting.append((request_id, min(blocks, self.blocks_per_die)))
+
+    def serve(self) -> list[int]:
+        """Grant what fits, in order; answers the ids granted."""
+        granted: list[int] = []
+        waiting, rank, view = self._waiting, self._rank, self._rank_view
+        while waiting:
+            request_id, blocks = waiting[0]
+            die = int(rank.argmax())
+            if view[die] < blocks:
+                break
+            waiting.popleft()
+            self._placed[request_id] = (die, blocks)
+            self.free_slots[die] -= 1
+            self._take(die, blocks)
+            granted.append(request_id)
+        return granted
+
+    def claim(self, request_id: int) -> tuple[int, int]:
+        """The (die, blocks) kept for a request that now starts; its sequence holds them from here on."""
+        return self._placed.pop(request_id)
+
+    def cancel(self, request_id: int) -> None:
+        """Give back what a request asked for or was granted before it started."""
+        placed = self._placed.pop(request_id, None)
+        if placed is not None:
+            self.free(*placed)
+            return
+        self._waiting = deque(entry for entry in self._waiting if entry[0] != request_id)
+
+    def grow(self, die: int) -> int:
+        """Take one more extent on a die for a running sequence; answers the blocks taken, 0 if they do not fit."""
+        if self.free_blocks[die] < self.extent_blocks:
+            return 0
+        self._take(die, self.extent_blocks)
+        return self.extent_blocks
+
+    def free(self, die: int, blocks: int) -> None:
+        """A sequence or a reservation leaves a die: its blocks and its slot are free."""
+        self.free_slots[die] += 1
+        self._take(die, -blocks)
+
+    def _take(self, die: int, blocks: int) -> None:
+        free = self.free_blocks[die] - blocks
+        self.free_blocks[die] = free
+        self._rank_view[die] = free if self.free_slots[die] else _NO_SLOT

@@ -1,0 +1,198 @@
+"""The prefill instance: token-budget passes over all its dies, long prompts in chunks.
+
+Main loop: `wake` ends the pass that ran, fills the next from the queue, and reports both in one message.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.messages import (
+    FinalUsage,
+    Message,
+    PrefillStepped,
+    ReleaseKv,
+    RunEnded,
+    StartPrefill,
+    Usage,
+)
+from workers.decode_memory import BLOCK_TOKENS
+from workers.oracle import output_tokens
+
+
+class PrefillCost(Protocol):
+    """Length of one pass of a whole instance."""
+
+    def prefill_ns(self, computed_tokens: int, attention_pairs: int, cached_tokens: int) -> int:
+        """Nanoseconds for tokens computed, (query, key) pairs attended to, and cached tokens expanded."""
+        ...
+
+
+class PrefillEnergy(Protocol):
+    """Joules of a whole instance from integer totals."""
+
+    def joules(self, *, busy_ns: int, computed_tokens: int, attention_pairs: int, idle_ns: int) -> float:
+        """Energy of busy and idle time in which that much was computed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillConfig:
+    """`token_budget` bounds the computed tokens of one pass of the whole instance, `kv_blocks` its KV memory."""
+
+    token_budget: int
+    kv_blocks: int
+
+
+@dataclass(slots=True)
+class _Prompt:
+    """A prompt being computed; `position` tokens of its KV exist."""
+
+    request_id: Final[int]
+    total_tokens: Final[int]
+    cached_tokens: Final[int]
+    output_left: Final[int]
+    blocks: Final[int]
+    position: int = 0
+
+
+class PrefillInstance:
+    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines"."""
+
+    priority = Priority.PREFILL
+
+    def __init__(
+        self,
+        address: str,
+        config: PrefillConfig,
+        cost: PrefillCost,
+        energy: PrefillEnergy,
+        reports_to: str = "core",
+    ) -> None:
+        self.address = address
+        self.deadline_ns = NEVER_NS
+        self.free_blocks = config.kv_blocks
+        self._config = config
+        self._cost = cost
+        self._energy = energy
+        self._reports_to = reports_to
+        self._queue: deque[_Prompt] = deque()
+        self._blocks_held: dict[int, int] = {}
+        self._is_running = False
+        self._closing: list[_Prompt] = []
+        self._pass_tokens = 0
+        self._pass_pairs = 0
+        self._account_end_ns = 0
+        self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
+            StartPrefill: self._on_start,
+            ReleaseKv: self._on_release,
+            RunEnded: self._on_run_ended,
+        }
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Take one command."""
+        return self._handlers[type(message)](now_ns, message)
+
+    def wake(self, now_ns: int) -> Outputs:
+        """One boundary between passes."""
+        done, was_running = self._closing, self._is_running
+        usage_tokens, usage_pairs = self._pass_tokens, self._pass_pairs
+        stopped: list[int] = []
+        if done:
+            for prompt in done:
+                if prompt.output_left == 1:
+                    stopped.append(prompt.request_id)
+                    self.free_blocks += self._blocks_held.pop(prompt.request_id)
+        started = self._fill_pass(now_ns)
+        if not was_running and not self._is_running:
+            return NOTHING
+        report = PrefillStepped(
+            self.address,
+            now_ns,
+            [prompt.request_id for prompt in started],
+            [],
+            [prompt.request_id for prompt in self._closing],
+            [prompt.request_id for prompt in done],
+            stopped,
+            usage_tokens,
+            self._account(now_ns, usage_tokens, usage_pairs, is_busy=was_running),
+        )
+        return ((self._reports_to, report),)
+
+    def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
+        for request_id, prompt_tokens, cached, resumed, payload in zip(
+            message.ids,
+            message.prompt_tokens,
+            message.cached_tokens,
+            message.resumed_tokens,
+            message.payloads,
+            strict=True,
+        ):
+            total = prompt_tokens + resumed
+            blocks = -(-total // BLOCK_TOKENS)
+            self._queue.append(_Prompt(request_id, total, cached, output_tokens(payload) - resumed, blocks))
+        self._begin_if_idle(now_ns)
+        return NOTHING
+
+    def _on_release(self, now_ns: int, message: ReleaseKv) -> Outputs:
+        for request_id in message.ids:
+            self.free_blocks += self._blocks_held.pop(request_id)
+        if self._queue:
+            self._begin_if_idle(now_ns)
+        return NOTHING
+
+    def _begin_if_idle(self, now_ns: int) -> None:
+        # The wake comes after everything of this instant was delivered, so that all of it takes part in the pass.
+        if not self._is_running:
+            self.deadline_ns = now_ns
+
+    def _fill_pass(self, now_ns: int) -> list[_Prompt]:
+        """Take prompts in order of arrival up to the token budget; answers those whose first chunk is in the pass."""
+        queue, budget = self._queue, self._config.token_budget
+        started: list[_Prompt] = []
+        closing: list[_Prompt] = []
+        tokens = pairs = cached = 0
+        while queue and tokens < budget:
+            prompt = queue[0]
+            if not prompt.position:
+                if prompt.blocks > self.free_blocks:
+                    break
+                self.free_blocks -= prompt.blocks
+                self._blocks_held[prompt.request_id] = prompt.blocks
+                prompt.position = prompt.cached_tokens
+                cached += prompt.cached_tokens
+                started.append(prompt)
+            position = prompt.position
+            take = min(prompt.total_tokens - position, budget - tokens)
+            tokens += take
+            pairs += take * position + take * (take + 1) // 2
+            prompt.position = position + take
+            if prompt.position == prompt.total_tokens:
+                closing.append(queue.popleft())
+        self._closing = closing
+        self._pass_tokens = tokens
+        self._pass_pairs = pairs
+        self._is_running = tokens > 0
+        self.deadline_ns = now_ns + self._cost.prefill_ns(tokens, pairs, cached) if tokens else NEVER_NS
+        return started
+
+    def _account(self, now_ns: int, tokens: int, pairs: int, *, is_busy: bool) -> Usage:
+        start_ns = self._account_end_ns
+        busy_ns = now_ns - start_ns if is_busy else 0
+        joules = self._energy.joules(
+            busy_ns=busy_ns,
+            computed_tokens=tokens,
+            attention_pairs=pairs,
+            idle_ns=now_ns - start_ns - busy_ns,
+        )
+        self._account_end_ns = now_ns
+        return Usage(start_ns, now_ns, busy_ns, joules)
+
+    def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
+        # A pass that was cut short is counted as busy time without the work that it had not finished.
+        usage = self._account(now_ns, 0, 0, is_busy=self._is_running)
+        return ((self._reports_to, FinalUsage(self.address, usage)),)
