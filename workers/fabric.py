@@ -41,7 +41,7 @@ class Fabric:
         self.deadline_ns = NEVER_NS
         self._config = config
         self._reports_to = reports_to
-        self._arrivals: list[tuple[int, int, int, int]] = []
+        self._arrivals: list[tuple[int, int, TransferDone]] = []
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one transfer."""
@@ -58,7 +58,9 @@ class Fabric:
             self._exposed_bytes(num_bytes, rate.total_bytes_per_s, hidden_ns) / rate.total_bytes_per_s,
         )
         duration_ns = rate.latency_ns + round(seconds * 1e9)
-        heappush(self._arrivals, (now_ns + duration_ns, message.transfer_id, num_bytes, duration_ns))
+        done_ns = now_ns + duration_ns
+        done = TransferDone(message.transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns)
+        heappush(self._arrivals, (done_ns, message.transfer_id, done))
         self.deadline_ns = self._arrivals[0][0]
         return NOTHING
 
@@ -73,7 +75,6 @@ class Fabric:
         arrivals = self._arrivals
         outputs: list[tuple[str, Message]] = []
         while arrivals and arrivals[0][0] <= now_ns:
-            done_ns, transfer_id, num_bytes, duration_ns = heappop(arrivals)
-            outputs.append((self._reports_to, TransferDone(transfer_id, done_ns, num_bytes, duration_ns)))
+            outputs.append((self._reports_to, heappop(arrivals)[2]))
         self.deadline_ns = arrivals[0][0] if arrivals else NEVER_NS
         return tuple(outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from scheduler.core.lifecycle import FLAT_TABLE, ILLEGAL, NUM_EVENTS, Event, State
@@ -13,15 +13,20 @@ from scheduler.protocol.finish import FinishReason
 NOT_YET: Final = -1
 """A time stamp or an instance index that a request does not have (yet)."""
 
+CHUNK_ROWS: Final = 8192
+"""Rows by which the columns grow."""
+
 
 class Ledger:
-    """Columns grow by one row a request and are read without a copy when the run has ended.
+    """The first `num_requests` rows of each column are in use; they are read without a copy when the run has ended.
 
     Time stamps are emulated nanoseconds, `NOT_YET` until they happen. The ledger owns INV-1 (exactly one end) and
     INV-2 (states change only by the table).
     """
 
     def __init__(self) -> None:
+        self.num_requests = 0
+        self.num_open = 0
         self.state = bytearray()
         self.reason = bytearray()
         self.preemptions = array("H")
@@ -36,24 +41,15 @@ class Ledger:
         self.decode_started_ns = array("q")
         self.last_token_ns = array("q")
         self.ended_ns = array("q")
-        self.num_open = 0
 
-    def __len__(self) -> int:
-        return len(self.state)
-
-    def add(self, now_ns: int, prompt_tokens: list[int]) -> range:
-        """New requests in `ARRIVED`; answers their ids."""
-        first = len(self.state)
-        count = len(prompt_tokens)
-        self.state.extend(bytes(count))
-        self.reason.extend(bytes(count))
-        self.preemptions.extend([0] * count)
-        self.prompt_tokens.extend(prompt_tokens)
-        self.arrived_ns.extend([now_ns] * count)
-        nothing = [0] * count
-        for column in (self.cached_tokens, self.output_tokens):
-            column.extend(nothing)
-        not_yet = [NOT_YET] * count
+    def _grow(self) -> None:
+        """One more chunk of rows: columns grow seldom, so that an arrival costs no more than its own fields."""
+        for column in (self.state, self.reason):
+            column.extend(bytes(CHUNK_ROWS))
+        zeros = [0] * CHUNK_ROWS
+        for column in (self.preemptions, self.prompt_tokens, self.cached_tokens, self.output_tokens, self.arrived_ns):
+            column.extend(zeros)
+        not_yet = [NOT_YET] * CHUNK_ROWS
         for column in (
             self.prefill_instance,
             self.decode_instance,
@@ -64,10 +60,22 @@ class Ledger:
             self.ended_ns,
         ):
             column.extend(not_yet)
-        self.num_open += count
-        return range(first, first + count)
 
-    def move(self, event: Event, ids: Iterable[int]) -> None:
+    def add(self, now_ns: int, prompt_tokens: list[int]) -> range:
+        """New requests in `ARRIVED`; answers their ids."""
+        first = self.num_requests
+        end = first + len(prompt_tokens)
+        while end > len(self.state):
+            self._grow()
+        prompts, arrived_ns = self.prompt_tokens, self.arrived_ns
+        for request_id, tokens in enumerate(prompt_tokens, first):
+            prompts[request_id] = tokens
+            arrived_ns[request_id] = now_ns
+        self.num_requests = end
+        self.num_open += end - first
+        return range(first, end)
+
+    def move(self, event: Event, ids: Sequence[int]) -> None:
         """Apply one event to many requests; an illegal one raises `LifecycleError` and leaves that request as it was."""
         state = self.state
         offset = int(event)
@@ -77,12 +85,11 @@ class Ledger:
                 raise LifecycleError(request_id, State(state[request_id]).name, event.name)
             state[request_id] = successor
 
-    def end(self, ids: Iterable[int], reason: FinishReason, now_ns: int) -> int:
-        """End requests for one reason; answers how many there were."""
-        ids = list(ids)
+    def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> None:
+        """End requests for one reason."""
         self.move(Event.END, ids)
+        reasons, ended_ns = self.reason, self.ended_ns
         for request_id in ids:
-            self.reason[request_id] = reason
-            self.ended_ns[request_id] = now_ns
+            reasons[request_id] = reason
+            ended_ns[request_id] = now_ns
         self.num_open -= len(ids)
-        return len(ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -99,8 +99,9 @@ class Scheduler:
         self._decode_policy = decode_policy
         self._max_prompt_tokens = min(self._prefill.max_sequence_tokens, self._decode.max_sequence_tokens) - 1
         self._uses_pool = config.cache_mode is CacheMode.POOL
-        # What the core must keep of an open request to command workers: payload, prefix blocks, namespace.
-        self._open: dict[int, tuple[bytes, list[int], int]] = {}
+        # What the core must keep of an open request to command workers; prefix blocks only where they serve a cache.
+        self._payloads: dict[int, bytes] = {}
+        self._prompts: dict[int, tuple[list[int], int]] = {}
         self._reserved_ns: dict[int, int] = {}
         self._reported_kv_tokens = [0] * len(config.decode)
         self._transfers: dict[int, _HandOver | _CacheRead] = {}
@@ -126,37 +127,45 @@ class Scheduler:
         return NOTHING
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
-        ids = self.ledger.add(now_ns, message.prompt_tokens)
-        limit = self._max_prompt_tokens
-        room = self._config.max_open_requests - self.ledger.num_open + len(ids)
-        if max(message.prompt_tokens) <= limit and len(ids) <= room:
-            admitted: Iterable[int] = ids
-        else:
-            admitted = self._reject(now_ns, ids, limit, room)
-        first = ids.start
-        details = (message.payloads, message.prefixes, message.namespaces)
-        for request_id in admitted:
-            row = request_id - first
-            self._open[request_id] = (details[0][row], details[1][row], details[2][row])
-        return self._look_up_or_route(list(admitted))
+        ledger, config = self.ledger, self._config
+        ids = ledger.add(now_ns, message.prompt_tokens)
+        payloads = self._payloads
+        for request_id, payload in zip(ids, message.payloads, strict=True):
+            payloads[request_id] = payload
+        if config.cache_mode is not CacheMode.NONE:
+            self._prompts.update(zip(ids, zip(message.prefixes, message.namespaces, strict=True), strict=True))
+        if max(message.prompt_tokens) > self._max_prompt_tokens or ledger.num_open > config.max_open_requests:
+            return self._look_up_or_route(self._reject(now_ns, ids))
+        return self._look_up_or_route(ids)
 
-    def _reject(self, now_ns: int, ids: range, limit: int, room: int) -> list[int]:
-        """Turn away what can never fit, and what exceeds the bound on open requests; answers the rest."""
-        prompt_tokens = self.ledger.prompt_tokens
-        self.ledger.end([i for i in ids if prompt_tokens[i] > limit], FinishReason.TOO_LONG, now_ns)
+    def _reject(self, now_ns: int, ids: range) -> list[int]:
+        """Turn away what can never fit, then what exceeds the bound on open requests; answers the rest."""
+        ledger, limit = self.ledger, self._max_prompt_tokens
+        prompt_tokens = ledger.prompt_tokens
+        self._end([i for i in ids if prompt_tokens[i] > limit], FinishReason.TOO_LONG, now_ns)
         fitting = [i for i in ids if prompt_tokens[i] <= limit]
-        self.ledger.end(fitting[room:], FinishReason.OVERLOAD, now_ns)
-        return fitting[:room]
+        excess = max(0, ledger.num_open - self._config.max_open_requests)
+        self._end(fitting[len(fitting) - excess :], FinishReason.OVERLOAD, now_ns)
+        return fitting[: len(fitting) - excess]
 
-    def _look_up_or_route(self, ids: list[int]) -> Outputs:
+    def _end(self, ids: list[int], reason: FinishReason, now_ns: int) -> None:
+        """The one end of these requests; nothing of them is kept but their ledger row."""
+        self.ledger.end(ids, reason, now_ns)
+        payloads = self._payloads
+        for request_id in ids:
+            del payloads[request_id]
+        if self._prompts:
+            for request_id in ids:
+                del self._prompts[request_id]
+
+    def _look_up_or_route(self, ids: Sequence[int]) -> Outputs:
         if not ids:
             return NOTHING
         if not self._uses_pool:
             return self._route_prefill(ids)
-        opened = [self._open[i] for i in ids]
-        prompt_tokens = self.ledger.prompt_tokens
+        prompt_tokens, prompts = self.ledger.prompt_tokens, [self._prompts[i] for i in ids]
         lookup = LookupPrefixes(
-            ids, [prompt_tokens[i] for i in ids], [entry[1] for entry in opened], [entry[2] for entry in opened]
+            list(ids), [prompt_tokens[i] for i in ids], [prompt[0] for prompt in prompts], [prompt[1] for prompt in prompts]
         )
         return ((CACHE_ADDRESS, lookup),)
 
@@ -167,42 +176,45 @@ class Scheduler:
             ledger.cached_tokens[request_id] = min(found, ledger.prompt_tokens[request_id] - 1)
         return self._route_prefill(message.ids, now_ns)
 
-    def _route_prefill(self, ids: list[int], now_ns: int = 0) -> Outputs:
+    def _route_prefill(self, ids: Sequence[int], now_ns: int = 0) -> Outputs:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
         ledger, stage, choose = self.ledger, self._prefill, self._prefill_policy.choose
-        groups: dict[tuple[int, bool], list[int]] = {}
+        commands: dict[int, StartPrefill] = {}
+        reads: dict[int, StartPrefill] = {}
         for request_id in ids:
-            cached = ledger.cached_tokens[request_id]
-            tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id] - cached
+            prompt, cached = ledger.prompt_tokens[request_id], ledger.cached_tokens[request_id]
+            resumed = ledger.output_tokens[request_id]
+            tokens = prompt + resumed - cached
             index = choose(stage, tokens)
-            stage.add(index, 1, tokens)
+            stage.outstanding_requests[index] += 1
+            stage.outstanding_tokens[index] += tokens
             ledger.prefill_instance[request_id] = index
-            groups.setdefault((index, cached > 0), []).append(request_id)
+            group = reads if cached else commands
+            command = group.get(index)
+            if command is None:
+                command = group[index] = StartPrefill([], [], [], [], [], [], [], self._prefill_policy.reason)
+            command.ids.append(request_id)
+            command.prompt_tokens.append(prompt)
+            command.cached_tokens.append(cached)
+            command.resumed_tokens.append(resumed)
+            command.payloads.append(self._payloads[request_id])
         outputs: list[tuple[str, Message]] = []
-        for (index, is_cached), members in groups.items():
-            command = self._start_prefill(members)
-            address = stage.addresses[index]
-            if is_cached:
-                ledger.move(Event.FETCH, members)
-                outputs.append(self._start_cache_read(now_ns, address, command))
-            else:
-                ledger.move(Event.SEND_PREFILL, members)
-                outputs.append((address, command))
+        for index, command in reads.items():
+            ledger.move(Event.FETCH, command.ids)
+            outputs.append(self._start_cache_read(now_ns, stage.addresses[index], command))
+        for index, command in commands.items():
+            if self._config.cache_mode is CacheMode.LOCAL:
+                self._add_prefixes(command)
+            ledger.move(Event.SEND_PREFILL, command.ids)
+            outputs.append((stage.addresses[index], command))
         return tuple(outputs)
 
-    def _start_prefill(self, ids: list[int]) -> StartPrefill:
-        ledger = self.ledger
-        opened = [self._open[i] for i in ids]
-        return StartPrefill(
-            ids,
-            [ledger.prompt_tokens[i] for i in ids],
-            [ledger.cached_tokens[i] for i in ids],
-            [ledger.output_tokens[i] for i in ids],
-            [entry[0] for entry in opened],
-            [entry[1] for entry in opened],
-            [entry[2] for entry in opened],
-            self._prefill_policy.reason,
-        )
+    def _add_prefixes(self, command: StartPrefill) -> None:
+        """An instance with a cache of its own must know the blocks of what it computes."""
+        for request_id in command.ids:
+            prefix, namespace = self._prompts[request_id]
+            command.prefixes.append(prefix)
+            command.namespaces.append(namespace)
 
     def _start_transfer(
         self,
@@ -312,8 +324,7 @@ class Scheduler:
             releases.setdefault(index, []).append(request_id)
             self._decode.remove(index, 1, ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id])
             self._reserved_ns.pop(request_id, None)
-            del self._open[request_id]
-        ledger.end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
+        self._end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
         return [(self._decode.addresses[index], ReleaseKv(ids)) for index, ids in releases.items()]
 
     def _reserve_decode(self, ids: list[int]) -> list[tuple[str, Message]]:
@@ -375,7 +386,7 @@ class Scheduler:
             return ((transfer.address, transfer.command),)
         ids, ledger = transfer.ids, self.ledger
         ledger.move(Event.HANDED_OVER, ids)
-        payloads = [self._open[i][0] for i in ids]
+        payloads = [self._payloads[i] for i in ids]
         command = StartDecode(ids, [ledger.output_tokens[i] for i in ids], payloads)
         return (
             (self._prefill.addresses[transfer.prefill], ReleaseKv(ids)),
@@ -404,9 +415,8 @@ class Scheduler:
         for request_id, num_tokens in zip(message.finished_ids, message.finished_tokens, strict=True):
             ledger.output_tokens[request_id] = num_tokens
             ledger.last_token_ns[request_id] = boundary_ns
-            del self._open[request_id]
         self._decode.outstanding_requests[index] -= len(message.finished_ids)
-        ledger.end(message.finished_ids, FinishReason.STOP, boundary_ns)
+        self._end(message.finished_ids, FinishReason.STOP, boundary_ns)
         for request_id in message.lengths_reached:
             ledger.reason[request_id] = FinishReason.LENGTH
 
@@ -423,9 +433,7 @@ class Scheduler:
         return self._look_up_or_route(message.preempted_ids)
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
-        open_ids = sorted(self._open)
-        self.ledger.end(open_ids, FinishReason.INTERRUPTED, now_ns)
-        self._open.clear()
+        self._end(sorted(self._payloads), FinishReason.INTERRUPTED, now_ns)
         return NOTHING
 
 

@@ -113,7 +113,8 @@ class StartPrefill:
     """Compute these prompts, of which the first `cached_tokens` are at hand; `reason` says why this instance.
 
     `resumed_tokens` is 0, or what a preempted request had produced already: then prompt and those tokens are
-    recomputed and the pass yields no new first token.
+    recomputed, and the pass yields the next token. `prefixes` and `namespaces` are empty unless the instance keeps a
+    cache of its own.
     """
 
     ids: Final[list[int]]
@@ -183,9 +184,11 @@ class StartTransfer:
 
 @dataclass(slots=True)
 class TransferDone:
-    """The last byte of a transfer arrived. `duration_ns` counts from `StartTransfer`; `joules` is the fabric's own."""
+    """The last byte of a transfer arrived. `duration_ns` counts from `StartTransfer`: what nobody had hidden."""
 
     transfer_id: Final[int]
+    kind: Final[TransferKind]
+    plane: Final[Plane]
     done_ns: Final[int]
     num_bytes: Final[int]
     duration_ns: Final[int]

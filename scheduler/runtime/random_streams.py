@@ -1,0 +1,17 @@
+"""The one place where random generators are made: named streams that grow from one seed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """The generator of this name under this seed (a non-negative integer), always the same one.
+
+    Streams of different names are independent, so that drawing more from one changes nothing in another. The name
+    goes in through a stable hash: Python's own differs from process to process.
+    """
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, int.from_bytes(digest, "little")])))
