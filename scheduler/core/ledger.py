@@ -46,10 +46,8 @@ class Ledger:
         """One more chunk of rows: columns grow seldom, so that an arrival costs no more than its own fields."""
         for column in (self.state, self.reason):
             column.extend(bytes(CHUNK_ROWS))
-        zeros = [0] * CHUNK_ROWS
         for column in (self.preemptions, self.prompt_tokens, self.cached_tokens, self.output_tokens, self.arrived_ns):
-            column.extend(zeros)
-        not_yet = [NOT_YET] * CHUNK_ROWS
+            column.extend(array(column.typecode, [0]) * CHUNK_ROWS)
         for column in (
             self.prefill_instance,
             self.decode_instance,
@@ -59,7 +57,7 @@ class Ledger:
             self.last_token_ns,
             self.ended_ns,
         ):
-            column.extend(not_yet)
+            column.extend(array(column.typecode, [NOT_YET]) * CHUNK_ROWS)
 
     def add(self, now_ns: int, prompt_tokens: list[int]) -> range:
         """New requests in `ARRIVED`; answers their ids."""

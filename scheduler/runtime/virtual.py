@@ -31,8 +31,8 @@ class VirtualRuntime:
         self._is_stopped = False
         self._deadlines = [NEVER_NS] * len(components)
         self._heap: list[tuple[int, int, int]] = []
-        for index in range(len(components)):
-            self._note_deadline(index)
+        for index, component in enumerate(components):
+            self._note_deadline(index, component)
 
     def stop(self) -> None:
         """End the run at the next instant; safe to call from a signal handler."""
@@ -47,35 +47,38 @@ class VirtualRuntime:
                 continue
             deadlines[index] = NEVER_NS
             self.now_ns = due_ns
-            outputs = components[index].wake(due_ns)
-            self._note_deadline(index)
+            component = components[index]
+            outputs = component.wake(due_ns)
+            if component.deadline_ns != NEVER_NS:
+                self._note_deadline(index, component)
             if outputs:
                 self._deliver(outputs)
         self._end()
         return self._is_stopped
 
     def _deliver(self, outputs: Outputs) -> None:
-        queue, now_ns, core = self._queue, self.now_ns, self._core
+        """Hand over messages and what is said in answer, until all is quiet at this instant."""
+        queue, index_of, components = self._queue, self._index, self._components
+        deadlines, now_ns, core = self._deadlines, self.now_ns, self._core
         queue.extend(outputs)
         while queue:
             address, message = queue.popleft()
-            index = self._index[address]
+            index = index_of[address]
             if index == core:
                 for tap in self._taps:
                     tap(now_ns, message)
-            answers = self._components[index].handle(now_ns, message)
+            component = components[index]
+            answers = component.handle(now_ns, message)
             self.num_messages += 1
-            self._note_deadline(index)
+            if component.deadline_ns != deadlines[index]:
+                self._note_deadline(index, component)
             if answers:
                 queue.extend(answers)
 
-    def _note_deadline(self, index: int) -> None:
-        component = self._components[index]
-        deadline_ns = component.deadline_ns
-        if deadline_ns != self._deadlines[index]:
-            self._deadlines[index] = deadline_ns
-            if deadline_ns != NEVER_NS:
-                heappush(self._heap, (deadline_ns, component.priority, index))
+    def _note_deadline(self, index: int, component: Component) -> None:
+        deadline_ns = self._deadlines[index] = component.deadline_ns
+        if deadline_ns != NEVER_NS:
+            heappush(self._heap, (deadline_ns, component.priority, index))
 
     def _end(self) -> None:
         ended = RunEnded(interrupted=self._is_stopped)

@@ -1,0 +1,5 @@
+"""Synthetic workloads: seeded, vectorised by columns, streamed in blocks.
+
+Reading order: `workload` (what can be asked for), `load` (a YAML file or flags to that), `generate` (the way in), then
+`arrivals` (when), `lengths` (how long), `sessions` (multi-turn with shared prefixes), `servegen` (published clients).
+"""

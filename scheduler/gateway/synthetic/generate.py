@@ -1,0 +1,85 @@
+"""A workload to a stream of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scheduler.gateway.arrivals import BLOCK_ROWS, ArrivalBlock
+from scheduler.gateway.readers.rows import NO_PREFIX
+from scheduler.gateway.synthetic.arrivals import ArrivalClock
+from scheduler.gateway.synthetic.lengths import LengthSampler
+from scheduler.gateway.synthetic.servegen import ServeGenPool
+from scheduler.gateway.synthetic.sessions import session_blocks
+from scheduler.gateway.synthetic.workload import (
+    BLOCK_TOKENS,
+    IndependentRequests,
+    ServeGenRequests,
+    SessionRequests,
+    Workload,
+)
+from scheduler.protocol.errors import ConfigError
+from scheduler.runtime.random_streams import stream
+
+
+def generate(workload: Workload, seed: int) -> tuple[int | None, Iterator[ArrivalBlock]]:
+    """How many requests to expect, and the requests; times count from the first. Same seed, same requests."""
+    requests = workload.requests
+    if isinstance(requests, ServeGenRequests):
+        pool = ServeGenPool(requests)
+        expected = pool.num_expected if workload.num_requests is None else workload.num_requests
+        return expected, _not_empty(workload.name, cut(pool.blocks(seed), workload.num_requests))
+    if isinstance(requests, SessionRequests):
+        return workload.num_requests, cut(session_blocks(requests, BLOCK_TOKENS, seed), workload.num_requests)
+    return workload.num_requests, cut(_independent_blocks(requests, seed), workload.num_requests)
+
+
+def cut(blocks: Iterator[ArrivalBlock], num_rows: int | None) -> Iterator[ArrivalBlock]:
+    """At most so many rows of a stream; None for all."""
+    if num_rows is None:
+        yield from blocks
+        return
+    rows_left = num_rows
+    for block in blocks:
+        yield block if len(block) <= rows_left else _head(block, rows_left)
+        rows_left -= len(block)
+        if rows_left <= 0:
+            return
+
+
+def _head(block: ArrivalBlock, num_rows: int) -> ArrivalBlock:
+    rows = slice(num_rows)
+    return ArrivalBlock(
+        block.arrived_ns[rows],
+        block.prompt_tokens[rows],
+        block.output_tokens[rows],
+        block.prefixes[rows],
+        block.namespaces[rows],
+    )
+
+
+def _not_empty(name: str, blocks: Iterator[ArrivalBlock]) -> Iterator[ArrivalBlock]:
+    first = next(blocks, None)
+    if first is None:
+        raise ConfigError(f"{name}: no client sends anything in this time; give another start_s or duration_s")
+    yield first
+    yield from blocks
+
+
+def _independent_blocks(requests: IndependentRequests, seed: int) -> Iterator[ArrivalBlock]:
+    clock = ArrivalClock(requests.arrivals, stream(seed, "arrivals"))
+    prompts = LengthSampler(requests.prompt_tokens, stream(seed, "prompt_tokens"))
+    outputs = LengthSampler(requests.output_tokens, stream(seed, "output_tokens"))
+    prefixes = [NO_PREFIX] * BLOCK_ROWS
+    namespaces = [0] * BLOCK_ROWS
+    origin_ns: int | None = None
+    while True:
+        times_ns = clock.draw_ns(BLOCK_ROWS)
+        if origin_ns is None:
+            origin_ns = int(times_ns[0])
+        yield ArrivalBlock(
+            (times_ns - origin_ns).tolist(),
+            prompts.draw(BLOCK_ROWS).tolist(),
+            outputs.draw(BLOCK_ROWS).tolist(),
+            prefixes,
+            namespaces,
+        )

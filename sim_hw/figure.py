@@ -1,0 +1,33 @@
+"""A number with its parents: every constant of the hardware model says where it comes from and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Confidence(StrEnum):
+    """How well a figure is supported."""
+
+    TWO_SOURCES = "two_sources"
+    """Two texts agree. Where both are versions of one paper, that proves the transcription, not the measurement."""
+    ONE_SOURCE = "one_source"
+    ESTIMATE = "estimate"
+    """Arithmetic, a fit or an assumption made in this project; `source` says which."""
+    MODEL_CARD = "model_card"
+    """The published configuration of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One constant. `unit` is SI without prefixes ("B/s", "W"), "1" for a share or ratio, else what is counted."""
+
+    value: float
+    unit: str
+    source: str
+    confidence: Confidence
+
+    @property
+    def count(self) -> int:
+        """The value of a figure that counts things."""
+        return int(self.value)
