@@ -22,6 +22,7 @@ from scheduler.protocol.messages import (
 )
 from workers.decode_memory import BLOCK_TOKENS
 from workers.oracle import output_tokens
+from workers.prefix_cache import PrefixCache
 
 
 class PrefillCost(Protocol):
@@ -54,7 +55,8 @@ class _Prompt:
 
     request_id: Final[int]
     total_tokens: Final[int]
-    cached_tokens: Final[int]
+    cached_tokens: int
+    resumed_tokens: Final[int]
     output_left: Final[int]
     blocks: Final[int]
     position: int = 0
@@ -71,17 +73,21 @@ class PrefillInstance:
         config: PrefillConfig,
         cost: PrefillCost,
         energy: PrefillEnergy,
+        cache: PrefixCache | None = None,
         reports_to: str = "core",
     ) -> None:
         self.address = address
         self.deadline_ns = NEVER_NS
         self.free_blocks = config.kv_blocks
+        self.cache = cache
         self._config = config
         self._cost = cost
         self._energy = energy
         self._reports_to = reports_to
         self._queue: deque[_Prompt] = deque()
         self._blocks_held: dict[int, int] = {}
+        # Prefix blocks of queued prompts, kept only for an instance with a cache of its own.
+        self._prefixes: dict[int, tuple[list[int], int]] = {}
         self._is_running = False
         self._closing: list[_Prompt] = []
         self._pass_tokens = 0
@@ -102,11 +108,12 @@ class PrefillInstance:
         done, was_running = self._closing, self._is_running
         usage_tokens, usage_pairs = self._pass_tokens, self._pass_pairs
         stopped: list[int] = []
-        if done:
-            for prompt in done:
-                if prompt.output_left == 1:
-                    stopped.append(prompt.request_id)
-                    self.free_blocks += self._blocks_held.pop(prompt.request_id)
+        for prompt in done:
+            if prompt.output_left == 1:
+                stopped.append(prompt.request_id)
+                self.free_blocks += self._blocks_held.pop(prompt.request_id)
+        if self.cache is not None:
+            self._store(self.cache, done)
         started = self._fill_pass(now_ns)
         if not was_running and not self._is_running:
             return NOTHING
@@ -114,7 +121,7 @@ class PrefillInstance:
             self.address,
             now_ns,
             [prompt.request_id for prompt in started],
-            [],
+            [] if self.cache is None else [prompt.cached_tokens for prompt in started],
             [prompt.request_id for prompt in self._closing],
             [prompt.request_id for prompt in done],
             stopped,
@@ -134,7 +141,11 @@ class PrefillInstance:
         ):
             total = prompt_tokens + resumed
             blocks = -(-total // BLOCK_TOKENS)
-            self._queue.append(_Prompt(request_id, total, cached, output_tokens(payload) - resumed, blocks))
+            left = output_tokens(payload) - resumed
+            self._queue.append(_Prompt(request_id, total, cached, resumed, left, blocks))
+        if self.cache is not None:
+            prefixes = zip(message.prefixes, message.namespaces, strict=True)
+            self._prefixes.update(zip(message.ids, prefixes, strict=True))
         self._begin_if_idle(now_ns)
         return NOTHING
 
@@ -163,6 +174,8 @@ class PrefillInstance:
                     break
                 self.free_blocks -= prompt.blocks
                 self._blocks_held[prompt.request_id] = prompt.blocks
+                if self.cache is not None:
+                    prompt.cached_tokens = self._look_up(self.cache, prompt)
                 prompt.position = prompt.cached_tokens
                 cached += prompt.cached_tokens
                 started.append(prompt)
@@ -179,6 +192,20 @@ class PrefillInstance:
         self._is_running = tokens > 0
         self.deadline_ns = now_ns + self._cost.prefill_ns(tokens, pairs, cached) if tokens else NEVER_NS
         return started
+
+    def _look_up(self, cache: PrefixCache, prompt: _Prompt) -> int:
+        """Cached tokens of a prompt that enters its first pass; one token is always computed."""
+        prefix, namespace = self._prefixes.pop(prompt.request_id)
+        found = cache.look_up(prompt.request_id, prefix, namespace) * cache.block_tokens
+        return min(found, prompt.total_tokens - prompt.resumed_tokens - 1)
+
+    def _store(self, cache: PrefixCache, done: list[_Prompt]) -> None:
+        """Blocks of prompts that are done become visible; recomputed prompts have stored theirs before."""
+        for prompt in done:
+            if prompt.resumed_tokens:
+                cache.release(prompt.request_id)
+            else:
+                cache.store(prompt.request_id)
 
     def _account(self, now_ns: int, tokens: int, pairs: int, *, is_busy: bool) -> Usage:
         start_ns = self._account_end_ns

@@ -36,6 +36,9 @@ from scheduler.protocol.messages import (
     TransferKind,
 )
 
+_NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
+"""Prefix blocks and namespace of a prompt of which nothing is known."""
+
 CORE_ADDRESS: Final = "core"
 CACHE_ADDRESS: Final = "cache"
 FABRIC_ADDRESS: Final = "fabric"
@@ -133,7 +136,9 @@ class Scheduler:
         for request_id, payload in zip(ids, message.payloads, strict=True):
             payloads[request_id] = payload
         if config.cache_mode is not CacheMode.NONE:
-            self._prompts.update(zip(ids, zip(message.prefixes, message.namespaces, strict=True), strict=True))
+            for request_id, prefix, namespace in zip(ids, message.prefixes, message.namespaces, strict=True):
+                if prefix:
+                    self._prompts[request_id] = (prefix, namespace)
         if max(message.prompt_tokens) > self._max_prompt_tokens or ledger.num_open > config.max_open_requests:
             return self._look_up_or_route(self._reject(now_ns, ids))
         return self._look_up_or_route(ids)
@@ -156,18 +161,23 @@ class Scheduler:
             del payloads[request_id]
         if self._prompts:
             for request_id in ids:
-                del self._prompts[request_id]
+                self._prompts.pop(request_id, None)
 
     def _look_up_or_route(self, ids: Sequence[int]) -> Outputs:
         if not ids:
             return NOTHING
-        if not self._uses_pool:
+        if not (self._uses_pool and self._prompts):
             return self._route_prefill(ids)
-        prompt_tokens, prompts = self.ledger.prompt_tokens, [self._prompts[i] for i in ids]
-        lookup = LookupPrefixes(
-            list(ids), [prompt_tokens[i] for i in ids], [prompt[0] for prompt in prompts], [prompt[1] for prompt in prompts]
-        )
-        return ((CACHE_ADDRESS, lookup),)
+        prompts = self._prompts
+        known = [i for i in ids if i in prompts]
+        unknown = [i for i in ids if i not in prompts]
+        outputs = self._route_prefill(unknown)
+        if not known:
+            return outputs
+        prompt_tokens = self.ledger.prompt_tokens
+        prefixes, namespaces = [prompts[i][0] for i in known], [prompts[i][1] for i in known]
+        lookup = LookupPrefixes(known, [prompt_tokens[i] for i in known], prefixes, namespaces)
+        return (*outputs, (CACHE_ADDRESS, lookup))
 
     def _on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
         ledger = self.ledger
@@ -212,7 +222,7 @@ class Scheduler:
     def _add_prefixes(self, command: StartPrefill) -> None:
         """An instance with a cache of its own must know the blocks of what it computes."""
         for request_id in command.ids:
-            prefix, namespace = self._prompts[request_id]
+            prefix, namespace = self._prompts.get(request_id, _NO_PROMPT)
             command.prefixes.append(prefix)
             command.namespaces.append(namespace)
 
@@ -274,14 +284,16 @@ class Scheduler:
         stored: list[int] = []
         recomputed: list[int] = []
         tokens = written = 0
+        prompts = self._prompts
         for request_id in message.done_ids:
             computed = ledger.prompt_tokens[request_id] - ledger.cached_tokens[request_id]
             tokens += computed + output[request_id]
             if first_ns[request_id] == NOT_YET:
                 first_ns[request_id] = boundary_ns
-                stored.append(request_id)
-                written += computed
-            else:
+                if request_id in prompts:
+                    stored.append(request_id)
+                    written += computed
+            elif request_id in prompts:
                 recomputed.append(request_id)
             last_ns[request_id] = boundary_ns
             output[request_id] += 1

@@ -62,7 +62,7 @@ class BurstGptFormat:
 
 
 def second_to_ns(text: str) -> int:
-    """Exact nanoseconds of a decimal number of seconds; digits after the ninth are dropped. ValueError if it is none."""
+    """Exact nanoseconds of a decimal number of seconds; digits after the ninth are dropped. ValueError else."""
     whole, point, fraction = text.partition(".")
     if not (text.isascii() and whole.isdecimal() and len(whole) <= MAX_SECOND_DIGITS):
         raise ValueError(text)
@@ -73,7 +73,7 @@ def second_to_ns(text: str) -> int:
 
 def _seconds_to_ns(cells: list[str]) -> list[int] | None:
     text = "".join(cells)
-    if text.isascii() and text.isdecimal() and 1 <= min(map(len, cells)) and max(map(len, cells)) <= MAX_SECOND_DIGITS:
+    if text.isascii() and text.isdecimal() and min(map(len, cells)) >= 1 and max(map(len, cells)) <= MAX_SECOND_DIGITS:
         return [int(cell) * NS_PER_S for cell in cells]
     try:
         return list(map(second_to_ns, cells))

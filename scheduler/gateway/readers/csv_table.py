@@ -13,8 +13,8 @@ from scheduler.protocol.errors import TraceError
 def header_names(line: str) -> list[str]:
     """The names in a header line; empty if it is no CSV."""
     try:
-        return [name.strip() for name in next(csv.reader([line], strict=True), [])]
-    except csv.Error:
+        return [name.strip() for name in next(csv.reader([line], strict=True))]
+    except (csv.Error, StopIteration):
         return []
 
 
@@ -42,8 +42,8 @@ class CsvTable:
     def split_row(self, number: int, line: str) -> list[str]:
         """The wanted cells of one row, spaces around them removed; quoted cells are understood."""
         try:
-            cells = next(csv.reader([line], strict=True), [])
-        except csv.Error as error:
+            cells = next(csv.reader([line], strict=True))
+        except (csv.Error, StopIteration) as error:
             raise TraceError(self.path, number, "", f"not CSV ({error})", "give one row a line") from None
         if len(cells) != self._width:
             problem = f"the row has {len(cells)} cells, the header {self._width}"

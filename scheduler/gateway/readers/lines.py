@@ -104,7 +104,7 @@ def _line_chunks(path: str) -> Iterator[bytes]:
 
 def _byte_chunks(path: str) -> Iterator[bytes]:
     try:
-        with open(path, "rb", buffering=CHUNK_BYTES) as raw:
+        with open(path, "rb") as raw:
             zipped = path.endswith(".gz") or raw.peek(2)[:2] == GZIP_MAGIC
             # typeshed gives GzipFile no common base with the plain file; both have `read`.
             file = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if zipped else raw

@@ -1,7 +1,8 @@
 """Mooncake JSONL and the part of its AIPerf superset that is a fixed schedule of token counts.
 
-Fields: `timestamp` (ms), `input_length`, `output_length` (tokens), `hash_ids` (one id a block of 512 prompt tokens, may
-be absent). Source: kvcache-ai/Mooncake, FAST25-release/README.md; ai-dynamo/aiperf, docs/benchmark-modes/trace-replay.md.
+Fields: `timestamp` (ms), `input_length`, `output_length` (tokens), `hash_ids` (one id a block of 512 prompt tokens,
+may be absent). Sources: kvcache-ai/Mooncake, FAST25-release/README.md; ai-dynamo/aiperf,
+docs/benchmark-modes/trace-replay.md.
 """
 
 from __future__ import annotations

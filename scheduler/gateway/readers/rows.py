@@ -1,4 +1,4 @@
-"""The loop that all file formats share: a batch at C speed if all is well in it, else row by row to name the culprit."""
+"""The loop that all file formats share: a batch at C speed if all is well, else row by row to name the culprit."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class LengthSampler:
         """Token counts, shape (count,), each at least 1."""
         if isinstance(self._lengths, EmpiricalLengths):
             places = self._generator.random(count) * self._cumulated[-1]
-            found = np.searchsorted(self._cumulated, places, side="right")
+            found: Integers = np.searchsorted(self._cumulated, places, side="right").astype(np.int64)
             # Rounding may lift a place onto the sum itself, one past the last value.
             return self._values[np.minimum(found, len(self._values) - 1)]
         drawn = draw_log_normal(self._lengths.mean, self._lengths.cv, self._generator, count)
@@ -58,5 +58,3 @@ def count_lengths(blocks: Iterable[ArrivalBlock]) -> tuple[EmpiricalLengths, Emp
 def _histogram(counts: Counter[int]) -> EmpiricalLengths:
     pairs = sorted(counts.items())
     return EmpiricalLengths(tuple(value for value, _ in pairs), tuple(float(count) for _, count in pairs))
-
-

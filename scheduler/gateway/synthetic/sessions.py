@@ -146,7 +146,7 @@ class _SessionFactory:
         columns = zip(turns.group.tolist(), turns.first_block.tolist(), ends, turns.partial_block.tolist(), strict=True)
         prefixes: list[list[int]] = []
         for group, first, end, partial in columns:
-            prefix = [*self._system_ids[group], *range(first, end)]
+            prefix: list[int] = [*self._system_ids[group], *range(first, end)]
             if partial != NO_BLOCK:
                 prefix.append(partial)
             prefixes.append(prefix)

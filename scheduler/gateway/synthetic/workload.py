@@ -1,9 +1,9 @@
 """What can be asked of the generator: frozen values that check themselves.
 
-    Workload
-    +-- IndependentRequests      arrivals, prompt and output lengths
-    +-- SessionRequests          the same for conversations of several turns with shared prefixes
-    +-- ServeGenRequests         a folder of published per-client statistics
+Workload
++-- IndependentRequests      arrivals, prompt and output lengths
++-- SessionRequests          the same for conversations of several turns with shared prefixes
++-- ServeGenRequests         a folder of published per-client statistics
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class SessionRequests:
 
 @dataclass(frozen=True, slots=True)
 class ServeGenRequests:
-    """ServeGen clients (`chunk-N-trace.csv`, `chunk-N-dataset.json`) from `start_s` for `duration_s` (None: to the end).
+    """ServeGen clients (a folder of them) from `start_s` for `duration_s` (None: to the end).
 
     `rate_per_s` scales all clients alike so that their mean rate in that time is this; None leaves it as published.
     """

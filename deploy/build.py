@@ -1,0 +1,173 @@
+"""Builds the parts of a system from a configuration: the only place where control plane, workers and physics meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.config import RunConfig
+from deploy.plan import Plan, parse_plan
+from scheduler.core.fleet import InstanceInfo
+from scheduler.core.scheduler import CACHE_ADDRESS, FABRIC_ADDRESS, CacheMode, Scheduler, SchedulerConfig
+from scheduler.policies import make_routing_policy
+from scheduler.protocol.component import NEVER_NS, Component
+from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.messages import Plane, TransferKind
+from sim_hw import fabric_rates
+from sim_hw.catalog import CLOUDMATRIX384, Endpoint
+from sim_hw.catalog import Plane as CatalogPlane
+from sim_hw.fabric_rates import FabricRate
+from sim_hw.memory import KV_BLOCK_TOKENS, Role, kv_capacity_tokens, max_sequences_per_die
+from sim_hw.model_shape import DEEPSEEK_R1
+from sim_hw.power import decode_power, prefill_power
+from sim_hw.serving_cost import decode_cost, prefill_cost
+from workers.cache_pool import CachePool
+from workers.decode import DecodeConfig, DecodeInstance
+from workers.fabric import ChannelRate, Fabric, FabricConfig
+from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefix_cache import PrefixCache
+
+_DIES_PER_NPU: Final = CLOUDMATRIX384.npu.num_dies.count
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """One instance of the plan."""
+
+    address: str
+    role: Role
+    num_npus: int
+
+
+class Blueprint:
+    """A configuration held against its hardware: names every part and makes any of them on its own.
+
+    The virtual runtime makes all parts in one process; live, each Ray actor makes only what it hosts, from the same
+    configuration. `block_tokens` is the trace's prefix block size.
+    """
+
+    def __init__(self, config: RunConfig, block_tokens: int) -> None:
+        self.config = config
+        self.block_tokens = block_tokens
+        self.plan: Plan = parse_plan(config.plan, CLOUDMATRIX384.num_npus, CLOUDMATRIX384.num_nodes.count)
+        self.prefill = [
+            InstanceSpec(f"prefill-{index}", Role.PREFILL, npus) for index, npus in enumerate(self.plan.prefill_npus)
+        ]
+        self.decode = [
+            InstanceSpec(f"decode-{index}", Role.DECODE, npus) for index, npus in enumerate(self.plan.decode_npus)
+        ]
+        if config.cache == "pool" and not self.plan.num_cache_servers:
+            raise ConfigError(f"--plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none")
+
+    @property
+    def worker_addresses(self) -> list[str]:
+        """Addresses of everything but the control plane, in the order of their construction."""
+        pool = [CACHE_ADDRESS] if self.config.cache == "pool" else []
+        return [FABRIC_ADDRESS, *pool, *(spec.address for spec in (*self.prefill, *self.decode))]
+
+    def make_core(self) -> Scheduler:
+        """The control plane's state machine."""
+        config = self.config
+        return Scheduler(
+            SchedulerConfig(
+                prefill=[self._info(spec) for spec in self.prefill],
+                decode=[self._info(spec) for spec in self.decode],
+                cache_mode=CacheMode(config.cache),
+                cache_plane=Plane[config.cache_plane.upper()],
+                max_open_requests=config.max_open_requests,
+            ),
+            make_routing_policy(config.policy),
+            make_routing_policy(config.policy),
+        )
+
+    def make_worker(self, address: str, report_interval_ns: int = NEVER_NS) -> Component:
+        """The worker of that address."""
+        if address == FABRIC_ADDRESS:
+            return Fabric(self._fabric_config())
+        if address == CACHE_ADDRESS:
+            return CachePool(self._cache_blocks(self.plan.num_cache_servers), self.block_tokens)
+        for spec in self.prefill:
+            if spec.address == address:
+                return self._make_prefill(spec)
+        spec = next(spec for spec in self.decode if spec.address == address)
+        return self._make_decode(spec, report_interval_ns)
+
+    def _info(self, spec: InstanceSpec) -> InstanceInfo:
+        return InstanceInfo(spec.address, spec.num_npus, self._kv_blocks(spec) * KV_BLOCK_TOKENS)
+
+    def _kv_blocks(self, spec: InstanceSpec) -> int:
+        """KV blocks of one die; for prefill also of the instance, since each rank holds a full copy of the latent."""
+        config = self.config
+        try:
+            tokens = kv_capacity_tokens(spec.role, spec.num_npus, config.mtp, config.kv_reserve_share)
+        except ValueError as error:
+            raise ConfigError(f"--plan {config.plan!r}: {error}") from error
+        return tokens // KV_BLOCK_TOKENS
+
+    def _make_prefill(self, spec: InstanceSpec) -> PrefillInstance:
+        config = self.config
+        cache = None
+        if config.cache == "local":
+            num_nodes = spec.num_npus / CLOUDMATRIX384.npus_per_node.count
+            cache = PrefixCache(self._cache_blocks(num_nodes), self.block_tokens)
+        return PrefillInstance(
+            spec.address,
+            PrefillConfig(config.prefill_tokens_per_npu * spec.num_npus, self._kv_blocks(spec)),
+            prefill_cost(spec.num_npus, config.expert_balance),
+            prefill_power(spec.num_npus, config.expert_balance),
+            cache,
+        )
+
+    def _make_decode(self, spec: InstanceSpec, report_interval_ns: int) -> DecodeInstance:
+        config, cost = self.config, decode_cost(self.config.mtp)
+        decode_config = DecodeConfig(
+            num_dies=spec.num_npus * _DIES_PER_NPU,
+            blocks_per_die=self._kv_blocks(spec),
+            slots_per_die=max_sequences_per_die(config.mtp),
+            extent_blocks=config.kv_extent_blocks,
+            fixed_ps=cost.fixed_ps,
+            sequence_ps=cost.sequence_ps,
+            kv_ps=cost.kv_ps,
+            tokens_per_step_num=cost.tokens_per_step_num,
+            tokens_per_step_den=cost.tokens_per_step_den,
+            report_interval_ns=report_interval_ns,
+        )
+        return DecodeInstance(spec.address, decode_config, decode_power(spec.num_npus, config.mtp))
+
+    def _cache_blocks(self, num_servers: float) -> int:
+        block_bytes = self.block_tokens * self._kv_bytes_per_token()
+        return int(self.config.cache_bytes_per_server * num_servers // block_bytes)
+
+    def _kv_bytes_per_token(self) -> int:
+        return int(DEEPSEEK_R1.kv_bytes_per_token(self.config.mtp))
+
+    def _fabric_config(self) -> FabricConfig:
+        channels: dict[tuple[TransferKind, Plane, str], ChannelRate] = {}
+        for spec in self.prefill:
+            # One decode die pulls a request's KV from one prefill rank; different requests use different ranks.
+            hand_over = _channel(fabric_rates.RDMA, spec.num_npus, fabric_rates.RDMA.bytes_per_s.value)
+            channels[TransferKind.HAND_OVER, Plane.RDMA, spec.address] = hand_over
+            for kind, ub in (
+                (TransferKind.CACHE_READ, fabric_rates.UB_READ),
+                (TransferKind.CACHE_WRITE, fabric_rates.UB_WRITE),
+            ):
+                channels[kind, Plane.UB, spec.address] = _channel(ub, spec.num_npus)
+                channels[kind, Plane.VPC, spec.address] = _channel(fabric_rates.VPC, spec.num_npus)
+        num_layers = DEEPSEEK_R1.layers + (DEEPSEEK_R1.mtp_layers if self.config.mtp else 0)
+        return FabricConfig(channels, self._kv_bytes_per_token(), num_layers)
+
+
+def _channel(rate: FabricRate, num_npus: int, stream_bytes_per_s: float | None = None) -> ChannelRate:
+    """What an instance of that size gets; without a stream rate, one request's data spreads over all its dies."""
+    total = rate.bytes_per_s_of(num_npus)
+    return ChannelRate(stream_bytes_per_s or total, total, round(rate.latency_s.value * 1e9))
+
+
+def plane_capacity_bytes_per_s() -> dict[Plane, float]:
+    """Line rate of all endpoints of each plane together, one direction."""
+    node = CLOUDMATRIX384
+    return {
+        Plane.UB: node.num_dies * node.port(CatalogPlane.UB, Endpoint.DIE).bytes_per_s.value,
+        Plane.RDMA: node.num_dies * node.port(CatalogPlane.RDMA, Endpoint.DIE).bytes_per_s.value,
+        Plane.VPC: node.num_nodes.count * node.port(CatalogPlane.VPC, Endpoint.NODE).bytes_per_s.value,
+    }

@@ -1,0 +1,166 @@
+"""The command `supernode`: finds a command's module, runs it, and turns what went wrong into a line and an exit code.
+
+A command is a row in `COMMANDS`. Its module is imported when the command is invoked and at no other time, so that
+`supernode --version`, `--help` and a mistyped command cost next to nothing, and a virtual replay never pays for Ray.
+The module offers `app`, a `typer.Typer` with one command or several. A command returns None or its exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from scheduler.protocol.errors import ClusterError, InputError, JournalError
+
+if TYPE_CHECKING:
+    from typer import TyperException
+    from typer.core import TyperCommand, TyperGroup
+
+PROGRAM: Final = "supernode"
+DISTRIBUTION: Final = "supernode-serve"
+TRACEBACK_VARIABLE: Final = "SUPERNODE_TRACEBACK"
+
+EXIT_DONE: Final = 0
+EXIT_BAD_INPUT: Final = 2
+EXIT_INTERNAL: Final = 3
+EXIT_INTERRUPTED: Final = 130
+
+
+@dataclass(slots=True)
+class LazyCommand:
+    """Where a command lives. The help is kept here, so that listing the commands imports none of them."""
+
+    module: Final[str]
+    help: Final[str]
+
+
+COMMANDS: Final[Mapping[str, LazyCommand]] = {
+    "replay": LazyCommand(
+        "deploy.cli_replay", "Replay a trace on an emulated supernode, on a virtual clock or --live on Ray."
+    ),
+    "trace": LazyCommand("deploy.cli_trace", "Describe, generate and convert traces."),
+    "journal": LazyCommand("deploy.cli_journal", "Check, replay and repair journals."),
+}
+
+
+def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyCommand] = COMMANDS) -> int:
+    """Run one command line (default: that of this process) and answer its exit code."""
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments), commands)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except (InputError, JournalError) as error:
+        return _fail(EXIT_BAD_INPUT, str(error), error)
+    except ClusterError as error:
+        return _fail(EXIT_INTERNAL, str(error), error)
+    except OSError as error:
+        if error.filename is None:
+            return _fail_internally(error)
+        return _fail(EXIT_BAD_INPUT, f"{error.filename}: {error.strerror}", error)
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a defect becomes one line and exit 3
+        return _fail_internally(error)
+    if code == EXIT_INTERRUPTED:
+        _say("interrupted")
+    return code
+
+
+def _run(arguments: list[str], commands: Mapping[str, LazyCommand]) -> int:
+    if not arguments:
+        raise InputError(f"no command given; one of {', '.join(commands)} (see '{PROGRAM} --help')")
+    name = arguments[0]
+    if name in ("--help", "-h"):
+        sys.stdout.write(_help(commands))
+        return EXIT_DONE
+    if name == "--version":
+        sys.stdout.write(f"{PROGRAM} {_version()}\n")
+        return EXIT_DONE
+    if name not in commands:
+        raise InputError(_unknown(name, commands))
+    return _run_typer(_load(name, commands[name]), f"{PROGRAM} {name}", arguments[1:])
+
+
+def _load(name: str, lazy: LazyCommand) -> TyperCommand | TyperGroup:
+    """Import a command's module and make its `app` runnable, whether it has one command or several."""
+    from typer.core import TyperCommand, TyperGroup
+    from typer.main import get_command
+
+    app = import_module(lazy.module).app
+    # Plain help and plain errors: neither rich's boxes nor an installer of shell completion, whatever the app says.
+    app.rich_markup_mode = None
+    app._add_completion = False
+    command = get_command(app)
+    if not isinstance(command, (TyperCommand, TyperGroup)):
+        raise TypeError(f"{lazy.module}.app is {command!r}, which typer cannot run as the command {name!r}")
+    if isinstance(command, TyperGroup):
+        command.no_args_is_help = False  # a missing sub-command is bad usage like any other: one line, exit 2
+    return command
+
+
+def _run_typer(command: TyperCommand | TyperGroup, program: str, arguments: list[str]) -> int:
+    from typer import Abort, TyperException
+
+    try:
+        result: object = command.main(arguments, prog_name=program, standalone_mode=False)
+    except TyperException as error:
+        raise InputError(_usage_line(error, program)) from error
+    except Abort:
+        return EXIT_INTERRUPTED
+    return result if isinstance(result, int) else EXIT_DONE
+
+
+def _usage_line(error: TyperException, program: str) -> str:
+    """What typer says of wrong usage, in this project's form: one line that ends with where to look."""
+    context = getattr(error, "ctx", None)
+    path = program if context is None else context.command_path
+    text = " ".join(error.format_message().split()).rstrip(".")
+    return f"{text[:1].lower()}{text[1:]}; see '{path} --help'"
+
+
+def _unknown(name: str, commands: Mapping[str, LazyCommand]) -> str:
+    kind = "option" if name.startswith("-") else "command"
+    known = ["--help", "--version"] if kind == "option" else list(commands)
+    near = get_close_matches(name, known)
+    mend = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+    return f"no such {kind}: {name}; {mend}"
+
+
+def _help(commands: Mapping[str, LazyCommand]) -> str:
+    width = max(map(len, commands), default=0)
+    rows = "".join(f"  {name:<{width}}  {lazy.help}\n" for name, lazy in commands.items())
+    return (
+        f"Usage: {PROGRAM} COMMAND [OPTIONS]\n\n"
+        "Emulates an AI supernode and runs a real LLM-serving scheduler on it.\n\n"
+        f"Commands:\n{rows}\n"
+        f"'{PROGRAM} COMMAND --help' tells a command's options; '{PROGRAM} --version' the version.\n"
+        "Exit: 0 done, 1 a bound was not met, 2 bad usage or input, 3 internal error, 130 interrupted.\n"
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version(DISTRIBUTION)
+
+
+def _fail_internally(error: Exception) -> int:
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    hint = "" if os.environ.get(TRACEBACK_VARIABLE) == "1" else f" ({TRACEBACK_VARIABLE}=1 shows where)"
+    return _fail(EXIT_INTERNAL, f"internal error: {what}; please report it{hint}", error)
+
+
+def _fail(code: int, line: str, error: Exception) -> int:
+    if os.environ.get(TRACEBACK_VARIABLE) == "1":
+        from traceback import print_exception
+
+        print_exception(error)
+    _say(" ".join(line.split()))
+    return code
+
+
+def _say(line: str) -> None:
+    print(f"{PROGRAM}: {line}", file=sys.stderr)

@@ -1,0 +1,76 @@
+"""`open_trace`: the one way in for every format, with limit, superposition and rate scale applied."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from scheduler.gateway.arrivals import ArrivalBlock
+from scheduler.gateway.readers.files import FILE_FORMATS, open_file
+from scheduler.gateway.readers.lines import base_name, shown
+from scheduler.gateway.readers.options import OpenedTrace, SkippedRows, TraceOptions
+from scheduler.gateway.readers.reshape import scale_rate, superpose
+from scheduler.gateway.synthetic.generate import cut, generate
+from scheduler.gateway.synthetic.load import load_workload
+from scheduler.gateway.synthetic.workload import BLOCK_TOKENS, ServeGenRequests, Workload
+from scheduler.protocol.errors import ConfigError, InputError
+
+WORKLOAD: Final = "workload"
+SERVEGEN: Final = "servegen"
+FORMATS: Final = (*FILE_FORMATS, WORKLOAD, SERVEGEN)
+WORKLOAD_ENDINGS: Final = (".yaml", ".yml")
+
+
+def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
+    """Open a trace file, a workload file (.yaml) or a folder of ServeGen clients, and read its first block.
+
+    Limit, superposition and rate scale are applied in this order. InputError if it cannot be read at all; a later bad
+    row raises from `blocks`.
+    """
+    name = _format_of(path, options)
+    if name == WORKLOAD:
+        return open_workload(load_workload(path), options)
+    if name == SERVEGEN:
+        return open_workload(Workload(base_name(path), ServeGenRequests(path)), options)
+    skipped = SkippedRows()
+    return _opened(base_name(path), None, open_file(path, options, skipped), options, skipped)
+
+
+def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:
+    """The requests of a workload as a trace."""
+    num_requests, blocks = generate(workload, options.seed)
+    if num_requests is not None:
+        num_requests = min(num_requests, options.limit or num_requests)
+    return _opened(workload.name, num_requests, cut(blocks, options.limit), options, SkippedRows())
+
+
+def _opened(
+    name: str, num_rows: int | None, blocks: Iterator[ArrivalBlock], options: TraceOptions, skipped: SkippedRows
+) -> OpenedTrace:
+    # The first block is read now, so that a trace that is wrong from the start fails here and not in a running system.
+    blocks = chain((next(blocks),), blocks)
+    if options.superpose > 1:
+        blocks = superpose(blocks, options.superpose, options.seed)
+    if not math.isclose(options.rate_scale, 1.0, rel_tol=0, abs_tol=0):
+        blocks = scale_rate(blocks, options.rate_scale)
+    hint = None if num_rows is None else num_rows * options.superpose
+    return OpenedTrace(name, BLOCK_TOKENS, hint, blocks, skipped)
+
+
+def _format_of(path: str, options: TraceOptions) -> str | None:
+    """The format that was asked for or that the path shows; None if the first line must tell."""
+    if "\0" in path:
+        raise InputError(f"{shown(path)}: no path holds a NUL; give the path of a trace")
+    if options.format is not None:
+        if options.format not in FORMATS:
+            near = difflib.get_close_matches(options.format, FORMATS)
+            hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+            raise ConfigError(f"format {options.format!r} is not known; known: {', '.join(FORMATS)}{hint}")
+        return options.format
+    if path.endswith(WORKLOAD_ENDINGS):
+        return WORKLOAD
+    return SERVEGEN if Path(path).is_dir() else None

@@ -1,0 +1,185 @@
+"""A workload from a YAML file, from flags, or from a file with flags over it: strict, every error with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from scheduler.gateway.readers.files import open_file
+from scheduler.gateway.readers.lines import base_name, shown, unreadable
+from scheduler.gateway.readers.options import SkippedRows, TraceOptions
+from scheduler.gateway.synthetic.lengths import count_lengths
+from scheduler.gateway.synthetic.presets import PRESETS
+from scheduler.gateway.synthetic.section import Overrides, Section
+from scheduler.gateway.synthetic.workload import (
+    ArrivalProcess,
+    EmpiricalLengths,
+    IndependentRequests,
+    Lengths,
+    LogNormalLengths,
+    Process,
+    ServeGenRequests,
+    SessionRequests,
+    Workload,
+)
+from scheduler.protocol.errors import ConfigError
+
+MAX_FILE_BYTES: Final = 2**20
+MAX_DEPTH: Final = 16
+NO_OVERRIDES: Final[Mapping[str, tuple[object, str]]] = {}
+
+
+def load_workload(path: str | None, overrides: Overrides = NO_OVERRIDES) -> Workload:
+    """The workload that a YAML file describes, with overrides by dotted key; without a file, only those.
+
+    ConfigError names file and line, or the flag, of what is wrong.
+    """
+    if path is None:
+        top = Section("", "options")
+        folder = Path()
+        name = "generated"
+    else:
+        top = _read_yaml(path)
+        folder = Path(path).parent
+        name = base_name(path).rpartition(".")[0]
+    top.override(overrides)
+    return top.build(lambda: _workload(top, name, folder))
+
+
+def _workload(top: Section, name: str, folder: Path) -> Workload:
+    preset = top.choice("preset", "none", ["none", *PRESETS])
+    for key, values in PRESETS.get(preset, {}).items():
+        if key not in top.values:
+            place = f"preset {preset}"
+            top.put(key, Section(key, place, dict(values), dict.fromkeys(values, place)), place)
+    name = top.text("name", name)
+    if "servegen" in top.values:
+        num_requests = top.integer("num_requests") if "num_requests" in top.values else None
+        return Workload(name, _servegen(top.section("servegen"), folder), num_requests)
+    arrivals = _arrivals(top.section("arrivals"))
+    prompt_tokens = _lengths(top.section("prompt_tokens"), folder, is_prompt=True)
+    output_tokens = _lengths(top.section("output_tokens"), folder, is_prompt=False)
+    num_requests = top.integer("num_requests")
+    if "sessions" in top.values:
+        sessions = _sessions(top.section("sessions"), arrivals, prompt_tokens, output_tokens)
+        return Workload(name, sessions, num_requests)
+    top.taken.update(("sessions", "servegen"))
+    return Workload(name, IndependentRequests(arrivals, prompt_tokens, output_tokens), num_requests)
+
+
+def _arrivals(section: Section) -> ArrivalProcess:
+    default = ArrivalProcess(rate_per_s=1.0)
+    return section.build(
+        lambda: ArrivalProcess(
+            rate_per_s=section.number("rate_per_s"),
+            process=Process(section.choice("process", default.process, [process.value for process in Process])),
+            cv=section.number("cv", default.cv),
+            diurnal_amplitude=section.number("diurnal_amplitude", default.diurnal_amplitude),
+            diurnal_period_s=section.number("diurnal_period_s", default.diurnal_period_s),
+        )
+    )
+
+
+def _lengths(section: Section, folder: Path, *, is_prompt: bool) -> Lengths:
+    if "trace" in section.values:
+        return section.build(lambda: _lengths_of_trace(section, folder, is_prompt))
+    if "values" in section.values:
+        return section.build(lambda: _lengths_of_list(section))
+    return section.build(
+        lambda: LogNormalLengths(
+            mean=section.number("mean"),
+            cv=section.number("cv"),
+            minimum=section.integer("minimum", 1),
+            maximum=section.integer("maximum", 131_072),
+        )
+    )
+
+
+def _lengths_of_trace(section: Section, folder: Path, is_prompt: bool) -> EmpiricalLengths:
+    path = str(folder / section.text("trace"))
+    prompts, outputs = count_lengths(open_file(path, TraceOptions(), SkippedRows()))
+    return prompts if is_prompt else outputs
+
+
+def _lengths_of_list(section: Section) -> EmpiricalLengths:
+    values = section.integers("values")
+    return EmpiricalLengths(tuple(values), (1.0,) * len(values))
+
+
+def _sessions(
+    section: Section, arrivals: ArrivalProcess, prompt_tokens: Lengths, output_tokens: Lengths
+) -> SessionRequests:
+    default = SessionRequests(arrivals, LogNormalLengths(1, 0, maximum=1), output_tokens)
+    return section.build(
+        lambda: SessionRequests(
+            arrivals=arrivals,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            mean_turns=section.number("mean_turns", default.mean_turns),
+            max_turns=section.integer("max_turns", default.max_turns),
+            think_mean_s=section.number("think_mean_s", default.think_mean_s),
+            think_cv=section.number("think_cv", default.think_cv),
+            answer_s_per_output_token=section.number("answer_s_per_output_token", default.answer_s_per_output_token),
+            system_groups=section.integer("system_groups", default.system_groups),
+            system_tokens=section.integer("system_tokens", default.system_tokens),
+            max_prompt_tokens=section.integer("max_prompt_tokens", default.max_prompt_tokens),
+        )
+    )
+
+
+def _servegen(section: Section, folder: Path) -> ServeGenRequests:
+    return section.build(
+        lambda: ServeGenRequests(
+            folder=str(folder / section.text("folder")),
+            start_s=section.number("start_s", 0.0),
+            duration_s=section.number("duration_s") if "duration_s" in section.values else None,
+            rate_per_s=section.number("rate_per_s") if "rate_per_s" in section.values else None,
+        )
+    )
+
+
+def _read_yaml(path: str) -> Section:
+    # PyYAML costs tens of milliseconds to import, and only workload files need it.
+    yaml: Any = import_module("yaml")
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{shown(path)}: longer than {MAX_FILE_BYTES >> 20} MiB; give a workload file")
+    try:
+        node = yaml.compose(data.decode(), Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(f"{shown(path)}: no settings in it; give keys such as num_requests: 1000")
+        return _to_section(node, yaml.SafeLoader(""), "", shown(path), MAX_DEPTH)
+    except UnicodeDecodeError:
+        raise ConfigError(f"{shown(path)}: not UTF-8 text; give a YAML file") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{shown(path)}:{line}: not YAML ({error.problem}); mend the syntax") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{shown(path)}: not YAML ({reason}); mend the syntax") from None
+
+
+def _to_section(node: Any, loader: Any, name: str, path: str, depth_left: int) -> Section:
+    """A mapping with the line of each key. Aliases and merges are refused with all else that is no plain setting."""
+    section = Section(name, f"{path}:{node.start_mark.line + 1}")
+    for key_node, value_node in node.value:
+        place = f"{path}:{key_node.start_mark.line + 1}"
+        key = str(key_node.value)
+        if key in section.values:
+            raise ConfigError(f"{place}: {section.name_of(key)} is given twice; give it once")
+        if depth_left == 0:
+            raise ConfigError(f"{place}: {section.name_of(key)} is nested too deeply; give plain settings")
+        value: object
+        if value_node.id == "mapping":
+            value = _to_section(value_node, loader, section.name_of(key), path, depth_left - 1)
+        else:
+            value = loader.construct_object(value_node, deep=True)
+        section.put(key, value, place)
+    return section

@@ -1,0 +1,1 @@
+"""Tests: `unit` (cannot start Ray), `sim` (whole system, virtual clock), `live` (Ray), `bench` (speed)."""
