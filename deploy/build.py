@@ -7,8 +7,9 @@ from typing import Final
 
 from deploy.config import RunConfig
 from deploy.plan import Plan, parse_plan
+from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
-from scheduler.core.scheduler import CACHE_ADDRESS, FABRIC_ADDRESS, CacheMode, Scheduler, SchedulerConfig
+from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
@@ -57,7 +58,9 @@ class Blueprint:
             InstanceSpec(f"decode-{index}", Role.DECODE, npus) for index, npus in enumerate(self.plan.decode_npus)
         ]
         if config.cache == "pool" and not self.plan.num_cache_servers:
-            raise ConfigError(f"--plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none")
+            raise ConfigError(
+                f"--plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
+            )
 
     @property
     def worker_addresses(self) -> list[str]:

@@ -37,7 +37,7 @@ class RunConfig:
     """Prefill expert balance: as measured, or the paper's projection of perfect EPLB."""
     mtp: bool = True
     """Decode with one speculative token, accepted at 70 %."""
-    kv_extent_blocks: int = 2
+    kv_extent_blocks: int = 4
     """KV blocks of 128 tokens that a decoding sequence takes at a time beyond its prompt."""
     kv_reserve_share: float = 0.10
     """Share of HBM kept from weights and KV, for activations and fragmentation."""

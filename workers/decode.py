@@ -85,9 +85,7 @@ class DecodeInstance:
         self._growth = Growth(config.tokens_per_step_num, config.tokens_per_step_den)
         # A step may bring this many tokens, so this much room must be there before it begins.
         self._lookahead_tokens = -(-config.tokens_per_step_num // config.tokens_per_step_den)
-        self.memory = DecodeMemory(
-            config.num_dies, config.blocks_per_die, config.slots_per_die, config.extent_blocks
-        )
+        self.memory = DecodeMemory(config.num_dies, config.blocks_per_die, config.slots_per_die, config.extent_blocks)
         self._lines = StepLines(config.num_dies, config.fixed_ps, config.sequence_ps, config.kv_ps, self._growth)
         self._joining: list[tuple[int, int, bytes]] = []
         self._asked: dict[int, int] = {}
@@ -102,6 +100,8 @@ class DecodeInstance:
         self._clock_ps = 0
         self._span: StepSpan | None = None
         self._span_steps = 0
+        self._span_grown = 0
+        self._span_end_ps = 0
         self._open_run(0)
         self._account_end_ns = 0
         self._sequence_steps = 0
@@ -174,24 +174,30 @@ class DecodeInstance:
             return
         steps = span.steps_until(self._growth, target_ns * PS_PER_NS - self._clock_ps)
         if steps < self._span_steps:
-            self._span_steps = steps
-            self.deadline_ns = (self._clock_ps + span.length_ps(self._growth, steps)) // PS_PER_NS
+            self._aim(span, steps)
+
+    def _aim(self, span: StepSpan, steps: int) -> None:
+        """Let the present run end after `steps` steps."""
+        grown = span.grown(self._growth, steps)
+        self._span_steps = steps
+        self._span_grown = grown
+        self._span_end_ps = self._clock_ps + span.offset_ps * steps + span.slope_ps * grown
+        self.deadline_ns = self._span_end_ps // PS_PER_NS
 
     def _advance(self) -> None:
         """Close the present run: count its steps and tokens and move the clock."""
-        span, steps, growth = self._span, self._span_steps, self._growth
+        span, steps, grown = self._span, self._span_steps, self._span_grown
         assert span is not None
-        grown = growth.sum_before(self._step + steps) - span.growth_before
+        at = self._growth.at
         if self._run_steps == 0:
-            self._run_first_ps = span.length_ps(growth, 1)
-        last_growth = growth.at(self._step + steps - 1)
-        self._run_last_ps = span.offset_ps + span.slope_ps * last_growth
+            self._run_first_ps = span.offset_ps + span.slope_ps * at(self._step)
+            self._run_running = self._num_running
         self._run_steps += steps
-        self._clock_ps += span.offset_ps * steps + span.slope_ps * grown
+        self._step += steps
+        self._run_last_ps = span.offset_ps + span.slope_ps * at(self._step - 1)
+        self._clock_ps = self._span_end_ps
         self._sequence_steps += self._num_running * steps
         self._kv_token_steps += self._base_tokens * steps + self._num_running * grown
-        self._run_running = self._num_running
-        self._step += steps
 
     def _leave(self, sequence: _Sequence) -> None:
         sequence.running = False
@@ -272,8 +278,7 @@ class DecodeInstance:
             heappop(events)
         num_steps = events[0] - self._step if self._config.skip_steps else 1
         span = self._span = self._lines.span(self._step, num_steps)
-        self._span_steps = span.num_steps
-        self.deadline_ns = (self._clock_ps + span.length_ps(self._growth, span.num_steps)) // PS_PER_NS
+        self._aim(span, span.num_steps)
         if self._config.report_interval_ns != NEVER_NS:
             self._cut_span(self._run_start_ns + self._config.report_interval_ns)
 

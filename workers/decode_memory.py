@@ -30,7 +30,7 @@ class DecodeMemory:
         self._placed: dict[int, tuple[int, int]] = {}
         # Free blocks where a slot is free, else _NO_SLOT: one argmax finds the die. The memory view writes plain ints.
         self._rank = np.full(num_dies, blocks_per_die, dtype=np.int64)
-        self._rank_view = memoryview(self._rank)
+        self._rank_view = memoryview(self._rank.data)
 
     @property
     def num_waiting(self) -> int:

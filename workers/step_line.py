@@ -26,10 +26,13 @@ class StepSpan:
     slope_ps: Final[int]
     growth_before: Final[int]
 
+    def grown(self, growth: Growth, num_steps: int) -> int:
+        """Sum of G over the first `num_steps` steps."""
+        return growth.sum_before(self.step + num_steps) - self.growth_before
+
     def length_ps(self, growth: Growth, num_steps: int) -> int:
         """Length of the first `num_steps` steps together."""
-        grown = growth.sum_before(self.step + num_steps) - self.growth_before
-        return self.offset_ps * num_steps + self.slope_ps * grown
+        return self.offset_ps * num_steps + self.slope_ps * self.grown(growth, num_steps)
 
     def steps_until(self, growth: Growth, target_ps: int) -> int:
         """The smallest number of steps, at least one and at most the whole run, that lasts `target_ps` or more."""
@@ -51,21 +54,48 @@ class StepLines:
     def __init__(self, num_dies: int, fixed_ps: int, sequence_ps: int, kv_ps: int, growth: Growth) -> None:
         self._offset = np.full(num_dies, fixed_ps, dtype=np.int64)
         self._slope = np.zeros(num_dies, dtype=np.int64)
-        self._offset_view = memoryview(self._offset)
-        self._slope_view = memoryview(self._slope)
+        self._line = np.zeros(num_dies, dtype=np.int64)
+        # Memory views read and write plain Python integers, which a numpy scalar would not be.
+        self._offset_view = memoryview(self._offset.data)
+        self._slope_view = memoryview(self._slope.data)
         self._sequence_ps = sequence_ps
         self._kv_ps = kv_ps
         self._growth = growth
+        # How many dies run n sequences: tells the steepest slope without a search.
+        self._num_running = [0] * num_dies
+        self._dies_with = [num_dies]
+        self._most_running = 0
 
     def add(self, die: int, base_tokens: int) -> None:
         """A sequence joins; it will hold `base_tokens + G` tokens of KV."""
         self._offset_view[die] += self._sequence_ps + self._kv_ps * base_tokens
         self._slope_view[die] += self._kv_ps
+        running = self._num_running[die]
+        self._num_running[die] = running + 1
+        self._dies_with[running] -= 1
+        if running == self._most_running:
+            self._most_running += 1
+            if running + 1 == len(self._dies_with):
+                self._dies_with.append(0)
+        self._dies_with[running + 1] += 1
 
     def remove(self, die: int, base_tokens: int) -> None:
         """A sequence leaves."""
         self._offset_view[die] -= self._sequence_ps + self._kv_ps * base_tokens
         self._slope_view[die] -= self._kv_ps
+        running = self._num_running[die]
+        self._num_running[die] = running - 1
+        self._dies_with[running] -= 1
+        self._dies_with[running - 1] += 1
+        if not self._dies_with[self._most_running]:
+            self._most_running -= 1
+
+    def _slowest(self, grown: int) -> int:
+        """The die whose step is longest when G is `grown`; the lowest index on a tie."""
+        line = self._line
+        np.multiply(self._slope, grown, out=line)
+        np.add(line, self._offset, out=line)
+        return int(line.argmax())
 
     def span(self, step: int, num_steps: int) -> StepSpan:
         """The longest run from `step` on, at most `num_steps`, that halving finds to have one slowest die.
@@ -74,13 +104,13 @@ class StepLines:
         first step and the one in the last have the same slope, the envelope between them is one straight line.
         """
         growth = self._growth
-        first = growth.at(step)
-        die = int((self._offset + self._slope * first).argmax())
+        die = self._slowest(growth.at(step))
         slope = self._slope_view[die]
-        while num_steps > 1:
-            last = growth.at(step + num_steps - 1)
-            slowest = int((self._offset + self._slope * last).argmax())
-            if self._slope_view[slowest] == slope:
-                break
-            num_steps //= 2
+        # No line that is not steeper can overtake the slowest.
+        if slope != self._most_running * self._kv_ps:
+            while num_steps > 1:
+                slowest = self._slowest(growth.at(step + num_steps - 1))
+                if self._slope_view[slowest] == slope:
+                    break
+                num_steps //= 2
         return StepSpan(step, num_steps, self._offset_view[die], slope, growth.sum_before(step))

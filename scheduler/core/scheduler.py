@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final
 
-from scheduler.core.fleet import InstanceInfo, Stage
+from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.fleet import Stage
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
+from scheduler.core.transfers import CacheRead, HandOver, Transfers
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
@@ -30,7 +30,6 @@ from scheduler.protocol.messages import (
     RunEnded,
     StartDecode,
     StartPrefill,
-    StartTransfer,
     StorePrefixes,
     TransferDone,
     TransferKind,
@@ -38,49 +37,6 @@ from scheduler.protocol.messages import (
 
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
 """Prefix blocks and namespace of a prompt of which nothing is known."""
-
-CORE_ADDRESS: Final = "core"
-CACHE_ADDRESS: Final = "cache"
-FABRIC_ADDRESS: Final = "fabric"
-
-
-class CacheMode(Enum):
-    """Where prefix KV is kept: in one pool for all, in one cache per prefill instance, or nowhere."""
-
-    POOL = "pool"
-    LOCAL = "local"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerConfig:
-    """What the control plane is told before it starts.
-
-    `max_open_requests` bounds every queue behind the core (INV-12): an arrival beyond it is rejected as `overload`.
-    """
-
-    prefill: list[InstanceInfo]
-    decode: list[InstanceInfo]
-    cache_mode: CacheMode = CacheMode.NONE
-    cache_plane: Plane = Plane.UB
-    max_open_requests: int = 1_000_000
-
-
-@dataclass(slots=True)
-class _HandOver:
-    """KV on its way from a prefill to a decode instance."""
-
-    ids: Final[list[int]]
-    prefill: Final[int]
-    decode: Final[int]
-
-
-@dataclass(slots=True)
-class _CacheRead:
-    """Cached KV on its way to a prefill instance, and the command that waits for it."""
-
-    address: Final[str]
-    command: Final[StartPrefill]
 
 
 class Scheduler:
@@ -107,8 +63,7 @@ class Scheduler:
         self._prompts: dict[int, tuple[list[int], int]] = {}
         self._reserved_ns: dict[int, int] = {}
         self._reported_kv_tokens = [0] * len(config.decode)
-        self._transfers: dict[int, _HandOver | _CacheRead] = {}
-        self._next_transfer_id = 0
+        self._transfers = Transfers()
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
@@ -211,7 +166,9 @@ class Scheduler:
         outputs: list[tuple[str, Message]] = []
         for index, command in reads.items():
             ledger.move(Event.FETCH, command.ids)
-            outputs.append(self._start_cache_read(now_ns, stage.addresses[index], command))
+            address = stage.addresses[index]
+            read = (TransferKind.CACHE_READ, self._config.cache_plane, CACHE_ADDRESS, address)
+            outputs.append(self._transfers.start(*read, command.cached_tokens, now_ns, CacheRead(address, command)))
         for index, command in commands.items():
             if self._config.cache_mode is CacheMode.LOCAL:
                 self._add_prefixes(command)
@@ -225,34 +182,6 @@ class Scheduler:
             prefix, namespace = self._prompts.get(request_id, _NO_PROMPT)
             command.prefixes.append(prefix)
             command.namespaces.append(namespace)
-
-    def _start_transfer(
-        self,
-        kind: TransferKind,
-        plane: Plane,
-        source: str,
-        destination: str,
-        num_tokens: list[int],
-        open_ns: int,
-        continuation: _HandOver | _CacheRead | None,
-    ) -> tuple[str, Message]:
-        transfer_id = self._next_transfer_id
-        self._next_transfer_id += 1
-        if continuation is not None:
-            self._transfers[transfer_id] = continuation
-        return FABRIC_ADDRESS, StartTransfer(transfer_id, kind, plane, source, destination, num_tokens, open_ns)
-
-    def _start_cache_read(self, now_ns: int, address: str, command: StartPrefill) -> tuple[str, Message]:
-        plane = self._config.cache_plane
-        return self._start_transfer(
-            TransferKind.CACHE_READ,
-            plane,
-            CACHE_ADDRESS,
-            address,
-            command.cached_tokens,
-            now_ns,
-            _CacheRead(address, command),
-        )
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
         index = self._prefill.index[message.instance]
@@ -319,12 +248,9 @@ class Scheduler:
             outputs.append((CACHE_ADDRESS, ReleasePrefixes(recomputed)))
         if stored:
             outputs.append((CACHE_ADDRESS, StorePrefixes(stored)))
-            source, plane = self._prefill.addresses[index], self._config.cache_plane
-            outputs.append(
-                self._start_transfer(
-                    TransferKind.CACHE_WRITE, plane, source, CACHE_ADDRESS, [num_tokens], now_ns, None
-                )
-            )
+            source = self._prefill.addresses[index]
+            write = (TransferKind.CACHE_WRITE, self._config.cache_plane, source, CACHE_ADDRESS)
+            outputs.append(self._transfers.start(*write, [num_tokens], now_ns))
         return outputs
 
     def _end_at_prefill(self, message: PrefillStepped) -> list[tuple[str, Message]]:
@@ -376,24 +302,17 @@ class Scheduler:
         outputs: list[tuple[str, Message]] = []
         for (prefill, decode), members in groups.items():
             open_ns = max(self._reserved_ns.pop(i, now_ns) for i in members)
-            outputs.append(
-                self._start_transfer(
-                    TransferKind.HAND_OVER,
-                    Plane.RDMA,
-                    self._prefill.addresses[prefill],
-                    self._decode.addresses[decode],
-                    [ledger.prompt_tokens[i] + ledger.output_tokens[i] - 1 for i in members],
-                    open_ns,
-                    _HandOver(members, prefill, decode),
-                )
-            )
+            tokens = [ledger.prompt_tokens[i] + ledger.output_tokens[i] - 1 for i in members]
+            ends = (self._prefill.addresses[prefill], self._decode.addresses[decode])
+            hand_over = HandOver(members, prefill, decode)
+            outputs.append(self._transfers.start(TransferKind.HAND_OVER, Plane.RDMA, *ends, tokens, open_ns, hand_over))
         return outputs
 
     def _on_transfer_done(self, now_ns: int, message: TransferDone) -> Outputs:
-        transfer = self._transfers.pop(message.transfer_id, None)
+        transfer = self._transfers.finish(message.transfer_id)
         if transfer is None:  # a write to the cache: nobody waits for it
             return NOTHING
-        if isinstance(transfer, _CacheRead):
+        if isinstance(transfer, CacheRead):
             self.ledger.move(Event.SEND_PREFILL, transfer.command.ids)
             return ((transfer.address, transfer.command),)
         ids, ledger = transfer.ids, self.ledger
@@ -449,6 +368,6 @@ class Scheduler:
         return NOTHING
 
 
-def _ignore(now_ns: int, message: Message) -> Outputs:
+def _ignore(_now_ns: int, _message: Message) -> Outputs:
     """For messages that the runtime or the metrics read and the core has no use for."""
     return NOTHING

@@ -1,0 +1,36 @@
+"""What the control plane is told before it starts, and the addresses everybody knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from scheduler.core.fleet import InstanceInfo
+from scheduler.protocol.messages import Plane
+
+CORE_ADDRESS: Final = "core"
+CACHE_ADDRESS: Final = "cache"
+FABRIC_ADDRESS: Final = "fabric"
+
+
+class CacheMode(Enum):
+    """Where prefix KV is kept: in one pool for all, in one cache per prefill instance, or nowhere."""
+
+    POOL = "pool"
+    LOCAL = "local"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """What the control plane is told before it starts.
+
+    `max_open_requests` bounds every queue behind the core (INV-12): an arrival beyond it is rejected as `overload`.
+    """
+
+    prefill: list[InstanceInfo]
+    decode: list[InstanceInfo]
+    cache_mode: CacheMode = CacheMode.NONE
+    cache_plane: Plane = Plane.UB
+    max_open_requests: int = 1_000_000
