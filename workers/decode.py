@@ -88,7 +88,6 @@ class DecodeInstance:
         self.memory = DecodeMemory(config.num_dies, config.blocks_per_die, config.slots_per_die, config.extent_blocks)
         self._lines = StepLines(config.num_dies, config.fixed_ps, config.sequence_ps, config.kv_ps, self._growth)
         self._joining: list[tuple[int, int, bytes]] = []
-        self._asked: dict[int, int] = {}
         self._on_die: list[dict[int, _Sequence]] = [{} for _ in range(config.num_dies)]
         self._finishing: dict[int, list[_Sequence]] = {}
         self._growing: dict[int, list[_Sequence]] = {}
@@ -145,7 +144,6 @@ class DecodeInstance:
 
     def _on_reserve(self, now_ns: int, message: ReserveKv) -> Outputs:
         for request_id, kv_tokens in zip(message.ids, message.kv_tokens, strict=True):
-            self._asked[request_id] = kv_tokens
             self.memory.ask(request_id, kv_tokens)
         return tuple(self._serve_waiting())
 
@@ -155,7 +153,6 @@ class DecodeInstance:
 
     def _on_release(self, now_ns: int, message: ReleaseKv) -> Outputs:
         for request_id in message.ids:
-            del self._asked[request_id]
             self.memory.cancel(request_id)
         return tuple(self._serve_waiting())
 
@@ -249,8 +246,7 @@ class DecodeInstance:
         grown = self._growth.at(self._step)
         started: list[int] = []
         for request_id, produced, payload in self._joining:
-            die, blocks = self.memory.claim(request_id)
-            kv_tokens = self._asked.pop(request_id)
+            die, blocks, kv_tokens = self.memory.claim(request_id)
             total = output_tokens(payload)
             finish_step = self._growth.first_step_reaching(grown + total - produced)
             sequence = _Sequence(
@@ -262,7 +258,8 @@ class DecodeInstance:
             self._lines.add(die, sequence.base_tokens)
             self._on_die[die][request_id] = sequence
             self._at_step(self._finishing, finish_step, sequence)
-            self._schedule_growth(sequence)
+            if kv_tokens + total - produced + self._lookahead_tokens > blocks * BLOCK_TOKENS:
+                self._schedule_growth(sequence)
             started.append(request_id)
         self._joining.clear()
         return started

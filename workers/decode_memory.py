@@ -26,8 +26,8 @@ class DecodeMemory:
         self.extent_blocks = extent_blocks
         self.free_blocks = [blocks_per_die] * num_dies
         self.free_slots = [slots_per_die] * num_dies
-        self._waiting: deque[tuple[int, int]] = deque()
-        self._placed: dict[int, tuple[int, int]] = {}
+        self._waiting: deque[tuple[int, int, int]] = deque()
+        self._placed: dict[int, tuple[int, int, int]] = {}
         # Free blocks where a slot is free, else _NO_SLOT: one argmax finds the die. The memory view writes plain ints.
         self._rank = np.full(num_dies, blocks_per_die, dtype=np.int64)
         self._rank_view = memoryview(self._rank.data)
@@ -40,33 +40,36 @@ class DecodeMemory:
     def ask(self, request_id: int, kv_tokens: int) -> None:
         """Queue a reservation; `serve` grants it."""
         blocks = -(-kv_tokens // BLOCK_TOKENS) + self.extent_blocks
-        self._waiting.append((request_id, min(blocks, self.blocks_per_die)))
+        self._waiting.append((request_id, kv_tokens, min(blocks, self.blocks_per_die)))
 
     def serve(self) -> list[int]:
         """Grant what fits, in order; answers the ids granted."""
         granted: list[int] = []
         waiting, rank, view = self._waiting, self._rank, self._rank_view
         while waiting:
-            request_id, blocks = waiting[0]
+            request_id, kv_tokens, blocks = waiting[0]
             die = int(rank.argmax())
             if view[die] < blocks:
                 break
             waiting.popleft()
-            self._placed[request_id] = (die, blocks)
-            self.free_slots[die] -= 1
-            self._take(die, blocks)
+            self._placed[request_id] = (die, blocks, kv_tokens)
+            slots = self.free_slots[die] - 1
+            self.free_slots[die] = slots
+            free = self.free_blocks[die] - blocks
+            self.free_blocks[die] = free
+            view[die] = free if slots else _NO_SLOT
             granted.append(request_id)
         return granted
 
-    def claim(self, request_id: int) -> tuple[int, int]:
-        """The (die, blocks) kept for a request that now starts; its sequence holds them from here on."""
+    def claim(self, request_id: int) -> tuple[int, int, int]:
+        """The (die, blocks, KV tokens) kept for a request that now starts; its sequence holds them from here on."""
         return self._placed.pop(request_id)
 
     def cancel(self, request_id: int) -> None:
         """Give back what a request asked for or was granted before it started."""
         placed = self._placed.pop(request_id, None)
         if placed is not None:
-            self.free(*placed)
+            self.free(placed[0], placed[1])
             return
         self._waiting = deque(entry for entry in self._waiting if entry[0] != request_id)
 

@@ -49,7 +49,7 @@ class Fabric:
             return NOTHING
         # The prefill side names the channel: it is the end that both hand-over and cache traffic have in common.
         instance = message.destination if message.kind == TransferKind.CACHE_READ else message.source
-        rate = self._config.channels[TransferKind(message.kind), Plane(message.plane), instance]
+        rate = self._config.channels[message.kind, message.plane, instance]
         tokens, per_token = message.num_tokens, self._config.kv_bytes_per_token
         num_bytes = sum(tokens) * per_token
         hidden_ns = now_ns - message.open_ns

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from scheduler.protocol.oracle_payload import open_output_tokens
+from scheduler.protocol.oracle_payload import open_output_tokens as output_tokens
 
-
-def output_tokens(payload: bytes) -> int:
-    """Tokens the emulated model will produce for this request, the first one included."""
-    return open_output_tokens(payload)
+__all__ = ["output_tokens"]

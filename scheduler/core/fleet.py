@@ -32,11 +32,6 @@ class Stage:
     def __len__(self) -> int:
         return len(self.addresses)
 
-    def add(self, index: int, num_requests: int, num_tokens: int) -> None:
-        """Work was sent to an instance."""
-        self.outstanding_requests[index] += num_requests
-        self.outstanding_tokens[index] += num_tokens
-
     def remove(self, index: int, num_requests: int, num_tokens: int) -> None:
         """Work left an instance."""
         self.outstanding_requests[index] -= num_requests

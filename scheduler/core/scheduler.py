@@ -35,6 +35,11 @@ from scheduler.protocol.messages import (
     TransferKind,
 )
 
+# Members of an enumeration are slow to reach in loops over requests.
+_PREFILLING: Final = int(State.PREFILLING)
+_PREFILLED: Final = int(State.PREFILLED)
+_HANDING_OVER: Final = int(State.HANDING_OVER)
+
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
 """Prefix blocks and namespace of a prompt of which nothing is known."""
 
@@ -144,25 +149,28 @@ class Scheduler:
     def _route_prefill(self, ids: Sequence[int], now_ns: int = 0) -> Outputs:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
         ledger, stage, choose = self.ledger, self._prefill, self._prefill_policy.choose
+        num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
         commands: dict[int, StartPrefill] = {}
         reads: dict[int, StartPrefill] = {}
         for request_id in ids:
             prompt, cached = ledger.prompt_tokens[request_id], ledger.cached_tokens[request_id]
-            resumed = ledger.output_tokens[request_id]
+            resumed, payload = ledger.output_tokens[request_id], self._payloads[request_id]
             tokens = prompt + resumed - cached
             index = choose(stage, tokens)
-            stage.outstanding_requests[index] += 1
-            stage.outstanding_tokens[index] += tokens
+            num_requests[index] += 1
+            num_tokens[index] += tokens
             ledger.prefill_instance[request_id] = index
             group = reads if cached else commands
             command = group.get(index)
             if command is None:
-                command = group[index] = StartPrefill([], [], [], [], [], [], [], self._prefill_policy.reason)
-            command.ids.append(request_id)
-            command.prompt_tokens.append(prompt)
-            command.cached_tokens.append(cached)
-            command.resumed_tokens.append(resumed)
-            command.payloads.append(self._payloads[request_id])
+                reason = self._prefill_policy.reason
+                group[index] = StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
+            else:
+                command.ids.append(request_id)
+                command.prompt_tokens.append(prompt)
+                command.cached_tokens.append(cached)
+                command.resumed_tokens.append(resumed)
+                command.payloads.append(payload)
         outputs: list[tuple[str, Message]] = []
         for index, command in reads.items():
             ledger.move(Event.FETCH, command.ids)
@@ -237,7 +245,8 @@ class Scheduler:
             stopped = frozenset(message.stopped_ids)
             going_on = [i for i in going_on if i not in stopped]
         ledger.move(Event.PREFILL_DONE, going_on)
-        reserved = [i for i in going_on if ledger.state[i] == State.HANDING_OVER]
+        state = ledger.state
+        reserved = [i for i in going_on if state[i] == _HANDING_OVER]
         return outputs + self._hand_over(now_ns, reserved)
 
     def _store_prefixes(
@@ -269,10 +278,12 @@ class Scheduler:
         """Ask for room while the last pass runs, so that layers can flow as they are made."""
         ledger, stage, choose = self.ledger, self._decode, self._decode_policy.choose
         groups: dict[int, tuple[list[int], list[int]]] = {}
+        num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
         for request_id in ids:
             tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id] + 1
             index = choose(stage, tokens)
-            stage.add(index, 1, tokens)
+            num_requests[index] += 1
+            num_tokens[index] += tokens
             ledger.decode_instance[request_id] = index
             group_ids, group_tokens = groups.setdefault(index, ([], []))
             group_ids.append(request_id)
@@ -282,11 +293,11 @@ class Scheduler:
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
         ledger, state = self.ledger, self.ledger.state
         # Room that was kept for a request which ended meanwhile has been given back already.
-        ids = [i for i in message.ids if state[i] in (State.PREFILLING, State.PREFILLED)]
+        ids = [i for i in message.ids if state[i] == _PREFILLING or state[i] == _PREFILLED]
         ledger.move(Event.RESERVED, ids)
         ready: list[int] = []
         for request_id in ids:
-            if state[request_id] == State.HANDING_OVER:
+            if state[request_id] == _HANDING_OVER:
                 ready.append(request_id)
             else:
                 self._reserved_ns[request_id] = now_ns

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
+from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.messages import Message, RunEnded
 
 Tap = Callable[[int, Message], None]
@@ -40,48 +40,52 @@ class VirtualRuntime:
 
     def run(self) -> bool:
         """Run until nothing is due any more, then tell everybody; answers whether it was stopped before."""
-        heap, deadlines, components = self._heap, self._deadlines, self._components
-        while heap and not self._is_stopped:
+        self._loop()
+        ended = RunEnded(interrupted=self._is_stopped)
+        addresses = [component.address for component in self._components]
+        core = addresses.pop(self._core)
+        # The core hears it last: the workers' last accounts must reach it first.
+        for address in (*addresses, core):
+            self._heap.clear()
+            self._queue.append((address, ended))
+            self._loop()
+        return self._is_stopped
+
+    def _loop(self) -> None:
+        """Deliver what was said, then wake who is due first; until there is neither, or until the run is stopped."""
+        queue, heap, index_of, components = self._queue, self._heap, self._index, self._components
+        deadlines, taps, core, now_ns = self._deadlines, self._taps, self._core, self.now_ns
+        num_messages = 0
+        while True:
+            while queue:
+                address, message = queue.popleft()
+                index = index_of[address]
+                if index == core:
+                    for tap in taps:
+                        tap(now_ns, message)
+                component = components[index]
+                outputs = component.handle(now_ns, message)
+                num_messages += 1
+                if component.deadline_ns != deadlines[index]:
+                    self._note_deadline(index, component)
+                if outputs:
+                    queue.extend(outputs)
+            if not heap or self._is_stopped:
+                break
             due_ns, _, index = heappop(heap)
             if deadlines[index] != due_ns:
                 continue
             deadlines[index] = NEVER_NS
-            self.now_ns = due_ns
+            self.now_ns = now_ns = due_ns
             component = components[index]
             outputs = component.wake(due_ns)
             if component.deadline_ns != NEVER_NS:
                 self._note_deadline(index, component)
             if outputs:
-                self._deliver(outputs)
-        self._end()
-        return self._is_stopped
-
-    def _deliver(self, outputs: Outputs) -> None:
-        """Hand over messages and what is said in answer, until all is quiet at this instant."""
-        queue, index_of, components = self._queue, self._index, self._components
-        deadlines, now_ns, core = self._deadlines, self.now_ns, self._core
-        queue.extend(outputs)
-        while queue:
-            address, message = queue.popleft()
-            index = index_of[address]
-            if index == core:
-                for tap in self._taps:
-                    tap(now_ns, message)
-            component = components[index]
-            answers = component.handle(now_ns, message)
-            self.num_messages += 1
-            if component.deadline_ns != deadlines[index]:
-                self._note_deadline(index, component)
-            if answers:
-                queue.extend(answers)
+                queue.extend(outputs)
+        self.num_messages += num_messages
 
     def _note_deadline(self, index: int, component: Component) -> None:
         deadline_ns = self._deadlines[index] = component.deadline_ns
         if deadline_ns != NEVER_NS:
             heappush(self._heap, (deadline_ns, component.priority, index))
-
-    def _end(self) -> None:
-        ended = RunEnded(interrupted=self._is_stopped)
-        workers = tuple((c.address, ended) for i, c in enumerate(self._components) if i != self._core)
-        self._deliver(workers)
-        self._deliver(((self._components[self._core].address, ended),))

@@ -1,0 +1,59 @@
+"""A progress line on stderr for long work, only when a person watches."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+_POLL_S: Final = 0.5
+
+
+@contextmanager
+def progress(title: str, read: Callable[[], tuple[int, int | None]]) -> Iterator[None]:
+    """Show `title` with a bar while the body runs; `read` answers (done, total or None) and is polled from a thread.
+
+    With a total, the remaining time is extrapolated from the speed so far; without one only the count is shown. Writes
+    nothing when stderr is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    finished = threading.Event()
+    thread = threading.Thread(target=_show, args=(title, read, finished), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+
+
+def _show(title: str, read: Callable[[], tuple[int, int | None]], finished: threading.Event) -> None:
+    if finished.wait(_POLL_S):  # short work shows nothing
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        while not finished.wait(_POLL_S):
+            done, total = read()
+            bar.update(task, completed=done, total=total)
