@@ -1,0 +1,119 @@
+"""One replay, from an opened trace to a summary; the same for the virtual and the live runtime but for who carries messages."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.blueprint import Blueprint, plane_capacity_bytes_per_s
+from deploy.config import RunConfig
+from deploy.identity import code_digest
+from deploy.interrupt import stop_on_interrupt
+from deploy.progress import progress
+from scheduler.core.ledger import Ledger
+from scheduler.gateway.readers.options import TraceOptions
+from scheduler.gateway.readers.registry import open_trace
+from scheduler.gateway.source import TraceSource
+from scheduler.metrics.collector import Collector, MeteredInstance
+from scheduler.metrics.records import Records, write_records
+from scheduler.metrics.slo import parse_slo
+from scheduler.metrics.summary import RunInfo, Summary, summarize
+from scheduler.protocol.component import Component
+from scheduler.protocol.errors import SupernodeError
+from scheduler.protocol.finish import FinishReason
+from scheduler.runtime.clock import monotonic_s
+from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
+from scheduler.runtime.virtual import VirtualRuntime
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayJob:
+    """What to replay on what."""
+
+    trace: str
+    options: TraceOptions
+    config: RunConfig
+    journal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What came of a replay. `notes` are lines for a person: rows left out, warnings."""
+
+    trace_name: str
+    summary: Summary
+    records: Records
+    prefill_addresses: list[str]
+    decode_addresses: list[str]
+    notes: list[str]
+    is_partial: bool
+
+
+def replay_virtual(job: ReplayJob) -> ReplayResult:
+    """Replay on the virtual clock; Ctrl-C ends it early with everything accounted for."""
+    started_s = monotonic_s()
+    trace = open_trace(job.trace, options=job.options)
+    blueprint = Blueprint(job.config, trace.block_tokens)
+    core = blueprint.make_core()
+    collector = make_collector(blueprint, core.ledger)
+    workers = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
+    journal = JournalWriter(job.journal, journal_header(blueprint)) if job.journal else None
+    front: Component = JournalledCore(core, journal) if journal else core
+    runtime = VirtualRuntime([TraceSource(trace), front, *workers], core.address, (collector.observe,))
+    ledger = core.ledger
+    try:
+        with (
+            stop_on_interrupt(runtime.stop),
+            progress("replaying", lambda: (ledger.num_requests - ledger.num_open, trace.num_requests_hint)),
+        ):
+            is_partial = runtime.run()
+    finally:
+        if journal:
+            journal.close()
+    if not is_partial and FinishReason.INTERRUPTED in ledger.reason:
+        raise SupernodeError(f"the run stalled with {ledger.reason.count(FinishReason.INTERRUPTED)} requests open")
+    records = Records(ledger)
+    slo = parse_slo(job.config.slo) if job.config.slo else None
+    summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), slo, records)
+    return ReplayResult(
+        trace.name,
+        summary,
+        records,
+        [spec.address for spec in blueprint.prefill],
+        [spec.address for spec in blueprint.decode],
+        trace.skipped.lines(),
+        is_partial,
+    )
+
+
+def journal_header(blueprint: Blueprint) -> JournalHeader:
+    """Says which core a journal is for: `deploy.cli_journal` builds it again from this."""
+    config = blueprint.config
+    settings = {**asdict(config), "block_tokens": blueprint.block_tokens}
+    return JournalHeader(config=settings, seed=config.seed, policy_digest=config.policy, code_digest=code_digest())
+
+
+def make_collector(blueprint: Blueprint, ledger: Ledger) -> Collector:
+    """The tap that logs a run of this blueprint."""
+    instances = [
+        MeteredInstance(spec.address, spec.role.value, spec.num_npus) for spec in (*blueprint.prefill, *blueprint.decode)
+    ]
+    return Collector(ledger, instances)
+
+
+def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
+    """What a summary is told of the run besides its logs."""
+    config = blueprint.config
+    capacity = plane_capacity_bytes_per_s()
+    return RunInfo(wall_s, config.seed, config.digest(), capacity, has_prefix_cache=config.cache != "none")
+
+
+def write_result(directory: str, result: ReplayResult, document: dict[str, Any]) -> None:
+    """`summary.json` and `requests.csv` in a directory that is made if need be."""
+    import json
+
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "summary.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_records(folder, result.records, result.prefill_addresses, result.decode_addresses)
