@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
-from scheduler.protocol.messages import Message, Plane, StartTransfer, TransferDone, TransferKind
+from scheduler.protocol.messages import Message, Plane, RunEnded, StartTransfer, TransferDone, TransferKind
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelRate:
     """What one kind of transfer gets on one plane.
 
-    `stream_bytes_per_s` bounds one request's data, `total_bytes_per_s` all that moves between two components at once.
+    `stream_bytes_per_s` bounds one request's data, `total_bytes_per_s` all that one transfer moves.
     """
 
     stream_bytes_per_s: float
@@ -32,49 +32,69 @@ class FabricConfig:
 
 
 class Fabric:
-    """A `Component` that turns `StartTransfer` into `TransferDone` at the time the last byte arrives."""
+    """A `Component` that turns `StartTransfer` into `TransferDone` at the time the last byte arrives.
+
+    Nobody waits for writes to the cache: their ends are reported with the next end that somebody waits for, or when
+    the run ends, each with the time at which it fell due.
+    """
 
     address = "fabric"
     priority = Priority.FABRIC
 
     def __init__(self, config: FabricConfig, reports_to: str = "core") -> None:
         self.deadline_ns = NEVER_NS
-        self._config = config
+        self._bytes_per_token = config.kv_bytes_per_token
+        self._num_layers = config.num_layers
         self._reports_to = reports_to
-        self._arrivals: list[tuple[int, int, TransferDone]] = []
+        self._waited: list[tuple[int, int, TransferDone]] = []
+        self._unwaited: list[tuple[int, int, TransferDone]] = []
+        # Nanoseconds per token of one request, per token of all requests, and latency, by channel.
+        self._paces: dict[tuple[int, int, str], tuple[float, float, int]] = {
+            channel: (
+                config.kv_bytes_per_token / rate.stream_bytes_per_s * 1e9,
+                config.kv_bytes_per_token / rate.total_bytes_per_s * 1e9,
+                rate.latency_ns,
+            )
+            for channel, rate in config.channels.items()
+        }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one transfer."""
-        if not isinstance(message, StartTransfer):
-            return NOTHING
-        # The prefill side names the channel: it is the end that both hand-over and cache traffic have in common.
-        instance = message.destination if message.kind == TransferKind.CACHE_READ else message.source
-        rate = self._config.channels[message.kind, message.plane, instance]
-        tokens, per_token = message.num_tokens, self._config.kv_bytes_per_token
-        num_bytes = sum(tokens) * per_token
-        hidden_ns = now_ns - message.open_ns
-        seconds = max(
-            self._exposed_bytes(max(tokens) * per_token, rate.stream_bytes_per_s, hidden_ns) / rate.stream_bytes_per_s,
-            self._exposed_bytes(num_bytes, rate.total_bytes_per_s, hidden_ns) / rate.total_bytes_per_s,
-        )
-        duration_ns = rate.latency_ns + round(seconds * 1e9)
-        done_ns = now_ns + duration_ns
-        done = TransferDone(message.transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns)
-        heappush(self._arrivals, (done_ns, message.transfer_id, done))
-        self.deadline_ns = self._arrivals[0][0]
+        if isinstance(message, StartTransfer):
+            self._start(now_ns, message)
+        elif isinstance(message, RunEnded):
+            return tuple(self._ended(self._waited, now_ns) + self._ended(self._unwaited, now_ns))
         return NOTHING
-
-    def _exposed_bytes(self, num_bytes: int, bytes_per_s: float, hidden_ns: int) -> float:
-        """Bytes that are still to move when the pass has ended."""
-        layers = self._config.num_layers
-        hidable = num_bytes * (layers - 1) / layers
-        return num_bytes - min(hidable, bytes_per_s * hidden_ns * 1e-9)
 
     def wake(self, now_ns: int) -> Outputs:
         """Report every transfer that is done by now."""
-        arrivals = self._arrivals
-        outputs: list[tuple[str, Message]] = []
-        while arrivals and arrivals[0][0] <= now_ns:
-            outputs.append((self._reports_to, heappop(arrivals)[2]))
-        self.deadline_ns = arrivals[0][0] if arrivals else NEVER_NS
+        outputs = self._ended(self._waited, now_ns)
+        if self._unwaited:
+            outputs += self._ended(self._unwaited, now_ns)
+        self.deadline_ns = self._waited[0][0] if self._waited else NEVER_NS
         return tuple(outputs)
+
+    def _start(self, now_ns: int, message: StartTransfer) -> None:
+        kind, tokens = message.kind, message.num_tokens
+        # The prefill side names the channel: it is the end that both hand-over and cache traffic have in common.
+        instance = message.destination if kind == TransferKind.CACHE_READ else message.source
+        stream_ns, total_ns, latency_ns = self._paces[kind, message.plane, instance]
+        num_tokens = sum(tokens)
+        moving_ns = max(max(tokens) * stream_ns, num_tokens * total_ns)
+        # Whatever was hidden, the last layer's share can only flow when the pass has ended.
+        exposed_ns = max(moving_ns / self._num_layers, moving_ns - (now_ns - message.open_ns))
+        duration_ns = latency_ns + round(exposed_ns)
+        done_ns = now_ns + duration_ns
+        num_bytes = num_tokens * self._bytes_per_token
+        done = TransferDone(message.transfer_id, kind, message.plane, done_ns, num_bytes, duration_ns)
+        if kind == TransferKind.CACHE_WRITE:
+            heappush(self._unwaited, (done_ns, message.transfer_id, done))
+        else:
+            heappush(self._waited, (done_ns, message.transfer_id, done))
+            self.deadline_ns = self._waited[0][0]
+
+    def _ended(self, transfers: list[tuple[int, int, TransferDone]], now_ns: int) -> list[tuple[str, Message]]:
+        outputs: list[tuple[str, Message]] = []
+        while transfers and transfers[0][0] <= now_ns:
+            outputs.append((self._reports_to, heappop(transfers)[2]))
+        return outputs

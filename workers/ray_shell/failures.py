@@ -1,0 +1,47 @@
+"""Ray's failures as this project's errors: one line each."""
+
+from __future__ import annotations
+
+import pickle
+import re
+
+from ray.exceptions import RayError, RayTaskError
+
+from scheduler.protocol.errors import ClusterError, SupernodeError
+from workers.ray_shell.identity import PACKAGES
+
+_MISSING = re.compile(rf"No module named '(?P<module>(?P<package>{'|'.join(PACKAGES)})\b[\w.]*)'")
+
+
+def portable(error: Exception) -> Exception:
+    """The same error if it survives a change of process, else a `ClusterError` with its text."""
+    try:
+        if type(pickle.loads(pickle.dumps(error))) is type(error):
+            return error
+    except Exception:  # noqa: BLE001, S110 - what cannot be pickled fails in many ways, and all mean the same
+        pass
+    return ClusterError(f"{type(error).__name__}: {error}")
+
+
+def from_ray(part: str, error: BaseException) -> SupernodeError:
+    """What a failed call of `part` means: the error that its code raised, if it is one of ours, or a `ClusterError`."""
+    if isinstance(error, TimeoutError):
+        return ClusterError(f"{part} did not answer in time")
+    if isinstance(error, RayTaskError):
+        cause: object = error.cause
+        if isinstance(cause, SupernodeError):
+            return cause
+        return ClusterError(f"{part} failed: {type(cause).__name__}: {_last_line(str(cause))}")
+    if missing := _MISSING.search(str(error)):
+        return ClusterError(
+            f"a worker process cannot import {missing['module']!r}: another {missing['package']!r} comes before "
+            "ours on its path; take that folder off PYTHONPATH, or start from another directory"
+        )
+    if isinstance(error, RayError):
+        return ClusterError(f"{part} is gone: {_last_line(str(error))}")
+    return ClusterError(f"{part}: {type(error).__name__}: {_last_line(str(error))}")
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines() or [""]
+    return " ".join(lines[-1].split())

@@ -1,0 +1,106 @@
+"""What a host of workers does, whatever carries its envelopes: take commands, wake its components on time, report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from scheduler.protocol.component import NEVER_NS, Component
+from scheduler.protocol.envelope import (
+    MAX_IN_FLIGHT,
+    MAX_ITEMS,
+    Envelope,
+    Inbound,
+    Outbox,
+    decode_envelope,
+    encode_envelope,
+)
+from scheduler.protocol.hosting import HostedComponents
+from scheduler.protocol.messages import RunEnded
+
+
+class HostClock(Protocol):
+    """Emulated time, and a way to wait for it."""
+
+    def now_ns(self) -> int:
+        """Emulated nanoseconds since clock zero."""
+        ...
+
+    async def wait(self, changed: asyncio.Event, deadline_ns: int) -> None:
+        """Return when `changed` is set or emulated time has reached `deadline_ns`."""
+        ...
+
+
+class HostLoop:
+    """Components with a timer. `post` carries an envelope to the control plane and returns when it has arrived."""
+
+    def __init__(
+        self, name: str, components: Sequence[Component], clock: HostClock, post: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        self._hosted = HostedComponents(components)
+        self._clock = clock
+        self._post = post
+        self._inbound = Inbound()
+        self._outbox = Outbox(name)
+        self._changed = asyncio.Event()
+        self._posts: set[asyncio.Task[None]] = set()
+        self._error: Exception | None = None
+        self._is_ended = False
+
+    def receive(self, data: bytes) -> bytes:
+        """Take an envelope; answers the next one, with what was said in answer, even if that is nothing.
+
+        Never waits, so that the order of calls is the order of receipt. Raises what a post that nobody awaited raised.
+        """
+        if self._error is not None:
+            raise self._error
+        envelope = decode_envelope(data)
+        now_ns = self._clock.now_ns()
+        lateness_ns = [now_ns - due_ns for _, due_ns, _ in envelope.items]
+        for ready in self._inbound.take(envelope):
+            for address, due_ns, message in ready.items:
+                self._hosted.deliver(address, due_ns, message)
+                self._is_ended = self._is_ended or type(message) is RunEnded
+        if not self._is_ended:
+            self._hosted.wake_until(now_ns)
+        self._gather()
+        # The deadline may have moved.
+        self._changed.set()
+        return encode_envelope(self._next(lateness_ns))
+
+    async def run(self) -> None:
+        """Wake the components when they want to be, until the run has ended."""
+        try:
+            while not self._is_ended:
+                self._changed.clear()
+                self._hosted.wake_until(self._clock.now_ns())
+                self._gather()
+                while len(self._outbox) and len(self._posts) < MAX_IN_FLIGHT:
+                    self._start_post()
+                await self._clock.wait(self._changed, self._hosted.deadline_ns)
+        except Exception as error:  # noqa: BLE001 - the next call of `receive` raises it at the control plane
+            self._error = error
+
+    def _gather(self) -> None:
+        for item in self._hosted.take_said():
+            self._outbox.add(item)
+
+    def _next(self, lateness_ns: list[int] | None = None) -> Envelope:
+        hosted = self._hosted
+        deadline_ns = NEVER_NS if self._is_ended else hosted.deadline_ns
+        if len(self._outbox) > MAX_ITEMS:
+            deadline_ns = hosted.last_ns  # not all goes into this envelope: there is more to come at once
+        return self._outbox.next(self._inbound.num_received, deadline_ns, hosted.last_ns, lateness_ns)
+
+    def _start_post(self) -> None:
+        task = asyncio.create_task(self._run_post(encode_envelope(self._next())))
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
+    async def _run_post(self, data: bytes) -> None:
+        try:
+            await self._post(data)
+        except Exception as error:  # noqa: BLE001 - the next call of `receive` raises it at the control plane
+            self._error = self._error or error
+        self._changed.set()

@@ -1,0 +1,49 @@
+"""Is another process running the same program? A folder `workers` in a user's directory must not pass for ours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+PACKAGES: Final = ("scheduler", "workers", "sim_hw", "deploy")
+"""Our top-level packages: names common enough to meet their doubles."""
+
+Identity = dict[str, tuple[str, str]]
+"""Package -> (its folder, digest of its Python files)."""
+
+
+def identity() -> Identity:
+    """What this process gets when it imports our packages; ("", "") for one that it cannot find."""
+    return {package: _look_at(package) for package in PACKAGES}
+
+
+def find_stranger(expected: Mapping[str, tuple[str, str]]) -> str:
+    """One line that names the first package which is not the expected one in this process; empty if all are."""
+    for package, (folder, digest) in expected.items():
+        found_folder, found_digest = _look_at(package)
+        if found_digest != digest:
+            return (
+                f"a worker process finds the package {package!r} in {found_folder or 'no folder'}, "
+                f"which is not that in {folder}; take the other folder off PYTHONPATH, or start from another directory"
+            )
+    return ""
+
+
+def digest_of(found: Mapping[str, tuple[str, str]]) -> str:
+    """One digest of the whole program, for a journal's header."""
+    return hashlib.blake2b("".join(digest for _, digest in found.values()).encode(), digest_size=8).hexdigest()
+
+
+def _look_at(package: str) -> tuple[str, str]:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return "", ""
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    state = hashlib.blake2b(digest_size=8)
+    for path in sorted(folder.rglob("*.py")):
+        state.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        state.update(path.read_bytes())
+    return str(folder), state.hexdigest()
