@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from scheduler.core.ledger import Ledger
 from scheduler.protocol.component import Component
 from scheduler.protocol.errors import ClusterError
-from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import LiveClock
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
 from scheduler.runtime.live import LiveEnd, LiveRuntime
+from scheduler.runtime.virtual import Tap
 from workers.ray_shell.failures import portable
 from workers.ray_shell.host import named
 from workers.ray_shell.identity import Identity, find_stranger
@@ -31,40 +31,42 @@ class Core(Component, Protocol):
     ledger: Ledger
 
 
-class Collector(Protocol):
-    """Is shown every (time, message) given to the core; can be pickled, so that the driver summarises it."""
+@dataclass(slots=True)
+class ControlParts:
+    """What the factory makes. `tap` is shown all that the core is given; what `keep` answers when the run has ended
+    goes back to the driver, pickled."""
 
-    def __call__(self, now_ns: int, message: Message) -> None:
-        """Take one message."""
-        ...
+    core: Final[Core]
+    source: Final[Component]
+    tap: Final[Tap]
+    keep: Final[Callable[[], Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class ControlSpec:
     """What the control plane is to run, as plain data.
 
-    `factory` names a function `(spec) -> (core, source, collector)` as `module:name`. `hosts` maps each host to the
-    addresses on it. With a `journal_path` all that the core is given is written there under `journal_header`.
+    `factory` names a function `(spec) -> ControlParts` as `module:name`. `hosts` maps each host to the addresses on it.
+    With a `journal_path` all that the core is given is written there under `journal_header`.
     """
 
     factory: str
     spec: dict[str, Any]
     hosts: dict[str, tuple[str, ...]]
     journal_path: str = ""
-    journal_header: JournalHeader = JournalHeader()
+    journal_header: JournalHeader = field(default_factory=JournalHeader)
 
 
 @dataclass(slots=True)
 class LiveOutcome:
-    """What a live run leaves: the same objects that a virtual run leaves in its process."""
+    """How a live run ended, and what its control plane kept: the objects that a virtual run leaves in its process."""
 
     end: Final[LiveEnd]
-    ledger: Final[Ledger]
-    collector: Final[Collector]
+    kept: Final[Any]
 
 
 class ControlPlane:
-    """Made a Ray actor by `live_replay`. Order of calls: `ready`, `start`, `begin`, then `progress`, `stop`, `result`."""
+    """Made a Ray actor by `live_run`; its calls in order: `ready`, `start`, `begin`, `progress`, `stop`, `result`."""
 
     def __init__(self, expected: Identity) -> None:
         self._stranger = find_stranger(expected)
@@ -72,7 +74,7 @@ class ControlPlane:
         self._handles: Mapping[str, Any] = {}
         self._runtime: LiveRuntime | None = None
         self._clock: LiveClock | None = None
-        self._core: Core | None = None
+        self._parts: ControlParts | None = None
         self._running: asyncio.Task[bytes] | None = None
 
     async def ready(self) -> str:
@@ -81,27 +83,28 @@ class ControlPlane:
 
     async def start(self, control: bytes, handles: Mapping[str, Any]) -> None:
         """Take a pickled `ControlSpec` and the hosts' actor handles; build core, source and collector."""
-        self._control = pickle.loads(control)
+        spec: ControlSpec = pickle.loads(control)
+        self._control = spec
         self._handles = handles
         try:
-            self._parts = named(self._control.factory)(self._control.spec)
+            self._parts = named(spec.factory)(spec.spec)
         except Exception as error:
             raise portable(error) from error
 
     async def begin(self, zero_wall_ns: int, speed: float) -> None:
         """Start the clock and the run."""
         assert self._control is not None
-        core, source, collector = self._parts
-        self._core = core
+        assert self._parts is not None
+        parts = self._parts
         self._clock = LiveClock.at_wall_zero(zero_wall_ns, speed)
         journal = ExitStack()
-        shown = core
+        core: Component = parts.core
         if self._control.journal_path:
             writer = JournalWriter(self._control.journal_path, self._control.journal_header)
-            shown = JournalledCore(core, journal.enter_context(writer))
+            core = JournalledCore(core, journal.enter_context(writer))
         transport = RayWorkerTransport(self._handles, self._control.hosts)
-        self._runtime = LiveRuntime([source, shown], core.address, transport, self._clock, (collector,))
-        self._running = asyncio.create_task(self._run(self._runtime, core, collector, journal))
+        self._runtime = LiveRuntime([parts.source, core], core.address, transport, self._clock, (parts.tap,))
+        self._running = asyncio.create_task(self._run(self._runtime, parts.keep, journal))
 
     async def deliver(self, data: bytes) -> None:
         """Take an envelope from a host. Nothing is awaited, so calls stay in order."""
@@ -111,9 +114,9 @@ class ControlPlane:
 
     async def progress(self) -> dict[str, Any]:
         """How far the run is."""
-        if self._runtime is None or self._clock is None or self._core is None:
+        if self._runtime is None or self._clock is None or self._parts is None:
             return {"is_done": False}
-        hops, ledger = self._runtime.lateness.cost(self._clock.speed), self._core.ledger
+        hops, ledger = self._runtime.lateness.cost(self._clock.speed), self._parts.core.ledger
         return {
             "is_done": self._running is not None and self._running.done(),
             "emulated_s": max(self._clock.now_ns(), 0) / 1e9,
@@ -137,7 +140,7 @@ class ControlPlane:
         except Exception as error:
             raise portable(error) from error
 
-    async def _run(self, runtime: LiveRuntime, core: Core, collector: Collector, journal: ExitStack) -> bytes:
+    async def _run(self, runtime: LiveRuntime, keep: Callable[[], Any], journal: ExitStack) -> bytes:
         with journal:
             end = await runtime.run()
-        return pickle.dumps(LiveOutcome(end, core.ledger, collector))
+        return pickle.dumps(LiveOutcome(end, keep()))

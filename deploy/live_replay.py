@@ -1,170 +1,60 @@
-"""A live run from end to end: cluster, actors, barrier, clock zero, progress, result, and nothing left behind."""
+"""A replay on the local Ray cluster: the same job, the same parts and the same summary as on the virtual clock."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import ray
-
-from deploy.control_plane import ACTOR_NAME, ControlPlane, ControlSpec, LiveOutcome
-from deploy.local_cluster import LocalCluster
-from scheduler.protocol.errors import ClusterError
-from scheduler.runtime.clock import NS_PER_S, monotonic_s, wall_now_ns
-from scheduler.runtime.journal import JournalHeader
-from workers.ray_shell.host import HostSpec
-from workers.ray_shell.identity import Identity, digest_of, identity
-from workers.ray_shell.transport import call_all, start_hosts, wait_ready
-
-MAKE_WORKER: Final = "deploy.build:make_worker"
-"""`(spec, address) -> Component`; the host's spec has `report_interval_ns` beside what the caller gave."""
-
-MAKE_CONTROL: Final = "deploy.build:make_control"
-"""`(spec) -> (core, source, collector)`."""
-
-CLOCK: Final = "scheduler.runtime.clock:LiveClock.at_wall_zero"
-
-REPORT_INTERVAL_S: Final = 0.020
-"""Wall seconds that a run of decode steps may go unreported."""
-
-READY_S: Final = 180.0
-"""Wall seconds for all actors to come up: half a second each on a small machine, and the largest plans have some 50."""
-
-CALL_S: Final = 30.0
-"""Wall seconds for a short call to the control plane."""
-
-END_S: Final = 600.0
-"""Wall seconds from the stop of a run to its result; each silent host costs 15."""
-
-ZERO_DELAY_S: Final = 0.5
-"""Wall seconds from the barrier to clock zero: time for all to hear of it, and to greet each other."""
-
-PROGRESS_S: Final = 0.5
-"""Wall seconds between two looks at the run."""
-
-Progress = Callable[[dict[str, Any]], None]
+from deploy.blueprint import Blueprint
+from deploy.live_parts import MAKE_CONTROL, MAKE_WORKER, KeptParts, host_plans, live_spec
+from deploy.live_run import LiveResult, LiveSpec, run_live
+from deploy.progress import progress
+from deploy.replay import ReplayJob, ReplayResult, journal_header, run_info
+from scheduler.gateway.readers.registry import open_trace
+from scheduler.metrics.records import Records
+from scheduler.metrics.slo import parse_slo
+from scheduler.metrics.summary import Summary, summarize
 
 
-@dataclass(frozen=True, slots=True)
-class HostPlan:
-    """One actor: its name, the components on it, and the emulated NPUs it takes."""
+def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
+    """Replay in real time, `speed` emulated seconds to one on the wall; Ctrl-C ends it early, with all accounted for.
 
-    name: str
-    addresses: tuple[str, ...]
-    num_npus: int
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSpec:
-    """A live run as plain data. `spec` is what the two factories are given."""
-
-    hosts: list[HostPlan]
-    spec: dict[str, Any]
-    seed: int = 0
-    policy_digest: str = ""
-    make_worker: str = MAKE_WORKER
-    make_control: str = MAKE_CONTROL
-
-    @property
-    def num_npus(self) -> int:
-        """Emulated NPUs of all hosts."""
-        return sum(host.num_npus for host in self.hosts)
-
-
-@dataclass(slots=True)
-class LiveResult:
-    """What a run left, and what it took on the wall: `startup_s` until clock zero, `run_s` from there to the result."""
-
-    outcome: Final[LiveOutcome]
-    startup_s: Final[float]
-    run_s: Final[float]
-    warnings: list[str] = field(default_factory=lambda: list[str]())
-
-
-def run_live(
-    spec: LiveSpec, *, speed: float, journal_path: str | Path | None = None, on_progress: Progress | None = None
-) -> LiveResult:
-    """Run on the Ray cluster that this process is connected to, or else on a private local one.
-
-    Ctrl-C ends the run early with an outcome whose `end.interrupted` is true. `ClusterError` if the cluster, an actor or
-    a call fails; whatever core or workers raise otherwise.
+    The notes of the result tell what start-up and hops cost, and warn when a hop is above 5 % of the median TTFT.
     """
-    began_s = monotonic_s()
-    with ExitStack() as stack:
-        if not ray.is_initialized():
-            stack.enter_context(LocalCluster(spec.num_npus))
-        run = _Run(spec, speed, journal_path)
-        stack.callback(run.close)
-        zero_wall_ns = run.begin()
-        startup_s = monotonic_s() - began_s
-        outcome = run.wait(on_progress or _no_progress)
-        run_s = (wall_now_ns() - zero_wall_ns) / NS_PER_S
-        return LiveResult(outcome, startup_s, run_s, list(outcome.end.warnings))
+    trace = open_trace(job.trace, options=job.options)
+    blueprint = Blueprint(job.config, trace.block_tokens)
+    spec = LiveSpec(
+        hosts=host_plans(blueprint),
+        spec=live_spec(job, trace.block_tokens),
+        make_worker=MAKE_WORKER,
+        make_control=MAKE_CONTROL,
+        journal_path=job.journal or "",
+        journal_header=journal_header(blueprint),
+    )
+    state: dict[str, Any] = {"num_requests": 0, "num_open": 0}
+    with progress("replaying", lambda: (state["num_requests"] - state["num_open"], trace.num_requests_hint)):
+        live = run_live(spec, speed=speed, on_progress=state.update)
+    kept: KeptParts = live.outcome.kept
+    records = Records(kept.collector.ledger)
+    slo = parse_slo(job.config.slo) if job.config.slo else None
+    summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
+    return ReplayResult(
+        trace.name,
+        summary,
+        records,
+        [instance.address for instance in blueprint.prefill],
+        [instance.address for instance in blueprint.decode],
+        [*kept.skipped_lines, *_live_notes(live, summary)],
+        live.outcome.end.interrupted,
+    )
 
 
-class _Run:
-    """The actors of one run, from their start to their end."""
-
-    def __init__(self, spec: LiveSpec, speed: float, journal_path: str | Path | None) -> None:
-        self._spec = spec
-        self._speed = speed
-        self._journal_path = str(Path(journal_path).resolve()) if journal_path else ""
-        self._control: Any = None
-        self._hosts: dict[str, Any] = {}
-
-    def begin(self) -> int:
-        """Start all actors, wait for all, agree on clock zero; answers it as wall-clock nanoseconds."""
-        expected = identity()
-        self._control = ray.remote(ControlPlane).options(name=ACTOR_NAME, num_cpus=0, max_restarts=0).remote(expected)
-        self._hosts = start_hosts(self._host_specs(), expected, self._control)
-        wait_ready({ACTOR_NAME: self._control, **self._hosts}, READY_S)
-        control = pickle.dumps(self._control_spec(expected))
-        call_all({ACTOR_NAME: self._control.start.remote(control, self._hosts)}, READY_S)
-        zero_wall_ns = wall_now_ns() + int(ZERO_DELAY_S * NS_PER_S)
-        call_all({name: host.begin.remote(zero_wall_ns, self._speed) for name, host in self._hosts.items()}, CALL_S)
-        call_all({ACTOR_NAME: self._control.begin.remote(zero_wall_ns, self._speed)}, CALL_S)
-        return zero_wall_ns
-
-    def wait(self, on_progress: Progress) -> LiveOutcome:
-        """Show progress until the run has ended or Ctrl-C ends it."""
-        result = self._control.result.remote()
-        try:
-            while not ray.wait([result], timeout=PROGRESS_S)[0]:
-                on_progress(call_all({ACTOR_NAME: self._control.progress.remote()}, CALL_S)[ACTOR_NAME])
-        except KeyboardInterrupt:
-            self._control.stop.remote()
-        outcome: LiveOutcome = pickle.loads(call_all({ACTOR_NAME: result}, END_S)[ACTOR_NAME])
-        return outcome
-
-    def close(self) -> None:
-        """End the actors, so that the next run on this cluster finds their NPUs and names free."""
-        if not ray.is_initialized():
-            return
-        for actor in (*self._hosts.values(), self._control):
-            if actor is not None:
-                ray.kill(actor)
-
-    def _host_specs(self) -> list[HostSpec]:
-        spec = self._spec
-        worker_spec = {**spec.spec, "report_interval_ns": int(REPORT_INTERVAL_S * NS_PER_S * self._speed)}
-        names = {host.name for host in spec.hosts}
-        if len(names) < len(spec.hosts):
-            raise ClusterError("two hosts of a live run have one name")
-        return [
-            HostSpec(host.name, host.addresses, host.num_npus, spec.make_worker, CLOCK, worker_spec)
-            for host in spec.hosts
-        ]
-
-    def _control_spec(self, expected: Identity) -> ControlSpec:
-        spec = self._spec
-        header = JournalHeader(spec.spec, spec.seed, spec.policy_digest, digest_of(expected))
-        hosts = {host.name: host.addresses for host in spec.hosts}
-        return ControlSpec(spec.make_control, spec.spec, hosts, self._journal_path, header)
-
-
-def _no_progress(_: dict[str, Any]) -> None:
-    """Nobody looks."""
+def _live_notes(live: LiveResult, summary: Summary) -> list[str]:
+    """What being live cost, for a person."""
+    end = live.outcome.end
+    median_ttft_ns = (summary.ttft_s.p50 or 0.0) * 1e9
+    notes = [
+        f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; a hop took {end.hops.p50_wall_ns / 1e6:.1f} ms "
+        f"(p99 {end.hops.p99_wall_ns / 1e6:.1f} ms), {end.hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
+    ]
+    warning = end.hops.warning(median_ttft_ns)
+    return [*notes, *([warning] if warning else []), *end.warnings]

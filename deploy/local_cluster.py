@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import ray
-from ray._raylet import AuthenticationTokenLoader, Config
 
 from deploy.processes import Processes
 from scheduler.protocol.errors import ClusterError
@@ -27,6 +26,9 @@ OBJECT_STORE_BYTES: Final = 200 * 2**20
 NUM_CPUS: Final = 2
 """What Ray is told. Actors take no CPU; more would only make Ray start idle workers in advance."""
 
+MAX_STARTING: Final = 16
+"""Processes that Ray starts at one time."""
+
 NAMESPACE: Final = "supernode"
 
 MAX_BASE_LENGTH: Final = 24
@@ -34,6 +36,11 @@ MAX_BASE_LENGTH: Final = 24
 
 MAX_REASON_LENGTH: Final = 200
 """Characters of Ray's own account of why it did not start."""
+
+# Ray's types are incomplete, and its compiled part has none.
+_RAY: Final[Any] = ray
+_RAYLET: Final[Any] = import_module("ray._raylet")
+_WORKER: Final[Any] = import_module("ray._private.worker")
 
 _NPU_LOGGER: Final = "ray._private.accelerators.npu"
 
@@ -68,7 +75,7 @@ class LocalCluster:
             self._stack.close()
 
     def _start(self) -> None:
-        if ray.is_initialized():
+        if _RAY.is_initialized():
             raise ClusterError("this process is connected to a Ray cluster already; disconnect it first")
         folder = Path(tempfile.mkdtemp(prefix="supernode-", dir=_short_base()))
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -78,12 +85,13 @@ class LocalCluster:
         self._stack.enter_context(_environment(_ray_environment(_write_token(folder))))
         _reread_authentication()
         self._stack.enter_context(_quiet(_NPU_LOGGER))
+        self._stack.enter_context(_clean_stdout())
         processes = Processes()
         self._stack.callback(processes.end_new)
-        self._stack.callback(ray.shutdown)
+        self._stack.callback(_RAY.shutdown)
         with _directory(empty):
             try:
-                ray.init(
+                _RAY.init(
                     address="local",
                     num_cpus=NUM_CPUS,
                     resources={"NPU": self._num_npus},
@@ -105,6 +113,8 @@ def _ray_environment(token_path: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_path),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Also the number of processes after whose fourfold Ray complains; starting all at once is a little faster.
+        "RAY_worker_maximum_startup_concurrency": str(MAX_STARTING),
         "RAY_EXPERIMENTAL_NOSET_ASCEND_RT_VISIBLE_DEVICES": "1",
     }
 
@@ -112,7 +122,7 @@ def _ray_environment(token_path: Path) -> dict[str, str]:
 def _write_token(folder: Path) -> Path:
     path = folder / "token"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
+        file.write(os.urandom(32).hex())
     return path
 
 
@@ -121,8 +131,8 @@ def _reread_authentication() -> None:
 
     The configuration first: a thread of Ray that still ends must not look for a token that is gone (so Ray's tests).
     """
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    _RAYLET.Config.initialize("")
+    _RAYLET.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _short_base() -> str:
@@ -131,7 +141,7 @@ def _short_base() -> str:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def _environment(values: dict[str, str]) -> Generator[None]:
     before = {name: os.environ.get(name) for name in (*values, "RAY_AUTH_TOKEN")}
     os.environ.pop("RAY_AUTH_TOKEN", None)
     os.environ.update(values)
@@ -146,7 +156,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
+def _quiet(name: str) -> Generator[None]:
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -157,7 +167,22 @@ def _quiet(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _directory(path: Path) -> Iterator[None]:
+def _clean_stdout() -> Generator[None]:
+    """Ray prints what its node complains of on stdout, where our result belongs; what matters of it raises anyway."""
+    before = _WORKER.print_to_stdstream
+    _WORKER.print_to_stdstream = _log_notice
+    try:
+        yield
+    finally:
+        _WORKER.print_to_stdstream = before
+
+
+def _log_notice(data: dict[str, Any], *_: object, **__: object) -> None:
+    logging.getLogger(__name__).info("ray: %s", " ".join(map(str, data.get("lines", ()))))
+
+
+@contextmanager
+def _directory(path: Path) -> Generator[None]:
     before = Path.cwd()
     os.chdir(path)
     try:
@@ -167,7 +192,7 @@ def _directory(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
+def _without_interrupts() -> Generator[None]:
     """A second Ctrl-C must not leave half a cluster behind. Only the main thread may say so."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -21,7 +21,6 @@ from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.summary import RunInfo, Summary, summarize
 from scheduler.protocol.component import Component
 from scheduler.protocol.errors import SupernodeError
-from scheduler.protocol.finish import FinishReason
 from scheduler.runtime.clock import monotonic_s
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
 from scheduler.runtime.virtual import VirtualRuntime
@@ -71,8 +70,8 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     finally:
         if journal:
             journal.close()
-    if not is_partial and FinishReason.INTERRUPTED in ledger.reason:
-        raise SupernodeError(f"the run stalled with {ledger.reason.count(FinishReason.INTERRUPTED)} requests open")
+    if ledger.num_open:
+        raise SupernodeError(f"the run stalled with {ledger.num_open} requests open")
     records = Records(ledger)
     slo = parse_slo(job.config.slo) if job.config.slo else None
     summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), slo, records)

@@ -91,6 +91,8 @@ class DecodeInstance:
         self._on_die: list[dict[int, _Sequence]] = [{} for _ in range(config.num_dies)]
         self._finishing: dict[int, list[_Sequence]] = {}
         self._growing: dict[int, list[_Sequence]] = {}
+        # Sequences that still lack room for the next step: a reservation or an extent was cut to what the die had.
+        self._tight: list[_Sequence] = []
         self._event_steps: list[int] = []
         self._num_running = 0
         self._num_joined = 0
@@ -128,8 +130,13 @@ class DecodeInstance:
         finished = [sequence for sequence in self._finishing.pop(self._step, ()) if sequence.running]
         for sequence in finished:
             self._leave(sequence)
-        preempted, cut = self._grow_sequences()
+        preempted: list[_Sequence] = []
+        cut: list[_Sequence] = []
+        self._grow(self._growing.pop(self._step, []), preempted, cut)
         started = self._join()
+        while self._tight:
+            needy, self._tight = self._tight, []
+            self._grow(needy, preempted, cut)
         kv_tokens = self._base_tokens + self._num_running * self._growth.at(self._step)
         is_due = now_ns - self._run_start_ns >= self._config.report_interval_ns
         outputs: list[tuple[str, Message]] = []
@@ -204,13 +211,8 @@ class DecodeInstance:
         self.memory.free(sequence.die, sequence.blocks)
         del self._on_die[sequence.die][sequence.request_id]
 
-    def _grow_sequences(self) -> tuple[list[_Sequence], list[_Sequence]]:
-        """Give each sequence that outgrew its blocks one more extent; answers those preempted and those cut short."""
-        preempted: list[_Sequence] = []
-        cut: list[_Sequence] = []
-        needy = self._growing.pop(self._step, None)
-        if not needy:
-            return preempted, cut
+    def _grow(self, needy: list[_Sequence], preempted: list[_Sequence], cut: list[_Sequence]) -> None:
+        """Give each sequence that outgrew its blocks more of them; notes who is preempted for it and who is cut short."""
         for sequence in sorted(needy, key=lambda s: s.join_order):
             while sequence.running:
                 blocks = self.memory.grow(sequence.die)
@@ -222,14 +224,17 @@ class DecodeInstance:
                 self._leave(victim)
                 is_alone = self.memory.free_blocks[sequence.die] == self._config.blocks_per_die
                 (cut if victim is sequence and is_alone else preempted).append(victim)
-        return preempted, cut
 
     def _schedule_growth(self, sequence: _Sequence) -> None:
         """Note the first step after which the next step's tokens might not fit, unless it finishes before."""
         room = sequence.blocks * BLOCK_TOKENS - self._lookahead_tokens - sequence.base_tokens
-        step = max(self._growth.first_step_reaching(room + 1), self._step + 1)
-        if step < sequence.finish_step:
+        step = self._growth.first_step_reaching(room + 1)
+        if step >= sequence.finish_step:
+            return
+        if step > self._step:
             self._at_step(self._growing, step, sequence)
+        else:
+            self._tight.append(sequence)
 
     def _at_step(self, calendar: dict[int, list[_Sequence]], step: int, sequence: _Sequence) -> None:
         entries = calendar.get(step)
@@ -336,7 +341,13 @@ class DecodeInstance:
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A run that was cut short may end inside a step: that step's share is counted as idle time.
         busy_until_ns = self._account_end_ns
-        if self._span is not None:
-            busy_until_ns = max(busy_until_ns, min(now_ns, self._clock_ps // PS_PER_NS))
+        span = self._span
+        if span is not None:
+            whole_steps = span.steps_until(self._growth, (now_ns + 1) * PS_PER_NS - self._clock_ps) - 1
+            if whole_steps:
+                self._aim(span, whole_steps)
+                self._advance()
+            busy_until_ns = max(busy_until_ns, self._clock_ps // PS_PER_NS)
+        self.deadline_ns = NEVER_NS
         usage = self._account(now_ns, busy_until_ns)
         return ((self._reports_to, FinalUsage(self.address, usage)),)

@@ -74,11 +74,11 @@ class DecodeMemory:
         self._waiting = deque(entry for entry in self._waiting if entry[0] != request_id)
 
     def grow(self, die: int) -> int:
-        """Take one more extent on a die for a running sequence; answers the blocks taken, 0 if they do not fit."""
-        if self.free_blocks[die] < self.extent_blocks:
-            return 0
-        self._take(die, self.extent_blocks)
-        return self.extent_blocks
+        """Take one more extent on a die for a running sequence, or what is left of one; answers the blocks taken."""
+        blocks = min(self.extent_blocks, self.free_blocks[die])
+        if blocks:
+            self._take(die, blocks)
+        return blocks
 
     def free(self, die: int, blocks: int) -> None:
         """A sequence or a reservation leaves a die: its blocks and its slot are free."""

@@ -63,7 +63,10 @@ class Fabric:
         if isinstance(message, StartTransfer):
             self._start(now_ns, message)
         elif isinstance(message, RunEnded):
-            return tuple(self._ended(self._waited, now_ns) + self._ended(self._unwaited, now_ns))
+            # A run that was not cut short has seen all it waited for; writes under way will end unhindered.
+            horizon_ns = now_ns if message.interrupted else NEVER_NS
+            self.deadline_ns = NEVER_NS
+            return tuple(self._ended(self._waited, horizon_ns) + self._ended(self._unwaited, horizon_ns))
         return NOTHING
 
     def wake(self, now_ns: int) -> Outputs:

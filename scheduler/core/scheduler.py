@@ -372,10 +372,15 @@ class Scheduler:
             ledger.cached_tokens[request_id] = 0
             ledger.preemptions[request_id] += 1
         self._decode.outstanding_requests[index] -= len(message.preempted_ids)
-        return self._look_up_or_route(message.preempted_ids)
+        limit = self._prefill.max_sequence_tokens
+        grown = [i for i in message.preempted_ids if ledger.prompt_tokens[i] + ledger.output_tokens[i] > limit]
+        if grown:  # no prefill instance could compute them again: they end with what they have
+            self._end(grown, FinishReason.LENGTH, message.boundary_ns)
+        return self._look_up_or_route([i for i in message.preempted_ids if i not in grown])
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
-        self._end(sorted(self._payloads), FinishReason.INTERRUPTED, now_ns)
+        if message.interrupted:
+            self._end(sorted(self._payloads), FinishReason.INTERRUPTED, now_ns)
         return NOTHING
 
 

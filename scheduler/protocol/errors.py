@@ -1,13 +1,13 @@
 """The one tree of errors that a user or a developer of this project can meet.
 
-    SupernodeError
-    +-- InputError              a file, flag, config or body is wrong: one line with place and mend, exit 2
-    |   +-- TraceError          a line of a trace
-    |   +-- ConfigError         a configuration file or a contradiction between options
-    +-- LifecycleError          an event that the life-cycle table does not allow in a request's state
-    +-- CodecError              bytes that are not a message of this protocol version
-    |   +-- JournalError        a journal that is damaged, truncated or of another version
-    +-- ClusterError            the local cluster could not be started, reached or kept
+SupernodeError
++-- InputError              a file, flag, config or body is wrong: one line with place and mend, exit 2
+|   +-- TraceError          a line of a trace
+|   +-- ConfigError         a configuration file or a contradiction between options
++-- LifecycleError          an event that the life-cycle table does not allow in a request's state
++-- CodecError              bytes that are not a message of this protocol version
+|   +-- JournalError        a journal that is damaged, truncated or of another version
++-- ClusterError            the local cluster could not be started, reached or kept
 """
 
 from __future__ import annotations

@@ -7,20 +7,26 @@ import re
 
 from ray.exceptions import RayError, RayTaskError
 
-from scheduler.protocol.errors import ClusterError, SupernodeError
+from scheduler.protocol.errors import ClusterError, InputError, SupernodeError
 from workers.ray_shell.identity import PACKAGES
 
 _MISSING = re.compile(rf"No module named '(?P<module>(?P<package>{'|'.join(PACKAGES)})\b[\w.]*)'")
 
 
 def portable(error: Exception) -> Exception:
-    """The same error if it survives a change of process, else a `ClusterError` with its text."""
-    try:
-        if type(pickle.loads(pickle.dumps(error))) is type(error):
-            return error
-    except Exception:  # noqa: BLE001, S110 - what cannot be pickled fails in many ways, and all mean the same
-        pass
+    """The same error if it survives a change of process, else the nearest that does, with its text."""
+    if _survives(error):
+        return error
+    if isinstance(error, InputError):
+        return InputError(str(error))
     return ClusterError(f"{type(error).__name__}: {error}")
+
+
+def _survives(error: Exception) -> bool:
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:  # noqa: BLE001 - what cannot be pickled fails in many ways, and all mean the same
+        return False
 
 
 def from_ray(part: str, error: BaseException) -> SupernodeError:

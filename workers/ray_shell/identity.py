@@ -24,17 +24,15 @@ def find_stranger(expected: Mapping[str, tuple[str, str]]) -> str:
     """One line that names the first package which is not the expected one in this process; empty if all are."""
     for package, (folder, digest) in expected.items():
         found_folder, found_digest = _look_at(package)
-        if found_digest != digest:
-            return (
-                f"a worker process finds the package {package!r} in {found_folder or 'no folder'}, "
-                f"which is not that in {folder}; take the other folder off PYTHONPATH, or start from another directory"
-            )
+        if found_digest == digest:
+            continue
+        if found_folder == folder:
+            return f"the files in {folder} changed while the cluster started; start again"
+        return (
+            f"a worker process finds the package {package!r} in {found_folder or 'no folder'}, "
+            f"which is not that in {folder}; take the other folder off PYTHONPATH, or start from another directory"
+        )
     return ""
-
-
-def digest_of(found: Mapping[str, tuple[str, str]]) -> str:
-    """One digest of the whole program, for a journal's header."""
-    return hashlib.blake2b("".join(digest for _, digest in found.values()).encode(), digest_size=8).hexdigest()
 
 
 def _look_at(package: str) -> tuple[str, str]:

@@ -57,15 +57,15 @@ def check_line(path: str, number: int, line: str) -> None:
     """TraceError if the line is not clean text."""
     if line.isascii() and "\0" not in line and len(line) <= MAX_LINE_BYTES:
         return
+    if len(line.encode(errors="surrogateescape")) > MAX_LINE_BYTES:
+        mend = "put one request on each line"
+        raise TraceError(path, number, "", f"the line is longer than {MAX_LINE_BYTES >> 20} MiB", mend)
     try:
-        num_bytes = len(line.encode())
+        line.encode()
     except UnicodeEncodeError as error:
         byte = ord(line[error.start]) & 0xFF
         problem = f"byte 0x{byte:02x} at character {error.start + 1} is not UTF-8"
         raise TraceError(path, number, "", problem, "save the trace as UTF-8 text") from None
-    if num_bytes > MAX_LINE_BYTES:
-        mend = "put one request on each line"
-        raise TraceError(path, number, "", f"the line is longer than {MAX_LINE_BYTES >> 20} MiB", mend)
     if "\0" in line:
         raise TraceError(path, number, "", "the line holds NUL bytes", "give a text file, not a binary one")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +25,14 @@ class LengthSampler:
         self._generator = generator
         if isinstance(lengths, EmpiricalLengths):
             self._values = np.array(lengths.values, np.int64)
-            self._cumulated = np.cumsum(np.array(lengths.weights, np.float64))
+            self._cumulated: Floats = np.cumsum(np.array(lengths.weights, np.float64))
 
     def draw(self, count: int) -> Integers:
         """Token counts, shape (count,), each at least 1."""
         if isinstance(self._lengths, EmpiricalLengths):
-            places = self._generator.random(count) * self._cumulated[-1]
-            found: Integers = np.searchsorted(self._cumulated, places, side="right").astype(np.int64)
+            places: Floats = self._generator.random(count) * self._cumulated[-1]
+            # The stubs of numpy 2 leave this one unknown.
+            found = cast(Integers, np.searchsorted(self._cumulated, places, side="right"))
             # Rounding may lift a place onto the sum itself, one past the last value.
             return self._values[np.minimum(found, len(self._values) - 1)]
         drawn = draw_log_normal(self._lengths.mean, self._lengths.cv, self._generator, count)

@@ -111,6 +111,7 @@ def _lengths_of_list(section: Section) -> EmpiricalLengths:
 def _sessions(
     section: Section, arrivals: ArrivalProcess, prompt_tokens: Lengths, output_tokens: Lengths
 ) -> SessionRequests:
+    # Only the defaults are read of it.
     default = SessionRequests(arrivals, LogNormalLengths(1, 0, maximum=1), output_tokens)
     return section.build(
         lambda: SessionRequests(
@@ -152,7 +153,13 @@ def _read_yaml(path: str) -> Section:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{shown(path)}: longer than {MAX_FILE_BYTES >> 20} MiB; give a workload file")
     try:
-        node = yaml.compose(data.decode(), Loader=yaml.SafeLoader)
+        text = data.decode()
+        for token in yaml.scan(text):
+            # A few lines of aliases of aliases unfold to more than any memory.
+            if isinstance(token, yaml.AliasToken):
+                place = f"{shown(path)}:{token.start_mark.line + 1}"
+                raise ConfigError(f"{place}: *{token.value} is an alias; write the value out")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{shown(path)}: no settings in it; give keys such as num_requests: 1000")
         return _to_section(node, yaml.SafeLoader(""), "", shown(path), MAX_DEPTH)
@@ -167,7 +174,7 @@ def _read_yaml(path: str) -> Section:
 
 
 def _to_section(node: Any, loader: Any, name: str, path: str, depth_left: int) -> Section:
-    """A mapping with the line of each key. Aliases and merges are refused with all else that is no plain setting."""
+    """A mapping with the line of each key."""
     section = Section(name, f"{path}:{node.start_mark.line + 1}")
     for key_node, value_node in node.value:
         place = f"{path}:{key_node.start_mark.line + 1}"

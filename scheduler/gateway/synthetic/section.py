@@ -58,7 +58,10 @@ class Section:
         value = self._take(key, default)
         if type(value) not in (int, float):
             raise self.error(key, f"is {_kind(value)}", "give a number")
-        return float(cast(float, value))
+        try:
+            return float(cast(float, value))
+        except OverflowError:
+            raise self.error(key, f"is {_kind(value)}", "give a smaller number") from None
 
     def integer(self, key: str, default: int | None = None) -> int:
         """An integer; without a default it must be given."""
@@ -100,18 +103,25 @@ class Section:
         try:
             built = make()
         except FieldError as error:
+            # A misspelt key may be why another has a value that cannot be used.
+            self._refuse_unknown()
             raise ConfigError(f"{self.places.get(error.field, self.place)}: {self.name_of(str(error))}") from None
+        self._refuse_unknown()
+        return built
+
+    def _refuse_unknown(self) -> None:
         for key in self.values:
             if key not in self.taken:
                 known = sorted(self.taken)
                 raise self.error(key, "is not known here", f"known: {', '.join(known)}{_near(key, known)}")
-        return built
 
     def _take(self, key: str, default: object) -> object:
         self.taken.add(key)
         value = self.values.get(key, default)
         if value is None:
-            raise self.error(key, "is missing", "give it")
+            misspelt = [other for other in self.values if other not in self.taken]
+            near = difflib.get_close_matches(key, misspelt, 1)
+            raise self.error(key, "is missing", f"give it (is {near[0]} meant for it?)" if near else "give it")
         return value
 
 

@@ -17,7 +17,7 @@ from scheduler.runtime.random_streams import stream
 
 Integers = npt.NDArray[np.int64]
 
-SESSIONS_AT_ONCE: Final = 256
+MIN_SESSIONS: Final = 256
 NS_PER_S: Final = 1e9
 NO_BLOCK: Final = -1
 """Stands in the column of partial blocks where the prompt ends on a block's end."""
@@ -55,7 +55,9 @@ def session_blocks(requests: SessionRequests, block_tokens: int, seed: int) -> I
     waiting: _Turns | None = None
     origin_ns: int | None = None
     while True:
-        last_start_ns, turns = factory.make(SESSIONS_AT_ONCE)
+        # In proportion to what waits, so that sorting it again costs each turn the same however many wait.
+        num_waiting = 0 if waiting is None else len(waiting.times_ns)
+        last_start_ns, turns = factory.make(max(MIN_SESSIONS, num_waiting // 4))
         turns = turns if waiting is None else waiting.join(turns)
         turns = turns.take(np.argsort(turns.times_ns, kind="stable"))
         # Sessions still to come start no earlier than the last one that was made.

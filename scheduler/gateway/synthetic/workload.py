@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from scheduler.gateway.readers.rows import MAX_TOKENS
+from scheduler.gateway.readers.rows import MAX_TOKENS, shorten
 from scheduler.protocol.errors import ConfigError
 
 BLOCK_TOKENS: Final = 512
@@ -40,7 +40,7 @@ class FieldError(ConfigError):
 def check_range(field: str, value: float, low: float, high: float) -> None:
     """FieldError unless low <= value <= high (a NaN is not)."""
     if not low <= value <= high:
-        raise FieldError(field, f"is {value:g}", f"give a number from {low:.12g} to {high:.12g}")
+        raise FieldError(field, f"is {shorten(value)}", f"give a number from {low:.12g} to {high:.12g}")
 
 
 class Process(StrEnum):

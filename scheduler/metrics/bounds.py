@@ -1,0 +1,93 @@
+"""Bounds that a user sets on a result: `--fail-if 'ttft_s.p99>2'`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final, Literal
+
+from scheduler.protocol.errors import ConfigError
+
+FORM: Final = "give PATH<VALUE or PATH>VALUE, such as ttft_s.p99>2"
+
+JsonValue = str | int | float | bool | None | Mapping[str, "JsonValue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A comparison that must not hold; `path` names a number in the JSON of a result, dots for nesting."""
+
+    path: str
+    sign: Literal["<", ">"]
+    value: float
+
+    def is_broken(self, json: Mapping[str, JsonValue]) -> bool:
+        """Whether the comparison holds. A path whose value is null is broken as well: nothing shows that it was kept.
+
+        A path that does not exist, or lies in a part that is null, or names no number is a `ConfigError`.
+        """
+        number = self.value_in(json)
+        if number is None:
+            return True
+        return number < self.value if self.sign == "<" else number > self.value
+
+    def value_in(self, json: Mapping[str, JsonValue]) -> float | None:
+        """The number at the path, None if it is null; errors as in `is_broken`."""
+        node: JsonValue = json
+        parts = self.path.split(".")
+        for depth, part in enumerate(parts):
+            if node is None:
+                group = ".".join(parts[:depth])
+                raise ConfigError(f"{self._place()}: {group} is null, it was not asked for; ask for it (--{parts[0]})")
+            if not isinstance(node, Mapping) or part not in node:
+                raise ConfigError(f"{self._place()}: no such path{_near(self.path, json)}")
+            node = node[part]
+        if isinstance(node, Mapping):
+            members = ", ".join(f"{self.path}.{key}" for key in node)
+            raise ConfigError(f"{self._place()}: names a group; take one of {members}")
+        if isinstance(node, str | bool):
+            raise ConfigError(f"{self._place()}: {node!r} is no number; take a path that names one")
+        return node
+
+    def _place(self) -> str:
+        return f"fail-if {self.path}{self.sign}{self.value:g}"
+
+
+def parse_bound(text: str) -> Bound:
+    """Read a bound; what has not its form is a `ConfigError`. Whether the path exists is seen with a result at hand."""
+    for sign in ("<", ">"):
+        path, found, number = text.partition(sign)
+        if not found:
+            continue
+        try:
+            value = float(number)
+        except ValueError:
+            raise ConfigError(f"fail-if {text!r}: {number.strip()!r} is no number; {FORM}") from None
+        if math.isnan(value) or not path.strip():
+            break
+        return Bound(path.strip(), sign, value)
+    raise ConfigError(f"fail-if {text!r} is no comparison; {FORM}")
+
+
+def fail_if(text: str, json: Mapping[str, JsonValue]) -> bool:
+    """Whether a result breaks a bound: parse it, then look."""
+    return parse_bound(text).is_broken(json)
+
+
+def _near(path: str, json: Mapping[str, JsonValue]) -> str:
+    known = list(_paths(json))
+    near = get_close_matches(path, known, n=3)
+    if not near:
+        near = [other for other in known if path.split(".")[-1] in other.split(".")][:3]
+    return f"; near: {', '.join(near)}" if near else f"; known: {', '.join(json)}"
+
+
+def _paths(json: Mapping[str, JsonValue], prefix: str = "") -> Iterator[str]:
+    """Paths of all leaves."""
+    for key, value in json.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"

@@ -1,0 +1,172 @@
+"""One record per request, read from the ledger's columns: the only place that defines the latencies of a request.
+
+Times count in emulated time from the request's arrival at the gateway, as a vLLM server counts them, so there is no
+client's network in them. With `-` for "until":
+
+    queue       arrival - start of the first prefill pass with a chunk of it; includes fetching cached KV
+    prefill     that start - first token
+    TTFT        arrival - first token; queue + prefill
+    hand-over   first token - start of decode: waiting for room, moving KV, waiting for a step boundary
+    TPOT        (last token - first token) / (output tokens - 1); only for outputs of at least 2 tokens
+    E2E         arrival - last token
+
+Queue, prefill and TTFT are known of every request that got so far, however it ended, so that failing late does not
+polish them. TPOT and E2E need a last token and are known of finished requests only. After a preemption the ledger keeps
+the last start of decode, so the hand-over of such a request is not defined. Inter-token latency is pooled over steps:
+see `gaps`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.metrics.columns import Bools, Floats, Ints, seconds_between, view
+from scheduler.protocol.finish import FINISHED, FinishReason
+
+FILE_NAME: Final = "requests.csv"
+CSV_ROWS: Final = 8192
+"""Rows that are formatted at once."""
+
+
+class Records:
+    """Columns of length `num_requests`, by request id; times in integer nanoseconds, `NOT_YET` where they never came.
+
+    The raw columns are views: the ledger cannot grow as long as they live. Derived columns are seconds, NaN where they
+    are not defined, and computed when first asked for.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        num_requests = self.num_requests = ledger.num_requests
+        self.reason: Final = view(ledger.reason, num_requests)
+        self.preemptions: Final = view(ledger.preemptions, num_requests)
+        self.prefill_instance: Final = view(ledger.prefill_instance, num_requests)
+        self.decode_instance: Final = view(ledger.decode_instance, num_requests)
+        self.prompt_tokens: Final = view(ledger.prompt_tokens, num_requests)
+        self.cached_tokens: Final = view(ledger.cached_tokens, num_requests)
+        self.output_tokens: Final = view(ledger.output_tokens, num_requests)
+        self.arrived_ns: Final = view(ledger.arrived_ns, num_requests)
+        self.prefill_started_ns: Final = view(ledger.prefill_started_ns, num_requests)
+        self.first_token_ns: Final = view(ledger.first_token_ns, num_requests)
+        self.decode_started_ns: Final = view(ledger.decode_started_ns, num_requests)
+        self.last_token_ns: Final = view(ledger.last_token_ns, num_requests)
+        self.ended_ns: Final = view(ledger.ended_ns, num_requests)
+
+    @cached_property
+    def is_finished(self) -> Bools:
+        """Whether all of the answer was produced."""
+        return np.isin(self.reason, FINISHED)
+
+    @cached_property
+    def has_started(self) -> Bools:
+        """Whether any of the prompt was prefilled."""
+        return self.prefill_started_ns != NOT_YET
+
+    @cached_property
+    def has_first_token(self) -> Bools:
+        """Whether a first token came out."""
+        return self.first_token_ns != NOT_YET
+
+    @cached_property
+    def queue_s(self) -> Floats:
+        """Arrival to prefill start."""
+        return seconds_between(self.arrived_ns, self.prefill_started_ns, self.has_started)
+
+    @cached_property
+    def prefill_s(self) -> Floats:
+        """Prefill start to first token."""
+        return seconds_between(self.prefill_started_ns, self.first_token_ns, self.has_first_token)
+
+    @cached_property
+    def ttft_s(self) -> Floats:
+        """Arrival to first token."""
+        return seconds_between(self.arrived_ns, self.first_token_ns, self.has_first_token)
+
+    @cached_property
+    def hand_over_s(self) -> Floats:
+        """First token to decode start, of requests that were never preempted."""
+        is_defined = (self.decode_started_ns != NOT_YET) & (self.preemptions == 0)
+        return seconds_between(self.first_token_ns, self.decode_started_ns, is_defined)
+
+    @cached_property
+    def tpot_s(self) -> Floats:
+        """Time per output token after the first, of finished requests with at least two."""
+        is_defined = self.is_finished & (self.output_tokens >= 2)
+        seconds = seconds_between(self.first_token_ns, self.last_token_ns, is_defined)
+        return seconds / np.maximum(self.output_tokens - 1, 1)
+
+    @cached_property
+    def e2e_s(self) -> Floats:
+        """Arrival to last token, of finished requests."""
+        return seconds_between(self.arrived_ns, self.last_token_ns, self.is_finished)
+
+
+def write_records(
+    directory: Path, records: Records, prefill_addresses: Sequence[str], decode_addresses: Sequence[str]
+) -> Path:
+    """Write `requests.csv`, one row per request in the order of ids; answers its path.
+
+    Time stamps are integer nanoseconds, durations seconds with 9 significant digits; what never happened is empty. The
+    addresses are the core's instances by index. The file appears when it is complete, or not at all.
+    """
+    path = directory / FILE_NAME
+    partial = directory / f"{FILE_NAME}.partial"
+    try:
+        with partial.open("w", encoding="ascii", newline="") as file:
+            for text in _csv_texts(records, prefill_addresses, decode_addresses):
+                file.write(text)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _csv_texts(records: Records, prefill_addresses: Sequence[str], decode_addresses: Sequence[str]) -> Iterator[str]:
+    """The header, then some thousand lines at a time: a column is turned into text at once, then columns are joined."""
+    reasons = [reason.name.lower() for reason in FinishReason]
+    stamps = ("arrived_ns", "prefill_started_ns", "first_token_ns", "decode_started_ns", "last_token_ns", "ended_ns")
+    durations = ("queue_s", "prefill_s", "ttft_s", "hand_over_s", "tpot_s", "e2e_s")
+    counts = ("prompt_tokens", "cached_tokens", "output_tokens", "preemptions")
+    columns: dict[str, Callable[[slice], list[str]]] = {
+        "request_id": lambda part: list(map(str, range(part.start, part.stop))),
+        "finish_reason": _named(records.reason, reasons),
+        **{name: _counts(getattr(records, name)) for name in counts},
+        "prefill_instance": _named(records.prefill_instance, prefill_addresses),
+        "decode_instance": _named(records.decode_instance, decode_addresses),
+        **{name: _stamps(getattr(records, name)) for name in stamps},
+        **{name: _durations(getattr(records, name)) for name in durations},
+    }
+    yield ",".join(columns) + "\n"
+    for begin in range(0, records.num_requests, CSV_ROWS):
+        part = slice(begin, min(begin + CSV_ROWS, records.num_requests))
+        texts = [column(part) for column in columns.values()]
+        yield "\n".join(map(",".join, zip(*texts, strict=True))) + "\n"
+
+
+def _named(column: Ints, names: Sequence[str]) -> Callable[[slice], list[str]]:
+    listed = [*names, ""]  # NOT_YET is -1: it names the last
+    return lambda part: [listed[index] for index in column[part].tolist()]
+
+
+def _counts(column: Ints) -> Callable[[slice], list[str]]:
+    return lambda part: list(map(str, column[part].tolist()))
+
+
+def _stamps(column: Ints) -> Callable[[slice], list[str]]:
+    return lambda part: _blanked(list(map(str, column[part].tolist())), column[part] == NOT_YET)
+
+
+def _durations(column: Floats) -> Callable[[slice], list[str]]:
+    return lambda part: _blanked([f"{seconds:.9g}" for seconds in column[part].tolist()], np.isnan(column[part]))
+
+
+def _blanked(texts: list[str], is_missing: Bools) -> list[str]:
+    for index in np.flatnonzero(is_missing).tolist():
+        texts[index] = ""
+    return texts

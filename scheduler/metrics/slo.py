@@ -1,0 +1,80 @@
+"""Service level objectives: limits on latencies that a request meets all or misses, attainment and goodput."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from scheduler.protocol.errors import ConfigError
+
+if TYPE_CHECKING:
+    from scheduler.metrics.columns import Bools
+    from scheduler.metrics.records import Records
+
+KEYS: Final = ("ttft", "tpot", "e2e")
+UNITS_PER_S: Final = {"us": 1e6, "ms": 1e3, "s": 1.0}
+ALLOWED: Final = "give limits such as ttft=2s,tpot=50ms,e2e=30s (each at most once; units us, ms, s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """Limits in seconds, None where there is none; at least one is given."""
+
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+    e2e_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SloResult:
+    """`attainment`: share of all arrived requests that met every limit; goodput: those per second of emulated time."""
+
+    attainment: float | None
+    goodput_requests_per_s: float | None
+
+
+def parse_slo(text: str) -> Slo:
+    """Read limits as a user writes them; anything else is a `ConfigError`."""
+    limits_s: dict[str, float] = {}
+    for term in text.split(","):
+        key, _, value = (part.strip() for part in term.partition("="))
+        if key not in KEYS:
+            raise ConfigError(f"slo {text!r}: unknown limit {key!r}; {ALLOWED}")
+        if key in limits_s:
+            raise ConfigError(f"slo {text!r}: {key} is given twice; {ALLOWED}")
+        limits_s[key] = _seconds(text, key, value)
+    return Slo(limits_s.get("ttft"), limits_s.get("tpot"), limits_s.get("e2e"))
+
+
+def _seconds(text: str, key: str, value: str) -> float:
+    number = value.rstrip("smu")
+    try:
+        # Division keeps 50ms the same float as 0.05, a factor of 0.001 would not always.
+        seconds = float(number) / UNITS_PER_S[value[len(number) :].strip()]
+    except (KeyError, ValueError):
+        raise ConfigError(f"slo {text!r}: {key} cannot be {value!r}; {ALLOWED}") from None
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ConfigError(f"slo {text!r}: {key} is {value}, it must be above 0; {ALLOWED}")
+    return seconds
+
+
+def meets(slo: Slo, records: Records) -> Bools:
+    """Which requests finished within every limit. A one-token output has no TPOT and meets any limit on it."""
+    is_met = records.is_finished.copy()
+    if slo.ttft_s is not None:
+        is_met &= records.ttft_s <= slo.ttft_s
+    if slo.tpot_s is not None:
+        is_met &= (records.tpot_s <= slo.tpot_s) | (records.output_tokens < 2)
+    if slo.e2e_s is not None:
+        is_met &= records.e2e_s <= slo.e2e_s
+    return is_met
+
+
+def slo_result(slo: Slo, records: Records, simulated_s: float) -> SloResult:
+    """Over all that arrived, rejected and failed ones included: dropping requests cannot raise attainment."""
+    num_met = int(meets(slo, records).sum())
+    return SloResult(
+        num_met / records.num_requests if records.num_requests else None,
+        num_met / simulated_s if simulated_s else None,
+    )

@@ -1,0 +1,228 @@
+"""What a run came to: the numbers of `replay --json`, from ledger and collector, when the run has ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+
+from scheduler.metrics.collector import Collector, Role
+from scheduler.metrics.columns import NS_PER_S
+from scheduler.metrics.distribution import Distribution, distribution, weighted_distribution_s
+from scheduler.metrics.gaps import TokenGaps
+from scheduler.metrics.records import Records
+from scheduler.metrics.slo import Slo, SloResult, slo_result
+from scheduler.metrics.usage import InstanceTotals, instance_totals, plane_durations, plane_totals
+from scheduler.protocol.finish import FAILED, FINISHED, REJECTED, FinishReason
+from scheduler.protocol.messages import Plane
+
+SIGNIFICANT_DIGITS: Final = 9
+"""Of floats in the JSON: stable, readable, and finer than anything that is modelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What only the composition root knows. Capacities in bytes per second are of all links of a plane together."""
+
+    wall_s: float
+    seed: int
+    config_digest: str
+    plane_capacity_bytes_per_s: Mapping[Plane, float]
+    has_prefix_cache: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCounts:
+    """Requests by the group of their finish reason."""
+
+    arrived: int
+    finished: int
+    rejected: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Finished requests and their tokens per second of emulated time, cached prompt tokens included."""
+
+    requests_per_s: float | None
+    input_tokens_per_s: float | None
+    output_tokens_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleLoad:
+    """Means over time and NPUs of one role; None without such NPUs.
+
+    Tokens are computed prompt tokens for prefill, output tokens after the first for decode. `utilization` is the busy
+    share of time.
+    """
+
+    tokens_per_s: float | None
+    utilization: float | None
+    watts: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PerNpu:
+    """The two stages, per NPU."""
+
+    prefill: RoleLoad
+    decode: RoleLoad
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """Prompt tokens found in a prefix cache, and those looked up, of requests whose prefill began; both 0 without one.
+
+    A request that was preempted is looked up, and counts, once more for each recomputation.
+    """
+
+    hit_tokens: int
+    lookup_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneUse:
+    """Bytes of finished transfers; `utilization` is of the plane's capacity, None if that is not known.
+
+    The peak is that of windows of 1 s. `transfer_s` is from asking to the last byte, without what a pass had hidden.
+    """
+
+    bytes: int
+    utilization_mean: float | None
+    utilization_peak: float | None
+    transfer_s: Distribution
+
+
+@dataclass(frozen=True, slots=True)
+class FabricUse:
+    """The three planes."""
+
+    ub: PlaneUse
+    rdma: PlaneUse
+    vpc: PlaneUse
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyUse:
+    """Energy of what `scope` names; per output token of finished requests."""
+
+    scope: str
+    joules: float
+    joules_per_output_token: float | None
+    mean_watts: float | None
+    peak_watts: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The fields of `replay --json`, in its order; a value that does not exist is None."""
+
+    requests: RequestCounts
+    finish_reasons: Mapping[str, int]
+    ttft_s: Distribution
+    tpot_s: Distribution
+    itl_s: Distribution
+    e2e_s: Distribution
+    queue_s: Distribution
+    throughput: Throughput
+    per_npu: PerNpu
+    slo: SloResult | None
+    cache: CacheUse
+    fabric: FabricUse
+    energy: EnergyUse
+    preemptions: int
+    simulated_s: float
+    wall_s: float
+    seed: int
+    config_digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `json.dumps`; keys keep the order of the fields, so that equal runs give equal bytes."""
+        return {key: _rounded(value) for key, value in dataclasses.asdict(self).items()}
+
+
+def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, records: Records | None = None) -> Summary:
+    """Sum up a run that has ended; `records` saves making them twice."""
+    records = Records(collector.ledger) if records is None else records
+    span_s = collector.ended_ns / NS_PER_S
+    counts: list[int] = np.bincount(records.reason, minlength=len(FinishReason)).tolist()
+    groups = (FINISHED, REJECTED, FAILED)
+    finished_tokens = int(records.output_tokens[records.is_finished].sum())
+    totals = instance_totals(collector.usage_rows(), len(collector.instances))
+    later_tokens = int(records.output_tokens.sum()) - int(records.has_first_token.sum())
+    return Summary(
+        requests=RequestCounts(records.num_requests, *(sum(counts[reason] for reason in group) for group in groups)),
+        finish_reasons={reason.name.lower(): counts[reason] for group in groups for reason in group},
+        ttft_s=distribution(records.ttft_s),
+        tpot_s=distribution(records.tpot_s),
+        itl_s=weighted_distribution_s(TokenGaps(collector).parts),
+        e2e_s=distribution(records.e2e_s),
+        queue_s=distribution(records.queue_s),
+        throughput=Throughput(
+            _ratio(int(records.is_finished.sum()), span_s),
+            _ratio(int(records.prompt_tokens[records.is_finished].sum()), span_s),
+            _ratio(finished_tokens, span_s),
+        ),
+        per_npu=PerNpu(
+            _role_load(collector, "prefill", totals, collector.computed_tokens),
+            _role_load(collector, "decode", totals, later_tokens),
+        ),
+        slo=None if slo is None else slo_result(slo, records, span_s),
+        cache=_cache_use(collector, records) if info.has_prefix_cache else CacheUse(0, 0),
+        fabric=FabricUse(*(_plane_use(collector, plane, info) for plane in (Plane.UB, Plane.RDMA, Plane.VPC))),
+        energy=_energy_use(totals, finished_tokens, span_s),
+        preemptions=int(records.preemptions.sum()),
+        simulated_s=span_s,
+        wall_s=info.wall_s,
+        seed=info.seed,
+        config_digest=info.config_digest,
+    )
+
+
+def _ratio(amount: float, of: float) -> float | None:
+    return amount / of if of else None
+
+
+def _role_load(collector: Collector, role: Role, totals: InstanceTotals, num_tokens: int) -> RoleLoad:
+    """Instances weigh by their NPUs."""
+    num_npus = np.array([i.num_npus if i.role == role else 0 for i in collector.instances], np.int64)
+    npu_s = float(num_npus.sum()) * collector.ended_ns / NS_PER_S
+    busy_npu_s = float(np.dot(totals.busy_ns, num_npus)) / NS_PER_S
+    joules = float(totals.joules[num_npus > 0].sum())
+    return RoleLoad(_ratio(num_tokens, npu_s), _ratio(busy_npu_s, npu_s), _ratio(joules, npu_s))
+
+
+def _cache_use(collector: Collector, records: Records) -> CacheUse:
+    has_started = records.has_started
+    return CacheUse(
+        int(records.cached_tokens[has_started].sum()) + collector.forgotten_hits,
+        int(records.prompt_tokens[has_started].sum()) + collector.forgotten_lookups,
+    )
+
+
+def _plane_use(collector: Collector, plane: Plane, info: RunInfo) -> PlaneUse:
+    rows, span_ns = collector.transfer_rows(plane), collector.ended_ns
+    totals = plane_totals(rows, span_ns)
+    transfer_s = weighted_distribution_s(lambda: plane_durations(rows))
+    capacity = info.plane_capacity_bytes_per_s.get(plane)
+    if not capacity or not span_ns:
+        return PlaneUse(totals.num_bytes, None, None, transfer_s)
+    mean_bytes_per_s = totals.num_bytes / (span_ns / NS_PER_S)
+    return PlaneUse(totals.num_bytes, mean_bytes_per_s / capacity, totals.peak_bytes_per_s / capacity, transfer_s)
+
+
+def _energy_use(totals: InstanceTotals, output_tokens: int, span_s: float) -> EnergyUse:
+    joules = float(totals.joules.sum())
+    return EnergyUse("npu", joules, _ratio(joules, output_tokens), _ratio(joules, span_s), totals.peak_watts)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        group = cast("dict[str, Any]", value)
+        return {key: _rounded(inner) for key, inner in group.items()}
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""Benchmarks: whole processes, each beside a calibration loop. Run by `make bench`."""

@@ -1,0 +1,72 @@
+"""`make bench`: prints each figure beside its aim and the calibration loop before and after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from tests.bench.calibration import calibration_s
+from tests.bench.decisions import decision_us
+from tests.bench.process import ProcessCost, run_process
+
+SUPERNODE: Final = str(Path(sys.executable).parent / "supernode")
+TRACES: Final = Path(os.environ.get("TRACES", "../shared/traces"))
+CONVERSATION: Final = TRACES / "mooncake_conversation.jsonl"
+WHERE: Final = "conversation_trace.jsonl of kvcache-ai/Mooncake, FAST25-release/traces, saved under this name"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A replay to time, the seconds it should take at most, and how often to run it."""
+
+    name: str
+    arguments: tuple[str, ...]
+    aim_s: float
+    runs: int
+
+
+CASES: Final = (
+    Case("conversation trace, 12k requests", (str(CONVERSATION),), 1.0, 5),
+    Case("the same 30-fold, 361k requests", (str(CONVERSATION), "--superpose", "30"), 14.0, 1),
+    Case("1,000,000 requests at 800/s", ("examples/azure_conversation_million.yaml",), 14.0, 1),
+)
+
+
+def main() -> int:
+    """Run all cases; answers 0 whether or not an aim is met, since a machine's speed is not the project's."""
+    rows: list[dict[str, object]] = []
+    print(f"{'what':<36} {'aim':>9} {'wall':>9} {'cpu':>9} {'memory':>8}   calibration before / after")
+    for case in CASES:
+        trace = Path(case.arguments[0])
+        if not trace.exists():
+            print(f"{case.name:<36} not run: {trace} is absent; get {WHERE}, or set TRACES=DIR")
+            continue
+        before_s = calibration_s()
+        costs = [run_process([SUPERNODE, "replay", *case.arguments, "--json"]) for _ in range(case.runs)]
+        after_s = calibration_s()
+        cost = ProcessCost(*(median(getattr(c, name) for c in costs) for name in ("wall_s", "cpu_s", "peak_mb")))
+        print(
+            f"{case.name:<36} {case.aim_s:>7.1f} s {cost.wall_s:>7.2f} s {cost.cpu_s:>7.2f} s {cost.peak_mb:>5.0f} MB"
+            f"   {before_s:.3f} / {after_s:.3f} s"
+        )
+        rows.append({"case": case.name, "aim_s": case.aim_s, "wall_s": cost.wall_s, "calibration_s": [before_s, after_s]})
+    for name in ("--version", "replay --help"):
+        cost = run_process([SUPERNODE, *name.split()])
+        print(f"{'supernode ' + name:<36} {'':>9} {cost.wall_s * 1000:>6.0f} ms")
+        rows.append({"case": f"supernode {name}", "wall_s": cost.wall_s})
+    for policy in ("round_robin", "least_loaded", "cloudmatrix"):
+        microseconds = decision_us(policy)
+        print(f"{'routing decision, ' + policy:<36} {'':>9} {microseconds:>6.1f} us")
+        rows.append({"case": f"decision {policy}", "us": microseconds})
+    Path("out").mkdir(exist_ok=True)
+    Path("out/bench.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

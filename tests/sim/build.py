@@ -1,0 +1,286 @@
+"""Makes the real system of a case, runs it on the virtual runtime and answers what became of each request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.fleet import InstanceInfo
+from scheduler.core.scheduler import Scheduler
+from scheduler.policies import make_routing_policy
+from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
+from scheduler.protocol.finish import FinishReason
+from scheduler.protocol.messages import (
+    ArrivalsEnded,
+    DecodeStepped,
+    FinalUsage,
+    Message,
+    Plane,
+    PrefillStepped,
+    RequestsArrived,
+    TransferDone,
+    TransferKind,
+)
+from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.runtime.virtual import Tap, VirtualRuntime
+from tests.sim.case import (
+    BUSY_WATTS,
+    COMPUTED_JOULES,
+    IDLE_WATTS,
+    PAIR_JOULES,
+    SEQUENCE_JOULES,
+    Case,
+    Outcome,
+    Result,
+    Row,
+)
+from workers.cache_pool import CachePool
+from workers.decode import DecodeConfig, DecodeInstance
+from workers.fabric import ChannelRate, Fabric, FabricConfig
+from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefix_cache import PrefixCache
+
+
+class RowSource:
+    """A trace source of a few rows: all that arrive at one instant are one message."""
+
+    address = "source"
+    priority = Priority.SOURCE
+
+    def __init__(self, rows: Sequence[Row], block_tokens: int) -> None:
+        self._rows = list(rows)
+        self._block_tokens = block_tokens
+        self.deadline_ns = rows[0].arrived_ns if rows else NEVER_NS
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Nobody tells a source anything but the end of the run."""
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Everything that arrives now."""
+        now = [row for row in self._rows if row.arrived_ns == now_ns]
+        self._rows = self._rows[len(now) :]
+        self.deadline_ns = self._rows[0].arrived_ns if self._rows else NEVER_NS
+        arrived = RequestsArrived(
+            [row.prompt_tokens for row in now],
+            seal_output_tokens([row.output_tokens for row in now]),
+            [list(row.prefix) for row in now],
+            [row.namespace for row in now],
+            self._block_tokens,
+        )
+        if self._rows:
+            return ((CORE_ADDRESS, arrived),)
+        return ((CORE_ADDRESS, arrived), (CORE_ADDRESS, ArrivalsEnded()))
+
+
+@dataclass(frozen=True)
+class LinearCost:
+    """The case's pass time."""
+
+    case: Case
+
+    def prefill_ns(self, computed_tokens: int, attention_pairs: int, cached_tokens: int) -> int:
+        """Nanoseconds, at least one."""
+        case = self.case
+        pairs_ns = attention_pairs // case.pairs_per_ns
+        return case.pass_ns + case.token_ns * computed_tokens + pairs_ns + case.cached_ns * cached_tokens
+
+
+class LinearEnergy:
+    """Whole joules (as if a nanosecond were a second), so that sums are exact and their order does not matter."""
+
+    def joules(
+        self,
+        *,
+        busy_ns: int,
+        idle_ns: int,
+        computed_tokens: int = 0,
+        attention_pairs: int = 0,
+        sequence_steps: int = 0,
+        kv_token_steps: int = 0,
+    ) -> float:
+        """The integral of two powers and of what each piece of work costs."""
+        work = COMPUTED_JOULES * computed_tokens + PAIR_JOULES * attention_pairs
+        work += SEQUENCE_JOULES * sequence_steps + kv_token_steps
+        return float(BUSY_WATTS * busy_ns + IDLE_WATTS * idle_ns + work)
+
+
+Listener = Callable[[int, str, Message], None]
+"""Is shown (time, address, message) of everything the core hears, and after it of everything the core says."""
+
+
+class Overheard:
+    """The scheduler with somebody listening: a `Component` around a component."""
+
+    def __init__(self, scheduler: Scheduler, listeners: Sequence[Listener]) -> None:
+        self.address = scheduler.address
+        self.priority = scheduler.priority
+        self.deadline_ns = scheduler.deadline_ns
+        self._scheduler = scheduler
+        self._listeners = listeners
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Pass on, and tell."""
+        for listener in self._listeners:
+            listener(now_ns, CORE_ADDRESS, message)
+        outputs = self._scheduler.handle(now_ns, message)
+        for address, said in outputs:
+            for listener in self._listeners:
+                listener(now_ns, address, said)
+        return outputs
+
+    def wake(self, now_ns: int) -> Outputs:
+        """The core keeps no timers."""
+        return self._scheduler.wake(now_ns)
+
+
+class Meter:
+    """A tap that adds up what the workers report."""
+
+    def __init__(self) -> None:
+        self.busy_ns: dict[str, int] = {}
+        self.joules: dict[str, float] = {}
+        self.num_bytes = 0
+
+    def __call__(self, now_ns: int, message: Message) -> None:
+        if isinstance(message, PrefillStepped | DecodeStepped | FinalUsage):
+            name, usage = message.instance, message.usage
+            self.busy_ns[name] = self.busy_ns.get(name, 0) + usage.busy_ns
+            self.joules[name] = self.joules.get(name, 0.0) + usage.joules
+        elif isinstance(message, TransferDone):
+            self.num_bytes += message.num_bytes
+
+
+@dataclass
+class RealSystem:
+    """The real components of a case, ready to run once."""
+
+    case: Case
+    scheduler: Scheduler
+    prefill: list[PrefillInstance]
+    decode: list[DecodeInstance]
+    caches: list[PrefixCache]
+    components: list[Component]
+    runtime: VirtualRuntime = field(init=False)
+
+    def run(self, taps: Sequence[Tap] = (), listeners: Sequence[Listener] = ()) -> Result:
+        """Run to the end and read the ledger."""
+        meter = Meter()
+        components: list[Component] = [*self.components, Overheard(self.scheduler, listeners)]
+        self.runtime = VirtualRuntime(components, CORE_ADDRESS, [*taps, meter])
+        self.runtime.run()
+        engines = [engine.address for engine in (*self.prefill, *self.decode)]
+        return Result(
+            self.outcomes(),
+            sum(cache.num_evicted for cache in self.caches),
+            [blocks_in(cache) for cache in self.caches],
+            self.runtime.now_ns,
+            [meter.busy_ns[address] for address in engines],
+            [int(meter.joules[address]) for address in engines],
+            meter.num_bytes,
+        )
+
+    def outcomes(self) -> list[Outcome]:
+        """The ledger's rows."""
+        ledger = self.scheduler.ledger
+        return [
+            Outcome(
+                ledger.arrived_ns[i],
+                ledger.prefill_started_ns[i],
+                ledger.first_token_ns[i],
+                ledger.decode_started_ns[i],
+                ledger.last_token_ns[i],
+                ledger.ended_ns[i],
+                FinishReason(ledger.reason[i]).name,
+                ledger.output_tokens[i],
+                ledger.cached_tokens[i],
+                ledger.preemptions[i],
+                ledger.prefill_instance[i],
+                ledger.decode_instance[i],
+            )
+            for i in range(ledger.num_requests)
+        ]
+
+
+def blocks_in(cache: PrefixCache) -> list[tuple[int, int]]:
+    """All (namespace, block) of a cache, sorted; checks the count that it keeps."""
+    found: list[tuple[int, int]] = []
+    for namespace, root in cache._roots.items():
+        runs = [root]
+        while runs:
+            run = runs.pop()
+            found += [(namespace, block) for block in run.blocks]
+            runs += run.children.values()
+    assert len(found) == cache.num_blocks <= cache.capacity_blocks
+    return sorted(found)
+
+
+def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> RealSystem:
+    """All components of a case."""
+    mode = CacheMode(case.cache_mode)
+    num_local = case.num_prefill if mode is CacheMode.LOCAL else 0
+    caches = [PrefixCache(case.cache_blocks, case.block_tokens) for _ in range(num_local)]
+    sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
+    prefill = [
+        PrefillInstance(f"prefill-{i}", sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None)
+        for i in range(case.num_prefill)
+    ]
+    config = _decode_config(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
+    decode = [DecodeInstance(f"decode-{i}", config, LinearEnergy()) for i in range(case.num_decode)]
+    scheduler = Scheduler(
+        SchedulerConfig(
+            [InstanceInfo(p.address, 1, 128 * case.prefill_blocks) for p in prefill],
+            [InstanceInfo(d.address, 1, 128 * case.blocks_per_die) for d in decode],
+            mode,
+            Plane.UB,
+            case.max_open_requests,
+        ),
+        make_routing_policy(case.prefill_policy),
+        make_routing_policy(case.decode_policy),
+    )
+    components: list[Component] = [RowSource(case.rows, case.block_tokens), _fabric(case), *prefill, *decode]
+    if mode is CacheMode.POOL:
+        pool = CachePool(case.cache_blocks, case.block_tokens)
+        caches.append(pool.cache)
+        components.append(pool)
+    return RealSystem(case, scheduler, prefill, decode, caches, components)
+
+
+def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> Result:
+    """Build and run."""
+    return build_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns).run()
+
+
+def _decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> DecodeConfig:
+    numerator, denominator = case.step_tokens
+    return DecodeConfig(
+        num_dies=case.num_dies,
+        blocks_per_die=case.blocks_per_die,
+        slots_per_die=case.slots_per_die,
+        extent_blocks=case.extent_blocks,
+        fixed_ps=case.fixed_ps,
+        sequence_ps=case.sequence_ps,
+        kv_ps=case.kv_ps,
+        tokens_per_step_num=numerator,
+        tokens_per_step_den=denominator,
+        report_interval_ns=report_interval_ns,
+        skip_steps=skip_steps,
+    )
+
+
+def _fabric(case: Case) -> Fabric:
+    """The further a prefill instance, the longer the way: so the right channel must be picked."""
+    planes = {
+        TransferKind.HAND_OVER: Plane.RDMA,
+        TransferKind.CACHE_READ: Plane.UB,
+        TransferKind.CACHE_WRITE: Plane.UB,
+    }
+    channels = {
+        (kind, plane, f"prefill-{i}"): ChannelRate(
+            case.stream_bytes_per_ns * 1e9, case.total_bytes_per_ns * 1e9, case.latency_ns + 100 * i
+        )
+        for kind, plane in planes.items()
+        for i in range(case.num_prefill)
+    }
+    return Fabric(FabricConfig(channels, case.bytes_per_token, case.num_layers))

@@ -1,0 +1,96 @@
+"""One small system and its requests as plain data: what the real and the naive simulation both are built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NEVER = -1
+"""A time or an index that a request does not have."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One request of the input. `prefix` names the prompt's consecutive cache blocks; empty when nothing is known."""
+
+    arrived_ns: int
+    prompt_tokens: int
+    output_tokens: int
+    prefix: tuple[int, ...] = ()
+    namespace: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A whole system; every default is a plain, roomy one, so that a test says only what it varies."""
+
+    rows: tuple[Row, ...]
+    num_prefill: int = 1
+    token_budget: int = 4096
+    prefill_blocks: int = 64
+    pass_ns: int = 3_000
+    token_ns: int = 11
+    pairs_per_ns: int = 64
+    cached_ns: int = 2
+    num_decode: int = 1
+    num_dies: int = 1
+    blocks_per_die: int = 64
+    slots_per_die: int = 16
+    extent_blocks: int = 1
+    fixed_ps: int = 1_700_333
+    sequence_ps: int = 50_077
+    kv_ps: int = 1_013
+    step_tokens: tuple[int, int] = (1, 1)
+    latency_ns: int = 700
+    stream_bytes_per_ns: int = 2
+    total_bytes_per_ns: int = 4
+    bytes_per_token: int = 16
+    num_layers: int = 4
+    prefill_policy: str = "round_robin"
+    decode_policy: str = "round_robin"
+    max_open_requests: int = 1_000_000
+    cache_mode: str = "none"
+    cache_blocks: int = 0
+    block_tokens: int = 64
+
+
+@dataclass
+class Outcome:
+    """What became of one request. `reason` is the name of a finish reason."""
+
+    arrived_ns: int
+    prefill_started_ns: int
+    first_token_ns: int
+    decode_started_ns: int
+    last_token_ns: int
+    ended_ns: int
+    reason: str
+    output_tokens: int
+    cached_tokens: int
+    num_preemptions: int
+    prefill_instance: int
+    decode_instance: int
+
+
+@dataclass
+class Result:
+    """What a run of either simulation answers.
+
+    `cached_blocks` are the (namespace, id) left in each cache, sorted; `busy_ns` and `joules` count over the whole run
+    for each prefill and then each decode instance; `num_bytes` is all that has arrived by `end_ns`.
+    """
+
+    outcomes: list[Outcome]
+    num_evictions: int
+    cached_blocks: list[list[tuple[int, int]]]
+    end_ns: int
+    busy_ns: list[int]
+    joules: list[int]
+    num_bytes: int
+
+
+BUSY_WATTS = 7
+IDLE_WATTS = 3
+COMPUTED_JOULES = 11
+PAIR_JOULES = 2
+SEQUENCE_JOULES = 5
+"""Made-up whole numbers, as if a nanosecond were a second, so that sums are exact. A token of KV read costs 1."""

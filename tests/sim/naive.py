@@ -1,0 +1,300 @@
+"""The naive simulation of the whole system: start reading at `run_naive`, then `Core`.
+
+It repeats docs/architecture.md independently of the product, one token and one step at a time, with no closed form and
+nothing remembered that a scan can find out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case, Result
+from tests.sim.naive_cache import NaiveCache
+from tests.sim.naive_engines import Decode, Fabric, Prefill, Then, blocks_for
+from tests.sim.naive_request import Request
+from tests.sim.naive_world import Actor, World
+
+
+def run_naive(case: Case) -> Result:
+    """Simulate a case to its end."""
+    core = simulate(case)
+    caches = [core.pool] if case.cache_mode == "pool" else [p.cache for p in core.prefill if p.cache]
+    end_ns = core.world.now_ns
+    return Result(
+        [request.outcome() for request in core.known],
+        sum(cache.num_evictions for cache in caches),
+        [sorted(cache.blocks) for cache in caches],
+        end_ns,
+        [engine.busy_ns for engine in (*core.prefill, *core.decode)],
+        [
+            BUSY_WATTS * engine.busy_ns + IDLE_WATTS * (end_ns - engine.busy_ns) + engine.work_joules()
+            for engine in (*core.prefill, *core.decode)
+        ],
+        sum(flow.num_bytes for flow in core.fabric.flows),
+    )
+
+
+def simulate(case: Case) -> Core:
+    """Run a case and answer the core, from which everything else can be reached."""
+    world = World()
+    source = Source(world, [Request(row) for row in case.rows])
+    core = Core(world, case)
+    core.prefill = [Prefill(world, case, index, core) for index in range(case.num_prefill)]
+    core.decode = [Decode(world, case, index, core) for index in range(case.num_decode)]
+    core.reported_kv = [0] * case.num_decode
+    source.tell = core.on_arrived
+    world.run()
+    return core
+
+
+class Source(Actor):
+    """Hands over all requests of one instant together."""
+
+    priority = 0
+
+    def __init__(self, world: World, requests: list[Request]) -> None:
+        super().__init__(world)
+        self.left = list(requests)
+        self.tell: Callable[[list[Request]], None] | None = None
+        self._await_next()
+
+    def _await_next(self) -> None:
+        self.due_ns = min((request.arrived_ns for request in self.left), default=None)
+
+    def fall_due(self) -> None:
+        """These arrive now."""
+        now_ns = self.world.now_ns
+        assert self.tell is not None
+        self.world.say(self.tell, [r for r in self.left if r.arrived_ns == now_ns])
+        self.left = [r for r in self.left if r.arrived_ns != now_ns]
+        self._await_next()
+
+
+class Core:
+    """The control plane: all it knows is found by scanning the requests."""
+
+    def __init__(self, world: World, case: Case) -> None:
+        self.world = world
+        self.case = case
+        self.known: list[Request] = []
+        self.prefill: list[Prefill] = []
+        self.decode: list[Decode] = []
+        self.reported_kv: list[int] = []
+        self.fabric = Fabric(world, case)
+        self.pool = NaiveCache(case.cache_blocks, case.block_tokens)
+        self.turns = {"prefill": 0, "decode": 0}
+
+    # -- routing
+
+    def _prefill_tokens(self, index: int) -> int:
+        here = [r for r in self.known if r.stage == "prefill" and r.prefill_instance == index]
+        return sum(r.prompt_tokens + r.produced - r.cached for r in here)
+
+    def _decode_tokens(self, index: int) -> int:
+        """What the instance reported last, and what was promised since to those that have not started there."""
+        here = [r for r in self.known if r.counts_at_decode and r.decode_instance == index]
+        promised = sum(r.prompt_tokens + r.produced + (not r.prefill_is_done) for r in here if r.stage != "decode")
+        return self.reported_kv[index] + promised
+
+    def _least(self, loads: list[int]) -> int:
+        best = 0
+        for index, load in enumerate(loads):
+            if load < loads[best]:
+                best = index
+        return best
+
+    def _pick(self, stage: str, policy: str, requests: list[int], tokens: list[int]) -> int:
+        if policy == "least_loaded":
+            return self._least(requests)
+        if policy == "cloudmatrix":
+            return self._least(tokens)
+        assert policy == "round_robin"
+        turn = self.turns[stage]
+        self.turns[stage] += 1
+        return turn % len(requests)
+
+    def _pick_prefill(self) -> int:
+        indices = range(len(self.prefill))
+        counts = [sum(r.stage == "prefill" and r.prefill_instance == i for r in self.known) for i in indices]
+        return self._pick("prefill", self.case.prefill_policy, counts, [self._prefill_tokens(i) for i in indices])
+
+    def _pick_decode(self) -> int:
+        indices = range(len(self.decode))
+        counts = [sum(r.counts_at_decode and r.decode_instance == i for r in self.known) for i in indices]
+        return self._pick("decode", self.case.decode_policy, counts, [self._decode_tokens(i) for i in indices])
+
+    # -- a request's life
+
+    def _end(self, request: Request, reason: str) -> None:
+        request.stage = "ended"
+        request.reason = reason
+        request.ended_ns = self.world.now_ns
+        request.counts_at_decode = False
+
+    def on_arrived(self, requests: list[Request]) -> None:
+        """Turn away what is too long or too many, send on the rest."""
+        longest = 128 * min(self.case.prefill_blocks, self.case.blocks_per_die) - 1
+        welcome: list[Request] = []
+        for request in requests:
+            num_open = sum(r.stage != "ended" for r in self.known)
+            self.known.append(request)
+            if request.prompt_tokens > longest:
+                self._end(request, "TOO_LONG")
+            elif num_open >= self.case.max_open_requests:
+                self._end(request, "OVERLOAD")
+            else:
+                welcome.append(request)
+        self._look_up(welcome)
+
+    def _look_up(self, requests: list[Request]) -> None:
+        asking = [r for r in requests if self.case.cache_mode == "pool" and r.prefix]
+        # Of whom nothing is known, nothing is asked: they go at once, the others when the pool has answered.
+        self._route([r for r in requests if r not in asking])
+        if asking:
+            self.world.say(self._ask_pool, asking)
+
+    def _ask_pool(self, requests: list[Request]) -> None:
+        for request in requests:
+            request.cached = min(self.pool.find(request), request.prompt_tokens - 1)
+        self.world.say(self._route, requests)
+
+    def _route(self, requests: list[Request]) -> None:
+        groups: dict[tuple[int, bool], list[Request]] = {}
+        for request in requests:
+            index = self._pick_prefill()
+            request.prefill_instance = index
+            request.stage = "prefill"
+            request.prefill_is_done = False
+            request.reserved_ns = -1
+            groups.setdefault((index, request.cached > 0), []).append(request)
+        for (index, is_cached), members in groups.items():
+            if is_cached:
+                cached = [r.cached for r in members]
+                self._transfer(index, cached, self.world.now_ns, self._on_cache_read, members)
+        for (index, is_cached), members in groups.items():
+            if not is_cached:
+                self.world.say(self.prefill[index].start, members)
+
+    def _transfer(self, prefill: int, tokens: list[int], open_ns: int, then: Then, requests: list[Request]) -> None:
+        self.world.say(self.fabric.transfer, prefill, tokens, open_ns, then, requests)
+
+    def _on_cache_read(self, requests: list[Request]) -> None:
+        self.world.say(self.prefill[requests[0].prefill_instance].start, requests)
+
+    def on_prefill_boundary(
+        self,
+        index: int,
+        started: list[tuple[Request, int]],
+        closing: list[Request],
+        done: list[Request],
+        stopped: list[Request],
+    ) -> None:
+        """One pass ended, another began."""
+        for request, cached in started:
+            request.cached = cached
+            if request.prefill_started_ns == -1:
+                request.prefill_started_ns = self.world.now_ns
+        self._take_first_tokens(index, done)
+        for decode in self._in_order_of(stopped):
+            gone = [r for r in stopped if r.decode_instance == decode]
+            self.world.say(self.decode[decode].release, gone)
+        for request in stopped:
+            self._end(request, "STOP")
+        self._hand_over([r for r in done if r.stage != "ended" and r.reserved_ns != -1])
+        self._reserve(closing)
+
+    def _in_order_of(self, requests: list[Request]) -> list[int]:
+        order: list[int] = []
+        for request in requests:
+            if request.decode_instance not in order:
+                order.append(request.decode_instance)
+        return order
+
+    def _take_first_tokens(self, index: int, done: list[Request]) -> None:
+        fresh = [r for r in done if r.first_token_ns == -1]
+        again = [r for r in done if r.first_token_ns != -1]
+        stored = [r for r in fresh if r.prefix]
+        if self.case.cache_mode == "pool":
+            self.world.say(self._release_in_pool, again)
+            self.world.say(self._store_in_pool, stored)
+            if stored:
+                written = sum(r.prompt_tokens - r.cached for r in stored)
+                self._transfer(index, [written], self.world.now_ns, None, [])
+        for request in done:
+            if request in fresh:
+                request.first_token_ns = self.world.now_ns
+            request.last_token_ns = self.world.now_ns
+            request.produced += 1
+            request.prefill_is_done = True
+            request.stage = "moving"
+
+    def _release_in_pool(self, requests: list[Request]) -> None:
+        for request in requests:
+            self.pool.release(request)
+
+    def _store_in_pool(self, requests: list[Request]) -> None:
+        for request in requests:
+            self.pool.store(request)
+
+    def _reserve(self, closing: list[Request]) -> None:
+        asked: list[tuple[Request, int]] = []
+        for request in closing:
+            request.decode_instance = self._pick_decode()
+            request.counts_at_decode = True
+            asked.append((request, request.prompt_tokens + request.produced + 1))
+        for index in self._in_order_of(closing):
+            self.world.say(self.decode[index].reserve, [a for a in asked if a[0].decode_instance == index])
+
+    def on_reserved(self, requests: list[Request]) -> None:
+        """Room is kept; if the pass has ended as well, move."""
+        open_requests = [r for r in requests if r.stage != "ended"]
+        for request in open_requests:
+            request.reserved_ns = self.world.now_ns
+        self._hand_over([r for r in open_requests if r.prefill_is_done])
+
+    def _hand_over(self, requests: list[Request]) -> None:
+        groups: dict[tuple[int, int], list[Request]] = {}
+        for request in requests:
+            groups.setdefault((request.prefill_instance, request.decode_instance), []).append(request)
+        for (prefill, _), members in groups.items():
+            tokens = [r.prompt_tokens + r.produced - 1 for r in members]
+            open_ns = max(r.reserved_ns for r in members)
+            self._transfer(prefill, tokens, open_ns, self._on_handed_over, members)
+
+    def _on_handed_over(self, requests: list[Request]) -> None:
+        self.world.say(self.prefill[requests[0].prefill_instance].release, requests)
+        self.world.say(self.decode[requests[0].decode_instance].start, requests)
+
+    def on_decode_boundary(
+        self,
+        index: int,
+        kv_tokens: int,
+        started: list[Request],
+        finished: list[Request],
+        cut: list[tuple[Request, int]],
+        preempted: list[tuple[Request, int]],
+    ) -> None:
+        """Membership of a decode instance changed."""
+        now_ns = self.world.now_ns
+        self.reported_kv[index] = kv_tokens
+        for request in started:
+            request.stage = "decode"
+            request.decode_started_ns = now_ns
+        for request, produced in [*((r, r.output_tokens) for r in finished), *cut, *preempted]:
+            request.produced = produced
+            request.last_token_ns = now_ns
+        for request in finished:
+            self._end(request, "STOP")
+        for request, _ in cut:
+            self._end(request, "LENGTH")
+        for request, _ in preempted:
+            request.stage = "new"
+            request.counts_at_decode = False
+            request.cached = 0
+            request.num_preemptions += 1
+        again = [request for request, _ in preempted]
+        for request in list(again):
+            if blocks_for(request.prompt_tokens + request.produced) > self.case.prefill_blocks:
+                self._end(request, "LENGTH")
+                again.remove(request)
+        self._look_up(again)

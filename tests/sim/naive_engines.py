@@ -1,0 +1,392 @@
+"""The engines of the naive simulation: one token, one step, one sequence at a time.
+
+Written from "Rules of the two engines" in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tests.sim.case import COMPUTED_JOULES, PAIR_JOULES, SEQUENCE_JOULES, Case
+from tests.sim.naive_cache import NaiveCache
+from tests.sim.naive_request import Request
+from tests.sim.naive_world import Actor, World
+
+if TYPE_CHECKING:
+    from tests.sim.naive import Core
+
+KV_BLOCK = 128
+
+
+def blocks_for(tokens: int) -> int:
+    """Blocks that hold so many tokens."""
+    blocks = 0
+    while blocks * KV_BLOCK < tokens:
+        blocks += 1
+    return blocks
+
+
+Then = Callable[[list[Request]], None] | None
+"""Who waits for a flow, if anybody does."""
+
+
+class Flow:
+    """Bytes on their way."""
+
+    def __init__(self, done_ns: int, num_bytes: int, then: Then, requests: list[Request]) -> None:
+        self.done_ns = done_ns
+        self.num_bytes = num_bytes
+        self.then = then
+        self.requests = requests
+        self.is_told = False
+
+
+class Prompt:
+    """A prompt at a prefill instance; `position` tokens of its KV are there."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.total = request.prompt_tokens + request.produced
+        self.position = 0
+        self.has_started = False
+
+
+class Prefill(Actor):
+    """A prefill instance."""
+
+    priority = 4
+
+    def __init__(self, world: World, case: Case, index: int, core: Core) -> None:
+        super().__init__(world)
+        self.case = case
+        self.index = index
+        self.core = core
+        self.queue: list[Prompt] = []
+        self.holding: list[Prompt] = []
+        self.in_pass: list[Prompt] = []
+        self.cache = NaiveCache(case.cache_blocks, case.block_tokens) if case.cache_mode == "local" else None
+        self.pass_began_ns = 0
+        self.busy_ns = 0
+        self.num_computed = 0
+        self.num_pairs = 0
+
+    def work_joules(self) -> int:
+        """What all the computing cost beside the power."""
+        return COMPUTED_JOULES * self.num_computed + PAIR_JOULES * self.num_pairs
+
+    def start(self, requests: list[Request]) -> None:
+        """New work."""
+        self.queue += [Prompt(request) for request in requests]
+        if not self.in_pass:
+            self.due_ns = self.world.now_ns
+
+    def release(self, requests: list[Request]) -> None:
+        """The KV of these is no longer needed here."""
+        self.holding = [prompt for prompt in self.holding if prompt.request not in requests]
+        if not self.in_pass:
+            self.due_ns = self.world.now_ns
+
+    def fall_due(self) -> None:
+        """A pass ends, the next begins."""
+        was_running = bool(self.in_pass)
+        if was_running:
+            self.busy_ns += self.world.now_ns - self.pass_began_ns
+        done = [prompt for prompt in self.in_pass if prompt.position == prompt.total]
+        stopped = [prompt for prompt in done if prompt.request.produced + 1 == prompt.request.output_tokens]
+        self.holding = [prompt for prompt in self.holding if prompt not in stopped]
+        for prompt in done:
+            self._keep_in_cache(prompt.request)
+        started = self._fill()
+        if not was_running and not self.in_pass:
+            return
+        closing = [prompt for prompt in self.in_pass if prompt.position == prompt.total]
+        self.world.say(
+            self.core.on_prefill_boundary,
+            self.index,
+            started,
+            [prompt.request for prompt in closing],
+            [prompt.request for prompt in done],
+            [prompt.request for prompt in stopped],
+        )
+
+    def _keep_in_cache(self, request: Request) -> None:
+        if self.cache is None:
+            return
+        if request.first_token_ns == -1:
+            self.cache.store(request)
+        else:
+            self.cache.release(request)
+
+    def _fill(self) -> list[tuple[Request, int]]:
+        """Form the next pass; answers whose first chunk is in it, with the tokens each found cached."""
+        started: list[tuple[Request, int]] = []
+        self.in_pass = []
+        budget, pairs, cached = self.case.token_budget, 0, 0
+        num_computed = 0
+        while self.queue and budget:
+            prompt = self.queue[0]
+            if not prompt.has_started:
+                free = self.case.prefill_blocks - sum(blocks_for(other.total) for other in self.holding)
+                if blocks_for(prompt.total) > free:
+                    break
+                self.holding.append(prompt)
+                prompt.has_started = True
+                found = self.cache.find(prompt.request) if self.cache else prompt.request.cached
+                prompt.position = min(found, prompt.request.prompt_tokens - 1)
+                cached += prompt.position
+                started.append((prompt.request, prompt.position))
+            while budget and prompt.position < prompt.total:
+                prompt.position += 1
+                pairs += prompt.position
+                num_computed += 1
+                budget -= 1
+            self.in_pass.append(prompt)
+            if prompt.position == prompt.total:
+                self.queue.remove(prompt)
+        self.num_computed += num_computed
+        self.num_pairs += pairs
+        if self.in_pass:
+            self.pass_began_ns = self.world.now_ns
+            self.due_ns = self.world.now_ns + self._pass_ns(num_computed, pairs, cached)
+        return started
+
+    def _pass_ns(self, tokens: int, pairs: int, cached: int) -> int:
+        case = self.case
+        return case.pass_ns + case.token_ns * tokens + pairs // case.pairs_per_ns + case.cached_ns * cached
+
+
+class Sequence:
+    """A sequence on a die, or the room kept for one that has not started."""
+
+    def __init__(self, request: Request, tokens: int, blocks: int) -> None:
+        self.request = request
+        self.tokens = tokens
+        self.blocks = blocks
+        self.produced = 0
+
+
+class Step:
+    """What one step was: its length, who ran, the KV read, the tokens brought to each."""
+
+    def __init__(self, length_ps: int, num_running: int, kv_tokens: int, brought: int) -> None:
+        self.length_ps = length_ps
+        self.num_running = num_running
+        self.kv_tokens = kv_tokens
+        self.brought = brought
+
+
+class Die:
+    """Running sequences in order of joining, and room kept."""
+
+    def __init__(self) -> None:
+        self.running: list[Sequence] = []
+        self.reserved: list[Sequence] = []
+
+
+class Decode(Actor):
+    """A decode instance."""
+
+    priority = 5
+
+    def __init__(self, world: World, case: Case, index: int, core: Core) -> None:
+        super().__init__(world)
+        self.case = case
+        self.index = index
+        self.core = core
+        self.dies = [Die() for _ in range(case.num_dies)]
+        self.waiting: list[Sequence] = []
+        self.joining: list[Request] = []
+        self.joined: list[Sequence] = []
+        self.is_stepping = False
+        self.num_steps = 0
+        self.clock_ps = 0
+        self.step_ps = 0
+        self.step_began_ns = 0
+        self.busy_ns = 0
+        self.steps: list[Step] = []
+
+    def work_joules(self) -> int:
+        """What all the steps cost beside the power."""
+        return sum(SEQUENCE_JOULES * step.num_running + step.kv_tokens for step in self.steps)
+
+    def free_blocks(self, die: Die) -> int:
+        """Blocks of a die that nobody has."""
+        return self.case.blocks_per_die - sum(s.blocks for s in die.running) - sum(s.blocks for s in die.reserved)
+
+    def free_slots(self, die: Die) -> int:
+        """Sequences that a die could take yet."""
+        return self.case.slots_per_die - len(die.running) - len(die.reserved)
+
+    def reserve(self, asked: list[tuple[Request, int]]) -> None:
+        """Keep room."""
+        for request, tokens in asked:
+            blocks = min(blocks_for(tokens) + self.case.extent_blocks, self.case.blocks_per_die)
+            self.waiting.append(Sequence(request, tokens, blocks))
+        self._try_waiting()
+
+    def release(self, requests: list[Request]) -> None:
+        """Room is no longer wanted."""
+        self.waiting = [s for s in self.waiting if s.request not in requests]
+        for die in self.dies:
+            die.reserved = [s for s in die.reserved if s.request not in requests]
+        self._try_waiting()
+
+    def start(self, requests: list[Request]) -> None:
+        """Their KV is in place."""
+        self.joining += requests
+        if not self.is_stepping:
+            self.due_ns = self.world.now_ns
+
+    def _try_waiting(self) -> None:
+        granted: list[Request] = []
+        while self.waiting:
+            first = self.waiting[0]
+            best: Die | None = None
+            for die in self.dies:
+                if self.free_slots(die) and (best is None or self.free_blocks(die) > self.free_blocks(best)):
+                    best = die
+            if best is None or self.free_blocks(best) < first.blocks:
+                break
+            best.reserved.append(first)
+            self.waiting.remove(first)
+            granted.append(first.request)
+        if granted:
+            self.world.say(self.core.on_reserved, granted)
+
+    def fall_due(self) -> None:
+        """One boundary between steps."""
+        if self.is_stepping:
+            self._count_step()
+        else:
+            self.clock_ps = self.world.now_ns * 1000
+        finished = self._let_finished_leave()
+        preempted, cut = self._take_extents()
+        started = self._join()
+        # Room that was capped at the size of a die may lack at once.
+        more_preempted, more_cut = self._take_extents()
+        preempted += more_preempted
+        cut += more_cut
+        kv_tokens = sum(s.tokens for s in self.joined)
+        if finished or preempted or cut or started:
+            self.world.say(self.core.on_decode_boundary, self.index, kv_tokens, started, finished, cut, preempted)
+        self._try_waiting()
+        self._begin_step()
+
+    def _begin_step(self) -> None:
+        case = self.case
+        self.is_stepping = bool(self.joined)
+        if not self.is_stepping:
+            return
+        self.step_ps = 0
+        for die in self.dies:
+            tokens = sum(s.tokens for s in die.running)
+            self.step_ps = max(self.step_ps, case.fixed_ps + case.sequence_ps * len(die.running) + case.kv_ps * tokens)
+        self.step_began_ns = self.world.now_ns
+        self.due_ns = (self.clock_ps + self.step_ps) // 1000
+
+    def _count_step(self) -> None:
+        numerator, denominator = self.case.step_tokens
+        before = self.num_steps * numerator // denominator
+        self.num_steps += 1
+        brought = self.num_steps * numerator // denominator - before
+        self.clock_ps += self.step_ps
+        self.busy_ns += self.world.now_ns - self.step_began_ns
+        kv_tokens = sum(sequence.tokens for sequence in self.joined)
+        self.steps.append(Step(self.step_ps, len(self.joined), kv_tokens, brought))
+        for sequence in self.joined:
+            sequence.tokens += brought
+            sequence.produced += brought
+
+    def _leave(self, sequence: Sequence) -> None:
+        self.joined.remove(sequence)
+        for die in self.dies:
+            if sequence in die.running:
+                die.running.remove(sequence)
+
+    def _let_finished_leave(self) -> list[Request]:
+        finished: list[Request] = []
+        for sequence in list(self.joined):
+            if sequence.produced >= sequence.request.output_tokens:
+                self._leave(sequence)
+                finished.append(sequence.request)
+        return finished
+
+    def _take_extents(self) -> tuple[list[tuple[Request, int]], list[tuple[Request, int]]]:
+        """Answers whom this preempted and whom it cut short, each with the tokens produced."""
+        preempted: list[tuple[Request, int]] = []
+        cut: list[tuple[Request, int]] = []
+        numerator, denominator = self.case.step_tokens
+        most = -(-numerator // denominator)
+        for sequence in list(self.joined):
+            if sequence not in self.joined or sequence.tokens + most <= sequence.blocks * KV_BLOCK:
+                continue
+            die = next(die for die in self.dies if sequence in die.running)
+            while sequence in self.joined:
+                if self.free_blocks(die):
+                    sequence.blocks += min(self.case.extent_blocks, self.free_blocks(die))
+                    break
+                youngest = die.running[-1]
+                is_alone = len(die.running) == 1 and not die.reserved
+                self._leave(youngest)
+                if is_alone:
+                    cut.append((youngest.request, youngest.produced))
+                else:
+                    preempted.append((youngest.request, youngest.produced))
+        return preempted, cut
+
+    def _join(self) -> list[Request]:
+        started = self.joining
+        self.joining = []
+        for request in started:
+            for die in self.dies:
+                for sequence in list(die.reserved):
+                    if sequence.request is request:
+                        die.reserved.remove(sequence)
+                        die.running.append(sequence)
+                        self.joined.append(sequence)
+                        sequence.produced = request.produced
+        return started
+
+
+class Fabric(Actor):
+    """Moves tokens; rates are whole bytes a nanosecond, chosen so that every time is a whole number.
+
+    Nobody waits for a write to the cache, so none keeps the run from ending.
+    """
+
+    priority = 1
+
+    def __init__(self, world: World, case: Case) -> None:
+        super().__init__(world)
+        self.case = case
+        self.flows: list[Flow] = []
+
+    def transfer(self, prefill: int, tokens: list[int], open_ns: int, then: Then, requests: list[Request]) -> None:
+        """Tell `then` about the requests when the last byte has arrived."""
+        case = self.case
+        hidden_ns = self.world.now_ns - open_ns
+        longest = self._flow_ns(max(tokens), case.stream_bytes_per_ns, hidden_ns)
+        together = self._flow_ns(sum(tokens), case.total_bytes_per_ns, hidden_ns)
+        done_ns = self.world.now_ns + case.latency_ns + 100 * prefill + max(longest, together)
+        self.flows.append(Flow(done_ns, sum(tokens) * case.bytes_per_token, then, requests))
+        self._await_next()
+
+    def _flow_ns(self, tokens: int, bytes_per_ns: int, hidden_ns: int) -> int:
+        amount = tokens * self.case.bytes_per_token
+        last_layer = amount // self.case.num_layers
+        assert last_layer * self.case.num_layers == amount
+        exposed = amount - min(amount - last_layer, hidden_ns * bytes_per_ns)
+        assert exposed % bytes_per_ns == 0
+        return exposed // bytes_per_ns
+
+    def _await_next(self) -> None:
+        self.due_ns = min((flow.done_ns for flow in self.flows if flow.then and not flow.is_told), default=None)
+
+    def fall_due(self) -> None:
+        """What has arrived by now, the earlier started first."""
+        for flow in self.flows:
+            if flow.then and not flow.is_told and flow.done_ns == self.world.now_ns:
+                flow.is_told = True
+                self.world.say(flow.then, flow.requests)
+        self._await_next()

@@ -1,0 +1,54 @@
+"""One request of the naive simulation, with all that any part of it knows about the request."""
+
+from __future__ import annotations
+
+from tests.sim.case import NEVER, Outcome, Row
+
+
+class Request:
+    """A row and what has happened to it so far. `stage` says where it is, for people and for scans."""
+
+    def __init__(self, row: Row) -> None:
+        self.arrived_ns = row.arrived_ns
+        self.prompt_tokens = row.prompt_tokens
+        self.output_tokens = row.output_tokens
+        self.prefix = row.prefix
+        self.namespace = row.namespace
+        self.produced = 0
+        self.cached = 0
+        self.stage = "new"
+        self.reason = "PENDING"
+        self.prefill_started_ns = NEVER
+        self.first_token_ns = NEVER
+        self.decode_started_ns = NEVER
+        self.last_token_ns = NEVER
+        self.ended_ns = NEVER
+        self.num_preemptions = 0
+        self.prefill_instance = NEVER
+        self.decode_instance = NEVER
+        # One journey from prefill to decode; a preempted request makes another.
+        self.prefill_is_done = False
+        self.reserved_ns = NEVER
+        self.counts_at_decode = False
+        self.was_stored = False
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """The prompt's cache blocks under their full names."""
+        return [(self.namespace, block) for block in self.prefix]
+
+    def outcome(self) -> Outcome:
+        """What is compared with the real run."""
+        return Outcome(
+            self.arrived_ns,
+            self.prefill_started_ns,
+            self.first_token_ns,
+            self.decode_started_ns,
+            self.last_token_ns,
+            self.ended_ns,
+            self.reason,
+            self.produced,
+            self.cached,
+            self.num_preemptions,
+            self.prefill_instance,
+            self.decode_instance,
+        )

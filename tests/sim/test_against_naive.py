@@ -1,0 +1,99 @@
+"""The real system against the naive one: every time stamp, reason, count, choice, joule and byte is equal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped
+from tests.sim.build import build_real, run_real
+from tests.sim.case import Case
+from tests.sim.naive import run_naive, simulate
+from tests.sim.naive_engines import Step
+from tests.sim.strategies import (
+    any_cases,
+    cached_cases,
+    crossing_cases,
+    grid_cases,
+    mixed_cases,
+    preempting_cases,
+    single_cases,
+)
+
+PROFILES = {
+    "mixed": (mixed_cases(), 200),
+    "grid": (grid_cases(), 200),
+    "crossing": (crossing_cases(), 100),
+    "preempting": (preempting_cases(), 200),
+    "single": (single_cases(), 150),
+    "cached": (cached_cases(st.one_of(mixed_cases(), grid_cases(), single_cases())), 200),
+    "cached and preempting": (cached_cases(preempting_cases()), 150),
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_equals_naive_with_and_without_skipping(profile: str) -> None:
+    strategy, num_examples = PROFILES[profile]
+
+    @settings(max_examples=num_examples)
+    @given(case=strategy)
+    def check(case: Case) -> None:
+        naive = run_naive(case)
+        assert run_real(case) == naive
+        assert run_real(case, skip_steps=False) == naive
+
+    check()
+
+
+@settings(max_examples=150)
+@given(
+    case=any_cases(),
+    policy=st.sampled_from(["round_robin", "least_loaded"]),
+    report_interval_ns=st.sampled_from([1, 1_000, 2_500, 40_000]),
+    skip_steps=st.booleans(),
+)
+def test_no_time_stamp_depends_on_the_report_interval(
+    case: Case, policy: str, report_interval_ns: int, skip_steps: bool
+) -> None:
+    # Counts of requests change only where membership does, so least_loaded reads nothing that an interval could move.
+    case = replace(case, prefill_policy=policy, decode_policy=policy)
+    assert run_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns) == run_naive(case)
+
+
+@settings(max_examples=150)
+@given(case=any_cases(), report_interval_ns=st.sampled_from([2_500, 40_000, 2**63 - 1]), skip_steps=st.booleans())
+def test_reports_tell_what_the_steps_were(case: Case, report_interval_ns: int, skip_steps: bool) -> None:
+    case = replace(case, prefill_policy="round_robin", decode_policy="round_robin")
+    reports: list[Message] = []
+    real = build_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
+    real.run(taps=[lambda _, message: reports.append(message)])
+    naive = simulate(case)
+    for prefill in naive.prefill:
+        passes = [r for r in reports if isinstance(r, PrefillStepped) and r.instance == f"prefill-{prefill.index}"]
+        assert sum(report.computed_tokens for report in passes) == prefill.num_computed
+    for decode in naive.decode:
+        runs = [r for r in reports if isinstance(r, DecodeStepped) and r.instance == f"decode-{decode.index}"]
+        _check_runs(runs, decode.steps, report_interval_ns)
+
+
+def _check_runs(runs: list[DecodeStepped], steps: list[Step], report_interval_ns: int) -> None:
+    """Each run of steps as reported, against those very steps; together they are all steps."""
+    num_told = 0
+    for run in runs:
+        told = steps[num_told : num_told + run.num_steps]
+        num_told += run.num_steps
+        assert run.tokens_per_sequence == sum(step.brought for step in told)
+        if not told:
+            assert run.steps_ns == run.usage.busy_ns == 0
+            continue
+        assert run.first_step_ns == told[0].length_ps // 1000
+        assert run.last_step_ns == told[-1].length_ps // 1000
+        assert {step.num_running for step in told} == {run.num_running}
+        assert abs(run.steps_ns * 1000 - sum(step.length_ps for step in told)) < 1000
+        assert run.steps_ns == run.usage.busy_ns
+        # Closed at the first boundary after the interval, so all but the last step lie within it.
+        assert sum(step.length_ps for step in told[:-1]) < report_interval_ns * 1000 + 1000
+    assert num_told == len(steps)

@@ -1,0 +1,151 @@
+"""A small system of all kinds of components, made from plain data in any process: for runtimes and journals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.control_plane import ControlParts
+from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.fleet import InstanceInfo
+from scheduler.core.scheduler import Scheduler
+from scheduler.policies import make_routing_policy
+from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
+from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsArrived, TransferKind
+from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.runtime.random_streams import stream
+from workers.cache_pool import CachePool
+from workers.decode import DecodeConfig, DecodeInstance
+from workers.fabric import ChannelRate, Fabric, FabricConfig
+from workers.prefill import PrefillConfig, PrefillInstance
+
+MAKE_WORKER = "tests.small_system:make_worker"
+MAKE_CONTROL = "tests.small_system:make_control"
+
+PREFILL = ("prefill-0", "prefill-1")
+DECODE = ("decode-0",)
+WORKERS = ("fabric", "cache", *PREFILL, *DECODE)
+BLOCK_TOKENS = 128
+
+MS = 1_000_000
+
+
+def small_spec(
+    num_requests: int = 40, *, rate_per_s: float = 8.0, max_output: int = 50, seed: int = 1, **more: Any
+) -> dict[str, Any]:
+    """Requests as rows of (arrival, prompt, output, prefix), and what more the parts are to know."""
+    draws = stream(seed, "small-system")
+    arrived_ns = (draws.exponential(1e9 / rate_per_s, num_requests).cumsum()).astype(int).tolist()
+    prompts = draws.integers(200, 2000, num_requests).tolist()
+    outputs = draws.integers(1, max_output, num_requests).tolist()
+    sessions = draws.integers(0, 5, num_requests).tolist()
+    prefixes = [
+        [session * 1000 + block for block in range(-(-prompt // BLOCK_TOKENS))]
+        for session, prompt in zip(sessions, prompts, strict=True)
+    ]
+    return {"rows": list(zip(arrived_ns, prompts, outputs, prefixes, strict=True)), "decode_blocks": 400, **more}
+
+
+class RowSource:
+    """A trace source of one request at each instant."""
+
+    address = "source"
+    priority = Priority.SOURCE
+
+    def __init__(self, rows: list[tuple[int, int, int, list[int]]]) -> None:
+        self._rows = rows[::-1]
+        self.deadline_ns = rows[0][0]
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """The end of the run."""
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Outputs:
+        """The next request."""
+        _, prompt, output, prefix = self._rows.pop()
+        arrived = RequestsArrived([prompt], seal_output_tokens([output]), [prefix], [0], BLOCK_TOKENS)
+        if self._rows:
+            self.deadline_ns = self._rows[-1][0]
+            return ((CORE_ADDRESS, arrived),)
+        self.deadline_ns = NEVER_NS
+        return ((CORE_ADDRESS, arrived), (CORE_ADDRESS, ArrivalsEnded()))
+
+
+class FlatCost:
+    """20 ms a pass and 20 us a computed token."""
+
+    def prefill_ns(self, computed_tokens: int, attention_pairs: int, cached_tokens: int) -> int:
+        """Nanoseconds."""
+        return 20 * MS + 20_000 * computed_tokens
+
+
+class FlatEnergy:
+    """Whole joules, so that sums do not depend on their order."""
+
+    def joules(self, *, busy_ns: int, idle_ns: int, **_: int) -> float:
+        """2 W busy, 1 W idle, as if a nanosecond were a second."""
+        return float(2 * busy_ns + idle_ns)
+
+
+class Log:
+    """A tap that keeps what the core was given."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[int, Message]] = []
+
+    def observe(self, now_ns: int, message: Message) -> None:
+        """Keep one message."""
+        self.messages.append((now_ns, message))
+
+
+def make_core(spec: dict[str, Any]) -> Scheduler:
+    """The scheduler over two prefill and one decode instance with a cache pool."""
+    prefill = [InstanceInfo(address, 2, 20_000) for address in PREFILL]
+    decode = [InstanceInfo(address, 2, spec["decode_blocks"] * BLOCK_TOKENS) for address in DECODE]
+    config = SchedulerConfig(prefill=prefill, decode=decode, cache_mode=CacheMode.POOL)
+    return Scheduler(config, make_routing_policy("least_loaded"), make_routing_policy("least_loaded"))
+
+
+def make_worker(spec: dict[str, Any], address: str) -> Component:
+    """The worker of that address."""
+    if address == "fabric":
+        rate = ChannelRate(5e9, 20e9, 50_000)
+        kinds = ((TransferKind.HAND_OVER, Plane.RDMA), (TransferKind.CACHE_READ, Plane.UB))
+        channels = {
+            (kind, plane, a): rate for kind, plane in (*kinds, (TransferKind.CACHE_WRITE, Plane.UB)) for a in PREFILL
+        }
+        return Fabric(FabricConfig(channels, 70_000, 61))
+    if address == "cache":
+        return CachePool(500, BLOCK_TOKENS)
+    if address in PREFILL:
+        return PrefillInstance(address, PrefillConfig(4096, 200), FlatCost(), FlatEnergy())
+    if spec.get("breaks"):
+        raise ValueError("this worker cannot be made")
+    config = DecodeConfig(
+        num_dies=4,
+        blocks_per_die=spec["decode_blocks"],
+        slots_per_die=16,
+        extent_blocks=1,
+        fixed_ps=15 * MS * 1000,
+        sequence_ps=100_000_000,
+        kv_ps=100_000,
+        tokens_per_step_num=17,
+        tokens_per_step_den=10,
+        report_interval_ns=spec.get("report_interval_ns", NEVER_NS),
+    )
+    return DecodeInstance(address, config, FlatEnergy())
+
+
+def make_control(spec: dict[str, Any]) -> ControlParts:
+    """Core, source, and a tap that keeps all messages; what is kept is (ledger, messages)."""
+    core, log = make_core(spec), Log()
+    rows = [(arrived, prompt, output, list(prefix)) for arrived, prompt, output, prefix in spec["rows"]]
+    return ControlParts(core, RowSource(rows), log.observe, lambda: (core.ledger, log.messages))
+
+
+def stamps(ledger: Any) -> list[tuple[int, ...]]:
+    """What became of each request, as rows."""
+    columns = (
+        "reason", "prefill_instance", "cached_tokens", "output_tokens", "arrived_ns", "prefill_started_ns",
+        "first_token_ns", "decode_started_ns", "last_token_ns", "ended_ns", "preemptions",
+    )  # fmt: skip
+    return list(zip(*(getattr(ledger, name)[: ledger.num_requests] for name in columns), strict=True))

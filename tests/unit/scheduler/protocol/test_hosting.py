@@ -1,0 +1,74 @@
+"""The time rule: due times decide, and no component's time goes back."""
+
+from __future__ import annotations
+
+from scheduler.protocol.component import NEVER_NS, Component, Outputs
+from scheduler.protocol.hosting import HostedComponents
+from scheduler.protocol.messages import ArrivalsEnded, Message, ReleaseKv, RunEnded
+
+
+class Probe:
+    """Notes what it is given; answers each message to `peer`, and wakes when told to by the id in `ReleaseKv`."""
+
+    def __init__(self, address: str, log: list[tuple[str, int, str]], priority: int = 3, peer: str = "core") -> None:
+        self.address, self.priority, self.deadline_ns = address, priority, NEVER_NS
+        self._log, self._peer = log, peer
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        self._log.append((self.address, now_ns, type(message).__name__))
+        if isinstance(message, ReleaseKv):
+            self.deadline_ns = message.ids[0]
+        return ()
+
+    def wake(self, now_ns: int) -> Outputs:
+        self._log.append((self.address, now_ns, "wake"))
+        self.deadline_ns = NEVER_NS
+        return ((self._peer, ArrivalsEnded()),)
+
+
+def make(*components: Component) -> HostedComponents:
+    return HostedComponents(components)
+
+
+def test_a_message_is_handled_when_it_fell_due_or_at_the_receivers_own_later_time() -> None:
+    log: list[tuple[str, int, str]] = []
+    hosted = make(Probe("a", log), Probe("b", log))
+    for address, due_ns in (("a", 50), ("a", 40), ("b", 40), ("a", 60)):
+        hosted.deliver(address, due_ns, RunEnded(interrupted=False))
+    assert [(address, now_ns) for address, now_ns, _ in log] == [("a", 50), ("a", 50), ("b", 40), ("a", 60)]
+    assert hosted.last_ns == 60
+    assert hosted.num_handled == 4
+
+
+def test_deadlines_before_a_message_are_woken_first_at_their_own_time_and_one_at_its_instant_after_it() -> None:
+    log: list[tuple[str, int, str]] = []
+    hosted = make(Probe("a", log), Probe("b", log))
+    hosted.deliver("a", 1, ReleaseKv([30]))
+    hosted.deliver("b", 1, ReleaseKv([40]))
+    hosted.deliver("b", 40, RunEnded(interrupted=False))
+    assert log[2:] == [("a", 30, "wake"), ("b", 40, "RunEnded")]
+    assert hosted.deadline_ns == 40
+    hosted.wake_until(39)
+    assert len(log) == 4
+    hosted.wake_until(1000)
+    assert log[4:] == [("b", 40, "wake")]
+    assert hosted.take_said() == [("core", 30, ArrivalsEnded()), ("core", 40, ArrivalsEnded())]
+    assert hosted.take_said() == []
+
+
+def test_at_one_instant_priority_decides_then_position() -> None:
+    log: list[tuple[str, int, str]] = []
+    hosted = make(Probe("late", log, 5), Probe("first", log, 1), Probe("second", log, 1))
+    for address in hosted.addresses:
+        hosted.deliver(address, 0, ReleaseKv([7]))
+    hosted.wake_until(7)
+    assert [address for address, _, what in log if what == "wake"] == ["first", "second", "late"]
+
+
+def test_what_is_said_within_the_group_is_delivered_at_its_instant() -> None:
+    log: list[tuple[str, int, str]] = []
+    hosted = make(Probe("a", log, peer="b"), Probe("b", log))
+    hosted.deliver("a", 0, ReleaseKv([9]))
+    hosted.wake_until(100)
+    assert log[-2:] == [("a", 9, "wake"), ("b", 9, "ArrivalsEnded")]
+    assert hosted.take_said() == []

@@ -1,0 +1,174 @@
+"""The live runtime over a fake carrier and a fake clock: it does what the virtual runtime does, in whatever order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from scheduler.protocol.component import NEVER_NS, Outputs
+from scheduler.protocol.errors import ClusterError
+from scheduler.protocol.finish import FinishReason
+from scheduler.protocol.messages import DecodeStepped, FinalUsage, Message, PrefillStepped, RunEnded
+from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter, replay
+from scheduler.runtime.live import LiveEnd
+from scheduler.runtime.virtual import VirtualRuntime
+from tests.small_system import MS, WORKERS, make_control, make_core, make_worker, small_spec, stamps
+from tests.unit.scheduler.runtime.fakes import FakeCluster
+
+LIVE = {"report_interval_ns": 20 * MS}
+
+
+def run_virtual(spec: dict[str, Any]) -> tuple[int, Any, list[tuple[int, Message]]]:
+    parts = make_control(spec)
+    runtime = VirtualRuntime([parts.source, parts.core, *(make_worker(spec, a) for a in WORKERS)], "core", (parts.tap,))
+    runtime.run()
+    ledger, messages = parts.keep()
+    return runtime.now_ns, ledger, messages
+
+
+def make_cluster(spec: dict[str, Any], turns: Callable[[], int] = lambda: 1) -> tuple[Any, FakeCluster]:
+    parts = make_control(spec)
+    return parts, FakeCluster(parts, [make_worker(spec, address) for address in WORKERS], turns=turns)
+
+
+def run_live(
+    spec: dict[str, Any], turns: Callable[[], int] = lambda: 1
+) -> tuple[LiveEnd, Any, list[tuple[int, Message]]]:
+    parts, cluster = make_cluster(spec, turns)
+    end = asyncio.run(cluster.run())
+    return end, *parts.keep()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("more", [{}, LIVE], ids=["no report interval", "20 ms"])
+def test_hops_that_cost_nothing_give_the_virtual_run(seed: int, more: dict[str, int]) -> None:
+    spec = small_spec(60, rate_per_s=30.0, max_output=400, seed=seed, decode_blocks=22)
+    end, ledger, messages = run_live({**spec, **more})
+    end_ns, expected, _ = run_virtual(spec)
+    assert stamps(ledger) == stamps(expected)
+    assert any(ledger.preemptions)
+    assert end.end_ns == end_ns
+    assert not end.interrupted
+    assert not end.warnings
+    assert end.hops.max_ns == 0
+    assert isinstance(messages[-1][1], RunEnded)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_envelopes_that_overtake_each_other_change_nothing(seed: int) -> None:
+    spec = small_spec(30, seed=seed)
+    draws = Random(seed)
+    _, ledger, messages = run_live(spec | LIVE, lambda: draws.randrange(1, 9))
+    assert stamps(ledger) == stamps(run_virtual(spec)[1])
+    for instance in ("prefill-0", "prefill-1", "decode-0"):
+        usages = [
+            m.usage
+            for _, m in messages
+            if isinstance(m, PrefillStepped | DecodeStepped | FinalUsage) and m.instance == instance
+        ]
+        assert usages[0].start_ns == 0
+        assert all(one.end_ns == other.start_ns for one, other in pairwise(usages))
+
+
+def test_time_never_goes_back_for_the_core() -> None:
+    _, _, messages = run_live(small_spec(40, rate_per_s=50.0) | LIVE)
+    times = [now_ns for now_ns, _ in messages]
+    assert times == sorted(times)
+
+
+def test_the_journal_of_a_live_run_replays_to_the_same_commands(tmp_path: Path) -> None:
+    spec = small_spec(20) | LIVE
+    parts = make_control(spec)
+    with JournalWriter(tmp_path / "j", JournalHeader()) as writer:
+        parts = type(parts)(JournalledCore(parts.core, writer), parts.source, parts.tap, parts.keep)  # type: ignore[arg-type]
+        asyncio.run(FakeCluster(parts, [make_worker(spec, address) for address in WORKERS]).run())
+    result = replay(tmp_path / "j", lambda _: make_core(spec))
+    assert result.same
+    assert result.num_messages == len(parts.keep()[1])
+
+
+def test_all_hear_of_the_end_workers_first_and_account_for_all_time() -> None:
+    end, _, messages = run_live(small_spec(10) | LIVE)
+    finals = [m for _, m in messages if isinstance(m, FinalUsage)]
+    assert [m.instance for m in finals] == ["prefill-0", "prefill-1", "decode-0"]
+    assert {m.usage.end_ns for m in finals} == {end.end_ns}
+    assert isinstance(messages[-1][1], RunEnded)
+
+
+def test_stop_ends_at_once_with_every_request_accounted_for() -> None:
+    async def run() -> tuple[LiveEnd, Any, list[tuple[int, Message]]]:
+        parts, cluster = make_cluster(small_spec(200) | LIVE)
+        running = asyncio.create_task(cluster.run())
+        while len(parts.core.ledger.state) == 0 or parts.core.ledger.num_requests < 20:
+            await asyncio.sleep(0)
+        cluster.runtime.stop()
+        return await running, *parts.keep()
+
+    end, ledger, messages = asyncio.run(run())
+    assert end.interrupted
+    assert ledger.num_open == 0
+    assert 20 <= ledger.num_requests < 200
+    assert FinishReason.INTERRUPTED in set(ledger.reason[: ledger.num_requests])
+    assert sum(isinstance(m, FinalUsage) for _, m in messages) == 3
+    assert messages[-1][1] == RunEnded(interrupted=True)
+
+
+def test_what_never_finishes_ends_as_on_the_virtual_clock() -> None:
+    class Deaf:
+        """A cache pool that answers nothing."""
+
+        address, priority, deadline_ns = "cache", 2, NEVER_NS
+
+        def handle(self, now_ns: int, message: Message) -> Outputs:
+            return ()
+
+        def wake(self, now_ns: int) -> Outputs:
+            return ()
+
+    spec = small_spec(5)
+    parts = make_control(spec)
+    workers = [Deaf() if address == "cache" else make_worker(spec, address) for address in WORKERS]
+    end = asyncio.run(FakeCluster(parts, workers).run())
+    assert not end.interrupted
+    assert parts.core.ledger.num_open == 5
+
+
+def test_a_host_that_is_gone_ends_the_run_with_its_error() -> None:
+    _, cluster = make_cluster(small_spec(5))
+    cluster.transport.dead.add("decode-0")
+    with pytest.raises(ClusterError, match="decode-0 is gone"):
+        asyncio.run(cluster.run())
+
+
+def test_an_error_of_a_worker_reaches_the_caller() -> None:
+    spec = small_spec(5)
+    parts = make_control(spec)
+    workers = [make_worker(spec, address) for address in WORKERS]
+    workers[2].wake = _fail  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(FakeCluster(parts, workers).run())
+
+
+def _fail(_: int) -> Outputs:
+    raise ZeroDivisionError
+
+
+def test_an_unknown_address_is_an_error() -> None:
+    spec = small_spec(5)
+    parts = make_control(spec)
+    workers = [make_worker(spec, address) for address in WORKERS[:-1]]
+    with pytest.raises(ClusterError, match="no host has the component 'decode-0'"):
+        asyncio.run(FakeCluster(parts, workers).run())
+
+
+def test_bytes_that_are_no_envelope_end_the_run() -> None:
+    _, cluster = make_cluster(small_spec(5))
+    cluster.runtime.deliver(b"\x93")
+    with pytest.raises(Exception, match="not msgpack"):
+        asyncio.run(cluster.run())
