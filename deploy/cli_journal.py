@@ -37,7 +37,12 @@ def check(file: File, as_json: AsJson = False) -> int:
 def replay(file: File, as_json: AsJson = False) -> int:
     """Give a fresh scheduler what the journal holds; exit 1 if its commands differ."""
     result = journal.replay(file, make_core)
-    outcome = {"file": file, "inputs": result.num_messages, "same": result.same, "first_difference": result.first_difference}
+    outcome = {
+        "file": file,
+        "inputs": result.num_messages,
+        "same": result.same,
+        "first_difference": result.first_difference,
+    }
     _say(outcome, as_json=as_json)
     return 0 if result.same else EXIT_DIFFERENT
 
@@ -65,4 +70,6 @@ def _say(outcome: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(outcome, indent=2) + "\n")
         return
-    sys.stdout.write(", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in outcome.items() if value != "") + "\n")
+    sys.stdout.write(
+        ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in outcome.items() if value != "") + "\n"
+    )

@@ -10,7 +10,7 @@ import typer
 from deploy.config import load_config
 from deploy.replay import ReplayJob, ReplayResult, replay_virtual, write_result
 from scheduler.gateway.readers.options import TraceOptions
-from scheduler.metrics.bounds import fail_if
+from scheduler.metrics.bounds import Bound, parse_bound
 from scheduler.metrics.table import render
 from scheduler.protocol.errors import ConfigError
 
@@ -77,6 +77,7 @@ def replay(
         "slo": slo,
         "seed": seed,
     }
+    parsed = [parse_bound(text) for text in bounds or []]
     settings = load_config(config, flags)
     options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
     job = ReplayJob(trace, options, settings, journal)
@@ -88,10 +89,10 @@ def replay(
         raise ConfigError("--speed is for --live; the virtual clock always runs as fast as it can: leave one out")
     else:
         result = replay_virtual(job)
-    return _present(result, out, bounds or [], as_json=json)
+    return _present(result, out, parsed, as_json=json)
 
 
-def _present(result: ReplayResult, out: str | None, bounds: list[str], *, as_json: bool) -> int:
+def _present(result: ReplayResult, out: str | None, bounds: list[Bound], *, as_json: bool) -> int:
     """Print the result and answer the exit code."""
     from json import dumps
 
@@ -100,10 +101,10 @@ def _present(result: ReplayResult, out: str | None, bounds: list[str], *, as_jso
         sys.stderr.write(f"{note}\n")
     if out is not None:
         write_result(out, result, document)
-    sys.stdout.write(dumps(document, indent=2) + "\n" if as_json else render(result.summary))
+    sys.stdout.write(dumps(document, indent=2) + "\n" if as_json else render(result.summary, result.title))
     if result.is_partial:
         return EXIT_INTERRUPTED
-    broken = [bound for bound in bounds if fail_if(bound, document)]
+    broken = [bound for bound in bounds if bound.is_broken(document)]
     for bound in broken:
-        sys.stderr.write(f"bound broken: {bound}\n")
+        sys.stderr.write(f"bound broken: {bound.text}\n")
     return EXIT_BOUND_BROKEN if broken else 0

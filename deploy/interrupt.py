@@ -17,7 +17,7 @@ def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         return
     asked = False
 
-    def on_signal(signum: int, frame: FrameType | None) -> None:
+    def on_signal(_signum: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
             raise KeyboardInterrupt

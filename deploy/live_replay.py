@@ -13,6 +13,7 @@ from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.summary import Summary, summarize
+from scheduler.protocol.errors import SupernodeError
 
 
 def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
@@ -34,7 +35,10 @@ def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
     with progress("replaying", lambda: (state["num_requests"] - state["num_open"], trace.num_requests_hint)):
         live = run_live(spec, speed=speed, on_progress=state.update)
     kept: KeptParts = live.outcome.kept
-    records = Records(kept.collector.ledger)
+    ledger = kept.collector.ledger
+    if ledger.num_open:
+        raise SupernodeError(f"the run stalled with {ledger.num_open} requests open")
+    records = Records(ledger)
     slo = parse_slo(job.config.slo) if job.config.slo else None
     summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
     return ReplayResult(

@@ -15,7 +15,7 @@ from deploy.control_plane import ACTOR_NAME, ControlPlane, ControlSpec, LiveOutc
 from deploy.interrupt import stop_on_interrupt
 from deploy.local_cluster import LocalCluster
 from scheduler.protocol.errors import ClusterError
-from scheduler.runtime.clock import NS_PER_S, monotonic_s, wall_now_ns
+from scheduler.runtime.clock import NS_PER_S, monotonic_s, pause_s, wall_now_ns
 from scheduler.runtime.journal import JournalHeader
 from workers.ray_shell.host import HostSpec
 from workers.ray_shell.identity import identity
@@ -40,6 +40,11 @@ ZERO_DELAY_S: Final = 0.5
 
 PROGRESS_S: Final = 0.5
 """Wall seconds between two looks at the run."""
+
+GONE_S: Final = 10.0
+"""Wall seconds for Ray to forget the names of actors that were ended."""
+
+_POLL_S: Final = 0.02
 
 # Ray's types are incomplete.
 _RAY: Final[Any] = ray
@@ -148,9 +153,13 @@ class _Run:
         """End the actors, so that the next run on this cluster finds their NPUs and names free."""
         if not _RAY.is_initialized():
             return
-        for actor in (*self._hosts.values(), self._control):
+        actors = {ACTOR_NAME: self._control, **self._hosts}
+        for actor in actors.values():
             if actor is not None:
                 _RAY.kill(actor)
+        deadline_s = monotonic_s() + GONE_S
+        while any(map(_is_known, actors)) and monotonic_s() < deadline_s:
+            pause_s(_POLL_S)
 
     def _host_specs(self) -> list[HostSpec]:
         spec = self._spec
@@ -168,6 +177,14 @@ class _Run:
         hosts = {host.name: host.addresses for host in spec.hosts}
         journal_path = str(Path(spec.journal_path).resolve()) if spec.journal_path else ""
         return ControlSpec(spec.make_control, spec.spec, hosts, journal_path, spec.journal_header)
+
+
+def _is_known(name: str) -> bool:
+    try:
+        _RAY.get_actor(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _no_progress(_: dict[str, Any]) -> None:

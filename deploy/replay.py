@@ -1,4 +1,4 @@
-"""One replay, from an opened trace to a summary; the same for the virtual and the live runtime but for who carries messages."""
+"""One replay on the virtual clock, from an opened trace to a summary, and the parts it shares with a live one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ReplayJob:
 class ReplayResult:
     """What came of a replay. `notes` are lines for a person: rows left out, warnings."""
 
-    trace_name: str
+    title: str
     summary: Summary
     records: Records
     prefill_addresses: list[str]
@@ -52,6 +52,7 @@ class ReplayResult:
 def replay_virtual(job: ReplayJob) -> ReplayResult:
     """Replay on the virtual clock; Ctrl-C ends it early with everything accounted for."""
     started_s = monotonic_s()
+    slo = parse_slo(job.config.slo) if job.config.slo else None
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.config, trace.block_tokens)
     core = blueprint.make_core()
@@ -73,10 +74,9 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     if ledger.num_open:
         raise SupernodeError(f"the run stalled with {ledger.num_open} requests open")
     records = Records(ledger)
-    slo = parse_slo(job.config.slo) if job.config.slo else None
     summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), slo, records)
     return ReplayResult(
-        trace.name,
+        title(blueprint, trace.name),
         summary,
         records,
         [spec.address for spec in blueprint.prefill],
@@ -84,6 +84,14 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         trace.skipped.lines(),
         is_partial,
     )
+
+
+def title(blueprint: Blueprint, trace_name: str) -> str:
+    """What was run on what, in one line."""
+    config = blueprint.config
+    cache = "no cache" if config.cache == "none" else f"cache {config.cache} on {config.cache_plane}"
+    system = f"{config.model} on {config.cluster}, plan {config.plan}"
+    return f"{trace_name}: {system}, policy {config.policy}, {cache}"
 
 
 def journal_header(blueprint: Blueprint) -> JournalHeader:
@@ -96,7 +104,8 @@ def journal_header(blueprint: Blueprint) -> JournalHeader:
 def make_collector(blueprint: Blueprint, ledger: Ledger) -> Collector:
     """The tap that logs a run of this blueprint."""
     instances = [
-        MeteredInstance(spec.address, spec.role.value, spec.num_npus) for spec in (*blueprint.prefill, *blueprint.decode)
+        MeteredInstance(spec.address, spec.role.value, spec.num_npus)
+        for spec in (*blueprint.prefill, *blueprint.decode)
     ]
     return Collector(ledger, instances)
 

@@ -63,5 +63,5 @@ class CachePool:
         return NOTHING
 
 
-def _ignore(message: Message) -> Outputs:
+def _ignore(_message: Message) -> Outputs:
     return NOTHING

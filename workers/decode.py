@@ -212,7 +212,7 @@ class DecodeInstance:
         del self._on_die[sequence.die][sequence.request_id]
 
     def _grow(self, needy: list[_Sequence], preempted: list[_Sequence], cut: list[_Sequence]) -> None:
-        """Give each sequence that outgrew its blocks more of them; notes who is preempted for it and who is cut short."""
+        """Give each sequence that outgrew its blocks more of them; note who is preempted for it and who is cut."""
         for sequence in sorted(needy, key=lambda s: s.join_order):
             while sequence.running:
                 blocks = self.memory.grow(sequence.die)

@@ -74,7 +74,7 @@ class Ledger:
         return range(first, end)
 
     def move(self, event: Event, ids: Sequence[int]) -> None:
-        """Apply one event to many requests; an illegal one raises `LifecycleError` and leaves that request as it was."""
+        """Apply one event to many requests; an illegal one is a `LifecycleError` and leaves the request as it was."""
         state = self.state
         offset = int(event)
         for request_id in ids:

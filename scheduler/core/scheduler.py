@@ -354,21 +354,26 @@ class Scheduler:
 
     def _finish_decode(self, index: int, message: DecodeStepped) -> None:
         ledger, boundary_ns = self.ledger, message.boundary_ns
-        for request_id, num_tokens in zip(message.finished_ids, message.finished_tokens, strict=True):
-            ledger.output_tokens[request_id] = num_tokens
-            ledger.last_token_ns[request_id] = boundary_ns
+        self._note_tokens(message.finished_ids, message.finished_tokens, boundary_ns)
         self._decode.outstanding_requests[index] -= len(message.finished_ids)
         self._end(message.finished_ids, FinishReason.STOP, boundary_ns)
         for request_id in message.lengths_reached:
             ledger.reason[request_id] = FinishReason.LENGTH
 
+    def _note_tokens(self, ids: list[int], num_tokens: list[int], boundary_ns: int) -> None:
+        """Who leaves a decode instance has produced so many tokens, the last of them now if any came since joining."""
+        produced, last_ns = self.ledger.output_tokens, self.ledger.last_token_ns
+        for request_id, tokens in zip(ids, num_tokens, strict=True):
+            if tokens > produced[request_id]:
+                produced[request_id] = tokens
+                last_ns[request_id] = boundary_ns
+
     def _recompute(self, index: int, message: DecodeStepped) -> Outputs:
         """Their KV is gone: begin again, with the tokens produced so far as part of what to compute."""
         ledger = self.ledger
         ledger.move(Event.PREEMPTED, message.preempted_ids)
-        for request_id, num_tokens in zip(message.preempted_ids, message.preempted_tokens, strict=True):
-            ledger.output_tokens[request_id] = num_tokens
-            ledger.last_token_ns[request_id] = message.boundary_ns
+        self._note_tokens(message.preempted_ids, message.preempted_tokens, message.boundary_ns)
+        for request_id in message.preempted_ids:
             ledger.cached_tokens[request_id] = 0
             ledger.preemptions[request_id] += 1
         self._decode.outstanding_requests[index] -= len(message.preempted_ids)

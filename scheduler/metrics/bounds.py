@@ -40,18 +40,20 @@ class Bound:
         for depth, part in enumerate(parts):
             if node is None:
                 group = ".".join(parts[:depth])
-                raise ConfigError(f"{self._place()}: {group} is null, it was not asked for; ask for it (--{parts[0]})")
+                raise ConfigError(f"{self.text}: {group} is null, it was not asked for; ask for it (--{parts[0]})")
             if not isinstance(node, Mapping) or part not in node:
-                raise ConfigError(f"{self._place()}: no such path{_near(self.path, json)}")
+                raise ConfigError(f"{self.text}: no such path{_near(self.path, json)}")
             node = node[part]
         if isinstance(node, Mapping):
             members = ", ".join(f"{self.path}.{key}" for key in node)
-            raise ConfigError(f"{self._place()}: names a group; take one of {members}")
+            raise ConfigError(f"{self.text}: names a group; take one of {members}")
         if isinstance(node, str | bool):
-            raise ConfigError(f"{self._place()}: {node!r} is no number; take a path that names one")
+            raise ConfigError(f"{self.text}: {node!r} is no number; take a path that names one")
         return node
 
-    def _place(self) -> str:
+    @property
+    def text(self) -> str:
+        """The bound as a person would write it."""
         return f"fail-if {self.path}{self.sign}{self.value:g}"
 
 

@@ -37,7 +37,7 @@ class LeastLoaded:
 class CloudMatrix:
     """Fewest outstanding tokens: uncached prompt tokens for prefill, KV tokens for decode.
 
-    Peer-to-peer scheduling: over the UB plane every NPU reaches every cached block at the same cost, so where KV lies is
+    Peer-to-peer scheduling: over UB every NPU reaches every cached block at the same cost, so where KV lies is
     ignored and load alone decides (CloudMatrix paper, arXiv 2506.12708 v3, section 4.1).
     """
 

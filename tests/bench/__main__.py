@@ -54,7 +54,8 @@ def main() -> int:
             f"{case.name:<36} {case.aim_s:>7.1f} s {cost.wall_s:>7.2f} s {cost.cpu_s:>7.2f} s {cost.peak_mb:>5.0f} MB"
             f"   {before_s:.3f} / {after_s:.3f} s"
         )
-        rows.append({"case": case.name, "aim_s": case.aim_s, "wall_s": cost.wall_s, "calibration_s": [before_s, after_s]})
+        calibration = [before_s, after_s]
+        rows.append({"case": case.name, "aim_s": case.aim_s, "wall_s": cost.wall_s, "calibration_s": calibration})
     for name in ("--version", "replay --help"):
         cost = run_process([SUPERNODE, *name.split()])
         print(f"{'supernode ' + name:<36} {'':>9} {cost.wall_s * 1000:>6.0f} ms")

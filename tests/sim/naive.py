@@ -281,8 +281,9 @@ class Core:
             request.stage = "decode"
             request.decode_started_ns = now_ns
         for request, produced in [*((r, r.output_tokens) for r in finished), *cut, *preempted]:
+            if produced > request.produced:
+                request.last_token_ns = now_ns
             request.produced = produced
-            request.last_token_ns = now_ns
         for request in finished:
             self._end(request, "STOP")
         for request, _ in cut:

@@ -40,7 +40,11 @@ def start_hosts(specs: Sequence[HostSpec], expected: Identity, control: Any, **o
     actor = ray.remote(HostActor)
     return {
         spec.name: actor.options(
-            num_cpus=0, resources={"NPU": spec.num_npus} if spec.num_npus else {}, max_restarts=0, **options
+            name=spec.name,
+            num_cpus=0,
+            resources={"NPU": spec.num_npus} if spec.num_npus else {},
+            max_restarts=0,
+            **options,
         ).remote(spec, expected, control)
         for spec in specs
     }

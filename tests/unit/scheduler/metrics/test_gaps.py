@@ -7,7 +7,7 @@ import pytest
 
 from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.gaps import TokenGaps
-from tests.unit.metrics.logged import DECODE, PREFILL, Request, collector_of, ledger_of, passed, stepped
+from tests.unit.scheduler.metrics.logged import DECODE, PREFILL, Request, collector_of, ledger_of, passed, stepped
 
 
 def gaps_of(collector: Collector, part_steps: int = 1000) -> list[float]:

@@ -10,7 +10,7 @@ from scheduler.metrics.summary import RunInfo, Summary, summarize
 from scheduler.metrics.table import render, sections
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane
-from tests.unit.metrics.logged import (
+from tests.unit.scheduler.metrics.logged import (
     SECOND,
     Request,
     collector_of,

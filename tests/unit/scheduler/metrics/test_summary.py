@@ -13,7 +13,7 @@ from scheduler.metrics.slo import Slo
 from scheduler.metrics.summary import RunInfo, summarize
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane
-from tests.unit.metrics.logged import (
+from tests.unit.scheduler.metrics.logged import (
     DECODE,
     PREFILL,
     SECOND,

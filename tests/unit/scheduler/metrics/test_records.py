@@ -13,7 +13,7 @@ from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.metrics import records as records_module
 from scheduler.metrics.records import Records, write_records
 from scheduler.protocol.finish import FinishReason
-from tests.unit.metrics.logged import SECOND, Request, ledger_of, one_token, rejected
+from tests.unit.scheduler.metrics.logged import SECOND, Request, ledger_of, one_token, rejected
 
 DERIVED = ("queue_s", "prefill_s", "ttft_s", "hand_over_s", "tpot_s", "e2e_s")
 

@@ -24,7 +24,7 @@ from scheduler.protocol.messages import (
 from tests.sim.build import build_real
 from tests.sim.case import Case
 from tests.sim.strategies import any_cases, preempting_cases
-from tests.unit.metrics.logged import collector_of, end_run, final, moved, passed, stepped, usage
+from tests.unit.scheduler.metrics.logged import collector_of, end_run, final, moved, passed, stepped, usage
 
 
 def test_rows_are_what_was_reported() -> None:

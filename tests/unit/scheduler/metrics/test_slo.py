@@ -8,7 +8,7 @@ from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo, SloResult, meets, parse_slo, slo_result
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.finish import FinishReason
-from tests.unit.metrics.logged import SECOND, Request, ledger_of, one_token, rejected
+from tests.unit.scheduler.metrics.logged import SECOND, Request, ledger_of, one_token, rejected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,165 @@
+"""The live runtime on a real local Ray cluster, held against the virtual run of the same system."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+import ray
+
+from deploy.live_run import HostPlan, LiveResult, LiveSpec, run_live
+from deploy.local_cluster import LocalCluster
+from deploy.processes import Processes
+from scheduler.core.ledger import Ledger
+from scheduler.protocol.errors import ClusterError
+from scheduler.protocol.finish import FINISHED, FinishReason
+from scheduler.protocol.messages import FinalUsage, Message, RunEnded
+from scheduler.runtime.journal import replay
+from scheduler.runtime.virtual import VirtualRuntime
+from tests.small_system import MAKE_CONTROL, MAKE_WORKER, WORKERS, make_control, make_core, make_worker, small_spec
+from workers.ray_shell.host import HostSpec
+from workers.ray_shell.identity import identity
+from workers.ray_shell.transport import start_hosts, wait_ready
+
+pytestmark = [
+    pytest.mark.live,
+    # Ray leaves sockets and files to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+HOSTS = [
+    HostPlan("network", ("fabric", "cache"), 0),
+    HostPlan("prefill-0", ("prefill-0",), 2),
+    HostPlan("prefill-1", ("prefill-1",), 2),
+    HostPlan("decode-0", ("decode-0",), 2),
+]
+SPEC = small_spec(50, rate_per_s=10.0, seed=5)
+CLOCK = "scheduler.runtime.clock:LiveClock.at_wall_zero"
+
+
+def live_spec(spec: dict[str, Any], **more: Any) -> LiveSpec:
+    return LiveSpec(HOSTS, spec, MAKE_WORKER, MAKE_CONTROL, **more)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    processes = Processes()
+    with LocalCluster(6):
+        yield
+    assert processes.end_new() == 0, "processes outlived the cluster"
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("live") / "journal"
+
+
+@pytest.fixture(scope="module")
+def run(cluster: None, journal: Path) -> LiveResult:  # noqa: ARG001
+    return run_live(live_spec(SPEC, journal_path=str(journal)), speed=1.0)
+
+
+def virtual() -> tuple[int, Ledger]:
+    parts = make_control(SPEC)
+    runtime = VirtualRuntime([parts.source, parts.core, *(make_worker(SPEC, a) for a in WORKERS)], "core", (parts.tap,))
+    runtime.run()
+    return runtime.now_ns, parts.keep()[0]
+
+
+def ttft_s(ledger: Ledger) -> float:
+    return median((ledger.first_token_ns[i] - ledger.arrived_ns[i]) / 1e9 for i in range(ledger.num_requests))
+
+
+def tpot_s(ledger: Ledger) -> float:
+    return median(
+        (ledger.last_token_ns[i] - ledger.first_token_ns[i]) / 1e9 / (ledger.output_tokens[i] - 1)
+        for i in range(ledger.num_requests)
+        if ledger.output_tokens[i] > 1
+    )
+
+
+def test_every_request_is_accounted_for(run: LiveResult) -> None:
+    ledger, messages = run.outcome.kept
+    assert ledger.num_requests == 50
+    assert ledger.num_open == 0
+    assert {FinishReason(reason) for reason in ledger.reason[:50]} <= set(FINISHED)
+    assert [m.instance for _, m in messages if isinstance(m, FinalUsage)] == ["prefill-0", "prefill-1", "decode-0"]
+    assert messages[-1][1] == RunEnded(interrupted=False)
+    assert not run.outcome.end.warnings
+
+
+def test_latencies_are_those_of_the_virtual_clock(run: LiveResult) -> None:
+    ledger: Ledger = run.outcome.kept[0]
+    end_ns, expected = virtual()
+    assert ttft_s(ledger) == pytest.approx(ttft_s(expected), rel=0.10)
+    assert tpot_s(ledger) == pytest.approx(tpot_s(expected), rel=0.10)
+    assert run.outcome.end.end_ns == pytest.approx(end_ns, rel=0.05)
+    assert run.outcome.end.hops.num_messages > 100
+    assert 0 < run.outcome.end.hops.p50_wall_ns <= run.outcome.end.hops.p99_wall_ns
+
+
+def test_time_goes_forward_for_the_core(run: LiveResult) -> None:
+    messages: list[tuple[int, Message]] = run.outcome.kept[1]
+    times = [now_ns for now_ns, _ in messages]
+    assert times == sorted(times)
+
+
+def test_the_journal_replays_to_the_same_commands(run: LiveResult, journal: Path) -> None:
+    result = replay(journal, lambda _: make_core(SPEC))
+    assert result.same, result.first_difference
+    assert result.num_messages == len(run.outcome.kept[1])
+
+
+@pytest.mark.usefixtures("cluster")
+def test_an_interrupt_ends_the_run_early_with_all_accounted_for() -> None:
+    asked: list[int] = []
+
+    def interrupt_once(progress: dict[str, Any]) -> None:
+        if progress["num_requests"] >= 15 and not asked:
+            asked.append(progress["num_requests"])
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = run_live(live_spec(small_spec(5000)), speed=1.0, on_progress=interrupt_once)
+    ledger, messages = result.outcome.kept
+    assert result.outcome.end.interrupted
+    assert ledger.num_open == 0
+    assert 0 < ledger.num_requests < 5000
+    assert FinishReason.INTERRUPTED in ledger.reason[: ledger.num_requests]
+    assert sum(isinstance(m, FinalUsage) for _, m in messages) == 3
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_worker_that_dies_ends_the_run_with_one_line() -> None:
+    def kill_decode(_: dict[str, Any]) -> None:
+        ray.kill(ray.get_actor("decode-0"))
+
+    with pytest.raises(ClusterError, match=r"^decode-0 is gone: [^\n]*$"):
+        run_live(live_spec(SPEC), speed=1.0, on_progress=kill_decode)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_worker_that_cannot_be_made_is_one_line() -> None:
+    with pytest.raises(ClusterError, match=r"^decode-0[^\n]*this worker cannot be made[^\n]*$"):
+        run_live(live_spec({**SPEC, "breaks": True}), speed=1.0)
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(("package", "part"), [("workers", "'workers"), ("sim_hw", "the package 'sim_hw' in")])
+def test_a_folder_that_passes_for_ours_is_one_line(tmp_path: Path, package: str, part: str) -> None:
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("")
+    host = HostSpec(f"beside-{package}", ("cache",), 0, MAKE_WORKER, CLOCK, SPEC)
+    handles = start_hosts([host], identity(), None, runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path)}})
+    with pytest.raises(ClusterError) as caught:
+        wait_ready(handles, 60.0)
+    line = str(caught.value)
+    assert part in line
+    assert "take" in line
+    assert "PYTHONPATH" in line
+    assert "\n" not in line
