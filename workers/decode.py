@@ -343,7 +343,10 @@ class DecodeInstance:
         busy_until_ns = self._account_end_ns
         span = self._span
         if span is not None:
-            whole_steps = span.steps_until(self._growth, (now_ns + 1) * PS_PER_NS - self._clock_ps) - 1
+            if self.deadline_ns <= now_ns:  # the boundary was due at the instant of the stop
+                whole_steps = self._span_steps
+            else:
+                whole_steps = span.steps_until(self._growth, (now_ns + 1) * PS_PER_NS - self._clock_ps) - 1
             if whole_steps:
                 self._aim(span, whole_steps)
                 self._advance()
