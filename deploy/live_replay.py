@@ -8,7 +8,7 @@ from deploy.blueprint import Blueprint
 from deploy.live_parts import MAKE_CONTROL, MAKE_WORKER, KeptParts, host_plans, live_spec
 from deploy.live_run import LiveResult, LiveSpec, run_live
 from deploy.progress import progress
-from deploy.replay import ReplayJob, ReplayResult, journal_header, run_info
+from deploy.replay import ReplayJob, ReplayResult, journal_header, run_info, title
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import parse_slo
@@ -42,7 +42,7 @@ def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
     slo = parse_slo(job.config.slo) if job.config.slo else None
     summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
     return ReplayResult(
-        trace.name,
+        title(blueprint, trace.name),
         summary,
         records,
         [instance.address for instance in blueprint.prefill],
