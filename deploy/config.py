@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from scheduler.protocol.errors import ConfigError
 
@@ -103,7 +103,7 @@ def _read_yaml(path: str) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: holds no mapping; give lines of the form 'key: value'")
-    return _typed(path, document)
+    return _typed(path, cast(dict[Any, Any], document))
 
 
 def _typed(path: str, document: dict[Any, Any]) -> dict[str, Any]:

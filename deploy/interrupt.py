@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+def stop_on_interrupt(stop: Callable[[], None]) -> Generator[None]:
     """Call `stop` on SIGINT and SIGTERM while the body runs; a second signal interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield

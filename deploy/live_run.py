@@ -100,9 +100,11 @@ def run_live(spec: LiveSpec, *, speed: float, on_progress: Progress | None = Non
     """
     began_s = monotonic_s()
     with ExitStack() as stack:
+        run = _Run(spec, speed)
+        # A signal within Ray's own calls could leave it half done, so it is looked for between them.
+        stack.enter_context(stop_on_interrupt(run.stop))
         if not _RAY.is_initialized():
             stack.enter_context(LocalCluster(spec.num_npus))
-        run = _Run(spec, speed)
         stack.callback(run.close)
         zero_wall_ns = run.begin()
         startup_s = monotonic_s() - began_s
@@ -123,12 +125,13 @@ class _Run:
 
     def begin(self) -> int:
         """Start all actors, wait for all, agree on clock zero; answers it as wall-clock nanoseconds."""
+        self._look()
         expected = identity()
         self._control = _RAY.remote(ControlPlane).options(name=ACTOR_NAME, num_cpus=0, max_restarts=0).remote(expected)
         self._hosts = start_hosts(self._host_specs(), expected, self._control)
-        wait_ready({ACTOR_NAME: self._control, **self._hosts}, READY_S)
+        wait_ready({ACTOR_NAME: self._control, **self._hosts}, READY_S, self._look)
         control = pickle.dumps(self._control_spec())
-        call_all({ACTOR_NAME: self._control.start.remote(control, self._hosts)}, READY_S)
+        call_all({ACTOR_NAME: self._control.start.remote(control, self._hosts)}, READY_S, self._look)
         zero_wall_ns = wall_now_ns() + int(ZERO_DELAY_S * NS_PER_S)
         call_all({name: host.begin.remote(zero_wall_ns, self._speed) for name, host in self._hosts.items()}, CALL_S)
         call_all({ACTOR_NAME: self._control.begin.remote(zero_wall_ns, self._speed)}, CALL_S)
@@ -137,17 +140,20 @@ class _Run:
     def wait(self, on_progress: Progress) -> LiveOutcome:
         """Show progress until the run has ended or Ctrl-C ends it."""
         result = self._control.result.remote()
-        with stop_on_interrupt(self._stop):
-            while not self._is_stopped and not _RAY.wait([result], timeout=PROGRESS_S)[0]:
-                on_progress(call_all({ACTOR_NAME: self._control.progress.remote()}, CALL_S)[ACTOR_NAME])
-            if self._is_stopped:
-                self._control.stop.remote()
-            outcome: LiveOutcome = pickle.loads(call_all({ACTOR_NAME: result}, END_S)[ACTOR_NAME])
+        while not self._is_stopped and not _RAY.wait([result], timeout=PROGRESS_S)[0]:
+            on_progress(call_all({ACTOR_NAME: self._control.progress.remote()}, CALL_S)[ACTOR_NAME])
+        if self._is_stopped:
+            self._control.stop.remote()
+        outcome: LiveOutcome = pickle.loads(call_all({ACTOR_NAME: result}, END_S)[ACTOR_NAME])
         return outcome
 
-    def _stop(self) -> None:
-        # In a signal handler nothing may be asked of Ray: the loop sees it at its next turn.
+    def stop(self) -> None:
+        """Ask the run to end; safe to call from a signal handler, since it asks nothing of Ray."""
         self._is_stopped = True
+
+    def _look(self) -> None:
+        if self._is_stopped:
+            raise KeyboardInterrupt
 
     def close(self) -> None:
         """End the actors, so that the next run on this cluster finds their NPUs and names free."""

@@ -89,7 +89,9 @@ class LocalCluster:
         processes = Processes()
         self._stack.callback(processes.end_new)
         self._stack.callback(_RAY.shutdown)
-        with _directory(empty):
+        # Once their parent is gone they are no longer known for ours.
+        self._stack.callback(processes.note_new)
+        with _directory(empty), _kept_handlers():
             try:
                 _RAY.init(
                     address="local",
@@ -105,7 +107,6 @@ class LocalCluster:
             except Exception as error:
                 line = " ".join(str(error).split())[:MAX_REASON_LENGTH]
                 raise ClusterError(f"cannot start the local Ray node: {type(error).__name__}: {line}") from error
-        processes.note_new()
 
 
 def _ray_environment(token_path: Path) -> dict[str, str]:
@@ -192,13 +193,27 @@ def _directory(path: Path) -> Generator[None]:
 
 
 @contextmanager
-def _without_interrupts() -> Generator[None]:
-    """A second Ctrl-C must not leave half a cluster behind. Only the main thread may say so."""
+def _kept_handlers() -> Generator[None]:
+    """Ray puts its own handler on SIGTERM, which would end this process without a word to the run."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _without_interrupts() -> Generator[None]:
+    """A further signal must not leave half a cluster behind. Only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -12,7 +12,7 @@ _POLL_S: Final = 0.5
 
 
 @contextmanager
-def progress(title: str, read: Callable[[], tuple[int, int | None]]) -> Iterator[None]:
+def progress(title: str, read: Callable[[], tuple[int, int | None]]) -> Generator[None]:
     """Show `title` with a bar while the body runs; `read` answers (done, total or None) and is polled from a thread.
 
     With a total, the remaining time is extrapolated from the speed so far; without one only the count is shown. Writes

@@ -37,11 +37,15 @@ class Memory(StrEnum):
 
 
 class Operation(StrEnum):
+    """What a die does to that memory."""
+
     READ = "read"
     WRITE = "write"
 
 
 class Reach(StrEnum):
+    """Where that memory is, seen from the die."""
+
     SAME_NODE = "same_node"
     OTHER_NODE = "other_node"
 

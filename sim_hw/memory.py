@@ -45,6 +45,8 @@ PREFILL_EXTRA_EXPERTS = Figure(2, "expert", f"{_CM}: per die 1 shared + 1 redund
 
 
 class Role(StrEnum):
+    """What an instance does; decides which weights its dies hold."""
+
     PREFILL = "prefill"
     DECODE = "decode"
 

@@ -60,8 +60,8 @@ def mixed_cases() -> st.SearchStrategy[Case]:
     )
 
 
-def grid_cases() -> st.SearchStrategy[Case]:
-    """Everything lasts a whole number of microseconds, so that much falls on one instant."""
+def grid_cases(fixed_ps: int | None = None) -> st.SearchStrategy[Case]:
+    """Everything lasts a whole number of microseconds, so that much falls on one instant; or steps half a ns."""
     return st.builds(
         Case,
         rows(arrivals=st.integers(0, 20).map(lambda us: 1_000 * us), most=12),
@@ -76,7 +76,7 @@ def grid_cases() -> st.SearchStrategy[Case]:
         num_dies=st.integers(1, 2),
         blocks_per_die=st.integers(3, 8),
         slots_per_die=st.integers(1, 3),
-        fixed_ps=st.sampled_from([500, 1_000_000]),
+        fixed_ps=st.sampled_from([500, 1_000_000] if fixed_ps is None else [fixed_ps]),
         sequence_ps=st.just(0),
         kv_ps=st.just(0),
         step_tokens=st.sampled_from(STEP_TOKENS),

@@ -31,7 +31,7 @@ def _spell(chain: list[int]) -> tuple[int, ...]:
     return tuple(ids)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(capacity_blocks=st.integers(0, 10), actions=ACTIONS)
 def test_cache_equals_a_list_of_blocks(capacity_blocks: int, actions: list[tuple[int, list[int], int, bool]]) -> None:
     real, naive = PrefixCache(capacity_blocks, BLOCK_TOKENS), NaiveCache(capacity_blocks, BLOCK_TOKENS)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from scheduler.protocol.messages import Message, StartTransfer
 from tests.sim.build import build_real, run_real
 from tests.sim.case import Case, Result, Row

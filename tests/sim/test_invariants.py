@@ -10,7 +10,7 @@ from tests.sim.build import build_real, run_real
 from tests.sim.case import Case, Result, Row
 from tests.sim.checkers import BlockCounter, Journal, check_time, check_usage, run_checked
 from tests.sim.idleness import check_idleness
-from tests.sim.strategies import any_cases, cached_cases, crossing_cases, mixed_cases, preempting_cases
+from tests.sim.strategies import any_cases, cached_cases, crossing_cases, grid_cases, mixed_cases, preempting_cases
 
 INTERVALS = st.sampled_from([1_500, 40_000, 2**63 - 1])
 
@@ -77,7 +77,7 @@ def test_an_interrupted_run_accounts_for_everything(case: Case, skip_steps: bool
 
 @settings(max_examples=150)
 @given(
-    case=st.one_of(mixed_cases(), preempting_cases(), crossing_cases()),
+    case=st.one_of(mixed_cases(), preempting_cases(), crossing_cases(), grid_cases(fixed_ps=1_000_000)),
     stop_ns=st.one_of(st.integers(0, 30_000), st.integers(0, 150_000)),
 )
 def test_an_interrupted_run_uses_as_much_with_and_without_skipping(case: Case, stop_ns: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import ray
 
@@ -12,6 +12,9 @@ from scheduler.protocol.errors import ClusterError
 from workers.ray_shell.failures import from_ray
 from workers.ray_shell.host import CALL_S, HostActor, HostSpec
 from workers.ray_shell.identity import Identity
+
+LOOK_S: Final = 0.5
+"""Wall seconds between two looks at whether somebody wants to give up waiting."""
 
 
 class RayWorkerTransport:
@@ -50,20 +53,27 @@ def start_hosts(specs: Sequence[HostSpec], expected: Identity, control: Any, **o
     }
 
 
-def wait_ready(handles: Mapping[str, Any], timeout_s: float) -> None:
+def wait_ready(handles: Mapping[str, Any], timeout_s: float, look: Callable[[], None] = lambda: None) -> None:
     """The barrier: return when every actor has answered; `ClusterError` naming the first that is not well."""
     calls = {name: handle.ready.remote() for name, handle in handles.items()}
-    for name, line in call_all(calls, timeout_s).items():
+    for name, line in call_all(calls, timeout_s, look).items():
         if line:
             raise ClusterError(f"{name}: {line}")
 
 
-def call_all(calls: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-    """Results of calls that are under way, by the part called; the deadline is for all together."""
-    done, waiting = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)
+def call_all(calls: Mapping[str, Any], timeout_s: float, look: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Results of calls that are under way, by the part called; the deadline is for all together.
+
+    `look` is called every `LOOK_S` and may raise, to give up.
+    """
+    left_s, waiting = timeout_s, list(calls.values())
+    while waiting and left_s > 0:
+        look()
+        _, waiting = ray.wait(list(calls.values()), num_returns=len(calls), timeout=min(left_s, LOOK_S))
+        left_s -= LOOK_S
     results: dict[str, Any] = {}
     for name, call in calls.items():
-        if call not in done:
+        if call in waiting:
             continue
         try:
             results[name] = ray.get(call)
