@@ -1,4 +1,4 @@
 """The words that components say to each other: messages, their codec, the component contract and the errors.
 
-Reading order: `component`, `messages`, `finish`, `errors`, `codec`.
+Reading order: `component`, `messages`, `finish`, `errors`, `codec`; for live running `envelope` and `hosting`.
 """

@@ -120,6 +120,15 @@ def test_a_full_hit_computes_one_token(mode: str) -> None:
     assert [count for count in computed if count] == [128, 1, 1]
 
 
+def test_tokens_found_in_a_local_cache_no_longer_weigh_on_the_instance() -> None:
+    # The second starts with 127 of 128 tokens at hand while a third arrives; the fourth comes when all is quiet again.
+    rows = (Row(0, 128, 1, (1, 2)), Row(5_000, 128, 1, (1, 2)), Row(5_500, 60, 1), Row(5_600, 200, 1), Row(9_000, 5, 1))
+    case = replace(STEADY, rows=rows, num_prefill=2, prefill_policy="cloudmatrix", cache_mode="local", cache_blocks=8)
+    outcomes = outcomes_of(case)
+    assert [outcome.cached_tokens for outcome in outcomes] == [0, 127, 0, 0, 0]
+    assert [outcome.prefill_instance for outcome in outcomes] == [0, 0, 1, 0, 0]
+
+
 def test_recompute_keeps_first_times_and_counts_what_was_produced() -> None:
     rows = (Row(0, 120, 300), Row(0, 120, 300))
     outcomes = outcomes_of(replace(STEADY, rows=rows, blocks_per_die=5))
