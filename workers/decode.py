@@ -132,8 +132,10 @@ class DecodeInstance:
             self._leave(sequence)
         preempted: list[_Sequence] = []
         cut: list[_Sequence] = []
-        self._grow(self._growing.pop(self._step, []), preempted, cut)
-        started = self._join()
+        needy = self._growing.pop(self._step, None)
+        if needy:
+            self._grow(needy, preempted, cut)
+        started = self._join() if self._joining else []
         while self._tight:
             needy, self._tight = self._tight, []
             self._grow(needy, preempted, cut)
@@ -246,8 +248,6 @@ class DecodeInstance:
 
     def _join(self) -> list[int]:
         """Let in those whose KV is in place."""
-        if not self._joining:
-            return []
         grown = self._growth.at(self._step)
         started: list[int] = []
         for request_id, produced, payload in self._joining:

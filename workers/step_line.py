@@ -36,11 +36,17 @@ class StepSpan:
 
     def steps_until(self, growth: Growth, target_ps: int) -> int:
         """The smallest number of steps, at least one and at most the whole run, that lasts `target_ps` or more."""
-        if self.num_steps == 1 or self.length_ps(growth, 1) >= target_ps:
+        if self.num_steps == 1:
             return 1
-        counts = range(1, self.num_steps + 1)
-        found = bisect_left(counts, target_ps, key=lambda count: self.length_ps(growth, count))
-        return min(found + 1, self.num_steps)
+        first_ps = self.length_ps(growth, 1)
+        if first_ps >= target_ps:
+            return 1
+        # Steps only get longer, so this is too many rather than too few, and in a short run hardly ever by more than one.
+        steps = min(-(-target_ps // first_ps), self.num_steps)
+        if self.length_ps(growth, steps - 1) < target_ps:
+            return steps
+        counts = range(1, steps)
+        return 1 + bisect_left(counts, target_ps, key=lambda count: self.length_ps(growth, count))
 
 
 class StepLines:
@@ -54,46 +60,31 @@ class StepLines:
     def __init__(self, num_dies: int, fixed_ps: int, sequence_ps: int, kv_ps: int, growth: Growth) -> None:
         self._offset = np.full(num_dies, fixed_ps, dtype=np.int64)
         self._slope = np.zeros(num_dies, dtype=np.int64)
+        # Scratch space: in-place arithmetic on arrays costs half of what it does with new ones and Python numbers.
         self._line = np.zeros(num_dies, dtype=np.int64)
+        self._grown = np.zeros((), dtype=np.int64)
         # Memory views read and write plain Python integers, which a numpy scalar would not be.
         self._offset_view = memoryview(self._offset.data)
         self._slope_view = memoryview(self._slope.data)
         self._sequence_ps = sequence_ps
         self._kv_ps = kv_ps
         self._growth = growth
-        # How many dies run n sequences: tells the steepest slope without a search.
-        self._num_running = [0] * num_dies
-        self._dies_with = [num_dies]
-        self._most_running = 0
 
     def add(self, die: int, base_tokens: int) -> None:
         """A sequence joins; it will hold `base_tokens + G` tokens of KV."""
         self._offset_view[die] += self._sequence_ps + self._kv_ps * base_tokens
         self._slope_view[die] += self._kv_ps
-        running = self._num_running[die]
-        self._num_running[die] = running + 1
-        self._dies_with[running] -= 1
-        if running == self._most_running:
-            self._most_running += 1
-            if running + 1 == len(self._dies_with):
-                self._dies_with.append(0)
-        self._dies_with[running + 1] += 1
 
     def remove(self, die: int, base_tokens: int) -> None:
         """A sequence leaves."""
         self._offset_view[die] -= self._sequence_ps + self._kv_ps * base_tokens
         self._slope_view[die] -= self._kv_ps
-        running = self._num_running[die]
-        self._num_running[die] = running - 1
-        self._dies_with[running] -= 1
-        self._dies_with[running - 1] += 1
-        if not self._dies_with[self._most_running]:
-            self._most_running -= 1
 
     def _slowest(self, grown: int) -> int:
         """The die whose step is longest when G is `grown`; the lowest index on a tie."""
         line = self._line
-        np.multiply(self._slope, grown, out=line)
+        self._grown[()] = grown
+        np.multiply(self._slope, self._grown, out=line)
         np.add(line, self._offset, out=line)
         return int(line.argmax())
 
@@ -107,7 +98,7 @@ class StepLines:
         die = self._slowest(growth.at(step))
         slope = self._slope_view[die]
         # No line that is not steeper can overtake the slowest.
-        if slope != self._most_running * self._kv_ps:
+        if num_steps > 1 and slope < self._slope_view[int(self._slope.argmax())]:
             while num_steps > 1:
                 slowest = self._slowest(growth.at(step + num_steps - 1))
                 if self._slope_view[slowest] == slope:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.messages import Message, RunEnded
@@ -31,8 +31,8 @@ class VirtualRuntime:
         self._is_stopped = False
         self._deadlines = [NEVER_NS] * len(components)
         self._heap: list[tuple[int, int, int]] = []
-        for index, component in enumerate(components):
-            self._note_deadline(index, component)
+        for index in range(len(components)):
+            self._note_deadline(index)
 
     def stop(self) -> None:
         """End the run at the next instant; safe to call from a signal handler."""
@@ -54,6 +54,7 @@ class VirtualRuntime:
     def _loop(self) -> None:
         """Deliver what was said, then wake who is due first; until there is neither, or until the run is stopped."""
         queue, heap, index_of, components = self._queue, self._heap, self._index, self._components
+        handles = [component.handle for component in components]
         deadlines, taps, core, now_ns = self._deadlines, self._taps, self._core, self.now_ns
         num_messages = 0
         while True:
@@ -63,29 +64,33 @@ class VirtualRuntime:
                 if index == core:
                     for tap in taps:
                         tap(now_ns, message)
-                component = components[index]
-                outputs = component.handle(now_ns, message)
+                outputs = handles[index](now_ns, message)
                 num_messages += 1
-                if component.deadline_ns != deadlines[index]:
-                    self._note_deadline(index, component)
+                if components[index].deadline_ns != deadlines[index]:
+                    self._note_deadline(index)
                 if outputs:
                     queue.extend(outputs)
             if not heap or self._is_stopped:
                 break
-            due_ns, _, index = heappop(heap)
+            due_ns, _, index = heap[0]
             if deadlines[index] != due_ns:
+                heappop(heap)
                 continue
-            deadlines[index] = NEVER_NS
             self.now_ns = now_ns = due_ns
             component = components[index]
             outputs = component.wake(due_ns)
-            if component.deadline_ns != NEVER_NS:
-                self._note_deadline(index, component)
+            deadline_ns = deadlines[index] = component.deadline_ns
+            # Nothing was pushed meanwhile, so the entry that woke the component is still on top.
+            if deadline_ns == NEVER_NS:
+                heappop(heap)
+            else:
+                heapreplace(heap, (deadline_ns, component.priority, index))
             if outputs:
                 queue.extend(outputs)
         self.num_messages += num_messages
 
-    def _note_deadline(self, index: int, component: Component) -> None:
+    def _note_deadline(self, index: int) -> None:
+        component = self._components[index]
         deadline_ns = self._deadlines[index] = component.deadline_ns
         if deadline_ns != NEVER_NS:
             heappush(self._heap, (deadline_ns, component.priority, index))

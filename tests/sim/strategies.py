@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hypothesis import Phase
 from hypothesis import strategies as st
 
 from tests.sim.case import Case, Row
+
+QUICK_PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
+"""All but explaining, which takes longer on a whole system than a test may."""
 
 POLICIES = ("round_robin", "least_loaded", "cloudmatrix")
 STEP_TOKENS = ((1, 1), (17, 10), (3, 2))

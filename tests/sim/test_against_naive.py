@@ -14,6 +14,7 @@ from tests.sim.case import Case
 from tests.sim.naive import run_naive, simulate
 from tests.sim.naive_engines import Step
 from tests.sim.strategies import (
+    QUICK_PHASES,
     any_cases,
     cached_cases,
     crossing_cases,
@@ -38,7 +39,7 @@ PROFILES = {
 def test_equals_naive_with_and_without_skipping(profile: str) -> None:
     strategy, num_examples = PROFILES[profile]
 
-    @settings(max_examples=num_examples)
+    @settings(phases=QUICK_PHASES, max_examples=num_examples)
     @given(case=strategy)
     def check(case: Case) -> None:
         naive = run_naive(case)
@@ -48,7 +49,7 @@ def test_equals_naive_with_and_without_skipping(profile: str) -> None:
     check()
 
 
-@settings(max_examples=150)
+@settings(phases=QUICK_PHASES, max_examples=150)
 @given(
     case=any_cases(),
     policy=st.sampled_from(["round_robin", "least_loaded"]),
@@ -63,7 +64,7 @@ def test_no_time_stamp_depends_on_the_report_interval(
     assert run_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns) == run_naive(case)
 
 
-@settings(max_examples=150)
+@settings(phases=QUICK_PHASES, max_examples=150)
 @given(case=any_cases(), report_interval_ns=st.sampled_from([2_500, 40_000, 2**63 - 1]), skip_steps=st.booleans())
 def test_reports_tell_what_the_steps_were(case: Case, report_interval_ns: int, skip_steps: bool) -> None:
     case = replace(case, prefill_policy="round_robin", decode_policy="round_robin")

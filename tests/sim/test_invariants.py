@@ -10,24 +10,32 @@ from tests.sim.build import build_real, run_real
 from tests.sim.case import Case, Result, Row
 from tests.sim.checkers import BlockCounter, Journal, check_time, check_usage, run_checked
 from tests.sim.idleness import check_idleness
-from tests.sim.strategies import any_cases, cached_cases, crossing_cases, grid_cases, mixed_cases, preempting_cases
+from tests.sim.strategies import (
+    QUICK_PHASES,
+    any_cases,
+    cached_cases,
+    crossing_cases,
+    grid_cases,
+    mixed_cases,
+    preempting_cases,
+)
 
 INTERVALS = st.sampled_from([1_500, 40_000, 2**63 - 1])
 
 
-@settings(max_examples=200)
+@settings(phases=QUICK_PHASES, max_examples=200)
 @given(case=any_cases(), skip_steps=st.booleans(), report_interval_ns=INTERVALS)
 def test_invariants_hold(case: Case, skip_steps: bool, report_interval_ns: int) -> None:
     check_idleness(run_checked(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns))
 
 
-@settings(max_examples=150)
+@settings(phases=QUICK_PHASES, max_examples=150)
 @given(case=st.one_of(preempting_cases(), cached_cases(preempting_cases())))
 def test_invariants_hold_when_memory_is_short(case: Case) -> None:
     check_idleness(run_checked(case))
 
 
-@settings(max_examples=60)
+@settings(phases=QUICK_PHASES, max_examples=60)
 @given(case=any_cases())
 def test_the_same_run_twice_says_the_same(case: Case) -> None:
     # INV-6, down to every message.
@@ -36,7 +44,7 @@ def test_the_same_run_twice_says_the_same(case: Case) -> None:
     assert first.outcomes == second.outcomes
 
 
-@settings(max_examples=60)
+@settings(phases=QUICK_PHASES, max_examples=60)
 @given(
     num_requests=st.integers(1, 12),
     bound=st.integers(1, 12),
@@ -55,7 +63,7 @@ def test_a_crowd_beyond_the_bound_is_turned_away(
     assert reasons[num_too_long:] == ["STOP"] * num_taken + ["OVERLOAD"] * (num_requests - num_taken)
 
 
-@settings(max_examples=100)
+@settings(phases=QUICK_PHASES, max_examples=100)
 @given(case=any_cases(), skip_steps=st.booleans(), stop_ns=st.integers(0, 150_000))
 def test_an_interrupted_run_accounts_for_everything(case: Case, skip_steps: bool, stop_ns: int) -> None:
     system = build_real(case, skip_steps=skip_steps)
@@ -75,7 +83,7 @@ def test_an_interrupted_run_accounts_for_everything(case: Case, skip_steps: bool
             assert outcome.ended_ns == end_ns >= stop_ns
 
 
-@settings(max_examples=150)
+@settings(phases=QUICK_PHASES, max_examples=150)
 @given(
     case=st.one_of(mixed_cases(), preempting_cases(), crossing_cases(), grid_cases(fixed_ps=1_000_000)),
     stop_ns=st.one_of(st.integers(0, 30_000), st.integers(0, 150_000)),

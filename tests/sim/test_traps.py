@@ -14,7 +14,7 @@ from scheduler.protocol.messages import Message, PrefillStepped, ReleasePrefixes
 from tests.sim.build import build_real, run_real
 from tests.sim.case import Case, Outcome, Row
 from tests.sim.naive import run_naive
-from tests.sim.strategies import any_cases, mixed_cases
+from tests.sim.strategies import QUICK_PHASES, any_cases, mixed_cases
 
 STEADY = Case(
     (),
@@ -172,7 +172,7 @@ def test_ties_go_to_the_lowest_index() -> None:
         assert [outcome.decode_instance for outcome in outcomes] == [0, 0, 0, 1, 1]
 
 
-@settings(max_examples=60)
+@settings(phases=QUICK_PHASES, max_examples=60)
 @given(case=any_cases(), num_rows=st.integers(1, 4))
 def test_arrivals_of_one_instant_are_one_message_over_blocks_of_a_reader(case: Case, num_rows: int) -> None:
     parts = [case.rows[start : start + num_rows] for start in range(0, len(case.rows), num_rows)]
@@ -191,7 +191,7 @@ def test_arrivals_of_one_instant_are_one_message_over_blocks_of_a_reader(case: C
     assert real.run() == run_naive(case)
 
 
-@settings(max_examples=60)
+@settings(phases=QUICK_PHASES, max_examples=60)
 @given(case=mixed_cases())
 def test_no_numpy_integer_leaks_into_a_message(case: Case) -> None:
     def look(now_ns: int, address: str, message: Message) -> None:
