@@ -41,7 +41,7 @@ class StepSpan:
         first_ps = self.length_ps(growth, 1)
         if first_ps >= target_ps:
             return 1
-        # Steps only get longer, so this is too many rather than too few, and in a short run hardly ever by more than one.
+        # Steps only get longer, so this is too many rather than too few, and in a short run seldom by more than one.
         steps = min(-(-target_ps // first_ps), self.num_steps)
         if self.length_ps(growth, steps - 1) < target_ps:
             return steps

@@ -27,6 +27,7 @@ class SchedulerConfig:
     """What the control plane is told before it starts.
 
     `max_open_requests` bounds every queue behind the core (INV-12): an arrival beyond it is rejected as `overload`.
+    `max_preemptions` bounds how often a request is computed again before it fails as `retries_exhausted`.
     """
 
     prefill: list[InstanceInfo]
@@ -34,3 +35,4 @@ class SchedulerConfig:
     cache_mode: CacheMode = CacheMode.NONE
     cache_plane: Plane = Plane.UB
     max_open_requests: int = 1_000_000
+    max_preemptions: int = 1000

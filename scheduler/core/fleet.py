@@ -27,7 +27,11 @@ class Stage:
         self.index: Final = {address: index for index, address in enumerate(self.addresses)}
         self.outstanding_requests: Final = [0] * len(instances)
         self.outstanding_tokens: Final = [0] * len(instances)
-        self.max_sequence_tokens: Final = min((i.max_sequence_tokens for i in instances), default=0)
+        self.capacity_tokens: Final = [instance.max_sequence_tokens for instance in instances]
+        """Longest sequence that each instance can hold."""
+        self.max_sequence_tokens: Final = min(self.capacity_tokens, default=0)
+        """Longest sequence that any instance can hold."""
+        self.roomiest: Final = max(range(len(instances)), key=self.capacity_tokens.__getitem__, default=0)
 
     def __len__(self) -> int:
         return len(self.addresses)

@@ -9,6 +9,7 @@ from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, Schedu
 from scheduler.core.fleet import Stage
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
+from scheduler.core.open_requests import OpenRequests
 from scheduler.core.transfers import CacheRead, HandOver, Transfers
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
@@ -18,7 +19,6 @@ from scheduler.protocol.messages import (
     DecodeStepped,
     FinalUsage,
     KvReserved,
-    LookupPrefixes,
     Message,
     Plane,
     PrefillStepped,
@@ -40,9 +40,6 @@ _PREFILLING: Final = int(State.PREFILLING)
 _PREFILLED: Final = int(State.PREFILLED)
 _HANDING_OVER: Final = int(State.HANDING_OVER)
 
-_NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
-"""Prefix blocks and namespace of a prompt of which nothing is known."""
-
 
 class Scheduler:
     """The control plane's only state machine (a `Component`).
@@ -63,9 +60,7 @@ class Scheduler:
         self._decode_policy = decode_policy
         self._max_prompt_tokens = min(self._prefill.max_sequence_tokens, self._decode.max_sequence_tokens) - 1
         self._uses_pool = config.cache_mode is CacheMode.POOL
-        # What the core must keep of an open request to command workers; prefix blocks only where they serve a cache.
-        self._payloads: dict[int, bytes] = {}
-        self._prompts: dict[int, tuple[list[int], int]] = {}
+        self._open = OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
         self._reserved_ns: dict[int, int] = {}
         self._reported_kv_tokens = [0] * len(config.decode)
         self._transfers = Transfers()
@@ -92,16 +87,10 @@ class Scheduler:
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         ledger, config = self.ledger, self._config
         ids = ledger.add(now_ns, message.prompt_tokens)
-        payloads = self._payloads
-        for request_id, payload in zip(ids, message.payloads, strict=True):
-            payloads[request_id] = payload
-        if config.cache_mode is not CacheMode.NONE:
-            for request_id, prefix, namespace in zip(ids, message.prefixes, message.namespaces, strict=True):
-                if prefix:
-                    self._prompts[request_id] = (prefix, namespace)
+        self._open.add(ids, message)
         if max(message.prompt_tokens) > self._max_prompt_tokens or ledger.num_open > config.max_open_requests:
-            return self._look_up_or_route(self._reject(now_ns, ids))
-        return self._look_up_or_route(ids)
+            return self._look_up_or_route(now_ns, self._reject(now_ns, ids))
+        return self._look_up_or_route(now_ns, ids)
 
     def _reject(self, now_ns: int, ids: range) -> list[int]:
         """Turn away what can never fit, then what exceeds the bound on open requests; answers the rest."""
@@ -116,45 +105,37 @@ class Scheduler:
     def _end(self, ids: list[int], reason: FinishReason, now_ns: int) -> None:
         """The one end of these requests; nothing of them is kept but their ledger row."""
         self.ledger.end(ids, reason, now_ns)
-        payloads = self._payloads
-        for request_id in ids:
-            del payloads[request_id]
-        if self._prompts:
-            for request_id in ids:
-                self._prompts.pop(request_id, None)
+        self._open.drop(ids)
 
-    def _look_up_or_route(self, ids: Sequence[int]) -> Outputs:
+    def _look_up_or_route(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         if not ids:
             return NOTHING
-        if not (self._uses_pool and self._prompts):
-            return self._route_prefill(ids)
-        prompts = self._prompts
+        prompts = self._open.prompts
+        if not (self._uses_pool and prompts):
+            return self._route_prefill(now_ns, ids)
         known = [i for i in ids if i in prompts]
         unknown = [i for i in ids if i not in prompts]
-        outputs = self._route_prefill(unknown)
+        outputs = self._route_prefill(now_ns, unknown)
         if not known:
             return outputs
-        prompt_tokens = self.ledger.prompt_tokens
-        prefixes, namespaces = [prompts[i][0] for i in known], [prompts[i][1] for i in known]
-        lookup = LookupPrefixes(known, [prompt_tokens[i] for i in known], prefixes, namespaces)
-        return (*outputs, (CACHE_ADDRESS, lookup))
+        return (*outputs, (CACHE_ADDRESS, self._open.look_up(known, self.ledger.prompt_tokens)))
 
     def _on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
         ledger = self.ledger
         for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
             # Even a full hit computes one token, to have something to answer with.
             ledger.cached_tokens[request_id] = min(found, ledger.prompt_tokens[request_id] - 1)
-        return self._route_prefill(message.ids, now_ns)
+        return self._route_prefill(now_ns, message.ids)
 
-    def _route_prefill(self, ids: Sequence[int], now_ns: int = 0) -> Outputs:
+    def _route_prefill(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
         ledger, stage, choose = self.ledger, self._prefill, self._prefill_policy.choose
-        num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
+        num_requests, num_tokens, payloads = stage.outstanding_requests, stage.outstanding_tokens, self._open.payloads
         commands: dict[int, StartPrefill] = {}
         reads: dict[int, StartPrefill] = {}
         for request_id in ids:
             prompt, cached = ledger.prompt_tokens[request_id], ledger.cached_tokens[request_id]
-            resumed, payload = ledger.output_tokens[request_id], self._payloads[request_id]
+            resumed, payload = ledger.output_tokens[request_id], payloads[request_id]
             tokens = prompt + resumed - cached
             index = choose(stage, tokens)
             num_requests[index] += 1
@@ -179,17 +160,10 @@ class Scheduler:
             outputs.append(self._transfers.start(*read, command.cached_tokens, now_ns, CacheRead(address, command)))
         for index, command in commands.items():
             if self._config.cache_mode is CacheMode.LOCAL:
-                self._add_prefixes(command)
+                self._open.add_prefixes(command)
             ledger.move(Event.SEND_PREFILL, command.ids)
             outputs.append((stage.addresses[index], command))
         return tuple(outputs)
-
-    def _add_prefixes(self, command: StartPrefill) -> None:
-        """An instance with a cache of its own must know the blocks of what it computes."""
-        for request_id in command.ids:
-            prefix, namespace = self._prompts.get(request_id, _NO_PROMPT)
-            command.prefixes.append(prefix)
-            command.namespaces.append(namespace)
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
         index = self._prefill.index[message.instance]
@@ -221,7 +195,7 @@ class Scheduler:
         stored: list[int] = []
         recomputed: list[int] = []
         tokens = written = 0
-        prompts = self._prompts
+        prompts = self._open.prompts
         for request_id in message.done_ids:
             computed = ledger.prompt_tokens[request_id] - ledger.cached_tokens[request_id]
             tokens += computed + output[request_id]
@@ -282,6 +256,8 @@ class Scheduler:
         for request_id in ids:
             tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id] + 1
             index = choose(stage, tokens)
+            if tokens > stage.capacity_tokens[index]:  # a policy need not know sizes
+                index = stage.roomiest
             num_requests[index] += 1
             num_tokens[index] += tokens
             ledger.decode_instance[request_id] = index
@@ -328,7 +304,7 @@ class Scheduler:
             return ((transfer.address, transfer.command),)
         ids, ledger = transfer.ids, self.ledger
         ledger.move(Event.HANDED_OVER, ids)
-        payloads = [self._payloads[i] for i in ids]
+        payloads = [self._open.payloads[i] for i in ids]
         command = StartDecode(ids, [ledger.output_tokens[i] for i in ids], payloads)
         return (
             (self._prefill.addresses[transfer.prefill], ReleaseKv(ids)),
@@ -349,7 +325,7 @@ class Scheduler:
         if message.finished_ids:
             self._finish_decode(index, message)
         if message.preempted_ids:
-            return self._recompute(index, message)
+            return self._recompute(now_ns, index, message)
         return NOTHING
 
     def _finish_decode(self, index: int, message: DecodeStepped) -> None:
@@ -368,7 +344,7 @@ class Scheduler:
                 produced[request_id] = tokens
                 last_ns[request_id] = boundary_ns
 
-    def _recompute(self, index: int, message: DecodeStepped) -> Outputs:
+    def _recompute(self, now_ns: int, index: int, message: DecodeStepped) -> Outputs:
         """Their KV is gone: begin again, with the tokens produced so far as part of what to compute."""
         ledger = self.ledger
         ledger.move(Event.PREEMPTED, message.preempted_ids)
@@ -377,15 +353,21 @@ class Scheduler:
             ledger.cached_tokens[request_id] = 0
             ledger.preemptions[request_id] += 1
         self._decode.outstanding_requests[index] -= len(message.preempted_ids)
-        limit = self._prefill.max_sequence_tokens
-        grown = [i for i in message.preempted_ids if ledger.prompt_tokens[i] + ledger.output_tokens[i] > limit]
-        if grown:  # no prefill instance could compute them again: they end with what they have
-            self._end(grown, FinishReason.LENGTH, message.boundary_ns)
-        return self._look_up_or_route([i for i in message.preempted_ids if i not in grown])
+        limit, prompt_tokens, produced = self._prefill.max_sequence_tokens, ledger.prompt_tokens, ledger.output_tokens
+        again: list[int] = []
+        for request_id in message.preempted_ids:
+            if prompt_tokens[request_id] + produced[request_id] > limit:
+                # No prefill instance could compute it again: it ends with what it has.
+                self._end([request_id], FinishReason.LENGTH, message.boundary_ns)
+            elif ledger.preemptions[request_id] > self._config.max_preemptions:
+                self._end([request_id], FinishReason.RETRIES_EXHAUSTED, message.boundary_ns)
+            else:
+                again.append(request_id)
+        return self._look_up_or_route(now_ns, again)
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         if message.interrupted:
-            self._end(sorted(self._payloads), FinishReason.INTERRUPTED, now_ns)
+            self._end(sorted(self._open.payloads), FinishReason.INTERRUPTED, now_ns)
         return NOTHING
 
 

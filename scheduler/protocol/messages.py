@@ -88,7 +88,7 @@ class LookupPrefixes:
 
 @dataclass(slots=True)
 class PrefixesFound:
-    """Answer to `LookupPrefixes`: leading tokens found in the cache, whole blocks only."""
+    """Answer to `LookupPrefixes`: leading tokens found in the cache: whole blocks, of which the last may be partial."""
 
     ids: Final[list[int]]
     cached_tokens: Final[list[int]]

@@ -1,0 +1,51 @@
+"""What the core must keep of an open request to command workers, and nothing longer than it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from scheduler.protocol.messages import LookupPrefixes, RequestsArrived, StartPrefill
+
+_NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
+"""Prefix blocks and namespace of a prompt of which nothing is known."""
+
+
+class OpenRequests:
+    """Payloads of all open requests, and the prefix blocks of those that can hit a cache."""
+
+    def __init__(self, *, keep_prompts: bool) -> None:
+        self.payloads: Final[dict[int, bytes]] = {}
+        self.prompts: Final[dict[int, tuple[list[int], int]]] = {}
+        self._keep_prompts = keep_prompts
+
+    def add(self, ids: Sequence[int], message: RequestsArrived) -> None:
+        """These requests arrived."""
+        for request_id, payload in zip(ids, message.payloads, strict=True):
+            self.payloads[request_id] = payload
+        if self._keep_prompts:
+            for request_id, prefix, namespace in zip(ids, message.prefixes, message.namespaces, strict=True):
+                if prefix:
+                    self.prompts[request_id] = (prefix, namespace)
+
+    def drop(self, ids: Sequence[int]) -> None:
+        """These requests ended."""
+        payloads, prompts = self.payloads, self.prompts
+        for request_id in ids:
+            del payloads[request_id]
+        if prompts:
+            for request_id in ids:
+                prompts.pop(request_id, None)
+
+    def look_up(self, ids: list[int], prompt_tokens: Sequence[int]) -> LookupPrefixes:
+        """The question to the cache pool about requests whose blocks are known; `prompt_tokens` is by request id."""
+        prompts = [self.prompts[i] for i in ids]
+        tokens = [prompt_tokens[i] for i in ids]
+        return LookupPrefixes(ids, tokens, [prompt[0] for prompt in prompts], [prompt[1] for prompt in prompts])
+
+    def add_prefixes(self, command: StartPrefill) -> None:
+        """An instance with a cache of its own must know the blocks of what it computes."""
+        for request_id in command.ids:
+            prefix, namespace = self.prompts.get(request_id, _NO_PROMPT)
+            command.prefixes.append(prefix)
+            command.namespaces.append(namespace)
