@@ -9,6 +9,9 @@ from typing import Final
 BLOCK_ROWS: Final = 2048
 """Rows a reader gathers before it yields; memory stays flat and per-block costs vanish at this size."""
 
+BLOCK_TOKENS: Final = 512
+"""Prompt tokens that one prefix id stands for: the unit of the public traces (kvcache-ai/Mooncake FAST'25 release)."""
+
 
 @dataclass(slots=True)
 class ArrivalBlock:

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, TextIO
 
-from scheduler.gateway.arrivals import ArrivalBlock, Trace
+from scheduler.gateway.arrivals import BLOCK_TOKENS, ArrivalBlock, Trace
 from scheduler.gateway.readers import azure, mooncake
 from scheduler.gateway.readers.lines import shown
 from scheduler.protocol.errors import ConfigError, InputError
@@ -129,8 +129,8 @@ class _MooncakeEncoder:
         """InputError if ids of this block and those before cannot stand in one file."""
         if not any(block.prefixes):
             return
-        if self._block_tokens != mooncake.BLOCK_TOKENS:
-            problem = f"blocks of {self._block_tokens} tokens do not fit Mooncake's {mooncake.BLOCK_TOKENS}"
+        if self._block_tokens != BLOCK_TOKENS:
+            problem = f"blocks of {self._block_tokens} tokens do not fit Mooncake's {BLOCK_TOKENS}"
             raise InputError(f"{shown(self._path)}: {problem}; write azure, which holds no blocks")
         self._has_namespaces |= any(block.namespaces)
         self._has_large_ids |= max(chain.from_iterable(block.prefixes)) >= NAMESPACE_IDS

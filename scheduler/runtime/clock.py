@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS
+
+if TYPE_CHECKING:
+    import asyncio
 
 NS_PER_S: Final = 1_000_000_000
 
@@ -55,6 +57,8 @@ class LiveClock:
         if deadline_ns == NEVER_NS:
             await changed.wait()
             return
+        import asyncio  # a virtual run reads this clock for its wall time only, and must not pay for an event loop
+
         # Rounding must not end the wait just before the deadline: the loop would turn once for nothing.
         left_ns = deadline_ns / self.speed - (time.monotonic_ns() - self._zero_ns) + _ZERO_GUARD_NS
         if left_ns <= 0:

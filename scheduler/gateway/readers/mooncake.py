@@ -11,6 +11,7 @@ import json
 from itertools import chain
 from typing import Any, Final, NoReturn, cast
 
+from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.rows import (
     MAX_TOKENS,
     NO_PREFIX,
@@ -22,7 +23,6 @@ from scheduler.gateway.readers.rows import (
 )
 from scheduler.protocol.errors import TraceError
 
-BLOCK_TOKENS: Final = 512
 MAX_HASH_ID: Final = 2**40 - 1
 MAX_TIMESTAMP_MS: Final = 4 * 10**12
 """Milliseconds since 1970 fit (until the year 2096), and nanoseconds of it fit in 63 bits."""

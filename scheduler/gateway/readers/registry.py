@@ -7,17 +7,18 @@ import math
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from scheduler.gateway.arrivals import ArrivalBlock
+from scheduler.gateway.arrivals import BLOCK_TOKENS, ArrivalBlock
 from scheduler.gateway.readers.files import FILE_FORMATS, open_file
 from scheduler.gateway.readers.lines import base_name, shown
 from scheduler.gateway.readers.options import OpenedTrace, SkippedRows, TraceOptions
 from scheduler.gateway.readers.reshape import scale_rate, superpose
-from scheduler.gateway.synthetic.generate import cut, generate
-from scheduler.gateway.synthetic.load import load_workload
-from scheduler.gateway.synthetic.workload import BLOCK_TOKENS, ServeGenRequests, Workload
 from scheduler.protocol.errors import ConfigError, InputError
+
+# Generators are imported where one is asked for: a replay of a file should not pay for them.
+if TYPE_CHECKING:
+    from scheduler.gateway.synthetic.workload import Workload
 
 WORKLOAD: Final = "workload"
 SERVEGEN: Final = "servegen"
@@ -33,8 +34,12 @@ def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
     """
     name = _format_of(path, options)
     if name == WORKLOAD:
+        from scheduler.gateway.synthetic.load import load_workload
+
         return open_workload(load_workload(path), options)
     if name == SERVEGEN:
+        from scheduler.gateway.synthetic.workload import ServeGenRequests, Workload
+
         return open_workload(Workload(base_name(path), ServeGenRequests(path)), options)
     skipped = SkippedRows()
     return _opened(base_name(path), None, open_file(path, options, skipped), options, skipped)
@@ -42,6 +47,8 @@ def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
 
 def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:
     """The requests of a workload as a trace."""
+    from scheduler.gateway.synthetic.generate import cut, generate
+
     num_requests, blocks = generate(workload, options.seed)
     if num_requests is not None:
         num_requests = min(num_requests, options.limit or num_requests)

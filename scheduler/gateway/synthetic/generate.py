@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scheduler.gateway.arrivals import BLOCK_ROWS, ArrivalBlock
+from scheduler.gateway.arrivals import BLOCK_ROWS, BLOCK_TOKENS, ArrivalBlock
 from scheduler.gateway.readers.rows import NO_PREFIX
 from scheduler.gateway.synthetic.arrivals import ArrivalClock
 from scheduler.gateway.synthetic.lengths import LengthSampler
 from scheduler.gateway.synthetic.servegen import ServeGenPool
 from scheduler.gateway.synthetic.sessions import session_blocks
 from scheduler.gateway.synthetic.workload import (
-    BLOCK_TOKENS,
     IndependentRequests,
     ServeGenRequests,
     SessionRequests,

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.rows import MAX_TOKENS, shorten
 from scheduler.protocol.errors import ConfigError
-
-BLOCK_TOKENS: Final = 512
-"""Prompt tokens of one generated block id, as in Mooncake traces."""
 
 MAX_REQUESTS: Final = 10**10
 MAX_RATE_PER_S: Final = 1e7
