@@ -23,7 +23,7 @@ class OpenRequests:
         """These requests arrived."""
         for request_id, payload in zip(ids, message.payloads, strict=True):
             self.payloads[request_id] = payload
-        if self._keep_prompts:
+        if self._keep_prompts and any(message.prefixes):
             for request_id, prefix, namespace in zip(ids, message.prefixes, message.namespaces, strict=True):
                 if prefix:
                     self.prompts[request_id] = (prefix, namespace)

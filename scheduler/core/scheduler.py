@@ -131,8 +131,8 @@ class Scheduler:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
         ledger, stage, choose = self.ledger, self._prefill, self._prefill_policy.choose
         num_requests, num_tokens, payloads = stage.outstanding_requests, stage.outstanding_tokens, self._open.payloads
+        # One command per instance, and one more (under the index's complement) for what must be fetched first.
         commands: dict[int, StartPrefill] = {}
-        reads: dict[int, StartPrefill] = {}
         for request_id in ids:
             prompt, cached = ledger.prompt_tokens[request_id], ledger.cached_tokens[request_id]
             resumed, payload = ledger.output_tokens[request_id], payloads[request_id]
@@ -141,29 +141,34 @@ class Scheduler:
             num_requests[index] += 1
             num_tokens[index] += tokens
             ledger.prefill_instance[request_id] = index
-            group = reads if cached else commands
-            command = group.get(index)
+            key = ~index if cached else index
+            command = commands.get(key)
             if command is None:
                 reason = self._prefill_policy.reason
-                group[index] = StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
+                commands[key] = StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
             else:
                 command.ids.append(request_id)
                 command.prompt_tokens.append(prompt)
                 command.cached_tokens.append(cached)
                 command.resumed_tokens.append(resumed)
                 command.payloads.append(payload)
-        outputs: list[tuple[str, Message]] = []
-        for index, command in reads.items():
-            ledger.move(Event.FETCH, command.ids)
-            address = stage.addresses[index]
-            read = (TransferKind.CACHE_READ, self._config.cache_plane, CACHE_ADDRESS, address)
-            outputs.append(self._transfers.start(*read, command.cached_tokens, now_ns, CacheRead(address, command)))
-        for index, command in commands.items():
-            if self._config.cache_mode is CacheMode.LOCAL:
-                self._open.add_prefixes(command)
-            ledger.move(Event.SEND_PREFILL, command.ids)
-            outputs.append((stage.addresses[index], command))
-        return tuple(outputs)
+        return tuple(
+            self._fetch(now_ns, ~key, command) if key < 0 else self._send_prefill(key, command)
+            for key, command in commands.items()
+        )
+
+    def _send_prefill(self, index: int, command: StartPrefill) -> tuple[str, Message]:
+        if self._config.cache_mode is CacheMode.LOCAL:
+            self._open.add_prefixes(command)
+        self.ledger.move(Event.SEND_PREFILL, command.ids)
+        return self._prefill.addresses[index], command
+
+    def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> tuple[str, Message]:
+        """Move what is cached to the instance; the command follows when it is there."""
+        self.ledger.move(Event.FETCH, command.ids)
+        address = self._prefill.addresses[index]
+        read = (TransferKind.CACHE_READ, self._config.cache_plane, CACHE_ADDRESS, address)
+        return self._transfers.start(*read, command.cached_tokens, now_ns, CacheRead(address, command))
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
         index = self._prefill.index[message.instance]
