@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.bench.calibration import calibration_s
 from tests.bench.decisions import decision_us
+from tests.bench.live_gap import live_gaps
 from tests.bench.process import ProcessCost, run_process
 
 SUPERNODE: Final = str(Path(sys.executable).parent / "supernode")
@@ -64,6 +65,13 @@ def main() -> int:
         microseconds = decision_us(policy)
         print(f"{'routing decision, ' + policy:<36} {'':>9} {microseconds:>6.1f} us")
         rows.append({"case": f"decision {policy}", "us": microseconds})
+    for gap in live_gaps(SUPERNODE):
+        finished = " of ".join(map(str, gap.finished))
+        print(
+            f"{f'live at speed {gap.speed}, over virtual':<36} {'':>9} TTFT p50 x {gap.ttft_ratio:.3f}, "
+            f"TPOT p50 x {gap.tpot_ratio:.3f}, finished {finished}"
+        )
+        rows.append({"case": f"live {gap.speed}", "ttft_ratio": gap.ttft_ratio, "tpot_ratio": gap.tpot_ratio})
     Path("out").mkdir(exist_ok=True)
     Path("out/bench.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     return 0
