@@ -59,7 +59,7 @@ class Blueprint:
         ]
         if config.cache == "pool" and not self.plan.num_cache_servers:
             raise ConfigError(
-                f"--plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
+                f"plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
             )
 
     @property
@@ -104,7 +104,7 @@ class Blueprint:
         try:
             tokens = kv_capacity_tokens(spec.role, spec.num_npus, config.mtp, config.kv_reserve_share)
         except ValueError as error:
-            raise ConfigError(f"--plan {config.plan!r}: {error}") from error
+            raise ConfigError(f"plan {config.plan!r}: {error}") from error
         return tokens // KV_BLOCK_TOKENS
 
     def _make_prefill(self, spec: InstanceSpec) -> PrefillInstance:

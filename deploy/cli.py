@@ -15,6 +15,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from deploy.interrupt import terminate_as_interrupt
+from deploy.output import say, tell
 from scheduler.protocol.errors import ClusterError, InputError, JournalError
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
 def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyCommand] = COMMANDS) -> int:
     """Run one command line (default: that of this process) and answer its exit code."""
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments), commands)
+        with terminate_as_interrupt():
+            code = _run(list(sys.argv[1:] if arguments is None else arguments), commands)
+            say()  # what is written but still buffered must not fail when Python ends
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except (InputError, JournalError) as error:
@@ -74,10 +78,10 @@ def _run(arguments: list[str], commands: Mapping[str, LazyCommand]) -> int:
         raise InputError(f"no command given; one of {', '.join(commands)} (see '{PROGRAM} --help')")
     name = arguments[0]
     if name in ("--help", "-h"):
-        sys.stdout.write(_help(commands))
+        say(_help(commands))
         return EXIT_DONE
     if name == "--version":
-        sys.stdout.write(f"{PROGRAM} {_version()}\n")
+        say(f"{PROGRAM} {_version()}\n")
         return EXIT_DONE
     if name not in commands:
         raise InputError(_unknown(name, commands))
@@ -163,4 +167,4 @@ def _fail(code: int, line: str, error: Exception) -> int:
 
 
 def _say(line: str) -> None:
-    print(f"{PROGRAM}: {line}", file=sys.stderr)
+    tell(f"{PROGRAM}: {line}")

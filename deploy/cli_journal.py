@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
 
 from deploy.blueprint import Blueprint
-from deploy.config import RunConfig
+from deploy.config import RunConfig, typed_values
+from deploy.output import say
+from scheduler.gateway.synthetic.section import Section
 from scheduler.protocol.component import Component
 from scheduler.protocol.errors import JournalError
 from scheduler.runtime import journal
@@ -58,18 +58,16 @@ def repair(
 
 def make_core(header: JournalHeader) -> Component:
     """The scheduler that a journal was written beside."""
-    known = {field.name for field in fields(RunConfig)}
-    settings = {key: value for key, value in header.config.items() if key in known}
-    block_tokens = header.config.get("block_tokens")
-    if not isinstance(block_tokens, int):
+    section = Section("", "the journal's header", dict(header.config))
+    block_tokens = section.integer("block_tokens", 0)
+    if block_tokens < 1:
         raise JournalError("the journal's header names no block_tokens; was it written by supernode replay?")
-    return Blueprint(RunConfig(**settings).checked(), block_tokens).make_core()
+    del section.values["block_tokens"]
+    return Blueprint(RunConfig(**typed_values(section)).checked(), block_tokens).make_core()
 
 
 def _say(outcome: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(outcome, indent=2) + "\n")
+        say(json.dumps(outcome, indent=2) + "\n")
         return
-    sys.stdout.write(
-        ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in outcome.items() if value != "") + "\n"
-    )
+    say(", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in outcome.items() if value != "") + "\n")

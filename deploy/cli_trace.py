@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from deploy.output import say, tell
+from deploy.paths import check_folder
+from deploy.trace_page import PAGE_NAME, write_page
 from scheduler.gateway.describe import TraceDescription
 from scheduler.gateway.describe import describe as describe_trace
 from scheduler.gateway.readers.options import OpenedTrace, SkippedRows, TraceOptions
@@ -19,7 +21,7 @@ from scheduler.gateway.synthetic.presets import PRESETS
 from scheduler.gateway.synthetic.section import Section
 from scheduler.gateway.synthetic.workload import Process
 from scheduler.gateway.writers import WRITERS, write_trace
-from scheduler.protocol.errors import ConfigError, InputError
+from scheduler.protocol.errors import ConfigError
 
 app = typer.Typer(help="Describe, generate and convert traces.", no_args_is_help=True)
 
@@ -52,6 +54,8 @@ def describe(
     as_json: AsJson = False,
 ) -> None:
     """Say what a trace is like: rate, burstiness, lengths, and how much of its prompts repeats."""
+    if out is not None:
+        check_folder("--out", out, [PAGE_NAME])
     options = TraceOptions(limit, superpose, rate_scale, seed, skip_bad, format_name)
     opened = open_trace(trace, options=options)
     description = describe_trace(opened)
@@ -180,7 +184,7 @@ def _write(trace: OpenedTrace, out: str, to_format: str | None, seed: int, as_js
 def _answer(answer: dict[str, Any], rows: list[tuple[str, str]], title: str, as_json: bool) -> None:
     """The result on stdout: JSON for programs, a table for people."""
     if as_json:
-        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        say(json.dumps(answer, indent=2) + "\n")
         return
     from rich import box
     from rich.console import Console
@@ -191,7 +195,10 @@ def _answer(answer: dict[str, Any], rows: list[tuple[str, str]], title: str, as_
     table.columns[1].justify = "right"
     for what, figure in rows:
         table.add_row(escape(what), escape(figure))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    say(captured.get())
 
 
 def _skipped_json(skipped: SkippedRows) -> dict[str, int]:
@@ -200,14 +207,8 @@ def _skipped_json(skipped: SkippedRows) -> dict[str, int]:
 
 def _tell_skipped(skipped: SkippedRows) -> None:
     for line in skipped.lines():
-        sys.stderr.write(line + "\n")
+        tell(line)
 
 
 def _write_page(description: TraceDescription, folder: str) -> None:
-    from deploy.trace_page import write_page
-
-    try:
-        path = write_page(description, folder)
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror or error}; give a folder that can be written") from None
-    sys.stderr.write(f"wrote {path}\n")
+    tell(f"wrote {write_page(description, folder)}")

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_type_hints
 
+from scheduler.gateway.readers.rows import shorten
+from scheduler.metrics.slo import parse_slo
+from scheduler.policies import routing_policy_names
 from scheduler.protocol.errors import ConfigError
+
+# Only a file of settings needs what reads one.
+if TYPE_CHECKING:
+    from scheduler.gateway.synthetic.section import Section
 
 CacheChoice = Literal["pool", "local", "none"]
 PlaneChoice = Literal["ub", "vpc"]
+BalanceChoice = Literal["default", "perfect"]
 
 CLUSTERS: Final = ("cloudmatrix384",)
 MODELS: Final = ("deepseek-r1",)
@@ -33,7 +42,7 @@ class RunConfig:
     prefill_tokens_per_npu: int = 4096
     """Token budget of one prefill pass, per NPU. 4,096 makes a full pass of about 0.75 s, which a request that just
     missed it waits in its TTFT; the published batch of 16,384 takes 2.9 s."""
-    expert_balance: Literal["default", "perfect"] = "default"
+    expert_balance: BalanceChoice = "default"
     """Prefill expert balance: as measured, or the paper's projection of perfect EPLB."""
     mtp: bool = True
     """Decode with one speculative token, accepted at 70 %."""
@@ -60,66 +69,88 @@ class RunConfig:
         canonical = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
-    def checked(self) -> RunConfig:
-        """This configuration, or a `ConfigError` for what no run could use."""
-        _one_of("cluster", self.cluster, CLUSTERS)
-        _one_of("model", self.model, MODELS)
-        _one_of("cache", self.cache, ("pool", "local", "none"))
-        _one_of("cache_plane", self.cache_plane, ("ub", "vpc"))
-        _one_of("expert_balance", self.expert_balance, ("default", "perfect"))
-        for name in ("prefill_tokens_per_npu", "kv_extent_blocks", "max_open_requests"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is too small; give 1 or more")
-        if not 0 <= self.kv_reserve_share < 1:
-            raise ConfigError(f"kv_reserve_share: {self.kv_reserve_share} is no share; give 0 or more and less than 1")
-        if not 0 <= self.cache_bytes_per_server < float("inf"):
-            raise ConfigError(f"cache_bytes_per_server: {self.cache_bytes_per_server} is no size; give 0 or more bytes")
+    def checked(self, places: Mapping[str, str] | None = None) -> RunConfig:
+        """This configuration, or a `ConfigError` for what no run could use; `places` says where a value was given."""
+        places = places or {}
+        for name, known in _CHOICES.items():
+            _one_of(places.get(name, name), getattr(self, name), known)
+        _one_of(places.get("policy", "policy"), self.policy, tuple(routing_policy_names()))
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                mend = f"give a number from {low:,} to {high:,}"
+                raise ConfigError(f"{places.get(name, name)}: {shorten(value)} is out of range; {mend}")
+        if self.slo:
+            try:
+                parse_slo(self.slo)
+            except ConfigError as error:
+                raise ConfigError(f"{places.get('slo', 'slo')} {str(error).removeprefix('slo ')}") from None
         return self
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "cluster": CLUSTERS,
+    "model": MODELS,
+    "cache": get_args(CacheChoice),
+    "cache_plane": get_args(PlaneChoice),
+    "expert_balance": get_args(BalanceChoice),
+}
+
+_RANGES: Final[Mapping[str, tuple[int, float]]] = {
+    "prefill_tokens_per_npu": (1, 10**7),
+    "kv_extent_blocks": (1, 10**6),
+    "kv_reserve_share": (0, 0.99),
+    "cache_bytes_per_server": (0, 10**15),
+    "max_open_requests": (1, 10**9),
+    "seed": (0, 2**63 - 1),
+}
+"""Least and largest value of numbers, both allowed."""
+
+
+def _one_of(place: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         near = get_close_matches(str(value), known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"{name}: unknown value {value!r}; {hint}known: {', '.join(known)}")
+        raise ConfigError(f"{place}: unknown value {shorten(value)}; {hint}known: {', '.join(known)}")
 
 
-def load_config(path: str | None, flags: dict[str, Any]) -> RunConfig:
+def load_config(path: str | None, flags: Mapping[str, Any]) -> RunConfig:
     """Defaults, then the YAML file, then the flags that were given (a flag of None was not)."""
-    config = RunConfig() if path is None else replace(RunConfig(), **_read_yaml(path))
-    return replace(config, **{name: value for name, value in flags.items() if value is not None}).checked()
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    if path is not None:
+        from scheduler.gateway.synthetic.settings_file import read_settings
+
+        section = read_settings(path, "a configuration")
+        values = typed_values(section)
+        places = {name: f"{section.places[name]}: {name}" for name in values}
+    given = {name: value for name, value in flags.items() if value is not None}
+    places |= {name: "--" + name.replace("_", "-") for name in given}
+    return RunConfig(**{**values, **given}).checked(places)
 
 
-def _read_yaml(path: str) -> dict[str, Any]:
-    import yaml
+def typed_values(section: Section) -> dict[str, Any]:
+    """The values of known keys, each of the type that `RunConfig` gives it; `ConfigError` for anything else."""
+    from pydantic import TypeAdapter, ValidationError
 
-    try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f":{where.line + 1}" if where is not None else ""
-        raise ConfigError(f"{path}{line}: not YAML; give lines of the form 'key: value'") from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: holds no mapping; give lines of the form 'key: value'")
-    return _typed(path, cast(dict[Any, Any], document))
+    from scheduler.gateway.synthetic.section import kind
+
+    types = get_type_hints(RunConfig)
+    values: dict[str, Any] = {}
+    for key, value in section.values.items():
+        if key not in types:
+            near = get_close_matches(key, types)
+            mend = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(types)}"
+            raise ConfigError(f"{section.places.get(key, section.place)}: unknown key {shorten(key)}; {mend}")
+        try:
+            values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            wanted = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise section.error(key, f"is {kind(value)}", f"give {wanted}{_exponent_hint(value)}") from None
+    return values
 
 
-def _typed(path: str, document: dict[Any, Any]) -> dict[str, Any]:
-    """Known keys with values of the right type; anything else names the file, the key and the near ones."""
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-    known = [field.name for field in fields(RunConfig)]
-    for key in document:
-        if key not in known:
-            near = get_close_matches(str(key), known)
-            mend = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
-            raise ConfigError(f"{path}: unknown key {key!r}; {mend}")
-    RunConfig.__pydantic_config__ = ConfigDict(strict=True)  # pyright: ignore[reportAttributeAccessIssue]
-    try:
-        config = TypeAdapter(RunConfig).validate_python(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    return {key: getattr(config, key) for key in document}
+def _exponent_hint(value: object) -> str:
+    """YAML 1.1 takes 5e11 for a text."""
+    is_number = isinstance(value, str) and re.fullmatch(r"[+-]?[\d.]+e\d+", value, re.ASCII | re.IGNORECASE)
+    return ", with a point and a signed exponent, such as 5.0e+11" if is_number else ""

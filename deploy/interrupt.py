@@ -10,6 +10,23 @@ from types import FrameType
 
 
 @contextmanager
+def terminate_as_interrupt() -> Generator[None]:
+    """SIGTERM raises KeyboardInterrupt as Ctrl-C does, so that what is half done is cleared away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(_signum: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def stop_on_interrupt(stop: Callable[[], None]) -> Generator[None]:
     """Call `stop` on SIGINT and SIGTERM while the body runs; a second signal interrupts at once."""
     if threading.current_thread() is not threading.main_thread():

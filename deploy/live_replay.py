@@ -8,12 +8,14 @@ from deploy.blueprint import Blueprint
 from deploy.live_parts import MAKE_CONTROL, MAKE_WORKER, KeptParts, host_plans, live_spec
 from deploy.live_run import LiveResult, LiveSpec, run_live
 from deploy.progress import progress
-from deploy.replay import ReplayJob, ReplayResult, journal_header, run_info, title
+from deploy.replay import LiveCost, ReplayJob, ReplayResult, journal_header, run_info, title
+from deploy.trace_total import TraceTotal
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.summary import Summary, summarize
 from scheduler.protocol.errors import SupernodeError
+from scheduler.runtime.clock import NS_PER_S
 
 
 def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
@@ -23,6 +25,8 @@ def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
     """
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.config, trace.block_tokens)
+    # What cannot be built is found here, and not in an actor when the cluster has come up.
+    blueprint.make_core()
     spec = LiveSpec(
         hosts=host_plans(blueprint),
         spec=live_spec(job, trace.block_tokens),
@@ -31,8 +35,9 @@ def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
         journal_path=job.journal or "",
         journal_header=journal_header(blueprint),
     )
+    total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     state: dict[str, Any] = {"num_requests": 0, "num_open": 0}
-    with progress("replaying", lambda: (state["num_requests"] - state["num_open"], trace.num_requests_hint)):
+    with progress("replaying", lambda: (state["num_requests"] - state["num_open"], total())):
         live = run_live(spec, speed=speed, on_progress=state.update)
     kept: KeptParts = live.outcome.kept
     ledger = kept.collector.ledger
@@ -41,6 +46,9 @@ def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
     records = Records(ledger)
     slo = parse_slo(job.config.slo) if job.config.slo else None
     summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
+    hops = live.outcome.end.hops
+    share = hops.share_of_ttft(_median_ttft_ns(summary))
+    cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
     return ReplayResult(
         title(blueprint, trace.name),
         summary,
@@ -49,16 +57,21 @@ def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
         [instance.address for instance in blueprint.decode],
         [*kept.skipped_lines, *_live_notes(live, summary)],
         live.outcome.end.interrupted,
+        cost,
     )
 
 
 def _live_notes(live: LiveResult, summary: Summary) -> list[str]:
     """What being live cost, for a person."""
     end = live.outcome.end
-    median_ttft_ns = (summary.ttft_s.p50 or 0.0) * 1e9
+    median_ttft_ns = _median_ttft_ns(summary)
     notes = [
         f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; a hop took {end.hops.p50_wall_ns / 1e6:.1f} ms "
         f"(p99 {end.hops.p99_wall_ns / 1e6:.1f} ms), {end.hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
     ]
     warning = end.hops.warning(median_ttft_ns)
     return [*notes, *([warning] if warning else []), *end.warnings]
+
+
+def _median_ttft_ns(summary: Summary) -> float:
+    return (summary.ttft_s.p50 or 0.0) * NS_PER_S

@@ -13,7 +13,7 @@ _POLL_S: Final = 0.5
 
 @contextmanager
 def progress(title: str, read: Callable[[], tuple[int, int | None]]) -> Generator[None]:
-    """Show `title` with a bar while the body runs; `read` answers (done, total or None) and is polled from a thread.
+    """Show `title` with a bar while the body runs; `read` answers requests (done, total or None), polled from a thread.
 
     With a total, the remaining time is extrapolated from the speed so far; without one only the count is shown. Writes
     nothing when stderr is no terminal.
@@ -35,25 +35,21 @@ def _show(title: str, read: Callable[[], tuple[int, int | None]], finished: thre
     if finished.wait(_POLL_S):  # short work shows nothing
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        while not finished.wait(_POLL_S):
+        task = bar.add_task(title, total=None, count="")
+        while True:
             done, total = read()
-            bar.update(task, completed=done, total=total)
+            of = "" if total is None else f" of {total:,}"
+            bar.update(task, completed=done, total=total, count=f"{done:,}{of} requests")
+            if finished.wait(_POLL_S):
+                return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,14 +14,16 @@ from deploy.config import RunConfig
 from deploy.identity import code_digest
 from deploy.interrupt import stop_on_interrupt
 from deploy.progress import progress
+from deploy.trace_total import TraceTotal
 from scheduler.core.ledger import Ledger
+from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.gateway.source import TraceSource
 from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.records import Records, write_records
 from scheduler.metrics.slo import parse_slo
-from scheduler.metrics.summary import RunInfo, Summary, summarize
+from scheduler.metrics.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
 from scheduler.protocol.component import Component
 from scheduler.protocol.errors import SupernodeError
 from scheduler.runtime.clock import monotonic_s
@@ -30,6 +32,8 @@ from scheduler.runtime.virtual import VirtualRuntime
 GC_ALLOCATIONS: Final = 50_000
 """Objects made and not yet freed between two looks of the garbage collector. The interpreter's 700 cost a run of many
 open requests 14 % of its time."""
+
+SUMMARY_NAME: Final = "summary.json"
 
 # A replay that writes no journal should not pay for what journals need.
 if TYPE_CHECKING:
@@ -47,6 +51,26 @@ class ReplayJob:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveCost:
+    """What being live took: emulated seconds to one on the wall, start-up, and the lateness of messages on the wall.
+
+    `hop_share_of_ttft`: the median hop as a share of the median TTFT.
+    """
+
+    speed: float = 1.0
+    startup_s: float = 0.0
+    hop_p50_wall_s: float = 0.0
+    hop_p99_wall_s: float = 0.0
+    hop_share_of_ttft: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, rounded like those of a summary."""
+        speed, startup_s, p50_s, p99_s, share = (float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in astuple(self))
+        hop_wall_s = {"p50": p50_s, "p99": p99_s}
+        return {"speed": speed, "startup_s": startup_s, "hop_wall_s": hop_wall_s, "hop_share_of_ttft": share}
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayResult:
     """What came of a replay. `notes` are lines for a person: rows left out, warnings."""
 
@@ -57,6 +81,12 @@ class ReplayResult:
     decode_addresses: list[str]
     notes: list[str]
     is_partial: bool
+    live: LiveCost | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The result as plain values for JSON; `live` is there for a live run only."""
+        live = {} if self.live is None else {"live": self.live.to_json()}
+        return {**self.summary.to_json(), "partial": self.is_partial, **live}
 
 
 def replay_virtual(job: ReplayJob) -> ReplayResult:
@@ -69,11 +99,12 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     collector = make_collector(blueprint, core.ledger)
     workers = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
     ledger = core.ledger
+    total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     with _journalled(core, job, blueprint) as front, _patient_garbage_collection():
         runtime = VirtualRuntime([TraceSource(trace), front, *workers], core.address, (collector.observe,))
         with (
             stop_on_interrupt(runtime.stop),
-            progress("replaying", lambda: (ledger.num_requests - ledger.num_open, trace.num_requests_hint)),
+            progress("replaying", lambda: (ledger.num_requests - ledger.num_open, total())),
         ):
             is_partial = runtime.run()
     if ledger.num_open:
@@ -117,9 +148,9 @@ def _patient_garbage_collection() -> Generator[None]:
 def title(blueprint: Blueprint, trace_name: str) -> str:
     """What was run on what, in one line."""
     config = blueprint.config
-    cache = "no cache" if config.cache == "none" else f"cache {config.cache} on {config.cache_plane}"
+    caches = {"none": "no cache", "local": "cache local", "pool": f"cache pool on {config.cache_plane}"}
     system = f"{config.model} on {config.cluster}, plan {config.plan}"
-    return f"{trace_name}: {system}, policy {config.policy}, {cache}"
+    return f"{trace_name}: {system}, policy {config.policy}, {caches[config.cache]}"
 
 
 def journal_header(blueprint: Blueprint) -> JournalHeader:
@@ -147,11 +178,20 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
     return RunInfo(wall_s, config.seed, config.digest(), capacity, has_prefix_cache=config.cache != "none")
 
 
+def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
+    """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
+    blueprint, ledger = Blueprint(config, BLOCK_TOKENS), Ledger()
+    slo = parse_slo(config.slo) if config.slo else None
+    summary = summarize(make_collector(blueprint, ledger), run_info(blueprint, 0.0), slo)
+    cost = LiveCost() if live else None
+    return ReplayResult("", summary, Records(ledger), [], [], [], is_partial=False, live=cost).document()
+
+
 def write_result(directory: str, result: ReplayResult, document: dict[str, Any]) -> None:
     """`summary.json` and `requests.csv` in a directory that is made if need be."""
     import json
 
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "summary.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (folder / SUMMARY_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     write_records(folder, result.records, result.prefill_addresses, result.decode_addresses)

@@ -28,9 +28,14 @@ class TraceError(InputError):
         self.path = path
         self.line = line
         self.field = field
+        self._given = (path, line, field, problem, mend)
         where = f"{path}:{line}" if line else path
         what = f"{field}: " if field else ""
         super().__init__(f"{where}: {what}{problem}; {mend}")
+
+    def __reduce__(self) -> tuple[type[TraceError], tuple[str, int, str, str, str]]:
+        """Errors cross processes, and Python would make them again from their message alone."""
+        return type(self), self._given
 
 
 class ConfigError(InputError):
@@ -45,6 +50,10 @@ class LifecycleError(SupernodeError):
         self.state = state
         self.event = event
         super().__init__(f"request {request_id} in state {state} cannot take event {event}")
+
+    def __reduce__(self) -> tuple[type[LifecycleError], tuple[int, str, str]]:
+        """As in `TraceError`."""
+        return type(self), (self.request_id, self.state, self.event)
 
 
 class CodecError(SupernodeError):

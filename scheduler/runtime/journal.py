@@ -233,7 +233,8 @@ class _Frames:
         """The header, once the file is known to be a journal of this version."""
         magic = self._file.read(len(MAGIC))
         if magic != MAGIC:
-            raise JournalError(f"{self._path}: byte 0: not a journal: it does not begin with {MAGIC!r}")
+            problem = f"not a journal: it does not begin with {MAGIC!r}"
+            raise JournalError(f"{self._path}: byte 0: {problem}; give one that replay --journal wrote")
         self._following = len(MAGIC)
         body = self.next()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import ray
 
+from deploy.control_plane import ACTOR_NAME
 from deploy.live_run import HostPlan, LiveResult, LiveSpec, run_live
 from deploy.local_cluster import LocalCluster
 from deploy.processes import Processes
@@ -132,6 +134,18 @@ def test_an_interrupt_ends_the_run_early_with_all_accounted_for() -> None:
     assert 0 < ledger.num_requests < 5000
     assert FinishReason.INTERRUPTED in ledger.reason[: ledger.num_requests]
     assert sum(isinstance(m, FinalUsage) for _, m in messages) == 3
+
+
+@pytest.mark.usefixtures("cluster")
+def test_an_interrupt_during_start_up_leaves_no_actor() -> None:
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_live(live_spec(SPEC), speed=1.0)
+    timer.join()
+    for name in (ACTOR_NAME, *(host.name for host in HOSTS)):
+        with pytest.raises(ValueError, match="Failed to look up actor"):
+            ray.get_actor(name)
 
 
 @pytest.mark.usefixtures("cluster")

@@ -70,6 +70,21 @@ def check_line(path: str, number: int, line: str) -> None:
         raise TraceError(path, number, "", "the line holds NUL bytes", "give a text file, not a binary one")
 
 
+def byte_chunks(path: str) -> Iterator[bytes]:
+    """The file piece by piece, unzipped if it is zipped. InputError if it cannot be read."""
+    try:
+        with open(path, "rb") as raw:
+            zipped = path.endswith(".gz") or raw.peek(2)[:2] == GZIP_MAGIC
+            # typeshed gives GzipFile no common base with the plain file; both have `read`.
+            file = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if zipped else raw
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{shown(path)}: broken gzip data ({error}); fetch or compress the file again") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
 def _without_blanks(lines: list[str], first_number: int, suspect: bool) -> LineBatch:
     numbers: Sequence[int] = range(first_number, first_number + len(lines))
     if not all(map(str.strip, lines)):
@@ -82,7 +97,7 @@ def _line_chunks(path: str) -> Iterator[bytes]:
     """The file in pieces of whole lines. A line that is too long is cut just above the limit, where it shows."""
     carry = b""
     skipping = False
-    for chunk in _byte_chunks(path):
+    for chunk in byte_chunks(path):
         if skipping:
             end = chunk.find(b"\n")
             if end < 0:
@@ -102,36 +117,22 @@ def _line_chunks(path: str) -> Iterator[bytes]:
         yield carry
 
 
-def _byte_chunks(path: str) -> Iterator[bytes]:
-    try:
-        with open(path, "rb") as raw:
-            zipped = path.endswith(".gz") or raw.peek(2)[:2] == GZIP_MAGIC
-            # typeshed gives GzipFile no common base with the plain file; both have `read`.
-            file = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if zipped else raw
-            while chunk := file.read(CHUNK_BYTES):
-                yield chunk
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{shown(path)}: broken gzip data ({error}); fetch or compress the file again") from None
-    except OSError as error:
-        raise unreadable(path, error) from None
-
-
-def unreadable(path: str, error: OSError) -> InputError:
-    """One line on a path that the system does not let us read."""
+def unreadable(path: str, error: OSError, what: str = "a trace") -> InputError:
+    """One line on a path that the system does not let us read, and that should be that of `what`."""
     if isinstance(error, FileNotFoundError):
-        return InputError(f"{shown(path)}: no such file; give the path of a trace")
+        return InputError(f"{shown(path)}: no such file; give the path of {what}")
     if isinstance(error, IsADirectoryError):
-        return InputError(f"{shown(path)}: is a directory; give the path of a trace file")
+        return InputError(f"{shown(path)}: is a directory; give the path of {what} file")
     if isinstance(error, PermissionError):
         return InputError(f"{shown(path)}: permission denied; make the file readable")
-    return InputError(f"{shown(path)}: {error.strerror or error}; give the path of a readable trace")
+    return InputError(f"{shown(path)}: {error.strerror or error}; give the path of {what} that can be read")
 
 
 def shown(path: str) -> str:
     """A path as one line of text."""
-    return path if path.isprintable() else repr(path)
+    return path if path and path.isprintable() else repr(path)
 
 
 def base_name(path: str) -> str:
     """The last part of a path, as a trace is called."""
-    return Path(path).name or path
+    return shown(Path(path).name or path)

@@ -70,6 +70,8 @@ def _opened(
 
 def _format_of(path: str, options: TraceOptions) -> str | None:
     """The format that was asked for or that the path shows; None if the first line must tell."""
+    if not path:
+        raise InputError("the path of the trace is empty; give the path of a trace")
     if "\0" in path:
         raise InputError(f"{shown(path)}: no path holds a NUL; give the path of a trace")
     if options.format is not None:

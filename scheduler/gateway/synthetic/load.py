@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from scheduler.gateway.readers.files import open_file
-from scheduler.gateway.readers.lines import base_name, shown, unreadable
+from scheduler.gateway.readers.lines import base_name
 from scheduler.gateway.readers.options import SkippedRows, TraceOptions
 from scheduler.gateway.synthetic.lengths import count_lengths
 from scheduler.gateway.synthetic.presets import PRESETS
 from scheduler.gateway.synthetic.section import Overrides, Section
+from scheduler.gateway.synthetic.settings_file import read_settings
 from scheduler.gateway.synthetic.workload import (
     ArrivalProcess,
     EmpiricalLengths,
@@ -24,10 +24,7 @@ from scheduler.gateway.synthetic.workload import (
     SessionRequests,
     Workload,
 )
-from scheduler.protocol.errors import ConfigError
 
-MAX_FILE_BYTES: Final = 2**20
-MAX_DEPTH: Final = 16
 NO_OVERRIDES: Final[Mapping[str, tuple[object, str]]] = {}
 
 
@@ -41,7 +38,7 @@ def load_workload(path: str | None, overrides: Overrides = NO_OVERRIDES) -> Work
         folder = Path()
         name = "generated"
     else:
-        top = _read_yaml(path)
+        top = read_settings(path, "a workload")
         folder = Path(path).parent
         name = base_name(path).rpartition(".")[0]
     top.override(overrides)
@@ -139,54 +136,3 @@ def _servegen(section: Section, folder: Path) -> ServeGenRequests:
             rate_per_s=section.number("rate_per_s") if "rate_per_s" in section.values else None,
         )
     )
-
-
-def _read_yaml(path: str) -> Section:
-    # PyYAML costs tens of milliseconds to import, and only workload files need it.
-    yaml: Any = import_module("yaml")
-
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise unreadable(path, error) from None
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{shown(path)}: longer than {MAX_FILE_BYTES >> 20} MiB; give a workload file")
-    try:
-        text = data.decode()
-        for token in yaml.scan(text):
-            # A few lines of aliases of aliases unfold to more than any memory.
-            if isinstance(token, yaml.AliasToken):
-                place = f"{shown(path)}:{token.start_mark.line + 1}"
-                raise ConfigError(f"{place}: *{token.value} is an alias; write the value out")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(f"{shown(path)}: no settings in it; give keys such as num_requests: 1000")
-        return _to_section(node, yaml.SafeLoader(""), "", shown(path), MAX_DEPTH)
-    except UnicodeDecodeError:
-        raise ConfigError(f"{shown(path)}: not UTF-8 text; give a YAML file") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{shown(path)}:{line}: not YAML ({error.problem}); mend the syntax") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{shown(path)}: not YAML ({reason}); mend the syntax") from None
-
-
-def _to_section(node: Any, loader: Any, name: str, path: str, depth_left: int) -> Section:
-    """A mapping with the line of each key."""
-    section = Section(name, f"{path}:{node.start_mark.line + 1}")
-    for key_node, value_node in node.value:
-        place = f"{path}:{key_node.start_mark.line + 1}"
-        key = str(key_node.value)
-        if key in section.values:
-            raise ConfigError(f"{place}: {section.name_of(key)} is given twice; give it once")
-        if depth_left == 0:
-            raise ConfigError(f"{place}: {section.name_of(key)} is nested too deeply; give plain settings")
-        value: object
-        if value_node.id == "mapping":
-            value = _to_section(value_node, loader, section.name_of(key), path, depth_left - 1)
-        else:
-            value = loader.construct_object(value_node, deep=True)
-        section.put(key, value, place)
-    return section

@@ -57,24 +57,24 @@ class Section:
         """A number; without a default it must be given."""
         value = self._take(key, default)
         if type(value) not in (int, float):
-            raise self.error(key, f"is {_kind(value)}", "give a number")
+            raise self.error(key, f"is {kind(value)}", "give a number")
         try:
             return float(cast(float, value))
         except OverflowError:
-            raise self.error(key, f"is {_kind(value)}", "give a smaller number") from None
+            raise self.error(key, f"is {kind(value)}", "give a smaller number") from None
 
     def integer(self, key: str, default: int | None = None) -> int:
         """An integer; without a default it must be given."""
         value = self._take(key, default)
         if type(value) is not int:
-            raise self.error(key, f"is {_kind(value)}", "give an integer")
+            raise self.error(key, f"is {kind(value)}", "give an integer")
         return value
 
     def text(self, key: str, default: str | None = None) -> str:
         """A text; without a default it must be given."""
         value = self._take(key, default)
         if not isinstance(value, str):
-            raise self.error(key, f"is {_kind(value)}", "give a text")
+            raise self.error(key, f"is {kind(value)}", "give a text")
         return value
 
     def choice(self, key: str, default: str, known: list[str]) -> str:
@@ -88,14 +88,14 @@ class Section:
         """A list of integers that must be given."""
         value = self._take(key, None)
         if not isinstance(value, list) or not set(map(type, cast(list[Any], value))) <= {int}:
-            raise self.error(key, f"is {_kind(cast(object, value))}", "give a list of integers")
+            raise self.error(key, f"is {kind(cast(object, value))}", "give a list of integers")
         return cast(list[int], value)
 
     def section(self, key: str) -> Section:
         """A section that must be given."""
         value = self._take(key, None)
         if not isinstance(value, Section):
-            raise self.error(key, f"is {_kind(value)}", "give a section of settings")
+            raise self.error(key, f"is {kind(value)}", "give a section of settings")
         return value
 
     def build(self, make: Callable[[], Built]) -> Built:
@@ -130,5 +130,6 @@ def _near(word: str, known: list[str]) -> str:
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
+    """A value as an error names it."""
     return "a section" if isinstance(value, Section) else shorten(value)

@@ -32,7 +32,12 @@ class FieldError(ConfigError):
 
     def __init__(self, field: str, problem: str, mend: str) -> None:
         self.field = field
+        self._given = (field, problem, mend)
         super().__init__(f"{field} {problem}; {mend}")
+
+    def __reduce__(self) -> tuple[type[FieldError], tuple[str, str, str]]:
+        """As in `TraceError`."""
+        return type(self), self._given
 
 
 def check_range(field: str, value: float, low: float, high: float) -> None:

@@ -65,7 +65,8 @@ def test_describe_writes_a_page_that_fetches_nothing(tmp_path: Path, run: Run) -
     page = tmp_path / "made" / "page" / "trace.html"
     assert err == f"wrote {page}\n"
     text = page.read_text(encoding="utf-8")
-    assert "Arrivals over time" in text
+    assert "Arrivals: requests per second" in text
+    assert "<title>&lt;t&gt;.jsonl</title>" in text
     assert "plotly.js v" in text
     assert "<script src" not in text
     assert "cdn.plot.ly" not in text.split("<body>")[1].split("plotly.js v")[0]

@@ -222,7 +222,7 @@ def test_what_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     ("error", "problem"),
     [
         (PermissionError(13, "Permission denied"), "permission denied; make the file readable"),
-        (OSError(5, "Input/output error"), "Input/output error; give the path of a readable trace"),
+        (OSError(5, "Input/output error"), "Input/output error; give the path of a trace that can be read"),
     ],
 )
 def test_what_the_system_refuses_is_one_line(error: OSError, problem: str) -> None:
