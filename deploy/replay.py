@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deploy.blueprint import Blueprint, plane_capacity_bytes_per_s
 from deploy.config import RunConfig
-from deploy.identity import code_digest
 from deploy.interrupt import stop_on_interrupt
 from deploy.progress import progress
 from deploy.trace_total import TraceTotal
@@ -38,7 +37,9 @@ SUMMARY_NAME: Final = "summary.json"
 # A replay that writes no journal should not pay for what journals need.
 if TYPE_CHECKING:
     from scheduler.runtime.journal import JournalHeader
+    from workers.ray_shell.identity import identity
 
+    code = "".join(digest for _, digest in identity().values())
 
 @dataclass(frozen=True, slots=True)
 class ReplayJob:
@@ -156,10 +157,12 @@ def title(blueprint: Blueprint, trace_name: str) -> str:
 def journal_header(blueprint: Blueprint) -> JournalHeader:
     """Says which core a journal is for: `deploy.cli_journal` builds it again from this."""
     from scheduler.runtime.journal import JournalHeader
+    from workers.ray_shell.identity import identity
 
     config = blueprint.config
+    code = "".join(digest for _, digest in identity().values())
     settings = {**asdict(config), "block_tokens": blueprint.block_tokens}
-    return JournalHeader(config=settings, seed=config.seed, policy_digest=config.policy, code_digest=code_digest())
+    return JournalHeader(config=settings, seed=config.seed, policy_digest=config.policy, code_digest=code)
 
 
 def make_collector(blueprint: Blueprint, ledger: Ledger) -> Collector:
