@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     code = "".join(digest for _, digest in identity().values())
 
+
 @dataclass(frozen=True, slots=True)
 class ReplayJob:
     """What to replay on what."""
