@@ -10,7 +10,7 @@ STAMP := $(VENV)/.made
 .PHONY: demo test lint type bench clean help
 
 demo: $(STAMP) ## a short trace, live on a local Ray cluster
-	$(BIN)/supernode replay examples/demo.jsonl --live --speed 10
+	$(BIN)/supernode replay examples/demo.jsonl --live --speed 5
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest

@@ -66,7 +66,7 @@ def _live_notes(live: LiveResult, summary: Summary) -> list[str]:
     end = live.outcome.end
     median_ttft_ns = _median_ttft_ns(summary)
     notes = [
-        f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; a hop took {end.hops.p50_wall_ns / 1e6:.1f} ms "
+        f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; messages were late by {end.hops.p50_wall_ns / 1e6:.1f} ms "
         f"(p99 {end.hops.p99_wall_ns / 1e6:.1f} ms), {end.hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
     ]
     warning = end.hops.warning(median_ttft_ns)

@@ -147,23 +147,23 @@ class DecodeInstance:
             outputs.append((self._reports_to, report))
             self._open_run(now_ns)
         if finished or preempted or cut:
-            outputs += self._serve_waiting()
+            outputs += self._serve_waiting(now_ns)
         self._plan()
         return tuple(outputs)
 
     def _on_reserve(self, now_ns: int, message: ReserveKv) -> Outputs:
         for request_id, kv_tokens in zip(message.ids, message.kv_tokens, strict=True):
             self.memory.ask(request_id, kv_tokens)
-        return tuple(self._serve_waiting())
+        return tuple(self._serve_waiting(now_ns))
 
-    def _serve_waiting(self) -> list[tuple[str, Message]]:
+    def _serve_waiting(self, now_ns: int) -> list[tuple[str, Message]]:
         granted = self.memory.serve()
-        return [(self._reports_to, KvReserved(self.address, granted))] if granted else []
+        return [(self._reports_to, KvReserved(self.address, now_ns, granted))] if granted else []
 
     def _on_release(self, now_ns: int, message: ReleaseKv) -> Outputs:
         for request_id in message.ids:
             self.memory.cancel(request_id)
-        return tuple(self._serve_waiting())
+        return tuple(self._serve_waiting(now_ns))
 
     def _on_start(self, now_ns: int, message: StartDecode) -> Outputs:
         self._joining.extend(zip(message.ids, message.produced_tokens, message.payloads, strict=True))

@@ -85,7 +85,9 @@ class Fabric:
         num_tokens = sum(tokens)
         moving_ns = max(max(tokens) * stream_ns, num_tokens * total_ns)
         # Whatever was hidden, the last layer's share can only flow when the pass has ended.
-        exposed_ns = max(moving_ns / self._num_layers, moving_ns - (now_ns - message.open_ns))
+        # Live, a sender may be told of the opening later than the transfer falls due: then nothing was hidden.
+        hidden_ns = max(0, now_ns - message.open_ns)
+        exposed_ns = max(moving_ns / self._num_layers, moving_ns - hidden_ns)
         duration_ns = latency_ns + round(exposed_ns)
         done_ns = now_ns + duration_ns
         num_bytes = num_tokens * self._bytes_per_token

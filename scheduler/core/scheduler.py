@@ -281,7 +281,7 @@ class Scheduler:
             if state[request_id] == _HANDING_OVER:
                 ready.append(request_id)
             else:
-                self._reserved_ns[request_id] = now_ns
+                self._reserved_ns[request_id] = message.reserved_ns
         return tuple(self._hand_over(now_ns, ready))
 
     def _hand_over(self, now_ns: int, ids: list[int]) -> list[tuple[str, Message]]:

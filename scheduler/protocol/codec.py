@@ -58,7 +58,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.StartPrefill, (_INTS, _INTS, _INTS, _INTS, _BLOBS, _INT_LISTS, _INTS, _TEXT)),
     (messages.PrefillStepped, (_TEXT, _INT, _INTS, _INTS, _INTS, _INTS, _INTS, _INT, Field.USAGE)),
     (messages.ReserveKv, (_INTS, _INTS)),
-    (messages.KvReserved, (_TEXT, _INTS)),
+    (messages.KvReserved, (_TEXT, _INT, _INTS)),
     (messages.StartTransfer, (_INT, Field.KIND, Field.PLANE, _TEXT, _TEXT, _INTS, _INT)),
     (messages.TransferDone, (_INT, Field.KIND, Field.PLANE, _INT, _INT, _INT)),
     (messages.ReleaseKv, (_INTS,)),

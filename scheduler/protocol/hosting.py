@@ -2,7 +2,8 @@
 
 A message carries the emulated time at which it fell due, not that of its receipt, and its receiver handles it at the
 later of that and its own last time. So the cost of a hop delays what happens on the wall clock but does not pile up in
-emulated time: an idle worker that hears late of work starts it at the time at which it was said.
+emulated time: an idle worker that hears late of work starts it at the time at which it was said, and the scheduler,
+which keeps no timers, answers a report as of the time of the report, whatever it has heard of others meanwhile.
 """
 
 from __future__ import annotations
@@ -80,5 +81,9 @@ class HostedComponents:
                 continue
             now_ns = self._last_ns[index] = max(self._last_ns[index], due_ns)
             self.num_handled += 1
-            for said_to, said in self._components[index].handle(now_ns, message):
-                queue.append((said_to, now_ns, said))
+            component = self._components[index]
+            answers = component.handle(now_ns, message)
+            # Who waits for nothing has no time of its own: what it answers fell due with what it was told.
+            answered_ns = due_ns if component.deadline_ns == NEVER_NS else now_ns
+            for said_to, said in answers:
+                queue.append((said_to, answered_ns, said))

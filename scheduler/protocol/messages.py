@@ -159,9 +159,10 @@ class ReserveKv:
 
 @dataclass(slots=True)
 class KvReserved:
-    """Room is kept for these requests at `instance`."""
+    """Room is kept for these requests at `instance`, since `reserved_ns`."""
 
     instance: Final[str]
+    reserved_ns: Final[int]
     ids: Final[list[int]]
 
 

@@ -35,8 +35,8 @@ class HopCost:
         if share <= WARN_SHARE:
             return ""
         return (
-            f"a hop takes {self.p50_ns / 1e6:.1f} ms of emulated time, {share:.0%} of the median TTFT "
-            f"(limit {WARN_SHARE:.0%}): take a lower --speed"
+            f"messages are {self.p50_ns / 1e6:.1f} ms of emulated time late, {share:.0%} of the median TTFT (limit "
+            f"{WARN_SHARE:.0%}), so that busy instances hear late of work: take a lower --speed for exact times"
         )
 
 

@@ -88,7 +88,7 @@ def test_tags_never_move() -> None:
 
 
 def test_a_message_is_a_flat_array() -> None:
-    assert unpack(encode(KvReserved("decode-0", [3, 4]))) == [9, "decode-0", [3, 4]]
+    assert unpack(encode(KvReserved("decode-0", 7, [3, 4]))) == [9, "decode-0", 7, [3, 4]]
 
 
 @given(st.binary(max_size=200))

@@ -93,8 +93,8 @@ def test_wakes_are_inputs_too(tmp_path: Path) -> None:
     with JournalWriter(tmp_path / "j", HEADER) as writer:
         core = JournalledCore(make_core(HEADER.config), writer)
         core.wake(5)
-        core.handle(6, KvReserved("decode-0", []))
-    assert inputs(tmp_path / "j") == [(5, None), (6, KvReserved("decode-0", []))]
+        core.handle(6, KvReserved("decode-0", 6, []))
+    assert inputs(tmp_path / "j") == [(5, None), (6, KvReserved("decode-0", 6, []))]
     assert replay(tmp_path / "j", fresh).num_messages == 1
 
 
