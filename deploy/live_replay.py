@@ -63,13 +63,13 @@ def replay_live(job: ReplayJob, *, speed: float) -> ReplayResult:
 
 def _live_notes(live: LiveResult, summary: Summary) -> list[str]:
     """What being live cost, for a person."""
-    end = live.outcome.end
+    end, hops = live.outcome.end, live.outcome.end.hops
     median_ttft_ns = _median_ttft_ns(summary)
     notes = [
-        f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; messages were late by {end.hops.p50_wall_ns / 1e6:.1f} ms "
-        f"(p99 {end.hops.p99_wall_ns / 1e6:.1f} ms), {end.hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
+        f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; messages were late by {hops.p50_wall_ns / 1e6:.1f} ms"
+        f" (p99 {hops.p99_wall_ns / 1e6:.1f} ms), {hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
     ]
-    warning = end.hops.warning(median_ttft_ns)
+    warning = hops.warning(median_ttft_ns)
     return [*notes, *([warning] if warning else []), *end.warnings]
 
 
