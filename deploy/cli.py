@@ -52,6 +52,8 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
 
 def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyCommand] = COMMANDS) -> int:
     """Run one command line (default: that of this process) and answer its exit code."""
+    # numpy's linear algebra is not used; its threads would only spin beside a run (an eighth of the processor time).
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         with terminate_as_interrupt():
             code = _run(list(sys.argv[1:] if arguments is None else arguments), commands)

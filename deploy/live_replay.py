@@ -66,8 +66,9 @@ def _live_notes(live: LiveResult, summary: Summary) -> list[str]:
     end, hops = live.outcome.end, live.outcome.end.hops
     median_ttft_ns = _median_ttft_ns(summary)
     notes = [
-        f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; messages were late by {hops.p50_wall_ns / 1e6:.1f} ms"
-        f" (p99 {hops.p99_wall_ns / 1e6:.1f} ms), {hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
+        f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; messages were late by "
+        f"{hops.p50_wall_ns / 1e6:.1f} ms (p99 {hops.p99_wall_ns / 1e6:.1f} ms), "
+        f"{hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
     ]
     warning = hops.warning(median_ttft_ns)
     return [*notes, *([warning] if warning else []), *end.warnings]
