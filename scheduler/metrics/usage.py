@@ -13,6 +13,9 @@ from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts
 WINDOW_NS: Final = 1_000_000_000
 """Length of the windows among which the peak of a plane is sought."""
 
+MAX_WINDOWS: Final = 1_000_000
+"""Bound on their number, whatever the span of a run: beyond eleven days they get longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceTotals:
@@ -89,18 +92,19 @@ class PlaneTotals:
 def plane_totals(rows: Rows, simulated_ns: int) -> PlaneTotals:
     """Sum up `TRANSFER_ROW` rows of one plane, a transfer's bytes spread evenly over its time.
 
-    Windows last 1 s from time 0; what is left at the end belongs to the last, and a shorter run is one window. So none
+    Windows last 1 s (longer in a run of more than a million seconds) from time 0; what is left at the end belongs to the last, and a shorter run is one window. So none
     is short enough to show a peak by chance, and no mean exceeds the peak. `duration_ns` leaves out what flowed hidden
     behind a prefill pass, so that those bytes count a little late, and denser than they were.
     """
-    num_windows = max(1, simulated_ns // WINDOW_NS)
+    window_ns = max(WINDOW_NS, -(-simulated_ns // MAX_WINDOWS))
+    num_windows = max(1, simulated_ns // window_ns)
     in_window = np.zeros(num_windows)
     num_bytes = 0
     for part in parts(len(rows)):
         num_bytes += int(rows["num_bytes"][part].sum())
-        _add_bytes_in_windows(rows[part], in_window)
-    lengths_s = np.ones(num_windows)
-    lengths_s[-1] = simulated_ns / NS_PER_S - (num_windows - 1)
+        _add_bytes_in_windows(rows[part], in_window, window_ns)
+    lengths_s = np.full(num_windows, window_ns / NS_PER_S)
+    lengths_s[-1] = (simulated_ns - window_ns * (num_windows - 1)) / NS_PER_S
     return PlaneTotals(num_bytes, float((in_window / lengths_s).max()) if simulated_ns else 0.0)
 
 
@@ -110,13 +114,13 @@ def plane_durations(rows: Rows) -> Iterator[tuple[Floats, Floats]]:
         yield rows["duration_ns"][part].astype(np.float64), np.ones(part.stop - part.start)
 
 
-def _add_bytes_in_windows(rows: Rows, in_window: Floats) -> None:
+def _add_bytes_in_windows(rows: Rows, in_window: Floats, window_ns: int) -> None:
     """Add bytes to their windows; a transfer that crosses an edge is cut into one piece per window."""
     num_windows = len(in_window)
     num_bytes, end_ns = rows["num_bytes"], rows["done_ns"]
     start_ns = end_ns - rows["duration_ns"]
-    first = np.minimum(start_ns // WINDOW_NS, num_windows - 1)
-    num_touched = np.minimum(end_ns // WINDOW_NS, num_windows - 1) - first + 1
+    first = np.minimum(start_ns // window_ns, num_windows - 1)
+    num_touched = np.minimum(end_ns // window_ns, num_windows - 1) - first + 1
     _add(in_window, first, np.where(num_touched == 1, num_bytes, 0))
     crossing = np.flatnonzero(num_touched > 1)
     if not len(crossing):
@@ -124,8 +128,8 @@ def _add_bytes_in_windows(rows: Rows, in_window: Floats) -> None:
     pieces = num_touched[crossing]
     row = np.repeat(crossing, pieces)
     window = first[row] + np.arange(len(row)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    window_end_ns = np.where(window == num_windows - 1, end_ns[row], (window + 1) * WINDOW_NS)
-    piece_ns = np.minimum(end_ns[row], window_end_ns) - np.maximum(start_ns[row], window * WINDOW_NS)
+    window_end_ns = np.where(window == num_windows - 1, end_ns[row], (window + 1) * window_ns)
+    piece_ns = np.minimum(end_ns[row], window_end_ns) - np.maximum(start_ns[row], window * window_ns)
     _add(in_window, window, num_bytes[row] * (piece_ns / (end_ns[row] - start_ns[row])))
 
 
