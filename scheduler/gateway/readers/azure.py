@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scheduler.gateway.readers.csv_table import CsvTable, to_counts
+from scheduler.gateway.readers.csv_table import CsvTable
 from scheduler.gateway.readers.rows import NO_PREFIX, Row, RowColumns, shorten
 from scheduler.protocol.errors import TraceError
 
@@ -44,15 +44,8 @@ class AzureFormat:
 
     def read_batch(self, lines: list[str]) -> RowColumns | None:
         """See `RowFormat`."""
-        columns = self._table.split_batch(lines)
-        if columns is None:
-            return None
-        times_ns = stamps_to_ns(columns[0])
-        prompt_tokens = to_counts(columns[1], 1)
-        output_tokens = to_counts(columns[2], 1)
-        if times_ns is None or prompt_tokens is None or output_tokens is None:
-            return None
-        return RowColumns(times_ns, prompt_tokens, output_tokens, [NO_PREFIX] * len(lines))
+        columns = self._table.read_batch(lines, stamps_to_ns, 1)
+        return None if columns is None else RowColumns(*columns, [NO_PREFIX] * len(lines))
 
     def read_row(self, number: int, line: str) -> Row:
         """See `RowFormat`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import compress
 from typing import Final
 
-from scheduler.gateway.readers.csv_table import CsvTable, to_counts
+from scheduler.gateway.readers.csv_table import CsvTable
 from scheduler.gateway.readers.rows import NO_PREFIX, Row, RowColumns, shorten
 from scheduler.protocol.errors import TraceError
 
@@ -30,14 +30,10 @@ class BurstGptFormat:
 
     def read_batch(self, lines: list[str]) -> RowColumns | None:
         """See `RowFormat`."""
-        columns = self._table.split_batch(lines)
+        columns = self._table.read_batch(lines, _seconds_to_ns, 0)
         if columns is None:
             return None
-        times_ns = _seconds_to_ns(columns[0])
-        prompt_tokens = to_counts(columns[1], 0)
-        output_tokens = to_counts(columns[2], 0)
-        if times_ns is None or prompt_tokens is None or output_tokens is None:
-            return None
+        times_ns, prompt_tokens, output_tokens = columns
         num_failed = output_tokens.count(0)
         if num_failed:
             times_ns = list(compress(times_ns, output_tokens))

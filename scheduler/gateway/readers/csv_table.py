@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from scheduler.gateway.readers.rows import MAX_TOKENS, shorten
@@ -38,6 +38,19 @@ class CsvTable:
         if set(map(len, rows)) != {self._width}:
             return None
         return [[row[place] for row in rows] for place in self._places]
+
+    def read_batch(
+        self, lines: list[str], to_times_ns: Callable[[list[str]], list[int] | None], low: int
+    ) -> tuple[list[int], list[int], list[int]] | None:
+        """Times, prompt and output tokens, the three wanted columns of these rows; None if a cell is not plain."""
+        columns = self.split_batch(lines)
+        if columns is None:
+            return None
+        times_ns = to_times_ns(columns[0])
+        prompt_tokens, output_tokens = to_counts(columns[1], low), to_counts(columns[2], low)
+        if times_ns is None or prompt_tokens is None or output_tokens is None:
+            return None
+        return times_ns, prompt_tokens, output_tokens
 
     def split_row(self, number: int, line: str) -> list[str]:
         """The wanted cells of one row, spaces around them removed; quoted cells are understood."""
