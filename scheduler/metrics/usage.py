@@ -93,7 +93,7 @@ def plane_totals(rows: Rows, simulated_ns: int) -> PlaneTotals:
     """Sum up `TRANSFER_ROW` rows of one plane, a transfer's bytes spread evenly over its time.
 
     Windows last 1 s from time 0 (longer in a run of over a million seconds); what is left at the end belongs to the
-    last, and a shorter run is one window. So none is short enough to show a peak by chance, and no mean exceeds the peak.
+    last, and a shorter run is one window. So none is short enough to show a peak by chance, and no mean is above it.
     `duration_ns` leaves out what flowed hidden behind a prefill pass, so that those bytes count a little late, and
     denser than they were.
     """
