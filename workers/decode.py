@@ -22,7 +22,8 @@ from scheduler.protocol.messages import (
     StartDecode,
     Usage,
 )
-from workers.decode_memory import BLOCK_TOKENS, DecodeMemory
+from sim_hw.memory import KV_BLOCK_TOKENS
+from workers.decode_memory import DecodeMemory
 from workers.growth import Growth
 from workers.oracle import output_tokens
 from workers.step_line import PS_PER_NS, StepLines, StepSpan
@@ -229,7 +230,7 @@ class DecodeInstance:
 
     def _schedule_growth(self, sequence: _Sequence) -> None:
         """Note the first step after which the next step's tokens might not fit, unless it finishes before."""
-        room = sequence.blocks * BLOCK_TOKENS - self._lookahead_tokens - sequence.base_tokens
+        room = sequence.blocks * KV_BLOCK_TOKENS - self._lookahead_tokens - sequence.base_tokens
         step = self._growth.first_step_reaching(room + 1)
         if step >= sequence.finish_step:
             return
@@ -263,7 +264,7 @@ class DecodeInstance:
             self._lines.add(die, sequence.base_tokens)
             self._on_die[die][request_id] = sequence
             self._at_step(self._finishing, finish_step, sequence)
-            if kv_tokens + total - produced + self._lookahead_tokens > blocks * BLOCK_TOKENS:
+            if kv_tokens + total - produced + self._lookahead_tokens > blocks * KV_BLOCK_TOKENS:
                 self._schedule_growth(sequence)
             started.append(request_id)
         self._joining.clear()

@@ -7,8 +7,7 @@ from typing import Final
 
 import numpy as np
 
-BLOCK_TOKENS: Final = 128
-"""Tokens of KV in one block: the smallest of the 128 to 512 that CloudMatrix-Infer pages by (v3, section 4.4.2)."""
+from sim_hw.memory import KV_BLOCK_TOKENS
 
 _NO_SLOT: Final = -1
 
@@ -39,7 +38,7 @@ class DecodeMemory:
 
     def ask(self, request_id: int, kv_tokens: int) -> None:
         """Queue a reservation; `serve` grants it."""
-        blocks = -(-kv_tokens // BLOCK_TOKENS) + self.extent_blocks
+        blocks = -(-kv_tokens // KV_BLOCK_TOKENS) + self.extent_blocks
         self._waiting.append((request_id, kv_tokens, min(blocks, self.blocks_per_die)))
 
     def serve(self) -> list[int]:

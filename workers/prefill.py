@@ -20,7 +20,7 @@ from scheduler.protocol.messages import (
     StartPrefill,
     Usage,
 )
-from workers.decode_memory import BLOCK_TOKENS
+from sim_hw.memory import KV_BLOCK_TOKENS
 from workers.oracle import output_tokens
 from workers.prefix_cache import PrefixCache
 
@@ -140,7 +140,7 @@ class PrefillInstance:
             strict=True,
         ):
             total = prompt_tokens + resumed
-            blocks = -(-total // BLOCK_TOKENS)
+            blocks = -(-total // KV_BLOCK_TOKENS)
             left = output_tokens(payload) - resumed
             self._queue.append(_Prompt(request_id, total, cached, resumed, left, blocks))
         if self.cache is not None:

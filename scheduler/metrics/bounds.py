@@ -73,11 +73,6 @@ def parse_bound(text: str) -> Bound:
     raise ConfigError(f"fail-if {text!r} is no comparison; {FORM}")
 
 
-def fail_if(text: str, json: Mapping[str, JsonValue]) -> bool:
-    """Whether a result breaks a bound: parse it, then look."""
-    return parse_bound(text).is_broken(json)
-
-
 def _near(path: str, json: Mapping[str, JsonValue]) -> str:
     known = list(_paths(json))
     near = get_close_matches(path, known, n=3)

@@ -30,7 +30,6 @@ class CsvTable:
                 raise TraceError(path, number, name, problem, f"the header needs {', '.join(wanted)}")
         self._width = len(names)
         self._places = [names.index(name) for name in wanted]
-        self._wanted = list(wanted)
 
     def split_batch(self, lines: list[str]) -> list[list[str]] | None:
         """One list of cells for each wanted column; None if a row has another width."""

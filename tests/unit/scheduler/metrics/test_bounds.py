@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.metrics.bounds import Bound, fail_if, parse_bound
+from scheduler.metrics.bounds import Bound, parse_bound
 from scheduler.protocol.errors import ConfigError
 
 RESULT = {
@@ -44,7 +44,7 @@ def test_refused(text: str) -> None:
     ],
 )
 def test_broken_or_not(text: str, is_broken: bool) -> None:
-    assert fail_if(text, RESULT) is is_broken
+    assert parse_bound(text).is_broken(RESULT) is is_broken
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,6 @@ def test_broken_or_not(text: str, is_broken: bool) -> None:
 )
 def test_paths_that_name_no_number(text: str, what: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        fail_if(text, RESULT)
+        parse_bound(text).is_broken(RESULT)
     assert what in str(caught.value)
     assert "\n" not in str(caught.value)
