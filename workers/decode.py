@@ -12,15 +12,18 @@ from typing import Any, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
+    CancelReservations,
     DecodeStepped,
-    FinalUsage,
     KvReserved,
     Message,
     ReleaseKv,
+    ReportUsage,
+    ReservationsCancelled,
     ReserveKv,
     RunEnded,
     StartDecode,
     Usage,
+    UsageReported,
 )
 from sim_hw.memory import KV_BLOCK_TOKENS
 from workers.decode_memory import DecodeMemory
@@ -73,11 +76,22 @@ class _Sequence:
 
 
 class DecodeInstance:
-    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines"."""
+    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines".
+
+    Its account begins at `began_ns`.
+    """
 
     priority = Priority.DECODE
 
-    def __init__(self, address: str, config: DecodeConfig, energy: DecodeEnergy, reports_to: str = "core") -> None:
+    def __init__(
+        self,
+        address: str,
+        config: DecodeConfig,
+        energy: DecodeEnergy,
+        reports_to: str = "core",
+        *,
+        began_ns: int = 0,
+    ) -> None:
         self.address = address
         self.deadline_ns = NEVER_NS
         self._config = config
@@ -104,12 +118,14 @@ class DecodeInstance:
         self._span_steps = 0
         self._span_grown = 0
         self._span_end_ps = 0
-        self._open_run(0)
-        self._account_end_ns = 0
+        self._open_run(began_ns)
+        self._account_end_ns = began_ns
         self._sequence_steps = 0
         self._kv_token_steps = 0
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             ReserveKv: self._on_reserve,
+            CancelReservations: self._on_cancel,
+            ReportUsage: self._on_report_usage,
             StartDecode: self._on_start,
             ReleaseKv: self._on_release,
             RunEnded: self._on_run_ended,
@@ -165,6 +181,12 @@ class DecodeInstance:
         for request_id in message.ids:
             self.memory.cancel(request_id)
         return tuple(self._serve_waiting(now_ns))
+
+    def _on_cancel(self, now_ns: int, message: CancelReservations) -> Outputs:
+        for request_id in message.ids:
+            self.memory.cancel(request_id)
+        cancelled = ReservationsCancelled(self.address, message.ids)
+        return ((self._reports_to, cancelled), *self._serve_waiting(now_ns))
 
     def _on_start(self, now_ns: int, message: StartDecode) -> Outputs:
         self._joining.extend(zip(message.ids, message.produced_tokens, message.payloads, strict=True))
@@ -339,6 +361,11 @@ class DecodeInstance:
         self._sequence_steps = self._kv_token_steps = 0
         return Usage(start_ns, now_ns, busy_ns, joules)
 
+    def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
+        if self._span is not None:
+            return NOTHING
+        return ((self._reports_to, UsageReported(self.address, self._account(now_ns, self._account_end_ns))),)
+
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A run that was cut short may end inside a step: that step's share is counted as idle time.
         busy_until_ns = self._account_end_ns
@@ -354,4 +381,4 @@ class DecodeInstance:
             busy_until_ns = max(busy_until_ns, self._clock_ps // PS_PER_NS)
         self.deadline_ns = NEVER_NS
         usage = self._account(now_ns, busy_until_ns)
-        return ((self._reports_to, FinalUsage(self.address, usage)),)
+        return ((self._reports_to, UsageReported(self.address, usage)),)

@@ -12,13 +12,14 @@ from typing import Any, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
-    FinalUsage,
     Message,
     PrefillStepped,
     ReleaseKv,
+    ReportUsage,
     RunEnded,
     StartPrefill,
     Usage,
+    UsageReported,
 )
 from sim_hw.memory import KV_BLOCK_TOKENS
 from workers.oracle import output_tokens
@@ -63,7 +64,10 @@ class _Prompt:
 
 
 class PrefillInstance:
-    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines"."""
+    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines".
+
+    Its account begins at `began_ns`.
+    """
 
     priority = Priority.PREFILL
 
@@ -75,6 +79,8 @@ class PrefillInstance:
         energy: PrefillEnergy,
         cache: PrefixCache | None = None,
         reports_to: str = "core",
+        *,
+        began_ns: int = 0,
     ) -> None:
         self.address = address
         self.deadline_ns = NEVER_NS
@@ -92,10 +98,11 @@ class PrefillInstance:
         self._closing: list[_Prompt] = []
         self._pass_tokens = 0
         self._pass_pairs = 0
-        self._account_end_ns = 0
+        self._account_end_ns = began_ns
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             StartPrefill: self._on_start,
             ReleaseKv: self._on_release,
+            ReportUsage: self._on_report_usage,
             RunEnded: self._on_run_ended,
         }
 
@@ -219,7 +226,12 @@ class PrefillInstance:
         self._account_end_ns = now_ns
         return Usage(start_ns, now_ns, busy_ns, joules)
 
+    def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
+        if self._is_running:
+            return NOTHING
+        return ((self._reports_to, UsageReported(self.address, self._account(now_ns, 0, 0, is_busy=False))),)
+
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A pass that was cut short is counted as busy time without the work that it had not finished.
         usage = self._account(now_ns, 0, 0, is_busy=self._is_running)
-        return ((self._reports_to, FinalUsage(self.address, usage)),)
+        return ((self._reports_to, UsageReported(self.address, usage)),)

@@ -1,1 +1,2 @@
-"""The scheduler's state machine. Reading order: `lifecycle`, `ledger`, `fleet`, `scheduler`."""
+"""The scheduler's state machine. Reading order: `lifecycle`, `ledger`, `fleet`, `reservations`, `scheduler`,
+`losses`."""

@@ -27,7 +27,8 @@ class SchedulerConfig:
     """What the control plane is told before it starts.
 
     `max_open_requests` bounds every queue behind the core (INV-12): an arrival beyond it is rejected as `overload`.
-    `max_preemptions` bounds how often a request is computed again before it fails as `retries_exhausted`.
+    `max_preemptions` bounds how often a request is computed again for lack of room before it fails as
+    `retries_exhausted`, `max_retries` how often it begins again because a worker was lost.
     """
 
     prefill: list[InstanceInfo]
@@ -36,3 +37,4 @@ class SchedulerConfig:
     cache_plane: Plane = Plane.UB
     max_open_requests: int = 1_000_000
     max_preemptions: int = 1000
+    max_retries: int = 3

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
+
+from scheduler.policies.view import RoutingPolicy, StageView
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,26 +18,64 @@ class InstanceInfo:
     max_sequence_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class _UpView:
+    """The instances of a stage that are up, as if there were no others (a `StageView`)."""
+
+    outstanding_requests: list[int]
+    outstanding_tokens: list[int]
+
+
 class Stage:
     """The instances of one stage, as columns by instance index.
 
     `outstanding_requests` and `outstanding_tokens` count what the core has sent and not yet seen leave. For prefill a
     token is an uncached prompt token; for decode it is a token of KV. Policies read this through `policies.view`.
+    `up` are the indices of the instances that are there; sizes count all instances, whether they are up or not.
     """
 
     def __init__(self, instances: list[InstanceInfo]) -> None:
         self.addresses: Final = [instance.address for instance in instances]
         self.index: Final = {address: index for index, address in enumerate(self.addresses)}
+        self.up = list(range(len(instances)))
         self.outstanding_requests: Final = [0] * len(instances)
         self.outstanding_tokens: Final = [0] * len(instances)
         self.capacity_tokens: Final = [instance.max_sequence_tokens for instance in instances]
         """Longest sequence that each instance can hold."""
         self.max_sequence_tokens: Final = min(self.capacity_tokens, default=0)
         """Longest sequence that any instance can hold."""
-        self.roomiest: Final = max(range(len(instances)), key=self.capacity_tokens.__getitem__, default=0)
 
     def __len__(self) -> int:
         return len(self.addresses)
+
+    @property
+    def roomiest(self) -> int:
+        """Which of those that are up holds the longest sequences, the lowest index on a tie."""
+        return max(self.up, key=self.capacity_tokens.__getitem__)
+
+    def chooser(self, policy: RoutingPolicy) -> Callable[[StageView, int], int]:
+        """`policy.choose`; while some are down, one that lets the policy see only the others."""
+        if len(self.up) == len(self.addresses):
+            return policy.choose
+
+        def choose_among_up(_view: StageView, num_tokens: int) -> int:
+            up, num_requests, tokens = self.up, self.outstanding_requests, self.outstanding_tokens
+            return up[policy.choose(_UpView([num_requests[i] for i in up], [tokens[i] for i in up]), num_tokens)]
+
+        return choose_among_up
+
+    def take_down(self, addresses: Collection[str]) -> frozenset[int]:
+        """These are lost, with all that they had to do; answers the indices of those that are of this stage."""
+        lost = frozenset(self.index[address] for address in addresses if address in self.index)
+        self.up = [index for index in self.up if index not in lost]
+        for index in lost:
+            self.outstanding_requests[index] = self.outstanding_tokens[index] = 0
+        return lost
+
+    def bring_up(self, addresses: Collection[str]) -> None:
+        """These are back, with nothing to do."""
+        back = {self.index[address] for address in addresses if address in self.index}
+        self.up = sorted(back.union(self.up))
 
     def remove(self, index: int, num_requests: int, num_tokens: int) -> None:
         """Work left an instance."""

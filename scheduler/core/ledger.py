@@ -20,16 +20,20 @@ CHUNK_ROWS: Final = 8192
 class Ledger:
     """The first `num_requests` rows of each column are in use; they are read without a copy when the run has ended.
 
-    Time stamps are emulated nanoseconds, `NOT_YET` until they happen. The ledger owns INV-1 (exactly one end) and
-    INV-2 (states change only by the table).
+    Time stamps are emulated nanoseconds, `NOT_YET` until they happen. `ended_ids`, once somebody made it a list,
+    collects requests as they end; who made it empties it. The ledger owns INV-1 (exactly one end) and INV-2 (states
+    change only by the table).
     """
 
     def __init__(self) -> None:
         self.num_requests = 0
         self.num_open = 0
+        self.ended_ids: list[int] | None = None
         self.state = bytearray()
         self.reason = bytearray()
         self.preemptions = array("H")
+        # How often a request began again because a worker was lost.
+        self.retries = array("H")
         self.prefill_instance = array("h")
         self.decode_instance = array("h")
         self.prompt_tokens = array("i")
@@ -41,12 +45,22 @@ class Ledger:
         self.decode_started_ns = array("q")
         self.last_token_ns = array("q")
         self.ended_ns = array("q")
+        # Tokens that a sequence which always ran on the decode instance had produced, as far as reported, at its start.
+        self.grown_at_start = array("q")
 
     def _grow(self) -> None:
         """One more chunk of rows: columns grow seldom, so that an arrival costs no more than its own fields."""
         for column in (self.state, self.reason):
             column.extend(bytes(CHUNK_ROWS))
-        for column in (self.preemptions, self.prompt_tokens, self.cached_tokens, self.output_tokens, self.arrived_ns):
+        for column in (
+            self.preemptions,
+            self.retries,
+            self.prompt_tokens,
+            self.cached_tokens,
+            self.output_tokens,
+            self.arrived_ns,
+            self.grown_at_start,
+        ):
             column.extend(array(column.typecode, [0]) * CHUNK_ROWS)
         for column in (
             self.prefill_instance,
@@ -91,3 +105,5 @@ class Ledger:
             reasons[request_id] = reason
             ended_ns[request_id] = now_ns
         self.num_open -= len(ids)
+        if self.ended_ids is not None:
+            self.ended_ids.extend(ids)

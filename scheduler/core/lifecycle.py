@@ -33,6 +33,8 @@ class Event(IntEnum):
     DECODE_STARTED = 6
     PREEMPTED = 7
     END = 8
+    LOST = 9
+    RESERVATION_LOST = 10
 
 
 NUM_EVENTS: Final = len(Event)
@@ -52,6 +54,11 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.DECODE_QUEUED, Event.DECODE_STARTED): State.DECODING,
     # Recompute: the KV is lost, the request begins again with the tokens it has produced.
     (State.DECODING, Event.PREEMPTED): State.ARRIVED,
+    # A worker that held the request, or its KV, is gone: it begins again.
+    **{(state, Event.LOST): State.ARRIVED for state in State if state not in (State.ARRIVED, State.ENDED)},
+    # Only the decode instance where room was kept is gone: the KV is still where the last pass made it.
+    (State.PREFILLING_RESERVED, Event.RESERVATION_LOST): State.PREFILLING,
+    (State.HANDING_OVER, Event.RESERVATION_LOST): State.PREFILLED,
     **{(state, Event.END): State.ENDED for state in State if state is not State.ENDED},
 }
 

@@ -12,18 +12,23 @@ _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
 
 
 class OpenRequests:
-    """Payloads of all open requests, and the prefix blocks of those that can hit a cache."""
+    """Payloads of all open requests, and the prefix blocks of those that can hit a cache.
+
+    `unrouted` are those whom no prefill instance could take, because none is up. `keep_prompts` says whether there is
+    a cache now; prompts that arrive without one are not kept.
+    """
 
     def __init__(self, *, keep_prompts: bool) -> None:
         self.payloads: Final[dict[int, bytes]] = {}
         self.prompts: Final[dict[int, tuple[list[int], int]]] = {}
-        self._keep_prompts = keep_prompts
+        self.unrouted: Final[set[int]] = set()
+        self.keep_prompts = keep_prompts
 
     def add(self, ids: Sequence[int], message: RequestsArrived) -> None:
         """These requests arrived."""
         for request_id, payload in zip(ids, message.payloads, strict=True):
             self.payloads[request_id] = payload
-        if self._keep_prompts and any(message.prefixes):
+        if self.keep_prompts and any(message.prefixes):
             for request_id, prefix, namespace in zip(ids, message.prefixes, message.namespaces, strict=True):
                 if prefix:
                     self.prompts[request_id] = (prefix, namespace)

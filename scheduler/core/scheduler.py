@@ -9,7 +9,9 @@ from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, Schedu
 from scheduler.core.fleet import Stage
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
+from scheduler.core.losses import Losses
 from scheduler.core.open_requests import OpenRequests
+from scheduler.core.reservations import Reservations
 from scheduler.core.transfers import CacheRead, HandOver, Transfers
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
@@ -17,27 +19,25 @@ from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
-    FinalUsage,
     KvReserved,
     Message,
-    Plane,
     PrefillStepped,
     PrefixesFound,
     ReleaseKv,
     ReleasePrefixes,
     RequestsArrived,
-    ReserveKv,
+    ReservationsCancelled,
     RunEnded,
     StartDecode,
     StartPrefill,
     StorePrefixes,
     TransferDone,
-    TransferKind,
+    UsageReported,
+    WorkersJoined,
+    WorkersLost,
 )
 
 # Members of an enumeration are slow to reach in loops over requests.
-_PREFILLING: Final = int(State.PREFILLING)
-_PREFILLED: Final = int(State.PREFILLED)
 _HANDING_OVER: Final = int(State.HANDING_OVER)
 
 
@@ -57,28 +57,43 @@ class Scheduler:
         self._prefill = Stage(config.prefill)
         self._decode = Stage(config.decode)
         self._prefill_policy = prefill_policy
-        self._decode_policy = decode_policy
         self._max_prompt_tokens = min(self._prefill.max_sequence_tokens, self._decode.max_sequence_tokens) - 1
         self._uses_pool = config.cache_mode is CacheMode.POOL
         self._open = OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
-        self._reserved_ns: dict[int, int] = {}
-        self._reported_kv_tokens = [0] * len(config.decode)
-        self._transfers = Transfers()
+        self._transfers = Transfers(config.cache_plane)
+        self._reservations = Reservations(self.ledger, self._decode, decode_policy)
+        self._losses = Losses(
+            self.ledger,
+            self._prefill,
+            self._decode,
+            self._open,
+            self._transfers,
+            self._reservations,
+            uses_pool=self._uses_pool,
+        )
+        self._down = self._losses.down
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
             PrefillStepped: self._on_prefill_stepped,
             KvReserved: self._on_kv_reserved,
+            ReservationsCancelled: self._on_reservations_cancelled,
             TransferDone: self._on_transfer_done,
             DecodeStepped: self._on_decode_stepped,
+            WorkersLost: self._on_workers_lost,
+            WorkersJoined: self._on_workers_joined,
             RunEnded: self._on_run_ended,
             ArrivalsEnded: _ignore,
-            FinalUsage: _ignore,
+            UsageReported: _ignore,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
-        return self._handlers[type(message)](now_ns, message)
+        outputs = self._handlers[type(message)](now_ns, message)
+        if self._down:
+            # What matters of this is said again when they join.
+            return tuple(said for said in outputs if said[0] not in self._down)
+        return outputs
 
     def wake(self, now_ns: int) -> Outputs:
         """The core keeps no timers yet."""
@@ -129,7 +144,11 @@ class Scheduler:
 
     def _route_prefill(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
-        ledger, stage, choose = self.ledger, self._prefill, self._prefill_policy.choose
+        ledger, stage = self.ledger, self._prefill
+        if not stage.up:
+            self._open.unrouted.update(ids)
+            return NOTHING
+        choose = stage.chooser(self._prefill_policy)
         num_requests, num_tokens, payloads = stage.outstanding_requests, stage.outstanding_tokens, self._open.payloads
         # One command per instance, and one more (under the index's complement) for what must be fetched first.
         commands: dict[int, StartPrefill] = {}
@@ -166,9 +185,7 @@ class Scheduler:
     def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> tuple[str, Message]:
         """Move what is cached to the instance; the command follows when it is there."""
         self.ledger.move(Event.FETCH, command.ids)
-        address = self._prefill.addresses[index]
-        read = (TransferKind.CACHE_READ, self._config.cache_plane, CACHE_ADDRESS, address)
-        return self._transfers.start(*read, command.cached_tokens, now_ns, CacheRead(address, command))
+        return self._transfers.read(CacheRead(self._prefill.addresses[index], command), now_ns)
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
         index = self._prefill.index[message.instance]
@@ -178,7 +195,7 @@ class Scheduler:
         if message.done_ids:
             outputs += self._finish_prefill(now_ns, index, message)
         if message.closing_ids:
-            outputs += self._reserve_decode(message.closing_ids)
+            outputs += self._reservations.ask(message.closing_ids)
         return tuple(outputs)
 
     def _note_prefill_started(self, index: int, message: PrefillStepped) -> None:
@@ -218,7 +235,9 @@ class Scheduler:
         if self._uses_pool:
             outputs += self._store_prefixes(index, now_ns, stored, recomputed, written)
         if message.stopped_ids:
-            outputs += self._end_at_prefill(message)
+            # Outputs of one token end here.
+            outputs += self._reservations.release(message.stopped_ids)
+            self._end(message.stopped_ids, FinishReason.STOP, boundary_ns)
         going_on = message.done_ids
         if message.stopped_ids:
             stopped = frozenset(message.stopped_ids)
@@ -236,68 +255,29 @@ class Scheduler:
             outputs.append((CACHE_ADDRESS, ReleasePrefixes(recomputed)))
         if stored:
             outputs.append((CACHE_ADDRESS, StorePrefixes(stored)))
-            source = self._prefill.addresses[index]
-            write = (TransferKind.CACHE_WRITE, self._config.cache_plane, source, CACHE_ADDRESS)
-            outputs.append(self._transfers.start(*write, [num_tokens], now_ns))
+            outputs.append(self._transfers.write(self._prefill.addresses[index], num_tokens, now_ns))
         return outputs
 
-    def _end_at_prefill(self, message: PrefillStepped) -> list[tuple[str, Message]]:
-        """Outputs of one token end here; room that was asked for at a decode instance is given back."""
-        ledger = self.ledger
-        releases: dict[int, list[int]] = {}
-        for request_id in message.stopped_ids:
-            index = ledger.decode_instance[request_id]
-            releases.setdefault(index, []).append(request_id)
-            self._decode.remove(index, 1, ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id])
-            self._reserved_ns.pop(request_id, None)
-        self._end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
-        return [(self._decode.addresses[index], ReleaseKv(ids)) for index, ids in releases.items()]
-
-    def _reserve_decode(self, ids: list[int]) -> list[tuple[str, Message]]:
-        """Ask for room while the last pass runs, so that layers can flow as they are made."""
-        ledger, stage, choose = self.ledger, self._decode, self._decode_policy.choose
-        groups: dict[int, tuple[list[int], list[int]]] = {}
-        num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
-        for request_id in ids:
-            tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id] + 1
-            index = choose(stage, tokens)
-            if tokens > stage.capacity_tokens[index]:  # a policy need not know sizes
-                index = stage.roomiest
-            num_requests[index] += 1
-            num_tokens[index] += tokens
-            ledger.decode_instance[request_id] = index
-            group_ids, group_tokens = groups.setdefault(index, ([], []))
-            group_ids.append(request_id)
-            group_tokens.append(tokens)
-        return [(stage.addresses[index], ReserveKv(*group)) for index, group in groups.items()]
-
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
-        ledger, state = self.ledger, self.ledger.state
-        # Room that was kept for a request which ended meanwhile has been given back already.
-        ids = [i for i in message.ids if state[i] == _PREFILLING or state[i] == _PREFILLED]
-        ledger.move(Event.RESERVED, ids)
-        ready: list[int] = []
-        for request_id in ids:
-            if state[request_id] == _HANDING_OVER:
-                ready.append(request_id)
-            else:
-                self._reserved_ns[request_id] = message.reserved_ns
-        return tuple(self._hand_over(now_ns, ready))
+        return tuple(self._hand_over(now_ns, self._reservations.grant(message)))
+
+    def _on_reservations_cancelled(self, now_ns: int, message: ReservationsCancelled) -> Outputs:
+        self._reservations.confirm(message)
+        return NOTHING
 
     def _hand_over(self, now_ns: int, ids: list[int]) -> list[tuple[str, Message]]:
         """Move KV over the RDMA plane, one flow per pair of instances."""
-        ledger = self.ledger
+        ledger, reserved_ns = self.ledger, self._reservations.reserved_ns
         groups: dict[tuple[int, int], list[int]] = {}
         for request_id in ids:
             pair = (ledger.prefill_instance[request_id], ledger.decode_instance[request_id])
             groups.setdefault(pair, []).append(request_id)
         outputs: list[tuple[str, Message]] = []
         for (prefill, decode), members in groups.items():
-            open_ns = max(self._reserved_ns.pop(i, now_ns) for i in members)
+            open_ns = max(reserved_ns.pop(i, now_ns) for i in members)
             tokens = [ledger.prompt_tokens[i] + ledger.output_tokens[i] - 1 for i in members]
-            ends = (self._prefill.addresses[prefill], self._decode.addresses[decode])
-            hand_over = HandOver(members, prefill, decode)
-            outputs.append(self._transfers.start(TransferKind.HAND_OVER, Plane.RDMA, *ends, tokens, open_ns, hand_over))
+            flow = HandOver(members, self._prefill.addresses[prefill], self._decode.addresses[decode], tokens)
+            outputs.append(self._transfers.hand_over(flow, open_ns))
         return outputs
 
     def _on_transfer_done(self, now_ns: int, message: TransferDone) -> Outputs:
@@ -311,22 +291,25 @@ class Scheduler:
         ledger.move(Event.HANDED_OVER, ids)
         payloads = [self._open.payloads[i] for i in ids]
         command = StartDecode(ids, [ledger.output_tokens[i] for i in ids], payloads)
-        return (
-            (self._prefill.addresses[transfer.prefill], ReleaseKv(ids)),
-            (self._decode.addresses[transfer.decode], command),
-        )
+        return ((transfer.source, ReleaseKv(ids)), (transfer.destination, command))
 
     def _on_decode_stepped(self, now_ns: int, message: DecodeStepped) -> Outputs:
         index, ledger, boundary_ns = self._decode.index[message.instance], self.ledger, message.boundary_ns
+        losses = self._losses
+        if message.tokens_per_sequence:
+            losses.grown_tokens[index] += message.tokens_per_sequence
+            losses.grown_ns[index] = boundary_ns
         if message.started_ids:
             ledger.move(Event.DECODE_STARTED, message.started_ids)
             tokens = 0
+            grown, grown_at_start = losses.grown_tokens[index], ledger.grown_at_start
             for request_id in message.started_ids:
                 ledger.decode_started_ns[request_id] = boundary_ns
+                grown_at_start[request_id] = grown
                 tokens += ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
             self._decode.outstanding_tokens[index] -= tokens
-        self._decode.outstanding_tokens[index] += message.kv_tokens - self._reported_kv_tokens[index]
-        self._reported_kv_tokens[index] = message.kv_tokens
+        self._decode.outstanding_tokens[index] += message.kv_tokens - losses.reported_kv_tokens[index]
+        losses.reported_kv_tokens[index] = message.kv_tokens
         if message.finished_ids:
             self._finish_decode(index, message)
         if message.preempted_ids:
@@ -355,20 +338,43 @@ class Scheduler:
         ledger.move(Event.PREEMPTED, message.preempted_ids)
         self._note_tokens(message.preempted_ids, message.preempted_tokens, message.boundary_ns)
         for request_id in message.preempted_ids:
-            ledger.cached_tokens[request_id] = 0
             ledger.preemptions[request_id] += 1
         self._decode.outstanding_requests[index] -= len(message.preempted_ids)
+        return self._look_up_or_route(now_ns, self._begin_again(message.preempted_ids, message.boundary_ns))
+
+    def _begin_again(self, ids: list[int], now_ns: int) -> list[int]:
+        """These have nothing but the tokens that they have produced; answers those who may go on, the others end."""
+        ledger, config = self.ledger, self._config
         limit, prompt_tokens, produced = self._prefill.max_sequence_tokens, ledger.prompt_tokens, ledger.output_tokens
         again: list[int] = []
-        for request_id in message.preempted_ids:
+        for request_id in ids:
+            ledger.cached_tokens[request_id] = 0
             if prompt_tokens[request_id] + produced[request_id] > limit:
                 # No prefill instance could compute it again: it ends with what it has.
-                self._end([request_id], FinishReason.LENGTH, message.boundary_ns)
-            elif ledger.preemptions[request_id] > self._config.max_preemptions:
-                self._end([request_id], FinishReason.RETRIES_EXHAUSTED, message.boundary_ns)
+                self._end([request_id], FinishReason.LENGTH, now_ns)
+            elif (
+                ledger.preemptions[request_id] > config.max_preemptions
+                or ledger.retries[request_id] > config.max_retries
+            ):
+                self._end([request_id], FinishReason.RETRIES_EXHAUSTED, now_ns)
             else:
+                ledger.decode_instance[request_id] = NOT_YET
                 again.append(request_id)
-        return self._look_up_or_route(now_ns, again)
+        return again
+
+    def _on_workers_lost(self, now_ns: int, message: WorkersLost) -> Outputs:
+        taken = self._losses.lose(message.addresses)
+        again = self._begin_again(taken.again, now_ns)
+        outputs = self._look_up_or_route(now_ns, sorted(again + taken.unanswered))
+        return (*taken.said, *outputs, *self._reservations.ask(taken.unplaced))
+
+    def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
+        outputs = self._losses.join(now_ns, message.addresses)
+        if self._open.unrouted and self._prefill.up:
+            unrouted = sorted(self._open.unrouted)
+            self._open.unrouted.clear()
+            outputs += self._route_prefill(now_ns, unrouted)
+        return (*outputs, *self._reservations.ask_for_waiting())
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         if message.interrupted:

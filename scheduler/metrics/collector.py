@@ -14,15 +14,19 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from scheduler.core.config import CACHE_ADDRESS
 from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.core.lifecycle import State
+from scheduler.core.losses import begun_again
 from scheduler.metrics.columns import Ints, Rows
 from scheduler.protocol.messages import (
     DecodeStepped,
-    FinalUsage,
     Plane,
     PrefillStepped,
     RunEnded,
     TransferDone,
+    UsageReported,
+    WorkersLost,
 )
 
 Role = Literal["prefill", "decode"]
@@ -69,8 +73,9 @@ class Collector:
     """A runtime `Tap`: it must see each message before the core does, because it reads the ledger's state before it.
 
     What the ledger keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
-    gaps are logged here only for requests that were preempted. Counters: `computed_tokens` by prefill; `forgotten_hits`
-    and `forgotten_lookups`, the cached and all prompt tokens of look-ups that a recomputation repeats.
+    gaps are logged here only for requests that began again, after a preemption or because a worker was lost. Counters:
+    `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
+    that a recomputation repeats. `has_losses`: accounts of usage may have gaps in time.
     """
 
     def __init__(self, ledger: Ledger, instances: Sequence[MeteredInstance]) -> None:
@@ -84,7 +89,8 @@ class Collector:
         self._usage = bytearray()
         self._runs = bytearray()
         self._transfers = [bytearray() for _ in Plane]
-        self._has_preempted = False
+        self.has_losses = False
+        self._has_begun_again = False
         self._joins = array("q")
         self._resumed_gaps_ns = array("q")
 
@@ -101,7 +107,7 @@ class Collector:
             usage, index = message.usage, self._index[message.instance]
             self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
             self.computed_tokens += message.computed_tokens
-            if self._has_preempted and message.done_ids:
+            if self._has_begun_again and message.done_ids:
                 self._log_resumed_tokens(message)
         elif kind is DecodeStepped:
             usage, index = message.usage, self._index[message.instance]
@@ -118,16 +124,18 @@ class Collector:
                 )
             if message.preempted_ids:
                 self._log_preempted(message)
-            if self._has_preempted and message.started_ids:
+            if self._has_begun_again and message.started_ids:
                 self._log_rejoined(message)
-        elif kind is FinalUsage:
+        elif kind is UsageReported:
             usage, index = message.usage, self._index[message.instance]
             self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
         elif kind is RunEnded:
             self.ended_ns = now_ns
+        elif kind is WorkersLost:
+            self._log_lost(message)
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
-        """A request that was preempted gets its next token from a prefill pass: a gap that no decode step shows."""
+        """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""
         first_ns, last_ns = self.ledger.first_token_ns, self.ledger.last_token_ns
         for request_id in message.done_ids:
             if first_ns[request_id] != NOT_YET:
@@ -136,17 +144,44 @@ class Collector:
     def _log_preempted(self, message: DecodeStepped) -> None:
         """Keep what the core is about to forget: the first join, and the look-up that recomputing repeats."""
         ledger = self.ledger
-        self._has_preempted = True
+        self._has_begun_again = True
         for request_id in message.preempted_ids:
             self.forgotten_hits += ledger.cached_tokens[request_id]
             self.forgotten_lookups += ledger.prompt_tokens[request_id]
-            if not ledger.preemptions[request_id]:
-                self._log_join(request_id, ledger.decode_started_ns[request_id], ledger.first_token_ns[request_id])
+            self._log_first_join(request_id)
+
+    def _log_lost(self, message: WorkersLost) -> None:
+        """The same for all that the core is about to let begin again because these were lost."""
+        ledger = self.ledger
+        self.has_losses = True
+        prefill, decode = (
+            [index for index, address in enumerate(self._addresses(role)) if address in message.addresses]
+            for role in ("prefill", "decode")
+        )
+        has_lost_cache = CACHE_ADDRESS in message.addresses
+        for request_id in begun_again(
+            ledger, range(ledger.num_requests), prefill, decode, has_lost_cache=has_lost_cache
+        ):
+            self._has_begun_again = True
+            if ledger.prefill_started_ns[request_id] != NOT_YET:
+                self.forgotten_hits += ledger.cached_tokens[request_id]
+                self.forgotten_lookups += ledger.prompt_tokens[request_id]
+            if ledger.state[request_id] == State.DECODING:
+                self._log_first_join(request_id)
+
+    def _addresses(self, role: Role) -> list[str]:
+        return [instance.address for instance in self.instances if instance.role == role]
+
+    def _log_first_join(self, request_id: int) -> None:
+        """If it is the first time that it begins again; later joins are logged as they happen."""
+        ledger = self.ledger
+        if not (ledger.preemptions[request_id] or ledger.retries[request_id]):
+            self._log_join(request_id, ledger.decode_started_ns[request_id], ledger.first_token_ns[request_id])
 
     def _log_rejoined(self, message: DecodeStepped) -> None:
         ledger = self.ledger
         for request_id in message.started_ids:
-            if ledger.preemptions[request_id]:
+            if ledger.preemptions[request_id] or ledger.retries[request_id]:
                 self._log_join(request_id, message.boundary_ns, ledger.last_token_ns[request_id])
 
     def _log_join(self, request_id: int, joined_ns: int, previous_token_ns: int) -> None:
@@ -164,10 +199,10 @@ class Collector:
         """`TRANSFER_ROW` of one plane in the order of reporting."""
         return np.frombuffer(self._transfers[plane], TRANSFER_ROW)
 
-    def joins_of_preempted(self) -> Ints:
-        """(index among decode instances, time of joining, time of the token before) per row, of preempted requests."""
+    def logged_joins(self) -> Ints:
+        """(index among decode instances, time of joining, time of the token before), of requests that began again."""
         return np.array(self._joins, np.int64).reshape(-1, _JOIN_FIELDS)
 
     def resumed_gaps_ns(self) -> Ints:
-        """For each recomputation: from the last token before the preemption to the next, made by prefill."""
+        """For each recomputation: from the last token before it to the next, made by prefill."""
         return np.array(self._resumed_gaps_ns, np.int64)

@@ -24,8 +24,8 @@ class TokenGaps:
     """All gaps of a run as weighted lengths; three kinds.
 
     Steps of running sequences. From the token before a join to the end of the first step after it, in place of that
-    step's own length. From the last token before a preemption to the one that recomputing made. The gaps of a finished
-    request sum up to last token - first token, as exactly as step lengths are linear within a run.
+    step's own length. From the last token before a request began again to the one that recomputing made. The gaps of a
+    finished request sum up to last token - first token, as exactly as step lengths are linear within a run.
     """
 
     def __init__(self, collector: Collector) -> None:
@@ -92,14 +92,14 @@ class TokenGaps:
 def _joins(collector: Collector) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Every join as (index among decode instances, its time, time of the token before), some thousand at a time.
 
-    Of requests that were never preempted the ledger knows the one join; those of the others were logged.
+    Of requests that never began again the ledger knows the one join; those of the others were logged.
     """
-    logged = collector.joins_of_preempted()
+    logged = collector.logged_joins()
     yield logged[:, 0], logged[:, 1], logged[:, 2]
     ledger = collector.ledger
-    names = ("decode_instance", "decode_started_ns", "first_token_ns", "preemptions")
+    names = ("decode_instance", "decode_started_ns", "first_token_ns", "preemptions", "retries")
     columns = [view(getattr(ledger, name), ledger.num_requests) for name in names]
     for part in parts(ledger.num_requests):
-        instance, joined_ns, previous_token_ns, preemptions = (column[part] for column in columns)
-        is_kept = (joined_ns != NOT_YET) & (preemptions == 0)
+        instance, joined_ns, previous_token_ns, preemptions, retries = (column[part] for column in columns)
+        is_kept = (joined_ns != NOT_YET) & (preemptions == 0) & (retries == 0)
         yield instance[is_kept], joined_ns[is_kept], previous_token_ns[is_kept]

@@ -11,14 +11,15 @@ client's network in them. With `-` for "until":
     E2E         arrival - last token
 
 Queue, prefill and TTFT are known of every request that got so far, however it ended, so that failing late does not
-polish them. TPOT and E2E need a last token and are known of finished requests only. After a preemption the ledger keeps
-the last start of decode, so the hand-over of such a request is not defined. Inter-token latency is pooled over steps:
-see `gaps`.
+polish them. TPOT and E2E need a last token and are known of finished requests only. Of a request that begins again, for
+lack of room or because a worker was lost, the ledger keeps the first token, the start of the prefill that made it and
+the last start of decode, so that its hand-over is not defined. Inter-token latency is pooled over steps: see `gaps`.
 """
 
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -36,27 +37,36 @@ CSV_ROWS: Final = 8192
 
 
 class Records:
-    """Columns of length `num_requests`, by request id; times in integer nanoseconds, `NOT_YET` where they never came.
+    """Columns by request id, or of the requests `ids` in that order; times in integer nanoseconds, `NOT_YET` where they
+    never came.
 
-    The raw columns are views: the ledger cannot grow as long as they live. Derived columns are seconds, NaN where they
-    are not defined, and computed when first asked for.
+    The raw columns of all requests are views: the ledger cannot grow as long as they live. Those of some are copies.
+    Derived columns are seconds, NaN where they are not defined, and computed when first asked for.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        num_requests = self.num_requests = ledger.num_requests
-        self.reason: Final = view(ledger.reason, num_requests)
-        self.preemptions: Final = view(ledger.preemptions, num_requests)
-        self.prefill_instance: Final = view(ledger.prefill_instance, num_requests)
-        self.decode_instance: Final = view(ledger.decode_instance, num_requests)
-        self.prompt_tokens: Final = view(ledger.prompt_tokens, num_requests)
-        self.cached_tokens: Final = view(ledger.cached_tokens, num_requests)
-        self.output_tokens: Final = view(ledger.output_tokens, num_requests)
-        self.arrived_ns: Final = view(ledger.arrived_ns, num_requests)
-        self.prefill_started_ns: Final = view(ledger.prefill_started_ns, num_requests)
-        self.first_token_ns: Final = view(ledger.first_token_ns, num_requests)
-        self.decode_started_ns: Final = view(ledger.decode_started_ns, num_requests)
-        self.last_token_ns: Final = view(ledger.last_token_ns, num_requests)
-        self.ended_ns: Final = view(ledger.ended_ns, num_requests)
+    def __init__(self, ledger: Ledger, ids: Sequence[int] | None = None) -> None:
+        num_requests = ledger.num_requests
+        index = None if ids is None else np.array(ids, np.intp)
+
+        def column(of_all: array[int] | bytearray) -> Ints:
+            rows = view(of_all, num_requests)
+            return rows if index is None else rows[index]
+
+        self.num_requests = num_requests if ids is None else len(ids)
+        self.reason: Final = column(ledger.reason)
+        self.preemptions: Final = column(ledger.preemptions)
+        self.retries: Final = column(ledger.retries)
+        self.prefill_instance: Final = column(ledger.prefill_instance)
+        self.decode_instance: Final = column(ledger.decode_instance)
+        self.prompt_tokens: Final = column(ledger.prompt_tokens)
+        self.cached_tokens: Final = column(ledger.cached_tokens)
+        self.output_tokens: Final = column(ledger.output_tokens)
+        self.arrived_ns: Final = column(ledger.arrived_ns)
+        self.prefill_started_ns: Final = column(ledger.prefill_started_ns)
+        self.first_token_ns: Final = column(ledger.first_token_ns)
+        self.decode_started_ns: Final = column(ledger.decode_started_ns)
+        self.last_token_ns: Final = column(ledger.last_token_ns)
+        self.ended_ns: Final = column(ledger.ended_ns)
 
     @cached_property
     def is_finished(self) -> Bools:
@@ -90,8 +100,8 @@ class Records:
 
     @cached_property
     def hand_over_s(self) -> Floats:
-        """First token to decode start, of requests that were never preempted."""
-        is_defined = (self.decode_started_ns != NOT_YET) & (self.preemptions == 0)
+        """First token to decode start, of requests that never began again."""
+        is_defined = (self.decode_started_ns != NOT_YET) & (self.preemptions == 0) & (self.retries == 0)
         return seconds_between(self.first_token_ns, self.decode_started_ns, is_defined)
 
     @cached_property
@@ -132,7 +142,7 @@ def _csv_texts(records: Records, prefill_addresses: Sequence[str], decode_addres
     reasons = [reason.name.lower() for reason in FinishReason]
     stamps = ("arrived_ns", "prefill_started_ns", "first_token_ns", "decode_started_ns", "last_token_ns", "ended_ns")
     durations = ("queue_s", "prefill_s", "ttft_s", "hand_over_s", "tpot_s", "e2e_s")
-    counts = ("prompt_tokens", "cached_tokens", "output_tokens", "preemptions")
+    counts = ("prompt_tokens", "cached_tokens", "output_tokens", "preemptions", "retries")
     columns: dict[str, Callable[[slice], list[str]]] = {
         "request_id": lambda part: list(map(str, range(part.start, part.stop))),
         "finish_reason": _named(records.reason, reasons),

@@ -15,7 +15,7 @@ from scheduler.metrics.distribution import Distribution, distribution, weighted_
 from scheduler.metrics.gaps import TokenGaps
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo, SloResult, slo_result
-from scheduler.metrics.usage import InstanceTotals, instance_totals, plane_durations, plane_totals
+from scheduler.metrics.usage import InstanceTotals, instance_totals, plane_durations, plane_totals, with_powerless_gaps
 from scheduler.protocol.finish import FAILED, FINISHED, REJECTED, FinishReason
 from scheduler.protocol.messages import Plane
 
@@ -36,12 +36,13 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """Requests by the group of their finish reason."""
+    """Requests by the group of their finish reason; `retried` are those that began again because a worker was lost."""
 
     arrived: int
     finished: int
     rejected: int
     failed: int
+    retried: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class PerNpu:
 class CacheUse:
     """Prompt tokens found in a prefix cache, and those looked up, of requests whose prefill began; both 0 without one.
 
-    A request that was preempted is looked up, and counts, once more for each recomputation.
+    A request that begins again is looked up, and counts, once more for each recomputation.
     """
 
     hit_tokens: int
@@ -153,10 +154,15 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
     counts: list[int] = np.bincount(records.reason, minlength=len(FinishReason)).tolist()
     groups = (FINISHED, REJECTED, FAILED)
     finished_tokens = int(records.output_tokens[records.is_finished].sum())
-    totals = instance_totals(collector.usage_rows(), len(collector.instances))
+    usage = with_powerless_gaps(collector.usage_rows()) if collector.has_losses else collector.usage_rows()
+    totals = instance_totals(usage, len(collector.instances))
     later_tokens = int(records.output_tokens.sum()) - int(records.has_first_token.sum())
     return Summary(
-        requests=RequestCounts(records.num_requests, *(sum(counts[reason] for reason in group) for group in groups)),
+        requests=RequestCounts(
+            records.num_requests,
+            *(sum(counts[reason] for reason in group) for group in groups),
+            retried=int((records.retries > 0).sum()),
+        ),
         finish_reasons={reason.name.lower(): counts[reason] for group in groups for reason in group},
         ttft_s=distribution(records.ttft_s),
         tpot_s=distribution(records.tpot_s),

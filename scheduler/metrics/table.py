@@ -48,11 +48,19 @@ def sections(summary: Summary) -> list[Section]:
         ("E2E", summary.e2e_s),
         ("Queue", summary.queue_s),
     )
-    counts = (requests.arrived, requests.finished, requests.rejected, requests.failed, summary.preemptions)
+    counts = {
+        "arrived": requests.arrived,
+        "finished": requests.finished,
+        "rejected": requests.rejected,
+        "failed": requests.failed,
+        "preempted": summary.preemptions,
+    }
+    if requests.retried:
+        counts["retried"] = requests.retried
     reasons = {name: count for name, count in summary.finish_reasons.items() if count}
     rates = (throughput.requests_per_s, throughput.input_tokens_per_s, throughput.output_tokens_per_s)
     page = [
-        Section("Requests", ("arrived", "finished", "rejected", "failed", "preempted"), (("", *map(_count, counts)),)),
+        Section("Requests", tuple(counts), (("", *map(_count, counts.values())),)),
         Section("Ended by", tuple(reasons), (("", *map(_count, reasons.values())),)),
         Section(
             "Latency",

@@ -38,12 +38,28 @@ def instance_totals(rows: Rows, num_instances: int) -> InstanceTotals:
     return InstanceTotals(busy_ns, joules, peak_watts(rows, num_instances))
 
 
+def with_powerless_gaps(rows: Rows) -> Rows:
+    """`USAGE_ROW` rows in the order of their ends, with a row of no energy wherever an account does not join the one
+    before: there a worker was lost, and the next is that of a new incarnation."""
+    instance = rows["instance"]
+    in_order = rows[np.lexsort((rows["start_ns"], instance))]
+    before, after = in_order[:-1], in_order[1:]
+    is_gap = (before["instance"] == after["instance"]) & (before["end_ns"] < after["start_ns"])
+    gaps = np.zeros(int(is_gap.sum()), rows.dtype)
+    gaps["instance"] = before["instance"][is_gap]
+    gaps["start_ns"] = before["end_ns"][is_gap]
+    gaps["end_ns"] = after["start_ns"][is_gap]
+    together = np.concatenate([rows, gaps])
+    return together[np.argsort(together["end_ns"], kind="stable")]
+
+
 def peak_watts(rows: Rows, num_instances: int) -> float:
     """Highest sum over instances of their power, each constant between two of its reports.
 
-    The account of an instance begins at time 0 and joins seamlessly from row to row, so walking back through time its
-    power changes at the end of each of its rows, from that of its later row. Rows come in the order of their ends, as
-    the virtual runtime reports them; live reports overtake one another, which sorting within a part puts right.
+    The account of an instance begins at time 0 and joins seamlessly from row to row (`with_powerless_gaps` sees to that
+    where workers were lost), so walking back through time its power changes at the end of each of its rows, from that
+    of its later row. Rows come in the order of their ends, as the virtual runtime reports them; live reports overtake
+    one another, which sorting within a part puts right.
     """
     watts_now = np.zeros(num_instances)
     peak = total = pending_watts = 0.0

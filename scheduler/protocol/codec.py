@@ -33,6 +33,7 @@ class Field(Enum):
     FLAG = "bool"
     INTS = "list[int]"
     BLOBS = "list[bytes]"
+    TEXTS = "list[str]"
     INT_LISTS = "list[list[int]]"
     PLANE = "Plane"
     KIND = "TransferKind"
@@ -65,7 +66,12 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.StartDecode, (_INTS, _INTS, _BLOBS)),
     (messages.DecodeStepped, (_TEXT, *(_INT,) * 8, *(_INTS,) * 6, Field.USAGE)),
     (messages.RunEnded, (_FLAG,)),
-    (messages.FinalUsage, (_TEXT, Field.USAGE)),
+    (messages.UsageReported, (_TEXT, Field.USAGE)),
+    (messages.ReportUsage, ()),
+    (messages.WorkersLost, (Field.TEXTS,)),
+    (messages.WorkersJoined, (Field.TEXTS,)),
+    (messages.CancelReservations, (_INTS,)),
+    (messages.ReservationsCancelled, (_TEXT, _INTS)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 
@@ -142,6 +148,10 @@ def _restore_blobs(value: object) -> object:
     return value if _is_list(value, bytes) else None
 
 
+def _restore_texts(value: object) -> object:
+    return value if _is_list(value, str) else None
+
+
 def _restore_int_lists(value: object) -> object:
     if not _is_list(value, list):
         return None
@@ -185,6 +195,7 @@ _RESTORE: Final[dict[Field, Callable[[object], object]]] = {
     Field.FLAG: lambda value: value if type(value) is bool else None,
     Field.INTS: _restore_ints,
     Field.BLOBS: _restore_blobs,
+    Field.TEXTS: _restore_texts,
     Field.INT_LISTS: _restore_int_lists,
     Field.PLANE: _restore_plane,
     Field.KIND: _restore_kind,

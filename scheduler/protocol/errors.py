@@ -8,6 +8,7 @@ SupernodeError
 +-- CodecError              bytes that are not a message of this protocol version
 |   +-- JournalError        a journal that is damaged, truncated or of another version
 +-- ClusterError            the local cluster could not be started, reached or kept
+    +-- WorkerLostError     a process that hosts workers has ended; Ray starts another
 """
 
 from __future__ import annotations
@@ -66,3 +67,7 @@ class JournalError(CodecError):
 
 class ClusterError(SupernodeError):
     """The local cluster could not be started, reached or kept."""
+
+
+class WorkerLostError(ClusterError):
+    """A process that hosts workers has ended; what it knew is gone."""

@@ -20,14 +20,15 @@ class HostedComponents:
     """Steps its components and gathers what they say to others.
 
     Among themselves they follow the virtual runtime: messages in the order said, before any deadline of that instant;
-    deadlines by (time, priority, position). A deadline before a message's due time is woken before the message.
+    deadlines by (time, priority, position). A deadline before a message's due time is woken before the message. Nothing
+    happens before `began_ns`.
     """
 
-    def __init__(self, components: Sequence[Component]) -> None:
+    def __init__(self, components: Sequence[Component], began_ns: int = 0) -> None:
         self.num_handled = 0
         self._components = list(components)
         self._index = {component.address: index for index, component in enumerate(components)}
-        self._last_ns = [0] * len(components)
+        self._last_ns = [began_ns] * len(components)
         self._queue: deque[Item] = deque()
         self._said: list[Item] = []
 

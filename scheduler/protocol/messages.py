@@ -13,10 +13,12 @@ Who says what to whom:
     fabric  -> core     TransferDone
     core    -> prefill  StartPrefill, ReleaseKv
     prefill -> core     PrefillStepped
-    core    -> decode   ReserveKv, StartDecode
-    decode  -> core     KvReserved, DecodeStepped
+    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode
+    decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
+    runtime -> core     WorkersLost, WorkersJoined
+    runtime -> prefill, decode  ReportUsage
     runtime -> all      RunEnded
-    worker  -> core     FinalUsage
+    prefill, decode -> core     UsageReported
 """
 
 from __future__ import annotations
@@ -245,7 +247,7 @@ class DecodeStepped:
 
 @dataclass(slots=True)
 class RunEnded:
-    """The runtime stops here: workers account for what is still open and answer with `FinalUsage`.
+    """The runtime stops here: instances account for what is still open and answer with `UsageReported`.
 
     `interrupted`: the run was cut short; the core then ends every open request as interrupted.
     """
@@ -254,11 +256,52 @@ class RunEnded:
 
 
 @dataclass(slots=True)
-class FinalUsage:
-    """A worker's last account."""
+class UsageReported:
+    """An instance's account when it has nothing else to say: asked for by `ReportUsage`, or at the end of the run."""
 
     instance: Final[str]
     usage: Final[Usage]
+
+
+@dataclass(slots=True)
+class ReportUsage:
+    """Account up to now. An idle instance answers with `UsageReported`; for a busy one its next report tells."""
+
+
+@dataclass(slots=True)
+class WorkersLost:
+    """These components are gone, with all that they held, and will say nothing more of what they were told.
+
+    What is said to them before they join again is dropped.
+    """
+
+    addresses: Final[list[str]]
+
+
+@dataclass(slots=True)
+class WorkersJoined:
+    """These components were lost and are back: new, empty and ready."""
+
+    addresses: Final[list[str]]
+
+
+@dataclass(slots=True)
+class CancelReservations:
+    """Give back the room or the place in the queue of these requests, and confirm it by `ReservationsCancelled`.
+
+    Unlike after `ReleaseKv`, the same request may ask here again: what is granted before the confirmation answers what
+    was cancelled, what is granted after it answers what was asked since.
+    """
+
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
+class ReservationsCancelled:
+    """Nothing is kept for these requests at `instance` any more."""
+
+    instance: Final[str]
+    ids: Final[list[int]]
 
 
 Message = (
@@ -278,5 +321,10 @@ Message = (
     | StartDecode
     | DecodeStepped
     | RunEnded
-    | FinalUsage
+    | UsageReported
+    | ReportUsage
+    | WorkersLost
+    | WorkersJoined
+    | CancelReservations
+    | ReservationsCancelled
 )

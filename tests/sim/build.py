@@ -14,13 +14,13 @@ from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
-    FinalUsage,
     Message,
     Plane,
     PrefillStepped,
     RequestsArrived,
     TransferDone,
     TransferKind,
+    UsageReported,
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.virtual import Tap, VirtualRuntime
@@ -144,7 +144,7 @@ class Meter:
         self.num_bytes = 0
 
     def __call__(self, now_ns: int, message: Message) -> None:
-        if isinstance(message, PrefillStepped | DecodeStepped | FinalUsage):
+        if isinstance(message, PrefillStepped | DecodeStepped | UsageReported):
             name, usage = message.instance, message.usage
             self.busy_ns[name] = self.busy_ns.get(name, 0) + usage.busy_ns
             self.joules[name] = self.joules.get(name, 0.0) + usage.joules
@@ -226,7 +226,7 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         PrefillInstance(f"prefill-{i}", sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None)
         for i in range(case.num_prefill)
     ]
-    config = _decode_config(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
+    config = decode_config(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
     decode = [DecodeInstance(f"decode-{i}", config, LinearEnergy()) for i in range(case.num_decode)]
     scheduler = Scheduler(
         SchedulerConfig(
@@ -239,7 +239,7 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         make_routing_policy(case.prefill_policy),
         make_routing_policy(case.decode_policy),
     )
-    components: list[Component] = [RowSource(case.rows, case.block_tokens), _fabric(case), *prefill, *decode]
+    components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case), *prefill, *decode]
     if mode is CacheMode.POOL:
         pool = CachePool(case.cache_blocks, case.block_tokens)
         caches.append(pool.cache)
@@ -252,7 +252,7 @@ def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = N
     return build_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns).run()
 
 
-def _decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> DecodeConfig:
+def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> DecodeConfig:
     numerator, denominator = case.step_tokens
     return DecodeConfig(
         num_dies=case.num_dies,
@@ -269,7 +269,7 @@ def _decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> 
     )
 
 
-def _fabric(case: Case) -> Fabric:
+def build_fabric(case: Case) -> Fabric:
     """The further a prefill instance, the longer the way: so the right channel must be picked."""
     planes = {
         TransferKind.HAND_OVER: Plane.RDMA,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from scheduler.core.lifecycle import State
 from scheduler.protocol.messages import (
     DecodeStepped,
-    FinalUsage,
     KvReserved,
     Message,
     PrefillStepped,
@@ -23,6 +22,7 @@ from scheduler.protocol.messages import (
     TransferDone,
     TransferKind,
     Usage,
+    UsageReported,
 )
 from tests.sim.build import RealSystem, build_real
 from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case, Outcome
@@ -242,7 +242,7 @@ def usages_of(journal: Journal) -> dict[str, list[Usage]]:
     """What each engine accounted for, in order."""
     usages: dict[str, list[Usage]] = {}
     for _, _, message in journal.entries:
-        if isinstance(message, PrefillStepped | DecodeStepped | FinalUsage):
+        if isinstance(message, PrefillStepped | DecodeStepped | UsageReported):
             usages.setdefault(message.instance, []).append(message.usage)
     return usages
 

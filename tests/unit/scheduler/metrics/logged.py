@@ -10,13 +10,13 @@ from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,
-    FinalUsage,
     Plane,
     PrefillStepped,
     RunEnded,
     TransferDone,
     TransferKind,
     Usage,
+    UsageReported,
 )
 
 SECOND = 1_000_000_000
@@ -40,6 +40,7 @@ class Request:
     output_tokens: int = 3
     reason: FinishReason = FinishReason.STOP
     preemptions: int = 0
+    retries: int = 0
     prefill_instance: int = 0
     decode_instance: int = 0
 
@@ -146,9 +147,9 @@ def moved(done_ns: int, num_bytes: int = 1, duration_ns: int = 1, plane: Plane =
     return TransferDone(0, TransferKind.HAND_OVER, plane, done_ns, num_bytes, duration_ns)
 
 
-def final(account: Usage, at: str = "prefill-0") -> FinalUsage:
+def final(account: Usage, at: str = "prefill-0") -> UsageReported:
     """A last account."""
-    return FinalUsage(at, account)
+    return UsageReported(at, account)
 
 
 def end_run(collector: Collector, now_ns: int) -> Collector:

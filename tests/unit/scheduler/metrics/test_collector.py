@@ -14,12 +14,12 @@ from scheduler.metrics.usage import instance_totals
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
-    FinalUsage,
     KvReserved,
     Message,
     Plane,
     PrefillStepped,
     TransferDone,
+    UsageReported,
 )
 from tests.sim.build import build_real
 from tests.sim.case import Case
@@ -97,7 +97,8 @@ def test_usage_and_bytes_are_conserved(case: Case, report_interval_ns: int) -> N
         accounts = [
             message.usage
             for message in told
-            if isinstance(message, PrefillStepped | DecodeStepped | FinalUsage) and message.instance == instance.address
+            if isinstance(message, PrefillStepped | DecodeStepped | UsageReported)
+            and message.instance == instance.address
         ]
         assert totals.busy_ns[index] == sum(account.busy_ns for account in accounts)
         assert totals.joules[index] == pytest.approx(sum(account.joules for account in accounts))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scheduler.core.lifecycle import State
 from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.gaps import TokenGaps
+from scheduler.protocol.messages import WorkersLost
 from tests.unit.scheduler.metrics.logged import DECODE, PREFILL, Request, collector_of, ledger_of, passed, stepped
 
 
@@ -70,6 +72,25 @@ def test_preempted_and_resumed() -> None:
     ledger.decode_started_ns[0] = 110
     collector.observe(0, stepped(125, [15]))
     # To the first step 2..15, the second; recomputed 25..100; joined 110, so 100..125.
+    assert gaps_of(collector) == pytest.approx([10, 13, 25, 75])
+
+
+def test_lost_and_resumed() -> None:
+    ledger = ledger_of(Request(first_token_ns=2, decode_started_ns=5, prompt_tokens=50, cached_tokens=20))
+    collector = collector_of(ledger)
+    for message in (stepped(5, started=[0]), stepped(25, [10, 10])):
+        collector.observe(0, message)
+    ledger.state[0] = State.DECODING
+    collector.observe(30, WorkersLost(["decode-0", "fabric"]))
+    assert (collector.forgotten_hits, collector.forgotten_lookups) == (20, 50)
+    ledger.state[0], ledger.retries[0], ledger.cached_tokens[0], ledger.last_token_ns[0] = 0, 1, 0, 25  # as the core
+    collector.observe(40, WorkersLost(["prefill-0"]))  # it depends on none now
+    assert collector.forgotten_lookups == 50
+    collector.observe(100, passed(100, done=[0]))
+    ledger.last_token_ns[0] = 100
+    collector.observe(110, stepped(110, started=[0]))
+    ledger.decode_started_ns[0] = 110
+    collector.observe(125, stepped(125, [15]))
     assert gaps_of(collector) == pytest.approx([10, 13, 25, 75])
 
 

@@ -60,9 +60,9 @@ def test_failed_late_keeps_what_it_reached() -> None:
     assert (values["queue_s"], values["ttft_s"], values["e2e_s"], values["tpot_s"]) == (1.0, 2.0, None, None)
 
 
-def test_hand_over_of_a_preempted_request_is_not_defined() -> None:
+def test_hand_over_of_a_request_that_began_again_is_not_defined() -> None:
     values = derived(Request(preemptions=1))
-    assert values["hand_over_s"] is None
+    assert values["hand_over_s"] is derived(Request(retries=1))["hand_over_s"] is None
     assert values["e2e_s"] == 6.0
 
 
@@ -87,6 +87,7 @@ def test_file(tmp_path: Path) -> None:
         "cached_tokens": "3",
         "output_tokens": "3",
         "preemptions": "0",
+        "retries": "0",
         "prefill_instance": "p-b",
         "decode_instance": "d-a",
         "arrived_ns": "0",
@@ -103,7 +104,7 @@ def test_file(tmp_path: Path) -> None:
         "e2e_s": "6",
     }
     told = {"request_id", "finish_reason", "arrived_ns", "ended_ns"}
-    told |= {"prompt_tokens", "cached_tokens", "output_tokens", "preemptions"}
+    told |= {"prompt_tokens", "cached_tokens", "output_tokens", "preemptions", "retries"}
     assert {name for name, value in second.items() if value} == told
     assert second["finish_reason"] == "overload"
 

@@ -34,7 +34,7 @@ DISTRIBUTION = ["mean", "p50", "p90", "p95", "p99", "max"]
 ROLE = ["tokens_per_s", "utilization", "watts"]
 PLANE = {"bytes": None, "utilization_mean": None, "utilization_peak": None, "transfer_s": DISTRIBUTION}
 CONTRACT: dict[str, Any] = {
-    "requests": ["arrived", "finished", "rejected", "failed"],
+    "requests": ["arrived", "finished", "rejected", "failed", "retried"],
     "finish_reasons": [
         "stop",
         "length",
@@ -128,7 +128,7 @@ def run_of_four() -> Collector:
 
 def test_numbers_by_hand() -> None:
     found = json_of(run_of_four(), Slo(ttft_s=3.0), rdma_bytes_per_s=1000.0)
-    assert found["requests"] == {"arrived": 4, "finished": 2, "rejected": 1, "failed": 1}
+    assert found["requests"] == {"arrived": 4, "finished": 2, "rejected": 1, "failed": 1, "retried": 0}
     assert {name for name, count in found["finish_reasons"].items() if count} == {"stop", "too_long", "interrupted"}
     assert found["ttft_s"]["mean"] == pytest.approx((2 + 4 + 2) / 3)
     assert found["tpot_s"]["max"] == found["tpot_s"]["p50"] == 2.0

@@ -66,6 +66,12 @@ def test_sections_that_say_nothing_are_left_out() -> None:
     assert ends.rows == (("", "1", "1"),)
 
 
+def test_who_began_again_after_a_loss_is_told_only_if_there_are_any() -> None:
+    quiet, troubled = sections(summary_of(Request()))[0], sections(summary_of(Request(retries=2), Request()))[0]
+    assert "retried" not in quiet.columns
+    assert (troubled.columns[-1], troubled.rows[0][-1]) == ("retried", "1")
+
+
 def test_a_run_of_nothing_can_be_shown() -> None:
     assert "\n  TTFT                  -            -" in render(summary_of())
 

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from scheduler.metrics import usage
 from scheduler.metrics.collector import TRANSFER_ROW, USAGE_ROW
 from scheduler.metrics.columns import NS_PER_S, Rows, parts
-from scheduler.metrics.usage import instance_totals, peak_watts, plane_durations, plane_totals
+from scheduler.metrics.usage import (
+    instance_totals,
+    peak_watts,
+    plane_durations,
+    plane_totals,
+    with_powerless_gaps,
+)
 
 SECOND = 1_000_000_000
 ACCOUNTS = st.lists(st.tuples(st.sampled_from([0, 1, 2, 5, 7]), st.integers(0, 50)), max_size=12)
@@ -50,6 +56,19 @@ def test_peak_power_is_that_of_brute_force(monkeypatch: pytest.MonkeyPatch, part
         assert peak_watts(rows, len(fleet)) == pytest.approx(peak_by_force(rows), rel=1e-12, abs=1e-3)
 
     check()
+
+
+@given(fleet=FLEETS, gaps=st.lists(st.integers(0, 3), min_size=12, max_size=12))
+def test_an_instance_draws_nothing_while_it_is_down(fleet: list[list[tuple[int, int]]], gaps: list[int]) -> None:
+    rows = usage_rows(fleet)
+    for index in range(len(fleet)):
+        own = np.flatnonzero(rows["instance"] == index)
+        shift = np.cumsum(gaps)[: len(own)]
+        rows["start_ns"][own] += shift
+        rows["end_ns"][own] += shift
+    whole = with_powerless_gaps(rows[np.argsort(rows["end_ns"], kind="stable")])
+    assert peak_watts(whole, len(fleet)) == pytest.approx(peak_by_force(rows), rel=1e-12, abs=1e-3)
+    assert whole["joules"].sum() == rows["joules"].sum()
 
 
 def test_peak_power_by_hand() -> None:

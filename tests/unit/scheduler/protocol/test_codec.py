@@ -21,6 +21,7 @@ VALUES: dict[Field, st.SearchStrategy[Any]] = {
     Field.FLAG: st.booleans(),
     Field.INTS: st.lists(INTS),
     Field.BLOBS: st.lists(st.binary()),
+    Field.TEXTS: st.lists(st.text()),
     Field.INT_LISTS: st.lists(st.lists(INTS)),
     Field.PLANE: st.sampled_from(Plane),
     Field.KIND: st.sampled_from(TransferKind),
@@ -43,7 +44,12 @@ TAGS = [
     "StartDecode",
     "DecodeStepped",
     "RunEnded",
-    "FinalUsage",
+    "UsageReported",
+    "ReportUsage",
+    "WorkersLost",
+    "WorkersJoined",
+    "CancelReservations",
+    "ReservationsCancelled",
 ]
 
 PLAIN = st.recursive(
@@ -139,6 +145,7 @@ def _decode_or_refuse(data: bytes) -> None:
         ([10, 1, 9, 0, "a", "b", [1], 5], "no TransferKind"),
         ([16, "decode-0", [1, 2, 3]], "no Usage"),
         ([15, 1], "no bool"),
+        ([18, ["a", 1]], "no list[str]"),
         ({}, "not a message"),
     ],
 )

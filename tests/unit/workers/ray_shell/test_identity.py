@@ -14,12 +14,12 @@ def test_this_process_is_what_it_is() -> None:
     found = identity()
     assert tuple(found) == PACKAGES
     assert all(folder and digest for folder, digest in found.values())
-    assert find_stranger(found) == ""
+    assert find_stranger(found, identity()) == ""
 
 
 def test_the_first_other_package_is_named_with_both_folders() -> None:
     expected = identity() | {"sim_hw": ("the/right/sim_hw", "0")}
-    line = find_stranger(expected)
+    line = find_stranger(identity(), expected)
     assert "'sim_hw' in " in line
     assert "not that in the/right/sim_hw; take the other folder off PYTHONPATH" in line
 
@@ -27,8 +27,8 @@ def test_the_first_other_package_is_named_with_both_folders() -> None:
 def test_files_that_changed_under_way_are_told_as_that() -> None:
     expected = identity()
     folder, _ = expected["workers"]
-    assert find_stranger(expected | {"workers": (folder, "0")}) == (
-        f"the files in {folder} changed while the cluster started; start again"
+    assert find_stranger(expected, expected | {"workers": (folder, "0")}) == (
+        f"the files in {folder} changed since this process started; start the cluster again"
     )
 
 

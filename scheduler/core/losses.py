@@ -1,0 +1,164 @@
+"""What the loss of workers takes from the core: who is down, and which requests have to do something again.
+
+The rules are in docs/architecture.md, "When a worker is lost". Losses are rare: all open requests are looked through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS
+from scheduler.core.fleet import Stage
+from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.core.lifecycle import Event, State
+from scheduler.core.open_requests import OpenRequests
+from scheduler.core.reservations import Reservations, Said
+from scheduler.core.transfers import Transfers
+from scheduler.protocol.messages import ReleasePrefixes
+
+
+def begun_again(
+    ledger: Ledger, ids: Iterable[int], prefill: Collection[int], decode: Collection[int], *, has_lost_cache: bool
+) -> list[int]:
+    """Those of `ids` that must begin again when these instances are lost, by index, and perhaps the cache pool.
+
+    Up to the end of the hand-over a request depends on its prefill instance, from then on on its decode instance.
+    """
+    state, at_prefill, at_decode = ledger.state, ledger.prefill_instance, ledger.decode_instance
+    found: list[int] = []
+    for request_id in ids:
+        where = state[request_id]
+        if where == State.ARRIVED or where == State.ENDED:
+            continue
+        if where >= State.DECODE_QUEUED:
+            is_lost = at_decode[request_id] in decode
+        else:
+            is_lost = at_prefill[request_id] in prefill or (has_lost_cache and where == State.FETCHING)
+        if is_lost:
+            found.append(request_id)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Requests that a loss has set back, each list in ascending order.
+
+    `again` have nothing any more and are in `ARRIVED`. `unanswered` asked a cache that is gone. `unplaced` have their
+    KV at prefill but no room at decode. `said` goes out first.
+    """
+
+    again: list[int]
+    unanswered: list[int]
+    unplaced: list[int]
+    said: Said
+
+
+class Losses:
+    """Knows who is `down`, and takes requests away from them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        prefill: Stage,
+        decode: Stage,
+        open_requests: OpenRequests,
+        transfers: Transfers,
+        reservations: Reservations,
+        *,
+        uses_pool: bool,
+    ) -> None:
+        self.down: Final[set[str]] = set()
+        self._ledger = ledger
+        self._prefill = prefill
+        self._decode = decode
+        self._open = open_requests
+        self._transfers = transfers
+        self._reservations = reservations
+        self._uses_pool = uses_pool
+        # What each decode instance reported: the KV it holds, the tokens that a sequence which always ran there has
+        # produced, and when the last of them came. What it made since nobody has seen.
+        self.reported_kv_tokens: Final = [0] * len(decode)
+        self.grown_tokens: Final = [0] * len(decode)
+        self.grown_ns: Final = [0] * len(decode)
+
+    def lose(self, addresses: Collection[str]) -> Taken:
+        """These are gone, whether they were up or not."""
+        ledger = self._ledger
+        self.down.update(addresses)
+        prefill, decode = self._prefill.take_down(addresses), self._decode.take_down(addresses)
+        for index in decode:
+            self.reported_kv_tokens[index] = 0
+        has_lost_cache = self._uses_pool and CACHE_ADDRESS in addresses
+        open_ids = sorted(self._open.payloads)
+        again = begun_again(ledger, open_ids, prefill, decode, has_lost_cache=has_lost_cache)
+        unanswered = self._forget_prompts(open_ids) if has_lost_cache else []
+        said = self._withdraw(again)
+        self._transfers.abandon(addresses)
+        ledger.move(Event.LOST, again)
+        unplaced = self._reservations.lose(open_ids, decode)
+        return Taken(again, unanswered, unplaced, said)
+
+    def join(self, now_ns: int, addresses: Collection[str]) -> Said:
+        """These are back and empty; those that were not down are as they were."""
+        back = self.down.intersection(addresses)
+        self.down.difference_update(back)
+        self._prefill.bring_up(back)
+        self._decode.bring_up(back)
+        if self._uses_pool and CACHE_ADDRESS in back:
+            self._open.keep_prompts = True
+        return [*self._transfers.start_again(now_ns)] if FABRIC_ADDRESS in back else []
+
+    def _forget_prompts(self, open_ids: list[int]) -> list[int]:
+        """All blocks and pins are gone; answers those who wait for an answer that will not come."""
+        ledger, open_requests = self._ledger, self._open
+        unanswered = [
+            i
+            for i in open_ids
+            if ledger.state[i] == State.ARRIVED and i in open_requests.prompts and i not in open_requests.unrouted
+        ]
+        for request_id in open_requests.unrouted:
+            ledger.cached_tokens[request_id] = 0
+        open_requests.prompts.clear()
+        open_requests.keep_prompts = False
+        return unanswered
+
+    def _withdraw(self, ids: list[int]) -> Said:
+        """Take these from where they are: note what clients have seen of them, give back pins and room."""
+        ledger, said = self._ledger, Said()
+        pinned: list[int] = []
+        not_decoding: list[int] = []
+        for request_id in ids:
+            ledger.retries[request_id] += 1
+            if ledger.first_token_ns[request_id] == NOT_YET:
+                ledger.prefill_started_ns[request_id] = NOT_YET
+            where = ledger.state[request_id]
+            if where == State.DECODING:
+                self._note_seen_tokens(request_id)
+            elif where < State.DECODE_QUEUED:
+                not_decoding.append(request_id)
+            if where <= State.PREFILLING_RESERVED:
+                self._take_from_prefill(request_id)
+                if self._uses_pool and request_id in self._open.prompts:
+                    pinned.append(request_id)
+        if pinned:
+            said.append((CACHE_ADDRESS, ReleasePrefixes(pinned)))
+        return said + self._reservations.cancel(not_decoding)
+
+    def _note_seen_tokens(self, request_id: int) -> None:
+        """It goes on after the last token that was reported; those made since are made again."""
+        ledger = self._ledger
+        index = ledger.decode_instance[request_id]
+        seen = self.grown_tokens[index] - ledger.grown_at_start[request_id]
+        if seen:
+            ledger.output_tokens[request_id] += seen
+            ledger.last_token_ns[request_id] = self.grown_ns[index]
+
+    def _take_from_prefill(self, request_id: int) -> None:
+        """If its instance is up (only what it would have fetched is lost), it has less to do."""
+        ledger, stage = self._ledger, self._prefill
+        index = ledger.prefill_instance[request_id]
+        if index in stage.up:
+            tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
+            stage.remove(index, 1, tokens - ledger.cached_tokens[request_id])

@@ -1,0 +1,151 @@
+"""Room for KV at decode instances: asked for, kept, given back or lost, until the KV moves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from scheduler.core.fleet import Stage
+from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.core.lifecycle import Event, State
+from scheduler.policies.view import RoutingPolicy
+from scheduler.protocol.messages import (
+    CancelReservations,
+    KvReserved,
+    Message,
+    ReleaseKv,
+    ReservationsCancelled,
+    ReserveKv,
+)
+
+# Members of an enumeration are slow to reach in loops over requests.
+_PREFILLING = int(State.PREFILLING)
+_PREFILLING_RESERVED = int(State.PREFILLING_RESERVED)
+_PREFILLED = int(State.PREFILLED)
+_HANDING_OVER = int(State.HANDING_OVER)
+
+Said = list[tuple[str, Message]]
+
+
+class Reservations:
+    """Who asked where, in the ledger's column `decode_instance`; since when room is kept; and who cannot ask yet.
+
+    `NOT_YET` in that column: in this attempt the request has not asked. A request that is told to begin again may ask
+    the same instance a second time while the answer to the first is on its way, so a withdrawal is confirmed, and what
+    the instance grants before that is ignored.
+    """
+
+    def __init__(self, ledger: Ledger, stage: Stage, policy: RoutingPolicy) -> None:
+        self._ledger = ledger
+        self._stage = stage
+        self._policy = policy
+        self.reserved_ns: Final[dict[int, int]] = {}
+        """Since when room is kept for those whose last pass runs; taken out by who moves their KV."""
+        self._waiting: set[int] = set()
+        # Confirmations on their way, by (instance, request).
+        self._cancelling: dict[tuple[int, int], int] = {}
+
+    def ask(self, ids: Sequence[int]) -> Said:
+        """Ask for room while the last pass runs, so that layers can flow as they are made; or wait for an instance."""
+        ledger, stage, state = self._ledger, self._stage, self._ledger.state
+        prompt_tokens, produced = ledger.prompt_tokens, ledger.output_tokens
+        if not stage.up:
+            self._waiting.update(ids)
+            return []
+        choose = stage.chooser(self._policy)
+        groups: dict[int, tuple[list[int], list[int]]] = {}
+        num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
+        for request_id in ids:
+            # The token that the pass under way makes is not counted yet.
+            tokens = prompt_tokens[request_id] + produced[request_id] + (state[request_id] == _PREFILLING)
+            index = choose(stage, tokens)
+            if tokens > stage.capacity_tokens[index]:  # a policy need not know sizes
+                index = stage.roomiest
+            num_requests[index] += 1
+            num_tokens[index] += tokens
+            ledger.decode_instance[request_id] = index
+            group_ids, group_tokens = groups.setdefault(index, ([], []))
+            group_ids.append(request_id)
+            group_tokens.append(tokens)
+        return [(stage.addresses[index], ReserveKv(*group)) for index, group in groups.items()]
+
+    def ask_for_waiting(self) -> Said:
+        """Instances joined: those who could not ask now can."""
+        ids = sorted(self._waiting)
+        self._waiting.clear()
+        return self.ask(ids)
+
+    def grant(self, message: KvReserved) -> list[int]:
+        """Room is kept; answers those whose KV can move now."""
+        state = self._ledger.state
+        granted = self._not_cancelled(message) if self._cancelling else message.ids
+        # Room that was kept for a request which ended meanwhile has been given back already.
+        ids = [i for i in granted if state[i] == _PREFILLING or state[i] == _PREFILLED]
+        self._ledger.move(Event.RESERVED, ids)
+        ready: list[int] = []
+        for request_id in ids:
+            if state[request_id] == _HANDING_OVER:
+                ready.append(request_id)
+            else:
+                self.reserved_ns[request_id] = message.reserved_ns
+        return ready
+
+    def _not_cancelled(self, message: KvReserved) -> list[int]:
+        index = self._stage.index[message.instance]
+        return [i for i in message.ids if (index, i) not in self._cancelling]
+
+    def release(self, ids: list[int]) -> Said:
+        """These need no room any more: their output ended with the first token."""
+        releases: dict[int, list[int]] = {}
+        for index, request_id in self._drop(ids, num_coming=0):
+            releases.setdefault(index, []).append(request_id)
+        return [(self._stage.addresses[index], ReleaseKv(members)) for index, members in releases.items()]
+
+    def cancel(self, ids: list[int]) -> Said:
+        """These begin again and may ask again."""
+        cancels: dict[int, list[int]] = {}
+        for index, request_id in self._drop(ids, num_coming=1):
+            cancels.setdefault(index, []).append(request_id)
+            self._cancelling[index, request_id] = self._cancelling.get((index, request_id), 0) + 1
+        return [(self._stage.addresses[index], CancelReservations(members)) for index, members in cancels.items()]
+
+    def _drop(self, ids: list[int], num_coming: int) -> list[tuple[int, int]]:
+        """Forget what these asked for; answers (instance, request) of those whose instance must be told.
+
+        `num_coming`: tokens not yet counted of those whose pass has not ended.
+        """
+        ledger, stage, state = self._ledger, self._stage, self._ledger.state
+        told: list[tuple[int, int]] = []
+        for request_id in ids:
+            index = ledger.decode_instance[request_id]
+            self._waiting.discard(request_id)
+            self.reserved_ns.pop(request_id, None)
+            if index == NOT_YET or index not in stage.up:
+                continue
+            tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
+            if state[request_id] <= _PREFILLING_RESERVED:
+                tokens += num_coming
+            stage.remove(index, 1, tokens)
+            told.append((index, request_id))
+        return told
+
+    def confirm(self, message: ReservationsCancelled) -> None:
+        """An instance keeps nothing any more of what was withdrawn."""
+        index = self._stage.index[message.instance]
+        for request_id in message.ids:
+            key = (index, request_id)
+            left = self._cancelling.pop(key) - 1
+            if left:
+                self._cancelling[key] = left
+
+    def lose(self, open_ids: list[int], lost: Collection[int]) -> list[int]:
+        """Instances are gone: answers who had asked there, whose KV is still where it was made, to ask elsewhere."""
+        ledger, state = self._ledger, self._ledger.state
+        self._cancelling = {key: count for key, count in self._cancelling.items() if key[0] not in lost}
+        ids = [i for i in open_ids if _PREFILLING <= state[i] <= _HANDING_OVER and ledger.decode_instance[i] in lost]
+        reserved = [i for i in ids if state[i] == _PREFILLING_RESERVED or state[i] == _HANDING_OVER]
+        ledger.move(Event.RESERVATION_LOST, reserved)
+        for request_id in ids:
+            ledger.decode_instance[request_id] = NOT_YET
+            self.reserved_ns.pop(request_id, None)
+        return ids

@@ -1,0 +1,219 @@
+"""Runs the real system of a case while components are lost and replaced by fresh ones, over wires that take their time.
+
+What the live runtime promises the core is kept here: nothing of a lost component arrives after `WorkersLost`, and what
+was said to it before it joined again never reaches the new one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+
+from hypothesis import strategies as st
+
+from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, FABRIC_ADDRESS
+from scheduler.core.scheduler import Scheduler
+from scheduler.protocol.component import NEVER_NS, NOTHING, Component
+from scheduler.protocol.messages import Message, RunEnded, WorkersJoined, WorkersLost
+from scheduler.runtime.virtual import Tap
+from tests.sim.build import LinearCost, LinearEnergy, build_fabric, build_real, decode_config
+from tests.sim.case import Case, Row
+from workers.cache_pool import CachePool
+from workers.decode import DecodeInstance
+from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefix_cache import PrefixCache
+
+
+@dataclass(frozen=True)
+class Loss:
+    """These die at `at_ns`; the core hears of it `unnoticed_ns` later; `down_ns` after that new ones are there."""
+
+    at_ns: int
+    addresses: tuple[str, ...]
+    unnoticed_ns: int = 0
+    down_ns: int = 0
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """All that goes wrong in a run. `delays_ns`: how long messages take on their way, in turn."""
+
+    losses: tuple[Loss, ...]
+    delays_ns: tuple[int, ...] = (0,)
+    max_retries: int = 3
+    report_interval_ns: int = NEVER_NS
+
+
+@st.composite
+def fetching_cases(draw: st.DrawFn) -> Case:
+    """One prompt after the other fetches its beginning from the pool, over a long way."""
+    rows = draw(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 40)), min_size=3, max_size=8))
+    prompts = tuple(Row(5_000 * at, 128, output, (1, 2)) for at, output in sorted(rows))
+    latency_ns = draw(st.sampled_from([3_000, 15_000]))
+    num_prefill = draw(st.integers(1, 3))
+    return Case(
+        prompts, num_prefill=num_prefill, latency_ns=latency_ns, cache_mode="pool", cache_blocks=8, num_decode=2
+    )
+
+
+@st.composite
+def troubles(draw: st.DrawFn, case: Case) -> Trouble:
+    """Losses of any of a case's components, alone and together, while it runs and after."""
+    hosts: list[tuple[str, ...]] = [(f"prefill-{i}",) for i in range(case.num_prefill)]
+    hosts += [(f"decode-{i}",) for i in range(case.num_decode)]
+    pool = (CACHE_ADDRESS,) if case.cache_mode == "pool" else ()
+    hosts += [(FABRIC_ADDRESS, *pool), (FABRIC_ADDRESS,), *([pool] if pool else [])]
+    several = st.lists(st.sampled_from(hosts), min_size=1, max_size=3, unique=True)
+    addresses = several.map(lambda chosen: tuple(sorted({address for host in chosen for address in host})))
+    at_ns = st.one_of(st.integers(0, 30_000), st.integers(0, 200_000), st.sampled_from([0, 5_000, 20_000]))
+    loss = st.builds(
+        Loss, at_ns, addresses, st.sampled_from([0, 0, 300, 5_000]), st.sampled_from([0, 500, 10_000, 60_000])
+    )
+    delays_ns = draw(st.sampled_from([(0,), (0,), (0, 900), (300, 5_000, 0, 0, 1_700), (2_000,), (0, 40_000)]))
+    return Trouble(
+        tuple(draw(st.lists(loss, min_size=1, max_size=8))),
+        delays_ns,
+        draw(st.sampled_from([0, 1, 3, 100, 100])),
+        draw(st.sampled_from([1_500, 20_000, NEVER_NS])),
+    )
+
+
+@dataclass
+class _Wire:
+    """Messages on their way between the core and one component, each way in the order in which they were said."""
+
+    to_core_ns: int = 0
+    from_core_ns: int = 0
+
+
+class LosingSystem:
+    """A case's components; those but the core and the source may be lost. `run` once, then look at what is left."""
+
+    def __init__(self, case: Case, trouble: Trouble, taps: Sequence[Tap] = ()) -> None:
+        system = build_real(case, report_interval_ns=trouble.report_interval_ns)
+        self.case = case
+        self.trouble = trouble
+        self.scheduler: Scheduler = system.scheduler
+        self.scheduler._config = replace(self.scheduler._config, max_retries=trouble.max_retries)
+        self.told: list[tuple[int, Message]] = []
+        self.said: list[tuple[tuple[str, Message], ...]] = []
+        self.lost: set[str] = set()
+        """Who is down as far as the core was told."""
+        self.now_ns = 0
+        self._taps = taps
+        self._alive: dict[str, Component | None] = {c.address: c for c in system.components}
+        self._epoch = dict.fromkeys(self._alive, 0)
+        self._wires = {address: _Wire() for address in self._alive}
+        self._delays: deque[int] = deque(trouble.delays_ns)
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._num_events = 0
+        for loss in trouble.losses:
+            self._plan(loss)
+
+    @property
+    def workers(self) -> list[Component]:
+        """All components that live at the end, which are all there are."""
+        alive = [component for component in self._alive.values() if component is not None]
+        assert len(alive) == len(self._alive)
+        return alive
+
+    def run(self) -> None:
+        """Run until nothing is due, then account."""
+        while True:
+            due_ns = min((c.deadline_ns for c in self._alive.values() if c is not None), default=NEVER_NS)
+            if self._events and self._events[0][0] <= due_ns:
+                self.now_ns, _, event = heappop(self._events)
+                event()
+                continue
+            if due_ns == NEVER_NS:
+                break
+            self.now_ns = due_ns
+            _, component = min(
+                ((c.priority, index), c)
+                for index, c in enumerate(self._alive.values())
+                if c is not None and c.deadline_ns == due_ns
+            )
+            self._send_to_core(component.address, component.wake(due_ns))
+        ended = RunEnded(interrupted=False)
+        for component in self.workers:
+            for _, message in component.handle(self.now_ns, ended):
+                self._tell_core(message)
+        self._tell_core(ended)
+
+    def _at(self, time_ns: int, event: Callable[[], None]) -> None:
+        heappush(self._events, (time_ns, self._num_events, event))
+        self._num_events += 1
+
+    def _plan(self, loss: Loss) -> None:
+        def die() -> None:
+            for address in loss.addresses:
+                self._alive[address] = None
+
+        def be_noticed() -> None:
+            die()
+            for address in loss.addresses:
+                self._epoch[address] += 1
+            self.lost.update(loss.addresses)
+            self._tell_core(WorkersLost(list(loss.addresses)))
+
+        def join() -> None:
+            for address in loss.addresses:
+                # One whose new death the core has not heard of comes back with that loss, not with this one.
+                if self._alive[address] is None and address in self.lost:
+                    self._alive[address] = fresh(self.case, self.trouble, address, self.now_ns)
+                    self._epoch[address] += 1
+            self.lost.difference_update(loss.addresses)
+            self._tell_core(WorkersJoined(list(loss.addresses)))
+
+        noticed_ns = loss.at_ns + loss.unnoticed_ns
+        self._at(loss.at_ns, die)
+        self._at(noticed_ns, be_noticed)
+        self._at(noticed_ns + loss.down_ns, join)
+
+    def _delay_ns(self) -> int:
+        self._delays.rotate(-1)
+        return self._delays[-1]
+
+    def _send_to_core(self, address: str, outputs: Sequence[tuple[str, Message]]) -> None:
+        wire, epoch = self._wires[address], self._epoch[address]
+        for to, message in outputs:
+            assert to == CORE_ADDRESS
+            wire.to_core_ns = max(wire.to_core_ns, self.now_ns + self._delay_ns())
+            self._at(wire.to_core_ns, lambda message=message: self._receive(address, epoch, message))
+
+    def _receive(self, address: str, epoch: int, message: Message) -> None:
+        if self._epoch[address] == epoch:
+            self._tell_core(message)
+
+    def _tell_core(self, message: Message) -> None:
+        for tap in self._taps:
+            tap(self.now_ns, message)
+        outputs = self.scheduler.handle(self.now_ns, message)
+        self.told.append((self.now_ns, message))
+        self.said.append(outputs)
+        for address, said in outputs:
+            assert address not in self.lost, (address, said)
+            wire, epoch = self._wires[address], self._epoch[address]
+            wire.from_core_ns = max(wire.from_core_ns, self.now_ns + self._delay_ns())
+            self._at(wire.from_core_ns, lambda to=address, epoch=epoch, said=said: self._deliver(to, epoch, said))
+
+    def _deliver(self, address: str, epoch: int, message: Message) -> None:
+        component = self._alive[address]
+        if component is not None and self._epoch[address] == epoch:
+            self._send_to_core(address, component.handle(self.now_ns, message) or NOTHING)
+
+
+def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
+    """A new and empty component in the place of one that was lost."""
+    if address == FABRIC_ADDRESS:
+        return build_fabric(case)
+    if address == CACHE_ADDRESS:
+        return CachePool(case.cache_blocks, case.block_tokens)
+    if address.startswith("prefill"):
+        cache = PrefixCache(case.cache_blocks, case.block_tokens) if case.cache_mode == "local" else None
+        sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
+        return PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
+    config = decode_config(case, skip_steps=True, report_interval_ns=trouble.report_interval_ns)
+    return DecodeInstance(address, config, LinearEnergy(), began_ns=now_ns)
