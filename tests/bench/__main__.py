@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -14,6 +14,7 @@ from tests.bench.calibration import calibration_s
 from tests.bench.decisions import decision_us
 from tests.bench.live_gap import live_gaps
 from tests.bench.process import ProcessCost, run_process
+from tests.bench.scrape import scrape_cost
 
 SUPERNODE: Final = str(Path(sys.executable).parent / "supernode")
 TRACES: Final = Path(os.environ.get("TRACES", "../shared/traces"))
@@ -65,6 +66,16 @@ def main() -> int:
         microseconds = decision_us(policy)
         print(f"{'routing decision, ' + policy:<36} {'':>9} {microseconds:>6.1f} us")
         rows.append({"case": f"decision {policy}", "us": microseconds})
+    scrape = scrape_cost()
+    print(
+        f"{'scrape, 384 NPUs':<36} {'':>9} {scrape.render_ms:>6.2f} ms for {scrape.num_samples:,} samples, "
+        f"{scrape.num_bytes / 1e3:.0f} kB; gzip {scrape.gzip_ms:.2f} ms to {scrape.packed_bytes / 1e3:.0f} kB"
+    )
+    print(
+        f"{'snapshot, each emulated second':<36} {'':>9} {scrape.snapshot_ms:>6.2f} ms, at most "
+        f"{scrape.slowest_snapshot_ms:.2f} ms; tap {scrape.tap_us:.1f} us a message"
+    )
+    rows.append({"case": "scrape", **asdict(scrape)})
     for gap in live_gaps(SUPERNODE):
         finished = " of ".join(map(str, gap.finished))
         print(

@@ -1,0 +1,216 @@
+"""The catalogue of what a live system exports to Prometheus: every family with its type, help, labels and source.
+
+Names are fixed: dashboards and alerts refer to them. All times are emulated seconds, unless the help says wall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from scheduler.metrics.buckets import HOP_BOUNDS_S, REQUEST_BOUNDS_S, TOKEN_BOUNDS_S, TTFT_BOUNDS_S, HistogramTotals
+from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, Snapshot
+from scheduler.protocol.finish import FINISHED, REJECTED, FinishReason
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family of counters or gauges.
+
+    `series` tells the values of `labels` of each series, which only depend on the layout; `values` the numbers of a
+    snapshot in the same order.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    values: Callable[[Snapshot], Sequence[float]]
+    labels: Labels = ()
+    series: Callable[[Layout], Sequence[Labels]] = lambda _: ((),)
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramFamily:
+    """A histogram without labels."""
+
+    name: str
+    help: str
+    bounds_s: tuple[float, ...]
+    read: Callable[[Snapshot], HistogramTotals]
+
+
+def _outcome(reason: FinishReason) -> str:
+    if reason in FINISHED:
+        return "finished"
+    return "rejected" if reason in REJECTED else "failed"
+
+
+def _by_instance(layout: Layout) -> list[Labels]:
+    return [(instance.address, instance.role) for instance in layout.instances]
+
+
+def _by_decode_instance(layout: Layout) -> list[Labels]:
+    return [labels for labels in _by_instance(layout) if labels[1] == "decode"]
+
+
+def _of_decode(snapshot: Snapshot) -> list[float]:
+    pairs = zip(snapshot.layout.instances, snapshot.kv_usage, strict=True)
+    return [usage for instance, usage in pairs if instance.role == "decode"]
+
+
+def _by_npu(layout: Layout) -> list[Labels]:
+    on_npu = [instance for instance in layout.instances for _ in range(instance.num_npus)]
+    nodes = [npu // layout.npus_per_node for npu in range(len(on_npu))]
+    return [
+        (str(npu), str(node), str(node // layout.nodes_per_rack), instance.address, instance.role)
+        for npu, (node, instance) in enumerate(zip(nodes, on_npu, strict=True))
+    ]
+
+
+def _npu_utilization(snapshot: Snapshot) -> list[float]:
+    """All NPUs of an instance step together, so each is as busy as its instance."""
+    pairs = zip(snapshot.layout.instances, snapshot.utilization, strict=True)
+    return [share for instance, share in pairs for _ in range(instance.num_npus)]
+
+
+def _npu_watts(snapshot: Snapshot) -> list[float]:
+    values: list[float] = []
+    for instance, watts in zip(snapshot.layout.instances, snapshot.watts, strict=True):
+        values += [watts / instance.num_npus] * instance.num_npus
+    return values
+
+
+_REASONS: Final = [(_outcome(reason), reason.name.lower()) for reason in END_REASONS]
+_FLOWS: Final = [(plane.name.lower(), kind.name.lower()) for plane, kind in FLOWS]
+_INSTANCE: Final = ("instance", "role")
+_NPU: Final = ("npu", "node", "rack", "instance", "role")
+
+FAMILIES: Final[tuple[Family | HistogramFamily, ...]] = (
+    Family(
+        "supernode_build_info", "gauge", "Always 1; the version is its label.",
+        lambda _: (1,), ("version",), lambda layout: ((layout.version,),),
+    ),
+    Family(
+        "supernode_emulated_seconds_total", "counter",
+        "Emulated time that has passed, idle time included; at speed N it grows N times as fast as the wall clock.",
+        lambda s: (s.emulated_s,),
+    ),
+    Family(
+        "supernode_speed_ratio", "gauge", "Emulated seconds per wall second now; 0 between two sessions.",
+        lambda s: (s.speed,),
+    ),
+    Family("supernode_run_active", "gauge", "1 while a replay runs, else 0.", lambda s: (int(s.is_replaying),)),
+    Family(
+        "supernode_runs_total", "counter", "Replays by how they ended.",
+        lambda s: s.runs, ("outcome",), lambda _: [(outcome,) for outcome in RUN_OUTCOMES],
+    ),
+    Family("supernode_requests_arrived_total", "counter", "Requests that reached the gateway.", lambda s: (s.arrived,)),
+    Family(
+        "supernode_requests_ended_total", "counter", "Requests by how they ended.",
+        lambda s: s.ended, ("outcome", "reason"), lambda _: _REASONS,
+    ),
+    Family(
+        "supernode_request_retries_total", "counter", "Requests begun again because a worker was lost.",
+        lambda s: (s.retries,),
+    ),
+    Family(
+        "supernode_preemptions_total", "counter", "Sequences that left a decode instance because no KV block was free.",
+        lambda s: (s.preemptions,),
+    ),
+    Family(
+        "supernode_prompt_tokens_total", "counter", "Prompt tokens of requests whose first token came out.",
+        lambda s: (s.prompt_tokens,),
+    ),
+    Family(
+        "supernode_computed_tokens_total", "counter", "Tokens computed by prefill passes, recomputation included.",
+        lambda s: (s.computed_tokens,),
+    ),
+    Family(
+        "supernode_generation_tokens_total", "counter", "Output tokens as they are produced, the first one included.",
+        lambda s: (s.generation_tokens,),
+    ),
+    Family(
+        "supernode_cache_lookup_tokens_total", "counter", "Prompt tokens looked up in a prefix cache.",
+        lambda s: (s.lookup_tokens,),
+    ),
+    Family(
+        "supernode_cache_hit_tokens_total", "counter", "Prompt tokens found in a prefix cache.",
+        lambda s: (s.hit_tokens,),
+    ),
+    HistogramFamily(
+        "supernode_time_to_first_token_seconds", "Arrival to first token, of requests that got one.",
+        TTFT_BOUNDS_S, lambda s: s.ttft_s,
+    ),
+    HistogramFamily(
+        "supernode_time_per_output_token_seconds",
+        "First to last token over the tokens after the first; one value per finished request of two or more.",
+        TOKEN_BOUNDS_S, lambda s: s.tpot_s,
+    ),
+    HistogramFamily(
+        "supernode_inter_token_latency_seconds",
+        "Gaps between consecutive tokens of one request, or chunks of tokens with MTP, pooled over all requests.",
+        TOKEN_BOUNDS_S, lambda s: s.itl_s,
+    ),
+    HistogramFamily(
+        "supernode_e2e_request_latency_seconds", "Arrival to last token, of finished requests.",
+        REQUEST_BOUNDS_S, lambda s: s.e2e_s,
+    ),
+    HistogramFamily(
+        "supernode_request_queue_time_seconds", "Arrival to the start of prefill.",
+        REQUEST_BOUNDS_S, lambda s: s.queue_s,
+    ),
+    Family(
+        "supernode_requests_running", "gauge", "Open requests that are at work, by stage.",
+        lambda s: s.running, ("stage",), lambda _: [(stage,) for stage in STAGES],
+    ),
+    Family(
+        "supernode_requests_waiting", "gauge", "Open requests that wait, by the stage they wait for.",
+        lambda s: s.waiting, ("stage",), lambda _: [(stage,) for stage in STAGES],
+    ),
+    Family(
+        "supernode_kv_usage_ratio", "gauge", "KV tokens that a decode instance holds, over its capacity.",
+        _of_decode, _INSTANCE, _by_decode_instance,
+    ),
+    Family(
+        "supernode_instance_up", "gauge", "1 if the instance is up, 0 while it is lost.",
+        lambda s: [int(is_up) for is_up in s.is_up], _INSTANCE, _by_instance,
+    ),
+    Family(
+        "supernode_worker_restarts_total", "counter", "Times that a worker process was lost and came back.",
+        lambda s: s.restarts, ("host",), lambda layout: [(host,) for host in layout.hosts],
+    ),
+    Family(
+        "supernode_instance_busy_seconds_total", "counter", "Time in which a pass or step ran.",
+        lambda s: s.busy_s, _INSTANCE, _by_instance,
+    ),
+    Family(
+        "supernode_instance_energy_joules_total", "counter", "Energy of the NPUs of an instance.",
+        lambda s: s.joules, _INSTANCE, _by_instance,
+    ),
+    Family(
+        "supernode_npu_utilization_ratio", "gauge",
+        "Busy share of an NPU over the last stretch of at least a wall second; that of its instance.",
+        _npu_utilization, _NPU, _by_npu,
+    ),
+    Family(
+        "supernode_npu_power_watts", "gauge",
+        "Power of an NPU over the last stretch of at least a wall second; an equal share of its instance's.",
+        _npu_watts, _NPU, _by_npu,
+    ),
+    Family(
+        "supernode_fabric_bytes_total", "counter", "Bytes of finished transfers.",
+        lambda s: s.flow_bytes, ("plane", "kind"), lambda _: _FLOWS,
+    ),
+    Family(
+        "supernode_fabric_transfers_total", "counter", "Finished transfers.",
+        lambda s: s.flow_transfers, ("plane", "kind"), lambda _: _FLOWS,
+    ),
+    HistogramFamily(
+        "supernode_hop_wall_seconds", "Lateness of messages between processes, on the wall.",
+        HOP_BOUNDS_S, lambda s: s.hop_wall_s,
+    ),
+)  # fmt: skip
+"""In the order of exposition."""

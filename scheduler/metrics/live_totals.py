@@ -1,0 +1,335 @@
+"""The tap that keeps totals while a system lives, over all its sessions, for whoever looks at it meanwhile.
+
+What a latency is, `records` alone says: the tap notes whose first token came out, the ledger notes who ended, and a
+snapshot reads the records of just those.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+
+from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.core.lifecycle import State
+from scheduler.metrics.buckets import (
+    HOP_BOUNDS_S,
+    REQUEST_BOUNDS_S,
+    TOKEN_BOUNDS_S,
+    TTFT_BOUNDS_S,
+    BucketCounts,
+    HistogramTotals,
+)
+from scheduler.metrics.columns import NS_PER_S, view
+from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
+from scheduler.metrics.records import Records
+from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
+from scheduler.protocol.finish import FINISHED, FinishReason
+from scheduler.protocol.messages import (
+    DecodeStepped,
+    Message,
+    PrefillStepped,
+    RequestsArrived,
+    TransferDone,
+    UsageReported,
+    WorkersJoined,
+    WorkersLost,
+)
+
+RunOutcome = Literal["completed", "interrupted", "failed"]
+
+RATE_WALL_S: Final = 10.0
+"""Wall seconds over which rates are means."""
+
+_RUNNING_STATES: Final = (
+    (State.PREFILLING, State.PREFILLING_RESERVED),
+    (State.HANDING_OVER,),
+    (State.DECODING,),
+)
+_WAITING_STATES: Final = (
+    (State.ARRIVED, State.FETCHING, State.PREFILL_QUEUED),
+    (State.PREFILLED,),
+    (State.DECODE_QUEUED,),
+)
+"""Both by stage. Who has been prefilled waits for room at a decode instance: for the hand-over to begin."""
+
+
+class Lateness(Protocol):
+    """How late messages of one session were, in emulated nanoseconds."""
+
+    num_samples: int
+    sum_ns: int
+
+    def num_within(self, limits_ns: Sequence[float]) -> list[int]:
+        """Messages that were at most so late, for each limit."""
+        ...
+
+
+@dataclass(slots=True)
+class _Session:
+    """The session that is on. `now_ns`: how far its clock is known to be; requests below `first_open` have ended."""
+
+    is_replay: Final[bool]
+    ledger: Final[Ledger]
+    speed: Final[float]
+    lateness: Final[Lateness | None]
+    tallies: Final[dict[str, DecodeTally]]
+    now_ns: int = 0
+    first_open: int = 0
+    has_lost: bool = False
+    first_ids: list[int] = field(default_factory=list[int])
+
+
+class LiveTotals:
+    """A runtime `Tap`: it must see each message before the core does, because it reads the ledger's state before it.
+
+    A session is the life of one ledger on one emulated clock: a replay, or the idle time between two. `begin` and `end`
+    enclose it; counters go on from session to session. A snapshot is taken between two messages, never between a
+    message's tap and the core.
+    """
+
+    def __init__(self, layout: Layout, *, has_prefix_cache: bool) -> None:
+        self._layout = layout
+        self._has_prefix_cache = has_prefix_cache
+        self._session: _Session | None = None
+        self._past_ns = 0
+        self._meters = {instance.address: InstanceMeter(instance) for instance in layout.instances}
+        self._host_of = {address: host for host, addresses in layout.hosts.items() for address in addresses}
+        self._restarts = dict.fromkeys(layout.hosts, 0)
+        self._runs = dict.fromkeys(RUN_OUTCOMES, 0)
+        self._ttft_s = BucketCounts(TTFT_BOUNDS_S)
+        self._tpot_s = BucketCounts(TOKEN_BOUNDS_S)
+        self._itl_s = BucketCounts(TOKEN_BOUNDS_S)
+        self._e2e_s = BucketCounts(REQUEST_BOUNDS_S)
+        self._queue_s = BucketCounts(REQUEST_BOUNDS_S)
+        self._hop_wall_s = HistogramTotals((0,) * (len(HOP_BOUNDS_S) + 1), 0.0)
+        self._num_by_reason = [0] * len(FinishReason)
+        self._arrived = self._preemptions = self._retries = 0
+        self._prompt_tokens = self._computed_tokens = self._generation_tokens = 0
+        self._lookup_tokens = self._hit_tokens = 0
+        self._flow_bytes = dict.fromkeys(FLOWS, 0)
+        self._flow_transfers = dict.fromkeys(FLOWS, 0)
+        self._marks: deque[tuple[int, int, int, int]] = deque()
+        self._handlers: dict[type, Callable[[_Session, Any], None]] = {
+            RequestsArrived: self._on_arrived,
+            PrefillStepped: self._on_prefill_stepped,
+            TransferDone: self._on_transfer_done,
+            DecodeStepped: self._on_decode_stepped,
+            UsageReported: self._on_usage_reported,
+            WorkersLost: self._on_workers_lost,
+            WorkersJoined: self._on_workers_joined,
+        }
+
+    def begin(self, ledger: Ledger, speed: float, lateness: Lateness | None = None, *, is_replay: bool = True) -> None:
+        """A session begins, with a fresh ledger, a clock at 0 and all workers up; one that has not ended has failed.
+
+        `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
+        """
+        self.end("failed")
+        ledger.ended_ids = []
+        tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
+        self._session = _Session(is_replay, ledger, speed, lateness, tallies)
+        for meter in self._meters.values():
+            meter.begin(speed)
+
+    def end(self, outcome: RunOutcome) -> None:
+        """The session, if there is one, is over: account for what is left of it, and let go of its ledger.
+
+        How it ended counts if it was a replay.
+        """
+        session = self._session
+        if session is None:
+            return
+        self._drain(session)
+        session.ledger.ended_ids = None
+        self._retries += _num_retries(session)
+        self._hop_wall_s = self._hops_with(session)
+        self._past_ns += session.now_ns
+        self._marks.clear()
+        self._runs[outcome] += session.is_replay
+        self._session = None
+
+    def observe(self, now_ns: int, message: Message) -> None:
+        """Take note of one message to the core; outside of a session of none."""
+        handler = self._handlers.get(type(message))
+        if handler is not None and self._session is not None:
+            self._session.now_ns = max(self._session.now_ns, now_ns)
+            handler(self._session, message)
+
+    def _on_arrived(self, _session: _Session, message: RequestsArrived) -> None:
+        self._arrived += len(message.prompt_tokens)
+
+    def _on_prefill_stepped(self, session: _Session, message: PrefillStepped) -> None:
+        self._meters[message.instance].add(message.usage)
+        self._computed_tokens += message.computed_tokens
+        if message.started_ids and self._has_prefix_cache:
+            self._note_look_ups(session.ledger, message)
+        self._generation_tokens += len(message.done_ids)
+        first_ns, last_ns = session.ledger.first_token_ns, session.ledger.last_token_ns
+        for request_id in message.done_ids:
+            if first_ns[request_id] == NOT_YET:
+                session.first_ids.append(request_id)
+            else:  # computed again: a gap that no decode step shows
+                gap_s = (message.boundary_ns - last_ns[request_id]) / NS_PER_S
+                self._itl_s.add(gap_s, 1, gap_s)
+
+    def _note_look_ups(self, ledger: Ledger, message: PrefillStepped) -> None:
+        """Instances with a cache of their own tell their hits; of a pool's the ledger knows."""
+        prompt_tokens, cached_tokens = ledger.prompt_tokens, ledger.cached_tokens
+        hits = message.started_cached_tokens or [cached_tokens[i] for i in message.started_ids]
+        self._hit_tokens += sum(hits)
+        self._lookup_tokens += sum([prompt_tokens[i] for i in message.started_ids])
+
+    def _on_transfer_done(self, _session: _Session, message: TransferDone) -> None:
+        flow = (message.plane, message.kind)
+        self._flow_bytes[flow] += message.num_bytes
+        self._flow_transfers[flow] += 1
+
+    def _on_decode_stepped(self, session: _Session, message: DecodeStepped) -> None:
+        self._meters[message.instance].add(message.usage)
+        ledger, tally = session.ledger, session.tallies[message.instance]
+        num_tokens = tally.step(message, self._itl_s)
+        if message.started_ids:
+            tally.join(message.started_ids, message.boundary_ns, ledger.last_token_ns)
+        if message.finished_ids:
+            num_tokens -= tally.leave(message.finished_ids, message.finished_tokens, ledger.output_tokens)
+        if message.preempted_ids:
+            num_tokens -= tally.leave(message.preempted_ids, message.preempted_tokens, ledger.output_tokens)
+            self._preemptions += len(message.preempted_ids)
+        tally.kv_tokens = message.kv_tokens
+        self._generation_tokens += num_tokens
+
+    def _on_usage_reported(self, _session: _Session, message: UsageReported) -> None:
+        self._meters[message.instance].add(message.usage)
+
+    def _on_workers_lost(self, session: _Session, message: WorkersLost) -> None:
+        session.has_lost = True
+        for address in message.addresses:
+            if address in self._meters:
+                self._meters[address].lose()
+            if address in session.tallies:
+                session.tallies[address].lose()
+
+    def _on_workers_joined(self, _session: _Session, message: WorkersJoined) -> None:
+        for address in message.addresses:
+            if address in self._meters:
+                self._meters[address].is_up = True
+        for host in {self._host_of[address]: None for address in message.addresses}:
+            self._restarts[host] += 1
+
+    def snapshot(self, now_ns: int = 0) -> Snapshot:
+        """How it stands at `now_ns` on the clock of the session; without one the time says nothing.
+
+        What it takes grows with what happened since the last snapshot and with the requests that are open.
+        """
+        session = self._session
+        emulated_ns = self._past_ns
+        running = waiting = (0,) * len(_RUNNING_STATES)
+        if session is not None:
+            self._drain(session)
+            session.now_ns = max(session.now_ns, now_ns)
+            emulated_ns += session.now_ns
+            running, waiting = _stages(session)
+        meters = self._meters.values()
+        return Snapshot(
+            layout=self._layout,
+            emulated_s=emulated_ns / NS_PER_S,
+            speed=0.0 if session is None else session.speed,
+            is_replaying=session is not None and session.is_replay,
+            runs=tuple(self._runs.values()),
+            arrived=self._arrived,
+            ended=tuple(self._num_by_reason[reason] for reason in END_REASONS),
+            retries=self._retries + (0 if session is None else _num_retries(session)),
+            preemptions=self._preemptions,
+            prompt_tokens=self._prompt_tokens,
+            computed_tokens=self._computed_tokens,
+            generation_tokens=self._generation_tokens,
+            lookup_tokens=self._lookup_tokens,
+            hit_tokens=self._hit_tokens,
+            ttft_s=self._ttft_s.totals(),
+            tpot_s=self._tpot_s.totals(),
+            itl_s=self._itl_s.totals(),
+            e2e_s=self._e2e_s.totals(),
+            queue_s=self._queue_s.totals(),
+            hop_wall_s=self._hop_wall_s if session is None else self._hops_with(session),
+            running=running,
+            waiting=waiting,
+            is_up=tuple(meter.is_up for meter in meters),
+            kv_usage=tuple(_kv_usage(meter.instance, session) for meter in meters),
+            busy_s=tuple(meter.busy_ns / NS_PER_S for meter in meters),
+            joules=tuple(meter.joules for meter in meters),
+            utilization=tuple(meter.utilization for meter in meters),
+            watts=tuple(meter.watts for meter in meters),
+            restarts=tuple(self._restarts.values()),
+            flow_bytes=tuple(self._flow_bytes.values()),
+            flow_transfers=tuple(self._flow_transfers.values()),
+            rates=Rates() if session is None else self._rates(session),
+        )
+
+    def _drain(self, session: _Session) -> None:
+        """Read the records of those whose first token came out, and of those who ended, since the last time."""
+        ledger = session.ledger
+        first = Records(ledger, session.first_ids)
+        ended = Records(ledger, ledger.ended_ids or [])
+        session.first_ids, ledger.ended_ids = [], []
+        self._prompt_tokens += int(first.prompt_tokens.sum())
+        self._ttft_s.add_all(first.ttft_s)
+        self._queue_s.add_all(first.queue_s)
+        # Who began and never got a token shows when it ends.
+        self._queue_s.add_all(ended.queue_s[~ended.has_first_token])
+        self._tpot_s.add_all(ended.tpot_s)
+        self._e2e_s.add_all(ended.e2e_s)
+        for reason, count in enumerate(np.bincount(ended.reason, minlength=len(FinishReason)).tolist()):
+            self._num_by_reason[reason] += count
+
+    def _hops_with(self, session: _Session) -> HistogramTotals:
+        """Lateness of all messages, those of this session included."""
+        past, lateness = self._hop_wall_s, session.lateness
+        if lateness is None:
+            return past
+        ns_per_wall_s = NS_PER_S * session.speed
+        counts = [*lateness.num_within([bound * ns_per_wall_s for bound in HOP_BOUNDS_S]), lateness.num_samples]
+        total = tuple(before + more for before, more in zip(past.counts, counts, strict=True))
+        return HistogramTotals(total, past.sum_s + lateness.sum_ns / ns_per_wall_s)
+
+    def _rates(self, session: _Session) -> Rates:
+        """Since the latest snapshot that is at least the window old, or the oldest of this session."""
+        marks = self._marks
+        finished = sum(self._num_by_reason[reason] for reason in FINISHED)
+        mark = (session.now_ns, finished, self._prompt_tokens, self._generation_tokens)
+        marks.append(mark)
+        window_ns = RATE_WALL_S * session.speed * NS_PER_S
+        while len(marks) > 2 and marks[1][0] <= session.now_ns - window_ns:
+            marks.popleft()
+        span_s = (mark[0] - marks[0][0]) / NS_PER_S
+        if not span_s:
+            return Rates()
+        requests, inputs, outputs = (now - then for now, then in zip(mark[1:], marks[0][1:], strict=True))
+        return Rates(requests / span_s, inputs / span_s, outputs / span_s)
+
+
+def _stages(session: _Session) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Open requests that are at work and that wait, by stage."""
+    state = view(session.ledger.state, session.ledger.num_requests)[session.first_open :]
+    is_open = state != State.ENDED
+    session.first_open += int(is_open.argmax()) if is_open.any() else len(state)
+    counts = np.bincount(state, minlength=len(State)).tolist()
+    running, waiting = (
+        tuple(sum(counts[state] for state in states) for states in stages)
+        for stages in (_RUNNING_STATES, _WAITING_STATES)
+    )
+    return running, waiting
+
+
+def _kv_usage(instance: LiveInstance, session: _Session | None) -> float:
+    if session is None or instance.role != "decode":
+        return 0.0
+    return session.tallies[instance.address].kv_tokens / instance.kv_capacity_tokens
+
+
+def _num_retries(session: _Session) -> int:
+    """How often requests of this session began again; only a loss makes any."""
+    return int(view(session.ledger.retries, session.ledger.num_requests).sum()) if session.has_lost else 0

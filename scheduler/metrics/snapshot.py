@@ -1,0 +1,161 @@
+"""What a live system has come to at one instant, as plain numbers, and how `supernode status` says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scheduler.metrics.buckets import HistogramTotals
+from scheduler.metrics.collector import Role
+from scheduler.protocol.finish import FinishReason
+from scheduler.protocol.messages import Plane, TransferKind
+
+STAGES: Final = ("prefill", "hand_over", "decode")
+"""Where an open request is, in the order of `Snapshot.running` and `waiting`."""
+
+RUN_OUTCOMES: Final = ("completed", "interrupted", "failed")
+"""How a replay ends, in the order of `Snapshot.runs`."""
+
+END_REASONS: Final = tuple(reason for reason in FinishReason if reason is not FinishReason.PENDING)
+"""How a request ends, in the order of `Snapshot.ended`."""
+
+FLOWS: Final = tuple((plane, kind) for plane in Plane for kind in TransferKind)
+"""What moves on which plane, in the order of `Snapshot.flow_bytes` and `flow_transfers`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInstance:
+    """An instance that is watched. `kv_capacity_tokens`: KV tokens that all its dies hold; used of decode only."""
+
+    address: str
+    role: Role
+    num_npus: int
+    kv_capacity_tokens: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What does not change while the system lives; compared by identity, so that what is made from it can be kept.
+
+    Within one role instances are in the core's order. NPUs are numbered through in the order of instances, nodes in
+    that of NPUs, racks in that of nodes. `hosts` maps the name of each process to the addresses of the workers in it.
+    """
+
+    version: str
+    instances: tuple[LiveInstance, ...]
+    hosts: Mapping[str, Sequence[str]]
+    npus_per_node: int
+    nodes_per_rack: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Per second of emulated time, over the last ten seconds or so on the wall; 0 between sessions."""
+
+    requests_per_s: float = 0.0
+    input_tokens_per_s: float = 0.0
+    output_tokens_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Totals since the system came up, over all its sessions, and how it stands now; every number is finite.
+
+    Tuples are in the order of `Layout.instances`, `Layout.hosts` or of the constants above. Times are emulated, but for
+    `hop_wall_s`. `speed`: emulated seconds per second on the wall, 0 between sessions. `is_replaying`: this is no idle
+    time. `prompt_tokens` count when the first token comes out, `generation_tokens` as they are produced,
+    `lookup_tokens` when prefill begins. `kv_usage` is 0 for prefill. Utilisation and watts are those of an instance's
+    last stretch of a wall second.
+    """
+
+    layout: Layout
+    emulated_s: float
+    speed: float
+    is_replaying: bool
+    runs: tuple[int, ...]
+    arrived: int
+    ended: tuple[int, ...]
+    retries: int
+    preemptions: int
+    prompt_tokens: int
+    computed_tokens: int
+    generation_tokens: int
+    lookup_tokens: int
+    hit_tokens: int
+    ttft_s: HistogramTotals
+    tpot_s: HistogramTotals
+    itl_s: HistogramTotals
+    e2e_s: HistogramTotals
+    queue_s: HistogramTotals
+    hop_wall_s: HistogramTotals
+    running: tuple[int, ...]
+    waiting: tuple[int, ...]
+    is_up: tuple[bool, ...]
+    kv_usage: tuple[float, ...]
+    busy_s: tuple[float, ...]
+    joules: tuple[float, ...]
+    utilization: tuple[float, ...]
+    watts: tuple[float, ...]
+    restarts: tuple[int, ...]
+    flow_bytes: tuple[int, ...]
+    flow_transfers: tuple[int, ...]
+    rates: Rates
+
+
+def status(snapshot: Snapshot) -> dict[str, Any]:
+    """The snapshot for a person or a script, as plain values for `json.dumps`."""
+    return {
+        "emulated_s": snapshot.emulated_s,
+        "speed": snapshot.speed,
+        "run_active": snapshot.is_replaying,
+        "runs": dict(zip(RUN_OUTCOMES, snapshot.runs, strict=True)),
+        "instances": _instances(snapshot),
+        "restarts": dict(zip(snapshot.layout.hosts, snapshot.restarts, strict=True)),
+        "stages": {
+            stage: {"running": running, "waiting": waiting}
+            for stage, running, waiting in zip(STAGES, snapshot.running, snapshot.waiting, strict=True)
+        },
+        "requests": {
+            "arrived": snapshot.arrived,
+            "ended": {r.name.lower(): count for r, count in zip(END_REASONS, snapshot.ended, strict=True)},
+            "retries": snapshot.retries,
+            "preemptions": snapshot.preemptions,
+        },
+        "tokens": {
+            "prompt": snapshot.prompt_tokens,
+            "computed": snapshot.computed_tokens,
+            "generation": snapshot.generation_tokens,
+            "cache_lookup": snapshot.lookup_tokens,
+            "cache_hit": snapshot.hit_tokens,
+        },
+        "rates": {
+            "requests_per_s": snapshot.rates.requests_per_s,
+            "input_tokens_per_s": snapshot.rates.input_tokens_per_s,
+            "output_tokens_per_s": snapshot.rates.output_tokens_per_s,
+        },
+        "watts": sum(snapshot.watts),
+        "joules": sum(snapshot.joules),
+    }
+
+
+def _instances(snapshot: Snapshot) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": instance.address,
+            "role": instance.role,
+            "num_npus": instance.num_npus,
+            "up": is_up,
+            "utilization": utilization,
+            "watts": watts,
+            "kv_usage": kv_usage if instance.role == "decode" else None,
+        }
+        for instance, is_up, utilization, watts, kv_usage in zip(
+            snapshot.layout.instances,
+            snapshot.is_up,
+            snapshot.utilization,
+            snapshot.watts,
+            snapshot.kv_usage,
+            strict=True,
+        )
+    ]

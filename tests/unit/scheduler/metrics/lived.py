@@ -1,0 +1,77 @@
+"""Layouts and snapshots of live systems; each test says only what it varies."""
+
+from __future__ import annotations
+
+from scheduler.metrics.buckets import (
+    HOP_BOUNDS_S,
+    REQUEST_BOUNDS_S,
+    TOKEN_BOUNDS_S,
+    TTFT_BOUNDS_S,
+    BucketCounts,
+    HistogramTotals,
+)
+from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, LiveInstance, Rates, Snapshot
+
+PREFILL = LiveInstance("prefill-0", "prefill", 16, 1000)
+DECODE = LiveInstance("decode-0", "decode", 160, 4000)
+
+
+def layout_of(*instances: LiveInstance) -> Layout:
+    """A host for each instance, and one for fabric and cache."""
+    hosts = {instance.address: (instance.address,) for instance in instances}
+    return Layout("1.2.3", instances, {"network": ("fabric", "cache"), **hosts}, npus_per_node=8, nodes_per_rack=4)
+
+
+def whole_supernode() -> Layout:
+    """The default plan: 384 NPUs."""
+    prefill = [LiveInstance(f"prefill-{index}", "prefill", 16, 1000) for index in range(14)]
+    return layout_of(*prefill, DECODE)
+
+
+def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
+    """No two families say the same, and every counter grows with time."""
+    instances = range(1, len(layout.instances) + 1)
+    return Snapshot(
+        layout=layout,
+        emulated_s=seconds * 2.5,
+        speed=2.5,
+        is_replaying=True,
+        runs=_numbers(RUN_OUTCOMES, seconds),
+        arrived=100 * seconds,
+        ended=_numbers(END_REASONS, 2 * seconds),
+        retries=3 * seconds,
+        preemptions=5 * seconds,
+        prompt_tokens=7 * seconds,
+        computed_tokens=11 * seconds,
+        generation_tokens=10**15 + seconds,
+        lookup_tokens=13 * seconds,
+        hit_tokens=17 * seconds,
+        ttft_s=_histogram(TTFT_BOUNDS_S, 0.07, 3 * seconds),
+        tpot_s=_histogram(TOKEN_BOUNDS_S, 0.03, 5 * seconds),
+        itl_s=_histogram(TOKEN_BOUNDS_S, 0.02, 7 * seconds),
+        e2e_s=_histogram(REQUEST_BOUNDS_S, 3.0, 9 * seconds),
+        queue_s=_histogram(REQUEST_BOUNDS_S, 1e4, 11 * seconds),
+        hop_wall_s=_histogram(HOP_BOUNDS_S, 0.003, 13 * seconds),
+        running=_numbers(STAGES, 2),
+        waiting=_numbers(STAGES, 3),
+        is_up=tuple(index % 2 == 1 for index in instances),
+        kv_usage=tuple(1 / (index + 1) for index in instances),
+        busy_s=tuple(index * seconds / 3 for index in instances),
+        joules=tuple(index * seconds * 1e9 / 7 for index in instances),
+        utilization=tuple(1 / index for index in instances),
+        watts=tuple(1000.25 * index for index in instances),
+        restarts=_numbers(tuple(layout.hosts), seconds),
+        flow_bytes=_numbers(FLOWS, seconds << 40),
+        flow_transfers=_numbers(FLOWS, seconds),
+        rates=Rates(1.5, 2.5, 3.5),
+    )
+
+
+def _numbers(names: tuple[object, ...], factor: int) -> tuple[int, ...]:
+    return tuple(factor * index for index in range(1, len(names) + 1))
+
+
+def _histogram(bounds_s: tuple[float, ...], value_s: float, weight: int) -> HistogramTotals:
+    counts = BucketCounts(bounds_s)
+    counts.add(value_s, weight, value_s * weight)
+    return counts.totals()

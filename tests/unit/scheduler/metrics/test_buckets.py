@@ -1,0 +1,43 @@
+"""Counts per bucket."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.metrics.buckets import (
+    HOP_BOUNDS_S,
+    REQUEST_BOUNDS_S,
+    TOKEN_BOUNDS_S,
+    TTFT_BOUNDS_S,
+    BucketCounts,
+    HistogramTotals,
+)
+
+BOUNDS = (0.5, 1.0, 2.0)
+VALUES = st.lists(st.one_of(st.sampled_from([*BOUNDS, float("nan")]), st.floats(0, 4)), max_size=20)
+
+
+@given(parts=st.lists(VALUES, max_size=3))
+def test_a_value_counts_in_every_bucket_whose_bound_it_does_not_exceed(parts: list[list[float]]) -> None:
+    together, one_by_one = BucketCounts(BOUNDS), BucketCounts(BOUNDS)
+    for part in parts:
+        together.add_all(np.array(part, np.float64))
+    values = [value for part in parts for value in part if value == value]
+    for value in values:
+        one_by_one.add(value, 1, value)
+    counts = (*(sum(value <= bound for value in values) for bound in BOUNDS), len(values))
+    assert together.totals().counts == one_by_one.totals().counts == counts
+    assert np.isclose(together.totals().sum_s, sum(values))
+
+
+def test_weights() -> None:
+    counts = BucketCounts(BOUNDS)
+    counts.add(0.75, 3, 2.0)
+    assert counts.totals() == HistogramTotals((0, 3, 3, 3), 2.0)
+
+
+def test_bounds_ascend() -> None:
+    for bounds in (TTFT_BOUNDS_S, TOKEN_BOUNDS_S, REQUEST_BOUNDS_S, HOP_BOUNDS_S):
+        assert list(bounds) == sorted(set(bounds))
