@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.control_plane import ControlParts
+from deploy.live.session import ControlParts
 from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
@@ -117,7 +117,9 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
     if address == "cache":
         return CachePool(500, BLOCK_TOKENS)
     if address in PREFILL:
-        return PrefillInstance(address, PrefillConfig(4096, 200), FlatCost(), FlatEnergy())
+        return PrefillInstance(
+            address, PrefillConfig(4096, 200), FlatCost(), FlatEnergy(), began_ns=spec.get("began_ns", 0)
+        )
     if spec.get("breaks"):
         raise ValueError("this worker cannot be made")
     config = DecodeConfig(
@@ -132,14 +134,14 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
         tokens_per_step_den=10,
         report_interval_ns=spec.get("report_interval_ns", NEVER_NS),
     )
-    return DecodeInstance(address, config, FlatEnergy())
+    return DecodeInstance(address, config, FlatEnergy(), began_ns=spec.get("began_ns", 0))
 
 
 def make_control(spec: dict[str, Any]) -> ControlParts:
     """Core, source, and a tap that keeps all messages; what is kept is (ledger, messages)."""
     core, log = make_core(spec), Log()
     rows = [(arrived, prompt, output, list(prefix)) for arrived, prompt, output, prefix in spec["rows"]]
-    return ControlParts(core, RowSource(rows), log.observe, lambda: (core.ledger, log.messages))
+    return ControlParts(core, (RowSource(rows),), log.observe, lambda: (core.ledger, log.messages))
 
 
 def stamps(ledger: Any) -> list[tuple[int, ...]]:

@@ -76,6 +76,11 @@ def wall_now_ns() -> int:
     return time.time_ns()
 
 
+def wall_now_text() -> str:
+    """The wall clock for people and files: UTC to the second, ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
 def monotonic_s() -> float:
     """Seconds of wall time that a run took are differences of this."""
     return time.monotonic()

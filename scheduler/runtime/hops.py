@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 _SUB_BITS: Final = 5
@@ -45,16 +47,22 @@ class LatenessHistogram:
 
     def __init__(self) -> None:
         self.num_samples = 0
+        self.sum_ns = 0
         self.max_ns = 0
         self._counts = [0] * _NUM_BUCKETS
 
     def add(self, lateness_ns: int) -> None:
         """Count one message; what came before its time (clocks of two processes) counts as 0."""
         value = max(lateness_ns, 0)
-        shift = max(value.bit_length() - _SUB_BITS - 1, 0)
-        self._counts[min((shift << _SUB_BITS) + (value >> shift), _NUM_BUCKETS - 1)] += 1
+        self._counts[_bucket(value)] += 1
         self.num_samples += 1
+        self.sum_ns += value
         self.max_ns = max(self.max_ns, value)
+
+    def num_within(self, limits_ns: Sequence[float]) -> list[int]:
+        """Messages that were at most so late, for each limit; those up to 3 % later may count in."""
+        totals = list(accumulate(self._counts))
+        return [totals[_bucket(int(limit))] for limit in limits_ns]
 
     def quantile_ns(self, share: float) -> int:
         """The lower edge of the bucket in which that share of the messages is reached; 0 without any."""
@@ -78,3 +86,9 @@ class LatenessHistogram:
             p99_ns=p99_ns,
             max_ns=self.max_ns,
         )
+
+
+def _bucket(value: int) -> int:
+    """The bucket of a value that is not negative."""
+    shift = max(value.bit_length() - _SUB_BITS - 1, 0)
+    return min((shift << _SUB_BITS) + (value >> shift), _NUM_BUCKETS - 1)

@@ -1,38 +1,30 @@
 """The live runtime: an asyncio loop that hosts the control plane and talks to workers over a `WorkerTransport`.
 
 Main loop: `_turn` takes what came in, wakes what fell due and sends what was said; `run` waits for the next of these.
-The time rule is in `scheduler.protocol.hosting`.
+The time rule is in `scheduler.protocol.hosting`. A host whose process dies is lost at once, together with all that was
+on its way to and from it; the core is told, and told again when a fresh and empty process has taken its place.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS, Component, Outputs
-from scheduler.protocol.envelope import (
-    MAX_IN_FLIGHT,
-    Envelope,
-    Inbound,
-    Item,
-    Outbox,
-    decode_envelope,
-    encode_envelope,
-)
-from scheduler.protocol.errors import ClusterError
+from scheduler.protocol.envelope import MAX_IN_FLIGHT, Envelope, Item, decode_envelope, encode_envelope
+from scheduler.protocol.errors import ClusterError, WorkerLostError
 from scheduler.protocol.hosting import HostedComponents
-from scheduler.protocol.messages import Message, RunEnded
+from scheduler.protocol.messages import Message, ReportUsage, RunEnded, UsageReported, WorkersJoined, WorkersLost
 from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
+from scheduler.runtime.peer import Link, Peer, host_of
 from scheduler.runtime.virtual import Tap
 
-CONTROL_NAME: Final = "control"
-"""The sender's name on envelopes of the control plane."""
-
 HEARTBEAT_S: Final = 2.0
-"""Wall seconds after which a silent host is asked how it stands, so that a dead one is missed."""
+"""Wall seconds after which hosts are asked how they stand, so that a dead one is missed, and idle instances for their
+usage up to a heartbeat ago: what is said to them now never fell due before that."""
 
 END_S: Final = 15.0
 """Wall seconds that a host has to account for the run when it has ended."""
@@ -50,7 +42,15 @@ class WorkerTransport(Protocol):
         ...
 
     async def send(self, host: str, envelope: bytes) -> bytes:
-        """Deliver one envelope; answers the host's next one. A `ClusterError` if it cannot, within a deadline."""
+        """Deliver one envelope; answers the host's next one, within a deadline.
+
+        `WorkerLostError` if the host's process died, `ClusterError` for whatever else kept it.
+        """
+        ...
+
+    async def revive(self, host: str, sender: str, began_ns: int) -> None:
+        """Return when a fresh process of that host runs: its components account from `began_ns`, its envelopes bear
+        `sender`. `ClusterError` if it does not come back within a deadline."""
         ...
 
 
@@ -62,31 +62,9 @@ class LiveEnd:
     interrupted: bool
     num_messages: int
     num_envelopes: int
+    num_restarts: int
     hops: HopCost
     warnings: list[str]
-
-
-@dataclass(slots=True)
-class _Peer:
-    """A host as the control plane knows it. `deadline_ns` 0: not heard of yet."""
-
-    name: Final[str]
-    addresses: Final[Sequence[str]]
-    outbox: Final[Outbox] = field(default_factory=lambda: Outbox(CONTROL_NAME))
-    inbound: Final[Inbound] = field(default_factory=Inbound)
-    num_in_flight: int = 0
-    num_taken: int = 0
-    deadline_ns: int = 0
-    last_ns: int = 0
-
-    def is_quiet(self) -> bool:
-        """It has taken all that was sent, nothing is on its way, and it will do nothing by itself."""
-        return (
-            self.deadline_ns == NEVER_NS
-            and not self.num_in_flight
-            and not self.outbox
-            and self.num_taken == self.outbox.num_sent
-        )
 
 
 class _Tapped:
@@ -115,7 +93,9 @@ class _Tapped:
 class LiveRuntime:
     """Runs `components` here (the core and the source) and all others on the transport's hosts.
 
-    The run is over when nothing is due anywhere and nothing is on its way, the same condition as on the virtual clock.
+    The run is over when nothing is due anywhere and nothing is on its way, the same condition as on the virtual clock;
+    with `keep_open` not before `stop`. `session` tells this run's envelopes from those of an earlier one on the same
+    hosts. Of the `metered` addresses usage is asked when they are idle.
     """
 
     def __init__(
@@ -125,22 +105,29 @@ class LiveRuntime:
         transport: WorkerTransport,
         clock: Clock,
         taps: Sequence[Tap] = (),
+        *,
+        session: str = "0",
+        metered: Sequence[str] = (),
+        keep_open: bool = False,
     ) -> None:
         local = [_Tapped(c, taps) if c.address == core_address else c for c in components]
         self._local = HostedComponents(local)
         self._core_address = core_address
         self._transport = transport
         self._clock = clock
-        self._peers = {name: _Peer(name, addresses) for name, addresses in transport.hosts.items()}
+        self._keep_open = keep_open
+        self._peers = {name: Peer(name, addresses, metered, session) for name, addresses in transport.hosts.items()}
         self._peer_of = {address: peer for peer in self._peers.values() for address in peer.addresses}
         self._inbox: list[Item] = []
         self._changed = asyncio.Event()
-        self._sends: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._error: Exception | None = None
         self._is_stopped = False
+        self._is_ending = False
         self._heartbeat_ns = -NEVER_NS  # the first turn greets every host, before clock zero
         self._num_messages = 0
         self._num_envelopes = 0
+        self._num_restarts = 0
         self.lateness = LatenessHistogram()
 
     @property
@@ -173,7 +160,7 @@ class LiveRuntime:
                 self._raise_error()
             return await self._end()
         finally:
-            for task in self._sends:
+            for task in self._tasks:
                 task.cancel()
 
     def _turn(self) -> None:
@@ -186,70 +173,122 @@ class LiveRuntime:
         self._route()
         is_checking = now_ns >= self._heartbeat_ns
         if is_checking:
-            self._heartbeat_ns = now_ns + int(HEARTBEAT_S * NS_PER_S * self._clock.speed)
+            self._check(now_ns)
         is_ending = self._local.deadline_ns == NEVER_NS
         for peer in self._peers.values():
-            if peer.num_in_flight < MAX_IN_FLIGHT and peer.outbox:
+            link = peer.link
+            if peer.is_lost:
+                continue
+            if link.num_in_flight < MAX_IN_FLIGHT and link.outbox:
                 self._send(peer)
-            elif not peer.num_in_flight and (is_checking or (is_ending and peer.deadline_ns <= now_ns)):
+            elif not link.num_in_flight and (is_checking or (is_ending and link.deadline_ns <= now_ns)):
                 # An empty envelope asks how it stands: its own deadlines may have passed without a word.
                 self._send(peer)
+
+    def _check(self, now_ns: int) -> None:
+        """Ask for usage, as of a heartbeat ago."""
+        heartbeat_ns = int(HEARTBEAT_S * NS_PER_S * self._clock.speed)
+        self._heartbeat_ns = now_ns + heartbeat_ns
+        if now_ns < heartbeat_ns:
+            return
+        for peer in self._peers.values():
+            if not peer.is_lost:
+                for address in peer.metered:
+                    peer.link.outbox.add((address, now_ns - heartbeat_ns, ReportUsage()))
 
     def _route(self) -> None:
         for item in self._local.take_said():
             peer = self._peer_of.get(item[0])
             if peer is None:
                 raise ClusterError(f"no host has the component {item[0]!r}")
-            peer.outbox.add(item)
-            self._num_messages += 1
+            if not peer.is_lost:
+                peer.link.outbox.add(item)
+                self._num_messages += 1
 
     def _next_ns(self) -> int:
         """When to turn again if nothing comes in."""
         next_ns = min(self._local.deadline_ns, self._heartbeat_ns)
         if self._local.deadline_ns == NEVER_NS:
             # The last requests: ask each host when its own deadline has passed, to see the end soon.
-            waiting = [peer.deadline_ns for peer in self._peers.values() if not peer.num_in_flight]
+            links = [peer.link for peer in self._peers.values() if not peer.is_lost]
+            waiting = [link.deadline_ns for link in links if not link.num_in_flight]
             next_ns = min([next_ns, *waiting])
         return next_ns
 
     def _is_over(self) -> bool:
         return (
-            self._local.deadline_ns == NEVER_NS
+            not self._keep_open
+            and self._local.deadline_ns == NEVER_NS
             and not self._inbox
             and all(peer.is_quiet() for peer in self._peers.values())
         )
 
-    def _send(self, peer: _Peer) -> None:
-        data = encode_envelope(peer.outbox.next(peer.inbound.num_received))
-        peer.num_in_flight += 1
+    def _send(self, peer: Peer) -> None:
+        link = peer.link
+        data = encode_envelope(link.outbox.next(link.inbound.num_received))
+        link.num_in_flight += 1
         self._num_envelopes += 1
-        task = asyncio.create_task(self._exchange(peer, data))
-        self._sends.add(task)
-        task.add_done_callback(self._sends.discard)
+        self._start(self._exchange(peer, link, data))
 
-    async def _exchange(self, peer: _Peer, data: bytes) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _exchange(self, peer: Peer, link: Link, data: bytes) -> None:
         try:
             reply = await self._transport.send(peer.name, data)
+        except WorkerLostError as error:
+            self._lose(peer, link, error)
         except Exception as error:  # noqa: BLE001 - ends the run, which raises it
             self._fail(error)
         else:
             self.deliver(reply)
         finally:
-            peer.num_in_flight -= 1
+            link.num_in_flight -= 1
             self._changed.set()
 
+    def _lose(self, peer: Peer, link: Link, error: WorkerLostError) -> None:
+        """A host's process died: forget what was on its way, tell the core, wait for the next. Once per process."""
+        if peer.link is not link:
+            return
+        if self._is_ending:  # nobody will come back in time to account for this run
+            self._fail(error)
+            return
+        peer.lose()
+        self._tell_core(WorkersLost(list(peer.addresses)))
+        self._start(self._revive(peer))
+
+    async def _revive(self, peer: Peer) -> None:
+        try:
+            await self._transport.revive(peer.name, peer.link.sender, max(self._clock.now_ns(), 0))
+        except Exception as error:  # noqa: BLE001 - ends the run, which raises it
+            self._fail(error)
+        else:
+            self._num_restarts += 1
+            peer.is_lost = False
+            self._tell_core(WorkersJoined(list(peer.addresses)))
+        self._changed.set()
+
+    def _tell_core(self, message: Message) -> None:
+        self._inbox.append((self._core_address, max(self._clock.now_ns(), 0), message))
+
     def _accept(self, envelope: Envelope) -> None:
-        peer = self._peers.get(envelope.sender)
+        peer = self._peers.get(host_of(envelope.sender))
         if peer is None:
             raise ClusterError(f"an envelope from {envelope.sender!r}, which is no host of this run")
+        link = peer.link
+        if envelope.sender != link.sender:
+            return  # said by a process that is gone, or in a run before this one
         now_ns, add = self._clock.now_ns(), self.lateness.add
         for lateness_ns in envelope.lateness_ns:
             add(lateness_ns)
-        for item in envelope.items:
-            add(now_ns - item[1])
-        for ready in peer.inbound.take(envelope):
+        for _, due_ns, message in envelope.items:
+            if type(message) is not UsageReported:  # said as of an earlier time on purpose
+                add(now_ns - due_ns)
+        for ready in link.inbound.take(envelope):
             self._num_envelopes += 1
-            peer.num_taken, peer.deadline_ns, peer.last_ns = ready.num_received, ready.deadline_ns, ready.last_ns
+            link.num_taken, link.deadline_ns, link.last_ns = ready.num_received, ready.deadline_ns, ready.last_ns
             self._inbox += ready.items
         if len(self._inbox) > MAX_INBOX_ITEMS:
             raise ClusterError(
@@ -266,7 +305,8 @@ class LiveRuntime:
 
     async def _end(self) -> LiveEnd:
         """Tell the workers, hand their last accounts to the core, then tell the core."""
-        end_ns = max([self._local.last_ns, *(peer.last_ns for peer in self._peers.values())])
+        self._is_ending = True
+        end_ns = max([self._local.last_ns, *(peer.link.last_ns for peer in self._peers.values())])
         if self._is_stopped:
             end_ns = max(end_ns, self._clock.now_ns())
         ended = RunEnded(interrupted=self._is_stopped)
@@ -278,19 +318,23 @@ class LiveRuntime:
             warnings += await self._end_peer(peer, end_ns, ended)
         self._local.deliver(self._core_address, end_ns, ended)
         hops = self.lateness.cost(self._clock.speed)
-        return LiveEnd(end_ns, self._is_stopped, self.num_messages, self._num_envelopes, hops, warnings)
+        counts = (self.num_messages, self._num_envelopes, self._num_restarts)
+        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings)
 
-    async def _end_peer(self, peer: _Peer, end_ns: int, ended: RunEnded) -> list[str]:
+    async def _end_peer(self, peer: Peer, end_ns: int, ended: RunEnded) -> list[str]:
         """Have one host account; answers a warning if it does not in time."""
+        if peer.is_lost:
+            return [f"{peer.name} was down when the run ended; it gave no last account"]
+        link = peer.link
         for address in peer.addresses:
-            peer.outbox.add((address, end_ns, ended))
+            link.outbox.add((address, end_ns, ended))
             self._num_messages += 1
-        while peer.outbox:
+        while link.outbox:
             self._send(peer)
         self._error = None
         try:
             async with asyncio.timeout(END_S):
-                while peer.num_taken < peer.outbox.num_sent and self._error is None:
+                while link.num_taken < link.outbox.num_sent and self._error is None:
                     self._changed.clear()
                     await self._changed.wait()
             self._raise_error()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pickle
 import re
 
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from scheduler.protocol.errors import ClusterError, InputError, SupernodeError
+from scheduler.protocol.errors import ClusterError, InputError, SupernodeError, WorkerLostError
 from workers.ray_shell.identity import PACKAGES
 
 _MISSING = re.compile(rf"No module named '(?P<module>(?P<package>{'|'.join(PACKAGES)})\b[\w.]*)'")
@@ -43,6 +43,8 @@ def from_ray(part: str, error: BaseException) -> SupernodeError:
             f"a worker process cannot import {missing['module']!r}: another {missing['package']!r} comes before "
             "ours on its path; take that folder off PYTHONPATH, or start from another directory"
         )
+    if isinstance(error, RayActorError):
+        return WorkerLostError(f"{part} is gone: {_last_line(str(error))}")
     if isinstance(error, RayError):
         return ClusterError(f"{part} is gone: {_last_line(str(error))}")
     return ClusterError(f"{part}: {type(error).__name__}: {_last_line(str(error))}")

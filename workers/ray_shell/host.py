@@ -9,9 +9,11 @@ from importlib import import_module
 from operator import attrgetter
 from typing import Any, Final
 
+from scheduler.protocol.component import Component
+from scheduler.protocol.errors import WorkerLostError
 from workers.ray_shell.failures import from_ray, portable
 from workers.ray_shell.host_loop import HostLoop
-from workers.ray_shell.identity import Identity, find_stranger
+from workers.ray_shell.identity import Identity, find_stranger, identity
 
 CALL_S: Final = 30.0
 """Wall seconds after which a call of an actor counts as lost."""
@@ -30,35 +32,54 @@ class HostSpec:
     num_npus: int
     factory: str
     clock: str
-    spec: dict[str, Any]
 
 
 class HostActor:
-    """Hosts the components of `spec.addresses`. Made a Ray actor by `transport.start_hosts`."""
+    """Hosts the components of `spec.addresses`, fresh ones for each run.
 
-    def __init__(self, spec: HostSpec, expected: Identity, control: Any) -> None:
+    Made a Ray actor by `transport.start_hosts`; its calls in order: `ready`, then for each run `assign`, `begin` and
+    `receive`. A process that takes the place of a dead one knows its `HostSpec` and nothing else.
+    """
+
+    def __init__(self, spec: HostSpec, control: Any) -> None:
         self._spec = spec
         self._control = control
-        self._stranger = find_stranger(expected)
+        self._identity = identity()
+        self._sender = spec.name
+        self._began_ns = 0
+        self._components: list[Component] = []
         self._loop: HostLoop | None = None
         self._running: asyncio.Task[None] | None = None
-        if not self._stranger:
-            make = named(spec.factory)
-            self._components = [make(spec.spec, address) for address in spec.addresses]
 
-    async def ready(self) -> str:
+    async def ready(self, expected: Identity) -> str:
         """Empty if all is well, else the line that says why not."""
-        return self._stranger
+        return find_stranger(self._identity, expected)
+
+    async def assign(self, sender: str, spec: dict[str, Any]) -> None:
+        """Make the components of a run from its plain data; `sender` is the host's name on envelopes of that run.
+
+        `spec["began_ns"]` is the emulated time from which they account.
+        """
+        if self._running is not None:
+            self._running.cancel()
+        self._loop = self._running = None
+        try:
+            make = named(self._spec.factory)
+            self._components = [make(spec, address) for address in self._spec.addresses]
+        except Exception as error:
+            raise portable(error) from error
+        self._sender, self._began_ns = sender, spec["began_ns"]
 
     async def begin(self, zero_wall_ns: int, speed: float) -> None:
         """Start the clock and the timer."""
         clock = named(self._spec.clock)(zero_wall_ns, speed)
-        self._loop = HostLoop(self._spec.name, self._components, clock, self._post)
+        self._loop = HostLoop(self._sender, self._components, clock, self._post, self._began_ns)
         self._running = asyncio.create_task(self._loop.run())
 
     async def receive(self, data: bytes) -> bytes:
         """Take an envelope; answers the next one of this host. Nothing is awaited, so calls stay in order."""
-        assert self._loop is not None
+        if self._loop is None:
+            raise WorkerLostError(f"{self._spec.name} was started anew and knows nothing of this run")
         try:
             return self._loop.receive(data)
         except Exception as error:

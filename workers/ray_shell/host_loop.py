@@ -17,7 +17,7 @@ from scheduler.protocol.envelope import (
     encode_envelope,
 )
 from scheduler.protocol.hosting import HostedComponents
-from scheduler.protocol.messages import RunEnded
+from scheduler.protocol.messages import ReportUsage, RunEnded
 
 
 class HostClock(Protocol):
@@ -33,12 +33,20 @@ class HostClock(Protocol):
 
 
 class HostLoop:
-    """Components with a timer. `post` carries an envelope to the control plane and returns when it has arrived."""
+    """Components with a timer. `post` carries an envelope to the control plane and returns when it has arrived.
+
+    What is said as of a time before `began_ns` is handled as of that.
+    """
 
     def __init__(
-        self, name: str, components: Sequence[Component], clock: HostClock, post: Callable[[bytes], Awaitable[None]]
+        self,
+        name: str,
+        components: Sequence[Component],
+        clock: HostClock,
+        post: Callable[[bytes], Awaitable[None]],
+        began_ns: int = 0,
     ) -> None:
-        self._hosted = HostedComponents(components)
+        self._hosted = HostedComponents(components, began_ns)
         self._clock = clock
         self._post = post
         self._inbound = Inbound()
@@ -57,7 +65,8 @@ class HostLoop:
             raise self._error
         envelope = decode_envelope(data)
         now_ns = self._clock.now_ns()
-        lateness_ns = [now_ns - due_ns for _, due_ns, _ in envelope.items]
+        # Usage is asked for as of an earlier time on purpose.
+        lateness_ns = [now_ns - due_ns for _, due_ns, message in envelope.items if type(message) is not ReportUsage]
         for ready in self._inbound.take(envelope):
             for address, due_ns, message in ready.items:
                 self._hosted.deliver(address, due_ns, message)

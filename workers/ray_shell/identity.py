@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,7 @@ PACKAGES: Final = ("scheduler", "workers", "sim_hw", "deploy")
 """Our top-level packages: names common enough to meet their doubles."""
 
 Identity = dict[str, tuple[str, str]]
-"""Package -> (its folder, digest of its Python files)."""
+"""Package -> (its folder, digest of its Python files), as a process found them when it started."""
 
 
 def identity() -> Identity:
@@ -20,14 +19,14 @@ def identity() -> Identity:
     return {package: _look_at(package) for package in PACKAGES}
 
 
-def find_stranger(expected: Mapping[str, tuple[str, str]]) -> str:
-    """One line that names the first package which is not the expected one in this process; empty if all are."""
+def find_stranger(found: Identity, expected: Identity) -> str:
+    """One line that names the first package of another process which is not the expected one; empty if all are."""
     for package, (folder, digest) in expected.items():
-        found_folder, found_digest = _look_at(package)
+        found_folder, found_digest = found[package]
         if found_digest == digest:
             continue
         if found_folder == folder:
-            return f"the files in {folder} changed while the cluster started; start again"
+            return f"the files in {folder} changed since this process started; start the cluster again"
         return (
             f"a worker process finds the package {package!r} in {found_folder or 'no folder'}, "
             f"which is not that in {folder}; take the other folder off PYTHONPATH, or start from another directory"

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from scheduler.protocol.component import NEVER_NS, Component
-from scheduler.protocol.errors import ClusterError
+from scheduler.protocol.errors import ClusterError, WorkerLostError
 from scheduler.runtime.live import LiveEnd, LiveRuntime
+from scheduler.runtime.peer import sender_name
 from scheduler.runtime.virtual import Tap
 from workers.ray_shell.host_loop import HostLoop
 
@@ -22,6 +23,7 @@ class FakeTime:
     def __init__(self) -> None:
         self.now_ns = 0
         self.busy = 0
+        self.num_participants = 0
         self._waiting: dict[int, tuple[int, asyncio.Event]] = {}
 
     def clock(self, rank: int) -> FakeClock:
@@ -30,16 +32,19 @@ class FakeTime:
 
     async def wait(self, rank: int, changed: asyncio.Event, deadline_ns: int) -> None:
         self._waiting[rank] = (deadline_ns, changed)
-        await changed.wait()
-        del self._waiting[rank]
+        try:
+            await changed.wait()
+        finally:
+            del self._waiting[rank]
 
-    async def run(self, participants: int) -> None:
+    async def run(self) -> None:
         """Let time go on whenever everything has settled, for as long as anybody waits for it."""
         settled = 0
         while True:
             await asyncio.sleep(0)
-            idle = len(self._waiting) == participants and not any(event.is_set() for _, event in self._waiting.values())
-            settled = settled + 1 if idle and not self.busy else 0
+            idle = len(self._waiting) == self.num_participants and not self.busy
+            idle = idle and not any(event.is_set() for _, event in self._waiting.values())
+            settled = settled + 1 if idle else 0
             if settled < SETTLED_TURNS:
                 continue
             deadline_ns, rank = min((deadline_ns, rank) for rank, (deadline_ns, _) in self._waiting.items())
@@ -67,15 +72,42 @@ class FakeClock:
 
 
 class FakeTransport:
-    """Hosts in this process. `turns` says how many turns of the loop the next envelope takes: they may overtake."""
+    """Hosts in this process. `turns` says how many turns of the loop the next envelope takes: they may overtake.
 
-    def __init__(self, time: FakeTime, turns: Callable[[], int] = lambda: 1) -> None:
-        self.loops: dict[str, HostLoop] = {}
+    `make_worker` is `(address, began_ns) -> Component`; a host in `cursed` does not come back when it was killed.
+    """
+
+    def __init__(
+        self, time: FakeTime, make_worker: Callable[[str, int], Component], turns: Callable[[], int] = lambda: 1
+    ) -> None:
         self.addresses: dict[str, Sequence[str]] = {}
-        self.dead: set[str] = set()
+        self.cursed: set[str] = set()
         self.num_sent = 0
+        self.runtime: LiveRuntime | None = None
+        self._loops: dict[str, HostLoop] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._time = time
+        self._make_worker = make_worker
         self._turns = turns
+
+    def start(self, host: str, sender: str, began_ns: int = 0) -> None:
+        """A process of that host begins."""
+        components = [self._make_worker(address, began_ns) for address in self.addresses[host]]
+        rank = 1 + list(self.addresses).index(host)
+        loop = self._loops[host] = HostLoop(sender, components, self._time.clock(rank), self.post, began_ns)
+        self._tasks[host] = asyncio.create_task(loop.run())
+        self._time.num_participants += 1
+
+    def kill(self, host: str) -> None:
+        """It dies; what is on its way to it is lost."""
+        del self._loops[host]
+        self._tasks.pop(host).cancel()
+        self._time.num_participants -= 1
+
+    def close(self) -> None:
+        """All end."""
+        for task in self._tasks.values():
+            task.cancel()
 
     @property
     def hosts(self) -> Mapping[str, Sequence[str]]:
@@ -85,17 +117,27 @@ class FakeTransport:
     async def send(self, host: str, envelope: bytes) -> bytes:
         """There and back."""
         self.num_sent += 1
+        before = self._loops.get(host)
         await self._travel()
-        if host in self.dead:
-            raise ClusterError(f"{host} is gone")
-        reply = self.loops[host].receive(envelope)
+        loop = self._loops.get(host)
+        if loop is None or loop is not before:
+            raise WorkerLostError(f"{host} is gone")
+        reply = loop.receive(envelope)
         await self._travel()
         return reply
 
-    async def post(self, runtime: LiveRuntime, envelope: bytes) -> None:
+    async def revive(self, host: str, sender: str, began_ns: int) -> None:
+        """Another process takes the place of a dead one."""
+        await self._travel()
+        if host in self.cursed:
+            raise ClusterError(f"{host} did not come back")
+        self.start(host, sender, began_ns)
+
+    async def post(self, envelope: bytes) -> None:
         """From a host."""
         await self._travel()
-        runtime.deliver(envelope)
+        assert self.runtime is not None
+        self.runtime.deliver(envelope)
 
     async def _travel(self) -> None:
         self._time.busy += 1
@@ -107,37 +149,44 @@ class FakeTransport:
 
 
 class FakeCluster:
-    """A live system in one process: one host per worker but the first, which has fabric and cache."""
+    """A live system in one process: one host per worker, but the first two, fabric and cache, share one."""
 
     def __init__(
         self,
         parts: Any,
-        workers: Sequence[Component],
+        addresses: Sequence[str],
+        make_worker: Callable[[str, int], Component],
         *,
         turns: Callable[[], int] = lambda: 1,
         taps: Sequence[Tap] = (),
+        metered: Sequence[str] = (),
     ) -> None:
         self.time = FakeTime()
-        self.transport = FakeTransport(self.time, turns)
-        groups = [list(workers[:2]), *([worker] for worker in workers[2:])]
-        for group in groups:
-            self.transport.addresses[group[0].address] = tuple(worker.address for worker in group)
+        self.time.num_participants = 1
+        self.transport = FakeTransport(self.time, make_worker, turns)
+        for group in (addresses[:2], *([address] for address in addresses[2:])):
+            self.transport.addresses[group[0]] = tuple(group)
         self.runtime = LiveRuntime(
-            [parts.source, parts.core], "core", self.transport, self.time.clock(0), (parts.tap, *taps)
+            [*parts.sources, parts.core],
+            "core",
+            self.transport,
+            self.time.clock(0),
+            (parts.tap, *taps),
+            metered=metered,
+            keep_open=not parts.sources,
         )
-        for rank, group in enumerate(groups, 1):
-            self.transport.loops[group[0].address] = HostLoop(
-                group[0].address, group, self.time.clock(rank), lambda data: self.transport.post(self.runtime, data)
-            )
+        self.transport.runtime = self.runtime
 
     async def run(self) -> LiveEnd:
         """Run to the end."""
-        hosts = [asyncio.create_task(loop.run()) for loop in self.transport.loops.values()]
-        ticker = asyncio.create_task(self.time.run(len(hosts) + 1))
+        for host in self.transport.addresses:
+            self.transport.start(host, sender_name(host, "0", 0))
+        ticker = asyncio.create_task(self.time.run())
         running = asyncio.create_task(self.runtime.run())
         try:
             done, _ = await asyncio.wait([running, ticker], return_when=asyncio.FIRST_COMPLETED)
             return next(iter(done)).result()  # type: ignore[return-value]
         finally:
-            for task in (running, ticker, *hosts):
+            self.transport.close()
+            for task in (running, ticker):
                 task.cancel()

@@ -19,6 +19,16 @@ def test_a_quantile_is_right_within_its_bucket(samples: list[int], share: float)
     assert histogram.max_ns == max(samples)
 
 
+@given(st.lists(st.integers(0, 10**13), max_size=200), st.lists(st.floats(0, 1e14), max_size=5))
+def test_so_many_were_within_a_limit(samples: list[int], limits_ns: list[float]) -> None:
+    histogram = LatenessHistogram()
+    for sample in samples:
+        histogram.add(sample)
+    for limit, num_within in zip(limits_ns, histogram.num_within(limits_ns), strict=True):
+        assert sum(s <= limit for s in samples) <= num_within <= sum(s <= limit * (1 + 1 / 32) for s in samples)
+    assert histogram.sum_ns == sum(samples)
+
+
 def test_the_cost_is_told_on_the_wall_and_in_emulated_time() -> None:
     histogram = LatenessHistogram()
     for _ in range(100):

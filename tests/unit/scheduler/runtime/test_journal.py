@@ -44,7 +44,7 @@ def record(path: Path) -> list[tuple[int, Message]]:
     with JournalWriter(path, HEADER) as writer:
         core = JournalledCore(parts.core, writer)
         workers = [make_worker(SPEC, address) for address in WORKERS]
-        VirtualRuntime([parts.source, core, *workers], core.address, (parts.tap,)).run()
+        VirtualRuntime([*parts.sources, core, *workers], core.address, (parts.tap,)).run()
     return parts.keep()[1]
 
 
@@ -63,7 +63,7 @@ def test_what_is_read_is_what_the_core_was_given(tmp_path: Path) -> None:
 def test_a_journalled_core_is_the_core(recorded: Path) -> None:
     parts = make_control(SPEC)
     workers = [make_worker(SPEC, address) for address in WORKERS]
-    VirtualRuntime([parts.source, parts.core, *workers], "core").run()
+    VirtualRuntime([*parts.sources, parts.core, *workers], "core").run()
     core = make_core(HEADER.config)
     for entry in read_journal(recorded)[1]:
         assert entry.message is not None

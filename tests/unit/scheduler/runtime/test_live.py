@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 
-from scheduler.protocol.component import NEVER_NS, Outputs
+from scheduler.protocol.component import NEVER_NS, Component, Outputs
 from scheduler.protocol.errors import ClusterError
-from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import DecodeStepped, FinalUsage, Message, PrefillStepped, RunEnded
+from scheduler.protocol.finish import FINISHED, FinishReason
+from scheduler.protocol.messages import (
+    DecodeStepped,
+    Message,
+    PrefillStepped,
+    RunEnded,
+    UsageReported,
+    WorkersJoined,
+    WorkersLost,
+)
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter, replay
 from scheduler.runtime.live import LiveEnd
 from scheduler.runtime.virtual import VirtualRuntime
@@ -22,11 +30,14 @@ from tests.small_system import MS, WORKERS, make_control, make_core, make_worker
 from tests.unit.scheduler.runtime.fakes import FakeCluster
 
 LIVE = {"report_interval_ns": 20 * MS}
+METERED = ("prefill-0", "prefill-1", "decode-0")
 
 
 def run_virtual(spec: dict[str, Any]) -> tuple[int, Any, list[tuple[int, Message]]]:
     parts = make_control(spec)
-    runtime = VirtualRuntime([parts.source, parts.core, *(make_worker(spec, a) for a in WORKERS)], "core", (parts.tap,))
+    runtime = VirtualRuntime(
+        [*parts.sources, parts.core, *(make_worker(spec, a) for a in WORKERS)], "core", (parts.tap,)
+    )
     runtime.run()
     ledger, messages = parts.keep()
     return runtime.now_ns, ledger, messages
@@ -34,7 +45,11 @@ def run_virtual(spec: dict[str, Any]) -> tuple[int, Any, list[tuple[int, Message
 
 def make_cluster(spec: dict[str, Any], turns: Callable[[], int] = lambda: 1) -> tuple[Any, FakeCluster]:
     parts = make_control(spec)
-    return parts, FakeCluster(parts, [make_worker(spec, address) for address in WORKERS], turns=turns)
+    return parts, FakeCluster(parts, WORKERS, maker(spec), turns=turns, metered=METERED)
+
+
+def maker(spec: dict[str, Any]) -> Callable[[str, int], Component]:
+    return lambda address, began_ns: make_worker({**spec, "began_ns": began_ns}, address)
 
 
 def run_live(
@@ -70,7 +85,7 @@ def test_envelopes_that_overtake_each_other_change_nothing(seed: int) -> None:
         usages = [
             m.usage
             for _, m in messages
-            if isinstance(m, PrefillStepped | DecodeStepped | FinalUsage) and m.instance == instance
+            if isinstance(m, PrefillStepped | DecodeStepped | UsageReported) and m.instance == instance
         ]
         assert usages[0].start_ns == 0
         assert all(one.end_ns == other.start_ns for one, other in pairwise(usages))
@@ -86,8 +101,8 @@ def test_the_journal_of_a_live_run_replays_to_the_same_commands(tmp_path: Path) 
     spec = small_spec(20) | LIVE
     parts = make_control(spec)
     with JournalWriter(tmp_path / "j", JournalHeader()) as writer:
-        parts = type(parts)(JournalledCore(parts.core, writer), parts.source, parts.tap, parts.keep)  # type: ignore[arg-type]
-        asyncio.run(FakeCluster(parts, [make_worker(spec, address) for address in WORKERS]).run())
+        parts = type(parts)(JournalledCore(parts.core, writer), parts.sources, parts.tap, parts.keep)  # type: ignore[arg-type]
+        asyncio.run(FakeCluster(parts, WORKERS, maker(spec)).run())
     result = replay(tmp_path / "j", lambda _: make_core(spec))
     assert result.same
     assert result.num_messages == len(parts.keep()[1])
@@ -95,7 +110,7 @@ def test_the_journal_of_a_live_run_replays_to_the_same_commands(tmp_path: Path) 
 
 def test_all_hear_of_the_end_workers_first_and_account_for_all_time() -> None:
     end, _, messages = run_live(small_spec(10) | LIVE)
-    finals = [m for _, m in messages if isinstance(m, FinalUsage)]
+    finals = [m for _, m in messages if isinstance(m, UsageReported)]
     assert [m.instance for m in finals] == ["prefill-0", "prefill-1", "decode-0"]
     assert {m.usage.end_ns for m in finals} == {end.end_ns}
     assert isinstance(messages[-1][1], RunEnded)
@@ -115,7 +130,7 @@ def test_stop_ends_at_once_with_every_request_accounted_for() -> None:
     assert ledger.num_open == 0
     assert 20 <= ledger.num_requests < 200
     assert FinishReason.INTERRUPTED in set(ledger.reason[: ledger.num_requests])
-    assert sum(isinstance(m, FinalUsage) for _, m in messages) == 3
+    assert all(isinstance(m, UsageReported) for _, m in messages[-4:-1])
     assert messages[-1][1] == RunEnded(interrupted=True)
 
 
@@ -133,26 +148,96 @@ def test_what_never_finishes_ends_as_on_the_virtual_clock() -> None:
 
     spec = small_spec(5)
     parts = make_control(spec)
-    workers = [Deaf() if address == "cache" else make_worker(spec, address) for address in WORKERS]
-    end = asyncio.run(FakeCluster(parts, workers).run())
+    make = maker(spec)
+    cluster = FakeCluster(parts, WORKERS, lambda address, began: Deaf() if address == "cache" else make(address, began))
+    end = asyncio.run(cluster.run())
     assert not end.interrupted
     assert parts.core.ledger.num_open == 5
 
 
-def test_a_host_that_is_gone_ends_the_run_with_its_error() -> None:
-    _, cluster = make_cluster(small_spec(5))
-    cluster.transport.dead.add("decode-0")
-    with pytest.raises(ClusterError, match="decode-0 is gone"):
-        asyncio.run(cluster.run())
+def test_a_host_that_does_not_come_back_ends_the_run_with_its_error() -> None:
+    parts, cluster = make_cluster(small_spec(20))
+    cluster.transport.cursed.add("decode-0")
+
+    async def run() -> None:
+        running = asyncio.create_task(cluster.run())
+        await _until(lambda: parts.core.ledger.num_requests >= 5)
+        cluster.transport.kill("decode-0")
+        await running
+
+    with pytest.raises(ClusterError, match="decode-0 did not come back"):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("host", ["fabric", "prefill-0", "decode-0"])
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_that_die_cost_no_request(host: str, seed: int) -> None:
+    draws = Random(seed)
+    parts, cluster = make_cluster(small_spec(80, rate_per_s=20.0, seed=seed) | LIVE, lambda: draws.randrange(1, 9))
+
+    async def run() -> LiveEnd:
+        running = asyncio.create_task(cluster.run())
+        for num_requests in (10, 30, 31):
+            await _until(lambda limit=num_requests: parts.core.ledger.num_requests >= limit)
+            if host in cluster.transport._loops:  # else it is still on its way back
+                cluster.transport.kill(host)
+        return await running
+
+    end = asyncio.run(run())
+    ledger, messages = parts.keep()
+    assert 2 <= end.num_restarts <= 3
+    assert ledger.num_requests == 80
+    assert ledger.num_open == 0
+    assert set(ledger.reason[:80]) <= set(FINISHED)
+    assert any(ledger.retries[:80]) or host == "fabric"
+    kinds = [type(m) for _, m in messages if isinstance(m, WorkersLost | WorkersJoined)]
+    assert kinds == [WorkersLost, WorkersJoined] * end.num_restarts
+    times = [now_ns for now_ns, _ in messages]
+    assert times == sorted(times)
+    assert not end.warnings
+
+
+def test_idle_instances_are_asked_for_their_usage_and_a_run_without_a_source_goes_on_until_it_is_stopped() -> None:
+    spec = small_spec(1)
+    parts = make_control(spec)
+    idle = type(parts)(parts.core, (), parts.tap, parts.keep)
+    cluster = FakeCluster(idle, WORKERS, maker(spec), metered=METERED)
+
+    async def run() -> LiveEnd:
+        running = asyncio.create_task(cluster.run())
+        await _until(lambda: cluster.time.now_ns > 60 * 1000 * MS)
+        cluster.runtime.stop()
+        return await running
+
+    end = asyncio.run(run())
+    assert end.interrupted
+    for instance in METERED:
+        usages = [m.usage for _, m in parts.keep()[1] if isinstance(m, UsageReported) and m.instance == instance]
+        assert len(usages) > 20
+        assert usages[0].start_ns == 0
+        assert usages[-1].end_ns == end.end_ns
+        assert all(one.end_ns == other.start_ns for one, other in pairwise(usages))
+        assert sum(usage.busy_ns for usage in usages) == 0
+
+
+async def _until(is_true: Callable[[], bool]) -> None:
+    while not is_true():
+        await asyncio.sleep(0)
 
 
 def test_an_error_of_a_worker_reaches_the_caller() -> None:
     spec = small_spec(5)
     parts = make_control(spec)
-    workers = [make_worker(spec, address) for address in WORKERS]
-    workers[2].wake = _fail  # type: ignore[method-assign]
+    make = maker(spec)
+
+    def broken(address: str, began_ns: int) -> Component:
+        worker = make(address, began_ns)
+        if address == "prefill-0":
+            worker.wake = _fail  # type: ignore[method-assign]
+        return worker
+
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(FakeCluster(parts, workers).run())
+        asyncio.run(FakeCluster(parts, WORKERS, broken).run())
 
 
 def _fail(_: int) -> Outputs:
@@ -162,9 +247,8 @@ def _fail(_: int) -> Outputs:
 def test_an_unknown_address_is_an_error() -> None:
     spec = small_spec(5)
     parts = make_control(spec)
-    workers = [make_worker(spec, address) for address in WORKERS[:-1]]
     with pytest.raises(ClusterError, match="no host has the component 'decode-0'"):
-        asyncio.run(FakeCluster(parts, workers).run())
+        asyncio.run(FakeCluster(parts, WORKERS[:-1], maker(spec)).run())
 
 
 def test_bytes_that_are_no_envelope_end_the_run() -> None:
