@@ -7,13 +7,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint type bench clean help
+.PHONY: demo test soak lint type bench clean help
 
 demo: $(STAMP) ## a short trace, live on a local Ray cluster
 	$(BIN)/supernode replay examples/demo.jsonl --live --speed 5
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest
+
+soak: $(STAMP) ## the tests that take many minutes: up and down 20 times, each process killed in turn
+	$(BIN)/python -m pytest -m soak
 
 lint: $(STAMP) ## style, format and direction of imports
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from deploy.plan import Plan, parse_plan
 from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
+from scheduler.metrics.snapshot import LiveInstance
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
@@ -66,7 +67,25 @@ class Blueprint:
     def worker_addresses(self) -> list[str]:
         """Addresses of everything but the control plane, in the order of their construction."""
         pool = [CACHE_ADDRESS] if self.config.cache == "pool" else []
-        return [FABRIC_ADDRESS, *pool, *(spec.address for spec in (*self.prefill, *self.decode))]
+        return [FABRIC_ADDRESS, *pool, *(spec.address for spec in self.instances)]
+
+    def live_instances(self) -> list[LiveInstance]:
+        """The instances as those who watch a live system know them, in the order of the core."""
+        return [
+            LiveInstance(
+                spec.address,
+                "decode" if spec.role is Role.DECODE else "prefill",
+                spec.num_npus,
+                # Every rank of a prefill instance holds the same KV, every die of a decode instance its own.
+                self._info(spec).max_sequence_tokens * (_num_dies(spec) if spec.role is Role.DECODE else 1),
+            )
+            for spec in self.instances
+        ]
+
+    @property
+    def instances(self) -> list[InstanceSpec]:
+        """All that account for NPUs, in the order in which NPUs are dealt out."""
+        return [*self.prefill, *self.decode]
 
     def make_core(self) -> Scheduler:
         """The control plane's state machine."""
@@ -83,17 +102,17 @@ class Blueprint:
             make_routing_policy(config.policy),
         )
 
-    def make_worker(self, address: str, report_interval_ns: int = NEVER_NS) -> Component:
-        """The worker of that address."""
+    def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
+        """The worker of that address; one that is made within a run accounts from `began_ns`."""
         if address == FABRIC_ADDRESS:
             return Fabric(self._fabric_config())
         if address == CACHE_ADDRESS:
             return CachePool(self._cache_blocks(self.plan.num_cache_servers), self.block_tokens)
         for spec in self.prefill:
             if spec.address == address:
-                return self._make_prefill(spec)
+                return self._make_prefill(spec, began_ns)
         spec = next(spec for spec in self.decode if spec.address == address)
-        return self._make_decode(spec, report_interval_ns)
+        return self._make_decode(spec, report_interval_ns, began_ns)
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
         return InstanceInfo(spec.address, spec.num_npus, self._kv_blocks(spec) * KV_BLOCK_TOKENS)
@@ -107,7 +126,7 @@ class Blueprint:
             raise ConfigError(f"plan {config.plan!r}: {error}") from error
         return tokens // KV_BLOCK_TOKENS
 
-    def _make_prefill(self, spec: InstanceSpec) -> PrefillInstance:
+    def _make_prefill(self, spec: InstanceSpec, began_ns: int) -> PrefillInstance:
         config = self.config
         cache = None
         if config.cache == "local":
@@ -119,12 +138,13 @@ class Blueprint:
             prefill_cost(spec.num_npus, config.expert_balance),
             prefill_power(spec.num_npus, config.expert_balance),
             cache,
+            began_ns=began_ns,
         )
 
-    def _make_decode(self, spec: InstanceSpec, report_interval_ns: int) -> DecodeInstance:
+    def _make_decode(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> DecodeInstance:
         config, cost = self.config, decode_cost(self.config.mtp)
         decode_config = DecodeConfig(
-            num_dies=spec.num_npus * _DIES_PER_NPU,
+            num_dies=_num_dies(spec),
             blocks_per_die=self._kv_blocks(spec),
             slots_per_die=max_sequences_per_die(config.mtp),
             extent_blocks=config.kv_extent_blocks,
@@ -135,7 +155,7 @@ class Blueprint:
             tokens_per_step_den=cost.tokens_per_step_den,
             report_interval_ns=report_interval_ns,
         )
-        return DecodeInstance(spec.address, decode_config, decode_power(spec.num_npus, config.mtp))
+        return DecodeInstance(spec.address, decode_config, decode_power(spec.num_npus, config.mtp), began_ns=began_ns)
 
     def _cache_blocks(self, num_servers: float) -> int:
         block_bytes = self.block_tokens * self._kv_bytes_per_token()
@@ -158,6 +178,10 @@ class Blueprint:
                 channels[kind, Plane.VPC, spec.address] = _channel(fabric_rates.VPC, spec.num_npus)
         num_layers = DEEPSEEK_R1.layers + (DEEPSEEK_R1.mtp_layers if self.config.mtp else 0)
         return FabricConfig(channels, self._kv_bytes_per_token(), num_layers)
+
+
+def _num_dies(spec: InstanceSpec) -> int:
+    return spec.num_npus * _DIES_PER_NPU
 
 
 def _channel(rate: FabricRate, num_npus: int, stream_bytes_per_s: float | None = None) -> ChannelRate:

@@ -43,10 +43,14 @@ class LazyCommand:
 
 COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "replay": LazyCommand(
-        "deploy.cli_replay", "Replay a trace on an emulated supernode, on a virtual clock or --live on Ray."
+        "deploy.commands.replay", "Replay a trace on an emulated supernode, on a virtual clock or --live on Ray."
     ),
-    "trace": LazyCommand("deploy.cli_trace", "Describe, generate and convert traces."),
-    "journal": LazyCommand("deploy.cli_journal", "Check, replay and repair journals."),
+    "up": LazyCommand("deploy.commands.up", "Bring up a local cluster that stays, with its metrics."),
+    "status": LazyCommand("deploy.commands.status", "Show the cluster that is up: instances, queues, rates."),
+    "down": LazyCommand("deploy.commands.down", "End the cluster that is up, and all that it started."),
+    "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
+    "journal": LazyCommand("deploy.commands.journal", "Check, replay and repair journals."),
+    "doctor": LazyCommand("deploy.commands.doctor", "Tell what is missing or odd on this machine."),
 }
 
 

@@ -114,8 +114,8 @@ def _one_of(place: str, value: str, known: tuple[str, ...]) -> None:
         raise ConfigError(f"{place}: unknown value {shorten(value)}; {hint}known: {', '.join(known)}")
 
 
-def load_config(path: str | None, flags: Mapping[str, Any]) -> RunConfig:
-    """Defaults, then the YAML file, then the flags that were given (a flag of None was not)."""
+def load_config(path: str | None, flags: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> RunConfig:
+    """Defaults, then `base`, then the YAML file, then the flags that were given (a flag of None was not)."""
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
     if path is not None:
@@ -126,7 +126,7 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> RunConfig:
         places = {name: f"{section.places[name]}: {name}" for name in values}
     given = {name: value for name, value in flags.items() if value is not None}
     places |= {name: "--" + name.replace("_", "-") for name in given}
-    return RunConfig(**{**values, **given}).checked(places)
+    return RunConfig(**{**(base or {}), **values, **given}).checked(places)
 
 
 def typed_values(section: Section) -> dict[str, Any]:

@@ -12,6 +12,21 @@ _POLL_S: Final = 0.5
 
 
 @contextmanager
+def waiting(title: str, usual_s: float) -> Generator[None]:
+    """Show `title` with the seconds that have passed and that it usually takes; nothing when stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as line:
+        line.add_task(f"{title} (about {usual_s:.0f} s)", total=None)
+        yield
+
+
+@contextmanager
 def progress(title: str, read: Callable[[], tuple[int, int | None]]) -> Generator[None]:
     """Show `title` with a bar while the body runs; `read` answers requests (done, total or None), polled from a thread.
 

@@ -156,7 +156,7 @@ def title(blueprint: Blueprint, trace_name: str) -> str:
 
 
 def journal_header(blueprint: Blueprint) -> JournalHeader:
-    """Says which core a journal is for: `deploy.cli_journal` builds it again from this."""
+    """Says which core a journal is for: `deploy.commands.journal` builds it again from this."""
     from scheduler.runtime.journal import JournalHeader
     from workers.ray_shell.identity import identity
 

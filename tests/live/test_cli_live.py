@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.processes import Processes
+from deploy.cluster.processes import Processes
 
 pytestmark = pytest.mark.live
 

@@ -161,7 +161,7 @@ def no_machine_is_named(source: Source) -> Iterator[Finding]:
 
 def what_is_public_is_documented(source: Source) -> Iterator[Finding]:
     """Modules, and their public classes and functions, have a docstring; methods may inherit theirs from a protocol."""
-    if not source.packaged:
+    if not source.packaged or not source.path.endswith(".py"):
         return
     name = source.path.rsplit("/", 1)[-1]
     if (name == "__init__.py" or not name.startswith("_")) and ast.get_docstring(source.tree) is None:

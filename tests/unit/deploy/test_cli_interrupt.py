@@ -80,7 +80,7 @@ def test_a_replay_ends_early_with_every_request_accounted_for(tmp_path: Path, nu
 def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     # The end is too quick to be met by a second signal, so this one's never comes.
     (tmp_path / "waits.py").write_text(
-        "from deploy import cli_replay, replay\n"
+        "from deploy import replay\nfrom deploy.commands import replay as cli_replay\n"
         "from scheduler.runtime.clock import pause_s\n"
         "replay.VirtualRuntime.run = lambda self: pause_s(60)\n"
         "app = cli_replay.app\n"

@@ -1,0 +1,56 @@
+"""Work on a cluster that stands already: this process becomes a second driver of its Ray node."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+
+from deploy.cluster.ray_connection import connected
+from deploy.cluster.state import ClusterState
+from deploy.interrupt import stop_on_interrupt
+from deploy.live.actors import CALL_S
+from deploy.live.control_plane import ACTOR_NAME
+from deploy.live.run import Driver, LiveResult, Progress
+from deploy.live.session import RunSpec
+from scheduler.protocol.errors import ClusterError
+from scheduler.runtime.clock import monotonic_s
+from workers.ray_shell.identity import identity
+from workers.ray_shell.transport import call_all, wait_ready
+
+READY_S: Final = 60.0
+"""Wall seconds for the control plane to answer; one that was killed takes about 2 to come back."""
+
+# Ray's types are incomplete.
+_RAY: Final[Any] = ray
+
+
+def run_attached(cluster: ClusterState, run: RunSpec, on_progress: Progress | None = None) -> LiveResult:
+    """Run on a standing cluster; otherwise as `live_run.run_live`."""
+    began_s = monotonic_s()
+    driver = Driver(run, on_progress)
+    with stop_on_interrupt(driver.stop), attached(cluster) as control:
+        return driver.drive(control, began_s)
+
+
+def control_call(cluster: ClusterState, command: str, **arguments: Any) -> Any:
+    """Ask the control plane of a standing cluster for an operation (`control_calls.COMMANDS`), and take its answer."""
+    with attached(cluster) as control:
+        return call_all({ACTOR_NAME: control.call.remote(command, arguments)}, CALL_S)[ACTOR_NAME]
+
+
+@contextmanager
+def attached(cluster: ClusterState) -> Generator[Any]:
+    """The control plane's handle while the body runs; `ClusterError` if it is not there or runs other code."""
+    with connected(cluster.ray_address, Path(cluster.token_path)):
+        try:
+            control = _RAY.get_actor(ACTOR_NAME)
+        except ValueError:
+            raise ClusterError(
+                "the cluster has no control plane; 'supernode down', then 'supernode up' again"
+            ) from None
+        wait_ready({ACTOR_NAME: control}, identity(), READY_S)
+        yield control

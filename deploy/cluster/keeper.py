@@ -1,0 +1,158 @@
+"""The process that keeps a cluster standing: it owns the Ray node, the actors and Prometheus, and ends them all.
+
+`supernode up` starts it as the leader of a session of its own and hands it a `Launch` on stdin; what it writes goes to
+the log. It tells how it stands in the state file, and ends in order on SIGTERM. Everything that it starts stays in its
+session, so that `supernode down` finds it even after the keeper was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from deploy.cluster.processes import process_start
+from deploy.cluster.runtime_folder import RuntimeFolder
+from deploy.cluster.state import ClusterState, write_state
+from deploy.config import RunConfig
+from scheduler.protocol.errors import SupernodeError
+from scheduler.runtime.clock import monotonic_s, pause_s, wall_now_text
+
+POLL_S: Final = 0.2
+"""Wall seconds between two looks for a signal."""
+
+CHECK_S: Final = 2.0
+"""Wall seconds between two looks at the parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What `supernode up` asks for. `prometheus_port` 0: no Prometheus."""
+
+    runtime_folder: str
+    config: dict[str, Any]
+    metrics_port: int
+    prometheus_port: int = 0
+
+
+class Keeper:
+    """`keep` brings the cluster up, watches it until it is told to end, and leaves nothing."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._folder = RuntimeFolder(Path(launch.runtime_folder))
+        self._is_told_to_end = False
+        pid = os.getpid()
+        self._state = ClusterState(
+            phase="starting",
+            keeper_pid=pid,
+            keeper_start=process_start(pid) or 0,
+            token_path=str(self._folder.token_path),
+            log_path=str(self._folder.log_path),
+            config=launch.config,
+            started_at=wall_now_text(),
+        )
+
+    def keep(self) -> int:
+        """Answers the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        try:
+            with ExitStack() as stack:
+                self._bring_up(stack)
+                stack.callback(self._note, phase="stopping")
+                self._note(phase="ready")
+                self._watch()
+        except KeyboardInterrupt:
+            pass  # it was told to end
+        except Exception as error:  # noqa: BLE001 - the outermost frame: whoever waits for the cluster is told
+            line = str(error) if isinstance(error, SupernodeError) else f"{type(error).__name__}: {error}"
+            self._note(phase="failed", line=" ".join(line.split()))
+            return 1
+        finally:
+            self._folder.token_path.unlink(missing_ok=True)
+        self._folder.state_path.unlink(missing_ok=True)
+        return 0
+
+    def _bring_up(self, stack: ExitStack) -> None:
+        # Ray takes half a second to import; the state file must be there before.
+        self._note()
+        from deploy.blueprint import Blueprint
+        from deploy.cluster.fleet import fleet_spec
+        from deploy.cluster.local_cluster import LocalCluster, make_node_folder
+        from deploy.live.actors import Actors
+        from deploy.live.parts import MAKE_WORKER, host_plans, metered_addresses
+        from scheduler.gateway.arrivals import BLOCK_TOKENS
+
+        blueprint = Blueprint(RunConfig(**self._launch.config), BLOCK_TOKENS)
+        blueprint.make_core()
+        hosts = host_plans(blueprint)
+        node_folder = make_node_folder()
+        self._note(ray_folder=str(node_folder))
+        num_npus = sum(host.num_npus for host in hosts)
+        cluster = stack.enter_context(LocalCluster(num_npus, node_folder, self._folder.token_path))
+        self._note(ray_address=cluster.address)
+        self._actors = Actors(hosts, MAKE_WORKER)
+        stack.callback(self._actors.close)
+        self._fleet = fleet_spec(blueprint, hosts, metered_addresses(blueprint), self._launch.metrics_port)
+        metrics_address = self._actors.start(self._fleet, self._look)["metrics"]
+        # A control plane that Ray starts anew must be found where the first one was.
+        self._fleet = self._fleet.at_port(int(metrics_address.rpartition(":")[2]))
+        self._note(metrics_address=metrics_address)
+        self._prometheus = None
+        if self._launch.prometheus_port:
+            from deploy.cluster.prometheus_server import PrometheusServer
+
+            folder = self._folder.prometheus_folder
+            self._prometheus = PrometheusServer(folder, self._launch.prometheus_port, metrics_address)
+            stack.callback(self._prometheus.close)
+            self._note(prometheus_address=self._prometheus.address)
+
+    def _watch(self) -> None:
+        """Until it is told to end, see that the parts are there; a control plane that Ray started anew is set up again.
+
+        `ClusterError` if the node is gone: a cluster without it cannot be mended from within.
+        """
+        checked_s = monotonic_s()
+        while not self._is_told_to_end:
+            pause_s(POLL_S)
+            if monotonic_s() - checked_s < CHECK_S:
+                continue
+            self._actors.mend(self._fleet, self._look)
+            if self._prometheus is not None and not self._prometheus.is_alive() and self._state.prometheus_address:
+                self._note(prometheus_address="", line="Prometheus has ended; the log tells why")
+            checked_s = monotonic_s()
+
+    def _look(self) -> None:
+        if self._is_told_to_end:
+            raise KeyboardInterrupt
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        # Looked for between calls of Ray, which could be left half done.
+        self._is_told_to_end = True
+
+    def _note(self, **changes: Any) -> None:
+        self._state = replace(self._state, **changes)
+        write_state(self._folder.state_path, self._state)
+
+
+def launch_text(launch: Launch) -> str:
+    """What a keeper reads on stdin."""
+    return json.dumps(asdict(launch))
+
+
+def main() -> int:
+    """The process."""
+    os.chdir(tempfile.gettempdir())  # the folder that it was started in may go away
+    return Keeper(Launch(**json.load(sys.stdin))).keep()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Which processes did we start, and are they gone? By descent while we live, by session when we may be gone.
+
+A process is known by its id and the time it began, because the kernel gives an id again. Where there is no /proc there
+are no processes of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from scheduler.protocol.errors import ClusterError
+from scheduler.runtime.clock import monotonic_s, pause_s
+
+GRACE_S: Final = 5.0
+"""Seconds that processes have to end by themselves before they are killed."""
+
+LEADERLESS_GRACE_S: Final = 1.0
+"""The same for what is left of a session when its leader is gone: nobody ends it in order any more."""
+
+KILLED_WITHIN_S: Final = 10.0
+"""Seconds after which a process that was killed and is still there is given up on (the kernel waits for a device)."""
+
+_PROC: Final = Path("/proc")
+_POLL_S: Final = 0.05
+
+
+class _Stat(NamedTuple):
+    """What /proc says of a process that is alive."""
+
+    parent: int
+    session: int
+    start: int
+    """Ticks since the machine started."""
+
+
+class Processes:
+    """The descendants of this process that began after this object was made."""
+
+    def __init__(self) -> None:
+        self._before = _descendants()
+        self._ours: dict[int, int] = {}
+
+    def note_new(self) -> None:
+        """Remember all that have begun: those whose parent dies are no longer found as descendants."""
+        self._ours |= {pid: start for pid, start in _descendants().items() if pid not in self._before}
+
+    def end_new(self) -> int:
+        """Wait for them to end and kill those that do not; answers how many were killed."""
+        self.note_new()
+        deadline_s = monotonic_s() + GRACE_S
+        while (left := self._alive()) and monotonic_s() < deadline_s:
+            pause_s(_POLL_S)
+        for pid in left:
+            _signal(pid, signal.SIGKILL)
+        return len(left)
+
+    def _alive(self) -> list[int]:
+        return [pid for pid, start in self._ours.items() if process_start(pid) == start]
+
+
+def process_start(pid: int) -> int | None:
+    """When a process began, in ticks since the machine started; None if it is not alive (a zombie is not)."""
+    stat = _stat(pid)
+    return None if stat is None else stat.start
+
+
+def session_members(leader: int, start: int) -> dict[int, int]:
+    """Id and start time of every process in the session of a leader that began at `start`, the leader included.
+
+    A child stays in its parent's session whatever becomes of the parent, and the kernel does not give an id away while
+    it names a session. So what is in the session of a dead leader is its own, unless all of it had ended, the id was
+    given to another leader, and that one died before its children too; what can be told apart is: members belong to
+    this user and began no earlier than the leader, and none is named once the id is another process's.
+    """
+    if leader <= 0 or process_start(leader) not in (None, start):
+        return {}
+    return {
+        pid: stat.start
+        for pid, stat in _stats().items()
+        if stat.session == leader and stat.start >= start and _is_ours(pid)
+    }
+
+
+def end_session(leader: int, start: int, grace_s: float = GRACE_S) -> int:
+    """Ask the leader to end its session, give it `grace_s`, and kill what is left; answers how many were killed.
+
+    What outlives its leader has a second more. `ClusterError` if some are still there after they were killed.
+    """
+    if process_start(leader) == start:
+        _signal(leader, signal.SIGTERM)
+    _wait_while(lambda: leader in session_members(leader, start), grace_s)
+    _wait_while(lambda: bool(session_members(leader, start)), min(grace_s, LEADERLESS_GRACE_S))
+    killed: set[tuple[int, int]] = set()
+    deadline_s = monotonic_s() + KILLED_WITHIN_S
+    # Again and again: one may have been born while the others were killed.
+    while left := session_members(leader, start):
+        if monotonic_s() > deadline_s:
+            raise ClusterError(
+                f"processes {', '.join(map(str, sorted(left)))} cannot be killed; look at them with 'ps'"
+            )
+        for pid in left:
+            _signal(pid, signal.SIGKILL)
+        killed |= set(left.items())
+        pause_s(_POLL_S)
+    return len(killed)
+
+
+def _wait_while(holds: Callable[[], bool], limit_s: float) -> None:
+    deadline_s = monotonic_s() + limit_s
+    while holds() and monotonic_s() < deadline_s:
+        pause_s(_POLL_S)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it ended just now
+        os.kill(pid, number)
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        return (_PROC / str(pid)).stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The name of a process may hold blanks and brackets; the figures begin after its last bracket.
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else _Stat(int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def _stats() -> dict[int, _Stat]:
+    if not _PROC.is_dir():
+        return {}
+    pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
+    return {pid: stat for pid in pids if (stat := _stat(pid))}
+
+
+def _descendants() -> dict[int, int]:
+    """Id and start time of every process below this one."""
+    stats = _stats()
+    ours = {os.getpid()}
+    found: dict[int, int] = {}
+    while new := {pid: stat.start for pid, stat in stats.items() if stat.parent in ours and pid not in found}:
+        found |= new
+        ours |= set(new)
+    return found

@@ -1,0 +1,174 @@
+"""Where a user's standing cluster keeps its state, lock, token and log: one folder, closed to others."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from scheduler.protocol.errors import ClusterError, ConfigError
+
+FOLDER_VARIABLE: Final = "SUPERNODE_RUNTIME_DIR"
+
+FOLDER_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+OPEN_TO_OTHERS: Final = 0o077
+"""Bits that a private folder or file does not have."""
+
+TOKEN_BYTES: Final = 32
+MAX_TOKEN_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFolder:
+    """The folder and what has its place in it; nothing of it need exist yet."""
+
+    path: Path
+
+    @property
+    def state_path(self) -> Path:
+        """What the keeper says of its cluster (`deploy/cluster/state.py`)."""
+        return self.path / "state.json"
+
+    @property
+    def token_path(self) -> Path:
+        """What whoever talks to the cluster's Ray node must show."""
+        return self.path / "token"
+
+    @property
+    def lock_path(self) -> Path:
+        """Held while a cluster is started or stopped; it stays, because removing a lock would let two hold it."""
+        return self.path / "lock"
+
+    @property
+    def log_path(self) -> Path:
+        """What the keeper and its children write on stdout and stderr."""
+        return self.path / "log"
+
+    @property
+    def prometheus_folder(self) -> Path:
+        """Configuration and samples of the cluster's Prometheus server."""
+        return self.path / "prometheus"
+
+
+def locate_runtime_folder(environment: Mapping[str, str] = os.environ) -> RuntimeFolder:
+    """The folder of this user, absolute, whether it exists or not.
+
+    `$SUPERNODE_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/supernode`, else `supernode-UID` where temporary files go.
+    A session directory that is relative, missing or another user's (as sudo leaves it) is passed over.
+    """
+    if given := environment.get(FOLDER_VARIABLE):
+        return RuntimeFolder(Path(os.path.abspath(given)))
+    session = environment.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(session) and _is_our_directory(Path(session)):
+        return RuntimeFolder(Path(session, "supernode"))
+    return RuntimeFolder(Path(os.path.abspath(tempfile.gettempdir()), f"supernode-{os.geteuid()}"))
+
+
+def open_runtime_folder(environment: Mapping[str, str] = os.environ) -> RuntimeFolder:
+    """The folder of this user, made if need be; `ConfigError` if it is not ours alone."""
+    folder = locate_runtime_folder(environment)
+    try:
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        folder.path.mkdir(FOLDER_MODE, exist_ok=True)
+    except FileExistsError:
+        pass  # not a folder: the check says so
+    except OSError as error:
+        raise ConfigError(f"{folder.path}: cannot be made: {error.strerror}; {_ELSEWHERE}") from None
+    check_runtime_folder(folder)
+    return folder
+
+
+def check_runtime_folder(folder: RuntimeFolder) -> None:
+    """`ConfigError` unless it is a real folder that belongs to this user and that nobody else can enter."""
+    path = folder.path
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; {_ELSEWHERE}") from None
+    if stat.S_ISLNK(status.st_mode):
+        raise ConfigError(f"{path} is a symbolic link, which somebody else may have laid; remove it, or {_ELSEWHERE}")
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConfigError(f"{path} is no folder; remove it, or {_ELSEWHERE}")
+    if status.st_uid != os.geteuid():
+        raise ConfigError(f"{path} belongs to user {status.st_uid}, not to us ({os.geteuid()}); {_ELSEWHERE}")
+    if status.st_mode & OPEN_TO_OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        raise ConfigError(f"{path} is open to other users (mode {mode:04o}); run 'chmod 700 {path}', or {_ELSEWHERE}")
+
+
+@contextmanager
+def locked(folder: RuntimeFolder) -> Generator[None]:
+    """Hold the folder's lock, so that one command at a time starts or stops the cluster; `ClusterError` if it is held.
+
+    The lock goes with its open file: a process forked inside, without exec, would keep it beyond the end.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(folder.lock_path, flags, FILE_MODE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            who = f" (process {holder})" if holder.isdecimal() else ""
+            raise ClusterError(
+                f"another 'supernode up' or 'supernode down'{who} is at work in {folder.path}; wait until it is done"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def make_token(path: Path) -> None:
+    """Write a new random token that only this user can read; `ClusterError` if the file is there already."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
+    except FileExistsError:
+        raise ClusterError(f"{path}: there is a token of another cluster already; run 'supernode down'") from None
+    except OSError as error:
+        raise ClusterError(f"{path}: cannot write the token: {error.strerror}") from None
+    with open(descriptor, "w") as file:
+        file.write(os.urandom(TOKEN_BYTES).hex())
+
+
+def check_token(path: Path) -> None:
+    """`ClusterError` unless there is a token that this user owns and nobody else can read: Ray must not run without."""
+    mend = "run 'supernode down', then 'supernode up', which makes a new one"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise ClusterError(f"{path}: no token, and Ray is not run without one; {mend}") from None
+    except OSError as error:
+        raise ClusterError(f"{path}: the token cannot be read: {error.strerror}; {mend}") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ClusterError(f"{path}: the token is no regular file; remove it, then {mend}")
+        if status.st_uid != os.geteuid():
+            raise ClusterError(f"{path}: the token belongs to user {status.st_uid}, not to us; remove it, then {mend}")
+        if status.st_mode & OPEN_TO_OTHERS:
+            mode = stat.S_IMODE(status.st_mode)
+            raise ClusterError(f"{path}: other users can reach the token (mode {mode:04o}), take it as known; {mend}")
+        if not os.read(descriptor, MAX_TOKEN_BYTES).strip():
+            raise ClusterError(f"{path}: the token is empty, and Ray is not run without one; {mend}")
+    finally:
+        os.close(descriptor)
+
+
+_ELSEWHERE: Final = f"name another place with {FOLDER_VARIABLE}"
+
+
+def _is_our_directory(path: Path) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()

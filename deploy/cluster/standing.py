@@ -1,0 +1,40 @@
+"""The cluster of this user that stands already, if there is one: found without importing Ray."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from deploy.cluster.runtime_folder import locate_runtime_folder
+from deploy.cluster.state import ClusterState, read_state, standing
+from deploy.config import RunConfig
+from deploy.output import tell
+from scheduler.protocol.errors import ClusterError, ConfigError
+
+FIXED: Final = ("cluster", "model", "plan")
+"""Settings that the actors of a standing cluster were made for; all others may differ from run to run."""
+
+
+def find_cluster() -> ClusterState | None:
+    """The standing cluster, None if there is none. One that crashed is named and passed over."""
+    state = read_state(locate_runtime_folder().state_path)
+    match standing(state):
+        case "up":
+            return state
+        case "starting" | "stopping" as phase:
+            raise ClusterError(f"the cluster is {phase}; try again when 'supernode status' says that it is up or down")
+        case "crashed":
+            tell("the cluster that was up has crashed ('supernode down' clears it away); running on a private one")
+        case "down":
+            pass
+    return None
+
+
+def refuse_other_fleet(cluster: ClusterState, settings: RunConfig) -> None:
+    """`ConfigError` if a run asks for other instances than the cluster has."""
+    for name in FIXED:
+        wanted, there = getattr(settings, name), cluster.config.get(name)
+        if wanted != there:
+            raise ConfigError(
+                f"--{name} {wanted}: the cluster that is up has {there}; leave it out, "
+                f"or run 'supernode down' and then 'supernode up --{name} {wanted}'"
+            )

@@ -1,0 +1,107 @@
+"""The status of a standing cluster as text: one block for each question that a person has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deploy.cluster.state import ClusterState
+
+
+def render_status(state: ClusterState, seen: dict[str, Any]) -> str:
+    """`seen` is what the control plane answers at `/status`."""
+    blocks = [_about(state, seen), _stages(seen), _instances(seen["instances"]), _totals(seen)]
+    return "\n".join(blocks)
+
+
+def _about(state: ClusterState, seen: dict[str, Any]) -> str:
+    config = state.config
+    rows = [
+        ("Cluster", f"{config['model']} on {config['cluster']}, plan {config['plan']}, policy {config['policy']}"),
+        ("Now", _now(seen)),
+        ("Up since", f"{state.started_at}, keeper {state.keeper_pid}"),
+        ("Metrics", f"http://{state.metrics_address}/metrics"),
+    ]
+    if state.prometheus_address:
+        rows.append(("Prometheus", f"http://{state.prometheus_address}"))
+    if state.line:
+        rows.append(("Trouble", state.line))
+    rows += [("Ray", state.ray_address), ("Log", state.log_path)]
+    return "".join(f"{name:<12}{text}\n" for name, text in rows)
+
+
+def _now(seen: dict[str, Any]) -> str:
+    progress = seen.get("progress", {})
+    if seen["phase"] == "replaying":
+        done = progress.get("num_requests", 0) - progress.get("num_open", 0)
+        return (
+            f"replaying {seen['run']} at {seen['speed']:g} times real speed: {progress.get('emulated_s', 0.0):,.0f} s "
+            f"emulated, {done:,} requests done, {progress.get('num_open', 0):,} open"
+        )
+    if seen["phase"] == "broken":
+        return f"broken: {seen['error']}"
+    return "idle; replay into it with 'supernode replay TRACE --live'"
+
+
+def _stages(seen: dict[str, Any]) -> str:
+    rows = [("Stage", "running", "waiting")]
+    for stage, counts in seen["stages"].items():
+        rows.append((stage.replace("_", "-").capitalize(), f"{counts['running']:,}", f"{counts['waiting']:,}"))
+    return _table(rows)
+
+
+def _instances(instances: list[dict[str, Any]]) -> str:
+    rows = [("Instance", "NPUs", "first NPU", "up", "busy", "power", "per NPU", "KV used")]
+    first = 0
+    for one in instances:
+        kv_usage = "-" if one["kv_usage"] is None else f"{one['kv_usage']:.1%}"
+        watts = one["watts"]
+        rows.append(
+            (
+                one["name"],
+                f"{one['num_npus']}",
+                f"{first}",
+                "yes" if one["up"] else "NO",
+                f"{one['utilization']:.1%}",
+                f"{watts / 1000:.1f} kW",
+                f"{watts / one['num_npus']:.0f} W",
+                kv_usage,
+            )
+        )
+        first += one["num_npus"]
+    total_npus = sum(one["num_npus"] for one in instances)
+    total_kw = sum(one["watts"] for one in instances) / 1000
+    num_up = sum(one["up"] for one in instances)
+    rows.append(("all", f"{total_npus}", "", f"{num_up}/{len(instances)}", "", f"{total_kw:.1f} kW", "", ""))
+    return _table(rows)
+
+
+def _totals(seen: dict[str, Any]) -> str:
+    rates, requests, tokens = seen["rates"], seen["requests"], seen["tokens"]
+    ended = ", ".join(f"{count:,} {reason}" for reason, count in requests["ended"].items() if count) or "none"
+    looked_up = tokens["cache_lookup"]
+    hit_rate = f"{tokens['cache_hit'] / looked_up:.1%}" if looked_up else "-"
+    restarts = sum(seen["restarts"].values())
+    rows = [
+        (
+            "Rates",
+            f"{rates['requests_per_s']:,.1f} requests/s, {rates['input_tokens_per_s']:,.0f} input and "
+            f"{rates['output_tokens_per_s']:,.0f} output tokens/s (of emulated time, last 10 s)",
+        ),
+        ("Requests", f"{requests['arrived']:,} arrived; ended: {ended}; {requests['retries']:,} retries"),
+        ("Tokens", f"{tokens['prompt']:,} in, {tokens['generation']:,} out; cache hit rate {hit_rate}"),
+        ("Energy", f"{seen['joules'] / 1e6:,.2f} MJ in {seen['emulated_s']:,.0f} s of emulated time (NPUs only)"),
+        ("Restarts", f"{restarts:,} of worker processes"),
+    ]
+    return "".join(f"{name:<12}{text}\n" for name, text in rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """The first column to the left, all others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths[0] = max(widths[0], 12)
+    lines = (
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
+        for row in rows
+    )
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,1 @@
+"""One module for each command of `supernode`; `deploy.cli` imports the one that is invoked."""

@@ -1,0 +1,31 @@
+"""`supernode down`: end the cluster that is up, and all that it started."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Final
+
+import typer
+
+from deploy.cluster.up_down import take_down
+from deploy.output import say
+from deploy.progress import waiting
+
+app = typer.Typer(add_completion=False)
+
+USUAL_S: Final = 3.0
+
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+@app.command()
+def down(as_json: Json = False) -> None:
+    """End the cluster that is up, and all that it started; never another one. Clears away one that crashed, too."""
+    with waiting("ending the cluster", USUAL_S):
+        num_killed = take_down()
+    if as_json:
+        say(json.dumps({"was_there": num_killed is not None, "killed": num_killed or 0}) + "\n")
+    elif num_killed is None:
+        say("no cluster is up\n")
+    else:
+        say("the cluster is down" + (f"; {num_killed} processes had to be killed" if num_killed else "") + "\n")

@@ -1,0 +1,158 @@
+"""`supernode replay TRACE`: the main job."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+
+from deploy.cluster.standing import find_cluster, refuse_other_fleet
+from deploy.config import RunConfig, load_config
+from deploy.output import say, tell
+from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
+from deploy.shipped_examples import find_input
+from scheduler.gateway.readers.options import TraceOptions
+from scheduler.metrics.bounds import Bound, parse_bound
+from scheduler.metrics.records import FILE_NAME
+from scheduler.metrics.table import render
+from scheduler.protocol.errors import ConfigError
+
+app = typer.Typer(add_completion=False)
+
+EXIT_BOUND_BROKEN = 1
+EXIT_INTERRUPTED = 130
+
+MIN_SPEED = 0.001
+MAX_SPEED = 1000.0
+"""Beyond it one hop of a millisecond takes longer, in emulated time, than a prompt's prefill."""
+
+Trace = Annotated[str, typer.Argument(metavar="TRACE", help="Trace file, workload .yaml or ServeGen folder.")]
+Live = Annotated[bool, typer.Option("--live", help="Run on the local Ray cluster instead of the virtual clock.")]
+Speed = Annotated[float | None, typer.Option(metavar="N", help="Live: emulated seconds per wall second.")]
+Config = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of settings; flags win over it.")]
+Cluster = Annotated[str | None, typer.Option(metavar="NAME", help="Hardware profile.")]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="Served model.")]
+PlanText = Annotated[str | None, typer.Option(metavar="PLAN", help="Instances, such as 14x16p+1x160d+48c.")]
+Policy = Annotated[str | None, typer.Option(metavar="NAME", help="Routing policy.")]
+Cache = Annotated[str | None, typer.Option(metavar="MODE", help="Prefix KV cache: pool, local or none.")]
+CachePlane = Annotated[str | None, typer.Option(metavar="PLANE", help="Plane of cache traffic: ub or vpc.")]
+SloText = Annotated[str | None, typer.Option("--slo", metavar="LIMITS", help="Such as ttft=2s,tpot=50ms.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of every random stream.")]
+Limit = Annotated[int | None, typer.Option(metavar="N", help="Read only the first N rows.")]
+Superpose = Annotated[int, typer.Option(metavar="N", help="Lay N shifted copies over each other.")]
+RateScale = Annotated[float, typer.Option(metavar="X", help="Multiply the arrival rate.")]
+Format = Annotated[str | None, typer.Option(metavar="NAME", help="Trace format, if it cannot be told.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them.")]
+Journal = Annotated[str | None, typer.Option(metavar="FILE", help="Record everything the scheduler is told.")]
+Out = Annotated[str | None, typer.Option(metavar="DIR", help="Write summary.json and requests.csv.")]
+FailIf = Annotated[list[str] | None, typer.Option("--fail-if", metavar="BOUND", help="Exit 1 if 'PATH<VALUE' holds.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+@app.command(epilog=f"Settings of --config FILE: {', '.join(field.name for field in fields(RunConfig))}.")
+def replay(
+    trace: Trace,
+    live: Live = False,
+    speed: Speed = None,
+    config: Config = None,
+    cluster: Cluster = None,
+    model: Model = None,
+    plan: PlanText = None,
+    policy: Policy = None,
+    cache: Cache = None,
+    cache_plane: CachePlane = None,
+    slo: SloText = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    superpose: Superpose = 1,
+    rate_scale: RateScale = 1.0,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    journal: Journal = None,
+    out: Out = None,
+    bounds: FailIf = None,
+    json: Json = False,
+) -> int:
+    """Replay a trace on an emulated supernode and print what came of it."""
+    flags = {
+        "cluster": cluster,
+        "model": model,
+        "plan": plan,
+        "policy": policy,
+        "cache": cache,
+        "cache_plane": cache_plane,
+        "slo": slo,
+        "seed": seed,
+    }
+    parsed = [parse_bound(text) for text in bounds or []]
+    cluster_up = find_cluster() if live else None
+    settings = load_config(config, flags, None if cluster_up is None else cluster_up.config)
+    if cluster_up is not None:
+        refuse_other_fleet(cluster_up, settings)
+    options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
+    _refuse_contradictions(settings, flags, speed, live=live)
+    _refuse_unknown_paths(parsed, settings, live=live)
+    trace = find_input(trace)
+    _try_places(journal, out, inputs=[trace] if config is None else [trace, config])
+    job = ReplayJob(trace, options, settings, journal)
+    if live:
+        from deploy.live.replay import replay_live
+
+        result = replay_live(job, speed=1.0 if speed is None else speed, cluster=cluster_up)
+    else:
+        result = replay_virtual(job)
+    return _present(result, out, parsed, as_json=json)
+
+
+def _refuse_contradictions(settings: RunConfig, flags: dict[str, Any], speed: float | None, *, live: bool) -> None:
+    """A flag that would do nothing is a misunderstanding; the same in a file is a default that waits for its use."""
+    if speed is not None and not live:
+        raise ConfigError("--speed is for --live; the virtual clock always runs as fast as it can: leave one out")
+    if speed is not None and not MIN_SPEED <= speed <= MAX_SPEED:
+        raise ConfigError(f"--speed is {speed:g}; give a number from {MIN_SPEED:g} to {MAX_SPEED:g}")
+    if flags["cache_plane"] is not None and settings.cache != "pool":
+        raise ConfigError(
+            f"--cache-plane {settings.cache_plane}: nothing flows on it with cache {settings.cache}; "
+            "leave it out or use --cache pool"
+        )
+
+
+def _refuse_unknown_paths(bounds: list[Bound], settings: RunConfig, *, live: bool) -> None:
+    """Before the run: after an hour it would be late to learn of a slip of the pen."""
+    if bounds:
+        document = empty_document(settings, live=live)
+        for bound in bounds:
+            bound.value_in(document)
+
+
+def _try_places(journal: str | None, out: str | None, inputs: list[str]) -> None:
+    """Before the run as well: its result must not be lost for want of a place."""
+    if journal is None and out is None:
+        return
+    from deploy.paths import check_file, check_folder
+
+    if journal is not None:
+        check_file("--journal", journal, inputs)
+    if out is not None:
+        check_folder("--out", out, (SUMMARY_NAME, FILE_NAME))
+
+
+def _present(result: ReplayResult, out: str | None, bounds: list[Bound], *, as_json: bool) -> int:
+    """Print the result and answer the exit code."""
+    from json import dumps
+
+    document = result.document()
+    for note in result.notes:
+        tell(note)
+    try:
+        if out is not None:
+            write_result(out, result, document)
+    finally:  # a disk that is full takes the files, not the result
+        say(dumps(document, indent=2) + "\n" if as_json else render(result.summary, result.title))
+    if result.is_partial:
+        return EXIT_INTERRUPTED
+    broken = [bound for bound in bounds if bound.is_broken(document)]
+    for bound in broken:
+        tell(f"bound broken: {bound.text}")
+    return EXIT_BOUND_BROKEN if broken else 0

@@ -1,0 +1,86 @@
+"""`supernode status`: the cluster that is up, as it stands now."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from deploy.cluster.runtime_folder import locate_runtime_folder
+from deploy.cluster.state import ClusterState, read_state, standing
+from deploy.cluster.status_page import render_status
+from deploy.loopback import fetch
+from deploy.output import say, tell
+from scheduler.protocol.errors import ClusterError, ConfigError
+from scheduler.runtime.clock import NS_PER_S, wall_now_ns
+
+app = typer.Typer(add_completion=False)
+
+ANSWER_S: Final = 5.0
+"""Wall seconds for the control plane to answer."""
+
+EXIT_NOT_UP: Final = 1
+
+PAGE_S: Final = 600.0
+"""Wall seconds that the page shows, up to now."""
+
+Page = Annotated[str | None, typer.Option(metavar="FILE", help="Draw the dashboard's last 10 minutes as a web page.")]
+Json = Annotated[bool, typer.Option("--json", help="The status as JSON on stdout.")]
+
+
+@app.command(epilog="Exit: 0 if a cluster is up, else 1.")
+def status(page: Page = None, as_json: Json = False) -> int:
+    """Show the cluster that is up: what it does, its instances, queues, rates and addresses.
+
+    --page FILE draws the Grafana dashboard from the cluster's own Prometheus ('supernode up --prometheus') into one
+    file that any browser opens.
+    """
+    state = read_state(locate_runtime_folder().state_path)
+    stands = standing(state)
+    if page is not None:
+        _write_page(page, state if stands == "up" else None)
+    seen = _ask(state) if state is not None and stands == "up" else {}
+    if as_json:
+        about = None if state is None else asdict(state)
+        say(json.dumps({"standing": stands, "cluster": about, **seen}, indent=2) + "\n")
+    elif state is None:
+        say("no cluster is up; 'supernode up --detach' brings one up\n")
+    elif stands == "up":
+        say(render_status(state, seen))
+    elif stands == "crashed":
+        why = state.line or f"its keeper, process {state.keeper_pid}, is gone"
+        say(f"the cluster crashed: {why}; 'supernode down' clears away what is left\n")
+    else:
+        say(f"the cluster is {stands}\n")
+    return 0 if stands == "up" else EXIT_NOT_UP
+
+
+def _write_page(path: str, state: ClusterState | None) -> None:
+    if state is None or not state.prometheus_address:
+        raise ConfigError(
+            "--page: there is no Prometheus to ask; bring the cluster up with 'supernode up --prometheus'"
+        )
+    from deploy.dashboards.files import load_dashboard
+    from deploy.dashboards.page import dashboard_page
+    from deploy.paths import check_file
+
+    check_file("--page", path, inputs=[])
+    now_s = wall_now_ns() / NS_PER_S
+    text = dashboard_page(load_dashboard(), f"http://{state.prometheus_address}", now_s - PAGE_S, now_s)
+    Path(path).write_text(text, encoding="utf-8")
+    tell(f"wrote {path}")
+
+
+def _ask(state: ClusterState) -> dict[str, Any]:
+    url = f"http://{state.metrics_address}/status"
+    try:
+        return json.loads(fetch(url, ANSWER_S))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise ClusterError(
+            f"the control plane does not answer at {url} ({reason}); Ray starts a dead one again within seconds, else "
+            f"look at {state.log_path}, or 'supernode down'"
+        ) from error

@@ -1,0 +1,216 @@
+"""`supernode trace`: describe, generate and convert traces."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy.output import say, tell
+from deploy.paths import check_folder
+from deploy.shipped_examples import find_input
+from deploy.trace_page import PAGE_NAME, write_page
+from scheduler.gateway.describe import TraceDescription
+from scheduler.gateway.describe import describe as describe_trace
+from scheduler.gateway.readers.options import OpenedTrace, SkippedRows, TraceOptions
+from scheduler.gateway.readers.registry import FORMATS, open_trace, open_workload
+from scheduler.gateway.synthetic.load import load_workload
+from scheduler.gateway.synthetic.presets import PRESETS
+from scheduler.gateway.synthetic.section import Section
+from scheduler.gateway.synthetic.workload import Process
+from scheduler.gateway.writers import WRITERS, write_trace
+from scheduler.protocol.errors import ConfigError
+
+app = typer.Typer(help="Describe, generate and convert traces.", no_args_is_help=True)
+
+KNOWN = ", ".join(FORMATS)
+WRITTEN = " or ".join(WRITERS)
+
+TracePath = Annotated[
+    str, typer.Argument(metavar="TRACE", help="Trace file (also .gz), workload .yaml, or folder of ServeGen clients.")
+]
+Limit = Annotated[int | None, typer.Option(help="Read at most so many rows.", metavar="N")]
+Superpose = Annotated[int, typer.Option(help="Lay so many copies over each other, shifted within 60 s.", metavar="N")]
+RateScale = Annotated[float, typer.Option(help="Multiply the rate by compressing times.", metavar="X")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", metavar="N")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, count them and list the first.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]
+OutFile = Annotated[str, typer.Option("--out", help="File to write: .jsonl or .csv, also with .gz.", metavar="FILE")]
+ToFormat = Annotated[str | None, typer.Option("--to", help=f"Format to write, {WRITTEN}, if the ending tells none.")]
+
+
+@app.command("describe")
+def describe(
+    trace: TracePath,
+    format_name: Annotated[str | None, typer.Option("--format", help=f"One of {KNOWN}.")] = None,
+    limit: Limit = None,
+    superpose: Superpose = 1,
+    rate_scale: RateScale = 1.0,
+    seed: Seed = 0,
+    skip_bad: SkipBad = False,
+    out: Annotated[str | None, typer.Option(help="Folder for a page with plots.", metavar="DIR")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a trace is like: rate, burstiness, lengths, and how much of its prompts repeats."""
+    if out is not None:
+        check_folder("--out", out, [PAGE_NAME])
+    options = TraceOptions(limit, superpose, rate_scale, seed, skip_bad, format_name)
+    opened = open_trace(find_input(trace), options=options)
+    description = describe_trace(opened)
+    _tell_skipped(opened.skipped)
+    if out is not None:
+        _write_page(description, out)
+    answer = {"trace": description.to_json(), "skipped": _skipped_json(opened.skipped)}
+    _answer(answer, description.rows(), description.name, as_json)
+
+
+@app.command("generate")
+def generate(
+    out: OutFile,
+    workload: Annotated[str | None, typer.Option(help="Workload file to start from.", metavar="FILE.yaml")] = None,
+    preset: Annotated[str | None, typer.Option(help=f"Lengths with a name: {', '.join(PRESETS)}.")] = None,
+    num_requests: Annotated[int | None, typer.Option(help="Requests to generate.", metavar="N")] = None,
+    rate_per_s: Annotated[float | None, typer.Option(help="Mean rate of requests (sessions, if any).")] = None,
+    process: Annotated[str | None, typer.Option(help=f"One of {', '.join(Process)}.")] = None,
+    cv: Annotated[float | None, typer.Option(help="Coefficient of variation of gaps.")] = None,
+    diurnal_amplitude: Annotated[float | None, typer.Option(help="Swing of the rate, 0 to 1 of its mean.")] = None,
+    diurnal_period_s: Annotated[float | None, typer.Option(help="Period of the swing.")] = None,
+    prompt_mean: Annotated[
+        float | None, typer.Option(help="Mean prompt (new tokens of a turn) before clipping.")
+    ] = None,
+    prompt_cv: Annotated[float | None, typer.Option(help="Coefficient of variation of prompts.")] = None,
+    output_mean: Annotated[float | None, typer.Option(help="Mean output tokens before clipping.")] = None,
+    output_cv: Annotated[float | None, typer.Option(help="Coefficient of variation of outputs.")] = None,
+    lengths_from: Annotated[str | None, typer.Option(help="Draw lengths from this trace's.", metavar="TRACE")] = None,
+    mean_turns: Annotated[float | None, typer.Option(help="Sessions of so many turns on average.")] = None,
+    think_mean_s: Annotated[float | None, typer.Option(help="Mean think time between turns.")] = None,
+    system_tokens: Annotated[int | None, typer.Option(help="Length of a system prompt.")] = None,
+    system_groups: Annotated[int | None, typer.Option(help="Number of different system prompts.")] = None,
+    servegen: Annotated[str | None, typer.Option(help="Folder of ServeGen clients.", metavar="DIR")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key of a workload file.", metavar="KEY=VALUE")
+    ] = None,
+    superpose: Superpose = 1,
+    rate_scale: RateScale = 1.0,
+    seed: Seed = 0,
+    to_format: ToFormat = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a synthetic trace from a workload file, from options, or from a file with options over it."""
+    overrides: dict[str, tuple[object, str]] = {
+        **_lengths_override(lengths_from),
+        "preset": (preset, "--preset"),
+        "num_requests": (num_requests, "--num-requests"),
+        "servegen.folder" if servegen else "": (servegen and str(Path(servegen).absolute()), "--servegen"),
+        "servegen.rate_per_s" if servegen else "arrivals.rate_per_s": (rate_per_s, "--rate-per-s"),
+        "arrivals.process": (process, "--process"),
+        "arrivals.cv": (cv, "--cv"),
+        "arrivals.diurnal_amplitude": (diurnal_amplitude, "--diurnal-amplitude"),
+        "arrivals.diurnal_period_s": (diurnal_period_s, "--diurnal-period-s"),
+        "prompt_tokens.mean": (prompt_mean, "--prompt-mean"),
+        "prompt_tokens.cv": (prompt_cv, "--prompt-cv"),
+        "output_tokens.mean": (output_mean, "--output-mean"),
+        "output_tokens.cv": (output_cv, "--output-cv"),
+        "sessions.mean_turns": (mean_turns, "--mean-turns"),
+        "sessions.think_mean_s": (think_mean_s, "--think-mean-s"),
+        "sessions.system_tokens": (system_tokens, "--system-tokens"),
+        "sessions.system_groups": (system_groups, "--system-groups"),
+        **_settings_override(settings or []),
+    }
+    given = {key: said for key, said in overrides.items() if said[0] is not None}
+    options = TraceOptions(superpose=superpose, rate_scale=rate_scale, seed=seed)
+    workload = None if workload is None else find_input(workload)
+    _write(open_workload(load_workload(workload, given), options), out, to_format, seed, as_json)
+
+
+@app.command("convert")
+def convert(
+    trace: Annotated[str, typer.Argument(metavar="IN", help="Trace to read.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="File to write: .jsonl or .csv, also with .gz.")],
+    from_format: Annotated[str | None, typer.Option("--from", help=f"Format of IN: one of {KNOWN}.")] = None,
+    to_format: ToFormat = None,
+    limit: Limit = None,
+    superpose: Superpose = 1,
+    rate_scale: RateScale = 1.0,
+    seed: Seed = 0,
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trace in another format."""
+    options = TraceOptions(limit, superpose, rate_scale, seed, skip_bad, from_format)
+    _write(open_trace(find_input(trace), options=options), out, to_format, seed, as_json)
+
+
+def _lengths_override(trace: str | None) -> dict[str, tuple[object, str]]:
+    """Whole sections, so that lengths of another kind in the workload file give way."""
+    if trace is None:
+        return {}
+    flag = "--lengths-from"
+    names = ("prompt_tokens", "output_tokens")
+    path = str(Path(find_input(trace)).absolute())
+    return {name: (Section(name, flag, {"trace": path}, {"trace": flag}), flag) for name in names}
+
+
+def _settings_override(settings: list[str]) -> dict[str, tuple[object, str]]:
+    yaml: Any = import_module("yaml")
+    overrides: dict[str, tuple[object, str]] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not (key and equals and text):
+            raise ConfigError(f"--set {setting!r} is no setting; give KEY=VALUE such as sessions.mean_turns=5")
+        try:
+            overrides[key] = (yaml.safe_load(text), f"--set {key}")
+        except (yaml.YAMLError, ValueError):
+            raise ConfigError(f"--set {key}: {text!r} is no value; give a number, a text or a [list]") from None
+    return overrides
+
+
+def _write(trace: OpenedTrace, out: str, to_format: str | None, seed: int, as_json: bool) -> None:
+    written = write_trace(trace, out, to_format)
+    _tell_skipped(trace.skipped)
+    answer = {
+        "out": written.path,
+        "format": written.format,
+        "requests": written.requests,
+        "span_s": written.span_s,
+        "seed": seed,
+        "skipped": _skipped_json(trace.skipped),
+    }
+    rows = [("file", out), ("format", written.format), ("requests", f"{written.requests:,}")]
+    _answer(answer, [*rows, ("span", f"{written.span_s:,.3f} s")], trace.name, as_json)
+
+
+def _answer(answer: dict[str, Any], rows: list[tuple[str, str]], title: str, as_json: bool) -> None:
+    """The result on stdout: JSON for programs, a table for people."""
+    if as_json:
+        say(json.dumps(answer, indent=2) + "\n")
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "", title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
+    table.columns[1].justify = "right"
+    for what, figure in rows:
+        table.add_row(escape(what), escape(figure))
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    say(captured.get())
+
+
+def _skipped_json(skipped: SkippedRows) -> dict[str, int]:
+    return {"bad": skipped.num_bad, "failed": skipped.num_failed}
+
+
+def _tell_skipped(skipped: SkippedRows) -> None:
+    for line in skipped.lines():
+        tell(line)
+
+
+def _write_page(description: TraceDescription, folder: str) -> None:
+    tell(f"wrote {write_page(description, folder)}")

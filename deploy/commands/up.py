@@ -1,0 +1,156 @@
+"""`supernode up`: bring up a local cluster that stays until `supernode down`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Final
+
+import typer
+
+from deploy.cluster.listeners import session_listeners
+from deploy.cluster.runtime_folder import open_runtime_folder
+from deploy.cluster.state import ClusterState, read_state, standing
+from deploy.cluster.up_down import bring_up, take_down
+from deploy.config import load_config
+from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
+from deploy.interrupt import stop_on_interrupt
+from deploy.output import say, tell
+from deploy.ports import METRICS_PORT, PROMETHEUS_PORT
+from deploy.progress import waiting
+from scheduler.protocol.errors import ClusterError, ConfigError
+from scheduler.runtime.clock import pause_s
+
+app = typer.Typer(add_completion=False)
+
+USUAL_S: Final = 15.0
+EXIT_INTERRUPTED: Final = 130
+_POLL_S: Final = 0.2
+
+Detach = Annotated[bool, typer.Option("--detach", help="Return when all is ready, and leave it running.")]
+Config = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of settings; flags win over it.")]
+Cluster = Annotated[str | None, typer.Option(metavar="NAME", help="Hardware profile.")]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="Served model.")]
+PlanText = Annotated[str | None, typer.Option(metavar="PLAN", help="Instances, such as 14x16p+1x160d+48c.")]
+Policy = Annotated[str | None, typer.Option(metavar="NAME", help="Routing policy.")]
+Cache = Annotated[str | None, typer.Option(metavar="MODE", help="Prefix KV cache: pool, local or none.")]
+CachePlane = Annotated[str | None, typer.Option(metavar="PLANE", help="Plane of cache traffic: ub or vpc.")]
+MetricsPort = Annotated[int, typer.Option(metavar="N", help="Where metrics are scraped, on 127.0.0.1; 0 for any.")]
+WithPrometheus = Annotated[bool, typer.Option("--prometheus", help="Start a Prometheus server beside it.")]
+PrometheusPort = Annotated[int, typer.Option(metavar="N", help="Where Prometheus listens, on 127.0.0.1.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+@app.command()
+def up(
+    detach: Detach = False,
+    config: Config = None,
+    cluster: Cluster = None,
+    model: Model = None,
+    plan: PlanText = None,
+    policy: Policy = None,
+    cache: Cache = None,
+    cache_plane: CachePlane = None,
+    metrics_port: MetricsPort = METRICS_PORT,
+    prometheus: WithPrometheus = False,
+    prometheus_port: PrometheusPort = PROMETHEUS_PORT,
+    as_json: Json = False,
+) -> int:
+    """Bring up a local cluster: a Ray node, an actor for each instance, the control plane and its metrics.
+
+    Replay into it from another shell with 'supernode replay TRACE --live'. Without --detach it ends with Ctrl-C.
+    """
+    flags = {
+        "cluster": cluster,
+        "model": model,
+        "plan": plan,
+        "policy": policy,
+        "cache": cache,
+        "cache_plane": cache_plane,
+    }
+    settings = load_config(config, flags)
+    for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):
+        if not lowest <= port <= 65535:
+            raise ConfigError(f"{flag} is {port}; give a number from {lowest} to 65535")
+    if prometheus:
+        from deploy.cluster.prometheus_server import find_prometheus
+
+        find_prometheus()
+    stop = _Stop()
+    with stop_on_interrupt(stop.ask):
+        with waiting("bringing the cluster up", USUAL_S):
+            state = bring_up(settings, metrics_port, prometheus_port if prometheus else 0, stop.look)
+        say(json.dumps(_document(state), indent=2) + "\n" if as_json else _text(state))
+        if detach:
+            return 0
+        return _stay(state, stop)
+
+
+class _Stop:
+    """Ctrl-C, looked for between steps."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+
+    def ask(self) -> None:
+        self.is_asked = True
+
+    def look(self) -> None:
+        if self.is_asked:
+            raise KeyboardInterrupt
+
+
+def _stay(state: ClusterState, stop: _Stop) -> int:
+    """Until Ctrl-C, which takes the cluster down, or until somebody else does."""
+    tell("the cluster is up; Ctrl-C ends it")
+    folder = open_runtime_folder()
+    while not stop.is_asked:
+        now = read_state(folder.state_path)
+        if now is None or now.keeper_pid != state.keeper_pid:
+            tell("the cluster was taken down")
+            return 0
+        if standing(now) == "crashed":
+            raise ClusterError(
+                f"the cluster crashed: {now.line or 'its keeper is gone'}; 'supernode down' clears it away"
+            )
+        pause_s(_POLL_S)
+    with waiting("ending the cluster", 3.0):
+        take_down()
+    return EXIT_INTERRUPTED
+
+
+def _document(state: ClusterState) -> dict[str, object]:
+    listeners = session_listeners(state.keeper_pid, state.keeper_start)
+    return {
+        "metrics": f"http://{state.metrics_address}/metrics",
+        "prometheus": f"http://{state.prometheus_address}" if state.prometheus_address else None,
+        "ray": state.ray_address,
+        "token": state.token_path,
+        "log": state.log_path,
+        "dashboards": str(DASHBOARDS_FOLDER),
+        "listeners": [asdict(listener) for listener in listeners],
+    }
+
+
+def _text(state: ClusterState) -> str:
+    """Addresses, and what Ray listens on beyond this machine."""
+    plan = f"{state.config['model']} on {state.config['cluster']}, plan {state.config['plan']}"
+    rows = [
+        ("Cluster", plan),
+        ("Metrics", f"http://{state.metrics_address}/metrics"),
+        (
+            "Prometheus",
+            f"http://{state.prometheus_address}" if state.prometheus_address else "not started (--prometheus)",
+        ),
+        ("Dashboards", str(DASHBOARDS_FOLDER)),
+        ("Ray", f"{state.ray_address}, closed by the token in {state.token_path}"),
+        ("Log", state.log_path),
+    ]
+    open_ports: dict[str, list[int]] = {}
+    for listener in session_listeners(state.keeper_pid, state.keeper_start):
+        if not listener.is_loopback:
+            open_ports.setdefault(listener.process, []).append(listener.port)
+    listening = "; ".join(f"{name} {', '.join(map(str, sorted(set(ports))))}" for name, ports in open_ports.items())
+    rows.append(("Open ports", f"{listening or 'none'} (Ray's own, on all interfaces; see SECURITY.md)"))
+    rows.append(("Next", "supernode replay TRACE --live; supernode status; supernode down"))
+    return "".join(f"{name:<12}{text}\n" for name, text in rows)

@@ -1,0 +1,1 @@
+"""What is missing or odd on this machine. Reading order: `findings`, `examine`, then the checks."""

@@ -1,0 +1,104 @@
+"""The actors of a cluster: the control plane and one host for each of its workers' processes."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ray
+
+from deploy.live.control_plane import ACTOR_NAME, ControlPlane, FleetSpec
+from scheduler.protocol.errors import ClusterError, WorkerLostError
+from scheduler.runtime.clock import monotonic_s, pause_s
+from workers.ray_shell.host import HostSpec
+from workers.ray_shell.identity import identity
+from workers.ray_shell.transport import call_all, start_hosts, wait_ready
+
+CLOCK: Final = "scheduler.runtime.clock:LiveClock.at_wall_zero"
+
+READY_S: Final = 180.0
+"""Wall seconds for all actors to come up: half a second each on a small machine, and the largest plans have some 50."""
+
+CALL_S: Final = 30.0
+"""Wall seconds for a short call to the control plane."""
+
+GONE_S: Final = 10.0
+"""Wall seconds for Ray to forget the names of actors that were ended."""
+
+_POLL_S: Final = 0.02
+
+# Ray's types are incomplete.
+_RAY: Final[Any] = ray
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """One actor: its name, the components on it, and the emulated NPUs it takes."""
+
+    name: str
+    addresses: tuple[str, ...]
+    num_npus: int
+
+
+class Actors:
+    """Started on the Ray cluster that this process is connected to, and ended by `close`.
+
+    `make_worker` names a function `(spec, address) -> Component` as `module:name`.
+    """
+
+    def __init__(self, hosts: Sequence[HostPlan], make_worker: str) -> None:
+        if len({host.name for host in hosts}) < len(hosts):
+            raise ClusterError("two hosts of a live run have one name")
+        self._hosts = hosts
+        self._make_worker = make_worker
+        self._handles: dict[str, Any] = {}
+        self.control: Any = None
+
+    def start(self, fleet: FleetSpec, look: Callable[[], None] = lambda: None) -> dict[str, str]:
+        """Start all, wait for all, give the control plane its fleet; answers the addresses it serves.
+
+        `look` is called now and then, and may raise, to give up.
+        """
+        look()
+        options = {"name": ACTOR_NAME, "num_cpus": 0, "max_restarts": -1, "max_task_retries": 0}
+        self.control = _RAY.remote(ControlPlane).options(**options).remote()
+        specs = [HostSpec(h.name, h.addresses, h.num_npus, self._make_worker, CLOCK) for h in self._hosts]
+        self._handles = start_hosts(specs, self.control)
+        wait_ready({ACTOR_NAME: self.control, **self._handles}, identity(), READY_S, look)
+        return self.adopt(fleet)
+
+    def adopt(self, fleet: FleetSpec) -> dict[str, str]:
+        """Give a control plane that knows nothing its fleet."""
+        call = self.control.adopt.remote(pickle.dumps(fleet), self._handles)
+        return call_all({ACTOR_NAME: call}, CALL_S)[ACTOR_NAME]
+
+    def mend(self, fleet: FleetSpec, look: Callable[[], None] = lambda: None) -> None:
+        """See that the control plane has its fleet: one that Ray started anew knows nothing."""
+        try:
+            health = call_all({ACTOR_NAME: self.control.health.remote()}, CALL_S, look)[ACTOR_NAME]
+        except WorkerLostError:
+            return  # Ray is about to start another
+        if not health["is_adopted"]:
+            self.adopt(fleet)
+
+    def close(self) -> None:
+        """End the actors, so that the next on this cluster find their NPUs and names free."""
+        if not _RAY.is_initialized():
+            return
+        actors = {ACTOR_NAME: self.control, **self._handles}
+        for actor in actors.values():
+            if actor is not None:
+                _RAY.kill(actor)
+        deadline_s = monotonic_s() + GONE_S
+        while any(map(_is_known, actors)) and monotonic_s() < deadline_s:
+            pause_s(_POLL_S)
+
+
+def _is_known(name: str) -> bool:
+    try:
+        _RAY.get_actor(name)
+    except ValueError:
+        return False
+    return True

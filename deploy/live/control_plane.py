@@ -1,0 +1,199 @@
+"""The Ray actor in which the control plane lives: it runs one session at a time on the hosts that it was given."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from deploy.live.control_calls import COMMANDS
+from deploy.live.session import RunSpec, Session
+from deploy.live.telemetry import Telemetry, TelemetrySpec
+from scheduler.metrics.live_totals import RunOutcome
+from scheduler.protocol.errors import ClusterError, ConfigError
+from scheduler.runtime.clock import monotonic_s
+from scheduler.runtime.live import LiveEnd
+from workers.ray_shell.failures import portable
+from workers.ray_shell.host import named
+from workers.ray_shell.identity import Identity, find_stranger, identity
+from workers.ray_shell.transport import RayWorkerTransport
+
+ACTOR_NAME: Final = "control-plane"
+"""The actor's name in the namespace of the cluster."""
+
+LEASE_S: Final = 30.0
+"""Wall seconds after which a run whose driver has not asked for progress is stopped: the driver is gone."""
+
+TICK_S: Final = 1.0
+"""Wall seconds between two snapshots for the metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSpec:
+    """The hosts that a control plane commands: name -> addresses of the components on it.
+
+    With `idle` that run goes whenever no other does, so that the fleet always has a present. With `telemetry` the
+    control plane answers scrapes.
+    """
+
+    hosts: dict[str, tuple[str, ...]]
+    metered: list[str] = field(default_factory=list[str])
+    idle: RunSpec | None = None
+    telemetry: TelemetrySpec | None = None
+
+    def at_port(self, port: int) -> FleetSpec:
+        """The same, with its metrics on a port that is known."""
+        return self if self.telemetry is None else replace(self, telemetry=replace(self.telemetry, port=port))
+
+
+@dataclass(slots=True)
+class LiveOutcome:
+    """How a live run ended, and what its control plane kept: the objects that a virtual run leaves in its process."""
+
+    end: Final[LiveEnd]
+    kept: Final[Any]
+    zero_wall_ns: Final[int]
+
+
+class ControlPlane:
+    """Made a Ray actor by `actors`; its calls in order: `ready`, `adopt`, then `replay`, with `progress` and `stop`.
+
+    A process that takes the place of a dead one knows nothing: `health` tells so, and its owner says `adopt` again.
+    """
+
+    def __init__(self) -> None:
+        self._identity = identity()
+        self._fleet: FleetSpec | None = None
+        self._handles: dict[str, Any] = {}
+        self._telemetry: Telemetry | None = None
+        self._num_sessions = 0
+        self._session: Session | None = None
+        self._idle: asyncio.Task[None] | None = None
+        self._idle_error = ""
+        self._is_replaying = False
+        self._asked_s = 0.0
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def ready(self, expected: Identity) -> str:
+        """Empty if all is well, else the line that says why not."""
+        return find_stranger(self._identity, expected)
+
+    async def adopt(self, fleet: bytes, handles: Mapping[str, Any]) -> dict[str, str]:
+        """Take a pickled `FleetSpec` and the hosts' actor handles; answers the addresses that this process serves."""
+        spec: FleetSpec = pickle.loads(fleet)
+        try:
+            self._telemetry = None if spec.telemetry is None else Telemetry(spec.telemetry)
+        except Exception as error:
+            raise portable(error) from error
+        self._fleet, self._handles = spec, dict(handles)
+        self._ticking = asyncio.create_task(self._tick())
+        self._start_idle()
+        return {} if self._telemetry is None else {"metrics": self._telemetry.address}
+
+    async def health(self) -> dict[str, Any]:
+        """Whether it has adopted a fleet, and what keeps it from running one, if anything does."""
+        return {"is_adopted": self._fleet is not None, "error": self._idle_error}
+
+    async def replay(self, run: bytes) -> bytes:
+        """Run a pickled `RunSpec` to its end; answers a pickled `LiveOutcome`. Raises what ended the run instead."""
+        if self._fleet is None:
+            raise ClusterError("the control plane was started anew and has no hosts yet; try again in a few seconds")
+        if self._is_replaying:
+            title = self._session.run_spec.title if self._session else ""
+            raise ClusterError(f"another replay runs on this cluster ({title}); wait for its end, or 'supernode down'")
+        self._is_replaying, self._asked_s = True, monotonic_s()
+        try:
+            await self._end_idle()
+            spec: RunSpec = pickle.loads(run)
+            end = await self._run(session := self._make_session(self._fleet, spec))
+            return pickle.dumps(LiveOutcome(end, session.parts.keep(), session.zero_wall_ns))
+        except Exception as error:
+            raise portable(error) from error
+        finally:
+            self._is_replaying = False
+            self._start_idle()
+
+    async def progress(self) -> dict[str, Any]:
+        """How far the replay is. Its driver asks at least every `LEASE_S`, or is taken for dead."""
+        self._asked_s = monotonic_s()
+        return self._session.progress() if self._session is not None and self._is_replaying else {}
+
+    async def stop(self) -> None:
+        """End the replay at once."""
+        if self._is_replaying and self._session is not None:
+            self._session.stop()
+
+    async def deliver(self, data: bytes) -> None:
+        """Take an envelope from a host. Nothing is awaited, so calls stay in order."""
+        if self._session is not None:
+            self._session.deliver(data)
+
+    async def call(self, command: str, arguments: Mapping[str, Any]) -> Any:
+        """An operation on the cluster by its name, as `supernode` commands ask for it; plain data in and out."""
+        if command not in COMMANDS:
+            raise ConfigError(f"no such control command: {command}; known: {', '.join(sorted(COMMANDS))}")
+        try:
+            return await COMMANDS[command](self, **arguments)
+        except Exception as error:
+            raise portable(error) from error
+
+    def status(self) -> dict[str, Any]:
+        """What goes on, for people and programs."""
+        session = self._session
+        title = session.run_spec.title if session is not None and self._is_replaying else ""
+        phase = "replaying" if self._is_replaying else "broken" if self._idle_error else "idle"
+        progress = session.progress() if session is not None else {}
+        return {"phase": phase, "run": title, "error": self._idle_error, "progress": progress}
+
+    def _make_session(self, fleet: FleetSpec, run: RunSpec) -> Session:
+        self._num_sessions += 1
+        parts = named(run.make_control)(run.spec)
+        transport = RayWorkerTransport(self._handles, fleet.hosts, run.worker_spec, self._identity)
+        taps = () if self._telemetry is None else (self._telemetry.observe,)
+        return Session(self._num_sessions, run, parts, transport, taps, fleet.metered)
+
+    async def _run(self, session: Session) -> LiveEnd:
+        self._session = session
+        await session.begin()
+        if self._telemetry is None:
+            return await session.run()
+        self._telemetry.begin(session, is_replay=self._is_replaying)
+        outcome: RunOutcome = "failed"
+        try:
+            end = await session.run()
+            outcome = "interrupted" if end.interrupted else "completed"
+        finally:
+            self._telemetry.end(outcome)
+        return end
+
+    def _start_idle(self) -> None:
+        if self._fleet is not None and self._fleet.idle is not None:
+            self._idle = asyncio.create_task(self._run_idle(self._fleet, self._fleet.idle))
+
+    async def _run_idle(self, fleet: FleetSpec, idle: RunSpec) -> None:
+        try:
+            self._idle_error = ""
+            await self._run(self._make_session(fleet, idle))
+        except Exception as error:  # noqa: BLE001 - told by `health` and `status`; the next replay tries again
+            self._idle_error = str(portable(error))
+
+    async def _end_idle(self) -> None:
+        if self._idle is None:
+            return
+        # A replay that comes right after another meets an idle run that is still being started.
+        while not self._idle.done():
+            if self._session is not None:
+                self._session.stop()
+            await asyncio.wait([self._idle], timeout=0.1)
+        self._idle = None
+
+    async def _tick(self) -> None:
+        """Publish what the metrics are to show, and give up a run whose driver is gone."""
+        while True:
+            if self._telemetry is not None:
+                self._telemetry.publish(self.status())
+            if self._is_replaying and monotonic_s() - self._asked_s > LEASE_S:
+                await self.stop()
+            await asyncio.sleep(TICK_S)

@@ -1,0 +1,92 @@
+"""The parts of a live replay, each made in its own process from the same plain data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.blueprint import Blueprint
+from deploy.config import RunConfig
+from deploy.live.actors import HostPlan
+from deploy.live.session import ControlParts, RunSpec
+from deploy.replay import ReplayJob, journal_header, make_collector
+from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS
+from scheduler.gateway.arrivals import BLOCK_TOKENS
+from scheduler.gateway.readers.options import TraceOptions
+from scheduler.gateway.readers.registry import open_trace
+from scheduler.gateway.source import TraceSource
+from scheduler.metrics.collector import Collector
+from scheduler.protocol.component import Component
+from scheduler.protocol.messages import Message
+
+MAKE_WORKER: Final = "deploy.live.parts:make_worker"
+MAKE_CONTROL: Final = "deploy.live.parts:make_control"
+MAKE_IDLE: Final = "deploy.live.parts:make_idle"
+
+
+@dataclass(slots=True)
+class KeptParts:
+    """What comes back from the control plane: the run's log with the ledger in it, and lines on rows left out."""
+
+    collector: Final[Collector]
+    skipped_lines: Final[list[str]]
+
+
+def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float) -> RunSpec:
+    """A replay as the plain data from which every process makes its parts."""
+    spec = {
+        "config": asdict(job.config),
+        "trace": str(Path(job.trace).resolve()),
+        "options": asdict(job.options),
+        "block_tokens": blueprint.block_tokens,
+    }
+    journal = str(Path(job.journal).resolve()) if job.journal else ""
+    return RunSpec(MAKE_CONTROL, spec, speed, journal, journal_header(blueprint), Path(job.trace).name)
+
+
+def host_plans(blueprint: Blueprint) -> list[HostPlan]:
+    """One host per instance, and one for fabric and cache pool, in the order of `Blueprint.worker_addresses`."""
+    npus = {spec.address: spec.num_npus for spec in blueprint.instances}
+    shared = tuple(a for a in blueprint.worker_addresses if a in (FABRIC_ADDRESS, CACHE_ADDRESS))
+    instances = [HostPlan(a, (a,), npus[a]) for a in blueprint.worker_addresses if a in npus]
+    return [HostPlan("network", shared, 0), *instances]
+
+
+def metered_addresses(blueprint: Blueprint) -> list[str]:
+    """The components that account for NPUs."""
+    return [spec.address for spec in blueprint.instances]
+
+
+def idle_run(config: RunConfig) -> RunSpec:
+    """What a standing cluster does between replays: nothing, but it draws power and can be looked at."""
+    return RunSpec(MAKE_IDLE, {"config": asdict(config), "block_tokens": BLOCK_TOKENS}, title="idle")
+
+
+def make_worker(spec: dict[str, Any], address: str) -> Component:
+    """The worker of that address."""
+    return _blueprint(spec).make_worker(address, spec["report_interval_ns"], spec["began_ns"])
+
+
+def make_control(spec: dict[str, Any]) -> ControlParts:
+    """Core, source and collector."""
+    blueprint = _blueprint(spec)
+    trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
+    core = blueprint.make_core()
+    collector = make_collector(blueprint, core.ledger)
+    return ControlParts(
+        core, (TraceSource(trace),), collector.observe, lambda: KeptParts(collector, trace.skipped.lines())
+    )
+
+
+def make_idle(spec: dict[str, Any]) -> ControlParts:
+    """A core to which nothing arrives."""
+    return ControlParts(_blueprint(spec).make_core(), (), _ignore, lambda: None)
+
+
+def _ignore(_now_ns: int, _message: Message) -> None:
+    """Nothing of an idle time is kept."""
+
+
+def _blueprint(spec: dict[str, Any]) -> Blueprint:
+    return Blueprint(RunConfig(**spec["config"]), spec["block_tokens"])

@@ -1,0 +1,79 @@
+"""A replay on the local Ray cluster: the same job, the same parts and the same summary as on the virtual clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.blueprint import Blueprint
+from deploy.cluster.attach import run_attached
+from deploy.cluster.state import ClusterState
+from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
+from deploy.live.run import LiveResult, run_live
+from deploy.progress import progress
+from deploy.replay import LiveCost, ReplayJob, ReplayResult, run_info, title
+from deploy.trace_total import TraceTotal
+from scheduler.gateway.readers.registry import open_trace
+from scheduler.metrics.records import Records
+from scheduler.metrics.slo import parse_slo
+from scheduler.metrics.summary import Summary, summarize
+from scheduler.protocol.errors import SupernodeError
+from scheduler.runtime.clock import NS_PER_S
+
+
+def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = None) -> ReplayResult:
+    """Replay in real time, `speed` emulated seconds to one on the wall; Ctrl-C ends it early, with all accounted for.
+
+    `cluster` is the standing cluster to run on; without one a private cluster is started and stopped. The notes of the
+    result tell what start-up and hops cost, and warn when a hop is above 5 % of the median TTFT.
+    """
+    trace = open_trace(job.trace, options=job.options)
+    blueprint = Blueprint(job.config, trace.block_tokens)
+    # What cannot be built is found here, and not in an actor when the cluster has come up.
+    blueprint.make_core()
+    run = replay_run(job, blueprint, speed)
+    total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
+    state: dict[str, Any] = {"num_requests": 0, "num_open": 0}
+    with progress("replaying", lambda: (state["num_requests"] - state["num_open"], total())):
+        if cluster is None:
+            live = run_live(host_plans(blueprint), MAKE_WORKER, metered_addresses(blueprint), run, state.update)
+        else:
+            live = run_attached(cluster, run, state.update)
+    kept: KeptParts = live.outcome.kept
+    ledger = kept.collector.ledger
+    if ledger.num_open:
+        raise SupernodeError(f"the run stalled with {ledger.num_open} requests open")
+    records = Records(ledger)
+    slo = parse_slo(job.config.slo) if job.config.slo else None
+    summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
+    hops = live.outcome.end.hops
+    share = hops.share_of_ttft(_median_ttft_ns(summary))
+    cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
+    return ReplayResult(
+        title(blueprint, trace.name),
+        summary,
+        records,
+        [instance.address for instance in blueprint.prefill],
+        [instance.address for instance in blueprint.decode],
+        [*kept.skipped_lines, *_live_notes(live, summary)],
+        live.outcome.end.interrupted,
+        cost,
+    )
+
+
+def _live_notes(live: LiveResult, summary: Summary) -> list[str]:
+    """What being live cost, for a person."""
+    end, hops = live.outcome.end, live.outcome.end.hops
+    median_ttft_ns = _median_ttft_ns(summary)
+    notes = [
+        f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; messages were late by "
+        f"{hops.p50_wall_ns / 1e6:.1f} ms (p99 {hops.p99_wall_ns / 1e6:.1f} ms), "
+        f"{hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
+    ]
+    if end.num_restarts:
+        notes.append(f"workers were lost and started again {end.num_restarts} times")
+    warning = hops.warning(median_ttft_ns)
+    return [*notes, *([warning] if warning else []), *end.warnings]
+
+
+def _median_ttft_ns(summary: Summary) -> float:
+    return (summary.ttft_s.p50 or 0.0) * NS_PER_S

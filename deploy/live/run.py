@@ -1,0 +1,94 @@
+"""A live run from end to end, on a standing cluster or on a private one that is gone after it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ray
+
+from deploy.cluster.local_cluster import LocalCluster
+from deploy.interrupt import stop_on_interrupt
+from deploy.live.actors import CALL_S, Actors, HostPlan
+from deploy.live.control_plane import ACTOR_NAME, FleetSpec, LiveOutcome
+from deploy.live.session import RunSpec
+from scheduler.runtime.clock import NS_PER_S, monotonic_s, wall_now_ns
+from workers.ray_shell.transport import call_all
+
+END_S: Final = 600.0
+"""Wall seconds from the stop of a run to its result; each silent host costs 15."""
+
+PROGRESS_S: Final = 0.5
+"""Wall seconds between two looks at the run."""
+
+# Ray's types are incomplete.
+_RAY: Final[Any] = ray
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class LiveResult:
+    """What a run left, and what it took on the wall: `startup_s` until clock zero, `run_s` from there to the result."""
+
+    outcome: Final[LiveOutcome]
+    startup_s: Final[float]
+    run_s: Final[float]
+
+
+def run_live(
+    hosts: list[HostPlan], make_worker: str, metered: list[str], run: RunSpec, on_progress: Progress | None = None
+) -> LiveResult:
+    """Run on actors of its own, on the Ray cluster that this process is connected to, or else on a private local one.
+
+    Ctrl-C ends the run early with an outcome whose `end.interrupted` is true; a second one leaves at once.
+    `ClusterError` if the cluster, an actor or a call fails; whatever of ours core or workers raise otherwise.
+    """
+    began_s = monotonic_s()
+    with ExitStack() as stack:
+        driver = Driver(run, on_progress)
+        # A signal within Ray's own calls could leave it half done, so it is looked for between them.
+        stack.enter_context(stop_on_interrupt(driver.stop))
+        if not _RAY.is_initialized():
+            stack.enter_context(LocalCluster(sum(host.num_npus for host in hosts)))
+        actors = Actors(hosts, make_worker)
+        stack.callback(actors.close)
+        actors.start(FleetSpec({host.name: host.addresses for host in hosts}, metered), driver.look)
+        return driver.drive(actors.control, began_s)
+
+
+class Driver:
+    """Has a control plane run something, shows how far it is, and takes the result."""
+
+    def __init__(self, run: RunSpec, on_progress: Progress | None = None) -> None:
+        self._run = run
+        self._on_progress = on_progress or _no_progress
+        self._is_stopped = False
+
+    def drive(self, control: Any, began_s: float) -> LiveResult:
+        """Run to the end; `began_s` is the monotonic time since which the user waits."""
+        self.look()
+        result = control.replay.remote(pickle.dumps(self._run))
+        while not self._is_stopped and not _RAY.wait([result], timeout=PROGRESS_S)[0]:
+            self._on_progress(call_all({ACTOR_NAME: control.progress.remote()}, CALL_S)[ACTOR_NAME])
+        if self._is_stopped:
+            control.stop.remote()
+        outcome: LiveOutcome = pickle.loads(call_all({ACTOR_NAME: result}, END_S)[ACTOR_NAME])
+        run_s = (wall_now_ns() - outcome.zero_wall_ns) / NS_PER_S
+        return LiveResult(outcome, monotonic_s() - began_s - run_s, run_s)
+
+    def stop(self) -> None:
+        """Ask the run to end; safe to call from a signal handler, since it asks nothing of Ray."""
+        self._is_stopped = True
+
+    def look(self) -> None:
+        """Raise KeyboardInterrupt if the run was asked to end before it began."""
+        if self._is_stopped:
+            raise KeyboardInterrupt
+
+
+def _no_progress(_: dict[str, Any]) -> None:
+    """Nobody looks."""

@@ -1,0 +1,159 @@
+"""One run of control-plane parts against the hosts of a cluster: from fresh components to their last account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from scheduler.core.ledger import Ledger
+from scheduler.protocol.component import Component
+from scheduler.runtime.clock import NS_PER_S, LiveClock, wall_now_ns
+from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
+from scheduler.runtime.live import LiveEnd, LiveRuntime
+from scheduler.runtime.peer import sender_name
+from scheduler.runtime.virtual import Tap
+from workers.ray_shell.transport import RayWorkerTransport
+
+ZERO_DELAY_S: Final = 0.5
+"""Wall seconds from the last worker made to clock zero: time for all to hear of it, and to greet each other."""
+
+REPORT_INTERVAL_S: Final = 0.020
+"""Wall seconds that a run of decode steps may go unreported."""
+
+
+class Core(Component, Protocol):
+    """A scheduler core: a component with an account of all requests."""
+
+    ledger: Ledger
+
+
+@dataclass(slots=True)
+class ControlParts:
+    """What a factory makes of a run's plain data.
+
+    Without `sources` nothing arrives, and the run goes on until it is stopped. `tap` is shown all that the core is
+    given; what `keep` answers when the run has ended goes back to the driver, pickled.
+    """
+
+    core: Final[Core]
+    sources: Final[Sequence[Component]]
+    tap: Final[Tap]
+    keep: Final[Callable[[], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """A run as plain data.
+
+    `make_control` names a function `(spec) -> ControlParts` as `module:name`; the workers are made from `spec` too,
+    with `report_interval_ns` and `began_ns` besides. With a `journal_path` all that the core is given is written there
+    under `journal_header`. `title` tells people what runs.
+    """
+
+    make_control: str
+    spec: dict[str, Any]
+    speed: float = 1.0
+    journal_path: str = ""
+    journal_header: JournalHeader = field(default_factory=JournalHeader)
+    title: str = ""
+
+    @property
+    def worker_spec(self) -> dict[str, Any]:
+        """What workers are made from."""
+        return {**self.spec, "report_interval_ns": int(REPORT_INTERVAL_S * NS_PER_S * self.speed)}
+
+
+class Session:
+    """`begin`, then `run`; meanwhile envelopes come in by `deliver`.
+
+    `number` tells it from others on the same hosts. Usage of the addresses that are `metered` is asked for.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        run: RunSpec,
+        parts: ControlParts,
+        transport: RayWorkerTransport,
+        taps: Sequence[Tap] = (),
+        metered: Sequence[str] = (),
+    ) -> None:
+        self.parts: Final = parts
+        self.run_spec: Final = run
+        self.zero_wall_ns = 0
+        self._number = str(number)
+        self._transport = transport
+        self._taps = (*taps, parts.tap)
+        self._metered = metered
+        self._journal = ExitStack()
+        self._runtime: LiveRuntime | None = None
+        self._clock: LiveClock | None = None
+        self._is_stopped = False
+
+    @property
+    def runtime(self) -> LiveRuntime | None:
+        """The loop, once clock zero is known."""
+        return self._runtime
+
+    def now_ns(self) -> int:
+        """Emulated time; 0 before clock zero."""
+        return 0 if self._clock is None else max(self._clock.now_ns(), 0)
+
+    async def begin(self) -> None:
+        """Have all workers made, agree on clock zero, start all clocks."""
+        hosts = self._transport.hosts
+        await self._transport.assign({host: sender_name(host, self._number, 0) for host in hosts})
+        run, parts = self.run_spec, self.parts
+        self.zero_wall_ns = wall_now_ns() + int(ZERO_DELAY_S * NS_PER_S)
+        self._clock = LiveClock.at_wall_zero(self.zero_wall_ns, run.speed)
+        core: Component = parts.core
+        if run.journal_path:
+            core = JournalledCore(
+                core, self._journal.enter_context(JournalWriter(run.journal_path, run.journal_header))
+            )
+        self._runtime = LiveRuntime(
+            [*parts.sources, core],
+            core.address,
+            self._transport,
+            self._clock,
+            self._taps,
+            session=self._number,
+            metered=self._metered,
+            keep_open=not parts.sources,
+        )
+        if self._is_stopped:
+            self._runtime.stop()
+        await self._transport.begin(self.zero_wall_ns, run.speed)
+
+    async def run(self) -> LiveEnd:
+        """Until nothing is due any more, or `stop`."""
+        assert self._runtime is not None
+        with self._journal:
+            return await self._runtime.run()
+
+    def deliver(self, data: bytes) -> None:
+        """Take an envelope from a host."""
+        if self._runtime is not None:
+            self._runtime.deliver(data)
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._is_stopped = True
+        if self._runtime is not None:
+            self._runtime.stop()
+
+    def progress(self) -> dict[str, Any]:
+        """How far it is."""
+        runtime, ledger = self._runtime, self.parts.core.ledger
+        seen: dict[str, Any] = {"num_requests": ledger.num_requests, "num_open": ledger.num_open}
+        if runtime is None:
+            return seen
+        hops = runtime.lateness.cost(self.run_spec.speed)
+        return seen | {
+            "emulated_s": self.now_ns() / NS_PER_S,
+            "num_messages": runtime.num_messages,
+            "hop_p50_ms": hops.p50_wall_ns / 1e6,
+            "hop_p99_ms": hops.p99_wall_ns / 1e6,
+        }

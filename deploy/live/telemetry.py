@@ -1,0 +1,78 @@
+"""What a standing cluster shows of itself: totals over all its runs, and the endpoint that serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+from deploy.blueprint import Blueprint
+from deploy.live.exporter import Exporter
+from deploy.live.session import Session
+from scheduler.metrics.live_totals import LiveTotals, RunOutcome
+from scheduler.metrics.snapshot import Layout, LiveInstance
+from scheduler.protocol.messages import Message
+from sim_hw.catalog import CLOUDMATRIX384
+
+DISTRIBUTION: Final = "supernode-serve"
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySpec:
+    """What is watched, as plain data, and the port on 127.0.0.1 where it can be seen; 0 takes any free one."""
+
+    version: str
+    instances: tuple[LiveInstance, ...]
+    hosts: dict[str, tuple[str, ...]]
+    has_prefix_cache: bool
+    port: int
+
+    @classmethod
+    def of(cls, blueprint: Blueprint, hosts: Mapping[str, tuple[str, ...]], port: int) -> TelemetrySpec:
+        """All instances of a plan; `hosts` are the addresses on each host."""
+        return cls(
+            version(DISTRIBUTION),
+            tuple(blueprint.live_instances()),
+            dict(hosts),
+            blueprint.config.cache != "none",
+            port,
+        )
+
+
+class Telemetry:
+    """Listens from its construction. `begin` and `end` enclose each session; between them `observe` is a tap."""
+
+    def __init__(self, spec: TelemetrySpec) -> None:
+        node = CLOUDMATRIX384
+        nodes_per_rack = node.num_nodes.count // node.compute_racks.count
+        layout = Layout(spec.version, spec.instances, spec.hosts, node.npus_per_node.count, nodes_per_rack)
+        self._totals = LiveTotals(layout, has_prefix_cache=spec.has_prefix_cache)
+        self._exporter = Exporter(self._totals.snapshot(), port=spec.port)
+        self._session: Session | None = None
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of the endpoint."""
+        return self._exporter.address
+
+    def begin(self, session: Session, *, is_replay: bool) -> None:
+        """A session's clock starts."""
+        runtime = session.runtime
+        assert runtime is not None
+        self._session = session
+        self._totals.begin(session.parts.core.ledger, session.run_spec.speed, runtime.lateness, is_replay=is_replay)
+
+    def end(self, outcome: RunOutcome) -> None:
+        """It is over."""
+        self._totals.end(outcome)
+        self._session = None
+
+    def observe(self, now_ns: int, message: Message) -> None:
+        """Take note of one message to the core."""
+        self._totals.observe(now_ns, message)
+
+    def publish(self, phase: dict[str, Any]) -> None:
+        """Show how it stands now; `phase` says what the control plane does."""
+        now_ns = 0 if self._session is None else self._session.now_ns()
+        self._exporter.publish(self._totals.snapshot(now_ns), phase)

@@ -1,0 +1,131 @@
+"""A made-up cluster of 384 NPUs in steady traffic: its snapshots, as smooth as dashboards need them to be shown."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+from deploy.live.exporter import Exporter
+from scheduler.metrics.buckets import (
+    HOP_BOUNDS_S,
+    REQUEST_BOUNDS_S,
+    TOKEN_BOUNDS_S,
+    TTFT_BOUNDS_S,
+    BucketCounts,
+    HistogramTotals,
+)
+from scheduler.metrics.snapshot import END_REASONS, FLOWS, Layout, LiveInstance, Rates, Snapshot
+from scheduler.protocol.finish import FinishReason
+from scheduler.protocol.messages import Plane, TransferKind
+
+SPEED = 5.0
+REQUESTS_PER_S = 6.0
+"""Per emulated second, as is everything below that does not say wall."""
+
+PROMPT_TOKENS, CACHED_TOKENS, OUTPUT_TOKENS = 4_100, 2_600, 250
+PREFILL_WATTS, DECODE_WATTS = 175.0, 415.0
+HOPS_PER_WALL_S = 300
+
+PREFILL = tuple(LiveInstance(f"prefill-{index}", "prefill", 16, 0) for index in range(14))
+DECODE = LiveInstance("decode-0", "decode", 160, 10_000_000)
+INSTANCES = (*PREFILL, DECODE)
+LAYOUT = Layout("0.1.0", INSTANCES, {one.address: (one.address,) for one in INSTANCES}, 8, 4)
+
+TTFT_S = (0.042, 0.048, 0.051, 0.053, 0.057, 0.066, 0.078, 0.092, 0.119, 0.205)
+TPOT_S = (0.0131, 0.0134, 0.0136, 0.0139, 0.0144)
+ITL_S = (0.0221, 0.0228, 0.0229, 0.0233, 0.0498)
+E2E_S = (1.1, 1.9, 2.7, 3.5, 4.6, 6.9, 8.8, 13.5)
+QUEUE_S = (20e-6, 25e-6, 95e-6, 188e-6)
+HOP_S = (0.0008, 0.0011, 0.0014, 0.0019, 0.0042)
+
+ENDED = {FinishReason.STOP: 0.96, FinishReason.LENGTH: 0.03, FinishReason.OVERLOAD: 0.01}
+FLOW_BYTES = {
+    (Plane.RDMA, TransferKind.HAND_OVER): 290_000_000,
+    (Plane.UB, TransferKind.CACHE_READ): 190_000_000,
+    (Plane.UB, TransferKind.CACHE_WRITE): 105_000_000,
+}
+"""Of one request."""
+
+
+def snapshot_at(wall_s: float) -> Snapshot:
+    """How it stands a time after it came up."""
+    emulated_s = SPEED * wall_s
+    swing = math.sin(emulated_s / 60)
+    num = max(0, int(REQUESTS_PER_S * emulated_s + 60 * (1 - math.cos(emulated_s / 60))))
+    busy = (*(0.03 + 0.004 * index + 0.02 * swing for index in range(len(PREFILL))), 0.93 + 0.05 * swing)
+    lost = 3 if 30 < wall_s % 120 < 42 else -1
+    return Snapshot(
+        layout=LAYOUT,
+        emulated_s=emulated_s,
+        speed=SPEED * (0.998 + 0.001 * swing),
+        is_replaying=True,
+        runs=(2, 1, 0),
+        arrived=num + 25,
+        ended=tuple(int(ENDED.get(reason, 0.0) * num) for reason in END_REASONS),
+        retries=4 * _losses(wall_s),
+        preemptions=num // 40,
+        prompt_tokens=PROMPT_TOKENS * num,
+        computed_tokens=(PROMPT_TOKENS - CACHED_TOKENS) * num,
+        generation_tokens=OUTPUT_TOKENS * num,
+        lookup_tokens=PROMPT_TOKENS * num,
+        hit_tokens=CACHED_TOKENS * num,
+        ttft_s=_histogram(TTFT_BOUNDS_S, TTFT_S, num),
+        tpot_s=_histogram(TOKEN_BOUNDS_S, TPOT_S, num),
+        itl_s=_histogram(TOKEN_BOUNDS_S, ITL_S, OUTPUT_TOKENS * num),
+        e2e_s=_histogram(REQUEST_BOUNDS_S, E2E_S, num),
+        queue_s=_histogram(REQUEST_BOUNDS_S, QUEUE_S, num),
+        hop_wall_s=_histogram(HOP_BOUNDS_S, HOP_S, int(HOPS_PER_WALL_S * wall_s)),
+        running=(2, 1, 21 + round(6 * swing)),
+        waiting=(1 + round(swing), 0, 2 + round(2 * swing)),
+        is_up=tuple(index != lost for index in range(len(INSTANCES))),
+        kv_usage=(*(0.0 for _ in PREFILL), 0.12 + 0.04 * swing),
+        busy_s=(*((0.03 + 0.004 * index) * emulated_s for index in range(len(PREFILL))), 0.93 * emulated_s),
+        joules=tuple(_watts(one) * emulated_s for one in INSTANCES),
+        utilization=tuple(0.0 if index == lost else share for index, share in enumerate(busy)),
+        watts=tuple(_watts(one) * (1 + 0.1 * swing) for one in INSTANCES),
+        restarts=tuple(_losses(wall_s) if index == 3 else 0 for index in range(len(INSTANCES))),
+        flow_bytes=tuple(FLOW_BYTES.get(flow, 0) * num for flow in FLOWS),
+        flow_transfers=tuple(num if flow in FLOW_BYTES else 0 for flow in FLOWS),
+        rates=Rates(),
+    )
+
+
+@contextmanager
+def moving_exporter() -> Generator[str]:
+    """The exporter of such a cluster on a free port of 127.0.0.1, five snapshots a wall second; HOST:PORT."""
+    started_s = time.monotonic()
+    exporter = Exporter(snapshot_at(0.0), port=0)
+    ended = threading.Event()
+
+    def move() -> None:
+        while not ended.wait(0.2):
+            exporter.publish(snapshot_at(time.monotonic() - started_s))
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        yield exporter.address
+    finally:
+        ended.set()
+        mover.join()
+        exporter.close()
+
+
+def _watts(instance: LiveInstance) -> float:
+    return instance.num_npus * (DECODE_WATTS if instance.role == "decode" else PREFILL_WATTS)
+
+
+def _losses(wall_s: float) -> int:
+    return int((wall_s + 78) // 120)
+
+
+def _histogram(bounds_s: tuple[float, ...], values_s: Sequence[float], num: int) -> HistogramTotals:
+    """`num` values, those given over and over."""
+    counts = BucketCounts(bounds_s)
+    for index, value_s in enumerate(values_s):
+        weight = (num + index) // len(values_s)
+        counts.add(value_s, weight, weight * value_s)
+    return counts.totals()

@@ -1,0 +1,96 @@
+"""A standing cluster as a user has it: the command line in processes of its own, in a runtime folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
+from deploy.cluster.processes import process_start, session_members
+from deploy.cluster.runtime_folder import RuntimeFolder
+from deploy.cluster.state import ClusterState, read_state
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = "import sys; from deploy.cli import main; sys.exit(main())"
+SMALL = ("--plan", "2x16p+1x16d+2c", "--metrics-port", "0")
+"""A plan with everything in it that comes up quickly, on a free port."""
+
+COMMAND_S = 120.0
+
+
+class Standing:
+    """`run` runs a command of `supernode` to its end; `start` begins one. `folder` is the runtime folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder = RuntimeFolder(path)
+        self._environment = os.environ | {"PYTHONPATH": str(ROOT), "SUPERNODE_RUNTIME_DIR": str(path)}
+
+    def run(self, *arguments: str, expect: int = 0) -> str:
+        """Its stdout; the exit code must be as expected."""
+        done = self.start(*arguments)
+        out, err = done.communicate(timeout=COMMAND_S)
+        assert done.returncode == expect, f"{arguments}: exit {done.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err, err
+        return out
+
+    def fail(self, *arguments: str, code: int) -> str:
+        """The one line with which a command refuses."""
+        done = self.start(*arguments)
+        _, err = done.communicate(timeout=COMMAND_S)
+        assert done.returncode == code, f"{arguments}: exit {done.returncode}\n{err}"
+        lines = err.splitlines()
+        assert lines[-1].startswith("supernode: "), err
+        return lines[-1]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command that runs beside the test."""
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            env=self._environment,
+            cwd=self.folder.path.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def status(self) -> dict[str, Any]:
+        """`supernode status --json` of a cluster that is up."""
+        return json.loads(self.run("status", "--json"))
+
+    def state(self) -> ClusterState:
+        """What the keeper wrote."""
+        state = read_state(self.folder.state_path)
+        assert state is not None
+        return state
+
+    def members(self) -> dict[int, int]:
+        """All processes of the cluster, as id and start."""
+        state = self.state()
+        return session_members(state.keeper_pid, state.keeper_start)
+
+    def find(self, is_wanted: Callable[[str], bool]) -> list[int]:
+        """Processes of the cluster whose command line is wanted, oldest first."""
+        return [pid for pid in sorted(self.members()) if is_wanted(command_line(pid))]
+
+
+def command_line(pid: int) -> str:
+    """What `ps` shows of a process; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
+    except OSError:
+        return ""
+
+
+def alive(members: dict[int, int]) -> list[int]:
+    """Those that have not ended."""
+    return [pid for pid, start in members.items() if process_start(pid) == start]
+
+
+def node_folders() -> set[Path]:
+    """Folders of Ray nodes that lie about."""
+    return set(base_folder().glob(f"{FOLDER_PREFIX}*"))

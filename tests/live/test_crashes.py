@@ -1,0 +1,133 @@
+"""Whatever is killed, `down` leaves nothing and the next `up` comes up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.cluster.runtime_folder import make_token, open_runtime_folder
+from tests.live.standing import SMALL, Standing, alive, command_line, node_folders
+
+pytestmark = pytest.mark.live
+
+NUM_TIMES = 20
+KINDS: dict[str, Callable[[str], bool]] = {
+    "keeper": lambda line: "deploy.cluster.keeper" in line,
+    "gcs": lambda line: "gcs_server" in line.partition(" ")[0],
+    "raylet": lambda line: "/raylet/raylet" in line.partition(" ")[0],
+}
+
+
+@pytest.fixture
+def standing(tmp_path: Path) -> Standing:
+    return Standing(tmp_path / "run")
+
+
+def assert_nothing_is_left(standing: Standing, members: dict[int, int], folders: set[Path]) -> None:
+    assert not [command_line(pid) for pid in alive(members)]
+    assert node_folders() <= folders
+    assert sorted(path.name for path in standing.folder.path.iterdir()) == ["lock", "log"]
+    assert "no cluster is up" in standing.run("status", expect=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_part_is_cleared_away(standing: Standing, kind: str) -> None:
+    folders = node_folders()
+    standing.run("up", "--detach", *SMALL)
+    members = standing.members()
+    for pid in standing.find(KINDS[kind]):
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(1)
+    standing.run("down")
+    assert_nothing_is_left(standing, members, folders)
+
+
+def test_up_clears_away_what_crashed(standing: Standing) -> None:
+    folders = node_folders()
+    standing.run("up", "--detach", *SMALL)
+    members, state = standing.members(), standing.state()
+    os.kill(state.keeper_pid, signal.SIGKILL)
+    assert "crashed" in standing.run("status", expect=1)
+    up = standing.start("up", "--detach", *SMALL)
+    _, err = up.communicate(timeout=120)
+    assert up.returncode == 0, err
+    assert "cleared away what a cluster that crashed had left" in err
+    assert not alive(members)
+    members = standing.members()
+    standing.run("down")
+    assert_nothing_is_left(standing, members, folders)
+
+
+def test_an_interrupted_start_leaves_nothing(standing: Standing) -> None:
+    folders = node_folders()
+    up = standing.start("up", *SMALL)
+    deadline_s = time.monotonic() + 30
+    while not standing.folder.state_path.exists() or not standing.state().ray_folder:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    time.sleep(1)
+    members = standing.members()
+    up.send_signal(signal.SIGINT)
+    _, err = up.communicate(timeout=60)
+    assert up.returncode == 130
+    assert err.splitlines()[-1] == "supernode: interrupted"
+    assert_nothing_is_left(standing, members, folders)
+
+
+def test_ray_does_not_run_without_a_private_token(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    import deploy.cluster.up_down as commands
+    from deploy.config import RunConfig
+    from scheduler.protocol.errors import ClusterError
+
+    def make_open_token(path: Path) -> None:
+        make_token(path)
+        path.chmod(0o644)
+
+    monkeypatch.setenv("SUPERNODE_RUNTIME_DIR", str(standing.folder.path))
+    monkeypatch.setattr(commands, "make_token", make_open_token)
+    folders = node_folders()
+    with pytest.raises(ClusterError, match=r"other users can reach the token \(mode 0644\)"):
+        commands.bring_up(RunConfig(plan="1x16p+1x16d+1c"), 0)
+    assert_nothing_is_left(standing, {}, folders)
+
+
+def test_a_state_file_that_nobody_can_read_is_cleared_away(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPERNODE_RUNTIME_DIR", str(standing.folder.path))
+    open_runtime_folder()
+    standing.folder.state_path.write_text("{")
+    assert "it is no JSON" in standing.run("status", expect=1)
+    assert standing.run("down") == "the cluster is down\n"
+    assert standing.run("down") == "no cluster is up\n"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_up_and_down_many_times(standing: Standing) -> None:
+    folders = node_folders()
+    for _ in range(NUM_TIMES):
+        standing.run("up", "--detach", *SMALL)
+        members = standing.members()
+        standing.run("down")
+        assert_nothing_is_left(standing, members, folders)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_each_process_in_turn_is_killed(standing: Standing) -> None:
+    folders = node_folders()
+    turn = num_processes = 0
+    while turn <= num_processes:
+        standing.run("up", "--detach", *SMALL)
+        members = standing.members()
+        num_processes = len(members) - 1
+        pid = sorted(members)[min(turn, num_processes)]
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
+        standing.run("down")
+        assert_nothing_is_left(standing, members, folders)
+        turn += 1
