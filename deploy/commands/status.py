@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -69,7 +70,9 @@ def _write_page(path: str, state: ClusterState | None) -> None:
 
     check_file("--page", path, inputs=[])
     now_s = wall_now_ns() / NS_PER_S
-    text = dashboard_page(load_dashboard(), f"http://{state.prometheus_address}", now_s - PAGE_S, now_s)
+    up_s = datetime.fromisoformat(state.started_at).timestamp()
+    url = f"http://{state.prometheus_address}"
+    text = dashboard_page(load_dashboard(), url, max(up_s, now_s - PAGE_S), now_s)
     Path(path).write_text(text, encoding="utf-8")
     tell(f"wrote {path}")
 

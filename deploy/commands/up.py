@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from textwrap import fill
 from typing import Annotated, Final
 
 import typer
@@ -24,6 +25,7 @@ from scheduler.runtime.clock import pause_s
 app = typer.Typer(add_completion=False)
 
 USUAL_S: Final = 15.0
+WIDTH: Final = 100
 EXIT_INTERRUPTED: Final = 130
 _POLL_S: Final = 0.2
 
@@ -146,11 +148,20 @@ def _text(state: ClusterState) -> str:
         ("Ray", f"{state.ray_address}, closed by the token in {state.token_path}"),
         ("Log", state.log_path),
     ]
-    open_ports: dict[str, list[int]] = {}
+    rows.append(("Next", "supernode replay TRACE --live; supernode status; supernode down"))
+    return "".join(f"{name:<12}{text}\n" for name, text in rows) + _open_ports(state)
+
+
+def _open_ports(state: ClusterState) -> str:
+    """What can be reached from other machines."""
+    ports: dict[str, set[int]] = {}
     for listener in session_listeners(state.keeper_pid, state.keeper_start):
         if not listener.is_loopback:
-            open_ports.setdefault(listener.process, []).append(listener.port)
-    listening = "; ".join(f"{name} {', '.join(map(str, sorted(set(ports))))}" for name, ports in open_ports.items())
-    rows.append(("Open ports", f"{listening or 'none'} (Ray's own, on all interfaces; see SECURITY.md)"))
-    rows.append(("Next", "supernode replay TRACE --live; supernode status; supernode down"))
-    return "".join(f"{name:<12}{text}\n" for name, text in rows)
+            ports.setdefault(listener.process, set()).add(listener.port)
+    if not ports:
+        return ""
+    lines = [
+        f"{name} {', '.join(map(str, sorted(its)))}" for name, its in sorted(ports.items(), key=lambda one: len(one[1]))
+    ]
+    text = fill("; ".join(lines), WIDTH, initial_indent=" " * 12, subsequent_indent=" " * 12, break_long_words=False)
+    return f"{'Ray opens':<12}on all interfaces (see SECURITY.md):\n{text}\n"

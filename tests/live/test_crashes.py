@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy.cluster.runtime_folder import make_token, open_runtime_folder
-from tests.live.standing import SMALL, Standing, alive, command_line, node_folders
+from deploy.ports import METRICS_PORT
+from tests.live.standing import ROOT, SMALL, Standing, alive, command_line, node_folders
 
 pytestmark = pytest.mark.live
 
@@ -76,6 +79,28 @@ def test_an_interrupted_start_leaves_nothing(standing: Standing) -> None:
     _, err = up.communicate(timeout=60)
     assert up.returncode == 130
     assert err.splitlines()[-1] == "supernode: interrupted"
+    assert_nothing_is_left(standing, members, folders)
+
+
+def test_the_command_of_the_compose_file_runs_here_until_it_is_interrupted(standing: Standing) -> None:
+    folders = node_folders()
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    program, *arguments = shlex.split(compose["services"]["supernode"]["command"])
+    assert program == "supernode"
+    up = standing.start(*arguments)
+    deadline_s = time.monotonic() + 60
+    while not standing.folder.state_path.exists() or standing.state().phase != "ready":
+        assert time.monotonic() < deadline_s
+        assert up.poll() is None
+        time.sleep(0.1)
+    members = standing.members()
+    assert standing.state().metrics_address == f"127.0.0.1:{METRICS_PORT}"
+    time.sleep(1)  # for `up` to see it, too
+    up.send_signal(signal.SIGINT)
+    out, err = up.communicate(timeout=60)
+    assert up.returncode == 130, err
+    assert f"http://127.0.0.1:{METRICS_PORT}/metrics" in out
+    assert "the cluster is up; Ctrl-C ends it" in err
     assert_nothing_is_left(standing, members, folders)
 
 
