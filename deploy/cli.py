@@ -46,6 +46,9 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
         "deploy.cli_replay", "Replay a trace on an emulated supernode, on a virtual clock or --live on Ray."
     ),
     "trace": LazyCommand("deploy.cli_trace", "Describe, generate and convert traces."),
+    "hw": LazyCommand("deploy.cli_hw", "Show what is known of the hardware, with sources."),
+    "model": LazyCommand("deploy.cli_model", "Show models, and predict one operating point of the cost model."),
+    "validate": LazyCommand("deploy.cli_validate", "Compare published performance with what the model predicts."),
     "journal": LazyCommand("deploy.cli_journal", "Check, replay and repair journals."),
 }
 
