@@ -16,20 +16,21 @@ from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane, TransferKind
 from sim_hw import fabric_rates
-from sim_hw.catalog import CLOUDMATRIX384, Endpoint
-from sim_hw.catalog import Plane as CatalogPlane
 from sim_hw.fabric_rates import FabricRate
 from sim_hw.memory import KV_BLOCK_TOKENS, Role, kv_capacity_tokens, max_sequences_per_die
-from sim_hw.model_shape import DEEPSEEK_R1
+from sim_hw.models import DEEPSEEK_R1
 from sim_hw.power import decode_power, prefill_power
 from sim_hw.serving_cost import decode_cost, prefill_cost
+from sim_hw.supernode import Endpoint
+from sim_hw.supernode import Plane as CatalogPlane
+from sim_hw.supernodes import CLOUDMATRIX384
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import ChannelRate, Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
-_DIES_PER_NPU: Final = CLOUDMATRIX384.npu.num_dies.count
+_DIES_PER_NPU: Final = CLOUDMATRIX384.chip.num_dies.count
 
 
 @dataclass(frozen=True, slots=True)

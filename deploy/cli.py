@@ -49,6 +49,9 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "status": LazyCommand("deploy.commands.status", "Show the cluster that is up: instances, queues, rates."),
     "down": LazyCommand("deploy.commands.down", "End the cluster that is up, and all that it started."),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
+    "hw": LazyCommand("deploy.commands.hw", "Show what is known of the hardware, with sources."),
+    "model": LazyCommand("deploy.commands.model", "Show models, and predict one operating point of the cost model."),
+    "validate": LazyCommand("deploy.commands.validate", "Compare published performance with what the model predicts."),
     "journal": LazyCommand("deploy.commands.journal", "Check, replay and repair journals."),
     "doctor": LazyCommand("deploy.commands.doctor", "Tell what is missing or odd on this machine."),
 }

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim_hw.catalog import CLOUDMATRIX384, Endpoint, Memory, Operation, Plane, Reach
 from sim_hw.figure import Confidence, Figure
+from sim_hw.supernode import Endpoint, Memory, Operation, Plane, Reach
+from sim_hw.supernodes import CLOUDMATRIX384
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class FabricRate:
     def bytes_per_s_of(self, num_npus: int) -> float:
         """Rate of `num_npus` packages together: two dies each, and on VPC their share of a node's line."""
         node = CLOUDMATRIX384
-        dies_per_node = node.npus_per_node.count * node.npu.num_dies.count
+        dies_per_node = node.npus_per_node.count * node.chip.num_dies.count
         per_node = {Endpoint.DIE: dies_per_node, Endpoint.CPU: node.cpus_per_node.count, Endpoint.NODE: 1}
         return num_npus * per_node[self.endpoint] * self.bytes_per_s.value / node.npus_per_node.value
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sim_hw.catalog import ASCEND_910C
+from sim_hw.chips import ASCEND_910C
 from sim_hw.figure import Confidence, Figure
-from sim_hw.model_shape import DEEPSEEK_R1
+from sim_hw.models import DEEPSEEK_R1
 
 _CM = "CloudMatrix paper, arXiv 2506.12708 v2 and v3"
 

@@ -21,18 +21,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim_hw.catalog import ASCEND_910C
+from sim_hw.chip import Precision
+from sim_hw.chip_power import CAP_SHARE, H200_FIT
+from sim_hw.chips import ASCEND_910C
 from sim_hw.figure import Confidence, Figure
 from sim_hw.memory import Role, weights_bytes_per_die
-from sim_hw.model_shape import DEEPSEEK_R1
+from sim_hw.models import DEEPSEEK_R1
 from sim_hw.serving_cost import ExpertBalance, decode_cost, prefill_cost
 
-_H200_FIT = "fit on 9-10 thousand BF16 products of H200, ai-dynamo/aiconfigurator; assumed for 910C"
-
 FLOOR_W = Figure(217, "W", "0.31 x TDP as for H200; npu-smi shows 200-233 W with a model resident", Confidence.ESTIMATE)
-FLOP_COEFFICIENT = Figure(1.4, "1", _H200_FIT, Confidence.ESTIMATE)
-HBM_COEFFICIENT = Figure(0.75, "1", _H200_FIT, Confidence.ESTIMATE)
-CAP_SHARE = Figure(0.985, "1", "where power of matrix products flattens; aiconfigurator", Confidence.ONE_SOURCE)
 
 CAP_W = CAP_SHARE.value * ASCEND_910C.tdp_w.value
 """The most that one NPU draws, W."""
@@ -122,8 +119,8 @@ def prefill_power(num_npus: int, expert_balance: ExpertBalance = "default") -> P
         floor_w=num_npus * FLOOR_W.value,
         fixed_w=num_npus * _watts_above_floor(0.0, weights_bytes / cost.fixed_s / npu.hbm_bytes_per_s),
         cap_w=num_npus * CAP_W,
-        token_j=_watts_above_floor(shape.linear_flops_per_token / npu.int8_ops, 0.0),
-        pair_j=_watts_above_floor(pair_flops / npu.bf16_flops, 0.0),
+        token_j=_watts_above_floor(shape.linear_flops_per_token / npu.flops(Precision.INT8), 0.0),
+        pair_j=_watts_above_floor(pair_flops / npu.flops(Precision.BF16), 0.0),
         token_s=cost.token_s,
         pair_s=cost.pair_s,
     )
@@ -144,8 +141,10 @@ def decode_power(num_npus: int, mtp: bool = True) -> DecodePower:
         floor_w=num_npus * FLOOR_W.value,
         fixed_w=num_npus * _watts_above_floor(0.0, weights_hbm_share),
         cap_w=num_npus * CAP_W,
-        sequence_j=_watts_above_floor(rows * shape.linear_flops_per_token / npu.int8_ops, 0.0),
-        kv_token_j=_watts_above_floor(kv_flops / npu.bf16_flops, shape.kv_bytes_per_token(mtp) / npu.hbm_bytes_per_s),
+        sequence_j=_watts_above_floor(rows * shape.linear_flops_per_token / npu.flops(Precision.INT8), 0.0),
+        kv_token_j=_watts_above_floor(
+            kv_flops / npu.flops(Precision.BF16), shape.kv_bytes_per_token(mtp) / npu.hbm_bytes_per_s
+        ),
         sequence_s=cost.sequence_ps * 1e-12 / num_dies,
         kv_token_s=cost.kv_ps * 1e-12 / num_dies,
     )
@@ -154,4 +153,4 @@ def decode_power(num_npus: int, mtp: bool = True) -> DecodePower:
 def _watts_above_floor(flop_share: float, hbm_share: float) -> float:
     """Linear, so that shares times seconds give joules: seconds at peak in, joules of one NPU out."""
     span_w = ASCEND_910C.tdp_w.value - FLOOR_W.value
-    return span_w * (FLOP_COEFFICIENT.value * flop_share + HBM_COEFFICIENT.value * hbm_share)
+    return span_w * (H200_FIT.flop_coefficient.value * flop_share + H200_FIT.hbm_coefficient.value * hbm_share)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sim_hw.catalog import ASCEND_910C
+from sim_hw.chip import Precision
+from sim_hw.chips import ASCEND_910C
 from sim_hw.figure import Confidence, Figure
 from sim_hw.memory import Role, weights_bytes_per_die
-from sim_hw.model_shape import DEEPSEEK_R1
+from sim_hw.models import DEEPSEEK_R1
 
 ExpertBalance = Literal["default", "perfect"]
 
@@ -131,8 +132,8 @@ def prefill_cost(num_npus: int, expert_balance: ExpertBalance = "default") -> Pr
     pair_flops = shape.layers * shape.prefill_attention_flops_per_pair
     return PrefillCost(
         fixed_s=weights_bytes / (die.hbm_bytes_per_s.value * MEMORY_EFFICIENCY.value) + PREFILL_LAUNCH_S.value,
-        token_s=paced_flops / (num_dies * die.int8_ops.value * LINEAR_EFFICIENCY.value),
-        pair_s=pair_flops / (num_dies * die.bf16_flops.value * ATTENTION_EFFICIENCY.value),
+        token_s=paced_flops / (num_dies * ASCEND_910C.die_flops(Precision.INT8) * LINEAR_EFFICIENCY.value),
+        pair_s=pair_flops / (num_dies * ASCEND_910C.die_flops(Precision.BF16) * ATTENTION_EFFICIENCY.value),
         cached_token_s=CACHED_TOKEN_DIE_S.value / num_dies,
     )
 
@@ -148,7 +149,9 @@ def decode_cost(mtp: bool = True) -> DecodeCost:
     """
     shape = DEEPSEEK_R1
     rows = 1 + shape.mtp_layers if mtp else 1
-    attention_flops_per_s = ASCEND_910C.die.bf16_flops.value * ATTENTION_EFFICIENCY.value * ATTENTION_CORE_SHARE.value
+    attention_flops_per_s = (
+        ASCEND_910C.die_flops(Precision.BF16) * ATTENTION_EFFICIENCY.value * ATTENTION_CORE_SHARE.value
+    )
     kv_flops = rows * shape.layers * shape.decode_attention_flops_per_kv_token
     return DecodeCost(
         fixed_ps=round(DECODE_FIXED_S.value * 1e12),

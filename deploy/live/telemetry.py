@@ -13,7 +13,7 @@ from deploy.live.session import Session
 from scheduler.metrics.live_totals import LiveTotals, RunOutcome
 from scheduler.metrics.snapshot import Layout, LiveInstance
 from scheduler.protocol.messages import Message
-from sim_hw.catalog import CLOUDMATRIX384
+from sim_hw.supernodes import CLOUDMATRIX384
 
 DISTRIBUTION: Final = "supernode-serve"
 

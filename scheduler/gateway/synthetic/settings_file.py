@@ -27,11 +27,7 @@ def read_settings(path: str, what: str) -> Section:
         raise ConfigError(f"{shown(path)}: longer than {MAX_FILE_BYTES >> 20} MiB; give {what} file")
     try:
         text = data.decode()
-        for token in yaml.scan(text):
-            # A few lines of aliases of aliases unfold to more than any memory.
-            if isinstance(token, yaml.AliasToken):
-                place = f"{shown(path)}:{token.start_mark.line + 1}"
-                raise ConfigError(f"{place}: *{token.value} is an alias; write the value out")
+        _refuse_unfolding(yaml, text, shown(path))
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{shown(path)}: no settings in it; give lines of the form 'key: value'")
@@ -44,6 +40,19 @@ def read_settings(path: str, what: str) -> Section:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{shown(path)}: not YAML ({reason}); mend the syntax") from None
+
+
+def _refuse_unfolding(yaml: Any, text: str, path: str) -> None:
+    """A few lines of aliases of aliases unfold to more than any memory; an alias of one plain value is harmless."""
+    plain: set[str] = set()
+    previous: Any = None
+    for token in yaml.scan(text):
+        if isinstance(previous, yaml.AnchorToken):
+            (plain.add if isinstance(token, yaml.ScalarToken) else plain.discard)(previous.value)
+        if isinstance(token, yaml.AliasToken) and token.value not in plain:
+            place = f"{path}:{token.start_mark.line + 1}"
+            raise ConfigError(f"{place}: *{token.value} is an alias; write the value out")
+        previous = token
 
 
 def _to_section(node: Any, loader: Any, name: str, path: str, depth_left: int) -> Section:

@@ -1,63 +1,34 @@
-"""The catalogue adds up, and every number in it has a parent."""
+"""Names lead to entries, and a slip of one names the near one."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
-from sim_hw.catalog import ASCEND_910C, CLOUDMATRIX384, Endpoint, Memory, Operation, Plane, Reach
-from sim_hw.figure import Figure
+from sim_hw.catalog import find_chip, find_hardware, find_model, find_supernode
+from sim_hw.chips import CHIPS
+from sim_hw.errors import UnknownNameError
+from sim_hw.models import MODELS
+from sim_hw.supernodes import SUPERNODES
 
 
-def figures(part: object) -> Iterator[Figure]:
-    if isinstance(part, Figure):
-        yield part
-    elif isinstance(part, tuple):
-        for item in part:
-            yield from figures(item)
-    elif dataclasses.is_dataclass(part):
-        for field in dataclasses.fields(part):
-            yield from figures(getattr(part, field.name))
+def test_every_entry_is_found_by_its_name() -> None:
+    assert [find_chip(chip.name) for chip in CHIPS] == list(CHIPS)
+    assert [find_supernode(one.name) for one in SUPERNODES] == list(SUPERNODES)
+    assert [find_model(model.name) for model in MODELS] == list(MODELS)
+    assert [find_hardware(one.name) for one in (*SUPERNODES, *CHIPS)] == [*SUPERNODES, *CHIPS]
 
 
-def test_every_figure_names_unit_and_source_and_is_positive() -> None:
-    found = list(figures(CLOUDMATRIX384))
-    assert len(found) > 30
-    assert all(figure.unit and figure.source and figure.value > 0 for figure in found)
-
-
-def test_the_supernode_has_its_published_counts() -> None:
-    assert (CLOUDMATRIX384.num_npus, CLOUDMATRIX384.num_dies, CLOUDMATRIX384.num_racks) == (384, 768, 16)
-    assert CLOUDMATRIX384.num_nodes.count * CLOUDMATRIX384.cpus_per_node.count == 192
-
-
-def test_a_package_is_its_two_dies() -> None:
-    assert ASCEND_910C.int8_ops == pytest.approx(1504e12)
-    assert ASCEND_910C.bf16_flops == pytest.approx(707.8e12)
-    assert ASCEND_910C.hbm_bytes_per_s == pytest.approx(3.2e12)
-
-
-def test_totals_of_the_supernode_match_what_was_published() -> None:
-    ub = CLOUDMATRIX384.port(Plane.UB, Endpoint.DIE).bytes_per_s.value
-    rdma = CLOUDMATRIX384.port(Plane.RDMA, Endpoint.DIE).bytes_per_s.value
-    assert CLOUDMATRIX384.num_dies * ub == pytest.approx(112 * 1344e9)
-    assert CLOUDMATRIX384.num_dies * rdma * 8 == pytest.approx(153.6e12)
-
-
-@pytest.mark.parametrize("memory", Memory)
-@pytest.mark.parametrize("operation", Operation)
-def test_the_other_node_is_slower_and_no_access_beats_the_line(memory: Memory, operation: Operation) -> None:
-    near = CLOUDMATRIX384.ub_access(memory, operation, Reach.SAME_NODE)
-    far = CLOUDMATRIX384.ub_access(memory, operation, Reach.OTHER_NODE)
-    line = CLOUDMATRIX384.port(Plane.UB, Endpoint.DIE).bytes_per_s.value
-    assert far.bytes_per_s.value < near.bytes_per_s.value < line
-    # The paper's own summary: under 3 % less bandwidth and under 1 us more latency.
-    assert far.bytes_per_s.value > 0.97 * near.bytes_per_s.value
-    assert 0 < far.latency_s.value - near.latency_s.value < 1e-6
-
-
-def test_an_unknown_port_is_named() -> None:
-    with pytest.raises(LookupError, match="cpu port on the plane vpc"):
-        CLOUDMATRIX384.port(Plane.VPC, Endpoint.CPU)
+@pytest.mark.parametrize(
+    ("find", "name", "message"),
+    [
+        (find_chip, "H10", "unknown chip 'H10'; did you mean h100? known: ascend-910c, b200"),
+        (find_supernode, "cloudmatrix", "unknown cluster 'cloudmatrix'; did you mean cloudmatrix384? known: cloud"),
+        (find_model, "gpt", "unknown model 'gpt'; known: deepseek-r1, deepseek-v3, llama-3.1-70b, qwen3-235b-a22b"),
+    ],
+)
+def test_an_unknown_name_lists_the_known_ones(find: Callable[[str], object], name: str, message: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        find(name)
+    assert str(caught.value).startswith(message)

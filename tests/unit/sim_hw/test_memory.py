@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from sim_hw.catalog import ASCEND_910C
+from sim_hw.chips import ASCEND_910C
 from sim_hw.memory import (
     KV_BLOCK_TOKENS,
     Role,

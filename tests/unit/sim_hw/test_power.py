@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.catalog import ASCEND_910C
+from sim_hw.chips import ASCEND_910C
 from sim_hw.power import CAP_W, FLOOR_W, DecodePower, decode_power, npu_watts, prefill_power
 from sim_hw.serving_cost import ExpertBalance, attention_pairs, decode_cost, prefill_cost
 

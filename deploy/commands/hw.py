@@ -1,0 +1,57 @@
+"""`supernode hw show | list`: what is known of the hardware, with sources."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from deploy.hardware.files import load_hardware
+from deploy.hardware.hardware_page import chip_page, hardware_list, supernode_page
+from deploy.output import say
+from scheduler.protocol.errors import ConfigError
+from sim_hw.chips import CHIPS
+from sim_hw.description import describe
+from sim_hw.sources import SOURCES
+from sim_hw.supernode import Supernode
+from sim_hw.supernode_totals import totals
+from sim_hw.supernodes import SUPERNODES
+
+app = typer.Typer(help="Show chips and supernodes, every figure with its source.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Chip or cluster, or a .yaml file of one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+AsYaml = Annotated[bool, typer.Option("--yaml", help="As the YAML file that --cluster takes, to start one's own from.")]
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False, as_yaml: AsYaml = False) -> None:
+    """Every figure of a chip or cluster with value, source and confidence, and the totals."""
+    if as_json and as_yaml:
+        raise ConfigError("--json and --yaml: only one form can be printed; leave one out")
+    entry = load_hardware(name)
+    if as_yaml:
+        from yaml import safe_dump
+
+        say(safe_dump(describe(entry), sort_keys=False, allow_unicode=True, width=120))
+    elif as_json:
+        kind = "cluster" if isinstance(entry, Supernode) else "chip"
+        derived = asdict(totals(entry)) if isinstance(entry, Supernode) else None
+        _say_json({"kind": kind, "entry": describe(entry), "derived": derived, "sources": dict(SOURCES)})
+    else:
+        say(supernode_page(entry, totals(entry)) if isinstance(entry, Supernode) else chip_page(entry))
+
+
+@app.command("list")
+def list_known(as_json: AsJson = False) -> None:
+    """The chips and clusters that are built in."""
+    if as_json:
+        _say_json({"clusters": [one.name for one in SUPERNODES], "chips": [one.name for one in CHIPS]})
+    else:
+        say(hardware_list(SUPERNODES, CHIPS))
+
+
+def _say_json(document: Any) -> None:
+    say(json.dumps(document, indent=2) + "\n")

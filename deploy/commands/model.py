@@ -1,0 +1,158 @@
+"""`supernode model show | prefill | decode | op`: models, and what the cost model says of one operating point."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from deploy.hardware.files import load_cluster, load_model
+from deploy.hardware.model_page import model_page
+from deploy.hardware.operating_points import InstanceOptions, decode_point, one_of, prefill_point, tpot_limit_s
+from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer
+from deploy.output import say
+from scheduler.protocol.errors import ConfigError
+from sim_hw.description import describe
+from sim_hw.errors import HardwareModelError
+from sim_hw.model_totals import totals
+from sim_hw.predict import largest_batch, predict_decode, predict_operator, predict_prefill
+
+app = typer.Typer(help="Show models, and predict one operating point.")
+
+CLUSTER = "cloudmatrix384"
+MODEL = "deepseek-r1"
+TOKENS_PER_RANK = 128
+"""Of the published rows."""
+
+Cluster = Annotated[str, typer.Option(metavar="NAME", help="Hardware profile, or a .yaml file of one.")]
+Model = Annotated[str, typer.Option(metavar="NAME", help="Model, config.json or mindformers .yaml.")]
+Npus = Annotated[int | None, typer.Option(metavar="N", help="NPUs (packages, GPUs) of the instance.")]
+Ep = Annotated[int | None, typer.Option(metavar="N", help="Ranks of expert parallelism; a rank is a die.")]
+Slots = Annotated[int | None, typer.Option(metavar="N", help="Experts that a rank holds in each layer.")]
+Microbatch = Annotated[str | None, typer.Option(metavar="on|off", help="The layout's overlap of communication.")]
+OverlapName = Annotated[str | None, typer.Option(metavar="KIND", help="none, single_batch or two_batches.")]
+Eplb = Annotated[str | None, typer.Option(metavar="KIND", help="Expert balance: default, greedy or perfect.")]
+BatchTokens = Annotated[int | None, typer.Option(metavar="N", help="Prompt tokens of a pass, per NPU; 16384.")]
+Prompt = Annotated[int | None, typer.Option(metavar="N", help="Tokens of each prompt; 4096.")]
+Reuse = Annotated[float | None, typer.Option(metavar="SHARE", help="Share of each prompt that is cached; 0.")]
+CachePlane = Annotated[str | None, typer.Option(metavar="PLANE", help="Plane of cache traffic: ub or vpc; ub.")]
+Batch = Annotated[int | None, typer.Option(metavar="N", help="Requests per NPU; 96, or what fits.")]
+Context = Annotated[int | None, typer.Option(metavar="N", help="Tokens of KV per request so far; 4096.")]
+Mtp = Annotated[int | None, typer.Option(metavar="K", help="Speculative tokens; 1 if the model has the module.")]
+Acceptance = Annotated[float | None, typer.Option(metavar="SHARE", help="Of speculative tokens; 0.7.")]
+TpotSlo = Annotated[str | None, typer.Option(metavar="TIME", help="Find the largest batch within it, such as 50ms.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Model, Hugging Face config.json or mindformers .yaml.")],
+    as_json: AsJson = False,
+) -> None:
+    """The shape of a model and what follows from it."""
+    shape = load_model(name)
+    if as_json:
+        _say_json({"shape": describe(shape), "derived": asdict(totals(shape))})
+    else:
+        say(model_page(shape, totals(shape)))
+
+
+@app.command()
+def prefill(
+    cluster: Cluster = CLUSTER,
+    model: Model = MODEL,
+    npus: Npus = None,
+    ep: Ep = None,
+    batch_tokens: BatchTokens = None,
+    prompt: Prompt = None,
+    reuse: Reuse = None,
+    cache_plane: CachePlane = None,
+    microbatch: Microbatch = None,
+    overlap: OverlapName = None,
+    eplb: Eplb = None,
+    slots_per_rank: Slots = None,
+    as_json: AsJson = False,
+) -> None:
+    """Throughput and time of a prefill pass, by operator."""
+    options = InstanceOptions(
+        num_npus=npus, ep=ep, slots_per_rank=slots_per_rank, microbatch=microbatch, overlap=overlap, eplb=eplb
+    )
+    supernode, shape = load_cluster(cluster), load_model(model)
+    with _physics_refusing():
+        point = prefill_point(supernode, shape, options, batch_tokens, prompt, reuse, cache_plane)
+        answer = prefill_answer(point, predict_prefill(point))
+    _show(answer, as_json)
+
+
+@app.command()
+def decode(
+    cluster: Cluster = CLUSTER,
+    model: Model = MODEL,
+    npus: Npus = None,
+    ep: Ep = None,
+    batch: Batch = None,
+    context: Context = None,
+    mtp: Mtp = None,
+    acceptance: Acceptance = None,
+    microbatch: Microbatch = None,
+    overlap: OverlapName = None,
+    eplb: Eplb = None,
+    slots_per_rank: Slots = None,
+    tpot_slo: TpotSlo = None,
+    as_json: AsJson = False,
+) -> None:
+    """Throughput and time of a decode step, by operator."""
+    if batch is not None and tpot_slo is not None:
+        raise ConfigError(f"--batch {batch} and --tpot-slo {tpot_slo}: the limit finds the batch; leave one out")
+    limit_s = None if tpot_slo is None else tpot_limit_s(tpot_slo)
+    options = InstanceOptions(
+        num_npus=npus, ep=ep, slots_per_rank=slots_per_rank, microbatch=microbatch, overlap=overlap, eplb=eplb
+    )
+    supernode, shape = load_cluster(cluster), load_model(model)
+    with _physics_refusing():
+        point = decode_point(supernode, shape, options, batch, context, mtp, acceptance)
+        if limit_s is not None:
+            point = largest_batch(point, limit_s)
+        answer = decode_answer(point, predict_decode(point))
+    _show(answer, as_json)
+
+
+@app.command("op")
+def operator(
+    name: Annotated[str, typer.Argument(metavar="dispatch|combine", help="The collective.")],
+    cluster: Cluster = CLUSTER,
+    ep: Annotated[int | None, typer.Option(metavar="N", help="Ranks (those of the decode instance).")] = None,
+    batch: Annotated[int, typer.Option(metavar="N", help="Tokens per rank.")] = TOKENS_PER_RANK,
+    as_json: AsJson = False,
+) -> None:
+    """Latency and bandwidth of one collective."""
+    which = one_of("operator", name, ["dispatch", "combine"])
+    supernode = load_cluster(cluster)
+    ranks = supernode.defaults.decode.ep if ep is None else ep
+    with _physics_refusing():
+        prediction = predict_operator("dispatch" if which == "dispatch" else "combine", supernode, ranks, batch)
+    _show(operator_answer(name, supernode.name, ranks, batch, prediction), as_json)
+
+
+@contextmanager
+def _physics_refusing() -> Generator[None, None, None]:
+    """What the physics refuses is the user's input."""
+    try:
+        yield
+    except HardwareModelError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _show(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        _say_json(answer)
+    else:
+        say(point_page(answer))
+
+
+def _say_json(document: Any) -> None:
+    say(json.dumps(document, indent=2) + "\n")

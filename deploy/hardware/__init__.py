@@ -1,0 +1,1 @@
+"""Hardware and models from files, and how they and the model's predictions are shown."""

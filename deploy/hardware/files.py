@@ -1,0 +1,133 @@
+"""Chips, supernodes and models by name or from a user's file: the physics parses, this reads and finds the line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any, Final, TypeVar, cast
+
+from deploy.plan import parse_plan
+from scheduler.gateway.readers.lines import shown, unreadable
+from scheduler.gateway.synthetic.section import Section
+from scheduler.gateway.synthetic.settings_file import MAX_FILE_BYTES, read_settings
+from scheduler.protocol.errors import ConfigError
+from sim_hw.catalog import find_chip, find_hardware, find_model, find_supernode
+from sim_hw.chip import Chip
+from sim_hw.description import read_description
+from sim_hw.errors import DescriptionError, UnknownNameError
+from sim_hw.huggingface import model_from_huggingface
+from sim_hw.mindformers import model_from_mindformers
+from sim_hw.model_shape import ModelShape
+from sim_hw.supernode import Supernode
+
+Built = TypeVar("Built")
+
+YAML_ENDINGS: Final = (".yaml", ".yml")
+FILE_ENDINGS: Final = (*YAML_ENDINGS, ".json")
+
+_YAML_SHAPE: Final = "a .yaml file such as 'supernode hw show cloudmatrix384 --yaml' prints"
+
+
+def load_cluster(name: str) -> Supernode:
+    """The supernode of that name, or of that YAML file; `ConfigError` names place, fault and mend."""
+    if not _is_file(name):
+        return _by_name(find_supernode, name, _YAML_SHAPE)
+    section = read_settings(name, "a supernode")
+    supernode = _described(Supernode, section)
+    try:
+        parse_plan(supernode.defaults.plan, supernode.num_npus, supernode.num_nodes.count)
+    except ConfigError as error:
+        raise ConfigError(f"{_place(section, 'defaults.plan')}: defaults.{error}") from None
+    return supernode
+
+
+def load_hardware(name: str) -> Supernode | Chip:
+    """The supernode or chip of that name or YAML file; errors as in `load_cluster`."""
+    if _is_file(name):
+        section = read_settings(name, "a supernode or chip")
+        return _described(Chip, section) if "die" in section.values else load_cluster(name)
+    return _by_name(find_hardware, name, _YAML_SHAPE)
+
+
+def load_model(name: str) -> ModelShape:
+    """The model of that name, of that Hugging Face `config.json`, or of that mindformers YAML; errors as above."""
+    if not _is_file(name):
+        return _by_name(find_model, name, "a Hugging Face config.json or a mindformers .yaml file")
+    if name.endswith(YAML_ENDINGS):
+        section = read_settings(name, "a mindformers configuration")
+        return _located(section, lambda values: model_from_mindformers(values, _model_name(name)))
+    config = _read_json(name)
+    try:
+        return model_from_huggingface(config, _model_name(name))
+    except DescriptionError as error:
+        raise ConfigError(f"{shown(name)}: {error}") from None
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(FILE_ENDINGS) or "/" in name
+
+
+def _by_name(find: Callable[[str], Built], name: str, otherwise: str) -> Built:
+    try:
+        return find(name)
+    except UnknownNameError as error:
+        raise ConfigError(f"{error}; or {otherwise}") from None
+
+
+def _model_name(path: str) -> str:
+    """Files of models are mostly called config.json; their folder says which."""
+    parts = PurePath(path)
+    return parts.parent.name if parts.name == "config.json" and parts.parent.name else parts.stem
+
+
+def _described(kind: type[Built], section: Section) -> Built:
+    return _located(section, lambda values: read_description(kind, values, find_chip))
+
+
+def _located(section: Section, make: Callable[[Mapping[str, object]], Built]) -> Built:
+    """What `make` makes of the values; the field that an error names gets its line."""
+    try:
+        return make(_plain(section))
+    except DescriptionError as error:
+        raise ConfigError(f"{_place(section, error.field)}: {error}") from None
+
+
+def _plain(section: Section) -> dict[str, object]:
+    return {key: _plain(value) if isinstance(value, Section) else value for key, value in section.values.items()}
+
+
+def _place(section: Section, field: str) -> str:
+    """File and line of a dotted field, or of the innermost section around it that is there."""
+    name, _, rest = field.partition(".")
+    inner = section.values.get(name)
+    if isinstance(inner, Section) and rest:
+        return _place(inner, rest)
+    return _anywhere(section, name) or section.place
+
+
+def _anywhere(section: Section, name: str) -> str | None:
+    """mindformers spreads a model over sections that its parser sees as one."""
+    if name in section.places:
+        return section.places[name]
+    inner = (value for value in section.values.values() if isinstance(value, Section))
+    return next((place for one in inner if (place := _anywhere(one, name))), None)
+
+
+def _read_json(path: str) -> Mapping[str, object]:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise unreadable(path, error, "a Hugging Face config.json") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{shown(path)}: longer than {MAX_FILE_BYTES >> 20} MiB; give a Hugging Face config.json")
+    try:
+        document: Any = json.loads(data)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{shown(path)}:{error.lineno}: not JSON ({error.msg}); mend the syntax") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise ConfigError(f"{shown(path)}: not JSON in UTF-8; give a Hugging Face config.json") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{shown(path)}: no JSON object; give a Hugging Face config.json")
+    return cast(dict[str, object], document)

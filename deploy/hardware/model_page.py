@@ -1,0 +1,64 @@
+"""What `supernode model` prints for people."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from deploy.hardware.quantities import count, quantity, table
+from sim_hw.model_shape import ModelShape
+from sim_hw.model_totals import ModelTotals
+
+
+def model_page(shape: ModelShape, totals: ModelTotals) -> str:
+    """Shape and what follows from it, ending in a newline."""
+    kind = totals.attention_kind.replace("_", "-")
+    parameters = [
+        *((name.replace("_", " "), number) for name, number in totals.parameters.items() if number),
+        ("total", totals.total_parameters),
+        ("active per token", totals.active_parameters),
+        *([("MTP module, besides", totals.mtp_parameters)] if totals.mtp_parameters else []),
+    ]
+    per_token = [
+        ("products with weights", quantity(totals.linear_flops_per_token, "FLOP")),
+        ("attention in prefill, per (query, key) pair", quantity(totals.prefill_attention_flops_per_pair, "FLOP")),
+        ("attention in decode, per KV token", quantity(totals.decode_attention_flops_per_kv_token, "FLOP")),
+        ("KV cache, BF16", f"{count(totals.kv_bytes_per_token)} B"),
+    ]
+    if shape.mtp_layers:
+        per_token.append(("KV cache with MTP layer", f"{count(totals.kv_bytes_per_token_with_mtp)} B"))
+    return (
+        "\n\n".join(
+            (
+                f"{shape.name}: {shape.source}",
+                _block("Shape", [("attention", kind), *_fields(shape)]),
+                _block("Parameters", [(name, billions(number)) for name, number in parameters]),
+                _block("Per token, all layers", per_token),
+            )
+        )
+        + "\n"
+    )
+
+
+def billions(number: int) -> str:
+    """Parameters as the field counts them."""
+    return f"{number / 1e9:,.1f} B" if number >= 5e7 else f"{number / 1e6:,.1f} M"
+
+
+def _fields(entry: Any, name: str = "") -> list[tuple[str, str]]:
+    """Names and numbers of a shape and its parts."""
+    rows: list[tuple[str, str]] = []
+    for field in fields(entry):
+        value = getattr(entry, field.name)
+        label = f"{name} {field.name}".strip().replace("_", " ")
+        if is_dataclass(value):
+            rows += _fields(value, field.name)
+        elif isinstance(value, bool):
+            rows.append((label, "yes" if value else "no"))
+        elif isinstance(value, int):
+            rows.append((label, count(value)))
+    return rows
+
+
+def _block(title: str, rows: list[tuple[str, str]]) -> str:
+    return f"{title}\n" + table([(f"  {label}", value) for label, value in rows], right=(1,))

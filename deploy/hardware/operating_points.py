@@ -1,0 +1,113 @@
+"""Operating points from the options of `supernode model`: what is not given is the cluster's default instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scheduler.metrics.slo import parse_slo
+from scheduler.protocol.errors import ConfigError
+from sim_hw.default_points import default_decode_point, default_prefill_point
+from sim_hw.model_shape import ModelShape
+from sim_hw.operating_point import DecodePoint, ExpertBalance, Instance, PrefillPoint
+from sim_hw.supernode import Overlap, Plane, Supernode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceOptions:
+    """The options that both stages have; None was not given."""
+
+    num_npus: int | None = None
+    ep: int | None = None
+    slots_per_rank: int | None = None
+    microbatch: str | None = None
+    overlap: str | None = None
+    eplb: str | None = None
+
+
+def decode_point(
+    cluster: Supernode,
+    model: ModelShape,
+    options: InstanceOptions,
+    batch_per_npu: int | None = None,
+    context_tokens: int | None = None,
+    mtp_k: int | None = None,
+    acceptance: float | None = None,
+) -> DecodePoint:
+    """A point of the cluster's decode stage; None was not given."""
+    default = default_decode_point(cluster, model)
+    load = _given(batch_per_npu=batch_per_npu, context_tokens=context_tokens, mtp_k=mtp_k, acceptance=acceptance)
+    return replace(default, **_instance(default, options), **load)
+
+
+def prefill_point(
+    cluster: Supernode,
+    model: ModelShape,
+    options: InstanceOptions,
+    batch_tokens_per_npu: int | None = None,
+    prompt_tokens: int | None = None,
+    reuse: float | None = None,
+    cache_plane: str | None = None,
+) -> PrefillPoint:
+    """A point of the cluster's prefill stage; None was not given."""
+    default = default_prefill_point(cluster, model)
+    load = _given(batch_tokens_per_npu=batch_tokens_per_npu, prompt_tokens=prompt_tokens, reuse=reuse)
+    if cache_plane is not None:
+        load["cache_plane"] = Plane(one_of("--cache-plane", cache_plane, [Plane.UB, Plane.VPC]))
+    return replace(default, **_instance(default, options), **load)
+
+
+def tpot_limit_s(text: str) -> float:
+    """Seconds of a limit such as 50ms."""
+    try:
+        limit_s = parse_slo(f"tpot={text}").tpot_s
+    except ConfigError:
+        limit_s = None
+    if limit_s is None or "," in text:
+        raise ConfigError(f"--tpot-slo {text!r} is no time above 0; give one such as 50ms or 0.05s")
+    return limit_s
+
+
+def one_of(option: str, value: str, known: list[str]) -> str:
+    """The value if it is one of the known ones, else a `ConfigError`."""
+    if value not in known:
+        raise ConfigError(f"{option}: unknown value {value!r}; known: {', '.join(known)}")
+    return value
+
+
+def _instance(default: Instance, options: InstanceOptions) -> dict[str, Any]:
+    """The fields of an instance that differ from the default one's."""
+    num_npus, ep = _size(default, options)
+    fields = _given(slots_per_rank=options.slots_per_rank)
+    if options.eplb is not None:
+        fields["eplb"] = ExpertBalance(one_of("--eplb", options.eplb, list(ExpertBalance)))
+    return {"num_npus": num_npus, "ep": ep, "overlap": _overlap(default.overlap, options), **fields}
+
+
+def _size(default: Instance, options: InstanceOptions) -> tuple[int, int]:
+    """NPUs and ranks: with experts one follows from the other, a rank being a die; a dense model repeats its ranks."""
+    num_npus, ep, dies = options.num_npus, options.ep, default.chip.num_dies.count
+    if num_npus is not None:
+        num_ranks = num_npus * dies
+        return num_npus, ep if ep is not None else num_ranks if default.model.experts else min(default.ep, num_ranks)
+    if ep is None or ep < 1 or not default.model.experts:
+        return default.num_npus, default.ep if ep is None else ep
+    return -(-ep // dies), ep
+
+
+def _overlap(default: Overlap, options: InstanceOptions) -> Overlap:
+    """`--overlap` says what communication hides behind; `--microbatch` switches the layout's own way on or off."""
+    microbatch, overlap = options.microbatch, options.overlap
+    if overlap is not None and microbatch is not None:
+        raise ConfigError(f"--microbatch {microbatch} and --overlap {overlap} say the same twice; leave one out")
+    if overlap is not None:
+        return Overlap(one_of("--overlap", overlap, list(Overlap)))
+    if microbatch is None:
+        return default
+    if one_of("--microbatch", microbatch, ["on", "off"]) == "off":
+        return Overlap.NONE
+    return Overlap.TWO_BATCHES if default is Overlap.NONE else default
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,144 @@
+"""What `supernode model prefill | decode | op` answers: JSON with the names of the contract, and a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deploy.hardware.quantities import count, quantity, table
+from sim_hw.operating_point import DecodePoint, Instance, PrefillPoint
+from sim_hw.point_power import decode_watts, prefill_watts
+from sim_hw.predict import DecodePrediction, OperatorPrediction, PrefillPrediction
+
+Answer = dict[str, Any]
+
+_TITLES = {
+    "tokens_per_s_per_npu": ("throughput per NPU", "tok/s"),
+    "ttft_s": ("TTFT", "s"),
+    "tpot_s": ("TPOT", "s"),
+    "pass_s": ("pass", "s"),
+    "iteration_s": ("iteration", "s"),
+    "layer_s": ("one layer", "s"),
+    "latency_s": ("latency", "s"),
+    "bytes_per_s": ("bandwidth per rank", "B/s"),
+    "watts_per_npu": ("power per NPU", "W"),
+    "joules_per_token": ("energy per token, NPU only", "J"),
+}
+"""Label and unit of the numbers on top of a page, in their order."""
+
+
+def decode_answer(point: DecodePoint, prediction: DecodePrediction) -> Answer:
+    """The prediction under the names of the contract, with the point that it is for."""
+    watts = decode_watts(point, prediction.iteration_s, prediction.memory_bytes_per_die)
+    return {
+        "point": {
+            **_instance(point),
+            "batch": point.batch_per_npu,
+            "context": point.context_tokens,
+            "mtp": point.mtp_k,
+            "acceptance": point.acceptance,
+        },
+        "tokens_per_s_per_npu": prediction.tokens_per_s_per_npu,
+        "tpot_s": prediction.tpot_s,
+        "iteration_s": prediction.iteration_s,
+        "layer_s": prediction.layer_s,
+        "operators_s": prediction.operators_s,
+        "exposed_s": prediction.exposed_s,
+        "attention_cores": prediction.attention_cores,
+        "memory_bytes_per_die": prediction.memory_bytes_per_die,
+        "watts_per_npu": watts,
+        "joules_per_token": watts / prediction.tokens_per_s_per_npu,
+        "error_bar": prediction.error_bar,
+    }
+
+
+def prefill_answer(point: PrefillPoint, prediction: PrefillPrediction) -> Answer:
+    """As `decode_answer`."""
+    watts = prefill_watts(point, prediction.pass_s, prediction.memory_bytes_per_die)
+    return {
+        "point": {
+            **_instance(point),
+            "batch_tokens": point.batch_tokens_per_npu,
+            "prompt": point.prompt_tokens,
+            "reuse": point.reuse,
+            "cache_plane": point.cache_plane.value,
+        },
+        "tokens_per_s_per_npu": prediction.tokens_per_s_per_npu,
+        "ttft_s": prediction.ttft_s,
+        "pass_s": prediction.pass_s,
+        "layer_s": prediction.layer_s,
+        "operators_s": prediction.operators_s,
+        "exposed_s": prediction.exposed_s,
+        "memory_bytes_per_die": prediction.memory_bytes_per_die,
+        "watts_per_npu": watts,
+        "joules_per_token": watts / prediction.tokens_per_s_per_npu,
+        "error_bar": prediction.error_bar,
+    }
+
+
+def operator_answer(name: str, cluster: str, ep: int, batch: int, prediction: OperatorPrediction) -> Answer:
+    """As `decode_answer`, for one call of a collective."""
+    return {
+        "point": {"operator": name, "cluster": cluster, "ep": ep, "batch": batch},
+        "latency_s": prediction.latency_s,
+        "bytes_per_s": prediction.bytes_per_s,
+        "error_bar": prediction.error_bar,
+    }
+
+
+def point_page(answer: Answer) -> str:
+    """The answer for people, ending in a newline."""
+    blocks = [_heading(answer["point"]), _numbers(answer)]
+    if "operators_s" in answer:
+        blocks += [_operators(answer["operators_s"], answer["exposed_s"]), _memory(answer["memory_bytes_per_die"])]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _instance(point: Instance) -> dict[str, Any]:
+    return {
+        "cluster": point.cluster.name,
+        "model": point.model.name,
+        "npus": point.num_npus,
+        "ep": point.ep,
+        "overlap": point.overlap.value,
+        "eplb": point.eplb.value,
+        "precision": point.precision.value,
+    }
+
+
+def _heading(point: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in point.items())
+
+
+def _shown(value: object) -> str:
+    return value.replace("_", " ") if isinstance(value, str) else count(float(str(value)))
+
+
+def _numbers(answer: Answer) -> str:
+    rows = [(f"  {label}", quantity(answer[name], unit)) for name, (label, unit) in _TITLES.items() if name in answer]
+    if answer.get("attention_cores") is not None:
+        rows.append(("  cube cores of the attention stream", count(answer["attention_cores"])))
+    rows.append(("  error bar", f"+- {100 * answer['error_bar']:.1f} %"))
+    return table(rows, right=(1,))
+
+
+def _operators(busy_s: Mapping[str, float], exposed_s: Mapping[str, float]) -> str:
+    whole_s = sum(exposed_s.values())
+    names = sorted((name for name in busy_s if busy_s[name] > 0), key=lambda name: -busy_s[name])
+    rows = [
+        (
+            f"  {name.replace('_', ' ')}",
+            quantity(busy_s[name], "s"),
+            quantity(exposed_s.get(name, 0.0), "s"),
+            f"{100 * exposed_s.get(name, 0.0) / whole_s:.1f} %",
+        )
+        for name in names
+    ]
+    total_row = ("  sum", quantity(sum(busy_s.values()), "s"), quantity(whole_s, "s"), "100.0 %")
+    return table([("Time by operator", "busy", "exposed", "of all"), *rows, total_row], right=(1, 2, 3))
+
+
+def _memory(bytes_per_die: Mapping[str, float]) -> str:
+    rows = [(f"  {part.replace('_', ' ')}", quantity(size, "B")) for part, size in bytes_per_die.items()]
+    rows.append(("  sum", quantity(sum(bytes_per_die.values()), "B")))
+    return table([("Memory per die", ""), *rows], right=(1,))

@@ -1,0 +1,153 @@
+"""`supernode model`: answers have the promised names and add up, pages show them, and nonsense is one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.cli import main
+from sim_hw.supernodes import SUPERNODES
+from tests.unit.sim_hw.configs import QWEN3_MOE_JSON
+
+Captured = pytest.CaptureFixture[str]
+Run = Callable[..., str]
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(capsys: Captured) -> Run:
+    """Runs `supernode model ...`, which must succeed; answers stdout."""
+
+    def call(*arguments: str) -> str:
+        assert main(["model", *arguments]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        return out
+
+    return call
+
+
+@pytest.fixture
+def ask(run: Run) -> Ask:
+    """As `run`, with --json."""
+    return lambda *arguments: json.loads(run(*arguments, "--json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        (
+            "deepseek-r1",
+            ["671.0 B", "36.6 B", "70,272 B", "71,424 B", "latent"],
+        ),
+        ("qwen3-235b-a22b", ["235.1 B", "21.6 B", "grouped-query", "40,960"]),
+        ("llama-3.1-70b", ["70.6 B", "69.5 B", "327,680 B"]),
+    ],
+)
+def test_show_prints_what_follows_from_the_shape(run: Run, name: str, lines: list[str]) -> None:
+    page = run("show", name)
+    assert all(line in page for line in lines)
+
+
+def test_show_reads_a_file(ask: Ask, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(QWEN3_MOE_JSON))
+    document = ask("show", str(path))
+    assert document["derived"] == ask("show", "qwen3-235b-a22b")["derived"]
+    assert document["shape"]["experts"] == {
+        "routed": 128,
+        "routed_per_token": 8,
+        "shared": 0,
+        "intermediate": 1536,
+    }
+
+
+@pytest.mark.parametrize("cluster", [one.name for one in SUPERNODES])
+def test_decode_answers_under_the_promised_names(ask: Ask, cluster: str) -> None:
+    answer = ask("decode", "--cluster", cluster, "--batch", "32")
+    assert sum(answer["exposed_s"].values()) == pytest.approx(answer["iteration_s"])
+    assert answer["iteration_s"] == pytest.approx(1.7 * answer["tpot_s"])
+    assert answer["tokens_per_s_per_npu"] == pytest.approx(32 / answer["tpot_s"])
+    assert answer["joules_per_token"] == pytest.approx(answer["watts_per_npu"] / answer["tokens_per_s_per_npu"])
+    assert answer["layer_s"] < answer["iteration_s"]
+    assert set(answer["exposed_s"]) <= set(answer["operators_s"])
+    assert sum(answer["memory_bytes_per_die"].values()) > 0
+    assert answer["error_bar"] >= 0
+    assert answer["point"]["batch"] == 32
+
+
+@pytest.mark.parametrize("cluster", [one.name for one in SUPERNODES])
+def test_prefill_answers_under_the_promised_names(ask: Ask, cluster: str) -> None:
+    answer = ask("prefill", "--cluster", cluster, "--reuse", "0.5", "--cache-plane", "vpc")
+    assert sum(answer["exposed_s"].values()) == pytest.approx(answer["pass_s"])
+    assert answer["tokens_per_s_per_npu"] == pytest.approx(16_384 / answer["pass_s"])
+    assert answer["ttft_s"] >= answer["pass_s"]
+    assert answer["joules_per_token"] > 0
+    assert answer["point"]["cache_plane"] == "vpc"
+
+
+@pytest.mark.parametrize("name", ["dispatch", "combine"])
+def test_op_answers_under_the_promised_names(ask: Ask, name: str) -> None:
+    answer = ask("op", name, "--ep", "32", "--batch", "128")
+    assert set(answer) == {"point", "latency_s", "bytes_per_s", "error_bar"}
+    assert 1e-4 < answer["latency_s"] < 2e-4
+    assert ask("op", name)["point"]["ep"] == 320
+
+
+def test_a_limit_finds_the_largest_batch_within_it(ask: Ask) -> None:
+    found = ask("decode", "--tpot-slo", "30ms")
+    assert found["tpot_s"] <= 0.030
+    more = ask("decode", "--batch", str(found["point"]["batch"] + 2))
+    assert more["tpot_s"] > 0.030
+
+
+@pytest.mark.parametrize("stage", ["prefill", "decode"])
+@pytest.mark.parametrize("model", ["qwen3-235b-a22b", "llama-3.1-70b"])
+def test_other_models_answer_on_defaults(ask: Ask, stage: str, model: str) -> None:
+    assert ask(stage, "--model", model)["tokens_per_s_per_npu"] > 0
+
+
+def test_equal_questions_give_equal_bytes(run: Run) -> None:
+    assert run("decode", "--json") == run("decode", "--json")
+
+
+def test_the_page_lists_operators_by_their_time(run: Run, ask: Ask) -> None:
+    page, answer = run("decode"), ask("decode")
+    names = [line[2:20].strip() for line in page.split("Time by operator")[1].split("\n\n")[0].splitlines()[1:-1]]
+    busy_s = {name.replace("_", " "): seconds for name, seconds in answer["operators_s"].items() if seconds > 0}
+    assert names == sorted(busy_s, key=lambda name: -busy_s[name])
+    assert "100.0 %" in page
+    assert f"{answer['tokens_per_s_per_npu']:,.0f} tok/s" in page
+    assert "latency" in run("op", "dispatch")
+    assert "TTFT" in run("prefill")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["decode", "--npus", "0"], "an instance has at least 1 NPU"),
+        (["decode", "--ep", "-3"], "expert parallelism over -3 ranks"),
+        (["decode", "--batch", "2000"], "lower --batch to"),
+        (["decode", "--context", "200000"], "200000 tokens are beyond the 163840 positions of deepseek-r1"),
+        (["decode", "--ep", "100", "--slots-per-rank", "1"], "cannot hold 256 routed and 1 shared experts"),
+        (["decode", "--batch", "8", "--tpot-slo", "50ms"], "--batch 8 and --tpot-slo 50ms: the limit finds the batch"),
+        (["decode", "--tpot-slo", "1ms"], "even at a batch of 1, 1.0 ms asked for"),
+        (["decode", "--cluster", "h800"], "unknown cluster 'h800'; did you mean h800-cluster?"),
+        (["decode", "--model", "r1"], "unknown model 'r1'"),
+        (["prefill", "--reuse", "1.5"], "reuse 1.5 is no share of a prompt"),
+        (["prefill", "--cache-plane", "rdma"], "--cache-plane: unknown value 'rdma'; known: ub, vpc"),
+        (["op", "reduce"], "operator: unknown value 'reduce'; known: dispatch, combine"),
+        (["op", "dispatch", "--ep", "1000"], "not 1000: change --ep"),
+        (["show", "gpt"], "unknown model 'gpt'"),
+        (["decode", "--batch", "many"], "'--batch': Input should be a valid integer"),
+    ],
+)
+def test_nonsense_is_one_line(capsys: Captured, arguments: list[str], problem: str) -> None:
+    assert main(["model", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert problem in err

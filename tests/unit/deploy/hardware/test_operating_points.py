@@ -1,0 +1,99 @@
+"""What is not given is the cluster's default instance; what is given wins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point, tpot_limit_s
+from scheduler.protocol.errors import ConfigError
+from sim_hw.model_shape import ModelShape
+from sim_hw.models import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
+from sim_hw.operating_point import DecodePoint
+from sim_hw.supernode import Overlap, Plane, Supernode
+from sim_hw.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER, SUPERNODES
+
+NOTHING = InstanceOptions()
+
+
+def decode(cluster: Supernode, model: ModelShape = DEEPSEEK_R1, options: InstanceOptions = NOTHING) -> DecodePoint:
+    return decode_point(cluster, model, options)
+
+
+@pytest.mark.parametrize("cluster", SUPERNODES, ids=lambda one: one.name)
+def test_without_options_it_is_the_default_instance(cluster: Supernode) -> None:
+    point = decode(cluster)
+    stage = cluster.defaults.decode
+    assert (point.num_npus, point.ep, point.overlap) == (stage.num_npus, stage.ep, stage.overlap)
+    point.check()
+    prefill = prefill_point(cluster, DEEPSEEK_R1, NOTHING, cache_plane="vpc")
+    assert (prefill.num_npus, prefill.cache_plane) == (cluster.defaults.prefill.num_npus, Plane.VPC)
+    prefill.check()
+
+
+def test_npus_and_ranks_follow_from_each_other() -> None:
+    assert decode(CLOUDMATRIX384, options=replace(NOTHING, num_npus=72)).ep == 144
+    assert decode(CLOUDMATRIX384, options=replace(NOTHING, ep=144)).num_npus == 72
+    assert decode(H800_CLUSTER, options=replace(NOTHING, ep=128)).num_npus == 128
+    both = decode(CLOUDMATRIX384, options=replace(NOTHING, num_npus=160, ep=256))
+    assert (both.num_npus, both.ep) == (160, 256)
+
+
+def test_a_dense_model_is_split_over_no_more_than_its_kv_heads() -> None:
+    assert decode(CLOUDMATRIX384, LLAMA_3_1_70B).ep == 8
+    few = decode(CLOUDMATRIX384, LLAMA_3_1_70B, replace(NOTHING, num_npus=2))
+    assert (few.num_npus, few.ep) == (2, 4)
+    many = decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, num_npus=64))
+    assert (many.num_npus, many.ep) == (64, 8)
+    assert decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, ep=4)).ep == 4
+
+
+def test_what_is_given_wins() -> None:
+    point = decode_point(CLOUDMATRIX384, DEEPSEEK_R1, NOTHING, 8, 1000, 0, 0.9)
+    assert (point.batch_per_npu, point.context_tokens, point.mtp_k, point.acceptance) == (8, 1000, 0, 0.9)
+    prefill = prefill_point(CLOUDMATRIX384, DEEPSEEK_R1, replace(NOTHING, slots_per_rank=12), 2048, 512, 0.25)
+    assert (prefill.batch_tokens_per_npu, prefill.prompt_tokens, prefill.reuse) == (2048, 512, 0.25)
+    assert prefill.slots_per_rank == 12
+
+
+def test_only_a_model_with_the_module_speculates() -> None:
+    assert decode(CLOUDMATRIX384).mtp_k == 1
+    assert decode(CLOUDMATRIX384, QWEN3_235B_A22B).mtp_k == 0
+
+
+@pytest.mark.parametrize(
+    ("cluster", "microbatch", "overlap", "meaning"),
+    [
+        (CLOUDMATRIX384, "on", None, Overlap.TWO_BATCHES),
+        (CLOUDMATRIX384, "off", None, Overlap.NONE),
+        (GB200_NVL72, None, None, Overlap.NONE),
+        (GB200_NVL72, "on", None, Overlap.TWO_BATCHES),
+        (GB200_NVL72, None, "single_batch", Overlap.SINGLE_BATCH),
+    ],
+)
+def test_overlap(cluster: Supernode, microbatch: str | None, overlap: str | None, meaning: Overlap) -> None:
+    options = replace(NOTHING, microbatch=microbatch, overlap=overlap)
+    assert decode(cluster, options=options).overlap is meaning
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (replace(NOTHING, microbatch="on", overlap="none"), "--microbatch on and --overlap none say the same twice"),
+        (replace(NOTHING, microbatch="yes"), "--microbatch: unknown value 'yes'; known: on, off"),
+        (replace(NOTHING, overlap="two"), "--overlap: unknown value 'two'; known: none, single_batch, two_batches"),
+        (replace(NOTHING, eplb="good"), "--eplb: unknown value 'good'; known: default, greedy, perfect"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(options: InstanceOptions, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        decode(CLOUDMATRIX384, options=options)
+    assert str(caught.value).startswith(problem)
+
+
+def test_limits_have_a_unit() -> None:
+    assert [tpot_limit_s(text) for text in ("50ms", "0.05s", "50000us")] == [0.05] * 3
+    for text in ("50", "", "-1ms", "50ms,ttft=1s", "soon"):
+        with pytest.raises(ConfigError, match=r"is no time above 0; give one such as 50ms or 0\.05s"):
+            tpot_limit_s(text)
