@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from deploy.config import RunConfig
+from deploy.hardware.lookup import load_cluster, load_model
+from deploy.instance_physics import InstancePhysics
 from deploy.plan import Plan, parse_plan
 from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
-from scheduler.metrics.snapshot import LiveInstance
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane, TransferKind
-from sim_hw import fabric_rates
-from sim_hw.fabric_rates import FabricRate
-from sim_hw.memory import KV_BLOCK_TOKENS, Role, kv_capacity_tokens, max_sequences_per_die
-from sim_hw.models import DEEPSEEK_R1
-from sim_hw.power import decode_power, prefill_power
-from sim_hw.serving_cost import decode_cost, prefill_cost
-from sim_hw.supernode import Endpoint
+from sim_hw.compiled_decode import DecodeSteps
+from sim_hw.errors import HardwareModelError
+from sim_hw.fabric_rates import FabricRate, hand_over_rate, pool_rate
+from sim_hw.kv_room import KV_BLOCK_TOKENS
+from sim_hw.supernode import Endpoint, Operation
 from sim_hw.supernode import Plane as CatalogPlane
-from sim_hw.supernodes import CLOUDMATRIX384
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import ChannelRate, Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
-_DIES_PER_NPU: Final = CLOUDMATRIX384.chip.num_dies.count
+if TYPE_CHECKING:  # a virtual run is not watched
+    from scheduler.metrics.snapshot import LiveInstance
+
+
+class Role(StrEnum):
+    """What an instance does."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,10 @@ class Blueprint:
     def __init__(self, config: RunConfig, block_tokens: int) -> None:
         self.config = config
         self.block_tokens = block_tokens
-        self.plan: Plan = parse_plan(config.plan, CLOUDMATRIX384.num_npus, CLOUDMATRIX384.num_nodes.count)
+        self.cluster = load_cluster(config.cluster)
+        self.model = load_model(config.model)
+        self.plan: Plan = parse_plan(config.plan, self.cluster.num_npus, self.cluster.num_nodes.count)
+        self._physics = InstancePhysics(config, self.cluster, self.model)
         self.prefill = [
             InstanceSpec(f"prefill-{index}", Role.PREFILL, npus) for index, npus in enumerate(self.plan.prefill_npus)
         ]
@@ -72,13 +82,15 @@ class Blueprint:
 
     def live_instances(self) -> list[LiveInstance]:
         """The instances as those who watch a live system know them, in the order of the core."""
+        from scheduler.metrics.snapshot import LiveInstance
+
         return [
             LiveInstance(
                 spec.address,
                 "decode" if spec.role is Role.DECODE else "prefill",
                 spec.num_npus,
                 # Every rank of a prefill instance holds the same KV, every die of a decode instance its own.
-                self._info(spec).max_sequence_tokens * (_num_dies(spec) if spec.role is Role.DECODE else 1),
+                self._kv_tokens(spec) * (self._num_dies(spec) if spec.role is Role.DECODE else 1),
             )
             for spec in self.instances
         ]
@@ -116,86 +128,96 @@ class Blueprint:
         return self._make_decode(spec, report_interval_ns, began_ns)
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
-        return InstanceInfo(spec.address, spec.num_npus, self._kv_blocks(spec) * KV_BLOCK_TOKENS)
+        # A sequence may fit in memory and still be longer than the model's positions.
+        return InstanceInfo(spec.address, spec.num_npus, min(self._kv_tokens(spec), self.model.max_positions))
 
-    def _kv_blocks(self, spec: InstanceSpec) -> int:
-        """KV blocks of one die; for prefill also of the instance, since each rank holds a full copy of the latent."""
-        config = self.config
-        try:
-            tokens = kv_capacity_tokens(spec.role, spec.num_npus, config.mtp, config.kv_reserve_share)
-        except ValueError as error:
-            raise ConfigError(f"plan {config.plan!r}: {error}") from error
-        return tokens // KV_BLOCK_TOKENS
+    def _kv_tokens(self, spec: InstanceSpec) -> int:
+        """KV tokens of a prefill instance, or of one die of a decode instance."""
+        if spec.role is Role.PREFILL:
+            return self._physics.prefill(spec.num_npus).kv_blocks * KV_BLOCK_TOKENS
+        return self._physics.decode(spec.num_npus).room.kv_blocks * KV_BLOCK_TOKENS
+
+    def _num_dies(self, spec: InstanceSpec) -> int:
+        return spec.num_npus * self.cluster.chip.num_dies.count
 
     def _make_prefill(self, spec: InstanceSpec, began_ns: int) -> PrefillInstance:
-        config = self.config
+        physics = self._physics.prefill(spec.num_npus)
         cache = None
-        if config.cache == "local":
-            num_nodes = spec.num_npus / CLOUDMATRIX384.npus_per_node.count
+        if self.config.cache == "local":
+            num_nodes = spec.num_npus / self.cluster.npus_per_node.count
             cache = PrefixCache(self._cache_blocks(num_nodes), self.block_tokens)
         return PrefillInstance(
             spec.address,
-            PrefillConfig(config.prefill_tokens_per_npu * spec.num_npus, self._kv_blocks(spec)),
-            prefill_cost(spec.num_npus, config.expert_balance),
-            prefill_power(spec.num_npus, config.expert_balance),
+            PrefillConfig(self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks),
+            physics.cost,
+            physics.power,
             cache,
             began_ns=began_ns,
         )
 
     def _make_decode(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> DecodeInstance:
-        config, cost = self.config, decode_cost(self.config.mtp)
-        decode_config = DecodeConfig(
-            num_dies=_num_dies(spec),
-            blocks_per_die=self._kv_blocks(spec),
-            slots_per_die=max_sequences_per_die(config.mtp),
-            extent_blocks=config.kv_extent_blocks,
-            fixed_ps=cost.fixed_ps,
-            sequence_ps=cost.sequence_ps,
-            kv_ps=cost.kv_ps,
-            tokens_per_step_num=cost.tokens_per_step_num,
-            tokens_per_step_den=cost.tokens_per_step_den,
+        physics = self._physics.decode(spec.num_npus)
+        config = DecodeConfig(
+            num_dies=physics.num_dies,
+            blocks_per_die=physics.room.kv_blocks,
+            slots_per_die=physics.room.sequences,
+            extent_blocks=self.config.kv_extent_blocks,
+            tokens_per_step_num=physics.tokens_per_step.numerator,
+            tokens_per_step_den=physics.tokens_per_step.denominator,
             report_interval_ns=report_interval_ns,
         )
-        return DecodeInstance(spec.address, decode_config, decode_power(spec.num_npus, config.mtp), began_ns=began_ns)
+        steps = DecodeSteps(physics.cost, physics.num_dies)
+        return DecodeInstance(spec.address, config, steps, physics.power, began_ns=began_ns)
 
     def _cache_blocks(self, num_servers: float) -> int:
         block_bytes = self.block_tokens * self._kv_bytes_per_token()
         return int(self.config.cache_bytes_per_server * num_servers // block_bytes)
 
     def _kv_bytes_per_token(self) -> int:
-        return int(DEEPSEEK_R1.kv_bytes_per_token(self.config.mtp))
+        return int(self.model.kv_bytes_per_token(self._has_mtp))
+
+    @property
+    def _has_mtp(self) -> bool:
+        return self.config.mtp and bool(self.model.mtp_layers)
 
     def _fabric_config(self) -> FabricConfig:
-        channels: dict[tuple[TransferKind, Plane, str], ChannelRate] = {}
-        for spec in self.prefill:
+        cluster, plane = self.cluster, self.config.cache_plane
+        hand_over = hand_over_rate(cluster)
+        channels = {
             # One decode die pulls a request's KV from one prefill rank; different requests use different ranks.
-            hand_over = _channel(fabric_rates.RDMA, spec.num_npus, fabric_rates.RDMA.bytes_per_s.value)
-            channels[TransferKind.HAND_OVER, Plane.RDMA, spec.address] = hand_over
-            for kind, ub in (
-                (TransferKind.CACHE_READ, fabric_rates.UB_READ),
-                (TransferKind.CACHE_WRITE, fabric_rates.UB_WRITE),
+            (TransferKind.HAND_OVER, Plane.RDMA, spec.address): _channel(
+                hand_over, spec.num_npus, hand_over.bytes_per_s.value
+            )
+            for spec in self.prefill
+        }
+        if self.config.cache == "pool":
+            for kind, operation in (
+                (TransferKind.CACHE_READ, Operation.READ),
+                (TransferKind.CACHE_WRITE, Operation.WRITE),
             ):
-                channels[kind, Plane.UB, spec.address] = _channel(ub, spec.num_npus)
-                channels[kind, Plane.VPC, spec.address] = _channel(fabric_rates.VPC, spec.num_npus)
-        num_layers = DEEPSEEK_R1.layers + (DEEPSEEK_R1.mtp_layers if self.config.mtp else 0)
+                rate = self._pool_rate(operation)
+                for spec in self.prefill:
+                    channels[kind, Plane[plane.upper()], spec.address] = _channel(rate, spec.num_npus)
+        num_layers = self.model.layers + (self.model.mtp_layers if self._has_mtp else 0)
         return FabricConfig(channels, self._kv_bytes_per_token(), num_layers)
 
+    def _pool_rate(self, operation: Operation) -> FabricRate:
+        try:
+            return pool_rate(self.cluster, CatalogPlane(self.config.cache_plane), operation)
+        except HardwareModelError as error:
+            raise ConfigError(str(error)) from error
 
-def _num_dies(spec: InstanceSpec) -> int:
-    return spec.num_npus * _DIES_PER_NPU
+    def plane_capacity_bytes_per_s(self) -> dict[Plane, float]:
+        """Line rate of all endpoints of each plane together, one direction."""
+        cluster = self.cluster
+        return {
+            Plane.UB: cluster.num_dies * cluster.port(CatalogPlane.UB, Endpoint.DIE).bytes_per_s.value,
+            Plane.RDMA: cluster.num_dies * cluster.port(CatalogPlane.RDMA, Endpoint.DIE).bytes_per_s.value,
+            Plane.VPC: cluster.num_nodes.count * cluster.port(CatalogPlane.VPC, Endpoint.NODE).bytes_per_s.value,
+        }
 
 
 def _channel(rate: FabricRate, num_npus: int, stream_bytes_per_s: float | None = None) -> ChannelRate:
     """What an instance of that size gets; without a stream rate, one request's data spreads over all its dies."""
     total = rate.bytes_per_s_of(num_npus)
     return ChannelRate(stream_bytes_per_s or total, total, round(rate.latency_s.value * 1e9))
-
-
-def plane_capacity_bytes_per_s() -> dict[Plane, float]:
-    """Line rate of all endpoints of each plane together, one direction."""
-    node = CLOUDMATRIX384
-    return {
-        Plane.UB: node.num_dies * node.port(CatalogPlane.UB, Endpoint.DIE).bytes_per_s.value,
-        Plane.RDMA: node.num_dies * node.port(CatalogPlane.RDMA, Endpoint.DIE).bytes_per_s.value,
-        Plane.VPC: node.num_nodes.count * node.port(CatalogPlane.VPC, Endpoint.NODE).bytes_per_s.value,
-    }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_type_hints
 
+from deploy.hardware.lookup import is_file, load_cluster, load_model
 from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.slo import parse_slo
 from scheduler.policies import routing_policy_names
@@ -19,12 +21,11 @@ from scheduler.protocol.errors import ConfigError
 if TYPE_CHECKING:
     from scheduler.gateway.synthetic.section import Section
 
+Loaded = TypeVar("Loaded")
+
 CacheChoice = Literal["pool", "local", "none"]
 PlaneChoice = Literal["ub", "vpc"]
-BalanceChoice = Literal["default", "perfect"]
-
-CLUSTERS: Final = ("cloudmatrix384",)
-MODELS: Final = ("deepseek-r1",)
+BalanceChoice = Literal["default", "greedy", "perfect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +33,21 @@ class RunConfig:
     """Everything that decides the outcome of a run besides the trace itself."""
 
     cluster: str = "cloudmatrix384"
-    """Hardware profile."""
+    """Hardware profile, by name or YAML file."""
     model: str = "deepseek-r1"
-    """Served model."""
+    """Served model, by name, Hugging Face config.json or mindformers YAML file."""
     plan: str = "14x16p+1x160d+48c"
-    """Instances; the default is one published decode instance and prefill instances on the rest (224 + 160 NPUs)."""
+    """Instances. The default is the cluster's: on cloudmatrix384 one published decode instance, and prefill instances
+    on the rest (224 + 160 NPUs)."""
     policy: str = "cloudmatrix"
     """Routing policy, for prefill and decode alike."""
     prefill_tokens_per_npu: int = 4096
     """Token budget of one prefill pass, per NPU. 4,096 makes a full pass of about 0.75 s, which a request that just
     missed it waits in its TTFT; the published batch of 16,384 takes 2.9 s."""
     expert_balance: BalanceChoice = "default"
-    """Prefill expert balance: as measured, or the paper's projection of perfect EPLB."""
+    """Expert balance: as measured, copies placed for the batch at hand, or the paper's projection of perfect EPLB."""
     mtp: bool = True
-    """Decode with one speculative token, accepted at 70 %."""
+    """Decode with one speculative token, accepted at 70 %, if the model has an MTP module."""
     kv_extent_blocks: int = 4
     """KV blocks of 128 tokens that a decoding sequence takes at a time beyond its prompt."""
     kv_reserve_share: float = 0.10
@@ -53,7 +55,8 @@ class RunConfig:
     cache: CacheChoice = "pool"
     """Prefix KV: one shared pool, one cache per prefill instance, or none."""
     cache_plane: PlaneChoice = "ub"
-    """Network plane for cache reads and writes."""
+    """Network plane for cache reads and writes. On a cluster whose NPUs are not known to reach the pool over ub, a
+    cache of each prefill instance's own is the default instead."""
     cache_bytes_per_server: float = 512e9
     """DRAM of one cache server (one per node) given to KV. The DRAM of a node is not published: an estimate, half of
     32 DIMMs of 32 GB."""
@@ -89,8 +92,6 @@ class RunConfig:
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "cluster": CLUSTERS,
-    "model": MODELS,
     "cache": get_args(CacheChoice),
     "cache_plane": get_args(PlaneChoice),
     "expert_balance": get_args(BalanceChoice),
@@ -126,7 +127,30 @@ def load_config(path: str | None, flags: Mapping[str, Any], base: Mapping[str, A
         places = {name: f"{section.places[name]}: {name}" for name in values}
     given = {name: value for name, value in flags.items() if value is not None}
     places |= {name: "--" + name.replace("_", "-") for name in given}
-    return RunConfig(**{**(base or {}), **values, **given}).checked(places)
+    chosen = {**(base or {}), **values, **given}
+    cluster = _found(load_cluster, "cluster", chosen, places)
+    _found(load_model, "model", chosen, places)
+    if cluster is not None:
+        defaults: dict[str, Any] = {"plan": cluster.defaults.plan}
+        if not cluster.ub_accesses:
+            defaults["cache"] = "local"
+        chosen = {**defaults, **chosen}
+    return RunConfig(**chosen).checked(places)
+
+
+def _found(
+    load: Callable[[str], Loaded], name: str, chosen: dict[str, Any], places: Mapping[str, str]
+) -> Loaded | None:
+    """What a setting names, if it was given; an error tells where."""
+    if name not in chosen:
+        return None
+    try:
+        found = load(chosen[name])
+    except ConfigError as error:
+        raise ConfigError(f"{places.get(name, name)}: {error}") from None
+    if is_file(chosen[name]):  # processes that stand elsewhere read it too
+        chosen[name] = str(Path(chosen[name]).resolve())
+    return found
 
 
 def typed_values(section: Section) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.blueprint import Blueprint, plane_capacity_bytes_per_s
+from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.interrupt import stop_on_interrupt
 from deploy.progress import progress
@@ -168,17 +168,14 @@ def journal_header(blueprint: Blueprint) -> JournalHeader:
 
 def make_collector(blueprint: Blueprint, ledger: Ledger) -> Collector:
     """The tap that logs a run of this blueprint."""
-    instances = [
-        MeteredInstance(spec.address, spec.role.value, spec.num_npus)
-        for spec in (*blueprint.prefill, *blueprint.decode)
-    ]
+    instances = [MeteredInstance(spec.address, spec.role.value, spec.num_npus) for spec in blueprint.instances]
     return Collector(ledger, instances)
 
 
 def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
     """What a summary is told of the run besides its logs."""
     config = blueprint.config
-    capacity = plane_capacity_bytes_per_s()
+    capacity = blueprint.plane_capacity_bytes_per_s()
     return RunInfo(wall_s, config.seed, config.digest(), capacity, has_prefix_cache=config.cache != "none")
 
 

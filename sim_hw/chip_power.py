@@ -42,9 +42,14 @@ _FITS: Final[Mapping[str, PowerFit]] = {"b200": B200_FIT, "gb200": GB200_FIT, "g
 """By name of the chip; the others, Ascend among them, take H200's."""
 
 
+def power_fit(chip: Chip) -> PowerFit:
+    """The numbers of a chip, or of its nearest relative."""
+    return _FITS.get(chip.name, H200_FIT)
+
+
 def chip_watts(chip: Chip, flop_share: float, hbm_share: float) -> float:
     """Watts of one busy package that achieves these shares of its peak FLOP/s and HBM bandwidth."""
-    fit, tdp_w = _FITS.get(chip.name, H200_FIT), chip.tdp_w.value
+    fit, tdp_w = power_fit(chip), chip.tdp_w.value
     floor_w = fit.floor_share.value * tdp_w
     use = fit.flop_coefficient.value * flop_share + fit.hbm_coefficient.value * hbm_share
     return min(CAP_SHARE.value * tdp_w, floor_w + (tdp_w - floor_w) * use)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sim_hw.decode_step import SPLIT_STEP_CORES, DecodeModel, draft_operators, once_operators, single_batch
 from sim_hw.fitted import fit_of
-from sim_hw.geometric_grid import GeometricGrid, tabulate
+from sim_hw.geometric_grid import GeometricGrid
 from sim_hw.layout import expert_layout, tensor_ranks
 from sim_hw.operating_point import DecodePoint
 from sim_hw.operator import Operator, OperatorClass
@@ -27,6 +27,9 @@ PS_PER_S = 1e12
 
 FEWEST_REQUESTS = 1 / 64
 """The least mean number of requests of a die that the table tells from others."""
+
+KV_STEP_TOKENS = 1024
+"""KV tokens of a die below which two loads count as equal when the way to run them is chosen."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -86,7 +89,7 @@ class CompiledDecode:
 
     def form(self, mean_requests: float, requests: int, kv_tokens: int) -> StepForm:
         """The fastest way for dies with `mean_requests` each, the fullest with `requests` and `kv_tokens`."""
-        loads_ps = self.table.at(max(mean_requests, self.table.loads[0]))
+        loads_ps = np.array(self.table.at(max(mean_requests, self.table.loads[0])))
         follows_ps, other_ps = loads_ps[: len(self.ways)], loads_ps[len(self.ways) :]
         rest_ps = int(self.rest_base_ps[requests]) + self.rest_kv_ps * kv_tokens
         attention_ps = self.attention_base_ps[requests] + self.attention_kv_ps * kv_tokens + follows_ps
@@ -96,6 +99,29 @@ class CompiledDecode:
         if other_ps[way]:
             lines.append(StepLine(self.rest_base_ps, round(float(other_ps[way])), self.rest_kv_ps))
         return StepForm(tuple(lines), way)
+
+
+class DecodeSteps:
+    """What an engine asks when its membership changes: how steps run from then on.
+
+    The way is chosen for a die of mean load, its KV in steps of `KV_STEP_TOKENS`, so that answers can be remembered:
+    loads come back, and choosing costs ten times as much as remembering. The lines themselves do not depend on that.
+    """
+
+    def __init__(self, compiled: CompiledDecode, num_dies: int) -> None:
+        self._compiled = compiled
+        self._num_dies = num_dies
+        self._forms: dict[tuple[int, int], StepForm] = {}
+
+    def form(self, num_running: int, kv_tokens: int) -> StepForm:
+        """For so many requests and KV tokens on all dies together."""
+        key = num_running, kv_tokens // (self._num_dies * KV_STEP_TOKENS)
+        found = self._forms.get(key)
+        if found is None:
+            requests = -(-num_running // self._num_dies)
+            found = self._compiled.form(num_running / self._num_dies, requests, key[1] * KV_STEP_TOKENS)
+            self._forms[key] = found
+        return found
 
 
 def compile_decode(point: DecodePoint, max_requests_per_die: int) -> CompiledDecode:
@@ -125,7 +151,7 @@ def compile_decode(point: DecodePoint, max_requests_per_die: int) -> CompiledDec
         ),
         rest_base_ps=_integers(rest_s),
         rest_kv_ps=round(PS_PER_S * ranks * rest_kv_s),
-        table=tabulate(
+        table=GeometricGrid(
             lambda load: [PS_PER_S * expert_layers * one for one in _beside_attention_s(model, ways, load)],
             FEWEST_REQUESTS,
             float(max(1, max_requests_per_die)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim_hw.fitted import fit_of
-from sim_hw.geometric_grid import GeometricGrid, tabulate
+from sim_hw.geometric_grid import GeometricGrid
 from sim_hw.layout import expert_layout, tensor_ranks
 from sim_hw.operating_point import PrefillPoint
 from sim_hw.operators_ffn import DOWN_PROJECTION_SHARE
@@ -36,7 +36,7 @@ class CompiledPrefill:
 
     def prefill_ns(self, computed_tokens: int, attention_pairs: int, cached_tokens: int) -> int:
         """Nanoseconds of a pass over these totals of the whole instance."""
-        outside_s, front_s, exchange_s = self.table.at(max(1.0, computed_tokens / self.num_ranks)).tolist()
+        outside_s, front_s, exchange_s = self.table.at(max(1.0, computed_tokens / self.num_ranks))
         variable_s = (self.pair_s * attention_pairs + self.cached_token_s * cached_tokens) / self.num_ranks
         front_s += variable_s
         layer_s = front_s + exchange_s
@@ -62,7 +62,7 @@ def compile_prefill(point: PrefillPoint) -> CompiledPrefill:
         core_share=model.fit.prefill_core_share.value if _hides_all(point) else 0.0,
         pair_s=(_attention_s(model, PassTokens(0.0, 0.0, many)) - idle_s) / many,
         cached_token_s=(_attention_s(model, PassTokens(0.0, many, 0.0)) - idle_s) / many,
-        table=tabulate(lambda tokens: _row(model, tokens), 1.0, max(2.0, 2 * ranks * point.tokens_per_rank)),
+        table=GeometricGrid(lambda tokens: _row(model, tokens), 1.0, max(2.0, 2 * ranks * point.tokens_per_rank)),
     )
 
 

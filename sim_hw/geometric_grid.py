@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from math import ceil, log2
 
 NODES_PER_OCTAVE = 12
 """Between two nodes a load grows by 6 %; what bends between them is met within some 0.2 %."""
 
 
-@dataclass(frozen=True, slots=True)
 class GeometricGrid:
-    """Rows of values at ascending loads; between two of them values are interpolated, beyond the last extrapolated."""
+    """Rows of values at ascending loads; between two of them values are interpolated, beyond the last extrapolated.
 
-    loads: list[float]
-    values: NDArray[np.float64]
-    """One row for each load."""
+    The nodes go from `first` to `last` or a little beyond, 0 < first < last. A row is computed when it is first asked
+    for, since a run visits few of them. Rows are plain numbers: they are short, and engines ask for one at a time.
+    """
 
-    def at(self, load: float) -> NDArray[np.float64]:
+    def __init__(self, function: Callable[[float], Sequence[float]], first: float, last: float) -> None:
+        num_steps = max(1, ceil(NODES_PER_OCTAVE * log2(last / first)))
+        self.loads = [first * 2.0 ** (step / NODES_PER_OCTAVE) for step in range(num_steps + 1)]
+        self._function = function
+        self._rows: dict[int, tuple[float, ...]] = {}
+
+    def at(self, load: float) -> list[float]:
         """The row at `load`, which is no lower than the first."""
-        upper = min(max(bisect_right(self.loads, load), 1), len(self.loads) - 1)
-        lower_load, upper_load = self.loads[upper - 1], self.loads[upper]
-        weight = (load - lower_load) / (upper_load - lower_load)
-        lower = self.values[upper - 1]
-        return lower + weight * (self.values[upper] - lower)
+        loads, rows = self.loads, self._rows
+        upper = min(max(bisect_right(loads, load), 1), len(loads) - 1)
+        low_row = rows.get(upper - 1) or self._row(upper - 1)
+        high_row = rows.get(upper) or self._row(upper)
+        lower_load = loads[upper - 1]
+        weight = (load - lower_load) / (loads[upper] - lower_load)
+        return [low + weight * (high - low) for low, high in zip(low_row, high_row)]
 
-
-def tabulate(function: Callable[[float], Sequence[float]], first: float, last: float) -> GeometricGrid:
-    """`function` of loads from `first` to `last` or a little beyond, 0 < first < last."""
-    num_steps = max(1, int(np.ceil(NODES_PER_OCTAVE * np.log2(last / first))))
-    loads = [first * 2.0 ** (step / NODES_PER_OCTAVE) for step in range(num_steps + 1)]
-    return GeometricGrid(loads, np.array([function(load) for load in loads], dtype=np.float64))
+    def _row(self, node: int) -> tuple[float, ...]:
+        row = self._rows[node] = tuple(map(float, self._function(self.loads[node])))
+        return row

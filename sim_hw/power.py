@@ -1,156 +1,108 @@
-"""Watts of an NPU and joules of an instance: `P = min(0.985 TDP, F + (TDP - F) (a u_flop + b u_hbm))`.
+"""Joules of a whole instance from integer totals of its work, so that they do not depend on how work was grouped.
 
-The form was fitted on BF16 matrix products of H200 (ai-dynamo/aiconfigurator tables; mean error 8.3 % of TDP). Nobody
-has published the 910C under load, so its coefficients are those of H200. u is the achieved share of the package's peak;
-INT8 work counts against the INT8 peak, attention against the BF16 peak.
-
-The form is linear in work, so an engine need only count its work in integers and ask for joules once.
-
-At the published operating points, as a share of the TDP of 700 W, beside what whole GPU services were seen to draw:
-
-    prefill, saturated, default balance   0.66   0.88-1.0    misses by 0.22: only 28 % of the INT8 peak is achieved
-    prefill, saturated, perfect balance   0.72   0.88-1.0    misses by 0.16
-    decode, batch 96 per NPU              0.76   0.6-0.9
-    decode, batch 8 per NPU               0.64   0.48-0.61   misses by 0.03: weights alone take 43 % of the HBM rate
-
-So prefill joules are a lower estimate. Nothing was tuned to hide that: there is no 910C measurement to tune on. An idle
-NPU is taken at 168 W; with a model resident, readings of 200 to 233 W exist.
+Watts are those of `chip_power`, which is linear in work: a floor while anything runs, and so much for each second of
+arithmetic and of memory traffic at peak (`work`). docs/validation.md holds them against what services were seen to draw.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sim_hw.chip import Precision
-from sim_hw.chip_power import CAP_SHARE, H200_FIT
-from sim_hw.chips import ASCEND_910C
-from sim_hw.figure import Confidence, Figure
-from sim_hw.memory import Role, weights_bytes_per_die
-from sim_hw.models import DEEPSEEK_R1
-from sim_hw.serving_cost import ExpertBalance, decode_cost, prefill_cost
+from sim_hw.chip import Chip
+from sim_hw.chip_power import CAP_SHARE, power_fit
+from sim_hw.layout import tensor_ranks
+from sim_hw.operating_point import DecodePoint, PrefillPoint
+from sim_hw.prefill_pass import PassTokens
+from sim_hw.work import Work, decode_work, pass_work
 
-FLOOR_W = Figure(217, "W", "0.31 x TDP as for H200; npu-smi shows 200-233 W with a model resident", Confidence.ESTIMATE)
 
-CAP_W = CAP_SHARE.value * ASCEND_910C.tdp_w.value
-"""The most that one NPU draws, W."""
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Of all NPUs of an instance."""
+
+    idle_w: float
+    floor_w: float
+    """While anything runs."""
+    cap_w: float
+
+    def joules(self, busy_ns: int, work_j: float, idle_ns: int) -> float:
+        """Additive over spans as long as the cap does not bind."""
+        busy_s = busy_ns * 1e-9
+        return self.idle_w * idle_ns * 1e-9 + min(self.floor_w * busy_s + work_j, self.cap_w * busy_s)
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillPower:
-    """Joules of one prefill instance, all its NPUs together."""
+    """Joules of one prefill instance, all its NPUs together; those of work are above the floor."""
 
-    idle_w: float
-    floor_w: float
-    """While a pass runs, whatever it does."""
-    fixed_w: float
-    """Above the floor, in the time that neither tokens nor pairs explain: weights are read."""
-    cap_w: float
+    draw: Draw
+    pass_j: float
+    """Per pass: weights are read."""
     token_j: float
-    """Above the floor, per computed token."""
+    """Per computed token."""
     pair_j: float
-    """Above the floor, per (query, key) pair."""
-    token_s: float
-    pair_s: float
+    """Per (query, key) pair."""
 
-    def joules(self, busy_ns: int, computed_tokens: int, attention_pairs: int, idle_ns: int) -> float:
-        """Joules of a span from its totals.
-
-        Additive over spans as long as the cap does not bind (it never does here). Handling of cached tokens is
-        charged as fixed time.
-        """
-        busy_s = busy_ns * 1e-9
-        fixed_s = max(0.0, busy_s - self.token_s * computed_tokens - self.pair_s * attention_pairs)
-        active_j = (
-            self.floor_w * busy_s
-            + self.fixed_w * fixed_s
-            + self.token_j * computed_tokens
-            + self.pair_j * attention_pairs
-        )
-        return self.idle_w * idle_ns * 1e-9 + min(active_j, self.cap_w * busy_s)
+    def joules(self, *, busy_ns: int, passes: int, computed_tokens: int, attention_pairs: int, idle_ns: int) -> float:
+        """Of a span from its totals. Handling of cached tokens draws the floor."""
+        work_j = self.pass_j * passes + self.token_j * computed_tokens + self.pair_j * attention_pairs
+        return self.draw.joules(busy_ns, work_j, idle_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodePower:
-    """Joules of one decode instance, all its NPUs together."""
+    """Joules of one decode instance, all its NPUs together; those of work are above the floor."""
 
-    idle_w: float
-    floor_w: float
-    """While steps run, whatever they do."""
-    fixed_w: float
-    """Above the floor, in the time that neither sequences nor KV explain: weights are read."""
-    cap_w: float
+    draw: Draw
+    step_j: float
+    """Per step: weights are read, by each die once."""
     sequence_j: float
-    """Above the floor, per sequence and step: its token rows through all weights."""
+    """Per sequence and step: its token rows through all weights."""
     kv_token_j: float
-    """Above the floor, per KV token and step: read once, attended by each row."""
-    sequence_s: float
-    """Seconds of the instance, its dies being equally loaded; what imbalance adds is charged as fixed time."""
-    kv_token_s: float
+    """Per KV token and step: read once, attended by each row."""
 
-    def joules(self, busy_ns: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
-        """Joules of a span from its totals over all dies: sequences and KV tokens, each summed over the steps.
-
-        Additive over spans as long as the cap does not bind (it never does here).
-        """
-        busy_s = busy_ns * 1e-9
-        fixed_s = max(0.0, busy_s - self.sequence_s * sequence_steps - self.kv_token_s * kv_token_steps)
-        active_j = (
-            self.floor_w * busy_s
-            + self.fixed_w * fixed_s
-            + self.sequence_j * sequence_steps
-            + self.kv_token_j * kv_token_steps
-        )
-        return self.idle_w * idle_ns * 1e-9 + min(active_j, self.cap_w * busy_s)
+    def joules(self, *, busy_ns: int, steps: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
+        """Of a span from its totals over all dies: sequences and KV tokens, each summed over the steps."""
+        work_j = self.step_j * steps + self.sequence_j * sequence_steps + self.kv_token_j * kv_token_steps
+        return self.draw.joules(busy_ns, work_j, idle_ns)
 
 
-def npu_watts(flop_share: float, hbm_share: float) -> float:
-    """Watts of one busy NPU that achieves these shares of its peak FLOP/s and HBM bandwidth."""
-    return min(CAP_W, FLOOR_W.value + _watts_above_floor(flop_share, hbm_share))
+def prefill_power(point: PrefillPoint) -> PrefillPower:
+    """For the instance of `point`, whatever load that names."""
+    ranks = tensor_ranks(point)
+
+    def joules(computed: float, pairs: float) -> float:
+        return _joules_per_die(point.chip, pass_work(point, PassTokens(computed, 0.0, pairs)))
+
+    # Ranks that share layers do so with each token: each of them works for it.
+    many = 1e6
+    token_j = (joules(2 * many, 0.0) - joules(many, 0.0)) / many
+    pair_j = (joules(many, many) - joules(many, 0.0)) / many
+    pass_j = joules(many, 0.0) - many * token_j
+    return PrefillPower(_draw(point.chip, point.num_npus), point.num_ranks * pass_j, ranks * token_j, ranks * pair_j)
 
 
-def prefill_power(num_npus: int, expert_balance: ExpertBalance = "default") -> PrefillPower:
-    """For an instance whose passes last as `prefill_cost` says. HBM traffic of activations is left out."""
-    npu, shape = ASCEND_910C, DEEPSEEK_R1
-    cost = prefill_cost(num_npus, expert_balance)
-    weights_bytes = npu.num_dies.value * weights_bytes_per_die(Role.PREFILL, num_npus)
-    pair_flops = shape.layers * shape.prefill_attention_flops_per_pair
-    return PrefillPower(
-        idle_w=num_npus * npu.idle_w.value,
-        floor_w=num_npus * FLOOR_W.value,
-        fixed_w=num_npus * _watts_above_floor(0.0, weights_bytes / cost.fixed_s / npu.hbm_bytes_per_s),
-        cap_w=num_npus * CAP_W,
-        token_j=_watts_above_floor(shape.linear_flops_per_token / npu.flops(Precision.INT8), 0.0),
-        pair_j=_watts_above_floor(pair_flops / npu.flops(Precision.BF16), 0.0),
-        token_s=cost.token_s,
-        pair_s=cost.pair_s,
-    )
+def decode_power(point: DecodePoint) -> DecodePower:
+    """For the instance of `point`, whatever load that names."""
+    dies = point.chip.num_dies.count
+
+    def joules(requests: int, context_tokens: int) -> float:
+        load = replace(point, batch_per_npu=requests * dies, context_tokens=context_tokens)
+        return _joules_per_die(point.chip, decode_work(load, is_split=False))
+
+    one = joules(1, 0)
+    sequence_j = joules(2, 0) - one
+    kv_token_j = joules(1, 1) - one
+    return DecodePower(_draw(point.chip, point.num_npus), point.num_ranks * (one - sequence_j), sequence_j, kv_token_j)
 
 
-def decode_power(num_npus: int, mtp: bool = True) -> DecodePower:
-    """For an instance whose steps last as `decode_cost` says."""
-    npu, shape = ASCEND_910C, DEEPSEEK_R1
-    cost = decode_cost(mtp)
-    num_dies = num_npus * npu.num_dies.value
-    rows = 1 + shape.mtp_layers if mtp else 1
-    weights_bytes = npu.num_dies.value * weights_bytes_per_die(Role.DECODE, num_npus, mtp)
-    # `decode_cost` is fitted on one expert per die: where a small instance holds more, HBM cannot be more than full.
-    weights_hbm_share = min(1.0, weights_bytes / (cost.fixed_ps * 1e-12) / npu.hbm_bytes_per_s)
-    kv_flops = rows * shape.layers * shape.decode_attention_flops_per_kv_token
-    return DecodePower(
-        idle_w=num_npus * npu.idle_w.value,
-        floor_w=num_npus * FLOOR_W.value,
-        fixed_w=num_npus * _watts_above_floor(0.0, weights_hbm_share),
-        cap_w=num_npus * CAP_W,
-        sequence_j=_watts_above_floor(rows * shape.linear_flops_per_token / npu.flops(Precision.INT8), 0.0),
-        kv_token_j=_watts_above_floor(
-            kv_flops / npu.flops(Precision.BF16), shape.kv_bytes_per_token(mtp) / npu.hbm_bytes_per_s
-        ),
-        sequence_s=cost.sequence_ps * 1e-12 / num_dies,
-        kv_token_s=cost.kv_ps * 1e-12 / num_dies,
-    )
+def _draw(chip: Chip, num_npus: int) -> Draw:
+    tdp_w = num_npus * chip.tdp_w.value
+    return Draw(num_npus * chip.idle_w.value, power_fit(chip).floor_share.value * tdp_w, CAP_SHARE.value * tdp_w)
 
 
-def _watts_above_floor(flop_share: float, hbm_share: float) -> float:
-    """Linear, so that shares times seconds give joules: seconds at peak in, joules of one NPU out."""
-    span_w = ASCEND_910C.tdp_w.value - FLOOR_W.value
-    return span_w * (H200_FIT.flop_coefficient.value * flop_share + H200_FIT.hbm_coefficient.value * hbm_share)
+def _joules_per_die(chip: Chip, work: Work) -> float:
+    """Above the floor, of one die for work that it shares with the others of its package in equal parts."""
+    fit = power_fit(chip)
+    span_w = (1.0 - fit.floor_share.value) * chip.tdp_w.value / chip.num_dies.value
+    return span_w * (fit.flop_coefficient.value * work.compute_s + fit.hbm_coefficient.value * work.memory_s)

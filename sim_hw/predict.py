@@ -79,7 +79,7 @@ def predict_decode(point: DecodePoint) -> DecodePrediction:
     point.check()
     memory = check_decode(point)
     step = decode_step(point)
-    work = decode_work(point, step)
+    work = decode_work(point, is_split=step.is_split)
     iteration_s = step.step.seconds
     tpot_s = iteration_s / point.tokens_per_iteration
     rivals = [decode_step(point, fit).step.seconds for fit in rivals_of(point.chip)]

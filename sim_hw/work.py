@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sim_hw.chip import Chip
-from sim_hw.decode_step import DecodeModel, DecodeStep, draft_operators, once_operators
+from sim_hw.decode_step import DecodeModel, draft_operators, once_operators
 from sim_hw.fitted import fit_of
 from sim_hw.layout import expert_layout, tensor_ranks
 from sim_hw.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.operator import Operator
-from sim_hw.prefill_pass import PrefillModel, pass_tokens
+from sim_hw.prefill_pass import PassTokens, PrefillModel, pass_tokens
 
 Counted = Iterable[tuple[float, tuple[Operator, ...]]]
 
@@ -27,8 +27,8 @@ class Work:
     memory_s: float
 
 
-def decode_work(point: DecodePoint, step: DecodeStep) -> Work:
-    """Of one step of one rank; a batch that `step` splits in two reads weights twice."""
+def decode_work(point: DecodePoint, *, is_split: bool) -> Work:
+    """Of one step of one rank; a batch that is split in two reads weights twice."""
     model = DecodeModel(replace(point, eplb=ExpertBalance.PERFECT), fit_of(point.chip), expert_layout(point))
     requests = float(point.requests_per_rank) * tensor_ranks(point)
     shape = point.model
@@ -39,7 +39,7 @@ def decode_work(point: DecodePoint, step: DecodeStep) -> Work:
         (point.mtp_k, draft_operators(model, requests)),
     ]
     if model.layout:
-        parts = 2 if step.is_split else 1
+        parts = 2 if is_split else 1
         layer = (*model.attention(requests / parts), *model.experts(model.layout, requests / parts)[0])
         counted.append((parts * (shape.moe_layers + point.mtp_k), layer))
     return _work(point.chip, counted)
@@ -47,8 +47,13 @@ def decode_work(point: DecodePoint, step: DecodeStep) -> Work:
 
 def prefill_work(point: PrefillPoint) -> Work:
     """Of one pass of one rank."""
+    return pass_work(point, pass_tokens(point))
+
+
+def pass_work(point: PrefillPoint, tokens: PassTokens) -> Work:
+    """Of one pass of one rank over these tokens, whatever load `point` names."""
     model = PrefillModel(replace(point, eplb=ExpertBalance.PERFECT), fit_of(point.chip), expert_layout(point))
-    tokens, shape = pass_tokens(point), point.model
+    shape = point.model
     attention = model.attention(tokens)
     counted: list[tuple[float, tuple[Operator, ...]]] = [
         (shape.dense_layers, (*attention, *model.dense(tokens))),

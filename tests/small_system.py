@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from deploy.live.session import ControlParts
 from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
@@ -13,6 +15,7 @@ from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, 
 from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsArrived, TransferKind
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
+from sim_hw.compiled_decode import StepForm, StepLine
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import ChannelRate, Fabric, FabricConfig
@@ -78,6 +81,16 @@ class FlatCost:
         return 20 * MS + 20_000 * computed_tokens
 
 
+class FlatSteps:
+    """15 ms a step, 0.1 ms a sequence and 0.1 us a KV token of the fullest die."""
+
+    _FORM = StepForm((StepLine(15 * MS * 1000 + 100_000_000 * np.arange(17), 0, 100_000),), 0)
+
+    def form(self, num_running: int, kv_tokens: int) -> StepForm:
+        """The same whatever the load."""
+        return self._FORM
+
+
 class FlatEnergy:
     """Whole joules, so that sums do not depend on their order."""
 
@@ -127,14 +140,11 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
         blocks_per_die=spec["decode_blocks"],
         slots_per_die=16,
         extent_blocks=1,
-        fixed_ps=15 * MS * 1000,
-        sequence_ps=100_000_000,
-        kv_ps=100_000,
         tokens_per_step_num=17,
         tokens_per_step_den=10,
         report_interval_ns=spec.get("report_interval_ns", NEVER_NS),
     )
-    return DecodeInstance(address, config, FlatEnergy(), began_ns=spec.get("began_ns", 0))
+    return DecodeInstance(address, config, FlatSteps(), FlatEnergy(), began_ns=spec.get("began_ns", 0))
 
 
 def make_control(spec: dict[str, Any]) -> ControlParts:

@@ -25,7 +25,8 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from sim_hw.memory import KV_BLOCK_TOKENS
+from sim_hw.compiled_decode import StepForm
+from sim_hw.kv_room import KV_BLOCK_TOKENS
 from workers.decode_memory import DecodeMemory
 from workers.growth import Growth
 from workers.oracle import output_tokens
@@ -35,14 +36,22 @@ from workers.step_line import PS_PER_NS, StepLines, StepSpan
 class DecodeEnergy(Protocol):
     """Joules of a whole instance from integer totals, so that they do not depend on how steps were grouped."""
 
-    def joules(self, *, busy_ns: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
-        """Energy of busy and idle time in which `sequence_steps` rows and `kv_token_steps` tokens of KV were read."""
+    def joules(self, *, busy_ns: int, steps: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
+        """Energy of busy and idle time with so many steps, in which so many sequences and tokens of KV were read."""
+        ...
+
+
+class DecodeCost(Protocol):
+    """How long steps last."""
+
+    def form(self, num_running: int, kv_tokens: int) -> StepForm:
+        """From now on until membership changes, for so many sequences and tokens of KV on all dies together."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeConfig:
-    """Size and speed of a decode instance; times in picoseconds per step and die.
+    """Size of a decode instance.
 
     `report_interval_ns` bounds how long a run of steps may go unreported (virtual runtime: never).
     """
@@ -51,9 +60,6 @@ class DecodeConfig:
     blocks_per_die: int
     slots_per_die: int
     extent_blocks: int
-    fixed_ps: int
-    sequence_ps: int
-    kv_ps: int
     tokens_per_step_num: int
     tokens_per_step_den: int
     report_interval_ns: int = NEVER_NS
@@ -87,6 +93,7 @@ class DecodeInstance:
         self,
         address: str,
         config: DecodeConfig,
+        cost: DecodeCost,
         energy: DecodeEnergy,
         reports_to: str = "core",
         *,
@@ -95,13 +102,14 @@ class DecodeInstance:
         self.address = address
         self.deadline_ns = NEVER_NS
         self._config = config
+        self._cost = cost
         self._energy = energy
         self._reports_to = reports_to
         self._growth = Growth(config.tokens_per_step_num, config.tokens_per_step_den)
         # A step may bring this many tokens, so this much room must be there before it begins.
         self._lookahead_tokens = -(-config.tokens_per_step_num // config.tokens_per_step_den)
         self.memory = DecodeMemory(config.num_dies, config.blocks_per_die, config.slots_per_die, config.extent_blocks)
-        self._lines = StepLines(config.num_dies, config.fixed_ps, config.sequence_ps, config.kv_ps, self._growth)
+        self._lines = StepLines(config.num_dies, self._growth)
         self._joining: list[tuple[int, int, bytes]] = []
         self._on_die: list[dict[int, _Sequence]] = [{} for _ in range(config.num_dies)]
         self._finishing: dict[int, list[_Sequence]] = {}
@@ -120,6 +128,7 @@ class DecodeInstance:
         self._span_end_ps = 0
         self._open_run(began_ns)
         self._account_end_ns = began_ns
+        self._steps = 0
         self._sequence_steps = 0
         self._kv_token_steps = 0
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
@@ -165,6 +174,8 @@ class DecodeInstance:
             self._open_run(now_ns)
         if finished or preempted or cut:
             outputs += self._serve_waiting(now_ns)
+        if self._num_running and (finished or preempted or started or cut):
+            self._lines.use(self._cost.form(self._num_running, kv_tokens))
         self._plan()
         return tuple(outputs)
 
@@ -225,6 +236,7 @@ class DecodeInstance:
         self._step += steps
         self._run_last_ps = span.offset_ps + span.slope_ps * at(self._step - 1)
         self._clock_ps = self._span_end_ps
+        self._steps += steps
         self._sequence_steps += self._num_running * steps
         self._kv_token_steps += self._base_tokens * steps + self._num_running * grown
 
@@ -353,12 +365,13 @@ class DecodeInstance:
         busy_ns = busy_until_ns - start_ns
         joules = self._energy.joules(
             busy_ns=busy_ns,
+            steps=self._steps,
             sequence_steps=self._sequence_steps,
             kv_token_steps=self._kv_token_steps,
             idle_ns=now_ns - busy_until_ns,
         )
         self._account_end_ns = now_ns
-        self._sequence_steps = self._kv_token_steps = 0
+        self._steps = self._sequence_steps = self._kv_token_steps = 0
         return Usage(start_ns, now_ns, busy_ns, joules)
 
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:

@@ -21,7 +21,7 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from sim_hw.memory import KV_BLOCK_TOKENS
+from sim_hw.kv_room import KV_BLOCK_TOKENS
 from workers.oracle import output_tokens
 from workers.prefix_cache import PrefixCache
 
@@ -37,7 +37,7 @@ class PrefillCost(Protocol):
 class PrefillEnergy(Protocol):
     """Joules of a whole instance from integer totals."""
 
-    def joules(self, *, busy_ns: int, computed_tokens: int, attention_pairs: int, idle_ns: int) -> float:
+    def joules(self, *, busy_ns: int, passes: int, computed_tokens: int, attention_pairs: int, idle_ns: int) -> float:
         """Energy of busy and idle time in which that much was computed."""
         ...
 
@@ -219,6 +219,7 @@ class PrefillInstance:
         busy_ns = now_ns - start_ns if is_busy else 0
         joules = self._energy.joules(
             busy_ns=busy_ns,
+            passes=1 if tokens else 0,
             computed_tokens=tokens,
             attention_pairs=pairs,
             idle_ns=now_ns - start_ns - busy_ns,

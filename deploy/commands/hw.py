@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.hardware.files import load_hardware
 from deploy.hardware.hardware_page import chip_page, hardware_list, supernode_page
+from deploy.hardware.lookup import load_hardware
 from deploy.output import say
 from scheduler.protocol.errors import ConfigError
 from sim_hw.chips import CHIPS

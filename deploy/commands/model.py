@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.hardware.files import load_cluster, load_model
+from deploy.hardware.lookup import load_cluster, load_model
 from deploy.hardware.model_page import model_page
 from deploy.hardware.operating_points import InstanceOptions, decode_point, one_of, prefill_point, tpot_limit_s
 from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer

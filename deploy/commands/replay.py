@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cluster.standing import find_cluster, refuse_other_fleet
 from deploy.config import RunConfig, load_config
 from deploy.output import say, tell
 from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
@@ -17,6 +16,10 @@ from scheduler.metrics.bounds import Bound, parse_bound
 from scheduler.metrics.records import FILE_NAME
 from scheduler.metrics.table import render
 from scheduler.protocol.errors import ConfigError
+
+# A virtual run looks for no cluster.
+if TYPE_CHECKING:
+    from deploy.cluster.state import ClusterState
 
 app = typer.Typer(add_completion=False)
 
@@ -86,9 +89,11 @@ def replay(
         "seed": seed,
     }
     parsed = [parse_bound(text) for text in bounds or []]
-    cluster_up = find_cluster() if live else None
+    cluster_up = _find_cluster() if live else None
     settings = load_config(config, flags, None if cluster_up is None else cluster_up.config)
     if cluster_up is not None:
+        from deploy.cluster.standing import refuse_other_fleet
+
         refuse_other_fleet(cluster_up, settings)
     options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
     _refuse_contradictions(settings, flags, speed, live=live)
@@ -103,6 +108,12 @@ def replay(
     else:
         result = replay_virtual(job)
     return _present(result, out, parsed, as_json=json)
+
+
+def _find_cluster() -> ClusterState | None:
+    from deploy.cluster.standing import find_cluster
+
+    return find_cluster()
 
 
 def _refuse_contradictions(settings: RunConfig, flags: dict[str, Any], speed: float | None, *, live: bool) -> None:

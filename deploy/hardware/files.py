@@ -1,21 +1,22 @@
-"""Chips, supernodes and models by name or from a user's file: the physics parses, this reads and finds the line."""
+"""Chips, supernodes and models from a user's file: the physics parses, this reads and finds the line."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
+from deploy.hardware.lookup import YAML_ENDINGS
 from deploy.plan import parse_plan
 from scheduler.gateway.readers.lines import shown, unreadable
 from scheduler.gateway.synthetic.section import Section
 from scheduler.gateway.synthetic.settings_file import MAX_FILE_BYTES, read_settings
 from scheduler.protocol.errors import ConfigError
-from sim_hw.catalog import find_chip, find_hardware, find_model, find_supernode
+from sim_hw.catalog import find_chip
 from sim_hw.chip import Chip
 from sim_hw.description import read_description
-from sim_hw.errors import DescriptionError, UnknownNameError
+from sim_hw.errors import DescriptionError
 from sim_hw.huggingface import model_from_huggingface
 from sim_hw.mindformers import model_from_mindformers
 from sim_hw.model_shape import ModelShape
@@ -23,17 +24,10 @@ from sim_hw.supernode import Supernode
 
 Built = TypeVar("Built")
 
-YAML_ENDINGS: Final = (".yaml", ".yml")
-FILE_ENDINGS: Final = (*YAML_ENDINGS, ".json")
 
-_YAML_SHAPE: Final = "a .yaml file such as 'supernode hw show cloudmatrix384 --yaml' prints"
-
-
-def load_cluster(name: str) -> Supernode:
-    """The supernode of that name, or of that YAML file; `ConfigError` names place, fault and mend."""
-    if not _is_file(name):
-        return _by_name(find_supernode, name, _YAML_SHAPE)
-    section = read_settings(name, "a supernode")
+def read_cluster(path: str) -> Supernode:
+    """The supernode of a YAML file; `ConfigError` names place, fault and mend."""
+    section = read_settings(path, "a supernode")
     supernode = _described(Supernode, section)
     try:
         parse_plan(supernode.defaults.plan, supernode.num_npus, supernode.num_nodes.count)
@@ -42,37 +36,22 @@ def load_cluster(name: str) -> Supernode:
     return supernode
 
 
-def load_hardware(name: str) -> Supernode | Chip:
-    """The supernode or chip of that name or YAML file; errors as in `load_cluster`."""
-    if _is_file(name):
-        section = read_settings(name, "a supernode or chip")
-        return _described(Chip, section) if "die" in section.values else load_cluster(name)
-    return _by_name(find_hardware, name, _YAML_SHAPE)
+def read_hardware(path: str) -> Supernode | Chip:
+    """The supernode or chip of a YAML file; errors as in `read_cluster`."""
+    section = read_settings(path, "a supernode or chip")
+    return _described(Chip, section) if "die" in section.values else read_cluster(path)
 
 
-def load_model(name: str) -> ModelShape:
-    """The model of that name, of that Hugging Face `config.json`, or of that mindformers YAML; errors as above."""
-    if not _is_file(name):
-        return _by_name(find_model, name, "a Hugging Face config.json or a mindformers .yaml file")
-    if name.endswith(YAML_ENDINGS):
-        section = read_settings(name, "a mindformers configuration")
-        return _located(section, lambda values: model_from_mindformers(values, _model_name(name)))
-    config = _read_json(name)
+def read_model(path: str) -> ModelShape:
+    """The model of a Hugging Face `config.json` or of a mindformers YAML; errors as above."""
+    if path.endswith(YAML_ENDINGS):
+        section = read_settings(path, "a mindformers configuration")
+        return _located(section, lambda values: model_from_mindformers(values, _model_name(path)))
+    config = _read_json(path)
     try:
-        return model_from_huggingface(config, _model_name(name))
+        return model_from_huggingface(config, _model_name(path))
     except DescriptionError as error:
-        raise ConfigError(f"{shown(name)}: {error}") from None
-
-
-def _is_file(name: str) -> bool:
-    return name.endswith(FILE_ENDINGS) or "/" in name
-
-
-def _by_name(find: Callable[[str], Built], name: str, otherwise: str) -> Built:
-    try:
-        return find(name)
-    except UnknownNameError as error:
-        raise ConfigError(f"{error}; or {otherwise}") from None
+        raise ConfigError(f"{shown(path)}: {error}") from None
 
 
 def _model_name(path: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.hardware.quantities import count, quantity, table
+from sim_hw.chip_power import chip_watts
 from sim_hw.operating_point import DecodePoint, Instance, PrefillPoint
-from sim_hw.point_power import decode_watts, prefill_watts
 from sim_hw.predict import DecodePrediction, OperatorPrediction, PrefillPrediction
 
 Answer = dict[str, Any]
@@ -29,7 +29,7 @@ _TITLES = {
 
 def decode_answer(point: DecodePoint, prediction: DecodePrediction) -> Answer:
     """The prediction under the names of the contract, with the point that it is for."""
-    watts = decode_watts(point, prediction.iteration_s, prediction.memory_bytes_per_die)
+    watts = chip_watts(point.chip, prediction.compute_share, prediction.memory_share)
     return {
         "point": {
             **_instance(point),
@@ -54,7 +54,7 @@ def decode_answer(point: DecodePoint, prediction: DecodePrediction) -> Answer:
 
 def prefill_answer(point: PrefillPoint, prediction: PrefillPrediction) -> Answer:
     """As `decode_answer`."""
-    watts = prefill_watts(point, prediction.pass_s, prediction.memory_bytes_per_die)
+    watts = chip_watts(point.chip, prediction.compute_share, prediction.memory_share)
     return {
         "point": {
             **_instance(point),

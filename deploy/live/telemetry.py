@@ -13,7 +13,6 @@ from deploy.live.session import Session
 from scheduler.metrics.live_totals import LiveTotals, RunOutcome
 from scheduler.metrics.snapshot import Layout, LiveInstance
 from scheduler.protocol.messages import Message
-from sim_hw.supernodes import CLOUDMATRIX384
 
 DISTRIBUTION: Final = "supernode-serve"
 
@@ -25,16 +24,21 @@ class TelemetrySpec:
     version: str
     instances: tuple[LiveInstance, ...]
     hosts: dict[str, tuple[str, ...]]
+    npus_per_node: int
+    nodes_per_rack: int
     has_prefix_cache: bool
     port: int
 
     @classmethod
     def of(cls, blueprint: Blueprint, hosts: Mapping[str, tuple[str, ...]], port: int) -> TelemetrySpec:
         """All instances of a plan; `hosts` are the addresses on each host."""
+        cluster = blueprint.cluster
         return cls(
             version(DISTRIBUTION),
             tuple(blueprint.live_instances()),
             dict(hosts),
+            cluster.npus_per_node.count,
+            cluster.num_nodes.count // cluster.compute_racks.count,
             blueprint.config.cache != "none",
             port,
         )
@@ -44,9 +48,7 @@ class Telemetry:
     """Listens from its construction. `begin` and `end` enclose each session; between them `observe` is a tap."""
 
     def __init__(self, spec: TelemetrySpec) -> None:
-        node = CLOUDMATRIX384
-        nodes_per_rack = node.num_nodes.count // node.compute_racks.count
-        layout = Layout(spec.version, spec.instances, spec.hosts, node.npus_per_node.count, nodes_per_rack)
+        layout = Layout(spec.version, spec.instances, spec.hosts, spec.npus_per_node, spec.nodes_per_rack)
         self._totals = LiveTotals(layout, has_prefix_cache=spec.has_prefix_cache)
         self._exporter = Exporter(self._totals.snapshot(), port=spec.port)
         self._session: Session | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
@@ -24,16 +26,21 @@ from scheduler.protocol.messages import (
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.virtual import Tap, VirtualRuntime
+from sim_hw.compiled_decode import StepForm, StepLine
 from tests.sim.case import (
     BUSY_WATTS,
     COMPUTED_JOULES,
     IDLE_WATTS,
     PAIR_JOULES,
+    PASS_JOULES,
     SEQUENCE_JOULES,
+    STEP_JOULES,
     Case,
     Outcome,
     Result,
     Row,
+    lines_of,
+    way_of,
 )
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
@@ -87,6 +94,24 @@ class LinearCost:
         return case.pass_ns + case.token_ns * computed_tokens + pairs_ns + case.cached_ns * cached_tokens
 
 
+@dataclass(frozen=True)
+class LinearSteps:
+    """The case's step time."""
+
+    case: Case
+
+    def form(self, num_running: int, kv_tokens: int) -> StepForm:
+        """Lines as the case has them, laid out by number of sequences."""
+        case = self.case
+        way = way_of(case, num_running, kv_tokens)
+        counts = np.arange(case.slots_per_die + 1, dtype=np.int64)
+        lines = [
+            StepLine(sequence_ps * counts, constant_ps, kv_ps)
+            for constant_ps, sequence_ps, kv_ps in lines_of(case, way, num_running)
+        ]
+        return StepForm(tuple(lines), way)
+
+
 class LinearEnergy:
     """Whole joules (as if a nanosecond were a second), so that sums are exact and their order does not matter."""
 
@@ -95,14 +120,16 @@ class LinearEnergy:
         *,
         busy_ns: int,
         idle_ns: int,
+        passes: int = 0,
         computed_tokens: int = 0,
         attention_pairs: int = 0,
+        steps: int = 0,
         sequence_steps: int = 0,
         kv_token_steps: int = 0,
     ) -> float:
         """The integral of two powers and of what each piece of work costs."""
-        work = COMPUTED_JOULES * computed_tokens + PAIR_JOULES * attention_pairs
-        work += SEQUENCE_JOULES * sequence_steps + kv_token_steps
+        work = PASS_JOULES * passes + COMPUTED_JOULES * computed_tokens + PAIR_JOULES * attention_pairs
+        work += STEP_JOULES * steps + SEQUENCE_JOULES * sequence_steps + kv_token_steps
         return float(BUSY_WATTS * busy_ns + IDLE_WATTS * idle_ns + work)
 
 
@@ -227,7 +254,7 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         for i in range(case.num_prefill)
     ]
     config = decode_config(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
-    decode = [DecodeInstance(f"decode-{i}", config, LinearEnergy()) for i in range(case.num_decode)]
+    decode = [DecodeInstance(f"decode-{i}", config, LinearSteps(case), LinearEnergy()) for i in range(case.num_decode)]
     scheduler = Scheduler(
         SchedulerConfig(
             [InstanceInfo(p.address, 1, 128 * case.prefill_blocks) for p in prefill],
@@ -259,9 +286,6 @@ def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> D
         blocks_per_die=case.blocks_per_die,
         slots_per_die=case.slots_per_die,
         extent_blocks=case.extent_blocks,
-        fixed_ps=case.fixed_ps,
-        sequence_ps=case.sequence_ps,
-        kv_ps=case.kv_ps,
         tokens_per_step_num=numerator,
         tokens_per_step_den=denominator,
         report_interval_ns=report_interval_ns,

@@ -39,6 +39,8 @@ class Case:
     fixed_ps: int = 1_700_333
     sequence_ps: int = 50_077
     kv_ps: int = 1_013
+    num_ways: int = 1
+    """Ways to run a step, of which the load at a change of membership picks one; see `way_of`."""
     step_tokens: tuple[int, int] = (1, 1)
     latency_ns: int = 700
     stream_bytes_per_ns: int = 2
@@ -51,6 +53,22 @@ class Case:
     cache_mode: str = "none"
     cache_blocks: int = 0
     block_tokens: int = 64
+
+
+def way_of(case: Case, num_running: int, kv_tokens: int) -> int:
+    """Which way a step runs; anything does that the load decides."""
+    return (num_running + kv_tokens // 300) % case.num_ways
+
+
+def lines_of(case: Case, way: int, num_running: int) -> list[tuple[int, int, int]]:
+    """(constant, per sequence, per KV token) of each line of a way, picoseconds: of one way, what a die counts."""
+    first = (case.fixed_ps, case.sequence_ps, case.kv_ps)
+    if case.num_ways == 1:
+        return [first]
+    other = (case.fixed_ps + 3_001 * num_running, 2 * case.sequence_ps, case.kv_ps // 2)
+    return [(case.fixed_ps + 997 * num_running, case.sequence_ps + 500 * way, case.kv_ps * (1 + way)), other][
+        : 1 + way % 2
+    ]
 
 
 @dataclass
@@ -90,7 +108,9 @@ class Result:
 
 BUSY_WATTS = 7
 IDLE_WATTS = 3
+PASS_JOULES = 3
 COMPUTED_JOULES = 11
 PAIR_JOULES = 2
+STEP_JOULES = 7
 SEQUENCE_JOULES = 5
 """Made-up whole numbers, as if a nanosecond were a second, so that sums are exact. A token of KV read costs 1."""

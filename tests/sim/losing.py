@@ -18,7 +18,7 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component
 from scheduler.protocol.messages import Message, RunEnded, WorkersJoined, WorkersLost
 from scheduler.runtime.virtual import Tap
-from tests.sim.build import LinearCost, LinearEnergy, build_fabric, build_real, decode_config
+from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_fabric, build_real, decode_config
 from tests.sim.case import Case, Row
 from workers.cache_pool import CachePool
 from workers.decode import DecodeInstance
@@ -216,4 +216,4 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
         sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
         return PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
     config = decode_config(case, skip_steps=True, report_interval_ns=trouble.report_interval_ns)
-    return DecodeInstance(address, config, LinearEnergy(), began_ns=now_ns)
+    return DecodeInstance(address, config, LinearSteps(case), LinearEnergy(), began_ns=now_ns)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case, Result
 from tests.sim.naive_cache import NaiveCache
-from tests.sim.naive_engines import Decode, Fabric, Prefill, Then, blocks_for
+from tests.sim.naive_engines import Decode, Prefill, blocks_for
+from tests.sim.naive_fabric import Fabric, Then
 from tests.sim.naive_request import Request
 from tests.sim.naive_world import Actor, World
 

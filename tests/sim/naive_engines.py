@@ -5,10 +5,18 @@ Written from "Rules of the two engines" in docs/architecture.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.sim.case import COMPUTED_JOULES, PAIR_JOULES, SEQUENCE_JOULES, Case
+from tests.sim.case import (
+    COMPUTED_JOULES,
+    PAIR_JOULES,
+    PASS_JOULES,
+    SEQUENCE_JOULES,
+    STEP_JOULES,
+    Case,
+    lines_of,
+    way_of,
+)
 from tests.sim.naive_cache import NaiveCache
 from tests.sim.naive_request import Request
 from tests.sim.naive_world import Actor, World
@@ -25,21 +33,6 @@ def blocks_for(tokens: int) -> int:
     while blocks * KV_BLOCK < tokens:
         blocks += 1
     return blocks
-
-
-Then = Callable[[list[Request]], None] | None
-"""Who waits for a flow, if anybody does."""
-
-
-class Flow:
-    """Bytes on their way."""
-
-    def __init__(self, done_ns: int, num_bytes: int, then: Then, requests: list[Request]) -> None:
-        self.done_ns = done_ns
-        self.num_bytes = num_bytes
-        self.then = then
-        self.requests = requests
-        self.is_told = False
 
 
 class Prompt:
@@ -68,12 +61,14 @@ class Prefill(Actor):
         self.cache = NaiveCache(case.cache_blocks, case.block_tokens) if case.cache_mode == "local" else None
         self.pass_began_ns = 0
         self.busy_ns = 0
+        self.num_passes = 0
         self.num_computed = 0
         self.num_pairs = 0
 
     def work_joules(self) -> int:
         """What all the computing cost beside the power."""
-        return COMPUTED_JOULES * self.num_computed + PAIR_JOULES * self.num_pairs
+        work = COMPUTED_JOULES * self.num_computed + PAIR_JOULES * self.num_pairs
+        return PASS_JOULES * self.num_passes + work
 
     def start(self, requests: list[Request]) -> None:
         """New work."""
@@ -145,6 +140,7 @@ class Prefill(Actor):
             if prompt.position == prompt.total:
                 self.queue.remove(prompt)
         self.num_computed += num_computed
+        self.num_passes += 1 if num_computed else 0
         self.num_pairs += pairs
         if self.in_pass:
             self.pass_began_ns = self.world.now_ns
@@ -199,6 +195,7 @@ class Decode(Actor):
         self.joining: list[Request] = []
         self.joined: list[Sequence] = []
         self.is_stepping = False
+        self.lines: list[tuple[int, int, int]] = []
         self.num_steps = 0
         self.clock_ps = 0
         self.step_ps = 0
@@ -208,7 +205,7 @@ class Decode(Actor):
 
     def work_joules(self) -> int:
         """What all the steps cost beside the power."""
-        return sum(SEQUENCE_JOULES * step.num_running + step.kv_tokens for step in self.steps)
+        return sum(STEP_JOULES + SEQUENCE_JOULES * step.num_running + step.kv_tokens for step in self.steps)
 
     def free_blocks(self, die: Die) -> int:
         """Blocks of a die that nobody has."""
@@ -270,18 +267,20 @@ class Decode(Actor):
         kv_tokens = sum(s.tokens for s in self.joined)
         if finished or preempted or cut or started:
             self.world.say(self.core.on_decode_boundary, self.index, kv_tokens, started, finished, cut, preempted)
+            num_running = len(self.joined)
+            self.lines = lines_of(self.case, way_of(self.case, num_running, kv_tokens), num_running)
         self._try_waiting()
         self._begin_step()
 
     def _begin_step(self) -> None:
-        case = self.case
         self.is_stepping = bool(self.joined)
         if not self.is_stepping:
             return
         self.step_ps = 0
         for die in self.dies:
             tokens = sum(s.tokens for s in die.running)
-            self.step_ps = max(self.step_ps, case.fixed_ps + case.sequence_ps * len(die.running) + case.kv_ps * tokens)
+            for constant_ps, sequence_ps, kv_ps in self.lines:
+                self.step_ps = max(self.step_ps, constant_ps + sequence_ps * len(die.running) + kv_ps * tokens)
         self.step_began_ns = self.world.now_ns
         self.due_ns = (self.clock_ps + self.step_ps) // 1000
 
@@ -347,46 +346,3 @@ class Decode(Actor):
                         self.joined.append(sequence)
                         sequence.produced = request.produced
         return started
-
-
-class Fabric(Actor):
-    """Moves tokens; rates are whole bytes a nanosecond, chosen so that every time is a whole number.
-
-    Nobody waits for a write to the cache, so none keeps the run from ending.
-    """
-
-    priority = 1
-
-    def __init__(self, world: World, case: Case) -> None:
-        super().__init__(world)
-        self.case = case
-        self.flows: list[Flow] = []
-
-    def transfer(self, prefill: int, tokens: list[int], open_ns: int, then: Then, requests: list[Request]) -> None:
-        """Tell `then` about the requests when the last byte has arrived."""
-        case = self.case
-        hidden_ns = self.world.now_ns - open_ns
-        longest = self._flow_ns(max(tokens), case.stream_bytes_per_ns, hidden_ns)
-        together = self._flow_ns(sum(tokens), case.total_bytes_per_ns, hidden_ns)
-        done_ns = self.world.now_ns + case.latency_ns + 100 * prefill + max(longest, together)
-        self.flows.append(Flow(done_ns, sum(tokens) * case.bytes_per_token, then, requests))
-        self._await_next()
-
-    def _flow_ns(self, tokens: int, bytes_per_ns: int, hidden_ns: int) -> int:
-        amount = tokens * self.case.bytes_per_token
-        last_layer = amount // self.case.num_layers
-        assert last_layer * self.case.num_layers == amount
-        exposed = amount - min(amount - last_layer, hidden_ns * bytes_per_ns)
-        assert exposed % bytes_per_ns == 0
-        return exposed // bytes_per_ns
-
-    def _await_next(self) -> None:
-        self.due_ns = min((flow.done_ns for flow in self.flows if flow.then and not flow.is_told), default=None)
-
-    def fall_due(self) -> None:
-        """What has arrived by now, the earlier started first."""
-        for flow in self.flows:
-            if flow.then and not flow.is_told and flow.done_ns == self.world.now_ns:
-                flow.is_told = True
-                self.world.say(flow.then, flow.requests)
-        self._await_next()

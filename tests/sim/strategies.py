@@ -56,6 +56,7 @@ def mixed_cases() -> st.SearchStrategy[Case]:
         extent_blocks=st.integers(1, 3),
         sequence_ps=st.sampled_from([0, 50_077, 900_001]),
         kv_ps=st.sampled_from([0, 1, 1_013, 20_011]),
+        num_ways=st.sampled_from([1, 1, 2, 3]),
         step_tokens=st.sampled_from(STEP_TOKENS),
         bytes_per_token=st.sampled_from([0, 16, 160]),
         num_layers=st.sampled_from([1, 2, 4]),
@@ -110,6 +111,7 @@ def preempting_cases() -> st.SearchStrategy[Case]:
         slots_per_die=st.sampled_from([2, 3, 8]),
         extent_blocks=st.integers(1, 2),
         kv_ps=st.sampled_from([0, 1_013]),
+        num_ways=st.sampled_from([1, 1, 2, 3]),
         step_tokens=st.sampled_from(WIDE_STEP_TOKENS),
         **_policies(),
     )
@@ -141,6 +143,7 @@ def crossing_cases() -> st.SearchStrategy[Case]:
         extent_blocks=st.integers(1, 2),
         sequence_ps=st.sampled_from([0, 0, 50_077]),
         kv_ps=st.sampled_from([1, 1_013, 20_011]),
+        num_ways=st.sampled_from([1, 1, 2, 3]),
         step_tokens=st.sampled_from(STEP_TOKENS),
         decode_policy=st.sampled_from(POLICIES),
     )

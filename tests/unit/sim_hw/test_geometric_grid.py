@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.geometric_grid import NODES_PER_OCTAVE, tabulate
+from sim_hw.geometric_grid import NODES_PER_OCTAVE, GeometricGrid
 
-GRID = tabulate(lambda load: (3.0 + 2.0 * load, load * load), 0.5, 64.0)
+GRID = GeometricGrid(lambda load: (3.0 + 2.0 * load, load * load), 0.5, 64.0)
 
 
 @given(load=st.floats(0.5, 64.0))
 def test_lines_are_met_and_curves_closely(load: float) -> None:
-    line, square = GRID.at(load).tolist()
+    line, square = GRID.at(load)
     assert line == pytest.approx(3.0 + 2.0 * load)
     # Between nodes of ratio r a square is overestimated by at most (r - 1)^2 / 4.
     ratio = 2.0 ** (1.0 / NODES_PER_OCTAVE)

@@ -1,98 +1,101 @@
-"""Joules: bounded by idle and cap, additive, and where the published operating points land."""
+"""Joules: bounded by idle and cap, additive, and those of the watts that the model predicts."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.chips import ASCEND_910C
-from sim_hw.power import CAP_W, FLOOR_W, DecodePower, decode_power, npu_watts, prefill_power
-from sim_hw.serving_cost import ExpertBalance, attention_pairs, decode_cost, prefill_cost
+from sim_hw.chip_power import chip_watts
+from sim_hw.default_points import default_decode_point, default_prefill_point
+from sim_hw.models import DEEPSEEK_R1, LLAMA_3_1_70B
+from sim_hw.operating_point import DecodePoint, ExpertBalance, PrefillPoint
+from sim_hw.power import decode_power, prefill_power
+from sim_hw.predict import DecodePrediction, PrefillPrediction, predict_decode, predict_prefill
+from sim_hw.supernode import Overlap
+from sim_hw.supernodes import CLOUDMATRIX384, H800_CLUSTER
+from sim_hw.work import decode_work, prefill_work
 
-TDP_W = ASCEND_910C.tdp_w.value
-PREFILL_NPUS = 16
-DECODE_NPUS = 160
-
-
-def prefill_share(balance: ExpertBalance) -> float:
-    """Share of TDP of a saturated pass: 64 prompts of 4,096 on 16 NPUs."""
-    tokens, pairs = 64 * 4096, 64 * attention_pairs(0, 4096)
-    busy_ns = prefill_cost(PREFILL_NPUS, balance).prefill_ns(tokens, pairs, 0)
-    joules = prefill_power(PREFILL_NPUS, balance).joules(busy_ns, tokens, pairs, 0)
-    return joules / (busy_ns * 1e-9) / PREFILL_NPUS / TDP_W
+DECODE = default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1)
+PREFILL = default_prefill_point(CLOUDMATRIX384, DEEPSEEK_R1)
+COUNTS = st.integers(0, 10**9)
 
 
-def balanced_step_j(running_per_die: int, kv_per_sequence: int, power: DecodePower) -> tuple[float, int]:
-    """Joules and nanoseconds of one step in which every die carries the same."""
-    num_dies = 2 * DECODE_NPUS
-    busy_ns = decode_cost().die_step_ps(running_per_die, running_per_die * kv_per_sequence) // 1000
-    sequences = num_dies * running_per_die
-    return power.joules(busy_ns, sequences, sequences * kv_per_sequence, 0), busy_ns
+@pytest.mark.parametrize("batch", [2, 8, 96])
+@pytest.mark.parametrize(
+    "point",
+    [DECODE, default_decode_point(H800_CLUSTER, DEEPSEEK_R1), default_decode_point(H800_CLUSTER, LLAMA_3_1_70B)],
+)
+def test_a_decode_instance_draws_what_the_model_predicts(point: DecodePoint, batch: int) -> None:
+    load = replace(point, batch_per_npu=batch, overlap=Overlap.NONE)
+    work, step_s = decode_work(load, is_split=False), 0.5
+    requests = load.requests_per_rank * load.num_ranks
+    joules = decode_power(point).joules(
+        busy_ns=round(step_s * 1e9),
+        steps=1,
+        sequence_steps=requests,
+        kv_token_steps=requests * load.context_tokens,
+        idle_ns=0,
+    )
+    watts = chip_watts(load.chip, work.compute_s / step_s, work.memory_s / step_s)
+    assert joules / step_s / load.num_npus == pytest.approx(watts, rel=1e-3)
 
 
-def decode_share(batch_per_npu: int) -> float:
-    joules, busy_ns = balanced_step_j(batch_per_npu // 2, 4096, decode_power(DECODE_NPUS))
-    return joules / (busy_ns * 1e-9) / DECODE_NPUS / TDP_W
+@pytest.mark.parametrize("point", [PREFILL, default_prefill_point(H800_CLUSTER, LLAMA_3_1_70B)])
+def test_a_prefill_instance_draws_what_the_model_predicts(point: PrefillPoint) -> None:
+    work, pass_s = prefill_work(point), 3.0
+    tokens = point.batch_tokens_per_npu * point.num_npus
+    pairs = tokens // point.prompt_tokens * (point.prompt_tokens * (point.prompt_tokens + 1) // 2)
+    joules = prefill_power(point).joules(
+        busy_ns=round(pass_s * 1e9), passes=1, computed_tokens=tokens, attention_pairs=pairs, idle_ns=0
+    )
+    watts = chip_watts(point.chip, work.compute_s / pass_s, work.memory_s / pass_s)
+    # Little of a pass is not proportional to its tokens.
+    assert joules / pass_s / point.num_npus == pytest.approx(watts, rel=0.01)
 
 
-def test_operating_points_are_the_stated_ones() -> None:
-    assert prefill_share("default") == pytest.approx(0.66, abs=0.005)
-    assert prefill_share("perfect") == pytest.approx(0.72, abs=0.005)
-    assert decode_share(96) == pytest.approx(0.76, abs=0.005)
-    assert decode_share(8) == pytest.approx(0.64, abs=0.005)
+def test_published_operating_points_draw_what_the_documentation_says() -> None:
+    def share(prediction: DecodePrediction | PrefillPrediction) -> float:
+        chip = CLOUDMATRIX384.chip
+        return chip_watts(chip, prediction.compute_share, prediction.memory_share) / chip.tdp_w.value
 
-
-def test_decode_joules_follow_the_form_of_the_utilisation_model() -> None:
-    cost, batch, kv = decode_cost(), 96, 4096
-    step_s = cost.die_step_ps(batch // 2, batch // 2 * kv) * 1e-12
-    flop_share = batch * 2 * 73.249e9 / 1504e12 / step_s + batch * kv * 61 * 2 * 278_528 / 707.8e12 / step_s
-    hbm_share = (2 * 17.452e9 + batch * kv * 71_424) / 3.2e12 / step_s
-    assert decode_share(batch) * TDP_W == pytest.approx(npu_watts(flop_share, hbm_share), rel=1e-3)
-
-
-def test_watts_run_from_the_floor_to_the_cap() -> None:
-    assert npu_watts(0, 0) == FLOOR_W.value
-    assert npu_watts(1, 1) == pytest.approx(0.985 * TDP_W) == CAP_W
-    assert npu_watts(0.2, 0.1) < npu_watts(0.3, 0.1) < npu_watts(0.3, 0.2)
+    assert share(predict_prefill(PREFILL)) == pytest.approx(0.72, abs=0.005)
+    assert share(predict_prefill(replace(PREFILL, eplb=ExpertBalance.PERFECT))) == pytest.approx(0.79, abs=0.005)
+    assert share(predict_decode(DECODE)) == pytest.approx(0.84, abs=0.005)
+    assert share(predict_decode(replace(DECODE, batch_per_npu=8))) == pytest.approx(0.65, abs=0.005)
 
 
 def test_an_idle_instance_draws_idle_power() -> None:
-    assert decode_power(DECODE_NPUS).joules(0, 0, 0, 10**9) == pytest.approx(DECODE_NPUS * 168)
-    assert prefill_power(PREFILL_NPUS).joules(0, 0, 0, 10**9) == pytest.approx(PREFILL_NPUS * 168)
+    idle_j = 160 * CLOUDMATRIX384.chip.idle_w.value
+    assert decode_power(DECODE).joules(
+        busy_ns=0, steps=0, sequence_steps=0, kv_token_steps=0, idle_ns=10**9
+    ) == pytest.approx(idle_j)
 
 
-@given(running=st.integers(0, 48), kv=st.integers(1, 11_000))
-def test_decode_stays_between_floor_and_cap_without_touching_it(running: int, kv: int) -> None:
-    joules, busy_ns = balanced_step_j(running, kv, decode_power(DECODE_NPUS))
-    watts = joules / (busy_ns * 1e-9) / DECODE_NPUS
-    assert FLOOR_W.value < watts < CAP_W
+@given(busy_ns=COUNTS, idle_ns=COUNTS, steps=COUNTS, sequences=COUNTS, tokens=COUNTS)
+def test_joules_lie_between_floor_and_cap(busy_ns: int, idle_ns: int, steps: int, sequences: int, tokens: int) -> None:
+    power = decode_power(DECODE)
+    joules = power.joules(
+        busy_ns=busy_ns, steps=steps, sequence_steps=sequences, kv_token_steps=tokens, idle_ns=idle_ns
+    )
+    idle_j = power.draw.idle_w * idle_ns * 1e-9
+    assert power.draw.floor_w * busy_ns * 1e-9 <= joules - idle_j + 1e-6
+    assert joules - idle_j <= power.draw.cap_w * busy_ns * 1e-9 + 1e-6
 
 
-@given(prompts=st.integers(1, 64), prompt_tokens=st.integers(1, 4096), cached=st.integers(0, 100_000))
-def test_prefill_stays_between_floor_and_cap_without_touching_it(prompts: int, prompt_tokens: int, cached: int) -> None:
-    tokens, pairs = prompts * prompt_tokens, prompts * attention_pairs(cached, prompt_tokens)
-    busy_ns = prefill_cost(PREFILL_NPUS).prefill_ns(tokens, pairs, prompts * cached)
-    watts = prefill_power(PREFILL_NPUS).joules(busy_ns, tokens, pairs, 0) / (busy_ns * 1e-9) / PREFILL_NPUS
-    assert FLOOR_W.value < watts < CAP_W
+@given(first=st.integers(0, 50), second=st.integers(0, 50))
+def test_joules_of_two_spans_add_up(first: int, second: int) -> None:
+    power, step_ns, sequences, tokens = decode_power(DECODE), 84_000_000, 15_360, 15_360 * 4096
 
+    def joules(steps: int) -> float:
+        return power.joules(
+            busy_ns=steps * step_ns,
+            steps=steps,
+            sequence_steps=steps * sequences,
+            kv_token_steps=steps * tokens,
+            idle_ns=steps,
+        )
 
-@given(first=st.integers(0, 48), second=st.integers(0, 48))
-def test_joules_add_over_spans(first: int, second: int) -> None:
-    power, num_dies, kv = decode_power(DECODE_NPUS), 2 * DECODE_NPUS, 4096
-    spans = [balanced_step_j(running, kv, power) for running in (first, second)]
-    sequences = num_dies * (first + second)
-    together_j = power.joules(sum(busy_ns for _, busy_ns in spans), sequences, sequences * kv, 500)
-    apart_j = sum(joules for joules, _ in spans) + power.joules(0, 0, 0, 500)
-    assert together_j == pytest.approx(apart_j, rel=1e-9)
-
-
-def test_more_work_in_more_time_takes_more_joules() -> None:
-    power = decode_power(DECODE_NPUS)
-    joules = [balanced_step_j(running, 4096, power)[0] for running in range(49)]
-    assert joules == sorted(joules)
-
-
-def test_never_above_the_cap_whatever_the_totals_say() -> None:
-    power = decode_power(DECODE_NPUS)
-    assert power.joules(10**9, 10**12, 10**12, 0) == pytest.approx(DECODE_NPUS * CAP_W)
+    assert joules(first) + joules(second) == pytest.approx(joules(first + second))

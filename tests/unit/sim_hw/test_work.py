@@ -25,11 +25,11 @@ def test_a_decode_step_computes_what_its_rows_need() -> None:
     gate = rows * 2 * 58 * DEEPSEEK_R1.router_parameters  # BF16
     attention = rows * 61 * 4096 * DEEPSEEK_R1.decode_attention_flops_per_kv_token
     expected_s = (linear - gate) / CHIP.die_flops(Precision.INT8) + (gate + attention) / CHIP.die_flops(Precision.BF16)
-    work = decode_work(DECODE, decode_step(DECODE))
+    work = decode_work(DECODE, is_split=False)
     assert work.compute_s == pytest.approx(expected_s)
     # Experts that tokens avoid cost the others time, but nobody work.
     perfect = replace(DECODE, eplb=ExpertBalance.PERFECT)
-    assert decode_work(perfect, decode_step(perfect)) == work
+    assert decode_work(perfect, is_split=False) == work
 
 
 def test_a_split_batch_reads_weights_twice_and_computes_as_much() -> None:
@@ -37,7 +37,7 @@ def test_a_split_batch_reads_weights_twice_and_computes_as_much() -> None:
     whole_point = replace(split_point, overlap=Overlap.NONE)
     split_step = decode_step(split_point)
     assert split_step.is_split
-    split, whole = decode_work(split_point, split_step), decode_work(whole_point, decode_step(whole_point))
+    split, whole = decode_work(split_point, is_split=True), decode_work(whole_point, is_split=False)
     # Attention, one expert and the gate, which is BF16; 58 layers and that of the MTP module.
     layer_bytes = DEEPSEEK_R1.attention_parameters + DEEPSEEK_R1.expert_parameters + 2 * DEEPSEEK_R1.router_parameters
     assert split.memory_s - whole.memory_s == pytest.approx(59 * layer_bytes / CHIP.die.hbm_bytes_per_s.value)

@@ -14,15 +14,16 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
-from tests.sim.build import LinearEnergy, decode_config
+from tests.sim.build import LinearEnergy, LinearSteps, decode_config
 from tests.sim.case import IDLE_WATTS, Case
 from workers.decode import DecodeInstance
 
 
 def instance(began_ns: int = 0) -> DecodeInstance:
     """One die with a slot for one sequence."""
-    config = decode_config(Case((), slots_per_die=1), skip_steps=True, report_interval_ns=2**63 - 1)
-    return DecodeInstance("d0", config, LinearEnergy(), began_ns=began_ns)
+    case = Case((), slots_per_die=1)
+    config = decode_config(case, skip_steps=True, report_interval_ns=2**63 - 1)
+    return DecodeInstance("d0", config, LinearSteps(case), LinearEnergy(), began_ns=began_ns)
 
 
 def test_an_idle_instance_accounts_from_its_beginning() -> None:

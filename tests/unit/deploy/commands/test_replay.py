@@ -135,7 +135,7 @@ def _paths(document: dict[str, Any], prefix: str = "") -> list[str]:
         ("--cache-plane bus", "--cache-plane: unknown value 'bus'; known: ub, vpc"),
         ("--policy roundrobin", "did you mean round_robin?"),
         ("--cluster cloudmatrix", "did you mean cloudmatrix384?"),
-        ("--model deepseek", "did you mean deepseek-r1?"),
+        ("--model deepseek", "--model: unknown model 'deepseek'; did you mean deepseek-v3?"),
         ("--slo nonsense", "give limits such as ttft=2s,tpot=50ms"),
         ("--slo ttft=2", "ttft cannot be '2'"),
         ("--slo ttft=-1s", "it must be above 0"),

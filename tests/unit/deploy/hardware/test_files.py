@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.hardware.files import load_cluster, load_hardware, load_model
+from deploy.hardware.lookup import load_cluster, load_hardware, load_model
 from scheduler.protocol.errors import InputError
 from sim_hw.catalog import find_chip, find_supernode
 from sim_hw.description import describe

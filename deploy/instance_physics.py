@@ -1,0 +1,91 @@
+"""The physics of a plan's instances: how long their work takes, what it draws and what KV they have room for.
+
+Instances of one stage and size share it: compiling takes some ten milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+
+from deploy.config import RunConfig
+from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
+from scheduler.protocol.errors import ConfigError
+from sim_hw.compiled_decode import CompiledDecode, compile_decode
+from sim_hw.compiled_prefill import CompiledPrefill, compile_prefill
+from sim_hw.errors import HardwareModelError
+from sim_hw.kv_room import DecodeRoom, decode_room, prefill_blocks
+from sim_hw.model_shape import ModelShape
+from sim_hw.operating_point import DecodePoint
+from sim_hw.power import DecodePower, PrefillPower, decode_power, prefill_power
+from sim_hw.supernode import Supernode
+
+MAX_DENOMINATOR = 100
+"""Expected tokens of a step as a fraction: 1.7 is 17/10."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillPhysics:
+    """Of one prefill instance."""
+
+    cost: CompiledPrefill
+    power: PrefillPower
+    kv_blocks: int
+    """Of the whole instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodePhysics:
+    """Of one decode instance."""
+
+    num_dies: int
+    cost: CompiledDecode
+    power: DecodePower
+    room: DecodeRoom
+    tokens_per_step: Fraction
+
+
+class InstancePhysics:
+    """Of all instances of a configuration; `ConfigError` for one that cannot exist or has no room."""
+
+    def __init__(self, config: RunConfig, cluster: Supernode, model: ModelShape) -> None:
+        self._config = config
+        self._cluster = cluster
+        self._model = model
+        self.prefill = cache(self._make_prefill)
+        self.decode = cache(self._make_decode)
+
+    def _make_prefill(self, num_npus: int) -> PrefillPhysics:
+        config = self._config
+        with self._plan_named():
+            point = prefill_point(
+                self._cluster,
+                self._model,
+                InstanceOptions(num_npus=num_npus, eplb=config.expert_balance),
+                batch_tokens_per_npu=config.prefill_tokens_per_npu,
+            )
+            blocks = prefill_blocks(point, config.kv_reserve_share)
+            return PrefillPhysics(compile_prefill(point), prefill_power(point), blocks)
+
+    def _make_decode(self, num_npus: int) -> DecodePhysics:
+        with self._plan_named():
+            point = self._decode_point(num_npus)
+            room = decode_room(point, self._config.kv_reserve_share)
+            tokens = Fraction(point.tokens_per_iteration).limit_denominator(MAX_DENOMINATOR)
+            compiled = compile_decode(point, room.sequences)
+            return DecodePhysics(point.num_ranks, compiled, decode_power(point), room, tokens)
+
+    def _decode_point(self, num_npus: int) -> DecodePoint:
+        mtp_k = min(1, self._model.mtp_layers) if self._config.mtp else 0
+        options = InstanceOptions(num_npus=num_npus, eplb=self._config.expert_balance)
+        return decode_point(self._cluster, self._model, options, mtp_k=mtp_k)
+
+    @contextmanager
+    def _plan_named(self) -> Generator[None]:
+        try:
+            yield
+        except HardwareModelError as error:
+            raise ConfigError(f"plan {self._config.plan!r}: {error}") from error
