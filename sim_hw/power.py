@@ -1,7 +1,7 @@
 """Joules of a whole instance from integer totals of its work, so that they do not depend on how work was grouped.
 
 Watts are those of `chip_power`, which is linear in work: a floor while anything runs, and so much for each second of
-arithmetic and of memory traffic at peak (`work`). docs/validation.md holds them against what services were seen to draw.
+arithmetic and of memory traffic at peak (`work`). docs/validation.md holds them against what services draw.
 """
 
 from __future__ import annotations
