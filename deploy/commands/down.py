@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
 from deploy.cluster.up_down import take_down
+from deploy.commands.options import Json
 from deploy.output import say
 from deploy.progress import waiting
 
 app = typer.Typer(add_completion=False)
 
 USUAL_S: Final = 3.0
-
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.commands.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
 from deploy.config import RunConfig, load_config
 from deploy.output import say, tell
 from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
@@ -33,13 +34,6 @@ MAX_SPEED = 1000.0
 Trace = Annotated[str, typer.Argument(metavar="TRACE", help="Trace file, workload .yaml or ServeGen folder.")]
 Live = Annotated[bool, typer.Option("--live", help="Run on the local Ray cluster instead of the virtual clock.")]
 Speed = Annotated[float | None, typer.Option(metavar="N", help="Live: emulated seconds per wall second.")]
-Config = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of settings; flags win over it.")]
-Cluster = Annotated[str | None, typer.Option(metavar="NAME", help="Hardware profile.")]
-Model = Annotated[str | None, typer.Option(metavar="NAME", help="Served model.")]
-PlanText = Annotated[str | None, typer.Option(metavar="PLAN", help="Instances, such as 14x16p+1x160d+48c.")]
-Policy = Annotated[str | None, typer.Option(metavar="NAME", help="Routing policy.")]
-Cache = Annotated[str | None, typer.Option(metavar="MODE", help="Prefix KV cache: pool, local or none.")]
-CachePlane = Annotated[str | None, typer.Option(metavar="PLANE", help="Plane of cache traffic: ub or vpc.")]
 SloText = Annotated[str | None, typer.Option("--slo", metavar="LIMITS", help="Such as ttft=2s,tpot=50ms.")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of every random stream.")]
 Limit = Annotated[int | None, typer.Option(metavar="N", help="Read only the first N rows.")]
@@ -50,7 +44,6 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, c
 Journal = Annotated[str | None, typer.Option(metavar="FILE", help="Record everything the scheduler is told.")]
 Out = Annotated[str | None, typer.Option(metavar="DIR", help="Write summary.json and requests.csv.")]
 FailIf = Annotated[list[str] | None, typer.Option("--fail-if", metavar="BOUND", help="Exit 1 if 'PATH<VALUE' holds.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
 
 @app.command(epilog=f"Settings of --config FILE: {', '.join(field.name for field in fields(RunConfig))}.")

@@ -13,6 +13,7 @@ from deploy.cluster.listeners import session_listeners
 from deploy.cluster.runtime_folder import open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import bring_up, take_down
+from deploy.commands.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
 from deploy.config import load_config
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.interrupt import stop_on_interrupt
@@ -30,17 +31,9 @@ EXIT_INTERRUPTED: Final = 130
 _POLL_S: Final = 0.2
 
 Detach = Annotated[bool, typer.Option("--detach", help="Return when all is ready, and leave it running.")]
-Config = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of settings; flags win over it.")]
-Cluster = Annotated[str | None, typer.Option(metavar="NAME", help="Hardware profile.")]
-Model = Annotated[str | None, typer.Option(metavar="NAME", help="Served model.")]
-PlanText = Annotated[str | None, typer.Option(metavar="PLAN", help="Instances, such as 14x16p+1x160d+48c.")]
-Policy = Annotated[str | None, typer.Option(metavar="NAME", help="Routing policy.")]
-Cache = Annotated[str | None, typer.Option(metavar="MODE", help="Prefix KV cache: pool, local or none.")]
-CachePlane = Annotated[str | None, typer.Option(metavar="PLANE", help="Plane of cache traffic: ub or vpc.")]
 MetricsPort = Annotated[int, typer.Option(metavar="N", help="Where metrics are scraped, on 127.0.0.1; 0 for any.")]
 WithPrometheus = Annotated[bool, typer.Option("--prometheus", help="Start a Prometheus server beside it.")]
 PrometheusPort = Annotated[int, typer.Option(metavar="N", help="Where Prometheus listens, on 127.0.0.1.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
 
 @app.command()
