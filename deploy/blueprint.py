@@ -69,10 +69,12 @@ class Blueprint:
         self.decode = [
             InstanceSpec(f"decode-{index}", Role.DECODE, npus) for index, npus in enumerate(self.plan.decode_npus)
         ]
-        if config.cache == "pool" and not self.plan.num_cache_servers:
-            raise ConfigError(
-                f"plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
-            )
+        if config.cache == "pool":
+            if not self.plan.num_cache_servers:
+                raise ConfigError(
+                    f"plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
+                )
+            self._pool_rate(Operation.READ)  # whether there is one is to be known before anything starts
 
     @property
     def worker_addresses(self) -> list[str]:
