@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.processes import process_start, session_members
 from deploy.cluster.runtime_folder import RuntimeFolder
 from deploy.cluster.state import ClusterState, read_state
@@ -21,6 +22,14 @@ SMALL = ("--plan", "2x16p+1x16d+2c", "--metrics-port", "0")
 """A plan with everything in it that comes up quickly, on a free port."""
 
 COMMAND_S = 120.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """All processes of a cluster, as id and start, and the folder of its Ray node."""
+
+    members: dict[int, int]
+    node_folder: Path
 
 
 class Standing:
@@ -68,14 +77,14 @@ class Standing:
         assert state is not None
         return state
 
-    def members(self) -> dict[int, int]:
-        """All processes of the cluster, as id and start."""
+    def cluster(self) -> Cluster:
+        """What there is of it now."""
         state = self.state()
-        return session_members(state.keeper_pid, state.keeper_start)
+        return Cluster(session_members(state.keeper_pid, state.keeper_start), Path(state.ray_folder))
 
     def find(self, is_wanted: Callable[[str], bool]) -> list[int]:
         """Processes of the cluster whose command line is wanted, oldest first."""
-        return [pid for pid in sorted(self.members()) if is_wanted(command_line(pid))]
+        return [pid for pid in sorted(self.cluster().members) if is_wanted(command_line(pid))]
 
 
 def command_line(pid: int) -> str:
@@ -91,6 +100,7 @@ def alive(members: dict[int, int]) -> list[int]:
     return [pid for pid, start in members.items() if process_start(pid) == start]
 
 
-def node_folders() -> set[Path]:
-    """Folders of Ray nodes that lie about."""
-    return set(base_folder().glob(f"{FOLDER_PREFIX}*"))
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -14,7 +14,7 @@ import yaml
 
 from deploy.cluster.runtime_folder import make_token, open_runtime_folder
 from deploy.ports import METRICS_PORT
-from tests.live.standing import ROOT, SMALL, Standing, alive, command_line, node_folders
+from tests.live.standing import ROOT, SMALL, Cluster, Standing, alive, command_line, is_taken
 
 pytestmark = pytest.mark.live
 
@@ -31,59 +31,57 @@ def standing(tmp_path: Path) -> Standing:
     return Standing(tmp_path / "run")
 
 
-def assert_nothing_is_left(standing: Standing, members: dict[int, int], folders: set[Path]) -> None:
-    assert not [command_line(pid) for pid in alive(members)]
-    assert node_folders() <= folders
+def assert_nothing_is_left(standing: Standing, cluster: Cluster) -> None:
+    assert not [command_line(pid) for pid in alive(cluster.members)]
+    assert not cluster.node_folder.exists()
     assert sorted(path.name for path in standing.folder.path.iterdir()) == ["lock", "log"]
     assert "no cluster is up" in standing.run("status", expect=1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_part_is_cleared_away(standing: Standing, kind: str) -> None:
-    folders = node_folders()
     standing.run("up", "--detach", *SMALL)
-    members = standing.members()
+    cluster = standing.cluster()
     for pid in standing.find(KINDS[kind]):
         os.kill(pid, signal.SIGKILL)
     time.sleep(1)
     standing.run("down")
-    assert_nothing_is_left(standing, members, folders)
+    assert_nothing_is_left(standing, cluster)
 
 
 def test_up_clears_away_what_crashed(standing: Standing) -> None:
-    folders = node_folders()
     standing.run("up", "--detach", *SMALL)
-    members, state = standing.members(), standing.state()
+    cluster, state = standing.cluster(), standing.state()
     os.kill(state.keeper_pid, signal.SIGKILL)
     assert "crashed" in standing.run("status", expect=1)
     up = standing.start("up", "--detach", *SMALL)
     _, err = up.communicate(timeout=120)
     assert up.returncode == 0, err
     assert "cleared away what a cluster that crashed had left" in err
-    assert not alive(members)
-    members = standing.members()
+    assert not alive(cluster.members)
+    cluster = standing.cluster()
     standing.run("down")
-    assert_nothing_is_left(standing, members, folders)
+    assert_nothing_is_left(standing, cluster)
 
 
 def test_an_interrupted_start_leaves_nothing(standing: Standing) -> None:
-    folders = node_folders()
     up = standing.start("up", *SMALL)
     deadline_s = time.monotonic() + 30
     while not standing.folder.state_path.exists() or not standing.state().ray_folder:
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
     time.sleep(1)
-    members = standing.members()
+    cluster = standing.cluster()
     up.send_signal(signal.SIGINT)
     _, err = up.communicate(timeout=60)
     assert up.returncode == 130
     assert err.splitlines()[-1] == "supernode: interrupted"
-    assert_nothing_is_left(standing, members, folders)
+    assert_nothing_is_left(standing, cluster)
 
 
 def test_the_command_of_the_compose_file_runs_here_until_it_is_interrupted(standing: Standing) -> None:
-    folders = node_folders()
+    if is_taken(METRICS_PORT):
+        pytest.skip(f"port {METRICS_PORT} is taken by another cluster")
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
     program, *arguments = shlex.split(compose["services"]["supernode"]["command"])
     assert program == "supernode"
@@ -93,7 +91,7 @@ def test_the_command_of_the_compose_file_runs_here_until_it_is_interrupted(stand
         assert time.monotonic() < deadline_s
         assert up.poll() is None
         time.sleep(0.1)
-    members = standing.members()
+    cluster = standing.cluster()
     assert standing.state().metrics_address == f"127.0.0.1:{METRICS_PORT}"
     time.sleep(1)  # for `up` to see it, too
     up.send_signal(signal.SIGINT)
@@ -101,7 +99,7 @@ def test_the_command_of_the_compose_file_runs_here_until_it_is_interrupted(stand
     assert up.returncode == 130, err
     assert f"http://127.0.0.1:{METRICS_PORT}/metrics" in out
     assert "the cluster is up; Ctrl-C ends it" in err
-    assert_nothing_is_left(standing, members, folders)
+    assert_nothing_is_left(standing, cluster)
 
 
 def test_ray_does_not_run_without_a_private_token(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,10 +113,9 @@ def test_ray_does_not_run_without_a_private_token(standing: Standing, monkeypatc
 
     monkeypatch.setenv("SUPERNODE_RUNTIME_DIR", str(standing.folder.path))
     monkeypatch.setattr(commands, "make_token", make_open_token)
-    folders = node_folders()
     with pytest.raises(ClusterError, match=r"other users can reach the token \(mode 0644\)"):
         commands.bring_up(RunConfig(plan="1x16p+1x16d+1c"), 0)
-    assert_nothing_is_left(standing, {}, folders)
+    assert_nothing_is_left(standing, Cluster({}, standing.folder.path / "none"))
 
 
 def test_a_state_file_that_nobody_can_read_is_cleared_away(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,26 +130,24 @@ def test_a_state_file_that_nobody_can_read_is_cleared_away(standing: Standing, m
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_up_and_down_many_times(standing: Standing) -> None:
-    folders = node_folders()
     for _ in range(NUM_TIMES):
         standing.run("up", "--detach", *SMALL)
-        members = standing.members()
+        cluster = standing.cluster()
         standing.run("down")
-        assert_nothing_is_left(standing, members, folders)
+        assert_nothing_is_left(standing, cluster)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_each_process_in_turn_is_killed(standing: Standing) -> None:
-    folders = node_folders()
     turn = num_processes = 0
     while turn <= num_processes:
         standing.run("up", "--detach", *SMALL)
-        members = standing.members()
-        num_processes = len(members) - 1
-        pid = sorted(members)[min(turn, num_processes)]
+        cluster = standing.cluster()
+        num_processes = len(cluster.members) - 1
+        pid = sorted(cluster.members)[min(turn, num_processes)]
         os.kill(pid, signal.SIGKILL)
         time.sleep(0.5)
         standing.run("down")
-        assert_nothing_is_left(standing, members, folders)
+        assert_nothing_is_left(standing, cluster)
         turn += 1

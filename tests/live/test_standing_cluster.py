@@ -23,7 +23,7 @@ from deploy.dashboards.prometheus_api import Window
 from scheduler.protocol.errors import ConfigError
 from scheduler.runtime.clock import wall_now_ns
 from tests.live.quick_prometheus import SCRAPE_INTERVAL_S, quick_prometheus
-from tests.live.standing import ROOT, SMALL, Standing, alive, node_folders
+from tests.live.standing import ROOT, SMALL, Standing, alive
 
 pytestmark = pytest.mark.live
 
@@ -35,14 +35,13 @@ SOON_S = 60.0
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     """A cluster that is up for all tests of this file."""
-    before = node_folders()
     cluster = Standing(tmp_path_factory.mktemp("standing") / "run")
     cluster.run("up", "--detach", *SMALL)
-    members = cluster.members()
+    parts = cluster.cluster()
     yield cluster
     assert cluster.run("down") == "the cluster is down\n"
-    assert not alive(members), "processes outlived the cluster"
-    assert node_folders() <= before
+    assert not alive(parts.members), "processes outlived the cluster"
+    assert not parts.node_folder.exists()
     assert sorted(path.name for path in cluster.folder.path.iterdir()) == ["lock", "log"]
 
 
