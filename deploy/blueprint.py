@@ -17,12 +17,12 @@ from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane, TransferKind
-from sim_hw.compiled_decode import DecodeSteps
+from sim_hw.engine.compiled_decode import DecodeSteps
+from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from sim_hw.errors import HardwareModelError
-from sim_hw.fabric_rates import FabricRate, hand_over_rate, pool_rate
-from sim_hw.kv_room import KV_BLOCK_TOKENS
-from sim_hw.supernode import Endpoint, Operation
-from sim_hw.supernode import Plane as CatalogPlane
+from sim_hw.hardware.fabric_rates import FabricRate, hand_over_rate, pool_rate
+from sim_hw.hardware.supernode import Endpoint, Operation
+from sim_hw.hardware.supernode import Plane as CatalogPlane
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import ChannelRate, Fabric, FabricConfig

@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_type_hints
 
-from deploy.hardware.lookup import is_file, load_cluster, load_model
+from deploy.hardware.endings import is_file
+from deploy.hardware.lookup import load_cluster, load_model
 from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.slo import parse_slo
 from scheduler.policies import routing_policy_names

@@ -14,14 +14,14 @@ from functools import cache
 from deploy.config import RunConfig
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
 from scheduler.protocol.errors import ConfigError
-from sim_hw.compiled_decode import CompiledDecode, compile_decode
-from sim_hw.compiled_prefill import CompiledPrefill, compile_prefill
+from sim_hw.engine.compiled_decode import CompiledDecode, compile_decode
+from sim_hw.engine.compiled_prefill import CompiledPrefill, compile_prefill
+from sim_hw.engine.kv_room import DecodeRoom, decode_room, prefill_blocks
+from sim_hw.engine.power import DecodePower, PrefillPower, decode_power, prefill_power
 from sim_hw.errors import HardwareModelError
-from sim_hw.kv_room import DecodeRoom, decode_room, prefill_blocks
-from sim_hw.model_shape import ModelShape
-from sim_hw.operating_point import DecodePoint
-from sim_hw.power import DecodePower, PrefillPower, decode_power, prefill_power
-from sim_hw.supernode import Supernode
+from sim_hw.hardware.supernode import Supernode
+from sim_hw.models.shape import ModelShape
+from sim_hw.operators.operating_point import DecodePoint
 
 MAX_DENOMINATOR = 100
 """Expected tokens of a step as a fraction: 1.7 is 17/10."""

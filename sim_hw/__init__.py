@@ -1,11 +1,8 @@
 """The physics: what the emulated hardware is, how long work takes on it, what fits in it and what it draws.
 
-Reading order: `figure` (a number with its parent); the hardware, `chip` and `supernode`, with its data in `chips` and
-`supernodes`; the model, `model_attention` and `model_shape`, with its data in `models`; `catalog` (both by name). A
-user's own come through `description`, `huggingface` and `mindformers`. Then `operating_point` (the questions) and
-`predict` (the answers) with all it calls; `validate` holds them against what was published. Engines run on
-`compiled_prefill` and `compiled_decode` (how long a pass or a step lasts), `kv_room` (what fits), `power` (joules) and
-`fabric_rates`.
+Reading order: `figure` (a number with its parent); `hardware` and `models` (what there is), `catalog` (both by name);
+`operators` (what one piece of work takes), `phases` (a step or pass, and what is predicted of it); `validation` holds
+that against what was published, `engine` makes of it what engines run on.
 
 Pure functions and frozen data; nothing here imports another package of this project.
 """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sim_hw.chip import Chip
-from sim_hw.chips import CHIPS
 from sim_hw.errors import unknown_name
-from sim_hw.model_shape import ModelShape
-from sim_hw.models import MODELS
-from sim_hw.supernode import Supernode
-from sim_hw.supernodes import SUPERNODES
+from sim_hw.hardware.chip import Chip
+from sim_hw.hardware.chips import CHIPS
+from sim_hw.hardware.supernode import Supernode
+from sim_hw.hardware.supernodes import SUPERNODES
+from sim_hw.models.published import MODELS
+from sim_hw.models.shape import ModelShape
 
 _CHIPS = {chip.name: chip for chip in CHIPS}
 _SUPERNODES = {supernode.name: supernode for supernode in SUPERNODES}

@@ -15,7 +15,7 @@ from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, 
 from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsArrived, TransferKind
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
-from sim_hw.compiled_decode import StepForm, StepLine
+from sim_hw.engine.compiled_decode import StepForm, StepLine
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import ChannelRate, Fabric, FabricConfig

@@ -25,8 +25,8 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from sim_hw.compiled_decode import StepForm
-from sim_hw.kv_room import KV_BLOCK_TOKENS
+from sim_hw.engine.compiled_decode import StepForm
+from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from workers.decode_memory import DecodeMemory
 from workers.growth import Growth
 from workers.oracle import output_tokens

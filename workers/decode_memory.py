@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from sim_hw.kv_room import KV_BLOCK_TOKENS
+from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 
 _NO_SLOT: Final = -1
 

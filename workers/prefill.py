@@ -21,7 +21,7 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from sim_hw.kv_room import KV_BLOCK_TOKENS
+from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from workers.oracle import output_tokens
 from workers.prefix_cache import PrefixCache
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from sim_hw.compiled_decode import StepForm
+from sim_hw.engine.compiled_decode import StepForm
 from workers.growth import Growth
 
 PS_PER_NS: Final = 1000

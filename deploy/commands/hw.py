@@ -12,12 +12,12 @@ from deploy.hardware.hardware_page import chip_page, hardware_list, supernode_pa
 from deploy.hardware.lookup import load_hardware
 from deploy.output import say
 from scheduler.protocol.errors import ConfigError
-from sim_hw.chips import CHIPS
-from sim_hw.description import describe
-from sim_hw.sources import SOURCES
-from sim_hw.supernode import Supernode
-from sim_hw.supernode_totals import totals
-from sim_hw.supernodes import SUPERNODES
+from sim_hw.hardware.chips import CHIPS
+from sim_hw.hardware.description import describe
+from sim_hw.hardware.sources import SOURCES
+from sim_hw.hardware.supernode import Supernode
+from sim_hw.hardware.supernodes import SUPERNODES
+from sim_hw.hardware.totals import totals
 
 app = typer.Typer(help="Show chips and supernodes, every figure with its source.")
 

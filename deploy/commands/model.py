@@ -16,10 +16,10 @@ from deploy.hardware.operating_points import InstanceOptions, decode_point, one_
 from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer
 from deploy.output import say
 from scheduler.protocol.errors import ConfigError
-from sim_hw.description import describe
 from sim_hw.errors import HardwareModelError
-from sim_hw.model_totals import totals
-from sim_hw.predict import largest_batch, predict_decode, predict_operator, predict_prefill
+from sim_hw.hardware.description import describe
+from sim_hw.models.totals import totals
+from sim_hw.phases.predict import largest_batch, predict_decode, predict_operator, predict_prefill
 
 app = typer.Typer(help="Show models, and predict one operating point.")
 

@@ -11,8 +11,8 @@ import typer
 from deploy.hardware.quantities import table
 from deploy.output import say, tell
 from scheduler.metrics.bounds import parse_bound
-from sim_hw.calibration_points import MODEL_CACHING, calibration_points
-from sim_hw.validate import Validation, ValidationRow, validate
+from sim_hw.validation.calibration_points import MODEL_CACHING, calibration_points
+from sim_hw.validation.validate import Validation, ValidationRow, validate
 
 app = typer.Typer(help="Compare published performance with what the model predicts.")
 

@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, TypeVar, cast
 
-from deploy.hardware.lookup import YAML_ENDINGS
+from deploy.hardware.endings import YAML_ENDINGS
 from deploy.plan import parse_plan
 from scheduler.gateway.readers.lines import shown, unreadable
 from scheduler.gateway.synthetic.section import Section
 from scheduler.gateway.synthetic.settings_file import MAX_FILE_BYTES, read_settings
 from scheduler.protocol.errors import ConfigError
 from sim_hw.catalog import find_chip
-from sim_hw.chip import Chip
-from sim_hw.description import read_description
 from sim_hw.errors import DescriptionError
-from sim_hw.huggingface import model_from_huggingface
-from sim_hw.mindformers import model_from_mindformers
-from sim_hw.model_shape import ModelShape
-from sim_hw.supernode import Supernode
+from sim_hw.hardware.chip import Chip
+from sim_hw.hardware.description import read_description
+from sim_hw.hardware.supernode import Supernode
+from sim_hw.models.huggingface import model_from_huggingface
+from sim_hw.models.mindformers import model_from_mindformers
+from sim_hw.models.shape import ModelShape
 
 Built = TypeVar("Built")
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from deploy.hardware.endings import is_file
 from scheduler.protocol.errors import ConfigError
 from sim_hw.catalog import find_hardware, find_model, find_supernode
-from sim_hw.chip import Chip
 from sim_hw.errors import UnknownNameError
-from sim_hw.model_shape import ModelShape
-from sim_hw.supernode import Supernode
+from sim_hw.hardware.chip import Chip
+from sim_hw.hardware.supernode import Supernode
+from sim_hw.models.shape import ModelShape
 
 Built = TypeVar("Built")
-
-YAML_ENDINGS: Final = (".yaml", ".yml")
-FILE_ENDINGS: Final = (*YAML_ENDINGS, ".json")
 
 _YAML_SHAPE: Final = "a .yaml file such as 'supernode hw show cloudmatrix384 --yaml' prints"
 
@@ -46,11 +44,6 @@ def load_model(name: str) -> ModelShape:
     from deploy.hardware.files import read_model
 
     return read_model(name)
-
-
-def is_file(name: str) -> bool:
-    """Whether it is a path rather than a name."""
-    return name.endswith(FILE_ENDINGS) or "/" in name
 
 
 def _by_name(find: Callable[[str], Built], name: str, otherwise: str) -> Built:

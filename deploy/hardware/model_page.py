@@ -6,8 +6,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from deploy.hardware.quantities import count, quantity, table
-from sim_hw.model_shape import ModelShape
-from sim_hw.model_totals import ModelTotals
+from sim_hw.models.shape import ModelShape
+from sim_hw.models.totals import ModelTotals
 
 
 def model_page(shape: ModelShape, totals: ModelTotals) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 from scheduler.metrics.slo import parse_slo
 from scheduler.protocol.errors import ConfigError
-from sim_hw.default_points import default_decode_point, default_prefill_point
-from sim_hw.model_shape import ModelShape
-from sim_hw.operating_point import DecodePoint, ExpertBalance, Instance, PrefillPoint
-from sim_hw.supernode import Overlap, Plane, Supernode
+from sim_hw.hardware.supernode import Overlap, Plane, Supernode
+from sim_hw.models.shape import ModelShape
+from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, Instance, PrefillPoint
+from sim_hw.phases.default_points import default_decode_point, default_prefill_point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

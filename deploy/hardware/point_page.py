@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.hardware.quantities import count, quantity, table
-from sim_hw.chip_power import chip_watts
-from sim_hw.operating_point import DecodePoint, Instance, PrefillPoint
-from sim_hw.predict import DecodePrediction, OperatorPrediction, PrefillPrediction
+from sim_hw.hardware.chip_power import chip_watts
+from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
+from sim_hw.phases.predict import DecodePrediction, OperatorPrediction, PrefillPrediction
 
 Answer = dict[str, Any]
 

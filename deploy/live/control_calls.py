@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from deploy.live.control_plane import ControlPlane
+from typing import Any, Final, Protocol
 
 
-async def _status(plane: ControlPlane) -> dict[str, Any]:
+class Controlled(Protocol):
+    """The control plane, as operations need it."""
+
+    def status(self) -> dict[str, Any]:
+        """What goes on."""
+        ...
+
+    async def stop(self) -> None:
+        """End the replay at once."""
+        ...
+
+
+async def _status(plane: Controlled) -> dict[str, Any]:
     return plane.status()
 
 
-async def _stop(plane: ControlPlane) -> dict[str, Any]:
+async def _stop(plane: Controlled) -> dict[str, Any]:
     await plane.stop()
     return plane.status()
 

@@ -26,7 +26,7 @@ from scheduler.protocol.messages import (
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.virtual import Tap, VirtualRuntime
-from sim_hw.compiled_decode import StepForm, StepLine
+from sim_hw.engine.compiled_decode import StepForm, StepLine
 from tests.sim.case import (
     BUSY_WATTS,
     COMPUTED_JOULES,

@@ -11,8 +11,8 @@ from deploy.config import load_config
 from deploy.replay import ReplayJob, replay_virtual
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.protocol.errors import ConfigError
-from sim_hw.models import MODELS
-from sim_hw.supernodes import SUPERNODES
+from sim_hw.hardware.supernodes import SUPERNODES
+from sim_hw.models.published import MODELS
 
 ROOT = Path(__file__).parents[3]
 CLUSTERS = [*(cluster.name for cluster in SUPERNODES), str(ROOT / "examples" / "h20-cluster.yaml")]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from sim_hw.catalog import find_chip, find_hardware, find_model, find_supernode
-from sim_hw.chips import CHIPS
 from sim_hw.errors import UnknownNameError
-from sim_hw.models import MODELS
-from sim_hw.supernodes import SUPERNODES
+from sim_hw.hardware.chips import CHIPS
+from sim_hw.hardware.supernodes import SUPERNODES
+from sim_hw.models.published import MODELS
 
 
 def test_every_entry_is_found_by_its_name() -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from deploy.cli import main
 from sim_hw.catalog import find_chip, find_supernode
-from sim_hw.chips import CHIPS
-from sim_hw.description import read_description
-from sim_hw.supernode import Supernode
-from sim_hw.supernodes import SUPERNODES
+from sim_hw.hardware.chips import CHIPS
+from sim_hw.hardware.description import read_description
+from sim_hw.hardware.supernode import Supernode
+from sim_hw.hardware.supernodes import SUPERNODES
 from tests.unit.sim_hw.figures import figures
 
 Captured = pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
-from sim_hw.supernodes import SUPERNODES
+from sim_hw.hardware.supernodes import SUPERNODES
 from tests.unit.sim_hw.configs import QWEN3_MOE_JSON
 
 Captured = pytest.CaptureFixture[str]

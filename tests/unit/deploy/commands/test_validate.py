@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
-from sim_hw.calibration_points import MODEL_CACHING, calibration_points
+from sim_hw.validation.calibration_points import MODEL_CACHING, calibration_points
 
 Captured = pytest.CaptureFixture[str]
 

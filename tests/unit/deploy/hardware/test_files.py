@@ -14,8 +14,8 @@ import yaml
 from deploy.hardware.lookup import load_cluster, load_hardware, load_model
 from scheduler.protocol.errors import InputError
 from sim_hw.catalog import find_chip, find_supernode
-from sim_hw.description import describe
-from sim_hw.models import DEEPSEEK_V3
+from sim_hw.hardware.description import describe
+from sim_hw.models.published import DEEPSEEK_V3
 from tests.unit.sim_hw.configs import DEEPSEEK_V3_JSON, MINDFORMERS_DEEPSEEK
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "h20-cluster.yaml"

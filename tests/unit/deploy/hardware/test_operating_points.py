@@ -8,11 +8,11 @@ import pytest
 
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point, tpot_limit_s
 from scheduler.protocol.errors import ConfigError
-from sim_hw.model_shape import ModelShape
-from sim_hw.models import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
-from sim_hw.operating_point import DecodePoint
-from sim_hw.supernode import Overlap, Plane, Supernode
-from sim_hw.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER, SUPERNODES
+from sim_hw.hardware.supernode import Overlap, Plane, Supernode
+from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER, SUPERNODES
+from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
+from sim_hw.models.shape import ModelShape
+from sim_hw.operators.operating_point import DecodePoint
 
 NOTHING = InstanceOptions()
 

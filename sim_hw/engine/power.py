@@ -1,0 +1,108 @@
+"""Joules of a whole instance from integer totals of its work, so that they do not depend on how work was grouped.
+
+Watts are those of `chip_power`, which is linear in work: a floor while anything runs, and so much for each second of
+arithmetic and of memory traffic at peak (`work`). docs/validation.md holds them against what services draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sim_hw.hardware.chip import Chip
+from sim_hw.hardware.chip_power import CAP_SHARE, power_fit
+from sim_hw.operators.layout import tensor_ranks
+from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
+from sim_hw.phases.prefill_pass import PassTokens
+from sim_hw.phases.work import Work, decode_work, pass_work
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Of all NPUs of an instance."""
+
+    idle_w: float
+    floor_w: float
+    """While anything runs."""
+    cap_w: float
+
+    def joules(self, busy_ns: int, work_j: float, idle_ns: int) -> float:
+        """Additive over spans as long as the cap does not bind."""
+        busy_s = busy_ns * 1e-9
+        return self.idle_w * idle_ns * 1e-9 + min(self.floor_w * busy_s + work_j, self.cap_w * busy_s)
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillPower:
+    """Joules of one prefill instance, all its NPUs together; those of work are above the floor."""
+
+    draw: Draw
+    pass_j: float
+    """Per pass: weights are read."""
+    token_j: float
+    """Per computed token."""
+    pair_j: float
+    """Per (query, key) pair."""
+
+    def joules(self, *, busy_ns: int, passes: int, computed_tokens: int, attention_pairs: int, idle_ns: int) -> float:
+        """Of a span from its totals. Handling of cached tokens draws the floor."""
+        work_j = self.pass_j * passes + self.token_j * computed_tokens + self.pair_j * attention_pairs
+        return self.draw.joules(busy_ns, work_j, idle_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodePower:
+    """Joules of one decode instance, all its NPUs together; those of work are above the floor."""
+
+    draw: Draw
+    step_j: float
+    """Per step: weights are read, by each die once."""
+    sequence_j: float
+    """Per sequence and step: its token rows through all weights."""
+    kv_token_j: float
+    """Per KV token and step: read once, attended by each row."""
+
+    def joules(self, *, busy_ns: int, steps: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
+        """Of a span from its totals over all dies: sequences and KV tokens, each summed over the steps."""
+        work_j = self.step_j * steps + self.sequence_j * sequence_steps + self.kv_token_j * kv_token_steps
+        return self.draw.joules(busy_ns, work_j, idle_ns)
+
+
+def prefill_power(point: PrefillPoint) -> PrefillPower:
+    """For the instance of `point`, whatever load that names."""
+    ranks = tensor_ranks(point)
+
+    def joules(computed: float, pairs: float) -> float:
+        return _joules_per_die(point.chip, pass_work(point, PassTokens(computed, 0.0, pairs)))
+
+    # Ranks that share layers do so with each token: each of them works for it.
+    many = 1e6
+    token_j = (joules(2 * many, 0.0) - joules(many, 0.0)) / many
+    pair_j = (joules(many, many) - joules(many, 0.0)) / many
+    pass_j = joules(many, 0.0) - many * token_j
+    return PrefillPower(_draw(point.chip, point.num_npus), point.num_ranks * pass_j, ranks * token_j, ranks * pair_j)
+
+
+def decode_power(point: DecodePoint) -> DecodePower:
+    """For the instance of `point`, whatever load that names."""
+    dies = point.chip.num_dies.count
+
+    def joules(requests: int, context_tokens: int) -> float:
+        load = replace(point, batch_per_npu=requests * dies, context_tokens=context_tokens)
+        return _joules_per_die(point.chip, decode_work(load, is_split=False))
+
+    one = joules(1, 0)
+    sequence_j = joules(2, 0) - one
+    kv_token_j = joules(1, 1) - one
+    return DecodePower(_draw(point.chip, point.num_npus), point.num_ranks * (one - sequence_j), sequence_j, kv_token_j)
+
+
+def _draw(chip: Chip, num_npus: int) -> Draw:
+    tdp_w = num_npus * chip.tdp_w.value
+    return Draw(num_npus * chip.idle_w.value, power_fit(chip).floor_share.value * tdp_w, CAP_SHARE.value * tdp_w)
+
+
+def _joules_per_die(chip: Chip, work: Work) -> float:
+    """Above the floor, of one die for work that it shares with the others of its package in equal parts."""
+    fit = power_fit(chip)
+    span_w = (1.0 - fit.floor_share.value) * chip.tdp_w.value / chip.num_dies.value
+    return span_w * (fit.flop_coefficient.value * work.compute_s + fit.hbm_coefficient.value * work.memory_s)

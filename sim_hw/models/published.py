@@ -1,0 +1,63 @@
+"""The models that are built in, as data: the figures of their published configurations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sim_hw.figure import Confidence
+from sim_hw.models.attention import GroupedQueryAttention, LatentAttention
+from sim_hw.models.shape import Experts, ModelShape
+
+DEEPSEEK_R1 = ModelShape(
+    name="deepseek-r1",
+    source="published deepseek_v3 configuration (DeepSeek-V3 and R1 share it)",
+    confidence=Confidence.MODEL_CARD,
+    hidden=7168,
+    layers=61,
+    dense_layers=3,
+    dense_intermediate=18432,
+    attention=LatentAttention(heads=128, q_rank=1536, kv_rank=512, rope_dim=64, nope_dim=128, value_dim=128),
+    experts=Experts(routed=256, routed_per_token=8, shared=1, intermediate=2048),
+    vocabulary=129280,
+    max_positions=163840,
+    tied_embedding=False,
+    mtp_layers=1,
+)
+"""671 B parameters, 37 B of them active per token."""
+
+DEEPSEEK_V3 = replace(DEEPSEEK_R1, name="deepseek-v3")
+
+QWEN3_235B_A22B = ModelShape(
+    name="qwen3-235b-a22b",
+    source="published qwen3_moe configuration of Qwen3-235B-A22B",
+    confidence=Confidence.MODEL_CARD,
+    hidden=4096,
+    layers=94,
+    dense_layers=0,
+    dense_intermediate=0,
+    attention=GroupedQueryAttention(heads=64, kv_heads=4, head_dim=128),
+    experts=Experts(routed=128, routed_per_token=8, shared=0, intermediate=1536),
+    vocabulary=151936,
+    max_positions=40960,
+    tied_embedding=False,
+)
+"""235 B parameters, 22 B of them active per token."""
+
+LLAMA_3_1_70B = ModelShape(
+    name="llama-3.1-70b",
+    source="published llama configuration of Llama-3.1-70B",
+    confidence=Confidence.MODEL_CARD,
+    hidden=8192,
+    layers=80,
+    dense_layers=80,
+    dense_intermediate=28672,
+    attention=GroupedQueryAttention(heads=64, kv_heads=8, head_dim=128),
+    experts=None,
+    vocabulary=128256,
+    max_positions=131072,
+    tied_embedding=False,
+)
+"""70.6 B parameters, dense."""
+
+MODELS: tuple[ModelShape, ...] = (DEEPSEEK_R1, DEEPSEEK_V3, QWEN3_235B_A22B, LLAMA_3_1_70B)
+"""Everything that `--model` knows by name."""

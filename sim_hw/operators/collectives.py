@@ -1,0 +1,93 @@
+"""Exchange between ranks: how long it lasts on one rank, seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sim_hw.hardware.supernode import Memory, Operation, Plane, Reach, Supernode
+from sim_hw.operators.fitted import ChipFit, CollectiveFit
+
+CollectiveName = Literal["dispatch", "combine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The expert exchange of one layer on `ep` ranks; a row of `hidden` elements goes to `messages_per_row` of them."""
+
+    cluster: Supernode
+    fit: ChipFit
+    ep: int
+    hidden: int
+    messages_per_row: float
+
+    def message_bytes(self, name: CollectiveName) -> float:
+        """Payload of one message: a quantised hidden state and its scale on the way out, BF16 on the way back."""
+        if name == "combine":
+            return 2.0 * self.hidden
+        return self.cluster.defaults.precision.bytes_per_element * self.hidden + self.fit.dispatch.scale_bytes.value
+
+    def payload_bytes(self, name: CollectiveName, rows: float) -> float:
+        """Sent by one rank with `rows` token rows."""
+        return rows * self.messages_per_row * self.message_bytes(name)
+
+    def seconds(self, name: CollectiveName, rows: float) -> float:
+        """On the slowest rank. Nothing for a single rank."""
+        if self.ep == 1:
+            return 0.0
+        fit: CollectiveFit = getattr(self.fit, name)
+        wire_bytes = self.payload_bytes(name, rows) * (1.0 - package_share(self.cluster, self.ep))
+        far_s = far_share(self.cluster, self.ep) * (fit.far_s.value + rows * fit.far_row_s.value)
+        return fit.fixed_s.value + wire_bytes / (fit.line_share.value * self.line_bytes_per_s()) + far_s
+
+    def line_bytes_per_s(self) -> float:
+        """Line rate of a rank: of scale-up only where it joins all ranks and the software uses it."""
+        is_scale_up = self.fit.exchange_plane is Plane.UB and _is_joined(self.cluster, self.ep)
+        die = self.cluster.chip.die
+        return die.scale_up_bytes_per_s.value if is_scale_up else die.scale_out_bytes_per_s.value
+
+
+def package_share(cluster: Supernode, ep: int) -> float:
+    """The share of a rank's messages that stay in its package, on itself or its other die: none of the wire's time."""
+    return min(1.0, cluster.chip.num_dies.count / ep)
+
+
+def far_share(cluster: Supernode, ep: int) -> float:
+    """The share of a rank's messages that leave its node when ranks fill nodes one after another."""
+    return max(0.0, 1.0 - cluster.npus_per_node.count * cluster.chip.num_dies.count / ep)
+
+
+def distinct_nodes(cluster: Supernode, ep: int, messages_per_row: float) -> float:
+    """Expected number of other nodes that a row has to reach, its experts lying at random on `ep` ranks."""
+    nodes = max(1.0, ep / (cluster.npus_per_node.count * cluster.chip.num_dies.count))
+    return nodes * (1.0 - (1.0 - 1.0 / nodes) ** messages_per_row) * (1.0 - 1.0 / nodes)
+
+
+def gather_s(cluster: Supernode, ranks: int, bytes_in_all: float) -> float:
+    """Each rank reads what the others hold, `bytes_in_all` together."""
+    return bytes_in_all * (1.0 - 1.0 / ranks) / _scale_up_bytes_per_s(cluster, Operation.READ, ranks)
+
+
+def all_to_all_s(cluster: Supernode, ranks: int, bytes_per_rank: float) -> float:
+    """Each rank writes an equal part of its `bytes_per_rank` to every rank."""
+    return bytes_per_rank * (1.0 - 1.0 / ranks) / _scale_up_bytes_per_s(cluster, Operation.WRITE, ranks)
+
+
+def all_reduce_s(cluster: Supernode, ranks: int, num_bytes: float) -> float:
+    """A ring over `ranks` ranks: every byte is sent twice but for the last part."""
+    return 2.0 * all_to_all_s(cluster, ranks, num_bytes)
+
+
+def _scale_up_bytes_per_s(cluster: Supernode, operation: Operation, ranks: int) -> float:
+    """What a rank was measured to move, or the line rate of the network that joins the ranks."""
+    reach = Reach.OTHER_NODE if far_share(cluster, ranks) else Reach.SAME_NODE
+    for access in cluster.ub_accesses:
+        if (access.memory, access.operation, access.reach) == (Memory.NPU, operation, reach):
+            return access.bytes_per_s.value
+    die = cluster.chip.die
+    return die.scale_up_bytes_per_s.value if _is_joined(cluster, ranks) else die.scale_out_bytes_per_s.value
+
+
+def _is_joined(cluster: Supernode, ranks: int) -> bool:
+    """By the scale-up network."""
+    return ranks <= cluster.chip.scale_up_domain_npus.count * cluster.chip.num_dies.count

@@ -1,0 +1,58 @@
+"""What the feed-forward part of one layer does on one rank: experts with gate and exchange, or a dense one."""
+
+from __future__ import annotations
+
+from sim_hw.hardware.chip import Precision
+from sim_hw.models.shape import ModelShape
+from sim_hw.operators.attention import WRITTEN_AND_READ_BYTES, matrix_product
+from sim_hw.operators.collectives import Exchange
+from sim_hw.operators.fitted import ChipFit
+from sim_hw.operators.layout import ExpertLayout
+from sim_hw.operators.operator import Operator, OperatorClass
+
+ROWS_PER_HANDLING = 2
+"""Token rows among the experts that cost as much as one request in attention: what a request has in the fitted rows."""
+
+DOWN_PROJECTION_SHARE = 1 / 3
+"""Of the products of an expert; behind it a single batch can hide its combine."""
+
+
+def exchange(fit_exchange: Exchange, rows: float) -> tuple[Operator, Operator]:
+    """Dispatch and combine of `rows` token rows of each rank."""
+    return (
+        Operator("dispatch", OperatorClass.WAIT, wait_s=fit_exchange.seconds("dispatch", rows)),
+        Operator("combine", OperatorClass.WAIT, wait_s=fit_exchange.seconds("combine", rows)),
+    )
+
+
+def expert_products(
+    model: ModelShape, layout: ExpertLayout, precision: Precision, rows: float, slowest_rows: float
+) -> tuple[Operator, Operator]:
+    """Gate for the rank's own `rows`, grouped products for the `slowest_rows` that arrive at the slowest rank."""
+    weights = model.expert_parameters
+    return (
+        matrix_product("gate", model.router_parameters, rows, Precision.BF16),
+        Operator(
+            "experts",
+            OperatorClass.MATRIX,
+            precision,
+            2.0 * slowest_rows * weights,
+            layout.slots_per_rank * weights * precision.bytes_per_element,
+        ),
+    )
+
+
+def dense_products(model: ModelShape, precision: Precision, rows: float, ranks: int = 1) -> Operator:
+    """The dense feed-forward part, weights split over `ranks`."""
+    return matrix_product("dense_ffn", model.dense_parameters / ranks, rows, precision)
+
+
+def row_handling(fit: ChipFit, rows: float) -> Operator:
+    """Decode's vector work and launches around the products, by token rows."""
+    return Operator("row_handling", OperatorClass.REQUEST, wait_s=rows / ROWS_PER_HANDLING * fit.request_s.value)
+
+
+def ffn_vector(model: ModelShape, intermediate: int, rows: float, ranks: int = 1) -> Operator:
+    """Prefill's activations of `rows` passes through a feed-forward part: input, gate and up, product, output."""
+    elements = 2 * model.hidden + 3 * intermediate / ranks
+    return Operator("ffn_vector", OperatorClass.VECTOR, hbm_bytes=rows * elements * WRITTEN_AND_READ_BYTES)

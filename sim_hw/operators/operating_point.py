@@ -1,0 +1,157 @@
+"""The questions that can be asked: one instance of a stage on a cluster, and the work it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sim_hw.errors import OperatingPointError
+from sim_hw.hardware.chip import Chip, Precision
+from sim_hw.hardware.supernode import Overlap, Plane, Supernode
+from sim_hw.models.shape import ModelShape
+
+
+class ExpertBalance(StrEnum):
+    """How evenly tokens fall on the ranks of the experts."""
+
+    DEFAULT = "default"
+    """Copies of experts are placed without knowledge of the batch."""
+    GREEDY = "greedy"
+    """Copies are placed for the histogram of the batch itself: what a balancer with foresight reaches."""
+    PERFECT = "perfect"
+    """Each rank gets the mean: a projection, never measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """Where a question is asked: `num_npus` packages of `cluster`, experts over `ep` ranks, a rank being a die.
+
+    A dense model has no experts to spread: each of its layers is split over `ep` ranks instead (tensor parallelism).
+    `slots_per_rank` counts the experts that a rank holds in each layer, shared ones included; None: as many as usual.
+    """
+
+    cluster: Supernode
+    model: ModelShape
+    num_npus: int
+    ep: int
+    overlap: Overlap = Overlap.TWO_BATCHES
+    eplb: ExpertBalance = ExpertBalance.DEFAULT
+    slots_per_rank: int | None = None
+
+    @property
+    def chip(self) -> Chip:
+        return self.cluster.chip
+
+    @property
+    def precision(self) -> Precision:
+        """Of weights and matrix products; attention, gate and KV are BF16."""
+        return self.cluster.defaults.precision
+
+    @property
+    def num_ranks(self) -> int:
+        """Dies of the instance."""
+        return self.num_npus * self.chip.num_dies.count
+
+    def check(self) -> None:
+        """Raise `OperatingPointError` for an instance that cannot exist."""
+        if self.num_npus < 1:
+            raise OperatingPointError(f"an instance has at least 1 NPU, not {self.num_npus}: raise --npus")
+        if self.num_npus > self.cluster.num_npus:
+            raise OperatingPointError(
+                f"{self.num_npus} NPUs for an instance, {self.cluster.name} has {self.cluster.num_npus}: lower --npus"
+            )
+        if not 1 <= self.ep <= self.num_ranks:
+            raise OperatingPointError(
+                f"expert parallelism over {self.ep} ranks needs 1 to {self.num_ranks} of them, the dies of "
+                f"{self.num_npus} NPUs: change --ep or --npus"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodePoint(Instance):
+    """One decode step after another at constant load: `batch_per_npu` requests of `context_tokens` each per package."""
+
+    batch_per_npu: int
+    context_tokens: int
+    mtp_k: int = 0
+    """Speculative tokens of a step."""
+    acceptance: float = 0.7
+    """Probability that a speculative token is accepted, given that the one before it was."""
+
+    @property
+    def requests_per_rank(self) -> int:
+        """Of the fullest die."""
+        return -(-self.batch_per_npu // self.chip.num_dies.count)
+
+    @property
+    def rows_per_request(self) -> int:
+        """Token rows of a request in a step: the last accepted token and the speculative ones."""
+        return 1 + self.mtp_k
+
+    @property
+    def tokens_per_iteration(self) -> float:
+        """Expected tokens of a request from one step: 1 + a + ... + a^k."""
+        return sum(self.acceptance**position for position in range(self.rows_per_request))
+
+    def check(self) -> None:
+        """Raise `OperatingPointError` for a point that cannot exist."""
+        Instance.check(self)
+        _check_positive("batch per NPU", self.batch_per_npu, "--batch")
+        _check_positive("context", self.context_tokens, "--context")
+        _check_positions(self.model, self.context_tokens, "--context")
+        if self.mtp_k < 0 or (self.mtp_k and not self.model.mtp_layers):
+            raise OperatingPointError(
+                f"{self.mtp_k} speculative tokens, {self.model.name} has {self.model.mtp_layers} MTP modules: "
+                "--mtp 0 switches them off"
+            )
+        if not 0.0 <= self.acceptance <= 1.0:
+            raise OperatingPointError(f"acceptance {self.acceptance} is no probability: give --acceptance 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefillPoint(Instance):
+    """Prefill passes of `batch_tokens_per_npu` prompt tokens per package, cached ones included."""
+
+    batch_tokens_per_npu: int
+    prompt_tokens: int
+    reuse: float = 0.0
+    """Share of each prompt that is found in the cache; one token is always computed."""
+    cache_plane: Plane = Plane.UB
+
+    @property
+    def cached_per_prompt(self) -> float:
+        """Tokens of a prompt that are fetched rather than computed."""
+        return min(self.reuse * self.prompt_tokens, self.prompt_tokens - 1.0)
+
+    @property
+    def tokens_per_rank(self) -> float:
+        """Prompt tokens of one die, cached ones included."""
+        return self.batch_tokens_per_npu / self.chip.num_dies.count
+
+    @property
+    def prompts_per_rank(self) -> float:
+        """A share of a prompt where several ranks work on one."""
+        return self.tokens_per_rank / self.prompt_tokens
+
+    def check(self) -> None:
+        """Raise `OperatingPointError` for a point that cannot exist."""
+        Instance.check(self)
+        _check_positive("batch tokens per NPU", self.batch_tokens_per_npu, "--batch-tokens")
+        _check_positive("prompt", self.prompt_tokens, "--prompt")
+        _check_positions(self.model, self.prompt_tokens, "--prompt")
+        if not 0.0 <= self.reuse <= 1.0:
+            raise OperatingPointError(f"reuse {self.reuse} is no share of a prompt: give --reuse 0 to 1")
+        if self.cache_plane is Plane.RDMA:
+            raise OperatingPointError("the cache is read over ub or vpc, not rdma: change --cache-plane")
+
+
+def _check_positive(what: str, value: int, option: str) -> None:
+    if value < 1:
+        raise OperatingPointError(f"{what} is at least 1, not {value}: raise {option}")
+
+
+def _check_positions(model: ModelShape, tokens: int, option: str) -> None:
+    if tokens > model.max_positions:
+        raise OperatingPointError(
+            f"{tokens} tokens are beyond the {model.max_positions} positions of {model.name}: lower {option}"
+        )

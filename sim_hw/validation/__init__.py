@@ -1,0 +1,1 @@
+"""Published performance, and how far the model is from it."""
