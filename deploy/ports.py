@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+LOOPBACK: Final = "127.0.0.1"
+
 METRICS_PORT: Final = 9384
 """Where the control plane shows its metrics."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.loopback import fetch
-from deploy.ports import METRICS_PORT, PROMETHEUS_PORT
+from deploy.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from scheduler.protocol.errors import ClusterError, ConfigError
 from scheduler.runtime.clock import monotonic_s, pause_s
 
@@ -40,7 +40,7 @@ class PrometheusServer:
     """Keeps its samples in `folder`, also from one cluster to the next, and listens on 127.0.0.1 only."""
 
     def __init__(self, folder: Path, port: int, metrics_address: str) -> None:
-        self.address: Final = f"127.0.0.1:{port}"
+        self.address: Final = f"{LOOPBACK}:{port}"
         self._process = subprocess.Popen(
             [
                 find_prometheus(),

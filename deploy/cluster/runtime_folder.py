@@ -100,7 +100,10 @@ def check_runtime_folder(folder: RuntimeFolder) -> None:
         raise ConfigError(f"{path} belongs to user {status.st_uid}, not to us ({os.geteuid()}); {_ELSEWHERE}")
     if status.st_mode & OPEN_TO_OTHERS:
         mode = stat.S_IMODE(status.st_mode)
-        raise ConfigError(f"{path} is open to other users (mode {mode:04o}); run 'chmod 700 {path}', or {_ELSEWHERE}")
+        raise ConfigError(
+            f"{path} is open to other users (mode {mode:04o}); run 'chmod 700 {path}' if only supernode uses it, "
+            f"or {_ELSEWHERE}"
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from socket import socket
 from textwrap import fill
 from typing import Annotated, Final
 
@@ -18,7 +19,7 @@ from deploy.config import load_config
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.interrupt import stop_on_interrupt
 from deploy.output import say, tell
-from deploy.ports import METRICS_PORT, PROMETHEUS_PORT
+from deploy.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.progress import waiting
 from scheduler.protocol.errors import ClusterError, ConfigError
 from scheduler.runtime.clock import pause_s
@@ -67,10 +68,12 @@ def up(
     for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):
         if not lowest <= port <= 65535:
             raise ConfigError(f"{flag} is {port}; give a number from {lowest} to 65535")
+    _refuse_taken("--metrics-port", metrics_port)
     if prometheus:
         from deploy.cluster.prometheus_server import find_prometheus
 
         find_prometheus()
+        _refuse_taken("--prometheus-port", prometheus_port)
     stop = _Stop()
     with stop_on_interrupt(stop.ask):
         with waiting("bringing the cluster up", USUAL_S):
@@ -79,6 +82,20 @@ def up(
         if detach:
             return 0
         return _stay(state, stop)
+
+
+def _refuse_taken(flag: str, port: int) -> None:
+    """`ConfigError` if somebody listens there: better known before Ray has started than after.
+
+    A cluster of ours that is up holds its ports rightly; that it is up is said by whoever finds its state.
+    """
+    state = read_state(open_runtime_folder().state_path)
+    if standing(state) != "down" or not port:
+        return
+    with socket() as probe:
+        is_taken = probe.connect_ex((LOOPBACK, port)) == 0
+    if is_taken:
+        raise ConfigError(f"{flag} {port}: another program listens there; give another port, or end that program")
 
 
 class _Stop:

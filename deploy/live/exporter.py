@@ -19,13 +19,11 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
-from deploy.ports import METRICS_PORT
+from deploy.ports import LOOPBACK, METRICS_PORT
 from scheduler.metrics.exposition import OPENMETRICS_END, OPENMETRICS_TYPE, TEXT_TYPE, render
 from scheduler.metrics.registry import process_registry
 from scheduler.metrics.snapshot import Snapshot, status
 from scheduler.protocol.errors import ClusterError
-
-LOOPBACK: Final = "127.0.0.1"
 
 IDLE_S: Final = 30.0
 """Seconds after which a connection on which nothing comes is closed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -151,3 +152,13 @@ def test_each_process_in_turn_is_killed(standing: Standing) -> None:
         standing.run("down")
         assert_nothing_is_left(standing, cluster)
         turn += 1
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(standing: Standing) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        line = standing.fail("up", "--detach", "--metrics-port", port, code=2)
+    assert f"--metrics-port {port}: another program listens there" in line
+    assert not standing.folder.state_path.exists()
