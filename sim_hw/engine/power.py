@@ -25,11 +25,6 @@ class Draw:
     """While anything runs."""
     cap_w: float
 
-    def joules(self, busy_ns: int, work_j: float, idle_ns: int) -> float:
-        """Additive over spans as long as the cap does not bind."""
-        busy_s = busy_ns * 1e-9
-        return self.idle_w * idle_ns * 1e-9 + min(self.floor_w * busy_s + work_j, self.cap_w * busy_s)
-
 
 @dataclass(frozen=True, slots=True)
 class PrefillPower:
@@ -44,9 +39,18 @@ class PrefillPower:
     """Per (query, key) pair."""
 
     def joules(self, *, busy_ns: int, passes: int, computed_tokens: int, attention_pairs: int, idle_ns: int) -> float:
-        """Of a span from its totals. Handling of cached tokens draws the floor."""
-        work_j = self.pass_j * passes + self.token_j * computed_tokens + self.pair_j * attention_pairs
-        return self.draw.joules(busy_ns, work_j, idle_ns)
+        """Of a span from its totals; additive as long as the cap does not bind.
+
+        Handling of cached tokens draws the floor.
+        """
+        draw, busy_s = self.draw, busy_ns * 1e-9
+        active_j = (
+            draw.floor_w * busy_s
+            + self.pass_j * passes
+            + self.token_j * computed_tokens
+            + self.pair_j * attention_pairs
+        )
+        return draw.idle_w * idle_ns * 1e-9 + min(active_j, draw.cap_w * busy_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,18 @@ class DecodePower:
     """Per KV token and step: read once, attended by each row."""
 
     def joules(self, *, busy_ns: int, steps: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
-        """Of a span from its totals over all dies: sequences and KV tokens, each summed over the steps."""
-        work_j = self.step_j * steps + self.sequence_j * sequence_steps + self.kv_token_j * kv_token_steps
-        return self.draw.joules(busy_ns, work_j, idle_ns)
+        """Of a span from its totals over all dies: sequences and KV tokens, each summed over the steps.
+
+        Additive as long as the cap does not bind.
+        """
+        draw, busy_s = self.draw, busy_ns * 1e-9
+        active_j = (
+            draw.floor_w * busy_s
+            + self.step_j * steps
+            + self.sequence_j * sequence_steps
+            + self.kv_token_j * kv_token_steps
+        )
+        return draw.idle_w * idle_ns * 1e-9 + min(active_j, draw.cap_w * busy_s)
 
 
 def prefill_power(point: PrefillPoint) -> PrefillPower:
