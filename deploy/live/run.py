@@ -15,6 +15,7 @@ from deploy.interrupt import stop_on_interrupt
 from deploy.live.actors import CALL_S, Actors, HostPlan
 from deploy.live.control_plane import ACTOR_NAME, FleetSpec, LiveOutcome
 from deploy.live.session import RunSpec
+from scheduler.protocol.errors import ClusterError, WorkerLostError
 from scheduler.runtime.clock import NS_PER_S, monotonic_s, wall_now_ns
 from workers.ray_shell.transport import call_all
 
@@ -70,6 +71,15 @@ class Driver:
 
     def drive(self, control: Any, began_s: float) -> LiveResult:
         """Run to the end; `began_s` is the monotonic time since which the user waits."""
+        try:
+            return self._drive(control, began_s)
+        except WorkerLostError as error:
+            raise ClusterError(
+                "the process of the control plane was lost, and the replay with it; replay again in a few seconds, "
+                "when a standing cluster has another"
+            ) from error
+
+    def _drive(self, control: Any, began_s: float) -> LiveResult:
         self.look()
         result = control.replay.remote(pickle.dumps(self._run))
         while not self._is_stopped and not _RAY.wait([result], timeout=PROGRESS_S)[0]:

@@ -164,8 +164,15 @@ def test_a_replay_that_is_interrupted_leaves_the_cluster_idle(standing: Standing
 
 def test_a_control_plane_that_is_killed_comes_back_with_its_fleet(standing: Standing) -> None:
     address = standing.state().metrics_address
+    replay = standing.start("replay", DEMO, "--live", "--speed", "2")
+    until(lambda: standing.status()["phase"] == "replaying" and standing.status()["progress"]["num_requests"] > 5)
     (pid,) = standing.find(lambda line: line.startswith("ray::ControlPlane"))
     os.kill(pid, signal.SIGKILL)
+    _, err = replay.communicate(timeout=SOON_S)
+    assert replay.returncode == 3
+    assert err.splitlines()[-1].startswith(
+        "supernode: the process of the control plane was lost, and the replay with it"
+    )
     deadline_s = time.monotonic() + SOON_S
     while time.monotonic() < deadline_s:
         time.sleep(0.5)
