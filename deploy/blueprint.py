@@ -164,8 +164,8 @@ class Blueprint:
             blocks_per_die=physics.room.kv_blocks,
             slots_per_die=physics.room.sequences,
             extent_blocks=self.config.kv_extent_blocks,
-            tokens_per_step_num=physics.tokens_per_step.numerator,
-            tokens_per_step_den=physics.tokens_per_step.denominator,
+            tokens_per_step_num=physics.tokens_per_step[0],
+            tokens_per_step_den=physics.tokens_per_step[1],
             report_interval_ns=report_interval_ns,
         )
         steps = DecodeSteps(physics.cost, physics.num_dies)

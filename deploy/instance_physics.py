@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
+from math import gcd
 
 from deploy.config import RunConfig
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
@@ -22,9 +22,6 @@ from sim_hw.errors import HardwareModelError
 from sim_hw.hardware.supernode import Supernode
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint
-
-MAX_DENOMINATOR = 100
-"""Expected tokens of a step as a fraction: 1.7 is 17/10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,8 @@ class DecodePhysics:
     cost: CompiledDecode
     power: DecodePower
     room: DecodeRoom
-    tokens_per_step: Fraction
+    tokens_per_step: tuple[int, int]
+    """Expected tokens as a fraction: 1.7 is 17/10."""
 
 
 class InstancePhysics:
@@ -74,9 +72,8 @@ class InstancePhysics:
         with self._plan_named():
             point = self._decode_point(num_npus)
             room = decode_room(point, self._config.kv_reserve_share)
-            tokens = Fraction(point.tokens_per_iteration).limit_denominator(MAX_DENOMINATOR)
             compiled = compile_decode(point, room.sequences)
-            return DecodePhysics(point.num_ranks, compiled, decode_power(point), room, tokens)
+            return DecodePhysics(point.num_ranks, compiled, decode_power(point), room, _tokens_per_step(point))
 
     def _decode_point(self, num_npus: int) -> DecodePoint:
         mtp_k = min(1, self._model.mtp_layers) if self._config.mtp else 0
@@ -89,3 +86,10 @@ class InstancePhysics:
             yield
         except HardwareModelError as error:
             raise ConfigError(f"plan {self._config.plan!r}: {error}") from error
+
+
+def _tokens_per_step(point: DecodePoint) -> tuple[int, int]:
+    """To a hundredth of a token."""
+    hundredths = round(100 * point.tokens_per_iteration)
+    divisor = gcd(hundredths, 100)
+    return hundredths // divisor, 100 // divisor

@@ -16,9 +16,6 @@ PS_PER_NS: Final = 1000
 MAX_LINES: Final = 2
 """Lines of a form: attention, and what runs beside it."""
 
-NO_WAY: Final = -1
-"""No form has been used yet."""
-
 
 @dataclass(slots=True)
 class StepSpan:
@@ -67,9 +64,8 @@ class StepLines:
     def __init__(self, num_dies: int, growth: Growth) -> None:
         self._num_dies = num_dies
         self._growth = growth
-        self._way = NO_WAY
+        self._form: StepForm | None = None
         self._lines: list[tuple[list[int], int]] = []
-        self._constants_ps: list[int] = []
         self._requests = np.zeros(num_dies, dtype=np.int64)
         self._base_tokens = np.zeros(num_dies, dtype=np.int64)
         # Line after line, each with an entry per die; without what a form adds to a whole line.
@@ -87,10 +83,9 @@ class StepLines:
 
     def use(self, form: StepForm) -> None:
         """Steps run in this form from now on."""
-        if form.way != self._way:
-            self._way = form.way
+        if self._form is None or form.way != self._form.way:
             self._rebuild(form)
-        self._constants_ps = [line.constant_ps for line in form.lines]
+        self._form = form
 
     def add(self, die: int, base_tokens: int) -> None:
         """A sequence joins; it will hold `base_tokens + G` tokens of KV."""
@@ -140,8 +135,9 @@ class StepLines:
         if len(parts) == 1:
             return first
         second = int(parts[1].argmax())
-        constants_ps = self._constants_ps
-        if int(parts[1][second]) + constants_ps[1] > int(parts[0][first]) + constants_ps[0]:
+        assert self._form is not None
+        first_line, second_line = self._form.lines
+        if int(parts[1][second]) + second_line.constant_ps > int(parts[0][first]) + first_line.constant_ps:
             return self._num_dies + second
         return first
 
@@ -161,5 +157,6 @@ class StepLines:
                 if self._slope_view[slowest] == slope:
                     break
                 num_steps //= 2
-        offset = self._offset_view[entry] + self._constants_ps[entry // self._num_dies]
+        assert self._form is not None
+        offset = self._offset_view[entry] + self._form.lines[entry // self._num_dies].constant_ps
         return StepSpan(step, num_steps, offset, slope, growth.sum_before(step))

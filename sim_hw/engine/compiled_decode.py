@@ -111,11 +111,12 @@ class DecodeSteps:
     def __init__(self, compiled: CompiledDecode, num_dies: int) -> None:
         self._compiled = compiled
         self._num_dies = num_dies
+        self._kv_step_tokens = num_dies * KV_STEP_TOKENS
         self._forms: dict[tuple[int, int], StepForm] = {}
 
     def form(self, num_running: int, kv_tokens: int) -> StepForm:
         """For so many requests and KV tokens on all dies together."""
-        key = num_running, kv_tokens // (self._num_dies * KV_STEP_TOKENS)
+        key = num_running, kv_tokens // self._kv_step_tokens
         found = self._forms.get(key)
         if found is None:
             requests = -(-num_running // self._num_dies)

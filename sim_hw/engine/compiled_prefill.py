@@ -36,7 +36,10 @@ class CompiledPrefill:
 
     def prefill_ns(self, computed_tokens: int, attention_pairs: int, cached_tokens: int) -> int:
         """Nanoseconds of a pass over these totals of the whole instance."""
-        outside_s, front_s, exchange_s = self.table.at(max(1.0, computed_tokens / self.num_ranks))
+        low, high, weight = self.table.around(max(1.0, computed_tokens / self.num_ranks))
+        outside_s = low[0] + weight * (high[0] - low[0])
+        front_s = low[1] + weight * (high[1] - low[1])
+        exchange_s = low[2] + weight * (high[2] - low[2])
         variable_s = (self.pair_s * attention_pairs + self.cached_token_s * cached_tokens) / self.num_ranks
         front_s += variable_s
         layer_s = front_s + exchange_s

@@ -25,13 +25,19 @@ class GeometricGrid:
 
     def at(self, load: float) -> list[float]:
         """The row at `load`, which is no lower than the first."""
+        low_row, high_row, weight = self.around(load)
+        return [low + weight * (high - low) for low, high in zip(low_row, high_row)]
+
+    def around(self, load: float) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+        """The rows below and above `load`, and how far it is from the one to the other."""
         loads, rows = self.loads, self._rows
-        upper = min(max(bisect_right(loads, load), 1), len(loads) - 1)
+        upper = bisect_right(loads, load)
+        if upper == len(loads):
+            upper -= 1
         low_row = rows.get(upper - 1) or self._row(upper - 1)
         high_row = rows.get(upper) or self._row(upper)
         lower_load = loads[upper - 1]
-        weight = (load - lower_load) / (loads[upper] - lower_load)
-        return [low + weight * (high - low) for low, high in zip(low_row, high_row)]
+        return low_row, high_row, (load - lower_load) / (loads[upper] - lower_load)
 
     def _row(self, node: int) -> tuple[float, ...]:
         row = self._rows[node] = tuple(map(float, self._function(self.loads[node])))

@@ -50,7 +50,9 @@ class PrefillPower:
             + self.token_j * computed_tokens
             + self.pair_j * attention_pairs
         )
-        return draw.idle_w * idle_ns * 1e-9 + min(active_j, draw.cap_w * busy_s)
+        if active_j > draw.cap_w * busy_s:
+            active_j = draw.cap_w * busy_s
+        return draw.idle_w * idle_ns * 1e-9 + active_j
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class DecodePower:
             + self.sequence_j * sequence_steps
             + self.kv_token_j * kv_token_steps
         )
-        return draw.idle_w * idle_ns * 1e-9 + min(active_j, draw.cap_w * busy_s)
+        if active_j > draw.cap_w * busy_s:
+            active_j = draw.cap_w * busy_s
+        return draw.idle_w * idle_ns * 1e-9 + active_j
 
 
 def prefill_power(point: PrefillPoint) -> PrefillPower:
