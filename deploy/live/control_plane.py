@@ -13,7 +13,7 @@ from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry, TelemetrySpec
 from scheduler.metrics.live_totals import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError
-from scheduler.runtime.clock import monotonic_s
+from scheduler.runtime.clock import monotonic_s, wall_now_ns
 from scheduler.runtime.live import LiveEnd
 from workers.ray_shell.failures import portable
 from workers.ray_shell.host import named
@@ -68,11 +68,14 @@ class ControlPlane:
         self._fleet: FleetSpec | None = None
         self._handles: dict[str, Any] = {}
         self._telemetry: Telemetry | None = None
+        # Hosts that outlive this process may still speak as of a session of the one before it.
+        self._born_ns = wall_now_ns()
         self._num_sessions = 0
         self._session: Session | None = None
         self._idle: asyncio.Task[None] | None = None
         self._idle_error = ""
         self._is_replaying = False
+        self._is_told_to_stop = False
         self._asked_s = 0.0
         self._ticking: asyncio.Task[None] | None = None
 
@@ -103,11 +106,14 @@ class ControlPlane:
         if self._is_replaying:
             title = self._session.run_spec.title if self._session else ""
             raise ClusterError(f"another replay runs on this cluster ({title}); wait for its end, or 'supernode down'")
-        self._is_replaying, self._asked_s = True, monotonic_s()
+        self._is_replaying, self._is_told_to_stop, self._asked_s = True, False, monotonic_s()
         try:
             await self._end_idle()
             spec: RunSpec = pickle.loads(run)
-            end = await self._run(session := self._make_session(self._fleet, spec))
+            session = self._make_session(self._fleet, spec)
+            if self._is_told_to_stop:  # while the idle session ended
+                session.stop()
+            end = await self._run(session)
             return pickle.dumps(LiveOutcome(end, session.parts.keep(), session.zero_wall_ns))
         except Exception as error:
             raise portable(error) from error
@@ -123,6 +129,7 @@ class ControlPlane:
     async def stop(self) -> None:
         """End the replay at once."""
         if self._is_replaying and self._session is not None:
+            self._is_told_to_stop = True
             self._session.stop()
 
     async def deliver(self, data: bytes) -> None:
@@ -152,7 +159,7 @@ class ControlPlane:
         parts = named(run.make_control)(run.spec)
         transport = RayWorkerTransport(self._handles, fleet.hosts, run.worker_spec, self._identity)
         taps = () if self._telemetry is None else (self._telemetry.observe,)
-        return Session(self._num_sessions, run, parts, transport, taps, fleet.metered)
+        return Session(f"{self._born_ns}-{self._num_sessions}", run, parts, transport, taps, fleet.metered)
 
     async def _run(self, session: Session) -> LiveEnd:
         self._session = session

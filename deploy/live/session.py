@@ -68,12 +68,12 @@ class RunSpec:
 class Session:
     """`begin`, then `run`; meanwhile envelopes come in by `deliver`.
 
-    `number` tells it from others on the same hosts. Usage of the addresses that are `metered` is asked for.
+    `name` tells it from others on the same hosts. Usage of the addresses that are `metered` is asked for.
     """
 
     def __init__(
         self,
-        number: int,
+        name: str,
         run: RunSpec,
         parts: ControlParts,
         transport: RayWorkerTransport,
@@ -83,7 +83,7 @@ class Session:
         self.parts: Final = parts
         self.run_spec: Final = run
         self.zero_wall_ns = 0
-        self._number = str(number)
+        self._name = name
         self._transport = transport
         self._taps = (*taps, parts.tap)
         self._metered = metered
@@ -104,7 +104,7 @@ class Session:
     async def begin(self) -> None:
         """Have all workers made, agree on clock zero, start all clocks."""
         hosts = self._transport.hosts
-        await self._transport.assign({host: sender_name(host, self._number, 0) for host in hosts})
+        await self._transport.assign({host: sender_name(host, self._name, 0) for host in hosts})
         run, parts = self.run_spec, self.parts
         self.zero_wall_ns = wall_now_ns() + int(ZERO_DELAY_S * NS_PER_S)
         self._clock = LiveClock.at_wall_zero(self.zero_wall_ns, run.speed)
@@ -119,7 +119,7 @@ class Session:
             self._transport,
             self._clock,
             self._taps,
-            session=self._number,
+            session=self._name,
             metered=self._metered,
             keep_open=not parts.sources,
         )
