@@ -113,12 +113,13 @@ class ControlPlane:
             session = self._make_session(self._fleet, spec)
             if self._is_told_to_stop:  # while the idle session ended
                 session.stop()
-            end = await self._run(session)
+            end = await self._run(session, is_replay=True)
             return pickle.dumps(LiveOutcome(end, session.parts.keep(), session.zero_wall_ns))
         except Exception as error:
             raise portable(error) from error
         finally:
             self._is_replaying = False
+            self._publish()  # who has the result and asks for the status must not read of a replay that goes on
             self._start_idle()
 
     async def progress(self) -> dict[str, Any]:
@@ -161,12 +162,12 @@ class ControlPlane:
         taps = () if self._telemetry is None else (self._telemetry.observe,)
         return Session(f"{self._born_ns}-{self._num_sessions}", run, parts, transport, taps, fleet.metered)
 
-    async def _run(self, session: Session) -> LiveEnd:
+    async def _run(self, session: Session, *, is_replay: bool) -> LiveEnd:
         self._session = session
         await session.begin()
         if self._telemetry is None:
             return await session.run()
-        self._telemetry.begin(session, is_replay=self._is_replaying)
+        self._telemetry.begin(session, is_replay=is_replay)
         outcome: RunOutcome = "failed"
         try:
             end = await session.run()
@@ -182,7 +183,7 @@ class ControlPlane:
     async def _run_idle(self, fleet: FleetSpec, idle: RunSpec) -> None:
         try:
             self._idle_error = ""
-            await self._run(self._make_session(fleet, idle))
+            await self._run(self._make_session(fleet, idle), is_replay=False)
         except Exception as error:  # noqa: BLE001 - told by `health` and `status`; the next replay tries again
             self._idle_error = str(portable(error))
 
@@ -196,11 +197,14 @@ class ControlPlane:
             await asyncio.wait([self._idle], timeout=0.1)
         self._idle = None
 
+    def _publish(self) -> None:
+        if self._telemetry is not None:
+            self._telemetry.publish(self.status())
+
     async def _tick(self) -> None:
         """Publish what the metrics are to show, and give up a run whose driver is gone."""
         while True:
-            if self._telemetry is not None:
-                self._telemetry.publish(self.status())
+            self._publish()
             if self._is_replaying and monotonic_s() - self._asked_s > LEASE_S:
                 await self.stop()
             await asyncio.sleep(TICK_S)

@@ -125,6 +125,14 @@ def test_a_replay_fills_every_family_and_every_panel(standing: Standing, tmp_pat
     assert not [name for name, family in families.items() if not family.samples]
 
 
+def test_replays_in_a_row_count_as_one_run_each_and_idle_times_as_none(standing: Standing) -> None:
+    before = standing.status()["runs"]
+    for _ in range(2):
+        standing.run("replay", DEMO, "--live", "--speed", "20", "--limit", "20")
+    until(lambda: standing.status()["phase"] == "idle" and not standing.status()["run_active"])
+    assert standing.status()["runs"] == {**before, "completed": before["completed"] + 2}
+
+
 def test_a_worker_that_is_killed_costs_no_request_and_no_counter_falls(standing: Standing) -> None:
     before = counters(standing)
     replay = standing.start("replay", DEMO, "--live", "--speed", "4", "--limit", str(LIMIT), "--json")
