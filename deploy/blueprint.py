@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.config import RunConfig
+from deploy.fabric_config import FabricPlan
 from deploy.plan import Plan, parse_plan
 from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
@@ -14,9 +15,7 @@ from scheduler.metrics.snapshot import LiveInstance
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
-from scheduler.protocol.messages import Plane, TransferKind
-from sim_hw import fabric_rates
-from sim_hw.fabric_rates import FabricRate
+from scheduler.protocol.messages import Plane
 from sim_hw.memory import KV_BLOCK_TOKENS, Role, kv_capacity_tokens, max_sequences_per_die
 from sim_hw.models import DEEPSEEK_R1
 from sim_hw.power import decode_power, prefill_power
@@ -26,7 +25,7 @@ from sim_hw.supernode import Plane as CatalogPlane
 from sim_hw.supernodes import CLOUDMATRIX384
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
-from workers.fabric import ChannelRate, Fabric, FabricConfig
+from workers.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
@@ -166,29 +165,18 @@ class Blueprint:
         return int(DEEPSEEK_R1.kv_bytes_per_token(self.config.mtp))
 
     def _fabric_config(self) -> FabricConfig:
-        channels: dict[tuple[TransferKind, Plane, str], ChannelRate] = {}
-        for spec in self.prefill:
-            # One decode die pulls a request's KV from one prefill rank; different requests use different ranks.
-            hand_over = _channel(fabric_rates.RDMA, spec.num_npus, fabric_rates.RDMA.bytes_per_s.value)
-            channels[TransferKind.HAND_OVER, Plane.RDMA, spec.address] = hand_over
-            for kind, ub in (
-                (TransferKind.CACHE_READ, fabric_rates.UB_READ),
-                (TransferKind.CACHE_WRITE, fabric_rates.UB_WRITE),
-            ):
-                channels[kind, Plane.UB, spec.address] = _channel(ub, spec.num_npus)
-                channels[kind, Plane.VPC, spec.address] = _channel(fabric_rates.VPC, spec.num_npus)
         num_layers = DEEPSEEK_R1.layers + (DEEPSEEK_R1.mtp_layers if self.config.mtp else 0)
-        return FabricConfig(channels, self._kv_bytes_per_token(), num_layers)
+        fabric = FabricPlan(
+            [(spec.address, spec.num_npus) for spec in self.prefill],
+            [(spec.address, spec.num_npus) for spec in self.decode],
+            self.plan.num_cache_servers if self.config.cache == "pool" else 0,
+            Plane[self.config.cache_plane.upper()],
+        )
+        return fabric.config(self._kv_bytes_per_token(), num_layers)
 
 
 def _num_dies(spec: InstanceSpec) -> int:
     return spec.num_npus * _DIES_PER_NPU
-
-
-def _channel(rate: FabricRate, num_npus: int, stream_bytes_per_s: float | None = None) -> ChannelRate:
-    """What an instance of that size gets; without a stream rate, one request's data spreads over all its dies."""
-    total = rate.bytes_per_s_of(num_npus)
-    return ChannelRate(stream_bytes_per_s or total, total, round(rate.latency_s.value * 1e9))
 
 
 def plane_capacity_bytes_per_s() -> dict[Plane, float]:
