@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from deploy.config import RunConfig
+from deploy.fabric_config import FabricPlan
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
 from deploy.plan import Plan, parse_plan
@@ -16,16 +17,15 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
-from scheduler.protocol.messages import Plane, TransferKind
+from scheduler.protocol.messages import Plane
 from sim_hw.engine.compiled_decode import DecodeSteps
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from sim_hw.errors import HardwareModelError
-from sim_hw.hardware.fabric_rates import FabricRate, hand_over_rate, pool_rate
-from sim_hw.hardware.supernode import Endpoint, Operation
+from sim_hw.hardware.supernode import Endpoint
 from sim_hw.hardware.supernode import Plane as CatalogPlane
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
-from workers.fabric import ChannelRate, Fabric, FabricConfig
+from workers.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
@@ -74,7 +74,7 @@ class Blueprint:
                 raise ConfigError(
                     f"plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
                 )
-            self._pool_rate(Operation.READ)  # whether there is one is to be known before anything starts
+            self._fabric_plan()  # whether the pool is reached is to be known before anything starts
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -183,29 +183,18 @@ class Blueprint:
         return self.config.mtp and bool(self.model.mtp_layers)
 
     def _fabric_config(self) -> FabricConfig:
-        cluster, plane = self.cluster, self.config.cache_plane
-        hand_over = hand_over_rate(cluster)
-        channels = {
-            # One decode die pulls a request's KV from one prefill rank; different requests use different ranks.
-            (TransferKind.HAND_OVER, Plane.RDMA, spec.address): _channel(
-                hand_over, spec.num_npus, hand_over.bytes_per_s.value
-            )
-            for spec in self.prefill
-        }
-        if self.config.cache == "pool":
-            for kind, operation in (
-                (TransferKind.CACHE_READ, Operation.READ),
-                (TransferKind.CACHE_WRITE, Operation.WRITE),
-            ):
-                rate = self._pool_rate(operation)
-                for spec in self.prefill:
-                    channels[kind, Plane[plane.upper()], spec.address] = _channel(rate, spec.num_npus)
         num_layers = self.model.layers + (self.model.mtp_layers if self._has_mtp else 0)
-        return FabricConfig(channels, self._kv_bytes_per_token(), num_layers)
+        return self._fabric_plan().config(self._kv_bytes_per_token(), num_layers)
 
-    def _pool_rate(self, operation: Operation) -> FabricRate:
+    def _fabric_plan(self) -> FabricPlan:
         try:
-            return pool_rate(self.cluster, CatalogPlane(self.config.cache_plane), operation)
+            return FabricPlan(
+                self.cluster,
+                [(spec.address, spec.num_npus) for spec in self.prefill],
+                [(spec.address, spec.num_npus) for spec in self.decode],
+                self.plan.num_cache_servers if self.config.cache == "pool" else 0,
+                Plane[self.config.cache_plane.upper()],
+            )
         except HardwareModelError as error:
             raise ConfigError(str(error)) from error
 
@@ -217,9 +206,3 @@ class Blueprint:
             Plane.RDMA: cluster.num_dies * cluster.port(CatalogPlane.RDMA, Endpoint.DIE).bytes_per_s.value,
             Plane.VPC: cluster.num_nodes.count * cluster.port(CatalogPlane.VPC, Endpoint.NODE).bytes_per_s.value,
         }
-
-
-def _channel(rate: FabricRate, num_npus: int, stream_bytes_per_s: float | None = None) -> ChannelRate:
-    """What an instance of that size gets; without a stream rate, one request's data spreads over all its dies."""
-    total = rate.bytes_per_s_of(num_npus)
-    return ChannelRate(stream_bytes_per_s or total, total, round(rate.latency_s.value * 1e9))

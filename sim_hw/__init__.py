@@ -2,7 +2,7 @@
 
 Reading order: `figure` (a number with its parent); `hardware` and `models` (what there is), `catalog` (both by name);
 `operators` (what one piece of work takes), `phases` (a step or pass, and what is predicted of it); `validation` holds
-that against what was published, `engine` makes of it what engines run on.
+that against what was published, `engine` makes of it what engines run on, `network` what flows share.
 
 Pure functions and frozen data; nothing here imports another package of this project.
 """

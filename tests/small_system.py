@@ -18,7 +18,7 @@ from scheduler.runtime.random_streams import stream
 from sim_hw.engine.compiled_decode import StepForm, StepLine
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
-from workers.fabric import ChannelRate, Fabric, FabricConfig
+from workers.fabric import Channel, Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 
 MAKE_WORKER = "tests.small_system:make_worker"
@@ -118,15 +118,22 @@ def make_core(spec: dict[str, Any]) -> Scheduler:
     return Scheduler(config, make_routing_policy("least_loaded"), make_routing_policy("least_loaded"))
 
 
+def make_fabric() -> Fabric:
+    """Streams of 5 GB/s and links of 20, in and out of each prefill instance on each plane."""
+    channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
+    for i, address in enumerate(PREFILL):
+        rates = 5 * 10**9, 5 * 10**9
+        for decode in DECODE:
+            channels[TransferKind.HAND_OVER, Plane.RDMA, address, decode] = Channel((3 * i,), *rates, None, 50_000)
+        channels[TransferKind.CACHE_READ, Plane.UB, "cache", address] = Channel((3 * i + 1,), *rates, 4, 50_000)
+        channels[TransferKind.CACHE_WRITE, Plane.UB, address, "cache"] = Channel((3 * i + 2,), *rates, 4, 50_000)
+    return Fabric(FabricConfig([20 * 10**9] * 3 * len(PREFILL), channels, 70_000, 61))
+
+
 def make_worker(spec: dict[str, Any], address: str) -> Component:
     """The worker of that address."""
     if address == "fabric":
-        rate = ChannelRate(5e9, 20e9, 50_000)
-        kinds = ((TransferKind.HAND_OVER, Plane.RDMA), (TransferKind.CACHE_READ, Plane.UB))
-        channels = {
-            (kind, plane, a): rate for kind, plane in (*kinds, (TransferKind.CACHE_WRITE, Plane.UB)) for a in PREFILL
-        }
-        return Fabric(FabricConfig(channels, 70_000, 61))
+        return make_fabric()
     if address == "cache":
         return CachePool(500, BLOCK_TOKENS)
     if address in PREFILL:

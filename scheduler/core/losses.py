@@ -94,13 +94,12 @@ class Losses:
         open_ids = sorted(self._open.payloads)
         again = begun_again(ledger, open_ids, prefill, decode, has_lost_cache=has_lost_cache)
         unanswered = self._forget_prompts(open_ids) if has_lost_cache else []
-        said = self._withdraw(again)
-        self._transfers.abandon(addresses)
+        said = self._withdraw(again) + self._transfers.abandon(addresses)
         ledger.move(Event.LOST, again)
         unplaced = self._reservations.lose(open_ids, decode)
         return Taken(again, unanswered, unplaced, said)
 
-    def join(self, now_ns: int, addresses: Collection[str]) -> Said:
+    def join(self, addresses: Collection[str]) -> Said:
         """These are back and empty; those that were not down are as they were."""
         back = self.down.intersection(addresses)
         self.down.difference_update(back)
@@ -108,7 +107,7 @@ class Losses:
         self._decode.bring_up(back)
         if self._uses_pool and CACHE_ADDRESS in back:
             self._open.keep_prompts = True
-        return [*self._transfers.start_again(now_ns)] if FABRIC_ADDRESS in back else []
+        return self._transfers.start_again() if FABRIC_ADDRESS in back else []
 
     def _forget_prompts(self, open_ids: list[int]) -> list[int]:
         """All blocks and pins are gone; answers those who wait for an answer that will not come."""

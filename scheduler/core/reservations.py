@@ -1,9 +1,8 @@
-"""Room for KV at decode instances: asked for, kept, given back or lost, until the KV moves."""
+"""Room for KV at decode instances: asked for, kept, given back or lost, until the KV has moved."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
 
 from scheduler.core.fleet import Stage
 from scheduler.core.ledger import NOT_YET, Ledger
@@ -28,7 +27,7 @@ Said = list[tuple[str, Message]]
 
 
 class Reservations:
-    """Who asked where, in the ledger's column `decode_instance`; since when room is kept; and who cannot ask yet.
+    """Who asked where, in the ledger's column `decode_instance`, and who cannot ask yet.
 
     `NOT_YET` in that column: in this attempt the request has not asked. A request that is told to begin again may ask
     the same instance a second time while the answer to the first is on its way, so a withdrawal is confirmed, and what
@@ -39,8 +38,6 @@ class Reservations:
         self._ledger = ledger
         self._stage = stage
         self._policy = policy
-        self.reserved_ns: Final[dict[int, int]] = {}
-        """Since when room is kept for those whose last pass runs; taken out by who moves their KV."""
         self._waiting: set[int] = set()
         # Confirmations on their way, by (instance, request).
         self._cancelling: dict[tuple[int, int], int] = {}
@@ -75,20 +72,15 @@ class Reservations:
         self._waiting.clear()
         return self.ask(ids)
 
-    def grant(self, message: KvReserved) -> list[int]:
-        """Room is kept; answers those whose KV can move now."""
+    def grant(self, message: KvReserved) -> tuple[list[int], list[int]]:
+        """Room is kept; answers those whose KV is there, and those whose last pass still makes it."""
         state = self._ledger.state
         granted = self._not_cancelled(message) if self._cancelling else message.ids
         # Room that was kept for a request which ended meanwhile has been given back already.
         ids = [i for i in granted if state[i] == _PREFILLING or state[i] == _PREFILLED]
         self._ledger.move(Event.RESERVED, ids)
-        ready: list[int] = []
-        for request_id in ids:
-            if state[request_id] == _HANDING_OVER:
-                ready.append(request_id)
-            else:
-                self.reserved_ns[request_id] = message.reserved_ns
-        return ready
+        making = [i for i in ids if state[i] == _PREFILLING_RESERVED]
+        return [i for i in ids if state[i] == _HANDING_OVER] if len(making) < len(ids) else [], making
 
     def _not_cancelled(self, message: KvReserved) -> list[int]:
         index = self._stage.index[message.instance]
@@ -119,7 +111,6 @@ class Reservations:
         for request_id in ids:
             index = ledger.decode_instance[request_id]
             self._waiting.discard(request_id)
-            self.reserved_ns.pop(request_id, None)
             if index == NOT_YET or index not in stage.up:
                 continue
             tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
@@ -147,5 +138,4 @@ class Reservations:
         ledger.move(Event.RESERVATION_LOST, reserved)
         for request_id in ids:
             ledger.decode_instance[request_id] = NOT_YET
-            self.reserved_ns.pop(request_id, None)
         return ids

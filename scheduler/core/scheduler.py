@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
 from scheduler.core.ledger import NOT_YET, Ledger
-from scheduler.core.lifecycle import Event, State
+from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
 from scheduler.core.open_requests import OpenRequests
 from scheduler.core.reservations import Reservations
@@ -36,9 +36,6 @@ from scheduler.protocol.messages import (
     WorkersJoined,
     WorkersLost,
 )
-
-# Members of an enumeration are slow to reach in loops over requests.
-_HANDING_OVER: Final = int(State.HANDING_OVER)
 
 
 class Scheduler:
@@ -172,7 +169,7 @@ class Scheduler:
                 command.resumed_tokens.append(resumed)
                 command.payloads.append(payload)
         return tuple(
-            self._fetch(now_ns, ~key, command) if key < 0 else self._send_prefill(key, command)
+            self._fetch(~key, command) if key < 0 else self._send_prefill(key, command)
             for key, command in commands.items()
         )
 
@@ -182,10 +179,10 @@ class Scheduler:
         self.ledger.move(Event.SEND_PREFILL, command.ids)
         return self._prefill.addresses[index], command
 
-    def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> tuple[str, Message]:
+    def _fetch(self, index: int, command: StartPrefill) -> tuple[str, Message]:
         """Move what is cached to the instance; the command follows when it is there."""
         self.ledger.move(Event.FETCH, command.ids)
-        return self._transfers.read(CacheRead(self._prefill.addresses[index], command), now_ns)
+        return self._transfers.read(CacheRead(self._prefill.addresses[index], command))
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
         index = self._prefill.index[message.instance]
@@ -193,7 +190,7 @@ class Scheduler:
             self._note_prefill_started(index, message)
         outputs: list[tuple[str, Message]] = []
         if message.done_ids:
-            outputs += self._finish_prefill(now_ns, index, message)
+            outputs += self._finish_prefill(index, message)
         if message.closing_ids:
             outputs += self._reservations.ask(message.closing_ids)
         return tuple(outputs)
@@ -210,8 +207,8 @@ class Scheduler:
             self._prefill.outstanding_tokens[index] -= cached - ledger.cached_tokens[request_id]
             ledger.cached_tokens[request_id] = cached
 
-    def _finish_prefill(self, now_ns: int, index: int, message: PrefillStepped) -> list[tuple[str, Message]]:
-        """Their first token is out: account, store the blocks, and hand over those for which room is kept."""
+    def _finish_prefill(self, index: int, message: PrefillStepped) -> list[tuple[str, Message]]:
+        """Their first token is out: account, store the blocks, and let flow the rest of what has begun to."""
         ledger, boundary_ns = self.ledger, message.boundary_ns
         first_ns, last_ns, output = ledger.first_token_ns, ledger.last_token_ns, ledger.output_tokens
         stored: list[int] = []
@@ -233,51 +230,51 @@ class Scheduler:
         self._prefill.remove(index, len(message.done_ids), tokens)
         outputs: list[tuple[str, Message]] = []
         if self._uses_pool:
-            outputs += self._store_prefixes(index, now_ns, stored, recomputed, written)
+            outputs += self._store_prefixes(index, stored, recomputed, written)
         if message.stopped_ids:
             # Outputs of one token end here.
             outputs += self._reservations.release(message.stopped_ids)
             self._end(message.stopped_ids, FinishReason.STOP, boundary_ns)
-        going_on = message.done_ids
-        if message.stopped_ids:
-            stopped = frozenset(message.stopped_ids)
-            going_on = [i for i in going_on if i not in stopped]
-        ledger.move(Event.PREFILL_DONE, going_on)
-        state = ledger.state
-        reserved = [i for i in going_on if state[i] == _HANDING_OVER]
-        return outputs + self._hand_over(now_ns, reserved)
+        stopped = frozenset(message.stopped_ids)
+        ledger.move(
+            Event.PREFILL_DONE, [i for i in message.done_ids if i not in stopped] if stopped else message.done_ids
+        )
+        return outputs + self._transfers.made(message.instance, stopped)
 
     def _store_prefixes(
-        self, index: int, now_ns: int, stored: list[int], recomputed: list[int], num_tokens: int
+        self, index: int, stored: list[int], recomputed: list[int], num_tokens: int
     ) -> list[tuple[str, Message]]:
         outputs: list[tuple[str, Message]] = []
         if recomputed:
             outputs.append((CACHE_ADDRESS, ReleasePrefixes(recomputed)))
         if stored:
             outputs.append((CACHE_ADDRESS, StorePrefixes(stored)))
-            outputs.append(self._transfers.write(self._prefill.addresses[index], num_tokens, now_ns))
+            outputs.append(self._transfers.write(self._prefill.addresses[index], num_tokens))
         return outputs
 
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
-        return tuple(self._hand_over(now_ns, self._reservations.grant(message)))
+        ready, making = self._reservations.grant(message)
+        outputs = self._hand_over(ready, is_made=True) if ready else []
+        return tuple(outputs + self._hand_over(making, is_made=False) if making else outputs)
 
     def _on_reservations_cancelled(self, now_ns: int, message: ReservationsCancelled) -> Outputs:
         self._reservations.confirm(message)
         return NOTHING
 
-    def _hand_over(self, now_ns: int, ids: list[int]) -> list[tuple[str, Message]]:
-        """Move KV over the RDMA plane, one flow per pair of instances."""
-        ledger, reserved_ns = self.ledger, self._reservations.reserved_ns
+    def _hand_over(self, ids: list[int], *, is_made: bool) -> list[tuple[str, Message]]:
+        """Move KV over the RDMA plane, one flow per pair of instances; what the last pass makes flows as it is made."""
+        ledger = self.ledger
         groups: dict[tuple[int, int], list[int]] = {}
         for request_id in ids:
             pair = (ledger.prefill_instance[request_id], ledger.decode_instance[request_id])
             groups.setdefault(pair, []).append(request_id)
+        # KV has no entry for the token that came last, and the pass under way will add one.
+        last = -1 if is_made else 0
         outputs: list[tuple[str, Message]] = []
         for (prefill, decode), members in groups.items():
-            open_ns = max(reserved_ns.pop(i, now_ns) for i in members)
-            tokens = [ledger.prompt_tokens[i] + ledger.output_tokens[i] - 1 for i in members]
+            tokens = [ledger.prompt_tokens[i] + ledger.output_tokens[i] + last for i in members]
             flow = HandOver(members, self._prefill.addresses[prefill], self._decode.addresses[decode], tokens)
-            outputs.append(self._transfers.hand_over(flow, open_ns))
+            outputs.append(self._transfers.hand_over(flow, is_made=is_made))
         return outputs
 
     def _on_transfer_done(self, now_ns: int, message: TransferDone) -> Outputs:
@@ -369,7 +366,7 @@ class Scheduler:
         return (*taken.said, *outputs, *self._reservations.ask(taken.unplaced))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
-        outputs = self._losses.join(now_ns, message.addresses)
+        outputs = self._losses.join(message.addresses)
         if self._open.unrouted and self._prefill.up:
             unrouted = sorted(self._open.unrouted)
             self._open.unrouted.clear()

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS
-from scheduler.protocol.messages import Plane, StartPrefill, StartTransfer, TransferKind
+from scheduler.protocol.messages import (
+    CancelTransfer,
+    FinishTransfer,
+    Message,
+    Plane,
+    StartPrefill,
+    StartTransfer,
+    TransferKind,
+)
 
 
 @dataclass(slots=True)
 class HandOver:
-    """KV on its way from a prefill to a decode instance."""
+    """KV on its way from a prefill to a decode instance, for `ids`; fewer once some of them have ended."""
 
-    ids: Final[list[int]]
+    ids: list[int]
     source: Final[str]
     destination: Final[str]
     num_tokens: Final[list[int]]
@@ -30,40 +38,59 @@ class CacheRead:
 
 Continuation = HandOver | CacheRead
 
+Said = tuple[str, Message]
+
 
 class Transfers:
     """Numbers flows and remembers who waits for which; nobody waits for a write to the cache.
 
-    `open_ns` as in `StartTransfer`. Each command comes with whom to say it to.
+    Each command comes with whom to say it to.
     """
 
     def __init__(self, cache_plane: Plane) -> None:
         self._cache_plane = cache_plane
         self._next_id = 0
         self._waiting: dict[int, Continuation] = {}
+        # Flows of KV that the pass under way still makes, by prefill instance.
+        self._making: dict[str, list[int]] = {}
 
-    def hand_over(self, flow: HandOver, open_ns: int) -> tuple[str, StartTransfer]:
-        """Move KV over the RDMA plane; `flow` comes back from `finish`."""
+    def hand_over(self, flow: HandOver, *, is_made: bool) -> Said:
+        """Move KV over the RDMA plane; `flow` comes back from `finish`. If not all is made, `made` follows."""
         transfer_id = self._number(flow)
+        if not is_made:
+            self._making.setdefault(flow.source, []).append(transfer_id)
         ends = flow.source, flow.destination
         return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.HAND_OVER, Plane.RDMA, *ends, flow.num_tokens, open_ns
+            transfer_id, TransferKind.HAND_OVER, Plane.RDMA, *ends, flow.num_tokens, is_made
         )
 
-    def read(self, flow: CacheRead, open_ns: int) -> tuple[str, StartTransfer]:
+    def made(self, source: str, stopped_ids: Collection[int]) -> list[Said]:
+        """The pass of this prefill instance has ended, and with it some requests, who need no KV any more."""
+        said: list[Said] = []
+        for transfer_id in self._making.pop(source, ()):
+            flow = self._waiting[transfer_id]
+            if isinstance(flow, HandOver) and stopped_ids:
+                flow.ids = [i for i in flow.ids if i not in stopped_ids]
+                if not flow.ids:
+                    said.append(self._cancel(transfer_id))
+                    continue
+            said.append((FABRIC_ADDRESS, FinishTransfer(transfer_id)))
+        return said
+
+    def read(self, flow: CacheRead) -> Said:
         """Move what is cached to a prefill instance; `flow` comes back from `finish`."""
         transfer_id, tokens = self._number(flow), flow.command.cached_tokens
         ends = CACHE_ADDRESS, flow.address
         return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.CACHE_READ, self._cache_plane, *ends, tokens, open_ns
+            transfer_id, TransferKind.CACHE_READ, self._cache_plane, *ends, tokens, True
         )
 
-    def write(self, source: str, num_tokens: int, open_ns: int) -> tuple[str, StartTransfer]:
+    def write(self, source: str, num_tokens: int) -> Said:
         """Move new blocks to the cache."""
         transfer_id = self._number(None)
         ends = source, CACHE_ADDRESS
         return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.CACHE_WRITE, self._cache_plane, *ends, [num_tokens], open_ns
+            transfer_id, TransferKind.CACHE_WRITE, self._cache_plane, *ends, [num_tokens], True
         )
 
     def _number(self, flow: Continuation | None) -> int:
@@ -77,17 +104,27 @@ class Transfers:
         """Who waited for this flow; None if nobody did, or nobody does any more."""
         return self._waiting.pop(transfer_id, None)
 
-    def abandon(self, addresses: Collection[str]) -> None:
+    def abandon(self, addresses: Collection[str]) -> list[Said]:
         """Nobody waits for flows from or to these any more."""
-        waiting = self._waiting.items()
-        self._waiting = {transfer_id: flow for transfer_id, flow in waiting if not _touches(flow, addresses)}
+        gone = [transfer_id for transfer_id, flow in self._waiting.items() if _touches(flow, addresses)]
+        said = [self._cancel(transfer_id) for transfer_id in gone]
+        making = {source: [i for i in ids if i in self._waiting] for source, ids in self._making.items()}
+        self._making = {source: ids for source, ids in making.items() if ids}
+        return said
 
-    def start_again(self, now_ns: int) -> list[tuple[str, StartTransfer]]:
+    def _cancel(self, transfer_id: int) -> Said:
+        del self._waiting[transfer_id]
+        return FABRIC_ADDRESS, CancelTransfer(transfer_id)
+
+    def start_again(self) -> list[Said]:
         """All flows somebody waits for once more, with new ids and nothing moved yet: for a new and empty fabric."""
-        flows = list(self._waiting.values())
+        flows = list(self._waiting.items())
+        making = {transfer_id for ids in self._making.values() for transfer_id in ids}
         self._waiting = {}
+        self._making = {}
         return [
-            self.hand_over(flow, now_ns) if isinstance(flow, HandOver) else self.read(flow, now_ns) for flow in flows
+            self.hand_over(flow, is_made=transfer_id not in making) if isinstance(flow, HandOver) else self.read(flow)
+            for transfer_id, flow in flows
         ]
 
 

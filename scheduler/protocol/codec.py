@@ -18,7 +18,7 @@ from scheduler.protocol import messages
 from scheduler.protocol.errors import CodecError
 from scheduler.protocol.messages import Message, Plane, TransferKind, Usage
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Version of all that goes over a wire or into a journal; raised when a tag or a field changes its meaning."""
 
 
@@ -60,7 +60,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.PrefillStepped, (_TEXT, _INT, _INTS, _INTS, _INTS, _INTS, _INTS, _INT, Field.USAGE)),
     (messages.ReserveKv, (_INTS, _INTS)),
     (messages.KvReserved, (_TEXT, _INT, _INTS)),
-    (messages.StartTransfer, (_INT, Field.KIND, Field.PLANE, _TEXT, _TEXT, _INTS, _INT)),
+    (messages.StartTransfer, (_INT, Field.KIND, Field.PLANE, _TEXT, _TEXT, _INTS, _FLAG)),
     (messages.TransferDone, (_INT, Field.KIND, Field.PLANE, _INT, _INT, _INT)),
     (messages.ReleaseKv, (_INTS,)),
     (messages.StartDecode, (_INTS, _INTS, _BLOBS)),
@@ -72,6 +72,8 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.WorkersJoined, (Field.TEXTS,)),
     (messages.CancelReservations, (_INTS,)),
     (messages.ReservationsCancelled, (_TEXT, _INTS)),
+    (messages.FinishTransfer, (_INT,)),
+    (messages.CancelTransfer, (_INT,)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

@@ -9,7 +9,7 @@ Who says what to whom:
     source  -> core     RequestsArrived, ArrivalsEnded
     core    -> cache    LookupPrefixes, StorePrefixes, ReleasePrefixes
     cache   -> core     PrefixesFound
-    core    -> fabric   StartTransfer
+    core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer
     fabric  -> core     TransferDone
     core    -> prefill  StartPrefill, ReleaseKv
     prefill -> core     PrefillStepped
@@ -172,8 +172,8 @@ class KvReserved:
 class StartTransfer:
     """Move data between two components over one plane, as one flow that ends as a whole.
 
-    `open_ns`: since when source and destination were both ready while the source still produced the data layer by
-    layer; what the plane could carry between then and now is already there. Equal to now when nothing was hidden.
+    `num_tokens` by request. `is_made`: all of the data is there. If not, the source still makes it layer by layer: all
+    but the last layer's share may flow at once, and `FinishTransfer` or `CancelTransfer` follows.
     """
 
     transfer_id: Final[int]
@@ -182,12 +182,27 @@ class StartTransfer:
     source: Final[str]
     destination: Final[str]
     num_tokens: Final[list[int]]
-    open_ns: Final[int]
+    is_made: Final[bool]
+
+
+@dataclass(slots=True)
+class FinishTransfer:
+    """The source has made the last layer of this transfer's data: the rest may flow."""
+
+    transfer_id: Final[int]
+
+
+@dataclass(slots=True)
+class CancelTransfer:
+    """Nobody waits for this transfer any more: what has not arrived need not, and its end is not told."""
+
+    transfer_id: Final[int]
 
 
 @dataclass(slots=True)
 class TransferDone:
-    """The last byte of a transfer arrived. `duration_ns` counts from `StartTransfer`: what nobody had hidden."""
+    """The last byte of a transfer arrived. `duration_ns` counts from when all of its data was there: what was not
+    hidden behind the pass that made it."""
 
     transfer_id: Final[int]
     kind: Final[TransferKind]
@@ -327,4 +342,6 @@ Message = (
     | WorkersJoined
     | CancelReservations
     | ReservationsCancelled
+    | FinishTransfer
+    | CancelTransfer
 )

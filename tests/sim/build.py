@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
@@ -44,7 +44,7 @@ from tests.sim.case import (
 )
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
-from workers.fabric import ChannelRate, Fabric, FabricConfig
+from workers.fabric import Channel, Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
@@ -294,17 +294,22 @@ def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> D
 
 
 def build_fabric(case: Case) -> Fabric:
-    """The further a prefill instance, the longer the way: so the right channel must be picked."""
-    planes = {
-        TransferKind.HAND_OVER: Plane.RDMA,
-        TransferKind.CACHE_READ: Plane.UB,
-        TransferKind.CACHE_WRITE: Plane.UB,
-    }
-    channels = {
-        (kind, plane, f"prefill-{i}"): ChannelRate(
-            case.stream_bytes_per_ns * 1e9, case.total_bytes_per_ns * 1e9, case.latency_ns + 100 * i
-        )
-        for kind, plane in planes.items()
-        for i in range(case.num_prefill)
-    }
-    return Fabric(FabricConfig(channels, case.bytes_per_token, case.num_layers))
+    """Each instance has a link of its own out on RDMA, or in, and on UB one out and one in, as the pool has.
+
+    The further a prefill instance, the longer the way: so the right channel must be picked.
+    """
+    first_decode = 3 * case.num_prefill
+    pool_out = first_decode + case.num_decode
+    capacities = [case.prefill_bytes_per_s] * first_decode + [case.decode_bytes_per_s] * case.num_decode
+    channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
+    for i in range(case.num_prefill):
+        name, latency_ns = f"prefill-{i}", case.latency_ns + 100 * i
+        for j in range(case.num_decode):
+            key = TransferKind.HAND_OVER, Plane.RDMA, name, f"decode-{j}"
+            rate = case.stream_bytes_per_s
+            channels[key] = Channel((3 * i, first_decode + j), rate, rate, None, latency_ns)
+        rates = case.cache_line_bytes_per_s, case.stream_bytes_per_s, case.num_streams, latency_ns
+        channels[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = Channel((pool_out, 3 * i + 1), *rates)
+        channels[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = Channel((3 * i + 2, pool_out + 1), *rates)
+    capacities += [case.pool_bytes_per_s] * 2
+    return Fabric(FabricConfig(capacities, channels, case.bytes_per_token, case.num_layers))

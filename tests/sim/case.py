@@ -21,7 +21,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """A whole system; every default is a plain, roomy one, so that a test says only what it varies."""
+    """A whole system; every default is a plain, roomy one, so that a test says only what it varies.
+
+    `stream_bytes_per_s` is the data of one stream, of which a cache transfer has `num_streams`; it takes
+    `cache_line_bytes_per_s` of the links when it goes to or from the cache.
+    """
 
     rows: tuple[Row, ...]
     num_prefill: int = 1
@@ -43,8 +47,12 @@ class Case:
     """Ways to run a step, of which the load at a change of membership picks one; see `way_of`."""
     step_tokens: tuple[int, int] = (1, 1)
     latency_ns: int = 700
-    stream_bytes_per_ns: int = 2
-    total_bytes_per_ns: int = 4
+    stream_bytes_per_s: int = 2_000_000_000
+    num_streams: int = 2
+    prefill_bytes_per_s: int = 4_000_000_000
+    decode_bytes_per_s: int = 5_000_000_000
+    pool_bytes_per_s: int = 6_000_000_000
+    cache_line_bytes_per_s: int = 3_000_000_000
     bytes_per_token: int = 16
     num_layers: int = 4
     prefill_policy: str = "round_robin"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case, Result
 from tests.sim.naive_cache import NaiveCache
 from tests.sim.naive_engines import Decode, Prefill, blocks_for
-from tests.sim.naive_fabric import Fabric, Then
+from tests.sim.naive_fabric import Fabric, Flow, Then
 from tests.sim.naive_request import Request
 from tests.sim.naive_world import Actor, World
 
@@ -31,7 +31,7 @@ def run_naive(case: Case) -> Result:
             BUSY_WATTS * engine.busy_ns + IDLE_WATTS * (end_ns - engine.busy_ns) + engine.work_joules()
             for engine in (*core.prefill, *core.decode)
         ],
-        sum(flow.num_bytes for flow in core.fabric.flows),
+        core.fabric.num_bytes,
     )
 
 
@@ -82,6 +82,7 @@ class Core:
         self.decode: list[Decode] = []
         self.reported_kv: list[int] = []
         self.fabric = Fabric(world, case)
+        self.being_made: list[Flow] = []
         self.pool = NaiveCache(case.cache_blocks, case.block_tokens)
         self.turns = {"prefill": 0, "decode": 0}
 
@@ -166,18 +167,18 @@ class Core:
             request.prefill_instance = index
             request.stage = "prefill"
             request.prefill_is_done = False
-            request.reserved_ns = -1
             groups.setdefault((index, request.cached > 0), []).append(request)
         for (index, is_cached), members in groups.items():
             if is_cached:
                 cached = [r.cached for r in members]
-                self._transfer(index, cached, self.world.now_ns, self._on_cache_read, members)
+                self._transfer(Flow("read", index, 0, cached, members), self._on_cache_read)
         for (index, is_cached), members in groups.items():
             if not is_cached:
                 self.world.say(self.prefill[index].start, members)
 
-    def _transfer(self, prefill: int, tokens: list[int], open_ns: int, then: Then, requests: list[Request]) -> None:
-        self.world.say(self.fabric.transfer, prefill, tokens, open_ns, then, requests)
+    def _transfer(self, flow: Flow, then: Then) -> None:
+        flow.then = then
+        self.world.say(self.fabric.start, flow)
 
     def _on_cache_read(self, requests: list[Request]) -> None:
         self.world.say(self.prefill[requests[0].prefill_instance].start, requests)
@@ -201,7 +202,7 @@ class Core:
             self.world.say(self.decode[decode].release, gone)
         for request in stopped:
             self._end(request, "STOP")
-        self._hand_over([r for r in done if r.stage != "ended" and r.reserved_ns != -1])
+        self._finish_flows(index)
         self._reserve(closing)
 
     def _in_order_of(self, requests: list[Request]) -> list[int]:
@@ -220,7 +221,7 @@ class Core:
             self.world.say(self._store_in_pool, stored)
             if stored:
                 written = sum(r.prompt_tokens - r.cached for r in stored)
-                self._transfer(index, [written], self.world.now_ns, None, [])
+                self._transfer(Flow("write", index, 0, [written], []), None)
         for request in done:
             if request in fresh:
                 request.first_token_ns = self.world.now_ns
@@ -247,20 +248,29 @@ class Core:
             self.world.say(self.decode[index].reserve, [a for a in asked if a[0].decode_instance == index])
 
     def on_reserved(self, requests: list[Request]) -> None:
-        """Room is kept; if the pass has ended as well, move."""
+        """Room is kept: move what is there, or what is made of it."""
         open_requests = [r for r in requests if r.stage != "ended"]
-        for request in open_requests:
-            request.reserved_ns = self.world.now_ns
-        self._hand_over([r for r in open_requests if r.prefill_is_done])
+        self._hand_over([r for r in open_requests if r.prefill_is_done], is_made=True)
+        self._hand_over([r for r in open_requests if not r.prefill_is_done], is_made=False)
 
-    def _hand_over(self, requests: list[Request]) -> None:
+    def _hand_over(self, requests: list[Request], is_made: bool) -> None:
         groups: dict[tuple[int, int], list[Request]] = {}
         for request in requests:
             groups.setdefault((request.prefill_instance, request.decode_instance), []).append(request)
-        for (prefill, _), members in groups.items():
-            tokens = [r.prompt_tokens + r.produced - 1 for r in members]
-            open_ns = max(r.reserved_ns for r in members)
-            self._transfer(prefill, tokens, open_ns, self._on_handed_over, members)
+        for (prefill, decode), members in groups.items():
+            tokens = [r.prompt_tokens + r.produced - is_made for r in members]
+            flow = Flow("hand-over", prefill, decode, tokens, members)
+            flow.is_made = is_made
+            if not is_made:
+                self.being_made.append(flow)
+            self._transfer(flow, self._on_handed_over)
+
+    def _finish_flows(self, prefill: int) -> None:
+        """A pass has ended: what flowed of it meanwhile is complete, unless all whose it is have ended with it."""
+        for flow in [flow for flow in self.being_made if flow.prefill == prefill]:
+            self.being_made.remove(flow)
+            flow.requests = [r for r in flow.requests if r.stage != "ended"]
+            self.world.say(self.fabric.finish if flow.requests else self.fabric.cancel, flow)
 
     def _on_handed_over(self, requests: list[Request]) -> None:
         self.world.say(self.prefill[requests[0].prefill_instance].release, requests)

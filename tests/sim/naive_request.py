@@ -28,7 +28,6 @@ class Request:
         self.decode_instance = NEVER
         # One journey from prefill to decode; a preempted request makes another.
         self.prefill_is_done = False
-        self.reserved_ns = NEVER
         self.counts_at_decode = False
         self.was_stored = False
 

@@ -195,7 +195,34 @@ def cached_cases(draw: st.DrawFn, bases: st.SearchStrategy[Case]) -> Case:
     )
 
 
+def contended_cases() -> st.SearchStrategy[Case]:
+    """Many flows at once over links that cannot bear them, at rates that divide nothing."""
+    narrow = st.sampled_from([70_000_001, 333_333_333, 1_000_000_000, 2_000_000_000])
+    bases = st.builds(
+        Case,
+        rows(
+            prompts=st.one_of(st.integers(1, 400), st.integers(200, 3_000)),
+            arrivals=st.one_of(st.integers(0, 15_000), st.sampled_from([0, 5_000])),
+            most=12,
+        ),
+        num_prefill=st.integers(1, 4),
+        token_budget=st.sampled_from([128, 4096]),
+        pass_ns=st.sampled_from([100, 3_000]),
+        num_decode=st.integers(1, 3),
+        num_dies=st.integers(1, 3),
+        bytes_per_token=st.sampled_from([1, 16, 77]),
+        num_layers=st.sampled_from([1, 3, 61]),
+        stream_bytes_per_s=st.sampled_from([1_000_000_000, 999_999_937]),
+        num_streams=st.integers(1, 3),
+        prefill_bytes_per_s=narrow,
+        decode_bytes_per_s=narrow,
+        pool_bytes_per_s=narrow,
+        **_policies(),
+    )
+    return st.one_of(bases, cached_cases(bases))
+
+
 def any_cases() -> st.SearchStrategy[Case]:
     """One of the profiles, with a cache or without."""
     plain = st.one_of(mixed_cases(), grid_cases(), preempting_cases(), single_cases(), crossing_cases())
-    return st.one_of(plain, cached_cases(plain))
+    return st.one_of(plain, cached_cases(plain), contended_cases())

@@ -17,6 +17,7 @@ from tests.sim.strategies import (
     QUICK_PHASES,
     any_cases,
     cached_cases,
+    contended_cases,
     crossing_cases,
     grid_cases,
     mixed_cases,
@@ -31,6 +32,7 @@ PROFILES = {
     "preempting": (preempting_cases(), 200),
     "single": (single_cases(), 150),
     "cached": (cached_cases(st.one_of(mixed_cases(), grid_cases(), single_cases())), 200),
+    "contended": (contended_cases(), 200),
     "cached and preempting": (cached_cases(preempting_cases()), 150),
 }
 

@@ -81,7 +81,7 @@ def check_core_is_empty(system: LosingSystem) -> None:
     core = system.scheduler
     reservations = core._reservations
     kept = [core._open.payloads, core._open.prompts, core._open.unrouted, core._losses.down]
-    kept += [reservations._waiting, reservations.reserved_ns, reservations._cancelling, core._transfers._waiting]
+    kept += [reservations._waiting, reservations._cancelling, core._transfers._waiting, core._transfers._making]
     assert not any(kept), kept
     for stage in (core._prefill, core._decode):
         assert stage.up == list(range(len(stage)))

@@ -9,7 +9,10 @@ from scheduler.core.lifecycle import State
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     CancelReservations,
+    CancelTransfer,
+    FinishTransfer,
     LookupPrefixes,
+    PrefillStepped,
     ReleasePrefixes,
     ReservationsCancelled,
     ReserveKv,
@@ -18,7 +21,7 @@ from scheduler.protocol.messages import (
     StartTransfer,
     TransferKind,
 )
-from tests.unit.scheduler.core.told import Told, ids_of, starts
+from tests.unit.scheduler.core.told import USAGE, Told, ids_of, starts
 
 STATES = (
     State.PREFILL_QUEUED,
@@ -29,6 +32,8 @@ STATES = (
     State.DECODE_QUEUED,
     State.DECODING,
 )
+
+FLOWING = (State.PREFILLING_RESERVED, State.HANDING_OVER)
 
 
 def at(state: State) -> Told:
@@ -62,6 +67,7 @@ def test_a_lost_prefill_instance_takes_what_it_had_not_handed_over(state: State)
     (start,) = said.pop("p1")
     assert isinstance(start, StartPrefill)
     assert (start.ids, start.cached_tokens, start.resumed_tokens) == ([0], [0], [int(state >= State.PREFILLED)])
+    assert said.pop("fabric", []) == ([CancelTransfer(0)] if state in FLOWING else [])
     assert said == ({"d0": [CancelReservations([0])]} if state >= State.PREFILLING else {})
     assert (told.state(), told.core.ledger.retries[0]) == (State.PREFILL_QUEUED, 1)
     assert told.core.ledger.prefill_started_ns[0] == (2 if state >= State.PREFILLED else -1)
@@ -77,6 +83,7 @@ def test_a_lost_decode_instance_takes_what_it_had_and_costs_others_their_room(st
         assert (said, told.state()) == ({}, state)
     elif state <= State.HANDING_OVER:
         tokens = 101
+        assert said.pop("fabric", []) == ([CancelTransfer(0)] if state in FLOWING else [])
         assert said == {"d1": [ReserveKv([0], [tokens])]}
         assert told.state() == (State.PREFILLING if state < State.PREFILLED else State.PREFILLED)
         assert (ledger.retries[0], ledger.decode_instance[0]) == (0, 1)
@@ -144,18 +151,44 @@ def test_withdrawn_twice_waits_for_both_confirmations() -> None:
 def test_a_flow_that_was_given_up_ends_unnoticed() -> None:
     told = at(State.PREFILLING_RESERVED)
     (flow,) = told.passed("p0", done=[0])["fabric"]
-    told.lose("p0")
-    assert told.moved(flow) == {}
+    assert isinstance(flow, FinishTransfer)
+    assert told.lose("p0")["fabric"] == [CancelTransfer(flow.transfer_id)]
+    assert told.moved(flow) == {}  # it was done before the fabric heard
     assert told.state() == State.PREFILL_QUEUED
 
 
 def test_layers_flow_only_since_there_is_room_at_the_new_instance() -> None:
     told = at(State.PREFILLING_RESERVED)
     told.lose("d0")
-    told.passed("p0", done=[0])
+    assert told.passed("p0", done=[0]) == {}
     (flow,) = told.reserved("d1", [0])["fabric"]
     assert isinstance(flow, StartTransfer)
-    assert (flow.destination, flow.open_ns) == ("d1", told.now_ns)
+    assert (flow.destination, flow.num_tokens, flow.is_made) == ("d1", [100], True)
+
+
+def test_layers_flow_while_the_pass_runs_and_the_last_one_when_it_has_ended() -> None:
+    told = Told()
+    told.arrive(4)
+    told.passed("p0", started=[0, 2], closing=[0, 2])  # asks d0 and d1
+    told.passed("p1", started=[1, 3], closing=[1, 3])
+    (early,) = told.reserved("d0", [0, 1])["fabric"][:1]
+    assert isinstance(early, StartTransfer)
+    assert (early.source, early.destination, early.num_tokens, early.is_made) == ("p0", "d0", [100], False)
+    # Each pass ends for its own instance's flows; what asked for room too late goes as a whole.
+    assert told.passed("p0", done=[0, 2])["fabric"] == [FinishTransfer(early.transfer_id)]
+    (late,) = told.reserved("d1", [2])["fabric"]
+    assert isinstance(late, StartTransfer)
+    assert (late.source, late.destination, late.num_tokens, late.is_made) == ("p0", "d1", [100], True)
+
+
+def test_who_ends_with_its_pass_needs_no_flow() -> None:
+    told = Told()
+    told.arrive()
+    told.passed("p0", started=[0], closing=[0])
+    (flow,) = told.reserved("d0", [0])["fabric"]
+    assert isinstance(flow, StartTransfer)
+    stepped = PrefillStepped("p0", told.now_ns + 1, [], [], [], [0], [0], 100, USAGE)
+    assert told.tell(stepped)["fabric"] == [CancelTransfer(flow.transfer_id)]
 
 
 def test_beyond_the_bound_a_request_ends() -> None:
@@ -239,7 +272,8 @@ def test_a_lost_cache_is_forgotten() -> None:
     said = told.lose("cache")
     # The one that fetched begins again, the other is routed without an answer; nobody asks or stores any more.
     assert {i for ids in starts(said).values() for i in ids} == {0, 1}
-    assert set(said) == {"p0", "p1"}
+    assert set(said) == {"p0", "p1", "fabric"}
+    assert said["fabric"] == [CancelTransfer(0)]
     assert (told.core.ledger.retries[0], told.core.ledger.retries[1]) == (1, 0)
     assert told.loads()[:2] == ([1, 1], [100, 100])
     assert list(starts(told.arrive(prefix=[1, 2, 3]))) == ["p1"]
@@ -266,13 +300,11 @@ def test_flows_are_said_again_to_a_new_fabric() -> None:
     (flow,) = told.passed("p0", done=[0])["fabric"]
     assert told.lose("fabric") == {}
     told.passed("p1", started=[1], closing=[1])
-    told.reserved("d1", [1])
-    assert told.passed("p1", done=[1]) == {}  # asked for while there is none
-    flows = told.join("fabric")["fabric"]
-    assert isinstance(flow, StartTransfer)
-    for said in flows:
-        assert isinstance(said, StartTransfer)
-        assert (said.open_ns, said.transfer_id > flow.transfer_id) == (told.now_ns, True)
+    assert told.reserved("d1", [1]) == {}  # asked for while there is none
+    said = told.join("fabric")["fabric"]
+    flows = [message for message in said if isinstance(message, StartTransfer)]
+    assert [(flow.transfer_id, flow.source, flow.is_made) for flow in flows] == [(2, "p0", True), (3, "p1", False)]
+    assert told.passed("p1", done=[1]) == {"fabric": [FinishTransfer(3)]}
     assert told.moved(flow) == {}
     assert [ids_of(told.moved(said)["p0" if i == 0 else "p1"][0]) for i, said in enumerate(flows)] == [[0], [1]]
 

@@ -12,6 +12,7 @@ from scheduler.policies import make_routing_policy
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,
+    FinishTransfer,
     KvReserved,
     Message,
     Plane,
@@ -79,7 +80,7 @@ class Told:
 
     def moved(self, flow: Message, kind: TransferKind = TransferKind.HAND_OVER) -> dict[str, list[Message]]:
         """A flow has ended."""
-        assert isinstance(flow, StartTransfer)
+        assert isinstance(flow, StartTransfer | FinishTransfer)
         return self.tell(TransferDone(flow.transfer_id, kind, Plane.RDMA, self.now_ns + 1, 1, 1))
 
     def stepped(

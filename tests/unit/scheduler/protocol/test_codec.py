@@ -50,6 +50,8 @@ TAGS = [
     "WorkersJoined",
     "CancelReservations",
     "ReservationsCancelled",
+    "FinishTransfer",
+    "CancelTransfer",
 ]
 
 PLAIN = st.recursive(

@@ -1,0 +1,133 @@
+"""Max-min fair sharing of links, in whole numbers, over groups of flows that take the same way.
+
+All flows rise together from nothing; each stops where it reaches its limit or a link of its way is full. A flow of
+weight w counts as w flows. So no flow can have more without taking from one that has no more than itself.
+
+Rounding is a rule, so that everybody who applies it gets the same: flows rise in whole steps of 1, and before each step
+every link that could not bear it stops all that still rise on it. What is left over there is less than their weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A way that many flows can take: indices of its links, and the highest level of a flow on it."""
+
+    links: tuple[int, ...]
+    limit: int
+
+
+class FairShares:
+    """Levels of paths, by index, as weight comes and goes: weight x level is a path's rate, as `capacities` count it.
+
+    A link that could bear all its flows at their limits binds nobody: as long as only such links are touched, a change
+    costs a few additions. Otherwise `share_out` must follow, once for all changes of an instant; it costs microseconds
+    for each path over a link that may bind, however many flows there are on it. A path without weight stands at its
+    limit.
+    """
+
+    def __init__(self, capacities: Sequence[int], paths: Sequence[Path]) -> None:
+        for number in (*capacities, *(path.limit for path in paths)):
+            if number < 0:
+                raise ValueError(f"a link or a flow cannot carry {number}; give 0 or more")
+        self.levels = [path.limit for path in paths]
+        self.weights = [0] * len(paths)
+        self._links = [path.links for path in paths]
+        self._limits = [path.limit for path in paths]
+        self._capacities = list(capacities)
+        # What all flows over a link would take at their limits, and the links that could not bear it.
+        self._wanted = [0] * len(capacities)
+        self._tight: set[int] = set()
+        self._held_back: set[int] = set()
+        self._over: list[list[int]] = [[] for _ in capacities]
+        for index, path in enumerate(paths):
+            for link in path.links:
+                self._over[link].append(index)
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether any flow may have to do with less than its limit."""
+        return bool(self._tight)
+
+    def add(self, path: int, weight: int) -> bool:
+        """Put weight on a path, or take it away if negative; answers whether `share_out` has to find levels anew."""
+        self.weights[path] += weight
+        wanted, capacities, tight = self._wanted, self._capacities, self._tight
+        more = weight * self._limits[path]
+        is_touched = False
+        for link in self._links[path]:
+            now = wanted[link] = wanted[link] + more
+            if now > capacities[link]:
+                tight.add(link)
+                is_touched = True
+            elif tight and link in tight:
+                tight.remove(link)
+                is_touched = True
+        return is_touched
+
+    def set_capacity(self, link: int, capacity: int) -> None:
+        """What a link carries has changed; `share_out` finds the levels anew."""
+        if capacity < 0:
+            raise ValueError(f"a link cannot carry {capacity}; give 0 or more")
+        self._capacities[link] = capacity
+        if self._wanted[link] > capacity:
+            self._tight.add(link)
+        else:
+            self._tight.discard(link)
+
+    def share_out(self) -> list[int]:
+        """Find the levels of all paths over tight links; whoever is over none any more goes to its limit.
+
+        Answers the paths whose level has changed, in order.
+        """
+        stopped = self._stop()
+        levels, limits = self.levels, self._limits
+        changed: list[int] = []
+        for path in self._held_back:
+            if path not in stopped:
+                levels[path] = limits[path]
+                changed.append(path)
+        self._held_back = {path for path, level in stopped.items() if level < limits[path]}
+        for path, level in stopped.items():
+            if level != levels[path]:
+                levels[path] = level
+                changed.append(path)
+        changed.sort()
+        return changed
+
+    def _stop(self) -> dict[int, int]:
+        """The level at which each path over a tight link stops."""
+        weights, links, limits = self.weights, self._links, self._limits
+        if len(self._tight) == 1:
+            # By far the most frequent case, and if nobody reaches its limit a simple one.
+            (link,) = self._tight
+            all_over = [path for path in self._over[link] if weights[path]]
+            level = self._capacities[link] // sum([weights[path] for path in all_over])
+            if level < min([limits[path] for path in all_over]):
+                return dict.fromkeys(all_over, level)
+        rising = {path for link in self._tight for path in self._over[link] if weights[path]}
+        left = {link: self._capacities[link] for link in self._tight}
+        weight_on = {link: sum([weights[path] for path in self._over[link]]) for link in left}
+        stopped: dict[int, int] = {}
+        while rising:
+            bears = {link: left[link] // weight for link, weight in weight_on.items() if weight}
+            level = min(min(bears.values()), min([limits[path] for path in rising]))
+            # Who is at its limit rises no more, so that the links may bear the next step of the others.
+            now = [path for path in rising if limits[path] == level]
+            if not now:
+                full = {link for link, highest in bears.items() if highest == level}
+                now = [path for path in rising if not full.isdisjoint(links[path])]
+            rising.difference_update(now)
+            for path in now:
+                stopped[path] = level
+            # What these take matters only if others go on.
+            for path in now if rising else ():
+                for link in links[path]:
+                    if link in left:
+                        left[link] -= weights[path] * level
+                        weight_on[link] -= weights[path]
+        return stopped
