@@ -1,7 +1,8 @@
-"""The fabric of a plan: one link for each plane and direction of an instance, and of the cache pool.
+"""The fabric of a plan: a link for each line of hand-over, and for the lines that an instance or the pool has together.
 
-Dies of an instance are alike, so their lines together are one link. The switches never block (arXiv 2506.12708), so
-there is none for these; traffic of the pool is not counted on the lines of the nodes on whose DRAM it lies.
+NPUs are dealt out to instances in the order of the plan, and cache servers are the first nodes. The switches never
+block (arXiv 2506.12708), so there is no link for these; what they lose is taken from the lines below them. Traffic of
+the pool is not counted on the lines of the NPUs of the nodes on whose DRAM it lies.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Sequence
 from scheduler.core.config import CACHE_ADDRESS
 from scheduler.protocol.messages import Plane, TransferKind
 from sim_hw.hardware.fabric_rates import FabricRate, hand_over_rate, pool_rate
-from sim_hw.hardware.supernode import Endpoint, Operation, Supernode
+from sim_hw.hardware.supernode import Operation, Supernode
 from sim_hw.hardware.supernode import Plane as CatalogPlane
-from workers.fabric import Channel, FabricConfig
+from sim_hw.network.lines import LineEnd, Lines
+from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
 
 Sized = tuple[str, int]
 """(address, number of NPUs) of an instance."""
@@ -31,56 +33,71 @@ class FabricPlan:
         cache_plane: Plane,
     ) -> None:
         self._cluster = cluster
-        self.capacities_bytes_per_s: list[int] = []
+        self.lines = Lines(cluster)
+        self.links: list[Bundle] = []
         self.channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
-        self._add_hand_over(prefill, decode)
+        self._npus: dict[str, range] = {}
+        first = 0
+        for address, num_npus in (*prefill, *decode):
+            self._npus[address] = range(first, first + num_npus)
+            first += num_npus
+        rate = hand_over_rate(cluster)
+        self.hand_over = HandOverWays(
+            {address: self._die_links(address) for address, _ in prefill},
+            {address: self._die_links(address) for address, _ in decode},
+            round(rate.bytes_per_s.value),
+            _latency_ns(rate),
+        )
         if num_cache_servers:
-            self._add_pool(prefill, num_cache_servers, cache_plane)
+            self._add_pool([address for address, _ in prefill], num_cache_servers, cache_plane)
 
     def config(self, kv_bytes_per_token: int, num_layers: int) -> FabricConfig:
         """What the fabric is told."""
-        return FabricConfig(self.capacities_bytes_per_s, self.channels, kv_bytes_per_token, num_layers)
+        return FabricConfig(self.lines, self.links, self.hand_over, self.channels, kv_bytes_per_token, num_layers)
 
-    def _link(self, bytes_per_s: float) -> int:
-        self.capacities_bytes_per_s.append(round(bytes_per_s))
-        return len(self.capacities_bytes_per_s) - 1
+    def _link(self, bundle: Bundle) -> int:
+        self.links.append(bundle)
+        return len(self.links) - 1
 
-    def _add_hand_over(self, prefill: Sequence[Sized], decode: Sequence[Sized]) -> None:
-        rate = hand_over_rate(self._cluster)
-        line = round(rate.bytes_per_s.value)
-        into = {address: self._link(rate.bytes_per_s_of(num_npus)) for address, num_npus in decode}
-        for source, num_npus in prefill:
-            out = self._link(rate.bytes_per_s_of(num_npus))
-            for destination, link in into.items():
-                # One decode die pulls a request's KV from one prefill rank; different requests use different ranks.
-                channel = Channel((out, link), line, line, None, _latency_ns(rate))
-                self.channels[TransferKind.HAND_OVER, Plane.RDMA, source, destination] = channel
+    def _dies(self, address: str) -> range:
+        npus, per_npu = self._npus[address], self._cluster.chip.num_dies.count
+        return range(npus.start * per_npu, npus.stop * per_npu)
 
-    def _add_pool(self, prefill: Sequence[Sized], num_servers: int, plane: Plane) -> None:
+    def _die_links(self, address: str) -> range:
+        links = [self._link(Bundle(LineEnd.RDMA_DIE, range(die, die + 1))) for die in self._dies(address)]
+        return range(links[0], links[-1] + 1)
+
+    def _add_pool(self, addresses: Sequence[str], num_servers: int, plane: Plane) -> None:
         node = self._cluster
-        dies_per_npu = node.chip.num_dies.count
         reads, writes = (
             pool_rate(node, CatalogPlane(plane.name.lower()), operation)
             for operation in (Operation.READ, Operation.WRITE)
         )
         if plane is Plane.UB:
-            die_bytes_per_s = node.port(CatalogPlane.UB, Endpoint.DIE).bytes_per_s.value
-            cpu_bytes_per_s = node.port(CatalogPlane.UB, Endpoint.CPU).bytes_per_s.value
-            server_bytes_per_s = node.cpus_per_node.count * cpu_bytes_per_s
+            pool = Bundle(LineEnd.UB_CPU, range(num_servers * node.cpus_per_node.count))
         else:
-            die_bytes_per_s = reads.bytes_per_s_of(1) / dies_per_npu
-            server_bytes_per_s = reads.bytes_per_s.value
-        pool_out, pool_in = (self._link(num_servers * server_bytes_per_s) for _ in range(2))
-        for address, num_npus in prefill:
-            num_dies = num_npus * dies_per_npu
-            into, out = (self._link(num_dies * die_bytes_per_s) for _ in range(2))
+            pool = Bundle(LineEnd.VPC_NODE, range(num_servers))
+        pool_out, pool_in = self._link(pool), self._link(pool)
+        for address in addresses:
+            num_npus, num_dies = len(self._npus[address]), len(self._dies(address))
+            bundle = self._pool_lines(address, plane)
+            into, out = self._link(bundle), self._link(bundle)
+            line = self.lines.whole_bytes_per_s(bundle.end) * len(bundle.numbers) * bundle.share / num_dies
             for key, links, rate in (
                 ((TransferKind.CACHE_READ, plane, CACHE_ADDRESS, address), (pool_out, into), reads),
                 ((TransferKind.CACHE_WRITE, plane, address, CACHE_ADDRESS), (out, pool_in), writes),
             ):
                 # A request's data spreads over all dies of the instance.
                 data = round(rate.bytes_per_s_of(num_npus) / num_dies)
-                self.channels[key] = Channel(links, round(die_bytes_per_s), data, num_dies, _latency_ns(rate))
+                self.channels[key] = Channel(links, round(line), data, num_dies, _latency_ns(rate))
+
+    def _pool_lines(self, address: str, plane: Plane) -> Bundle:
+        """Of the dies of an instance, or its share of the lines of the nodes on which it lies."""
+        if plane is Plane.UB:
+            return Bundle(LineEnd.UB_DIE, self._dies(address))
+        npus, per_node = self._npus[address], self._cluster.npus_per_node.count
+        nodes = range(npus.start // per_node, -(-npus.stop // per_node))
+        return Bundle(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
 
 
 def _latency_ns(rate: FabricRate) -> int:

@@ -12,14 +12,9 @@ from typing import Any, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
-    CancelReservations,
     DecodeStepped,
-    KvReserved,
     Message,
-    ReleaseKv,
     ReportUsage,
-    ReservationsCancelled,
-    ReserveKv,
     RunEnded,
     StartDecode,
     Usage,
@@ -27,6 +22,7 @@ from scheduler.protocol.messages import (
 )
 from sim_hw.engine.compiled_decode import StepForm
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
+from workers.decode_desk import DecodeDesk
 from workers.decode_memory import DecodeMemory
 from workers.growth import Growth
 from workers.oracle import output_tokens
@@ -109,6 +105,7 @@ class DecodeInstance:
         # A step may bring this many tokens, so this much room must be there before it begins.
         self._lookahead_tokens = -(-config.tokens_per_step_num // config.tokens_per_step_den)
         self.memory = DecodeMemory(config.num_dies, config.blocks_per_die, config.slots_per_die, config.extent_blocks)
+        self._desk = DecodeDesk(address, self.memory, reports_to)
         self._lines = StepLines(config.num_dies, self._growth)
         self._joining: list[tuple[int, int, bytes]] = []
         self._on_die: list[dict[int, _Sequence]] = [{} for _ in range(config.num_dies)]
@@ -132,11 +129,9 @@ class DecodeInstance:
         self._sequence_steps = 0
         self._kv_token_steps = 0
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
-            ReserveKv: self._on_reserve,
-            CancelReservations: self._on_cancel,
+            **self._desk.handlers,
             ReportUsage: self._on_report_usage,
             StartDecode: self._on_start,
-            ReleaseKv: self._on_release,
             RunEnded: self._on_run_ended,
         }
 
@@ -173,31 +168,11 @@ class DecodeInstance:
             outputs.append((self._reports_to, report))
             self._open_run(now_ns)
         if finished or preempted or cut:
-            outputs += self._serve_waiting(now_ns)
+            outputs += self._desk.serve_waiting(now_ns)
         if self._num_running and (finished or preempted or started or cut):
             self._lines.use(self._cost.form(self._num_running, kv_tokens))
         self._plan()
         return tuple(outputs)
-
-    def _on_reserve(self, now_ns: int, message: ReserveKv) -> Outputs:
-        for request_id, kv_tokens in zip(message.ids, message.kv_tokens, strict=True):
-            self.memory.ask(request_id, kv_tokens)
-        return tuple(self._serve_waiting(now_ns))
-
-    def _serve_waiting(self, now_ns: int) -> list[tuple[str, Message]]:
-        granted = self.memory.serve()
-        return [(self._reports_to, KvReserved(self.address, now_ns, granted))] if granted else []
-
-    def _on_release(self, now_ns: int, message: ReleaseKv) -> Outputs:
-        for request_id in message.ids:
-            self.memory.cancel(request_id)
-        return tuple(self._serve_waiting(now_ns))
-
-    def _on_cancel(self, now_ns: int, message: CancelReservations) -> Outputs:
-        for request_id in message.ids:
-            self.memory.cancel(request_id)
-        cancelled = ReservationsCancelled(self.address, message.ids)
-        return ((self._reports_to, cancelled), *self._serve_waiting(now_ns))
 
     def _on_start(self, now_ns: int, message: StartDecode) -> Outputs:
         self._joining.extend(zip(message.ids, message.produced_tokens, message.payloads, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,8 @@ class DecodeMemory:
     """Blocks referenced + free = total on every die (INV-4).
 
     A reservation goes to the die with the most free blocks among those with a free slot, the lowest index on a tie.
-    Whoever waits is served first come, first served: the first that does not fit holds back those behind it.
+    Whoever waits is served first come, first served: the first that does not fit holds back those behind it. Dies that
+    are avoided get no new reservations.
     """
 
     def __init__(self, num_dies: int, blocks_per_die: int, slots_per_die: int, extent_blocks: int) -> None:
@@ -27,7 +29,9 @@ class DecodeMemory:
         self.free_slots = [slots_per_die] * num_dies
         self._waiting: deque[tuple[int, int, int]] = deque()
         self._placed: dict[int, tuple[int, int, int]] = {}
-        # Free blocks where a slot is free, else _NO_SLOT: one argmax finds the die. The memory view writes plain ints.
+        self._is_open = [True] * num_dies
+        # Free blocks where a slot is free and the die open, else _NO_SLOT: one argmax finds the die. The memory view
+        # writes plain ints.
         self._rank = np.full(num_dies, blocks_per_die, dtype=np.int64)
         self._rank_view = memoryview(self._rank.data)
 
@@ -41,9 +45,16 @@ class DecodeMemory:
         blocks = -(-kv_tokens // KV_BLOCK_TOKENS) + self.extent_blocks
         self._waiting.append((request_id, kv_tokens, min(blocks, self.blocks_per_die)))
 
-    def serve(self) -> list[int]:
-        """Grant what fits, in order; answers the ids granted."""
+    def avoid(self, dies: Collection[int]) -> None:
+        """Nobody else is to come to these dies, and to all others again; who is on them stays."""
+        for die in range(self.num_dies):
+            self._is_open[die] = die not in dies
+            self._take(die, 0)
+
+    def serve(self) -> tuple[list[int], list[int]]:
+        """Grant what fits, in order; answers the ids granted and the die of each."""
         granted: list[int] = []
+        dies: list[int] = []
         waiting, rank, view = self._waiting, self._rank, self._rank_view
         while waiting:
             request_id, kv_tokens, blocks = waiting[0]
@@ -58,7 +69,8 @@ class DecodeMemory:
             self.free_blocks[die] = free
             view[die] = free if slots else _NO_SLOT
             granted.append(request_id)
-        return granted
+            dies.append(die)
+        return granted, dies
 
     def claim(self, request_id: int) -> tuple[int, int, int]:
         """The (die, blocks, KV tokens) kept for a request that now starts; its sequence holds them from here on."""
@@ -87,4 +99,4 @@ class DecodeMemory:
     def _take(self, die: int, blocks: int) -> None:
         free = self.free_blocks[die] - blocks
         self.free_blocks[die] = free
-        self._rank_view[die] = free if self.free_slots[die] else _NO_SLOT
+        self._rank_view[die] = free if self.free_slots[die] and self._is_open[die] else _NO_SLOT

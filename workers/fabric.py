@@ -1,81 +1,50 @@
-"""The fabric: flows share the links between instances, max-min fair, from the time at which their data is there."""
+"""The fabric: transfers share the links between instances, max-min fair, from the time at which their data is there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     CancelTransfer,
+    FailParts,
     FinishTransfer,
     Message,
-    Plane,
+    PartsChanged,
+    RepairParts,
     RunEnded,
     StartTransfer,
     TransferDone,
+    TransferFailed,
     TransferKind,
 )
-from sim_hw.network.max_min import Path
-from workers.shared_links import STREAM_WEIGHT, SharedLinks
-
-NANOBYTES: Final = 1_000_000_000
-"""Rates are whole bytes a second and times whole nanoseconds, so what has flowed is counted in whole nanobytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One kind of transfer between two instances over one plane, as streams of one die's line each.
-
-    `links` are indices of `FabricConfig.capacities_bytes_per_s`. A stream takes at most `line_bytes_per_s` of each of
-    them, and moves `data_bytes_per_s` of data when it does: the rest is what that kind of access was measured to lose.
-    `num_streams` share the data of a transfer equally; None: each request's data is a stream of its own.
-    """
-
-    links: tuple[int, ...]
-    line_bytes_per_s: int
-    data_bytes_per_s: int
-    num_streams: int | None
-    latency_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class FabricConfig:
-    """`channels[kind, plane, source, destination]`; `num_layers` lets KV flow as the layers are made: all but the last
-    layer's share need not wait for the end of the pass."""
-
-    capacities_bytes_per_s: Sequence[int]
-    channels: dict[tuple[TransferKind, Plane, str, str], Channel]
-    kv_bytes_per_token: int
-    num_layers: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """What a transfer of one channel does. `lanes`: of what somebody waits for, and of what flows hidden.
-
-    `token`: nanobytes of a line that a token takes.
-    """
-
-    links: SharedLinks
-    lanes: tuple[int, int]
-    num_streams: int | None
-    token: int
-    latency_ns: int
+from workers.fabric_ways import FabricConfig, Way, Ways
+from workers.shared_links import SharedLinks
 
 
 @dataclass(slots=True)
-class _Flow:
-    """A transfer under way. `made_ns`: since when all of its data is there, None as long as it is not. `rest`: what
-    each of its streams cannot move before that."""
+class _Transfer:
+    """A transfer under way. `made_ns`: since when all of its data is there, None as long as it is not.
+
+    By part: the `way` it takes, its weight and the `rest` that each of its streams cannot move before that; `flows` of
+    those parts that are still on the links. `end_ns`: when the last of those that are off them had left.
+    """
 
     message: Final[StartTransfer]
-    route: Final[_Route]
-    weight: Final[int]
-    rest: Final[int]
+    links: Final[SharedLinks]
+    latency_ns: Final[int]
+    started_ns: Final[int]
     made_ns: int | None
+    ways: Final[list[Way]] = field(default_factory=list[Way])
+    weights: Final[list[int]] = field(default_factory=list[int])
+    rests: Final[list[int]] = field(default_factory=list[int])
+    flows: list[int] = field(default_factory=list[int])
+    num_moving: int = 0
+    end_ns: int = 0
+    hidden_end_ns: int = 0
 
 
 class Fabric:
@@ -84,6 +53,8 @@ class Fabric:
     Nobody waits for writes to the cache, nor yet for what flows while a pass still runs: as long as no link binds they
     wake nobody. The ends of writes are reported with the next end that somebody waits for, or when the run ends, each
     with the time at which it fell due.
+
+    A part that fails takes what it carried from the links at once; a transfer that has no way left is given up.
     """
 
     address = "fabric"
@@ -91,50 +62,30 @@ class Fabric:
 
     def __init__(self, config: FabricConfig, reports_to: str = "core") -> None:
         self.deadline_ns = NEVER_NS
+        self._config = config
         self._bytes_per_token = config.kv_bytes_per_token
         self._num_layers = config.num_layers
         self._reports_to = reports_to
-        self._routes: dict[tuple[int, int, str, str], _Route] = {}
-        self._flows: dict[int, _Flow] = {}
+        self._ways = Ways(config)
+        self._next_flow = 0
+        self._transfers: dict[int, _Transfer] = {}
+        self._by_flow: dict[int, _Transfer] = {}
         self._waited: list[tuple[int, int, TransferDone]] = []
         self._unwaited: list[tuple[int, int, TransferDone]] = []
-        # Planes share no link.
-        self._planes: list[SharedLinks] = []
-        for plane in sorted({key[1] for key in config.channels}):
-            self._add_plane(config, {key: channel for key, channel in config.channels.items() if key[1] == plane})
-
-    def _add_plane(self, config: FabricConfig, channels: dict[tuple[TransferKind, Plane, str, str], Channel]) -> None:
-        lanes: list[Path] = []
-        awaited: list[bool] = []
-        ends: list[tuple[int, int]] = []
-        for (kind, *_), channel in channels.items():
-            num_lanes = 2 if kind == TransferKind.HAND_OVER else 1
-            ends.append((len(lanes), len(lanes) + num_lanes - 1))
-            lanes += [Path(channel.links, channel.line_bytes_per_s)] * num_lanes
-            awaited += [kind != TransferKind.CACHE_WRITE, False][:num_lanes]
-        grace_ns = min(channel.latency_ns for channel in channels.values())
-        links = SharedLinks(config.capacities_bytes_per_s, lanes, awaited, grace_ns)
-        self._planes.append(links)
-        for (key, channel), pair in zip(channels.items(), ends):
-            line, data = channel.line_bytes_per_s, channel.data_bytes_per_s
-            token = -(-config.kv_bytes_per_token * NANOBYTES * line // data)
-            self._routes[key] = _Route(links, pair, channel.num_streams, token, channel.latency_ns)
+        self._failed_parts: set[str] = set()
+        self._planes = list(self._ways.planes.values())
+        self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
+            StartTransfer: self._on_start,
+            FinishTransfer: self._on_finish,
+            CancelTransfer: self._on_cancel,
+            FailParts: self._on_fail_parts,
+            RepairParts: self._on_repair_parts,
+            RunEnded: self._on_run_ended,
+        }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """A transfer begins, has all its data, or is given up."""
-        if isinstance(message, StartTransfer):
-            links = self._start(now_ns, message)
-        elif isinstance(message, FinishTransfer):
-            links = self._finish(now_ns, message.transfer_id)
-        elif isinstance(message, CancelTransfer) and message.transfer_id in self._flows:
-            links = self._cancel(now_ns, message.transfer_id)
-        elif isinstance(message, RunEnded):
-            return self._end_run(now_ns, message)
-        else:  # given up, but its last byte had left
-            return NOTHING
-        links.look_again()
-        self._await_next()
-        return NOTHING
+        """A transfer begins, has all its data, or is given up; or parts fail or are mended."""
+        return self._handlers[type(message)](now_ns, message)
 
     def wake(self, now_ns: int) -> Outputs:
         """Report every transfer that is done by now."""
@@ -149,7 +100,83 @@ class Fabric:
         self._await_next()
         return tuple(outputs)
 
-    def _end_run(self, now_ns: int, message: RunEnded) -> Outputs:
+    def _on_start(self, now_ns: int, message: StartTransfer) -> Outputs:
+        ways = self._ways.of(message)
+        if any(way.is_cut for way in ways):
+            return ((self._reports_to, _failed(message, now_ns)),)
+        links = self._ways.planes[message.plane]
+        self._settle(links, now_ns)
+        is_made = message.is_made
+        transfer = _Transfer(message, links, ways[0].latency_ns, now_ns, now_ns if is_made else None)
+        self._transfers[message.transfer_id] = transfer
+        tokens = message.num_tokens if len(ways) > 1 else [sum(message.num_tokens)]
+        for way, num_tokens in zip(ways, tokens, strict=True):
+            weight, amount = way.load(num_tokens)
+            rest = 0 if is_made else -(-amount // self._num_layers)
+            transfer.ways.append(way)
+            transfer.weights.append(weight)
+            transfer.rests.append(rest)
+            self._put(now_ns, transfer, way.lanes[0 if is_made else 1], weight, amount - rest)
+        return self._looked_again(links)
+
+    def _on_finish(self, now_ns: int, message: FinishTransfer) -> Outputs:
+        transfer = self._transfers.get(message.transfer_id)
+        if transfer is None:  # its way was cut meanwhile
+            return NOTHING
+        links = transfer.links
+        self._settle(links, now_ns)
+        transfer.made_ns = now_ns
+        transfer.hidden_end_ns = now_ns if transfer.num_moving else transfer.end_ns
+        hidden = self._take_off(now_ns, transfer)
+        for way, weight, rest, left in zip(transfer.ways, transfer.weights, transfer.rests, hidden, strict=True):
+            self._put(now_ns, transfer, way.lanes[0], weight, left + rest)
+        return self._looked_again(links)
+
+    def _on_cancel(self, now_ns: int, message: CancelTransfer) -> Outputs:
+        transfer = self._transfers.pop(message.transfer_id, None)
+        if transfer is None:  # its last byte had left, or its way was cut
+            return NOTHING
+        self._settle(transfer.links, now_ns)
+        self._take_off(now_ns, transfer)
+        return self._looked_again(transfer.links)
+
+    def _on_fail_parts(self, now_ns: int, message: FailParts) -> Outputs:
+        return self._set_failed(now_ns, self._failed_parts.union(message.parts))
+
+    def _on_repair_parts(self, now_ns: int, message: RepairParts) -> Outputs:
+        return self._set_failed(now_ns, self._failed_parts.difference(message.parts))
+
+    def _set_failed(self, now_ns: int, failed: Collection[str]) -> Outputs:
+        """What the links carry changes, for those under way too; who has no way left is given up."""
+        for links in self._planes:
+            self._settle(links, now_ns)
+        self._failed_parts = set(failed)
+        self._ways.set_failed(now_ns, sorted(failed))
+        cut = [transfer for transfer in self._transfers.values() if any(way.is_cut for way in transfer.ways)]
+        for transfer in cut:
+            self._take_off(now_ns, transfer)
+            del self._transfers[transfer.message.transfer_id]
+        for links in self._planes:
+            links.look_again()
+        self._await_next()
+        changed: list[Message] = [self._parts_changed(now_ns)]
+        changed += [_failed(transfer.message, now_ns) for transfer in cut]
+        return tuple((self._reports_to, said) for said in changed)
+
+    def _parts_changed(self, now_ns: int) -> PartsChanged:
+        ways = self._ways
+        partly_cut = ways.partly_cut()
+        return PartsChanged(
+            now_ns,
+            sorted(self._failed_parts),
+            ways.lost_bytes_per_s(sorted(self._failed_parts)),
+            ways.whole_bytes_per_s(),
+            ways.cut_instances(),
+            list(partly_cut),
+            list(partly_cut.values()),
+        )
+
+    def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A run that was not cut short has seen all it waited for; writes under way will end unhindered.
         horizon_ns = now_ns if message.interrupted else NEVER_NS
         for links in self._planes:
@@ -157,53 +184,50 @@ class Fabric:
         self.deadline_ns = NEVER_NS
         return tuple(self._ended(self._waited, horizon_ns) + self._ended(self._unwaited, horizon_ns))
 
-    def _start(self, now_ns: int, message: StartTransfer) -> SharedLinks:
-        route = self._routes[message.kind, message.plane, message.source, message.destination]
-        self._settle(route.links, now_ns)
-        num_tokens = sum(message.num_tokens)
-        if route.num_streams is None:
-            # All of a transfer ends together: its longest request is a stream, each other as much of one as it needs.
-            longest = max(message.num_tokens)
-            weight, amount = -(-num_tokens * STREAM_WEIGHT // longest), longest * route.token
-        else:
-            weight, amount = route.num_streams * STREAM_WEIGHT, -(-num_tokens * route.token // route.num_streams)
-        rest = 0 if message.is_made else -(-amount // self._num_layers)
-        made_ns = now_ns if message.is_made else None
-        self._flows[message.transfer_id] = _Flow(message, route, weight, rest, made_ns)
-        lane = route.lanes[0 if message.is_made else 1]
-        route.links.put(now_ns, message.transfer_id, lane, weight, amount - rest)
-        return route.links
+    def _put(self, now_ns: int, transfer: _Transfer, lane: int, weight: int, amount: int) -> None:
+        flow = self._next_flow
+        self._next_flow = flow + 1
+        self._by_flow[flow] = transfer
+        transfer.flows.append(flow)
+        transfer.num_moving += 1
+        transfer.links.put(now_ns, flow, lane, weight, amount)
 
-    def _finish(self, now_ns: int, transfer_id: int) -> SharedLinks:
-        flow = self._flows[transfer_id]
-        links = flow.route.links
-        self._settle(links, now_ns)
-        left = links.take_off(now_ns, transfer_id) + flow.rest
-        flow.made_ns = now_ns
-        links.put(now_ns, transfer_id, flow.route.lanes[0], flow.weight, left)
-        return links
-
-    def _cancel(self, now_ns: int, transfer_id: int) -> SharedLinks:
-        links = self._flows[transfer_id].route.links
-        self._settle(links, now_ns)
-        links.take_off(now_ns, transfer_id)
-        self._flows.pop(transfer_id, None)
-        return links
+    def _take_off(self, now_ns: int, transfer: _Transfer) -> list[int]:
+        """All its flows leave the links; answers what each of their streams has not moved."""
+        left: list[int] = []
+        for flow in transfer.flows:
+            self._by_flow.pop(flow, None)
+            left.append(transfer.links.take_off(now_ns, flow))
+        transfer.flows = []
+        transfer.num_moving = 0
+        return left
 
     def _settle(self, links: SharedLinks, now_ns: int) -> None:
         """Whose last byte has left is off the links, and arrives when its latency has passed."""
-        for end_ns, transfer_id in links.ended(now_ns):
-            flow = self._flows[transfer_id]
-            if flow.made_ns is None:
-                continue
-            message = flow.message
-            del self._flows[transfer_id]
-            done_ns = end_ns + flow.route.latency_ns
-            num_bytes = sum(message.num_tokens) * self._bytes_per_token
-            duration_ns = done_ns - flow.made_ns
-            done = TransferDone(transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns)
-            reports = self._unwaited if message.kind == TransferKind.CACHE_WRITE else self._waited
-            heappush(reports, (done_ns, transfer_id, done))
+        by_flow = self._by_flow
+        for end_ns, flow in links.ended(now_ns):
+            transfer = by_flow.pop(flow)
+            transfer.num_moving -= 1
+            transfer.end_ns = end_ns
+            if not transfer.num_moving and transfer.made_ns is not None:
+                self._report(transfer, transfer.made_ns)
+
+    def _report(self, transfer: _Transfer, made_ns: int) -> None:
+        message = transfer.message
+        del self._transfers[message.transfer_id]
+        done_ns = transfer.end_ns + transfer.latency_ns
+        num_bytes = sum(message.num_tokens) * self._bytes_per_token
+        hidden_ns = max(0, transfer.hidden_end_ns - transfer.started_ns)
+        done = TransferDone(
+            message.transfer_id, message.kind, message.plane, done_ns, num_bytes, done_ns - made_ns, hidden_ns
+        )
+        reports = self._unwaited if message.kind == TransferKind.CACHE_WRITE else self._waited
+        heappush(reports, (done_ns, message.transfer_id, done))
+
+    def _looked_again(self, links: SharedLinks) -> Outputs:
+        links.look_again()
+        self._await_next()
+        return NOTHING
 
     def _await_next(self) -> None:
         deadline_ns = self._waited[0][0] if self._waited else NEVER_NS
@@ -217,3 +241,7 @@ class Fabric:
         while transfers and transfers[0][0] <= now_ns:
             outputs.append((self._reports_to, heappop(transfers)[2]))
         return outputs
+
+
+def _failed(message: StartTransfer, now_ns: int) -> TransferFailed:
+    return TransferFailed(message.transfer_id, message.kind, message.plane, now_ns)

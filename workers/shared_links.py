@@ -22,27 +22,25 @@ class SharedLinks:
     An amount is what each stream of a flow has to move: nanobytes, since rates are whole bytes a second and times whole
     nanoseconds. A flow ends at the first nanosecond at which all of it has moved.
 
-    `awaited`: lanes whose ends are to be told, `grace_ns` after the time at the earliest; others may be settled late.
+    Ends on awaited lanes are to be told, `grace_ns` after the time at the earliest; others may be settled late.
     """
 
-    def __init__(
-        self, capacities_bytes_per_s: Sequence[int], lanes: Sequence[Path], awaited: Sequence[bool], grace_ns: int
-    ) -> None:
+    def __init__(self, capacities_bytes_per_s: Sequence[int], grace_ns: int) -> None:
         self.again_ns = NEVER_NS
         """When to look again, as of the last `look_again`."""
         self._grace_ns = grace_ns
-        self._shares = FairShares([STREAM_WEIGHT * capacity for capacity in capacities_bytes_per_s], lanes)
+        self._shares = FairShares([STREAM_WEIGHT * capacity for capacity in capacities_bytes_per_s])
         # By lane: what a stream moves, what one has moved in all, up to when, and when the first flow ends.
-        self._levels = list(self._shares.levels)
-        self._moved = [0] * len(lanes)
-        self._at_ns = [0] * len(lanes)
-        self._due_ns = [NEVER_NS] * len(lanes)
-        self._limits = [lane.limit for lane in lanes]
+        self._levels: list[int] = []
+        self._moved: list[int] = []
+        self._at_ns: list[int] = []
+        self._due_ns: list[int] = []
+        self._limits: list[int] = []
         self._is_free = True
         # (lane, weight, begin, amount, end) by flow, while no link binds.
         self._free: dict[int, tuple[int, int, int, int, int]] = {}
         # By lane: (what a stream will have moved when the flow ends, flow). Who was taken off is skipped.
-        self._ending: list[list[tuple[int, int]]] = [[] for _ in lanes]
+        self._ending: list[list[tuple[int, int]]] = []
         # (lane, what a stream will have moved, weight) by flow.
         self._flows: dict[int, tuple[int, int, int]] = {}
         # (time at which the first flow of a lane ends, lane), while no link binds (end of a flow, flow); an entry is
@@ -51,7 +49,29 @@ class SharedLinks:
         self._others: list[tuple[int, int]] = []
         # When flows came or went whose shares are not found yet: those of one instant are found together.
         self._unshared_ns = NEVER_NS
-        self._ends = [self._awaited if is_awaited else self._others for is_awaited in awaited]
+        self._ends: list[list[tuple[int, int]]] = []
+
+    def lane(self, links: tuple[int, ...], limit_bytes_per_s: int, *, is_awaited: bool) -> int:
+        """A new lane over these links, by its number; a stream on it moves at most that much."""
+        lane = self._shares.add_path(Path(links, limit_bytes_per_s))
+        self._levels.append(limit_bytes_per_s)
+        self._moved.append(0)
+        self._at_ns.append(0)
+        self._due_ns.append(NEVER_NS)
+        self._limits.append(limit_bytes_per_s)
+        self._ending.append([])
+        self._ends.append(self._awaited if is_awaited else self._others)
+        return lane
+
+    def set_capacities(self, now_ns: int, capacities_bytes_per_s: Sequence[int]) -> None:
+        """The links carry so much from now on, after `ended` up to now; where one carries nothing, nothing moves."""
+        for link, capacity in enumerate(capacities_bytes_per_s):
+            self._shares.set_capacity(link, STREAM_WEIGHT * capacity)
+        if self._is_free:
+            if not self._shares.is_tight:
+                return
+            self._share_from_now(now_ns)
+        self._unshared_ns = now_ns
 
     def put(self, now_ns: int, flow: int, lane: int, weight: int, amount: int) -> None:
         """A flow begins, after `ended` up to now; `STREAM_WEIGHT` is one stream."""

@@ -19,8 +19,8 @@ class InstanceInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class _UpView:
-    """The instances of a stage that are up, as if there were no others (a `StageView`)."""
+class _EligibleView:
+    """The instances of a stage that are eligible, as if there were no others (a `StageView`)."""
 
     outstanding_requests: list[int]
     outstanding_tokens: list[int]
@@ -31,13 +31,18 @@ class Stage:
 
     `outstanding_requests` and `outstanding_tokens` count what the core has sent and not yet seen leave. For prefill a
     token is an uncached prompt token; for decode it is a token of KV. Policies read this through `policies.view`.
-    `up` are the indices of the instances that are there; sizes count all instances, whether they are up or not.
+    `up` are the indices of the instances that are there, `eligible` those of them that the fabric reaches; sizes count
+    all instances, whether they are up or not. `cut_dies` are dies that it does not reach, of instances of which it
+    reaches others.
     """
 
     def __init__(self, instances: list[InstanceInfo]) -> None:
         self.addresses: Final = [instance.address for instance in instances]
         self.index: Final = {address: index for index, address in enumerate(self.addresses)}
         self.up = list(range(len(instances)))
+        self.eligible = list(self.up)
+        self.cut_dies: dict[int, list[int]] = {}
+        self._cut: frozenset[int] = frozenset()
         self.outstanding_requests: Final = [0] * len(instances)
         self.outstanding_tokens: Final = [0] * len(instances)
         self.capacity_tokens: Final = [instance.max_sequence_tokens for instance in instances]
@@ -50,24 +55,42 @@ class Stage:
 
     @property
     def roomiest(self) -> int:
-        """Which of those that are up holds the longest sequences, the lowest index on a tie."""
-        return max(self.up, key=self.capacity_tokens.__getitem__)
+        """Which of those that are eligible holds the longest sequences, the lowest index on a tie."""
+        return max(self.eligible, key=self.capacity_tokens.__getitem__)
 
     def chooser(self, policy: RoutingPolicy) -> Callable[[StageView, int], int]:
-        """`policy.choose`; while some are down, one that lets the policy see only the others."""
-        if len(self.up) == len(self.addresses):
+        """`policy.choose`; while some are not eligible, one that lets the policy see only the others."""
+        if len(self.eligible) == len(self.addresses):
             return policy.choose
 
-        def choose_among_up(_view: StageView, num_tokens: int) -> int:
-            up, num_requests, tokens = self.up, self.outstanding_requests, self.outstanding_tokens
-            return up[policy.choose(_UpView([num_requests[i] for i in up], [tokens[i] for i in up]), num_tokens)]
+        def choose_among_eligible(_view: StageView, num_tokens: int) -> int:
+            here, num_requests, tokens = self.eligible, self.outstanding_requests, self.outstanding_tokens
+            view = _EligibleView([num_requests[i] for i in here], [tokens[i] for i in here])
+            return here[policy.choose(view, num_tokens)]
 
-        return choose_among_up
+        return choose_among_eligible
+
+    def is_cut(self, index: int) -> bool:
+        """Whether the fabric does not reach an instance."""
+        return index in self._cut
+
+    def is_reached(self, index: int, die: int) -> bool:
+        """Whether the fabric reaches a die of an instance."""
+        return index not in self._cut and die not in self.cut_dies.get(index, ())
+
+    def set_cut(self, addresses: Collection[str]) -> None:
+        """The fabric reaches none of these, and all others."""
+        self._cut = frozenset(self.index[address] for address in addresses if address in self.index)
+        self._find_eligible()
+
+    def _find_eligible(self) -> None:
+        self.eligible = [index for index in self.up if index not in self._cut]
 
     def take_down(self, addresses: Collection[str]) -> frozenset[int]:
         """These are lost, with all that they had to do; answers the indices of those that are of this stage."""
         lost = frozenset(self.index[address] for address in addresses if address in self.index)
         self.up = [index for index in self.up if index not in lost]
+        self._find_eligible()
         for index in lost:
             self.outstanding_requests[index] = self.outstanding_tokens[index] = 0
         return lost
@@ -76,6 +99,7 @@ class Stage:
         """These are back, with nothing to do."""
         back = {self.index[address] for address in addresses if address in self.index}
         self.up = sorted(back.union(self.up))
+        self._find_eligible()
 
     def remove(self, index: int, num_requests: int, num_tokens: int) -> None:
         """Work left an instance."""

@@ -36,6 +36,8 @@ class Ledger:
         self.retries = array("H")
         self.prefill_instance = array("h")
         self.decode_instance = array("h")
+        # Where room was kept last.
+        self.decode_die = array("h")
         self.prompt_tokens = array("i")
         self.cached_tokens = array("i")
         self.output_tokens = array("i")
@@ -65,6 +67,7 @@ class Ledger:
         for column in (
             self.prefill_instance,
             self.decode_instance,
+            self.decode_die,
             self.prefill_started_ns,
             self.first_token_ns,
             self.decode_started_ns,

@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS
-from scheduler.core.fleet import Stage
+from scheduler.core.books import Books
+from scheduler.core.config import CACHE_ADDRESS
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
-from scheduler.core.open_requests import OpenRequests
 from scheduler.core.reservations import Reservations, Said
 from scheduler.core.transfers import Transfers
 from scheduler.protocol.messages import ReleasePrefixes
@@ -58,30 +57,20 @@ class Taken:
 class Losses:
     """Knows who is `down`, and takes requests away from them."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        prefill: Stage,
-        decode: Stage,
-        open_requests: OpenRequests,
-        transfers: Transfers,
-        reservations: Reservations,
-        *,
-        uses_pool: bool,
-    ) -> None:
+    def __init__(self, books: Books, transfers: Transfers, reservations: Reservations) -> None:
         self.down: Final[set[str]] = set()
-        self._ledger = ledger
-        self._prefill = prefill
-        self._decode = decode
-        self._open = open_requests
+        self._ledger = books.ledger
+        self._prefill = books.prefill
+        self._decode = books.decode
+        self._open = books.open
         self._transfers = transfers
         self._reservations = reservations
-        self._uses_pool = uses_pool
+        self._uses_pool = books.uses_pool
         # What each decode instance reported: the KV it holds, the tokens that a sequence which always ran there has
         # produced, and when the last of them came. What it made since nobody has seen.
-        self.reported_kv_tokens: Final = [0] * len(decode)
-        self.grown_tokens: Final = [0] * len(decode)
-        self.grown_ns: Final = [0] * len(decode)
+        self.reported_kv_tokens: Final = [0] * len(books.decode)
+        self.grown_tokens: Final = [0] * len(books.decode)
+        self.grown_ns: Final = [0] * len(books.decode)
 
     def lose(self, addresses: Collection[str]) -> Taken:
         """These are gone, whether they were up or not."""
@@ -94,20 +83,19 @@ class Losses:
         open_ids = sorted(self._open.payloads)
         again = begun_again(ledger, open_ids, prefill, decode, has_lost_cache=has_lost_cache)
         unanswered = self._forget_prompts(open_ids) if has_lost_cache else []
-        said = self._withdraw(again) + self._transfers.abandon(addresses)
-        ledger.move(Event.LOST, again)
+        said = self.withdraw(again) + self._transfers.abandon(addresses)
         unplaced = self._reservations.lose(open_ids, decode)
         return Taken(again, unanswered, unplaced, said)
 
-    def join(self, addresses: Collection[str]) -> Said:
-        """These are back and empty; those that were not down are as they were."""
+    def join(self, addresses: Collection[str]) -> set[str]:
+        """These are back and empty; answers them, less those that were not down and are as they were."""
         back = self.down.intersection(addresses)
         self.down.difference_update(back)
         self._prefill.bring_up(back)
         self._decode.bring_up(back)
         if self._uses_pool and CACHE_ADDRESS in back:
             self._open.keep_prompts = True
-        return self._transfers.start_again() if FABRIC_ADDRESS in back else []
+        return back
 
     def _forget_prompts(self, open_ids: list[int]) -> list[int]:
         """All blocks and pins are gone; answers those who wait for an answer that will not come."""
@@ -123,8 +111,9 @@ class Losses:
         open_requests.keep_prompts = False
         return unanswered
 
-    def _withdraw(self, ids: list[int]) -> Said:
-        """Take these from where they are: note what clients have seen of them, give back pins and room."""
+    def withdraw(self, ids: list[int]) -> Said:
+        """Take these from where they are, back to `ARRIVED`: note what clients have seen of them, give back pins and
+        room."""
         ledger, said = self._ledger, Said()
         pinned: list[int] = []
         not_decoding: list[int] = []
@@ -143,7 +132,9 @@ class Losses:
                     pinned.append(request_id)
         if pinned:
             said.append((CACHE_ADDRESS, ReleasePrefixes(pinned)))
-        return said + self._reservations.cancel(not_decoding)
+        said += self._reservations.cancel(not_decoding)
+        ledger.move(Event.LOST, ids)
+        return said
 
     def _note_seen_tokens(self, request_id: int) -> None:
         """It goes on after the last token that was reported; those made since are made again."""

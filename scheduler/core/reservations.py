@@ -46,7 +46,7 @@ class Reservations:
         """Ask for room while the last pass runs, so that layers can flow as they are made; or wait for an instance."""
         ledger, stage, state = self._ledger, self._stage, self._ledger.state
         prompt_tokens, produced = ledger.prompt_tokens, ledger.output_tokens
-        if not stage.up:
+        if not stage.eligible:
             self._waiting.update(ids)
             return []
         choose = stage.chooser(self._policy)
@@ -79,6 +79,9 @@ class Reservations:
         # Room that was kept for a request which ended meanwhile has been given back already.
         ids = [i for i in granted if state[i] == _PREFILLING or state[i] == _PREFILLED]
         self._ledger.move(Event.RESERVED, ids)
+        decode_die, dies = self._ledger.decode_die, dict(zip(message.ids, message.dies, strict=True))
+        for request_id in ids:
+            decode_die[request_id] = dies[request_id]
         making = [i for i in ids if state[i] == _PREFILLING_RESERVED]
         return [i for i in ids if state[i] == _HANDING_OVER] if len(making) < len(ids) else [], making
 
@@ -119,6 +122,14 @@ class Reservations:
             stage.remove(index, 1, tokens)
             told.append((index, request_id))
         return told
+
+    def move(self, ids: list[int]) -> Said:
+        """The fabric does not reach where room is kept for these: give it back and ask again."""
+        said = self.cancel(ids)
+        self._ledger.move(Event.RESERVATION_LOST, ids)
+        for request_id in ids:
+            self._ledger.decode_instance[request_id] = NOT_YET
+        return said + self.ask(ids)
 
     def confirm(self, message: ReservationsCancelled) -> None:
         """An instance keeps nothing any more of what was withdrawn."""

@@ -1,37 +1,44 @@
-"""The scheduler: takes reports, answers commands. Follow a request from `_on_arrived` downwards."""
+"""The scheduler: takes reports, answers commands. Follow a request from `_on_arrived` downwards.
+
+Its parts share `Books`: `Prefills`, `HandOvers` and `Decodes` in the order in which a request meets them,
+`Reservations` and `Transfers` between them, `Losses` and `BrokenParts` for what goes wrong.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
-from scheduler.core.fleet import Stage
-from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.core.books import open_books
+from scheduler.core.broken_parts import BrokenParts
+from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
+from scheduler.core.decodes import Decodes
+from scheduler.core.hand_overs import HandOvers
+from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
-from scheduler.core.open_requests import OpenRequests
+from scheduler.core.prefills import Prefills
 from scheduler.core.reservations import Reservations
-from scheduler.core.transfers import CacheRead, HandOver, Transfers
+from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
+    FailParts,
     KvReserved,
     Message,
+    PartsChanged,
     PrefillStepped,
     PrefixesFound,
     ReleaseKv,
-    ReleasePrefixes,
+    RepairParts,
     RequestsArrived,
     ReservationsCancelled,
     RunEnded,
-    StartDecode,
-    StartPrefill,
-    StorePrefixes,
     TransferDone,
+    TransferFailed,
     UsageReported,
     WorkersJoined,
     WorkersLost,
@@ -49,25 +56,17 @@ class Scheduler:
     deadline_ns = NEVER_NS
 
     def __init__(self, config: SchedulerConfig, prefill_policy: RoutingPolicy, decode_policy: RoutingPolicy) -> None:
-        self.ledger = Ledger()
+        books = self._books = open_books(config)
+        self.ledger = books.ledger
         self._config = config
-        self._prefill = Stage(config.prefill)
-        self._decode = Stage(config.decode)
-        self._prefill_policy = prefill_policy
-        self._max_prompt_tokens = min(self._prefill.max_sequence_tokens, self._decode.max_sequence_tokens) - 1
-        self._uses_pool = config.cache_mode is CacheMode.POOL
-        self._open = OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
+        self._max_prompt_tokens = min(books.prefill.max_sequence_tokens, books.decode.max_sequence_tokens) - 1
         self._transfers = Transfers(config.cache_plane)
-        self._reservations = Reservations(self.ledger, self._decode, decode_policy)
-        self._losses = Losses(
-            self.ledger,
-            self._prefill,
-            self._decode,
-            self._open,
-            self._transfers,
-            self._reservations,
-            uses_pool=self._uses_pool,
-        )
+        self._reservations = Reservations(self.ledger, books.decode, decode_policy)
+        self._prefills = Prefills(books, self._transfers, prefill_policy)
+        self._hand_overs = HandOvers(books, self._reservations, self._transfers)
+        self._losses = Losses(books, self._transfers, self._reservations)
+        self._decodes = Decodes(books, self._losses)
+        self._broken = BrokenParts(books)
         self._down = self._losses.down
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
@@ -77,6 +76,10 @@ class Scheduler:
             ReservationsCancelled: self._on_reservations_cancelled,
             TransferDone: self._on_transfer_done,
             DecodeStepped: self._on_decode_stepped,
+            TransferFailed: self._on_transfer_failed,
+            FailParts: _tell_fabric,
+            RepairParts: _tell_fabric,
+            PartsChanged: self._on_parts_changed,
             WorkersLost: self._on_workers_lost,
             WorkersJoined: self._on_workers_joined,
             RunEnded: self._on_run_ended,
@@ -99,284 +102,117 @@ class Scheduler:
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         ledger, config = self.ledger, self._config
         ids = ledger.add(now_ns, message.prompt_tokens)
-        self._open.add(ids, message)
+        self._books.open.add(ids, message)
         if max(message.prompt_tokens) > self._max_prompt_tokens or ledger.num_open > config.max_open_requests:
-            return self._look_up_or_route(now_ns, self._reject(now_ns, ids))
-        return self._look_up_or_route(now_ns, ids)
+            return self._prefills.begin(self._reject(now_ns, ids))
+        return self._prefills.begin(ids)
 
     def _reject(self, now_ns: int, ids: range) -> list[int]:
         """Turn away what can never fit, then what exceeds the bound on open requests; answers the rest."""
-        ledger, limit = self.ledger, self._max_prompt_tokens
+        ledger, limit, end = self.ledger, self._max_prompt_tokens, self._books.end
         prompt_tokens = ledger.prompt_tokens
-        self._end([i for i in ids if prompt_tokens[i] > limit], FinishReason.TOO_LONG, now_ns)
+        end([i for i in ids if prompt_tokens[i] > limit], FinishReason.TOO_LONG, now_ns)
         fitting = [i for i in ids if prompt_tokens[i] <= limit]
         excess = max(0, ledger.num_open - self._config.max_open_requests)
-        self._end(fitting[len(fitting) - excess :], FinishReason.OVERLOAD, now_ns)
+        end(fitting[len(fitting) - excess :], FinishReason.OVERLOAD, now_ns)
         return fitting[: len(fitting) - excess]
 
-    def _end(self, ids: list[int], reason: FinishReason, now_ns: int) -> None:
-        """The one end of these requests; nothing of them is kept but their ledger row."""
-        self.ledger.end(ids, reason, now_ns)
-        self._open.drop(ids)
-
-    def _look_up_or_route(self, now_ns: int, ids: Sequence[int]) -> Outputs:
-        if not ids:
-            return NOTHING
-        prompts = self._open.prompts
-        if not (self._uses_pool and prompts):
-            return self._route_prefill(now_ns, ids)
-        known = [i for i in ids if i in prompts]
-        unknown = [i for i in ids if i not in prompts]
-        outputs = self._route_prefill(now_ns, unknown)
-        if not known:
-            return outputs
-        return (*outputs, (CACHE_ADDRESS, self._open.look_up(known, self.ledger.prompt_tokens)))
-
     def _on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
-        ledger = self.ledger
-        for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
-            # Even a full hit computes one token, to have something to answer with.
-            ledger.cached_tokens[request_id] = min(found, ledger.prompt_tokens[request_id] - 1)
-        return self._route_prefill(now_ns, message.ids)
-
-    def _route_prefill(self, now_ns: int, ids: Sequence[int]) -> Outputs:
-        """Pick an instance for each request; fetch what is cached, start the others at once."""
-        ledger, stage = self.ledger, self._prefill
-        if not stage.up:
-            self._open.unrouted.update(ids)
-            return NOTHING
-        choose = stage.chooser(self._prefill_policy)
-        num_requests, num_tokens, payloads = stage.outstanding_requests, stage.outstanding_tokens, self._open.payloads
-        # One command per instance, and one more (under the index's complement) for what must be fetched first.
-        commands: dict[int, StartPrefill] = {}
-        for request_id in ids:
-            prompt, cached = ledger.prompt_tokens[request_id], ledger.cached_tokens[request_id]
-            resumed, payload = ledger.output_tokens[request_id], payloads[request_id]
-            tokens = prompt + resumed - cached
-            index = choose(stage, tokens)
-            num_requests[index] += 1
-            num_tokens[index] += tokens
-            ledger.prefill_instance[request_id] = index
-            key = ~index if cached else index
-            command = commands.get(key)
-            if command is None:
-                reason = self._prefill_policy.reason
-                commands[key] = StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
-            else:
-                command.ids.append(request_id)
-                command.prompt_tokens.append(prompt)
-                command.cached_tokens.append(cached)
-                command.resumed_tokens.append(resumed)
-                command.payloads.append(payload)
-        return tuple(
-            self._fetch(~key, command) if key < 0 else self._send_prefill(key, command)
-            for key, command in commands.items()
-        )
-
-    def _send_prefill(self, index: int, command: StartPrefill) -> tuple[str, Message]:
-        if self._config.cache_mode is CacheMode.LOCAL:
-            self._open.add_prefixes(command)
-        self.ledger.move(Event.SEND_PREFILL, command.ids)
-        return self._prefill.addresses[index], command
-
-    def _fetch(self, index: int, command: StartPrefill) -> tuple[str, Message]:
-        """Move what is cached to the instance; the command follows when it is there."""
-        self.ledger.move(Event.FETCH, command.ids)
-        return self._transfers.read(CacheRead(self._prefill.addresses[index], command))
+        return self._prefills.on_prefixes_found(message)
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
-        index = self._prefill.index[message.instance]
         if message.started_ids:
-            self._note_prefill_started(index, message)
+            self._prefills.on_started(message)
         outputs: list[tuple[str, Message]] = []
         if message.done_ids:
-            outputs += self._finish_prefill(index, message)
+            stopped = frozenset(message.stopped_ids)
+            outputs += self._prefills.on_done(message)
+            if stopped:
+                # Outputs of one token end here.
+                outputs += self._reservations.release(message.stopped_ids)
+                self._books.end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
+            going_on = [i for i in message.done_ids if i not in stopped] if stopped else message.done_ids
+            self.ledger.move(Event.PREFILL_DONE, going_on)
+            outputs += self._hand_overs.on_made(message.instance, stopped)
         if message.closing_ids:
             outputs += self._reservations.ask(message.closing_ids)
         return tuple(outputs)
 
-    def _note_prefill_started(self, index: int, message: PrefillStepped) -> None:
-        ledger = self.ledger
-        ledger.move(Event.PREFILL_STARTED, message.started_ids)
-        started_ns = ledger.prefill_started_ns
-        for request_id in message.started_ids:
-            if started_ns[request_id] == NOT_YET:
-                started_ns[request_id] = message.boundary_ns
-        # Filled only by instances with a cache of their own, which find their hits when a prompt starts.
-        for request_id, cached in zip(message.started_ids, message.started_cached_tokens, strict=False):
-            self._prefill.outstanding_tokens[index] -= cached - ledger.cached_tokens[request_id]
-            ledger.cached_tokens[request_id] = cached
-
-    def _finish_prefill(self, index: int, message: PrefillStepped) -> list[tuple[str, Message]]:
-        """Their first token is out: account, store the blocks, and let flow the rest of what has begun to."""
-        ledger, boundary_ns = self.ledger, message.boundary_ns
-        first_ns, last_ns, output = ledger.first_token_ns, ledger.last_token_ns, ledger.output_tokens
-        stored: list[int] = []
-        recomputed: list[int] = []
-        tokens = written = 0
-        prompts = self._open.prompts
-        for request_id in message.done_ids:
-            computed = ledger.prompt_tokens[request_id] - ledger.cached_tokens[request_id]
-            tokens += computed + output[request_id]
-            if first_ns[request_id] == NOT_YET:
-                first_ns[request_id] = boundary_ns
-                if request_id in prompts:
-                    stored.append(request_id)
-                    written += computed
-            elif request_id in prompts:
-                recomputed.append(request_id)
-            last_ns[request_id] = boundary_ns
-            output[request_id] += 1
-        self._prefill.remove(index, len(message.done_ids), tokens)
-        outputs: list[tuple[str, Message]] = []
-        if self._uses_pool:
-            outputs += self._store_prefixes(index, stored, recomputed, written)
-        if message.stopped_ids:
-            # Outputs of one token end here.
-            outputs += self._reservations.release(message.stopped_ids)
-            self._end(message.stopped_ids, FinishReason.STOP, boundary_ns)
-        stopped = frozenset(message.stopped_ids)
-        ledger.move(
-            Event.PREFILL_DONE, [i for i in message.done_ids if i not in stopped] if stopped else message.done_ids
-        )
-        return outputs + self._transfers.made(message.instance, stopped)
-
-    def _store_prefixes(
-        self, index: int, stored: list[int], recomputed: list[int], num_tokens: int
-    ) -> list[tuple[str, Message]]:
-        outputs: list[tuple[str, Message]] = []
-        if recomputed:
-            outputs.append((CACHE_ADDRESS, ReleasePrefixes(recomputed)))
-        if stored:
-            outputs.append((CACHE_ADDRESS, StorePrefixes(stored)))
-            outputs.append(self._transfers.write(self._prefill.addresses[index], num_tokens))
-        return outputs
-
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
-        ready, making = self._reservations.grant(message)
-        outputs = self._hand_over(ready, is_made=True) if ready else []
-        return tuple(outputs + self._hand_over(making, is_made=False) if making else outputs)
+        return tuple(self._hand_overs.on_reserved(message))
 
     def _on_reservations_cancelled(self, now_ns: int, message: ReservationsCancelled) -> Outputs:
         self._reservations.confirm(message)
         return NOTHING
 
-    def _hand_over(self, ids: list[int], *, is_made: bool) -> list[tuple[str, Message]]:
-        """Move KV over the RDMA plane, one flow per pair of instances; what the last pass makes flows as it is made."""
-        ledger = self.ledger
-        groups: dict[tuple[int, int], list[int]] = {}
-        for request_id in ids:
-            pair = (ledger.prefill_instance[request_id], ledger.decode_instance[request_id])
-            groups.setdefault(pair, []).append(request_id)
-        # KV has no entry for the token that came last, and the pass under way will add one.
-        last = -1 if is_made else 0
-        outputs: list[tuple[str, Message]] = []
-        for (prefill, decode), members in groups.items():
-            tokens = [ledger.prompt_tokens[i] + ledger.output_tokens[i] + last for i in members]
-            flow = HandOver(members, self._prefill.addresses[prefill], self._decode.addresses[decode], tokens)
-            outputs.append(self._transfers.hand_over(flow, is_made=is_made))
-        return outputs
-
     def _on_transfer_done(self, now_ns: int, message: TransferDone) -> Outputs:
-        transfer = self._transfers.finish(message.transfer_id)
-        if transfer is None:  # a write to the cache: nobody waits for it
+        flow = self._transfers.finish(message.transfer_id)
+        if flow is None:  # a write to the cache: nobody waits for it
             return NOTHING
-        if isinstance(transfer, CacheRead):
-            self.ledger.move(Event.SEND_PREFILL, transfer.command.ids)
-            return ((transfer.address, transfer.command),)
-        ids, ledger = transfer.ids, self.ledger
-        ledger.move(Event.HANDED_OVER, ids)
-        payloads = [self._open.payloads[i] for i in ids]
-        command = StartDecode(ids, [ledger.output_tokens[i] for i in ids], payloads)
-        return ((transfer.source, ReleaseKv(ids)), (transfer.destination, command))
+        return self._prefills.on_fetched(flow) if isinstance(flow, CacheRead) else tuple(self._hand_overs.on_done(flow))
 
     def _on_decode_stepped(self, now_ns: int, message: DecodeStepped) -> Outputs:
-        index, ledger, boundary_ns = self._decode.index[message.instance], self.ledger, message.boundary_ns
-        losses = self._losses
-        if message.tokens_per_sequence:
-            losses.grown_tokens[index] += message.tokens_per_sequence
-            losses.grown_ns[index] = boundary_ns
-        if message.started_ids:
-            ledger.move(Event.DECODE_STARTED, message.started_ids)
-            tokens = 0
-            grown, grown_at_start = losses.grown_tokens[index], ledger.grown_at_start
-            for request_id in message.started_ids:
-                ledger.decode_started_ns[request_id] = boundary_ns
-                grown_at_start[request_id] = grown
-                tokens += ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
-            self._decode.outstanding_tokens[index] -= tokens
-        self._decode.outstanding_tokens[index] += message.kv_tokens - losses.reported_kv_tokens[index]
-        losses.reported_kv_tokens[index] = message.kv_tokens
-        if message.finished_ids:
-            self._finish_decode(index, message)
-        if message.preempted_ids:
-            return self._recompute(now_ns, index, message)
-        return NOTHING
-
-    def _finish_decode(self, index: int, message: DecodeStepped) -> None:
-        ledger, boundary_ns = self.ledger, message.boundary_ns
-        self._note_tokens(message.finished_ids, message.finished_tokens, boundary_ns)
-        self._decode.outstanding_requests[index] -= len(message.finished_ids)
-        self._end(message.finished_ids, FinishReason.STOP, boundary_ns)
-        for request_id in message.lengths_reached:
-            ledger.reason[request_id] = FinishReason.LENGTH
-
-    def _note_tokens(self, ids: list[int], num_tokens: list[int], boundary_ns: int) -> None:
-        """Who leaves a decode instance has produced so many tokens, the last of them now if any came since joining."""
-        produced, last_ns = self.ledger.output_tokens, self.ledger.last_token_ns
-        for request_id, tokens in zip(ids, num_tokens, strict=True):
-            if tokens > produced[request_id]:
-                produced[request_id] = tokens
-                last_ns[request_id] = boundary_ns
-
-    def _recompute(self, now_ns: int, index: int, message: DecodeStepped) -> Outputs:
-        """Their KV is gone: begin again, with the tokens produced so far as part of what to compute."""
-        ledger = self.ledger
-        ledger.move(Event.PREEMPTED, message.preempted_ids)
-        self._note_tokens(message.preempted_ids, message.preempted_tokens, message.boundary_ns)
-        for request_id in message.preempted_ids:
-            ledger.preemptions[request_id] += 1
-        self._decode.outstanding_requests[index] -= len(message.preempted_ids)
-        return self._look_up_or_route(now_ns, self._begin_again(message.preempted_ids, message.boundary_ns))
+        preempted = self._decodes.on_stepped(message)
+        return self._prefills.begin(self._begin_again(preempted, message.boundary_ns)) if preempted else NOTHING
 
     def _begin_again(self, ids: list[int], now_ns: int) -> list[int]:
         """These have nothing but the tokens that they have produced; answers those who may go on, the others end."""
-        ledger, config = self.ledger, self._config
-        limit, prompt_tokens, produced = self._prefill.max_sequence_tokens, ledger.prompt_tokens, ledger.output_tokens
+        ledger, config, end = self.ledger, self._config, self._books.end
+        limit, prompt_tokens = self._books.prefill.max_sequence_tokens, ledger.prompt_tokens
         again: list[int] = []
         for request_id in ids:
             ledger.cached_tokens[request_id] = 0
-            if prompt_tokens[request_id] + produced[request_id] > limit:
+            if prompt_tokens[request_id] + ledger.output_tokens[request_id] > limit:
                 # No prefill instance could compute it again: it ends with what it has.
-                self._end([request_id], FinishReason.LENGTH, now_ns)
+                end([request_id], FinishReason.LENGTH, now_ns)
             elif (
                 ledger.preemptions[request_id] > config.max_preemptions
                 or ledger.retries[request_id] > config.max_retries
             ):
-                self._end([request_id], FinishReason.RETRIES_EXHAUSTED, now_ns)
+                end([request_id], FinishReason.RETRIES_EXHAUSTED, now_ns)
             else:
                 ledger.decode_instance[request_id] = NOT_YET
                 again.append(request_id)
         return again
 
+    def _on_transfer_failed(self, now_ns: int, message: TransferFailed) -> Outputs:
+        flow = self._transfers.fail(message.transfer_id)
+        if flow is None:  # a write to the cache, or nobody waits for it any more
+            return NOTHING
+        if isinstance(flow, CacheRead):
+            return self._prefills.on_fetch_failed(flow)
+        said, lost = self._hand_overs.on_failed(flow)
+        if not lost:
+            return tuple(said)
+        said += [*self._losses.withdraw(lost), (flow.source, ReleaseKv(lost))]
+        return (*said, *self._prefills.begin(self._begin_again(lost, now_ns)))
+
+    def _on_parts_changed(self, now_ns: int, message: PartsChanged) -> Outputs:
+        said = self._broken.on_changed(message)
+        return (*said, *self._prefills.route_waiting(), *self._reservations.ask_for_waiting())
+
     def _on_workers_lost(self, now_ns: int, message: WorkersLost) -> Outputs:
         taken = self._losses.lose(message.addresses)
         again = self._begin_again(taken.again, now_ns)
-        outputs = self._look_up_or_route(now_ns, sorted(again + taken.unanswered))
+        outputs = self._prefills.begin(sorted(again + taken.unanswered))
         return (*taken.said, *outputs, *self._reservations.ask(taken.unplaced))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
-        outputs = self._losses.join(message.addresses)
-        if self._open.unrouted and self._prefill.up:
-            unrouted = sorted(self._open.unrouted)
-            self._open.unrouted.clear()
-            outputs += self._route_prefill(now_ns, unrouted)
-        return (*outputs, *self._reservations.ask_for_waiting())
+        back = self._losses.join(message.addresses)
+        said = self._broken.on_joined(back)
+        if FABRIC_ADDRESS in back:
+            said += self._transfers.start_again()
+        return (*said, *self._prefills.route_waiting(), *self._reservations.ask_for_waiting())
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         if message.interrupted:
-            self._end(sorted(self._open.payloads), FinishReason.INTERRUPTED, now_ns)
+            self._books.end(sorted(self._books.open.payloads), FinishReason.INTERRUPTED, now_ns)
         return NOTHING
+
+
+def _tell_fabric(_now_ns: int, message: Message) -> Outputs:
+    """What the operator says of its parts goes to the fabric as it is."""
+    return ((FABRIC_ADDRESS, message),)
 
 
 def _ignore(_now_ns: int, _message: Message) -> Outputs:

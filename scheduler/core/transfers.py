@@ -20,12 +20,17 @@ from scheduler.protocol.messages import (
 
 @dataclass(slots=True)
 class HandOver:
-    """KV on its way from a prefill to a decode instance, for `ids`; fewer once some of them have ended."""
+    """KV on its way from a prefill to a decode instance, for `ids`; fewer than `all_ids` once some of them have ended.
+
+    `num_tokens` and `dies` are by entry of `all_ids`.
+    """
 
     ids: list[int]
+    all_ids: Final[list[int]]
     source: Final[str]
     destination: Final[str]
     num_tokens: Final[list[int]]
+    dies: Final[list[int]]
 
 
 @dataclass(slots=True)
@@ -53,15 +58,19 @@ class Transfers:
         self._waiting: dict[int, Continuation] = {}
         # Flows of KV that the pass under way still makes, by prefill instance.
         self._making: dict[str, list[int]] = {}
+        # Requests whose way was cut while their pass ran, by prefill instance.
+        self._held_back: dict[str, set[int]] = {}
 
     def hand_over(self, flow: HandOver, *, is_made: bool) -> Said:
         """Move KV over the RDMA plane; `flow` comes back from `finish`. If not all is made, `made` follows."""
         transfer_id = self._number(flow)
         if not is_made:
             self._making.setdefault(flow.source, []).append(transfer_id)
+            if self._held_back:
+                self._held_back.get(flow.source, set()).difference_update(flow.ids)
         ends = flow.source, flow.destination
         return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.HAND_OVER, Plane.RDMA, *ends, flow.num_tokens, is_made
+            transfer_id, TransferKind.HAND_OVER, Plane.RDMA, *ends, flow.num_tokens, flow.dies, is_made
         )
 
     def made(self, source: str, stopped_ids: Collection[int]) -> list[Said]:
@@ -82,7 +91,7 @@ class Transfers:
         transfer_id, tokens = self._number(flow), flow.command.cached_tokens
         ends = CACHE_ADDRESS, flow.address
         return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.CACHE_READ, self._cache_plane, *ends, tokens, True
+            transfer_id, TransferKind.CACHE_READ, self._cache_plane, *ends, tokens, [], True
         )
 
     def write(self, source: str, num_tokens: int) -> Said:
@@ -90,7 +99,7 @@ class Transfers:
         transfer_id = self._number(None)
         ends = source, CACHE_ADDRESS
         return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.CACHE_WRITE, self._cache_plane, *ends, [num_tokens], True
+            transfer_id, TransferKind.CACHE_WRITE, self._cache_plane, *ends, [num_tokens], [], True
         )
 
     def _number(self, flow: Continuation | None) -> int:
@@ -104,12 +113,29 @@ class Transfers:
         """Who waited for this flow; None if nobody did, or nobody does any more."""
         return self._waiting.pop(transfer_id, None)
 
+    def fail(self, transfer_id: int) -> Continuation | None:
+        """Who waited for this flow, which has no way; None if nobody did, or nobody does any more."""
+        flow = self._waiting.pop(transfer_id, None)
+        if isinstance(flow, HandOver) and flow.source in self._making:
+            self._making[flow.source] = [i for i in self._making[flow.source] if i != transfer_id]
+        return flow
+
+    def hold_back(self, source: str, ids: list[int]) -> None:
+        """These move when the pass under way at their prefill instance has ended."""
+        self._held_back.setdefault(source, set()).update(ids)
+
+    def take_held_back(self, source: str) -> Collection[int]:
+        """The pass has ended; answers who was held back."""
+        return self._held_back.pop(source, ())
+
     def abandon(self, addresses: Collection[str]) -> list[Said]:
         """Nobody waits for flows from or to these any more."""
         gone = [transfer_id for transfer_id, flow in self._waiting.items() if _touches(flow, addresses)]
         said = [self._cancel(transfer_id) for transfer_id in gone]
         making = {source: [i for i in ids if i in self._waiting] for source, ids in self._making.items()}
         self._making = {source: ids for source, ids in making.items() if ids}
+        for address in addresses:
+            self._held_back.pop(address, None)
         return said
 
     def _cancel(self, transfer_id: int) -> Said:

@@ -40,12 +40,13 @@ class Field(Enum):
     USAGE = "Usage"
 
 
-_INT, _TEXT, _FLAG, _INTS, _BLOBS, _INT_LISTS = (
+_INT, _TEXT, _FLAG, _INTS, _BLOBS, _TEXTS, _INT_LISTS = (
     Field.INT,
     Field.TEXT,
     Field.FLAG,
     Field.INTS,
     Field.BLOBS,
+    Field.TEXTS,
     Field.INT_LISTS,
 )
 
@@ -59,21 +60,26 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.StartPrefill, (_INTS, _INTS, _INTS, _INTS, _BLOBS, _INT_LISTS, _INTS, _TEXT)),
     (messages.PrefillStepped, (_TEXT, _INT, _INTS, _INTS, _INTS, _INTS, _INTS, _INT, Field.USAGE)),
     (messages.ReserveKv, (_INTS, _INTS)),
-    (messages.KvReserved, (_TEXT, _INT, _INTS)),
-    (messages.StartTransfer, (_INT, Field.KIND, Field.PLANE, _TEXT, _TEXT, _INTS, _FLAG)),
-    (messages.TransferDone, (_INT, Field.KIND, Field.PLANE, _INT, _INT, _INT)),
+    (messages.KvReserved, (_TEXT, _INT, _INTS, _INTS)),
+    (messages.StartTransfer, (_INT, Field.KIND, Field.PLANE, _TEXT, _TEXT, _INTS, _INTS, _FLAG)),
+    (messages.TransferDone, (_INT, Field.KIND, Field.PLANE, _INT, _INT, _INT, _INT)),
     (messages.ReleaseKv, (_INTS,)),
     (messages.StartDecode, (_INTS, _INTS, _BLOBS)),
     (messages.DecodeStepped, (_TEXT, *(_INT,) * 8, *(_INTS,) * 6, Field.USAGE)),
     (messages.RunEnded, (_FLAG,)),
     (messages.UsageReported, (_TEXT, Field.USAGE)),
     (messages.ReportUsage, ()),
-    (messages.WorkersLost, (Field.TEXTS,)),
-    (messages.WorkersJoined, (Field.TEXTS,)),
+    (messages.WorkersLost, (_TEXTS,)),
+    (messages.WorkersJoined, (_TEXTS,)),
     (messages.CancelReservations, (_INTS,)),
     (messages.ReservationsCancelled, (_TEXT, _INTS)),
     (messages.FinishTransfer, (_INT,)),
     (messages.CancelTransfer, (_INT,)),
+    (messages.TransferFailed, (_INT, Field.KIND, Field.PLANE, _INT)),
+    (messages.FailParts, (_TEXTS,)),
+    (messages.RepairParts, (_TEXTS,)),
+    (messages.PartsChanged, (_INT, _TEXTS, _INTS, _INTS, _TEXTS, _TEXTS, _INT_LISTS)),
+    (messages.AvoidDies, (_INTS,)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

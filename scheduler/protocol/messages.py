@@ -9,13 +9,14 @@ Who says what to whom:
     source  -> core     RequestsArrived, ArrivalsEnded
     core    -> cache    LookupPrefixes, StorePrefixes, ReleasePrefixes
     cache   -> core     PrefixesFound
-    core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer
-    fabric  -> core     TransferDone
+    core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts
+    fabric  -> core     TransferDone, PartsChanged, TransferFailed
     core    -> prefill  StartPrefill, ReleaseKv
     prefill -> core     PrefillStepped
-    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode
+    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
     runtime -> core     WorkersLost, WorkersJoined
+    operator, fault schedule -> core  FailParts, RepairParts
     runtime -> prefill, decode  ReportUsage
     runtime -> all      RunEnded
     prefill, decode -> core     UsageReported
@@ -161,18 +162,20 @@ class ReserveKv:
 
 @dataclass(slots=True)
 class KvReserved:
-    """Room is kept for these requests at `instance`, since `reserved_ns`."""
+    """Room is kept for these requests at `instance`, since `reserved_ns`, each on the die of that number."""
 
     instance: Final[str]
     reserved_ns: Final[int]
     ids: Final[list[int]]
+    dies: Final[list[int]]
 
 
 @dataclass(slots=True)
 class StartTransfer:
-    """Move data between two components over one plane, as one flow that ends as a whole.
+    """Move data between two components over one plane, as one transfer that ends as a whole.
 
-    `num_tokens` by request. `is_made`: all of the data is there. If not, the source still makes it layer by layer: all
+    `num_tokens` by request; for a hand-over `dies` says to which die of the destination each goes, else it is empty.
+    `is_made`: all of the data is there. If not, the source still makes it layer by layer: all
     but the last layer's share may flow at once, and `FinishTransfer` or `CancelTransfer` follows.
     """
 
@@ -182,6 +185,7 @@ class StartTransfer:
     source: Final[str]
     destination: Final[str]
     num_tokens: Final[list[int]]
+    dies: Final[list[int]]
     is_made: Final[bool]
 
 
@@ -202,7 +206,7 @@ class CancelTransfer:
 @dataclass(slots=True)
 class TransferDone:
     """The last byte of a transfer arrived. `duration_ns` counts from when all of its data was there: what was not
-    hidden behind the pass that made it."""
+    hidden behind the pass that made it; `hidden_ns` is for how long it had flowed before."""
 
     transfer_id: Final[int]
     kind: Final[TransferKind]
@@ -210,6 +214,56 @@ class TransferDone:
     done_ns: Final[int]
     num_bytes: Final[int]
     duration_ns: Final[int]
+    hidden_ns: Final[int]
+
+
+@dataclass(slots=True)
+class TransferFailed:
+    """No way is left between the ends of this transfer, so that it is given up; nothing of it counts as arrived."""
+
+    transfer_id: Final[int]
+    kind: Final[TransferKind]
+    plane: Final[Plane]
+    failed_ns: Final[int]
+
+
+@dataclass(slots=True)
+class FailParts:
+    """These parts of the fabric break, named as its topology names them; what is broken already stays so."""
+
+    parts: Final[list[str]]
+
+
+@dataclass(slots=True)
+class RepairParts:
+    """These parts of the fabric work again; what was not broken stays as it was."""
+
+    parts: Final[list[str]]
+
+
+@dataclass(slots=True)
+class PartsChanged:
+    """Parts of the fabric broke or were mended at `changed_ns`.
+
+    `failed_parts` are all that are broken now, and `lost_bytes_per_s` what they take from the lines of each plane,
+    in the order of `Plane`, of `whole_bytes_per_s`; one direction. `cut_instances` reach nobody on the RDMA plane;
+    `cut_dies[i]` are the dies of `partly_cut_instances[i]` that reach nobody, while others of it do.
+    """
+
+    changed_ns: Final[int]
+    failed_parts: Final[list[str]]
+    lost_bytes_per_s: Final[list[int]]
+    whole_bytes_per_s: Final[list[int]]
+    cut_instances: Final[list[str]]
+    partly_cut_instances: Final[list[str]]
+    cut_dies: Final[list[list[int]]]
+
+
+@dataclass(slots=True)
+class AvoidDies:
+    """Keep no room for new requests on these dies of a decode instance, and on all others again."""
+
+    dies: Final[list[int]]
 
 
 @dataclass(slots=True)
@@ -342,6 +396,11 @@ Message = (
     | WorkersJoined
     | CancelReservations
     | ReservationsCancelled
+    | TransferFailed
+    | FailParts
+    | RepairParts
+    | PartsChanged
+    | AvoidDies
     | FinishTransfer
     | CancelTransfer
 )

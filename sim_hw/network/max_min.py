@@ -30,23 +30,33 @@ class FairShares:
     limit.
     """
 
-    def __init__(self, capacities: Sequence[int], paths: Sequence[Path]) -> None:
-        for number in (*capacities, *(path.limit for path in paths)):
-            if number < 0:
-                raise ValueError(f"a link or a flow cannot carry {number}; give 0 or more")
-        self.levels = [path.limit for path in paths]
-        self.weights = [0] * len(paths)
-        self._links = [path.links for path in paths]
-        self._limits = [path.limit for path in paths]
+    def __init__(self, capacities: Sequence[int], paths: Sequence[Path] = ()) -> None:
+        for capacity in capacities:
+            _check(capacity)
+        self.levels: list[int] = []
+        self.weights: list[int] = []
+        self._links: list[tuple[int, ...]] = []
+        self._limits: list[int] = []
         self._capacities = list(capacities)
         # What all flows over a link would take at their limits, and the links that could not bear it.
         self._wanted = [0] * len(capacities)
         self._tight: set[int] = set()
         self._held_back: set[int] = set()
         self._over: list[list[int]] = [[] for _ in capacities]
-        for index, path in enumerate(paths):
-            for link in path.links:
-                self._over[link].append(index)
+        for path in paths:
+            self.add_path(path)
+
+    def add_path(self, path: Path) -> int:
+        """A new path, without weight, by its index."""
+        _check(path.limit)
+        index = len(self.levels)
+        self.levels.append(path.limit)
+        self.weights.append(0)
+        self._links.append(path.links)
+        self._limits.append(path.limit)
+        for link in path.links:
+            self._over[link].append(index)
+        return index
 
     @property
     def is_tight(self) -> bool:
@@ -71,8 +81,7 @@ class FairShares:
 
     def set_capacity(self, link: int, capacity: int) -> None:
         """What a link carries has changed; `share_out` finds the levels anew."""
-        if capacity < 0:
-            raise ValueError(f"a link cannot carry {capacity}; give 0 or more")
+        _check(capacity)
         self._capacities[link] = capacity
         if self._wanted[link] > capacity:
             self._tight.add(link)
@@ -131,3 +140,8 @@ class FairShares:
                         left[link] -= weights[path] * level
                         weight_on[link] -= weights[path]
         return stopped
+
+
+def _check(number: int) -> None:
+    if number < 0:
+        raise ValueError(f"a link or a flow cannot carry {number}; give 0 or more")

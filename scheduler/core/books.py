@@ -1,0 +1,45 @@
+"""What all parts of the core know together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.core.config import CacheMode, SchedulerConfig
+from scheduler.core.fleet import Stage
+from scheduler.core.ledger import Ledger
+from scheduler.core.open_requests import OpenRequests
+from scheduler.protocol.finish import FinishReason
+
+
+@dataclass(slots=True)
+class Books:
+    """The account of every request, what is kept of the open ones, and the instances of both stages."""
+
+    config: Final[SchedulerConfig]
+    ledger: Final[Ledger]
+    open: Final[OpenRequests]
+    prefill: Final[Stage]
+    decode: Final[Stage]
+
+    @property
+    def uses_pool(self) -> bool:
+        """Whether prefix KV is kept in one pool for all."""
+        return self.config.cache_mode is CacheMode.POOL
+
+    def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> None:
+        """The one end of these requests; nothing of them is kept but their ledger row."""
+        self.ledger.end(ids, reason, now_ns)
+        self.open.drop(ids)
+
+
+def open_books(config: SchedulerConfig) -> Books:
+    """Empty, with all instances up."""
+    return Books(
+        config,
+        Ledger(),
+        OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE),
+        Stage(config.prefill),
+        Stage(config.decode),
+    )

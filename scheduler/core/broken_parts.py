@@ -1,0 +1,41 @@
+"""Which instances and dies broken parts of the fabric have cut off, and who must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from scheduler.core.books import Books
+from scheduler.core.config import FABRIC_ADDRESS
+from scheduler.core.reservations import Said
+from scheduler.protocol.messages import AvoidDies, FailParts, PartsChanged
+
+
+class BrokenParts:
+    """Takes instances that reach nobody out of the choice; dies that reach nobody get no new requests."""
+
+    def __init__(self, books: Books) -> None:
+        self._prefill = books.prefill
+        self._decode = books.decode
+        self._failed_parts: list[str] = []
+
+    def on_changed(self, message: PartsChanged) -> Said:
+        """Parts broke or were mended; answers what decode instances must know."""
+        self._failed_parts = message.failed_parts
+        self._prefill.set_cut(message.cut_instances)
+        self._decode.set_cut(message.cut_instances)
+        before = self._decode.cut_dies
+        cut_dies = dict(zip(message.partly_cut_instances, message.cut_dies, strict=True))
+        now = {self._decode.index[address]: dies for address, dies in cut_dies.items() if address in self._decode.index}
+        self._decode.cut_dies = now
+        changed = sorted(index for index in {*before, *now} if before.get(index) != now.get(index))
+        return [(self._decode.addresses[index], AvoidDies(now.get(index, []))) for index in changed]
+
+    def on_joined(self, addresses: Collection[str]) -> Said:
+        """These were lost and are back, knowing nothing."""
+        said: Said = []
+        if FABRIC_ADDRESS in addresses and self._failed_parts:
+            said.append((FABRIC_ADDRESS, FailParts(self._failed_parts)))
+        for index, dies in self._decode.cut_dies.items():
+            if self._decode.addresses[index] in addresses:
+                said.append((self._decode.addresses[index], AvoidDies(dies)))
+        return said

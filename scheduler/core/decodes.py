@@ -1,0 +1,68 @@
+"""Requests that decode: what their instances report of them."""
+
+from __future__ import annotations
+
+from scheduler.core.books import Books
+from scheduler.core.lifecycle import Event
+from scheduler.core.losses import Losses
+from scheduler.protocol.finish import FinishReason
+from scheduler.protocol.messages import DecodeStepped
+
+
+class Decodes:
+    """Makes of the reports of decode instances an account."""
+
+    def __init__(self, books: Books, losses: Losses) -> None:
+        self._books = books
+        self._ledger = books.ledger
+        self._stage = books.decode
+        self._losses = losses
+
+    def on_stepped(self, message: DecodeStepped) -> list[int]:
+        """A run of steps has ended; answers those who were preempted and must begin again."""
+        index, ledger, boundary_ns = self._stage.index[message.instance], self._ledger, message.boundary_ns
+        losses, outstanding_tokens = self._losses, self._stage.outstanding_tokens
+        if message.tokens_per_sequence:
+            losses.grown_tokens[index] += message.tokens_per_sequence
+            losses.grown_ns[index] = boundary_ns
+        if message.started_ids:
+            ledger.move(Event.DECODE_STARTED, message.started_ids)
+            tokens = 0
+            grown, grown_at_start = losses.grown_tokens[index], ledger.grown_at_start
+            for request_id in message.started_ids:
+                ledger.decode_started_ns[request_id] = boundary_ns
+                grown_at_start[request_id] = grown
+                tokens += ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
+            outstanding_tokens[index] -= tokens
+        outstanding_tokens[index] += message.kv_tokens - losses.reported_kv_tokens[index]
+        losses.reported_kv_tokens[index] = message.kv_tokens
+        if message.finished_ids:
+            self._finish(index, message)
+        if message.preempted_ids:
+            self._preempt(index, message)
+        return message.preempted_ids
+
+    def _finish(self, index: int, message: DecodeStepped) -> None:
+        ledger, boundary_ns = self._ledger, message.boundary_ns
+        self._note_tokens(message.finished_ids, message.finished_tokens, boundary_ns)
+        self._stage.outstanding_requests[index] -= len(message.finished_ids)
+        self._books.end(message.finished_ids, FinishReason.STOP, boundary_ns)
+        for request_id in message.lengths_reached:
+            ledger.reason[request_id] = FinishReason.LENGTH
+
+    def _preempt(self, index: int, message: DecodeStepped) -> None:
+        """Their KV is gone; the tokens produced so far are part of what is to be computed again."""
+        ledger = self._ledger
+        ledger.move(Event.PREEMPTED, message.preempted_ids)
+        self._note_tokens(message.preempted_ids, message.preempted_tokens, message.boundary_ns)
+        for request_id in message.preempted_ids:
+            ledger.preemptions[request_id] += 1
+        self._stage.outstanding_requests[index] -= len(message.preempted_ids)
+
+    def _note_tokens(self, ids: list[int], num_tokens: list[int], boundary_ns: int) -> None:
+        """Who leaves a decode instance has produced so many tokens, the last of them now if any came since joining."""
+        produced, last_ns = self._ledger.output_tokens, self._ledger.last_token_ns
+        for request_id, tokens in zip(ids, num_tokens, strict=True):
+            if tokens > produced[request_id]:
+                produced[request_id] = tokens
+                last_ns[request_id] = boundary_ns

@@ -1,0 +1,85 @@
+"""KV on its way from prefill to decode: one transfer per pair of instances, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from scheduler.core.books import Books
+from scheduler.core.lifecycle import Event, State
+from scheduler.core.reservations import Reservations, Said
+from scheduler.core.transfers import HandOver, Transfers
+from scheduler.protocol.messages import KvReserved, ReleaseKv, StartDecode
+
+# Members of an enumeration are slow to reach in loops over requests.
+_HANDING_OVER: Final = int(State.HANDING_OVER)
+
+
+class HandOvers:
+    """Starts transfers once room is kept, and lets requests decode when their KV has arrived."""
+
+    def __init__(self, books: Books, reservations: Reservations, transfers: Transfers) -> None:
+        self._books = books
+        self._ledger = books.ledger
+        self._reservations = reservations
+        self._transfers = transfers
+
+    def on_reserved(self, message: KvReserved) -> Said:
+        """Room is kept: what is there moves, and what the last pass makes flows as it is made."""
+        ready, making = self._reservations.grant(message)
+        said = self._start(ready, is_made=True) if ready else []
+        return said + self._start(making, is_made=False) if making else said
+
+    def on_made(self, source: str, stopped_ids: Collection[int]) -> Said:
+        """A pass has ended: what it made flows; `stopped_ids` need no KV any more."""
+        said = self._transfers.made(source, stopped_ids)
+        held_back = self._transfers.take_held_back(source)
+        if not held_back:
+            return said
+        state = self._ledger.state
+        return said + self._start([i for i in sorted(held_back) if state[i] == _HANDING_OVER], is_made=True)
+
+    def on_done(self, flow: HandOver) -> Said:
+        """The KV of these has arrived."""
+        ids, ledger, payloads = flow.ids, self._ledger, self._books.open.payloads
+        ledger.move(Event.HANDED_OVER, ids)
+        command = StartDecode(ids, [ledger.output_tokens[i] for i in ids], [payloads[i] for i in ids])
+        return [(flow.source, ReleaseKv(ids)), (flow.destination, command)]
+
+    def on_failed(self, flow: HandOver) -> tuple[Said, list[int]]:
+        """No way was left: whose source reaches somebody moves again, elsewhere if its die does not; answers who must
+        begin again, its KV out of reach."""
+        stage, ledger = self._books.decode, self._ledger
+        destination = stage.index[flow.destination]
+        is_unreached = {
+            i for i, die in zip(flow.all_ids, flow.dies, strict=True) if not stage.is_reached(destination, die)
+        }
+        elsewhere = [i for i in flow.ids if i in is_unreached]
+        again = [i for i in flow.ids if i not in is_unreached]
+        said = self._reservations.move(elsewhere)
+        made = [i for i in again if ledger.state[i] == _HANDING_OVER]
+        if len(made) < len(again):
+            # The pass under way goes on; when it has ended, all that it made moves.
+            self._transfers.hold_back(flow.source, [i for i in again if ledger.state[i] != _HANDING_OVER])
+        prefill = self._books.prefill
+        if made and prefill.is_cut(prefill.index[flow.source]):
+            return said, made
+        return said + self._start(made, is_made=True), []
+
+    def _start(self, ids: list[int], *, is_made: bool) -> Said:
+        ledger, dies = self._ledger, self._ledger.decode_die
+        groups: dict[tuple[int, int], list[int]] = {}
+        for request_id in ids:
+            pair = (ledger.prefill_instance[request_id], ledger.decode_instance[request_id])
+            groups.setdefault(pair, []).append(request_id)
+        # KV has no entry for the token that came last, and the pass under way will add one.
+        last = -1 if is_made else 0
+        sources, destinations = self._books.prefill.addresses, self._books.decode.addresses
+        said: Said = []
+        for (prefill, decode), members in groups.items():
+            tokens = [ledger.prompt_tokens[i] + ledger.output_tokens[i] + last for i in members]
+            flow = HandOver(
+                members, members, sources[prefill], destinations[decode], tokens, [dies[i] for i in members]
+            )
+            said.append(self._transfers.hand_over(flow, is_made=is_made))
+        return said
