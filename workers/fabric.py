@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any, Final
+from typing import Any
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
@@ -24,27 +23,28 @@ from scheduler.protocol.messages import (
 from workers.fabric_ways import FabricConfig, Way, Ways
 from workers.shared_links import SharedLinks
 
+Part = tuple[int, Way, int, int]
+"""What one request, or all of a transfer, has on the links: its flow, its way, its weight, and the `rest` that each of
+its streams cannot move before all of the data is there."""
 
-@dataclass(slots=True)
+
 class _Transfer:
     """A transfer under way. `made_ns`: since when all of its data is there, None as long as it is not.
 
-    By part: the `way` it takes, its weight and the `rest` that each of its streams cannot move before that; `flows` of
-    those parts that are still on the links. `end_ns`: when the last of those that are off them had left.
+    `num_moving` of its parts are still on the links; `end_ns`: when the last of those that are off them had left.
     """
 
-    message: Final[StartTransfer]
-    links: Final[SharedLinks]
-    latency_ns: Final[int]
-    started_ns: Final[int]
-    made_ns: int | None
-    ways: Final[list[Way]] = field(default_factory=list[Way])
-    weights: Final[list[int]] = field(default_factory=list[int])
-    rests: Final[list[int]] = field(default_factory=list[int])
-    flows: list[int] = field(default_factory=list[int])
-    num_moving: int = 0
-    end_ns: int = 0
-    hidden_end_ns: int = 0
+    __slots__ = ("end_ns", "hidden_ns", "links", "made_ns", "message", "num_moving", "parts", "started_ns")
+
+    def __init__(self, message: StartTransfer, links: SharedLinks, now_ns: int) -> None:
+        self.message = message
+        self.links = links
+        self.started_ns = now_ns
+        self.made_ns = now_ns if message.is_made else None
+        self.parts: list[Part] = []
+        self.num_moving = 0
+        self.end_ns = now_ns
+        self.hidden_ns = 0
 
 
 class Fabric:
@@ -102,21 +102,19 @@ class Fabric:
 
     def _on_start(self, now_ns: int, message: StartTransfer) -> Outputs:
         ways = self._ways.of(message)
-        if any(way.is_cut for way in ways):
+        if self._failed_parts and any(way.is_cut for way in ways):
             return ((self._reports_to, _failed(message, now_ns)),)
         links = self._ways.planes[message.plane]
         self._settle(links, now_ns)
-        is_made = message.is_made
-        transfer = _Transfer(message, links, ways[0].latency_ns, now_ns, now_ns if is_made else None)
-        self._transfers[message.transfer_id] = transfer
-        tokens = message.num_tokens if len(ways) > 1 else [sum(message.num_tokens)]
+        transfer = self._transfers[message.transfer_id] = _Transfer(message, links, now_ns)
+        tokens = message.num_tokens if len(ways) == len(message.num_tokens) else [sum(message.num_tokens)]
         for way, num_tokens in zip(ways, tokens, strict=True):
             weight, amount = way.load(num_tokens)
-            rest = 0 if is_made else -(-amount // self._num_layers)
-            transfer.ways.append(way)
-            transfer.weights.append(weight)
-            transfer.rests.append(rest)
-            self._put(now_ns, transfer, way.lanes[0 if is_made else 1], weight, amount - rest)
+            if message.is_made:
+                self._put(now_ns, transfer, way.lanes[0], amount, (way, weight, 0))
+            else:
+                rest = -(-amount // self._num_layers)
+                self._put(now_ns, transfer, way.lanes[1], amount - rest, (way, weight, rest))
         return self._looked_again(links)
 
     def _on_finish(self, now_ns: int, message: FinishTransfer) -> Outputs:
@@ -126,10 +124,11 @@ class Fabric:
         links = transfer.links
         self._settle(links, now_ns)
         transfer.made_ns = now_ns
-        transfer.hidden_end_ns = now_ns if transfer.num_moving else transfer.end_ns
-        hidden = self._take_off(now_ns, transfer)
-        for way, weight, rest, left in zip(transfer.ways, transfer.weights, transfer.rests, hidden, strict=True):
-            self._put(now_ns, transfer, way.lanes[0], weight, left + rest)
+        transfer.hidden_ns = (now_ns if transfer.num_moving else transfer.end_ns) - transfer.started_ns
+        hidden = transfer.parts
+        lefts = self._take_off(now_ns, transfer)
+        for (_, way, weight, rest), left in zip(hidden, lefts, strict=True):
+            self._put(now_ns, transfer, way.lanes[0], left + rest, (way, weight, 0))
         return self._looked_again(links)
 
     def _on_cancel(self, now_ns: int, message: CancelTransfer) -> Outputs:
@@ -152,7 +151,7 @@ class Fabric:
             self._settle(links, now_ns)
         self._failed_parts = set(failed)
         self._ways.set_failed(now_ns, sorted(failed))
-        cut = [transfer for transfer in self._transfers.values() if any(way.is_cut for way in transfer.ways)]
+        cut = [transfer for transfer in self._transfers.values() if any(part[1].is_cut for part in transfer.parts)]
         for transfer in cut:
             self._take_off(now_ns, transfer)
             del self._transfers[transfer.message.transfer_id]
@@ -184,21 +183,21 @@ class Fabric:
         self.deadline_ns = NEVER_NS
         return tuple(self._ended(self._waited, horizon_ns) + self._ended(self._unwaited, horizon_ns))
 
-    def _put(self, now_ns: int, transfer: _Transfer, lane: int, weight: int, amount: int) -> None:
+    def _put(self, now_ns: int, transfer: _Transfer, lane: int, amount: int, of: tuple[Way, int, int]) -> None:
         flow = self._next_flow
         self._next_flow = flow + 1
         self._by_flow[flow] = transfer
-        transfer.flows.append(flow)
+        transfer.parts.append((flow, *of))
         transfer.num_moving += 1
-        transfer.links.put(now_ns, flow, lane, weight, amount)
+        transfer.links.put(now_ns, flow, lane, of[1], amount)
 
     def _take_off(self, now_ns: int, transfer: _Transfer) -> list[int]:
-        """All its flows leave the links; answers what each of their streams has not moved."""
-        left: list[int] = []
-        for flow in transfer.flows:
-            self._by_flow.pop(flow, None)
-            left.append(transfer.links.take_off(now_ns, flow))
-        transfer.flows = []
+        """All of it leaves the links; answers what the streams of each part have not moved."""
+        by_flow, links = self._by_flow, transfer.links
+        left = [
+            links.take_off(now_ns, part[0]) if by_flow.pop(part[0], None) is not None else 0 for part in transfer.parts
+        ]
+        transfer.parts = []
         transfer.num_moving = 0
         return left
 
@@ -215,11 +214,11 @@ class Fabric:
     def _report(self, transfer: _Transfer, made_ns: int) -> None:
         message = transfer.message
         del self._transfers[message.transfer_id]
-        done_ns = transfer.end_ns + transfer.latency_ns
+        done_ns = transfer.end_ns + transfer.parts[0][1].latency_ns
         num_bytes = sum(message.num_tokens) * self._bytes_per_token
-        hidden_ns = max(0, transfer.hidden_end_ns - transfer.started_ns)
+        duration_ns = done_ns - made_ns
         done = TransferDone(
-            message.transfer_id, message.kind, message.plane, done_ns, num_bytes, done_ns - made_ns, hidden_ns
+            message.transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns, transfer.hidden_ns
         )
         reports = self._unwaited if message.kind == TransferKind.CACHE_WRITE else self._waited
         heappush(reports, (done_ns, message.transfer_id, done))
