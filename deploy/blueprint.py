@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from deploy.config import RunConfig
-from deploy.fabric_config import FabricPlan
+from deploy.fabric_config import FabricPlan, Placed
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
 from deploy.plan import Plan, parse_plan
-from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
@@ -42,11 +42,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """One instance of the plan."""
+    """One instance of the plan, in one of its supernodes."""
 
     address: str
     role: Role
     num_npus: int
+    supernode: int = 0
 
 
 class Blueprint:
@@ -63,14 +64,13 @@ class Blueprint:
         self.model = load_model(config.model)
         self.plan: Plan = parse_plan(config.plan, self.cluster.num_npus, self.cluster.num_nodes.count)
         self._physics = InstancePhysics(config, self.cluster, self.model)
-        self.prefill = [
-            InstanceSpec(f"prefill-{index}", Role.PREFILL, npus) for index, npus in enumerate(self.plan.prefill_npus)
-        ]
-        self.decode = [
-            InstanceSpec(f"decode-{index}", Role.DECODE, npus) for index, npus in enumerate(self.plan.decode_npus)
-        ]
+        prefill = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.prefill_npus]
+        decode = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.decode_npus]
+        self.prefill = [InstanceSpec(f"prefill-{i}", Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
+        self.decode = [InstanceSpec(f"decode-{i}", Role.DECODE, *spec) for i, spec in enumerate(decode)]
+        self.pools = pool_addresses(len(self.plan.supernodes)) if config.cache == "pool" else ()
         if config.cache == "pool":
-            if not self.plan.num_cache_servers:
+            if any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
                 raise ConfigError(
                     f"plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
                 )
@@ -79,8 +79,7 @@ class Blueprint:
     @property
     def worker_addresses(self) -> list[str]:
         """Addresses of everything but the control plane, in the order of their construction."""
-        pool = [CACHE_ADDRESS] if self.config.cache == "pool" else []
-        return [FABRIC_ADDRESS, *pool, *(spec.address for spec in self.instances)]
+        return [FABRIC_ADDRESS, *self.pools, *(spec.address for spec in self.instances)]
 
     def live_instances(self) -> list[LiveInstance]:
         """The instances as those who watch a live system know them, in the order of the core."""
@@ -111,6 +110,7 @@ class Blueprint:
                 decode=[self._info(spec) for spec in self.decode],
                 cache_mode=CacheMode(config.cache),
                 cache_plane=Plane[config.cache_plane.upper()],
+                pools=pool_addresses(len(self.plan.supernodes)),
                 max_open_requests=config.max_open_requests,
             ),
             make_routing_policy(config.policy),
@@ -121,8 +121,9 @@ class Blueprint:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""
         if address == FABRIC_ADDRESS:
             return Fabric(self._fabric_config())
-        if address == CACHE_ADDRESS:
-            return CachePool(self._cache_blocks(self.plan.num_cache_servers), self.block_tokens)
+        if address in self.pools:
+            num_servers = self.plan.supernodes[self.pools.index(address)].num_cache_servers
+            return CachePool(self._cache_blocks(num_servers), self.block_tokens, address=address)
         for spec in self.prefill:
             if spec.address == address:
                 return self._make_prefill(spec, began_ns)
@@ -131,7 +132,8 @@ class Blueprint:
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
         # A sequence may fit in memory and still be longer than the model's positions.
-        return InstanceInfo(spec.address, spec.num_npus, min(self._kv_tokens(spec), self.model.max_positions))
+        longest = min(self._kv_tokens(spec), self.model.max_positions)
+        return InstanceInfo(spec.address, spec.num_npus, longest, spec.supernode)
 
     def _kv_tokens(self, spec: InstanceSpec) -> int:
         """KV tokens of a prefill instance, or of one die of a decode instance."""
@@ -190,19 +192,22 @@ class Blueprint:
         try:
             return FabricPlan(
                 self.cluster,
-                [(spec.address, spec.num_npus) for spec in self.prefill],
-                [(spec.address, spec.num_npus) for spec in self.decode],
-                self.plan.num_cache_servers if self.config.cache == "pool" else 0,
+                [Placed(spec.address, spec.num_npus, spec.supernode) for spec in self.prefill],
+                [Placed(spec.address, spec.num_npus, spec.supernode) for spec in self.decode],
+                [one.num_cache_servers if self.pools else 0 for one in self.plan.supernodes],
                 Plane[self.config.cache_plane.upper()],
+                self.config.scale_out_oversubscription,
             )
         except HardwareModelError as error:
             raise ConfigError(str(error)) from error
 
     def plane_capacity_bytes_per_s(self) -> dict[Plane, float]:
-        """Line rate of all endpoints of each plane together, one direction."""
-        cluster = self.cluster
+        """Line rate of all endpoints of each plane together, in all supernodes, one direction."""
+        cluster, num_supernodes = self.cluster, len(self.plan.supernodes)
+        ends = {Plane.UB: Endpoint.DIE, Plane.RDMA: Endpoint.DIE, Plane.VPC: Endpoint.NODE}
         return {
-            Plane.UB: cluster.num_dies * cluster.port(CatalogPlane.UB, Endpoint.DIE).bytes_per_s.value,
-            Plane.RDMA: cluster.num_dies * cluster.port(CatalogPlane.RDMA, Endpoint.DIE).bytes_per_s.value,
-            Plane.VPC: cluster.num_nodes.count * cluster.port(CatalogPlane.VPC, Endpoint.NODE).bytes_per_s.value,
+            plane: num_supernodes
+            * cluster.num_endpoints(end)
+            * cluster.port(CatalogPlane(plane.name.lower()), end).bytes_per_s.value
+            for plane, end in ends.items()
         }

@@ -61,6 +61,9 @@ class RunConfig:
     cache_bytes_per_server: float = 512e9
     """DRAM of one cache server (one per node) given to KV. The DRAM of a node is not published: an estimate, half of
     32 DIMMs of 32 GB."""
+    scale_out_oversubscription: float = 1.0
+    """Between supernodes: RDMA lines of a supernode's dies together, over what leads from it to the others. Nothing is
+    published: with 1 the lines of the dies are the only bound."""
     max_open_requests: int = 1_000_000
     """Requests in the system beyond which an arrival is rejected as overload."""
     slo: str = ""
@@ -103,6 +106,7 @@ _RANGES: Final[Mapping[str, tuple[int, float]]] = {
     "kv_extent_blocks": (1, 10**6),
     "kv_reserve_share": (0, 0.99),
     "cache_bytes_per_server": (0, 10**15),
+    "scale_out_oversubscription": (1, 1000),
     "max_open_requests": (1, 10**9),
     "seed": (0, 2**63 - 1),
 }

@@ -1,55 +1,74 @@
-"""The fabric of a plan: a link for each line of hand-over, and for the lines that an instance or the pool has together.
+"""The fabric of a plan: a link for each line of hand-over, and for the lines that an instance or a pool has together.
 
-NPUs are dealt out to instances in the order of the plan, and cache servers are the first nodes. The switches never
-block (arXiv 2506.12708), so there is no link for these; what they lose is taken from the lines below them. Traffic of
-the pool is not counted on the lines of the NPUs of the nodes on whose DRAM it lies.
+NPUs are dealt out to the instances of a supernode in the order of the plan, and its cache servers are its first nodes.
+The switches never block (arXiv 2506.12708), so there is no link for these; what they lose is taken from the lines below
+them. Traffic of a pool is not counted on the lines of the NPUs of the nodes on whose DRAM it lies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from scheduler.core.config import CACHE_ADDRESS
+from scheduler.core.config import pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
-from sim_hw.hardware.fabric_rates import FabricRate, hand_over_rate, pool_rate
+from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, FabricRate, hand_over_rate, pool_rate
 from sim_hw.hardware.supernode import Operation, Supernode
 from sim_hw.hardware.supernode import Plane as CatalogPlane
-from sim_hw.network.lines import LineEnd, Lines
+from sim_hw.network.lines import FleetLines, LineEnd
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
 
-Sized = tuple[str, int]
-"""(address, number of NPUs) of an instance."""
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An instance on the first NPUs of a supernode that those before it left."""
+
+    address: str
+    num_npus: int
+    supernode: int = 0
 
 
 class FabricPlan:
-    """Links and channels of prefill and decode instances and of a pool of `num_cache_servers` nodes' DRAM, if any."""
+    """Links and channels of prefill and decode instances and of the pool of each supernode.
+
+    `num_cache_servers` by supernode: the nodes whose DRAM is its pool, if any. `oversubscription`: by how much the
+    lines of a supernode's dies together exceed what leads from it to the others.
+    """
 
     def __init__(
         self,
         cluster: Supernode,
-        prefill: Sequence[Sized],
-        decode: Sequence[Sized],
-        num_cache_servers: int,
+        prefill: Sequence[Placed],
+        decode: Sequence[Placed],
+        num_cache_servers: Sequence[int],
         cache_plane: Plane,
+        oversubscription: float = 1.0,
     ) -> None:
         self._cluster = cluster
-        self.lines = Lines(cluster)
+        self._num_supernodes = len(num_cache_servers)
+        self.lines = FleetLines(cluster, self._num_supernodes)
         self.links: list[Bundle] = []
         self.channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
         self._npus: dict[str, range] = {}
-        first = 0
-        for address, num_npus in (*prefill, *decode):
-            self._npus[address] = range(first, first + num_npus)
-            first += num_npus
+        first = [index * cluster.num_npus for index in range(self._num_supernodes)]
+        for one in (*prefill, *decode):
+            self._npus[one.address] = range(first[one.supernode], first[one.supernode] + one.num_npus)
+            first[one.supernode] += one.num_npus
         rate = hand_over_rate(cluster)
         self.hand_over = HandOverWays(
-            {address: self._die_links(address) for address, _ in prefill},
-            {address: self._die_links(address) for address, _ in decode},
+            {one.address: self._die_links(one.address) for one in prefill},
+            {one.address: self._die_links(one.address) for one in decode},
             round(rate.bytes_per_s.value),
             _latency_ns(rate),
+            {one.address: one.supernode for one in (*prefill, *decode)},
+            self._crossings(1 / oversubscription),
+            round(CROSSING_LATENCY_S.value * 1e9),
         )
-        if num_cache_servers:
-            self._add_pool([address for address, _ in prefill], num_cache_servers, cache_plane)
+        pools = pool_addresses(self._num_supernodes)
+        for index, num_servers in enumerate(num_cache_servers):
+            if num_servers:
+                members = [one.address for one in prefill if one.supernode == index]
+                self._add_pool(pools[index], index, members, num_servers, cache_plane)
 
     def config(self, kv_bytes_per_token: int, num_layers: int) -> FabricConfig:
         """What the fabric is told."""
@@ -67,25 +86,36 @@ class FabricPlan:
         links = [self._link(Bundle(LineEnd.RDMA_DIE, range(die, die + 1))) for die in self._dies(address)]
         return range(links[0], links[-1] + 1)
 
-    def _add_pool(self, addresses: Sequence[str], num_servers: int, plane: Plane) -> None:
+    def _crossings(self, share: float) -> list[tuple[int, int]]:
+        """Links out of and into each supernode, where there are several."""
+        if self._num_supernodes == 1:
+            return []
+        num_dies = self._cluster.num_dies
+        lines = [
+            Bundle(LineEnd.RDMA_DIE, range(i * num_dies, (i + 1) * num_dies), share)
+            for i in range(self._num_supernodes)
+        ]
+        return [(self._link(line), self._link(line)) for line in lines]
+
+    def _add_pool(self, pool: str, index: int, addresses: Sequence[str], num_servers: int, plane: Plane) -> None:
         node = self._cluster
         reads, writes = (
             pool_rate(node, CatalogPlane(plane.name.lower()), operation)
             for operation in (Operation.READ, Operation.WRITE)
         )
         if plane is Plane.UB:
-            pool = Bundle(LineEnd.UB_CPU, range(num_servers * node.cpus_per_node.count))
+            lines = _numbers(LineEnd.UB_CPU, index * node.num_cpus, num_servers * node.cpus_per_node.count)
         else:
-            pool = Bundle(LineEnd.VPC_NODE, range(num_servers))
-        pool_out, pool_in = self._link(pool), self._link(pool)
+            lines = _numbers(LineEnd.VPC_NODE, index * node.num_nodes.count, num_servers)
+        pool_out, pool_in = self._link(lines), self._link(lines)
         for address in addresses:
             num_npus, num_dies = len(self._npus[address]), len(self._dies(address))
             bundle = self._pool_lines(address, plane)
             into, out = self._link(bundle), self._link(bundle)
-            line = self.lines.whole_bytes_per_s(bundle.end) * len(bundle.numbers) * bundle.share / num_dies
+            line = self.lines.lines.whole_bytes_per_s(bundle.end) * len(bundle.numbers) * bundle.share / num_dies
             for key, links, rate in (
-                ((TransferKind.CACHE_READ, plane, CACHE_ADDRESS, address), (pool_out, into), reads),
-                ((TransferKind.CACHE_WRITE, plane, address, CACHE_ADDRESS), (out, pool_in), writes),
+                ((TransferKind.CACHE_READ, plane, pool, address), (pool_out, into), reads),
+                ((TransferKind.CACHE_WRITE, plane, address, pool), (out, pool_in), writes),
             ):
                 # A request's data spreads over all dies of the instance.
                 data = round(rate.bytes_per_s_of(num_npus) / num_dies)
@@ -98,6 +128,10 @@ class FabricPlan:
         npus, per_node = self._npus[address], self._cluster.npus_per_node.count
         nodes = range(npus.start // per_node, -(-npus.stop // per_node))
         return Bundle(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
+
+
+def _numbers(end: LineEnd, first: int, count: int) -> Bundle:
+    return Bundle(end, range(first, first + count))
 
 
 def _latency_ns(rate: FabricRate) -> int:

@@ -1,4 +1,7 @@
-"""Plans: which instances a supernode is split into, as a sum of terms such as `14x16p+1x160d+48c`."""
+"""Plans: which instances supernodes are split into, as a sum of terms such as `14x16p+1x160d+48c`.
+
+`2*(14x16p+1x160d+48c)` is a fleet of two supernodes, and a sum of such groups one of supernodes that differ.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,16 @@ from scheduler.gateway.readers.rows import shorten
 from scheduler.protocol.errors import ConfigError
 
 _TERM: Final = re.compile(r"(?:(?P<count>\d{1,9})x(?P<npus>\d{1,9})(?P<role>[pda])|(?P<servers>\d{1,9})c)", re.ASCII)
+_GROUP: Final = re.compile(r"(?P<count>\d{1,9})\*\((?P<terms>[^()*]*)\)(?:\+(?=.)|$)", re.ASCII)
 _MEND: Final = "write terms like 14x16p (prefill), 1x160d (decode), 48c (cache servers), joined by +"
+
+MAX_SUPERNODES: Final = 64
+"""Bound on the supernodes of a fleet; the ledger numbers instances in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """NPUs of each prefill and each decode instance, and the number of cache servers."""
+class SupernodePlan:
+    """NPUs of each prefill and each decode instance of one supernode, and the number of its cache servers."""
 
     prefill_npus: tuple[int, ...]
     decode_npus: tuple[int, ...]
@@ -27,12 +34,62 @@ class Plan:
         return sum(self.prefill_npus) + sum(self.decode_npus)
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The supernodes of a fleet; with one of them, which is the rule, just how it is split."""
+
+    supernodes: tuple[SupernodePlan, ...]
+
+    @property
+    def num_npus(self) -> int:
+        """NPUs of all instances."""
+        return sum(supernode.num_npus for supernode in self.supernodes)
+
+    @property
+    def num_cache_servers(self) -> int:
+        """Of all supernodes together."""
+        return sum(supernode.num_cache_servers for supernode in self.supernodes)
+
+
 def parse_plan(text: str, cluster_npus: int, cluster_nodes: int) -> Plan:
-    """Read a plan and hold it against the cluster; `ConfigError` gives both numbers and the mend."""
+    """Read a plan and hold each supernode of it against the cluster; `ConfigError` gives both numbers and the mend."""
+    compact = text.replace(" ", "")
+    supernodes: list[SupernodePlan] = []
+    if "(" in compact or ")" in compact:
+        for count, terms in _groups(text, compact):
+            if len(supernodes) + count > MAX_SUPERNODES:
+                raise ConfigError(f"plan {shorten(text)}: more than {MAX_SUPERNODES} supernodes; take fewer")
+            supernodes += [_parse_terms(text, terms, cluster_npus, cluster_nodes)] * count
+    else:
+        supernodes.append(_parse_terms(text, compact, cluster_npus, cluster_nodes))
+    has_both = any(one.prefill_npus for one in supernodes) and any(one.decode_npus for one in supernodes)
+    if not has_both:
+        raise ConfigError(f"plan {shorten(text)}: needs at least one prefill (p) and one decode (d) instance; {_MEND}")
+    return Plan(tuple(supernodes))
+
+
+def _groups(text: str, compact: str) -> list[tuple[int, str]]:
+    """(number of supernodes, terms of each) of a plan in groups."""
+    groups: list[tuple[int, str]] = []
+    end = 0
+    for match in _GROUP.finditer(compact):
+        if match.start() != end or not int(match["count"]):
+            break
+        groups.append((int(match["count"]), match["terms"]))
+        end = match.end()
+    if end != len(compact):
+        raise ConfigError(
+            f"plan {shorten(text)}: cannot read the group {shorten(compact[end:])}; "
+            "write supernodes like 2*(14x16p+1x160d+48c), joined by +"
+        )
+    return groups
+
+
+def _parse_terms(text: str, terms: str, cluster_npus: int, cluster_nodes: int) -> SupernodePlan:
     prefill: list[int] = []
     decode: list[int] = []
     num_servers = 0
-    for term in text.replace(" ", "").split("+"):
+    for term in terms.split("+"):
         match = _TERM.fullmatch(term)
         if match is None:
             raise ConfigError(f"plan {shorten(text)}: cannot read the term {shorten(term)}; {_MEND}")
@@ -49,9 +106,7 @@ def parse_plan(text: str, cluster_npus: int, cluster_nodes: int) -> Plan:
         if count * npus > cluster_npus:
             raise ConfigError(_too_large(text, count * npus, cluster_npus))
         (prefill if role == "p" else decode).extend([npus] * count)
-    plan = Plan(tuple(prefill), tuple(decode), num_servers)
-    if not prefill or not decode:
-        raise ConfigError(f"plan {shorten(text)}: needs at least one prefill (p) and one decode (d) instance; {_MEND}")
+    plan = SupernodePlan(tuple(prefill), tuple(decode), num_servers)
     if plan.num_npus > cluster_npus:
         raise ConfigError(_too_large(text, plan.num_npus, cluster_npus))
     if num_servers > cluster_nodes:
@@ -64,4 +119,4 @@ def parse_plan(text: str, cluster_npus: int, cluster_nodes: int) -> Plan:
 
 def _too_large(text: str, wanted: int, available: int) -> str:
     problem = f"takes {wanted} NPUs, the cluster has {available}"
-    return f"plan {shorten(text)}: {problem}; take away {wanted - available} or more"
+    return f"plan {shorten(text)}: {problem}; take away {wanted - available} or more, or write N*(...) for N supernodes"

@@ -14,6 +14,7 @@ from deploy.config import RunConfig
 from deploy.interrupt import stop_on_interrupt
 from deploy.progress import progress
 from deploy.trace_total import TraceTotal
+from scheduler.core.config import pool_addresses
 from scheduler.core.ledger import Ledger
 from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.options import TraceOptions
@@ -168,7 +169,11 @@ def journal_header(blueprint: Blueprint) -> JournalHeader:
 
 def make_collector(blueprint: Blueprint, ledger: Ledger) -> Collector:
     """The tap that logs a run of this blueprint."""
-    instances = [MeteredInstance(spec.address, spec.role.value, spec.num_npus) for spec in blueprint.instances]
+    pools = pool_addresses(len(blueprint.plan.supernodes))
+    instances = [
+        MeteredInstance(spec.address, spec.role.value, spec.num_npus, pools[spec.supernode])
+        for spec in blueprint.instances
+    ]
     return Collector(ledger, instances)
 
 

@@ -20,11 +20,13 @@ from workers.prefix_cache import PrefixCache
 class CachePool:
     """A `Component` around one `PrefixCache`. It answers at once; moving the bytes is the fabric's part."""
 
-    address = "cache"
     priority = Priority.CACHE
     deadline_ns = NEVER_NS
 
-    def __init__(self, capacity_blocks: int, block_tokens: int, reports_to: str = "core") -> None:
+    def __init__(
+        self, capacity_blocks: int, block_tokens: int, reports_to: str = "core", address: str = "cache"
+    ) -> None:
+        self.address = address
         self.cache = PrefixCache(capacity_blocks, block_tokens)
         self._reports_to = reports_to
         self._handlers: dict[type, Callable[[Any], Outputs]] = {
@@ -50,7 +52,7 @@ class CachePool:
                 message.ids, message.prefixes, message.namespaces, message.prompt_tokens, strict=True
             )
         ]
-        return ((self._reports_to, PrefixesFound(message.ids, cached_tokens)),)
+        return ((self._reports_to, PrefixesFound(self.address, message.ids, cached_tokens)),)
 
     def _on_store(self, message: StorePrefixes) -> Outputs:
         for request_id in message.ids:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
@@ -55,13 +55,23 @@ class HandOverWays:
     """Hand-over: each request's KV flows from one rank of a prefill instance to the die that will decode it.
 
     `sources` and `destinations` are the links of an instance's dies, in their order; each carries at most
-    `line_bytes_per_s`.
+    `line_bytes_per_s`. Between supernodes it also takes the link out of the one and the link into the other,
+    `crossings[supernode]`, and `crossing_latency_ns` more; `supernodes` says where an instance lies.
     """
 
     sources: Mapping[str, range]
     destinations: Mapping[str, range]
     line_bytes_per_s: int
     latency_ns: int
+    supernodes: Mapping[str, int] = field(default_factory=dict[str, int])
+    crossings: Sequence[tuple[int, int]] = ()
+    crossing_latency_ns: int = 0
+
+    def between(self, source: str, destination: str) -> tuple[int, ...]:
+        """Links between their supernodes, none within one."""
+        if not self.crossings or self.supernodes[source] == self.supernodes[destination]:
+            return ()
+        return self.crossings[self.supernodes[source]][0], self.crossings[self.supernodes[destination]][1]
 
 
 _PLANE_ENDS: Final = {Plane.UB: LineEnd.UB_DIE, Plane.RDMA: LineEnd.RDMA_DIE, Plane.VPC: LineEnd.VPC_NODE}
@@ -149,7 +159,7 @@ class Ways:
             for key, channel in config.channels.items()
         }
         self._by_die: dict[tuple[str, str, int], Way] = {}
-        self._by_links: dict[tuple[int, int], Way] = {}
+        self._by_links: dict[tuple[int, ...], Way] = {}
 
     def of(self, message: StartTransfer) -> list[Way]:
         """One way for each request of a hand-over, one for all data of any other transfer."""
@@ -203,11 +213,13 @@ class Ways:
         hand_over = self._config.hand_over
         ranks, dies = hand_over.sources[source], hand_over.destinations[destination]
         rank = source_rank(die, len(dies), len(ranks))
-        links = self._alive(ranks, rank), dies[die]
+        between = hand_over.between(source, destination)
+        links = self._alive(ranks, rank), *between, dies[die]
         way = self._by_links.get(links)
         if way is None:
             line = hand_over.line_bytes_per_s
-            channel = Channel(links, line, line, 1, hand_over.latency_ns)
+            latency_ns = hand_over.latency_ns + (hand_over.crossing_latency_ns if between else 0)
+            channel = Channel(links, line, line, 1, latency_ns)
             way = self._by_links[links] = self._way(Plane.RDMA, channel, is_awaited=True)
             way.is_cut = not all(self._capacities[link] for link in links)
         return way

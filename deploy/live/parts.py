@@ -11,7 +11,7 @@ from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
 from deploy.replay import ReplayJob, journal_header, make_collector
-from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS
+from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
@@ -46,9 +46,9 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float) -> RunSpec:
 
 
 def host_plans(blueprint: Blueprint) -> list[HostPlan]:
-    """One host per instance, and one for fabric and cache pool, in the order of `Blueprint.worker_addresses`."""
+    """One host per instance, and one for fabric and cache pools, in the order of `Blueprint.worker_addresses`."""
     npus = {spec.address: spec.num_npus for spec in blueprint.instances}
-    shared = tuple(a for a in blueprint.worker_addresses if a in (FABRIC_ADDRESS, CACHE_ADDRESS))
+    shared = tuple(a for a in blueprint.worker_addresses if a in (FABRIC_ADDRESS, *blueprint.pools))
     instances = [HostPlan(a, (a,), npus[a]) for a in blueprint.worker_addresses if a in npus]
     return [HostPlan("network", shared, 0), *instances]
 

@@ -10,22 +10,24 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
 from scheduler.core.ledger import Ledger
 from scheduler.core.open_requests import OpenRequests
+from scheduler.core.pools import Pools
 from scheduler.protocol.finish import FinishReason
 
 
 @dataclass(slots=True)
 class Books:
-    """The account of every request, what is kept of the open ones, and the instances of both stages."""
+    """The account of every request, what is kept of the open ones, the instances of both stages and the cache pools."""
 
     config: Final[SchedulerConfig]
     ledger: Final[Ledger]
     open: Final[OpenRequests]
     prefill: Final[Stage]
     decode: Final[Stage]
+    pools: Final[Pools]
 
     @property
     def uses_pool(self) -> bool:
-        """Whether prefix KV is kept in one pool for all."""
+        """Whether prefix KV is kept in pools that instances share."""
         return self.config.cache_mode is CacheMode.POOL
 
     def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> None:
@@ -36,10 +38,6 @@ class Books:
 
 def open_books(config: SchedulerConfig) -> Books:
     """Empty, with all instances up."""
-    return Books(
-        config,
-        Ledger(),
-        OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE),
-        Stage(config.prefill),
-        Stage(config.decode),
-    )
+    ledger, open_requests = Ledger(), OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
+    pools = Pools(config.pools, ledger, open_requests)
+    return Books(config, ledger, open_requests, Stage(config.prefill), Stage(config.decode), pools)

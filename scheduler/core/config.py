@@ -14,6 +14,13 @@ CACHE_ADDRESS: Final = "cache"
 FABRIC_ADDRESS: Final = "fabric"
 
 
+def pool_addresses(num_supernodes: int) -> tuple[str, ...]:
+    """The cache pool of each supernode."""
+    if num_supernodes == 1:
+        return (CACHE_ADDRESS,)
+    return tuple(f"{CACHE_ADDRESS}-{index}" for index in range(num_supernodes))
+
+
 class CacheMode(Enum):
     """Where prefix KV is kept: in one pool for all, in one cache per prefill instance, or nowhere."""
 
@@ -26,15 +33,17 @@ class CacheMode(Enum):
 class SchedulerConfig:
     """What the control plane is told before it starts.
 
-    `max_open_requests` bounds every queue behind the core (INV-12): an arrival beyond it is rejected as `overload`.
-    `max_preemptions` bounds how often a request is computed again for lack of room before it fails as
-    `retries_exhausted`, `max_retries` how often it begins again because a worker was lost.
+    `pools` are the cache pools, which instances name by index. `max_open_requests` bounds every queue behind the core
+    (INV-12): an arrival beyond it is rejected as `overload`. `max_preemptions` bounds how often a request is computed
+    again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it begins again because a
+    worker was lost, or its KV was cut off.
     """
 
     prefill: list[InstanceInfo]
     decode: list[InstanceInfo]
     cache_mode: CacheMode = CacheMode.NONE
     cache_plane: Plane = Plane.UB
+    pools: tuple[str, ...] = (CACHE_ADDRESS,)
     max_open_requests: int = 1_000_000
     max_preemptions: int = 1000
     max_retries: int = 3

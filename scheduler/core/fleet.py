@@ -11,11 +11,13 @@ from scheduler.policies.view import RoutingPolicy, StageView
 
 @dataclass(frozen=True, slots=True)
 class InstanceInfo:
-    """An instance as it registered: its address, its size and the longest sequence its KV memory can hold."""
+    """An instance as it registered: its address, its size, the longest sequence its KV memory can hold, and the index
+    of the cache pool that it reads and writes."""
 
     address: str
     num_npus: int
     max_sequence_tokens: int
+    pool: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Stage:
         self.outstanding_tokens: Final = [0] * len(instances)
         self.capacity_tokens: Final = [instance.max_sequence_tokens for instance in instances]
         """Longest sequence that each instance can hold."""
+        self.pool: Final = [instance.pool for instance in instances]
         self.max_sequence_tokens: Final = min(self.capacity_tokens, default=0)
         """Longest sequence that any instance can hold."""
 

@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.books import Books
-from scheduler.core.config import CACHE_ADDRESS
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
 from scheduler.core.reservations import Reservations, Said
 from scheduler.core.transfers import Transfers
-from scheduler.protocol.messages import ReleasePrefixes
 
 
 def begun_again(
-    ledger: Ledger, ids: Iterable[int], prefill: Collection[int], decode: Collection[int], *, has_lost_cache: bool
+    ledger: Ledger, ids: Iterable[int], prefill: Collection[int], decode: Collection[int], poolless: Collection[int]
 ) -> list[int]:
-    """Those of `ids` that must begin again when these instances are lost, by index, and perhaps the cache pool.
+    """Those of `ids` that must begin again when these instances are lost, by index, and the pools of `poolless` ones.
 
     Up to the end of the hand-over a request depends on its prefill instance, from then on on its decode instance.
     """
@@ -34,7 +32,8 @@ def begun_again(
         if where >= State.DECODE_QUEUED:
             is_lost = at_decode[request_id] in decode
         else:
-            is_lost = at_prefill[request_id] in prefill or (has_lost_cache and where == State.FETCHING)
+            index = at_prefill[request_id]
+            is_lost = index in prefill or (where == State.FETCHING and index in poolless)
         if is_lost:
             found.append(request_id)
     return found
@@ -65,6 +64,7 @@ class Losses:
         self._open = books.open
         self._transfers = transfers
         self._reservations = reservations
+        self._pools = books.pools
         self._uses_pool = books.uses_pool
         # What each decode instance reported: the KV it holds, the tokens that a sequence which always ran there has
         # produced, and when the last of them came. What it made since nobody has seen.
@@ -79,10 +79,11 @@ class Losses:
         prefill, decode = self._prefill.take_down(addresses), self._decode.take_down(addresses)
         for index in decode:
             self.reported_kv_tokens[index] = 0
-        has_lost_cache = self._uses_pool and CACHE_ADDRESS in addresses
+        lost_pools = self._pools.lose(addresses) if self._uses_pool else frozenset[int]()
+        poolless = frozenset(index for index, pool in enumerate(self._prefill.pool) if pool in lost_pools)
         open_ids = sorted(self._open.payloads)
-        again = begun_again(ledger, open_ids, prefill, decode, has_lost_cache=has_lost_cache)
-        unanswered = self._forget_prompts(open_ids) if has_lost_cache else []
+        again = begun_again(ledger, open_ids, prefill, decode, poolless)
+        unanswered = self._forget_prompts(open_ids, lost_pools, poolless) if lost_pools else []
         said = self.withdraw(again) + self._transfers.abandon(addresses)
         unplaced = self._reservations.lose(open_ids, decode)
         return Taken(again, unanswered, unplaced, said)
@@ -93,23 +94,25 @@ class Losses:
         self.down.difference_update(back)
         self._prefill.bring_up(back)
         self._decode.bring_up(back)
-        if self._uses_pool and CACHE_ADDRESS in back:
-            self._open.keep_prompts = True
+        if self._uses_pool:
+            self._pools.bring_up(back)
+            self._open.keep_prompts = bool(self._pools.up)
         return back
 
-    def _forget_prompts(self, open_ids: list[int]) -> list[int]:
-        """All blocks and pins are gone; answers those who wait for an answer that will not come."""
+    def _forget_prompts(self, open_ids: list[int], lost: Collection[int], poolless: Collection[int]) -> list[int]:
+        """All blocks and pins in these pools are gone; answers those who wait for no other answer."""
         ledger, open_requests = self._ledger, self._open
-        unanswered = [
-            i
-            for i in open_ids
-            if ledger.state[i] == State.ARRIVED and i in open_requests.prompts and i not in open_requests.unrouted
-        ]
-        for request_id in open_requests.unrouted:
+        open_requests.keep_prompts = bool(self._pools.up)
+        for request_id in open_ids:
+            if ledger.state[request_id] != State.ARRIVED and ledger.prefill_instance[request_id] in poolless:
+                open_requests.prompts.pop(request_id, None)
+        if len(self._pools.addresses) > 1:
+            return self._pools.forget(lost)
+        arrived = [i for i in open_ids if ledger.state[i] == State.ARRIVED and i in open_requests.prompts]
+        for request_id in arrived:
             ledger.cached_tokens[request_id] = 0
-        open_requests.prompts.clear()
-        open_requests.keep_prompts = False
-        return unanswered
+            del open_requests.prompts[request_id]
+        return [i for i in arrived if i not in open_requests.unrouted]
 
     def withdraw(self, ids: list[int]) -> Said:
         """Take these from where they are, back to `ARRIVED`: note what clients have seen of them, give back pins and
@@ -130,8 +133,8 @@ class Losses:
                 self._take_from_prefill(request_id)
                 if self._uses_pool and request_id in self._open.prompts:
                     pinned.append(request_id)
-        if pinned:
-            said.append((CACHE_ADDRESS, ReleasePrefixes(pinned)))
+        at_prefill, pool = ledger.prefill_instance, self._prefill.pool
+        said += self._pools.release((i, pool[at_prefill[i]]) for i in pinned)
         said += self._reservations.cancel(not_decoding)
         ledger.move(Event.LOST, ids)
         return said

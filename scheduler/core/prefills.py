@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduler.core.books import Books
-from scheduler.core.config import CACHE_ADDRESS, CacheMode
+from scheduler.core.config import CacheMode
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
 from scheduler.core.transfers import CacheRead, Transfers
@@ -31,6 +31,7 @@ class Prefills:
         self._ledger = books.ledger
         self._open = books.open
         self._stage = books.prefill
+        self._pools = books.pools
         self._transfers = transfers
         self._policy = policy
 
@@ -46,15 +47,11 @@ class Prefills:
         outputs = self.route(unknown)
         if not known:
             return outputs
-        return (*outputs, (CACHE_ADDRESS, self._open.look_up(known, self._ledger.prompt_tokens)))
+        return (*outputs, *self._pools.ask(known))
 
     def on_prefixes_found(self, message: PrefixesFound) -> Outputs:
-        """The pool has answered."""
-        ledger = self._ledger
-        for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
-            # Even a full hit computes one token, to have something to answer with.
-            ledger.cached_tokens[request_id] = min(found, ledger.prompt_tokens[request_id] - 1)
-        return self.route(message.ids)
+        """A pool has answered."""
+        return self.route(self._pools.answered(message))
 
     def route(self, ids: Sequence[int]) -> Outputs:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
@@ -62,15 +59,20 @@ class Prefills:
         if not stage.eligible:
             self._open.unrouted.update(ids)
             return NOTHING
-        choose = stage.chooser(self._policy)
+        choose, has_pools = stage.chooser(self._policy), len(self._pools.addresses) > 1
         num_requests, num_tokens, payloads = stage.outstanding_requests, stage.outstanding_tokens, self._open.payloads
         # One command per instance, and one more (under the index's complement) for what must be fetched first.
         commands: dict[int, StartPrefill] = {}
+        chosen: list[tuple[int, int]] = []
         for request_id in ids:
             prompt, cached = ledger.prompt_tokens[request_id], ledger.cached_tokens[request_id]
             resumed, payload = ledger.output_tokens[request_id], payloads[request_id]
             tokens = prompt + resumed - cached
             index = choose(stage, tokens)
+            if has_pools:
+                chosen.append((request_id, stage.pool[index]))
+                cached = self._pools.choose(request_id, stage.pool[index])
+                tokens = prompt + resumed - cached
             num_requests[index] += 1
             num_tokens[index] += tokens
             ledger.prefill_instance[request_id] = index
@@ -85,9 +87,10 @@ class Prefills:
                 command.cached_tokens.append(cached)
                 command.resumed_tokens.append(resumed)
                 command.payloads.append(payload)
-        return tuple(
+        said = [
             self._fetch(~key, command) if key < 0 else self._send(key, command) for key, command in commands.items()
-        )
+        ]
+        return (*self._pools.release_others(chosen), *said) if chosen else tuple(said)
 
     def route_waiting(self) -> Outputs:
         """Those whom no instance could take."""
@@ -106,7 +109,8 @@ class Prefills:
     def _fetch(self, index: int, command: StartPrefill) -> tuple[str, Message]:
         """Move what is cached to the instance; the command follows when it is there."""
         self._ledger.move(Event.FETCH, command.ids)
-        return self._transfers.read(CacheRead(self._stage.addresses[index], command))
+        pool = self._pools.addresses[self._stage.pool[index]]
+        return self._transfers.read(CacheRead(pool, self._stage.addresses[index], command))
 
     def on_fetched(self, read: CacheRead) -> Outputs:
         """What was cached is there."""
@@ -155,13 +159,14 @@ class Prefills:
             last_ns[request_id] = boundary_ns
             output[request_id] += 1
         self._stage.remove(index, len(message.done_ids), tokens)
-        return self._store(message.instance, stored, recomputed, written) if self._books.uses_pool else []
+        return self._store(index, stored, recomputed, written) if self._books.uses_pool else []
 
-    def _store(self, instance: str, stored: list[int], recomputed: list[int], num_tokens: int) -> Said:
+    def _store(self, index: int, stored: list[int], recomputed: list[int], num_tokens: int) -> Said:
         said: Said = []
+        pool = self._pools.addresses[self._stage.pool[index]]
         if recomputed:
-            said.append((CACHE_ADDRESS, ReleasePrefixes(recomputed)))
+            said.append((pool, ReleasePrefixes(recomputed)))
         if stored:
-            said.append((CACHE_ADDRESS, StorePrefixes(stored)))
-            said.append(self._transfers.write(instance, num_tokens))
+            said.append((pool, StorePrefixes(stored)))
+            said.append(self._transfers.write(self._stage.addresses[index], pool, num_tokens))
         return said

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS
+from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.protocol.messages import (
     CancelTransfer,
     FinishTransfer,
@@ -35,8 +35,9 @@ class HandOver:
 
 @dataclass(slots=True)
 class CacheRead:
-    """Cached KV on its way to a prefill instance, and the command that waits for it."""
+    """Cached KV on its way from a pool to a prefill instance, and the command that waits for it."""
 
+    pool: Final[str]
     address: Final[str]
     command: Final[StartPrefill]
 
@@ -89,15 +90,15 @@ class Transfers:
     def read(self, flow: CacheRead) -> Said:
         """Move what is cached to a prefill instance; `flow` comes back from `finish`."""
         transfer_id, tokens = self._number(flow), flow.command.cached_tokens
-        ends = CACHE_ADDRESS, flow.address
+        ends = flow.pool, flow.address
         return FABRIC_ADDRESS, StartTransfer(
             transfer_id, TransferKind.CACHE_READ, self._cache_plane, *ends, tokens, [], True
         )
 
-    def write(self, source: str, num_tokens: int) -> Said:
-        """Move new blocks to the cache."""
+    def write(self, source: str, pool: str, num_tokens: int) -> Said:
+        """Move new blocks to a pool."""
         transfer_id = self._number(None)
-        ends = source, CACHE_ADDRESS
+        ends = source, pool
         return FABRIC_ADDRESS, StartTransfer(
             transfer_id, TransferKind.CACHE_WRITE, self._cache_plane, *ends, [num_tokens], [], True
         )
@@ -157,4 +158,4 @@ class Transfers:
 def _touches(flow: Continuation, addresses: Collection[str]) -> bool:
     if isinstance(flow, HandOver):
         return flow.source in addresses or flow.destination in addresses
-    return flow.address in addresses or CACHE_ADDRESS in addresses
+    return flow.address in addresses or flow.pool in addresses

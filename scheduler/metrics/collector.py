@@ -34,11 +34,15 @@ Role = Literal["prefill", "decode"]
 
 @dataclass(frozen=True, slots=True)
 class MeteredInstance:
-    """An instance whose reports are logged. Within one role the order is the core's, so that ledger indices fit."""
+    """An instance whose reports are logged. Within one role the order is the core's, so that ledger indices fit.
+
+    `pool`: the address of the cache pool that it reads and writes, if there is one.
+    """
 
     address: str
     role: Role
     num_npus: int
+    pool: str = CACHE_ADDRESS
 
 
 # "<" packs without gaps, as numpy lays out the types beside it. An instance is its index in the collector's list.
@@ -158,10 +162,9 @@ class Collector:
             [index for index, address in enumerate(self._addresses(role)) if address in message.addresses]
             for role in ("prefill", "decode")
         )
-        has_lost_cache = CACHE_ADDRESS in message.addresses
-        for request_id in begun_again(
-            ledger, range(ledger.num_requests), prefill, decode, has_lost_cache=has_lost_cache
-        ):
+        pools = (instance.pool for instance in self.instances if instance.role == "prefill")
+        poolless = [index for index, pool in enumerate(pools) if pool in message.addresses]
+        for request_id in begun_again(ledger, range(ledger.num_requests), prefill, decode, poolless):
             self._has_begun_again = True
             if ledger.prefill_started_ns[request_id] != NOT_YET:
                 self.forgotten_hits += ledger.cached_tokens[request_id]

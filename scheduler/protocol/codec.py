@@ -54,7 +54,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.RequestsArrived, (_INTS, _BLOBS, _INT_LISTS, _INTS, _INT)),
     (messages.ArrivalsEnded, ()),
     (messages.LookupPrefixes, (_INTS, _INTS, _INT_LISTS, _INTS)),
-    (messages.PrefixesFound, (_INTS, _INTS)),
+    (messages.PrefixesFound, (_TEXT, _INTS, _INTS)),
     (messages.StorePrefixes, (_INTS,)),
     (messages.ReleasePrefixes, (_INTS,)),
     (messages.StartPrefill, (_INTS, _INTS, _INTS, _INTS, _BLOBS, _INT_LISTS, _INTS, _TEXT)),

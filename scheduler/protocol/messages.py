@@ -91,8 +91,9 @@ class LookupPrefixes:
 
 @dataclass(slots=True)
 class PrefixesFound:
-    """Answer to `LookupPrefixes`: leading tokens found in the cache: whole blocks, of which the last may be partial."""
+    """Answer to `LookupPrefixes`: leading tokens found in this pool: whole blocks, of which the last may be partial."""
 
+    pool: Final[str]
     ids: Final[list[int]]
     cached_tokens: Final[list[int]]
 

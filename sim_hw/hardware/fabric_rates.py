@@ -15,6 +15,9 @@ from sim_hw.hardware.supernode import Endpoint, Memory, Operation, Plane, Reach,
 RDMA_LATENCY_S = Figure(
     5e-6, "s", "none published; the order of a RoCE write through two switches", Confidence.ESTIMATE
 )
+CROSSING_LATENCY_S = Figure(
+    5e-6, "s", "none published; two switches and some 100 m of fibre between supernodes", Confidence.ESTIMATE
+)
 VPC_LATENCY_S = Figure(50e-6, "s", "none published; the order of a TCP hop in one data centre", Confidence.ESTIMATE)
 
 

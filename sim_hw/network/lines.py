@@ -77,6 +77,42 @@ class Lines:
         return [f"npu/{index // per_npu}/{index % per_npu}" for index in range(node.num_dies)]
 
 
+class FleetLines:
+    """Lines of several supernodes alike, numbered one after the other; their parts are named `sn/N/` and as within it.
+
+    What joins them is no part of any of them and never fails.
+    """
+
+    def __init__(self, supernode: Supernode, num_supernodes: int) -> None:
+        self.lines = Lines(supernode)
+        self._num_supernodes = num_supernodes
+
+    def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
+        """Rates by number of the end. Raises LookupError for a part that is not there."""
+        if self._num_supernodes == 1:
+            return self.lines.bytes_per_s(end, failed)
+        within: list[list[str]] = [[] for _ in range(self._num_supernodes)]
+        for part in failed:
+            index, name = self._find(part)
+            within[index].append(name)
+        return np.concatenate([self.lines.bytes_per_s(end, names) for names in within])
+
+    def check(self, part: str) -> None:
+        """Raises LookupError, with near names, if there is no such part."""
+        self.lines.topology.carried_by(self._find(part)[1])
+
+    def _find(self, part: str) -> tuple[int, str]:
+        if self._num_supernodes == 1:
+            return 0, part
+        first, number, name = (*part.split("/", 2), "", "")[:3]
+        if first != "sn" or not name or not number.isdecimal() or int(number) >= self._num_supernodes:
+            raise LookupError(
+                f"{part!r} names no part of a fleet of {self._num_supernodes} supernodes; "
+                f"write sn/N/ before it, N from 0 to {self._num_supernodes - 1}"
+            )
+        return int(number), name
+
+
 class _Wiring:
     """Links of one plane, by the device below them, and what comes into each device from below."""
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.plan import Plan, parse_plan
+from deploy.plan import MAX_SUPERNODES, Plan, SupernodePlan, parse_plan
 from scheduler.protocol.errors import ConfigError
 
 
 def test_terms_add_up() -> None:
-    assert parse_plan("2x16p + 1x32p+2x64d+ 4c+2c", 384, 48) == Plan((16, 16, 32), (64, 64), 6)
+    assert parse_plan("2x16p + 1x32p+2x64d+ 4c+2c", 384, 48) == Plan((SupernodePlan((16, 16, 32), (64, 64), 6),))
     assert parse_plan("1x16p+1x16d", 32, 4).num_npus == 32
+
+
+def test_groups_are_supernodes() -> None:
+    mixed = parse_plan("2*(1x16p+1x16d+4c) + 1*(24x16p)", 384, 48)
+    both, prefill = SupernodePlan((16,), (16,), 4), SupernodePlan((16,) * 24, (), 0)
+    assert mixed == Plan((both, both, prefill))
+    assert (mixed.num_npus, mixed.num_cache_servers) == (64 + 384, 8)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +26,15 @@ def test_terms_add_up() -> None:
         ("", "cannot read the term ''; write terms like"),
         ("x", "cannot read the term 'x'"),
         ("1x16p+", "cannot read the term ''"),
-        ("2*(1x16p+1x16d)", "cannot read the term '2*(1x16p'"),
+        ("2*1x16p+1x16d", "cannot read the term '2*1x16p'"),
+        ("2*(1x16p+1x16d", "cannot read the group '2*(1x16p+1x16d'; write supernodes like"),
+        ("2*(1x16p+1x16d)+1x16d", "cannot read the group '1x16d'"),
+        ("2*(1x16p+1x16d)+", "cannot read the group '2*(1x16p+1x16d)+'"),
+        ("2*(1x16p+1x16d)3*(1x16p)", "cannot read the group"),
+        ("0*(1x16p+1x16d)", "cannot read the group '0*(1x16p+1x16d)'"),
+        ("2*(25x16p)", "takes 400 NPUs, the cluster has 384"),
+        ("2*(1x16p)", "needs at least one prefill (p) and one decode (d)"),
+        (f"{MAX_SUPERNODES + 1}*(1x16p+1x16d)", f"more than {MAX_SUPERNODES} supernodes"),
         ("-1x16p+1x16d", "cannot read the term '-1x16p'"),
         ("\u0663x16p+1x16d", "cannot read the term"),
         ("9" * 5000 + "x16p", "cannot read the term '999999999999999999999999999999999999...; write"),

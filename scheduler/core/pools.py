@@ -1,0 +1,108 @@
+"""The cache pools, one for each supernode: asked about prompts, told what to keep, and lost.
+
+A prompt that arrives is looked up in every pool; which of the answers counts is known when an instance is chosen, since
+an instance reads and writes the pool of its own supernode. The other pools are then told that they need not wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from scheduler.core.ledger import Ledger
+from scheduler.core.open_requests import OpenRequests
+from scheduler.protocol.messages import Message, PrefixesFound, ReleasePrefixes
+
+Said = list[tuple[str, Message]]
+
+_UNANSWERED: Final = -1
+_NOT_ASKED: Final = -2
+"""In place of the tokens found: no answer yet; nothing is known there, and nothing kept."""
+
+
+class Pools:
+    """Pools by index, as `SchedulerConfig.pools` names them; `up` are those that are there."""
+
+    def __init__(self, addresses: Sequence[str], ledger: Ledger, open_requests: OpenRequests) -> None:
+        self.addresses: Final = list(addresses)
+        self.index: Final = {address: index for index, address in enumerate(addresses)}
+        self.up = list(range(len(addresses)))
+        self._ledger = ledger
+        self._open = open_requests
+        # Leading tokens found, by pool, of requests for which no instance is chosen yet; only where there are several.
+        self._found: dict[int, list[int]] = {}
+
+    def ask(self, ids: list[int]) -> Said:
+        """What of these prompts is cached?"""
+        question = self._open.look_up(ids, self._ledger.prompt_tokens)
+        if len(self.addresses) > 1:
+            unanswered = [_UNANSWERED if index in self.up else _NOT_ASKED for index in range(len(self.addresses))]
+            for request_id in ids:
+                self._found[request_id] = list(unanswered)
+        return [(self.addresses[index], question) for index in self.up]
+
+    def answered(self, message: PrefixesFound) -> Sequence[int]:
+        """A pool has answered; answers those about whom all have, whose `cached_tokens` are the most that one has."""
+        cached, prompt_tokens = self._ledger.cached_tokens, self._ledger.prompt_tokens
+        if len(self.addresses) == 1:
+            for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
+                # Even a full hit computes one token, to have something to answer with.
+                cached[request_id] = min(found, prompt_tokens[request_id] - 1)
+            return message.ids
+        index = self.index[message.pool]
+        for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
+            self._found[request_id][index] = min(found, prompt_tokens[request_id] - 1)
+        return self._complete(message.ids)
+
+    def _complete(self, ids: Iterable[int]) -> list[int]:
+        done = [i for i in ids if _UNANSWERED not in self._found[i]]
+        for request_id in done:
+            self._ledger.cached_tokens[request_id] = max(0, *self._found[request_id])
+        return done
+
+    def choose(self, request_id: int, index: int) -> int:
+        """An instance at this pool will serve the request; answers what the pool has of its prompt."""
+        found = self._found.get(request_id)
+        if found is None:
+            return self._ledger.cached_tokens[request_id]
+        if found[index] == _NOT_ASKED:
+            self._open.prompts.pop(request_id, None)
+        cached = self._ledger.cached_tokens[request_id] = max(0, found[index])
+        return cached
+
+    def release_others(self, chosen: Iterable[tuple[int, int]]) -> Said:
+        """(request, pool) that were chosen: the other pools hold nothing for them any more."""
+        others: list[tuple[int, int]] = []
+        for request_id, index in chosen:
+            for other, found in enumerate(self._found.pop(request_id, ())):
+                if found >= 0 and other != index:
+                    others.append((request_id, other))
+        return self.release(others)
+
+    def release(self, chosen: Iterable[tuple[int, int]]) -> Said:
+        """(request, pool) that will store nothing."""
+        releases: dict[int, list[int]] = {}
+        for request_id, index in chosen:
+            releases.setdefault(index, []).append(request_id)
+        return [(self.addresses[index], ReleasePrefixes(ids)) for index, ids in sorted(releases.items())]
+
+    def lose(self, addresses: Collection[str]) -> frozenset[int]:
+        """These are gone, with all blocks and pins; answers their indices."""
+        lost = frozenset(self.index[address] for address in addresses if address in self.index)
+        self.up = [index for index in self.up if index not in lost]
+        return lost
+
+    def forget(self, lost: Collection[int]) -> list[int]:
+        """The answers of pools that were lost count no more; answers those who waited for nothing else."""
+        waiting = [i for i, found in self._found.items() if _UNANSWERED in found]
+        for found in self._found.values():
+            for index in lost:
+                found[index] = _NOT_ASKED
+        unrouted = [i for i in self._found if i in self._open.unrouted]
+        self._complete(unrouted)
+        return self._complete(sorted(waiting))
+
+    def bring_up(self, addresses: Collection[str]) -> None:
+        """These are back, and empty."""
+        back = {self.index[address] for address in addresses if address in self.index}
+        self.up = sorted(back.union(self.up))
