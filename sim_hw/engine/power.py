@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.chip_power import CAP_SHARE, power_fit
+from sim_hw.hardware.chip_power import CAP_SHARE, PREFILL_FACTOR, power_fit
 from sim_hw.operators.layout import tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
 from sim_hw.phases.prefill_pass import PassTokens
@@ -21,6 +21,7 @@ class Draw:
     """Of all NPUs of an instance."""
 
     idle_w: float
+    """With the model loaded."""
     floor_w: float
     """While anything runs."""
     cap_w: float
@@ -89,7 +90,8 @@ def prefill_power(point: PrefillPoint) -> PrefillPower:
     ranks = tensor_ranks(point)
 
     def joules(computed: float, pairs: float) -> float:
-        return _joules_per_die(point.chip, pass_work(point, PassTokens(computed, 0.0, pairs)))
+        work = pass_work(point, PassTokens(computed, 0.0, pairs))
+        return _joules_per_die(point.chip, replace(work, compute_s=PREFILL_FACTOR.value * work.compute_s))
 
     # Ranks that share layers do so with each token: each of them works for it.
     many = 1e6
@@ -115,7 +117,7 @@ def decode_power(point: DecodePoint) -> DecodePower:
 
 def _draw(chip: Chip, num_npus: int) -> Draw:
     tdp_w = num_npus * chip.tdp_w.value
-    return Draw(num_npus * chip.idle_w.value, power_fit(chip).floor_share.value * tdp_w, CAP_SHARE.value * tdp_w)
+    return Draw(num_npus * chip.waiting_w, power_fit(chip).floor_share.value * tdp_w, CAP_SHARE.value * tdp_w)
 
 
 def _joules_per_die(chip: Chip, work: Work) -> float:
