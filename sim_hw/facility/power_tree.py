@@ -10,7 +10,7 @@ from sim_hw.facility.estimates import board_power, cooling_power, cpu_power, par
 from sim_hw.facility.supply import EFFICIENCIES, supply_loss_w
 from sim_hw.figure import Confidence, Figure
 from sim_hw.hardware.part_power import PartPower
-from sim_hw.hardware.phase_power import PREFILL_SHARE
+from sim_hw.hardware.phase_power import Phase, service_figure
 from sim_hw.hardware.supernode import Part, PartKind, Supernode
 
 
@@ -84,7 +84,7 @@ def power_tree(supernode: Supernode, npu_busy: Figure | None = None) -> PowerTre
 
     The margin is what is left of the published total. It is below nothing where parts exceed that total.
     """
-    parts = tuple(_parts(supernode, npu_busy or _prefill_w(supernode)))
+    parts = tuple(_parts(supernode, npu_busy or service_figure(supernode.chip, Phase.PREFILL, 1)))
     output = _sum(line.watts for line in parts)
     capacity = supply_capacity_w(supernode, output.provisioned_w)
     loss = _loss_line(output, capacity)
@@ -125,11 +125,6 @@ def _class_of(part: Part) -> PartClass:
 def _line(title: str, part_class: PartClass, count: int, count_figure: Figure, power: PartPower) -> TreeLine:
     busy = power.busy_w or power.provisioned_w
     return TreeLine(title, part_class, count, count_figure, power.provisioned_w, busy, power.idle_w or busy)
-
-
-def _prefill_w(supernode: Supernode) -> Figure:
-    watts = PREFILL_SHARE.value * supernode.chip.tdp_w.value
-    return Figure(watts, "W", f"0.88 of TDP, saturated prefill: {PREFILL_SHARE.source}", PREFILL_SHARE.confidence)
 
 
 def _loss_line(output: Watts, capacity: Figure) -> TreeLine:

@@ -85,11 +85,15 @@ _NETWORK: Final = frozenset({PartClass.SWITCH, PartClass.OPTICS})
 
 PUBLISHED_TOTALS: Final[Mapping[str, tuple[PublishedTotal, ...]]] = {
     "cloudmatrix384": (
-        PublishedTotal("all, margin included", Figure(559_378, "W", "SA", _TWO)),
-        PublishedTotal("interconnect, 159 W an NPU", Figure(384 * 159, "W", "SA", _ONE), only_classes=_NETWORK),
+        PublishedTotal("all, by way of the margin", Figure(559_378, "W", "SA", _TWO)),
+        PublishedTotal(
+            "interconnect; UB switches take what is left of it",
+            Figure(384 * 159, "W", "SA", _ONE),
+            only_classes=_NETWORK,
+        ),
     ),
     "gb200-nvl72": (
-        PublishedTotal("all, margin included", Figure(145_000, "W", "SA", _TWO)),
+        PublishedTotal("all, by way of the margin", Figure(145_000, "W", "SA", _TWO)),
         PublishedTotal(
             "the rack alone, without margin",
             Figure(120_000, "W", "ServeTheHome, specification", _TWO),

@@ -1,8 +1,8 @@
 """Watts of a busy chip: `P = min(0.985 TDP, F + (TDP - F) (a u_flop + b u_hbm))`.
 
-u is the achieved share of the package's peak. In prefill passes u_flop counts `PREFILL_FACTOR` times. The form was fitted on 9 to 10 thousand BF16 matrix products of each of
-three chips (ai-dynamo/aiconfigurator tables; mean error 8 to 10 % of TDP). A chip of which nothing was measured takes
-the fit of its nearest relative.
+u is the achieved share of the package's peak; that of arithmetic counts `PREFILL_FACTOR` times in prefill passes. The
+form was fitted on 9 to 10 thousand BF16 matrix products of each of three chips (ai-dynamo/aiconfigurator tables; mean
+error 8 to 10 % of TDP). A chip of which nothing was measured takes the fit of its nearest relative.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Watts of an NPU in a whole service, by phase and batch alone: for questions that come without an operating point.
 
-`chip_power` needs the utilisation of arithmetic and memory; services were mostly measured without it. Three numbers
-were fitted on what was measured of mixture-of-experts models on B200 and H100 (`sim_hw.validation.power_points`).
+`chip_power` needs the utilisation of arithmetic and memory; services were measured without it. Three numbers were
+fitted on mixture-of-experts models on B200 and H100 (`sim_hw.validation.power_points`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PREFILL_SHARE: Final = Figure(
 )
 """Of TDP, in saturated prefill."""
 
-_FITTED: Final = "fit on 15 rows of ml-energy/leaderboard and the vLLM semantic router, DeepSeek and other MoE services"
+_FITTED: Final = "fit on 19 rows of ml-energy/leaderboard and the vLLM semantic router, MoE services on B200 and H100"
 
 DECODE_SHARE: Final = Figure(0.56, "1", _FITTED, Confidence.ESTIMATE)
 """Of TDP, with a batch of 8 on all NPUs of a service together."""
@@ -55,3 +55,11 @@ def service_watts(chip: Chip, phase: Phase, batch: int) -> float:
     share = min(DECODE_TOP.value, DECODE_SHARE.value + DECODE_SLOPE.value * log2(batch / 8))
     share *= GB200_DECODE.value if chip.name == "gb200" else 1.0
     return tdp_w * max(share, power_fit(chip).floor_share.value)
+
+
+def service_figure(chip: Chip, phase: Phase, batch: int) -> Figure:
+    """The same, with where it comes from; no surer than the TDP that it is a share of."""
+    watts = service_watts(chip, phase, batch)
+    basis, what = (PREFILL_SHARE, "saturated prefill") if phase is Phase.PREFILL else (DECODE_SHARE, "decode")
+    confidence = Confidence.ESTIMATE if chip.tdp_w.confidence is Confidence.ESTIMATE else basis.confidence
+    return Figure(watts, "W", f"{watts / chip.tdp_w.value:.2f} of TDP, {what}: {basis.source}", confidence)

@@ -73,8 +73,8 @@ _SWITCH_400G = PartPower(
     idle_w=_watts(270, "half of a 51.2 Tbit/s switch of IX, 539 W"),
 )
 
-_UB_SHARE = "what 159 W of network per NPU (SA) leave after optics, RDMA and VPC switches, over 448 chips"
-_UB_SWITCH = PartPower(_watts(47.8, _UB_SHARE), idle_w=_watts(28.6, f"{_UB_SHARE}; idle over active as IX's switch"))
+_UB_SHARE = "159 W of network per NPU (SA) less optics, RDMA and VPC switches, over 448 chips"
+_UB_SWITCH = PartPower(_watts(47.8, _UB_SHARE), idle_w=_watts(28.6, f"{_UB_SHARE}; idle as IX's switch"))
 _LPO_400G = PartPower(_watts(4.5, "400 Gbit/s LPO: half of 800 Gbit/s LPO at 8-9 W (axiomupgrades)"))
 _DSP_400G = PartPower(_watts(7.5, "400 Gbit/s with DSP: half of 800 Gbit/s at 15 W (IX, axiomupgrades)"))
 

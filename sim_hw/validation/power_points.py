@@ -42,11 +42,12 @@ _SERVICE_ROWS: Final = (
     ("b200", Phase.DECODE, _MOE, ((8, 0.65), (33, 0.73), (129, 0.81), (512, 0.68))),
     ("h100", Phase.DECODE, _MOE, ((8, 0.53), (33, 0.63), (129, 0.67), (512, 0.68))),
     ("h100", Phase.DECODE, _ROUTER, ((1, 0.43), (128, 0.86))),
-    ("h100", Phase.DECODE, _SPLIT, ((8, 0.54),)),
+    ("b200", Phase.DECODE, "ml-energy, Llama-405B FP8 on 4 GPUs, dense", ((8, 0.863), (255, 0.975))),
+    ("h100", Phase.DECODE, f"{_SPLIT}, batch not told, taken as 8", ((8, 0.54),)),
     ("h100", Phase.PREFILL, _SPLIT, ((1, 1.00),)),
     ("h200", Phase.DECODE, "arXiv 2605.11999, low batch, middle of 0.20-0.43", ((1, 0.31),)),
 )
-"""Chip, phase, source, and (batch, share of TDP). Dense models and A100 are left out: no entry is like them."""
+"""Chip, phase, source, and (batch, share of TDP). An A100 was measured too; the catalogue has none."""
 
 
 @dataclass(frozen=True, slots=True)
