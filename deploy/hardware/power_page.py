@@ -64,7 +64,7 @@ def chip_power_page(title: str, answer: Mapping[str, Any]) -> str:
 
 
 def _tree(tree: PowerTree, answer: Mapping[str, Any]) -> str:
-    rows = [("", "pieces", "each", *_STATES)]
+    rows: list[tuple[str, ...]] = [("", "pieces", "each", *_STATES)]
     for part_class, title in _CLASSES.items():
         lines = [line for line in tree.lines if line.part_class is part_class]
         if part_class is PartClass.MARGIN:

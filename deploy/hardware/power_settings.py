@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from math import isfinite
 from typing import Final
 
-from deploy.config import typed_values
+from deploy.config import RunConfig, typed_values
+from scheduler.gateway.readers.rows import shorten
 from scheduler.gateway.synthetic.section import Section
 from scheduler.gateway.synthetic.settings_file import read_settings
 from scheduler.protocol.errors import ConfigError
@@ -17,6 +19,8 @@ from sim_hw.hardware.phase_power import Phase
 
 MAX_PUE: Final = 10.0
 MAX_BATCH: Final = 10**6
+
+_OURS: Final = ("site", "pue", "phase", "batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class PowerSettings:
 def power_settings(
     path: str | None, site: str | None, pue: float | None, phase: str | None, batch: int | None
 ) -> PowerSettings:
-    """Defaults, then the file, then flags. A file may also hold settings of runs, which must be right and do nothing.
+    """Defaults, then the file, then flags. A file may also hold settings of runs, of the right type; they do nothing here.
 
     `ConfigError` names place, fault and mend.
     """
@@ -48,9 +52,6 @@ def power_settings(
     )
 
 
-_OURS: Final = ("site", "pue", "phase", "batch")
-
-
 def _from_file(path: str) -> dict[str, tuple[object, str]]:
     section = read_settings(path, "a configuration")
     ours: dict[str, tuple[object, str]] = {}
@@ -60,6 +61,10 @@ def _from_file(path: str) -> dict[str, tuple[object, str]]:
             ours[name] = (value, f"{section.places[name]}: {name}")
         else:
             others.put(name, value, section.places[name])
+    for name in others.values:
+        near = get_close_matches(name, _OURS, n=1)
+        if name not in RunConfig.__dataclass_fields__ and near:
+            raise ConfigError(f"{others.places[name]}: unknown key {shorten(name)}; did you mean {near[0]}?")
     typed_values(others)
     return ours
 
@@ -80,18 +85,18 @@ def _pue(value: object, place: str) -> Figure:
         or not isfinite(value)
         or not 1 <= value <= MAX_PUE
     ):
-        raise ConfigError(f"{place} is {value!r}; give a number from 1 to {MAX_PUE:g}")
+        raise ConfigError(f"{place} is {shorten(value)}; give a number from 1 to {MAX_PUE:g}")
     return Figure(float(value), "1", "given by the user", Confidence.ESTIMATE)
 
 
 def _phase(value: object, place: str) -> Phase:
     known = [phase.value for phase in Phase]
     if value not in known:
-        raise ConfigError(f"{place} is {value!r}; give {' or '.join(known)}")
+        raise ConfigError(f"{place} is {shorten(value)}; give {' or '.join(known)}")
     return Phase(value)
 
 
 def _batch(value: object, place: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BATCH:
-        raise ConfigError(f"{place} is {value!r}; give a whole number from 1 to {MAX_BATCH:,}")
+        raise ConfigError(f"{place} is {shorten(value)}; give a whole number from 1 to {MAX_BATCH:,}")
     return value

@@ -23,11 +23,11 @@ class Phase(StrEnum):
 
 
 PREFILL_SHARE: Final = Figure(
-    0.88, "1", "B200 services, splitwise-sim, matrix products; range 0.88-1.0 of TDP", Confidence.TWO_SOURCES
+    0.88, "1", "B200 services, splitwise-sim, GEMM; 0.88-1.0 of TDP seen", Confidence.TWO_SOURCES
 )
 """Of TDP, in saturated prefill."""
 
-_FITTED: Final = "fit on 19 rows of ml-energy/leaderboard and the vLLM semantic router, MoE services on B200 and H100"
+_FITTED: Final = "fit on 19 rows of MoE services, ml-energy and vLLM semantic router"
 
 DECODE_SHARE: Final = Figure(0.56, "1", _FITTED, Confidence.ESTIMATE)
 """Of TDP, with a batch of 8 on all NPUs of a service together."""

@@ -66,14 +66,14 @@ def _watts(watts: float, source: str, confidence: Confidence = _ESTIMATE) -> Fig
     return Figure(watts, "W", source, confidence)
 
 
-_RDMA_TREE = "assumed: 12 leaves and 6 spines of 64 ports of 400 Gbit/s, as modules for two levels are counted"
+_RDMA_TREE = "assumed: 12 leaves, 6 spines of 64 ports of 400 Gbit/s"
 
 _SWITCH_400G = PartPower(
     _watts(450, "64 ports of 400 Gbit/s: half of a 51.2 Tbit/s switch of IX, 900 W; optics apart"),
     idle_w=_watts(270, "half of a 51.2 Tbit/s switch of IX, 539 W"),
 )
 
-_UB_SHARE = "159 W of network per NPU (SA) less optics, RDMA and VPC switches, over 448 chips"
+_UB_SHARE = "159 W per NPU (SA) less optics and other switches, over 448 chips"
 _UB_SWITCH = PartPower(_watts(47.8, _UB_SHARE), idle_w=_watts(28.6, f"{_UB_SHARE}; idle as IX's switch"))
 _LPO_400G = PartPower(_watts(4.5, "400 Gbit/s LPO: half of 800 Gbit/s LPO at 8-9 W (axiomupgrades)"))
 _DSP_400G = PartPower(_watts(7.5, "400 Gbit/s with DSP: half of 800 Gbit/s at 15 W (IX, axiomupgrades)"))
@@ -136,9 +136,7 @@ CLOUDMATRIX384 = Supernode(
             idle_w=_watts(80, "two fifths of it, assumed"),
         ),
         board=PartPower(_watts(1200, "DRAM, SSD, boards, adapters of an 8-NPU server, assumed; constant as IX has it")),
-        cooling=PartPower(
-            _watts(300, "a 25th of the node, as fans of a GB200 tray (IX); compute racks have cold plates")
-        ),
+        cooling=PartPower(_watts(300, "a 25th of the node, as fans of a GB200 tray (IX); cold plates (A3)")),
         supply_capacity_w=_watts(48 * 6 * 3000, "6 x 3.0 kW a node (5+1) of the air-cooled server, A3"),
     ),
 )
