@@ -35,7 +35,7 @@ class PowerSettings:
 def power_settings(
     path: str | None, site: str | None, pue: float | None, phase: str | None, batch: int | None
 ) -> PowerSettings:
-    """Defaults, then the file, then flags. A file may also hold settings of runs, of the right type; they do nothing here.
+    """Defaults, then the file, then flags. Settings of runs in the file must be of their type and do nothing here.
 
     `ConfigError` names place, fault and mend.
     """

@@ -34,8 +34,8 @@ PREFILL_FACTOR: Final = Figure(
     "B200 services); without it 0.72",
     Confidence.ESTIMATE,
 )
-"""A pass reaches a third of the peak, large matrix products three fifths, and both draw about as much: units that
-wait between the parts of a pass do not rest. Decode needs none: what services draw lies on both sides of the form."""
+"""A pass reaches a third of the peak, large matrix products three fifths, and both draw about as much; why, nobody has
+shown. Decode needs none: what services draw lies on both sides of the form."""
 
 
 def _fit(chip: str, floor_share: float, flop_coefficient: float, hbm_coefficient: float) -> PowerFit:

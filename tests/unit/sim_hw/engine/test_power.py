@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sim_hw.engine.power import decode_power, prefill_power
 from sim_hw.hardware.chip_power import chip_watts, prefill_watts
+from sim_hw.hardware.clock_scaling import ClockedLoad, clocked_watts, step_stretch
 from sim_hw.hardware.supernode import Overlap, Supernode
 from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H100_CLUSTER, H800_CLUSTER
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B
@@ -93,6 +94,24 @@ def test_one_more_sequence_never_lowers_the_energy_of_a_step(
     step_ns = step_ms * 10**6
     before_j = joules(step_ns, running, tokens)
     assert joules(step_ns + more_us * 1000, running + 1, tokens + 4096) >= before_j >= 0
+
+
+@pytest.mark.parametrize("clock", [0.2, 0.6, 1.0])
+@pytest.mark.parametrize("batch", [2, 48])
+def test_a_slower_clock_draws_what_the_law_of_the_clock_says(clock: float, batch: int) -> None:
+    point = replace(DECODE, batch_per_npu=batch, overlap=Overlap.NONE)
+    work, step_s = decode_work(point, is_split=False), 0.2
+    load = ClockedLoad(point.chip, work.compute_s / step_s, work.memory_s / step_s, work.clock_bound_s / step_s)
+    longer_s = step_s * step_stretch(load, clock)
+    requests = point.requests_per_rank * point.num_ranks
+    joules = decode_power(point, clock).joules(
+        busy_ns=round(longer_s * 1e9),
+        steps=1,
+        sequence_steps=requests,
+        kv_token_steps=requests * point.context_tokens,
+        idle_ns=0,
+    )
+    assert joules / longer_s / point.num_npus == pytest.approx(clocked_watts(load, clock), rel=1e-3)
 
 
 def test_an_idle_instance_draws_what_a_loaded_model_does() -> None:
