@@ -1,4 +1,4 @@
-"""`supernode hw show | list`: what is known of the hardware, with sources."""
+"""`supernode hw show | power | list`: what is known of the hardware, with sources."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deploy.commands.options import Config
 from deploy.hardware.hardware_page import chip_page, hardware_list, supernode_page
 from deploy.hardware.lookup import load_hardware
 from deploy.output import say
@@ -42,6 +43,39 @@ def show(name: Name, as_json: AsJson = False, as_yaml: AsYaml = False) -> None:
         _say_json({"kind": kind, "entry": describe(entry), "derived": derived, "sources": dict(SOURCES)})
     else:
         say(supernode_page(entry, totals(entry)) if isinstance(entry, Supernode) else chip_page(entry))
+
+
+@app.command()
+def power(
+    name: Name,
+    config: Config = None,
+    site: Annotated[str | None, typer.Option(metavar="NAME", help="Where it stands: PUE, electricity price.")] = None,
+    pue: Annotated[
+        float | None, typer.Option(metavar="X", help="Energy at the meter over energy at the feeds.")
+    ] = None,
+    phase: Annotated[
+        str | None, typer.Option(metavar="PHASE", help="What NPUs are busy with: prefill, decode.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(metavar="N", help="Requests of a decode service of 8 NPUs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The electrical tree of a cluster, provisioned, busy and idle, part by part; of a chip, its draw by phase."""
+    from deploy.hardware.power_answer import chip_power_answer, supernode_power
+    from deploy.hardware.power_page import chip_power_page, supernode_power_page
+    from deploy.hardware.power_settings import power_settings
+
+    settings = power_settings(config, site, pue, phase, batch)
+    entry = load_hardware(name)
+    if isinstance(entry, Supernode):
+        tree, answer = supernode_power(entry, settings)
+        page = supernode_power_page(tree, answer)
+    else:
+        answer = chip_power_answer(entry)
+        page = chip_power_page(entry.title, answer)
+    if as_json:
+        _say_json({**answer, "sources": dict(SOURCES)})
+    else:
+        say(page)
 
 
 @app.command("list")

@@ -43,6 +43,7 @@ def supernode_page(supernode: Supernode, totals: SupernodeTotals) -> str:
         _Block("Supernode", list(_figures(supernode))),
         _Block("Planes, besides those of a die", planes),
         _Block("Parts", parts),
+        _Block("Power of parts", list(_part_watts(supernode))),
         _Block("UB access of a die, measured", list(_accesses(supernode))),
         *_chip_blocks(chip),
     ]
@@ -111,6 +112,20 @@ def _spelled(name: str) -> str:
 
 def _plural(title: str) -> str:
     return f"{title}es" if title.endswith("ch") else f"{title}s"
+
+
+def _part_watts(supernode: Supernode) -> Iterator[tuple[str, Figure]]:
+    """What the entry says; `supernode hw power` adds what is estimated."""
+    power = supernode.power
+    shared = (
+        (("CPU", power.cpu), ("board, per node", power.board), ("cooling, per node", power.cooling)) if power else ()
+    )
+    for title, one in (*shared, *((part.title, part.power) for part in supernode.parts)):
+        if one:
+            states = (("provisioned", one.provisioned_w), ("busy", one.busy_w), ("idle", one.idle_w))
+            yield from ((f"{title}, {state}", watts) for state, watts in states if watts)
+    if power and power.supply_capacity_w:
+        yield "power supplies installed", power.supply_capacity_w
 
 
 def _accesses(supernode: Supernode) -> Iterator[tuple[str, Figure]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.hardware.quantities import count, quantity, table
-from sim_hw.hardware.chip_power import chip_watts
+from sim_hw.hardware.chip_power import chip_watts, prefill_watts
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.phases.predict import DecodePrediction, OperatorPrediction, PrefillPrediction
 
@@ -54,7 +54,7 @@ def decode_answer(point: DecodePoint, prediction: DecodePrediction) -> Answer:
 
 def prefill_answer(point: PrefillPoint, prediction: PrefillPrediction) -> Answer:
     """As `decode_answer`."""
-    watts = chip_watts(point.chip, prediction.compute_share, prediction.memory_share)
+    watts = prefill_watts(point.chip, prediction.compute_share, prediction.memory_share)
     return {
         "point": {
             **_instance(point),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.chip_power import CAP_SHARE, power_fit
+from sim_hw.hardware.chip_power import CAP_SHARE, PREFILL_FACTOR, power_fit
+from sim_hw.hardware.clock_scaling import floor_w, operation_energy
 from sim_hw.operators.layout import tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
 from sim_hw.phases.prefill_pass import PassTokens
@@ -21,6 +22,7 @@ class Draw:
     """Of all NPUs of an instance."""
 
     idle_w: float
+    """With the model loaded."""
     floor_w: float
     """While anything runs."""
     cap_w: float
@@ -84,42 +86,51 @@ class DecodePower:
         return draw.idle_w * idle_ns * 1e-9 + active_j
 
 
-def prefill_power(point: PrefillPoint) -> PrefillPower:
-    """For the instance of `point`, whatever load that names."""
+def prefill_power(point: PrefillPoint, clock: float = 1.0) -> PrefillPower:
+    """For the instance of `point`, whatever load that names, at a share of the full clock (above 0, at most 1).
+
+    Joules are given the time that passes and work take at that clock (`clock_scaling.step_stretch`).
+    """
     ranks = tensor_ranks(point)
 
     def joules(computed: float, pairs: float) -> float:
-        return _joules_per_die(point.chip, pass_work(point, PassTokens(computed, 0.0, pairs)))
+        work = pass_work(point, PassTokens(computed, 0.0, pairs))
+        return _joules_per_die(point.chip, replace(work, compute_s=PREFILL_FACTOR.value * work.compute_s), clock)
 
     # Ranks that share layers do so with each token: each of them works for it.
     many = 1e6
     token_j = (joules(2 * many, 0.0) - joules(many, 0.0)) / many
     pair_j = (joules(many, many) - joules(many, 0.0)) / many
     pass_j = joules(many, 0.0) - many * token_j
-    return PrefillPower(_draw(point.chip, point.num_npus), point.num_ranks * pass_j, ranks * token_j, ranks * pair_j)
+    return PrefillPower(
+        _draw(point.chip, point.num_npus, clock), point.num_ranks * pass_j, ranks * token_j, ranks * pair_j
+    )
 
 
-def decode_power(point: DecodePoint) -> DecodePower:
-    """For the instance of `point`, whatever load that names."""
+def decode_power(point: DecodePoint, clock: float = 1.0) -> DecodePower:
+    """As `prefill_power`."""
     dies = point.chip.num_dies.count
 
     def joules(requests: int, context_tokens: int) -> float:
         load = replace(point, batch_per_npu=requests * dies, context_tokens=context_tokens)
-        return _joules_per_die(point.chip, decode_work(load, is_split=False))
+        return _joules_per_die(point.chip, decode_work(load, is_split=False), clock)
 
     one = joules(1, 0)
     sequence_j = joules(2, 0) - one
     kv_token_j = joules(1, 1) - one
-    return DecodePower(_draw(point.chip, point.num_npus), point.num_ranks * (one - sequence_j), sequence_j, kv_token_j)
+    return DecodePower(
+        _draw(point.chip, point.num_npus, clock), point.num_ranks * (one - sequence_j), sequence_j, kv_token_j
+    )
 
 
-def _draw(chip: Chip, num_npus: int) -> Draw:
-    tdp_w = num_npus * chip.tdp_w.value
-    return Draw(num_npus * chip.idle_w.value, power_fit(chip).floor_share.value * tdp_w, CAP_SHARE.value * tdp_w)
+def _draw(chip: Chip, num_npus: int, clock: float) -> Draw:
+    cap_w = CAP_SHARE.value * chip.tdp_w.value
+    return Draw(num_npus * chip.waiting_w, num_npus * floor_w(chip, clock), num_npus * cap_w)
 
 
-def _joules_per_die(chip: Chip, work: Work) -> float:
+def _joules_per_die(chip: Chip, work: Work, clock: float) -> float:
     """Above the floor, of one die for work that it shares with the others of its package in equal parts."""
     fit = power_fit(chip)
     span_w = (1.0 - fit.floor_share.value) * chip.tdp_w.value / chip.num_dies.value
-    return span_w * (fit.flop_coefficient.value * work.compute_s + fit.hbm_coefficient.value * work.memory_s)
+    operations_s = fit.flop_coefficient.value * operation_energy(clock) * work.compute_s
+    return span_w * (operations_s + fit.hbm_coefficient.value * work.memory_s)

@@ -88,6 +88,8 @@ class Chip:
     idle_w: Figure
     die_to_die_bytes_per_s: Figure | None = None
     price_usd: Figure | None = None
+    resident_w: Figure | None = None
+    """With a model loaded and nothing to do; None where nobody read it."""
 
     def die_flops(self, precision: Precision) -> float:
         """Peak of one die, FLOP/s. Raises `PrecisionError` if it has no such arithmetic."""
@@ -99,6 +101,11 @@ class Chip:
     def flops(self, precision: Precision) -> float:
         """Peak of the package, FLOP/s. Raises `PrecisionError` if it has no such arithmetic."""
         return self.num_dies.value * self.die_flops(precision)
+
+    @property
+    def waiting_w(self) -> float:
+        """Of an NPU that holds a model and has nothing to do; the idle draw where nothing else is known."""
+        return (self.resident_w or self.idle_w).value
 
     @property
     def hbm_bytes(self) -> float:

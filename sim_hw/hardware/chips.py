@@ -64,6 +64,7 @@ ASCEND_910C = Chip(
     scale_up_domain_npus=_domain(384, "CM v2, CM v3"),
     tdp_w=_watts(700, "twice a 310-350 W 910B; range 620-800, no vendor figure", _ESTIMATE),
     idle_w=_watts(168, "seven npu-smi readings in public repositories, 161-179 W", _TWO),
+    resident_w=_watts(200, "npu-smi, 200-233 W; the lowest, as the others show AI cores at work", _TWO),
     die_to_die_bytes_per_s=_rate(270, "CM v2; The Register"),
     price_usd=Figure(19_500, "USD", "RMB 142.5 k at 7.3 a dollar; broker note of dzcnc gives RMB 140-145 k", _ESTIMATE),
 )
@@ -85,6 +86,7 @@ H100 = Chip(
     scale_up_domain_npus=_domain(8),
     tdp_w=_watts(700, _AIC_IX, _TWO),
     idle_w=_watts(70, "SMI, five readings of 67-71 W", _TWO),
+    resident_w=_watts(145, "SMI, one reading", _ONE),
     price_usd=Figure(27_500, "USD", "fetchlogic and others, 25-30 k", _TWO),
 )
 
@@ -104,6 +106,7 @@ H800 = Chip(
     scale_up_domain_npus=_domain(8, "IS", _ONE),
     tdp_w=_watts(700, "as H100", _ESTIMATE),
     idle_w=_watts(70, "as H100", _ESTIMATE),
+    resident_w=_watts(145, "as H100", _ESTIMATE),
 )
 """An H100 with a slower NVLink."""
 
@@ -142,6 +145,7 @@ H200 = Chip(
     scale_up_domain_npus=_domain(8),
     tdp_w=_watts(700, _AIC_IX, _TWO),
     idle_w=_watts(75, "SMI, readings of 73-80 W", _TWO),
+    resident_w=_watts(122, "SMI, one reading", _ONE),
 )
 
 B200 = Chip(

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from sim_hw.figure import Confidence, Figure
 from sim_hw.hardware.chip import Chip, Precision
+from sim_hw.hardware.part_power import PartPower, SupernodePower
 
 
 class Plane(StrEnum):
@@ -104,6 +105,7 @@ class Part:
     kind: PartKind
     part_of: PartOf
     count: Figure
+    power: PartPower | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class Supernode:
     """Attachments besides those of a die, which the chip knows."""
     parts: tuple[Part, ...] = ()
     ub_accesses: tuple[UbAccess, ...] = ()
+    power: SupernodePower | None = None
 
     @property
     def ports(self) -> tuple[PlanePort, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sim_hw.figure import Confidence, Figure
 from sim_hw.hardware.chip import Chip, Precision
 from sim_hw.hardware.chips import ASCEND_910C, GB200, H100, H800
+from sim_hw.hardware.part_power import PartPower, SupernodePower
 from sim_hw.hardware.supernode import (
     Endpoint,
     Memory,
@@ -49,8 +50,33 @@ def _measured(
     )
 
 
-def _part(title: str, kind: PartKind, part_of: PartOf, count: int, source: str, confidence: Confidence) -> Part:
-    return Part(title, kind, part_of, Figure(count, title, source, confidence))
+def _part(
+    title: str,
+    kind: PartKind,
+    part_of: PartOf,
+    count: int,
+    source: str,
+    confidence: Confidence,
+    power: PartPower | None = None,
+) -> Part:
+    return Part(title, kind, part_of, Figure(count, title, source, confidence), power)
+
+
+def _watts(watts: float, source: str, confidence: Confidence = _ESTIMATE) -> Figure:
+    return Figure(watts, "W", source, confidence)
+
+
+_RDMA_TREE = "assumed: 12 leaves, 6 spines of 64 ports of 400 Gbit/s"
+
+_SWITCH_400G = PartPower(
+    _watts(450, "64 ports of 400 Gbit/s: half of a 51.2 Tbit/s switch of IX, 900 W; optics apart"),
+    idle_w=_watts(270, "half of a 51.2 Tbit/s switch of IX, 539 W"),
+)
+
+_UB_SHARE = "159 W per NPU (SA) less optics and other switches, over 448 chips"
+_UB_SWITCH = PartPower(_watts(47.8, _UB_SHARE), idle_w=_watts(28.6, f"{_UB_SHARE}; idle as IX's switch"))
+_LPO_400G = PartPower(_watts(4.5, "400 Gbit/s LPO: half of 800 Gbit/s LPO at 8-9 W (axiomupgrades)"))
+_DSP_400G = PartPower(_watts(7.5, "400 Gbit/s with DSP: half of 800 Gbit/s at 15 W (IX, axiomupgrades)"))
 
 
 CLOUDMATRIX384 = Supernode(
@@ -79,11 +105,15 @@ CLOUDMATRIX384 = Supernode(
         _measured(Memory.CPU_DRAM, Operation.WRITE, Reach.OTHER_NODE, 107, 1.9, _ONE),
     ),
     parts=(
-        _part("L1 UB switch chip", PartKind.SWITCH, PartOf.NODE, 7, _CM, _TWO),
-        _part("L2 UB switch chip", PartKind.SWITCH, PartOf.SUPERNODE, 112, f"7 sub-planes x 16; {_CM}", _TWO),
+        _part("L1 UB switch chip", PartKind.SWITCH, PartOf.NODE, 7, _CM, _TWO, _UB_SWITCH),
+        _part(
+            "L2 UB switch chip", PartKind.SWITCH, PartOf.SUPERNODE, 112, f"7 sub-planes x 16; {_CM}", _TWO, _UB_SWITCH
+        ),
+        _part("RDMA switch", PartKind.SWITCH, PartOf.SUPERNODE, 18, _RDMA_TREE, _ESTIMATE, _SWITCH_400G),
+        _part("VPC switch", PartKind.SWITCH, PartOf.SUPERNODE, 1, "48 nodes on 64 ports", _ESTIMATE, _SWITCH_400G),
         _part("L1-L2 UB link", PartKind.LINK, PartOf.SUPERNODE, 2688, "besthub; two lanes of 28 GB/s each", _ONE),
-        _part("UB optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 14, "SA; qsfptek", _TWO),
-        _part("RDMA optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 4, "SA; qsfptek", _TWO),
+        _part("UB optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 14, "SA; qsfptek", _TWO, _LPO_400G),
+        _part("RDMA optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 4, "SA; qsfptek", _TWO, _LPO_400G),
         _part("optical fibre", PartKind.OTHER, PartOf.SUPERNODE, 3168, "qsfptek", _ONE),
         _part("DDR5 DIMM", PartKind.OTHER, PartOf.NODE, 32, "an A3-derived note; capacity not published", _ONE),
         _part("Qingtian card", PartKind.OTHER, PartOf.NODE, 1, _CM, _TWO),
@@ -100,7 +130,19 @@ CLOUDMATRIX384 = Supernode(
         source=f"CloudMatrix-Infer; {_CM}; the paper ran 6 prefill instances, here they fill the supernode",
         confidence=_TWO,
     ),
+    power=SupernodePower(
+        cpu=PartPower(
+            _watts(200, "a typical server socket; Kunpeng 920 (A3) is not published"),
+            idle_w=_watts(80, "two fifths of it, assumed"),
+        ),
+        board=PartPower(_watts(1200, "DRAM, SSD, boards, adapters of an 8-NPU server, assumed; constant as IX has it")),
+        cooling=PartPower(_watts(300, "a 25th of the node, as fans of a GB200 tray (IX); cold plates (A3)")),
+        supply_capacity_w=_watts(48 * 6 * 3000, "6 x 3.0 kW a node (5+1) of the air-cooled server, A3"),
+    ),
 )
+
+SCALE_OUT_NETWORK = "scale-out network"
+"""Outside the rack of an NVL72; what is published of the rack is without it."""
 
 GB200_NVL72 = Supernode(
     name="gb200-nvl72",
@@ -117,8 +159,36 @@ GB200_NVL72 = Supernode(
         ),
     ),
     parts=(
-        _part("NVLink switch tray", PartKind.SWITCH, PartOf.SUPERNODE, 9, "FiberMall and others", _TWO),
-        _part("NVSwitch chip", PartKind.SWITCH, PartOf.SUPERNODE, 18, "two per switch tray", _ESTIMATE),
+        _part(
+            "NVLink switch tray",
+            PartKind.SWITCH,
+            PartOf.SUPERNODE,
+            9,
+            "FiberMall and others",
+            _TWO,
+            PartPower(_watts(77.5, "a tray of 477.5 W (IX) without its two chips")),
+        ),
+        _part(
+            "NVSwitch chip",
+            PartKind.SWITCH,
+            PartOf.SUPERNODE,
+            18,
+            "two per switch tray",
+            _ESTIMATE,
+            PartPower(
+                _watts(200, "IX, Blackwell", _ONE),
+                idle_w=_watts(120, "idle over active as a 51.2 Tbit/s switch of IX"),
+            ),
+        ),
+        _part(
+            SCALE_OUT_NETWORK,
+            PartKind.OTHER,
+            PartOf.SUPERNODE,
+            1,
+            "adapters stand in the trays; the share of switches and optics outside the rack",
+            _ESTIMATE,
+            PartPower(_watts(4300, "IX, 3.6-4.3 kW a rack", _ONE), _watts(3600, "IX, 3.6-4.3 kW a rack", _ONE)),
+        ),
     ),
     price_usd=Figure(
         3.0e6, "USD", "Financial Times via Benzinga; range 2.7-3.1 M, about 5 M with external network", _TWO
@@ -131,6 +201,34 @@ GB200_NVL72 = Supernode(
         decode=StageLayout(num_npus=48, ep=48, overlap=Overlap.NONE),
         source="48 decode GPUs as LMSYS; prefill on the rest, in instances that hold the weights",
         confidence=_ESTIMATE,
+    ),
+    power=SupernodePower(
+        cpu=PartPower(
+            _watts(300, "a superchip of 2.7 kW less its two GPUs of 1.2 kW, memory included"),
+            idle_w=_watts(120, "two fifths of it, assumed"),
+        ),
+        board=PartPower(
+            _watts(505, "IX: 172 W beside modules and fans, up to 333 W lost in converters", _ONE),
+            _watts(465, "IX: 172 W, and 0.88 of 333 W"),
+            _watts(171, "IX: 132 W, and 140 of 1,200 parts of 333 W"),
+        ),
+        cooling=PartPower(_watts(240, "IX, 8 fans of 30 W", _ONE)),
+        supply_capacity_w=_watts(264_000, "IX; Supermicro via introl reads 132 kW", _ONE),
+    ),
+)
+
+
+_NVSWITCH_HOPPER = PartPower(
+    _watts(100, "IX, Hopper", _ONE), idle_w=_watts(60, "idle over active as a 51.2 Tbit/s switch of IX")
+)
+
+_HGX = SupernodePower(
+    cpu=PartPower(_watts(200, "a typical server socket, assumed"), idle_w=_watts(80, "two fifths of it, assumed")),
+    board=PartPower(_watts(552, "IX: 1,352 W beside GPUs and fans, less two CPUs and four NVSwitch chips")),
+    cooling=PartPower(
+        _watts(835, "IX, nameplate of the fans of an HGX H100", _ONE),
+        _watts(428, "IX, at 80 % speed; power goes with the cube"),
+        _watts(9, "IX, at 22 % speed; power goes with the cube"),
     ),
 )
 
@@ -154,9 +252,9 @@ def _hopper_cluster(
             PlanePort(Plane.VPC, Endpoint.NODE, Figure(50e9, "B/s", "assumed: one 400 Gbit/s adapter", _ESTIMATE)),
         ),
         parts=(
-            _part("NVSwitch chip", PartKind.SWITCH, PartOf.NODE, 4, "DGX", _ONE),
-            _part("leaf switch", PartKind.SWITCH, PartOf.SUPERNODE, 12, f"384 / 32; {tree}", _ESTIMATE),
-            _part("spine switch", PartKind.SWITCH, PartOf.SUPERNODE, 6, f"384 / 64; {tree}", _ESTIMATE),
+            _part("NVSwitch chip", PartKind.SWITCH, PartOf.NODE, 4, "DGX", _ONE, _NVSWITCH_HOPPER),
+            _part("leaf switch", PartKind.SWITCH, PartOf.SUPERNODE, 12, f"384 / 32; {tree}", _ESTIMATE, _SWITCH_400G),
+            _part("spine switch", PartKind.SWITCH, PartOf.SUPERNODE, 6, f"384 / 64; {tree}", _ESTIMATE, _SWITCH_400G),
             _part(
                 "RDMA optical module",
                 PartKind.OPTICAL_MODULE,
@@ -164,11 +262,13 @@ def _hopper_cluster(
                 4,
                 "both ends of two links",
                 _ESTIMATE,
+                _DSP_400G,
             ),
         ),
         price_usd=price_usd,
         provisioned_w=provisioned_w,
         defaults=defaults,
+        power=_HGX,
     )
 
 

@@ -21,6 +21,19 @@ def operator_s(operator: Operator, chip: Chip, fit: ChipFit, core_share: float =
     return max(operator.flops / compute_flops_per_s(operator, chip, fit, core_share), memory_s)
 
 
+def is_clock_bound(operator: Operator, chip: Chip, fit: ChipFit) -> bool:
+    """Whether it takes longer when the cores' clock falls.
+
+    Vector operators are: their efficiency, half of what memory gives, is that of the cores that move the bytes.
+    """
+    if operator.kind in (OperatorClass.VECTOR, OperatorClass.REQUEST):
+        return True
+    if operator.kind is OperatorClass.WAIT or not operator.flops:
+        return False
+    arithmetic_s = operator.flops / compute_flops_per_s(operator, chip, fit, 1.0)
+    return arithmetic_s > operator.hbm_bytes / memory_bytes_per_s(operator, chip, fit, 1.0)
+
+
 def compute_flops_per_s(operator: Operator, chip: Chip, fit: ChipFit, core_share: float) -> float:
     """What `core_share` of the cores computes at."""
     efficiency = fit.attention_efficiency if operator.kind is OperatorClass.ATTENTION else fit.matrix_efficiency

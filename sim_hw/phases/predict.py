@@ -39,6 +39,8 @@ class DecodePrediction:
     """Of the peak FLOP/s, in whatever precision is used (MFU)."""
     memory_share: float
     """Of the peak HBM bandwidth."""
+    clock_bound_share: float
+    """Of the step, what stretches when the clock falls (`sim_hw.hardware.clock_scaling`)."""
     is_split: bool
     """Into two micro-batches: done only where it is faster."""
     attention_cores: int | None
@@ -62,6 +64,8 @@ class PrefillPrediction:
     memory_bytes_per_die: dict[str, float]
     compute_share: float
     memory_share: float
+    clock_bound_share: float
+    """As of decode."""
     error_bar: float
 
 
@@ -93,6 +97,7 @@ def predict_decode(point: DecodePoint) -> DecodePrediction:
         memory_bytes_per_die=memory.parts_bytes,
         compute_share=work.compute_s / iteration_s,
         memory_share=work.memory_s / iteration_s,
+        clock_bound_share=min(1.0, work.clock_bound_s / iteration_s),
         is_split=step.is_split,
         attention_cores=step.attention_cores,
         error_bar=error_bar(point.chip, iteration_s, rivals),
@@ -117,6 +122,7 @@ def predict_prefill(point: PrefillPoint) -> PrefillPrediction:
         memory_bytes_per_die=memory.parts_bytes,
         compute_share=work.compute_s / pass_s,
         memory_share=work.memory_s / pass_s,
+        clock_bound_share=min(1.0, work.clock_bound_s / pass_s),
         error_bar=error_bar(point.chip, pass_s, rivals),
     )
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sim_hw.hardware.chip import Chip
-from sim_hw.operators.fitted import fit_of
+from sim_hw.operators.fitted import ChipFit, fit_of
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.operators.operator import Operator
+from sim_hw.operators.roofline import is_clock_bound, operator_s
 from sim_hw.phases.decode_step import DecodeModel, draft_operators, once_operators
 from sim_hw.phases.prefill_pass import PassTokens, PrefillModel, pass_tokens
 
@@ -25,6 +26,9 @@ class Work:
 
     compute_s: float
     memory_s: float
+    clock_bound_s: float
+    """Seconds at the full clock of operators that a lower clock makes slower: those bound by cores, not by memory,
+    links or waits."""
 
 
 def decode_work(point: DecodePoint, *, is_split: bool) -> Work:
@@ -42,7 +46,7 @@ def decode_work(point: DecodePoint, *, is_split: bool) -> Work:
         parts = 2 if is_split else 1
         layer = (*model.attention(requests / parts), *model.experts(model.layout, requests / parts)[0])
         counted.append((parts * (shape.moe_layers + point.mtp_k), layer))
-    return _work(point.chip, counted)
+    return _work(point.chip, model.fit, counted)
 
 
 def prefill_work(point: PrefillPoint) -> Work:
@@ -61,14 +65,16 @@ def pass_work(point: PrefillPoint, tokens: PassTokens) -> Work:
     ]
     if model.layout:
         counted.append((shape.moe_layers, (*attention, *model.experts(model.layout, tokens))))
-    return _work(point.chip, counted)
+    return _work(point.chip, model.fit, counted)
 
 
-def _work(chip: Chip, counted: Counted) -> Work:
-    compute_s = memory_s = 0.0
+def _work(chip: Chip, fit: ChipFit, counted: Counted) -> Work:
+    compute_s = memory_s = clock_bound_s = 0.0
     for count, operators in counted:
         for operator in operators:
             if operator.flops:
                 compute_s += count * operator.flops / chip.die_flops(operator.precision)
             memory_s += count * operator.hbm_bytes / chip.die.hbm_bytes_per_s.value
-    return Work(compute_s, memory_s)
+            if is_clock_bound(operator, chip, fit):
+                clock_bound_s += count * operator_s(operator, chip, fit)
+    return Work(compute_s, memory_s, clock_bound_s)

@@ -87,6 +87,9 @@ def test_the_list_names_everything(capsys: Captured) -> None:
         (["show", "gb20"], "unknown hardware 'gb20'; did you mean gb200?"),
         (["show", "h100", "--json", "--yaml"], "--json and --yaml: only one form can be printed; leave one out"),
         (["show"], "missing argument 'NAME'"),
+        (["power", "cloudmatrix"], "unknown hardware 'cloudmatrix'; did you mean cloudmatrix384?"),
+        (["power", "h100", "--site", "us-texa"], "--site: unknown site 'us-texa'; did you mean us-texas?"),
+        (["power", "h100", "--pue", "0.9"], "--pue is 0.9; give a number from 1 to 10"),
         ([], "missing command"),
     ],
 )
@@ -95,3 +98,49 @@ def test_bad_usage_is_one_line(capsys: Captured, arguments: list[str], problem: 
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert problem in err
+
+
+def test_the_power_tree_of_cloudmatrix_sums_and_names_its_margin(capsys: Captured) -> None:
+    page = printed(capsys, "power", "cloudmatrix384")
+    rows = {line.split("  ")[0]: line.split() for line in page.splitlines() if line and line[0] != " "}
+    assert rows["At the feeds of the supernode"][-6:] == ["559.4", "kW", "423.6", "kW", "211.6", "kW"]
+    assert rows["Margin"][1:3] == ["102.5", "kW"]
+    assert max(map(len, page.splitlines())) <= 160
+
+
+@pytest.mark.parametrize("name", [one.name for one in SUPERNODES])
+def test_json_of_the_power_tree_sums(capsys: Captured, name: str) -> None:
+    document = json.loads(printed(capsys, "power", name, "--json", "--pue", "1.5", "--phase", "decode"))
+    for state in ("provisioned_w", "busy_w", "idle_w"):
+        whole = document["total"][state]
+        assert sum(line["all"][state] for line in document["lines"]) == pytest.approx(whole)
+        assert sum(one[state] for one in document["classes"].values()) == pytest.approx(whole)
+        assert document["meter"][state] == pytest.approx(1.5 * whole)
+    each = [figure for line in document["lines"] for figure in line["each"].values()]
+    assert all(figure["source"] and figure["confidence"] for figure in each)
+
+
+def test_the_site_decides_what_a_year_costs(capsys: Captured) -> None:
+    def year(site: str) -> float:
+        document = json.loads(printed(capsys, "power", "cloudmatrix384", "--json", "--site", site, "--pue", "1.2"))
+        return document["usd_per_year"]["busy"]
+
+    assert year("china-average") / year("china-west") == pytest.approx(0.088 / 0.056)
+
+
+@pytest.mark.parametrize("name", [one.name for one in CHIPS])
+def test_the_power_of_a_chip_shows_its_measurements(capsys: Captured, name: str) -> None:
+    page = printed(capsys, "power", name)
+    document = json.loads(printed(capsys, "power", name, "--json"))
+    assert document["watts"]["TDP"]["value"] == find_chip(name).tdp_w.value
+    assert ("mean error" in page) == bool(document["measured"]) == (name in ("h100", "h200", "b200", "gb200"))
+
+
+def test_a_users_cluster_has_a_tree_and_may_name_its_own_watts(capsys: Captured, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    own = "power:\n  board: {provisioned_w: {value: 2, unit: kW, source: measured here}, idle_w: 900}\n"
+    path.write_text(Path("examples/h20-cluster.yaml").read_text() + own)
+    document = json.loads(printed(capsys, "power", str(path), "--json"))
+    board = next(line for line in document["lines"] if line["title"].startswith("DRAM"))
+    assert (board["all"]["provisioned_w"], board["all"]["idle_w"]) == (16 * 2000, 16 * 900)
+    assert board["each"]["provisioned"]["source"] == "measured here"

@@ -6,6 +6,7 @@ import pytest
 
 from sim_hw.errors import PrecisionError
 from sim_hw.hardware.chip import Chip, Precision
+from sim_hw.hardware.chip_power import power_fit
 from sim_hw.hardware.chips import ASCEND_910C, CHIPS, GB200, H20, H100, H800
 from tests.unit.sim_hw.figures import figures
 
@@ -22,7 +23,7 @@ def test_a_package_is_its_dies_and_idles_below_its_limit(chip: Chip) -> None:
     dies = chip.num_dies.count
     assert chip.hbm_bytes == dies * chip.die.hbm_bytes.value
     assert chip.flops(Precision.BF16) == dies * chip.die_flops(Precision.BF16)
-    assert chip.idle_w.value < chip.tdp_w.value
+    assert chip.idle_w.value <= chip.waiting_w <= power_fit(chip).floor_share.value * chip.tdp_w.value
     assert chip.scale_out_bytes_per_s < chip.scale_up_bytes_per_s < chip.hbm_bytes_per_s
 
 

@@ -10,7 +10,7 @@ from sim_hw.hardware.chip import Chip, Precision
 from sim_hw.hardware.chips import ASCEND_910C, GB200, H800
 from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.operator import Operator, OperatorClass
-from sim_hw.operators.roofline import busy_s, operator_s
+from sim_hw.operators.roofline import busy_s, is_clock_bound, operator_s
 
 CHIPS = st.sampled_from([ASCEND_910C, H800, GB200])
 WORK_CLASSES = st.sampled_from([OperatorClass.MATRIX, OperatorClass.ATTENTION, OperatorClass.VECTOR])
@@ -45,3 +45,18 @@ def test_waiting_does_not_depend_on_cores_and_handling_does() -> None:
     wait = Operator("wait", OperatorClass.WAIT, wait_s=1e-3)
     handling = Operator("handling", OperatorClass.REQUEST, wait_s=1e-3)
     assert busy_s((wait, handling, wait), ASCEND_910C, fit_of(ASCEND_910C), 0.5) == {"wait": 2e-3, "handling": 2e-3}
+
+
+@pytest.mark.parametrize(
+    ("operator", "bound"),
+    [
+        (Operator("large product", OperatorClass.MATRIX, flops=1e13, hbm_bytes=1e8), True),
+        (Operator("product of few rows", OperatorClass.MATRIX, flops=1e10, hbm_bytes=1e9), False),
+        (Operator("norm", OperatorClass.VECTOR, hbm_bytes=1e9), True),
+        (Operator("handling", OperatorClass.REQUEST, wait_s=1e-3), True),
+        (Operator("exchange", OperatorClass.WAIT, wait_s=1e-3), False),
+    ],
+    ids=lambda one: one.name if isinstance(one, Operator) else "",
+)
+def test_a_lower_clock_slows_what_cores_bound(operator: Operator, bound: bool) -> None:
+    assert is_clock_bound(operator, ASCEND_910C, fit_of(ASCEND_910C)) is bound

@@ -28,6 +28,8 @@ def test_a_decode_answer_is_consistent() -> None:
     assert sum(answer.memory_bytes_per_die.values()) < 64e9
     assert 0 < answer.compute_share < 1
     assert 0 < answer.memory_share < 1
+    # Weights, which memory bounds, are less of the step of a larger batch.
+    assert predict_decode(replace(DECODE, batch_per_npu=8)).clock_bound_share < answer.clock_bound_share < 1
     assert answer.is_split
 
 
@@ -39,6 +41,7 @@ def test_a_prefill_answer_is_consistent() -> None:
     # 73 GFLOP of products and 10 of attention a token, against a pass of 2.9 s.
     assert 0.3 < answer.compute_share < 0.4
     assert 0 < answer.memory_share < 1
+    assert answer.compute_share < answer.clock_bound_share < 1
 
 
 @settings(max_examples=20)
