@@ -194,7 +194,7 @@ class Scheduler:
     def _on_workers_lost(self, now_ns: int, message: WorkersLost) -> Outputs:
         taken = self._losses.lose(message.addresses)
         again = self._begin_again(taken.again, now_ns)
-        outputs = self._prefills.begin(sorted(again + taken.unanswered))
+        outputs = (*self._prefills.begin(again), *self._prefills.route(taken.unanswered))
         return (*taken.said, *outputs, *self._reservations.ask(taken.unplaced))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
