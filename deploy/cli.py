@@ -48,6 +48,9 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "up": LazyCommand("deploy.commands.up", "Bring up a local cluster that stays, with its metrics."),
     "status": LazyCommand("deploy.commands.status", "Show the cluster that is up: instances, queues, rates."),
     "down": LazyCommand("deploy.commands.down", "End the cluster that is up, and all that it started."),
+    "compare": LazyCommand(
+        "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."
+    ),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
     "hw": LazyCommand("deploy.commands.hw", "Show what is known of the hardware, with sources."),
     "model": LazyCommand("deploy.commands.model", "Show models, and predict one operating point of the cost model."),

@@ -27,8 +27,8 @@ def waiting(title: str, usual_s: float) -> Generator[None]:
 
 
 @contextmanager
-def progress(title: str, read: Callable[[], tuple[int, int | None]]) -> Generator[None]:
-    """Show `title` with a bar while the body runs; `read` answers requests (done, total or None), polled from a thread.
+def progress(title: str, read: Callable[[], tuple[int, int | None]], unit: str = "requests") -> Generator[None]:
+    """Show `title` with a bar while the body runs; `read` answers (done, total or None), polled from a thread.
 
     With a total, the remaining time is extrapolated from the speed so far; without one only the count is shown. Writes
     nothing when stderr is no terminal.
@@ -37,7 +37,7 @@ def progress(title: str, read: Callable[[], tuple[int, int | None]]) -> Generato
         yield
         return
     finished = threading.Event()
-    thread = threading.Thread(target=_show, args=(title, read, finished), daemon=True)
+    thread = threading.Thread(target=_show, args=(title, read, unit, finished), daemon=True)
     thread.start()
     try:
         yield
@@ -46,7 +46,7 @@ def progress(title: str, read: Callable[[], tuple[int, int | None]]) -> Generato
         thread.join()
 
 
-def _show(title: str, read: Callable[[], tuple[int, int | None]], finished: threading.Event) -> None:
+def _show(title: str, read: Callable[[], tuple[int, int | None]], unit: str, finished: threading.Event) -> None:
     if finished.wait(_POLL_S):  # short work shows nothing
         return
     from rich.console import Console
@@ -65,6 +65,6 @@ def _show(title: str, read: Callable[[], tuple[int, int | None]], finished: thre
         while True:
             done, total = read()
             of = "" if total is None else f" of {total:,}"
-            bar.update(task, completed=done, total=total, count=f"{done:,}{of} requests")
+            bar.update(task, completed=done, total=total, count=f"{done:,}{of} {unit}")
             if finished.wait(_POLL_S):
                 return

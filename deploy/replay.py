@@ -85,6 +85,7 @@ class ReplayResult:
     notes: list[str]
     is_partial: bool
     live: LiveCost | None = None
+    num_npus: int = 0
 
     def document(self) -> dict[str, Any]:
         """The result as plain values for JSON; `live` is there for a live run only."""
@@ -122,6 +123,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         [spec.address for spec in blueprint.decode],
         trace.skipped.lines(),
         is_partial,
+        num_npus=blueprint.plan.num_npus,
     )
 
 

@@ -1,0 +1,107 @@
+"""`supernode compare`: one trace on several clusters or under several policies, side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from deploy.commands.options import Cache, CachePlane, Config, Json, Model, PlanText
+from deploy.commands.replay import FailIf, Format, Limit, RateScale, Seed, SkipBad, SloText, Superpose
+from deploy.compare.comparison import Compared, compare
+from deploy.compare.page import comparison_page
+from deploy.compare.variants import variants_of
+from deploy.hardware.lookup import load_cluster
+from deploy.output import say, tell
+from deploy.replay import empty_document
+from deploy.shipped_examples import find_input
+from scheduler.gateway.readers.options import TraceOptions
+from scheduler.metrics.bounds import Bound, parse_bound
+from scheduler.protocol.errors import ConfigError
+
+app = typer.Typer(add_completion=False)
+
+EXIT_BOUND_BROKEN: Final = 1
+
+Clusters = Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER...]", help="Hardware profiles to compare.")]
+Trace = Annotated[str, typer.Option(metavar="TRACE", help="Trace file, workload .yaml or ServeGen folder.")]
+Policies = Annotated[str | None, typer.Option(metavar="A,B,C", help="Routing policies to compare.")]
+Goodput = Annotated[bool, typer.Option("--goodput", help="Search the largest rate at which the SLO is attained.")]
+Attainment = Annotated[float, typer.Option(metavar="SHARE", help="Share of requests that must meet the SLO.")]
+Jobs = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time; as many as processors by default.")]
+
+
+@app.command()
+def command(
+    trace: Trace,
+    clusters: Clusters = None,
+    policy: Policies = None,
+    config: Config = None,
+    model: Model = None,
+    plan: PlanText = None,
+    cache: Cache = None,
+    cache_plane: CachePlane = None,
+    slo: SloText = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    superpose: Superpose = 1,
+    rate_scale: RateScale = 1.0,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    goodput: Goodput = False,
+    attainment: Attainment = 0.9,
+    jobs: Jobs = None,
+    bounds: FailIf = None,
+    json: Json = False,
+) -> int:
+    """Replay one trace on several clusters or under several policies and put the results side by side."""
+    flags = {
+        "model": model,
+        "plan": plan,
+        "cache": cache,
+        "cache_plane": cache_plane,
+        "slo": slo,
+        "seed": seed,
+    }
+    parsed = [parse_bound(text) for text in bounds or []]
+    variants = variants_of(clusters or [], _split(policy), config, flags)
+    settings = variants[0].config
+    if goodput and not settings.slo:
+        raise ConfigError("--goodput needs limits to attain: give --slo ttft=2s,tpot=50ms or your own")
+    if not 0 < attainment <= 1:
+        raise ConfigError(f"--attainment is {attainment:g}; give a share above 0, at most 1")
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"--jobs is {jobs}; give a number of runs, at least 1")
+    for bound in parsed:  # after many runs it would be late to learn of a slip of the pen
+        if not bound.path.startswith("goodput."):
+            bound.value_in({"run": empty_document(settings, live=False)})
+    options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
+    compared = compare(variants, find_input(trace), options, attainment if goodput else None, jobs)
+    return _present(compared, trace, bounds=parsed, as_json=json)
+
+
+def _split(names: str | None) -> list[str]:
+    return [name.strip() for name in names.split(",")] if names is not None else []
+
+
+def _present(compared: list[Compared], trace: str, bounds: list[Bound], *, as_json: bool) -> int:
+    from json import dumps
+
+    document = {"trace": trace, "variants": [one.to_json() for one in compared]}
+    if as_json:
+        say(dumps(document, indent=2) + "\n")
+    else:
+        names = list(dict.fromkeys(one.variant.config.cluster for one in compared))
+        say(comparison_page(compared, [load_cluster(name) for name in names], _title(compared, trace)))
+    by_name = {one.variant.name: one.to_json() for one in compared}
+    broken = [(bound.text, name) for bound in bounds for name, one in by_name.items() if bound.is_broken(one)]
+    for text, name in broken:
+        tell(f"bound broken: {text} for {name}")
+    return EXIT_BOUND_BROKEN if broken else 0
+
+
+def _title(compared: list[Compared], trace: str) -> str:
+    settings = compared[0].variant.config
+    slo = f", SLO {settings.slo}" if settings.slo else ""
+    runs = f"{len(compared)} runs of {compared[0].measured.document['requests']['arrived']:,} requests"
+    return f"{trace}: {runs}, {settings.model}{slo}"

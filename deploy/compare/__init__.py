@@ -1,0 +1,1 @@
+"""One trace on several systems, side by side. Reading order: `variants`, `measure`, `goodput`, `comparison`, `page`."""

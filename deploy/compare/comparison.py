@@ -1,0 +1,87 @@
+"""The comparison itself: every variant replays the trace, and if asked its goodput is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from deploy.compare.goodput import Found, search
+from deploy.compare.measure import Measured, in_processes, measure
+from deploy.compare.variants import Variant
+from deploy.replay import ReplayJob
+from scheduler.gateway.readers.options import TraceOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One variant's share of the work; `attainment` asks for its goodput too, and `start` says where to begin."""
+
+    variant: Variant
+    trace: str
+    options: TraceOptions
+    attainment: float | None
+
+    def at(self, scale: float) -> Measured:
+        """The trace at a multiple of its rate."""
+        options = replace(self.options, rate_scale=self.options.rate_scale * scale)
+        return measure(ReplayJob(self.trace, options, self.variant.config))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What came of one variant; `goodput` if it was asked for."""
+
+    variant: Variant
+    measured: Measured
+    goodput: Found[Measured] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: the run's own document, and what the search found."""
+        answer: dict[str, Any] = {"name": self.variant.name, "num_npus": self.measured.num_npus}
+        answer["offered_requests_per_s"] = _rounded(self.measured.offered_requests_per_s)
+        if self.goodput is not None:
+            answer["goodput"] = _goodput(self.goodput)
+        return {**answer, "run": self.measured.document}
+
+
+def compare(
+    variants: Sequence[Variant], trace: str, options: TraceOptions, attainment: float | None, num_processes: int | None
+) -> list[Compared]:
+    """All of them on one trace, in their order."""
+    tasks = [Task(variant, trace, options, attainment) for variant in variants]
+    return in_processes(run_task, tasks, "comparing", num_processes)
+
+
+def run_task(task: Task) -> Compared:
+    """One variant, from beginning to end."""
+    measured = task.at(1.0)
+    if task.attainment is None:
+        return Compared(task.variant, measured, None)
+    # The run at the trace's own rate is not made twice.
+    found = search(lambda scale: measured if scale == 1.0 else task.at(scale), task.attainment)
+    return Compared(task.variant, measured, found)
+
+
+def _goodput(found: Found[Measured]) -> dict[str, Any]:
+    best = found.best
+    rate = best.offered_requests_per_s if best is not None else 0.0
+    per_npu = rate / best.num_npus if best is not None else 0.0
+    return {
+        "requests_per_s": _rounded(rate),
+        "requests_per_s_per_npu": _rounded(per_npu),
+        "rate_scale": _rounded(found.scale),
+        "attainment": _rounded(best.attainment) if best is not None else None,
+        "curve": [
+            {
+                "rate_scale": _rounded(scale),
+                "offered_requests_per_s": _rounded(run.offered_requests_per_s),
+                "attainment": _rounded(run.attainment),
+            }
+            for scale, run in found.tried.items()
+        ],
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

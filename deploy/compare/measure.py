@@ -1,0 +1,78 @@
+"""Replays in processes of their own, as many at a time as there are processors, and what is kept of each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from deploy.progress import progress
+from deploy.replay import ReplayJob, replay_virtual
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One replay. `document` is that of `replay --json`; requests arrived at `offered_requests_per_s` on the mean."""
+
+    title: str
+    document: dict[str, Any]
+    offered_requests_per_s: float
+    num_npus: int
+
+    @property
+    def attainment(self) -> float:
+        """Share of all arrived requests that met the SLO; 0 without one."""
+        slo = self.document["slo"]
+        return float(slo["attainment"] or 0.0) if slo else 0.0
+
+
+def measure(job: ReplayJob) -> Measured:
+    """Replay on the virtual clock; part of a replay is none, so Ctrl-C is raised."""
+    result = replay_virtual(job)
+    if result.is_partial:
+        raise KeyboardInterrupt
+    arrived_ns = result.records.arrived_ns
+    span_s = float(arrived_ns.max()) / 1e9 if len(arrived_ns) else 0.0
+    offered = len(arrived_ns) / span_s if span_s else 0.0
+    return Measured(result.title, result.document(), offered, result.num_npus)
+
+
+def in_processes(
+    work: Callable[[Task], Result], tasks: Sequence[Task], title: str, num_processes: int | None = None
+) -> list[Result]:
+    """`work` of each task, in their order, while a line tells how far all are; Ctrl-C ends them all.
+
+    An error of any is raised here, the others given up.
+    """
+    num_processes = min(len(tasks), num_processes or os.cpu_count() or 1)
+    if num_processes <= 1:
+        return [work(task) for task in tasks]  # each shows its own progress
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    pool = ProcessPoolExecutor(num_processes, context, _be_quiet)
+    try:
+        futures = [pool.submit(work, task) for task in tasks]
+        with progress(title, lambda: (sum(future.done() for future in futures), len(tasks)), "runs"):
+            waiting = set(futures)
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+        return [future.result() for future in futures]
+    finally:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _be_quiet() -> None:
+    """Ctrl-C reaches the whole group, and the first process ends the others; its line of progress is the only one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives

@@ -1,0 +1,111 @@
+"""A comparison as people read it: one row for each variant, numbers below one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from deploy.compare.comparison import Compared
+from deploy.hardware.quantities import quantity, table
+from sim_hw.hardware.supernode import Supernode
+from sim_hw.hardware.totals import totals
+
+NOTHING: Final = "-"
+
+MAX_CURVES: Final = 3
+"""Of more variants the rates that were tried are told by `--json` alone."""
+
+
+def comparison_page(compared: Sequence[Compared], clusters: Sequence[Supernode], title: str) -> str:
+    """Hardware first where it differs, then what came of the runs."""
+    blocks = [title]
+    if len(clusters) > 1:
+        blocks.append(_hardware(clusters))
+    blocks.append(_runs([(one.variant.name, one.to_json()) for one in compared]))
+    searched = [one for one in compared if one.goodput is not None]
+    curves = [_curve(one) for one in searched] if len(searched) <= MAX_CURVES else []
+    return "\n\n".join(blocks + curves) + "\n"
+
+
+def _hardware(clusters: Sequence[Supernode]) -> str:
+    header = ("Hardware", "NPUs", "BF16 dense", "HBM", "HBM bandwidth", "racks", "provisioned", "price")
+    rows: list[tuple[str, ...]] = [header]
+    for one in clusters:
+        sums = totals(one)
+        cells = (
+            quantity(sums.flops["bf16"], "FLOP/s"),
+            quantity(sums.hbm_bytes, "B"),
+            quantity(sums.hbm_bytes_per_s, "B/s"),
+            f"{sums.compute_racks + sums.network_racks}",
+            quantity(sums.provisioned_w, "W"),
+            quantity(sums.price_usd, "USD"),
+        )
+        rows.append((f"  {one.name}", f"{sums.npus:,}", *cells))
+    return table(rows, range(1, len(header)))
+
+
+Column = tuple[str, Callable[[dict[str, Any]], str]]
+
+
+def _runs(documents: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    columns = [column for column in _COLUMNS if any(column[1](one) != NOTHING for _, one in documents)]
+    rows = [("Runs", *(name for name, _ in columns))]
+    rows += [(f"  {name}", *(cell(one) for _, cell in columns)) for name, one in documents]
+    return table(rows, range(1, len(columns) + 1))
+
+
+def _curve(one: Compared) -> str:
+    assert one.goodput is not None
+    rows = [(f"Rates, {one.variant.name}", "offered", "attained")]
+    rows += [
+        (f"  x {scale:.4g}", f"{run.offered_requests_per_s:,.4g} req/s", f"{100 * run.attainment:.1f} %")
+        for scale, run in one.goodput.tried.items()
+    ]
+    return table(rows, (1, 2))
+
+
+def _at(path: str, show: Callable[[float], str]) -> Callable[[dict[str, Any]], str]:
+    def cell(document: dict[str, Any]) -> str:
+        value: Any = document
+        for key in path.split("."):
+            value = None if value is None else value.get(key)
+        return NOTHING if value is None else show(float(value))
+
+    return cell
+
+
+def _seconds(value: float) -> str:
+    return quantity(value, "s") if value else NOTHING
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _hit_rate(document: dict[str, Any]) -> str:
+    cache = document["run"]["cache"]
+    return _share(cache["hit_tokens"] / cache["lookup_tokens"]) if cache["lookup_tokens"] else NOTHING
+
+
+def _number(value: float) -> str:
+    return f"{value:,.4g}"
+
+
+_COLUMNS: Final[tuple[Column, ...]] = (
+    ("TTFT p50", _at("run.ttft_s.p50", _seconds)),
+    ("p99", _at("run.ttft_s.p99", _seconds)),
+    ("TPOT p50", _at("run.tpot_s.p50", _seconds)),
+    ("p99 ", _at("run.tpot_s.p99", _seconds)),
+    ("attained", _at("run.slo.attainment", _share)),
+    ("goodput req/s", _at("goodput.requests_per_s", _number)),
+    ("per NPU", _at("goodput.requests_per_s_per_npu", _number)),
+    ("hit rate", _hit_rate),
+    ("rejected", _at("run.requests.rejected", _number)),
+    ("failed", _at("run.requests.failed", _number)),
+    ("prefill busy", _at("run.per_npu.prefill.utilization", _share)),
+    ("tok/s per decode NPU", _at("run.per_npu.decode.tokens_per_s", _number)),
+    ("J/token", _at("run.energy.joules_per_output_token", _number)),
+    ("$/Mtok in", _at("run.cost.usd_per_million_input_tokens", _number)),
+    ("$/Mtok out", _at("run.cost.usd_per_million_output_tokens", _number)),
+)
+"""A column in which no variant has anything is left out."""
