@@ -80,10 +80,10 @@ def check_core_is_empty(system: LosingSystem) -> None:
     """Nothing is kept for anybody, and the policies see no load."""
     core = system.scheduler
     reservations = core._reservations
-    kept = [core._open.payloads, core._open.prompts, core._open.unrouted, core._losses.down]
+    kept = [core._books.open.payloads, core._books.open.prompts, core._books.open.unrouted, core._losses.down]
     kept += [reservations._waiting, reservations._cancelling, core._transfers._waiting, core._transfers._making]
     assert not any(kept), kept
-    for stage in (core._prefill, core._decode):
+    for stage in (core._books.prefill, core._books.decode):
         assert stage.up == list(range(len(stage)))
         assert not any(stage.outstanding_requests), stage.outstanding_requests
         assert not any(stage.outstanding_tokens), stage.outstanding_tokens
