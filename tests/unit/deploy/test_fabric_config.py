@@ -13,9 +13,9 @@ GB = 10**9
 
 def of(plan: FabricPlan, kind: TransferKind, plane: Plane, source: str, destination: str) -> tuple[list[int], int, int]:
     """Gigabytes a second of the links, and of all streams together on the line and of data."""
-    channel = plan.channels[kind, plane, source, destination]
-    streams = channel.num_streams or 1
-    links = [plan.capacities_bytes_per_s[link] // GB for link in channel.links]
+    channel, capacities = plan.channels[kind, plane, source, destination], plan.config(1, 1).capacities_bytes_per_s()
+    links = [capacities[link] // GB for link in channel.links]
+    streams = channel.num_streams
     return links, streams * channel.line_bytes_per_s // GB, streams * channel.data_bytes_per_s // GB
 
 
@@ -23,13 +23,26 @@ def plan_of(num_servers: int, plane: Plane = Plane.UB) -> FabricPlan:
     return FabricPlan(CLOUDMATRIX384, [("p0", 16), ("p1", 8)], [("d0", 160), ("d1", 4)], num_servers, plane)
 
 
-def test_hand_over_goes_from_all_dies_to_all_dies_one_of_each_for_a_request() -> None:
+def test_hand_over_goes_over_a_line_of_each_die() -> None:
     plan = plan_of(0)
-    assert set(plan.channels) == {
-        (TransferKind.HAND_OVER, Plane.RDMA, source, to) for source in ("p0", "p1") for to in ("d0", "d1")
-    }
-    assert of(plan, TransferKind.HAND_OVER, Plane.RDMA, "p0", "d0") == ([32 * 25, 320 * 25], 25, 25)
-    assert of(plan, TransferKind.HAND_OVER, Plane.RDMA, "p1", "d1") == ([16 * 25, 8 * 25], 25, 25)
+    hand_over, capacities = plan.hand_over, plan.config(1, 1).capacities_bytes_per_s()
+    assert not plan.channels
+    ends = {**hand_over.sources, **hand_over.destinations}
+    assert {address: len(links) for address, links in ends.items()} == {"p0": 32, "p1": 16, "d0": 320, "d1": 8}
+    # Each has its own, of the die of that number, at the line rate of a stream.
+    assert [link for links in ends.values() for link in links] == list(range(len(plan.links)))
+    assert [bundle.numbers for bundle in plan.links] == [range(die, die + 1) for die in range(376)]
+    assert set(capacities) == {hand_over.line_bytes_per_s} == {25 * GB}
+
+
+def test_a_broken_adapter_takes_the_lines_of_its_two_dies() -> None:
+    plan = plan_of(48)
+    whole, left = (plan.config(1, 1).capacities_bytes_per_s(failed) for failed in ((), ["npu/17/nic"]))
+    lost = [link for link, (before, after) in enumerate(zip(whole, left, strict=True)) if before != after]
+    assert lost == [34, 35]
+    assert [left[link] for link in lost] == [0, 0]
+    with pytest.raises(LookupError, match="did you mean"):
+        plan.config(1, 1).capacities_bytes_per_s(["npu/384/nic"])
 
 
 def test_the_pool_is_read_and_written_at_the_measured_rates_of_a_die() -> None:

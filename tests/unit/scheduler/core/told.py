@@ -74,14 +74,14 @@ class Told:
         self.passed(at, started=ids, closing=ids)
         return self.passed(at, done=ids)
 
-    def reserved(self, at: str, ids: Sequence[int]) -> dict[str, list[Message]]:
-        """Room is kept."""
-        return self.tell(KvReserved(at, self.now_ns + 1, list(ids)))
+    def reserved(self, at: str, ids: Sequence[int], die: int = 0) -> dict[str, list[Message]]:
+        """Room is kept, on one die for all."""
+        return self.tell(KvReserved(at, self.now_ns + 1, list(ids), [die] * len(ids)))
 
     def moved(self, flow: Message, kind: TransferKind = TransferKind.HAND_OVER) -> dict[str, list[Message]]:
         """A flow has ended."""
         assert isinstance(flow, StartTransfer | FinishTransfer)
-        return self.tell(TransferDone(flow.transfer_id, kind, Plane.RDMA, self.now_ns + 1, 1, 1))
+        return self.tell(TransferDone(flow.transfer_id, kind, Plane.RDMA, self.now_ns + 1, 1, 1, 0))
 
     def stepped(
         self, at: str, *, tokens: int = 0, kv_tokens: int = 0, started: Sequence[int] = ()
