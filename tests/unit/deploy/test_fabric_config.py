@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from deploy.fabric_config import FabricPlan
-from scheduler.protocol.messages import Plane, TransferKind
+from scheduler.protocol.messages import Plane, StartTransfer, TransferDone, TransferKind
 from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from workers.fabric import Fabric
 
 GB = 10**9
 
@@ -56,3 +57,29 @@ def test_on_vpc_a_node_has_one_line(num_servers: int) -> None:
     plan = plan_of(num_servers, Plane.VPC)
     assert of(plan, TransferKind.CACHE_READ, Plane.VPC, "cache", "p0") == ([num_servers * 50, 100], 100, 100)
     assert of(plan, TransferKind.CACHE_WRITE, Plane.VPC, "p1", "cache") == ([50, num_servers * 50], 50, 50)
+
+
+@pytest.mark.parametrize(
+    ("kind", "plane", "ends", "bytes_per_ns", "latency_ns"),
+    [
+        # One NPU has two dies, or an eighth of its node's VPC line.
+        (TransferKind.CACHE_READ, Plane.UB, ("cache", "p0"), 2 * 147, 1_700),
+        (TransferKind.CACHE_WRITE, Plane.UB, ("p0", "cache"), 2 * 107, 1_900),
+        (TransferKind.CACHE_READ, Plane.VPC, ("cache", "p0"), 50 / 8, 50_000),
+        (TransferKind.HAND_OVER, Plane.RDMA, ("p0", "d0"), 25, 5_000),
+    ],
+)
+def test_alone_transfers_take_the_published_bandwidth_and_latency(
+    kind: TransferKind, plane: Plane, ends: tuple[str, str], bytes_per_ns: float, latency_ns: int
+) -> None:
+    cache_plane = Plane.UB if plane is Plane.RDMA else plane
+    plan = FabricPlan(CLOUDMATRIX384, [("p0", 1)], [("d0", 1)], 48, cache_plane)
+    fabric = Fabric(plan.config(kv_bytes_per_token=1, num_layers=1))
+    num_bytes = 1_000_000 * round(8 * bytes_per_ns) // 8
+    dies = [1] if kind is TransferKind.HAND_OVER else []
+    fabric.handle(7, StartTransfer(0, kind, plane, *ends, [num_bytes], dies, True))
+    if kind is TransferKind.CACHE_WRITE:  # nobody waits for it: told with the next one
+        fabric.handle(7, StartTransfer(1, TransferKind.CACHE_READ, plane, *ends[::-1], [2 * num_bytes], [], True))
+    done = [said for _, said in fabric.wake(fabric.deadline_ns) if isinstance(said, TransferDone)]
+    (one,) = [said for said in done if said.transfer_id == 0]
+    assert one.duration_ns == pytest.approx(1_000_000 + latency_ns, abs=2)
