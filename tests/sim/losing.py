@@ -115,8 +115,9 @@ def faults(draw: st.DrawFn, case: Case, *, spares_first: bool = False) -> tuple[
     ends += [parts[num_ranks + i * case.num_dies :][: case.num_dies] for i in range(case.num_decode)]
     if spares_first:
         ends = [end[1:] for end in ends]
-    groups = [tuple(end) for end in (*ends, sum(ends[: case.num_prefill], []), sum(ends[case.num_prefill :], []))]
-    groups += [(part,) for part in (*sum(ends, []), *parts[num_ranks + case.num_decode * case.num_dies :])]
+    stages = [[part for end in stage for part in end] for stage in (ends[: case.num_prefill], ends[case.num_prefill :])]
+    ub_lines = parts[num_ranks + case.num_decode * case.num_dies :]
+    groups = [*(tuple(end) for end in (*ends, *stages)), *((part,) for part in (*stages[0], *stages[1], *ub_lines))]
     at_ns = st.one_of(st.integers(0, 30_000), st.integers(0, 200_000), st.sampled_from([0, 5_000, 20_000]))
     fault = st.builds(Fault, at_ns, st.sampled_from(groups), st.sampled_from([False, False, True]))
     return tuple(draw(st.lists(fault, min_size=1, max_size=10)))

@@ -79,7 +79,8 @@ def test_alone_transfers_take_the_published_bandwidth_and_latency(
     dies = [1] if kind is TransferKind.HAND_OVER else []
     fabric.handle(7, StartTransfer(0, kind, plane, *ends, [num_bytes], dies, True))
     if kind is TransferKind.CACHE_WRITE:  # nobody waits for it: told with the next one
-        fabric.handle(7, StartTransfer(1, TransferKind.CACHE_READ, plane, *ends[::-1], [2 * num_bytes], [], True))
+        back = TransferKind.CACHE_READ, plane, ends[1], ends[0]
+        fabric.handle(7, StartTransfer(1, *back, [2 * num_bytes], [], True))
     done = [said for _, said in fabric.wake(fabric.deadline_ns) if isinstance(said, TransferDone)]
     (one,) = [said for said in done if said.transfer_id == 0]
     assert one.duration_ns == pytest.approx(1_000_000 + latency_ns, abs=2)

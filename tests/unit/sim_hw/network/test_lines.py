@@ -25,9 +25,9 @@ def gigabytes(end: LineEnd, *failed: str) -> list[float]:
     return [float(rate) for rate in LINES.bytes_per_s(end, failed) / GB]
 
 
-def expected(whole: float, changed: dict[int, float], number: int = DIES) -> list[float]:
+def expected(whole: float, changed: dict[int, float], number: int = DIES) -> object:
     """The same rate for all but some."""
-    return [pytest.approx(changed.get(index, whole)) for index in range(number)]
+    return pytest.approx([changed.get(index, whole) for index in range(number)])
 
 
 @pytest.mark.parametrize("supernode", SUPERNODES, ids=lambda one: one.name)
