@@ -16,9 +16,12 @@ from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsA
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from sim_hw.engine.compiled_decode import StepForm, StepLine
+from sim_hw.network.lines import LineEnd
+from tests.made_up_lines import MadeUpLines
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
-from workers.fabric import Channel, Fabric, FabricConfig
+from workers.fabric import Fabric
+from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
 from workers.prefill import PrefillConfig, PrefillInstance
 
 MAKE_WORKER = "tests.small_system:make_worker"
@@ -26,6 +29,7 @@ MAKE_CONTROL = "tests.small_system:make_control"
 
 PREFILL = ("prefill-0", "prefill-1")
 DECODE = ("decode-0",)
+NUM_DIES = 4
 WORKERS = ("fabric", "cache", *PREFILL, *DECODE)
 BLOCK_TOKENS = 128
 
@@ -119,15 +123,22 @@ def make_core(spec: dict[str, Any]) -> Scheduler:
 
 
 def make_fabric() -> Fabric:
-    """Streams of 5 GB/s and links of 20, in and out of each prefill instance on each plane."""
+    """Streams of 5 GB/s, and lines of 20 of each of two ranks of a prefill instance, and four dies of decode."""
+    num_ranks, line = 2, 5 * 10**9
+    num_lines = num_ranks * len(PREFILL) + NUM_DIES * len(DECODE)
+    lines = {end: [20 * 10**9] * num_lines for end in (LineEnd.RDMA_DIE, LineEnd.UB_DIE)}
+    links = [Bundle(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(num_lines)]
+    sources = {address: range(num_ranks * i, num_ranks * (i + 1)) for i, address in enumerate(PREFILL)}
+    first = num_ranks * len(PREFILL)
+    destinations = {a: range(first + NUM_DIES * i, first + NUM_DIES * (i + 1)) for i, a in enumerate(DECODE)}
     channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
     for i, address in enumerate(PREFILL):
-        rates = 5 * 10**9, 5 * 10**9
-        for decode in DECODE:
-            channels[TransferKind.HAND_OVER, Plane.RDMA, address, decode] = Channel((3 * i,), *rates, None, 50_000)
-        channels[TransferKind.CACHE_READ, Plane.UB, "cache", address] = Channel((3 * i + 1,), *rates, 4, 50_000)
-        channels[TransferKind.CACHE_WRITE, Plane.UB, address, "cache"] = Channel((3 * i + 2,), *rates, 4, 50_000)
-    return Fabric(FabricConfig([20 * 10**9] * 3 * len(PREFILL), channels, 70_000, 61))
+        into = len(links)
+        links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
+        channels[TransferKind.CACHE_READ, Plane.UB, "cache", address] = Channel((into,), line, line, 4, 50_000)
+        channels[TransferKind.CACHE_WRITE, Plane.UB, address, "cache"] = Channel((into + 1,), line, line, 4, 50_000)
+    hand_over = HandOverWays(sources, destinations, line, 50_000)
+    return Fabric(FabricConfig(MadeUpLines(lines), links, hand_over, channels, 70_000, 61))
 
 
 def make_worker(spec: dict[str, Any], address: str) -> Component:
@@ -143,7 +154,7 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
     if spec.get("breaks"):
         raise ValueError("this worker cannot be made")
     config = DecodeConfig(
-        num_dies=4,
+        num_dies=NUM_DIES,
         blocks_per_die=spec["decode_blocks"],
         slots_per_die=16,
         extent_blocks=1,

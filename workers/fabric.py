@@ -132,11 +132,12 @@ class Fabric:
         return self._looked_again(links)
 
     def _on_cancel(self, now_ns: int, message: CancelTransfer) -> Outputs:
-        transfer = self._transfers.pop(message.transfer_id, None)
+        transfer = self._transfers.get(message.transfer_id)
         if transfer is None:  # its last byte had left, or its way was cut
             return NOTHING
         self._settle(transfer.links, now_ns)
-        self._take_off(now_ns, transfer)
+        if self._transfers.pop(message.transfer_id, None) is not None:
+            self._take_off(now_ns, transfer)
         return self._looked_again(transfer.links)
 
     def _on_fail_parts(self, now_ns: int, message: FailParts) -> Outputs:
@@ -149,8 +150,8 @@ class Fabric:
         """What the links carry changes, for those under way too; who has no way left is given up."""
         for links in self._planes:
             self._settle(links, now_ns)
-        self._failed_parts = set(failed)
         self._ways.set_failed(now_ns, sorted(failed))
+        self._failed_parts = set(failed)
         cut = [transfer for transfer in self._transfers.values() if any(part[1].is_cut for part in transfer.parts)]
         for transfer in cut:
             self._take_off(now_ns, transfer)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from scheduler.core.books import Books
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.core.reservations import Said
-from scheduler.protocol.messages import AvoidDies, FailParts, PartsChanged
+from scheduler.protocol.messages import AvoidDies, FailParts, PartsChanged, RepairParts
 
 
 class BrokenParts:
@@ -16,7 +16,17 @@ class BrokenParts:
     def __init__(self, books: Books) -> None:
         self._prefill = books.prefill
         self._decode = books.decode
+        # What the operator has said, and what the fabric had heard of it when it last spoke.
+        self._wanted: set[str] = set()
         self._failed_parts: list[str] = []
+
+    def on_told(self, message: FailParts | RepairParts) -> Said:
+        """The operator says which parts break or are mended; the fabric may be down, and hear of it later."""
+        if isinstance(message, FailParts):
+            self._wanted.update(message.parts)
+        else:
+            self._wanted.difference_update(message.parts)
+        return [(FABRIC_ADDRESS, message)]
 
     def on_changed(self, message: PartsChanged) -> Said:
         """Parts broke or were mended; answers what decode instances must know."""
@@ -33,8 +43,9 @@ class BrokenParts:
     def on_joined(self, addresses: Collection[str]) -> Said:
         """These were lost and are back, knowing nothing."""
         said: Said = []
-        if FABRIC_ADDRESS in addresses and self._failed_parts:
-            said.append((FABRIC_ADDRESS, FailParts(self._failed_parts)))
+        if FABRIC_ADDRESS in addresses and (self._wanted or self._failed_parts):
+            # Its answer tells also of what was mended while it was down.
+            said.append((FABRIC_ADDRESS, FailParts(sorted(self._wanted))))
         for index, dies in self._decode.cut_dies.items():
             if self._decode.addresses[index] in addresses:
                 said.append((self._decode.addresses[index], AvoidDies(dies)))

@@ -77,8 +77,8 @@ class Scheduler:
             TransferDone: self._on_transfer_done,
             DecodeStepped: self._on_decode_stepped,
             TransferFailed: self._on_transfer_failed,
-            FailParts: _tell_fabric,
-            RepairParts: _tell_fabric,
+            FailParts: self._on_parts_told,
+            RepairParts: self._on_parts_told,
             PartsChanged: self._on_parts_changed,
             WorkersLost: self._on_workers_lost,
             WorkersJoined: self._on_workers_joined,
@@ -187,6 +187,9 @@ class Scheduler:
         said += [*self._losses.withdraw(lost), (flow.source, ReleaseKv(lost))]
         return (*said, *self._prefills.begin(self._begin_again(lost, now_ns)))
 
+    def _on_parts_told(self, now_ns: int, message: FailParts | RepairParts) -> Outputs:
+        return tuple(self._broken.on_told(message))
+
     def _on_parts_changed(self, now_ns: int, message: PartsChanged) -> Outputs:
         said = self._broken.on_changed(message)
         return (*said, *self._prefills.route_waiting(), *self._reservations.ask_for_waiting())
@@ -208,11 +211,6 @@ class Scheduler:
         if message.interrupted:
             self._books.end(sorted(self._books.open.payloads), FinishReason.INTERRUPTED, now_ns)
         return NOTHING
-
-
-def _tell_fabric(_now_ns: int, message: Message) -> Outputs:
-    """What the operator says of its parts goes to the fabric as it is."""
-    return ((FABRIC_ADDRESS, message),)
 
 
 def _ignore(_now_ns: int, _message: Message) -> Outputs:

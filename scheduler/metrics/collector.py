@@ -25,6 +25,7 @@ from scheduler.protocol.messages import (
     PrefillStepped,
     RunEnded,
     TransferDone,
+    TransferFailed,
     UsageReported,
     WorkersLost,
 )
@@ -137,6 +138,9 @@ class Collector:
             self.ended_ns = now_ns
         elif kind is WorkersLost:
             self._log_lost(message)
+        elif kind is TransferFailed:
+            # Whose KV cannot leave where it was made is about to begin again, before it has joined anybody.
+            self._has_begun_again = True
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
         """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""

@@ -34,6 +34,7 @@ from scheduler.protocol.messages import (
     PrefillStepped,
     RequestsArrived,
     TransferDone,
+    TransferFailed,
     UsageReported,
     WorkersJoined,
     WorkersLost,
@@ -79,7 +80,7 @@ class _Session:
     tallies: Final[dict[str, DecodeTally]]
     now_ns: int = 0
     first_open: int = 0
-    has_lost: bool = False
+    may_retry: bool = False
     first_ids: list[int] = field(default_factory=list[int])
 
 
@@ -119,6 +120,7 @@ class LiveTotals:
             TransferDone: self._on_transfer_done,
             DecodeStepped: self._on_decode_stepped,
             UsageReported: self._on_usage_reported,
+            TransferFailed: self._on_transfer_failed,
             WorkersLost: self._on_workers_lost,
             WorkersJoined: self._on_workers_joined,
         }
@@ -205,8 +207,11 @@ class LiveTotals:
     def _on_usage_reported(self, _session: _Session, message: UsageReported) -> None:
         self._meters[message.instance].add(message.usage)
 
+    def _on_transfer_failed(self, session: _Session, _message: TransferFailed) -> None:
+        session.may_retry = True
+
     def _on_workers_lost(self, session: _Session, message: WorkersLost) -> None:
-        session.has_lost = True
+        session.may_retry = True
         for address in message.addresses:
             if address in self._meters:
                 self._meters[address].lose()
@@ -331,5 +336,5 @@ def _kv_usage(instance: LiveInstance, session: _Session | None) -> float:
 
 
 def _num_retries(session: _Session) -> int:
-    """How often requests of this session began again; only a loss makes any."""
-    return int(view(session.ledger.retries, session.ledger.num_requests).sum()) if session.has_lost else 0
+    """How often requests of this session began again; only a loss or a fault makes any."""
+    return int(view(session.ledger.retries, session.ledger.num_requests).sum()) if session.may_retry else 0

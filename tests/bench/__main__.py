@@ -10,8 +10,10 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from scheduler.protocol.messages import TransferKind
 from tests.bench.calibration import calibration_s
 from tests.bench.decisions import decision_us
+from tests.bench.fabric import contention_cost, flow_us
 from tests.bench.live_gap import live_gaps
 from tests.bench.process import ProcessCost, run_process
 from tests.bench.scrape import scrape_cost
@@ -66,6 +68,18 @@ def main() -> int:
         microseconds = decision_us(policy)
         print(f"{'routing decision, ' + policy:<36} {'':>9} {microseconds:>6.1f} us")
         rows.append({"case": f"decision {policy}", "us": microseconds})
+    for kind in (TransferKind.CACHE_READ, TransferKind.HAND_OVER):
+        microseconds = flow_us(kind)
+        name = f"flow among 10,000, {kind.name.lower().replace('_', ' ')}"
+        print(f"{name:<36} {'100 us':>9} {microseconds:>6.0f} us")
+        rows.append({"case": name, "aim_us": 100, "us": microseconds})
+    if CONVERSATION.exists():
+        contention = contention_cost(str(CONVERSATION))
+        print(
+            f"{'contention, over unlimited links':<36} {'x 1.3':>9} {'x ' + format(contention.ratio, '.2f'):>9}"
+            f"   {contention.contended_s:.2f} / {contention.unlimited_s:.2f} s"
+        )
+        rows.append({"case": "contention", "aim_ratio": 1.3, "ratio": contention.ratio})
     scrape = scrape_cost()
     print(
         f"{'scrape, 384 NPUs':<36} {'':>9} {scrape.render_ms:>6.2f} ms for {scrape.num_samples:,} samples, "

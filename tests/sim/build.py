@@ -27,6 +27,8 @@ from scheduler.protocol.messages import (
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.virtual import Tap, VirtualRuntime
 from sim_hw.engine.compiled_decode import StepForm, StepLine
+from sim_hw.network.lines import LineEnd
+from tests.made_up_lines import MadeUpLines
 from tests.sim.case import (
     BUSY_WATTS,
     COMPUTED_JOULES,
@@ -39,12 +41,15 @@ from tests.sim.case import (
     Outcome,
     Result,
     Row,
+    die_rate,
     lines_of,
+    rank_rate,
     way_of,
 )
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
-from workers.fabric import Channel, Fabric, FabricConfig
+from workers.fabric import Fabric
+from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
@@ -261,7 +266,7 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
             [InstanceInfo(d.address, 1, 128 * case.blocks_per_die) for d in decode],
             mode,
             Plane.UB,
-            case.max_open_requests,
+            max_open_requests=case.max_open_requests,
         ),
         make_routing_policy(case.prefill_policy),
         make_routing_policy(case.decode_policy),
@@ -294,22 +299,41 @@ def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> D
 
 
 def build_fabric(case: Case) -> Fabric:
-    """Each instance has a link of its own out on RDMA, or in, and on UB one out and one in, as the pool has.
+    """Each rank and each die has a line on RDMA, each prefill instance one out and one in on UB, as the pool has.
 
-    The further a prefill instance, the longer the way: so the right channel must be picked.
+    The further a prefill instance, the longer the way to the pool: so the right channel must be picked.
     """
-    first_decode = 3 * case.num_prefill
-    pool_out = first_decode + case.num_decode
-    capacities = [case.prefill_bytes_per_s] * first_decode + [case.decode_bytes_per_s] * case.num_decode
+    num_ranks = case.num_prefill * case.num_ranks
+    num_lines = num_ranks + case.num_decode * case.num_dies
+    links = [Bundle(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(num_lines)]
+    pool_out = len(links)
+    links += [Bundle(LineEnd.UB_CPU, range(1))] * 2
     channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
     for i in range(case.num_prefill):
-        name, latency_ns = f"prefill-{i}", case.latency_ns + 100 * i
-        for j in range(case.num_decode):
-            key = TransferKind.HAND_OVER, Plane.RDMA, name, f"decode-{j}"
-            rate = case.stream_bytes_per_s
-            channels[key] = Channel((3 * i, first_decode + j), rate, rate, None, latency_ns)
-        rates = case.cache_line_bytes_per_s, case.stream_bytes_per_s, case.num_streams, latency_ns
-        channels[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = Channel((pool_out, 3 * i + 1), *rates)
-        channels[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = Channel((3 * i + 2, pool_out + 1), *rates)
-    capacities += [case.pool_bytes_per_s] * 2
-    return Fabric(FabricConfig(capacities, channels, case.bytes_per_token, case.num_layers))
+        name, into = f"prefill-{i}", len(links)
+        links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
+        rates = case.cache_line_bytes_per_s, case.stream_bytes_per_s, case.num_streams, case.latency_ns + 100 * i
+        channels[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = Channel((pool_out, into), *rates)
+        channels[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = Channel((into + 1, pool_out + 1), *rates)
+    sources = {f"prefill-{i}": range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
+    destinations = {
+        f"decode-{i}": range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
+        for i in range(case.num_decode)
+    }
+    hand_over = HandOverWays(sources, destinations, case.stream_bytes_per_s, case.latency_ns)
+    return Fabric(
+        FabricConfig(lines_in(case), links, hand_over, channels, case.bytes_per_token, case.num_layers),
+    )
+
+
+def lines_in(case: Case) -> MadeUpLines:
+    """On RDMA those of all ranks and then of all dies; on UB those of the prefill instances and of the pool."""
+    ranks = [rank_rate(case, i, rank) for i in range(case.num_prefill) for rank in range(case.num_ranks)]
+    dies = [die_rate(case, i, die) for i in range(case.num_decode) for die in range(case.num_dies)]
+    return MadeUpLines(
+        {
+            LineEnd.RDMA_DIE: ranks + dies,
+            LineEnd.UB_DIE: [case.prefill_bytes_per_s] * case.num_prefill,
+            LineEnd.UB_CPU: [case.pool_bytes_per_s],
+        }
+    )

@@ -23,8 +23,9 @@ class Row:
 class Case:
     """A whole system; every default is a plain, roomy one, so that a test says only what it varies.
 
-    `stream_bytes_per_s` is the data of one stream, of which a cache transfer has `num_streams`; it takes
-    `cache_line_bytes_per_s` of the links when it goes to or from the cache.
+    `stream_bytes_per_s` is the data of one stream, of which a cache transfer has `num_streams` and a request that is
+    handed over one; it takes `cache_line_bytes_per_s` of the links when it goes to or from the cache. The lines of
+    ranks, and of dies, carry the `rank_bytes_per_s` and `die_bytes_per_s` in turn, all instances counted on.
     """
 
     rows: tuple[Row, ...]
@@ -49,8 +50,11 @@ class Case:
     latency_ns: int = 700
     stream_bytes_per_s: int = 2_000_000_000
     num_streams: int = 2
+    num_ranks: int = 1
+    rank_bytes_per_s: tuple[int, ...] = (4_000_000_000,)
+    die_bytes_per_s: tuple[int, ...] = (5_000_000_000,)
     prefill_bytes_per_s: int = 4_000_000_000
-    decode_bytes_per_s: int = 5_000_000_000
+    """Of a prefill instance to the pool, and from it."""
     pool_bytes_per_s: int = 6_000_000_000
     cache_line_bytes_per_s: int = 3_000_000_000
     bytes_per_token: int = 16
@@ -61,6 +65,16 @@ class Case:
     cache_mode: str = "none"
     cache_blocks: int = 0
     block_tokens: int = 64
+
+
+def rank_rate(case: Case, prefill: int, rank: int) -> int:
+    """Bytes a second of the line of a rank of a prefill instance."""
+    return case.rank_bytes_per_s[(prefill * case.num_ranks + rank) % len(case.rank_bytes_per_s)]
+
+
+def die_rate(case: Case, decode: int, die: int) -> int:
+    """Bytes a second of the line of a die of a decode instance."""
+    return case.die_bytes_per_s[(decode * case.num_dies + die) % len(case.die_bytes_per_s)]
 
 
 def way_of(case: Case, num_running: int, kv_tokens: int) -> int:

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from scheduler.core.lifecycle import State
+from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import (
     CancelTransfer,
     DecodeStepped,
@@ -29,6 +30,7 @@ from scheduler.protocol.messages import (
 from tests.sim.build import RealSystem, build_real
 from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case, Outcome
 from workers.decode import DecodeInstance
+from workers.fabric import Fabric
 
 REJECTIONS = ("TOO_LONG", "OVERLOAD")
 
@@ -244,6 +246,17 @@ def check_bytes(journal: Journal) -> None:
             assert (num_bytes, kind) == (message.num_bytes, message.kind)
             assert message.done_ns - message.duration_ns == made_ns >= 0
     assert not moving
+
+
+def check_links(fabric: Fabric) -> None:
+    """No link is to carry more than it can."""
+    for plane in fabric._ways.planes.values():
+        shares = plane._shares
+        if plane._unshared_ns != NEVER_NS:
+            continue  # found anew before time goes on
+        for link, capacity in enumerate(shares._capacities):
+            carried = sum(shares.weights[path] * shares.levels[path] for path in shares._over[link])
+            assert carried <= capacity, (link, carried, capacity)
 
 
 def usages_of(journal: Journal) -> dict[str, list[Usage]]:

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.core.scheduler import Scheduler
-from scheduler.protocol.component import NEVER_NS, NOTHING, Component
-from scheduler.protocol.messages import Message, RunEnded, WorkersJoined, WorkersLost
+from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
+from scheduler.protocol.messages import FailParts, Message, RepairParts, RunEnded, WorkersJoined, WorkersLost
 from scheduler.runtime.virtual import Tap
-from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_fabric, build_real, decode_config
+from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_fabric, build_real, decode_config, lines_in
 from tests.sim.case import Case, Row
+from tests.sim.fabric_account import FabricAccount
 from workers.cache_pool import CachePool
 from workers.decode import DecodeInstance
+from workers.fabric import Fabric
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
@@ -37,13 +39,31 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """All that goes wrong in a run. `delays_ns`: how long messages take on their way, in turn."""
+class Fault:
+    """At `at_ns` these parts of the fabric fail, or are mended."""
 
-    losses: tuple[Loss, ...]
+    at_ns: int
+    parts: tuple[str, ...]
+    is_mended: bool = False
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """All that goes wrong in a run, at whose end all parts are mended.
+
+    `delays_ns`: how long messages take on their way, in turn.
+    """
+
+    losses: tuple[Loss, ...] = ()
+    faults: tuple[Fault, ...] = ()
     delays_ns: tuple[int, ...] = (0,)
     max_retries: int = 3
     report_interval_ns: int = NEVER_NS
+
+    @property
+    def mended_ns(self) -> int:
+        """When all parts are mended, be the fabric there to hear it or not."""
+        return max((fault.at_ns for fault in self.faults), default=0) + 1
 
 
 @st.composite
@@ -56,6 +76,9 @@ def fetching_cases(draw: st.DrawFn) -> Case:
     return Case(
         prompts, num_prefill=num_prefill, latency_ns=latency_ns, cache_mode="pool", cache_blocks=8, num_decode=2
     )
+
+
+DELAYS_NS = st.sampled_from([(0,), (0,), (0, 900), (300, 5_000, 0, 0, 1_700), (2_000,), (0, 40_000)])
 
 
 @st.composite
@@ -71,13 +94,33 @@ def troubles(draw: st.DrawFn, case: Case) -> Trouble:
     loss = st.builds(
         Loss, at_ns, addresses, st.sampled_from([0, 0, 300, 5_000]), st.sampled_from([0, 500, 10_000, 60_000])
     )
-    delays_ns = draw(st.sampled_from([(0,), (0,), (0, 900), (300, 5_000, 0, 0, 1_700), (2_000,), (0, 40_000)]))
     return Trouble(
         tuple(draw(st.lists(loss, min_size=1, max_size=8))),
-        delays_ns,
+        (),
+        draw(DELAYS_NS),
         draw(st.sampled_from([0, 1, 3, 100, 100])),
         draw(st.sampled_from([1_500, 20_000, NEVER_NS])),
     )
+
+
+@st.composite
+def faults(draw: st.DrawFn, case: Case, *, spares_first: bool = False) -> tuple[Fault, ...]:
+    """Lines of ranks, of dies, of whole instances and of the pool break and are mended while a case runs.
+
+    `spares_first`: never the first rank or die of an instance.
+    """
+    parts = lines_in(case).parts
+    num_ranks = case.num_prefill * case.num_ranks
+    ends = [parts[i * case.num_ranks : (i + 1) * case.num_ranks] for i in range(case.num_prefill)]
+    ends += [parts[num_ranks + i * case.num_dies :][: case.num_dies] for i in range(case.num_decode)]
+    if spares_first:
+        ends = [end[1:] for end in ends]
+    stages = [[part for end in stage for part in end] for stage in (ends[: case.num_prefill], ends[case.num_prefill :])]
+    ub_lines = parts[num_ranks + case.num_decode * case.num_dies :]
+    groups = [*(tuple(end) for end in (*ends, *stages)), *((part,) for part in (*stages[0], *stages[1], *ub_lines))]
+    at_ns = st.one_of(st.integers(0, 30_000), st.integers(0, 200_000), st.sampled_from([0, 5_000, 20_000]))
+    fault = st.builds(Fault, at_ns, st.sampled_from(groups), st.sampled_from([False, False, True]))
+    return tuple(draw(st.lists(fault, min_size=1, max_size=10)))
 
 
 @dataclass
@@ -107,10 +150,16 @@ class LosingSystem:
         self._epoch = dict.fromkeys(self._alive, 0)
         self._wires = {address: _Wire() for address in self._alive}
         self._delays: deque[int] = deque(trouble.delays_ns)
+        self.account = FabricAccount(case.bytes_per_token)
+        """Of the fabric that lives."""
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._num_events = 0
         for loss in trouble.losses:
             self._plan(loss)
+        for fault in trouble.faults:
+            self._plan_fault(fault)
+        if trouble.faults:
+            self._plan_fault(Fault(trouble.mended_ns, tuple(lines_in(case).parts), is_mended=True))
 
     @property
     def workers(self) -> list[Component]:
@@ -135,10 +184,10 @@ class LosingSystem:
                 for index, c in enumerate(self._alive.values())
                 if c is not None and c.deadline_ns == due_ns
             )
-            self._send_to_core(component.address, component.wake(due_ns))
+            self._send_to_core(component.address, self._noted(component, None, component.wake(due_ns)))
         ended = RunEnded(interrupted=False)
         for component in self.workers:
-            for _, message in component.handle(self.now_ns, ended):
+            for _, message in self._noted(component, ended, component.handle(self.now_ns, ended)):
                 self._tell_core(message)
         self._tell_core(ended)
 
@@ -164,6 +213,8 @@ class LosingSystem:
                 if self._alive[address] is None and address in self.lost:
                     self._alive[address] = fresh(self.case, self.trouble, address, self.now_ns)
                     self._epoch[address] += 1
+                    if address == FABRIC_ADDRESS:
+                        self.account = FabricAccount(self.case.bytes_per_token)
             self.lost.difference_update(loss.addresses)
             self._tell_core(WorkersJoined(list(loss.addresses)))
 
@@ -171,6 +222,11 @@ class LosingSystem:
         self._at(loss.at_ns, die)
         self._at(noticed_ns, be_noticed)
         self._at(noticed_ns + loss.down_ns, join)
+
+    def _plan_fault(self, fault: Fault) -> None:
+        parts = list(fault.parts)
+        said = RepairParts(parts) if fault.is_mended else FailParts(parts)
+        self._at(fault.at_ns, lambda: self._tell_core(said))
 
     def _delay_ns(self) -> int:
         self._delays.rotate(-1)
@@ -202,7 +258,13 @@ class LosingSystem:
     def _deliver(self, address: str, epoch: int, message: Message) -> None:
         component = self._alive[address]
         if component is not None and self._epoch[address] == epoch:
-            self._send_to_core(address, component.handle(self.now_ns, message) or NOTHING)
+            outputs = component.handle(self.now_ns, message) or NOTHING
+            self._send_to_core(address, self._noted(component, message, outputs))
+
+    def _noted(self, component: Component, heard: Message | None, outputs: Outputs) -> Outputs:
+        if isinstance(component, Fabric):
+            self.account.note(component, heard, outputs)
+        return outputs
 
 
 def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:

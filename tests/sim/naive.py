@@ -260,6 +260,7 @@ class Core:
         for (prefill, decode), members in groups.items():
             tokens = [r.prompt_tokens + r.produced - is_made for r in members]
             flow = Flow("hand-over", prefill, decode, tokens, members)
+            flow.dies = [r.decode_die for r in members]
             flow.is_made = is_made
             if not is_made:
                 self.being_made.append(flow)

@@ -247,6 +247,7 @@ class Decode(Actor):
                 break
             best.reserved.append(first)
             self.waiting.remove(first)
+            first.request.decode_die = self.dies.index(best)
             granted.append(first.request)
         if granted:
             self.world.say(self.core.on_reserved, granted)

@@ -1,4 +1,4 @@
-"""The fabric of the naive simulation: every flow on its own, and all shares found anew whenever one comes or goes.
+"""The fabric of the naive simulation: every stream on its own, and all shares found anew whenever one comes or goes.
 
 Written from "Fabric" in docs/architecture.md.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.sim.case import Case
+from tests.sim.case import Case, die_rate, rank_rate
 from tests.sim.naive_request import Request
 from tests.sim.naive_world import Actor, World
 
@@ -15,8 +15,21 @@ Then = Callable[[list[Request]], None] | None
 """Who waits for a flow, if anybody does."""
 
 
+class Stream:
+    """What takes one way: `weight` / 1024 streams. `left` is in nanobytes of each, `rest` what is not made yet."""
+
+    def __init__(self, links: tuple[str, ...], limit: int, weight: int, left: int) -> None:
+        self.links = links
+        self.limit = limit
+        self.weight = weight
+        self.left = left
+        self.rest = 0
+        self.level = 0
+        self.has_left_links = False
+
+
 class Flow:
-    """Bytes on their way. `left` is in nanobytes of each stream, `rest` what the source has not made."""
+    """Bytes on their way, in one or more streams. `dies` says where each request of a hand-over goes."""
 
     def __init__(self, kind: str, prefill: int, decode: int, tokens: list[int], requests: list[Request]) -> None:
         self.kind = kind
@@ -24,15 +37,10 @@ class Flow:
         self.decode = decode
         self.tokens = tokens
         self.requests = requests
+        self.dies: list[int] = []
         self.then: Then = None
         self.is_made = True
-        self.links: tuple[str, ...] = ()
-        self.limit = 0
-        self.weight = 0
-        self.left = 0
-        self.rest = 0
-        self.level = 0
-        self.left_links = False
+        self.streams: list[Stream] = []
         self.done_ns: int | None = None
         self.is_told = False
         self.is_cancelled = False
@@ -57,86 +65,113 @@ class Fabric(Actor):
     def start(self, flow: Flow) -> None:
         """A flow begins."""
         self._move_on()
-        case = self.case
-        if flow.kind == "hand-over":
-            flow.links = (f"prefill {flow.prefill}", f"decode {flow.decode}")
-            flow.limit = case.stream_bytes_per_s
-            flow.weight = _up(1024 * sum(flow.tokens), max(flow.tokens))
-            flow.left = max(flow.tokens) * case.bytes_per_token * 10**9
-        else:
-            ways = {"read": ("pool out", "in of {}"), "write": ("out of {}", "pool in")}
-            flow.links = tuple(way.format(flow.prefill) for way in ways[flow.kind])
-            flow.limit = case.cache_line_bytes_per_s
-            flow.weight = 1024 * case.num_streams
-            token = _up(case.bytes_per_token * 10**9 * flow.limit, case.stream_bytes_per_s)
-            flow.left = _up(sum(flow.tokens) * token, case.num_streams)
+        flow.streams = self._hand_over_streams(flow) if flow.kind == "hand-over" else [self._cache_stream(flow)]
         if not flow.is_made:
-            flow.rest = _up(flow.left, case.num_layers)
-            flow.left -= flow.rest
+            for stream in flow.streams:
+                stream.rest = _up(stream.left, self.case.num_layers)
+                stream.left -= stream.rest
         self.flows.append(flow)
         self._share()
+
+    def _hand_over_streams(self, flow: Flow) -> list[Stream]:
+        """Each request from the rank that its die reads, to that die."""
+        streams: list[Stream] = []
+        for die, tokens in zip(flow.dies, flow.tokens, strict=True):
+            ways = [f"rank {flow.prefill} {self._rank_of(die)}", f"die {flow.decode} {die}"]
+            left = tokens * self.case.bytes_per_token * 10**9
+            streams.append(Stream(tuple(ways), self.case.stream_bytes_per_s, 1024, left))
+        return streams
+
+    def _rank_of(self, die: int) -> int:
+        """The last rank that has not yet had its share of dies when this one's turn comes."""
+        rank = 0
+        while (rank + 1) * self.case.num_dies <= die * self.case.num_ranks:
+            rank += 1
+        return rank
+
+    def _cache_stream(self, flow: Flow) -> Stream:
+        case = self.case
+        ways = {"read": ("pool out", "in of {}"), "write": ("out of {}", "pool in")}
+        limit = case.cache_line_bytes_per_s
+        token = _up(case.bytes_per_token * 10**9 * limit, case.stream_bytes_per_s)
+        left = _up(sum(flow.tokens) * token, case.num_streams)
+        return Stream(tuple(way.format(flow.prefill) for way in ways[flow.kind]), limit, 1024 * case.num_streams, left)
 
     def finish(self, flow: Flow) -> None:
         """All of it is made."""
         self._move_on()
         flow.is_made = True
-        flow.left += flow.rest
-        flow.left_links = False
+        for stream in flow.streams:
+            stream.left += stream.rest
+            stream.has_left_links = False
         self._share()
 
     def cancel(self, flow: Flow) -> None:
         """Nobody wants it any more."""
         self._move_on()
-        flow.left_links = flow.is_cancelled = True
+        flow.is_cancelled = True
+        for stream in flow.streams:
+            stream.has_left_links = True
         self._share()
 
     def _capacity(self, link: str) -> int:
-        if link.startswith("pool"):
+        kind, *where = link.split()
+        if kind == "pool":
             return self.case.pool_bytes_per_s
-        return self.case.decode_bytes_per_s if link.startswith("decode") else self.case.prefill_bytes_per_s
+        if kind in ("in", "out"):
+            return self.case.prefill_bytes_per_s
+        return {"rank": rank_rate, "die": die_rate}[kind](self.case, int(where[0]), int(where[1]))
+
+    def _moving(self) -> list[Stream]:
+        return [stream for flow in self.flows for stream in flow.streams if not stream.has_left_links]
 
     def _share(self) -> None:
         """Who has what from now on: at each turn, all stop at the least level at which anybody must."""
-        rising = [flow for flow in self.flows if not flow.left_links]
-        moving = list(rising)
-        for flow in moving:
-            flow.level = 0
+        moving = self._moving()
+        rising = list(moving)
+        for stream in moving:
+            stream.level = 0
         while rising:
             bears: dict[str, int] = {}
-            for link in {link for flow in rising for link in flow.links}:
-                taken = sum(f.level * f.weight for f in moving if link in f.links and f not in rising)
-                weight = sum(f.weight for f in rising if link in f.links)
+            for link in {link for stream in rising for link in stream.links}:
+                taken = sum(s.level * s.weight for s in moving if link in s.links and s not in rising)
+                weight = sum(s.weight for s in rising if link in s.links)
                 bears[link] = (self._capacity(link) * 1024 - taken) // weight
-            level = min([*bears.values(), *(flow.limit for flow in rising)])
-            stopping = [f for f in rising if f.limit == level]
-            stopping = stopping or [f for f in rising if any(bears[link] == level for link in f.links)]
-            for flow in stopping:
-                flow.level = level
-            rising = [flow for flow in rising if flow not in stopping]
+            level = min([*bears.values(), *(stream.limit for stream in rising)])
+            stopping = [s for s in rising if s.limit == level]
+            stopping = stopping or [s for s in rising if any(bears[link] == level for link in s.links)]
+            for stream in stopping:
+                stream.level = level
+            rising = [stream for stream in rising if stream not in stopping]
         self._await_next()
 
-    def _end_ns(self, flow: Flow) -> int:
-        return self.at_ns + max(0, _up(flow.left, flow.level))
+    def _end_ns(self, stream: Stream) -> int:
+        return self.at_ns + max(0, _up(stream.left, stream.level))
 
     def _move_on(self) -> None:
         """To now, stopping at each end on the way."""
         while True:
-            ends = [self._end_ns(flow) for flow in self.flows if not flow.left_links]
-            next_ns = min([*ends, self.world.now_ns])
-            for flow in self.flows:
-                if not flow.left_links:
-                    flow.left -= flow.level * (next_ns - self.at_ns)
+            moving = self._moving()
+            next_ns = min([*(self._end_ns(stream) for stream in moving), self.world.now_ns])
+            for stream in moving:
+                stream.left -= stream.level * (next_ns - self.at_ns)
             self.at_ns = next_ns
-            ended = [flow for flow in self.flows if not flow.left_links and flow.left <= 0]
+            ended = [stream for stream in moving if stream.left <= 0]
             if not ended:
                 return
-            for flow in ended:
-                flow.left_links = True
+            for stream in ended:
+                stream.has_left_links = True
                 # Nothing is left over for later when a nanosecond was more than it needed.
-                flow.left = 0
-                if flow.is_made:
-                    flow.done_ns = next_ns + self.case.latency_ns + 100 * flow.prefill
+                stream.left = 0
+            for flow in self.flows:
+                if flow.is_made and any(stream in ended for stream in flow.streams):
+                    self._end_if_last(flow)
             self._share()
+
+    def _end_if_last(self, flow: Flow) -> None:
+        if all(stream.has_left_links for stream in flow.streams):
+            further_ns = 0 if flow.kind == "hand-over" else 100 * flow.prefill
+            flow.done_ns = self.at_ns + self.case.latency_ns + further_ns
 
     def _await_next(self) -> None:
         waited = [
@@ -144,7 +179,7 @@ class Fabric(Actor):
         ]
         times = [flow.done_ns for flow in waited if flow.done_ns is not None]
         if len(times) < len(waited):
-            times += [self._end_ns(flow) for flow in self.flows if not flow.left_links]
+            times += [self._end_ns(stream) for stream in self._moving()]
         self.due_ns = min(times, default=None)
 
     def fall_due(self) -> None:

@@ -26,6 +26,7 @@ class Request:
         self.num_preemptions = 0
         self.prefill_instance = NEVER
         self.decode_instance = NEVER
+        self.decode_die = NEVER
         # One journey from prefill to decode; a preempted request makes another.
         self.prefill_is_done = False
         self.counts_at_decode = False

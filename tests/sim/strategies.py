@@ -214,8 +214,10 @@ def contended_cases() -> st.SearchStrategy[Case]:
         num_layers=st.sampled_from([1, 3, 61]),
         stream_bytes_per_s=st.sampled_from([1_000_000_000, 999_999_937]),
         num_streams=st.integers(1, 3),
+        num_ranks=st.integers(1, 4),
+        rank_bytes_per_s=st.lists(narrow, min_size=1, max_size=3).map(tuple),
+        die_bytes_per_s=st.lists(narrow, min_size=1, max_size=3).map(tuple),
         prefill_bytes_per_s=narrow,
-        decode_bytes_per_s=narrow,
         pool_bytes_per_s=narrow,
         **_policies(),
     )

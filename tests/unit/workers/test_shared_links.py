@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.protocol.component import NEVER_NS
-from sim_hw.network.max_min import Path
 from workers.shared_links import STREAM_WEIGHT, SharedLinks
 
 RATE = 1_000_000_000
 """A byte a nanosecond, or a nanobyte of amount each 1e-9 nanoseconds."""
 
-LANES = [Path((0,), RATE), Path((0, 1), RATE), Path((1,), RATE)]
+LANES = [((0,), True), ((0, 1), True), ((1,), False)]
 puts = st.lists(
     st.tuples(st.integers(0, 500), st.integers(0, 2), st.integers(1, 3000), st.integers(0, 300)), max_size=12
 )
@@ -25,7 +24,9 @@ def again_ns(links: SharedLinks) -> int:
 
 
 def ends(flows: list[tuple[int, int, int, int]], looks: list[int]) -> dict[int, int]:
-    links = SharedLinks([3 * RATE // 2, RATE], LANES, [True, True, False], grace_ns=0)
+    links = SharedLinks([3 * RATE // 2, RATE], grace_ns=0)
+    for path, is_awaited in LANES:
+        links.lane(path, RATE, is_awaited=is_awaited)
     found: list[tuple[int, int]] = []
     events = sorted([(at_ns, flow) for flow, (at_ns, *_) in enumerate(flows)] + [(at_ns, -1) for at_ns in looks])
     for at_ns, flow in events:
@@ -48,7 +49,9 @@ def test_ends_do_not_depend_on_when_somebody_looks(flows: list[tuple[int, int, i
 
 
 def test_an_awaited_end_is_looked_for_and_others_only_while_they_slow_one() -> None:
-    links = SharedLinks([RATE, RATE], [Path((0,), RATE), Path((0,), RATE)], [True, False], grace_ns=50)
+    links = SharedLinks([RATE, RATE], grace_ns=50)
+    for is_awaited in (True, False):
+        links.lane((0,), RATE, is_awaited=is_awaited)
     links.put(0, 1, 1, STREAM_WEIGHT, 100 * RATE)
     assert again_ns(links) == NEVER_NS
     links.put(0, 2, 0, STREAM_WEIGHT, 300 * RATE)

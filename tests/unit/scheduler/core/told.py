@@ -59,7 +59,7 @@ class Told:
 
     def found(self, ids: list[int], cached_tokens: int) -> dict[str, list[Message]]:
         """The cache answers."""
-        return self.tell(PrefixesFound(ids, [cached_tokens] * len(ids)))
+        return self.tell(PrefixesFound("cache", ids, [cached_tokens] * len(ids)))
 
     def passed(
         self, at: str, *, started: Sequence[int] = (), closing: Sequence[int] = (), done: Sequence[int] = ()
@@ -74,14 +74,14 @@ class Told:
         self.passed(at, started=ids, closing=ids)
         return self.passed(at, done=ids)
 
-    def reserved(self, at: str, ids: Sequence[int]) -> dict[str, list[Message]]:
-        """Room is kept."""
-        return self.tell(KvReserved(at, self.now_ns + 1, list(ids)))
+    def reserved(self, at: str, ids: Sequence[int], die: int = 0) -> dict[str, list[Message]]:
+        """Room is kept, on one die for all."""
+        return self.tell(KvReserved(at, self.now_ns + 1, list(ids), [die] * len(ids)))
 
     def moved(self, flow: Message, kind: TransferKind = TransferKind.HAND_OVER) -> dict[str, list[Message]]:
         """A flow has ended."""
         assert isinstance(flow, StartTransfer | FinishTransfer)
-        return self.tell(TransferDone(flow.transfer_id, kind, Plane.RDMA, self.now_ns + 1, 1, 1))
+        return self.tell(TransferDone(flow.transfer_id, kind, Plane.RDMA, self.now_ns + 1, 1, 1, 0))
 
     def stepped(
         self, at: str, *, tokens: int = 0, kv_tokens: int = 0, started: Sequence[int] = ()
@@ -109,7 +109,7 @@ class Told:
 
     def loads(self) -> tuple[list[int], list[int], list[int], list[int]]:
         """Outstanding requests and tokens, of prefill and of decode."""
-        prefill, decode = self.core._prefill, self.core._decode
+        prefill, decode = self.core._books.prefill, self.core._books.decode
         return (
             prefill.outstanding_requests,
             prefill.outstanding_tokens,

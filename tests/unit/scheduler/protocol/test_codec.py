@@ -96,7 +96,7 @@ def test_tags_never_move() -> None:
 
 
 def test_a_message_is_a_flat_array() -> None:
-    assert unpack(encode(KvReserved("decode-0", 7, [3, 4]))) == [9, "decode-0", 7, [3, 4]]
+    assert unpack(encode(KvReserved("decode-0", 7, [3, 4], [0, 1]))) == [9, "decode-0", 7, [3, 4], [0, 1]]
 
 
 @given(st.binary(max_size=200))
@@ -144,7 +144,7 @@ def _decode_or_refuse(data: bytes) -> None:
         ([12, [1, True]], "no list[int]"),
         ([12, [1, 2.0]], "no list[int]"),
         ([13, [1], [2], ["text"]], "no list[bytes]"),
-        ([10, 1, 9, 0, "a", "b", [1], 5], "no TransferKind"),
+        ([10, 1, 9, 0, "a", "b", [1], [], 5], "no TransferKind"),
         ([16, "decode-0", [1, 2, 3]], "no Usage"),
         ([15, 1], "no bool"),
         ([18, ["a", 1]], "no list[str]"),

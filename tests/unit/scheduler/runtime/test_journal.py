@@ -80,7 +80,7 @@ def test_a_fresh_core_gives_the_same_commands(recorded: Path) -> None:
 def test_another_policy_is_seen_at_its_first_other_command(recorded: Path) -> None:
     def other(header: JournalHeader) -> Component:
         core = make_core(header.config)
-        core._prefill_policy = make_routing_policy("round_robin")  # pyright: ignore[reportAttributeAccessIssue]
+        core._prefills._policy = make_routing_policy("round_robin")
         return core
 
     result = replay(recorded, other)
@@ -93,8 +93,8 @@ def test_wakes_are_inputs_too(tmp_path: Path) -> None:
     with JournalWriter(tmp_path / "j", HEADER) as writer:
         core = JournalledCore(make_core(HEADER.config), writer)
         core.wake(5)
-        core.handle(6, KvReserved("decode-0", 6, []))
-    assert inputs(tmp_path / "j") == [(5, None), (6, KvReserved("decode-0", 6, []))]
+        core.handle(6, KvReserved("decode-0", 6, [], []))
+    assert inputs(tmp_path / "j") == [(5, None), (6, KvReserved("decode-0", 6, [], []))]
     assert replay(tmp_path / "j", fresh).num_messages == 1
 
 
