@@ -100,5 +100,13 @@ class FabricPlan:
         return Bundle(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
 
 
+def pool_bytes_per_s(cluster: Supernode, num_cache_servers: int) -> float:
+    """What the UB lines of the cache servers' CPUs carry together, one direction; 0 where they have none."""
+    try:
+        return num_cache_servers * cluster.cpus_per_node.count * Lines(cluster).whole_bytes_per_s(LineEnd.UB_CPU)
+    except LookupError:
+        return 0.0
+
+
 def _latency_ns(rate: FabricRate) -> int:
     return round(rate.latency_s.value * 1e9)
