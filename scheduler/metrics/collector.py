@@ -111,8 +111,8 @@ class Collector:
         """
         kind = message.__class__
         if kind is TransferDone:
-            log: bytearray = self._transfers[message.plane][message.kind]
-            log += _pack_transfer(message.num_bytes, message.duration_ns, message.done_ns)
+            row = _pack_transfer(message.num_bytes, message.duration_ns, message.done_ns)
+            self._transfers[message.plane][message.kind] += row
             if message.hidden_ns:
                 self.hidden_ns[message.plane] += message.hidden_ns
         elif kind is PrefillStepped:
