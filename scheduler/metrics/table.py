@@ -83,20 +83,15 @@ def sections(summary: Summary) -> list[Section]:
         ),
         _cache_section(summary),
         _fabric_section(summary),
+        _transfers_section(summary),
         _links_section(summary),
-        _faults_section(summary),
         _energy_section(summary),
     ]
     if summary.slo is not None:
         goodput = _rate(summary.slo.goodput_requests_per_s)
         page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
-    says_something = {
-        "Ended by": len(reasons) > 1,
-        "Cache": summary.cache.lookup_tokens > 0,
-        "Links": any(plane.bytes for _, plane in _planes(summary)),
-        "Faults": any(plane.failed_transfers or plane.availability not in (None, 1) for _, plane in _planes(summary)),
-    }
-    return [section for section in page if says_something.get(section.title, True)]
+    is_empty = {"Ended by": len(reasons) < 2, "Cache": not summary.cache.lookup_tokens}
+    return [section for section in page if section.rows and not is_empty.get(section.title, False)]
 
 
 def _lines(section: Section) -> list[str]:
@@ -150,17 +145,20 @@ def _spelled(links: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _faults_section(summary: Summary) -> Section:
+def _transfers_section(summary: Summary) -> Section:
+    """Times are sums over all transfers, of those planes that carried any or lost something."""
     rows = [
         (
             name,
-            _percent(plane.availability),
+            _seconds(plane.hidden_s),
+            _seconds(plane.exposed_s),
             _count(plane.failed_transfers),
-            *map(_seconds, (plane.hidden_s, plane.exposed_s)),
+            _percent(plane.availability),
         )
         for name, plane in _planes(summary)
+        if plane.bytes or plane.failed_transfers or plane.availability not in (None, 1)
     ]
-    return Section("Faults", ("available", "cut off", "hidden", "waited for"), tuple(rows))
+    return Section("Transfers", ("hidden", "waited for", "cut off", "available"), tuple(rows))
 
 
 def _energy_section(summary: Summary) -> Section:

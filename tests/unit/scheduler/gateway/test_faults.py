@@ -39,9 +39,13 @@ def said_by(source: FaultSource, until_ns: int = NEVER_NS) -> list[tuple[int, st
     return said
 
 
+def _fault(part: str, at_ns: int, for_ns: int) -> PlannedFault:
+    return PlannedFault(part, at_ns, at_ns + for_ns if for_ns else NEVER_NS)
+
+
 FAULTS = st.lists(
     st.builds(
-        lambda part, at_ns, for_ns: PlannedFault(part, at_ns, at_ns + for_ns if for_ns else NEVER_NS),
+        _fault,
         st.sampled_from(["a", "b", "c"]),
         st.integers(0, 20),
         st.integers(0, 9),

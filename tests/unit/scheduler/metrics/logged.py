@@ -144,7 +144,7 @@ def stepped(
 
 def moved(done_ns: int, num_bytes: int = 1, duration_ns: int = 1, plane: Plane = Plane.RDMA) -> TransferDone:
     """A transfer that ended."""
-    return TransferDone(0, TransferKind.HAND_OVER, plane, done_ns, num_bytes, duration_ns)
+    return TransferDone(0, TransferKind.HAND_OVER, plane, done_ns, num_bytes, duration_ns, 0)
 
 
 def final(account: Usage, at: str = "prefill-0") -> UsageReported:
