@@ -63,6 +63,8 @@ class Lines:
 
     def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
         """Rates by number of the end: what reaches other nodes. Raises LookupError for a part that is not there."""
+        if not failed:
+            return self._whole(end)
         now = frozenset(failed)
         if now != self._failed:
             self._failed, self._rates = now, {}
@@ -70,11 +72,11 @@ class Lines:
             self._rates[end] = self._find(end, now)
         return self._rates[end].copy()
 
+    def _whole(self, end: LineEnd) -> NDArray[np.float64]:
+        return np.full(self._supernode.num_endpoints(_PORTS[end][1]), self.whole_bytes_per_s(end))
+
     def _find(self, end: LineEnd, failed: Collection[str]) -> NDArray[np.float64]:
-        rates = np.full(self._supernode.num_endpoints(_PORTS[end][1]), self.whole_bytes_per_s(end))
-        if not failed:
-            return rates
-        plane = end.plane
+        rates, plane = self._whole(end), end.plane
         if plane not in self._wirings:
             self._wirings[plane] = _Wiring(self.topology.links, plane)
         shares = _Shares(self._wirings[plane], {index for part in failed for index in self.topology.carried_by(part)})
