@@ -47,6 +47,8 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     ),
     "up": LazyCommand("deploy.commands.up", "Bring up a local cluster that stays, with its metrics."),
     "status": LazyCommand("deploy.commands.status", "Show the cluster that is up: instances, queues, rates."),
+    "fail": LazyCommand("deploy.commands.fail", "Break parts of the fabric of the cluster that is up."),
+    "repair": LazyCommand("deploy.commands.repair", "Mend broken parts of the fabric of the cluster that is up."),
     "down": LazyCommand("deploy.commands.down", "End the cluster that is up, and all that it started."),
     "compare": LazyCommand(
         "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."

@@ -15,7 +15,7 @@ from scheduler.protocol.messages import Plane, TransferKind
 from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, FabricRate, hand_over_rate, pool_rate
 from sim_hw.hardware.supernode import Operation, Supernode
 from sim_hw.hardware.supernode import Plane as CatalogPlane
-from sim_hw.network.lines import FleetLines, LineEnd
+from sim_hw.network.lines import FleetLines, LineEnd, Lines
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
 
 
@@ -132,6 +132,14 @@ class FabricPlan:
 
 def _numbers(end: LineEnd, first: int, count: int) -> Bundle:
     return Bundle(end, range(first, first + count))
+
+
+def pool_bytes_per_s(cluster: Supernode, num_cache_servers: int) -> float:
+    """What the UB lines of the cache servers' CPUs carry together, one direction; 0 where they have none."""
+    try:
+        return num_cache_servers * cluster.cpus_per_node.count * Lines(cluster).whole_bytes_per_s(LineEnd.UB_CPU)
+    except LookupError:
+        return 0.0
 
 
 def _latency_ns(rate: FabricRate) -> int:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
+from deploy.fabric_config import pool_bytes_per_s
 from deploy.interrupt import stop_on_interrupt
 from deploy.progress import progress
 from deploy.trace_total import TraceTotal
 from scheduler.core.config import pool_addresses
 from scheduler.core.ledger import Ledger
-from scheduler.gateway.arrivals import BLOCK_TOKENS
+from scheduler.gateway.arrivals import BLOCK_TOKENS, Trace
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.gateway.source import TraceSource
@@ -24,8 +25,8 @@ from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.records import Records, write_records
 from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
-from scheduler.protocol.component import Component
-from scheduler.protocol.errors import SupernodeError
+from scheduler.protocol.component import NEVER_NS, Component
+from scheduler.protocol.errors import ConfigError, SupernodeError
 from scheduler.runtime.clock import monotonic_s
 from scheduler.runtime.virtual import VirtualRuntime
 
@@ -37,10 +38,8 @@ SUMMARY_NAME: Final = "summary.json"
 
 # A replay that writes no journal should not pay for what journals need.
 if TYPE_CHECKING:
+    from scheduler.gateway.faults import FaultPlan
     from scheduler.runtime.journal import JournalHeader
-    from workers.ray_shell.identity import identity
-
-    code = "".join(digest for _, digest in identity().values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,7 @@ class ReplayJob:
     options: TraceOptions
     config: RunConfig
     journal: str | None = None
+    faults: FaultPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +104,15 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     workers = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
     ledger = core.ledger
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
+    sources = make_sources(trace, job.faults, blueprint, ledger)
     with _journalled(core, job, blueprint) as front, _patient_garbage_collection():
-        runtime = VirtualRuntime([TraceSource(trace), front, *workers], core.address, (collector.observe,))
+        runtime = VirtualRuntime([*sources, front, *workers], core.address, (collector.observe,))
         with (
             stop_on_interrupt(runtime.stop),
             progress("replaying", lambda: (ledger.num_requests - ledger.num_open, total())),
         ):
             is_partial = runtime.run()
-    if ledger.num_open:
-        raise SupernodeError(f"the run stalled with {ledger.num_open} requests open")
+    refuse_stalled(collector)
     records = Records(ledger)
     summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), slo, records)
     return ReplayResult(
@@ -125,6 +125,34 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         is_partial,
         num_npus=blueprint.plan.num_npus,
     )
+
+
+def make_sources(trace: Trace, faults: FaultPlan | None, blueprint: Blueprint, ledger: Ledger) -> list[Component]:
+    """Who speaks to the core from outside: the trace, and what breaks parts of the fabric, if anything does."""
+    source = TraceSource(trace)
+    if faults is None:
+        return [source]
+    from deploy.faults.parts import FabricParts
+    from scheduler.gateway.faults import FaultSource, fault_changes
+    from scheduler.runtime.random_streams import stream
+
+    parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.config.seed
+    changes = fault_changes(faults, parts, lambda name: stream(seed, name))
+    return [source, FaultSource(changes, lambda: source.deadline_ns != NEVER_NS or ledger.num_open > 0)]
+
+
+def refuse_stalled(collector: Collector) -> None:
+    """A run that has ended with requests open is no result."""
+    num_open, broken = collector.ledger.num_open, collector.failed_parts
+    if not num_open:
+        return
+    if broken:
+        shown = ", ".join(broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
+        raise ConfigError(
+            f"the run stalled with {num_open:,} requests open: nothing reaches them while {shown} stays broken; "
+            "have it mended, by 'for' in the faults file or 'supernode repair'"
+        )
+    raise SupernodeError(f"the run stalled with {num_open} requests open")
 
 
 @contextmanager
@@ -183,7 +211,8 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
     """What a summary is told of the run besides its logs."""
     config = blueprint.config
     capacity = blueprint.plane_capacity_bytes_per_s()
-    return RunInfo(wall_s, config.seed, config.digest(), capacity, has_prefix_cache=config.cache != "none")
+    pool = pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers)
+    return RunInfo(wall_s, config.seed, config.digest(), capacity, config.cache != "none", pool)
 
 
 def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:

@@ -29,6 +29,17 @@ def find_cluster() -> ClusterState | None:
     return None
 
 
+def cluster_that_is_up() -> ClusterState:
+    """The standing cluster, for what needs one; `ClusterError` if there is none."""
+    state = read_state(locate_runtime_folder().state_path)
+    stands = standing(state)
+    if state is None or stands == "down":
+        raise ClusterError("no cluster is up; 'supernode up --detach' brings one up")
+    if stands != "up":
+        raise ClusterError(f"the cluster has crashed or is {stands}; see 'supernode status'")
+    return state
+
+
 def refuse_other_fleet(cluster: ClusterState, settings: RunConfig) -> None:
     """`ConfigError` if a run asks for other instances than the cluster has."""
     for name in FIXED:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from deploy.cluster.state import ClusterState
+
+MAX_PARTS: Final = 8
+"""Broken parts that are named."""
 
 
 def render_status(state: ClusterState, seen: dict[str, Any]) -> str:
@@ -92,8 +95,18 @@ def _totals(seen: dict[str, Any]) -> str:
         ("Tokens", f"{tokens['prompt']:,} in, {tokens['generation']:,} out; cache hit rate {hit_rate}"),
         ("Energy", f"{seen['joules'] / 1e6:,.2f} MJ in {seen['emulated_s']:,.0f} s of emulated time (NPUs only)"),
         ("Restarts", f"{restarts:,} of worker processes"),
+        ("Fabric", _broken(seen["fabric"])),
     ]
     return "".join(f"{name:<12}{text}\n" for name, text in rows)
+
+
+def _broken(fabric: dict[str, Any]) -> str:
+    parts = fabric["failed_parts"]
+    if not parts:
+        return "no part is broken"
+    shown = ", ".join(parts[:MAX_PARTS]) + (f" and {len(parts) - MAX_PARTS:,} more" if len(parts) > MAX_PARTS else "")
+    lost = ", ".join(f"{plane.upper()} {share:.2%}" for plane, share in fabric["lost"].items() if share)
+    return f"broken: {shown}; lost: {lost or 'nothing'}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

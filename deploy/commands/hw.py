@@ -11,6 +11,7 @@ import typer
 from deploy.commands.options import Config
 from deploy.hardware.hardware_page import chip_page, hardware_list, supernode_page
 from deploy.hardware.lookup import load_hardware
+from deploy.hardware.module_page import module_account, module_document, module_section
 from deploy.output import say
 from scheduler.protocol.errors import ConfigError
 from sim_hw.hardware.chips import CHIPS
@@ -24,11 +25,12 @@ app = typer.Typer(help="Show chips and supernodes, every figure with its source.
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Chip or cluster, or a .yaml file of one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Module = Annotated[str, typer.Option(metavar="NAME", help="Line rate taken for an optical module: 400G or 800G.")]
 AsYaml = Annotated[bool, typer.Option("--yaml", help="As the YAML file that --cluster takes, to start one's own from.")]
 
 
 @app.command()
-def show(name: Name, as_json: AsJson = False, as_yaml: AsYaml = False) -> None:
+def show(name: Name, as_json: AsJson = False, as_yaml: AsYaml = False, optical_module: Module = "400G") -> None:
     """Every figure of a chip or cluster with value, source and confidence, and the totals."""
     if as_json and as_yaml:
         raise ConfigError("--json and --yaml: only one form can be printed; leave one out")
@@ -39,10 +41,13 @@ def show(name: Name, as_json: AsJson = False, as_yaml: AsYaml = False) -> None:
         say(safe_dump(describe(entry), sort_keys=False, allow_unicode=True, width=120))
     elif as_json:
         kind = "cluster" if isinstance(entry, Supernode) else "chip"
-        derived = asdict(totals(entry)) if isinstance(entry, Supernode) else None
+        derived = _derived(entry, optical_module) if isinstance(entry, Supernode) else None
         _say_json({"kind": kind, "entry": describe(entry), "derived": derived, "sources": dict(SOURCES)})
+    elif isinstance(entry, Supernode):
+        modules = module_section(module_account(entry, optical_module), optical_module)
+        say(supernode_page(entry, totals(entry), [modules]))
     else:
-        say(supernode_page(entry, totals(entry)) if isinstance(entry, Supernode) else chip_page(entry))
+        say(chip_page(entry))
 
 
 @app.command()
@@ -85,6 +90,11 @@ def list_known(as_json: AsJson = False) -> None:
         _say_json({"clusters": [one.name for one in SUPERNODES], "chips": [one.name for one in CHIPS]})
     else:
         say(hardware_list(SUPERNODES, CHIPS))
+
+
+def _derived(supernode: Supernode, module: str) -> dict[str, Any]:
+    modules = module_document(module_account(supernode, module), module)
+    return {**asdict(totals(supernode)), "optical_module_account": modules}
 
 
 def _say_json(document: Any) -> None:

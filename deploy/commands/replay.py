@@ -18,9 +18,10 @@ from scheduler.metrics.records import FILE_NAME
 from scheduler.metrics.table import render
 from scheduler.protocol.errors import ConfigError
 
-# A virtual run looks for no cluster.
+# A virtual run looks for no cluster, and mostly for no faults.
 if TYPE_CHECKING:
     from deploy.cluster.state import ClusterState
+    from scheduler.gateway.faults import FaultPlan
 
 app = typer.Typer(add_completion=False)
 
@@ -41,6 +42,7 @@ Superpose = Annotated[int, typer.Option(metavar="N", help="Lay N shifted copies 
 RateScale = Annotated[float, typer.Option(metavar="X", help="Multiply the arrival rate.")]
 Format = Annotated[str | None, typer.Option(metavar="NAME", help="Trace format, if it cannot be told.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them.")]
+Faults = Annotated[str | None, typer.Option(metavar="FILE", help="Parts of the fabric that break, in YAML.")]
 Journal = Annotated[str | None, typer.Option(metavar="FILE", help="Record everything the scheduler is told.")]
 Out = Annotated[str | None, typer.Option(metavar="DIR", help="Write summary.json and requests.csv.")]
 FailIf = Annotated[list[str] | None, typer.Option("--fail-if", metavar="BOUND", help="Exit 1 if 'PATH<VALUE' holds.")]
@@ -65,6 +67,7 @@ def replay(
     rate_scale: RateScale = 1.0,
     format: Format = None,
     skip_bad: SkipBad = False,
+    faults: Faults = None,
     journal: Journal = None,
     out: Out = None,
     bounds: FailIf = None,
@@ -92,8 +95,8 @@ def replay(
     _refuse_contradictions(settings, flags, speed, live=live)
     _refuse_unknown_paths(parsed, settings, live=live)
     trace = find_input(trace)
-    _try_places(journal, out, inputs=[trace] if config is None else [trace, config])
-    job = ReplayJob(trace, options, settings, journal)
+    _try_places(journal, out, inputs=[path for path in (trace, config, faults) if path is not None])
+    job = ReplayJob(trace, options, settings, journal, _read_faults(faults, settings))
     if live:
         from deploy.live.replay import replay_live
 
@@ -107,6 +110,16 @@ def _find_cluster() -> ClusterState | None:
     from deploy.cluster.standing import find_cluster
 
     return find_cluster()
+
+
+def _read_faults(path: str | None, settings: RunConfig) -> FaultPlan | None:
+    """Held against the cluster's fabric; a run without faults pays for none of it."""
+    if path is None:
+        return None
+    from deploy.faults.file import read_faults
+    from deploy.faults.parts import fabric_parts
+
+    return read_faults(path, fabric_parts(settings.cluster, settings.plan))
 
 
 def _refuse_contradictions(settings: RunConfig, flags: dict[str, Any], speed: float | None, *, live: bool) -> None:

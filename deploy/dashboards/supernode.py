@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from deploy.dashboards.fabric_parts import fabric_parts_row
 from deploy.dashboards.panels import Choice, Dashboard, Panel, Query, Row, heat_map, history, lines, stat, words
 from deploy.dashboards.promql import (
     CHOSEN,
@@ -315,5 +316,5 @@ DASHBOARD: Final = Dashboard(
         Choice("role", "Role", "role", UP),
         Choice("instance", "Instance", "instance", f'{UP}{{role=~"$role"}}'),
     ),
-    rows=(OVERVIEW, LATENCY, TRAFFIC, FLEET, FABRIC, POWER, HEALTH),
+    rows=(OVERVIEW, LATENCY, TRAFFIC, FLEET, FABRIC, fabric_parts_row(), POWER, HEALTH),
 )

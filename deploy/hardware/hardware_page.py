@@ -34,8 +34,8 @@ class _Block:
     rows: Sequence[tuple[str, Figure]]
 
 
-def supernode_page(supernode: Supernode, totals: SupernodeTotals) -> str:
-    """The whole page, ending in a newline."""
+def supernode_page(supernode: Supernode, totals: SupernodeTotals, more: Sequence[str] = ()) -> str:
+    """The whole page, ending in a newline; `more` are further sections."""
     chip = supernode.chip
     planes = [(f"{one.plane.upper()} per {_spelled(one.endpoint)}", one.bytes_per_s) for one in supernode.other_ports]
     parts = [(f"{part.title}, per {_spelled(part.part_of)}", part.count) for part in supernode.parts]
@@ -47,7 +47,7 @@ def supernode_page(supernode: Supernode, totals: SupernodeTotals) -> str:
         _Block("UB access of a die, measured", list(_accesses(supernode))),
         *_chip_blocks(chip),
     ]
-    sections = [_served(supernode), _derived(totals, chip.scale_up_network)]
+    sections = [_served(supernode), _derived(totals, chip.scale_up_network), *more]
     return _page(f"{supernode.name}: {supernode.title}", blocks, sections, supernode.defaults.source)
 
 

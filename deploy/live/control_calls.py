@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 
@@ -17,6 +17,14 @@ class Controlled(Protocol):
         """End the replay at once."""
         ...
 
+    def fail_parts(self, parts: Sequence[str]) -> list[str]:
+        """Break parts of the fabric; answers all that are broken."""
+        ...
+
+    def repair_parts(self, parts: Sequence[str] | None) -> list[str]:
+        """Mend parts of the fabric, all if None; answers those that stay broken."""
+        ...
+
 
 async def _status(plane: Controlled) -> dict[str, Any]:
     return plane.status()
@@ -27,8 +35,19 @@ async def _stop(plane: Controlled) -> dict[str, Any]:
     return plane.status()
 
 
+async def _fail(plane: Controlled, parts: Sequence[str]) -> list[str]:
+    return plane.fail_parts(parts)
+
+
+async def _repair(plane: Controlled, parts: Sequence[str] | None) -> list[str]:
+    return plane.repair_parts(parts)
+
+
 COMMANDS: Final[Mapping[str, Callable[..., Awaitable[Any]]]] = {
     "status": _status,
     "stop": _stop,
+    "fail": _fail,
+    "repair": _repair,
 }
-"""Each takes the control plane and named arguments of plain data, and answers plain data."""
+"""Each takes the control plane and named arguments of plain data, and answers plain data. Whoever names parts has held
+them against the cluster's topology."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry, TelemetrySpec
 from scheduler.metrics.live_totals import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError
+from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.runtime.clock import monotonic_s, wall_now_ns
 from scheduler.runtime.live import LiveEnd
 from workers.ray_shell.failures import portable
@@ -78,6 +79,8 @@ class ControlPlane:
         self._is_told_to_stop = False
         self._asked_s = 0.0
         self._ticking: asyncio.Task[None] | None = None
+        # Every session has a fabric of its own, and what an operator broke stays broken until it is mended.
+        self._broken_parts: set[str] = set()
 
     async def ready(self, expected: Identity) -> str:
         """Empty if all is well, else the line that says why not."""
@@ -155,6 +158,29 @@ class ControlPlane:
         progress = session.progress() if session is not None else {}
         return {"phase": phase, "run": title, "error": self._idle_error, "progress": progress}
 
+    def fail_parts(self, parts: Sequence[str]) -> list[str]:
+        """Break parts of the fabric, in this session and in those after it; answers all that are broken."""
+        before = self._all_broken()
+        self._broken_parts.update(parts)
+        self._tell(FailParts(list(parts)))
+        return sorted(before.union(parts))
+
+    def repair_parts(self, parts: Sequence[str] | None) -> list[str]:
+        """Mend parts of the fabric, all if None, whoever broke them; answers those that stay broken."""
+        before = self._all_broken()
+        mended = before if parts is None else set(parts)
+        self._broken_parts -= mended
+        self._tell(RepairParts(sorted(mended)))
+        return sorted(before - mended)
+
+    def _all_broken(self) -> set[str]:
+        seen = set[str]() if self._telemetry is None else set(self._telemetry.failed_parts)
+        return seen | self._broken_parts
+
+    def _tell(self, message: Message) -> None:
+        if self._session is not None:
+            self._session.tell(message)
+
     def _make_session(self, fleet: FleetSpec, run: RunSpec) -> Session:
         self._num_sessions += 1
         parts = named(run.make_control)(run.spec)
@@ -165,6 +191,8 @@ class ControlPlane:
     async def _run(self, session: Session, *, is_replay: bool) -> LiveEnd:
         self._session = session
         await session.begin()
+        if self._broken_parts:
+            session.tell(FailParts(sorted(self._broken_parts)))
         if self._telemetry is None:
             return await session.run()
         self._telemetry.begin(session, is_replay=is_replay)

@@ -10,12 +10,11 @@ from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
-from deploy.replay import ReplayJob, journal_header, make_collector
+from deploy.replay import ReplayJob, journal_header, make_collector, make_sources
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
-from scheduler.gateway.source import TraceSource
 from scheduler.metrics.collector import Collector
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
@@ -40,6 +39,7 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float) -> RunSpec:
         "trace": str(Path(job.trace).resolve()),
         "options": asdict(job.options),
         "block_tokens": blueprint.block_tokens,
+        "faults": job.faults,
     }
     journal = str(Path(job.journal).resolve()) if job.journal else ""
     return RunSpec(MAKE_CONTROL, spec, speed, journal, journal_header(blueprint), Path(job.trace).name)
@@ -74,9 +74,8 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
-    return ControlParts(
-        core, (TraceSource(trace),), collector.observe, lambda: KeptParts(collector, trace.skipped.lines())
-    )
+    sources = make_sources(trace, spec["faults"], blueprint, core.ledger)
+    return ControlParts(core, sources, collector.observe, lambda: KeptParts(collector, trace.skipped.lines()))
 
 
 def make_idle(spec: dict[str, Any]) -> ControlParts:

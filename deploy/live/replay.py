@@ -10,13 +10,12 @@ from deploy.cluster.state import ClusterState
 from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
 from deploy.live.run import LiveResult, run_live
 from deploy.progress import progress
-from deploy.replay import LiveCost, ReplayJob, ReplayResult, run_info, title
+from deploy.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, title
 from deploy.trace_total import TraceTotal
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.summary import Summary, summarize
-from scheduler.protocol.errors import SupernodeError
 from scheduler.runtime.clock import NS_PER_S
 
 
@@ -40,8 +39,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
             live = run_attached(cluster, run, state.update)
     kept: KeptParts = live.outcome.kept
     ledger = kept.collector.ledger
-    if ledger.num_open:
-        raise SupernodeError(f"the run stalled with {ledger.num_open} requests open")
+    refuse_stalled(kept.collector)
     records = Records(ledger)
     slo = parse_slo(job.config.slo) if job.config.slo else None
     summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from scheduler.core.ledger import Ledger
 from scheduler.protocol.component import Component
+from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S, LiveClock, wall_now_ns
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
 from scheduler.runtime.live import LiveEnd, LiveRuntime
@@ -137,6 +138,11 @@ class Session:
         """Take an envelope from a host."""
         if self._runtime is not None:
             self._runtime.deliver(data)
+
+    def tell(self, message: Message) -> None:
+        """Say something to the core as an operator; nobody hears it before `begin` has ended."""
+        if self._runtime is not None:
+            self._runtime.tell(message)
 
     def stop(self) -> None:
         """End it at once."""

@@ -12,7 +12,7 @@ from deploy.live.exporter import Exporter
 from deploy.live.session import Session
 from scheduler.metrics.live_totals import LiveTotals, RunOutcome
 from scheduler.metrics.snapshot import Layout, LiveInstance
-from scheduler.protocol.messages import Message
+from scheduler.protocol.messages import Message, Plane
 
 DISTRIBUTION: Final = "supernode-serve"
 
@@ -28,6 +28,7 @@ class TelemetrySpec:
     nodes_per_rack: int
     has_prefix_cache: bool
     port: int
+    plane_bytes_per_s: tuple[float, ...]
 
     @classmethod
     def of(cls, blueprint: Blueprint, hosts: Mapping[str, tuple[str, ...]], port: int) -> TelemetrySpec:
@@ -41,6 +42,7 @@ class TelemetrySpec:
             cluster.num_nodes.count // cluster.compute_racks.count,
             blueprint.config.cache != "none",
             port,
+            tuple(blueprint.plane_capacity_bytes_per_s()[plane] for plane in Plane),
         )
 
 
@@ -48,7 +50,8 @@ class Telemetry:
     """Listens from its construction. `begin` and `end` enclose each session; between them `observe` is a tap."""
 
     def __init__(self, spec: TelemetrySpec) -> None:
-        layout = Layout(spec.version, spec.instances, spec.hosts, spec.npus_per_node, spec.nodes_per_rack)
+        sizes = spec.npus_per_node, spec.nodes_per_rack
+        layout = Layout(spec.version, spec.instances, spec.hosts, *sizes, spec.plane_bytes_per_s)
         self._totals = LiveTotals(layout, has_prefix_cache=spec.has_prefix_cache)
         self._exporter = Exporter(self._totals.snapshot(), port=spec.port)
         self._session: Session | None = None
@@ -57,6 +60,11 @@ class Telemetry:
     def address(self) -> str:
         """HOST:PORT of the endpoint."""
         return self._exporter.address
+
+    @property
+    def failed_parts(self) -> list[str]:
+        """Parts of the fabric that are broken now."""
+        return self._totals.failed_parts
 
     def begin(self, session: Session, *, is_replay: bool) -> None:
         """A session's clock starts."""

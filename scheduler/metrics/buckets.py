@@ -34,6 +34,12 @@ REQUEST_BOUNDS_S: Final = (
 HOP_BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Lateness of messages on the wall; no set of vLLM."""
 
+TRANSFER_BOUNDS_S: Final = (
+    5e-06, 1e-05, 2.5e-05, 5e-05, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 5.0, 10.0,
+)  # fmt: skip
+"""Transfers over the fabric, from one that is little more than latency to one on links that are mostly broken."""
+
 
 @dataclass(frozen=True, slots=True)
 class HistogramTotals:

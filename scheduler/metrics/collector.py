@@ -21,11 +21,13 @@ from scheduler.core.losses import begun_again
 from scheduler.metrics.columns import Ints, Rows
 from scheduler.protocol.messages import (
     DecodeStepped,
+    PartsChanged,
     Plane,
     PrefillStepped,
     RunEnded,
     TransferDone,
     TransferFailed,
+    TransferKind,
     UsageReported,
     WorkersLost,
 )
@@ -69,7 +71,7 @@ RUN_ROW: Final = np.dtype(
 
 _pack_transfer: Final = Struct("<qqq").pack
 TRANSFER_ROW: Final = np.dtype([("num_bytes", "<i8"), ("duration_ns", "<i8"), ("done_ns", "<i8")])
-"""A transfer that ended, in the log of its plane; fields as in `TransferDone`."""
+"""A transfer that ended, in the log of its plane and kind; fields as in `TransferDone`."""
 
 _JOIN_FIELDS: Final = 3
 
@@ -80,7 +82,9 @@ class Collector:
     What the ledger keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
     gaps are logged here only for requests that began again, after a preemption or because a worker was lost. Counters:
     `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
-    that a recomputation repeats. `has_losses`: accounts of usage may have gaps in time.
+    that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data was there;
+    `num_failed` by plane and kind, transfers given up. `has_losses`: accounts of usage may have gaps in time.
+    `lost_capacity` is (time, bytes per second lost by plane) at each change, `failed_parts` those broken now.
     """
 
     def __init__(self, ledger: Ledger, instances: Sequence[MeteredInstance]) -> None:
@@ -93,7 +97,11 @@ class Collector:
         self._index = {instance.address: index for index, instance in enumerate(instances)}
         self._usage = bytearray()
         self._runs = bytearray()
-        self._transfers = [bytearray() for _ in Plane]
+        self._transfers = [[bytearray() for _ in TransferKind] for _ in Plane]
+        self.hidden_ns: Final = [0] * len(Plane)
+        self.num_failed: Final = [[0] * len(TransferKind) for _ in Plane]
+        self.lost_capacity: Final = list[tuple[int, list[int]]]()
+        self.failed_parts: list[str] = []
         self.has_losses = False
         self._has_begun_again = False
         self._joins = array("q")
@@ -107,7 +115,10 @@ class Collector:
         """
         kind = message.__class__
         if kind is TransferDone:
-            self._transfers[message.plane] += _pack_transfer(message.num_bytes, message.duration_ns, message.done_ns)
+            row = _pack_transfer(message.num_bytes, message.duration_ns, message.done_ns)
+            self._transfers[message.plane][message.kind] += row
+            if message.hidden_ns:
+                self.hidden_ns[message.plane] += message.hidden_ns
         elif kind is PrefillStepped:
             usage, index = message.usage, self._index[message.instance]
             self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
@@ -139,8 +150,12 @@ class Collector:
         elif kind is WorkersLost:
             self._log_lost(message)
         elif kind is TransferFailed:
-            # Whose KV cannot leave where it was made is about to begin again, before it has joined anybody.
+            self.num_failed[message.plane][message.kind] += 1
+            # Whose KV is out of reach begins again; it has joined no decode instance yet.
             self._has_begun_again = True
+        elif kind is PartsChanged:
+            self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
+            self.failed_parts = message.failed_parts
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
         """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""
@@ -202,9 +217,13 @@ class Collector:
         """`RUN_ROW` in the order of reporting."""
         return np.frombuffer(self._runs, RUN_ROW)
 
+    def flow_rows(self, plane: Plane, kind: TransferKind) -> Rows:
+        """`TRANSFER_ROW` of one kind on one plane in the order of reporting."""
+        return np.frombuffer(self._transfers[plane][kind], TRANSFER_ROW)
+
     def transfer_rows(self, plane: Plane) -> Rows:
-        """`TRANSFER_ROW` of one plane in the order of reporting."""
-        return np.frombuffer(self._transfers[plane], TRANSFER_ROW)
+        """`TRANSFER_ROW` of one plane, a copy, kind after kind."""
+        return np.concatenate([self.flow_rows(plane, kind) for kind in TransferKind])
 
     def logged_joins(self) -> Ints:
         """(index among decode instances, time of joining, time of the token before), of requests that began again."""

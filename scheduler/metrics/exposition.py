@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from scheduler.metrics.families import FAMILIES, Family, HistogramFamily, Labels
+from scheduler.metrics.families import FAMILIES, AnyFamily, Family, HistogramFamily, HistogramsFamily, Labels
 from scheduler.metrics.snapshot import Layout, Snapshot
 
 TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -56,9 +56,14 @@ def _timestamp(timestamp_s: float, *, openmetrics: bool) -> str:
 
 @lru_cache(maxsize=MAX_KEPT_FORMS)
 def _templates(layout: Layout, openmetrics: bool) -> tuple[_Template, ...]:
-    return tuple(
-        _histogram(family) if isinstance(family, HistogramFamily) else _plain(family, layout, openmetrics=openmetrics)
-        for family in FAMILIES
+    return tuple(_template(family, layout, openmetrics=openmetrics) for family in FAMILIES)
+
+
+def _template(family: AnyFamily, layout: Layout, *, openmetrics: bool) -> _Template:
+    if isinstance(family, HistogramFamily):
+        return _histogram(family)
+    return (
+        _histograms(family) if isinstance(family, HistogramsFamily) else _plain(family, layout, openmetrics=openmetrics)
     )
 
 
@@ -78,6 +83,22 @@ def _histogram(family: HistogramFamily) -> _Template:
 
     buckets = [f'{name}_bucket{{le="{bound}"}} ' for bound in bucket_labels(family.bounds_s)]
     return _Template(_head(name, "histogram", family.help), (*buckets, f"{name}_count ", f"{name}_sum "), values)
+
+
+def _histograms(family: HistogramsFamily) -> _Template:
+    name, label, read = family.name, family.label, family.read
+
+    def values(snapshot: Snapshot) -> list[float]:
+        found: list[float] = []
+        for totals in read(snapshot):
+            found += [*totals.counts, totals.counts[-1], totals.sum_s]
+        return found
+
+    starts: list[str] = []
+    for value in family.label_values:
+        starts += [f'{name}_bucket{{{label}="{value}",le="{bound}"}} ' for bound in bucket_labels(family.bounds_s)]
+        starts += [f'{name}_{suffix}{{{label}="{value}"}} ' for suffix in ("count", "sum")]
+    return _Template(_head(name, "histogram", family.help), tuple(starts), values)
 
 
 def bucket_labels(bounds_s: Sequence[float]) -> list[str]:

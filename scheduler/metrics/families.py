@@ -9,9 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from scheduler.metrics.buckets import HOP_BOUNDS_S, REQUEST_BOUNDS_S, TOKEN_BOUNDS_S, TTFT_BOUNDS_S, HistogramTotals
+from scheduler.metrics.buckets import (
+    HOP_BOUNDS_S,
+    REQUEST_BOUNDS_S,
+    TOKEN_BOUNDS_S,
+    TRANSFER_BOUNDS_S,
+    TTFT_BOUNDS_S,
+    HistogramTotals,
+)
+from scheduler.metrics.link_classes import LINK_CLASSES
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, Snapshot
+from scheduler.protocol.fabric_parts import PartKind, count_kinds
 from scheduler.protocol.finish import FINISHED, REJECTED, FinishReason
+from scheduler.protocol.messages import Plane, TransferKind
 
 Labels = tuple[str, ...]
 
@@ -40,6 +50,21 @@ class HistogramFamily:
     help: str
     bounds_s: tuple[float, ...]
     read: Callable[[Snapshot], HistogramTotals]
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramsFamily:
+    """A histogram for each value of one label; `read` in the order of `label_values`."""
+
+    name: str
+    help: str
+    bounds_s: tuple[float, ...]
+    label: str
+    label_values: tuple[str, ...]
+    read: Callable[[Snapshot], Sequence[HistogramTotals]]
+
+
+AnyFamily = Family | HistogramFamily | HistogramsFamily
 
 
 def _outcome(reason: FinishReason) -> str:
@@ -83,12 +108,19 @@ def _npu_watts(snapshot: Snapshot) -> list[float]:
     return values
 
 
+def _link_bytes(snapshot: Snapshot) -> list[int]:
+    moved = dict(zip(FLOWS, snapshot.flow_bytes, strict=True))
+    return [sum(moved[links.plane, kind] for kind in links.kinds) for links in LINK_CLASSES]
+
+
+_PLANES: Final = [(plane.name.lower(),) for plane in Plane]
+_KINDS: Final = tuple(kind.name.lower() for kind in TransferKind)
 _REASONS: Final = [(_outcome(reason), reason.name.lower()) for reason in END_REASONS]
 _FLOWS: Final = [(plane.name.lower(), kind.name.lower()) for plane, kind in FLOWS]
 _INSTANCE: Final = ("instance", "role")
 _NPU: Final = ("npu", "node", "rack", "instance", "role")
 
-FAMILIES: Final[tuple[Family | HistogramFamily, ...]] = (
+FAMILIES: Final[tuple[AnyFamily, ...]] = (
     Family(
         "supernode_build_info", "gauge", "Always 1; the version is its label.",
         lambda _: (1,), ("version",), lambda layout: ((layout.version,),),
@@ -207,6 +239,39 @@ FAMILIES: Final[tuple[Family | HistogramFamily, ...]] = (
     Family(
         "supernode_fabric_transfers_total", "counter", "Finished transfers.",
         lambda s: s.flow_transfers, ("plane", "kind"), lambda _: _FLOWS,
+    ),
+    Family(
+        "supernode_fabric_link_bytes_total", "counter",
+        "Bytes of finished transfers by the class of links on which they left or arrived.",
+        _link_bytes, ("plane", "link"), lambda _: [(one.plane.name.lower(), one.name) for one in LINK_CLASSES],
+    ),
+    Family(
+        "supernode_fabric_failed_transfers_total", "counter", "Transfers given up because no way was left.",
+        lambda s: s.fabric.failed_transfers, ("plane", "kind"), lambda _: _FLOWS,
+    ),
+    HistogramsFamily(
+        "supernode_fabric_transfer_seconds",
+        "From when all data of a transfer was there to its last byte: what no pass had hidden.",
+        TRANSFER_BOUNDS_S, "kind", _KINDS, lambda s: s.fabric.transfer_s,
+    ),
+    Family(
+        "supernode_fabric_hidden_seconds_total", "counter",
+        "Times for which transfers flowed before all of their data was there, hidden behind the pass that made it.",
+        lambda s: s.fabric.hidden_s, ("kind",), lambda _: [(kind,) for kind in _KINDS],
+    ),
+    Family(
+        "supernode_fabric_capacity_bytes_per_second", "gauge",
+        "What all ends of a plane carry together, one direction, when no part is broken.",
+        lambda s: s.layout.plane_bytes_per_s, ("plane",), lambda _: _PLANES,
+    ),
+    Family(
+        "supernode_fabric_lost_bytes_per_second", "gauge", "What the parts that are broken now take from that.",
+        lambda s: s.fabric.lost_bytes_per_s, ("plane",), lambda _: _PLANES,
+    ),
+    Family(
+        "supernode_fabric_failed_parts", "gauge", "Parts of the fabric that are broken now, by kind.",
+        lambda s: list(count_kinds(s.fabric.failed_parts).values()), ("kind",),
+        lambda _: [(kind.value,) for kind in PartKind],
     ),
     HistogramFamily(
         "supernode_hop_wall_seconds", "Lateness of messages between processes, on the wall.",

@@ -24,6 +24,7 @@ from scheduler.metrics.buckets import (
     HistogramTotals,
 )
 from scheduler.metrics.columns import NS_PER_S, view
+from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
 from scheduler.metrics.records import Records
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
@@ -31,6 +32,7 @@ from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,
     Message,
+    PartsChanged,
     PrefillStepped,
     RequestsArrived,
     TransferDone,
@@ -113,17 +115,24 @@ class LiveTotals:
         self._lookup_tokens = self._hit_tokens = 0
         self._flow_bytes = dict.fromkeys(FLOWS, 0)
         self._flow_transfers = dict.fromkeys(FLOWS, 0)
+        self._fabric = FabricTotals()
         self._marks: deque[tuple[int, int, int, int]] = deque()
         self._handlers: dict[type, Callable[[_Session, Any], None]] = {
             RequestsArrived: self._on_arrived,
             PrefillStepped: self._on_prefill_stepped,
             TransferDone: self._on_transfer_done,
+            TransferFailed: self._on_transfer_failed,
+            PartsChanged: self._on_parts_changed,
             DecodeStepped: self._on_decode_stepped,
             UsageReported: self._on_usage_reported,
-            TransferFailed: self._on_transfer_failed,
             WorkersLost: self._on_workers_lost,
             WorkersJoined: self._on_workers_joined,
         }
+
+    @property
+    def failed_parts(self) -> list[str]:
+        """Parts of the fabric that are broken now."""
+        return self._fabric.failed_parts
 
     def begin(self, ledger: Ledger, speed: float, lateness: Lateness | None = None, *, is_replay: bool = True) -> None:
         """A session begins, with a fresh ledger, a clock at 0 and all workers up; one that has not ended has failed.
@@ -134,6 +143,7 @@ class LiveTotals:
         ledger.ended_ids = []
         tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
         self._session = _Session(is_replay, ledger, speed, lateness, tallies)
+        self._fabric.begin()
         for meter in self._meters.values():
             meter.begin(speed)
 
@@ -189,6 +199,14 @@ class LiveTotals:
         flow = (message.plane, message.kind)
         self._flow_bytes[flow] += message.num_bytes
         self._flow_transfers[flow] += 1
+        self._fabric.on_done(message)
+
+    def _on_transfer_failed(self, session: _Session, message: TransferFailed) -> None:
+        session.may_retry = True  # whose KV is out of reach begins again
+        self._fabric.on_failed(message)
+
+    def _on_parts_changed(self, _session: _Session, message: PartsChanged) -> None:
+        self._fabric.on_parts_changed(message)
 
     def _on_decode_stepped(self, session: _Session, message: DecodeStepped) -> None:
         self._meters[message.instance].add(message.usage)
@@ -206,9 +224,6 @@ class LiveTotals:
 
     def _on_usage_reported(self, _session: _Session, message: UsageReported) -> None:
         self._meters[message.instance].add(message.usage)
-
-    def _on_transfer_failed(self, session: _Session, _message: TransferFailed) -> None:
-        session.may_retry = True
 
     def _on_workers_lost(self, session: _Session, message: WorkersLost) -> None:
         session.may_retry = True
@@ -272,6 +287,7 @@ class LiveTotals:
             flow_bytes=tuple(self._flow_bytes.values()),
             flow_transfers=tuple(self._flow_transfers.values()),
             rates=Rates() if session is None else self._rates(session),
+            fabric=self._fabric.seen(),
         )
 
     def _drain(self, session: _Session) -> None:

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from scheduler.metrics.exposition import bucket_labels
-from scheduler.metrics.families import FAMILIES, Family, HistogramFamily
+from scheduler.metrics.families import FAMILIES, AnyFamily, Family, HistogramFamily, HistogramsFamily
 from scheduler.metrics.snapshot import Snapshot
 
 
@@ -26,7 +26,7 @@ class SnapshotCollector(Collector):
         """All families of the latest snapshot."""
         snapshot = self._latest()
         for family in FAMILIES:
-            yield _histogram(family, snapshot) if isinstance(family, HistogramFamily) else _plain(family, snapshot)
+            yield _metric(family, snapshot)
 
 
 def snapshot_registry(latest: Callable[[], Snapshot]) -> CollectorRegistry:
@@ -43,6 +43,12 @@ def process_registry() -> CollectorRegistry:
     return registry
 
 
+def _metric(family: AnyFamily, snapshot: Snapshot) -> Metric:
+    if isinstance(family, HistogramFamily):
+        return _histogram(family, snapshot)
+    return _histograms(family, snapshot) if isinstance(family, HistogramsFamily) else _plain(family, snapshot)
+
+
 def _plain(family: Family, snapshot: Snapshot) -> Metric:
     make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
     metric = make(family.name, family.help, labels=family.labels)
@@ -55,3 +61,11 @@ def _histogram(family: HistogramFamily, snapshot: Snapshot) -> Metric:
     totals = family.read(snapshot)
     buckets = list(zip(bucket_labels(family.bounds_s), totals.counts, strict=True))
     return HistogramMetricFamily(family.name, family.help, buckets=buckets, sum_value=totals.sum_s)
+
+
+def _histograms(family: HistogramsFamily, snapshot: Snapshot) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.help, labels=[family.label])
+    for value, totals in zip(family.label_values, family.read(snapshot), strict=True):
+        buckets = list(zip(bucket_labels(family.bounds_s), totals.counts, strict=True))
+        metric.add_metric([value], buckets, totals.sum_s)
+    return metric

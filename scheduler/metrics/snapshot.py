@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scheduler.metrics.buckets import HistogramTotals
+from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, HistogramTotals
 from scheduler.metrics.collector import Role
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
@@ -40,6 +40,7 @@ class Layout:
 
     Within one role instances are in the core's order. NPUs are numbered through in the order of instances, nodes in
     that of NPUs, racks in that of nodes. `hosts` maps the name of each process to the addresses of the workers in it.
+    `plane_bytes_per_s`: what all ends of each plane carry together when no part is broken.
     """
 
     version: str
@@ -47,6 +48,21 @@ class Layout:
     hosts: Mapping[str, Sequence[str]]
     npus_per_node: int
     nodes_per_rack: int
+    plane_bytes_per_s: tuple[float, ...] = (0.0,) * len(Plane)
+
+
+@dataclass(frozen=True, slots=True)
+class FabricSeen:
+    """Transfers by kind: how long they were waited for, and how long they had flowed hidden behind a pass; by `FLOWS`,
+    those given up. Which parts are broken now, and the bytes per second that they take from each plane."""
+
+    transfer_s: tuple[HistogramTotals, ...] = (HistogramTotals((0,) * (len(TRANSFER_BOUNDS_S) + 1), 0.0),) * len(
+        TransferKind
+    )
+    hidden_s: tuple[float, ...] = (0.0,) * len(TransferKind)
+    failed_transfers: tuple[int, ...] = (0,) * len(FLOWS)
+    failed_parts: tuple[str, ...] = ()
+    lost_bytes_per_s: tuple[float, ...] = (0,) * len(Plane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +117,7 @@ class Snapshot:
     flow_bytes: tuple[int, ...]
     flow_transfers: tuple[int, ...]
     rates: Rates
+    fabric: FabricSeen = FabricSeen()
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:
@@ -129,6 +146,7 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
             "cache_lookup": snapshot.lookup_tokens,
             "cache_hit": snapshot.hit_tokens,
         },
+        "fabric": _fabric(snapshot),
         "rates": {
             "requests_per_s": snapshot.rates.requests_per_s,
             "input_tokens_per_s": snapshot.rates.input_tokens_per_s,
@@ -137,6 +155,15 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
         "watts": sum(snapshot.watts),
         "joules": sum(snapshot.joules),
     }
+
+
+def _fabric(snapshot: Snapshot) -> dict[str, Any]:
+    fabric = snapshot.fabric
+    shares = {
+        plane.name.lower(): lost / whole if whole else 0.0
+        for plane, lost, whole in zip(Plane, fabric.lost_bytes_per_s, snapshot.layout.plane_bytes_per_s, strict=True)
+    }
+    return {"failed_parts": list(fabric.failed_parts), "lost": shares, "failed_transfers": sum(fabric.failed_transfers)}
 
 
 def _instances(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -12,10 +12,11 @@ import numpy as np
 from scheduler.metrics.collector import Collector, Role
 from scheduler.metrics.columns import NS_PER_S
 from scheduler.metrics.distribution import Distribution, distribution, weighted_distribution_s
+from scheduler.metrics.fabric_use import FabricCapacity, FabricUse, fabric_use
 from scheduler.metrics.gaps import TokenGaps
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo, SloResult, slo_result
-from scheduler.metrics.usage import InstanceTotals, instance_totals, plane_durations, plane_totals, with_powerless_gaps
+from scheduler.metrics.usage import InstanceTotals, instance_totals, with_powerless_gaps
 from scheduler.protocol.finish import FAILED, FINISHED, REJECTED, FinishReason
 from scheduler.protocol.messages import Plane
 
@@ -25,13 +26,15 @@ SIGNIFICANT_DIGITS: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What only the composition root knows. Capacities in bytes per second are of all links of a plane together."""
+    """What only the composition root knows. Capacities in bytes per second are of all links of a plane together, and of
+    those of the cache pool on UB."""
 
     wall_s: float
     seed: int
     config_digest: str
     plane_capacity_bytes_per_s: Mapping[Plane, float]
     has_prefix_cache: bool
+    pool_bytes_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +87,6 @@ class CacheUse:
 
     hit_tokens: int
     lookup_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlaneUse:
-    """Bytes of finished transfers; `utilization` is of the plane's capacity, None if that is not known.
-
-    The peak is that of windows of 1 s. `transfer_s` is from asking to the last byte, without what a pass had hidden.
-    """
-
-    bytes: int
-    utilization_mean: float | None
-    utilization_peak: float | None
-    transfer_s: Distribution
-
-
-@dataclass(frozen=True, slots=True)
-class FabricUse:
-    """The three planes."""
-
-    ub: PlaneUse
-    rdma: PlaneUse
-    vpc: PlaneUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +161,7 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
         ),
         slo=None if slo is None else slo_result(slo, records, span_s),
         cache=_cache_use(collector, records) if info.has_prefix_cache else CacheUse(0, 0),
-        fabric=FabricUse(*(_plane_use(collector, plane, info) for plane in (Plane.UB, Plane.RDMA, Plane.VPC))),
+        fabric=fabric_use(collector, FabricCapacity(info.plane_capacity_bytes_per_s, info.pool_bytes_per_s)),
         energy=_energy_use(totals, finished_tokens, span_s),
         preemptions=int(records.preemptions.sum()),
         simulated_s=span_s,
@@ -209,17 +190,6 @@ def _cache_use(collector: Collector, records: Records) -> CacheUse:
         int(records.cached_tokens[has_started].sum()) + collector.forgotten_hits,
         int(records.prompt_tokens[has_started].sum()) + collector.forgotten_lookups,
     )
-
-
-def _plane_use(collector: Collector, plane: Plane, info: RunInfo) -> PlaneUse:
-    rows, span_ns = collector.transfer_rows(plane), collector.ended_ns
-    totals = plane_totals(rows, span_ns)
-    transfer_s = weighted_distribution_s(lambda: plane_durations(rows))
-    capacity = info.plane_capacity_bytes_per_s.get(plane)
-    if not capacity or not span_ns:
-        return PlaneUse(totals.num_bytes, None, None, transfer_s)
-    mean_bytes_per_s = totals.num_bytes / (span_ns / NS_PER_S)
-    return PlaneUse(totals.num_bytes, mean_bytes_per_s / capacity, totals.peak_bytes_per_s / capacity, transfer_s)
 
 
 def _energy_use(totals: InstanceTotals, output_tokens: int, span_s: float) -> EnergyUse:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from scheduler.metrics.distribution import Distribution
-    from scheduler.metrics.summary import PlaneUse, RoleLoad, Summary
+    from scheduler.metrics.fabric_use import PlaneUse
+    from scheduler.metrics.summary import RoleLoad, Summary
 
 LABEL_WIDTH: Final = 12
 COLUMN_WIDTH: Final = 13
@@ -82,13 +83,15 @@ def sections(summary: Summary) -> list[Section]:
         ),
         _cache_section(summary),
         _fabric_section(summary),
+        _transfers_section(summary),
+        _links_section(summary),
         _energy_section(summary),
     ]
     if summary.slo is not None:
         goodput = _rate(summary.slo.goodput_requests_per_s)
         page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
-    says_something = {"Ended by": len(reasons) > 1, "Cache": summary.cache.lookup_tokens > 0}
-    return [section for section in page if says_something.get(section.title, True)]
+    is_empty = {"Ended by": len(reasons) < 2, "Cache": not summary.cache.lookup_tokens}
+    return [section for section in page if section.rows and not is_empty.get(section.title, False)]
 
 
 def _lines(section: Section) -> list[str]:
@@ -116,16 +119,46 @@ def _cache_section(summary: Summary) -> Section:
 
 
 def _fabric_section(summary: Summary) -> Section:
+    columns = ("moved", "mean use", "peak use", "mean time", "p99 time", "max time")
+    return Section("Fabric", columns, tuple((name, *_plane_cells(plane)) for name, plane in _planes(summary)))
+
+
+def _planes(summary: Summary) -> list[tuple[str, PlaneUse]]:
     fabric = summary.fabric
-    return Section(
-        "Fabric",
-        ("moved", "mean use", "peak use", "mean time", "p99 time", "max time"),
+    return [("UB", fabric.ub), ("RDMA", fabric.rdma), ("VPC", fabric.vpc)]
+
+
+def _links_section(summary: Summary) -> Section:
+    """By class of links, those that carried anything."""
+    rows = [
+        (_spelled(links), name, _si(use.bytes, "B"), _percent(use.utilization_mean), _percent(use.utilization_peak))
+        for name, plane in _planes(summary)
+        for links, use in plane.links.items()
+        if use.bytes
+    ]
+    return Section("Links", ("plane", "moved", "mean use", "peak use"), tuple(rows))
+
+
+def _spelled(links: str) -> str:
+    """Such as `NPU out` of npu_out."""
+    words = links.replace("npu", "NPU").replace("_", " ")
+    return words[0].upper() + words[1:]
+
+
+def _transfers_section(summary: Summary) -> Section:
+    """Times are sums over all transfers, of those planes that carried any or lost something."""
+    rows = [
         (
-            ("UB", *_plane_cells(fabric.ub)),
-            ("RDMA", *_plane_cells(fabric.rdma)),
-            ("VPC", *_plane_cells(fabric.vpc)),
-        ),
-    )
+            name,
+            _seconds(plane.hidden_s),
+            _seconds(plane.exposed_s),
+            _count(plane.failed_transfers),
+            _percent(plane.availability),
+        )
+        for name, plane in _planes(summary)
+        if plane.bytes or plane.failed_transfers or plane.availability not in (None, 1)
+    ]
+    return Section("Transfers", ("hidden", "waited for", "cut off", "available"), tuple(rows))
 
 
 def _energy_section(summary: Summary) -> Section:

@@ -113,16 +113,33 @@ def plane_totals(rows: Rows, simulated_ns: int) -> PlaneTotals:
     `duration_ns` leaves out what flowed hidden behind a prefill pass, so that those bytes count a little late, and
     denser than they were.
     """
-    window_ns = max(WINDOW_NS, -(-simulated_ns // MAX_WINDOWS))
-    num_windows = max(1, simulated_ns // window_ns)
+    in_window = bytes_in_windows(rows, simulated_ns)
+    return PlaneTotals(int(rows["num_bytes"].sum()), peak_bytes_per_s(in_window, simulated_ns))
+
+
+def bytes_in_windows(rows: Rows, simulated_ns: int) -> Floats:
+    """Bytes in each of the windows that `plane_totals` tells of."""
+    window_ns, num_windows = _windows(simulated_ns)
     in_window = np.zeros(num_windows)
-    num_bytes = 0
     for part in parts(len(rows)):
-        num_bytes += int(rows["num_bytes"][part].sum())
         _add_bytes_in_windows(rows[part], in_window, window_ns)
+    return in_window
+
+
+def peak_bytes_per_s(in_window: Floats, simulated_ns: int) -> float:
+    """The highest rate of any window; 0 for a run of no time."""
+    if not simulated_ns:
+        return 0.0
+    window_ns, num_windows = _windows(simulated_ns)
     lengths_s = np.full(num_windows, window_ns / NS_PER_S)
     lengths_s[-1] = (simulated_ns - window_ns * (num_windows - 1)) / NS_PER_S
-    return PlaneTotals(num_bytes, float((in_window / lengths_s).max()) if simulated_ns else 0.0)
+    return float((in_window / lengths_s).max())
+
+
+def _windows(simulated_ns: int) -> tuple[int, int]:
+    """Length and number of the windows of a run."""
+    window_ns = max(WINDOW_NS, -(-simulated_ns // MAX_WINDOWS))
+    return window_ns, max(1, simulated_ns // window_ns)
 
 
 def plane_durations(rows: Rows) -> Iterator[tuple[Floats, Floats]]:

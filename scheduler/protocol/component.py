@@ -34,13 +34,18 @@ class Component(Protocol):
     """A sans-IO state machine: it is handed the time and answers with messages and its next deadline.
 
     `deadline_ns` is read by the runtime after each call; the runtime calls `wake` when that time has come. A wake that
-    comes early (the deadline moved meanwhile) is dropped by the runtime, never delivered. Times are integer
-    nanoseconds of emulated time and never fall from one call to the next.
+    comes early (the deadline moved meanwhile) is dropped by the runtime, never delivered. Between two calls a deadline
+    may go to `NEVER_NS`, never come nearer. Times are integer nanoseconds of emulated time and never fall from one call
+    to the next.
     """
 
     address: str
     priority: int
-    deadline_ns: int
+
+    @property
+    def deadline_ns(self) -> int:
+        """When to wake it next."""
+        ...
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one message."""

@@ -143,6 +143,11 @@ class LiveRuntime:
             self._fail(error)
         self._changed.set()
 
+    def tell(self, message: Message) -> None:
+        """Say something to the core as an operator, as of now."""
+        self._tell_core(message)
+        self._changed.set()
+
     def stop(self) -> None:
         """End the run at once."""
         self._is_stopped = True

@@ -73,11 +73,11 @@ class VirtualRuntime:
             if not heap or self._is_stopped:
                 break
             due_ns, _, index = heap[0]
-            if deadlines[index] != due_ns:
+            component = components[index]
+            if component.deadline_ns != due_ns:
                 heappop(heap)
                 continue
             self.now_ns = now_ns = due_ns
-            component = components[index]
             outputs = component.wake(due_ns)
             deadline_ns = deadlines[index] = component.deadline_ns
             # Nothing was pushed meanwhile, so the entry that woke the component is still on top.

@@ -8,7 +8,7 @@ upwards, those below share what is left equally.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Sequence
 from enum import StrEnum
 from functools import cached_property
 
@@ -47,6 +47,10 @@ class Lines:
 
     def __init__(self, supernode: Supernode) -> None:
         self._supernode = supernode
+        self._wirings: dict[Plane, _Wiring] = {}
+        # Rates by end with the parts that failed last: several ask for the same.
+        self._failed: frozenset[str] = frozenset()
+        self._rates: dict[LineEnd, NDArray[np.float64]] = {}
 
     @cached_property
     def topology(self) -> Topology:
@@ -59,12 +63,28 @@ class Lines:
 
     def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
         """Rates by number of the end: what reaches other nodes. Raises LookupError for a part that is not there."""
-        num_ends = self._supernode.num_endpoints(_PORTS[end][1])
         if not failed:
-            return np.full(num_ends, self.whole_bytes_per_s(end))
-        whole, left = _upwards(self.topology.links, end.plane), _upwards(self.topology.alive(failed), end.plane)
-        shares = _Shares(whole, left)
-        return np.array([shares.line_bytes_per_s(name) for name in self._names(end)])
+            return self._whole(end)
+        now = frozenset(failed)
+        if now != self._failed:
+            self._failed, self._rates = now, {}
+        if end not in self._rates:
+            self._rates[end] = self._find(end, now)
+        return self._rates[end].copy()
+
+    def _whole(self, end: LineEnd) -> NDArray[np.float64]:
+        return np.full(self._supernode.num_endpoints(_PORTS[end][1]), self.whole_bytes_per_s(end))
+
+    def _find(self, end: LineEnd, failed: Collection[str]) -> NDArray[np.float64]:
+        rates, plane = self._whole(end), end.plane
+        if plane not in self._wirings:
+            self._wirings[plane] = _Wiring(self.topology.links, plane)
+        shares = _Shares(self._wirings[plane], {index for part in failed for index in self.topology.carried_by(part)})
+        if shares.touched:
+            for number, name in enumerate(self._names(end)):
+                if name in shares.touched:
+                    rates[number] = shares.line_bytes_per_s(name)
+        return rates
 
     def _names(self, end: LineEnd) -> list[str]:
         node = self._supernode
@@ -97,9 +117,20 @@ class FleetLines:
             within[index].append(name)
         return np.concatenate([self.lines.bytes_per_s(end, names) for names in within])
 
-    def check(self, part: str) -> None:
-        """Raises LookupError, with near names, if there is no such part."""
-        self.lines.topology.carried_by(self._find(part)[1])
+    @property
+    def parts(self) -> Iterator[str]:
+        """Names of all parts. Raises ValueError if the supernode's profile does not add up."""
+        for index in range(self._num_supernodes):
+            for part in self.lines.topology.parts:
+                yield self._full(index, part)
+
+    def named(self, part: str) -> str:
+        """The name of a part without leading zeros. Raises LookupError, with near names, if there is no such part."""
+        index, name = self._find(part)
+        return self._full(index, self.lines.topology.named(name))
+
+    def _full(self, index: int, name: str) -> str:
+        return name if self._num_supernodes == 1 else f"sn/{index}/{name}"
 
     def _find(self, part: str) -> tuple[int, str]:
         if self._num_supernodes == 1:
@@ -114,38 +145,58 @@ class FleetLines:
 
 
 class _Wiring:
-    """Links of one plane, by the device below them, and what comes into each device from below."""
+    """Links of one plane by index, by the devices below and above them; and what comes up into each device."""
 
-    def __init__(self, links: Iterable[Link]) -> None:
-        self.up: defaultdict[str, list[Link]] = defaultdict(list)
+    def __init__(self, links: Sequence[Link], plane: Plane) -> None:
+        self.links = links
+        self.plane = plane
+        self.up: defaultdict[str, list[int]] = defaultdict(list)
+        self.down: defaultdict[str, list[int]] = defaultdict(list)
         self.from_below: defaultdict[str, float] = defaultdict(float)
-        for link in links:
-            self.up[link.lower].append(link)
-            self.from_below[link.upper] += link.bytes_per_s
-
-
-def _upwards(links: Iterable[Link], plane: Plane) -> _Wiring:
-    return _Wiring(link for link in links if link.plane == plane)
+        for index, link in enumerate(links):
+            if link.plane == plane:
+                self.up[link.lower].append(index)
+                self.down[link.upper].append(index)
+                self.from_below[link.upper] += link.bytes_per_s
 
 
 class _Shares:
-    """What part of its own rate a link may count on, given what is left of the links above it."""
+    """What part of its own rate a link may count on when those of the `dead` indices are gone.
 
-    def __init__(self, whole: _Wiring, left: _Wiring) -> None:
-        self._whole = whole
-        self._left = left
+    `touched` are the devices that this can make slower: those that lost a link upwards, and all below them.
+    """
+
+    def __init__(self, wiring: _Wiring, dead: Collection[int]) -> None:
+        self._wiring = wiring
+        self._dead = dead
+        self._lost_from_below: defaultdict[str, float] = defaultdict(float)
+        self.touched: set[str] = set()
+        waiting: list[str] = []
+        for index in dead:
+            link = wiring.links[index]
+            if link.plane == wiring.plane:
+                self._lost_from_below[link.upper] += link.bytes_per_s
+                waiting.append(link.lower)
+        while waiting:
+            device = waiting.pop()
+            if device not in self.touched:
+                self.touched.add(device)
+                waiting += [wiring.links[index].lower for index in wiring.down[device]]
         self._by_device: dict[str, float] = {}
 
     def line_bytes_per_s(self, device: str) -> float:
         """All links of a device upwards, each as far as what is above it goes on."""
-        return sum(link.bytes_per_s * self._onward(link.upper) for link in self._left.up.get(device, ()))
+        links = self._wiring.links
+        alive = (links[index] for index in self._wiring.up[device] if index not in self._dead)
+        return sum(link.bytes_per_s * self._onward(link.upper) for link in alive)
 
     def _onward(self, device: str) -> float:
         """Share of what comes into a device from below that gets on, equal for all; 1 if nothing above it is lost."""
-        whole = sum(link.bytes_per_s for link in self._whole.up.get(device, ()))
-        if not whole:
-            return 1.0  # the plane's top
+        if device not in self.touched:
+            return 1.0
         if device not in self._by_device:
-            wanted = self._left.from_below[device] / self._whole.from_below[device]
+            whole = sum(self._wiring.links[index].bytes_per_s for index in self._wiring.up[device])
+            from_below = self._wiring.from_below[device]
+            wanted = (from_below - self._lost_from_below[device]) / from_below
             self._by_device[device] = min(1.0, self.line_bytes_per_s(device) / whole / wanted)
         return self._by_device[device]

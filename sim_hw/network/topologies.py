@@ -100,16 +100,27 @@ def build_topology(
 ) -> Topology:
     """The links of a supernode. Raises ValueError, with both numbers, when its profile does not add up.
 
-    `module` names the line rate of an optical module; `networks` replaces the known ones.
+    `module` names the line rate of an optical module; `networks` replaces the known ones. A supernode without any has
+    one switch for each scale-up domain and one for all RDMA adapters, and its optical modules are not held against its
+    profile.
     """
     if module not in MODULE_BITS_PER_S:
         raise ValueError(f"unknown optical module {module!r}; known: {', '.join(MODULE_BITS_PER_S)}")
-    scale_up, scale_out = networks or _NETWORKS[supernode.name]
+    known = networks or _NETWORKS.get(supernode.name)
+    scale_up, scale_out = known or _plain(supernode)
     _check(supernode, scale_up)
     links = [*_scale_up(supernode, scale_up), *_scale_out(supernode, scale_out), *_vpc(supernode)]
     topology = Topology(supernode.name, links, MODULE_BITS_PER_S[module])
-    _check_counts(supernode, topology)
+    if known:
+        _check_counts(supernode, topology)
     return topology
+
+
+def _plain(supernode: Supernode) -> tuple[ScaleUp, ScaleOut]:
+    one = Figure(1, "switch", "assumed: nothing is known of the network", _ESTIMATE)
+    is_within_node = supernode.chip.scale_up_domain_npus.count <= supernode.npus_per_node.count
+    scale_up = ScaleUp(one, one, PartOf.NODE if is_within_node else PartOf.SUPERNODE)
+    return scale_up, ScaleOut(Figure(supernode.num_npus, "port", one.source, _ESTIMATE), one)
 
 
 def _check(supernode: Supernode, scale_up: ScaleUp) -> None:

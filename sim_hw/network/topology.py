@@ -76,12 +76,16 @@ class Topology:
 
     def carried_by(self, part: str) -> tuple[int, ...]:
         """Indices of the links that fail with a part. Raises LookupError, with near names, if there is no such part."""
+        return self._carried[self.named(part)]
+
+    def named(self, part: str) -> str:
+        """The name of a part without leading zeros. Raises LookupError, with near names, if there is no such part."""
         name = "/".join(str(int(piece)) if piece.isdecimal() else piece for piece in part.split("/"))
         if name not in self._carried:
             same_kind = [known for known in self._carried if known.split("/")[0] == name.split("/")[0]]
             near = get_close_matches(name, same_kind or sorted({known.split("/")[0] for known in self._carried}), n=3)
             raise LookupError(f"{self.name} has no part {part!r}; did you mean {' or '.join(near) or 'l2/3/7'}?")
-        return self._carried[name]
+        return name
 
     def alive(self, failed: Iterable[str] = ()) -> list[Link]:
         """The links that are left when these parts have failed; overlapping parts count once."""

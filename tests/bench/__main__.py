@@ -94,9 +94,10 @@ def main() -> int:
         finished = " of ".join(map(str, gap.finished))
         print(
             f"{f'live at speed {gap.speed}, over virtual':<36} {'':>9} TTFT p50 x {gap.ttft_ratio:.3f}, "
-            f"TPOT p50 x {gap.tpot_ratio:.3f}, finished {finished}"
+            f"TPOT p50 x {gap.tpot_ratio:.3f}, hand-over p50 x {gap.hand_over_ratio:.3f}, finished {finished}"
         )
-        rows.append({"case": f"live {gap.speed}", "ttft_ratio": gap.ttft_ratio, "tpot_ratio": gap.tpot_ratio})
+        ratios = {name: getattr(gap, name) for name in ("ttft_ratio", "tpot_ratio", "hand_over_ratio")}
+        rows.append({"case": f"live {gap.speed}", **ratios})
     Path("out").mkdir(exist_ok=True)
     Path("out/bench.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     return 0

@@ -14,11 +14,15 @@ SPEEDS: Final = (1, 10, 20)
 
 @dataclass(frozen=True, slots=True)
 class LiveGap:
-    """Live over virtual: ratios of medians, and the requests that finished on both sides."""
+    """Live over virtual: ratios of medians, and the requests that finished on both sides.
+
+    `hand_over_ratio` is of the times that hand-overs were waited for.
+    """
 
     speed: int
     ttft_ratio: float
     tpot_ratio: float
+    hand_over_ratio: float
     finished: tuple[int, int]
 
 
@@ -29,7 +33,10 @@ def live_gaps(supernode: str) -> list[LiveGap]:
     for speed in SPEEDS:
         live = _replay(supernode, "--live", "--speed", str(speed))
         ttft, tpot = (live[name]["p50"] / virtual[name]["p50"] for name in ("ttft_s", "tpot_s"))
-        gaps.append(LiveGap(speed, ttft, tpot, (live["requests"]["finished"], virtual["requests"]["finished"])))
+        hand_over = live["fabric"]["rdma"]["transfer_s"]["p50"] / virtual["fabric"]["rdma"]["transfer_s"]["p50"]
+        gaps.append(
+            LiveGap(speed, ttft, tpot, hand_over, (live["requests"]["finished"], virtual["requests"]["finished"]))
+        )
     return gaps
 
 

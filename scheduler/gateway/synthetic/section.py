@@ -26,6 +26,8 @@ class Section:
     values: Final[dict[str, object]] = field(default_factory=dict[str, object])
     places: Final[dict[str, str]] = field(default_factory=dict[str, str])
     taken: Final[set[str]] = field(default_factory=set[str])
+    items: Final[dict[str, list[Section]]] = field(default_factory=dict[str, "list[Section]"])
+    """Of lists: those of their entries that are sections, with the places of their values."""
 
     def put(self, key: str, value: object, place: str) -> None:
         """Set one value, in place of what was there."""
@@ -90,6 +92,14 @@ class Section:
         if not isinstance(value, list) or not set(map(type, cast(list[Any], value))) <= {int}:
             raise self.error(key, f"is {kind(cast(object, value))}", "give a list of integers")
         return cast(list[int], value)
+
+    def sections(self, key: str) -> list[Section]:
+        """A list of sections; empty if it is not given."""
+        value = self._take(key, [])
+        items = self.items.get(key, [])
+        if not isinstance(value, list) or len(cast(list[object], value)) != len(items):
+            raise self.error(key, f"is {kind(cast(object, value))}", "give a list of sections of settings")
+        return items
 
     def section(self, key: str) -> Section:
         """A section that must be given."""

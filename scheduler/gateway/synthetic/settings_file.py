@@ -72,5 +72,11 @@ def _to_section(node: Any, loader: Any, name: str, path: str, depth_left: int) -
             value = _to_section(value_node, loader, section.name_of(key), path, depth_left - 1)
         else:
             value = loader.construct_object(value_node, deep=True)
+            if value_node.id == "sequence":
+                section.items[key] = [
+                    _to_section(item, loader, f"{section.name_of(key)}[{number}]", path, depth_left - 1)
+                    for number, item in enumerate(value_node.value)
+                    if item.id == "mapping"
+                ]
         section.put(key, value, place)
     return section

@@ -6,11 +6,23 @@ from scheduler.metrics.buckets import (
     HOP_BOUNDS_S,
     REQUEST_BOUNDS_S,
     TOKEN_BOUNDS_S,
+    TRANSFER_BOUNDS_S,
     TTFT_BOUNDS_S,
     BucketCounts,
     HistogramTotals,
 )
-from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, LiveInstance, Rates, Snapshot
+from scheduler.metrics.snapshot import (
+    END_REASONS,
+    FLOWS,
+    RUN_OUTCOMES,
+    STAGES,
+    FabricSeen,
+    Layout,
+    LiveInstance,
+    Rates,
+    Snapshot,
+)
+from scheduler.protocol.messages import TransferKind
 
 PREFILL = LiveInstance("prefill-0", "prefill", 16, 1000)
 DECODE = LiveInstance("decode-0", "decode", 160, 4000)
@@ -19,7 +31,7 @@ DECODE = LiveInstance("decode-0", "decode", 160, 4000)
 def layout_of(*instances: LiveInstance) -> Layout:
     """A host for each instance, and one for fabric and cache."""
     hosts = {instance.address: (instance.address,) for instance in instances}
-    return Layout("1.2.3", instances, {"network": ("fabric", "cache"), **hosts}, npus_per_node=8, nodes_per_rack=4)
+    return Layout("1.2.3", instances, {"network": ("fabric", "cache"), **hosts}, 8, 4, (1e12, 2e12, 3e12))
 
 
 def whole_supernode() -> Layout:
@@ -64,6 +76,13 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
         flow_bytes=_numbers(FLOWS, seconds << 40),
         flow_transfers=_numbers(FLOWS, seconds),
         rates=Rates(1.5, 2.5, 3.5),
+        fabric=FabricSeen(
+            tuple(_histogram(TRANSFER_BOUNDS_S, 2e-4, (15 + 2 * kind) * seconds) for kind in TransferKind),
+            tuple(kind + seconds / 9 for kind in TransferKind),
+            _numbers(FLOWS, 3 * seconds),
+            ("l2/3/7", "leaf/0", "npu/1/nic", "npu/2/nic"),
+            (5, 6, 7),
+        ),
     )
 
 

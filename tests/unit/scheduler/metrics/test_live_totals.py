@@ -14,7 +14,7 @@ from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.metrics.buckets import REQUEST_BOUNDS_S, TOKEN_BOUNDS_S, TTFT_BOUNDS_S, HistogramTotals
 from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.columns import Floats
-from scheduler.metrics.families import FAMILIES, HistogramFamily
+from scheduler.metrics.families import FAMILIES, HistogramFamily, HistogramsFamily
 from scheduler.metrics.gaps import TokenGaps
 from scheduler.metrics.live_totals import LiveTotals
 from scheduler.metrics.records import Records
@@ -99,6 +99,8 @@ def counters_of(snapshot: Snapshot) -> Iterator[tuple[str, Sequence[float]]]:
         if isinstance(family, HistogramFamily):
             totals = family.read(snapshot)
             yield family.name, (*totals.counts, totals.sum_s)
+        elif isinstance(family, HistogramsFamily):
+            yield family.name, [n for totals in family.read(snapshot) for n in (*totals.counts, totals.sum_s)]
         elif family.kind == "counter":
             yield family.name, family.values(snapshot)
 

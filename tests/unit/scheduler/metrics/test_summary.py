@@ -32,7 +32,15 @@ from tests.unit.scheduler.metrics.logged import (
 
 DISTRIBUTION = ["mean", "p50", "p90", "p95", "p99", "max"]
 ROLE = ["tokens_per_s", "utilization", "watts"]
-PLANE = {"bytes": None, "utilization_mean": None, "utilization_peak": None, "transfer_s": DISTRIBUTION}
+LINK = ["bytes", "utilization_mean", "utilization_peak"]
+
+
+def _plane(*links: str) -> dict[str, Any]:
+    values = ("exposed_s", "hidden_s", "availability", "failed_transfers")
+    use = {**dict.fromkeys(LINK), "transfer_s": DISTRIBUTION, **dict.fromkeys(values)}
+    return {**use, "links": dict.fromkeys(links, LINK)}
+
+
 CONTRACT: dict[str, Any] = {
     "requests": ["arrived", "finished", "rejected", "failed", "retried"],
     "finish_reasons": [
@@ -55,7 +63,11 @@ CONTRACT: dict[str, Any] = {
     "per_npu": {"prefill": ROLE, "decode": ROLE},
     "slo": ["attainment", "goodput_requests_per_s"],
     "cache": ["hit_tokens", "lookup_tokens"],
-    "fabric": {"ub": PLANE, "rdma": PLANE, "vpc": PLANE},
+    "fabric": {
+        "ub": _plane("npu_out", "npu_in", "pool_out", "pool_in"),
+        "rdma": _plane("npu_out", "npu_in"),
+        "vpc": _plane("card_out", "card_in"),
+    },
     "energy": ["scope", "joules", "joules_per_output_token", "mean_watts", "peak_watts"],
     "preemptions": None,
     "simulated_s": None,

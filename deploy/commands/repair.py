@@ -1,0 +1,27 @@
+"""`supernode repair PART...`: mend broken parts of the fabric of the cluster that is up."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from deploy.commands.options import Json
+from deploy.faults.live import repair_parts
+from deploy.output import say
+from scheduler.protocol.errors import ConfigError
+
+app = typer.Typer(add_completion=False)
+
+Parts = Annotated[list[str] | None, typer.Argument(metavar="[PART...]", help="Parts that are broken.")]
+All = Annotated[bool, typer.Option("--all", help="All that are broken, whoever broke them.")]
+
+
+@app.command()
+def repair(parts: Parts = None, all_parts: All = False, as_json: Json = False) -> None:
+    """Mend broken parts of the fabric of the cluster that is up; tells what stays broken."""
+    if all_parts == bool(parts):
+        raise ConfigError("name the parts to repair, or give --all: one of the two")
+    broken = repair_parts(None if all_parts else parts)
+    say(json.dumps(broken.document(), indent=2) + "\n" if as_json else broken.text())

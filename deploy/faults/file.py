@@ -1,0 +1,109 @@
+"""A file of faults: which parts of the fabric break when, or how often, and how soon they work again.
+
+schedule:
+  - {at: 10s, part: l2/3/7, for: 60s}           # without `for` it stays broken
+rates:
+  optical_module: {mean_time_between_failures: 500000h, mean_time_to_repair: 4h}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Final
+
+from deploy.faults.parts import FabricParts
+from scheduler.gateway.faults import FaultPlan, FaultRate, PlannedFault
+from scheduler.gateway.readers.rows import shorten
+from scheduler.gateway.synthetic.section import Section
+from scheduler.gateway.synthetic.settings_file import read_settings
+from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.errors import ConfigError
+
+MIN_MEAN_S: Final = 1e-3
+"""Shorter mean times would make more faults than there is work."""
+
+MAX_S: Final = 3.2e9
+"""About a hundred years."""
+
+_TIME: Final = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?) ?([a-z]+)", re.ASCII | re.IGNORECASE)
+_UNITS_S: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_TIME_MEND: Final = f"give a time such as 10s (units {', '.join(_UNITS_S)})"
+
+BETWEEN: Final = "mean_time_between_failures"
+TO_REPAIR: Final = "mean_time_to_repair"
+
+
+def read_faults(path: str, parts: FabricParts) -> FaultPlan:
+    """The plan of a file; `ConfigError` with file, line and field for what is wrong or not in the cluster's fabric."""
+    section = read_settings(path, "a faults file")
+    plan = section.build(lambda: _plan(section, parts))
+    if plan == FaultPlan():
+        raise ConfigError(f"{section.place}: no faults in it; give schedule or rates")
+    return plan
+
+
+def _plan(section: Section, parts: FabricParts) -> FaultPlan:
+    schedule: list[PlannedFault] = []
+    for entry in section.sections("schedule"):
+        fault = entry.build(lambda entry=entry: _fault(entry, parts))
+        _refuse_overlap(entry, fault, schedule)
+        schedule.append(fault)
+    section.taken.add("rates")  # known, even where it is left out
+    if "rates" not in section.values:
+        return FaultPlan(tuple(schedule))
+    by_kind = parts.by_kind()
+    kinds = section.section("rates")
+    return FaultPlan(tuple(schedule), tuple(_rate(kinds, kind, by_kind) for kind in kinds.values))
+
+
+def _fault(entry: Section, parts: FabricParts) -> PlannedFault:
+    at_s = _seconds(entry, "at", least=0.0)
+    name = entry.text("part")
+    try:
+        part = parts.named(name)
+    except LookupError as error:
+        raise ConfigError(f"{entry.places['part']}: {entry.name_of('part')}: {error.args[0]}") from None
+    at_ns = round(at_s * 1e9)
+    if "for" not in entry.values:
+        entry.taken.add("for")  # as above
+        return PlannedFault(part, at_ns, NEVER_NS)
+    return PlannedFault(part, at_ns, at_ns + max(1, round(_seconds(entry, "for", least=1e-9) * 1e9)))
+
+
+def _refuse_overlap(entry: Section, fault: PlannedFault, earlier: Collection[PlannedFault]) -> None:
+    for other in earlier:
+        if other.part == fault.part and fault.at_ns < other.mended_ns and other.at_ns < fault.mended_ns:
+            until = "the end" if other.mended_ns == NEVER_NS else f"{other.mended_ns / 1e9:g} s"
+            raise entry.error(
+                "part",
+                f"{fault.part} is broken already from {other.at_ns / 1e9:g} s to {until}",
+                "give times that do not overlap",
+            )
+
+
+def _rate(kinds: Section, kind: str, by_kind: dict[str, list[str]]) -> FaultRate:
+    if kind not in by_kind:
+        near = get_close_matches(kind, by_kind)
+        mend = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(by_kind)}"
+        raise kinds.error(kind, "is no kind of part of this cluster's fabric", mend)
+    rate = kinds.section(kind)
+    return rate.build(
+        lambda: FaultRate(kind, _seconds(rate, BETWEEN, least=MIN_MEAN_S), _seconds(rate, TO_REPAIR, least=MIN_MEAN_S))
+    )
+
+
+def _seconds(section: Section, key: str, least: float) -> float:
+    text = section.text(key)
+    match = _TIME.fullmatch(text.strip())
+    unit_s = _UNITS_S.get(match[2]) if match else None
+    try:
+        seconds = float(match[1]) * unit_s if match and unit_s else None
+    except ValueError:
+        seconds = None
+    if seconds is None:
+        raise section.error(key, f"is {shorten(text)}", _TIME_MEND)
+    if not least <= seconds <= MAX_S:
+        raise section.error(key, f"is {shorten(text)}", f"give a time from {least:g} s to {MAX_S:g} s")
+    return seconds

@@ -1,0 +1,90 @@
+"""The parts of a cluster's fabric that can break: names, how many there are, and what is lost with some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.hardware.lookup import load_cluster
+from deploy.plan import parse_plan
+from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.fabric_parts import PartKind, count_kinds, kind_of
+from sim_hw.hardware.supernode import Plane, Supernode
+from sim_hw.network.lines import FleetLines, LineEnd
+
+TITLES: Final[Mapping[PartKind, tuple[str, str]]] = {
+    PartKind.OPTICAL_MODULE: ("optical module", "optical modules"),
+    PartKind.OPTICAL_LINK: ("optical link", "optical links"),
+    PartKind.ELECTRICAL_LINK: ("electrical link", "electrical links"),
+    PartKind.L1: ("L1 switch", "L1 switches"),
+    PartKind.L2: ("L2 switch", "L2 switches"),
+    PartKind.SUB_PLANE: ("sub-plane", "sub-planes"),
+    PartKind.NIC: ("NIC", "NICs"),
+    PartKind.LEAF: ("leaf switch", "leaf switches"),
+    PartKind.SPINE: ("spine switch", "spine switches"),
+    PartKind.VPC_CARD: ("VPC card", "VPC cards"),
+    PartKind.VPC_NETWORK: ("VPC network", "VPC networks"),
+    PartKind.DIE: ("die", "dies"),
+    PartKind.CPU: ("CPU", "CPUs"),
+}
+"""One and several of a kind, for people."""
+
+_ENDS: Final = (LineEnd.UB_DIE, LineEnd.RDMA_DIE, LineEnd.VPC_NODE)
+"""Whose lines together are the capacity of a plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindLoss:
+    """Parts of a kind that are broken, of all that there are."""
+
+    kind: PartKind
+    num_broken: int
+    num_parts: int
+
+    @property
+    def text(self) -> str:
+        """Such as `1 of 112 L2 switches`."""
+        return f"{self.num_broken:,} of {self.num_parts:,} {TITLES[self.kind][self.num_parts != 1]}"
+
+
+class FabricParts:
+    """What can break of the fabric of so many clusters alike. `ConfigError` if their profile does not add up to one."""
+
+    def __init__(self, cluster: Supernode, num_supernodes: int = 1) -> None:
+        self._lines = FleetLines(cluster, num_supernodes)
+        try:
+            self._parts = sorted(self._lines.parts)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def named(self, part: str) -> str:
+        """The name of a part as the fabric knows it. Raises LookupError, with near names, if there is none."""
+        return self._lines.named(part)
+
+    def by_kind(self) -> dict[str, list[str]]:
+        """All parts that there are, by the name of their kind."""
+        found: dict[str, list[str]] = {}
+        for part in self._parts:
+            found.setdefault(kind_of(part).value, []).append(part)
+        return found
+
+    def broken_by_kind(self, broken: Collection[str]) -> list[KindLoss]:
+        """How many are broken of the kinds of which any is."""
+        there, gone = count_kinds(self._parts), count_kinds(broken)
+        return [KindLoss(kind, count, there[kind]) for kind, count in gone.items() if count]
+
+    def lost_share(self, broken: Sequence[str]) -> dict[Plane, float]:
+        """Which share of what all lines of a plane carry together these parts take with them."""
+        shares: dict[Plane, float] = {}
+        for end in _ENDS:
+            whole = float(self._lines.bytes_per_s(end).sum())
+            left = float(self._lines.bytes_per_s(end, broken).sum())
+            shares[end.plane] = (whole - left) / whole
+        return shares
+
+
+def fabric_parts(cluster: str, plan: str) -> FabricParts:
+    """The parts of the fabric of a plan; `ConfigError` for a cluster or a plan that there is not."""
+    supernode = load_cluster(cluster)
+    return FabricParts(supernode, len(parse_plan(plan, supernode.num_npus, supernode.num_nodes.count).supernodes))

@@ -1,0 +1,36 @@
+"""The classes of links on which transfers leave and arrive: NPUs, cache pool, VPC cards of nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.protocol.messages import Plane, TransferKind
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClass:
+    """All links of one sort in one direction on a plane, and what they carry."""
+
+    plane: Plane
+    name: str
+    kinds: tuple[TransferKind, ...]
+
+
+_HAND_OVER, _READ, _WRITE = TransferKind.HAND_OVER, TransferKind.CACHE_READ, TransferKind.CACHE_WRITE
+
+LINK_CLASSES: Final = (
+    LinkClass(Plane.UB, "npu_out", (_HAND_OVER, _WRITE)),
+    LinkClass(Plane.UB, "npu_in", (_HAND_OVER, _READ)),
+    LinkClass(Plane.UB, "pool_out", (_READ,)),
+    LinkClass(Plane.UB, "pool_in", (_WRITE,)),
+    LinkClass(Plane.RDMA, "npu_out", (_HAND_OVER,)),
+    LinkClass(Plane.RDMA, "npu_in", (_HAND_OVER,)),
+    # Whatever moves over VPC leaves one node's card and arrives at another's.
+    LinkClass(Plane.VPC, "card_out", (_READ, _WRITE)),
+    LinkClass(Plane.VPC, "card_in", (_READ, _WRITE)),
+)
+"""Those that any transfer uses."""
+
+POOL_LINKS: Final = ("pool_out", "pool_in")
+"""Those of the cache pool alone; all others are those of every end of their plane."""
