@@ -13,11 +13,12 @@ from scheduler.metrics.buckets import (
     HOP_BOUNDS_S,
     REQUEST_BOUNDS_S,
     TOKEN_BOUNDS_S,
+    TRANSFER_BOUNDS_S,
     TTFT_BOUNDS_S,
     BucketCounts,
     HistogramTotals,
 )
-from scheduler.metrics.snapshot import END_REASONS, FLOWS, Layout, LiveInstance, Rates, Snapshot
+from scheduler.metrics.snapshot import END_REASONS, FLOWS, FabricSeen, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
 
@@ -32,13 +33,14 @@ HOPS_PER_WALL_S = 300
 PREFILL = tuple(LiveInstance(f"prefill-{index}", "prefill", 16, 0) for index in range(14))
 DECODE = LiveInstance("decode-0", "decode", 160, 10_000_000)
 INSTANCES = (*PREFILL, DECODE)
-LAYOUT = Layout("0.1.0", INSTANCES, {one.address: (one.address,) for one in INSTANCES}, 8, 4)
+LAYOUT = Layout("0.1.0", INSTANCES, {one.address: (one.address,) for one in INSTANCES}, 8, 4, (150e12, 19e12, 2.4e12))
 
 TTFT_S = (0.042, 0.048, 0.051, 0.053, 0.057, 0.066, 0.078, 0.092, 0.119, 0.205)
 TPOT_S = (0.0131, 0.0134, 0.0136, 0.0139, 0.0144)
 ITL_S = (0.0221, 0.0228, 0.0229, 0.0233, 0.0498)
 E2E_S = (1.1, 1.9, 2.7, 3.5, 4.6, 6.9, 8.8, 13.5)
 QUEUE_S = (20e-6, 25e-6, 95e-6, 188e-6)
+TRANSFER_S = ((0.00015, 0.0002, 0.0007), (0.00003, 0.00004, 0.00016), (0.00002, 0.00003))
 HOP_S = (0.0008, 0.0011, 0.0014, 0.0019, 0.0042)
 
 ENDED = {FinishReason.STOP: 0.96, FinishReason.LENGTH: 0.03, FinishReason.OVERLOAD: 0.01}
@@ -90,6 +92,13 @@ def snapshot_at(wall_s: float) -> Snapshot:
         flow_bytes=tuple(FLOW_BYTES.get(flow, 0) * num for flow in FLOWS),
         flow_transfers=tuple(num if flow in FLOW_BYTES else 0 for flow in FLOWS),
         rates=Rates(),
+        fabric=FabricSeen(
+            tuple(_histogram(TRANSFER_BOUNDS_S, values_s, num) for values_s in TRANSFER_S),
+            (0.012 * num, 0.0, 0.0),
+            tuple(_losses(wall_s) if flow in FLOW_BYTES else 0 for flow in FLOWS),
+            ("l2/3/7", "npu/12/nic") if lost >= 0 else ("l2/3/7",),
+            (1.3e12, 50e9 if lost >= 0 else 0, 0),
+        ),
     )
 
 
