@@ -88,6 +88,16 @@ class FairShares:
         else:
             self._tight.discard(link)
 
+    def set_limit(self, path: int, limit: int) -> None:
+        """A flow on a path has another highest level; `share_out` finds the levels anew."""
+        _check(limit)
+        more = self.weights[path] * (limit - self._limits[path])
+        self._limits[path] = limit
+        self._held_back.add(path)
+        for link in self._links[path]:
+            self._wanted[link] += more
+            self.set_capacity(link, self._capacities[link])
+
     def share_out(self) -> list[int]:
         """Find the levels of all paths over tight links; whoever is over none any more goes to its limit.
 
