@@ -106,7 +106,8 @@ class Fabric:
         outputs = self._ended(self._waited, now_ns)
         if outputs and self._unwaited:
             outputs += self._ended(self._unwaited, now_ns)
-        outputs += self._standing_loads.look(now_ns)
+        if self._standing_loads.watched:
+            outputs += self._standing_loads.look(now_ns)
         self._await_next()
         return tuple(outputs)
 
@@ -153,11 +154,18 @@ class Fabric:
         return self._looked_again(transfer.links)
 
     def _on_standing_load(self, now_ns: int, message: StandingLoad) -> Outputs:
-        links = self._ways.planes[Plane.UB]
-        self._settle(links, now_ns)
-        told = self._standing_loads.state(now_ns, message, self._ways.capacities)
-        self._looked_again(links)
-        return tuple(told)
+        loads = self._standing_loads
+        standing, links = loads.of(message.instance), self._ways.planes[Plane.UB]
+        loads.busy_until_ns = max(loads.busy_until_ns, message.until_ns)
+        is_alone = not standing.is_shared
+        if not is_alone:
+            self._settle(links, now_ns)
+        told = standing.state(now_ns, message, self._ways.capacities)
+        if not is_alone:
+            links.look_again()
+        if not is_alone or loads.watched or self._background.next_ns != NEVER_NS:
+            self._await_next()
+        return tuple([(message.instance, share) for share in told]) if told else NOTHING
 
     def _change_background(self, now_ns: int) -> None:
         for links in self._planes:
@@ -270,7 +278,8 @@ class Fabric:
                 deadline_ns = links.again_ns
         # Nobody feels what others move where nothing is on its way and nobody works.
         loads, next_ns = self._standing_loads, self._background.next_ns
-        deadline_ns = min(deadline_ns, loads.due_ns)
+        if loads.watched:
+            deadline_ns = min(deadline_ns, *[standing.due_ns for standing in loads.watched])
         if next_ns < deadline_ns and (deadline_ns != NEVER_NS or next_ns < loads.busy_until_ns):
             deadline_ns = next_ns
         self.deadline_ns = deadline_ns

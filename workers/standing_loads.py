@@ -1,8 +1,8 @@
 """The exchange of experts on the UB lines of its instance: what it leaves to others there, and what they leave to it.
 
 What the exchange takes in the mean is taken from the link and from the streams of the pool on it. In bursts it takes
-the whole line of a die, as any access does while it runs: then it shares the line max-min fair, and the mean of what it
-has of it, over `REFRESH_NS` of work at least, is the share that its instance is told.
+the whole line of a die, as any access does while it runs: then it shares the line max-min fair. How much longer its
+bytes take for that, in the mean over `REFRESH_NS` of work at least, makes the share that its instance is told.
 """
 
 from __future__ import annotations
@@ -59,21 +59,30 @@ class Standing:
         self.steady: list[Steady] = [[], []]
         self._share_ppm = PPM
         self._told_ppm = PPM
-        # Of the present window: up to when, how much of it there was work, and the share that it had, summed.
+        # Of the present window: up to when, how much of it there was work, and how much longer that is at its share.
         self._at_ns = 0
         self._worked_ns = 0
-        self._share_sum = 0
+        self._slowed_ns = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether transfers of the pool are under way here, as far as they were settled."""
+        return self._num_pool != [0, 0]
 
     def begin(self, now_ns: int, direction: int, capacities: Sequence[int]) -> None:
         """A transfer of the pool begins, after those that ended were settled."""
-        self.apply(now_ns, capacities)
         self._num_pool[direction] += 1
-        self.share_again(now_ns)
+        if now_ns < self.until_ns:
+            self.apply(now_ns, capacities)
+            self.share_again(now_ns)
+        elif self._applied:
+            self.apply(now_ns, capacities)
 
     def end(self, now_ns: int, direction: int) -> None:
         """One is off the links."""
         self._num_pool[direction] -= 1
-        self.share_again(now_ns)
+        if now_ns < self.until_ns:
+            self.share_again(now_ns)
 
     def state(self, now_ns: int, message: StandingLoad, capacities: Sequence[int]) -> list[LinkShare]:
         """The instance says what its exchange takes; what is under way feels it now, what is not when it begins."""
@@ -81,26 +90,34 @@ class Standing:
         self._load, self.until_ns = message.bytes_per_s, message.until_ns
         self._told_ppm = message.share_ppm
         self._at_ns = now_ns
-        if self._num_pool != [0, 0]:
+        self._share_ppm = self._shared_ppm()
+        if self.is_shared:
             self.apply(now_ns, capacities)
-        return self.look(now_ns)
+        return self._tell(now_ns)
 
     def share_again(self, now_ns: int) -> None:
         """What else is on the links has changed."""
         self._advance(now_ns)
-        ends = self.ends
-        self._share_ppm = min(
-            burst_share_ppm(ends, self._num_pool[direction], self.steady[direction]) for direction in (0, 1)
-        )
+        self._share_ppm = self._shared_ppm()
         self._await(now_ns)
+
+    def _shared_ppm(self) -> int:
+        into, out = self._num_pool
+        if self.steady[0] or self.steady[1]:
+            ends, steady = self.ends, self.steady
+            return min(burst_share_ppm(ends, into, steady[0]), burst_share_ppm(ends, out, steady[1]))
+        return PPM // (1 + max(into, out))
 
     def look(self, now_ns: int) -> list[LinkShare]:
         """What to tell the instance, if its share has changed."""
         self._advance(now_ns)
+        return self._tell(now_ns)
+
+    def _tell(self, now_ns: int) -> list[LinkShare]:
         told: list[LinkShare] = []
         if self._worked_ns >= REFRESH_NS:
-            mean_ppm = self._share_sum // self._worked_ns
-            self._worked_ns = self._share_sum = 0
+            mean_ppm = self._worked_ns * PPM // self._slowed_ns
+            self._worked_ns = self._slowed_ns = 0
             if abs(mean_ppm - self._told_ppm) > CHANGE_PPM:
                 self._told_ppm = mean_ppm
                 told.append(LinkShare(mean_ppm))
@@ -122,11 +139,13 @@ class Standing:
         worked_ns = min(now_ns, self.until_ns) - self._at_ns
         if worked_ns > 0:
             self._worked_ns += worked_ns
-            self._share_sum += worked_ns * self._share_ppm
+            self._slowed_ns += worked_ns * PPM // self._share_ppm
         self._at_ns = max(now_ns, self._at_ns)
 
     def _await(self, now_ns: int) -> None:
         """As long as the instance was told another share than it has; once it has it, no time brings news."""
+        if self._share_ppm == self._told_ppm and self.due_ns == NEVER_NS:
+            return
         self.due_ns = NEVER_NS
         if abs(self._share_ppm - self._told_ppm) > CHANGE_PPM:
             due_ns = max(now_ns, self._at_ns + REFRESH_NS - self._worked_ns)
@@ -142,8 +161,6 @@ def burst_share_ppm(ends: ExchangeLinks, num_pool: int, steady: Steady) -> int:
 
     The lines of the dies are taken to be whole and to bind alone: what others cannot take elsewhere is not seen here.
     """
-    if not steady:
-        return PPM // (1 + num_pool)
     left, weight = ends.line_bytes_per_s * ends.num_dies, ends.num_dies * (1 + num_pool)
     weight += sum(streams for _, streams in steady)
     for limit, streams in sorted(steady):
@@ -151,11 +168,11 @@ def burst_share_ppm(ends: ExchangeLinks, num_pool: int, steady: Steady) -> int:
             break
         left -= limit * streams
         weight -= streams
-    return min(PPM, left * PPM // (weight * ends.line_bytes_per_s))
+    return max(1, min(PPM, left * PPM // (weight * ends.line_bytes_per_s)))
 
 
 class StandingLoads:
-    """All of them. `busy_until_ns`: so long at least one load holds."""
+    """All of them. `busy_until_ns`: so long at least one holds. `watched`: whose share is to be looked at again."""
 
     def __init__(
         self,
@@ -165,28 +182,22 @@ class StandingLoads:
     ) -> None:
         """`links` of UB, None where there are no `ends`; `lanes` of the pool by link."""
         self.busy_until_ns = 0
-        self._watched: set[Standing] = set()
+        self.watched: Final[set[Standing]] = set()
         self._by_address: dict[str, Standing] = {}
         for address, one in ends.items():
             assert links is not None
             on = lanes.get(one.into, ()), lanes.get(one.out, ())
-            self._by_address[address] = Standing(address, one, links, on, self._watched)
+            self._by_address[address] = Standing(address, one, links, on, self.watched)
 
     @property
     def all(self) -> list[Standing]:
         """In the order of the instances."""
         return list(self._by_address.values())
 
-    def state(self, now_ns: int, message: StandingLoad, capacities: Sequence[int]) -> list[tuple[str, LinkShare]]:
-        """One instance says its load; answers whom to tell what share."""
-        self.busy_until_ns = max(self.busy_until_ns, message.until_ns)
-        standing = self._by_address[message.instance]
-        return [(standing.address, share) for share in standing.state(now_ns, message, capacities)]
-
     def look(self, now_ns: int) -> list[tuple[str, LinkShare]]:
         """Whom to tell what share now that time has passed."""
         told: list[tuple[str, LinkShare]] = []
-        for standing in sorted(self._watched, key=lambda one: one.address):
+        for standing in sorted(self.watched, key=lambda one: one.address):
             if standing.due_ns <= now_ns:
                 told += [(standing.address, share) for share in standing.look(now_ns)]
         return told
@@ -196,7 +207,6 @@ class StandingLoads:
         for standing in self._by_address.values():
             standing.apply(now_ns, capacities, is_forced=True)
 
-    @property
-    def due_ns(self) -> int:
-        """When the next share is to be looked at."""
-        return min([standing.due_ns for standing in self._watched], default=NEVER_NS)
+    def of(self, address: str) -> Standing:
+        """That of one instance."""
+        return self._by_address[address]
