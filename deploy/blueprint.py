@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from deploy.background_config import NamedFlow, read_background
 from deploy.config import RunConfig
 from deploy.fabric_config import FabricPlan, Placed
 from deploy.hardware.lookup import load_cluster, load_model
@@ -18,19 +20,23 @@ from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
-from sim_hw.engine.compiled_decode import DecodeSteps
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
+from sim_hw.engine.ub_shares import PPM
 from sim_hw.errors import HardwareModelError
 from sim_hw.hardware.supernode import Endpoint
 from sim_hw.hardware.supernode import Plane as CatalogPlane
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
+from workers.exchange_load import CostAtShares, ExchangeLoad
 from workers.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
+from workers.standing_loads import ExchangeLinks
 
 if TYPE_CHECKING:  # a virtual run is not watched
     from scheduler.metrics.snapshot import LiveInstance
+
+Cost = TypeVar("Cost")
 
 
 class Role(StrEnum):
@@ -69,12 +75,15 @@ class Blueprint:
         self.prefill = [InstanceSpec(f"prefill-{i}", Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
         self.decode = [InstanceSpec(f"decode-{i}", Role.DECODE, *spec) for i, spec in enumerate(decode)]
         self.pools = pool_addresses(len(self.plan.supernodes)) if config.cache == "pool" else ()
-        if config.cache == "pool":
-            if any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
-                raise ConfigError(
-                    f"plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
-                )
-            self._fabric_plan()  # whether the pool is reached is to be known before anything starts
+        if self.pools and any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
+            raise ConfigError(
+                f"plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
+            )
+        # Whether the pool is reached, and what background there is, is to be known before anything starts.
+        self._background: list[NamedFlow] = (
+            read_background(config.background, self.cluster) if config.background else []
+        )
+        self._exchange_links: Mapping[str, ExchangeLinks] = self._fabric_config().exchange
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -157,6 +166,7 @@ class Blueprint:
             physics.power,
             cache,
             began_ns=began_ns,
+            exchange=self._exchange(spec, physics.at_shares, physics.line_ns),
         )
 
     def _make_decode(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> DecodeInstance:
@@ -170,8 +180,16 @@ class Blueprint:
             tokens_per_step_den=physics.tokens_per_step[1],
             report_interval_ns=report_interval_ns,
         )
-        steps = DecodeSteps(physics.cost, physics.num_dies)
-        return DecodeInstance(spec.address, config, steps, physics.power, began_ns=began_ns)
+        steps = physics.steps_at_shares()
+        exchange = self._exchange(spec, steps, (physics.line_ns, 0.0))
+        return DecodeInstance(spec.address, config, steps.at(PPM), physics.power, began_ns=began_ns, exchange=exchange)
+
+    def _exchange(
+        self, spec: InstanceSpec, costs: CostAtShares[Cost], line_ns: tuple[float, float]
+    ) -> ExchangeLoad[Cost] | None:
+        """Nobody hears of the exchange of an instance whose lines nothing else shares."""
+        links = self._exchange_links.get(spec.address)
+        return links and ExchangeLoad(spec.address, costs, line_ns, links.line_bytes_per_s)
 
     def _cache_blocks(self, num_servers: float) -> int:
         block_bytes = self.block_tokens * self._kv_bytes_per_token()
@@ -186,7 +204,8 @@ class Blueprint:
 
     def _fabric_config(self) -> FabricConfig:
         num_layers = self.model.layers + (self.model.mtp_layers if self._has_mtp else 0)
-        return self._fabric_plan().config(self._kv_bytes_per_token(), num_layers)
+        plan, background = self._fabric_plan(), self._background
+        return plan.config(self._kv_bytes_per_token(), num_layers, self.config.expert_traffic, background)
 
     def _fabric_plan(self) -> FabricPlan:
         try:

@@ -58,6 +58,10 @@ class RunConfig:
     cache_plane: PlaneChoice = "ub"
     """Network plane for cache reads and writes. On a cluster whose NPUs are not known to reach the pool over ub, a
     cache of each prefill instance's own is the default instead."""
+    expert_traffic: bool = True
+    """Whether the exchange of experts shares the UB lines of its dies with the cache pool and background traffic."""
+    background: str = ""
+    """YAML file of traffic of others on the fabric; empty for none."""
     cache_bytes_per_server: float = 512e9
     """DRAM of one cache server (one per node) given to KV. The DRAM of a node is not published: an estimate, half of
     32 DIMMs of 32 GB."""
@@ -133,6 +137,8 @@ def load_config(path: str | None, flags: Mapping[str, Any], base: Mapping[str, A
     given = {name: value for name, value in flags.items() if value is not None}
     places |= {name: "--" + name.replace("_", "-") for name in given}
     chosen = {**(base or {}), **values, **given}
+    if chosen.get("background"):  # processes that stand elsewhere read it too
+        chosen["background"] = str(Path(chosen["background"]).resolve())
     cluster = _found(load_cluster, "cluster", chosen, places)
     _found(load_model, "model", chosen, places)
     if cluster is not None:

@@ -7,16 +7,19 @@ them. Traffic of a pool is not counted on the lines of the NPUs of the nodes on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from deploy.background_config import NamedFlow
 from scheduler.core.config import pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
 from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, FabricRate, hand_over_rate, pool_rate
 from sim_hw.hardware.supernode import Operation, Supernode
 from sim_hw.hardware.supernode import Plane as CatalogPlane
 from sim_hw.network.lines import FleetLines, LineEnd, Lines
+from workers.background import BackgroundFlow
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
+from workers.standing_loads import ExchangeLinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class FabricPlan:
         self.lines = FleetLines(cluster, self._num_supernodes)
         self.links: list[Bundle] = []
         self.channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
+        self.exchange: dict[str, ExchangeLinks] = {}
         self._npus: dict[str, range] = {}
         first = [index * cluster.num_npus for index in range(self._num_supernodes)]
         for one in (*prefill, *decode):
@@ -70,9 +74,54 @@ class FabricPlan:
                 members = [one.address for one in prefill if one.supernode == index]
                 self._add_pool(pools[index], index, members, num_servers, cache_plane)
 
-    def config(self, kv_bytes_per_token: int, num_layers: int) -> FabricConfig:
-        """What the fabric is told."""
-        return FabricConfig(self.lines, self.links, self.hand_over, self.channels, kv_bytes_per_token, num_layers)
+    def config(
+        self,
+        kv_bytes_per_token: int,
+        num_layers: int,
+        with_exchange: bool = False,
+        background: Sequence[NamedFlow] = (),
+    ) -> FabricConfig:
+        """What the fabric is told: of the exchange of instances that share their UB lines with anything, and of what
+        others move."""
+        flows = self._laid(background)
+        return FabricConfig(
+            self.lines,
+            self.links,
+            self.hand_over,
+            self.channels,
+            kv_bytes_per_token,
+            num_layers,
+            self.exchange if with_exchange else {},
+            flows,
+        )
+
+    def _laid(self, background: Sequence[NamedFlow]) -> list[BackgroundFlow]:
+        for flow in background:
+            if flow.plane is Plane.UB:
+                self._add_exchanges({*flow.sources, *flow.destinations})
+        instance_of = {die: address for address in self._npus for die in self._dies(address)}
+
+        def link_of(plane: Plane, die: int, direction: int) -> int | None:
+            address = instance_of.get(die)
+            if address is None:
+                return None
+            if plane is Plane.UB:
+                return self.exchange[address].out if direction else self.exchange[address].into
+            ends = self.hand_over.sources if direction else self.hand_over.destinations
+            return ends[address][die - self._dies(address).start] if address in ends else None
+
+        return [flow.laid(link_of) for flow in background]
+
+    def _add_exchanges(self, dies: Collection[int]) -> None:
+        """Links for the UB lines of instances that have any of these dies and no such links yet."""
+        for address in self._npus:
+            if address not in self.exchange and not set(self._dies(address)).isdisjoint(dies):
+                bundle = Bundle(LineEnd.UB_DIE, self._dies(address))
+                self._note_exchange(address, self._link(bundle), self._link(bundle))
+
+    def _note_exchange(self, address: str, into: int, out: int) -> None:
+        line = round(self.lines.lines.whole_bytes_per_s(LineEnd.UB_DIE))
+        self.exchange[address] = ExchangeLinks(into, out, len(self._dies(address)), line)
 
     def _link(self, bundle: Bundle) -> int:
         self.links.append(bundle)
@@ -112,6 +161,8 @@ class FabricPlan:
             num_npus, num_dies = len(self._npus[address]), len(self._dies(address))
             bundle = self._pool_lines(address, plane)
             into, out = self._link(bundle), self._link(bundle)
+            if plane is Plane.UB:
+                self._note_exchange(address, into, out)
             line = self.lines.lines.whole_bytes_per_s(bundle.end) * len(bundle.numbers) * bundle.share / num_dies
             for key, links, rate in (
                 ((TransferKind.CACHE_READ, plane, pool, address), (pool_out, into), reads),

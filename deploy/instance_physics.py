@@ -5,7 +5,7 @@ Instances of one stage and size share it: compiling takes some ten milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,14 +14,16 @@ from math import gcd
 from deploy.config import RunConfig
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
 from scheduler.protocol.errors import ConfigError
-from sim_hw.engine.compiled_decode import CompiledDecode, compile_decode
+from sim_hw.engine.compiled_decode import CompiledDecode, DecodeSteps, compile_decode
 from sim_hw.engine.compiled_prefill import CompiledPrefill, compile_prefill
 from sim_hw.engine.kv_room import DecodeRoom, decode_room, prefill_blocks
 from sim_hw.engine.power import DecodePower, PrefillPower, decode_power, prefill_power
+from sim_hw.engine.ub_shares import PPM, AtShares
 from sim_hw.errors import HardwareModelError
 from sim_hw.hardware.supernode import Supernode
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint
+from sim_hw.phases.ub_line import decode_line_s, prefill_line_s, with_ub_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class PrefillPhysics:
     power: PrefillPower
     kv_blocks: int
     """Of the whole instance."""
+    at_shares: AtShares[CompiledPrefill]
+    """`cost` by the share of UB that the exchange has."""
+    line_ns: tuple[float, float]
+    """Of the UB line of each die in a pass, for a computed and a cached token of the instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,19 @@ class DecodePhysics:
     room: DecodeRoom
     tokens_per_step: tuple[int, int]
     """Expected tokens as a fraction: 1.7 is 17/10."""
+    line_ns: float
+    """Of the UB line of each die in a step, for a sequence of the instance."""
+    at_share: Callable[[float], CompiledDecode]
+
+    def steps_at_shares(self) -> AtShares[DecodeSteps]:
+        """Steps of one instance by the share of UB that its exchange has; `at(PPM)` are those of `cost`."""
+        num_ways = len(self.cost.ways)
+
+        def steps_at(share: float) -> DecodeSteps:
+            # Other lines, so other ways, whatever they are called.
+            return DecodeSteps(self.at_share(share), self.num_dies, round(PPM * share) * num_ways)
+
+        return AtShares(DecodeSteps(self.cost, self.num_dies), steps_at)
 
 
 class InstancePhysics:
@@ -66,14 +85,32 @@ class InstancePhysics:
                 batch_tokens_per_npu=config.prefill_tokens_per_npu,
             )
             blocks = prefill_blocks(point, config.kv_reserve_share)
-            return PrefillPhysics(compile_prefill(point), prefill_power(point), blocks)
+            cost = compile_prefill(point)
+            at_shares = AtShares(cost, lambda share: compile_prefill(with_ub_share(point, share)))
+            computed_s, cached_s = prefill_line_s(point)
+            tokens = cost.num_ranks
+            line_ns = 1e9 * computed_s / tokens, 1e9 * cached_s / tokens
+            return PrefillPhysics(cost, prefill_power(point), blocks, at_shares, line_ns)
 
     def _make_decode(self, num_npus: int) -> DecodePhysics:
         with self._plan_named():
             point = self._decode_point(num_npus)
             room = decode_room(point, self._config.kv_reserve_share)
             compiled = compile_decode(point, room.sequences)
-            return DecodePhysics(point.num_ranks, compiled, decode_power(point), room, _tokens_per_step(point))
+
+            @cache
+            def compile_at(share: float) -> CompiledDecode:
+                return compile_decode(with_ub_share(point, share), room.sequences)
+
+            return DecodePhysics(
+                point.num_ranks,
+                compiled,
+                decode_power(point),
+                room,
+                _tokens_per_step(point),
+                1e9 * decode_line_s(point) / point.num_ranks,
+                compile_at,
+            )
 
     def _decode_point(self, num_npus: int) -> DecodePoint:
         mtp_k = min(1, self._model.mtp_layers) if self._config.mtp else 0

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     DecodeStepped,
+    LinkShare,
     Message,
     ReportUsage,
     RunEnded,
@@ -24,6 +25,7 @@ from sim_hw.engine.compiled_decode import StepForm
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from workers.decode_desk import DecodeDesk
 from workers.decode_memory import DecodeMemory
+from workers.exchange_load import REFRESH_NS, ExchangeLoad
 from workers.growth import Growth
 from workers.oracle import output_tokens
 from workers.step_line import PS_PER_NS, StepLines, StepSpan
@@ -80,7 +82,7 @@ class _Sequence:
 class DecodeInstance:
     """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines".
 
-    Its account begins at `began_ns`.
+    Its account begins at `began_ns`. `exchange` is as with `PrefillInstance`.
     """
 
     priority = Priority.DECODE
@@ -94,6 +96,7 @@ class DecodeInstance:
         reports_to: str = "core",
         *,
         began_ns: int = 0,
+        exchange: ExchangeLoad[DecodeCost] | None = None,
     ) -> None:
         self.address = address
         self.deadline_ns = NEVER_NS
@@ -101,6 +104,8 @@ class DecodeInstance:
         self._cost = cost
         self._energy = energy
         self._reports_to = reports_to
+        self._exchange = exchange
+        self._is_share_new = False
         self._growth = Growth(config.tokens_per_step_num, config.tokens_per_step_den)
         # A step may bring this many tokens, so this much room must be there before it begins.
         self._lookahead_tokens = -(-config.tokens_per_step_num // config.tokens_per_step_den)
@@ -133,6 +138,7 @@ class DecodeInstance:
             ReportUsage: self._on_report_usage,
             StartDecode: self._on_start,
             RunEnded: self._on_run_ended,
+            LinkShare: self._on_link_share,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -169,10 +175,30 @@ class DecodeInstance:
             self._open_run(now_ns)
         if finished or preempted or cut:
             outputs += self._desk.serve_waiting(now_ns)
-        if self._num_running and (finished or preempted or started or cut):
+        if self._num_running and (finished or preempted or started or cut or self._is_share_new):
             self._lines.use(self._cost.form(self._num_running, kv_tokens))
+            self._is_share_new = False
         self._plan()
+        if self._exchange is not None:
+            outputs += self._tell_load(self._exchange, now_ns)
         return tuple(outputs)
+
+    def _tell_load(self, exchange: ExchangeLoad[DecodeCost], now_ns: int) -> Outputs:
+        span = self._span
+        if span is None:
+            return exchange.tell(now_ns, now_ns, 0, 0)
+        step_ns = max(1, span.length_ps(self._growth, 1) // PS_PER_NS)
+        # Steps go on beyond this run of them, and if they do not, that is told at once.
+        until_ns = max(self.deadline_ns, now_ns + 2 * REFRESH_NS)
+        return exchange.tell(now_ns, until_ns, step_ns, self._num_running)
+
+    def _on_link_share(self, now_ns: int, message: LinkShare) -> Outputs:
+        """Steps have another length from the next boundary on."""
+        assert self._exchange is not None
+        self._cost = self._exchange.cost(message.share_ppm)
+        self._is_share_new = True
+        self._cut_span(now_ns)
+        return NOTHING
 
     def _on_start(self, now_ns: int, message: StartDecode) -> Outputs:
         self._joining.extend(zip(message.ids, message.produced_tokens, message.payloads, strict=True))

@@ -13,8 +13,10 @@ from scheduler.protocol.messages import (
     FinishTransfer,
     Message,
     PartsChanged,
+    Plane,
     RepairParts,
     RunEnded,
+    StandingLoad,
     StartTransfer,
     TransferDone,
     TransferFailed,
@@ -67,6 +69,8 @@ class Fabric:
         self._num_layers = config.num_layers
         self._reports_to = reports_to
         self._ways = Ways(config)
+        self._standing_loads = self._ways.standing_loads
+        self._background = self._ways.background
         self._next_flow = 0
         self._transfers: dict[int, _Transfer] = {}
         self._by_flow: dict[int, _Transfer] = {}
@@ -81,14 +85,19 @@ class Fabric:
             FailParts: self._on_fail_parts,
             RepairParts: self._on_repair_parts,
             RunEnded: self._on_run_ended,
+            StandingLoad: self._on_standing_load,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """A transfer begins, has all its data, or is given up; or parts fail or are mended."""
+        """A transfer begins, has all its data, or is given up; parts fail or are mended; or an exchange takes more."""
+        if self._background.next_ns <= now_ns:
+            self._change_background(now_ns)
         return self._handlers[type(message)](now_ns, message)
 
     def wake(self, now_ns: int) -> Outputs:
-        """Report every transfer that is done by now."""
+        """Report every transfer that is done by now, and shares that are others than was told."""
+        if self._background.next_ns <= now_ns:
+            self._change_background(now_ns)
         for links in self._planes:
             if links.again_ns <= now_ns:
                 links.share()
@@ -97,6 +106,8 @@ class Fabric:
         outputs = self._ended(self._waited, now_ns)
         if outputs and self._unwaited:
             outputs += self._ended(self._unwaited, now_ns)
+        if self._standing_loads.watched:
+            outputs += self._standing_loads.look(now_ns)
         self._await_next()
         return tuple(outputs)
 
@@ -110,6 +121,8 @@ class Fabric:
         tokens = message.num_tokens if len(ways) == len(message.num_tokens) else [sum(message.num_tokens)]
         for way, num_tokens in zip(ways, tokens, strict=True):
             weight, amount = way.load(num_tokens)
+            if way.standing is not None:
+                way.standing.begin(now_ns, way.direction, self._ways.capacities)
             if message.is_made:
                 self._put(now_ns, transfer, way.lanes[0], amount, (way, weight, 0))
             else:
@@ -140,6 +153,28 @@ class Fabric:
             self._take_off(now_ns, transfer)
         return self._looked_again(transfer.links)
 
+    def _on_standing_load(self, now_ns: int, message: StandingLoad) -> Outputs:
+        loads = self._standing_loads
+        standing, links = loads.of(message.instance), self._ways.planes[Plane.UB]
+        loads.busy_until_ns = max(loads.busy_until_ns, message.until_ns)
+        is_alone = not standing.is_shared
+        if not is_alone:
+            self._settle(links, now_ns)
+        told = standing.state(now_ns, message, self._ways.capacities)
+        if not is_alone:
+            links.look_again()
+        if not is_alone or loads.watched or self._background.next_ns != NEVER_NS:
+            self._await_next()
+        return tuple([(message.instance, share) for share in told]) if told else NOTHING
+
+    def _change_background(self, now_ns: int) -> None:
+        for links in self._planes:
+            self._settle(links, now_ns)
+        self._background.change(now_ns)
+        for links in self._planes:
+            links.look_again()
+        self._await_next()
+
     def _on_fail_parts(self, now_ns: int, message: FailParts) -> Outputs:
         return self._set_failed(now_ns, self._failed_parts.union(message.parts))
 
@@ -152,6 +187,7 @@ class Fabric:
             self._settle(links, now_ns)
         self._ways.set_failed(now_ns, sorted(failed))
         self._failed_parts = set(failed)
+        self._standing_loads.apply(now_ns, self._ways.capacities)
         cut = [transfer for transfer in self._transfers.values() if any(part[1].is_cut for part in transfer.parts)]
         for transfer in cut:
             self._take_off(now_ns, transfer)
@@ -194,6 +230,9 @@ class Fabric:
 
     def _take_off(self, now_ns: int, transfer: _Transfer) -> list[int]:
         """All of it leaves the links; answers what the streams of each part have not moved."""
+        way = transfer.parts[0][1]
+        if way.standing is not None and transfer.num_moving:
+            way.standing.end(now_ns, way.direction)
         by_flow, links = self._by_flow, transfer.links
         left = [
             links.take_off(now_ns, part[0]) if by_flow.pop(part[0], None) is not None else 0 for part in transfer.parts
@@ -209,6 +248,9 @@ class Fabric:
             transfer = by_flow.pop(flow)
             transfer.num_moving -= 1
             transfer.end_ns = end_ns
+            way = transfer.parts[0][1]
+            if way.standing is not None:
+                way.standing.end(end_ns, way.direction)
             if not transfer.num_moving and transfer.made_ns is not None:
                 self._report(transfer, transfer.made_ns)
 
@@ -234,6 +276,12 @@ class Fabric:
         for links in self._planes:
             if links.again_ns < deadline_ns:
                 deadline_ns = links.again_ns
+        # Nobody feels what others move where nothing is on its way and nobody works.
+        loads, next_ns = self._standing_loads, self._background.next_ns
+        if loads.watched:
+            deadline_ns = min(deadline_ns, *[standing.due_ns for standing in loads.watched])
+        if next_ns < deadline_ns and (deadline_ns != NEVER_NS or next_ns < loads.busy_until_ns):
+            deadline_ns = next_ns
         self.deadline_ns = deadline_ns
 
     def _ended(self, transfers: list[tuple[int, int, TransferDone]], now_ns: int) -> list[tuple[str, Message]]:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from scheduler.protocol.messages import Plane, StartTransfer, TransferKind
 from sim_hw.network.lines import LineEnd
+from workers.background import Background, BackgroundFlow
 from workers.shared_links import STREAM_WEIGHT, SharedLinks
+from workers.standing_loads import ExchangeLinks, Standing, StandingLoads
 
 NANOBYTES: Final = 1_000_000_000
 """Rates are whole bytes a second and times whole nanoseconds, so what has flowed is counted in whole nanobytes."""
@@ -81,7 +83,7 @@ _PLANE_ENDS: Final = {Plane.UB: LineEnd.UB_DIE, Plane.RDMA: LineEnd.RDMA_DIE, Pl
 @dataclass(frozen=True, slots=True)
 class FabricConfig:
     """`channels[kind, plane, source, destination]`; `num_layers` lets KV flow as the layers are made: all but the last
-    layer's share need not wait for the end of the pass."""
+    layer's share need not wait for the end of the pass. `exchange`: of the instances that say `StandingLoad`."""
 
     rates: LineRates
     links: Sequence[Bundle]
@@ -89,6 +91,8 @@ class FabricConfig:
     channels: Mapping[tuple[TransferKind, Plane, str, str], Channel]
     kv_bytes_per_token: int
     num_layers: int
+    exchange: Mapping[str, ExchangeLinks] = field(default_factory=dict[str, ExchangeLinks])
+    background: Sequence[BackgroundFlow] = ()
 
     def plane_bytes_per_s(self, plane: Plane, failed: Collection[str] = ()) -> int:
         """What all lines of a plane carry together with these parts failed; 0 where there are none."""
@@ -120,16 +124,19 @@ class Way:
     """The links that data takes between two ends, and what of them it takes.
 
     `lanes` of its plane: of what somebody waits for, and of what flows hidden. `is_cut`: one of its links carries
-    nothing. `token`: nanobytes of a line that a token takes.
+    nothing. `token`: nanobytes of a line that a token takes. `standing`: the instance on whose UB lines it lies, if
+    that has an exchange to share them with, and in which `direction` of these: into its dies or out of them.
     """
 
-    __slots__ = ("_num_streams", "_token", "is_cut", "lanes", "latency_ns", "links")
+    __slots__ = ("_num_streams", "_token", "direction", "is_cut", "lanes", "latency_ns", "links", "standing")
 
     def __init__(self, channel: Channel, lanes: tuple[int, int], kv_bytes_per_token: int) -> None:
         self.links = channel.links
         self.lanes = lanes
         self.latency_ns = channel.latency_ns
         self.is_cut = False
+        self.standing: Standing | None = None
+        self.direction = 0
         line, data = channel.line_bytes_per_s, channel.data_bytes_per_s
         self._token = -(-kv_bytes_per_token * NANOBYTES * line // data)
         self._num_streams = channel.num_streams
@@ -150,6 +157,8 @@ class Ways:
         latencies = {Plane.RDMA: [hand_over.latency_ns]}
         for (_, plane, _, _), channel in config.channels.items():
             latencies.setdefault(plane, []).append(channel.latency_ns)
+        for plane in (*(flow.plane for flow in config.background), *([Plane.UB] if config.exchange else [])):
+            latencies.setdefault(plane, [0])
         # Planes share no link.
         self.planes: Final = {
             plane: SharedLinks(self._capacities, min(latencies[plane])) for plane in sorted(latencies)
@@ -158,8 +167,30 @@ class Ways:
             key: [self._way(key[1], channel, is_awaited=key[0] is not TransferKind.CACHE_WRITE)]
             for key, channel in config.channels.items()
         }
+        self.standing_loads: Final = self._standing_loads()
+        self.background: Final = Background(config.background, self.planes, self.standing_loads.all)
         self._by_die: dict[tuple[str, str, int], Way] = {}
         self._by_links: dict[tuple[int, ...], Way] = {}
+
+    @property
+    def capacities(self) -> Sequence[int]:
+        """What each link carries now, bytes/s, what the exchange takes of it included."""
+        return self._capacities
+
+    def _standing_loads(self) -> StandingLoads:
+        """Every way of the pool over the lines of an instance with an exchange knows of it."""
+        ways = [way for ways in self._by_ends.values() for way in ways]
+        lanes: dict[int, list[int]] = {}
+        for way in ways:
+            for link in way.links:
+                lanes.setdefault(link, []).append(way.lanes[0])
+        loads = StandingLoads(self._config.exchange, self.planes.get(Plane.UB), lanes)
+        for standing in loads.all:
+            for direction, link in enumerate((standing.ends.into, standing.ends.out)):
+                for way in ways:
+                    if link in way.links:
+                        way.standing, way.direction = standing, direction
+        return loads
 
     def of(self, message: StartTransfer) -> list[Way]:
         """One way for each request of a hand-over, one for all data of any other transfer."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
+    LinkShare,
     Message,
     PrefillStepped,
     ReleaseKv,
@@ -22,6 +23,7 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
+from workers.exchange_load import ExchangeLoad
 from workers.oracle import output_tokens
 from workers.prefix_cache import PrefixCache
 
@@ -66,7 +68,8 @@ class _Prompt:
 class PrefillInstance:
     """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines".
 
-    Its account begins at `began_ns`.
+    Its account begins at `began_ns`. With `exchange` the fabric hears what the exchange between its dies takes of
+    their lines, and says what share of them it has.
     """
 
     priority = Priority.PREFILL
@@ -81,6 +84,7 @@ class PrefillInstance:
         reports_to: str = "core",
         *,
         began_ns: int = 0,
+        exchange: ExchangeLoad[PrefillCost] | None = None,
     ) -> None:
         self.address = address
         self.deadline_ns = NEVER_NS
@@ -90,6 +94,7 @@ class PrefillInstance:
         self._cost = cost
         self._energy = energy
         self._reports_to = reports_to
+        self._exchange = exchange
         self._queue: deque[_Prompt] = deque()
         self._blocks_held: dict[int, int] = {}
         # Prefix blocks of queued prompts, kept only for an instance with a cache of its own.
@@ -98,12 +103,14 @@ class PrefillInstance:
         self._closing: list[_Prompt] = []
         self._pass_tokens = 0
         self._pass_pairs = 0
+        self._pass_cached = 0
         self._account_end_ns = began_ns
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             StartPrefill: self._on_start,
             ReleaseKv: self._on_release,
             ReportUsage: self._on_report_usage,
             RunEnded: self._on_run_ended,
+            LinkShare: self._on_link_share,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -135,7 +142,25 @@ class PrefillInstance:
             usage_tokens,
             self._account(now_ns, usage_tokens, usage_pairs, is_busy=was_running),
         )
-        return ((self._reports_to, report),)
+        if self._exchange is None or not self._is_running:
+            return ((self._reports_to, report),)
+        return ((self._reports_to, report), *self._tell_load(self._exchange, now_ns, self.deadline_ns - now_ns))
+
+    def _tell_load(self, exchange: ExchangeLoad[PrefillCost], now_ns: int, pass_ns: int) -> Outputs:
+        return exchange.tell(now_ns, self.deadline_ns, pass_ns, self._pass_tokens, self._pass_cached)
+
+    def _on_link_share(self, now_ns: int, message: LinkShare) -> Outputs:
+        """What is left of the pass that runs takes the same part of the new length as it would have of the old."""
+        exchange = self._exchange
+        assert exchange is not None
+        totals = self._pass_tokens, self._pass_pairs, self._pass_cached
+        before, self._cost = self._cost, exchange.cost(message.share_ppm)
+        if not self._is_running:
+            return NOTHING
+        pass_ns = self._cost.prefill_ns(*totals)
+        left_ns = self.deadline_ns - now_ns
+        self.deadline_ns = now_ns - (-left_ns * pass_ns // before.prefill_ns(*totals))
+        return self._tell_load(exchange, now_ns, pass_ns)
 
     def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
         for request_id, prompt_tokens, cached, resumed, payload in zip(
@@ -196,6 +221,7 @@ class PrefillInstance:
         self._closing = closing
         self._pass_tokens = tokens
         self._pass_pairs = pairs
+        self._pass_cached = cached
         self._is_running = tokens > 0
         self.deadline_ns = now_ns + self._cost.prefill_ns(tokens, pairs, cached) if tokens else NEVER_NS
         return started

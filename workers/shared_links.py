@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Final
 
@@ -72,6 +72,30 @@ class SharedLinks:
                 return
             self._share_from_now(now_ns)
         self._unshared_ns = now_ns
+
+    def set_link(self, now_ns: int, link: int, capacity_bytes_per_s: int, limits: Mapping[int, int]) -> None:
+        """A link carries so much from now on, and a stream on these lanes moves at most so much; after `ended`."""
+        shares = self._shares
+        shares.set_capacity(link, STREAM_WEIGHT * capacity_bytes_per_s)
+        for lane, limit in limits.items():
+            shares.set_limit(lane, limit)
+        if self._is_free and not shares.is_tight:
+            shares.share_out()
+            for lane, limit in limits.items():
+                self._limit_free(now_ns, lane, limit)
+            return
+        if self._is_free:
+            self._share_from_now(now_ns)
+        for lane, limit in limits.items():
+            self._limits[lane] = limit
+        self._unshared_ns = now_ns
+
+    def set_steady(self, now_ns: int, lane: int, weight: int) -> None:
+        """So much more weight, or less if negative, flows on a lane without an end; after `ended` up to now."""
+        if self._shares.add(lane, weight):
+            if self._is_free:
+                self._share_from_now(now_ns)
+            self._unshared_ns = now_ns
 
     def put(self, now_ns: int, flow: int, lane: int, weight: int, amount: int) -> None:
         """A flow begins, after `ended` up to now; `STREAM_WEIGHT` is one stream."""
@@ -163,6 +187,16 @@ class SharedLinks:
         while others and due_ns[others[0][1]] != others[0][0]:
             heappop(others)
         return min(awaited[0][0], others[0][0]) if others else awaited[0][0]
+
+    def _limit_free(self, now_ns: int, lane: int, limit: int) -> None:
+        """No link binds, and what flows on a lane goes on at another rate."""
+        before, self._limits[lane], self._levels[lane] = self._limits[lane], limit, limit
+        for flow, (on, weight, began_ns, amount, _) in self._free.items():
+            if on == lane:
+                left = amount - before * (now_ns - began_ns)
+                end_ns = now_ns - (-left // limit)
+                self._free[flow] = (lane, weight, now_ns, left, end_ns)
+                heappush(self._ends[lane], (end_ns, flow))
 
     def _end_free(self, heap: list[tuple[int, int]], until_ns: int, found: list[tuple[int, int]]) -> None:
         free, shares = self._free, self._shares

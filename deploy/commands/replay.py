@@ -36,6 +36,7 @@ Trace = Annotated[str, typer.Argument(metavar="TRACE", help="Trace file, workloa
 Live = Annotated[bool, typer.Option("--live", help="Run on the local Ray cluster instead of the virtual clock.")]
 Speed = Annotated[float | None, typer.Option(metavar="N", help="Live: emulated seconds per wall second.")]
 SloText = Annotated[str | None, typer.Option("--slo", metavar="LIMITS", help="Such as ttft=2s,tpot=50ms.")]
+Background = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of traffic of others on the fabric.")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of every random stream.")]
 Limit = Annotated[int | None, typer.Option(metavar="N", help="Read only the first N rows.")]
 Superpose = Annotated[int, typer.Option(metavar="N", help="Lay N shifted copies over each other.")]
@@ -60,6 +61,7 @@ def replay(
     policy: Policy = None,
     cache: Cache = None,
     cache_plane: CachePlane = None,
+    background: Background = None,
     slo: SloText = None,
     seed: Seed = None,
     limit: Limit = None,
@@ -81,6 +83,7 @@ def replay(
         "policy": policy,
         "cache": cache,
         "cache_plane": cache_plane,
+        "background": background,
         "slo": slo,
         "seed": seed,
     }

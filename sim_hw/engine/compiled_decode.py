@@ -106,11 +106,13 @@ class DecodeSteps:
 
     The way is chosen for a die of mean load, its KV in steps of `KV_STEP_TOKENS`, so that answers can be remembered:
     loads come back, and choosing costs ten times as much as remembering. The lines themselves do not depend on that.
+    Ways are numbered from `first_way`, so that those of two compilations can be told apart.
     """
 
-    def __init__(self, compiled: CompiledDecode, num_dies: int) -> None:
+    def __init__(self, compiled: CompiledDecode, num_dies: int, first_way: int = 0) -> None:
         self._compiled = compiled
         self._num_dies = num_dies
+        self._first_way = first_way
         self._kv_step_tokens = num_dies * KV_STEP_TOKENS
         self._forms: dict[tuple[int, int], StepForm] = {}
 
@@ -121,7 +123,7 @@ class DecodeSteps:
         if found is None:
             requests = -(-num_running // self._num_dies)
             found = self._compiled.form(num_running / self._num_dies, requests, key[1] * KV_STEP_TOKENS)
-            self._forms[key] = found
+            found = self._forms[key] = replace(found, way=self._first_way + found.way)
         return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,16 @@ class FairShares:
         else:
             self._tight.discard(link)
 
+    def set_limit(self, path: int, limit: int) -> None:
+        """A flow on a path has another highest level; `share_out` finds the levels anew."""
+        _check(limit)
+        more = self.weights[path] * (limit - self._limits[path])
+        self._limits[path] = limit
+        self._held_back.add(path)
+        for link in self._links[path]:
+            self._wanted[link] += more
+            self.set_capacity(link, self._capacities[link])
+
     def share_out(self) -> list[int]:
         """Find the levels of all paths over tight links; whoever is over none any more goes to its limit.
 
@@ -110,7 +121,7 @@ class FairShares:
 
     def _stop(self) -> dict[int, int]:
         """The level at which each path over a tight link stops."""
-        weights, links, limits = self.weights, self._links, self._limits
+        weights, limits = self.weights, self._limits
         if len(self._tight) == 1:
             # By far the most frequent case, and if nobody reaches its limit a simple one.
             (link,) = self._tight
@@ -118,27 +129,57 @@ class FairShares:
             level = self._capacities[link] // sum([weights[path] for path in all_over])
             if level < min([limits[path] for path in all_over]):
                 return dict.fromkeys(all_over, level)
-        rising = {path for link in self._tight for path in self._over[link] if weights[path]}
+        return self._fill()
+
+    def _fill(self) -> dict[int, int]:
+        """Progressive filling of the tight links. What a link bears only grows while others stop, so a heap of what
+        each bore last finds the next to be full."""
+        weights, links, limits, over = self.weights, self._links, self._limits, self._over
         left = {link: self._capacities[link] for link in self._tight}
-        weight_on = {link: sum([weights[path] for path in self._over[link]]) for link in left}
+        on = {link: [path for path in over[link] if weights[path]] for link in left}
+        weight_on = {link: sum([weights[path] for path in paths]) for link, paths in on.items()}
+        bears = {link: left[link] // weight for link, weight in weight_on.items()}
+        heap = [(highest, link) for link, highest in bears.items()]
+        heapify(heap)
+        by_limit = sorted({path for paths in on.values() for path in paths}, key=limits.__getitem__, reverse=True)
         stopped: dict[int, int] = {}
-        while rising:
-            bears = {link: left[link] // weight for link, weight in weight_on.items() if weight}
-            level = min(min(bears.values()), min([limits[path] for path in rising]))
-            # Who is at its limit rises no more, so that the links may bear the next step of the others.
-            now = [path for path in rising if limits[path] == level]
-            if not now:
-                full = {link for link, highest in bears.items() if highest == level}
-                now = [path for path in rising if not full.isdisjoint(links[path])]
-            rising.difference_update(now)
+        while by_limit:
+            if by_limit[-1] in stopped:
+                by_limit.pop()
+                continue
+            while heap and bears.get(heap[0][1]) != heap[0][0]:
+                heappop(heap)
+            level, now = limits[by_limit[-1]], list[int]()
+            if not heap or level <= heap[0][0]:
+                # Who is at its limit rises no more, so that the links may bear the next step of the others.
+                while by_limit and limits[by_limit[-1]] == level:
+                    path = by_limit.pop()
+                    if path not in stopped:
+                        now.append(path)
+                        stopped[path] = level
+            else:
+                level = heap[0][0]
+                while heap and heap[0][0] == level:
+                    link = heappop(heap)[1]
+                    if bears.get(link) == level:
+                        for path in on[link]:
+                            if path not in stopped:
+                                now.append(path)
+                                stopped[path] = level
+            touched: set[int] = set()
             for path in now:
-                stopped[path] = level
-            # What these take matters only if others go on.
-            for path in now if rising else ():
+                taken = weights[path] * level
                 for link in links[path]:
                     if link in left:
-                        left[link] -= weights[path] * level
+                        left[link] -= taken
                         weight_on[link] -= weights[path]
+                        touched.add(link)
+            for link in touched:
+                if weight_on[link]:
+                    bears[link] = left[link] // weight_on[link]
+                    heappush(heap, (bears[link], link))
+                else:
+                    bears.pop(link, None)
         return stopped
 
 
