@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from deploy.config import RunConfig
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
+from deploy.own_policy import make_policy
 from deploy.plan import Plan, parse_plan
 from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
-from scheduler.policies import make_routing_policy
+from scheduler.policies.view import RoutingPolicy, Seat, StageKind
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane, TransferKind
+from scheduler.runtime.random_streams import stream
 from sim_hw.engine.compiled_decode import DecodeSteps
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from sim_hw.errors import HardwareModelError
@@ -112,10 +114,15 @@ class Blueprint:
                 cache_mode=CacheMode(config.cache),
                 cache_plane=Plane[config.cache_plane.upper()],
                 max_open_requests=config.max_open_requests,
+                view_age_ns=round(config.view_age_s * 1e9),
             ),
-            make_routing_policy(config.policy),
-            make_routing_policy(config.policy),
+            self._make_policy(StageKind.PREFILL),
+            self._make_policy(StageKind.DECODE),
         )
+
+    def _make_policy(self, stage: StageKind) -> RoutingPolicy:
+        config = self.config
+        return make_policy(config, Seat(stage, stream(config.seed, f"policy {stage.value}")))
 
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""
@@ -131,7 +138,12 @@ class Blueprint:
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
         # A sequence may fit in memory and still be longer than the model's positions.
-        return InstanceInfo(spec.address, spec.num_npus, min(self._kv_tokens(spec), self.model.max_positions))
+        kv_tokens = self._kv_tokens(spec)
+        longest = min(kv_tokens, self.model.max_positions)
+        if spec.role is Role.DECODE:
+            return InstanceInfo(spec.address, spec.num_npus, longest, kv_tokens * self._num_dies(spec))
+        own_blocks = self._own_cache_blocks(spec) if self.config.cache == "local" else 0
+        return InstanceInfo(spec.address, spec.num_npus, longest, kv_tokens, own_blocks)
 
     def _kv_tokens(self, spec: InstanceSpec) -> int:
         """KV tokens of a prefill instance, or of one die of a decode instance."""
@@ -146,8 +158,7 @@ class Blueprint:
         physics = self._physics.prefill(spec.num_npus)
         cache = None
         if self.config.cache == "local":
-            num_nodes = spec.num_npus / self.cluster.npus_per_node.count
-            cache = PrefixCache(self._cache_blocks(num_nodes), self.block_tokens)
+            cache = PrefixCache(self._own_cache_blocks(spec), self.block_tokens)
         return PrefillInstance(
             spec.address,
             PrefillConfig(self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks),
@@ -170,6 +181,9 @@ class Blueprint:
         )
         steps = DecodeSteps(physics.cost, physics.num_dies)
         return DecodeInstance(spec.address, config, steps, physics.power, began_ns=began_ns)
+
+    def _own_cache_blocks(self, spec: InstanceSpec) -> int:
+        return self._cache_blocks(spec.num_npus / self.cluster.npus_per_node.count)
 
     def _cache_blocks(self, num_servers: float) -> int:
         block_bytes = self.block_tokens * self._kv_bytes_per_token()

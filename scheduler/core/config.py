@@ -28,7 +28,8 @@ class SchedulerConfig:
 
     `max_open_requests` bounds every queue behind the core (INV-12): an arrival beyond it is rejected as `overload`.
     `max_preemptions` bounds how often a request is computed again for lack of room before it fails as
-    `retries_exhausted`, `max_retries` how often it begins again because a worker was lost.
+    `retries_exhausted`, `max_retries` how often it begins again because a worker was lost. `view_age_ns`: how old what
+    routing policies see of instances may be; 0 for as it is.
     """
 
     prefill: list[InstanceInfo]
@@ -38,3 +39,4 @@ class SchedulerConfig:
     max_open_requests: int = 1_000_000
     max_preemptions: int = 1000
     max_retries: int = 3
+    view_age_ns: int = 0

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
-
-from scheduler.policies.view import RoutingPolicy, StageView
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceInfo:
-    """An instance as it registered: its address, its size and the longest sequence its KV memory can hold."""
+    """An instance as it registered: its address, its size and the longest sequence its KV memory can hold.
+
+    `kv_capacity_tokens`: KV of all its dies together; `cache_blocks`: size of its own prefix cache; 0 if not told.
+    """
 
     address: str
     num_npus: int
     max_sequence_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class _UpView:
-    """The instances of a stage that are up, as if there were no others (a `StageView`)."""
-
-    outstanding_requests: list[int]
-    outstanding_tokens: list[int]
+    kv_capacity_tokens: int = 0
+    cache_blocks: int = 0
 
 
 class Stage:
     """The instances of one stage, as columns by instance index.
 
     `outstanding_requests` and `outstanding_tokens` count what the core has sent and not yet seen leave. For prefill a
-    token is an uncached prompt token; for decode it is a token of KV. Policies read this through `policies.view`.
+    token is an uncached prompt token; for decode it is a token of KV. Policies read this through `router`.
     `up` are the indices of the instances that are there; sizes count all instances, whether they are up or not.
     """
 
@@ -40,6 +35,7 @@ class Stage:
         self.up = list(range(len(instances)))
         self.outstanding_requests: Final = [0] * len(instances)
         self.outstanding_tokens: Final = [0] * len(instances)
+        self.instances: Final = instances
         self.capacity_tokens: Final = [instance.max_sequence_tokens for instance in instances]
         """Longest sequence that each instance can hold."""
         self.max_sequence_tokens: Final = min(self.capacity_tokens, default=0)
@@ -52,17 +48,6 @@ class Stage:
     def roomiest(self) -> int:
         """Which of those that are up holds the longest sequences, the lowest index on a tie."""
         return max(self.up, key=self.capacity_tokens.__getitem__)
-
-    def chooser(self, policy: RoutingPolicy) -> Callable[[StageView, int], int]:
-        """`policy.choose`; while some are down, one that lets the policy see only the others."""
-        if len(self.up) == len(self.addresses):
-            return policy.choose
-
-        def choose_among_up(_view: StageView, num_tokens: int) -> int:
-            up, num_requests, tokens = self.up, self.outstanding_requests, self.outstanding_tokens
-            return up[policy.choose(_UpView([num_requests[i] for i in up], [tokens[i] for i in up]), num_tokens)]
-
-        return choose_among_up
 
     def take_down(self, addresses: Collection[str]) -> frozenset[int]:
         """These are lost, with all that they had to do; answers the indices of those that are of this stage."""

@@ -8,7 +8,7 @@ from typing import Final
 from scheduler.core.fleet import Stage
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
-from scheduler.policies.view import RoutingPolicy
+from scheduler.core.router import Router
 from scheduler.protocol.messages import (
     CancelReservations,
     KvReserved,
@@ -35,30 +35,30 @@ class Reservations:
     the instance grants before that is ignored.
     """
 
-    def __init__(self, ledger: Ledger, stage: Stage, policy: RoutingPolicy) -> None:
+    def __init__(self, ledger: Ledger, stage: Stage, router: Router) -> None:
         self._ledger = ledger
         self._stage = stage
-        self._policy = policy
+        self._router = router
         self.reserved_ns: Final[dict[int, int]] = {}
         """Since when room is kept for those whose last pass runs; taken out by who moves their KV."""
         self._waiting: set[int] = set()
         # Confirmations on their way, by (instance, request).
         self._cancelling: dict[tuple[int, int], int] = {}
 
-    def ask(self, ids: Sequence[int]) -> Said:
+    def ask(self, now_ns: int, ids: Sequence[int]) -> Said:
         """Ask for room while the last pass runs, so that layers can flow as they are made; or wait for an instance."""
         ledger, stage, state = self._ledger, self._stage, self._ledger.state
         prompt_tokens, produced = ledger.prompt_tokens, ledger.output_tokens
         if not stage.up:
             self._waiting.update(ids)
             return []
-        choose = stage.chooser(self._policy)
+        choose = self._router.choose
         groups: dict[int, tuple[list[int], list[int]]] = {}
         num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
         for request_id in ids:
             # The token that the pass under way makes is not counted yet.
             tokens = prompt_tokens[request_id] + produced[request_id] + (state[request_id] == _PREFILLING)
-            index = choose(stage, tokens)
+            index = choose(now_ns, request_id, tokens)
             if tokens > stage.capacity_tokens[index]:  # a policy need not know sizes
                 index = stage.roomiest
             num_requests[index] += 1
@@ -69,11 +69,11 @@ class Reservations:
             group_tokens.append(tokens)
         return [(stage.addresses[index], ReserveKv(*group)) for index, group in groups.items()]
 
-    def ask_for_waiting(self) -> Said:
+    def ask_for_waiting(self, now_ns: int) -> Said:
         """Instances joined: those who could not ask now can."""
         ids = sorted(self._waiting)
         self._waiting.clear()
-        return self.ask(ids)
+        return self.ask(now_ns, ids)
 
     def grant(self, message: KvReserved) -> list[int]:
         """Room is kept; answers those whose KV can move now."""

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
+from scheduler.core.knowledge import RequestFacts
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
 from scheduler.core.losses import Losses
 from scheduler.core.open_requests import OpenRequests
 from scheduler.core.reservations import Reservations
+from scheduler.core.routing import Routing
 from scheduler.core.transfers import CacheRead, HandOver, Transfers
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
@@ -56,12 +58,17 @@ class Scheduler:
         self._config = config
         self._prefill = Stage(config.prefill)
         self._decode = Stage(config.decode)
-        self._prefill_policy = prefill_policy
         self._max_prompt_tokens = min(self._prefill.max_sequence_tokens, self._decode.max_sequence_tokens) - 1
         self._uses_pool = config.cache_mode is CacheMode.POOL
         self._open = OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
         self._transfers = Transfers(config.cache_plane)
-        self._reservations = Reservations(self.ledger, self._decode, decode_policy)
+        self.routing = Routing(
+            (self._prefill, prefill_policy),
+            (self._decode, decode_policy),
+            RequestFacts(self.ledger, self._open),
+            config,
+        )
+        self._reservations = Reservations(self.ledger, self._decode, self.routing.decode)
         self._losses = Losses(
             self.ledger,
             self._prefill,
@@ -72,7 +79,7 @@ class Scheduler:
             uses_pool=self._uses_pool,
         )
         self._down = self._losses.down
-        self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
+        handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
             PrefillStepped: self._on_prefill_stepped,
@@ -86,6 +93,7 @@ class Scheduler:
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
         }
+        self._handlers = self.routing.overhearing(handlers)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
@@ -148,7 +156,8 @@ class Scheduler:
         if not stage.up:
             self._open.unrouted.update(ids)
             return NOTHING
-        choose = stage.chooser(self._prefill_policy)
+        router = self.routing.prefill
+        choose = router.choose
         num_requests, num_tokens, payloads = stage.outstanding_requests, stage.outstanding_tokens, self._open.payloads
         # One command per instance, and one more (under the index's complement) for what must be fetched first.
         commands: dict[int, StartPrefill] = {}
@@ -156,14 +165,14 @@ class Scheduler:
             prompt, cached = ledger.prompt_tokens[request_id], ledger.cached_tokens[request_id]
             resumed, payload = ledger.output_tokens[request_id], payloads[request_id]
             tokens = prompt + resumed - cached
-            index = choose(stage, tokens)
+            index = choose(now_ns, request_id, tokens)
             num_requests[index] += 1
             num_tokens[index] += tokens
             ledger.prefill_instance[request_id] = index
             key = ~index if cached else index
             command = commands.get(key)
             if command is None:
-                reason = self._prefill_policy.reason
+                reason = router.reason
                 commands[key] = StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
             else:
                 command.ids.append(request_id)
@@ -195,7 +204,7 @@ class Scheduler:
         if message.done_ids:
             outputs += self._finish_prefill(now_ns, index, message)
         if message.closing_ids:
-            outputs += self._reservations.ask(message.closing_ids)
+            outputs += self._reservations.ask(now_ns, message.closing_ids)
         return tuple(outputs)
 
     def _note_prefill_started(self, index: int, message: PrefillStepped) -> None:
@@ -366,7 +375,7 @@ class Scheduler:
         taken = self._losses.lose(message.addresses)
         again = self._begin_again(taken.again, now_ns)
         outputs = self._look_up_or_route(now_ns, sorted(again + taken.unanswered))
-        return (*taken.said, *outputs, *self._reservations.ask(taken.unplaced))
+        return (*taken.said, *outputs, *self._reservations.ask(now_ns, taken.unplaced))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
         outputs = self._losses.join(now_ns, message.addresses)
@@ -374,7 +383,7 @@ class Scheduler:
             unrouted = sorted(self._open.unrouted)
             self._open.unrouted.clear()
             outputs += self._route_prefill(now_ns, unrouted)
-        return (*outputs, *self._reservations.ask_for_waiting())
+        return (*outputs, *self._reservations.ask_for_waiting(now_ns))
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         if message.interrupted:

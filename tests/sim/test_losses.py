@@ -17,7 +17,14 @@ from scheduler.protocol.messages import DecodeStepped, PrefillStepped, UsageRepo
 from tests.sim.build import build_real
 from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
-from tests.sim.strategies import QUICK_PHASES, any_cases, cached_cases, mixed_cases, preempting_cases
+from tests.sim.strategies import (
+    QUICK_PHASES,
+    any_cases,
+    cached_cases,
+    mixed_cases,
+    preempting_cases,
+    with_any_policy,
+)
 from workers.cache_pool import CachePool
 from workers.decode import DecodeInstance
 from workers.prefill import PrefillInstance
@@ -27,6 +34,7 @@ from workers.prefill import PrefillInstance
 def troubled_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
     """A system and what goes wrong in it; those with a cache pool are the most entangled."""
     case = draw(st.one_of(any_cases(), cached_cases(st.one_of(mixed_cases(), preempting_cases())), fetching_cases()))
+    case = draw(with_any_policy(st.just(case)))
     return case, draw(troubles(case))
 
 
