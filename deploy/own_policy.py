@@ -42,23 +42,26 @@ def read_policy(spec: str) -> str:
 
 def check_policy(spec: str, source: str) -> None:
     """A `ConfigError` if no policy can be made of these."""
-    if MARK not in spec:
+    if MARK in spec:
+        _make_own(spec, source, Seat())
+    else:
         check_routing_policy(spec)
-        return
-    name, options = split_spec(spec)
-    parse_options(name, options, options_of(_load(name, source)))
 
 
 def make_policy(config: RunConfig, seat: Seat) -> RoutingPolicy:
     """The policy of a configuration for one stage."""
-    if MARK not in config.policy:
-        return make_routing_policy(config.policy, seat)
-    name, options = split_spec(config.policy)
-    own = _load(name, config.policy_source)
-    known = options_of(own)
+    if MARK in config.policy:
+        return _make_own(config.policy, config.policy_source, seat)
+    return make_routing_policy(config.policy, seat)
+
+
+def _make_own(spec: str, source: str, seat: Seat) -> RoutingPolicy:
+    name, text = split_spec(spec)
+    own = _load(name, source)
+    options = parse_options(name, text, options_of(own))
     has_seat = "seat" in getattr(own, "__dataclass_fields__", {})
     try:
-        return OwnPolicy(own(**({"seat": seat} if has_seat else {}), **parse_options(name, options, known)), name)
+        return OwnPolicy(own(seat, **options) if has_seat else own(**options), name)
     except Exception as error:
         raise ConfigError(_told(name, error)) from error
 

@@ -14,6 +14,7 @@ from scheduler.policies.view import Reads, RequestView, Seat, StageKind, StageVi
     "prefix_affinity",
     formula="load spread > threshold: power of two; match >= 10 %: longest match; else smallest tree",
     source="Ray Serve PrefixCacheAffinityRouter; threshold as its documentation has it",
+    chooses="prefill by match, decode by power of two",
 )
 @dataclass(slots=True)
 class PrefixAffinity:

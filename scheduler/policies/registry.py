@@ -16,7 +16,7 @@ PolicyT = TypeVar("PolicyT", bound=Callable[..., RoutingPolicy])
 
 @dataclass(frozen=True, slots=True)
 class KnownPolicy:
-    """A policy as it is listed. `options` are names and defaults; `formula` is one line."""
+    """A policy as it is listed. `chooses`: at which stage by what; `formula` is one line; `options` have defaults."""
 
     name: str
     chooses: str

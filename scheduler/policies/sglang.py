@@ -17,6 +17,7 @@ from scheduler.policies.view import Reads, RequestView, Seat, StageKind, StageVi
     "cache_aware",
     formula="load spread > abs and max > rel * min: min load; match > threshold: longest match; else min load",
     source="SGLang cache_aware.rs; defaults of its command line",
+    chooses="prefill by match, decode by load",
 )
 @dataclass(slots=True)
 class CacheAware:

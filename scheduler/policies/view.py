@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntFlag
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-import numpy as np
+# Who lists policies should not wait for numpy.
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 
 class StageKind(Enum):
@@ -126,9 +128,9 @@ class Seat:
     """Where a policy object works: one for each stage and run. `random` is the only chance it may use."""
 
     stage: StageKind = StageKind.PREFILL
-    random: np.random.Generator | None = None
+    random: Generator | None = None
 
-    def generator(self) -> np.random.Generator:
+    def generator(self) -> Generator:
         """The stream; a `ValueError` where nobody gave one."""
         if self.random is None:
             raise ValueError("this policy draws random numbers: give its seat a stream")
