@@ -44,7 +44,8 @@ class PrefillTimes:
 
     A pass is taken to last `c0 + c1 tokens + c2 attention pairs + c3 cached tokens`, by least squares; instances of the
     same size share the coefficients. Prompts run first come, first served, so what a pass computed tells how far each
-    is. Passes are taken to be as large as the largest seen.
+    is. Passes are taken to be as large as the largest seen. What will come later and share a pass is not foreseen, so
+    that predictions are optimistic where passes take many prompts (docs/policies.md has measured how much).
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
@@ -71,7 +72,7 @@ class PrefillTimes:
         kilotokens = queued[1] + left[1]
         if kilotokens <= 0:
             return rest_ns
-        passes = -(-1000 * kilotokens // one.largest_pass) if one.largest_pass else 1
+        passes = max(1.0, 1e3 * kilotokens / one.largest_pass) if one.largest_pass else 1.0
         ahead = [passes, kilotokens, queued[2] + left[2], queued[3] + left[3]]
         return rest_ns + 1e6 * one.fit.predict(ahead)
 

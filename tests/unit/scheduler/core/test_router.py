@@ -28,7 +28,9 @@ def stage_of(loads: list[int]) -> Stage:
     return stage
 
 
-def router_of(stage: Stage, policy: RoutingPolicy, view_age_ns: int = 0, prefixes: list[list[int]] | None = None):
+def router_of(
+    stage: Stage, policy: RoutingPolicy, view_age_ns: int = 0, prefixes: list[list[int]] | None = None
+) -> Router:
     """A prefill router, with a request for each prefix, of 100 tokens in blocks of 10."""
     prefixes = prefixes or [[]]
     ledger, known = Ledger(), OpenRequests(keep_prompts=True)
@@ -73,15 +75,19 @@ def raising(_stage: StageView) -> int:
     raise KeyError("two\nlines")
 
 
+def answering(answer: object) -> Callable[[StageView], object]:
+    return lambda _stage: answer
+
+
 @pytest.mark.parametrize("reads", [Reads.LOAD, READS_ALL])
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
         (raising, f"{__file__}:{raising.__code__.co_firstlineno + 1}: KeyError('two\\nlines')"),
-        (lambda _: 3, "it chose instance 3 of 3"),
-        (lambda _: -1, "it chose instance -1 of 3"),
-        (lambda _: None, "'NoneType' object cannot be interpreted as an integer"),
-        (lambda _: 1.0, "'float' object cannot be interpreted as an integer"),
+        (answering(3), "it chose instance 3 of 3"),
+        (answering(-1), "it chose instance -1 of 3"),
+        (answering(None), "'NoneType' object cannot be interpreted as an integer"),
+        (answering(1.0), "'float' object cannot be interpreted as an integer"),
     ],
 )
 def test_a_policy_that_fails_is_contained_and_counted(
