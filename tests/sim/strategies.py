@@ -207,15 +207,12 @@ def any_cases() -> st.SearchStrategy[Case]:
     return st.one_of(plain, cached_cases(plain))
 
 
-def with_any_policy(cases: st.SearchStrategy[Case]) -> st.SearchStrategy[Case]:
+@st.composite
+def with_any_policy(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> Case:
     """The same under any policies, which may see what was."""
-    policies, ages_ns = st.sampled_from(ALL_POLICIES), st.sampled_from([0, 0, 3_000, 50_000])
-    return st.builds(
-        lambda case, prefill, decode, age_ns: replace(
-            case, prefill_policy=prefill, decode_policy=decode, view_age_ns=age_ns
-        ),
-        cases,
-        policies,
-        policies,
-        ages_ns,
+    return replace(
+        draw(cases),
+        prefill_policy=draw(st.sampled_from(ALL_POLICIES)),
+        decode_policy=draw(st.sampled_from(ALL_POLICIES)),
+        view_age_ns=draw(st.sampled_from([0, 0, 3_000, 50_000])),
     )
