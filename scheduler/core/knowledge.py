@@ -116,7 +116,7 @@ class Knowledge:
             times = self._prefill_times
             if self._has_lost_some:
                 self._forget_ended(times)
-            work = [times.work_ns(index, total, max(cached, at_hand)) for index, at_hand in enumerate(held)]
+            work = times.work_ns(total, [at_hand if at_hand > cached else cached for at_hand in held])
             return times.backlog_ns(now_ns), work, times.num_samples(0)
         steps, stage = self._decode_times, self._stage
         loads = zip(stage.outstanding_requests, stage.outstanding_tokens)

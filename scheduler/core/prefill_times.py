@@ -58,9 +58,19 @@ class PrefillTimes:
         """Passes behind a prediction."""
         return self._instances[instance].fit.num_samples
 
-    def work_ns(self, instance: int, total_tokens: int, cached_tokens: int) -> float:
-        """Time of a pass with this prompt alone."""
-        return 1e6 * self._instances[instance].fit.predict(_features(1, total_tokens, cached_tokens, cached_tokens))
+    def work_ns(self, total_tokens: int, at_hand: Sequence[int]) -> list[float]:
+        """Time of a pass with this prompt alone, by instance, where so many of its tokens are at hand."""
+        # Most instances are of one size and have nothing of the prompt.
+        known: dict[tuple[LinearFit, int], float] = {}
+        times: list[float] = []
+        for one, cached_tokens in zip(self._instances, at_hand):
+            key = one.fit, cached_tokens
+            time_ns = known.get(key)
+            if time_ns is None:
+                features = _features(1, total_tokens, cached_tokens, cached_tokens)
+                time_ns = known[key] = 1e6 * one.fit.predict(features)
+            times.append(time_ns)
+        return times
 
     def backlog_ns(self, now_ns: int) -> list[float]:
         """Time until each instance has done all that it was sent."""
