@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from deploy.blueprint import Blueprint
 from deploy.cli import main
-from deploy.config import load_config
+from deploy.config import RunConfig, load_config
+from deploy.replay import journal_header
 from scheduler.protocol.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -62,6 +66,17 @@ def test_a_journal_replays_when_the_file_is_gone(
     Path("own.py").unlink()
     assert main(["journal", "replay", "run.journal"]) == 0
     assert "same: True" in capsys.readouterr().out
+
+
+def test_a_control_plane_in_another_process_needs_no_file(write: Callable[[str], None]) -> None:
+    # What a live run sends it is the configuration as plain data.
+    write(EXAMPLE)
+    sent = json.dumps(asdict(load_config(None, {"policy": "own.py:Sticky", "cache": "local"})))
+    Path("own.py").unlink()
+    blueprint = Blueprint(RunConfig(**json.loads(sent)), 512)
+    assert blueprint.make_core().routing.prefill.reason.startswith("sticky: ")
+    digest = hashlib.sha256(EXAMPLE.encode()).hexdigest()[:16]
+    assert journal_header(blueprint).policy_digest == f"own.py:Sticky {digest}"
 
 
 def test_what_it_does_wrong_is_counted_and_told_once(
