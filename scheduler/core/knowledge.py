@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from scheduler.core.decode_times import DecodeTimes
 from scheduler.core.fleet import Stage
-from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import State
 from scheduler.core.linear_fit import PredictionError
-from scheduler.core.open_requests import OpenRequests
+from scheduler.core.open_requests import RequestFacts
 from scheduler.core.prefill_times import PrefillTimes
 from scheduler.policies.prefix_index import PrefixIndex
 from scheduler.policies.view import Columns, Reads, RequestView
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, WorkersLost
-
-OBSERVED: Final = (PrefillStepped, DecodeStepped, WorkersLost)
-"""Messages from which something is learned."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
-    """Where the core keeps what it knows of requests."""
-
-    ledger: Ledger
-    open_requests: OpenRequests
 
 
 class Knowledge:

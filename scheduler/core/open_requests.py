@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from scheduler.core.ledger import Ledger
 from scheduler.protocol.messages import LookupPrefixes, RequestsArrived, StartPrefill
 
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
@@ -61,3 +63,11 @@ class OpenRequests:
             prefix, namespace = self.prompt(request_id)
             command.prefixes.append(prefix)
             command.namespaces.append(namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """Where the core keeps what it knows of requests."""
+
+    ledger: Ledger
+    open_requests: OpenRequests

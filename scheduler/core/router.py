@@ -6,13 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from operator import index as as_index
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from scheduler.core.fleet import Stage
-from scheduler.core.knowledge import Knowledge, RequestFacts
-from scheduler.core.linear_fit import PredictionError
+from scheduler.core.open_requests import RequestFacts
 from scheduler.policies.view import UNSEEN, Columns, Reads, RequestView, RoutingPolicy, StageKind
 from scheduler.protocol.messages import Message
+
+# A run by load alone keeps no knowledge and should not wait for what does.
+if TYPE_CHECKING:
+    from scheduler.core.knowledge import Knowledge
+    from scheduler.core.linear_fit import PredictionError
 
 FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
 
@@ -47,12 +51,17 @@ class Router:
         self._choose = policy.choose
         self._is_prefill = kind is StageKind.PREFILL
         self._view_age_ns = view_age_ns
-        has_own_caches = has_own_caches and self._is_prefill
-        knowledge = Knowledge(stage, facts, policy.reads, has_own_caches=has_own_caches)
-        self._live = knowledge.columns
-        self._knowledge = knowledge if policy.reads != Reads.LOAD else None
-        if self._knowledge is not None:
-            self.observe = knowledge.observe
+        self._knowledge: Knowledge | None = None
+        if policy.reads == Reads.LOAD:
+            unknown = [0] * len(stage)
+            self._live = Columns(stage.outstanding_requests, stage.outstanding_tokens, *[unknown] * 6)
+        else:
+            from scheduler.core.knowledge import Knowledge
+
+            has_own_caches = has_own_caches and self._is_prefill
+            self._knowledge = Knowledge(stage, facts, policy.reads, has_own_caches=has_own_caches)
+            self._live = self._knowledge.columns
+            self.observe = self._knowledge.observe
         self._all = stage.up
         self._shown: tuple[int, list[int], Columns] | None = None
         self._has_failed_now = False

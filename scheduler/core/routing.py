@@ -7,13 +7,16 @@ from typing import Any, Final
 
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
-from scheduler.core.knowledge import OBSERVED, RequestFacts
+from scheduler.core.open_requests import RequestFacts
 from scheduler.core.router import Router
 from scheduler.policies.view import RoutingPolicy, StageKind
 from scheduler.protocol.component import Outputs
-from scheduler.protocol.messages import Message
+from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, WorkersLost
 
 Handler = Callable[[int, Any], Outputs]
+
+OBSERVED: Final = (PrefillStepped, DecodeStepped, WorkersLost)
+"""Messages from which `Knowledge` learns something."""
 
 
 class Routing:

@@ -7,11 +7,10 @@ from typing import Any, Final
 
 from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
-from scheduler.core.knowledge import RequestFacts
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
 from scheduler.core.losses import Losses
-from scheduler.core.open_requests import OpenRequests
+from scheduler.core.open_requests import OpenRequests, RequestFacts
 from scheduler.core.reservations import Reservations
 from scheduler.core.routing import Routing
 from scheduler.core.transfers import CacheRead, HandOver, Transfers

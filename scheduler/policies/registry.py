@@ -66,6 +66,8 @@ def check_routing_policy(spec: str) -> None:
 def find_policy(name: str) -> KnownPolicy:
     """What is known under this name."""
     if name not in _ROUTING:
+        _import_families()
+    if name not in _ROUTING:
         near = difflib.get_close_matches(name, _ROUTING, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"unknown value {name!r}; {hint}known: {', '.join(routing_policy_names())}, or FILE.py:Class")
@@ -74,12 +76,18 @@ def find_policy(name: str) -> KnownPolicy:
 
 def routing_policy_names() -> list[str]:
     """All registered names, sorted."""
+    _import_families()
     return sorted(_ROUTING)
 
 
 def known_policies() -> list[KnownPolicy]:
     """All registered policies, by name."""
     return [_ROUTING[name] for name in routing_policy_names()]
+
+
+def _import_families() -> None:
+    """Their classes take a hundredth of a second to make, which a run by load should not wait for."""
+    import scheduler.policies.families  # pyright: ignore[reportUnusedImport]  # noqa: F401
 
 
 class OwnPolicy:
