@@ -12,14 +12,16 @@ from deploy.config import RunConfig
 from deploy.fabric_config import FabricPlan, Placed
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
+from deploy.own_policy import make_policy
 from deploy.plan import Plan, parse_plan
 from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
-from scheduler.policies import make_routing_policy
+from scheduler.policies.view import RoutingPolicy, Seat, StageKind
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
+from scheduler.runtime.random_streams import stream
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from sim_hw.engine.ub_shares import PPM
 from sim_hw.errors import HardwareModelError
@@ -121,10 +123,15 @@ class Blueprint:
                 cache_plane=Plane[config.cache_plane.upper()],
                 pools=pool_addresses(len(self.plan.supernodes)),
                 max_open_requests=config.max_open_requests,
+                view_age_ns=round(config.view_age_s * 1e9),
             ),
-            make_routing_policy(config.policy),
-            make_routing_policy(config.policy),
+            self._make_policy(StageKind.PREFILL),
+            self._make_policy(StageKind.DECODE),
         )
+
+    def _make_policy(self, stage: StageKind) -> RoutingPolicy:
+        config = self.config
+        return make_policy(config, Seat(stage, stream(config.seed, f"policy {stage.value}")))
 
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""
@@ -141,8 +148,12 @@ class Blueprint:
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
         # A sequence may fit in memory and still be longer than the model's positions.
-        longest = min(self._kv_tokens(spec), self.model.max_positions)
-        return InstanceInfo(spec.address, spec.num_npus, longest, spec.supernode)
+        kv_tokens = self._kv_tokens(spec)
+        longest = min(kv_tokens, self.model.max_positions)
+        size = spec.address, spec.num_npus, longest, spec.supernode
+        if spec.role is Role.DECODE:
+            return InstanceInfo(*size, kv_tokens * self._num_dies(spec))
+        return InstanceInfo(*size, kv_tokens, self._own_cache_blocks(spec) if self.config.cache == "local" else 0)
 
     def _kv_tokens(self, spec: InstanceSpec) -> int:
         """KV tokens of a prefill instance, or of one die of a decode instance."""
@@ -157,8 +168,7 @@ class Blueprint:
         physics = self._physics.prefill(spec.num_npus)
         cache = None
         if self.config.cache == "local":
-            num_nodes = spec.num_npus / self.cluster.npus_per_node.count
-            cache = PrefixCache(self._cache_blocks(num_nodes), self.block_tokens)
+            cache = PrefixCache(self._own_cache_blocks(spec), self.block_tokens)
         return PrefillInstance(
             spec.address,
             PrefillConfig(self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks),
@@ -190,6 +200,9 @@ class Blueprint:
         """Nobody hears of the exchange of an instance whose lines nothing else shares."""
         links = self._exchange_links.get(spec.address)
         return links and ExchangeLoad(spec.address, costs, line_ns, links.line_bytes_per_s)
+
+    def _own_cache_blocks(self, spec: InstanceSpec) -> int:
+        return self._cache_blocks(spec.num_npus / self.cluster.npus_per_node.count)
 
     def _cache_blocks(self, num_servers: float) -> int:
         block_bytes = self.block_tokens * self._kv_bytes_per_token()

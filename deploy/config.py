@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_ty
 
 from deploy.hardware.endings import is_file
 from deploy.hardware.lookup import load_cluster, load_model
+from deploy.own_policy import check_policy, read_policy
 from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.slo import parse_slo
-from scheduler.policies import routing_policy_names
 from scheduler.protocol.errors import ConfigError
 
 # Only a file of settings needs what reads one.
@@ -41,7 +41,11 @@ class RunConfig:
     """Instances. The default is the cluster's: on cloudmatrix384 one published decode instance, and prefill instances
     on the rest (224 + 160 NPUs)."""
     policy: str = "cloudmatrix"
-    """Routing policy, for prefill and decode alike."""
+    """Routing policy, for prefill and decode alike: NAME or NAME:key=value,..., or FILE.py:Class of one's own."""
+    policy_source: str = ""
+    """Text of that FILE.py, which is read when a run is told of it; so it is the same wherever the run's parts are."""
+    view_age_s: float = 0.0
+    """How old what a routing policy sees of the instances may be, seconds; 0 for as the core counts them now."""
     prefill_tokens_per_npu: int = 4096
     """Token budget of one prefill pass, per NPU. 4,096 makes a full pass of about 0.75 s, which a request that just
     missed it waits in its TTFT; the published batch of 16,384 takes 2.9 s."""
@@ -85,7 +89,7 @@ class RunConfig:
         places = places or {}
         for name, known in _CHOICES.items():
             _one_of(places.get(name, name), getattr(self, name), known)
-        _one_of(places.get("policy", "policy"), self.policy, tuple(routing_policy_names()))
+        _checked(places.get("policy", "policy"), lambda: check_policy(self.policy, self.policy_source))
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -112,9 +116,17 @@ _RANGES: Final[Mapping[str, tuple[int, float]]] = {
     "cache_bytes_per_server": (0, 10**15),
     "scale_out_oversubscription": (1, 1000),
     "max_open_requests": (1, 10**9),
+    "view_age_s": (0, 10**6),
     "seed": (0, 2**63 - 1),
 }
 """Least and largest value of numbers, both allowed."""
+
+
+def _checked(place: str, check: Callable[[], None]) -> None:
+    try:
+        check()
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def _one_of(place: str, value: str, known: tuple[str, ...]) -> None:
@@ -146,6 +158,8 @@ def load_config(path: str | None, flags: Mapping[str, Any], base: Mapping[str, A
         if not cluster.ub_accesses:
             defaults["cache"] = "local"
         chosen = {**defaults, **chosen}
+    if "policy" in places:  # else its source came with it, from where it was read
+        _checked(places["policy"], lambda: chosen.update(policy_source=read_policy(chosen["policy"])))
     return RunConfig(**chosen).checked(places)
 
 

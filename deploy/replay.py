@@ -13,6 +13,7 @@ from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.fabric_config import pool_bytes_per_s
 from deploy.interrupt import stop_on_interrupt
+from deploy.own_policy import policy_digest
 from deploy.progress import progress
 from deploy.trace_total import TraceTotal
 from scheduler.core.config import pool_addresses
@@ -121,7 +122,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        trace.skipped.lines(),
+        [*trace.skipped.lines(), *core.routing.notes()],
         is_partial,
         num_npus=blueprint.plan.num_npus,
     )
@@ -194,7 +195,7 @@ def journal_header(blueprint: Blueprint) -> JournalHeader:
     config = blueprint.config
     code = "".join(digest for _, digest in identity().values())
     settings = {**asdict(config), "block_tokens": blueprint.block_tokens}
-    return JournalHeader(config=settings, seed=config.seed, policy_digest=config.policy, code_digest=code)
+    return JournalHeader(config=settings, seed=config.seed, policy_digest=policy_digest(config), code_digest=code)
 
 
 def make_collector(blueprint: Blueprint, ledger: Ledger) -> Collector:

@@ -26,7 +26,8 @@ MAKE_IDLE: Final = "deploy.live.parts:make_idle"
 
 @dataclass(slots=True)
 class KeptParts:
-    """What comes back from the control plane: the run's log with the ledger in it, and lines on rows left out."""
+    """What comes back from the control plane: the run's log with the ledger in it, and lines for a person on
+    rows left out and on a policy that failed."""
 
     collector: Final[Collector]
     skipped_lines: Final[list[str]]
@@ -75,7 +76,12 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
     sources = make_sources(trace, spec["faults"], blueprint, core.ledger)
-    return ControlParts(core, sources, collector.observe, lambda: KeptParts(collector, trace.skipped.lines()))
+    return ControlParts(
+        core,
+        sources,
+        collector.observe,
+        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.routing.notes()]),
+    )
 
 
 def make_idle(spec: dict[str, Any]) -> ControlParts:

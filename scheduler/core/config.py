@@ -36,7 +36,8 @@ class SchedulerConfig:
     `pools` are the cache pools, which instances name by index. `max_open_requests` bounds every queue behind the core
     (INV-12): an arrival beyond it is rejected as `overload`. `max_preemptions` bounds how often a request is computed
     again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it begins again because a
-    worker was lost, or its KV was cut off.
+    worker was lost, or its KV was cut off. `view_age_ns`: how old what routing policies see of instances may be; 0 for
+    as it is.
     """
 
     prefill: list[InstanceInfo]
@@ -47,3 +48,4 @@ class SchedulerConfig:
     max_open_requests: int = 1_000_000
     max_preemptions: int = 1000
     max_retries: int = 3
+    view_age_ns: int = 0

@@ -17,8 +17,10 @@ from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
+from scheduler.core.open_requests import RequestFacts
 from scheduler.core.prefills import Prefills
 from scheduler.core.reservations import Reservations
+from scheduler.core.routing import Routing
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
@@ -61,14 +63,16 @@ class Scheduler:
         self._config = config
         self._max_prompt_tokens = min(books.prefill.max_sequence_tokens, books.decode.max_sequence_tokens) - 1
         self._transfers = Transfers(config.cache_plane)
-        self._reservations = Reservations(self.ledger, books.decode, decode_policy)
-        self._prefills = Prefills(books, self._transfers, prefill_policy)
+        facts = RequestFacts(books.ledger, books.open)
+        self.routing = Routing((books.prefill, prefill_policy), (books.decode, decode_policy), facts, config)
+        self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
+        self._prefills = Prefills(books, self._transfers, self.routing.prefill)
         self._hand_overs = HandOvers(books, self._reservations, self._transfers)
         self._losses = Losses(books, self._transfers, self._reservations)
         self._decodes = Decodes(books, self._losses)
         self._broken = BrokenParts(books)
         self._down = self._losses.down
-        self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
+        handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
             PrefillStepped: self._on_prefill_stepped,
@@ -86,6 +90,7 @@ class Scheduler:
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
         }
+        self._handlers = self.routing.overhearing(handlers)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
@@ -104,8 +109,8 @@ class Scheduler:
         ids = ledger.add(now_ns, message.prompt_tokens)
         self._books.open.add(ids, message)
         if max(message.prompt_tokens) > self._max_prompt_tokens or ledger.num_open > config.max_open_requests:
-            return self._prefills.begin(self._reject(now_ns, ids))
-        return self._prefills.begin(ids)
+            return self._prefills.begin(now_ns, self._reject(now_ns, ids))
+        return self._prefills.begin(now_ns, ids)
 
     def _reject(self, now_ns: int, ids: range) -> list[int]:
         """Turn away what can never fit, then what exceeds the bound on open requests; answers the rest."""
@@ -118,7 +123,7 @@ class Scheduler:
         return fitting[: len(fitting) - excess]
 
     def _on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
-        return self._prefills.on_prefixes_found(message)
+        return self._prefills.on_prefixes_found(now_ns, message)
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
         if message.started_ids:
@@ -135,7 +140,7 @@ class Scheduler:
             self.ledger.move(Event.PREFILL_DONE, going_on)
             outputs += self._hand_overs.on_made(message.instance, stopped)
         if message.closing_ids:
-            outputs += self._reservations.ask(message.closing_ids)
+            outputs += self._reservations.ask(now_ns, message.closing_ids)
         return tuple(outputs)
 
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
@@ -153,7 +158,7 @@ class Scheduler:
 
     def _on_decode_stepped(self, now_ns: int, message: DecodeStepped) -> Outputs:
         preempted = self._decodes.on_stepped(message)
-        return self._prefills.begin(self._begin_again(preempted, message.boundary_ns)) if preempted else NOTHING
+        return self._prefills.begin(now_ns, self._begin_again(preempted, message.boundary_ns)) if preempted else NOTHING
 
     def _begin_again(self, ids: list[int], now_ns: int) -> list[int]:
         """These have nothing but the tokens that they have produced; answers those who may go on, the others end."""
@@ -181,31 +186,31 @@ class Scheduler:
             return NOTHING
         if isinstance(flow, CacheRead):
             return self._prefills.on_fetch_failed(flow)
-        said, lost = self._hand_overs.on_failed(flow)
+        said, lost = self._hand_overs.on_failed(now_ns, flow)
         if not lost:
             return tuple(said)
         said += [*self._losses.withdraw(lost), (flow.source, ReleaseKv(lost))]
-        return (*said, *self._prefills.begin(self._begin_again(lost, now_ns)))
+        return (*said, *self._prefills.begin(now_ns, self._begin_again(lost, now_ns)))
 
     def _on_parts_told(self, now_ns: int, message: FailParts | RepairParts) -> Outputs:
         return tuple(self._broken.on_told(message))
 
     def _on_parts_changed(self, now_ns: int, message: PartsChanged) -> Outputs:
         said = self._broken.on_changed(message)
-        return (*said, *self._prefills.route_waiting(), *self._reservations.ask_for_waiting())
+        return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
 
     def _on_workers_lost(self, now_ns: int, message: WorkersLost) -> Outputs:
         taken = self._losses.lose(message.addresses)
         again = self._begin_again(taken.again, now_ns)
-        outputs = (*self._prefills.begin(again), *self._prefills.route(taken.unanswered))
-        return (*taken.said, *outputs, *self._reservations.ask(taken.unplaced))
+        outputs = (*self._prefills.begin(now_ns, again), *self._prefills.route(now_ns, taken.unanswered))
+        return (*taken.said, *outputs, *self._reservations.ask(now_ns, taken.unplaced))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
         back = self._losses.join(message.addresses)
         said = self._broken.on_joined(back)
         if FABRIC_ADDRESS in back:
             said += self._transfers.start_again()
-        return (*said, *self._prefills.route_waiting(), *self._reservations.ask_for_waiting())
+        return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         if message.interrupted:

@@ -12,7 +12,7 @@ from typing import Final
 
 from scheduler.protocol.messages import TransferKind
 from tests.bench.calibration import calibration_s
-from tests.bench.decisions import decision_us
+from tests.bench.decisions import decision_us, knowing_decision_us
 from tests.bench.fabric import contention_cost, flow_us
 from tests.bench.live_gap import live_gaps
 from tests.bench.process import ProcessCost, run_process
@@ -33,6 +33,20 @@ class Case:
     aim_s: float
     runs: int
 
+
+KNOWING: Final = (
+    "prefix_affinity",
+    "cache_aware",
+    "lmetric",
+    "dynamo_kv",
+    "llmd_weighted",
+    "aibrix_pd",
+    "conductor",
+    "xllm_car",
+    "mooncake",
+    "slo_aware",
+)
+"""Policies that read more than load."""
 
 CASES: Final = (
     Case("conversation trace, 12k requests", (str(CONVERSATION),), 1.0, 5),
@@ -64,7 +78,7 @@ def main() -> int:
         cost = run_process([SUPERNODE, *name.split()])
         print(f"{'supernode ' + name:<36} {'':>9} {cost.wall_s * 1000:>6.0f} ms")
         rows.append({"case": f"supernode {name}", "wall_s": cost.wall_s})
-    for policy in ("round_robin", "least_loaded", "cloudmatrix"):
+    for policy in ("round_robin", "least_loaded", "cloudmatrix", "random", "power_of_two"):
         microseconds = decision_us(policy)
         print(f"{'routing decision, ' + policy:<36} {'':>9} {microseconds:>6.1f} us")
         rows.append({"case": f"decision {policy}", "us": microseconds})
@@ -80,6 +94,12 @@ def main() -> int:
             f"   {contention.contended_s:.2f} / {contention.unlimited_s:.2f} s"
         )
         rows.append({"case": "contention", "aim_ratio": 1.3, "ratio": contention.ratio})
+    for policy in KNOWING:
+        for num_instances in (15, 200):
+            microseconds, p99_us = knowing_decision_us(policy, num_instances, 1_000_000)
+            what = f"{policy}, {num_instances} instances"
+            print(f"{what:<36} {'':>9} {microseconds:>6.1f} us, p99 {p99_us:.1f} us, a million cached blocks")
+            rows.append({"case": f"decision {what}", "us": microseconds, "p99_us": p99_us})
     scrape = scrape_cost()
     print(
         f"{'scrape, 384 NPUs':<36} {'':>9} {scrape.render_ms:>6.2f} ms for {scrape.num_samples:,} samples, "

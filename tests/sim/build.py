@@ -11,6 +11,7 @@ from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, Schedu
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
+from scheduler.policies.view import READS_ALL, RequestView, RoutingPolicy, Seat, StageKind, StageView
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
@@ -25,6 +26,7 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.runtime.random_streams import stream
 from scheduler.runtime.virtual import Tap, VirtualRuntime
 from sim_hw.engine.compiled_decode import StepForm, StepLine
 from sim_hw.network.lines import LineEnd
@@ -262,14 +264,18 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
     decode = [DecodeInstance(f"decode-{i}", config, LinearSteps(case), LinearEnergy()) for i in range(case.num_decode)]
     scheduler = Scheduler(
         SchedulerConfig(
-            [InstanceInfo(p.address, 1, 128 * case.prefill_blocks) for p in prefill],
-            [InstanceInfo(d.address, 1, 128 * case.blocks_per_die) for d in decode],
+            [prefill_info(case, p.address) for p in prefill],
+            [
+                InstanceInfo(d.address, 1, 128 * case.blocks_per_die, 0, 128 * case.blocks_per_die * case.num_dies)
+                for d in decode
+            ],
             mode,
             Plane.UB,
             max_open_requests=case.max_open_requests,
+            view_age_ns=case.view_age_ns,
         ),
-        make_routing_policy(case.prefill_policy),
-        make_routing_policy(case.decode_policy),
+        make_policy(case.prefill_policy, StageKind.PREFILL),
+        make_policy(case.decode_policy, StageKind.DECODE),
     )
     components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case), *prefill, *decode]
     if mode is CacheMode.POOL:
@@ -277,6 +283,36 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         caches.append(pool.cache)
         components.append(pool)
     return RealSystem(case, scheduler, prefill, decode, caches, components)
+
+
+def prefill_info(case: Case, address: str) -> InstanceInfo:
+    """What a prefill instance registers."""
+    tokens = 128 * case.prefill_blocks
+    return InstanceInfo(address, 1, tokens, 0, tokens, case.cache_blocks if case.cache_mode == "local" else 0)
+
+
+class Rogue:
+    """A policy that fails in every way there is, and now and then answers what it should."""
+
+    reason = "rogue: any"
+    reads = READS_ALL
+
+    def __init__(self) -> None:
+        self.num_choices = 0
+
+    def choose(self, stage: StageView, request: RequestView) -> int:
+        """No instance, none there is, no number, no answer, or the last."""
+        self.num_choices += 1
+        last = len(stage.outstanding_requests) - 1
+        answers: list[object] = [last, -1, last + 1, None, 0.5, True, "0"]
+        if self.num_choices % 5 == 0:
+            raise ZeroDivisionError
+        return answers[self.num_choices % len(answers)]  # pyright: ignore[reportReturnType]
+
+
+def make_policy(name: str, stage: StageKind) -> RoutingPolicy:
+    """A policy with a stream of its own."""
+    return Rogue() if name == "rogue" else make_routing_policy(name, Seat(stage, stream(0, f"policy {stage.value}")))
 
 
 def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> Result:

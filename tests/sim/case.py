@@ -61,6 +61,7 @@ class Case:
     num_layers: int = 4
     prefill_policy: str = "round_robin"
     decode_policy: str = "round_robin"
+    view_age_ns: int = 0
     max_open_requests: int = 1_000_000
     cache_mode: str = "none"
     cache_blocks: int = 0

@@ -7,12 +7,18 @@ from dataclasses import replace
 from hypothesis import Phase
 from hypothesis import strategies as st
 
+from scheduler.policies import routing_policy_names
 from tests.sim.case import Case, Row
 
 QUICK_PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
 """All but explaining, which takes longer on a whole system than a test may."""
 
 POLICIES = ("round_robin", "least_loaded", "cloudmatrix")
+"""Those that the naive simulation knows."""
+
+ALL_POLICIES = (*routing_policy_names(), "dynamo_kv:temperature=0.5", "xllm_car:integer_division=true", "rogue")
+"""All there are, and one that fails."""
+
 STEP_TOKENS = ((1, 1), (17, 10), (3, 2))
 WIDE_STEP_TOKENS = (*STEP_TOKENS, (7, 2), (40, 1))
 
@@ -228,3 +234,14 @@ def any_cases() -> st.SearchStrategy[Case]:
     """One of the profiles, with a cache or without."""
     plain = st.one_of(mixed_cases(), grid_cases(), preempting_cases(), single_cases(), crossing_cases())
     return st.one_of(plain, cached_cases(plain), contended_cases())
+
+
+@st.composite
+def with_any_policy(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> Case:
+    """The same under any policies, which may see what was."""
+    return replace(
+        draw(cases),
+        prefill_policy=draw(st.sampled_from(ALL_POLICIES)),
+        decode_policy=draw(st.sampled_from(ALL_POLICIES)),
+        view_age_ns=draw(st.sampled_from([0, 0, 3_000, 50_000])),
+    )
