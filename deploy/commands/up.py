@@ -33,6 +33,7 @@ _POLL_S: Final = 0.2
 
 Detach = Annotated[bool, typer.Option("--detach", help="Return when all is ready, and leave it running.")]
 MetricsPort = Annotated[int, typer.Option(metavar="N", help="Where metrics are scraped, on 127.0.0.1; 0 for any.")]
+Names = Annotated[str | None, typer.Option(metavar="LIST", help="Metric names, of own,vllm,ascend,dcgm,genai.")]
 WithPrometheus = Annotated[bool, typer.Option("--prometheus", help="Start a Prometheus server beside it.")]
 PrometheusPort = Annotated[int, typer.Option(metavar="N", help="Where Prometheus listens, on 127.0.0.1.")]
 
@@ -47,6 +48,7 @@ def up(
     policy: Policy = None,
     cache: Cache = None,
     cache_plane: CachePlane = None,
+    names: Names = None,
     metrics_port: MetricsPort = METRICS_PORT,
     prometheus: WithPrometheus = False,
     prometheus_port: PrometheusPort = PROMETHEUS_PORT,
@@ -63,6 +65,7 @@ def up(
         "policy": policy,
         "cache": cache,
         "cache_plane": cache_plane,
+        "names": names,
     }
     settings = load_config(config, flags)
     for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):

@@ -17,6 +17,7 @@ from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.gateway.source import TraceSource
 from scheduler.metrics.collector import Collector
+from scheduler.metrics.slo import parse_slo
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
 
@@ -74,8 +75,13 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
+    slo = blueprint.config.slo
     return ControlParts(
-        core, (TraceSource(trace),), collector.observe, lambda: KeptParts(collector, trace.skipped.lines())
+        core,
+        (TraceSource(trace),),
+        collector.observe,
+        lambda: KeptParts(collector, trace.skipped.lines()),
+        parse_slo(slo) if slo else None,
     )
 
 

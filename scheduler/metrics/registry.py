@@ -8,11 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from scheduler.metrics.exposition import bucket_labels
-from scheduler.metrics.families import FAMILIES, Family, HistogramFamily
+from scheduler.metrics.family import Family, HistogramFamily
+from scheduler.metrics.names.schemes import families_of
 from scheduler.metrics.snapshot import Snapshot
 
 
@@ -25,7 +32,7 @@ class SnapshotCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families of the latest snapshot."""
         snapshot = self._latest()
-        for family in FAMILIES:
+        for family in families_of(snapshot.layout):
             yield _histogram(family, snapshot) if isinstance(family, HistogramFamily) else _plain(family, snapshot)
 
 
@@ -45,6 +52,8 @@ def process_registry() -> CollectorRegistry:
 
 def _plain(family: Family, snapshot: Snapshot) -> Metric:
     make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    if family.kind == "counter" and not family.name.endswith("_total"):
+        make = UnknownMetricFamily  # it would give a counter another name
     metric = make(family.name, family.help, labels=family.labels)
     for labels, value in zip(family.series(snapshot.layout), family.values(snapshot), strict=True):
         metric.add_metric(labels, value)
@@ -52,6 +61,8 @@ def _plain(family: Family, snapshot: Snapshot) -> Metric:
 
 
 def _histogram(family: HistogramFamily, snapshot: Snapshot) -> Metric:
-    totals = family.read(snapshot)
-    buckets = list(zip(bucket_labels(family.bounds_s), totals.counts, strict=True))
-    return HistogramMetricFamily(family.name, family.help, buckets=buckets, sum_value=totals.sum_s)
+    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    names = bucket_labels(family.bounds)
+    for labels, totals in zip(family.series(snapshot.layout), family.read(snapshot), strict=True):
+        metric.add_metric(labels, list(zip(names, totals.counts, strict=True)), totals.sum_s)
+    return metric

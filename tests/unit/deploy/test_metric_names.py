@@ -1,0 +1,52 @@
+"""Naming schemes as a user lists them, held against the chips of the cluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy.blueprint import Blueprint
+from deploy.config import RunConfig, load_config
+from deploy.metric_names import chip_shown, names_shown, parse_names
+from scheduler.metrics.names.schemes import SCHEMES
+from scheduler.protocol.errors import ConfigError
+
+BLOCK_TOKENS = 512
+
+
+def test_a_list_is_read_whatever_its_order() -> None:
+    assert parse_names("ascend, own") == ("own", "ascend")
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ({"names": "own,vlm"}, r"--names: unknown naming scheme 'vlm'; did you mean vllm\? known: own, vllm, .*genai"),
+        ({"names": ","}, "--names: unknown naming scheme ''; known: own, "),
+    ],
+)
+def test_an_unknown_scheme_is_one_line(flags: dict[str, str], line: str) -> None:
+    with pytest.raises(ConfigError, match=line):
+        load_config(None, flags)
+
+
+def test_the_usual_names_are_those_of_the_chips() -> None:
+    on_npus = Blueprint(RunConfig(), BLOCK_TOKENS)
+    assert names_shown(on_npus) == ("own", "vllm", "ascend")
+    assert (chip_shown(on_npus).num_dies, chip_shown(on_npus).hbm_bytes) == (2, 64e9)
+    on_gpus = Blueprint(load_config(None, {"cluster": "h800-cluster"}), BLOCK_TOKENS)
+    assert names_shown(on_gpus) == ("own", "vllm", "dcgm")
+
+
+def test_the_exporter_of_other_chips_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"names: dcgm is the exporter of other chips than Ascend 910C"):
+        names_shown(Blueprint(RunConfig(names="own,dcgm"), BLOCK_TOKENS))
+
+
+def test_names_decide_no_outcome() -> None:
+    assert RunConfig(names="own").digest() == RunConfig().digest() != RunConfig(seed=1).digest()
+
+
+def test_the_help_of_up_lists_them_all() -> None:
+    from deploy.commands import up
+
+    assert ",".join(SCHEMES) in up.Names.__metadata__[0].help
