@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from scheduler.metrics.buckets import DURATION_BOUNDS_S, TOKEN_BOUNDS_S, TTFT_BOUNDS_S, HistogramTotals
-from scheduler.metrics.family import AnyFamily, HistogramFamily, Labels
+from scheduler.metrics.family import HistogramFamily, Labels
 from scheduler.metrics.snapshot import Layout
 
 ABOUT: Final = (
@@ -39,7 +39,7 @@ def _cut(totals: HistogramTotals, num_bounds: int) -> tuple[HistogramTotals]:
 _TTFT: Final = _up_to(TTFT_END_S, TTFT_BOUNDS_S)
 _TPOT: Final = _up_to(TPOT_END_S, TOKEN_BOUNDS_S)
 
-FAMILIES: Final[tuple[AnyFamily, ...]] = (
+FAMILIES: Final[tuple[HistogramFamily, ...]] = (
     HistogramFamily(
         "gen_ai_server_request_duration_seconds", "Duration of a request on the server.",
         DURATION_BOUNDS_S, lambda s: (s.duration_s,), _LABELS, _series,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from typer.main import get_command
 
 from deploy.blueprint import Blueprint
+from deploy.commands import up
 from deploy.config import RunConfig, load_config
 from deploy.metric_names import chip_shown, names_shown, parse_names
 from scheduler.metrics.names.schemes import SCHEMES
@@ -47,6 +49,5 @@ def test_names_decide_no_outcome() -> None:
 
 
 def test_the_help_of_up_lists_them_all() -> None:
-    from deploy.commands import up
-
-    assert ",".join(SCHEMES) in up.Names.__metadata__[0].help
+    (parameter,) = (one for one in get_command(up.app).params if one.name == "names")
+    assert ",".join(SCHEMES) in vars(parameter)["help"]

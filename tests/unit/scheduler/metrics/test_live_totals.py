@@ -142,8 +142,12 @@ def assert_engines_add_up(seen: Snapshot, records: Records) -> None:
     assert_histogram(sum_of(engines.tpot_s), TOKEN_BOUNDS_S, records.tpot_s)
     assert_histogram(sum_of(engines.e2e_s), REQUEST_BOUNDS_S, records.e2e_s)
     finished = records.is_finished
-    assert_histogram(sum_of(engines.request_prompt_tokens), TOKEN_COUNT_BOUNDS, records.prompt_tokens[finished] * 1.0)
-    assert_histogram(sum_of(engines.request_output_tokens), TOKEN_COUNT_BOUNDS, records.output_tokens[finished] * 1.0)
+    assert_histogram(
+        sum_of(engines.request_prompt_tokens), TOKEN_COUNT_BOUNDS, records.prompt_tokens[finished].astype(float)
+    )
+    assert_histogram(
+        sum_of(engines.request_output_tokens), TOKEN_COUNT_BOUNDS, records.output_tokens[finished].astype(float)
+    )
     assert sum(engines.running) == sum(engines.waiting) == 0
 
 
