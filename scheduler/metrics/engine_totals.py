@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scheduler.metrics.buckets import HistogramTotals
@@ -28,14 +29,14 @@ class EngineTotals:
     hit_tokens: tuple[int, ...]
     preemptions: tuple[int, ...]
     ended: tuple[tuple[int, ...], ...]
-    ttft_s: tuple[HistogramTotals, ...]
-    itl_s: tuple[HistogramTotals, ...]
-    tpot_s: tuple[HistogramTotals, ...]
-    e2e_s: tuple[HistogramTotals, ...]
-    queue_s: tuple[HistogramTotals, ...]
-    prefill_s: tuple[HistogramTotals, ...]
-    decode_s: tuple[HistogramTotals, ...]
-    inference_s: tuple[HistogramTotals, ...]
-    request_prompt_tokens: tuple[HistogramTotals, ...]
-    request_output_tokens: tuple[HistogramTotals, ...]
-    step_tokens: tuple[HistogramTotals, ...]
+    ttft_s: Sequence[HistogramTotals]
+    itl_s: Sequence[HistogramTotals]
+    tpot_s: Sequence[HistogramTotals]
+    e2e_s: Sequence[HistogramTotals]
+    queue_s: Sequence[HistogramTotals]
+    prefill_s: Sequence[HistogramTotals]
+    decode_s: Sequence[HistogramTotals]
+    inference_s: Sequence[HistogramTotals]
+    request_prompt_tokens: Sequence[HistogramTotals]
+    request_output_tokens: Sequence[HistogramTotals]
+    step_tokens: Sequence[HistogramTotals]

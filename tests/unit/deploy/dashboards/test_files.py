@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from deploy.dashboards.files import DASHBOARDS, FOLDER, load_dashboard, texts
+from deploy.dashboards.files import FOLDER, UIDS, load_dashboard, texts
 from deploy.dashboards.panels import COLUMNS
 from deploy.dashboards.queries import PanelQuery, choice_queries, panel_queries, panels
 from deploy.dashboards.units import scale
-from scheduler.metrics.families import FAMILIES, HistogramFamily
+from scheduler.metrics.families import FAMILIES
+from scheduler.metrics.family import HistogramFamily
 from scheduler.protocol.errors import InputError
 
-UIDS = [one.uid for one in DASHBOARDS]
 GRAFANA_VARIABLES = {"__rate_interval", "__interval", "__range"}
 GRAFANA_UNITS = {"s", "percentunit", "watt", "joule", "Bps", "decbytes", "reqps", "short", "none"}
 
