@@ -97,8 +97,8 @@ OBJECTIVES: Final = Row(
 LATENCY: Final = Row(
     "Latency",
     (
-        latency("TTFT", TTFT, "From a request's arrival to its first output token.", "ttft"),
-        latency("TPOT", TPOT, "Mean time between output tokens after the first, one value per request.", "tpot"),
+        latency("TTFT", TTFT, "From a request's arrival to its first output token."),
+        latency("TPOT", TPOT, "Mean time between output tokens after the first, one value per request."),
         latency("ITL", ITL, "Each gap between two output tokens, over all requests."),
         heat_map(
             "TTFT, all requests",
@@ -118,11 +118,12 @@ LATENCY: Final = Row(
             "s",
             bucket_counts(E2E),
         ),
-        latency("E2E", E2E, "From arrival to the last output token."),
+        latency("E2E", E2E, "From arrival to the last output token.", width=12),
         latency(
             "Queue (percentiles tell from 300 ms up)",
             QUEUE,
             "From arrival to the start of prefill. The lowest bucket ends at 300 ms; below it only the mean tells.",
+            width=12,
         ),
     ),
 )

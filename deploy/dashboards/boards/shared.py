@@ -87,14 +87,13 @@ def output_tokens() -> Panel:
     return stat("Output tokens", "Output tokens per emulated second.", TOKENS_PER_S, rate(GENERATED))
 
 
-def latency(title: str, histogram: str, description: str, limit: str = "") -> Panel:
-    """Percentiles and mean of a histogram; `limit` is the SLO limit drawn beside them, by its label."""
-    limits = [Query(f'max({SLO_LIMIT}{{latency="{limit}"}}) > 0', "limit")] if limit else []
+def latency(title: str, histogram: str, description: str, width: int = 8) -> Panel:
+    """Percentiles and mean of a histogram."""
     return lines(
         title,
         f"{description} The mean is exact; percentiles are known to the width of a bucket.",
         "s",
         *(Query(quantile(level, histogram), name) for name, level in PERCENTILES),
         Query(ratio(f"{histogram}_sum", f"{histogram}_count"), "mean"),
-        *limits,
+        width=width,
     )
