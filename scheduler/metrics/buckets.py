@@ -6,10 +6,11 @@ Sets A, B and C: `vllm/v1/metrics/loggers.py` of vllm-project/vllm, so that dash
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
-from typing import Final
+from typing import Final, overload
 
 import numpy as np
 
@@ -99,19 +100,46 @@ class BucketRows:
 
     def add_all(self, rows: Ints, values: Floats) -> None:
         """Count each value in its row, but for those that are NaN and those whose row is below 0."""
-        is_counted = (rows >= 0) & ~np.isnan(values)
-        if not is_counted.any():
+        if not len(rows):
             return
+        is_counted = (rows >= 0) & ~np.isnan(values)
         rows, values = rows[is_counted].astype(np.intp), values[is_counted]
         num_rows, width = self._counts.shape
         cells = rows * width + np.searchsorted(self._bounds, values)
         self._counts += np.bincount(cells, minlength=num_rows * width).reshape(num_rows, width)
         self._sums += np.bincount(rows, values, num_rows)
 
-    def totals(self) -> tuple[HistogramTotals, ...]:
+    def totals(self) -> Sequence[HistogramTotals]:
         """As they stand, by row."""
+        return _Rows(self._counts.copy(), self._sums.copy())
+
+
+class _Rows(Sequence[HistogramTotals]):
+    """Totals of rows, made when they are first read: that is for whoever shows them to pay, not for the loop."""
+
+    def __init__(self, counts: Ints, sums: Floats) -> None:
+        self._counts = counts
+        self._sums = sums
+
+    @cached_property
+    def _totals(self) -> list[HistogramTotals]:
         counts = self._counts.cumsum(axis=1).tolist()
-        return tuple(HistogramTotals(tuple(row), total) for row, total in zip(counts, self._sums.tolist(), strict=True))
+        return [HistogramTotals(tuple(row), total) for row, total in zip(counts, self._sums.tolist(), strict=True)]
+
+    @overload
+    def __getitem__(self, index: int) -> HistogramTotals: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[HistogramTotals]: ...
+
+    def __getitem__(self, index: int | slice) -> HistogramTotals | Sequence[HistogramTotals]:
+        return self._totals[index]
+
+    def __iter__(self) -> Iterator[HistogramTotals]:
+        return iter(self._totals)
+
+    def __len__(self) -> int:
+        return len(self._sums)
 
 
 def sum_of(histograms: Sequence[HistogramTotals]) -> HistogramTotals:

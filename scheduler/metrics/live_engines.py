@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from scheduler.core.ledger import Ledger
 from scheduler.core.lifecycle import State
@@ -24,6 +25,8 @@ from scheduler.metrics.records import Records
 from scheduler.metrics.snapshot import END_REASONS, Layout
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped
+
+Numbers: TypeAlias = npt.NDArray[np.integer[Any] | np.float64]
 
 NONE: Final = -1
 """The row of a request that has no engine."""
@@ -163,22 +166,31 @@ class LiveEngines:
         """Of each row: requests at work, requests that wait, KV tokens that a prefill instance holds for them."""
         if ledger is None or not ledger.num_open:
             return [0] * self._num, [0] * self._num, [0] * self._num
-        part = slice(first_open, None)
-        num = ledger.num_requests
-        state = view(ledger.state, num)[part]
-        began_at = self._rows_of(self._prefill_rows, view(ledger.prefill_instance, num)[part])
-        decodes_at = self._rows_of(self._decode_rows, view(ledger.decode_instance, num)[part])
-        rows = np.where(_AT_PREFILL[state], began_at, np.where(_AT_DECODE[state], decodes_at, NONE))
-        is_at_work = _AT_WORK[state]
-        tokens = view(ledger.prompt_tokens, num)[part] + view(ledger.output_tokens, num)[part]
-        holders = np.where(_HOLDS_PREFILL_KV[state], began_at, NONE)
-        return (
-            self._count(np.where(is_at_work, rows, NONE)),
-            self._count(np.where(is_at_work, NONE, rows)),
-            self._count(holders, tokens),
-        )
+        num, num_states = ledger.num_requests, len(State)
+        state = view(ledger.state, num)[first_open:]
+        began_at = view(ledger.prefill_instance, num)[first_open:]
+        decodes_at = view(ledger.decode_instance, num)[first_open:]
+        # One count by (decode instance, prefill instance, state), 0 for none: many may be open.
+        num_prefill, num_decode = len(self._prefill_rows) + 1, len(self._decode_rows) + 1
+        cells = decodes_at.astype(np.int32) + 1
+        cells *= num_prefill
+        cells += began_at + 1
+        cells *= num_states
+        cells += state
+        counts = np.bincount(cells, minlength=num_decode * num_prefill * num_states)
+        by_cell = counts.reshape(num_decode, num_prefill, num_states)
+        by_prefill, by_decode = by_cell.sum(axis=0)[1:], by_cell.sum(axis=1)[1:]
+        running = self._by_row(by_prefill[:, _AT_PREFILL & _AT_WORK], by_decode[:, _AT_DECODE & _AT_WORK])
+        waiting = self._by_row(by_prefill[:, _AT_PREFILL & ~_AT_WORK], by_decode[:, _AT_DECODE & ~_AT_WORK])
+        holders = np.flatnonzero(_HOLDS_PREFILL_KV[state])
+        tokens = view(ledger.prompt_tokens, num)[first_open:][holders]
+        tokens += view(ledger.output_tokens, num)[first_open:][holders]
+        held = np.bincount(began_at[holders] + 1, tokens, num_prefill)[1:, np.newaxis]
+        return running, waiting, self._by_row(held, by_decode[:, :0])
 
-    def _count(self, rows: Ints, weights: Ints | None = None) -> list[int]:
-        is_known = rows >= 0
-        of_each = None if weights is None else weights[is_known]
-        return np.bincount(rows[is_known], of_each, self._num).astype(np.int64).tolist()
+    def _by_row(self, of_prefill: Numbers, of_decode: Numbers) -> list[int]:
+        """The sum of each line, of prefill instances and of decode instances, in the order of rows."""
+        sums = np.zeros(self._num, np.int64)
+        sums[self._prefill_rows] = of_prefill.sum(axis=1)
+        sums[self._decode_rows] = of_decode.sum(axis=1)
+        return sums.tolist()

@@ -77,8 +77,11 @@ def main() -> int:
         scrape = scrape_cost(names)
         print(
             f"{f'scrape, 384 NPUs, {title}':<36} {'':>9} {scrape.render_ms:>6.2f} ms for {scrape.num_samples:,} "
-            f"samples, {scrape.num_bytes / 1e3:.0f} kB; gzip {scrape.gzip_ms:.2f} ms to "
-            f"{scrape.packed_bytes / 1e3:.0f} kB; snapshot {scrape.snapshot_ms:.2f} ms, at most "
+            f"samples, {scrape.num_bytes / 1e3:,.0f} kB; gzip {scrape.gzip_ms:.2f} ms to "
+            f"{scrape.packed_bytes / 1e3:.0f} kB"
+        )
+        print(
+            f"{'snapshot, each emulated second':<36} {'':>9} {scrape.snapshot_ms:>6.2f} ms, at most "
             f"{scrape.slowest_snapshot_ms:.2f} ms; tap {scrape.tap_us:.1f} us a message"
         )
         rows.append({"case": f"scrape, {title}", **asdict(scrape)})

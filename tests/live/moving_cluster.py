@@ -145,7 +145,7 @@ def _engines(num: int, swing: float) -> EngineTotals:
         for bounds, values in ((TTFT_BOUNDS_S, TTFT_S), (REQUEST_BOUNDS_S, QUEUE_S))
     )
     at_prefill = (0,) * num_prefill
-    none = {
+    none: dict[tuple[float, ...], list[HistogramTotals]] = {
         bounds: [_histogram(bounds, (0.0,), 0)] * num_prefill
         for bounds in (TTFT_BOUNDS_S, TOKEN_BOUNDS_S, REQUEST_BOUNDS_S, TOKEN_COUNT_BOUNDS, STEP_TOKEN_BOUNDS)
     }
