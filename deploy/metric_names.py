@@ -10,8 +10,9 @@ from scheduler.metrics.names.schemes import SCHEMES, default_names
 from scheduler.metrics.snapshot import Chip
 from scheduler.protocol.errors import ConfigError
 
-if TYPE_CHECKING:  # whoever only checks a configuration needs no blueprint
-    from deploy.blueprint import Blueprint
+if TYPE_CHECKING:  # a configuration looks here for its names
+    from deploy.config import RunConfig
+    from sim_hw.hardware.supernode import Supernode
 
 _MAKERS: Final = {"UB": ascend.MAKER, "NVLink": dcgm.MAKER}
 """The maker of a chip by its scale-up network, which no two makers share."""
@@ -28,32 +29,30 @@ def parse_names(text: str, place: str = "names") -> tuple[str, ...]:
     return tuple(name for name in SCHEMES if name in chosen)
 
 
-def names_shown(blueprint: Blueprint) -> tuple[str, ...]:
+def names_shown(config: RunConfig, cluster: Supernode) -> tuple[str, ...]:
     """The schemes of a cluster: those asked for, else the usual ones.
 
     `ConfigError` for the exporter of another maker's chips.
     """
-    maker = chip_shown(blueprint).maker
-    if not blueprint.config.names:
+    maker = chip_shown(config, cluster).maker
+    if not config.names:
         return default_names(maker)
-    chosen = parse_names(blueprint.config.names)
+    chosen = parse_names(config.names)
     for name in chosen:
         if SCHEMES[name].maker not in ("", maker):
-            raise ConfigError(
-                f"names: {name} is the exporter of other chips than {blueprint.cluster.chip.title}; leave it out"
-            )
+            raise ConfigError(f"names: {name} is the exporter of other chips than {cluster.chip.title}; leave it out")
     return chosen
 
 
-def chip_shown(blueprint: Blueprint) -> Chip:
+def chip_shown(config: RunConfig, cluster: Supernode) -> Chip:
     """The chip of a cluster as plain numbers."""
-    chip = blueprint.cluster.chip
+    chip = cluster.chip
     return Chip(
         _MAKERS.get(chip.scale_up_network, ""),
         chip.title,
         chip.num_dies.count,
         chip.die.hbm_bytes.value,
-        1.0 - blueprint.config.kv_reserve_share,
+        1.0 - config.kv_reserve_share,
         chip.idle_w.value,
         chip.tdp_w.value,
     )

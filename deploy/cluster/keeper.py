@@ -89,12 +89,10 @@ class Keeper:
         from deploy.cluster.local_cluster import LocalCluster, make_node_folder
         from deploy.live.actors import Actors
         from deploy.live.parts import MAKE_WORKER, host_plans, metered_addresses
-        from deploy.metric_names import names_shown
         from scheduler.gateway.arrivals import BLOCK_TOKENS
 
         blueprint = Blueprint(RunConfig(**self._launch.config), BLOCK_TOKENS)
         blueprint.make_core()
-        names_shown(blueprint)  # before Ray starts, as all that may be wrong with a configuration
         hosts = host_plans(blueprint)
         node_folder = make_node_folder()
         self._note(ray_folder=str(node_folder))

@@ -17,7 +17,9 @@ from deploy.cluster.up_down import bring_up, take_down
 from deploy.commands.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
 from deploy.config import load_config
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
+from deploy.hardware.lookup import load_cluster
 from deploy.interrupt import stop_on_interrupt
+from deploy.metric_names import names_shown
 from deploy.output import say, tell
 from deploy.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.progress import waiting
@@ -68,6 +70,7 @@ def up(
         "names": names,
     }
     settings = load_config(config, flags)
+    names_shown(settings, load_cluster(settings.cluster))
     for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):
         if not lowest <= port <= 65535:
             raise ConfigError(f"{flag} is {port}; give a number from {lowest} to 65535")

@@ -39,8 +39,8 @@ class TelemetrySpec:
             cluster.num_nodes.count // cluster.compute_racks.count,
             KV_BLOCK_TOKENS,
             blueprint.model.name,
-            chip_shown(blueprint),
-            names_shown(blueprint),
+            chip_shown(blueprint.config, cluster),
+            names_shown(blueprint.config, cluster),
         )
         return cls(layout, blueprint.config.cache != "none", port)
 

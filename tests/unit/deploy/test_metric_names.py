@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from typer.main import get_command
 
-from deploy.blueprint import Blueprint
 from deploy.commands import up
 from deploy.config import RunConfig, load_config
+from deploy.hardware.lookup import load_cluster
 from deploy.metric_names import chip_shown, names_shown, parse_names
 from scheduler.metrics.names.schemes import SCHEMES
 from scheduler.protocol.errors import ConfigError
 
-BLOCK_TOKENS = 512
+NPUS = load_cluster("cloudmatrix384")
 
 
 def test_a_list_is_read_whatever_its_order() -> None:
@@ -32,16 +32,15 @@ def test_an_unknown_scheme_is_one_line(flags: dict[str, str], line: str) -> None
 
 
 def test_the_usual_names_are_those_of_the_chips() -> None:
-    on_npus = Blueprint(RunConfig(), BLOCK_TOKENS)
-    assert names_shown(on_npus) == ("own", "vllm", "ascend")
-    assert (chip_shown(on_npus).num_dies, chip_shown(on_npus).hbm_bytes) == (2, 64e9)
-    on_gpus = Blueprint(load_config(None, {"cluster": "h800-cluster"}), BLOCK_TOKENS)
-    assert names_shown(on_gpus) == ("own", "vllm", "dcgm")
+    chip = chip_shown(RunConfig(), NPUS)
+    assert names_shown(RunConfig(), NPUS) == ("own", "vllm", "ascend")
+    assert (chip.num_dies, chip.hbm_bytes, chip.held_share) == (2, 64e9, 0.9)
+    assert names_shown(RunConfig(), load_cluster("h800-cluster")) == ("own", "vllm", "dcgm")
 
 
 def test_the_exporter_of_other_chips_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"names: dcgm is the exporter of other chips than Ascend 910C"):
-        names_shown(Blueprint(RunConfig(names="own,dcgm"), BLOCK_TOKENS))
+        names_shown(RunConfig(names="own,dcgm"), NPUS)
 
 
 def test_names_decide_no_outcome() -> None:
