@@ -16,6 +16,7 @@ from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.collector import Collector
+from scheduler.metrics.slo import parse_slo
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
 
@@ -74,8 +75,14 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
-    sources = make_sources(trace, spec["faults"], blueprint, core.ledger)
-    return ControlParts(core, sources, collector.observe, lambda: KeptParts(collector, trace.skipped.lines()))
+    slo = blueprint.config.slo
+    return ControlParts(
+        core,
+        make_sources(trace, spec["faults"], blueprint, core.ledger),
+        collector.observe,
+        lambda: KeptParts(collector, trace.skipped.lines()),
+        parse_slo(slo) if slo else None,
+    )
 
 
 def make_idle(spec: dict[str, Any]) -> ControlParts:

@@ -16,17 +16,21 @@ import numpy as np
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import State
 from scheduler.metrics.buckets import (
+    DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
     REQUEST_BOUNDS_S,
     TOKEN_BOUNDS_S,
     TTFT_BOUNDS_S,
     BucketCounts,
     HistogramTotals,
+    sum_of,
 )
 from scheduler.metrics.columns import NS_PER_S, view
+from scheduler.metrics.live_engines import LiveEngines
 from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
 from scheduler.metrics.records import Records
+from scheduler.metrics.slo import KEYS, Slo, meets
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
@@ -80,6 +84,7 @@ class _Session:
     speed: Final[float]
     lateness: Final[Lateness | None]
     tallies: Final[dict[str, DecodeTally]]
+    slo: Final[Slo | None]
     now_ns: int = 0
     first_open: int = 0
     may_retry: bool = False
@@ -105,9 +110,11 @@ class LiveTotals:
         self._runs = dict.fromkeys(RUN_OUTCOMES, 0)
         self._ttft_s = BucketCounts(TTFT_BOUNDS_S)
         self._tpot_s = BucketCounts(TOKEN_BOUNDS_S)
-        self._itl_s = BucketCounts(TOKEN_BOUNDS_S)
+        self._engines = LiveEngines(layout)
         self._e2e_s = BucketCounts(REQUEST_BOUNDS_S)
         self._queue_s = BucketCounts(REQUEST_BOUNDS_S)
+        self._duration_s = BucketCounts(DURATION_BOUNDS_S)
+        self._slo_judged = self._slo_met = 0
         self._hop_wall_s = HistogramTotals((0,) * (len(HOP_BOUNDS_S) + 1), 0.0)
         self._num_by_reason = [0] * len(FinishReason)
         self._arrived = self._preemptions = self._retries = 0
@@ -134,15 +141,24 @@ class LiveTotals:
         """Parts of the fabric that are broken now."""
         return self._fabric.failed_parts
 
-    def begin(self, ledger: Ledger, speed: float, lateness: Lateness | None = None, *, is_replay: bool = True) -> None:
+    def begin(
+        self,
+        ledger: Ledger,
+        speed: float,
+        lateness: Lateness | None = None,
+        *,
+        is_replay: bool = True,
+        slo: Slo | None = None,
+    ) -> None:
         """A session begins, with a fresh ledger, a clock at 0 and all workers up; one that has not ended has failed.
 
         `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
+        Requests are judged by `slo`, if there is one.
         """
         self.end("failed")
         ledger.ended_ids = []
         tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
-        self._session = _Session(is_replay, ledger, speed, lateness, tallies)
+        self._session = _Session(is_replay, ledger, speed, lateness, tallies, slo)
         self._fabric.begin()
         for meter in self._meters.values():
             meter.begin(speed)
@@ -180,20 +196,23 @@ class LiveTotals:
         if message.started_ids and self._has_prefix_cache:
             self._note_look_ups(session.ledger, message)
         self._generation_tokens += len(message.done_ids)
+        self._engines.end_pass(message)
         first_ns, last_ns = session.ledger.first_token_ns, session.ledger.last_token_ns
         for request_id in message.done_ids:
             if first_ns[request_id] == NOT_YET:
                 session.first_ids.append(request_id)
             else:  # computed again: a gap that no decode step shows
                 gap_s = (message.boundary_ns - last_ns[request_id]) / NS_PER_S
-                self._itl_s.add(gap_s, 1, gap_s)
+                self._engines.gaps_of(message.instance).add(gap_s, 1, gap_s)
 
     def _note_look_ups(self, ledger: Ledger, message: PrefillStepped) -> None:
         """Instances with a cache of their own tell their hits; of a pool's the ledger knows."""
         prompt_tokens, cached_tokens = ledger.prompt_tokens, ledger.cached_tokens
         hits = message.started_cached_tokens or [cached_tokens[i] for i in message.started_ids]
-        self._hit_tokens += sum(hits)
-        self._lookup_tokens += sum([prompt_tokens[i] for i in message.started_ids])
+        num_hit, num_looked_up = sum(hits), sum([prompt_tokens[i] for i in message.started_ids])
+        self._hit_tokens += num_hit
+        self._lookup_tokens += num_looked_up
+        self._engines.look_up(message.instance, num_looked_up, num_hit)
 
     def _on_transfer_done(self, _session: _Session, message: TransferDone) -> None:
         flow = (message.plane, message.kind)
@@ -211,7 +230,7 @@ class LiveTotals:
     def _on_decode_stepped(self, session: _Session, message: DecodeStepped) -> None:
         self._meters[message.instance].add(message.usage)
         ledger, tally = session.ledger, session.tallies[message.instance]
-        num_tokens = tally.step(message, self._itl_s)
+        num_tokens = tally.step(message, self._engines.gaps_of(message.instance))
         if message.started_ids:
             tally.join(message.started_ids, message.boundary_ns, ledger.last_token_ns)
         if message.finished_ids:
@@ -221,6 +240,7 @@ class LiveTotals:
             self._preemptions += len(message.preempted_ids)
         tally.kv_tokens = message.kv_tokens
         self._generation_tokens += num_tokens
+        self._engines.end_steps(message, num_tokens)
 
     def _on_usage_reported(self, _session: _Session, message: UsageReported) -> None:
         self._meters[message.instance].add(message.usage)
@@ -254,6 +274,10 @@ class LiveTotals:
             emulated_ns += session.now_ns
             running, waiting = _stages(session)
         meters = self._meters.values()
+        kv_usage = tuple(_kv_usage(meter.instance, session) for meter in meters)
+        engines = self._engines.totals(
+            None if session is None else session.ledger, 0 if session is None else session.first_open, kv_usage
+        )
         return Snapshot(
             layout=self._layout,
             emulated_s=emulated_ns / NS_PER_S,
@@ -271,14 +295,15 @@ class LiveTotals:
             hit_tokens=self._hit_tokens,
             ttft_s=self._ttft_s.totals(),
             tpot_s=self._tpot_s.totals(),
-            itl_s=self._itl_s.totals(),
+            itl_s=sum_of(engines.itl_s),
             e2e_s=self._e2e_s.totals(),
             queue_s=self._queue_s.totals(),
+            duration_s=self._duration_s.totals(),
             hop_wall_s=self._hop_wall_s if session is None else self._hops_with(session),
             running=running,
             waiting=waiting,
             is_up=tuple(meter.is_up for meter in meters),
-            kv_usage=tuple(_kv_usage(meter.instance, session) for meter in meters),
+            kv_usage=kv_usage,
             busy_s=tuple(meter.busy_ns / NS_PER_S for meter in meters),
             joules=tuple(meter.joules for meter in meters),
             utilization=tuple(meter.utilization for meter in meters),
@@ -286,6 +311,10 @@ class LiveTotals:
             restarts=tuple(self._restarts.values()),
             flow_bytes=tuple(self._flow_bytes.values()),
             flow_transfers=tuple(self._flow_transfers.values()),
+            slo_limits_s=_slo_limits_s(session),
+            slo_judged=self._slo_judged,
+            slo_met=self._slo_met,
+            engines=engines,
             rates=Rates() if session is None else self._rates(session),
             fabric=self._fabric.seen(),
         )
@@ -303,6 +332,11 @@ class LiveTotals:
         self._queue_s.add_all(ended.queue_s[~ended.has_first_token])
         self._tpot_s.add_all(ended.tpot_s)
         self._e2e_s.add_all(ended.e2e_s)
+        self._duration_s.add_all(ended.e2e_s)
+        self._engines.drain(first, ended)
+        if session.slo is not None:
+            self._slo_judged += ended.num_requests
+            self._slo_met += int(meets(session.slo, ended).sum())
         for reason, count in enumerate(np.bincount(ended.reason, minlength=len(FinishReason)).tolist()):
             self._num_by_reason[reason] += count
 
@@ -349,6 +383,12 @@ def _kv_usage(instance: LiveInstance, session: _Session | None) -> float:
     if session is None or instance.role != "decode":
         return 0.0
     return session.tallies[instance.address].kv_tokens / instance.kv_capacity_tokens
+
+
+def _slo_limits_s(session: _Session | None) -> tuple[float, ...]:
+    """0 where there is no limit."""
+    slo = None if session is None else session.slo
+    return tuple(0.0 if slo is None else getattr(slo, f"{key}_s") or 0.0 for key in KEYS)
 
 
 def _num_retries(session: _Session) -> int:

@@ -23,7 +23,8 @@ FIRST_SAMPLE_S = 30.0
 def quick_prometheus(folder: Path, metrics_address: str) -> Generator[str]:
     """Its base URL, once it has scraped HOST:PORT for the first time; it goes on every second until it is ended."""
     config = yaml.safe_load(CONFIG_PATH.read_text(encoding="utf-8"))
-    config["global"] |= {"scrape_interval": f"{SCRAPE_INTERVAL_S}s", "scrape_timeout": f"{SCRAPE_INTERVAL_S}s"}
+    every = f"{SCRAPE_INTERVAL_S}s"
+    config["global"] |= {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
     folder.mkdir(parents=True, exist_ok=True)
     quick = folder / "quick.yml"
     quick.write_text(yaml.safe_dump(config), encoding="utf-8")
