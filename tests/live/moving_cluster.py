@@ -16,12 +16,13 @@ from scheduler.metrics.buckets import (
     STEP_TOKEN_BOUNDS,
     TOKEN_BOUNDS_S,
     TOKEN_COUNT_BOUNDS,
+    TRANSFER_BOUNDS_S,
     TTFT_BOUNDS_S,
     BucketCounts,
     HistogramTotals,
 )
 from scheduler.metrics.engine_totals import EngineTotals
-from scheduler.metrics.snapshot import END_REASONS, FLOWS, Chip, Layout, LiveInstance, Rates, Snapshot
+from scheduler.metrics.snapshot import END_REASONS, FLOWS, Chip, FabricSeen, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
 
@@ -43,6 +44,7 @@ LAYOUT = Layout(
     hosts={one.address: (one.address,) for one in INSTANCES},
     npus_per_node=8,
     nodes_per_rack=4,
+    plane_bytes_per_s=(150e12, 19e12, 2.4e12),
     model="deepseek-r1",
     chip=Chip("ascend", "Ascend 910C", 2, 64e9, 0.9, 168.0, 700.0),
     names=("own", "vllm", "ascend", "genai"),
@@ -53,6 +55,7 @@ TPOT_S = (0.0131, 0.0134, 0.0136, 0.0139, 0.0144)
 ITL_S = (0.0221, 0.0228, 0.0229, 0.0233, 0.0498)
 E2E_S = (1.1, 1.9, 2.7, 3.5, 4.6, 6.9, 8.8, 13.5)
 QUEUE_S = (20e-6, 25e-6, 95e-6, 188e-6)
+TRANSFER_S = ((0.00015, 0.0002, 0.0007), (0.00003, 0.00004, 0.00016), (0.00002, 0.00003))
 HOP_S = (0.0008, 0.0011, 0.0014, 0.0019, 0.0042)
 
 ENDED = {FinishReason.STOP: 0.96, FinishReason.LENGTH: 0.03, FinishReason.OVERLOAD: 0.01}
@@ -109,6 +112,13 @@ def snapshot_at(wall_s: float) -> Snapshot:
         slo_met=int(SLO_MET_SHARE * num),
         engines=_engines(num, swing),
         rates=Rates(),
+        fabric=FabricSeen(
+            tuple(_histogram(TRANSFER_BOUNDS_S, values_s, num) for values_s in TRANSFER_S),
+            (0.012 * num, 0.0, 0.0),
+            tuple(_losses(wall_s) if flow in FLOW_BYTES else 0 for flow in FLOWS),
+            ("l2/3/7", "npu/12/nic") if lost >= 0 else ("l2/3/7",),
+            (1.3e12, 50e9 if lost >= 0 else 0, 0),
+        ),
     )
 
 
