@@ -118,7 +118,7 @@ def _run_typer(command: TyperCommand | TyperGroup, program: str, arguments: list
     from typer import Abort, TyperException
 
     try:
-        result: object = command.main(arguments, prog_name=program, standalone_mode=False)
+        result: object = command.main(arguments, prog_name=program, standalone_mode=False, obj=arguments)
     except TyperException as error:
         raise InputError(_usage_line(error, program)) from error
     except Abort:

@@ -66,7 +66,19 @@ _pack_transfer: Final = Struct("<qqq").pack
 TRANSFER_ROW: Final = np.dtype([("num_bytes", "<i8"), ("duration_ns", "<i8"), ("done_ns", "<i8")])
 """A transfer that ended, in the log of its plane; fields as in `TransferDone`."""
 
+_pack_preempted: Final = Struct("<iqh").pack
+PREEMPTED_ROW: Final = np.dtype([("request_id", "<i4"), ("at_ns", "<i8"), ("instance", "<i2")])
+"""A decode instance (its index among these) had no room left for a request, which begins again."""
+
 _JOIN_FIELDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Workers that were lost at one instant."""
+
+    at_ns: int
+    addresses: tuple[str, ...]
 
 
 class Collector:
@@ -75,7 +87,7 @@ class Collector:
     What the ledger keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
     gaps are logged here only for requests that began again, after a preemption or because a worker was lost. Counters:
     `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
-    that a recomputation repeats. `has_losses`: accounts of usage may have gaps in time.
+    that a recomputation repeats. `losses` are in the order of time; accounts of usage may have gaps there.
     """
 
     def __init__(self, ledger: Ledger, instances: Sequence[MeteredInstance]) -> None:
@@ -89,7 +101,8 @@ class Collector:
         self._usage = bytearray()
         self._runs = bytearray()
         self._transfers = [bytearray() for _ in Plane]
-        self.has_losses = False
+        self.losses: Final[list[Loss]] = []
+        self._preempted = bytearray()
         self._has_begun_again = False
         self._joins = array("q")
         self._resumed_gaps_ns = array("q")
@@ -132,6 +145,7 @@ class Collector:
         elif kind is RunEnded:
             self.ended_ns = now_ns
         elif kind is WorkersLost:
+            self.losses.append(Loss(now_ns, tuple(message.addresses)))
             self._log_lost(message)
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
@@ -145,7 +159,9 @@ class Collector:
         """Keep what the core is about to forget: the first join, and the look-up that recomputing repeats."""
         ledger = self.ledger
         self._has_begun_again = True
+        instance = self._addresses("decode").index(message.instance)
         for request_id in message.preempted_ids:
+            self._preempted += _pack_preempted(request_id, message.boundary_ns, instance)
             self.forgotten_hits += ledger.cached_tokens[request_id]
             self.forgotten_lookups += ledger.prompt_tokens[request_id]
             self._log_first_join(request_id)
@@ -153,7 +169,6 @@ class Collector:
     def _log_lost(self, message: WorkersLost) -> None:
         """The same for all that the core is about to let begin again because these were lost."""
         ledger = self.ledger
-        self.has_losses = True
         prefill, decode = (
             [index for index, address in enumerate(self._addresses(role)) if address in message.addresses]
             for role in ("prefill", "decode")
@@ -168,6 +183,11 @@ class Collector:
                 self.forgotten_lookups += ledger.prompt_tokens[request_id]
             if ledger.state[request_id] == State.DECODING:
                 self._log_first_join(request_id)
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether any worker was lost."""
+        return bool(self.losses)
 
     def _addresses(self, role: Role) -> list[str]:
         return [instance.address for instance in self.instances if instance.role == role]
@@ -198,6 +218,10 @@ class Collector:
     def transfer_rows(self, plane: Plane) -> Rows:
         """`TRANSFER_ROW` of one plane in the order of reporting."""
         return np.frombuffer(self._transfers[plane], TRANSFER_ROW)
+
+    def preempted_rows(self) -> Rows:
+        """`PREEMPTED_ROW` in the order of reporting; the log cannot grow while the view lives."""
+        return np.frombuffer(self._preempted, PREEMPTED_ROW)
 
     def logged_joins(self) -> Ints:
         """(index among decode instances, time of joining, time of the token before), of requests that began again."""

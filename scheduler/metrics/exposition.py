@@ -24,12 +24,16 @@ MAX_KEPT_FORMS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Template:
-    """A family without its numbers: its head, the start of each line, and where the numbers are read."""
+class Template:
+    """A family without its numbers: its head, the start of each line, and where the numbers are read.
+
+    `is_histogram`: all lines are of one series of points, each of which has a number for every line.
+    """
 
     head: str
     starts: tuple[str, ...]
     values: Callable[[Snapshot], Sequence[float]]
+    is_histogram: bool = False
 
 
 def render(snapshot: Snapshot, *, openmetrics: bool = False, timestamp_s: float | None = None) -> str:
@@ -39,7 +43,7 @@ def render(snapshot: Snapshot, *, openmetrics: bool = False, timestamp_s: float 
     """
     end = "\n" if timestamp_s is None else f" {_timestamp(timestamp_s, openmetrics=openmetrics)}\n"
     texts: list[str] = []
-    for template in _templates(snapshot.layout, openmetrics):
+    for template in templates(snapshot.layout, openmetrics):
         texts.append(template.head)
         texts += [
             f"{start}{value!r}{end}" for start, value in zip(template.starts, template.values(snapshot), strict=True)
@@ -55,21 +59,22 @@ def _timestamp(timestamp_s: float, *, openmetrics: bool) -> str:
 
 
 @lru_cache(maxsize=MAX_KEPT_FORMS)
-def _templates(layout: Layout, openmetrics: bool) -> tuple[_Template, ...]:
+def templates(layout: Layout, openmetrics: bool) -> tuple[Template, ...]:
+    """All families, in the order of the catalogue; they are kept as long as the layout."""
     return tuple(
         _histogram(family) if isinstance(family, HistogramFamily) else _plain(family, layout, openmetrics=openmetrics)
         for family in FAMILIES
     )
 
 
-def _plain(family: Family, layout: Layout, *, openmetrics: bool) -> _Template:
+def _plain(family: Family, layout: Layout, *, openmetrics: bool) -> Template:
     # OpenMetrics names a family of counters without the suffix that its samples have.
     name = family.name.removesuffix("_total") if openmetrics and family.kind == "counter" else family.name
     starts = tuple(f"{family.name}{_label_text(family.labels, values)} " for values in family.series(layout))
-    return _Template(_head(name, family.kind, family.help), starts, family.values)
+    return Template(_head(name, family.kind, family.help), starts, family.values)
 
 
-def _histogram(family: HistogramFamily) -> _Template:
+def _histogram(family: HistogramFamily) -> Template:
     name, read = family.name, family.read
 
     def values(snapshot: Snapshot) -> list[float]:
@@ -77,7 +82,9 @@ def _histogram(family: HistogramFamily) -> _Template:
         return [*totals.counts, totals.counts[-1], totals.sum_s]
 
     buckets = [f'{name}_bucket{{le="{bound}"}} ' for bound in bucket_labels(family.bounds_s)]
-    return _Template(_head(name, "histogram", family.help), (*buckets, f"{name}_count ", f"{name}_sum "), values)
+    return Template(
+        _head(name, "histogram", family.help), (*buckets, f"{name}_count ", f"{name}_sum "), values, is_histogram=True
+    )
 
 
 def bucket_labels(bounds_s: Sequence[float]) -> list[str]:
