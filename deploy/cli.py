@@ -48,6 +48,8 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "up": LazyCommand("deploy.commands.up", "Bring up a local cluster that stays, with its metrics."),
     "status": LazyCommand("deploy.commands.status", "Show the cluster that is up: instances, queues, rates."),
     "down": LazyCommand("deploy.commands.down", "End the cluster that is up, and all that it started."),
+    "report": LazyCommand("deploy.commands.report", "Show what a replay --out wrote as one HTML page."),
+    "explain": LazyCommand("deploy.commands.explain", "Tell one request's life, with the reason of each decision."),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
     "hw": LazyCommand("deploy.commands.hw", "Show what is known of the hardware, with sources."),
     "model": LazyCommand("deploy.commands.model", "Show models, and predict one operating point of the cost model."),

@@ -26,7 +26,7 @@ RIGHT: Final = 12
 TOP: Final = 8
 BOTTOM: Final = 22
 
-MAX_TICKS: Final = 5
+MAX_TICKS: Final = 6
 MAX_DECADES_WITH_FIVES: Final = 3
 
 
@@ -117,7 +117,7 @@ def figure(
         f'<span><i class="block" style="background:var(--{colour})"></i>{escape(name)}</span>' for name, colour in names
     )
     return (
-        f'<figure{" class=wide" if wide else ""}{f" data-read={chr(34)}{data}{chr(34)}" if data else ""}>'
+        f"<figure{' class=wide' if wide else ''}{f' data-read={chr(34)}{data}{chr(34)}' if data else ''}>"
         f"<h3>{escape(title)}</h3><figcaption>{escape(about)}</figcaption>{svg}"
         f"{f'<div class=legend>{legend}</div>' if len(names) > 1 else ''}</figure>"
     )
@@ -166,7 +166,8 @@ class _Place:
         anchor, shift = ("end", -5) if x > self.width / 2 else ("start", 5)
         return (
             f'<line class="limit" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-            f'<text class="limit-name" x="{x + shift}" y="{TOP + 10}" text-anchor="{anchor}">{escape(limit.name)}</text>'
+            f'<text class="limit-name" x="{x + shift}" y="{HEIGHT - BOTTOM - 7}" text-anchor="{anchor}">'
+            f"{escape(limit.name)}</text>"
         )
 
 

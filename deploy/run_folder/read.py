@@ -90,6 +90,11 @@ class RunFolder:
         """The folder's own name."""
         return self.path.resolve().name
 
+    @property
+    def files(self) -> list[Path]:
+        """All that is read."""
+        return [self.path / name for name in (RUN_NAME, SUMMARY_NAME, FILE_NAME, TIMELINE_NAME, DECISIONS_NAME)]
+
     def addresses(self, role: str) -> list[str]:
         """Of the instances of one role, in the order of the core."""
         return [one.address for one in self.instances if one.role == role]

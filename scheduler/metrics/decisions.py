@@ -110,6 +110,7 @@ def _observer(
 
     def observe(now_ns: int, cause: Any, outputs: Outputs) -> None:
         # What a start waited for, if anything, is the end of a flow.
+        said: Any  # pyright could not follow which message it is
         for address, said in outputs:
             kind = said.__class__
             if kind is StartDecode:

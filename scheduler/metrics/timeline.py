@@ -175,7 +175,7 @@ def _summed(times_ns: Ints, amounts: Ints | Floats, is_defined: Bools, edges: Fl
     if not num_steps:
         return np.zeros(0)
     step = np.clip(np.searchsorted(edges, _s(times_ns[is_defined]), side="right") - 1, 0, num_steps - 1)
-    return np.bincount(step, amounts[is_defined], num_steps)
+    return np.bincount(step, amounts[is_defined], num_steps).astype(np.float64)
 
 
 def _mean_present(begin_ns: Ints, end_ns: Ints, is_defined: Bools, edges: Floats) -> Floats:
@@ -212,5 +212,5 @@ def _moments(edges: Floats, times: Floats, weights: Floats, highest: int) -> lis
     sums: list[Floats] = []
     for power in range(highest + 1):
         by_step = np.bincount(step, weights * times**power, len(edges) + 1)[: len(edges)]
-        sums.append(np.cumsum(by_step))
+        sums.append(np.cumsum(by_step, dtype=np.float64))
     return sums
