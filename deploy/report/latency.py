@@ -19,6 +19,9 @@ CDF_POINTS: Final = 160
 LOWEST_SHARE: Final = 1e-5
 """Of the highest value: how far down an axis of logarithms goes."""
 
+BEYOND_LIMIT: Final = 1.2
+"""How far an axis goes on beyond a limit, so that it is seen how far off it is."""
+
 STATISTICS: Final = ("mean", "p50", "p90", "p95", "p99", "max")
 
 LATENCIES: Final = (
@@ -58,6 +61,8 @@ def _distribution(key: str, name: str, about: str, runs: Sequence[tuple[str, Run
     high = max((float(values[-1]) for _, values in known), default=0.0)
     if high <= 0:
         return ""
+    limits = {at: Limit(at, f"SLO {shown('s', at)}") for _, run in runs if (at := _limit(run, key)) is not None}
+    high = max([high, *(at * BEYOND_LIMIT for at in limits)])
     low = max(min(float(values[0]) for _, values in known), high * LOWEST_SHARE)
     low = min(low, high / 2)
     x = np.geomspace(low, high, CDF_POINTS)
@@ -65,7 +70,6 @@ def _distribution(key: str, name: str, about: str, runs: Sequence[tuple[str, Run
         Curve(of, np.searchsorted(values, x, side="right") / len(values), COLOURS[index % len(COLOURS)])
         for index, (of, values) in enumerate(known)
     ]
-    limits = {at: Limit(at, f"SLO {shown('s', at)}") for _, run in runs if (at := _limit(run, key)) is not None}
     return line_chart(
         f"{name}: share of requests within",
         about,

@@ -178,7 +178,7 @@ def _numbers(cells: Sequence[str]) -> Floats:
 
 
 def _read_decisions(path: Path) -> Mapping[str, Rows]:
-    with np.load(path, allow_pickle=False) as stored:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         rows: dict[str, Rows] = {name: stored[name] for name in DECISION_ROWS}
     for name, dtype in DECISION_ROWS.items():
         if rows[name].dtype != dtype or rows[name].ndim != 1:
