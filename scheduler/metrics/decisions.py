@@ -43,7 +43,6 @@ prompt's KV for decode. `transfer_*` are of that flow, which may carry several r
 `reason` is an index of `DecisionLog.reasons`."""
 
 NO_REASON: Final = 0
-NO_FLOW: Final = (0, 0, 0)
 
 DECIDED_ON: Final = (RequestsArrived, PrefixesFound, TransferDone, DecodeStepped, WorkersLost, WorkersJoined)
 """Messages that a core may answer by telling an instance to start."""
@@ -108,8 +107,9 @@ def _observer(
     }
     reasons, prefill, decode = log.reason_index, log.prefill, log.decode
 
+    pack = _pack_start
+
     def observe(now_ns: int, cause: Any, outputs: Outputs) -> None:
-        # What a start waited for, if anything, is the end of a flow.
         said: Any  # pyright could not follow which message it is
         for address, said in outputs:
             kind = said.__class__
@@ -120,9 +120,13 @@ def _observer(
             else:
                 continue
             ids: list[int] = said.ids
+            if cause.__class__ is TransferDone:
+                # Live, the core hears of it late, and answers as of the time at which it happened.
+                said_ns, duration_ns, num_bytes, num = cause.done_ns, cause.duration_ns, cause.num_bytes, len(ids)
+            else:
+                said_ns, duration_ns, num_bytes, num = now_ns, 0, 0, 0
             index = indices[address]
-            flow = (cause.duration_ns, cause.num_bytes, len(ids)) if cause.__class__ is TransferDone else NO_FLOW
             for request_id in ids:
-                rows += _pack_start(request_id, now_ns, index, reason, *flow)
+                rows += pack(request_id, said_ns, index, reason, duration_ns, num_bytes, num)
 
     return observe

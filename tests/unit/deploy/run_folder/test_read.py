@@ -67,25 +67,35 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def filled(data: bytes) -> Callable[[Path], object]:
+    """Puts something else in its place."""
+    return lambda path: path.write_bytes(data)
+
+
+def store_other_rows(path: Path) -> None:
+    """An archive of numpy's, but not ours."""
+    np.savez(path, prefill=np.zeros(1))
+
+
 @pytest.mark.parametrize(
     ("name", "tear", "told"),
     [
         (RUN_NAME, Path.unlink, "has no run.json"),
         (RUN_NAME, cut, "run.json: is damaged"),
-        (RUN_NAME, lambda path: path.write_text("[]"), "run.json: is damaged"),
-        (RUN_NAME, lambda path: path.write_text('{"format": 1}'), "run.json: is damaged"),
-        (RUN_NAME, lambda path: path.write_text('{"format": 99}'), "this program reads format"),
+        (RUN_NAME, filled(b"[]"), "run.json: is damaged"),
+        (RUN_NAME, filled(b'{"format": 1}'), "run.json: is damaged"),
+        (RUN_NAME, filled(b'{"format": 99}'), "this program reads format"),
         ("summary.json", Path.unlink, "summary.json: is missing"),
         ("summary.json", cut, "summary.json: is damaged"),
         ("requests.csv", cut, "requests.csv: is damaged"),
-        ("requests.csv", lambda path: path.write_bytes(b"\xff\xfe"), "requests.csv: is damaged"),
-        ("requests.csv", lambda path: path.write_text("request_id\n0\n"), "without the columns"),
-        ("requests.csv", lambda path: path.write_text(""), "requests.csv: is damaged"),
+        ("requests.csv", filled(b"\xff\xfe"), "requests.csv: is damaged"),
+        ("requests.csv", filled(b"request_id\n0\n"), "without the columns"),
+        ("requests.csv", filled(b""), "requests.csv: is damaged"),
         (TIMELINE_NAME, Path.unlink, "timeline.csv: is missing"),
         (TIMELINE_NAME, cut, "timeline.csv: is damaged"),
         (DECISIONS_NAME, cut, "decisions.npz: is damaged"),
-        (DECISIONS_NAME, lambda path: path.write_bytes(b"not a zip"), "decisions.npz: is damaged"),
-        (DECISIONS_NAME, lambda path: np.savez(path, prefill=np.zeros(1)), "decisions.npz: is damaged"),
+        (DECISIONS_NAME, filled(b"not a zip"), "decisions.npz: is damaged"),
+        (DECISIONS_NAME, store_other_rows, "decisions.npz: is damaged"),
     ],
 )  # fmt: skip
 def test_a_torn_folder_is_one_line(
