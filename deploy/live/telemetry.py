@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any, Final
+from typing import Any
 
 from deploy.blueprint import Blueprint
 from deploy.live.exporter import Exporter
 from deploy.live.session import Session
-from deploy.metric_names import chip_shown, names_shown
+from deploy.metric_layout import metric_layout
+from deploy.metric_names import names_shown
 from scheduler.metrics.live_totals import LiveTotals, RunOutcome
 from scheduler.metrics.snapshot import Layout
-from scheduler.protocol.messages import Message, Plane
-from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
-
-DISTRIBUTION: Final = "supernode-serve"
+from scheduler.protocol.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +27,7 @@ class TelemetrySpec:
     @classmethod
     def of(cls, blueprint: Blueprint, hosts: Mapping[str, tuple[str, ...]], port: int) -> TelemetrySpec:
         """All instances of a plan; `hosts` are the addresses on each host."""
-        cluster = blueprint.cluster
-        layout = Layout(
-            version(DISTRIBUTION),
-            tuple(blueprint.live_instances()),
-            dict(hosts),
-            cluster.npus_per_node.count,
-            cluster.num_nodes.count // cluster.compute_racks.count,
-            KV_BLOCK_TOKENS,
-            blueprint.model.name,
-            chip_shown(blueprint.config, cluster),
-            names_shown(blueprint.config, cluster),
-            tuple(blueprint.plane_capacity_bytes_per_s()[plane] for plane in Plane),
-        )
+        layout = metric_layout(blueprint, hosts, names_shown(blueprint.config, blueprint.cluster))
         return cls(layout, blueprint.config.cache != "none", port)
 
 

@@ -49,6 +49,7 @@ class Scheduler:
     """The control plane's only state machine (a `Component`).
 
     It sees what a real one sees: prompts, hits, reports. Outputs are commands to workers; `ledger` is the account.
+    `handlers` answer each kind of message; who logs what is decided puts its own around them.
     """
 
     address = CORE_ADDRESS
@@ -68,7 +69,7 @@ class Scheduler:
         self._decodes = Decodes(books, self._losses)
         self._broken = BrokenParts(books)
         self._down = self._losses.down
-        self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
+        self.handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
             PrefillStepped: self._on_prefill_stepped,
@@ -89,7 +90,7 @@ class Scheduler:
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
-        outputs = self._handlers[type(message)](now_ns, message)
+        outputs = self.handlers[type(message)](now_ns, message)
         if self._down:
             # What matters of this is said again when they join.
             return tuple(said for said in outputs if said[0] not in self._down)

@@ -25,12 +25,16 @@ MAX_KEPT_FORMS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Template:
-    """A family without its numbers: its head, the start of each line, and where the numbers are read."""
+class Template:
+    """A family without its numbers: its head, the start of each line, and where the numbers are read.
+
+    `lines_per_point`: so many consecutive lines together are one point of one series, as those of a histogram.
+    """
 
     head: str
     starts: tuple[str, ...]
     values: Callable[[Snapshot], Sequence[float]]
+    lines_per_point: int = 1
 
 
 def render(snapshot: Snapshot, *, openmetrics: bool = False, timestamp_s: float | None = None) -> str:
@@ -41,7 +45,7 @@ def render(snapshot: Snapshot, *, openmetrics: bool = False, timestamp_s: float 
     """
     end = "\n" if timestamp_s is None else f" {_timestamp(timestamp_s, openmetrics=openmetrics)}\n"
     texts: list[str] = []
-    for template in _templates(snapshot.layout, openmetrics):
+    for template in templates(snapshot.layout, openmetrics):
         texts.append(template.head)
         texts += [
             f"{start}{value!r}{end}" for start, value in zip(template.starts, template.values(snapshot), strict=True)
@@ -57,7 +61,8 @@ def _timestamp(timestamp_s: float, *, openmetrics: bool) -> str:
 
 
 @lru_cache(maxsize=MAX_KEPT_FORMS)
-def _templates(layout: Layout, openmetrics: bool) -> tuple[_Template, ...]:
+def templates(layout: Layout, openmetrics: bool) -> tuple[Template, ...]:
+    """All families, in the order of the catalogue; they are kept as long as the layout."""
     return tuple(
         _histogram(family, layout)
         if isinstance(family, HistogramFamily)
@@ -66,16 +71,16 @@ def _templates(layout: Layout, openmetrics: bool) -> tuple[_Template, ...]:
     )
 
 
-def _plain(family: Family, layout: Layout, *, openmetrics: bool) -> _Template:
+def _plain(family: Family, layout: Layout, *, openmetrics: bool) -> Template:
     name, kind = family.name, str(family.kind)
     if openmetrics and kind == "counter":
         # OpenMetrics names a family of counters without the suffix that its samples have, and knows no others.
         name, kind = (name.removesuffix("_total"), kind) if name.endswith("_total") else (name, "unknown")
     starts = tuple(f"{family.name}{_label_text(family.labels, values)} " for values in family.series(layout))
-    return _Template(_head(name, kind, family.help), starts, family.values)
+    return Template(_head(name, kind, family.help), starts, family.values)
 
 
-def _histogram(family: HistogramFamily, layout: Layout) -> _Template:
+def _histogram(family: HistogramFamily, layout: Layout) -> Template:
     name, read = family.name, family.read
     bounds = bucket_labels(family.bounds)
 
@@ -92,7 +97,7 @@ def _histogram(family: HistogramFamily, layout: Layout) -> _Template:
         others = f"{own[1:-1]}," if own else ""
         starts += [f'{name}_bucket{{{others}le="{bound}"}} ' for bound in bounds]
         starts += [f"{name}_count{own} ", f"{name}_sum{own} "]
-    return _Template(_head(name, "histogram", family.help), tuple(starts), values)
+    return Template(_head(name, "histogram", family.help), tuple(starts), values, len(bounds) + 2)
 
 
 def bucket_labels(bounds: Sequence[float]) -> list[str]:

@@ -47,11 +47,11 @@ def _by_work_state(layout: Layout) -> list[Labels]:
 
 
 def _by_npu(layout: Layout) -> list[Labels]:
-    on_npu = [instance for instance in layout.instances for _ in range(instance.num_npus)]
-    nodes = [npu // layout.npus_per_node for npu in range(len(on_npu))]
+    per_rack = layout.npus_per_node * layout.nodes_per_rack
     return [
-        (str(npu), str(node), str(node // layout.nodes_per_rack), instance.address, instance.role)
-        for npu, (node, instance) in enumerate(zip(nodes, on_npu, strict=True))
+        (str(npu), str(npu // layout.npus_per_node), str(npu // per_rack), instance.address, instance.role)
+        for instance, npus in zip(layout.instances, layout.npus(), strict=True)
+        for npu in npus
     ]
 
 

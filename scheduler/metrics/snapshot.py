@@ -27,12 +27,13 @@ FLOWS: Final = tuple((plane, kind) for plane in Plane for kind in TransferKind)
 
 @dataclass(frozen=True, slots=True)
 class LiveInstance:
-    """An instance that is watched. `kv_capacity_tokens`: KV tokens that all its dies hold; used of decode only."""
+    """An instance that is watched, in one of the supernodes. `kv_capacity_tokens`: KV tokens that all its dies hold."""
 
     address: str
     role: Role
     num_npus: int
     kv_capacity_tokens: int
+    supernode: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,10 @@ class Chip:
 class Layout:
     """What does not change while the system lives; compared by identity, so that what is made from it can be kept.
 
-    Within one role instances are in the core's order. NPUs are numbered through in the order of instances, nodes in
-    that of NPUs, racks in that of nodes. `hosts` maps the name of each process to the addresses of the workers in it.
-    `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
+    Within one role instances are in the core's order. NPUs are numbered through, `npus_per_supernode` for each
+    supernode, and dealt out to its instances in their order; nodes are numbered in the order of NPUs, racks in that of
+    nodes. With one supernode its size need not be known. `hosts` maps the name of each process to the addresses of the
+    workers in it. `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
     (`scheduler.metrics.names`); those of the exporters of chips need `chip`. `plane_bytes_per_s`: what all ends of each
     plane carry together when no part is broken.
     """
@@ -73,6 +75,17 @@ class Layout:
     chip: Chip | None = None
     names: tuple[str, ...] = ("own",)
     plane_bytes_per_s: tuple[float, ...] = (0.0,) * len(Plane)
+    npus_per_supernode: int = 0
+
+    def npus(self) -> list[range]:
+        """The numbers of the NPUs of each instance."""
+        dealt: list[range] = []
+        first: dict[int, int] = {}
+        for one in self.instances:
+            begin = first.get(one.supernode, one.supernode * self.npus_per_supernode)
+            dealt.append(range(begin, begin + one.num_npus))
+            first[one.supernode] = begin + one.num_npus
+        return dealt
 
 
 @dataclass(frozen=True, slots=True)

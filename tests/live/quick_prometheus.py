@@ -30,7 +30,7 @@ def quick_prometheus(folder: Path, metrics_address: str) -> Generator[str]:
     quick.write_text(yaml.safe_dump(config), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prometheus_server, "CONFIG_PATH", quick)
-        server = PrometheusServer(folder, _free_port(), metrics_address)
+        server = PrometheusServer(folder, free_port(), metrics_address)
     try:
         _wait_for_samples(f"http://{server.address}")
         yield f"http://{server.address}"
@@ -49,7 +49,8 @@ def _wait_for_samples(url: str) -> None:
         time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -15,6 +15,7 @@ from scheduler.metrics.names.devices import (
     by_device,
     chip_of,
     device_celsius,
+    device_numbers,
     device_percent,
     device_watts,
     hbm_celsius,
@@ -40,7 +41,7 @@ _LABELS: Final = ("id", "model_name", "vdie_id", "pcie_bus_info", "namespace", "
 
 def _by_die(layout: Layout) -> list[Labels]:
     title = chip_of(layout).title
-    return [(str(die), title, f"emulated-{die}", "", "", "", "") for die in range(num_devices(layout))]
+    return [(str(die), title, f"emulated-{die}", "", "", "", "") for die in device_numbers(layout)]
 
 
 def _healthy(snapshot: Snapshot) -> list[float]:

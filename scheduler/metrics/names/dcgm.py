@@ -15,11 +15,11 @@ from scheduler.metrics.names.devices import (
     by_device,
     chip_of,
     device_celsius,
+    device_numbers,
     device_percent,
     device_watts,
     hbm_celsius,
     held_bytes,
-    num_devices,
 )
 from scheduler.metrics.snapshot import Layout, Snapshot
 
@@ -39,11 +39,8 @@ _LABELS: Final = ("gpu", "UUID", "device", "modelName", "Hostname")
 def _by_gpu(layout: Layout) -> list[Labels]:
     title = chip_of(layout).title
     per_node = layout.npus_per_node * chip_of(layout).num_dies
-    places = [divmod(gpu, per_node) for gpu in range(num_devices(layout))]
-    return [
-        (str(place), f"GPU-emulated-{gpu}", f"nvidia{place}", title, f"node-{node}")
-        for gpu, (node, place) in enumerate(places)
-    ]
+    places = [(gpu, *divmod(gpu, per_node)) for gpu in device_numbers(layout)]
+    return [(str(place), f"GPU-emulated-{gpu}", f"nvidia{place}", title, f"node-{node}") for gpu, node, place in places]
 
 
 def _millijoules(snapshot: Snapshot) -> list[float]:

@@ -36,6 +36,12 @@ def num_devices(layout: Layout) -> int:
     return sum(one.num_npus for one in layout.instances) * chip_of(layout).num_dies
 
 
+def device_numbers(layout: Layout) -> list[int]:
+    """The number of each device, counted through all NPUs."""
+    num_dies = chip_of(layout).num_dies
+    return [npu * num_dies + die for npus in layout.npus() for npu in npus for die in range(num_dies)]
+
+
 def by_device(layout: Layout, values: Sequence[float]) -> list[float]:
     """The value of its instance for each device."""
     num_dies = chip_of(layout).num_dies
