@@ -9,14 +9,15 @@ from deploy.report.chart import COLOURS, Curve
 from deploy.report.course import Course, over_time
 from deploy.report.document import amount, grid, section, table
 from deploy.run_folder.read import RunFolder
+from scheduler.metrics.columns import NS_PER_S
 
 PLANES: Final = ("ub", "rdma", "vpc")
 PLANE_HEAD: Final = (
     "Plane", "moved", "mean use", "peak use", "mean time", "p50 time", "p99 time", "max time", "waited for", "hidden",
     "there", "cut off",
 )  # fmt: skip
-LINK_HEAD: Final = ("Links", "", "moved", "mean use", "peak use")
-CHANGE_HEAD: Final = ("Parts", "", "")
+LINK_HEAD: Final = ("Links", "moved", "mean use", "peak use")
+CHANGE_HEAD: Final = ("Parts", "", "at")
 
 MAX_CHANGES: Final = 20
 MAX_NAMES: Final = 6
@@ -71,16 +72,16 @@ def _links(fabric: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, plane in fabric.items():
         for links, use in plane["links"].items():
             if use["bytes"]:
-                yield [name.upper(), links.replace("_", " "), *_use_cells(use)]
+                yield [f"{name.upper()} {links.replace('_', ' ')}", *_use_cells(use)]
 
 
 def _changes(run: RunFolder) -> Iterator[list[str]]:
     for change in run.part_changes[:MAX_CHANGES]:
         for what, parts in (("broke", change.broken), ("mended", change.mended)):
             if parts:
-                yield [amount("s", change.at_ns / 1e9), what, named(parts)]
+                yield [named(parts), what, amount("s", change.at_ns / NS_PER_S)]
     if (more := len(run.part_changes) - MAX_CHANGES) > 0:
-        yield ["", "", f"and {more:,} changes more, in run.json"]
+        yield [f"and {more:,} changes more, in run.json", "", ""]
 
 
 def named(parts: tuple[str, ...]) -> str:

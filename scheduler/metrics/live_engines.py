@@ -24,7 +24,7 @@ from scheduler.metrics.engine_totals import EngineTotals
 from scheduler.metrics.records import Records
 from scheduler.metrics.snapshot import END_REASONS, Layout
 from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import DecodeStepped, PrefillStepped
+from scheduler.protocol.messages import PrefillStepped
 
 Numbers: TypeAlias = npt.NDArray[np.integer[Any] | np.float64]
 
@@ -47,24 +47,42 @@ _HOLDS_PREFILL_KV: Final = _by_state(
 )  # fmt: skip
 
 
+class EngineCounts:
+    """What is counted of one engine as messages come."""
+
+    __slots__ = ("generation_tokens", "hit_tokens", "itl_s", "lookup_tokens", "preemptions", "step_tokens")
+
+    def __init__(self) -> None:
+        self.generation_tokens = 0
+        self.lookup_tokens = 0
+        self.hit_tokens = 0
+        self.preemptions = 0
+        self.itl_s: Final = BucketCounts(TOKEN_BOUNDS_S)
+        self.step_tokens: Final = BucketCounts(STEP_TOKEN_BOUNDS)
+
+    def end_pass(self, message: PrefillStepped) -> None:
+        """A pass of a prefill instance ended, if there was one."""
+        num_done = len(message.done_ids)
+        self.generation_tokens += num_done
+        if num_tokens := message.computed_tokens + num_done:
+            self.step_tokens.add(num_tokens, 1, num_tokens)
+
+
 class LiveEngines:
-    """Rows are instances in the order of the layout: those of prefill in the core's order, then those of decode."""
+    """Rows are instances in the order of the layout: those of prefill in the core's order, then those of decode.
+
+    `counts` are by address.
+    """
 
     def __init__(self, layout: Layout) -> None:
         instances = layout.instances
-        self._row = {instance.address: row for row, instance in enumerate(instances)}
+        self.counts: Final = {one.address: EngineCounts() for one in instances}
         self._prefill_rows = np.array([row for row, one in enumerate(instances) if one.role == "prefill"], np.intp)
         self._decode_rows = np.array([row for row, one in enumerate(instances) if one.role == "decode"], np.intp)
         self._kv_capacity_tokens = [one.kv_capacity_tokens for one in instances]
         self._num = num = len(instances)
         self._prompt_tokens = np.zeros(num, np.int64)
         self._ended = np.zeros((num, len(FinishReason)), np.int64)
-        self._generation_tokens = [0] * num
-        self._lookup_tokens = [0] * num
-        self._hit_tokens = [0] * num
-        self._preemptions = [0] * num
-        self._itl_s = [BucketCounts(TOKEN_BOUNDS_S) for _ in instances]
-        self._step_tokens = [BucketCounts(STEP_TOKEN_BOUNDS) for _ in instances]
         self._ttft_s = BucketRows(TTFT_BOUNDS_S, num)
         self._tpot_s = BucketRows(TOKEN_BOUNDS_S, num)
         self._e2e_s = BucketRows(REQUEST_BOUNDS_S, num)
@@ -74,33 +92,6 @@ class LiveEngines:
         self._inference_s = BucketRows(REQUEST_BOUNDS_S, num)
         self._request_prompt_tokens = BucketRows(TOKEN_COUNT_BOUNDS, num)
         self._request_output_tokens = BucketRows(TOKEN_COUNT_BOUNDS, num)
-
-    def gaps_of(self, address: str) -> BucketCounts:
-        """Where gaps between tokens of an instance are counted."""
-        return self._itl_s[self._row[address]]
-
-    def look_up(self, address: str, lookup_tokens: int, hit_tokens: int) -> None:
-        """Prompts that entered their first pass at an instance."""
-        row = self._row[address]
-        self._lookup_tokens[row] += lookup_tokens
-        self._hit_tokens[row] += hit_tokens
-
-    def end_pass(self, message: PrefillStepped) -> None:
-        """A pass of a prefill instance ended, if there was one."""
-        row = self._row[message.instance]
-        num_tokens = message.computed_tokens + len(message.done_ids)
-        self._generation_tokens[row] += len(message.done_ids)
-        if num_tokens:
-            self._step_tokens[row].add(num_tokens, 1, num_tokens)
-
-    def end_steps(self, message: DecodeStepped, num_tokens: int) -> None:
-        """A run of steps of a decode instance ended, which is credited with so many tokens."""
-        row = self._row[message.instance]
-        self._generation_tokens[row] += num_tokens
-        self._preemptions[row] += len(message.preempted_ids)
-        if message.num_steps:
-            in_all = message.num_running * message.tokens_per_sequence
-            self._step_tokens[row].add(in_all / message.num_steps, message.num_steps, in_all)
 
     def drain(self, first: Records, ended: Records) -> None:
         """Count those whose first token came out, and those who ended."""
@@ -135,6 +126,7 @@ class LiveEngines:
     def totals(self, ledger: Ledger | None, first_open: int, kv_usage: Sequence[float]) -> EngineTotals:
         """As they stand; requests of the ledger below `first_open` have ended. `kv_usage` is known of decode only."""
         running, waiting, held = self._open(ledger, first_open)
+        counts = self.counts.values()
         usage = [
             used or (tokens / room if room else 0.0)
             for used, tokens, room in zip(kv_usage, held, self._kv_capacity_tokens, strict=True)
@@ -144,13 +136,13 @@ class LiveEngines:
             waiting=tuple(waiting),
             kv_usage=tuple(usage),
             prompt_tokens=tuple(self._prompt_tokens.tolist()),
-            generation_tokens=tuple(self._generation_tokens),
-            lookup_tokens=tuple(self._lookup_tokens),
-            hit_tokens=tuple(self._hit_tokens),
-            preemptions=tuple(self._preemptions),
+            generation_tokens=tuple(one.generation_tokens for one in counts),
+            lookup_tokens=tuple(one.lookup_tokens for one in counts),
+            hit_tokens=tuple(one.hit_tokens for one in counts),
+            preemptions=tuple(one.preemptions for one in counts),
             ended=tuple(map(tuple, self._ended[:, END_REASONS].tolist())),
             ttft_s=self._ttft_s.totals(),
-            itl_s=tuple(counts.totals() for counts in self._itl_s),
+            itl_s=tuple(one.itl_s.totals() for one in counts),
             tpot_s=self._tpot_s.totals(),
             e2e_s=self._e2e_s.totals(),
             queue_s=self._queue_s.totals(),
@@ -159,7 +151,7 @@ class LiveEngines:
             inference_s=self._inference_s.totals(),
             request_prompt_tokens=self._request_prompt_tokens.totals(),
             request_output_tokens=self._request_output_tokens.totals(),
-            step_tokens=tuple(counts.totals() for counts in self._step_tokens),
+            step_tokens=tuple(one.step_tokens.totals() for one in counts),
         )
 
     def _open(self, ledger: Ledger | None, first_open: int) -> tuple[list[int], list[int], list[int]]:
