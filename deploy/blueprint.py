@@ -103,6 +103,7 @@ class Blueprint:
                 spec.num_npus,
                 # Every rank of a prefill instance holds the same KV, every die of a decode instance its own.
                 self._kv_tokens(spec) * (self._num_dies(spec) if spec.role is Role.DECODE else 1),
+                spec.supernode,
             )
             for spec in self.instances
         ]

@@ -53,6 +53,8 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "compare": LazyCommand(
         "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."
     ),
+    "report": LazyCommand("deploy.commands.report", "Show what a replay --out wrote as one HTML page."),
+    "explain": LazyCommand("deploy.commands.explain", "Tell one request's life, with the reason of each decision."),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
     "policies": LazyCommand("deploy.commands.policies", "List the routing policies, each with formula and source."),
     "hw": LazyCommand("deploy.commands.hw", "Show what is known of the hardware, with sources."),
@@ -124,7 +126,7 @@ def _run_typer(command: TyperCommand | TyperGroup, program: str, arguments: list
     from typer import Abort, TyperException
 
     try:
-        result: object = command.main(arguments, prog_name=program, standalone_mode=False)
+        result: object = command.main(arguments, prog_name=program, standalone_mode=False, obj=arguments)
     except TyperException as error:
         raise InputError(_usage_line(error, program)) from error
     except Abort:

@@ -78,10 +78,14 @@ class RunConfig:
     """Limits such as ttft=2s,tpot=50ms; empty for none."""
     seed: int = 0
     """Seed of every random stream."""
+    names: str = ""
+    """Naming schemes of the metrics of a standing cluster, such as own,vllm; empty for the usual ones of its chips.
+    Changes no outcome."""
 
     def digest(self) -> str:
-        """A short name of this configuration: equal digests, equal settings."""
-        canonical = json.dumps(asdict(self), sort_keys=True)
+        """A short name of this configuration: equal digests, equal outcomes."""
+        deciding = {key: value for key, value in asdict(self).items() if key != "names"}
+        canonical = json.dumps(deciding, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def checked(self, places: Mapping[str, str] | None = None) -> RunConfig:
@@ -100,6 +104,10 @@ class RunConfig:
                 parse_slo(self.slo)
             except ConfigError as error:
                 raise ConfigError(f"{places.get('slo', 'slo')} {str(error).removeprefix('slo ')}") from None
+        if self.names:
+            from deploy.metric_names import parse_names
+
+            parse_names(self.names, places.get("names", "names"))
         return self
 
 

@@ -51,6 +51,7 @@ class Scheduler:
     """The control plane's only state machine (a `Component`).
 
     It sees what a real one sees: prompts, hits, reports. Outputs are commands to workers; `ledger` is the account.
+    `handlers` answer each kind of message; who logs what is decided puts its own around them.
     """
 
     address = CORE_ADDRESS
@@ -90,11 +91,11 @@ class Scheduler:
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
         }
-        self._handlers = self.routing.overhearing(handlers)
+        self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
-        outputs = self._handlers[type(message)](now_ns, message)
+        outputs = self.handlers[type(message)](now_ns, message)
         if self._down:
             # What matters of this is said again when they join.
             return tuple(said for said in outputs if said[0] not in self._down)
