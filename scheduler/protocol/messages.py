@@ -11,9 +11,9 @@ Who says what to whom:
     cache   -> core     PrefixesFound
     core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts
     fabric  -> core     TransferDone, PartsChanged, TransferFailed
-    core    -> prefill  StartPrefill, ReleaseKv
-    prefill -> core     PrefillStepped
-    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies
+    core    -> prefill  StartPrefill, ReleaseKv, CancelRequests
+    prefill -> core     PrefillStepped, RequestsCancelled
+    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies, CancelRequests
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
     runtime -> core     WorkersLost, WorkersJoined
     operator, fault schedule -> core  FailParts, RepairParts
@@ -259,7 +259,7 @@ class DecodeStepped:
     lengths of its first and last step; between them step length is close to linear. `num_running` sequences each
     produced `tokens_per_sequence` tokens, those that finished at the boundary at most that. `started_ids` join at the
     boundary; `finished_ids` and `preempted_ids` leave at it, with the output tokens each has in all; `lengths_reached`
-    are those of `finished_ids` that were cut because no more KV fits.
+    are those of `finished_ids` that were cut because no more KV fits. Who leaves by `CancelRequests` is a finished one.
     """
 
     instance: Final[str]
@@ -340,6 +340,25 @@ class ReservationsCancelled:
 
 
 @dataclass(slots=True)
+class CancelRequests:
+    """Nobody waits for these any more.
+
+    A prefill instance drops those that it has not begun, which `RequestsCancelled` confirms; the others it computes. At
+    a decode instance those that run leave at the next boundary, as finished ones of `DecodeStepped`.
+    """
+
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
+class RequestsCancelled:
+    """A prefill instance has dropped these prompts from its queue."""
+
+    instance: Final[str]
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
 class StandingLoad:
     """From now until `until_ns` the exchange between the dies of `instance` takes so much of the UB line of each die.
 
@@ -392,4 +411,6 @@ Message = (
     | CancelTransfer
     | StandingLoad
     | LinkShare
+    | CancelRequests
+    | RequestsCancelled
 )
