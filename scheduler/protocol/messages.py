@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from scheduler.protocol.cancel_messages import CancelRequests, RequestsCancelled
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
 
 
@@ -334,25 +335,6 @@ class CancelReservations:
 @dataclass(slots=True)
 class ReservationsCancelled:
     """Nothing is kept for these requests at `instance` any more."""
-
-    instance: Final[str]
-    ids: Final[list[int]]
-
-
-@dataclass(slots=True)
-class CancelRequests:
-    """Nobody waits for these any more.
-
-    A prefill instance drops those that it has not begun, which `RequestsCancelled` confirms; the others it computes. At
-    a decode instance those that run leave at the next boundary, as finished ones of `DecodeStepped`.
-    """
-
-    ids: Final[list[int]]
-
-
-@dataclass(slots=True)
-class RequestsCancelled:
-    """A prefill instance has dropped these prompts from its queue."""
 
     instance: Final[str]
     ids: Final[list[int]]

@@ -36,7 +36,7 @@ def guarded_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
     return case, draw(st.one_of(st.just(Trouble()), troubles(case)))
 
 
-@settings(phases=QUICK_PHASES, max_examples=250)
+@settings(phases=QUICK_PHASES, max_examples=150)
 @given(guarded=guarded_cases())
 def test_rules_leave_nothing_behind(guarded: tuple[Case, Trouble]) -> None:
     system = run_checked(*guarded)

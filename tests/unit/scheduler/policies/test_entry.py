@@ -14,7 +14,7 @@ from scheduler.protocol.errors import ConfigError
 @pytest.mark.parametrize(
     ("spec", "fault"),
     [
-        ("slo_early_rejet", "unknown value 'slo_early_rejet'; did you mean slo_early_reject? known: always, token_bucket,"),
+        ("slo_early_rejet", "unknown value 'slo_early_rejet'; did you mean slo_early_reject? known: always,"),
         ("slo_early_reject:slak=1", "slo_early_reject: unknown option 'slak'; did you mean slack?"),
         ("slo_early_reject:slack=0", "slo_early_reject: option slack=0 lets nobody in; give a number above 0"),
         ("always:slack=1", "always takes no options"),
