@@ -173,7 +173,8 @@ class Guard:
         return tuple(said)
 
     def _note_dismissed(self, message: DecodeStepped) -> None:
-        """Overdue ones that left a decode instance are not those that finished in time."""
+        """Overdue ones that left a decode instance ended for that, unless they had finished before the core knew."""
+        in_time_ns, arrived_ns = message.boundary_ns - self._timeout_ns, self._ledger.arrived_ns
         for request_id in message.finished_ids:
-            if self._overdue.pop(request_id, None) is not None:
+            if self._overdue.pop(request_id, None) is not None and arrived_ns[request_id] <= in_time_ns:
                 self._ledger.reason[request_id] = FinishReason.TIMED_OUT
