@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deploy.background_config import NamedFlow, read_background
 from deploy.config import RunConfig
+from deploy.entry_rules import entry_rules
 from deploy.fabric_config import FabricPlan, Placed
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
@@ -128,6 +129,7 @@ class Blueprint:
             ),
             self._make_policy(StageKind.PREFILL),
             self._make_policy(StageKind.DECODE),
+            entry_rules(config, max((spec.num_npus for spec in self.prefill), default=0)),
         )
 
     def _make_policy(self, stage: StageKind) -> RoutingPolicy:

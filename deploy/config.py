@@ -16,6 +16,7 @@ from deploy.hardware.lookup import load_cluster, load_model
 from deploy.own_policy import check_policy, read_policy
 from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.slo import parse_slo
+from scheduler.policies.entry import make_admission, make_order
 from scheduler.protocol.errors import ConfigError
 
 # Only a file of settings needs what reads one.
@@ -74,6 +75,16 @@ class RunConfig:
     published: with 1 the lines of the dies are the only bound."""
     max_open_requests: int = 1_000_000
     """Requests in the system beyond which an arrival is rejected as overload."""
+    admission: str = "always"
+    """Who is let in: always, token_bucket, slo_early_reject or shedding, as NAME or NAME:key=value,...; the limits
+    that slo_early_reject holds are those of `slo`."""
+    order: str = "fcfs"
+    """Who goes first to prefill: fcfs, edf, shortest, priority or fair, as NAME or NAME:key=value,..."""
+    waiting_backlog_tokens: int = 0
+    """Uncached prompt tokens of each prefill instance beyond which requests wait in front of all of them, where
+    `order` holds. 0 for as many as two full passes of the largest with an order other than fcfs, else for no wait."""
+    request_timeout_s: float = 0.0
+    """A request that has not finished so long after its arrival ends as timed out, seconds; 0 for never."""
     slo: str = ""
     """Limits such as ttft=2s,tpot=50ms; empty for none."""
     seed: int = 0
@@ -99,6 +110,8 @@ class RunConfig:
             if not low <= value <= high:
                 mend = f"give a number from {low:,} to {high:,}"
                 raise ConfigError(f"{places.get(name, name)}: {shorten(value)} is out of range; {mend}")
+        _checked(places.get("admission", "admission"), lambda: make_admission(self.admission))
+        _checked(places.get("order", "order"), lambda: make_order(self.order))
         if self.slo:
             try:
                 parse_slo(self.slo)
@@ -125,12 +138,14 @@ _RANGES: Final[Mapping[str, tuple[int, float]]] = {
     "scale_out_oversubscription": (1, 1000),
     "max_open_requests": (1, 10**9),
     "view_age_s": (0, 10**6),
+    "waiting_backlog_tokens": (0, 10**12),
+    "request_timeout_s": (0, 10**6),
     "seed": (0, 2**63 - 1),
 }
 """Least and largest value of numbers, both allowed."""
 
 
-def _checked(place: str, check: Callable[[], None]) -> None:
+def _checked(place: str, check: Callable[[], object]) -> None:
     try:
         check()
     except ConfigError as error:

@@ -14,6 +14,7 @@ from deploy.config import RunConfig
 from deploy.fabric_config import pool_bytes_per_s
 from deploy.interrupt import stop_on_interrupt
 from deploy.own_policy import policy_digest
+from deploy.prediction import Prediction, ttft_prediction
 from deploy.progress import progress
 from deploy.run_folder import RUN_NAME
 from deploy.trace_total import TraceTotal
@@ -97,11 +98,14 @@ class ReplayResult:
     live: LiveCost | None = None
     num_npus: int = 0
     log: RunLog | None = None
+    prediction: Prediction | None = None
 
     def document(self) -> dict[str, Any]:
-        """The result as plain values for JSON; `live` is there for a live run only."""
+        """The result as plain values for JSON; `live` is there for a live run only, `prediction` where times were
+        predicted."""
         live = {} if self.live is None else {"live": self.live.to_json()}
-        return {**self.summary.to_json(), "partial": self.is_partial, **live}
+        prediction = {} if self.prediction is None else {"prediction": self.prediction.to_json()}
+        return {**self.summary.to_json(), "partial": self.is_partial, **prediction, **live}
 
 
 def replay_virtual(job: ReplayJob) -> ReplayResult:
@@ -146,6 +150,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         is_partial,
         num_npus=blueprint.plan.num_npus,
         log=run_log(job, trace.name, blueprint, collector, decided),
+        prediction=ttft_prediction(core.routing),
     )
 
 
@@ -274,7 +279,8 @@ def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
     slo = parse_slo(config.slo) if config.slo else None
     summary = summarize(make_collector(blueprint, ledger), run_info(blueprint, 0.0), slo)
     cost = LiveCost() if live else None
-    return ReplayResult("", summary, Records(ledger), [], [], [], is_partial=False, live=cost).document()
+    prediction = None if live else ttft_prediction(blueprint.make_core().routing)
+    return ReplayResult("", summary, Records(ledger), [], [], [], False, cost, prediction=prediction).document()
 
 
 def write_result(directory: str, result: ReplayResult, document: dict[str, Any], command: Sequence[str] = ()) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
+    CancelRequests,
     DecodeStepped,
     LinkShare,
     Message,
@@ -21,30 +22,14 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from sim_hw.engine.compiled_decode import StepForm
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from workers.decode_desk import DecodeDesk
 from workers.decode_memory import DecodeMemory
+from workers.decode_physics import DecodeCost, DecodeEnergy
 from workers.exchange_load import REFRESH_NS, ExchangeLoad
 from workers.growth import Growth
 from workers.oracle import output_tokens
 from workers.step_line import PS_PER_NS, StepLines, StepSpan
-
-
-class DecodeEnergy(Protocol):
-    """Joules of a whole instance from integer totals, so that they do not depend on how steps were grouped."""
-
-    def joules(self, *, busy_ns: int, steps: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
-        """Energy of busy and idle time with so many steps, in which so many sequences and tokens of KV were read."""
-        ...
-
-
-class DecodeCost(Protocol):
-    """How long steps last."""
-
-    def form(self, num_running: int, kv_tokens: int) -> StepForm:
-        """From now on until membership changes, for so many sequences and tokens of KV on all dies together."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +124,7 @@ class DecodeInstance:
             StartDecode: self._on_start,
             RunEnded: self._on_run_ended,
             LinkShare: self._on_link_share,
+            CancelRequests: self._on_cancel,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -206,6 +192,16 @@ class DecodeInstance:
             self.deadline_ns = now_ns
         else:
             self._cut_span(now_ns)
+        return NOTHING
+
+    def _on_cancel(self, now_ns: int, message: CancelRequests) -> Outputs:
+        running = [on_die[i] for on_die in self._on_die for i in message.ids if i in on_die]
+        if running:
+            self._cut_span(now_ns)
+        step = self._step + self._span_steps
+        for sequence in running:
+            if sequence not in self._finishing.get(step, ()):
+                self._at_step(self._finishing, step, sequence)
         return NOTHING
 
     def _cut_span(self, target_ns: int) -> None:
@@ -339,7 +335,8 @@ class DecodeInstance:
     ) -> DecodeStepped:
         grown = self._growth.at(self._step)
         before = self._growth.at(self._step - self._run_steps)
-        finished_tokens = [sequence.output_tokens for sequence in finished]
+        # Fewer than all that it was to produce where it was cancelled.
+        finished_tokens = [min(one.output_tokens, one.base_produced + grown) for one in finished]
         finished_tokens += [sequence.base_produced + grown for sequence in cut]
         return DecodeStepped(
             self.address,

@@ -12,11 +12,13 @@ from typing import Any, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
+    CancelRequests,
     LinkShare,
     Message,
     PrefillStepped,
     ReleaseKv,
     ReportUsage,
+    RequestsCancelled,
     RunEnded,
     StartPrefill,
     Usage,
@@ -111,6 +113,7 @@ class PrefillInstance:
             ReportUsage: self._on_report_usage,
             RunEnded: self._on_run_ended,
             LinkShare: self._on_link_share,
+            CancelRequests: self._on_cancel,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -187,6 +190,20 @@ class PrefillInstance:
         if self._queue:
             self._begin_if_idle(now_ns)
         return NOTHING
+
+    def _on_cancel(self, now_ns: int, message: CancelRequests) -> Outputs:
+        """Who has begun goes on: what a pass computes of it is no more than the pass."""
+        wanted = set(message.ids)
+        held = self._blocks_held
+        dropped = {p.request_id for p in self._queue if p.request_id in wanted and p.request_id not in held}
+        if not dropped:
+            return NOTHING
+        self._queue = deque(p for p in self._queue if p.request_id not in dropped)
+        for request_id in dropped:
+            self._prefixes.pop(request_id, None)
+        if self._queue:  # one that needs less memory may be the first now
+            self._begin_if_idle(now_ns)
+        return ((self._reports_to, RequestsCancelled(self.address, sorted(dropped))),)
 
     def _begin_if_idle(self, now_ns: int) -> None:
         # The wake comes after everything of this instant was delivered, so that all of it takes part in the pass.

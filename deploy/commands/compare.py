@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.commands.options import Cache, CachePlane, Config, Json, Model, PlanText
+from deploy.commands.options import Admission, Cache, CachePlane, Config, Json, Model, Order, PlanText
 from deploy.commands.replay import FailIf, Format, Limit, RateScale, Seed, SkipBad, SloText, Superpose
 from deploy.compare.comparison import Compared, compare
 from deploy.compare.page import comparison_page
@@ -39,6 +39,8 @@ def command(
     config: Config = None,
     model: Model = None,
     plan: PlanText = None,
+    admission: Admission = None,
+    order: Order = None,
     cache: Cache = None,
     cache_plane: CachePlane = None,
     slo: SloText = None,
@@ -58,6 +60,8 @@ def command(
     flags = {
         "model": model,
         "plan": plan,
+        "admission": admission,
+        "order": order,
         "cache": cache,
         "cache_plane": cache_plane,
         "slo": slo,

@@ -11,6 +11,8 @@ Cluster = Annotated[str | None, typer.Option(metavar="NAME", help="Hardware prof
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="Model, config.json or mindformers .yaml.")]
 PlanText = Annotated[str | None, typer.Option(metavar="PLAN", help="Instances, such as 14x16p+1x160d+48c.")]
 Policy = Annotated[str | None, typer.Option(metavar="NAME", help="Routing policy, NAME[:key=value] or FILE.py:Class.")]
+Admission = Annotated[str | None, typer.Option(metavar="NAME", help="Who is let in, NAME[:key=value].")]
+Order = Annotated[str | None, typer.Option(metavar="NAME", help="Who goes first to prefill, NAME[:key=value].")]
 Cache = Annotated[str | None, typer.Option(metavar="MODE", help="Prefix KV cache: pool, local or none.")]
 CachePlane = Annotated[str | None, typer.Option(metavar="PLANE", help="Plane of cache traffic: ub or vpc.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.commands.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
+from deploy.commands.options import (
+    Admission,
+    Cache,
+    CachePlane,
+    Cluster,
+    Config,
+    Json,
+    Model,
+    Order,
+    PlanText,
+    Policy,
+)
 from deploy.config import RunConfig, load_config
 from deploy.output import say, tell
 from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
@@ -65,6 +76,8 @@ def replay(
     model: Model = None,
     plan: PlanText = None,
     policy: Policy = None,
+    admission: Admission = None,
+    order: Order = None,
     cache: Cache = None,
     cache_plane: CachePlane = None,
     background: Background = None,
@@ -90,6 +103,8 @@ def replay(
         "model": model,
         "plan": plan,
         "policy": policy,
+        "admission": admission,
+        "order": order,
         "cache": cache,
         "cache_plane": cache_plane,
         "background": background,

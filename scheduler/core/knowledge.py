@@ -118,6 +118,11 @@ class Knowledge:
             if self._ledger.state[request_id] == State.ENDED:
                 times.withdraw(index, request_id)
 
+    def withdrawn(self, index: int, request_id: int) -> None:
+        """A prompt that has not begun was taken from a prefill instance."""
+        if self._prefill_times is not None:
+            self._prefill_times.withdraw(index, request_id)
+
     def routed(self, index: int, request_id: int, request: RequestView) -> None:
         """A prompt goes to a prefill instance."""
         if self._index is not None and request.blocks:

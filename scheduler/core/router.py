@@ -41,6 +41,7 @@ class Router:
         *,
         has_own_caches: bool = False,
         view_age_ns: int = 0,
+        also_reads: Reads = Reads.LOAD,
     ) -> None:
         self.num_failures = 0
         self.first_failure = ""
@@ -52,24 +53,31 @@ class Router:
         self._is_prefill = kind is StageKind.PREFILL
         self._view_age_ns = view_age_ns
         self._knowledge: Knowledge | None = None
-        if policy.reads == Reads.LOAD:
+        reads = policy.reads | also_reads
+        if reads == Reads.LOAD:
             unknown = [0] * len(stage)
             self._live = Columns(stage.outstanding_requests, stage.outstanding_tokens, *[unknown] * 6)
         else:
             from scheduler.core.knowledge import Knowledge
 
             has_own_caches = has_own_caches and self._is_prefill
-            self._knowledge = Knowledge(stage, facts, policy.reads, has_own_caches=has_own_caches)
+            self._knowledge = Knowledge(stage, facts, reads, has_own_caches=has_own_caches)
             self._live = self._knowledge.columns
             self.observe = self._knowledge.observe
         self._all = stage.eligible
         self._shown: tuple[int, list[int], Columns] | None = None
         self._has_failed_now = False
+        self._foreseen: tuple[int, int, RequestView] | None = None
 
     @property
     def reason(self) -> str:
         """Why the last choice was made."""
         return FALLBACK_REASON if self._has_failed_now else self._policy.reason
+
+    @property
+    def columns(self) -> Columns:
+        """Live columns of all instances of the stage."""
+        return self._live
 
     @property
     def prediction_error(self) -> PredictionError | None:
@@ -87,15 +95,45 @@ class Router:
         return self._ask(self._view(now_ns, up), UNSEEN, up)
 
     def _choose_knowing(self, knowledge: Knowledge, now_ns: int, request_id: int, num_tokens: int) -> int:
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is None or foreseen[0] != request_id:
+            foreseen = self._look_ahead(knowledge, now_ns, request_id, num_tokens)
+        _, index, request = foreseen
+        if self._is_prefill:
+            knowledge.routed(index, request_id, request)
+        return index
+
+    def foresee(self, now_ns: int, request_id: int, num_tokens: int) -> tuple[int, RequestView]:
+        """Where the request would go, and what is known of it there. If it is chosen for next, it goes there.
+
+        For a router that predicts.
+        """
+        assert self._knowledge is not None
+        self._has_failed_now = False
+        foreseen = self._foreseen = self._look_ahead(self._knowledge, now_ns, request_id, num_tokens)
+        return foreseen[1:]
+
+    def least_tpot_ns(self, now_ns: int, request_id: int, num_tokens: int) -> tuple[float, int]:
+        """Predicted time per output token where it is shortest, and the reports behind it; for one that predicts."""
+        assert self._knowledge is not None
+        seen = self._knowledge.request(now_ns, request_id, num_tokens, is_prefill=False)
+        return min([seen.work_ns[index] for index in self._stage.eligible]), seen.num_samples
+
+    def withdrawn(self, index: int, request_id: int) -> None:
+        """A prompt that an instance was sent was taken from it before it began."""
+        if self._knowledge is not None:
+            self._knowledge.withdrawn(index, request_id)
+
+    def _look_ahead(
+        self, knowledge: Knowledge, now_ns: int, request_id: int, num_tokens: int
+    ) -> tuple[int, int, RequestView]:
         up = self._stage.eligible
         request = knowledge.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
         if len(up) == len(self._stage):
             index = self._ask(self._view(now_ns, up), request, up)
         else:
             index = self._ask(self._view(now_ns, up), _only(request, up), up)
-        if self._is_prefill:
-            knowledge.routed(index, request_id, request)
-        return index
+        return request_id, index, request
 
     def _ask(self, view: Columns, request: RequestView, up: list[int]) -> int:
         """What the policy answers, or the fallback."""

@@ -9,7 +9,7 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.router import Router
-from scheduler.policies.view import RoutingPolicy, StageKind
+from scheduler.policies.view import Reads, RoutingPolicy, StageKind
 from scheduler.protocol.component import Outputs
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, WorkersLost
 
@@ -28,12 +28,18 @@ class Routing:
         decode: tuple[Stage, RoutingPolicy],
         facts: RequestFacts,
         config: SchedulerConfig,
+        also_reads: Reads = Reads.LOAD,
     ) -> None:
         has_own_caches, age_ns = config.cache_mode is CacheMode.LOCAL, config.view_age_ns
         self.prefill: Final = Router(
-            *prefill, StageKind.PREFILL, facts, has_own_caches=has_own_caches, view_age_ns=age_ns
+            *prefill,
+            StageKind.PREFILL,
+            facts,
+            has_own_caches=has_own_caches,
+            view_age_ns=age_ns,
+            also_reads=also_reads,
         )
-        self.decode: Final = Router(*decode, StageKind.DECODE, facts, view_age_ns=age_ns)
+        self.decode: Final = Router(*decode, StageKind.DECODE, facts, view_age_ns=age_ns, also_reads=also_reads)
 
     def overhearing(self, handlers: Mapping[type, Handler]) -> dict[type, Handler]:
         """The same handlers, which also tell routers what they learn from; those who learn nothing cost nothing."""

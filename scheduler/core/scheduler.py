@@ -13,6 +13,8 @@ from scheduler.core.books import open_books
 from scheduler.core.broken_parts import BrokenParts
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
 from scheduler.core.decodes import Decodes
+from scheduler.core.guard import Guard
+from scheduler.core.guarded_prefills import GuardedPrefills
 from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
@@ -22,6 +24,7 @@ from scheduler.core.prefills import Prefills
 from scheduler.core.reservations import Reservations
 from scheduler.core.routing import Routing
 from scheduler.core.transfers import CacheRead, Transfers
+from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
@@ -56,23 +59,32 @@ class Scheduler:
 
     address = CORE_ADDRESS
     priority = Priority.CORE
-    deadline_ns = NEVER_NS
 
-    def __init__(self, config: SchedulerConfig, prefill_policy: RoutingPolicy, decode_policy: RoutingPolicy) -> None:
+    def __init__(
+        self,
+        config: SchedulerConfig,
+        prefill_policy: RoutingPolicy,
+        decode_policy: RoutingPolicy,
+        entry: EntryRules = PLAIN_ENTRY,
+    ) -> None:
         books = self._books = open_books(config)
         self.ledger = books.ledger
         self._config = config
         self._max_prompt_tokens = min(books.prefill.max_sequence_tokens, books.decode.max_sequence_tokens) - 1
         self._transfers = Transfers(config.cache_plane)
         facts = RequestFacts(books.ledger, books.open)
-        self.routing = Routing((books.prefill, prefill_policy), (books.decode, decode_policy), facts, config)
+        stages = (books.prefill, prefill_policy), (books.decode, decode_policy)
+        self.routing = Routing(*stages, facts, config, entry.reads)
         self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
-        self._prefills = Prefills(books, self._transfers, self.routing.prefill)
+        guarded = None if entry.is_plain else GuardedPrefills(books, self._transfers, self.routing, entry)
+        self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
         self._hand_overs = HandOvers(books, self._reservations, self._transfers)
         self._losses = Losses(books, self._transfers, self._reservations)
         self._decodes = Decodes(books, self._losses)
         self._broken = BrokenParts(books)
         self._down = self._losses.down
+        self.deadline_ns = NEVER_NS
+        self._guard = guarded and Guard(books, guarded, self._losses, self._reservations, entry)
         handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
@@ -91,19 +103,27 @@ class Scheduler:
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
         }
+        if self._guard is not None:
+            handlers = self._guard.around(handlers)
         self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
         outputs = self.handlers[type(message)](now_ns, message)
+        if self._guard is not None:
+            self.deadline_ns = self._guard.deadline_ns
         if self._down:
             # What matters of this is said again when they join.
             return tuple(said for said in outputs if said[0] not in self._down)
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """The core keeps no timers yet."""
-        return NOTHING
+        """Some requests have waited too long."""
+        if self._guard is None:
+            return NOTHING
+        outputs = self._guard.wake(now_ns)
+        self.deadline_ns = self._guard.deadline_ns
+        return tuple(said for said in outputs if said[0] not in self._down) if self._down else outputs
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         ledger, config = self.ledger, self._config

@@ -15,7 +15,7 @@ from scheduler.policies.waiting import WaitingRequest
 
 
 class WaitingRoom:
-    """Lets requests through while some instance that is up has fewer than `backlog_tokens` outstanding.
+    """Lets requests through while some instance that is eligible has fewer than `backlog_tokens` outstanding.
 
     The bound is looked at before each request, so an instance may go over it by one prompt, and none idles for want of
     prompts that are shorter than the bound. Nobody overtakes who waits: what comes while somebody waits, waits too.
@@ -33,7 +33,7 @@ class WaitingRoom:
     def is_open(self) -> bool:
         """Would somebody be let through now?"""
         tokens, limit = self._stage.outstanding_tokens, self._backlog_tokens
-        return any(tokens[index] < limit for index in self._stage.up)
+        return any(tokens[index] < limit for index in self._stage.eligible)
 
     def come(self, requests: Sequence[WaitingRequest]) -> None:
         """These wait, until `next_through` names them."""

@@ -11,9 +11,9 @@ Who says what to whom:
     cache   -> core     PrefixesFound
     core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts
     fabric  -> core     TransferDone, PartsChanged, TransferFailed
-    core    -> prefill  StartPrefill, ReleaseKv
-    prefill -> core     PrefillStepped
-    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies
+    core    -> prefill  StartPrefill, ReleaseKv, CancelRequests
+    prefill -> core     PrefillStepped, RequestsCancelled
+    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies, CancelRequests
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
     runtime -> core     WorkersLost, WorkersJoined
     operator, fault schedule -> core  FailParts, RepairParts
@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from scheduler.protocol.cancel_messages import CancelRequests, RequestsCancelled
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
 
 
@@ -259,7 +260,7 @@ class DecodeStepped:
     lengths of its first and last step; between them step length is close to linear. `num_running` sequences each
     produced `tokens_per_sequence` tokens, those that finished at the boundary at most that. `started_ids` join at the
     boundary; `finished_ids` and `preempted_ids` leave at it, with the output tokens each has in all; `lengths_reached`
-    are those of `finished_ids` that were cut because no more KV fits.
+    are those of `finished_ids` that were cut because no more KV fits. Who leaves by `CancelRequests` is a finished one.
     """
 
     instance: Final[str]
@@ -392,4 +393,6 @@ Message = (
     | CancelTransfer
     | StandingLoad
     | LinkShare
+    | CancelRequests
+    | RequestsCancelled
 )

@@ -158,15 +158,18 @@ class Overheard:
         """Pass on, and tell."""
         for listener in self._listeners:
             listener(now_ns, CORE_ADDRESS, message)
-        outputs = self._scheduler.handle(now_ns, message)
+        return self._tell(now_ns, self._scheduler.handle(now_ns, message))
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Pass on, and tell."""
+        return self._tell(now_ns, self._scheduler.wake(now_ns))
+
+    def _tell(self, now_ns: int, outputs: Outputs) -> Outputs:
+        self.deadline_ns = self._scheduler.deadline_ns
         for address, said in outputs:
             for listener in self._listeners:
                 listener(now_ns, address, said)
         return outputs
-
-    def wake(self, now_ns: int) -> Outputs:
-        """The core keeps no timers."""
-        return self._scheduler.wake(now_ns)
 
 
 class Meter:
@@ -276,6 +279,7 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         ),
         make_policy(case.prefill_policy, StageKind.PREFILL),
         make_policy(case.decode_policy, StageKind.DECODE),
+        case.entry,
     )
     components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case), *prefill, *decode]
     if mode is CacheMode.POOL:

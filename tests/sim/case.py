@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
+
 NEVER = -1
 """A time or an index that a request does not have."""
 
@@ -63,6 +65,7 @@ class Case:
     decode_policy: str = "round_robin"
     view_age_ns: int = 0
     max_open_requests: int = 1_000_000
+    entry: EntryRules = PLAIN_ENTRY
     cache_mode: str = "none"
     cache_blocks: int = 0
     block_tokens: int = 64

@@ -8,6 +8,8 @@ from hypothesis import Phase
 from hypothesis import strategies as st
 
 from scheduler.policies import routing_policy_names
+from scheduler.policies.entry import EntryRules
+from scheduler.policies.waiting import NO_LIMIT_NS
 from tests.sim.case import Case, Row
 
 QUICK_PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
@@ -18,6 +20,13 @@ POLICIES = ("round_robin", "least_loaded", "cloudmatrix")
 
 ALL_POLICIES = (*routing_policy_names(), "dynamo_kv:temperature=0.5", "xllm_car:integer_division=true", "rogue")
 """All there are, and one that fails."""
+
+ADMISSION_SPECS = (
+    "token_bucket:tokens_per_s=3e6,burst_tokens=300",
+    "slo_early_reject:slack=0.5",
+    "shedding:queue_threshold=0.5",
+)
+ORDER_SPECS = ("edf", "shortest", "shortest:ageing_tokens_per_s=1e7", "priority", "fair", "fair:output_weight=0")
 
 STEP_TOKENS = ((1, 1), (17, 10), (3, 2))
 WIDE_STEP_TOKENS = (*STEP_TOKENS, (7, 2), (40, 1))
@@ -234,6 +243,17 @@ def any_cases() -> st.SearchStrategy[Case]:
     """One of the profiles, with a cache or without."""
     plain = st.one_of(mixed_cases(), grid_cases(), preempting_cases(), single_cases(), crossing_cases())
     return st.one_of(plain, cached_cases(plain), contended_cases())
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> EntryRules:
+    """Any admission, order, bound on the backlog, limits and time-out, alone and together."""
+    admission = draw(st.sampled_from([*["always"] * 3, *ADMISSION_SPECS]))
+    order = draw(st.sampled_from(["fcfs", *ORDER_SPECS]))
+    backlog_tokens = draw(st.sampled_from([0, 1, 100, 500]))
+    limits = st.sampled_from([NO_LIMIT_NS, 8_000, 40_000, 1])
+    timeout_ns = draw(st.one_of(st.just(0), st.integers(1, 150_000), st.sampled_from([1, 5_000, 20_000])))
+    return EntryRules(admission, order, backlog_tokens, draw(limits), draw(limits), timeout_ns)
 
 
 @st.composite
