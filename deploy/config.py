@@ -66,6 +66,17 @@ class RunConfig:
     published: with 1 the lines of the dies are the only bound."""
     max_open_requests: int = 1_000_000
     """Requests in the system beyond which an arrival is rejected as overload."""
+    site: str = "china-average"
+    """Where the supernode stands: its PUE and price of electricity (`supernode hw power` lists sites)."""
+    pue: float | None = None
+    """Energy at the meter over that at the supernode; empty for the site's."""
+    tariff: str = ""
+    """Of electricity, by name; empty for the flat one of the site. A run begins at midnight."""
+    price: str = "bought"
+    """What the supernode costs: `bought` at its published price, `bought=USD`, a kind of contract for its chip, or
+    `rented=USD` for an NPU and hour."""
+    power_cap: str = ""
+    """What all supernodes together may draw at their feeds, such as 350kW or 350000W; empty for no bound."""
     slo: str = ""
     """Limits such as ttft=2s,tpot=50ms; empty for none."""
     seed: int = 0
@@ -87,12 +98,19 @@ class RunConfig:
             if not low <= value <= high:
                 mend = f"give a number from {low:,} to {high:,}"
                 raise ConfigError(f"{places.get(name, name)}: {shorten(value)} is out of range; {mend}")
+        self._check_money(places)
         if self.slo:
             try:
                 parse_slo(self.slo)
             except ConfigError as error:
                 raise ConfigError(f"{places.get('slo', 'slo')} {str(error).removeprefix('slo ')}") from None
         return self
+
+    def _check_money(self, places: Mapping[str, str]) -> None:
+        """What site, PUE, tariff and price name is known, whatever the cluster."""
+        from deploy.run_money import find_known
+
+        find_known(self, places)
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {

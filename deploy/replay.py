@@ -13,6 +13,8 @@ from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.interrupt import stop_on_interrupt
 from deploy.progress import progress
+from deploy.run_energy import facility_curves
+from deploy.run_money import bill_of
 from deploy.trace_total import TraceTotal
 from scheduler.core.config import pool_addresses
 from scheduler.core.ledger import Ledger
@@ -181,7 +183,15 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
     """What a summary is told of the run besides its logs."""
     config = blueprint.config
     capacity = blueprint.plane_capacity_bytes_per_s()
-    return RunInfo(wall_s, config.seed, config.digest(), capacity, has_prefix_cache=config.cache != "none")
+    return RunInfo(
+        wall_s,
+        config.seed,
+        config.digest(),
+        capacity,
+        has_prefix_cache=config.cache != "none",
+        curves=facility_curves(blueprint),
+        bill=bill_of(blueprint),
+    )
 
 
 def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.commands.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
+from deploy.commands.power_options import PowerCap, Price, Pue, SiteName, TariffName
 from deploy.config import RunConfig, load_config
 from deploy.output import say, tell
 from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
@@ -59,6 +60,11 @@ def replay(
     cache: Cache = None,
     cache_plane: CachePlane = None,
     slo: SloText = None,
+    site: SiteName = None,
+    pue: Pue = None,
+    tariff: TariffName = None,
+    price: Price = None,
+    power_cap: PowerCap = None,
     seed: Seed = None,
     limit: Limit = None,
     superpose: Superpose = 1,
@@ -79,6 +85,11 @@ def replay(
         "cache": cache,
         "cache_plane": cache_plane,
         "slo": slo,
+        "site": site,
+        "pue": pue,
+        "tariff": tariff,
+        "price": price,
+        "power_cap": power_cap,
         "seed": seed,
     }
     parsed = [parse_bound(text) for text in bounds or []]

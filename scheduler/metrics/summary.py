@@ -12,6 +12,7 @@ import numpy as np
 from scheduler.metrics.collector import Collector, Role
 from scheduler.metrics.columns import NS_PER_S
 from scheduler.metrics.distribution import Distribution, distribution, weighted_distribution_s
+from scheduler.metrics.energy import Bill, CostUse, EnergyUse, FacilityCurves, Served, energy_use, role_joules
 from scheduler.metrics.gaps import TokenGaps
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo, SloResult, slo_result
@@ -32,6 +33,9 @@ class RunInfo:
     config_digest: str
     plane_capacity_bytes_per_s: Mapping[Plane, float]
     has_prefix_cache: bool
+    curves: FacilityCurves | None = None
+    """What else draws power; None leaves it at the NPUs."""
+    bill: Bill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +113,6 @@ class FabricUse:
 
 
 @dataclass(frozen=True, slots=True)
-class EnergyUse:
-    """Energy of what `scope` names; per output token of finished requests."""
-
-    scope: str
-    joules: float
-    joules_per_output_token: float | None
-    mean_watts: float | None
-    peak_watts: float
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """The fields of `replay --json`, in its order; a value that does not exist is None."""
 
@@ -136,6 +129,7 @@ class Summary:
     cache: CacheUse
     fabric: FabricUse
     energy: EnergyUse
+    cost: CostUse
     preemptions: int
     simulated_s: float
     wall_s: float
@@ -156,6 +150,13 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
     finished_tokens = int(records.output_tokens[records.is_finished].sum())
     usage = with_powerless_gaps(collector.usage_rows()) if collector.has_losses else collector.usage_rows()
     totals = instance_totals(usage, len(collector.instances))
+    is_finished = records.is_finished
+    num_finished, prompt_tokens = int(is_finished.sum()), int(records.prompt_tokens[is_finished].sum())
+    served = Served(num_finished, prompt_tokens, finished_tokens, span_s)
+    energy = energy_use(collector.instances, usage, totals, served, info.curves)
+    bill = CostUse(None, None, None)
+    if info.bill is not None:
+        bill = info.bill(served, energy, role_joules(collector.instances, totals))
     later_tokens = int(records.output_tokens.sum()) - int(records.has_first_token.sum())
     return Summary(
         requests=RequestCounts(
@@ -170,8 +171,8 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
         e2e_s=distribution(records.e2e_s),
         queue_s=distribution(records.queue_s),
         throughput=Throughput(
-            _ratio(int(records.is_finished.sum()), span_s),
-            _ratio(int(records.prompt_tokens[records.is_finished].sum()), span_s),
+            _ratio(num_finished, span_s),
+            _ratio(prompt_tokens, span_s),
             _ratio(finished_tokens, span_s),
         ),
         per_npu=PerNpu(
@@ -181,7 +182,8 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
         slo=None if slo is None else slo_result(slo, records, span_s),
         cache=_cache_use(collector, records) if info.has_prefix_cache else CacheUse(0, 0),
         fabric=FabricUse(*(_plane_use(collector, plane, info) for plane in (Plane.UB, Plane.RDMA, Plane.VPC))),
-        energy=_energy_use(totals, finished_tokens, span_s),
+        energy=energy,
+        cost=bill,
         preemptions=int(records.preemptions.sum()),
         simulated_s=span_s,
         wall_s=info.wall_s,
@@ -220,11 +222,6 @@ def _plane_use(collector: Collector, plane: Plane, info: RunInfo) -> PlaneUse:
         return PlaneUse(totals.num_bytes, None, None, transfer_s)
     mean_bytes_per_s = totals.num_bytes / (span_ns / NS_PER_S)
     return PlaneUse(totals.num_bytes, mean_bytes_per_s / capacity, totals.peak_bytes_per_s / capacity, transfer_s)
-
-
-def _energy_use(totals: InstanceTotals, output_tokens: int, span_s: float) -> EnergyUse:
-    joules = float(totals.joules.sum())
-    return EnergyUse("npu", joules, _ratio(joules, output_tokens), _ratio(joules, span_s), totals.peak_watts)
 
 
 def _rounded(value: Any) -> Any:
