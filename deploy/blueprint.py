@@ -11,8 +11,10 @@ from deploy.fabric_config import FabricPlan, Placed
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
 from deploy.plan import Plan, parse_plan
+from deploy.power_cap import least_budget_w, power_cap
 from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
 from scheduler.core.fleet import InstanceInfo
+from scheduler.core.power_budgets import PowerCap
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, Component
@@ -112,6 +114,7 @@ class Blueprint:
                 cache_plane=Plane[config.cache_plane.upper()],
                 pools=pool_addresses(len(self.plan.supernodes)),
                 max_open_requests=config.max_open_requests,
+                power=self._power_cap(),
             ),
             make_routing_policy(config.policy),
             make_routing_policy(config.policy),
@@ -129,6 +132,18 @@ class Blueprint:
                 return self._make_prefill(spec, began_ns)
         spec = next(spec for spec in self.decode if spec.address == address)
         return self._make_decode(spec, report_interval_ns, began_ns)
+
+    def _power_cap(self) -> PowerCap | None:
+        if not self.config.power_cap:
+            return None
+        return power_cap(
+            self.config,
+            self.cluster,
+            len(self.plan.supernodes),
+            sum(spec.num_npus for spec in self.instances),
+            [(spec.address, self._physics.prefill(spec.num_npus)) for spec in self.prefill],
+            [(spec.address, self._physics.decode(spec.num_npus)) for spec in self.decode],
+        )
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
         # A sequence may fit in memory and still be longer than the model's positions.
@@ -152,11 +167,14 @@ class Blueprint:
             cache = PrefixCache(self._cache_blocks(num_nodes), self.block_tokens)
         return PrefillInstance(
             spec.address,
-            PrefillConfig(self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks),
+            PrefillConfig(
+                self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks, least_budget_w(physics)
+            ),
             physics.cost,
             physics.power,
             cache,
             began_ns=began_ns,
+            throttle=physics.throttle,
         )
 
     def _make_decode(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> DecodeInstance:
@@ -169,9 +187,10 @@ class Blueprint:
             tokens_per_step_num=physics.tokens_per_step[0],
             tokens_per_step_den=physics.tokens_per_step[1],
             report_interval_ns=report_interval_ns,
+            budget_w=least_budget_w(physics),
         )
         steps = DecodeSteps(physics.cost, physics.num_dies)
-        return DecodeInstance(spec.address, config, steps, physics.power, began_ns=began_ns)
+        return DecodeInstance(spec.address, config, steps, physics.power, began_ns=began_ns, throttle=physics.throttle)
 
     def _cache_blocks(self, num_servers: float) -> int:
         block_bytes = self.block_tokens * self._kv_bytes_per_token()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import gcd
 
@@ -16,8 +16,9 @@ from deploy.hardware.operating_points import InstanceOptions, decode_point, pref
 from scheduler.protocol.errors import ConfigError
 from sim_hw.engine.compiled_decode import CompiledDecode, compile_decode
 from sim_hw.engine.compiled_prefill import CompiledPrefill, compile_prefill
-from sim_hw.engine.kv_room import DecodeRoom, decode_room, prefill_blocks
+from sim_hw.engine.kv_room import KV_BLOCK_TOKENS, DecodeRoom, decode_room, prefill_blocks
 from sim_hw.engine.power import DecodePower, PrefillPower, decode_power, prefill_power
+from sim_hw.engine.throttle import BudgetRange, DecodeThrottle, PrefillThrottle, StepLoad
 from sim_hw.errors import HardwareModelError
 from sim_hw.hardware.supernode import Supernode
 from sim_hw.models.shape import ModelShape
@@ -32,6 +33,9 @@ class PrefillPhysics:
     power: PrefillPower
     kv_blocks: int
     """Of the whole instance."""
+    throttle: PrefillThrottle | None = None
+    """Under a power cap only, as is the range of budgets."""
+    budgets: BudgetRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class DecodePhysics:
     room: DecodeRoom
     tokens_per_step: tuple[int, int]
     """Expected tokens as a fraction: 1.7 is 17/10."""
+    throttle: DecodeThrottle | None = None
+    budgets: BudgetRange | None = None
 
 
 class InstancePhysics:
@@ -66,14 +72,31 @@ class InstancePhysics:
                 batch_tokens_per_npu=config.prefill_tokens_per_npu,
             )
             blocks = prefill_blocks(point, config.kv_reserve_share)
-            return PrefillPhysics(compile_prefill(point), prefill_power(point), blocks)
+            physics = PrefillPhysics(compile_prefill(point), prefill_power(point), blocks)
+            if not config.power_cap:
+                return physics
+            throttle, tokens = PrefillThrottle(point), config.prefill_tokens_per_npu * num_npus
+            # The heaviest pass: a full one, over prompts of full length.
+            longest = min(self._model.max_positions, blocks * KV_BLOCK_TOKENS)
+            full_ns = physics.cost.prefill_ns(tokens, tokens * longest, 0)
+            return replace(physics, throttle=throttle, budgets=throttle.budget_range(tokens, longest, full_ns))
 
     def _make_decode(self, num_npus: int) -> DecodePhysics:
         with self._plan_named():
             point = self._decode_point(num_npus)
             room = decode_room(point, self._config.kv_reserve_share)
             compiled = compile_decode(point, room.sequences)
-            return DecodePhysics(point.num_ranks, compiled, decode_power(point), room, _tokens_per_step(point))
+            physics = DecodePhysics(point.num_ranks, compiled, decode_power(point), room, _tokens_per_step(point))
+            if not self._config.power_cap:
+                return physics
+            throttle, kv_tokens = DecodeThrottle(point), room.kv_blocks * KV_BLOCK_TOKENS
+            form = compiled.form(room.sequences, room.sequences, kv_tokens)
+            full = StepLoad(
+                form.die_step_ps(room.sequences, kv_tokens),
+                room.sequences * point.num_ranks,
+                kv_tokens * point.num_ranks,
+            )
+            return replace(physics, throttle=throttle, budgets=throttle.budget_range(full))
 
     def _decode_point(self, num_npus: int) -> DecodePoint:
         mtp_k = min(1, self._model.mtp_layers) if self._config.mtp else 0

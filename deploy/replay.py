@@ -189,7 +189,12 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
         config.digest(),
         capacity,
         has_prefix_cache=config.cache != "none",
-        curves=facility_curves(blueprint),
+        curves=facility_curves(
+            config,
+            blueprint.cluster,
+            len(blueprint.plan.supernodes),
+            sum(spec.num_npus for spec in blueprint.instances),
+        ),
         bill=bill_of(blueprint),
     )
 

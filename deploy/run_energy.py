@@ -7,21 +7,21 @@ from typing import Final
 
 import numpy as np
 
-from deploy.blueprint import Blueprint
+from deploy.config import RunConfig
 from deploy.run_money import site_of
 from scheduler.metrics.energy import FacilityCurves
 from sim_hw.facility.facility_draw import facility_draw
 from sim_hw.facility.power_tree import PartClass, PowerTree, Watts, power_tree
 from sim_hw.facility.supply import EFFICIENCIES
+from sim_hw.hardware.supernode import Supernode
 
 _CLASSES: Final = (PartClass.HOST, PartClass.SWITCH, PartClass.OPTICS, PartClass.COOLING)
 
 _HALVINGS: Final = 60
 
 
-def facility_curves(blueprint: Blueprint) -> FacilityCurves:
-    """Of all supernodes of the plan together, loaded alike."""
-    cluster, num_supernodes = blueprint.cluster, len(blueprint.plan.supernodes)
+def facility_curves(config: RunConfig, cluster: Supernode, num_supernodes: int, num_planned: int) -> FacilityCurves:
+    """Of all supernodes of a plan together, loaded alike, of whose NPUs `num_planned` are in the plan."""
     tree = power_tree(cluster)
     npu_w = np.array(_knots_w(tree, cluster.num_npus * cluster.chip.tdp_w.value))
     idle_w, busy_w = tree.of_class(PartClass.NPU).idle_w, tree.of_class(PartClass.NPU).busy_w
@@ -31,7 +31,7 @@ def facility_curves(blueprint: Blueprint) -> FacilityCurves:
         return num_supernodes * (part.idle_w + load * (part.busy_w - part.idle_w))
 
     loss_w = [facility_draw(tree, watts).supply_loss_w for watts in npu_w.tolist()]
-    spare_npus = num_supernodes * cluster.num_npus - sum(spec.num_npus for spec in blueprint.instances)
+    spare_npus = num_supernodes * cluster.num_npus - num_planned
     return FacilityCurves(
         npu_w=num_supernodes * npu_w,
         part_w={
@@ -39,7 +39,7 @@ def facility_curves(blueprint: Blueprint) -> FacilityCurves:
             PartClass.SUPPLY_LOSS.value: num_supernodes * np.array(loss_w),
         },
         spare_npu_w=spare_npus * cluster.chip.idle_w.value,
-        building_share=site_of(blueprint.config).pue.value - 1.0,
+        building_share=site_of(config).pue.value - 1.0,
         waiting_w=cluster.chip.waiting_w,
     )
 

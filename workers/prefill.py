@@ -17,12 +17,15 @@ from scheduler.protocol.messages import (
     ReleaseKv,
     ReportUsage,
     RunEnded,
+    SetPowerBudget,
     StartPrefill,
     Usage,
     UsageReported,
 )
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
+from sim_hw.engine.throttle import ThrottledPass
 from workers.oracle import output_tokens
+from workers.power_budget import PowerBudget
 from workers.prefix_cache import PrefixCache
 
 
@@ -42,12 +45,24 @@ class PrefillEnergy(Protocol):
         ...
 
 
+class PassThrottle(Protocol):
+    """How a pass is slowed to keep a budget."""
+
+    def run(self, budget_w: float, full_ns: int, tokens: int, pairs: int) -> ThrottledPass:
+        """Time and energy of a pass that lasts `full_ns` at the full clock."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PrefillConfig:
-    """`token_budget` bounds the computed tokens of one pass of the whole instance, `kv_blocks` its KV memory."""
+    """`token_budget` bounds the computed tokens of one pass of the whole instance, `kv_blocks` its KV memory.
+
+    `budget_w` is the power budget that it begins with, if it keeps one.
+    """
 
     token_budget: int
     kv_blocks: int
+    budget_w: int = 0
 
 
 @dataclass(slots=True)
@@ -81,6 +96,7 @@ class PrefillInstance:
         reports_to: str = "core",
         *,
         began_ns: int = 0,
+        throttle: PassThrottle | None = None,
     ) -> None:
         self.address = address
         self.deadline_ns = NEVER_NS
@@ -99,10 +115,14 @@ class PrefillInstance:
         self._pass_tokens = 0
         self._pass_pairs = 0
         self._account_end_ns = began_ns
+        self._throttle = throttle
+        self._budget = PowerBudget(address, config.budget_w, reports_to)
+        self._throttled: ThrottledPass | None = None
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             StartPrefill: self._on_start,
             ReleaseKv: self._on_release,
             ReportUsage: self._on_report_usage,
+            SetPowerBudget: self._on_set_power_budget,
             RunEnded: self._on_run_ended,
         }
 
@@ -121,6 +141,7 @@ class PrefillInstance:
                 self.free_blocks += self._blocks_held.pop(prompt.request_id)
         if self.cache is not None:
             self._store(self.cache, done)
+        ran, confirmed = self._throttled, self._budget.take_on(now_ns)
         started = self._fill_pass(now_ns)
         if not was_running and not self._is_running:
             return NOTHING
@@ -133,9 +154,10 @@ class PrefillInstance:
             [prompt.request_id for prompt in done],
             stopped,
             usage_tokens,
-            self._account(now_ns, usage_tokens, usage_pairs, is_busy=was_running),
+            self._account(now_ns, usage_tokens, usage_pairs, is_busy=was_running, throttled=ran),
         )
-        return ((self._reports_to, report),)
+        said = (self._reports_to, report)
+        return (said,) if confirmed is None else (said, confirmed)
 
     def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
         for request_id, prompt_tokens, cached, resumed, payload in zip(
@@ -162,6 +184,11 @@ class PrefillInstance:
         if self._queue:
             self._begin_if_idle(now_ns)
         return NOTHING
+
+    def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
+        self._budget.ask(message)
+        confirmed = None if self._is_running else self._budget.take_on(now_ns)
+        return NOTHING if confirmed is None else (confirmed,)
 
     def _begin_if_idle(self, now_ns: int) -> None:
         # The wake comes after everything of this instant was delivered, so that all of it takes part in the pass.
@@ -197,8 +224,15 @@ class PrefillInstance:
         self._pass_tokens = tokens
         self._pass_pairs = pairs
         self._is_running = tokens > 0
-        self.deadline_ns = now_ns + self._cost.prefill_ns(tokens, pairs, cached) if tokens else NEVER_NS
+        self.deadline_ns = now_ns + self._pass_ns(tokens, pairs, cached) if tokens else NEVER_NS
         return started
+
+    def _pass_ns(self, tokens: int, pairs: int, cached: int) -> int:
+        full_ns = self._cost.prefill_ns(tokens, pairs, cached)
+        if self._throttle is None:
+            return full_ns
+        self._throttled = self._throttle.run(self._budget.watts, full_ns, tokens, pairs)
+        return self._throttled.length_ns
 
     def _look_up(self, cache: PrefixCache, prompt: _Prompt) -> int:
         """Cached tokens of a prompt that enters its first pass; one token is always computed."""
@@ -214,9 +248,15 @@ class PrefillInstance:
             else:
                 cache.store(prompt.request_id)
 
-    def _account(self, now_ns: int, tokens: int, pairs: int, *, is_busy: bool) -> Usage:
+    def _account(
+        self, now_ns: int, tokens: int, pairs: int, *, is_busy: bool, throttled: ThrottledPass | None = None
+    ) -> Usage:
         start_ns = self._account_end_ns
         busy_ns = now_ns - start_ns if is_busy else 0
+        if throttled is not None and is_busy:
+            # What is cut short draws until then what it draws on average.
+            self._account_end_ns = now_ns
+            return Usage(start_ns, now_ns, busy_ns, throttled.joules * busy_ns / throttled.length_ns)
         joules = self._energy.joules(
             busy_ns=busy_ns,
             passes=1 if tokens else 0,
@@ -234,5 +274,5 @@ class PrefillInstance:
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A pass that was cut short is counted as busy time without the work that it had not finished.
-        usage = self._account(now_ns, 0, 0, is_busy=self._is_running)
+        usage = self._account(now_ns, 0, 0, is_busy=self._is_running, throttled=self._throttled)
         return ((self._reports_to, UsageReported(self.address, usage)),)

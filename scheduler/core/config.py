@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Final
 
 from scheduler.core.fleet import InstanceInfo
+from scheduler.core.power_budgets import PowerCap
 from scheduler.protocol.messages import Plane
 
 CORE_ADDRESS: Final = "core"
@@ -36,7 +37,7 @@ class SchedulerConfig:
     `pools` are the cache pools, which instances name by index. `max_open_requests` bounds every queue behind the core
     (INV-12): an arrival beyond it is rejected as `overload`. `max_preemptions` bounds how often a request is computed
     again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it begins again because a
-    worker was lost, or its KV was cut off.
+    worker was lost, or its KV was cut off. `power` is there under a power cap.
     """
 
     prefill: list[InstanceInfo]
@@ -47,3 +48,4 @@ class SchedulerConfig:
     max_open_requests: int = 1_000_000
     max_preemptions: int = 1000
     max_retries: int = 3
+    power: PowerCap | None = None

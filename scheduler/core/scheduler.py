@@ -17,6 +17,7 @@ from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
+from scheduler.core.power_budgets import PowerBudgets
 from scheduler.core.prefills import Prefills
 from scheduler.core.reservations import Reservations
 from scheduler.core.transfers import CacheRead, Transfers
@@ -30,6 +31,7 @@ from scheduler.protocol.messages import (
     KvReserved,
     Message,
     PartsChanged,
+    PowerBudgetSet,
     PrefillStepped,
     PrefixesFound,
     ReleaseKv,
@@ -53,7 +55,6 @@ class Scheduler:
 
     address = CORE_ADDRESS
     priority = Priority.CORE
-    deadline_ns = NEVER_NS
 
     def __init__(self, config: SchedulerConfig, prefill_policy: RoutingPolicy, decode_policy: RoutingPolicy) -> None:
         books = self._books = open_books(config)
@@ -68,6 +69,10 @@ class Scheduler:
         self._decodes = Decodes(books, self._losses)
         self._broken = BrokenParts(books)
         self._down = self._losses.down
+        self._power: PowerBudgets | None = None
+        if config.power is not None:
+            self._power = PowerBudgets(config.power, books.prefill, books.decode)
+        self.deadline_ns = NEVER_NS
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
@@ -85,19 +90,28 @@ class Scheduler:
             RunEnded: self._on_run_ended,
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
+            PowerBudgetSet: _ignore,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
         outputs = self._handlers[type(message)](now_ns, message)
+        if self._power is not None:
+            # Before the work, so that it is done with them.
+            outputs = (*self._power.heard(now_ns, message), *outputs)
+            self.deadline_ns = self._power.deadline_ns
         if self._down:
             # What matters of this is said again when they join.
             return tuple(said for said in outputs if said[0] not in self._down)
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """The core keeps no timers yet."""
-        return NOTHING
+        """Under a power cap budgets are weighed anew; the core keeps no other timer."""
+        if self._power is None:
+            return NOTHING
+        outputs = self._power.wake()
+        self.deadline_ns = self._power.deadline_ns
+        return outputs
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         ledger, config = self.ledger, self._config

@@ -80,6 +80,8 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.RepairParts, (_TEXTS,)),
     (messages.PartsChanged, (_INT, _TEXTS, _INTS, _INTS, _TEXTS, _TEXTS, _INT_LISTS)),
     (messages.AvoidDies, (_INTS,)),
+    (messages.SetPowerBudget, (_INT,)),
+    (messages.PowerBudgetSet, (_TEXT, _INT, _INT)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

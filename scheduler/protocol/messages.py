@@ -13,6 +13,8 @@ Who says what to whom:
     fabric  -> core     TransferDone, PartsChanged, TransferFailed
     core    -> prefill  StartPrefill, ReleaseKv
     prefill -> core     PrefillStepped
+    core    -> prefill, decode  SetPowerBudget
+    prefill, decode -> core     PowerBudgetSet
     core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
     runtime -> core     WorkersLost, WorkersJoined
@@ -327,7 +329,8 @@ class RunEnded:
 
 @dataclass(slots=True)
 class UsageReported:
-    """An instance's account when it has nothing else to say: asked for by `ReportUsage`, or at the end of the run."""
+    """An instance's account when it has nothing else to say: asked for by `ReportUsage`, when its power budget changes,
+    or at the end of the run."""
 
     instance: Final[str]
     usage: Final[Usage]
@@ -374,6 +377,22 @@ class ReservationsCancelled:
     ids: Final[list[int]]
 
 
+@dataclass(slots=True)
+class SetPowerBudget:
+    """Draw at most so much, all NPUs of the instance together, from the next step or pass on (`PowerBudgetSet`)."""
+
+    budget_w: Final[int]
+
+
+@dataclass(slots=True)
+class PowerBudgetSet:
+    """The instance keeps this budget since `set_ns`."""
+
+    instance: Final[str]
+    set_ns: Final[int]
+    budget_w: Final[int]
+
+
 Message = (
     RequestsArrived
     | ArrivalsEnded
@@ -404,4 +423,6 @@ Message = (
     | AvoidDies
     | FinishTransfer
     | CancelTransfer
+    | SetPowerBudget
+    | PowerBudgetSet
 )

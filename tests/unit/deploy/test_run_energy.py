@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.blueprint import Blueprint
 from deploy.config import load_config
 from deploy.run_energy import facility_curves, npu_watts_under
 from sim_hw.facility.facility_draw import facility_draw
 from sim_hw.facility.power_tree import power_tree
+from sim_hw.hardware.supernodes import CLOUDMATRIX384
 
-BLUEPRINT = Blueprint(load_config(None, {"pue": 1.5, "plan": "10x16p+1x160d+48c"}), 512)
-CURVES = facility_curves(BLUEPRINT)
-TREE = power_tree(BLUEPRINT.cluster)
+CONFIG = load_config(None, {"pue": 1.5})
+CURVES = facility_curves(CONFIG, CLOUDMATRIX384, 1, 320)
+TREE = power_tree(CLOUDMATRIX384)
 
 
 @given(npu_w=st.floats(0.0, 384 * 700.0))
@@ -35,6 +35,6 @@ def test_npus_under_a_cap_leave_it_whole(cap_w: float) -> None:
 def test_npus_outside_the_plan_idle_and_a_fleet_is_that_many_supernodes() -> None:
     assert CURVES.spare_npu_w == 64 * 168
     assert CURVES.building_share == pytest.approx(0.5)
-    two = facility_curves(Blueprint(load_config(None, {"plan": "2*(10x16p+1x160d+48c)"}), 512))
+    two = facility_curves(CONFIG, CLOUDMATRIX384, 2, 640)
     assert two.spare_npu_w == 2 * CURVES.spare_npu_w
     assert two.feed_w(200e3) == pytest.approx(2 * CURVES.feed_w(100e3))
