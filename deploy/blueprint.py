@@ -11,10 +11,8 @@ from deploy.fabric_config import FabricPlan, Placed
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
 from deploy.plan import Plan, parse_plan
-from deploy.power_cap import least_budget_w, power_cap
 from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
 from scheduler.core.fleet import InstanceInfo
-from scheduler.core.power_budgets import PowerCap
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, Component
@@ -31,7 +29,8 @@ from workers.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
-if TYPE_CHECKING:  # a virtual run is not watched
+if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
+    from scheduler.core.power_budgets import PowerCap
     from scheduler.metrics.snapshot import LiveInstance
 
 
@@ -136,6 +135,8 @@ class Blueprint:
     def _power_cap(self) -> PowerCap | None:
         if not self.config.power_cap:
             return None
+        from deploy.power_cap import power_cap
+
         return power_cap(
             self.config,
             self.cluster,
@@ -168,7 +169,7 @@ class Blueprint:
         return PrefillInstance(
             spec.address,
             PrefillConfig(
-                self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks, least_budget_w(physics)
+                self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks, physics.least_budget_w
             ),
             physics.cost,
             physics.power,
@@ -187,7 +188,7 @@ class Blueprint:
             tokens_per_step_num=physics.tokens_per_step[0],
             tokens_per_step_den=physics.tokens_per_step[1],
             report_interval_ns=report_interval_ns,
-            budget_w=least_budget_w(physics),
+            budget_w=physics.least_budget_w,
         )
         steps = DecodeSteps(physics.cost, physics.num_dies)
         return DecodeInstance(spec.address, config, steps, physics.power, began_ns=began_ns, throttle=physics.throttle)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from math import gcd
+from typing import TYPE_CHECKING
 
 from deploy.config import RunConfig
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
@@ -18,11 +19,14 @@ from sim_hw.engine.compiled_decode import CompiledDecode, compile_decode
 from sim_hw.engine.compiled_prefill import CompiledPrefill, compile_prefill
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS, DecodeRoom, decode_room, prefill_blocks
 from sim_hw.engine.power import DecodePower, PrefillPower, decode_power, prefill_power
-from sim_hw.engine.throttle import BudgetRange, DecodeThrottle, PrefillThrottle, StepLoad
 from sim_hw.errors import HardwareModelError
 from sim_hw.hardware.supernode import Supernode
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint
+
+# Only a run under a power cap needs what keeps it.
+if TYPE_CHECKING:
+    from sim_hw.engine.throttle import BudgetRange, DecodeThrottle, PrefillThrottle
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class PrefillPhysics:
     """Under a power cap only, as is the range of budgets."""
     budgets: BudgetRange | None = None
 
+    @property
+    def least_budget_w(self) -> int:
+        """What an instance begins with; 0 without a cap."""
+        return 0 if self.budgets is None else self.budgets.floor_w
+
 
 @dataclass(frozen=True, slots=True)
 class DecodePhysics:
@@ -50,6 +59,11 @@ class DecodePhysics:
     """Expected tokens as a fraction: 1.7 is 17/10."""
     throttle: DecodeThrottle | None = None
     budgets: BudgetRange | None = None
+
+    @property
+    def least_budget_w(self) -> int:
+        """What an instance begins with; 0 without a cap."""
+        return 0 if self.budgets is None else self.budgets.floor_w
 
 
 class InstancePhysics:
@@ -75,6 +89,8 @@ class InstancePhysics:
             physics = PrefillPhysics(compile_prefill(point), prefill_power(point), blocks)
             if not config.power_cap:
                 return physics
+            from sim_hw.engine.throttle import PrefillThrottle
+
             throttle, tokens = PrefillThrottle(point), config.prefill_tokens_per_npu * num_npus
             # The heaviest pass: a full one, over prompts of full length.
             longest = min(self._model.max_positions, blocks * KV_BLOCK_TOKENS)
@@ -89,6 +105,8 @@ class InstancePhysics:
             physics = DecodePhysics(point.num_ranks, compiled, decode_power(point), room, _tokens_per_step(point))
             if not self._config.power_cap:
                 return physics
+            from sim_hw.engine.throttle import DecodeThrottle, StepLoad
+
             throttle, kv_tokens = DecodeThrottle(point), room.kv_blocks * KV_BLOCK_TOKENS
             form = compiled.form(room.sequences, room.sequences, kv_tokens)
             full = StepLoad(

@@ -35,11 +35,6 @@ def cap_watts(text: str) -> float:
     return float(match["number"]) * _UNITS_W[match["unit"]]
 
 
-def least_budget_w(physics: PrefillPhysics | DecodePhysics) -> int:
-    """What an instance begins with; 0 without a cap."""
-    return 0 if physics.budgets is None else physics.budgets.floor_w
-
-
 def power_cap(
     config: RunConfig,
     cluster: Supernode,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
@@ -28,8 +28,11 @@ from workers.decode_meter import DecodeEnergy, DecodeMeter
 from workers.growth import Growth
 from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
-from workers.step_governor import StepGovernor, StepThrottle
 from workers.step_line import PS_PER_NS, StepLines, StepSpan
+
+# Only an instance that keeps a power budget needs what does it.
+if TYPE_CHECKING:
+    from workers.step_governor import StepGovernor, StepThrottle
 
 
 class DecodeCost(Protocol):
@@ -125,6 +128,8 @@ class DecodeInstance:
         self._governor: StepGovernor | None = None
         if throttle is not None:
             budget = PowerBudget(address, config.budget_w, reports_to)
+            from workers.step_governor import StepGovernor
+
             self._governor = StepGovernor(throttle, budget, self._growth, self._meter)
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             **self._desk.handlers,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
@@ -23,10 +23,13 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
-from sim_hw.engine.throttle import ThrottledPass
 from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
 from workers.prefix_cache import PrefixCache
+
+# Only an instance that keeps a power budget needs what does it.
+if TYPE_CHECKING:
+    from sim_hw.engine.throttle import ThrottledPass
 
 
 class PrefillCost(Protocol):

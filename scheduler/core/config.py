@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from scheduler.core.fleet import InstanceInfo
-from scheduler.core.power_budgets import PowerCap
 from scheduler.protocol.messages import Plane
+
+# Only a run under a power cap needs what keeps it.
+if TYPE_CHECKING:
+    from scheduler.core.power_budgets import PowerCap
 
 CORE_ADDRESS: Final = "core"
 CACHE_ADDRESS: Final = "cache"

@@ -7,7 +7,7 @@ Its parts share `Books`: `Prefills`, `HandOvers` and `Decodes` in the order in w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scheduler.core.books import open_books
 from scheduler.core.broken_parts import BrokenParts
@@ -17,7 +17,6 @@ from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
-from scheduler.core.power_budgets import PowerBudgets
 from scheduler.core.prefills import Prefills
 from scheduler.core.reservations import Reservations
 from scheduler.core.transfers import CacheRead, Transfers
@@ -46,6 +45,10 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 
+# Only a run under a power cap needs what keeps it.
+if TYPE_CHECKING:
+    from scheduler.core.power_budgets import PowerBudgets
+
 
 class Scheduler:
     """The control plane's only state machine (a `Component`).
@@ -71,6 +74,8 @@ class Scheduler:
         self._down = self._losses.down
         self._power: PowerBudgets | None = None
         if config.power is not None:
+            from scheduler.core.power_budgets import PowerBudgets
+
             self._power = PowerBudgets(config.power, books.prefill, books.decode)
         self.deadline_ns = NEVER_NS
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {

@@ -131,8 +131,7 @@ def _npu_joules(
     instances: tuple[MeteredInstance, ...], rows: Rows, totals: InstanceTotals, curves: FacilityCurves, span_s: float
 ) -> dict[str, float]:
     """An idle instance draws the same at all times, so its joules tell themselves from those of work."""
-    span_ns = np.zeros(len(instances))
-    np.add.at(span_ns, rows["instance"], _powered_ns(rows))
+    span_ns = np.bincount(rows["instance"], _powered_ns(rows), minlength=len(instances))
     num_npus = np.array([instance.num_npus for instance in instances])
     idle_j = curves.waiting_w * num_npus * (span_ns - totals.busy_ns) / NS_PER_S
     active_j = totals.joules - idle_j
@@ -149,12 +148,23 @@ def _powered_ns(rows: Rows) -> Ints:
 
 
 def _part_joules(rows: Rows, num_instances: int, curves: FacilityCurves) -> dict[str, float]:
-    joules = dict.fromkeys(curves.part_w, 0.0)
+    """Between two knots a part draws a straight line of NPU watts, so NPU joules and seconds there tell its joules."""
+    num_segments = len(curves.npu_w) - 1
+    seconds, npu_j = np.zeros(num_segments), np.zeros(num_segments)
+    inner = curves.npu_w[1:-1]
     for watts, lengths_ns in fleet_power(rows, num_instances):
         lengths_s = lengths_ns / NS_PER_S
-        for part, part_w in curves.part_w.items():
-            joules[part] += float(np.dot(np.interp(watts + curves.spare_npu_w, curves.npu_w, part_w), lengths_s))
-    return joules
+        # Beyond the last knot all stays as it is there.
+        npu_w = np.minimum(watts + curves.spare_npu_w, curves.npu_w[-1])
+        segment = np.searchsorted(inner, npu_w)
+        seconds += np.bincount(segment, lengths_s, minlength=num_segments)
+        npu_j += np.bincount(segment, npu_w * lengths_s, minlength=num_segments)
+    above_j = npu_j - curves.npu_w[:-1] * seconds
+    slopes = {part: np.diff(part_w) / np.diff(curves.npu_w) for part, part_w in curves.part_w.items()}
+    return {
+        part: float(np.dot(part_w[:-1], seconds) + np.dot(slopes[part], above_j))
+        for part, part_w in curves.part_w.items()
+    }
 
 
 def _ratio(amount: float, of: float) -> float | None:
