@@ -74,6 +74,17 @@ class RunConfig:
     published: with 1 the lines of the dies are the only bound."""
     max_open_requests: int = 1_000_000
     """Requests in the system beyond which an arrival is rejected as overload."""
+    site: str = "china-average"
+    """Where the supernode stands: its PUE and price of electricity (`supernode hw power` lists sites)."""
+    pue: float | None = None
+    """Energy at the meter over that at the supernode; empty for the site's."""
+    tariff: str = ""
+    """Of electricity, by name; empty for the flat one of the site. A run begins at midnight."""
+    price: str = "bought"
+    """What the supernode costs: `bought` at its published price, `bought=USD`, a kind of contract for its chip, or
+    `rented=USD` for an NPU and hour."""
+    power_cap: str = ""
+    """What all supernodes together may draw at their feeds, such as 350kW or 350000W; empty for no bound."""
     slo: str = ""
     """Limits such as ttft=2s,tpot=50ms; empty for none."""
     seed: int = 0
@@ -99,6 +110,7 @@ class RunConfig:
             if not low <= value <= high:
                 mend = f"give a number from {low:,} to {high:,}"
                 raise ConfigError(f"{places.get(name, name)}: {shorten(value)} is out of range; {mend}")
+        self._check_money(places)
         if self.slo:
             try:
                 parse_slo(self.slo)
@@ -109,6 +121,13 @@ class RunConfig:
 
             parse_names(self.names, places.get("names", "names"))
         return self
+
+    def _check_money(self, places: Mapping[str, str]) -> None:
+        """What site, PUE, tariff and price name is known, whatever the cluster."""
+        if (self.site, self.pue, self.tariff, self.price) != ("china-average", None, "", "bought"):
+            from deploy.run_money import find_known
+
+            find_known(self, places)
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {

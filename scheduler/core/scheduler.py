@@ -7,7 +7,7 @@ Its parts share `Books`: `Prefills`, `HandOvers` and `Decodes` in the order in w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scheduler.core.books import open_books
 from scheduler.core.broken_parts import BrokenParts
@@ -32,6 +32,7 @@ from scheduler.protocol.messages import (
     KvReserved,
     Message,
     PartsChanged,
+    PowerBudgetSet,
     PrefillStepped,
     PrefixesFound,
     ReleaseKv,
@@ -46,6 +47,10 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 
+# Only a run under a power cap needs what keeps it.
+if TYPE_CHECKING:
+    from scheduler.core.power_budgets import PowerBudgets
+
 
 class Scheduler:
     """The control plane's only state machine (a `Component`).
@@ -56,7 +61,6 @@ class Scheduler:
 
     address = CORE_ADDRESS
     priority = Priority.CORE
-    deadline_ns = NEVER_NS
 
     def __init__(self, config: SchedulerConfig, prefill_policy: RoutingPolicy, decode_policy: RoutingPolicy) -> None:
         books = self._books = open_books(config)
@@ -73,6 +77,12 @@ class Scheduler:
         self._decodes = Decodes(books, self._losses)
         self._broken = BrokenParts(books)
         self._down = self._losses.down
+        self._power: PowerBudgets | None = None
+        if config.power is not None:
+            from scheduler.core.power_budgets import PowerBudgets
+
+            self._power = PowerBudgets(config.power, books.prefill, books.decode)
+        self.deadline_ns = NEVER_NS
         handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
@@ -90,20 +100,29 @@ class Scheduler:
             RunEnded: self._on_run_ended,
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
+            PowerBudgetSet: _ignore,
         }
         self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
         outputs = self.handlers[type(message)](now_ns, message)
+        if self._power is not None:
+            # Before the work, so that it is done with them.
+            outputs = (*self._power.heard(now_ns, message), *outputs)
+            self.deadline_ns = self._power.deadline_ns
         if self._down:
             # What matters of this is said again when they join.
             return tuple(said for said in outputs if said[0] not in self._down)
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """The core keeps no timers yet."""
-        return NOTHING
+        """Under a power cap budgets are weighed anew; the core keeps no other timer."""
+        if self._power is None:
+            return NOTHING
+        outputs = self._power.wake()
+        self.deadline_ns = self._power.deadline_ns
+        return outputs
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         ledger, config = self.ledger, self._config

@@ -82,6 +82,8 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.AvoidDies, (_INTS,)),
     (messages.StandingLoad, (_TEXT, _INT, _INT, _INT)),
     (messages.LinkShare, (_INT,)),
+    (messages.SetPowerBudget, (_INT,)),
+    (messages.PowerBudgetSet, (_TEXT, _INT, _INT)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 
