@@ -52,7 +52,7 @@ def until(is_true: Callable[[], bool], within_s: float = SOON_S) -> None:
 
 
 def test_what_breaks_is_seen_at_the_next_scrape_and_loses_no_request(standing: Standing) -> None:
-    replay = standing.start("replay", DEMO, "--live", "--speed", "4", "--limit", str(LIMIT), "--json")
+    replay = standing.start("replay", DEMO, "--live", "--speed", "1", "--limit", str(LIMIT), "--json")
     until(lambda: standing.status()["progress"].get("num_requests", 0) >= LIMIT // 8)
     for part, kind, words in (
         ("l2/03/7", "l2", "1 of 112 L2 switches"),

@@ -143,3 +143,16 @@ def test_the_command_writes_where_it_is_told(
     assert main(["report", str(folder), "--output", str(tmp_path / "no" / "page.html")]) == 2
     assert main(["report", "nowhere"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_fleet_has_maps_of_each_supernode_and_tells_what_broke(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("schedule:\n  - {at: 1s, part: sn/1/leaf/7, for: 2s}\n")
+    run = open_run(str(make_run(tmp_path / "run", "--plan", "2*(14x16p+1x160d+48c)", "--faults", str(faults))))
+    page = run_page(run)
+    outline_of(page)
+    for title in ("Utilisation, supernode 0", "Utilisation, supernode 1", "Power, supernode 1"):
+        assert page.count(title) == 1
+    assert [(one.broken, one.mended) for one in run.part_changes] == [(("sn/1/leaf/7",), ()), ((), ("sn/1/leaf/7",))]
+    assert page.count("<td>sn/1/leaf/7</td>") == 2
+    assert [one.supernode for one in run.instances] == [0] * 14 + [1] * 14 + [0, 1]
