@@ -36,7 +36,8 @@ from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 from workers.standing_loads import ExchangeLinks
 
-if TYPE_CHECKING:  # a virtual run is not watched
+if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
+    from scheduler.core.power_budgets import PowerCap
     from scheduler.metrics.snapshot import LiveInstance
 
 Cost = TypeVar("Cost")
@@ -126,6 +127,7 @@ class Blueprint:
                 pools=pool_addresses(len(self.plan.supernodes)),
                 max_open_requests=config.max_open_requests,
                 view_age_ns=round(config.view_age_s * 1e9),
+                power=self._power_cap(),
             ),
             self._make_policy(StageKind.PREFILL),
             self._make_policy(StageKind.DECODE),
@@ -148,6 +150,20 @@ class Blueprint:
                 return self._make_prefill(spec, began_ns)
         spec = next(spec for spec in self.decode if spec.address == address)
         return self._make_decode(spec, report_interval_ns, began_ns)
+
+    def _power_cap(self) -> PowerCap | None:
+        if not self.config.power_cap:
+            return None
+        from deploy.power_cap import power_cap
+
+        return power_cap(
+            self.config,
+            self.cluster,
+            len(self.plan.supernodes),
+            sum(spec.num_npus for spec in self.instances),
+            [(spec.address, self._physics.prefill(spec.num_npus)) for spec in self.prefill],
+            [(spec.address, self._physics.decode(spec.num_npus)) for spec in self.decode],
+        )
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
         # A sequence may fit in memory and still be longer than the model's positions.
@@ -174,12 +190,15 @@ class Blueprint:
             cache = PrefixCache(self._own_cache_blocks(spec), self.block_tokens)
         return PrefillInstance(
             spec.address,
-            PrefillConfig(self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks),
+            PrefillConfig(
+                self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks, physics.least_budget_w
+            ),
             physics.cost,
             physics.power,
             cache,
             began_ns=began_ns,
             exchange=self._exchange(spec, physics.at_shares, physics.line_ns),
+            throttle=physics.throttle,
         )
 
     def _make_decode(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> DecodeInstance:
@@ -192,10 +211,18 @@ class Blueprint:
             tokens_per_step_num=physics.tokens_per_step[0],
             tokens_per_step_den=physics.tokens_per_step[1],
             report_interval_ns=report_interval_ns,
+            budget_w=physics.least_budget_w,
         )
         steps = physics.steps_at_shares()
-        exchange = self._exchange(spec, steps, (physics.line_ns, 0.0))
-        return DecodeInstance(spec.address, config, steps.at(PPM), physics.power, began_ns=began_ns, exchange=exchange)
+        return DecodeInstance(
+            spec.address,
+            config,
+            steps.at(PPM),
+            physics.power,
+            began_ns=began_ns,
+            exchange=self._exchange(spec, steps, (physics.line_ns, 0.0)),
+            throttle=physics.throttle,
+        )
 
     def _exchange(
         self, spec: InstanceSpec, costs: CostAtShares[Cost], line_ns: tuple[float, float]

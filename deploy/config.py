@@ -85,6 +85,17 @@ class RunConfig:
     `order` holds. 0 for as many as two full passes of the largest with an order other than fcfs, else for no wait."""
     request_timeout_s: float = 0.0
     """A request that has not finished so long after its arrival ends as timed out, seconds; 0 for never."""
+    site: str = "china-average"
+    """Where the supernode stands: its PUE and price of electricity (`supernode hw power` lists sites)."""
+    pue: float | None = None
+    """Energy at the meter over that at the supernode; empty for the site's."""
+    tariff: str = ""
+    """Of electricity, by name; empty for the flat one of the site. A run begins at midnight."""
+    price: str = "bought"
+    """What the supernode costs: `bought` at its published price, `bought=USD`, a kind of contract for its chip, or
+    `rented=USD` for an NPU and hour."""
+    power_cap: str = ""
+    """What all supernodes together may draw at their feeds, such as 350kW or 350000W; empty for no bound."""
     slo: str = ""
     """Limits such as ttft=2s,tpot=50ms; empty for none."""
     seed: int = 0
@@ -112,6 +123,7 @@ class RunConfig:
                 raise ConfigError(f"{places.get(name, name)}: {shorten(value)} is out of range; {mend}")
         _checked(places.get("admission", "admission"), lambda: make_admission(self.admission))
         _checked(places.get("order", "order"), lambda: make_order(self.order))
+        self._check_money(places)
         if self.slo:
             try:
                 parse_slo(self.slo)
@@ -122,6 +134,13 @@ class RunConfig:
 
             parse_names(self.names, places.get("names", "names"))
         return self
+
+    def _check_money(self, places: Mapping[str, str]) -> None:
+        """What site, PUE, tariff and price name is known, whatever the cluster."""
+        if (self.site, self.pue, self.tariff, self.price) != ("china-average", None, "", "bought"):
+            from deploy.run_money import find_known
+
+            find_known(self, places)
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -16,7 +16,9 @@ from deploy.interrupt import stop_on_interrupt
 from deploy.own_policy import policy_digest
 from deploy.prediction import Prediction, ttft_prediction
 from deploy.progress import progress
+from deploy.run_energy import facility_curves
 from deploy.run_folder import RUN_NAME
+from deploy.run_money import bill_of
 from deploy.trace_total import TraceTotal
 from scheduler.core.config import pool_addresses
 from scheduler.core.ledger import Ledger
@@ -269,8 +271,21 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
     """What a summary is told of the run besides its logs."""
     config = blueprint.config
     capacity = blueprint.plane_capacity_bytes_per_s()
-    pool = pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers)
-    return RunInfo(wall_s, config.seed, config.digest(), capacity, config.cache != "none", pool)
+    return RunInfo(
+        wall_s,
+        config.seed,
+        config.digest(),
+        capacity,
+        has_prefix_cache=config.cache != "none",
+        pool_bytes_per_s=pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers),
+        curves=facility_curves(
+            config,
+            blueprint.cluster,
+            len(blueprint.plan.supernodes),
+            sum(spec.num_npus for spec in blueprint.instances),
+        ),
+        bill=bill_of(blueprint),
+    )
 
 
 def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:

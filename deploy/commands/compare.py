@@ -9,6 +9,7 @@ import typer
 from deploy.commands.options import Admission, Cache, CachePlane, Config, Json, Model, Order, PlanText
 from deploy.commands.replay import FailIf, Format, Limit, RateScale, Seed, SkipBad, SloText, Superpose
 from deploy.compare.comparison import Compared, compare
+from deploy.compare.electricity import break_even
 from deploy.compare.page import comparison_page
 from deploy.compare.variants import variants_of
 from deploy.hardware.lookup import load_cluster
@@ -91,7 +92,8 @@ def _split(names: str | None) -> list[str]:
 def _present(compared: list[Compared], trace: str, bounds: list[Bound], *, as_json: bool) -> int:
     from json import dumps
 
-    document = {"trace": trace, "variants": [one.to_json() for one in compared]}
+    variants = [one.to_json() for one in compared]
+    document = {"trace": trace, "variants": variants, "break_even_usd_per_kwh": break_even(compared)}
     if as_json:
         say(dumps(document, indent=2) + "\n")
     else:

@@ -19,6 +19,7 @@ from deploy.commands.options import (
     PlanText,
     Policy,
 )
+from deploy.commands.power_options import PowerCap, Price, Pue, SiteName, TariffName
 from deploy.config import RunConfig, load_config
 from deploy.output import say, tell
 from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
@@ -82,6 +83,11 @@ def replay(
     cache_plane: CachePlane = None,
     background: Background = None,
     slo: SloText = None,
+    site: SiteName = None,
+    pue: Pue = None,
+    tariff: TariffName = None,
+    price: Price = None,
+    power_cap: PowerCap = None,
     seed: Seed = None,
     limit: Limit = None,
     superpose: Superpose = 1,
@@ -109,6 +115,11 @@ def replay(
         "cache_plane": cache_plane,
         "background": background,
         "slo": slo,
+        "site": site,
+        "pue": pue,
+        "tariff": tariff,
+        "price": price,
+        "power_cap": power_cap,
         "seed": seed,
     }
     parsed = [parse_bound(text) for text in bounds or []]
@@ -127,13 +138,14 @@ def replay(
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=read)
     plan_of_faults = _read_faults(faults, settings)
     job = ReplayJob(trace, options, settings, journal, plan_of_faults, keeps_log=out is not None, scrapes=scrapes)
-    if live:
-        from deploy.live.replay import replay_live
-
-        result = replay_live(job, speed=1.0 if speed is None else speed, cluster=cluster_up)
-    else:
-        result = replay_virtual(job)
+    result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
     return _present(result, out, parsed, [*context.command_path.split(), *(context.obj or ())], as_json=json)
+
+
+def _replay_live(job: ReplayJob, speed: float | None, cluster: ClusterState | None) -> ReplayResult:
+    from deploy.live.replay import replay_live
+
+    return replay_live(job, speed=1.0 if speed is None else speed, cluster=cluster)
 
 
 def _find_cluster() -> ClusterState | None:

@@ -78,14 +78,14 @@ def _role_row(role: str, colour: str, joules: float, total_joules: float, num_np
     return f"<tr><td>{mark}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
-def _facts(group: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Numbers of a part of the summary with their names, inner groups included."""
+def _facts(group: Mapping[str, Any], above: str = "", unnamed: str = "none") -> Iterator[tuple[str, str]]:
+    """Numbers of a part of the summary with their names, inner groups included; a split of energy is in joules."""
     for key, value in group.items():
         name = f"{above}{key}".replace("_", " ")
         if isinstance(value, dict):
-            yield from _facts(cast("dict[str, Any]", value), f"{name}: ")
+            yield from _facts(cast("dict[str, Any]", value), f"{name}: ", "joule" if key == "by" else "none")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            unit = next((unit for word, unit in UNITS if word in key), "none")
+            unit = next((unit for word, unit in UNITS if word in key), unnamed)
             yield name, amount(unit, float(value))
         elif isinstance(value, str) and key not in HIDDEN:
             yield name, value

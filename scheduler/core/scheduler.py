@@ -7,7 +7,7 @@ Its parts share `Books`: `Prefills`, `HandOvers` and `Decodes` in the order in w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scheduler.core.books import open_books
 from scheduler.core.broken_parts import BrokenParts
@@ -35,6 +35,7 @@ from scheduler.protocol.messages import (
     KvReserved,
     Message,
     PartsChanged,
+    PowerBudgetSet,
     PrefillStepped,
     PrefixesFound,
     ReleaseKv,
@@ -48,6 +49,10 @@ from scheduler.protocol.messages import (
     WorkersJoined,
     WorkersLost,
 )
+
+# Only a run under a power cap needs what keeps it.
+if TYPE_CHECKING:
+    from scheduler.core.power_budgets import PowerBudgets
 
 
 class Scheduler:
@@ -83,8 +88,13 @@ class Scheduler:
         self._decodes = Decodes(books, self._losses)
         self._broken = BrokenParts(books)
         self._down = self._losses.down
-        self.deadline_ns = NEVER_NS
+        self._power: PowerBudgets | None = None
+        if config.power is not None:
+            from scheduler.core.power_budgets import PowerBudgets
+
+            self._power = PowerBudgets(config.power, books.prefill, books.decode)
         self._guard = guarded and Guard(books, guarded, self._losses, self._reservations, entry)
+        self.deadline_ns = NEVER_NS
         handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
@@ -102,6 +112,7 @@ class Scheduler:
             RunEnded: self._on_run_ended,
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
+            PowerBudgetSet: _ignore,
         }
         if self._guard is not None:
             handlers = self._guard.around(handlers)
@@ -110,20 +121,29 @@ class Scheduler:
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
         outputs = self.handlers[type(message)](now_ns, message)
-        if self._guard is not None:
-            self.deadline_ns = self._guard.deadline_ns
+        if self._power is not None:
+            # Before the work, so that it is done with them.
+            outputs = (*self._power.heard(now_ns, message), *outputs)
+        if self._power is not None or self._guard is not None:
+            self.deadline_ns = self._next_ns()
         if self._down:
             # What matters of this is said again when they join.
             return tuple(said for said in outputs if said[0] not in self._down)
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """Some requests have waited too long."""
-        if self._guard is None:
-            return NOTHING
-        outputs = self._guard.wake(now_ns)
-        self.deadline_ns = self._guard.deadline_ns
+        """Some requests have waited too long, or budgets of power are weighed anew; the core keeps no other timer."""
+        outputs = NOTHING
+        if self._power is not None and self._power.deadline_ns <= now_ns:
+            outputs += self._power.wake()
+        if self._guard is not None and self._guard.deadline_ns <= now_ns:
+            outputs += self._guard.wake(now_ns)
+        self.deadline_ns = self._next_ns()
         return tuple(said for said in outputs if said[0] not in self._down) if self._down else outputs
+
+    def _next_ns(self) -> int:
+        timers = [timer.deadline_ns for timer in (self._power, self._guard) if timer is not None]
+        return min(timers, default=NEVER_NS)
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         ledger, config = self.ledger, self._config

@@ -84,6 +84,8 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.LinkShare, (_INT,)),
     (messages.CancelRequests, (_INTS,)),
     (messages.RequestsCancelled, (_TEXT, _INTS)),
+    (messages.SetPowerBudget, (_INT,)),
+    (messages.PowerBudgetSet, (_TEXT, _INT, _INT)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

@@ -13,6 +13,8 @@ Who says what to whom:
     fabric  -> core     TransferDone, PartsChanged, TransferFailed
     core    -> prefill  StartPrefill, ReleaseKv, CancelRequests
     prefill -> core     PrefillStepped, RequestsCancelled
+    core    -> prefill, decode  SetPowerBudget
+    prefill, decode -> core     PowerBudgetSet
     core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies, CancelRequests
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
     runtime -> core     WorkersLost, WorkersJoined
@@ -31,7 +33,9 @@ from enum import IntEnum
 from typing import Final
 
 from scheduler.protocol.cancel_messages import CancelRequests, RequestsCancelled
+from scheduler.protocol.exchange_messages import LinkShare, StandingLoad
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
+from scheduler.protocol.power_messages import PowerBudgetSet, SetPowerBudget
 
 
 class Plane(IntEnum):
@@ -293,7 +297,8 @@ class RunEnded:
 
 @dataclass(slots=True)
 class UsageReported:
-    """An instance's account when it has nothing else to say: asked for by `ReportUsage`, or at the end of the run."""
+    """An instance's account when it has nothing else to say: asked for by `ReportUsage`, when its power budget changes,
+    or at the end of the run."""
 
     instance: Final[str]
     usage: Final[Usage]
@@ -340,27 +345,6 @@ class ReservationsCancelled:
     ids: Final[list[int]]
 
 
-@dataclass(slots=True)
-class StandingLoad:
-    """From now until `until_ns` the exchange between the dies of `instance` takes so much of the UB line of each die.
-
-    In the mean over that time and in each direction. `share_ppm`: the share of the line at which it runs as far as the
-    instance knows, millionths.
-    """
-
-    instance: Final[str]
-    bytes_per_s: Final[int]
-    until_ns: Final[int]
-    share_ppm: Final[int]
-
-
-@dataclass(slots=True)
-class LinkShare:
-    """While its exchange moves bytes, an instance has this share of the UB lines of its dies, millionths."""
-
-    share_ppm: Final[int]
-
-
 Message = (
     RequestsArrived
     | ArrivalsEnded
@@ -395,4 +379,6 @@ Message = (
     | LinkShare
     | CancelRequests
     | RequestsCancelled
+    | SetPowerBudget
+    | PowerBudgetSet
 )
