@@ -124,11 +124,7 @@ def replay(
     }
     parsed = [parse_bound(text) for text in bounds or []]
     cluster_up = _find_cluster() if live else None
-    settings = load_config(config, flags, None if cluster_up is None else cluster_up.config)
-    if cluster_up is not None:
-        from deploy.cluster.standing import refuse_other_fleet
-
-        refuse_other_fleet(cluster_up, settings)
+    settings = _settings(config, flags, cluster_up)
     options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
     _refuse_contradictions(settings, flags, speed, live=live)
     _refuse_unknown_paths(parsed, settings, live=live)
@@ -140,6 +136,17 @@ def replay(
     job = ReplayJob(trace, options, settings, journal, plan_of_faults, keeps_log=out is not None, scrapes=scrapes)
     result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
     return _present(result, out, parsed, [*context.command_path.split(), *(context.obj or ())], as_json=json)
+
+
+def _settings(path: str | None, flags: dict[str, Any], cluster: ClusterState | None) -> RunConfig:
+    """On a cluster that is up, what it was brought up with holds unless the flags say otherwise."""
+    if cluster is None:
+        return load_config(path, flags)
+    from deploy.cluster.standing import refuse_other_fleet
+
+    settings = load_config(path, flags, cluster.config)
+    refuse_other_fleet(cluster, settings)
+    return settings
 
 
 def _replay_live(job: ReplayJob, speed: float | None, cluster: ClusterState | None) -> ReplayResult:
