@@ -255,7 +255,7 @@ def check_links(fabric: Fabric) -> None:
         if plane._unshared_ns != NEVER_NS:
             continue  # found anew before time goes on
         for link, capacity in enumerate(shares._capacities):
-            carried = sum(shares.weights[path] * shares.levels[path] for path in shares._over[link])
+            carried = sum(shares.weights[path] * shares.level(path) for path in shares._over[link])
             assert carried <= capacity, (link, carried, capacity)
 
 
