@@ -23,11 +23,12 @@ from sim_hw.errors import HardwareModelError
 from sim_hw.hardware.fabric_rates import FabricRate, hand_over_rate, pool_rate
 from sim_hw.hardware.supernode import Endpoint, Operation
 from sim_hw.hardware.supernode import Plane as CatalogPlane
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
+from workers.cache.sizes import StoreSizes
+from workers.cache.store import BlockStore
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import ChannelRate, Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
-from workers.prefix_cache import PrefixCache
 
 if TYPE_CHECKING:  # a virtual run is not watched
     from scheduler.metrics.snapshot import LiveInstance
@@ -112,6 +113,8 @@ class Blueprint:
                 cache_mode=CacheMode(config.cache),
                 cache_plane=Plane[config.cache_plane.upper()],
                 max_open_requests=config.max_open_requests,
+                num_cache_servers=self.plan.num_cache_servers,
+                has_cache_ssd=self._has_cache_ssd,
             ),
             make_routing_policy(config.policy),
             make_routing_policy(config.policy),
@@ -122,7 +125,7 @@ class Blueprint:
         if address == FABRIC_ADDRESS:
             return Fabric(self._fabric_config())
         if address == CACHE_ADDRESS:
-            return CachePool(self._cache_blocks(self.plan.num_cache_servers), self.block_tokens)
+            return CachePool(self.store_sizes(self.plan.num_cache_servers))
         for spec in self.prefill:
             if spec.address == address:
                 return self._make_prefill(spec, began_ns)
@@ -147,7 +150,7 @@ class Blueprint:
         cache = None
         if self.config.cache == "local":
             num_nodes = spec.num_npus / self.cluster.npus_per_node.count
-            cache = PrefixCache(self._cache_blocks(num_nodes), self.block_tokens)
+            cache = BlockStore(self.store_sizes(1, num_nodes))
         return PrefillInstance(
             spec.address,
             PrefillConfig(self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks),
@@ -171,9 +174,18 @@ class Blueprint:
         steps = DecodeSteps(physics.cost, physics.num_dies)
         return DecodeInstance(spec.address, config, steps, physics.power, began_ns=began_ns)
 
-    def _cache_blocks(self, num_servers: float) -> int:
-        block_bytes = self.block_tokens * self._kv_bytes_per_token()
-        return int(self.config.cache_bytes_per_server * num_servers // block_bytes)
+    def store_sizes(self, num_servers: int, nodes_per_server: float = 1.0) -> StoreSizes:
+        """Of a store of KV on so many cache servers."""
+        config, token_bytes = self.config, self._kv_bytes_per_token()
+        return StoreSizes(
+            num_servers,
+            int(config.cache_bytes_per_server * nodes_per_server // token_bytes),
+            config.cache_block_tokens or self.block_tokens,
+            # Caches of single instances are their nodes' DRAM alone.
+            int(config.cache_ssd_bytes_per_server // token_bytes) if config.cache == "pool" else 0,
+            config.cache_namespace_share,
+            self.block_tokens,
+        )
 
     def _kv_bytes_per_token(self) -> int:
         return int(self.model.kv_bytes_per_token(self._has_mtp))
@@ -200,8 +212,20 @@ class Blueprint:
                 rate = self._pool_rate(operation)
                 for spec in self.prefill:
                     channels[kind, Plane[plane.upper()], spec.address] = _channel(rate, spec.num_npus)
+                    if self._has_cache_ssd:
+                        # All servers together: their blocks are spread by hash.
+                        channels.setdefault((kind, Plane.VPC, spec.address), self._ssd_channel(operation))
         num_layers = self.model.layers + (self.model.mtp_layers if self._has_mtp else 0)
         return FabricConfig(channels, self._kv_bytes_per_token(), num_layers)
+
+    @property
+    def _has_cache_ssd(self) -> bool:
+        return self.config.cache == "pool" and self.config.cache_ssd_bytes_per_server > 0
+
+    def _ssd_channel(self, operation: Operation) -> ChannelRate:
+        """Between the cache servers and their block storage, at the line rate of their nodes."""
+        rate = pool_rate(self.cluster, CatalogPlane.VPC, operation)
+        return _channel(rate, self.plan.num_cache_servers * self.cluster.npus_per_node.count)
 
     def _pool_rate(self, operation: Operation) -> FabricRate:
         try:

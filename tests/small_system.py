@@ -16,7 +16,8 @@ from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsA
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from sim_hw.engine.compiled_decode import StepForm, StepLine
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
+from workers.cache.sizes import StoreSizes
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import ChannelRate, Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
@@ -128,7 +129,7 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
         }
         return Fabric(FabricConfig(channels, 70_000, 61))
     if address == "cache":
-        return CachePool(500, BLOCK_TOKENS)
+        return CachePool(StoreSizes(1, 500 * BLOCK_TOKENS, BLOCK_TOKENS))
     if address in PREFILL:
         return PrefillInstance(
             address, PrefillConfig(4096, 200), FlatCost(), FlatEnergy(), began_ns=spec.get("began_ns", 0)

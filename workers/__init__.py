@@ -1,4 +1,4 @@
 """The data plane: emulated engines, fabric and cache pool as sans-IO components, and the Ray shell that hosts them.
 
-Reading order: `prefill`, `decode` (with `step_line` and `decode_memory`), `fabric`, `cache_pool`, `oracle`.
+Reading order: `prefill`, `decode` (with `step_line` and `decode_memory`), `fabric`, `cache`, `oracle`.
 """

@@ -16,7 +16,7 @@ from scheduler.core.lifecycle import Event, State
 from scheduler.core.open_requests import OpenRequests
 from scheduler.core.reservations import Reservations, Said
 from scheduler.core.transfers import Transfers
-from scheduler.protocol.messages import ReleasePrefixes
+from scheduler.protocol.messages import PrefixesLost, ReleasePrefixes
 
 
 def begun_again(
@@ -120,9 +120,27 @@ class Losses:
         ]
         for request_id in open_requests.unrouted:
             ledger.cached_tokens[request_id] = 0
+        open_requests.ssd_tokens.clear()
         open_requests.prompts.clear()
         open_requests.keep_prompts = False
         return unanswered
+
+    def cut_reads(self, message: PrefixesLost) -> list[int]:
+        """Less than they were told is cached for these; answers those that were fetching it: they are in `ARRIVED`
+        again, with what is left. Who has fetched already has lost nothing, and nobody's retries are counted."""
+        ledger, unrouted = self._ledger, self._open.unrouted
+        cut: list[int] = []
+        for request_id, cached in zip(message.ids, message.cached_tokens, strict=True):
+            if ledger.state[request_id] == State.FETCHING:
+                self._take_from_prefill(request_id)
+                ledger.cached_tokens[request_id] = cached
+                cut.append(request_id)
+            elif request_id in unrouted:
+                ledger.cached_tokens[request_id] = cached
+                self._open.ssd_tokens.pop(request_id, None)
+        self._transfers.withdraw_reads(frozenset(cut))
+        ledger.move(Event.LOST, cut)
+        return cut
 
     def _withdraw(self, ids: list[int]) -> Said:
         """Take these from where they are: note what clients have seen of them, give back pins and room."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from scheduler.core.cache_servers import CacheServers
 from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
 from scheduler.core.ledger import NOT_YET, Ledger
@@ -18,11 +19,14 @@ from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
+    CacheReported,
     DecodeStepped,
+    DrainCacheServers,
     KvReserved,
     Message,
     PrefillStepped,
     PrefixesFound,
+    PrefixesLost,
     ReleaseKv,
     ReleasePrefixes,
     RequestsArrived,
@@ -60,7 +64,8 @@ class Scheduler:
         self._max_prompt_tokens = min(self._prefill.max_sequence_tokens, self._decode.max_sequence_tokens) - 1
         self._uses_pool = config.cache_mode is CacheMode.POOL
         self._open = OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
-        self._transfers = Transfers(config.cache_plane)
+        self._transfers = Transfers(config.cache_plane, has_cache_ssd=config.has_cache_ssd)
+        self._cache_servers = CacheServers(config.num_cache_servers)
         self._reservations = Reservations(self.ledger, self._decode, decode_policy)
         self._losses = Losses(
             self.ledger,
@@ -75,6 +80,7 @@ class Scheduler:
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
+            PrefixesLost: self._on_prefixes_lost,
             PrefillStepped: self._on_prefill_stepped,
             KvReserved: self._on_kv_reserved,
             ReservationsCancelled: self._on_reservations_cancelled,
@@ -82,9 +88,11 @@ class Scheduler:
             DecodeStepped: self._on_decode_stepped,
             WorkersLost: self._on_workers_lost,
             WorkersJoined: self._on_workers_joined,
+            DrainCacheServers: lambda _, message: tuple(self._cache_servers.drain(message.addresses)),
             RunEnded: self._on_run_ended,
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
+            CacheReported: _ignore,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -140,7 +148,12 @@ class Scheduler:
         for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
             # Even a full hit computes one token, to have something to answer with.
             ledger.cached_tokens[request_id] = min(found, ledger.prompt_tokens[request_id] - 1)
+        if any(message.ssd_tokens) or self._open.ssd_tokens:
+            self._open.ssd_tokens.update(zip(message.ids, message.ssd_tokens, strict=True))
         return self._route_prefill(now_ns, message.ids)
+
+    def _on_prefixes_lost(self, now_ns: int, message: PrefixesLost) -> Outputs:
+        return self._route_prefill(now_ns, self._losses.cut_reads(message))
 
     def _route_prefill(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
@@ -172,20 +185,22 @@ class Scheduler:
                 command.resumed_tokens.append(resumed)
                 command.payloads.append(payload)
         return tuple(
-            self._fetch(now_ns, ~key, command) if key < 0 else self._send_prefill(key, command)
+            said
             for key, command in commands.items()
+            for said in (self._fetch(now_ns, ~key, command) if key < 0 else self._send_prefill(key, command))
         )
 
-    def _send_prefill(self, index: int, command: StartPrefill) -> tuple[str, Message]:
+    def _send_prefill(self, index: int, command: StartPrefill) -> Outputs:
         if self._config.cache_mode is CacheMode.LOCAL:
             self._open.add_prefixes(command)
         self.ledger.move(Event.SEND_PREFILL, command.ids)
-        return self._prefill.addresses[index], command
+        return ((self._prefill.addresses[index], command),)
 
-    def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> tuple[str, Message]:
+    def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> Sequence[tuple[str, Message]]:
         """Move what is cached to the instance; the command follows when it is there."""
         self.ledger.move(Event.FETCH, command.ids)
-        return self._transfers.read(CacheRead(self._prefill.addresses[index], command), now_ns)
+        read = CacheRead(self._prefill.addresses[index], command, self._open.take_ssd_tokens(command.ids))
+        return self._transfers.read(read, now_ns)
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
         index = self._prefill.index[message.instance]
@@ -255,7 +270,7 @@ class Scheduler:
             outputs.append((CACHE_ADDRESS, ReleasePrefixes(recomputed)))
         if stored:
             outputs.append((CACHE_ADDRESS, StorePrefixes(stored)))
-            outputs.append(self._transfers.write(self._prefill.addresses[index], num_tokens, now_ns))
+            outputs += self._transfers.write(self._prefill.addresses[index], num_tokens, now_ns)
         return outputs
 
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
@@ -366,10 +381,12 @@ class Scheduler:
         taken = self._losses.lose(message.addresses)
         again = self._begin_again(taken.again, now_ns)
         outputs = self._look_up_or_route(now_ns, sorted(again + taken.unanswered))
-        return (*taken.said, *outputs, *self._reservations.ask(taken.unplaced))
+        said = (*taken.said, *self._cache_servers.lose(message.addresses))
+        return (*said, *outputs, *self._reservations.ask(taken.unplaced))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
-        outputs = self._losses.join(now_ns, message.addresses)
+        outputs: list[tuple[str, Message]] = [*self._cache_servers.join(message.addresses)]
+        outputs += self._losses.join(now_ns, message.addresses)
         if self._open.unrouted and self._prefill.up:
             unrouted = sorted(self._open.unrouted)
             self._open.unrouted.clear()

@@ -42,11 +42,13 @@ from tests.sim.case import (
     lines_of,
     way_of,
 )
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
+from workers.cache.sizes import StoreSizes
+from workers.cache.store import BlockStore
+from workers.cache.tier import NAMESPACE_SHIFT
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import ChannelRate, Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
-from workers.prefix_cache import PrefixCache
 
 
 class RowSource:
@@ -187,7 +189,7 @@ class RealSystem:
     scheduler: Scheduler
     prefill: list[PrefillInstance]
     decode: list[DecodeInstance]
-    caches: list[PrefixCache]
+    caches: list[BlockStore]
     components: list[Component]
     runtime: VirtualRuntime = field(init=False)
 
@@ -200,7 +202,7 @@ class RealSystem:
         engines = [engine.address for engine in (*self.prefill, *self.decode)]
         return Result(
             self.outcomes(),
-            sum(cache.num_evicted for cache in self.caches),
+            sum(cache.account.dram_evicted_blocks + cache.account.ssd_evicted_blocks for cache in self.caches),
             [blocks_in(cache) for cache in self.caches],
             self.runtime.now_ns,
             [meter.busy_ns[address] for address in engines],
@@ -230,24 +232,40 @@ class RealSystem:
         ]
 
 
-def blocks_in(cache: PrefixCache) -> list[tuple[int, int]]:
-    """All (namespace, block) of a cache, sorted; checks the count that it keeps."""
-    found: list[tuple[int, int]] = []
-    for namespace, root in cache._roots.items():
-        runs = [root]
-        while runs:
-            run = runs.pop()
-            found += [(namespace, block) for block in run.blocks]
-            runs += run.children.values()
-    assert len(found) == cache.num_blocks <= cache.capacity_blocks
-    return sorted(found)
+def blocks_in(cache: BlockStore) -> list[tuple[int, int]]:
+    """All (namespace, block) of a store, sorted, from whichever tier; checks what it says it holds (INV-4)."""
+    block_tokens = cache.sizes.block_tokens
+    if cache._shards is None:
+        found = [(namespace, block) for namespace, _, blocks in cache._tree.by_use() for block in blocks]
+        assert len(found) == cache._tree.num_blocks
+        return sorted(found)
+    keys: set[int] = set()
+    for server in cache._shards.servers.values():
+        for tier in (server.dram, server.ssd):
+            used = sum(tier._sizes.get(key, block_tokens) for key in tier.order)
+            assert used == tier.used_tokens <= tier.capacity_tokens
+        keys |= server.dram.order.keys() | server.ssd.order.keys()
+    assert cache._shards.pins.keys() <= keys
+    return sorted((key >> NAMESPACE_SHIFT, key & (1 << NAMESPACE_SHIFT) - 1) for key in keys)
+
+
+def store_sizes(case: Case) -> StoreSizes:
+    """Of the pool, or of each local cache."""
+    num_servers = case.cache_servers if case.cache_mode == "pool" else 1
+    return StoreSizes(
+        num_servers,
+        case.cache_blocks * case.block_tokens,
+        case.block_tokens,
+        case.cache_ssd_blocks * case.block_tokens,
+        case.cache_namespace_share,
+    )
 
 
 def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> RealSystem:
     """All components of a case."""
     mode = CacheMode(case.cache_mode)
     num_local = case.num_prefill if mode is CacheMode.LOCAL else 0
-    caches = [PrefixCache(case.cache_blocks, case.block_tokens) for _ in range(num_local)]
+    caches = [BlockStore(store_sizes(case)) for _ in range(num_local)]
     sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
     prefill = [
         PrefillInstance(f"prefill-{i}", sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None)
@@ -262,14 +280,16 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
             mode,
             Plane.UB,
             case.max_open_requests,
+            num_cache_servers=case.cache_servers,
+            has_cache_ssd=mode is CacheMode.POOL and case.cache_ssd_blocks > 0,
         ),
         make_routing_policy(case.prefill_policy),
         make_routing_policy(case.decode_policy),
     )
     components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case), *prefill, *decode]
     if mode is CacheMode.POOL:
-        pool = CachePool(case.cache_blocks, case.block_tokens)
-        caches.append(pool.cache)
+        pool = CachePool(store_sizes(case))
+        caches.append(pool.store)
         components.append(pool)
     return RealSystem(case, scheduler, prefill, decode, caches, components)
 
@@ -295,16 +315,15 @@ def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> D
 
 def build_fabric(case: Case) -> Fabric:
     """The further a prefill instance, the longer the way: so the right channel must be picked."""
-    planes = {
-        TransferKind.HAND_OVER: Plane.RDMA,
-        TransferKind.CACHE_READ: Plane.UB,
-        TransferKind.CACHE_WRITE: Plane.UB,
-    }
+    planes = [
+        (TransferKind.HAND_OVER, Plane.RDMA),
+        *((kind, plane) for kind in (TransferKind.CACHE_READ, TransferKind.CACHE_WRITE) for plane in (Plane.UB, Plane.VPC)),
+    ]
     channels = {
         (kind, plane, f"prefill-{i}"): ChannelRate(
             case.stream_bytes_per_ns * 1e9, case.total_bytes_per_ns * 1e9, case.latency_ns + 100 * i
         )
-        for kind, plane in planes.items()
+        for kind, plane in planes
         for i in range(case.num_prefill)
     }
     return Fabric(FabricConfig(channels, case.bytes_per_token, case.num_layers))

@@ -52,7 +52,11 @@ class Case:
     max_open_requests: int = 1_000_000
     cache_mode: str = "none"
     cache_blocks: int = 0
+    """DRAM of one cache server; `cache_ssd_blocks` its SSD, which a cache of an instance's own has too."""
     block_tokens: int = 64
+    cache_servers: int = 1
+    cache_ssd_blocks: int = 0
+    cache_namespace_share: float = 1.0
 
 
 def way_of(case: Case, num_running: int, kv_tokens: int) -> int:

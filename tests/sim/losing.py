@@ -18,12 +18,12 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component
 from scheduler.protocol.messages import Message, RunEnded, WorkersJoined, WorkersLost
 from scheduler.runtime.virtual import Tap
-from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_fabric, build_real, decode_config
+from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_fabric, build_real, decode_config, store_sizes
 from tests.sim.case import Case, Row
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
+from workers.cache.store import BlockStore
 from workers.decode import DecodeInstance
 from workers.prefill import PrefillConfig, PrefillInstance
-from workers.prefix_cache import PrefixCache
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,9 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
     if address == FABRIC_ADDRESS:
         return build_fabric(case)
     if address == CACHE_ADDRESS:
-        return CachePool(case.cache_blocks, case.block_tokens)
+        return CachePool(store_sizes(case))
     if address.startswith("prefill"):
-        cache = PrefixCache(case.cache_blocks, case.block_tokens) if case.cache_mode == "local" else None
+        cache = BlockStore(store_sizes(case)) if case.cache_mode == "local" else None
         sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
         return PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
     config = decode_config(case, skip_steps=True, report_interval_ns=trouble.report_interval_ns)

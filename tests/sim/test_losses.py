@@ -18,7 +18,7 @@ from tests.sim.build import build_real
 from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
 from tests.sim.strategies import QUICK_PHASES, any_cases, cached_cases, mixed_cases, preempting_cases
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
 from workers.decode import DecodeInstance
 from workers.prefill import PrefillInstance
 
@@ -96,13 +96,13 @@ def check_workers_are_empty(system: LosingSystem) -> None:
         if isinstance(worker, PrefillInstance):
             assert worker.free_blocks == case.prefill_blocks
             assert not any([worker._queue, worker._blocks_held])
-            assert worker.cache is None or not worker.cache._open
+            assert worker.cache is None or not worker.cache.num_open
         elif isinstance(worker, DecodeInstance):
             assert worker.memory.free_blocks == [case.blocks_per_die] * case.num_dies
             assert worker.memory.free_slots == [case.slots_per_die] * case.num_dies
             assert not any([worker.memory.num_waiting, worker.memory._placed, worker._num_running])
         elif isinstance(worker, CachePool):
-            assert not worker.cache._open
+            assert not worker.store.num_open
 
 
 def check_replay(system: LosingSystem) -> None:
