@@ -125,7 +125,7 @@ class Blueprint:
         if address == FABRIC_ADDRESS:
             return Fabric(self._fabric_config())
         if address == CACHE_ADDRESS:
-            return CachePool(self.store_sizes(self.plan.num_cache_servers))
+            return CachePool(self.pool_sizes())
         for spec in self.prefill:
             if spec.address == address:
                 return self._make_prefill(spec, began_ns)
@@ -150,7 +150,7 @@ class Blueprint:
         cache = None
         if self.config.cache == "local":
             num_nodes = spec.num_npus / self.cluster.npus_per_node.count
-            cache = BlockStore(self.store_sizes(1, num_nodes))
+            cache = BlockStore(self._store_sizes(1, num_nodes))
         return PrefillInstance(
             spec.address,
             PrefillConfig(self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks),
@@ -174,7 +174,11 @@ class Blueprint:
         steps = DecodeSteps(physics.cost, physics.num_dies)
         return DecodeInstance(spec.address, config, steps, physics.power, began_ns=began_ns)
 
-    def store_sizes(self, num_servers: int, nodes_per_server: float = 1.0) -> StoreSizes:
+    def pool_sizes(self) -> StoreSizes:
+        """Of the cache pool, in tokens of KV."""
+        return self._store_sizes(self.plan.num_cache_servers)
+
+    def _store_sizes(self, num_servers: int, nodes_per_server: float = 1.0) -> StoreSizes:
         """Of a store of KV on so many cache servers."""
         config, token_bytes = self.config, self._kv_bytes_per_token()
         return StoreSizes(

@@ -30,7 +30,7 @@ BalanceChoice = Literal["default", "greedy", "perfect"]
 
 
 CACHE_BLOCK_TOKENS: Final = (0, 128, 256, 512)
-"""Sizes of a block of KV in the cache: paged, 128 to 512 tokens (arXiv 2506.12708 v3, context caching); or the trace's."""
+"""Sizes of a block in the cache: paged, 128 to 512 tokens (arXiv 2506.12708 v3, context caching); 0 for the trace's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,13 @@ class RunConfig:
                 mend = f"give a number from {low:,} to {high:,}"
                 raise ConfigError(f"{places.get(name, name)}: {shorten(value)} is out of range; {mend}")
         if self.cache_block_tokens not in CACHE_BLOCK_TOKENS:
-            place, known = places.get("cache_block_tokens", "cache_block_tokens"), ", ".join(map(str, CACHE_BLOCK_TOKENS))
-            raise ConfigError(f"{place}: {shorten(self.cache_block_tokens)} is no size of a cache block; known: {known}")
+            place, known = (
+                places.get("cache_block_tokens", "cache_block_tokens"),
+                ", ".join(map(str, CACHE_BLOCK_TOKENS)),
+            )
+            raise ConfigError(
+                f"{place}: {shorten(self.cache_block_tokens)} is no size of a cache block; known: {known}"
+            )
         if self.slo:
             try:
                 parse_slo(self.slo)

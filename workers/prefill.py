@@ -212,7 +212,7 @@ class PrefillInstance:
         """Blocks of prompts that are done become visible; recomputed prompts have stored theirs before."""
         for prompt in done:
             if prompt.resumed_tokens:
-                cache.release(prompt.request_id)
+                cache.release(prompt.request_id, now_ns)
             else:
                 cache.store(prompt.request_id, now_ns)
 

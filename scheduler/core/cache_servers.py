@@ -30,8 +30,8 @@ class CacheServers:
         """These are back, empty; a pool that is back itself has all of its servers up, and is told if it has not."""
         if CACHE_ADDRESS in addresses:
             self._up.update(self._named(addresses))
-            missing = sorted(set(self._numbers.values()) - self._up)
-            return [self._say(missing)] if missing else []
+            missing = set(self._numbers.values()) - self._up
+            return [self._say([])] if missing else []
         return self._change(self._up.union(self._named(addresses)), [])
 
     def _named(self, addresses: Collection[str]) -> list[int]:

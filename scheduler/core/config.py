@@ -12,7 +12,7 @@ from scheduler.protocol.messages import Plane
 CORE_ADDRESS: Final = "core"
 CACHE_ADDRESS: Final = "cache"
 CACHE_SERVER_PREFIX: Final = "cache-"
-"""Server number 3 of the pool is `cache-3` where it is named among workers; it is reached through the pool's address."""
+"""Server number 3 of the pool is `cache-3` where workers are named; it is reached through the pool's address."""
 FABRIC_ADDRESS: Final = "fabric"
 
 

@@ -80,7 +80,7 @@ class Scheduler:
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
-            PrefixesLost: self._on_prefixes_lost,
+            PrefixesLost: lambda now_ns, message: self._route_prefill(now_ns, self._losses.cut_reads(message)),
             PrefillStepped: self._on_prefill_stepped,
             KvReserved: self._on_kv_reserved,
             ReservationsCancelled: self._on_reservations_cancelled,
@@ -151,9 +151,6 @@ class Scheduler:
         if any(message.ssd_tokens) or self._open.ssd_tokens:
             self._open.ssd_tokens.update(zip(message.ids, message.ssd_tokens, strict=True))
         return self._route_prefill(now_ns, message.ids)
-
-    def _on_prefixes_lost(self, now_ns: int, message: PrefixesLost) -> Outputs:
-        return self._route_prefill(now_ns, self._losses.cut_reads(message))
 
     def _route_prefill(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
@@ -385,8 +382,7 @@ class Scheduler:
         return (*said, *outputs, *self._reservations.ask(taken.unplaced))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
-        outputs: list[tuple[str, Message]] = [*self._cache_servers.join(message.addresses)]
-        outputs += self._losses.join(now_ns, message.addresses)
+        outputs = [*self._cache_servers.join(message.addresses), *self._losses.join(now_ns, message.addresses)]
         if self._open.unrouted and self._prefill.up:
             unrouted = sorted(self._open.unrouted)
             self._open.unrouted.clear()

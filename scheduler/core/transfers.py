@@ -130,9 +130,7 @@ def _without(command: StartPrefill, ids: Collection[int]) -> StartPrefill:
         return command
     columns = (command.ids, command.prompt_tokens, command.cached_tokens, command.resumed_tokens)
     ids_left, prompts, cached, resumed = ([column[index] for index in kept] for column in columns)
-    return StartPrefill(
-        ids_left, prompts, cached, resumed, [command.payloads[i] for i in kept], [], [], command.reason
-    )
+    return StartPrefill(ids_left, prompts, cached, resumed, [command.payloads[i] for i in kept], [], [], command.reason)
 
 
 def _touches(flow: Continuation, addresses: Collection[str]) -> bool:

@@ -20,6 +20,7 @@ from scheduler.core.lifecycle import State
 from scheduler.core.losses import begun_again
 from scheduler.metrics.columns import Ints, Rows
 from scheduler.protocol.messages import (
+    CacheReported,
     DecodeStepped,
     Plane,
     PrefillStepped,
@@ -75,7 +76,8 @@ class Collector:
     What the ledger keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
     gaps are logged here only for requests that began again, after a preemption or because a worker was lost. Counters:
     `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
-    that a recomputation repeats. `has_losses`: accounts of usage may have gaps in time.
+    that a recomputation repeats.
+    `cache_report`: the last account of the cache pool. `has_losses`: accounts of usage may have gaps in time.
     """
 
     def __init__(self, ledger: Ledger, instances: Sequence[MeteredInstance]) -> None:
@@ -85,6 +87,7 @@ class Collector:
         self.computed_tokens = 0
         self.forgotten_hits = 0
         self.forgotten_lookups = 0
+        self.cache_report: CacheReported | None = None
         self._index = {instance.address: index for index, instance in enumerate(instances)}
         self._usage = bytearray()
         self._runs = bytearray()
@@ -133,6 +136,8 @@ class Collector:
             self.ended_ns = now_ns
         elif kind is WorkersLost:
             self._log_lost(message)
+        elif kind is CacheReported:
+            self.cache_report = message
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
         """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""

@@ -242,9 +242,10 @@ def blocks_in(cache: BlockStore) -> list[tuple[int, int]]:
     keys: set[int] = set()
     for server in cache._shards.servers.values():
         for tier in (server.dram, server.ssd):
-            used = sum(tier._sizes.get(key, block_tokens) for key in tier.order)
+            assert tier.pinned.isdisjoint(tier.order)
+            used = sum(tier._sizes.get(key, block_tokens) for key in tier.blocks())
             assert used == tier.used_tokens <= tier.capacity_tokens
-        keys |= server.dram.order.keys() | server.ssd.order.keys()
+        keys |= server.dram.blocks() | server.ssd.blocks()
     assert cache._shards.pins.keys() <= keys
     return sorted((key >> NAMESPACE_SHIFT, key & (1 << NAMESPACE_SHIFT) - 1) for key in keys)
 
@@ -317,7 +318,11 @@ def build_fabric(case: Case) -> Fabric:
     """The further a prefill instance, the longer the way: so the right channel must be picked."""
     planes = [
         (TransferKind.HAND_OVER, Plane.RDMA),
-        *((kind, plane) for kind in (TransferKind.CACHE_READ, TransferKind.CACHE_WRITE) for plane in (Plane.UB, Plane.VPC)),
+        *(
+            (kind, plane)
+            for kind in (TransferKind.CACHE_READ, TransferKind.CACHE_WRITE)
+            for plane in (Plane.UB, Plane.VPC)
+        ),
     ]
     channels = {
         (kind, plane, f"prefill-{i}"): ChannelRate(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.core.scheduler import Scheduler
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component
-from scheduler.protocol.messages import Message, RunEnded, WorkersJoined, WorkersLost
+from scheduler.protocol.messages import DrainCacheServers, Message, RunEnded, WorkersJoined, WorkersLost
 from scheduler.runtime.virtual import Tap
 from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_fabric, build_real, decode_config, store_sizes
 from tests.sim.case import Case, Row
@@ -37,6 +37,16 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class ServerLeave:
+    """A server of the cache pool is lost, or drained, and is back `away_ns` later."""
+
+    at_ns: int
+    number: int
+    is_drained: bool
+    away_ns: int
+
+
+@dataclass(frozen=True)
 class Trouble:
     """All that goes wrong in a run. `delays_ns`: how long messages take on their way, in turn."""
 
@@ -44,6 +54,7 @@ class Trouble:
     delays_ns: tuple[int, ...] = (0,)
     max_retries: int = 3
     report_interval_ns: int = NEVER_NS
+    leaves: tuple[ServerLeave, ...] = ()
 
 
 @st.composite
@@ -54,7 +65,14 @@ def fetching_cases(draw: st.DrawFn) -> Case:
     latency_ns = draw(st.sampled_from([3_000, 15_000]))
     num_prefill = draw(st.integers(1, 3))
     return Case(
-        prompts, num_prefill=num_prefill, latency_ns=latency_ns, cache_mode="pool", cache_blocks=8, num_decode=2
+        prompts,
+        num_prefill=num_prefill,
+        latency_ns=latency_ns,
+        cache_mode="pool",
+        cache_blocks=8,
+        num_decode=2,
+        cache_servers=draw(st.sampled_from([1, 2, 3])),
+        cache_ssd_blocks=draw(st.sampled_from([0, 4])),
     )
 
 
@@ -77,7 +95,13 @@ def troubles(draw: st.DrawFn, case: Case) -> Trouble:
         delays_ns,
         draw(st.sampled_from([0, 1, 3, 100, 100])),
         draw(st.sampled_from([1_500, 20_000, NEVER_NS])),
+        tuple(draw(st.lists(_leaves(case, at_ns), max_size=6))) if pool else (),
     )
+
+
+def _leaves(case: Case, at_ns: st.SearchStrategy[int]) -> st.SearchStrategy[ServerLeave]:
+    number = st.integers(0, case.cache_servers - 1)
+    return st.builds(ServerLeave, at_ns, number, st.booleans(), st.sampled_from([0, 3_000, 60_000]))
 
 
 @dataclass
@@ -111,6 +135,11 @@ class LosingSystem:
         self._num_events = 0
         for loss in trouble.losses:
             self._plan(loss)
+        for leave in trouble.leaves:
+            name = [f"cache-{leave.number}"]
+            gone = DrainCacheServers(name) if leave.is_drained else WorkersLost(name)
+            self._at(leave.at_ns, lambda gone=gone: self._tell_core(gone))
+            self._at(leave.at_ns + leave.away_ns, lambda name=name: self._tell_core(WorkersJoined(name)))
 
     @property
     def workers(self) -> list[Component]:

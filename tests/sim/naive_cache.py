@@ -51,7 +51,7 @@ class NaiveCache:
         return list({*self.lists[DRAM], *self.lists[SSD]})
 
     def find(self, request: Request) -> tuple[int, int]:
-        """Leading tokens of the prompt that are here, and those from SSD; their blocks are pinned and just used."""
+        """Leading tokens of the prompt that are here, and those from SSD; their blocks are pinned."""
         found: list[Block] = []
         for block in request.blocks():
             if block not in self.blocks:
@@ -59,15 +59,17 @@ class NaiveCache:
             found.append(block)
         from_ssd = [block for block in found if block not in self.lists[DRAM]]
         self.pins += [(request, block) for block in found]
-        self._use(DRAM, found)
-        self._use(SSD, [block for block in found if block in self.lists[SSD]])
+        self._use(DRAM, from_ssd)
         self._shrink(DRAM, from_ssd)
         tokens = min(len(found) * self.block_tokens, request.prompt_tokens)
         return tokens, min(len(from_ssd) * self.block_tokens, tokens)
 
     def release(self, request: Request) -> None:
-        """The request's pins are gone."""
+        """The request's pins are gone; what nobody else relies on was used until now."""
+        mine = [block for pinned_by, block in self.pins if pinned_by is request]
         self.pins = [pin for pin in self.pins if pin[0] is not request]
+        for tier in (DRAM, SSD):
+            self._use(tier, [block for block in mine if block in self.lists[tier]])
 
     def store(self, request: Request) -> None:
         """Unpin; all of the prompt's blocks are here, the first most recent; then what does not fit goes."""
@@ -94,26 +96,40 @@ class NaiveCache:
             here[:] = [block for block in here if up and server_of(block, self.up) not in lost]
         self.up = frozenset(up)
         for tier in (DRAM, SSD) if up else ():
-            for pinned in ([block for _, block in self.pins], []):
-                for share in self.shares:
-                    for block in list(self.lists[tier]):
-                        self._evict(tier, block, share, pinned)
+            pinned = [block for _, block in self.pins]
+            for share in self.shares:
+                for block in list(self.lists[tier]):
+                    self._evict(tier, block, share, pinned)
+            for block in sorted(set(pinned)):
+                if block in self.lists[tier] and self._is_over(tier, block):
+                    self.lists[tier].remove(block)
         cut: list[Request] = []
         for request in {id(request): request for request, _ in self.pins}.values():
             mine = [block for pinned_by, block in self.pins if pinned_by is request]
             kept = [block in self.blocks for block in mine]
             if not all(kept):
-                self.release(request)
-                self.pins += [(request, block) for block in mine[: kept.index(False)]]
+                self._cut(request, mine[: kept.index(False)])
                 cut.append(request)
         return cut
 
+    def _cut(self, request: Request, kept: list[Block]) -> None:
+        """It relies on these only."""
+        others = [pin for pin in self.pins if pin[0] is not request]
+        self.pins = [pin for pin in self.pins if pin[0] is request and pin[1] not in kept]
+        dropped = [block for _, block in self.pins]
+        self.pins = others + [(request, block) for block in kept]
+        for tier in (DRAM, SSD):
+            self._use(tier, [block for block in dropped if block in self.lists[tier]])
+
     def _use(self, tier: int, chain: list[Block]) -> None:
-        here = self.lists[tier]
+        """These are here, the first most recent; what is pinned keeps its place until it is not."""
+        here, pinned = self.lists[tier], [block for _, block in self.pins]
         for block in reversed(chain if self.capacity[tier] else []):
-            if block in here:
+            if block not in here:
+                here.append(block)
+            elif block not in pinned:
                 here.remove(block)
-            here.append(block)
+                here.append(block)
 
     def _shrink(self, tier: int, new: list[Block]) -> None:
         pinned = [block for _, block in self.pins]
@@ -121,6 +137,7 @@ class NaiveCache:
             for share in self.shares:
                 self._evict(tier, block, share, pinned)
             if self._is_over(tier, block) and block in self.lists[tier]:
+                assert block in pinned
                 self.lists[tier].remove(block)
 
     def _is_over(self, tier: int, block: Block) -> bool:

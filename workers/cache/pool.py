@@ -72,7 +72,7 @@ class CachePool:
 
     def _on_release(self, now_ns: int, message: ReleasePrefixes) -> Outputs:
         for request_id in message.ids:
-            self.store.release(request_id)
+            self.store.release(request_id, now_ns)
         return NOTHING
 
     def _on_servers_changed(self, now_ns: int, message: CacheServersChanged) -> Outputs:

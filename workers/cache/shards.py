@@ -50,31 +50,65 @@ class Shards:
     def holds(self, key: int) -> bool:
         """Whether the block is in any tier of the server that it belongs to."""
         slot = key % ring.NUM_SLOTS
-        return bool(self._dram) and (key in self._dram[slot].order or key in self._ssd[slot].order)
+        return bool(self._dram) and (key in self._dram[slot] or key in self._ssd[slot])
 
     def find(self, keys: list[int], now_ns: int) -> tuple[int, int]:
-        """Leading blocks that are here, and how many of them only on SSD; they were used now, and are pinned.
+        """Leading blocks that are here, and how many of them only on SSD; they are pinned.
 
         What was found only on SSD is brought to DRAM too, unless everything there is pinned.
         """
-        dram, ssd, pins, num_slots = self._dram, self._ssd, self.pins, ring.NUM_SLOTS
+        dram, ssd, num_slots = self._dram, self._ssd, ring.NUM_SLOTS
         brought: list[int] = []
         found = 0
         for key in keys if dram else ():
-            if key not in dram[key % num_slots].order:
-                if key not in ssd[key % num_slots].order:
+            tier = dram[key % num_slots]
+            if key not in tier.order and key not in tier.pinned:
+                if key not in ssd[key % num_slots]:
                     break
                 brought.append(key)
             found += 1
-        chain = keys[:found]
-        for key in chain:
-            pins[key] = pins.get(key, 0) + 1
-        if chain and self._sizes.dram_tokens:
-            self._use(dram, chain, now_ns)
+        self.pin(keys[:found])
+        if brought and self._sizes.dram_tokens:
+            self._use(dram, brought, now_ns)
             self._fit(dram, brought, now_ns)
-        if chain and self._sizes.ssd_tokens:
-            self._use(ssd, [key for key in chain if key in ssd[key % num_slots].order], now_ns)
         return found, len(brought)
+
+    def pin(self, keys: list[int]) -> None:
+        """One look-up more relies on these, which are all here."""
+        pins, num_slots, both = self.pins, ring.NUM_SLOTS, self._tiers
+        for key in keys:
+            count = pins.get(key, 0)
+            pins[key] = count + 1
+            if not count:
+                for tiers in both:
+                    tier = tiers[key % num_slots]
+                    if key in tier.order:
+                        del tier.order[key]
+                        tier.pinned.add(key)
+
+    def unpin(self, keys: list[int], now_ns: int) -> None:
+        """One look-up less relies on these; those that no other relies on were used until now, the first one last."""
+        pins, num_slots, both = self.pins, ring.NUM_SLOTS, self._tiers
+        stamp = max(self._stamp, now_ns << STAMP_SHIFT)
+        self._stamp = stamp + len(keys)
+        for key in reversed(keys):
+            stamp += 1
+            count = pins.pop(key)
+            if count > 1:
+                pins[key] = count - 1
+                continue
+            for tiers in both:
+                tier = tiers[key % num_slots]
+                if key in tier.pinned:
+                    tier.pinned.remove(key)
+                    tier.order[key] = stamp
+                    if tier.has_quotas:
+                        tier.note_namespace(key)
+
+    @property
+    def _tiers(self) -> tuple[list[Tier], ...]:
+        """Those that are there."""
+        return tuple(tiers for tiers in (self._dram, self._ssd) if tiers and tiers[0].capacity_tokens)
 
     def put(self, keys: list[int], last_tokens: int, now_ns: int) -> int:
         """All of these are here now and were used now, as far as room can be made: then the deepest go first.
@@ -86,31 +120,32 @@ class Shards:
         taken = self._sizes.allocated(last_tokens)
         if taken < self._sizes.block_tokens and not self.holds(keys[-1]):
             self._short[keys[-1]] = taken
-        new = [
-            (tiers, self._use(tiers, keys, now_ns))
-            for tiers in (self._dram, self._ssd)
-            if tiers[0].capacity_tokens
-        ]
-        num_new = len(set.intersection(*(set(keys) for _, keys in new))) if len(new) == 2 else len(new[0][1] if new else ())
-        for tiers, placed in new:
+        new = [self._use(tiers, keys, now_ns) for tiers in self._tiers]
+        for tiers, placed in zip(self._tiers, new, strict=True):
             self._fit(tiers, placed, now_ns)
-        return num_new
+        if len(new) < 2:
+            return len(new[0]) if new else 0
+        return len(set(new[0]).intersection(new[1]))
 
     def _use(self, tiers: list[Tier], keys: list[int], now_ns: int) -> list[int]:
         """These are in their servers' tiers and were used now, the first one last; answers the new ones among them."""
-        num_slots, short = ring.NUM_SLOTS, self._short
+        num_slots, short, pins = ring.NUM_SLOTS, self._short, self.pins
         stamp = max(self._stamp, now_ns << STAMP_SHIFT)
         self._stamp = stamp + len(keys)
         new: list[int] = []
         for key in reversed(keys):
-            order = tiers[key % num_slots].order
+            tier = tiers[key % num_slots]
+            order = tier.order
             stamp += 1
             if key in order:
                 order[key] = stamp
                 order.move_to_end(key)
-            else:
-                order[key] = stamp
+            elif key not in tier.pinned:
                 new.append(key)
+                if key in pins:  # for what the other tier holds
+                    tier.pinned.add(key)
+                else:
+                    order[key] = stamp
         new.reverse()
         for key in new if short else ():
             if key in short:
@@ -127,13 +162,15 @@ class Shards:
         """
         if not placed:
             return
-        namespace, num_slots, pins = placed[0] >> NAMESPACE_SHIFT, ring.NUM_SLOTS, self.pins
+        namespace, num_slots = placed[0] >> NAMESPACE_SHIFT, ring.NUM_SLOTS
+        capacity, whole, has_quotas = tiers[0].capacity_tokens, self._sizes.block_tokens, tiers[0].has_quotas
         evicted: list[tuple[int, int]] = []
         for key in reversed(placed):
             tier = tiers[key % num_slots]
-            if tier.is_over(namespace):
-                tier.trim((namespace,), pins, evicted)
-                if pins and tier.is_over(namespace) and key in tier.order:
+            excess = (len(tier.order) + len(tier.pinned)) * whole - tier.saved_tokens - capacity
+            if excess > 0 or (has_quotas and tier.is_over(namespace)):
+                tier.trim((namespace,), evicted)
+                if key in tier.pinned and tier.is_over(namespace):
                     tier.remove(key)
         self._account.note_evicted(evicted, now_ns << STAMP_SHIFT, is_dram=tiers is self._dram)
         if self._short:
@@ -159,15 +196,6 @@ class Shards:
         self._fit(self._dram, keys, now_ns)
         self._fit(self._ssd, keys, now_ns)
 
-    def unpin(self, keys: list[int]) -> None:
-        """One look-up less relies on these."""
-        pins = self.pins
-        for key in keys:
-            if pins[key] == 1:
-                del pins[key]
-            else:
-                pins[key] -= 1
-
     def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> set[int]:
         """These servers are up now; those of `lost` took their blocks along, all others hand over what is no longer
         theirs. Answers the pinned blocks that are gone."""
@@ -184,11 +212,14 @@ class Shards:
             self._drop(self.servers.pop(number))
         for key in [key for key in self._short if not self.holds(key)]:
             del self._short[key]
-        return {key for key in self.pins if not self.holds(key)}
+        gone = {key for key in self.pins if not self.holds(key)}
+        for key in gone:
+            del self.pins[key]
+        return gone
 
     def _drop(self, server: Server | None) -> None:
         if server is not None:
-            self._account.lost_blocks += len(server.dram.order.keys() | server.ssd.order.keys())
+            self._account.lost_blocks += len(server.dram.blocks() | server.ssd.blocks())
 
     def _move(self, tiers: list[Tier], now_ns: int) -> None:
         """Blocks go to whom they belong now, at their place in the order of use; what does not fit there is evicted."""
@@ -196,15 +227,13 @@ class Shards:
         incoming: dict[int, tuple[Tier, list[tuple[int, int]]]] = {}
         for server in self.servers.values():
             tier = server.dram if is_dram else server.ssd
-            for key in [key for key in tier.order if tiers[key % num_slots] is not tier]:
+            for key in [key for key in (*tier.order, *sorted(tier.pinned)) if tiers[key % num_slots] is not tier]:
                 owner = tiers[key % num_slots]
                 incoming.setdefault(id(owner), (owner, []))[1].append((key, tier.remove(key)))
         for owner, entries in incoming.values():
-            owner.merge(entries)
+            owner.merge(entries, self.pins)
             self._account.moved_blocks += len(entries)
-            namespaces = {key >> NAMESPACE_SHIFT for key, _ in entries}
-            # Two servers' pinned blocks may not fit in one: then some go although they are pinned.
-            for pins in (self.pins, ()):
-                evicted: list[tuple[int, int]] = []
-                owner.trim(namespaces, pins, evicted)
-                self._account.note_evicted(evicted, now_ns << STAMP_SHIFT, is_dram=is_dram)
+            evicted: list[tuple[int, int]] = []
+            owner.trim({key >> NAMESPACE_SHIFT for key, _ in entries}, evicted)
+            owner.trim_pinned()
+            self._account.note_evicted(evicted, now_ns << STAMP_SHIFT, is_dram=is_dram)

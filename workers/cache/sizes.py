@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 GRANULARITIES: Final = (128, 256)
-"""Tokens of what can be allocated below a whole block; arXiv 2506.12708 tells of several granularities, not of which."""
+"""Tokens of what can be allocated below a whole block; arXiv 2506.12708 tells of several, not of which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,6 @@ class StoreSizes:
         return self.block_tokens
 
     def without_eviction(self) -> int:
-        """Tokens that any server can hold before anything has to go, whatever they are; 0 also if not all are in DRAM."""
+        """Tokens that any server can hold before anything has to go; 0 also if there is no DRAM."""
         tokens = self.quota_of(self.dram_tokens)
         return min(tokens, self.quota_of(self.ssd_tokens)) if self.ssd_tokens else tokens

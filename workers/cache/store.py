@@ -17,7 +17,6 @@ from workers.cache.shards import STAMP_SHIFT, Shards
 from workers.cache.sizes import StoreSizes
 from workers.cache.tier import NAMESPACE_SHIFT
 
-
 _LookUp = tuple[list[int], int, int, int]
 """A look-up that was neither stored nor released yet: blocks, namespace, tokens of the prompt, and how many blocks were
 found: those are pinned."""
@@ -52,7 +51,7 @@ class BlockStore:
     ) -> tuple[int, int]:
         """Leading tokens of the prompt that are here, and how many of them come from SSD.
 
-        Their blocks were used now, and are pinned until `store` or `release`.
+        Their blocks are pinned until `store` or `release`.
         """
         blocks = prefix if self._is_given else self._keys_of(prefix, num_tokens)
         if self._shards is None:
@@ -73,14 +72,17 @@ class BlockStore:
         account.ssd_hit_tokens += ssd_tokens
         return tokens, ssd_tokens
 
-    def release(self, request_id: int) -> None:
-        """The blocks that a look-up pinned may go."""
+    def release(self, request_id: int, now_ns: int) -> None:
+        """The blocks that a look-up pinned may go; they were used until now."""
         blocks, namespace, _, found = self._open.pop(request_id)
-        if self._shards is not None:
-            self._shards.unpin(_keys(namespace, blocks[:found]))
+        if self._shards is None:
+            self._stamp = max(self._stamp + 1, now_ns << STAMP_SHIFT)
+            self._tree.look_up(namespace, blocks[:found], self._stamp)
+        else:
+            self._shards.unpin(_keys(namespace, blocks[:found]), now_ns)
 
     def store(self, request_id: int, now_ns: int) -> None:
-        """The prompt that was looked up is computed: its blocks are here now, most recent of all, as far as they fit."""
+        """The prompt that was looked up is computed: its blocks are here now, most recent of all, if they fit."""
         blocks, namespace, num_tokens, found = self._open.pop(request_id)
         if not blocks:
             return
@@ -92,7 +94,7 @@ class BlockStore:
                 self._spread().fit(_keys(namespace, blocks), now_ns)
         else:
             keys = _keys(namespace, blocks)
-            self._shards.unpin(keys[:found])
+            self._shards.unpin(keys[:found], now_ns)
             num_new = self._shards.put(keys, num_tokens - (len(blocks) - 1) * self._block_tokens, now_ns)
         self.account.offered_tokens += num_tokens
         if num_new:
@@ -107,8 +109,7 @@ class BlockStore:
                 shards.take(key, stamp, short.get(key, self._block_tokens))
         self._tree, self._fill = RunTree(), Fill(self.sizes)
         for blocks, namespace, _, found in self._open.values():
-            for key in _keys(namespace, blocks[:found]):
-                shards.pins[key] = shards.pins.get(key, 0) + 1
+            shards.pin(_keys(namespace, blocks[:found]))
         return shards
 
     def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> dict[int, int]:
@@ -125,7 +126,7 @@ class BlockStore:
             keys = _keys(namespace, blocks[:found])
             kept = next((index for index, key in enumerate(keys) if key in gone), found)
             if kept < found:
-                shards.unpin(keys[kept:])
+                shards.unpin([key for key in keys[kept:] if key not in gone], now_ns)
                 self._open[request_id] = (blocks, namespace, num_tokens, kept)
                 left[request_id] = min(kept * self._block_tokens, num_tokens)
         return left

@@ -50,6 +50,10 @@ TAGS = [
     "WorkersJoined",
     "CancelReservations",
     "ReservationsCancelled",
+    "PrefixesLost",
+    "CacheServersChanged",
+    "DrainCacheServers",
+    "CacheReported",
 ]
 
 PLAIN = st.recursive(
