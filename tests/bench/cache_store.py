@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from workers.cache.sizes import StoreSizes
@@ -25,14 +26,13 @@ class StoreCost:
 
 def store_costs() -> list[StoreCost]:
     """With room for more, and when each new block needs one to go."""
-    return [_cost("room", NUM_BLOCKS), _cost("full", NUM_BLOCKS // 2)]
+    return [_cost("room", 2 * NUM_BLOCKS), _cost("full", NUM_BLOCKS)]
 
 
 def _cost(name: str, capacity_blocks: int) -> StoreCost:
-    # A quarter more than the mean: the fullest of 48 servers has about that.
-    store = BlockStore(StoreSizes(48, capacity_blocks * 512 * 5 // 4 // 48, 512))
+    store = BlockStore(StoreSizes(48, capacity_blocks * 512 // 48, 512))
     half, tokens = BLOCKS_PER_PROMPT // 2, BLOCKS_PER_PROMPT * 512
-    num_stored = NUM_BLOCKS // BLOCKS_PER_PROMPT
+    num_stored = NUM_BLOCKS // BLOCKS_PER_PROMPT * 6 // 5  # servers are not equally full
     for number in range(num_stored):
         first = number * BLOCKS_PER_PROMPT
         store.look_up(number, list(range(first, first + BLOCKS_PER_PROMPT)), 0, tokens, number)
@@ -51,5 +51,5 @@ def _cost(name: str, capacity_blocks: int) -> StoreCost:
     for number in range(num_stored, num_stored + _PROMPTS):
         store.store(number, number)
     times.append(time.perf_counter())
-    look_up, put = ((end - start) / _PROMPTS * 1e6 for start, end in zip(times, times[1:]))
+    look_up, put = ((end - start) / _PROMPTS * 1e6 for start, end in pairwise(times))
     return StoreCost(name, look_up, put)
