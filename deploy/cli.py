@@ -54,6 +54,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
         "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."
     ),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
+    "cache": LazyCommand("deploy.commands.cache", "Show what a prefix cache of some size would find in a trace."),
     "hw": LazyCommand("deploy.commands.hw", "Show what is known of the hardware, with sources."),
     "model": LazyCommand("deploy.commands.model", "Show models, and predict one operating point of the cost model."),
     "validate": LazyCommand("deploy.commands.validate", "Compare published performance with what the model predicts."),

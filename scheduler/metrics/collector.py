@@ -20,6 +20,7 @@ from scheduler.core.lifecycle import State
 from scheduler.core.losses import begun_again
 from scheduler.metrics.columns import Ints, Rows
 from scheduler.protocol.messages import (
+    CacheReported,
     DecodeStepped,
     PartsChanged,
     Plane,
@@ -84,6 +85,7 @@ class Collector:
     `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
     that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data was there;
     `num_failed` by plane and kind, transfers given up. `has_losses`: accounts of usage may have gaps in time.
+    `cache_reports`: the last account of each cache pool, by address.
     `lost_capacity` is (time, bytes per second lost by plane) at each change, `failed_parts` those broken now.
     """
 
@@ -94,6 +96,7 @@ class Collector:
         self.computed_tokens = 0
         self.forgotten_hits = 0
         self.forgotten_lookups = 0
+        self.cache_reports: Final[dict[str, CacheReported]] = {}
         self._index = {instance.address: index for index, instance in enumerate(instances)}
         self._usage = bytearray()
         self._runs = bytearray()
@@ -156,6 +159,8 @@ class Collector:
         elif kind is PartsChanged:
             self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
             self.failed_parts = message.failed_parts
+        elif kind is CacheReported:
+            self.cache_reports[message.pool] = message
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
         """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""

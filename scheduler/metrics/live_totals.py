@@ -237,7 +237,8 @@ class LiveTotals:
         for address in message.addresses:
             if address in self._meters:
                 self._meters[address].is_up = True
-        for host in {self._host_of[address]: None for address in message.addresses}:
+        # Servers of the cache pool are nobody's process.
+        for host in {self._host_of[address]: None for address in message.addresses if address in self._host_of}:
             self._restarts[host] += 1
 
     def snapshot(self, now_ns: int = 0) -> Snapshot:

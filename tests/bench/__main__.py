@@ -11,6 +11,7 @@ from statistics import median
 from typing import Final
 
 from scheduler.protocol.messages import TransferKind
+from tests.bench.cache_store import store_costs
 from tests.bench.calibration import calibration_s
 from tests.bench.decisions import decision_us
 from tests.bench.fabric import contention_cost, flow_us
@@ -80,6 +81,12 @@ def main() -> int:
             f"   {contention.contended_s:.2f} / {contention.unlimited_s:.2f} s"
         )
         rows.append({"case": "contention", "aim_ratio": 1.3, "ratio": contention.ratio})
+    for cost in store_costs():
+        print(
+            f"{f'cache pool of a million blocks, {cost.name}':<36} {'':>9} {cost.look_up_us:>6.1f} us a look-up, "
+            f"{cost.store_us:.1f} us a store (20 blocks, half of them found)"
+        )
+        rows.append({"case": f"cache {cost.name}", "look_up_us": cost.look_up_us, "store_us": cost.store_us})
     scrape = scrape_cost()
     print(
         f"{'scrape, 384 NPUs':<36} {'':>9} {scrape.render_ms:>6.2f} ms for {scrape.num_samples:,} samples, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.config import CACHE_ADDRESS, CACHE_SSD, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
@@ -46,12 +46,14 @@ from tests.sim.case import (
     rank_rate,
     way_of,
 )
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
+from workers.cache.sizes import StoreSizes
+from workers.cache.store import BlockStore
+from workers.cache.tier import NAMESPACE_SHIFT
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import Fabric
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
 from workers.prefill import PrefillConfig, PrefillInstance
-from workers.prefix_cache import PrefixCache
 
 
 class RowSource:
@@ -192,7 +194,7 @@ class RealSystem:
     scheduler: Scheduler
     prefill: list[PrefillInstance]
     decode: list[DecodeInstance]
-    caches: list[PrefixCache]
+    caches: list[BlockStore]
     components: list[Component]
     runtime: VirtualRuntime = field(init=False)
 
@@ -205,7 +207,7 @@ class RealSystem:
         engines = [engine.address for engine in (*self.prefill, *self.decode)]
         return Result(
             self.outcomes(),
-            sum(cache.num_evicted for cache in self.caches),
+            sum(cache.account.dram_evicted_blocks + cache.account.ssd_evicted_blocks for cache in self.caches),
             [blocks_in(cache) for cache in self.caches],
             self.runtime.now_ns,
             [meter.busy_ns[address] for address in engines],
@@ -235,24 +237,46 @@ class RealSystem:
         ]
 
 
-def blocks_in(cache: PrefixCache) -> list[tuple[int, int]]:
-    """All (namespace, block) of a cache, sorted; checks the count that it keeps."""
-    found: list[tuple[int, int]] = []
-    for namespace, root in cache._roots.items():
-        runs = [root]
-        while runs:
-            run = runs.pop()
-            found += [(namespace, block) for block in run.blocks]
-            runs += run.children.values()
-    assert len(found) == cache.num_blocks <= cache.capacity_blocks
-    return sorted(found)
+def blocks_in(cache: BlockStore) -> list[tuple[int, int]]:
+    """All (namespace, block) of a store, sorted, from whichever tier; checks what it says it holds (INV-4)."""
+    block_tokens = cache.sizes.block_tokens
+    if cache._shards is None:
+        found = [(namespace, block) for namespace, _, blocks in cache._tree.by_use() for block in blocks]
+        assert len(found) == cache._tree.num_blocks
+        return sorted(found)
+    keys: set[int] = set()
+    for server in cache._shards.servers.values():
+        for tier in (server.dram, server.ssd):
+            assert tier.pinned.isdisjoint(tier.order)
+            used = sum(tier._sizes.get(key, block_tokens) for key in tier.blocks())
+            assert used == tier.used_tokens <= tier.capacity_tokens
+        keys |= server.dram.blocks() | server.ssd.blocks()
+    assert cache._shards.pins.keys() <= keys
+    return sorted((key >> NAMESPACE_SHIFT, key & (1 << NAMESPACE_SHIFT) - 1) for key in keys)
+
+
+def store_sizes(case: Case) -> StoreSizes:
+    """Of the pool, or of each local cache."""
+    num_servers = case.cache_servers if case.cache_mode == "pool" else 1
+    return StoreSizes(
+        num_servers,
+        case.cache_blocks * case.block_tokens,
+        case.block_tokens,
+        case.cache_ssd_blocks * case.block_tokens,
+        case.cache_namespace_share,
+    )
+
+
+def has_pool_ssd(case: Case) -> bool:
+    """Whether a shared pool has SSD behind its DRAM."""
+    return case.cache_mode == "pool" and case.cache_ssd_blocks > 0
 
 
 def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> RealSystem:
     """All components of a case."""
     mode = CacheMode(case.cache_mode)
     num_local = case.num_prefill if mode is CacheMode.LOCAL else 0
-    caches = [PrefixCache(case.cache_blocks, case.block_tokens) for _ in range(num_local)]
+    caches = [BlockStore(store_sizes(case)) for _ in range(num_local)]
     sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
     prefill = [
         PrefillInstance(f"prefill-{i}", sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None)
@@ -267,14 +291,16 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
             mode,
             Plane.UB,
             max_open_requests=case.max_open_requests,
+            num_cache_servers=(case.cache_servers,),
+            has_cache_ssd=has_pool_ssd(case),
         ),
         make_routing_policy(case.prefill_policy),
         make_routing_policy(case.decode_policy),
     )
     components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case), *prefill, *decode]
     if mode is CacheMode.POOL:
-        pool = CachePool(case.cache_blocks, case.block_tokens)
-        caches.append(pool.cache)
+        pool = CachePool(store_sizes(case))
+        caches.append(pool.store)
         components.append(pool)
     return RealSystem(case, scheduler, prefill, decode, caches, components)
 
@@ -309,12 +335,18 @@ def build_fabric(case: Case) -> Fabric:
     pool_out = len(links)
     links += [Bundle(LineEnd.UB_CPU, range(1))] * 2
     channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
+    line = case.cache_line_bytes_per_s, case.stream_bytes_per_s
     for i in range(case.num_prefill):
         name, into = f"prefill-{i}", len(links)
         links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
-        rates = case.cache_line_bytes_per_s, case.stream_bytes_per_s, case.num_streams, case.latency_ns + 100 * i
+        rates = *line, case.num_streams, case.latency_ns + 100 * i
         channels[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = Channel((pool_out, into), *rates)
         channels[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = Channel((into + 1, pool_out + 1), *rates)
+    if has_pool_ssd(case):
+        ssd, rates = f"{CACHE_ADDRESS}/{CACHE_SSD}", (*line, case.cache_servers, case.latency_ns)
+        channels[TransferKind.CACHE_READ, Plane.VPC, ssd, CACHE_ADDRESS] = Channel((len(links),), *rates)
+        channels[TransferKind.CACHE_WRITE, Plane.VPC, CACHE_ADDRESS, ssd] = Channel((len(links) + 1,), *rates)
+        links += [Bundle(LineEnd.VPC_NODE, range(1))] * 2
     sources = {f"prefill-{i}": range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
     destinations = {
         f"decode-{i}": range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
@@ -335,5 +367,6 @@ def lines_in(case: Case) -> MadeUpLines:
             LineEnd.RDMA_DIE: ranks + dies,
             LineEnd.UB_DIE: [case.prefill_bytes_per_s] * case.num_prefill,
             LineEnd.UB_CPU: [case.pool_bytes_per_s],
+            **({LineEnd.VPC_NODE: [case.ssd_bytes_per_s]} if has_pool_ssd(case) else {}),
         }
     )

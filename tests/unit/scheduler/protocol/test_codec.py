@@ -52,6 +52,17 @@ TAGS = [
     "ReservationsCancelled",
     "FinishTransfer",
     "CancelTransfer",
+    "TransferFailed",
+    "FailParts",
+    "RepairParts",
+    "PartsChanged",
+    "AvoidDies",
+    "StandingLoad",
+    "LinkShare",
+    "PrefixesLost",
+    "CacheServersChanged",
+    "DrainCacheServers",
+    "CacheReported",
 ]
 
 PLAIN = st.recursive(

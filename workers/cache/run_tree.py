@@ -1,0 +1,103 @@
+"""Chains of blocks as a radix tree over runs: all that was ever stored, when none of it had to go.
+
+A run is a stretch of consecutive blocks of a chain that were always used together; it is split where a use ends inside
+it. All runs on the path of one use get the same stamp, from which the order of use of single blocks follows: oldest use
+first, within a use a child before its parent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+class _Run:
+    """Consecutive blocks of one chain."""
+
+    __slots__ = ("blocks", "children", "last_use", "parent")
+
+    def __init__(self, blocks: list[int], parent: _Run | None, last_use: int) -> None:
+        self.blocks = blocks
+        self.parent = parent
+        self.last_use = last_use
+        self.children: dict[int, _Run] = {}
+
+
+class RunTree:
+    """A chain is known by its namespace and the ids of its blocks; equal ids mean equal blocks with equal prefixes."""
+
+    def __init__(self) -> None:
+        self.num_blocks = 0
+        self._roots: dict[int, _Run] = {}
+
+    def look_up(self, namespace: int, blocks: list[int], stamp: int) -> int:
+        """Leading blocks that are here; they were used now. Stamps rise from use to use."""
+        run, found = self._walk(namespace, blocks)
+        _touch(run, stamp)
+        return found
+
+    def store(self, namespace: int, blocks: list[int], stamp: int) -> list[int]:
+        """All of these are here now and were used now; answers those that were not here before: the last ones."""
+        run, found = self._walk(namespace, blocks)
+        missing = blocks[found:]
+        if missing:
+            child = _Run(missing, run, stamp)
+            run.children[missing[0]] = child
+            self.num_blocks += len(missing)
+        _touch(run, stamp)
+        return missing
+
+    def by_use(self) -> Iterator[tuple[int, int, list[int]]]:
+        """(namespace, stamp, blocks), the least recently used block first."""
+        found: list[tuple[int, int, int, list[int]]] = []
+        for namespace, root in self._roots.items():
+            stack = [(child, 1) for child in root.children.values()]
+            while stack:
+                run, depth = stack.pop()
+                found.append((run.last_use, -depth, namespace, run.blocks))
+                stack += [(child, depth + 1) for child in run.children.values()]
+        for last_use, _, namespace, blocks in sorted(found, key=lambda run: run[:2]):
+            yield namespace, last_use, blocks[::-1]
+
+    def _walk(self, namespace: int, blocks: list[int]) -> tuple[_Run, int]:
+        """The deepest run that is wholly part of the chain, split off if need be, and the blocks present up to it."""
+        run = self._roots.get(namespace)
+        if run is None:
+            run = self._roots[namespace] = _Run([], None, 0)
+        found, wanted = 0, len(blocks)
+        while found < wanted:
+            child = run.children.get(blocks[found])
+            if child is None:
+                break
+            end = found + len(child.blocks)
+            if child.blocks != blocks[found:end]:
+                shared = _common_length(child.blocks, blocks[found:end])
+                return _split(child, shared), found + shared
+            run, found = child, end
+        return run, found
+
+
+def _split(run: _Run, length: int) -> _Run:
+    """Cut a run after `length` blocks; answers the new upper part. No list of blocks is changed: others hold them."""
+    parent = run.parent
+    assert parent is not None
+    upper = _Run(run.blocks[:length], parent, run.last_use)
+    parent.children[upper.blocks[0]] = upper
+    run.blocks = run.blocks[length:]
+    run.parent = upper
+    upper.children[run.blocks[0]] = run
+    return upper
+
+
+def _touch(run: _Run, stamp: int) -> None:
+    """Everything from this run up to the root was used now."""
+    while run.parent is not None:
+        run.last_use = stamp
+        run = run.parent
+
+
+def _common_length(left: list[int], right: list[int]) -> int:
+    """Leading entries that two lists share."""
+    for index, (mine, theirs) in enumerate(zip(left, right, strict=False)):
+        if mine != theirs:
+            return index
+    return min(len(left), len(right))
