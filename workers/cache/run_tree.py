@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-class _Run:
+class Run:
     """Consecutive blocks of one chain."""
 
     __slots__ = ("blocks", "children", "last_use", "parent")
 
-    def __init__(self, blocks: list[int], parent: _Run | None, last_use: int) -> None:
+    def __init__(self, blocks: list[int], parent: Run | None, last_use: int) -> None:
         self.blocks = blocks
         self.parent = parent
         self.last_use = last_use
-        self.children: dict[int, _Run] = {}
+        self.children: dict[int, Run] = {}
 
 
 class RunTree:
@@ -27,23 +27,25 @@ class RunTree:
 
     def __init__(self) -> None:
         self.num_blocks = 0
-        self._roots: dict[int, _Run] = {}
+        self._roots: dict[int, Run] = {}
 
-    def look_up(self, namespace: int, blocks: list[int], stamp: int) -> int:
-        """Leading blocks that are here; they were used now. Stamps rise from use to use."""
-        run, found = self._walk(namespace, blocks)
-        _touch(run, stamp)
-        return found
+    def look_up(self, namespace: int, blocks: list[int]) -> tuple[Run, int]:
+        """Leading blocks that are here, and the run in which they end: nothing goes, so it always will."""
+        run = self._roots.get(namespace)
+        if run is None:
+            run = self._roots[namespace] = Run([], None, 0)
+        return _walk(run, 0, blocks)
 
-    def store(self, namespace: int, blocks: list[int], stamp: int) -> list[int]:
-        """All of these are here now and were used now; answers those that were not here before: the last ones."""
-        run, found = self._walk(namespace, blocks)
+    def store(self, run: Run, found: int, blocks: list[int], stamp: int) -> list[int]:
+        """All of these are here now and were used now, after a look-up with that answer; answers those that were not
+        here before: the last ones. Stamps rise from use to use."""
+        run, found = _walk(run, found, blocks)
         missing = blocks[found:]
         if missing:
-            child = _Run(missing, run, stamp)
+            child = Run(missing, run, stamp)
             run.children[missing[0]] = child
             self.num_blocks += len(missing)
-        _touch(run, stamp)
+        touch(run, stamp)
         return missing
 
     def by_use(self) -> Iterator[tuple[int, int, list[int]]]:
@@ -58,29 +60,28 @@ class RunTree:
         for last_use, _, namespace, blocks in sorted(found, key=lambda run: run[:2]):
             yield namespace, last_use, blocks[::-1]
 
-    def _walk(self, namespace: int, blocks: list[int]) -> tuple[_Run, int]:
-        """The deepest run that is wholly part of the chain, split off if need be, and the blocks present up to it."""
-        run = self._roots.get(namespace)
-        if run is None:
-            run = self._roots[namespace] = _Run([], None, 0)
-        found, wanted = 0, len(blocks)
-        while found < wanted:
-            child = run.children.get(blocks[found])
-            if child is None:
-                break
-            end = found + len(child.blocks)
-            if child.blocks != blocks[found:end]:
-                shared = _common_length(child.blocks, blocks[found:end])
-                return _split(child, shared), found + shared
-            run, found = child, end
-        return run, found
+
+def _walk(run: Run, found: int, blocks: list[int]) -> tuple[Run, int]:
+    """The deepest run that is wholly part of the chain, split off if need be, and the blocks present up to it; begins at
+    a run that is one."""
+    wanted = len(blocks)
+    while found < wanted:
+        child = run.children.get(blocks[found])
+        if child is None:
+            break
+        end = found + len(child.blocks)
+        if child.blocks != blocks[found:end]:
+            shared = _common_length(child.blocks, blocks[found:end])
+            return _split(child, shared), found + shared
+        run, found = child, end
+    return run, found
 
 
-def _split(run: _Run, length: int) -> _Run:
+def _split(run: Run, length: int) -> Run:
     """Cut a run after `length` blocks; answers the new upper part. No list of blocks is changed: others hold them."""
     parent = run.parent
     assert parent is not None
-    upper = _Run(run.blocks[:length], parent, run.last_use)
+    upper = Run(run.blocks[:length], parent, run.last_use)
     parent.children[upper.blocks[0]] = upper
     run.blocks = run.blocks[length:]
     run.parent = upper
@@ -88,7 +89,7 @@ def _split(run: _Run, length: int) -> _Run:
     return upper
 
 
-def _touch(run: _Run, stamp: int) -> None:
+def touch(run: Run, stamp: int) -> None:
     """Everything from this run up to the root was used now."""
     while run.parent is not None:
         run.last_use = stamp

@@ -15,6 +15,10 @@ STAMP_SHIFT: Final = 16
 """A stamp of use is the time in nanoseconds shifted by this, and rises by at least one from block to block."""
 
 
+_Placed = tuple[int, Tier]
+"""A block that came into a tier."""
+
+
 @dataclass(slots=True)
 class Server:
     """DRAM in front of SSD; what is stored goes to both."""
@@ -42,7 +46,7 @@ class Shards:
     def _make_server(self) -> Server:
         sizes = self._sizes
         dram, ssd = (
-            Tier(tokens, sizes.quota_of(tokens), sizes.block_tokens, self._short)
+            Tier(tokens, sizes.quota_of(tokens), sizes.block_tokens, self._short, self.pins)
             for tokens in (sizes.dram_tokens, sizes.ssd_tokens)
         )
         return Server(dram, ssd)
@@ -69,52 +73,45 @@ class Shards:
             found += 1
         self.pin(keys[:found])
         if brought and self._sizes.dram_tokens:
-            self._use(dram, brought, now_ns)
-            self._fit(dram, brought, now_ns)
+            self._fit(dram, self._use(dram, brought, now_ns), now_ns)
         return found, len(brought)
 
     def pin(self, keys: list[int]) -> None:
         """One look-up more relies on these, which are all here."""
-        pins, num_slots, both = self.pins, ring.NUM_SLOTS, self._tiers
+        pins = self.pins
         for key in keys:
-            count = pins.get(key, 0)
-            pins[key] = count + 1
-            if not count:
-                for tiers in both:
-                    tier = tiers[key % num_slots]
-                    if key in tier.order:
-                        del tier.order[key]
-                        tier.pinned.add(key)
+            pins[key] = pins.get(key, 0) + 1
 
-    def unpin(self, keys: list[int], now_ns: int) -> None:
-        """One look-up less relies on these; those that no other relies on were used until now, the first one last."""
-        pins, num_slots, both = self.pins, ring.NUM_SLOTS, self._tiers
-        stamp = max(self._stamp, now_ns << STAMP_SHIFT)
-        self._stamp = stamp + len(keys)
-        for key in reversed(keys):
-            stamp += 1
+    def _let_go(self, keys: list[int]) -> list[int]:
+        """One look-up less relies on these; answers those on which no other does."""
+        pins = self.pins
+        free: list[int] = []
+        for key in keys:
             count = pins.pop(key)
             if count > 1:
                 pins[key] = count - 1
-                continue
-            for tiers in both:
-                tier = tiers[key % num_slots]
-                if key in tier.pinned:
-                    tier.pinned.remove(key)
-                    tier.order[key] = stamp
-                    if tier.has_quotas:
-                        tier.note_namespace(key)
+            else:
+                free.append(key)
+        return free
+
+    def unpin(self, keys: list[int], now_ns: int) -> None:
+        """One look-up less relies on these; those that no other relies on were used until now, the first one last."""
+        free, num_slots = self._let_go(keys), ring.NUM_SLOTS
+        for tiers in self._tiers:
+            self._use(tiers, [key for key in free if key in tiers[key % num_slots]], now_ns)
 
     @property
     def _tiers(self) -> tuple[list[Tier], ...]:
         """Those that are there."""
         return tuple(tiers for tiers in (self._dram, self._ssd) if tiers and tiers[0].capacity_tokens)
 
-    def put(self, keys: list[int], last_tokens: int, now_ns: int) -> int:
+    def put(self, keys: list[int], num_pinned: int, last_tokens: int, now_ns: int) -> int:
         """All of these are here now and were used now, as far as room can be made: then the deepest go first.
 
-        `last_tokens` are in the last of them. Answers how many were not here before.
+        A look-up relied on the first `num_pinned` and does no more; `last_tokens` are in the last of them. Answers how
+        many were not here before.
         """
+        self._let_go(keys[:num_pinned])
         if not self._dram:
             return 0
         taken = self._sizes.allocated(last_tokens)
@@ -125,60 +122,62 @@ class Shards:
             self._fit(tiers, placed, now_ns)
         if len(new) < 2:
             return len(new[0]) if new else 0
-        return len(set(new[0]).intersection(new[1]))
+        return len({key for key, _ in new[0]}.intersection(key for key, _ in new[1]))
 
-    def _use(self, tiers: list[Tier], keys: list[int], now_ns: int) -> list[int]:
-        """These are in their servers' tiers and were used now, the first one last; answers the new ones among them."""
-        num_slots, short, pins = ring.NUM_SLOTS, self._short, self.pins
+    def _use(self, tiers: list[Tier], keys: list[int], now_ns: int) -> list[_Placed]:
+        """These are in their servers' tiers and were used now, the first one last; answers the new ones among them, the
+        deepest first."""
+        num_slots, short, whole = ring.NUM_SLOTS, self._short, self._sizes.block_tokens
         stamp = max(self._stamp, now_ns << STAMP_SHIFT)
         self._stamp = stamp + len(keys)
-        new: list[int] = []
+        new: list[_Placed] = []
         for key in reversed(keys):
             tier = tiers[key % num_slots]
             order = tier.order
             stamp += 1
             if key in order:
-                order[key] = stamp
                 order.move_to_end(key)
-            elif key not in tier.pinned:
-                new.append(key)
-                if key in pins:  # for what the other tier holds
-                    tier.pinned.add(key)
-                else:
-                    order[key] = stamp
-        new.reverse()
-        for key in new if short else ():
-            if key in short:
-                tiers[key % num_slots].saved_tokens += self._sizes.block_tokens - short[key]
-        if tiers[0].has_quotas:
+            elif key in tier.pinned:
+                tier.pinned.remove(key)
+            else:
+                new.append((key, tier))
+            order[key] = stamp
+        # Nothing comes after a block that is not whole, so only the last can be one.
+        if new and new[0][0] in short:
+            key, tier = new[0]
+            tier.saved_tokens += whole - short[key]
+        if keys and tiers[0].has_quotas:
             for key in reversed(keys):
                 tiers[key % num_slots].note_namespace(key)
         return new
 
-    def _fit(self, tiers: list[Tier], placed: list[int], now_ns: int) -> None:
-        """Evict where these blocks, the deepest last, came into a tier and something must go.
+    def _fit(self, tiers: list[Tier], placed: list[_Placed], now_ns: int) -> None:
+        """Evict where these blocks, the deepest first, came into a tier and something must go.
 
         Where only pinned blocks are left, those of `placed` that are pinned for what the other tier holds give way.
         """
         if not placed:
             return
-        namespace, num_slots = placed[0] >> NAMESPACE_SHIFT, ring.NUM_SLOTS
+        namespace, pins = placed[0][0] >> NAMESPACE_SHIFT, self.pins
         capacity, whole, has_quotas = tiers[0].capacity_tokens, self._sizes.block_tokens, tiers[0].has_quotas
         evicted: list[tuple[int, int]] = []
-        for key in reversed(placed):
-            tier = tiers[key % num_slots]
+        for key, tier in placed:
             excess = (len(tier.order) + len(tier.pinned)) * whole - tier.saved_tokens - capacity
             if excess > 0 or (has_quotas and tier.is_over(namespace)):
-                tier.trim((namespace,), evicted)
-                if key in tier.pinned and tier.is_over(namespace):
+                if has_quotas:
+                    tier.trim((namespace,), evicted)
+                else:
+                    tier.evict(excess, evicted)
+                if key in pins and key in tier and tier.is_over(namespace):
                     tier.remove(key)
         self._account.note_evicted(evicted, now_ns << STAMP_SHIFT, is_dram=tiers is self._dram)
         if self._short:
             self._forget_short(evicted)
 
     def _forget_short(self, evicted: list[tuple[int, int]]) -> None:
+        short = self._short
         for key, _ in evicted:
-            if key in self._short and not self.holds(key):
+            if key in short and not self.holds(key):
                 del self._short[key]
 
     def take(self, key: int, stamp: int, tokens: int) -> None:
@@ -193,8 +192,8 @@ class Shards:
 
     def fit(self, keys: list[int], now_ns: int) -> None:
         """Evict until everything fits again; `keys` came last, all in one namespace."""
-        self._fit(self._dram, keys, now_ns)
-        self._fit(self._ssd, keys, now_ns)
+        for tiers in (self._dram, self._ssd):
+            self._fit(tiers, [(key, tiers[key % ring.NUM_SLOTS]) for key in reversed(keys)], now_ns)
 
     def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> set[int]:
         """These servers are up now; those of `lost` took their blocks along, all others hand over what is no longer
@@ -231,7 +230,7 @@ class Shards:
                 owner = tiers[key % num_slots]
                 incoming.setdefault(id(owner), (owner, []))[1].append((key, tier.remove(key)))
         for owner, entries in incoming.values():
-            owner.merge(entries, self.pins)
+            owner.merge(entries)
             self._account.moved_blocks += len(entries)
             evicted: list[tuple[int, int]] = []
             owner.trim({key >> NAMESPACE_SHIFT for key, _ in entries}, evicted)

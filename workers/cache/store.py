@@ -12,14 +12,14 @@ from typing import Final
 from workers.cache.account import Account
 from workers.cache.block_keys import key_maker
 from workers.cache.fill import Fill
-from workers.cache.run_tree import RunTree
+from workers.cache.run_tree import Run, RunTree, touch
 from workers.cache.shards import STAMP_SHIFT, Shards
 from workers.cache.sizes import StoreSizes
 from workers.cache.tier import NAMESPACE_SHIFT
 
-_LookUp = tuple[list[int], int, int, int]
-"""A look-up that was neither stored nor released yet: blocks, namespace, tokens of the prompt, and how many blocks were
-found: those are pinned."""
+_LookUp = tuple[list[int], int, int, int, Run | None]
+"""A look-up that was neither stored nor released yet: blocks, namespace, tokens of the prompt, how many blocks were
+found: those are pinned, and the run in which they end if blocks are kept as runs."""
 
 
 def _keys(namespace: int, blocks: list[int]) -> list[int]:
@@ -55,11 +55,13 @@ class BlockStore:
         """
         blocks = prefix if self._is_given else self._keys_of(prefix, num_tokens)
         if self._shards is None:
-            self._stamp = max(self._stamp + 1, now_ns << STAMP_SHIFT)
-            found, on_ssd = self._tree.look_up(namespace, blocks, self._stamp), 0
+            # What is pinned needs no stamp: whoever lets go of it leaves one.
+            run, found = self._tree.look_up(namespace, blocks)
+            on_ssd = 0
         else:
+            run = None
             found, on_ssd = self._shards.find(_keys(namespace, blocks), now_ns)
-        self._open[request_id] = (blocks, namespace, num_tokens, found)
+        self._open[request_id] = (blocks, namespace, num_tokens, found, run)
         block_tokens, account = self._block_tokens, self.account
         tokens = min(found * block_tokens, num_tokens) if found else 0
         account.lookup_tokens += num_tokens
@@ -74,31 +76,37 @@ class BlockStore:
 
     def release(self, request_id: int, now_ns: int) -> None:
         """The blocks that a look-up pinned may go; they were used until now."""
-        blocks, namespace, _, found = self._open.pop(request_id)
+        blocks, namespace, _, found, run = self._open.pop(request_id)
         if self._shards is None:
-            self._stamp = max(self._stamp + 1, now_ns << STAMP_SHIFT)
-            self._tree.look_up(namespace, blocks[:found], self._stamp)
+            assert run is not None
+            touch(run, self._next_stamp(now_ns))
         else:
             self._shards.unpin(_keys(namespace, blocks[:found]), now_ns)
 
     def store(self, request_id: int, now_ns: int) -> None:
         """The prompt that was looked up is computed: its blocks are here now, most recent of all, if they fit."""
-        blocks, namespace, num_tokens, found = self._open.pop(request_id)
+        blocks, namespace, num_tokens, found, run = self._open.pop(request_id)
         if not blocks:
             return
         if self._shards is None:
-            self._stamp = max(self._stamp + 1, now_ns << STAMP_SHIFT)
-            missing = self._tree.store(namespace, blocks, self._stamp)
+            assert run is not None
+            missing = self._tree.store(run, found, blocks, self._next_stamp(now_ns))
             num_new = len(missing)
             if missing and not self._fill.add(namespace, missing, num_tokens - (len(blocks) - 1) * self._block_tokens):
                 self._spread().fit(_keys(namespace, blocks), now_ns)
         else:
-            keys = _keys(namespace, blocks)
-            self._shards.unpin(keys[:found], now_ns)
-            num_new = self._shards.put(keys, num_tokens - (len(blocks) - 1) * self._block_tokens, now_ns)
+            num_new = self._shards.put(
+                _keys(namespace, blocks), found, num_tokens - (len(blocks) - 1) * self._block_tokens, now_ns
+            )
         self.account.offered_tokens += num_tokens
         if num_new:
             self.account.stored_tokens += min(num_new * self._block_tokens, num_tokens)
+
+    def _next_stamp(self, now_ns: int) -> int:
+        now, self._stamp = now_ns << STAMP_SHIFT, self._stamp + 1
+        if now > self._stamp:
+            self._stamp = now
+        return self._stamp
 
     def _spread(self) -> Shards:
         """From now on it matters which server holds what."""
@@ -108,7 +116,7 @@ class BlockStore:
             for key in _keys(namespace, blocks):
                 shards.take(key, stamp, short.get(key, self._block_tokens))
         self._tree, self._fill = RunTree(), Fill(self.sizes)
-        for blocks, namespace, _, found in self._open.values():
+        for blocks, namespace, _, found, _ in self._open.values():
             shards.pin(_keys(namespace, blocks[:found]))
         return shards
 
@@ -122,12 +130,12 @@ class BlockStore:
         left: dict[int, int] = {}
         if not gone:
             return left
-        for request_id, (blocks, namespace, num_tokens, found) in self._open.items():
+        for request_id, (blocks, namespace, num_tokens, found, _) in self._open.items():
             keys = _keys(namespace, blocks[:found])
             kept = next((index for index, key in enumerate(keys) if key in gone), found)
             if kept < found:
                 shards.unpin([key for key in keys[kept:] if key not in gone], now_ns)
-                self._open[request_id] = (blocks, namespace, num_tokens, kept)
+                self._open[request_id] = (blocks, namespace, num_tokens, kept, None)
                 left[request_id] = min(kept * self._block_tokens, num_tokens)
         return left
 

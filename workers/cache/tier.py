@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 NAMESPACE_SHIFT: Final = 44
@@ -14,17 +14,19 @@ _NO_BLOCKS: Final[OrderedDict[int, None]] = OrderedDict()
 
 
 class Tier:
-    """`order` maps keys of the blocks that may go to stamps of last use, the least recently used first; `pinned` are
-    the others. `used_tokens` <= `capacity_tokens` after each `trim` (INV-4), and each namespace has at most its quota.
+    """`order` maps keys of blocks to stamps of last use, the least recently used first. Of those in `pins`, which must
+    not go, eviction puts the ones that it meets in `pinned`. `used_tokens` <= `capacity_tokens` after each `trim`
+    (INV-4), and each namespace has at most its quota.
 
     A block takes what `sizes` says, or `block_tokens`: the tokens of its granularity. Stamps rise from use to use.
-    Who writes to `order` and `pinned` directly, which saves calls, tells of new short blocks (`saved_tokens`) and, if
-    there are quotas, of every use (`note_namespace`).
+    Who writes to `order` directly, which saves calls, takes the block from `pinned`, tells of new short blocks
+    (`saved_tokens`) and, if there are quotas, of every use (`note_namespace`).
     """
 
     __slots__ = (
         "_block_tokens",
         "_namespaces",
+        "_pins",
         "_quota_tokens",
         "_sizes",
         "_used_by",
@@ -35,7 +37,14 @@ class Tier:
         "saved_tokens",
     )
 
-    def __init__(self, capacity_tokens: int, quota_tokens: int, block_tokens: int, sizes: Mapping[int, int]) -> None:
+    def __init__(
+        self,
+        capacity_tokens: int,
+        quota_tokens: int,
+        block_tokens: int,
+        sizes: Mapping[int, int],
+        pins: Mapping[int, int],
+    ) -> None:
         self.capacity_tokens = capacity_tokens
         self.order: OrderedDict[int, int] = OrderedDict()
         self.pinned: set[int] = set()
@@ -44,6 +53,7 @@ class Tier:
         self._quota_tokens = quota_tokens
         self._block_tokens = block_tokens
         self._sizes = sizes
+        self._pins = pins
         # Kept only where a quota can bind: the blocks of each namespace in the same order, and what they take.
         self.has_quotas = quota_tokens < capacity_tokens
         self._namespaces: dict[int, OrderedDict[int, None]] = {}
@@ -81,18 +91,21 @@ class Tier:
         blocks.move_to_end(key)
 
     def remove(self, key: int) -> int:
-        """The block is gone; answers when it was last used, 0 for a pinned one."""
+        """The block is gone; answers when it was last used, 0 for one in `pinned`."""
         size = self._sizes.get(key)
         if size is not None:
             self.saved_tokens -= self._block_tokens - size
         if self.has_quotas:
-            namespace = key >> NAMESPACE_SHIFT
-            del self._namespaces[namespace][key]
-            self._used_by[namespace] -= self._block_tokens if size is None else size
+            self._forget_in_namespace(key, self._block_tokens if size is None else size)
         if key in self.pinned:
             self.pinned.remove(key)
             return 0
         return self.order.pop(key)
+
+    def _forget_in_namespace(self, key: int, size: int) -> None:
+        namespace = key >> NAMESPACE_SHIFT
+        del self._namespaces[namespace][key]
+        self._used_by[namespace] -= size
 
     def is_over(self, namespace: int) -> bool:
         """Whether something must go, of this namespace or of all."""
@@ -109,40 +122,44 @@ class Tier:
         if self.has_quotas:
             for namespace in namespaces:
                 self._trim_namespace(namespace, evicted)
-        order, sizes, whole = self.order, self._sizes, self._block_tokens
-        excess = self.used_tokens - self.capacity_tokens
-        while excess > 0 and order:
+        self.evict(self.used_tokens - self.capacity_tokens, evicted)
+
+    def evict(self, excess_tokens: int, evicted: list[tuple[int, int]]) -> None:
+        """At least so much, the least recently used blocks without a pin, as far as there are any."""
+        order, sizes, whole, pins = self.order, self._sizes, self._block_tokens, self._pins
+        while excess_tokens > 0 and order:
+            entry = order.popitem(last=False)
+            key = entry[0]
+            if key in pins:
+                self.pinned.add(key)
+                continue
+            evicted.append(entry)
+            size = whole
+            if key in sizes:
+                size = sizes[key]
+                self.saved_tokens -= whole - size
+            excess_tokens -= size
             if self.has_quotas:
-                key = next(iter(order))
-                evicted.append((key, self.remove(key)))
-            else:
-                evicted.append(order.popitem(last=False))
-                key = evicted[-1][0]
-                if key in sizes:
-                    self.saved_tokens -= whole - sizes[key]
-            excess -= sizes.get(key, whole)
+                self._forget_in_namespace(key, size)
 
     def _trim_namespace(self, namespace: int, evicted: list[tuple[int, int]]) -> None:
-        blocks, pinned = self._namespaces.get(namespace, _NO_BLOCKS), self.pinned
+        blocks, pins = self._namespaces.get(namespace, _NO_BLOCKS), self._pins
         while self._used_by.get(namespace, 0) > self._quota_tokens:
-            key = next((key for key in blocks if key not in pinned), None)
+            key = next((key for key in blocks if key not in pins), None)
             if key is None:
                 break
             evicted.append((key, self.remove(key)))
 
     def trim_pinned(self) -> None:
         """Evict pinned blocks, by their keys, until all fits: the last resort when two servers become one."""
-        for key in sorted(self.pinned):
+        for key in sorted(self.blocks().intersection(self._pins)):
             if self.is_over(key >> NAMESPACE_SHIFT):
                 self.remove(key)
 
-    def merge(self, moved: Iterable[tuple[int, int]], pins: Collection[int]) -> None:
+    def merge(self, moved: Iterable[tuple[int, int]]) -> None:
         """Take in blocks with their stamps, each at its place in the order."""
         entries = sorted([*self.order.items(), *moved], key=lambda entry: entry[1])
         for key in list(self.order):
             self.remove(key)
         for key, stamp in entries:
             self.place(key, stamp)
-            if key in pins:
-                self.pinned.add(key)
-                del self.order[key]
