@@ -62,8 +62,10 @@ class RunTree:
 
 
 def _walk(run: Run, found: int, blocks: list[int]) -> tuple[Run, int]:
-    """The deepest run that is wholly part of the chain, split off if need be, and the blocks present up to it; begins at
-    a run that is one."""
+    """The deepest run that is wholly part of the chain, split off if need be, and the blocks present up to it.
+
+    Begins at a run that is part of the chain, with the blocks up to it.
+    """
     wanted = len(blocks)
     while found < wanted:
         child = run.children.get(blocks[found])
