@@ -86,7 +86,8 @@ class Pair:
             for tier, here in ((DRAM, server.dram), (SSD, server.ssd)):
                 blocks = [block for block in self.naive.lists[tier] if server_of(block, self.naive.up) == number]
                 pinned = {block for _, block in self.naive.pins}
-                assert _names(key for key in here.order if key not in shards.pins) == [block for block in blocks if block not in pinned]
+                free = [block for block in blocks if block not in pinned]
+                assert _names(key for key in here.order if key not in shards.pins) == free
                 assert here.pinned <= shards.pins.keys()
                 assert set(_names(here.blocks().intersection(shards.pins))) == pinned.intersection(blocks)
 
