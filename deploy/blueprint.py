@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deploy.background_config import NamedFlow, read_background
 from deploy.config import RunConfig
+from deploy.entry_rules import entry_rules
 from deploy.fabric_config import FabricPlan, Placed
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
+from deploy.own_policy import make_policy
 from deploy.plan import Plan, parse_plan
 from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
-from scheduler.policies import make_routing_policy
+from scheduler.policies.view import RoutingPolicy, Seat, StageKind
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
+from scheduler.runtime.random_streams import stream
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from sim_hw.engine.ub_shares import PPM
 from sim_hw.errors import HardwareModelError
@@ -34,7 +37,8 @@ from workers.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.standing_loads import ExchangeLinks
 
-if TYPE_CHECKING:  # a virtual run is not watched
+if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
+    from scheduler.core.power_budgets import PowerCap
     from scheduler.metrics.snapshot import LiveInstance
 
 Cost = TypeVar("Cost")
@@ -102,6 +106,7 @@ class Blueprint:
                 spec.num_npus,
                 # Every rank of a prefill instance holds the same KV, every die of a decode instance its own.
                 self._kv_tokens(spec) * (self._num_dies(spec) if spec.role is Role.DECODE else 1),
+                spec.supernode,
             )
             for spec in self.instances
         ]
@@ -124,10 +129,17 @@ class Blueprint:
                 num_cache_servers=tuple(one.num_cache_servers for one in self.plan.supernodes),
                 has_cache_ssd=self._has_cache_ssd,
                 max_open_requests=config.max_open_requests,
+                view_age_ns=round(config.view_age_s * 1e9),
+                power=self._power_cap(),
             ),
-            make_routing_policy(config.policy),
-            make_routing_policy(config.policy),
+            self._make_policy(StageKind.PREFILL),
+            self._make_policy(StageKind.DECODE),
+            entry_rules(config, max((spec.num_npus for spec in self.prefill), default=0)),
         )
+
+    def _make_policy(self, stage: StageKind) -> RoutingPolicy:
+        config = self.config
+        return make_policy(config, Seat(stage, stream(config.seed, f"policy {stage.value}")))
 
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""
@@ -141,10 +153,28 @@ class Blueprint:
         spec = next(spec for spec in self.decode if spec.address == address)
         return self._make_decode(spec, report_interval_ns, began_ns)
 
+    def _power_cap(self) -> PowerCap | None:
+        if not self.config.power_cap:
+            return None
+        from deploy.power_cap import power_cap
+
+        return power_cap(
+            self.config,
+            self.cluster,
+            len(self.plan.supernodes),
+            sum(spec.num_npus for spec in self.instances),
+            [(spec.address, self._physics.prefill(spec.num_npus)) for spec in self.prefill],
+            [(spec.address, self._physics.decode(spec.num_npus)) for spec in self.decode],
+        )
+
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
         # A sequence may fit in memory and still be longer than the model's positions.
-        longest = min(self._kv_tokens(spec), self.model.max_positions)
-        return InstanceInfo(spec.address, spec.num_npus, longest, spec.supernode)
+        kv_tokens = self._kv_tokens(spec)
+        longest = min(kv_tokens, self.model.max_positions)
+        size = spec.address, spec.num_npus, longest, spec.supernode
+        if spec.role is Role.DECODE:
+            return InstanceInfo(*size, kv_tokens * self._num_dies(spec))
+        return InstanceInfo(*size, kv_tokens, self._own_cache_blocks(spec) if self.config.cache == "local" else 0)
 
     def _kv_tokens(self, spec: InstanceSpec) -> int:
         """KV tokens of a prefill instance, or of one die of a decode instance."""
@@ -159,16 +189,18 @@ class Blueprint:
         physics = self._physics.prefill(spec.num_npus)
         cache = None
         if self.config.cache == "local":
-            num_nodes = spec.num_npus / self.cluster.npus_per_node.count
-            cache = BlockStore(self._store_sizes(1, num_nodes))
+            cache = BlockStore(self._own_store_sizes(spec))
         return PrefillInstance(
             spec.address,
-            PrefillConfig(self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks),
+            PrefillConfig(
+                self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks, physics.least_budget_w
+            ),
             physics.cost,
             physics.power,
             cache,
             began_ns=began_ns,
             exchange=self._exchange(spec, physics.at_shares, physics.line_ns),
+            throttle=physics.throttle,
         )
 
     def _make_decode(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> DecodeInstance:
@@ -181,10 +213,18 @@ class Blueprint:
             tokens_per_step_num=physics.tokens_per_step[0],
             tokens_per_step_den=physics.tokens_per_step[1],
             report_interval_ns=report_interval_ns,
+            budget_w=physics.least_budget_w,
         )
         steps = physics.steps_at_shares()
-        exchange = self._exchange(spec, steps, (physics.line_ns, 0.0))
-        return DecodeInstance(spec.address, config, steps.at(PPM), physics.power, began_ns=began_ns, exchange=exchange)
+        return DecodeInstance(
+            spec.address,
+            config,
+            steps.at(PPM),
+            physics.power,
+            began_ns=began_ns,
+            exchange=self._exchange(spec, steps, (physics.line_ns, 0.0)),
+            throttle=physics.throttle,
+        )
 
     def _exchange(
         self, spec: InstanceSpec, costs: CostAtShares[Cost], line_ns: tuple[float, float]
@@ -192,6 +232,14 @@ class Blueprint:
         """Nobody hears of the exchange of an instance whose lines nothing else shares."""
         links = self._exchange_links.get(spec.address)
         return links and ExchangeLoad(spec.address, costs, line_ns, links.line_bytes_per_s)
+
+    def _own_store_sizes(self, spec: InstanceSpec) -> StoreSizes:
+        """Of the cache of one prefill instance: the DRAM of its nodes."""
+        return self._store_sizes(1, spec.num_npus / self.cluster.npus_per_node.count)
+
+    def _own_cache_blocks(self, spec: InstanceSpec) -> int:
+        sizes = self._own_store_sizes(spec)
+        return sizes.dram_tokens // sizes.block_tokens
 
     def pool_sizes(self, supernode: int = 0) -> StoreSizes:
         """Of the cache pool of a supernode, in tokens of KV."""

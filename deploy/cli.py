@@ -53,8 +53,11 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "compare": LazyCommand(
         "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."
     ),
+    "report": LazyCommand("deploy.commands.report", "Show what a replay --out wrote as one HTML page."),
+    "explain": LazyCommand("deploy.commands.explain", "Tell one request's life, with the reason of each decision."),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
     "cache": LazyCommand("deploy.commands.cache", "Show what a prefix cache of some size would find in a trace."),
+    "policies": LazyCommand("deploy.commands.policies", "List the routing policies, each with formula and source."),
     "hw": LazyCommand("deploy.commands.hw", "Show what is known of the hardware, with sources."),
     "model": LazyCommand("deploy.commands.model", "Show models, and predict one operating point of the cost model."),
     "validate": LazyCommand("deploy.commands.validate", "Compare published performance with what the model predicts."),
@@ -124,7 +127,7 @@ def _run_typer(command: TyperCommand | TyperGroup, program: str, arguments: list
     from typer import Abort, TyperException
 
     try:
-        result: object = command.main(arguments, prog_name=program, standalone_mode=False)
+        result: object = command.main(arguments, prog_name=program, standalone_mode=False, obj=arguments)
     except TyperException as error:
         raise InputError(_usage_line(error, program)) from error
     except Abort:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_ty
 
 from deploy.hardware.endings import is_file
 from deploy.hardware.lookup import load_cluster, load_model
+from deploy.own_policy import check_policy, read_policy
 from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.slo import parse_slo
-from scheduler.policies import routing_policy_names
+from scheduler.policies.entry import make_admission, make_order
 from scheduler.protocol.errors import ConfigError
 
 # Only a file of settings needs what reads one.
@@ -45,7 +46,11 @@ class RunConfig:
     """Instances. The default is the cluster's: on cloudmatrix384 one published decode instance, and prefill instances
     on the rest (224 + 160 NPUs)."""
     policy: str = "cloudmatrix"
-    """Routing policy, for prefill and decode alike."""
+    """Routing policy, for prefill and decode alike: NAME or NAME:key=value,..., or FILE.py:Class of one's own."""
+    policy_source: str = ""
+    """Text of that FILE.py, which is read when a run is told of it; so it is the same wherever the run's parts are."""
+    view_age_s: float = 0.0
+    """How old what a routing policy sees of the instances may be, seconds; 0 for as the core counts them now."""
     prefill_tokens_per_npu: int = 4096
     """Token budget of one prefill pass, per NPU. 4,096 makes a full pass of about 0.75 s, which a request that just
     missed it waits in its TTFT; the published batch of 16,384 takes 2.9 s."""
@@ -81,14 +86,39 @@ class RunConfig:
     """Part of the cache that one namespace may take, such as one of the copies of `--superpose`."""
     max_open_requests: int = 1_000_000
     """Requests in the system beyond which an arrival is rejected as overload."""
+    admission: str = "always"
+    """Who is let in: always, token_bucket, slo_early_reject or shedding, as NAME or NAME:key=value,...; the limits
+    that slo_early_reject holds are those of `slo`."""
+    order: str = "fcfs"
+    """Who goes first to prefill: fcfs, edf, shortest, priority or fair, as NAME or NAME:key=value,..."""
+    waiting_backlog_tokens: int = 0
+    """Uncached prompt tokens of each prefill instance beyond which requests wait in front of all of them, where
+    `order` holds. 0 for as many as two full passes of the largest with an order other than fcfs, else for no wait."""
+    request_timeout_s: float = 0.0
+    """A request that has not finished so long after its arrival ends as timed out, seconds; 0 for never."""
+    site: str = "china-average"
+    """Where the supernode stands: its PUE and price of electricity (`supernode hw power` lists sites)."""
+    pue: float | None = None
+    """Energy at the meter over that at the supernode; empty for the site's."""
+    tariff: str = ""
+    """Of electricity, by name; empty for the flat one of the site. A run begins at midnight."""
+    price: str = "bought"
+    """What the supernode costs: `bought` at its published price, `bought=USD`, a kind of contract for its chip, or
+    `rented=USD` for an NPU and hour."""
+    power_cap: str = ""
+    """What all supernodes together may draw at their feeds, such as 350kW or 350000W; empty for no bound."""
     slo: str = ""
     """Limits such as ttft=2s,tpot=50ms; empty for none."""
     seed: int = 0
     """Seed of every random stream."""
+    names: str = ""
+    """Naming schemes of the metrics of a standing cluster, such as own,vllm; empty for the usual ones of its chips.
+    Changes no outcome."""
 
     def digest(self) -> str:
-        """A short name of this configuration: equal digests, equal settings."""
-        canonical = json.dumps(asdict(self), sort_keys=True)
+        """A short name of this configuration: equal digests, equal outcomes."""
+        deciding = {key: value for key, value in asdict(self).items() if key != "names"}
+        canonical = json.dumps(deciding, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def checked(self, places: Mapping[str, str] | None = None) -> RunConfig:
@@ -96,7 +126,7 @@ class RunConfig:
         places = places or {}
         for name, known in _CHOICES.items():
             _one_of(places.get(name, name), getattr(self, name), known)
-        _one_of(places.get("policy", "policy"), self.policy, tuple(routing_policy_names()))
+        _checked(places.get("policy", "policy"), lambda: check_policy(self.policy, self.policy_source))
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -110,12 +140,26 @@ class RunConfig:
             raise ConfigError(
                 f"{place}: {shorten(self.cache_block_tokens)} is no size of a cache block; known: {known}"
             )
+        _checked(places.get("admission", "admission"), lambda: make_admission(self.admission))
+        _checked(places.get("order", "order"), lambda: make_order(self.order))
+        self._check_money(places)
         if self.slo:
             try:
                 parse_slo(self.slo)
             except ConfigError as error:
                 raise ConfigError(f"{places.get('slo', 'slo')} {str(error).removeprefix('slo ')}") from None
+        if self.names:
+            from deploy.metric_names import parse_names
+
+            parse_names(self.names, places.get("names", "names"))
         return self
+
+    def _check_money(self, places: Mapping[str, str]) -> None:
+        """What site, PUE, tariff and price name is known, whatever the cluster."""
+        if (self.site, self.pue, self.tariff, self.price) != ("china-average", None, "", "bought"):
+            from deploy.run_money import find_known
+
+            find_known(self, places)
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -133,9 +177,19 @@ _RANGES: Final[Mapping[str, tuple[int, float]]] = {
     "cache_ssd_bytes_per_server": (0, 10**16),
     "cache_namespace_share": (0, 1),
     "max_open_requests": (1, 10**9),
+    "view_age_s": (0, 10**6),
+    "waiting_backlog_tokens": (0, 10**12),
+    "request_timeout_s": (0, 10**6),
     "seed": (0, 2**63 - 1),
 }
 """Least and largest value of numbers, both allowed."""
+
+
+def _checked(place: str, check: Callable[[], object]) -> None:
+    try:
+        check()
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def _one_of(place: str, value: str, known: tuple[str, ...]) -> None:
@@ -167,6 +221,8 @@ def load_config(path: str | None, flags: Mapping[str, Any], base: Mapping[str, A
         if not cluster.ub_accesses:
             defaults["cache"] = "local"
         chosen = {**defaults, **chosen}
+    if "policy" in places:  # else its source came with it, from where it was read
+        _checked(places["policy"], lambda: chosen.update(policy_source=read_policy(chosen["policy"])))
     return RunConfig(**chosen).checked(places)
 
 

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import gcd
+from typing import TYPE_CHECKING
 
 from deploy.config import RunConfig
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
 from scheduler.protocol.errors import ConfigError
 from sim_hw.engine.compiled_decode import CompiledDecode, DecodeSteps, compile_decode
 from sim_hw.engine.compiled_prefill import CompiledPrefill, compile_prefill
-from sim_hw.engine.kv_room import DecodeRoom, decode_room, prefill_blocks
+from sim_hw.engine.kv_room import KV_BLOCK_TOKENS, DecodeRoom, decode_room, prefill_blocks
 from sim_hw.engine.power import DecodePower, PrefillPower, decode_power, prefill_power
 from sim_hw.engine.ub_shares import PPM, AtShares
 from sim_hw.errors import HardwareModelError
@@ -24,6 +25,10 @@ from sim_hw.hardware.supernode import Supernode
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.phases.ub_line import decode_line_s, prefill_line_s, with_ub_share
+
+# Only a run under a power cap needs what keeps it.
+if TYPE_CHECKING:
+    from sim_hw.engine.throttle import BudgetRange, DecodeThrottle, PrefillThrottle
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,14 @@ class PrefillPhysics:
     """`cost` by the share of UB that the exchange has."""
     line_ns: tuple[float, float]
     """Of the UB line of each die in a pass, for a computed and a cached token of the instance."""
+    throttle: PrefillThrottle | None = None
+    """Under a power cap only, as is the range of budgets."""
+    budgets: BudgetRange | None = None
+
+    @property
+    def least_budget_w(self) -> int:
+        """What an instance begins with; 0 without a cap."""
+        return 0 if self.budgets is None else self.budgets.floor_w
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,14 @@ class DecodePhysics:
 
         return AtShares(DecodeSteps(self.cost, self.num_dies), steps_at)
 
+    throttle: DecodeThrottle | None = None
+    budgets: BudgetRange | None = None
+
+    @property
+    def least_budget_w(self) -> int:
+        """What an instance begins with; 0 without a cap."""
+        return 0 if self.budgets is None else self.budgets.floor_w
+
 
 class InstancePhysics:
     """Of all instances of a configuration; `ConfigError` for one that cannot exist or has no room."""
@@ -88,9 +109,18 @@ class InstancePhysics:
             cost = compile_prefill(point)
             at_shares = AtShares(cost, lambda share: compile_prefill(with_ub_share(point, share)))
             computed_s, cached_s = prefill_line_s(point)
-            tokens = cost.num_ranks
-            line_ns = 1e9 * computed_s / tokens, 1e9 * cached_s / tokens
-            return PrefillPhysics(cost, prefill_power(point), blocks, at_shares, line_ns)
+            num_ranks = cost.num_ranks
+            line_ns = 1e9 * computed_s / num_ranks, 1e9 * cached_s / num_ranks
+            physics = PrefillPhysics(cost, prefill_power(point), blocks, at_shares, line_ns)
+            if not config.power_cap:
+                return physics
+            from sim_hw.engine.throttle import PrefillThrottle
+
+            throttle, tokens = PrefillThrottle(point), config.prefill_tokens_per_npu * num_npus
+            # The heaviest pass: a full one, over prompts of full length.
+            longest = min(self._model.max_positions, blocks * KV_BLOCK_TOKENS)
+            full_ns = cost.prefill_ns(tokens, tokens * longest, 0)
+            return replace(physics, throttle=throttle, budgets=throttle.budget_range(tokens, longest, full_ns))
 
     def _make_decode(self, num_npus: int) -> DecodePhysics:
         with self._plan_named():
@@ -102,7 +132,7 @@ class InstancePhysics:
             def compile_at(share: float) -> CompiledDecode:
                 return compile_decode(with_ub_share(point, share), room.sequences)
 
-            return DecodePhysics(
+            physics = DecodePhysics(
                 point.num_ranks,
                 compiled,
                 decode_power(point),
@@ -111,6 +141,18 @@ class InstancePhysics:
                 1e9 * decode_line_s(point) / point.num_ranks,
                 compile_at,
             )
+            if not self._config.power_cap:
+                return physics
+            from sim_hw.engine.throttle import DecodeThrottle, StepLoad
+
+            throttle, kv_tokens = DecodeThrottle(point), room.kv_blocks * KV_BLOCK_TOKENS
+            form = compiled.form(room.sequences, room.sequences, kv_tokens)
+            full = StepLoad(
+                form.die_step_ps(room.sequences, kv_tokens),
+                room.sequences * point.num_ranks,
+                kv_tokens * point.num_ranks,
+            )
+            return replace(physics, throttle=throttle, budgets=throttle.budget_range(full))
 
     def _decode_point(self, num_npus: int) -> DecodePoint:
         mtp_k = min(1, self._model.mtp_layers) if self._config.mtp else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -13,7 +13,12 @@ from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.fabric_config import pool_bytes_per_s
 from deploy.interrupt import stop_on_interrupt
+from deploy.own_policy import policy_digest
+from deploy.prediction import Prediction, ttft_prediction
 from deploy.progress import progress
+from deploy.run_energy import facility_curves
+from deploy.run_folder import RUN_NAME
+from deploy.run_money import bill_of
 from deploy.trace_total import TraceTotal
 from scheduler.core.config import pool_addresses
 from scheduler.core.ledger import Ledger
@@ -36,9 +41,13 @@ open requests 14 % of its time."""
 
 SUMMARY_NAME: Final = "summary.json"
 
-# A replay that writes no journal should not pay for what journals need.
+# A replay that writes no journal should not pay for what journals need, nor one without a folder for what that needs.
 if TYPE_CHECKING:
+    from deploy.openmetrics import ScrapedRun, ScrapeJob
+    from deploy.run_folder.log import RunLog
+    from scheduler.core.scheduler import Scheduler
     from scheduler.gateway.faults import FaultPlan
+    from scheduler.metrics.decisions import DecisionLog
     from scheduler.runtime.journal import JournalHeader
 
 
@@ -51,6 +60,10 @@ class ReplayJob:
     config: RunConfig
     journal: str | None = None
     faults: FaultPlan | None = None
+    keeps_log: bool = False
+    """Whether the result is to have what a run folder needs."""
+    scrapes: ScrapeJob | None = None
+    """A file of simulated scrapes to write, on the virtual clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +99,15 @@ class ReplayResult:
     is_partial: bool
     live: LiveCost | None = None
     num_npus: int = 0
+    log: RunLog | None = None
+    prediction: Prediction | None = None
 
     def document(self) -> dict[str, Any]:
-        """The result as plain values for JSON; `live` is there for a live run only."""
+        """The result as plain values for JSON; `live` is there for a live run only, `prediction` where times were
+        predicted."""
         live = {} if self.live is None else {"live": self.live.to_json()}
-        return {**self.summary.to_json(), "partial": self.is_partial, **live}
+        prediction = {} if self.prediction is None else {"prediction": self.prediction.to_json()}
+        return {**self.summary.to_json(), "partial": self.is_partial, **prediction, **live}
 
 
 def replay_virtual(job: ReplayJob) -> ReplayResult:
@@ -104,14 +121,24 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     workers = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
     ledger = core.ledger
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
+    decided = log_decisions(blueprint, core) if job.keeps_log else None
     sources = make_sources(trace, job.faults, blueprint, ledger)
-    with _journalled(core, job, blueprint) as front, _patient_garbage_collection():
-        runtime = VirtualRuntime([*sources, front, *workers], core.address, (collector.observe,))
+    with (
+        _journalled(core, job, blueprint) as front,
+        _scraped(job, blueprint, ledger) as scrapes,
+        _patient_garbage_collection(),
+    ):
+        taps, watcher = (collector.observe,), None
+        if scrapes is not None:
+            taps, watcher = (collector.observe, scrapes.tap), scrapes.watcher
+        runtime = VirtualRuntime([*sources, front, *workers], core.address, taps, watcher)
         with (
             stop_on_interrupt(runtime.stop),
             progress("replaying", lambda: (ledger.num_requests - ledger.num_open, total())),
         ):
             is_partial = runtime.run()
+        if scrapes is not None:
+            scrapes.write(runtime.now_ns)
     refuse_stalled(collector)
     records = Records(ledger)
     summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), slo, records)
@@ -121,9 +148,11 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        trace.skipped.lines(),
+        [*trace.skipped.lines(), *core.routing.notes()],
         is_partial,
         num_npus=blueprint.plan.num_npus,
+        log=run_log(job, trace.name, blueprint, collector, decided),
+        prediction=ttft_prediction(core.routing),
     )
 
 
@@ -168,6 +197,18 @@ def _journalled(core: Component, job: ReplayJob, blueprint: Blueprint) -> Genera
 
 
 @contextmanager
+def _scraped(job: ReplayJob, blueprint: Blueprint, ledger: Ledger) -> Generator[ScrapedRun | None]:
+    """What looks at the run as a Prometheus would, if that was asked for."""
+    if job.scrapes is None:
+        yield None
+        return
+    from deploy.openmetrics import scraped
+
+    with scraped(job.scrapes, job.trace, job.options, blueprint, ledger) as run:
+        yield run
+
+
+@contextmanager
 def _patient_garbage_collection() -> Generator[None]:
     """Collect seldom: a run makes no cycles, and each collection walks through every open request."""
     before = gc.get_threshold()
@@ -194,7 +235,26 @@ def journal_header(blueprint: Blueprint) -> JournalHeader:
     config = blueprint.config
     code = "".join(digest for _, digest in identity().values())
     settings = {**asdict(config), "block_tokens": blueprint.block_tokens}
-    return JournalHeader(config=settings, seed=config.seed, policy_digest=config.policy, code_digest=code)
+    return JournalHeader(config=settings, seed=config.seed, policy_digest=policy_digest(config), code_digest=code)
+
+
+def log_decisions(blueprint: Blueprint, core: Scheduler) -> DecisionLog:
+    """Have the core's decisions logged from now on."""
+    from scheduler.metrics.decisions import log_decisions
+
+    prefill, decode = ([spec.address for spec in specs] for specs in (blueprint.prefill, blueprint.decode))
+    return log_decisions(core.handlers, prefill, decode)
+
+
+def run_log(
+    job: ReplayJob, trace_name: str, blueprint: Blueprint, collector: Collector, decided: DecisionLog | None
+) -> RunLog | None:
+    """What a run folder needs, if decisions were logged for one."""
+    if decided is None:
+        return None
+    from deploy.run_folder.log import RunLog
+
+    return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided)
 
 
 def make_collector(blueprint: Blueprint, ledger: Ledger) -> Collector:
@@ -211,8 +271,21 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
     """What a summary is told of the run besides its logs."""
     config = blueprint.config
     capacity = blueprint.plane_capacity_bytes_per_s()
-    pool = pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers)
-    return RunInfo(wall_s, config.seed, config.digest(), capacity, config.cache != "none", pool)
+    return RunInfo(
+        wall_s,
+        config.seed,
+        config.digest(),
+        capacity,
+        has_prefix_cache=config.cache != "none",
+        pool_bytes_per_s=pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers),
+        curves=facility_curves(
+            config,
+            blueprint.cluster,
+            len(blueprint.plan.supernodes),
+            sum(spec.num_npus for spec in blueprint.instances),
+        ),
+        bill=bill_of(blueprint),
+    )
 
 
 def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
@@ -221,14 +294,21 @@ def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
     slo = parse_slo(config.slo) if config.slo else None
     summary = summarize(make_collector(blueprint, ledger), run_info(blueprint, 0.0), slo)
     cost = LiveCost() if live else None
-    return ReplayResult("", summary, Records(ledger), [], [], [], is_partial=False, live=cost).document()
+    prediction = None if live else ttft_prediction(blueprint.make_core().routing)
+    return ReplayResult("", summary, Records(ledger), [], [], [], False, cost, prediction=prediction).document()
 
 
-def write_result(directory: str, result: ReplayResult, document: dict[str, Any]) -> None:
-    """`summary.json` and `requests.csv` in a directory that is made if need be."""
+def write_result(directory: str, result: ReplayResult, document: dict[str, Any], command: Sequence[str] = ()) -> None:
+    """`summary.json` and `requests.csv`, and the rest of a run folder if the result has a log, in a directory that is
+    made if need be; `command` is what asked for it."""
     import json
 
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUN_NAME).unlink(missing_ok=True)  # comes last: a folder that has one is whole
     (folder / SUMMARY_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     write_records(folder, result.records, result.prefill_addresses, result.decode_addresses)
+    if result.log is not None:
+        from deploy.run_folder.write import write_log
+
+        write_log(folder, result.log, result.title, result.records, command)

@@ -8,60 +8,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
+    CancelRequests,
     DecodeStepped,
     LinkShare,
     Message,
     ReportUsage,
     RunEnded,
+    SetPowerBudget,
     StartDecode,
-    Usage,
     UsageReported,
 )
-from sim_hw.engine.compiled_decode import StepForm
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
+from workers.decode_config import DecodeConfig
 from workers.decode_desk import DecodeDesk
 from workers.decode_memory import DecodeMemory
+from workers.decode_meter import DecodeEnergy, DecodeMeter
 from workers.exchange_load import REFRESH_NS, ExchangeLoad
 from workers.growth import Growth
 from workers.oracle import output_tokens
-from workers.step_line import PS_PER_NS, StepLines, StepSpan
+from workers.power_budget import PowerBudget
+from workers.step_line import PS_PER_NS, DecodeCost, StepLines, StepSpan
 
-
-class DecodeEnergy(Protocol):
-    """Joules of a whole instance from integer totals, so that they do not depend on how steps were grouped."""
-
-    def joules(self, *, busy_ns: int, steps: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
-        """Energy of busy and idle time with so many steps, in which so many sequences and tokens of KV were read."""
-        ...
-
-
-class DecodeCost(Protocol):
-    """How long steps last."""
-
-    def form(self, num_running: int, kv_tokens: int) -> StepForm:
-        """From now on until membership changes, for so many sequences and tokens of KV on all dies together."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeConfig:
-    """Size of a decode instance.
-
-    `report_interval_ns` bounds how long a run of steps may go unreported (virtual runtime: never).
-    """
-
-    num_dies: int
-    blocks_per_die: int
-    slots_per_die: int
-    extent_blocks: int
-    tokens_per_step_num: int
-    tokens_per_step_den: int
-    report_interval_ns: int = NEVER_NS
-    skip_steps: bool = True
+# Only an instance that keeps a power budget needs what does it.
+if TYPE_CHECKING:
+    from workers.step_governor import StepGovernor, StepThrottle
 
 
 @dataclass(slots=True)
@@ -97,12 +71,12 @@ class DecodeInstance:
         *,
         began_ns: int = 0,
         exchange: ExchangeLoad[DecodeCost] | None = None,
+        throttle: StepThrottle | None = None,
     ) -> None:
         self.address = address
         self.deadline_ns = NEVER_NS
         self._config = config
         self._cost = cost
-        self._energy = energy
         self._reports_to = reports_to
         self._exchange = exchange
         self._is_share_new = False
@@ -129,16 +103,21 @@ class DecodeInstance:
         self._span_grown = 0
         self._span_end_ps = 0
         self._open_run(began_ns)
-        self._account_end_ns = began_ns
-        self._steps = 0
-        self._sequence_steps = 0
-        self._kv_token_steps = 0
+        self._meter = DecodeMeter(energy, began_ns)
+        self._governor: StepGovernor | None = None
+        if throttle is not None:
+            budget = PowerBudget(address, config.budget_w, reports_to)
+            from workers.step_governor import StepGovernor
+
+            self._governor = StepGovernor(throttle, budget, self._growth, self._meter)
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             **self._desk.handlers,
             ReportUsage: self._on_report_usage,
             StartDecode: self._on_start,
+            SetPowerBudget: self._on_set_power_budget,
             RunEnded: self._on_run_ended,
             LinkShare: self._on_link_share,
+            CancelRequests: self._on_cancel,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -149,7 +128,7 @@ class DecodeInstance:
         """One boundary between runs of steps."""
         if self._span is None:
             self._clock_ps = now_ns * PS_PER_NS
-            busy_until_ns = self._account_end_ns
+            busy_until_ns = self._meter.end_ns
         else:
             self._advance()
             busy_until_ns = now_ns
@@ -175,9 +154,13 @@ class DecodeInstance:
             self._open_run(now_ns)
         if finished or preempted or cut:
             outputs += self._desk.serve_waiting(now_ns)
-        if self._num_running and (finished or preempted or started or cut or self._is_share_new):
+        has_changed = bool(finished or preempted or started or cut or self._is_share_new)
+        if self._num_running and has_changed:
             self._lines.use(self._cost.form(self._num_running, kv_tokens))
             self._is_share_new = False
+        if self._governor is not None:
+            outputs += self._governor.take_on(now_ns, is_busy=True)
+            self._governor.at_boundary(now_ns, self._step, has_changed=has_changed)
         self._plan()
         if self._exchange is not None:
             outputs += self._tell_load(self._exchange, now_ns)
@@ -206,6 +189,25 @@ class DecodeInstance:
             self.deadline_ns = now_ns
         else:
             self._cut_span(now_ns)
+        return NOTHING
+
+    def _on_cancel(self, now_ns: int, message: CancelRequests) -> Outputs:
+        running = [on_die[i] for on_die in self._on_die for i in message.ids if i in on_die]
+        if running:
+            self._cut_span(now_ns)
+        step = self._step + self._span_steps
+        for sequence in running:
+            if sequence not in self._finishing.get(step, ()):
+                self._at_step(self._finishing, step, sequence)
+        return NOTHING
+
+    def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
+        governor = self._governor
+        assert governor is not None, "only who keeps a budget is given one"
+        governor.ask(message)
+        if self._span is None:
+            return governor.take_on(now_ns, is_busy=False)
+        self._cut_span(now_ns)
         return NOTHING
 
     def _cut_span(self, target_ns: int) -> None:
@@ -237,9 +239,8 @@ class DecodeInstance:
         self._step += steps
         self._run_last_ps = span.offset_ps + span.slope_ps * at(self._step - 1)
         self._clock_ps = self._span_end_ps
-        self._steps += steps
-        self._sequence_steps += self._num_running * steps
-        self._kv_token_steps += self._base_tokens * steps + self._num_running * grown
+        num_running = self._num_running
+        self._meter.add(steps, num_running * steps, self._base_tokens * steps + num_running * grown)
 
     def _leave(self, sequence: _Sequence) -> None:
         sequence.running = False
@@ -315,7 +316,12 @@ class DecodeInstance:
         while events[0] <= self._step or not (events[0] in self._finishing or events[0] in self._growing):
             heappop(events)
         num_steps = events[0] - self._step if self._config.skip_steps else 1
-        span = self._span = self._lines.span(self._step, num_steps)
+        if self._governor is not None:
+            num_steps = min(num_steps, self._governor.steps_ahead(self._step))
+        span = self._lines.span(self._step, num_steps)
+        if self._governor is not None:
+            span = self._governor.slowed(span, self._num_running, self._base_tokens)
+        self._span = span
         self._aim(span, span.num_steps)
         if self._config.report_interval_ns != NEVER_NS:
             self._cut_span(self._run_start_ns + self._config.report_interval_ns)
@@ -339,7 +345,8 @@ class DecodeInstance:
     ) -> DecodeStepped:
         grown = self._growth.at(self._step)
         before = self._growth.at(self._step - self._run_steps)
-        finished_tokens = [sequence.output_tokens for sequence in finished]
+        # Fewer than all that it was to produce where it was cancelled.
+        finished_tokens = [min(one.output_tokens, one.base_produced + grown) for one in finished]
         finished_tokens += [sequence.base_produced + grown for sequence in cut]
         return DecodeStepped(
             self.address,
@@ -357,32 +364,17 @@ class DecodeInstance:
             [sequence.request_id for sequence in cut],
             [sequence.request_id for sequence in preempted],
             [sequence.base_produced + grown for sequence in preempted],
-            self._account(now_ns, busy_until_ns),
+            self._meter.account(now_ns, busy_until_ns),
         )
-
-    def _account(self, now_ns: int, busy_until_ns: int) -> Usage:
-        """Usage since the last report, from the totals of steps closed since."""
-        start_ns = self._account_end_ns
-        busy_ns = busy_until_ns - start_ns
-        joules = self._energy.joules(
-            busy_ns=busy_ns,
-            steps=self._steps,
-            sequence_steps=self._sequence_steps,
-            kv_token_steps=self._kv_token_steps,
-            idle_ns=now_ns - busy_until_ns,
-        )
-        self._account_end_ns = now_ns
-        self._steps = self._sequence_steps = self._kv_token_steps = 0
-        return Usage(start_ns, now_ns, busy_ns, joules)
 
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._span is not None:
             return NOTHING
-        return ((self._reports_to, UsageReported(self.address, self._account(now_ns, self._account_end_ns))),)
+        return ((self._reports_to, UsageReported(self.address, self._meter.account(now_ns, self._meter.end_ns))),)
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A run that was cut short may end inside a step: that step's share is counted as idle time.
-        busy_until_ns = self._account_end_ns
+        busy_until_ns = self._meter.end_ns
         span = self._span
         if span is not None:
             if self.deadline_ns <= now_ns:  # the boundary was due at the instant of the stop
@@ -394,5 +386,5 @@ class DecodeInstance:
                 self._advance()
             busy_until_ns = max(busy_until_ns, self._clock_ps // PS_PER_NS)
         self.deadline_ns = NEVER_NS
-        usage = self._account(now_ns, busy_until_ns)
+        usage = self._meter.account(now_ns, busy_until_ns)
         return ((self._reports_to, UsageReported(self.address, usage)),)

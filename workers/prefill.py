@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
+    CancelRequests,
     LinkShare,
     Message,
     PrefillStepped,
     ReleaseKv,
     ReportUsage,
+    RequestsCancelled,
     RunEnded,
+    SetPowerBudget,
     StartPrefill,
     Usage,
     UsageReported,
@@ -26,6 +29,11 @@ from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
 from workers.cache.store import BlockStore
 from workers.exchange_load import ExchangeLoad
 from workers.oracle import output_tokens
+from workers.power_budget import PowerBudget
+
+# Only an instance that keeps a power budget needs what does it.
+if TYPE_CHECKING:
+    from sim_hw.engine.throttle import ThrottledPass
 
 
 class PrefillCost(Protocol):
@@ -44,12 +52,24 @@ class PrefillEnergy(Protocol):
         ...
 
 
+class PassThrottle(Protocol):
+    """How a pass is slowed to keep a budget."""
+
+    def run(self, budget_w: float, full_ns: int, tokens: int, pairs: int) -> ThrottledPass:
+        """Time and energy of a pass that lasts `full_ns` at the full clock."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PrefillConfig:
-    """`token_budget` bounds the computed tokens of one pass of the whole instance, `kv_blocks` its KV memory."""
+    """`token_budget` bounds the computed tokens of one pass of the whole instance, `kv_blocks` its KV memory.
+
+    `budget_w` is the power budget that it begins with, if it keeps one.
+    """
 
     token_budget: int
     kv_blocks: int
+    budget_w: int = 0
 
 
 @dataclass(slots=True)
@@ -85,6 +105,7 @@ class PrefillInstance:
         *,
         began_ns: int = 0,
         exchange: ExchangeLoad[PrefillCost] | None = None,
+        throttle: PassThrottle | None = None,
     ) -> None:
         self.address = address
         self.deadline_ns = NEVER_NS
@@ -105,12 +126,17 @@ class PrefillInstance:
         self._pass_pairs = 0
         self._pass_cached = 0
         self._account_end_ns = began_ns
+        self._throttle = throttle
+        self._budget = PowerBudget(address, config.budget_w, reports_to)
+        self._throttled: ThrottledPass | None = None
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             StartPrefill: self._on_start,
             ReleaseKv: self._on_release,
             ReportUsage: self._on_report_usage,
+            SetPowerBudget: self._on_set_power_budget,
             RunEnded: self._on_run_ended,
             LinkShare: self._on_link_share,
+            CancelRequests: self._on_cancel,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -128,6 +154,7 @@ class PrefillInstance:
                 self.free_blocks += self._blocks_held.pop(prompt.request_id)
         if self.cache is not None:
             self._store(self.cache, done, now_ns)
+        ran, confirmed = self._throttled, self._budget.take_on(now_ns)
         started = self._fill_pass(now_ns)
         if not was_running and not self._is_running:
             return NOTHING
@@ -140,11 +167,14 @@ class PrefillInstance:
             [prompt.request_id for prompt in done],
             stopped,
             usage_tokens,
-            self._account(now_ns, usage_tokens, usage_pairs, is_busy=was_running),
+            self._account(now_ns, usage_tokens, usage_pairs, is_busy=was_running, throttled=ran),
         )
-        if self._exchange is None or not self._is_running:
-            return ((self._reports_to, report),)
-        return ((self._reports_to, report), *self._tell_load(self._exchange, now_ns, self.deadline_ns - now_ns))
+        outputs: Outputs = ((self._reports_to, report),)
+        if confirmed is not None:
+            outputs += (confirmed,)
+        if self._exchange is not None and self._is_running:
+            outputs += self._tell_load(self._exchange, now_ns, self.deadline_ns - now_ns)
+        return outputs
 
     def _tell_load(self, exchange: ExchangeLoad[PrefillCost], now_ns: int, pass_ns: int) -> Outputs:
         return exchange.tell(now_ns, self.deadline_ns, pass_ns, self._pass_tokens, self._pass_cached)
@@ -153,13 +183,17 @@ class PrefillInstance:
         """What is left of the pass that runs takes the same part of the new length as it would have of the old."""
         exchange = self._exchange
         assert exchange is not None
-        totals = self._pass_tokens, self._pass_pairs, self._pass_cached
         before, self._cost = self._cost, exchange.cost(message.share_ppm)
         if not self._is_running:
             return NOTHING
-        pass_ns = self._cost.prefill_ns(*totals)
+        totals = self._pass_tokens, self._pass_pairs, self._pass_cached
+        before_ns, pass_ns = before.prefill_ns(*totals), self._cost.prefill_ns(*totals)
         left_ns = self.deadline_ns - now_ns
-        self.deadline_ns = now_ns - (-left_ns * pass_ns // before.prefill_ns(*totals))
+        if self._throttle is not None and self._throttled is not None:
+            was, becomes = (self._slowed(self._throttle, full_ns) for full_ns in (before_ns, pass_ns))
+            self._throttled = self._throttled.with_rest(left_ns, was, becomes)
+            before_ns, pass_ns = was.length_ns, becomes.length_ns
+        self.deadline_ns = now_ns - (-left_ns * pass_ns // before_ns)
         return self._tell_load(exchange, now_ns, pass_ns)
 
     def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
@@ -187,6 +221,25 @@ class PrefillInstance:
         if self._queue:
             self._begin_if_idle(now_ns)
         return NOTHING
+
+    def _on_cancel(self, now_ns: int, message: CancelRequests) -> Outputs:
+        """Who has begun goes on: what a pass computes of it is no more than the pass."""
+        wanted = set(message.ids)
+        held = self._blocks_held
+        dropped = {p.request_id for p in self._queue if p.request_id in wanted and p.request_id not in held}
+        if not dropped:
+            return NOTHING
+        self._queue = deque(p for p in self._queue if p.request_id not in dropped)
+        for request_id in dropped:
+            self._prefixes.pop(request_id, None)
+        if self._queue:  # one that needs less memory may be the first now
+            self._begin_if_idle(now_ns)
+        return ((self._reports_to, RequestsCancelled(self.address, sorted(dropped))),)
+
+    def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
+        self._budget.ask(message)
+        confirmed = None if self._is_running else self._budget.take_on(now_ns)
+        return NOTHING if confirmed is None else (confirmed,)
 
     def _begin_if_idle(self, now_ns: int) -> None:
         # The wake comes after everything of this instant was delivered, so that all of it takes part in the pass.
@@ -223,8 +276,18 @@ class PrefillInstance:
         self._pass_pairs = pairs
         self._pass_cached = cached
         self._is_running = tokens > 0
-        self.deadline_ns = now_ns + self._cost.prefill_ns(tokens, pairs, cached) if tokens else NEVER_NS
+        self.deadline_ns = now_ns + self._pass_ns(tokens, pairs, cached) if tokens else NEVER_NS
         return started
+
+    def _pass_ns(self, tokens: int, pairs: int, cached: int) -> int:
+        full_ns = self._cost.prefill_ns(tokens, pairs, cached)
+        if self._throttle is None:
+            return full_ns
+        self._throttled = self._slowed(self._throttle, full_ns)
+        return self._throttled.length_ns
+
+    def _slowed(self, throttle: PassThrottle, full_ns: int) -> ThrottledPass:
+        return throttle.run(self._budget.watts, full_ns, self._pass_tokens, self._pass_pairs)
 
     def _look_up(self, cache: BlockStore, prompt: _Prompt, now_ns: int) -> int:
         """Cached tokens of a prompt that enters its first pass; one token is always computed."""
@@ -242,9 +305,15 @@ class PrefillInstance:
             else:
                 cache.store(prompt.request_id, now_ns)
 
-    def _account(self, now_ns: int, tokens: int, pairs: int, *, is_busy: bool) -> Usage:
+    def _account(
+        self, now_ns: int, tokens: int, pairs: int, *, is_busy: bool, throttled: ThrottledPass | None = None
+    ) -> Usage:
         start_ns = self._account_end_ns
         busy_ns = now_ns - start_ns if is_busy else 0
+        if throttled is not None and is_busy:
+            # What is cut short draws until then what it draws on average.
+            self._account_end_ns = now_ns
+            return Usage(start_ns, now_ns, busy_ns, throttled.joules * busy_ns / throttled.length_ns)
         joules = self._energy.joules(
             busy_ns=busy_ns,
             passes=1 if tokens else 0,
@@ -262,5 +331,5 @@ class PrefillInstance:
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A pass that was cut short is counted as busy time without the work that it had not finished.
-        usage = self._account(now_ns, 0, 0, is_busy=self._is_running)
+        usage = self._account(now_ns, 0, 0, is_busy=self._is_running, throttled=self._throttled)
         return ((self._reports_to, UsageReported(self.address, usage)),)

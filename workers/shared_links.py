@@ -213,15 +213,16 @@ class SharedLinks:
         self._is_free = False
         self._awaited.clear()
         self._others.clear()
+        lanes: dict[int, None] = {}
         for flow, (lane, weight, began_ns, amount, _) in self._free.items():
             target = self._moved[lane] + amount - self._limits[lane] * (now_ns - began_ns)
             self._at_ns[lane] = now_ns
             self._flows[flow] = (lane, target, weight)
             heappush(self._ending[lane], (target, flow))
+            lanes[lane] = None
         self._free.clear()
-        for lane, ending in enumerate(self._ending):
-            if ending:
-                self._await_first(lane)
+        for lane in lanes:
+            self._await_first(lane)
 
     def _end_first(self, end_ns: int, lane: int, found: list[tuple[int, int]]) -> None:
         self._advance(lane, end_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -15,6 +15,14 @@ PS_PER_NS: Final = 1000
 
 MAX_LINES: Final = 2
 """Lines of a form: attention, and what runs beside it."""
+
+
+class DecodeCost(Protocol):
+    """How long steps last."""
+
+    def form(self, num_running: int, kv_tokens: int) -> StepForm:
+        """From now on until membership changes, for so many sequences and tokens of KV on all dies together."""
+        ...
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from scheduler.protocol.errors import ClusterError, ConfigError
 from scheduler.runtime.clock import monotonic_s, pause_s
 
 CONFIG_PATH: Final = Path(__file__).parents[1] / "prometheus" / "prometheus.yml"
+RULES_PATH: Final = CONFIG_PATH.parent / "rules"
 
 READY_S: Final = 20.0
 """Wall seconds for it to answer; it takes about 0.3 with an empty store."""
@@ -44,7 +45,7 @@ class PrometheusServer:
         self._process = subprocess.Popen(
             [
                 find_prometheus(),
-                f"--config.file={_config_path(folder, metrics_address, self.address)}",
+                f"--config.file={config_path(folder, metrics_address, self.address)}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address={self.address}",
                 *RETENTION,
@@ -86,15 +87,15 @@ class PrometheusServer:
         raise ClusterError(f"Prometheus does not answer on {self.address} after {READY_S:.0f} s; the log tells why")
 
 
-def _config_path(folder: Path, metrics_address: str, own_address: str) -> Path:
-    """The shipped configuration, with the addresses in it if they are others than the usual."""
+def config_path(folder: Path, metrics_address: str, own_address: str) -> Path:
+    """The shipped configuration; if addresses are others than the usual, a copy with these, and with whole paths."""
     folder.mkdir(parents=True, exist_ok=True)
     usual = {f"127.0.0.1:{METRICS_PORT}": metrics_address, f"127.0.0.1:{PROMETHEUS_PORT}": own_address}
     if all(address == other for address, other in usual.items()):
         return CONFIG_PATH
     text = CONFIG_PATH.read_text()
-    for address, other in usual.items():
-        text = text.replace(address, other)
+    for name, value in {**usual, f"{RULES_PATH.name}/": f"{RULES_PATH}/"}.items():
+        text = text.replace(name, value)
     path = folder / "prometheus.yml"
     path.write_text(text)
     return path

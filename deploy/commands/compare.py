@@ -6,9 +6,10 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.commands.options import Cache, CachePlane, Config, Json, Model, PlanText
+from deploy.commands.options import Admission, Cache, CachePlane, Config, Json, Model, Order, PlanText
 from deploy.commands.replay import FailIf, Format, Limit, RateScale, Seed, SkipBad, SloText, Superpose
 from deploy.compare.comparison import Compared, compare
+from deploy.compare.electricity import break_even
 from deploy.compare.page import comparison_page
 from deploy.compare.variants import variants_of
 from deploy.hardware.lookup import load_cluster
@@ -39,6 +40,8 @@ def command(
     config: Config = None,
     model: Model = None,
     plan: PlanText = None,
+    admission: Admission = None,
+    order: Order = None,
     cache: Cache = None,
     cache_plane: CachePlane = None,
     slo: SloText = None,
@@ -58,6 +61,8 @@ def command(
     flags = {
         "model": model,
         "plan": plan,
+        "admission": admission,
+        "order": order,
         "cache": cache,
         "cache_plane": cache_plane,
         "slo": slo,
@@ -87,7 +92,8 @@ def _split(names: str | None) -> list[str]:
 def _present(compared: list[Compared], trace: str, bounds: list[Bound], *, as_json: bool) -> int:
     from json import dumps
 
-    document = {"trace": trace, "variants": [one.to_json() for one in compared]}
+    variants = [one.to_json() for one in compared]
+    document = {"trace": trace, "variants": variants, "break_even_usd_per_kwh": break_even(compared)}
     if as_json:
         say(dumps(document, indent=2) + "\n")
     else:

@@ -7,10 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.commands.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
+from deploy.commands.options import (
+    Admission,
+    Cache,
+    CachePlane,
+    Cluster,
+    Config,
+    Json,
+    Model,
+    Order,
+    PlanText,
+    Policy,
+)
+from deploy.commands.power_options import PowerCap, Price, Pue, SiteName, TariffName
 from deploy.config import RunConfig, load_config
 from deploy.output import say, tell
 from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
+from deploy.run_folder import LOG_NAMES
 from deploy.shipped_examples import find_input
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.metrics.bounds import Bound, parse_bound
@@ -21,6 +34,7 @@ from scheduler.protocol.errors import ConfigError
 # A virtual run looks for no cluster, and mostly for no faults.
 if TYPE_CHECKING:
     from deploy.cluster.state import ClusterState
+    from deploy.openmetrics import ScrapeJob
     from scheduler.gateway.faults import FaultPlan
 
 app = typer.Typer(add_completion=False)
@@ -45,12 +59,16 @@ Format = Annotated[str | None, typer.Option(metavar="NAME", help="Trace format, 
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them.")]
 Faults = Annotated[str | None, typer.Option(metavar="FILE", help="Parts of the fabric that break, in YAML.")]
 Journal = Annotated[str | None, typer.Option(metavar="FILE", help="Record everything the scheduler is told.")]
-Out = Annotated[str | None, typer.Option(metavar="DIR", help="Write summary.json and requests.csv.")]
+Out = Annotated[str | None, typer.Option(metavar="DIR", help="Write a run folder, for report and explain.")]
+OpenMetrics = Annotated[str | None, typer.Option("--openmetrics", metavar="FILE", help="Write simulated scrapes.")]
+StartTime = Annotated[str | None, typer.Option(metavar="TIME", help="Clock zero of --openmetrics.")]
+ScrapeInterval = Annotated[float | None, typer.Option(metavar="S", help="Simulated seconds between scrapes (15).")]
 FailIf = Annotated[list[str] | None, typer.Option("--fail-if", metavar="BOUND", help="Exit 1 if 'PATH<VALUE' holds.")]
 
 
 @app.command(epilog=f"Settings of --config FILE: {', '.join(field.name for field in fields(RunConfig))}.")
 def replay(
+    context: typer.Context,
     trace: Trace,
     live: Live = False,
     speed: Speed = None,
@@ -59,10 +77,17 @@ def replay(
     model: Model = None,
     plan: PlanText = None,
     policy: Policy = None,
+    admission: Admission = None,
+    order: Order = None,
     cache: Cache = None,
     cache_plane: CachePlane = None,
     background: Background = None,
     slo: SloText = None,
+    site: SiteName = None,
+    pue: Pue = None,
+    tariff: TariffName = None,
+    price: Price = None,
+    power_cap: PowerCap = None,
     seed: Seed = None,
     limit: Limit = None,
     superpose: Superpose = 1,
@@ -72,6 +97,9 @@ def replay(
     faults: Faults = None,
     journal: Journal = None,
     out: Out = None,
+    openmetrics: OpenMetrics = None,
+    start_time: StartTime = None,
+    scrape_interval: ScrapeInterval = None,
     bounds: FailIf = None,
     json: Json = False,
 ) -> int:
@@ -81,32 +109,50 @@ def replay(
         "model": model,
         "plan": plan,
         "policy": policy,
+        "admission": admission,
+        "order": order,
         "cache": cache,
         "cache_plane": cache_plane,
         "background": background,
         "slo": slo,
+        "site": site,
+        "pue": pue,
+        "tariff": tariff,
+        "price": price,
+        "power_cap": power_cap,
         "seed": seed,
     }
     parsed = [parse_bound(text) for text in bounds or []]
     cluster_up = _find_cluster() if live else None
-    settings = load_config(config, flags, None if cluster_up is None else cluster_up.config)
-    if cluster_up is not None:
-        from deploy.cluster.standing import refuse_other_fleet
-
-        refuse_other_fleet(cluster_up, settings)
+    settings = _settings(config, flags, cluster_up)
     options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
     _refuse_contradictions(settings, flags, speed, live=live)
     _refuse_unknown_paths(parsed, settings, live=live)
     trace = find_input(trace)
-    _try_places(journal, out, inputs=[path for path in (trace, config, faults) if path is not None])
-    job = ReplayJob(trace, options, settings, journal, _read_faults(faults, settings))
-    if live:
-        from deploy.live.replay import replay_live
+    scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
+    read = [path for path in (trace, config, faults) if path is not None]
+    _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=read)
+    plan_of_faults = _read_faults(faults, settings)
+    job = ReplayJob(trace, options, settings, journal, plan_of_faults, keeps_log=out is not None, scrapes=scrapes)
+    result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
+    return _present(result, out, parsed, [*context.command_path.split(), *(context.obj or ())], as_json=json)
 
-        result = replay_live(job, speed=1.0 if speed is None else speed, cluster=cluster_up)
-    else:
-        result = replay_virtual(job)
-    return _present(result, out, parsed, as_json=json)
+
+def _settings(path: str | None, flags: dict[str, Any], cluster: ClusterState | None) -> RunConfig:
+    """On a cluster that is up, what it was brought up with holds unless the flags say otherwise."""
+    if cluster is None:
+        return load_config(path, flags)
+    from deploy.cluster.standing import refuse_other_fleet
+
+    settings = load_config(path, flags, cluster.config)
+    refuse_other_fleet(cluster, settings)
+    return settings
+
+
+def _replay_live(job: ReplayJob, speed: float | None, cluster: ClusterState | None) -> ReplayResult:
+    from deploy.live.replay import replay_live
+
+    return replay_live(job, speed=1.0 if speed is None else speed, cluster=cluster)
 
 
 def _find_cluster() -> ClusterState | None:
@@ -146,19 +192,32 @@ def _refuse_unknown_paths(bounds: list[Bound], settings: RunConfig, *, live: boo
             bound.value_in(document)
 
 
-def _try_places(journal: str | None, out: str | None, inputs: list[str]) -> None:
+def _scrapes(path: str | None, start_time: str | None, interval_s: float | None, *, live: bool) -> ScrapeJob | None:
+    if path is None:
+        if start_time is not None or interval_s is not None:
+            raise ConfigError("--start-time and --scrape-interval are for --openmetrics: add it, or leave them out")
+        return None
+    if live:
+        raise ConfigError("--openmetrics is for the virtual clock; a live cluster is scraped: leave one out")
+    from deploy.openmetrics import scrape_job
+
+    return scrape_job(path, start_time, interval_s)
+
+
+def _try_places(files: dict[str, str | None], out: str | None, inputs: list[str]) -> None:
     """Before the run as well: its result must not be lost for want of a place."""
-    if journal is None and out is None:
+    if out is None and not any(path is not None for path in files.values()):
         return
     from deploy.paths import check_file, check_folder
 
-    if journal is not None:
-        check_file("--journal", journal, inputs)
+    for flag, path in files.items():
+        if path is not None:
+            check_file(flag, path, inputs)
     if out is not None:
-        check_folder("--out", out, (SUMMARY_NAME, FILE_NAME))
+        check_folder("--out", out, (SUMMARY_NAME, FILE_NAME, *LOG_NAMES))
 
 
-def _present(result: ReplayResult, out: str | None, bounds: list[Bound], *, as_json: bool) -> int:
+def _present(result: ReplayResult, out: str | None, bounds: list[Bound], command: list[str], *, as_json: bool) -> int:
     """Print the result and answer the exit code."""
     from json import dumps
 
@@ -167,7 +226,7 @@ def _present(result: ReplayResult, out: str | None, bounds: list[Bound], *, as_j
         tell(note)
     try:
         if out is not None:
-            write_result(out, result, document)
+            write_result(out, result, document, command)
     finally:  # a disk that is full takes the files, not the result
         say(dumps(document, indent=2) + "\n" if as_json else render(result.summary, result.title))
     if result.is_partial:

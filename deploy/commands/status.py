@@ -28,7 +28,7 @@ EXIT_NOT_UP: Final = 1
 PAGE_S: Final = 600.0
 """Wall seconds that the page shows, up to now."""
 
-Page = Annotated[str | None, typer.Option(metavar="FILE", help="Draw the dashboard's last 10 minutes as a web page.")]
+Page = Annotated[str | None, typer.Option(metavar="FILE", help="Draw the dashboards' last 10 minutes as a web page.")]
 Json = Annotated[bool, typer.Option("--json", help="The status as JSON on stdout.")]
 
 
@@ -36,7 +36,7 @@ Json = Annotated[bool, typer.Option("--json", help="The status as JSON on stdout
 def status(page: Page = None, as_json: Json = False) -> int:
     """Show the cluster that is up: what it does, its instances, queues, rates and addresses.
 
-    --page FILE draws the Grafana dashboard from the cluster's own Prometheus ('supernode up --prometheus') into one
+    --page FILE draws the Grafana dashboards from the cluster's own Prometheus ('supernode up --prometheus') into one
     file that any browser opens.
     """
     state = read_state(locate_runtime_folder().state_path)
@@ -64,15 +64,15 @@ def _write_page(path: str, state: ClusterState | None) -> None:
         raise ConfigError(
             "--page: there is no Prometheus to ask; bring the cluster up with 'supernode up --prometheus'"
         )
-    from deploy.dashboards.files import load_dashboard
-    from deploy.dashboards.page import dashboard_page
+    from deploy.dashboards.files import UIDS, load_dashboard
+    from deploy.dashboards.page import dashboards_page
     from deploy.paths import check_file
 
     check_file("--page", path, inputs=[])
     now_s = wall_now_ns() / NS_PER_S
     up_s = datetime.fromisoformat(state.started_at).timestamp()
     url = f"http://{state.prometheus_address}"
-    text = dashboard_page(load_dashboard(), url, max(up_s, now_s - PAGE_S), now_s)
+    text = dashboards_page([load_dashboard(uid) for uid in UIDS], url, max(up_s, now_s - PAGE_S), now_s)
     Path(path).write_text(text, encoding="utf-8")
     tell(f"wrote {path}")
 

@@ -17,7 +17,9 @@ from deploy.cluster.up_down import bring_up, take_down
 from deploy.commands.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
 from deploy.config import load_config
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
+from deploy.hardware.lookup import load_cluster
 from deploy.interrupt import stop_on_interrupt
+from deploy.metric_names import names_shown
 from deploy.output import say, tell
 from deploy.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.progress import waiting
@@ -33,6 +35,7 @@ _POLL_S: Final = 0.2
 
 Detach = Annotated[bool, typer.Option("--detach", help="Return when all is ready, and leave it running.")]
 MetricsPort = Annotated[int, typer.Option(metavar="N", help="Where metrics are scraped, on 127.0.0.1; 0 for any.")]
+Names = Annotated[str | None, typer.Option(metavar="LIST", help="Metric names, of own,vllm,ascend,dcgm,genai.")]
 WithPrometheus = Annotated[bool, typer.Option("--prometheus", help="Start a Prometheus server beside it.")]
 PrometheusPort = Annotated[int, typer.Option(metavar="N", help="Where Prometheus listens, on 127.0.0.1.")]
 
@@ -47,6 +50,7 @@ def up(
     policy: Policy = None,
     cache: Cache = None,
     cache_plane: CachePlane = None,
+    names: Names = None,
     metrics_port: MetricsPort = METRICS_PORT,
     prometheus: WithPrometheus = False,
     prometheus_port: PrometheusPort = PROMETHEUS_PORT,
@@ -63,8 +67,10 @@ def up(
         "policy": policy,
         "cache": cache,
         "cache_plane": cache_plane,
+        "names": names,
     }
     settings = load_config(config, flags)
+    names_shown(settings, load_cluster(settings.cluster))
     for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):
         if not lowest <= port <= 65535:
             raise ConfigError(f"{flag} is {port}; give a number from {lowest} to 65535")

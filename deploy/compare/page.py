@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from deploy.compare.comparison import Compared
+from deploy.compare.electricity import electricity_block
 from deploy.hardware.quantities import quantity, table
 from sim_hw.hardware.supernode import Supernode
 from sim_hw.hardware.totals import totals
@@ -22,6 +23,9 @@ def comparison_page(compared: Sequence[Compared], clusters: Sequence[Supernode],
     if len(clusters) > 1:
         blocks.append(_hardware(clusters))
     blocks.append(_runs([(one.variant.name, one.to_json()) for one in compared]))
+    electricity = electricity_block(compared) if len(clusters) > 1 else None
+    if electricity is not None:
+        blocks.append(electricity)
     searched = [one for one in compared if one.goodput is not None]
     curves = [_curve(one) for one in searched] if len(searched) <= MAX_CURVES else []
     return "\n\n".join(blocks + curves) + "\n"
@@ -87,6 +91,12 @@ def _hit_rate(document: dict[str, Any]) -> str:
     return _share(cache["hit_tokens"] / cache["lookup_tokens"]) if cache["lookup_tokens"] else NOTHING
 
 
+def _supernode_joules(document: dict[str, Any]) -> str:
+    energy = document["run"]["energy"]
+    at_feeds, ratio = energy["supernode"], energy["joules_per_output_token"]
+    return _number(at_feeds["joules"] * ratio / energy["joules"]) if at_feeds and ratio else NOTHING
+
+
 def _number(value: float) -> str:
     return f"{value:,.4g}"
 
@@ -105,6 +115,7 @@ _COLUMNS: Final[tuple[Column, ...]] = (
     ("prefill busy", _at("run.per_npu.prefill.utilization", _share)),
     ("tok/s per decode NPU", _at("run.per_npu.decode.tokens_per_s", _number)),
     ("J/token", _at("run.energy.joules_per_output_token", _number)),
+    ("supernode", _supernode_joules),
     ("$/Mtok in", _at("run.cost.usd_per_million_input_tokens", _number)),
     ("$/Mtok out", _at("run.cost.usd_per_million_output_tokens", _number)),
 )

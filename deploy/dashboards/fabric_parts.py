@@ -13,10 +13,10 @@ LOST: Final = "supernode_fabric_lost_bytes_per_second"
 
 
 def fabric_parts_row() -> Row:
-    """For the dashboard of a live cluster."""
+    """For the board of the fabric."""
     buckets = aggregate("sum", f"rate({TRANSFER}_bucket{WINDOW})", "kind, le")
     return Row(
-        "Fabric: links and broken parts",
+        "Links and broken parts",
         (
             lines(
                 "Transfer time p99",

@@ -16,6 +16,22 @@ PROVISIONED_NAME: Final = "Prometheus"
 PROVISIONED_UID: Final = "supernode-prometheus"
 """The data source of provisioning/datasources, chosen at first; a Grafana without it takes its own first one."""
 
+TAG: Final = "supernode"
+
+_OTHERS: Final = {
+    "type": "dashboards",
+    "title": "Supernode",
+    "tags": [TAG],
+    "asDropdown": False,
+    "includeVars": False,
+    "keepTime": True,
+    "targetBlank": False,
+    "icon": "external link",
+    "tooltip": "",
+    "url": "",
+}
+"""A button for each of our dashboards, at the head of all of them; the range of time goes along."""
+
 ON_TIME_CHANGE: Final = 2
 ALPHABETICAL: Final = 1
 SHARED_CROSSHAIR: Final = 1
@@ -30,11 +46,11 @@ def document(dashboard: Dashboard) -> dict[str, Any]:
         "fiscalYearStartMonth": 0,
         "graphTooltip": SHARED_CROSSHAIR,
         "id": None,
-        "links": [],
+        "links": [_OTHERS],
         "panels": list(_placed(dashboard.rows)),
         "refresh": "5s",
         "schemaVersion": SCHEMA_VERSION,
-        "tags": ["supernode"],
+        "tags": [TAG],
         "templating": {"list": [_source(), *map(_choice, dashboard.choices)]},
         "time": {"from": "now-15m", "to": "now"},
         "timepicker": {},

@@ -1,6 +1,6 @@
-"""A dashboard as one HTML page, for people without Grafana; it holds its JavaScript and fetches nothing.
+"""Dashboards as one HTML page, for people without Grafana; it holds its JavaScript and fetches nothing.
 
-It follows the dashboard's own JSON: grid, queries, units and legends are those that Grafana would show.
+One after another, each follows its own JSON: grid, queries, units and legends are those that Grafana would show.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from deploy.dashboards.queries import fill, legend, panel_queries, panels
 from deploy.dashboards.units import shown
 from scheduler.protocol.errors import InputError
 
+TITLE: Final = "Supernode"
+
 MAX_STEPS: Final = 300
 """Steps of a curve over the whole range; Grafana takes about one per pixel."""
 
@@ -35,6 +37,11 @@ body {{ margin: 0; padding: 16px; background: #111217; color: #ccccdc;
 header {{ display: flex; justify-content: space-between; align-items: baseline; margin: 0 4px 12px; }}
 h1 {{ font-size: 20px; font-weight: 500; margin: 0; }}
 header span, .quiet {{ color: #8e8e9a; }}
+nav {{ position: sticky; top: 0; z-index: 1; background: #111217; padding: 6px 4px; margin-bottom: 8px; }}
+nav a {{ color: #8ab8ff; text-decoration: none; margin-right: 20px; font-size: 14px; }}
+article {{ scroll-margin-top: 32px; margin-bottom: 32px; }}
+article > p {{ margin: 0 4px 10px; }}
+.board {{ font-size: 18px; font-weight: 500; margin: 0 4px 4px; }}
 main {{ display: grid; grid-template-columns: repeat({COLUMNS}, minmax(0, 1fr)); grid-auto-rows: 30px; gap: 8px; }}
 section {{ background: #181b1f; border: 1px solid #25272e; border-radius: 3px; display: flex; flex-direction: column;
   min-width: 0; min-height: 0; overflow: hidden; }}
@@ -63,47 +70,57 @@ for (const [place, figure] of Object.entries(figures))
 """
 
 
-def dashboard_page(
-    dashboard: Mapping[str, Any],
+def dashboards_page(
+    dashboards: Sequence[Mapping[str, Any]],
     prometheus_url: str,
     start_s: float,
     end_s: float,
     scrape_interval_s: float = SCRAPE_INTERVAL_S,
 ) -> str:
-    """The page of a dashboard (its JSON) from `start_s` to `end_s` (Unix time).
+    """The page of some dashboards (their JSON) from `start_s` to `end_s` (Unix time).
 
     InputError if the range is empty, ClusterError if no Prometheus answers. A query that it refuses shows in its panel.
     """
     if not start_s < end_s:
         raise InputError(f"a page from {start_s:.0f} to {end_s:.0f} (Unix time) shows nothing: give a later end")
     window = _window(start_s, end_s, scrape_interval_s)
-    maker = _PageMaker(Prometheus(prometheus_url), window, scrape_interval_s)
-    body = "\n".join(map(maker.panel, panels(dashboard)))
-    figures = json.dumps(maker.figures, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    makers = [_PageMaker(one, Prometheus(prometheus_url), window, scrape_interval_s) for one in dashboards]
+    body = "\n".join(maker.board() for maker in makers)
+    all_figures = {name: figure for maker in makers for name, figure in maker.figures.items()}
+    figures = json.dumps(all_figures, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     offline: Any = import_module("plotly.offline")
-    title = escape(dashboard["title"])
+    links = "".join(f'<a href="#{escape(one["uid"])}">{escape(one["title"])}</a>' for one in dashboards)
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>
+<html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title><style>{STYLE}</style>
 <script>{offline.get_plotlyjs()}</script></head>
-<body><header><h1>{title}</h1><span>{escape(_range(window))}</span></header>
-<main>
+<body><header><h1>{TITLE}</h1><span>{escape(_range(window))}</span></header>
+<nav>{links}</nav>
 {body}
-</main>
 <script type="application/json" id="figures">{figures}</script><script>{DRAW}</script></body></html>
 """
 
 
 class _PageMaker:
-    """Makes the HTML of panels and collects the figures that go into them."""
+    """Makes the HTML of a dashboard and collects the figures that go into its panels."""
 
-    def __init__(self, prometheus: Prometheus, window: Window, scrape_interval_s: float) -> None:
+    def __init__(
+        self, dashboard: Mapping[str, Any], prometheus: Prometheus, window: Window, scrape_interval_s: float
+    ) -> None:
+        self._dashboard = dashboard
         self._prometheus = prometheus
         self._window = window
         self._scrape_interval_s = scrape_interval_s
         self.figures: dict[str, dict[str, Any]] = {}
 
-    def panel(self, panel: Mapping[str, Any]) -> str:
-        """The HTML of one panel at its place in the grid."""
+    def board(self) -> str:
+        """All panels under the title of the dashboard."""
+        uid, title, about = (escape(self._dashboard[key]) for key in ("uid", "title", "description"))
+        body = "\n".join(map(self._panel, panels(self._dashboard)))
+        head = f'<div class="board">{title}</div><p class="quiet">{about}</p>'
+        return f'<article id="{uid}">{head}<main>\n{body}\n</main></article>'
+
+    def _panel(self, panel: Mapping[str, Any]) -> str:
+        """One panel at its place in the grid."""
         grid = panel["gridPos"]
         across = f"grid-column: {grid['x'] + 1} / span {grid['w']}"
         place = f'style="{across}; grid-row: {grid["y"] + 1} / span {grid["h"]}"'
@@ -129,7 +146,7 @@ class _PageMaker:
         if kind == "stat":
             return _number(panel, on_steps(curves[0][1], self._window))
         figure = FIGURES[kind](panel, curves, self._window)
-        name = f"panel-{panel['id']}"
+        name = f"{self._dashboard['uid']}-panel-{panel['id']}"
         self.figures[name] = {"traces": figure.traces, "layout": figure.layout}
         marks = (f'<span><i style="background:{colour}"></i>{escape(text)}</span>' for text, colour in figure.legend)
         below = f'<div class="legend">{"".join(marks)}</div>' if figure.legend else ""

@@ -47,6 +47,6 @@ def bucket_counts(histogram: str) -> str:
     return aggregate("sum", f"increase({histogram}_bucket{WINDOW})", "le")
 
 
-def by_node(operator: str, gauge: str) -> str:
-    """A gauge of NPUs per node; nodes get two digits, so that their order as text is their order."""
-    return f'label_replace({aggregate(operator, f"{gauge}{CHOSEN}", "node")}, "node", "0$1", "node", "(.)")'
+def by_place(operator: str, gauge: str, place: str) -> str:
+    """A gauge of NPUs per node or rack; these get two digits, so that their order as text is their order."""
+    return f'label_replace({aggregate(operator, f"{gauge}{CHOSEN}", place)}, "{place}", "0$1", "{place}", "(.)")'

@@ -10,12 +10,14 @@ from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
-from deploy.replay import ReplayJob, journal_header, make_collector, make_sources
+from deploy.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.collector import Collector
+from scheduler.metrics.decisions import DecisionLog
+from scheduler.metrics.slo import parse_slo
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
 
@@ -26,10 +28,12 @@ MAKE_IDLE: Final = "deploy.live.parts:make_idle"
 
 @dataclass(slots=True)
 class KeptParts:
-    """What comes back from the control plane: the run's log with the ledger in it, and lines on rows left out."""
+    """What comes back from the control plane: the run's log with the ledger in it, lines for a person on rows left out
+    and on a policy that failed, and the decisions if they are to be kept."""
 
     collector: Final[Collector]
     skipped_lines: Final[list[str]]
+    decided: Final[DecisionLog | None]
 
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float) -> RunSpec:
@@ -40,6 +44,7 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float) -> RunSpec:
         "options": asdict(job.options),
         "block_tokens": blueprint.block_tokens,
         "faults": job.faults,
+        "keeps_log": job.keeps_log,
     }
     journal = str(Path(job.journal).resolve()) if job.journal else ""
     return RunSpec(MAKE_CONTROL, spec, speed, journal, journal_header(blueprint), Path(job.trace).name)
@@ -74,8 +79,15 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
-    sources = make_sources(trace, spec["faults"], blueprint, core.ledger)
-    return ControlParts(core, sources, collector.observe, lambda: KeptParts(collector, trace.skipped.lines()))
+    decided = log_decisions(blueprint, core) if spec["keeps_log"] else None
+    slo = blueprint.config.slo
+    return ControlParts(
+        core,
+        make_sources(trace, spec["faults"], blueprint, core.ledger),
+        collector.observe,
+        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.routing.notes()], decided),
+        parse_slo(slo) if slo else None,
+    )
 
 
 def make_idle(spec: dict[str, Any]) -> ControlParts:

@@ -10,7 +10,7 @@ from deploy.cluster.state import ClusterState
 from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
 from deploy.live.run import LiveResult, run_live
 from deploy.progress import progress
-from deploy.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, title
+from deploy.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, run_log, title
 from deploy.trace_total import TraceTotal
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.records import Records
@@ -55,6 +55,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         [*kept.skipped_lines, *_live_notes(live, summary)],
         live.outcome.end.interrupted,
         cost,
+        log=run_log(job, trace.name, blueprint, kept.collector, kept.decided),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from scheduler.core.ledger import Ledger
+from scheduler.metrics.slo import Slo
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S, LiveClock, wall_now_ns
@@ -35,13 +36,14 @@ class ControlParts:
     """What a factory makes of a run's plain data.
 
     Without `sources` nothing arrives, and the run goes on until it is stopped. `tap` is shown all that the core is
-    given; what `keep` answers when the run has ended goes back to the driver, pickled.
+    given; what `keep` answers when the run has ended goes back to the driver, pickled. Requests are judged by `slo`.
     """
 
     core: Final[Core]
     sources: Final[Sequence[Component]]
     tap: Final[Tap]
     keep: Final[Callable[[], Any]]
+    slo: Final[Slo | None] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,55 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any, Final
+from typing import Any
 
 from deploy.blueprint import Blueprint
 from deploy.live.exporter import Exporter
 from deploy.live.session import Session
+from deploy.metric_layout import metric_layout
+from deploy.metric_names import names_shown
 from scheduler.metrics.live_totals import LiveTotals, RunOutcome
-from scheduler.metrics.snapshot import Layout, LiveInstance
-from scheduler.protocol.messages import Message, Plane
-
-DISTRIBUTION: Final = "supernode-serve"
+from scheduler.metrics.snapshot import Layout
+from scheduler.protocol.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
 class TelemetrySpec:
     """What is watched, as plain data, and the port on 127.0.0.1 where it can be seen; 0 takes any free one."""
 
-    version: str
-    instances: tuple[LiveInstance, ...]
-    hosts: dict[str, tuple[str, ...]]
-    npus_per_node: int
-    nodes_per_rack: int
+    layout: Layout
     has_prefix_cache: bool
     port: int
-    plane_bytes_per_s: tuple[float, ...]
 
     @classmethod
     def of(cls, blueprint: Blueprint, hosts: Mapping[str, tuple[str, ...]], port: int) -> TelemetrySpec:
         """All instances of a plan; `hosts` are the addresses on each host."""
-        cluster = blueprint.cluster
-        return cls(
-            version(DISTRIBUTION),
-            tuple(blueprint.live_instances()),
-            dict(hosts),
-            cluster.npus_per_node.count,
-            cluster.num_nodes.count // cluster.compute_racks.count,
-            blueprint.config.cache != "none",
-            port,
-            tuple(blueprint.plane_capacity_bytes_per_s()[plane] for plane in Plane),
-        )
+        layout = metric_layout(blueprint, hosts, names_shown(blueprint.config, blueprint.cluster))
+        return cls(layout, blueprint.config.cache != "none", port)
 
 
 class Telemetry:
     """Listens from its construction. `begin` and `end` enclose each session; between them `observe` is a tap."""
 
     def __init__(self, spec: TelemetrySpec) -> None:
-        sizes = spec.npus_per_node, spec.nodes_per_rack
-        layout = Layout(spec.version, spec.instances, spec.hosts, *sizes, spec.plane_bytes_per_s)
-        self._totals = LiveTotals(layout, has_prefix_cache=spec.has_prefix_cache)
+        self._totals = LiveTotals(spec.layout, has_prefix_cache=spec.has_prefix_cache)
         self._exporter = Exporter(self._totals.snapshot(), port=spec.port)
         self._session: Session | None = None
 
@@ -71,7 +54,8 @@ class Telemetry:
         runtime = session.runtime
         assert runtime is not None
         self._session = session
-        self._totals.begin(session.parts.core.ledger, session.run_spec.speed, runtime.lateness, is_replay=is_replay)
+        parts, speed = session.parts, session.run_spec.speed
+        self._totals.begin(parts.core.ledger, speed, runtime.lateness, is_replay=is_replay, slo=parts.slo)
 
     def end(self, outcome: RunOutcome) -> None:
         """It is over."""

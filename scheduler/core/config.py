@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from scheduler.core.fleet import InstanceInfo
 from scheduler.protocol.messages import Plane
+
+# Only a run under a power cap needs what keeps it.
+if TYPE_CHECKING:
+    from scheduler.core.power_budgets import PowerCap
 
 CORE_ADDRESS: Final = "core"
 CACHE_ADDRESS: Final = "cache"
@@ -44,7 +48,8 @@ class SchedulerConfig:
     (INV-12): an arrival beyond it is rejected as `overload`. `max_preemptions` bounds how often a request is computed
     again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it begins again because a
     worker was lost, or its KV was cut off. `num_cache_servers` is by pool. `has_cache_ssd`: they have SSD behind their
-    DRAM, reached over VPC, and write everything through to it.
+    DRAM, reached over VPC, and write everything through to it. `view_age_ns`: how old what routing policies see of
+    instances may be; 0 for as it is. `power` is there under a power cap.
     """
 
     prefill: list[InstanceInfo]
@@ -57,3 +62,5 @@ class SchedulerConfig:
     max_open_requests: int = 1_000_000
     max_preemptions: int = 1000
     max_retries: int = 3
+    view_age_ns: int = 0
+    power: PowerCap | None = None

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
-
-from scheduler.policies.view import RoutingPolicy, StageView
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceInfo:
-    """An instance as it registered: its address, its size, the longest sequence its KV memory can hold, and the index
-    of the cache pool that it reads and writes."""
+    """An instance as it registered: its address, its size and the longest sequence its KV memory can hold.
+
+    `pool`: the index of the cache pool that it reads and writes. `kv_capacity_tokens`: KV of all its dies together;
+    `cache_blocks`: size of its own prefix cache; 0 if not told.
+    """
 
     address: str
     num_npus: int
     max_sequence_tokens: int
     pool: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _EligibleView:
-    """The instances of a stage that are eligible, as if there were no others (a `StageView`)."""
-
-    outstanding_requests: list[int]
-    outstanding_tokens: list[int]
+    kv_capacity_tokens: int = 0
+    cache_blocks: int = 0
 
 
 class Stage:
     """The instances of one stage, as columns by instance index.
 
     `outstanding_requests` and `outstanding_tokens` count what the core has sent and not yet seen leave. For prefill a
-    token is an uncached prompt token; for decode it is a token of KV. Policies read this through `policies.view`.
+    token is an uncached prompt token; for decode it is a token of KV. Policies read this through `router`.
     `up` are the indices of the instances that are there, `eligible` those of them that the fabric reaches; sizes count
     all instances, whether they are up or not. `cut_dies` are dies that it does not reach, of instances of which it
     reaches others.
@@ -47,6 +42,7 @@ class Stage:
         self._cut: frozenset[int] = frozenset()
         self.outstanding_requests: Final = [0] * len(instances)
         self.outstanding_tokens: Final = [0] * len(instances)
+        self.instances: Final = instances
         self.capacity_tokens: Final = [instance.max_sequence_tokens for instance in instances]
         """Longest sequence that each instance can hold."""
         self.pool: Final = [instance.pool for instance in instances]
@@ -60,18 +56,6 @@ class Stage:
     def roomiest(self) -> int:
         """Which of those that are eligible holds the longest sequences, the lowest index on a tie."""
         return max(self.eligible, key=self.capacity_tokens.__getitem__)
-
-    def chooser(self, policy: RoutingPolicy) -> Callable[[StageView, int], int]:
-        """`policy.choose`; while some are not eligible, one that lets the policy see only the others."""
-        if len(self.eligible) == len(self.addresses):
-            return policy.choose
-
-        def choose_among_eligible(_view: StageView, num_tokens: int) -> int:
-            here, num_requests, tokens = self.eligible, self.outstanding_requests, self.outstanding_tokens
-            view = _EligibleView([num_requests[i] for i in here], [tokens[i] for i in here])
-            return here[policy.choose(view, num_tokens)]
-
-        return choose_among_eligible
 
     def is_cut(self, index: int) -> bool:
         """Whether the fabric does not reach an instance."""

@@ -46,7 +46,7 @@ class HandOvers:
         command = StartDecode(ids, [ledger.output_tokens[i] for i in ids], [payloads[i] for i in ids])
         return [(flow.source, ReleaseKv(ids)), (flow.destination, command)]
 
-    def on_failed(self, flow: HandOver) -> tuple[Said, list[int]]:
+    def on_failed(self, now_ns: int, flow: HandOver) -> tuple[Said, list[int]]:
         """No way was left: whose source reaches somebody moves again, elsewhere if its die does not; answers who must
         begin again, its KV out of reach."""
         stage, ledger = self._books.decode, self._ledger
@@ -56,7 +56,7 @@ class HandOvers:
         }
         elsewhere = [i for i in flow.ids if i in is_unreached]
         again = [i for i in flow.ids if i not in is_unreached]
-        said = self._reservations.move(elsewhere)
+        said = self._reservations.move(now_ns, elsewhere)
         made = [i for i in again if ledger.state[i] == _HANDING_OVER]
         if len(made) < len(again):
             # The pass under way goes on; when it has ended, all that it made moves.

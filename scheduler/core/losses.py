@@ -158,6 +158,14 @@ class Losses:
         ledger.move(Event.LOST, ids)
         return said
 
+    def cancelled(self, ids: list[int]) -> Said:
+        """Prompts that an instance has dropped: it has less to do, and their pins go back."""
+        pool, at_prefill = self._prefill.pool, self._ledger.prefill_instance
+        for request_id in ids:
+            self._take_from_prefill(request_id)
+        pinned = [i for i in ids if self._uses_pool and i in self._open.prompts]
+        return self._pools.release((i, pool[at_prefill[i]]) for i in pinned)
+
     def _note_seen_tokens(self, request_id: int) -> None:
         """It goes on after the last token that was reported; those made since are made again."""
         ledger = self._ledger

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from scheduler.core.ledger import Ledger
 from scheduler.protocol.messages import LookupPrefixes, RequestsArrived, StartPrefill
 
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
@@ -25,9 +27,12 @@ class OpenRequests:
         self.unrouted: Final[set[int]] = set()
         self.ssd_tokens: Final[dict[int, int]] = {}
         self.keep_prompts = keep_prompts
+        self.block_tokens = 1
+        """Tokens of a block, as arrivals tell."""
 
     def add(self, ids: Sequence[int], message: RequestsArrived) -> None:
         """These requests arrived."""
+        self.block_tokens = message.block_tokens
         for request_id, payload in zip(ids, message.payloads, strict=True):
             self.payloads[request_id] = payload
         if self.keep_prompts and any(message.prefixes):
@@ -54,6 +59,10 @@ class OpenRequests:
         tokens = [self.ssd_tokens.pop(request_id, 0) for request_id in ids]
         return [count for count in tokens if count]
 
+    def prompt(self, request_id: int) -> tuple[list[int], int]:
+        """Prefix blocks and namespace of a prompt."""
+        return self.prompts.get(request_id, _NO_PROMPT)
+
     def look_up(self, ids: list[int], prompt_tokens: Sequence[int]) -> LookupPrefixes:
         """The question to the cache pool about requests whose blocks are known; `prompt_tokens` is by request id."""
         prompts = [self.prompts[i] for i in ids]
@@ -63,6 +72,14 @@ class OpenRequests:
     def add_prefixes(self, command: StartPrefill) -> None:
         """An instance with a cache of its own must know the blocks of what it computes."""
         for request_id in command.ids:
-            prefix, namespace = self.prompts.get(request_id, _NO_PROMPT)
+            prefix, namespace = self.prompt(request_id)
             command.prefixes.append(prefix)
             command.namespaces.append(namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """Where the core keeps what it knows of requests."""
+
+    ledger: Ledger
+    open_requests: OpenRequests

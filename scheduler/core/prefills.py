@@ -8,8 +8,8 @@ from scheduler.core.books import Books
 from scheduler.core.config import CacheMode
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
+from scheduler.core.router import Router
 from scheduler.core.transfers import CacheRead, Transfers
-from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import (
     Message,
@@ -26,40 +26,41 @@ Said = list[tuple[str, Message]]
 class Prefills:
     """Knows what prefill instances are told and makes of what they report an account."""
 
-    def __init__(self, books: Books, transfers: Transfers, policy: RoutingPolicy) -> None:
+    def __init__(self, books: Books, transfers: Transfers, router: Router) -> None:
         self._books = books
         self._ledger = books.ledger
         self._open = books.open
         self._stage = books.prefill
         self._pools = books.pools
         self._transfers = transfers
-        self._policy = policy
+        self._router = router
 
-    def begin(self, ids: Sequence[int]) -> Outputs:
+    def begin(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """These have arrived, or begin again: ask the pool what it has of them, or send them on."""
         if not ids:
             return NOTHING
         prompts = self._open.prompts
         if not (self._books.uses_pool and prompts):
-            return self.route(ids)
+            return self.route(now_ns, ids)
         known = [i for i in ids if i in prompts]
         unknown = [i for i in ids if i not in prompts]
-        outputs = self.route(unknown)
+        outputs = self.route(now_ns, unknown)
         if not known:
             return outputs
         return (*outputs, *self._pools.ask(known))
 
-    def on_prefixes_found(self, message: PrefixesFound) -> Outputs:
+    def on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
         """A pool has answered."""
-        return self.route(self._pools.answered(message))
+        return self.route(now_ns, self._pools.answered(message))
 
-    def route(self, ids: Sequence[int]) -> Outputs:
+    def route(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
         ledger, stage = self._ledger, self._stage
         if not stage.eligible:
             self._open.unrouted.update(ids)
             return NOTHING
-        choose, has_pools = stage.chooser(self._policy), len(self._pools.addresses) > 1
+        router, has_pools = self._router, len(self._pools.addresses) > 1
+        choose = router.choose
         num_requests, num_tokens, payloads = stage.outstanding_requests, stage.outstanding_tokens, self._open.payloads
         # One command per instance, and one more (under the index's complement) for what must be fetched first.
         commands: dict[int, StartPrefill] = {}
@@ -68,7 +69,7 @@ class Prefills:
             prompt, cached = ledger.prompt_tokens[request_id], ledger.cached_tokens[request_id]
             resumed, payload = ledger.output_tokens[request_id], payloads[request_id]
             tokens = prompt + resumed - cached
-            index = choose(stage, tokens)
+            index = choose(now_ns, request_id, tokens)
             if has_pools:
                 chosen.append((request_id, stage.pool[index]))
                 cached = self._pools.choose(request_id, stage.pool[index])
@@ -79,7 +80,7 @@ class Prefills:
             key = ~index if cached else index
             command = commands.get(key)
             if command is None:
-                reason = self._policy.reason
+                reason = router.reason
                 commands[key] = StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
             else:
                 command.ids.append(request_id)
@@ -95,13 +96,13 @@ class Prefills:
                 said.append(self._send(key, command))
         return (*self._pools.release_others(chosen), *said) if chosen else tuple(said)
 
-    def route_waiting(self) -> Outputs:
+    def route_waiting(self, now_ns: int) -> Outputs:
         """Those whom no instance could take."""
         if not (self._open.unrouted and self._stage.eligible):
             return NOTHING
         unrouted = sorted(self._open.unrouted)
         self._open.unrouted.clear()
-        return self.route(unrouted)
+        return self.route(now_ns, unrouted)
 
     def _send(self, index: int, command: StartPrefill) -> tuple[str, Message]:
         if self._books.config.cache_mode is CacheMode.LOCAL:

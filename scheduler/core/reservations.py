@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from scheduler.core.fleet import Stage
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
-from scheduler.policies.view import RoutingPolicy
+from scheduler.core.router import Router
 from scheduler.protocol.messages import (
     CancelReservations,
     KvReserved,
@@ -34,28 +34,28 @@ class Reservations:
     the instance grants before that is ignored.
     """
 
-    def __init__(self, ledger: Ledger, stage: Stage, policy: RoutingPolicy) -> None:
+    def __init__(self, ledger: Ledger, stage: Stage, router: Router) -> None:
         self._ledger = ledger
         self._stage = stage
-        self._policy = policy
+        self._router = router
         self._waiting: set[int] = set()
         # Confirmations on their way, by (instance, request).
         self._cancelling: dict[tuple[int, int], int] = {}
 
-    def ask(self, ids: Sequence[int]) -> Said:
+    def ask(self, now_ns: int, ids: Sequence[int]) -> Said:
         """Ask for room while the last pass runs, so that layers can flow as they are made; or wait for an instance."""
         ledger, stage, state = self._ledger, self._stage, self._ledger.state
         prompt_tokens, produced = ledger.prompt_tokens, ledger.output_tokens
         if not stage.eligible:
             self._waiting.update(ids)
             return []
-        choose = stage.chooser(self._policy)
+        choose = self._router.choose
         groups: dict[int, tuple[list[int], list[int]]] = {}
         num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
         for request_id in ids:
             # The token that the pass under way makes is not counted yet.
             tokens = prompt_tokens[request_id] + produced[request_id] + (state[request_id] == _PREFILLING)
-            index = choose(stage, tokens)
+            index = choose(now_ns, request_id, tokens)
             if tokens > stage.capacity_tokens[index]:  # a policy need not know sizes
                 index = stage.roomiest
             num_requests[index] += 1
@@ -66,11 +66,11 @@ class Reservations:
             group_tokens.append(tokens)
         return [(stage.addresses[index], ReserveKv(*group)) for index, group in groups.items()]
 
-    def ask_for_waiting(self) -> Said:
+    def ask_for_waiting(self, now_ns: int) -> Said:
         """Instances joined: those who could not ask now can."""
         ids = sorted(self._waiting)
         self._waiting.clear()
-        return self.ask(ids)
+        return self.ask(now_ns, ids)
 
     def grant(self, message: KvReserved) -> tuple[list[int], list[int]]:
         """Room is kept; answers those whose KV is there, and those whose last pass still makes it."""
@@ -123,13 +123,13 @@ class Reservations:
             told.append((index, request_id))
         return told
 
-    def move(self, ids: list[int]) -> Said:
+    def move(self, now_ns: int, ids: list[int]) -> Said:
         """The fabric does not reach where room is kept for these: give it back and ask again."""
         said = self.cancel(ids)
         self._ledger.move(Event.RESERVATION_LOST, ids)
         for request_id in ids:
             self._ledger.decode_instance[request_id] = NOT_YET
-        return said + self.ask(ids)
+        return said + self.ask(now_ns, ids)
 
     def confirm(self, message: ReservationsCancelled) -> None:
         """An instance keeps nothing any more of what was withdrawn."""

@@ -7,20 +7,25 @@ Its parts share `Books`: `Prefills`, `HandOvers` and `Decodes` in the order in w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scheduler.core.books import open_books
 from scheduler.core.broken_parts import BrokenParts
 from scheduler.core.cache_servers import CacheServers
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
 from scheduler.core.decodes import Decodes
+from scheduler.core.guard import Guard
+from scheduler.core.guarded_prefills import GuardedPrefills
 from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
+from scheduler.core.open_requests import RequestFacts
 from scheduler.core.prefills import Prefills
 from scheduler.core.reservations import Reservations
+from scheduler.core.routing import Routing
 from scheduler.core.transfers import CacheRead, Transfers
+from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
@@ -33,6 +38,7 @@ from scheduler.protocol.messages import (
     KvReserved,
     Message,
     PartsChanged,
+    PowerBudgetSet,
     PrefillStepped,
     PrefixesFound,
     PrefixesLost,
@@ -48,32 +54,53 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 
+# Only a run under a power cap needs what keeps it.
+if TYPE_CHECKING:
+    from scheduler.core.power_budgets import PowerBudgets
+
 
 class Scheduler:
     """The control plane's only state machine (a `Component`).
 
     It sees what a real one sees: prompts, hits, reports. Outputs are commands to workers; `ledger` is the account.
+    `handlers` answer each kind of message; who logs what is decided puts its own around them.
     """
 
     address = CORE_ADDRESS
     priority = Priority.CORE
-    deadline_ns = NEVER_NS
 
-    def __init__(self, config: SchedulerConfig, prefill_policy: RoutingPolicy, decode_policy: RoutingPolicy) -> None:
+    def __init__(
+        self,
+        config: SchedulerConfig,
+        prefill_policy: RoutingPolicy,
+        decode_policy: RoutingPolicy,
+        entry: EntryRules = PLAIN_ENTRY,
+    ) -> None:
         books = self._books = open_books(config)
         self.ledger = books.ledger
         self._config = config
         self._max_prompt_tokens = min(books.prefill.max_sequence_tokens, books.decode.max_sequence_tokens) - 1
         self._transfers = Transfers(config.cache_plane, has_cache_ssd=config.has_cache_ssd)
         self._cache_servers = CacheServers(config.pools, config.num_cache_servers)
-        self._reservations = Reservations(self.ledger, books.decode, decode_policy)
-        self._prefills = Prefills(books, self._transfers, prefill_policy)
+        facts = RequestFacts(books.ledger, books.open)
+        stages = (books.prefill, prefill_policy), (books.decode, decode_policy)
+        self.routing = Routing(*stages, facts, config, entry.reads)
+        self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
+        guarded = None if entry.is_plain else GuardedPrefills(books, self._transfers, self.routing, entry)
+        self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
         self._hand_overs = HandOvers(books, self._reservations, self._transfers)
         self._losses = Losses(books, self._transfers, self._reservations)
         self._decodes = Decodes(books, self._losses)
         self._broken = BrokenParts(books)
         self._down = self._losses.down
-        self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
+        self._power: PowerBudgets | None = None
+        if config.power is not None:
+            from scheduler.core.power_budgets import PowerBudgets
+
+            self._power = PowerBudgets(config.power, books.prefill, books.decode)
+        self._guard = guarded and Guard(books, guarded, self._losses, self._reservations, entry)
+        self.deadline_ns = NEVER_NS
+        handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
             PrefixesLost: self._on_prefixes_lost,
@@ -92,28 +119,47 @@ class Scheduler:
             RunEnded: self._on_run_ended,
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
+            PowerBudgetSet: _ignore,
             CacheReported: _ignore,
         }
+        if self._guard is not None:
+            handlers = self._guard.around(handlers)
+        self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
-        outputs = self._handlers[type(message)](now_ns, message)
+        outputs = self.handlers[type(message)](now_ns, message)
+        if self._power is not None:
+            # Before the work, so that it is done with them.
+            outputs = (*self._power.heard(now_ns, message), *outputs)
+        if self._power is not None or self._guard is not None:
+            self.deadline_ns = self._next_ns()
         if self._down:
             # What matters of this is said again when they join.
             return tuple(said for said in outputs if said[0] not in self._down)
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """The core keeps no timers yet."""
-        return NOTHING
+        """Some requests have waited too long, or budgets of power are weighed anew; the core keeps no other timer."""
+        outputs = NOTHING
+        if self._power is not None and self._power.deadline_ns <= now_ns:
+            outputs += self._power.wake()
+        if self._guard is not None and self._guard.deadline_ns <= now_ns:
+            outputs += self._guard.wake(now_ns)
+        self.deadline_ns = self._next_ns()
+        return tuple(said for said in outputs if said[0] not in self._down) if self._down else outputs
+
+    def _next_ns(self) -> int:
+        timers = [timer.deadline_ns for timer in (self._power, self._guard) if timer is not None]
+        return min(timers, default=NEVER_NS)
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         ledger, config = self.ledger, self._config
         ids = ledger.add(now_ns, message.prompt_tokens)
         self._books.open.add(ids, message)
         if max(message.prompt_tokens) > self._max_prompt_tokens or ledger.num_open > config.max_open_requests:
-            return self._prefills.begin(self._reject(now_ns, ids))
-        return self._prefills.begin(ids)
+            return self._prefills.begin(now_ns, self._reject(now_ns, ids))
+        return self._prefills.begin(now_ns, ids)
 
     def _reject(self, now_ns: int, ids: range) -> list[int]:
         """Turn away what can never fit, then what exceeds the bound on open requests; answers the rest."""
@@ -126,11 +172,11 @@ class Scheduler:
         return fitting[: len(fitting) - excess]
 
     def _on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
-        return self._prefills.on_prefixes_found(message)
+        return self._prefills.on_prefixes_found(now_ns, message)
 
     def _on_prefixes_lost(self, now_ns: int, message: PrefixesLost) -> Outputs:
         said, cut = self._losses.cut_reads(message)
-        return (*said, *self._prefills.route(cut))
+        return (*said, *self._prefills.route(now_ns, cut))
 
     def _on_drain_cache_servers(self, now_ns: int, message: DrainCacheServers) -> Outputs:
         return tuple(self._cache_servers.drain(message.addresses))
@@ -150,7 +196,7 @@ class Scheduler:
             self.ledger.move(Event.PREFILL_DONE, going_on)
             outputs += self._hand_overs.on_made(message.instance, stopped)
         if message.closing_ids:
-            outputs += self._reservations.ask(message.closing_ids)
+            outputs += self._reservations.ask(now_ns, message.closing_ids)
         return tuple(outputs)
 
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
@@ -168,7 +214,7 @@ class Scheduler:
 
     def _on_decode_stepped(self, now_ns: int, message: DecodeStepped) -> Outputs:
         preempted = self._decodes.on_stepped(message)
-        return self._prefills.begin(self._begin_again(preempted, message.boundary_ns)) if preempted else NOTHING
+        return self._prefills.begin(now_ns, self._begin_again(preempted, message.boundary_ns)) if preempted else NOTHING
 
     def _begin_again(self, ids: list[int], now_ns: int) -> list[int]:
         """These have nothing but the tokens that they have produced; answers those who may go on, the others end."""
@@ -196,32 +242,32 @@ class Scheduler:
             return NOTHING
         if isinstance(flow, CacheRead):
             return self._prefills.on_fetch_failed(flow)
-        said, lost = self._hand_overs.on_failed(flow)
+        said, lost = self._hand_overs.on_failed(now_ns, flow)
         if not lost:
             return tuple(said)
         said += [*self._losses.withdraw(lost), (flow.source, ReleaseKv(lost))]
-        return (*said, *self._prefills.begin(self._begin_again(lost, now_ns)))
+        return (*said, *self._prefills.begin(now_ns, self._begin_again(lost, now_ns)))
 
     def _on_parts_told(self, now_ns: int, message: FailParts | RepairParts) -> Outputs:
         return tuple(self._broken.on_told(message))
 
     def _on_parts_changed(self, now_ns: int, message: PartsChanged) -> Outputs:
         said = self._broken.on_changed(message)
-        return (*said, *self._prefills.route_waiting(), *self._reservations.ask_for_waiting())
+        return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
 
     def _on_workers_lost(self, now_ns: int, message: WorkersLost) -> Outputs:
         taken = self._losses.lose(message.addresses)
         again = self._begin_again(taken.again, now_ns)
-        outputs = (*self._prefills.begin(again), *self._prefills.route(taken.unanswered))
+        outputs = (*self._prefills.begin(now_ns, again), *self._prefills.route(now_ns, taken.unanswered))
         said = (*taken.said, *self._cache_servers.lose(message.addresses))
-        return (*said, *outputs, *self._reservations.ask(taken.unplaced))
+        return (*said, *outputs, *self._reservations.ask(now_ns, taken.unplaced))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
         back = self._losses.join(message.addresses)
         said = [*self._cache_servers.join(message.addresses), *self._broken.on_joined(back)]
         if FABRIC_ADDRESS in back:
             said += self._transfers.start_again()
-        return (*said, *self._prefills.route_waiting(), *self._reservations.ask_for_waiting())
+        return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         if message.interrupted:

@@ -74,7 +74,19 @@ _pack_transfer: Final = Struct("<qqq").pack
 TRANSFER_ROW: Final = np.dtype([("num_bytes", "<i8"), ("duration_ns", "<i8"), ("done_ns", "<i8")])
 """A transfer that ended, in the log of its plane and kind; fields as in `TransferDone`."""
 
+_pack_preempted: Final = Struct("<iqh").pack
+PREEMPTED_ROW: Final = np.dtype([("request_id", "<i4"), ("at_ns", "<i8"), ("instance", "<i2")])
+"""A decode instance (its index among these) had no room left for a request, which begins again."""
+
 _JOIN_FIELDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Workers that were lost at one instant."""
+
+    at_ns: int
+    addresses: tuple[str, ...]
 
 
 class Collector:
@@ -84,9 +96,9 @@ class Collector:
     gaps are logged here only for requests that began again, after a preemption or because a worker was lost. Counters:
     `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
     that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data was there;
-    `num_failed` by plane and kind, transfers given up. `has_losses`: accounts of usage may have gaps in time.
-    `cache_reports`: the last account of each cache pool, by address.
-    `lost_capacity` is (time, bytes per second lost by plane) at each change, `failed_parts` those broken now.
+    `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage may have
+    gaps there. `cache_reports`: the last account of each cache pool, by address. `lost_capacity` is (time, bytes per
+    second lost by plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
     """
 
     def __init__(self, ledger: Ledger, instances: Sequence[MeteredInstance]) -> None:
@@ -104,8 +116,9 @@ class Collector:
         self.hidden_ns: Final = [0] * len(Plane)
         self.num_failed: Final = [[0] * len(TransferKind) for _ in Plane]
         self.lost_capacity: Final = list[tuple[int, list[int]]]()
-        self.failed_parts: list[str] = []
-        self.has_losses = False
+        self.part_changes: Final = list[tuple[int, list[str]]]()
+        self.losses: Final[list[Loss]] = []
+        self._preempted = bytearray()
         self._has_begun_again = False
         self._joins = array("q")
         self._resumed_gaps_ns = array("q")
@@ -151,6 +164,7 @@ class Collector:
         elif kind is RunEnded:
             self.ended_ns = now_ns
         elif kind is WorkersLost:
+            self.losses.append(Loss(now_ns, tuple(message.addresses)))
             self._log_lost(message)
         elif kind is TransferFailed:
             self.num_failed[message.plane][message.kind] += 1
@@ -158,7 +172,7 @@ class Collector:
             self._has_begun_again = True
         elif kind is PartsChanged:
             self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
-            self.failed_parts = message.failed_parts
+            self.part_changes.append((message.changed_ns, message.failed_parts))
         elif kind is CacheReported:
             self.cache_reports[message.pool] = message
 
@@ -173,7 +187,9 @@ class Collector:
         """Keep what the core is about to forget: the first join, and the look-up that recomputing repeats."""
         ledger = self.ledger
         self._has_begun_again = True
+        instance = self._addresses("decode").index(message.instance)
         for request_id in message.preempted_ids:
+            self._preempted += _pack_preempted(request_id, message.boundary_ns, instance)
             self.forgotten_hits += ledger.cached_tokens[request_id]
             self.forgotten_lookups += ledger.prompt_tokens[request_id]
             self._log_first_join(request_id)
@@ -181,7 +197,6 @@ class Collector:
     def _log_lost(self, message: WorkersLost) -> None:
         """The same for all that the core is about to let begin again because these were lost."""
         ledger = self.ledger
-        self.has_losses = True
         prefill, decode = (
             [index for index, address in enumerate(self._addresses(role)) if address in message.addresses]
             for role in ("prefill", "decode")
@@ -195,6 +210,16 @@ class Collector:
                 self.forgotten_lookups += ledger.prompt_tokens[request_id]
             if ledger.state[request_id] == State.DECODING:
                 self._log_first_join(request_id)
+
+    @property
+    def failed_parts(self) -> list[str]:
+        """Parts of the fabric that are broken now."""
+        return self.part_changes[-1][1] if self.part_changes else []
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether any worker was lost."""
+        return bool(self.losses)
 
     def _addresses(self, role: Role) -> list[str]:
         return [instance.address for instance in self.instances if instance.role == role]
@@ -229,6 +254,10 @@ class Collector:
     def transfer_rows(self, plane: Plane) -> Rows:
         """`TRANSFER_ROW` of one plane, a copy, kind after kind."""
         return np.concatenate([self.flow_rows(plane, kind) for kind in TransferKind])
+
+    def preempted_rows(self) -> Rows:
+        """`PREEMPTED_ROW` in the order of reporting; the log cannot grow while the view lives."""
+        return np.frombuffer(self._preempted, PREEMPTED_ROW)
 
     def logged_joins(self) -> Ints:
         """(index among decode instances, time of joining, time of the token before), of requests that began again."""

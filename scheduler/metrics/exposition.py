@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from scheduler.metrics.families import FAMILIES, AnyFamily, Family, HistogramFamily, HistogramsFamily, Labels
+from scheduler.metrics.family import Family, HistogramFamily, Labels
+from scheduler.metrics.names.schemes import families_of
 from scheduler.metrics.snapshot import Layout, Snapshot
 
 TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,22 +25,27 @@ MAX_KEPT_FORMS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Template:
-    """A family without its numbers: its head, the start of each line, and where the numbers are read."""
+class Template:
+    """A family without its numbers: its head, the start of each line, and where the numbers are read.
+
+    `lines_per_point`: so many consecutive lines together are one point of one series, as those of a histogram.
+    """
 
     head: str
     starts: tuple[str, ...]
     values: Callable[[Snapshot], Sequence[float]]
+    lines_per_point: int = 1
 
 
 def render(snapshot: Snapshot, *, openmetrics: bool = False, timestamp_s: float | None = None) -> str:
-    """All families of a snapshot. With a time, in seconds since 1970, every sample carries it.
+    """All families of a snapshot, under the names that its layout asks for.
 
-    OpenMetrics ends with `OPENMETRICS_END`. Series come in the order of the catalogue and of the layout.
+    With a time, in seconds since 1970, every sample carries it. OpenMetrics ends with `OPENMETRICS_END`. Series come in
+    the order of the catalogue and of the layout.
     """
     end = "\n" if timestamp_s is None else f" {_timestamp(timestamp_s, openmetrics=openmetrics)}\n"
     texts: list[str] = []
-    for template in _templates(snapshot.layout, openmetrics):
+    for template in templates(snapshot.layout, openmetrics):
         texts.append(template.head)
         texts += [
             f"{start}{value!r}{end}" for start, value in zip(template.starts, template.values(snapshot), strict=True)
@@ -55,55 +61,48 @@ def _timestamp(timestamp_s: float, *, openmetrics: bool) -> str:
 
 
 @lru_cache(maxsize=MAX_KEPT_FORMS)
-def _templates(layout: Layout, openmetrics: bool) -> tuple[_Template, ...]:
-    return tuple(_template(family, layout, openmetrics=openmetrics) for family in FAMILIES)
-
-
-def _template(family: AnyFamily, layout: Layout, *, openmetrics: bool) -> _Template:
-    if isinstance(family, HistogramFamily):
-        return _histogram(family)
-    return (
-        _histograms(family) if isinstance(family, HistogramsFamily) else _plain(family, layout, openmetrics=openmetrics)
+def templates(layout: Layout, openmetrics: bool) -> tuple[Template, ...]:
+    """All families, in the order of the catalogue; they are kept as long as the layout."""
+    return tuple(
+        _histogram(family, layout)
+        if isinstance(family, HistogramFamily)
+        else _plain(family, layout, openmetrics=openmetrics)
+        for family in families_of(layout)
     )
 
 
-def _plain(family: Family, layout: Layout, *, openmetrics: bool) -> _Template:
-    # OpenMetrics names a family of counters without the suffix that its samples have.
-    name = family.name.removesuffix("_total") if openmetrics and family.kind == "counter" else family.name
+def _plain(family: Family, layout: Layout, *, openmetrics: bool) -> Template:
+    name, kind = family.name, str(family.kind)
+    if openmetrics and kind == "counter":
+        # OpenMetrics names a family of counters without the suffix that its samples have, and knows no others.
+        name, kind = (name.removesuffix("_total"), kind) if name.endswith("_total") else (name, "unknown")
     starts = tuple(f"{family.name}{_label_text(family.labels, values)} " for values in family.series(layout))
-    return _Template(_head(name, family.kind, family.help), starts, family.values)
+    return Template(_head(name, kind, family.help), starts, family.values)
 
 
-def _histogram(family: HistogramFamily) -> _Template:
+def _histogram(family: HistogramFamily, layout: Layout) -> Template:
     name, read = family.name, family.read
-
-    def values(snapshot: Snapshot) -> list[float]:
-        totals = read(snapshot)
-        return [*totals.counts, totals.counts[-1], totals.sum_s]
-
-    buckets = [f'{name}_bucket{{le="{bound}"}} ' for bound in bucket_labels(family.bounds_s)]
-    return _Template(_head(name, "histogram", family.help), (*buckets, f"{name}_count ", f"{name}_sum "), values)
-
-
-def _histograms(family: HistogramsFamily) -> _Template:
-    name, label, read = family.name, family.label, family.read
+    bounds = bucket_labels(family.bounds)
 
     def values(snapshot: Snapshot) -> list[float]:
         found: list[float] = []
         for totals in read(snapshot):
-            found += [*totals.counts, totals.counts[-1], totals.sum_s]
+            found += totals.counts
+            found += (totals.counts[-1], totals.sum_s)
         return found
 
     starts: list[str] = []
-    for value in family.label_values:
-        starts += [f'{name}_bucket{{{label}="{value}",le="{bound}"}} ' for bound in bucket_labels(family.bounds_s)]
-        starts += [f'{name}_{suffix}{{{label}="{value}"}} ' for suffix in ("count", "sum")]
-    return _Template(_head(name, "histogram", family.help), tuple(starts), values)
+    for labels in family.series(layout):
+        own = _label_text(family.labels, labels)
+        others = f"{own[1:-1]}," if own else ""
+        starts += [f'{name}_bucket{{{others}le="{bound}"}} ' for bound in bounds]
+        starts += [f"{name}_count{own} ", f"{name}_sum{own} "]
+    return Template(_head(name, "histogram", family.help), tuple(starts), values, len(bounds) + 2)
 
 
-def bucket_labels(bounds_s: Sequence[float]) -> list[str]:
+def bucket_labels(bounds: Sequence[float]) -> list[str]:
     """What the label `le` says of each bucket."""
-    return [*map(repr, bounds_s), "+Inf"]
+    return [*(repr(float(bound)) for bound in bounds), "+Inf"]
 
 
 def _head(name: str, kind: str, text: str) -> str:

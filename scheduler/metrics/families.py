@@ -1,13 +1,11 @@
-"""The catalogue of what a live system exports to Prometheus: every family with its type, help, labels and source.
+"""The catalogue of what a live system exports under names of its own: every family with its type, help and labels.
 
 Names are fixed: dashboards and alerts refer to them. All times are emulated seconds, unless the help says wall.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from scheduler.metrics.buckets import (
     HOP_BOUNDS_S,
@@ -15,56 +13,14 @@ from scheduler.metrics.buckets import (
     TOKEN_BOUNDS_S,
     TRANSFER_BOUNDS_S,
     TTFT_BOUNDS_S,
-    HistogramTotals,
 )
+from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
 from scheduler.metrics.link_classes import LINK_CLASSES
+from scheduler.metrics.slo import KEYS
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, Snapshot
 from scheduler.protocol.fabric_parts import PartKind, count_kinds
 from scheduler.protocol.finish import FINISHED, REJECTED, FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
-
-Labels = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A family of counters or gauges.
-
-    `series` tells the values of `labels` of each series, which only depend on the layout; `values` the numbers of a
-    snapshot in the same order.
-    """
-
-    name: str
-    kind: Literal["counter", "gauge"]
-    help: str
-    values: Callable[[Snapshot], Sequence[float]]
-    labels: Labels = ()
-    series: Callable[[Layout], Sequence[Labels]] = lambda _: ((),)
-
-
-@dataclass(frozen=True, slots=True)
-class HistogramFamily:
-    """A histogram without labels."""
-
-    name: str
-    help: str
-    bounds_s: tuple[float, ...]
-    read: Callable[[Snapshot], HistogramTotals]
-
-
-@dataclass(frozen=True, slots=True)
-class HistogramsFamily:
-    """A histogram for each value of one label; `read` in the order of `label_values`."""
-
-    name: str
-    help: str
-    bounds_s: tuple[float, ...]
-    label: str
-    label_values: tuple[str, ...]
-    read: Callable[[Snapshot], Sequence[HistogramTotals]]
-
-
-AnyFamily = Family | HistogramFamily | HistogramsFamily
 
 
 def _outcome(reason: FinishReason) -> str:
@@ -86,12 +42,16 @@ def _of_decode(snapshot: Snapshot) -> list[float]:
     return [usage for instance, usage in pairs if instance.role == "decode"]
 
 
+def _by_work_state(layout: Layout) -> list[Labels]:
+    return [(*labels, state) for state in WORK_STATES for labels in _by_instance(layout)]
+
+
 def _by_npu(layout: Layout) -> list[Labels]:
-    on_npu = [instance for instance in layout.instances for _ in range(instance.num_npus)]
-    nodes = [npu // layout.npus_per_node for npu in range(len(on_npu))]
+    per_rack = layout.npus_per_node * layout.nodes_per_rack
     return [
-        (str(npu), str(node), str(node // layout.nodes_per_rack), instance.address, instance.role)
-        for npu, (node, instance) in enumerate(zip(nodes, on_npu, strict=True))
+        (str(npu), str(npu // layout.npus_per_node), str(npu // per_rack), instance.address, instance.role)
+        for instance, npus in zip(layout.instances, layout.npus(), strict=True)
+        for npu in npus
     ]
 
 
@@ -114,10 +74,11 @@ def _link_bytes(snapshot: Snapshot) -> list[int]:
 
 
 _PLANES: Final = [(plane.name.lower(),) for plane in Plane]
-_KINDS: Final = tuple(kind.name.lower() for kind in TransferKind)
+_KINDS: Final = [(kind.name.lower(),) for kind in TransferKind]
 _REASONS: Final = [(_outcome(reason), reason.name.lower()) for reason in END_REASONS]
 _FLOWS: Final = [(plane.name.lower(), kind.name.lower()) for plane, kind in FLOWS]
 _INSTANCE: Final = ("instance", "role")
+WORK_STATES: Final = ("running", "waiting")
 _NPU: Final = ("npu", "node", "rack", "instance", "role")
 
 FAMILIES: Final[tuple[AnyFamily, ...]] = (
@@ -174,25 +135,25 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
     ),
     HistogramFamily(
         "supernode_time_to_first_token_seconds", "Arrival to first token, of requests that got one.",
-        TTFT_BOUNDS_S, lambda s: s.ttft_s,
+        TTFT_BOUNDS_S, lambda s: (s.ttft_s,),
     ),
     HistogramFamily(
         "supernode_time_per_output_token_seconds",
         "First to last token over the tokens after the first; one value per finished request of two or more.",
-        TOKEN_BOUNDS_S, lambda s: s.tpot_s,
+        TOKEN_BOUNDS_S, lambda s: (s.tpot_s,),
     ),
     HistogramFamily(
         "supernode_inter_token_latency_seconds",
         "Gaps between consecutive tokens of one request, or chunks of tokens with MTP, pooled over all requests.",
-        TOKEN_BOUNDS_S, lambda s: s.itl_s,
+        TOKEN_BOUNDS_S, lambda s: (s.itl_s,),
     ),
     HistogramFamily(
         "supernode_e2e_request_latency_seconds", "Arrival to last token, of finished requests.",
-        REQUEST_BOUNDS_S, lambda s: s.e2e_s,
+        REQUEST_BOUNDS_S, lambda s: (s.e2e_s,),
     ),
     HistogramFamily(
         "supernode_request_queue_time_seconds", "Arrival to the start of prefill.",
-        REQUEST_BOUNDS_S, lambda s: s.queue_s,
+        REQUEST_BOUNDS_S, lambda s: (s.queue_s,),
     ),
     Family(
         "supernode_requests_running", "gauge", "Open requests that are at work, by stage.",
@@ -201,6 +162,19 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
     Family(
         "supernode_requests_waiting", "gauge", "Open requests that wait, by the stage they wait for.",
         lambda s: s.waiting, ("stage",), lambda _: [(stage,) for stage in STAGES],
+    ),
+    Family(
+        "supernode_instance_requests", "gauge", "Requests that an instance works on, and that wait for it.",
+        lambda s: (*s.engines.running, *s.engines.waiting), (*_INSTANCE, "state"), _by_work_state,
+    ),
+    Family(
+        "supernode_slo_limit_seconds", "gauge", "Limits that the present run is held to; 0 where there is none.",
+        lambda s: s.slo_limits_s, ("latency",), lambda _: [(key,) for key in KEYS],
+    ),
+    Family(
+        "supernode_slo_requests_total", "counter",
+        "Ended requests of runs with limits, by whether all were kept; one that was rejected or failed kept none.",
+        lambda s: (s.slo_met, s.slo_judged - s.slo_met), ("met",), lambda _: (("yes",), ("no",)),
     ),
     Family(
         "supernode_kv_usage_ratio", "gauge", "KV tokens that a decode instance holds, over its capacity.",
@@ -249,15 +223,15 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         "supernode_fabric_failed_transfers_total", "counter", "Transfers given up because no way was left.",
         lambda s: s.fabric.failed_transfers, ("plane", "kind"), lambda _: _FLOWS,
     ),
-    HistogramsFamily(
+    HistogramFamily(
         "supernode_fabric_transfer_seconds",
         "From when all data of a transfer was there to its last byte: what no pass had hidden.",
-        TRANSFER_BOUNDS_S, "kind", _KINDS, lambda s: s.fabric.transfer_s,
+        TRANSFER_BOUNDS_S, lambda s: s.fabric.transfer_s, ("kind",), lambda _: _KINDS,
     ),
     Family(
         "supernode_fabric_hidden_seconds_total", "counter",
         "Times for which transfers flowed before all of their data was there, hidden behind the pass that made it.",
-        lambda s: s.fabric.hidden_s, ("kind",), lambda _: [(kind,) for kind in _KINDS],
+        lambda s: s.fabric.hidden_s, ("kind",), lambda _: _KINDS,
     ),
     Family(
         "supernode_fabric_capacity_bytes_per_second", "gauge",
@@ -275,7 +249,7 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
     ),
     HistogramFamily(
         "supernode_hop_wall_seconds", "Lateness of messages between processes, on the wall.",
-        HOP_BOUNDS_S, lambda s: s.hop_wall_s,
+        HOP_BOUNDS_S, lambda s: (s.hop_wall_s,),
     ),
 )  # fmt: skip
 """In the order of exposition."""

@@ -9,6 +9,8 @@ from scheduler.metrics.columns import NS_PER_S
 from scheduler.metrics.snapshot import FLOWS, FabricSeen
 from scheduler.protocol.messages import PartsChanged, Plane, TransferDone, TransferFailed, TransferKind
 
+_NUM_KINDS: Final = len(TransferKind)
+
 
 class FabricTotals:
     """Told of each end of a transfer and of each change of the parts; a session begins with all parts whole."""
@@ -16,7 +18,10 @@ class FabricTotals:
     def __init__(self) -> None:
         self._transfer_s: Final = [BucketCounts(TRANSFER_BOUNDS_S) for _ in TransferKind]
         self._hidden_ns: Final = [0] * len(TransferKind)
-        self._num_failed: Final = dict.fromkeys(FLOWS, 0)
+        # All three by plane and kind, in the order of FLOWS.
+        self.flow_bytes: Final = [0] * len(FLOWS)
+        self.flow_transfers: Final = [0] * len(FLOWS)
+        self._num_failed: Final = [0] * len(FLOWS)
         self.failed_parts: list[str] = []
         self._lost_bytes_per_s: list[int] = [0] * len(Plane)
 
@@ -27,13 +32,16 @@ class FabricTotals:
 
     def on_done(self, message: TransferDone) -> None:
         """A transfer has ended."""
-        duration_s = message.duration_ns / NS_PER_S
-        self._transfer_s[message.kind].add(duration_s, 1, duration_s)
-        self._hidden_ns[message.kind] += message.hidden_ns
+        kind, duration_s = message.kind, message.duration_ns / NS_PER_S
+        flow = message.plane * _NUM_KINDS + kind
+        self.flow_bytes[flow] += message.num_bytes
+        self.flow_transfers[flow] += 1
+        self._transfer_s[kind].add(duration_s, 1, duration_s)
+        self._hidden_ns[kind] += message.hidden_ns
 
     def on_failed(self, message: TransferFailed) -> None:
         """A transfer was given up."""
-        self._num_failed[message.plane, message.kind] += 1
+        self._num_failed[message.plane * _NUM_KINDS + message.kind] += 1
 
     def on_parts_changed(self, message: PartsChanged) -> None:
         """Parts broke or were mended."""
@@ -45,7 +53,7 @@ class FabricTotals:
         return FabricSeen(
             tuple(counts.totals() for counts in self._transfer_s),
             tuple(hidden_ns / NS_PER_S for hidden_ns in self._hidden_ns),
-            tuple(self._num_failed.values()),
+            tuple(self._num_failed),
             tuple(self.failed_parts),
             tuple(self._lost_bytes_per_s),
         )

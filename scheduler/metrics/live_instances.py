@@ -79,14 +79,12 @@ class DecodeTally:
         self._waited_ns.clear()
 
     def step(self, message: DecodeStepped, gaps_s: BucketCounts) -> int:
-        """Credit the tokens of a run of steps; answers how many. Its gaps are counted as `metrics.gaps` defines them.
+        """Credit the tokens of a run of at least one step; answers how many.
 
-        Each sequence has a gap per step, here at the mean step of the run. For those who joined as it began, the first
-        gap counts from their last token.
+        Its gaps are counted as `metrics.gaps` defines them. Each sequence has a gap per step, here at the mean step of
+        the run. For those who joined as it began, the first gap counts from their last token.
         """
         num_steps, num_running, first_ns = message.num_steps, message.num_running, message.first_step_ns
-        if not num_steps:
-            return 0
         waited_ns = self._waited_ns
         mean_s = message.steps_ns / num_steps / NS_PER_S
         num_joined = len(waited_ns)

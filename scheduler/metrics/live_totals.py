@@ -16,18 +16,22 @@ import numpy as np
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import State
 from scheduler.metrics.buckets import (
+    DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
     REQUEST_BOUNDS_S,
     TOKEN_BOUNDS_S,
     TTFT_BOUNDS_S,
     BucketCounts,
     HistogramTotals,
+    sum_of,
 )
 from scheduler.metrics.columns import NS_PER_S, view
+from scheduler.metrics.live_engines import LiveEngines
 from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
 from scheduler.metrics.records import Records
-from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
+from scheduler.metrics.slo import KEYS, Slo, meets
+from scheduler.metrics.snapshot import END_REASONS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,
@@ -80,6 +84,7 @@ class _Session:
     speed: Final[float]
     lateness: Final[Lateness | None]
     tallies: Final[dict[str, DecodeTally]]
+    slo: Final[Slo | None]
     now_ns: int = 0
     first_open: int = 0
     may_retry: bool = False
@@ -105,16 +110,16 @@ class LiveTotals:
         self._runs = dict.fromkeys(RUN_OUTCOMES, 0)
         self._ttft_s = BucketCounts(TTFT_BOUNDS_S)
         self._tpot_s = BucketCounts(TOKEN_BOUNDS_S)
-        self._itl_s = BucketCounts(TOKEN_BOUNDS_S)
+        self._engines = LiveEngines(layout)
+        self._counts = self._engines.counts
         self._e2e_s = BucketCounts(REQUEST_BOUNDS_S)
         self._queue_s = BucketCounts(REQUEST_BOUNDS_S)
+        self._duration_s = BucketCounts(DURATION_BOUNDS_S)
+        self._slo_judged = self._slo_met = 0
         self._hop_wall_s = HistogramTotals((0,) * (len(HOP_BOUNDS_S) + 1), 0.0)
         self._num_by_reason = [0] * len(FinishReason)
-        self._arrived = self._preemptions = self._retries = 0
-        self._prompt_tokens = self._computed_tokens = self._generation_tokens = 0
-        self._lookup_tokens = self._hit_tokens = 0
-        self._flow_bytes = dict.fromkeys(FLOWS, 0)
-        self._flow_transfers = dict.fromkeys(FLOWS, 0)
+        self._arrived = self._retries = 0
+        self._prompt_tokens = self._computed_tokens = 0
         self._fabric = FabricTotals()
         self._marks: deque[tuple[int, int, int, int]] = deque()
         self._handlers: dict[type, Callable[[_Session, Any], None]] = {
@@ -134,15 +139,24 @@ class LiveTotals:
         """Parts of the fabric that are broken now."""
         return self._fabric.failed_parts
 
-    def begin(self, ledger: Ledger, speed: float, lateness: Lateness | None = None, *, is_replay: bool = True) -> None:
+    def begin(
+        self,
+        ledger: Ledger,
+        speed: float,
+        lateness: Lateness | None = None,
+        *,
+        is_replay: bool = True,
+        slo: Slo | None = None,
+    ) -> None:
         """A session begins, with a fresh ledger, a clock at 0 and all workers up; one that has not ended has failed.
 
         `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
+        Requests are judged by `slo`, if there is one.
         """
         self.end("failed")
         ledger.ended_ids = []
         tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
-        self._session = _Session(is_replay, ledger, speed, lateness, tallies)
+        self._session = _Session(is_replay, ledger, speed, lateness, tallies, slo)
         self._fabric.begin()
         for meter in self._meters.values():
             meter.begin(speed)
@@ -166,10 +180,11 @@ class LiveTotals:
 
     def observe(self, now_ns: int, message: Message) -> None:
         """Take note of one message to the core; outside of a session of none."""
-        handler = self._handlers.get(type(message))
-        if handler is not None and self._session is not None:
-            self._session.now_ns = max(self._session.now_ns, now_ns)
-            handler(self._session, message)
+        handler, session = self._handlers.get(message.__class__), self._session
+        if handler is not None and session is not None:
+            if now_ns > session.now_ns:
+                session.now_ns = now_ns
+            handler(session, message)
 
     def _on_arrived(self, _session: _Session, message: RequestsArrived) -> None:
         self._arrived += len(message.prompt_tokens)
@@ -179,26 +194,25 @@ class LiveTotals:
         self._computed_tokens += message.computed_tokens
         if message.started_ids and self._has_prefix_cache:
             self._note_look_ups(session.ledger, message)
-        self._generation_tokens += len(message.done_ids)
+        counts = self._counts[message.instance]
+        counts.end_pass(message)
         first_ns, last_ns = session.ledger.first_token_ns, session.ledger.last_token_ns
         for request_id in message.done_ids:
             if first_ns[request_id] == NOT_YET:
                 session.first_ids.append(request_id)
             else:  # computed again: a gap that no decode step shows
                 gap_s = (message.boundary_ns - last_ns[request_id]) / NS_PER_S
-                self._itl_s.add(gap_s, 1, gap_s)
+                counts.itl_s.add(gap_s, 1, gap_s)
 
     def _note_look_ups(self, ledger: Ledger, message: PrefillStepped) -> None:
         """Instances with a cache of their own tell their hits; of a pool's the ledger knows."""
         prompt_tokens, cached_tokens = ledger.prompt_tokens, ledger.cached_tokens
         hits = message.started_cached_tokens or [cached_tokens[i] for i in message.started_ids]
-        self._hit_tokens += sum(hits)
-        self._lookup_tokens += sum([prompt_tokens[i] for i in message.started_ids])
+        counts = self._counts[message.instance]
+        counts.hit_tokens += sum(hits)
+        counts.lookup_tokens += sum([prompt_tokens[i] for i in message.started_ids])
 
     def _on_transfer_done(self, _session: _Session, message: TransferDone) -> None:
-        flow = (message.plane, message.kind)
-        self._flow_bytes[flow] += message.num_bytes
-        self._flow_transfers[flow] += 1
         self._fabric.on_done(message)
 
     def _on_transfer_failed(self, session: _Session, message: TransferFailed) -> None:
@@ -209,18 +223,22 @@ class LiveTotals:
         self._fabric.on_parts_changed(message)
 
     def _on_decode_stepped(self, session: _Session, message: DecodeStepped) -> None:
-        self._meters[message.instance].add(message.usage)
-        ledger, tally = session.ledger, session.tallies[message.instance]
-        num_tokens = tally.step(message, self._itl_s)
+        address, num_steps = message.instance, message.num_steps
+        self._meters[address].add(message.usage)
+        ledger, tally, counts = session.ledger, session.tallies[address], self._counts[address]
+        num_tokens = 0
+        if num_steps:
+            num_tokens = tally.step(message, counts.itl_s)
+            counts.step_tokens.add(num_tokens / num_steps, num_steps, num_tokens)
         if message.started_ids:
             tally.join(message.started_ids, message.boundary_ns, ledger.last_token_ns)
         if message.finished_ids:
             num_tokens -= tally.leave(message.finished_ids, message.finished_tokens, ledger.output_tokens)
         if message.preempted_ids:
             num_tokens -= tally.leave(message.preempted_ids, message.preempted_tokens, ledger.output_tokens)
-            self._preemptions += len(message.preempted_ids)
+            counts.preemptions += len(message.preempted_ids)
         tally.kv_tokens = message.kv_tokens
-        self._generation_tokens += num_tokens
+        counts.generation_tokens += num_tokens
 
     def _on_usage_reported(self, _session: _Session, message: UsageReported) -> None:
         self._meters[message.instance].add(message.usage)
@@ -255,6 +273,10 @@ class LiveTotals:
             emulated_ns += session.now_ns
             running, waiting = _stages(session)
         meters = self._meters.values()
+        kv_usage = tuple(_kv_usage(meter.instance, session) for meter in meters)
+        engines = self._engines.totals(
+            None if session is None else session.ledger, 0 if session is None else session.first_open, kv_usage
+        )
         return Snapshot(
             layout=self._layout,
             emulated_s=emulated_ns / NS_PER_S,
@@ -264,30 +286,35 @@ class LiveTotals:
             arrived=self._arrived,
             ended=tuple(self._num_by_reason[reason] for reason in END_REASONS),
             retries=self._retries + (0 if session is None else _num_retries(session)),
-            preemptions=self._preemptions,
+            preemptions=sum(engines.preemptions),
             prompt_tokens=self._prompt_tokens,
             computed_tokens=self._computed_tokens,
-            generation_tokens=self._generation_tokens,
-            lookup_tokens=self._lookup_tokens,
-            hit_tokens=self._hit_tokens,
+            generation_tokens=sum(engines.generation_tokens),
+            lookup_tokens=sum(engines.lookup_tokens),
+            hit_tokens=sum(engines.hit_tokens),
             ttft_s=self._ttft_s.totals(),
             tpot_s=self._tpot_s.totals(),
-            itl_s=self._itl_s.totals(),
+            itl_s=sum_of(engines.itl_s),
             e2e_s=self._e2e_s.totals(),
             queue_s=self._queue_s.totals(),
+            duration_s=self._duration_s.totals(),
             hop_wall_s=self._hop_wall_s if session is None else self._hops_with(session),
             running=running,
             waiting=waiting,
             is_up=tuple(meter.is_up for meter in meters),
-            kv_usage=tuple(_kv_usage(meter.instance, session) for meter in meters),
+            kv_usage=kv_usage,
             busy_s=tuple(meter.busy_ns / NS_PER_S for meter in meters),
             joules=tuple(meter.joules for meter in meters),
             utilization=tuple(meter.utilization for meter in meters),
             watts=tuple(meter.watts for meter in meters),
             restarts=tuple(self._restarts.values()),
-            flow_bytes=tuple(self._flow_bytes.values()),
-            flow_transfers=tuple(self._flow_transfers.values()),
-            rates=Rates() if session is None else self._rates(session),
+            flow_bytes=tuple(self._fabric.flow_bytes),
+            flow_transfers=tuple(self._fabric.flow_transfers),
+            slo_limits_s=_slo_limits_s(session),
+            slo_judged=self._slo_judged,
+            slo_met=self._slo_met,
+            engines=engines,
+            rates=Rates() if session is None else self._rates(session, sum(engines.generation_tokens)),
             fabric=self._fabric.seen(),
         )
 
@@ -304,6 +331,11 @@ class LiveTotals:
         self._queue_s.add_all(ended.queue_s[~ended.has_first_token])
         self._tpot_s.add_all(ended.tpot_s)
         self._e2e_s.add_all(ended.e2e_s)
+        self._duration_s.add_all(ended.e2e_s)
+        self._engines.drain(first, ended)
+        if session.slo is not None:
+            self._slo_judged += ended.num_requests
+            self._slo_met += int(meets(session.slo, ended).sum())
         for reason, count in enumerate(np.bincount(ended.reason, minlength=len(FinishReason)).tolist()):
             self._num_by_reason[reason] += count
 
@@ -317,11 +349,11 @@ class LiveTotals:
         total = tuple(before + more for before, more in zip(past.counts, counts, strict=True))
         return HistogramTotals(total, past.sum_s + lateness.sum_ns / ns_per_wall_s)
 
-    def _rates(self, session: _Session) -> Rates:
+    def _rates(self, session: _Session, generation_tokens: int) -> Rates:
         """Since the latest snapshot that is at least the window old, or the oldest of this session."""
         marks = self._marks
         finished = sum(self._num_by_reason[reason] for reason in FINISHED)
-        mark = (session.now_ns, finished, self._prompt_tokens, self._generation_tokens)
+        mark = (session.now_ns, finished, self._prompt_tokens, generation_tokens)
         marks.append(mark)
         window_ns = RATE_WALL_S * session.speed * NS_PER_S
         while len(marks) > 2 and marks[1][0] <= session.now_ns - window_ns:
@@ -350,6 +382,12 @@ def _kv_usage(instance: LiveInstance, session: _Session | None) -> float:
     if session is None or instance.role != "decode":
         return 0.0
     return session.tallies[instance.address].kv_tokens / instance.kv_capacity_tokens
+
+
+def _slo_limits_s(session: _Session | None) -> tuple[float, ...]:
+    """0 where there is no limit."""
+    slo = None if session is None else session.slo
+    return tuple(0.0 if slo is None else getattr(slo, f"{key}_s") or 0.0 for key in KEYS)
 
 
 def _num_retries(session: _Session) -> int:

@@ -35,6 +35,9 @@ FILE_NAME: Final = "requests.csv"
 CSV_ROWS: Final = 8192
 """Rows that are formatted at once."""
 
+_IS_FINISHED: Final = np.isin(np.arange(len(FinishReason)), FINISHED)
+"""By reason."""
+
 
 class Records:
     """Columns by request id, or of the requests `ids` in that order; times in integer nanoseconds, `NOT_YET` where they
@@ -71,7 +74,7 @@ class Records:
     @cached_property
     def is_finished(self) -> Bools:
         """Whether all of the answer was produced."""
-        return np.isin(self.reason, FINISHED)
+        return _IS_FINISHED[self.reason]
 
     @cached_property
     def has_started(self) -> Bools:

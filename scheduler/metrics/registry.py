@@ -8,11 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from scheduler.metrics.exposition import bucket_labels
-from scheduler.metrics.families import FAMILIES, AnyFamily, Family, HistogramFamily, HistogramsFamily
+from scheduler.metrics.family import Family, HistogramFamily
+from scheduler.metrics.names.schemes import families_of
 from scheduler.metrics.snapshot import Snapshot
 
 
@@ -25,8 +32,8 @@ class SnapshotCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families of the latest snapshot."""
         snapshot = self._latest()
-        for family in FAMILIES:
-            yield _metric(family, snapshot)
+        for family in families_of(snapshot.layout):
+            yield _histogram(family, snapshot) if isinstance(family, HistogramFamily) else _plain(family, snapshot)
 
 
 def snapshot_registry(latest: Callable[[], Snapshot]) -> CollectorRegistry:
@@ -43,14 +50,10 @@ def process_registry() -> CollectorRegistry:
     return registry
 
 
-def _metric(family: AnyFamily, snapshot: Snapshot) -> Metric:
-    if isinstance(family, HistogramFamily):
-        return _histogram(family, snapshot)
-    return _histograms(family, snapshot) if isinstance(family, HistogramsFamily) else _plain(family, snapshot)
-
-
 def _plain(family: Family, snapshot: Snapshot) -> Metric:
     make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    if family.kind == "counter" and not family.name.endswith("_total"):
+        make = UnknownMetricFamily  # it would give a counter another name
     metric = make(family.name, family.help, labels=family.labels)
     for labels, value in zip(family.series(snapshot.layout), family.values(snapshot), strict=True):
         metric.add_metric(labels, value)
@@ -58,14 +61,8 @@ def _plain(family: Family, snapshot: Snapshot) -> Metric:
 
 
 def _histogram(family: HistogramFamily, snapshot: Snapshot) -> Metric:
-    totals = family.read(snapshot)
-    buckets = list(zip(bucket_labels(family.bounds_s), totals.counts, strict=True))
-    return HistogramMetricFamily(family.name, family.help, buckets=buckets, sum_value=totals.sum_s)
-
-
-def _histograms(family: HistogramsFamily, snapshot: Snapshot) -> Metric:
-    metric = HistogramMetricFamily(family.name, family.help, labels=[family.label])
-    for value, totals in zip(family.label_values, family.read(snapshot), strict=True):
-        buckets = list(zip(bucket_labels(family.bounds_s), totals.counts, strict=True))
-        metric.add_metric([value], buckets, totals.sum_s)
+    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    names = bucket_labels(family.bounds)
+    for labels, totals in zip(family.series(snapshot.layout), family.read(snapshot), strict=True):
+        metric.add_metric(labels, list(zip(names, totals.counts, strict=True)), totals.sum_s)
     return metric

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, HistogramTotals
 from scheduler.metrics.collector import Role
+from scheduler.metrics.engine_totals import EngineTotals
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
 
@@ -26,21 +27,42 @@ FLOWS: Final = tuple((plane, kind) for plane in Plane for kind in TransferKind)
 
 @dataclass(frozen=True, slots=True)
 class LiveInstance:
-    """An instance that is watched. `kv_capacity_tokens`: KV tokens that all its dies hold; used of decode only."""
+    """An instance that is watched, in one of the supernodes. `kv_capacity_tokens`: KV tokens that all its dies hold."""
 
     address: str
     role: Role
     num_npus: int
     kv_capacity_tokens: int
+    supernode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """What every NPU of the system is, as an exporter of its maker would tell it.
+
+    `maker` is "ascend" or "nvidia". A package has `num_dies` devices of `hbm_bytes` each, of which an engine takes
+    `held_share` when it comes up; its power lies between `idle_w` and `tdp_w`.
+    """
+
+    maker: str
+    title: str
+    num_dies: int
+    hbm_bytes: float
+    held_share: float
+    idle_w: float
+    tdp_w: float
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
     """What does not change while the system lives; compared by identity, so that what is made from it can be kept.
 
-    Within one role instances are in the core's order. NPUs are numbered through in the order of instances, nodes in
-    that of NPUs, racks in that of nodes. `hosts` maps the name of each process to the addresses of the workers in it.
-    `plane_bytes_per_s`: what all ends of each plane carry together when no part is broken.
+    Within one role instances are in the core's order. NPUs are numbered through, `npus_per_supernode` for each
+    supernode, and dealt out to its instances in their order; nodes are numbered in the order of NPUs, racks in that of
+    nodes. With one supernode its size need not be known. `hosts` maps the name of each process to the addresses of the
+    workers in it. `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
+    (`scheduler.metrics.names`); those of the exporters of chips need `chip`. `plane_bytes_per_s`: what all ends of each
+    plane carry together when no part is broken.
     """
 
     version: str
@@ -48,7 +70,22 @@ class Layout:
     hosts: Mapping[str, Sequence[str]]
     npus_per_node: int
     nodes_per_rack: int
+    kv_block_tokens: int = 128
+    model: str = ""
+    chip: Chip | None = None
+    names: tuple[str, ...] = ("own",)
     plane_bytes_per_s: tuple[float, ...] = (0.0,) * len(Plane)
+    npus_per_supernode: int = 0
+
+    def npus(self) -> list[range]:
+        """The numbers of the NPUs of each instance."""
+        dealt: list[range] = []
+        first: dict[int, int] = {}
+        for one in self.instances:
+            begin = first.get(one.supernode, one.supernode * self.npus_per_supernode)
+            dealt.append(range(begin, begin + one.num_npus))
+            first[one.supernode] = begin + one.num_npus
+        return dealt
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +119,9 @@ class Snapshot:
     `hop_wall_s`. `speed`: emulated seconds per second on the wall, 0 between sessions. `is_replaying`: this is no idle
     time. `prompt_tokens` count when the first token comes out, `generation_tokens` as they are produced,
     `lookup_tokens` when prefill begins. `kv_usage` is 0 for prefill. Utilisation and watts are those of an instance's
-    last stretch of a wall second.
+    last stretch of a wall second. `slo_limits_s`: those of the present run, in the order of `slo.KEYS`, 0 where there
+    is none; `slo_judged` and `slo_met`: ended requests of runs with limits, and those of them that kept all.
+    `duration_s` counts the same as `e2e_s`, in other buckets.
     """
 
     layout: Layout
@@ -104,6 +143,7 @@ class Snapshot:
     itl_s: HistogramTotals
     e2e_s: HistogramTotals
     queue_s: HistogramTotals
+    duration_s: HistogramTotals
     hop_wall_s: HistogramTotals
     running: tuple[int, ...]
     waiting: tuple[int, ...]
@@ -116,6 +156,10 @@ class Snapshot:
     restarts: tuple[int, ...]
     flow_bytes: tuple[int, ...]
     flow_transfers: tuple[int, ...]
+    slo_limits_s: tuple[float, ...]
+    slo_judged: int
+    slo_met: int
+    engines: EngineTotals
     rates: Rates
     fabric: FabricSeen = FabricSeen()
 

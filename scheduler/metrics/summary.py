@@ -12,6 +12,7 @@ import numpy as np
 from scheduler.metrics.collector import Collector, Role
 from scheduler.metrics.columns import NS_PER_S
 from scheduler.metrics.distribution import Distribution, distribution, weighted_distribution_s
+from scheduler.metrics.energy import Bill, CostUse, EnergyUse, FacilityCurves, Served, energy_use, role_joules
 from scheduler.metrics.fabric_use import FabricCapacity, FabricUse, fabric_use
 from scheduler.metrics.gaps import TokenGaps
 from scheduler.metrics.pool_use import PoolUse, pool_use
@@ -36,6 +37,9 @@ class RunInfo:
     plane_capacity_bytes_per_s: Mapping[Plane, float]
     has_prefix_cache: bool
     pool_bytes_per_s: float = 0.0
+    curves: FacilityCurves | None = None
+    """What else draws power; None leaves it at the NPUs."""
+    bill: Bill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +97,6 @@ class CacheUse:
 
 
 @dataclass(frozen=True, slots=True)
-class EnergyUse:
-    """Energy of what `scope` names; per output token of finished requests."""
-
-    scope: str
-    joules: float
-    joules_per_output_token: float | None
-    mean_watts: float | None
-    peak_watts: float
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """The fields of `replay --json`, in its order; a value that does not exist is None."""
 
@@ -120,6 +113,7 @@ class Summary:
     cache: CacheUse
     fabric: FabricUse
     energy: EnergyUse
+    cost: CostUse
     preemptions: int
     simulated_s: float
     wall_s: float
@@ -140,6 +134,13 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
     finished_tokens = int(records.output_tokens[records.is_finished].sum())
     usage = with_powerless_gaps(collector.usage_rows()) if collector.has_losses else collector.usage_rows()
     totals = instance_totals(usage, len(collector.instances))
+    is_finished = records.is_finished
+    num_finished, prompt_tokens = int(is_finished.sum()), int(records.prompt_tokens[is_finished].sum())
+    served = Served(num_finished, prompt_tokens, finished_tokens, span_s)
+    energy = energy_use(collector.instances, usage, totals, served, info.curves)
+    bill = CostUse(None, None, None)
+    if info.bill is not None:
+        bill = info.bill(served, energy, role_joules(collector.instances, totals))
     later_tokens = int(records.output_tokens.sum()) - int(records.has_first_token.sum())
     return Summary(
         requests=RequestCounts(
@@ -154,8 +155,8 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
         e2e_s=distribution(records.e2e_s),
         queue_s=distribution(records.queue_s),
         throughput=Throughput(
-            _ratio(int(records.is_finished.sum()), span_s),
-            _ratio(int(records.prompt_tokens[records.is_finished].sum()), span_s),
+            _ratio(num_finished, span_s),
+            _ratio(prompt_tokens, span_s),
             _ratio(finished_tokens, span_s),
         ),
         per_npu=PerNpu(
@@ -165,7 +166,8 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
         slo=None if slo is None else slo_result(slo, records, span_s),
         cache=_cache_use(collector, records) if info.has_prefix_cache else CacheUse(0, 0, pool_use([])),
         fabric=fabric_use(collector, FabricCapacity(info.plane_capacity_bytes_per_s, info.pool_bytes_per_s)),
-        energy=_energy_use(totals, finished_tokens, span_s),
+        energy=energy,
+        cost=bill,
         preemptions=int(records.preemptions.sum()),
         simulated_s=span_s,
         wall_s=info.wall_s,
@@ -194,11 +196,6 @@ def _cache_use(collector: Collector, records: Records) -> CacheUse:
         int(records.prompt_tokens[has_started].sum()) + collector.forgotten_lookups,
         pool_use(list(collector.cache_reports.values())),
     )
-
-
-def _energy_use(totals: InstanceTotals, output_tokens: int, span_s: float) -> EnergyUse:
-    joules = float(totals.joules.sum())
-    return EnergyUse("npu", joules, _ratio(joules, output_tokens), _ratio(joules, span_s), totals.peak_watts)
 
 
 def _rounded(value: Any) -> Any:

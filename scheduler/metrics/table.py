@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from scheduler.metrics.distribution import Distribution
+    from scheduler.metrics.energy import EnergyUse, MeterUse
     from scheduler.metrics.fabric_use import PlaneUse
     from scheduler.metrics.summary import RoleLoad, Summary
 
@@ -86,6 +87,7 @@ def sections(summary: Summary) -> list[Section]:
         _transfers_section(summary),
         _links_section(summary),
         _energy_section(summary),
+        *_split_sections(summary),
     ]
     if summary.slo is not None:
         goodput = _rate(summary.slo.goodput_requests_per_s)
@@ -166,7 +168,46 @@ def _energy_section(summary: Summary) -> Section:
     watts = _si(energy.mean_watts, "W"), _si(energy.peak_watts, "W")
     cells = (_si(energy.joules, "J"), _rate(energy.joules_per_output_token), *watts)
     scope = f"{energy.scope.upper()}s only"
-    return Section("Energy", ("total", "J/token", "mean power", "peak power"), ((scope, *cells),))
+    rows = [(scope, *cells)]
+    if energy.supernode is not None and energy.facility is not None:
+        per_token = _ratio_cell(energy.supernode.joules, energy)
+        rows += [
+            ("Supernode", *_meter_cells(energy.supernode, per_token)),
+            ("Site", *_meter_cells(energy.facility, _rate(energy.facility_joules_per_output_token))),
+        ]
+    return Section("Energy", ("total", "J/token", "mean power", "peak power"), tuple(rows))
+
+
+def _split_sections(summary: Summary) -> list[Section]:
+    """Where the energy of a site went, and what all of it cost; nothing of a run that was not told."""
+    energy, cost = summary.energy, summary.cost
+    if energy.facility is None or not energy.facility.joules:
+        return []
+    shares = {name: joules / energy.facility.joules for name, joules in energy.by.items()}
+    npus = {name: shares[name] for name in ("prefill", "decode", "idle")}
+    others = {name: share for name, share in shares.items() if name not in npus}
+    found = [
+        Section("NPU energy", tuple(npus), (("", *map(_percent, npus.values())),)),
+        Section("Other", tuple(name.replace("_", " ") for name in others), (("", *map(_percent, others.values())),)),
+    ]
+    if cost.usd is not None:
+        cells = map(_dollars, (cost.usd, cost.usd_per_million_input_tokens, cost.usd_per_million_output_tokens))
+        found.append(Section("Cost", ("total", "USD/Mtok in", "USD/Mtok out"), (("", *cells),)))
+    return found
+
+
+def _ratio_cell(joules: float, energy: EnergyUse) -> str:
+    """Per output token, of which the NPUs' own ratio tells how many there were."""
+    per_token = energy.joules_per_output_token
+    return _rate(per_token * joules / energy.joules if per_token is not None and energy.joules else None)
+
+
+def _meter_cells(meter: MeterUse, per_token: str) -> tuple[str, ...]:
+    return _si(meter.joules, "J"), per_token, _si(meter.mean_watts, "W"), _si(meter.peak_watts, "W")
+
+
+def _dollars(dollars: float | None) -> str:
+    return NOTHING if dollars is None else f"{_digits(dollars)}"
 
 
 def _latency_cells(values: Distribution) -> tuple[str, ...]:

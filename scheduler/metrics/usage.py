@@ -54,7 +54,13 @@ def with_powerless_gaps(rows: Rows) -> Rows:
 
 
 def peak_watts(rows: Rows, num_instances: int) -> float:
-    """Highest sum over instances of their power, each constant between two of its reports.
+    """Highest sum over instances of their power (`fleet_power`)."""
+    return max((float(watts.max()) for watts, _ in fleet_power(rows, num_instances)), default=0.0)
+
+
+def fleet_power(rows: Rows, num_instances: int) -> Iterator[tuple[Floats, Ints]]:
+    """Sums over instances of their power, each constant between two of its reports: watts and for how many nanoseconds,
+    from the last instant back to time 0, some thousand at a time.
 
     The account of an instance begins at time 0 and joins seamlessly from row to row (`with_powerless_gaps` sees to that
     where workers were lost), so walking back through time its power changes at the end of each of its rows, from that
@@ -62,7 +68,7 @@ def peak_watts(rows: Rows, num_instances: int) -> float:
     one another, which sorting within a part puts right.
     """
     watts_now = np.zeros(num_instances)
-    peak = total = pending_watts = 0.0
+    pending_watts = 0.0
     pending_ns = -1
     for part in reversed(list(parts(len(rows)))):
         ended = rows[part][::-1]
@@ -72,15 +78,18 @@ def peak_watts(rows: Rows, num_instances: int) -> float:
             continue
         end_ns = np.ascontiguousarray(ended["end_ns"])
         watts = ended["joules"] / ((end_ns - ended["start_ns"]) / NS_PER_S)
-        totals = total + np.cumsum(_changes(ended["instance"], watts, watts_now))
+        totals = pending_watts + np.cumsum(_changes(ended["instance"], watts, watts_now))
         # Within one instant some have changed and others not yet: only its last total was ever drawn, and whether
         # the last row of a part ends an instant shows in the next part.
-        if end_ns[0] != pending_ns:
-            peak = max(peak, pending_watts)
-        peak = max(peak, float(totals[:-1][np.diff(end_ns) != 0].max(initial=0.0)))
-        total = pending_watts = float(totals[-1])
-        pending_ns = int(end_ns[-1])
-    return max(peak, pending_watts)
+        is_drawn = np.diff(end_ns) != 0
+        ends_ns, drawn = end_ns[:-1][is_drawn], totals[:-1][is_drawn]
+        if end_ns[0] != pending_ns and pending_ns >= 0:
+            ends_ns, drawn = np.append(pending_ns, ends_ns), np.append(pending_watts, drawn)
+        pending_watts, pending_ns = float(totals[-1]), int(end_ns[-1])
+        if len(ends_ns):
+            yield drawn, ends_ns - np.append(ends_ns[1:], pending_ns)
+    if pending_ns > 0:
+        yield np.array([pending_watts]), np.array([pending_ns])
 
 
 def _changes(instance: Ints, watts: Floats, watts_now: Floats) -> Floats:

@@ -1,8 +1,12 @@
-"""The choices, each a small class behind one registry. Reading order: `view`, `registry`, `routing`."""
+"""The choices, each a small class behind one registry.
 
-from scheduler.policies import routing as _routing  # registers the built-in policies
-from scheduler.policies.registry import make_routing_policy, routing_policy, routing_policy_names
+Reading order: `view` (what a policy sees), `registry`, `load_based`; then `families`, which a run that names none of
+them does not import.
+"""
 
-__all__ = ["make_routing_policy", "routing_policy", "routing_policy_names"]
+from scheduler.policies import load_based as _load_based  # registers its policies
+from scheduler.policies.registry import check_routing_policy, make_routing_policy, routing_policy, routing_policy_names
 
-del _routing
+__all__ = ["check_routing_policy", "make_routing_policy", "routing_policy", "routing_policy_names"]
+
+del _load_based

@@ -1,34 +1,155 @@
-"""What a policy may see: a read-only view of one stage's instances."""
+"""What a policy may see: one stage's instances and the request at hand, as a real router would know them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from enum import Enum, IntFlag
+from typing import TYPE_CHECKING, Final, Protocol
+
+# Who lists policies should not wait for numpy.
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+
+class StageKind(Enum):
+    """Which choice a policy is asked for."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+class Reads(IntFlag):
+    """What a policy must be shown; what nobody reads is not kept.
+
+    `LOAD` alone: the core's own counts of outstanding work. `REPORTS`: columns that instances reported. `OWN_CACHES`:
+    which instance's own cache holds the prompt's beginning. `PREDICTIONS`: times learned from reports.
+    """
+
+    LOAD = 0
+    REQUEST = 1
+    REPORTS = 2
+    OWN_CACHES = 4
+    PREDICTIONS = 8
+
+
+READS_ALL: Final = Reads.REQUEST | Reads.REPORTS | Reads.OWN_CACHES | Reads.PREDICTIONS
 
 
 class StageView(Protocol):
-    """Columns by instance index, as the core counts them at the moment of the decision.
-
-    `outstanding_tokens`: uncached prompt tokens for a prefill stage, tokens of KV for a decode stage.
-    """
+    """Columns by instance index: only instances that are up, at the moment of the decision or `view_age` before."""
 
     @property
     def outstanding_requests(self) -> Sequence[int]:
-        """Requests sent and not yet done."""
+        """Requests sent and not yet done, as the core counts them."""
         ...
 
     @property
     def outstanding_tokens(self) -> Sequence[int]:
-        """Tokens of those requests."""
+        """Uncached prompt tokens of those requests for a prefill stage, tokens of KV for a decode stage."""
         ...
+
+    @property
+    def running_requests(self) -> Sequence[int]:
+        """Requests in the pass or step under way, as last reported."""
+        ...
+
+    @property
+    def kv_tokens(self) -> Sequence[int]:
+        """KV of running requests, as last reported."""
+        ...
+
+    @property
+    def kv_capacity_tokens(self) -> Sequence[int]:
+        """KV that all dies of the instance hold together, as registered."""
+        ...
+
+    @property
+    def tokens_per_s(self) -> Sequence[float]:
+        """Tokens computed (prefill) or produced (decode) per second of the last report that told of work; 0 before."""
+        ...
+
+    @property
+    def reported_ns(self) -> Sequence[int]:
+        """When the instance last reported, -1 if never."""
+        ...
+
+    @property
+    def cached_blocks(self) -> Sequence[int]:
+        """Blocks that the instance's own cache is thought to hold."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A `StageView` that is kept as it is."""
+
+    outstanding_requests: Sequence[int]
+    outstanding_tokens: Sequence[int]
+    running_requests: Sequence[int]
+    kv_tokens: Sequence[int]
+    kv_capacity_tokens: Sequence[int]
+    tokens_per_s: Sequence[float]
+    reported_ns: Sequence[int]
+    cached_blocks: Sequence[int]
+
+
+@dataclass(slots=True)
+class RequestView:
+    """The request to route; columns are by instance index like those of the stage.
+
+    `num_tokens`: what it brings to the stage, uncached prompt tokens or tokens of KV. `total_tokens`: prompt and what
+    it had produced before it was set back. `cached_tokens`: found in the pool, at hand wherever it goes. `blocks` of
+    `namespace`: ids of the prompt's blocks of `block_tokens` tokens, empty if unknown. `held_tokens`: leading prompt
+    tokens that each instance's own cache is thought to hold. `backlog_ns`: predicted time until the instance has done
+    all that it was sent. `work_ns`: predicted time that this request adds at a prefill instance; the predicted time
+    per output token at a decode instance once the request has joined. `num_samples`: reports behind the predictions.
+    """
+
+    now_ns: Final[int]
+    num_tokens: Final[int]
+    total_tokens: Final[int]
+    cached_tokens: Final[int]
+    blocks: Final[Sequence[int]]
+    namespace: Final[int]
+    block_tokens: Final[int]
+    held_tokens: Final[Sequence[int]]
+    backlog_ns: Final[Sequence[float]]
+    work_ns: Final[Sequence[float]]
+    num_samples: Final[int] = 0
+
+
+UNSEEN: Final = RequestView.__new__(RequestView)
+"""The request as shown to policies that read nothing but load. It has no fields: to read one is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a policy object works: one for each stage and run. `random` is the only chance it may use."""
+
+    stage: StageKind = StageKind.PREFILL
+    random: Generator | None = None
+
+    def generator(self) -> Generator:
+        """The stream; a `ValueError` where nobody gave one."""
+        if self.random is None:
+            raise ValueError("this policy draws random numbers: give its seat a stream")
+        return self.random
 
 
 class RoutingPolicy(Protocol):
     """Picks the instance that serves a request in one stage; one object per stage and run."""
 
-    reason: str
-    """Why this policy picks as it does, in a few words; travels with each decision."""
+    @property
+    def reason(self) -> str:
+        """Why this policy picks as it does, in a few words; travels with each decision."""
+        ...
 
-    def choose(self, view: StageView, num_tokens: int) -> int:
-        """Index of the instance for a request that brings `num_tokens`; the view has at least one instance."""
+    @property
+    def reads(self) -> Reads:
+        """What `choose` looks at."""
+        ...
+
+    def choose(self, stage: StageView, request: RequestView) -> int:
+        """Index of the instance that takes the request; the stage has at least one. Views are good for this call."""
         ...

@@ -12,9 +12,11 @@ Who says what to whom:
     core    -> cache    CacheServersChanged
     core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts
     fabric  -> core     TransferDone, PartsChanged, TransferFailed
-    core    -> prefill  StartPrefill, ReleaseKv
-    prefill -> core     PrefillStepped
-    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies
+    core    -> prefill  StartPrefill, ReleaseKv, CancelRequests
+    prefill -> core     PrefillStepped, RequestsCancelled
+    core    -> prefill, decode  SetPowerBudget
+    prefill, decode -> core     PowerBudgetSet
+    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies, CancelRequests
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
     runtime -> core     WorkersLost, WorkersJoined
     operator, fault schedule -> core  FailParts, RepairParts, DrainCacheServers
@@ -41,7 +43,10 @@ from scheduler.protocol.cache_messages import (
     ReleasePrefixes,
     StorePrefixes,
 )
+from scheduler.protocol.cancel_messages import CancelRequests, RequestsCancelled
+from scheduler.protocol.exchange_messages import LinkShare, StandingLoad
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
+from scheduler.protocol.power_messages import PowerBudgetSet, SetPowerBudget
 
 
 class Plane(IntEnum):
@@ -237,7 +242,7 @@ class DecodeStepped:
     lengths of its first and last step; between them step length is close to linear. `num_running` sequences each
     produced `tokens_per_sequence` tokens, those that finished at the boundary at most that. `started_ids` join at the
     boundary; `finished_ids` and `preempted_ids` leave at it, with the output tokens each has in all; `lengths_reached`
-    are those of `finished_ids` that were cut because no more KV fits.
+    are those of `finished_ids` that were cut because no more KV fits. Who leaves by `CancelRequests` is a finished one.
     """
 
     instance: Final[str]
@@ -270,7 +275,8 @@ class RunEnded:
 
 @dataclass(slots=True)
 class UsageReported:
-    """An instance's account when it has nothing else to say: asked for by `ReportUsage`, or at the end of the run."""
+    """An instance's account when it has nothing else to say: asked for by `ReportUsage`, when its power budget changes,
+    or at the end of the run."""
 
     instance: Final[str]
     usage: Final[Usage]
@@ -317,27 +323,6 @@ class ReservationsCancelled:
     ids: Final[list[int]]
 
 
-@dataclass(slots=True)
-class StandingLoad:
-    """From now until `until_ns` the exchange between the dies of `instance` takes so much of the UB line of each die.
-
-    In the mean over that time and in each direction. `share_ppm`: the share of the line at which it runs as far as the
-    instance knows, millionths.
-    """
-
-    instance: Final[str]
-    bytes_per_s: Final[int]
-    until_ns: Final[int]
-    share_ppm: Final[int]
-
-
-@dataclass(slots=True)
-class LinkShare:
-    """While its exchange moves bytes, an instance has this share of the UB lines of its dies, millionths."""
-
-    share_ppm: Final[int]
-
-
 Message = (
     RequestsArrived
     | ArrivalsEnded
@@ -370,6 +355,10 @@ Message = (
     | CancelTransfer
     | StandingLoad
     | LinkShare
+    | CancelRequests
+    | RequestsCancelled
+    | SetPowerBudget
+    | PowerBudgetSet
     | PrefixesLost
     | CacheServersChanged
     | DrainCacheServers

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush, heapreplace
 
-from scheduler.protocol.component import NEVER_NS, Component
+from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.messages import Message, RunEnded
 
 Tap = Callable[[int, Message], None]
@@ -18,9 +18,18 @@ class VirtualRuntime:
 
     Messages are delivered at the instant they are said, in the order they were said, before any deadline of that
     instant. The heap holds deadlines only; an entry whose component has moved its deadline meanwhile is dropped.
+
+    `watcher` is woken as a component is, as long as anything else is still to come: it looks at a run and never
+    prolongs it. It is told nothing.
     """
 
-    def __init__(self, components: Sequence[Component], core_address: str, taps: Sequence[Tap] = ()) -> None:
+    def __init__(
+        self,
+        components: Sequence[Component],
+        core_address: str,
+        taps: Sequence[Tap] = (),
+        watcher: Component | None = None,
+    ) -> None:
         self.now_ns = 0
         self.num_messages = 0
         self._components = list(components)
@@ -29,10 +38,15 @@ class VirtualRuntime:
         self._taps = tuple(taps)
         self._queue: deque[tuple[str, Message]] = deque()
         self._is_stopped = False
-        self._deadlines = [NEVER_NS] * len(components)
+        # The last place is the watcher's. It never holds a deadline, so that an entry of the watcher looks like one
+        # that was moved, and a run that is not watched pays nothing to tell them apart.
+        self._deadlines = [NEVER_NS] * (len(components) + 1)
         self._heap: list[tuple[int, int, int]] = []
         for index in range(len(components)):
             self._note_deadline(index)
+        self._watcher = watcher
+        if watcher is not None:
+            heappush(self._heap, (watcher.deadline_ns, watcher.priority, len(components)))
 
     def stop(self) -> None:
         """End the run at the next instant; safe to call from a signal handler."""
@@ -73,11 +87,15 @@ class VirtualRuntime:
             if not heap or self._is_stopped:
                 break
             due_ns, _, index = heap[0]
-            component = components[index]
-            if component.deadline_ns != due_ns:
+            # A component may let go of its deadline without being told anything: it is asked, too.
+            if deadlines[index] != due_ns or components[index].deadline_ns != due_ns:
                 heappop(heap)
+                if index == len(components):
+                    queue.extend(self._wake_watcher(due_ns))
+                    now_ns = self.now_ns
                 continue
             self.now_ns = now_ns = due_ns
+            component = components[index]
             outputs = component.wake(due_ns)
             deadline_ns = deadlines[index] = component.deadline_ns
             # Nothing was pushed meanwhile, so the entry that woke the component is still on top.
@@ -88,6 +106,17 @@ class VirtualRuntime:
             if outputs:
                 queue.extend(outputs)
         self.num_messages += num_messages
+
+    def _wake_watcher(self, due_ns: int) -> Outputs:
+        """Nothing, if all that is left in the heap was moved: then the run has ended."""
+        watcher, heap = self._watcher, self._heap
+        # All but the watcher, whose only entry was taken from the heap.
+        if watcher is None or not any(self._components[index].deadline_ns == at_ns for at_ns, _, index in heap):
+            return NOTHING
+        self.now_ns = due_ns
+        outputs = watcher.wake(due_ns)
+        heappush(heap, (watcher.deadline_ns, watcher.priority, len(self._components)))
+        return outputs
 
     def _note_deadline(self, index: int) -> None:
         component = self._components[index]

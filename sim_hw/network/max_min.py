@@ -43,6 +43,7 @@ class FairShares:
         self._wanted = [0] * len(capacities)
         self._tight: set[int] = set()
         self._held_back: set[int] = set()
+        self._touched: set[int] = set()
         self._over: list[list[int]] = [[] for _ in capacities]
         for path in paths:
             self.add_path(path)
@@ -74,9 +75,11 @@ class FairShares:
             now = wanted[link] = wanted[link] + more
             if now > capacities[link]:
                 tight.add(link)
+                self._touched.add(link)
                 is_touched = True
             elif tight and link in tight:
                 tight.remove(link)
+                self._touched.add(link)
                 is_touched = True
         return is_touched
 
@@ -84,6 +87,7 @@ class FairShares:
         """What a link carries has changed; `share_out` finds the levels anew."""
         _check(capacity)
         self._capacities[link] = capacity
+        self._touched.add(link)
         if self._wanted[link] > capacity:
             self._tight.add(link)
         else:
@@ -102,40 +106,65 @@ class FairShares:
     def share_out(self) -> list[int]:
         """Find the levels of all paths over tight links; whoever is over none any more goes to its limit.
 
-        Answers the paths whose level has changed, in order.
+        Answers the paths whose level has changed, in order. Only what hangs together with links that were touched since
+        the last time is looked at: by paths with weight, over tight links.
         """
-        stopped = self._stop()
-        levels, limits = self.levels, self._limits
+        levels, limits, held_back = self.levels, self._limits, self._held_back
+        paths, tight = self._reached()
+        self._touched.clear()
+        stopped = self._stop(tight)
         changed: list[int] = []
-        for path in self._held_back:
-            if path not in stopped:
-                levels[path] = limits[path]
-                changed.append(path)
-        self._held_back = {path for path, level in stopped.items() if level < limits[path]}
-        for path, level in stopped.items():
+        for path in paths:
+            level = stopped.get(path, limits[path])
+            if level < limits[path]:
+                held_back.add(path)
+            else:
+                held_back.discard(path)
             if level != levels[path]:
                 levels[path] = level
                 changed.append(path)
         changed.sort()
         return changed
 
-    def _stop(self) -> dict[int, int]:
-        """The level at which each path over a tight link stops."""
+    def _reached(self) -> tuple[set[int], set[int]]:
+        """Paths that the touched links can matter to, and all tight links over which these go."""
+        weights, links, over, tight, held_back = self.weights, self._links, self._over, self._tight, self._held_back
+        paths: set[int] = set()
+        reached: set[int] = set()
+        waiting = list(self._touched)
+        seen = set(waiting)
+        while waiting:
+            link = waiting.pop()
+            if link in tight:
+                reached.add(link)
+            for path in over[link]:
+                if (weights[path] or path in held_back) and path not in paths:
+                    paths.add(path)
+                    for other in links[path]:
+                        if other not in seen and other in tight:
+                            seen.add(other)
+                            waiting.append(other)
+        return paths, reached
+
+    def _stop(self, tight: set[int]) -> dict[int, int]:
+        """The level at which each path over these tight links stops."""
+        if not tight:
+            return {}
         weights, limits = self.weights, self._limits
-        if len(self._tight) == 1:
+        if len(tight) == 1:
             # By far the most frequent case, and if nobody reaches its limit a simple one.
-            (link,) = self._tight
+            (link,) = tight
             all_over = [path for path in self._over[link] if weights[path]]
             level = self._capacities[link] // sum([weights[path] for path in all_over])
             if level < min([limits[path] for path in all_over]):
                 return dict.fromkeys(all_over, level)
-        return self._fill()
+        return self._fill(tight)
 
-    def _fill(self) -> dict[int, int]:
+    def _fill(self, tight: set[int]) -> dict[int, int]:
         """Progressive filling of the tight links. What a link bears only grows while others stop, so a heap of what
         each bore last finds the next to be full."""
         weights, links, limits, over = self.weights, self._links, self._limits, self._over
-        left = {link: self._capacities[link] for link in self._tight}
+        left = {link: self._capacities[link] for link in tight}
         on = {link: [path for path in over[link] if weights[path]] for link in left}
         weight_on = {link: sum([weights[path] for path in paths]) for link, paths in on.items()}
         bears = {link: left[link] // weight for link, weight in weight_on.items()}

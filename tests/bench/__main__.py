@@ -13,7 +13,7 @@ from typing import Final
 from scheduler.protocol.messages import TransferKind
 from tests.bench.cache_store import store_costs
 from tests.bench.calibration import calibration_s
-from tests.bench.decisions import decision_us
+from tests.bench.decisions import decision_us, knowing_decision_us
 from tests.bench.fabric import contention_cost, flow_us
 from tests.bench.live_gap import live_gaps
 from tests.bench.process import ProcessCost, run_process
@@ -35,11 +35,43 @@ class Case:
     runs: int
 
 
+KNOWING: Final = (
+    "prefix_affinity",
+    "cache_aware",
+    "lmetric",
+    "dynamo_kv",
+    "llmd_weighted",
+    "aibrix_pd",
+    "conductor",
+    "xllm_car",
+    "mooncake",
+    "slo_aware",
+)
+"""Policies that read more than load."""
+
 CASES: Final = (
     Case("conversation trace, 12k requests", (str(CONVERSATION),), 1.0, 5),
     Case("the same 30-fold, 361k requests", (str(CONVERSATION), "--superpose", "30"), 14.0, 1),
     Case("1,000,000 requests at 800/s", ("examples/azure_conversation_million.yaml",), 14.0, 1),
 )
+
+
+SCRAPES: Final = {
+    "own names": ("own",),
+    "with vLLM's": ("own", "vllm"),
+    "all": ("own", "vllm", "ascend", "genai"),
+}
+
+
+def _cache_rows() -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for cost in store_costs():
+        print(
+            f"{f'cache pool of a million blocks, {cost.name}':<36} {'':>9} {cost.look_up_us:>6.1f} us a look-up, "
+            f"{cost.store_us:.1f} us a store (20 blocks, half of them found)"
+        )
+        rows.append({"case": f"cache {cost.name}", "look_up_us": cost.look_up_us, "store_us": cost.store_us})
+    return rows
 
 
 def main() -> int:
@@ -65,7 +97,7 @@ def main() -> int:
         cost = run_process([SUPERNODE, *name.split()])
         print(f"{'supernode ' + name:<36} {'':>9} {cost.wall_s * 1000:>6.0f} ms")
         rows.append({"case": f"supernode {name}", "wall_s": cost.wall_s})
-    for policy in ("round_robin", "least_loaded", "cloudmatrix"):
+    for policy in ("round_robin", "least_loaded", "cloudmatrix", "random", "power_of_two"):
         microseconds = decision_us(policy)
         print(f"{'routing decision, ' + policy:<36} {'':>9} {microseconds:>6.1f} us")
         rows.append({"case": f"decision {policy}", "us": microseconds})
@@ -81,22 +113,25 @@ def main() -> int:
             f"   {contention.contended_s:.2f} / {contention.unlimited_s:.2f} s"
         )
         rows.append({"case": "contention", "aim_ratio": 1.3, "ratio": contention.ratio})
-    for cost in store_costs():
+    rows += _cache_rows()
+    for policy in KNOWING:
+        for num_instances in (15, 200):
+            microseconds, p99_us = knowing_decision_us(policy, num_instances, 1_000_000)
+            what = f"{policy}, {num_instances} instances"
+            print(f"{what:<36} {'':>9} {microseconds:>6.1f} us, p99 {p99_us:.1f} us, a million cached blocks")
+            rows.append({"case": f"decision {what}", "us": microseconds, "p99_us": p99_us})
+    for title, names in SCRAPES.items():
+        scrape = scrape_cost(names)
         print(
-            f"{f'cache pool of a million blocks, {cost.name}':<36} {'':>9} {cost.look_up_us:>6.1f} us a look-up, "
-            f"{cost.store_us:.1f} us a store (20 blocks, half of them found)"
+            f"{f'scrape, 384 NPUs, {title}':<36} {'':>9} {scrape.render_ms:>6.2f} ms for {scrape.num_samples:,} "
+            f"samples, {scrape.num_bytes / 1e3:,.0f} kB; gzip {scrape.gzip_ms:.2f} ms to "
+            f"{scrape.packed_bytes / 1e3:.0f} kB"
         )
-        rows.append({"case": f"cache {cost.name}", "look_up_us": cost.look_up_us, "store_us": cost.store_us})
-    scrape = scrape_cost()
-    print(
-        f"{'scrape, 384 NPUs':<36} {'':>9} {scrape.render_ms:>6.2f} ms for {scrape.num_samples:,} samples, "
-        f"{scrape.num_bytes / 1e3:.0f} kB; gzip {scrape.gzip_ms:.2f} ms to {scrape.packed_bytes / 1e3:.0f} kB"
-    )
-    print(
-        f"{'snapshot, each emulated second':<36} {'':>9} {scrape.snapshot_ms:>6.2f} ms, at most "
-        f"{scrape.slowest_snapshot_ms:.2f} ms; tap {scrape.tap_us:.1f} us a message"
-    )
-    rows.append({"case": "scrape", **asdict(scrape)})
+        print(
+            f"{'snapshot, each emulated second':<36} {'':>9} {scrape.snapshot_ms:>6.2f} ms, at most "
+            f"{scrape.slowest_snapshot_ms:.2f} ms; tap {scrape.tap_us:.1f} us a message"
+        )
+        rows.append({"case": f"scrape, {title}", **asdict(scrape)})
     for gap in live_gaps(SUPERNODE):
         finished = " of ".join(map(str, gap.finished))
         print(

@@ -5,19 +5,20 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
 from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.live.exporter import GZIP_LEVEL, metrics_text
+from deploy.live.telemetry import TelemetrySpec
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.gateway.source import TraceSource
 from scheduler.metrics.live_totals import LiveTotals
 from scheduler.metrics.registry import process_registry
-from scheduler.metrics.snapshot import Layout, Snapshot
+from scheduler.metrics.snapshot import Snapshot
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S
 from scheduler.runtime.virtual import VirtualRuntime
@@ -64,13 +65,16 @@ class _Watch:
         self.num_messages += 1
 
 
-def scrape_cost() -> ScrapeCost:
-    """Replays the demo on 384 NPUs, reporting as often as it would live, and asks for the page at its end."""
+def scrape_cost(names: tuple[str, ...]) -> ScrapeCost:
+    """Replays the demo on 384 NPUs, reporting as often as it would live, and asks for the page at its end.
+
+    `names` are the naming schemes of the page.
+    """
     trace = open_trace(TRACE, options=TraceOptions())
     blueprint = Blueprint(RunConfig(), trace.block_tokens)
     core = blueprint.make_core()
     hosts = {address: (address,) for address in blueprint.worker_addresses}
-    layout = Layout("bench", tuple(blueprint.live_instances()), hosts, npus_per_node=8, nodes_per_rack=4)
+    layout = replace(TelemetrySpec.of(blueprint, hosts, port=0).layout, names=names)
     totals = LiveTotals(layout, has_prefix_cache=True)
     totals.begin(core.ledger, 1.0)
     watch = _Watch(totals)

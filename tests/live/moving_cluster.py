@@ -10,15 +10,19 @@ from contextlib import contextmanager
 
 from deploy.live.exporter import Exporter
 from scheduler.metrics.buckets import (
+    DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
     REQUEST_BOUNDS_S,
+    STEP_TOKEN_BOUNDS,
     TOKEN_BOUNDS_S,
+    TOKEN_COUNT_BOUNDS,
     TRANSFER_BOUNDS_S,
     TTFT_BOUNDS_S,
     BucketCounts,
     HistogramTotals,
 )
-from scheduler.metrics.snapshot import END_REASONS, FLOWS, FabricSeen, Layout, LiveInstance, Rates, Snapshot
+from scheduler.metrics.engine_totals import EngineTotals
+from scheduler.metrics.snapshot import END_REASONS, FLOWS, Chip, FabricSeen, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
 
@@ -29,11 +33,22 @@ REQUESTS_PER_S = 6.0
 PROMPT_TOKENS, CACHED_TOKENS, OUTPUT_TOKENS = 4_100, 2_600, 250
 PREFILL_WATTS, DECODE_WATTS = 175.0, 415.0
 HOPS_PER_WALL_S = 300
+SLO_MET_SHARE = 0.9
 
 PREFILL = tuple(LiveInstance(f"prefill-{index}", "prefill", 16, 0) for index in range(14))
 DECODE = LiveInstance("decode-0", "decode", 160, 10_000_000)
 INSTANCES = (*PREFILL, DECODE)
-LAYOUT = Layout("0.1.0", INSTANCES, {one.address: (one.address,) for one in INSTANCES}, 8, 4, (150e12, 19e12, 2.4e12))
+LAYOUT = Layout(
+    version="0.1.0",
+    instances=INSTANCES,
+    hosts={one.address: (one.address,) for one in INSTANCES},
+    npus_per_node=8,
+    nodes_per_rack=4,
+    plane_bytes_per_s=(150e12, 19e12, 2.4e12),
+    model="deepseek-r1",
+    chip=Chip("ascend", "Ascend 910C", 2, 64e9, 0.9, 168.0, 700.0),
+    names=("own", "vllm", "ascend", "genai"),
+)
 
 TTFT_S = (0.042, 0.048, 0.051, 0.053, 0.057, 0.066, 0.078, 0.092, 0.119, 0.205)
 TPOT_S = (0.0131, 0.0134, 0.0136, 0.0139, 0.0144)
@@ -79,6 +94,7 @@ def snapshot_at(wall_s: float) -> Snapshot:
         itl_s=_histogram(TOKEN_BOUNDS_S, ITL_S, OUTPUT_TOKENS * num),
         e2e_s=_histogram(REQUEST_BOUNDS_S, E2E_S, num),
         queue_s=_histogram(REQUEST_BOUNDS_S, QUEUE_S, num),
+        duration_s=_histogram(DURATION_BOUNDS_S, E2E_S, num),
         hop_wall_s=_histogram(HOP_BOUNDS_S, HOP_S, int(HOPS_PER_WALL_S * wall_s)),
         running=(2, 1, 21 + round(6 * swing)),
         waiting=(1 + round(swing), 0, 2 + round(2 * swing)),
@@ -91,6 +107,10 @@ def snapshot_at(wall_s: float) -> Snapshot:
         restarts=tuple(_losses(wall_s) if index == 3 else 0 for index in range(len(INSTANCES))),
         flow_bytes=tuple(FLOW_BYTES.get(flow, 0) * num for flow in FLOWS),
         flow_transfers=tuple(num if flow in FLOW_BYTES else 0 for flow in FLOWS),
+        slo_limits_s=(2.0, 0.05, 0.0),
+        slo_judged=num,
+        slo_met=int(SLO_MET_SHARE * num),
+        engines=_engines(num, swing),
         rates=Rates(),
         fabric=FabricSeen(
             tuple(_histogram(TRANSFER_BOUNDS_S, values_s, num) for values_s in TRANSFER_S),
@@ -125,6 +145,49 @@ def moving_exporter() -> Generator[str]:
 
 def _watts(instance: LiveInstance) -> float:
     return instance.num_npus * (DECODE_WATTS if instance.role == "decode" else PREFILL_WATTS)
+
+
+def _engines(num: int, swing: float) -> EngineTotals:
+    """Prefill instances have equal parts of all; whatever comes after the first token is at decode."""
+    num_prefill = len(PREFILL)
+    ttft_s, queue_s = (
+        [_histogram(bounds, values, num // num_prefill) for _ in PREFILL]
+        for bounds, values in ((TTFT_BOUNDS_S, TTFT_S), (REQUEST_BOUNDS_S, QUEUE_S))
+    )
+    at_prefill = (0,) * num_prefill
+    none: dict[tuple[float, ...], list[HistogramTotals]] = {
+        bounds: [_histogram(bounds, (0.0,), 0)] * num_prefill
+        for bounds in (TTFT_BOUNDS_S, TOKEN_BOUNDS_S, REQUEST_BOUNDS_S, TOKEN_COUNT_BOUNDS, STEP_TOKEN_BOUNDS)
+    }
+
+    def at_decode(bounds: tuple[float, ...], values: Sequence[float], count: int = num) -> list[HistogramTotals]:
+        return [*none[bounds], _histogram(bounds, values, count)]
+
+    return EngineTotals(
+        running=(*(index % 3 for index in range(num_prefill)), 21 + round(6 * swing)),
+        waiting=(*(index % 2 for index in range(num_prefill)), 2 + round(2 * swing)),
+        kv_usage=(*(0.01 * index for index in range(num_prefill)), 0.12 + 0.04 * swing),
+        prompt_tokens=(*(PROMPT_TOKENS * (num // num_prefill) for _ in PREFILL), 0),
+        generation_tokens=(*(num // num_prefill for _ in PREFILL), (OUTPUT_TOKENS - 1) * num),
+        lookup_tokens=(*(PROMPT_TOKENS * (num // num_prefill) for _ in PREFILL), 0),
+        hit_tokens=(*(CACHED_TOKENS * (num // num_prefill) for _ in PREFILL), 0),
+        preemptions=(*at_prefill, num // 40),
+        ended=(
+            *((0,) * len(END_REASONS) for _ in PREFILL),
+            tuple(int(ENDED.get(reason, 0.0) * num) for reason in END_REASONS),
+        ),
+        ttft_s=[*ttft_s, none[TTFT_BOUNDS_S][0]],
+        itl_s=at_decode(TOKEN_BOUNDS_S, ITL_S, OUTPUT_TOKENS * num),
+        tpot_s=at_decode(TOKEN_BOUNDS_S, TPOT_S),
+        e2e_s=at_decode(REQUEST_BOUNDS_S, E2E_S),
+        queue_s=[*queue_s, none[REQUEST_BOUNDS_S][0]],
+        prefill_s=[*queue_s, none[REQUEST_BOUNDS_S][0]],
+        decode_s=at_decode(REQUEST_BOUNDS_S, E2E_S),
+        inference_s=at_decode(REQUEST_BOUNDS_S, E2E_S),
+        request_prompt_tokens=at_decode(TOKEN_COUNT_BOUNDS, (PROMPT_TOKENS,)),
+        request_output_tokens=at_decode(TOKEN_COUNT_BOUNDS, (OUTPUT_TOKENS,)),
+        step_tokens=at_decode(STEP_TOKEN_BOUNDS, (96.0,), OUTPUT_TOKENS * num // 96),
+    )
 
 
 def _losses(wall_s: float) -> int:

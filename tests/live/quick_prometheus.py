@@ -23,13 +23,14 @@ FIRST_SAMPLE_S = 30.0
 def quick_prometheus(folder: Path, metrics_address: str) -> Generator[str]:
     """Its base URL, once it has scraped HOST:PORT for the first time; it goes on every second until it is ended."""
     config = yaml.safe_load(CONFIG_PATH.read_text(encoding="utf-8"))
-    config["global"] |= {"scrape_interval": f"{SCRAPE_INTERVAL_S}s", "scrape_timeout": f"{SCRAPE_INTERVAL_S}s"}
+    every = f"{SCRAPE_INTERVAL_S}s"
+    config["global"] |= {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
     folder.mkdir(parents=True, exist_ok=True)
     quick = folder / "quick.yml"
     quick.write_text(yaml.safe_dump(config), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prometheus_server, "CONFIG_PATH", quick)
-        server = PrometheusServer(folder, _free_port(), metrics_address)
+        server = PrometheusServer(folder, free_port(), metrics_address)
     try:
         _wait_for_samples(f"http://{server.address}")
         yield f"http://{server.address}"
@@ -48,7 +49,8 @@ def _wait_for_samples(url: str) -> None:
         time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

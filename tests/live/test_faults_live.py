@@ -52,7 +52,7 @@ def until(is_true: Callable[[], bool], within_s: float = SOON_S) -> None:
 
 
 def test_what_breaks_is_seen_at_the_next_scrape_and_loses_no_request(standing: Standing) -> None:
-    replay = standing.start("replay", DEMO, "--live", "--speed", "4", "--limit", str(LIMIT), "--json")
+    replay = standing.start("replay", DEMO, "--live", "--speed", "2", "--limit", str(LIMIT), "--json")
     until(lambda: standing.status()["progress"].get("num_requests", 0) >= LIMIT // 8)
     for part, kind, words in (
         ("l2/03/7", "l2", "1 of 112 L2 switches"),
@@ -70,7 +70,7 @@ def test_what_breaks_is_seen_at_the_next_scrape_and_loses_no_request(standing: S
     assert standing.run("repair", "leaf/0").startswith("broken: 1 of 112 L2 switches, 1 of 384 NICs; lost: UB 0.89 %")
     assert standing.run("repair", "--all") == "no part of the fabric is broken\n"
     until(lambda: gauge(standing, "supernode_fabric_failed_parts", "kind", "leaf") == 0, SCRAPE_S)
-    out, err = replay.communicate(timeout=SOON_S)
+    out, err = replay.communicate(timeout=3 * SOON_S)
     assert replay.returncode == 0, err
     result = json.loads(out)
     assert result["requests"]["finished"] == LIMIT, result["requests"]

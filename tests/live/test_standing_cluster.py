@@ -18,10 +18,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.cluster.attach import control_call
 from deploy.cluster.listeners import session_listeners
 from deploy.dashboards.check import check_dashboard
-from deploy.dashboards.files import DASHBOARDS, load_dashboard
+from deploy.dashboards.files import UIDS, load_dashboard
 from deploy.dashboards.prometheus_api import Window
 from scheduler.protocol.errors import ConfigError
 from scheduler.runtime.clock import wall_now_ns
+from tests.live.others_names import unanswered
 from tests.live.quick_prometheus import SCRAPE_INTERVAL_S, quick_prometheus
 from tests.live.standing import ROOT, SMALL, Standing, alive
 
@@ -106,14 +107,26 @@ def test_operations_are_called_by_name(standing: Standing) -> None:
 def test_a_replay_fills_every_family_and_every_panel(standing: Standing, tmp_path: Path) -> None:
     with quick_prometheus(tmp_path, standing.state().metrics_address) as url:
         began_s = wall_now_ns() / 1e9
-        replay = ("replay", DEMO, "--live", "--speed", "8", "--limit", str(LIMIT), "--json")
+        replay = (
+            "replay",
+            DEMO,
+            "--live",
+            "--speed",
+            "8",
+            "--limit",
+            str(LIMIT),
+            "--slo",
+            "ttft=2s,tpot=50ms",
+            "--json",
+        )
         result = json.loads(standing.run(*replay))
         time.sleep(3 * SCRAPE_INTERVAL_S)
         window = Window(began_s, wall_now_ns() / 1e9, SCRAPE_INTERVAL_S)
-        for one in DASHBOARDS:
-            answers = check_dashboard(load_dashboard(one.uid), url, window, SCRAPE_INTERVAL_S)
+        for uid in UIDS:
+            answers = check_dashboard(load_dashboard(uid), url, window, SCRAPE_INTERVAL_S)
             faults = [answer.fault for answer in answers if answer.fault]
             assert not faults, "\n" + "\n".join(faults)
+        assert not unanswered(url, window, SCRAPE_INTERVAL_S)
     assert result["requests"]["finished"] == LIMIT
     status = standing.status()
     assert status["requests"]["ended"]["stop"] == LIMIT

@@ -11,6 +11,7 @@ from scheduler.core.config import CACHE_ADDRESS, CACHE_SSD, CORE_ADDRESS, CacheM
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
+from scheduler.policies.view import READS_ALL, RequestView, RoutingPolicy, Seat, StageKind, StageView
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
@@ -25,10 +26,12 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.runtime.random_streams import stream
 from scheduler.runtime.virtual import Tap, VirtualRuntime
 from sim_hw.engine.compiled_decode import StepForm, StepLine
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines
+from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
 from tests.sim.case import (
     BUSY_WATTS,
     COMPUTED_JOULES,
@@ -47,9 +50,7 @@ from tests.sim.case import (
     way_of,
 )
 from workers.cache.pool import CachePool
-from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
-from workers.cache.tier import NAMESPACE_SHIFT
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import Fabric
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
@@ -158,15 +159,18 @@ class Overheard:
         """Pass on, and tell."""
         for listener in self._listeners:
             listener(now_ns, CORE_ADDRESS, message)
-        outputs = self._scheduler.handle(now_ns, message)
+        return self._tell(now_ns, self._scheduler.handle(now_ns, message))
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Pass on, and tell."""
+        return self._tell(now_ns, self._scheduler.wake(now_ns))
+
+    def _tell(self, now_ns: int, outputs: Outputs) -> Outputs:
+        self.deadline_ns = self._scheduler.deadline_ns
         for address, said in outputs:
             for listener in self._listeners:
                 listener(now_ns, address, said)
         return outputs
-
-    def wake(self, now_ns: int) -> Outputs:
-        """The core keeps no timers."""
-        return self._scheduler.wake(now_ns)
 
 
 class Meter:
@@ -237,41 +241,6 @@ class RealSystem:
         ]
 
 
-def blocks_in(cache: BlockStore) -> list[tuple[int, int]]:
-    """All (namespace, block) of a store, sorted, from whichever tier; checks what it says it holds (INV-4)."""
-    block_tokens = cache.sizes.block_tokens
-    if cache._shards is None:
-        found = [(namespace, block) for namespace, _, blocks in cache._tree.by_use() for block in blocks]
-        assert len(found) == cache._tree.num_blocks
-        return sorted(found)
-    keys: set[int] = set()
-    for server in cache._shards.servers.values():
-        for tier in (server.dram, server.ssd):
-            assert tier.pinned.isdisjoint(tier.order)
-            used = sum(tier._sizes.get(key, block_tokens) for key in tier.blocks())
-            assert used == tier.used_tokens <= tier.capacity_tokens
-        keys |= server.dram.blocks() | server.ssd.blocks()
-    assert cache._shards.pins.keys() <= keys
-    return sorted((key >> NAMESPACE_SHIFT, key & (1 << NAMESPACE_SHIFT) - 1) for key in keys)
-
-
-def store_sizes(case: Case) -> StoreSizes:
-    """Of the pool, or of each local cache."""
-    num_servers = case.cache_servers if case.cache_mode == "pool" else 1
-    return StoreSizes(
-        num_servers,
-        case.cache_blocks * case.block_tokens,
-        case.block_tokens,
-        case.cache_ssd_blocks * case.block_tokens,
-        case.cache_namespace_share,
-    )
-
-
-def has_pool_ssd(case: Case) -> bool:
-    """Whether a shared pool has SSD behind its DRAM."""
-    return case.cache_mode == "pool" and case.cache_ssd_blocks > 0
-
-
 def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> RealSystem:
     """All components of a case."""
     mode = CacheMode(case.cache_mode)
@@ -286,16 +255,21 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
     decode = [DecodeInstance(f"decode-{i}", config, LinearSteps(case), LinearEnergy()) for i in range(case.num_decode)]
     scheduler = Scheduler(
         SchedulerConfig(
-            [InstanceInfo(p.address, 1, 128 * case.prefill_blocks) for p in prefill],
-            [InstanceInfo(d.address, 1, 128 * case.blocks_per_die) for d in decode],
+            [prefill_info(case, p.address) for p in prefill],
+            [
+                InstanceInfo(d.address, 1, 128 * case.blocks_per_die, 0, 128 * case.blocks_per_die * case.num_dies)
+                for d in decode
+            ],
             mode,
             Plane.UB,
             max_open_requests=case.max_open_requests,
             num_cache_servers=(case.cache_servers,),
             has_cache_ssd=has_pool_ssd(case),
+            view_age_ns=case.view_age_ns,
         ),
-        make_routing_policy(case.prefill_policy),
-        make_routing_policy(case.decode_policy),
+        make_policy(case.prefill_policy, StageKind.PREFILL),
+        make_policy(case.decode_policy, StageKind.DECODE),
+        case.entry,
     )
     components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case), *prefill, *decode]
     if mode is CacheMode.POOL:
@@ -303,6 +277,36 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         caches.append(pool.store)
         components.append(pool)
     return RealSystem(case, scheduler, prefill, decode, caches, components)
+
+
+def prefill_info(case: Case, address: str) -> InstanceInfo:
+    """What a prefill instance registers."""
+    tokens = 128 * case.prefill_blocks
+    return InstanceInfo(address, 1, tokens, 0, tokens, case.cache_blocks if case.cache_mode == "local" else 0)
+
+
+class Rogue:
+    """A policy that fails in every way there is, and now and then answers what it should."""
+
+    reason = "rogue: any"
+    reads = READS_ALL
+
+    def __init__(self) -> None:
+        self.num_choices = 0
+
+    def choose(self, stage: StageView, request: RequestView) -> int:
+        """No instance, none there is, no number, no answer, or the last."""
+        self.num_choices += 1
+        last = len(stage.outstanding_requests) - 1
+        answers: list[object] = [last, -1, last + 1, None, 0.5, True, "0"]
+        if self.num_choices % 5 == 0:
+            raise ZeroDivisionError
+        return answers[self.num_choices % len(answers)]  # pyright: ignore[reportReturnType]
+
+
+def make_policy(name: str, stage: StageKind) -> RoutingPolicy:
+    """A policy with a stream of its own."""
+    return Rogue() if name == "rogue" else make_routing_policy(name, Seat(stage, stream(0, f"policy {stage.value}")))
 
 
 def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> Result:

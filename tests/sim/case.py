@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
+
 NEVER = -1
 """A time or an index that a request does not have."""
 
@@ -62,7 +64,9 @@ class Case:
     num_layers: int = 4
     prefill_policy: str = "round_robin"
     decode_policy: str = "round_robin"
+    view_age_ns: int = 0
     max_open_requests: int = 1_000_000
+    entry: EntryRules = PLAIN_ENTRY
     cache_mode: str = "none"
     cache_blocks: int = 0
     """DRAM of one cache server; `cache_ssd_blocks` its SSD, which a cache of an instance's own has too."""

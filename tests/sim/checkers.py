@@ -27,7 +27,8 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from tests.sim.build import RealSystem, blocks_in, build_real
+from tests.sim.build import RealSystem, build_real
+from tests.sim.cache_parts import blocks_in
 from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case, Outcome
 from workers.decode import DecodeInstance
 from workers.fabric import Fabric

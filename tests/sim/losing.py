@@ -34,8 +34,8 @@ from tests.sim.build import (
     build_real,
     decode_config,
     lines_in,
-    store_sizes,
 )
+from tests.sim.cache_parts import store_sizes
 from tests.sim.case import Case, Row
 from tests.sim.fabric_account import FabricAccount
 from workers.cache.pool import CachePool
@@ -181,7 +181,8 @@ class LosingSystem:
         self.trouble = trouble
         self.scheduler: Scheduler = system.scheduler
         self.scheduler._config = replace(self.scheduler._config, max_retries=trouble.max_retries)
-        self.told: list[tuple[int, Message]] = []
+        self.told: list[tuple[int, Message | None]] = []
+        """What the core was given; None is a wake."""
         self.said: list[tuple[tuple[str, Message], ...]] = []
         self.lost: set[str] = set()
         """Who is down as far as the core was told."""
@@ -217,7 +218,7 @@ class LosingSystem:
     def run(self) -> None:
         """Run until nothing is due, then account."""
         while True:
-            due_ns = min((c.deadline_ns for c in self._alive.values() if c is not None), default=NEVER_NS)
+            due_ns = min(c.deadline_ns for c in (self.scheduler, *self._alive.values()) if c is not None)
             if self._events and self._events[0][0] <= due_ns:
                 self.now_ns, _, event = heappop(self._events)
                 event()
@@ -225,6 +226,9 @@ class LosingSystem:
             if due_ns == NEVER_NS:
                 break
             self.now_ns = due_ns
+            if self.scheduler.deadline_ns == due_ns:
+                self._carry(None, self.scheduler.wake(due_ns))
+                continue
             _, component = min(
                 ((c.priority, index), c)
                 for index, c in enumerate(self._alive.values())
@@ -292,7 +296,10 @@ class LosingSystem:
     def _tell_core(self, message: Message) -> None:
         for tap in self._taps:
             tap(self.now_ns, message)
-        outputs = self.scheduler.handle(self.now_ns, message)
+        self._carry(message, self.scheduler.handle(self.now_ns, message))
+
+    def _carry(self, message: Message | None, outputs: Outputs) -> None:
+        """What the core has said goes on its way."""
         self.told.append((self.now_ns, message))
         self.said.append(outputs)
         for address, said in outputs:

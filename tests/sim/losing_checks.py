@@ -10,6 +10,7 @@ from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.gaps import TokenGaps
 from scheduler.metrics.records import Records
 from scheduler.metrics.summary import RunInfo, summarize
+from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped, UsageReported
 from tests.sim.build import build_real
@@ -47,10 +48,14 @@ def check_ends(system: LosingSystem) -> None:
     assert set(ledger.state[: ledger.num_requests]) == {State.ENDED}
     for request_id, row in enumerate(case.rows):
         reason = FinishReason(ledger.reason[request_id])
-        assert reason in (*FINISHED, FinishReason.TOO_LONG, FinishReason.OVERLOAD, FinishReason.RETRIES_EXHAUSTED)
+        allowed = [*FINISHED, FinishReason.TOO_LONG, FinishReason.OVERLOAD, FinishReason.RETRIES_EXHAUSTED]
+        allowed += [FinishReason.ADMISSION] * (case.entry.admission != "always")
+        allowed += [FinishReason.TIMED_OUT] * (case.entry.timeout_ns > 0)
+        assert reason in allowed
         is_exhausted = ledger.retries[request_id] > system.trouble.max_retries
         assert ledger.retries[request_id] <= system.trouble.max_retries + 1
-        assert reason == FinishReason.LENGTH or is_exhausted == (reason == FinishReason.RETRIES_EXHAUSTED)
+        if reason not in (FinishReason.LENGTH, FinishReason.TIMED_OUT):
+            assert is_exhausted == (reason == FinishReason.RETRIES_EXHAUSTED)
         assert ledger.output_tokens[request_id] <= row.output_tokens
         assert reason != FinishReason.STOP or ledger.output_tokens[request_id] == row.output_tokens
 
@@ -75,7 +80,10 @@ def check_core_is_empty(system: LosingSystem) -> None:
     kept += [core._books.open.ssd_tokens, core._books.pools._found, core._books.pools._found_on_ssd]
     kept += [reservations._waiting, reservations._cancelling]
     kept += [core._transfers._waiting, core._transfers._making, core._transfers._held_back]
+    if core._guard is not None:
+        kept += [core._guard._overdue, core._guard._coming_due]
     assert not any(kept), kept
+    assert core.deadline_ns == NEVER_NS
     for stage in (core._books.prefill, core._books.decode):
         assert stage.up == stage.eligible == list(range(len(stage)))
         assert not stage.cut_dies
@@ -104,7 +112,8 @@ def check_replay(system: LosingSystem) -> None:
     """INV-7: a fresh core commands the same."""
     core = build_real(system.case).scheduler
     core._config = system.scheduler._config
-    assert [core.handle(now_ns, message) for now_ns, message in system.told] == system.said
+    answers = [core.wake(at_ns) if message is None else core.handle(at_ns, message) for at_ns, message in system.told]
+    assert answers == system.said
 
 
 def check_accounts(system: LosingSystem) -> None:

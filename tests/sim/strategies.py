@@ -7,12 +7,27 @@ from dataclasses import replace
 from hypothesis import Phase
 from hypothesis import strategies as st
 
+from scheduler.policies import routing_policy_names
+from scheduler.policies.entry import EntryRules
+from scheduler.policies.waiting import NO_LIMIT_NS
 from tests.sim.case import Case, Row
 
 QUICK_PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
 """All but explaining, which takes longer on a whole system than a test may."""
 
 POLICIES = ("round_robin", "least_loaded", "cloudmatrix")
+"""Those that the naive simulation knows."""
+
+ALL_POLICIES = (*routing_policy_names(), "dynamo_kv:temperature=0.5", "xllm_car:integer_division=true", "rogue")
+"""All there are, and one that fails."""
+
+ADMISSION_SPECS = (
+    "token_bucket:tokens_per_s=3e6,burst_tokens=300",
+    "slo_early_reject:slack=0.5",
+    "shedding:queue_threshold=0.5",
+)
+ORDER_SPECS = ("edf", "shortest", "shortest:ageing_tokens_per_s=1e7", "priority", "fair", "fair:output_weight=0")
+
 STEP_TOKENS = ((1, 1), (17, 10), (3, 2))
 WIDE_STEP_TOKENS = (*STEP_TOKENS, (7, 2), (40, 1))
 
@@ -231,3 +246,25 @@ def any_cases() -> st.SearchStrategy[Case]:
     """One of the profiles, with a cache or without."""
     plain = st.one_of(mixed_cases(), grid_cases(), preempting_cases(), single_cases(), crossing_cases())
     return st.one_of(plain, cached_cases(plain), contended_cases())
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> EntryRules:
+    """Any admission, order, bound on the backlog, limits and time-out, alone and together."""
+    admission = draw(st.sampled_from([*["always"] * 3, *ADMISSION_SPECS]))
+    order = draw(st.sampled_from(["fcfs", *ORDER_SPECS]))
+    backlog_tokens = draw(st.sampled_from([0, 1, 100, 500]))
+    limits = st.sampled_from([NO_LIMIT_NS, 8_000, 40_000, 1])
+    timeout_ns = draw(st.one_of(st.just(0), st.integers(1, 150_000), st.sampled_from([1, 5_000, 20_000])))
+    return EntryRules(admission, order, backlog_tokens, draw(limits), draw(limits), timeout_ns)
+
+
+@st.composite
+def with_any_policy(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> Case:
+    """The same under any policies, which may see what was."""
+    return replace(
+        draw(cases),
+        prefill_policy=draw(st.sampled_from(ALL_POLICIES)),
+        decode_policy=draw(st.sampled_from(ALL_POLICIES)),
+        view_age_ns=draw(st.sampled_from([0, 0, 3_000, 50_000])),
+    )

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sim.build import blocks_in
+from tests.sim.cache_parts import blocks_in
 from tests.sim.case import Row
 from tests.sim.naive_cache import DRAM, SSD, NaiveCache, server_of
 from tests.sim.naive_request import Request

@@ -18,25 +18,26 @@ from tests.sim.strategies import (
     grid_cases,
     mixed_cases,
     preempting_cases,
+    with_any_policy,
 )
 
 INTERVALS = st.sampled_from([1_500, 40_000, 2**63 - 1])
 
 
 @settings(phases=QUICK_PHASES, max_examples=200)
-@given(case=any_cases(), skip_steps=st.booleans(), report_interval_ns=INTERVALS)
+@given(case=with_any_policy(any_cases()), skip_steps=st.booleans(), report_interval_ns=INTERVALS)
 def test_invariants_hold(case: Case, skip_steps: bool, report_interval_ns: int) -> None:
     check_idleness(run_checked(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns))
 
 
 @settings(phases=QUICK_PHASES, max_examples=150)
-@given(case=st.one_of(preempting_cases(), cached_cases(preempting_cases())))
+@given(case=with_any_policy(st.one_of(preempting_cases(), cached_cases(preempting_cases()))))
 def test_invariants_hold_when_memory_is_short(case: Case) -> None:
     check_idleness(run_checked(case))
 
 
 @settings(phases=QUICK_PHASES, max_examples=60)
-@given(case=any_cases())
+@given(case=with_any_policy(any_cases()))
 def test_the_same_run_twice_says_the_same(case: Case) -> None:
     # INV-6, down to every message.
     first, second = run_checked(case), run_checked(case)

@@ -9,13 +9,21 @@ from tests.sim.build import build_real
 from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
 from tests.sim.losing_checks import run_checked
-from tests.sim.strategies import QUICK_PHASES, any_cases, cached_cases, mixed_cases, preempting_cases
+from tests.sim.strategies import (
+    QUICK_PHASES,
+    any_cases,
+    cached_cases,
+    mixed_cases,
+    preempting_cases,
+    with_any_policy,
+)
 
 
 @st.composite
 def troubled_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
     """A system and what goes wrong in it; those with a cache pool are the most entangled."""
     case = draw(st.one_of(any_cases(), cached_cases(st.one_of(mixed_cases(), preempting_cases())), fetching_cases()))
+    case = draw(with_any_policy(st.just(case)))
     return case, draw(troubles(case))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Final
 
@@ -18,8 +19,9 @@ from scheduler.gateway.readers.rows import RowFormat, read_blocks
 from scheduler.protocol.errors import TraceError
 
 MOONCAKE: Final = "mooncake"
+AZURE: Final = "azure"
 CSV_FORMATS: Final[dict[str, tuple[tuple[str, ...], Callable[[str, int, str], RowFormat]]]] = {
-    "azure": (azure.COLUMNS, AzureFormat),
+    AZURE: (azure.COLUMNS, AzureFormat),
     "burstgpt": (burstgpt.COLUMNS, BurstGptFormat),
 }
 """Columns by which a header is known, and what reads the rows below it (path, line number, header)."""
@@ -43,6 +45,24 @@ def open_file(path: str, options: TraceOptions, skipped: SkippedRows) -> Iterato
         row_format = make(shown(path), first.numbers[0], first.lines[0])
         first = LineBatch(first.numbers[1:], first.lines[1:], first.suspect)
     return read_blocks(shown(path), chain((first,), batches), row_format, options, skipped)
+
+
+def first_stamp_ns(path: str, options: TraceOptions) -> int | None:
+    """Nanoseconds since 1970 of a file's first good row; None if its format counts from a zero of its own.
+
+    For a file that can be opened (`open_file`).
+    """
+    for batch in read_batches(path):
+        if not batch.lines:
+            continue
+        if (options.format or _sniff(path, batch)) != AZURE:
+            return None
+        row_format = AzureFormat(shown(path), batch.numbers[0], batch.lines[0])
+        for number, line in zip(batch.numbers[1:], batch.lines[1:], strict=True):
+            with suppress(TraceError):  # left out by those who read all rows, if they go on at all
+                return row_format.read_row(number, line).time_ns
+        return None
+    return None
 
 
 def _sniff(path: str, first: LineBatch) -> str:

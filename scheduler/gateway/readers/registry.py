@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scheduler.gateway.arrivals import BLOCK_TOKENS, ArrivalBlock
-from scheduler.gateway.readers.files import FILE_FORMATS, open_file
+from scheduler.gateway.readers.files import FILE_FORMATS, first_stamp_ns, open_file
 from scheduler.gateway.readers.lines import base_name, shown
 from scheduler.gateway.readers.options import OpenedTrace, SkippedRows, TraceOptions
 from scheduler.gateway.readers.reshape import scale_rate, superpose
@@ -43,6 +43,13 @@ def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
         return open_workload(Workload(base_name(path), ServeGenRequests(path)), options)
     skipped = SkippedRows()
     return _opened(base_name(path), None, open_file(path, options, skipped), options, skipped)
+
+
+def trace_start_ns(path: str, options: TraceOptions) -> int | None:
+    """Nanoseconds since 1970 of the first request, if the trace says; for a trace that `open_trace` has opened."""
+    if _format_of(path, options) in (WORKLOAD, SERVEGEN):
+        return None
+    return first_stamp_ns(path, options)
 
 
 def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:

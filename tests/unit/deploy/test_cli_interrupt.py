@@ -80,9 +80,13 @@ def test_a_replay_ends_early_with_every_request_accounted_for(tmp_path: Path, nu
 def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     # The end is too quick to be met by a second signal, so this one's never comes.
     (tmp_path / "waits.py").write_text(
+        "from pathlib import Path\n"
         "from deploy import replay\nfrom deploy.commands import replay as cli_replay\n"
         "from scheduler.runtime.clock import pause_s\n"
-        "replay.VirtualRuntime.run = lambda self: pause_s(60)\n"
+        "def run(self):\n"
+        "    Path('runs').touch()\n"
+        "    pause_s(60)\n"
+        "replay.VirtualRuntime.run = run\n"
         "app = cli_replay.app\n"
     )
     program = (
@@ -97,8 +101,12 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
+    deadline_s = time.monotonic() + UP_S
+    while not (tmp_path / "runs").exists():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
     for _ in range(2):
-        time.sleep(START_S)
+        time.sleep(WORK_S)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
     began = time.monotonic()

@@ -79,7 +79,9 @@ class PlainLinks(Fabric):
         return self.capacities[int(link)]
 
     def _end_ns(self, stream: Stream) -> int:
-        return super()._end_ns(stream) if stream.level or stream.left <= 0 else NEVER_NS
+        if stream.left <= 0:
+            return self.at_ns
+        return super()._end_ns(stream) if stream.level else NEVER_NS
 
     def at(self, now_ns: int) -> None:
         """Time goes on."""

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from deploy.dashboards.files import DASHBOARDS, FOLDER, load_dashboard, texts
+from deploy.dashboards.files import FOLDER, UIDS, load_dashboard, texts
 from deploy.dashboards.panels import COLUMNS
 from deploy.dashboards.queries import PanelQuery, choice_queries, panel_queries, panels
 from deploy.dashboards.units import scale
-from scheduler.metrics.families import FAMILIES, Family, HistogramsFamily
+from scheduler.metrics.families import FAMILIES
+from scheduler.metrics.family import HistogramFamily
 from scheduler.protocol.errors import InputError
 
-UIDS = [one.uid for one in DASHBOARDS]
 GRAFANA_VARIABLES = {"__rate_interval", "__interval", "__range"}
 GRAFANA_UNITS = {"s", "percentunit", "watt", "joule", "Bps", "decbytes", "reqps", "short", "none"}
 
@@ -24,17 +24,14 @@ UNUSED_FAMILIES: frozenset[str] = frozenset()
 """Families that no dashboard shows, each on purpose."""
 
 LABELS: dict[str, set[str]] = {
-    family.name: set(family.labels)
-    if isinstance(family, Family)
-    else {"le", *([family.label] if isinstance(family, HistogramsFamily) else [])}
-    for family in FAMILIES
+    family.name: {*family.labels, *(["le"] if isinstance(family, HistogramFamily) else [])} for family in FAMILIES
 }
 
 
 def _families(expression: str) -> set[str]:
     """Families that an expression names; the suffixes that a histogram's samples bring are taken off."""
     names = set(re.findall(r"\bsupernode_\w+", expression))
-    histograms = {family.name for family in FAMILIES if not isinstance(family, Family)}
+    histograms = {family.name for family in FAMILIES if isinstance(family, HistogramFamily)}
     bases = {name: re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
     return {base if base in histograms else name for name, base in bases.items()}
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scheduler.metrics.buckets import (
+    DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
     REQUEST_BOUNDS_S,
+    STEP_TOKEN_BOUNDS,
     TOKEN_BOUNDS_S,
+    TOKEN_COUNT_BOUNDS,
     TRANSFER_BOUNDS_S,
     TTFT_BOUNDS_S,
     BucketCounts,
     HistogramTotals,
 )
+from scheduler.metrics.engine_totals import EngineTotals
 from scheduler.metrics.snapshot import (
     END_REASONS,
     FLOWS,
     RUN_OUTCOMES,
     STAGES,
+    Chip,
     FabricSeen,
     Layout,
     LiveInstance,
@@ -31,7 +38,9 @@ DECODE = LiveInstance("decode-0", "decode", 160, 4000)
 def layout_of(*instances: LiveInstance) -> Layout:
     """A host for each instance, and one for fabric and cache."""
     hosts = {instance.address: (instance.address,) for instance in instances}
-    return Layout("1.2.3", instances, {"network": ("fabric", "cache"), **hosts}, 8, 4, (1e12, 2e12, 3e12))
+    return Layout(
+        "1.2.3", instances, {"network": ("fabric", "cache"), **hosts}, 8, 4, plane_bytes_per_s=(1e12, 2e12, 3e12)
+    )
 
 
 def whole_supernode() -> Layout:
@@ -63,6 +72,7 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
         itl_s=_histogram(TOKEN_BOUNDS_S, 0.02, 7 * seconds),
         e2e_s=_histogram(REQUEST_BOUNDS_S, 3.0, 9 * seconds),
         queue_s=_histogram(REQUEST_BOUNDS_S, 1e4, 11 * seconds),
+        duration_s=_histogram(DURATION_BOUNDS_S, 3.0, 9 * seconds),
         hop_wall_s=_histogram(HOP_BOUNDS_S, 0.003, 13 * seconds),
         running=_numbers(STAGES, 2),
         waiting=_numbers(STAGES, 3),
@@ -75,6 +85,10 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
         restarts=_numbers(tuple(layout.hosts), seconds),
         flow_bytes=_numbers(FLOWS, seconds << 40),
         flow_transfers=_numbers(FLOWS, seconds),
+        slo_limits_s=(2.0, 0.05, 0.0),
+        slo_judged=19 * seconds,
+        slo_met=18 * seconds,
+        engines=made_up_engines(len(layout.instances), seconds),
         rates=Rates(1.5, 2.5, 3.5),
         fabric=FabricSeen(
             tuple(_histogram(TRANSFER_BOUNDS_S, 2e-4, (15 + 2 * kind) * seconds) for kind in TransferKind),
@@ -86,6 +100,40 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
     )
 
 
+def made_up_engines(num: int, seconds: int) -> EngineTotals:
+    """No two engines say the same."""
+    each = range(1, num + 1)
+
+    def counts(factor: int) -> tuple[int, ...]:
+        return tuple(factor * one * seconds for one in each)
+
+    def histograms(bounds: tuple[float, ...], value: float) -> tuple[HistogramTotals, ...]:
+        return tuple(_histogram(bounds, value, one * seconds) for one in each)
+
+    return EngineTotals(
+        running=tuple(each),
+        waiting=tuple(2 * one for one in each),
+        kv_usage=tuple(1 / (one + 2) for one in each),
+        prompt_tokens=counts(23),
+        generation_tokens=counts(29),
+        lookup_tokens=counts(31),
+        hit_tokens=counts(5),
+        preemptions=counts(3),
+        ended=tuple(_numbers(END_REASONS, one * seconds) for one in each),
+        ttft_s=histograms(TTFT_BOUNDS_S, 0.07),
+        itl_s=histograms(TOKEN_BOUNDS_S, 0.02),
+        tpot_s=histograms(TOKEN_BOUNDS_S, 0.03),
+        e2e_s=histograms(REQUEST_BOUNDS_S, 3.0),
+        queue_s=histograms(REQUEST_BOUNDS_S, 1e4),
+        prefill_s=histograms(REQUEST_BOUNDS_S, 0.4),
+        decode_s=histograms(REQUEST_BOUNDS_S, 2.6),
+        inference_s=histograms(REQUEST_BOUNDS_S, 2.9),
+        request_prompt_tokens=histograms(TOKEN_COUNT_BOUNDS, 4096.0),
+        request_output_tokens=histograms(TOKEN_COUNT_BOUNDS, 250.0),
+        step_tokens=histograms(STEP_TOKEN_BOUNDS, 96.0),
+    )
+
+
 def _numbers(names: tuple[object, ...], factor: int) -> tuple[int, ...]:
     return tuple(factor * index for index in range(1, len(names) + 1))
 
@@ -94,3 +142,12 @@ def _histogram(bounds_s: tuple[float, ...], value_s: float, weight: int) -> Hist
     counts = BucketCounts(bounds_s)
     counts.add(value_s, weight, value_s * weight)
     return counts.totals()
+
+
+ASCEND = Chip("ascend", "Ascend 910C", 2, 64e9, 0.9, 168.0, 700.0)
+GPU = Chip("nvidia", "NVIDIA H800 SXM", 1, 80e9, 0.9, 70.0, 700.0)
+
+
+def under_names(layout: Layout, chip: Chip, *names: str) -> Layout:
+    """The same system, exported under these names."""
+    return replace(layout, model="deepseek-r1", chip=chip, names=names)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +15,9 @@ from scheduler.metrics.buckets import (
     TOKEN_BOUNDS_S,
     TTFT_BOUNDS_S,
     BucketCounts,
+    BucketRows,
     HistogramTotals,
+    sum_of,
 )
 
 BOUNDS = (0.5, 1.0, 2.0)
@@ -41,3 +46,21 @@ def test_weights() -> None:
 def test_bounds_ascend() -> None:
     for bounds in (TTFT_BOUNDS_S, TOKEN_BOUNDS_S, REQUEST_BOUNDS_S, HOP_BOUNDS_S):
         assert list(bounds) == sorted(set(bounds))
+
+
+@given(
+    values=st.lists(st.tuples(st.integers(-1, 2), st.one_of(st.just(math.nan), st.floats(0.0, 100.0))), max_size=30),
+)
+def test_rows_are_histograms_of_their_own(values: list[tuple[int, float]]) -> None:
+    """Whatever is NaN or has no row counts nowhere; totals that were taken do not move when more is added."""
+    bounds = (0.5, 1.0, 40.0)
+    rows = BucketRows(bounds, 3)
+    before = rows.totals()
+    rows.add_all(np.array([row for row, _ in values], int), np.array([value for _, value in values], float))
+    seen = rows.totals()
+    for row in range(3):
+        own = [value for place, value in values if place == row and not math.isnan(value)]
+        assert seen[row].counts == (*(sum(value <= bound for value in own) for bound in bounds), len(own))
+        assert seen[row].sum_s == pytest.approx(sum(own))
+    assert sum_of(seen).counts[-1] == sum(one.counts[-1] for one in seen)
+    assert [one.counts[-1] for one in before] == [0, 0, 0]

@@ -8,20 +8,34 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
-from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from scheduler.metrics.exposition import OPENMETRICS_END, render
 from scheduler.metrics.registry import SnapshotCollector
-from scheduler.metrics.snapshot import LiveInstance, Snapshot
-from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of, made_up_snapshot, whole_supernode
+from scheduler.metrics.snapshot import Layout, LiveInstance
+from tests.unit.scheduler.metrics.lived import (
+    ASCEND,
+    DECODE,
+    GPU,
+    PREFILL,
+    layout_of,
+    made_up_snapshot,
+    under_names,
+    whole_supernode,
+)
 
-# Its openmetrics modules have no types.
-OPENMETRICS: Any = openmetrics_exposition
+# It has no types.
 PARSER: Any = openmetrics_parser
+
+LAYOUTS = {
+    "own": whole_supernode(),
+    "ascend": under_names(whole_supernode(), ASCEND, "own", "vllm", "ascend", "genai"),
+    "nvidia": under_names(whole_supernode(), GPU, "vllm", "dcgm"),
+}
+ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
+"""A counter without the usual suffix, which the client would add, and its parser of text does add (Prometheus not)."""
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, float | None]]
 
@@ -29,13 +43,16 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, float | Non
 def samples_of(families: Iterable[Metric]) -> Samples:
     """(value, time) of each sample by name and labels."""
     found = [
-        ((sample.name, tuple(sorted(sample.labels.items()))), (float(sample.value), sample.timestamp))
+        ((sample.name.replace(f"{ENERGY}_total", ENERGY), tuple(sorted(sample.labels.items()))), sample)
         for family in families
         for sample in family.samples
     ]
     samples = dict(found)
     assert len(samples) == len(found)
-    return {key: (value, None if at is None else float(at)) for key, (value, at) in samples.items()}
+    return {
+        key: (float(sample.value), None if sample.timestamp is None else float(sample.timestamp))
+        for key, sample in samples.items()
+    }
 
 
 def parse(text: str, *, openmetrics: bool) -> list[Metric]:
@@ -45,25 +62,22 @@ def parse(text: str, *, openmetrics: bool) -> list[Metric]:
     return list(text_string_to_metric_families(text))
 
 
-def written_by_the_client(snapshot: Snapshot, *, openmetrics: bool) -> str:
-    """The same snapshot by way of a registry."""
-    registry = CollectorRegistry()
-    registry.register(SnapshotCollector(lambda: snapshot))
-    return (OPENMETRICS.generate_latest(registry) if openmetrics else generate_latest(registry)).decode()
-
-
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
 @pytest.mark.parametrize("openmetrics", [False, True])
-def test_both_views_say_the_same(openmetrics: bool) -> None:
-    snapshot = made_up_snapshot(whole_supernode())
+def test_both_views_say_the_same(layout: Layout, openmetrics: bool) -> None:
+    snapshot = made_up_snapshot(layout)
     ours = parse(render(snapshot, openmetrics=openmetrics), openmetrics=openmetrics)
-    theirs = parse(written_by_the_client(snapshot, openmetrics=openmetrics), openmetrics=openmetrics)
+    theirs = list(SnapshotCollector(lambda: snapshot).collect())
     assert samples_of(ours) == samples_of(theirs)
-    assert [(f.name, f.type, f.documentation) for f in ours] == [(f.name, f.type, f.documentation) for f in theirs]
+    kinds = {} if openmetrics else {ENERGY: "counter"}
+    expected = [(f.name, kinds.get(f.name, f.type), f.documentation) for f in theirs]
+    assert [(f.name, f.type, f.documentation) for f in ours] == expected
     assert len(samples_of(ours)) > 384 * 2
 
 
-def test_both_formats_say_the_same() -> None:
-    snapshot = made_up_snapshot(layout_of(PREFILL, DECODE))
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
+def test_both_formats_say_the_same(layout: Layout) -> None:
+    snapshot = made_up_snapshot(layout)
     text, openmetrics = render(snapshot), render(snapshot, openmetrics=True)
     assert samples_of(parse(text, openmetrics=False)) == samples_of(parse(openmetrics, openmetrics=True))
     assert openmetrics.endswith(f"\n{OPENMETRICS_END}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from prometheus_client import REGISTRY
 
+from scheduler.metrics.collector import Role
 from scheduler.metrics.families import FAMILIES, Family
 from scheduler.metrics.snapshot import LiveInstance
 from tests.unit.scheduler.metrics.lived import layout_of, made_up_snapshot, whole_supernode
@@ -66,3 +68,10 @@ def test_reasons_are_grouped_by_outcome() -> None:
 
 def test_nothing_is_in_the_global_registry() -> None:
     assert not any(metric.name.startswith("supernode_") for metric in REGISTRY.collect())
+
+
+def test_npus_of_a_fleet_are_numbered_by_supernode() -> None:
+    roles: tuple[tuple[Role, int], ...] = (("prefill", 0), ("prefill", 1), ("decode", 0), ("decode", 1))
+    instances = [LiveInstance(f"{role}-{at}", role, 4, 1, at) for role, at in roles]
+    layout = replace(layout_of(*instances), npus_per_supernode=64)
+    assert layout.npus() == [range(4), range(64, 68), range(4, 8), range(68, 72)]

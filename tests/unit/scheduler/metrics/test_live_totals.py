@@ -11,10 +11,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.ledger import NOT_YET, Ledger
-from scheduler.metrics.buckets import REQUEST_BOUNDS_S, TOKEN_BOUNDS_S, TTFT_BOUNDS_S, HistogramTotals
+from scheduler.metrics.buckets import (
+    REQUEST_BOUNDS_S,
+    TOKEN_BOUNDS_S,
+    TOKEN_COUNT_BOUNDS,
+    TTFT_BOUNDS_S,
+    HistogramTotals,
+    sum_of,
+)
 from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.columns import Floats
-from scheduler.metrics.families import FAMILIES, HistogramFamily, HistogramsFamily
+from scheduler.metrics.families import FAMILIES, HistogramFamily
 from scheduler.metrics.gaps import TokenGaps
 from scheduler.metrics.live_totals import LiveTotals
 from scheduler.metrics.records import Records
@@ -88,7 +95,9 @@ class Observed:
     def _snapshot(self, now_ns: int) -> Snapshot:
         snapshot = self.totals.snapshot(now_ns)
         assert sum(snapshot.running) + sum(snapshot.waiting) == self.ledger.num_open
-        assert all(0 <= usage <= 1 for usage in snapshot.kv_usage)
+        assert sum(snapshot.engines.running) == snapshot.running[0] + snapshot.running[2]
+        assert sum(snapshot.engines.waiting) <= sum(snapshot.waiting) + snapshot.running[1]
+        assert all(0 <= usage <= 1 for usage in (*snapshot.kv_usage, *snapshot.engines.kv_usage))
         self.snapshots.append(snapshot)
         return snapshot
 
@@ -97,10 +106,10 @@ def counters_of(snapshot: Snapshot) -> Iterator[tuple[str, Sequence[float]]]:
     """Names and values of everything that may only grow."""
     for family in FAMILIES:
         if isinstance(family, HistogramFamily):
-            totals = family.read(snapshot)
-            yield family.name, (*totals.counts, totals.sum_s)
-        elif isinstance(family, HistogramsFamily):
-            yield family.name, [n for totals in family.read(snapshot) for n in (*totals.counts, totals.sum_s)]
+            yield (
+                family.name,
+                [value for totals in family.read(snapshot) for value in (*totals.counts, totals.sum_s)],
+            )
         elif family.kind == "counter":
             yield family.name, family.values(snapshot)
 
@@ -116,6 +125,30 @@ def assert_histogram(seen: HistogramTotals, bounds_s: tuple[float, ...], values_
     values_s = values_s[~np.isnan(values_s)]
     assert seen.counts == (*(int((values_s <= bound).sum()) for bound in bounds_s), len(values_s))
     assert seen.sum_s == pytest.approx(values_s.sum(), rel=1e-9)
+
+
+def assert_engines_add_up(seen: Snapshot, records: Records) -> None:
+    """What is told apart by engine comes to what is told of all, but for requests that never had an engine."""
+    engines = seen.engines
+    assert sum(engines.prompt_tokens) == seen.prompt_tokens
+    assert sum(engines.generation_tokens) == seen.generation_tokens
+    assert sum(engines.preemptions) == seen.preemptions
+    assert (sum(engines.lookup_tokens), sum(engines.hit_tokens)) == (seen.lookup_tokens, seen.hit_tokens)
+    had_engine = records.prefill_instance != NOT_YET
+    assert sum(map(sum, engines.ended)) == had_engine.sum()
+    assert_histogram(sum_of(engines.ttft_s), TTFT_BOUNDS_S, records.ttft_s)
+    assert_histogram(sum_of(engines.queue_s), REQUEST_BOUNDS_S, records.queue_s)
+    assert_histogram(sum_of(engines.prefill_s), REQUEST_BOUNDS_S, records.prefill_s)
+    assert_histogram(sum_of(engines.tpot_s), TOKEN_BOUNDS_S, records.tpot_s)
+    assert_histogram(sum_of(engines.e2e_s), REQUEST_BOUNDS_S, records.e2e_s)
+    finished = records.is_finished
+    assert_histogram(
+        sum_of(engines.request_prompt_tokens), TOKEN_COUNT_BOUNDS, records.prompt_tokens[finished].astype(float)
+    )
+    assert_histogram(
+        sum_of(engines.request_output_tokens), TOKEN_COUNT_BOUNDS, records.output_tokens[finished].astype(float)
+    )
+    assert sum(engines.running) == sum(engines.waiting) == 0
 
 
 def assert_totals_are_those_of_the_records(run: Observed) -> None:
@@ -139,6 +172,7 @@ def assert_totals_are_those_of_the_records(run: Observed) -> None:
     for flow, num_bytes, num_transfers in zip(FLOWS, seen.flow_bytes, seen.flow_transfers):
         of_flow = [message.num_bytes for message in flows if (message.plane, message.kind) == flow]
         assert (num_bytes, num_transfers) == (sum(of_flow), len(of_flow))
+    assert_engines_add_up(seen, records)
     assert seen.emulated_s == collector.ended_ns / 1e9
     assert never_fall(run.snapshots)
 

@@ -80,7 +80,8 @@ def test_a_fresh_core_gives_the_same_commands(recorded: Path) -> None:
 def test_another_policy_is_seen_at_its_first_other_command(recorded: Path) -> None:
     def other(header: JournalHeader) -> Component:
         core = make_core(header.config)
-        core._prefills._policy = make_routing_policy("round_robin")
+        policy = make_routing_policy("round_robin")
+        core.routing.prefill._policy, core.routing.prefill._choose = policy, policy.choose
         return core
 
     result = replay(recorded, other)

@@ -1,0 +1,192 @@
+"""The dashboard "Scheduler": how it spreads work, what begins again, what its own processes cost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from deploy.dashboards.boards.shared import (
+    AT_INSTANCE,
+    BUSY,
+    CHOICES,
+    EMULATED,
+    HOP,
+    PERCENTILES,
+    PREEMPTIONS,
+    RETRIES,
+    RUNNING,
+    UP,
+    WAITING,
+    WATTS,
+    explanation,
+    replay_now,
+    speed_now,
+)
+from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
+from deploy.dashboards.promql import CHOSEN, aggregate, quantile, rate, wall_rate
+
+
+def _share(operator: str, role: str) -> str:
+    """The busiest, mean or idlest instance of a role: rate of busy time of each, then the operator."""
+    busy = rate(BUSY, "instance", f'{{role="{role}"}}')
+    return f"{operator}({busy})"
+
+
+OVERVIEW: Final = Row(
+    "",
+    (
+        explanation("Only the cost of a hop and the CPU of the control plane are in **wall** time."),
+        replay_now(),
+        speed_now(),
+        stat("Requests open", "Requests that run or wait, in all stages.", "short", f"sum({RUNNING}) + sum({WAITING})"),
+        stat("Requests waiting", "Requests that wait for a stage to take them.", "short", f"sum({WAITING})"),
+        stat("Preempted", "Sequences preempted since the cluster came up.", "short", f"sum({PREEMPTIONS})"),
+        stat("Begun again", "Requests begun again since the cluster came up.", "short", f"sum({RETRIES})"),
+        stat(
+            "Restarts",
+            "Workers that came back after they were lost, since the cluster came up.",
+            "short",
+            "sum(supernode_worker_restarts_total)",
+        ),
+        stat(
+            "Hop p50",
+            "Half of all messages between control plane and workers come later than this, in wall time.",
+            "s",
+            quantile(0.5, HOP),
+        ),
+    ),
+)
+
+SPREAD: Final = Row(
+    "How work is spread",
+    (
+        lines(
+            "Busy share of prefill instances",
+            "Busy share of emulated time of the busiest and the idlest prefill instance, and their mean: the closer "
+            "together, the better the routing policy spreads.",
+            "percentunit",
+            *(
+                Query(_share(operator, "prefill"), name)
+                for operator, name in (("max", "busiest"), ("avg", "mean"), ("min", "idlest"))
+            ),
+            highest=1,
+        ),
+        lines(
+            "Requests at prefill",
+            "Requests that work or wait at each prefill instance; one that gets ever more is routed to wrongly.",
+            "short",
+            Query(aggregate("sum", f'{AT_INSTANCE}{{role="prefill"}}', "instance"), "{{instance}}"),
+        ),
+        lines(
+            "Requests at decode",
+            "Requests in the batch of each decode instance, and those that wait for room in it or for their KV.",
+            "short",
+            Query(aggregate("sum", f'{AT_INSTANCE}{{role="decode"}}', "instance, state"), "{{instance}} {{state}}"),
+        ),
+        history(
+            "Requests at each instance",
+            "Requests that work or wait at each instance: blue few, red most.",
+            "short",
+            Query(aggregate("sum", f"{AT_INSTANCE}{CHOSEN}", "instance"), "{{instance}}"),
+            width=24,
+            height=10,
+        ),
+    ),
+)
+
+PLAN: Final = Row(
+    "The plan",
+    (
+        lines(
+            "NPUs by role",
+            "NPUs that serve each stage, lost ones included.",
+            "short",
+            Query(aggregate("count", WATTS, "role"), "{{role}}"),
+            stacked=True,
+        ),
+        lines(
+            "Instances up by role",
+            "Serving instances of each stage that are up.",
+            "short",
+            Query(aggregate("sum", UP, "role"), "{{role}}"),
+        ),
+        lines(
+            "Requests waiting by stage",
+            "What waits tells which stage has too few NPUs.",
+            "short",
+            Query(f"sum by (stage) ({WAITING})", "{{stage}}"),
+        ),
+    ),
+)
+
+AGAIN: Final = Row(
+    "What begins again",
+    (
+        lines(
+            "Preemptions",
+            "Sequences that had to leave decode for want of KV room and are computed again, per emulated second.",
+            "reqps",
+            Query(rate(PREEMPTIONS), "preempted"),
+        ),
+        lines(
+            "Requests begun again",
+            "Requests that were begun again because a worker was lost, since the cluster came up.",
+            "short",
+            Query(f"sum({RETRIES})", "begun again"),
+        ),
+        lines(
+            "Worker restarts",
+            "Workers that came back after they were lost, by host, since the cluster came up.",
+            "short",
+            Query("sum by (host) (supernode_worker_restarts_total)", "{{host}}"),
+        ),
+    ),
+)
+
+HEALTH: Final = Row(
+    "The control plane itself",
+    (
+        lines(
+            "Cost of a hop",
+            "How late messages between the control plane and the workers come, in wall time; at speed N it counts N "
+            "times as much in emulated time.",
+            "s",
+            *(Query(quantile(level, HOP), name) for name, level in PERCENTILES if name != "p95"),
+        ),
+        lines(
+            "CPU of the control plane",
+            "Cores that its process takes, on the wall: scheduling, messages and metrics together.",
+            "short",
+            Query('sum(rate(process_cpu_seconds_total{job="supernode"}[$__rate_interval]))', "cores"),
+        ),
+        lines(
+            "Speed",
+            "Emulated seconds per wall second.",
+            "suffix: x",
+            Query("max(supernode_speed_ratio)", "as it says now"),
+            Query(f"{wall_rate(EMULATED)} > 0", "over the window"),
+        ),
+        lines(
+            "Runs",
+            "Replays that ended, by outcome, since the cluster came up.",
+            "short",
+            Query("sum by (outcome) (supernode_runs_total)", "{{outcome}}"),
+            width=12,
+        ),
+        lines(
+            "Version and scrapes",
+            "One while Prometheus reaches the metrics, by the version that answers.",
+            "short",
+            Query("max by (version) (supernode_build_info)", "version {{version}}"),
+            Query('max(up{job="supernode"})', "scraped"),
+            width=12,
+        ),
+    ),
+)
+
+DASHBOARD: Final = Dashboard(
+    uid="supernode-scheduler",
+    title="Scheduler",
+    description="How the scheduler spreads work over instances, what begins again, and what it costs itself.",
+    choices=CHOICES,
+    rows=(OVERVIEW, SPREAD, PLAN, AGAIN, HEALTH),
+)

@@ -1,0 +1,146 @@
+"""The dashboard "Supernode": 384 NPUs by rack, node and instance, their KV and the cache pool."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from deploy.dashboards.boards.shared import (
+    BUSY,
+    CACHE_HIT,
+    CACHE_LOOKUP,
+    CHOICES,
+    KV_USAGE,
+    TOKENS_PER_S,
+    UP,
+    UTILIZATION,
+    WATTS,
+    explanation,
+    instances_up,
+    npu_power,
+    replay_now,
+    speed_now,
+)
+from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
+from deploy.dashboards.promql import CHOSEN, aggregate, by_place, rate, ratio
+
+OVERVIEW: Final = Row(
+    "",
+    (
+        explanation("**Role** and **instance** are chosen at the head."),
+        replay_now(),
+        speed_now(),
+        stat("NPUs", "NPUs of all instances.", "none", f"count({WATTS})"),
+        instances_up(),
+        stat(
+            "Prefill busy", "Mean busy share of prefill NPUs.", "percentunit", f'avg({UTILIZATION}{{role="prefill"}})'
+        ),
+        stat("Decode busy", "Mean busy share of decode NPUs.", "percentunit", f'avg({UTILIZATION}{{role="decode"}})'),
+        stat("KV in use", "The fullest KV cache of a decode instance.", "percentunit", f"max({KV_USAGE})"),
+        npu_power(),
+    ),
+)
+
+MAPS: Final = Row(
+    "Racks and nodes",
+    (
+        history(
+            "Utilisation of the racks",
+            "Mean busy share of the NPUs of each rack: blue idles, red is always busy.",
+            "percentunit",
+            Query(by_place("avg", UTILIZATION, "rack"), "rack {{rack}}"),
+            width=12,
+            height=9,
+            highest=1,
+        ),
+        history(
+            "Power of the racks",
+            "Power of the NPUs of each rack together: blue draws least, red most.",
+            "watt",
+            Query(by_place("sum", WATTS, "rack"), "rack {{rack}}"),
+            width=12,
+            height=9,
+        ),
+        history(
+            "Utilisation of the nodes",
+            "Mean busy share of the eight NPUs of each node: blue idles, red is always busy.",
+            "percentunit",
+            Query(by_place("avg", UTILIZATION, "node"), "node {{node}}"),
+            width=12,
+            height=20,
+            highest=1,
+        ),
+        history(
+            "Power of the nodes",
+            "Power of the eight NPUs of each node together: blue draws least, red most.",
+            "watt",
+            Query(by_place("sum", WATTS, "node"), "node {{node}}"),
+            width=12,
+            height=20,
+        ),
+    ),
+)
+
+INSTANCES: Final = Row(
+    "Instances",
+    (
+        lines(
+            "Utilisation by role",
+            "Busy share of time of the NPUs of each role, over the last stretch of a second.",
+            "percentunit",
+            Query(aggregate("avg", f"{UTILIZATION}{CHOSEN}", "role"), "{{role}}"),
+            highest=1,
+            width=12,
+        ),
+        lines(
+            "Utilisation by instance",
+            "Busy share of emulated time of each serving instance, over the whole window.",
+            "percentunit",
+            Query(rate(BUSY, "instance", CHOSEN), "{{instance}}"),
+            highest=1,
+            width=12,
+        ),
+        history(
+            "Instances up",
+            "Whether the worker of each serving instance is there (green) or lost (red).",
+            "none",
+            Query(aggregate("max", f"{UP}{CHOSEN}", "instance"), "{{instance}}"),
+            width=24,
+            height=10,
+            names={"0": "Down", "1": "Up"},
+        ),
+    ),
+)
+
+MEMORY: Final = Row(
+    "KV and cache",
+    (
+        lines(
+            "KV usage",
+            "Tokens in the KV cache of each decode instance, as a share of what it can hold.",
+            "percentunit",
+            Query(f"{KV_USAGE}{CHOSEN}", "{{instance}}"),
+        ),
+        lines(
+            "Cache hit rate",
+            "Share of the looked-up prompt tokens that the prefix cache held, over all tokens of the window.",
+            "percentunit",
+            Query(ratio(CACHE_HIT, CACHE_LOOKUP), "hit by looked-up tokens"),
+            highest=1,
+        ),
+        lines(
+            "Cache tokens",
+            "Prompt tokens per emulated second that were looked up in the prefix cache, and that it held.",
+            TOKENS_PER_S,
+            Query(rate(CACHE_LOOKUP), "looked up"),
+            Query(rate(CACHE_HIT), "hit"),
+        ),
+    ),
+)
+
+DASHBOARD: Final = Dashboard(
+    uid="supernode",
+    title="Supernode",
+    description="Racks, nodes and instances of an emulated supernode: utilisation, power, KV and the prefix cache.",
+    choices=CHOICES,
+    rows=(OVERVIEW, MAPS, INSTANCES, MEMORY),
+)

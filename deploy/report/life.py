@@ -1,0 +1,182 @@
+"""One request's life as a list of events, each with what was decided and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+import numpy as np
+
+from deploy.dashboards.units import shown
+from deploy.report.fabric import named
+from deploy.run_folder.read import RunFolder
+from scheduler.core.ledger import NOT_YET
+from scheduler.metrics.columns import NS_PER_S, Rows
+from scheduler.protocol.errors import InputError
+
+COLUMNS: Final = ("at", "since arrival", "event", "where", "why")
+
+
+@dataclass(frozen=True, slots=True)
+class LifeEvent:
+    """What happened at an instant of simulated time; `why` is a reason or a figure, and may be empty."""
+
+    at_ns: int
+    event: str
+    where: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A request and its events in the order of time."""
+
+    request_id: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    finish_reason: str
+    events: tuple[LifeEvent, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "request_id": self.request_id,
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "output_tokens": self.output_tokens,
+            "finish_reason": self.finish_reason,
+            "events": [
+                {"at_ns": one.at_ns, "event": one.event, "where": one.where, "why": one.why} for one in self.events
+            ],
+        }
+
+
+def life_of(run: RunFolder, request: str) -> Life:
+    """The life of the request with that id; InputError that names the range if there is none."""
+    num_requests = len(run.requests)
+    if not (request.isascii() and request.isdigit() and int(request) < num_requests):
+        known = f"ids go from 0 to {num_requests - 1}" if num_requests else "it has no request"
+        raise InputError(f"no request {request!r} in {run.path}: {known}, in the order of arrival")
+    request_id = int(request)
+    numbers, texts = run.requests.numbers, run.requests.texts
+    events = sorted(_events(run, request_id), key=attrgetter("at_ns"))
+    return Life(
+        request_id=request_id,
+        prompt_tokens=int(numbers["prompt_tokens"][request_id]),
+        cached_tokens=int(numbers["cached_tokens"][request_id]),
+        output_tokens=int(numbers["output_tokens"][request_id]),
+        finish_reason=texts["finish_reason"][request_id],
+        events=tuple(events),
+    )
+
+
+def _events(run: RunFolder, request_id: int) -> Iterator[LifeEvent]:
+    """In the order in which one request meets them, so that those of one instant stay so when they are sorted."""
+    numbers, texts = run.requests.numbers, run.requests.texts
+
+    def stamp(name: str) -> int:
+        at_ns = numbers[name][request_id]
+        return NOT_YET if np.isnan(at_ns) else int(at_ns)
+
+    prompt, cached = (int(numbers[name][request_id]) for name in ("prompt_tokens", "cached_tokens"))
+    yield LifeEvent(stamp("arrived_ns"), "arrived at the gateway", "", f"{prompt:,} prompt tokens")
+    for row in _own(run.decisions["prefill"], request_id):
+        yield from _prefill_chosen(run, row, cached)
+    if (at_ns := stamp("prefill_started_ns")) != NOT_YET:
+        computed = f"computes {prompt - cached:,} tokens, {cached:,} are cached"
+        yield LifeEvent(at_ns, "prefill began", texts["prefill_instance"][request_id], computed)
+    if (at_ns := stamp("first_token_ns")) != NOT_YET:
+        ttft = shown("s", (at_ns - stamp("arrived_ns")) / NS_PER_S)
+        yield LifeEvent(at_ns, "first token", texts["prefill_instance"][request_id], f"TTFT {ttft}")
+    for row in _own(run.decisions["decode"], request_id):
+        yield from _handed_over(run, row)
+    for at_ns, where in _preemptions(run, request_id):
+        yield LifeEvent(at_ns, "preempted", where, "no KV block was free for a growing sequence; begins again")
+    if numbers["retries"][request_id]:
+        yield from _losses(run, stamp("arrived_ns"), stamp("ended_ns"))
+    if (at_ns := stamp("decode_started_ns")) != NOT_YET:
+        yield LifeEvent(at_ns, "decode began", texts["decode_instance"][request_id], "at a boundary between steps")
+    reason = texts["finish_reason"][request_id]
+    yield LifeEvent(stamp("ended_ns"), f"ended: {reason}", "", _outcome(run, request_id))
+
+
+def _own(rows: Rows, request_id: int) -> Sequence[Any]:
+    return list(rows[rows["request_id"] == request_id])
+
+
+def _prefill_chosen(run: RunFolder, row: Any, cached: int) -> Iterator[LifeEvent]:
+    where = run.addresses("prefill")[int(row["instance"])]
+    chosen_ns = int(row["said_ns"]) - int(row["transfer_ns"])
+    yield LifeEvent(chosen_ns, "prefill instance chosen", where, run.prefill_reasons[int(row["reason"])])
+    if row["transfer_bytes"]:
+        moved = _flow(row)
+        yield LifeEvent(
+            int(row["said_ns"]), "cached KV fetched", where, f"{cached:,} tokens: {moved}" if cached else moved
+        )
+
+
+def _handed_over(run: RunFolder, row: Any) -> Iterator[LifeEvent]:
+    where = run.addresses("decode")[int(row["instance"])]
+    began_ns = int(row["said_ns"]) - int(row["transfer_ns"]) - int(row["hidden_ns"])
+    yield LifeEvent(began_ns, "hand-over began", where, run.decode_reason)
+    yield LifeEvent(int(row["said_ns"]), "KV handed over", where, _flow(row))
+
+
+def _flow(row: Any) -> str:
+    others = int(row["transfer_requests"]) - 1
+    together = f", in one flow with {others} other{'s' if others > 1 else ''}" if others else ""
+    hidden_s = row["hidden_ns"] / NS_PER_S
+    hidden = f" after {shown('s', hidden_s)} behind the pass" if hidden_s else ""
+    moved, seconds = shown("decbytes", float(row["transfer_bytes"])), shown("s", row["transfer_ns"] / NS_PER_S)
+    return f"{moved} in {seconds}{hidden}{together}"
+
+
+def _preemptions(run: RunFolder, request_id: int) -> Iterator[tuple[int, str]]:
+    addresses = run.addresses("decode")
+    for row in _own(run.decisions["preempted"], request_id):
+        yield int(row["at_ns"]), addresses[row["instance"]]
+
+
+def _losses(run: RunFolder, arrived_ns: int, ended_ns: int) -> Iterator[LifeEvent]:
+    """All losses and broken parts of its time: which of them it met, its later starts tell."""
+    for at_ns, addresses in run.losses:
+        if arrived_ns <= at_ns <= ended_ns:
+            yield LifeEvent(at_ns, "workers lost", ", ".join(addresses), "what was there begins again")
+    for change in run.part_changes:
+        if change.broken and arrived_ns <= change.at_ns <= ended_ns:
+            yield LifeEvent(change.at_ns, "parts broke", named(change.broken), "whose KV is out of reach begins again")
+
+
+def _outcome(run: RunFolder, request_id: int) -> str:
+    numbers = run.requests.numbers
+    known = {name: float(numbers[key][request_id]) for name, key in (("E2E", "e2e_s"), ("TPOT", "tpot_s"))}
+    parts = [f"{int(numbers['output_tokens'][request_id]):,} output tokens"]
+    parts += [f"{name} {shown('s', value)}" for name, value in known.items() if not np.isnan(value)]
+    return ", ".join(parts)
+
+
+def render_life(life: Life) -> str:
+    """A table for a terminal, ending in a newline."""
+    arrived_ns = life.events[0].at_ns
+    rows = [
+        (
+            f"{one.at_ns / NS_PER_S:.6f} s",
+            shown("s", (one.at_ns - arrived_ns) / NS_PER_S),
+            one.event,
+            one.where,
+            one.why,
+        )
+        for one in life.events
+    ]
+    widths = [max(len(row[column]) for row in (COLUMNS, *rows)) for column in range(len(COLUMNS))]
+    lines = [f"Request {life.request_id}: {life.prompt_tokens:,} prompt and {life.output_tokens:,} output tokens", ""]
+    for row in (COLUMNS, *rows):
+        cells = [
+            cell.rjust(width) if place < 2 else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines) + "\n"

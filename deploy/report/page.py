@@ -1,0 +1,172 @@
+"""The page of one run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from html import escape
+from typing import Any, Final
+
+from deploy.config import RunConfig
+from deploy.report.chart import COLOURS, Curve
+from deploy.report.course import Course, over_time
+from deploy.report.document import Tile, amount, document, grid, section, settings, span, table, tiles
+from deploy.report.energy import energy_section
+from deploy.report.fabric import fabric_section
+from deploy.report.fleet_map import BUSY_HUE, POWER_HUE, Measure, busy_over_time, map_of
+from deploy.report.latency import distributions, latency_course, latency_table
+from deploy.report.waterfall import slowest
+from deploy.run_folder.read import RunFolder
+from scheduler.metrics.columns import Floats
+
+USE: Final = Measure("Utilisation", "busy share of the whole run", "percentunit", 1.0, BUSY_HUE)
+GOOD_ATTAINMENT: Final = 0.99
+
+
+def run_page(run: RunFolder) -> str:
+    """One self-contained HTML file; InputError if a file of the folder is torn."""
+    course = Course(run)
+    parts = [_head(run), _requests_section(run), _latency_section(run)]
+    if len(course):
+        parts += [_load_section(run, course), _fleet_section(run, course), fabric_section(run, course)]
+        parts.append(energy_section(run, course))
+    parts += [_slowest_section(run), _settings_section(run), _footer(run)]
+    return document(run.title, "\n".join(parts))
+
+
+def _head(run: RunFolder) -> str:
+    config, summary = run.config, run.summary
+    requests = summary["requests"]
+    how = "live on Ray" if "live" in summary else "on the virtual clock"
+    lead = (
+        f"{config['model']} on {config['cluster']}, plan {config['plan']}, policy {config['policy']}. "
+        f"{requests['arrived']:,} requests in {span(run.span_s)} simulated {how}, seed {config['seed']}."
+    )
+    warn = '<p class="warn">This run was interrupted: what was still open then has failed.</p>'
+    partial = warn if summary.get("partial") else ""
+    return (
+        f'<h1>{escape(str(run.trace["name"]))}</h1><p class="lead">{escape(lead)}</p>{partial}'
+        f"{tiles(headline(run.summary))}"
+    )
+
+
+def headline(summary: Mapping[str, Any]) -> list[Tile]:
+    """The figures that are asked for first."""
+    of: list[Tile] = []
+    if (slo := summary.get("slo")) is not None:
+        attainment = slo["attainment"]
+        mood = "" if attainment is None else "good" if attainment >= GOOD_ATTAINMENT else "bad"
+        of.append(Tile("SLO attained", amount("percentunit", attainment), mood))
+        of.append(Tile("Goodput", amount("reqps", slo["goodput_requests_per_s"])))
+    cache, energy = summary["cache"], summary["energy"]
+    hit_rate = cache["hit_tokens"] / cache["lookup_tokens"] if cache["lookup_tokens"] else None
+    return [
+        *of,
+        Tile("TTFT, median", amount("s", summary["ttft_s"]["p50"])),
+        Tile("TTFT, p99", amount("s", summary["ttft_s"]["p99"])),
+        Tile("TPOT, median", amount("s", summary["tpot_s"]["p50"])),
+        Tile("TPOT, p99", amount("s", summary["tpot_s"]["p99"])),
+        Tile("Output", amount("si:tok/s", summary["throughput"]["output_tokens_per_s"])),
+        Tile("Cache hit rate", amount("percentunit", hit_rate)),
+        Tile("Mean power", amount("watt", energy["mean_watts"])),
+        Tile("Energy per token", amount("joule", energy["joules_per_output_token"])),
+    ]
+
+
+def _requests_section(run: RunFolder) -> str:
+    requests, reasons = run.summary["requests"], run.summary["finish_reasons"]
+    ended = [(f"ended: {name}", f"{count:,}") for name, count in reasons.items() if count]
+    rows = [(name, f"{count:,}") for name, count in requests.items()]
+    rows += [*ended, ("preemptions", f"{run.summary['preemptions']:,}")]
+    notes = [f"{amount('s', at_ns / 1e9)}: lost {', '.join(addresses)}" for at_ns, addresses in run.losses]
+    lost = table(("Workers lost",), [(note,) for note in notes]) if notes else ""
+    return section("Requests", "", table([name for name, _ in rows], [[value for _, value in rows]]), lost)
+
+
+def _latency_section(run: RunFolder) -> str:
+    return section(
+        "Latency",
+        "In simulated time, from a request's arrival at the gateway. Dashed lines are the limits of the SLO.",
+        latency_table(run.summary),
+        grid(distributions([("all requests", run)])),
+        grid(latency_course(run, "ttft_s", "TTFT"), latency_course(run, "tpot_s", "TPOT")) if run.span_s else "",
+    )
+
+
+def _load_section(run: RunFolder, course: Course) -> str:
+    arriving = _curves(("arrived", course.rate("arrived")), ("finished", course.rate("finished")))
+    prompts = _curves(("prompt", course.mean("input_tokens_per_s")))
+    outputs = _curves(("output", course.mean("output_tokens_per_s")))
+    at_work = [
+        Curve("in prefill", course.mean("in_prefill"), "a"),
+        Curve("waiting for prefill", course.mean("waiting_prefill"), "f"),
+        Curve("waiting for room, handed over", course.mean("in_hand_over"), "e"),
+    ]
+    decoding = _curves(("running", course.mean("in_decode")))
+    kv = {one.address: one.kv_tokens for one in run.instances}
+    held = _curves(*((address, column / kv[address]) for address, column in course.by_instance("kv_tokens").items()))
+    hits = _curves(("hit rate", course.ratio("hit_tokens", "lookup_tokens")))
+    return section(
+        "Load over time",
+        "What arrived, what waited and what ran; means over each step of the time line.",
+        grid(
+            over_time(
+                course, "Requests per second", "arrived at the gateway, and finished", arriving, "reqps", wide=True
+            ),
+            over_time(course, "Prompt tokens per second", "when their first token is out", prompts, "si:tok/s"),
+            over_time(course, "Output tokens per second", "on all decode instances", outputs, "si:tok/s"),
+            over_time(course, "Requests before decode", "by stage", at_work, "none", is_stacked=True),
+            over_time(course, "Decode batch", "sequences running on all decode instances", decoding, "none"),
+            over_time(course, "KV held by decode instances", "share of their capacity", held[:6], "percentunit"),
+            over_time(course, "Prefix cache", "share of looked-up tokens that it held", hits, "percentunit", top=1.0)
+            if run.summary["cache"]["lookup_tokens"]
+            else "",
+        ),
+    )
+
+
+def _curves(*named: tuple[str, Floats]) -> list[Curve]:
+    return [Curve(name, values, COLOURS[place % len(COLOURS)]) for place, (name, values) in enumerate(named)]
+
+
+def _fleet_section(run: RunFolder, course: Course) -> str:
+    busy = {one.address: course.overall(f"busy:{one.address}") for one in run.instances}
+    watts = {one.address: course.overall(f"watts:{one.address}") / one.num_npus for one in run.instances}
+    power = Measure("Power", "mean watts of each NPU", "watt", max(watts.values(), default=1.0), POWER_HUE)
+    return section(
+        "The supernode" if run.num_supernodes == 1 else "The supernodes",
+        f"A column is a node of {run.npus_per_node} NPUs, a wider gap ends a rack. All NPUs of an instance step "
+        "together, so they share one shade.",
+        grid(
+            *(map_of(run, index, USE, busy) for index in range(run.num_supernodes)),
+            *(map_of(run, index, power, watts) for index in range(run.num_supernodes)),
+            busy_over_time(run, course),
+        ),
+    )
+
+
+def _slowest_section(run: RunFolder) -> str:
+    return section(
+        "Slowest requests",
+        "",
+        grid(
+            slowest(run, "ttft_s", "Longest to the first token", "prefill"),
+            slowest(run, "e2e_s", "Longest from arrival to the last token", None),
+        ),
+    )
+
+
+def _settings_section(run: RunFolder) -> str:
+    given = {f"trace {name}": value for name, value in run.trace.items()}
+    return section(
+        "Configuration",
+        "Settings that differ from the default stand out.",
+        f'<div class="card"><pre>{escape(shlex.join(run.command))}</pre></div>',
+        settings({**run.config, **given}, asdict(RunConfig())),
+    )
+
+
+def _footer(run: RunFolder) -> str:
+    text = f"supernode {run.run['supernode']}, configuration {run.run['config_digest']}"
+    return f"<footer>{escape(text)}</footer>"

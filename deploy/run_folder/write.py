@@ -1,0 +1,113 @@
+"""Writes the files of a run folder that stand beside `summary.json` and `requests.csv`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+
+from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
+from deploy.run_folder.log import RunLog
+from scheduler.metrics.records import Records
+from scheduler.metrics.timeline import Timeline, timeline
+from scheduler.policies import make_routing_policy
+
+DISTRIBUTION: Final = "supernode-serve"
+
+SIGNIFICANT_DIGITS: Final = 6
+"""Of the numbers of a time line."""
+
+
+def write_log(folder: Path, log: RunLog, title: str, records: Records, command: Sequence[str]) -> None:
+    """Write time line, decisions and, last, what was run: a folder that has `run.json` is whole."""
+    course = timeline(log.collector, records)
+    _write(folder / TIMELINE_NAME, _timeline_text(course).encode())
+    with _replacing(folder / DECISIONS_NAME) as path, path.open("wb") as file:
+        _save_decisions(file, log)
+    text = json.dumps(_description(log, title, course, command), indent=2, ensure_ascii=False) + "\n"
+    _write(folder / RUN_NAME, text.encode(errors="backslashreplace"))
+
+
+def _description(log: RunLog, title: str, course: Timeline, command: Sequence[str]) -> dict[str, Any]:
+    blueprint, config = log.blueprint, log.blueprint.config
+    cluster = blueprint.cluster
+    capacity = blueprint.plane_capacity_bytes_per_s()
+    return {
+        "format": FORMAT,
+        "supernode": version(DISTRIBUTION),
+        "title": title,
+        "command": list(command),
+        "trace": {"name": log.trace_name, "path": log.trace_path, **asdict(log.options)},
+        "config": asdict(config),
+        "config_digest": config.digest(),
+        "step_s": course.step_s,
+        "span_s": course.span_s,
+        "nodes": {
+            "supernodes": len(blueprint.plan.supernodes),
+            "count": cluster.num_nodes.count,
+            "npus_per_node": cluster.npus_per_node.count,
+            "nodes_per_rack": max(1, cluster.num_nodes.count // cluster.compute_racks.count),
+        },
+        "instances": [
+            {
+                "address": one.address,
+                "role": one.role,
+                "npus": one.num_npus,
+                "kv_tokens": one.kv_capacity_tokens,
+                "supernode": one.supernode,
+            }
+            for one in blueprint.live_instances()
+        ],
+        "plane_bytes_per_s": {plane.name.lower(): rate for plane, rate in capacity.items()},
+        "decisions": {
+            "prefill_reasons": log.decided.reasons,
+            "decode_reason": make_routing_policy(config.policy).reason,
+            "losses": [{"at_ns": loss.at_ns, "addresses": loss.addresses} for loss in log.collector.losses],
+            "part_changes": list(_part_changes(log.collector.part_changes)),
+        },
+    }
+
+
+def _part_changes(changes: Sequence[tuple[int, Sequence[str]]]) -> Iterator[dict[str, Any]]:
+    """What broke and what was mended each time, of (time, parts that are broken from then on)."""
+    before: set[str] = set()
+    for at_ns, failed_parts in changes:
+        after = set(failed_parts)
+        yield {"at_ns": at_ns, "broken": sorted(after - before), "mended": sorted(before - after)}
+        before = after
+
+
+def _timeline_text(course: Timeline) -> str:
+    columns = [[f"{value:.{SIGNIFICANT_DIGITS}g}" for value in column.tolist()] for column in course.columns.values()]
+    lines = [",".join(course.columns), *map(",".join, zip(*columns, strict=True))]
+    return "\n".join(lines) + "\n"
+
+
+def _save_decisions(file: IO[bytes], log: RunLog) -> None:
+    decided = log.decided
+    np.savez(
+        file, prefill=decided.prefill_rows(), decode=decided.decode_rows(), preempted=log.collector.preempted_rows()
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    with _replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def _replacing(path: Path) -> Generator[Path]:
+    """A path beside `path` to write to, which takes its place at the end: it appears whole, or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,195 @@
+"""Asks a stage's policy, and holds it in bounds: what it sees, and what happens if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from operator import index as as_index
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from scheduler.core.fleet import Stage
+from scheduler.core.open_requests import RequestFacts
+from scheduler.policies.view import UNSEEN, Columns, Reads, RequestView, RoutingPolicy, StageKind
+from scheduler.protocol.messages import Message
+
+# A run by load alone keeps no knowledge and should not wait for what does.
+if TYPE_CHECKING:
+    from scheduler.core.knowledge import Knowledge
+    from scheduler.core.linear_fit import PredictionError
+
+FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
+
+EntryT = TypeVar("EntryT")
+
+
+class Router:
+    """The choices of one stage.
+
+    A policy that raises, or names no instance that is eligible, is contained: the request goes to the instance with the
+    fewest outstanding tokens, `num_failures` counts it, and `first_failure` tells of the first. With `view_age_ns`
+    above 0 the policy sees columns as they were when they were last taken, at most so long ago; what it is told of the
+    request is of now.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        policy: RoutingPolicy,
+        kind: StageKind,
+        facts: RequestFacts,
+        *,
+        has_own_caches: bool = False,
+        view_age_ns: int = 0,
+        also_reads: Reads = Reads.LOAD,
+    ) -> None:
+        self.num_failures = 0
+        self.first_failure = ""
+        self.observe: Callable[[Message], None] | None = None
+        """Wants to hear what the core is told, if anything is to be learned from it."""
+        self._stage = stage
+        self._policy = policy
+        self._choose = policy.choose
+        self._is_prefill = kind is StageKind.PREFILL
+        self._view_age_ns = view_age_ns
+        self._knowledge: Knowledge | None = None
+        reads = policy.reads | also_reads
+        if reads == Reads.LOAD:
+            unknown = [0] * len(stage)
+            self._live = Columns(stage.outstanding_requests, stage.outstanding_tokens, *[unknown] * 6)
+        else:
+            from scheduler.core.knowledge import Knowledge
+
+            has_own_caches = has_own_caches and self._is_prefill
+            self._knowledge = Knowledge(stage, facts, reads, has_own_caches=has_own_caches)
+            self._live = self._knowledge.columns
+            self.observe = self._knowledge.observe
+        self._all = stage.eligible
+        self._shown: tuple[int, list[int], Columns] | None = None
+        self._has_failed_now = False
+        self._foreseen: tuple[int, int, RequestView] | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why the last choice was made."""
+        return FALLBACK_REASON if self._has_failed_now else self._policy.reason
+
+    @property
+    def columns(self) -> Columns:
+        """Live columns of all instances of the stage."""
+        return self._live
+
+    @property
+    def prediction_error(self) -> PredictionError | None:
+        """How far predicted times were from what came; None if this stage's policy reads none."""
+        return None if self._knowledge is None else self._knowledge.prediction_error
+
+    def choose(self, now_ns: int, request_id: int, num_tokens: int) -> int:
+        """Index of the instance for a request that brings so many tokens to this stage; somebody is eligible."""
+        self._has_failed_now = False
+        up = self._stage.eligible
+        if self._knowledge is not None:
+            return self._choose_knowing(self._knowledge, now_ns, request_id, num_tokens)
+        if up is self._all and not self._view_age_ns:
+            return self._ask(self._live, UNSEEN, up)
+        return self._ask(self._view(now_ns, up), UNSEEN, up)
+
+    def _choose_knowing(self, knowledge: Knowledge, now_ns: int, request_id: int, num_tokens: int) -> int:
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is None or foreseen[0] != request_id:
+            foreseen = self._look_ahead(knowledge, now_ns, request_id, num_tokens)
+        _, index, request = foreseen
+        if self._is_prefill:
+            knowledge.routed(index, request_id, request)
+        return index
+
+    def foresee(self, now_ns: int, request_id: int, num_tokens: int) -> tuple[int, RequestView]:
+        """Where the request would go, and what is known of it there. If it is chosen for next, it goes there.
+
+        For a router that predicts.
+        """
+        assert self._knowledge is not None
+        self._has_failed_now = False
+        foreseen = self._foreseen = self._look_ahead(self._knowledge, now_ns, request_id, num_tokens)
+        return foreseen[1:]
+
+    def least_tpot_ns(self, now_ns: int, request_id: int, num_tokens: int) -> tuple[float, int]:
+        """Predicted time per output token where it is shortest, and the reports behind it; for one that predicts."""
+        assert self._knowledge is not None
+        seen = self._knowledge.request(now_ns, request_id, num_tokens, is_prefill=False)
+        return min([seen.work_ns[index] for index in self._stage.eligible]), seen.num_samples
+
+    def withdrawn(self, index: int, request_id: int) -> None:
+        """A prompt that an instance was sent was taken from it before it began."""
+        if self._knowledge is not None:
+            self._knowledge.withdrawn(index, request_id)
+
+    def _look_ahead(
+        self, knowledge: Knowledge, now_ns: int, request_id: int, num_tokens: int
+    ) -> tuple[int, int, RequestView]:
+        up = self._stage.eligible
+        request = knowledge.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
+        if len(up) == len(self._stage):
+            index = self._ask(self._view(now_ns, up), request, up)
+        else:
+            index = self._ask(self._view(now_ns, up), _only(request, up), up)
+        return request_id, index, request
+
+    def _ask(self, view: Columns, request: RequestView, up: list[int]) -> int:
+        """What the policy answers, or the fallback."""
+        try:
+            chosen = as_index(self._choose(view, request))
+            if 0 <= chosen < len(up):
+                return up[chosen]
+            self._note(f"it chose instance {chosen} of {len(up)}")
+        except Exception as error:  # noqa: BLE001 - a user's policy may fail in any way, and requests must go on
+            self._note(f"{_place(error.__traceback__)}: {error!r}")
+        tokens = self._stage.outstanding_tokens
+        return min(up, key=tokens.__getitem__)
+
+    def _note(self, what: str) -> None:
+        self._has_failed_now = True
+        if not self.num_failures:
+            self.first_failure = " ".join(what.split())
+        self.num_failures += 1
+
+    def _view(self, now_ns: int, up: list[int]) -> Columns:
+        """What the policy sees: live columns, or those taken lately, of the instances that are eligible."""
+        if not self._view_age_ns:
+            return self._live if len(up) == len(self._stage) else _columns_of(self._live, up)
+        shown = self._shown
+        if shown is None or shown[1] is not up or now_ns - shown[0] >= self._view_age_ns:
+            shown = self._shown = (now_ns, up, _columns_of(self._live, up))
+        return shown[2]
+
+
+def _columns_of(columns: Columns, up: list[int]) -> Columns:
+    return Columns(*(_entries(getattr(columns, field.name), up) for field in fields(Columns)))
+
+
+def _only(request: RequestView, up: list[int]) -> RequestView:
+    """The same request with entries for these instances only."""
+    return RequestView(
+        request.now_ns,
+        request.num_tokens,
+        request.total_tokens,
+        request.cached_tokens,
+        request.blocks,
+        request.namespace,
+        request.block_tokens,
+        _entries(request.held_tokens, up),
+        _entries(request.backlog_ns, up) if request.backlog_ns else (),
+        _entries(request.work_ns, up) if request.work_ns else (),
+        request.num_samples,
+    )
+
+
+def _entries(column: Sequence[EntryT], up: list[int]) -> list[EntryT]:
+    return [column[index] for index in up]
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """File and line where it went wrong, of the innermost call."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return "" if traceback is None else f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"

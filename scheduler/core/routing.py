@@ -1,0 +1,69 @@
+"""The two routers of a control plane, and what they overhear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from scheduler.core.config import CacheMode, SchedulerConfig
+from scheduler.core.fleet import Stage
+from scheduler.core.open_requests import RequestFacts
+from scheduler.core.router import Router
+from scheduler.policies.view import Reads, RoutingPolicy, StageKind
+from scheduler.protocol.component import Outputs
+from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, WorkersLost
+
+Handler = Callable[[int, Any], Outputs]
+
+OBSERVED: Final = (PrefillStepped, DecodeStepped, WorkersLost)
+"""Messages from which `Knowledge` learns something."""
+
+
+class Routing:
+    """`prefill` and `decode` choose; `notes` tells what their policies got wrong."""
+
+    def __init__(
+        self,
+        prefill: tuple[Stage, RoutingPolicy],
+        decode: tuple[Stage, RoutingPolicy],
+        facts: RequestFacts,
+        config: SchedulerConfig,
+        also_reads: Reads = Reads.LOAD,
+    ) -> None:
+        has_own_caches, age_ns = config.cache_mode is CacheMode.LOCAL, config.view_age_ns
+        self.prefill: Final = Router(
+            *prefill,
+            StageKind.PREFILL,
+            facts,
+            has_own_caches=has_own_caches,
+            view_age_ns=age_ns,
+            also_reads=also_reads,
+        )
+        self.decode: Final = Router(*decode, StageKind.DECODE, facts, view_age_ns=age_ns, also_reads=also_reads)
+
+    def overhearing(self, handlers: Mapping[type, Handler]) -> dict[type, Handler]:
+        """The same handlers, which also tell routers what they learn from; those who learn nothing cost nothing."""
+        heard = dict(handlers)
+        for router in (self.prefill, self.decode):
+            if router.observe is not None:
+                for message_type in OBSERVED:
+                    heard[message_type] = _observed(router.observe, heard[message_type])
+        return heard
+
+    def notes(self) -> list[str]:
+        """A line for each stage whose policy failed."""
+        stages = (("prefill", self.prefill), ("decode", self.decode))
+        return [
+            f"the {name} policy failed {router.num_failures:,} times, first: {router.first_failure}; "
+            "those requests went where least was outstanding"
+            for name, router in stages
+            if router.num_failures
+        ]
+
+
+def _observed(observe: Callable[[Message], None], handler: Handler) -> Handler:
+    def observe_and_handle(now_ns: int, message: Message) -> Outputs:
+        observe(message)
+        return handler(now_ns, message)
+
+    return observe_and_handle

@@ -1,0 +1,120 @@
+"""How requests come in: who is admitted, who goes first, and the names by which one asks for that."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scheduler.policies.admission import Admission, Always, SaturationShedding, SloEarlyReject, TokenBucket
+from scheduler.policies.options import parse_options, split_spec
+from scheduler.policies.ordering import (
+    EarliestDeadlineFirst,
+    FairQueue,
+    FirstComeFirstServed,
+    Order,
+    PriorityClasses,
+    ShortestFirst,
+)
+from scheduler.policies.view import READS_ALL, Reads
+from scheduler.policies.waiting import NO_LIMIT_NS
+from scheduler.protocol.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRule:
+    """A rule as it is listed. `options` have defaults; they are the arguments of `make`, in this order."""
+
+    rule: str
+    options: Mapping[str, Any]
+    make: Any
+    reads: Reads = Reads.LOAD
+
+
+ADMISSIONS: Final[Mapping[str, KnownRule]] = {
+    "always": KnownRule("everybody", {}, Always),
+    "token_bucket": KnownRule(
+        "whose prompt tokens are in the bucket", {"tokens_per_s": 1e6, "burst_tokens": 1e6}, TokenBucket
+    ),
+    "slo_early_reject": KnownRule(
+        "elapsed + predicted TTFT <= slack * limit, and predicted TPOT likewise",
+        {"slack": 1.0},
+        SloEarlyReject,
+        READS_ALL,
+    ),
+    "shedding": KnownRule(
+        "while mean max(queue / threshold, KV / threshold) >= 1: only this priority and above",
+        {"least_priority": 1, "queue_threshold": 5.0, "kv_threshold": 0.8},
+        SaturationShedding,
+        Reads.REPORTS,
+    ),
+}
+
+ORDERS: Final[Mapping[str, KnownRule]] = {
+    "fcfs": KnownRule("in order of coming", {}, FirstComeFirstServed),
+    "edf": KnownRule("least arrival + TTFT limit", {}, EarliestDeadlineFirst),
+    "shortest": KnownRule("fewest uncached tokens, less those of ageing", {"ageing_tokens_per_s": 1e3}, ShortestFirst),
+    "priority": KnownRule("highest priority", {}, PriorityClasses),
+    "fair": KnownRule(
+        "the tenant that was served the fewest tokens", {"input_weight": 1.0, "output_weight": 2.0}, FairQueue
+    ),
+}
+
+
+_ABOVE_0: Final = frozenset({"tokens_per_s", "burst_tokens", "slack", "queue_threshold", "kv_threshold"})
+
+
+def make_admission(spec: str) -> Admission:
+    """A fresh one of `NAME` or `NAME:key=value,...`; a `ConfigError` for anything else."""
+    return _make(spec, ADMISSIONS)
+
+
+def make_order(spec: str) -> Order:
+    """A fresh one of `NAME` or `NAME:key=value,...`; a `ConfigError` for anything else."""
+    return _make(spec, ORDERS)
+
+
+def _make(spec: str, rules: Mapping[str, KnownRule]) -> Any:
+    name, text = split_spec(spec)
+    if name not in rules:
+        near = difflib.get_close_matches(name, rules, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"unknown value {name!r}; {hint}known: {', '.join(rules)}")
+    rule = rules[name]
+    options = {**rule.options, **parse_options(name, text, rule.options)}
+    for key in _ABOVE_0.intersection(options):
+        if not options[key]:
+            raise ConfigError(f"{name}: option {key}=0 lets nobody in; give a number above 0")
+    return rule.make(*options.values())
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRules:
+    """How requests come in.
+
+    `backlog_tokens`: uncached prompt tokens that each prefill instance has before requests wait in front of
+    all of them; 0 for no such wait. Limits and `timeout_ns` (0 for none) are from arrival, of every request.
+    """
+
+    admission: str = "always"
+    order: str = "fcfs"
+    backlog_tokens: int = 0
+    ttft_limit_ns: int = NO_LIMIT_NS
+    tpot_limit_ns: int = NO_LIMIT_NS
+    timeout_ns: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all come in as they come, and stay as long as it takes."""
+        is_open = split_spec(self.admission)[0] == "always" and split_spec(self.order)[0] == "fcfs"
+        return is_open and not self.backlog_tokens and not self.timeout_ns
+
+    @property
+    def reads(self) -> Reads:
+        """What must be kept of instances for the admission rule."""
+        return ADMISSIONS[split_spec(self.admission)[0]].reads
+
+
+PLAIN_ENTRY: Final = EntryRules()
+"""All come in as they come."""

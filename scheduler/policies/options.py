@@ -1,0 +1,65 @@
+"""Options of a policy as one writes them: `name:key=value,key=value`, strictly checked."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from scheduler.protocol.errors import ConfigError
+
+_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Name and options; the name may be `FILE.py:Class`, whose colon is its own."""
+    if ".py:" in spec:
+        path, _, rest = spec.partition(".py:")
+        name, _, options = rest.partition(":")
+        return f"{path}.py:{name}", options
+    name, _, options = spec.partition(":")
+    return name, options
+
+
+def parse_options(name: str, text: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What `text` sets, each of the type of its default; a `ConfigError` names the policy, the fault and the mend."""
+    values: dict[str, Any] = {}
+    for item in text.split(",") if text else []:
+        key, equals, value = item.partition("=")
+        key = key.strip()
+        if not defaults:
+            raise ConfigError(f"{name} takes no options, and was given {item.strip()!r}; leave it out")
+        if key not in defaults:
+            near = difflib.get_close_matches(key, defaults, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"{name}: unknown option {key!r}; {hint}known: {_known(defaults)}")
+        if not equals:
+            raise ConfigError(f"{name}: option {key} has no value; write {key}={defaults[key]}")
+        if key in values:
+            raise ConfigError(f"{name}: option {key} is given twice; leave one out")
+        values[key] = _value(name, key, value.strip(), defaults[key])
+    return values
+
+
+def _known(defaults: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={default}" for key, default in defaults.items())
+
+
+def _value(name: str, key: str, text: str, default: Any) -> Any:
+    """Numbers are finite and not negative: a weight, a threshold or a time below nothing means nothing."""
+    if isinstance(default, bool):
+        if text.lower() in _TRUTHS:
+            return _TRUTHS[text.lower()]
+        wanted = "true or false"
+    elif isinstance(default, str):
+        return text
+    else:
+        try:
+            number = type(default)(text)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number) and number >= 0:
+            return number
+        wanted = "a whole number of 0 or more" if isinstance(default, int) else "a number of 0 or more"
+    raise ConfigError(f"{name}: option {key}={text} is not {wanted}; the default is {default}")

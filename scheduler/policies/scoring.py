@@ -1,0 +1,35 @@
+"""Arithmetic that several families share; ties go to the lowest index unless a family says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scheduler.policies.view import RequestView, StageView
+
+
+def lowest(scores: Sequence[float]) -> int:
+    """Index of the first smallest."""
+    return scores.index(min(scores))
+
+
+def highest(scores: Sequence[float]) -> int:
+    """Index of the first largest."""
+    return scores.index(max(scores))
+
+
+def at_hand_tokens(request: RequestView) -> list[int]:
+    """Prompt tokens that need no computing, by instance: from the pool or from the instance's own cache."""
+    cached = request.cached_tokens
+    return [held if held > cached else cached for held in request.held_tokens]
+
+
+def waiting_requests(stage: StageView) -> list[int]:
+    """Requests sent and not yet running, by instance; counted here, less those running as last reported."""
+    pairs = zip(stage.outstanding_requests, stage.running_requests)
+    return [max(0, outstanding - running) for outstanding, running in pairs]
+
+
+def kv_usages(stage: StageView) -> list[float]:
+    """Share of each instance's KV memory that is used, as last reported; 0 where the capacity is not known."""
+    pairs = zip(stage.kv_tokens, stage.kv_capacity_tokens)
+    return [used / capacity if capacity else 0.0 for used, capacity in pairs]

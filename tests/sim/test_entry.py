@@ -1,0 +1,136 @@
+"""Whole random systems into which not all come, not in the order of coming, and in which not all may stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from scheduler.core.ledger import NOT_YET
+from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
+from scheduler.protocol.finish import FinishReason
+from scheduler.protocol.messages import StartPrefill
+from tests.sim.build import build_real, run_real
+from tests.sim.case import Case, Row
+from tests.sim.checkers import BlockCounter
+from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
+from tests.sim.losing_checks import run_checked
+from tests.sim.strategies import (
+    QUICK_PHASES,
+    any_cases,
+    cached_cases,
+    entries,
+    mixed_cases,
+    preempting_cases,
+    with_any_policy,
+)
+
+
+@st.composite
+def guarded_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
+    """A system, its rules, and perhaps what goes wrong in it."""
+    case = draw(st.one_of(any_cases(), cached_cases(st.one_of(mixed_cases(), preempting_cases())), fetching_cases()))
+    case = replace(draw(with_any_policy(st.just(case))), entry=draw(entries()))
+    return case, draw(st.one_of(st.just(Trouble()), troubles(case)))
+
+
+@settings(phases=QUICK_PHASES, max_examples=150)
+@given(guarded=guarded_cases())
+def test_rules_leave_nothing_behind(guarded: tuple[Case, Trouble]) -> None:
+    system = run_checked(*guarded)
+    check_times(system)
+    check_rejected(system)
+    ledger = system.scheduler.ledger
+    event(", ".join(sorted({FinishReason(ledger.reason[i]).name for i in range(ledger.num_requests)})))
+
+
+def check_times(system: LosingSystem) -> None:
+    """Nobody ends as timed out before its time, and nobody decodes long after it where nothing else goes wrong."""
+    ledger, timeout_ns = system.scheduler.ledger, system.case.entry.timeout_ns
+    for i in range(ledger.num_requests):
+        if ledger.reason[i] == FinishReason.TIMED_OUT:
+            assert ledger.ended_ns[i] - ledger.arrived_ns[i] >= timeout_ns
+
+
+def check_rejected(system: LosingSystem) -> None:
+    """Who was turned away was never sent anywhere."""
+    ledger = system.scheduler.ledger
+    sent = {i for outputs in system.said for _, said in outputs if isinstance(said, StartPrefill) for i in said.ids}
+    for i in range(ledger.num_requests):
+        if ledger.reason[i] == FinishReason.ADMISSION:
+            assert i not in sent
+            assert ledger.prefill_started_ns[i] == ledger.prefill_instance[i] == NOT_YET
+
+
+@settings(phases=QUICK_PHASES, max_examples=80)
+@given(case=any_cases())
+def test_rules_that_bind_nobody_change_nothing(case: Case) -> None:
+    # A wait that never comes, a time that is never over, an admission that admits all.
+    loose = EntryRules("token_bucket:tokens_per_s=1e15,burst_tokens=1e15", "fcfs", 10**12, timeout_ns=10**15)
+    assert run_real(replace(case, entry=loose)) == run_real(replace(case, entry=PLAIN_ENTRY))
+
+
+@settings(phases=QUICK_PHASES, max_examples=80)
+@given(case=any_cases(), entry=entries())
+def test_blocks_are_counted_at_every_message(case: Case, entry: EntryRules) -> None:
+    # INV-4 while requests are cancelled, and INV-6.
+    case = replace(case, entry=entry)
+    system = build_real(case)
+    assert system.run(listeners=[BlockCounter(system)]) == run_real(case)
+
+
+ROOMY = Case(())
+QUEUE = tuple(Row(0, 400, 5) for _ in range(6))
+
+
+@pytest.mark.parametrize(
+    ("stage", "case", "timeout_ns"),
+    [
+        ("in front", replace(ROOMY, rows=QUEUE, token_budget=400, entry=EntryRules(backlog_tokens=1)), 12_000),
+        ("queued for prefill", replace(ROOMY, rows=QUEUE, token_budget=400), 12_000),
+        ("waiting for room", Case(tuple(Row(0, 200, 900) for _ in range(4)), slots_per_die=1), 400_000),
+        ("decoding", Case((Row(0, 100, 900),)), 400_000),
+    ],
+)
+def test_time_is_up_at_every_stage(stage: str, case: Case, timeout_ns: int) -> None:
+    system = LosingSystem(replace(case, entry=replace(case.entry, timeout_ns=timeout_ns)), Trouble())
+    system.run()
+    ledger = system.scheduler.ledger
+    late = [i for i in range(ledger.num_requests) if ledger.reason[i] == FinishReason.TIMED_OUT]
+    assert late
+    # At the instant, or at the end of the step or the pass under way.
+    assert {ledger.ended_ns[i] for i in late} <= set(range(timeout_ns, timeout_ns + 20_000)), stage
+    if stage == "decoding":
+        # What was produced until then counts, and no more: a token with each step of about 2 us.
+        assert ledger.output_tokens[0] == pytest.approx(timeout_ns / 1_900, rel=0.1)
+        assert ledger.last_token_ns[0] == ledger.ended_ns[0]
+
+
+def test_the_bucket_lets_in_as_many_tokens_as_it_holds() -> None:
+    entry = EntryRules("token_bucket:tokens_per_s=1e6,burst_tokens=1000")
+    outcomes = run_real(Case(tuple(Row(1_000 * at, 300, 1) for at in range(40)), entry=entry)).outcomes
+    let_in = sum(outcome.reason == "STOP" for outcome in outcomes)
+    # 1,000 at once, and a token each microsecond for the 39 that the trace lasts.
+    assert let_in == 3
+
+
+def test_early_rejection_keeps_the_rest_in_time() -> None:
+    # Seven times as much as one instance can do. Before there are reports nobody is turned away; after that hardly
+    # anybody who came in is late, and the instance is as busy as ever.
+    rows = tuple(Row(600 * at, 128, 1) for at in range(4_000))
+    entry = EntryRules("slo_early_reject", ttft_limit_ns=60_000)
+    case = Case(rows, token_budget=128, prefill_blocks=10_000, entry=entry)
+    outcomes = run_real(case).outcomes
+    late = [i for i, o in enumerate(outcomes) if o.reason == "STOP" and o.first_token_ns - o.arrived_ns > 60_000]
+    assert max(late) < 200
+    served = sum(outcome.reason == "STOP" for outcome in outcomes)
+    assert served == pytest.approx(4_000 * 600 / 4_537, rel=0.05)
+
+
+def test_an_order_holds_among_those_that_wait() -> None:
+    rows = (Row(0, 400, 1), *(Row(1, tokens, 1) for tokens in (390, 20, 380, 10, 30)))
+    entry = EntryRules(order="shortest", backlog_tokens=1)
+    outcomes = run_real(Case(rows, token_budget=400, entry=entry)).outcomes
+    assert sorted(range(6), key=lambda i: outcomes[i].first_token_ns) == [0, 4, 2, 5, 3, 1]

@@ -1,0 +1,158 @@
+"""Pages: whole, self-contained, well-formed, true to the folder, and safe whatever names a trace or a setting has."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import main
+from deploy.report.comparison import MAX_RUNS, comparison_page
+from deploy.report.page import run_page
+from deploy.run_folder import RUN_NAME
+from deploy.run_folder.read import open_run
+from scheduler.protocol.errors import InputError
+from tests.unit.deploy.run_folder.made import make_run
+
+EVIL = """<script>alert("1")</script>'&<img src=x onerror=alert(2)>"""
+VOID = frozenset({"meta", "link", "br", "img", "input"})
+MAX_BYTES = 2_000_000
+
+
+class Outline(HTMLParser):
+    """Tags that are open, so that each is closed in order; what refers to elsewhere; how many of each tag."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.counts: dict[str, int] = {}
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "action")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def outline_of(page: str) -> Outline:
+    """Of a page that is well-formed, small, asks nobody for anything and draws nothing that is no number."""
+    outline = Outline(page)
+    assert not outline.open
+    assert all(link.startswith("data:") for link in outline.links)
+    assert not re.search(r"@import|url\(", page)
+    assert len(page.encode()) < MAX_BYTES
+    assert not re.search(r'(?:[ "ML]|:)(?:nan|inf)\b', page)
+    assert outline.counts["script"] == 1
+    return outline
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that nobody changes."""
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
+def changed(made: Path, folder: Path, **trace: object) -> Path:
+    """A copy whose trace and policy have other names."""
+    shutil.copytree(made, folder)
+    run = json.loads((folder / RUN_NAME).read_text())
+    run["trace"] |= trace
+    run["title"] = run["config"]["policy"] = run["command"][0] = EVIL
+    (folder / RUN_NAME).write_text(json.dumps(run))
+    return folder
+
+
+def test_a_page_has_its_figures(made: Path) -> None:
+    run = open_run(str(made))
+    page = run_page(run)
+    outline = outline_of(page)
+    assert outline.counts["figure"] >= 20
+    assert outline.counts["svg"] == page.count("<svg")
+    for one in run.instances:
+        assert f"{one.address}: " in page
+    assert page.count("h19v17h-19z") == 2 * 384
+    assert "ttft=2s,tpot=50ms" in page
+    assert "SLO 2 s" in page
+
+
+def test_names_cannot_be_markup(made: Path, tmp_path: Path) -> None:
+    evil = open_run(str(changed(made, tmp_path / "evil", name=EVIL, path=EVIL)))
+    for page in (run_page(evil), comparison_page([evil, open_run(str(made))])):
+        outline = outline_of(page)
+        assert "img" not in outline.counts
+        assert "&lt;script&gt;" in page
+
+
+def test_runs_side_by_side(made: Path, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", "--policy", "round_robin", "--seed", "7")
+    page = comparison_page([open_run(str(made)), open_run(str(other))])
+    outline_of(page)
+    table = page[page.index("What differs") : page.index("What came of it")]
+    assert "round_robin" in table
+    assert "cloudmatrix<" in table
+    assert "<td>seed</td>" in table
+    assert "cache_plane" not in table
+    with pytest.raises(InputError, match=f"at most {MAX_RUNS}"):
+        comparison_page([open_run(str(made))] * (MAX_RUNS + 1))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--limit", "1"),
+        ("--cache", "none"),
+        ("--cache", "local"),
+        ("--cluster", "h800-cluster"),
+        ("--plan", "2x16p+1x160d+48c"),
+    ],
+)
+def test_other_systems_and_small_runs_have_pages(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    outline_of(run_page(open_run(str(make_run(tmp_path, *arguments)))))
+
+
+def test_the_command_writes_where_it_is_told(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(made, folder)
+    monkeypatch.chdir(tmp_path)
+    for arguments, path in (
+        ([str(folder)], folder / "report.html"),
+        ([str(folder), "--output", "own.html"], Path("own.html")),
+        ([str(folder), str(made)], Path("comparison.html")),
+    ):
+        assert main(["report", *arguments]) == 0
+        assert capsys.readouterr() == (f"{path}\n", "")
+        outline_of(path.read_text(encoding="utf-8"))
+    assert main(["report", str(folder), "--output", str(folder / "requests.csv")]) == 2
+    assert "would overwrite what is read" in capsys.readouterr().err
+    assert main(["report", str(folder), "--output", str(tmp_path / "no" / "page.html")]) == 2
+    assert main(["report", "nowhere"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_fleet_has_maps_of_each_supernode_and_tells_what_broke(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("schedule:\n  - {at: 1s, part: sn/1/leaf/7, for: 2s}\n")
+    run = open_run(str(make_run(tmp_path / "run", "--plan", "2*(14x16p+1x160d+48c)", "--faults", str(faults))))
+    page = run_page(run)
+    outline_of(page)
+    for title in ("Utilisation, supernode 0", "Utilisation, supernode 1", "Power, supernode 1"):
+        assert page.count(title) == 1
+    assert [(one.broken, one.mended) for one in run.part_changes] == [(("sn/1/leaf/7",), ()), ((), ("sn/1/leaf/7",))]
+    assert page.count("<td>sn/1/leaf/7</td>") == 2
+    assert [one.supernode for one in run.instances] == [0] * 14 + [1] * 14 + [0, 1]

@@ -1,0 +1,66 @@
+"""What a run may name as site, tariff and price, and the bill that comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deploy.blueprint import Blueprint
+from deploy.config import load_config
+from deploy.run_money import bill_of, hardware_price
+from scheduler.metrics.energy import CostUse, EnergyUse, MeterUse, Served
+from scheduler.protocol.errors import ConfigError
+from sim_hw.cost.prices import YEAR_S
+
+HOUR_S = 3600.0
+
+
+def bill(**settings: Any) -> CostUse:
+    """Of an hour in which the site drew 3.6 GJ (a thousand kWh), of which prefill NPUs 900 MJ and decode NPUs none."""
+    blueprint = Blueprint(load_config(None, {"pue": 1.0, **settings}), 512)
+    site = MeterUse(3.6e9, 1e6, 1e6)
+    energy = EnergyUse("npu", 9e8, None, None, 0.0, site, site)
+    return bill_of(blueprint)(Served(10, 10**6, 10**6, HOUR_S), energy, {"prefill": 9e8, "decode": 0.0})
+
+
+def test_a_bought_supernode_costs_its_share_of_four_years_and_its_electricity() -> None:
+    capital_usd = 8.2e6 / (4 * YEAR_S) * HOUR_S
+    found = bill()
+    assert found.usd == pytest.approx(capital_usd + 88.0)
+    # 224 of 384 NPUs do prefill: that much of what belongs to no pool is theirs, and all of their own.
+    input_usd = 224 / 384 * (capital_usd + 66.0) + 22.0
+    assert found.usd_per_million_input_tokens == pytest.approx(input_usd)
+    assert found.usd_per_million_output_tokens == pytest.approx(capital_usd + 88.0 - input_usd)
+
+
+def test_prices_and_tariffs_are_as_named() -> None:
+    assert bill(price="bought=0", site="china-west").usd == pytest.approx(56.0)
+    assert bill(price="bought=0", tariff="us-texas").usd == pytest.approx(66.0)
+    assert bill(price="bought=0", tariff="china-average-time-of-use").usd == pytest.approx(44.0)  # by night
+    assert bill(price="rented=2").usd == pytest.approx(768.0)
+    blueprint = Blueprint(load_config(None, {"cluster": "h800-cluster", "price": "deepseek"}), 512)
+    num_npus = blueprint.cluster.num_npus
+    assert hardware_price(blueprint.config, blueprint.cluster, 1).usd(HOUR_S) == pytest.approx(2.0 * num_npus)
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ({"site": "mars"}, "--site"),
+        ({"pue": 0.9}, "--pue is 0.9; give"),
+        ({"tariff": "free"}, "--tariff"),
+        ({"price": "bought=much"}, "--price: cannot read 'bought=much'; write"),
+        ({"price": "rented=-1"}, "--price"),
+    ],
+)
+def test_what_is_not_known_is_one_line(setting: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, setting)
+    assert str(caught.value).startswith(named)
+
+
+def test_a_contract_that_nobody_published_for_the_chip_is_refused() -> None:
+    blueprint = Blueprint(load_config(None, {"price": "neocloud"}), 512)
+    with pytest.raises(ConfigError, match="not published for ascend-910c"):
+        bill_of(blueprint)

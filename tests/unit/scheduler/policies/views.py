@@ -1,0 +1,55 @@
+"""Builds what a policy sees, with plain defaults, so that a test says only what it varies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scheduler.policies.view import Columns, RequestView, Seat, StageKind
+
+PREFILL = Seat(StageKind.PREFILL)
+DECODE = Seat(StageKind.DECODE)
+
+
+def chance(stage: StageKind = StageKind.PREFILL, seed: int = 0) -> Seat:
+    """A seat with a stream."""
+    return Seat(stage, np.random.default_rng(seed))
+
+
+def stage_of(
+    requests: Sequence[int],
+    *,
+    tokens: Sequence[int] | None = None,
+    running: Sequence[int] | None = None,
+    kv: Sequence[int] | None = None,
+    capacity: Sequence[int] | None = None,
+    rates: Sequence[float] | None = None,
+    reported: Sequence[int] | None = None,
+    sizes: Sequence[int] | None = None,
+) -> Columns:
+    """As many instances as `requests` has entries."""
+    zeros = [0] * len(requests)
+    return Columns(
+        requests,
+        tokens or zeros,
+        running or zeros,
+        kv or zeros,
+        capacity or zeros,
+        rates or [0.0] * len(requests),
+        reported or zeros,
+        sizes or zeros,
+    )
+
+
+def request_of(
+    total: int,
+    held: Sequence[int],
+    *,
+    cached: int = 0,
+    block_tokens: int = 100,
+    backlog: Sequence[float] = (),
+    work: Sequence[float] = (),
+) -> RequestView:
+    """A prompt of `total` tokens."""
+    return RequestView(0, total - cached, total, cached, [], 0, block_tokens, held, backlog, work)

@@ -1,0 +1,26 @@
+"""Size and grain of a decode instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scheduler.protocol.component import NEVER_NS
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeConfig:
+    """Size of a decode instance.
+
+    `report_interval_ns` bounds how long a run of steps may go unreported (virtual runtime: never).
+    """
+
+    num_dies: int
+    blocks_per_die: int
+    slots_per_die: int
+    extent_blocks: int
+    tokens_per_step_num: int
+    tokens_per_step_den: int
+    report_interval_ns: int = NEVER_NS
+    skip_steps: bool = True
+    budget_w: int = 0
+    """The power budget that it begins with, if it keeps one."""
