@@ -37,7 +37,7 @@ def curve(
     ssd: Annotated[float, typer.Option(metavar="X", help="SSD behind the DRAM, as a multiple of it.")] = 2.0,
     json: Json = False,
 ) -> int:
-    """Hit rate against capacity: one list, the plan's servers, and those with SSD behind."""
+    """Hit rate against capacity: one list, as the pool is; the plan's servers, each on its own; the pool with SSD."""
     settings = load_config(config, {})
     opened = open_trace(find_input(trace), options=TraceOptions(limit=limit, superpose=superpose, seed=settings.seed))
     sizes = Blueprint(settings, opened.block_tokens).pool_sizes()
@@ -50,19 +50,19 @@ def curve(
     ]
     tokens = [int(terabytes * 1e12 / block_bytes * sizes.block_tokens) for terabytes in CAPACITIES_TB]
     rows: list[dict[str, float]] = []
-    for terabytes, capacity, ideal in zip(
-        CAPACITIES_TB, tokens, stack_distance_hits(prompts, sizes, tokens), strict=True
+    alone = stack_distance_hits(prompts, sizes, tokens, sizes.num_servers)
+    for terabytes, capacity, ideal, servers in zip(
+        CAPACITIES_TB, tokens, stack_distance_hits(prompts, sizes, tokens), alone, strict=True
     ):
-        sharded = replace(sizes, dram_tokens=capacity // sizes.num_servers, ssd_tokens=0)
-        tiered = replace(sharded, ssd_tokens=int(ssd * sharded.dram_tokens))
-        with_ssd = store_hits(prompts, tiered)
+        per_server = capacity // sizes.num_servers
+        tiered = store_hits(prompts, replace(sizes, dram_tokens=per_server, ssd_tokens=int(ssd * per_server)))
         rows.append(
             {
                 "capacity_tb": terabytes,
                 "one_list": ideal.rate,
-                "servers": store_hits(prompts, sharded).rate,
-                "servers_with_ssd": with_ssd.rate,
-                "from_ssd": with_ssd.ssd / with_ssd.looked_up if with_ssd.looked_up else 0.0,
+                "each_alone": servers.rate,
+                "with_ssd": tiered.rate,
+                "from_ssd": tiered.ssd / tiered.looked_up if tiered.looked_up else 0.0,
             }
         )
     if json:
@@ -72,8 +72,8 @@ def curve(
     say(
         f"{opened.name}: {len(prompts):,} prompts, {sizes.num_servers} servers, SSD {ssd:g} times the DRAM; by tokens\n"
     )
-    say(f"{'DRAM':>8} {'one list':>10} {'servers':>10} {'with SSD':>10} {'from SSD':>10}\n")
+    say(f"{'DRAM':>8} {'one list':>10} {'each alone':>10} {'with SSD':>10} {'from SSD':>10}\n")
     for row in rows:
-        shares = (row["one_list"], row["servers"], row["servers_with_ssd"], row["from_ssd"])
+        shares = (row["one_list"], row["each_alone"], row["with_ssd"], row["from_ssd"])
         say(f"{row['capacity_tb']:>5g} TB" + "".join(f" {100 * share:>8.2f} %" for share in shares) + "\n")
     return 0

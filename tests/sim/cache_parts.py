@@ -11,18 +11,19 @@ from workers.cache.tier import NAMESPACE_SHIFT
 def blocks_in(cache: BlockStore) -> list[tuple[int, int]]:
     """All (namespace, block) of a store, sorted, from whichever tier; checks what it says it holds (INV-4)."""
     block_tokens = cache.sizes.block_tokens
-    if cache._shards is None:
-        found = [(namespace, block) for namespace, _, blocks in cache._tree.by_use() for block in blocks]
-        assert len(found) == cache._tree.num_blocks
-        return sorted(found)
+    if cache._tiers is None:
+        tree = cache._tree
+        runs = list(tree.by_use())
+        used = sum(len(blocks) * block_tokens - saved for _, _, blocks, saved in runs)
+        assert used == tree.used_tokens <= cache.sizes.num_servers * cache.sizes.dram_tokens
+        return sorted((namespace, block) for namespace, _, blocks, _ in runs for block in blocks)
     keys: set[int] = set()
-    for server in cache._shards.servers.values():
-        for tier in (server.dram, server.ssd):
-            assert tier.pinned.isdisjoint(tier.order)
-            used = sum(tier._sizes.get(key, block_tokens) for key in tier.blocks())
-            assert used == tier.used_tokens <= tier.capacity_tokens
-        keys |= server.dram.blocks() | server.ssd.blocks()
-    assert cache._shards.pins.keys() <= keys
+    for tier in (cache._tiers.dram, cache._tiers.ssd):
+        assert tier.pinned.isdisjoint(tier.order)
+        used = sum(tier._sizes.get(key, block_tokens) for key in tier.blocks())
+        assert used == tier.used_tokens <= tier.capacity_tokens
+        keys |= tier.blocks()
+    assert cache._tiers.pins.keys() <= keys
     return sorted((key >> NAMESPACE_SHIFT, key & (1 << NAMESPACE_SHIFT) - 1) for key in keys)
 
 

@@ -31,12 +31,12 @@ def server_of(block: Block, up: frozenset[int]) -> int:
 
 
 class NaiveCache:
-    """Follows "Exact rules" in docs/caching.md. Sizes are in tokens for each server."""
+    """Follows "Exact rules" in docs/caching.md. Sizes given are in tokens for each server."""
 
     def __init__(
         self, dram_tokens: int, block_tokens: int, *, num_servers: int = 1, ssd_tokens: int = 0, share: float = 1.0
     ) -> None:
-        self.capacity = (dram_tokens, ssd_tokens)
+        self.per_server = (dram_tokens, ssd_tokens)
         self.shares = (None,) if share == 1 else (share, None)
         self.block_tokens = block_tokens
         self.up = frozenset(range(num_servers))
@@ -44,6 +44,11 @@ class NaiveCache:
         self.size: dict[Block, int] = {}
         self.pins: list[tuple[Request, Block]] = []
         self.num_evictions = 0
+
+    @property
+    def capacity(self) -> tuple[int, int]:
+        """Tokens that DRAM and SSD of all servers hold together."""
+        return self.per_server[DRAM] * len(self.up), self.per_server[SSD] * len(self.up)
 
     @property
     def blocks(self) -> list[Block]:
@@ -90,7 +95,7 @@ class NaiveCache:
     def set_up(self, up: set[int], lost: set[int]) -> list[Request]:
         """Only these are up now, of which `lost` came back empty; answers whose pinned blocks are gone, once each.
 
-        What moves to a server finds its place by use; there the oldest go, first those that nobody relies on.
+        Where servers left, the oldest go, first those that nobody relies on.
         """
         for here in self.lists:
             here[:] = [block for block in here if up and server_of(block, self.up) not in lost]
@@ -148,13 +153,8 @@ class NaiveCache:
         return sum(self.size.get(other, self.block_tokens) for other in self._beside(tier, block, share)) - limit
 
     def _beside(self, tier: int, block: Block, share: float | None) -> list[Block]:
-        """What is in this tier of the server that this block belongs to; with a share, of its namespace only."""
-        mine = server_of(block, self.up)
-        return [
-            other
-            for other in self.lists[tier]
-            if server_of(other, self.up) == mine and (share is None or other[0] == block[0])
-        ]
+        """What is in this tier; with a share, of the namespace of this block only."""
+        return [other for other in self.lists[tier] if share is None or other[0] == block[0]]
 
     def _evict(self, tier: int, block: Block, share: float | None, pinned: list[Block]) -> None:
         """The least recently used that is not pinned, and again, until the limit holds around this block."""

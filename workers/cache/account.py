@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+STAMP_SHIFT: Final = 16
+"""A stamp of use is the time in nanoseconds shifted by this, and rises by at least one from use to use."""
 
 
 @dataclass(slots=True)
@@ -26,13 +29,12 @@ class Account:
     lost_blocks: int = 0
     moved_blocks: int = 0
 
-    def note_evicted(self, evicted: Sequence[tuple[int, int]], now_stamp: int, *, is_dram: bool) -> None:
-        """Blocks that left a tier, with their stamps."""
+    def note_evicted(self, num_blocks: int, last_use: int, now: int, *, is_dram: bool) -> None:
+        """Blocks that left a tier, with stamps of their last use and of now."""
         if is_dram:
-            self.dram_evicted_blocks += len(evicted)
+            self.dram_evicted_blocks += num_blocks
             # Stamps may run a little ahead of time, when much is used at one instant.
-            for _, stamp in evicted:
-                if stamp < now_stamp:
-                    self.evicted_age_ns += (now_stamp - stamp) >> 16
+            if last_use < now:
+                self.evicted_age_ns += num_blocks * ((now - last_use) >> STAMP_SHIFT)
         else:
-            self.ssd_evicted_blocks += len(evicted)
+            self.ssd_evicted_blocks += num_blocks

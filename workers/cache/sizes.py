@@ -13,8 +13,8 @@ GRANULARITIES: Final = (128, 256)
 class StoreSizes:
     """Of a store of `num_servers` servers, each with so much DRAM and SSD for KV; a tier of 0 tokens is not there.
 
-    `namespace_share`: the part of each tier of each server that one namespace may take. `given_tokens`: the tokens
-    that one id of a prompt stands for, if not a block of the store.
+    `namespace_share`: the part of each tier that one namespace may take. `given_tokens`: the tokens that one id of a
+    prompt stands for, if not a block of the store.
     """
 
     num_servers: int
@@ -26,7 +26,7 @@ class StoreSizes:
 
     def quota_of(self, capacity_tokens: int) -> int:
         """What one namespace may take of a tier of that size."""
-        return int(capacity_tokens * self.namespace_share)
+        return int(capacity_tokens * self.namespace_share) if self.namespace_share < 1 else capacity_tokens
 
     def allocated(self, num_tokens: int) -> int:
         """Tokens of the smallest granularity into which a block of so many fits."""
@@ -35,7 +35,12 @@ class StoreSizes:
                 return tokens
         return self.block_tokens
 
-    def without_eviction(self) -> int:
-        """Tokens that any server can hold before anything has to go; 0 also if there is no DRAM."""
-        tokens = self.quota_of(self.dram_tokens)
-        return min(tokens, self.quota_of(self.ssd_tokens)) if self.ssd_tokens else tokens
+    def saved_by_last(self) -> list[int]:
+        """What the last block of a prompt takes less than a whole one, by the rest of the prompt's tokens by the
+        block's."""
+        return [self.block_tokens - self.allocated(rest or self.block_tokens) for rest in range(self.block_tokens)]
+
+    @property
+    def is_one_list(self) -> bool:
+        """Whether there is one order of eviction: DRAM alone, and no quotas."""
+        return self.dram_tokens > 0 and not self.ssd_tokens and self.namespace_share >= 1

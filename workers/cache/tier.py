@@ -1,4 +1,4 @@
-"""One memory of one cache server: blocks in the order of their last use, within a capacity and quotas of namespaces."""
+"""One kind of memory of all cache servers: blocks in the order of their last use, within a capacity and quotas."""
 
 from __future__ import annotations
 
@@ -37,27 +37,25 @@ class Tier:
         "saved_tokens",
     )
 
-    def __init__(
-        self,
-        capacity_tokens: int,
-        quota_tokens: int,
-        block_tokens: int,
-        sizes: Mapping[int, int],
-        pins: Mapping[int, int],
-    ) -> None:
-        self.capacity_tokens = capacity_tokens
+    def __init__(self, block_tokens: int, sizes: Mapping[int, int], pins: Mapping[int, int]) -> None:
+        self.capacity_tokens = 0
         self.order: OrderedDict[int, int] = OrderedDict()
         self.pinned: set[int] = set()
         self.saved_tokens = 0
         """What the blocks take less than as many whole ones."""
-        self._quota_tokens = quota_tokens
+        self.has_quotas = False
+        self._quota_tokens = 0
         self._block_tokens = block_tokens
         self._sizes = sizes
         self._pins = pins
         # Kept only where a quota can bind: the blocks of each namespace in the same order, and what they take.
-        self.has_quotas = quota_tokens < capacity_tokens
         self._namespaces: dict[int, OrderedDict[int, None]] = {}
         self._used_by: dict[int, int] = {}
+
+    def resize(self, capacity_tokens: int, quota_tokens: int) -> None:
+        """So much may be here, and so much of one namespace, which is less always or never; `trim` must follow."""
+        self.capacity_tokens, self._quota_tokens = capacity_tokens, quota_tokens
+        self.has_quotas = quota_tokens < capacity_tokens
 
     def __contains__(self, key: int) -> bool:
         return key in self.order or key in self.pinned
@@ -155,11 +153,3 @@ class Tier:
         for key in sorted(self.blocks().intersection(self._pins)):
             if self.is_over(key >> NAMESPACE_SHIFT):
                 self.remove(key)
-
-    def merge(self, moved: Iterable[tuple[int, int]]) -> None:
-        """Take in blocks with their stamps, each at its place in the order."""
-        entries = sorted([*self.order.items(), *moved], key=lambda entry: entry[1])
-        for key in list(self.order):
-            self.remove(key)
-        for key, stamp in entries:
-            self.place(key, stamp)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_workload
 from scheduler.gateway.synthetic.load import load_workload
+from workers.cache import ring
 from workers.cache.curve import Prompt, stack_distance_hits, store_hits
 from workers.cache.sizes import StoreSizes
 
@@ -29,22 +32,34 @@ def _sessions() -> list[Prompt]:
     ]
 
 
-def test_one_server_is_one_list_at_every_size() -> None:
+@pytest.mark.parametrize("num_servers", [1, 8])
+def test_a_pool_is_one_list_at_every_size(num_servers: int) -> None:
     prompts = _sessions()
     expected = stack_distance_hits(prompts, SIZES, CAPACITIES)
-    assert [store_hits(prompts, replace(SIZES, dram_tokens=capacity)) for capacity in CAPACITIES] == expected
+    per_server = [replace(SIZES, num_servers=num_servers, dram_tokens=tokens // num_servers) for tokens in CAPACITIES]
+    assert [store_hits(prompts, sizes) for sizes in per_server] == expected
     rates = [hits.rate for hits in expected]
     assert rates == sorted(rates)
     assert 0.0 == rates[0] < rates[3] < rates[-1]
 
 
-def test_many_servers_find_less_when_full_and_as_much_when_not() -> None:
+def test_servers_that_evict_alone_find_less_when_full_and_as_much_when_not() -> None:
     prompts = _sessions()
-    one = [store_hits(prompts, replace(SIZES, dram_tokens=tokens)) for tokens in CAPACITIES]
-    many = [store_hits(prompts, replace(SIZES, num_servers=8, dram_tokens=tokens // 8)) for tokens in CAPACITIES]
+    one = stack_distance_hits(prompts, SIZES, CAPACITIES)
+    many = stack_distance_hits(prompts, SIZES, CAPACITIES, 8)
     assert all(few.found <= all_.found for few, all_ in zip(many, one))
     assert many[4].found < one[4].found
     assert many[-1] == one[-1]
+
+
+def test_each_server_that_evicts_alone_is_a_list_of_its_own_blocks() -> None:
+    prompts, owners = _sessions(), ring.owners(range(4))
+    # A chain of one block has nothing before it on other servers.
+    single = [([block], 0, 512) for blocks, _, _ in prompts for block in blocks]
+    parts = [[p for p in single if owners[p[0][0] % ring.NUM_SLOTS] == server] for server in range(4)]
+    together = stack_distance_hits(single, SIZES, [200_000], 4)[0]
+    apart = [store_hits(part, replace(SIZES, dram_tokens=50_000)) for part in parts]
+    assert together.found == sum(hits.found for hits in apart)
 
 
 def test_ssd_behind_finds_what_as_much_dram_would() -> None:
