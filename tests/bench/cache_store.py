@@ -32,7 +32,7 @@ def store_costs() -> list[StoreCost]:
 def _cost(name: str, capacity_blocks: int) -> StoreCost:
     store = BlockStore(StoreSizes(48, capacity_blocks * 512 // 48, 512))
     half, tokens = BLOCKS_PER_PROMPT // 2, BLOCKS_PER_PROMPT * 512
-    num_stored = NUM_BLOCKS // BLOCKS_PER_PROMPT * 6 // 5  # servers are not equally full
+    num_stored = NUM_BLOCKS // BLOCKS_PER_PROMPT
     for number in range(num_stored):
         first = number * BLOCKS_PER_PROMPT
         store.look_up(number, list(range(first, first + BLOCKS_PER_PROMPT)), 0, tokens, number)
