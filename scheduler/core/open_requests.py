@@ -17,13 +17,15 @@ class OpenRequests:
     """Payloads of all open requests, and the prefix blocks of those that can hit a cache.
 
     `unrouted` are those whom no prefill instance could take, because none is up. `keep_prompts` says whether there is
-    a cache now; prompts that arrive without one are not kept.
+    a cache now; prompts that arrive without one are not kept. `ssd_tokens` of what was found for a request, and is not
+    fetched yet, are on SSD.
     """
 
     def __init__(self, *, keep_prompts: bool) -> None:
         self.payloads: Final[dict[int, bytes]] = {}
         self.prompts: Final[dict[int, tuple[list[int], int]]] = {}
         self.unrouted: Final[set[int]] = set()
+        self.ssd_tokens: Final[dict[int, int]] = {}
         self.keep_prompts = keep_prompts
         self.block_tokens = 1
         """Tokens of a block, as arrivals tell."""
@@ -46,6 +48,16 @@ class OpenRequests:
         if prompts:
             for request_id in ids:
                 prompts.pop(request_id, None)
+        if self.ssd_tokens:
+            for request_id in ids:
+                self.ssd_tokens.pop(request_id, None)
+
+    def take_ssd_tokens(self, ids: list[int]) -> list[int]:
+        """What of these has to come from SSD, without those that have none; it is not asked for again."""
+        if not self.ssd_tokens:
+            return []
+        tokens = [self.ssd_tokens.pop(request_id, 0) for request_id in ids]
+        return [count for count in tokens if count]
 
     def prompt(self, request_id: int) -> tuple[list[int], int]:
         """Prefix blocks and namespace of a prompt."""
