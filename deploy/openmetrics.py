@@ -14,6 +14,7 @@ from typing import Final
 from deploy.blueprint import Blueprint
 from deploy.metric_layout import metric_layout
 from deploy.metric_names import names_shown
+from deploy.power_cap import cap_watts
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.core.ledger import Ledger
 from scheduler.gateway.readers.options import TraceOptions
@@ -83,8 +84,10 @@ class ScrapedRun:
         self._job = job
         self._totals = LiveTotals(layout, has_prefix_cache=blueprint.config.cache != "none")
         # On its own clock a simulated second takes a second.
-        slo = blueprint.config.slo
-        self._totals.begin(ledger, speed=1.0, slo=parse_slo(slo) if slo else None)
+        slo, cap = blueprint.config.slo, blueprint.config.power_cap
+        self._totals.begin(
+            ledger, speed=1.0, slo=parse_slo(slo) if slo else None, power_cap_w=cap_watts(cap) if cap else 0.0
+        )
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         metered = [spec.address for spec in blueprint.instances]
         self.watcher: Final = SimulatedScrapes(self._totals, layout, metered, job.interval_ns, start_ns, self._spool)

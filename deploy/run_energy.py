@@ -15,7 +15,7 @@ from sim_hw.facility.power_tree import PartClass, PowerTree, Watts, power_tree
 from sim_hw.facility.supply import EFFICIENCIES
 from sim_hw.hardware.supernode import Supernode
 
-_CLASSES: Final = (PartClass.HOST, PartClass.SWITCH, PartClass.OPTICS, PartClass.COOLING)
+_CLASSES: Final = (PartClass.CPU, PartClass.BOARD, PartClass.SWITCH, PartClass.OPTICS, PartClass.COOLING)
 
 _HALVINGS: Final = 60
 

@@ -37,6 +37,7 @@ class ControlParts:
 
     Without `sources` nothing arrives, and the run goes on until it is stopped. `tap` is shown all that the core is
     given; what `keep` answers when the run has ended goes back to the driver, pickled. Requests are judged by `slo`.
+    `power_cap_w` is 0 where there is none.
     """
 
     core: Final[Core]
@@ -44,6 +45,7 @@ class ControlParts:
     tap: Final[Tap]
     keep: Final[Callable[[], Any]]
     slo: Final[Slo | None] = None
+    power_cap_w: Final[float] = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,14 @@ class Telemetry:
         assert runtime is not None
         self._session = session
         parts, speed = session.parts, session.run_spec.speed
-        self._totals.begin(parts.core.ledger, speed, runtime.lateness, is_replay=is_replay, slo=parts.slo)
+        self._totals.begin(
+            parts.core.ledger,
+            speed,
+            runtime.lateness,
+            is_replay=is_replay,
+            slo=parts.slo,
+            power_cap_w=parts.power_cap_w,
+        )
 
     def end(self, outcome: RunOutcome) -> None:
         """It is over."""

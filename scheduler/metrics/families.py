@@ -16,6 +16,7 @@ from scheduler.metrics.buckets import (
 )
 from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
 from scheduler.metrics.link_classes import LINK_CLASSES
+from scheduler.metrics.power_families import POWER_FAMILIES
 from scheduler.metrics.slo import KEYS
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, Snapshot
 from scheduler.protocol.fabric_parts import PartKind, count_kinds
@@ -206,6 +207,7 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         "Power of an NPU over the last stretch of at least a wall second; an equal share of its instance's.",
         _npu_watts, _NPU, _by_npu,
     ),
+    *POWER_FAMILIES,
     Family(
         "supernode_fabric_bytes_total", "counter", "Bytes of finished transfers.",
         lambda s: s.flow_bytes, ("plane", "kind"), lambda _: _FLOWS,

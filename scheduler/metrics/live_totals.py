@@ -26,6 +26,7 @@ from scheduler.metrics.buckets import (
     sum_of,
 )
 from scheduler.metrics.columns import NS_PER_S, view
+from scheduler.metrics.live_energy import LiveEnergy
 from scheduler.metrics.live_engines import LiveEngines
 from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
@@ -104,7 +105,8 @@ class LiveTotals:
         self._has_prefix_cache = has_prefix_cache
         self._session: _Session | None = None
         self._past_ns = 0
-        self._meters = {instance.address: InstanceMeter(instance) for instance in layout.instances}
+        self._energy = LiveEnergy(layout)
+        self._meters = {i.address: InstanceMeter(i, self._energy.account[i.address].add) for i in layout.instances}
         self._host_of = {address: host for host, addresses in layout.hosts.items() for address in addresses}
         self._restarts = dict.fromkeys(layout.hosts, 0)
         self._runs = dict.fromkeys(RUN_OUTCOMES, 0)
@@ -147,17 +149,19 @@ class LiveTotals:
         *,
         is_replay: bool = True,
         slo: Slo | None = None,
+        power_cap_w: float = 0.0,
     ) -> None:
         """A session begins, with a fresh ledger, a clock at 0 and all workers up; one that has not ended has failed.
 
         `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
-        Requests are judged by `slo`, if there is one.
+        Requests are judged by `slo`, if there is one; `power_cap_w` is at the feeds, 0 for none.
         """
         self.end("failed")
         ledger.ended_ids = []
         tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
         self._session = _Session(is_replay, ledger, speed, lateness, tallies, slo)
         self._fabric.begin()
+        self._energy.begin(speed, power_cap_w)
         for meter in self._meters.values():
             meter.begin(speed)
 
@@ -170,6 +174,7 @@ class LiveTotals:
         if session is None:
             return
         self._drain(session)
+        self._energy.end()
         session.ledger.ended_ids = None
         self._retries += _num_retries(session)
         self._hop_wall_s = self._hops_with(session)
@@ -315,6 +320,7 @@ class LiveTotals:
             engines=engines,
             rates=Rates() if session is None else self._rates(session, sum(engines.generation_tokens)),
             fabric=self._fabric.seen(),
+            energy=self._energy.seen(),
         )
 
     def _drain(self, session: _Session) -> None:

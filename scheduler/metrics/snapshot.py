@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, HistogramTotals
 from scheduler.metrics.collector import Role
+from scheduler.metrics.energy import FacilityCurves
+from scheduler.metrics.energy_seen import FREE, NOTHING_DRAWN, ONLY_NPUS, EnergySeen, Prices
 from scheduler.metrics.engine_totals import EngineTotals
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
@@ -62,7 +64,7 @@ class Layout:
     nodes. With one supernode its size need not be known. `hosts` maps the name of each process to the addresses of the
     workers in it. `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
     (`scheduler.metrics.names`); those of the exporters of chips need `chip`. `plane_bytes_per_s`: what all ends of each
-    plane carry together when no part is broken.
+    plane carry together when no part is broken. `curves` tell what is drawn beside the NPUs, `prices` what it costs.
     """
 
     version: str
@@ -76,6 +78,8 @@ class Layout:
     names: tuple[str, ...] = ("own",)
     plane_bytes_per_s: tuple[float, ...] = (0.0,) * len(Plane)
     npus_per_supernode: int = 0
+    curves: FacilityCurves = ONLY_NPUS
+    prices: Prices = FREE
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
@@ -162,6 +166,7 @@ class Snapshot:
     engines: EngineTotals
     rates: Rates
     fabric: FabricSeen = FabricSeen()
+    energy: EnergySeen = NOTHING_DRAWN
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:

@@ -18,8 +18,9 @@ class PartClass(StrEnum):
     """The branches of the tree, in its order."""
 
     NPU = "npu"
-    HOST = "host"
-    """CPUs, and all else in a node that is neither NPU nor network."""
+    CPU = "cpu"
+    BOARD = "board"
+    """DRAM, and all else in a node that is neither NPU, CPU nor network."""
     SWITCH = "switch"
     OPTICS = "optics"
     COOLING = "cooling"
@@ -110,8 +111,8 @@ def _parts(supernode: Supernode, npu_busy: Figure) -> Iterator[TreeLine]:
     chip, nodes = supernode.chip, supernode.num_nodes
     npu = PartPower(chip.tdp_w, npu_busy, chip.idle_w)
     yield _line(f"{chip.title} NPU", PartClass.NPU, supernode.num_npus, supernode.npus_per_node, npu)
-    yield _line("CPU socket", PartClass.HOST, supernode.num_cpus, supernode.cpus_per_node, cpu_power(supernode))
-    yield _line("DRAM, SSD, boards, adapters", PartClass.HOST, nodes.count, nodes, board_power(supernode))
+    yield _line("CPU socket", PartClass.CPU, supernode.num_cpus, supernode.cpus_per_node, cpu_power(supernode))
+    yield _line("DRAM, SSD, boards, adapters", PartClass.BOARD, nodes.count, nodes, board_power(supernode))
     named = [(part, _class_of(part), power) for part in supernode.parts if (power := part_power(part))]
     for part, part_class, power in sorted(named, key=lambda one: list(PartClass).index(one[1])):
         yield _line(part.title, part_class, supernode.num_parts(part), part.count, power)
