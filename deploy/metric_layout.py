@@ -39,4 +39,5 @@ def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], name
             sum(spec.num_npus for spec in blueprint.instances),
         ),
         prices=live_prices(blueprint),
+        num_cache_servers=blueprint.plan.num_cache_servers if blueprint.pools else 0,
     )

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from scheduler.core.ledger import Ledger
+from scheduler.core.routing import Routing
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.component import Component
+from scheduler.protocol.component import Component, Outputs
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S, LiveClock, wall_now_ns
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
@@ -26,9 +27,11 @@ REPORT_INTERVAL_S: Final = 0.020
 
 
 class Core(Component, Protocol):
-    """A scheduler core: a component with an account of all requests."""
+    """A scheduler core: a component with an account of all requests, whose handlers may be watched."""
 
     ledger: Ledger
+    routing: Routing
+    handlers: dict[type, Callable[[int, Any], Outputs]]
 
 
 @dataclass(slots=True)

@@ -63,6 +63,7 @@ class Telemetry:
             slo=parts.slo,
             power_cap_w=parts.power_cap_w,
         )
+        self._totals.decisions.watch(parts.core.handlers, parts.core.routing.decode)
 
     def end(self, outcome: RunOutcome) -> None:
         """It is over."""

@@ -16,6 +16,7 @@ from scheduler.metrics.buckets import (
 )
 from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
 from scheduler.metrics.link_classes import LINK_CLASSES
+from scheduler.metrics.live_decisions import decision_series
 from scheduler.metrics.power_families import POWER_FAMILIES
 from scheduler.metrics.slo import KEYS
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, Snapshot
@@ -167,6 +168,16 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
     Family(
         "supernode_instance_requests", "gauge", "Requests that an instance works on, and that wait for it.",
         lambda s: (*s.engines.running, *s.engines.waiting), (*_INSTANCE, "state"), _by_work_state,
+    ),
+    Family(
+        "supernode_decisions_total", "counter",
+        "Requests for which an instance was chosen, by the policy that chose and why; of policies of one's own all "
+        "reasons are one.",
+        lambda s: s.decisions, ("stage", "policy", "reason"), lambda _: decision_series(),
+    ),
+    Family(
+        "supernode_cache_servers", "gauge", "Nodes whose memory holds the cache pool, in the plan.",
+        lambda s: (s.layout.num_cache_servers,),
     ),
     Family(
         "supernode_slo_limit_seconds", "gauge", "Limits that the present run is held to; 0 where there is none.",

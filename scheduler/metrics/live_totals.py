@@ -26,12 +26,13 @@ from scheduler.metrics.buckets import (
     sum_of,
 )
 from scheduler.metrics.columns import NS_PER_S, view
+from scheduler.metrics.live_decisions import DecisionCounts
 from scheduler.metrics.live_energy import LiveEnergy
 from scheduler.metrics.live_engines import LiveEngines
 from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
 from scheduler.metrics.records import Records
-from scheduler.metrics.slo import KEYS, Slo, meets
+from scheduler.metrics.slo import Slo, limits_s, meets
 from scheduler.metrics.snapshot import END_REASONS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
@@ -97,7 +98,7 @@ class LiveTotals:
 
     A session is the life of one ledger on one emulated clock: a replay, or the idle time between two. `begin` and `end`
     enclose it; counters go on from session to session. A snapshot is taken between two messages, never between a
-    message's tap and the core.
+    message's tap and the core. `decisions` counts those of the cores that it watches.
     """
 
     def __init__(self, layout: Layout, *, has_prefix_cache: bool) -> None:
@@ -105,6 +106,7 @@ class LiveTotals:
         self._has_prefix_cache = has_prefix_cache
         self._session: _Session | None = None
         self._past_ns = 0
+        self.decisions: Final = DecisionCounts()
         self._energy = LiveEnergy(layout)
         self._meters = {i.address: InstanceMeter(i, self._energy.account[i.address].add) for i in layout.instances}
         self._host_of = {address: host for host, addresses in layout.hosts.items() for address in addresses}
@@ -314,13 +316,14 @@ class LiveTotals:
             restarts=tuple(self._restarts.values()),
             flow_bytes=tuple(self._fabric.flow_bytes),
             flow_transfers=tuple(self._fabric.flow_transfers),
-            slo_limits_s=_slo_limits_s(session),
+            slo_limits_s=limits_s(None if session is None else session.slo),
             slo_judged=self._slo_judged,
             slo_met=self._slo_met,
             engines=engines,
             rates=Rates() if session is None else self._rates(session, sum(engines.generation_tokens)),
             fabric=self._fabric.seen(),
             energy=self._energy.seen(),
+            decisions=self.decisions.totals(),
         )
 
     def _drain(self, session: _Session) -> None:
@@ -387,12 +390,6 @@ def _kv_usage(instance: LiveInstance, session: _Session | None) -> float:
     if session is None or instance.role != "decode":
         return 0.0
     return session.tallies[instance.address].kv_tokens / instance.kv_capacity_tokens
-
-
-def _slo_limits_s(session: _Session | None) -> tuple[float, ...]:
-    """0 where there is no limit."""
-    slo = None if session is None else session.slo
-    return tuple(0.0 if slo is None else getattr(slo, f"{key}_s") or 0.0 for key in KEYS)
 
 
 def _num_retries(session: _Session) -> int:

@@ -65,6 +65,7 @@ class Layout:
     workers in it. `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
     (`scheduler.metrics.names`); those of the exporters of chips need `chip`. `plane_bytes_per_s`: what all ends of each
     plane carry together when no part is broken. `curves` tell what is drawn beside the NPUs, `prices` what it costs.
+    `num_cache_servers`: nodes whose memory holds the cache pool.
     """
 
     version: str
@@ -80,6 +81,7 @@ class Layout:
     npus_per_supernode: int = 0
     curves: FacilityCurves = ONLY_NPUS
     prices: Prices = FREE
+    num_cache_servers: int = 0
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
@@ -125,7 +127,7 @@ class Snapshot:
     `lookup_tokens` when prefill begins. `kv_usage` is 0 for prefill. Utilisation and watts are those of an instance's
     last stretch of a wall second. `slo_limits_s`: those of the present run, in the order of `slo.KEYS`, 0 where there
     is none; `slo_judged` and `slo_met`: ended requests of runs with limits, and those of them that kept all.
-    `duration_s` counts the same as `e2e_s`, in other buckets.
+    `duration_s` counts the same as `e2e_s`, in other buckets. `decisions` is by `live_decisions.decision_series`.
     """
 
     layout: Layout
@@ -167,6 +169,7 @@ class Snapshot:
     rates: Rates
     fabric: FabricSeen = FabricSeen()
     energy: EnergySeen = NOTHING_DRAWN
+    decisions: tuple[int, ...] = ()
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:

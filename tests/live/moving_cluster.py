@@ -26,6 +26,7 @@ from scheduler.metrics.buckets import (
 from scheduler.metrics.energy import FacilityCurves
 from scheduler.metrics.energy_seen import EnergySeen
 from scheduler.metrics.engine_totals import EngineTotals
+from scheduler.metrics.live_decisions import decision_series
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, Chip, FabricSeen, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
@@ -57,6 +58,7 @@ LAYOUT = Layout(
     model="deepseek-r1",
     chip=Chip("ascend", "Ascend 910C", 2, 64e9, 0.9, 168.0, 700.0),
     names=("own", "vllm", "ascend", "genai"),
+    num_cache_servers=48,
     curves=FacilityCurves(np.array([0.0, 1e6]), {part: np.array([w, w]) for part, w in OTHER_WATTS.items()}),
 )
 
@@ -130,6 +132,7 @@ def snapshot_at(wall_s: float) -> Snapshot:
             (1.3e12, 50e9 if lost >= 0 else 0, 0),
         ),
         energy=_energy(emulated_s, 1 + 0.1 * swing),
+        decisions=tuple(num if policy == "cloudmatrix" else 0 for _, policy, _ in decision_series()),
     )
 
 
