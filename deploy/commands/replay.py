@@ -19,7 +19,7 @@ from deploy.commands.options import (
     PlanText,
     Policy,
 )
-from deploy.commands.power_options import PowerCap, Price, Pue, SiteName, TariffName
+from deploy.commands.power_options import Parking, PowerCap, Price, Pue, SiteName, TariffName
 from deploy.config import RunConfig, load_config
 from deploy.output import say, tell
 from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
@@ -88,6 +88,7 @@ def replay(
     tariff: TariffName = None,
     price: Price = None,
     power_cap: PowerCap = None,
+    parking: Parking = None,
     seed: Seed = None,
     limit: Limit = None,
     superpose: Superpose = 1,
@@ -120,6 +121,7 @@ def replay(
         "tariff": tariff,
         "price": price,
         "power_cap": power_cap,
+        "parking": parking,
         "seed": seed,
     }
     parsed = [parse_bound(text) for text in bounds or []]

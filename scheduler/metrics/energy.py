@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from scheduler.metrics.collector import MeteredInstance
-from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows
+from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts
 from scheduler.metrics.usage import InstanceTotals, fleet_power
 
 SCOPE: Final = "npu"
@@ -130,10 +130,14 @@ def energy_use(
 def _npu_joules(
     instances: tuple[MeteredInstance, ...], rows: Rows, totals: InstanceTotals, curves: FacilityCurves, span_s: float
 ) -> dict[str, float]:
-    """An idle instance draws the same at all times, so its joules tell themselves from those of work."""
-    span_ns = np.bincount(rows["instance"], _powered_ns(rows), minlength=len(instances))
-    num_npus = np.array([instance.num_npus for instance in instances])
-    idle_j = curves.waiting_w * num_npus * (span_ns - totals.busy_ns) / NS_PER_S
+    """An instance that waits draws the same at all times, and less when it is parked: so the joules of idle time tell
+    themselves from those of work."""
+    waiting_w = curves.waiting_w * np.array([instance.num_npus for instance in instances])
+    idle_j = np.zeros(len(instances))
+    for part in parts(len(rows)):
+        of_part = rows[part]
+        waited_j = waiting_w[of_part["instance"]] * (_powered_ns(of_part) - of_part["busy_ns"]) / NS_PER_S
+        idle_j += np.bincount(of_part["instance"], np.minimum(waited_j, of_part["joules"]), minlength=len(instances))
     active_j = totals.joules - idle_j
     by = {"prefill": 0.0, "decode": 0.0, "idle": float(idle_j.sum()) + curves.spare_npu_w * span_s}
     for instance, of_instance in zip(instances, active_j.tolist(), strict=True):

@@ -86,6 +86,8 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.RequestsCancelled, (_TEXT, _INTS)),
     (messages.SetPowerBudget, (_INT,)),
     (messages.PowerBudgetSet, (_TEXT, _INT, _INT)),
+    (messages.SetParked, (_FLAG,)),
+    (messages.ParkedSet, (_TEXT, _INT, _FLAG)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
+from scheduler.core.parking import ParkingRules
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import READS_ALL, RequestView, RoutingPolicy, Seat, StageKind, StageView
@@ -36,6 +37,7 @@ from tests.sim.case import (
     COMPUTED_JOULES,
     IDLE_WATTS,
     PAIR_JOULES,
+    PARKED_WATTS,
     PASS_JOULES,
     SEQUENCE_JOULES,
     STEP_JOULES,
@@ -52,6 +54,7 @@ from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import Fabric
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
+from workers.parking import ParkableInstance
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
@@ -138,6 +141,17 @@ class LinearEnergy:
         work = PASS_JOULES * passes + COMPUTED_JOULES * computed_tokens + PAIR_JOULES * attention_pairs
         work += STEP_JOULES * steps + SEQUENCE_JOULES * sequence_steps + kv_token_steps
         return float(BUSY_WATTS * busy_ns + IDLE_WATTS * idle_ns + work)
+
+
+@dataclass(frozen=True)
+class WholeParkedDraw:
+    """Of a parked instance, in the same units."""
+
+    wake_ns: int
+
+    def joules(self, span_ns: int) -> float:
+        """The integral of one power."""
+        return float(PARKED_WATTS * span_ns)
 
 
 Listener = Callable[[int, str, Message], None]
@@ -276,17 +290,27 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
             Plane.UB,
             max_open_requests=case.max_open_requests,
             view_age_ns=case.view_age_ns,
+            parking=None if case.parking is None else ParkingRules(*case.parking[:2]),
         ),
         make_policy(case.prefill_policy, StageKind.PREFILL),
         make_policy(case.decode_policy, StageKind.DECODE),
         case.entry,
     )
-    components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case), *prefill, *decode]
+    components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case)]
+    components += [parkable(case, one, one.is_empty) for one in prefill]
+    components += [parkable(case, one, one.memory.is_empty) for one in decode]
     if mode is CacheMode.POOL:
         pool = CachePool(case.cache_blocks, case.block_tokens)
         caches.append(pool.cache)
         components.append(pool)
     return RealSystem(case, scheduler, prefill, decode, caches, components)
+
+
+def parkable(case: Case, instance: Component, is_empty: Callable[[], bool]) -> Component:
+    """The instance, such that it can be parked where a case has that."""
+    if case.parking is None:
+        return instance
+    return ParkableInstance(instance, is_empty, WholeParkedDraw(case.parking[2]))
 
 
 def prefill_info(case: Case, address: str) -> InstanceInfo:

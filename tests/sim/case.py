@@ -69,6 +69,8 @@ class Case:
     cache_mode: str = "none"
     cache_blocks: int = 0
     block_tokens: int = 64
+    parking: tuple[int, int, int] | None = None
+    """Idle nanoseconds, spare instances and the time to wake, where instances are parked."""
 
 
 def rank_rate(case: Case, prefill: int, rank: int) -> int:
@@ -134,6 +136,7 @@ class Result:
 
 BUSY_WATTS = 7
 IDLE_WATTS = 3
+PARKED_WATTS = 1
 PASS_JOULES = 3
 COMPUTED_JOULES = 11
 PAIR_JOULES = 2
