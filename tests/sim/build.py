@@ -37,7 +37,6 @@ from tests.sim.case import (
     COMPUTED_JOULES,
     IDLE_WATTS,
     PAIR_JOULES,
-    PARKED_WATTS,
     PASS_JOULES,
     SEQUENCE_JOULES,
     STEP_JOULES,
@@ -50,11 +49,11 @@ from tests.sim.case import (
     rank_rate,
     way_of,
 )
+from tests.sim.parked import parkable
 from workers.cache_pool import CachePool
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import Fabric
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
-from workers.parking import ParkableInstance
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.prefix_cache import PrefixCache
 
@@ -141,17 +140,6 @@ class LinearEnergy:
         work = PASS_JOULES * passes + COMPUTED_JOULES * computed_tokens + PAIR_JOULES * attention_pairs
         work += STEP_JOULES * steps + SEQUENCE_JOULES * sequence_steps + kv_token_steps
         return float(BUSY_WATTS * busy_ns + IDLE_WATTS * idle_ns + work)
-
-
-@dataclass(frozen=True)
-class WholeParkedDraw:
-    """Of a parked instance, in the same units."""
-
-    wake_ns: int
-
-    def joules(self, span_ns: int) -> float:
-        """The integral of one power."""
-        return float(PARKED_WATTS * span_ns)
 
 
 Listener = Callable[[int, str, Message], None]
@@ -304,13 +292,6 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         caches.append(pool.cache)
         components.append(pool)
     return RealSystem(case, scheduler, prefill, decode, caches, components)
-
-
-def parkable(case: Case, instance: Component, is_empty: Callable[[], bool]) -> Component:
-    """The instance, such that it can be parked where a case has that."""
-    if case.parking is None:
-        return instance
-    return ParkableInstance(instance, is_empty, WholeParkedDraw(case.parking[2]))
 
 
 def prefill_info(case: Case, address: str) -> InstanceInfo:

@@ -26,10 +26,10 @@ from tests.sim.build import (
     build_real,
     decode_config,
     lines_in,
-    parkable,
 )
 from tests.sim.case import Case, Row
 from tests.sim.fabric_account import FabricAccount
+from tests.sim.parked import parkable
 from workers.cache_pool import CachePool
 from workers.decode import DecodeInstance
 from workers.fabric import Fabric
