@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +14,7 @@ from deploy.fabric_config import FabricPlan, Placed
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
 from deploy.own_policy import make_policy
+from deploy.parking import parking_rules
 from deploy.plan import Plan, parse_plan
 from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
 from scheduler.core.fleet import InstanceInfo
@@ -131,6 +132,7 @@ class Blueprint:
                 max_open_requests=config.max_open_requests,
                 view_age_ns=round(config.view_age_s * 1e9),
                 power=self._power_cap(),
+                parking=parking_rules(config.parking),
             ),
             self._make_policy(StageKind.PREFILL),
             self._make_policy(StageKind.DECODE),
@@ -147,11 +149,18 @@ class Blueprint:
             return Fabric(self._fabric_config())
         if address in self.pools:
             return CachePool(self.pool_sizes(self.pools.index(address)), address=address)
-        for spec in self.prefill:
-            if spec.address == address:
-                return self._make_prefill(spec, began_ns)
-        spec = next(spec for spec in self.decode if spec.address == address)
-        return self._make_decode(spec, report_interval_ns, began_ns)
+        spec = next(spec for spec in self.instances if spec.address == address)
+        if spec.role is Role.PREFILL:
+            prefill = self._make_prefill(spec, began_ns)
+            return self._parkable(spec, prefill, prefill.is_empty) if self.config.parking else prefill
+        decode = self._make_decode(spec, report_interval_ns, began_ns)
+        return self._parkable(spec, decode, decode.memory.is_empty) if self.config.parking else decode
+
+    def _parkable(self, spec: InstanceSpec, inner: Component, is_empty: Callable[[], bool]) -> Component:
+        from sim_hw.engine.parking import parked_instance
+        from workers.parking import ParkableInstance
+
+        return ParkableInstance(inner, is_empty, parked_instance(self.cluster.chip, spec.num_npus))
 
     def _power_cap(self) -> PowerCap | None:
         if not self.config.power_cap:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_ty
 from deploy.hardware.endings import is_file
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.own_policy import check_policy, read_policy
+from deploy.parking import parking_rules
 from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.slo import parse_slo
 from scheduler.policies.entry import make_admission, make_order
@@ -107,6 +108,9 @@ class RunConfig:
     `rented=USD` for an NPU and hour."""
     power_cap: str = ""
     """What all supernodes together may draw at their feeds, such as 350kW or 350000W; empty for no bound."""
+    parking: str = ""
+    """Whether idle instances give up their model until they are needed, such as idle=30s or idle=30s,spare=2: how long
+    one has had nothing to do, and how many such of each stage stay awake. Empty for never."""
     slo: str = ""
     """Limits such as ttft=2s,tpot=50ms; empty for none."""
     seed: int = 0
@@ -142,6 +146,7 @@ class RunConfig:
             )
         _checked(places.get("admission", "admission"), lambda: make_admission(self.admission))
         _checked(places.get("order", "order"), lambda: make_order(self.order))
+        _checked(places.get("parking", "parking"), lambda: parking_rules(self.parking))
         self._check_money(places)
         if self.slo:
             try:

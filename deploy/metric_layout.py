@@ -8,6 +8,8 @@ from typing import Final
 
 from deploy.blueprint import Blueprint
 from deploy.metric_names import chip_shown
+from deploy.run_energy import facility_curves
+from deploy.run_money import live_prices
 from scheduler.metrics.snapshot import Layout
 from scheduler.protocol.messages import Plane
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
@@ -30,4 +32,12 @@ def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], name
         names=names,
         plane_bytes_per_s=tuple(capacity[plane] for plane in Plane),
         npus_per_supernode=cluster.num_npus,
+        curves=facility_curves(
+            blueprint.config,
+            cluster,
+            len(blueprint.plan.supernodes),
+            sum(spec.num_npus for spec in blueprint.instances),
+        ),
+        prices=live_prices(blueprint),
+        num_cache_servers=blueprint.plan.num_cache_servers if blueprint.pools else 0,
     )

@@ -125,7 +125,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     sources = make_sources(trace, job.faults, blueprint, ledger)
     with (
         _journalled(core, job, blueprint) as front,
-        _scraped(job, blueprint, ledger) as scrapes,
+        _scraped(job, blueprint, core) as scrapes,
         _patient_garbage_collection(),
     ):
         taps, watcher = (collector.observe,), None
@@ -197,14 +197,14 @@ def _journalled(core: Component, job: ReplayJob, blueprint: Blueprint) -> Genera
 
 
 @contextmanager
-def _scraped(job: ReplayJob, blueprint: Blueprint, ledger: Ledger) -> Generator[ScrapedRun | None]:
+def _scraped(job: ReplayJob, blueprint: Blueprint, core: Scheduler) -> Generator[ScrapedRun | None]:
     """What looks at the run as a Prometheus would, if that was asked for."""
     if job.scrapes is None:
         yield None
         return
     from deploy.openmetrics import scraped
 
-    with scraped(job.scrapes, job.trace, job.options, blueprint, ledger) as run:
+    with scraped(job.scrapes, job.trace, job.options, blueprint, core) as run:
         yield run
 
 

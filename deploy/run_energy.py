@@ -13,9 +13,9 @@ from scheduler.metrics.energy import FacilityCurves
 from sim_hw.facility.facility_draw import facility_draw
 from sim_hw.facility.power_tree import PartClass, PowerTree, Watts, power_tree
 from sim_hw.facility.supply import EFFICIENCIES
-from sim_hw.hardware.supernode import Supernode
+from sim_hw.hardware.supernode import Plane, Supernode
 
-_CLASSES: Final = (PartClass.HOST, PartClass.SWITCH, PartClass.OPTICS, PartClass.COOLING)
+_CLASSES: Final = (PartClass.CPU, PartClass.BOARD, PartClass.SWITCH, PartClass.OPTICS, PartClass.COOLING)
 
 _HALVINGS: Final = 60
 
@@ -38,6 +38,7 @@ def facility_curves(config: RunConfig, cluster: Supernode, num_supernodes: int, 
             **{part.value: along(tree.of_class(part)) for part in _CLASSES},
             PartClass.SUPPLY_LOSS.value: num_supernodes * np.array(loss_w),
         },
+        plane_w={plane.value: along(tree.of_plane(plane)) for plane in Plane},
         spare_npu_w=spare_npus * cluster.chip.idle_w.value,
         building_share=site_of(config).pue.value - 1.0,
         waiting_w=cluster.chip.waiting_w,

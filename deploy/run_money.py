@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.energy import Bill, CostUse, EnergyUse, Served
+from scheduler.metrics.energy_seen import Prices
 from scheduler.protocol.errors import ConfigError
-from sim_hw.cost.prices import RENTS, HardwarePrice, bought, rented
+from sim_hw.cost.prices import HOUR_S, RENTS, HardwarePrice, bought, rented
 from sim_hw.cost.run_cost import PoolUsage, RunUsage, run_cost
-from sim_hw.cost.tariffs import Tariff, find_tariff
+from sim_hw.cost.tariffs import JOULES_PER_KWH, Tariff, find_tariff
 from sim_hw.errors import UnknownNameError
 from sim_hw.facility.sites import Site, find_site
 from sim_hw.figure import Confidence, Figure
@@ -116,6 +117,24 @@ def bill_of(blueprint: Blueprint) -> Bill:
         return CostUse(cost.usd, cost.input.usd_per_million_tokens, cost.output.usd_per_million_tokens)
 
     return bill
+
+
+def live_prices(blueprint: Blueprint) -> Prices:
+    """The same bill for a system that goes on. Electricity costs what it does at the time of the day, while the bill of
+    a run takes its mean price."""
+    config, num_supernodes = blueprint.config, len(blueprint.plan.supernodes)
+    price = hardware_price(config, blueprint.cluster, num_supernodes)
+    bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value / JOULES_PER_KWH) for band in tariff_of(config).bands]
+    if bands[0][0]:  # the last band runs on past midnight
+        bands.insert(0, (0.0, bands[-1][1]))
+    pooled = sum(spec.num_npus for spec in blueprint.instances)
+    input_npus = sum(spec.num_npus * _SIDES[spec.role.value] for spec in blueprint.instances)
+    billed = 0.0 if price.includes_energy else 1.0
+    return Prices(
+        price.usd_per_s,
+        tuple((from_s, billed * usd_per_joule) for from_s, usd_per_joule in bands),
+        input_npus / pooled if pooled else 0.5,
+    )
 
 
 _SIDES: Final = {"prefill": 1.0, "decode": 0.0}

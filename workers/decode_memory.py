@@ -40,6 +40,10 @@ class DecodeMemory:
         """Reservations that have no room yet."""
         return len(self._waiting)
 
+    def is_empty(self) -> bool:
+        """Whether nobody has room and nobody waits for any."""
+        return not self._waiting and all(free == self.blocks_per_die for free in self.free_blocks)
+
     def ask(self, request_id: int, kv_tokens: int) -> None:
         """Queue a reservation; `serve` grants it."""
         blocks = -(-kv_tokens // KV_BLOCK_TOKENS) + self.extent_blocks

@@ -324,6 +324,10 @@ class PrefillInstance:
         self._account_end_ns = now_ns
         return Usage(start_ns, now_ns, busy_ns, joules)
 
+    def is_empty(self) -> bool:
+        """Whether it has nothing to do and holds no KV."""
+        return not (self._queue or self._blocks_held)
+
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._is_running:
             return NOTHING

@@ -19,7 +19,7 @@ from deploy.commands.options import (
     PlanText,
     Policy,
 )
-from deploy.commands.power_options import PowerCap, Price, Pue, SiteName, TariffName
+from deploy.commands.power_options import Parking, PowerCap, Price, Pue, SiteName, TariffName
 from deploy.config import RunConfig, load_config
 from deploy.output import say, tell
 from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
@@ -88,6 +88,7 @@ def replay(
     tariff: TariffName = None,
     price: Price = None,
     power_cap: PowerCap = None,
+    parking: Parking = None,
     seed: Seed = None,
     limit: Limit = None,
     superpose: Superpose = 1,
@@ -120,20 +121,20 @@ def replay(
         "tariff": tariff,
         "price": price,
         "power_cap": power_cap,
+        "parking": parking,
         "seed": seed,
     }
-    parsed = [parse_bound(text) for text in bounds or []]
-    cluster_up = _find_cluster() if live else None
+    parsed, cluster_up = [parse_bound(text) for text in bounds or []], _find_cluster() if live else None
     settings = _settings(config, flags, cluster_up)
     options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
     _refuse_contradictions(settings, flags, speed, live=live)
     _refuse_unknown_paths(parsed, settings, live=live)
     trace = find_input(trace)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
-    read = [path for path in (trace, config, faults) if path is not None]
-    _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=read)
-    plan_of_faults = _read_faults(faults, settings)
-    job = ReplayJob(trace, options, settings, journal, plan_of_faults, keeps_log=out is not None, scrapes=scrapes)
+    places = {"--journal": journal, "--openmetrics": openmetrics}
+    _try_places(places, out, inputs=[path for path in (trace, config, faults) if path is not None])
+    to_break = _read_faults(faults, settings)
+    job = ReplayJob(trace, options, settings, journal, to_break, keeps_log=out is not None, scrapes=scrapes)
     result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
     return _present(result, out, parsed, [*context.command_path.split(), *(context.obj or ())], as_json=json)
 

@@ -12,7 +12,8 @@ from sim_hw.hardware.sources import named_in
 
 _CLASSES: Final[Mapping[PartClass, str]] = {
     PartClass.NPU: "NPUs",
-    PartClass.HOST: "Hosts",
+    PartClass.CPU: "CPUs",
+    PartClass.BOARD: "Boards",
     PartClass.SWITCH: "Switches",
     PartClass.OPTICS: "Optics",
     PartClass.COOLING: "Cooling in the racks",

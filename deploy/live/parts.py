@@ -10,6 +10,7 @@ from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
+from deploy.power_cap import cap_watts
 from deploy.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.gateway.arrivals import BLOCK_TOKENS
@@ -87,6 +88,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
         collector.observe,
         lambda: KeptParts(collector, [*trace.skipped.lines(), *core.routing.notes()], decided),
         parse_slo(slo) if slo else None,
+        cap_watts(blueprint.config.power_cap) if blueprint.config.power_cap else 0.0,
     )
 
 

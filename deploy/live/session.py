@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from scheduler.core.ledger import Ledger
+from scheduler.core.routing import Routing
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.component import Component
+from scheduler.protocol.component import Component, Outputs
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S, LiveClock, wall_now_ns
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
@@ -26,9 +27,11 @@ REPORT_INTERVAL_S: Final = 0.020
 
 
 class Core(Component, Protocol):
-    """A scheduler core: a component with an account of all requests."""
+    """A scheduler core: a component with an account of all requests, whose handlers may be watched."""
 
     ledger: Ledger
+    routing: Routing
+    handlers: dict[type, Callable[[int, Any], Outputs]]
 
 
 @dataclass(slots=True)
@@ -37,6 +40,7 @@ class ControlParts:
 
     Without `sources` nothing arrives, and the run goes on until it is stopped. `tap` is shown all that the core is
     given; what `keep` answers when the run has ended goes back to the driver, pickled. Requests are judged by `slo`.
+    `power_cap_w` is 0 where there is none.
     """
 
     core: Final[Core]
@@ -44,6 +48,7 @@ class ControlParts:
     tap: Final[Tap]
     keep: Final[Callable[[], Any]]
     slo: Final[Slo | None] = None
+    power_cap_w: Final[float] = 0.0
 
 
 @dataclass(frozen=True, slots=True)

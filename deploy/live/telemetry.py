@@ -55,7 +55,15 @@ class Telemetry:
         assert runtime is not None
         self._session = session
         parts, speed = session.parts, session.run_spec.speed
-        self._totals.begin(parts.core.ledger, speed, runtime.lateness, is_replay=is_replay, slo=parts.slo)
+        self._totals.begin(
+            parts.core.ledger,
+            speed,
+            runtime.lateness,
+            is_replay=is_replay,
+            slo=parts.slo,
+            power_cap_w=parts.power_cap_w,
+        )
+        self._totals.decisions.watch(parts.core.handlers, parts.core.routing.decode)
 
     def end(self, outcome: RunOutcome) -> None:
         """It is over."""

@@ -18,6 +18,9 @@ ROLES: Final = (("prefill", "a"), ("decode", "c"))
 UNITS: Final = (("joules", "joule"), ("watts", "watt"), ("share", "percentunit"), ("usd", "si:$"))
 """By a word in a name of the summary."""
 
+SPLITS: Final = frozenset({"by", "by_plane"})
+"""Groups of joules."""
+
 HIDDEN: Final = frozenset({"scope"})
 
 
@@ -83,7 +86,7 @@ def _facts(group: Mapping[str, Any], above: str = "", unnamed: str = "none") -> 
     for key, value in group.items():
         name = f"{above}{key}".replace("_", " ")
         if isinstance(value, dict):
-            yield from _facts(cast("dict[str, Any]", value), f"{name}: ", "joule" if key == "by" else "none")
+            yield from _facts(cast("dict[str, Any]", value), f"{name}: ", "joule" if key in SPLITS else "none")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             unit = next((unit for word, unit in UNITS if word in key), unnamed)
             yield name, amount(unit, float(value))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from scheduler.core.fleet import InstanceInfo
 from scheduler.protocol.messages import Plane
 
-# Only a run under a power cap needs what keeps it.
+# Only a run under a power cap, or one that parks, needs what does it.
 if TYPE_CHECKING:
+    from scheduler.core.parking import ParkingRules
     from scheduler.core.power_budgets import PowerCap
 
 CORE_ADDRESS: Final = "core"
@@ -49,7 +50,7 @@ class SchedulerConfig:
     again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it begins again because a
     worker was lost, or its KV was cut off. `num_cache_servers` is by pool. `has_cache_ssd`: they have SSD behind their
     DRAM, reached over VPC, and write everything through to it. `view_age_ns`: how old what routing policies see of
-    instances may be; 0 for as it is. `power` is there under a power cap.
+    instances may be; 0 for as it is. `power` is there under a power cap, `parking` where idle instances are parked.
     """
 
     prefill: list[InstanceInfo]
@@ -64,3 +65,4 @@ class SchedulerConfig:
     max_retries: int = 3
     view_age_ns: int = 0
     power: PowerCap | None = None
+    parking: ParkingRules | None = None

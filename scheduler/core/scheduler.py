@@ -37,6 +37,7 @@ from scheduler.protocol.messages import (
     FailParts,
     KvReserved,
     Message,
+    ParkedSet,
     PartsChanged,
     PowerBudgetSet,
     PrefillStepped,
@@ -54,8 +55,9 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 
-# Only a run under a power cap needs what keeps it.
+# Only a run under a power cap, or one that parks, needs what does it.
 if TYPE_CHECKING:
+    from scheduler.core.parking import Parking
     from scheduler.core.power_budgets import PowerBudgets
 
 
@@ -98,6 +100,11 @@ class Scheduler:
             from scheduler.core.power_budgets import PowerBudgets
 
             self._power = PowerBudgets(config.power, books.prefill, books.decode)
+        self._parking: Parking | None = None
+        if config.parking is not None:
+            from scheduler.core.parking import Parking
+
+            self._parking = Parking(config.parking, (books.prefill, books.decode), books.ledger)
         self._guard = guarded and Guard(books, guarded, self._losses, self._reservations, entry)
         self.deadline_ns = NEVER_NS
         handlers: dict[type, Callable[[int, Any], Outputs]] = {
@@ -121,6 +128,7 @@ class Scheduler:
             UsageReported: _ignore,
             PowerBudgetSet: _ignore,
             CacheReported: _ignore,
+            ParkedSet: self._on_parked_set,
         }
         if self._guard is not None:
             handlers = self._guard.around(handlers)
@@ -132,7 +140,9 @@ class Scheduler:
         if self._power is not None:
             # Before the work, so that it is done with them.
             outputs = (*self._power.heard(now_ns, message), *outputs)
-        if self._power is not None or self._guard is not None:
+        if self._parking is not None:
+            outputs = (*outputs, *self._parking.heard(now_ns, message))
+        if self._power is not None or self._parking is not None or self._guard is not None:
             self.deadline_ns = self._next_ns()
         if self._down:
             # What matters of this is said again when they join.
@@ -140,17 +150,19 @@ class Scheduler:
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """Some requests have waited too long, or budgets of power are weighed anew; the core keeps no other timer."""
+        """Some requests have waited too long, or budgets of power or parking are weighed anew; no other timer."""
         outputs = NOTHING
         if self._power is not None and self._power.deadline_ns <= now_ns:
             outputs += self._power.wake()
+        if self._parking is not None and self._parking.deadline_ns <= now_ns:
+            outputs += self._parking.wake(now_ns)
         if self._guard is not None and self._guard.deadline_ns <= now_ns:
             outputs += self._guard.wake(now_ns)
         self.deadline_ns = self._next_ns()
         return tuple(said for said in outputs if said[0] not in self._down) if self._down else outputs
 
     def _next_ns(self) -> int:
-        timers = [timer.deadline_ns for timer in (self._power, self._guard) if timer is not None]
+        timers = [timer.deadline_ns for timer in (self._power, self._parking, self._guard) if timer is not None]
         return min(timers, default=NEVER_NS)
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
@@ -268,6 +280,11 @@ class Scheduler:
         if FABRIC_ADDRESS in back:
             said += self._transfers.start_again()
         return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
+
+    def _on_parked_set(self, now_ns: int, message: ParkedSet) -> Outputs:
+        assert self._parking is not None, "nobody else has anybody park"
+        self._parking.on_set(message)
+        return (*self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         if message.interrupted:

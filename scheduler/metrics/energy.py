@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from scheduler.metrics.collector import MeteredInstance
-from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows
+from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts
 from scheduler.metrics.usage import InstanceTotals, fleet_power
 
 SCOPE: Final = "npu"
@@ -21,7 +21,8 @@ class FacilityCurves:
 
     `npu_w` are the knots, rising; `part_w` has an array of equal length for each class of parts, none falling.
     `spare_npu_w` is drawn by NPUs outside the plan. `building_share` is PUE - 1: of all that feeds the supernodes.
-    `waiting_w` is what one NPU of an instance draws that has nothing to do.
+    `waiting_w` is what one NPU of an instance draws that has nothing to do. `plane_w` splits switches and optics by
+    the network that they belong to.
     """
 
     npu_w: Floats
@@ -29,6 +30,7 @@ class FacilityCurves:
     spare_npu_w: float = 0.0
     building_share: float = 0.0
     waiting_w: float = 0.0
+    plane_w: Mapping[str, Floats] = field(default_factory=dict[str, Floats])
 
     def feed_w(self, npu_w: float) -> float:
         """At the feeds of the supernodes while their NPUs, spare ones included, draw so much."""
@@ -66,6 +68,8 @@ class EnergyUse:
     joules_per_request: float | None = None
     tokens_per_joule: float | None = None
     by: Mapping[str, float] = field(default_factory=dict[str, float])
+    by_plane: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Switches and optics of each network; together those of `by`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,9 @@ def energy_use(
     npus = (SCOPE, joules, _ratio(joules, served.output_tokens), _ratio(joules, span_s), totals.peak_watts)
     if curves is None:
         return EnergyUse(*npus)
-    by = {**_npu_joules(instances, rows, totals, curves, span_s), **_part_joules(rows, len(instances), curves)}
+    drawn_j = iter(_joules_along(rows, len(instances), curves, [*curves.part_w.values(), *curves.plane_w.values()]))
+    by = _npu_joules(instances, rows, totals, curves, span_s) | dict(zip(curves.part_w, drawn_j))
+    by_plane = dict(zip(curves.plane_w, drawn_j))
     feeds_j = sum(by.values())
     peak_w = curves.feed_w(totals.peak_watts + curves.spare_npu_w) if span_s else 0.0
     by["building"] = curves.building_share * feeds_j
@@ -124,16 +130,21 @@ def energy_use(
         _ratio(facility_j, served.num_requests),
         _ratio(served.output_tokens, facility_j),
         by,
+        by_plane,
     )
 
 
 def _npu_joules(
     instances: tuple[MeteredInstance, ...], rows: Rows, totals: InstanceTotals, curves: FacilityCurves, span_s: float
 ) -> dict[str, float]:
-    """An idle instance draws the same at all times, so its joules tell themselves from those of work."""
-    span_ns = np.bincount(rows["instance"], _powered_ns(rows), minlength=len(instances))
-    num_npus = np.array([instance.num_npus for instance in instances])
-    idle_j = curves.waiting_w * num_npus * (span_ns - totals.busy_ns) / NS_PER_S
+    """An instance that waits draws the same at all times, and less when it is parked: so the joules of idle time tell
+    themselves from those of work."""
+    waiting_w = curves.waiting_w * np.array([instance.num_npus for instance in instances])
+    idle_j = np.zeros(len(instances))
+    for part in parts(len(rows)):
+        of_part = rows[part]
+        waited_j = waiting_w[of_part["instance"]] * (_powered_ns(of_part) - of_part["busy_ns"]) / NS_PER_S
+        idle_j += np.bincount(of_part["instance"], np.minimum(waited_j, of_part["joules"]), minlength=len(instances))
     active_j = totals.joules - idle_j
     by = {"prefill": 0.0, "decode": 0.0, "idle": float(idle_j.sum()) + curves.spare_npu_w * span_s}
     for instance, of_instance in zip(instances, active_j.tolist(), strict=True):
@@ -147,7 +158,7 @@ def _powered_ns(rows: Rows) -> Ints:
     return np.where(is_dead, 0, rows["end_ns"] - rows["start_ns"])
 
 
-def _part_joules(rows: Rows, num_instances: int, curves: FacilityCurves) -> dict[str, float]:
+def _joules_along(rows: Rows, num_instances: int, curves: FacilityCurves, along: Sequence[Floats]) -> list[float]:
     """Between two knots a part draws a straight line of NPU watts, so NPU joules and seconds there tell its joules."""
     num_segments = len(curves.npu_w) - 1
     seconds, npu_j = np.zeros(num_segments), np.zeros(num_segments)
@@ -160,11 +171,8 @@ def _part_joules(rows: Rows, num_instances: int, curves: FacilityCurves) -> dict
         seconds += np.bincount(segment, lengths_s, minlength=num_segments)
         npu_j += np.bincount(segment, npu_w * lengths_s, minlength=num_segments)
     above_j = npu_j - curves.npu_w[:-1] * seconds
-    slopes = {part: np.diff(part_w) / np.diff(curves.npu_w) for part, part_w in curves.part_w.items()}
-    return {
-        part: float(np.dot(part_w[:-1], seconds) + np.dot(slopes[part], above_j))
-        for part, part_w in curves.part_w.items()
-    }
+    widths_w = np.diff(curves.npu_w)
+    return [float(np.dot(part_w[:-1], seconds) + np.dot(np.diff(part_w) / widths_w, above_j)) for part_w in along]
 
 
 def _ratio(amount: float, of: float) -> float | None:

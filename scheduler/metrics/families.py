@@ -17,6 +17,8 @@ from scheduler.metrics.buckets import (
 from scheduler.metrics.cache_families import CACHE_FAMILIES
 from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
 from scheduler.metrics.link_classes import LINK_CLASSES
+from scheduler.metrics.live_decisions import decision_series
+from scheduler.metrics.power_families import POWER_FAMILIES
 from scheduler.metrics.slo import KEYS
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, Snapshot
 from scheduler.protocol.fabric_parts import PartKind, count_kinds
@@ -169,6 +171,16 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         lambda s: (*s.engines.running, *s.engines.waiting), (*_INSTANCE, "state"), _by_work_state,
     ),
     Family(
+        "supernode_decisions_total", "counter",
+        "Requests for which an instance was chosen, by the policy that chose and why; of policies of one's own all "
+        "reasons are one.",
+        lambda s: s.decisions, ("stage", "policy", "reason"), lambda _: decision_series(),
+    ),
+    Family(
+        "supernode_cache_servers", "gauge", "Nodes whose memory holds the cache pool, in the plan.",
+        lambda s: (s.layout.num_cache_servers,),
+    ),
+    Family(
         "supernode_slo_limit_seconds", "gauge", "Limits that the present run is held to; 0 where there is none.",
         lambda s: s.slo_limits_s, ("latency",), lambda _: [(key,) for key in KEYS],
     ),
@@ -207,6 +219,7 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         "Power of an NPU over the last stretch of at least a wall second; an equal share of its instance's.",
         _npu_watts, _NPU, _by_npu,
     ),
+    *POWER_FAMILIES,
     Family(
         "supernode_fabric_bytes_total", "counter", "Bytes of finished transfers.",
         lambda s: s.flow_bytes, ("plane", "kind"), lambda _: _FLOWS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from scheduler.metrics.buckets import BucketCounts
@@ -17,11 +17,12 @@ STRETCH_WALL_S: Final = 1.0
 class InstanceMeter:
     """Adds up an instance's accounts; `utilization` and `watts` are means of its last full stretch of reports.
 
-    All of them go on from session to session.
+    All of them go on from session to session. `also` hears of each account.
     """
 
-    def __init__(self, instance: LiveInstance) -> None:
+    def __init__(self, instance: LiveInstance, also: Callable[[Usage], None]) -> None:
         self.instance: Final = instance
+        self._also = also
         self.is_up = True
         self.busy_ns = 0
         self.joules = 0.0
@@ -48,6 +49,7 @@ class InstanceMeter:
 
     def add(self, usage: Usage) -> None:
         """Take an account."""
+        self._also(usage)
         self.busy_ns += usage.busy_ns
         self.joules += usage.joules
         self._span_ns += usage.end_ns - usage.start_ns

@@ -27,11 +27,13 @@ from scheduler.metrics.buckets import (
 )
 from scheduler.metrics.columns import NS_PER_S, view
 from scheduler.metrics.live_caches import CacheTotals
+from scheduler.metrics.live_decisions import DecisionCounts
+from scheduler.metrics.live_energy import LiveEnergy
 from scheduler.metrics.live_engines import LiveEngines
 from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
 from scheduler.metrics.records import Records
-from scheduler.metrics.slo import KEYS, Slo, meets
+from scheduler.metrics.slo import Slo, limits_s, meets
 from scheduler.metrics.snapshot import END_REASONS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.cache_messages import CacheReported
 from scheduler.protocol.finish import FINISHED, FinishReason
@@ -98,7 +100,7 @@ class LiveTotals:
 
     A session is the life of one ledger on one emulated clock: a replay, or the idle time between two. `begin` and `end`
     enclose it; counters go on from session to session. A snapshot is taken between two messages, never between a
-    message's tap and the core.
+    message's tap and the core. `decisions` counts those of the cores that it watches.
     """
 
     def __init__(self, layout: Layout, *, has_prefix_cache: bool) -> None:
@@ -106,7 +108,9 @@ class LiveTotals:
         self._has_prefix_cache = has_prefix_cache
         self._session: _Session | None = None
         self._past_ns = 0
-        self._meters = {instance.address: InstanceMeter(instance) for instance in layout.instances}
+        self.decisions: Final = DecisionCounts()
+        self._energy = LiveEnergy(layout)
+        self._meters = {i.address: InstanceMeter(i, self._energy.account[i.address].add) for i in layout.instances}
         self._host_of = {address: host for host, addresses in layout.hosts.items() for address in addresses}
         self._restarts = dict.fromkeys(layout.hosts, 0)
         self._runs = dict.fromkeys(RUN_OUTCOMES, 0)
@@ -151,11 +155,12 @@ class LiveTotals:
         *,
         is_replay: bool = True,
         slo: Slo | None = None,
+        power_cap_w: float = 0.0,
     ) -> None:
         """A session begins, with a fresh ledger, a clock at 0 and all workers up; one that has not ended has failed.
 
         `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
-        Requests are judged by `slo`, if there is one.
+        Requests are judged by `slo`, if there is one; `power_cap_w` is at the feeds, 0 for none.
         """
         self.end("failed")
         ledger.ended_ids = []
@@ -163,6 +168,7 @@ class LiveTotals:
         self._session = _Session(is_replay, ledger, speed, lateness, tallies, slo)
         self._fabric.begin()
         self._caches.begin()
+        self._energy.begin(speed, power_cap_w)
         for meter in self._meters.values():
             meter.begin(speed)
 
@@ -175,6 +181,7 @@ class LiveTotals:
         if session is None:
             return
         self._drain(session)
+        self._energy.end()
         session.ledger.ended_ids = None
         self._retries += _num_retries(session)
         self._hop_wall_s = self._hops_with(session)
@@ -309,13 +316,15 @@ class LiveTotals:
             restarts=tuple(self._restarts.values()),
             flow_bytes=tuple(self._fabric.flow_bytes),
             flow_transfers=tuple(self._fabric.flow_transfers),
-            slo_limits_s=_slo_limits_s(session),
+            slo_limits_s=limits_s(None if session is None else session.slo),
             slo_judged=self._slo_judged,
             slo_met=self._slo_met,
             engines=engines,
             rates=Rates() if session is None else self._rates(session, sum(engines.generation_tokens)),
             fabric=self._fabric.seen(),
             caches=self._caches.seen(),
+            energy=self._energy.seen(),
+            decisions=self.decisions.totals(),
         )
 
     def _drain(self, session: _Session) -> None:
@@ -382,12 +391,6 @@ def _kv_usage(instance: LiveInstance, session: _Session | None) -> float:
     if session is None or instance.role != "decode":
         return 0.0
     return session.tallies[instance.address].kv_tokens / instance.kv_capacity_tokens
-
-
-def _slo_limits_s(session: _Session | None) -> tuple[float, ...]:
-    """0 where there is no limit."""
-    slo = None if session is None else session.slo
-    return tuple(0.0 if slo is None else getattr(slo, f"{key}_s") or 0.0 for key in KEYS)
 
 
 def _num_retries(session: _Session) -> int:

@@ -141,13 +141,13 @@ def write_records(
 
 
 def _csv_texts(records: Records, prefill_addresses: Sequence[str], decode_addresses: Sequence[str]) -> Iterator[str]:
-    """The header, then some thousand lines at a time: a column is turned into text at once, then columns are joined."""
+    """The header, then some thousand lines at a time, each written by one format for all of its columns."""
     reasons = [reason.name.lower() for reason in FinishReason]
     stamps = ("arrived_ns", "prefill_started_ns", "first_token_ns", "decode_started_ns", "last_token_ns", "ended_ns")
     durations = ("queue_s", "prefill_s", "ttft_s", "hand_over_s", "tpot_s", "e2e_s")
     counts = ("prompt_tokens", "cached_tokens", "output_tokens", "preemptions", "retries")
-    columns: dict[str, Callable[[slice], list[str]]] = {
-        "request_id": lambda part: list(map(str, range(part.start, part.stop))),
+    columns: dict[str, Callable[[slice], _Cells]] = {
+        "request_id": lambda part: ("%d", range(part.start, part.stop)),
         "finish_reason": _named(records.reason, reasons),
         **{name: _counts(getattr(records, name)) for name in counts},
         "prefill_instance": _named(records.prefill_instance, prefill_addresses),
@@ -158,28 +158,43 @@ def _csv_texts(records: Records, prefill_addresses: Sequence[str], decode_addres
     yield ",".join(columns) + "\n"
     for begin in range(0, records.num_requests, CSV_ROWS):
         part = slice(begin, min(begin + CSV_ROWS, records.num_requests))
-        texts = [column(part) for column in columns.values()]
-        yield "\n".join(map(",".join, zip(*texts, strict=True))) + "\n"
+        forms, cells = zip(*(column(part) for column in columns.values()), strict=True)
+        line = ",".join(forms) + "\n"
+        yield "".join([line % row for row in zip(*cells, strict=True)])
 
 
-def _named(column: Ints, names: Sequence[str]) -> Callable[[slice], list[str]]:
+_Cells = tuple[str, Sequence[object]]
+"""How a cell of a column is formatted, and the cells."""
+
+
+def _named(column: Ints, names: Sequence[str]) -> Callable[[slice], _Cells]:
     listed = [*names, ""]  # NOT_YET is -1: it names the last
-    return lambda part: [listed[index] for index in column[part].tolist()]
+
+    def cells(part: slice) -> _Cells:
+        indices: list[int] = column[part].tolist()
+        return "%s", [listed[index] for index in indices]
+
+    return cells
 
 
-def _counts(column: Ints) -> Callable[[slice], list[str]]:
-    return lambda part: list(map(str, column[part].tolist()))
+def _counts(column: Ints) -> Callable[[slice], _Cells]:
+    return lambda part: ("%d", column[part].tolist())
 
 
-def _stamps(column: Ints) -> Callable[[slice], list[str]]:
-    return lambda part: _blanked(list(map(str, column[part].tolist())), column[part] == NOT_YET)
+def _stamps(column: Ints) -> Callable[[slice], _Cells]:
+    return lambda part: _blanked("%d", column[part].tolist(), column[part] == NOT_YET)
 
 
-def _durations(column: Floats) -> Callable[[slice], list[str]]:
-    return lambda part: _blanked([f"{seconds:.9g}" for seconds in column[part].tolist()], np.isnan(column[part]))
+def _durations(column: Floats) -> Callable[[slice], _Cells]:
+    return lambda part: _blanked("%.9g", column[part].tolist(), np.isnan(column[part]))
 
 
-def _blanked(texts: list[str], is_missing: Bools) -> list[str]:
-    for index in np.flatnonzero(is_missing).tolist():
+def _blanked(form: str, cells: list[object], is_missing: Bools) -> _Cells:
+    """Only a column in which something is missing has to become text of its own."""
+    missing = np.flatnonzero(is_missing).tolist()
+    if not missing:
+        return form, cells
+    texts: list[object] = [form % cell for cell in cells]
+    for index in missing:
         texts[index] = ""
-    return texts
+    return "%s", texts

@@ -26,6 +26,11 @@ class Slo:
     e2e_s: float | None = None
 
 
+def limits_s(slo: Slo | None) -> tuple[float, ...]:
+    """By `KEYS`, 0 where there is no limit."""
+    return tuple(0.0 if slo is None else getattr(slo, f"{key}_s") or 0.0 for key in KEYS)
+
+
 @dataclass(frozen=True, slots=True)
 class SloResult:
     """`attainment`: share of all arrived requests that met every limit; goodput: those per second of emulated time."""

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, HistogramTotals
 from scheduler.metrics.collector import Role
+from scheduler.metrics.energy import FacilityCurves
+from scheduler.metrics.energy_seen import FREE, NOTHING_DRAWN, ONLY_NPUS, EnergySeen, Prices
 from scheduler.metrics.engine_totals import EngineTotals
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
@@ -65,7 +67,8 @@ class Layout:
     nodes. With one supernode its size need not be known. `hosts` maps the name of each process to the addresses of the
     workers in it. `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
     (`scheduler.metrics.names`); those of the exporters of chips need `chip`. `plane_bytes_per_s`: what all ends of each
-    plane carry together when no part is broken.
+    plane carry together when no part is broken. `curves` tell what is drawn beside the NPUs, `prices` what it costs.
+    `num_cache_servers`: nodes whose memory holds the cache pool.
     """
 
     version: str
@@ -79,6 +82,9 @@ class Layout:
     names: tuple[str, ...] = ("own",)
     plane_bytes_per_s: tuple[float, ...] = (0.0,) * len(Plane)
     npus_per_supernode: int = 0
+    curves: FacilityCurves = ONLY_NPUS
+    prices: Prices = FREE
+    num_cache_servers: int = 0
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
@@ -142,7 +148,7 @@ class Snapshot:
     `lookup_tokens` when prefill begins. `kv_usage` is 0 for prefill. Utilisation and watts are those of an instance's
     last stretch of a wall second. `slo_limits_s`: those of the present run, in the order of `slo.KEYS`, 0 where there
     is none; `slo_judged` and `slo_met`: ended requests of runs with limits, and those of them that kept all.
-    `duration_s` counts the same as `e2e_s`, in other buckets.
+    `duration_s` counts the same as `e2e_s`, in other buckets. `decisions` is by `live_decisions.decision_series`.
     """
 
     layout: Layout
@@ -184,6 +190,8 @@ class Snapshot:
     rates: Rates
     fabric: FabricSeen = FabricSeen()
     caches: CachesSeen = CachesSeen()
+    energy: EnergySeen = NOTHING_DRAWN
+    decisions: tuple[int, ...] = ()
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:

@@ -190,6 +190,9 @@ def _split_sections(summary: Summary) -> list[Section]:
         Section("NPU energy", tuple(npus), (("", *map(_percent, npus.values())),)),
         Section("Other", tuple(name.replace("_", " ") for name in others), (("", *map(_percent, others.values())),)),
     ]
+    if any(energy.by_plane.values()):
+        networks = [_percent(joules / energy.facility.joules) for joules in energy.by_plane.values()]
+        found.append(Section("Networks", tuple(name.upper() for name in energy.by_plane), (("", *networks),)))
     if cost.usd is not None:
         cells = map(_dollars, (cost.usd, cost.usd_per_million_input_tokens, cost.usd_per_million_output_tokens))
         found.append(Section("Cost", ("total", "USD/Mtok in", "USD/Mtok out"), (("", *cells),)))

@@ -40,15 +40,16 @@ def instance_totals(rows: Rows, num_instances: int) -> InstanceTotals:
 
 def with_powerless_gaps(rows: Rows) -> Rows:
     """`USAGE_ROW` rows in the order of their ends, with a row of no energy wherever an account does not join the one
-    before: there a worker was lost, and the next is that of a new incarnation."""
-    instance = rows["instance"]
-    in_order = rows[np.lexsort((rows["start_ns"], instance))]
-    before, after = in_order[:-1], in_order[1:]
-    is_gap = (before["instance"] == after["instance"]) & (before["end_ns"] < after["start_ns"])
+    before, or the first not time 0: there a worker was lost, and the next is that of a new incarnation."""
+    in_order = rows[np.lexsort((rows["start_ns"], rows["instance"]))]
+    instance = in_order["instance"]
+    is_first = np.diff(instance, prepend=-1) != 0
+    joins_ns = np.where(is_first, 0, np.roll(in_order["end_ns"], 1))
+    is_gap = joins_ns < in_order["start_ns"]
     gaps = np.zeros(int(is_gap.sum()), rows.dtype)
-    gaps["instance"] = before["instance"][is_gap]
-    gaps["start_ns"] = before["end_ns"][is_gap]
-    gaps["end_ns"] = after["start_ns"][is_gap]
+    gaps["instance"] = instance[is_gap]
+    gaps["start_ns"] = joins_ns[is_gap]
+    gaps["end_ns"] = in_order["start_ns"][is_gap]
     together = np.concatenate([rows, gaps])
     return together[np.argsort(together["end_ns"], kind="stable")]
 

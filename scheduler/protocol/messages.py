@@ -16,6 +16,8 @@ Who says what to whom:
     prefill -> core     PrefillStepped, RequestsCancelled
     core    -> prefill, decode  SetPowerBudget
     prefill, decode -> core     PowerBudgetSet
+    core    -> prefill, decode  SetParked
+    prefill, decode -> core     ParkedSet
     core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies, CancelRequests
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
     runtime -> core     WorkersLost, WorkersJoined
@@ -46,7 +48,7 @@ from scheduler.protocol.cache_messages import (
 from scheduler.protocol.cancel_messages import CancelRequests, RequestsCancelled
 from scheduler.protocol.exchange_messages import LinkShare, StandingLoad
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
-from scheduler.protocol.power_messages import PowerBudgetSet, SetPowerBudget
+from scheduler.protocol.power_messages import ParkedSet, PowerBudgetSet, SetParked, SetPowerBudget
 
 
 class Plane(IntEnum):
@@ -363,4 +365,6 @@ Message = (
     | CacheServersChanged
     | DrainCacheServers
     | CacheReported
+    | SetParked
+    | ParkedSet
 )

@@ -1,4 +1,4 @@
-"""What core and instances say of power budgets; `messages` has these with all others."""
+"""What core and instances say of power budgets and of parking; `messages` has these with all others."""
 
 from __future__ import annotations
 
@@ -20,3 +20,19 @@ class PowerBudgetSet:
     instance: Final[str]
     set_ns: Final[int]
     budget_w: Final[int]
+
+
+@dataclass(slots=True)
+class SetParked:
+    """Park if there is nothing to do and nothing held, or wake; answered by `ParkedSet`."""
+
+    is_parked: Final[bool]
+
+
+@dataclass(slots=True)
+class ParkedSet:
+    """Since `set_ns` the instance is parked, or awake: it has woken, or could not park."""
+
+    instance: Final[str]
+    set_ns: Final[int]
+    is_parked: Final[bool]

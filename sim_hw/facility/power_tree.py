@@ -11,15 +11,16 @@ from sim_hw.facility.supply import EFFICIENCIES, supply_loss_w
 from sim_hw.figure import Confidence, Figure
 from sim_hw.hardware.part_power import PartPower
 from sim_hw.hardware.phase_power import Phase, service_figure
-from sim_hw.hardware.supernode import Part, PartKind, Supernode
+from sim_hw.hardware.supernode import Part, PartKind, Plane, Supernode
 
 
 class PartClass(StrEnum):
     """The branches of the tree, in its order."""
 
     NPU = "npu"
-    HOST = "host"
-    """CPUs, and all else in a node that is neither NPU nor network."""
+    CPU = "cpu"
+    BOARD = "board"
+    """DRAM, and all else in a node that is neither NPU, CPU nor network."""
     SWITCH = "switch"
     OPTICS = "optics"
     COOLING = "cooling"
@@ -52,6 +53,8 @@ class TreeLine:
     """One piece, W; as are the next two."""
     busy: Figure
     idle: Figure
+    plane: Plane | None = None
+    """The network that it belongs to, of switches and optics."""
 
     @property
     def watts(self) -> Watts:
@@ -77,6 +80,11 @@ class PowerTree:
     def of_class(self, part_class: PartClass) -> Watts:
         """One branch."""
         return _sum(line.watts for line in self.lines if line.part_class is part_class)
+
+    def of_plane(self, plane: Plane) -> Watts:
+        """Switches and optics of one network; what names none is scale-out."""
+        network = [line for line in self.lines if line.part_class in (PartClass.SWITCH, PartClass.OPTICS)]
+        return _sum(line.watts for line in network if (line.plane or Plane.RDMA) is plane)
 
 
 def power_tree(supernode: Supernode, npu_busy: Figure | None = None) -> PowerTree:
@@ -110,11 +118,11 @@ def _parts(supernode: Supernode, npu_busy: Figure) -> Iterator[TreeLine]:
     chip, nodes = supernode.chip, supernode.num_nodes
     npu = PartPower(chip.tdp_w, npu_busy, chip.idle_w)
     yield _line(f"{chip.title} NPU", PartClass.NPU, supernode.num_npus, supernode.npus_per_node, npu)
-    yield _line("CPU socket", PartClass.HOST, supernode.num_cpus, supernode.cpus_per_node, cpu_power(supernode))
-    yield _line("DRAM, SSD, boards, adapters", PartClass.HOST, nodes.count, nodes, board_power(supernode))
+    yield _line("CPU socket", PartClass.CPU, supernode.num_cpus, supernode.cpus_per_node, cpu_power(supernode))
+    yield _line("DRAM, SSD, boards, adapters", PartClass.BOARD, nodes.count, nodes, board_power(supernode))
     named = [(part, _class_of(part), power) for part in supernode.parts if (power := part_power(part))]
     for part, part_class, power in sorted(named, key=lambda one: list(PartClass).index(one[1])):
-        yield _line(part.title, part_class, supernode.num_parts(part), part.count, power)
+        yield _line(part.title, part_class, supernode.num_parts(part), part.count, power, part.plane)
     yield _line("fans and pumps of a node", PartClass.COOLING, nodes.count, nodes, cooling_power(supernode))
 
 
@@ -122,9 +130,16 @@ def _class_of(part: Part) -> PartClass:
     return PartClass.OPTICS if part.kind is PartKind.OPTICAL_MODULE else PartClass.SWITCH
 
 
-def _line(title: str, part_class: PartClass, count: int, count_figure: Figure, power: PartPower) -> TreeLine:
+def _line(
+    title: str,
+    part_class: PartClass,
+    count: int,
+    count_figure: Figure,
+    power: PartPower,
+    plane: Plane | None = None,
+) -> TreeLine:
     busy = power.busy_w or power.provisioned_w
-    return TreeLine(title, part_class, count, count_figure, power.provisioned_w, busy, power.idle_w or busy)
+    return TreeLine(title, part_class, count, count_figure, power.provisioned_w, busy, power.idle_w or busy, plane)
 
 
 def _loss_line(output: Watts, capacity: Figure) -> TreeLine:

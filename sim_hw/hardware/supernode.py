@@ -99,13 +99,14 @@ class PartKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A component that computes nothing; `count` is per `part_of`."""
+    """A component that computes nothing; `count` is per `part_of`. `plane`: the network that it belongs to."""
 
     title: str
     kind: PartKind
     part_of: PartOf
     count: Figure
     power: PartPower | None = None
+    plane: Plane | None = None
 
 
 @dataclass(frozen=True, slots=True)

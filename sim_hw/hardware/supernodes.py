@@ -58,8 +58,9 @@ def _part(
     source: str,
     confidence: Confidence,
     power: PartPower | None = None,
+    plane: Plane | None = None,
 ) -> Part:
-    return Part(title, kind, part_of, Figure(count, title, source, confidence), power)
+    return Part(title, kind, part_of, Figure(count, title, source, confidence), power, plane)
 
 
 def _watts(watts: float, source: str, confidence: Confidence = _ESTIMATE) -> Figure:
@@ -105,15 +106,33 @@ CLOUDMATRIX384 = Supernode(
         _measured(Memory.CPU_DRAM, Operation.WRITE, Reach.OTHER_NODE, 107, 1.9, _ONE),
     ),
     parts=(
-        _part("L1 UB switch chip", PartKind.SWITCH, PartOf.NODE, 7, _CM, _TWO, _UB_SWITCH),
+        _part("L1 UB switch chip", PartKind.SWITCH, PartOf.NODE, 7, _CM, _TWO, _UB_SWITCH, Plane.UB),
         _part(
-            "L2 UB switch chip", PartKind.SWITCH, PartOf.SUPERNODE, 112, f"7 sub-planes x 16; {_CM}", _TWO, _UB_SWITCH
+            "L2 UB switch chip",
+            PartKind.SWITCH,
+            PartOf.SUPERNODE,
+            112,
+            f"7 sub-planes x 16; {_CM}",
+            _TWO,
+            _UB_SWITCH,
+            Plane.UB,
         ),
-        _part("RDMA switch", PartKind.SWITCH, PartOf.SUPERNODE, 18, _RDMA_TREE, _ESTIMATE, _SWITCH_400G),
-        _part("VPC switch", PartKind.SWITCH, PartOf.SUPERNODE, 1, "48 nodes on 64 ports", _ESTIMATE, _SWITCH_400G),
+        _part("RDMA switch", PartKind.SWITCH, PartOf.SUPERNODE, 18, _RDMA_TREE, _ESTIMATE, _SWITCH_400G, Plane.RDMA),
+        _part(
+            "VPC switch",
+            PartKind.SWITCH,
+            PartOf.SUPERNODE,
+            1,
+            "48 nodes on 64 ports",
+            _ESTIMATE,
+            _SWITCH_400G,
+            Plane.VPC,
+        ),
         _part("L1-L2 UB link", PartKind.LINK, PartOf.SUPERNODE, 2688, "besthub; two lanes of 28 GB/s each", _ONE),
-        _part("UB optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 14, "SA; qsfptek", _TWO, _LPO_400G),
-        _part("RDMA optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 4, "SA; qsfptek", _TWO, _LPO_400G),
+        _part("UB optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 14, "SA; qsfptek", _TWO, _LPO_400G, Plane.UB),
+        _part(
+            "RDMA optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 4, "SA; qsfptek", _TWO, _LPO_400G, Plane.RDMA
+        ),
         _part("optical fibre", PartKind.OTHER, PartOf.SUPERNODE, 3168, "qsfptek", _ONE),
         _part("DDR5 DIMM", PartKind.OTHER, PartOf.NODE, 32, "an A3-derived note; capacity not published", _ONE),
         _part("Qingtian card", PartKind.OTHER, PartOf.NODE, 1, _CM, _TWO),
@@ -167,6 +186,7 @@ GB200_NVL72 = Supernode(
             "FiberMall and others",
             _TWO,
             PartPower(_watts(77.5, "a tray of 477.5 W (IX) without its two chips")),
+            Plane.UB,
         ),
         _part(
             "NVSwitch chip",
@@ -179,6 +199,7 @@ GB200_NVL72 = Supernode(
                 _watts(200, "IX, Blackwell", _ONE),
                 idle_w=_watts(120, "idle over active as a 51.2 Tbit/s switch of IX"),
             ),
+            Plane.UB,
         ),
         _part(
             SCALE_OUT_NETWORK,
@@ -188,6 +209,7 @@ GB200_NVL72 = Supernode(
             "adapters stand in the trays; the share of switches and optics outside the rack",
             _ESTIMATE,
             PartPower(_watts(4300, "IX, 3.6-4.3 kW a rack", _ONE), _watts(3600, "IX, 3.6-4.3 kW a rack", _ONE)),
+            Plane.RDMA,
         ),
     ),
     price_usd=Figure(
@@ -252,9 +274,27 @@ def _hopper_cluster(
             PlanePort(Plane.VPC, Endpoint.NODE, Figure(50e9, "B/s", "assumed: one 400 Gbit/s adapter", _ESTIMATE)),
         ),
         parts=(
-            _part("NVSwitch chip", PartKind.SWITCH, PartOf.NODE, 4, "DGX", _ONE, _NVSWITCH_HOPPER),
-            _part("leaf switch", PartKind.SWITCH, PartOf.SUPERNODE, 12, f"384 / 32; {tree}", _ESTIMATE, _SWITCH_400G),
-            _part("spine switch", PartKind.SWITCH, PartOf.SUPERNODE, 6, f"384 / 64; {tree}", _ESTIMATE, _SWITCH_400G),
+            _part("NVSwitch chip", PartKind.SWITCH, PartOf.NODE, 4, "DGX", _ONE, _NVSWITCH_HOPPER, Plane.UB),
+            _part(
+                "leaf switch",
+                PartKind.SWITCH,
+                PartOf.SUPERNODE,
+                12,
+                f"384 / 32; {tree}",
+                _ESTIMATE,
+                _SWITCH_400G,
+                Plane.RDMA,
+            ),
+            _part(
+                "spine switch",
+                PartKind.SWITCH,
+                PartOf.SUPERNODE,
+                6,
+                f"384 / 64; {tree}",
+                _ESTIMATE,
+                _SWITCH_400G,
+                Plane.RDMA,
+            ),
             _part(
                 "RDMA optical module",
                 PartKind.OPTICAL_MODULE,
@@ -263,6 +303,7 @@ def _hopper_cluster(
                 "both ends of two links",
                 _ESTIMATE,
                 _DSP_400G,
+                Plane.RDMA,
             ),
         ),
         price_usd=price_usd,

@@ -8,6 +8,8 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
+
 from deploy.live.exporter import Exporter
 from scheduler.metrics.buckets import (
     DURATION_BOUNDS_S,
@@ -21,7 +23,10 @@ from scheduler.metrics.buckets import (
     BucketCounts,
     HistogramTotals,
 )
+from scheduler.metrics.energy import FacilityCurves
+from scheduler.metrics.energy_seen import EnergySeen
 from scheduler.metrics.engine_totals import EngineTotals
+from scheduler.metrics.live_decisions import decision_series
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, Chip, FabricSeen, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
@@ -38,6 +43,11 @@ SLO_MET_SHARE = 0.9
 PREFILL = tuple(LiveInstance(f"prefill-{index}", "prefill", 16, 0) for index in range(14))
 DECODE = LiveInstance("decode-0", "decode", 160, 10_000_000)
 INSTANCES = (*PREFILL, DECODE)
+OTHER_WATTS = {"cpu": 31e3, "board": 46e3, "switch": 27e3, "optics": 31e3, "cooling": 12e3, "supply_loss": 13e3}
+PUE = 1.2
+USD_PER_S, USD_PER_J, INPUT_SHARE = 0.065, 2.5e-8, 0.58
+CAP_WATTS = 400e3
+
 LAYOUT = Layout(
     version="0.1.0",
     instances=INSTANCES,
@@ -48,6 +58,8 @@ LAYOUT = Layout(
     model="deepseek-r1",
     chip=Chip("ascend", "Ascend 910C", 2, 64e9, 0.9, 168.0, 700.0),
     names=("own", "vllm", "ascend", "genai"),
+    num_cache_servers=48,
+    curves=FacilityCurves(np.array([0.0, 1e6]), {part: np.array([w, w]) for part, w in OTHER_WATTS.items()}),
 )
 
 TTFT_S = (0.042, 0.048, 0.051, 0.053, 0.057, 0.066, 0.078, 0.092, 0.119, 0.205)
@@ -119,6 +131,8 @@ def snapshot_at(wall_s: float) -> Snapshot:
             ("l2/3/7", "npu/12/nic") if lost >= 0 else ("l2/3/7",),
             (1.3e12, 50e9 if lost >= 0 else 0, 0),
         ),
+        energy=_energy(emulated_s, 1 + 0.1 * swing),
+        decisions=tuple(num if policy == "cloudmatrix" else 0 for _, policy, _ in decision_series()),
     )
 
 
@@ -145,6 +159,22 @@ def moving_exporter() -> Generator[str]:
 
 def _watts(instance: LiveInstance) -> float:
     return instance.num_npus * (DECODE_WATTS if instance.role == "decode" else PREFILL_WATTS)
+
+
+def _energy(emulated_s: float, swing: float) -> EnergySeen:
+    """Three quarters of what NPUs draw is for work."""
+    prefill_w, decode_w = (sum(_watts(one) for one in INSTANCES if one.role == role) for role in ("prefill", "decode"))
+    others = tuple(OTHER_WATTS.values())
+    building_w = (PUE - 1) * (prefill_w + decode_w + sum(others))
+    phases = (0.75 * prefill_w, 0.75 * decode_w, 0.25 * (prefill_w + decode_w))
+    watts = (*phases, *others, building_w)
+    usd_per_s = [share * usd for share in (INPUT_SHARE, 1 - INPUT_SHARE) for usd in (USD_PER_S, USD_PER_J * sum(watts))]
+    return EnergySeen(
+        tuple(swing * part_w for part_w in (prefill_w + decode_w, *others, building_w)),
+        tuple(phase_w * emulated_s for phase_w in watts),
+        tuple(usd * emulated_s for usd in usd_per_s),
+        CAP_WATTS,
+    )
 
 
 def _engines(num: int, swing: float) -> EngineTotals:

@@ -22,14 +22,20 @@ from tests.live.moving_cluster import (
     DECODE,
     DECODE_WATTS,
     FLOW_BYTES,
+    INPUT_SHARE,
     INSTANCES,
+    OTHER_WATTS,
     OUTPUT_TOKENS,
+    PREFILL,
     PREFILL_WATTS,
     PROMPT_TOKENS,
+    PUE,
     QUEUE_S,
     REQUESTS_PER_S,
     SLO_MET_SHARE,
     SPEED,
+    USD_PER_J,
+    USD_PER_S,
     moving_exporter,
 )
 from tests.live.others_names import unanswered
@@ -41,6 +47,9 @@ WATCH_S = 7.0
 """More than the four scrapes of which a rate is made: the last three values are of whole windows."""
 
 ROLES = 2
+
+NPU_WATTS = DECODE.num_npus * DECODE_WATTS + sum(one.num_npus * PREFILL_WATTS for one in PREFILL)
+METER_WATTS = PUE * (NPU_WATTS + sum(OTHER_WATTS.values()))
 
 
 @pytest.fixture(scope="module")
@@ -99,19 +108,28 @@ def test_choices_and_nodes_come_out_as_the_cluster_has_them(watched: tuple[str, 
         ("serving: Goodput and throughput", "B", SLO_MET_SHARE * REQUESTS_PER_S, 0.25),
         ("serving: Queue (percentiles tell from 300 ms up)", "D", mean(QUEUE_S), 0.1),
         (": Cache hit rate", "A", CACHED_TOKENS / PROMPT_TOKENS, 1e-6),
+        ("scheduler: Decisions for decode", "A", REQUESTS_PER_S, 0.25),
+        ("scheduler: Prefill, decode and cache", "B", 48, 0),
         ("scheduler: Speed", "B", SPEED, 0.25),
         ("fabric: Bytes moved", "A", max(FLOW_BYTES.values()) * REQUESTS_PER_S, 0.25),
-        ("energy: Energy per output token", "A", None, 0.25),
+        ("energy: Energy per output token", "A", METER_WATTS / (OUTPUT_TOKENS * REQUESTS_PER_S), 0.25),
+        ("energy: Energy per output token", "B", NPU_WATTS / (OUTPUT_TOKENS * REQUESTS_PER_S), 0.25),
+        ("energy: Power by part", "A", NPU_WATTS, 0.25),
+        ("energy: What NPUs draw it for", "A", 0.75 * DECODE.num_npus * DECODE_WATTS, 0.25),
+        ("energy: Power at the feeds and its cap", "A", METER_WATTS / PUE, 0.25),
+        ("energy: Dollars per hour", "A", 3600 * USD_PER_S, 0.25),
+        (
+            "energy: Dollars per million tokens",
+            "A",
+            1e6 * INPUT_SHARE * (USD_PER_S + USD_PER_J * METER_WATTS) / (PROMPT_TOKENS * REQUESTS_PER_S),
+            0.25,
+        ),
     ],
 )
 def test_figures_are_per_emulated_second(
-    watched: tuple[str, Window], panel: str, letter: str, expected: float | None, tolerance: float
+    watched: tuple[str, Window], panel: str, letter: str, expected: float, tolerance: float
 ) -> None:
     """Loose where traffic swings and scrapes come late: what is looked for is a factor of the speed."""
-    if expected is None:
-        prefill_npus = sum(one.num_npus for one in INSTANCES) - DECODE.num_npus
-        watts = DECODE.num_npus * DECODE_WATTS + prefill_npus * PREFILL_WATTS
-        expected = watts / (OUTPUT_TOKENS * REQUESTS_PER_S)
     url, window = watched
     board, _, title = panel.partition(": ")
     dashboard = load_dashboard(f"supernode-{board}" if board else "supernode")

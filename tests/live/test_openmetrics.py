@@ -73,6 +73,13 @@ def test_its_figures_are_those_of_the_replay(loaded: tuple[str, dict[str, Any]])
 
     assert at_the_end("supernode_requests_arrived_total") == result["requests"]["arrived"]
     assert at_the_end("sum(supernode_instance_energy_joules_total)") == pytest.approx(result["energy"]["joules"])
+    energy, cost = result["energy"], result["cost"]
+    assert at_the_end("sum(supernode_energy_joules_total)") == pytest.approx(energy["facility"]["joules"])
+    for phase in ("prefill", "decode", "idle"):
+        assert at_the_end(f'supernode_energy_joules_total{{phase="{phase}"}}') == pytest.approx(energy["by"][phase])
+    for part in ("cpu", "supply_loss", "building"):
+        assert at_the_end(f'supernode_energy_joules_total{{part="{part}"}}') == pytest.approx(energy["by"][part])
+    assert at_the_end("sum(supernode_cost_dollars_total)") == pytest.approx(cost["usd"])
     assert at_the_end("sum(supernode_fabric_bytes_total)") == sum(one["bytes"] for one in result["fabric"].values())
     mean_ttft = "supernode_time_to_first_token_seconds_sum / supernode_time_to_first_token_seconds_count"
     assert at_the_end(mean_ttft) == pytest.approx(result["ttft_s"]["mean"])

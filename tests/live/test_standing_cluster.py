@@ -19,7 +19,7 @@ from deploy.cluster.attach import control_call
 from deploy.cluster.listeners import session_listeners
 from deploy.dashboards.check import check_dashboard
 from deploy.dashboards.files import UIDS, load_dashboard
-from deploy.dashboards.prometheus_api import Window
+from deploy.dashboards.prometheus_api import Prometheus, Window
 from scheduler.protocol.errors import ConfigError
 from scheduler.runtime.clock import wall_now_ns
 from tests.live.others_names import unanswered
@@ -127,6 +127,9 @@ def test_a_replay_fills_every_family_and_every_panel(standing: Standing, tmp_pat
             faults = [answer.fault for answer in answers if answer.fault]
             assert not faults, "\n" + "\n".join(faults)
         assert not unanswered(url, window, SCRAPE_INTERVAL_S)
+        for phase in ("prefill", "decode"):  # idle time before and after the replay has no part in these
+            (joules,) = Prometheus(url).over_time(f'supernode_energy_joules_total{{phase="{phase}"}}', window)
+            assert joules.values[-1] - joules.values[0] == pytest.approx(result["energy"]["by"][phase], rel=1e-4)
     assert result["requests"]["finished"] == LIMIT
     status = standing.status()
     assert status["requests"]["ended"]["stop"] == LIMIT

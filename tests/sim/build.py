@@ -9,6 +9,7 @@ import numpy as np
 
 from scheduler.core.config import CACHE_ADDRESS, CACHE_SSD, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
+from scheduler.core.parking import ParkingRules
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import READS_ALL, RequestView, RoutingPolicy, Seat, StageKind, StageView
@@ -49,6 +50,7 @@ from tests.sim.case import (
     rank_rate,
     way_of,
 )
+from tests.sim.parked import parkable
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
 from workers.decode import DecodeConfig, DecodeInstance
@@ -266,12 +268,15 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
             num_cache_servers=(case.cache_servers,),
             has_cache_ssd=has_pool_ssd(case),
             view_age_ns=case.view_age_ns,
+            parking=None if case.parking is None else ParkingRules(*case.parking[:2]),
         ),
         make_policy(case.prefill_policy, StageKind.PREFILL),
         make_policy(case.decode_policy, StageKind.DECODE),
         case.entry,
     )
-    components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case), *prefill, *decode]
+    components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case)]
+    components += [parkable(case, one, one.is_empty) for one in prefill]
+    components += [parkable(case, one, one.memory.is_empty) for one in decode]
     if mode is CacheMode.POOL:
         pool = CachePool(store_sizes(case))
         caches.append(pool.store)

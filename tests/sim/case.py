@@ -74,6 +74,8 @@ class Case:
     cache_servers: int = 1
     cache_ssd_blocks: int = 0
     cache_namespace_share: float = 1.0
+    parking: tuple[int, int, int] | None = None
+    """Idle nanoseconds, spare instances and the time to wake, where instances are parked."""
 
 
 def rank_rate(case: Case, prefill: int, rank: int) -> int:
@@ -139,6 +141,7 @@ class Result:
 
 BUSY_WATTS = 7
 IDLE_WATTS = 3
+PARKED_WATTS = 1
 PASS_JOULES = 3
 COMPUTED_JOULES = 11
 PAIR_JOULES = 2

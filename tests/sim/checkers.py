@@ -29,7 +29,7 @@ from scheduler.protocol.messages import (
 )
 from tests.sim.build import RealSystem, build_real
 from tests.sim.cache_parts import blocks_in
-from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case, Outcome
+from tests.sim.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Outcome
 from workers.decode import DecodeInstance
 from workers.fabric import Fabric
 
@@ -281,10 +281,12 @@ def check_usage(journal: Journal) -> None:
             assert 0 <= usage.busy_ns <= usage.end_ns - usage.start_ns, name
             clock_ns = usage.end_ns
             idle_ns = usage.end_ns - usage.start_ns - usage.busy_ns
-            floor = BUSY_WATTS * usage.busy_ns + IDLE_WATTS * idle_ns
+            idle_w = PARKED_WATTS if journal.system.case.parking else IDLE_WATTS
+            floor = BUSY_WATTS * usage.busy_ns + idle_w * idle_ns
             assert usage.joules >= floor, name
             # Steps may be shorter than the nanosecond that accounts are kept in.
-            assert usage.busy_ns or not idle_ns or usage.joules == floor, name
+            # An account of idle time alone is all parked or all waiting.
+            assert usage.busy_ns or usage.joules in (floor, IDLE_WATTS * idle_ns), name
         assert clock_ns == end_ns, name
 
 

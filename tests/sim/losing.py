@@ -38,10 +38,12 @@ from tests.sim.build import (
 from tests.sim.cache_parts import store_sizes
 from tests.sim.case import Case, Row
 from tests.sim.fabric_account import FabricAccount
+from tests.sim.parked import parkable
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
 from workers.decode import DecodeInstance
 from workers.fabric import Fabric
+from workers.parking import ParkableInstance
 from workers.prefill import PrefillConfig, PrefillInstance
 
 
@@ -210,10 +212,9 @@ class LosingSystem:
 
     @property
     def workers(self) -> list[Component]:
-        """All components that live at the end, which are all there are."""
-        alive = [component for component in self._alive.values() if component is not None]
-        assert len(alive) == len(self._alive)
-        return alive
+        """All components that live at the end, which are all there are, as they are without their berths."""
+        assert None not in self._alive.values()
+        return [one.inner if isinstance(one, ParkableInstance) else one for one in self._alive.values() if one]
 
     def run(self) -> None:
         """Run until nothing is due, then account."""
@@ -236,7 +237,7 @@ class LosingSystem:
             )
             self._send_to_core(component.address, self._noted(component, None, component.wake(due_ns)))
         ended = RunEnded(interrupted=False)
-        for component in self.workers:
+        for component in filter(None, self._alive.values()):
             for _, message in self._noted(component, ended, component.handle(self.now_ns, ended)):
                 self._tell_core(message)
         self._tell_core(ended)
@@ -329,6 +330,8 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
     if address.startswith("prefill"):
         cache = BlockStore(store_sizes(case)) if case.cache_mode == "local" else None
         sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
-        return PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
+        prefill = PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
+        return parkable(case, prefill, prefill.is_empty)
     config = decode_config(case, skip_steps=True, report_interval_ns=trouble.report_interval_ns)
-    return DecodeInstance(address, config, LinearSteps(case), LinearEnergy(), began_ns=now_ns)
+    decode = DecodeInstance(address, config, LinearSteps(case), LinearEnergy(), began_ns=now_ns)
+    return parkable(case, decode, decode.memory.is_empty)

@@ -85,7 +85,8 @@ def check_core_is_empty(system: LosingSystem) -> None:
     assert not any(kept), kept
     assert core.deadline_ns == NEVER_NS
     for stage in (core._books.prefill, core._books.decode):
-        assert stage.up == stage.eligible == list(range(len(stage)))
+        assert stage.up == sorted({*stage.eligible, *stage._parked}) == list(range(len(stage)))
+        assert system.case.parking or not stage._parked
         assert not stage.cut_dies
         assert not any(stage.outstanding_requests), stage.outstanding_requests
         assert not any(stage.outstanding_tokens), stage.outstanding_tokens

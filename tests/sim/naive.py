@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case, Result
+from tests.sim.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
 from tests.sim.naive_cache import NaiveCache
 from tests.sim.naive_engines import Decode, Prefill, blocks_for
 from tests.sim.naive_fabric import Fabric, Flow, Then
+from tests.sim.naive_parking import Berth, Governor
 from tests.sim.naive_request import Request
 from tests.sim.naive_world import Actor, World
 
@@ -21,15 +22,21 @@ def run_naive(case: Case) -> Result:
     core = simulate(case)
     caches = [core.pool] if case.cache_mode == "pool" else [p.cache for p in core.prefill if p.cache]
     end_ns = core.world.now_ns
+    engines, berths = (*core.prefill, *core.decode), (*core.prefill_berths, *core.decode_berths)
+    for berth in berths:
+        berth.end(end_ns)
     return Result(
         [request.outcome() for request in core.known],
         sum(cache.num_evictions for cache in caches),
         [sorted(cache.blocks) for cache in caches],
         end_ns,
-        [engine.busy_ns for engine in (*core.prefill, *core.decode)],
+        [engine.busy_ns for engine in engines],
         [
-            BUSY_WATTS * engine.busy_ns + IDLE_WATTS * (end_ns - engine.busy_ns) + engine.work_joules()
-            for engine in (*core.prefill, *core.decode)
+            BUSY_WATTS * engine.busy_ns
+            + PARKED_WATTS * berth.parked_ns
+            + IDLE_WATTS * (end_ns - engine.busy_ns - berth.parked_ns)
+            + engine.work_joules()
+            for engine, berth in zip(engines, berths, strict=True)
         ],
         core.fabric.num_bytes,
     )
@@ -40,8 +47,15 @@ def simulate(case: Case) -> Core:
     world = World()
     source = Source(world, [Request(row) for row in case.rows])
     core = Core(world, case)
-    core.prefill = [Prefill(world, case, index, core) for index in range(case.num_prefill)]
-    core.decode = [Decode(world, case, index, core) for index in range(case.num_decode)]
+    for index in range(case.num_prefill):
+        prefill = Prefill(world, case, index, core)
+        core.prefill.append(prefill)
+        core.prefill_berths.append(core.berth(prefill.priority, prefill.is_empty))
+    for index in range(case.num_decode):
+        decode = Decode(world, case, index, core)
+        core.decode.append(decode)
+        core.decode_berths.append(core.berth(decode.priority, decode.is_empty))
+    core.awaits_more = lambda: bool(source.left)
     core.reported_kv = [0] * case.num_decode
     source.tell = core.on_arrived
     world.run()
@@ -91,6 +105,31 @@ class Core:
             share=case.cache_namespace_share,
         )
         self.turns = {"prefill": 0, "decode": 0}
+        self.prefill_berths: list[Berth] = []
+        self.decode_berths: list[Berth] = []
+        self.governor = Governor(world, self)
+        self.awaits_more: Callable[[], bool] = bool
+
+    # -- parking
+
+    def berth(self, priority: int, is_empty: Callable[[], bool]) -> Berth:
+        """For the instance that was made last."""
+        berth = Berth(self.world, priority, is_empty, self.case.parking[2] if self.case.parking else 0)
+        berth.tell = self.governor.on_told
+        return berth
+
+    def _has_heard(self) -> None:
+        """After everything that the core hears."""
+        if self.case.parking is not None:
+            self.governor.weigh()
+
+    def is_prefill_busy(self, index: int) -> bool:
+        """Has it anything to do that the core knows of?"""
+        return any(r.stage == "prefill" and r.prefill_instance == index for r in self.known)
+
+    def is_decode_busy(self, index: int) -> bool:
+        """The same at decode."""
+        return any(r.counts_at_decode and r.decode_instance == index for r in self.known)
 
     # -- routing
 
@@ -117,19 +156,21 @@ class Core:
         if policy == "cloudmatrix":
             return self._least(tokens)
         assert policy == "round_robin"
-        turn = self.turns[stage]
-        self.turns[stage] += 1
-        return turn % len(requests)
+        chosen = self.turns[stage] % len(requests)
+        self.turns[stage] = chosen + 1
+        return chosen
 
     def _pick_prefill(self) -> int:
-        indices = range(len(self.prefill))
+        indices = [i for i, berth in enumerate(self.prefill_berths) if berth.state == "awake"]
         counts = [sum(r.stage == "prefill" and r.prefill_instance == i for r in self.known) for i in indices]
-        return self._pick("prefill", self.case.prefill_policy, counts, [self._prefill_tokens(i) for i in indices])
+        tokens = [self._prefill_tokens(i) for i in indices]
+        return indices[self._pick("prefill", self.case.prefill_policy, counts, tokens)]
 
     def _pick_decode(self) -> int:
-        indices = range(len(self.decode))
+        indices = [i for i, berth in enumerate(self.decode_berths) if berth.state == "awake"]
         counts = [sum(r.counts_at_decode and r.decode_instance == i for r in self.known) for i in indices]
-        return self._pick("decode", self.case.decode_policy, counts, [self._decode_tokens(i) for i in indices])
+        tokens = [self._decode_tokens(i) for i in indices]
+        return indices[self._pick("decode", self.case.decode_policy, counts, tokens)]
 
     # -- a request's life
 
@@ -153,6 +194,7 @@ class Core:
             else:
                 welcome.append(request)
         self._look_up(welcome)
+        self._has_heard()
 
     def _look_up(self, requests: list[Request]) -> None:
         asking = [r for r in requests if self.case.cache_mode == "pool" and r.prefix]
@@ -165,7 +207,11 @@ class Core:
         for request in requests:
             found, request.from_ssd = self.pool.find(request)
             request.cached = min(found, request.prompt_tokens - 1)
-        self.world.say(self._route, requests)
+        self.world.say(self._on_found, requests)
+
+    def _on_found(self, requests: list[Request]) -> None:
+        self._route(requests)
+        self._has_heard()
 
     def _route(self, requests: list[Request]) -> None:
         groups: dict[tuple[int, bool], list[Request]] = {}
@@ -223,6 +269,7 @@ class Core:
             self._end(request, "STOP")
         self._finish_flows(index)
         self._reserve(closing)
+        self._has_heard()
 
     def _in_order_of(self, requests: list[Request]) -> list[int]:
         order: list[int] = []
@@ -331,3 +378,4 @@ class Core:
                 self._end(request, "LENGTH")
                 again.remove(request)
         self._look_up(again)
+        self._has_heard()

@@ -77,6 +77,10 @@ class Prefill(Actor):
         work = COMPUTED_JOULES * self.num_computed + PAIR_JOULES * self.num_pairs
         return PASS_JOULES * self.num_passes + work
 
+    def is_empty(self) -> bool:
+        """Has it nothing to do and nothing of anybody?"""
+        return not (self.queue or self.holding or self.in_pass)
+
     def start(self, requests: list[Request]) -> None:
         """New work."""
         self.queue += [Prompt(request) for request in requests]
@@ -213,6 +217,11 @@ class Decode(Actor):
     def work_joules(self) -> int:
         """What all the steps cost beside the power."""
         return sum(STEP_JOULES + SEQUENCE_JOULES * step.num_running + step.kv_tokens for step in self.steps)
+
+    def is_empty(self) -> bool:
+        """Has it nothing to do and nothing of anybody?"""
+        held = any(die.running or die.reserved for die in self.dies)
+        return not (held or self.waiting or self.joining or self.joined)
 
     def free_blocks(self, die: Die) -> int:
         """Blocks of a die that nobody has."""

@@ -268,3 +268,14 @@ def with_any_policy(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> Case:
         decode_policy=draw(st.sampled_from(ALL_POLICIES)),
         view_age_ns=draw(st.sampled_from([0, 0, 3_000, 50_000])),
     )
+
+
+@st.composite
+def parking_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
+    """Cases of several instances that are parked when they have been idle, now and then a long while apart."""
+    case = draw(plain)
+    gap_ns = draw(st.sampled_from([0, 3_000, 50_000]))
+    rows = tuple(replace(row, arrived_ns=row.arrived_ns + gap_ns * index) for index, row in enumerate(case.rows))
+    parking = draw(st.sampled_from([1, 900, 4_000, 30_000])), draw(st.integers(1, 2)), draw(st.sampled_from([1, 2_500]))
+    num_prefill, num_decode = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    return replace(case, rows=rows, num_prefill=num_prefill, num_decode=num_decode, parking=parking)

@@ -21,6 +21,7 @@ from tests.sim.strategies import (
     crossing_cases,
     grid_cases,
     mixed_cases,
+    parking_cases,
     preempting_cases,
     single_cases,
 )
@@ -33,6 +34,7 @@ PROFILES = {
     "single": (single_cases(), 150),
     "cached": (cached_cases(st.one_of(mixed_cases(), grid_cases(), single_cases())), 200),
     "contended": (contended_cases(), 200),
+    "parking": (parking_cases(any_cases()), 200),
     "cached and preempting": (cached_cases(preempting_cases()), 150),
 }
 

@@ -17,6 +17,7 @@ from tests.sim.strategies import (
     crossing_cases,
     grid_cases,
     mixed_cases,
+    parking_cases,
     preempting_cases,
     with_any_policy,
 )
@@ -33,6 +34,12 @@ def test_invariants_hold(case: Case, skip_steps: bool, report_interval_ns: int) 
 @settings(phases=QUICK_PHASES, max_examples=150)
 @given(case=with_any_policy(st.one_of(preempting_cases(), cached_cases(preempting_cases()))))
 def test_invariants_hold_when_memory_is_short(case: Case) -> None:
+    check_idleness(run_checked(case))
+
+
+@settings(phases=QUICK_PHASES, max_examples=100)
+@given(case=with_any_policy(parking_cases(any_cases())))
+def test_invariants_hold_where_instances_are_parked(case: Case) -> None:
     check_idleness(run_checked(case))
 
 

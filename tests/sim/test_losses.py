@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from scheduler.protocol.messages import SetParked
 from tests.sim.build import build_real
 from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
@@ -14,6 +15,7 @@ from tests.sim.strategies import (
     any_cases,
     cached_cases,
     mixed_cases,
+    parking_cases,
     preempting_cases,
     with_any_policy,
 )
@@ -32,6 +34,21 @@ def troubled_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
 def test_losses_leave_nothing_behind(troubled: tuple[Case, Trouble]) -> None:
     system = run_checked(*troubled)
     event(f"most retries: {max(system.scheduler.ledger.retries)}")
+
+
+@st.composite
+def troubled_parking_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
+    """Those in which idle instances are parked, too."""
+    case = draw(with_any_policy(parking_cases(any_cases())))
+    return case, draw(troubles(case))
+
+
+@settings(phases=QUICK_PHASES, max_examples=100)
+@given(troubled=troubled_parking_cases())
+def test_losses_leave_nothing_behind_where_instances_are_parked(troubled: tuple[Case, Trouble]) -> None:
+    system = run_checked(*troubled)
+    kinds = [type(message) for outputs in system.said for _, message in outputs]
+    event(f"parked or woken: {min(3, kinds.count(SetParked))}")
 
 
 @settings(phases=QUICK_PHASES, max_examples=40)

@@ -1,20 +1,23 @@
-"""The dashboard "Energy & cost": what is drawn, by whom, and what a token takes of it."""
+"""The dashboard "Energy & cost": what is drawn, by whom, and what a token takes of it in joules and dollars."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from deploy.dashboards.boards.shared import (
+    ALL_ENERGY,
     CHOICES,
+    DOLLARS,
     ENDED,
     ENERGY,
     FINISHED,
     GENERATED,
+    POWER,
+    POWER_CAP,
     PROMPTS,
     WATTS,
     explanation,
     npu_power,
-    output_tokens,
     replay_now,
     speed_now,
 )
@@ -22,34 +25,52 @@ from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
 from deploy.dashboards.promql import CHOSEN, aggregate, by_place, rate, ratio, wall_rate
 
 PER_TOKEN: Final = "si:J/tok"
+DOLLARS_PER_MTOK: Final = "si:$/Mtok"
 PREFILL: Final = '{role="prefill"}'
 DECODE: Final = '{role="decode"}'
-PER_REQUEST: Final = f"{wall_rate(ENERGY)} / {wall_rate(ENDED, where=FINISHED)}"
+INPUT: Final = '{side="input"}'
+OUTPUT: Final = '{side="output"}'
+NPUS: Final = '{part="npu"}'
+AT_FEEDS: Final = '{part!="building"}'
+PER_REQUEST: Final = f"{wall_rate(ALL_ENERGY)} / {wall_rate(ENDED, where=FINISHED)}"
+PER_MTOK_IN: Final = f"1e6 * {wall_rate(DOLLARS, where=INPUT)} / {wall_rate(PROMPTS)}"
+PER_MTOK_OUT: Final = f"1e6 * {wall_rate(DOLLARS, where=OUTPUT)} / {wall_rate(GENERATED)}"
 
 OVERVIEW: Final = Row(
     "",
     (
-        explanation("Energy is that of the **NPUs** only."),
+        explanation(
+            "The **meter** reads NPUs, all else in the racks and the building; the **feeds** of the supernodes all but "
+            "the building, and that is what a power cap holds."
+        ),
         replay_now(),
         speed_now(),
+        stat("Power at the meter", "Power of everything, the building included.", "watt", f"sum({POWER})"),
         npu_power(),
-        stat("Power per NPU", "Mean power of one NPU.", "watt", f"avg({WATTS})"),
-        stat("Per output token", "Joules of all NPUs per output token.", PER_TOKEN, ratio(ENERGY, GENERATED)),
-        stat("Per request", "Joules of all NPUs per finished request.", "joule", PER_REQUEST),
-        stat("Energy so far", "Joules of all NPUs since the cluster came up.", "joule", f"sum({ENERGY})"),
-        output_tokens(),
+        stat("Per output token", "Joules at the meter per output token.", PER_TOKEN, ratio(ALL_ENERGY, GENERATED)),
+        stat("Input tokens", "Dollars per million prompt tokens.", DOLLARS_PER_MTOK, PER_MTOK_IN),
+        stat("Output tokens", "Dollars per million output tokens.", DOLLARS_PER_MTOK, PER_MTOK_OUT),
+        stat("Energy so far", "Joules at the meter since the cluster came up.", "joule", f"sum({ALL_ENERGY})"),
     ),
 )
 
-POWER: Final = Row(
+POWERS: Final = Row(
     "Power",
     (
         lines(
-            "Power by role",
-            "Power of the NPUs, over the last stretch of a second; the top of the stack is the whole fleet.",
+            "Power by part",
+            "Power of each class of parts over the last stretch of a second; the top of the stack is the meter.",
             "watt",
-            Query(aggregate("sum", WATTS, "role"), "{{role}}"),
+            Query(f"sum by (part) ({POWER})", "{{part}}"),
             stacked=True,
+            width=16,
+        ),
+        lines(
+            "Power at the feeds and its cap",
+            "What the supernodes draw from the building, and the power cap of the present run; 0 without a cap.",
+            "watt",
+            Query(f"sum({POWER}{AT_FEEDS})", "at the feeds"),
+            Query(f"max({POWER_CAP})", "cap"),
         ),
         lines(
             "Power per NPU",
@@ -62,6 +83,13 @@ POWER: Final = Row(
             "Power of the NPUs of each instance over the window: joules by emulated seconds.",
             "watt",
             Query(rate(ENERGY, "instance", CHOSEN), "{{instance}}"),
+        ),
+        lines(
+            "What NPUs draw it for",
+            "Power of the NPUs over the window by phase: work on prefill and on decode, and waiting for work.",
+            "watt",
+            Query(rate(ALL_ENERGY, "phase", NPUS), "{{phase}}"),
+            stacked=True,
         ),
         history(
             "Power of the racks",
@@ -79,9 +107,10 @@ TOKENS: Final = Row(
     (
         lines(
             "Energy per output token",
-            "Joules of all NPUs over output tokens of the window.",
+            "Joules at the meter, and of the NPUs in the plan alone, over output tokens of the window.",
             PER_TOKEN,
-            Query(ratio(ENERGY, GENERATED), "J per output token"),
+            Query(ratio(ALL_ENERGY, GENERATED), "at the meter"),
+            Query(ratio(ENERGY, GENERATED), "NPUs alone"),
         ),
         lines(
             "Energy per token",
@@ -92,9 +121,25 @@ TOKENS: Final = Row(
         ),
         lines(
             "Energy per request",
-            "Joules of all NPUs over the requests that finished in the window.",
+            "Joules at the meter over the requests that finished in the window.",
             "joule",
             Query(PER_REQUEST, "J per finished request"),
+        ),
+        lines(
+            "Dollars per million tokens",
+            "Capital and electricity of the window over its tokens. A system that idles costs the same.",
+            DOLLARS_PER_MTOK,
+            Query(PER_MTOK_IN, "input"),
+            Query(PER_MTOK_OUT, "output"),
+            width=12,
+        ),
+        lines(
+            "Dollars per hour",
+            "What an emulated hour costs now, by kind; a rent counts as capital and has paid the electricity.",
+            "si:$/h",
+            Query(f"3600 * {rate(DOLLARS, 'kind')}", "{{kind}}"),
+            stacked=True,
+            width=12,
         ),
     ),
 )
@@ -102,7 +147,8 @@ TOKENS: Final = Row(
 DASHBOARD: Final = Dashboard(
     uid="supernode-energy",
     title="Energy & cost",
-    description="Power of the NPUs of an emulated supernode, and the energy that tokens and requests take.",
+    description="What an emulated supernode draws, part by part, and what tokens and requests take in joules and "
+    "dollars.",
     choices=CHOICES,
-    rows=(OVERVIEW, POWER, TOKENS),
+    rows=(OVERVIEW, POWERS, TOKENS),
 )

@@ -1,4 +1,4 @@
-"""The dashboard "Scheduler": how it spreads work, what begins again, what its own processes cost."""
+"""The dashboard "Scheduler": what it decides, how it spreads work, what begins again, what its own processes cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Final
 from deploy.dashboards.boards.shared import (
     AT_INSTANCE,
     BUSY,
+    CACHE_SERVERS,
     CHOICES,
+    DECISIONS,
     EMULATED,
     HOP,
     PERCENTILES,
@@ -23,6 +25,9 @@ from deploy.dashboards.boards.shared import (
 )
 from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
 from deploy.dashboards.promql import CHOSEN, aggregate, quantile, rate, wall_rate
+
+PREFILL_STAGE: Final = '{stage="prefill"}'
+DECODE_STAGE: Final = '{stage="decode"}'
 
 
 def _share(operator: str, role: str) -> str:
@@ -93,15 +98,36 @@ SPREAD: Final = Row(
     ),
 )
 
+DECIDED: Final = Row(
+    "What it decides",
+    (
+        lines(
+            "Decisions for prefill",
+            "Requests sent to a prefill instance per emulated second, by the policy that chose and why; a fallback "
+            "means that the policy failed.",
+            "reqps",
+            Query(f"{rate(DECISIONS, 'policy, reason', PREFILL_STAGE)} > 0", "{{policy}}: {{reason}}"),
+            width=12,
+        ),
+        lines(
+            "Decisions for decode",
+            "Requests for which a decode instance was chosen per emulated second, by the policy that chose and why.",
+            "reqps",
+            Query(f"{rate(DECISIONS, 'policy, reason', DECODE_STAGE)} > 0", "{{policy}}: {{reason}}"),
+            width=12,
+        ),
+    ),
+)
+
 PLAN: Final = Row(
     "The plan",
     (
         lines(
-            "NPUs by role",
-            "NPUs that serve each stage, lost ones included.",
+            "Prefill, decode and cache",
+            "The plan as P:D:C: NPUs that serve each stage, lost ones included, and nodes that hold the cache.",
             "short",
-            Query(aggregate("count", WATTS, "role"), "{{role}}"),
-            stacked=True,
+            Query(aggregate("count", WATTS, "role"), "{{role}} NPUs"),
+            Query(f"max({CACHE_SERVERS})", "cache servers"),
         ),
         lines(
             "Instances up by role",
@@ -186,7 +212,8 @@ HEALTH: Final = Row(
 DASHBOARD: Final = Dashboard(
     uid="supernode-scheduler",
     title="Scheduler",
-    description="How the scheduler spreads work over instances, what begins again, and what it costs itself.",
+    description="What the scheduler decides, how it spreads work over instances, what begins again, and what it costs "
+    "itself.",
     choices=CHOICES,
-    rows=(OVERVIEW, SPREAD, PLAN, AGAIN, HEALTH),
+    rows=(OVERVIEW, DECIDED, SPREAD, PLAN, AGAIN, HEALTH),
 )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,3 +42,13 @@ def test_npus_outside_the_plan_idle_and_a_fleet_is_that_many_supernodes() -> Non
     two = facility_curves(CONFIG, CLOUDMATRIX384, 2, 640)
     assert two.spare_npu_w == 2 * CURVES.spare_npu_w
     assert two.feed_w(200e3) == pytest.approx(2 * CURVES.feed_w(100e3))
+
+
+@given(npu_w=st.floats(0, 400e3))
+def test_networks_draw_what_switches_and_optics_do(npu_w: float) -> None:
+    def drawn(curves: Iterable[np.ndarray[Any, Any]]) -> float:
+        return sum(float(np.interp(npu_w, CURVES.npu_w, watts)) for watts in curves)
+
+    network = [CURVES.part_w["switch"], CURVES.part_w["optics"]]
+    assert drawn(CURVES.plane_w.values()) == pytest.approx(drawn(network))
+    assert set(CURVES.plane_w) == {"ub", "rdma", "vpc"}

@@ -8,10 +8,12 @@ import pytest
 
 from deploy.blueprint import Blueprint
 from deploy.config import load_config
-from deploy.run_money import bill_of, hardware_price
+from deploy.run_money import bill_of, hardware_price, live_prices
 from scheduler.metrics.energy import CostUse, EnergyUse, MeterUse, Served
+from scheduler.metrics.live_energy import usd_per_joule
 from scheduler.protocol.errors import ConfigError
 from sim_hw.cost.prices import YEAR_S
+from sim_hw.cost.tariffs import JOULES_PER_KWH, find_tariff
 
 HOUR_S = 3600.0
 
@@ -32,6 +34,24 @@ def test_a_bought_supernode_costs_its_share_of_four_years_and_its_electricity() 
     input_usd = 224 / 384 * (capital_usd + 66.0) + 22.0
     assert found.usd_per_million_input_tokens == pytest.approx(input_usd)
     assert found.usd_per_million_output_tokens == pytest.approx(capital_usd + 88.0 - input_usd)
+
+
+@pytest.mark.parametrize("settings", [{}, {"site": "us-texas", "price": "bought=1e6"}, {"price": "rented=2"}])
+def test_what_a_system_costs_that_goes_on_is_what_a_run_costs(settings: dict[str, Any]) -> None:
+    prices = live_prices(Blueprint(load_config(None, {"pue": 1.0, **settings}), 512))
+    found, usd_per_j = bill(**settings), usd_per_joule(prices, 0.0)
+    capital_usd, energy_usd = prices.capital_usd_per_s * HOUR_S, usd_per_j * 3.6e9
+    assert found.usd == pytest.approx(capital_usd + energy_usd)
+    input_usd = prices.input_share * (capital_usd + usd_per_j * 2.7e9) + usd_per_j * 9e8
+    assert found.usd_per_million_input_tokens == pytest.approx(input_usd)
+
+
+def test_electricity_by_the_time_of_the_day_is_so_live() -> None:
+    tariff, names = find_tariff("china-average-time-of-use"), {"tariff": "china-average-time-of-use"}
+    prices = live_prices(Blueprint(load_config(None, names), 512))
+    for hour in (0, 7, 8, 13, 15, 23, 30):
+        expected = tariff.usd_per_kwh_at(hour * HOUR_S) / JOULES_PER_KWH
+        assert usd_per_joule(prices, hour * HOUR_S) == pytest.approx(expected)
 
 
 def test_prices_and_tariffs_are_as_named() -> None:

@@ -16,7 +16,9 @@ from scheduler.metrics.buckets import (
     BucketCounts,
     HistogramTotals,
 )
+from scheduler.metrics.energy_seen import EnergySeen
 from scheduler.metrics.engine_totals import EngineTotals
+from scheduler.metrics.live_decisions import decision_series
 from scheduler.metrics.snapshot import (
     END_REASONS,
     FLOWS,
@@ -97,6 +99,10 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
             ("l2/3/7", "leaf/0", "npu/1/nic", "npu/2/nic"),
             (5, 6, 7),
         ),
+        energy=EnergySeen(
+            (1.5e5, 3e4), (2e6 * seconds, 3e6 * seconds, 4e6 * seconds, 5e6 * seconds), (1.0 * seconds,) * 4, 6e5
+        ),
+        decisions=_numbers(decision_series(), seconds),
     )
 
 

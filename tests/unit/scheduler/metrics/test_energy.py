@@ -21,6 +21,7 @@ CURVES = FacilityCurves(
     npu_w=np.array([0.0, 20e9, 45e9, 90e9]),
     part_w={"host": np.array([3e9, 3e9, 8e9, 8e9]), "supply_loss": np.array([1e9, 1.5e9, 2e9, 9e9])},
     spare_npu_w=2e9,
+    plane_w={"ub": np.array([1e9, 1e9, 5e9, 5e9]), "rdma": np.array([2e9, 2e9, 3e9, 3e9])},
     building_share=0.25,
     waiting_w=1e9,
 )
@@ -69,6 +70,7 @@ def test_energy_is_the_integral_of_power_and_parts_sum_to_it(monkeypatch: pytest
         assert found.supernode.joules == pytest.approx(feed_joules_by_force(rows))
         assert found.facility.joules == pytest.approx(1.25 * found.supernode.joules)
         assert sum(found.by.values()) == pytest.approx(found.facility.joules)
+        assert sum(found.by_plane.values()) == pytest.approx(found.by["host"])
         npus = found.by["prefill"] + found.by["decode"] + found.by["idle"]
         assert npus == pytest.approx(found.joules + CURVES.spare_npu_w * SPAN_NS / NS_PER_S)
         assert all(joules >= -1e-6 for joules in found.by.values())

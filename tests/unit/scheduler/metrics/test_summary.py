@@ -93,6 +93,7 @@ CONTRACT: dict[str, Any] = {
         "joules_per_request",
         "tokens_per_joule",
         "by",
+        "by_plane",
     ],
     "cost": ["usd", "usd_per_million_input_tokens", "usd_per_million_output_tokens"],
     "preemptions": None,
