@@ -18,6 +18,7 @@ from deploy.plan import Plan, parse_plan
 from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
+from scheduler.policies.classes import parse_classes
 from scheduler.policies.view import RoutingPolicy, Seat, StageKind
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
@@ -128,6 +129,7 @@ class Blueprint:
                 max_open_requests=config.max_open_requests,
                 view_age_ns=round(config.view_age_s * 1e9),
                 power=self._power_cap(),
+                classes=parse_classes(config.classes),
             ),
             self._make_policy(StageKind.PREFILL),
             self._make_policy(StageKind.DECODE),

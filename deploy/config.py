@@ -16,6 +16,8 @@ from deploy.hardware.lookup import load_cluster, load_model
 from deploy.own_policy import check_policy, read_policy
 from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.slo import parse_slo
+from scheduler.policies.classes import KEYS as CLASS_KEYS
+from scheduler.policies.classes import parse_classes
 from scheduler.policies.entry import make_admission, make_order
 from scheduler.protocol.errors import ConfigError
 
@@ -98,6 +100,9 @@ class RunConfig:
     """What all supernodes together may draw at their feeds, such as 350kW or 350000W; empty for no bound."""
     slo: str = ""
     """Limits such as ttft=2s,tpot=50ms; empty for none."""
+    classes: str = ""
+    """Request classes, by what the trace or the tenant says: NAME:key=value,...;NAME:..., or in a file a section for
+    each; empty for none."""
     seed: int = 0
     """Seed of every random stream."""
     names: str = ""
@@ -124,6 +129,7 @@ class RunConfig:
         _checked(places.get("admission", "admission"), lambda: make_admission(self.admission))
         _checked(places.get("order", "order"), lambda: make_order(self.order))
         self._check_money(places)
+        _checked(places.get("classes", "classes"), lambda: parse_classes(self.classes))
         if self.slo:
             try:
                 parse_slo(self.slo)
@@ -224,7 +230,7 @@ def typed_values(section: Section) -> dict[str, Any]:
     """The values of known keys, each of the type that `RunConfig` gives it; `ConfigError` for anything else."""
     from pydantic import TypeAdapter, ValidationError
 
-    from scheduler.gateway.synthetic.section import kind
+    from scheduler.gateway.synthetic.section import Section, kind
 
     types = get_type_hints(RunConfig)
     values: dict[str, Any] = {}
@@ -233,12 +239,39 @@ def typed_values(section: Section) -> dict[str, Any]:
             near = get_close_matches(key, types)
             mend = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(types)}"
             raise ConfigError(f"{section.places.get(key, section.place)}: unknown key {shorten(key)}; {mend}")
+        if key == "classes" and isinstance(value, Section):
+            value = _classes_text(value)
         try:
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
         except ValidationError as error:
             wanted = error.errors()[0]["msg"].removeprefix("Input should be ")
             raise section.error(key, f"is {kind(value)}", f"give {wanted}{_exponent_hint(value)}") from None
     return values
+
+
+def _classes_text(section: Section) -> str:
+    """A section of classes as a flag would say it; its keys are known, and what they are worth is checked with it."""
+    parts: list[str] = []
+    for name in section.values:
+        inner = section.section(name)
+        for key, value in inner.values.items():
+            if key not in CLASS_KEYS:
+                near = get_close_matches(key, CLASS_KEYS, n=1)
+                mend = f"did you mean {near[0]}?" if near else f"known: {', '.join(CLASS_KEYS)}"
+                raise inner.error(key, "is not known here", mend)
+            if type(value) not in (int, float) and key != "tenants":
+                raise inner.error(key, f"is {shorten(value)}", "give a number")
+        terms = [f"{key}={_tenants(inner) if key == 'tenants' else inner.values[key]}" for key in inner.values]
+        parts.append(f"{name}:{','.join(terms)}")
+        try:
+            parse_classes(parts[-1])
+        except ConfigError as error:
+            raise ConfigError(f"{section.places.get(name, section.place)}: {error}") from None
+    return ";".join(parts)
+
+
+def _tenants(section: Section) -> str:
+    return "+".join(map(str, section.integers("tenants")))
 
 
 def _exponent_hint(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from deploy.blueprint import Blueprint
 from deploy.metric_names import chip_shown
+from deploy.request_classes import class_names
 from scheduler.metrics.snapshot import Layout
 from scheduler.protocol.messages import Plane
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
@@ -30,4 +31,5 @@ def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], name
         names=names,
         plane_bytes_per_s=tuple(capacity[plane] for plane in Plane),
         npus_per_supernode=cluster.num_npus,
+        classes=tuple(class_names(blueprint.config)[1:]),
     )

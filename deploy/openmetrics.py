@@ -14,6 +14,7 @@ from typing import Final
 from deploy.blueprint import Blueprint
 from deploy.metric_layout import metric_layout
 from deploy.metric_names import names_shown
+from deploy.request_classes import run_slo
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.core.ledger import Ledger
 from scheduler.gateway.readers.options import TraceOptions
@@ -21,7 +22,6 @@ from scheduler.gateway.readers.registry import trace_start_ns
 from scheduler.metrics.live_totals import LiveTotals
 from scheduler.metrics.names.schemes import OWN
 from scheduler.metrics.simulated_scrapes import SimulatedScrapes
-from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.snapshot import Layout
 from scheduler.protocol.errors import ConfigError
 from scheduler.runtime.virtual import Tap
@@ -83,8 +83,7 @@ class ScrapedRun:
         self._job = job
         self._totals = LiveTotals(layout, has_prefix_cache=blueprint.config.cache != "none")
         # On its own clock a simulated second takes a second.
-        slo = blueprint.config.slo
-        self._totals.begin(ledger, speed=1.0, slo=parse_slo(slo) if slo else None)
+        self._totals.begin(ledger, speed=1.0, slo=run_slo(blueprint.config))
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         metered = [spec.address for spec in blueprint.instances]
         self.watcher: Final = SimulatedScrapes(self._totals, layout, metered, job.interval_ns, start_ns, self._spool)

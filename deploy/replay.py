@@ -16,6 +16,7 @@ from deploy.interrupt import stop_on_interrupt
 from deploy.own_policy import policy_digest
 from deploy.prediction import Prediction, ttft_prediction
 from deploy.progress import progress
+from deploy.request_classes import class_names, run_slo
 from deploy.run_energy import facility_curves
 from deploy.run_folder import RUN_NAME
 from deploy.run_money import bill_of
@@ -28,7 +29,6 @@ from scheduler.gateway.readers.registry import open_trace
 from scheduler.gateway.source import TraceSource
 from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.records import Records, write_records
-from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError, SupernodeError
@@ -101,6 +101,7 @@ class ReplayResult:
     num_npus: int = 0
     log: RunLog | None = None
     prediction: Prediction | None = None
+    class_names: Sequence[str] = ()
 
     def document(self) -> dict[str, Any]:
         """The result as plain values for JSON; `live` is there for a live run only, `prediction` where times were
@@ -113,7 +114,7 @@ class ReplayResult:
 def replay_virtual(job: ReplayJob) -> ReplayResult:
     """Replay on the virtual clock; Ctrl-C ends it early with everything accounted for."""
     started_s = monotonic_s()
-    slo = parse_slo(job.config.slo) if job.config.slo else None
+    slo = run_slo(job.config)
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.config, trace.block_tokens)
     core = blueprint.make_core()
@@ -148,11 +149,12 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        [*trace.skipped.lines(), *core.routing.notes()],
+        [*trace.skipped.lines(), *core.notes()],
         is_partial,
         num_npus=blueprint.plan.num_npus,
         log=run_log(job, trace.name, blueprint, collector, decided),
         prediction=ttft_prediction(core.routing),
+        class_names=class_names(job.config),
     )
 
 
@@ -291,7 +293,7 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
 def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
     """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
     blueprint, ledger = Blueprint(config, BLOCK_TOKENS), Ledger()
-    slo = parse_slo(config.slo) if config.slo else None
+    slo = run_slo(config)
     summary = summarize(make_collector(blueprint, ledger), run_info(blueprint, 0.0), slo)
     cost = LiveCost() if live else None
     prediction = None if live else ttft_prediction(blueprint.make_core().routing)
@@ -307,7 +309,8 @@ def write_result(directory: str, result: ReplayResult, document: dict[str, Any],
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RUN_NAME).unlink(missing_ok=True)  # comes last: a folder that has one is whole
     (folder / SUMMARY_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    write_records(folder, result.records, result.prefill_addresses, result.decode_addresses)
+    addresses = result.prefill_addresses, result.decode_addresses
+    write_records(folder, result.records, *addresses, result.class_names)
     if result.log is not None:
         from deploy.run_folder.write import write_log
 

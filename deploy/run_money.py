@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from scheduler.gateway.readers.rows import shorten
-from scheduler.metrics.energy import Bill, CostUse, EnergyUse, Served
+from scheduler.metrics.energy import Bill, CostUse, EnergyUse, PowerCourse, Served
 from scheduler.protocol.errors import ConfigError
 from sim_hw.cost.prices import RENTS, HardwarePrice, bought, rented
 from sim_hw.cost.run_cost import PoolUsage, RunUsage, run_cost
-from sim_hw.cost.tariffs import Tariff, find_tariff
+from sim_hw.cost.tariffs import DAY_S, JOULES_PER_KWH, Tariff, find_tariff
 from sim_hw.errors import UnknownNameError
 from sim_hw.facility.sites import Site, find_site
 from sim_hw.figure import Confidence, Figure
@@ -95,10 +97,14 @@ def bill_of(blueprint: Blueprint) -> Bill:
     tariff, pue = tariff_of(config), site_of(config).pue.value
     num_npus = {role: sum(s.num_npus for s in blueprint.instances if s.role.value == role) for role in _SIDES}
 
-    def bill(served: Served, energy: EnergyUse, role_joules: Mapping[str, float]) -> CostUse:
+    def bill(
+        served: Served, energy: EnergyUse, role_joules: Mapping[str, float], course: Callable[[], PowerCourse]
+    ) -> CostUse:
         if energy.facility is None:
             return CostUse(None, None, None)
-        usd_per_joule = tariff.usd(1.0, 0.0, served.span_s)
+        # At a flat price it does not matter when the energy is drawn.
+        is_flat = len(tariff.bands) == 1
+        usd_per_joule = tariff.usd(1.0, 0.0, served.span_s) if is_flat else mean_usd_per_joule(tariff, course())
         pools = [
             PoolUsage(num_npus[role], usd_per_joule * pue * role_joules[role], input_share)
             for role, input_share in _SIDES.items()
@@ -116,6 +122,25 @@ def bill_of(blueprint: Blueprint) -> Bill:
         return CostUse(cost.usd, cost.input.usd_per_million_tokens, cost.output.usd_per_million_tokens)
 
     return bill
+
+
+def mean_usd_per_joule(tariff: Tariff, course: PowerCourse) -> float:
+    """Of a run that begins at midnight: what is drawn while it is dear counts as dear."""
+    starts_s = np.concatenate(([0.0], course.ends_s[:-1]))
+    joules = course.watts * (course.ends_s - starts_s)
+    if not joules.sum():
+        return tariff.usd(1.0)
+    last_s = float(course.ends_s[-1])
+    changes_s = [t for day in range(int(last_s // DAY_S) + 1) for t in _changes_s(tariff, day) if 0 < t < last_s]
+    knots_s = np.array([0.0, *changes_s, last_s])
+    # Dollars for a watt drawn from the beginning until each change of price.
+    paid = np.array([tariff.mean_usd_per_kwh(0.0, t) * t for t in knots_s.tolist()]) / JOULES_PER_KWH
+    dollars = course.watts * (np.interp(course.ends_s, knots_s, paid) - np.interp(starts_s, knots_s, paid))
+    return float(dollars.sum() / joules.sum())
+
+
+def _changes_s(tariff: Tariff, day: int) -> list[float]:
+    return [day * DAY_S, *(day * DAY_S + band.from_hour * 3600 for band in tariff.bands if band.from_hour)]
 
 
 _SIDES: Final = {"prefill": 1.0, "decode": 0.0}

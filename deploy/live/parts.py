@@ -11,13 +11,13 @@ from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
 from deploy.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
+from deploy.request_classes import run_slo
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.collector import Collector
 from scheduler.metrics.decisions import DecisionLog
-from scheduler.metrics.slo import parse_slo
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
 
@@ -80,13 +80,12 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
     decided = log_decisions(blueprint, core) if spec["keeps_log"] else None
-    slo = blueprint.config.slo
     return ControlParts(
         core,
         make_sources(trace, spec["faults"], blueprint, core.ledger),
         collector.observe,
-        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.routing.notes()], decided),
-        parse_slo(slo) if slo else None,
+        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.notes()], decided),
+        run_slo(blueprint.config),
     )
 
 

@@ -11,10 +11,10 @@ from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addres
 from deploy.live.run import LiveResult, run_live
 from deploy.progress import progress
 from deploy.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, run_log, title
+from deploy.request_classes import class_names, run_slo
 from deploy.trace_total import TraceTotal
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.records import Records
-from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.summary import Summary, summarize
 from scheduler.runtime.clock import NS_PER_S
 
@@ -41,8 +41,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     ledger = kept.collector.ledger
     refuse_stalled(kept.collector)
     records = Records(ledger)
-    slo = parse_slo(job.config.slo) if job.config.slo else None
-    summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
+    summary = summarize(kept.collector, run_info(blueprint, live.run_s), run_slo(job.config), records)
     hops = live.outcome.end.hops
     share = hops.share_of_ttft(_median_ttft_ns(summary))
     cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
@@ -56,6 +55,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         live.outcome.end.interrupted,
         cost,
         log=run_log(job, trace.name, blueprint, kept.collector, kept.decided),
+        class_names=class_names(job.config),
     )
 
 

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from scheduler.core.fleet import InstanceInfo
+from scheduler.policies.classes import RequestClass
 from scheduler.protocol.messages import Plane
 
 # Only a run under a power cap needs what keeps it.
@@ -41,7 +42,7 @@ class SchedulerConfig:
     (INV-12): an arrival beyond it is rejected as `overload`. `max_preemptions` bounds how often a request is computed
     again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it begins again because a
     worker was lost, or its KV was cut off. `view_age_ns`: how old what routing policies see of instances may be; 0 for
-    as it is. `power` is there under a power cap.
+    as it is. `power` is there under a power cap. `classes` are those that requests may belong to.
     """
 
     prefill: list[InstanceInfo]
@@ -54,3 +55,4 @@ class SchedulerConfig:
     max_retries: int = 3
     view_age_ns: int = 0
     power: PowerCap | None = None
+    classes: tuple[RequestClass, ...] = ()

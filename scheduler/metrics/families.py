@@ -18,6 +18,7 @@ from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
 from scheduler.metrics.link_classes import LINK_CLASSES
 from scheduler.metrics.slo import KEYS
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, Snapshot
+from scheduler.policies.classes import DEFAULT_NAME
 from scheduler.protocol.fabric_parts import PartKind, count_kinds
 from scheduler.protocol.finish import FINISHED, REJECTED, FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
@@ -40,6 +41,10 @@ def _by_decode_instance(layout: Layout) -> list[Labels]:
 def _of_decode(snapshot: Snapshot) -> list[float]:
     pairs = zip(snapshot.layout.instances, snapshot.kv_usage, strict=True)
     return [usage for instance, usage in pairs if instance.role == "decode"]
+
+
+def _class_names(layout: Layout) -> list[str]:
+    return [DEFAULT_NAME, *layout.classes]
 
 
 def _by_work_state(layout: Layout) -> list[Labels]:
@@ -175,6 +180,13 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         "supernode_slo_requests_total", "counter",
         "Ended requests of runs with limits, by whether all were kept; one that was rejected or failed kept none.",
         lambda s: (s.slo_met, s.slo_judged - s.slo_met), ("met",), lambda _: (("yes",), ("no",)),
+    ),
+    Family(
+        "supernode_class_slo_requests_total", "counter",
+        "The same by request class, of those that the system was brought up with; default is of requests without one.",
+        lambda s: [count for name in _class_names(s.layout) for count in s.slo_by_class.get(name, (0, 0))],
+        ("request_class", "met"),
+        lambda layout: [(name, met) for name in _class_names(layout) for met in ("yes", "no")],
     ),
     Family(
         "supernode_kv_usage_ratio", "gauge", "KV tokens that a decode instance holds, over its capacity.",

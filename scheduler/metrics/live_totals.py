@@ -29,8 +29,9 @@ from scheduler.metrics.columns import NS_PER_S, view
 from scheduler.metrics.live_engines import LiveEngines
 from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
+from scheduler.metrics.live_slo import LiveSlo, limits_s
 from scheduler.metrics.records import Records
-from scheduler.metrics.slo import KEYS, Slo, meets
+from scheduler.metrics.slo import Slo
 from scheduler.metrics.snapshot import END_REASONS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
@@ -115,7 +116,7 @@ class LiveTotals:
         self._e2e_s = BucketCounts(REQUEST_BOUNDS_S)
         self._queue_s = BucketCounts(REQUEST_BOUNDS_S)
         self._duration_s = BucketCounts(DURATION_BOUNDS_S)
-        self._slo_judged = self._slo_met = 0
+        self._slo = LiveSlo()
         self._hop_wall_s = HistogramTotals((0,) * (len(HOP_BOUNDS_S) + 1), 0.0)
         self._num_by_reason = [0] * len(FinishReason)
         self._arrived = self._retries = 0
@@ -309,9 +310,10 @@ class LiveTotals:
             restarts=tuple(self._restarts.values()),
             flow_bytes=tuple(self._fabric.flow_bytes),
             flow_transfers=tuple(self._fabric.flow_transfers),
-            slo_limits_s=_slo_limits_s(session),
-            slo_judged=self._slo_judged,
-            slo_met=self._slo_met,
+            slo_limits_s=limits_s(None if session is None else session.slo),
+            slo_judged=self._slo.judged,
+            slo_met=self._slo.met,
+            slo_by_class=self._slo.by_class,
             engines=engines,
             rates=Rates() if session is None else self._rates(session, sum(engines.generation_tokens)),
             fabric=self._fabric.seen(),
@@ -332,9 +334,7 @@ class LiveTotals:
         self._e2e_s.add_all(ended.e2e_s)
         self._duration_s.add_all(ended.e2e_s)
         self._engines.drain(first, ended)
-        if session.slo is not None:
-            self._slo_judged += ended.num_requests
-            self._slo_met += int(meets(session.slo, ended).sum())
+        self._slo.judge(session.slo, ended)
         for reason, count in enumerate(np.bincount(ended.reason, minlength=len(FinishReason)).tolist()):
             self._num_by_reason[reason] += count
 
@@ -381,12 +381,6 @@ def _kv_usage(instance: LiveInstance, session: _Session | None) -> float:
     if session is None or instance.role != "decode":
         return 0.0
     return session.tallies[instance.address].kv_tokens / instance.kv_capacity_tokens
-
-
-def _slo_limits_s(session: _Session | None) -> tuple[float, ...]:
-    """0 where there is no limit."""
-    slo = None if session is None else session.slo
-    return tuple(0.0 if slo is None else getattr(slo, f"{key}_s") or 0.0 for key in KEYS)
 
 
 def _num_retries(session: _Session) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, HistogramTotals
@@ -62,7 +62,8 @@ class Layout:
     nodes. With one supernode its size need not be known. `hosts` maps the name of each process to the addresses of the
     workers in it. `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
     (`scheduler.metrics.names`); those of the exporters of chips need `chip`. `plane_bytes_per_s`: what all ends of each
-    plane carry together when no part is broken.
+    plane carry together when no part is broken. `classes`: names of the request classes that the system was brought up
+    with.
     """
 
     version: str
@@ -76,6 +77,7 @@ class Layout:
     names: tuple[str, ...] = ("own",)
     plane_bytes_per_s: tuple[float, ...] = (0.0,) * len(Plane)
     npus_per_supernode: int = 0
+    classes: tuple[str, ...] = ()
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
@@ -162,6 +164,8 @@ class Snapshot:
     engines: EngineTotals
     rates: Rates
     fabric: FabricSeen = FabricSeen()
+    slo_by_class: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """Ended requests of each class within its limits, and the others."""
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:

@@ -90,11 +90,25 @@ def _make(spec: str, rules: Mapping[str, KnownRule]) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassRules:
+    """What holds for requests of one class. Limits and `timeout_ns` (0 for none) are from arrival; a request may be
+    held back for `hold_ns` after it."""
+
+    ttft_limit_ns: int = NO_LIMIT_NS
+    tpot_limit_ns: int = NO_LIMIT_NS
+    timeout_ns: int = 0
+    priority: int = 0
+    hold_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EntryRules:
     """How requests come in.
 
     `backlog_tokens`: uncached prompt tokens that each prefill instance has before requests wait in front of
-    all of them; 0 for no such wait. Limits and `timeout_ns` (0 for none) are from arrival, of every request.
+    all of them; 0 for no such wait. Limits and `timeout_ns` (0 for none) are from arrival, of every request that
+    belongs to none of the `classes`. `cheap_hours` are those for which others may be held back: (from, until) in
+    nanoseconds of the day.
     """
 
     admission: str = "always"
@@ -103,12 +117,26 @@ class EntryRules:
     ttft_limit_ns: int = NO_LIMIT_NS
     tpot_limit_ns: int = NO_LIMIT_NS
     timeout_ns: int = 0
+    classes: tuple[ClassRules, ...] = ()
+    cheap_hours: tuple[tuple[int, int], ...] = ()
 
     @property
     def is_plain(self) -> bool:
         """Whether all come in as they come, and stay as long as it takes."""
         is_open = split_spec(self.admission)[0] == "always" and split_spec(self.order)[0] == "fcfs"
-        return is_open and not self.backlog_tokens and not self.timeout_ns
+        return (
+            is_open and not self.backlog_tokens and not any(one.timeout_ns for one in self.by_class) and not self.holds
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether anybody may be held back for cheap hours."""
+        return bool(self.cheap_hours) and any(one.hold_ns for one in self.classes)
+
+    @property
+    def by_class(self) -> tuple[ClassRules, ...]:
+        """By the index of a request's class, 0 for those of none."""
+        return (ClassRules(self.ttft_limit_ns, self.tpot_limit_ns, self.timeout_ns), *self.classes)
 
     @property
     def reads(self) -> Reads:

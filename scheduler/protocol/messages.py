@@ -28,7 +28,7 @@ Who says what to whom:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -73,7 +73,8 @@ class RequestsArrived:
 
     `payloads[i]` is opaque to the control plane, which forwards it unread. `prefixes[i]` are ids of the prompt's
     consecutive blocks of `block_tokens` tokens: equal ids in one namespace mean equal block and equal prefix before it;
-    an empty list means that nothing is known. The last block may be partial.
+    an empty list means that nothing is known. The last block may be partial. `classes` are the names of the classes
+    that requests ask for, empty for none, and an empty list if none asks for any.
     """
 
     prompt_tokens: Final[list[int]]
@@ -81,6 +82,7 @@ class RequestsArrived:
     prefixes: Final[list[list[int]]]
     namespaces: Final[list[int]]
     block_tokens: Final[int]
+    classes: Final[list[str]] = field(default_factory=list[str])
 
 
 @dataclass(slots=True)
