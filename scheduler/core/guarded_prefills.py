@@ -14,7 +14,7 @@ from scheduler.core.waiting_room import WaitingRoom
 from scheduler.policies.admission import Admission, Always
 from scheduler.policies.entry import EntryRules, make_admission, make_order
 from scheduler.policies.waiting import WaitingRequest
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
+from scheduler.protocol.component import NEVER_NS, Outputs
 from scheduler.protocol.finish import FinishReason
 
 _NO_POOL = -1
@@ -40,7 +40,7 @@ class GuardedPrefills(Prefills):
         self._room = WaitingRoom(books.prefill, self.order, rules.backlog_tokens) if rules.backlog_tokens else None
         self._prospects = Prospects(books, routing, rules.reads)
         hold_ns = [one.hold_ns for one in rules.by_class]
-        self._holds = Holds(rules.cheap_hours, hold_ns, books.ledger) if rules.holds else None
+        self._holds = Holds(rules.cheap_hours, hold_ns, books.ledger, books.open.held) if rules.holds else None
 
     @property
     def release_ns(self) -> int:
@@ -49,7 +49,7 @@ class GuardedPrefills(Prefills):
 
     def is_here(self, request_id: int) -> bool:
         """Whether it waits for nobody but us: it is held, or no instance was chosen yet."""
-        return request_id in self._open.unrouted or (self._holds is not None and request_id in self._holds)
+        return request_id in self._open.unrouted or request_id in self._open.held
 
     def begin(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """Hold those that may wait; look up the others."""
@@ -62,7 +62,11 @@ class GuardedPrefills(Prefills):
 
     def release_held(self, now_ns: int) -> Outputs:
         """Look up those whose wait is over."""
-        return NOTHING if self._holds is None else super().begin(now_ns, self._holds.due(now_ns))
+        ids = [] if self._holds is None else self._holds.due(now_ns)
+        if not self._open.keep_prompts:  # the cache was lost while they waited
+            for request_id in ids:
+                self._open.prompts.pop(request_id, None)
+        return super().begin(now_ns, ids)
 
     def route(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """What is cached of these is known: send those that may come in, in their order."""
@@ -124,12 +128,9 @@ class GuardedPrefills(Prefills):
                 unrouted.discard(request_id)
                 if self._room is not None:
                     self._room.leave(request_id)
-        asked = ids
-        if self._holds is not None:
-            asked = [i for i in ids if i not in self._holds]
-            for request_id in ids:
-                self._holds.drop(request_id)
-        said = self._release_pins(asked)
+        held = self._open.held
+        said = self._release_pins([i for i in ids if i not in held] if held else ids)
+        held.difference_update(ids)
         self._books.end(ids, reason, now_ns)
         return said
 

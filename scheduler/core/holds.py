@@ -22,18 +22,15 @@ class Holds:
     """Keeps requests from their arrival until the next cheap hour, at most `hold_ns` of their class.
 
     `release_ns`: when the next may go. A run begins at midnight. Who is held has asked nobody for anything, so that
-    nothing is kept for it meanwhile.
+    nothing is kept for it meanwhile. `held` is the set of those that wait, which others may read.
     """
 
-    def __init__(self, cheap: Hours, hold_ns: Sequence[int], ledger: Ledger) -> None:
+    def __init__(self, cheap: Hours, hold_ns: Sequence[int], ledger: Ledger, held: set[int]) -> None:
         self._cheap: Final = cheap
         self._hold_ns: Final = hold_ns
         self._ledger: Final = ledger
         self._heap: list[tuple[int, int]] = []
-        self._held: set[int] = set()
-
-    def __contains__(self, request_id: int) -> bool:
-        return request_id in self._held
+        self._held: Final = held
 
     @property
     def release_ns(self) -> int:
@@ -67,10 +64,6 @@ class Holds:
             self._held.discard(request_id)
             ids.append(request_id)
         return ids
-
-    def drop(self, request_id: int) -> None:
-        """This request has ended, should it have been held."""
-        self._held.discard(request_id)
 
 
 def next_cheap_ns(now_ns: int, cheap: Hours) -> int:

@@ -49,6 +49,7 @@ class Knowledge:
             self._tokens_per_s,
             self._reported_ns,
             self._zeros if self._index is None else self._index.sizes,
+            stage.pool,
         )
         self._observers: Final[dict[type, Callable[[Any], None]]] = {
             PrefillStepped: self._on_prefill_stepped,

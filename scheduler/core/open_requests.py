@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.ledger import Ledger
+from scheduler.core.promises import Promises
 from scheduler.protocol.messages import LookupPrefixes, RequestsArrived, StartPrefill
 
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
@@ -16,15 +17,19 @@ _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
 class OpenRequests:
     """Payloads of all open requests, and the prefix blocks of those that can hit a cache.
 
-    `unrouted` are those whom no prefill instance could take, because none is up. `keep_prompts` says whether there is
-    a cache now; prompts that arrive without one are not kept.
+    `unrouted` are those whom no prefill instance could take, because none is up. `held` are those that wait for a cheap
+    hour and have asked nobody for anything. `keep_prompts` says whether there is a cache now; prompts that arrive
+    without one are not kept.
     """
 
     def __init__(self, *, keep_prompts: bool) -> None:
         self.payloads: Final[dict[int, bytes]] = {}
         self.prompts: Final[dict[int, tuple[list[int], int]]] = {}
         self.unrouted: Final[set[int]] = set()
+        self.held: Final[set[int]] = set()
         self.keep_prompts = keep_prompts
+        self.promises: Promises | None = None
+        """Where decode instances are chosen together with prefill instances."""
         self.block_tokens = 1
         """Tokens of a block, as arrivals tell."""
 
@@ -46,6 +51,9 @@ class OpenRequests:
         if prompts:
             for request_id in ids:
                 prompts.pop(request_id, None)
+        if self.promises is not None:
+            for request_id in ids:
+                self.promises.take(request_id)
 
     def prompt(self, request_id: int) -> tuple[list[int], int]:
         """Prefix blocks and namespace of a prompt."""

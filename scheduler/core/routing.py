@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.router import Router
-from scheduler.policies.view import Reads, RoutingPolicy, StageKind
+from scheduler.policies.view import PairPolicy, Reads, RoutingPolicy, StageKind
 from scheduler.protocol.component import Outputs
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, WorkersLost
 
@@ -40,6 +40,8 @@ class Routing:
             also_reads=also_reads,
         )
         self.decode: Final = Router(*decode, StageKind.DECODE, facts, view_age_ns=age_ns, also_reads=also_reads)
+        if hasattr(prefill[1], "choose_pair"):
+            self.prefill.pair_with(cast("PairPolicy", prefill[1]), self.decode)
 
     def overhearing(self, handlers: Mapping[type, Handler]) -> dict[type, Handler]:
         """The same handlers, which also tell routers what they learn from; those who learn nothing cost nothing."""

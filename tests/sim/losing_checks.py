@@ -79,9 +79,10 @@ def check_core_is_empty(system: LosingSystem) -> None:
     kept = [core._books.open.payloads, core._books.open.prompts, core._books.open.unrouted, core._losses.down]
     kept += [reservations._waiting, reservations._cancelling]
     kept += [core._transfers._waiting, core._transfers._making, core._transfers._held_back]
+    kept += [core._books.open.promises]
     if core._guard is not None:
         kept += [core._guard._overdue, *core._guard._coming_due]
-        kept += [core._guard._prefills._holds and core._guard._prefills._holds._held]
+        kept += [core._books.open.held]
     assert not any(kept), kept
     assert core.deadline_ns == NEVER_NS
     for stage in (core._books.prefill, core._books.decode):
