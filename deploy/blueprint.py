@@ -116,13 +116,21 @@ class Blueprint:
         """All that account for NPUs, in the order in which NPUs are dealt out."""
         return [*self.prefill, *self.decode]
 
+    def prefill_infos(self) -> list[InstanceInfo]:
+        """Prefill instances as they register."""
+        return [self._info(spec) for spec in self.prefill]
+
+    def decode_infos(self) -> list[InstanceInfo]:
+        """Decode instances as they register."""
+        return [self._info(spec) for spec in self.decode]
+
     def make_core(self) -> Scheduler:
         """The control plane's state machine."""
         config = self.config
         return Scheduler(
             SchedulerConfig(
-                prefill=[self._info(spec) for spec in self.prefill],
-                decode=[self._info(spec) for spec in self.decode],
+                prefill=self.prefill_infos(),
+                decode=self.decode_infos(),
                 cache_mode=CacheMode(config.cache),
                 cache_plane=Plane[config.cache_plane.upper()],
                 pools=pool_addresses(len(self.plan.supernodes)),

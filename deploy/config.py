@@ -49,6 +49,8 @@ class RunConfig:
     """Text of that FILE.py, which is read when a run is told of it; so it is the same wherever the run's parts are."""
     view_age_s: float = 0.0
     """How old what a routing policy sees of the instances may be, seconds; 0 for as the core counts them now."""
+    startup_profile: bool = True
+    """Whether instances are measured with made-up requests before the first is served, where times are predicted."""
     prefill_tokens_per_npu: int = 4096
     """Token budget of one prefill pass, per NPU. 4,096 makes a full pass of about 0.75 s, which a request that just
     missed it waits in its TTFT; the published batch of 16,384 takes 2.9 s."""

@@ -16,7 +16,7 @@ from deploy.metric_layout import metric_layout
 from deploy.metric_names import names_shown
 from deploy.request_classes import run_slo
 from scheduler.core.config import FABRIC_ADDRESS
-from scheduler.core.ledger import Ledger
+from scheduler.core.scheduler import Scheduler
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import trace_start_ns
 from scheduler.metrics.live_totals import LiveTotals
@@ -78,12 +78,13 @@ def _start_ns(text: str) -> int:
 class ScrapedRun:
     """Gives a runtime its tap and watcher, and writes the file when the run has ended well."""
 
-    def __init__(self, job: ScrapeJob, start_ns: int, blueprint: Blueprint, ledger: Ledger, folder: Path) -> None:
+    def __init__(self, job: ScrapeJob, start_ns: int, blueprint: Blueprint, core: Scheduler, folder: Path) -> None:
         layout = _layout(blueprint)
         self._job = job
         self._totals = LiveTotals(layout, has_prefix_cache=blueprint.config.cache != "none")
         # On its own clock a simulated second takes a second.
-        self._totals.begin(ledger, speed=1.0, slo=run_slo(blueprint.config))
+        errors = core.routing.prediction_errors
+        self._totals.begin(core.ledger, speed=1.0, slo=run_slo(blueprint.config), errors=errors)
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         metered = [spec.address for spec in blueprint.instances]
         self.watcher: Final = SimulatedScrapes(self._totals, layout, metered, job.interval_ns, start_ns, self._spool)
@@ -107,14 +108,14 @@ class ScrapedRun:
 
 @contextmanager
 def scraped(
-    job: ScrapeJob, trace: str, options: TraceOptions, blueprint: Blueprint, ledger: Ledger
+    job: ScrapeJob, trace: str, options: TraceOptions, blueprint: Blueprint, core: Scheduler
 ) -> Generator[ScrapedRun]:
     """A run that is scraped; the file is written by whoever runs it."""
     start_ns = job.start_ns
     if start_ns is None:
         start_ns = trace_start_ns(trace, options)
     run = ScrapedRun(
-        job, DEFAULT_START_S * NS_PER_S if start_ns is None else start_ns, blueprint, ledger, Path(job.path).parent
+        job, DEFAULT_START_S * NS_PER_S if start_ns is None else start_ns, blueprint, core, Path(job.path).parent
     )
     try:
         yield run

@@ -14,7 +14,8 @@ from deploy.config import RunConfig
 from deploy.fabric_config import pool_bytes_per_s
 from deploy.interrupt import stop_on_interrupt
 from deploy.own_policy import policy_digest
-from deploy.prediction import Prediction, ttft_prediction
+from deploy.prediction import Prediction, prediction_of
+from deploy.profile_run import needs_profile, profile_virtual
 from deploy.progress import progress
 from deploy.request_classes import class_names, run_slo
 from deploy.run_energy import facility_curves
@@ -24,6 +25,7 @@ from deploy.trace_total import TraceTotal
 from scheduler.core.config import pool_addresses
 from scheduler.core.ledger import Ledger
 from scheduler.gateway.arrivals import BLOCK_TOKENS, Trace
+from scheduler.gateway.profiler import ProfileSource
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.gateway.source import TraceSource
@@ -32,6 +34,7 @@ from scheduler.metrics.records import Records, write_records
 from scheduler.metrics.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError, SupernodeError
+from scheduler.protocol.messages import InstanceProfiled
 from scheduler.runtime.clock import monotonic_s
 from scheduler.runtime.virtual import VirtualRuntime
 
@@ -123,10 +126,11 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     ledger = core.ledger
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     decided = log_decisions(blueprint, core) if job.keeps_log else None
-    sources = make_sources(trace, job.faults, blueprint, ledger)
+    profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
+    sources = make_sources(trace, job.faults, blueprint, ledger, profile)
     with (
         _journalled(core, job, blueprint) as front,
-        _scraped(job, blueprint, ledger) as scrapes,
+        _scraped(job, blueprint, core) as scrapes,
         _patient_garbage_collection(),
     ):
         taps, watcher = (collector.observe,), None
@@ -153,23 +157,31 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         is_partial,
         num_npus=blueprint.plan.num_npus,
         log=run_log(job, trace.name, blueprint, collector, decided),
-        prediction=ttft_prediction(core.routing),
+        prediction=prediction_of(core.routing),
         class_names=class_names(job.config),
     )
 
 
-def make_sources(trace: Trace, faults: FaultPlan | None, blueprint: Blueprint, ledger: Ledger) -> list[Component]:
-    """Who speaks to the core from outside: the trace, and what breaks parts of the fabric, if anything does."""
+def make_sources(
+    trace: Trace,
+    faults: FaultPlan | None,
+    blueprint: Blueprint,
+    ledger: Ledger,
+    profile: Sequence[InstanceProfiled] = (),
+) -> list[Component]:
+    """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
+    fabric, if anything does."""
     source = TraceSource(trace)
+    sources: list[Component] = [ProfileSource(profile), source] if profile else [source]
     if faults is None:
-        return [source]
+        return sources
     from deploy.faults.parts import FabricParts
     from scheduler.gateway.faults import FaultSource, fault_changes
     from scheduler.runtime.random_streams import stream
 
     parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.config.seed
     changes = fault_changes(faults, parts, lambda name: stream(seed, name))
-    return [source, FaultSource(changes, lambda: source.deadline_ns != NEVER_NS or ledger.num_open > 0)]
+    return [*sources, FaultSource(changes, lambda: source.deadline_ns != NEVER_NS or ledger.num_open > 0)]
 
 
 def refuse_stalled(collector: Collector) -> None:
@@ -199,14 +211,14 @@ def _journalled(core: Component, job: ReplayJob, blueprint: Blueprint) -> Genera
 
 
 @contextmanager
-def _scraped(job: ReplayJob, blueprint: Blueprint, ledger: Ledger) -> Generator[ScrapedRun | None]:
+def _scraped(job: ReplayJob, blueprint: Blueprint, core: Scheduler) -> Generator[ScrapedRun | None]:
     """What looks at the run as a Prometheus would, if that was asked for."""
     if job.scrapes is None:
         yield None
         return
     from deploy.openmetrics import scraped
 
-    with scraped(job.scrapes, job.trace, job.options, blueprint, ledger) as run:
+    with scraped(job.scrapes, job.trace, job.options, blueprint, core) as run:
         yield run
 
 
@@ -296,7 +308,7 @@ def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
     slo = run_slo(config)
     summary = summarize(make_collector(blueprint, ledger), run_info(blueprint, 0.0), slo)
     cost = LiveCost() if live else None
-    prediction = None if live else ttft_prediction(blueprint.make_core().routing)
+    prediction = None if live else prediction_of(blueprint.make_core().routing)
     return ReplayResult("", summary, Records(ledger), [], [], [], False, cost, prediction=prediction).document()
 
 

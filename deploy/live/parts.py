@@ -10,10 +10,12 @@ from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
+from deploy.profile_run import measured_instances
 from deploy.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
 from deploy.request_classes import run_slo
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.gateway.arrivals import BLOCK_TOKENS
+from scheduler.gateway.profiler import Profiler, Starter
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.collector import Collector
@@ -24,6 +26,7 @@ from scheduler.protocol.messages import Message
 MAKE_WORKER: Final = "deploy.live.parts:make_worker"
 MAKE_CONTROL: Final = "deploy.live.parts:make_control"
 MAKE_IDLE: Final = "deploy.live.parts:make_idle"
+MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 
 
 @dataclass(slots=True)
@@ -36,8 +39,8 @@ class KeptParts:
     decided: Final[DecisionLog | None]
 
 
-def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float) -> RunSpec:
-    """A replay as the plain data from which every process makes its parts."""
+def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
+    """A replay as the plain data from which every process makes its parts; one that is profiled measures first."""
     spec = {
         "config": asdict(job.config),
         "trace": str(Path(job.trace).resolve()),
@@ -45,9 +48,12 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float) -> RunSpec:
         "block_tokens": blueprint.block_tokens,
         "faults": job.faults,
         "keeps_log": job.keeps_log,
+        "profile": (),
     }
     journal = str(Path(job.journal).resolve()) if job.journal else ""
-    return RunSpec(MAKE_CONTROL, spec, speed, journal, journal_header(blueprint), Path(job.trace).name)
+    plain = {"config": asdict(job.config), "block_tokens": blueprint.block_tokens}
+    before = RunSpec(MAKE_PROFILE, plain, speed, title="profile") if is_profiled else None
+    return RunSpec(MAKE_CONTROL, spec, speed, journal, journal_header(blueprint), Path(job.trace).name, before)
 
 
 def host_plans(blueprint: Blueprint) -> list[HostPlan]:
@@ -82,11 +88,18 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     decided = log_decisions(blueprint, core) if spec["keeps_log"] else None
     return ControlParts(
         core,
-        make_sources(trace, spec["faults"], blueprint, core.ledger),
+        make_sources(trace, spec["faults"], blueprint, core.ledger, spec["profile"]),
         collector.observe,
         lambda: KeptParts(collector, [*trace.skipped.lines(), *core.notes()], decided),
         run_slo(blueprint.config),
+        core.routing.prediction_errors,
     )
+
+
+def make_profile(spec: dict[str, Any]) -> ControlParts:
+    """What measures the instances, and keeps what it found."""
+    profiler = Profiler(measured_instances(_blueprint(spec)))
+    return ControlParts(profiler, (Starter(),), _ignore, profiler.found)
 
 
 def make_idle(spec: dict[str, Any]) -> ControlParts:

@@ -9,6 +9,7 @@ from deploy.cluster.attach import run_attached
 from deploy.cluster.state import ClusterState
 from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
 from deploy.live.run import LiveResult, run_live
+from deploy.profile_run import needs_profile
 from deploy.progress import progress
 from deploy.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, run_log, title
 from deploy.request_classes import class_names, run_slo
@@ -28,8 +29,8 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.config, trace.block_tokens)
     # What cannot be built is found here, and not in an actor when the cluster has come up.
-    blueprint.make_core()
-    run = replay_run(job, blueprint, speed)
+    core = blueprint.make_core()
+    run = replay_run(job, blueprint, speed, is_profiled=needs_profile(blueprint, core.routing))
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     state: dict[str, Any] = {"num_requests": 0, "num_open": 0}
     with progress("replaying", lambda: (state["num_requests"] - state["num_open"], total())):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from scheduler.core.ledger import Ledger
+from scheduler.core.prediction_error import PredictionError
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
@@ -36,7 +37,8 @@ class ControlParts:
     """What a factory makes of a run's plain data.
 
     Without `sources` nothing arrives, and the run goes on until it is stopped. `tap` is shown all that the core is
-    given; what `keep` answers when the run has ended goes back to the driver, pickled. Requests are judged by `slo`.
+    given; what `keep` answers when the run has ended goes back to the driver, pickled. Requests are judged by `slo`;
+    `errors` are those of predicted times.
     """
 
     core: Final[Core]
@@ -44,6 +46,7 @@ class ControlParts:
     tap: Final[Tap]
     keep: Final[Callable[[], Any]]
     slo: Final[Slo | None] = None
+    errors: Final[Mapping[str, PredictionError] | None] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class RunSpec:
 
     `make_control` names a function `(spec) -> ControlParts` as `module:name`; the workers are made from `spec` too,
     with `report_interval_ns` and `began_ns` besides. With a `journal_path` all that the core is given is written there
-    under `journal_header`. `title` tells people what runs.
+    under `journal_header`. `title` tells people what runs. What a run `before` it keeps, which nobody watches, goes
+    into its `spec` as `profile`.
     """
 
     make_control: str
@@ -61,6 +65,7 @@ class RunSpec:
     journal_path: str = ""
     journal_header: JournalHeader = field(default_factory=JournalHeader)
     title: str = ""
+    before: RunSpec | None = None
 
     @property
     def worker_spec(self) -> dict[str, Any]:

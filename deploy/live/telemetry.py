@@ -55,7 +55,8 @@ class Telemetry:
         assert runtime is not None
         self._session = session
         parts, speed = session.parts, session.run_spec.speed
-        self._totals.begin(parts.core.ledger, speed, runtime.lateness, is_replay=is_replay, slo=parts.slo)
+        ledger, lateness = parts.core.ledger, runtime.lateness
+        self._totals.begin(ledger, speed, lateness, is_replay=is_replay, slo=parts.slo, errors=parts.errors)
 
     def end(self, outcome: RunOutcome) -> None:
         """It is over."""

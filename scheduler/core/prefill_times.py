@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from scheduler.core.linear_fit import LinearFit, PredictionError
-from scheduler.protocol.messages import PrefillStepped
+from scheduler.core.linear_fit import LinearFit
+from scheduler.core.prediction_error import PredictionError
+from scheduler.protocol.messages import InstanceProfiled, PrefillStepped
 
 PRIOR: Final = (0.0, 1.0, 0.0, 0.0)
 """Before the first report a token takes a microsecond: a place-holder that ranks instances by their work."""
@@ -53,6 +54,18 @@ class PrefillTimes:
         self._instances: Final = [_Instance(fits[size]) for size in sizes]
         self.error: Final = PredictionError()
         """Of the time from routing to first token, counted once there are samples."""
+
+    def take_profile(self, instance: int, profile: InstanceProfiled) -> None:
+        """Passes that were measured before the run, at an instance that stands for all of its size."""
+        fit = self._instances[instance].fit
+        rows = zip(profile.new_tokens, profile.context_tokens, profile.cached_tokens, profile.taken_ns, strict=True)
+        for new, context, cached, taken_ns in rows:
+            pairs = new * context + new * (new + 1) // 2
+            fit.learn((1.0, new / 1e3, pairs / 1e6, cached / 1e3), taken_ns / 1e6)
+        largest = max(profile.new_tokens, default=0)
+        for one in self._instances:
+            if one.fit is fit:
+                one.largest_pass = max(one.largest_pass, largest)
 
     def num_samples(self, instance: int) -> int:
         """Passes behind a prediction."""

@@ -26,7 +26,7 @@ from scheduler.protocol.messages import Message
 # A run by load alone keeps no knowledge and should not wait for what does.
 if TYPE_CHECKING:
     from scheduler.core.knowledge import Knowledge
-    from scheduler.core.linear_fit import PredictionError
+    from scheduler.core.prediction_error import PredictionError
 
 FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
 
@@ -77,7 +77,7 @@ class Router:
             from scheduler.core.knowledge import Knowledge
 
             has_own_caches = has_own_caches and self._is_prefill
-            self._knowledge = Knowledge(stage, facts, reads, has_own_caches=has_own_caches)
+            self._knowledge = Knowledge(stage, facts, reads, is_prefill=self._is_prefill, has_own_caches=has_own_caches)
             self._live = self._knowledge.columns
             self.observe = self._knowledge.observe
         self._all = stage.eligible
@@ -88,7 +88,17 @@ class Router:
     @property
     def reason(self) -> str:
         """Why the last choice was made."""
-        return FALLBACK_REASON if self._has_failed_now else self._policy.reason
+        if self._has_failed_now:
+            return FALLBACK_REASON
+        if self._knowledge is None or Reads.PREDICTIONS not in self._policy.reads:
+            return self._policy.reason
+        told = self._knowledge.source_of_times(self._now_ns)
+        return f"{self._policy.reason}; {told}" if told else self._policy.reason
+
+    @property
+    def predicts(self) -> bool:
+        """Whether times of this stage are predicted for anybody."""
+        return self._knowledge is not None and self._knowledge.learns
 
     @property
     def columns(self) -> Columns:

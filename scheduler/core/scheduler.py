@@ -32,6 +32,7 @@ from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
     FailParts,
+    InstanceProfiled,
     KvReserved,
     Message,
     PartsChanged,
@@ -113,6 +114,7 @@ class Scheduler:
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
             PowerBudgetSet: _ignore,
+            InstanceProfiled: _ignore,
         }
         if self._guard is not None:
             handlers = self._guard.around(handlers)

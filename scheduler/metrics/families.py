@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from scheduler.core.prediction_error import RATIO_BOUNDS
 from scheduler.metrics.buckets import (
     HOP_BOUNDS_S,
     REQUEST_BOUNDS_S,
@@ -16,6 +17,7 @@ from scheduler.metrics.buckets import (
 )
 from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
 from scheduler.metrics.link_classes import LINK_CLASSES
+from scheduler.metrics.live_predictions import KINDS
 from scheduler.metrics.slo import KEYS
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, Snapshot
 from scheduler.policies.classes import DEFAULT_NAME
@@ -187,6 +189,11 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         lambda s: [count for name in _class_names(s.layout) for count in s.slo_by_class.get(name, (0, 0))],
         ("request_class", "met"),
         lambda layout: [(name, met) for name in _class_names(layout) for met in ("yes", "no")],
+    ),
+    HistogramFamily(
+        "supernode_prediction_error_ratio",
+        "Predicted over actual times, where any are predicted: 1 is right, below it is optimistic.",
+        RATIO_BOUNDS, lambda s: s.prediction_ratios, ("kind",), lambda _: [(kind,) for kind in KINDS],
     ),
     Family(
         "supernode_kv_usage_ratio", "gauge", "KV tokens that a decode instance holds, over its capacity.",

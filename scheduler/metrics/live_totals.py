@@ -7,7 +7,7 @@ snapshot reads the records of just those.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import State
+from scheduler.core.prediction_error import PredictionError
 from scheduler.metrics.buckets import (
     DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
@@ -29,6 +30,7 @@ from scheduler.metrics.columns import NS_PER_S, view
 from scheduler.metrics.live_engines import LiveEngines
 from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
+from scheduler.metrics.live_predictions import LivePredictions
 from scheduler.metrics.live_slo import LiveSlo, limits_s
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
@@ -117,6 +119,7 @@ class LiveTotals:
         self._queue_s = BucketCounts(REQUEST_BOUNDS_S)
         self._duration_s = BucketCounts(DURATION_BOUNDS_S)
         self._slo = LiveSlo()
+        self._predictions = LivePredictions()
         self._hop_wall_s = HistogramTotals((0,) * (len(HOP_BOUNDS_S) + 1), 0.0)
         self._num_by_reason = [0] * len(FinishReason)
         self._arrived = self._retries = 0
@@ -148,17 +151,19 @@ class LiveTotals:
         *,
         is_replay: bool = True,
         slo: Slo | None = None,
+        errors: Mapping[str, PredictionError] | None = None,
     ) -> None:
         """A session begins, with a fresh ledger, a clock at 0 and all workers up; one that has not ended has failed.
 
         `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
-        Requests are judged by `slo`, if there is one.
+        Requests are judged by `slo`, if there is one; `errors` are those of its predictions, if it makes any.
         """
         self.end("failed")
         ledger.ended_ids = []
         tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
         self._session = _Session(is_replay, ledger, speed, lateness, tallies, slo)
         self._fabric.begin()
+        self._predictions.begin(errors or {})
         for meter in self._meters.values():
             meter.begin(speed)
 
@@ -171,6 +176,7 @@ class LiveTotals:
         if session is None:
             return
         self._drain(session)
+        self._predictions.end()
         session.ledger.ended_ids = None
         self._retries += _num_retries(session)
         self._hop_wall_s = self._hops_with(session)
@@ -314,6 +320,7 @@ class LiveTotals:
             slo_judged=self._slo.judged,
             slo_met=self._slo.met,
             slo_by_class=self._slo.by_class,
+            prediction_ratios=self._predictions.totals(),
             engines=engines,
             rates=Rates() if session is None else self._rates(session, sum(engines.generation_tokens)),
             fabric=self._fabric.seen(),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from scheduler.core.prediction_error import RATIO_BOUNDS
 from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, HistogramTotals
 from scheduler.metrics.collector import Role
 from scheduler.metrics.engine_totals import EngineTotals
@@ -23,6 +24,9 @@ END_REASONS: Final = tuple(reason for reason in FinishReason if reason is not Fi
 
 FLOWS: Final = tuple((plane, kind) for plane in Plane for kind in TransferKind)
 """What moves on which plane, in the order of `Snapshot.flow_bytes` and `flow_transfers`."""
+
+
+NO_RATIOS: Final = (HistogramTotals((0,) * (len(RATIO_BOUNDS) + 1), 0.0),) * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,8 @@ class Snapshot:
     fabric: FabricSeen = FabricSeen()
     slo_by_class: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     """Ended requests of each class within its limits, and the others."""
+    prediction_ratios: tuple[HistogramTotals, ...] = NO_RATIOS
+    """Predicted over actual times, in the order of `live_predictions.KINDS`."""
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:

@@ -86,6 +86,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.RequestsCancelled, (_TEXT, _INTS)),
     (messages.SetPowerBudget, (_INT,)),
     (messages.PowerBudgetSet, (_TEXT, _INT, _INT)),
+    (messages.InstanceProfiled, (_TEXT, *(_INTS,) * 5, _INT, _INT)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

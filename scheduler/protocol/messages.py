@@ -6,7 +6,7 @@ cost at run time. Times are integer nanoseconds of emulated time, amounts of KV 
 
 Who says what to whom:
 
-    source  -> core     RequestsArrived, ArrivalsEnded
+    source  -> core     RequestsArrived, ArrivalsEnded, InstanceProfiled
     core    -> cache    LookupPrefixes, StorePrefixes, ReleasePrefixes
     cache   -> core     PrefixesFound
     core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts
@@ -36,6 +36,7 @@ from scheduler.protocol.cancel_messages import CancelRequests, RequestsCancelled
 from scheduler.protocol.exchange_messages import LinkShare, StandingLoad
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
 from scheduler.protocol.power_messages import PowerBudgetSet, SetPowerBudget
+from scheduler.protocol.profile_messages import InstanceProfiled
 
 
 class Plane(IntEnum):
@@ -383,4 +384,5 @@ Message = (
     | RequestsCancelled
     | SetPowerBudget
     | PowerBudgetSet
+    | InstanceProfiled
 )

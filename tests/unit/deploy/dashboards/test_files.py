@@ -20,7 +20,7 @@ from scheduler.protocol.errors import InputError
 GRAFANA_VARIABLES = {"__rate_interval", "__interval", "__range"}
 GRAFANA_UNITS = {"s", "percentunit", "watt", "joule", "Bps", "decbytes", "reqps", "short", "none"}
 
-UNUSED_FAMILIES: frozenset[str] = frozenset({"supernode_class_slo_requests_total"})
+UNUSED_FAMILIES: frozenset[str] = frozenset({"supernode_class_slo_requests_total", "supernode_prediction_error_ratio"})
 """Families that no dashboard shows, each on purpose."""
 
 LABELS: dict[str, set[str]] = {
