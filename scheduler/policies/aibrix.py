@@ -51,8 +51,11 @@ class AibrixPd:
 
     def choose_pair(self, prefill: StageView, decode: StageView, request: RequestView) -> tuple[int, int]:
         """Both of one supernode, if any has both."""
-        sets = sorted(set(prefill.supernodes) & set(decode.supernodes))
-        loads = prefill.outstanding_requests
+        loads, of_decode = prefill.outstanding_requests, set(decode.supernodes)
+        sets = sorted(of_decode.intersection(prefill.supernodes))
+        if len(of_decode) == 1 and sets == list(dict.fromkeys(prefill.supernodes)):  # one role set: the best of each
+            is_uneven = max(loads) - min(loads) > self.prefill_spread
+            return lowest(loads if is_uneven else self.prefill(prefill, request)), self._choose_decode(decode)
         if max(loads) - min(loads) > self.prefill_spread:
             least = lowest(loads)
             own = prefill.supernodes[least]

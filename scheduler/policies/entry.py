@@ -27,24 +27,30 @@ class KnownRule:
     """A rule as it is listed. `options` have defaults; they are the arguments of `make`, in this order."""
 
     rule: str
+    source: str
     options: Mapping[str, Any]
     make: Any
     reads: Reads = Reads.LOAD
 
 
 ADMISSIONS: Final[Mapping[str, KnownRule]] = {
-    "always": KnownRule("everybody", {}, Always),
+    "always": KnownRule("everybody", "what all others are compared with", {}, Always),
     "token_bucket": KnownRule(
-        "whose prompt tokens are in the bucket", {"tokens_per_s": 1e6, "burst_tokens": 1e6}, TokenBucket
+        "uncached prompt tokens <= bucket, filled by tokens_per_s up to burst_tokens",
+        "folklore of traffic shaping",
+        {"tokens_per_s": 1e6, "burst_tokens": 1e6},
+        TokenBucket,
     ),
     "slo_early_reject": KnownRule(
         "elapsed + predicted TTFT <= slack * limit, and predicted TPOT likewise",
+        "Mooncake, FAST 2025, algorithm 1",
         {"slack": 1.0},
         SloEarlyReject,
         READS_ALL,
     ),
     "shedding": KnownRule(
-        "while mean max(queue / threshold, KV / threshold) >= 1: only this priority and above",
+        "mean over instances of max(queue / queue_threshold, KV / kv_threshold) < 1, or priority >= least_priority",
+        "llm-d utilization-detector; its thresholds",
         {"least_priority": 1, "queue_threshold": 5.0, "kv_threshold": 0.8},
         SaturationShedding,
         Reads.REPORTS,
@@ -52,12 +58,20 @@ ADMISSIONS: Final[Mapping[str, KnownRule]] = {
 }
 
 ORDERS: Final[Mapping[str, KnownRule]] = {
-    "fcfs": KnownRule("in order of coming", {}, FirstComeFirstServed),
-    "edf": KnownRule("least arrival + TTFT limit", {}, EarliestDeadlineFirst),
-    "shortest": KnownRule("fewest uncached tokens, less those of ageing", {"ageing_tokens_per_s": 1e3}, ShortestFirst),
-    "priority": KnownRule("highest priority", {}, PriorityClasses),
+    "fcfs": KnownRule("min time of coming", "folklore", {}, FirstComeFirstServed),
+    "edf": KnownRule("min arrival + TTFT limit", "Liu and Layland, 1973", {}, EarliestDeadlineFirst),
+    "shortest": KnownRule(
+        "min uncached tokens + ageing_tokens_per_s * arrival",
+        "shortest job first, with ageing",
+        {"ageing_tokens_per_s": 1e3},
+        ShortestFirst,
+    ),
+    "priority": KnownRule("max priority of the class", "llm-d priority bands", {}, PriorityClasses),
     "fair": KnownRule(
-        "the tenant that was served the fewest tokens", {"input_weight": 1.0, "output_weight": 2.0}, FairQueue
+        "the tenant with min input_weight * prompt tokens + output_weight * output tokens served",
+        "virtual token counter, Sheng et al., OSDI 2024",
+        {"input_weight": 1.0, "output_weight": 2.0},
+        FairQueue,
     ),
 }
 
