@@ -29,19 +29,11 @@ def policies(as_json: Json = False) -> None:
 
 def _listing() -> list[dict[str, object]]:
     """Routing policies first; `kind` tells them from rules of who comes in and who goes first."""
-    listed: list[dict[str, object]] = [{"kind": "routing", **_document(known)} for known in known_policies()]
+    listed = [{**_document(known), "kind": "routing"} for known in known_policies()]
     for kind, rules in _RULES.items():
-        listed += [
-            {
-                "kind": kind,
-                "name": name,
-                "chooses": _WHEN[kind],
-                "formula": rule.rule,
-                "source": rule.source,
-                "options": dict(rule.options),
-            }
-            for name, rule in rules.items()
-        ]
+        for name, rule in rules.items():
+            what = {"kind": kind, "name": name, "chooses": _WHEN[kind], "formula": rule.rule, "source": rule.source}
+            listed.append({**what, "options": dict(rule.options)})
     return listed
 
 

@@ -127,7 +127,10 @@ class Profiler:
             ids = self._ids(bench, 1)
             # An output of one token ends with the prompt, so that nothing is left behind.
             payloads = seal_output_tokens([1])
-            return ((bench.instance.address, StartPrefill(ids, [tokens], [two], [0], payloads, [], [], REASON)),)
+            # Read only where an instance has a cache of its own, which then has nothing of it.
+            unknown: tuple[list[list[int]], list[int]] = ([[]], [0])
+            command = StartPrefill(ids, [tokens], [two], [0], payloads, *unknown, REASON)
+            return ((bench.instance.address, command),)
         ids = self._ids(bench, one)
         return ((bench.instance.address, ReserveKv(ids, [two] * one)),)
 
@@ -144,6 +147,8 @@ class Profiler:
             _note(bench.found, 1, message.computed_tokens, bench.position, bench.cached, message.usage.busy_ns)
             bench.position += message.computed_tokens
             bench.cached = 0
+        if message.started_cached_tokens:  # what its own cache had
+            bench.position = bench.cached = sum(message.started_cached_tokens)
         return self._next(bench) if self._is_done(bench, message.done_ids) else NOTHING
 
     def _on_decode_stepped(self, bench: _Bench | None, message: DecodeStepped) -> Outputs:

@@ -73,3 +73,11 @@ def test_early_rejection_judges_from_the_first_request_on(tmp_path: Path) -> Non
     settings = {"admission": "slo_early_reject", "slo": "ttft=1ms"}
     assert run(tmp_path, **settings).summary.requests.rejected == 60
     assert 0 < run(tmp_path, **settings, startup_profile=False).summary.requests.rejected < 60
+
+
+@pytest.mark.parametrize("cache", ["pool", "local", "none"])
+def test_it_is_made_wherever_prefixes_are_kept(cache: str) -> None:
+    found = profile_virtual(Blueprint(RunConfig(cache=cache), 512))  # pyright: ignore[reportArgumentType]
+    assert [len(one.taken_ns) >= 16 for one in found] == [True, True]
+    # A cache of an instance's own has nothing of what was never asked of it.
+    assert any(found[0].cached_tokens) == (cache != "local")
