@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from scheduler.policies.view import Columns
@@ -43,12 +42,15 @@ class Promises:
         """Columns of the instances `shown`, with what is promised counted as outstanding."""
         if not self._of:
             return columns
-        return replace(
-            columns,
-            outstanding_requests=[
-                one + self._requests[index] for one, index in zip(columns.outstanding_requests, shown, strict=True)
-            ],
-            outstanding_tokens=[
-                one + self._tokens[index] for one, index in zip(columns.outstanding_tokens, shown, strict=True)
-            ],
+        requests, tokens = self._requests, self._tokens
+        return Columns(
+            [one + requests[index] for one, index in zip(columns.outstanding_requests, shown, strict=True)],
+            [one + tokens[index] for one, index in zip(columns.outstanding_tokens, shown, strict=True)],
+            columns.running_requests,
+            columns.kv_tokens,
+            columns.kv_capacity_tokens,
+            columns.tokens_per_s,
+            columns.reported_ns,
+            columns.cached_blocks,
+            columns.supernodes,
         )

@@ -51,11 +51,11 @@ class AibrixPd:
 
     def choose_pair(self, prefill: StageView, decode: StageView, request: RequestView) -> tuple[int, int]:
         """Both of one supernode, if any has both."""
-        loads, of_decode = prefill.outstanding_requests, set(decode.supernodes)
-        sets = sorted(of_decode.intersection(prefill.supernodes))
-        if len(of_decode) == 1 and sets == list(dict.fromkeys(prefill.supernodes)):  # one role set: the best of each
+        loads, first = prefill.outstanding_requests, prefill.supernodes[0]
+        if all(of.count(first) == len(of) for of in (prefill.supernodes, decode.supernodes)):  # one set: each its best
             is_uneven = max(loads) - min(loads) > self.prefill_spread
             return lowest(loads if is_uneven else self.prefill(prefill, request)), self._choose_decode(decode)
+        sets = sorted(set(prefill.supernodes).intersection(decode.supernodes))
         if max(loads) - min(loads) > self.prefill_spread:
             least = lowest(loads)
             own = prefill.supernodes[least]
@@ -79,7 +79,7 @@ class AibrixPd:
         """Scores; infinite for those with far too much to do."""
         loads = stage.outstanding_requests
         mean = sum(loads) / len(loads)
-        limit = mean + self.k_sigma * sqrt(sum((load - mean) ** 2 for load in loads) / len(loads))
+        limit = mean + self.k_sigma * sqrt(sum([(load - mean) ** 2 for load in loads]) / len(loads))
         most, total = max(loads) or 1, request.total_tokens
         # The slack keeps those that are all alike from being skipped by a rounding of the mean.
         return [
@@ -89,6 +89,8 @@ class AibrixPd:
 
     def _choose_decode(self, stage: StageView) -> int:
         loads, rates = stage.outstanding_requests, stage.tokens_per_s
+        if len(loads) == 1:
+            return 0
         if max(loads) - min(loads) >= self.decode_spread:
             return lowest(loads)
         if max(rates) - min(rates) > self.throughput_spread:
