@@ -29,12 +29,13 @@ from sim_hw.engine.ub_shares import PPM
 from sim_hw.errors import HardwareModelError
 from sim_hw.hardware.supernode import Endpoint
 from sim_hw.hardware.supernode import Plane as CatalogPlane
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
+from workers.cache.sizes import StoreSizes
+from workers.cache.store import BlockStore
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.exchange_load import CostAtShares, ExchangeLoad
 from workers.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
-from workers.prefix_cache import PrefixCache
 from workers.standing_loads import ExchangeLinks
 
 if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
@@ -134,6 +135,8 @@ class Blueprint:
                 cache_mode=CacheMode(config.cache),
                 cache_plane=Plane[config.cache_plane.upper()],
                 pools=pool_addresses(len(self.plan.supernodes)),
+                num_cache_servers=tuple(one.num_cache_servers for one in self.plan.supernodes),
+                has_cache_ssd=self._has_cache_ssd,
                 max_open_requests=config.max_open_requests,
                 view_age_ns=round(config.view_age_s * 1e9),
                 power=self._power_cap(),
@@ -153,8 +156,7 @@ class Blueprint:
         if address == FABRIC_ADDRESS:
             return Fabric(self._fabric_config())
         if address in self.pools:
-            num_servers = self.plan.supernodes[self.pools.index(address)].num_cache_servers
-            return CachePool(self._cache_blocks(num_servers), self.block_tokens, address=address)
+            return CachePool(self.pool_sizes(self.pools.index(address)), address=address)
         for spec in self.prefill:
             if spec.address == address:
                 return self._make_prefill(spec, began_ns)
@@ -197,7 +199,7 @@ class Blueprint:
         physics = self._physics.prefill(spec.num_npus)
         cache = None
         if self.config.cache == "local":
-            cache = PrefixCache(self._own_cache_blocks(spec), self.block_tokens)
+            cache = BlockStore(self._own_store_sizes(spec))
         return PrefillInstance(
             spec.address,
             PrefillConfig(
@@ -241,12 +243,34 @@ class Blueprint:
         links = self._exchange_links.get(spec.address)
         return links and ExchangeLoad(spec.address, costs, line_ns, links.line_bytes_per_s)
 
-    def _own_cache_blocks(self, spec: InstanceSpec) -> int:
-        return self._cache_blocks(spec.num_npus / self.cluster.npus_per_node.count)
+    def _own_store_sizes(self, spec: InstanceSpec) -> StoreSizes:
+        """Of the cache of one prefill instance: the DRAM of its nodes."""
+        return self._store_sizes(1, spec.num_npus / self.cluster.npus_per_node.count)
 
-    def _cache_blocks(self, num_servers: float) -> int:
-        block_bytes = self.block_tokens * self._kv_bytes_per_token()
-        return int(self.config.cache_bytes_per_server * num_servers // block_bytes)
+    def _own_cache_blocks(self, spec: InstanceSpec) -> int:
+        sizes = self._own_store_sizes(spec)
+        return sizes.dram_tokens // sizes.block_tokens
+
+    def pool_sizes(self, supernode: int = 0) -> StoreSizes:
+        """Of the cache pool of a supernode, in tokens of KV."""
+        return self._store_sizes(self.plan.supernodes[supernode].num_cache_servers)
+
+    def _store_sizes(self, num_servers: int, nodes_per_server: float = 1.0) -> StoreSizes:
+        """Of a store of KV on so many cache servers."""
+        config, token_bytes = self.config, self._kv_bytes_per_token()
+        return StoreSizes(
+            num_servers,
+            int(config.cache_bytes_per_server * nodes_per_server // token_bytes),
+            config.cache_block_tokens or self.block_tokens,
+            # Caches of single instances are their nodes' DRAM alone.
+            int(config.cache_ssd_bytes_per_server // token_bytes) if self._has_cache_ssd else 0,
+            config.cache_namespace_share,
+            self.block_tokens,
+        )
+
+    @property
+    def _has_cache_ssd(self) -> bool:
+        return self.config.cache == "pool" and self.config.cache_ssd_bytes_per_server > 0
 
     def _kv_bytes_per_token(self) -> int:
         return int(self.model.kv_bytes_per_token(self._has_mtp))
@@ -269,6 +293,7 @@ class Blueprint:
                 [one.num_cache_servers if self.pools else 0 for one in self.plan.supernodes],
                 Plane[self.config.cache_plane.upper()],
                 self.config.scale_out_oversubscription,
+                has_cache_ssd=self._has_cache_ssd,
             )
         except HardwareModelError as error:
             raise ConfigError(str(error)) from error

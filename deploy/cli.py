@@ -56,6 +56,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "report": LazyCommand("deploy.commands.report", "Show what a replay --out wrote as one HTML page."),
     "explain": LazyCommand("deploy.commands.explain", "Tell one request's life, with the reason of each decision."),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
+    "cache": LazyCommand("deploy.commands.cache", "Show what a prefix cache of some size would find in a trace."),
     "policies": LazyCommand("deploy.commands.policies", "List the routing policies, each with formula and source."),
     "hw": LazyCommand("deploy.commands.hw", "Show what is known of the hardware, with sources."),
     "model": LazyCommand("deploy.commands.model", "Show models, and predict one operating point of the cost model."),

@@ -32,6 +32,10 @@ PlaneChoice = Literal["ub", "vpc"]
 BalanceChoice = Literal["default", "greedy", "perfect"]
 
 
+CACHE_BLOCK_TOKENS: Final = (0, 128, 256, 512)
+"""Sizes of a block in the cache: paged, 128 to 512 tokens (arXiv 2506.12708 v3, context caching); 0 for the trace's."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunConfig:
     """Everything that decides the outcome of a run besides the trace itself."""
@@ -77,6 +81,13 @@ class RunConfig:
     scale_out_oversubscription: float = 1.0
     """Between supernodes: RDMA lines of a supernode's dies together, over what leads from it to the others. Nothing is
     published: with 1 the lines of the dies are the only bound."""
+    cache_ssd_bytes_per_server: float = 0.0
+    """SSD (block storage over vpc) behind that DRAM, written through; 0 for none. Its size is not published."""
+    cache_block_tokens: int = 0
+    """Tokens of a block of the cache: 128, 256 or 512, for which a trace's ids are split or joined; 0 for the trace's
+    own."""
+    cache_namespace_share: float = 1.0
+    """Part of the cache that one namespace may take, such as one of the copies of `--superpose`."""
     max_open_requests: int = 1_000_000
     """Requests in the system beyond which an arrival is rejected as overload."""
     admission: str = "always"
@@ -128,6 +139,14 @@ class RunConfig:
             if not low <= value <= high:
                 mend = f"give a number from {low:,} to {high:,}"
                 raise ConfigError(f"{places.get(name, name)}: {shorten(value)} is out of range; {mend}")
+        if self.cache_block_tokens not in CACHE_BLOCK_TOKENS:
+            place, known = (
+                places.get("cache_block_tokens", "cache_block_tokens"),
+                ", ".join(map(str, CACHE_BLOCK_TOKENS)),
+            )
+            raise ConfigError(
+                f"{place}: {shorten(self.cache_block_tokens)} is no size of a cache block; known: {known}"
+            )
         _checked(places.get("admission", "admission"), lambda: make_admission(self.admission))
         _checked(places.get("order", "order"), lambda: make_order(self.order))
         self._check_money(places)
@@ -163,6 +182,8 @@ _RANGES: Final[Mapping[str, tuple[int, float]]] = {
     "kv_reserve_share": (0, 0.99),
     "cache_bytes_per_server": (0, 10**15),
     "scale_out_oversubscription": (1, 1000),
+    "cache_ssd_bytes_per_server": (0, 10**16),
+    "cache_namespace_share": (0, 1),
     "max_open_requests": (1, 10**9),
     "view_age_s": (0, 10**6),
     "waiting_backlog_tokens": (0, 10**12),

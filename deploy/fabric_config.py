@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from deploy.background_config import NamedFlow
-from scheduler.core.config import pool_addresses
+from scheduler.core.config import CACHE_SSD, pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
 from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, FabricRate, hand_over_rate, pool_rate
 from sim_hw.hardware.supernode import Operation, Supernode
@@ -46,6 +46,8 @@ class FabricPlan:
         num_cache_servers: Sequence[int],
         cache_plane: Plane,
         oversubscription: float = 1.0,
+        *,
+        has_cache_ssd: bool = False,
     ) -> None:
         self._cluster = cluster
         self._num_supernodes = len(num_cache_servers)
@@ -72,7 +74,9 @@ class FabricPlan:
         for index, num_servers in enumerate(num_cache_servers):
             if num_servers:
                 members = [one.address for one in prefill if one.supernode == index]
-                self._add_pool(pools[index], index, members, num_servers, cache_plane)
+                ends = self._add_pool(pools[index], index, members, num_servers, cache_plane)
+                if has_cache_ssd:
+                    self._add_ssd(pools[index], index, num_servers, ends if cache_plane is Plane.VPC else None)
 
     def config(
         self,
@@ -146,7 +150,10 @@ class FabricPlan:
         ]
         return [(self._link(line), self._link(line)) for line in lines]
 
-    def _add_pool(self, pool: str, index: int, addresses: Sequence[str], num_servers: int, plane: Plane) -> None:
+    def _add_pool(
+        self, pool: str, index: int, addresses: Sequence[str], num_servers: int, plane: Plane
+    ) -> tuple[int, int]:
+        """Answers the links out of its servers and into them."""
         node = self._cluster
         reads, writes = (
             pool_rate(node, CatalogPlane(plane.name.lower()), operation)
@@ -155,7 +162,7 @@ class FabricPlan:
         if plane is Plane.UB:
             lines = _numbers(LineEnd.UB_CPU, index * node.num_cpus, num_servers * node.cpus_per_node.count)
         else:
-            lines = _numbers(LineEnd.VPC_NODE, index * node.num_nodes.count, num_servers)
+            lines = self._server_nodes(index, num_servers)
         pool_out, pool_in = self._link(lines), self._link(lines)
         for address in addresses:
             num_npus, num_dies = len(self._npus[address]), len(self._dies(address))
@@ -171,6 +178,24 @@ class FabricPlan:
                 # A request's data spreads over all dies of the instance.
                 data = round(rate.bytes_per_s_of(num_npus) / num_dies)
                 self.channels[key] = Channel(links, round(line), data, num_dies, _latency_ns(rate))
+        return pool_out, pool_in
+
+    def _add_ssd(self, pool: str, index: int, num_servers: int, ends: tuple[int, int] | None) -> None:
+        """Block storage of all servers together, behind the VPC lines of their nodes; `ends`: links that stand for
+        these already. Its own rate is not published: the lines bind."""
+        nodes = self._server_nodes(index, num_servers)
+        out, into = ends or (self._link(nodes), self._link(nodes))
+        rate = pool_rate(self._cluster, CatalogPlane.VPC, Operation.READ)
+        line = round(self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE))
+        ssd = f"{pool}/{CACHE_SSD}"
+        for key, link in (
+            ((TransferKind.CACHE_READ, Plane.VPC, ssd, pool), into),
+            ((TransferKind.CACHE_WRITE, Plane.VPC, pool, ssd), out),
+        ):
+            self.channels[key] = Channel((link,), line, line, num_servers, _latency_ns(rate))
+
+    def _server_nodes(self, index: int, num_servers: int) -> Bundle:
+        return _numbers(LineEnd.VPC_NODE, index * self._cluster.num_nodes.count, num_servers)
 
     def _pool_lines(self, address: str, plane: Plane) -> Bundle:
         """Of the dies of an instance, or its share of the lines of the nodes on which it lies."""

@@ -86,7 +86,7 @@ class ScrapedRun:
         errors = core.routing.prediction_errors
         self._totals.begin(core.ledger, speed=1.0, slo=run_slo(blueprint.config), errors=errors)
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
-        metered = [spec.address for spec in blueprint.instances]
+        metered = [*blueprint.pools, *(spec.address for spec in blueprint.instances)]
         self.watcher: Final = SimulatedScrapes(self._totals, layout, metered, job.interval_ns, start_ns, self._spool)
         self.tap: Final[Tap] = self._totals.observe
 

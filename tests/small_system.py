@@ -18,7 +18,8 @@ from scheduler.runtime.random_streams import stream
 from sim_hw.engine.compiled_decode import StepForm, StepLine
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
+from workers.cache.sizes import StoreSizes
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import Fabric
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
@@ -146,7 +147,7 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
     if address == "fabric":
         return make_fabric()
     if address == "cache":
-        return CachePool(500, BLOCK_TOKENS)
+        return CachePool(StoreSizes(1, 500 * BLOCK_TOKENS, BLOCK_TOKENS))
     if address in PREFILL:
         return PrefillInstance(
             address, PrefillConfig(4096, 200), FlatCost(), FlatEnergy(), began_ns=spec.get("began_ns", 0)

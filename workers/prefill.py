@@ -26,10 +26,10 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
+from workers.cache.store import BlockStore
 from workers.exchange_load import ExchangeLoad
 from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
-from workers.prefix_cache import PrefixCache
 
 # Only an instance that keeps a power budget needs what does it.
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class PrefillInstance:
         config: PrefillConfig,
         cost: PrefillCost,
         energy: PrefillEnergy,
-        cache: PrefixCache | None = None,
+        cache: BlockStore | None = None,
         reports_to: str = "core",
         *,
         began_ns: int = 0,
@@ -153,7 +153,7 @@ class PrefillInstance:
                 stopped.append(prompt.request_id)
                 self.free_blocks += self._blocks_held.pop(prompt.request_id)
         if self.cache is not None:
-            self._store(self.cache, done)
+            self._store(self.cache, done, now_ns)
         ran, confirmed = self._throttled, self._budget.take_on(now_ns)
         started = self._fill_pass(now_ns)
         if not was_running and not self._is_running:
@@ -260,7 +260,7 @@ class PrefillInstance:
                 self.free_blocks -= prompt.blocks
                 self._blocks_held[prompt.request_id] = prompt.blocks
                 if self.cache is not None:
-                    prompt.cached_tokens = self._look_up(self.cache, prompt)
+                    prompt.cached_tokens = self._look_up(self.cache, prompt, now_ns)
                 prompt.position = prompt.cached_tokens
                 cached += prompt.cached_tokens
                 started.append(prompt)
@@ -289,19 +289,21 @@ class PrefillInstance:
     def _slowed(self, throttle: PassThrottle, full_ns: int) -> ThrottledPass:
         return throttle.run(self._budget.watts, full_ns, self._pass_tokens, self._pass_pairs)
 
-    def _look_up(self, cache: PrefixCache, prompt: _Prompt) -> int:
+    def _look_up(self, cache: BlockStore, prompt: _Prompt, now_ns: int) -> int:
         """Cached tokens of a prompt that enters its first pass; one token is always computed."""
         prefix, namespace = self._prefixes.pop(prompt.request_id)
-        found = cache.look_up(prompt.request_id, prefix, namespace) * cache.block_tokens
-        return min(found, prompt.total_tokens - prompt.resumed_tokens - 1)
+        prompt_tokens = prompt.total_tokens - prompt.resumed_tokens
+        # Its servers are the instance's own nodes: nothing has to be fetched, whatever the tier.
+        found, _ = cache.look_up(prompt.request_id, prefix, namespace, prompt_tokens, now_ns)
+        return min(found, prompt_tokens - 1)
 
-    def _store(self, cache: PrefixCache, done: list[_Prompt]) -> None:
+    def _store(self, cache: BlockStore, done: list[_Prompt], now_ns: int) -> None:
         """Blocks of prompts that are done become visible; recomputed prompts have stored theirs before."""
         for prompt in done:
             if prompt.resumed_tokens:
-                cache.release(prompt.request_id)
+                cache.release(prompt.request_id, now_ns)
             else:
-                cache.store(prompt.request_id)
+                cache.store(prompt.request_id, now_ns)
 
     def _account(
         self, now_ns: int, tokens: int, pairs: int, *, is_busy: bool, throttled: ThrottledPass | None = None

@@ -65,8 +65,8 @@ def host_plans(blueprint: Blueprint) -> list[HostPlan]:
 
 
 def metered_addresses(blueprint: Blueprint) -> list[str]:
-    """The components that account for NPUs."""
-    return [spec.address for spec in blueprint.instances]
+    """The components that tell how they stand when they are asked."""
+    return [*blueprint.pools, *(spec.address for spec in blueprint.instances)]
 
 
 def idle_run(config: RunConfig) -> RunSpec:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CORE_ADDRESS: Final = "core"
 CACHE_ADDRESS: Final = "cache"
+CACHE_SSD: Final = "ssd"
+"""The block storage behind the servers of pool `cache` is `cache/ssd` where the ends of transfers are named."""
 FABRIC_ADDRESS: Final = "fabric"
 
 
@@ -24,6 +26,11 @@ def pool_addresses(num_supernodes: int) -> tuple[str, ...]:
     if num_supernodes == 1:
         return (CACHE_ADDRESS,)
     return tuple(f"{CACHE_ADDRESS}-{index}" for index in range(num_supernodes))
+
+
+def cache_server_address(pool: str, number: int) -> str:
+    """How a server of a pool is called where workers are named; it is reached through the pool's own address."""
+    return f"{pool}/{number}"
 
 
 class CacheMode(Enum):
@@ -41,8 +48,10 @@ class SchedulerConfig:
     `pools` are the cache pools, which instances name by index. `max_open_requests` bounds every queue behind the core
     (INV-12): an arrival beyond it is rejected as `overload`. `max_preemptions` bounds how often a request is computed
     again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it begins again because a
-    worker was lost, or its KV was cut off. `view_age_ns`: how old what routing policies see of instances may be; 0 for
-    as it is. `power` is there under a power cap. `classes` are those that requests may belong to.
+    worker was lost, or its KV was cut off. `num_cache_servers` is by pool. `has_cache_ssd`: they have SSD behind their
+    DRAM, reached over VPC, and write everything through to it. `view_age_ns`: how old what routing policies see of
+    instances may be; 0 for as it is. `power` is there under a power cap. `classes` are those that requests may belong
+    to.
     """
 
     prefill: list[InstanceInfo]
@@ -50,6 +59,8 @@ class SchedulerConfig:
     cache_mode: CacheMode = CacheMode.NONE
     cache_plane: Plane = Plane.UB
     pools: tuple[str, ...] = (CACHE_ADDRESS,)
+    num_cache_servers: tuple[int, ...] = (1,)
+    has_cache_ssd: bool = False
     max_open_requests: int = 1_000_000
     max_preemptions: int = 1000
     max_retries: int = 3

@@ -26,6 +26,7 @@ from scheduler.protocol.messages import (
     CancelRequests,
     DecodeStepped,
     PrefillStepped,
+    PrefixesLost,
     ReleaseKv,
     RequestsArrived,
     RequestsCancelled,
@@ -35,7 +36,7 @@ from scheduler.protocol.messages import (
 
 Handler = Callable[[int, Any], Outputs]
 
-_TURNS: Final = (PrefillStepped, RequestsCancelled, TransferFailed, WorkersLost)
+_TURNS: Final = (PrefillStepped, RequestsCancelled, TransferFailed, WorkersLost, PrefixesLost)
 """Messages after which an instance may have less to do."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from scheduler.core.books import Books
 from scheduler.core.holds import Holds
+from scheduler.core.ledger import NOT_YET
 from scheduler.core.prefills import Prefills, Said
 from scheduler.core.prospects import Prospects
 from scheduler.core.routing import Routing
@@ -106,7 +107,9 @@ class GuardedPrefills(Prefills):
 
     def _is_admitted(self, now_ns: int, request_id: int) -> bool:
         ledger = self._ledger
-        if ledger.preemptions[request_id] or ledger.retries[request_id]:
+        # Who was cut off from what it fetched begins again without a retry, but an instance was chosen for it.
+        has_begun = ledger.prefill_instance[request_id] != NOT_YET
+        if has_begun or ledger.preemptions[request_id] or ledger.retries[request_id]:
             return True
         request = self._waiting_request(request_id)
         view = self._prospects.view(now_ns, request)

@@ -14,6 +14,7 @@ from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
 from scheduler.core.reservations import Reservations, Said
 from scheduler.core.transfers import Transfers
+from scheduler.protocol.messages import PrefixesLost
 
 
 def begun_again(
@@ -113,7 +114,25 @@ class Losses:
         for request_id in arrived:
             ledger.cached_tokens[request_id] = 0
             del open_requests.prompts[request_id]
+            open_requests.ssd_tokens.pop(request_id, None)
         return [i for i in arrived if i not in open_requests.unrouted]
+
+    def cut_reads(self, message: PrefixesLost) -> tuple[Said, list[int]]:
+        """A pool has less than it had found for these; answers those that were fetching it: they are in `ARRIVED`
+        again, with what is left. Who has fetched already has lost nothing, and nobody's retries are counted."""
+        ledger, pool = self._ledger, self._pools.index[message.pool]
+        cut: list[int] = []
+        for request_id, cached in zip(message.ids, message.cached_tokens, strict=True):
+            where = ledger.state[request_id]
+            if where == State.FETCHING and self._prefill.pool[ledger.prefill_instance[request_id]] == pool:
+                self._take_from_prefill(request_id)
+                self._pools.withdrawn(pool, request_id, cached)
+                cut.append(request_id)
+            elif where == State.ARRIVED:
+                self._pools.shrunk(pool, request_id, cached)
+        said = self._transfers.withdraw_reads(frozenset(cut))
+        ledger.move(Event.LOST, cut)
+        return said, cut
 
     def withdraw(self, ids: list[int]) -> Said:
         """Take these from where they are, back to `ARRIVED`: note what clients have seen of them, give back pins and

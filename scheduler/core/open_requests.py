@@ -19,7 +19,7 @@ class OpenRequests:
 
     `unrouted` are those whom no prefill instance could take, because none is up. `held` are those that wait for a cheap
     hour and have asked nobody for anything. `keep_prompts` says whether there is a cache now; prompts that arrive
-    without one are not kept.
+    without one are not kept. `ssd_tokens` of what was found for a request, and is not fetched yet, are on SSD.
     """
 
     def __init__(self, *, keep_prompts: bool) -> None:
@@ -27,6 +27,7 @@ class OpenRequests:
         self.prompts: Final[dict[int, tuple[list[int], int]]] = {}
         self.unrouted: Final[set[int]] = set()
         self.held: Final[set[int]] = set()
+        self.ssd_tokens: Final[dict[int, int]] = {}
         self.keep_prompts = keep_prompts
         self.promises: Promises | None = None
         """Where decode instances are chosen together with prefill instances."""
@@ -54,6 +55,16 @@ class OpenRequests:
         if self.promises is not None:
             for request_id in ids:
                 self.promises.take(request_id)
+        if self.ssd_tokens:
+            for request_id in ids:
+                self.ssd_tokens.pop(request_id, None)
+
+    def take_ssd_tokens(self, ids: list[int]) -> list[int]:
+        """What of these has to come from SSD, without those that have none; it is not asked for again."""
+        if not self.ssd_tokens:
+            return []
+        tokens = [self.ssd_tokens.pop(request_id, 0) for request_id in ids]
+        return [count for count in tokens if count]
 
     def prompt(self, request_id: int) -> tuple[list[int], int]:
         """Prefix blocks and namespace of a prompt."""

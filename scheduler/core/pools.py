@@ -31,6 +31,8 @@ class Pools:
         self._open = open_requests
         # Leading tokens found, by pool, of requests for which no instance is chosen yet; only where there are several.
         self._found: dict[int, list[int]] = {}
+        # How many of them are on SSD, by request and pool, if any are.
+        self._found_on_ssd: dict[int, dict[int, int]] = {}
 
     def ask(self, ids: list[int]) -> Said:
         """What of these prompts is cached?"""
@@ -48,11 +50,35 @@ class Pools:
             for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
                 # Even a full hit computes one token, to have something to answer with.
                 cached[request_id] = min(found, prompt_tokens[request_id] - 1)
+            if any(message.ssd_tokens):
+                self._open.ssd_tokens.update(zip(message.ids, message.ssd_tokens, strict=True))
             return message.ids
         index = self.index[message.pool]
         for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
             self._found[request_id][index] = min(found, prompt_tokens[request_id] - 1)
+        for request_id, on_ssd in zip(message.ids, message.ssd_tokens, strict=True):
+            if on_ssd:
+                self._found_on_ssd.setdefault(request_id, {})[index] = on_ssd
         return self._complete(message.ids)
+
+    def shrunk(self, index: int, request_id: int, cached_tokens: int) -> None:
+        """A pool has lost blocks that it had found for a request for which no instance is chosen yet."""
+        found = self._found.get(request_id)
+        if found is None:
+            if request_id in self._open.unrouted:
+                self._ledger.cached_tokens[request_id] = cached_tokens
+                self._open.ssd_tokens.pop(request_id, None)
+        elif found[index] >= 0:
+            found[index] = cached_tokens
+            self._found_on_ssd.get(request_id, {}).pop(index, None)
+            self._complete([request_id])
+
+    def withdrawn(self, index: int, request_id: int, cached_tokens: int) -> None:
+        """An instance has to be chosen once more, when no pool but this one knows of the request any more."""
+        self._ledger.cached_tokens[request_id] = cached_tokens
+        if len(self.addresses) > 1:
+            found = self._found[request_id] = [_NOT_ASKED] * len(self.addresses)
+            found[index] = cached_tokens
 
     def _complete(self, ids: Iterable[int]) -> list[int]:
         done = [i for i in ids if _UNANSWERED not in self._found[i]]
@@ -65,6 +91,9 @@ class Pools:
         found = self._found.get(request_id)
         if found is None:
             return self._ledger.cached_tokens[request_id]
+        on_ssd = self._found_on_ssd.pop(request_id, None)
+        if on_ssd and index in on_ssd:
+            self._open.ssd_tokens[request_id] = on_ssd[index]
         if found[index] == _NOT_ASKED:
             self._open.prompts.pop(request_id, None)
         cached = self._ledger.cached_tokens[request_id] = max(0, found[index])
@@ -98,6 +127,9 @@ class Pools:
         for found in self._found.values():
             for index in lost:
                 found[index] = _NOT_ASKED
+        for on_ssd in self._found_on_ssd.values():
+            for index in lost:
+                on_ssd.pop(index, None)
         unrouted = [i for i in self._found if i in self._open.unrouted]
         self._complete(unrouted)
         return self._complete(sorted(waiting))

@@ -88,9 +88,12 @@ class Prefills:
                 command.cached_tokens.append(cached)
                 command.resumed_tokens.append(resumed)
                 command.payloads.append(payload)
-        said = [
-            self._fetch(~key, command) if key < 0 else self._send(key, command) for key, command in commands.items()
-        ]
+        said: Said = []
+        for key, command in commands.items():
+            if key < 0:
+                said += self._fetch(~key, command)
+            else:
+                said.append(self._send(key, command))
         return (*self._pools.release_others(chosen), *said) if chosen else tuple(said)
 
     def route_waiting(self, now_ns: int) -> Outputs:
@@ -107,11 +110,12 @@ class Prefills:
         self._ledger.move(Event.SEND_PREFILL, command.ids)
         return self._stage.addresses[index], command
 
-    def _fetch(self, index: int, command: StartPrefill) -> tuple[str, Message]:
+    def _fetch(self, index: int, command: StartPrefill) -> Said:
         """Move what is cached to the instance; the command follows when it is there."""
         self._ledger.move(Event.FETCH, command.ids)
         pool = self._pools.addresses[self._stage.pool[index]]
-        return self._transfers.read(CacheRead(pool, self._stage.addresses[index], command))
+        ssd_tokens = self._open.take_ssd_tokens(command.ids)
+        return self._transfers.read(CacheRead(pool, self._stage.addresses[index], command, ssd_tokens))
 
     def on_fetched(self, read: CacheRead) -> Outputs:
         """What was cached is there."""
@@ -169,5 +173,5 @@ class Prefills:
             said.append((pool, ReleasePrefixes(recomputed)))
         if stored:
             said.append((pool, StorePrefixes(stored)))
-            said.append(self._transfers.write(self._stage.addresses[index], pool, num_tokens))
+            said += self._transfers.write(self._stage.addresses[index], pool, num_tokens)
         return said

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.core.books import open_books
 from scheduler.core.broken_parts import BrokenParts
+from scheduler.core.cache_servers import CacheServers
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
 from scheduler.core.decodes import Decodes
 from scheduler.core.guard import Guard
@@ -30,7 +31,9 @@ from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
+    CacheReported,
     DecodeStepped,
+    DrainCacheServers,
     FailParts,
     InstanceProfiled,
     KvReserved,
@@ -39,6 +42,7 @@ from scheduler.protocol.messages import (
     PowerBudgetSet,
     PrefillStepped,
     PrefixesFound,
+    PrefixesLost,
     ReleaseKv,
     RepairParts,
     RequestsArrived,
@@ -77,7 +81,8 @@ class Scheduler:
         self.ledger = books.ledger
         self._config = config
         self._max_prompt_tokens = min(books.prefill.max_sequence_tokens, books.decode.max_sequence_tokens) - 1
-        self._transfers = Transfers(config.cache_plane)
+        self._transfers = Transfers(config.cache_plane, has_cache_ssd=config.has_cache_ssd)
+        self._cache_servers = CacheServers(config.pools, config.num_cache_servers)
         facts = RequestFacts(books.ledger, books.open)
         stages = (books.prefill, prefill_policy), (books.decode, decode_policy)
         self.routing = Routing(*stages, facts, config, entry.reads)
@@ -99,6 +104,7 @@ class Scheduler:
         handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
+            PrefixesLost: self._on_prefixes_lost,
             PrefillStepped: self._on_prefill_stepped,
             KvReserved: self._on_kv_reserved,
             ReservationsCancelled: self._on_reservations_cancelled,
@@ -110,10 +116,12 @@ class Scheduler:
             PartsChanged: self._on_parts_changed,
             WorkersLost: self._on_workers_lost,
             WorkersJoined: self._on_workers_joined,
+            DrainCacheServers: self._on_drain_cache_servers,
             RunEnded: self._on_run_ended,
             ArrivalsEnded: _ignore,
             UsageReported: _ignore,
             PowerBudgetSet: _ignore,
+            CacheReported: _ignore,
             InstanceProfiled: _ignore,
         }
         if self._guard is not None:
@@ -175,6 +183,13 @@ class Scheduler:
 
     def _on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
         return self._prefills.on_prefixes_found(now_ns, message)
+
+    def _on_prefixes_lost(self, now_ns: int, message: PrefixesLost) -> Outputs:
+        said, cut = self._losses.cut_reads(message)
+        return (*said, *self._prefills.route(now_ns, cut))
+
+    def _on_drain_cache_servers(self, now_ns: int, message: DrainCacheServers) -> Outputs:
+        return tuple(self._cache_servers.drain(message.addresses))
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
         if message.started_ids:
@@ -254,11 +269,12 @@ class Scheduler:
         taken = self._losses.lose(message.addresses)
         again = self._begin_again(taken.again, now_ns)
         outputs = (*self._prefills.begin(now_ns, again), *self._prefills.route(now_ns, taken.unanswered))
-        return (*taken.said, *outputs, *self._reservations.ask(now_ns, taken.unplaced))
+        said = (*taken.said, *self._cache_servers.lose(message.addresses))
+        return (*said, *outputs, *self._reservations.ask(now_ns, taken.unplaced))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
         back = self._losses.join(message.addresses)
-        said = self._broken.on_joined(back)
+        said = [*self._cache_servers.join(message.addresses), *self._broken.on_joined(back)]
         if FABRIC_ADDRESS in back:
             said += self._transfers.start_again()
         return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))

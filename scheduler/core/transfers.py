@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.config import FABRIC_ADDRESS
+from scheduler.core.config import CACHE_SSD, FABRIC_ADDRESS
 from scheduler.protocol.messages import (
     CancelTransfer,
     FinishTransfer,
@@ -35,11 +35,17 @@ class HandOver:
 
 @dataclass(slots=True)
 class CacheRead:
-    """Cached KV on its way from a pool to a prefill instance, and the command that waits for it."""
+    """Cached KV on its way from a pool to a prefill instance, and the command that waits for it.
+
+    `ssd_tokens` (of those requests that have some) come to the pool from its SSD, as a flow of their own beside the
+    other. `open_flows` of them have not ended.
+    """
 
     pool: Final[str]
     address: Final[str]
-    command: Final[StartPrefill]
+    command: StartPrefill
+    ssd_tokens: Final[list[int]]
+    open_flows: int = 0
 
 
 Continuation = HandOver | CacheRead
@@ -53,8 +59,9 @@ class Transfers:
     Each command comes with whom to say it to.
     """
 
-    def __init__(self, cache_plane: Plane) -> None:
+    def __init__(self, cache_plane: Plane, *, has_cache_ssd: bool = False) -> None:
         self._cache_plane = cache_plane
+        self._has_cache_ssd = has_cache_ssd
         self._next_id = 0
         self._waiting: dict[int, Continuation] = {}
         # Flows of KV that the pass under way still makes, by prefill instance.
@@ -87,21 +94,30 @@ class Transfers:
             said.append((FABRIC_ADDRESS, FinishTransfer(transfer_id)))
         return said
 
-    def read(self, flow: CacheRead) -> Said:
-        """Move what is cached to a prefill instance; `flow` comes back from `finish`."""
-        transfer_id, tokens = self._number(flow), flow.command.cached_tokens
-        ends = flow.pool, flow.address
-        return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.CACHE_READ, self._cache_plane, *ends, tokens, [], True
-        )
+    def read(self, flow: CacheRead) -> list[Said]:
+        """Move what is cached to a prefill instance; `flow` comes back from `finish` when the last of it is there.
 
-    def write(self, source: str, pool: str, num_tokens: int) -> Said:
-        """Move new blocks to a pool."""
-        transfer_id = self._number(None)
-        ends = source, pool
-        return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.CACHE_WRITE, self._cache_plane, *ends, [num_tokens], [], True
-        )
+        All of it comes from the servers' DRAM over the cache plane, and what was on SSD reaches DRAM over VPC.
+        """
+        kind, pool = TransferKind.CACHE_READ, flow.pool
+        said = [self._move(flow, kind, self._cache_plane, (pool, flow.address), flow.command.cached_tokens)]
+        if flow.ssd_tokens:
+            said.append(self._move(flow, kind, Plane.VPC, (f"{pool}/{CACHE_SSD}", pool), flow.ssd_tokens))
+        flow.open_flows = len(said)
+        return said
+
+    def write(self, source: str, pool: str, num_tokens: int) -> list[Said]:
+        """Move new blocks to a pool, and on to its SSD if there is one."""
+        kind = TransferKind.CACHE_WRITE
+        said = [self._move(None, kind, self._cache_plane, (source, pool), [num_tokens])]
+        if self._has_cache_ssd:
+            said.append(self._move(None, kind, Plane.VPC, (pool, f"{pool}/{CACHE_SSD}"), [num_tokens]))
+        return said
+
+    def _move(
+        self, flow: CacheRead | None, kind: TransferKind, plane: Plane, ends: tuple[str, str], num_tokens: list[int]
+    ) -> Said:
+        return FABRIC_ADDRESS, StartTransfer(self._number(flow), kind, plane, *ends, num_tokens, [], True)
 
     def _number(self, flow: Continuation | None) -> int:
         transfer_id = self._next_id
@@ -111,12 +127,29 @@ class Transfers:
         return transfer_id
 
     def finish(self, transfer_id: int) -> Continuation | None:
-        """Who waited for this flow; None if nobody did, or nobody does any more."""
-        return self._waiting.pop(transfer_id, None)
+        """Who waited for this flow, if for no other; None if nobody did, or nobody does any more."""
+        flow = self._waiting.pop(transfer_id, None)
+        if isinstance(flow, CacheRead):
+            flow.open_flows -= 1
+            return None if flow.open_flows else flow
+        return flow
+
+    def withdraw_reads(self, ids: Collection[int]) -> list[Said]:
+        """These requests wait for no read any more; flows for which nobody waits then are given up."""
+        reads = {id(flow): flow for flow in self._waiting.values() if isinstance(flow, CacheRead)}
+        for flow in reads.values():
+            flow.command = _without(flow.command, ids)
+        empty = [i for i, flow in self._waiting.items() if isinstance(flow, CacheRead) and not flow.command.ids]
+        return [self._cancel(transfer_id) for transfer_id in empty]
 
     def fail(self, transfer_id: int) -> Continuation | None:
-        """Who waited for this flow, which has no way; None if nobody did, or nobody does any more."""
+        """Who waited for this flow, which has no way; None if nobody did, or nobody does any more.
+
+        Nobody waits for another flow of the same read either: it goes on for nobody.
+        """
         flow = self._waiting.pop(transfer_id, None)
+        if isinstance(flow, CacheRead) and flow.open_flows > 1:
+            self._waiting = {i: other for i, other in self._waiting.items() if other is not flow}
         if isinstance(flow, HandOver) and flow.source in self._making:
             self._making[flow.source] = [i for i in self._making[flow.source] if i != transfer_id]
         return flow
@@ -145,14 +178,27 @@ class Transfers:
 
     def start_again(self) -> list[Said]:
         """All flows somebody waits for once more, with new ids and nothing moved yet: for a new and empty fabric."""
-        flows = list(self._waiting.items())
+        # A read may wait for two flows.
+        flows = list({id(flow): (transfer_id, flow) for transfer_id, flow in self._waiting.items()}.values())
         making = {transfer_id for ids in self._making.values() for transfer_id in ids}
         self._waiting = {}
         self._making = {}
-        return [
-            self.hand_over(flow, is_made=transfer_id not in making) if isinstance(flow, HandOver) else self.read(flow)
-            for transfer_id, flow in flows
-        ]
+        said: list[Said] = []
+        for transfer_id, flow in flows:
+            if isinstance(flow, HandOver):
+                said.append(self.hand_over(flow, is_made=transfer_id not in making))
+            else:
+                said += self.read(flow)
+        return said
+
+
+def _without(command: StartPrefill, ids: Collection[int]) -> StartPrefill:
+    kept = [index for index, request_id in enumerate(command.ids) if request_id not in ids]
+    if len(kept) == len(command.ids):
+        return command
+    columns = (command.ids, command.prompt_tokens, command.cached_tokens, command.resumed_tokens)
+    ids_left, prompts, cached, resumed = ([column[index] for index in kept] for column in columns)
+    return StartPrefill(ids_left, prompts, cached, resumed, [command.payloads[i] for i in kept], [], [], command.reason)
 
 
 def _touches(flow: Continuation, addresses: Collection[str]) -> bool:

@@ -20,6 +20,7 @@ from scheduler.core.lifecycle import State
 from scheduler.core.losses import begun_again
 from scheduler.metrics.columns import Ints, Rows
 from scheduler.protocol.messages import (
+    CacheReported,
     DecodeStepped,
     PartsChanged,
     Plane,
@@ -96,8 +97,8 @@ class Collector:
     `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
     that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data was there;
     `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage may have
-    gaps there. `lost_capacity` is (time, bytes per second lost by plane) at each change of parts, `part_changes` (time,
-    parts that are broken from then on).
+    gaps there. `cache_reports`: the last account of each cache pool, by address. `lost_capacity` is (time, bytes per
+    second lost by plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
     """
 
     def __init__(self, ledger: Ledger, instances: Sequence[MeteredInstance]) -> None:
@@ -107,6 +108,7 @@ class Collector:
         self.computed_tokens = 0
         self.forgotten_hits = 0
         self.forgotten_lookups = 0
+        self.cache_reports: Final[dict[str, CacheReported]] = {}
         self._index = {instance.address: index for index, instance in enumerate(instances)}
         self._usage = bytearray()
         self._runs = bytearray()
@@ -171,6 +173,8 @@ class Collector:
         elif kind is PartsChanged:
             self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
             self.part_changes.append((message.changed_ns, message.failed_parts))
+        elif kind is CacheReported:
+            self.cache_reports[message.pool] = message
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
         """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""

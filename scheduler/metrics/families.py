@@ -15,6 +15,7 @@ from scheduler.metrics.buckets import (
     TRANSFER_BOUNDS_S,
     TTFT_BOUNDS_S,
 )
+from scheduler.metrics.cache_families import CACHE_FAMILIES
 from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
 from scheduler.metrics.link_classes import LINK_CLASSES
 from scheduler.metrics.live_predictions import KINDS
@@ -266,6 +267,7 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         lambda s: list(count_kinds(s.fabric.failed_parts).values()), ("kind",),
         lambda _: [(kind.value,) for kind in PartKind],
     ),
+    *CACHE_FAMILIES,
     HistogramFamily(
         "supernode_hop_wall_seconds", "Lateness of messages between processes, on the wall.",
         HOP_BOUNDS_S, lambda s: (s.hop_wall_s,),

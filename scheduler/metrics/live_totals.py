@@ -27,6 +27,7 @@ from scheduler.metrics.buckets import (
     sum_of,
 )
 from scheduler.metrics.columns import NS_PER_S, view
+from scheduler.metrics.live_caches import CacheTotals
 from scheduler.metrics.live_engines import LiveEngines
 from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
@@ -35,6 +36,7 @@ from scheduler.metrics.live_slo import LiveSlo, limits_s
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
 from scheduler.metrics.snapshot import END_REASONS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
+from scheduler.protocol.cache_messages import CacheReported
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,
@@ -125,15 +127,17 @@ class LiveTotals:
         self._arrived = self._retries = 0
         self._prompt_tokens = self._computed_tokens = 0
         self._fabric = FabricTotals()
+        self._caches = CacheTotals()
         self._marks: deque[tuple[int, int, int, int]] = deque()
         self._handlers: dict[type, Callable[[_Session, Any], None]] = {
             RequestsArrived: self._on_arrived,
             PrefillStepped: self._on_prefill_stepped,
-            TransferDone: self._on_transfer_done,
+            TransferDone: lambda _, message: self._fabric.on_done(message),
             TransferFailed: self._on_transfer_failed,
-            PartsChanged: self._on_parts_changed,
+            PartsChanged: lambda _, message: self._fabric.on_parts_changed(message),
             DecodeStepped: self._on_decode_stepped,
             UsageReported: self._on_usage_reported,
+            CacheReported: lambda _, message: self._caches.on_reported(message),
             WorkersLost: self._on_workers_lost,
             WorkersJoined: self._on_workers_joined,
         }
@@ -163,6 +167,7 @@ class LiveTotals:
         tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
         self._session = _Session(is_replay, ledger, speed, lateness, tallies, slo)
         self._fabric.begin()
+        self._caches.begin()
         self._predictions.begin(errors or {})
         for meter in self._meters.values():
             meter.begin(speed)
@@ -219,15 +224,9 @@ class LiveTotals:
         counts.hit_tokens += sum(hits)
         counts.lookup_tokens += sum([prompt_tokens[i] for i in message.started_ids])
 
-    def _on_transfer_done(self, _session: _Session, message: TransferDone) -> None:
-        self._fabric.on_done(message)
-
     def _on_transfer_failed(self, session: _Session, message: TransferFailed) -> None:
         session.may_retry = True  # whose KV is out of reach begins again
         self._fabric.on_failed(message)
-
-    def _on_parts_changed(self, _session: _Session, message: PartsChanged) -> None:
-        self._fabric.on_parts_changed(message)
 
     def _on_decode_stepped(self, session: _Session, message: DecodeStepped) -> None:
         address, num_steps = message.instance, message.num_steps
@@ -262,7 +261,8 @@ class LiveTotals:
         for address in message.addresses:
             if address in self._meters:
                 self._meters[address].is_up = True
-        for host in {self._host_of[address]: None for address in message.addresses}:
+        # Servers of the cache pool are nobody's process.
+        for host in {self._host_of[address]: None for address in message.addresses if address in self._host_of}:
             self._restarts[host] += 1
 
     def snapshot(self, now_ns: int = 0) -> Snapshot:
@@ -324,6 +324,7 @@ class LiveTotals:
             engines=engines,
             rates=Rates() if session is None else self._rates(session, sum(engines.generation_tokens)),
             fabric=self._fabric.seen(),
+            caches=self._caches.seen(),
         )
 
     def _drain(self, session: _Session) -> None:

@@ -25,6 +25,9 @@ END_REASONS: Final = tuple(reason for reason in FinishReason if reason is not Fi
 FLOWS: Final = tuple((plane, kind) for plane in Plane for kind in TransferKind)
 """What moves on which plane, in the order of `Snapshot.flow_bytes` and `flow_transfers`."""
 
+CACHE_TIERS: Final = ("dram", "ssd")
+"""Memories of cache servers, in the order of what `CachesSeen` has by tier."""
+
 
 NO_RATIOS: Final = (HistogramTotals((0,) * (len(RATIO_BOUNDS) + 1), 0.0),) * 2
 
@@ -109,6 +112,24 @@ class FabricSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class CachesSeen:
+    """All cache pools as last reported: servers that are up, tokens that they can hold and hold, by tier; then counts
+    over all sessions, as `CacheReported` has them, with the hits and evictions by tier."""
+
+    num_servers: int = 0
+    capacity_tokens: tuple[int, ...] = (0, 0)
+    held_tokens: tuple[int, ...] = (0, 0)
+    lookup_tokens: int = 0
+    hit_tokens: tuple[int, ...] = (0, 0)
+    offered_tokens: int = 0
+    stored_tokens: int = 0
+    evicted_blocks: tuple[int, ...] = (0, 0)
+    evicted_age_s: float = 0.0
+    lost_blocks: int = 0
+    moved_blocks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Rates:
     """Per second of emulated time, over the last ten seconds or so on the wall; 0 between sessions."""
 
@@ -168,6 +189,7 @@ class Snapshot:
     engines: EngineTotals
     rates: Rates
     fabric: FabricSeen = FabricSeen()
+    caches: CachesSeen = CachesSeen()
     slo_by_class: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     """Ended requests of each class within its limits, and the others."""
     prediction_ratios: tuple[HistogramTotals, ...] = NO_RATIOS

@@ -26,6 +26,7 @@ from scheduler.metrics.energy import (
 )
 from scheduler.metrics.fabric_use import FabricCapacity, FabricUse, fabric_use
 from scheduler.metrics.gaps import TokenGaps
+from scheduler.metrics.pool_use import PoolUse, pool_use
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo, SloResult, slo_result
 from scheduler.metrics.usage import InstanceTotals, instance_totals, with_powerless_gaps
@@ -87,10 +88,12 @@ class CacheUse:
     """Prompt tokens found in a prefix cache, and those looked up, of requests whose prefill began; both 0 without one.
 
     A request that begins again is looked up, and counts, once more for each recomputation.
+    `pool` is the account of the cache pools themselves, all together.
     """
 
     hit_tokens: int
     lookup_tokens: int
+    pool: PoolUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
             _role_load(collector, "decode", totals, later_tokens),
         ),
         slo=None if slo is None else slo_result(slo, records, span_s),
-        cache=_cache_use(collector, records) if info.has_prefix_cache else CacheUse(0, 0),
+        cache=_cache_use(collector, records) if info.has_prefix_cache else CacheUse(0, 0, pool_use([])),
         fabric=fabric_use(collector, FabricCapacity(info.plane_capacity_bytes_per_s, info.pool_bytes_per_s)),
         energy=energy,
         cost=bill,
@@ -200,6 +203,7 @@ def _cache_use(collector: Collector, records: Records) -> CacheUse:
     return CacheUse(
         int(records.cached_tokens[has_started].sum()) + collector.forgotten_hits,
         int(records.prompt_tokens[has_started].sum()) + collector.forgotten_lookups,
+        pool_use(list(collector.cache_reports.values())),
     )
 
 

@@ -18,7 +18,7 @@ from scheduler.protocol import messages
 from scheduler.protocol.errors import CodecError
 from scheduler.protocol.messages import Message, Plane, TransferKind, Usage
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Version of all that goes over a wire or into a journal; raised when a tag or a field changes its meaning."""
 
 
@@ -54,7 +54,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.RequestsArrived, (_INTS, _BLOBS, _INT_LISTS, _INTS, _INT, _TEXTS)),
     (messages.ArrivalsEnded, ()),
     (messages.LookupPrefixes, (_INTS, _INTS, _INT_LISTS, _INTS)),
-    (messages.PrefixesFound, (_TEXT, _INTS, _INTS)),
+    (messages.PrefixesFound, (_TEXT, _INTS, _INTS, _INTS)),
     (messages.StorePrefixes, (_INTS,)),
     (messages.ReleasePrefixes, (_INTS,)),
     (messages.StartPrefill, (_INTS, _INTS, _INTS, _INTS, _BLOBS, _INT_LISTS, _INTS, _TEXT)),
@@ -86,6 +86,10 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.RequestsCancelled, (_TEXT, _INTS)),
     (messages.SetPowerBudget, (_INT,)),
     (messages.PowerBudgetSet, (_TEXT, _INT, _INT)),
+    (messages.PrefixesLost, (_TEXT, _INTS, _INTS)),
+    (messages.CacheServersChanged, (_INT, _INTS, _INTS)),
+    (messages.DrainCacheServers, (_TEXTS,)),
+    (messages.CacheReported, (_TEXT, *(_INT,) * 17)),
     (messages.InstanceProfiled, (_TEXT, *(_INTS,) * 5, _INT, _INT)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""

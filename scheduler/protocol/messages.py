@@ -8,7 +8,8 @@ Who says what to whom:
 
     source  -> core     RequestsArrived, ArrivalsEnded, InstanceProfiled
     core    -> cache    LookupPrefixes, StorePrefixes, ReleasePrefixes
-    cache   -> core     PrefixesFound
+    cache   -> core     PrefixesFound, PrefixesLost, CacheReported
+    core    -> cache    CacheServersChanged
     core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts
     fabric  -> core     TransferDone, PartsChanged, TransferFailed
     core    -> prefill  StartPrefill, ReleaseKv, CancelRequests
@@ -18,8 +19,8 @@ Who says what to whom:
     core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies, CancelRequests
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
     runtime -> core     WorkersLost, WorkersJoined
-    operator, fault schedule -> core  FailParts, RepairParts
-    runtime -> prefill, decode  ReportUsage
+    operator, fault schedule -> core  FailParts, RepairParts, DrainCacheServers
+    runtime -> prefill, decode, cache  ReportUsage
     runtime -> all      RunEnded
     prefill, decode -> core     UsageReported
     prefill, decode -> fabric   StandingLoad
@@ -32,6 +33,16 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from scheduler.protocol.cache_messages import (
+    CacheReported,
+    CacheServersChanged,
+    DrainCacheServers,
+    LookupPrefixes,
+    PrefixesFound,
+    PrefixesLost,
+    ReleasePrefixes,
+    StorePrefixes,
+)
 from scheduler.protocol.cancel_messages import CancelRequests, RequestsCancelled
 from scheduler.protocol.exchange_messages import LinkShare, StandingLoad
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
@@ -89,39 +100,6 @@ class RequestsArrived:
 @dataclass(slots=True)
 class ArrivalsEnded:
     """The source has nothing more to say."""
-
-
-@dataclass(slots=True)
-class LookupPrefixes:
-    """Which leading blocks of these prompts are cached? The blocks found are pinned until released or stored."""
-
-    ids: Final[list[int]]
-    prompt_tokens: Final[list[int]]
-    prefixes: Final[list[list[int]]]
-    namespaces: Final[list[int]]
-
-
-@dataclass(slots=True)
-class PrefixesFound:
-    """Answer to `LookupPrefixes`: leading tokens found in this pool: whole blocks, of which the last may be partial."""
-
-    pool: Final[str]
-    ids: Final[list[int]]
-    cached_tokens: Final[list[int]]
-
-
-@dataclass(slots=True)
-class StorePrefixes:
-    """The passes that made these prompts' KV have ended: their blocks are now visible to look-ups, their pins gone."""
-
-    ids: Final[list[int]]
-
-
-@dataclass(slots=True)
-class ReleasePrefixes:
-    """These requests will store nothing (they ended early): their pins are gone."""
-
-    ids: Final[list[int]]
 
 
 @dataclass(slots=True)
@@ -384,5 +362,9 @@ Message = (
     | RequestsCancelled
     | SetPowerBudget
     | PowerBudgetSet
+    | PrefixesLost
+    | CacheServersChanged
+    | DrainCacheServers
+    | CacheReported
     | InstanceProfiled
 )

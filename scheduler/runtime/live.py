@@ -16,7 +16,15 @@ from scheduler.protocol.component import NEVER_NS, Component, Outputs
 from scheduler.protocol.envelope import MAX_IN_FLIGHT, Envelope, Item, decode_envelope, encode_envelope
 from scheduler.protocol.errors import ClusterError, WorkerLostError
 from scheduler.protocol.hosting import HostedComponents
-from scheduler.protocol.messages import Message, ReportUsage, RunEnded, UsageReported, WorkersJoined, WorkersLost
+from scheduler.protocol.messages import (
+    CacheReported,
+    Message,
+    ReportUsage,
+    RunEnded,
+    UsageReported,
+    WorkersJoined,
+    WorkersLost,
+)
 from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
 from scheduler.runtime.peer import Link, Peer, host_of
@@ -28,6 +36,9 @@ usage up to a heartbeat ago: what is said to them now never fell due before that
 
 END_S: Final = 15.0
 """Wall seconds that a host has to account for the run when it has ended."""
+
+_ACCOUNTS: Final = (UsageReported, CacheReported)
+"""What is answered to the question how they stand."""
 
 MAX_INBOX_ITEMS: Final = 200_000
 """Messages received and not yet handled; beyond it the control plane is hopelessly behind."""
@@ -289,7 +300,7 @@ class LiveRuntime:
         for lateness_ns in envelope.lateness_ns:
             add(lateness_ns)
         for _, due_ns, message in envelope.items:
-            if type(message) is not UsageReported:  # said as of an earlier time on purpose
+            if type(message) not in _ACCOUNTS:  # said as of an earlier time on purpose
                 add(now_ns - due_ns)
         for ready in link.inbound.take(envelope):
             self._num_envelopes += 1

@@ -9,7 +9,7 @@ every link that could not bear it stops all that still rise on it. What is left 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
@@ -22,42 +22,72 @@ class Path:
     limit: int
 
 
+class Group:
+    """Paths that one link alone holds back: all stand at its `level`, below the lowest of their limits."""
+
+    __slots__ = ("level", "link", "lowest_limit", "paths", "weight")
+
+    def __init__(self, link: int) -> None:
+        self.link = link
+        self.level = 0
+        self.weight = 0
+        self.lowest_limit = 0
+        self.paths: list[int] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What `share_out` looked at: who is held back by nothing now, by one link alone, or by more than that.
+
+    Those last may be at their limits, but what one of them leaves can make others faster. `dissolved`: links that had
+    a group and have none any more.
+    """
+
+    free: list[int]
+    groups: list[Group]
+    tangled: list[int]
+    dissolved: list[int]
+
+
 class FairShares:
     """Levels of paths, by index, as weight comes and goes: weight x level is a path's rate, as `capacities` count it.
 
     A link that could bear all its flows at their limits binds nobody: as long as only such links are touched, a change
-    costs a few additions. Otherwise `share_out` must follow, once for all changes of an instant; it costs microseconds
-    for each path over a link that may bind, however many flows there are on it. A path without weight stands at its
-    limit.
+    costs a few additions. Otherwise `share_out` must follow, once for all changes of an instant. It looks at what hangs
+    together with the links that were touched, by paths with weight over links that bind; it costs a microsecond for
+    each path where one link binds alone, several where more do, however many flows there are on a path. A path without
+    weight stands at its limit.
     """
 
     def __init__(self, capacities: Sequence[int], paths: Sequence[Path] = ()) -> None:
         for capacity in capacities:
             _check(capacity)
-        self.levels: list[int] = []
         self.weights: list[int] = []
+        self.group_of: list[Group | None] = []
+        """The group of each path; None if no link holds it back, or more than one might."""
+        self._levels: list[int] = []
         self._links: list[tuple[int, ...]] = []
         self._limits: list[int] = []
         self._capacities = list(capacities)
         # What all flows over a link would take at their limits, and the links that could not bear it.
         self._wanted = [0] * len(capacities)
         self._tight: set[int] = set()
-        self._held_back: set[int] = set()
         self._touched: set[int] = set()
-        self._over: list[list[int]] = [[] for _ in capacities]
+        # Paths with weight over each link, and the groups of links that bind alone.
+        self._over: list[dict[int, None]] = [{} for _ in capacities]
+        self._groups: dict[int, Group] = {}
         for path in paths:
             self.add_path(path)
 
     def add_path(self, path: Path) -> int:
         """A new path, without weight, by its index."""
         _check(path.limit)
-        index = len(self.levels)
-        self.levels.append(path.limit)
+        index = len(self.weights)
+        self._levels.append(path.limit)
         self.weights.append(0)
+        self.group_of.append(None)
         self._links.append(path.links)
         self._limits.append(path.limit)
-        for link in path.links:
-            self._over[link].append(index)
         return index
 
     @property
@@ -65,15 +95,29 @@ class FairShares:
         """Whether any flow may have to do with less than its limit."""
         return bool(self._tight)
 
+    def level(self, path: int) -> int:
+        """What a flow on this path has."""
+        group = self.group_of[path]
+        return self._levels[path] if group is None else group.level
+
     def add(self, path: int, weight: int) -> bool:
         """Put weight on a path, or take it away if negative; answers whether `share_out` has to find levels anew."""
-        self.weights[path] += weight
+        before, links = self.weights[path], self._links[path]
+        now = self.weights[path] = before + weight
+        if not before:
+            for link in links:
+                self._over[link][path] = None
+        elif not now:
+            for link in links:
+                del self._over[link][path]
+            self.group_of[path] = None
+            self._levels[path] = self._limits[path]
         wanted, capacities, tight = self._wanted, self._capacities, self._tight
         more = weight * self._limits[path]
         is_touched = False
-        for link in self._links[path]:
-            now = wanted[link] = wanted[link] + more
-            if now > capacities[link]:
+        for link in links:
+            on_link = wanted[link] = wanted[link] + more
+            if on_link > capacities[link]:
                 tight.add(link)
                 self._touched.add(link)
                 is_touched = True
@@ -82,6 +126,24 @@ class FairShares:
                 self._touched.add(link)
                 is_touched = True
         return is_touched
+
+    def leave(self, group: Group, path: int, weight: int) -> None:
+        """Take away weight of a path in a group; `regroup` must follow, once for all that leaves at an instant."""
+        group.weight -= weight
+        self.add(path, -weight)
+
+    def regroup(self, group: Group) -> bool:
+        """Find the level of a group that weight has left; answers False if `share_out` must, as other links may bind
+        now, or none. Nothing else may have changed since the last `share_out`."""
+        link = group.link
+        if link not in self._tight:
+            return False
+        level = self._capacities[link] // group.weight
+        if level >= group.lowest_limit:
+            return False
+        group.level = level
+        self._touched.clear()
+        return True
 
     def set_capacity(self, link: int, capacity: int) -> None:
         """What a link carries has changed; `share_out` finds the levels anew."""
@@ -98,74 +160,105 @@ class FairShares:
         _check(limit)
         more = self.weights[path] * (limit - self._limits[path])
         self._limits[path] = limit
-        self._held_back.add(path)
+        if not self.weights[path]:
+            self._levels[path] = limit
         for link in self._links[path]:
             self._wanted[link] += more
             self.set_capacity(link, self._capacities[link])
 
-    def share_out(self) -> list[int]:
-        """Find the levels of all paths over tight links; whoever is over none any more goes to its limit.
-
-        Answers the paths whose level has changed, in order. Only what hangs together with links that were touched since
-        the last time is looked at: by paths with weight, over tight links.
-        """
-        levels, limits, held_back = self.levels, self._limits, self._held_back
-        paths, tight = self._reached()
+    def share_out(self) -> Shared:
+        """Find the levels of all paths that what was touched can matter to."""
+        shared = Shared([], [], [], [])
+        seen: set[int] = set()
+        touched = sorted(self._touched) if len(self._touched) > 1 else list(self._touched)
         self._touched.clear()
-        stopped = self._stop(tight)
-        changed: list[int] = []
-        for path in paths:
-            level = stopped.get(path, limits[path])
-            if level < limits[path]:
-                held_back.add(path)
-            else:
-                held_back.discard(path)
-            if level != levels[path]:
-                levels[path] = level
-                changed.append(path)
-        changed.sort()
-        return changed
+        for link in touched:
+            if link not in seen:
+                seen.add(link)
+                if link in self._tight:
+                    self._share_tight(link, seen, shared)
+                else:
+                    self._share_loose(link, seen, shared)
+        return shared
 
-    def _reached(self) -> tuple[set[int], set[int]]:
-        """Paths that the touched links can matter to, and all tight links over which these go."""
-        weights, links, over, tight, held_back = self.weights, self._links, self._over, self._tight, self._held_back
-        paths: set[int] = set()
-        reached: set[int] = set()
-        waiting = list(self._touched)
-        seen = set(waiting)
-        while waiting:
-            link = waiting.pop()
-            if link in tight:
-                reached.add(link)
+    def _share_loose(self, link: int, seen: set[int], shared: Shared) -> None:
+        """A link that binds nobody any more: whom no other holds back either goes to its limit."""
+        tight = self._tight
+        self._dissolve(link, shared)
+        for path in self._over[link]:
+            held_by = [other for other in self._links[path] if other in tight]
+            if not held_by:
+                self.group_of[path] = None
+                self._levels[path] = self._limits[path]
+                shared.free.append(path)
+            elif held_by[0] not in seen:
+                seen.add(held_by[0])
+                self._share_tight(held_by[0], seen, shared)
+
+    def _share_tight(self, link: int, seen: set[int], shared: Shared) -> None:
+        """All that hangs together with a link that binds."""
+        links, over, tight = self._links, self._over, self._tight
+        together = [link]
+        paths: dict[int, None] = dict.fromkeys(over[link])
+        for path in over[link]:
+            for other in links[path]:
+                if other in tight and other not in seen:
+                    seen.add(other)
+                    together.append(other)
+        if len(together) == 1 or all(over[other].keys() == paths.keys() for other in together):
+            # Of links with the same paths the narrowest alone holds them back.
+            narrowest = min(together, key=self._capacities.__getitem__)
+            if self._is_group(narrowest, list(paths), shared):
+                for other in together:
+                    if other != narrowest:
+                        self._dissolve(other, shared)
+                return
+        for link in together:  # it grows while others are found
             for path in over[link]:
-                if (weights[path] or path in held_back) and path not in paths:
-                    paths.add(path)
+                if path not in paths:
+                    paths[path] = None
                     for other in links[path]:
-                        if other not in seen and other in tight:
+                        if other in tight and other not in seen:
                             seen.add(other)
-                            waiting.append(other)
-        return paths, reached
+                            together.append(other)
+        self._tangle(together, paths, shared)
 
-    def _stop(self, tight: set[int]) -> dict[int, int]:
-        """The level at which each path over these tight links stops."""
-        if not tight:
-            return {}
-        weights, limits = self.weights, self._limits
-        if len(tight) == 1:
-            # By far the most frequent case, and if nobody reaches its limit a simple one.
-            (link,) = tight
-            all_over = [path for path in self._over[link] if weights[path]]
-            level = self._capacities[link] // sum([weights[path] for path in all_over])
-            if level < min([limits[path] for path in all_over]):
-                return dict.fromkeys(all_over, level)
-        return self._fill(tight)
+    def _is_group(self, link: int, paths: list[int], shared: Shared) -> bool:
+        """Whether a link holds all of these back before any is at its limit; then they are a group from now on."""
+        limits, weights = self._limits, self.weights
+        lowest_limit, weight = min([limits[path] for path in paths]), sum([weights[path] for path in paths])
+        level = self._capacities[link] // weight
+        if level >= lowest_limit:
+            return False
+        group = self._groups.get(link)
+        if group is None:
+            group = self._groups[link] = Group(link)
+        group.level, group.lowest_limit, group.weight, group.paths = level, lowest_limit, weight, paths
+        group_of = self.group_of
+        for path in paths:
+            group_of[path] = group
+        shared.groups.append(group)
+        return True
 
-    def _fill(self, tight: set[int]) -> dict[int, int]:
-        """Progressive filling of the tight links. What a link bears only grows while others stop, so a heap of what
+    def _tangle(self, together: list[int], paths: Iterable[int], shared: Shared) -> None:
+        for link in together:
+            self._dissolve(link, shared)
+        stopped = self._fill(together)
+        for path in sorted(paths):
+            self.group_of[path] = None
+            self._levels[path] = stopped[path]
+            shared.tangled.append(path)
+
+    def _dissolve(self, link: int, shared: Shared) -> None:
+        if self._groups.pop(link, None) is not None:
+            shared.dissolved.append(link)
+
+    def _fill(self, tight: Iterable[int]) -> dict[int, int]:
+        """Progressive filling of links that bind. What a link bears only grows while others stop, so a heap of what
         each bore last finds the next to be full."""
-        weights, links, limits, over = self.weights, self._links, self._limits, self._over
+        weights, links, limits = self.weights, self._links, self._limits
         left = {link: self._capacities[link] for link in tight}
-        on = {link: [path for path in over[link] if weights[path]] for link in left}
+        on = {link: list(self._over[link]) for link in left}
         weight_on = {link: sum([weights[path] for path in paths]) for link, paths in on.items()}
         bears = {link: left[link] // weight for link, weight in weight_on.items()}
         heap = [(highest, link) for link, highest in bears.items()]

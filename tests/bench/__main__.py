@@ -11,6 +11,7 @@ from statistics import median
 from typing import Final
 
 from scheduler.protocol.messages import TransferKind
+from tests.bench.cache_store import store_costs
 from tests.bench.calibration import calibration_s
 from tests.bench.decisions import AIMS_US, NUM_BLOCKS, decision_us
 from tests.bench.fabric import contention_cost, flow_us
@@ -63,6 +64,17 @@ def decisions() -> list[dict[str, object]]:
     return [*rows, {"case": "decisions", "calibration_s": [before_s, after_s]}]
 
 
+def _cache_rows() -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for cost in store_costs():
+        print(
+            f"{f'cache pool of a million blocks, {cost.name}':<36} {'':>9} {cost.look_up_us:>6.1f} us a look-up, "
+            f"{cost.store_us:.1f} us a store (20 blocks, half of them found)"
+        )
+        rows.append({"case": f"cache {cost.name}", "look_up_us": cost.look_up_us, "store_us": cost.store_us})
+    return rows
+
+
 def main() -> int:
     """Run all cases; answers 0 whether or not an aim is met, since a machine's speed is not the project's."""
     rows: list[dict[str, object]] = []
@@ -98,6 +110,7 @@ def main() -> int:
             f"   {contention.contended_s:.2f} / {contention.unlimited_s:.2f} s"
         )
         rows.append({"case": "contention", "aim_ratio": 1.3, "ratio": contention.ratio})
+    rows += _cache_rows()
     rows += decisions()
     for title, names in SCRAPES.items():
         scrape = scrape_cost(names)

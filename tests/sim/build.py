@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.config import CACHE_ADDRESS, CACHE_SSD, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
@@ -32,6 +32,7 @@ from scheduler.runtime.virtual import Tap, VirtualRuntime
 from sim_hw.engine.compiled_decode import StepForm, StepLine
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines
+from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
 from tests.sim.case import (
     BUSY_WATTS,
     COMPUTED_JOULES,
@@ -49,12 +50,12 @@ from tests.sim.case import (
     rank_rate,
     way_of,
 )
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
+from workers.cache.store import BlockStore
 from workers.decode import DecodeConfig, DecodeInstance
 from workers.fabric import Fabric
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
 from workers.prefill import PrefillConfig, PrefillInstance
-from workers.prefix_cache import PrefixCache
 
 
 class RowSource:
@@ -198,7 +199,7 @@ class RealSystem:
     scheduler: Scheduler
     prefill: list[PrefillInstance]
     decode: list[DecodeInstance]
-    caches: list[PrefixCache]
+    caches: list[BlockStore]
     components: list[Component]
     runtime: VirtualRuntime = field(init=False)
 
@@ -211,7 +212,7 @@ class RealSystem:
         engines = [engine.address for engine in (*self.prefill, *self.decode)]
         return Result(
             self.outcomes(),
-            sum(cache.num_evicted for cache in self.caches),
+            sum(cache.account.dram_evicted_blocks + cache.account.ssd_evicted_blocks for cache in self.caches),
             [blocks_in(cache) for cache in self.caches],
             self.runtime.now_ns,
             [meter.busy_ns[address] for address in engines],
@@ -241,24 +242,11 @@ class RealSystem:
         ]
 
 
-def blocks_in(cache: PrefixCache) -> list[tuple[int, int]]:
-    """All (namespace, block) of a cache, sorted; checks the count that it keeps."""
-    found: list[tuple[int, int]] = []
-    for namespace, root in cache._roots.items():
-        runs = [root]
-        while runs:
-            run = runs.pop()
-            found += [(namespace, block) for block in run.blocks]
-            runs += run.children.values()
-    assert len(found) == cache.num_blocks <= cache.capacity_blocks
-    return sorted(found)
-
-
 def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> RealSystem:
     """All components of a case."""
     mode = CacheMode(case.cache_mode)
     num_local = case.num_prefill if mode is CacheMode.LOCAL else 0
-    caches = [PrefixCache(case.cache_blocks, case.block_tokens) for _ in range(num_local)]
+    caches = [BlockStore(store_sizes(case)) for _ in range(num_local)]
     sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
     prefill = [
         PrefillInstance(f"prefill-{i}", sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None)
@@ -276,6 +264,8 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
             mode,
             Plane.UB,
             max_open_requests=case.max_open_requests,
+            num_cache_servers=(case.cache_servers,),
+            has_cache_ssd=has_pool_ssd(case),
             view_age_ns=case.view_age_ns,
             # The tenant of a row tells its class.
             classes=tuple(RequestClass(f"c{i}", tenants=(i,)) for i, _ in enumerate(case.entry.classes)),
@@ -286,8 +276,8 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
     )
     components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case), *prefill, *decode]
     if mode is CacheMode.POOL:
-        pool = CachePool(case.cache_blocks, case.block_tokens)
-        caches.append(pool.cache)
+        pool = CachePool(store_sizes(case))
+        caches.append(pool.store)
         components.append(pool)
     return RealSystem(case, scheduler, prefill, decode, caches, components)
 
@@ -352,12 +342,18 @@ def build_fabric(case: Case) -> Fabric:
     pool_out = len(links)
     links += [Bundle(LineEnd.UB_CPU, range(1))] * 2
     channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
+    line = case.cache_line_bytes_per_s, case.stream_bytes_per_s
     for i in range(case.num_prefill):
         name, into = f"prefill-{i}", len(links)
         links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
-        rates = case.cache_line_bytes_per_s, case.stream_bytes_per_s, case.num_streams, case.latency_ns + 100 * i
+        rates = *line, case.num_streams, case.latency_ns + 100 * i
         channels[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = Channel((pool_out, into), *rates)
         channels[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = Channel((into + 1, pool_out + 1), *rates)
+    if has_pool_ssd(case):
+        ssd, rates = f"{CACHE_ADDRESS}/{CACHE_SSD}", (*line, case.cache_servers, case.latency_ns)
+        channels[TransferKind.CACHE_READ, Plane.VPC, ssd, CACHE_ADDRESS] = Channel((len(links),), *rates)
+        channels[TransferKind.CACHE_WRITE, Plane.VPC, CACHE_ADDRESS, ssd] = Channel((len(links) + 1,), *rates)
+        links += [Bundle(LineEnd.VPC_NODE, range(1))] * 2
     sources = {f"prefill-{i}": range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
     destinations = {
         f"decode-{i}": range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
@@ -378,5 +374,6 @@ def lines_in(case: Case) -> MadeUpLines:
             LineEnd.RDMA_DIE: ranks + dies,
             LineEnd.UB_DIE: [case.prefill_bytes_per_s] * case.num_prefill,
             LineEnd.UB_CPU: [case.pool_bytes_per_s],
+            **({LineEnd.VPC_NODE: [case.ssd_bytes_per_s]} if has_pool_ssd(case) else {}),
         }
     )

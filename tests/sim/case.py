@@ -58,6 +58,7 @@ class Case:
     prefill_bytes_per_s: int = 4_000_000_000
     """Of a prefill instance to the pool, and from it."""
     pool_bytes_per_s: int = 6_000_000_000
+    ssd_bytes_per_s: int = 2_500_000_000
     cache_line_bytes_per_s: int = 3_000_000_000
     bytes_per_token: int = 16
     num_layers: int = 4
@@ -68,7 +69,11 @@ class Case:
     entry: EntryRules = PLAIN_ENTRY
     cache_mode: str = "none"
     cache_blocks: int = 0
+    """DRAM of one cache server; `cache_ssd_blocks` its SSD, which a cache of an instance's own has too."""
     block_tokens: int = 64
+    cache_servers: int = 1
+    cache_ssd_blocks: int = 0
+    cache_namespace_share: float = 1.0
 
 
 def rank_rate(case: Case, prefill: int, rank: int) -> int:

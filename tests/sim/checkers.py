@@ -28,6 +28,7 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from tests.sim.build import RealSystem, build_real
+from tests.sim.cache_parts import blocks_in
 from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case, Outcome
 from workers.decode import DecodeInstance
 from workers.fabric import Fabric
@@ -175,7 +176,7 @@ class BlockCounter:
         for decode in self._system.decode:
             self._count(decode, case)
         for cache in self._system.caches:
-            assert 0 <= cache.num_blocks <= cache.capacity_blocks
+            blocks_in(cache)
 
     def _count(self, decode: DecodeInstance, case: Case) -> None:
         for die in range(case.num_dies):
@@ -197,7 +198,7 @@ def check_all_is_free(journal: Journal) -> None:
         assert decode.memory.free_blocks == [system.case.blocks_per_die] * system.case.num_dies
         assert decode.memory.num_waiting == 0
     for cache in system.caches:
-        assert not cache._open
+        assert not cache.num_open
 
 
 def check_order_of_stamps(journal: Journal) -> None:
@@ -255,7 +256,7 @@ def check_links(fabric: Fabric) -> None:
         if plane._unshared_ns != NEVER_NS:
             continue  # found anew before time goes on
         for link, capacity in enumerate(shares._capacities):
-            carried = sum(shares.weights[path] * shares.levels[path] for path in shares._over[link])
+            carried = sum(shares.weights[path] * shares.level(path) for path in shares._over[link])
             assert carried <= capacity, (link, carried, capacity)
 
 

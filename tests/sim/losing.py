@@ -13,19 +13,36 @@ from heapq import heappop, heappush
 
 from hypothesis import strategies as st
 
-from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, FABRIC_ADDRESS
+from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, FABRIC_ADDRESS, cache_server_address
 from scheduler.core.scheduler import Scheduler
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
-from scheduler.protocol.messages import FailParts, Message, RepairParts, RunEnded, WorkersJoined, WorkersLost
+from scheduler.protocol.messages import (
+    DrainCacheServers,
+    FailParts,
+    Message,
+    RepairParts,
+    RunEnded,
+    WorkersJoined,
+    WorkersLost,
+)
 from scheduler.runtime.virtual import Tap
-from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_fabric, build_real, decode_config, lines_in
+from tests.sim.build import (
+    LinearCost,
+    LinearEnergy,
+    LinearSteps,
+    build_fabric,
+    build_real,
+    decode_config,
+    lines_in,
+)
+from tests.sim.cache_parts import store_sizes
 from tests.sim.case import Case, Row
 from tests.sim.fabric_account import FabricAccount
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
+from workers.cache.store import BlockStore
 from workers.decode import DecodeInstance
 from workers.fabric import Fabric
 from workers.prefill import PrefillConfig, PrefillInstance
-from workers.prefix_cache import PrefixCache
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,16 @@ class Loss:
     addresses: tuple[str, ...]
     unnoticed_ns: int = 0
     down_ns: int = 0
+
+
+@dataclass(frozen=True)
+class ServerLeave:
+    """A server of the cache pool is lost, or drained, and is back `away_ns` later."""
+
+    at_ns: int
+    number: int
+    is_drained: bool
+    away_ns: int
 
 
 @dataclass(frozen=True)
@@ -59,6 +86,7 @@ class Trouble:
     delays_ns: tuple[int, ...] = (0,)
     max_retries: int = 3
     report_interval_ns: int = NEVER_NS
+    leaves: tuple[ServerLeave, ...] = ()
 
     @property
     def mended_ns(self) -> int:
@@ -74,7 +102,14 @@ def fetching_cases(draw: st.DrawFn) -> Case:
     latency_ns = draw(st.sampled_from([3_000, 15_000]))
     num_prefill = draw(st.integers(1, 3))
     return Case(
-        prompts, num_prefill=num_prefill, latency_ns=latency_ns, cache_mode="pool", cache_blocks=8, num_decode=2
+        prompts,
+        num_prefill=num_prefill,
+        latency_ns=latency_ns,
+        cache_mode="pool",
+        cache_blocks=8,
+        num_decode=2,
+        cache_servers=draw(st.sampled_from([1, 2, 3])),
+        cache_ssd_blocks=draw(st.sampled_from([0, 4])),
     )
 
 
@@ -100,6 +135,7 @@ def troubles(draw: st.DrawFn, case: Case) -> Trouble:
         draw(DELAYS_NS),
         draw(st.sampled_from([0, 1, 3, 100, 100])),
         draw(st.sampled_from([1_500, 20_000, NEVER_NS])),
+        tuple(draw(st.lists(_leaves(case, at_ns), max_size=6))) if pool else (),
     )
 
 
@@ -121,6 +157,11 @@ def faults(draw: st.DrawFn, case: Case, *, spares_first: bool = False) -> tuple[
     at_ns = st.one_of(st.integers(0, 30_000), st.integers(0, 200_000), st.sampled_from([0, 5_000, 20_000]))
     fault = st.builds(Fault, at_ns, st.sampled_from(groups), st.sampled_from([False, False, True]))
     return tuple(draw(st.lists(fault, min_size=1, max_size=10)))
+
+
+def _leaves(case: Case, at_ns: st.SearchStrategy[int]) -> st.SearchStrategy[ServerLeave]:
+    number = st.integers(0, case.cache_servers - 1)
+    return st.builds(ServerLeave, at_ns, number, st.booleans(), st.sampled_from([0, 3_000, 60_000]))
 
 
 @dataclass
@@ -161,6 +202,11 @@ class LosingSystem:
             self._plan_fault(fault)
         if trouble.faults:
             self._plan_fault(Fault(trouble.mended_ns, tuple(lines_in(case).parts), is_mended=True))
+        for leave in trouble.leaves:
+            name = [cache_server_address(CACHE_ADDRESS, leave.number)]
+            gone = DrainCacheServers(name) if leave.is_drained else WorkersLost(name)
+            self._at(leave.at_ns, lambda gone=gone: self._tell_core(gone))
+            self._at(leave.at_ns + leave.away_ns, lambda name=name: self._tell_core(WorkersJoined(name)))
 
     @property
     def workers(self) -> list[Component]:
@@ -279,9 +325,9 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
     if address == FABRIC_ADDRESS:
         return build_fabric(case)
     if address == CACHE_ADDRESS:
-        return CachePool(case.cache_blocks, case.block_tokens)
+        return CachePool(store_sizes(case))
     if address.startswith("prefill"):
-        cache = PrefixCache(case.cache_blocks, case.block_tokens) if case.cache_mode == "local" else None
+        cache = BlockStore(store_sizes(case)) if case.cache_mode == "local" else None
         sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
         return PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
     config = decode_config(case, skip_steps=True, report_interval_ns=trouble.report_interval_ns)

@@ -16,7 +16,7 @@ from scheduler.protocol.messages import DecodeStepped, PrefillStepped, UsageRepo
 from tests.sim.build import build_real
 from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble
-from workers.cache_pool import CachePool
+from workers.cache.pool import CachePool
 from workers.decode import DecodeInstance
 from workers.prefill import PrefillInstance
 
@@ -77,6 +77,7 @@ def check_core_is_empty(system: LosingSystem) -> None:
     core = system.scheduler
     reservations = core._reservations
     kept = [core._books.open.payloads, core._books.open.prompts, core._books.open.unrouted, core._losses.down]
+    kept += [core._books.open.ssd_tokens, core._books.pools._found, core._books.pools._found_on_ssd]
     kept += [reservations._waiting, reservations._cancelling]
     kept += [core._transfers._waiting, core._transfers._making, core._transfers._held_back]
     kept += [core._books.open.promises]
@@ -99,14 +100,14 @@ def check_workers_are_empty(system: LosingSystem) -> None:
         if isinstance(worker, PrefillInstance):
             assert worker.free_blocks == case.prefill_blocks
             assert not any([worker._queue, worker._blocks_held])
-            assert worker.cache is None or not worker.cache._open
+            assert worker.cache is None or not worker.cache.num_open
         elif isinstance(worker, DecodeInstance):
             assert worker.memory.free_blocks == [case.blocks_per_die] * case.num_dies
             assert worker.memory.free_slots == [case.slots_per_die] * case.num_dies
             assert not any([worker.memory.num_waiting, worker.memory._placed, worker._num_running])
             assert all(worker.memory._is_open)
         elif isinstance(worker, CachePool):
-            assert not worker.cache._open
+            assert not worker.store.num_open
 
 
 def check_replay(system: LosingSystem) -> None:

@@ -83,7 +83,13 @@ class Core:
         self.reported_kv: list[int] = []
         self.fabric = Fabric(world, case)
         self.being_made: list[Flow] = []
-        self.pool = NaiveCache(case.cache_blocks, case.block_tokens)
+        self.pool = NaiveCache(
+            case.cache_blocks * case.block_tokens,
+            case.block_tokens,
+            num_servers=case.cache_servers,
+            ssd_tokens=case.cache_ssd_blocks * case.block_tokens,
+            share=case.cache_namespace_share,
+        )
         self.turns = {"prefill": 0, "decode": 0}
 
     # -- routing
@@ -157,7 +163,8 @@ class Core:
 
     def _ask_pool(self, requests: list[Request]) -> None:
         for request in requests:
-            request.cached = min(self.pool.find(request), request.prompt_tokens - 1)
+            found, request.from_ssd = self.pool.find(request)
+            request.cached = min(found, request.prompt_tokens - 1)
         self.world.say(self._route, requests)
 
     def _route(self, requests: list[Request]) -> None:
@@ -170,11 +177,23 @@ class Core:
             groups.setdefault((index, request.cached > 0), []).append(request)
         for (index, is_cached), members in groups.items():
             if is_cached:
-                cached = [r.cached for r in members]
-                self._transfer(Flow("read", index, 0, cached, members), self._on_cache_read)
+                self._read(index, members)
         for (index, is_cached), members in groups.items():
             if not is_cached:
                 self.world.say(self.prefill[index].start, members)
+
+    def _read(self, index: int, requests: list[Request]) -> None:
+        """All that is cached, and beside it what comes from SSD."""
+        flows = [("read", [r.cached for r in requests]), ("ssd read", [r.from_ssd for r in requests if r.from_ssd])]
+        left = [flow for flow in flows if flow[1]]
+
+        def on_read(requests: list[Request]) -> None:
+            left.pop()
+            if not left:
+                self._on_cache_read(requests)
+
+        for kind, tokens in list(left):
+            self._transfer(Flow(kind, index, 0, tokens, requests), on_read)
 
     def _transfer(self, flow: Flow, then: Then) -> None:
         flow.then = then
@@ -221,7 +240,8 @@ class Core:
             self.world.say(self._store_in_pool, stored)
             if stored:
                 written = sum(r.prompt_tokens - r.cached for r in stored)
-                self._transfer(Flow("write", index, 0, [written], []), None)
+                for kind in ("write", "ssd write")[: 1 + (self.case.cache_ssd_blocks > 0)]:
+                    self._transfer(Flow(kind, index, 0, [written], []), None)
         for request in done:
             if request in fresh:
                 request.first_token_ns = self.world.now_ns

@@ -58,7 +58,14 @@ class Prefill(Actor):
         self.queue: list[Prompt] = []
         self.holding: list[Prompt] = []
         self.in_pass: list[Prompt] = []
-        self.cache = NaiveCache(case.cache_blocks, case.block_tokens) if case.cache_mode == "local" else None
+        self.cache = None
+        if case.cache_mode == "local":
+            self.cache = NaiveCache(
+                case.cache_blocks * case.block_tokens,
+                case.block_tokens,
+                ssd_tokens=case.cache_ssd_blocks * case.block_tokens,
+                share=case.cache_namespace_share,
+            )
         self.pass_began_ns = 0
         self.busy_ns = 0
         self.num_passes = 0
@@ -127,7 +134,7 @@ class Prefill(Actor):
                     break
                 self.holding.append(prompt)
                 prompt.has_started = True
-                found = self.cache.find(prompt.request) if self.cache else prompt.request.cached
+                found = self.cache.find(prompt.request)[0] if self.cache else prompt.request.cached
                 prompt.position = min(found, prompt.request.prompt_tokens - 1)
                 cached += prompt.position
                 started.append((prompt.request, prompt.position))

@@ -91,11 +91,17 @@ class Fabric(Actor):
 
     def _cache_stream(self, flow: Flow) -> Stream:
         case = self.case
-        ways = {"read": ("pool out", "in of {}"), "write": ("out of {}", "pool in")}
+        ways = {
+            "read": ("pool out", "in of {}"),
+            "write": ("out of {}", "pool in"),
+            "ssd read": ("ssd out",),
+            "ssd write": ("ssd in",),
+        }
+        num_streams = case.cache_servers if flow.kind.startswith("ssd") else case.num_streams
         limit = case.cache_line_bytes_per_s
         token = _up(case.bytes_per_token * 10**9 * limit, case.stream_bytes_per_s)
-        left = _up(sum(flow.tokens) * token, case.num_streams)
-        return Stream(tuple(way.format(flow.prefill) for way in ways[flow.kind]), limit, 1024 * case.num_streams, left)
+        left = _up(sum(flow.tokens) * token, num_streams)
+        return Stream(tuple(way.format(flow.prefill) for way in ways[flow.kind]), limit, 1024 * num_streams, left)
 
     def finish(self, flow: Flow) -> None:
         """All of it is made."""
@@ -118,6 +124,8 @@ class Fabric(Actor):
         kind, *where = link.split()
         if kind == "pool":
             return self.case.pool_bytes_per_s
+        if kind == "ssd":
+            return self.case.ssd_bytes_per_s
         if kind in ("in", "out"):
             return self.case.prefill_bytes_per_s
         return {"rank": rank_rate, "die": die_rate}[kind](self.case, int(where[0]), int(where[1]))
@@ -170,7 +178,7 @@ class Fabric(Actor):
 
     def _end_if_last(self, flow: Flow) -> None:
         if all(stream.has_left_links for stream in flow.streams):
-            further_ns = 0 if flow.kind == "hand-over" else 100 * flow.prefill
+            further_ns = 100 * flow.prefill if flow.kind in ("read", "write") else 0
             flow.done_ns = self.at_ns + self.case.latency_ns + further_ns
 
     def _await_next(self) -> None:

@@ -16,6 +16,7 @@ class Request:
         self.namespace = row.namespace
         self.produced = 0
         self.cached = 0
+        self.from_ssd = 0
         self.stage = "new"
         self.reason = "PENDING"
         self.prefill_started_ns = NEVER

@@ -207,6 +207,9 @@ def cached_cases(draw: st.DrawFn, bases: st.SearchStrategy[Case]) -> Case:
         cache_mode=draw(st.sampled_from(["pool", "local"])),
         cache_blocks=draw(st.one_of(st.integers(0, 12), st.integers(0, 60))),
         block_tokens=block_tokens,
+        cache_servers=draw(st.sampled_from([1, 1, 2, 5])),
+        cache_ssd_blocks=draw(st.sampled_from([0, 0, 3, 30])),
+        cache_namespace_share=draw(st.sampled_from([1.0, 1.0, 0.5])),
         cached_ns=draw(st.sampled_from([0, 2])),
     )
 

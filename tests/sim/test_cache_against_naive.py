@@ -1,53 +1,150 @@
-"""The prefix cache alone against a list of blocks, under long random series of look-ups, stores and releases."""
+"""A block store alone against lists of blocks, under long random series of uses while servers join and leave."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sim.build import blocks_in
+from tests.sim.cache_parts import blocks_in
 from tests.sim.case import Row
-from tests.sim.naive_cache import NaiveCache
+from tests.sim.naive_cache import DRAM, SSD, NaiveCache
 from tests.sim.naive_request import Request
-from workers.prefix_cache import PrefixCache
+from tests.sim.strategies import QUICK_PHASES
+from workers.cache.sizes import StoreSizes
+from workers.cache.store import BlockStore
+from workers.cache.tier import NAMESPACE_SHIFT
 
-BLOCK_TOKENS = 10
+BLOCK_TOKENS = 512
+NUM_SERVERS = 4
+PARTIAL = 1000
+"""Added to the id of a partial block, so that equal ids have equal lengths."""
 
 CHAINS = st.lists(st.integers(0, 1), min_size=0, max_size=6)
 """A path through a tree of two branches a level; the id of a block spells the path to it."""
 
-ACTIONS = st.lists(
-    st.tuples(st.integers(0, 4), CHAINS, st.sampled_from([0, 0, 0, 1]), st.booleans()), min_size=30, max_size=60
+USES = st.tuples(st.integers(0, 4), CHAINS, st.sampled_from([0, 0, 0, 1]), st.booleans())
+"""Whose turn it is, and should that one hold no pins the chain to look up, else whether to store it."""
+
+CHANGES = st.tuples(st.sets(st.integers(0, NUM_SERVERS - 1)), st.sets(st.integers(0, NUM_SERVERS - 1)))
+"""Servers that are up from now on, and those that were lost."""
+
+SIZES = st.builds(
+    StoreSizes,
+    st.integers(1, NUM_SERVERS),
+    st.sampled_from([0, 128, 512, 1024, 3000, 10_000]),
+    st.just(BLOCK_TOKENS),
+    st.sampled_from([0, 0, 0, 300, 1024, 4000, 20_000]),
+    st.sampled_from([1.0, 1.0, 1.0, 0.6]),
 )
-"""For each: whose turn it is, and should that one hold no pins the chain to look up, else whether to store it."""
+
+
+STEPS = st.one_of(
+    st.lists(USES, min_size=30, max_size=60),
+    st.lists(st.one_of(USES, USES, USES, USES, CHANGES), min_size=30, max_size=60),
+)
+"""While all servers stay, a store without SSD and quotas keeps runs, else blocks one by one."""
 
 
 def _spell(chain: list[int]) -> tuple[int, ...]:
+    """Of three last blocks two are partial: other blocks than the whole ones at the same place."""
     ids: list[int] = []
     number = 1
     for branch in chain:
         number = number * 2 + branch
         ids.append(number)
+    if number % 3 and ids:
+        ids[-1] += PARTIAL
     return tuple(ids)
 
 
-@settings(max_examples=200)
-@given(capacity_blocks=st.integers(0, 10), actions=ACTIONS)
-def test_cache_equals_a_list_of_blocks(capacity_blocks: int, actions: list[tuple[int, list[int], int, bool]]) -> None:
-    real, naive = PrefixCache(capacity_blocks, BLOCK_TOKENS), NaiveCache(capacity_blocks, BLOCK_TOKENS)
-    open_requests: dict[int, Request] = {}
-    for who, chain, namespace, is_stored in actions:
-        request = open_requests.pop(who, None)
+def _num_tokens(prefix: tuple[int, ...]) -> int:
+    missing = prefix[-1] * 97 % BLOCK_TOKENS if prefix and prefix[-1] > PARTIAL else 0
+    return len(prefix) * BLOCK_TOKENS - missing
+
+
+def _names(keys: Iterable[int]) -> list[tuple[int, int]]:
+    """As the naive store knows blocks."""
+    return [(key >> NAMESPACE_SHIFT, key % 2**NAMESPACE_SHIFT) for key in keys]
+
+
+@dataclass
+class Pair:
+    """The same store twice."""
+
+    real: BlockStore
+    naive: NaiveCache
+    now_ns: int = 0
+
+    def check(self) -> None:
+        """The same blocks in the same order in each tier, and the same evictions."""
+        assert blocks_in(self.real) == sorted(self.naive.blocks)
+        account = self.real.account
+        assert account.dram_evicted_blocks + account.ssd_evicted_blocks == self.naive.num_evictions
+        assert {block for _, block in self.naive.pins} <= set(self.naive.blocks)
+        pinned = {block for _, block in self.naive.pins}
+        tiers = self.real._tiers
+        if tiers is None:
+            order = [(ns, block) for ns, _, run, _ in self.real._tree.by_use() for block in reversed(run)]
+            assert _without(order, pinned) == _without(self.naive.lists[DRAM], pinned)
+            return
+        assert set(_names(tiers.pins)) == pinned
+        for here, blocks in ((tiers.dram, self.naive.lists[DRAM]), (tiers.ssd, self.naive.lists[SSD])):
+            assert _without(_names(here.order), pinned) == _without(blocks, pinned)
+            assert here.pinned <= tiers.pins.keys()
+            assert set(_names(here.blocks())) == set(blocks)
+
+
+def _without(blocks: Iterable[tuple[int, int]], pinned: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [block for block in blocks if block not in pinned]
+
+
+def _pair(sizes: StoreSizes) -> Pair:
+    naive = NaiveCache(
+        sizes.dram_tokens,
+        sizes.block_tokens,
+        num_servers=sizes.num_servers,
+        ssd_tokens=sizes.ssd_tokens,
+        share=sizes.namespace_share,
+    )
+    return Pair(BlockStore(sizes), naive)
+
+
+@settings(max_examples=150, phases=QUICK_PHASES)
+@given(sizes=SIZES, steps=STEPS)
+def test_store_equals_lists_of_blocks(sizes: StoreSizes, steps: list[Any]) -> None:
+    pair = _pair(sizes)
+    real, naive = pair.real, pair.naive
+    requests: dict[int, Request] = {}
+    for step in steps:
+        pair.now_ns += 1
+        if len(step) == 2:
+            _change(pair, requests, *step)
+            continue
+        who, chain, namespace, is_stored = step
+        request = requests.pop(who, None)
         if request is None:
             prefix = _spell(chain)
-            request = open_requests[who] = Request(Row(0, BLOCK_TOKENS * len(chain), 1, prefix, namespace))
-            assert real.look_up(who, list(prefix), namespace) * BLOCK_TOKENS == naive.find(request)
+            request = requests[who] = Request(Row(0, _num_tokens(prefix), 1, prefix, namespace))
+            found = real.look_up(who, list(prefix), namespace, request.prompt_tokens, pair.now_ns)
+            assert found == naive.find(request)
         elif is_stored:
-            real.store(who)
+            real.store(who, pair.now_ns)
             naive.store(request)
         else:
-            real.release(who)
+            real.release(who, pair.now_ns)
             naive.release(request)
-        assert blocks_in(real) == sorted(naive.blocks)
-        assert real.num_evicted == naive.num_evictions
-        assert {block for _, block in naive.pins} <= set(naive.blocks)
+        pair.check()
+
+
+def _change(pair: Pair, requests: dict[int, Request], up: set[int], lost: set[int]) -> None:
+    left = pair.real.set_up(up, lost, pair.now_ns)
+    cut = pair.naive.set_up(up, lost)
+    assert {id(requests[who]) for who in left} == {id(request) for request in cut}
+    for who, tokens in left.items():
+        pins = [block for request, block in pair.naive.pins if request is requests[who]]
+        assert tokens == len(pins) * BLOCK_TOKENS
+    pair.check()

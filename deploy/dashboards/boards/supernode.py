@@ -20,6 +20,7 @@ from deploy.dashboards.boards.shared import (
     replay_now,
     speed_now,
 )
+from deploy.dashboards.cache_row import cache_row
 from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
 from deploy.dashboards.promql import CHOSEN, aggregate, by_place, rate, ratio
 
@@ -142,5 +143,5 @@ DASHBOARD: Final = Dashboard(
     title="Supernode",
     description="Racks, nodes and instances of an emulated supernode: utilisation, power, KV and the prefix cache.",
     choices=CHOICES,
-    rows=(OVERVIEW, MAPS, INSTANCES, MEMORY),
+    rows=(OVERVIEW, MAPS, INSTANCES, MEMORY, cache_row()),
 )

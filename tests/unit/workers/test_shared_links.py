@@ -60,7 +60,7 @@ def test_an_awaited_end_is_looked_for_and_others_only_while_they_slow_one() -> N
     links.put(0, 2, 0, STREAM_WEIGHT, 300 * RATE)
     assert again_ns(links) == 0
     links.share()
-    assert again_ns(links) == 200  # the other's end, which speeds it up
+    assert again_ns(links) == 200 + 50  # the other's end, which speeds it up: nobody is told anything within the grace
     assert links.ended(200) == [(200, 1)]
     assert again_ns(links) == 400 + 50
     assert links.take_off(300, 2) == 100 * RATE

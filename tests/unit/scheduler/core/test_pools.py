@@ -7,11 +7,14 @@ from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.messages import (
+    CacheServersChanged,
+    CancelTransfer,
     LookupPrefixes,
     Message,
     Plane,
     PrefillStepped,
     PrefixesFound,
+    PrefixesLost,
     ReleasePrefixes,
     RequestsArrived,
     StartPrefill,
@@ -33,7 +36,8 @@ class Fleet:
 
     def __init__(self) -> None:
         prefill = [InstanceInfo(f"p{i}", 1, 1000, i) for i in range(2)]
-        config = SchedulerConfig(prefill, [InstanceInfo("d0", 1, 1000)], CacheMode.POOL, pools=POOLS)
+        decode = [InstanceInfo("d0", 1, 1000)]
+        config = SchedulerConfig(prefill, decode, CacheMode.POOL, pools=POOLS, num_cache_servers=(2, 2))
         self.core = Scheduler(config, make_routing_policy("round_robin"), make_routing_policy("round_robin"))
         self.now_ns = 0
 
@@ -46,9 +50,9 @@ class Fleet:
         """One request of 100 tokens in ten blocks."""
         return self.tell(RequestsArrived([100], [b"p"], [list(range(10))], [0], 10))
 
-    def found(self, pool: int, tokens: int, request_id: int = 0) -> Said:
+    def found(self, pool: int, tokens: int, request_id: int = 0, on_ssd: int = 0) -> Said:
         """A pool answers."""
-        return self.tell(PrefixesFound(POOLS[pool], [request_id], [tokens]))
+        return self.tell(PrefixesFound(POOLS[pool], [request_id], [tokens], [on_ssd]))
 
 
 def addresses(said: Said, kind: type) -> list[str]:
@@ -104,3 +108,55 @@ def test_a_lost_pool_is_waited_for_by_nobody_and_told_nothing() -> None:
     said = fleet.found(1, 10, request_id=1)
     assert addresses(said, StartTransfer) == ["fabric"]
     assert not addresses(said, ReleasePrefixes)
+
+
+def reads(said: Said) -> list[tuple[str, str, list[int]]]:
+    flows = [message for _, message in said if isinstance(message, StartTransfer)]
+    return [(flow.source, flow.destination, flow.num_tokens) for flow in flows]
+
+
+def test_what_is_on_ssd_comes_from_that_of_the_pool_that_serves() -> None:
+    fleet = Fleet()
+    fleet.arrive()
+    fleet.found(1, 90, on_ssd=40)
+    assert reads(fleet.found(0, 30, on_ssd=20)) == [("cache-0", "p0", [30]), ("cache-0/ssd", "cache-0", [20])]
+    fleet.arrive()
+    fleet.found(0, 30, 1, on_ssd=20)
+    assert reads(fleet.found(1, 90, 1)) == [("cache-1", "p1", [90])]
+
+
+def test_servers_of_one_pool_are_not_those_of_another_nor_a_pool() -> None:
+    fleet = Fleet()
+    assert addresses(fleet.tell(WorkersLost(["cache-1/0"])), CacheServersChanged) == ["cache-1"]
+    assert addresses(fleet.arrive(), LookupPrefixes) == list(POOLS)
+
+
+def test_what_a_pool_lost_before_all_have_answered_does_not_count() -> None:
+    fleet = Fleet()
+    fleet.arrive()
+    fleet.found(0, 90)
+    assert not fleet.tell(PrefixesLost("cache-0", [0], [20]))
+    assert reads(fleet.found(1, 50)) == [("cache-0", "p0", [20])]
+
+
+def test_who_was_fetching_what_is_lost_takes_what_its_pool_has_left_or_computes_elsewhere() -> None:
+    fleet = Fleet()
+    for _ in range(2):
+        fleet.arrive()
+    fleet.found(0, 90)
+    fleet.found(1, 90)
+    fleet.found(0, 90, 1)
+    fleet.found(1, 90, 1)
+    # Nobody is at p0's pool for the second request, which reads from p1's.
+    assert not fleet.tell(PrefixesLost("cache-0", [1], [10]))
+    said = fleet.tell(PrefixesLost("cache-0", [0], [10]))
+    # In turn it goes to p0 again.
+    assert reads(said) == [("cache-0", "p0", [10])]
+    assert addresses(said, CancelTransfer) == ["fabric"]
+    said = fleet.tell(PrefixesLost("cache-1", [1], [10]))
+    assert reads(said) == [("cache-1", "p1", [10])]
+    # Where its pool knows nothing of it, it computes all, and the pool that knew need not wait.
+    said = fleet.tell(PrefixesLost("cache-1", [1], [5]))
+    assert addresses(said, StartPrefill) == ["p0"]
+    assert addresses(said, ReleasePrefixes) == ["cache-1"]
+    assert fleet.core.ledger.cached_tokens[1] == 0

@@ -59,7 +59,7 @@ class Told:
 
     def found(self, ids: list[int], cached_tokens: int) -> dict[str, list[Message]]:
         """The cache answers."""
-        return self.tell(PrefixesFound("cache", ids, [cached_tokens] * len(ids)))
+        return self.tell(PrefixesFound("cache", ids, [cached_tokens] * len(ids), [0] * len(ids)))
 
     def passed(
         self, at: str, *, started: Sequence[int] = (), closing: Sequence[int] = (), done: Sequence[int] = ()

@@ -62,7 +62,20 @@ CONTRACT: dict[str, Any] = {
     "throughput": ["requests_per_s", "input_tokens_per_s", "output_tokens_per_s"],
     "per_npu": {"prefill": ROLE, "decode": ROLE},
     "slo": ["attainment", "goodput_requests_per_s"],
-    "cache": ["hit_tokens", "lookup_tokens"],
+    "cache": {
+        "hit_tokens": None,
+        "lookup_tokens": None,
+        "pool": {
+            "num_servers": None,
+            "dram": ["capacity_tokens", "held_tokens", "hit_tokens", "evicted_blocks"],
+            "ssd": ["capacity_tokens", "held_tokens", "hit_tokens", "evicted_blocks"],
+            "stored_tokens": None,
+            "dedup_ratio": None,
+            "evicted_age_s": None,
+            "lost_blocks": None,
+            "moved_blocks": None,
+        },
+    },
     "fabric": {
         "ub": _plane("npu_out", "npu_in", "pool_out", "pool_in"),
         "rdma": _plane("npu_out", "npu_in"),
@@ -170,7 +183,7 @@ def test_numbers_by_hand() -> None:
         "watts": 370 / 10 / 160,
     }
     assert found["slo"] == {"attainment": 0.25, "goodput_requests_per_s": 0.1}
-    assert found["cache"] == {"hit_tokens": 40, "lookup_tokens": 300}
+    assert (found["cache"]["hit_tokens"], found["cache"]["lookup_tokens"]) == (40, 300)
     assert found["fabric"]["rdma"]["bytes"] == 700
     assert found["fabric"]["rdma"]["utilization_mean"] == 0.07
     assert found["fabric"]["rdma"]["utilization_peak"] == 0.3
@@ -189,7 +202,8 @@ def test_numbers_by_hand() -> None:
 
 def test_without_a_cache_nothing_was_looked_up() -> None:
     found = json_of(run_of_four(), has_prefix_cache=False)
-    assert found["cache"] == {"hit_tokens": 0, "lookup_tokens": 0}
+    assert (found["cache"]["hit_tokens"], found["cache"]["lookup_tokens"]) == (0, 0)
+    assert found["cache"]["pool"]["num_servers"] == 0
 
 
 def test_floats_have_nine_digits_and_counts_all() -> None:

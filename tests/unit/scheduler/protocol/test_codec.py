@@ -52,6 +52,21 @@ TAGS = [
     "ReservationsCancelled",
     "FinishTransfer",
     "CancelTransfer",
+    "TransferFailed",
+    "FailParts",
+    "RepairParts",
+    "PartsChanged",
+    "AvoidDies",
+    "StandingLoad",
+    "LinkShare",
+    "CancelRequests",
+    "RequestsCancelled",
+    "SetPowerBudget",
+    "PowerBudgetSet",
+    "PrefixesLost",
+    "CacheServersChanged",
+    "DrainCacheServers",
+    "CacheReported",
 ]
 
 PLAIN = st.recursive(

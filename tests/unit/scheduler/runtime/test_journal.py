@@ -160,7 +160,7 @@ def test_any_damage_is_found_and_can_be_cut_off(
 @pytest.mark.parametrize(
     ("header", "part"),
     [
-        (JournalHeader(format_version=9), "format 9 and protocol 2, but this program reads format 1 and protocol 2"),
+        (JournalHeader(format_version=9), "format 9 and protocol 3, but this program reads format 1 and protocol 3"),
         (JournalHeader(protocol_version=9), "format 1 and protocol 9"),
     ],
 )

@@ -146,7 +146,7 @@ def _shares(pairs: list[tuple[int, int]]) -> list[int]:
     for path in range(len(pairs)):
         shares.add(path, 1)
     shares.share_out()
-    return shares.levels
+    return [shares.level(path) for path in range(len(pairs))]
 
 
 @given(st.permutations(range(DIES)))

@@ -63,9 +63,24 @@ paths: st.SearchStrategy[Path] = st.builds(
 changes = st.lists(st.tuples(st.integers(0, 5), st.integers(-2, 3), st.sampled_from([None, None, 0, 5, 40, 100])))
 
 
-def added(shares: FairShares, path: int, weight: int) -> list[int]:
-    """Put weight on a path; the paths whose level this changed."""
-    return shares.share_out() if shares.add(path, weight) else []
+def shared_out(shares: FairShares) -> set[int]:
+    """The paths that were looked at."""
+    shared = shares.share_out()
+    for group in shared.groups:
+        assert all(shares.group_of[path] is group for path in group.paths)
+    for path in (*shared.free, *shared.tangled):
+        assert shares.group_of[path] is None
+    return {*shared.free, *shared.tangled, *(path for group in shared.groups for path in group.paths)}
+
+
+def added(shares: FairShares, path: int, weight: int) -> set[int]:
+    """Put weight on a path; the paths that were looked at."""
+    return shared_out(shares) if shares.add(path, weight) else set()
+
+
+def levels_of(shares: FairShares) -> list[int]:
+    """Of all paths."""
+    return [shares.level(path) for path in range(len(shares.weights))]
 
 
 def singly(table: list[Path], weights: list[int]) -> list[Path]:
@@ -80,17 +95,24 @@ def test_levels_equal_those_of_flows_that_rise_one_by_one(
     shares = FairShares(capacities, table)
     for number, weight, capacity in moves:
         path = number % len(table)
-        before = list(shares.levels)
+        before = levels_of(shares)
         if capacity is None:
-            changed = added(shares, path, max(weight, -shares.weights[path]))
+            weight = max(weight, -shares.weights[path])
+            group = shares.group_of[path]
+            if weight < 0 and group is not None:
+                shares.leave(group, path, -weight)
+                changed = set(range(len(table))) if shares.regroup(group) else shared_out(shares)
+            else:
+                changed = added(shares, path, weight) if weight else set[int]()
         else:
             capacities[path % 5] = capacity
             shares.set_capacity(path % 5, capacity)
-            changed = shares.share_out()
-        assert changed == [i for i, level in enumerate(shares.levels) if level != before[i]]
+            changed = shared_out(shares)
+        levels = levels_of(shares)
+        assert changed >= {i for i, level in enumerate(levels) if level != before[i] and shares.weights[i]}
         flows = singly(table, shares.weights)
         naive = step_by_step(capacities, flows)
-        assert [shares.levels[i] for i, weight in enumerate(shares.weights) for _ in range(weight)] == naive
+        assert [levels[i] for i, weight in enumerate(shares.weights) for _ in range(weight)] == naive
         for link, most in enumerate(capacities):
             assert sum(level for level, flow in zip(naive, flows) if link in flow.links) <= most
 
@@ -106,7 +128,7 @@ def test_levels_in_fine_steps_are_the_exact_ones(capacities: list[int], table: l
     )
     for path, weight in zip(range(len(table)), counts):
         added(shares, path, weight)
-    levels = [shares.levels[i] for i, weight in enumerate(shares.weights) for _ in range(weight)]
+    levels = [shares.level(i) for i, weight in enumerate(shares.weights) for _ in range(weight)]
     assert levels == pytest.approx(
         [float(level * FINE) for level in exactly(capacities, singly(table, shares.weights))], abs=50
     )
@@ -120,7 +142,7 @@ def test_any_permutation_of_dies_runs_at_full_port_rate(target: list[int]) -> No
     shares = FairShares(capacities, table)
     for path in range(24):
         added(shares, path, 1)
-    assert shares.levels == [PORT] * 24
+    assert levels_of(shares) == [PORT] * 24
 
 
 @pytest.mark.parametrize("num_senders", [1, 2, 7, 300])
@@ -128,9 +150,9 @@ def test_incast_on_one_die_shares_its_ports(num_senders: int) -> None:
     shares = FairShares([PORT] * (num_senders + 1), [Path((die, num_senders), PORT) for die in range(num_senders)])
     for die in range(num_senders):
         added(shares, die, 1)
-    assert shares.levels == [PORT // num_senders] * num_senders
+    assert levels_of(shares) == [PORT // num_senders] * num_senders
     added(shares, 0, -1)
-    assert shares.levels[1:] == [PORT // max(1, num_senders - 1)] * (num_senders - 1)
+    assert levels_of(shares)[1:] == [PORT // max(1, num_senders - 1)] * (num_senders - 1)
 
 
 def test_one_failed_second_level_chip_of_112_costs_its_share() -> None:
@@ -140,16 +162,16 @@ def test_one_failed_second_level_chip_of_112_costs_its_share() -> None:
     shares = FairShares([up, up], [Path((0,), PORT), Path((1,), PORT)])
     added(shares, 0, 16)
     added(shares, 1, 16)
-    assert shares.levels == [PORT, PORT]
+    assert levels_of(shares) == [PORT, PORT]
     shares.set_capacity(0, left)
-    assert shares.share_out() == [0]
-    assert shares.levels == [PORT * 111 // 112, PORT]
+    assert shared_out(shares) == {0}
+    assert levels_of(shares) == [PORT * 111 // 112, PORT]
     # Fewer senders than ports do not notice, and a repair gives all back.
-    assert added(shares, 0, -1) == [0]
-    assert shares.levels == [PORT, PORT]
+    assert added(shares, 0, -1) == {0}
+    assert levels_of(shares) == [PORT, PORT]
     added(shares, 0, 1)
     shares.set_capacity(0, up)
-    assert shares.share_out() == [0]
+    assert shared_out(shares) == {0}
 
 
 def test_what_cannot_be_carried_is_refused_with_the_number() -> None:

@@ -1,0 +1,44 @@
+"""Stores of KV blocks as cases of the simulation tests have them, and what is in them."""
+
+from __future__ import annotations
+
+from tests.sim.case import Case
+from workers.cache.sizes import StoreSizes
+from workers.cache.store import BlockStore
+from workers.cache.tier import NAMESPACE_SHIFT
+
+
+def blocks_in(cache: BlockStore) -> list[tuple[int, int]]:
+    """All (namespace, block) of a store, sorted, from whichever tier; checks what it says it holds (INV-4)."""
+    block_tokens = cache.sizes.block_tokens
+    if cache._tiers is None:
+        tree = cache._tree
+        runs = list(tree.by_use())
+        used = sum(len(blocks) * block_tokens - saved for _, _, blocks, saved in runs)
+        assert used == tree.used_tokens <= cache.sizes.num_servers * cache.sizes.dram_tokens
+        return sorted((namespace, block) for namespace, _, blocks, _ in runs for block in blocks)
+    keys: set[int] = set()
+    for tier in (cache._tiers.dram, cache._tiers.ssd):
+        assert tier.pinned.isdisjoint(tier.order)
+        used = sum(tier._sizes.get(key, block_tokens) for key in tier.blocks())
+        assert used == tier.used_tokens <= tier.capacity_tokens
+        keys |= tier.blocks()
+    assert cache._tiers.pins.keys() <= keys
+    return sorted((key >> NAMESPACE_SHIFT, key & (1 << NAMESPACE_SHIFT) - 1) for key in keys)
+
+
+def store_sizes(case: Case) -> StoreSizes:
+    """Of the pool, or of each local cache."""
+    num_servers = case.cache_servers if case.cache_mode == "pool" else 1
+    return StoreSizes(
+        num_servers,
+        case.cache_blocks * case.block_tokens,
+        case.block_tokens,
+        case.cache_ssd_blocks * case.block_tokens,
+        case.cache_namespace_share,
+    )
+
+
+def has_pool_ssd(case: Case) -> bool:
+    """Whether a shared pool has SSD behind its DRAM."""
+    return case.cache_mode == "pool" and case.cache_ssd_blocks > 0

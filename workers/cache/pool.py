@@ -1,0 +1,100 @@
+"""The cache pool as a component: one `BlockStore` that all prefill instances share, spread over cache servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple
+from typing import Any
+
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.messages import (
+    CacheReported,
+    CacheServersChanged,
+    LookupPrefixes,
+    Message,
+    PrefixesFound,
+    PrefixesLost,
+    ReleasePrefixes,
+    ReportUsage,
+    RunEnded,
+    StorePrefixes,
+)
+from workers.cache.sizes import StoreSizes
+from workers.cache.store import BlockStore
+
+
+class CachePool:
+    """A `Component`. It answers at once; moving the bytes is the fabric's part. It hosts all cache servers: which of
+    them are up the core says."""
+
+    priority = Priority.CACHE
+    deadline_ns = NEVER_NS
+
+    def __init__(self, sizes: StoreSizes, reports_to: str = "core", address: str = "cache") -> None:
+        self.address = address
+        self.store = BlockStore(sizes)
+        self._reports_to = reports_to
+        self._ring_version = 0
+        self._num_servers = sizes.num_servers
+        self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
+            LookupPrefixes: self._on_lookup,
+            StorePrefixes: self._on_store,
+            ReleasePrefixes: self._on_release,
+            CacheServersChanged: self._on_servers_changed,
+            ReportUsage: self._on_report,
+            RunEnded: self._on_report,
+        }
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Take one command."""
+        return self._handlers[type(message)](now_ns, message)
+
+    def wake(self, now_ns: int) -> Outputs:
+        """The pool keeps no timers."""
+        return NOTHING
+
+    def _on_lookup(self, now_ns: int, message: LookupPrefixes) -> Outputs:
+        look_up = self.store.look_up
+        cached: list[int] = []
+        from_ssd: list[int] = []
+        for request_id, prefix, namespace, num_tokens in zip(
+            message.ids, message.prefixes, message.namespaces, message.prompt_tokens, strict=True
+        ):
+            tokens, ssd_tokens = look_up(request_id, prefix, namespace, num_tokens, now_ns)
+            cached.append(tokens)
+            from_ssd.append(ssd_tokens)
+        return ((self._reports_to, PrefixesFound(self.address, message.ids, cached, from_ssd)),)
+
+    def _on_store(self, now_ns: int, message: StorePrefixes) -> Outputs:
+        for request_id in message.ids:
+            self.store.store(request_id, now_ns)
+        return NOTHING
+
+    def _on_release(self, now_ns: int, message: ReleasePrefixes) -> Outputs:
+        for request_id in message.ids:
+            self.store.release(request_id, now_ns)
+        return NOTHING
+
+    def _on_servers_changed(self, now_ns: int, message: CacheServersChanged) -> Outputs:
+        self._ring_version = message.ring_version
+        self._num_servers = len(message.up)
+        left = self.store.set_up(message.up, message.lost, now_ns)
+        if not left:
+            return NOTHING
+        return ((self._reports_to, PrefixesLost(self.address, list(left), list(left.values()))),)
+
+    def _on_report(self, now_ns: int, message: ReportUsage | RunEnded) -> Outputs:
+        sizes, servers = self.store.sizes, self._num_servers
+        dram_tokens, ssd_tokens = self.store.held_tokens()
+        report = CacheReported(
+            self.address,
+            self._ring_version,
+            servers,
+            sizes.block_tokens,
+            sizes.dram_tokens * servers,
+            dram_tokens,
+            sizes.ssd_tokens * servers,
+            ssd_tokens,
+            *astuple(self.store.account),
+        )
+        return ((self._reports_to, report),)

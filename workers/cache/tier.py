@@ -1,0 +1,155 @@
+"""One kind of memory of all cache servers: blocks in the order of their last use, within a capacity and quotas."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+NAMESPACE_SHIFT: Final = 44
+"""A block's key is `namespace << NAMESPACE_SHIFT | id`; ids of a trace have 40 bits, their parts two more."""
+
+
+_NO_BLOCKS: Final[OrderedDict[int, None]] = OrderedDict()
+
+
+class Tier:
+    """`order` maps keys of blocks to stamps of last use, the least recently used first. Of those in `pins`, which must
+    not go, eviction puts the ones that it meets in `pinned`. `used_tokens` <= `capacity_tokens` after each `trim`
+    (INV-4), and each namespace has at most its quota.
+
+    A block takes what `sizes` says, or `block_tokens`: the tokens of its granularity. Stamps rise from use to use.
+    Who writes to `order` directly, which saves calls, takes the block from `pinned`, tells of new short blocks
+    (`saved_tokens`) and, if there are quotas, of every use (`note_namespace`).
+    """
+
+    __slots__ = (
+        "_block_tokens",
+        "_namespaces",
+        "_pins",
+        "_quota_tokens",
+        "_sizes",
+        "_used_by",
+        "capacity_tokens",
+        "has_quotas",
+        "order",
+        "pinned",
+        "saved_tokens",
+    )
+
+    def __init__(self, block_tokens: int, sizes: Mapping[int, int], pins: Mapping[int, int]) -> None:
+        self.capacity_tokens = 0
+        self.order: OrderedDict[int, int] = OrderedDict()
+        self.pinned: set[int] = set()
+        self.saved_tokens = 0
+        """What the blocks take less than as many whole ones."""
+        self.has_quotas = False
+        self._quota_tokens = 0
+        self._block_tokens = block_tokens
+        self._sizes = sizes
+        self._pins = pins
+        # Kept only where a quota can bind: the blocks of each namespace in the same order, and what they take.
+        self._namespaces: dict[int, OrderedDict[int, None]] = {}
+        self._used_by: dict[int, int] = {}
+
+    def resize(self, capacity_tokens: int, quota_tokens: int) -> None:
+        """So much may be here, and so much of one namespace, which is less always or never; `trim` must follow."""
+        self.capacity_tokens, self._quota_tokens = capacity_tokens, quota_tokens
+        self.has_quotas = quota_tokens < capacity_tokens
+
+    def __contains__(self, key: int) -> bool:
+        return key in self.order or key in self.pinned
+
+    def blocks(self) -> set[int]:
+        """Keys of all that is here."""
+        return {*self.order, *self.pinned}
+
+    @property
+    def used_tokens(self) -> int:
+        """What all blocks take."""
+        return (len(self.order) + len(self.pinned)) * self._block_tokens - self.saved_tokens
+
+    def place(self, key: int, stamp: int) -> None:
+        """A block that was not here is, and was used then."""
+        self.order[key] = stamp
+        self.saved_tokens += self._block_tokens - self._sizes.get(key, self._block_tokens)
+        if self.has_quotas:
+            self.note_namespace(key)
+
+    def note_namespace(self, key: int) -> None:
+        """The block was used now, whether it is new or not."""
+        namespace = key >> NAMESPACE_SHIFT
+        blocks = self._namespaces.get(namespace)
+        if blocks is None:
+            blocks = self._namespaces[namespace] = OrderedDict()
+            self._used_by[namespace] = 0
+        if key not in blocks:
+            self._used_by[namespace] += self._sizes.get(key, self._block_tokens)
+        blocks[key] = None
+        blocks.move_to_end(key)
+
+    def remove(self, key: int) -> int:
+        """The block is gone; answers when it was last used, 0 for one in `pinned`."""
+        size = self._sizes.get(key)
+        if size is not None:
+            self.saved_tokens -= self._block_tokens - size
+        if self.has_quotas:
+            self._forget_in_namespace(key, self._block_tokens if size is None else size)
+        if key in self.pinned:
+            self.pinned.remove(key)
+            return 0
+        return self.order.pop(key)
+
+    def _forget_in_namespace(self, key: int, size: int) -> None:
+        namespace = key >> NAMESPACE_SHIFT
+        del self._namespaces[namespace][key]
+        self._used_by[namespace] -= size
+
+    def is_over(self, namespace: int) -> bool:
+        """Whether something must go, of this namespace or of all."""
+        return self.used_tokens > self.capacity_tokens or (
+            self.has_quotas and self._used_by.get(namespace, 0) > self._quota_tokens
+        )
+
+    def trim(self, namespaces: Iterable[int], evicted: list[tuple[int, int]]) -> None:
+        """Evict the least recently used blocks without a pin until all fits, first where these namespaces are over
+        their quotas; adds their keys and stamps to `evicted`.
+
+        If only pinned blocks are left, what was placed stays over the capacity: whoever pins has to see to that.
+        """
+        if self.has_quotas:
+            for namespace in namespaces:
+                self._trim_namespace(namespace, evicted)
+        self.evict(self.used_tokens - self.capacity_tokens, evicted)
+
+    def evict(self, excess_tokens: int, evicted: list[tuple[int, int]]) -> None:
+        """At least so much, the least recently used blocks without a pin, as far as there are any."""
+        order, sizes, whole, pins = self.order, self._sizes, self._block_tokens, self._pins
+        while excess_tokens > 0 and order:
+            entry = order.popitem(last=False)
+            key = entry[0]
+            if key in pins:
+                self.pinned.add(key)
+                continue
+            evicted.append(entry)
+            size = whole
+            if key in sizes:
+                size = sizes[key]
+                self.saved_tokens -= whole - size
+            excess_tokens -= size
+            if self.has_quotas:
+                self._forget_in_namespace(key, size)
+
+    def _trim_namespace(self, namespace: int, evicted: list[tuple[int, int]]) -> None:
+        blocks, pins = self._namespaces.get(namespace, _NO_BLOCKS), self._pins
+        while self._used_by.get(namespace, 0) > self._quota_tokens:
+            key = next((key for key in blocks if key not in pins), None)
+            if key is None:
+                break
+            evicted.append((key, self.remove(key)))
+
+    def trim_pinned(self) -> None:
+        """Evict pinned blocks, by their keys, until all fits: the last resort when two servers become one."""
+        for key in sorted(self.blocks().intersection(self._pins)):
+            if self.is_over(key >> NAMESPACE_SHIFT):
+                self.remove(key)

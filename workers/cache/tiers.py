@@ -1,0 +1,195 @@
+"""Blocks one by one in DRAM and on SSD, when more than one order of eviction or the loss of servers makes it so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from workers.cache import ring
+from workers.cache.account import STAMP_SHIFT, Account
+from workers.cache.sizes import StoreSizes
+from workers.cache.tier import NAMESPACE_SHIFT, Tier
+
+
+class Tiers:
+    """`pins` counts, for each block, the look-ups that rely on it; a pinned block leaves no tier of its own accord.
+
+    DRAM in front of SSD; what is stored goes to both.
+    """
+
+    def __init__(self, sizes: StoreSizes, account: Account) -> None:
+        self.pins: Final[dict[int, int]] = {}
+        self._sizes = sizes
+        self._account = account
+        self._stamp = 0
+        # Blocks that take less than a whole one: the last ones of prompts.
+        self._short: Final[dict[int, int]] = {}
+        self.dram: Final = Tier(sizes.block_tokens, self._short, self.pins)
+        self.ssd: Final = Tier(sizes.block_tokens, self._short, self.pins)
+        self._per_server: Final = ((self.dram, sizes.dram_tokens), (self.ssd, sizes.ssd_tokens))
+        # The server of each slot; empty while no server is up.
+        self._owners: list[int] = []
+        self.set_up(range(sizes.num_servers), (), 0)
+
+    @property
+    def _tiers(self) -> list[Tier]:
+        """Those that are there."""
+        return [tier for tier in (self.dram, self.ssd) if tier.capacity_tokens]
+
+    def holds(self, key: int) -> bool:
+        """Whether the block is in any tier."""
+        return key in self.dram or key in self.ssd
+
+    def find(self, keys: list[int], now_ns: int) -> tuple[int, int]:
+        """Leading blocks that are here, and how many of them only on SSD; they are pinned.
+
+        What was found only on SSD is brought to DRAM too, unless everything there is pinned.
+        """
+        dram, ssd = self.dram, self.ssd
+        order, pinned = dram.order, dram.pinned
+        brought: list[int] = []
+        found = 0
+        for key in keys:
+            if key not in order and key not in pinned:
+                if key not in ssd:
+                    break
+                brought.append(key)
+            found += 1
+        self.pin(keys[:found])
+        if brought and dram.capacity_tokens:
+            self._fit(dram, self._use(dram, brought, now_ns), now_ns)
+        return found, len(brought)
+
+    def pin(self, keys: list[int]) -> None:
+        """One look-up more relies on these, which are all here."""
+        pins = self.pins
+        for key in keys:
+            pins[key] = pins.get(key, 0) + 1
+
+    def _let_go(self, keys: list[int]) -> list[int]:
+        """One look-up less relies on these; answers those on which no other does."""
+        pins = self.pins
+        free: list[int] = []
+        for key in keys:
+            count = pins.pop(key)
+            if count > 1:
+                pins[key] = count - 1
+            else:
+                free.append(key)
+        return free
+
+    def unpin(self, keys: list[int], now_ns: int) -> None:
+        """One look-up less relies on these; those that no other relies on were used until now, the first one last."""
+        free = self._let_go(keys)
+        for tier in self._tiers:
+            self._use(tier, [key for key in free if key in tier], now_ns)
+
+    def put(self, keys: list[int], num_pinned: int, saved_tokens: int, now_ns: int) -> int:
+        """All of these are here now and were used now, as far as room can be made: then the deepest go first.
+
+        A look-up relied on the first `num_pinned` and does no more; the last takes so much less than a whole block.
+        Answers how many were not here before.
+        """
+        self._let_go(keys[:num_pinned])
+        if not self._owners:
+            return 0
+        if saved_tokens and not self.holds(keys[-1]):
+            self._short[keys[-1]] = self._sizes.block_tokens - saved_tokens
+        tiers = self._tiers
+        new = [self._use(tier, keys, now_ns) for tier in tiers]
+        for tier, placed in zip(tiers, new, strict=True):
+            self._fit(tier, placed, now_ns)
+        if len(new) < 2:
+            return len(new[0]) if new else 0
+        return len(set(new[0]).intersection(new[1]))
+
+    def _use(self, tier: Tier, keys: list[int], now_ns: int) -> list[int]:
+        """These are in the tier and were used now, the first one last; answers the new ones among them, the deepest
+        first."""
+        order, pinned, short = tier.order, tier.pinned, self._short
+        stamp = max(self._stamp, now_ns << STAMP_SHIFT)
+        self._stamp = stamp + len(keys)
+        new: list[int] = []
+        for key in reversed(keys):
+            stamp += 1
+            if key in order:
+                order.move_to_end(key)
+            elif key in pinned:
+                pinned.remove(key)
+            else:
+                new.append(key)
+            order[key] = stamp
+        # Nothing comes after a block that is not whole, so only the last can be one.
+        if new and new[0] in short:
+            tier.saved_tokens += self._sizes.block_tokens - short[new[0]]
+        if tier.has_quotas:
+            for key in reversed(keys):
+                tier.note_namespace(key)
+        return new
+
+    def _fit(self, tier: Tier, placed: list[int], now_ns: int) -> None:
+        """Evict what must go because these blocks of one namespace, the deepest first, came into a tier.
+
+        Where only pinned blocks are left, those of `placed` that are pinned for what the other tier holds give way.
+        """
+        if not placed:
+            return
+        namespace = placed[0] >> NAMESPACE_SHIFT
+        if not tier.is_over(namespace):
+            return
+        self._trim(tier, (namespace,), now_ns)
+        for key in placed:
+            if not tier.is_over(namespace):
+                break
+            if key in tier:
+                tier.remove(key)
+
+    def _trim(self, tier: Tier, namespaces: Collection[int], now_ns: int) -> None:
+        evicted: list[tuple[int, int]] = []
+        tier.trim(namespaces, evicted)
+        is_dram, now, note = tier is self.dram, now_ns << STAMP_SHIFT, self._account.note_evicted
+        for key, stamp in evicted:
+            note(1, stamp, now, is_dram=is_dram)
+            if key in self._short and not self.holds(key):
+                del self._short[key]
+
+    def take(self, key: int, stamp: int, saved_tokens: int) -> None:
+        """A block that takes so much less than a whole one is in DRAM, last used then; stamps do not fall from call to
+        call."""
+        self._stamp = max(self._stamp + 1, stamp)
+        if saved_tokens:
+            self._short[key] = self._sizes.block_tokens - saved_tokens
+        self.dram.place(key, self._stamp)
+
+    def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> set[int]:
+        """These servers are up now; those of `lost` took their blocks along, all others handed over what is no longer
+        theirs. Answers the pinned blocks that are gone."""
+        before, self._owners = self._owners, ring.owners(up) if up else []
+        if before:
+            self._drop([server in lost or not up for server in before])
+        for tier, tokens in self._per_server:
+            capacity_tokens = tokens * len(up)
+            tier.resize(capacity_tokens, self._sizes.quota_of(capacity_tokens))
+            if before and up:
+                self._count_moved(tier, [old != new for old, new in zip(before, self._owners, strict=True)])
+                self._trim(tier, {key >> NAMESPACE_SHIFT for key in tier.order}, now_ns)
+                tier.trim_pinned()
+        for key in [key for key in self._short if not self.holds(key)]:
+            del self._short[key]
+        gone = {key for key in self.pins if not self.holds(key)}
+        for key in gone:
+            del self.pins[key]
+        return gone
+
+    def _drop(self, is_lost: list[bool]) -> None:
+        """Blocks in these slots are gone."""
+        gone: set[int] = set()
+        for tier in (self.dram, self.ssd):
+            keys = [key for key in tier.blocks() if is_lost[key % ring.NUM_SLOTS]]
+            for key in keys:
+                tier.remove(key)
+            gone.update(keys)
+        self._account.lost_blocks += len(gone)
+
+    def _count_moved(self, tier: Tier, has_moved: list[bool]) -> None:
+        self._account.moved_blocks += sum(has_moved[key % ring.NUM_SLOTS] for key in tier.blocks())
