@@ -19,6 +19,7 @@ from deploy.plan import Plan, parse_plan
 from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
+from scheduler.policies.classes import parse_classes
 from scheduler.policies.view import RoutingPolicy, Seat, StageKind
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
@@ -117,13 +118,21 @@ class Blueprint:
         """All that account for NPUs, in the order in which NPUs are dealt out."""
         return [*self.prefill, *self.decode]
 
+    def prefill_infos(self) -> list[InstanceInfo]:
+        """Prefill instances as they register."""
+        return [self._info(spec) for spec in self.prefill]
+
+    def decode_infos(self) -> list[InstanceInfo]:
+        """Decode instances as they register."""
+        return [self._info(spec) for spec in self.decode]
+
     def make_core(self) -> Scheduler:
         """The control plane's state machine."""
         config = self.config
         return Scheduler(
             SchedulerConfig(
-                prefill=[self._info(spec) for spec in self.prefill],
-                decode=[self._info(spec) for spec in self.decode],
+                prefill=self.prefill_infos(),
+                decode=self.decode_infos(),
                 cache_mode=CacheMode(config.cache),
                 cache_plane=Plane[config.cache_plane.upper()],
                 pools=pool_addresses(len(self.plan.supernodes)),
@@ -133,6 +142,7 @@ class Blueprint:
                 view_age_ns=round(config.view_age_s * 1e9),
                 power=self._power_cap(),
                 parking=parking_rules(config.parking),
+                classes=parse_classes(config.classes),
             ),
             self._make_policy(StageKind.PREFILL),
             self._make_policy(StageKind.DECODE),

@@ -17,6 +17,8 @@ from deploy.own_policy import check_policy, read_policy
 from deploy.parking import parking_rules
 from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.slo import parse_slo
+from scheduler.policies.classes import KEYS as CLASS_KEYS
+from scheduler.policies.classes import parse_classes
 from scheduler.policies.entry import make_admission, make_order
 from scheduler.protocol.errors import ConfigError
 
@@ -52,6 +54,8 @@ class RunConfig:
     """Text of that FILE.py, which is read when a run is told of it; so it is the same wherever the run's parts are."""
     view_age_s: float = 0.0
     """How old what a routing policy sees of the instances may be, seconds; 0 for as the core counts them now."""
+    startup_profile: bool = True
+    """Whether instances are measured with made-up requests before the first is served, where times are predicted."""
     prefill_tokens_per_npu: int = 4096
     """Token budget of one prefill pass, per NPU. 4,096 makes a full pass of about 0.75 s, which a request that just
     missed it waits in its TTFT; the published batch of 16,384 takes 2.9 s."""
@@ -113,6 +117,9 @@ class RunConfig:
     one has had nothing to do, and how many such of each stage stay awake. Empty for never."""
     slo: str = ""
     """Limits such as ttft=2s,tpot=50ms; empty for none."""
+    classes: str = ""
+    """Request classes, by what the trace or the tenant says: NAME:key=value,...;NAME:..., or in a file a section for
+    each; empty for none."""
     seed: int = 0
     """Seed of every random stream."""
     names: str = ""
@@ -148,6 +155,7 @@ class RunConfig:
         _checked(places.get("order", "order"), lambda: make_order(self.order))
         _checked(places.get("parking", "parking"), lambda: parking_rules(self.parking))
         self._check_money(places)
+        _checked(places.get("classes", "classes"), lambda: parse_classes(self.classes))
         if self.slo:
             try:
                 parse_slo(self.slo)
@@ -250,7 +258,7 @@ def typed_values(section: Section) -> dict[str, Any]:
     """The values of known keys, each of the type that `RunConfig` gives it; `ConfigError` for anything else."""
     from pydantic import TypeAdapter, ValidationError
 
-    from scheduler.gateway.synthetic.section import kind
+    from scheduler.gateway.synthetic.section import Section, kind
 
     types = get_type_hints(RunConfig)
     values: dict[str, Any] = {}
@@ -259,12 +267,39 @@ def typed_values(section: Section) -> dict[str, Any]:
             near = get_close_matches(key, types)
             mend = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(types)}"
             raise ConfigError(f"{section.places.get(key, section.place)}: unknown key {shorten(key)}; {mend}")
+        if key == "classes" and isinstance(value, Section):
+            value = _classes_text(value)
         try:
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
         except ValidationError as error:
             wanted = error.errors()[0]["msg"].removeprefix("Input should be ")
             raise section.error(key, f"is {kind(value)}", f"give {wanted}{_exponent_hint(value)}") from None
     return values
+
+
+def _classes_text(section: Section) -> str:
+    """A section of classes as a flag would say it; its keys are known, and what they are worth is checked with it."""
+    parts: list[str] = []
+    for name in section.values:
+        inner = section.section(name)
+        for key, value in inner.values.items():
+            if key not in CLASS_KEYS:
+                near = get_close_matches(key, CLASS_KEYS, n=1)
+                mend = f"did you mean {near[0]}?" if near else f"known: {', '.join(CLASS_KEYS)}"
+                raise inner.error(key, "is not known here", mend)
+            if type(value) not in (int, float) and key != "tenants":
+                raise inner.error(key, f"is {shorten(value)}", "give a number")
+        terms = [f"{key}={_tenants(inner) if key == 'tenants' else inner.values[key]}" for key in inner.values]
+        parts.append(f"{name}:{','.join(terms)}")
+        try:
+            parse_classes(parts[-1])
+        except ConfigError as error:
+            raise ConfigError(f"{section.places.get(name, section.place)}: {error}") from None
+    return ";".join(parts)
+
+
+def _tenants(section: Section) -> str:
+    return "+".join(map(str, section.integers("tenants")))
 
 
 def _exponent_hint(value: object) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from deploy.config import RunConfig
+from deploy.request_classes import cheap_hours, class_rules
 from scheduler.metrics.slo import Slo, parse_slo
 from scheduler.policies.entry import EntryRules
 from scheduler.policies.options import split_spec
@@ -20,7 +22,7 @@ def entry_rules(config: RunConfig, largest_npus: int) -> EntryRules:
     backlog_tokens = config.waiting_backlog_tokens
     if not backlog_tokens and split_spec(config.order)[0] != "fcfs":
         backlog_tokens = BACKLOG_PASSES * config.prefill_tokens_per_npu * max(1, largest_npus)
-    return EntryRules(
+    rules = EntryRules(
         config.admission,
         config.order,
         backlog_tokens,
@@ -28,6 +30,9 @@ def entry_rules(config: RunConfig, largest_npus: int) -> EntryRules:
         _limit_ns(slo.tpot_s),
         round(config.request_timeout_s * 1e9),
     )
+    if not config.classes:
+        return rules
+    return replace(rules, classes=class_rules(config, rules), cheap_hours=cheap_hours(config))
 
 
 def _limit_ns(limit_s: float | None) -> int:

@@ -8,6 +8,7 @@ from typing import Final
 
 from deploy.blueprint import Blueprint
 from deploy.metric_names import chip_shown
+from deploy.request_classes import class_names
 from deploy.run_energy import facility_curves
 from deploy.run_money import live_prices
 from scheduler.metrics.snapshot import Layout
@@ -40,4 +41,5 @@ def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], name
         ),
         prices=live_prices(blueprint),
         num_cache_servers=blueprint.plan.num_cache_servers if blueprint.pools else 0,
+        classes=tuple(class_names(blueprint.config)[1:]),
     )

@@ -15,6 +15,7 @@ from deploy.blueprint import Blueprint
 from deploy.metric_layout import metric_layout
 from deploy.metric_names import names_shown
 from deploy.power_cap import cap_watts
+from deploy.request_classes import run_slo
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.core.scheduler import Scheduler
 from scheduler.gateway.readers.options import TraceOptions
@@ -22,7 +23,6 @@ from scheduler.gateway.readers.registry import trace_start_ns
 from scheduler.metrics.live_totals import LiveTotals
 from scheduler.metrics.names.schemes import OWN
 from scheduler.metrics.simulated_scrapes import SimulatedScrapes
-from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.snapshot import Layout
 from scheduler.protocol.errors import ConfigError
 from scheduler.runtime.virtual import Tap
@@ -84,9 +84,13 @@ class ScrapedRun:
         self._job = job
         self._totals = LiveTotals(layout, has_prefix_cache=blueprint.config.cache != "none")
         # On its own clock a simulated second takes a second.
-        slo, cap = blueprint.config.slo, blueprint.config.power_cap
+        cap = blueprint.config.power_cap
         self._totals.begin(
-            core.ledger, speed=1.0, slo=parse_slo(slo) if slo else None, power_cap_w=cap_watts(cap) if cap else 0.0
+            core.ledger,
+            speed=1.0,
+            slo=run_slo(blueprint.config),
+            power_cap_w=cap_watts(cap) if cap else 0.0,
+            errors=core.routing.prediction_errors,
         )
         self._totals.decisions.watch(core.handlers, core.routing.decode)
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`

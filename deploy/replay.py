@@ -14,8 +14,10 @@ from deploy.config import RunConfig
 from deploy.fabric_config import pool_bytes_per_s
 from deploy.interrupt import stop_on_interrupt
 from deploy.own_policy import policy_digest
-from deploy.prediction import Prediction, ttft_prediction
+from deploy.prediction import Prediction, prediction_of
+from deploy.profile_run import needs_profile, profile_virtual
 from deploy.progress import progress
+from deploy.request_classes import class_names, run_slo
 from deploy.run_energy import facility_curves
 from deploy.run_folder import RUN_NAME
 from deploy.run_money import bill_of
@@ -23,15 +25,16 @@ from deploy.trace_total import TraceTotal
 from scheduler.core.config import pool_addresses
 from scheduler.core.ledger import Ledger
 from scheduler.gateway.arrivals import BLOCK_TOKENS, Trace
+from scheduler.gateway.profiler import ProfileSource
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.gateway.source import TraceSource
 from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.records import Records, write_records
-from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError, SupernodeError
+from scheduler.protocol.messages import InstanceProfiled
 from scheduler.runtime.clock import monotonic_s
 from scheduler.runtime.virtual import VirtualRuntime
 
@@ -101,6 +104,7 @@ class ReplayResult:
     num_npus: int = 0
     log: RunLog | None = None
     prediction: Prediction | None = None
+    class_names: Sequence[str] = ()
 
     def document(self) -> dict[str, Any]:
         """The result as plain values for JSON; `live` is there for a live run only, `prediction` where times were
@@ -113,7 +117,7 @@ class ReplayResult:
 def replay_virtual(job: ReplayJob) -> ReplayResult:
     """Replay on the virtual clock; Ctrl-C ends it early with everything accounted for."""
     started_s = monotonic_s()
-    slo = parse_slo(job.config.slo) if job.config.slo else None
+    slo = run_slo(job.config)
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.config, trace.block_tokens)
     core = blueprint.make_core()
@@ -122,7 +126,8 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     ledger = core.ledger
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     decided = log_decisions(blueprint, core) if job.keeps_log else None
-    sources = make_sources(trace, job.faults, blueprint, ledger)
+    profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
+    sources = make_sources(trace, job.faults, blueprint, ledger, profile)
     with (
         _journalled(core, job, blueprint) as front,
         _scraped(job, blueprint, core) as scrapes,
@@ -148,26 +153,35 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        [*trace.skipped.lines(), *core.routing.notes()],
+        [*trace.skipped.lines(), *core.notes()],
         is_partial,
         num_npus=blueprint.plan.num_npus,
         log=run_log(job, trace.name, blueprint, collector, decided),
-        prediction=ttft_prediction(core.routing),
+        prediction=prediction_of(core.routing),
+        class_names=class_names(job.config),
     )
 
 
-def make_sources(trace: Trace, faults: FaultPlan | None, blueprint: Blueprint, ledger: Ledger) -> list[Component]:
-    """Who speaks to the core from outside: the trace, and what breaks parts of the fabric, if anything does."""
+def make_sources(
+    trace: Trace,
+    faults: FaultPlan | None,
+    blueprint: Blueprint,
+    ledger: Ledger,
+    profile: Sequence[InstanceProfiled] = (),
+) -> list[Component]:
+    """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
+    fabric, if anything does."""
     source = TraceSource(trace)
+    sources: list[Component] = [ProfileSource(profile), source] if profile else [source]
     if faults is None:
-        return [source]
+        return sources
     from deploy.faults.parts import FabricParts
     from scheduler.gateway.faults import FaultSource, fault_changes
     from scheduler.runtime.random_streams import stream
 
     parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.config.seed
     changes = fault_changes(faults, parts, lambda name: stream(seed, name))
-    return [source, FaultSource(changes, lambda: source.deadline_ns != NEVER_NS or ledger.num_open > 0)]
+    return [*sources, FaultSource(changes, lambda: source.deadline_ns != NEVER_NS or ledger.num_open > 0)]
 
 
 def refuse_stalled(collector: Collector) -> None:
@@ -291,10 +305,10 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
 def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
     """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
     blueprint, ledger = Blueprint(config, BLOCK_TOKENS), Ledger()
-    slo = parse_slo(config.slo) if config.slo else None
+    slo = run_slo(config)
     summary = summarize(make_collector(blueprint, ledger), run_info(blueprint, 0.0), slo)
     cost = LiveCost() if live else None
-    prediction = None if live else ttft_prediction(blueprint.make_core().routing)
+    prediction = None if live else prediction_of(blueprint.make_core().routing)
     return ReplayResult("", summary, Records(ledger), [], [], [], False, cost, prediction=prediction).document()
 
 
@@ -307,7 +321,8 @@ def write_result(directory: str, result: ReplayResult, document: dict[str, Any],
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RUN_NAME).unlink(missing_ok=True)  # comes last: a folder that has one is whole
     (folder / SUMMARY_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    write_records(folder, result.records, result.prefill_addresses, result.decode_addresses)
+    addresses = result.prefill_addresses, result.decode_addresses
+    write_records(folder, result.records, *addresses, result.class_names)
     if result.log is not None:
         from deploy.run_folder.write import write_log
 

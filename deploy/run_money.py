@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from scheduler.gateway.readers.rows import shorten
-from scheduler.metrics.energy import Bill, CostUse, EnergyUse, Served
+from scheduler.metrics.energy import Bill, CostUse, EnergyUse, PowerCourse, Served
 from scheduler.metrics.energy_seen import Prices
 from scheduler.protocol.errors import ConfigError
 from sim_hw.cost.prices import HOUR_S, RENTS, HardwarePrice, bought, rented
 from sim_hw.cost.run_cost import PoolUsage, RunUsage, run_cost
-from sim_hw.cost.tariffs import JOULES_PER_KWH, Tariff, find_tariff
+from sim_hw.cost.tariffs import DAY_S, JOULES_PER_KWH, Tariff, find_tariff
 from sim_hw.errors import UnknownNameError
 from sim_hw.facility.sites import Site, find_site
 from sim_hw.figure import Confidence, Figure
@@ -96,10 +98,14 @@ def bill_of(blueprint: Blueprint) -> Bill:
     tariff, pue = tariff_of(config), site_of(config).pue.value
     num_npus = {role: sum(s.num_npus for s in blueprint.instances if s.role.value == role) for role in _SIDES}
 
-    def bill(served: Served, energy: EnergyUse, role_joules: Mapping[str, float]) -> CostUse:
+    def bill(
+        served: Served, energy: EnergyUse, role_joules: Mapping[str, float], course: Callable[[], PowerCourse]
+    ) -> CostUse:
         if energy.facility is None:
             return CostUse(None, None, None)
-        usd_per_joule = tariff.usd(1.0, 0.0, served.span_s)
+        # At a flat price it does not matter when the energy is drawn.
+        is_flat = len(tariff.bands) == 1
+        usd_per_joule = tariff.usd(1.0, 0.0, served.span_s) if is_flat else mean_usd_per_joule(tariff, course())
         pools = [
             PoolUsage(num_npus[role], usd_per_joule * pue * role_joules[role], input_share)
             for role, input_share in _SIDES.items()
@@ -120,8 +126,7 @@ def bill_of(blueprint: Blueprint) -> Bill:
 
 
 def live_prices(blueprint: Blueprint) -> Prices:
-    """The same bill for a system that goes on. Electricity costs what it does at the time of the day, while the bill of
-    a run takes its mean price."""
+    """The same bill for a system that goes on: electricity costs what it does at the time of the day."""
     config, num_supernodes = blueprint.config, len(blueprint.plan.supernodes)
     price = hardware_price(config, blueprint.cluster, num_supernodes)
     bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value / JOULES_PER_KWH) for band in tariff_of(config).bands]
@@ -135,6 +140,25 @@ def live_prices(blueprint: Blueprint) -> Prices:
         tuple((from_s, billed * usd_per_joule) for from_s, usd_per_joule in bands),
         input_npus / pooled if pooled else 0.5,
     )
+
+
+def mean_usd_per_joule(tariff: Tariff, course: PowerCourse) -> float:
+    """Of a run that begins at midnight: what is drawn while it is dear counts as dear."""
+    starts_s = np.concatenate(([0.0], course.ends_s[:-1]))
+    joules = course.watts * (course.ends_s - starts_s)
+    if not joules.sum():
+        return tariff.usd(1.0)
+    last_s = float(course.ends_s[-1])
+    changes_s = [t for day in range(int(last_s // DAY_S) + 1) for t in _changes_s(tariff, day) if 0 < t < last_s]
+    knots_s = np.array([0.0, *changes_s, last_s])
+    # Dollars for a watt drawn from the beginning until each change of price.
+    paid = np.array([tariff.mean_usd_per_kwh(0.0, t) * t for t in knots_s.tolist()]) / JOULES_PER_KWH
+    dollars = course.watts * (np.interp(course.ends_s, knots_s, paid) - np.interp(starts_s, knots_s, paid))
+    return float(dollars.sum() / joules.sum())
+
+
+def _changes_s(tariff: Tariff, day: int) -> list[float]:
+    return [day * DAY_S, *(day * DAY_S + band.from_hour * 3600 for band in tariff.bands if band.from_hour)]
 
 
 _SIDES: Final = {"prefill": 1.0, "decode": 0.0}

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.commands.options import Admission, Cache, CachePlane, Config, Json, Model, Order, PlanText
+from deploy.commands.options import Admission, Cache, CachePlane, Classes, Config, Json, Model, Order, PlanText
 from deploy.commands.replay import FailIf, Format, Limit, RateScale, Seed, SkipBad, SloText, Superpose
 from deploy.compare.comparison import Compared, compare
 from deploy.compare.electricity import break_even
@@ -42,6 +42,7 @@ def command(
     plan: PlanText = None,
     admission: Admission = None,
     order: Order = None,
+    classes: Classes = None,
     cache: Cache = None,
     cache_plane: CachePlane = None,
     slo: SloText = None,
@@ -63,6 +64,7 @@ def command(
         "plan": plan,
         "admission": admission,
         "order": order,
+        "classes": classes,
         "cache": cache,
         "cache_plane": cache_plane,
         "slo": slo,

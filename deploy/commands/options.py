@@ -13,6 +13,9 @@ PlanText = Annotated[str | None, typer.Option(metavar="PLAN", help="Instances, s
 Policy = Annotated[str | None, typer.Option(metavar="NAME", help="Routing policy, NAME[:key=value] or FILE.py:Class.")]
 Admission = Annotated[str | None, typer.Option(metavar="NAME", help="Who is let in, NAME[:key=value].")]
 Order = Annotated[str | None, typer.Option(metavar="NAME", help="Who goes first to prefill, NAME[:key=value].")]
+Classes = Annotated[
+    str | None, typer.Option(metavar="CLASSES", help="Request classes, NAME:key=value,...;NAME:... (docs/policies.md).")
+]
 Cache = Annotated[str | None, typer.Option(metavar="MODE", help="Prefix KV cache: pool, local or none.")]
 CachePlane = Annotated[str | None, typer.Option(metavar="PLANE", help="Plane of cache traffic: ub or vpc.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]

@@ -11,6 +11,7 @@ from deploy.commands.options import (
     Admission,
     Cache,
     CachePlane,
+    Classes,
     Cluster,
     Config,
     Json,
@@ -79,6 +80,7 @@ def replay(
     policy: Policy = None,
     admission: Admission = None,
     order: Order = None,
+    classes: Classes = None,
     cache: Cache = None,
     cache_plane: CachePlane = None,
     background: Background = None,
@@ -112,6 +114,7 @@ def replay(
         "policy": policy,
         "admission": admission,
         "order": order,
+        "classes": classes,
         "cache": cache,
         "cache_plane": cache_plane,
         "background": background,
@@ -131,10 +134,9 @@ def replay(
     _refuse_unknown_paths(parsed, settings, live=live)
     trace = find_input(trace)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
-    places = {"--journal": journal, "--openmetrics": openmetrics}
-    _try_places(places, out, inputs=[path for path in (trace, config, faults) if path is not None])
-    to_break = _read_faults(faults, settings)
-    job = ReplayJob(trace, options, settings, journal, to_break, keeps_log=out is not None, scrapes=scrapes)
+    _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, config, faults))
+    broken = _read_faults(faults, settings)
+    job = ReplayJob(trace, options, settings, journal, broken, keeps_log=out is not None, scrapes=scrapes)
     result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
     return _present(result, out, parsed, [*context.command_path.split(), *(context.obj or ())], as_json=json)
 
@@ -205,15 +207,16 @@ def _scrapes(path: str | None, start_time: str | None, interval_s: float | None,
     return scrape_job(path, start_time, interval_s)
 
 
-def _try_places(files: dict[str, str | None], out: str | None, inputs: list[str]) -> None:
+def _try_places(files: dict[str, str | None], out: str | None, inputs: tuple[str | None, ...]) -> None:
     """Before the run as well: its result must not be lost for want of a place."""
     if out is None and not any(path is not None for path in files.values()):
         return
     from deploy.paths import check_file, check_folder
 
+    read = [path for path in inputs if path is not None]
     for flag, path in files.items():
         if path is not None:
-            check_file(flag, path, inputs)
+            check_file(flag, path, read)
     if out is not None:
         check_folder("--out", out, (SUMMARY_NAME, FILE_NAME, *LOG_NAMES))
 

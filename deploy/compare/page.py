@@ -52,10 +52,36 @@ Column = tuple[str, Callable[[dict[str, Any]], str]]
 
 
 def _runs(documents: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    columns = [column for column in _COLUMNS if any(column[1](one) != NOTHING for _, one in documents)]
+    known = (*_COLUMNS, *_class_columns([one for _, one in documents]))
+    columns = [column for column in known if any(column[1](one) != NOTHING for _, one in documents)]
     rows = [("Runs", *(name for name, _ in columns))]
     rows += [(f"  {name}", *(cell(one) for _, cell in columns)) for name, one in documents]
     return table(rows, range(1, len(columns) + 1))
+
+
+def _class_columns(documents: Sequence[dict[str, Any]]) -> list[Column]:
+    """Two for each class that any of them has: share and rate of requests within its limits."""
+    names = dict.fromkeys(name for one in documents for name in one["run"].get("classes", {}))
+    return [
+        column
+        for name in names
+        for column in (
+            (f"{name}: attained", _of_class(name, "attainment", _share)),
+            ("req/s", _of_class(name, "goodput_requests_per_s", _number)),
+        )
+    ]
+
+
+def _of_class(name: str, key: str, show: Callable[[float], str]) -> Callable[[dict[str, Any]], str]:
+    """Of a class that has requests; its name may hold points, which paths do not."""
+
+    def cell(document: dict[str, Any]) -> str:
+        use = document["run"].get("classes", {}).get(name)
+        if use is None or not use["requests"]["arrived"]:
+            return NOTHING
+        return show(float(use["slo"][key] or 0.0))
+
+    return cell
 
 
 def _curve(one: Compared) -> str:

@@ -113,6 +113,8 @@ class ControlPlane:
         try:
             await self._end_idle()
             spec: RunSpec = pickle.loads(run)
+            if spec.before is not None:
+                spec = await self._run_before(self._fleet, spec, spec.before)
             session = self._make_session(self._fleet, spec)
             if self._is_told_to_stop:  # while the idle session ended
                 session.stop()
@@ -187,6 +189,16 @@ class ControlPlane:
         transport = RayWorkerTransport(self._handles, fleet.hosts, run.worker_spec, self._identity)
         taps = () if self._telemetry is None else (self._telemetry.observe,)
         return Session(f"{self._born_ns}-{self._num_sessions}", run, parts, transport, taps, fleet.metered)
+
+    async def _run_before(self, fleet: FleetSpec, spec: RunSpec, before: RunSpec) -> RunSpec:
+        """A run that is no part of the replay and in no metric; what it keeps is for the replay."""
+        session = self._make_session(fleet, before)
+        self._session = session
+        await session.begin()
+        if self._is_told_to_stop:
+            session.stop()
+        await session.run()
+        return replace(spec, spec={**spec.spec, "profile": session.parts.keep()}, before=None)
 
     async def _run(self, session: Session, *, is_replay: bool) -> LiveEnd:
         self._session = session

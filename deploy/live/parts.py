@@ -11,20 +11,23 @@ from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
 from deploy.power_cap import cap_watts
+from deploy.profile_run import measured_instances
 from deploy.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
+from deploy.request_classes import run_slo
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.gateway.arrivals import BLOCK_TOKENS
+from scheduler.gateway.profiler import Profiler, Starter
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.collector import Collector
 from scheduler.metrics.decisions import DecisionLog
-from scheduler.metrics.slo import parse_slo
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
 
 MAKE_WORKER: Final = "deploy.live.parts:make_worker"
 MAKE_CONTROL: Final = "deploy.live.parts:make_control"
 MAKE_IDLE: Final = "deploy.live.parts:make_idle"
+MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 
 
 @dataclass(slots=True)
@@ -37,8 +40,8 @@ class KeptParts:
     decided: Final[DecisionLog | None]
 
 
-def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float) -> RunSpec:
-    """A replay as the plain data from which every process makes its parts."""
+def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
+    """A replay as the plain data from which every process makes its parts; one that is profiled measures first."""
     spec = {
         "config": asdict(job.config),
         "trace": str(Path(job.trace).resolve()),
@@ -46,9 +49,12 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float) -> RunSpec:
         "block_tokens": blueprint.block_tokens,
         "faults": job.faults,
         "keeps_log": job.keeps_log,
+        "profile": (),
     }
     journal = str(Path(job.journal).resolve()) if job.journal else ""
-    return RunSpec(MAKE_CONTROL, spec, speed, journal, journal_header(blueprint), Path(job.trace).name)
+    plain = {"config": asdict(job.config), "block_tokens": blueprint.block_tokens}
+    before = RunSpec(MAKE_PROFILE, plain, speed, title="profile") if is_profiled else None
+    return RunSpec(MAKE_CONTROL, spec, speed, journal, journal_header(blueprint), Path(job.trace).name, before)
 
 
 def host_plans(blueprint: Blueprint) -> list[HostPlan]:
@@ -81,20 +87,27 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
     decided = log_decisions(blueprint, core) if spec["keeps_log"] else None
-    slo = blueprint.config.slo
     return ControlParts(
         core,
-        make_sources(trace, spec["faults"], blueprint, core.ledger),
+        make_sources(trace, spec["faults"], blueprint, core.ledger, spec["profile"]),
         collector.observe,
-        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.routing.notes()], decided),
-        parse_slo(slo) if slo else None,
+        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.notes()], decided),
+        run_slo(blueprint.config),
         cap_watts(blueprint.config.power_cap) if blueprint.config.power_cap else 0.0,
+        core,
     )
+
+
+def make_profile(spec: dict[str, Any]) -> ControlParts:
+    """What measures the instances, and keeps what it found."""
+    profiler = Profiler(measured_instances(_blueprint(spec)))
+    return ControlParts(profiler, (Starter(),), _ignore, profiler.found)
 
 
 def make_idle(spec: dict[str, Any]) -> ControlParts:
     """A core to which nothing arrives."""
-    return ControlParts(_blueprint(spec).make_core(), (), _ignore, lambda: None)
+    core = _blueprint(spec).make_core()
+    return ControlParts(core, (), _ignore, lambda: None, scheduler=core)
 
 
 def _ignore(_now_ns: int, _message: Message) -> None:

@@ -9,12 +9,13 @@ from deploy.cluster.attach import run_attached
 from deploy.cluster.state import ClusterState
 from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
 from deploy.live.run import LiveResult, run_live
+from deploy.profile_run import needs_profile
 from deploy.progress import progress
 from deploy.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, run_log, title
+from deploy.request_classes import class_names, run_slo
 from deploy.trace_total import TraceTotal
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.metrics.records import Records
-from scheduler.metrics.slo import parse_slo
 from scheduler.metrics.summary import Summary, summarize
 from scheduler.runtime.clock import NS_PER_S
 
@@ -28,8 +29,8 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.config, trace.block_tokens)
     # What cannot be built is found here, and not in an actor when the cluster has come up.
-    blueprint.make_core()
-    run = replay_run(job, blueprint, speed)
+    core = blueprint.make_core()
+    run = replay_run(job, blueprint, speed, is_profiled=needs_profile(blueprint, core.routing))
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     state: dict[str, Any] = {"num_requests": 0, "num_open": 0}
     with progress("replaying", lambda: (state["num_requests"] - state["num_open"], total())):
@@ -41,8 +42,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     ledger = kept.collector.ledger
     refuse_stalled(kept.collector)
     records = Records(ledger)
-    slo = parse_slo(job.config.slo) if job.config.slo else None
-    summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
+    summary = summarize(kept.collector, run_info(blueprint, live.run_s), run_slo(job.config), records)
     hops = live.outcome.end.hops
     share = hops.share_of_ttft(_median_ttft_ns(summary))
     cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
@@ -56,6 +56,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         live.outcome.end.interrupted,
         cost,
         log=run_log(job, trace.name, blueprint, kept.collector, kept.decided),
+        class_names=class_names(job.config),
     )
 
 

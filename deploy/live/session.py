@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from scheduler.core.ledger import Ledger
-from scheduler.core.routing import Routing
+from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.component import Component, Outputs
+from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S, LiveClock, wall_now_ns
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
@@ -27,11 +27,9 @@ REPORT_INTERVAL_S: Final = 0.020
 
 
 class Core(Component, Protocol):
-    """A scheduler core: a component with an account of all requests, whose handlers may be watched."""
+    """A scheduler core, or what stands in its place: a component with an account of all requests."""
 
     ledger: Ledger
-    routing: Routing
-    handlers: dict[type, Callable[[int, Any], Outputs]]
 
 
 @dataclass(slots=True)
@@ -40,7 +38,7 @@ class ControlParts:
 
     Without `sources` nothing arrives, and the run goes on until it is stopped. `tap` is shown all that the core is
     given; what `keep` answers when the run has ended goes back to the driver, pickled. Requests are judged by `slo`.
-    `power_cap_w` is 0 where there is none.
+    `power_cap_w` is 0 where there is none. `scheduler` is the core if that decides anything that may be watched.
     """
 
     core: Final[Core]
@@ -49,6 +47,7 @@ class ControlParts:
     keep: Final[Callable[[], Any]]
     slo: Final[Slo | None] = None
     power_cap_w: Final[float] = 0.0
+    scheduler: Final[Scheduler | None] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,8 @@ class RunSpec:
 
     `make_control` names a function `(spec) -> ControlParts` as `module:name`; the workers are made from `spec` too,
     with `report_interval_ns` and `began_ns` besides. With a `journal_path` all that the core is given is written there
-    under `journal_header`. `title` tells people what runs.
+    under `journal_header`. `title` tells people what runs. What a run `before` it keeps, which nobody watches, goes
+    into its `spec` as `profile`.
     """
 
     make_control: str
@@ -66,6 +66,7 @@ class RunSpec:
     journal_path: str = ""
     journal_header: JournalHeader = field(default_factory=JournalHeader)
     title: str = ""
+    before: RunSpec | None = None
 
     @property
     def worker_spec(self) -> dict[str, Any]:

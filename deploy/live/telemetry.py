@@ -62,8 +62,10 @@ class Telemetry:
             is_replay=is_replay,
             slo=parts.slo,
             power_cap_w=parts.power_cap_w,
+            errors=None if parts.scheduler is None else parts.scheduler.routing.prediction_errors,
         )
-        self._totals.decisions.watch(parts.core.handlers, parts.core.routing.decode)
+        if parts.scheduler is not None:
+            self._totals.decisions.watch(parts.scheduler.handlers, parts.scheduler.routing.decode)
 
     def end(self, outcome: RunOutcome) -> None:
         """It is over."""

@@ -14,6 +14,7 @@ from deploy.report.fabric import named
 from deploy.run_folder.read import RunFolder
 from scheduler.core.ledger import NOT_YET
 from scheduler.metrics.columns import NS_PER_S, Rows
+from scheduler.metrics.records import CLASS_COLUMN
 from scheduler.protocol.errors import InputError
 
 COLUMNS: Final = ("at", "since arrival", "event", "where", "why")
@@ -82,7 +83,8 @@ def _events(run: RunFolder, request_id: int) -> Iterator[LifeEvent]:
         return NOT_YET if np.isnan(at_ns) else int(at_ns)
 
     prompt, cached = (int(numbers[name][request_id]) for name in ("prompt_tokens", "cached_tokens"))
-    yield LifeEvent(stamp("arrived_ns"), "arrived at the gateway", "", f"{prompt:,} prompt tokens")
+    of_class = f", class {texts[CLASS_COLUMN][request_id]}" if CLASS_COLUMN in texts else ""
+    yield LifeEvent(stamp("arrived_ns"), "arrived at the gateway", "", f"{prompt:,} prompt tokens{of_class}")
     for row in _own(run.decisions["prefill"], request_id):
         yield from _prefill_chosen(run, row, cached)
     if (at_ns := stamp("prefill_started_ns")) != NOT_YET:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from deploy.config import RunConfig
 from deploy.report.chart import COLOURS, Curve
+from deploy.report.classes import classes_section
 from deploy.report.course import Course, over_time
 from deploy.report.document import Tile, amount, document, grid, section, settings, span, table, tiles
 from deploy.report.energy import energy_section
@@ -27,7 +28,7 @@ GOOD_ATTAINMENT: Final = 0.99
 def run_page(run: RunFolder) -> str:
     """One self-contained HTML file; InputError if a file of the folder is torn."""
     course = Course(run)
-    parts = [_head(run), _requests_section(run), _latency_section(run)]
+    parts = [_head(run), _requests_section(run), *classes_section(run.summary), _latency_section(run)]
     if len(course):
         parts += [_load_section(run, course), _fleet_section(run, course), fabric_section(run, course)]
         parts.append(energy_section(run, course))

@@ -17,7 +17,7 @@ from scheduler.gateway.readers.lines import shown
 from scheduler.metrics.collector import PREEMPTED_ROW
 from scheduler.metrics.columns import NS_PER_S, Floats, Rows
 from scheduler.metrics.decisions import START_ROW
-from scheduler.metrics.records import FILE_NAME
+from scheduler.metrics.records import CLASS_COLUMN, FILE_NAME
 from scheduler.protocol.errors import InputError
 
 SUMMARY_NAME: Final = "summary.json"
@@ -38,7 +38,8 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """`requests.csv` by column, in the order of ids: numbers, NaN where a cell is empty, and `texts`."""
+    """`requests.csv` by column, in the order of ids: numbers, NaN where a cell is empty, and `texts`, with `class` if
+    the run had classes."""
 
     numbers: Mapping[str, Floats]
     texts: Mapping[str, Sequence[str]]
@@ -180,10 +181,11 @@ def _read_requests(path: Path) -> Requests:
     columns = _read_columns(path)
     if missing := NEEDED_COLUMNS - columns.keys():
         raise ValueError(f"without the columns {', '.join(sorted(missing))}")
-    numbers = {name: _numbers(cells) for name, cells in columns.items() if name not in TEXT_COLUMNS}
+    texts = {name: columns[name] for name in (*TEXT_COLUMNS, CLASS_COLUMN) if name in columns}
+    numbers = {name: _numbers(cells) for name, cells in columns.items() if name not in texts}
     if (numbers["request_id"] != np.arange(len(numbers["request_id"]))).any():
         raise ValueError("request ids are not 0, 1, 2, ...")
-    return Requests(numbers, {name: columns[name] for name in TEXT_COLUMNS})
+    return Requests(numbers, texts)
 
 
 def _read_timeline(path: Path) -> Mapping[str, Floats]:

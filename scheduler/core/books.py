@@ -11,6 +11,7 @@ from scheduler.core.fleet import Stage
 from scheduler.core.ledger import Ledger
 from scheduler.core.open_requests import OpenRequests
 from scheduler.core.pools import Pools
+from scheduler.policies.classes import ClassBook
 from scheduler.protocol.finish import FinishReason
 
 
@@ -24,6 +25,8 @@ class Books:
     prefill: Final[Stage]
     decode: Final[Stage]
     pools: Final[Pools]
+    classes: Final[ClassBook | None]
+    """None where requests have no classes."""
 
     @property
     def uses_pool(self) -> bool:
@@ -40,4 +43,5 @@ def open_books(config: SchedulerConfig) -> Books:
     """Empty, with all instances up."""
     ledger, open_requests = Ledger(), OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
     pools = Pools(config.pools, ledger, open_requests)
-    return Books(config, ledger, open_requests, Stage(config.prefill), Stage(config.decode), pools)
+    classes = ClassBook(config.classes) if config.classes else None
+    return Books(config, ledger, open_requests, Stage(config.prefill), Stage(config.decode), pools, classes)

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from scheduler.core.fleet import InstanceInfo
+from scheduler.policies.classes import RequestClass
 from scheduler.protocol.messages import Plane
 
 # Only a run under a power cap, or one that parks, needs what does it.
@@ -51,6 +52,7 @@ class SchedulerConfig:
     worker was lost, or its KV was cut off. `num_cache_servers` is by pool. `has_cache_ssd`: they have SSD behind their
     DRAM, reached over VPC, and write everything through to it. `view_age_ns`: how old what routing policies see of
     instances may be; 0 for as it is. `power` is there under a power cap, `parking` where idle instances are parked.
+    `classes` are those that requests may belong to.
     """
 
     prefill: list[InstanceInfo]
@@ -66,3 +68,4 @@ class SchedulerConfig:
     view_age_ns: int = 0
     power: PowerCap | None = None
     parking: ParkingRules | None = None
+    classes: tuple[RequestClass, ...] = ()

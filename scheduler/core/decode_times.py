@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from scheduler.core.linear_fit import LinearFit, PredictionError
-from scheduler.protocol.messages import DecodeStepped
+from scheduler.core.linear_fit import LinearFit
+from scheduler.core.prediction_error import PredictionError
+from scheduler.protocol.messages import DecodeStepped, InstanceProfiled
 
 PRIOR: Final = (10.0, 1.0, 1.0)
 """Before the first report: 10 ms, 10 us for a sequence, 1 us for a thousand tokens of KV; place-holders that rank."""
@@ -27,6 +28,16 @@ class DecodeTimes:
         self._num_tokens = 0
         self.error: Final = PredictionError()
         """Of step lengths, counted once there are samples."""
+
+    def take_profile(self, instance: int, profile: InstanceProfiled) -> None:
+        """Steps that were measured before the run, at an instance that stands for all of its size."""
+        fit = self._fits[instance]
+        for sequences, kv_tokens, taken_ns in zip(
+            profile.sequences, profile.context_tokens, profile.taken_ns, strict=True
+        ):
+            fit.learn((1.0, sequences / 100, kv_tokens / 1e6), taken_ns / 1e6)
+        self._num_steps += profile.num_steps
+        self._num_tokens += profile.tokens_per_sequence
 
     def num_samples(self, instance: int) -> int:
         """Steps behind a prediction."""

@@ -53,10 +53,12 @@ class Guard:
         self._overdue = prefills.overdue
         self._losses = losses
         self._reservations = reservations
-        self._timeout_ns = rules.timeout_ns
+        self._timeouts_ns = [one.timeout_ns for one in rules.by_class]
+        self._has_timeouts = any(self._timeouts_ns)
+        self._watches_time = self._has_timeouts or rules.holds
         self._fair = prefills.order if isinstance(prefills.order, FairQueue) else None
-        # As all have the same time, who came first is due first.
-        self._coming_due: deque[int] = deque()
+        # As all of a class have the same time, who came first is due first.
+        self._coming_due: list[deque[int]] = [deque() for _ in self._timeouts_ns]
 
     def around(self, handlers: Mapping[type, Handler]) -> dict[type, Handler]:
         """The same handlers, with what is to be done before and after."""
@@ -66,30 +68,35 @@ class Guard:
 
     def _watched(self, handler: Handler, kind: type) -> Handler:
         def handle(now_ns: int, message: Any) -> Outputs:
-            if kind is RequestsArrived:
-                self._note_arrivals(message)
+            first = self._ledger.num_requests
+            if kind is RequestsArrived and self._fair is not None:
+                self._note_tenants(message, first)
             elif kind is DecodeStepped and self._fair is not None:
                 self._charge(self._fair, message)
             outputs = handler(now_ns, message)
+            if kind is RequestsArrived and self._has_timeouts:
+                self._note_arrivals(first)
             if kind is DecodeStepped and self._overdue:
                 self._note_dismissed(message)
             if self._overdue:
                 outputs = (*outputs, *self._end_overdue(now_ns))
             if kind in _TURNS:
                 outputs = (*outputs, *self._prefills.let_through(now_ns))
-            if self._timeout_ns:
+            if self._watches_time:
                 self._set_deadline()
             return outputs
 
         return handle
 
-    def _note_arrivals(self, message: RequestsArrived) -> None:
-        first = self._ledger.num_requests
-        if self._fair is not None:
-            tenants = self._prefills.tenants
-            tenants.update((first + at, tenant) for at, tenant in enumerate(message.namespaces) if tenant)
-        if self._timeout_ns:
-            self._coming_due.extend(range(first, first + len(message.prompt_tokens)))
+    def _note_tenants(self, message: RequestsArrived, first: int) -> None:
+        tenants = self._prefills.tenants
+        tenants.update((first + at, tenant) for at, tenant in enumerate(message.namespaces) if tenant)
+
+    def _note_arrivals(self, first: int) -> None:
+        classes = self._ledger.request_class
+        for request_id in range(first, self._ledger.num_requests):
+            if self._timeouts_ns[classes[request_id]]:
+                self._coming_due[classes[request_id]].append(request_id)
 
     def _charge(self, order: FairQueue, message: DecodeStepped) -> None:
         """What they have produced is charged to tenants when they leave; the ledger has what they came with."""
@@ -104,19 +111,24 @@ class Guard:
             tenants.pop(request_id, None)
 
     def _set_deadline(self) -> None:
-        state, due = self._ledger.state, self._coming_due
-        while due and state[due[0]] == State.ENDED:
-            self._overdue.pop(due.popleft(), None)
-        self.deadline_ns = self._ledger.arrived_ns[due[0]] + self._timeout_ns if due else NEVER_NS
+        state, arrived_ns, deadline_ns = self._ledger.state, self._ledger.arrived_ns, self._prefills.release_ns
+        for due, timeout_ns in zip(self._coming_due, self._timeouts_ns):
+            while due and state[due[0]] == State.ENDED:
+                self._overdue.pop(due.popleft(), None)
+            if due:
+                deadline_ns = min(deadline_ns, arrived_ns[due[0]] + timeout_ns)
+        self.deadline_ns = deadline_ns
 
     def wake(self, now_ns: int) -> Outputs:
-        """Some have waited too long."""
-        due, arrived_ns, state = self._coming_due, self._ledger.arrived_ns, self._ledger.state
-        while due and arrived_ns[due[0]] + self._timeout_ns <= now_ns:
-            request_id = due.popleft()
-            if state[request_id] != State.ENDED:
-                self._overdue[request_id] = ()
+        """Some have waited too long, or long enough for cheap hours."""
+        arrived_ns, state = self._ledger.arrived_ns, self._ledger.state
+        for due, timeout_ns in zip(self._coming_due, self._timeouts_ns):
+            while due and arrived_ns[due[0]] + timeout_ns <= now_ns:
+                request_id = due.popleft()
+                if state[request_id] != State.ENDED:
+                    self._overdue[request_id] = ()
         said = self._end_overdue(now_ns)
+        said += self._prefills.release_held(now_ns)
         said += self._prefills.let_through(now_ns)
         self._set_deadline()
         return tuple(said)
@@ -132,7 +144,7 @@ class Guard:
             if where == State.ENDED:
                 del overdue[request_id]
             elif where == State.ARRIVED:
-                if request_id in self._books.open.unrouted:
+                if self._prefills.is_here(request_id):
                     here.append(request_id)
             elif where == State.PREFILLED:
                 placeless.append(request_id)
@@ -175,7 +187,9 @@ class Guard:
 
     def _note_dismissed(self, message: DecodeStepped) -> None:
         """Overdue ones that left a decode instance ended for that, unless they had finished before the core knew."""
-        in_time_ns, arrived_ns = message.boundary_ns - self._timeout_ns, self._ledger.arrived_ns
+        timeouts_ns, classes, arrived_ns = self._timeouts_ns, self._ledger.request_class, self._ledger.arrived_ns
         for request_id in message.finished_ids:
-            if self._overdue.pop(request_id, None) is not None and arrived_ns[request_id] <= in_time_ns:
+            if self._overdue.pop(request_id, None) is None:
+                continue
+            if arrived_ns[request_id] + timeouts_ns[classes[request_id]] <= message.boundary_ns:
                 self._ledger.reason[request_id] = FinishReason.TIMED_OUT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scheduler.core.books import Books
+from scheduler.core.holds import Holds
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.prefills import Prefills, Said
 from scheduler.core.prospects import Prospects
@@ -14,7 +15,7 @@ from scheduler.core.waiting_room import WaitingRoom
 from scheduler.policies.admission import Admission, Always
 from scheduler.policies.entry import EntryRules, make_admission, make_order
 from scheduler.policies.waiting import WaitingRequest
-from scheduler.protocol.component import Outputs
+from scheduler.protocol.component import NEVER_NS, Outputs
 from scheduler.protocol.finish import FinishReason
 
 _NO_POOL = -1
@@ -24,7 +25,8 @@ class GuardedPrefills(Prefills):
     """Admits a request once what is cached of it is known and it is its turn, just before an instance is chosen.
 
     With an order, or a bound on the backlog, requests wait in front of all instances; those that do are among the
-    unrouted ones. A request that begins again has been admitted before. `overdue` are ids of those that are to end.
+    unrouted ones. Those that may wait for cheap hours are held before they are looked up. A request that begins again
+    has been admitted before. `overdue` are ids of those that are to end.
     """
 
     def __init__(self, books: Books, transfers: Transfers, routing: Routing, rules: EntryRules) -> None:
@@ -32,12 +34,40 @@ class GuardedPrefills(Prefills):
         self.tenants: dict[int, int] = {}
         """By request, for those that wait or run and are not of tenant 0."""
         self.overdue: dict[int, tuple[int, ...]] = {}
-        self._rules = rules
+        self._rules_by_class = rules.by_class
         self._admission: Admission = make_admission(rules.admission)
         self._admits_all = isinstance(self._admission, Always)
         self.order = make_order(rules.order)
         self._room = WaitingRoom(books.prefill, self.order, rules.backlog_tokens) if rules.backlog_tokens else None
         self._prospects = Prospects(books, routing, rules.reads)
+        hold_ns = [one.hold_ns for one in rules.by_class]
+        self._holds = Holds(rules.cheap_hours, hold_ns, books.ledger, books.open.held) if rules.holds else None
+
+    @property
+    def release_ns(self) -> int:
+        """When the next that is held for cheap hours may go on."""
+        return NEVER_NS if self._holds is None else self._holds.release_ns
+
+    def is_here(self, request_id: int) -> bool:
+        """Whether it waits for nobody but us: it is held, or no instance was chosen yet."""
+        return request_id in self._open.unrouted or request_id in self._open.held
+
+    def begin(self, now_ns: int, ids: Sequence[int]) -> Outputs:
+        """Hold those that may wait; look up the others."""
+        if self._holds is None or not ids:
+            return super().begin(now_ns, ids)
+        ledger = self._ledger
+        again = [i for i in ids if ledger.preemptions[i] or ledger.retries[i]]
+        fresh = [i for i in ids if not (ledger.preemptions[i] or ledger.retries[i])] if again else ids
+        return super().begin(now_ns, again + self._holds.keep(now_ns, fresh))
+
+    def release_held(self, now_ns: int) -> Outputs:
+        """Look up those whose wait is over."""
+        ids = [] if self._holds is None else self._holds.due(now_ns)
+        if not self._open.keep_prompts:  # the cache was lost while they waited
+            for request_id in ids:
+                self._open.prompts.pop(request_id, None)
+        return super().begin(now_ns, ids)
 
     def route(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """What is cached of these is known: send those that may come in, in their order."""
@@ -86,11 +116,12 @@ class GuardedPrefills(Prefills):
         return self._admission.admits(request, view)
 
     def _waiting_request(self, request_id: int) -> WaitingRequest:
-        ledger, rules = self._ledger, self._rules
+        ledger = self._ledger
+        rules = self._rules_by_class[ledger.request_class[request_id]]
         tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id] - ledger.cached_tokens[request_id]
         tenant = self.tenants.get(request_id, 0)
         arrived_ns, limits = ledger.arrived_ns[request_id], (rules.ttft_limit_ns, rules.tpot_limit_ns)
-        return WaitingRequest(request_id, arrived_ns, tokens, 0, tenant, *limits)
+        return WaitingRequest(request_id, arrived_ns, tokens, rules.priority, tenant, *limits)
 
     def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> Said:
         """End requests that no instance was chosen for, of which all pools have told what they have."""
@@ -100,7 +131,9 @@ class GuardedPrefills(Prefills):
                 unrouted.discard(request_id)
                 if self._room is not None:
                     self._room.leave(request_id)
-        said = self._release_pins(ids)
+        held = self._open.held
+        said = self._release_pins([i for i in ids if i not in held] if held else ids)
+        held.difference_update(ids)
         self._books.end(ids, reason, now_ns)
         return said
 

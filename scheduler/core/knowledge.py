@@ -9,12 +9,17 @@ from scheduler.core.decode_times import DecodeTimes
 from scheduler.core.fleet import Stage
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import State
-from scheduler.core.linear_fit import PredictionError
 from scheduler.core.open_requests import RequestFacts
+from scheduler.core.prediction_error import PredictionError
 from scheduler.core.prefill_times import PrefillTimes
 from scheduler.policies.prefix_index import PrefixIndex
 from scheduler.policies.view import Columns, Reads, RequestView
-from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, WorkersLost
+from scheduler.protocol.messages import DecodeStepped, InstanceProfiled, Message, PrefillStepped, WorkersLost
+
+ENOUGH_REPORTS: Final = 64
+"""Reports from which on a decision need not say what its predictions stand on."""
+
+NS_PER_S: Final = 10**9
 
 
 class Knowledge:
@@ -23,7 +28,10 @@ class Knowledge:
     `columns` are live: who wants to keep them takes a copy.
     """
 
-    def __init__(self, stage: Stage, facts: RequestFacts, reads: Reads, *, has_own_caches: bool) -> None:
+    def __init__(
+        self, stage: Stage, facts: RequestFacts, reads: Reads, *, is_prefill: bool, has_own_caches: bool
+    ) -> None:
+        self._is_prefill: Final = is_prefill
         num = len(stage)
         self._stage = stage
         self._ledger = facts.ledger
@@ -49,20 +57,37 @@ class Knowledge:
             self._tokens_per_s,
             self._reported_ns,
             self._zeros if self._index is None else self._index.sizes,
+            stage.pool,
         )
         self._observers: Final[dict[type, Callable[[Any], None]]] = {
             PrefillStepped: self._on_prefill_stepped,
             DecodeStepped: self._on_decode_stepped,
             WorkersLost: self._on_workers_lost,
+            InstanceProfiled: self._on_profiled,
         }
+        self._profiled = ""
+        self._num_reports = 0
 
     @property
     def prediction_error(self) -> PredictionError | None:
         """Of whichever times this stage predicts; None if nobody asks for any."""
         if self._prefill_times is None or self._decode_times is None:
             return None
-        prefill, decode = self._prefill_times.error, self._decode_times.error
-        return prefill if prefill.num_predictions else decode
+        return self._prefill_times.error if self._is_prefill else self._decode_times.error
+
+    @property
+    def learns(self) -> bool:
+        """Whether times are predicted here."""
+        return self._prefill_times is not None
+
+    def source_of_times(self, now_ns: int) -> str:
+        """What stands behind predictions, as long as it is not mostly reports; empty from then on."""
+        if self._prefill_times is None or self._num_reports >= ENOUGH_REPORTS:
+            return ""
+        if not self._profiled:
+            return f"times learned from {self._num_reports} reports"
+        age = f"{now_ns // NS_PER_S:,} s old"
+        return f"times of {self._profiled}'s start-up profile, {age}, and {self._num_reports} reports"
 
     def observe(self, message: Message) -> None:
         """Learn from what the core is told, before it acts on it."""
@@ -148,6 +173,7 @@ class Knowledge:
         if message.computed_tokens and message.usage.busy_ns:
             self._tokens_per_s[index] = 1e9 * message.computed_tokens / message.usage.busy_ns
         if self._prefill_times is not None:
+            self._num_reports += bool(message.computed_tokens)
             self._prefill_times.observe(index, message)
 
     def _on_decode_stepped(self, message: DecodeStepped) -> None:
@@ -161,7 +187,16 @@ class Knowledge:
         if message.num_running and message.steps_ns:
             self._tokens_per_s[index] = 1e9 * message.num_running * message.tokens_per_sequence / message.steps_ns
         if self._decode_times is not None:
+            self._num_reports += bool(message.num_steps)
             self._decode_times.observe(index, message)
+
+    def _on_profiled(self, message: InstanceProfiled) -> None:
+        index = self._stage.index.get(message.instance)
+        if index is None or self._prefill_times is None or self._decode_times is None:
+            return
+        self._profiled = self._profiled or message.instance
+        times = self._prefill_times if any(message.new_tokens) else self._decode_times
+        times.take_profile(index, message)
 
     def _on_workers_lost(self, message: WorkersLost) -> None:
         for address in message.addresses:

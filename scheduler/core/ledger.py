@@ -31,6 +31,8 @@ class Ledger:
         self.ended_ids: list[int] | None = None
         self.state = bytearray()
         self.reason = bytearray()
+        # Index of its class, 0 for none.
+        self.request_class = bytearray()
         self.preemptions = array("H")
         # How often a request began again because a worker was lost.
         self.retries = array("H")
@@ -52,7 +54,7 @@ class Ledger:
 
     def _grow(self) -> None:
         """One more chunk of rows: columns grow seldom, so that an arrival costs no more than its own fields."""
-        for column in (self.state, self.reason):
+        for column in (self.state, self.reason, self.request_class):
             column.extend(bytes(CHUNK_ROWS))
         for column in (
             self.preemptions,

@@ -88,30 +88,3 @@ def _cholesky_solve(matrix: list[list[float]], values: list[float]) -> list[floa
         rest = halfway[row] - sum([matrix[k][row] * solved[k] for k in range(row + 1, size)])
         solved[row] = rest / matrix[row][row]
     return solved
-
-
-class PredictionError:
-    """How far predictions were from what came, in nanoseconds."""
-
-    def __init__(self) -> None:
-        self.num_predictions = 0
-        self.predicted_ns = 0.0
-        self.actual_ns = 0.0
-        self.absolute_ns = 0.0
-
-    def note(self, predicted_ns: float, actual_ns: float) -> None:
-        """One prediction and what came."""
-        self.num_predictions += 1
-        self.predicted_ns += predicted_ns
-        self.actual_ns += actual_ns
-        self.absolute_ns += abs(predicted_ns - actual_ns)
-
-    @property
-    def relative_bias(self) -> float:
-        """Predicted over actual, less 1: negative when predictions were optimistic; 0 before there were any."""
-        return self.predicted_ns / self.actual_ns - 1 if self.actual_ns else 0.0
-
-    @property
-    def relative_error(self) -> float:
-        """Absolute errors over all that came; 0 before there were any."""
-        return self.absolute_ns / self.actual_ns if self.actual_ns else 0.0

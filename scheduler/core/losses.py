@@ -109,7 +109,8 @@ class Losses:
                 open_requests.prompts.pop(request_id, None)
         if len(self._pools.addresses) > 1:
             return self._pools.forget(lost)
-        arrived = [i for i in open_ids if ledger.state[i] == State.ARRIVED and i in open_requests.prompts]
+        asked = open_requests.prompts.keys() - open_requests.held
+        arrived = [i for i in open_ids if ledger.state[i] == State.ARRIVED and i in asked]
         for request_id in arrived:
             ledger.cached_tokens[request_id] = 0
             del open_requests.prompts[request_id]

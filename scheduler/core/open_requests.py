@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.ledger import Ledger
+from scheduler.core.promises import Promises
 from scheduler.protocol.messages import LookupPrefixes, RequestsArrived, StartPrefill
 
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
@@ -16,17 +17,20 @@ _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
 class OpenRequests:
     """Payloads of all open requests, and the prefix blocks of those that can hit a cache.
 
-    `unrouted` are those whom no prefill instance could take, because none is up. `keep_prompts` says whether there is
-    a cache now; prompts that arrive without one are not kept. `ssd_tokens` of what was found for a request, and is not
-    fetched yet, are on SSD.
+    `unrouted` are those whom no prefill instance could take, because none is up. `held` are those that wait for a cheap
+    hour and have asked nobody for anything. `keep_prompts` says whether there is a cache now; prompts that arrive
+    without one are not kept. `ssd_tokens` of what was found for a request, and is not fetched yet, are on SSD.
     """
 
     def __init__(self, *, keep_prompts: bool) -> None:
         self.payloads: Final[dict[int, bytes]] = {}
         self.prompts: Final[dict[int, tuple[list[int], int]]] = {}
         self.unrouted: Final[set[int]] = set()
+        self.held: Final[set[int]] = set()
         self.ssd_tokens: Final[dict[int, int]] = {}
         self.keep_prompts = keep_prompts
+        self.promises: Promises | None = None
+        """Where decode instances are chosen together with prefill instances."""
         self.block_tokens = 1
         """Tokens of a block, as arrivals tell."""
 
@@ -48,6 +52,9 @@ class OpenRequests:
         if prompts:
             for request_id in ids:
                 prompts.pop(request_id, None)
+        if self.promises is not None:
+            for request_id in ids:
+                self.promises.take(request_id)
         if self.ssd_tokens:
             for request_id in ids:
                 self.ssd_tokens.pop(request_id, None)

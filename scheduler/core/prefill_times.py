@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from scheduler.core.linear_fit import LinearFit, PredictionError
-from scheduler.protocol.messages import PrefillStepped
+from scheduler.core.linear_fit import LinearFit
+from scheduler.core.prediction_error import PredictionError
+from scheduler.protocol.messages import InstanceProfiled, PrefillStepped
 
 PRIOR: Final = (0.0, 1.0, 0.0, 0.0)
 """Before the first report a token takes a microsecond: a place-holder that ranks instances by their work."""
@@ -54,6 +55,18 @@ class PrefillTimes:
         self.error: Final = PredictionError()
         """Of the time from routing to first token, counted once there are samples."""
 
+    def take_profile(self, instance: int, profile: InstanceProfiled) -> None:
+        """Passes that were measured before the run, at an instance that stands for all of its size."""
+        fit = self._instances[instance].fit
+        rows = zip(profile.new_tokens, profile.context_tokens, profile.cached_tokens, profile.taken_ns, strict=True)
+        for new, context, cached, taken_ns in rows:
+            pairs = new * context + new * (new + 1) // 2
+            fit.learn((1.0, new / 1e3, pairs / 1e6, cached / 1e3), taken_ns / 1e6)
+        largest = max(profile.new_tokens, default=0)
+        for one in self._instances:
+            if one.fit is fit:
+                one.largest_pass = max(one.largest_pass, largest)
+
     def num_samples(self, instance: int) -> int:
         """Passes behind a prediction."""
         return self._instances[instance].fit.num_samples
@@ -74,17 +87,21 @@ class PrefillTimes:
 
     def backlog_ns(self, now_ns: int) -> list[float]:
         """Time until each instance has done all that it was sent."""
-        return [self._backlog_ns(one, now_ns) for one in self._instances]
-
-    def _backlog_ns(self, one: _Instance, now_ns: int) -> float:
-        rest_ns = max(0.0, one.passing_ends_ns - now_ns) if one.running else 0.0
-        queued, left = one.queued_features, one.left_features
-        kilotokens = queued[1] + left[1]
-        if kilotokens <= 0:
-            return rest_ns
-        passes = max(1.0, 1e3 * kilotokens / one.largest_pass) if one.largest_pass else 1.0
-        ahead = [passes, kilotokens, queued[2] + left[2], queued[3] + left[3]]
-        return rest_ns + 1e6 * one.fit.predict(ahead)
+        # Spelt out, because it is done for every instance at every decision.
+        times: list[float] = []
+        for one in self._instances:
+            rest_ns = max(0.0, one.passing_ends_ns - now_ns) if one.running else 0.0
+            _, queued_ktokens, queued_pairs, queued_cached = one.queued_features
+            _, left_ktokens, left_pairs, left_cached = one.left_features
+            ktokens = queued_ktokens + left_ktokens
+            if ktokens <= 0:
+                times.append(rest_ns)
+                continue
+            passes = max(1.0, 1e3 * ktokens / one.largest_pass) if one.largest_pass else 1.0
+            c0, c1, c2, c3 = one.fit.coefficients
+            pairs, cached = queued_pairs + left_pairs, queued_cached + left_cached
+            times.append(rest_ns + 1e6 * (c0 * passes + c1 * ktokens + c2 * pairs + c3 * cached))
+        return times
 
     def sent(self, now_ns: int, instance: int, request_id: int, work: tuple[int, int, float]) -> None:
         """A prompt goes to an instance: its tokens, those at hand, and the time predicted to its first token."""

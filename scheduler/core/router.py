@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from operator import index as as_index
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
-from scheduler.policies.view import UNSEEN, Columns, Reads, RequestView, RoutingPolicy, StageKind
+from scheduler.core.promises import Promises
+from scheduler.policies.scoring import only
+from scheduler.policies.view import (
+    UNSEEN,
+    Columns,
+    PairPolicy,
+    Reads,
+    RequestView,
+    RoutingPolicy,
+    StageKind,
+    StageView,
+)
 from scheduler.protocol.messages import Message
 
 # A run by load alone keeps no knowledge and should not wait for what does.
 if TYPE_CHECKING:
     from scheduler.core.knowledge import Knowledge
-    from scheduler.core.linear_fit import PredictionError
+    from scheduler.core.prediction_error import PredictionError
 
 FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
 
@@ -49,19 +59,25 @@ class Router:
         """Wants to hear what the core is told, if anything is to be learned from it."""
         self._stage = stage
         self._policy = policy
-        self._choose = policy.choose
+        self._choose: Callable[[StageView, RequestView], int] = policy.choose
+        self._pair: tuple[PairPolicy, Router] | None = None
+        self._promises: Promises | None = None
+        self._partner: int | None = None
+        self._now_ns = 0
+        self._facts = facts
         self._is_prefill = kind is StageKind.PREFILL
         self._view_age_ns = view_age_ns
         self._knowledge: Knowledge | None = None
         reads = policy.reads | also_reads
         if reads == Reads.LOAD:
             unknown = [0] * len(stage)
-            self._live = Columns(stage.outstanding_requests, stage.outstanding_tokens, *[unknown] * 6)
+            work = stage.outstanding_requests, stage.outstanding_tokens
+            self._live = Columns(*work, *[unknown] * 6, supernodes=stage.pool)
         else:
             from scheduler.core.knowledge import Knowledge
 
             has_own_caches = has_own_caches and self._is_prefill
-            self._knowledge = Knowledge(stage, facts, reads, has_own_caches=has_own_caches)
+            self._knowledge = Knowledge(stage, facts, reads, is_prefill=self._is_prefill, has_own_caches=has_own_caches)
             self._live = self._knowledge.columns
             self.observe = self._knowledge.observe
         self._all = stage.eligible
@@ -72,7 +88,17 @@ class Router:
     @property
     def reason(self) -> str:
         """Why the last choice was made."""
-        return FALLBACK_REASON if self._has_failed_now else self._policy.reason
+        if self._has_failed_now:
+            return FALLBACK_REASON
+        if self._knowledge is None or Reads.PREDICTIONS not in self._policy.reads:
+            return self._policy.reason
+        told = self._knowledge.source_of_times(self._now_ns)
+        return f"{self._policy.reason}; {told}" if told else self._policy.reason
+
+    @property
+    def predicts(self) -> bool:
+        """Whether times of this stage are predicted for anybody."""
+        return self._knowledge is not None and self._knowledge.learns
 
     @property
     def columns(self) -> Columns:
@@ -86,7 +112,48 @@ class Router:
 
     def choose(self, now_ns: int, request_id: int, num_tokens: int) -> int:
         """Index of the instance for a request that brings so many tokens to this stage; somebody is eligible."""
+        if self._promises is not None:
+            return self._choose_paired(self._promises, now_ns, request_id, num_tokens)
+        return self._choose_alone(now_ns, request_id, num_tokens)
+
+    def pair_with(self, policy: PairPolicy, decode: Router) -> None:
+        """From now on this router of the prefill stage chooses decode instances too."""
+        self._pair, self._choose = (policy, decode), self._choose_with_partner
+        self._promises = decode._promises = Promises(len(decode._stage))
+        self._facts.open_requests.promises = self._promises
+
+    def _choose_paired(self, promises: Promises, now_ns: int, request_id: int, num_tokens: int) -> int:
+        if self._pair is None:
+            promised = promises.take(request_id)
+            if promised is not None and promised in self._stage.eligible:
+                return promised
+            return self._choose_alone(now_ns, request_id, num_tokens)
+        index = self._choose_alone(now_ns, request_id, num_tokens)
+        promises.take(request_id)
+        if self._partner is not None:
+            ledger = self._facts.ledger
+            kv_tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
+            promises.make(request_id, self._partner, kv_tokens)
+        return index
+
+    def _choose_with_partner(self, view: StageView, request: RequestView) -> int:
+        """What the policy answers for this stage; what it answers for the other is kept as `_partner`."""
+        assert self._pair is not None
+        assert self._promises is not None
+        policy, decode = self._pair
+        up = decode._stage.eligible
+        if not up:
+            return policy.choose(view, request)
+        others = self._promises.added_to(decode._view(self._now_ns, up), up)
+        index, other = policy.choose_pair(view, others, request)
+        if not 0 <= other < len(up):
+            raise IndexError(f"it chose decode instance {other} of {len(up)}")
+        self._partner = up[as_index(other)]
+        return index
+
+    def _choose_alone(self, now_ns: int, request_id: int, num_tokens: int) -> int:
         self._has_failed_now = False
+        self._now_ns = now_ns
         up = self._stage.eligible
         if self._knowledge is not None:
             return self._choose_knowing(self._knowledge, now_ns, request_id, num_tokens)
@@ -110,6 +177,7 @@ class Router:
         """
         assert self._knowledge is not None
         self._has_failed_now = False
+        self._now_ns = now_ns
         foreseen = self._foreseen = self._look_ahead(self._knowledge, now_ns, request_id, num_tokens)
         return foreseen[1:]
 
@@ -137,6 +205,7 @@ class Router:
 
     def _ask(self, view: Columns, request: RequestView, up: list[int]) -> int:
         """What the policy answers, or the fallback."""
+        self._partner = None
         try:
             chosen = as_index(self._choose(view, request))
             if 0 <= chosen < len(up):
@@ -149,6 +218,7 @@ class Router:
 
     def _note(self, what: str) -> None:
         self._has_failed_now = True
+        self._partner = None
         if not self.num_failures:
             self.first_failure = " ".join(what.split())
         self.num_failures += 1
@@ -156,15 +226,11 @@ class Router:
     def _view(self, now_ns: int, up: list[int]) -> Columns:
         """What the policy sees: live columns, or those taken lately, of the instances that are eligible."""
         if not self._view_age_ns:
-            return self._live if len(up) == len(self._stage) else _columns_of(self._live, up)
+            return self._live if len(up) == len(self._stage) else only(self._live, up)
         shown = self._shown
         if shown is None or shown[1] is not up or now_ns - shown[0] >= self._view_age_ns:
-            shown = self._shown = (now_ns, up, _columns_of(self._live, up))
+            shown = self._shown = (now_ns, up, only(self._live, up))
         return shown[2]
-
-
-def _columns_of(columns: Columns, up: list[int]) -> Columns:
-    return Columns(*(_entries(getattr(columns, field.name), up) for field in fields(Columns)))
 
 
 def _only(request: RequestView, up: list[int]) -> RequestView:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.router import Router
-from scheduler.policies.view import Reads, RoutingPolicy, StageKind
+from scheduler.policies.view import PairPolicy, Reads, RoutingPolicy, StageKind
 from scheduler.protocol.component import Outputs
-from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, WorkersLost
+from scheduler.protocol.messages import DecodeStepped, InstanceProfiled, Message, PrefillStepped, WorkersLost
+
+# Only runs that predict need it.
+if TYPE_CHECKING:
+    from scheduler.core.prediction_error import PredictionError
 
 Handler = Callable[[int, Any], Outputs]
 
-OBSERVED: Final = (PrefillStepped, DecodeStepped, WorkersLost)
+OBSERVED: Final = (PrefillStepped, DecodeStepped, WorkersLost, InstanceProfiled)
 """Messages from which `Knowledge` learns something."""
 
 
@@ -40,6 +44,8 @@ class Routing:
             also_reads=also_reads,
         )
         self.decode: Final = Router(*decode, StageKind.DECODE, facts, view_age_ns=age_ns, also_reads=also_reads)
+        if hasattr(prefill[1], "choose_pair"):
+            self.prefill.pair_with(cast("PairPolicy", prefill[1]), self.decode)
 
     def overhearing(self, handlers: Mapping[type, Handler]) -> dict[type, Handler]:
         """The same handlers, which also tell routers what they learn from; those who learn nothing cost nothing."""
@@ -49,6 +55,17 @@ class Routing:
                 for message_type in OBSERVED:
                     heard[message_type] = _observed(router.observe, heard[message_type])
         return heard
+
+    @property
+    def predicts(self) -> bool:
+        """Whether anybody reads predicted times."""
+        return self.prefill.predicts or self.decode.predicts
+
+    @property
+    def prediction_errors(self) -> dict[str, PredictionError]:
+        """Of times to first token and per output token, as far as anybody predicts them."""
+        found = {"ttft": self.prefill.prediction_error, "tpot": self.decode.prediction_error}
+        return {kind: error for kind, error in found.items() if error is not None}
 
     def notes(self) -> list[str]:
         """A line for each stage whose policy failed."""

@@ -35,6 +35,7 @@ from scheduler.protocol.messages import (
     DecodeStepped,
     DrainCacheServers,
     FailParts,
+    InstanceProfiled,
     KvReserved,
     Message,
     ParkedSet,
@@ -129,10 +130,16 @@ class Scheduler:
             PowerBudgetSet: _ignore,
             CacheReported: _ignore,
             ParkedSet: self._on_parked_set,
+            InstanceProfiled: _ignore,
         }
         if self._guard is not None:
             handlers = self._guard.around(handlers)
         self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
+
+    def notes(self) -> list[str]:
+        """Lines for a person: of policies that failed, of classes that nobody listed."""
+        classes = self._books.classes
+        return [*self.routing.notes(), *(classes.notes() if classes is not None else ())]
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
@@ -150,7 +157,7 @@ class Scheduler:
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """Some requests have waited too long, or budgets of power or parking are weighed anew; no other timer."""
+        """Some requests have waited too long, or long enough, or budgets of power or parking are weighed anew."""
         outputs = NOTHING
         if self._power is not None and self._power.deadline_ns <= now_ns:
             outputs += self._power.wake()
@@ -169,6 +176,9 @@ class Scheduler:
         ledger, config = self.ledger, self._config
         ids = ledger.add(now_ns, message.prompt_tokens)
         self._books.open.add(ids, message)
+        if self._books.classes is not None:
+            classes = self._books.classes.indices(message.classes, message.namespaces)
+            ledger.request_class[ids.start : ids.stop] = bytes(classes)
         if max(message.prompt_tokens) > self._max_prompt_tokens or ledger.num_open > config.max_open_requests:
             return self._prefills.begin(now_ns, self._reject(now_ns, ids))
         return self._prefills.begin(now_ns, ids)

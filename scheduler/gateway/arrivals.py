@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 BLOCK_ROWS: Final = 2048
@@ -19,7 +19,8 @@ class ArrivalBlock:
 
     `arrived_ns` counts from the trace's first request, which is at 0. `prefixes[i]` lists the ids of consecutive
     blocks of `Trace.block_tokens` prompt tokens (the last may be partial), empty when the trace has none.
-    `namespaces[i]` separates prefix ids of requests that must not share (superposed copies).
+    `namespaces[i]` separates prefix ids of requests that must not share (superposed copies). `classes[i]` names the
+    class that a request asks for, empty for none; the list is empty if none of the block asks for any.
     """
 
     arrived_ns: Final[list[int]]
@@ -27,9 +28,15 @@ class ArrivalBlock:
     output_tokens: Final[list[int]]
     prefixes: Final[list[list[int]]]
     namespaces: Final[list[int]]
+    classes: Final[list[str]] = field(default_factory=list[str])
 
     def __len__(self) -> int:
         return len(self.arrived_ns)
+
+    @property
+    def class_names(self) -> list[str]:
+        """As long as the other columns, whether any asks for a class or none."""
+        return self.classes or [""] * len(self)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Final
 
 from scheduler.gateway.arrivals import ArrivalBlock, Trace
@@ -12,6 +12,9 @@ from scheduler.protocol.messages import ArrivalsEnded, Message, RequestsArrived
 from scheduler.protocol.oracle_payload import seal_output_tokens
 
 CORE: Final = "core"
+
+NO_CLASSES: Final[list[str]] = []
+"""Shared by all messages of which no request asks for a class; messages are never changed."""
 
 Instant = tuple[Outputs, int]
 """What to say at an instant, and the deadline after it."""
@@ -79,6 +82,7 @@ class TraceSource:
         self._held.output_tokens.extend(block.output_tokens)
         self._held.prefixes.extend(block.prefixes)
         self._held.namespaces.extend(block.namespaces)
+        self._held.classes.extend(block.class_names)
 
 
 def _instants(held: ArrivalBlock, bounds: list[int], block_tokens: int) -> Iterator[Instant]:
@@ -90,15 +94,23 @@ def _instants(held: ArrivalBlock, bounds: list[int], block_tokens: int) -> Itera
     payloads = seal_output_tokens(held.output_tokens)
     prompt_tokens, prefixes, namespaces = held.prompt_tokens, held.prefixes, held.namespaces
     num_rows, times_ns = len(held), held.arrived_ns
+    has_classes = any(held.classes)
     if len(bounds) == num_rows == bounds[-1] + 1:
         # Every instant is one request, and the last row waits for what follows.
-        columns = zip(prompt_tokens, payloads, prefixes, namespaces, times_ns[1:])
-        for tokens, payload, prefix, namespace, deadline_ns in columns:
-            yield ((CORE, RequestsArrived([tokens], [payload], [prefix], [namespace], block_tokens)),), deadline_ns
+        named = ([name] for name in held.classes) if has_classes else repeat(NO_CLASSES)
+        columns = zip(prompt_tokens, payloads, prefixes, namespaces, times_ns[1:], named)
+        for tokens, payload, prefix, namespace, deadline_ns, names in columns:
+            message = RequestsArrived([tokens], [payload], [prefix], [namespace], block_tokens, names)
+            yield ((CORE, message),), deadline_ns
         return
     for start, end in pairwise(bounds):
         message = RequestsArrived(
-            prompt_tokens[start:end], payloads[start:end], prefixes[start:end], namespaces[start:end], block_tokens
+            prompt_tokens[start:end],
+            payloads[start:end],
+            prefixes[start:end],
+            namespaces[start:end],
+            block_tokens,
+            held.classes[start:end] if has_classes else NO_CLASSES,
         )
         if end < num_rows:
             yield ((CORE, message),), times_ns[end]
@@ -117,4 +129,5 @@ def _rows_from(block: ArrivalBlock, start: int) -> ArrivalBlock:
         block.output_tokens[start:],
         block.prefixes[start:],
         block.namespaces[start:],
+        block.classes[start:],
     )

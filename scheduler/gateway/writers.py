@@ -1,13 +1,15 @@
 """Any trace to a file: Mooncake JSONL or Azure CSV, compressed if the path ends in .gz.
 
-Mooncake keeps prompt and output tokens and block ids, and times to the millisecond; Azure CSV keeps tokens, and times
-to 100 ns, but no block ids. Times are rounded down, so their order stays. Namespaces go into the block ids.
+Mooncake keeps prompt and output tokens, block ids and classes, and times to the millisecond; Azure CSV keeps tokens,
+and times to 100 ns, but neither block ids nor classes. Times are rounded down, so their order stays. Namespaces go into
+the block ids.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -113,8 +115,10 @@ class _MooncakeEncoder:
 
     def __call__(self, block: ArrivalBlock) -> Iterator[str]:
         self._check(block)
-        for time_ns, prompt, output, prefix, namespace in zip(
-            block.arrived_ns, block.prompt_tokens, block.output_tokens, block.prefixes, block.namespaces, strict=True
+        classes = [f', "class": {json.dumps(name)}' if name else "" for name in block.class_names]
+        tokens = (block.prompt_tokens, block.output_tokens)
+        for time_ns, prompt, output, prefix, namespace, named in zip(
+            block.arrived_ns, *tokens, block.prefixes, block.namespaces, classes, strict=True
         ):
             if not prefix:
                 ids = ""
@@ -123,7 +127,7 @@ class _MooncakeEncoder:
                 base = namespace * NAMESPACE_IDS
                 ids = f', "hash_ids": {[base + block_id for block_id in prefix] if base else prefix}'
             time_ms = time_ns // mooncake.NS_PER_MS
-            yield f'{{"timestamp": {time_ms}, "input_length": {prompt}, "output_length": {output}{ids}}}'
+            yield f'{{"timestamp": {time_ms}, "input_length": {prompt}, "output_length": {output}{ids}{named}}}'
 
     def _check(self, block: ArrivalBlock) -> None:
         """InputError if ids of this block and those before cannot stand in one file."""

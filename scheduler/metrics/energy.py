@@ -83,6 +83,14 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerCourse:
+    """Watts at the feeds over the whole run, each held until its end and from that of the one before (or 0 s)."""
+
+    ends_s: Floats
+    watts: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class CostUse:
     """Dollars of finished tokens; None where a price is not known."""
 
@@ -91,8 +99,9 @@ class CostUse:
     usd_per_million_output_tokens: float | None
 
 
-Bill = Callable[[Served, EnergyUse, Mapping[str, float]], CostUse]
-"""Makes the cost of what was served and of the energy; the third is joules of the NPUs of each role, idle included."""
+Bill = Callable[[Served, EnergyUse, Mapping[str, float], Callable[[], PowerCourse]], CostUse]
+"""Makes the cost of what was served and of the energy; the third is joules of the NPUs of each role, idle included, the
+last answers the course of power where a price changes with time."""
 
 
 def role_joules(instances: Iterable[MeteredInstance], totals: InstanceTotals) -> dict[str, float]:
@@ -132,6 +141,17 @@ def energy_use(
         by,
         by_plane,
     )
+
+
+def power_course(rows: Rows, num_instances: int, curves: FacilityCurves) -> PowerCourse:
+    """When how much is drawn at the feeds."""
+    parts = list(fleet_power(rows, num_instances))
+    if not parts:
+        return PowerCourse(np.zeros(0), np.zeros(0))
+    npu_w = np.concatenate([watts for watts, _ in parts])[::-1] + curves.spare_npu_w
+    lengths_ns = np.concatenate([lengths for _, lengths in parts])[::-1]
+    others_w = [np.interp(npu_w, curves.npu_w, part_w) for part_w in curves.part_w.values()]
+    return PowerCourse(np.cumsum(lengths_ns) / NS_PER_S, npu_w + sum(others_w))
 
 
 def _npu_joules(

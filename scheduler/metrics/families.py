@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from scheduler.core.prediction_error import RATIO_BOUNDS
 from scheduler.metrics.buckets import (
     HOP_BOUNDS_S,
     REQUEST_BOUNDS_S,
@@ -18,9 +19,11 @@ from scheduler.metrics.cache_families import CACHE_FAMILIES
 from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
 from scheduler.metrics.link_classes import LINK_CLASSES
 from scheduler.metrics.live_decisions import decision_series
+from scheduler.metrics.live_predictions import KINDS
 from scheduler.metrics.power_families import POWER_FAMILIES
 from scheduler.metrics.slo import KEYS
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, RUN_OUTCOMES, STAGES, Layout, Snapshot
+from scheduler.policies.classes import DEFAULT_NAME
 from scheduler.protocol.fabric_parts import PartKind, count_kinds
 from scheduler.protocol.finish import FINISHED, REJECTED, FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
@@ -43,6 +46,10 @@ def _by_decode_instance(layout: Layout) -> list[Labels]:
 def _of_decode(snapshot: Snapshot) -> list[float]:
     pairs = zip(snapshot.layout.instances, snapshot.kv_usage, strict=True)
     return [usage for instance, usage in pairs if instance.role == "decode"]
+
+
+def _class_names(layout: Layout) -> list[str]:
+    return [DEFAULT_NAME, *layout.classes]
 
 
 def _by_work_state(layout: Layout) -> list[Labels]:
@@ -188,6 +195,18 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         "supernode_slo_requests_total", "counter",
         "Ended requests of runs with limits, by whether all were kept; one that was rejected or failed kept none.",
         lambda s: (s.slo_met, s.slo_judged - s.slo_met), ("met",), lambda _: (("yes",), ("no",)),
+    ),
+    Family(
+        "supernode_class_slo_requests_total", "counter",
+        "The same by request class, of those that the system was brought up with; default is of requests without one.",
+        lambda s: [count for name in _class_names(s.layout) for count in s.slo_by_class.get(name, (0, 0))],
+        ("request_class", "met"),
+        lambda layout: [(name, met) for name in _class_names(layout) for met in ("yes", "no")],
+    ),
+    HistogramFamily(
+        "supernode_prediction_error_ratio",
+        "Predicted over actual times, where any are predicted: 1 is right, below it is optimistic.",
+        RATIO_BOUNDS, lambda s: s.prediction_ratios, ("kind",), lambda _: [(kind,) for kind in KINDS],
     ),
     Family(
         "supernode_kv_usage_ratio", "gauge", "KV tokens that a decode instance holds, over its capacity.",

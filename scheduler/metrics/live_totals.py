@@ -7,14 +7,13 @@ snapshot reads the records of just those.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from scheduler.core.ledger import NOT_YET, Ledger
-from scheduler.core.lifecycle import State
+from scheduler.core.prediction_error import PredictionError
 from scheduler.metrics.buckets import (
     DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
@@ -25,16 +24,19 @@ from scheduler.metrics.buckets import (
     HistogramTotals,
     sum_of,
 )
-from scheduler.metrics.columns import NS_PER_S, view
+from scheduler.metrics.columns import NS_PER_S
 from scheduler.metrics.live_caches import CacheTotals
 from scheduler.metrics.live_decisions import DecisionCounts
 from scheduler.metrics.live_energy import LiveEnergy
 from scheduler.metrics.live_engines import LiveEngines
 from scheduler.metrics.live_fabric import FabricTotals
 from scheduler.metrics.live_instances import DecodeTally, InstanceMeter
+from scheduler.metrics.live_predictions import LivePredictions
+from scheduler.metrics.live_session import Lateness, LiveSession, kv_usage, num_retries, open_by_stage
+from scheduler.metrics.live_slo import LiveSlo, limits_s
 from scheduler.metrics.records import Records
-from scheduler.metrics.slo import Slo, limits_s, meets
-from scheduler.metrics.snapshot import END_REASONS, RUN_OUTCOMES, Layout, LiveInstance, Rates, Snapshot
+from scheduler.metrics.slo import Slo
+from scheduler.metrics.snapshot import END_REASONS, RUN_OUTCOMES, STAGES, Layout, Rates, Snapshot
 from scheduler.protocol.cache_messages import CacheReported
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
@@ -55,45 +57,6 @@ RunOutcome = Literal["completed", "interrupted", "failed"]
 RATE_WALL_S: Final = 10.0
 """Wall seconds over which rates are means."""
 
-_RUNNING_STATES: Final = (
-    (State.PREFILLING, State.PREFILLING_RESERVED),
-    (State.HANDING_OVER,),
-    (State.DECODING,),
-)
-_WAITING_STATES: Final = (
-    (State.ARRIVED, State.FETCHING, State.PREFILL_QUEUED),
-    (State.PREFILLED,),
-    (State.DECODE_QUEUED,),
-)
-"""Both by stage. Who has been prefilled waits for room at a decode instance: for the hand-over to begin."""
-
-
-class Lateness(Protocol):
-    """How late messages of one session were, in emulated nanoseconds."""
-
-    num_samples: int
-    sum_ns: int
-
-    def num_within(self, limits_ns: Sequence[float]) -> list[int]:
-        """Messages that were at most so late, for each limit."""
-        ...
-
-
-@dataclass(slots=True)
-class _Session:
-    """The session that is on. `now_ns`: how far its clock is known to be; requests below `first_open` have ended."""
-
-    is_replay: Final[bool]
-    ledger: Final[Ledger]
-    speed: Final[float]
-    lateness: Final[Lateness | None]
-    tallies: Final[dict[str, DecodeTally]]
-    slo: Final[Slo | None]
-    now_ns: int = 0
-    first_open: int = 0
-    may_retry: bool = False
-    first_ids: list[int] = field(default_factory=list[int])
-
 
 class LiveTotals:
     """A runtime `Tap`: it must see each message before the core does, because it reads the ledger's state before it.
@@ -106,7 +69,7 @@ class LiveTotals:
     def __init__(self, layout: Layout, *, has_prefix_cache: bool) -> None:
         self._layout = layout
         self._has_prefix_cache = has_prefix_cache
-        self._session: _Session | None = None
+        self._session: LiveSession | None = None
         self._past_ns = 0
         self.decisions: Final = DecisionCounts()
         self._energy = LiveEnergy(layout)
@@ -121,7 +84,8 @@ class LiveTotals:
         self._e2e_s = BucketCounts(REQUEST_BOUNDS_S)
         self._queue_s = BucketCounts(REQUEST_BOUNDS_S)
         self._duration_s = BucketCounts(DURATION_BOUNDS_S)
-        self._slo_judged = self._slo_met = 0
+        self._slo = LiveSlo()
+        self._predictions = LivePredictions()
         self._hop_wall_s = HistogramTotals((0,) * (len(HOP_BOUNDS_S) + 1), 0.0)
         self._num_by_reason = [0] * len(FinishReason)
         self._arrived = self._retries = 0
@@ -129,7 +93,7 @@ class LiveTotals:
         self._fabric = FabricTotals()
         self._caches = CacheTotals()
         self._marks: deque[tuple[int, int, int, int]] = deque()
-        self._handlers: dict[type, Callable[[_Session, Any], None]] = {
+        self._handlers: dict[type, Callable[[LiveSession, Any], None]] = {
             RequestsArrived: self._on_arrived,
             PrefillStepped: self._on_prefill_stepped,
             TransferDone: lambda _, message: self._fabric.on_done(message),
@@ -156,19 +120,22 @@ class LiveTotals:
         is_replay: bool = True,
         slo: Slo | None = None,
         power_cap_w: float = 0.0,
+        errors: Mapping[str, PredictionError] | None = None,
     ) -> None:
         """A session begins, with a fresh ledger, a clock at 0 and all workers up; one that has not ended has failed.
 
         `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
-        Requests are judged by `slo`, if there is one; `power_cap_w` is at the feeds, 0 for none.
+        Requests are judged by `slo`, if there is one; `power_cap_w` is at the feeds, 0 for none; `errors` are those of
+        its predictions, if it makes any.
         """
         self.end("failed")
         ledger.ended_ids = []
         tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
-        self._session = _Session(is_replay, ledger, speed, lateness, tallies, slo)
+        self._session = LiveSession(is_replay, ledger, speed, lateness, tallies, slo)
         self._fabric.begin()
         self._caches.begin()
         self._energy.begin(speed, power_cap_w)
+        self._predictions.begin(errors or {})
         for meter in self._meters.values():
             meter.begin(speed)
 
@@ -182,8 +149,9 @@ class LiveTotals:
             return
         self._drain(session)
         self._energy.end()
+        self._predictions.end()
         session.ledger.ended_ids = None
-        self._retries += _num_retries(session)
+        self._retries += num_retries(session)
         self._hop_wall_s = self._hops_with(session)
         self._past_ns += session.now_ns
         self._marks.clear()
@@ -198,10 +166,10 @@ class LiveTotals:
                 session.now_ns = now_ns
             handler(session, message)
 
-    def _on_arrived(self, _session: _Session, message: RequestsArrived) -> None:
+    def _on_arrived(self, _session: LiveSession, message: RequestsArrived) -> None:
         self._arrived += len(message.prompt_tokens)
 
-    def _on_prefill_stepped(self, session: _Session, message: PrefillStepped) -> None:
+    def _on_prefill_stepped(self, session: LiveSession, message: PrefillStepped) -> None:
         self._meters[message.instance].add(message.usage)
         self._computed_tokens += message.computed_tokens
         if message.started_ids and self._has_prefix_cache:
@@ -224,11 +192,11 @@ class LiveTotals:
         counts.hit_tokens += sum(hits)
         counts.lookup_tokens += sum([prompt_tokens[i] for i in message.started_ids])
 
-    def _on_transfer_failed(self, session: _Session, message: TransferFailed) -> None:
+    def _on_transfer_failed(self, session: LiveSession, message: TransferFailed) -> None:
         session.may_retry = True  # whose KV is out of reach begins again
         self._fabric.on_failed(message)
 
-    def _on_decode_stepped(self, session: _Session, message: DecodeStepped) -> None:
+    def _on_decode_stepped(self, session: LiveSession, message: DecodeStepped) -> None:
         address, num_steps = message.instance, message.num_steps
         self._meters[address].add(message.usage)
         ledger, tally, counts = session.ledger, session.tallies[address], self._counts[address]
@@ -246,10 +214,10 @@ class LiveTotals:
         tally.kv_tokens = message.kv_tokens
         counts.generation_tokens += num_tokens
 
-    def _on_usage_reported(self, _session: _Session, message: UsageReported) -> None:
+    def _on_usage_reported(self, _session: LiveSession, message: UsageReported) -> None:
         self._meters[message.instance].add(message.usage)
 
-    def _on_workers_lost(self, session: _Session, message: WorkersLost) -> None:
+    def _on_workers_lost(self, session: LiveSession, message: WorkersLost) -> None:
         session.may_retry = True
         for address in message.addresses:
             if address in self._meters:
@@ -257,7 +225,7 @@ class LiveTotals:
             if address in session.tallies:
                 session.tallies[address].lose()
 
-    def _on_workers_joined(self, _session: _Session, message: WorkersJoined) -> None:
+    def _on_workers_joined(self, _session: LiveSession, message: WorkersJoined) -> None:
         for address in message.addresses:
             if address in self._meters:
                 self._meters[address].is_up = True
@@ -272,16 +240,16 @@ class LiveTotals:
         """
         session = self._session
         emulated_ns = self._past_ns
-        running = waiting = (0,) * len(_RUNNING_STATES)
+        running = waiting = (0,) * len(STAGES)
         if session is not None:
             self._drain(session)
             session.now_ns = max(session.now_ns, now_ns)
             emulated_ns += session.now_ns
-            running, waiting = _stages(session)
+            running, waiting = open_by_stage(session)
         meters = self._meters.values()
-        kv_usage = tuple(_kv_usage(meter.instance, session) for meter in meters)
+        usages = tuple(kv_usage(meter.instance, session) for meter in meters)
         engines = self._engines.totals(
-            None if session is None else session.ledger, 0 if session is None else session.first_open, kv_usage
+            None if session is None else session.ledger, 0 if session is None else session.first_open, usages
         )
         return Snapshot(
             layout=self._layout,
@@ -291,7 +259,7 @@ class LiveTotals:
             runs=tuple(self._runs.values()),
             arrived=self._arrived,
             ended=tuple(self._num_by_reason[reason] for reason in END_REASONS),
-            retries=self._retries + (0 if session is None else _num_retries(session)),
+            retries=self._retries + (0 if session is None else num_retries(session)),
             preemptions=sum(engines.preemptions),
             prompt_tokens=self._prompt_tokens,
             computed_tokens=self._computed_tokens,
@@ -308,7 +276,7 @@ class LiveTotals:
             running=running,
             waiting=waiting,
             is_up=tuple(meter.is_up for meter in meters),
-            kv_usage=kv_usage,
+            kv_usage=usages,
             busy_s=tuple(meter.busy_ns / NS_PER_S for meter in meters),
             joules=tuple(meter.joules for meter in meters),
             utilization=tuple(meter.utilization for meter in meters),
@@ -317,8 +285,10 @@ class LiveTotals:
             flow_bytes=tuple(self._fabric.flow_bytes),
             flow_transfers=tuple(self._fabric.flow_transfers),
             slo_limits_s=limits_s(None if session is None else session.slo),
-            slo_judged=self._slo_judged,
-            slo_met=self._slo_met,
+            slo_judged=self._slo.judged,
+            slo_met=self._slo.met,
+            slo_by_class=self._slo.by_class,
+            prediction_ratios=self._predictions.totals(),
             engines=engines,
             rates=Rates() if session is None else self._rates(session, sum(engines.generation_tokens)),
             fabric=self._fabric.seen(),
@@ -327,7 +297,7 @@ class LiveTotals:
             decisions=self.decisions.totals(),
         )
 
-    def _drain(self, session: _Session) -> None:
+    def _drain(self, session: LiveSession) -> None:
         """Read the records of those whose first token came out, and of those who ended, since the last time."""
         ledger = session.ledger
         first = Records(ledger, session.first_ids)
@@ -342,13 +312,11 @@ class LiveTotals:
         self._e2e_s.add_all(ended.e2e_s)
         self._duration_s.add_all(ended.e2e_s)
         self._engines.drain(first, ended)
-        if session.slo is not None:
-            self._slo_judged += ended.num_requests
-            self._slo_met += int(meets(session.slo, ended).sum())
+        self._slo.judge(session.slo, ended)
         for reason, count in enumerate(np.bincount(ended.reason, minlength=len(FinishReason)).tolist()):
             self._num_by_reason[reason] += count
 
-    def _hops_with(self, session: _Session) -> HistogramTotals:
+    def _hops_with(self, session: LiveSession) -> HistogramTotals:
         """Lateness of all messages, those of this session included."""
         past, lateness = self._hop_wall_s, session.lateness
         if lateness is None:
@@ -358,7 +326,7 @@ class LiveTotals:
         total = tuple(before + more for before, more in zip(past.counts, counts, strict=True))
         return HistogramTotals(total, past.sum_s + lateness.sum_ns / ns_per_wall_s)
 
-    def _rates(self, session: _Session, generation_tokens: int) -> Rates:
+    def _rates(self, session: LiveSession, generation_tokens: int) -> Rates:
         """Since the latest snapshot that is at least the window old, or the oldest of this session."""
         marks = self._marks
         finished = sum(self._num_by_reason[reason] for reason in FINISHED)
@@ -372,27 +340,3 @@ class LiveTotals:
             return Rates()
         requests, inputs, outputs = (now - then for now, then in zip(mark[1:], marks[0][1:], strict=True))
         return Rates(requests / span_s, inputs / span_s, outputs / span_s)
-
-
-def _stages(session: _Session) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Open requests that are at work and that wait, by stage."""
-    state = view(session.ledger.state, session.ledger.num_requests)[session.first_open :]
-    is_open = state != State.ENDED
-    session.first_open += int(is_open.argmax()) if is_open.any() else len(state)
-    counts = np.bincount(state, minlength=len(State)).tolist()
-    running, waiting = (
-        tuple(sum(counts[state] for state in states) for states in stages)
-        for stages in (_RUNNING_STATES, _WAITING_STATES)
-    )
-    return running, waiting
-
-
-def _kv_usage(instance: LiveInstance, session: _Session | None) -> float:
-    if session is None or instance.role != "decode":
-        return 0.0
-    return session.tallies[instance.address].kv_tokens / instance.kv_capacity_tokens
-
-
-def _num_retries(session: _Session) -> int:
-    """How often requests of this session began again; only a loss or a fault makes any."""
-    return int(view(session.ledger.retries, session.ledger.num_requests).sum()) if session.may_retry else 0

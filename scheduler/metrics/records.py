@@ -32,6 +32,7 @@ from scheduler.metrics.columns import Bools, Floats, Ints, seconds_between, view
 from scheduler.protocol.finish import FINISHED, FinishReason
 
 FILE_NAME: Final = "requests.csv"
+CLASS_COLUMN: Final = "class"
 CSV_ROWS: Final = 8192
 """Rows that are formatted at once."""
 
@@ -57,6 +58,7 @@ class Records:
 
         self.num_requests = num_requests if ids is None else len(ids)
         self.reason: Final = column(ledger.reason)
+        self.request_class: Final = column(ledger.request_class)
         self.preemptions: Final = column(ledger.preemptions)
         self.retries: Final = column(ledger.retries)
         self.prefill_instance: Final = column(ledger.prefill_instance)
@@ -121,18 +123,23 @@ class Records:
 
 
 def write_records(
-    directory: Path, records: Records, prefill_addresses: Sequence[str], decode_addresses: Sequence[str]
+    directory: Path,
+    records: Records,
+    prefill_addresses: Sequence[str],
+    decode_addresses: Sequence[str],
+    class_names: Sequence[str] = (),
 ) -> Path:
     """Write `requests.csv`, one row per request in the order of ids; answers its path.
 
     Time stamps are integer nanoseconds, durations seconds with 9 significant digits; what never happened is empty. The
-    addresses are the core's instances by index. The file appears when it is complete, or not at all.
+    addresses are the core's instances by index. With classes (by index, the first of those who have none) a last column
+    names them. The file appears when it is complete, or not at all.
     """
     path = directory / FILE_NAME
     partial = directory / f"{FILE_NAME}.partial"
     try:
         with partial.open("w", encoding="ascii", newline="") as file:
-            for text in _csv_texts(records, prefill_addresses, decode_addresses):
+            for text in _csv_texts(records, prefill_addresses, decode_addresses, class_names):
                 file.write(text)
         os.replace(partial, path)
     finally:
@@ -140,7 +147,12 @@ def write_records(
     return path
 
 
-def _csv_texts(records: Records, prefill_addresses: Sequence[str], decode_addresses: Sequence[str]) -> Iterator[str]:
+def _csv_texts(
+    records: Records,
+    prefill_addresses: Sequence[str],
+    decode_addresses: Sequence[str],
+    class_names: Sequence[str],
+) -> Iterator[str]:
     """The header, then some thousand lines at a time, each written by one format for all of its columns."""
     reasons = [reason.name.lower() for reason in FinishReason]
     stamps = ("arrived_ns", "prefill_started_ns", "first_token_ns", "decode_started_ns", "last_token_ns", "ended_ns")
@@ -155,6 +167,8 @@ def _csv_texts(records: Records, prefill_addresses: Sequence[str], decode_addres
         **{name: _stamps(getattr(records, name)) for name in stamps},
         **{name: _durations(getattr(records, name)) for name in durations},
     }
+    if class_names:
+        columns[CLASS_COLUMN] = _named(records.request_class, class_names)
     yield ",".join(columns) + "\n"
     for begin in range(0, records.num_requests, CSV_ROWS):
         part = slice(begin, min(begin + CSV_ROWS, records.num_requests))

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from scheduler.protocol.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,11 +21,16 @@ ALLOWED: Final = "give limits such as ttft=2s,tpot=50ms,e2e=30s (each at most on
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """Limits in seconds, None where there is none; at least one is given."""
+    """Limits in seconds, None where there is none.
+
+    `classes` are names and limits of request classes, from index 1 on; the limits beside them are then those of
+    requests that belong to none.
+    """
 
     ttft_s: float | None = None
     tpot_s: float | None = None
     e2e_s: float | None = None
+    classes: tuple[tuple[str, Slo], ...] = ()
 
 
 def limits_s(slo: Slo | None) -> tuple[float, ...]:
@@ -65,7 +72,14 @@ def _seconds(text: str, key: str, value: str) -> float:
 
 
 def meets(slo: Slo, records: Records) -> Bools:
-    """Which requests finished within every limit. A one-token output has no TPOT and meets any limit on it."""
+    """Which requests finished within all their limits. A one-token output has no TPOT and meets any limit on it."""
+    is_met = _meets(slo, records)
+    for index, (_, limits) in enumerate(slo.classes, 1):
+        is_met = np.where(records.request_class == index, _meets(limits, records), is_met)
+    return is_met
+
+
+def _meets(slo: Slo, records: Records) -> Bools:
     is_met = records.is_finished.copy()
     if slo.ttft_s is not None:
         is_met &= records.ttft_s <= slo.ttft_s

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from scheduler.core.prediction_error import RATIO_BOUNDS
 from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, HistogramTotals
 from scheduler.metrics.collector import Role
 from scheduler.metrics.energy import FacilityCurves
@@ -28,6 +29,9 @@ FLOWS: Final = tuple((plane, kind) for plane in Plane for kind in TransferKind)
 
 CACHE_TIERS: Final = ("dram", "ssd")
 """Memories of cache servers, in the order of what `CachesSeen` has by tier."""
+
+
+NO_RATIOS: Final = (HistogramTotals((0,) * (len(RATIO_BOUNDS) + 1), 0.0),) * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ class Layout:
     workers in it. `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
     (`scheduler.metrics.names`); those of the exporters of chips need `chip`. `plane_bytes_per_s`: what all ends of each
     plane carry together when no part is broken. `curves` tell what is drawn beside the NPUs, `prices` what it costs.
-    `num_cache_servers`: nodes whose memory holds the cache pool.
+    `num_cache_servers`: nodes whose memory holds the cache pool. `classes`: names of the request classes that the
+    system was brought up with.
     """
 
     version: str
@@ -85,6 +90,7 @@ class Layout:
     curves: FacilityCurves = ONLY_NPUS
     prices: Prices = FREE
     num_cache_servers: int = 0
+    classes: tuple[str, ...] = ()
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
@@ -192,6 +198,10 @@ class Snapshot:
     caches: CachesSeen = CachesSeen()
     energy: EnergySeen = NOTHING_DRAWN
     decisions: tuple[int, ...] = ()
+    slo_by_class: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """Ended requests of each class within its limits, and the others."""
+    prediction_ratios: tuple[HistogramTotals, ...] = NO_RATIOS
+    """Predicted over actual times, in the order of `live_predictions.KINDS`."""
 
 
 def status(snapshot: Snapshot) -> dict[str, Any]:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import numpy as np
 
+from scheduler.metrics.class_use import ClassUse, RequestCounts, class_uses, request_counts
 from scheduler.metrics.collector import Collector, Role
-from scheduler.metrics.columns import NS_PER_S
+from scheduler.metrics.columns import NS_PER_S, Rows
 from scheduler.metrics.distribution import Distribution, distribution, weighted_distribution_s
-from scheduler.metrics.energy import Bill, CostUse, EnergyUse, FacilityCurves, Served, energy_use, role_joules
+from scheduler.metrics.energy import (
+    Bill,
+    CostUse,
+    EnergyUse,
+    FacilityCurves,
+    PowerCourse,
+    Served,
+    energy_use,
+    power_course,
+    role_joules,
+)
 from scheduler.metrics.fabric_use import FabricCapacity, FabricUse, fabric_use
 from scheduler.metrics.gaps import TokenGaps
 from scheduler.metrics.pool_use import PoolUse, pool_use
@@ -40,17 +51,6 @@ class RunInfo:
     curves: FacilityCurves | None = None
     """What else draws power; None leaves it at the NPUs."""
     bill: Bill | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RequestCounts:
-    """Requests by the group of their finish reason; `retried` are those that began again because a worker was lost."""
-
-    arrived: int
-    finished: int
-    rejected: int
-    failed: int
-    retried: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,15 @@ class Summary:
     wall_s: float
     seed: int
     config_digest: str
+    classes: Mapping[str, ClassUse] = field(default_factory=dict[str, ClassUse])
+    """By name, requests without a class first; empty, and left out of the JSON, in a run without classes."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json.dumps`; keys keep the order of the fields, so that equal runs give equal bytes."""
-        return {key: _rounded(value) for key, value in dataclasses.asdict(self).items()}
+        values = {key: _rounded(value) for key, value in dataclasses.asdict(self).items()}
+        if not self.classes:
+            del values["classes"]
+        return values
 
 
 def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, records: Records | None = None) -> Summary:
@@ -140,14 +145,12 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
     energy = energy_use(collector.instances, usage, totals, served, info.curves)
     bill = CostUse(None, None, None)
     if info.bill is not None:
-        bill = info.bill(served, energy, role_joules(collector.instances, totals))
+        bill = info.bill(
+            served, energy, role_joules(collector.instances, totals), lambda: _course(collector, usage, info.curves)
+        )
     later_tokens = int(records.output_tokens.sum()) - int(records.has_first_token.sum())
     return Summary(
-        requests=RequestCounts(
-            records.num_requests,
-            *(sum(counts[reason] for reason in group) for group in groups),
-            retried=int((records.retries > 0).sum()),
-        ),
+        requests=request_counts(records),
         finish_reasons={reason.name.lower(): counts[reason] for group in groups for reason in group},
         ttft_s=distribution(records.ttft_s),
         tpot_s=distribution(records.tpot_s),
@@ -173,7 +176,13 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
         wall_s=info.wall_s,
         seed=info.seed,
         config_digest=info.config_digest,
+        classes={} if slo is None else class_uses(slo, records, span_s),
     )
+
+
+def _course(collector: Collector, usage: Rows, curves: FacilityCurves | None) -> PowerCourse:
+    assert curves is not None, "who makes a bill knows them"
+    return power_course(usage, len(collector.instances), curves)
 
 
 def _ratio(amount: float, of: float) -> float | None:

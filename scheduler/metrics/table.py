@@ -92,8 +92,29 @@ def sections(summary: Summary) -> list[Section]:
     if summary.slo is not None:
         goodput = _rate(summary.slo.goodput_requests_per_s)
         page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
+    page += _class_sections(summary)
     is_empty = {"Ended by": len(reasons) < 2, "Cache": not summary.cache.lookup_tokens}
     return [section for section in page if section.rows and not is_empty.get(section.title, False)]
+
+
+def _class_sections(summary: Summary) -> list[Section]:
+    """A row for each class that any request belongs to."""
+    rows = [
+        (
+            name,
+            _count(use.requests.arrived),
+            _count(use.requests.rejected + use.requests.failed),
+            _seconds(use.ttft_s.p50),
+            _seconds(use.ttft_s.p99),
+            _seconds(use.tpot_s.p99),
+            _percent(use.slo.attainment),
+            _rate(use.slo.goodput_requests_per_s),
+        )
+        for name, use in summary.classes.items()
+        if use.requests.arrived
+    ]
+    columns = ("arrived", "not served", "TTFT p50", "TTFT p99", "TPOT p99", "attained", "requests/s")
+    return [Section("Classes", columns, tuple(rows))]
 
 
 def _lines(section: Section) -> list[str]:

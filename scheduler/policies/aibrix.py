@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf, sqrt
 
 from scheduler.policies.registry import routing_policy
-from scheduler.policies.scoring import at_hand_tokens, kv_usages, lowest, waiting_requests
+from scheduler.policies.scoring import at_hand_tokens, kv_usages, lowest, only, waiting_requests
 from scheduler.policies.view import READS_ALL, Reads, RequestView, Seat, StageKind, StageView
 
 
@@ -18,7 +18,7 @@ from scheduler.policies.view import READS_ALL, Reads, RequestView, Seat, StageKi
 )
 @dataclass(slots=True)
 class AibrixPd:
-    """Least score, after fast paths for imbalance. Instances form one role set, so the best pair is the best of each.
+    """Least score, after fast paths for imbalance; instances of a supernode form a role set, whose best make a pair.
 
     ```
     prefill: spread of outstanding requests > prefill_spread: least loaded
@@ -26,7 +26,10 @@ class AibrixPd:
     decode:  spread of outstanding requests >= decode_spread: least loaded
              spread of tokens/s > throughput_spread: lowest throughput
              score = (running / max running + 1 - throughput / max throughput) / (free KV / max free KV)
+    pair:    the best of each role set; min prefill score / max prefill score + decode score / max decode score
     ```
+    When loads of prefill instances are spread too far, the least loaded is taken, with the best decode instance of its
+    role set. The fast paths of decode are taken within a role set: how they meet role sets the source does not say.
     A decode instance that has not reported scores 1 + waiting requests while others have. The path by drain rates is
     left out: nobody reports them.
     """
@@ -46,11 +49,37 @@ class AibrixPd:
         loads = stage.outstanding_requests
         return lowest(loads) if max(loads) - min(loads) > self.prefill_spread else lowest(self.prefill(stage, request))
 
+    def choose_pair(self, prefill: StageView, decode: StageView, request: RequestView) -> tuple[int, int]:
+        """Both of one supernode, if any has both."""
+        loads, first = prefill.outstanding_requests, prefill.supernodes[0]
+        if all(of.count(first) == len(of) for of in (prefill.supernodes, decode.supernodes)):  # one set: each its best
+            is_uneven = max(loads) - min(loads) > self.prefill_spread
+            return lowest(loads if is_uneven else self.prefill(prefill, request)), self._choose_decode(decode)
+        sets = sorted(set(prefill.supernodes).intersection(decode.supernodes))
+        if max(loads) - min(loads) > self.prefill_spread:
+            least = lowest(loads)
+            own = prefill.supernodes[least]
+            return least, self._best_decode(decode, [own] if own in sets else sorted(set(decode.supernodes)))
+        prefill_scores, decode_scores = self.prefill(prefill, request), self.decode(decode)
+        if not sets:
+            return lowest(prefill_scores), self._choose_decode(decode)
+        pairs = [(_lowest_of(prefill_scores, prefill, one), self._best_decode(decode, [one])) for one in sets]
+        of_prefill = _over_most([prefill_scores[index] for index, _ in pairs])
+        of_decode = _over_most([decode_scores[index] for _, index in pairs])
+        return pairs[lowest([one + other for one, other in zip(of_prefill, of_decode)])]
+
+    def _best_decode(self, stage: StageView, sets: Sequence[int]) -> int:
+        """By the rule of decode, as if there were no instances but those of these supernodes."""
+        members = [index for index, supernode in enumerate(stage.supernodes) if supernode in sets]
+        if len(members) == len(stage.supernodes):
+            return self._choose_decode(stage)
+        return members[self._choose_decode(only(stage, members))]
+
     def prefill(self, stage: StageView, request: RequestView) -> list[float]:
         """Scores; infinite for those with far too much to do."""
         loads = stage.outstanding_requests
         mean = sum(loads) / len(loads)
-        limit = mean + self.k_sigma * sqrt(sum((load - mean) ** 2 for load in loads) / len(loads))
+        limit = mean + self.k_sigma * sqrt(sum([(load - mean) ** 2 for load in loads]) / len(loads))
         most, total = max(loads) or 1, request.total_tokens
         # The slack keeps those that are all alike from being skipped by a rounding of the mean.
         return [
@@ -60,6 +89,8 @@ class AibrixPd:
 
     def _choose_decode(self, stage: StageView) -> int:
         loads, rates = stage.outstanding_requests, stage.tokens_per_s
+        if len(loads) == 1:
+            return 0
         if max(loads) - min(loads) >= self.decode_spread:
             return lowest(loads)
         if max(rates) - min(rates) > self.throughput_spread:
@@ -82,6 +113,17 @@ class AibrixPd:
                 waiting_requests(stage), stage.reported_ns, running, rates, free
             )
         ]
+
+
+def _lowest_of(scores: Sequence[float], stage: StageView, supernode: int) -> int:
+    members = [index for index, one in enumerate(stage.supernodes) if one == supernode]
+    return min(members, key=scores.__getitem__)
+
+
+def _over_most(scores: Sequence[float]) -> list[float]:
+    """As shares of the largest that is finite."""
+    most = max((score for score in scores if score < inf), default=0.0)
+    return [score / most if most else score for score in scores]
 
 
 UNKNOWN_TBT_MS = 20.0

@@ -97,6 +97,8 @@ class OwnPolicy:
         self.reason: str = getattr(policy, "reason", f"{name}: its own choice")
         self.reads: Reads = getattr(policy, "reads", READS_ALL)
         self._policy = policy
+        if hasattr(policy, "choose_pair"):
+            self.choose_pair = policy.choose_pair
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """What the class answers."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
-from scheduler.policies.view import RequestView, StageView
+from scheduler.policies.view import Columns, RequestView, StageView
 
 
 def lowest(scores: Sequence[float]) -> int:
@@ -33,3 +34,9 @@ def kv_usages(stage: StageView) -> list[float]:
     """Share of each instance's KV memory that is used, as last reported; 0 where the capacity is not known."""
     pairs = zip(stage.kv_tokens, stage.kv_capacity_tokens)
     return [used / capacity if capacity else 0.0 for used, capacity in pairs]
+
+
+def only(stage: StageView, members: Sequence[int]) -> Columns:
+    """The columns of these instances, by their place among them."""
+    columns = [getattr(stage, field.name) for field in fields(Columns)]
+    return Columns(*([column[index] for index in members] for column in columns))

@@ -79,6 +79,11 @@ class StageView(Protocol):
         """Blocks that the instance's own cache is thought to hold."""
         ...
 
+    @property
+    def supernodes(self) -> Sequence[int]:
+        """Which supernode of the fleet each instance is part of."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -92,6 +97,7 @@ class Columns:
     tokens_per_s: Sequence[float]
     reported_ns: Sequence[int]
     cached_blocks: Sequence[int]
+    supernodes: Sequence[int]
 
 
 @dataclass(slots=True)
@@ -138,7 +144,11 @@ class Seat:
 
 
 class RoutingPolicy(Protocol):
-    """Picks the instance that serves a request in one stage; one object per stage and run."""
+    """Picks the instance that serves a request in one stage; one object per stage and run.
+
+    A policy may have `choose_pair` as well, as in `PairPolicy`; then that of the prefill stage chooses both instances
+    when a request is routed, and `choose` is asked only where no pair can be had, or a promised instance is gone.
+    """
 
     @property
     def reason(self) -> str:
@@ -152,4 +162,13 @@ class RoutingPolicy(Protocol):
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """Index of the instance that takes the request; the stage has at least one. Views are good for this call."""
+        ...
+
+
+class PairPolicy(RoutingPolicy, Protocol):
+    """Picks the two instances of a request together."""
+
+    def choose_pair(self, prefill: StageView, decode: StageView, request: RequestView) -> tuple[int, int]:
+        """Indices of the prefill and the decode instance; columns of `request` are those of the prefill stage, and what
+        was promised to decode instances counts as outstanding there."""
         ...

@@ -51,7 +51,7 @@ _INT, _TEXT, _FLAG, _INTS, _BLOBS, _TEXTS, _INT_LISTS = (
 )
 
 SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
-    (messages.RequestsArrived, (_INTS, _BLOBS, _INT_LISTS, _INTS, _INT)),
+    (messages.RequestsArrived, (_INTS, _BLOBS, _INT_LISTS, _INTS, _INT, _TEXTS)),
     (messages.ArrivalsEnded, ()),
     (messages.LookupPrefixes, (_INTS, _INTS, _INT_LISTS, _INTS)),
     (messages.PrefixesFound, (_TEXT, _INTS, _INTS, _INTS)),
@@ -92,8 +92,14 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.CacheReported, (_TEXT, *(_INT,) * 17)),
     (messages.SetParked, (_FLAG,)),
     (messages.ParkedSet, (_TEXT, _INT, _FLAG)),
+    (messages.InstanceProfiled, (_TEXT, *(_INTS,) * 5, _INT, _INT)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
+
+
+NUM_FIELDS_BEFORE: Final[dict[type, tuple[int, ...]]] = {messages.RequestsArrived: (5,)}
+"""Of messages that have grown: how many fields they had. Those that came later have defaults, so that journals of
+before can be read."""
 
 
 def encode(message: Message) -> bytes:
@@ -124,9 +130,10 @@ def from_array(array: object) -> Message:
     if type(tag) is not int or not 0 <= tag < len(SCHEMAS):
         raise CodecError(f"not a message of protocol version {VERSION}: unknown tag {_short(tag)}")
     kind, fields = SCHEMAS[tag]
-    if len(values) != len(fields) + 1:
+    num_fields = len(values) - 1
+    if num_fields != len(fields) and num_fields not in NUM_FIELDS_BEFORE.get(kind, ()):
         raise CodecError(f"not a {kind.__name__}: {len(values) - 1} fields in place of {len(fields)}")
-    for position, field in enumerate(fields, 1):
+    for position, field in enumerate(fields[:num_fields], 1):
         restored = _RESTORE[field](values[position])
         if restored is None:
             raise CodecError(f"not a {kind.__name__}: field {position} is no {field.value}: {_short(values[position])}")

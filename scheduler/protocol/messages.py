@@ -6,7 +6,7 @@ cost at run time. Times are integer nanoseconds of emulated time, amounts of KV 
 
 Who says what to whom:
 
-    source  -> core     RequestsArrived, ArrivalsEnded
+    source  -> core     RequestsArrived, ArrivalsEnded, InstanceProfiled
     core    -> cache    LookupPrefixes, StorePrefixes, ReleasePrefixes
     cache   -> core     PrefixesFound, PrefixesLost, CacheReported
     core    -> cache    CacheServersChanged
@@ -31,7 +31,7 @@ Who says what to whom:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -49,6 +49,7 @@ from scheduler.protocol.cancel_messages import CancelRequests, RequestsCancelled
 from scheduler.protocol.exchange_messages import LinkShare, StandingLoad
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
 from scheduler.protocol.power_messages import ParkedSet, PowerBudgetSet, SetParked, SetPowerBudget
+from scheduler.protocol.profile_messages import InstanceProfiled
 
 
 class Plane(IntEnum):
@@ -86,7 +87,8 @@ class RequestsArrived:
 
     `payloads[i]` is opaque to the control plane, which forwards it unread. `prefixes[i]` are ids of the prompt's
     consecutive blocks of `block_tokens` tokens: equal ids in one namespace mean equal block and equal prefix before it;
-    an empty list means that nothing is known. The last block may be partial.
+    an empty list means that nothing is known. The last block may be partial. `classes` are the names of the classes
+    that requests ask for, empty for none, and an empty list if none asks for any.
     """
 
     prompt_tokens: Final[list[int]]
@@ -94,6 +96,7 @@ class RequestsArrived:
     prefixes: Final[list[list[int]]]
     namespaces: Final[list[int]]
     block_tokens: Final[int]
+    classes: Final[list[str]] = field(default_factory=list[str])
 
 
 @dataclass(slots=True)
@@ -367,4 +370,5 @@ Message = (
     | CacheReported
     | SetParked
     | ParkedSet
+    | InstanceProfiled
 )

@@ -6,8 +6,6 @@ import time
 from statistics import median, quantiles
 from typing import Final
 
-from deploy.blueprint import Blueprint
-from deploy.config import RunConfig
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
@@ -17,31 +15,38 @@ from scheduler.protocol.messages import RequestsArrived
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 
-_DECISIONS: Final = 20_000
+AIMS_US: Final = {
+    **dict.fromkeys(("random", "round_robin", "least_loaded", "power_of_two", "cloudmatrix"), 10),
+    **dict.fromkeys(
+        (
+            "prefix_affinity",
+            "cache_aware",
+            "lmetric",
+            "dynamo_kv",
+            "llmd_weighted",
+            "aibrix_pd",
+            "conductor",
+            "xllm_car",
+            "mooncake",
+            "slo_aware",
+        ),
+        50,
+    ),
+}
+"""Microseconds that a decision should take at the median with 15 instances: those by load, and those that read more."""
 
+NUM_BLOCKS: Final = 1_000_000
+"""Cached blocks of all instances together."""
 
-def decision_us(policy: str) -> float:
-    """Median of one arrival's handling with 14 prefill instances, in microseconds."""
-    core = Blueprint(RunConfig(policy=policy, cache="none"), 512).make_core()
-    payloads = seal_output_tokens([200])
-    taken_ns: list[int] = []
-    for number in range(_DECISIONS):
-        arrival = RequestsArrived([1000 + number % 977], payloads, [[]], [0], 512)
-        started_ns = time.perf_counter_ns()
-        core.handle(number, arrival)
-        taken_ns.append(time.perf_counter_ns() - started_ns)
-    return median(taken_ns) / 1000
-
-
-KNOWING_DECISIONS: Final = 3_000
+NUM_DECISIONS: Final = 3_000
 PROMPT_BLOCKS: Final = 24
 """Blocks of 512 tokens of a prompt of mean length of the conversation trace, half of them shared by a family."""
 
 NUM_FAMILIES: Final = 20_000
 
 
-def knowing_decision_us(policy: str, num_instances: int, num_blocks: int) -> tuple[float, float]:
-    """Median and 99th percentile of one arrival's handling with so many blocks in instances' own caches."""
+def decision_us(policy: str, num_instances: int, num_blocks: int) -> tuple[float, float]:
+    """Median and 99th percentile of the handling of an arrival, with so many blocks in own caches if they are read."""
     sizes = [InstanceInfo(f"p{index}", 16, 10**6, 0, 10**7, num_blocks) for index in range(num_instances)]
     core = Scheduler(
         SchedulerConfig(sizes, [InstanceInfo("d0", 160, 10**6)], CacheMode.LOCAL),
@@ -51,12 +56,12 @@ def knowing_decision_us(policy: str, num_instances: int, num_blocks: int) -> tup
     knowledge = core.routing.prefill._knowledge
     index = None if knowledge is None else knowledge._index
     payloads, random = seal_output_tokens([200]), stream(0, "prompts")
-    families = random.integers(NUM_FAMILIES, size=2 * num_blocks // PROMPT_BLOCKS + KNOWING_DECISIONS).tolist()
+    families = random.integers(NUM_FAMILIES, size=2 * num_blocks // PROMPT_BLOCKS + NUM_DECISIONS).tolist()
     prompts = [_prompt(number, family) for number, family in enumerate(families)]
     while index is not None and index.num_blocks < num_blocks:
         index.add(len(prompts) % num_instances, 0, prompts.pop())
     taken_us: list[float] = []
-    for number in range(KNOWING_DECISIONS):
+    for number in range(NUM_DECISIONS):
         arrival = RequestsArrived([512 * PROMPT_BLOCKS], payloads, [prompts[number]], [0], 512)
         started_ns = time.perf_counter_ns()
         core.handle(number, arrival)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from deploy.live.exporter import Exporter
+from scheduler.core.prediction_error import RATIO_BOUNDS
 from scheduler.metrics.buckets import (
     DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
@@ -27,6 +28,7 @@ from scheduler.metrics.energy import FacilityCurves
 from scheduler.metrics.energy_seen import EnergySeen
 from scheduler.metrics.engine_totals import EngineTotals
 from scheduler.metrics.live_decisions import decision_series
+from scheduler.metrics.live_predictions import KINDS
 from scheduler.metrics.snapshot import END_REASONS, FLOWS, Chip, FabricSeen, Layout, LiveInstance, Rates, Snapshot
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
@@ -68,6 +70,7 @@ ITL_S = (0.0221, 0.0228, 0.0229, 0.0233, 0.0498)
 E2E_S = (1.1, 1.9, 2.7, 3.5, 4.6, 6.9, 8.8, 13.5)
 QUEUE_S = (20e-6, 25e-6, 95e-6, 188e-6)
 TRANSFER_S = ((0.00015, 0.0002, 0.0007), (0.00003, 0.00004, 0.00016), (0.00002, 0.00003))
+PREDICTED_OVER_ACTUAL = (0.82, 0.91, 0.96, 0.99, 1.0, 1.03)
 HOP_S = (0.0008, 0.0011, 0.0014, 0.0019, 0.0042)
 
 ENDED = {FinishReason.STOP: 0.96, FinishReason.LENGTH: 0.03, FinishReason.OVERLOAD: 0.01}
@@ -122,6 +125,7 @@ def snapshot_at(wall_s: float) -> Snapshot:
         slo_limits_s=(2.0, 0.05, 0.0),
         slo_judged=num,
         slo_met=int(SLO_MET_SHARE * num),
+        slo_by_class={"default": (int(SLO_MET_SHARE * num), num - int(SLO_MET_SHARE * num))},
         engines=_engines(num, swing),
         rates=Rates(),
         fabric=FabricSeen(
@@ -132,6 +136,7 @@ def snapshot_at(wall_s: float) -> Snapshot:
             (1.3e12, 50e9 if lost >= 0 else 0, 0),
         ),
         energy=_energy(emulated_s, 1 + 0.1 * swing),
+        prediction_ratios=tuple(_histogram(RATIO_BOUNDS, PREDICTED_OVER_ACTUAL, num) for _ in KINDS),
         decisions=tuple(num if policy == "cloudmatrix" else 0 for _, policy, _ in decision_series()),
     )
 

@@ -42,7 +42,16 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict
     folder = tmp_path_factory.mktemp("openmetrics")
     workload, scrapes = folder / "hour.yaml", folder / "scrapes"
     workload.write_text(WORKLOAD)
-    command = ["replay", str(workload), "--slo", "ttft=2s,tpot=50ms", "--out", str(folder / "run")]
+    command = [
+        "replay",
+        str(workload),
+        "--slo",
+        "ttft=2s,tpot=50ms",
+        "--policy",
+        "slo_aware",
+        "--out",
+        str(folder / "run"),
+    ]
     assert main([*command, "--openmetrics", str(scrapes)]) == 0
     loading = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(scrapes), str(folder / "data")]
     subprocess.run(loading, check=True, capture_output=True, timeout=60)

@@ -117,6 +117,8 @@ def test_a_replay_fills_every_family_and_every_panel(standing: Standing, tmp_pat
             str(LIMIT),
             "--slo",
             "ttft=2s,tpot=50ms",
+            "--policy",
+            "slo_aware",  # reads predictions
             "--json",
         )
         result = json.loads(standing.run(*replay))

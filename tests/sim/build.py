@@ -12,6 +12,7 @@ from scheduler.core.fleet import InstanceInfo
 from scheduler.core.parking import ParkingRules
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
+from scheduler.policies.classes import RequestClass
 from scheduler.policies.view import READS_ALL, RequestView, RoutingPolicy, Seat, StageKind, StageView
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
@@ -269,6 +270,8 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
             has_cache_ssd=has_pool_ssd(case),
             view_age_ns=case.view_age_ns,
             parking=None if case.parking is None else ParkingRules(*case.parking[:2]),
+            # The tenant of a row tells its class.
+            classes=tuple(RequestClass(f"c{i}", tenants=(i,)) for i, _ in enumerate(case.entry.classes)),
         ),
         make_policy(case.prefill_policy, StageKind.PREFILL),
         make_policy(case.decode_policy, StageKind.DECODE),

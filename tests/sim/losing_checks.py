@@ -50,7 +50,7 @@ def check_ends(system: LosingSystem) -> None:
         reason = FinishReason(ledger.reason[request_id])
         allowed = [*FINISHED, FinishReason.TOO_LONG, FinishReason.OVERLOAD, FinishReason.RETRIES_EXHAUSTED]
         allowed += [FinishReason.ADMISSION] * (case.entry.admission != "always")
-        allowed += [FinishReason.TIMED_OUT] * (case.entry.timeout_ns > 0)
+        allowed += [FinishReason.TIMED_OUT] * any(one.timeout_ns for one in case.entry.by_class)
         assert reason in allowed
         is_exhausted = ledger.retries[request_id] > system.trouble.max_retries
         assert ledger.retries[request_id] <= system.trouble.max_retries + 1
@@ -80,8 +80,10 @@ def check_core_is_empty(system: LosingSystem) -> None:
     kept += [core._books.open.ssd_tokens, core._books.pools._found, core._books.pools._found_on_ssd]
     kept += [reservations._waiting, reservations._cancelling]
     kept += [core._transfers._waiting, core._transfers._making, core._transfers._held_back]
+    kept += [core._books.open.promises]
     if core._guard is not None:
-        kept += [core._guard._overdue, core._guard._coming_due]
+        kept += [core._guard._overdue, *core._guard._coming_due]
+        kept += [core._books.open.held]
     assert not any(kept), kept
     assert core.deadline_ns == NEVER_NS
     for stage in (core._books.prefill, core._books.decode):

@@ -7,8 +7,9 @@ from dataclasses import replace
 from hypothesis import Phase
 from hypothesis import strategies as st
 
+from scheduler.core.holds import DAY_NS
 from scheduler.policies import routing_policy_names
-from scheduler.policies.entry import EntryRules
+from scheduler.policies.entry import ClassRules, EntryRules
 from scheduler.policies.waiting import NO_LIMIT_NS
 from tests.sim.case import Case, Row
 
@@ -256,7 +257,14 @@ def entries(draw: st.DrawFn) -> EntryRules:
     backlog_tokens = draw(st.sampled_from([0, 1, 100, 500]))
     limits = st.sampled_from([NO_LIMIT_NS, 8_000, 40_000, 1])
     timeout_ns = draw(st.one_of(st.just(0), st.integers(1, 150_000), st.sampled_from([1, 5_000, 20_000])))
-    return EntryRules(admission, order, backlog_tokens, draw(limits), draw(limits), timeout_ns)
+    rules = EntryRules(admission, order, backlog_tokens, draw(limits), draw(limits), timeout_ns)
+    if draw(st.booleans()):
+        return rules
+    times_ns = st.sampled_from([0, 0, 1, 5_000, 20_000, 100_000])
+    of_class = st.builds(ClassRules, limits, limits, times_ns, st.integers(-2, 2), times_ns)
+    # It is cheap after a while, or not for the rest of the day.
+    cheap = draw(st.sampled_from([(), ((2_000, 9_000), (30_000, DAY_NS)), ((0, 1),)]))
+    return replace(rules, classes=tuple(draw(st.lists(of_class, min_size=1, max_size=2))), cheap_hours=cheap)
 
 
 @st.composite

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from scheduler.core.holds import DAY_NS
 from scheduler.core.ledger import NOT_YET
-from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
+from scheduler.policies.entry import PLAIN_ENTRY, ClassRules, EntryRules
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import StartPrefill
 from tests.sim.build import build_real, run_real
@@ -48,10 +49,10 @@ def test_rules_leave_nothing_behind(guarded: tuple[Case, Trouble]) -> None:
 
 def check_times(system: LosingSystem) -> None:
     """Nobody ends as timed out before its time, and nobody decodes long after it where nothing else goes wrong."""
-    ledger, timeout_ns = system.scheduler.ledger, system.case.entry.timeout_ns
+    ledger, by_class = system.scheduler.ledger, system.case.entry.by_class
     for i in range(ledger.num_requests):
         if ledger.reason[i] == FinishReason.TIMED_OUT:
-            assert ledger.ended_ns[i] - ledger.arrived_ns[i] >= timeout_ns
+            assert ledger.ended_ns[i] - ledger.arrived_ns[i] >= by_class[ledger.request_class[i]].timeout_ns > 0
 
 
 def check_rejected(system: LosingSystem) -> None:
@@ -127,6 +128,20 @@ def test_early_rejection_keeps_the_rest_in_time() -> None:
     assert max(late) < 200
     served = sum(outcome.reason == "STOP" for outcome in outcomes)
     assert served == pytest.approx(4_000 * 600 / 4_537, rel=0.05)
+
+
+def test_the_important_go_first_and_the_patient_wait_for_cheap_hours() -> None:
+    # Tenants 0, 1 and 2 are of classes 1, 2 and 3; it is cheap from 50 us after midnight on.
+    rows = (Row(0, 400, 1), *(Row(1, 300, 1, namespace=tenant) for tenant in (0, 1, 2, 0, 1, 2)))
+    classes = (ClassRules(priority=1), ClassRules(priority=2), ClassRules(hold_ns=90_000))
+    entry = EntryRules(order="priority", backlog_tokens=1, classes=classes, cheap_hours=((50_000, DAY_NS),))
+    outcomes = run_real(Case(rows, token_budget=400, entry=entry)).outcomes
+    assert sorted(range(7), key=lambda i: outcomes[i].first_token_ns) == [0, 2, 5, 1, 4, 3, 6]
+    assert outcomes[5].prefill_started_ns < 50_000 == outcomes[3].prefill_started_ns
+    # Nobody is held longer than its class may be.
+    impatient = replace(entry, classes=(*classes[:2], ClassRules(hold_ns=30_000)))
+    outcomes = run_real(Case(rows, token_budget=400, entry=impatient)).outcomes
+    assert 30_001 <= outcomes[3].prefill_started_ns < 50_000
 
 
 def test_an_order_holds_among_those_that_wait() -> None:

@@ -13,6 +13,7 @@ from deploy.dashboards.boards.shared import (
     EMULATED,
     HOP,
     PERCENTILES,
+    PREDICTIONS,
     PREEMPTIONS,
     RETRIES,
     RUNNING,
@@ -24,9 +25,10 @@ from deploy.dashboards.boards.shared import (
     speed_now,
 )
 from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
-from deploy.dashboards.promql import CHOSEN, aggregate, quantile, rate, wall_rate
+from deploy.dashboards.promql import CHOSEN, aggregate, quantile, rate, ratio, wall_rate
 
 PREFILL_STAGE: Final = '{stage="prefill"}'
+TTFT_KIND: Final = '{kind="ttft"}'
 DECODE_STAGE: Final = '{stage="decode"}'
 
 
@@ -115,6 +117,35 @@ DECIDED: Final = Row(
             "reqps",
             Query(f"{rate(DECISIONS, 'policy, reason', DECODE_STAGE)} > 0", "{{policy}}: {{reason}}"),
             width=12,
+        ),
+    ),
+)
+
+PREDICTED: Final = Row(
+    "What it predicts",
+    (
+        lines(
+            "Predicted over actual",
+            "Predicted over actual times of the window, mean: of the time to the first token and of a decode step. "
+            "1 is right, below it is optimistic; only where a policy, an order or admission reads predictions.",
+            "none",
+            Query(ratio(f"{PREDICTIONS}_sum", f"{PREDICTIONS}_count", "kind"), "{{kind}}"),
+        ),
+        lines(
+            "Spread of predictions",
+            "Predicted over actual, the time to the first token: a tenth of predictions are below the lowest line, a "
+            "tenth above the highest.",
+            "none",
+            *(
+                Query(f"histogram_quantile({level}, {wall_rate(f'{PREDICTIONS}_bucket', 'le', TTFT_KIND)})", name)
+                for name, level in (("p10", 0.1), ("p50", 0.5), ("p90", 0.9))
+            ),
+        ),
+        lines(
+            "Drift of predictions",
+            "How far the mean of ten minutes on the wall is from right, by what is predicted; an alert from 25 % on.",
+            "percentunit",
+            Query("supernode:prediction_drift:ratio10m", "{{kind}}"),
         ),
     ),
 )
@@ -215,5 +246,5 @@ DASHBOARD: Final = Dashboard(
     description="What the scheduler decides, how it spreads work over instances, what begins again, and what it costs "
     "itself.",
     choices=CHOICES,
-    rows=(OVERVIEW, DECIDED, SPREAD, PLAN, AGAIN, HEALTH),
+    rows=(OVERVIEW, DECIDED, PREDICTED, SPREAD, PLAN, AGAIN, HEALTH),
 )

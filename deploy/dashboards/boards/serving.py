@@ -6,6 +6,7 @@ from typing import Final
 
 from deploy.dashboards.boards.shared import (
     ARRIVED,
+    CLASS_SLO,
     COMPUTED,
     E2E,
     ENDED,
@@ -31,7 +32,9 @@ from deploy.dashboards.panels import Dashboard, Query, Row, heat_map, lines, sta
 from deploy.dashboards.promql import bucket_counts, quantile, rate, wall_rate
 
 MET: Final = '{met="yes"}'
+CLASS: Final = "request_class"
 ATTAINED: Final = f"{wall_rate(SLO, where=MET)} / {wall_rate(SLO)}"
+ATTAINED_BY_CLASS: Final = f"{wall_rate(CLASS_SLO, CLASS, MET)} / {wall_rate(CLASS_SLO, CLASS)}"
 
 OVERVIEW: Final = Row(
     "",
@@ -84,6 +87,13 @@ OBJECTIVES: Final = Row(
             "reqps",
             Query(rate(ENDED, where=FINISHED), "finished"),
             Query(rate(SLO, where=MET), "within the limits"),
+        ),
+        lines(
+            "SLO attainment by class of requests",
+            "The same by class, each held to its own limits (classes); default is of requests without a class.",
+            "percentunit",
+            Query(ATTAINED_BY_CLASS, "{{request_class}}"),
+            highest=1,
         ),
         lines(
             "Limits",

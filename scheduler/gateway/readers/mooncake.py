@@ -1,13 +1,14 @@
 """Mooncake JSONL and the part of its AIPerf superset that is a fixed schedule of token counts.
 
 Fields: `timestamp` (ms), `input_length`, `output_length` (tokens), `hash_ids` (one id a block of 512 prompt tokens,
-may be absent). Sources: kvcache-ai/Mooncake, FAST25-release/README.md; ai-dynamo/aiperf,
-docs/benchmark-modes/trace-replay.md.
+may be absent), and this project's own `class`, the name of a request class (may be absent). Sources:
+kvcache-ai/Mooncake, FAST25-release/README.md; ai-dynamo/aiperf, docs/benchmark-modes/trace-replay.md.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from itertools import chain
 from typing import Any, Final, NoReturn, cast
 
@@ -28,6 +29,7 @@ MAX_TIMESTAMP_MS: Final = 4 * 10**12
 """Milliseconds since 1970 fit (until the year 2096), and nanoseconds of it fit in 63 bits."""
 
 NS_PER_MS: Final = 1_000_000
+MAX_CLASS_CHARACTERS: Final = 40
 
 UNSUPPORTED: Final = {
     "text_input": "prompts as text are not supported: the trace replays token counts",
@@ -57,6 +59,7 @@ class MooncakeFormat:
             prompt_tokens: list[int] = [row["input_length"] for row in rows]
             output_tokens: list[int] = [row["output_length"] for row in rows]
             prefixes: list[list[int]] = [row.get("hash_ids", NO_PREFIX) for row in rows]
+            classes: list[str] = [row.get("class", "") for row in rows]
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
         good = (
@@ -65,10 +68,13 @@ class MooncakeFormat:
             and all_integers(prompt_tokens, 1, MAX_TOKENS)
             and all_integers(output_tokens, 1, MAX_TOKENS)
             and _prefixes_fit(prefixes, prompt_tokens)
+            and _classes_fit(classes)
         )
         if not good:
             return None
-        return RowColumns([time_ms * NS_PER_MS for time_ms in times_ms], prompt_tokens, output_tokens, prefixes)
+        times_ns = [time_ms * NS_PER_MS for time_ms in times_ms]
+        named = classes if any(classes) else []
+        return RowColumns(times_ns, prompt_tokens, output_tokens, prefixes, classes=named)
 
     def read_row(self, number: int, line: str) -> Row:
         """See `RowFormat`."""
@@ -81,7 +87,8 @@ class MooncakeFormat:
         prompt_tokens = self._read_integer(row, number, "input_length", 1, MAX_TOKENS)
         output_tokens = self._read_integer(row, number, "output_length", 1, MAX_TOKENS)
         prefix = self._read_prefix(row.get("hash_ids"), number, prompt_tokens)
-        return Row(time_ms * NS_PER_MS, prompt_tokens, output_tokens, prefix)
+        class_name = self._read_class(row.get("class"), number)
+        return Row(time_ms * NS_PER_MS, prompt_tokens, output_tokens, prefix, class_name)
 
     def _read_object(self, number: int, line: str) -> dict[str, Any]:
         mend = 'give one object a line, such as {"timestamp": 0, "input_length": 9, "output_length": 5}'
@@ -104,6 +111,14 @@ class MooncakeFormat:
             mend = "rows without it cannot be replayed: every row needs timestamp (ms), input_length and output_length"
             raise TraceError(self._path, number, name, "is missing", mend)
         return check_integer(self._path, number, name, row[name], low, high)
+
+    def _read_class(self, value: object, number: int) -> str:
+        if value is None:
+            return ""
+        if not isinstance(value, str) or not _classes_fit([value]):
+            mend = f"give a name of at most {MAX_CLASS_CHARACTERS} printable characters, or leave the field out"
+            raise TraceError(self._path, number, "class", f"{shorten(value)} cannot name a class", mend)
+        return sys.intern(value)
 
     def _read_prefix(self, value: object, number: int, prompt_tokens: int) -> list[int]:
         if value is None:
@@ -137,6 +152,13 @@ def _prefixes_fit(prefixes: list[list[int]], prompt_tokens: list[int]) -> bool:
     needed = [-(-tokens // BLOCK_TOKENS) for tokens in prompt_tokens]
     counts = list(map(len, prefixes))
     return counts == needed or all(count in (0, need) for count, need in zip(counts, needed, strict=True))
+
+
+def _classes_fit(classes: list[str]) -> bool:
+    """Whether all are texts that may name a class, empty for none; a trace has few names, so each is looked at once."""
+    if set(map(type, classes)) != {str}:
+        return False
+    return all(len(name) <= MAX_CLASS_CHARACTERS and (name.isprintable() or not name) for name in set(classes))
 
 
 def _refuse_constant(name: str) -> NoReturn:

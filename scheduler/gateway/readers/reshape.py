@@ -52,6 +52,7 @@ class _Window:
         self._prompt_tokens = np.zeros(0, np.int64)
         self._output_tokens = np.zeros(0, np.int64)
         self._prefixes: list[list[int]] = []
+        self._classes: list[str] = []
 
     def add(self, block: ArrivalBlock, rows: slice) -> None:
         """Take further rows of the base trace."""
@@ -59,6 +60,7 @@ class _Window:
         self._prompt_tokens = np.concatenate((self._prompt_tokens, np.array(block.prompt_tokens[rows], np.int64)))
         self._output_tokens = np.concatenate((self._output_tokens, np.array(block.output_tokens[rows], np.int64)))
         self._prefixes.extend(block.prefixes[rows])
+        self._classes.extend(block.class_names[rows])
         self.last_ns = int(self._times_ns[-1])
 
     def take(self, until_ns: int | None) -> Iterator[ArrivalBlock]:
@@ -79,15 +81,18 @@ class _Window:
         self._forget(int(num_due.min()))
 
     def _to_blocks(self, times_ns: Integers, rows: Integers, copies: Integers) -> Iterator[ArrivalBlock]:
-        prefix_of = self._prefixes.__getitem__
+        prefix_of, class_of = self._prefixes.__getitem__, self._classes.__getitem__
+        has_classes = any(self._classes)
         for start in range(0, len(rows), BLOCK_ROWS):
             part = slice(start, start + BLOCK_ROWS)
+            numbers = rows[part].tolist()
             yield ArrivalBlock(
                 times_ns[part].tolist(),
                 self._prompt_tokens[rows[part]].tolist(),
                 self._output_tokens[rows[part]].tolist(),
-                list(map(prefix_of, rows[part].tolist())),
+                list(map(prefix_of, numbers)),
                 copies[part].tolist(),
+                list(map(class_of, numbers)) if has_classes else [],
             )
 
     def _forget(self, num_rows: int) -> None:
@@ -96,6 +101,7 @@ class _Window:
         self._prompt_tokens = self._prompt_tokens[num_rows:]
         self._output_tokens = self._output_tokens[num_rows:]
         del self._prefixes[:num_rows]
+        del self._classes[:num_rows]
 
 
 def scale_rate(blocks: Iterator[ArrivalBlock], rate_scale: float) -> Iterator[ArrivalBlock]:
@@ -105,4 +111,5 @@ def scale_rate(blocks: Iterator[ArrivalBlock], rate_scale: float) -> Iterator[Ar
         if times[-1] > MAX_TIME_NS:
             raise ConfigError(f"rate-scale {rate_scale:g} stretches the trace beyond 146 years; give a larger factor")
         arrived_ns: list[int] = times.astype(np.int64).tolist()
-        yield ArrivalBlock(arrived_ns, block.prompt_tokens, block.output_tokens, block.prefixes, block.namespaces)
+        tokens = (block.prompt_tokens, block.output_tokens)
+        yield ArrivalBlock(arrived_ns, *tokens, block.prefixes, block.namespaces, block.classes)

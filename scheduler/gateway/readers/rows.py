@@ -22,13 +22,14 @@ SHOWN_CHARACTERS: Final = 40
 
 @dataclass(slots=True)
 class RowColumns:
-    """Good rows of one batch; times count nanoseconds from any zero that the file has."""
+    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes` may be empty."""
 
     times_ns: Final[list[int]] = field(default_factory=list[int])
     prompt_tokens: Final[list[int]] = field(default_factory=list[int])
     output_tokens: Final[list[int]] = field(default_factory=list[int])
     prefixes: Final[list[list[int]]] = field(default_factory=list[list[int]])
     num_failed: int = 0
+    classes: Final[list[str]] = field(default_factory=list[str])
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Row:
     prompt_tokens: Final[int]
     output_tokens: Final[int]
     prefix: Final[list[int]]
+    class_name: Final[str] = ""
 
 
 class RowFormat(Protocol):
@@ -83,7 +85,8 @@ def read_blocks(
 def _to_block(columns: RowColumns, origin_ns: int) -> ArrivalBlock:
     arrived_ns = [time_ns - origin_ns for time_ns in columns.times_ns]
     namespaces = [0] * len(arrived_ns)
-    return ArrivalBlock(arrived_ns, columns.prompt_tokens, columns.output_tokens, columns.prefixes, namespaces)
+    tokens = (columns.prompt_tokens, columns.output_tokens)
+    return ArrivalBlock(arrived_ns, *tokens, columns.prefixes, namespaces, columns.classes)
 
 
 class _RowJudge:
@@ -132,6 +135,7 @@ class _RowJudge:
             columns.prompt_tokens.append(row.prompt_tokens)
             columns.output_tokens.append(row.output_tokens)
             columns.prefixes.append(row.prefix)
+            columns.classes.append(row.class_name)
         return columns
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from scheduler.gateway.arrivals import BLOCK_ROWS, BLOCK_TOKENS, ArrivalBlock
 from scheduler.gateway.readers.rows import NO_PREFIX
 from scheduler.gateway.synthetic.arrivals import ArrivalClock
@@ -22,6 +24,11 @@ from scheduler.runtime.random_streams import stream
 
 def generate(workload: Workload, seed: int) -> tuple[int | None, Iterator[ArrivalBlock]]:
     """How many requests to expect, and the requests; times count from the first. Same seed, same requests."""
+    expected, blocks = _generate(workload, seed)
+    return expected, _classed(blocks, workload.class_shares, seed) if workload.class_shares else blocks
+
+
+def _generate(workload: Workload, seed: int) -> tuple[int | None, Iterator[ArrivalBlock]]:
     requests = workload.requests
     if isinstance(requests, ServeGenRequests):
         pool = ServeGenPool(requests)
@@ -30,6 +37,21 @@ def generate(workload: Workload, seed: int) -> tuple[int | None, Iterator[Arriva
     if isinstance(requests, SessionRequests):
         return workload.num_requests, cut(session_blocks(requests, BLOCK_TOKENS, seed), workload.num_requests)
     return workload.num_requests, cut(_independent_blocks(requests, seed), workload.num_requests)
+
+
+def _classed(
+    blocks: Iterator[ArrivalBlock], shares: tuple[tuple[str, float], ...], seed: int
+) -> Iterator[ArrivalBlock]:
+    """The same requests, each of a class that is drawn for it alone."""
+    random = stream(seed, "classes")
+    names = [name for name, _ in shares]
+    bounds = np.cumsum([share for _, share in shares]) / sum(share for _, share in shares)
+    for block in blocks:
+        drawn = np.searchsorted(bounds[:-1], random.random(len(block)), side="right")
+        numbers: list[int] = drawn.tolist()
+        classes = [names[number] for number in numbers]
+        tokens = (block.prompt_tokens, block.output_tokens)
+        yield ArrivalBlock(block.arrived_ns, *tokens, block.prefixes, block.namespaces, classes)
 
 
 def cut(blocks: Iterator[ArrivalBlock], num_rows: int | None) -> Iterator[ArrivalBlock]:
@@ -53,6 +75,7 @@ def _head(block: ArrivalBlock, num_rows: int) -> ArrivalBlock:
         block.output_tokens[rows],
         block.prefixes[rows],
         block.namespaces[rows],
+        block.classes[rows],
     )
 
 

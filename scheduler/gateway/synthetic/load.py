@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from scheduler.gateway.readers.files import open_file
 from scheduler.gateway.readers.lines import base_name
+from scheduler.gateway.readers.mooncake import MAX_CLASS_CHARACTERS
 from scheduler.gateway.readers.options import SkippedRows, TraceOptions
 from scheduler.gateway.synthetic.lengths import count_lengths
 from scheduler.gateway.synthetic.presets import PRESETS
@@ -52,18 +54,33 @@ def _workload(top: Section, name: str, folder: Path) -> Workload:
             place = f"preset {preset}"
             top.put(key, Section(key, place, dict(values), dict.fromkeys(values, place)), place)
     name = top.text("name", name)
+    shares = _class_shares(top.section("classes")) if "classes" in top.values else ()
+    top.taken.add("classes")
     if "servegen" in top.values:
         num_requests = top.integer("num_requests") if "num_requests" in top.values else None
-        return Workload(name, _servegen(top.section("servegen"), folder), num_requests)
+        return Workload(name, _servegen(top.section("servegen"), folder), num_requests, shares)
     arrivals = _arrivals(top.section("arrivals"))
     prompt_tokens = _lengths(top.section("prompt_tokens"), folder, is_prompt=True)
     output_tokens = _lengths(top.section("output_tokens"), folder, is_prompt=False)
     num_requests = top.integer("num_requests")
     if "sessions" in top.values:
         sessions = _sessions(top.section("sessions"), arrivals, prompt_tokens, output_tokens)
-        return Workload(name, sessions, num_requests)
+        return Workload(name, sessions, num_requests, shares)
     top.taken.update(("sessions", "servegen"))
-    return Workload(name, IndependentRequests(arrivals, prompt_tokens, output_tokens), num_requests)
+    return Workload(name, IndependentRequests(arrivals, prompt_tokens, output_tokens), num_requests, shares)
+
+
+def _class_shares(section: Section) -> tuple[tuple[str, float], ...]:
+    """Names and shares of request classes."""
+    shares = [(name, section.number(name)) for name in section.values]
+    for name, share in shares:
+        if not 0 <= share < math.inf:
+            raise section.error(name, f"is {share:g}", "give a share of at least 0")
+        if not 0 < len(name) <= MAX_CLASS_CHARACTERS or not name.isprintable():
+            raise section.error(
+                name, "cannot name a class", f"give at most {MAX_CLASS_CHARACTERS} printable characters"
+            )
+    return tuple(shares)
 
 
 def _arrivals(section: Section) -> ArrivalProcess:

@@ -189,13 +189,19 @@ class ServeGenRequests:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A named stream of requests. `num_requests` ends it; only ServeGen ends by itself and may leave it out."""
+    """A named stream of requests. `num_requests` ends it; only ServeGen ends by itself and may leave it out.
+
+    With `class_shares`, (name, share) of request classes, each request asks for one, drawn in proportion to the shares.
+    """
 
     name: str
     requests: IndependentRequests | SessionRequests | ServeGenRequests
     num_requests: int | None = None
+    class_shares: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
+        if self.class_shares and not 0 < math.fsum(share for _, share in self.class_shares) < math.inf:
+            raise FieldError("classes", "have no positive sum", "give shares of at least 0, some above it")
         if self.num_requests is not None:
             check_range("num_requests", self.num_requests, 1, MAX_REQUESTS)
         elif not isinstance(self.requests, ServeGenRequests):

@@ -16,7 +16,9 @@ def test_only_where_times_are_predicted_their_error_is_told(admission: str, is_t
 
 
 def test_numbers_are_rounded() -> None:
-    assert Prediction(-0.123456789123, 0.5).to_json() == {
+    assert Prediction(-0.123456789123, 0.5, 0.25, 0.75).to_json() == {
         "ttft_bias": -0.123456789,
         "ttft_mean_absolute_error": 0.5,
+        "tpot_bias": 0.25,
+        "tpot_mean_absolute_error": 0.75,
     }

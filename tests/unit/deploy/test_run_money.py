@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from deploy.blueprint import Blueprint
 from deploy.config import load_config
-from deploy.run_money import bill_of, hardware_price, live_prices
-from scheduler.metrics.energy import CostUse, EnergyUse, MeterUse, Served
+from deploy.run_money import bill_of, hardware_price, live_prices, mean_usd_per_joule
+from scheduler.metrics.energy import CostUse, EnergyUse, MeterUse, PowerCourse, Served
 from scheduler.metrics.live_energy import usd_per_joule
 from scheduler.protocol.errors import ConfigError
 from sim_hw.cost.prices import YEAR_S
@@ -23,7 +24,8 @@ def bill(**settings: Any) -> CostUse:
     blueprint = Blueprint(load_config(None, {"pue": 1.0, **settings}), 512)
     site = MeterUse(3.6e9, 1e6, 1e6)
     energy = EnergyUse("npu", 9e8, None, None, 0.0, site, site)
-    return bill_of(blueprint)(Served(10, 10**6, 10**6, HOUR_S), energy, {"prefill": 9e8, "decode": 0.0})
+    course = PowerCourse(np.array([HOUR_S]), np.array([1e6]))
+    return bill_of(blueprint)(Served(10, 10**6, 10**6, HOUR_S), energy, {"prefill": 9e8, "decode": 0.0}, lambda: course)
 
 
 def test_a_bought_supernode_costs_its_share_of_four_years_and_its_electricity() -> None:
@@ -78,6 +80,19 @@ def test_what_is_not_known_is_one_line(setting: dict[str, Any], named: str) -> N
     with pytest.raises(ConfigError) as caught:
         load_config(None, setting)
     assert str(caught.value).startswith(named)
+
+
+def test_energy_costs_what_it_costs_when_it_is_drawn() -> None:
+    tariff = find_tariff("china-average-time-of-use")
+    # One MW in each hour in turn, over three days; by hand from the bands.
+    for hour in range(72):
+        ends_s = np.array([hour * HOUR_S, (hour + 1) * HOUR_S, 72 * HOUR_S])
+        course = PowerCourse(ends_s, np.array([0.0, 1e6, 0.0]))
+        by_hand = tariff.usd_per_kwh_at((hour + 0.5) * HOUR_S) / JOULES_PER_KWH
+        assert mean_usd_per_joule(tariff, course) == pytest.approx(by_hand)
+    # Evenly drawn, or all at one price: as the tariff itself says.
+    even = PowerCourse(np.array([60 * HOUR_S]), np.array([5.0]))
+    assert mean_usd_per_joule(tariff, even) == pytest.approx(tariff.usd(1.0, 0.0, 60 * HOUR_S))
 
 
 def test_a_contract_that_nobody_published_for_the_chip_is_refused() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
+from scheduler.policies.entry import ADMISSIONS, ORDERS
 from scheduler.policies.registry import known_policies
 
 PAGE = Path(__file__).parents[4] / "docs" / "policies.md"
@@ -18,7 +19,10 @@ def test_all_are_listed_with_formula_and_source(capsys: pytest.CaptureFixture[st
     page = capsys.readouterr().out
     assert main(["policies", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in listed] == [known.name for known in known_policies()]
+    names = [*(known.name for known in known_policies()), *ADMISSIONS, *ORDERS]
+    assert [row["name"] for row in listed] == names
+    assert [row["kind"] for row in listed].count("admission") == len(ADMISSIONS)
+    assert page.index("ROUTING") < page.index("ADMISSION") < page.index("ORDER\n")
     for row in listed:
         assert f"{row['name']} ({row['chooses']})\n  {row['formula']}\n  source: {row['source']}\n" in page
     dynamo = next(row for row in listed if row["name"] == "dynamo_kv")

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.core import linear_fit
-from scheduler.core.linear_fit import LinearFit, PredictionError
+from scheduler.core.linear_fit import LinearFit
+from scheduler.core.prediction_error import PredictionError
 
 
 def weighted_least_squares(features: np.ndarray, values: np.ndarray) -> np.ndarray:

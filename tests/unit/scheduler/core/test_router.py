@@ -106,7 +106,7 @@ def test_only_the_choice_that_failed_has_the_reason_of_the_fallback() -> None:
     router = router_of(stage_of([0, 0]), Seeing(lambda _: next(answers)))
     router.choose(0, 0, 100)
     assert router.choose(0, 0, 100) == 1
-    assert router.reason == "seeing: as told"
+    assert router.reason == "seeing: as told; times learned from 0 reports"
 
 
 @pytest.mark.parametrize("reads", [Reads.LOAD, READS_ALL])

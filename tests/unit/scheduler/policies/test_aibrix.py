@@ -52,3 +52,29 @@ def test_conductor_decode() -> None:
     stage = stage_of([4, 0, 1], running=[4, 0, 1], rates=[500.0, 0.0, 250.0], kv=[95, 0, 90], capacity=[100, 100, 100])
     # 2 ms * 1.25 * 1.5; 20 ms * 2; 4 ms * 2, 0.9 not being more than 0.9.
     assert Conductor(DECODE).decode(stage) == pytest.approx([3.75, 40, 8])
+
+
+def test_pd_pair_is_of_one_role_set() -> None:
+    # Prefill scores 10.5, 11, 6, 10.5: the best of each set are 0 (10.5) and 2 (6), over the most 1 and 0.571.
+    prefill = stage_of([1, 2, 2, 1], supernodes=[0, 0, 1, 1])
+    request = request_of(1000, [0, 0, 500, 0])
+    # Decode scores: set 0 has (2/4 + 1 - 1/2) / 1 = 1, set 1 has (4/4 + 1 - 1) / (50/100) = 2: over the most 0.5 and 1.
+    rates, capacity = [500.0, 1000.0], [100, 100]
+    decode = stage_of([2, 4], running=[2, 4], rates=rates, kv=[0, 50], capacity=capacity, supernodes=[0, 1])
+    scores = AibrixPd(PREFILL).prefill(prefill, request)
+    assert scores == pytest.approx([10.5, 11.0, 6.0, 10.5])
+    assert AibrixPd(DECODE).decode(decode) == [1.0, 2.0]
+    # 1 + 0.5 against 0.571 + 1.
+    assert AibrixPd(PREFILL).choose_pair(prefill, decode, request) == (0, 0)
+    # With all of the prompt at hand it is 1 against 2 / 11: 1 + 0.5 against 0.1 + 1.
+    assert AibrixPd(PREFILL).choose_pair(prefill, decode, request_of(1000, [0, 0, 1000, 0])) == (2, 1)
+    # Of its own set, even if that of the other has less to do.
+    spread = stage_of([17, 17, 17, 0], supernodes=[0, 0, 1, 1])
+    assert AibrixPd(PREFILL).choose_pair(spread, decode, request) == (3, 1)
+
+
+def test_pd_without_a_whole_role_set_takes_the_best_of_each() -> None:
+    prefill, decode = stage_of([1, 0], supernodes=[0, 0]), stage_of([9, 0], capacity=[9, 9], supernodes=[1, 1])
+    request = request_of(10, [0, 0])
+    policy = AibrixPd(PREFILL)
+    assert policy.choose_pair(prefill, decode, request) == (1, policy._choose_decode(decode))

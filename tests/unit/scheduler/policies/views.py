@@ -27,6 +27,7 @@ def stage_of(
     rates: Sequence[float] | None = None,
     reported: Sequence[int] | None = None,
     sizes: Sequence[int] | None = None,
+    supernodes: Sequence[int] | None = None,
 ) -> Columns:
     """As many instances as `requests` has entries."""
     zeros = [0] * len(requests)
@@ -39,6 +40,7 @@ def stage_of(
         rates or [0.0] * len(requests),
         reported or zeros,
         sizes or zeros,
+        supernodes or zeros,
     )
 
 

@@ -1,0 +1,38 @@
+"""The run before a run in which instances are measured, one of each kind and size."""
+
+from __future__ import annotations
+
+from deploy.blueprint import Blueprint
+from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS
+from scheduler.core.fleet import InstanceInfo
+from scheduler.core.routing import Routing
+from scheduler.gateway.profiler import ProfiledInstance, Profiler, Starter
+from scheduler.protocol.messages import InstanceProfiled
+from scheduler.runtime.virtual import VirtualRuntime
+
+
+def needs_profile(blueprint: Blueprint, routing: Routing) -> bool:
+    """Whether anybody reads what would be measured."""
+    return blueprint.config.startup_profile and routing.predicts
+
+
+def measured_instances(blueprint: Blueprint) -> list[ProfiledInstance]:
+    """The first of each stage and size."""
+    stages = ((True, blueprint.prefill_infos()), (False, blueprint.decode_infos()))
+    found: dict[tuple[bool, int], InstanceInfo] = {}
+    for is_prefill, infos in stages:
+        for info in infos:
+            found.setdefault((is_prefill, info.num_npus), info)
+    return [
+        ProfiledInstance(info.address, is_prefill, info.max_sequence_tokens, info.kv_capacity_tokens)
+        for (is_prefill, _), info in found.items()
+    ]
+
+
+def profile_virtual(blueprint: Blueprint) -> list[InstanceProfiled]:
+    """On a virtual clock of its own, with instances that take no part in the run."""
+    measured = measured_instances(blueprint)
+    profiler = Profiler(measured)
+    workers = [blueprint.make_worker(address) for address in (FABRIC_ADDRESS, *(one.address for one in measured))]
+    VirtualRuntime([Starter(), profiler, *workers], CORE_ADDRESS).run()
+    return profiler.found()
