@@ -107,26 +107,11 @@ def replay(
     json: Json = False,
 ) -> int:
     """Replay a trace on an emulated supernode and print what came of it."""
-    flags = {
-        "cluster": cluster,
-        "model": model,
-        "plan": plan,
-        "policy": policy,
-        "admission": admission,
-        "order": order,
-        "classes": classes,
-        "cache": cache,
-        "cache_plane": cache_plane,
-        "background": background,
-        "slo": slo,
-        "site": site,
-        "pue": pue,
-        "tariff": tariff,
-        "price": price,
-        "power_cap": power_cap,
-        "parking": parking,
-        "seed": seed,
-    }
+    system = {"cluster": cluster, "model": model, "plan": plan, "background": background, "seed": seed}
+    cached = {"cache": cache, "cache_plane": cache_plane}
+    decided = {"policy": policy, "admission": admission, "order": order, "classes": classes, "slo": slo}
+    power = {"site": site, "pue": pue, "tariff": tariff, "price": price, "power_cap": power_cap, "parking": parking}
+    flags = {**system, **cached, **decided, **power}
     parsed, cluster_up = [parse_bound(text) for text in bounds or []], _find_cluster() if live else None
     settings = _settings(config, flags, cluster_up)
     options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)

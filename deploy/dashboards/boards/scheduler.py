@@ -30,6 +30,7 @@ from deploy.dashboards.promql import CHOSEN, aggregate, quantile, rate, ratio, w
 PREFILL_STAGE: Final = '{stage="prefill"}'
 TTFT_KIND: Final = '{kind="ttft"}'
 DECODE_STAGE: Final = '{stage="decode"}'
+OFF_BY: Final = ratio(f"{PREDICTIONS}_sum", f"{PREDICTIONS}_count", "kind")
 
 
 def _share(operator: str, role: str) -> str:
@@ -129,7 +130,7 @@ PREDICTED: Final = Row(
             "Predicted over actual times of the window, mean: of the time to the first token and of a decode step. "
             "1 is right, below it is optimistic; only where a policy, an order or admission reads predictions.",
             "none",
-            Query(ratio(f"{PREDICTIONS}_sum", f"{PREDICTIONS}_count", "kind"), "{{kind}}"),
+            Query(OFF_BY, "{{kind}}"),
         ),
         lines(
             "Spread of predictions",
@@ -143,9 +144,9 @@ PREDICTED: Final = Row(
         ),
         lines(
             "Drift of predictions",
-            "How far the mean of ten minutes on the wall is from right, by what is predicted; an alert from 25 % on.",
+            "How far the mean of the window is from right, by what is predicted; 25 % over ten minutes is an alert.",
             "percentunit",
-            Query("supernode:prediction_drift:ratio10m", "{{kind}}"),
+            Query(f"abs({OFF_BY} - 1)", "{{kind}}"),
         ),
     ),
 )
