@@ -148,7 +148,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        [*trace.skipped.lines(), *core.routing.notes()],
+        [*trace.skipped.lines(), *core.notes()],
         is_partial,
         num_npus=blueprint.plan.num_npus,
         log=run_log(job, trace.name, blueprint, collector, decided),

@@ -85,7 +85,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
         core,
         make_sources(trace, spec["faults"], blueprint, core.ledger),
         collector.observe,
-        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.routing.notes()], decided),
+        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.notes()], decided),
         parse_slo(slo) if slo else None,
     )
 

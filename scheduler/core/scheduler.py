@@ -88,6 +88,7 @@ class Scheduler:
         self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
         guarded = None if entry.is_plain else GuardedPrefills(books, self._transfers, self.routing, entry)
         self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
+        self._read_limits = self._prefills.read_limits
         self._hand_overs = HandOvers(books, self._reservations, self._transfers)
         self._losses = Losses(books, self._transfers, self._reservations)
         self._decodes = Decodes(books, self._losses)
@@ -132,7 +133,7 @@ class Scheduler:
         if self._power is not None:
             # Before the work, so that it is done with them.
             outputs = (*self._power.heard(now_ns, message), *outputs)
-        if self._power is not None or self._guard is not None:
+        if self._read_limits.waiting or self._power is not None or self._guard is not None:
             self.deadline_ns = self._next_ns()
         if self._down:
             # What matters of this is said again when they join.
@@ -140,8 +141,11 @@ class Scheduler:
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """Some requests have waited too long, or budgets of power are weighed anew; the core keeps no other timer."""
+        """Some requests have waited too long, for a read of the cache or altogether, or budgets of power are weighed
+        anew; the core keeps no other timer."""
         outputs = NOTHING
+        if self._read_limits.deadline_ns <= now_ns:
+            outputs += tuple(self._prefills.give_up_reads(now_ns))
         if self._power is not None and self._power.deadline_ns <= now_ns:
             outputs += self._power.wake()
         if self._guard is not None and self._guard.deadline_ns <= now_ns:
@@ -149,9 +153,16 @@ class Scheduler:
         self.deadline_ns = self._next_ns()
         return tuple(said for said in outputs if said[0] not in self._down) if self._down else outputs
 
+    def notes(self) -> list[str]:
+        """Lines for a person about what failed and was made up for."""
+        return [*self.routing.notes(), *self._read_limits.notes()]
+
     def _next_ns(self) -> int:
-        timers = [timer.deadline_ns for timer in (self._power, self._guard) if timer is not None]
-        return min(timers, default=NEVER_NS)
+        next_ns = self._read_limits.deadline_ns
+        for timer in (self._power, self._guard):
+            if timer is not None and timer.deadline_ns < next_ns:
+                next_ns = timer.deadline_ns
+        return next_ns
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         ledger, config = self.ledger, self._config
@@ -182,6 +193,7 @@ class Scheduler:
         return tuple(self._cache_servers.drain(message.addresses))
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
+        self._read_limits.learn(message)
         if message.started_ids:
             self._prefills.on_started(message)
         outputs: list[tuple[str, Message]] = []
