@@ -132,7 +132,7 @@ def replay(
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
     read = [path for path in (trace, config, faults) if path is not None]
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=read)
-    plan_of_faults = _read_faults(faults, settings)
+    plan_of_faults = _read_faults(faults, settings, live=live)
     job = ReplayJob(trace, options, settings, journal, plan_of_faults, keeps_log=out is not None, scrapes=scrapes)
     result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
     return _present(result, out, parsed, [*context.command_path.split(), *(context.obj or ())], as_json=json)
@@ -161,14 +161,16 @@ def _find_cluster() -> ClusterState | None:
     return find_cluster()
 
 
-def _read_faults(path: str | None, settings: RunConfig) -> FaultPlan | None:
-    """Held against the cluster's fabric; a run without faults pays for none of it."""
+def _read_faults(path: str | None, settings: RunConfig, *, live: bool) -> FaultPlan | None:
+    """Held against the cluster's fabric and the workers; a run without faults pays for none of it."""
     if path is None:
         return None
     from deploy.faults.file import read_faults
     from deploy.faults.parts import fabric_parts
+    from deploy.model_starts import losable_workers
 
-    return read_faults(path, fabric_parts(settings.cluster, settings.plan))
+    parts = fabric_parts(settings.cluster, settings.plan)
+    return read_faults(path, parts, losable_workers(settings, live=live))
 
 
 def _refuse_contradictions(settings: RunConfig, flags: dict[str, Any], speed: float | None, *, live: bool) -> None:

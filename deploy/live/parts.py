@@ -10,6 +10,7 @@ from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
+from deploy.model_starts import start_ns
 from deploy.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.gateway.arrivals import BLOCK_TOKENS
@@ -87,12 +88,14 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
         collector.observe,
         lambda: KeptParts(collector, [*trace.skipped.lines(), *core.notes()], decided),
         parse_slo(slo) if slo else None,
+        start_ns(blueprint),
     )
 
 
 def make_idle(spec: dict[str, Any]) -> ControlParts:
     """A core to which nothing arrives."""
-    return ControlParts(_blueprint(spec).make_core(), (), _ignore, lambda: None)
+    blueprint = _blueprint(spec)
+    return ControlParts(blueprint.make_core(), (), _ignore, lambda: None, start_ns=start_ns(blueprint))
 
 
 def _ignore(_now_ns: int, _message: Message) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -37,6 +37,7 @@ class ControlParts:
 
     Without `sources` nothing arrives, and the run goes on until it is stopped. `tap` is shown all that the core is
     given; what `keep` answers when the run has ended goes back to the driver, pickled. Requests are judged by `slo`.
+    `start_ns`: emulated time that a worker, by address, takes to be ready once its process has been started again.
     """
 
     core: Final[Core]
@@ -44,6 +45,7 @@ class ControlParts:
     tap: Final[Tap]
     keep: Final[Callable[[], Any]]
     slo: Final[Slo | None] = None
+    start_ns: Final[Mapping[str, int]] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class Session:
             session=self._name,
             metered=self._metered,
             keep_open=not parts.sources,
+            start_ns=parts.start_ns,
         )
         if self._is_stopped:
             self._runtime.stop()
