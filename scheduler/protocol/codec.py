@@ -90,6 +90,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.CacheServersChanged, (_INT, _INTS, _INTS)),
     (messages.DrainCacheServers, (_TEXTS,)),
     (messages.CacheReported, (_TEXT, *(_INT,) * 17)),
+    (messages.PoolServersChanged, (_TEXT, _INTS)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

@@ -10,7 +10,7 @@ Who says what to whom:
     core    -> cache    LookupPrefixes, StorePrefixes, ReleasePrefixes
     cache   -> core     PrefixesFound, PrefixesLost, CacheReported
     core    -> cache    CacheServersChanged
-    core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts
+    core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts, PoolServersChanged
     fabric  -> core     TransferDone, PartsChanged, TransferFailed
     core    -> prefill  StartPrefill, ReleaseKv, CancelRequests
     prefill -> core     PrefillStepped, RequestsCancelled
@@ -38,6 +38,7 @@ from scheduler.protocol.cache_messages import (
     CacheServersChanged,
     DrainCacheServers,
     LookupPrefixes,
+    PoolServersChanged,
     PrefixesFound,
     PrefixesLost,
     ReleasePrefixes,
@@ -363,4 +364,5 @@ Message = (
     | CacheServersChanged
     | DrainCacheServers
     | CacheReported
+    | PoolServersChanged
 )
