@@ -282,14 +282,15 @@ class Blueprint:
         return self.config.cache == "pool" and self.config.cache_ssd_bytes_per_server > 0
 
     def _kv_bytes_per_token(self) -> int:
-        return int(self.model.kv_bytes_per_token(self._has_mtp))
+        return int(self.model.kv_bytes_per_token(self.has_mtp))
 
     @property
-    def _has_mtp(self) -> bool:
+    def has_mtp(self) -> bool:
+        """Whether instances run the model's MTP module."""
         return self.config.mtp and bool(self.model.mtp_layers)
 
     def _fabric_config(self) -> FabricConfig:
-        num_layers = self.model.layers + (self.model.mtp_layers if self._has_mtp else 0)
+        num_layers = self.model.layers + (self.model.mtp_layers if self.has_mtp else 0)
         plan, background = self._fabric_plan(), self._background
         return plan.config(self._kv_bytes_per_token(), num_layers, self.config.expert_traffic, background)
 

@@ -160,9 +160,9 @@ class FabricPlan:
             for operation in (Operation.READ, Operation.WRITE)
         )
         if plane is Plane.UB:
-            lines = _numbers(LineEnd.UB_CPU, index * node.num_cpus, num_servers * node.cpus_per_node.count)
+            lines = _server_lines(LineEnd.UB_CPU, index * node.num_cpus, num_servers, pool, node.cpus_per_node.count)
         else:
-            lines = self._server_nodes(index, num_servers)
+            lines = self._server_nodes(pool, index, num_servers)
         pool_out, pool_in = self._link(lines), self._link(lines)
         for address in addresses:
             num_npus, num_dies = len(self._npus[address]), len(self._dies(address))
@@ -183,7 +183,7 @@ class FabricPlan:
     def _add_ssd(self, pool: str, index: int, num_servers: int, ends: tuple[int, int] | None) -> None:
         """Block storage of all servers together, behind the VPC lines of their nodes; `ends`: links that stand for
         these already. Its own rate is not published: the lines bind."""
-        nodes = self._server_nodes(index, num_servers)
+        nodes = self._server_nodes(pool, index, num_servers)
         out, into = ends or (self._link(nodes), self._link(nodes))
         rate = pool_rate(self._cluster, CatalogPlane.VPC, Operation.READ)
         line = round(self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE))
@@ -194,8 +194,8 @@ class FabricPlan:
         ):
             self.channels[key] = Channel((link,), line, line, num_servers, _latency_ns(rate))
 
-    def _server_nodes(self, index: int, num_servers: int) -> Bundle:
-        return _numbers(LineEnd.VPC_NODE, index * self._cluster.num_nodes.count, num_servers)
+    def _server_nodes(self, pool: str, index: int, num_servers: int) -> Bundle:
+        return _server_lines(LineEnd.VPC_NODE, index * self._cluster.num_nodes.count, num_servers, pool, 1)
 
     def _pool_lines(self, address: str, plane: Plane) -> Bundle:
         """Of the dies of an instance, or its share of the lines of the nodes on which it lies."""
@@ -206,8 +206,8 @@ class FabricPlan:
         return Bundle(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
 
 
-def _numbers(end: LineEnd, first: int, count: int) -> Bundle:
-    return Bundle(end, range(first, first + count))
+def _server_lines(end: LineEnd, first: int, num_servers: int, pool: str, per_server: int) -> Bundle:
+    return Bundle(end, range(first, first + num_servers * per_server), 1.0, pool, per_server)
 
 
 def pool_bytes_per_s(cluster: Supernode, num_cache_servers: int) -> float:

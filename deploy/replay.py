@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from scheduler.gateway.source import TraceSource
 from scheduler.metrics.collector import Collector, MeteredInstance
 from scheduler.metrics.records import Records, write_records
 from scheduler.metrics.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
-from scheduler.protocol.component import NEVER_NS, Component
+from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.errors import ConfigError, SupernodeError
 from scheduler.protocol.messages import InstanceProfiled
 from scheduler.runtime.clock import monotonic_s
@@ -122,12 +122,13 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     blueprint = Blueprint(job.config, trace.block_tokens)
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
-    workers = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
+    workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
+    workers, lose = _losable(job.faults, blueprint, workers)
     ledger = core.ledger
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     decided = log_decisions(blueprint, core) if job.keeps_log else None
     profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
-    sources = make_sources(trace, job.faults, blueprint, ledger, profile)
+    sources = make_sources(trace, job.faults, blueprint, ledger, profile, lose)
     with (
         _journalled(core, job, blueprint) as front,
         _scraped(job, blueprint, core) as scrapes,
@@ -153,7 +154,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        [*trace.skipped.lines(), *core.notes()],
+        [*trace.skipped.lines(), *core.notes(), *_start_lines(job.faults, blueprint, runtime.now_ns)],
         is_partial,
         num_npus=blueprint.plan.num_npus,
         log=run_log(job, trace.name, blueprint, collector, decided),
@@ -162,18 +163,56 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     )
 
 
+def _losable(
+    faults: FaultPlan | None, blueprint: Blueprint, workers: list[Component]
+) -> tuple[list[Component], Callable[[str, int], Outputs]]:
+    """The workers such that those that are to be lost can be, and what loses one."""
+    if faults is None or not faults.losses:
+        return workers, _lose_nothing
+    from deploy.faults.workers import LosableWorkers
+
+    losable = {spec.address for spec in blueprint.instances}.intersection(loss.worker for loss in faults.losses)
+    kept = LosableWorkers(workers, losable, lambda address, now_ns: blueprint.make_worker(address, began_ns=now_ns))
+    return kept.components, kept.lose
+
+
+def _lose_nothing(_address: str, _now_ns: int) -> Outputs:
+    """Cache servers are parts of their pool, which the core tells."""
+    return NOTHING
+
+
+def _start_lines(faults: FaultPlan | None, blueprint: Blueprint, ended_ns: int) -> list[str]:
+    if faults is None or not faults.losses:
+        return []
+    from deploy.model_starts import start_lines
+
+    return start_lines(blueprint, faults.losses, ended_ns)
+
+
 def make_sources(
     trace: Trace,
     faults: FaultPlan | None,
     blueprint: Blueprint,
     ledger: Ledger,
     profile: Sequence[InstanceProfiled] = (),
+    lose: Callable[[str, int], Outputs] = _lose_nothing,
 ) -> list[Component]:
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
-    fabric, if anything does."""
+    fabric or takes workers, if anything does; `lose` is told of each worker that is lost."""
     source = TraceSource(trace)
     sources: list[Component] = [ProfileSource(profile), source] if profile else [source]
     if faults is None:
+        return sources
+
+    def has_work() -> bool:
+        return source.deadline_ns != NEVER_NS or ledger.num_open > 0
+
+    if faults.losses:
+        from deploy.model_starts import absences
+        from scheduler.gateway.losses import LossSource
+
+        sources.append(LossSource(absences(blueprint, faults.losses), lose, has_work))
+    if not (faults.schedule or faults.rates):
         return sources
     from deploy.faults.parts import FabricParts
     from scheduler.gateway.faults import FaultSource, fault_changes
@@ -181,7 +220,7 @@ def make_sources(
 
     parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.config.seed
     changes = fault_changes(faults, parts, lambda name: stream(seed, name))
-    return [*sources, FaultSource(changes, lambda: source.deadline_ns != NEVER_NS or ledger.num_open > 0)]
+    return [*sources, FaultSource(changes, has_work)]
 
 
 def refuse_stalled(collector: Collector) -> None:

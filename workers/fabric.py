@@ -14,6 +14,7 @@ from scheduler.protocol.messages import (
     Message,
     PartsChanged,
     Plane,
+    PoolServersChanged,
     RepairParts,
     RunEnded,
     StandingLoad,
@@ -77,6 +78,8 @@ class Fabric:
         self._waited: list[tuple[int, int, TransferDone]] = []
         self._unwaited: list[tuple[int, int, TransferDone]] = []
         self._failed_parts: set[str] = set()
+        # No part has failed and all servers of the pools are up.
+        self._is_whole = True
         self._planes = list(self._ways.planes.values())
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             StartTransfer: self._on_start,
@@ -84,6 +87,7 @@ class Fabric:
             CancelTransfer: self._on_cancel,
             FailParts: self._on_fail_parts,
             RepairParts: self._on_repair_parts,
+            PoolServersChanged: self._on_pool_servers,
             RunEnded: self._on_run_ended,
             StandingLoad: self._on_standing_load,
         }
@@ -113,7 +117,7 @@ class Fabric:
 
     def _on_start(self, now_ns: int, message: StartTransfer) -> Outputs:
         ways = self._ways.of(message)
-        if self._failed_parts and any(way.is_cut for way in ways):
+        if not self._is_whole and any(way.is_cut for way in ways):
             return ((self._reports_to, _failed(message, now_ns)),)
         links = self._ways.planes[message.plane]
         self._settle(links, now_ns)
@@ -181,12 +185,25 @@ class Fabric:
     def _on_repair_parts(self, now_ns: int, message: RepairParts) -> Outputs:
         return self._set_failed(now_ns, self._failed_parts.difference(message.parts))
 
+    def _on_pool_servers(self, now_ns: int, message: PoolServersChanged) -> Outputs:
+        self._ways.set_pool_servers(message.pool, message.up)
+        cut = self._set_links(now_ns, self._failed_parts)
+        return tuple((self._reports_to, _failed(transfer.message, now_ns)) for transfer in cut)
+
     def _set_failed(self, now_ns: int, failed: Collection[str]) -> Outputs:
-        """What the links carry changes, for those under way too; who has no way left is given up."""
+        """Parts broke or were mended."""
+        cut = self._set_links(now_ns, failed)
+        changed: list[Message] = [self._parts_changed(now_ns)]
+        changed += [_failed(transfer.message, now_ns) for transfer in cut]
+        return tuple((self._reports_to, said) for said in changed)
+
+    def _set_links(self, now_ns: int, failed: Collection[str]) -> list[_Transfer]:
+        """What the links carry changes, for those under way too; who has no way left is given up, and answered."""
         for links in self._planes:
             self._settle(links, now_ns)
         self._ways.set_failed(now_ns, sorted(failed))
         self._failed_parts = set(failed)
+        self._is_whole = not self._failed_parts and self._ways.has_all_servers
         self._standing_loads.apply(now_ns, self._ways.capacities)
         cut = [transfer for transfer in self._transfers.values() if any(part[1].is_cut for part in transfer.parts)]
         for transfer in cut:
@@ -195,9 +212,7 @@ class Fabric:
         for links in self._planes:
             links.look_again()
         self._await_next()
-        changed: list[Message] = [self._parts_changed(now_ns)]
-        changed += [_failed(transfer.message, now_ns) for transfer in cut]
-        return tuple((self._reports_to, said) for said in changed)
+        return cut
 
     def _parts_changed(self, now_ns: int) -> PartsChanged:
         ways = self._ways

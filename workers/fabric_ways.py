@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import numpy as np
@@ -29,11 +30,25 @@ class LineRates(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The lines of some ends of one kind, or a fixed `share` of them, in one direction: a link of the fabric."""
+    """The lines of some ends of one kind, or a fixed `share` of them, in one direction: a link of the fabric.
+
+    Those of a cache `pool` belong to its servers, so many in turn to each.
+    """
 
     end: LineEnd
     numbers: range
     share: float = 1.0
+    pool: str = ""
+    per_server: int = 0
+
+    def parts(self, down: Mapping[str, Collection[int]]) -> list[range]:
+        """The numbers, without those of servers that are down."""
+        parts: list[range] = []
+        start, size = self.numbers.start, self.per_server
+        for server in sorted(down.get(self.pool, ())):
+            parts.append(range(start, self.numbers.start + server * size))
+            start = parts[-1].stop + size
+        return [*parts, range(start, self.numbers.stop)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +116,18 @@ class FabricConfig:
         except LookupError:
             return 0
 
-    def capacities_bytes_per_s(self, failed: Collection[str] = ()) -> list[int]:
-        """What each link carries with these parts failed. Raises LookupError for a part that is not there."""
+    def capacities_bytes_per_s(
+        self, failed: Collection[str] = (), down: Mapping[str, Collection[int]] = MappingProxyType({})
+    ) -> list[int]:
+        """What each link carries with these parts failed and these cache servers down, by pool. Raises LookupError for
+        a part that is not there."""
         by_end = {end: self.rates.bytes_per_s(end, failed) for end in {bundle.end for bundle in self.links}}
         totals = {end: np.concatenate([[0.0], np.cumsum(rates)]) for end, rates in by_end.items()}
         return [
-            round((totals[bundle.end][bundle.numbers.stop] - totals[bundle.end][bundle.numbers.start]) * bundle.share)
+            round(
+                sum(totals[bundle.end][part.stop] - totals[bundle.end][part.start] for part in bundle.parts(down))
+                * bundle.share
+            )
             for bundle in self.links
         ]
 
@@ -153,6 +174,7 @@ class Ways:
     def __init__(self, config: FabricConfig) -> None:
         self._config = config
         self._capacities = config.capacities_bytes_per_s()
+        self._down: dict[str, frozenset[int]] = {}
         hand_over = config.hand_over
         latencies = {Plane.RDMA: [hand_over.latency_ns]}
         for (_, plane, _, _), channel in config.channels.items():
@@ -207,13 +229,23 @@ class Ways:
 
     def set_failed(self, now_ns: int, failed: Collection[str]) -> None:
         """These parts are broken now, and no others."""
-        capacities = self._capacities = self._config.capacities_bytes_per_s(failed)
+        capacities = self._capacities = self._config.capacities_bytes_per_s(failed, self._down)
         for links in self.planes.values():
             links.set_capacities(now_ns, capacities)
         # Other ranks may have to serve now, or need not any more.
         self._by_die.clear()
         for way in (*(way for ways in self._by_ends.values() for way in ways), *self._by_links.values()):
             way.is_cut = not all(capacities[link] for link in way.links)
+
+    def set_pool_servers(self, pool: str, up: Collection[int]) -> None:
+        """Only these servers of a pool are up; `set_failed` must follow."""
+        sizes = {len(b.numbers) // b.per_server for b in self._config.links if b.pool == pool and b.per_server}
+        self._down[pool] = frozenset(range(max(sizes, default=0))).difference(up)
+
+    @property
+    def has_all_servers(self) -> bool:
+        """Whether all servers of all pools are up."""
+        return not any(self._down.values())
 
     def cut_instances(self) -> list[str]:
         """Instances that reach nobody on the plane of hand-over."""

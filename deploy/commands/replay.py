@@ -120,7 +120,7 @@ def replay(
     trace = find_input(trace)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, config, faults))
-    broken = _read_faults(faults, settings)
+    broken = _read_faults(faults, settings, live=live)
     job = ReplayJob(trace, options, settings, journal, broken, keeps_log=out is not None, scrapes=scrapes)
     result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
     return _present(result, out, parsed, [*context.command_path.split(), *(context.obj or ())], as_json=json)
@@ -149,14 +149,16 @@ def _find_cluster() -> ClusterState | None:
     return find_cluster()
 
 
-def _read_faults(path: str | None, settings: RunConfig) -> FaultPlan | None:
-    """Held against the cluster's fabric; a run without faults pays for none of it."""
+def _read_faults(path: str | None, settings: RunConfig, *, live: bool) -> FaultPlan | None:
+    """Held against the cluster's fabric and the workers; a run without faults pays for none of it."""
     if path is None:
         return None
     from deploy.faults.file import read_faults
     from deploy.faults.parts import fabric_parts
+    from deploy.model_starts import losable_workers
 
-    return read_faults(path, fabric_parts(settings.cluster, settings.plan))
+    parts = fabric_parts(settings.cluster, settings.plan)
+    return read_faults(path, parts, losable_workers(settings, live=live))
 
 
 def _refuse_contradictions(settings: RunConfig, flags: dict[str, Any], speed: float | None, *, live: bool) -> None:

@@ -1,7 +1,9 @@
-"""A file of faults: which parts of the fabric break when, or how often, and how soon they work again.
+"""A file of faults: which parts of the fabric break when, or how often, and how soon they work again; which workers
+are lost, and when others can start in their place.
 
 schedule:
   - {at: 10s, part: l2/3/7, for: 60s}           # without `for` it stays broken
+  - {at: 20s, worker: prefill-3, for: 30s}      # or a server of the cache pool: cache/7
 rates:
   optical_module: {mean_time_between_failures: 500000h, mean_time_to_repair: 4h}
 """
@@ -15,6 +17,7 @@ from typing import Final
 
 from deploy.faults.parts import FabricParts
 from scheduler.gateway.faults import FaultPlan, FaultRate, PlannedFault
+from scheduler.gateway.losses import PlannedLoss
 from scheduler.gateway.readers.rows import shorten
 from scheduler.gateway.synthetic.section import Section
 from scheduler.gateway.synthetic.settings_file import read_settings
@@ -35,27 +38,50 @@ BETWEEN: Final = "mean_time_between_failures"
 TO_REPAIR: Final = "mean_time_to_repair"
 
 
-def read_faults(path: str, parts: FabricParts) -> FaultPlan:
-    """The plan of a file; `ConfigError` with file, line and field for what is wrong or not in the cluster's fabric."""
+def read_faults(path: str, parts: FabricParts, workers: Collection[str] = ()) -> FaultPlan:
+    """The plan of a file; `ConfigError` with file, line and field for what is wrong, not in the cluster's fabric, or
+    none of the `workers` that may be lost."""
     section = read_settings(path, "a faults file")
-    plan = section.build(lambda: _plan(section, parts))
+    plan = section.build(lambda: _plan(section, parts, workers))
     if plan == FaultPlan():
         raise ConfigError(f"{section.place}: no faults in it; give schedule or rates")
     return plan
 
 
-def _plan(section: Section, parts: FabricParts) -> FaultPlan:
+def _plan(section: Section, parts: FabricParts, workers: Collection[str]) -> FaultPlan:
     schedule: list[PlannedFault] = []
+    losses: list[PlannedLoss] = []
     for entry in section.sections("schedule"):
+        if "worker" in entry.values:
+            losses.append(entry.build(lambda entry=entry: _loss(entry, workers, losses)))
+            continue
         fault = entry.build(lambda entry=entry: _fault(entry, parts))
         _refuse_overlap(entry, fault, schedule)
         schedule.append(fault)
     section.taken.add("rates")  # known, even where it is left out
     if "rates" not in section.values:
-        return FaultPlan(tuple(schedule))
+        return FaultPlan(tuple(schedule), (), tuple(losses))
     by_kind = parts.by_kind()
     kinds = section.section("rates")
-    return FaultPlan(tuple(schedule), tuple(_rate(kinds, kind, by_kind) for kind in kinds.values))
+    return FaultPlan(tuple(schedule), tuple(_rate(kinds, kind, by_kind) for kind in kinds.values), tuple(losses))
+
+
+def _loss(entry: Section, workers: Collection[str], earlier: Collection[PlannedLoss]) -> PlannedLoss:
+    at_ns = round(_seconds(entry, "at", least=0.0) * 1e9)
+    worker = entry.text("worker")
+    if worker not in workers:
+        near = get_close_matches(worker, workers)
+        mend = f"did you mean {' or '.join(near)}?" if near else "such as prefill-0, or cache/0 for a cache server"
+        raise entry.error("worker", f"is {shorten(worker)}, which cannot be lost here", mend)
+    loss = PlannedLoss(worker, at_ns, at_ns + max(1, round(_seconds(entry, "for", least=1e-9) * 1e9)))
+    for other in earlier:
+        if other.worker == worker and loss.at_ns < other.back_ns and other.at_ns < loss.back_ns:
+            raise entry.error(
+                "worker",
+                f"{worker} is lost already from {other.at_ns / 1e9:g} s to {other.back_ns / 1e9:g} s",
+                "give times that do not overlap",
+            )
+    return loss
 
 
 def _fault(entry: Section, parts: FabricParts) -> PlannedFault:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from scheduler.core.config import cache_server_address
-from scheduler.protocol.messages import CacheServersChanged
+from scheduler.core.config import FABRIC_ADDRESS, cache_server_address
+from scheduler.protocol.messages import CacheServersChanged, Message, PoolServersChanged
 
-Said = list[tuple[str, CacheServersChanged]]
+Said = list[tuple[str, Message]]
 
 
 class _Ring:
@@ -26,14 +26,25 @@ class _Ring:
         if up == self.up:
             return []
         self.up = up
-        return [self._say(lost)]
+        return [self._say(lost), self.lines()]
 
     def begin_anew(self, back: list[int]) -> Said:
         """The pool itself is back, with all of its servers up; it is told if they are not."""
+        was_up = set(self.up)
         self.up.update(back)
-        return [self._say([])] if len(self.up) < len(self._numbers) else []
+        said: Said = [] if was_up == self.up else [self.lines()]
+        return said if self.is_whole else [self._say([]), *said]
 
-    def _say(self, lost: list[int]) -> tuple[str, CacheServersChanged]:
+    def lines(self) -> tuple[str, Message]:
+        """What the fabric is to know: a server's lines leave with it."""
+        return FABRIC_ADDRESS, PoolServersChanged(self.pool, sorted(self.up))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all servers are up."""
+        return len(self.up) == len(self._numbers)
+
+    def _say(self, lost: list[int]) -> tuple[str, Message]:
         self.version += 1
         return self.pool, CacheServersChanged(self.version, sorted(self.up), lost)
 
@@ -60,9 +71,11 @@ class CacheServers:
         return said
 
     def join(self, addresses: Collection[str]) -> Said:
-        """These are back, empty."""
+        """These are back, with what is on their SSD; a fabric that is back knows of nobody who is not up."""
         said: Said = []
         for ring in self._rings:
             back = ring.named(addresses)
             said += ring.begin_anew(back) if ring.pool in addresses else ring.change(ring.up.union(back), [])
+            if FABRIC_ADDRESS in addresses and not ring.is_whole:
+                said.append(ring.lines())
         return said

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scheduler.core.books import Books
 from scheduler.core.config import CacheMode
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
+from scheduler.core.read_limits import ReadLimits
 from scheduler.core.router import Router
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.protocol.component import NOTHING, Outputs
@@ -34,6 +36,7 @@ class Prefills:
         self._pools = books.pools
         self._transfers = transfers
         self._router = router
+        self.read_limits = ReadLimits(books.prefill)
 
     def begin(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """These have arrived, or begin again: ask the pool what it has of them, or send them on."""
@@ -91,7 +94,7 @@ class Prefills:
         said: Said = []
         for key, command in commands.items():
             if key < 0:
-                said += self._fetch(~key, command)
+                said += self._fetch(now_ns, ~key, command)
             else:
                 said.append(self._send(key, command))
         return (*self._pools.release_others(chosen), *said) if chosen else tuple(said)
@@ -110,25 +113,44 @@ class Prefills:
         self._ledger.move(Event.SEND_PREFILL, command.ids)
         return self._stage.addresses[index], command
 
-    def _fetch(self, index: int, command: StartPrefill) -> Said:
+    def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> Said:
         """Move what is cached to the instance; the command follows when it is there."""
+        pool, address = self._pools.addresses[self._stage.pool[index]], self._stage.addresses[index]
+        read = CacheRead(pool, address, command, self._open.take_ssd_tokens(command.ids))
+        if not self.read_limits.allows(address):
+            return [self._compute_all(read)]
         self._ledger.move(Event.FETCH, command.ids)
-        pool = self._pools.addresses[self._stage.pool[index]]
-        ssd_tokens = self._open.take_ssd_tokens(command.ids)
-        return self._transfers.read(CacheRead(pool, self._stage.addresses[index], command, ssd_tokens))
+        said = self._transfers.read(read)
+        self.read_limits.begin(now_ns, read)
+        return said
 
     def on_fetched(self, read: CacheRead) -> Outputs:
         """What was cached is there."""
+        self.read_limits.ended(read)
         self._ledger.move(Event.SEND_PREFILL, read.command.ids)
         return ((read.address, read.command),)
 
     def on_fetch_failed(self, read: CacheRead) -> Outputs:
-        """No way leads from the pool to the instance: it computes all of it."""
+        """No way leads from the pool to the instance."""
+        return (self._compute_all(read),)
+
+    def give_up_reads(self, now_ns: int) -> Said:
+        """Those that have taken longer than computing would."""
+        said: Said = []
+        for read in self.read_limits.take_overdue(now_ns):
+            said += self._transfers.give_up(read)
+            said.append(self._compute_all(read))
+        return said
+
+    def _compute_all(self, read: CacheRead) -> tuple[str, Message]:
+        """The instance computes what the read was to bring."""
         command, ledger = read.command, self._ledger
         self._stage.outstanding_tokens[self._stage.index[read.address]] += sum(command.cached_tokens)
-        for position, request_id in enumerate(command.ids):
-            ledger.cached_tokens[request_id] = command.cached_tokens[position] = 0
-        return self.on_fetched(read)
+        for request_id in command.ids:
+            ledger.cached_tokens[request_id] = 0
+        ledger.move(Event.SEND_PREFILL, command.ids)
+        # What was to be moved was said with the same list, and stays as it was said.
+        return read.address, replace(command, cached_tokens=[0] * len(command.ids))
 
     def on_started(self, message: PrefillStepped) -> None:
         """Their first chunks are in the pass that begins now."""

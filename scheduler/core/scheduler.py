@@ -91,6 +91,7 @@ class Scheduler:
         self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
         guarded = None if entry.is_plain else GuardedPrefills(books, self._transfers, self.routing, entry)
         self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
+        self._read_limits = self._prefills.read_limits
         self._hand_overs = HandOvers(books, self._reservations, self._transfers)
         self._losses = Losses(books, self._transfers, self._reservations)
         self._decodes = Decodes(books, self._losses)
@@ -107,6 +108,7 @@ class Scheduler:
 
             self._parking = Parking(config.parking, (books.prefill, books.decode), books.ledger)
         self._guard = guarded and Guard(books, guarded, self._losses, self._reservations, entry)
+        self._has_timers = any(timer is not None for timer in (self._power, self._parking, self._guard))
         self.deadline_ns = NEVER_NS
         handlers: dict[type, Callable[[int, Any], Outputs]] = {
             RequestsArrived: self._on_arrived,
@@ -137,9 +139,9 @@ class Scheduler:
         self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
 
     def notes(self) -> list[str]:
-        """Lines for a person: of policies that failed, of classes that nobody listed."""
+        """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed."""
         classes = self._books.classes
-        return [*self.routing.notes(), *(classes.notes() if classes is not None else ())]
+        return [*self.routing.notes(), *self._read_limits.notes(), *(classes.notes() if classes is not None else ())]
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
@@ -149,7 +151,7 @@ class Scheduler:
             outputs = (*self._power.heard(now_ns, message), *outputs)
         if self._parking is not None:
             outputs = (*outputs, *self._parking.heard(now_ns, message))
-        if self._power is not None or self._parking is not None or self._guard is not None:
+        if self._read_limits.waiting or self._has_timers:
             self.deadline_ns = self._next_ns()
         if self._down:
             # What matters of this is said again when they join.
@@ -157,8 +159,11 @@ class Scheduler:
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """Some requests have waited too long, or long enough, or budgets of power or parking are weighed anew."""
+        """Some requests have waited too long, for a read of the cache or altogether, or long enough, or budgets of
+        power or parking are weighed anew."""
         outputs = NOTHING
+        if self._read_limits.deadline_ns <= now_ns:
+            outputs += tuple(self._prefills.give_up_reads(now_ns))
         if self._power is not None and self._power.deadline_ns <= now_ns:
             outputs += self._power.wake()
         if self._parking is not None and self._parking.deadline_ns <= now_ns:
@@ -169,8 +174,11 @@ class Scheduler:
         return tuple(said for said in outputs if said[0] not in self._down) if self._down else outputs
 
     def _next_ns(self) -> int:
-        timers = [timer.deadline_ns for timer in (self._power, self._parking, self._guard) if timer is not None]
-        return min(timers, default=NEVER_NS)
+        next_ns = self._read_limits.deadline_ns
+        for timer in (self._power, self._parking, self._guard):
+            if timer is not None and timer.deadline_ns < next_ns:
+                next_ns = timer.deadline_ns
+        return next_ns
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         ledger, config = self.ledger, self._config
@@ -204,6 +212,7 @@ class Scheduler:
         return tuple(self._cache_servers.drain(message.addresses))
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
+        self._read_limits.learn(message)
         if message.started_ids:
             self._prefills.on_started(message)
         outputs: list[tuple[str, Message]] = []

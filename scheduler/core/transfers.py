@@ -38,7 +38,7 @@ class CacheRead:
     """Cached KV on its way from a pool to a prefill instance, and the command that waits for it.
 
     `ssd_tokens` (of those requests that have some) come to the pool from its SSD, as a flow of their own beside the
-    other. `open_flows` of them have not ended.
+    other. `open_flows` of them have not ended; 0 once nobody waits for any.
     """
 
     pool: Final[str]
@@ -134,6 +134,10 @@ class Transfers:
             return None if flow.open_flows else flow
         return flow
 
+    def give_up(self, read: CacheRead) -> list[Said]:
+        """Nobody waits for this read any more."""
+        return [self._cancel(transfer_id) for transfer_id in [i for i, flow in self._waiting.items() if flow is read]]
+
     def withdraw_reads(self, ids: Collection[int]) -> list[Said]:
         """These requests wait for no read any more; flows for which nobody waits then are given up."""
         reads = {id(flow): flow for flow in self._waiting.values() if isinstance(flow, CacheRead)}
@@ -148,8 +152,10 @@ class Transfers:
         Nobody waits for another flow of the same read either: it goes on for nobody.
         """
         flow = self._waiting.pop(transfer_id, None)
-        if isinstance(flow, CacheRead) and flow.open_flows > 1:
-            self._waiting = {i: other for i, other in self._waiting.items() if other is not flow}
+        if isinstance(flow, CacheRead):
+            if flow.open_flows > 1:
+                self._waiting = {i: other for i, other in self._waiting.items() if other is not flow}
+            flow.open_flows = 0
         if isinstance(flow, HandOver) and flow.source in self._making:
             self._making[flow.source] = [i for i in self._making[flow.source] if i != transfer_id]
         return flow
@@ -173,7 +179,9 @@ class Transfers:
         return said
 
     def _cancel(self, transfer_id: int) -> Said:
-        del self._waiting[transfer_id]
+        flow = self._waiting.pop(transfer_id)
+        if isinstance(flow, CacheRead):
+            flow.open_flows = 0
         return FABRIC_ADDRESS, CancelTransfer(transfer_id)
 
     def start_again(self) -> list[Said]:

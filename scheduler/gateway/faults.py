@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+from scheduler.gateway.losses import PlannedLoss
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 
@@ -49,6 +50,7 @@ class FaultPlan:
 
     schedule: tuple[PlannedFault, ...] = ()
     rates: tuple[FaultRate, ...] = ()
+    losses: tuple[PlannedLoss, ...] = ()
 
 
 class FaultSource:

@@ -51,6 +51,14 @@ class CacheServersChanged:
 
 
 @dataclass(slots=True)
+class PoolServersChanged:
+    """The cache servers of a pool that are up now, by number: the lines of the others carry nothing of the pool's."""
+
+    pool: Final[str]
+    up: Final[list[int]]
+
+
+@dataclass(slots=True)
 class DrainCacheServers:
     """These cache servers (`cache/0` and so on) are to leave and hand over their blocks; `WorkersJoined` undoes it."""
 

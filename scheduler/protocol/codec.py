@@ -93,6 +93,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.SetParked, (_FLAG,)),
     (messages.ParkedSet, (_TEXT, _INT, _FLAG)),
     (messages.InstanceProfiled, (_TEXT, *(_INTS,) * 5, _INT, _INT)),
+    (messages.PoolServersChanged, (_TEXT, _INTS)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

@@ -10,7 +10,7 @@ Who says what to whom:
     core    -> cache    LookupPrefixes, StorePrefixes, ReleasePrefixes
     cache   -> core     PrefixesFound, PrefixesLost, CacheReported
     core    -> cache    CacheServersChanged
-    core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts
+    core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts, PoolServersChanged
     fabric  -> core     TransferDone, PartsChanged, TransferFailed
     core    -> prefill  StartPrefill, ReleaseKv, CancelRequests
     prefill -> core     PrefillStepped, RequestsCancelled
@@ -40,6 +40,7 @@ from scheduler.protocol.cache_messages import (
     CacheServersChanged,
     DrainCacheServers,
     LookupPrefixes,
+    PoolServersChanged,
     PrefixesFound,
     PrefixesLost,
     ReleasePrefixes,
@@ -371,4 +372,5 @@ Message = (
     | SetParked
     | ParkedSet
     | InstanceProfiled
+    | PoolServersChanged
 )

@@ -345,7 +345,7 @@ def build_fabric(case: Case) -> Fabric:
     num_lines = num_ranks + case.num_decode * case.num_dies
     links = [Bundle(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(num_lines)]
     pool_out = len(links)
-    links += [Bundle(LineEnd.UB_CPU, range(1))] * 2
+    links += [Bundle(LineEnd.UB_CPU, range(case.cache_servers), 1.0, CACHE_ADDRESS, 1)] * 2
     channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
     line = case.cache_line_bytes_per_s, case.stream_bytes_per_s
     for i in range(case.num_prefill):
@@ -378,7 +378,12 @@ def lines_in(case: Case) -> MadeUpLines:
         {
             LineEnd.RDMA_DIE: ranks + dies,
             LineEnd.UB_DIE: [case.prefill_bytes_per_s] * case.num_prefill,
-            LineEnd.UB_CPU: [case.pool_bytes_per_s],
+            LineEnd.UB_CPU: _split(case.pool_bytes_per_s, case.cache_servers),
             **({LineEnd.VPC_NODE: [case.ssd_bytes_per_s]} if has_pool_ssd(case) else {}),
         }
     )
+
+
+def _split(rate: int, num_servers: int) -> list[int]:
+    """Whole numbers that differ by one at most."""
+    return [(rate + server) // num_servers for server in range(num_servers)]

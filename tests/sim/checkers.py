@@ -16,6 +16,7 @@ from scheduler.protocol.messages import (
     FinishTransfer,
     KvReserved,
     Message,
+    Plane,
     PrefillStepped,
     RequestsArrived,
     ReserveKv,
@@ -231,6 +232,7 @@ def check_bytes(journal: Journal) -> None:
     """INV-10 for bytes: in a run that nobody interrupted, started = done + given up."""
     per_token = journal.system.case.bytes_per_token
     moving: dict[int, tuple[int, int, TransferKind]] = {}
+    given_up: set[int] = set()
     for now_ns, _, message in journal.entries:
         if isinstance(message, StartTransfer):
             assert min(message.num_tokens) > 0
@@ -242,11 +244,30 @@ def check_bytes(journal: Journal) -> None:
             moving[message.transfer_id] = (now_ns, num_bytes, kind)
         elif isinstance(message, CancelTransfer):
             del moving[message.transfer_id]
+            given_up.add(message.transfer_id)
         elif isinstance(message, TransferDone):
+            if message.transfer_id in given_up:
+                continue  # its last byte had left its links
             made_ns, num_bytes, kind = moving.pop(message.transfer_id)
             assert (num_bytes, kind) == (message.num_bytes, message.kind)
             assert message.done_ns - message.duration_ns == made_ns >= 0
     assert not moving
+
+
+def check_reads(journal: Journal) -> None:
+    """No read keeps its requests longer than computing what it brings would, by what passes had taken until then."""
+    due_ns: dict[int, int] = {}
+    computed = computing_ns = limit_ns = 0
+    for now_ns, _, message in journal.entries:
+        if isinstance(message, PrefillStepped):
+            computed += message.computed_tokens
+            computing_ns += message.usage.busy_ns
+        elif isinstance(message, StartTransfer) and message.kind == TransferKind.CACHE_READ:
+            if message.plane == Plane.UB:  # what comes from SSD beside it is part of the same
+                limit_ns = max(1, sum(message.num_tokens) * computing_ns // computed) if computed else NEVER_NS
+            due_ns[message.transfer_id] = now_ns + limit_ns
+        elif isinstance(message, CancelTransfer | TransferDone):
+            assert now_ns <= due_ns.pop(message.transfer_id, now_ns)
 
 
 def check_links(fabric: Fabric) -> None:
@@ -323,6 +344,7 @@ CHECKS = [
     check_all_is_free,
     check_order_of_stamps,
     check_bytes,
+    check_reads,
     check_usage,
     check_bounds,
 ]

@@ -227,14 +227,14 @@ class LosingSystem:
             if due_ns == NEVER_NS:
                 break
             self.now_ns = due_ns
-            if self.scheduler.deadline_ns == due_ns:
-                self._carry(None, self.scheduler.wake(due_ns))
-                continue
             _, component = min(
                 ((c.priority, index), c)
-                for index, c in enumerate(self._alive.values())
+                for index, c in enumerate((*self._alive.values(), self.scheduler))
                 if c is not None and c.deadline_ns == due_ns
             )
+            if component is self.scheduler:
+                self._carry(None, self.scheduler.wake(due_ns))
+                continue
             self._send_to_core(component.address, self._noted(component, None, component.wake(due_ns)))
         ended = RunEnded(interrupted=False)
         for component in filter(None, self._alive.values()):

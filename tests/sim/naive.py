@@ -85,6 +85,62 @@ class Source(Actor):
         self._await_next()
 
 
+class Read:
+    """What some requests wait for, in one or two flows."""
+
+    def __init__(self, prefill: int, requests: list[Request], flows: list[Flow]) -> None:
+        self.prefill = prefill
+        self.requests = requests
+        self.flows = flows
+        self.due_ns: int | None = None
+
+
+class Reads(Actor):
+    """Gives up reads that take longer than computing what they bring would, by the mean time of a token so far."""
+
+    priority = 3
+
+    def __init__(self, world: World, core: Core) -> None:
+        super().__init__(world)
+        self.core = core
+        self.open: list[Read] = []
+        self.slow: list[int] = []
+
+    def are_tried(self, prefill: int) -> bool:
+        """Not more than one at a time to where the last that ended was given up."""
+        return prefill not in self.slow or all(read.prefill != prefill for read in self.open)
+
+    def begin(self, read: Read) -> None:
+        """It is waited for from now on."""
+        self.open.append(read)
+        if self.core.computed_tokens:
+            tokens = sum(request.cached for request in read.requests)
+            compute_ns = tokens * self.core.computing_ns // self.core.computed_tokens
+            read.due_ns = self.world.now_ns + max(1, compute_ns)
+        self._await_next()
+
+    def end(self, read: Read) -> None:
+        """All of it is there."""
+        self.open.remove(read)
+        self.slow = [prefill for prefill in self.slow if prefill != read.prefill]
+        self._await_next()
+
+    def _await_next(self) -> None:
+        self.due_ns = min((read.due_ns for read in self.open if read.due_ns is not None), default=None)
+
+    def fall_due(self) -> None:
+        """Who waited for it computes."""
+        for read in [read for read in self.open if read.due_ns == self.world.now_ns]:
+            self.open.remove(read)
+            self.slow.append(read.prefill)
+            for flow in read.flows:
+                self.world.say(self.core.fabric.cancel, flow)
+            for request in read.requests:
+                request.cached = 0
+            self.world.say(self.core.prefill[read.prefill].start, read.requests)
+        self._await_next()
+
+
 class Core:
     """The control plane: all it knows is found by scanning the requests."""
 
@@ -109,6 +165,9 @@ class Core:
         self.decode_berths: list[Berth] = []
         self.governor = Governor(world, self)
         self.awaits_more: Callable[[], bool] = bool
+        self.reads = Reads(world, self)
+        self.computed_tokens = 0
+        self.computing_ns = 0
 
     # -- parking
 
@@ -222,24 +281,29 @@ class Core:
             request.prefill_is_done = False
             groups.setdefault((index, request.cached > 0), []).append(request)
         for (index, is_cached), members in groups.items():
-            if is_cached:
+            if is_cached and self.reads.are_tried(index):
                 self._read(index, members)
-        for (index, is_cached), members in groups.items():
-            if not is_cached:
-                self.world.say(self.prefill[index].start, members)
+                continue
+            for request in members:
+                request.cached = 0
+            self.world.say(self.prefill[index].start, members)
 
     def _read(self, index: int, requests: list[Request]) -> None:
         """All that is cached, and beside it what comes from SSD."""
         flows = [("read", [r.cached for r in requests]), ("ssd read", [r.from_ssd for r in requests if r.from_ssd])]
-        left = [flow for flow in flows if flow[1]]
+        read = Read(index, requests, [Flow(kind, index, 0, tokens, requests) for kind, tokens in flows if tokens])
+        num_arrived = 0
 
         def on_read(requests: list[Request]) -> None:
-            left.pop()
-            if not left:
+            nonlocal num_arrived
+            num_arrived += 1
+            if num_arrived == len(read.flows) and read in self.reads.open:
+                self.reads.end(read)
                 self._on_cache_read(requests)
 
-        for kind, tokens in list(left):
-            self._transfer(Flow(kind, index, 0, tokens, requests), on_read)
+        for flow in read.flows:
+            self._transfer(flow, on_read)
+        self.reads.begin(read)
 
     def _transfer(self, flow: Flow, then: Then) -> None:
         flow.then = then
@@ -255,8 +319,11 @@ class Core:
         closing: list[Request],
         done: list[Request],
         stopped: list[Request],
+        passed: tuple[int, int],
     ) -> None:
-        """One pass ended, another began."""
+        """One pass ended, in which so many tokens were computed in so many nanoseconds; another began."""
+        self.computed_tokens += passed[0]
+        self.computing_ns += passed[1]
         for request, cached in started:
             request.cached = cached
             if request.prefill_started_ns == -1:

@@ -44,6 +44,11 @@ class NaiveCache:
         self.size: dict[Block, int] = {}
         self.pins: list[tuple[Request, Block]] = []
         self.num_evictions = 0
+        self.num_uses = 0
+        self.used: tuple[dict[Block, int], dict[Block, int]] = ({}, {})
+        """When each block was used last, by tier: the lists are in this order."""
+        self.away: dict[int, dict[Block, int]] = {}
+        """What is on the SSD of servers that are not there, and when it was used last."""
 
     @property
     def capacity(self) -> tuple[int, int]:
@@ -97,9 +102,19 @@ class NaiveCache:
 
         Where servers left, the oldest go, first those that nobody relies on.
         """
-        for here in self.lists:
-            here[:] = [block for block in here if up and server_of(block, self.up) not in lost]
+        pinned = {block for _, block in self.pins}
+        for tier, here in enumerate(self.lists):
+            for block in sorted(here):
+                server = server_of(block, self.up)
+                if (up and server not in lost) or (tier == SSD and server in up):
+                    continue
+                if tier == SSD:
+                    if block in pinned:
+                        self._note(SSD, block)
+                    self.away.setdefault(server, {})[block] = self.used[SSD][block]
+                here.remove(block)
         self.up = frozenset(up)
+        self._take_back()
         for tier in (DRAM, SSD) if up else ():
             pinned = [block for _, block in self.pins]
             for share in self.shares:
@@ -117,6 +132,20 @@ class NaiveCache:
                 cut.append(request)
         return cut
 
+    def _take_back(self) -> None:
+        """Who is there again has on SSD what is its own and nobody has stored anew."""
+        here = self.lists[SSD]
+        for server in self.up & self.away.keys():
+            for block, used in self.away.pop(server).items():
+                if server_of(block, self.up) == server and block not in here:
+                    here.append(block)
+                    self.used[SSD][block] = used
+        here.sort(key=lambda block: self.used[SSD][block])
+
+    def _note(self, tier: int, block: Block) -> None:
+        self.num_uses += 1
+        self.used[tier][block] = self.num_uses
+
     def _cut(self, request: Request, kept: list[Block]) -> None:
         """It relies on these only."""
         others = [pin for pin in self.pins if pin[0] is not request]
@@ -132,9 +161,11 @@ class NaiveCache:
         for block in reversed(chain if self.capacity[tier] else []):
             if block not in here:
                 here.append(block)
+                self._note(tier, block)
             elif block not in pinned:
                 here.remove(block)
                 here.append(block)
+                self._note(tier, block)
 
     def _shrink(self, tier: int, new: list[Block]) -> None:
         pinned = [block for _, block in self.pins]

@@ -69,6 +69,7 @@ class Prefill(Actor):
         self.pass_began_ns = 0
         self.busy_ns = 0
         self.num_passes = 0
+        self.computed_in_pass = 0
         self.num_computed = 0
         self.num_pairs = 0
 
@@ -98,6 +99,7 @@ class Prefill(Actor):
         was_running = bool(self.in_pass)
         if was_running:
             self.busy_ns += self.world.now_ns - self.pass_began_ns
+        passed = (self.computed_in_pass, self.world.now_ns - self.pass_began_ns) if was_running else (0, 0)
         done = [prompt for prompt in self.in_pass if prompt.position == prompt.total]
         stopped = [prompt for prompt in done if prompt.request.produced + 1 == prompt.request.output_tokens]
         self.holding = [prompt for prompt in self.holding if prompt not in stopped]
@@ -114,6 +116,7 @@ class Prefill(Actor):
             [prompt.request for prompt in closing],
             [prompt.request for prompt in done],
             [prompt.request for prompt in stopped],
+            passed,
         )
 
     def _keep_in_cache(self, request: Request) -> None:
@@ -151,6 +154,7 @@ class Prefill(Actor):
             if prompt.position == prompt.total:
                 self.queue.remove(prompt)
         self.num_computed += num_computed
+        self.computed_in_pass = num_computed
         self.num_passes += 1 if num_computed else 0
         self.num_pairs += pairs
         if self.in_pass:

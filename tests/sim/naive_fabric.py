@@ -113,8 +113,11 @@ class Fabric(Actor):
         self._share()
 
     def cancel(self, flow: Flow) -> None:
-        """Nobody wants it any more."""
+        """Nobody wants it any more; what has left its links arrives."""
         self._move_on()
+        if flow.done_ns is not None:
+            self._await_next()
+            return
         flow.is_cancelled = True
         for stream in flow.streams:
             stream.has_left_links = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Final
 
 NAMESPACE_SHIFT: Final = 44
@@ -75,6 +76,21 @@ class Tier:
         self.saved_tokens += self._block_tokens - self._sizes.get(key, self._block_tokens)
         if self.has_quotas:
             self.note_namespace(key)
+
+    def restore(self, blocks: Iterable[tuple[int, int]]) -> None:
+        """(key, stamp) of blocks that were not here are, as if they had been here since their last use."""
+        for key, stamp in blocks:
+            self.order[key] = stamp
+            self.saved_tokens += self._block_tokens - self._sizes.get(key, self._block_tokens)
+        by_use = sorted(self.order.items(), key=itemgetter(1))
+        self.order.clear()
+        self.order.update(by_use)
+        if self.has_quotas:
+            self._namespaces.clear()
+            self._used_by.clear()
+            # A pinned block gets its place when its last pin goes.
+            for key in (*sorted(self.pinned), *self.order):
+                self.note_namespace(key)
 
     def note_namespace(self, key: int) -> None:
         """The block was used now, whether it is new or not."""

@@ -27,6 +27,8 @@ class Tiers:
         self.dram: Final = Tier(sizes.block_tokens, self._short, self.pins)
         self.ssd: Final = Tier(sizes.block_tokens, self._short, self.pins)
         self._per_server: Final = ((self.dram, sizes.dram_tokens), (self.ssd, sizes.ssd_tokens))
+        # By server that is not up: what is on its SSD, as stamps of last use and tokens of short blocks.
+        self._away: Final[dict[int, dict[int, tuple[int, int | None]]]] = {}
         # The server of each slot; empty while no server is up.
         self._owners: list[int] = []
         self.set_up(range(sizes.num_servers), (), 0)
@@ -163,17 +165,21 @@ class Tiers:
 
     def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> set[int]:
         """These servers are up now; those of `lost` took their blocks along, all others handed over what is no longer
-        theirs. Answers the pinned blocks that are gone."""
+        theirs. Who is back has on its SSD what was there, as far as it is still its own. Answers the pinned blocks that
+        are gone."""
         before, self._owners = self._owners, ring.owners(up) if up else []
         if before:
-            self._drop([server in lost or not up for server in before])
+            self._drop(before, [server in lost or not up for server in before], up, now_ns)
         for tier, tokens in self._per_server:
             capacity_tokens = tokens * len(up)
             tier.resize(capacity_tokens, self._sizes.quota_of(capacity_tokens))
             if before and up:
                 self._count_moved(tier, [old != new for old, new in zip(before, self._owners, strict=True)])
-                self._trim(tier, {key >> NAMESPACE_SHIFT for key in tier.order}, now_ns)
-                tier.trim_pinned()
+        for server in sorted(self._away.keys() & up):
+            self._take_back(server, self._away.pop(server))
+        for tier in (self.dram, self.ssd) if up else ():
+            self._trim(tier, {key >> NAMESPACE_SHIFT for key in tier.order}, now_ns)
+            tier.trim_pinned()
         for key in [key for key in self._short if not self.holds(key)]:
             del self._short[key]
         gone = {key for key in self.pins if not self.holds(key)}
@@ -181,15 +187,35 @@ class Tiers:
             del self.pins[key]
         return gone
 
-    def _drop(self, is_lost: list[bool]) -> None:
-        """Blocks in these slots are gone."""
+    def _drop(self, owners: list[int], is_lost: list[bool], up: Collection[int], now_ns: int) -> None:
+        """Blocks in these slots are gone from DRAM; on SSD they are out of reach, unless their server is up again.
+
+        What is pinned counts as used until now."""
+        stamp = max(self._stamp, now_ns << STAMP_SHIFT)
         gone: set[int] = set()
         for tier in (self.dram, self.ssd):
-            keys = [key for key in tier.blocks() if is_lost[key % ring.NUM_SLOTS]]
-            for key in keys:
-                tier.remove(key)
-            gone.update(keys)
-        self._account.lost_blocks += len(gone)
+            for key in sorted(key for key in tier.blocks() if is_lost[key % ring.NUM_SLOTS]):
+                server = owners[key % ring.NUM_SLOTS]
+                if tier is self.ssd and server in up:
+                    continue
+                last_use = tier.remove(key)
+                gone.add(key)
+                if tier is self.ssd:
+                    if key in self.pins:
+                        stamp += 1
+                        last_use = stamp
+                    self._away.setdefault(server, {})[key] = (last_use, self._short.get(key))
+        self._stamp = stamp
+        self._account.lost_blocks += sum(not self.holds(key) for key in gone)
+
+    def _take_back(self, server: int, blocks: dict[int, tuple[int, int | None]]) -> None:
+        kept = {
+            key: block
+            for key, block in blocks.items()
+            if self._owners[key % ring.NUM_SLOTS] == server and key not in self.ssd
+        }
+        self._short.update((key, size) for key, (_, size) in kept.items() if size is not None)
+        self.ssd.restore((key, last_use) for key, (last_use, _) in kept.items())
 
     def _count_moved(self, tier: Tier, has_moved: list[bool]) -> None:
         self._account.moved_blocks += sum(has_moved[key % ring.NUM_SLOTS] for key in tier.blocks())

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deploy.fabric_config import FabricPlan, Placed
-from scheduler.protocol.messages import Plane, StartTransfer, TransferDone, TransferKind
+from scheduler.protocol.component import Outputs
+from scheduler.protocol.messages import (
+    Plane,
+    PoolServersChanged,
+    StartTransfer,
+    TransferDone,
+    TransferFailed,
+    TransferKind,
+)
 from sim_hw.hardware.supernodes import CLOUDMATRIX384
 from workers.fabric import Fabric
 
@@ -51,6 +61,32 @@ def test_the_pool_is_read_and_written_at_the_measured_rates_of_a_die() -> None:
     plan = plan_of(48)
     assert of(plan, TransferKind.CACHE_READ, Plane.UB, "cache", "p0") == ([48 * 640, 32 * 196], 32 * 196, 32 * 147)
     assert of(plan, TransferKind.CACHE_WRITE, Plane.UB, "p1", "cache") == ([16 * 196, 48 * 640], 16 * 196, 16 * 107)
+
+
+def test_the_lines_of_a_cache_server_leave_and_come_back_with_it() -> None:
+    plan = plan_of(4, Plane.VPC)
+    fabric = Fabric(plan.config(50 * 10**9, 1))  # a token is what a node's line carries in a second
+    read = StartTransfer(0, TransferKind.CACHE_READ, Plane.VPC, "cache", "p0", [1], [], True)
+
+    def read_s(number: int, up: list[int]) -> float:
+        start_ns = number * 100 * GB
+        assert not fabric.handle(start_ns, PoolServersChanged("cache", up))
+        fabric.handle(start_ns, replace(read, transfer_id=number))
+        told: Outputs = ()
+        while not told:
+            told = fabric.wake(fabric.deadline_ns)
+        done = told[0][1]
+        assert isinstance(done, TransferDone)
+        return round(done.duration_ns / 1e9, 2)
+
+    # The instance lies on two nodes: two servers serve it as well as four, and one half as fast.
+    assert [read_s(i, up) for i, up in enumerate([[0, 1, 2, 3], [0, 3], [2], [0, 1, 2]])] == [0.5, 0.5, 1.0, 0.5]
+    start_ns = 500 * GB
+    fabric.handle(start_ns, replace(read, transfer_id=5))
+    ((_, failed),) = fabric.handle(start_ns, PoolServersChanged("cache", []))
+    assert isinstance(failed, TransferFailed)
+    ((_, failed),) = fabric.handle(start_ns, replace(read, transfer_id=6))
+    assert isinstance(failed, TransferFailed)
 
 
 def test_a_fleet_crosses_from_one_supernode_to_the_other_and_reads_its_own_pool() -> None:

@@ -9,6 +9,7 @@ import pytest
 from deploy.faults.file import read_faults
 from deploy.faults.parts import FabricParts
 from scheduler.gateway.faults import FaultPlan, FaultRate, PlannedFault
+from scheduler.gateway.losses import PlannedLoss
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.errors import ConfigError
 from sim_hw.hardware.supernodes import CLOUDMATRIX384
@@ -40,6 +41,31 @@ def test_schedule_and_rates(tmp_path: Path) -> None:
         ),
         (FaultRate("nic", 1_800_000.0, 5_400.0),),
     )
+
+
+def test_workers_that_are_lost(tmp_path: Path) -> None:
+    path = tmp_path / "faults.yaml"
+    path.write_text("schedule:\n  - {at: 10s, worker: prefill-3, for: 1min}\n  - {at: 1s, part: l2/3/7}\n")
+    plan = read_faults(str(path), PARTS, ["prefill-3", "cache/0"])
+    assert plan.losses == (PlannedLoss("prefill-3", 10**10, 70 * 10**9),)
+    assert len(plan.schedule) == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ("{at: 1s, worker: prefil-3, for: 1s}", "2: schedule[0].worker is 'prefil-3', which cannot be lost here; did"),
+        ("{at: 1s, worker: prefill-3}", "2: schedule[0].for is missing"),
+        ("{at: 1s, worker: prefill-3, for: 9s}\n- {at: 5s, worker: prefill-3, for: 9s}", "3: schedule[1].worker"),
+        ("{at: 1s, worker: prefill-3, for: 9s, part: l2/3/7}", "2: schedule[0].part is not known here"),
+    ],
+)
+def test_mistakes_about_workers_are_one_line(tmp_path: Path, entry: str, line: str) -> None:
+    path = tmp_path / "faults.yaml"
+    path.write_text(f"schedule:\n- {entry}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_faults(str(path), PARTS, ["prefill-3"])
+    assert line in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from scheduler.core.lifecycle import State
 from scheduler.protocol.messages import (
     CacheServersChanged,
     CancelTransfer,
+    Message,
     Plane,
+    PoolServersChanged,
     PrefixesFound,
     PrefixesLost,
     StartTransfer,
@@ -16,19 +18,26 @@ from scheduler.protocol.messages import (
 from tests.unit.scheduler.core.told import Told, starts
 
 
+def said(changed: CacheServersChanged) -> list[tuple[str, Message]]:
+    """The pool hears of the servers, and the fabric of their lines."""
+    return [("cache", changed), ("fabric", PoolServersChanged("cache", changed.up))]
+
+
 def test_each_change_is_a_version_said_once() -> None:
     servers = CacheServers(["cache"], [3])
-    assert servers.lose(["cache/1", "d0"]) == [("cache", CacheServersChanged(1, [0, 2], [1]))]
+    assert servers.lose(["cache/1", "d0"]) == said(CacheServersChanged(1, [0, 2], [1]))
     assert servers.lose(["cache/1"]) == []
-    assert servers.drain(["cache/0"]) == [("cache", CacheServersChanged(2, [2], []))]
-    assert servers.join(["cache/0", "cache/1"]) == [("cache", CacheServersChanged(3, [0, 1, 2], []))]
+    assert servers.drain(["cache/0"]) == said(CacheServersChanged(2, [2], []))
+    assert servers.join(["cache/0", "cache/1"]) == said(CacheServersChanged(3, [0, 1, 2], []))
     assert servers.join(["cache"]) == []
+    assert servers.join(["fabric"]) == []
 
 
 def test_a_new_pool_is_told_who_is_missing() -> None:
     servers = CacheServers(["cache"], [3])
     servers.drain(["cache/2"])
     assert servers.join(["cache"]) == [("cache", CacheServersChanged(2, [0, 1], []))]
+    assert servers.join(["fabric"]) == [("fabric", PoolServersChanged("cache", [0, 1]))]
 
 
 def test_who_was_fetching_what_is_lost_computes_and_the_others_go_on() -> None:

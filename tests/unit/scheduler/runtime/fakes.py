@@ -160,6 +160,7 @@ class FakeCluster:
         turns: Callable[[], int] = lambda: 1,
         taps: Sequence[Tap] = (),
         metered: Sequence[str] = (),
+        start_ns: Mapping[str, int] | None = None,
     ) -> None:
         self.time = FakeTime()
         self.time.num_participants = 1
@@ -174,6 +175,7 @@ class FakeCluster:
             (parts.tap, *taps),
             metered=metered,
             keep_open=not parts.sources,
+            start_ns=start_ns,
         )
         self.transport.runtime = self.runtime
 

@@ -197,6 +197,27 @@ def test_workers_that_die_cost_no_request(host: str, seed: int) -> None:
     assert not end.warnings
 
 
+def test_a_worker_is_not_there_before_it_has_loaded_what_it_needs() -> None:
+    spec, load_ns = small_spec(30) | LIVE, 7_000 * MS
+    parts = make_control(spec)
+    cluster = FakeCluster(parts, WORKERS, maker(spec), start_ns={"decode-0": load_ns})
+
+    async def run() -> LiveEnd:
+        running = asyncio.create_task(cluster.run())
+        await _until(lambda: parts.core.ledger.num_requests >= 10)
+        cluster.transport.kill("decode-0")
+        return await running
+
+    end = asyncio.run(run())
+    assert end.num_restarts == 1
+    ledger, messages = parts.keep()
+    assert set(ledger.reason[:30]) <= set(FINISHED)
+    lost_ns, joined_ns = (now_ns for now_ns, m in messages if isinstance(m, WorkersLost | WorkersJoined))
+    assert load_ns <= joined_ns - lost_ns < load_ns + 100 * MS
+    # Nobody decodes while the only instance that could is loading.
+    assert not [now_ns for now_ns, m in messages if isinstance(m, DecodeStepped) and lost_ns < now_ns < joined_ns]
+
+
 def test_idle_instances_are_asked_for_their_usage_and_a_run_without_a_source_goes_on_until_it_is_stopped() -> None:
     spec = small_spec(1)
     parts = make_control(spec)

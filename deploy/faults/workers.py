@@ -1,0 +1,52 @@
+"""Workers of a run on the virtual clock that may be lost, and what takes their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from scheduler.protocol.component import Component, Outputs
+from scheduler.protocol.messages import Message, RunEnded
+
+
+class Losable:
+    """A `Component` around a worker, which `replace` exchanges for a new and empty one."""
+
+    def __init__(self, worker: Component) -> None:
+        self.address = worker.address
+        self.priority = worker.priority
+        self._worker = worker
+
+    @property
+    def deadline_ns(self) -> int:
+        """Of the worker that is there."""
+        return self._worker.deadline_ns
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """The worker's."""
+        return self._worker.handle(now_ns, message)
+
+    def wake(self, now_ns: int) -> Outputs:
+        """The worker's."""
+        return self._worker.wake(now_ns)
+
+    def replace(self, now_ns: int, worker: Component) -> Outputs:
+        """Answers the last account of the one that is lost, as of now."""
+        account = self._worker.handle(now_ns, RunEnded(interrupted=True))
+        self._worker = worker
+        return account
+
+
+class LosableWorkers:
+    """All workers of a run, those of `losable` addresses wrapped; `make` makes one anew that accounts from a time."""
+
+    def __init__(
+        self, workers: Sequence[Component], losable: Collection[str], make: Callable[[str, int], Component]
+    ) -> None:
+        self._wrapped = {worker.address: Losable(worker) for worker in workers if worker.address in losable}
+        self.components = [self._wrapped.get(worker.address, worker) for worker in workers]
+        self._make = make
+
+    def lose(self, address: str, now_ns: int) -> Outputs:
+        """Its NPUs draw idle power from now on; cache servers are parts of their pool, which the core tells."""
+        wrapped = self._wrapped.get(address)
+        return wrapped.replace(now_ns, self._make(address, now_ns)) if wrapped is not None else ()

@@ -1,0 +1,109 @@
+"""Reads of the cache pool that take longer than computing would: given up, and then tried one at a time."""
+
+from __future__ import annotations
+
+from scheduler.core.config import CacheMode
+from scheduler.core.lifecycle import State
+from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.messages import (
+    CancelTransfer,
+    Message,
+    Plane,
+    PrefillStepped,
+    PrefixesFound,
+    StartPrefill,
+    StartTransfer,
+    TransferKind,
+    Usage,
+)
+from tests.unit.scheduler.core.told import Told
+
+TOKEN_NS = 1_000
+
+
+def learned(policy: str = "round_robin") -> Told:
+    """A core that was told of a pass of 50 tokens."""
+    told = Told(CacheMode.POOL, policy=policy)
+    told.tell(PrefillStepped("p0", 1, [], [], [], [], [], 50, Usage(0, 1, 50 * TOKEN_NS, 0.0)))
+    return told
+
+
+def read(told: Told, cached_tokens: int = 40, ssd_tokens: int = 0) -> dict[str, list[Message]]:
+    """One more request, of which the pool has so much."""
+    (look_up,) = told.arrive(prefix=range(10))["cache"]
+    ids = getattr(look_up, "ids")  # noqa: B009 - any message
+    return told.tell(PrefixesFound("cache", ids, [cached_tokens], [ssd_tokens]))
+
+
+def wake(told: Told) -> dict[str, list[Message]]:
+    """The core's time has come."""
+    told.now_ns = told.core.deadline_ns
+    said: dict[str, list[Message]] = {}
+    for address, message in told.core.wake(told.now_ns):
+        said.setdefault(address, []).append(message)
+    return said
+
+
+def test_a_read_is_waited_for_as_long_as_computing_would_take() -> None:
+    told = learned()
+    (flow,) = read(told, 40)["fabric"]
+    assert told.core.deadline_ns == told.now_ns + 40 * TOKEN_NS
+    (start,) = told.moved(flow, TransferKind.CACHE_READ)["p0"]
+    assert isinstance(start, StartPrefill)
+    assert start.cached_tokens == [40]
+    assert told.core.deadline_ns == NEVER_NS
+
+
+def test_then_it_is_given_up_and_all_is_computed() -> None:
+    told = learned()
+    (flow, from_ssd) = read(told, 40, ssd_tokens=10)["fabric"]
+    assert isinstance(flow, StartTransfer)
+    assert isinstance(from_ssd, StartTransfer)
+    said = wake(told)
+    assert said["fabric"] == [CancelTransfer(flow.transfer_id), CancelTransfer(from_ssd.transfer_id)]
+    (start,) = said["p0"]
+    assert isinstance(start, StartPrefill)
+    assert start.cached_tokens == [0]
+    assert flow.num_tokens == [40]
+    assert told.core.ledger.cached_tokens[0] == 0
+    assert told.loads()[1] == [100, 0]
+    assert told.state() == State.PREFILL_QUEUED
+    # The last byte may have left before: nobody waits for it.
+    assert not told.moved(flow, TransferKind.CACHE_READ)
+    assert told.core.deadline_ns == NEVER_NS
+
+
+def test_before_any_pass_has_ended_a_read_has_no_limit() -> None:
+    told = Told(CacheMode.POOL)
+    assert read(told)["fabric"]
+    assert told.core.deadline_ns == NEVER_NS
+
+
+def test_after_one_was_given_up_one_at_a_time_finds_out_whether_reads_are_fast_again() -> None:
+    told = learned("least_loaded")
+    read(told)
+    wake(told)
+    read(told)
+    wake(told)
+    (probe,) = read(told)["fabric"]  # least loaded in turn: p0 again
+    read(told)
+    # While it is on its way, no other is begun to p0.
+    said = read(told)
+    (start,) = said["p0"]
+    assert isinstance(start, StartPrefill)
+    assert start.cached_tokens == [0]
+    assert "fabric" not in said
+    told.moved(probe, TransferKind.CACHE_READ)
+    told.core._books.prefill.outstanding_requests[0] = 0
+    assert all(read(told).get("fabric", []) for _ in range(2))
+    (note,) = told.core.notes()
+    assert note.startswith("2 reads of the cache")
+
+
+def test_a_read_whose_worker_is_lost_has_no_limit_any_more() -> None:
+    told = learned()
+    (flow,) = read(told)["fabric"]
+    assert isinstance(flow, StartTransfer)
+    assert flow.plane == Plane.UB
+    told.lose("cache")
+    assert told.core.deadline_ns == NEVER_NS

@@ -1,0 +1,35 @@
+"""The source that loses workers: what it says when, and that no run goes on for its sake."""
+
+from __future__ import annotations
+
+from scheduler.gateway.losses import Absence, LossSource
+from scheduler.protocol.component import NEVER_NS, Outputs
+from scheduler.protocol.messages import Message, ReportUsage, RunEnded, WorkersJoined, WorkersLost
+
+ABSENCES = (Absence("p0", 10, 30), Absence("p1", 10, 20), Absence("p2", 20, NEVER_NS), Absence("p2", 25, 40))
+
+
+def lose(address: str, now_ns: int) -> Outputs:
+    """A last account, of whatever kind."""
+    return ((f"{address} at {now_ns}", ReportUsage()),)
+
+
+def test_workers_are_lost_with_their_last_account_and_join_when_they_are_ready() -> None:
+    source = LossSource(ABSENCES, lose, lambda: True)
+    said: list[tuple[int, list[tuple[str, Message]]]] = []
+    while (now_ns := source.deadline_ns) < NEVER_NS:
+        said.append((now_ns, list(source.wake(now_ns))))
+    assert said == [
+        (10, [("p0 at 10", ReportUsage()), ("p1 at 10", ReportUsage()), ("core", WorkersLost(["p0", "p1"]))]),
+        (20, [("core", WorkersJoined(["p1"])), ("p2 at 20", ReportUsage()), ("core", WorkersLost(["p2"]))]),
+        (25, [("p2 at 25", ReportUsage()), ("core", WorkersLost(["p2"]))]),
+        (30, [("core", WorkersJoined(["p0"]))]),
+        (40, [("core", WorkersJoined(["p2"]))]),
+    ]
+
+
+def test_it_is_silent_without_work_and_after_the_end() -> None:
+    assert LossSource(ABSENCES, lose, lambda: False).deadline_ns == NEVER_NS
+    source = LossSource(ABSENCES, lose, lambda: True)
+    assert not source.handle(5, RunEnded(interrupted=True))
+    assert source.deadline_ns == NEVER_NS
