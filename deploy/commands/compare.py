@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,12 +11,15 @@ from deploy.commands.replay import FailIf, Format, Limit, RateScale, Seed, SkipB
 from deploy.compare.comparison import Compared, compare
 from deploy.compare.electricity import break_even
 from deploy.compare.page import comparison_page
+from deploy.compare.sizing import Sizing, size
+from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
 from deploy.hardware.lookup import load_cluster
 from deploy.output import say, tell
 from deploy.replay import empty_document
 from deploy.shipped_examples import find_input
 from scheduler.gateway.readers.options import TraceOptions
+from scheduler.gateway.readers.rows import shorten
 from scheduler.metrics.bounds import Bound, parse_bound
 from scheduler.protocol.errors import ConfigError
 
@@ -24,10 +27,14 @@ app = typer.Typer(add_completion=False)
 
 EXIT_BOUND_BROKEN: Final = 1
 
+EQUAL_GOODPUT: Final = "equal-goodput"
+SIZES: Final = ("one-each", EQUAL_GOODPUT)
+
 Clusters = Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER...]", help="Hardware profiles to compare.")]
 Trace = Annotated[str, typer.Option(metavar="TRACE", help="Trace file, workload .yaml or ServeGen folder.")]
 Policies = Annotated[str | None, typer.Option(metavar="A,B,C", help="Routing policies to compare.")]
 Goodput = Annotated[bool, typer.Option("--goodput", help="Search the largest rate at which the SLO is attained.")]
+SizeMode = Annotated[str, typer.Option("--size", metavar="HOW", help="Compare one-each, or fleets of equal-goodput.")]
 Attainment = Annotated[float, typer.Option(metavar="SHARE", help="Share of requests that must meet the SLO.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time; as many as processors by default.")]
 
@@ -53,6 +60,7 @@ def command(
     format: Format = None,
     skip_bad: SkipBad = False,
     goodput: Goodput = False,
+    size_mode: SizeMode = SIZES[0],
     attainment: Attainment = 0.9,
     jobs: Jobs = None,
     bounds: FailIf = None,
@@ -73,8 +81,10 @@ def command(
     parsed = [parse_bound(text) for text in bounds or []]
     variants = variants_of(clusters or [], _split(policy), config, flags)
     settings = variants[0].config
-    if goodput and not settings.slo:
-        raise ConfigError("--goodput needs limits to attain: give --slo ttft=2s,tpot=50ms or your own")
+    is_sized = _is_sized(size_mode, len(variants))
+    if (goodput or is_sized) and not settings.slo:
+        asked = f"--size {size_mode}" if is_sized else "--goodput"
+        raise ConfigError(f"{asked} needs limits to attain: give --slo ttft=2s,tpot=50ms or your own")
     if not 0 < attainment <= 1:
         raise ConfigError(f"--attainment is {attainment:g}; give a share above 0, at most 1")
     if jobs is not None and jobs < 1:
@@ -83,24 +93,38 @@ def command(
         if not bound.path.startswith("goodput."):
             bound.value_in({"run": empty_document(settings, live=False)})
     options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
-    compared = compare(variants, find_input(trace), options, attainment if goodput else None, jobs)
-    return _present(compared, trace, bounds=parsed, as_json=json)
+    path = find_input(trace)
+    compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs)
+    sizing = size(compared, path, options, jobs) if is_sized else None
+    return _present(compared, trace, sizing, bounds=parsed, as_json=json)
+
+
+def _is_sized(mode: str, num_variants: int) -> bool:
+    if mode not in SIZES:
+        raise ConfigError(f"--size is {shorten(mode)}; give {' or '.join(SIZES)}")
+    if mode == EQUAL_GOODPUT and num_variants < 2:
+        raise ConfigError(f"--size {mode} sizes others to the first of several; name two clusters or policies at least")
+    return mode == EQUAL_GOODPUT
 
 
 def _split(names: str | None) -> list[str]:
     return [name.strip() for name in names.split(",")] if names is not None else []
 
 
-def _present(compared: list[Compared], trace: str, bounds: list[Bound], *, as_json: bool) -> int:
+def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds: list[Bound], *, as_json: bool) -> int:
     from json import dumps
 
     variants = [one.to_json() for one in compared]
-    document = {"trace": trace, "variants": variants, "break_even_usd_per_kwh": break_even(compared)}
+    document: dict[str, Any] = {"trace": trace, "variants": variants, "break_even_usd_per_kwh": break_even(compared)}
+    if sizing is not None:
+        document["sizing"] = sizing_document(sizing)
     if as_json:
         say(dumps(document, indent=2) + "\n")
     else:
         names = list(dict.fromkeys(one.variant.config.cluster for one in compared))
         say(comparison_page(compared, [load_cluster(name) for name in names], _title(compared, trace)))
+        if sizing is not None:
+            say("\n" + sizing_block(sizing))
     by_name = {one.variant.name: one.to_json() for one in compared}
     broken = [(bound.text, name) for bound in bounds for name, one in by_name.items() if bound.is_broken(one)]
     for text, name in broken:

@@ -39,7 +39,7 @@ class Compared:
     def to_json(self) -> dict[str, Any]:
         """Plain values: the run's own document, and what the search found."""
         answer: dict[str, Any] = {"name": self.variant.name, "num_npus": self.measured.num_npus}
-        answer["offered_requests_per_s"] = _rounded(self.measured.offered_requests_per_s)
+        answer["offered_requests_per_s"] = rounded(self.measured.offered_requests_per_s)
         if self.goodput is not None:
             answer["goodput"] = _goodput(self.goodput)
         return {**answer, "run": self.measured.document}
@@ -68,20 +68,21 @@ def _goodput(found: Found[Measured]) -> dict[str, Any]:
     rate = best.offered_requests_per_s if best is not None else 0.0
     per_npu = rate / best.num_npus if best is not None else 0.0
     return {
-        "requests_per_s": _rounded(rate),
-        "requests_per_s_per_npu": _rounded(per_npu),
-        "rate_scale": _rounded(found.scale),
-        "attainment": _rounded(best.attainment) if best is not None else None,
+        "requests_per_s": rounded(rate),
+        "requests_per_s_per_npu": rounded(per_npu),
+        "rate_scale": rounded(found.scale),
+        "attainment": rounded(best.attainment) if best is not None else None,
         "curve": [
             {
-                "rate_scale": _rounded(scale),
-                "offered_requests_per_s": _rounded(run.offered_requests_per_s),
-                "attainment": _rounded(run.attainment),
+                "rate_scale": rounded(scale),
+                "offered_requests_per_s": rounded(run.offered_requests_per_s),
+                "attainment": rounded(run.attainment),
             }
             for scale, run in found.tried.items()
         ],
     }
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """To the digits that documents carry."""
     return float(f"{value:.6g}")
