@@ -35,13 +35,6 @@ from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines
 from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
 from tests.sim.case import (
-    BUSY_WATTS,
-    COMPUTED_JOULES,
-    IDLE_WATTS,
-    PAIR_JOULES,
-    PASS_JOULES,
-    SEQUENCE_JOULES,
-    STEP_JOULES,
     Case,
     Outcome,
     Result,
@@ -51,7 +44,9 @@ from tests.sim.case import (
     rank_rate,
     way_of,
 )
+from tests.sim.linear_energy import LinearEnergy
 from tests.sim.parked import parkable
+from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
 from workers.decode import DecodeConfig, DecodeInstance
@@ -121,27 +116,6 @@ class LinearSteps:
             for constant_ps, sequence_ps, kv_ps in lines_of(case, way, num_running)
         ]
         return StepForm(tuple(lines), way)
-
-
-class LinearEnergy:
-    """Whole joules (as if a nanosecond were a second), so that sums are exact and their order does not matter."""
-
-    def joules(
-        self,
-        *,
-        busy_ns: int,
-        idle_ns: int,
-        passes: int = 0,
-        computed_tokens: int = 0,
-        attention_pairs: int = 0,
-        steps: int = 0,
-        sequence_steps: int = 0,
-        kv_token_steps: int = 0,
-    ) -> float:
-        """The integral of two powers and of what each piece of work costs."""
-        work = PASS_JOULES * passes + COMPUTED_JOULES * computed_tokens + PAIR_JOULES * attention_pairs
-        work += STEP_JOULES * steps + SEQUENCE_JOULES * sequence_steps + kv_token_steps
-        return float(BUSY_WATTS * busy_ns + IDLE_WATTS * idle_ns + work)
 
 
 Listener = Callable[[int, str, Message], None]
@@ -249,13 +223,20 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
     mode = CacheMode(case.cache_mode)
     num_local = case.num_prefill if mode is CacheMode.LOCAL else 0
     caches = [BlockStore(store_sizes(case)) for _ in range(num_local)]
-    sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
+    budget_w = case.budget_w or 0
+    passes, steps = (WholePassThrottle(), WholeStepThrottle()) if budget_w else (None, None)
+    sizes = PrefillConfig(case.token_budget, case.prefill_blocks, budget_w)
     prefill = [
-        PrefillInstance(f"prefill-{i}", sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None)
+        PrefillInstance(
+            f"prefill-{i}", sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None, throttle=passes
+        )
         for i in range(case.num_prefill)
     ]
     config = decode_config(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
-    decode = [DecodeInstance(f"decode-{i}", config, LinearSteps(case), LinearEnergy()) for i in range(case.num_decode)]
+    decode = [
+        DecodeInstance(f"decode-{i}", config, LinearSteps(case), LinearEnergy(), throttle=steps)
+        for i in range(case.num_decode)
+    ]
     scheduler = Scheduler(
         SchedulerConfig(
             [prefill_info(case, p.address) for p in prefill],
@@ -333,6 +314,7 @@ def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> D
         tokens_per_step_den=denominator,
         report_interval_ns=report_interval_ns,
         skip_steps=skip_steps,
+        budget_w=case.budget_w or 0,
     )
 
 

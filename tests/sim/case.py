@@ -76,6 +76,8 @@ class Case:
     cache_namespace_share: float = 1.0
     parking: tuple[int, int, int] | None = None
     """Idle nanoseconds, spare instances and the time to wake, where instances are parked."""
+    budget_w: int | None = None
+    """The budget that each instance keeps, in the units of `throttled`; None if they keep none."""
 
 
 def rank_rate(case: Case, prefill: int, rank: int) -> int:

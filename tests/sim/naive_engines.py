@@ -20,11 +20,15 @@ from tests.sim.case import (
 from tests.sim.naive_cache import NaiveCache
 from tests.sim.naive_request import Request
 from tests.sim.naive_world import Actor, World
+from tests.sim.throttled import level_for, pass_heat, step_heat
 
 if TYPE_CHECKING:
     from tests.sim.naive import Core
 
 KV_BLOCK = 128
+
+CLOCK_STEPS = 32
+"""An instance that keeps a budget chooses its clock anew at every step number that this divides."""
 
 
 def blocks_for(tokens: int) -> int:
@@ -72,11 +76,12 @@ class Prefill(Actor):
         self.computed_in_pass = 0
         self.num_computed = 0
         self.num_pairs = 0
+        self.level_joules = 0
 
     def work_joules(self) -> int:
         """What all the computing cost beside the power."""
         work = COMPUTED_JOULES * self.num_computed + PAIR_JOULES * self.num_pairs
-        return PASS_JOULES * self.num_passes + work
+        return PASS_JOULES * self.num_passes + work + self.level_joules
 
     def is_empty(self) -> bool:
         """Has it nothing to do and nothing of anybody?"""
@@ -159,7 +164,11 @@ class Prefill(Actor):
         self.num_pairs += pairs
         if self.in_pass:
             self.pass_began_ns = self.world.now_ns
-            self.due_ns = self.world.now_ns + self._pass_ns(num_computed, pairs, cached)
+            full_ns = self._pass_ns(num_computed, pairs, cached)
+            budget_w = self.case.budget_w
+            level = 0 if budget_w is None else level_for(budget_w, pass_heat(num_computed, pairs))
+            self.level_joules += level * full_ns * (1 + level)
+            self.due_ns = self.world.now_ns + full_ns * (1 + level)
         return started
 
     def _pass_ns(self, tokens: int, pairs: int, cached: int) -> int:
@@ -217,10 +226,14 @@ class Decode(Actor):
         self.step_began_ns = 0
         self.busy_ns = 0
         self.steps: list[Step] = []
+        self.level: int | None = None
+        self.level_joules = 0
 
     def work_joules(self) -> int:
         """What all the steps cost beside the power."""
-        return sum(STEP_JOULES + SEQUENCE_JOULES * step.num_running + step.kv_tokens for step in self.steps)
+        return self.level_joules + sum(
+            STEP_JOULES + SEQUENCE_JOULES * step.num_running + step.kv_tokens for step in self.steps
+        )
 
     def is_empty(self) -> bool:
         """Has it nothing to do and nothing of anybody?"""
@@ -286,6 +299,8 @@ class Decode(Actor):
         preempted += more_preempted
         cut += more_cut
         kv_tokens = sum(s.tokens for s in self.joined)
+        if finished or preempted or cut or started or self.num_steps % CLOCK_STEPS == 0:
+            self.level = None
         if finished or preempted or cut or started:
             self.world.say(self.core.on_decode_boundary, self.index, kv_tokens, started, finished, cut, preempted)
             num_running = len(self.joined)
@@ -297,13 +312,30 @@ class Decode(Actor):
         self.is_stepping = bool(self.joined)
         if not self.is_stepping:
             return
-        self.step_ps = 0
+        self.step_ps = slope_ps = 0
         for die in self.dies:
             tokens = sum(s.tokens for s in die.running)
             for constant_ps, sequence_ps, kv_ps in self.lines:
-                self.step_ps = max(self.step_ps, constant_ps + sequence_ps * len(die.running) + kv_ps * tokens)
+                line_ps = constant_ps + sequence_ps * len(die.running) + kv_ps * tokens
+                self.step_ps, slope_ps = max((self.step_ps, slope_ps), (line_ps, kv_ps * len(die.running)))
+        if self.level is None:
+            self.level = self._choose_level(slope_ps)
+        self.step_ps *= 1 + self.level
         self.step_began_ns = self.world.now_ns
         self.due_ns = (self.clock_ps + self.step_ps) // 1000
+
+    def _choose_level(self, slope_ps: int) -> int:
+        """By the hotter of this step and the last before the next choice, as if it went on along the line of this."""
+        if self.case.budget_w is None:
+            return 0
+        numerator, denominator = self.case.step_tokens
+        last = (self.num_steps // CLOCK_STEPS + 1) * CLOCK_STEPS - 1
+        grown = last * numerator // denominator - self.num_steps * numerator // denominator
+        heats: list[int] = []
+        for more in (0, grown):
+            kv_tokens = sum(sequence.tokens + more for sequence in self.joined)
+            heats.append(step_heat(self.step_ps + slope_ps * more, len(self.joined), kv_tokens))
+        return level_for(self.case.budget_w, max(heats))
 
     def _count_step(self) -> None:
         numerator, denominator = self.case.step_tokens
@@ -312,6 +344,8 @@ class Decode(Actor):
         brought = self.num_steps * numerator // denominator - before
         self.clock_ps += self.step_ps
         self.busy_ns += self.world.now_ns - self.step_began_ns
+        assert self.level is not None
+        self.level_joules += self.level * (self.world.now_ns - self.step_began_ns)
         kv_tokens = sum(sequence.tokens for sequence in self.joined)
         self.steps.append(Step(self.step_ps, len(self.joined), kv_tokens, brought))
         for sequence in self.joined:

@@ -287,3 +287,9 @@ def parking_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
     parking = draw(st.sampled_from([1, 900, 4_000, 30_000])), draw(st.integers(1, 2)), draw(st.sampled_from([1, 2_500]))
     num_prefill, num_decode = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     return replace(case, rows=rows, num_prefill=num_prefill, num_decode=num_decode, parking=parking)
+
+
+@st.composite
+def throttled_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
+    """Every instance keeps a budget, from one that hardly ever binds to one that not even the last level keeps."""
+    return replace(draw(plain), budget_w=draw(st.sampled_from([5, 20, 60, 150, 400, 1_000])))

@@ -24,6 +24,7 @@ from tests.sim.strategies import (
     parking_cases,
     preempting_cases,
     single_cases,
+    throttled_cases,
 )
 
 PROFILES = {
@@ -35,6 +36,7 @@ PROFILES = {
     "cached": (cached_cases(st.one_of(mixed_cases(), grid_cases(), single_cases())), 200),
     "contended": (contended_cases(), 200),
     "parking": (parking_cases(any_cases()), 200),
+    "throttled": (throttled_cases(any_cases()), 300),
     "cached and preempting": (cached_cases(preempting_cases()), 150),
 }
 
@@ -55,7 +57,7 @@ def test_equals_naive_with_and_without_skipping(profile: str) -> None:
 
 @settings(phases=QUICK_PHASES, max_examples=150)
 @given(
-    case=any_cases(),
+    case=st.one_of(any_cases(), throttled_cases(any_cases())),
     policy=st.sampled_from(["round_robin", "least_loaded"]),
     report_interval_ns=st.sampled_from([1, 1_000, 2_500, 40_000]),
     skip_steps=st.booleans(),
