@@ -1,4 +1,4 @@
-"""`supernode cache curve TRACE`."""
+"""`supernode cache curve TRACE` and `supernode cache reuse`."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from typing import Annotated, Final
 import typer
 
 from deploy.blueprint import Blueprint
+from deploy.cache_reuse import PLANES, reuse_rows
 from deploy.commands.options import Config, Json
 from deploy.config import load_config
 from deploy.output import say
 from deploy.shipped_examples import find_input
+from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
+from scheduler.protocol.errors import ConfigError
 from workers.cache.curve import Prompt, stack_distance_hits, store_hits
 
-app = typer.Typer(help="What a prefix cache of some size would find in a trace.")
+app = typer.Typer(help="What a prefix cache of some size would find in a trace, and what reuse is worth.")
+
+MAX_PROMPT_TOKENS: Final = 65_536
+
+REUSE_SETTINGS: Final = {"plan": "1x16p+1x160d+48c", "prefill_tokens_per_npu": 16_384}
+"""One instance, and the batches of the published measurement."""
 
 CAPACITIES_TB: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 25.0)
 """Of the whole pool."""
-
-
-@app.callback()
-def cache() -> None:
-    """Keeps `curve` a command of its own."""
 
 
 @app.command()
@@ -37,7 +40,8 @@ def curve(
     ssd: Annotated[float, typer.Option(metavar="X", help="SSD behind the DRAM, as a multiple of it.")] = 2.0,
     json: Json = False,
 ) -> int:
-    """Hit rate against capacity: one list, as the pool is; the plan's servers, each on its own; the pool with SSD."""
+    """Hit rate against capacity: the pool; one list, and the plan's servers each on its own, by stack distances; the
+    pool with SSD."""
     settings = load_config(config, {})
     opened = open_trace(find_input(trace), options=TraceOptions(limit=limit, superpose=superpose, seed=settings.seed))
     sizes = Blueprint(settings, opened.block_tokens).pool_sizes()
@@ -48,17 +52,21 @@ def curve(
         for row in zip(block.prefixes, block.namespaces, block.prompt_tokens, strict=True)
         if row[0]
     ]
-    tokens = [int(terabytes * 1e12 / block_bytes * sizes.block_tokens) for terabytes in CAPACITIES_TB]
+    per_servers = [
+        int(terabytes * 1e12 / block_bytes * sizes.block_tokens / sizes.num_servers) for terabytes in CAPACITIES_TB
+    ]
+    tokens = [per_server * sizes.num_servers for per_server in per_servers]
     rows: list[dict[str, float]] = []
     alone = stack_distance_hits(prompts, sizes, tokens, sizes.num_servers)
-    for terabytes, capacity, ideal, servers in zip(
-        CAPACITIES_TB, tokens, stack_distance_hits(prompts, sizes, tokens), alone, strict=True
+    for terabytes, per_server, ideal, servers in zip(
+        CAPACITIES_TB, per_servers, stack_distance_hits(prompts, sizes, tokens), alone, strict=True
     ):
-        per_server = capacity // sizes.num_servers
+        pool = store_hits(prompts, replace(sizes, dram_tokens=per_server, ssd_tokens=0))
         tiered = store_hits(prompts, replace(sizes, dram_tokens=per_server, ssd_tokens=int(ssd * per_server)))
         rows.append(
             {
                 "capacity_tb": terabytes,
+                "pool": pool.rate,
                 "one_list": ideal.rate,
                 "each_alone": servers.rate,
                 "with_ssd": tiered.rate,
@@ -72,8 +80,37 @@ def curve(
     say(
         f"{opened.name}: {len(prompts):,} prompts, {sizes.num_servers} servers, SSD {ssd:g} times the DRAM; by tokens\n"
     )
-    say(f"{'DRAM':>8} {'one list':>10} {'each alone':>10} {'with SSD':>10} {'from SSD':>10}\n")
+    say(f"{'DRAM':>8} {'pool':>10} {'one list':>10} {'each alone':>10} {'with SSD':>10} {'from SSD':>10}\n")
     for row in rows:
-        shares = (row["one_list"], row["each_alone"], row["with_ssd"], row["from_ssd"])
+        shares = (row["pool"], row["one_list"], row["each_alone"], row["with_ssd"], row["from_ssd"])
         say(f"{row['capacity_tb']:>5g} TB" + "".join(f" {100 * share:>8.2f} %" for share in shares) + "\n")
+    return 0
+
+
+@app.command()
+def reuse(
+    config: Config = None,
+    prompt_tokens: Annotated[int, typer.Option(metavar="N", help="Of each prompt, in blocks of 512.")] = 4096,
+    json: Json = False,
+) -> int:
+    """TTFT and prefill throughput by how much of each prompt is cached, with the pool on UB and on VPC."""
+    if prompt_tokens % BLOCK_TOKENS or not BLOCK_TOKENS <= prompt_tokens <= MAX_PROMPT_TOKENS:
+        raise ConfigError(
+            f"--prompt-tokens is {prompt_tokens}; give a multiple of {BLOCK_TOKENS} up to {MAX_PROMPT_TOKENS:,}"
+        )
+    settings = load_config(config, {}, REUSE_SETTINGS)
+    if settings.cache != "pool":
+        raise ConfigError(f"cache is {settings.cache}; planes are compared with cache: pool")
+    rows: list[dict[str, object]] = []
+    if not json:
+        say(f"plan {settings.plan}, prompts of {prompt_tokens:,} tokens\n")
+        say(f"{'reuse':>7} {'TTFT, ub':>12} {'TTFT, vpc':>12} {'tok/s/NPU, ub':>14} {'tok/s/NPU, vpc':>14}\n")
+    for row in reuse_rows(settings, prompt_tokens):
+        rows.append({"reuse": row.reuse, "ttft_s": row.ttft_s, "tokens_per_s_per_npu": row.tokens_per_s})
+        if not json:
+            times = "".join(f" {1e3 * row.ttft_s[plane]:>9.1f} ms" for plane in PLANES)
+            rates = "".join(f" {row.tokens_per_s[plane]:>14,.0f}" for plane in PLANES)
+            say(f"{100 * row.reuse:>5.1f} %{times}{rates}\n")
+    if json:
+        say(json_module.dumps({"plan": settings.plan, "prompt_tokens": prompt_tokens, "rows": rows}) + "\n")
     return 0
