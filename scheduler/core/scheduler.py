@@ -27,7 +27,7 @@ from scheduler.core.routing import Routing
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
 from scheduler.policies.view import RoutingPolicy
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, TIMER_DUE, Outputs, Priority, TimerDue
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -137,6 +137,7 @@ class Scheduler:
         if self._guard is not None:
             handlers = self._guard.around(handlers)
         self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
+        self.handlers[TimerDue] = self._on_timer_due
 
     def notes(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed."""
@@ -161,6 +162,11 @@ class Scheduler:
     def wake(self, now_ns: int) -> Outputs:
         """Some requests have waited too long, for a read of the cache or altogether, or long enough, or budgets of
         power or parking are weighed anew."""
+        outputs = self.handlers[TimerDue](now_ns, TIMER_DUE)
+        self.deadline_ns = self._next_ns()
+        return tuple(said for said in outputs if said[0] not in self._down) if self._down else outputs
+
+    def _on_timer_due(self, now_ns: int, _timer: TimerDue) -> Outputs:
         outputs = NOTHING
         if self._read_limits.deadline_ns <= now_ns:
             outputs += tuple(self._prefills.give_up_reads(now_ns))
@@ -170,8 +176,7 @@ class Scheduler:
             outputs += self._parking.wake(now_ns)
         if self._guard is not None and self._guard.deadline_ns <= now_ns:
             outputs += self._guard.wake(now_ns)
-        self.deadline_ns = self._next_ns()
-        return tuple(said for said in outputs if said[0] not in self._down) if self._down else outputs
+        return outputs
 
     def _next_ns(self) -> int:
         next_ns = self._read_limits.deadline_ns

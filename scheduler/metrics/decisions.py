@@ -13,12 +13,15 @@ from typing import Any, Final
 import numpy as np
 
 from scheduler.metrics.columns import Rows
-from scheduler.protocol.component import Outputs
+from scheduler.protocol.component import Outputs, TimerDue
 from scheduler.protocol.messages import (
     DecodeStepped,
+    ParkedSet,
     PartsChanged,
+    PrefillStepped,
     PrefixesFound,
     RequestsArrived,
+    RequestsCancelled,
     StartDecode,
     StartPrefill,
     TransferDone,
@@ -58,8 +61,12 @@ DECIDED_ON: Final = (
     PartsChanged,
     WorkersLost,
     WorkersJoined,
+    PrefillStepped,
+    ParkedSet,
+    RequestsCancelled,
+    TimerDue,
 )
-"""Messages that a core may answer by telling an instance to start."""
+"""What a core may answer by telling an instance to start: who waits is let through when others end, or in time."""
 
 
 class DecisionLog:
@@ -97,7 +104,7 @@ def log_decisions(
     """Put a log around the handlers of a core, of those messages that may be answered by a start."""
     log = DecisionLog()
     observe = _observer(log, prefill_addresses, decode_addresses)
-    for kind in DECIDED_ON:
+    for kind in handlers.keys() & DECIDED_ON:
         handlers[kind] = _observed(handlers[kind], observe)
     return log
 

@@ -14,7 +14,7 @@ from scheduler.core.router import FALLBACK_REASON
 from scheduler.metrics.decisions import DECIDED_ON
 from scheduler.policies.registry import known_policies
 from scheduler.protocol.component import Outputs
-from scheduler.protocol.messages import PrefillStepped, ReserveKv, StartPrefill
+from scheduler.protocol.messages import ReserveKv, StartPrefill
 
 STAGES: Final = ("prefill", "decode")
 OWN: Final = ("own", "its own choice")
@@ -54,7 +54,7 @@ class DecisionCounts:
     def watch(self, handlers: MutableMapping[type, Handler], decode: Reasoned) -> None:
         """Count what a core with these handlers decides from now on; who chooses for decode says why, as messages do
         not."""
-        for kind in (*DECIDED_ON, PrefillStepped):
+        for kind in handlers.keys() & DECIDED_ON:
             handlers[kind] = self._watched(handlers[kind], decode)
 
     def _watched(self, handler: Handler, decode: Reasoned) -> Handler:

@@ -15,6 +15,13 @@ Outputs = tuple[tuple[str, Message], ...]
 NOTHING: Final[Outputs] = ()
 
 
+class TimerDue:
+    """No message, but handled like one: a timer of the core's own has fallen due."""
+
+
+TIMER_DUE: Final = TimerDue()
+
+
 class Priority:
     """Order of components whose deadlines fall on one instant; lower wakes first.
 

@@ -20,15 +20,12 @@ from tests.sim.case import (
 from tests.sim.naive_cache import NaiveCache
 from tests.sim.naive_request import Request
 from tests.sim.naive_world import Actor, World
-from tests.sim.throttled import level_for, pass_heat, step_heat
+from tests.sim.throttled import CLOCK_STEPS, level_for, pass_heat, step_heat
 
 if TYPE_CHECKING:
     from tests.sim.naive import Core
 
 KV_BLOCK = 128
-
-CLOCK_STEPS = 32
-"""An instance that keeps a budget chooses its clock anew at every step number that this divides."""
 
 
 def blocks_for(tokens: int) -> int:

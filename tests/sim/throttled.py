@@ -11,6 +11,9 @@ from tests.sim.linear_energy import LinearEnergy
 LEVELS: Final = 8
 """Level k stretches work 1 + k times, and draws k watts more: any difference shows that a level was missed."""
 
+CLOCK_STEPS = 32
+"""An instance that keeps a budget chooses its clock anew at every step number that this divides."""
+
 
 def level_for(budget_w: float, heat: int) -> int:
     """The least level that the budget allows, or the last."""
