@@ -80,6 +80,7 @@ OBJECTIVES: Final = Row(
             "percentunit",
             Query(ATTAINED, "attained"),
             highest=1,
+            width=6,
         ),
         lines(
             "Goodput and throughput",
@@ -87,6 +88,7 @@ OBJECTIVES: Final = Row(
             "reqps",
             Query(rate(ENDED, where=FINISHED), "finished"),
             Query(rate(SLO, where=MET), "within the limits"),
+            width=6,
         ),
         lines(
             "SLO attainment by class of requests",
@@ -94,12 +96,14 @@ OBJECTIVES: Final = Row(
             "percentunit",
             Query(ATTAINED_BY_CLASS, "{{request_class}}"),
             highest=1,
+            width=6,
         ),
         lines(
             "Limits",
             "Limits that the present run is held to.",
             "s",
             Query(f"max by (latency) ({SLO_LIMIT}) > 0", "{{latency}}"),
+            width=6,
         ),
     ),
 )
