@@ -18,7 +18,7 @@ from deploy.prediction import Prediction, prediction_of
 from deploy.profile_run import needs_profile, profile_virtual
 from deploy.progress import progress
 from deploy.request_classes import class_names, run_slo
-from deploy.run_energy import facility_curves
+from deploy.run_energy import facility_curves, npu_places
 from deploy.run_folder import RUN_NAME
 from deploy.run_money import bill_of
 from deploy.trace_total import TraceTotal
@@ -338,6 +338,7 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
             sum(spec.num_npus for spec in blueprint.instances),
         ),
         bill=bill_of(blueprint),
+        places=npu_places(blueprint),
     )
 
 

@@ -7,9 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.run_money import site_of
 from scheduler.metrics.energy import FacilityCurves
+from scheduler.metrics.energy_places import Places, deal_npus
 from sim_hw.facility.facility_draw import facility_draw
 from sim_hw.facility.power_tree import PartClass, PowerTree, Watts, power_tree
 from sim_hw.facility.supply import EFFICIENCIES
@@ -43,6 +45,14 @@ def facility_curves(config: RunConfig, cluster: Supernode, num_supernodes: int, 
         building_share=site_of(config).pue.value - 1.0,
         waiting_w=cluster.chip.waiting_w,
     )
+
+
+def npu_places(blueprint: Blueprint) -> Places:
+    """Where the NPUs of the plan stand: instances take them in their order."""
+    cluster = blueprint.cluster
+    dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in blueprint.instances), cluster.num_npus)
+    nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
+    return Places(tuple(dealt), cluster.npus_per_node.count, nodes_per_rack)
 
 
 def _knots_w(tree: PowerTree, most_w: float) -> list[float]:

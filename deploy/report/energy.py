@@ -18,10 +18,11 @@ ROLES: Final = (("prefill", "a"), ("decode", "c"))
 UNITS: Final = (("joules", "joule"), ("watts", "watt"), ("share", "percentunit"), ("usd", "si:$"))
 """By a word in a name of the summary."""
 
-SPLITS: Final = frozenset({"by", "by_plane"})
+SPLITS: Final = frozenset({"by", "by_plane", "by_rack"})
 """Groups of joules."""
 
-HIDDEN: Final = frozenset({"scope"})
+HIDDEN: Final = frozenset({"scope", "by_node"})
+"""Said otherwise: the map of the supernode shows nodes."""
 
 
 def energy_section(run: RunFolder, course: Course) -> str:
@@ -85,10 +86,12 @@ def _facts(group: Mapping[str, Any], above: str = "", unnamed: str = "none") -> 
     """Numbers of a part of the summary with their names, inner groups included; a split of energy is in joules."""
     for key, value in group.items():
         name = f"{above}{key}".replace("_", " ")
+        if key in HIDDEN:
+            continue
         if isinstance(value, dict):
             yield from _facts(cast("dict[str, Any]", value), f"{name}: ", "joule" if key in SPLITS else "none")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             unit = next((unit for word, unit in UNITS if word in key), unnamed)
             yield name, amount(unit, float(value))
-        elif isinstance(value, str) and key not in HIDDEN:
+        elif isinstance(value, str):
             yield name, value

@@ -10,6 +10,7 @@ import numpy as np
 
 from scheduler.metrics.collector import MeteredInstance
 from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts
+from scheduler.metrics.energy_places import Places
 from scheduler.metrics.usage import InstanceTotals, fleet_power
 
 SCOPE: Final = "npu"
@@ -70,6 +71,9 @@ class EnergyUse:
     by: Mapping[str, float] = field(default_factory=dict[str, float])
     by_plane: Mapping[str, float] = field(default_factory=dict[str, float])
     """Switches and optics of each network; together those of `by`."""
+    by_rack: Mapping[str, float] = field(default_factory=dict[str, float])
+    """NPUs of the plan by the number of their rack; together `joules`. The same by node:"""
+    by_node: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ def energy_use(
     totals: InstanceTotals,
     served: Served,
     curves: FacilityCurves | None,
+    places: Places | None = None,
 ) -> EnergyUse:
     """Sum up `USAGE_ROW` rows."""
     joules, span_s = float(totals.joules.sum()), served.span_s
@@ -140,6 +145,8 @@ def energy_use(
         _ratio(served.output_tokens, facility_j),
         by,
         by_plane,
+        {} if places is None else places.by_rack(totals.joules.tolist()),
+        {} if places is None else places.by_node(totals.joules.tolist()),
     )
 
 

@@ -10,6 +10,7 @@ from scheduler.core.prediction_error import RATIO_BOUNDS
 from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, HistogramTotals
 from scheduler.metrics.collector import Role
 from scheduler.metrics.energy import FacilityCurves
+from scheduler.metrics.energy_places import deal_npus
 from scheduler.metrics.energy_seen import FREE, NOTHING_DRAWN, ONLY_NPUS, EnergySeen, Prices
 from scheduler.metrics.engine_totals import EngineTotals
 from scheduler.protocol.finish import FinishReason
@@ -94,13 +95,7 @@ class Layout:
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
-        dealt: list[range] = []
-        first: dict[int, int] = {}
-        for one in self.instances:
-            begin = first.get(one.supernode, one.supernode * self.npus_per_supernode)
-            dealt.append(range(begin, begin + one.num_npus))
-            first[one.supernode] = begin + one.num_npus
-        return dealt
+        return deal_npus(((one.supernode, one.num_npus) for one in self.instances), self.npus_per_supernode)
 
 
 @dataclass(frozen=True, slots=True)

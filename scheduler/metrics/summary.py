@@ -24,6 +24,7 @@ from scheduler.metrics.energy import (
     power_course,
     role_joules,
 )
+from scheduler.metrics.energy_places import Places
 from scheduler.metrics.fabric_use import FabricCapacity, FabricUse, fabric_use
 from scheduler.metrics.gaps import TokenGaps
 from scheduler.metrics.pool_use import PoolUse, pool_use
@@ -51,6 +52,8 @@ class RunInfo:
     curves: FacilityCurves | None = None
     """What else draws power; None leaves it at the NPUs."""
     bill: Bill | None = None
+    places: Places | None = None
+    """Where the NPUs stand; looked at where there are curves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
     is_finished = records.is_finished
     num_finished, prompt_tokens = int(is_finished.sum()), int(records.prompt_tokens[is_finished].sum())
     served = Served(num_finished, prompt_tokens, finished_tokens, span_s)
-    energy = energy_use(collector.instances, usage, totals, served, info.curves)
+    energy = energy_use(collector.instances, usage, totals, served, info.curves, info.places)
     bill = CostUse(None, None, None)
     if info.bill is not None:
         bill = info.bill(

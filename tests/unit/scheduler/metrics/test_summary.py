@@ -94,6 +94,8 @@ CONTRACT: dict[str, Any] = {
         "tokens_per_joule",
         "by",
         "by_plane",
+        "by_rack",
+        "by_node",
     ],
     "cost": ["usd", "usd_per_million_input_tokens", "usd_per_million_output_tokens"],
     "preemptions": None,
