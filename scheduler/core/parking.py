@@ -110,6 +110,8 @@ class Parking:
             if berth.state is _State.PARKED:
                 said.append(berth.tell(_State.WAKING))
                 num_spare += 1
+        # Who is still waking carries nothing yet: so many others stay awake.
+        num_spare = len(idle)
         for berth in reversed(idle):
             if num_spare <= self._rules.spare:
                 break

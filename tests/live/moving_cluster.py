@@ -29,7 +29,17 @@ from scheduler.metrics.energy_seen import EnergySeen
 from scheduler.metrics.engine_totals import EngineTotals
 from scheduler.metrics.live_decisions import decision_series
 from scheduler.metrics.live_predictions import KINDS
-from scheduler.metrics.snapshot import END_REASONS, FLOWS, Chip, FabricSeen, Layout, LiveInstance, Rates, Snapshot
+from scheduler.metrics.snapshot import (
+    END_REASONS,
+    FLOWS,
+    CachesSeen,
+    Chip,
+    FabricSeen,
+    Layout,
+    LiveInstance,
+    Rates,
+    Snapshot,
+)
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
 
@@ -136,6 +146,15 @@ def snapshot_at(wall_s: float) -> Snapshot:
             (1.3e12, 50e9 if lost >= 0 else 0, 0),
         ),
         energy=_energy(emulated_s, 1 + 0.1 * swing),
+        caches=CachesSeen(
+            num_servers=48,
+            capacity_tokens=(10**9, 10**10),
+            held_tokens=(10**8 + (PROMPT_TOKENS - CACHED_TOKENS) * num, 10**9),
+            lookup_tokens=PROMPT_TOKENS * num,
+            hit_tokens=(CACHED_TOKENS * num, 0),
+            offered_tokens=PROMPT_TOKENS * num,
+            stored_tokens=(PROMPT_TOKENS - CACHED_TOKENS) * num,
+        ),
         prediction_ratios=tuple(_histogram(RATIO_BOUNDS, PREDICTED_OVER_ACTUAL, num) for _ in KINDS),
         decisions=tuple(num if policy == "cloudmatrix" else 0 for _, policy, _ in decision_series()),
     )

@@ -92,7 +92,7 @@ class Governor(Actor):
                 coming[-1].state = "waking"
                 self.world.say(coming[-1].wake)
             for berth in reversed(list(idle)):
-                if len(idle) + len(coming) <= spare:
+                if len(idle) <= spare:
                     continue
                 since_ns = self.idle_since_ns[berth]
                 if self.world.now_ns - since_ns >= idle_ns:
