@@ -56,10 +56,10 @@ SPEC = small_spec(50, rate_per_s=10.0, seed=5)
 CLOCK = "scheduler.runtime.clock:LiveClock.at_wall_zero"
 
 
-def accounted(messages: list[tuple[int, Message]]) -> set[str]:
-    """Instances whose last word was an account."""
-    last = {m.instance: m for _, m in messages if isinstance(m, PrefillStepped | DecodeStepped | UsageReported)}
-    return {instance for instance, message in last.items() if isinstance(message, UsageReported)}
+def accounted(messages: list[tuple[int, Message]], end_ns: int) -> set[str]:
+    """Instances that accounted for all of their time up to the end; every report carries an account."""
+    reports = [m for _, m in messages if isinstance(m, PrefillStepped | DecodeStepped | UsageReported)]
+    return {report.instance for report in reports if report.usage.end_ns >= end_ns}
 
 
 def go(spec: dict[str, Any], on_progress: Progress | None = None, **more: Any) -> LiveResult:
@@ -110,7 +110,7 @@ def test_every_request_is_accounted_for(run: LiveResult) -> None:
     assert ledger.num_requests == 50
     assert ledger.num_open == 0
     assert {FinishReason(reason) for reason in ledger.reason[:50]} <= set(FINISHED)
-    assert accounted(messages) == set(METERED)
+    assert accounted(messages, run.outcome.end.end_ns) == set(METERED)
     assert messages[-1][1] == RunEnded(interrupted=False)
     assert not run.outcome.end.warnings
 
@@ -152,7 +152,7 @@ def test_an_interrupt_ends_the_run_early_with_all_accounted_for() -> None:
     assert ledger.num_open == 0
     assert 0 < ledger.num_requests < 5000
     assert FinishReason.INTERRUPTED in ledger.reason[: ledger.num_requests]
-    assert accounted(messages) == set(METERED)
+    assert accounted(messages, result.outcome.end.end_ns) == set(METERED)
 
 
 @pytest.mark.usefixtures("cluster")
