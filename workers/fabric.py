@@ -24,30 +24,9 @@ from scheduler.protocol.messages import (
     TransferKind,
 )
 from workers.fabric_ways import FabricConfig, Way, Ways
+from workers.rank_lines import RankLines
 from workers.shared_links import SharedLinks
-
-Part = tuple[int, Way, int, int]
-"""What one request, or all of a transfer, has on the links: its flow, its way, its weight, and the `rest` that each of
-its streams cannot move before all of the data is there."""
-
-
-class _Transfer:
-    """A transfer under way. `made_ns`: since when all of its data is there, None as long as it is not.
-
-    `num_moving` of its parts are still on the links; `end_ns`: when the last of those that are off them had left.
-    """
-
-    __slots__ = ("end_ns", "hidden_ns", "links", "made_ns", "message", "num_moving", "parts", "started_ns")
-
-    def __init__(self, message: StartTransfer, links: SharedLinks, now_ns: int) -> None:
-        self.message = message
-        self.links = links
-        self.started_ns = now_ns
-        self.made_ns = now_ns if message.is_made else None
-        self.parts: list[Part] = []
-        self.num_moving = 0
-        self.end_ns = now_ns
-        self.hidden_ns = 0
+from workers.transfer import Transfer
 
 
 class Fabric:
@@ -73,14 +52,18 @@ class Fabric:
         self._standing_loads = self._ways.standing_loads
         self._background = self._ways.background
         self._next_flow = 0
-        self._transfers: dict[int, _Transfer] = {}
-        self._by_flow: dict[int, _Transfer] = {}
+        self._transfers: dict[int, Transfer] = {}
+        self._by_flow: dict[int, Transfer] = {}
         self._waited: list[tuple[int, int, TransferDone]] = []
         self._unwaited: list[tuple[int, int, TransferDone]] = []
         self._failed_parts: set[str] = set()
         # No part has failed and all servers of the pools are up.
         self._is_whole = True
         self._planes = list(self._ways.planes.values())
+        self._rdma = self._ways.planes[Plane.RDMA]
+        # What flows beside hand-overs leaves no line to them whole.
+        self._is_rdma_free = all(flow.plane is not Plane.RDMA for flow in config.background)
+        self._ranks = RankLines(self._rdma, self._ways.capacities, config.num_layers, is_whole=self._is_rdma_free)
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             StartTransfer: self._on_start,
             FinishTransfer: self._on_finish,
@@ -107,6 +90,9 @@ class Fabric:
                 links.share()
                 self._settle(links, now_ns)
                 links.look_again()
+        if self._ranks.next_ns <= now_ns:
+            self._ranks.look(now_ns)
+            self._report_done()
         outputs = self._ended(self._waited, now_ns)
         if outputs and self._unwaited:
             outputs += self._ended(self._unwaited, now_ns)
@@ -121,17 +107,16 @@ class Fabric:
             return ((self._reports_to, _failed(message, now_ns)),)
         links = self._ways.planes[message.plane]
         self._settle(links, now_ns)
-        transfer = self._transfers[message.transfer_id] = _Transfer(message, links, now_ns)
-        tokens = message.num_tokens if len(ways) == len(message.num_tokens) else [sum(message.num_tokens)]
-        for way, num_tokens in zip(ways, tokens, strict=True):
-            weight, amount = way.load(num_tokens)
+        transfer = self._transfers[message.transfer_id] = Transfer(message, links, now_ns)
+        if message.dies:
+            self._ranks.start(now_ns, transfer, ways)
+        else:
+            (way,) = ways
+            weight, amount = way.load(sum(message.num_tokens))
             if way.standing is not None:
                 way.standing.begin(now_ns, way.direction, self._ways.capacities)
-            if message.is_made:
-                self._put(now_ns, transfer, way.lanes[0], amount, (way, weight, 0))
-            else:
-                rest = -(-amount // self._num_layers)
-                self._put(now_ns, transfer, way.lanes[1], amount - rest, (way, weight, rest))
+            rest = 0 if message.is_made else -(-amount // self._num_layers)
+            self._put(now_ns, transfer, way.lanes[1 if rest else 0], amount - rest, (way, weight, rest))
         return self._looked_again(links)
 
     def _on_finish(self, now_ns: int, message: FinishTransfer) -> Outputs:
@@ -140,6 +125,10 @@ class Fabric:
             return NOTHING
         links = transfer.links
         self._settle(links, now_ns)
+        if transfer.message.dies:
+            self._ranks.finish(now_ns, transfer)
+            self._report_done()
+            return self._looked_again(links)
         transfer.made_ns = now_ns
         transfer.hidden_ns = (now_ns if transfer.num_moving else transfer.end_ns) - transfer.started_ns
         hidden = transfer.parts
@@ -153,6 +142,9 @@ class Fabric:
         if transfer is None:  # its last byte had left, or its way was cut
             return NOTHING
         self._settle(transfer.links, now_ns)
+        if transfer.message.dies:
+            self._ranks.roll(now_ns, transfer)
+            self._report_done()
         if self._transfers.pop(message.transfer_id, None) is not None:
             self._take_off(now_ns, transfer)
         return self._looked_again(transfer.links)
@@ -197,13 +189,16 @@ class Fabric:
         changed += [_failed(transfer.message, now_ns) for transfer in cut]
         return tuple((self._reports_to, said) for said in changed)
 
-    def _set_links(self, now_ns: int, failed: Collection[str]) -> list[_Transfer]:
+    def _set_links(self, now_ns: int, failed: Collection[str]) -> list[Transfer]:
         """What the links carry changes, for those under way too; who has no way left is given up, and answered."""
         for links in self._planes:
             self._settle(links, now_ns)
+        self._ranks.tangle_all(now_ns)
+        self._report_done()
         self._ways.set_failed(now_ns, sorted(failed))
         self._failed_parts = set(failed)
         self._is_whole = not self._failed_parts and self._ways.has_all_servers
+        self._ranks.is_whole = self._is_whole and self._is_rdma_free
         self._standing_loads.apply(now_ns, self._ways.capacities)
         cut = [transfer for transfer in self._transfers.values() if any(part[1].is_cut for part in transfer.parts)]
         for transfer in cut:
@@ -232,10 +227,12 @@ class Fabric:
         horizon_ns = now_ns if message.interrupted else NEVER_NS
         for links in self._planes:
             self._settle(links, horizon_ns)
+        self._ranks.roll_all(horizon_ns)
+        self._report_done()
         self.deadline_ns = NEVER_NS
         return tuple(self._ended(self._waited, horizon_ns) + self._ended(self._unwaited, horizon_ns))
 
-    def _put(self, now_ns: int, transfer: _Transfer, lane: int, amount: int, of: tuple[Way, int, int]) -> None:
+    def _put(self, now_ns: int, transfer: Transfer, lane: int, amount: int, of: tuple[Way, int, int]) -> None:
         flow = self._next_flow
         self._next_flow = flow + 1
         self._by_flow[flow] = transfer
@@ -243,8 +240,11 @@ class Fabric:
         transfer.num_moving += 1
         transfer.links.put(now_ns, flow, lane, of[1], amount)
 
-    def _take_off(self, now_ns: int, transfer: _Transfer) -> list[int]:
+    def _take_off(self, now_ns: int, transfer: Transfer) -> list[int]:
         """All of it leaves the links; answers what the streams of each part have not moved."""
+        if transfer.message.dies:
+            self._ranks.take_off(now_ns, transfer)
+            return []
         way = transfer.parts[0][1]
         if way.standing is not None and transfer.num_moving:
             way.standing.end(now_ns, way.direction)
@@ -258,6 +258,10 @@ class Fabric:
 
     def _settle(self, links: SharedLinks, now_ns: int) -> None:
         """Whose last byte has left is off the links, and arrives when its latency has passed."""
+        if links is self._rdma:
+            self._ranks.settle(now_ns)
+            self._report_done()
+            return
         by_flow = self._by_flow
         for end_ns, flow in links.ended(now_ns):
             transfer = by_flow.pop(flow)
@@ -267,10 +271,16 @@ class Fabric:
             if way.standing is not None:
                 way.standing.end(end_ns, way.direction)
             if not transfer.num_moving and transfer.made_ns is not None:
-                self._report(transfer, transfer.made_ns)
+                self._report(transfer)
 
-    def _report(self, transfer: _Transfer, made_ns: int) -> None:
-        message = transfer.message
+    def _report_done(self) -> None:
+        for transfer in self._ranks.done:
+            self._report(transfer)
+        self._ranks.done.clear()
+
+    def _report(self, transfer: Transfer) -> None:
+        message, made_ns = transfer.message, transfer.made_ns
+        assert made_ns is not None
         del self._transfers[message.transfer_id]
         done_ns = transfer.end_ns + transfer.parts[0][1].latency_ns
         num_bytes = sum(message.num_tokens) * self._bytes_per_token
@@ -287,7 +297,7 @@ class Fabric:
         return NOTHING
 
     def _await_next(self) -> None:
-        deadline_ns = self._waited[0][0] if self._waited else NEVER_NS
+        deadline_ns = min(self._waited[0][0] if self._waited else NEVER_NS, self._ranks.next_ns)
         for links in self._planes:
             if links.again_ns < deadline_ns:
                 deadline_ns = links.again_ns

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -149,11 +150,24 @@ class Way:
     that has an exchange to share them with, and in which `direction` of these: into its dies or out of them.
     """
 
-    __slots__ = ("_num_streams", "_token", "direction", "is_cut", "lanes", "latency_ns", "links", "standing")
+    __slots__ = (
+        "_lanes",
+        "_make_lanes",
+        "_num_streams",
+        "_token",
+        "direction",
+        "is_cut",
+        "latency_ns",
+        "limit_bytes_per_s",
+        "links",
+        "standing",
+    )
 
-    def __init__(self, channel: Channel, lanes: tuple[int, int], kv_bytes_per_token: int) -> None:
+    def __init__(self, channel: Channel, make_lanes: Callable[[], tuple[int, int]], kv_bytes_per_token: int) -> None:
         self.links = channel.links
-        self.lanes = lanes
+        self.limit_bytes_per_s = channel.line_bytes_per_s
+        self._make_lanes = make_lanes
+        self._lanes: tuple[int, int] | None = None
         self.latency_ns = channel.latency_ns
         self.is_cut = False
         self.standing: Standing | None = None
@@ -161,6 +175,13 @@ class Way:
         line, data = channel.line_bytes_per_s, channel.data_bytes_per_s
         self._token = -(-kv_bytes_per_token * NANOBYTES * line // data)
         self._num_streams = channel.num_streams
+
+    @property
+    def lanes(self) -> tuple[int, int]:
+        """Made when they are first needed: hand-overs seldom need any."""
+        if self._lanes is None:
+            self._lanes = self._make_lanes()
+        return self._lanes
 
     def load(self, num_tokens: int) -> tuple[int, int]:
         """Weight of that much data, and what each of its streams has to move."""
@@ -296,9 +317,10 @@ class Ways:
         return ranks[rank]
 
     def _way(self, plane: Plane, channel: Channel, *, is_awaited: bool) -> Way:
-        links = self.planes[plane]
-        awaited = links.lane(channel.links, channel.line_bytes_per_s, is_awaited=is_awaited)
-        hidden = (
-            links.lane(channel.links, channel.line_bytes_per_s, is_awaited=False) if plane is Plane.RDMA else awaited
-        )
-        return Way(channel, (awaited, hidden), self._config.kv_bytes_per_token)
+        lane = partial(self.planes[plane].lane, channel.links, channel.line_bytes_per_s)
+
+        def make_lanes() -> tuple[int, int]:
+            awaited = lane(is_awaited=is_awaited)
+            return awaited, lane(is_awaited=False) if plane is Plane.RDMA else awaited
+
+        return Way(channel, make_lanes, self._config.kv_bytes_per_token)
