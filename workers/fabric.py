@@ -23,9 +23,9 @@ from scheduler.protocol.messages import (
     TransferFailed,
     TransferKind,
 )
-from workers.fabric_ways import FabricConfig, Way, Ways
+from workers.fabric_ways import FabricConfig, Ways
+from workers.pool_lines import PoolLines
 from workers.rank_lines import RankLines
-from workers.shared_links import SharedLinks
 from workers.transfer import Transfer
 
 
@@ -46,24 +46,25 @@ class Fabric:
         self.deadline_ns = NEVER_NS
         self._config = config
         self._bytes_per_token = config.kv_bytes_per_token
-        self._num_layers = config.num_layers
         self._reports_to = reports_to
         self._ways = Ways(config)
         self._standing_loads = self._ways.standing_loads
         self._background = self._ways.background
-        self._next_flow = 0
         self._transfers: dict[int, Transfer] = {}
-        self._by_flow: dict[int, Transfer] = {}
         self._waited: list[tuple[int, int, TransferDone]] = []
         self._unwaited: list[tuple[int, int, TransferDone]] = []
         self._failed_parts: set[str] = set()
         # No part has failed and all servers of the pools are up.
         self._is_whole = True
-        self._planes = list(self._ways.planes.values())
-        self._rdma = self._ways.planes[Plane.RDMA]
         # What flows beside hand-overs leaves no line to them whole.
         self._is_rdma_free = all(flow.plane is not Plane.RDMA for flow in config.background)
-        self._ranks = RankLines(self._rdma, self._ways.capacities, config.num_layers, is_whole=self._is_rdma_free)
+        planes, num_layers = self._ways.planes, config.num_layers
+        self._ranks = RankLines(planes[Plane.RDMA], self._ways.capacities, num_layers, is_whole=self._is_rdma_free)
+        self._lines: dict[Plane, RankLines | PoolLines] = {
+            plane: self._ranks if plane is Plane.RDMA else PoolLines(links, self._ways, num_layers)
+            for plane, links in planes.items()
+        }
+        self._all_lines = list(self._lines.values())
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             StartTransfer: self._on_start,
             FinishTransfer: self._on_finish,
@@ -85,14 +86,16 @@ class Fabric:
         """Report every transfer that is done by now, and shares that are others than was told."""
         if self._background.next_ns <= now_ns:
             self._change_background(now_ns)
-        for links in self._planes:
+        for lines in self._all_lines:
+            links = lines.links
             if links.again_ns <= now_ns:
                 links.share()
-                self._settle(links, now_ns)
+                lines.settle(now_ns)
                 links.look_again()
-        if self._ranks.next_ns <= now_ns:
-            self._ranks.look(now_ns)
-            self._report_done()
+            if lines.next_ns <= now_ns:
+                lines.look(now_ns)
+            if lines.done:
+                self._report(lines)
         outputs = self._ended(self._waited, now_ns)
         if outputs and self._unwaited:
             outputs += self._ended(self._unwaited, now_ns)
@@ -105,70 +108,53 @@ class Fabric:
         ways = self._ways.of(message)
         if not self._is_whole and any(way.is_cut for way in ways):
             return ((self._reports_to, _failed(message, now_ns)),)
-        links = self._ways.planes[message.plane]
-        self._settle(links, now_ns)
-        transfer = self._transfers[message.transfer_id] = Transfer(message, links, now_ns)
-        if message.dies:
-            self._ranks.start(now_ns, transfer, ways)
-        else:
-            (way,) = ways
-            weight, amount = way.load(sum(message.num_tokens))
-            if way.standing is not None:
-                way.standing.begin(now_ns, way.direction, self._ways.capacities)
-            rest = 0 if message.is_made else -(-amount // self._num_layers)
-            self._put(now_ns, transfer, way.lanes[1 if rest else 0], amount - rest, (way, weight, rest))
-        return self._looked_again(links)
+        lines = self._lines[message.plane]
+        lines.settle(now_ns)
+        transfer = self._transfers[message.transfer_id] = Transfer(message, now_ns)
+        lines.start(now_ns, transfer, ways)
+        return self._looked_again(lines)
 
     def _on_finish(self, now_ns: int, message: FinishTransfer) -> Outputs:
         transfer = self._transfers.get(message.transfer_id)
         if transfer is None:  # its way was cut meanwhile
             return NOTHING
-        links = transfer.links
-        self._settle(links, now_ns)
-        if transfer.message.dies:
-            self._ranks.finish(now_ns, transfer)
-            self._report_done()
-            return self._looked_again(links)
-        transfer.made_ns = now_ns
-        transfer.hidden_ns = (now_ns if transfer.num_moving else transfer.end_ns) - transfer.started_ns
-        hidden = transfer.parts
-        lefts = self._take_off(now_ns, transfer)
-        for (_, way, weight, rest), left in zip(hidden, lefts, strict=True):
-            self._put(now_ns, transfer, way.lanes[0], left + rest, (way, weight, 0))
-        return self._looked_again(links)
+        lines = self._lines[transfer.message.plane]
+        lines.settle(now_ns)
+        lines.finish(now_ns, transfer)
+        return self._looked_again(lines)
 
     def _on_cancel(self, now_ns: int, message: CancelTransfer) -> Outputs:
         transfer = self._transfers.get(message.transfer_id)
         if transfer is None:  # its last byte had left, or its way was cut
             return NOTHING
-        self._settle(transfer.links, now_ns)
-        if transfer.message.dies:
-            self._ranks.roll(now_ns, transfer)
-            self._report_done()
+        lines = self._lines[transfer.message.plane]
+        lines.settle(now_ns)
+        lines.roll(now_ns, transfer)
+        self._report(lines)
         if self._transfers.pop(message.transfer_id, None) is not None:
-            self._take_off(now_ns, transfer)
-        return self._looked_again(transfer.links)
+            lines.take_off(now_ns, transfer)
+        return self._looked_again(lines)
 
     def _on_standing_load(self, now_ns: int, message: StandingLoad) -> Outputs:
         loads = self._standing_loads
-        standing, links = loads.of(message.instance), self._ways.planes[Plane.UB]
+        standing, lines = loads.of(message.instance), self._lines[Plane.UB]
         loads.busy_until_ns = max(loads.busy_until_ns, message.until_ns)
         is_alone = not standing.is_shared
         if not is_alone:
-            self._settle(links, now_ns)
+            lines.settle(now_ns)
         told = standing.state(now_ns, message, self._ways.capacities)
         if not is_alone:
-            links.look_again()
+            self._report(lines)
+            lines.links.look_again()
         if not is_alone or loads.watched or self._background.next_ns != NEVER_NS:
             self._await_next()
         return tuple([(message.instance, share) for share in told]) if told else NOTHING
 
     def _change_background(self, now_ns: int) -> None:
-        for links in self._planes:
-            self._settle(links, now_ns)
+        self._settle_all(now_ns)
         self._background.change(now_ns)
-        for links in self._planes:
-            links.look_again()
+        for lines in self._all_lines:
+            lines.links.look_again()
         self._await_next()
 
     def _on_fail_parts(self, now_ns: int, message: FailParts) -> Outputs:
@@ -191,21 +177,20 @@ class Fabric:
 
     def _set_links(self, now_ns: int, failed: Collection[str]) -> list[Transfer]:
         """What the links carry changes, for those under way too; who has no way left is given up, and answered."""
-        for links in self._planes:
-            self._settle(links, now_ns)
+        self._settle_all(now_ns)
         self._ranks.tangle_all(now_ns)
-        self._report_done()
+        self._report(self._ranks)
         self._ways.set_failed(now_ns, sorted(failed))
         self._failed_parts = set(failed)
         self._is_whole = not self._failed_parts and self._ways.has_all_servers
         self._ranks.is_whole = self._is_whole and self._is_rdma_free
         self._standing_loads.apply(now_ns, self._ways.capacities)
-        cut = [transfer for transfer in self._transfers.values() if any(part[1].is_cut for part in transfer.parts)]
+        cut = [transfer for transfer in self._transfers.values() if any(way.is_cut for way, _ in transfer.parts)]
         for transfer in cut:
-            self._take_off(now_ns, transfer)
+            self._lines[transfer.message.plane].take_off(now_ns, transfer)
             del self._transfers[transfer.message.transfer_id]
-        for links in self._planes:
-            links.look_again()
+        for lines in self._all_lines:
+            lines.links.look_again()
         self._await_next()
         return cut
 
@@ -225,82 +210,46 @@ class Fabric:
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A run that was not cut short has seen all it waited for; writes under way will end unhindered.
         horizon_ns = now_ns if message.interrupted else NEVER_NS
-        for links in self._planes:
-            self._settle(links, horizon_ns)
         self._ranks.roll_all(horizon_ns)
-        self._report_done()
+        self._settle_all(horizon_ns)
         self.deadline_ns = NEVER_NS
         return tuple(self._ended(self._waited, horizon_ns) + self._ended(self._unwaited, horizon_ns))
 
-    def _put(self, now_ns: int, transfer: Transfer, lane: int, amount: int, of: tuple[Way, int, int]) -> None:
-        flow = self._next_flow
-        self._next_flow = flow + 1
-        self._by_flow[flow] = transfer
-        transfer.parts.append((flow, *of))
-        transfer.num_moving += 1
-        transfer.links.put(now_ns, flow, lane, of[1], amount)
+    def _settle_all(self, now_ns: int) -> None:
+        for lines in self._lines.values():
+            lines.settle(now_ns)
+            self._report(lines)
 
-    def _take_off(self, now_ns: int, transfer: Transfer) -> list[int]:
-        """All of it leaves the links; answers what the streams of each part have not moved."""
-        if transfer.message.dies:
-            self._ranks.take_off(now_ns, transfer)
-            return []
-        way = transfer.parts[0][1]
-        if way.standing is not None and transfer.num_moving:
-            way.standing.end(now_ns, way.direction)
-        by_flow, links = self._by_flow, transfer.links
-        left = [
-            links.take_off(now_ns, part[0]) if by_flow.pop(part[0], None) is not None else 0 for part in transfer.parts
-        ]
-        transfer.parts = []
-        transfer.num_moving = 0
-        return left
+    def _report(self, lines: RankLines | PoolLines) -> None:
+        """Whose last byte has left arrives when its latency has passed."""
+        for transfer in lines.done:
+            message, made_ns = transfer.message, transfer.made_ns
+            assert made_ns is not None
+            del self._transfers[message.transfer_id]
+            done_ns = transfer.end_ns + transfer.parts[0][0].latency_ns
+            num_bytes = sum(message.num_tokens) * self._bytes_per_token
+            duration_ns = done_ns - made_ns
+            done = TransferDone(
+                message.transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns, transfer.hidden_ns
+            )
+            reports = self._unwaited if message.kind == TransferKind.CACHE_WRITE else self._waited
+            heappush(reports, (done_ns, message.transfer_id, done))
+        lines.done.clear()
 
-    def _settle(self, links: SharedLinks, now_ns: int) -> None:
-        """Whose last byte has left is off the links, and arrives when its latency has passed."""
-        if links is self._rdma:
-            self._ranks.settle(now_ns)
-            self._report_done()
-            return
-        by_flow = self._by_flow
-        for end_ns, flow in links.ended(now_ns):
-            transfer = by_flow.pop(flow)
-            transfer.num_moving -= 1
-            transfer.end_ns = end_ns
-            way = transfer.parts[0][1]
-            if way.standing is not None:
-                way.standing.end(end_ns, way.direction)
-            if not transfer.num_moving and transfer.made_ns is not None:
-                self._report(transfer)
-
-    def _report_done(self) -> None:
-        for transfer in self._ranks.done:
-            self._report(transfer)
-        self._ranks.done.clear()
-
-    def _report(self, transfer: Transfer) -> None:
-        message, made_ns = transfer.message, transfer.made_ns
-        assert made_ns is not None
-        del self._transfers[message.transfer_id]
-        done_ns = transfer.end_ns + transfer.parts[0][1].latency_ns
-        num_bytes = sum(message.num_tokens) * self._bytes_per_token
-        duration_ns = done_ns - made_ns
-        done = TransferDone(
-            message.transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns, transfer.hidden_ns
-        )
-        reports = self._unwaited if message.kind == TransferKind.CACHE_WRITE else self._waited
-        heappush(reports, (done_ns, message.transfer_id, done))
-
-    def _looked_again(self, links: SharedLinks) -> Outputs:
-        links.look_again()
+    def _looked_again(self, lines: RankLines | PoolLines) -> Outputs:
+        if lines.done:
+            self._report(lines)
+        lines.links.look_again()
         self._await_next()
         return NOTHING
 
     def _await_next(self) -> None:
-        deadline_ns = min(self._waited[0][0] if self._waited else NEVER_NS, self._ranks.next_ns)
-        for links in self._planes:
-            if links.again_ns < deadline_ns:
-                deadline_ns = links.again_ns
+        deadline_ns = self._waited[0][0] if self._waited else NEVER_NS
+        for lines in self._all_lines:
+            if lines.links.again_ns < deadline_ns:
+                deadline_ns = lines.links.again_ns
+            if lines.next_ns < deadline_ns:
+                deadline_ns = lines.next_ns
         # Nobody feels what others move where nothing is on its way and nobody works.
         loads, next_ns = self._standing_loads, self._background.next_ns
         if loads.watched:

@@ -146,7 +146,7 @@ class Way:
     """The links that data takes between two ends, and what of them it takes.
 
     `lanes` of its plane: of what somebody waits for, and of what flows hidden. `is_cut`: one of its links carries
-    nothing. `token`: nanobytes of a line that a token takes. `standing`: the instance on whose UB lines it lies, if
+    nothing. `weight`: of all its streams. `standing`: the instance on whose UB lines it lies, if
     that has an exchange to share them with, and in which `direction` of these: into its dies or out of them.
     """
 
@@ -161,6 +161,7 @@ class Way:
         "limit_bytes_per_s",
         "links",
         "standing",
+        "weight",
     )
 
     def __init__(self, channel: Channel, make_lanes: Callable[[], tuple[int, int]], kv_bytes_per_token: int) -> None:
@@ -175,6 +176,7 @@ class Way:
         line, data = channel.line_bytes_per_s, channel.data_bytes_per_s
         self._token = -(-kv_bytes_per_token * NANOBYTES * line // data)
         self._num_streams = channel.num_streams
+        self.weight = channel.num_streams * STREAM_WEIGHT
 
     @property
     def lanes(self) -> tuple[int, int]:
@@ -183,10 +185,9 @@ class Way:
             self._lanes = self._make_lanes()
         return self._lanes
 
-    def load(self, num_tokens: int) -> tuple[int, int]:
-        """Weight of that much data, and what each of its streams has to move."""
-        streams = self._num_streams
-        return streams * STREAM_WEIGHT, -(-num_tokens * self._token // streams)
+    def amount(self, num_tokens: int) -> int:
+        """What each of its streams has to move for that much data."""
+        return -(-num_tokens * self._token // self._num_streams)
 
 
 class Ways:

@@ -279,6 +279,13 @@ def check_links(fabric: Fabric) -> None:
         for link, capacity in enumerate(shares._capacities):
             carried = sum(shares.weights[path] * shares.level(path) for path in shares._over[link])
             assert carried <= capacity, (link, carried, capacity)
+    carried_by = dict.fromkeys(range(len(fabric._ways.capacities)), 0)
+    for line in fabric._ranks._lines.values():
+        for _, _, _, die, _ in line.ending:
+            carried_by[line.rank] += line.level
+            carried_by[die] += line.level
+    for link, capacity in enumerate(fabric._ways.capacities):
+        assert carried_by[link] <= capacity, (link, carried_by[link], capacity)
 
 
 def usages_of(journal: Journal) -> dict[str, list[Usage]]:

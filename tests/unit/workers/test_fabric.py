@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 from hypothesis import given
@@ -26,8 +26,10 @@ from scheduler.protocol.messages import (
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines, part_of
 from tests.sim.checkers import check_links
+from workers.background import BackgroundFlow
 from workers.fabric import Fabric
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays, source_rank
+from workers.pool_lines import PoolLines
 
 GB = 10**9
 MB = 10**6
@@ -45,7 +47,14 @@ DIES = [part_of(LineEnd.RDMA_DIE, 2 * NUM_RANKS + number) for number in range(NU
 UB_LINES = [part_of(LineEnd.UB_DIE, number) for number in range(2)]
 
 
-def make_fabric(*, out_gb: int = 100, into_gb: int = 100, pool_gb: int = 1_000, num_layers: int = 10) -> Fabric:
+def make_fabric(
+    *,
+    out_gb: int = 100,
+    into_gb: int = 100,
+    pool_gb: int = 1_000,
+    num_layers: int = 10,
+    background: Sequence[BackgroundFlow] = (),
+) -> Fabric:
     """Two prefill instances of two ranks, a decode instance of four dies and a pool of two halves.
 
     A stream takes 25 GB/s; on UB four of them 200 GB/s each for 100. `out_gb` and `into_gb` are the lines of p0's first
@@ -67,7 +76,8 @@ def make_fabric(*, out_gb: int = 100, into_gb: int = 100, pool_gb: int = 1_000, 
         channels[WRITE, Plane.UB, f"p{i}", "cache"] = Channel((out, first + 1), 200 * GB, 100 * GB, 4, 1_000)
     sources = {"p0": range(NUM_RANKS), "p1": range(NUM_RANKS, 2 * NUM_RANKS)}
     hand_over = HandOverWays(sources, {"d0": range(2 * NUM_RANKS, first)}, 25 * GB, LATENCY_NS)
-    return Fabric(FabricConfig(MadeUpLines(rates), links, hand_over, channels, BYTES, num_layers))
+    lines = MadeUpLines(rates)
+    return Fabric(FabricConfig(lines, links, hand_over, channels, BYTES, num_layers, background=background))
 
 
 def moving(
@@ -309,14 +319,12 @@ faults = st.tuples(st.integers(0, 4_000_000), st.booleans(), st.lists(parts, max
 AFTER_NS = 10**12
 
 
-@given(
-    st.lists(flows, min_size=1, max_size=12), st.lists(st.just(None) | faults, max_size=6), st.sampled_from([25, 100])
-)
-def test_bytes_are_told_once_or_given_up_and_no_link_carries_more_than_it_can(
-    drawn: list[tuple[int, TransferKind, str, list[tuple[int, int]], int | None, int | None]],
-    broken: list[tuple[int, bool, list[str]] | None],
-    into_gb: int,
-) -> None:
+Drawn = list[tuple[int, TransferKind, str, list[tuple[int, int]], int | None, int | None]]
+Broken = list[tuple[int, bool, list[str]] | None]
+
+
+def messages(drawn: Drawn, broken: Broken) -> tuple[list[tuple[int, Message]], set[int]]:
+    """What is said to the fabric, and who is given up."""
     said: list[tuple[int, Message]] = []
     given_up: set[int] = set()
     for number, (at_ns, kind, prefill, loads, hidden_ns, cancelled_ns) in enumerate(drawn):
@@ -332,6 +340,34 @@ def test_bytes_are_told_once_or_given_up_and_no_link_carries_more_than_it_can(
         if fault is not None:
             at_ns, is_mended, names = fault
             said.append((at_ns, RepairParts(names) if is_mended else FailParts(names)))
+    return said, given_up
+
+
+@given(
+    st.lists(flows, min_size=1, max_size=16),
+    st.lists(st.just(None) | faults, max_size=3),
+    st.sampled_from([(25, 25), (100, 25), (25, 100), (60, 100)]),
+)
+def test_hand_overs_that_meet_nobody_end_as_if_all_were_shared_out(
+    drawn: Drawn, broken: Broken, out_into: tuple[int, int]
+) -> None:
+    said, _ = messages(drawn, broken)
+    # Because of what will flow beside them after the end of time, every flow is shared out with all others.
+    late = BackgroundFlow(Plane.RDMA, {(0,): 1}, GB, AFTER_NS * 1_000, 1)
+    out_gb, into_gb = out_into
+    told = [
+        run(make_fabric(out_gb=out_gb, into_gb=into_gb, background=background), said) for background in ([], [late])
+    ]
+    assert told[0] == told[1]
+
+
+@given(
+    st.lists(flows, min_size=1, max_size=12), st.lists(st.just(None) | faults, max_size=6), st.sampled_from([25, 100])
+)
+def test_bytes_are_told_once_or_given_up_and_no_link_carries_more_than_it_can(
+    drawn: Drawn, broken: Broken, into_gb: int
+) -> None:
+    said, given_up = messages(drawn, broken)
     fabric = make_fabric(into_gb=into_gb, pool_gb=900)
     told = run(fabric, said)
     for _, done in fabric.handle(AFTER_NS, RunEnded(interrupted=False)):
@@ -340,7 +376,7 @@ def test_bytes_are_told_once_or_given_up_and_no_link_carries_more_than_it_can(
         told[done.transfer_id] = done
     assert set(range(len(drawn))) - set(told) <= given_up
     assert not fabric._transfers
-    assert not fabric._by_flow
+    assert not any(lines._flowing for lines in fabric._all_lines if isinstance(lines, PoolLines))
     # Into a die no more has arrived by any time than its line can have carried since the first began.
     first_ns = min(at_ns for at_ns, *_ in drawn)
     arrived = dict.fromkeys(range(NUM_DIES), 0)
