@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Final
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
@@ -28,6 +28,9 @@ from workers.pool_lines import PoolLines
 from workers.rank_lines import RankLines
 from workers.transfer import Transfer
 
+_OF_ONE_TRANSFER: Final = {StartTransfer, FinishTransfer, CancelTransfer}
+"""What can come late, as of a time up to which other transfers were counted already."""
+
 
 class Fabric:
     """A `Component` that turns `StartTransfer` into `TransferDone` at the time the last byte arrives.
@@ -41,6 +44,7 @@ class Fabric:
 
     address = "fabric"
     priority = Priority.FABRIC
+    takes_late = True
 
     def __init__(self, config: FabricConfig, reports_to: str = "core") -> None:
         self.deadline_ns = NEVER_NS
@@ -50,6 +54,7 @@ class Fabric:
         self._ways = Ways(config)
         self._standing_loads = self._ways.standing_loads
         self._background = self._ways.background
+        self._now_ns = 0
         self._transfers: dict[int, Transfer] = {}
         self._waited: list[tuple[int, int, TransferDone]] = []
         self._unwaited: list[tuple[int, int, TransferDone]] = []
@@ -78,14 +83,20 @@ class Fabric:
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """A transfer begins, has all its data, or is given up; parts fail or are mended; or an exchange takes more."""
+        if now_ns > self._now_ns:
+            self._now_ns = now_ns
+        elif type(message) not in _OF_ONE_TRANSFER:
+            now_ns = self._now_ns
         if self._background.next_ns <= now_ns:
-            self._change_background(now_ns)
+            self._change_background(self._now_ns)
         return self._handlers[type(message)](now_ns, message)
 
     def wake(self, now_ns: int) -> Outputs:
         """Report every transfer that is done by now, and shares that are others than was told."""
+        if now_ns > self._now_ns:
+            self._now_ns = now_ns
         if self._background.next_ns <= now_ns:
-            self._change_background(now_ns)
+            self._change_background(self._now_ns)
         for lines in self._all_lines:
             links = lines.links
             if links.again_ns <= now_ns:
@@ -100,7 +111,7 @@ class Fabric:
         if outputs and self._unwaited:
             outputs += self._ended(self._unwaited, now_ns)
         if self._standing_loads.watched:
-            outputs += self._standing_loads.look(now_ns)
+            outputs += self._standing_loads.look(self._now_ns)
         self._await_next()
         return tuple(outputs)
 
@@ -132,7 +143,7 @@ class Fabric:
         lines.roll(now_ns, transfer)
         self._report(lines)
         if self._transfers.pop(message.transfer_id, None) is not None:
-            lines.take_off(now_ns, transfer)
+            lines.take_off(transfer)
         return self._looked_again(lines)
 
     def _on_standing_load(self, now_ns: int, message: StandingLoad) -> Outputs:
@@ -178,7 +189,7 @@ class Fabric:
     def _set_links(self, now_ns: int, failed: Collection[str]) -> list[Transfer]:
         """What the links carry changes, for those under way too; who has no way left is given up, and answered."""
         self._settle_all(now_ns)
-        self._ranks.tangle_all(now_ns)
+        self._ranks.tangle_all()
         self._report(self._ranks)
         self._ways.set_failed(now_ns, sorted(failed))
         self._failed_parts = set(failed)
@@ -187,7 +198,7 @@ class Fabric:
         self._standing_loads.apply(now_ns, self._ways.capacities)
         cut = [transfer for transfer in self._transfers.values() if any(way.is_cut for way, _ in transfer.parts)]
         for transfer in cut:
-            self._lines[transfer.message.plane].take_off(now_ns, transfer)
+            self._lines[transfer.message.plane].take_off(transfer)
             del self._transfers[transfer.message.transfer_id]
         for lines in self._all_lines:
             lines.links.look_again()

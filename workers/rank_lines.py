@@ -69,6 +69,8 @@ class RankLine:
 class RankLines:
     """`done` collects transfers that have all of their data and no part on the lines any more; who reads it empties it.
 
+    Live, a transfer may start as of a time beyond which other lines were counted already: only its own matter.
+
     `is_whole`: no line carries less than it should, and nothing else flows on them; set it to False after
     `tangle_all` when that changes.
     """
@@ -79,6 +81,7 @@ class RankLines:
         self.done: list[Transfer] = []
         self._capacities = list(capacities)
         self._num_layers = num_layers
+        self._now_ns = 0
         self._next_flow = 0
         self._lines: dict[int, RankLine] = {}
         # Of each way: its line, its die, and whether the line is all that binds when no other rank feeds the die.
@@ -113,7 +116,7 @@ class RankLines:
         transfer.hidden_ns = (now_ns if transfer.num_moving else transfer.end_ns) - transfer.started_ns
         amounts = [rest for _, rest in transfer.parts]
         if transfer.num_moving:
-            lefts = self._take_off(now_ns, transfer)
+            lefts = self._take_off(transfer)
             amounts = [rest + lefts.get(flow, 0) for flow, rest in enumerate(amounts, transfer.first_flow)]
         self._put(now_ns, transfer, amounts)
 
@@ -122,12 +125,12 @@ class RankLines:
         courses = self._courses
         for way, _ in transfer.parts:
             line = courses[way][0]
-            if line.ending and line.at_ns != now_ns:
+            if line.ending and line.at_ns <= now_ns:
                 self._roll(line, now_ns)
 
-    def take_off(self, now_ns: int, transfer: Transfer) -> None:
+    def take_off(self, transfer: Transfer) -> None:
         """It leaves the lines, so that others move faster; after `roll`."""
-        self._take_off(now_ns, transfer)
+        self._take_off(transfer)
         lines = [self._courses[way][0] for way, _ in transfer.parts]
         beside = {other.message.transfer_id: other for line in lines for _, _, other, _, _ in line.ending}
         for other in beside.values():
@@ -137,9 +140,11 @@ class RankLines:
 
     def settle(self, now_ns: int) -> None:
         """Flows on `SharedLinks` that end by now are off them; others are looked at when it matters."""
+        if now_ns > self._now_ns:
+            self._now_ns = now_ns
         if not self._tangled:
             return
-        for end_ns, flow in self.links.ended(now_ns):
+        for end_ns, flow in self.links.ended(self._now_ns):
             line, transfer, way = self._tangled.pop(flow)
             line.num_tangled -= 1
             self._num_on_die[way.links[-1]] -= 1
@@ -163,10 +168,10 @@ class RankLines:
         for line in self._lines.values():
             self._roll(line, now_ns)
 
-    def tangle_all(self, now_ns: int) -> None:
+    def tangle_all(self) -> None:
         """Lines change: what is on them moves by `SharedLinks` from now on."""
         for line in self._lines.values():
-            self._tangle(now_ns, line)
+            self._tangle(line)
 
     def _put(self, now_ns: int, transfer: Transfer, amounts: Sequence[int]) -> None:
         """Each of its parts flows, with that much for each stream to move."""
@@ -177,7 +182,7 @@ class RankLines:
         for (way, _), amount in zip(parts, amounts):
             line, die, is_apart = courses.get(way) or self._course(way)
             ending = line.ending
-            if ending and line.at_ns != now_ns:
+            if ending and line.at_ns < now_ns:
                 self._roll(line, now_ns)
             if num_on_die[die] and fed_by[die] != line.rank and fed_by[die] != _TANGLED:
                 self._roll(self._lines[fed_by[die]], now_ns)
@@ -185,7 +190,8 @@ class RankLines:
             if is_apart and is_alone and self.is_whole and not line.num_tangled:
                 num_on_die[die] += 1
                 fed_by[die] = line.rank
-                line.at_ns = now_ns
+                if line.at_ns < now_ns:
+                    line.at_ns = now_ns
                 target = line.moved + amount
                 heappush(ending, (target, flow, transfer, die, way))
                 num_flows = len(ending)
@@ -194,7 +200,7 @@ class RankLines:
                 line.level = line.levels[num_flows]
                 targets.append((line, target))
             else:
-                self._put_beside(now_ns, flow, (line, transfer, way), amount)
+                self._put_beside(flow, (line, transfer, way), amount)
             flow += 1
         self._next_flow = flow
         if transfer.made_ns is not None and targets:
@@ -208,33 +214,33 @@ class RankLines:
         course = self._courses[way] = line, die, len(way.links) == 2 and self._capacities[die] >= line.capacity
         return course
 
-    def _put_beside(self, now_ns: int, flow: int, of: tuple[RankLine, Transfer, Way], amount: int) -> None:
+    def _put_beside(self, flow: int, of: tuple[RankLine, Transfer, Way], amount: int) -> None:
         """A flow that may meet those of another rank at its die: both ranks are tangled."""
         line, _, way = of
         die = way.links[-1]
         if self._num_on_die[die] and self._fed_by[die] not in (_TANGLED, line.rank):
-            self._tangle(now_ns, self._lines[self._fed_by[die]])
-        self._tangle(now_ns, line)
-        self._put_tangled(now_ns, flow, of, amount)
+            self._tangle(self._lines[self._fed_by[die]])
+        self._tangle(line)
+        self._put_tangled(flow, of, amount)
 
-    def _tangle(self, now_ns: int, line: RankLine) -> None:
+    def _tangle(self, line: RankLine) -> None:
         """What is on a line moves by `SharedLinks` from now on."""
-        self._roll(line, now_ns)
+        self._roll(line, self._now_ns)
         ending, line.ending = line.ending, []
         for target, flow, transfer, _, way in ending:
             self._num_on_die[way.links[-1]] -= 1
-            self._put_tangled(now_ns, flow, (line, transfer, way), target - line.moved)
+            self._put_tangled(flow, (line, transfer, way), target - line.moved)
 
-    def _put_tangled(self, now_ns: int, flow: int, of: tuple[RankLine, Transfer, Way], amount: int) -> None:
+    def _put_tangled(self, flow: int, of: tuple[RankLine, Transfer, Way], amount: int) -> None:
         line, transfer, way = of
         die = way.links[-1]
         line.num_tangled += 1
         self._num_on_die[die] += 1
         self._fed_by[die] = _TANGLED
         self._tangled[flow] = of
-        self.links.put(now_ns, flow, way.lanes[0 if transfer.made_ns is not None else 1], STREAM_WEIGHT, amount)
+        self.links.put(self._now_ns, flow, way.lanes[0 if transfer.made_ns is not None else 1], STREAM_WEIGHT, amount)
 
-    def _take_off(self, now_ns: int, transfer: Transfer) -> dict[int, int]:
+    def _take_off(self, transfer: Transfer) -> dict[int, int]:
         """All leaves before its end; answers what each flow under way has not moved. Its lines are rolled."""
         lefts: dict[int, int] = {}
         for flow, (way, _) in enumerate(transfer.parts, transfer.first_flow):
@@ -243,7 +249,7 @@ class RankLines:
             if tangled is not None:
                 line.num_tangled -= 1
                 self._num_on_die[way.links[-1]] -= 1
-                lefts[flow] = self.links.take_off(now_ns, flow)
+                lefts[flow] = self.links.take_off(self._now_ns, flow)
                 continue
             mine = [entry for entry in line.ending if entry[1] == flow]
             if mine:
@@ -256,7 +262,9 @@ class RankLines:
         return lefts
 
     def _roll(self, line: RankLine, now_ns: int) -> None:
-        """Whose last byte has left by now is off the line."""
+        """Whose last byte has left by now is off the line, which may have been counted beyond that."""
+        if line.at_ns > now_ns:
+            return
         ending, num_on_die = line.ending, self._num_on_die
         while ending:
             target, _, transfer, die, _ = ending[0]
@@ -264,6 +272,7 @@ class RankLines:
             end_ns = line.at_ns - (-left // line.level) if left > 0 else line.at_ns
             if end_ns > now_ns:
                 line.moved += line.level * (now_ns - line.at_ns)
+                line.at_ns = now_ns
                 break
             heappop(ending)
             line.moved += line.level * (end_ns - line.at_ns)
@@ -275,7 +284,6 @@ class RankLines:
                 transfer.end_ns = end_ns
             if not transfer.num_moving and transfer.made_ns is not None:
                 self.done.append(transfer)
-        line.at_ns = now_ns
 
     def _expect(self, transfer: Transfer, targets: Sequence[tuple[RankLine, int]] = ()) -> None:
         """Note when it is done, as far as its flows on lines of ranks tell: if others come it is later, not earlier.

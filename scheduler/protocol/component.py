@@ -43,7 +43,8 @@ class Component(Protocol):
     `deadline_ns` is read by the runtime after each call; the runtime calls `wake` when that time has come. A wake that
     comes early (the deadline moved meanwhile) is dropped by the runtime, never delivered. Between two calls a deadline
     may go to `NEVER_NS`, never come nearer. Times are integer nanoseconds of emulated time and never fall from one call
-    to the next.
+    to the next; but live, messages come late, and who sets `takes_late` is given each as of the time at which it fell
+    due, however late that is, and is woken as of its deadline.
     """
 
     address: str

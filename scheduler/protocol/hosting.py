@@ -3,7 +3,8 @@
 A message carries the emulated time at which it fell due, not that of its receipt, and its receiver handles it at the
 later of that and its own last time. So the cost of a hop delays what happens on the wall clock but does not pile up in
 emulated time: an idle worker that hears late of work starts it at the time at which it was said, and the scheduler,
-which keeps no timers, answers a report as of the time of the report, whatever it has heard of others meanwhile.
+which keeps no timers, answers a report as of the time of the report, whatever it has heard of others meanwhile. Who
+sets `takes_late` is told due times as they are and sees to it itself what a late message can still change.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class HostedComponents:
         self.num_handled = 0
         self._components = list(components)
         self._index = {component.address: index for index, component in enumerate(components)}
+        self._began_ns = began_ns
         self._last_ns = [began_ns] * len(components)
+        self._takes_late = [bool(getattr(component, "takes_late", False)) for component in components]
         self._queue: deque[Item] = deque()
         self._said: list[Item] = []
 
@@ -66,7 +69,7 @@ class HostedComponents:
         while self.deadline_ns < limit_ns:
             _, _, index = min((c.deadline_ns, c.priority, index) for index, c in enumerate(self._components))
             component = self._components[index]
-            now_ns = self._last_ns[index] = max(self._last_ns[index], component.deadline_ns)
+            now_ns = self._time(index, component.deadline_ns)
             for address, message in component.wake(now_ns):
                 self._queue.append((address, now_ns, message))
             self._drain()
@@ -80,7 +83,7 @@ class HostedComponents:
             if index is None:
                 self._said.append(item)
                 continue
-            now_ns = self._last_ns[index] = max(self._last_ns[index], due_ns)
+            now_ns = self._time(index, due_ns)
             self.num_handled += 1
             component = self._components[index]
             answers = component.handle(now_ns, message)
@@ -88,3 +91,8 @@ class HostedComponents:
             answered_ns = due_ns if component.deadline_ns == NEVER_NS else now_ns
             for said_to, said in answers:
                 queue.append((said_to, answered_ns, said))
+
+    def _time(self, index: int, due_ns: int) -> int:
+        """As of when a component does what fell due then."""
+        last_ns = self._last_ns[index] = max(self._last_ns[index], due_ns)
+        return max(due_ns, self._began_ns) if self._takes_late[index] else last_ns

@@ -221,6 +221,32 @@ def test_what_is_given_up_makes_room_at_once_and_is_not_told() -> None:
     assert told[1].done_ns == 1_500_000 + LATENCY_NS
 
 
+@pytest.mark.parametrize("kind", [HAND_OVER, READ])
+def test_who_is_told_late_ends_as_if_told_in_time(kind: TransferKind) -> None:
+    fabric = make_fabric()
+    late, other = moving(0, 25, kind=kind), moving(1, 25, kind=kind, dies=[3], prefill="p1")
+    in_time = run(make_fabric(), [(1_000, late), (9_000_000, other)])
+    fabric.handle(9_000_000, other)
+    fabric.handle(1_000, late)
+    told: dict[int, Message] = {}
+    while fabric.deadline_ns != NEVER_NS:
+        now_ns = fabric.deadline_ns
+        for _, done in fabric.wake(now_ns):
+            assert isinstance(done, TransferDone)
+            assert done.done_ns == now_ns
+            told[done.transfer_id] = done
+    assert told == in_time
+
+
+def test_what_is_told_late_and_is_not_over_has_moved_what_it_could() -> None:
+    fabric = make_fabric(pool_gb=2_000)
+    fabric.handle(400_000, moving(1, 25, kind=READ, prefill="p1"))
+    fabric.handle(0, moving(0, 250, kind=READ))  # at 400 GB/s for 625 us
+    told = run(fabric, [])[0]
+    assert isinstance(told, TransferDone)
+    assert (told.done_ns, told.duration_ns) == (626_000, 626_000)
+
+
 def test_readers_spread_equally_over_the_ranks_of_a_prefill_instance() -> None:
     # Decode of 320 dies reads 32 ranks: ten neighbours each.
     assert [source_rank(die, 320, 32) for die in range(320)] == [die // 10 for die in range(320)]

@@ -26,6 +26,12 @@ class Probe:
         return ((self._peer, ArrivalsEnded()),)
 
 
+class PatientProbe(Probe):
+    """One that is told how late it is."""
+
+    takes_late = True
+
+
 def make(*components: Component) -> HostedComponents:
     return HostedComponents(components)
 
@@ -38,6 +44,17 @@ def test_a_message_is_handled_when_it_fell_due_or_at_the_receivers_own_later_tim
     assert [(address, now_ns) for address, now_ns, _ in log] == [("a", 50), ("a", 50), ("b", 40), ("a", 60)]
     assert hosted.last_ns == 60
     assert hosted.num_handled == 4
+
+
+def test_who_takes_late_messages_is_told_when_each_fell_due_and_answers_as_of_its_deadline() -> None:
+    log: list[tuple[str, int, str]] = []
+    hosted = make(PatientProbe("a", log))
+    hosted.deliver("a", 50, RunEnded(interrupted=False))
+    hosted.deliver("a", 40, ReleaseKv([45]))
+    hosted.wake_until(60)
+    assert [now_ns for _, now_ns, _ in log] == [50, 40, 45]
+    assert [due_ns for _, due_ns, _ in hosted.take_said()] == [45]
+    assert hosted.last_ns == 50
 
 
 def test_deadlines_before_a_message_are_woken_first_at_their_own_time_and_one_at_its_instant_after_it() -> None:
