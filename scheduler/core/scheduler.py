@@ -71,6 +71,7 @@ class Scheduler:
 
     address = CORE_ADDRESS
     priority = Priority.CORE
+    answers_late = True
 
     def __init__(
         self,

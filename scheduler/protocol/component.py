@@ -44,7 +44,8 @@ class Component(Protocol):
     comes early (the deadline moved meanwhile) is dropped by the runtime, never delivered. Between two calls a deadline
     may go to `NEVER_NS`, never come nearer. Times are integer nanoseconds of emulated time and never fall from one call
     to the next; but live, messages come late, and who sets `takes_late` is given each as of the time at which it fell
-    due, however late that is, and is woken as of its deadline.
+    due, however late that is, and is woken as of its deadline. What one who sets `answers_late` answers falls due
+    with what it was told, even if its own time has gone on: its timers are no part of what it answers.
     """
 
     address: str

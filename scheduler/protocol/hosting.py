@@ -3,7 +3,7 @@
 A message carries the emulated time at which it fell due, not that of its receipt, and its receiver handles it at the
 later of that and its own last time. So the cost of a hop delays what happens on the wall clock but does not pile up in
 emulated time: an idle worker that hears late of work starts it at the time at which it was said, and the scheduler,
-which keeps no timers, answers a report as of the time of the report, whatever it has heard of others meanwhile. Who
+which sets `answers_late`, answers a report as of the time of the report, whatever it has heard of others meanwhile. Who
 sets `takes_late` is told due times as they are and sees to it itself what a late message can still change.
 """
 
@@ -32,6 +32,7 @@ class HostedComponents:
         self._began_ns = began_ns
         self._last_ns = [began_ns] * len(components)
         self._takes_late = [bool(getattr(component, "takes_late", False)) for component in components]
+        self._answers_late = [bool(getattr(component, "answers_late", False)) for component in components]
         self._queue: deque[Item] = deque()
         self._said: list[Item] = []
 
@@ -88,7 +89,8 @@ class HostedComponents:
             component = self._components[index]
             answers = component.handle(now_ns, message)
             # Who waits for nothing has no time of its own: what it answers fell due with what it was told.
-            answered_ns = due_ns if component.deadline_ns == NEVER_NS else now_ns
+            has_own_time = component.deadline_ns != NEVER_NS and not self._answers_late[index]
+            answered_ns = now_ns if has_own_time else due_ns
             for said_to, said in answers:
                 queue.append((said_to, answered_ns, said))
 

@@ -85,6 +85,7 @@ class _Tapped:
         self.address = core.address
         self.priority = core.priority
         self.deadline_ns = core.deadline_ns
+        self.answers_late = bool(getattr(core, "answers_late", False))
         self._core = core
         self._taps = tuple(taps)
 

@@ -32,6 +32,16 @@ class PatientProbe(Probe):
     takes_late = True
 
 
+class AnsweringProbe(Probe):
+    """One whose answers do not depend on its timers."""
+
+    answers_late = True
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        super().handle(now_ns, message)
+        return ((self._peer, ArrivalsEnded()),)
+
+
 def make(*components: Component) -> HostedComponents:
     return HostedComponents(components)
 
@@ -55,6 +65,15 @@ def test_who_takes_late_messages_is_told_when_each_fell_due_and_answers_as_of_it
     assert [now_ns for _, now_ns, _ in log] == [50, 40, 45]
     assert [due_ns for _, due_ns, _ in hosted.take_said()] == [45]
     assert hosted.last_ns == 50
+
+
+def test_who_answers_late_answers_as_of_what_it_was_told_though_it_waits_for_something() -> None:
+    log: list[tuple[str, int, str]] = []
+    hosted = make(AnsweringProbe("a", log))
+    hosted.deliver("a", 50, ReleaseKv([90]))
+    hosted.deliver("a", 40, ReleaseKv([95]))
+    assert [now_ns for _, now_ns, _ in log] == [50, 50]
+    assert [due_ns for _, due_ns, _ in hosted.take_said()] == [50, 40]
 
 
 def test_deadlines_before_a_message_are_woken_first_at_their_own_time_and_one_at_its_instant_after_it() -> None:
