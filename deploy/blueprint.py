@@ -266,7 +266,7 @@ class Blueprint:
 
     def _store_sizes(self, num_servers: int, nodes_per_server: float = 1.0) -> StoreSizes:
         """Of a store of KV on so many cache servers."""
-        config, token_bytes = self.config, self._kv_bytes_per_token()
+        config, token_bytes = self.config, self.kv_bytes_per_token
         return StoreSizes(
             num_servers,
             int(config.cache_bytes_per_server * nodes_per_server // token_bytes),
@@ -281,7 +281,9 @@ class Blueprint:
     def _has_cache_ssd(self) -> bool:
         return self.config.cache == "pool" and self.config.cache_ssd_bytes_per_server > 0
 
-    def _kv_bytes_per_token(self) -> int:
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """What a token of KV takes wherever it is kept, and on its way."""
         return int(self.model.kv_bytes_per_token(self.has_mtp))
 
     @property
@@ -292,7 +294,7 @@ class Blueprint:
     def _fabric_config(self) -> FabricConfig:
         num_layers = self.model.layers + (self.model.mtp_layers if self.has_mtp else 0)
         plan, background = self._fabric_plan(), self._background
-        return plan.config(self._kv_bytes_per_token(), num_layers, self.config.expert_traffic, background)
+        return plan.config(self.kv_bytes_per_token, num_layers, self.config.expert_traffic, background)
 
     def _fabric_plan(self) -> FabricPlan:
         try:

@@ -189,8 +189,8 @@ class FabricPlan:
         line = round(self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE))
         ssd = f"{pool}/{CACHE_SSD}"
         for key, link in (
-            ((TransferKind.CACHE_READ, Plane.VPC, ssd, pool), into),
-            ((TransferKind.CACHE_WRITE, Plane.VPC, pool, ssd), out),
+            ((TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, pool), into),
+            ((TransferKind.CACHE_SSD_WRITE, Plane.VPC, pool, ssd), out),
         ):
             self.channels[key] = Channel((link,), line, line, num_servers, _latency_ns(rate))
 

@@ -18,6 +18,7 @@ class LinkClass:
 
 
 _HAND_OVER, _READ, _WRITE = TransferKind.HAND_OVER, TransferKind.CACHE_READ, TransferKind.CACHE_WRITE
+_SSD_READ, _SSD_WRITE = TransferKind.CACHE_SSD_READ, TransferKind.CACHE_SSD_WRITE
 
 LINK_CLASSES: Final = (
     LinkClass(Plane.UB, "npu_out", (_HAND_OVER, _WRITE)),
@@ -27,8 +28,8 @@ LINK_CLASSES: Final = (
     LinkClass(Plane.RDMA, "npu_out", (_HAND_OVER,)),
     LinkClass(Plane.RDMA, "npu_in", (_HAND_OVER,)),
     # Whatever moves over VPC leaves one node's card and arrives at another's.
-    LinkClass(Plane.VPC, "card_out", (_READ, _WRITE)),
-    LinkClass(Plane.VPC, "card_in", (_READ, _WRITE)),
+    LinkClass(Plane.VPC, "card_out", (_READ, _WRITE, _SSD_READ, _SSD_WRITE)),
+    LinkClass(Plane.VPC, "card_in", (_READ, _WRITE, _SSD_READ, _SSD_WRITE)),
 )
 """Those that any transfer uses."""
 

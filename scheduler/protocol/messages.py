@@ -67,6 +67,13 @@ class TransferKind(IntEnum):
     HAND_OVER = 0
     CACHE_READ = 1
     CACHE_WRITE = 2
+    CACHE_SSD_READ = 3
+    """Within a cache pool, from its SSD to its DRAM."""
+    CACHE_SSD_WRITE = 4
+
+
+UNAWAITED: Final = (TransferKind.CACHE_WRITE, TransferKind.CACHE_SSD_WRITE)
+"""Nobody waits for these."""
 
 
 @dataclass(slots=True)
