@@ -121,6 +121,11 @@ class Transfers:
     ) -> Said:
         return FABRIC_ADDRESS, StartTransfer(self._number(flow), kind, plane, *ends, num_tokens, [], True)
 
+    def next_id(self) -> int:
+        """The number of one flow more."""
+        self._next_id += 1
+        return self._next_id - 1
+
     def _number(self, flow: Continuation | None) -> int:
         transfer_id = self._next_id
         self._next_id += 1
