@@ -13,11 +13,13 @@ from deploy.entry_rules import entry_rules
 from deploy.fabric_config import FabricPlan, Placed
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.instance_physics import InstancePhysics
+from deploy.model_channels import ModelChannels
 from deploy.own_policy import make_policy
 from deploy.parking import parking_rules
 from deploy.plan import Plan, parse_plan
 from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
 from scheduler.core.fleet import InstanceInfo
+from scheduler.core.model_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies.classes import parse_classes
 from scheduler.policies.view import RoutingPolicy, Seat, StageKind
@@ -30,6 +32,7 @@ from sim_hw.engine.ub_shares import PPM
 from sim_hw.errors import HardwareModelError
 from sim_hw.hardware.supernode import Endpoint
 from sim_hw.hardware.supernode import Plane as CatalogPlane
+from sim_hw.model_loading import Strategy
 from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
@@ -67,12 +70,14 @@ class Blueprint:
     """A configuration held against its hardware: names every part and makes any of them on its own.
 
     The virtual runtime makes all parts in one process; live, each Ray actor makes only what it hosts, from the same
-    configuration. `block_tokens` is the trace's prefix block size.
+    configuration. `block_tokens` is the trace's prefix block size. `loads_models`: workers may be lost, so that the
+    fabric is to have the ways on which models are loaded.
     """
 
-    def __init__(self, config: RunConfig, block_tokens: int) -> None:
+    def __init__(self, config: RunConfig, block_tokens: int, *, loads_models: bool = False) -> None:
         self.config = config
         self.block_tokens = block_tokens
+        self._loads_models = loads_models
         self.cluster = load_cluster(config.cluster)
         self.model = load_model(config.model)
         self.plan: Plan = parse_plan(config.plan, self.cluster.num_npus, self.cluster.num_nodes.count)
@@ -143,6 +148,7 @@ class Blueprint:
                 power=self._power_cap(),
                 parking=parking_rules(config.parking),
                 classes=parse_classes(config.classes),
+                weights=self.model_weights(),
             ),
             self._make_policy(StageKind.PREFILL),
             self._make_policy(StageKind.DECODE),
@@ -266,7 +272,7 @@ class Blueprint:
 
     def _store_sizes(self, num_servers: int, nodes_per_server: float = 1.0) -> StoreSizes:
         """Of a store of KV on so many cache servers."""
-        config, token_bytes = self.config, self._kv_bytes_per_token()
+        config, token_bytes = self.config, self.kv_bytes_per_token
         return StoreSizes(
             num_servers,
             int(config.cache_bytes_per_server * nodes_per_server // token_bytes),
@@ -281,7 +287,9 @@ class Blueprint:
     def _has_cache_ssd(self) -> bool:
         return self.config.cache == "pool" and self.config.cache_ssd_bytes_per_server > 0
 
-    def _kv_bytes_per_token(self) -> int:
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """What a token of KV takes wherever it is kept, and on its way."""
         return int(self.model.kv_bytes_per_token(self.has_mtp))
 
     @property
@@ -292,7 +300,9 @@ class Blueprint:
     def _fabric_config(self) -> FabricConfig:
         num_layers = self.model.layers + (self.model.mtp_layers if self.has_mtp else 0)
         plan, background = self._fabric_plan(), self._background
-        return plan.config(self._kv_bytes_per_token(), num_layers, self.config.expert_traffic, background)
+        if self._loads_models:
+            self._model_channels(plan)
+        return plan.config(self.kv_bytes_per_token, num_layers, self.config.expert_traffic, background)
 
     def _fabric_plan(self) -> FabricPlan:
         try:
@@ -307,6 +317,18 @@ class Blueprint:
             )
         except HardwareModelError as error:
             raise ConfigError(str(error)) from error
+
+    def model_weights(self) -> ModelWeights:
+        """What an instance loads whose process was lost, and from where."""
+        channels = self._model_channels(self._fabric_plan())
+        parameters = self.model.total_parameters + (self.model.mtp_parameters if self.has_mtp else 0)
+        num_bytes = parameters * self.cluster.defaults.precision.bytes_per_element
+        return channels.weights(num_bytes, self.kv_bytes_per_token)
+
+    def _model_channels(self, plan: FabricPlan) -> ModelChannels:
+        """The weights lie where prefix KV does."""
+        strategies = {"pool": Strategy.POOL, "local": Strategy.LOCAL, "none": Strategy.NONE}
+        return ModelChannels(plan, strategies[self.config.cache], Plane[self.config.cache_plane.upper()])
 
     def plane_capacity_bytes_per_s(self) -> dict[Plane, float]:
         """Line rate of all endpoints of each plane together, in all supernodes, one direction."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from deploy.background_config import NamedFlow
 from scheduler.core.config import CACHE_SSD, pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
-from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, FabricRate, hand_over_rate, pool_rate
+from sim_hw.figure import Figure
+from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, hand_over_rate, pool_rate
 from sim_hw.hardware.supernode import Operation, Supernode
 from sim_hw.hardware.supernode import Plane as CatalogPlane
 from sim_hw.network.lines import FleetLines, LineEnd, Lines
@@ -49,14 +50,17 @@ class FabricPlan:
         *,
         has_cache_ssd: bool = False,
     ) -> None:
-        self._cluster = cluster
-        self._num_supernodes = len(num_cache_servers)
-        self.lines = FleetLines(cluster, self._num_supernodes)
+        self.cluster = cluster
+        self.num_supernodes = len(num_cache_servers)
+        self.lines = FleetLines(cluster, self.num_supernodes)
         self.links: list[Bundle] = []
         self.channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
         self.exchange: dict[str, ExchangeLinks] = {}
+        self.pool_out: dict[str, int] = {}
+        """The link out of the servers of each pool."""
+        self._into: dict[tuple[str, Plane], int] = {}
         self._npus: dict[str, range] = {}
-        first = [index * cluster.num_npus for index in range(self._num_supernodes)]
+        first = [index * cluster.num_npus for index in range(self.num_supernodes)]
         for one in (*prefill, *decode):
             self._npus[one.address] = range(first[one.supernode], first[one.supernode] + one.num_npus)
             first[one.supernode] += one.num_npus
@@ -65,12 +69,12 @@ class FabricPlan:
             {one.address: self._die_links(one.address) for one in prefill},
             {one.address: self._die_links(one.address) for one in decode},
             round(rate.bytes_per_s.value),
-            _latency_ns(rate),
+            latency_ns(rate.latency_s),
             {one.address: one.supernode for one in (*prefill, *decode)},
             self._crossings(1 / oversubscription),
             round(CROSSING_LATENCY_S.value * 1e9),
         )
-        pools = pool_addresses(self._num_supernodes)
+        pools = pool_addresses(self.num_supernodes)
         for index, num_servers in enumerate(num_cache_servers):
             if num_servers:
                 members = [one.address for one in prefill if one.supernode == index]
@@ -99,6 +103,38 @@ class FabricPlan:
             flows,
         )
 
+    @property
+    def addresses(self) -> list[str]:
+        """All instances."""
+        return list(self._npus)
+
+    def supernode_of(self, address: str) -> int:
+        """Where an instance lies."""
+        return self._npus[address].start // self.cluster.num_npus
+
+    def num_npus(self, address: str) -> int:
+        """Packages of an instance."""
+        return len(self._npus[address])
+
+    def num_dies(self, address: str) -> int:
+        """Dies of an instance."""
+        return len(self._dies(address))
+
+    def into(self, address: str, plane: Plane) -> int:
+        """The link into an instance on UB or VPC, all its dies together or its share of its nodes' lines. Raises
+        LookupError where there are no such lines."""
+        if (address, plane) not in self._into:
+            bundle = self._pool_lines(address, plane)
+            self.lines.lines.whole_bytes_per_s(bundle.end)
+            self._into[address, plane] = self.link(bundle)
+        return self._into[address, plane]
+
+    def die_line_bytes_per_s(self, address: str, plane: Plane) -> int:
+        """What one die has of the lines of its instance on a plane."""
+        bundle = self._pool_lines(address, plane)
+        line = self.lines.lines.whole_bytes_per_s(bundle.end) * len(bundle.numbers) * bundle.share
+        return round(line / self.num_dies(address))
+
     def _laid(self, background: Sequence[NamedFlow]) -> list[BackgroundFlow]:
         for flow in background:
             if flow.plane is Plane.UB:
@@ -120,41 +156,41 @@ class FabricPlan:
         """Links for the UB lines of instances that have any of these dies and no such links yet."""
         for address in self._npus:
             if address not in self.exchange and not set(self._dies(address)).isdisjoint(dies):
-                bundle = Bundle(LineEnd.UB_DIE, self._dies(address))
-                self._note_exchange(address, self._link(bundle), self._link(bundle))
+                out = Bundle(LineEnd.UB_DIE, self._dies(address))
+                self._note_exchange(address, self.into(address, Plane.UB), self.link(out))
 
     def _note_exchange(self, address: str, into: int, out: int) -> None:
         line = round(self.lines.lines.whole_bytes_per_s(LineEnd.UB_DIE))
         self.exchange[address] = ExchangeLinks(into, out, len(self._dies(address)), line)
 
-    def _link(self, bundle: Bundle) -> int:
+    def link(self, bundle: Bundle) -> int:
+        """The number of one link more."""
         self.links.append(bundle)
         return len(self.links) - 1
 
     def _dies(self, address: str) -> range:
-        npus, per_npu = self._npus[address], self._cluster.chip.num_dies.count
+        npus, per_npu = self._npus[address], self.cluster.chip.num_dies.count
         return range(npus.start * per_npu, npus.stop * per_npu)
 
     def _die_links(self, address: str) -> range:
-        links = [self._link(Bundle(LineEnd.RDMA_DIE, range(die, die + 1))) for die in self._dies(address)]
+        links = [self.link(Bundle(LineEnd.RDMA_DIE, range(die, die + 1))) for die in self._dies(address)]
         return range(links[0], links[-1] + 1)
 
     def _crossings(self, share: float) -> list[tuple[int, int]]:
         """Links out of and into each supernode, where there are several."""
-        if self._num_supernodes == 1:
+        if self.num_supernodes == 1:
             return []
-        num_dies = self._cluster.num_dies
+        num_dies = self.cluster.num_dies
         lines = [
-            Bundle(LineEnd.RDMA_DIE, range(i * num_dies, (i + 1) * num_dies), share)
-            for i in range(self._num_supernodes)
+            Bundle(LineEnd.RDMA_DIE, range(i * num_dies, (i + 1) * num_dies), share) for i in range(self.num_supernodes)
         ]
-        return [(self._link(line), self._link(line)) for line in lines]
+        return [(self.link(line), self.link(line)) for line in lines]
 
     def _add_pool(
         self, pool: str, index: int, addresses: Sequence[str], num_servers: int, plane: Plane
     ) -> tuple[int, int]:
         """Answers the links out of its servers and into them."""
-        node = self._cluster
+        node = self.cluster
         reads, writes = (
             pool_rate(node, CatalogPlane(plane.name.lower()), operation)
             for operation in (Operation.READ, Operation.WRITE)
@@ -163,45 +199,45 @@ class FabricPlan:
             lines = _server_lines(LineEnd.UB_CPU, index * node.num_cpus, num_servers, pool, node.cpus_per_node.count)
         else:
             lines = self._server_nodes(pool, index, num_servers)
-        pool_out, pool_in = self._link(lines), self._link(lines)
+        pool_out, pool_in = self.link(lines), self.link(lines)
+        self.pool_out[pool] = pool_out
         for address in addresses:
             num_npus, num_dies = len(self._npus[address]), len(self._dies(address))
-            bundle = self._pool_lines(address, plane)
-            into, out = self._link(bundle), self._link(bundle)
+            into, out = self.into(address, plane), self.link(self._pool_lines(address, plane))
             if plane is Plane.UB:
                 self._note_exchange(address, into, out)
-            line = self.lines.lines.whole_bytes_per_s(bundle.end) * len(bundle.numbers) * bundle.share / num_dies
+            line = self.die_line_bytes_per_s(address, plane)
             for key, links, rate in (
                 ((TransferKind.CACHE_READ, plane, pool, address), (pool_out, into), reads),
                 ((TransferKind.CACHE_WRITE, plane, address, pool), (out, pool_in), writes),
             ):
                 # A request's data spreads over all dies of the instance.
                 data = round(rate.bytes_per_s_of(num_npus) / num_dies)
-                self.channels[key] = Channel(links, round(line), data, num_dies, _latency_ns(rate))
+                self.channels[key] = Channel(links, line, data, num_dies, latency_ns(rate.latency_s))
         return pool_out, pool_in
 
     def _add_ssd(self, pool: str, index: int, num_servers: int, ends: tuple[int, int] | None) -> None:
         """Block storage of all servers together, behind the VPC lines of their nodes; `ends`: links that stand for
         these already. Its own rate is not published: the lines bind."""
         nodes = self._server_nodes(pool, index, num_servers)
-        out, into = ends or (self._link(nodes), self._link(nodes))
-        rate = pool_rate(self._cluster, CatalogPlane.VPC, Operation.READ)
+        out, into = ends or (self.link(nodes), self.link(nodes))
+        rate = pool_rate(self.cluster, CatalogPlane.VPC, Operation.READ)
         line = round(self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE))
         ssd = f"{pool}/{CACHE_SSD}"
         for key, link in (
-            ((TransferKind.CACHE_READ, Plane.VPC, ssd, pool), into),
-            ((TransferKind.CACHE_WRITE, Plane.VPC, pool, ssd), out),
+            ((TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, pool), into),
+            ((TransferKind.CACHE_SSD_WRITE, Plane.VPC, pool, ssd), out),
         ):
-            self.channels[key] = Channel((link,), line, line, num_servers, _latency_ns(rate))
+            self.channels[key] = Channel((link,), line, line, num_servers, latency_ns(rate.latency_s))
 
     def _server_nodes(self, pool: str, index: int, num_servers: int) -> Bundle:
-        return _server_lines(LineEnd.VPC_NODE, index * self._cluster.num_nodes.count, num_servers, pool, 1)
+        return _server_lines(LineEnd.VPC_NODE, index * self.cluster.num_nodes.count, num_servers, pool, 1)
 
     def _pool_lines(self, address: str, plane: Plane) -> Bundle:
         """Of the dies of an instance, or its share of the lines of the nodes on which it lies."""
         if plane is Plane.UB:
             return Bundle(LineEnd.UB_DIE, self._dies(address))
-        npus, per_node = self._npus[address], self._cluster.npus_per_node.count
+        npus, per_node = self._npus[address], self.cluster.npus_per_node.count
         nodes = range(npus.start // per_node, -(-npus.stop // per_node))
         return Bundle(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
 
@@ -218,5 +254,6 @@ def pool_bytes_per_s(cluster: Supernode, num_cache_servers: int) -> float:
         return 0.0
 
 
-def _latency_ns(rate: FabricRate) -> int:
-    return round(rate.latency_s.value * 1e9)
+def latency_ns(latency_s: Figure) -> int:
+    """As the fabric counts it."""
+    return round(latency_s.value * 1e9)

@@ -42,4 +42,5 @@ def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], name
         prices=live_prices(blueprint),
         num_cache_servers=blueprint.plan.num_cache_servers if blueprint.pools else 0,
         classes=tuple(class_names(blueprint.config)[1:]),
+        kv_bytes_per_token=blueprint.kv_bytes_per_token,
     )

@@ -119,7 +119,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     started_s = monotonic_s()
     slo = run_slo(job.config)
     trace = open_trace(job.trace, options=job.options)
-    blueprint = Blueprint(job.config, trace.block_tokens)
+    blueprint = Blueprint(job.config, trace.block_tokens, loads_models=bool(job.faults and job.faults.losses))
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
     workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
@@ -154,7 +154,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        [*trace.skipped.lines(), *core.notes(), *_start_lines(job.faults, blueprint, runtime.now_ns)],
+        [*trace.skipped.lines(), *core.notes()],
         is_partial,
         num_npus=blueprint.plan.num_npus,
         log=run_log(job, trace.name, blueprint, collector, decided),
@@ -181,14 +181,6 @@ def _lose_nothing(_address: str, _now_ns: int) -> Outputs:
     return NOTHING
 
 
-def _start_lines(faults: FaultPlan | None, blueprint: Blueprint, ended_ns: int) -> list[str]:
-    if faults is None or not faults.losses:
-        return []
-    from deploy.model_starts import start_lines
-
-    return start_lines(blueprint, faults.losses, ended_ns)
-
-
 def make_sources(
     trace: Trace,
     faults: FaultPlan | None,
@@ -208,10 +200,9 @@ def make_sources(
         return source.deadline_ns != NEVER_NS or ledger.num_open > 0
 
     if faults.losses:
-        from deploy.model_starts import absences
         from scheduler.gateway.losses import LossSource
 
-        sources.append(LossSource(absences(blueprint, faults.losses), lose, has_work))
+        sources.append(LossSource(faults.losses, lose, has_work))
     if not (faults.schedule or faults.rates):
         return sources
     from deploy.faults.parts import FabricParts

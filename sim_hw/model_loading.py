@@ -1,12 +1,11 @@
 """How long the weights of a model take to load: from the object store, from a node's own DRAM, from the cache pool.
 
-Sources share a rate among those that load at the same time; nothing else is modelled (no unpacking, no allocation).
-Compared with table 1 of arXiv 2506.12708 v3, whose authors call its latencies illustrative.
+The closed forms of what flows in the fabric, with nothing else on its links; nothing else is modelled (no unpacking, no
+allocation). Compared with table 1 of arXiv 2506.12708 v3, whose authors call its latencies illustrative.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -48,10 +47,6 @@ class ModelLoading:
         """One model from DRAM."""
         return self.model_bytes / self.dram_bytes_per_s
 
-    def restart_s(self, strategy: Strategy) -> float:
-        """One instance starts again while others serve its model: only from the object store it comes cold."""
-        return self.fetch_s if strategy is Strategy.NONE else self.warm_s
-
     def cold_start_s(self, strategy: Strategy) -> float:
         """All instances at once, nothing cached: the pool fetches once for all, the others share the bucket."""
         return self.fetch_s * (1 if strategy is Strategy.POOL else self.num_instances)
@@ -68,28 +63,3 @@ class ModelLoading:
         """One instance loads a model drawn evenly from all."""
         hit_rate = self.switch_hit_rate(strategy)
         return hit_rate * self.warm_s + (1 - hit_rate) * self.fetch_s
-
-
-def shared_ends_s(begins_s: Sequence[float], alone_s: Sequence[float]) -> list[float]:
-    """When loads end that share one rate evenly and each take so long alone; in the order in which they are given."""
-    ends_s = list(begins_s)
-    left_s = dict(enumerate(alone_s))
-    now_s = min(begins_s, default=0.0)
-    while left_s:
-        active = [one for one in left_s if begins_s[one] <= now_s]
-        next_begin_s = min((begins_s[one] for one in left_s if begins_s[one] > now_s), default=None)
-        if not active:
-            assert next_begin_s is not None
-            now_s = next_begin_s
-            continue
-        first = min(active, key=left_s.__getitem__)
-        end_s = now_s + left_s[first] * len(active)
-        is_end = next_begin_s is None or end_s <= next_begin_s
-        then_s = end_s if is_end or next_begin_s is None else next_begin_s
-        for one in active:
-            left_s[one] -= (then_s - now_s) / len(active)
-        now_s = then_s
-        if is_end:
-            ends_s[first] = now_s
-            del left_s[first]
-    return ends_s

@@ -9,6 +9,7 @@ import numpy as np
 from deploy.live.session import ControlParts
 from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
+from scheduler.core.model_loads import ModelSource, ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
@@ -119,7 +120,9 @@ def make_core(spec: dict[str, Any]) -> Scheduler:
     """The scheduler over two prefill and one decode instance with a cache pool."""
     prefill = [InstanceInfo(address, 2, 20_000) for address in PREFILL]
     decode = [InstanceInfo(address, 2, spec["decode_blocks"] * BLOCK_TOKENS) for address in DECODE]
-    config = SchedulerConfig(prefill=prefill, decode=decode, cache_mode=CacheMode.POOL)
+    source = ModelSource(TransferKind.MODEL_LOAD, Plane.UB, "cache", "cache pool")
+    weights = ModelWeights(spec.get("model_tokens", 1), dict.fromkeys(DECODE, (source,)))
+    config = SchedulerConfig(prefill=prefill, decode=decode, cache_mode=CacheMode.POOL, weights=weights)
     return Scheduler(config, make_routing_policy("least_loaded"), make_routing_policy("least_loaded"))
 
 
@@ -138,6 +141,10 @@ def make_fabric() -> Fabric:
         links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
         channels[TransferKind.CACHE_READ, Plane.UB, "cache", address] = Channel((into,), line, line, 4, 50_000)
         channels[TransferKind.CACHE_WRITE, Plane.UB, address, "cache"] = Channel((into + 1,), line, line, 4, 50_000)
+    for address in DECODE:
+        channel = Channel((len(links),), line, line, 4, 50_000)
+        channels[TransferKind.MODEL_LOAD, Plane.UB, "cache", address] = channel
+        links.append(Bundle(LineEnd.UB_DIE, range(len(PREFILL), len(PREFILL) + 1)))
     hand_over = HandOverWays(sources, destinations, line, 50_000)
     return Fabric(FabricConfig(MadeUpLines(lines), links, hand_over, channels, 70_000, 61))
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
+    UNAWAITED,
     CancelTransfer,
     FailParts,
     FinishTransfer,
@@ -21,7 +22,6 @@ from scheduler.protocol.messages import (
     StartTransfer,
     TransferDone,
     TransferFailed,
-    TransferKind,
 )
 from workers.fabric_ways import FabricConfig, Ways
 from workers.pool_lines import PoolLines
@@ -243,7 +243,7 @@ class Fabric:
             done = TransferDone(
                 message.transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns, transfer.hidden_ns
             )
-            reports = self._unwaited if message.kind == TransferKind.CACHE_WRITE else self._waited
+            reports = self._unwaited if message.kind in UNAWAITED else self._waited
             heappush(reports, (done_ns, message.transfer_id, done))
         lines.done.clear()
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.protocol.messages import Plane, StartTransfer, TransferKind
+from scheduler.protocol.messages import UNAWAITED, Plane, StartTransfer, TransferKind
 from sim_hw.network.lines import LineEnd
 from workers.background import Background, BackgroundFlow
 from workers.shared_links import STREAM_WEIGHT, SharedLinks
@@ -208,7 +208,7 @@ class Ways:
             plane: SharedLinks(self._capacities, min(latencies[plane])) for plane in sorted(latencies)
         }
         self._by_ends: dict[tuple[TransferKind, Plane, str, str], list[Way]] = {
-            key: [self._way(key[1], channel, is_awaited=key[0] is not TransferKind.CACHE_WRITE)]
+            key: [self._way(key[1], channel, is_awaited=key[0] not in UNAWAITED)]
             for key, channel in config.channels.items()
         }
         self.standing_loads: Final = self._standing_loads()

@@ -155,7 +155,7 @@ def _read_faults(path: str | None, settings: RunConfig, *, live: bool) -> FaultP
         return None
     from deploy.faults.file import read_faults
     from deploy.faults.parts import fabric_parts
-    from deploy.model_starts import losable_workers
+    from deploy.faults.workers import losable_workers
 
     parts = fabric_parts(settings.cluster, settings.plan)
     return read_faults(path, parts, losable_workers(settings, live=live))

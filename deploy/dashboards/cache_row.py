@@ -43,6 +43,19 @@ def cache_row() -> Row:
                 Query(rate(f"{_POOL}_stored_tokens_total"), "new"),
             ),
             lines(
+                "Bytes from and to the pool",
+                "Bytes per emulated second by memory and plane. What is read from SSD goes on from DRAM.",
+                "Bps",
+                Query(f"{rate(f'{_POOL}_read_bytes_total', 'tier, plane')} > 0", "from {{tier}} over {{plane}}"),
+                Query(f"{rate(f'{_POOL}_written_bytes_total', 'tier, plane')} > 0", "to {{tier}} over {{plane}}"),
+            ),
+            lines(
+                "Bytes held by the pool",
+                "What the tokens of KV that the servers hold take of their memories.",
+                "decbytes",
+                Query(f"sum by (tier) ({_POOL}_held_bytes)", "{{tier}}"),
+            ),
+            lines(
                 "Blocks that left the pool",
                 "Blocks per emulated second that made room, were lost with a server, or moved to another.",
                 "si:/s",

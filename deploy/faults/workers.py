@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from deploy.blueprint import Blueprint
+from deploy.config import RunConfig
+from scheduler.core.config import cache_server_address
+from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.protocol.component import Component, Outputs
 from scheduler.protocol.messages import Message, RunEnded
 
@@ -50,3 +54,15 @@ class LosableWorkers:
         """Its NPUs draw idle power from now on; cache servers are parts of their pool, which the core tells."""
         wrapped = self._wrapped.get(address)
         return wrapped.replace(now_ns, self._make(address, now_ns)) if wrapped is not None else ()
+
+
+def losable_workers(config: RunConfig, *, live: bool) -> list[str]:
+    """Who may be lost as planned: cache servers, and on the virtual clock instances; those of a live run are processes,
+    which end in earnest."""
+    blueprint = Blueprint(config, BLOCK_TOKENS)
+    servers = [
+        cache_server_address(pool, number)
+        for pool, supernode in zip(blueprint.pools, blueprint.plan.supernodes, strict=False)
+        for number in range(supernode.num_cache_servers)
+    ]
+    return [*([] if live else [spec.address for spec in blueprint.instances]), *servers]

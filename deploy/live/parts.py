@@ -10,7 +10,6 @@ from deploy.blueprint import Blueprint
 from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
-from deploy.model_starts import start_ns
 from deploy.power_cap import cap_watts
 from deploy.profile_run import measured_instances
 from deploy.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
@@ -96,7 +95,6 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
         run_slo(blueprint.config),
         cap_watts(blueprint.config.power_cap) if blueprint.config.power_cap else 0.0,
         core,
-        start_ns(blueprint),
     )
 
 
@@ -110,7 +108,7 @@ def make_idle(spec: dict[str, Any]) -> ControlParts:
     """A core to which nothing arrives."""
     blueprint = _blueprint(spec)
     core = blueprint.make_core()
-    return ControlParts(core, (), _ignore, lambda: None, scheduler=core, start_ns=start_ns(blueprint))
+    return ControlParts(core, (), _ignore, lambda: None, scheduler=core)
 
 
 def _ignore(_now_ns: int, _message: Message) -> None:
@@ -118,4 +116,5 @@ def _ignore(_now_ns: int, _message: Message) -> None:
 
 
 def _blueprint(spec: dict[str, Any]) -> Blueprint:
-    return Blueprint(RunConfig(**spec["config"]), spec["block_tokens"])
+    # Any process may be lost, and what stands in its place loads its model.
+    return Blueprint(RunConfig(**spec["config"]), spec["block_tokens"], loads_models=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -39,7 +39,6 @@ class ControlParts:
     Without `sources` nothing arrives, and the run goes on until it is stopped. `tap` is shown all that the core is
     given; what `keep` answers when the run has ended goes back to the driver, pickled. Requests are judged by `slo`.
     `power_cap_w` is 0 where there is none. `scheduler` is the core if that decides anything that may be watched.
-    `start_ns`: emulated time that a worker, by address, takes to be ready once its process has been started again.
     """
 
     core: Final[Core]
@@ -49,7 +48,6 @@ class ControlParts:
     slo: Final[Slo | None] = None
     power_cap_w: Final[float] = 0.0
     scheduler: Final[Scheduler | None] = None
-    start_ns: Final[Mapping[str, int]] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,6 @@ class Session:
             session=self._name,
             metered=self._metered,
             keep_open=not parts.sources,
-            start_ns=parts.start_ns,
         )
         if self._is_stopped:
             self._runtime.stop()

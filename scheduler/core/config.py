@@ -10,8 +10,9 @@ from scheduler.core.fleet import InstanceInfo
 from scheduler.policies.classes import RequestClass
 from scheduler.protocol.messages import Plane
 
-# Only a run under a power cap, or one that parks, needs what does it.
+# Only a run under a power cap, or one that parks, needs what does it; and what loads models needs these addresses.
 if TYPE_CHECKING:
+    from scheduler.core.model_loads import ModelWeights
     from scheduler.core.parking import ParkingRules
     from scheduler.core.power_budgets import PowerCap
 
@@ -52,7 +53,8 @@ class SchedulerConfig:
     worker was lost, or its KV was cut off. `num_cache_servers` is by pool. `has_cache_ssd`: they have SSD behind their
     DRAM, reached over VPC, and write everything through to it. `view_age_ns`: how old what routing policies see of
     instances may be; 0 for as it is. `power` is there under a power cap, `parking` where idle instances are parked.
-    `classes` are those that requests may belong to.
+    `classes` are those that requests may belong to. `weights`: what an instance whose process was lost loads before it
+    is ready again; None for nothing.
     """
 
     prefill: list[InstanceInfo]
@@ -69,3 +71,4 @@ class SchedulerConfig:
     power: PowerCap | None = None
     parking: ParkingRules | None = None
     classes: tuple[RequestClass, ...] = ()
+    weights: ModelWeights | None = None

@@ -20,6 +20,7 @@ from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
+from scheduler.core.model_loads import ModelLoads, ModelWeights
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.prefills import Prefills
 from scheduler.core.reservations import Reservations
@@ -54,6 +55,7 @@ from scheduler.protocol.messages import (
     UsageReported,
     WorkersJoined,
     WorkersLost,
+    WorkersStarted,
 )
 
 # Only a run under a power cap, or one that parks, needs what does it.
@@ -98,6 +100,8 @@ class Scheduler:
         self._decodes = Decodes(books, self._losses)
         self._broken = BrokenParts(books)
         self._down = self._losses.down
+        self._loads = ModelLoads(config.weights or ModelWeights(0), self._transfers.next_id)
+        self._has_arrivals = True
         self._power: PowerBudgets | None = None
         if config.power is not None:
             from scheduler.core.power_budgets import PowerBudgets
@@ -125,10 +129,11 @@ class Scheduler:
             RepairParts: self._on_parts_told,
             PartsChanged: self._on_parts_changed,
             WorkersLost: self._on_workers_lost,
+            WorkersStarted: self._on_workers_started,
             WorkersJoined: self._on_workers_joined,
             DrainCacheServers: self._on_drain_cache_servers,
             RunEnded: self._on_run_ended,
-            ArrivalsEnded: _ignore,
+            ArrivalsEnded: self._on_arrivals_ended,
             UsageReported: _ignore,
             PowerBudgetSet: _ignore,
             CacheReported: _ignore,
@@ -141,9 +146,11 @@ class Scheduler:
         self.handlers[TimerDue] = self._on_timer_due
 
     def notes(self) -> list[str]:
-        """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed."""
+        """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers
+        that were lost."""
         classes = self._books.classes
-        return [*self.routing.notes(), *self._read_limits.notes(), *(classes.notes() if classes is not None else ())]
+        said = [*self.routing.notes(), *self._read_limits.notes(), *(classes.notes() if classes is not None else ())]
+        return [*said, *self._loads.notes()]
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
@@ -155,17 +162,20 @@ class Scheduler:
             outputs = (*outputs, *self._parking.heard(now_ns, message))
         if self._read_limits.waiting or self._has_timers:
             self.deadline_ns = self._next_ns()
-        if self._down:
-            # What matters of this is said again when they join.
-            return tuple(said for said in outputs if said[0] not in self._down)
-        return outputs
+        return self._without_down(outputs) if self._down else outputs
 
     def wake(self, now_ns: int) -> Outputs:
         """Some requests have waited too long, for a read of the cache or altogether, or long enough, or budgets of
         power or parking are weighed anew."""
         outputs = self.handlers[TimerDue](now_ns, TIMER_DUE)
         self.deadline_ns = self._next_ns()
-        return tuple(said for said in outputs if said[0] not in self._down) if self._down else outputs
+        return self._without_down(outputs) if self._down else outputs
+
+    def _without_down(self, outputs: Outputs) -> Outputs:
+        """What is said to those who are down and matters is said again when they join."""
+        if not (self._has_arrivals or self.ledger.num_open):
+            outputs = (*outputs, *self._loads.give_up())
+        return tuple(said for said in outputs if said[0] not in self._down)
 
     def _on_timer_due(self, now_ns: int, _timer: TimerDue) -> Outputs:
         outputs = NOTHING
@@ -207,6 +217,10 @@ class Scheduler:
         end(fitting[len(fitting) - excess :], FinishReason.OVERLOAD, now_ns)
         return fitting[: len(fitting) - excess]
 
+    def _on_arrivals_ended(self, now_ns: int, message: ArrivalsEnded) -> Outputs:
+        self._has_arrivals = False
+        return NOTHING
+
     def _on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
         return self._prefills.on_prefixes_found(now_ns, message)
 
@@ -245,8 +259,8 @@ class Scheduler:
 
     def _on_transfer_done(self, now_ns: int, message: TransferDone) -> Outputs:
         flow = self._transfers.finish(message.transfer_id)
-        if flow is None:  # a write to the cache: nobody waits for it
-            return NOTHING
+        if flow is None:  # a write to the cache, for which nobody waits, or a model
+            return tuple(self._loads.on_done(now_ns, message.transfer_id)) if self._down else NOTHING
         return self._prefills.on_fetched(flow) if isinstance(flow, CacheRead) else tuple(self._hand_overs.on_done(flow))
 
     def _on_decode_stepped(self, now_ns: int, message: DecodeStepped) -> Outputs:
@@ -275,8 +289,8 @@ class Scheduler:
 
     def _on_transfer_failed(self, now_ns: int, message: TransferFailed) -> Outputs:
         flow = self._transfers.fail(message.transfer_id)
-        if flow is None:  # a write to the cache, or nobody waits for it any more
-            return NOTHING
+        if flow is None:  # a write to the cache, or nobody waits for it any more, or a model
+            return tuple(self._loads.on_failed(message.transfer_id))
         if isinstance(flow, CacheRead):
             return self._prefills.on_fetch_failed(flow)
         said, lost = self._hand_overs.on_failed(now_ns, flow)
@@ -289,7 +303,7 @@ class Scheduler:
         return tuple(self._broken.on_told(message))
 
     def _on_parts_changed(self, now_ns: int, message: PartsChanged) -> Outputs:
-        said = self._broken.on_changed(message)
+        said = [*self._broken.on_changed(message), *self._loads.try_again()]
         return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
 
     def _on_workers_lost(self, now_ns: int, message: WorkersLost) -> Outputs:
@@ -297,13 +311,18 @@ class Scheduler:
         again = self._begin_again(taken.again, now_ns)
         outputs = (*self._prefills.begin(now_ns, again), *self._prefills.route(now_ns, taken.unanswered))
         said = (*taken.said, *self._cache_servers.lose(message.addresses))
+        said += tuple(self._loads.lose(now_ns, message.addresses))
         return (*said, *outputs, *self._reservations.ask(now_ns, taken.unplaced))
+
+    def _on_workers_started(self, now_ns: int, message: WorkersStarted) -> Outputs:
+        return tuple(self._loads.start(now_ns, message.addresses))
 
     def _on_workers_joined(self, now_ns: int, message: WorkersJoined) -> Outputs:
         back = self._losses.join(message.addresses)
         said = [*self._cache_servers.join(message.addresses), *self._broken.on_joined(back)]
         if FABRIC_ADDRESS in back:
-            said += self._transfers.start_again()
+            said += [*self._transfers.start_again(), *self._loads.say_again()]
+        said += self._loads.try_again()
         return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
 
     def _on_parked_set(self, now_ns: int, message: ParkedSet) -> Outputs:

@@ -102,6 +102,7 @@ class Transfers:
         kind, pool = TransferKind.CACHE_READ, flow.pool
         said = [self._move(flow, kind, self._cache_plane, (pool, flow.address), flow.command.cached_tokens)]
         if flow.ssd_tokens:
+            kind = TransferKind.CACHE_SSD_READ
             said.append(self._move(flow, kind, Plane.VPC, (f"{pool}/{CACHE_SSD}", pool), flow.ssd_tokens))
         flow.open_flows = len(said)
         return said
@@ -111,6 +112,7 @@ class Transfers:
         kind = TransferKind.CACHE_WRITE
         said = [self._move(None, kind, self._cache_plane, (source, pool), [num_tokens])]
         if self._has_cache_ssd:
+            kind = TransferKind.CACHE_SSD_WRITE
             said.append(self._move(None, kind, Plane.VPC, (pool, f"{pool}/{CACHE_SSD}"), [num_tokens]))
         return said
 
@@ -118,6 +120,11 @@ class Transfers:
         self, flow: CacheRead | None, kind: TransferKind, plane: Plane, ends: tuple[str, str], num_tokens: list[int]
     ) -> Said:
         return FABRIC_ADDRESS, StartTransfer(self._number(flow), kind, plane, *ends, num_tokens, [], True)
+
+    def next_id(self) -> int:
+        """The number of one flow more."""
+        self._next_id += 1
+        return self._next_id - 1
 
     def _number(self, flow: Continuation | None) -> int:
         transfer_id = self._next_id

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
-from scheduler.protocol.messages import Message, WorkersJoined, WorkersLost
+from scheduler.protocol.messages import Message, WorkersLost, WorkersStarted
 
 CORE: Final = "core"
 
@@ -22,17 +22,8 @@ class PlannedLoss:
     back_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
-    """A worker is lost at `lost_ns` and ready at `ready_ns`, or never before it is lost again."""
-
-    worker: str
-    lost_ns: int
-    ready_ns: int
-
-
 class LossSource:
-    """Says `WorkersLost` and `WorkersJoined` to the core when their time has come, for as long as `has_work` says that
+    """Says `WorkersLost` and `WorkersStarted` to the core when their time has come, for as long as `has_work` says that
     requests are open or still to come.
 
     `lose` puts a new and empty worker in the place of one that is lost, and answers what that one had to account for.
@@ -42,18 +33,18 @@ class LossSource:
     priority = Priority.SOURCE
 
     def __init__(
-        self, absences: Sequence[Absence], lose: Callable[[str, int], Outputs], has_work: Callable[[], bool]
+        self, losses: Sequence[PlannedLoss], lose: Callable[[str, int], Outputs], has_work: Callable[[], bool]
     ) -> None:
-        events = [(one.lost_ns, True, one.worker) for one in absences]
-        events += [(one.ready_ns, False, one.worker) for one in absences if one.ready_ns < NEVER_NS]
-        # Who is ready at the instant at which others are lost, is so before.
+        events = [(one.at_ns, True, one.worker) for one in losses]
+        events += [(one.back_ns, False, one.worker) for one in losses]
+        # Who starts at the instant at which others are lost, does so before.
         self._events = deque(sorted(events))
         self._lose = lose
         self._has_work = has_work
 
     @property
     def deadline_ns(self) -> int:
-        """When the next worker is lost or back."""
+        """When the next worker is lost or starts."""
         return self._events[0][0] if self._events and self._has_work() else NEVER_NS
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -65,16 +56,16 @@ class LossSource:
         """All that happens at this instant."""
         said: list[tuple[str, Message]] = []
         lost: list[str] = []
-        ready: list[str] = []
+        started: list[str] = []
         while self._events and self._events[0][0] == now_ns:
             _, is_lost, worker = self._events.popleft()
             if is_lost:
                 said += self._lose(worker, now_ns)
                 lost.append(worker)
             else:
-                ready.append(worker)
-        if ready:
-            said.insert(0, (CORE, WorkersJoined(ready)))
+                started.append(worker)
+        if started:
+            said.insert(0, (CORE, WorkersStarted(started)))
         if lost:
             said.append((CORE, WorkersLost(lost)))
         return tuple(said)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.metrics.columns import NS_PER_S
-from scheduler.protocol.messages import CacheReported
+from scheduler.protocol.messages import CacheReported, TransferKind
 
 
 @dataclass(frozen=True, slots=True)
 class TierUse:
-    """Tokens of KV held at the end, of a capacity; tokens of hits that came from this tier; blocks evicted from it."""
+    """Tokens of KV held at the end, of a capacity; tokens of hits that came from this tier; blocks evicted from it.
+
+    `read_bytes` and `written_bytes` are those of finished transfers from and to this tier, on whatever plane.
+    """
 
     capacity_tokens: int
     held_tokens: int
     hit_tokens: int
     evicted_blocks: int
+    read_bytes: int
+    written_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +42,23 @@ class PoolUse:
     moved_blocks: int
 
 
-def pool_use(reports: Sequence[CacheReported]) -> PoolUse:
-    """Of all pools together; all zero without one."""
+def pool_use(reports: Sequence[CacheReported], moved: Mapping[TransferKind, int]) -> PoolUse:
+    """Of all pools together, and bytes `moved` on all planes by what for; all zero without one."""
 
     def total(field: str) -> int:
         return sum(getattr(report, field) for report in reports)
 
-    def tier(name: str) -> TierUse:
+    def tier(name: str, read: TransferKind, written: TransferKind) -> TierUse:
         fields = ("capacity_tokens", "tokens", "hit_tokens", "evicted_blocks")
-        return TierUse(*(total(f"{name}_{field}") for field in fields))
+        return TierUse(
+            *(total(f"{name}_{field}") for field in fields), *(moved.get(kind, 0) for kind in (read, written))
+        )
 
-    dram, stored = tier("dram"), total("stored_tokens")
+    dram, stored = tier("dram", TransferKind.CACHE_READ, TransferKind.CACHE_WRITE), total("stored_tokens")
     return PoolUse(
         total("num_servers"),
         dram,
-        tier("ssd"),
+        tier("ssd", TransferKind.CACHE_SSD_READ, TransferKind.CACHE_SSD_WRITE),
         stored,
         total("offered_tokens") / stored if stored else None,
         total("evicted_age_ns") / NS_PER_S / dram.evicted_blocks if dram.evicted_blocks else None,

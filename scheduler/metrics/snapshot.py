@@ -74,7 +74,7 @@ class Layout:
     (`scheduler.metrics.names`); those of the exporters of chips need `chip`. `plane_bytes_per_s`: what all ends of each
     plane carry together when no part is broken. `curves` tell what is drawn beside the NPUs, `prices` what it costs.
     `num_cache_servers`: nodes whose memory holds the cache pool. `classes`: names of the request classes that the
-    system was brought up with.
+    system was brought up with. `kv_bytes_per_token`: what a token of KV takes in the cache pool.
     """
 
     version: str
@@ -92,6 +92,7 @@ class Layout:
     prices: Prices = FREE
     num_cache_servers: int = 0
     classes: tuple[str, ...] = ()
+    kv_bytes_per_token: int = 0
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""

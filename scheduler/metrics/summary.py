@@ -32,7 +32,7 @@ from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo, SloResult, slo_result
 from scheduler.metrics.usage import InstanceTotals, instance_totals, with_powerless_gaps
 from scheduler.protocol.finish import FAILED, FINISHED, REJECTED, FinishReason
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.messages import Plane, TransferKind
 
 SIGNIFICANT_DIGITS: Final = 9
 """Of floats in the JSON: stable, readable, and finer than anything that is modelled."""
@@ -170,7 +170,7 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
             _role_load(collector, "decode", totals, later_tokens),
         ),
         slo=None if slo is None else slo_result(slo, records, span_s),
-        cache=_cache_use(collector, records) if info.has_prefix_cache else CacheUse(0, 0, pool_use([])),
+        cache=_cache_use(collector, records) if info.has_prefix_cache else CacheUse(0, 0, pool_use([], {})),
         fabric=fabric_use(collector, FabricCapacity(info.plane_capacity_bytes_per_s, info.pool_bytes_per_s)),
         energy=energy,
         cost=bill,
@@ -203,10 +203,13 @@ def _role_load(collector: Collector, role: Role, totals: InstanceTotals, num_tok
 
 def _cache_use(collector: Collector, records: Records) -> CacheUse:
     has_started = records.has_started
+    moved = {
+        kind: sum(int(collector.flow_rows(plane, kind)["num_bytes"].sum()) for plane in Plane) for kind in TransferKind
+    }
     return CacheUse(
         int(records.cached_tokens[has_started].sum()) + collector.forgotten_hits,
         int(records.prompt_tokens[has_started].sum()) + collector.forgotten_lookups,
-        pool_use(list(collector.cache_reports.values())),
+        pool_use(list(collector.cache_reports.values()), moved),
     )
 
 

@@ -94,6 +94,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.ParkedSet, (_TEXT, _INT, _FLAG)),
     (messages.InstanceProfiled, (_TEXT, *(_INTS,) * 5, _INT, _INT)),
     (messages.PoolServersChanged, (_TEXT, _INTS)),
+    (messages.WorkersStarted, (_TEXTS,)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

@@ -20,7 +20,8 @@ Who says what to whom:
     prefill, decode -> core     ParkedSet
     core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies, CancelRequests
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
-    runtime -> core     WorkersLost, WorkersJoined
+    runtime -> core     WorkersLost, WorkersStarted
+    core    -> core     WorkersJoined
     operator, fault schedule -> core  FailParts, RepairParts, DrainCacheServers
     runtime -> prefill, decode, cache  ReportUsage
     runtime -> all      RunEnded
@@ -51,6 +52,7 @@ from scheduler.protocol.exchange_messages import LinkShare, StandingLoad
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
 from scheduler.protocol.power_messages import ParkedSet, PowerBudgetSet, SetParked, SetPowerBudget
 from scheduler.protocol.profile_messages import InstanceProfiled
+from scheduler.protocol.worker_messages import WorkersJoined, WorkersLost, WorkersStarted
 
 
 class Plane(IntEnum):
@@ -67,6 +69,17 @@ class TransferKind(IntEnum):
     HAND_OVER = 0
     CACHE_READ = 1
     CACHE_WRITE = 2
+    CACHE_SSD_READ = 3
+    """Within a cache pool, from its SSD to its DRAM."""
+    CACHE_SSD_WRITE = 4
+    MODEL_LOAD = 5
+    """Weights of a model, from a cache pool to an instance."""
+    MODEL_FETCH = 6
+    """Weights from the object store, or from the DRAM of the instance's own nodes."""
+
+
+UNAWAITED: Final = (TransferKind.CACHE_WRITE, TransferKind.CACHE_SSD_WRITE)
+"""Nobody waits for these."""
 
 
 @dataclass(slots=True)
@@ -294,23 +307,6 @@ class ReportUsage:
 
 
 @dataclass(slots=True)
-class WorkersLost:
-    """These components are gone, with all that they held, and will say nothing more of what they were told.
-
-    What is said to them before they join again is dropped.
-    """
-
-    addresses: Final[list[str]]
-
-
-@dataclass(slots=True)
-class WorkersJoined:
-    """These components were lost and are back: new, empty and ready."""
-
-    addresses: Final[list[str]]
-
-
-@dataclass(slots=True)
 class CancelReservations:
     """Give back the room or the place in the queue of these requests, and confirm it by `ReservationsCancelled`.
 
@@ -373,4 +369,5 @@ Message = (
     | ParkedSet
     | InstanceProfiled
     | PoolServersChanged
+    | WorkersStarted
 )

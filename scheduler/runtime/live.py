@@ -22,8 +22,8 @@ from scheduler.protocol.messages import (
     ReportUsage,
     RunEnded,
     UsageReported,
-    WorkersJoined,
     WorkersLost,
+    WorkersStarted,
 )
 from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
@@ -107,8 +107,7 @@ class LiveRuntime:
 
     The run is over when nothing is due anywhere and nothing is on its way, the same condition as on the virtual clock;
     with `keep_open` not before `stop`. `session` tells this run's envelopes from those of an earlier one on the same
-    hosts. Of the `metered` addresses usage is asked when they are idle. `start_ns`: emulated time from when a lost
-    component's process runs again to when it is ready, by address.
+    hosts. Of the `metered` addresses usage is asked when they are idle.
     """
 
     def __init__(
@@ -122,7 +121,6 @@ class LiveRuntime:
         session: str = "0",
         metered: Sequence[str] = (),
         keep_open: bool = False,
-        start_ns: Mapping[str, int] | None = None,
     ) -> None:
         local = [_Tapped(c, taps) if c.address == core_address else c for c in components]
         self._local = HostedComponents(local)
@@ -130,8 +128,6 @@ class LiveRuntime:
         self._transport = transport
         self._clock = clock
         self._keep_open = keep_open
-        self._start_ns = start_ns or {}
-        self._starting: list[tuple[int, Peer]] = []
         self._peers = {name: Peer(name, addresses, metered, session) for name, addresses in transport.hosts.items()}
         self._peer_of = {address: peer for peer in self._peers.values() for address in peer.addresses}
         self._inbox: list[Item] = []
@@ -185,8 +181,6 @@ class LiveRuntime:
                 task.cancel()
 
     def _turn(self) -> None:
-        if self._starting:
-            self._join_started(self._clock.now_ns())
         # By due time: what one host said late must not push ahead the time of what another said before.
         inbox, self._inbox = sorted(self._inbox, key=_due_ns), []
         for address, due_ns, message in inbox:
@@ -230,7 +224,7 @@ class LiveRuntime:
 
     def _next_ns(self) -> int:
         """When to turn again if nothing comes in."""
-        next_ns = min(self._local.deadline_ns, self._heartbeat_ns, *[at_ns for at_ns, _ in self._starting])
+        next_ns = min(self._local.deadline_ns, self._heartbeat_ns)
         if self._local.deadline_ns == NEVER_NS:
             # The last requests: ask each host when its own deadline has passed, to see the end soon.
             links = [peer.link for peer in self._peers.values() if not peer.is_lost]
@@ -289,16 +283,9 @@ class LiveRuntime:
             self._fail(error)
         else:
             self._num_restarts += 1
-            start_ns = max(self._start_ns.get(address, 0) for address in peer.addresses)
-            self._starting.append((self._clock.now_ns() + start_ns, peer))
-        self._changed.set()
-
-    def _join_started(self, now_ns: int) -> None:
-        """Those whose process runs again and that have loaded what they need."""
-        for _, peer in [start for start in self._starting if start[0] <= now_ns]:
             peer.is_lost = False
-            self._tell_core(WorkersJoined(list(peer.addresses)))
-        self._starting = [start for start in self._starting if start[0] > now_ns]
+            self._tell_core(WorkersStarted(list(peer.addresses)))
+        self._changed.set()
 
     def _tell_core(self, message: Message) -> None:
         self._inbox.append((self._core_address, max(self._clock.now_ns(), 0), message))

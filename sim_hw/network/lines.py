@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_hw.hardware.supernode import Endpoint, Plane, Supernode
+from sim_hw.model_loading import OBJECT_STORE_BYTES_PER_S
 from sim_hw.network.topologies import build_topology
 from sim_hw.network.topology import Link, Topology
 
 
 class LineEnd(StrEnum):
-    """Ends of lines, numbered over the whole supernode: dies, dies again, CPU sockets, nodes."""
+    """Ends of lines, numbered over the whole supernode: dies, dies again, CPU sockets, nodes. The object store is one
+    bucket outside, whatever there is of supernodes."""
 
     UB_DIE = "ub_die"
     RDMA_DIE = "rdma_die"
     UB_CPU = "ub_cpu"
     VPC_NODE = "vpc_node"
+    OBJECT_STORE = "object_store"
 
     @property
     def plane(self) -> Plane:
@@ -63,7 +66,7 @@ class Lines:
 
     def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
         """Rates by number of the end: what reaches other nodes. Raises LookupError for a part that is not there."""
-        if not failed:
+        if not failed or end is LineEnd.OBJECT_STORE:
             return self._whole(end)
         now = frozenset(failed)
         if now != self._failed:
@@ -73,6 +76,8 @@ class Lines:
         return self._rates[end].copy()
 
     def _whole(self, end: LineEnd) -> NDArray[np.float64]:
+        if end is LineEnd.OBJECT_STORE:
+            return np.array([OBJECT_STORE_BYTES_PER_S.value])
         return np.full(self._supernode.num_endpoints(_PORTS[end][1]), self.whole_bytes_per_s(end))
 
     def _find(self, end: LineEnd, failed: Collection[str]) -> NDArray[np.float64]:

@@ -25,12 +25,21 @@ class StoreCost:
 
 
 def store_costs() -> list[StoreCost]:
-    """With room for more, and when each new block needs one to go."""
-    return [_cost("room", 2 * NUM_BLOCKS), _cost("full", NUM_BLOCKS)]
+    """With room for more, and when each new block needs one to go; the same where there are more orders of eviction
+    than one: SSD behind DRAM, and quotas of namespaces."""
+    return [
+        _cost("room", 2 * NUM_BLOCKS),
+        _cost("full", NUM_BLOCKS),
+        _cost("with SSD, room", 2 * NUM_BLOCKS, ssd_blocks=4 * NUM_BLOCKS),
+        _cost("with SSD, both full", NUM_BLOCKS // 2, ssd_blocks=NUM_BLOCKS),
+        _cost("with quotas, full", 2 * NUM_BLOCKS, namespace_share=0.5),
+    ]
 
 
-def _cost(name: str, capacity_blocks: int) -> StoreCost:
-    store = BlockStore(StoreSizes(48, capacity_blocks * 512 // 48, 512))
+def _cost(name: str, capacity_blocks: int, ssd_blocks: int = 0, namespace_share: float = 1.0) -> StoreCost:
+    """Half of what each prompt looks up is found: where DRAM is half as large as SSD, in DRAM still."""
+    dram_tokens, ssd_tokens = (num_blocks * 512 // 48 for num_blocks in (capacity_blocks, ssd_blocks))
+    store = BlockStore(StoreSizes(48, dram_tokens, 512, ssd_tokens, namespace_share))
     half, tokens = BLOCKS_PER_PROMPT // 2, BLOCKS_PER_PROMPT * 512
     num_stored = NUM_BLOCKS // BLOCKS_PER_PROMPT
     for number in range(num_stored):

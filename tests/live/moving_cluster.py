@@ -71,6 +71,7 @@ LAYOUT = Layout(
     chip=Chip("ascend", "Ascend 910C", 2, 64e9, 0.9, 168.0, 700.0),
     names=("own", "vllm", "ascend", "genai"),
     num_cache_servers=48,
+    kv_bytes_per_token=70_272,
     curves=FacilityCurves(np.array([0.0, 1e6]), {part: np.array([w, w]) for part, w in OTHER_WATTS.items()}),
 )
 
@@ -79,7 +80,11 @@ TPOT_S = (0.0131, 0.0134, 0.0136, 0.0139, 0.0144)
 ITL_S = (0.0221, 0.0228, 0.0229, 0.0233, 0.0498)
 E2E_S = (1.1, 1.9, 2.7, 3.5, 4.6, 6.9, 8.8, 13.5)
 QUEUE_S = (20e-6, 25e-6, 95e-6, 188e-6)
-TRANSFER_S = ((0.00015, 0.0002, 0.0007), (0.00003, 0.00004, 0.00016), (0.00002, 0.00003))
+TRANSFER_S = {
+    TransferKind.HAND_OVER: (0.00015, 0.0002, 0.0007),
+    TransferKind.CACHE_READ: (0.00003, 0.00004, 0.00016),
+    TransferKind.CACHE_WRITE: (0.00002, 0.00003),
+}
 PREDICTED_OVER_ACTUAL = (0.82, 0.91, 0.96, 0.99, 1.0, 1.03)
 HOP_S = (0.0008, 0.0011, 0.0014, 0.0019, 0.0042)
 
@@ -139,8 +144,8 @@ def snapshot_at(wall_s: float) -> Snapshot:
         engines=_engines(num, swing),
         rates=Rates(),
         fabric=FabricSeen(
-            tuple(_histogram(TRANSFER_BOUNDS_S, values_s, num) for values_s in TRANSFER_S),
-            (0.012 * num, 0.0, 0.0),
+            tuple(_histogram(TRANSFER_BOUNDS_S, TRANSFER_S.get(kind, ()), num) for kind in TransferKind),
+            (0.012 * num, *[0.0] * (len(TransferKind) - 1)),
             tuple(_losses(wall_s) if flow in FLOW_BYTES else 0 for flow in FLOWS),
             ("l2/3/7", "npu/12/nic") if lost >= 0 else ("l2/3/7",),
             (1.3e12, 50e9 if lost >= 0 else 0, 0),

@@ -338,8 +338,8 @@ def build_fabric(case: Case) -> Fabric:
         channels[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = Channel((into + 1, pool_out + 1), *rates)
     if has_pool_ssd(case):
         ssd, rates = f"{CACHE_ADDRESS}/{CACHE_SSD}", (*line, case.cache_servers, case.latency_ns)
-        channels[TransferKind.CACHE_READ, Plane.VPC, ssd, CACHE_ADDRESS] = Channel((len(links),), *rates)
-        channels[TransferKind.CACHE_WRITE, Plane.VPC, CACHE_ADDRESS, ssd] = Channel((len(links) + 1,), *rates)
+        channels[TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, CACHE_ADDRESS] = Channel((len(links),), *rates)
+        channels[TransferKind.CACHE_SSD_WRITE, Plane.VPC, CACHE_ADDRESS, ssd] = Channel((len(links) + 1,), *rates)
         links += [Bundle(LineEnd.VPC_NODE, range(1))] * 2
     sources = {f"prefill-{i}": range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
     destinations = {

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from scheduler.core.lifecycle import State
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import (
+    UNAWAITED,
     CancelTransfer,
     DecodeStepped,
     FinishTransfer,
     KvReserved,
     Message,
-    Plane,
     PrefillStepped,
     RequestsArrived,
     ReserveKv,
@@ -160,7 +160,10 @@ def check_time(journal: Journal) -> None:
         if isinstance(message, PrefillStepped | DecodeStepped):
             assert message.boundary_ns == now_ns
         elif isinstance(message, TransferDone):
-            assert message.done_ns == now_ns or message.kind == TransferKind.CACHE_WRITE
+            assert message.done_ns == now_ns or message.kind in UNAWAITED
+
+
+READS = (TransferKind.CACHE_READ, TransferKind.CACHE_SSD_READ)
 
 
 class BlockCounter:
@@ -262,8 +265,8 @@ def check_reads(journal: Journal) -> None:
         if isinstance(message, PrefillStepped):
             computed += message.computed_tokens
             computing_ns += message.usage.busy_ns
-        elif isinstance(message, StartTransfer) and message.kind == TransferKind.CACHE_READ:
-            if message.plane == Plane.UB:  # what comes from SSD beside it is part of the same
+        elif isinstance(message, StartTransfer) and message.kind in READS:
+            if message.kind == TransferKind.CACHE_READ:  # what comes from SSD beside it is part of the same
                 limit_ns = max(1, sum(message.num_tokens) * computing_ns // computed) if computed else NEVER_NS
             due_ns[message.transfer_id] = now_ns + limit_ns
         elif isinstance(message, CancelTransfer | TransferDone):

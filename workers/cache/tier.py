@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final
 
@@ -75,7 +75,7 @@ class Tier:
         self.order[key] = stamp
         self.saved_tokens += self._block_tokens - self._sizes.get(key, self._block_tokens)
         if self.has_quotas:
-            self.note_namespace(key)
+            self.note_namespace((key,))
 
     def restore(self, blocks: Iterable[tuple[int, int]]) -> None:
         """(key, stamp) of blocks that were not here are, as if they had been here since their last use."""
@@ -90,19 +90,24 @@ class Tier:
             self._used_by.clear()
             # A pinned block gets its place when its last pin goes.
             for key in (*sorted(self.pinned), *self.order):
-                self.note_namespace(key)
+                self.note_namespace((key,))
 
-    def note_namespace(self, key: int) -> None:
-        """The block was used now, whether it is new or not."""
-        namespace = key >> NAMESPACE_SHIFT
+    def note_namespace(self, keys: Sequence[int]) -> None:
+        """These blocks of one namespace were used now, the last one last, whether they are new or not."""
+        if not keys:
+            return
+        namespace = keys[0] >> NAMESPACE_SHIFT
         blocks = self._namespaces.get(namespace)
         if blocks is None:
             blocks = self._namespaces[namespace] = OrderedDict()
-            self._used_by[namespace] = 0
-        if key not in blocks:
-            self._used_by[namespace] += self._sizes.get(key, self._block_tokens)
-        blocks[key] = None
-        blocks.move_to_end(key)
+        used, sizes, whole = self._used_by.get(namespace, 0), self._sizes, self._block_tokens
+        for key in keys:
+            if key in blocks:
+                blocks.move_to_end(key)
+            else:
+                blocks[key] = None
+                used += sizes.get(key, whole)
+        self._used_by[namespace] = used
 
     def remove(self, key: int) -> int:
         """The block is gone; answers when it was last used, 0 for one in `pinned`."""
@@ -157,12 +162,15 @@ class Tier:
                 self._forget_in_namespace(key, size)
 
     def _trim_namespace(self, namespace: int, evicted: list[tuple[int, int]]) -> None:
-        blocks, pins = self._namespaces.get(namespace, _NO_BLOCKS), self._pins
-        while self._used_by.get(namespace, 0) > self._quota_tokens:
-            key = next((key for key in blocks if key not in pins), None)
-            if key is None:
-                break
-            evicted.append((key, self.remove(key)))
+        excess_tokens = self._used_by.get(namespace, 0) - self._quota_tokens
+        gone: list[int] = []
+        for key in self._namespaces.get(namespace, _NO_BLOCKS) if excess_tokens > 0 else ():
+            if key not in self._pins:
+                gone.append(key)
+                excess_tokens -= self._sizes.get(key, self._block_tokens)
+                if excess_tokens <= 0:
+                    break
+        evicted += [(key, self.remove(key)) for key in gone]
 
     def trim_pinned(self) -> None:
         """Evict pinned blocks, by their keys, until all fits: the last resort when two servers become one."""

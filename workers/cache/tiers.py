@@ -103,20 +103,21 @@ class Tiers:
             self._fit(tier, placed, now_ns)
         if len(new) < 2:
             return len(new[0]) if new else 0
-        return len(set(new[0]).intersection(new[1]))
+        return len(new[0]) if new[0] == new[1] else len(set(new[0]).intersection(new[1]))
 
     def _use(self, tier: Tier, keys: list[int], now_ns: int) -> list[int]:
         """These are in the tier and were used now, the first one last; answers the new ones among them, the deepest
         first."""
         order, pinned, short = tier.order, tier.pinned, self._short
+        to_end = order.move_to_end
         stamp = max(self._stamp, now_ns << STAMP_SHIFT)
         self._stamp = stamp + len(keys)
         new: list[int] = []
         for key in reversed(keys):
             stamp += 1
             if key in order:
-                order.move_to_end(key)
-            elif key in pinned:
+                to_end(key)
+            elif pinned and key in pinned:
                 pinned.remove(key)
             else:
                 new.append(key)
@@ -125,8 +126,7 @@ class Tiers:
         if new and new[0] in short:
             tier.saved_tokens += self._sizes.block_tokens - short[new[0]]
         if tier.has_quotas:
-            for key in reversed(keys):
-                tier.note_namespace(key)
+            tier.note_namespace(keys[::-1])
         return new
 
     def _fit(self, tier: Tier, placed: list[int], now_ns: int) -> None:

@@ -20,8 +20,8 @@ from deploy.dashboards.panels import Dashboard, Panel, Query, Row, lines, stat
 from deploy.dashboards.promql import rate, ratio, wall_rate
 
 HAND_OVER: Final = '{kind="hand_over"}'
-READS: Final = '{kind="cache_read"}'
-WRITES: Final = '{kind="cache_write"}'
+READS: Final = '{kind=~"cache_(ssd_)?read"}'
+WRITES: Final = '{kind=~"cache_(ssd_)?write"}'
 
 
 def _of_plane(plane: str, title: str, description: str) -> Panel:

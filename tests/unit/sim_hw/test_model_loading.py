@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim_hw.model_loading import ModelLoading, Strategy, shared_ends_s
+from sim_hw.model_loading import ModelLoading, Strategy
 
 LOADING = ModelLoading(model_bytes=671e9, num_instances=8, num_models=8, dram_bytes_per_s=16 * 147e9)
 """Instances of one node: 16 dies that read DRAM of other nodes at 147 GB/s each."""
@@ -34,17 +34,3 @@ def test_mean_switch_follows_from_hit_rate() -> None:
     # Published: 320, 281 and 5 s. The 5 s of a warm load is far more than the network needs: 0.3 s.
     found = [LOADING.mean_switch_s(strategy) for strategy in Strategy]
     assert found == pytest.approx([268.4, 234.9, 0.285], rel=3e-3)
-
-
-def test_who_starts_again_alone_is_cold_only_without_a_cache() -> None:
-    assert [LOADING.restart_s(strategy) for strategy in Strategy] == [268.4, LOADING.warm_s, LOADING.warm_s]
-
-
-def test_loads_that_share_a_rate() -> None:
-    assert shared_ends_s([], []) == []
-    assert shared_ends_s([5.0], [10.0]) == [15.0]
-    assert shared_ends_s([0.0, 0.0], [10.0, 10.0]) == [20.0, 20.0]
-    # Alone for 5 s, together until the first has its other 5 s of work, then alone again.
-    assert shared_ends_s([0.0, 5.0], [10.0, 10.0]) == [15.0, 20.0]
-    # Apart, nobody waits.
-    assert shared_ends_s([30.0, 0.0], [10.0, 10.0]) == [40.0, 10.0]

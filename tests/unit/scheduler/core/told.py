@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.lifecycle import State
+from scheduler.core.model_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.finish import FinishReason
@@ -26,6 +27,7 @@ from scheduler.protocol.messages import (
     Usage,
     WorkersJoined,
     WorkersLost,
+    WorkersStarted,
 )
 
 USAGE = Usage(0, 0, 0, 0.0)
@@ -35,10 +37,17 @@ PROMPT_TOKENS = 100
 class Told:
     """Tells its core one thing after another; each call answers what the core says, by address."""
 
-    def __init__(self, cache_mode: CacheMode = CacheMode.NONE, *, max_retries: int = 3, policy: str = "round_robin"):
+    def __init__(
+        self,
+        cache_mode: CacheMode = CacheMode.NONE,
+        *,
+        max_retries: int = 3,
+        policy: str = "round_robin",
+        weights: ModelWeights | None = None,
+    ):
         prefill = [InstanceInfo(f"p{i}", 1, 1000) for i in range(2)]
         decode = [InstanceInfo(f"d{i}", 1, 1000) for i in range(2)]
-        config = SchedulerConfig(prefill, decode, cache_mode, max_retries=max_retries)
+        config = SchedulerConfig(prefill, decode, cache_mode, max_retries=max_retries, weights=weights)
         self.core = Scheduler(config, make_routing_policy(policy), make_routing_policy(policy))
         self.now_ns = 0
 
@@ -94,6 +103,10 @@ class Told:
     def lose(self, *addresses: str) -> dict[str, list[Message]]:
         """These are gone."""
         return self.tell(WorkersLost(list(addresses)))
+
+    def start(self, *addresses: str) -> dict[str, list[Message]]:
+        """New processes are there in their place."""
+        return self.tell(WorkersStarted(list(addresses)))
 
     def join(self, *addresses: str) -> dict[str, list[Message]]:
         """These are back."""

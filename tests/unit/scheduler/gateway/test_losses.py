@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from scheduler.gateway.losses import Absence, LossSource
+from scheduler.gateway.losses import LossSource, PlannedLoss
 from scheduler.protocol.component import NEVER_NS, Outputs
-from scheduler.protocol.messages import Message, ReportUsage, RunEnded, WorkersJoined, WorkersLost
+from scheduler.protocol.messages import Message, ReportUsage, RunEnded, WorkersLost, WorkersStarted
 
-ABSENCES = (Absence("p0", 10, 30), Absence("p1", 10, 20), Absence("p2", 20, NEVER_NS), Absence("p2", 25, 40))
+LOSSES = (PlannedLoss("p0", 10, 30), PlannedLoss("p1", 10, 20), PlannedLoss("p2", 20, 25), PlannedLoss("p2", 25, 40))
 
 
 def lose(address: str, now_ns: int) -> Outputs:
@@ -14,22 +14,22 @@ def lose(address: str, now_ns: int) -> Outputs:
     return ((f"{address} at {now_ns}", ReportUsage()),)
 
 
-def test_workers_are_lost_with_their_last_account_and_join_when_they_are_ready() -> None:
-    source = LossSource(ABSENCES, lose, lambda: True)
+def test_workers_are_lost_with_their_last_account_and_others_start_in_their_place() -> None:
+    source = LossSource(LOSSES, lose, lambda: True)
     said: list[tuple[int, list[tuple[str, Message]]]] = []
     while (now_ns := source.deadline_ns) < NEVER_NS:
         said.append((now_ns, list(source.wake(now_ns))))
     assert said == [
         (10, [("p0 at 10", ReportUsage()), ("p1 at 10", ReportUsage()), ("core", WorkersLost(["p0", "p1"]))]),
-        (20, [("core", WorkersJoined(["p1"])), ("p2 at 20", ReportUsage()), ("core", WorkersLost(["p2"]))]),
-        (25, [("p2 at 25", ReportUsage()), ("core", WorkersLost(["p2"]))]),
-        (30, [("core", WorkersJoined(["p0"]))]),
-        (40, [("core", WorkersJoined(["p2"]))]),
+        (20, [("core", WorkersStarted(["p1"])), ("p2 at 20", ReportUsage()), ("core", WorkersLost(["p2"]))]),
+        (25, [("core", WorkersStarted(["p2"])), ("p2 at 25", ReportUsage()), ("core", WorkersLost(["p2"]))]),
+        (30, [("core", WorkersStarted(["p0"]))]),
+        (40, [("core", WorkersStarted(["p2"]))]),
     ]
 
 
 def test_it_is_silent_without_work_and_after_the_end() -> None:
-    assert LossSource(ABSENCES, lose, lambda: False).deadline_ns == NEVER_NS
-    source = LossSource(ABSENCES, lose, lambda: True)
+    assert LossSource(LOSSES, lose, lambda: False).deadline_ns == NEVER_NS
+    source = LossSource(LOSSES, lose, lambda: True)
     assert not source.handle(5, RunEnded(interrupted=True))
     assert source.deadline_ns == NEVER_NS

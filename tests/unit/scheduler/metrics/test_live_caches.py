@@ -9,7 +9,7 @@ from scheduler.core.ledger import Ledger
 from scheduler.metrics.cache_families import CACHE_FAMILIES
 from scheduler.metrics.live_totals import LiveTotals
 from scheduler.metrics.snapshot import CACHE_TIERS
-from scheduler.protocol.messages import CacheReported
+from scheduler.protocol.messages import CacheReported, Plane, TransferDone, TransferKind
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 
 REPORTS = st.builds(CacheReported, st.sampled_from(["cache-0", "cache-1"]), *[st.integers(0, 10**9)] * 17)
@@ -65,8 +65,26 @@ def test_a_pool_that_came_back_empty_counts_on() -> None:
     assert totals.snapshot().caches.lookup_tokens == 140
 
 
+def test_bytes_of_reads_and_writes_are_those_of_the_flows_by_memory_and_plane() -> None:
+    totals, moved = _totals(), [[0] * len(TransferKind) for _ in Plane]
+    # With the cache on VPC, DRAM and SSD share the plane and still are told apart.
+    for number, kind in enumerate(TransferKind, 1):
+        totals.observe(1, TransferDone(number, kind, Plane.VPC, 1, 10**number, 1, 0))
+        moved[Plane.VPC][kind] = 10**number
+    totals.observe(1, TransferDone(9, TransferKind.CACHE_READ, Plane.UB, 1, 7, 1, 0))
+    values = _values(totals)
+    vpc = moved[Plane.VPC]
+    assert values["supernode_cache_pool_read_bytes_total"] == [
+        7, vpc[TransferKind.CACHE_READ], vpc[TransferKind.CACHE_SSD_READ],
+    ]  # fmt: skip
+    assert values["supernode_cache_pool_written_bytes_total"] == [
+        0, vpc[TransferKind.CACHE_WRITE], vpc[TransferKind.CACHE_SSD_WRITE],
+    ]  # fmt: skip
+
+
 def test_each_family_has_a_value_for_each_of_its_series() -> None:
     totals = _totals()
     for family in CACHE_FAMILIES:
         values = _values(totals)[family.name]
-        assert len(values) == (len(CACHE_TIERS) if family.labels else 1)
+        num_tiers = 3 if "plane" in family.labels else len(CACHE_TIERS)
+        assert len(values) == (num_tiers if family.labels else 1)

@@ -24,7 +24,7 @@ def test_what_transfers_took_and_hid_is_added_up_by_kind() -> None:
         totals.observe(11, TransferFailed(2, TransferKind.CACHE_READ, Plane.UB, 11))
         totals.end("completed")
     seen = totals.snapshot().fabric
-    hand_over, read, _ = seen.transfer_s
+    hand_over, read, *_ = seen.transfer_s
     assert hand_over.counts == tuple(2 * (bound >= 0.0002) + 2 * (bound >= 5) for bound in (*TRANSFER_BOUNDS_S, 1e9))
     assert hand_over.sum_s == pytest.approx(2 * 5.0002)
     assert (seen.hidden_s[TransferKind.HAND_OVER], read.sum_s) == (pytest.approx(0.006), 0)

@@ -31,6 +31,7 @@ from tests.unit.scheduler.metrics.logged import (
 )
 
 DISTRIBUTION = ["mean", "p50", "p90", "p95", "p99", "max"]
+TIER = ["capacity_tokens", "held_tokens", "hit_tokens", "evicted_blocks", "read_bytes", "written_bytes"]
 ROLE = ["tokens_per_s", "utilization", "watts"]
 LINK = ["bytes", "utilization_mean", "utilization_peak"]
 
@@ -67,8 +68,8 @@ CONTRACT: dict[str, Any] = {
         "lookup_tokens": None,
         "pool": {
             "num_servers": None,
-            "dram": ["capacity_tokens", "held_tokens", "hit_tokens", "evicted_blocks"],
-            "ssd": ["capacity_tokens", "held_tokens", "hit_tokens", "evicted_blocks"],
+            "dram": TIER,
+            "ssd": TIER,
             "stored_tokens": None,
             "dedup_ratio": None,
             "evicted_age_s": None,

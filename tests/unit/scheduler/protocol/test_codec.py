@@ -67,6 +67,11 @@ TAGS = [
     "CacheServersChanged",
     "DrainCacheServers",
     "CacheReported",
+    "SetParked",
+    "ParkedSet",
+    "InstanceProfiled",
+    "PoolServersChanged",
+    "WorkersStarted",
 ]
 
 PLAIN = st.recursive(

@@ -160,7 +160,6 @@ class FakeCluster:
         turns: Callable[[], int] = lambda: 1,
         taps: Sequence[Tap] = (),
         metered: Sequence[str] = (),
-        start_ns: Mapping[str, int] | None = None,
     ) -> None:
         self.time = FakeTime()
         self.time.num_participants = 1
@@ -175,7 +174,6 @@ class FakeCluster:
             (parts.tap, *taps),
             metered=metered,
             keep_open=not parts.sources,
-            start_ns=start_ns,
         )
         self.transport.runtime = self.runtime
 

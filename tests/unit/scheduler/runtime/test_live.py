@@ -198,9 +198,10 @@ def test_workers_that_die_cost_no_request(host: str, seed: int) -> None:
 
 
 def test_a_worker_is_not_there_before_it_has_loaded_what_it_needs() -> None:
-    spec, load_ns = small_spec(30) | LIVE, 7_000 * MS
+    # 140 GB at 20 GB/s.
+    spec, load_ns = small_spec(30) | LIVE | {"model_tokens": 2_000_000}, 7_000 * MS
     parts = make_control(spec)
-    cluster = FakeCluster(parts, WORKERS, maker(spec), start_ns={"decode-0": load_ns})
+    cluster = FakeCluster(parts, WORKERS, maker(spec))
 
     async def run() -> LiveEnd:
         running = asyncio.create_task(cluster.run())
