@@ -60,6 +60,8 @@ class DecodeInstance:
     """
 
     priority = Priority.DECODE
+    # Room that is there is kept as of when it was asked for.
+    answers_late = True
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from scheduler.protocol.messages import (
     StartTransfer,
     TransferDone,
     TransferFailed,
+    TransferOverdue,
 )
 from workers.fabric_ways import FabricConfig, Ways
 from workers.pool_lines import PoolLines
@@ -58,6 +59,9 @@ class Fabric:
         self._transfers: dict[int, Transfer] = {}
         self._waited: list[tuple[int, int, TransferDone]] = []
         self._unwaited: list[tuple[int, int, TransferDone]] = []
+        # (until when, transfer) of those that are to be given up then, and which of them have not ended.
+        self._limits: list[tuple[int, int]] = []
+        self._limited: set[int] = set()
         self._failed_parts: set[str] = set()
         # No part has failed and all servers of the pools are up.
         self._is_whole = True
@@ -108,6 +112,8 @@ class Fabric:
             if lines.done:
                 self._report(lines)
         outputs = self._ended(self._waited, now_ns)
+        if self._limits and self._limits[0][0] <= now_ns:
+            outputs += self._overdue(now_ns)
         if outputs and self._unwaited:
             outputs += self._ended(self._unwaited, now_ns)
         if self._standing_loads.watched:
@@ -123,6 +129,11 @@ class Fabric:
         lines.settle(now_ns)
         transfer = self._transfers[message.transfer_id] = Transfer(message, now_ns)
         lines.start(now_ns, transfer, ways)
+        if message.is_made and message.made_ns > now_ns:  # told late, as of a time at which its data was still made
+            lines.finish(message.made_ns, transfer)
+        if message.give_up_ns:
+            self._limited.add(message.transfer_id)
+            heappush(self._limits, (message.give_up_ns, message.transfer_id))
         return self._looked_again(lines)
 
     def _on_finish(self, now_ns: int, message: FinishTransfer) -> Outputs:
@@ -136,6 +147,7 @@ class Fabric:
 
     def _on_cancel(self, now_ns: int, message: CancelTransfer) -> Outputs:
         transfer = self._transfers.get(message.transfer_id)
+        self._limited.discard(message.transfer_id)
         if transfer is None:  # its last byte had left, or its way was cut
             return NOTHING
         lines = self._lines[transfer.message.plane]
@@ -145,6 +157,25 @@ class Fabric:
         if self._transfers.pop(message.transfer_id, None) is not None:
             lines.take_off(transfer)
         return self._looked_again(lines)
+
+    def _overdue(self, now_ns: int) -> list[tuple[str, Message]]:
+        """Transfers that were to have ended by now; what has left the lines by now is still told when it arrives."""
+        limits, outputs = self._limits, list[tuple[str, Message]]()
+        while limits and limits[0][0] <= now_ns:
+            transfer_id = heappop(limits)[1]
+            if transfer_id not in self._limited:
+                continue
+            self._limited.remove(transfer_id)
+            outputs.append((self._reports_to, TransferOverdue(transfer_id, now_ns)))
+            transfer = self._transfers.get(transfer_id)
+            if transfer is not None:
+                lines = self._lines[transfer.message.plane]
+                lines.settle(now_ns)
+                self._report(lines)
+                if self._transfers.pop(transfer_id, None) is not None:
+                    lines.take_off(transfer)
+                lines.links.look_again()
+        return outputs
 
     def _on_standing_load(self, now_ns: int, message: StandingLoad) -> Outputs:
         loads = self._standing_loads
@@ -200,6 +231,7 @@ class Fabric:
         for transfer in cut:
             self._lines[transfer.message.plane].take_off(transfer)
             del self._transfers[transfer.message.transfer_id]
+            self._limited.discard(transfer.message.transfer_id)
         for lines in self._all_lines:
             lines.links.look_again()
         self._await_next()
@@ -261,6 +293,11 @@ class Fabric:
                 deadline_ns = lines.links.again_ns
             if lines.next_ns < deadline_ns:
                 deadline_ns = lines.next_ns
+        limits = self._limits
+        while limits and limits[0][1] not in self._limited:
+            heappop(limits)
+        if limits and limits[0][0] < deadline_ns:
+            deadline_ns = limits[0][0]
         # Nobody feels what others move where nothing is on its way and nobody works.
         loads, next_ns = self._standing_loads, self._background.next_ns
         if loads.watched:
@@ -272,7 +309,9 @@ class Fabric:
     def _ended(self, transfers: list[tuple[int, int, TransferDone]], now_ns: int) -> list[tuple[str, Message]]:
         outputs: list[tuple[str, Message]] = []
         while transfers and transfers[0][0] <= now_ns:
-            outputs.append((self._reports_to, heappop(transfers)[2]))
+            _, transfer_id, done = heappop(transfers)
+            self._limited.discard(transfer_id)
+            outputs.append((self._reports_to, done))
         return outputs
 
 

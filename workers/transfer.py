@@ -23,7 +23,7 @@ class Transfer:
     def __init__(self, message: StartTransfer, now_ns: int) -> None:
         self.message = message
         self.started_ns = now_ns
-        self.made_ns = now_ns if message.is_made else None
+        self.made_ns = now_ns if message.is_made and message.made_ns <= now_ns else None
         self.first_flow = 0
         self.parts: list[Part] = []
         self.num_moving = 0

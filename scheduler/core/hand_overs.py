@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from scheduler.core.books import Books
+from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event, State
 from scheduler.core.reservations import Reservations, Said
 from scheduler.core.transfers import HandOver, Transfers
@@ -74,6 +75,7 @@ class HandOvers:
             groups.setdefault(pair, []).append(request_id)
         # KV has no entry for the token that came last, and the pass under way will add one.
         last = -1 if is_made else 0
+        passed_ns = ledger.last_token_ns
         sources, destinations = self._books.prefill.addresses, self._books.decode.addresses
         said: Said = []
         for (prefill, decode), members in groups.items():
@@ -81,5 +83,6 @@ class HandOvers:
             flow = HandOver(
                 members, members, sources[prefill], destinations[decode], tokens, [dies[i] for i in members]
             )
-            said.append(self._transfers.hand_over(flow, is_made=is_made))
+            made_ns = max([passed_ns[i] for i in members]) if is_made else NOT_YET
+            said.append(self._transfers.hand_over(flow, made_ns))
         return said

@@ -36,7 +36,7 @@ class Prefills:
         self._pools = books.pools
         self._transfers = transfers
         self._router = router
-        self.read_limits = ReadLimits(books.prefill)
+        self.read_limits = ReadLimits(books.prefill, transfers)
 
     def begin(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """These have arrived, or begin again: ask the pool what it has of them, or send them on."""
@@ -116,13 +116,12 @@ class Prefills:
     def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> Said:
         """Move what is cached to the instance; the command follows when it is there."""
         pool, address = self._pools.addresses[self._stage.pool[index]], self._stage.addresses[index]
-        read = CacheRead(pool, address, command, self._open.take_ssd_tokens(command.ids))
-        if not self.read_limits.allows(address):
+        ssd_tokens, limits = self._open.take_ssd_tokens(command.ids), self.read_limits
+        read = CacheRead(pool, address, command, ssd_tokens, limits.give_up_ns(now_ns, address, command))
+        if not limits.allows(address):
             return [self._compute_all(read)]
         self._ledger.move(Event.FETCH, command.ids)
-        said = self._transfers.read(read)
-        self.read_limits.begin(now_ns, read)
-        return said
+        return self._transfers.read(read)
 
     def on_fetched(self, read: CacheRead) -> Outputs:
         """What was cached is there."""
@@ -134,13 +133,10 @@ class Prefills:
         """No way leads from the pool to the instance."""
         return (self._compute_all(read),)
 
-    def give_up_reads(self, now_ns: int) -> Said:
-        """Those that have taken longer than computing would."""
-        said: Said = []
-        for read in self.read_limits.take_overdue(now_ns):
-            said += self._transfers.give_up(read)
-            said.append(self._compute_all(read))
-        return said
+    def on_fetch_overdue(self, read: CacheRead) -> Outputs:
+        """It has taken longer than computing would."""
+        self.read_limits.given_up(read)
+        return (self._compute_all(read),)
 
     def _compute_all(self, read: CacheRead) -> tuple[str, Message]:
         """The instance computes what the read was to bring."""

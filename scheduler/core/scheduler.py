@@ -52,6 +52,7 @@ from scheduler.protocol.messages import (
     RunEnded,
     TransferDone,
     TransferFailed,
+    TransferOverdue,
     UsageReported,
     WorkersJoined,
     WorkersLost,
@@ -125,6 +126,7 @@ class Scheduler:
             TransferDone: self._on_transfer_done,
             DecodeStepped: self._on_decode_stepped,
             TransferFailed: self._on_transfer_failed,
+            TransferOverdue: self._on_transfer_overdue,
             FailParts: self._on_parts_told,
             RepairParts: self._on_parts_told,
             PartsChanged: self._on_parts_changed,
@@ -160,13 +162,12 @@ class Scheduler:
             outputs = (*self._power.heard(now_ns, message), *outputs)
         if self._parking is not None:
             outputs = (*outputs, *self._parking.heard(now_ns, message))
-        if self._read_limits.waiting or self._has_timers:
+        if self._has_timers:
             self.deadline_ns = self._next_ns()
         return self._without_down(outputs) if self._down else outputs
 
     def wake(self, now_ns: int) -> Outputs:
-        """Some requests have waited too long, for a read of the cache or altogether, or long enough, or budgets of
-        power or parking are weighed anew."""
+        """Some requests have waited too long, or long enough, or budgets of power or parking are weighed anew."""
         outputs = self.handlers[TimerDue](now_ns, TIMER_DUE)
         self.deadline_ns = self._next_ns()
         return self._without_down(outputs) if self._down else outputs
@@ -179,8 +180,6 @@ class Scheduler:
 
     def _on_timer_due(self, now_ns: int, _timer: TimerDue) -> Outputs:
         outputs = NOTHING
-        if self._read_limits.deadline_ns <= now_ns:
-            outputs += tuple(self._prefills.give_up_reads(now_ns))
         if self._power is not None and self._power.deadline_ns <= now_ns:
             outputs += self._power.wake()
         if self._parking is not None and self._parking.deadline_ns <= now_ns:
@@ -190,7 +189,7 @@ class Scheduler:
         return outputs
 
     def _next_ns(self) -> int:
-        next_ns = self._read_limits.deadline_ns
+        next_ns = NEVER_NS
         for timer in (self._power, self._parking, self._guard):
             if timer is not None and timer.deadline_ns < next_ns:
                 next_ns = timer.deadline_ns
@@ -298,6 +297,10 @@ class Scheduler:
             return tuple(said)
         said += [*self._losses.withdraw(lost), (flow.source, ReleaseKv(lost))]
         return (*said, *self._prefills.begin(now_ns, self._begin_again(lost, now_ns)))
+
+    def _on_transfer_overdue(self, now_ns: int, message: TransferOverdue) -> Outputs:
+        read = self._transfers.fail(message.transfer_id)
+        return self._prefills.on_fetch_overdue(read) if isinstance(read, CacheRead) else NOTHING
 
     def _on_parts_told(self, now_ns: int, message: FailParts | RepairParts) -> Outputs:
         return tuple(self._broken.on_told(message))

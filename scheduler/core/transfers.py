@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.config import CACHE_SSD, FABRIC_ADDRESS
+from scheduler.core.ledger import NOT_YET
 from scheduler.protocol.messages import (
     CancelTransfer,
     FinishTransfer,
@@ -38,13 +39,15 @@ class CacheRead:
     """Cached KV on its way from a pool to a prefill instance, and the command that waits for it.
 
     `ssd_tokens` (of those requests that have some) come to the pool from its SSD, as a flow of their own beside the
-    other. `open_flows` of them have not ended; 0 once nobody waits for any.
+    other. `open_flows` of them have not ended; 0 once nobody waits for any. Nobody does after `give_up_ns`, unless
+    that is 0.
     """
 
     pool: Final[str]
     address: Final[str]
     command: StartPrefill
     ssd_tokens: Final[list[int]]
+    give_up_ns: Final[int]
     open_flows: int = 0
 
 
@@ -69,16 +72,17 @@ class Transfers:
         # Requests whose way was cut while their pass ran, by prefill instance.
         self._held_back: dict[str, set[int]] = {}
 
-    def hand_over(self, flow: HandOver, *, is_made: bool) -> Said:
-        """Move KV over the RDMA plane; `flow` comes back from `finish`. If not all is made, `made` follows."""
-        transfer_id = self._number(flow)
+    def hand_over(self, flow: HandOver, made_ns: int) -> Said:
+        """Move KV over the RDMA plane; `flow` comes back from `finish`. All is made since then; if `NOT_YET`, `made`
+        follows."""
+        transfer_id, is_made = self._number(flow), made_ns != NOT_YET
         if not is_made:
             self._making.setdefault(flow.source, []).append(transfer_id)
             if self._held_back:
                 self._held_back.get(flow.source, set()).difference_update(flow.ids)
         ends = flow.source, flow.destination
         return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.HAND_OVER, Plane.RDMA, *ends, flow.num_tokens, flow.dies, is_made
+            transfer_id, TransferKind.HAND_OVER, Plane.RDMA, *ends, flow.num_tokens, flow.dies, is_made, max(0, made_ns)
         )
 
     def made(self, source: str, stopped_ids: Collection[int]) -> list[Said]:
@@ -119,7 +123,9 @@ class Transfers:
     def _move(
         self, flow: CacheRead | None, kind: TransferKind, plane: Plane, ends: tuple[str, str], num_tokens: list[int]
     ) -> Said:
-        return FABRIC_ADDRESS, StartTransfer(self._number(flow), kind, plane, *ends, num_tokens, [], True)
+        give_up_ns = 0 if flow is None else flow.give_up_ns
+        number = self._number(flow)
+        return FABRIC_ADDRESS, StartTransfer(number, kind, plane, *ends, num_tokens, [], True, 0, give_up_ns)
 
     def next_id(self) -> int:
         """The number of one flow more."""
@@ -141,9 +147,9 @@ class Transfers:
             return None if flow.open_flows else flow
         return flow
 
-    def give_up(self, read: CacheRead) -> list[Said]:
-        """Nobody waits for this read any more."""
-        return [self._cancel(transfer_id) for transfer_id in [i for i, flow in self._waiting.items() if flow is read]]
+    def is_read_to(self, address: str) -> bool:
+        """Whether a read to this instance is under way."""
+        return any(isinstance(flow, CacheRead) and flow.address == address for flow in self._waiting.values())
 
     def withdraw_reads(self, ids: Collection[int]) -> list[Said]:
         """These requests wait for no read any more; flows for which nobody waits then are given up."""
@@ -154,7 +160,7 @@ class Transfers:
         return [self._cancel(transfer_id) for transfer_id in empty]
 
     def fail(self, transfer_id: int) -> Continuation | None:
-        """Who waited for this flow, which has no way; None if nobody did, or nobody does any more.
+        """Who waited for this flow, which has no way or takes too long; None if nobody did, or nobody does any more.
 
         Nobody waits for another flow of the same read either: it goes on for nobody.
         """
@@ -201,7 +207,7 @@ class Transfers:
         said: list[Said] = []
         for transfer_id, flow in flows:
             if isinstance(flow, HandOver):
-                said.append(self.hand_over(flow, is_made=transfer_id not in making))
+                said.append(self.hand_over(flow, NOT_YET if transfer_id in making else 0))
             else:
                 said += self.read(flow)
         return said

@@ -61,7 +61,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.PrefillStepped, (_TEXT, _INT, _INTS, _INTS, _INTS, _INTS, _INTS, _INT, Field.USAGE)),
     (messages.ReserveKv, (_INTS, _INTS)),
     (messages.KvReserved, (_TEXT, _INT, _INTS, _INTS)),
-    (messages.StartTransfer, (_INT, Field.KIND, Field.PLANE, _TEXT, _TEXT, _INTS, _INTS, _FLAG)),
+    (messages.StartTransfer, (_INT, Field.KIND, Field.PLANE, _TEXT, _TEXT, _INTS, _INTS, _FLAG, _INT, _INT)),
     (messages.TransferDone, (_INT, Field.KIND, Field.PLANE, _INT, _INT, _INT, _INT)),
     (messages.ReleaseKv, (_INTS,)),
     (messages.StartDecode, (_INTS, _INTS, _BLOBS)),
@@ -95,11 +95,12 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.InstanceProfiled, (_TEXT, *(_INTS,) * 5, _INT, _INT)),
     (messages.PoolServersChanged, (_TEXT, _INTS)),
     (messages.WorkersStarted, (_TEXTS,)),
+    (messages.TransferOverdue, (_INT, _INT)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 
 
-NUM_FIELDS_BEFORE: Final[dict[type, tuple[int, ...]]] = {messages.RequestsArrived: (5,)}
+NUM_FIELDS_BEFORE: Final[dict[type, tuple[int, ...]]] = {messages.RequestsArrived: (5,), messages.StartTransfer: (8,)}
 """Of messages that have grown: how many fields they had. Those that came later have defaults, so that journals of
 before can be read."""
 

@@ -11,7 +11,7 @@ Who says what to whom:
     cache   -> core     PrefixesFound, PrefixesLost, CacheReported
     core    -> cache    CacheServersChanged
     core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts, PoolServersChanged
-    fabric  -> core     TransferDone, PartsChanged, TransferFailed
+    fabric  -> core     TransferDone, PartsChanged, TransferFailed, TransferOverdue
     core    -> prefill  StartPrefill, ReleaseKv, CancelRequests
     prefill -> core     PrefillStepped, RequestsCancelled
     core    -> prefill, decode  SetPowerBudget
@@ -183,7 +183,9 @@ class StartTransfer:
 
     `num_tokens` by request; for a hand-over `dies` says to which die of the destination each goes, else it is empty.
     `is_made`: all of the data is there. If not, the source still makes it layer by layer: all
-    but the last layer's share may flow at once, and `FinishTransfer` or `CancelTransfer` follows.
+    but the last layer's share may flow at once, and `FinishTransfer` or `CancelTransfer` follows. `made_ns`: since when
+    it is there, if that matters: a transfer that is told late may begin as of a time before that.
+    `give_up_ns`: if it has not ended by then, `TransferOverdue` ends it; 0 for no such time.
     """
 
     transfer_id: Final[int]
@@ -194,6 +196,8 @@ class StartTransfer:
     num_tokens: Final[list[int]]
     dies: Final[list[int]]
     is_made: Final[bool]
+    made_ns: Final[int] = 0
+    give_up_ns: Final[int] = 0
 
 
 @dataclass(slots=True)
@@ -232,6 +236,14 @@ class TransferFailed:
     kind: Final[TransferKind]
     plane: Final[Plane]
     failed_ns: Final[int]
+
+
+@dataclass(slots=True)
+class TransferOverdue:
+    """This transfer has not ended by the time at which it was to be given up; nothing of it counts as arrived."""
+
+    transfer_id: Final[int]
+    overdue_ns: Final[int]
 
 
 @dataclass(slots=True)
@@ -370,4 +382,5 @@ Message = (
     | InstanceProfiled
     | PoolServersChanged
     | WorkersStarted
+    | TransferOverdue
 )

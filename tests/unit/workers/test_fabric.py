@@ -22,6 +22,7 @@ from scheduler.protocol.messages import (
     TransferDone,
     TransferFailed,
     TransferKind,
+    TransferOverdue,
 )
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines, part_of
@@ -97,7 +98,7 @@ def moving(
     return StartTransfer(number, kind, plane, *ends, [size * MB // BYTES for size in megabytes], to, made)
 
 
-Told = TransferDone | TransferFailed
+Told = TransferDone | TransferFailed | TransferOverdue
 
 
 def run(fabric: Fabric, said: Iterable[tuple[int, Message]]) -> dict[int, Told]:
@@ -245,6 +246,40 @@ def test_what_is_told_late_and_is_not_over_has_moved_what_it_could() -> None:
     told = run(fabric, [])[0]
     assert isinstance(told, TransferDone)
     assert (told.done_ns, told.duration_ns) == (626_000, 626_000)
+
+
+def reading(number: int, megabytes: int, give_up_ns: int) -> StartTransfer:
+    """A read that nobody waits for after that time."""
+    ends = Plane.UB, "cache", "p0"
+    return StartTransfer(number, READ, *ends, [megabytes * MB // BYTES], [], is_made=True, give_up_ns=give_up_ns)
+
+
+def test_what_lasts_too_long_is_given_up_when_its_time_has_come_and_makes_room() -> None:
+    # Two streams over lines for one and a quarter: what is left has the line of its dies when the other has gone.
+    fabric = make_fabric()
+    told = run(fabric, [(0, reading(0, 80, 100_000)), (0, reading(1, 80, 999_999))])
+    assert told[0] == TransferOverdue(0, 100_000)
+    done = told[1]
+    assert isinstance(done, TransferDone)
+    assert done.done_ns == 100_000 + (80 * MB - 100_000 * 200) * 10**9 // (400 * GB) + 1_000
+    assert fabric.deadline_ns == NEVER_NS
+
+
+def test_what_ended_in_time_was_cut_or_was_cancelled_is_not_given_up_as_well() -> None:
+    said = [(0, reading(0, 40, 102_000)), (0, reading(1, 40, 102_000)), (50, CancelTransfer(1))]
+    told = run(make_fabric(), said)
+    assert isinstance(told[0], TransferDone)
+    assert told.keys() == {0}
+    cut: list[tuple[int, Message]] = [(0, reading(0, 40, 101_000)), (50, FailParts([UB_LINES[0]]))]
+    assert run(make_fabric(), cut) == {0: TransferFailed(0, READ, Plane.UB, 50)}
+
+
+def test_a_hand_over_that_is_told_late_was_hidden_behind_the_pass_that_made_it() -> None:
+    in_time = run(make_fabric(), [(0, moving(0, 25, made=False)), (700_000, FinishTransfer(0))])
+    message = StartTransfer(
+        0, HAND_OVER, Plane.RDMA, "p0", "d0", [25 * MB // BYTES], [0], is_made=True, made_ns=700_000
+    )
+    assert run(make_fabric(), [(0, message)]) == in_time
 
 
 def test_readers_spread_equally_over_the_ranks_of_a_prefill_instance() -> None:

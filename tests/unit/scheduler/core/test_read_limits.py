@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from scheduler.core.config import CacheMode
 from scheduler.core.lifecycle import State
-from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import (
-    CancelTransfer,
     Message,
     Plane,
     PrefillStepped,
@@ -14,6 +12,7 @@ from scheduler.protocol.messages import (
     StartPrefill,
     StartTransfer,
     TransferKind,
+    TransferOverdue,
     Usage,
 )
 from tests.unit.scheduler.core.told import Told
@@ -35,23 +34,21 @@ def read(told: Told, cached_tokens: int = 40, ssd_tokens: int = 0) -> dict[str, 
     return told.tell(PrefixesFound("cache", ids, [cached_tokens], [ssd_tokens]))
 
 
-def wake(told: Told) -> dict[str, list[Message]]:
-    """The core's time has come."""
-    told.now_ns = told.core.deadline_ns
-    said: dict[str, list[Message]] = {}
-    for address, message in told.core.wake(told.now_ns):
-        said.setdefault(address, []).append(message)
-    return said
+def give_up(told: Told, flow: Message) -> dict[str, list[Message]]:
+    """The time has come until which a flow may last."""
+    assert isinstance(flow, StartTransfer)
+    told.now_ns = flow.give_up_ns
+    return told.tell(TransferOverdue(flow.transfer_id, told.now_ns))
 
 
 def test_a_read_is_waited_for_as_long_as_computing_would_take() -> None:
     told = learned()
     (flow,) = read(told, 40)["fabric"]
-    assert told.core.deadline_ns == told.now_ns + 40 * TOKEN_NS
+    assert isinstance(flow, StartTransfer)
+    assert flow.give_up_ns == told.now_ns + 40 * TOKEN_NS
     (start,) = told.moved(flow, TransferKind.CACHE_READ)["p0"]
     assert isinstance(start, StartPrefill)
     assert start.cached_tokens == [40]
-    assert told.core.deadline_ns == NEVER_NS
 
 
 def test_then_it_is_given_up_and_all_is_computed() -> None:
@@ -59,32 +56,31 @@ def test_then_it_is_given_up_and_all_is_computed() -> None:
     (flow, from_ssd) = read(told, 40, ssd_tokens=10)["fabric"]
     assert isinstance(flow, StartTransfer)
     assert isinstance(from_ssd, StartTransfer)
-    said = wake(told)
-    assert said["fabric"] == [CancelTransfer(flow.transfer_id), CancelTransfer(from_ssd.transfer_id)]
-    (start,) = said["p0"]
+    assert flow.give_up_ns == from_ssd.give_up_ns
+    (start,) = give_up(told, flow)["p0"]
     assert isinstance(start, StartPrefill)
     assert start.cached_tokens == [0]
     assert flow.num_tokens == [40]
     assert told.core.ledger.cached_tokens[0] == 0
     assert told.loads()[1] == [100, 0]
     assert told.state() == State.PREFILL_QUEUED
-    # The last byte may have left before: nobody waits for it.
+    # Nobody waits for the other, which is given up too; and the last byte may have left before.
+    assert not give_up(told, from_ssd)
     assert not told.moved(flow, TransferKind.CACHE_READ)
-    assert told.core.deadline_ns == NEVER_NS
 
 
 def test_before_any_pass_has_ended_a_read_has_no_limit() -> None:
     told = Told(CacheMode.POOL)
-    assert read(told)["fabric"]
-    assert told.core.deadline_ns == NEVER_NS
+    (flow,) = read(told)["fabric"]
+    assert isinstance(flow, StartTransfer)
+    assert not flow.give_up_ns
 
 
 def test_after_one_was_given_up_one_at_a_time_finds_out_whether_reads_are_fast_again() -> None:
     told = learned("least_loaded")
-    read(told)
-    wake(told)
-    read(told)
-    wake(told)
+    for _ in range(2):
+        (flow,) = read(told)["fabric"]
+        give_up(told, flow)
     (probe,) = read(told)["fabric"]  # least loaded in turn: p0 again
     read(told)
     # While it is on its way, no other is begun to p0.
@@ -100,10 +96,10 @@ def test_after_one_was_given_up_one_at_a_time_finds_out_whether_reads_are_fast_a
     assert note.startswith("2 reads of the cache")
 
 
-def test_a_read_whose_worker_is_lost_has_no_limit_any_more() -> None:
+def test_a_read_whose_worker_is_lost_is_not_given_up_again() -> None:
     told = learned()
     (flow,) = read(told)["fabric"]
     assert isinstance(flow, StartTransfer)
     assert flow.plane == Plane.UB
     told.lose("cache")
-    assert told.core.deadline_ns == NEVER_NS
+    assert not give_up(told, flow)
