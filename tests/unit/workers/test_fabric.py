@@ -1,8 +1,6 @@
-"""Transfers take what closed forms say, alone and beside others, and no byte is lost or told twice."""
+"""Transfers take what closed forms say, alone and beside others."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
 
 import pytest
 from hypothesis import given
@@ -21,115 +19,26 @@ from scheduler.protocol.messages import (
     StartTransfer,
     TransferDone,
     TransferFailed,
-    TransferKind,
-    TransferOverdue,
 )
 from sim_hw.network.lines import LineEnd
-from tests.made_up_lines import MadeUpLines, part_of
-from tests.sim.checkers import check_links
-from workers.background import BackgroundFlow
+from tests.made_up_lines import part_of
+from tests.unit.workers.made_up_fabric import (
+    BYTES,
+    DIES,
+    GB,
+    HAND_OVER,
+    LATENCY_NS,
+    RANKS,
+    READ,
+    UB_LINES,
+    WRITE,
+    done_at,
+    make_fabric,
+    moving,
+    run,
+)
 from workers.fabric import Fabric
-from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays, source_rank
-from workers.pool_lines import PoolLines
-
-GB = 10**9
-MB = 10**6
-LATENCY_NS = 5_000
-BYTES = 1_000
-"""Of KV, a token."""
-
-HAND_OVER, READ, WRITE = TransferKind.HAND_OVER, TransferKind.CACHE_READ, TransferKind.CACHE_WRITE
-
-NUM_RANKS, NUM_DIES = 2, 4
-RANKS = [part_of(LineEnd.RDMA_DIE, number) for number in range(2 * NUM_RANKS)]
-"""Parts with which the lines of ranks fail: two of p0, two of p1."""
-DIES = [part_of(LineEnd.RDMA_DIE, 2 * NUM_RANKS + number) for number in range(NUM_DIES)]
-"""Those of the dies of d0: the first two read the first rank of a prefill instance, the others the second."""
-UB_LINES = [part_of(LineEnd.UB_DIE, number) for number in range(2)]
-
-
-def make_fabric(
-    *,
-    out_gb: int = 100,
-    into_gb: int = 100,
-    pool_gb: int = 1_000,
-    num_layers: int = 10,
-    background: Sequence[BackgroundFlow] = (),
-) -> Fabric:
-    """Two prefill instances of two ranks, a decode instance of four dies and a pool of two halves.
-
-    A stream takes 25 GB/s; on UB four of them 200 GB/s each for 100. `out_gb` and `into_gb` are the lines of p0's first
-    rank and of the dies; p1's ranks have more than anybody takes.
-    """
-    rates = {
-        LineEnd.RDMA_DIE: [out_gb * GB, 100 * GB, 100 * GB, 100 * GB, *[into_gb * GB] * NUM_DIES],
-        LineEnd.UB_DIE: [800 * GB, 800 * GB],
-        LineEnd.UB_CPU: [pool_gb * GB // 2] * 2,
-    }
-    links = [Bundle(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(2 * NUM_RANKS + NUM_DIES)]
-    first = len(links)
-    links += [Bundle(LineEnd.UB_CPU, range(2))] * 2
-    channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
-    for i in (0, 1):
-        links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
-        into, out = first + 2 + 2 * i, first + 3 + 2 * i
-        channels[READ, Plane.UB, "cache", f"p{i}"] = Channel((first, into), 200 * GB, 100 * GB, 4, 1_000)
-        channels[WRITE, Plane.UB, f"p{i}", "cache"] = Channel((out, first + 1), 200 * GB, 100 * GB, 4, 1_000)
-    sources = {"p0": range(NUM_RANKS), "p1": range(NUM_RANKS, 2 * NUM_RANKS)}
-    hand_over = HandOverWays(sources, {"d0": range(2 * NUM_RANKS, first)}, 25 * GB, LATENCY_NS)
-    lines = MadeUpLines(rates)
-    return Fabric(FabricConfig(lines, links, hand_over, channels, BYTES, num_layers, background=background))
-
-
-def moving(
-    number: int,
-    *megabytes: int,
-    dies: list[int] | None = None,
-    kind: TransferKind = HAND_OVER,
-    prefill: str = "p0",
-    made: bool = True,
-) -> StartTransfer:
-    """A transfer of some requests; a hand-over to these dies, all to the first if none are named."""
-    plane, ends, to = Plane.UB, ("cache", prefill), list[int]()
-    if kind != READ:
-        ends = (prefill, "cache")
-    if kind == HAND_OVER:
-        plane, ends, to = Plane.RDMA, (prefill, "d0"), dies or [0] * len(megabytes)
-    return StartTransfer(number, kind, plane, *ends, [size * MB // BYTES for size in megabytes], to, made)
-
-
-Told = TransferDone | TransferFailed | TransferOverdue
-
-
-def run(fabric: Fabric, said: Iterable[tuple[int, Message]]) -> dict[int, Told]:
-    """Say this at these times and wake the fabric when it wants to be; what it has told by the time it is silent."""
-    told: dict[int, Told] = {}
-    waiting = sorted(said, key=lambda one: one[0])
-    while waiting or fabric.deadline_ns != NEVER_NS:
-        if waiting and waiting[0][0] <= fabric.deadline_ns:
-            now_ns, message = waiting.pop(0)
-            outputs = fabric.handle(now_ns, message)
-        else:
-            now_ns = fabric.deadline_ns
-            outputs = fabric.wake(now_ns)
-        check_links(fabric)
-        for address, done in outputs:
-            assert address == "core"
-            if isinstance(done, PartsChanged):
-                assert done.changed_ns == now_ns
-                continue
-            assert isinstance(done, Told)
-            assert done.transfer_id not in told
-            if isinstance(done, TransferDone):
-                assert done.done_ns == now_ns or done.kind == WRITE
-            told[done.transfer_id] = done
-    return told
-
-
-def done_at(fabric: Fabric, said: Iterable[tuple[int, Message]]) -> dict[int, TransferDone]:
-    """The same, where nothing fails."""
-    told = run(fabric, said)
-    return {number: done for number, done in told.items() if isinstance(done, TransferDone)}
+from workers.fabric_ways import source_rank
 
 
 @pytest.mark.parametrize(
@@ -222,66 +131,6 @@ def test_what_is_given_up_makes_room_at_once_and_is_not_told() -> None:
     assert told[1].done_ns == 1_500_000 + LATENCY_NS
 
 
-@pytest.mark.parametrize("kind", [HAND_OVER, READ])
-def test_who_is_told_late_ends_as_if_told_in_time(kind: TransferKind) -> None:
-    fabric = make_fabric()
-    late, other = moving(0, 25, kind=kind), moving(1, 25, kind=kind, dies=[3], prefill="p1")
-    in_time = run(make_fabric(), [(1_000, late), (9_000_000, other)])
-    fabric.handle(9_000_000, other)
-    fabric.handle(1_000, late)
-    told: dict[int, Message] = {}
-    while fabric.deadline_ns != NEVER_NS:
-        now_ns = fabric.deadline_ns
-        for _, done in fabric.wake(now_ns):
-            assert isinstance(done, TransferDone)
-            assert done.done_ns == now_ns
-            told[done.transfer_id] = done
-    assert told == in_time
-
-
-def test_what_is_told_late_and_is_not_over_has_moved_what_it_could() -> None:
-    fabric = make_fabric(pool_gb=2_000)
-    fabric.handle(400_000, moving(1, 25, kind=READ, prefill="p1"))
-    fabric.handle(0, moving(0, 250, kind=READ))  # at 400 GB/s for 625 us
-    told = run(fabric, [])[0]
-    assert isinstance(told, TransferDone)
-    assert (told.done_ns, told.duration_ns) == (626_000, 626_000)
-
-
-def reading(number: int, megabytes: int, give_up_ns: int) -> StartTransfer:
-    """A read that nobody waits for after that time."""
-    ends = Plane.UB, "cache", "p0"
-    return StartTransfer(number, READ, *ends, [megabytes * MB // BYTES], [], is_made=True, give_up_ns=give_up_ns)
-
-
-def test_what_lasts_too_long_is_given_up_when_its_time_has_come_and_makes_room() -> None:
-    # Two streams over lines for one and a quarter: what is left has the line of its dies when the other has gone.
-    fabric = make_fabric()
-    told = run(fabric, [(0, reading(0, 80, 100_000)), (0, reading(1, 80, 999_999))])
-    assert told[0] == TransferOverdue(0, 100_000)
-    done = told[1]
-    assert isinstance(done, TransferDone)
-    assert done.done_ns == 100_000 + (80 * MB - 100_000 * 200) * 10**9 // (400 * GB) + 1_000
-    assert fabric.deadline_ns == NEVER_NS
-
-
-def test_what_ended_in_time_was_cut_or_was_cancelled_is_not_given_up_as_well() -> None:
-    said = [(0, reading(0, 40, 102_000)), (0, reading(1, 40, 102_000)), (50, CancelTransfer(1))]
-    told = run(make_fabric(), said)
-    assert isinstance(told[0], TransferDone)
-    assert told.keys() == {0}
-    cut: list[tuple[int, Message]] = [(0, reading(0, 40, 101_000)), (50, FailParts([UB_LINES[0]]))]
-    assert run(make_fabric(), cut) == {0: TransferFailed(0, READ, Plane.UB, 50)}
-
-
-def test_a_hand_over_that_is_told_late_was_hidden_behind_the_pass_that_made_it() -> None:
-    in_time = run(make_fabric(), [(0, moving(0, 25, made=False)), (700_000, FinishTransfer(0))])
-    message = StartTransfer(
-        0, HAND_OVER, Plane.RDMA, "p0", "d0", [25 * MB // BYTES], [0], is_made=True, made_ns=700_000
-    )
-    assert run(make_fabric(), [(0, message)]) == in_time
-
-
 def test_readers_spread_equally_over_the_ranks_of_a_prefill_instance() -> None:
     # Decode of 320 dies reads 32 ranks: ten neighbours each.
     assert [source_rank(die, 320, 32) for die in range(320)] == [die // 10 for die in range(320)]
@@ -365,85 +214,3 @@ def test_an_unknown_part_changes_nothing() -> None:
         fabric.handle(1, FailParts(["nothing/7"]))
     told, _ = changed(fabric, 2, FailParts([DIES[0]]))
     assert told.failed_parts == [DIES[0]]
-
-
-flows = st.tuples(
-    st.integers(0, 3_000_000),
-    st.sampled_from([HAND_OVER, HAND_OVER, READ, WRITE]),
-    st.sampled_from(["p0", "p1"]),
-    st.lists(st.tuples(st.integers(1, 40), st.integers(0, NUM_DIES - 1)), min_size=1, max_size=6),
-    st.sampled_from([None, None, 1_000, 700_000]),
-    st.sampled_from([None, None, None, 0, 400_000]),
-)
-parts = st.sampled_from([*RANKS, *DIES, *UB_LINES, *(part_of(LineEnd.UB_CPU, i) for i in range(2))])
-faults = st.tuples(st.integers(0, 4_000_000), st.booleans(), st.lists(parts, max_size=5))
-AFTER_NS = 10**12
-
-
-Drawn = list[tuple[int, TransferKind, str, list[tuple[int, int]], int | None, int | None]]
-Broken = list[tuple[int, bool, list[str]] | None]
-
-
-def messages(drawn: Drawn, broken: Broken) -> tuple[list[tuple[int, Message]], set[int]]:
-    """What is said to the fabric, and who is given up."""
-    said: list[tuple[int, Message]] = []
-    given_up: set[int] = set()
-    for number, (at_ns, kind, prefill, loads, hidden_ns, cancelled_ns) in enumerate(drawn):
-        is_made = kind != HAND_OVER or hidden_ns is None
-        sizes, dies = zip(*loads, strict=True)
-        said.append((at_ns, moving(number, *sizes, dies=list(dies), kind=kind, prefill=prefill, made=is_made)))
-        if cancelled_ns is not None:
-            said.append((at_ns + cancelled_ns, CancelTransfer(number)))
-            given_up.add(number)
-        elif not is_made and hidden_ns is not None:
-            said.append((at_ns + hidden_ns, FinishTransfer(number)))
-    for fault in broken:
-        if fault is not None:
-            at_ns, is_mended, names = fault
-            said.append((at_ns, RepairParts(names) if is_mended else FailParts(names)))
-    return said, given_up
-
-
-@given(
-    st.lists(flows, min_size=1, max_size=16),
-    st.lists(st.just(None) | faults, max_size=3),
-    st.sampled_from([(25, 25), (100, 25), (25, 100), (60, 100)]),
-)
-def test_hand_overs_that_meet_nobody_end_as_if_all_were_shared_out(
-    drawn: Drawn, broken: Broken, out_into: tuple[int, int]
-) -> None:
-    said, _ = messages(drawn, broken)
-    # Because of what will flow beside them after the end of time, every flow is shared out with all others.
-    late = BackgroundFlow(Plane.RDMA, {(0,): 1}, GB, AFTER_NS * 1_000, 1)
-    out_gb, into_gb = out_into
-    told = [
-        run(make_fabric(out_gb=out_gb, into_gb=into_gb, background=background), said) for background in ([], [late])
-    ]
-    assert told[0] == told[1]
-
-
-@given(
-    st.lists(flows, min_size=1, max_size=12), st.lists(st.just(None) | faults, max_size=6), st.sampled_from([25, 100])
-)
-def test_bytes_are_told_once_or_given_up_and_no_link_carries_more_than_it_can(
-    drawn: Drawn, broken: Broken, into_gb: int
-) -> None:
-    said, given_up = messages(drawn, broken)
-    fabric = make_fabric(into_gb=into_gb, pool_gb=900)
-    told = run(fabric, said)
-    for _, done in fabric.handle(AFTER_NS, RunEnded(interrupted=False)):
-        assert isinstance(done, TransferDone)
-        assert done.transfer_id not in told
-        told[done.transfer_id] = done
-    assert set(range(len(drawn))) - set(told) <= given_up
-    assert not fabric._transfers
-    assert not any(lines._flowing for lines in fabric._all_lines if isinstance(lines, PoolLines))
-    # Into a die no more has arrived by any time than its line can have carried since the first began.
-    first_ns = min(at_ns for at_ns, *_ in drawn)
-    arrived = dict.fromkeys(range(NUM_DIES), 0)
-    for done in sorted((one for one in told.values() if isinstance(one, TransferDone)), key=lambda one: one.done_ns):
-        assert done.num_bytes == MB * sum(size for size, _ in drawn[done.transfer_id][3])
-        if done.kind == HAND_OVER:
-            for size, die in drawn[done.transfer_id][3]:
-                arrived[die] += size * MB
-            assert max(arrived.values()) <= into_gb * (done.done_ns - LATENCY_NS - first_ns)
