@@ -54,14 +54,19 @@ class _Sequence:
     running: bool = True
 
 
-@dataclass(slots=True)
 class _Left:
     """Who left at a boundary; those who were cut have finished, too."""
 
-    finished_ids: Final[list[int]]
-    finished_tokens: Final[list[int]]
-    cut_ids: Final[list[int]]
-    preempted: Final[list[_Sequence]]
+    __slots__ = ("cut_ids", "finished_ids", "finished_tokens", "preempted")
+
+    def __init__(self) -> None:
+        self.finished_ids: list[int] = []
+        self.finished_tokens: list[int] = []
+        self.cut_ids: list[int] = []
+        self.preempted: list[_Sequence] = []
+
+
+_NOBODY: Final = _Left()
 
 
 class DecodeInstance:
@@ -144,22 +149,19 @@ class DecodeInstance:
         else:
             run.clock_ps = now_ns * PS_PER_NS
             busy_until_ns = self._meter.end_ns
-        left = _Left([], [], [], [])
-        if self._event_steps and self._event_steps[0] <= run.step:
-            self._meet_events(left)
+        events = self._event_steps
+        left = self._meet_events() if events and events[0] <= run.step else None
         started = self._join() if self._joining else []
-        while self._tight:
-            needy, self._tight = self._tight, []
-            self._grow(needy, left)
+        if self._tight:
+            left = self._make_room(left or _Left())
         kv_tokens = self._base_tokens + self._num_running * run.grown
-        has_left = bool(left.finished_ids or left.preempted)
-        has_changed = has_left or bool(started)
-        outputs: list[tuple[str, Message]] = []
-        if has_changed or now_ns - self._reported_ns >= self._config.report_interval_ns:
-            outputs.append((self._reports_to, self._report(now_ns, started, left, kv_tokens, busy_until_ns)))
-        if has_left and self.memory.num_waiting:
-            outputs += self._desk.serve_waiting(now_ns)
-        has_changed = has_changed or self._is_share_new
+        outputs: Outputs = NOTHING
+        if left or started or now_ns - self._reported_ns >= self._config.report_interval_ns:
+            report = self._report(now_ns, started, left or _NOBODY, kv_tokens, busy_until_ns)
+            outputs = ((self._reports_to, report),)
+            if left and self.memory.num_waiting:
+                outputs += self._desk.serve_waiting(now_ns)
+        has_changed = bool(left or started or self._is_share_new)
         if has_changed and self._num_running:
             self._lines.use(self._cost.form(self._num_running, kv_tokens))
             self._is_share_new = False
@@ -169,7 +171,7 @@ class DecodeInstance:
         self._plan()
         if self._exchange is not None:
             outputs += self._tell_load(self._exchange, now_ns)
-        return tuple(outputs)
+        return outputs
 
     def _tell_load(self, exchange: ExchangeLoad[DecodeCost], now_ns: int) -> Outputs:
         run = self._run
@@ -232,9 +234,11 @@ class DecodeInstance:
         self._meter.add(steps, num_running * steps, self._base_tokens * steps + num_running * run.grown_over)
         run.end()
 
-    def _meet_events(self, left: _Left) -> None:
-        """Let sequences leave that have finished, then give those room that are about to outgrow theirs."""
+    def _meet_events(self) -> _Left | None:
+        """Let sequences leave that have finished, then give those room that are about to outgrow theirs; answers who
+        left, if anybody did."""
         step, grown, events = self._run.step, self._run.grown, self._event_steps
+        left = _Left()
         needy: list[_Sequence] = []
         while events and events[0] <= step:
             for sequence in self._calendar.pop(heappop(events)):
@@ -250,13 +254,21 @@ class DecodeInstance:
                 left.finished_tokens.append(min(sequence.output_tokens, sequence.base_produced + grown))
         if needy:
             self._grow(needy, left)
+        return left if left.finished_ids or left.preempted else None
+
+    def _make_room(self, left: _Left) -> _Left | None:
+        """For those who need more than what they were given; answers who left at this boundary, if anybody did."""
+        while self._tight:
+            needy, self._tight = self._tight, []
+            self._grow(needy, left)
+        return left if left.finished_ids or left.preempted else None
 
     def _leave(self, sequence: _Sequence) -> None:
         die, base_tokens = sequence.die, sequence.base_tokens
         sequence.running = False
         self._num_running -= 1
         self._base_tokens -= base_tokens
-        self._lines.remove(die, base_tokens)
+        self._lines.change(die, -1, -base_tokens)
         self.memory.free(die, sequence.blocks)
         del self._on_die[die][sequence.request_id]
 
@@ -300,27 +312,26 @@ class DecodeInstance:
 
     def _join(self) -> list[int]:
         """Let in those whose KV is in place."""
-        grown, lines, claim = self._run.grown, self._lines, self.memory.claim
+        grown, joined, lookahead_tokens = self._run.grown, self._num_joined, self._lookahead_tokens
         started: list[int] = []
         for request_id, produced, payload in self._joining:
-            die, blocks, kv_tokens = claim(request_id)
+            die, blocks, kv_tokens = self.memory.claim(request_id)
             output = output_tokens(payload)
             left = output - produced
             finish_step = self._growth.first_step_reaching(grown + left)
-            base_tokens = kv_tokens - grown
-            sequence = _Sequence(
-                request_id, die, self._num_joined, base_tokens, produced - grown, output, finish_step, blocks
-            )
-            self._num_joined += 1
-            self._num_running += 1
-            self._base_tokens += base_tokens
-            lines.add(die, base_tokens)
+            tokens = kv_tokens - grown
+            sequence = _Sequence(request_id, die, joined, tokens, produced - grown, output, finish_step, blocks)
+            joined += 1
+            self._base_tokens += tokens
+            self._lines.change(die, 1, tokens)
             self._on_die[die][request_id] = sequence
             self._at_step(finish_step, sequence)
-            if kv_tokens + left + self._lookahead_tokens > blocks * KV_BLOCK_TOKENS:
+            if kv_tokens + left + lookahead_tokens > blocks * KV_BLOCK_TOKENS:
                 self._schedule_growth(sequence)
             started.append(request_id)
-        self._joining.clear()
+        self._num_running += len(started)
+        self._num_joined = joined
+        self._joining = []
         return started
 
     def _plan(self) -> None:

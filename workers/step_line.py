@@ -29,11 +29,10 @@ class StepLines:
     def __init__(self, num_dies: int, growth: Growth) -> None:
         self._growth = growth
         self._form: StepForm | None = None
-        # Of each line: base_ps by number of sequences, kv_ps, constant_ps.
-        self._lines: list[tuple[list[int], int, int]] = []
+        self._bases: list[list[int]] = []
+        """`base_ps` of each line of the form, as plain integers."""
         self._bases_by_way: dict[int, list[list[int]]] = {}
         self._requests = [0] * num_dies
-        self._base_tokens = [0] * num_dies
         self._groups: dict[int, dict[int, int]] = {}
         """By number of sequences: base tokens by die."""
         self._fullest: dict[int, int] = {}
@@ -41,71 +40,63 @@ class StepLines:
 
     def use(self, form: StepForm) -> None:
         """Steps run in this form from now on."""
-        if form is self._form:
-            return
-        bases = self._bases_by_way.get(form.way)
-        if bases is None:
-            bases = self._bases_by_way[form.way] = [line.base_ps.tolist() for line in form.lines]
-        self._lines = [(base, line.kv_ps, line.constant_ps) for base, line in zip(bases, form.lines, strict=True)]
+        if self._form is None or form.way != self._form.way:
+            bases = self._bases_by_way.get(form.way)
+            if bases is None:
+                bases = self._bases_by_way[form.way] = [line.base_ps.tolist() for line in form.lines]
+            self._bases = bases
         self._form = form
 
-    def add(self, die: int, base_tokens: int) -> None:
-        """A sequence joins; it will hold `base_tokens + G` tokens of KV."""
-        self._regroup(die, 1, base_tokens)
-
-    def remove(self, die: int, base_tokens: int) -> None:
-        """A sequence leaves."""
-        self._regroup(die, -1, -base_tokens)
-
-    def _regroup(self, die: int, more_requests: int, more_tokens: int) -> None:
+    def change(self, die: int, num_sequences: int, tokens: int) -> None:
+        """A sequence joins (1), which will hold base tokens + G tokens of KV, or leaves (-1, and their negative)."""
         groups, fullest = self._groups, self._fullest
         requests = self._requests[die]
         if requests:
             group = groups[requests]
-            if group.pop(die) == fullest.get(requests):
+            before = group.pop(die)
+            tokens += before
+            if fullest.get(requests) == before:
                 del fullest[requests]
             if not group:
                 del groups[requests]
-        requests += more_requests
-        tokens = self._base_tokens[die] + more_tokens
+        requests += num_sequences
         self._requests[die] = requests
-        self._base_tokens[die] = tokens
-        if requests:
-            group = groups.get(requests)
-            if group is None:
-                groups[requests] = {die: tokens}
-                fullest[requests] = tokens
-            else:
-                group[die] = tokens
-                most = fullest.get(requests)
-                if most is not None and tokens > most:
-                    fullest[requests] = tokens
+        if not requests:
+            return
+        group = groups.get(requests)
+        if group is None:
+            groups[requests] = {die: tokens}
+            return
+        group[die] = tokens
+        most = fullest.get(requests)
+        if most is not None and tokens > most:
+            fullest[requests] = tokens
 
     def span(self, step: int, grown: int, num_steps: int) -> tuple[int, int, int]:
         """The longest run from `step` on, where G is `grown`, at most `num_steps`, with one slowest line throughout.
 
         Answers its number of steps, offset and slope: a step lasts `offset_ps + slope_ps * G`.
         """
-        lines = self._longest_lines()
-        longest_ps = best_slope = best_offset = -1
-        for slope, offset in lines:
-            length_ps = offset + slope * grown
-            if length_ps > longest_ps or (length_ps == longest_ps and slope > best_slope):
-                longest_ps, best_slope, best_offset = length_ps, slope, offset
-        # Only a steeper line can overtake the slowest.
-        for slope, offset in lines:
-            if slope > best_slope:
-                overtaken = (best_offset - offset) // (slope - best_slope) + 1
-                num_steps = min(num_steps, self._growth.first_step_reaching(overtaken) - step)
-        return num_steps, best_offset, best_slope
-
-    def _longest_lines(self) -> list[tuple[int, int]]:
-        """(slope, offset) of each line of the fullest die of each group."""
-        lines: list[tuple[int, int]] = []
+        assert self._form is not None
+        fullest, bases, lines = self._fullest, self._bases, self._form.lines
+        length_ps = offset_ps = slope_ps = -1
+        steeper: list[tuple[int, int]] = []
         for requests, group in self._groups.items():
-            tokens = self._fullest.get(requests)
+            tokens = fullest.get(requests)
             if tokens is None:
-                tokens = self._fullest[requests] = max(group.values())
-            for base_ps, kv_ps, constant_ps in self._lines:
-                lines.append((kv_ps * requests, base_ps[requests] + constant_ps + kv_ps * tokens))
-        return lines
+                tokens = fullest[requests] = max(group.values())
+            for base_ps, line in zip(bases, lines):
+                offset = base_ps[requests] + line.constant_ps + line.kv_ps * tokens
+                slope = line.kv_ps * requests
+                length = offset + slope * grown
+                if length > length_ps or (length == length_ps and slope > slope_ps):
+                    if slope < slope_ps:
+                        steeper.append((offset_ps, slope_ps))
+                    length_ps, offset_ps, slope_ps = length, offset, slope
+                elif slope > slope_ps:
+                    steeper.append((offset, slope))
+        for offset, slope in steeper:
+            if slope > slope_ps:  # it overtakes where G is more than they differ by in their slopes
+                overtaken = (offset_ps - offset) // (slope - slope_ps) + 1
+                num_steps = min(num_steps, self._growth.first_step_reaching(overtaken) - step)
+        return num_steps, offset_ps, slope_ps

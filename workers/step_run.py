@@ -24,17 +24,14 @@ class StepRun:
         self.num_steps = 0
         self.offset_ps = 0
         self.slope_ps = 0
+        self.first_ps = 0
+        """Length of the first step."""
         self.end_ps = 0
         self.grown_over = 0
         """Sum of G over the steps."""
         self._growth = growth
         self._sum_before = 0
         """Sum of G over all steps before `step`."""
-
-    @property
-    def first_ps(self) -> int:
-        """Length of the first step."""
-        return self.offset_ps + self.slope_ps * self.grown
 
     @property
     def last_ps(self) -> int:
@@ -45,6 +42,7 @@ class StepRun:
         """Run so many steps of such lengths from here on."""
         self.offset_ps = offset_ps
         self.slope_ps = slope_ps
+        self.first_ps = offset_ps + slope_ps * self.grown
         self.aim(num_steps)
 
     def aim(self, num_steps: int) -> None:
@@ -78,8 +76,8 @@ class StepRun:
 
     def end(self) -> None:
         """All of its steps have run."""
-        self.step += self.num_steps
-        self.grown = self._growth.at(self.step)
+        step = self.step = self.step + self.num_steps
+        self.grown = self._growth.at(step)
         self.clock_ps = self.end_ps
         self._sum_before += self.grown_over
         self.num_steps = 0
