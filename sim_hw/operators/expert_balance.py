@@ -80,6 +80,6 @@ def slowest_rank_load(loads: tuple[float, ...], placement: Placement) -> float:
     for experts in placement:
         for expert in experts:
             copies[expert] += 1
-    shares = [load / max(1, num_copies) for load, num_copies in zip(loads, copies, strict=True)]
-    busiest = max(sum([shares[expert] for expert in experts]) for experts in placement)
+    shares = [load / (num_copies or 1) for load, num_copies in zip(loads, copies, strict=True)]
+    busiest = max([sum([shares[expert] for expert in experts]) for experts in placement])
     return max(1.0, busiest * len(placement))
