@@ -6,9 +6,8 @@ Main loop: `wake` closes the run of steps that ended, lets sequences leave, grow
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
@@ -27,6 +26,7 @@ from workers.decode_config import DecodeConfig
 from workers.decode_desk import DecodeDesk
 from workers.decode_memory import DecodeMemory
 from workers.decode_meter import DecodeEnergy, DecodeMeter
+from workers.decode_sequences import NOBODY, Departures, Sequence
 from workers.exchange_load import REFRESH_NS, ExchangeLoad
 from workers.growth import Growth
 from workers.oracle import output_tokens
@@ -37,36 +37,6 @@ from workers.step_run import PS_PER_NS, StepRun
 # Only an instance that keeps a power budget needs what does it.
 if TYPE_CHECKING:
     from workers.step_governor import StepGovernor, StepThrottle
-
-
-@dataclass(slots=True, eq=False)
-class _Sequence:
-    """A running sequence. It holds `base_tokens + G(step)` tokens of KV and has produced that less `prompt_tokens`."""
-
-    request_id: Final[int]
-    die: Final[int]
-    join_order: Final[int]
-    base_tokens: Final[int]
-    base_produced: Final[int]
-    output_tokens: Final[int]
-    finish_step: int
-    blocks: int
-    running: bool = True
-
-
-class _Left:
-    """Who left at a boundary; those who were cut have finished, too."""
-
-    __slots__ = ("cut_ids", "finished_ids", "finished_tokens", "preempted")
-
-    def __init__(self) -> None:
-        self.finished_ids: list[int] = []
-        self.finished_tokens: list[int] = []
-        self.cut_ids: list[int] = []
-        self.preempted: list[_Sequence] = []
-
-
-_NOBODY: Final = _Left()
 
 
 class DecodeInstance:
@@ -103,12 +73,12 @@ class DecodeInstance:
         self._desk = DecodeDesk(address, self.memory, reports_to)
         self._lines = StepLines(config.num_dies, self._growth)
         self._joining: list[tuple[int, int, bytes]] = []
-        self._on_die: list[dict[int, _Sequence]] = [{} for _ in range(config.num_dies)]
+        self._on_die: list[dict[int, Sequence]] = [{} for _ in range(config.num_dies)]
         # By step: who finishes at it, and who outgrows its blocks. Its keys are in the heap, each once.
-        self._calendar: dict[int, list[_Sequence]] = {}
+        self._calendar: dict[int, list[Sequence]] = {}
         self._event_steps: list[int] = []
         # Sequences that still lack room for the next step: a reservation or an extent was cut to what the die had.
-        self._tight: list[_Sequence] = []
+        self._tight: list[Sequence] = []
         self._num_running = 0
         self._num_joined = 0
         self._base_tokens = 0
@@ -153,11 +123,11 @@ class DecodeInstance:
         left = self._meet_events() if events and events[0] <= run.step else None
         started = self._join() if self._joining else []
         if self._tight:
-            left = self._make_room(left or _Left())
+            left = self._make_room(left or Departures())
         kv_tokens = self._base_tokens + self._num_running * run.grown
         outputs: Outputs = NOTHING
         if left or started or now_ns - self._reported_ns >= self._config.report_interval_ns:
-            report = self._report(now_ns, started, left or _NOBODY, kv_tokens, busy_until_ns)
+            report = self._report(now_ns, started, left or NOBODY, kv_tokens, busy_until_ns)
             outputs = ((self._reports_to, report),)
             if left and self.memory.num_waiting:
                 outputs += self._desk.serve_waiting(now_ns)
@@ -234,12 +204,12 @@ class DecodeInstance:
         self._meter.add(steps, num_running * steps, self._base_tokens * steps + num_running * run.grown_over)
         run.end()
 
-    def _meet_events(self) -> _Left | None:
+    def _meet_events(self) -> Departures | None:
         """Let sequences leave that have finished, then give those room that are about to outgrow theirs; answers who
         left, if anybody did."""
         step, grown, events = self._run.step, self._run.grown, self._event_steps
-        left = _Left()
-        needy: list[_Sequence] = []
+        left = Departures()
+        needy: list[Sequence] = []
         while events and events[0] <= step:
             for sequence in self._calendar.pop(heappop(events)):
                 # The calendar may still name sequences that were preempted since.
@@ -256,14 +226,14 @@ class DecodeInstance:
             self._grow(needy, left)
         return left if left.finished_ids or left.preempted else None
 
-    def _make_room(self, left: _Left) -> _Left | None:
+    def _make_room(self, left: Departures) -> Departures | None:
         """For those who need more than what they were given; answers who left at this boundary, if anybody did."""
         while self._tight:
             needy, self._tight = self._tight, []
             self._grow(needy, left)
         return left if left.finished_ids or left.preempted else None
 
-    def _leave(self, sequence: _Sequence) -> None:
+    def _leave(self, sequence: Sequence) -> None:
         die, base_tokens = sequence.die, sequence.base_tokens
         sequence.running = False
         self._num_running -= 1
@@ -272,7 +242,7 @@ class DecodeInstance:
         self.memory.free(die, sequence.blocks)
         del self._on_die[die][sequence.request_id]
 
-    def _grow(self, needy: list[_Sequence], left: _Left) -> None:
+    def _grow(self, needy: list[Sequence], left: Departures) -> None:
         """Give each sequence that outgrew its blocks more of them; note who is preempted for it and who is cut."""
         for sequence in sorted(needy, key=lambda s: s.join_order):
             while sequence.running:
@@ -291,7 +261,7 @@ class DecodeInstance:
                 else:
                     left.preempted.append(victim)
 
-    def _schedule_growth(self, sequence: _Sequence) -> None:
+    def _schedule_growth(self, sequence: Sequence) -> None:
         """Note the first step after which the next step's tokens might not fit, unless it finishes before."""
         room = sequence.blocks * KV_BLOCK_TOKENS - self._lookahead_tokens - sequence.base_tokens
         step = self._growth.first_step_reaching(room + 1)
@@ -302,7 +272,7 @@ class DecodeInstance:
         else:
             self._tight.append(sequence)
 
-    def _at_step(self, step: int, sequence: _Sequence) -> None:
+    def _at_step(self, step: int, sequence: Sequence) -> None:
         entries = self._calendar.get(step)
         if entries is None:
             self._calendar[step] = [sequence]
@@ -320,7 +290,7 @@ class DecodeInstance:
             left = output - produced
             finish_step = self._growth.first_step_reaching(grown + left)
             tokens = kv_tokens - grown
-            sequence = _Sequence(request_id, die, joined, tokens, produced - grown, output, finish_step, blocks)
+            sequence = Sequence(request_id, die, joined, tokens, produced - grown, output, finish_step, blocks)
             joined += 1
             self._base_tokens += tokens
             self._lines.change(die, 1, tokens)
@@ -352,7 +322,7 @@ class DecodeInstance:
         self.deadline_ns = run.end_ps // PS_PER_NS
 
     def _report(
-        self, now_ns: int, started: list[int], left: _Left, kv_tokens: int, busy_until_ns: int
+        self, now_ns: int, started: list[int], left: Departures, kv_tokens: int, busy_until_ns: int
     ) -> DecodeStepped:
         """What happened since the last report."""
         run, steps = self._run, self._reported_steps
