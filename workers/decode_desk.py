@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from scheduler.protocol.component import Outputs
+from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import (
     AvoidDies,
     CancelReservations,
     KvReserved,
-    Message,
     ReleaseKv,
     ReservationsCancelled,
     ReserveKv,
@@ -32,20 +31,19 @@ class DecodeDesk:
             AvoidDies: self._on_avoid,
         }
 
-    def serve_waiting(self, now_ns: int) -> list[tuple[str, Message]]:
+    def serve_waiting(self, now_ns: int) -> Outputs:
         """Room was made, or somebody asks."""
         granted, dies = self._memory.serve()
-        return [(self._reports_to, KvReserved(self._address, now_ns, granted, dies))] if granted else []
+        return ((self._reports_to, KvReserved(self._address, now_ns, granted, dies)),) if granted else NOTHING
 
     def _on_reserve(self, now_ns: int, message: ReserveKv) -> Outputs:
-        for request_id, kv_tokens in zip(message.ids, message.kv_tokens, strict=True):
-            self._memory.ask(request_id, kv_tokens)
-        return tuple(self.serve_waiting(now_ns))
+        self._memory.ask(message.ids, message.kv_tokens)
+        return self.serve_waiting(now_ns)
 
     def _on_release(self, now_ns: int, message: ReleaseKv) -> Outputs:
         for request_id in message.ids:
             self._memory.cancel(request_id)
-        return tuple(self.serve_waiting(now_ns))
+        return self.serve_waiting(now_ns)
 
     def _on_cancel(self, now_ns: int, message: CancelReservations) -> Outputs:
         for request_id in message.ids:
@@ -55,4 +53,4 @@ class DecodeDesk:
 
     def _on_avoid(self, now_ns: int, message: AvoidDies) -> Outputs:
         self._memory.avoid(message.dies)
-        return tuple(self.serve_waiting(now_ns))
+        return self.serve_waiting(now_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import numpy as np
@@ -44,10 +44,12 @@ class DecodeMemory:
         """Whether nobody has room and nobody waits for any."""
         return not self._waiting and all(free == self.blocks_per_die for free in self.free_blocks)
 
-    def ask(self, request_id: int, kv_tokens: int) -> None:
-        """Queue a reservation; `serve` grants it."""
-        blocks = -(-kv_tokens // KV_BLOCK_TOKENS) + self.extent_blocks
-        self._waiting.append((request_id, kv_tokens, min(blocks, self.blocks_per_die)))
+    def ask(self, request_ids: Iterable[int], kv_tokens: Iterable[int]) -> None:
+        """Queue reservations; `serve` grants them."""
+        extent, most, waiting = self.extent_blocks, self.blocks_per_die, self._waiting
+        for request_id, tokens in zip(request_ids, kv_tokens, strict=True):
+            blocks = -(-tokens // KV_BLOCK_TOKENS) + extent
+            waiting.append((request_id, tokens, blocks if blocks < most else most))
 
     def avoid(self, dies: Collection[int]) -> None:
         """Nobody else is to come to these dies, and to all others again; who is on them stays."""
@@ -61,15 +63,14 @@ class DecodeMemory:
         dies: list[int] = []
         waiting, rank, view = self._waiting, self._rank, self._rank_view
         while waiting:
-            request_id, kv_tokens, blocks = waiting[0]
             die = int(rank.argmax())
-            if view[die] < blocks:
+            request_id, kv_tokens, blocks = waiting[0]
+            free = view[die] - blocks
+            if free < 0:
                 break
             waiting.popleft()
             self._placed[request_id] = (die, blocks, kv_tokens)
-            slots = self.free_slots[die] - 1
-            self.free_slots[die] = slots
-            free = self.free_blocks[die] - blocks
+            slots = self.free_slots[die] = self.free_slots[die] - 1
             self.free_blocks[die] = free
             view[die] = free if slots else _NO_SLOT
             granted.append(request_id)
@@ -98,7 +99,9 @@ class DecodeMemory:
     def free(self, die: int, blocks: int) -> None:
         """A sequence or a reservation leaves a die: its blocks and its slot are free."""
         self.free_slots[die] += 1
-        self._take(die, -blocks)
+        free = self.free_blocks[die] = self.free_blocks[die] + blocks
+        if self._is_open[die]:
+            self._rank_view[die] = free
 
     def _take(self, die: int, blocks: int) -> None:
         free = self.free_blocks[die] - blocks

@@ -36,25 +36,26 @@ class DecodeMeter:
     def use(self, energy: DecodeEnergy, busy_until_ns: int) -> None:
         """From now on work draws this; what ran until now drew what was used before."""
         if busy_until_ns > self._charged_ns:
-            self._charge(busy_until_ns, 0)
+            self._charged_j = self._charge(busy_until_ns, 0)
+            self._charged_ns = busy_until_ns
         self._energy = energy
 
     def account(self, now_ns: int, busy_until_ns: int) -> Usage:
         """Usage since the last account: work until `busy_until_ns`, then nothing to do."""
         start_ns = self.end_ns
-        self._charge(busy_until_ns, now_ns - busy_until_ns)
-        usage = Usage(start_ns, now_ns, busy_until_ns - start_ns, self._charged_j)
+        joules = self._charge(busy_until_ns, now_ns - busy_until_ns)
         self._charged_j = 0.0
         self.end_ns = self._charged_ns = now_ns
-        return usage
+        return Usage(start_ns, now_ns, busy_until_ns - start_ns, joules)
 
-    def _charge(self, busy_until_ns: int, idle_ns: int) -> None:
-        self._charged_j += self._energy.joules(
+    def _charge(self, busy_until_ns: int, idle_ns: int) -> float:
+        """Joules since the last account."""
+        joules = self._charged_j + self._energy.joules(
             busy_ns=busy_until_ns - self._charged_ns,
             steps=self._steps,
             sequence_steps=self._sequence_steps,
             kv_token_steps=self._kv_token_steps,
             idle_ns=idle_ns,
         )
-        self._charged_ns = busy_until_ns
         self._steps = self._sequence_steps = self._kv_token_steps = 0
+        return joules

@@ -14,10 +14,11 @@ class Growth:
     def __init__(self, numerator: int, denominator: int) -> None:
         self._numerator = numerator
         self._denominator = denominator
-        # _partial[r] = G(0) + ... + G(r - 1) within one period of the denominator.
-        self._partial = [0]
+        # What rounding down takes off: in all of one period of the denominator, and in the first so many steps of one.
+        self._rests = [0]
         for step in range(denominator):
-            self._partial.append(self._partial[-1] + step * numerator // denominator)
+            self._rests.append(self._rests[-1] + step * numerator % denominator)
+        self._period_rest = self._rests[denominator]
 
     def at(self, step: int) -> int:
         """G(step)."""
@@ -29,7 +30,6 @@ class Growth:
 
     def sum_before(self, step: int) -> int:
         """G(0) + G(1) + ... + G(step - 1)."""
-        numerator, denominator = self._numerator, self._denominator
-        periods, rest = divmod(step, denominator)
-        whole = numerator * denominator * (periods * (periods - 1) // 2) + periods * self._partial[denominator]
-        return whole + periods * numerator * rest + self._partial[rest]
+        denominator = self._denominator
+        rests = step // denominator * self._period_rest + self._rests[step % denominator]
+        return (step * (step - 1) // 2 * self._numerator - rests) // denominator

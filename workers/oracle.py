@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from scheduler.protocol.oracle_payload import open_output_tokens as output_tokens
+from functools import cache
 
-__all__ = ["output_tokens"]
+from scheduler.protocol.oracle_payload import open_output_tokens
+
+output_tokens = cache(open_output_tokens)
+"""As `open_output_tokens`; it is asked twice about each request, and lengths come back."""

@@ -72,17 +72,28 @@ class PrefillConfig:
     budget_w: int = 0
 
 
-@dataclass(slots=True)
-class _Prompt:
-    """A prompt being computed; `position` tokens of its KV exist."""
+_Prompt = tuple[int, int, int, int, bytes]
+"""A prompt that waits or is being computed: id, tokens, those of them cached, those resumed, and its payload."""
 
-    request_id: Final[int]
-    total_tokens: Final[int]
-    cached_tokens: int
-    resumed_tokens: Final[int]
-    output_left: Final[int]
-    blocks: Final[int]
-    position: int = 0
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass computes, and of whom. `cached_tokens` are of those whose first chunk is in it."""
+
+    tokens: Final[int]
+    pairs: Final[int]
+    cached_tokens: Final[int]
+    started_ids: Final[list[int]]
+    """Their first chunk is in it."""
+    started_cached: Final[list[int]]
+    """Cached tokens of each, where the instance looks them up itself."""
+    closing_ids: Final[list[int]]
+    """Their last chunk is in it."""
+    stopping_ids: Final[list[int]]
+    """Those of them whose output ends with the token that it yields."""
+
+
+_NO_PASS: Final = _Pass(0, 0, 0, [], [], [], [])
 
 
 class PrefillInstance:
@@ -118,13 +129,12 @@ class PrefillInstance:
         self._exchange = exchange
         self._queue: deque[_Prompt] = deque()
         self._blocks_held: dict[int, int] = {}
-        # Prefix blocks of queued prompts, kept only for an instance with a cache of its own.
+        # So many tokens of the KV of the first in the queue exist.
+        self._position = 0
+        # Prefix blocks of queued prompts, kept only for an instance with a cache of its own, and who is recomputed.
         self._prefixes: dict[int, tuple[list[int], int]] = {}
-        self._is_running = False
-        self._closing: list[_Prompt] = []
-        self._pass_tokens = 0
-        self._pass_pairs = 0
-        self._pass_cached = 0
+        self._recomputed: set[int] = set()
+        self._pass = _NO_PASS
         self._account_end_ns = began_ns
         self._throttle = throttle
         self._budget = PowerBudget(address, config.budget_w, reports_to)
@@ -145,48 +155,48 @@ class PrefillInstance:
 
     def wake(self, now_ns: int) -> Outputs:
         """One boundary between passes."""
-        done, was_running = self._closing, self._is_running
-        usage_tokens, usage_pairs = self._pass_tokens, self._pass_pairs
-        stopped: list[int] = []
-        for prompt in done:
-            if prompt.output_left == 1:
-                stopped.append(prompt.request_id)
-                self.free_blocks += self._blocks_held.pop(prompt.request_id)
+        ended, ran = self._pass, self._throttled
+        for request_id in ended.stopping_ids:
+            self.free_blocks += self._blocks_held.pop(request_id)
         if self.cache is not None:
-            self._store(self.cache, done, now_ns)
-        ran, confirmed = self._throttled, self._budget.take_on(now_ns)
-        started = self._fill_pass(now_ns)
-        if not was_running and not self._is_running:
-            return NOTHING
+            self._store(self.cache, ended.closing_ids, now_ns)
+        confirmed = self._budget.take_on(now_ns)
+        begun = self._pass = self._fill_pass(now_ns) if self._queue else _NO_PASS
+        if begun.tokens:
+            self.deadline_ns = now_ns + self._pass_ns(begun)
+        else:
+            self.deadline_ns = NEVER_NS
+            if not ended.tokens:
+                return NOTHING
         report = PrefillStepped(
             self.address,
             now_ns,
-            [prompt.request_id for prompt in started],
-            [] if self.cache is None else [prompt.cached_tokens for prompt in started],
-            [prompt.request_id for prompt in self._closing],
-            [prompt.request_id for prompt in done],
-            stopped,
-            usage_tokens,
-            self._account(now_ns, usage_tokens, usage_pairs, is_busy=was_running, throttled=ran),
+            begun.started_ids,
+            begun.started_cached,
+            begun.closing_ids,
+            ended.closing_ids,
+            ended.stopping_ids,
+            ended.tokens,
+            self._account(now_ns, ended, ran, is_busy=ended.tokens > 0),
         )
         outputs: Outputs = ((self._reports_to, report),)
         if confirmed is not None:
             outputs += (confirmed,)
-        if self._exchange is not None and self._is_running:
+        if self._exchange is not None and begun.tokens:
             outputs += self._tell_load(self._exchange, now_ns, self.deadline_ns - now_ns)
         return outputs
 
     def _tell_load(self, exchange: ExchangeLoad[PrefillCost], now_ns: int, pass_ns: int) -> Outputs:
-        return exchange.tell(now_ns, self.deadline_ns, pass_ns, self._pass_tokens, self._pass_cached)
+        return exchange.tell(now_ns, self.deadline_ns, pass_ns, self._pass.tokens, self._pass.cached_tokens)
 
     def _on_link_share(self, now_ns: int, message: LinkShare) -> Outputs:
         """What is left of the pass that runs takes the same part of the new length as it would have of the old."""
         exchange = self._exchange
         assert exchange is not None
         before, self._cost = self._cost, exchange.cost(message.share_ppm)
-        if not self._is_running:
+        if not self._pass.tokens:
             return NOTHING
-        totals = self._pass_tokens, self._pass_pairs, self._pass_cached
+        totals = self._pass.tokens, self._pass.pairs, self._pass.cached_tokens
         before_ns, pass_ns = before.prefill_ns(*totals), self._cost.prefill_ns(*totals)
         left_ns = self.deadline_ns - now_ns
         if self._throttle is not None and self._throttled is not None:
@@ -197,18 +207,8 @@ class PrefillInstance:
         return self._tell_load(exchange, now_ns, pass_ns)
 
     def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
-        for request_id, prompt_tokens, cached, resumed, payload in zip(
-            message.ids,
-            message.prompt_tokens,
-            message.cached_tokens,
-            message.resumed_tokens,
-            message.payloads,
-            strict=True,
-        ):
-            total = prompt_tokens + resumed
-            blocks = -(-total // KV_BLOCK_TOKENS)
-            left = output_tokens(payload) - resumed
-            self._queue.append(_Prompt(request_id, total, cached, resumed, left, blocks))
+        columns = message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads
+        self._queue.extend(zip(*columns, strict=True))
         if self.cache is not None:
             prefixes = zip(message.prefixes, message.namespaces, strict=True)
             self._prefixes.update(zip(message.ids, prefixes, strict=True))
@@ -226,10 +226,10 @@ class PrefillInstance:
         """Who has begun goes on: what a pass computes of it is no more than the pass."""
         wanted = set(message.ids)
         held = self._blocks_held
-        dropped = {p.request_id for p in self._queue if p.request_id in wanted and p.request_id not in held}
+        dropped = {request_id for request_id, *_ in self._queue if request_id in wanted and request_id not in held}
         if not dropped:
             return NOTHING
-        self._queue = deque(p for p in self._queue if p.request_id not in dropped)
+        self._queue = deque(prompt for prompt in self._queue if prompt[0] not in dropped)
         for request_id in dropped:
             self._prefixes.pop(request_id, None)
         if self._queue:  # one that needs less memory may be the first now
@@ -238,90 +238,98 @@ class PrefillInstance:
 
     def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
         self._budget.ask(message)
-        confirmed = None if self._is_running else self._budget.take_on(now_ns)
+        confirmed = None if self._pass.tokens else self._budget.take_on(now_ns)
         return NOTHING if confirmed is None else (confirmed,)
 
     def _begin_if_idle(self, now_ns: int) -> None:
         # The wake comes after everything of this instant was delivered, so that all of it takes part in the pass.
-        if not self._is_running:
+        if not self._pass.tokens:
             self.deadline_ns = now_ns
 
-    def _fill_pass(self, now_ns: int) -> list[_Prompt]:
-        """Take prompts in order of arrival up to the token budget; answers those whose first chunk is in the pass."""
-        queue, budget = self._queue, self._config.token_budget
-        started: list[_Prompt] = []
-        closing: list[_Prompt] = []
-        tokens = pairs = cached = 0
+    def _fill_pass(self, now_ns: int) -> _Pass:
+        """Take prompts in order of arrival up to the token budget."""
+        queue, budget, position = self._queue, self._config.token_budget, self._position
+        started_ids: list[int] = []
+        started_cached: list[int] = []
+        closing_ids: list[int] = []
+        stopping_ids: list[int] = []
+        tokens = pairs = cached_tokens = 0
         while queue and tokens < budget:
-            prompt = queue[0]
-            if not prompt.position:
-                if prompt.blocks > self.free_blocks:
+            request_id, prompt_tokens, cached, resumed, payload = queue[0]
+            total = prompt_tokens + resumed
+            if not position:
+                blocks = -(-total // KV_BLOCK_TOKENS)
+                if blocks > self.free_blocks:
                     break
-                self.free_blocks -= prompt.blocks
-                self._blocks_held[prompt.request_id] = prompt.blocks
+                self.free_blocks -= blocks
+                self._blocks_held[request_id] = blocks
                 if self.cache is not None:
-                    prompt.cached_tokens = self._look_up(self.cache, prompt, now_ns)
-                prompt.position = prompt.cached_tokens
-                cached += prompt.cached_tokens
-                started.append(prompt)
-            position = prompt.position
-            take = min(prompt.total_tokens - position, budget - tokens)
+                    cached = self._look_up(self.cache, queue[0], now_ns)
+                    started_cached.append(cached)
+                position = cached
+                cached_tokens += cached
+                started_ids.append(request_id)
+            take = total - position
+            if take > budget - tokens:
+                take = budget - tokens
             tokens += take
             pairs += take * position + take * (take + 1) // 2
-            prompt.position = position + take
-            if prompt.position == prompt.total_tokens:
-                closing.append(queue.popleft())
-        self._closing = closing
-        self._pass_tokens = tokens
-        self._pass_pairs = pairs
-        self._pass_cached = cached
-        self._is_running = tokens > 0
-        self.deadline_ns = now_ns + self._pass_ns(tokens, pairs, cached) if tokens else NEVER_NS
-        return started
+            position += take
+            if position == total:
+                queue.popleft()
+                position = 0
+                closing_ids.append(request_id)
+                if output_tokens(payload) - resumed == 1:
+                    stopping_ids.append(request_id)
+        self._position = position
+        if not tokens:
+            return _NO_PASS
+        return _Pass(tokens, pairs, cached_tokens, started_ids, started_cached, closing_ids, stopping_ids)
 
-    def _pass_ns(self, tokens: int, pairs: int, cached: int) -> int:
-        full_ns = self._cost.prefill_ns(tokens, pairs, cached)
+    def _pass_ns(self, begun: _Pass) -> int:
+        full_ns = self._cost.prefill_ns(begun.tokens, begun.pairs, begun.cached_tokens)
         if self._throttle is None:
             return full_ns
         self._throttled = self._slowed(self._throttle, full_ns)
         return self._throttled.length_ns
 
     def _slowed(self, throttle: PassThrottle, full_ns: int) -> ThrottledPass:
-        return throttle.run(self._budget.watts, full_ns, self._pass_tokens, self._pass_pairs)
+        return throttle.run(self._budget.watts, full_ns, self._pass.tokens, self._pass.pairs)
 
     def _look_up(self, cache: BlockStore, prompt: _Prompt, now_ns: int) -> int:
         """Cached tokens of a prompt that enters its first pass; one token is always computed."""
-        prefix, namespace = self._prefixes.pop(prompt.request_id)
-        prompt_tokens = prompt.total_tokens - prompt.resumed_tokens
+        request_id, prompt_tokens, _, resumed, _ = prompt
+        if resumed:
+            self._recomputed.add(request_id)
+        prefix, namespace = self._prefixes.pop(request_id)
         # Its servers are the instance's own nodes: nothing has to be fetched, whatever the tier.
-        found, _ = cache.look_up(prompt.request_id, prefix, namespace, prompt_tokens, now_ns)
+        found, _ = cache.look_up(request_id, prefix, namespace, prompt_tokens, now_ns)
         return min(found, prompt_tokens - 1)
 
-    def _store(self, cache: BlockStore, done: list[_Prompt], now_ns: int) -> None:
+    def _store(self, cache: BlockStore, done_ids: list[int], now_ns: int) -> None:
         """Blocks of prompts that are done become visible; recomputed prompts have stored theirs before."""
-        for prompt in done:
-            if prompt.resumed_tokens:
-                cache.release(prompt.request_id, now_ns)
+        for request_id in done_ids:
+            if request_id in self._recomputed:
+                self._recomputed.remove(request_id)
+                cache.release(request_id, now_ns)
             else:
-                cache.store(prompt.request_id, now_ns)
+                cache.store(request_id, now_ns)
 
-    def _account(
-        self, now_ns: int, tokens: int, pairs: int, *, is_busy: bool, throttled: ThrottledPass | None = None
-    ) -> Usage:
+    def _account(self, now_ns: int, done: _Pass, throttled: ThrottledPass | None, *, is_busy: bool) -> Usage:
+        """Since the last account."""
         start_ns = self._account_end_ns
+        self._account_end_ns = now_ns
         busy_ns = now_ns - start_ns if is_busy else 0
         if throttled is not None and is_busy:
             # What is cut short draws until then what it draws on average.
-            self._account_end_ns = now_ns
             return Usage(start_ns, now_ns, busy_ns, throttled.joules * busy_ns / throttled.length_ns)
         joules = self._energy.joules(
             busy_ns=busy_ns,
-            passes=1 if tokens else 0,
-            computed_tokens=tokens,
-            attention_pairs=pairs,
+            passes=1 if done.tokens else 0,
+            computed_tokens=done.tokens,
+            attention_pairs=done.pairs,
             idle_ns=now_ns - start_ns - busy_ns,
         )
-        self._account_end_ns = now_ns
         return Usage(start_ns, now_ns, busy_ns, joules)
 
     def is_empty(self) -> bool:
@@ -329,11 +337,12 @@ class PrefillInstance:
         return not (self._queue or self._blocks_held)
 
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
-        if self._is_running:
+        if self._pass.tokens:
             return NOTHING
-        return ((self._reports_to, UsageReported(self.address, self._account(now_ns, 0, 0, is_busy=False))),)
+        usage = self._account(now_ns, _NO_PASS, None, is_busy=False)
+        return ((self._reports_to, UsageReported(self.address, usage)),)
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A pass that was cut short is counted as busy time without the work that it had not finished.
-        usage = self._account(now_ns, 0, 0, is_busy=self._is_running, throttled=self._throttled)
+        usage = self._account(now_ns, _NO_PASS, self._throttled, is_busy=self._pass.tokens > 0)
         return ((self._reports_to, UsageReported(self.address, usage)),)

@@ -10,7 +10,6 @@ from sim_hw.engine.throttle import StepClock, StepLoad
 from workers.decode_meter import DecodeMeter
 from workers.growth import Growth
 from workers.power_budget import PowerBudget
-from workers.step_line import StepSpan
 
 CLOCK_STEPS: Final = 32
 """The clock is chosen anew when membership or budget change and at every step number that this divides, whether a run
@@ -60,20 +59,20 @@ class StepGovernor:
         """Steps until the clock is chosen anew."""
         return CLOCK_STEPS - step % CLOCK_STEPS
 
-    def slowed(self, span: StepSpan, num_running: int, base_tokens: int) -> StepSpan:
-        """A run at the clock of the budget; chosen for its first step and the last before the next choice.
+    def slowed(self, step: int, offset_ps: int, slope_ps: int, num_running: int, base_tokens: int) -> tuple[int, int]:
+        """Offset and slope of a run from `step` on at the clock of the budget; that is chosen for its first step and
+        the last before the next choice.
 
         Between the two no step draws more than at one of them: energy grows in a straight line, and a step lasts at
         least as long as on the line of the first.
         """
         clock, at = self._clock, self._growth.at
         if clock is None:
-            last = span.step + self.steps_ahead(span.step) - 1
+            last = step + self.steps_ahead(step) - 1
             loads = (
-                StepLoad(span.offset_ps + span.slope_ps * grown, num_running, base_tokens + num_running * grown)
-                for grown in (at(span.step), at(last))
+                StepLoad(offset_ps + slope_ps * grown, num_running, base_tokens + num_running * grown)
+                for grown in (at(step), at(last))
             )
             clock = self._clock = self._throttle.clock(self._budget.watts, tuple(loads))
             self._meter.use(clock.energy, self._busy_until_ns)
-        offset_ps, slope_ps = clock.stretched_ps(span.offset_ps), clock.stretched_ps(span.slope_ps)
-        return StepSpan(span.step, span.num_steps, offset_ps, slope_ps, span.growth_before)
+        return clock.stretched_ps(offset_ps), clock.stretched_ps(slope_ps)

@@ -93,10 +93,11 @@ class Chip:
 
     def die_flops(self, precision: Precision) -> float:
         """Peak of one die, FLOP/s. Raises `PrecisionError` if it has no such arithmetic."""
-        peaks = self.die.peak.by_precision()
-        if precision not in peaks:
+        peak: Figure | None = getattr(self.die.peak, precision)
+        if peak is None:
+            peaks = self.die.peak.by_precision()
             raise PrecisionError(f"{self.name} has no native {precision}; it has {', '.join(peaks)}")
-        return peaks[precision].value
+        return peak.value
 
     def flops(self, precision: Precision) -> float:
         """Peak of the package, FLOP/s. Raises `PrecisionError` if it has no such arithmetic."""

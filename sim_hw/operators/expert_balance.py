@@ -67,6 +67,7 @@ def place_greedily(loads: tuple[float, ...], num_ranks: int, slots_per_rank: int
     return tuple(tuple(experts) for experts in placed)
 
 
+@cache
 def place_in_order(num_experts: int, num_ranks: int, slots_per_rank: int) -> Placement:
     """Experts in their order, blind to load, then second copies in the same order until all slots are taken."""
     slots = [slot % num_experts for slot in range(num_ranks * slots_per_rank)]
@@ -79,5 +80,6 @@ def slowest_rank_load(loads: tuple[float, ...], placement: Placement) -> float:
     for experts in placement:
         for expert in experts:
             copies[expert] += 1
-    busiest = max(sum(loads[expert] / copies[expert] for expert in experts) for experts in placement)
+    shares = [load / (num_copies or 1) for load, num_copies in zip(loads, copies, strict=True)]
+    busiest = max([sum([shares[expert] for expert in experts]) for experts in placement])
     return max(1.0, busiest * len(placement))

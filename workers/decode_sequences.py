@@ -1,0 +1,38 @@
+"""What a decode instance keeps of a running sequence, and of those who leave at one boundary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """A running sequence. It holds `base_tokens + G(step)` tokens of KV and has produced `base_produced + G(step)`."""
+
+    request_id: Final[int]
+    die: Final[int]
+    join_order: Final[int]
+    base_tokens: Final[int]
+    base_produced: Final[int]
+    output_tokens: Final[int]
+    finish_step: int
+    """Sooner than its output needs where it was cancelled."""
+    blocks: int
+    running: bool = True
+
+
+class Departures:
+    """Who left; those who were cut have finished, too."""
+
+    __slots__ = ("cut_ids", "finished_ids", "finished_tokens", "preempted")
+
+    def __init__(self) -> None:
+        self.finished_ids: list[int] = []
+        self.finished_tokens: list[int] = []
+        self.cut_ids: list[int] = []
+        self.preempted: list[Sequence] = []
+
+
+NOBODY: Final = Departures()
+"""For boundaries at which nobody leaves: nothing is ever added to it."""
