@@ -133,7 +133,7 @@ class Fabric:
             lines.finish(message.made_ns, transfer)
         if message.give_up_ns:
             self._limited.add(message.transfer_id)
-            heappush(self._limits, (message.give_up_ns, message.transfer_id))
+            heappush(self._limits, (max(message.give_up_ns, now_ns), message.transfer_id))
         return self._looked_again(lines)
 
     def _on_finish(self, now_ns: int, message: FinishTransfer) -> Outputs:

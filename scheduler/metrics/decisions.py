@@ -26,6 +26,7 @@ from scheduler.protocol.messages import (
     StartPrefill,
     TransferDone,
     TransferFailed,
+    TransferOverdue,
     WorkersJoined,
     WorkersLost,
 )
@@ -57,6 +58,7 @@ DECIDED_ON: Final = (
     PrefixesFound,
     TransferDone,
     TransferFailed,
+    TransferOverdue,
     DecodeStepped,
     PartsChanged,
     WorkersLost,

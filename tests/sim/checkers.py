@@ -25,6 +25,7 @@ from scheduler.protocol.messages import (
     StartTransfer,
     TransferDone,
     TransferKind,
+    TransferOverdue,
     Usage,
     UsageReported,
 )
@@ -245,7 +246,7 @@ def check_bytes(journal: Journal) -> None:
             made_ns, num_bytes, kind = moving[message.transfer_id]
             assert made_ns == -1
             moving[message.transfer_id] = (now_ns, num_bytes, kind)
-        elif isinstance(message, CancelTransfer):
+        elif isinstance(message, CancelTransfer | TransferOverdue):
             del moving[message.transfer_id]
             given_up.add(message.transfer_id)
         elif isinstance(message, TransferDone):
@@ -269,7 +270,7 @@ def check_reads(journal: Journal) -> None:
             if message.kind == TransferKind.CACHE_READ:  # what comes from SSD beside it is part of the same
                 limit_ns = max(1, sum(message.num_tokens) * computing_ns // computed) if computed else NEVER_NS
             due_ns[message.transfer_id] = now_ns + limit_ns
-        elif isinstance(message, CancelTransfer | TransferDone):
+        elif isinstance(message, CancelTransfer | TransferOverdue | TransferDone):
             assert now_ns <= due_ns.pop(message.transfer_id, now_ns)
 
 

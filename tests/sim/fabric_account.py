@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduler.protocol.messages import CancelTransfer, Message, StartTransfer, TransferDone, TransferFailed
+from scheduler.protocol.messages import (
+    CancelTransfer,
+    Message,
+    StartTransfer,
+    TransferDone,
+    TransferFailed,
+    TransferOverdue,
+)
 from tests.sim.checkers import check_links
 from workers.fabric import Fabric
 
@@ -40,6 +47,8 @@ class FabricAccount:
                 num_bytes = self._end(said.transfer_id)
                 assert num_bytes == said.num_bytes
                 self.delivered_bytes += num_bytes
+            elif isinstance(said, TransferOverdue):
+                self._cancelled[said.transfer_id] = self._under_way.pop(said.transfer_id)
             elif isinstance(said, TransferFailed):
                 assert said.transfer_id in self._under_way
                 self.failed_bytes += self._end(said.transfer_id)
