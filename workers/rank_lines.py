@@ -234,6 +234,8 @@ class RankLines:
     def _put_tangled(self, flow: int, of: tuple[RankLine, Transfer, Way], amount: int) -> None:
         line, transfer, way = of
         die = way.links[-1]
+        if not self._tangled:
+            self.links.ended(self._now_ns)  # nothing: its lines may have changed while it was not looked at
         line.num_tangled += 1
         self._num_on_die[die] += 1
         self._fed_by[die] = _TANGLED
@@ -293,7 +295,8 @@ class RankLines:
         if not targets:
             lines = dict.fromkeys(self._courses[way][0] for way, _ in transfer.parts)
             targets = [(line, entry[0]) for line in lines for entry in line.ending if entry[2] is transfer]
-        if targets:
-            end_ns = max([line.end_of(target) for line, target in targets if line.ending], default=0)
+        # A line may have been tangled since by another flow of the same transfer.
+        ends_ns = [line.end_of(target) for line, target in targets if line.ending]
+        if ends_ns:
             way = transfer.parts[0][0]
-            heappush(self._expected, (end_ns + way.latency_ns, transfer.message.transfer_id, transfer))
+            heappush(self._expected, (max(ends_ns) + way.latency_ns, transfer.message.transfer_id, transfer))

@@ -116,7 +116,15 @@ class Scheduler:
         self._guard = guarded and Guard(books, guarded, self._losses, self._reservations, entry)
         self._has_timers = any(timer is not None for timer in (self._power, self._parking, self._guard))
         self.deadline_ns = NEVER_NS
-        handlers: dict[type, Callable[[int, Any], Outputs]] = {
+        handlers = self._plain_handlers()
+        if self._guard is not None:
+            handlers = self._guard.around(handlers)
+        self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
+        self.handlers[TimerDue] = self._on_timer_due
+
+    def _plain_handlers(self) -> dict[type, Callable[[int, Any], Outputs]]:
+        """Of each message, before anybody else listens."""
+        return {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
             PrefixesLost: self._on_prefixes_lost,
@@ -142,10 +150,6 @@ class Scheduler:
             ParkedSet: self._on_parked_set,
             InstanceProfiled: _ignore,
         }
-        if self._guard is not None:
-            handlers = self._guard.around(handlers)
-        self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
-        self.handlers[TimerDue] = self._on_timer_due
 
     def notes(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers

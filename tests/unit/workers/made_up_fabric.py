@@ -95,6 +95,7 @@ def run(fabric: Fabric, said: Iterable[tuple[int, Message]]) -> dict[int, Told]:
     """Say this at these times and wake the fabric when it wants to be; what it has told by the time it is silent."""
     told: dict[int, Told] = {}
     waiting = sorted(said, key=lambda one: one[0])
+    last_ns = 0
     while waiting or fabric.deadline_ns != NEVER_NS:
         if waiting and waiting[0][0] <= fabric.deadline_ns:
             now_ns, message = waiting.pop(0)
@@ -102,6 +103,8 @@ def run(fabric: Fabric, said: Iterable[tuple[int, Message]]) -> dict[int, Told]:
         else:
             now_ns = fabric.deadline_ns
             outputs = fabric.wake(now_ns)
+        assert now_ns >= last_ns, "time goes back"
+        last_ns = now_ns
         check_links(fabric)
         for address, done in outputs:
             assert address == "core"
