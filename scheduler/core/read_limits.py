@@ -21,8 +21,7 @@ class ReadLimits:
     def __init__(self, stage: Stage) -> None:
         self.waiting: list[tuple[int, int, CacheRead]] = []
         self.num_given_up = 0
-        self._index = stage.index
-        self._num_npus = [instance.num_npus for instance in stage.instances]
+        self._num_npus = {instance.address: instance.num_npus for instance in stage.instances}
         # What all passes have taken so far, and the tokens computed in them.
         self._npu_ns = 0
         self._computed_tokens = 0
@@ -39,7 +38,7 @@ class ReadLimits:
 
     def learn(self, message: PrefillStepped) -> None:
         """A pass has ended."""
-        self._npu_ns += message.usage.busy_ns * self._num_npus[self._index[message.instance]]
+        self._npu_ns += message.usage.busy_ns * self._num_npus[message.instance]
         self._computed_tokens += message.computed_tokens
 
     def allows(self, address: str) -> bool:
@@ -52,7 +51,7 @@ class ReadLimits:
         """A read begins; as long as no pass has ended, it has no limit."""
         if not self._computed_tokens:
             return
-        num_npus = self._num_npus[self._index[read.address]]
+        num_npus = self._num_npus[read.address]
         compute_ns = sum(read.command.cached_tokens) * self._npu_ns // (self._computed_tokens * num_npus)
         heappush(self.waiting, (now_ns + max(1, compute_ns), self._num_begun, read))
         self._num_begun += 1

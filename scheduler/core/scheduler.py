@@ -7,7 +7,7 @@ Its parts share `Books`: `Prefills`, `HandOvers` and `Decodes` in the order in w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.core.books import open_books
 from scheduler.core.broken_parts import BrokenParts
@@ -62,6 +62,9 @@ if TYPE_CHECKING:
     from scheduler.core.power_budgets import PowerBudgets
 
 
+_NOBODY: Final = frozenset[int]()
+
+
 class Scheduler:
     """The control plane's only state machine (a `Component`).
 
@@ -92,6 +95,7 @@ class Scheduler:
         guarded = None if entry.is_plain else GuardedPrefills(books, self._transfers, self.routing, entry)
         self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
         self._read_limits = self._prefills.read_limits
+        self._limited_reads = self._read_limits.waiting
         self._hand_overs = HandOvers(books, self._reservations, self._transfers)
         self._losses = Losses(books, self._transfers, self._reservations)
         self._decodes = Decodes(books, self._losses)
@@ -147,16 +151,23 @@ class Scheduler:
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
         outputs = self.handlers[type(message)](now_ns, message)
+        if self._has_timers:
+            outputs = self._heard(now_ns, message, outputs)
+            self.deadline_ns = self._next_ns()
+        elif self._limited_reads:
+            self.deadline_ns = self._read_limits.deadline_ns
+        if self._down:
+            # What matters of this is said again when they join.
+            return tuple(said for said in outputs if said[0] not in self._down)
+        return outputs
+
+    def _heard(self, now_ns: int, message: Message, outputs: Outputs) -> Outputs:
+        """What those add who govern power or parking."""
         if self._power is not None:
             # Before the work, so that it is done with them.
             outputs = (*self._power.heard(now_ns, message), *outputs)
         if self._parking is not None:
             outputs = (*outputs, *self._parking.heard(now_ns, message))
-        if self._read_limits.waiting or self._has_timers:
-            self.deadline_ns = self._next_ns()
-        if self._down:
-            # What matters of this is said again when they join.
-            return tuple(said for said in outputs if said[0] not in self._down)
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
@@ -220,20 +231,23 @@ class Scheduler:
         self._read_limits.learn(message)
         if message.started_ids:
             self._prefills.on_started(message)
-        outputs: list[tuple[str, Message]] = []
-        if message.done_ids:
-            stopped = frozenset(message.stopped_ids)
-            outputs += self._prefills.on_done(message)
-            if stopped:
-                # Outputs of one token end here.
-                outputs += self._reservations.release(message.stopped_ids)
-                self._books.end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
-            going_on = [i for i in message.done_ids if i not in stopped] if stopped else message.done_ids
-            self.ledger.move(Event.PREFILL_DONE, going_on)
-            outputs += self._hand_overs.on_made(message.instance, stopped)
+        said = self._on_prefill_done(message) if message.done_ids else []
         if message.closing_ids:
-            outputs += self._reservations.ask(now_ns, message.closing_ids)
-        return tuple(outputs)
+            said += self._reservations.ask(now_ns, message.closing_ids)
+        return tuple(said)
+
+    def _on_prefill_done(self, message: PrefillStepped) -> list[tuple[str, Message]]:
+        said = self._prefills.on_done(message)
+        going_on, stopped = message.done_ids, _NOBODY
+        if message.stopped_ids:
+            # Outputs of one token end here.
+            said += self._reservations.release(message.stopped_ids)
+            self._books.end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
+            stopped = frozenset(message.stopped_ids)
+            going_on = [i for i in going_on if i not in stopped]
+        self.ledger.move(Event.PREFILL_DONE, going_on)
+        said += self._hand_overs.on_made(message.instance, stopped)
+        return said
 
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
         return tuple(self._hand_overs.on_reserved(message))
@@ -246,7 +260,7 @@ class Scheduler:
         flow = self._transfers.finish(message.transfer_id)
         if flow is None:  # a write to the cache: nobody waits for it
             return NOTHING
-        return self._prefills.on_fetched(flow) if isinstance(flow, CacheRead) else tuple(self._hand_overs.on_done(flow))
+        return self._prefills.on_fetched(flow) if isinstance(flow, CacheRead) else self._hand_overs.on_done(flow)
 
     def _on_decode_stepped(self, now_ns: int, message: DecodeStepped) -> Outputs:
         preempted = self._decodes.on_stepped(message)
