@@ -83,15 +83,10 @@ class Reservations:
         # Room that was kept for a request which ended meanwhile has been given back already.
         making = [i for i in granted if state[i] == _PREFILLING]
         made = [i for i in granted if state[i] == _PREFILLED] if len(making) < len(granted) else []
-        self._ledger.move(Event.RESERVED, making)
-        self._ledger.move(Event.RESERVED, made)
-        decode_die = self._ledger.decode_die
-        if len(making) + len(made) == len(message.ids):
-            for request_id, die in zip(message.ids, message.dies, strict=True):
-                decode_die[request_id] = die
-            return made, making
-        dies = dict(zip(message.ids, message.dies, strict=True))
-        for request_id in (*making, *made):
+        ids = making + made if made else making
+        self._ledger.move(Event.RESERVED, ids)
+        dies, decode_die = dict(zip(message.ids, message.dies, strict=True)), self._ledger.decode_die
+        for request_id in ids:
             decode_die[request_id] = dies[request_id]
         return made, making
 

@@ -145,6 +145,7 @@ class Router:
         """What the policy answers for this stage; what it answers for the other is kept as `_partner`."""
         assert self._pair is not None
         assert self._promises is not None
+        self._partner = None
         policy, decode = self._pair
         up = decode._stage.eligible
         if not up:
@@ -209,7 +210,6 @@ class Router:
     def _ask(self, view: Columns, request: RequestView, up: list[int]) -> int:
         """What the policy answers, or the fallback."""
         self._has_failed_now = False
-        self._partner = None
         try:
             chosen = as_index(self._choose(view, request))
             if 0 <= chosen < len(up):

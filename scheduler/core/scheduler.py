@@ -14,8 +14,6 @@ from scheduler.core.broken_parts import BrokenParts
 from scheduler.core.cache_servers import CacheServers
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
 from scheduler.core.decodes import Decodes
-from scheduler.core.guard import Guard
-from scheduler.core.guarded_prefills import GuardedPrefills
 from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
@@ -56,8 +54,10 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 
-# Only a run under a power cap, or one that parks, needs what does it.
+# Only a run under a power cap, one that parks, or one with rules of entry needs what does it.
 if TYPE_CHECKING:
+    from scheduler.core.guard import Guard
+    from scheduler.core.guarded_prefills import GuardedPrefills
     from scheduler.core.parking import Parking
     from scheduler.core.power_budgets import PowerBudgets
 
@@ -92,7 +92,11 @@ class Scheduler:
         stages = (books.prefill, prefill_policy), (books.decode, decode_policy)
         self.routing = Routing(*stages, facts, config, entry.reads)
         self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
-        guarded = None if entry.is_plain else GuardedPrefills(books, self._transfers, self.routing, entry)
+        guarded: GuardedPrefills | None = None
+        if not entry.is_plain:
+            from scheduler.core.guarded_prefills import GuardedPrefills
+
+            guarded = GuardedPrefills(books, self._transfers, self.routing, entry)
         self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
         self._read_limits = self._prefills.read_limits
         self._limited_reads = self._read_limits.waiting
@@ -111,10 +115,21 @@ class Scheduler:
             from scheduler.core.parking import Parking
 
             self._parking = Parking(config.parking, (books.prefill, books.decode), books.ledger)
-        self._guard = guarded and Guard(books, guarded, self._losses, self._reservations, entry)
+        self._guard: Guard | None = None
+        if guarded is not None:
+            from scheduler.core.guard import Guard
+
+            self._guard = Guard(books, guarded, self._losses, self._reservations, entry)
         self._has_timers = any(timer is not None for timer in (self._power, self._parking, self._guard))
         self.deadline_ns = NEVER_NS
-        handlers: dict[type, Callable[[int, Any], Outputs]] = {
+        handlers = self._plain_handlers()
+        if self._guard is not None:
+            handlers = self._guard.around(handlers)
+        self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
+        self.handlers[TimerDue] = self._on_timer_due
+
+    def _plain_handlers(self) -> dict[type, Callable[[int, Any], Outputs]]:
+        return {
             RequestsArrived: self._on_arrived,
             PrefixesFound: self._on_prefixes_found,
             PrefixesLost: self._on_prefixes_lost,
@@ -138,10 +153,6 @@ class Scheduler:
             ParkedSet: self._on_parked_set,
             InstanceProfiled: _ignore,
         }
-        if self._guard is not None:
-            handlers = self._guard.around(handlers)
-        self.handlers: dict[type, Callable[[int, Any], Outputs]] = self.routing.overhearing(handlers)
-        self.handlers[TimerDue] = self._on_timer_due
 
     def notes(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed."""

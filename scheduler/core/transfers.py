@@ -17,7 +17,6 @@ from scheduler.protocol.messages import (
     TransferKind,
 )
 
-
 # Members of an enumeration are slow to reach, and each request moves thrice.
 _HAND_OVER: Final = TransferKind.HAND_OVER
 _CACHE_READ: Final = TransferKind.CACHE_READ
