@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
-from deploy.background_config import NamedFlow, read_background
 from deploy.config import RunConfig
 from deploy.entry_rules import entry_rules
 from deploy.fabric_config import FabricPlan, Placed
@@ -42,7 +41,8 @@ from workers.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 from workers.standing_loads import ExchangeLinks
 
-if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
+if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap or traffic of others
+    from deploy.background_config import NamedFlow
     from scheduler.core.power_budgets import PowerCap
     from scheduler.metrics.snapshot import LiveInstance
 
@@ -92,9 +92,11 @@ class Blueprint:
                 f"plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
             )
         # Whether the pool is reached, and what background there is, is to be known before anything starts.
-        self._background: list[NamedFlow] = (
-            read_background(config.background, self.cluster) if config.background else []
-        )
+        self._background: list[NamedFlow] = []
+        if config.background:
+            from deploy.background_config import read_background
+
+            self._background = read_background(config.background, self.cluster)
         self._exchange_links: Mapping[str, ExchangeLinks] = self._fabric_config().exchange
 
     @property

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from deploy.background_config import NamedFlow
 from scheduler.core.config import CACHE_SSD, pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
 from sim_hw.figure import Figure
@@ -21,6 +21,9 @@ from sim_hw.network.lines import FleetLines, LineEnd, Lines
 from workers.background import BackgroundFlow
 from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
 from workers.standing_loads import ExchangeLinks
+
+if TYPE_CHECKING:  # most fabrics carry nothing of others
+    from deploy.background_config import NamedFlow
 
 
 @dataclass(frozen=True, slots=True)

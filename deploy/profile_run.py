@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from deploy.blueprint import Blueprint
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.routing import Routing
-from scheduler.gateway.profiler import ProfiledInstance, Profiler, Starter
 from scheduler.protocol.messages import InstanceProfiled
 from scheduler.runtime.virtual import VirtualRuntime
+
+# Most runs measure nothing.
+if TYPE_CHECKING:
+    from scheduler.gateway.profiler import ProfiledInstance
 
 
 def needs_profile(blueprint: Blueprint, routing: Routing) -> bool:
@@ -18,6 +23,8 @@ def needs_profile(blueprint: Blueprint, routing: Routing) -> bool:
 
 def measured_instances(blueprint: Blueprint) -> list[ProfiledInstance]:
     """The first of each stage and size."""
+    from scheduler.gateway.profiler import ProfiledInstance
+
     stages = ((True, blueprint.prefill_infos()), (False, blueprint.decode_infos()))
     found: dict[tuple[bool, int], InstanceInfo] = {}
     for is_prefill, infos in stages:
@@ -31,6 +38,8 @@ def measured_instances(blueprint: Blueprint) -> list[ProfiledInstance]:
 
 def profile_virtual(blueprint: Blueprint) -> list[InstanceProfiled]:
     """On a virtual clock of its own, with instances that take no part in the run."""
+    from scheduler.gateway.profiler import Profiler, Starter
+
     measured = measured_instances(blueprint)
     profiler = Profiler(measured)
     workers = [blueprint.make_worker(address) for address in (FABRIC_ADDRESS, *(one.address for one in measured))]

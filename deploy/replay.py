@@ -25,7 +25,6 @@ from deploy.trace_total import TraceTotal
 from scheduler.core.config import pool_addresses
 from scheduler.core.ledger import Ledger
 from scheduler.gateway.arrivals import BLOCK_TOKENS, Trace
-from scheduler.gateway.profiler import ProfileSource
 from scheduler.gateway.readers.options import TraceOptions
 from scheduler.gateway.readers.registry import open_trace
 from scheduler.gateway.source import TraceSource
@@ -192,7 +191,11 @@ def make_sources(
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
     fabric or takes workers, if anything does; `lose` is told of each worker that is lost."""
     source = TraceSource(trace)
-    sources: list[Component] = [ProfileSource(profile), source] if profile else [source]
+    sources: list[Component] = [source]
+    if profile:
+        from scheduler.gateway.profiler import ProfileSource
+
+        sources = [ProfileSource(profile), source]
     if faults is None:
         return sources
 

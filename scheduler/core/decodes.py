@@ -20,27 +20,34 @@ class Decodes:
 
     def on_stepped(self, message: DecodeStepped) -> list[int]:
         """A run of steps has ended; answers those who were preempted and must begin again."""
-        index, ledger, boundary_ns = self._stage.index[message.instance], self._ledger, message.boundary_ns
-        losses, outstanding_tokens = self._losses, self._stage.outstanding_tokens
+        index, kv_tokens = self._stage.index[message.instance], message.kv_tokens
+        losses, reported_kv_tokens = self._losses, self._losses.reported_kv_tokens
         if message.tokens_per_sequence:
             losses.grown_tokens[index] += message.tokens_per_sequence
-            losses.grown_ns[index] = boundary_ns
+            losses.grown_ns[index] = message.boundary_ns
+        change_tokens = kv_tokens - reported_kv_tokens[index]
         if message.started_ids:
-            ledger.move(Event.DECODE_STARTED, message.started_ids)
-            tokens = 0
-            grown, grown_at_start = losses.grown_tokens[index], ledger.grown_at_start
-            for request_id in message.started_ids:
-                ledger.decode_started_ns[request_id] = boundary_ns
-                grown_at_start[request_id] = grown
-                tokens += ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
-            outstanding_tokens[index] -= tokens
-        outstanding_tokens[index] += message.kv_tokens - losses.reported_kv_tokens[index]
-        losses.reported_kv_tokens[index] = message.kv_tokens
+            change_tokens -= self._start(index, message)
+        self._stage.outstanding_tokens[index] += change_tokens
+        reported_kv_tokens[index] = kv_tokens
         if message.finished_ids:
             self._finish(index, message)
         if message.preempted_ids:
             self._preempt(index, message)
         return message.preempted_ids
+
+    def _start(self, index: int, message: DecodeStepped) -> int:
+        """These have joined; answers what they were counted for, which is now part of what the instance reports."""
+        ledger, boundary_ns, grown = self._ledger, message.boundary_ns, self._losses.grown_tokens[index]
+        ledger.move(Event.DECODE_STARTED, message.started_ids)
+        started_ns, grown_at_start = ledger.decode_started_ns, ledger.grown_at_start
+        prompt_tokens, output_tokens = ledger.prompt_tokens, ledger.output_tokens
+        tokens = 0
+        for request_id in message.started_ids:
+            started_ns[request_id] = boundary_ns
+            grown_at_start[request_id] = grown
+            tokens += prompt_tokens[request_id] + output_tokens[request_id]
+        return tokens
 
     def _finish(self, index: int, message: DecodeStepped) -> None:
         ledger, boundary_ns = self._ledger, message.boundary_ns

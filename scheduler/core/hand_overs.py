@@ -10,6 +10,7 @@ from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event, State
 from scheduler.core.reservations import Reservations, Said
 from scheduler.core.transfers import HandOver, Transfers
+from scheduler.protocol.component import Outputs
 from scheduler.protocol.messages import KvReserved, ReleaseKv, StartDecode
 
 # Members of an enumeration are slow to reach in loops over requests.
@@ -22,14 +23,18 @@ class HandOvers:
     def __init__(self, books: Books, reservations: Reservations, transfers: Transfers) -> None:
         self._books = books
         self._ledger = books.ledger
+        self._payloads = books.open.payloads
         self._reservations = reservations
         self._transfers = transfers
+        self._sources = books.prefill.addresses
+        self._destinations = books.decode.addresses
 
     def on_reserved(self, message: KvReserved) -> Said:
         """Room is kept: what is there moves, and what the last pass makes flows as it is made."""
         ready, making = self._reservations.grant(message)
-        said = self._start(ready, is_made=True) if ready else []
-        return said + self._start(making, is_made=False) if making else said
+        if not ready:
+            return self._start(making, is_made=False)
+        return self._start(ready, is_made=True) + self._start(making, is_made=False)
 
     def on_made(self, source: str, stopped_ids: Collection[int]) -> Said:
         """A pass has ended: what it made flows; `stopped_ids` need no KV any more."""
@@ -40,12 +45,12 @@ class HandOvers:
         state = self._ledger.state
         return said + self._start([i for i in sorted(held_back) if state[i] == _HANDING_OVER], is_made=True)
 
-    def on_done(self, flow: HandOver) -> Said:
+    def on_done(self, flow: HandOver) -> Outputs:
         """The KV of these has arrived."""
-        ids, ledger, payloads = flow.ids, self._ledger, self._books.open.payloads
-        ledger.move(Event.HANDED_OVER, ids)
-        command = StartDecode(ids, [ledger.output_tokens[i] for i in ids], [payloads[i] for i in ids])
-        return [(flow.source, ReleaseKv(ids)), (flow.destination, command)]
+        ids, output_tokens, payloads = flow.ids, self._ledger.output_tokens, self._payloads
+        self._ledger.move(Event.HANDED_OVER, ids)
+        command = StartDecode(ids, [output_tokens[i] for i in ids], [payloads[i] for i in ids])
+        return ((flow.source, ReleaseKv(ids)), (flow.destination, command))
 
     def on_failed(self, now_ns: int, flow: HandOver) -> tuple[Said, list[int]]:
         """No way was left: whose source reaches somebody moves again, elsewhere if its die does not; answers who must
@@ -68,21 +73,24 @@ class HandOvers:
         return said + self._start(made, is_made=True), []
 
     def _start(self, ids: list[int], *, is_made: bool) -> Said:
-        ledger, dies = self._ledger, self._ledger.decode_die
-        groups: dict[tuple[int, int], list[int]] = {}
-        for request_id in ids:
-            pair = (ledger.prefill_instance[request_id], ledger.decode_instance[request_id])
-            groups.setdefault(pair, []).append(request_id)
+        ledger = self._ledger
+        prompt_tokens, output_tokens, dies = ledger.prompt_tokens, ledger.output_tokens, ledger.decode_die
         # KV has no entry for the token that came last, and the pass under way will add one.
         last = -1 if is_made else 0
         passed_ns = ledger.last_token_ns
-        sources, destinations = self._books.prefill.addresses, self._books.decode.addresses
-        said: Said = []
-        for (prefill, decode), members in groups.items():
-            tokens = [ledger.prompt_tokens[i] + ledger.output_tokens[i] + last for i in members]
-            flow = HandOver(
-                members, members, sources[prefill], destinations[decode], tokens, [dies[i] for i in members]
-            )
-            made_ns = max([passed_ns[i] for i in members]) if is_made else NOT_YET
-            said.append(self._transfers.hand_over(flow, made_ns))
-        return said
+        flows: dict[tuple[int, int], HandOver] = {}
+        for request_id in ids:
+            pair = (ledger.prefill_instance[request_id], ledger.decode_instance[request_id])
+            tokens = prompt_tokens[request_id] + output_tokens[request_id] + last
+            flow = flows.get(pair)
+            if flow is None:
+                members, ends = [request_id], (self._sources[pair[0]], self._destinations[pair[1]])
+                flows[pair] = HandOver(members, members, *ends, [tokens], [dies[request_id]])
+            else:
+                flow.ids.append(request_id)
+                flow.num_tokens.append(tokens)
+                flow.dies.append(dies[request_id])
+        hand_over = self._transfers.hand_over
+        return [
+            hand_over(flow, max([passed_ns[i] for i in flow.ids]) if is_made else NOT_YET) for flow in flows.values()
+        ]

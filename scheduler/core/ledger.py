@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from scheduler.core.lifecycle import FLAT_TABLE, ILLEGAL, NUM_EVENTS, Event, State
+from scheduler.core.lifecycle import SUCCESSORS, Event, State
 from scheduler.protocol.errors import LifecycleError
 from scheduler.protocol.finish import FinishReason
 
@@ -84,23 +84,20 @@ class Ledger:
         end = first + len(prompt_tokens)
         while end > len(self.state):
             self._grow()
-        prompts, arrived_ns = self.prompt_tokens, self.arrived_ns
-        for request_id, tokens in enumerate(prompt_tokens, first):
-            prompts[request_id] = tokens
-            arrived_ns[request_id] = now_ns
+        self.prompt_tokens[first:end] = array("i", prompt_tokens)
+        self.arrived_ns[first:end] = array("q", [now_ns] * (end - first))
         self.num_requests = end
         self.num_open += end - first
         return range(first, end)
 
     def move(self, event: Event, ids: Sequence[int]) -> None:
         """Apply one event to many requests; an illegal one is a `LifecycleError` and leaves the request as it was."""
-        state = self.state
-        offset = int(event)
-        for request_id in ids:
-            successor = FLAT_TABLE[state[request_id] * NUM_EVENTS + offset]
-            if successor == ILLEGAL:
-                raise LifecycleError(request_id, State(state[request_id]).name, event.name)
-            state[request_id] = successor
+        state, successors, request_id = self.state, SUCCESSORS[event], NOT_YET
+        try:
+            for request_id in ids:
+                state[request_id] = successors[state[request_id]]
+        except ValueError:  # a byte cannot be ILLEGAL
+            raise LifecycleError(request_id, State(state[request_id]).name, event.name) from None
 
     def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> None:
         """End requests for one reason."""

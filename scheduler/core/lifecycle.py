@@ -37,9 +37,6 @@ class Event(IntEnum):
     RESERVATION_LOST = 10
 
 
-NUM_EVENTS: Final = len(Event)
-ILLEGAL: Final = 255
-
 TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.ARRIVED, Event.FETCH): State.FETCHING,
     (State.ARRIVED, Event.SEND_PREFILL): State.PREFILL_QUEUED,
@@ -63,12 +60,10 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
 }
 
 
-def _flat_table() -> bytes:
-    table = bytearray([ILLEGAL]) * (len(State) * NUM_EVENTS)
-    for (state, event), successor in TRANSITIONS.items():
-        table[state * NUM_EVENTS + event] = successor
-    return bytes(table)
+ILLEGAL: Final = -1
+"""In place of a next state. No byte can be it, so that a column of states refuses it."""
 
-
-FLAT_TABLE: Final = _flat_table()
-"""`TRANSITIONS` as bytes: entry `state * NUM_EVENTS + event` is the next state or `ILLEGAL`."""
+SUCCESSORS: Final = tuple(
+    [tuple([int(TRANSITIONS.get((state, event), ILLEGAL)) for state in State]) for event in Event]
+)
+"""`TRANSITIONS` as integers: entry `[event][state]` is the next state or `ILLEGAL`."""

@@ -37,8 +37,7 @@ class OpenRequests:
     def add(self, ids: Sequence[int], message: RequestsArrived) -> None:
         """These requests arrived."""
         self.block_tokens = message.block_tokens
-        for request_id, payload in zip(ids, message.payloads, strict=True):
-            self.payloads[request_id] = payload
+        self.payloads.update(zip(ids, message.payloads))
         if self.keep_prompts and any(message.prefixes):
             for request_id, prefix, namespace in zip(ids, message.prefixes, message.namespaces, strict=True):
                 if prefix:

@@ -36,6 +36,9 @@ class Prefills:
         self._pools = books.pools
         self._transfers = transfers
         self._router = router
+        self._uses_pool = books.uses_pool
+        self._has_pools = len(books.pools.addresses) > 1
+        self._has_own_caches = books.config.cache_mode is CacheMode.LOCAL
         self.read_limits = ReadLimits(books.prefill, transfers)
 
     def begin(self, now_ns: int, ids: Sequence[int]) -> Outputs:
@@ -43,14 +46,13 @@ class Prefills:
         if not ids:
             return NOTHING
         prompts = self._open.prompts
-        if not (self._books.uses_pool and prompts):
+        if not (self._uses_pool and prompts):
             return self.route(now_ns, ids)
         known = [i for i in ids if i in prompts]
-        unknown = [i for i in ids if i not in prompts]
-        outputs = self.route(now_ns, unknown)
-        if not known:
-            return outputs
-        return (*outputs, *self._pools.ask(known))
+        if len(known) == len(ids):
+            return tuple(self._pools.ask(known))
+        outputs = self.route(now_ns, [i for i in ids if i not in prompts])
+        return (*outputs, *self._pools.ask(known)) if known else outputs
 
     def on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
         """A pool has answered."""
@@ -58,46 +60,58 @@ class Prefills:
 
     def route(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """Pick an instance for each request; fetch what is cached, start the others at once."""
-        ledger, stage = self._ledger, self._stage
-        if not stage.eligible:
+        if not self._stage.eligible:
             self._open.unrouted.update(ids)
             return NOTHING
-        router, has_pools = self._router, len(self._pools.addresses) > 1
-        choose = router.choose
-        num_requests, num_tokens, payloads = stage.outstanding_requests, stage.outstanding_tokens, self._open.payloads
-        # One command per instance, and one more (under the index's complement) for what must be fetched first.
+        if len(ids) == 1:
+            index, cached = self._place(now_ns, ids[0])
+            said = self._say(now_ns, index, self._command(ids[0], cached))
+        else:
+            said = self._route_many(now_ns, ids)
+        return (*self._release_others(ids), *said) if self._has_pools else tuple(said)
+
+    def _route_many(self, now_ns: int, ids: Sequence[int]) -> Said:
+        """One command per instance, and one more (under the index's complement) for what must be fetched first."""
+        ledger, payloads = self._ledger, self._open.payloads
         commands: dict[int, StartPrefill] = {}
-        chosen: list[tuple[int, int]] = []
         for request_id in ids:
-            prompt, cached = ledger.prompt_tokens[request_id], ledger.cached_tokens[request_id]
-            resumed, payload = ledger.output_tokens[request_id], payloads[request_id]
-            tokens = prompt + resumed - cached
-            index = choose(now_ns, request_id, tokens)
-            if has_pools:
-                chosen.append((request_id, stage.pool[index]))
-                cached = self._pools.choose(request_id, stage.pool[index])
-                tokens = prompt + resumed - cached
-            num_requests[index] += 1
-            num_tokens[index] += tokens
-            ledger.prefill_instance[request_id] = index
+            index, cached = self._place(now_ns, request_id)
             key = ~index if cached else index
             command = commands.get(key)
             if command is None:
-                reason = router.reason
-                commands[key] = StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
+                commands[key] = self._command(request_id, cached)
             else:
                 command.ids.append(request_id)
-                command.prompt_tokens.append(prompt)
+                command.prompt_tokens.append(ledger.prompt_tokens[request_id])
                 command.cached_tokens.append(cached)
-                command.resumed_tokens.append(resumed)
-                command.payloads.append(payload)
+                command.resumed_tokens.append(ledger.output_tokens[request_id])
+                command.payloads.append(payloads[request_id])
         said: Said = []
         for key, command in commands.items():
-            if key < 0:
-                said += self._fetch(now_ns, ~key, command)
-            else:
-                said.append(self._send(key, command))
-        return (*self._pools.release_others(chosen), *said) if chosen else tuple(said)
+            said += self._say(now_ns, ~key if key < 0 else key, command)
+        return said
+
+    def _place(self, now_ns: int, request_id: int) -> tuple[int, int]:
+        """Choose an instance for a request; answers its index, and what is cached of the prompt."""
+        ledger, stage, cached = self._ledger, self._stage, self._ledger.cached_tokens[request_id]
+        tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
+        index = self._router.choose(now_ns, request_id, tokens - cached)
+        if self._has_pools:
+            cached = self._pools.choose(request_id, stage.pool[index])
+        stage.outstanding_requests[index] += 1
+        stage.outstanding_tokens[index] += tokens - cached
+        ledger.prefill_instance[request_id] = index
+        return index, cached
+
+    def _command(self, request_id: int, cached: int) -> StartPrefill:
+        """To the instance that was chosen last."""
+        ledger, payload, reason = self._ledger, self._open.payloads[request_id], self._router.reason
+        prompt, resumed = ledger.prompt_tokens[request_id], ledger.output_tokens[request_id]
+        return StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
+
+    def _release_others(self, ids: Sequence[int]) -> Said:
+        pool, at_prefill = self._stage.pool, self._ledger.prefill_instance
+        return self._pools.release_others([(i, pool[at_prefill[i]]) for i in ids])
 
     def route_waiting(self, now_ns: int) -> Outputs:
         """Those whom no instance could take."""
@@ -107,11 +121,14 @@ class Prefills:
         self._open.unrouted.clear()
         return self.route(now_ns, unrouted)
 
-    def _send(self, index: int, command: StartPrefill) -> tuple[str, Message]:
-        if self._books.config.cache_mode is CacheMode.LOCAL:
+    def _say(self, now_ns: int, index: int, command: StartPrefill) -> Said:
+        """Fetch what is cached, if anything is; else they start at once."""
+        if command.cached_tokens[0]:
+            return self._fetch(now_ns, index, command)
+        if self._has_own_caches:
             self._open.add_prefixes(command)
         self._ledger.move(Event.SEND_PREFILL, command.ids)
-        return self._stage.addresses[index], command
+        return [(self._stage.addresses[index], command)]
 
     def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> Said:
         """Move what is cached to the instance; the command follows when it is there."""
@@ -150,14 +167,18 @@ class Prefills:
 
     def on_started(self, message: PrefillStepped) -> None:
         """Their first chunks are in the pass that begins now."""
-        ledger, index = self._ledger, self._stage.index[message.instance]
-        ledger.move(Event.PREFILL_STARTED, message.started_ids)
-        started_ns = ledger.prefill_started_ns
+        started_ns, boundary_ns = self._ledger.prefill_started_ns, message.boundary_ns
+        self._ledger.move(Event.PREFILL_STARTED, message.started_ids)
         for request_id in message.started_ids:
             if started_ns[request_id] == NOT_YET:
-                started_ns[request_id] = message.boundary_ns
-        # Filled only by instances with a cache of their own, which find their hits when a prompt starts.
-        for request_id, cached in zip(message.started_ids, message.started_cached_tokens, strict=False):
+                started_ns[request_id] = boundary_ns
+        if message.started_cached_tokens:
+            self._note_hits(message)
+
+    def _note_hits(self, message: PrefillStepped) -> None:
+        """Of an instance with a cache of its own, which finds its hits when a prompt starts."""
+        ledger, index = self._ledger, self._stage.index[message.instance]
+        for request_id, cached in zip(message.started_ids, message.started_cached_tokens, strict=True):
             self._stage.outstanding_tokens[index] -= cached - ledger.cached_tokens[request_id]
             ledger.cached_tokens[request_id] = cached
 
@@ -165,12 +186,13 @@ class Prefills:
         """Their first token is out: account, and store the blocks."""
         ledger, boundary_ns, index = self._ledger, message.boundary_ns, self._stage.index[message.instance]
         first_ns, last_ns, output = ledger.first_token_ns, ledger.last_token_ns, ledger.output_tokens
+        prompt_tokens, cached_tokens = ledger.prompt_tokens, ledger.cached_tokens
         stored: list[int] = []
         recomputed: list[int] = []
         tokens = written = 0
         prompts = self._open.prompts
         for request_id in message.done_ids:
-            computed = ledger.prompt_tokens[request_id] - ledger.cached_tokens[request_id]
+            computed = prompt_tokens[request_id] - cached_tokens[request_id]
             tokens += computed + output[request_id]
             if first_ns[request_id] == NOT_YET:
                 first_ns[request_id] = boundary_ns
@@ -182,7 +204,7 @@ class Prefills:
             last_ns[request_id] = boundary_ns
             output[request_id] += 1
         self._stage.remove(index, len(message.done_ids), tokens)
-        return self._store(index, stored, recomputed, written) if self._books.uses_pool else []
+        return self._store(index, stored, recomputed, written) if self._uses_pool else []
 
     def _store(self, index: int, stored: list[int], recomputed: list[int], num_tokens: int) -> Said:
         said: Said = []

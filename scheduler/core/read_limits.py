@@ -18,8 +18,7 @@ class ReadLimits:
     def __init__(self, stage: Stage, transfers: Transfers) -> None:
         self.num_given_up = 0
         self._transfers = transfers
-        self._index = stage.index
-        self._num_npus = [instance.num_npus for instance in stage.instances]
+        self._num_npus = {instance.address: instance.num_npus for instance in stage.instances}
         # What all passes have taken so far, and the tokens computed in them.
         self._npu_ns = 0
         self._computed_tokens = 0
@@ -27,7 +26,7 @@ class ReadLimits:
 
     def learn(self, message: PrefillStepped) -> None:
         """A pass has ended."""
-        self._npu_ns += message.usage.busy_ns * self._num_npus[self._index[message.instance]]
+        self._npu_ns += message.usage.busy_ns * self._num_npus[message.instance]
         self._computed_tokens += message.computed_tokens
 
     def allows(self, address: str) -> bool:
@@ -38,7 +37,7 @@ class ReadLimits:
         """Until when a read for this command may last; 0 for no limit, as long as no pass has ended."""
         if not self._computed_tokens:
             return 0
-        num_npus = self._num_npus[self._index[address]]
+        num_npus = self._num_npus[address]
         compute_ns = sum(command.cached_tokens) * self._npu_ns // (self._computed_tokens * num_npus)
         return now_ns + max(1, compute_ns)
 

@@ -44,27 +44,31 @@ class Reservations:
 
     def ask(self, now_ns: int, ids: Sequence[int]) -> Said:
         """Ask for room while the last pass runs, so that layers can flow as they are made; or wait for an instance."""
-        ledger, stage, state = self._ledger, self._stage, self._ledger.state
-        prompt_tokens, produced = ledger.prompt_tokens, ledger.output_tokens
+        ledger, stage = self._ledger, self._stage
         if not stage.eligible:
             self._waiting.update(ids)
             return []
-        choose = self._router.choose
-        groups: dict[int, tuple[list[int], list[int]]] = {}
+        state, prompt_tokens, produced = ledger.state, ledger.prompt_tokens, ledger.output_tokens
+        choose, at_decode, capacity_tokens = self._router.choose, ledger.decode_instance, stage.capacity_tokens
         num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
+        questions: dict[int, ReserveKv] = {}
         for request_id in ids:
             # The token that the pass under way makes is not counted yet.
             tokens = prompt_tokens[request_id] + produced[request_id] + (state[request_id] == _PREFILLING)
             index = choose(now_ns, request_id, tokens)
-            if tokens > stage.capacity_tokens[index]:  # a policy need not know sizes
+            if tokens > capacity_tokens[index]:  # a policy need not know sizes
                 index = stage.roomiest
             num_requests[index] += 1
             num_tokens[index] += tokens
-            ledger.decode_instance[request_id] = index
-            group_ids, group_tokens = groups.setdefault(index, ([], []))
-            group_ids.append(request_id)
-            group_tokens.append(tokens)
-        return [(stage.addresses[index], ReserveKv(*group)) for index, group in groups.items()]
+            at_decode[request_id] = index
+            question = questions.get(index)
+            if question is None:
+                questions[index] = ReserveKv([request_id], [tokens])
+            else:
+                question.ids.append(request_id)
+                question.kv_tokens.append(tokens)
+        addresses = stage.addresses
+        return [(addresses[index], question) for index, question in questions.items()]
 
     def ask_for_waiting(self, now_ns: int) -> Said:
         """Instances joined: those who could not ask now can."""
@@ -77,13 +81,14 @@ class Reservations:
         state = self._ledger.state
         granted = self._not_cancelled(message) if self._cancelling else message.ids
         # Room that was kept for a request which ended meanwhile has been given back already.
-        ids = [i for i in granted if state[i] == _PREFILLING or state[i] == _PREFILLED]
+        making = [i for i in granted if state[i] == _PREFILLING]
+        made = [i for i in granted if state[i] == _PREFILLED] if len(making) < len(granted) else []
+        ids = making + made if made else making
         self._ledger.move(Event.RESERVED, ids)
-        decode_die, dies = self._ledger.decode_die, dict(zip(message.ids, message.dies, strict=True))
+        dies, decode_die = dict(zip(message.ids, message.dies, strict=True)), self._ledger.decode_die
         for request_id in ids:
             decode_die[request_id] = dies[request_id]
-        making = [i for i in ids if state[i] == _PREFILLING_RESERVED]
-        return [i for i in ids if state[i] == _HANDING_OVER] if len(making) < len(ids) else [], making
+        return made, making
 
     def _not_cancelled(self, message: KvReserved) -> list[int]:
         index = self._stage.index[message.instance]

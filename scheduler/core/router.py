@@ -81,6 +81,8 @@ class Router:
             self._live = self._knowledge.columns
             self.observe = self._knowledge.observe
         self._all = stage.eligible
+        # As long as all instances are up, nothing has to be prepared for a policy that reads nothing but load.
+        self._shows_live = self._knowledge is None and not view_age_ns
         self._shown: tuple[int, list[int], Columns] | None = None
         self._has_failed_now = False
         self._foreseen: tuple[int, int, RequestView] | None = None
@@ -112,6 +114,8 @@ class Router:
 
     def choose(self, now_ns: int, request_id: int, num_tokens: int) -> int:
         """Index of the instance for a request that brings so many tokens to this stage; somebody is eligible."""
+        if self._shows_live and self._stage.eligible is self._all:
+            return self._ask(self._live, UNSEEN, self._all)
         if self._promises is not None:
             return self._choose_paired(self._promises, now_ns, request_id, num_tokens)
         return self._choose_alone(now_ns, request_id, num_tokens)
@@ -120,6 +124,7 @@ class Router:
         """From now on this router of the prefill stage chooses decode instances too."""
         self._pair, self._choose = (policy, decode), self._choose_with_partner
         self._promises = decode._promises = Promises(len(decode._stage))
+        self._shows_live = decode._shows_live = False
         self._facts.open_requests.promises = self._promises
 
     def _choose_paired(self, promises: Promises, now_ns: int, request_id: int, num_tokens: int) -> int:
@@ -140,6 +145,7 @@ class Router:
         """What the policy answers for this stage; what it answers for the other is kept as `_partner`."""
         assert self._pair is not None
         assert self._promises is not None
+        self._partner = None
         policy, decode = self._pair
         up = decode._stage.eligible
         if not up:
@@ -157,8 +163,6 @@ class Router:
         up = self._stage.eligible
         if self._knowledge is not None:
             return self._choose_knowing(self._knowledge, now_ns, request_id, num_tokens)
-        if up is self._all and not self._view_age_ns:
-            return self._ask(self._live, UNSEEN, up)
         return self._ask(self._view(now_ns, up), UNSEEN, up)
 
     def _choose_knowing(self, knowledge: Knowledge, now_ns: int, request_id: int, num_tokens: int) -> int:
@@ -205,7 +209,7 @@ class Router:
 
     def _ask(self, view: Columns, request: RequestView, up: list[int]) -> int:
         """What the policy answers, or the fallback."""
-        self._partner = None
+        self._has_failed_now = False
         try:
             chosen = as_index(self._choose(view, request))
             if 0 <= chosen < len(up):

@@ -7,15 +7,13 @@ Its parts share `Books`: `Prefills`, `HandOvers` and `Decodes` in the order in w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.core.books import open_books
 from scheduler.core.broken_parts import BrokenParts
 from scheduler.core.cache_servers import CacheServers
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
 from scheduler.core.decodes import Decodes
-from scheduler.core.guard import Guard
-from scheduler.core.guarded_prefills import GuardedPrefills
 from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
@@ -59,10 +57,15 @@ from scheduler.protocol.messages import (
     WorkersStarted,
 )
 
-# Only a run under a power cap, or one that parks, needs what does it.
+# Only a run under a power cap, one that parks, or one with rules of entry needs what does it.
 if TYPE_CHECKING:
+    from scheduler.core.guard import Guard
+    from scheduler.core.guarded_prefills import GuardedPrefills
     from scheduler.core.parking import Parking
     from scheduler.core.power_budgets import PowerBudgets
+
+
+_NOBODY: Final = frozenset[int]()
 
 
 class Scheduler:
@@ -93,7 +96,11 @@ class Scheduler:
         stages = (books.prefill, prefill_policy), (books.decode, decode_policy)
         self.routing = Routing(*stages, facts, config, entry.reads)
         self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
-        guarded = None if entry.is_plain else GuardedPrefills(books, self._transfers, self.routing, entry)
+        guarded: GuardedPrefills | None = None
+        if not entry.is_plain:
+            from scheduler.core.guarded_prefills import GuardedPrefills
+
+            guarded = GuardedPrefills(books, self._transfers, self.routing, entry)
         self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
         self._read_limits = self._prefills.read_limits
         self._hand_overs = HandOvers(books, self._reservations, self._transfers)
@@ -113,7 +120,11 @@ class Scheduler:
             from scheduler.core.parking import Parking
 
             self._parking = Parking(config.parking, (books.prefill, books.decode), books.ledger)
-        self._guard = guarded and Guard(books, guarded, self._losses, self._reservations, entry)
+        self._guard: Guard | None = None
+        if guarded is not None:
+            from scheduler.core.guard import Guard
+
+            self._guard = Guard(books, guarded, self._losses, self._reservations, entry)
         self._has_timers = any(timer is not None for timer in (self._power, self._parking, self._guard))
         self.deadline_ns = NEVER_NS
         handlers = self._plain_handlers()
@@ -161,14 +172,19 @@ class Scheduler:
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; answer commands."""
         outputs = self.handlers[type(message)](now_ns, message)
+        if self._has_timers:
+            outputs = self._heard(now_ns, message, outputs)
+            self.deadline_ns = self._next_ns()
+        return self._without_down(outputs) if self._down else outputs
+
+    def _heard(self, now_ns: int, message: Message, outputs: Outputs) -> Outputs:
+        """What those add who govern power or parking."""
         if self._power is not None:
             # Before the work, so that it is done with them.
             outputs = (*self._power.heard(now_ns, message), *outputs)
         if self._parking is not None:
             outputs = (*outputs, *self._parking.heard(now_ns, message))
-        if self._has_timers:
-            self.deadline_ns = self._next_ns()
-        return self._without_down(outputs) if self._down else outputs
+        return outputs
 
     def wake(self, now_ns: int) -> Outputs:
         """Some requests have waited too long, or long enough, or budgets of power or parking are weighed anew."""
@@ -238,20 +254,23 @@ class Scheduler:
         self._read_limits.learn(message)
         if message.started_ids:
             self._prefills.on_started(message)
-        outputs: list[tuple[str, Message]] = []
-        if message.done_ids:
-            stopped = frozenset(message.stopped_ids)
-            outputs += self._prefills.on_done(message)
-            if stopped:
-                # Outputs of one token end here.
-                outputs += self._reservations.release(message.stopped_ids)
-                self._books.end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
-            going_on = [i for i in message.done_ids if i not in stopped] if stopped else message.done_ids
-            self.ledger.move(Event.PREFILL_DONE, going_on)
-            outputs += self._hand_overs.on_made(message.instance, stopped)
+        said = self._on_prefill_done(message) if message.done_ids else []
         if message.closing_ids:
-            outputs += self._reservations.ask(now_ns, message.closing_ids)
-        return tuple(outputs)
+            said += self._reservations.ask(now_ns, message.closing_ids)
+        return tuple(said)
+
+    def _on_prefill_done(self, message: PrefillStepped) -> list[tuple[str, Message]]:
+        said = self._prefills.on_done(message)
+        going_on, stopped = message.done_ids, _NOBODY
+        if message.stopped_ids:
+            # Outputs of one token end here.
+            said += self._reservations.release(message.stopped_ids)
+            self._books.end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
+            stopped = frozenset(message.stopped_ids)
+            going_on = [i for i in going_on if i not in stopped]
+        self.ledger.move(Event.PREFILL_DONE, going_on)
+        said += self._hand_overs.on_made(message.instance, stopped)
+        return said
 
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
         return tuple(self._hand_overs.on_reserved(message))
@@ -264,7 +283,7 @@ class Scheduler:
         flow = self._transfers.finish(message.transfer_id)
         if flow is None:  # a write to the cache, for which nobody waits, or a model
             return tuple(self._loads.on_done(now_ns, message.transfer_id)) if self._down else NOTHING
-        return self._prefills.on_fetched(flow) if isinstance(flow, CacheRead) else tuple(self._hand_overs.on_done(flow))
+        return self._prefills.on_fetched(flow) if isinstance(flow, CacheRead) else self._hand_overs.on_done(flow)
 
     def _on_decode_stepped(self, now_ns: int, message: DecodeStepped) -> Outputs:
         preempted = self._decodes.on_stepped(message)

@@ -18,6 +18,15 @@ from scheduler.protocol.messages import (
     TransferKind,
 )
 
+# Members of an enumeration are slow to reach, and each request moves thrice.
+_HAND_OVER: Final = TransferKind.HAND_OVER
+_CACHE_READ: Final = TransferKind.CACHE_READ
+_CACHE_WRITE: Final = TransferKind.CACHE_WRITE
+_CACHE_SSD_READ: Final = TransferKind.CACHE_SSD_READ
+_CACHE_SSD_WRITE: Final = TransferKind.CACHE_SSD_WRITE
+_RDMA: Final = Plane.RDMA
+_VPC: Final = Plane.VPC
+
 
 @dataclass(slots=True)
 class HandOver:
@@ -76,56 +85,64 @@ class Transfers:
         """Move KV over the RDMA plane; `flow` comes back from `finish`. All is made since then; if `NOT_YET`, `made`
         follows."""
         transfer_id, is_made = self._number(flow), made_ns != NOT_YET
+        source, destination = flow.source, flow.destination
         if not is_made:
-            self._making.setdefault(flow.source, []).append(transfer_id)
+            self._making.setdefault(source, []).append(transfer_id)
             if self._held_back:
-                self._held_back.get(flow.source, set()).difference_update(flow.ids)
-        ends = flow.source, flow.destination
+                self._held_back.get(source, set()).difference_update(flow.ids)
         return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, TransferKind.HAND_OVER, Plane.RDMA, *ends, flow.num_tokens, flow.dies, is_made, max(0, made_ns)
+            transfer_id, _HAND_OVER, _RDMA, source, destination, flow.num_tokens, flow.dies, is_made, max(0, made_ns)
         )
 
     def made(self, source: str, stopped_ids: Collection[int]) -> list[Said]:
         """The pass of this prefill instance has ended, and with it some requests, who need no KV any more."""
-        said: list[Said] = []
-        for transfer_id in self._making.pop(source, ()):
-            flow = self._waiting[transfer_id]
-            if isinstance(flow, HandOver) and stopped_ids:
-                flow.ids = [i for i in flow.ids if i not in stopped_ids]
-                if not flow.ids:
-                    said.append(self._cancel(transfer_id))
-                    continue
-            said.append((FABRIC_ADDRESS, FinishTransfer(transfer_id)))
-        return said
+        flows = self._making.pop(source, ())
+        if not stopped_ids:
+            return [(FABRIC_ADDRESS, FinishTransfer(transfer_id)) for transfer_id in flows]
+        return [self._made_without(transfer_id, stopped_ids) for transfer_id in flows]
+
+    def _made_without(self, transfer_id: int, stopped_ids: Collection[int]) -> Said:
+        """The same of one flow some of whose requests may have ended."""
+        flow = self._waiting[transfer_id]
+        if isinstance(flow, HandOver):
+            flow.ids = [i for i in flow.ids if i not in stopped_ids]
+            if not flow.ids:
+                return self._cancel(transfer_id)
+        return FABRIC_ADDRESS, FinishTransfer(transfer_id)
 
     def read(self, flow: CacheRead) -> list[Said]:
         """Move what is cached to a prefill instance; `flow` comes back from `finish` when the last of it is there.
 
         All of it comes from the servers' DRAM over the cache plane, and what was on SSD reaches DRAM over VPC.
         """
-        kind, pool = TransferKind.CACHE_READ, flow.pool
-        said = [self._move(flow, kind, self._cache_plane, (pool, flow.address), flow.command.cached_tokens)]
+        pool = flow.pool
+        said = [self._move(flow, _CACHE_READ, self._cache_plane, pool, flow.address, flow.command.cached_tokens)]
         if flow.ssd_tokens:
-            kind = TransferKind.CACHE_SSD_READ
-            said.append(self._move(flow, kind, Plane.VPC, (f"{pool}/{CACHE_SSD}", pool), flow.ssd_tokens))
+            said.append(self._move(flow, _CACHE_SSD_READ, _VPC, f"{pool}/{CACHE_SSD}", pool, flow.ssd_tokens))
         flow.open_flows = len(said)
         return said
 
     def write(self, source: str, pool: str, num_tokens: int) -> list[Said]:
         """Move new blocks to a pool, and on to its SSD if there is one."""
-        kind = TransferKind.CACHE_WRITE
-        said = [self._move(None, kind, self._cache_plane, (source, pool), [num_tokens])]
+        said = [self._move(None, _CACHE_WRITE, self._cache_plane, source, pool, [num_tokens])]
         if self._has_cache_ssd:
-            kind = TransferKind.CACHE_SSD_WRITE
-            said.append(self._move(None, kind, Plane.VPC, (pool, f"{pool}/{CACHE_SSD}"), [num_tokens]))
+            said.append(self._move(None, _CACHE_SSD_WRITE, _VPC, pool, f"{pool}/{CACHE_SSD}", [num_tokens]))
         return said
 
     def _move(
-        self, flow: CacheRead | None, kind: TransferKind, plane: Plane, ends: tuple[str, str], num_tokens: list[int]
+        self,
+        flow: CacheRead | None,
+        kind: TransferKind,
+        plane: Plane,
+        source: str,
+        destination: str,
+        num_tokens: list[int],
     ) -> Said:
         give_up_ns = 0 if flow is None else flow.give_up_ns
         number = self._number(flow)
-        return FABRIC_ADDRESS, StartTransfer(number, kind, plane, *ends, num_tokens, [], True, 0, give_up_ns)
+        return FABRIC_ADDRESS, StartTransfer(
+            number, kind, plane, source, destination, num_tokens, [], True, 0, give_up_ns
+        )
 
     def next_id(self) -> int:
         """The number of one flow more."""
@@ -134,7 +151,7 @@ class Transfers:
 
     def _number(self, flow: Continuation | None) -> int:
         transfer_id = self._next_id
-        self._next_id += 1
+        self._next_id = transfer_id + 1
         if flow is not None:
             self._waiting[transfer_id] = flow
         return transfer_id
@@ -142,10 +159,10 @@ class Transfers:
     def finish(self, transfer_id: int) -> Continuation | None:
         """Who waited for this flow, if for no other; None if nobody did, or nobody does any more."""
         flow = self._waiting.pop(transfer_id, None)
-        if isinstance(flow, CacheRead):
-            flow.open_flows -= 1
-            return None if flow.open_flows else flow
-        return flow
+        if flow is None or isinstance(flow, HandOver):
+            return flow
+        flow.open_flows -= 1
+        return None if flow.open_flows else flow
 
     def is_read_to(self, address: str) -> bool:
         """Whether a read to this instance is under way."""

@@ -33,17 +33,17 @@ class VirtualRuntime:
         self.now_ns = 0
         self.num_messages = 0
         self._components = list(components)
-        self._index = {component.address: index for index, component in enumerate(components)}
-        self._core = self._index[core_address]
+        self._core = [component.address for component in components].index(core_address)
         self._taps = tuple(taps)
         self._queue: deque[tuple[str, Message]] = deque()
         self._is_stopped = False
         # The last place is the watcher's. It never holds a deadline, so that an entry of the watcher looks like one
         # that was moved, and a run that is not watched pays nothing to tell them apart.
-        self._deadlines = [NEVER_NS] * (len(components) + 1)
+        self._deadlines = [*[component.deadline_ns for component in components], NEVER_NS]
         self._heap: list[tuple[int, int, int]] = []
-        for index in range(len(components)):
-            self._note_deadline(index)
+        for index, component in enumerate(components):
+            if component.deadline_ns != NEVER_NS:
+                heappush(self._heap, (component.deadline_ns, component.priority, index))
         self._watcher = watcher
         if watcher is not None:
             heappush(self._heap, (watcher.deadline_ns, watcher.priority, len(components)))
@@ -67,7 +67,8 @@ class VirtualRuntime:
 
     def _loop(self) -> None:
         """Deliver what was said, then wake who is due first; until there is neither, or until the run is stopped."""
-        queue, heap, index_of, components = self._queue, self._heap, self._index, self._components
+        queue, heap, components = self._queue, self._heap, self._components
+        index_of = {component.address: index for index, component in enumerate(components)}
         handles = [component.handle for component in components]
         deadlines, taps, core, now_ns = self._deadlines, self._taps, self._core, self.now_ns
         num_messages = 0
@@ -79,11 +80,14 @@ class VirtualRuntime:
                     for tap in taps:
                         tap(now_ns, message)
                 outputs = handles[index](now_ns, message)
-                num_messages += 1
-                if components[index].deadline_ns != deadlines[index]:
-                    self._note_deadline(index)
                 if outputs:
                     queue.extend(outputs)
+                num_messages += 1
+                deadline_ns = components[index].deadline_ns
+                if deadline_ns != deadlines[index]:
+                    deadlines[index] = deadline_ns
+                    if deadline_ns != NEVER_NS:
+                        heappush(heap, (deadline_ns, components[index].priority, index))
             if not heap or self._is_stopped:
                 break
             due_ns, _, index = heap[0]
@@ -117,9 +121,3 @@ class VirtualRuntime:
         outputs = watcher.wake(due_ns)
         heappush(heap, (watcher.deadline_ns, watcher.priority, len(self._components)))
         return outputs
-
-    def _note_deadline(self, index: int) -> None:
-        component = self._components[index]
-        deadline_ns = self._deadlines[index] = component.deadline_ns
-        if deadline_ns != NEVER_NS:
-            heappush(self._heap, (deadline_ns, component.priority, index))
