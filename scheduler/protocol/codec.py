@@ -95,6 +95,8 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.InstanceProfiled, (_TEXT, *(_INTS,) * 5, _INT, _INT)),
     (messages.PoolServersChanged, (_TEXT, _INTS)),
     (messages.WorkersStarted, (_TEXTS,)),
+    (messages.ChangeModel, (_TEXTS, _TEXT)),
+    (messages.InstanceDrained, (_TEXT,)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

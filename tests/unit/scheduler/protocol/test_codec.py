@@ -72,6 +72,8 @@ TAGS = [
     "InstanceProfiled",
     "PoolServersChanged",
     "WorkersStarted",
+    "ChangeModel",
+    "InstanceDrained",
 ]
 
 PLAIN = st.recursive(
