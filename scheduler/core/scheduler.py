@@ -20,6 +20,7 @@ from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
+from scheduler.core.model_changes import ModelChanges
 from scheduler.core.model_loads import ModelLoads, ModelWeights
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.prefills import Prefills
@@ -33,6 +34,7 @@ from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     CacheReported,
+    ChangeModel,
     DecodeStepped,
     DrainCacheServers,
     FailParts,
@@ -89,9 +91,8 @@ class Scheduler:
         self._max_prompt_tokens = min(books.prefill.max_sequence_tokens, books.decode.max_sequence_tokens) - 1
         self._transfers = Transfers(config.cache_plane, has_cache_ssd=config.has_cache_ssd)
         self._cache_servers = CacheServers(config.pools, config.num_cache_servers)
-        facts = RequestFacts(books.ledger, books.open)
         stages = (books.prefill, prefill_policy), (books.decode, decode_policy)
-        self.routing = Routing(*stages, facts, config, entry.reads)
+        self.routing = Routing(*stages, RequestFacts(books.ledger, books.open), config, entry.reads)
         self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
         guarded = None if entry.is_plain else GuardedPrefills(books, self._transfers, self.routing, entry)
         self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
@@ -102,6 +103,7 @@ class Scheduler:
         self._broken = BrokenParts(books)
         self._down = self._losses.down
         self._loads = ModelLoads(config.weights or ModelWeights(0), self._transfers.next_id)
+        self._changes = ModelChanges(books, self._losses, self._loads)
         self._has_arrivals = True
         self._power: PowerBudgets | None = None
         if config.power is not None:
@@ -141,6 +143,7 @@ class Scheduler:
             WorkersLost: self._on_workers_lost,
             WorkersStarted: self._on_workers_started,
             WorkersJoined: self._on_workers_joined,
+            ChangeModel: self._on_change_model,
             DrainCacheServers: self._on_drain_cache_servers,
             RunEnded: self._on_run_ended,
             ArrivalsEnded: self._on_arrivals_ended,
@@ -167,6 +170,8 @@ class Scheduler:
         if self._parking is not None:
             outputs = (*outputs, *self._parking.heard(now_ns, message))
         if self._has_timers:
+            if self._changes.is_busy:
+                outputs = (*outputs, *self._changes.look())
             self.deadline_ns = self._next_ns()
         return self._without_down(outputs) if self._down else outputs
 
@@ -232,6 +237,7 @@ class Scheduler:
         return (*said, *self._prefills.route(now_ns, cut))
 
     def _on_drain_cache_servers(self, now_ns: int, message: DrainCacheServers) -> Outputs:
+        self._loads.drain(message.addresses)
         return tuple(self._cache_servers.drain(message.addresses))
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
@@ -314,6 +320,7 @@ class Scheduler:
         return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
 
     def _on_workers_lost(self, now_ns: int, message: WorkersLost) -> Outputs:
+        self._changes.lose(message.addresses)
         taken = self._losses.lose(message.addresses)
         again = self._begin_again(taken.again, now_ns)
         outputs = (*self._prefills.begin(now_ns, again), *self._prefills.route(now_ns, taken.unanswered))
@@ -329,8 +336,15 @@ class Scheduler:
         said = [*self._cache_servers.join(message.addresses), *self._broken.on_joined(back)]
         if FABRIC_ADDRESS in back:
             said += [*self._transfers.start_again(), *self._loads.say_again()]
-        said += self._loads.try_again()
+        said += self._loads.join(message.addresses)
+        self._changes.join(message.addresses)
         return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
+
+    def _on_change_model(self, now_ns: int, message: ChangeModel) -> Outputs:
+        self._changes.on_told(message)
+        # From now on it is looked after each message whether an instance is done.
+        self._has_timers = True
+        return NOTHING
 
     def _on_parked_set(self, now_ns: int, message: ParkedSet) -> Outputs:
         assert self._parking is not None, "nobody else has anybody park"
