@@ -330,7 +330,9 @@ class Blueprint:
     def _model_channels(self, plan: FabricPlan) -> ModelChannels:
         """The weights lie where prefix KV does."""
         strategies = {"pool": Strategy.POOL, "local": Strategy.LOCAL, "none": Strategy.NONE}
-        return ModelChannels(plan, strategies[self.config.cache], Plane[self.config.cache_plane.upper()])
+        config = self.config
+        plane = Plane[config.cache_plane.upper()]
+        return ModelChannels(plan, strategies[config.cache], plane, config.cache_weight_versions)
 
     def plane_capacity_bytes_per_s(self) -> dict[Plane, float]:
         """Line rate of all endpoints of each plane together, in all supernodes, one direction."""

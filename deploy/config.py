@@ -89,6 +89,8 @@ class RunConfig:
     own."""
     cache_namespace_share: float = 1.0
     """Part of the cache that one namespace may take, such as one of the copies of `--superpose`."""
+    cache_weight_versions: int = 2
+    """Versions of the model's weights that the pool keeps, beside the KV; how many is not published."""
     max_open_requests: int = 1_000_000
     """Requests in the system beyond which an arrival is rejected as overload."""
     admission: str = "always"
@@ -189,6 +191,7 @@ _RANGES: Final[Mapping[str, tuple[int, float]]] = {
     "scale_out_oversubscription": (1, 1000),
     "cache_ssd_bytes_per_server": (0, 10**16),
     "cache_namespace_share": (0, 1),
+    "cache_weight_versions": (1, 10**6),
     "max_open_requests": (1, 10**9),
     "view_age_s": (0, 10**6),
     "waiting_backlog_tokens": (0, 10**12),

@@ -61,6 +61,8 @@ class FabricPlan:
         self.exchange: dict[str, ExchangeLinks] = {}
         self.pool_out: dict[str, int] = {}
         """The link out of the servers of each pool."""
+        self.num_servers: dict[str, int] = {}
+        self._cards_in: dict[str, int] = {}
         self._into: dict[tuple[str, Plane], int] = {}
         self._npus: dict[str, range] = {}
         first = [index * cluster.num_npus for index in range(self.num_supernodes)]
@@ -131,6 +133,14 @@ class FabricPlan:
             self.lines.lines.whole_bytes_per_s(bundle.end)
             self._into[address, plane] = self.link(bundle)
         return self._into[address, plane]
+
+    def pool_cards_in(self, pool: str) -> int:
+        """The link into the VPC cards of the nodes of a pool. Raises LookupError where there are none."""
+        if pool not in self._cards_in:
+            self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE)
+            index = pool_addresses(self.num_supernodes).index(pool)
+            self._cards_in[pool] = self.link(self._server_nodes(pool, index, self.num_servers[pool]))
+        return self._cards_in[pool]
 
     def die_line_bytes_per_s(self, address: str, plane: Plane) -> int:
         """What one die has of the lines of its instance on a plane."""
@@ -203,7 +213,9 @@ class FabricPlan:
         else:
             lines = self._server_nodes(pool, index, num_servers)
         pool_out, pool_in = self.link(lines), self.link(lines)
-        self.pool_out[pool] = pool_out
+        self.pool_out[pool], self.num_servers[pool] = pool_out, num_servers
+        if plane is Plane.VPC:
+            self._cards_in[pool] = pool_in
         for address in addresses:
             num_npus, num_dies = len(self._npus[address]), len(self._dies(address))
             into, out = self.into(address, plane), self.link(self._pool_lines(address, plane))
@@ -224,6 +236,7 @@ class FabricPlan:
         these already. Its own rate is not published: the lines bind."""
         nodes = self._server_nodes(pool, index, num_servers)
         out, into = ends or (self.link(nodes), self.link(nodes))
+        self._cards_in[pool] = into
         rate = pool_rate(self.cluster, CatalogPlane.VPC, Operation.READ)
         line = round(self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE))
         ssd = f"{pool}/{CACHE_SSD}"

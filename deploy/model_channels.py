@@ -6,7 +6,7 @@ bucket for the whole fleet; local DRAM is read by its own instance alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from deploy.fabric_config import FabricPlan, latency_ns
 from scheduler.core.config import pool_addresses
@@ -24,10 +24,14 @@ OBJECT_STORE = "object-store"
 
 
 class ModelChannels:
-    """Adds the channels of models to a plan; `sources` of each instance, in the order in which it tries them."""
+    """Adds the channels of models to a plan; `sources` of each instance, in the order in which it tries them.
 
-    def __init__(self, plan: FabricPlan, strategy: Strategy, cache_plane: Plane) -> None:
+    A pool keeps `num_versions` of the weights, the DRAM of an instance's own nodes one.
+    """
+
+    def __init__(self, plan: FabricPlan, strategy: Strategy, cache_plane: Plane, num_versions: int) -> None:
         self._plan = plan
+        self._num_versions = num_versions
         self._bucket = plan.link(Bundle(LineEnd.OBJECT_STORE, range(1)))
         self.sources: Mapping[str, tuple[ModelSource, ...]] = {
             address: (*self._from_dram(address, strategy, cache_plane), self._from_object_store(address))
@@ -45,7 +49,9 @@ class ModelChannels:
             if pool not in plan.pool_out:  # its supernode has none, and UB ends there
                 return ()
             rate = pool_rate(plan.cluster, CatalogPlane(cache_plane.name.lower()), Operation.READ)
-            source = ModelSource(TransferKind.MODEL_LOAD, cache_plane, pool, strategy.value)
+            kept = self._num_versions, plan.num_servers[pool]
+            source = ModelSource(TransferKind.MODEL_LOAD, cache_plane, pool, strategy.value, *kept)
+            self._add_fetch(pool, lambda: plan.pool_cards_in(pool))
             return (self._added(source, address, (plan.pool_out[pool], plan.into(address, cache_plane)), rate),)
         if strategy is Strategy.LOCAL:
             try:
@@ -54,6 +60,7 @@ class ModelChannels:
                 return ()
             rate = FabricRate(plan.cluster, Endpoint.DIE, access.bytes_per_s, access.latency_s)
             source = ModelSource(TransferKind.MODEL_FETCH, Plane.UB, f"{address}/dram", strategy.value)
+            self._add_fetch(source.address, lambda: plan.into(address, Plane.VPC))
             return (self._added(source, address, (plan.into(address, Plane.UB),), rate),)
         return ()
 
@@ -66,13 +73,15 @@ class ModelChannels:
         return source
 
     def _from_object_store(self, address: str) -> ModelSource:
-        """One stream, which the bucket bounds, and the cards of the instance's nodes where there are any."""
+        self._add_fetch(address, lambda: self._plan.into(address, Plane.VPC))
+        return ModelSource(TransferKind.MODEL_FETCH, Plane.VPC, OBJECT_STORE, Strategy.NONE.value)
+
+    def _add_fetch(self, to: str, cards_in: Callable[[], int]) -> None:
+        """One stream, which the bucket bounds, and the cards of the nodes that take it in where there are any."""
         try:
-            links = self._bucket, self._plan.into(address, Plane.VPC)
+            links = self._bucket, cards_in()
         except LookupError:
             links = (self._bucket,)
         rate = round(OBJECT_STORE_BYTES_PER_S.value)
-        source = ModelSource(TransferKind.MODEL_FETCH, Plane.VPC, OBJECT_STORE, Strategy.NONE.value)
         channel = Channel(links, rate, rate, 1, latency_ns(VPC_LATENCY_S))
-        self._plan.channels[source.kind, source.plane, source.address, address] = channel
-        return source
+        self._plan.channels[TransferKind.MODEL_FETCH, Plane.VPC, OBJECT_STORE, to] = channel

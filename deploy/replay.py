@@ -118,7 +118,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     started_s = monotonic_s()
     slo = run_slo(job.config)
     trace = open_trace(job.trace, options=job.options)
-    blueprint = Blueprint(job.config, trace.block_tokens, loads_models=bool(job.faults and job.faults.losses))
+    blueprint = Blueprint(job.config, trace.block_tokens, loads_models=bool(job.faults and job.faults.workers))
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.ledger)
     workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
@@ -166,11 +166,11 @@ def _losable(
     faults: FaultPlan | None, blueprint: Blueprint, workers: list[Component]
 ) -> tuple[list[Component], Callable[[str, int], Outputs]]:
     """The workers such that those that are to be lost can be, and what loses one."""
-    if faults is None or not faults.losses:
+    if faults is None or not faults.workers:
         return workers, _lose_nothing
     from deploy.faults.workers import LosableWorkers
 
-    losable = {spec.address for spec in blueprint.instances}.intersection(loss.worker for loss in faults.losses)
+    losable = faults.workers.intersection(spec.address for spec in blueprint.instances)
     kept = LosableWorkers(workers, losable, lambda address, now_ns: blueprint.make_worker(address, began_ns=now_ns))
     return kept.components, kept.lose
 
@@ -202,10 +202,10 @@ def make_sources(
     def has_work() -> bool:
         return source.deadline_ns != NEVER_NS or ledger.num_open > 0
 
-    if faults.losses:
+    if faults.workers:
         from scheduler.gateway.losses import LossSource
 
-        sources.append(LossSource(faults.losses, lose, has_work))
+        sources.append(LossSource(faults.losses, lose, has_work, faults.changes))
     if not (faults.schedule or faults.rates):
         return sources
     from deploy.faults.parts import FabricParts

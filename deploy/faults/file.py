@@ -1,9 +1,10 @@
 """A file of faults: which parts of the fabric break when, or how often, and how soon they work again; which workers
-are lost, and when others can start in their place.
+are lost, and when others can start in their place; which instances change to other weights, one after the other.
 
 schedule:
   - {at: 10s, part: l2/3/7, for: 60s}           # without `for` it stays broken
   - {at: 20s, worker: prefill-3, for: 30s}      # or a server of the cache pool: cache/7
+  - {at: 60s, worker: prefill-3, model: v2}     # or all
 rates:
   optical_module: {mean_time_between_failures: 500000h, mean_time_to_repair: 4h}
 """
@@ -17,7 +18,7 @@ from typing import Final
 
 from deploy.faults.parts import FabricParts
 from scheduler.gateway.faults import FaultPlan, FaultRate, PlannedFault
-from scheduler.gateway.losses import PlannedLoss
+from scheduler.gateway.losses import PlannedChange, PlannedLoss
 from scheduler.gateway.readers.rows import shorten
 from scheduler.gateway.synthetic.section import Section
 from scheduler.gateway.synthetic.settings_file import read_settings
@@ -33,6 +34,9 @@ MAX_S: Final = 3.2e9
 _TIME: Final = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?) ?([a-z]+)", re.ASCII | re.IGNORECASE)
 _UNITS_S: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _TIME_MEND: Final = f"give a time such as 10s (units {', '.join(_UNITS_S)})"
+
+ALL: Final = "all"
+"""Every instance in turn."""
 
 BETWEEN: Final = "mean_time_between_failures"
 TO_REPAIR: Final = "mean_time_to_repair"
@@ -51,7 +55,11 @@ def read_faults(path: str, parts: FabricParts, workers: Collection[str] = ()) ->
 def _plan(section: Section, parts: FabricParts, workers: Collection[str]) -> FaultPlan:
     schedule: list[PlannedFault] = []
     losses: list[PlannedLoss] = []
+    changes: list[PlannedChange] = []
     for entry in section.sections("schedule"):
+        if "model" in entry.values:
+            changes.append(entry.build(lambda entry=entry: _change(entry, workers)))
+            continue
         if "worker" in entry.values:
             losses.append(entry.build(lambda entry=entry: _loss(entry, workers, losses)))
             continue
@@ -60,10 +68,24 @@ def _plan(section: Section, parts: FabricParts, workers: Collection[str]) -> Fau
         schedule.append(fault)
     section.taken.add("rates")  # known, even where it is left out
     if "rates" not in section.values:
-        return FaultPlan(tuple(schedule), (), tuple(losses))
+        return FaultPlan(tuple(schedule), (), tuple(losses), tuple(changes))
     by_kind = parts.by_kind()
     kinds = section.section("rates")
-    return FaultPlan(tuple(schedule), tuple(_rate(kinds, kind, by_kind) for kind in kinds.values), tuple(losses))
+    rates = tuple(_rate(kinds, kind, by_kind) for kind in kinds.values)
+    return FaultPlan(tuple(schedule), rates, tuple(losses), tuple(changes))
+
+
+def _change(entry: Section, workers: Collection[str]) -> PlannedChange:
+    at_ns = round(_seconds(entry, "at", least=0.0) * 1e9)
+    name, version = entry.text("worker"), entry.text("model")
+    instances = [worker for worker in workers if "/" not in worker]
+    if name == ALL and instances:
+        return PlannedChange(tuple(instances), at_ns, version)
+    if name not in instances:
+        near = get_close_matches(name, instances)
+        mend = f"did you mean {' or '.join(near)}?" if near else f"an instance or {ALL}, on the virtual clock"
+        raise entry.error("worker", f"is {shorten(name)}, which cannot change its model here", mend)
+    return PlannedChange((name,), at_ns, version)
 
 
 def _loss(entry: Section, workers: Collection[str], earlier: Collection[PlannedLoss]) -> PlannedLoss:

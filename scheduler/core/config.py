@@ -21,6 +21,8 @@ CACHE_ADDRESS: Final = "cache"
 CACHE_SSD: Final = "ssd"
 """The block storage behind the servers of pool `cache` is `cache/ssd` where the ends of transfers are named."""
 FABRIC_ADDRESS: Final = "fabric"
+OPERATOR_ADDRESS: Final = "losses"
+"""Who tells of changes of models and hears when an instance may start anew."""
 
 
 def pool_addresses(num_supernodes: int) -> tuple[str, ...]:

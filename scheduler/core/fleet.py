@@ -29,8 +29,8 @@ class Stage:
     `outstanding_requests` and `outstanding_tokens` count what the core has sent and not yet seen leave. For prefill a
     token is an uncached prompt token; for decode it is a token of KV. Policies read this through `router`.
     `up` are the indices of the instances that are there, `eligible` those of them that the fabric reaches and that are
-    not parked; sizes count all instances, whether they are up or not. `cut_dies` are dies that it does not reach, of
-    instances of which it reaches others.
+    neither parked nor drained; sizes count all instances, whether they are up or not. `cut_dies` are dies that it does
+    not reach, of instances of which it reaches others.
     """
 
     def __init__(self, instances: list[InstanceInfo]) -> None:
@@ -41,6 +41,7 @@ class Stage:
         self.cut_dies: dict[int, list[int]] = {}
         self._cut: frozenset[int] = frozenset()
         self._parked: frozenset[int] = frozenset()
+        self._drained: frozenset[int] = frozenset()
         self.outstanding_requests: Final = [0] * len(instances)
         self.outstanding_tokens: Final = [0] * len(instances)
         self.instances: Final = instances
@@ -72,7 +73,7 @@ class Stage:
         self._find_eligible()
 
     def _find_eligible(self) -> None:
-        out = self._cut | self._parked
+        out = self._cut | self._parked | self._drained
         self.eligible = [index for index in self.up if index not in out]
 
     def park(self, index: int) -> None:
@@ -85,11 +86,18 @@ class Stage:
         self._parked -= {index}
         self._find_eligible()
 
+    def drain(self, index: int) -> None:
+        """It gets no work until it was lost and is back."""
+        if index not in self._drained:
+            self._drained |= {index}
+            self._find_eligible()
+
     def take_down(self, addresses: Collection[str]) -> frozenset[int]:
         """These are lost, with all that they had to do; answers the indices of those that are of this stage."""
         lost = frozenset(self.index[address] for address in addresses if address in self.index)
         self.up = [index for index in self.up if index not in lost]
         self._parked -= lost
+        self._drained -= lost
         self._find_eligible()
         for index in lost:
             self.outstanding_requests[index] = self.outstanding_tokens[index] = 0

@@ -18,6 +18,7 @@ from scheduler.core.hand_overs import HandOvers
 from scheduler.core.ledger import NOT_YET
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
+from scheduler.core.model_changes import ModelChanges
 from scheduler.core.model_loads import ModelLoads, ModelWeights
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.prefills import Prefills
@@ -31,6 +32,7 @@ from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     CacheReported,
+    ChangeModel,
     DecodeStepped,
     DrainCacheServers,
     FailParts,
@@ -92,9 +94,8 @@ class Scheduler:
         self._max_prompt_tokens = min(books.prefill.max_sequence_tokens, books.decode.max_sequence_tokens) - 1
         self._transfers = Transfers(config.cache_plane, has_cache_ssd=config.has_cache_ssd)
         self._cache_servers = CacheServers(config.pools, config.num_cache_servers)
-        facts = RequestFacts(books.ledger, books.open)
         stages = (books.prefill, prefill_policy), (books.decode, decode_policy)
-        self.routing = Routing(*stages, facts, config, entry.reads)
+        self.routing = Routing(*stages, RequestFacts(books.ledger, books.open), config, entry.reads)
         self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
         guarded: GuardedPrefills | None = None
         if not entry.is_plain:
@@ -109,6 +110,7 @@ class Scheduler:
         self._broken = BrokenParts(books)
         self._down = self._losses.down
         self._loads = ModelLoads(config.weights or ModelWeights(0), self._transfers.next_id)
+        self._changes = ModelChanges(books, self._losses, self._loads)
         self._has_arrivals = True
         self._power: PowerBudgets | None = None
         if config.power is not None:
@@ -152,6 +154,7 @@ class Scheduler:
             WorkersLost: self._on_workers_lost,
             WorkersStarted: self._on_workers_started,
             WorkersJoined: self._on_workers_joined,
+            ChangeModel: self._on_change_model,
             DrainCacheServers: self._on_drain_cache_servers,
             RunEnded: self._on_run_ended,
             ArrivalsEnded: self._on_arrivals_ended,
@@ -178,13 +181,13 @@ class Scheduler:
         return self._without_down(outputs) if self._down else outputs
 
     def _heard(self, now_ns: int, message: Message, outputs: Outputs) -> Outputs:
-        """What those add who govern power or parking."""
+        """What those add who govern power or parking, or change models."""
         if self._power is not None:
             # Before the work, so that it is done with them.
             outputs = (*self._power.heard(now_ns, message), *outputs)
         if self._parking is not None:
             outputs = (*outputs, *self._parking.heard(now_ns, message))
-        return outputs
+        return (*outputs, *self._changes.look()) if self._changes.is_busy else outputs
 
     def wake(self, now_ns: int) -> Outputs:
         """Some requests have waited too long, or long enough, or budgets of power or parking are weighed anew."""
@@ -248,6 +251,7 @@ class Scheduler:
         return (*said, *self._prefills.route(now_ns, cut))
 
     def _on_drain_cache_servers(self, now_ns: int, message: DrainCacheServers) -> Outputs:
+        self._loads.drain(message.addresses)
         return tuple(self._cache_servers.drain(message.addresses))
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:
@@ -333,6 +337,7 @@ class Scheduler:
         return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
 
     def _on_workers_lost(self, now_ns: int, message: WorkersLost) -> Outputs:
+        self._changes.lose(message.addresses)
         taken = self._losses.lose(message.addresses)
         again = self._begin_again(taken.again, now_ns)
         outputs = (*self._prefills.begin(now_ns, again), *self._prefills.route(now_ns, taken.unanswered))
@@ -348,8 +353,15 @@ class Scheduler:
         said = [*self._cache_servers.join(message.addresses), *self._broken.on_joined(back)]
         if FABRIC_ADDRESS in back:
             said += [*self._transfers.start_again(), *self._loads.say_again()]
-        said += self._loads.try_again()
+        said += self._loads.join(message.addresses)
+        self._changes.join(message.addresses)
         return (*said, *self._prefills.route_waiting(now_ns), *self._reservations.ask_for_waiting(now_ns))
+
+    def _on_change_model(self, now_ns: int, message: ChangeModel) -> Outputs:
+        self._changes.on_told(message)
+        # From now on it is looked after each message whether an instance is done.
+        self._has_timers = True
+        return NOTHING
 
     def _on_parked_set(self, now_ns: int, message: ParkedSet) -> Outputs:
         assert self._parking is not None, "nobody else has anybody park"

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from scheduler.gateway.losses import PlannedLoss
+from scheduler.gateway.losses import PlannedChange, PlannedLoss
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 
@@ -51,6 +51,13 @@ class FaultPlan:
     schedule: tuple[PlannedFault, ...] = ()
     rates: tuple[FaultRate, ...] = ()
     losses: tuple[PlannedLoss, ...] = ()
+    changes: tuple[PlannedChange, ...] = ()
+
+    @property
+    def workers(self) -> frozenset[str]:
+        """Who is lost, or starts anew for a change."""
+        changed = (worker for change in self.changes for worker in change.workers)
+        return frozenset([*(loss.worker for loss in self.losses), *changed])
 
 
 class FaultSource:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
+from scheduler.core.config import OPERATOR_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
-from scheduler.protocol.messages import Message, WorkersLost, WorkersStarted
+from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message, WorkersLost, WorkersStarted
 
 CORE: Final = "core"
 
@@ -22,34 +24,56 @@ class PlannedLoss:
     back_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedChange:
+    """These instances are told at `at_ns` to change to a version of the weights, one after the other."""
+
+    workers: tuple[str, ...]
+    at_ns: int
+    version: str
+
+
 class LossSource:
-    """Says `WorkersLost` and `WorkersStarted` to the core when their time has come, for as long as `has_work` says that
-    requests are open or still to come.
+    """Says `WorkersLost`, `WorkersStarted` and `ChangeModel` to the core when their time has come, for as long as
+    `has_work` says that requests are open or still to come. An instance that is drained for a change is lost and
+    started at once.
 
     `lose` puts a new and empty worker in the place of one that is lost, and answers what that one had to account for.
     """
 
-    address = "losses"
+    address = OPERATOR_ADDRESS
     priority = Priority.SOURCE
 
     def __init__(
-        self, losses: Sequence[PlannedLoss], lose: Callable[[str, int], Outputs], has_work: Callable[[], bool]
+        self,
+        losses: Sequence[PlannedLoss],
+        lose: Callable[[str, int], Outputs],
+        has_work: Callable[[], bool],
+        changes: Sequence[PlannedChange] = (),
     ) -> None:
         events = [(one.at_ns, True, one.worker) for one in losses]
         events += [(one.back_ns, False, one.worker) for one in losses]
         # Who starts at the instant at which others are lost, does so before.
         self._events = deque(sorted(events))
+        self._changes = deque(sorted(changes, key=attrgetter("at_ns")))
         self._lose = lose
         self._has_work = has_work
 
     @property
     def deadline_ns(self) -> int:
-        """When the next worker is lost or starts."""
-        return self._events[0][0] if self._events and self._has_work() else NEVER_NS
+        """When the next worker is lost, starts or is to change."""
+        if not (self._events or self._changes) or not self._has_work():
+            return NEVER_NS
+        next_ns = self._events[0][0] if self._events else NEVER_NS
+        return min(next_ns, self._changes[0].at_ns) if self._changes else next_ns
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """Only the end of a run is said to a source; it then stays silent."""
+        """An instance is drained; or the run has ended, and nothing more is said."""
+        if isinstance(message, InstanceDrained):
+            gone = [message.address]
+            return (*self._lose(message.address, now_ns), (CORE, WorkersLost(gone)), (CORE, WorkersStarted(gone)))
         self._events.clear()
+        self._changes.clear()
         return NOTHING
 
     def wake(self, now_ns: int) -> Outputs:
@@ -68,4 +92,7 @@ class LossSource:
             said.insert(0, (CORE, WorkersStarted(started)))
         if lost:
             said.append((CORE, WorkersLost(lost)))
+        while self._changes and self._changes[0].at_ns == now_ns:
+            change = self._changes.popleft()
+            said.append((CORE, ChangeModel(list(change.workers), change.version)))
         return tuple(said)

@@ -96,6 +96,8 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.PoolServersChanged, (_TEXT, _INTS)),
     (messages.WorkersStarted, (_TEXTS,)),
     (messages.TransferOverdue, (_INT, _INT)),
+    (messages.ChangeModel, (_TEXTS, _TEXT)),
+    (messages.InstanceDrained, (_TEXT,)),
 )
 """(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
 

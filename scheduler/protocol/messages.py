@@ -22,6 +22,8 @@ Who says what to whom:
     decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
     runtime -> core     WorkersLost, WorkersStarted
     core    -> core     WorkersJoined
+    operator -> core    ChangeModel
+    core    -> operator InstanceDrained
     operator, fault schedule -> core  FailParts, RepairParts, DrainCacheServers
     runtime -> prefill, decode, cache  ReportUsage
     runtime -> all      RunEnded
@@ -52,7 +54,13 @@ from scheduler.protocol.exchange_messages import LinkShare, StandingLoad
 from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
 from scheduler.protocol.power_messages import ParkedSet, PowerBudgetSet, SetParked, SetPowerBudget
 from scheduler.protocol.profile_messages import InstanceProfiled
-from scheduler.protocol.worker_messages import WorkersJoined, WorkersLost, WorkersStarted
+from scheduler.protocol.worker_messages import (
+    ChangeModel,
+    InstanceDrained,
+    WorkersJoined,
+    WorkersLost,
+    WorkersStarted,
+)
 
 
 class Plane(IntEnum):
@@ -383,4 +391,6 @@ Message = (
     | PoolServersChanged
     | WorkersStarted
     | TransferOverdue
+    | ChangeModel
+    | InstanceDrained
 )

@@ -31,3 +31,21 @@ class WorkersJoined:
     """These components were lost and are back: new, empty and ready."""
 
     addresses: Final[list[str]]
+
+
+@dataclass(slots=True)
+class ChangeModel:
+    """These instances are to serve another version of the weights, one after the other, in this order.
+
+    The first in turn takes nothing new; when it is done with what it has, `InstanceDrained` is said of it.
+    """
+
+    addresses: Final[list[str]]
+    version: Final[str]
+
+
+@dataclass(slots=True)
+class InstanceDrained:
+    """Nothing depends on this instance any more: it may be lost and started anew, and loads its new version then."""
+
+    address: Final[str]

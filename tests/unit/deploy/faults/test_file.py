@@ -9,7 +9,7 @@ import pytest
 from deploy.faults.file import read_faults
 from deploy.faults.parts import FabricParts
 from scheduler.gateway.faults import FaultPlan, FaultRate, PlannedFault
-from scheduler.gateway.losses import PlannedLoss
+from scheduler.gateway.losses import PlannedChange, PlannedLoss
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.errors import ConfigError
 from sim_hw.hardware.supernodes import CLOUDMATRIX384
@@ -51,11 +51,23 @@ def test_workers_that_are_lost(tmp_path: Path) -> None:
     assert len(plan.schedule) == 1
 
 
+def test_changes_of_models(tmp_path: Path) -> None:
+    path = tmp_path / "faults.yaml"
+    path.write_text("schedule:\n- {at: 10s, worker: prefill-0, model: v2}\n- {at: 1min, worker: all, model: v3}\n")
+    plan = read_faults(str(path), PARTS, ["prefill-0", "decode-0", "cache/0"])
+    both = PlannedChange(("prefill-0", "decode-0"), 60 * 10**9, "v3")
+    assert plan.changes == (PlannedChange(("prefill-0",), 10**10, "v2"), both)
+    assert plan.workers == {"prefill-0", "decode-0"}
+
+
 @pytest.mark.parametrize(
     ("entry", "line"),
     [
         ("{at: 1s, worker: prefil-3, for: 1s}", "2: schedule[0].worker is 'prefil-3', which cannot be lost here; did"),
         ("{at: 1s, worker: prefill-3}", "2: schedule[0].for is missing"),
+        ("{at: 1s, worker: prefil-3, model: v2}", "2: schedule[0].worker is 'prefil-3', which cannot change its model"),
+        ("{at: 1s, worker: all, model: 2}", "2: schedule[0].model is 2; give a text"),
+        ("{at: 1s, worker: all, model: v2, for: 1s}", "2: schedule[0].for is not known here"),
         ("{at: 1s, worker: prefill-3, for: 9s}\n- {at: 5s, worker: prefill-3, for: 9s}", "3: schedule[1].worker"),
         ("{at: 1s, worker: prefill-3, for: 9s, part: l2/3/7}", "2: schedule[0].part is not known here"),
     ],
@@ -66,6 +78,15 @@ def test_mistakes_about_workers_are_one_line(tmp_path: Path, entry: str, line: s
     with pytest.raises(ConfigError) as caught:
         read_faults(str(path), PARTS, ["prefill-3"])
     assert line in str(caught.value)
+
+
+def test_where_no_instance_may_be_lost_none_changes_its_model(tmp_path: Path) -> None:
+    path = tmp_path / "faults.yaml"
+    path.write_text("schedule:\n- {at: 1s, worker: all, model: v2}\n")
+    with pytest.raises(
+        ConfigError, match="worker is 'all', which cannot change its model here; an instance or all, on"
+    ):
+        read_faults(str(path), PARTS, ["cache/0"])
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,12 @@ def failed(flow: StartTransfer) -> TransferFailed:
 
 def test_an_instance_joins_when_its_weights_have_arrived_and_others_at_once() -> None:
     core = told()
-    core.lose("p0", "p1", "cache")
-    said = core.start("p0", "p1", "cache")
+    core.lose("p0", "p1", "d1")
+    said = core.start("p0", "p1", "d1")
     (load,) = loads(said)
     assert (load.kind, load.plane, load.source, load.destination) == (LOAD, Plane.UB, "cache", "p0")
     assert (load.num_tokens, load.is_made) == ([700], True)
-    assert said["core"] == [WorkersJoined(["p1", "cache"])]
+    assert said["core"] == [WorkersJoined(["p1", "d1"])]
     core.tell(said["core"][0])
     assert core.moved(load, LOAD)["core"] == [WorkersJoined(["p0"])]
     core.join("p0")

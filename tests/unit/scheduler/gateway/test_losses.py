@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from scheduler.gateway.losses import LossSource, PlannedLoss
+from scheduler.gateway.losses import LossSource, PlannedChange, PlannedLoss
 from scheduler.protocol.component import NEVER_NS, Outputs
-from scheduler.protocol.messages import Message, ReportUsage, RunEnded, WorkersLost, WorkersStarted
+from scheduler.protocol.messages import (
+    ChangeModel,
+    InstanceDrained,
+    Message,
+    ReportUsage,
+    RunEnded,
+    WorkersLost,
+    WorkersStarted,
+)
 
 LOSSES = (PlannedLoss("p0", 10, 30), PlannedLoss("p1", 10, 20), PlannedLoss("p2", 20, 25), PlannedLoss("p2", 25, 40))
 
@@ -33,3 +41,14 @@ def test_it_is_silent_without_work_and_after_the_end() -> None:
     source = LossSource(LOSSES, lose, lambda: True)
     assert not source.handle(5, RunEnded(interrupted=True))
     assert source.deadline_ns == NEVER_NS
+
+
+def test_changes_are_told_in_their_time_and_who_is_drained_starts_anew() -> None:
+    changes = [PlannedChange(("p0", "d0"), 30, "v3"), PlannedChange(("p0",), 5, "v2")]
+    source = LossSource(LOSSES[:1], lose, lambda: True, changes)
+    said = [(now_ns := source.deadline_ns, source.wake(now_ns)) for _ in range(3)]
+    assert said[0] == (5, (("core", ChangeModel(["p0"], "v2")),))
+    assert said[2] == (30, (("core", WorkersStarted(["p0"])), ("core", ChangeModel(["p0", "d0"], "v3"))))
+    assert source.deadline_ns == NEVER_NS
+    anew = (("d0 at 40", ReportUsage()), ("core", WorkersLost(["d0"])), ("core", WorkersStarted(["d0"])))
+    assert source.handle(40, InstanceDrained("d0")) == anew

@@ -72,6 +72,9 @@ TAGS = [
     "InstanceProfiled",
     "PoolServersChanged",
     "WorkersStarted",
+    "TransferOverdue",
+    "ChangeModel",
+    "InstanceDrained",
 ]
 
 PLAIN = st.recursive(
