@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from deploy.interrupt import terminate_as_interrupt
-from deploy.output import say, tell
+from deploy.terminal.interrupt import terminate_as_interrupt
+from deploy.terminal.output import say, tell
 from scheduler.protocol.errors import ClusterError, InputError, JournalError
 
 if TYPE_CHECKING:

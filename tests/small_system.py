@@ -9,21 +9,21 @@ import numpy as np
 from deploy.live.session import ControlParts
 from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
-from scheduler.core.model_loads import ModelSource, ModelWeights
+from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsArrived, TransferKind
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
-from sim_hw.engine.compiled_decode import StepForm, StepLine
+from sim_hw.instance.compiled_decode import StepForm, StepLine
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines
 from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
-from workers.decode import DecodeConfig, DecodeInstance
-from workers.fabric import Fabric
-from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
+from workers.decode.instance import DecodeConfig, DecodeInstance
+from workers.fabric.fabric import Fabric
+from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
 from workers.prefill import PrefillConfig, PrefillInstance
 
 MAKE_WORKER = "tests.small_system:make_worker"

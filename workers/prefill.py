@@ -25,15 +25,15 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from sim_hw.engine.kv_room import KV_BLOCK_TOKENS
+from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from workers.cache.store import BlockStore
-from workers.exchange_load import ExchangeLoad
+from workers.fabric.expert_load import ExchangeLoad
 from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
 
 # Only an instance that keeps a power budget needs what does it.
 if TYPE_CHECKING:
-    from sim_hw.engine.throttle import ThrottledPass
+    from sim_hw.instance.throttle import ThrottledPass
 
 
 class PrefillCost(Protocol):

@@ -11,11 +11,11 @@ import ray
 
 from deploy.cluster.ray_connection import connected
 from deploy.cluster.state import ClusterState
-from deploy.interrupt import stop_on_interrupt
 from deploy.live.actors import CALL_S
 from deploy.live.control_plane import ACTOR_NAME
 from deploy.live.run import Driver, LiveResult, Progress
 from deploy.live.session import RunSpec
+from deploy.terminal.interrupt import stop_on_interrupt
 from scheduler.protocol.errors import ClusterError
 from scheduler.runtime.clock import monotonic_s
 from workers.ray_shell.identity import identity

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from deploy.blueprint import Blueprint
 from deploy.live.actors import HostPlan
 from deploy.live.control_plane import FleetSpec
 from deploy.live.parts import idle_run
 from deploy.live.telemetry import TelemetrySpec
+from deploy.system.blueprint import Blueprint
 
 
 def fleet_spec(blueprint: Blueprint, hosts: list[HostPlan], metered: list[str], metrics_port: int) -> FleetSpec:

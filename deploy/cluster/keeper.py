@@ -21,7 +21,7 @@ from typing import Any, Final
 from deploy.cluster.processes import process_start
 from deploy.cluster.runtime_folder import RuntimeFolder
 from deploy.cluster.state import ClusterState, write_state
-from deploy.config import RunConfig
+from deploy.settings.run_config import RunConfig
 from scheduler.protocol.errors import SupernodeError
 from scheduler.runtime.clock import monotonic_s, pause_s, wall_now_text
 
@@ -84,12 +84,12 @@ class Keeper:
     def _bring_up(self, stack: ExitStack) -> None:
         # Ray takes half a second to import; the state file must be there before.
         self._note()
-        from deploy.blueprint import Blueprint
         from deploy.cluster.fleet import fleet_spec
         from deploy.cluster.local_cluster import LocalCluster, make_node_folder
         from deploy.live.actors import Actors
         from deploy.live.parts import MAKE_WORKER, host_plans, metered_addresses
-        from scheduler.gateway.arrivals import BLOCK_TOKENS
+        from deploy.system.blueprint import Blueprint
+        from scheduler.sources.arrivals import BLOCK_TOKENS
 
         blueprint = Blueprint(RunConfig(**self._launch.config), BLOCK_TOKENS)
         blueprint.make_core()

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from deploy.loopback import fetch
-from deploy.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
+from deploy.cluster.loopback import fetch
+from deploy.cluster.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from scheduler.protocol.errors import ClusterError, ConfigError
 from scheduler.runtime.clock import monotonic_s, pause_s
 

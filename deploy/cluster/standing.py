@@ -6,8 +6,8 @@ from typing import Final
 
 from deploy.cluster.runtime_folder import locate_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
-from deploy.config import RunConfig
-from deploy.output import tell
+from deploy.settings.run_config import RunConfig
+from deploy.terminal.output import tell
 from scheduler.protocol.errors import ClusterError, ConfigError
 
 FIXED: Final = ("cluster", "model", "plan")

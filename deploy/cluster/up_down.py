@@ -16,8 +16,8 @@ from deploy.cluster.keeper import Launch, launch_text
 from deploy.cluster.processes import end_session, process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, locked, make_token, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
-from deploy.config import RunConfig
-from deploy.output import tell
+from deploy.settings.run_config import RunConfig
+from deploy.terminal.output import tell
 from scheduler.protocol.errors import ClusterError
 from scheduler.runtime.clock import monotonic_s, pause_s
 

@@ -8,16 +8,16 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.blueprint import Blueprint
-from deploy.cache_reuse import PLANES, reuse_rows
-from deploy.commands.options import Config, Json
-from deploy.config import load_config
-from deploy.output import say
-from deploy.shipped_examples import find_input
-from scheduler.gateway.arrivals import BLOCK_TOKENS
-from scheduler.gateway.readers.options import TraceOptions
-from scheduler.gateway.readers.registry import open_trace
+from deploy.run.cache_reuse import PLANES, reuse_rows
+from deploy.settings.options import Config, Json
+from deploy.settings.run_config import load_config
+from deploy.settings.shipped_examples import find_input
+from deploy.system.blueprint import Blueprint
+from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.arrivals import BLOCK_TOKENS
+from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.registry import open_trace
 from workers.cache.curve import Prompt, stack_distance_hits, store_hits
 
 app = typer.Typer(help="What a prefix cache of some size would find in a trace, and what reuse is worth.")

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from deploy.commands.options import Admission, Cache, CachePlane, Classes, Config, Json, Model, Order, PlanText
 from deploy.commands.replay import FailIf, Format, Limit, RateScale, Seed, SkipBad, SloText, Superpose
 from deploy.compare.comparison import Compared, compare
 from deploy.compare.electricity import break_even
@@ -15,13 +14,14 @@ from deploy.compare.sizing import Sizing, size
 from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
 from deploy.hardware.lookup import load_cluster
-from deploy.output import say, tell
-from deploy.replay import empty_document
-from deploy.shipped_examples import find_input
-from scheduler.gateway.readers.options import TraceOptions
-from scheduler.gateway.readers.rows import shorten
+from deploy.run.replay import empty_document
+from deploy.settings.options import Admission, Cache, CachePlane, Classes, Config, Json, Model, Order, PlanText
+from deploy.settings.shipped_examples import find_input
+from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import Bound, parse_bound
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.rows import shorten
 
 app = typer.Typer(add_completion=False)
 

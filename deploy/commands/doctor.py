@@ -11,7 +11,7 @@ import typer
 
 from deploy.doctor.examine import examine
 from deploy.doctor.findings import count, render
-from deploy.output import say
+from deploy.terminal.output import say
 
 app = typer.Typer(add_completion=False)
 

@@ -8,9 +8,9 @@ from typing import Final
 import typer
 
 from deploy.cluster.up_down import take_down
-from deploy.commands.options import Json
-from deploy.output import say
-from deploy.progress import waiting
+from deploy.settings.options import Json
+from deploy.terminal.output import say
+from deploy.terminal.progress import waiting
 
 app = typer.Typer(add_completion=False)
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from deploy.commands.options import Json
-from deploy.output import say
+from deploy.settings.options import Json
+from deploy.terminal.output import say
 
 app = typer.Typer(add_completion=False)
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.commands.options import Config
 from deploy.hardware.hardware_page import chip_page, hardware_list, supernode_page
 from deploy.hardware.lookup import load_hardware
 from deploy.hardware.module_page import module_account, module_document, module_section
-from deploy.output import say
+from deploy.settings.options import Config
+from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
 from sim_hw.hardware.chips import CHIPS
 from sim_hw.hardware.description import describe

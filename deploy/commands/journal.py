@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.blueprint import Blueprint
-from deploy.config import RunConfig, typed_values
-from deploy.output import say
-from scheduler.gateway.synthetic.section import Section
+from deploy.settings.run_config import RunConfig, typed_values
+from deploy.system.blueprint import Blueprint
+from deploy.terminal.output import say
 from scheduler.protocol.component import Component
 from scheduler.protocol.errors import JournalError
 from scheduler.runtime import journal
 from scheduler.runtime.journal import JournalHeader
+from scheduler.sources.synthetic.section import Section
 
 app = typer.Typer(help="Check, replay and repair journals.")
 

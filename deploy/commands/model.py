@@ -14,12 +14,12 @@ from deploy.hardware.lookup import load_cluster, load_model
 from deploy.hardware.model_page import model_page
 from deploy.hardware.operating_points import InstanceOptions, decode_point, one_of, prefill_point, tpot_limit_s
 from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer
-from deploy.output import say
+from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import HardwareModelError
 from sim_hw.hardware.description import describe
 from sim_hw.models.totals import totals
-from sim_hw.phases.predict import largest_batch, predict_decode, predict_operator, predict_prefill
+from sim_hw.steps.predict import largest_batch, predict_decode, predict_operator, predict_prefill
 
 app = typer.Typer(help="Show models, and predict one operating point.")
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import typer
 
-from deploy.commands.options import Json
-from deploy.output import say
+from deploy.settings.options import Json
+from deploy.terminal.output import say
 from scheduler.policies.entry import ADMISSIONS, ORDERS
 from scheduler.policies.registry import KnownPolicy, known_policies
 

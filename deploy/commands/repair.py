@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from deploy.commands.options import Json
 from deploy.faults.live import repair_parts
-from deploy.output import say
+from deploy.settings.options import Json
+from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
 
 app = typer.Typer(add_completion=False)

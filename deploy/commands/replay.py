@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.commands.options import (
+from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
+from deploy.run_folder import LOG_NAMES
+from deploy.settings.options import (
     Admission,
     Cache,
     CachePlane,
@@ -20,23 +22,21 @@ from deploy.commands.options import (
     PlanText,
     Policy,
 )
-from deploy.commands.power_options import Parking, PowerCap, Price, Pue, SiteName, TariffName
-from deploy.config import RunConfig, load_config
-from deploy.output import say, tell
-from deploy.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
-from deploy.run_folder import LOG_NAMES
-from deploy.shipped_examples import find_input
-from scheduler.gateway.readers.options import TraceOptions
+from deploy.settings.power_options import Parking, PowerCap, Price, Pue, SiteName, TariffName
+from deploy.settings.run_config import RunConfig, load_config
+from deploy.settings.shipped_examples import find_input
+from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import Bound, parse_bound
+from scheduler.metrics.outcome.table import render
 from scheduler.metrics.records import FILE_NAME
-from scheduler.metrics.table import render
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.traces.options import TraceOptions
 
 # A virtual run looks for no cluster, and mostly for no faults.
 if TYPE_CHECKING:
     from deploy.cluster.state import ClusterState
-    from deploy.openmetrics import ScrapeJob
-    from scheduler.gateway.faults import FaultPlan
+    from deploy.run.openmetrics import ScrapeJob
+    from scheduler.sources.faults import FaultPlan
 
 app = typer.Typer(add_completion=False)
 
@@ -189,7 +189,7 @@ def _scrapes(path: str | None, start_time: str | None, interval_s: float | None,
         return None
     if live:
         raise ConfigError("--openmetrics is for the virtual clock; a live cluster is scraped: leave one out")
-    from deploy.openmetrics import scrape_job
+    from deploy.run.openmetrics import scrape_job
 
     return scrape_job(path, start_time, interval_s)
 
@@ -198,7 +198,7 @@ def _try_places(files: dict[str, str | None], out: str | None, inputs: tuple[str
     """Before the run as well: its result must not be lost for want of a place."""
     if out is None and not any(path is not None for path in files.values()):
         return
-    from deploy.paths import check_file, check_folder
+    from deploy.terminal.paths import check_file, check_folder
 
     read = [path for path in inputs if path is not None]
     for flag, path in files.items():

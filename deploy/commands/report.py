@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.output import say
+from deploy.terminal.output import say
 
 app = typer.Typer(add_completion=False)
 
@@ -24,10 +24,10 @@ Output = Annotated[
 @app.command()
 def report(folders: Folders, output: Output = None) -> None:
     """Write a run folder as one HTML page that needs no network; of several folders, a comparison."""
-    from deploy.paths import check_file
     from deploy.report.comparison import comparison_page
     from deploy.report.page import run_page
     from deploy.run_folder.read import open_run
+    from deploy.terminal.paths import check_file
 
     runs = [open_run(folder) for folder in folders]
     if output is None:

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from deploy.cluster.loopback import fetch
 from deploy.cluster.runtime_folder import locate_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.status_page import render_status
-from deploy.loopback import fetch
-from deploy.output import say, tell
+from deploy.terminal.output import say, tell
 from scheduler.protocol.errors import ClusterError, ConfigError
 from scheduler.runtime.clock import NS_PER_S, wall_now_ns
 
@@ -66,7 +66,7 @@ def _write_page(path: str, state: ClusterState | None) -> None:
         )
     from deploy.dashboards.files import UIDS, load_dashboard
     from deploy.dashboards.page import dashboards_page
-    from deploy.paths import check_file
+    from deploy.terminal.paths import check_file
 
     check_file("--page", path, inputs=[])
     now_s = wall_now_ns() / NS_PER_S

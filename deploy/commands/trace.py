@@ -9,20 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.output import say, tell
-from deploy.paths import check_folder
-from deploy.shipped_examples import find_input
-from deploy.trace_page import PAGE_NAME, write_page
-from scheduler.gateway.describe import TraceDescription
-from scheduler.gateway.describe import describe as describe_trace
-from scheduler.gateway.readers.options import OpenedTrace, SkippedRows, TraceOptions
-from scheduler.gateway.readers.registry import FORMATS, open_trace, open_workload
-from scheduler.gateway.synthetic.load import load_workload
-from scheduler.gateway.synthetic.presets import PRESETS
-from scheduler.gateway.synthetic.section import Section
-from scheduler.gateway.synthetic.workload import Process
-from scheduler.gateway.writers import WRITERS, write_trace
+from deploy.pages.trace_page import PAGE_NAME, write_page
+from deploy.settings.shipped_examples import find_input
+from deploy.terminal.output import say, tell
+from deploy.terminal.paths import check_folder
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.synthetic.load import load_workload
+from scheduler.sources.synthetic.presets import PRESETS
+from scheduler.sources.synthetic.section import Section
+from scheduler.sources.synthetic.workload import Process
+from scheduler.sources.traces.describe import TraceDescription
+from scheduler.sources.traces.describe import describe as describe_trace
+from scheduler.sources.traces.options import OpenedTrace, SkippedRows, TraceOptions
+from scheduler.sources.traces.registry import FORMATS, open_trace, open_workload
+from scheduler.sources.traces.writers import WRITERS, write_trace
 
 app = typer.Typer(help="Describe, generate and convert traces.", no_args_is_help=True)
 

@@ -11,18 +11,18 @@ from typing import Annotated, Final
 import typer
 
 from deploy.cluster.listeners import session_listeners
+from deploy.cluster.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.runtime_folder import open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import bring_up, take_down
-from deploy.commands.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
-from deploy.config import load_config
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.hardware.lookup import load_cluster
-from deploy.interrupt import stop_on_interrupt
-from deploy.metric_names import names_shown
-from deploy.output import say, tell
-from deploy.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
-from deploy.progress import waiting
+from deploy.settings.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
+from deploy.settings.run_config import load_config
+from deploy.system.metric_names import names_shown
+from deploy.terminal.interrupt import stop_on_interrupt
+from deploy.terminal.output import say, tell
+from deploy.terminal.progress import waiting
 from scheduler.protocol.errors import ClusterError, ConfigError
 from scheduler.runtime.clock import pause_s
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy.hardware.quantities import table
-from deploy.output import say, tell
+from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import parse_bound
 from sim_hw.validation.calibration_points import MODEL_CACHING, calibration_points
 from sim_hw.validation.validate import Validation, ValidationRow, validate

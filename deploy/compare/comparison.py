@@ -9,8 +9,8 @@ from typing import Any
 from deploy.compare.goodput import Found, search
 from deploy.compare.measure import Measured, in_processes, measure
 from deploy.compare.variants import Variant
-from deploy.replay import ReplayJob
-from scheduler.gateway.readers.options import TraceOptions
+from deploy.run.replay import ReplayJob
+from scheduler.sources.traces.options import TraceOptions
 
 
 @dataclass(frozen=True, slots=True)

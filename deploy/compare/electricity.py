@@ -7,7 +7,7 @@ from typing import Final
 
 from deploy.compare.comparison import Compared
 from deploy.hardware.quantities import table
-from deploy.run_money import tariff_of
+from deploy.run.money import tariff_of
 from sim_hw.cost.run_cost import CostLine, break_even_usd_per_kwh
 from sim_hw.cost.tariffs import JOULES_PER_KWH
 

@@ -11,8 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from deploy.progress import progress
-from deploy.replay import ReplayJob, replay_virtual
+from deploy.run.replay import ReplayJob, replay_virtual
+from deploy.terminal.progress import progress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

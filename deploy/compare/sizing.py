@@ -15,7 +15,7 @@ from deploy.compare.goodput import Found
 from deploy.compare.measure import Measured, in_processes
 from deploy.compare.systems import System, system_of
 from deploy.compare.variants import Variant
-from scheduler.gateway.readers.options import TraceOptions
+from scheduler.sources.traces.options import TraceOptions
 
 
 @dataclass(frozen=True, slots=True)

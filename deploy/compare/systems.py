@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploy.config import RunConfig
 from deploy.hardware.lookup import load_cluster
-from deploy.plan import parse_plan
-from deploy.run_money import hardware_price
+from deploy.run.money import hardware_price
+from deploy.settings.plan import parse_plan
+from deploy.settings.run_config import RunConfig
 from sim_hw.cost.prices import LIFE, YEAR_S
 from sim_hw.hardware.totals import totals
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.config import RunConfig, load_config
+from deploy.settings.run_config import RunConfig, load_config
 from scheduler.protocol.errors import ConfigError
 
 

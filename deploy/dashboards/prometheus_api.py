@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 
-from deploy.loopback import fetch
+from deploy.cluster.loopback import fetch
 from scheduler.protocol.errors import ClusterError, InputError
 
 TIMEOUT_S: Final = 10.0

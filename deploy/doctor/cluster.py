@@ -11,11 +11,11 @@ from typing import Final
 
 from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.listeners import listeners_of, session_listeners
+from deploy.cluster.ports import METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.processes import session_members
 from deploy.cluster.runtime_folder import OPEN_TO_OTHERS, RuntimeFolder, check_runtime_folder, check_token
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.doctor.findings import Finding, Verdict
-from deploy.ports import METRICS_PORT, PROMETHEUS_PORT
 from scheduler.protocol.errors import SupernodeError
 from scheduler.runtime.clock import wall_now_ns
 from workers.ray_shell.identity import PACKAGES

@@ -17,13 +17,13 @@ from difflib import get_close_matches
 from typing import Final
 
 from deploy.faults.parts import FabricParts
-from scheduler.gateway.faults import FaultPlan, FaultRate, PlannedFault
-from scheduler.gateway.losses import PlannedChange, PlannedLoss
-from scheduler.gateway.readers.rows import shorten
-from scheduler.gateway.synthetic.section import Section
-from scheduler.gateway.synthetic.settings_file import read_settings
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.faults import FaultPlan, FaultRate, PlannedFault
+from scheduler.sources.synthetic.section import Section
+from scheduler.sources.synthetic.settings_file import read_settings
+from scheduler.sources.traces.rows import shorten
+from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
 
 MIN_MEAN_S: Final = 1e-3
 """Shorter mean times would make more faults than there is work."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.hardware.lookup import load_cluster
-from deploy.plan import parse_plan
+from deploy.settings.plan import parse_plan
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_parts import PartKind, count_kinds, kind_of
 from sim_hw.hardware.supernode import Plane, Supernode

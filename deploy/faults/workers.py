@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from deploy.blueprint import Blueprint
-from deploy.config import RunConfig
+from deploy.settings.run_config import RunConfig
+from deploy.system.blueprint import Blueprint
 from scheduler.core.config import cache_server_address
-from scheduler.gateway.arrivals import BLOCK_TOKENS
 from scheduler.protocol.component import Component, Outputs
 from scheduler.protocol.messages import Message, RunEnded
+from scheduler.sources.arrivals import BLOCK_TOKENS
 
 
 class Losable:

@@ -8,11 +8,11 @@ from pathlib import PurePath
 from typing import Any, TypeVar, cast
 
 from deploy.hardware.endings import YAML_ENDINGS
-from deploy.plan import parse_plan
-from scheduler.gateway.readers.lines import shown, unreadable
-from scheduler.gateway.synthetic.section import Section
-from scheduler.gateway.synthetic.settings_file import MAX_FILE_BYTES, read_settings
+from deploy.settings.plan import parse_plan
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.synthetic.section import Section
+from scheduler.sources.synthetic.settings_file import MAX_FILE_BYTES, read_settings
+from scheduler.sources.traces.lines import shown, unreadable
 from sim_hw.catalog import find_chip
 from sim_hw.errors import DescriptionError
 from sim_hw.hardware.chip import Chip

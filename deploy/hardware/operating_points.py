@@ -10,7 +10,7 @@ from scheduler.protocol.errors import ConfigError
 from sim_hw.hardware.supernode import Overlap, Plane, Supernode
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, Instance, PrefillPoint
-from sim_hw.phases.default_points import default_decode_point, default_prefill_point
+from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

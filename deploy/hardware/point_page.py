@@ -8,7 +8,7 @@ from typing import Any
 from deploy.hardware.quantities import count, quantity, table
 from sim_hw.hardware.chip_power import chip_watts, prefill_watts
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
-from sim_hw.phases.predict import DecodePrediction, OperatorPrediction, PrefillPrediction
+from sim_hw.steps.predict import DecodePrediction, OperatorPrediction, PrefillPrediction
 
 Answer = dict[str, Any]
 

@@ -8,14 +8,6 @@ from typing import Any
 from deploy.hardware.power_settings import PowerSettings
 from sim_hw.cost.prices import YEAR_S
 from sim_hw.cost.tariffs import JOULES_PER_KWH
-from sim_hw.facility.power_tree import PartClass, PowerTree, TreeLine, Watts, power_tree
-from sim_hw.facility.published import (
-    CLOUDMATRIX_AS_PUBLISHED,
-    NVL72_AS_PUBLISHED,
-    PUBLISHED_RATIOS,
-    PUBLISHED_TOTALS,
-    catalogue_basis,
-)
 from sim_hw.figure import Figure
 from sim_hw.hardware.chip import Chip
 from sim_hw.hardware.chip_power import CAP_SHARE, power_fit
@@ -23,6 +15,14 @@ from sim_hw.hardware.description import describe
 from sim_hw.hardware.phase_power import Phase, service_figure
 from sim_hw.hardware.supernode import Supernode
 from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72
+from sim_hw.power.power_tree import PartClass, PowerTree, TreeLine, Watts, power_tree
+from sim_hw.power.published import (
+    CLOUDMATRIX_AS_PUBLISHED,
+    NVL72_AS_PUBLISHED,
+    PUBLISHED_RATIOS,
+    PUBLISHED_TOTALS,
+    catalogue_basis,
+)
 from sim_hw.validation.power_points import power_points
 
 Answer = dict[str, Any]

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from deploy.hardware.quantities import count, figure, quantity, table
-from sim_hw.facility.power_tree import PartClass, PowerTree, Watts
 from sim_hw.figure import Figure
 from sim_hw.hardware.sources import named_in
+from sim_hw.power.power_tree import PartClass, PowerTree, Watts
 
 _CLASSES: Final[Mapping[PartClass, str]] = {
     PartClass.NPU: "NPUs",

@@ -7,15 +7,15 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Final
 
-from deploy.config import RunConfig, typed_values
-from scheduler.gateway.readers.rows import shorten
-from scheduler.gateway.synthetic.section import Section
-from scheduler.gateway.synthetic.settings_file import read_settings
+from deploy.settings.run_config import RunConfig, typed_values
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.synthetic.section import Section
+from scheduler.sources.synthetic.settings_file import read_settings
+from scheduler.sources.traces.rows import shorten
 from sim_hw.errors import UnknownNameError
-from sim_hw.facility.sites import SITES, Site, find_site
 from sim_hw.figure import Confidence, Figure
 from sim_hw.hardware.phase_power import Phase
+from sim_hw.power.sites import SITES, Site, find_site
 
 MAX_PUE: Final = 10.0
 MAX_BATCH: Final = 10**6

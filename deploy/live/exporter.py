@@ -19,10 +19,10 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
-from deploy.ports import LOOPBACK, METRICS_PORT
-from scheduler.metrics.exposition import OPENMETRICS_END, OPENMETRICS_TYPE, TEXT_TYPE, render
-from scheduler.metrics.registry import process_registry
-from scheduler.metrics.snapshot import Snapshot, status
+from deploy.cluster.ports import LOOPBACK, METRICS_PORT
+from scheduler.metrics.export.exposition import OPENMETRICS_END, OPENMETRICS_TYPE, TEXT_TYPE, render
+from scheduler.metrics.export.registry import process_registry
+from scheduler.metrics.live.snapshot import Snapshot, status
 from scheduler.protocol.errors import ClusterError
 
 IDLE_S: Final = 30.0

@@ -6,23 +6,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.blueprint import Blueprint
-from deploy.config import RunConfig
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
-from deploy.power_cap import cap_watts
-from deploy.profile_run import measured_instances
-from deploy.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
-from deploy.request_classes import run_slo
+from deploy.run.profile_run import measured_instances
+from deploy.run.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
+from deploy.settings.power_cap import cap_watts
+from deploy.settings.request_classes import run_slo
+from deploy.settings.run_config import RunConfig
+from deploy.system.blueprint import Blueprint
 from scheduler.core.config import FABRIC_ADDRESS
-from scheduler.gateway.arrivals import BLOCK_TOKENS
-from scheduler.gateway.profiler import Profiler, Starter
-from scheduler.gateway.readers.options import TraceOptions
-from scheduler.gateway.readers.registry import open_trace
-from scheduler.metrics.collector import Collector
-from scheduler.metrics.decisions import DecisionLog
+from scheduler.metrics.outcome.collector import Collector
+from scheduler.metrics.outcome.decisions import DecisionLog
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
+from scheduler.sources.arrivals import BLOCK_TOKENS
+from scheduler.sources.profiler import Profiler, Starter
+from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.registry import open_trace
 
 MAKE_WORKER: Final = "deploy.live.parts:make_worker"
 MAKE_CONTROL: Final = "deploy.live.parts:make_control"

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.blueprint import Blueprint
 from deploy.cluster.attach import run_attached
 from deploy.cluster.state import ClusterState
 from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
 from deploy.live.run import LiveResult, run_live
-from deploy.profile_run import needs_profile
-from deploy.progress import progress
-from deploy.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, run_log, title
-from deploy.request_classes import class_names, run_slo
-from deploy.trace_total import TraceTotal
-from scheduler.gateway.readers.registry import open_trace
+from deploy.run.profile_run import needs_profile
+from deploy.run.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, run_log, title
+from deploy.run.trace_total import TraceTotal
+from deploy.settings.request_classes import class_names, run_slo
+from deploy.system.blueprint import Blueprint
+from deploy.terminal.progress import progress
+from scheduler.metrics.outcome.summary import Summary, summarize
 from scheduler.metrics.records import Records
-from scheduler.metrics.summary import Summary, summarize
 from scheduler.runtime.clock import NS_PER_S
+from scheduler.sources.traces.registry import open_trace
 
 
 def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = None) -> ReplayResult:

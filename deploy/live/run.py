@@ -11,10 +11,10 @@ from typing import Any, Final
 import ray
 
 from deploy.cluster.local_cluster import LocalCluster
-from deploy.interrupt import stop_on_interrupt
 from deploy.live.actors import CALL_S, Actors, HostPlan
 from deploy.live.control_plane import ACTOR_NAME, FleetSpec, LiveOutcome
 from deploy.live.session import RunSpec
+from deploy.terminal.interrupt import stop_on_interrupt
 from scheduler.protocol.errors import ClusterError, WorkerLostError
 from scheduler.runtime.clock import NS_PER_S, monotonic_s, wall_now_ns
 from workers.ray_shell.transport import call_all

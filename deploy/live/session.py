@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from scheduler.core.ledger import Ledger
+from scheduler.core.request_table import Ledger
 from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.component import Component

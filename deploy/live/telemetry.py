@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.blueprint import Blueprint
 from deploy.live.exporter import Exporter
 from deploy.live.session import Session
-from deploy.metric_layout import metric_layout
-from deploy.metric_names import names_shown
-from scheduler.metrics.live_totals import LiveTotals, RunOutcome
-from scheduler.metrics.snapshot import Layout
+from deploy.system.blueprint import Blueprint
+from deploy.system.metric_layout import metric_layout
+from deploy.system.metric_names import names_shown
+from scheduler.metrics.live.snapshot import Layout
+from scheduler.metrics.live.totals import LiveTotals, RunOutcome
 from scheduler.protocol.messages import Message
 
 

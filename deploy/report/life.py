@@ -12,7 +12,7 @@ import numpy as np
 from deploy.dashboards.units import shown
 from deploy.report.fabric import named
 from deploy.run_folder.read import RunFolder
-from scheduler.core.ledger import NOT_YET
+from scheduler.core.request_table import NOT_YET
 from scheduler.metrics.columns import NS_PER_S, Rows
 from scheduler.metrics.records import CLASS_COLUMN
 from scheduler.protocol.errors import InputError

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from html import escape
 from typing import Any, Final
 
-from deploy.config import RunConfig
 from deploy.report.chart import COLOURS, Curve
 from deploy.report.classes import classes_section
 from deploy.report.course import Course, over_time
@@ -19,6 +18,7 @@ from deploy.report.fleet_map import BUSY_HUE, POWER_HUE, Measure, busy_over_time
 from deploy.report.latency import distributions, latency_course, latency_table
 from deploy.report.waterfall import slowest
 from deploy.run_folder.read import RunFolder
+from deploy.settings.run_config import RunConfig
 from scheduler.metrics.columns import Floats
 
 USE: Final = Measure("Utilisation", "busy share of the whole run", "percentunit", 1.0, BUSY_HUE)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deploy.blueprint import Blueprint
-    from scheduler.gateway.readers.options import TraceOptions
-    from scheduler.metrics.collector import Collector
-    from scheduler.metrics.decisions import DecisionLog
+    from deploy.system.blueprint import Blueprint
+    from scheduler.metrics.outcome.collector import Collector
+    from scheduler.metrics.outcome.decisions import DecisionLog
+    from scheduler.sources.traces.options import TraceOptions
 
 
 @dataclass(frozen=True, slots=True)

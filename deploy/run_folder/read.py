@@ -13,12 +13,12 @@ from typing import Any, Final, TypeVar, cast
 import numpy as np
 
 from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
-from scheduler.gateway.readers.lines import shown
-from scheduler.metrics.collector import PREEMPTED_ROW
 from scheduler.metrics.columns import NS_PER_S, Floats, Rows
-from scheduler.metrics.decisions import START_ROW
+from scheduler.metrics.outcome.collector import PREEMPTED_ROW
+from scheduler.metrics.outcome.decisions import START_ROW
 from scheduler.metrics.records import CLASS_COLUMN, FILE_NAME
 from scheduler.protocol.errors import InputError
+from scheduler.sources.traces.lines import shown
 
 SUMMARY_NAME: Final = "summary.json"
 MEND: Final = "give a folder that 'supernode replay TRACE --out DIR' wrote"

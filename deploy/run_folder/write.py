@@ -15,8 +15,8 @@ import numpy as np
 
 from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
 from deploy.run_folder.log import RunLog
+from scheduler.metrics.outcome.timeline import Timeline, timeline
 from scheduler.metrics.records import Records
-from scheduler.metrics.timeline import Timeline, timeline
 from scheduler.policies import make_routing_policy
 
 DISTRIBUTION: Final = "supernode-serve"

@@ -12,9 +12,9 @@ from scheduler.protocol.messages import Plane
 
 # Only a run under a power cap, or one that parks, needs what does it; and what loads models needs these addresses.
 if TYPE_CHECKING:
-    from scheduler.core.model_loads import ModelWeights
-    from scheduler.core.parking import ParkingRules
-    from scheduler.core.power_budgets import PowerCap
+    from scheduler.core.guests.parking import ParkingRules
+    from scheduler.core.guests.power_budgets import PowerCap
+    from scheduler.core.guests.weight_loads import ModelWeights
 
 CORE_ADDRESS: Final = "core"
 CACHE_ADDRESS: Final = "cache"

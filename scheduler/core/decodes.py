@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scheduler.core.books import Books
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
+from scheduler.core.state import Books
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped
 

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.books import Books
-from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
+from scheduler.core.request_table import NOT_YET, Ledger
 from scheduler.core.reservations import Reservations, Said
+from scheduler.core.state import Books
 from scheduler.core.transfers import Transfers
 from scheduler.protocol.messages import PrefixesLost
 

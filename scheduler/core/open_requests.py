@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.ledger import Ledger
-from scheduler.core.promises import Promises
+from scheduler.core.request_table import Ledger
+from scheduler.core.tentative_decodes import Promises
 from scheduler.protocol.messages import LookupPrefixes, RequestsArrived, StartPrefill
 
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)

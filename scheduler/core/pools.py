@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from scheduler.core.ledger import Ledger
 from scheduler.core.open_requests import OpenRequests
+from scheduler.core.request_table import Ledger
 from scheduler.protocol.messages import Message, PrefixesFound, ReleasePrefixes
 
 Said = list[tuple[str, Message]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scheduler.core.books import Books
 from scheduler.core.config import CacheMode
-from scheduler.core.ledger import NOT_YET
+from scheduler.core.estimates.read_limits import ReadLimits
 from scheduler.core.lifecycle import Event
-from scheduler.core.read_limits import ReadLimits
+from scheduler.core.request_table import NOT_YET
 from scheduler.core.router import Router
+from scheduler.core.state import Books
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from scheduler.core.fleet import Stage
-from scheduler.core.ledger import NOT_YET, Ledger
 from scheduler.core.lifecycle import Event, State
+from scheduler.core.request_table import NOT_YET, Ledger
 from scheduler.core.router import Router
 from scheduler.protocol.messages import (
     CancelReservations,

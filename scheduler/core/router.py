@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
-from scheduler.core.promises import Promises
-from scheduler.policies.scoring import only
+from scheduler.core.tentative_decodes import Promises
+from scheduler.policies.routing.scoring import only
 from scheduler.policies.view import (
     UNSEEN,
     Columns,
@@ -25,8 +25,8 @@ from scheduler.protocol.messages import Message
 
 # A run by load alone keeps no knowledge and should not wait for what does.
 if TYPE_CHECKING:
-    from scheduler.core.knowledge import Knowledge
-    from scheduler.core.prediction_error import PredictionError
+    from scheduler.core.estimates.prediction_error import PredictionError
+    from scheduler.core.estimates.worker_state import Knowledge
 
 FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
 
@@ -74,7 +74,7 @@ class Router:
             work = stage.outstanding_requests, stage.outstanding_tokens
             self._live = Columns(*work, *[unknown] * 6, supernodes=stage.pool)
         else:
-            from scheduler.core.knowledge import Knowledge
+            from scheduler.core.estimates.worker_state import Knowledge
 
             has_own_caches = has_own_caches and self._is_prefill
             self._knowledge = Knowledge(stage, facts, reads, is_prefill=self._is_prefill, has_own_caches=has_own_caches)

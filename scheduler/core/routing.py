@@ -15,7 +15,7 @@ from scheduler.protocol.messages import DecodeStepped, InstanceProfiled, Message
 
 # Only runs that predict need it.
 if TYPE_CHECKING:
-    from scheduler.core.prediction_error import PredictionError
+    from scheduler.core.estimates.prediction_error import PredictionError
 
 Handler = Callable[[int, Any], Outputs]
 

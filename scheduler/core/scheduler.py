@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from scheduler.core.books import open_books
 from scheduler.core.broken_parts import BrokenParts
 from scheduler.core.cache_servers import CacheServers
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
 from scheduler.core.decodes import Decodes
-from scheduler.core.hand_overs import HandOvers
-from scheduler.core.ledger import NOT_YET
+from scheduler.core.guests.weight_changes import ModelChanges
+from scheduler.core.guests.weight_loads import ModelLoads, ModelWeights
+from scheduler.core.kv_transfers import HandOvers
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
-from scheduler.core.model_changes import ModelChanges
-from scheduler.core.model_loads import ModelLoads, ModelWeights
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.prefills import Prefills
+from scheduler.core.request_table import NOT_YET
 from scheduler.core.reservations import Reservations
 from scheduler.core.routing import Routing
+from scheduler.core.state import open_books
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
 from scheduler.policies.view import RoutingPolicy
@@ -61,10 +61,10 @@ from scheduler.protocol.messages import (
 
 # Only a run under a power cap, one that parks, or one with rules of entry needs what does it.
 if TYPE_CHECKING:
-    from scheduler.core.guard import Guard
-    from scheduler.core.guarded_prefills import GuardedPrefills
-    from scheduler.core.parking import Parking
-    from scheduler.core.power_budgets import PowerBudgets
+    from scheduler.core.guests.admission_queue import GuardedPrefills
+    from scheduler.core.guests.parking import Parking
+    from scheduler.core.guests.power_budgets import PowerBudgets
+    from scheduler.core.guests.time_outs import Guard
 
 
 _NOBODY: Final = frozenset[int]()
@@ -99,7 +99,7 @@ class Scheduler:
         self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
         guarded: GuardedPrefills | None = None
         if not entry.is_plain:
-            from scheduler.core.guarded_prefills import GuardedPrefills
+            from scheduler.core.guests.admission_queue import GuardedPrefills
 
             guarded = GuardedPrefills(books, self._transfers, self.routing, entry)
         self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
@@ -114,17 +114,17 @@ class Scheduler:
         self._has_arrivals = True
         self._power: PowerBudgets | None = None
         if config.power is not None:
-            from scheduler.core.power_budgets import PowerBudgets
+            from scheduler.core.guests.power_budgets import PowerBudgets
 
             self._power = PowerBudgets(config.power, books.prefill, books.decode)
         self._parking: Parking | None = None
         if config.parking is not None:
-            from scheduler.core.parking import Parking
+            from scheduler.core.guests.parking import Parking
 
             self._parking = Parking(config.parking, (books.prefill, books.decode), books.ledger)
         self._guard: Guard | None = None
         if guarded is not None:
-            from scheduler.core.guard import Guard
+            from scheduler.core.guests.time_outs import Guard
 
             self._guard = Guard(books, guarded, self._losses, self._reservations, entry)
         self._has_timers = any(timer is not None for timer in (self._power, self._parking, self._guard))

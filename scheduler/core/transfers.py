@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.config import CACHE_SSD, FABRIC_ADDRESS
-from scheduler.core.ledger import NOT_YET
+from scheduler.core.request_table import NOT_YET
 from scheduler.protocol.messages import (
     CancelTransfer,
     FinishTransfer,

@@ -27,7 +27,7 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, Ledger
 from scheduler.metrics.columns import Bools, Floats, Ints, seconds_between, view
 from scheduler.protocol.finish import FINISHED, FinishReason
 

@@ -4,8 +4,8 @@ Reading order: `view` (what a policy sees), `registry`, `load_based`; then `fami
 them does not import.
 """
 
-from scheduler.policies import load_based as _load_based  # registers its policies
 from scheduler.policies.registry import check_routing_policy, make_routing_policy, routing_policy, routing_policy_names
+from scheduler.policies.routing import load_based as _load_based  # registers its policies
 
 __all__ = ["check_routing_policy", "make_routing_policy", "routing_policy", "routing_policy_names"]
 

@@ -87,7 +87,7 @@ def known_policies() -> list[KnownPolicy]:
 
 def _import_families() -> None:
     """Their classes take a hundredth of a second to make, which a run by load should not wait for."""
-    import scheduler.policies.families  # pyright: ignore[reportUnusedImport]  # noqa: F401
+    import scheduler.policies.routing.families  # pyright: ignore[reportUnusedImport]  # noqa: F401
 
 
 class OwnPolicy:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sim_hw.errors import PriceError, unknown_name
-from sim_hw.facility.sites import SITES
 from sim_hw.figure import Confidence, Figure
+from sim_hw.power.sites import SITES
 
 DAY_S: Final = 24 * 3600.0
 JOULES_PER_KWH: Final = 3.6e6

@@ -21,7 +21,7 @@ class PartPower:
 
 @dataclass(frozen=True, slots=True)
 class SupernodePower:
-    """Of what every supernode has beside NPUs and named parts. What is None is estimated (`sim_hw.facility`)."""
+    """Of what every supernode has beside NPUs and named parts. What is None is estimated (`sim_hw.power`)."""
 
     cpu: PartPower | None = None
     """One socket."""

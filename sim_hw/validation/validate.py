@@ -16,10 +16,10 @@ from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, Prefill
 from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.rivals import error_bar, rivals_of
 from sim_hw.operators.roofline import operator_s
-from sim_hw.phases.decode_step import DecodeModel, decode_step, stage_s
-from sim_hw.phases.die_memory import largest_fitting_batch
-from sim_hw.phases.predict import predict_decode, predict_operator, predict_prefill
-from sim_hw.phases.prefill_pass import prefill_pass
+from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s
+from sim_hw.steps.die_memory import largest_fitting_batch
+from sim_hw.steps.predict import predict_decode, predict_operator, predict_prefill
+from sim_hw.steps.prefill_pass import prefill_pass
 from sim_hw.validation.calibration_points import MODEL_CACHING, CalibrationPoint, calibration_points
 
 NOT_FITTED = frozenset(

@@ -11,18 +11,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.blueprint import Blueprint
-from deploy.config import RunConfig
-from deploy.replay import make_collector
+from deploy.run.replay import make_collector
+from deploy.settings.run_config import RunConfig
+from deploy.system.blueprint import Blueprint
 from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS
-from scheduler.gateway.readers.options import TraceOptions
-from scheduler.gateway.readers.registry import open_trace
-from scheduler.gateway.source import TraceSource
 from scheduler.protocol.messages import CancelTransfer, Plane, StartTransfer, TransferKind
 from scheduler.runtime.virtual import VirtualRuntime
+from scheduler.sources.trace_source import TraceSource
+from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.registry import open_trace
 from sim_hw.network.lines import LineEnd
-from workers.fabric import Fabric
-from workers.fabric_ways import LineRates
+from workers.fabric.fabric import Fabric
+from workers.fabric.routes import LineRates
 
 _ACTIVE: Final = 10_000
 _FLOWS: Final = 50

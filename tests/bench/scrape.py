@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
-from deploy.blueprint import Blueprint
-from deploy.config import RunConfig
 from deploy.live.exporter import GZIP_LEVEL, metrics_text
 from deploy.live.telemetry import TelemetrySpec
-from scheduler.gateway.readers.options import TraceOptions
-from scheduler.gateway.readers.registry import open_trace
-from scheduler.gateway.source import TraceSource
-from scheduler.metrics.live_totals import LiveTotals
-from scheduler.metrics.registry import process_registry
-from scheduler.metrics.snapshot import Snapshot
+from deploy.settings.run_config import RunConfig
+from deploy.system.blueprint import Blueprint
+from scheduler.metrics.export.registry import process_registry
+from scheduler.metrics.live.snapshot import Snapshot
+from scheduler.metrics.live.totals import LiveTotals
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S
 from scheduler.runtime.virtual import VirtualRuntime
+from scheduler.sources.trace_source import TraceSource
+from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.registry import open_trace
 
 TRACE: Final = "examples/demo.jsonl"
 REPORT_INTERVAL_NS: Final = 20_000_000

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from deploy.live.exporter import Exporter
-from scheduler.core.prediction_error import RATIO_BOUNDS
+from scheduler.core.estimates.prediction_error import RATIO_BOUNDS
 from scheduler.metrics.buckets import (
     DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
@@ -24,12 +24,11 @@ from scheduler.metrics.buckets import (
     BucketCounts,
     HistogramTotals,
 )
-from scheduler.metrics.energy import FacilityCurves
-from scheduler.metrics.energy_seen import EnergySeen
-from scheduler.metrics.engine_totals import EngineTotals
-from scheduler.metrics.live_decisions import decision_series
-from scheduler.metrics.live_predictions import KINDS
-from scheduler.metrics.snapshot import (
+from scheduler.metrics.live.decisions import decision_series
+from scheduler.metrics.live.energy_seen import EnergySeen
+from scheduler.metrics.live.engine_totals import EngineTotals
+from scheduler.metrics.live.predictions import KINDS
+from scheduler.metrics.live.snapshot import (
     END_REASONS,
     FLOWS,
     CachesSeen,
@@ -40,6 +39,7 @@ from scheduler.metrics.snapshot import (
     Rates,
     Snapshot,
 )
+from scheduler.metrics.outcome.energy import FacilityCurves
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
 

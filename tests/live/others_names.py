@@ -6,7 +6,7 @@ import math
 
 from deploy.dashboards.prometheus_api import Prometheus, Window
 from deploy.dashboards.queries import fill
-from scheduler.metrics.names.ascend import FAMILIES
+from scheduler.metrics.export.names.ascend import FAMILIES
 from tests.vllm_dashboard import PUBLISHED_QUERIES
 
 MODEL = "deepseek-r1"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.cluster.ports import METRICS_PORT
 from deploy.cluster.runtime_folder import make_token, open_runtime_folder
-from deploy.ports import METRICS_PORT
 from tests.live.standing import ROOT, SMALL, Cluster, Standing, alive, command_line, is_taken
 
 pytestmark = pytest.mark.live
@@ -105,7 +105,7 @@ def test_the_command_of_the_compose_file_runs_here_until_it_is_interrupted(stand
 
 def test_ray_does_not_run_without_a_private_token(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
     import deploy.cluster.up_down as commands
-    from deploy.config import RunConfig
+    from deploy.settings.run_config import RunConfig
     from scheduler.protocol.errors import ClusterError
 
     def make_open_token(path: Path) -> None:

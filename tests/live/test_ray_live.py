@@ -19,7 +19,7 @@ from deploy.live.actors import HostPlan
 from deploy.live.control_plane import ACTOR_NAME
 from deploy.live.run import LiveResult, Progress, run_live
 from deploy.live.session import RunSpec
-from scheduler.core.ledger import Ledger
+from scheduler.core.request_table import Ledger
 from scheduler.protocol.errors import ClusterError
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (

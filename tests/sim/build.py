@@ -9,7 +9,7 @@ import numpy as np
 
 from scheduler.core.config import CACHE_ADDRESS, CACHE_SSD, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
-from scheduler.core.parking import ParkingRules
+from scheduler.core.guests.parking import ParkingRules
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.classes import RequestClass
@@ -30,8 +30,9 @@ from scheduler.protocol.messages import (
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from scheduler.runtime.virtual import Tap, VirtualRuntime
-from sim_hw.engine.compiled_decode import StepForm, StepLine
+from sim_hw.instance.compiled_decode import StepForm, StepLine
 from sim_hw.network.lines import LineEnd
+from tests.checkers.linear_energy import LinearEnergy
 from tests.made_up_lines import MadeUpLines
 from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
 from tests.sim.case import (
@@ -44,14 +45,13 @@ from tests.sim.case import (
     rank_rate,
     way_of,
 )
-from tests.sim.linear_energy import LinearEnergy
 from tests.sim.parked import parkable
 from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
-from workers.decode import DecodeConfig, DecodeInstance
-from workers.fabric import Fabric
-from workers.fabric_ways import Bundle, Channel, FabricConfig, HandOverWays
+from workers.decode.instance import DecodeConfig, DecodeInstance
+from workers.fabric.fabric import Fabric
+from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
 from workers.prefill import PrefillConfig, PrefillInstance
 
 

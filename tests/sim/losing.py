@@ -26,6 +26,7 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 from scheduler.runtime.virtual import Tap
+from tests.checkers.fabric_account import FabricAccount
 from tests.sim.build import (
     LinearCost,
     LinearEnergy,
@@ -37,12 +38,11 @@ from tests.sim.build import (
 )
 from tests.sim.cache_parts import store_sizes
 from tests.sim.case import Case, Row
-from tests.sim.fabric_account import FabricAccount
 from tests.sim.parked import parkable
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
-from workers.decode import DecodeInstance
-from workers.fabric import Fabric
+from workers.decode.instance import DecodeInstance
+from workers.fabric.fabric import Fabric
 from workers.parking import ParkableInstance
 from workers.prefill import PrefillConfig, PrefillInstance
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped
+from tests.naive.engines import Step
+from tests.naive.simulation import run_naive, simulate
 from tests.sim.build import build_real, run_real
 from tests.sim.case import Case
-from tests.sim.naive import run_naive, simulate
-from tests.sim.naive_engines import Step
 from tests.sim.strategies import (
     QUICK_PHASES,
     any_cases,

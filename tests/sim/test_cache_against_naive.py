@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.naive.cache import DRAM, SSD, NaiveCache
+from tests.naive.request import Request
 from tests.sim.cache_parts import blocks_in
 from tests.sim.case import Row
-from tests.sim.naive_cache import DRAM, SSD, NaiveCache
-from tests.sim.naive_request import Request
 from tests.sim.strategies import QUICK_PHASES
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from scheduler.core.holds import DAY_NS
-from scheduler.core.ledger import NOT_YET
+from scheduler.core.deferred import DAY_NS
+from scheduler.core.request_table import NOT_YET
 from scheduler.policies.entry import PLAIN_ENTRY, ClassRules, EntryRules
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import StartPrefill
+from tests.checkers.checkers import BlockCounter
+from tests.checkers.losing_checks import run_checked
 from tests.sim.build import build_real, run_real
 from tests.sim.case import Case, Row
-from tests.sim.checkers import BlockCounter
 from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
-from tests.sim.losing_checks import run_checked
 from tests.sim.strategies import (
     QUICK_PHASES,
     any_cases,

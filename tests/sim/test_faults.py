@@ -8,9 +8,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from scheduler.protocol.messages import Message, TransferFailed
+from tests.checkers.losing_checks import run_checked
 from tests.sim.case import Case
 from tests.sim.losing import DELAYS_NS, Fault, LosingSystem, Trouble, faults, fetching_cases, troubles
-from tests.sim.losing_checks import run_checked
 from tests.sim.strategies import (
     QUICK_PHASES,
     any_cases,

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.protocol.messages import Message
+from tests.checkers.checkers import BlockCounter, Journal, check_time, check_usage, run_checked
+from tests.checkers.idleness import check_idleness
 from tests.sim.build import build_real, run_real
 from tests.sim.case import Case, Result, Row
-from tests.sim.checkers import BlockCounter, Journal, check_time, check_usage, run_checked
-from tests.sim.idleness import check_idleness
 from tests.sim.strategies import (
     QUICK_PHASES,
     any_cases,

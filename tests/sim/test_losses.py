@@ -6,10 +6,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from scheduler.protocol.messages import SetParked
+from tests.checkers.losing_checks import run_checked
 from tests.sim.build import build_real
 from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
-from tests.sim.losing_checks import run_checked
 from tests.sim.strategies import (
     QUICK_PHASES,
     any_cases,

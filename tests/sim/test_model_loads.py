@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.blueprint import Blueprint
-from deploy.config import RunConfig
 from deploy.faults.file import read_faults
 from deploy.faults.parts import fabric_parts
 from deploy.faults.workers import losable_workers
-from deploy.replay import ReplayJob, ReplayResult, replay_virtual
-from scheduler.gateway.faults import FaultPlan
-from scheduler.gateway.readers.options import TraceOptions
+from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual
+from deploy.settings.run_config import RunConfig
+from deploy.system.blueprint import Blueprint
+from scheduler.sources.faults import FaultPlan
+from scheduler.sources.traces.options import TraceOptions
 
 S = 10**9
 PLAN = "2x16p+1x160d+48c"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.blueprint import Blueprint
-from deploy.config import PlaneChoice, RunConfig
-from deploy.replay import ReplayJob, replay_virtual
-from scheduler.gateway.readers.options import TraceOptions
+from deploy.run.replay import ReplayJob, replay_virtual
+from deploy.settings.run_config import PlaneChoice, RunConfig
+from deploy.system.blueprint import Blueprint
+from scheduler.sources.traces.options import TraceOptions
 
 BLOCK = 512
 NUM_CHAINS = 6

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config import RunConfig
-from deploy.replay import ReplayJob, replay_virtual
-from scheduler.gateway.readers.options import TraceOptions
+from deploy.run.replay import ReplayJob, replay_virtual
+from deploy.settings.run_config import RunConfig
+from scheduler.sources.traces.options import TraceOptions
 
 NUM_PREFIXES = 64
 NUM_PROMPTS = 2048

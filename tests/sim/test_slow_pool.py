@@ -7,9 +7,9 @@ from dataclasses import replace
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from tests.naive.simulation import run_naive
 from tests.sim.build import RealSystem, build_real
 from tests.sim.case import Case, Row
-from tests.sim.naive import run_naive
 from tests.sim.strategies import QUICK_PHASES
 
 NUM_PROMPTS = 6

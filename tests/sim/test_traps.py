@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.gateway.arrivals import ArrivalBlock, Trace
-from scheduler.gateway.source import TraceSource
 from scheduler.protocol.messages import Message, PrefillStepped, ReleasePrefixes, StorePrefixes, Usage
+from scheduler.sources.arrivals import ArrivalBlock, Trace
+from scheduler.sources.trace_source import TraceSource
+from tests.naive.simulation import run_naive
 from tests.sim.build import build_real, run_real
 from tests.sim.case import Case, Outcome, Row
-from tests.sim.naive import run_naive
 from tests.sim.strategies import QUICK_PHASES, any_cases, mixed_cases
 
 STEADY = Case(

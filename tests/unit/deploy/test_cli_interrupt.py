@@ -81,7 +81,7 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     # The end is too quick to be met by a second signal, so this one's never comes.
     (tmp_path / "waits.py").write_text(
         "from pathlib import Path\n"
-        "from deploy import replay\nfrom deploy.commands import replay as cli_replay\n"
+        "from deploy.run import replay\nfrom deploy.commands import replay as cli_replay\n"
         "from scheduler.runtime.clock import pause_s\n"
         "def run(self):\n"
         "    Path('runs').touch()\n"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from deploy.cli import COMMANDS, _load
-from deploy.ports import GRAFANA_PORT, METRICS_PORT, PROMETHEUS_PORT
+from deploy.cluster.ports import GRAFANA_PORT, METRICS_PORT, PROMETHEUS_PORT
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "deploy" / "compose.yaml"

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
+from deploy.cluster.ports import PROMETHEUS_PORT
 from deploy.dashboards.grafana import PROVISIONED_NAME, PROVISIONED_UID
 from deploy.dashboards.prometheus_api import SCRAPE_INTERVAL_S
-from deploy.ports import PROMETHEUS_PORT
 
 PROVISIONING = Path(__file__).parents[3] / "deploy" / "grafana" / "provisioning"
 

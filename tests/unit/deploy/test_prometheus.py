@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.cluster.ports import METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.prometheus_server import CONFIG_PATH, RULES_PATH, config_path
 from deploy.dashboards.prometheus_api import SCRAPE_INTERVAL_S
-from deploy.ports import METRICS_PORT, PROMETHEUS_PORT
-from scheduler.metrics.families import FAMILIES
-from scheduler.metrics.family import HistogramFamily
+from scheduler.metrics.export.families import FAMILIES
+from scheduler.metrics.export.family import HistogramFamily
 
 RULE_TESTS = Path(__file__).parent / "alerts_test.yml"
 NEEDS_PROMTOOL = pytest.mark.skipif(shutil.which("promtool") is None, reason="needs the program promtool")

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.blueprint import Blueprint
-from deploy.config import load_config
+from deploy.settings.run_config import load_config
+from deploy.system.blueprint import Blueprint
 from scheduler.protocol.component import NEVER_NS, Component, Outputs
 from scheduler.protocol.messages import (
     DecodeStepped,
@@ -23,7 +23,7 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
-from workers.decode import DecodeInstance
+from workers.decode.instance import DecodeInstance
 
 BLUEPRINT = Blueprint(load_config(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
 FLOOR_W, PEAK_W = 4_200, 11_000

@@ -8,9 +8,9 @@ from itertools import pairwise
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deploy.blueprint import Blueprint
-from deploy.config import load_config
-from deploy.instance_physics import InstancePhysics
+from deploy.settings.run_config import load_config
+from deploy.system.blueprint import Blueprint
+from deploy.system.instance_physics import InstancePhysics
 from scheduler.protocol.component import NEVER_NS, Component, Outputs
 from scheduler.protocol.messages import (
     DecodeStepped,
@@ -24,8 +24,8 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
-from workers.decode import DecodeConfig, DecodeInstance
-from workers.exchange_load import ExchangeLoad
+from workers.decode.instance import DecodeConfig, DecodeInstance
+from workers.fabric.expert_load import ExchangeLoad
 from workers.prefill import PrefillConfig, PrefillInstance
 
 BLUEPRINT = Blueprint(load_config(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)

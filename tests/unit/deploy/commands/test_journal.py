@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
-from deploy.config import RunConfig
-from deploy.replay import ReplayJob, replay_virtual
-from scheduler.gateway.readers.options import TraceOptions
+from deploy.run.replay import ReplayJob, replay_virtual
+from deploy.settings.run_config import RunConfig
 from scheduler.runtime.journal import JournalHeader, JournalWriter
+from scheduler.sources.traces.options import TraceOptions
 
 Captured = pytest.CaptureFixture[str]
 DEMO = str(Path(__file__).parents[4] / "examples" / "demo.jsonl")

@@ -11,9 +11,9 @@ import pytest
 
 from deploy.cli import main
 from deploy.commands import replay as cli_replay
-from deploy.config import RunConfig
-from deploy.replay import LiveCost, empty_document
-from tests.unit.scheduler.gateway.trace_rows import mooncake_line, write_lines
+from deploy.run.replay import LiveCost, empty_document
+from deploy.settings.run_config import RunConfig
+from tests.unit.scheduler.sources.trace_rows import mooncake_line, write_lines
 
 Captured = pytest.CaptureFixture[str]
 Run = Callable[..., tuple[int, str, str]]
@@ -169,7 +169,7 @@ def _paths(document: dict[str, Any], prefix: str = "") -> list[str]:
 def test_bad_usage_is_one_line_and_nothing_runs(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, problem: str
 ) -> None:
-    monkeypatch.setattr("deploy.replay.VirtualRuntime", _never)
+    monkeypatch.setattr("deploy.run.replay.VirtualRuntime", _never)
     before = sorted(path.name for path in folder.rglob("*"))
     code, out, err = run("trace.jsonl", *(word.replace("''", "") for word in arguments.split(" ")))
     assert (code, out) == (2, "")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
-from tests.unit.scheduler.gateway.trace_rows import mooncake_line, read, write_lines
+from tests.unit.scheduler.sources.trace_rows import mooncake_line, read, write_lines
 
 Captured = pytest.CaptureFixture[str]
 

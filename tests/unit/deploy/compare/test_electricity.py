@@ -10,8 +10,8 @@ from deploy.compare.comparison import Compared
 from deploy.compare.electricity import break_even, cost_line, electricity_block
 from deploy.compare.measure import Measured
 from deploy.compare.variants import Variant
-from deploy.config import load_config
-from deploy.run_money import tariff_of
+from deploy.run.money import tariff_of
+from deploy.settings.run_config import load_config
 
 
 def compared(name: str, usd: float | None, joules: float, tokens: float, **flags: Any) -> Compared:

@@ -17,8 +17,8 @@ from deploy.compare.measure import Measured
 from deploy.compare.sizing import Sizing, least_count, size
 from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import Variant
-from deploy.config import load_config
-from scheduler.gateway.readers.options import TraceOptions
+from deploy.settings.run_config import load_config
+from scheduler.sources.traces.options import TraceOptions
 
 DEMO = str(Path(__file__).parents[4] / "examples" / "demo.jsonl")
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from deploy.cluster.footprint import DEFAULT_ACTORS, GB, MB, OBJECT_STORE_BYTES, default_cluster_bytes
-from deploy.config import RunConfig
 from deploy.doctor import machine
 from deploy.doctor.findings import Finding
+from deploy.settings.run_config import RunConfig
 
 
 class Usage(NamedTuple):

@@ -8,10 +8,10 @@ import pytest
 
 from deploy.faults.file import read_faults
 from deploy.faults.parts import FabricParts
-from scheduler.gateway.faults import FaultPlan, FaultRate, PlannedFault
-from scheduler.gateway.losses import PlannedChange, PlannedLoss
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.faults import FaultPlan, FaultRate, PlannedFault
+from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
 from sim_hw.hardware.supernodes import CLOUDMATRIX384
 
 PARTS = FabricParts(CLOUDMATRIX384)

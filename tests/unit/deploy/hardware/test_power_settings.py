@@ -8,8 +8,8 @@ import pytest
 
 from deploy.hardware.power_settings import power_settings
 from scheduler.protocol.errors import ConfigError
-from sim_hw.facility.sites import find_site
 from sim_hw.hardware.phase_power import Phase
+from sim_hw.power.sites import find_site
 
 
 def test_without_a_word_it_is_the_first_site_and_prefill() -> None:

@@ -14,7 +14,7 @@ from deploy.cli import main
 from deploy.report.life import Life, life_of, render_life
 from deploy.report.waterfall import stretches
 from deploy.run_folder.read import RunFolder, open_run
-from scheduler.metrics.collector import PREEMPTED_ROW
+from scheduler.metrics.outcome.collector import PREEMPTED_ROW
 from tests.unit.deploy.run_folder.made import NUM_REQUESTS, make_run
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.run_folder import DECISIONS_NAME, RUN_NAME, TIMELINE_NAME
 from deploy.run_folder.read import RunFolder, open_run
-from scheduler.metrics.timeline import MAX_STEPS
+from scheduler.metrics.outcome.timeline import MAX_STEPS
 from scheduler.protocol.errors import InputError
 from tests.unit.deploy.run_folder.made import NUM_REQUESTS, make_run
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.core.fleet import InstanceInfo, Stage
-from scheduler.core.ledger import Ledger
 from scheduler.core.open_requests import OpenRequests, RequestFacts
+from scheduler.core.request_table import Ledger
 from scheduler.core.router import FALLBACK_REASON, Router
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import READS_ALL, Reads, RequestView, RoutingPolicy, StageKind, StageView

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
+from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.lifecycle import State
-from scheduler.core.model_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.finish import FinishReason

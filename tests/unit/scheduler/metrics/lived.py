@@ -16,10 +16,10 @@ from scheduler.metrics.buckets import (
     BucketCounts,
     HistogramTotals,
 )
-from scheduler.metrics.energy_seen import EnergySeen
-from scheduler.metrics.engine_totals import EngineTotals
-from scheduler.metrics.live_decisions import decision_series
-from scheduler.metrics.snapshot import (
+from scheduler.metrics.live.decisions import decision_series
+from scheduler.metrics.live.energy_seen import EnergySeen
+from scheduler.metrics.live.engine_totals import EngineTotals
+from scheduler.metrics.live.snapshot import (
     END_REASONS,
     FLOWS,
     RUN_OUTCOMES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scheduler.core.ledger import NOT_YET, Ledger
-from scheduler.metrics.collector import Collector, MeteredInstance
+from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,

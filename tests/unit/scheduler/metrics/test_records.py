@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scheduler.core.ledger import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, Ledger
 from scheduler.metrics import records as records_module
 from scheduler.metrics.records import Records, write_records
 from scheduler.protocol.finish import FinishReason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scheduler.core.ledger import CHUNK_ROWS
+from scheduler.core.request_table import CHUNK_ROWS
 from scheduler.metrics.records import Records
 from tests.unit.scheduler.metrics.logged import Request, ledger_of, one_token, rejected
 

@@ -7,7 +7,6 @@ import pickle
 
 import pytest
 
-from scheduler.gateway.synthetic.workload import FieldError
 from scheduler.protocol.errors import (
     ClusterError,
     CodecError,
@@ -18,6 +17,7 @@ from scheduler.protocol.errors import (
     SupernodeError,
     TraceError,
 )
+from scheduler.sources.synthetic.workload import FieldError
 
 
 @pytest.mark.parametrize(

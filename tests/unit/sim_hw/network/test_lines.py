@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sim_hw.hardware.supernode import Plane, Supernode
 from sim_hw.hardware.supernodes import CLOUDMATRIX384, H800_CLUSTER, SUPERNODES
 from sim_hw.network.lines import LineEnd, Lines
-from sim_hw.network.max_min import FairShares, Path
+from workers.fabric.max_min import FairShares, Path
 
 GB = 10**9
 LINES = Lines(CLOUDMATRIX384)

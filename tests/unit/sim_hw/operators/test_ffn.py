@@ -14,8 +14,8 @@ from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import ExpertBalance
 from sim_hw.operators.operator import Operator, OperatorClass
-from sim_hw.phases.decode_step import DecodeModel, once_operators
-from sim_hw.phases.default_points import default_decode_point
+from sim_hw.steps.decode_step import DecodeModel, once_operators
+from sim_hw.steps.default_points import default_decode_point
 
 MODELS = [DEEPSEEK_R1, QWEN3_235B_A22B]
 

@@ -13,7 +13,7 @@ from sim_hw.hardware.supernodes import CLOUDMATRIX384
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance
-from sim_hw.phases.default_points import default_decode_point
+from sim_hw.steps.default_points import default_decode_point
 
 DECODE = default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1)
 

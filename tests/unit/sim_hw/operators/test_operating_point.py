@@ -11,7 +11,7 @@ from sim_hw.errors import OperatingPointError
 from sim_hw.hardware.supernode import Plane
 from sim_hw.hardware.supernodes import CLOUDMATRIX384
 from sim_hw.models.published import DEEPSEEK_R1, QWEN3_235B_A22B
-from sim_hw.phases.default_points import default_decode_point, default_prefill_point
+from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
 DECODE = default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1)
 PREFILL = default_prefill_point(CLOUDMATRIX384, DEEPSEEK_R1)

@@ -12,8 +12,8 @@ from sim_hw.operators.fitted import FITS, ChipFit
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.operators.rivals import ASCEND_910C_RIVALS, GB200_RIVALS, H800_RIVALS, RIVALS, rivals_of
-from sim_hw.phases.decode_step import DecodeModel, decode_step, stage_s
-from sim_hw.phases.prefill_pass import prefill_pass
+from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s
+from sim_hw.steps.prefill_pass import prefill_pass
 from sim_hw.validation import validate
 
 WITH_MTP = replace(validate.decode_point(CLOUDMATRIX384, 320, 96), mtp_k=1)

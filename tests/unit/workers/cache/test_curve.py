@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.gateway.readers.options import TraceOptions
-from scheduler.gateway.readers.registry import open_workload
-from scheduler.gateway.synthetic.load import load_workload
+from scheduler.sources.synthetic.load import load_workload
+from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.registry import open_workload
 from workers.cache import ring
 from workers.cache.curve import Prompt, stack_distance_hits, store_hits
 from workers.cache.sizes import StoreSizes

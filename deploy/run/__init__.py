@@ -1,0 +1,1 @@
+"""A replay on the virtual clock, from an opened trace to a summary."""

@@ -1,0 +1,90 @@
+"""What a fleet draws beside the NPUs of its plan, as curves over the watts of its NPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from deploy.run.money import site_of
+from deploy.settings.run_config import RunConfig
+from deploy.system.blueprint import Blueprint
+from scheduler.metrics.outcome.energy import FacilityCurves
+from scheduler.metrics.outcome.energy_places import Places, deal_npus
+from sim_hw.hardware.supernode import Plane, Supernode
+from sim_hw.power.facility_draw import facility_draw
+from sim_hw.power.power_tree import PartClass, PowerTree, Watts, power_tree
+from sim_hw.power.supply import EFFICIENCIES
+
+_CLASSES: Final = (PartClass.CPU, PartClass.BOARD, PartClass.SWITCH, PartClass.OPTICS, PartClass.COOLING)
+
+_HALVINGS: Final = 60
+
+
+def facility_curves(config: RunConfig, cluster: Supernode, num_supernodes: int, num_planned: int) -> FacilityCurves:
+    """Of all supernodes of a plan together, loaded alike, of whose NPUs `num_planned` are in the plan."""
+    tree = power_tree(cluster)
+    npu_w = np.array(_knots_w(tree, cluster.num_npus * cluster.chip.tdp_w.value))
+    idle_w, busy_w = tree.of_class(PartClass.NPU).idle_w, tree.of_class(PartClass.NPU).busy_w
+    load = np.clip((npu_w - idle_w) / (busy_w - idle_w), 0.0, 1.0) if busy_w > idle_w else np.ones_like(npu_w)
+
+    def along(part: Watts) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return num_supernodes * (part.idle_w + load * (part.busy_w - part.idle_w))
+
+    loss_w = [facility_draw(tree, watts).supply_loss_w for watts in npu_w.tolist()]
+    spare_npus = num_supernodes * cluster.num_npus - num_planned
+    return FacilityCurves(
+        npu_w=num_supernodes * npu_w,
+        part_w={
+            **{part.value: along(tree.of_class(part)) for part in _CLASSES},
+            PartClass.SUPPLY_LOSS.value: num_supernodes * np.array(loss_w),
+        },
+        plane_w={plane.value: along(tree.of_plane(plane)) for plane in Plane},
+        spare_npu_w=spare_npus * cluster.chip.idle_w.value,
+        building_share=site_of(config).pue.value - 1.0,
+        waiting_w=cluster.chip.waiting_w,
+    )
+
+
+def npu_places(blueprint: Blueprint) -> Places:
+    """Where the NPUs of the plan stand: instances take them in their order."""
+    cluster = blueprint.cluster
+    dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in blueprint.instances), cluster.num_npus)
+    nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
+    return Places(tuple(dealt), cluster.npus_per_node.count, nodes_per_rack)
+
+
+def _knots_w(tree: PowerTree, most_w: float) -> list[float]:
+    """Where the curves of one supernode bend: at the ends of the load, and where supplies do."""
+    npus, capacity_w = tree.of_class(PartClass.NPU), tree.supply_capacity.value
+
+    def output_w(npu_w: float) -> float:
+        draw = facility_draw(tree, npu_w)
+        return draw.npu_w + draw.other_w
+
+    bends_w = [share * capacity_w for share, _ in EFFICIENCIES]
+    crossed = [_where(output_w, bend_w, most_w) for bend_w in bends_w if output_w(0.0) < bend_w < output_w(most_w)]
+    return sorted({0.0, npus.idle_w, npus.busy_w, most_w, *crossed})
+
+
+def _where(rising: Callable[[float], float], value: float, most: float) -> float:
+    low, high = 0.0, most
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < value else (low, middle)
+    return high
+
+
+def npu_watts_under(curves: FacilityCurves, cap_w: float) -> float:
+    """What all NPUs may draw so that the feeds stay at or under the cap; below 0 if nothing helps."""
+    most_w = float(curves.npu_w[-1])
+    if curves.feed_w(0.0) > cap_w:
+        return cap_w - curves.feed_w(0.0)
+    if curves.feed_w(most_w) <= cap_w:
+        return most_w
+    low, high = 0.0, most_w
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if curves.feed_w(middle) <= cap_w else (low, middle)
+    return low

@@ -1,0 +1,165 @@
+"""Site, tariff and price of a run: what they name, and the bill that they make of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from math import isfinite
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from scheduler.metrics.live.energy_seen import Prices
+from scheduler.metrics.outcome.energy import Bill, CostUse, EnergyUse, PowerCourse, Served
+from scheduler.protocol.errors import ConfigError
+from scheduler.sources.traces.rows import shorten
+from sim_hw.cost.prices import HOUR_S, RENTS, HardwarePrice, bought, rented
+from sim_hw.cost.run_cost import PoolUsage, RunUsage, run_cost
+from sim_hw.cost.tariffs import DAY_S, JOULES_PER_KWH, Tariff, find_tariff
+from sim_hw.errors import UnknownNameError
+from sim_hw.figure import Confidence, Figure
+from sim_hw.power.sites import Site, find_site
+
+# Configurations know of money, and money of configurations; blueprints are known to who calls.
+if TYPE_CHECKING:
+    from deploy.settings.run_config import RunConfig
+    from deploy.system.blueprint import Blueprint
+    from sim_hw.hardware.supernode import Supernode
+
+MAX_PUE: Final = 10.0
+
+_AMOUNTS: Final = ("bought", "rented")
+
+
+def site_of(config: RunConfig) -> Site:
+    """With the PUE that was asked for."""
+    site = find_site(config.site)
+    if config.pue is None:
+        return site
+    return replace(site, pue=Figure(config.pue, "1", "given by the user", Confidence.ESTIMATE))
+
+
+def tariff_of(config: RunConfig) -> Tariff:
+    """The one asked for, or the flat one of the site."""
+    return find_tariff(config.tariff or config.site)
+
+
+def find_known(config: RunConfig, places: Mapping[str, str]) -> None:
+    """`ConfigError` for a site, PUE, tariff or price that no cluster could have."""
+    try:
+        find_site(config.site)
+    except UnknownNameError as error:
+        raise ConfigError(f"{places.get('site', 'site')}: {error}") from None
+    if config.pue is not None and not (isfinite(config.pue) and 1 <= config.pue <= MAX_PUE):
+        raise ConfigError(f"{places.get('pue', 'pue')} is {config.pue:g}; give a number from 1 to {MAX_PUE:g}")
+    try:
+        tariff_of(config)
+    except UnknownNameError as error:
+        raise ConfigError(f"{places.get('tariff', 'tariff')}: {error}") from None
+    contracts = sorted({contract for rents in RENTS.values() for contract in rents})
+    if config.price not in ("bought", *contracts) and _amount(config.price) is None:
+        raise ConfigError(
+            f"{places.get('price', 'price')}: cannot read {shorten(config.price)}; write bought, bought=USD, "
+            f"rented=USD for an NPU and hour, or a contract: {', '.join(contracts)}"
+        )
+
+
+def _amount(price: str) -> float | None:
+    """Dollars of `bought=...` or `rented=...`."""
+    kind, _, text = price.partition("=")
+    try:
+        dollars = float(text)
+    except ValueError:
+        return None
+    return dollars if kind in _AMOUNTS and isfinite(dollars) and dollars >= 0 else None
+
+
+def hardware_price(config: RunConfig, cluster: Supernode, num_supernodes: int) -> HardwarePrice:
+    """Of all supernodes of the plan. `ConfigError` for a contract that nobody published for the chip."""
+    num_npus, dollars = num_supernodes * cluster.num_npus, _amount(config.price)
+    if dollars is not None:
+        is_bought = config.price.startswith("bought")
+        return bought(num_supernodes * dollars) if is_bought else rented(dollars, num_npus)
+    if config.price == "bought":
+        return bought(num_supernodes * cluster.price_usd.value)
+    rents = RENTS.get(cluster.chip.name, {})
+    if config.price not in rents:
+        known = ", ".join(rents) or "none"
+        raise ConfigError(
+            f"price {config.price}: not published for {cluster.chip.name} (known: {known}); write rented=USD"
+        )
+    return rented(rents[config.price].value, num_npus)
+
+
+def bill_of(blueprint: Blueprint) -> Bill:
+    """What a run of this blueprint costs, once it is known what it came to."""
+    config, num_supernodes = blueprint.config, len(blueprint.plan.supernodes)
+    price = hardware_price(config, blueprint.cluster, num_supernodes)
+    tariff, pue = tariff_of(config), site_of(config).pue.value
+    num_npus = {role: sum(s.num_npus for s in blueprint.instances if s.role.value == role) for role in _SIDES}
+
+    def bill(
+        served: Served, energy: EnergyUse, role_joules: Mapping[str, float], course: Callable[[], PowerCourse]
+    ) -> CostUse:
+        if energy.facility is None:
+            return CostUse(None, None, None)
+        # At a flat price it does not matter when the energy is drawn.
+        is_flat = len(tariff.bands) == 1
+        usd_per_joule = tariff.usd(1.0, 0.0, served.span_s) if is_flat else mean_usd_per_joule(tariff, course())
+        pools = [
+            PoolUsage(num_npus[role], usd_per_joule * pue * role_joules[role], input_share)
+            for role, input_share in _SIDES.items()
+        ]
+        other_usd = usd_per_joule * (energy.facility.joules - pue * sum(role_joules.values()))
+        usage = RunUsage(
+            served.span_s,
+            served.prompt_tokens,
+            served.output_tokens,
+            pools,
+            num_supernodes * blueprint.cluster.num_npus,
+            other_usd,
+        )
+        cost = run_cost(usage, price)
+        return CostUse(cost.usd, cost.input.usd_per_million_tokens, cost.output.usd_per_million_tokens)
+
+    return bill
+
+
+def live_prices(blueprint: Blueprint) -> Prices:
+    """The same bill for a system that goes on: electricity costs what it does at the time of the day."""
+    config, num_supernodes = blueprint.config, len(blueprint.plan.supernodes)
+    price = hardware_price(config, blueprint.cluster, num_supernodes)
+    bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value / JOULES_PER_KWH) for band in tariff_of(config).bands]
+    if bands[0][0]:  # the last band runs on past midnight
+        bands.insert(0, (0.0, bands[-1][1]))
+    pooled = sum(spec.num_npus for spec in blueprint.instances)
+    input_npus = sum(spec.num_npus * _SIDES[spec.role.value] for spec in blueprint.instances)
+    billed = 0.0 if price.includes_energy else 1.0
+    return Prices(
+        price.usd_per_s,
+        tuple((from_s, billed * usd_per_joule) for from_s, usd_per_joule in bands),
+        input_npus / pooled if pooled else 0.5,
+    )
+
+
+def mean_usd_per_joule(tariff: Tariff, course: PowerCourse) -> float:
+    """Of a run that begins at midnight: what is drawn while it is dear counts as dear."""
+    starts_s = np.concatenate(([0.0], course.ends_s[:-1]))
+    joules = course.watts * (course.ends_s - starts_s)
+    if not joules.sum():
+        return tariff.usd(1.0)
+    last_s = float(course.ends_s[-1])
+    changes_s = [t for day in range(int(last_s // DAY_S) + 1) for t in _changes_s(tariff, day) if 0 < t < last_s]
+    knots_s = np.array([0.0, *changes_s, last_s])
+    # Dollars for a watt drawn from the beginning until each change of price.
+    paid = np.array([tariff.mean_usd_per_kwh(0.0, t) * t for t in knots_s.tolist()]) / JOULES_PER_KWH
+    dollars = course.watts * (np.interp(course.ends_s, knots_s, paid) - np.interp(starts_s, knots_s, paid))
+    return float(dollars.sum() / joules.sum())
+
+
+def _changes_s(tariff: Tariff, day: int) -> list[float]:
+    return [day * DAY_S, *(day * DAY_S + band.from_hour * 3600 for band in tariff.bands if band.from_hour)]
+
+
+_SIDES: Final = {"prefill": 1.0, "decode": 0.0}
+"""Share of a pool's cost that is of input tokens, by role."""

@@ -1,0 +1,363 @@
+"""One replay on the virtual clock, from an opened trace to a summary, and the parts it shares with a live one."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from deploy.run.energy import facility_curves, npu_places
+from deploy.run.money import bill_of
+from deploy.run.prediction import Prediction, prediction_of
+from deploy.run.profile_run import needs_profile, profile_virtual
+from deploy.run.trace_total import TraceTotal
+from deploy.run_folder import RUN_NAME
+from deploy.settings.own_policy import policy_digest
+from deploy.settings.request_classes import class_names, run_slo
+from deploy.settings.run_config import RunConfig
+from deploy.system.blueprint import Blueprint
+from deploy.system.fabric import pool_bytes_per_s
+from deploy.terminal.interrupt import stop_on_interrupt
+from deploy.terminal.progress import progress
+from scheduler.core.config import pool_addresses
+from scheduler.core.request_table import Ledger
+from scheduler.metrics.outcome.collector import Collector, MeteredInstance
+from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
+from scheduler.metrics.records import Records, write_records
+from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
+from scheduler.protocol.errors import ConfigError, SupernodeError
+from scheduler.protocol.messages import InstanceProfiled
+from scheduler.runtime.clock import monotonic_s
+from scheduler.runtime.virtual import VirtualRuntime
+from scheduler.sources.arrivals import BLOCK_TOKENS, Trace
+from scheduler.sources.trace_source import TraceSource
+from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.registry import open_trace
+
+GC_ALLOCATIONS: Final = 50_000
+"""Objects made and not yet freed between two looks of the garbage collector. The interpreter's 700 cost a run of many
+open requests 14 % of its time."""
+
+SUMMARY_NAME: Final = "summary.json"
+
+# A replay that writes no journal should not pay for what journals need, nor one without a folder for what that needs.
+if TYPE_CHECKING:
+    from deploy.run.openmetrics import ScrapedRun, ScrapeJob
+    from deploy.run_folder.log import RunLog
+    from scheduler.core.scheduler import Scheduler
+    from scheduler.metrics.outcome.decisions import DecisionLog
+    from scheduler.runtime.journal import JournalHeader
+    from scheduler.sources.faults import FaultPlan
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayJob:
+    """What to replay on what."""
+
+    trace: str
+    options: TraceOptions
+    config: RunConfig
+    journal: str | None = None
+    faults: FaultPlan | None = None
+    keeps_log: bool = False
+    """Whether the result is to have what a run folder needs."""
+    scrapes: ScrapeJob | None = None
+    """A file of simulated scrapes to write, on the virtual clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCost:
+    """What being live took: emulated seconds to one on the wall, start-up, and the lateness of messages on the wall.
+
+    `hop_share_of_ttft`: the median hop as a share of the median TTFT.
+    """
+
+    speed: float = 1.0
+    startup_s: float = 0.0
+    hop_p50_wall_s: float = 0.0
+    hop_p99_wall_s: float = 0.0
+    hop_share_of_ttft: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, rounded like those of a summary."""
+        speed, startup_s, p50_s, p99_s, share = (float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in astuple(self))
+        hop_wall_s = {"p50": p50_s, "p99": p99_s}
+        return {"speed": speed, "startup_s": startup_s, "hop_wall_s": hop_wall_s, "hop_share_of_ttft": share}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What came of a replay. `notes` are lines for a person: rows left out, warnings."""
+
+    title: str
+    summary: Summary
+    records: Records
+    prefill_addresses: list[str]
+    decode_addresses: list[str]
+    notes: list[str]
+    is_partial: bool
+    live: LiveCost | None = None
+    num_npus: int = 0
+    log: RunLog | None = None
+    prediction: Prediction | None = None
+    class_names: Sequence[str] = ()
+
+    def document(self) -> dict[str, Any]:
+        """The result as plain values for JSON; `live` is there for a live run only, `prediction` where times were
+        predicted."""
+        live = {} if self.live is None else {"live": self.live.to_json()}
+        prediction = {} if self.prediction is None else {"prediction": self.prediction.to_json()}
+        return {**self.summary.to_json(), "partial": self.is_partial, **prediction, **live}
+
+
+def replay_virtual(job: ReplayJob) -> ReplayResult:
+    """Replay on the virtual clock; Ctrl-C ends it early with everything accounted for."""
+    started_s = monotonic_s()
+    slo = run_slo(job.config)
+    trace = open_trace(job.trace, options=job.options)
+    blueprint = Blueprint(job.config, trace.block_tokens, loads_models=bool(job.faults and job.faults.workers))
+    core = blueprint.make_core()
+    collector = make_collector(blueprint, core.ledger)
+    workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
+    workers, lose = _losable(job.faults, blueprint, workers)
+    ledger = core.ledger
+    total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
+    decided = log_decisions(blueprint, core) if job.keeps_log else None
+    profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
+    sources = make_sources(trace, job.faults, blueprint, ledger, profile, lose)
+    with (
+        _journalled(core, job, blueprint) as front,
+        _scraped(job, blueprint, core) as scrapes,
+        _patient_garbage_collection(),
+    ):
+        taps, watcher = (collector.observe,), None
+        if scrapes is not None:
+            taps, watcher = (collector.observe, scrapes.tap), scrapes.watcher
+        runtime = VirtualRuntime([*sources, front, *workers], core.address, taps, watcher)
+        with (
+            stop_on_interrupt(runtime.stop),
+            progress("replaying", lambda: (ledger.num_requests - ledger.num_open, total())),
+        ):
+            is_partial = runtime.run()
+        if scrapes is not None:
+            scrapes.write(runtime.now_ns)
+    refuse_stalled(collector)
+    records = Records(ledger)
+    summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), slo, records)
+    return ReplayResult(
+        title(blueprint, trace.name),
+        summary,
+        records,
+        [spec.address for spec in blueprint.prefill],
+        [spec.address for spec in blueprint.decode],
+        [*trace.skipped.lines(), *core.notes()],
+        is_partial,
+        num_npus=blueprint.plan.num_npus,
+        log=run_log(job, trace.name, blueprint, collector, decided),
+        prediction=prediction_of(core.routing),
+        class_names=class_names(job.config),
+    )
+
+
+def _losable(
+    faults: FaultPlan | None, blueprint: Blueprint, workers: list[Component]
+) -> tuple[list[Component], Callable[[str, int], Outputs]]:
+    """The workers such that those that are to be lost can be, and what loses one."""
+    if faults is None or not faults.workers:
+        return workers, _lose_nothing
+    from deploy.faults.workers import LosableWorkers
+
+    losable = faults.workers.intersection(spec.address for spec in blueprint.instances)
+    kept = LosableWorkers(workers, losable, lambda address, now_ns: blueprint.make_worker(address, began_ns=now_ns))
+    return kept.components, kept.lose
+
+
+def _lose_nothing(_address: str, _now_ns: int) -> Outputs:
+    """Cache servers are parts of their pool, which the core tells."""
+    return NOTHING
+
+
+def make_sources(
+    trace: Trace,
+    faults: FaultPlan | None,
+    blueprint: Blueprint,
+    ledger: Ledger,
+    profile: Sequence[InstanceProfiled] = (),
+    lose: Callable[[str, int], Outputs] = _lose_nothing,
+) -> list[Component]:
+    """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
+    fabric or takes workers, if anything does; `lose` is told of each worker that is lost."""
+    source = TraceSource(trace)
+    sources: list[Component] = [source]
+    if profile:
+        from scheduler.sources.profiler import ProfileSource
+
+        sources = [ProfileSource(profile), source]
+    if faults is None:
+        return sources
+
+    def has_work() -> bool:
+        return source.deadline_ns != NEVER_NS or ledger.num_open > 0
+
+    if faults.workers:
+        from scheduler.sources.worker_losses import LossSource
+
+        sources.append(LossSource(faults.losses, lose, has_work, faults.changes))
+    if not (faults.schedule or faults.rates):
+        return sources
+    from deploy.faults.parts import FabricParts
+    from scheduler.runtime.random_streams import stream
+    from scheduler.sources.faults import FaultSource, fault_changes
+
+    parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.config.seed
+    changes = fault_changes(faults, parts, lambda name: stream(seed, name))
+    return [*sources, FaultSource(changes, has_work)]
+
+
+def refuse_stalled(collector: Collector) -> None:
+    """A run that has ended with requests open is no result."""
+    num_open, broken = collector.ledger.num_open, collector.failed_parts
+    if not num_open:
+        return
+    if broken:
+        shown = ", ".join(broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
+        raise ConfigError(
+            f"the run stalled with {num_open:,} requests open: nothing reaches them while {shown} stays broken; "
+            "have it mended, by 'for' in the faults file or 'supernode repair'"
+        )
+    raise SupernodeError(f"the run stalled with {num_open} requests open")
+
+
+@contextmanager
+def _journalled(core: Component, job: ReplayJob, blueprint: Blueprint) -> Generator[Component]:
+    """The core, or one that keeps a journal if that was asked for."""
+    if job.journal is None:
+        yield core
+        return
+    from scheduler.runtime.journal import JournalledCore, JournalWriter
+
+    with JournalWriter(job.journal, journal_header(blueprint)) as writer:
+        yield JournalledCore(core, writer)
+
+
+@contextmanager
+def _scraped(job: ReplayJob, blueprint: Blueprint, core: Scheduler) -> Generator[ScrapedRun | None]:
+    """What looks at the run as a Prometheus would, if that was asked for."""
+    if job.scrapes is None:
+        yield None
+        return
+    from deploy.run.openmetrics import scraped
+
+    with scraped(job.scrapes, job.trace, job.options, blueprint, core) as run:
+        yield run
+
+
+@contextmanager
+def _patient_garbage_collection() -> Generator[None]:
+    """Collect seldom: a run makes no cycles, and each collection walks through every open request."""
+    before = gc.get_threshold()
+    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def title(blueprint: Blueprint, trace_name: str) -> str:
+    """What was run on what, in one line."""
+    config = blueprint.config
+    caches = {"none": "no cache", "local": "cache local", "pool": f"cache pool on {config.cache_plane}"}
+    system = f"{config.model} on {config.cluster}, plan {config.plan}"
+    return f"{trace_name}: {system}, policy {config.policy}, {caches[config.cache]}"
+
+
+def journal_header(blueprint: Blueprint) -> JournalHeader:
+    """Says which core a journal is for: `deploy.commands.journal` builds it again from this."""
+    from scheduler.runtime.journal import JournalHeader
+    from workers.ray_shell.identity import identity
+
+    config = blueprint.config
+    code = "".join(digest for _, digest in identity().values())
+    settings = {**asdict(config), "block_tokens": blueprint.block_tokens}
+    return JournalHeader(config=settings, seed=config.seed, policy_digest=policy_digest(config), code_digest=code)
+
+
+def log_decisions(blueprint: Blueprint, core: Scheduler) -> DecisionLog:
+    """Have the core's decisions logged from now on."""
+    from scheduler.metrics.outcome.decisions import log_decisions
+
+    prefill, decode = ([spec.address for spec in specs] for specs in (blueprint.prefill, blueprint.decode))
+    return log_decisions(core.handlers, prefill, decode)
+
+
+def run_log(
+    job: ReplayJob, trace_name: str, blueprint: Blueprint, collector: Collector, decided: DecisionLog | None
+) -> RunLog | None:
+    """What a run folder needs, if decisions were logged for one."""
+    if decided is None:
+        return None
+    from deploy.run_folder.log import RunLog
+
+    return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided)
+
+
+def make_collector(blueprint: Blueprint, ledger: Ledger) -> Collector:
+    """The tap that logs a run of this blueprint."""
+    pools = pool_addresses(len(blueprint.plan.supernodes))
+    instances = [
+        MeteredInstance(spec.address, spec.role.value, spec.num_npus, pools[spec.supernode])
+        for spec in blueprint.instances
+    ]
+    return Collector(ledger, instances)
+
+
+def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
+    """What a summary is told of the run besides its logs."""
+    config = blueprint.config
+    capacity = blueprint.plane_capacity_bytes_per_s()
+    return RunInfo(
+        wall_s,
+        config.seed,
+        config.digest(),
+        capacity,
+        has_prefix_cache=config.cache != "none",
+        pool_bytes_per_s=pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers),
+        curves=facility_curves(
+            config,
+            blueprint.cluster,
+            len(blueprint.plan.supernodes),
+            sum(spec.num_npus for spec in blueprint.instances),
+        ),
+        bill=bill_of(blueprint),
+        places=npu_places(blueprint),
+    )
+
+
+def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
+    """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
+    blueprint, ledger = Blueprint(config, BLOCK_TOKENS), Ledger()
+    slo = run_slo(config)
+    summary = summarize(make_collector(blueprint, ledger), run_info(blueprint, 0.0), slo)
+    cost = LiveCost() if live else None
+    prediction = None if live else prediction_of(blueprint.make_core().routing)
+    return ReplayResult("", summary, Records(ledger), [], [], [], False, cost, prediction=prediction).document()
+
+
+def write_result(directory: str, result: ReplayResult, document: dict[str, Any], command: Sequence[str] = ()) -> None:
+    """`summary.json` and `requests.csv`, and the rest of a run folder if the result has a log, in a directory that is
+    made if need be; `command` is what asked for it."""
+    import json
+
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUN_NAME).unlink(missing_ok=True)  # comes last: a folder that has one is whole
+    (folder / SUMMARY_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    addresses = result.prefill_addresses, result.decode_addresses
+    write_records(folder, result.records, *addresses, result.class_names)
+    if result.log is not None:
+        from deploy.run_folder.write import write_log
+
+        write_log(folder, result.log, result.title, result.records, command)

@@ -1,0 +1,1 @@
+"""Settings of a run: flags, YAML files and what they mean."""

@@ -1,0 +1,122 @@
+"""Plans: which instances supernodes are split into, as a sum of terms such as `14x16p+1x160d+48c`.
+
+`2*(14x16p+1x160d+48c)` is a fleet of two supernodes, and a sum of such groups one of supernodes that differ.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.protocol.errors import ConfigError
+from scheduler.sources.traces.rows import shorten
+
+_TERM: Final = re.compile(r"(?:(?P<count>\d{1,9})x(?P<npus>\d{1,9})(?P<role>[pda])|(?P<servers>\d{1,9})c)", re.ASCII)
+_GROUP: Final = re.compile(r"(?P<count>\d{1,9})\*\((?P<terms>[^()*]*)\)(?:\+(?=.)|$)", re.ASCII)
+_MEND: Final = "write terms like 14x16p (prefill), 1x160d (decode), 48c (cache servers), joined by +"
+
+MAX_SUPERNODES: Final = 64
+"""Bound on the supernodes of a fleet; the ledger numbers instances in 16 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupernodePlan:
+    """NPUs of each prefill and each decode instance of one supernode, and the number of its cache servers."""
+
+    prefill_npus: tuple[int, ...]
+    decode_npus: tuple[int, ...]
+    num_cache_servers: int
+
+    @property
+    def num_npus(self) -> int:
+        """NPUs of all instances."""
+        return sum(self.prefill_npus) + sum(self.decode_npus)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The supernodes of a fleet; with one of them, which is the rule, just how it is split."""
+
+    supernodes: tuple[SupernodePlan, ...]
+
+    @property
+    def num_npus(self) -> int:
+        """NPUs of all instances."""
+        return sum(supernode.num_npus for supernode in self.supernodes)
+
+    @property
+    def num_cache_servers(self) -> int:
+        """Of all supernodes together."""
+        return sum(supernode.num_cache_servers for supernode in self.supernodes)
+
+
+def parse_plan(text: str, cluster_npus: int, cluster_nodes: int) -> Plan:
+    """Read a plan and hold each supernode of it against the cluster; `ConfigError` gives both numbers and the mend."""
+    compact = text.replace(" ", "")
+    supernodes: list[SupernodePlan] = []
+    if "(" in compact or ")" in compact:
+        for count, terms in _groups(text, compact):
+            if len(supernodes) + count > MAX_SUPERNODES:
+                raise ConfigError(f"plan {shorten(text)}: more than {MAX_SUPERNODES} supernodes; take fewer")
+            supernodes += [_parse_terms(text, terms, cluster_npus, cluster_nodes)] * count
+    else:
+        supernodes.append(_parse_terms(text, compact, cluster_npus, cluster_nodes))
+    has_both = any(one.prefill_npus for one in supernodes) and any(one.decode_npus for one in supernodes)
+    if not has_both:
+        raise ConfigError(f"plan {shorten(text)}: needs at least one prefill (p) and one decode (d) instance; {_MEND}")
+    return Plan(tuple(supernodes))
+
+
+def _groups(text: str, compact: str) -> list[tuple[int, str]]:
+    """(number of supernodes, terms of each) of a plan in groups."""
+    groups: list[tuple[int, str]] = []
+    end = 0
+    for match in _GROUP.finditer(compact):
+        if match.start() != end or not int(match["count"]):
+            break
+        groups.append((int(match["count"]), match["terms"]))
+        end = match.end()
+    if end != len(compact):
+        raise ConfigError(
+            f"plan {shorten(text)}: cannot read the group {shorten(compact[end:])}; "
+            "write supernodes like 2*(14x16p+1x160d+48c), joined by +"
+        )
+    return groups
+
+
+def _parse_terms(text: str, terms: str, cluster_npus: int, cluster_nodes: int) -> SupernodePlan:
+    prefill: list[int] = []
+    decode: list[int] = []
+    num_servers = 0
+    for term in terms.split("+"):
+        match = _TERM.fullmatch(term)
+        if match is None:
+            raise ConfigError(f"plan {shorten(text)}: cannot read the term {shorten(term)}; {_MEND}")
+        if match["servers"]:
+            num_servers += int(match["servers"])
+            continue
+        count, npus, role = int(match["count"]), int(match["npus"]), match["role"]
+        if not count or not npus:
+            raise ConfigError(f"plan {shorten(text)}: the term {shorten(term)} has no NPUs; {_MEND}")
+        if role == "a":
+            raise ConfigError(
+                f"plan {shorten(text)}: aggregated instances ({shorten(term)}) are not built yet; use p and d terms"
+            )
+        if count * npus > cluster_npus:
+            raise ConfigError(_too_large(text, count * npus, cluster_npus))
+        (prefill if role == "p" else decode).extend([npus] * count)
+    plan = SupernodePlan(tuple(prefill), tuple(decode), num_servers)
+    if plan.num_npus > cluster_npus:
+        raise ConfigError(_too_large(text, plan.num_npus, cluster_npus))
+    if num_servers > cluster_nodes:
+        raise ConfigError(
+            f"plan {shorten(text)}: {num_servers} cache servers, but the cluster has {cluster_nodes} nodes; "
+            f"at most {cluster_nodes}c"
+        )
+    return plan
+
+
+def _too_large(text: str, wanted: int, available: int) -> str:
+    problem = f"takes {wanted} NPUs, the cluster has {available}"
+    return f"plan {shorten(text)}: {problem}; take away {wanted - available} or more, or write N*(...) for N supernodes"

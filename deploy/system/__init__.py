@@ -1,0 +1,1 @@
+"""Builds the parts of an emulated system from settings."""

@@ -1,0 +1,275 @@
+"""The fabric of a plan: a link for each line of hand-over, and for the lines that an instance or a pool has together.
+
+NPUs are dealt out to the instances of a supernode in the order of the plan, and its cache servers are its first nodes.
+The switches never block (arXiv 2506.12708), so there is no link for these; what they lose is taken from the lines below
+them. Traffic of a pool is not counted on the lines of the NPUs of the nodes on whose DRAM it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scheduler.core.config import CACHE_SSD, pool_addresses
+from scheduler.protocol.messages import Plane, TransferKind
+from sim_hw.figure import Figure
+from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, hand_over_rate, pool_rate
+from sim_hw.hardware.supernode import Operation, Supernode
+from sim_hw.hardware.supernode import Plane as CatalogPlane
+from sim_hw.network.lines import FleetLines, LineEnd, Lines
+from workers.fabric.background import BackgroundFlow
+from workers.fabric.expert_traffic import ExchangeLinks
+from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
+
+if TYPE_CHECKING:  # most fabrics carry nothing of others
+    from deploy.settings.background import NamedFlow
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An instance on the first NPUs of a supernode that those before it left."""
+
+    address: str
+    num_npus: int
+    supernode: int = 0
+
+
+class FabricPlan:
+    """Links and channels of prefill and decode instances and of the pool of each supernode.
+
+    `num_cache_servers` by supernode: the nodes whose DRAM is its pool, if any. `oversubscription`: by how much the
+    lines of a supernode's dies together exceed what leads from it to the others.
+    """
+
+    def __init__(
+        self,
+        cluster: Supernode,
+        prefill: Sequence[Placed],
+        decode: Sequence[Placed],
+        num_cache_servers: Sequence[int],
+        cache_plane: Plane,
+        oversubscription: float = 1.0,
+        *,
+        has_cache_ssd: bool = False,
+    ) -> None:
+        self.cluster = cluster
+        self.num_supernodes = len(num_cache_servers)
+        self.lines = FleetLines(cluster, self.num_supernodes)
+        self.links: list[Bundle] = []
+        self.channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
+        self.exchange: dict[str, ExchangeLinks] = {}
+        self.pool_out: dict[str, int] = {}
+        """The link out of the servers of each pool."""
+        self.num_servers: dict[str, int] = {}
+        self._cards_in: dict[str, int] = {}
+        self._into: dict[tuple[str, Plane], int] = {}
+        self._npus: dict[str, range] = {}
+        first = [index * cluster.num_npus for index in range(self.num_supernodes)]
+        for one in (*prefill, *decode):
+            self._npus[one.address] = range(first[one.supernode], first[one.supernode] + one.num_npus)
+            first[one.supernode] += one.num_npus
+        rate = hand_over_rate(cluster)
+        self.hand_over = HandOverWays(
+            {one.address: self._die_links(one.address) for one in prefill},
+            {one.address: self._die_links(one.address) for one in decode},
+            round(rate.bytes_per_s.value),
+            latency_ns(rate.latency_s),
+            {one.address: one.supernode for one in (*prefill, *decode)},
+            self._crossings(1 / oversubscription),
+            round(CROSSING_LATENCY_S.value * 1e9),
+        )
+        pools = pool_addresses(self.num_supernodes)
+        for index, num_servers in enumerate(num_cache_servers):
+            if num_servers:
+                members = [one.address for one in prefill if one.supernode == index]
+                ends = self._add_pool(pools[index], index, members, num_servers, cache_plane)
+                if has_cache_ssd:
+                    self._add_ssd(pools[index], index, num_servers, ends if cache_plane is Plane.VPC else None)
+
+    def config(
+        self,
+        kv_bytes_per_token: int,
+        num_layers: int,
+        with_exchange: bool = False,
+        background: Sequence[NamedFlow] = (),
+    ) -> FabricConfig:
+        """What the fabric is told: of the exchange of instances that share their UB lines with anything, and of what
+        others move."""
+        flows = self._laid(background)
+        return FabricConfig(
+            self.lines,
+            self.links,
+            self.hand_over,
+            self.channels,
+            kv_bytes_per_token,
+            num_layers,
+            self.exchange if with_exchange else {},
+            flows,
+        )
+
+    @property
+    def addresses(self) -> list[str]:
+        """All instances."""
+        return list(self._npus)
+
+    def supernode_of(self, address: str) -> int:
+        """Where an instance lies."""
+        return self._npus[address].start // self.cluster.num_npus
+
+    def num_npus(self, address: str) -> int:
+        """Packages of an instance."""
+        return len(self._npus[address])
+
+    def num_dies(self, address: str) -> int:
+        """Dies of an instance."""
+        return len(self._dies(address))
+
+    def into(self, address: str, plane: Plane) -> int:
+        """The link into an instance on UB or VPC, all its dies together or its share of its nodes' lines. Raises
+        LookupError where there are no such lines."""
+        if (address, plane) not in self._into:
+            bundle = self._pool_lines(address, plane)
+            self.lines.lines.whole_bytes_per_s(bundle.end)
+            self._into[address, plane] = self.link(bundle)
+        return self._into[address, plane]
+
+    def pool_cards_in(self, pool: str) -> int:
+        """The link into the VPC cards of the nodes of a pool. Raises LookupError where there are none."""
+        if pool not in self._cards_in:
+            self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE)
+            index = pool_addresses(self.num_supernodes).index(pool)
+            self._cards_in[pool] = self.link(self._server_nodes(pool, index, self.num_servers[pool]))
+        return self._cards_in[pool]
+
+    def die_line_bytes_per_s(self, address: str, plane: Plane) -> int:
+        """What one die has of the lines of its instance on a plane."""
+        bundle = self._pool_lines(address, plane)
+        line = self.lines.lines.whole_bytes_per_s(bundle.end) * len(bundle.numbers) * bundle.share
+        return round(line / self.num_dies(address))
+
+    def _laid(self, background: Sequence[NamedFlow]) -> list[BackgroundFlow]:
+        for flow in background:
+            if flow.plane is Plane.UB:
+                self._add_exchanges({*flow.sources, *flow.destinations})
+        instance_of = {die: address for address in self._npus for die in self._dies(address)}
+
+        def link_of(plane: Plane, die: int, direction: int) -> int | None:
+            address = instance_of.get(die)
+            if address is None:
+                return None
+            if plane is Plane.UB:
+                return self.exchange[address].out if direction else self.exchange[address].into
+            ends = self.hand_over.sources if direction else self.hand_over.destinations
+            return ends[address][die - self._dies(address).start] if address in ends else None
+
+        return [flow.laid(link_of) for flow in background]
+
+    def _add_exchanges(self, dies: Collection[int]) -> None:
+        """Links for the UB lines of instances that have any of these dies and no such links yet."""
+        for address in self._npus:
+            if address not in self.exchange and not set(self._dies(address)).isdisjoint(dies):
+                out = Bundle(LineEnd.UB_DIE, self._dies(address))
+                self._note_exchange(address, self.into(address, Plane.UB), self.link(out))
+
+    def _note_exchange(self, address: str, into: int, out: int) -> None:
+        line = round(self.lines.lines.whole_bytes_per_s(LineEnd.UB_DIE))
+        self.exchange[address] = ExchangeLinks(into, out, len(self._dies(address)), line)
+
+    def link(self, bundle: Bundle) -> int:
+        """The number of one link more."""
+        self.links.append(bundle)
+        return len(self.links) - 1
+
+    def _dies(self, address: str) -> range:
+        npus, per_npu = self._npus[address], self.cluster.chip.num_dies.count
+        return range(npus.start * per_npu, npus.stop * per_npu)
+
+    def _die_links(self, address: str) -> range:
+        links = [self.link(Bundle(LineEnd.RDMA_DIE, range(die, die + 1))) for die in self._dies(address)]
+        return range(links[0], links[-1] + 1)
+
+    def _crossings(self, share: float) -> list[tuple[int, int]]:
+        """Links out of and into each supernode, where there are several."""
+        if self.num_supernodes == 1:
+            return []
+        num_dies = self.cluster.num_dies
+        lines = [
+            Bundle(LineEnd.RDMA_DIE, range(i * num_dies, (i + 1) * num_dies), share) for i in range(self.num_supernodes)
+        ]
+        return [(self.link(line), self.link(line)) for line in lines]
+
+    def _add_pool(
+        self, pool: str, index: int, addresses: Sequence[str], num_servers: int, plane: Plane
+    ) -> tuple[int, int]:
+        """Answers the links out of its servers and into them."""
+        node = self.cluster
+        reads, writes = (
+            pool_rate(node, CatalogPlane(plane.name.lower()), operation)
+            for operation in (Operation.READ, Operation.WRITE)
+        )
+        if plane is Plane.UB:
+            lines = _server_lines(LineEnd.UB_CPU, index * node.num_cpus, num_servers, pool, node.cpus_per_node.count)
+        else:
+            lines = self._server_nodes(pool, index, num_servers)
+        pool_out, pool_in = self.link(lines), self.link(lines)
+        self.pool_out[pool], self.num_servers[pool] = pool_out, num_servers
+        if plane is Plane.VPC:
+            self._cards_in[pool] = pool_in
+        for address in addresses:
+            num_npus, num_dies = len(self._npus[address]), len(self._dies(address))
+            into, out = self.into(address, plane), self.link(self._pool_lines(address, plane))
+            if plane is Plane.UB:
+                self._note_exchange(address, into, out)
+            line = self.die_line_bytes_per_s(address, plane)
+            for key, links, rate in (
+                ((TransferKind.CACHE_READ, plane, pool, address), (pool_out, into), reads),
+                ((TransferKind.CACHE_WRITE, plane, address, pool), (out, pool_in), writes),
+            ):
+                # A request's data spreads over all dies of the instance.
+                data = round(rate.bytes_per_s_of(num_npus) / num_dies)
+                self.channels[key] = Channel(links, line, data, num_dies, latency_ns(rate.latency_s))
+        return pool_out, pool_in
+
+    def _add_ssd(self, pool: str, index: int, num_servers: int, ends: tuple[int, int] | None) -> None:
+        """Block storage of all servers together, behind the VPC lines of their nodes; `ends`: links that stand for
+        these already. Its own rate is not published: the lines bind."""
+        nodes = self._server_nodes(pool, index, num_servers)
+        out, into = ends or (self.link(nodes), self.link(nodes))
+        self._cards_in[pool] = into
+        rate = pool_rate(self.cluster, CatalogPlane.VPC, Operation.READ)
+        line = round(self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE))
+        ssd = f"{pool}/{CACHE_SSD}"
+        for key, link in (
+            ((TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, pool), into),
+            ((TransferKind.CACHE_SSD_WRITE, Plane.VPC, pool, ssd), out),
+        ):
+            self.channels[key] = Channel((link,), line, line, num_servers, latency_ns(rate.latency_s))
+
+    def _server_nodes(self, pool: str, index: int, num_servers: int) -> Bundle:
+        return _server_lines(LineEnd.VPC_NODE, index * self.cluster.num_nodes.count, num_servers, pool, 1)
+
+    def _pool_lines(self, address: str, plane: Plane) -> Bundle:
+        """Of the dies of an instance, or its share of the lines of the nodes on which it lies."""
+        if plane is Plane.UB:
+            return Bundle(LineEnd.UB_DIE, self._dies(address))
+        npus, per_node = self._npus[address], self.cluster.npus_per_node.count
+        nodes = range(npus.start // per_node, -(-npus.stop // per_node))
+        return Bundle(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
+
+
+def _server_lines(end: LineEnd, first: int, num_servers: int, pool: str, per_server: int) -> Bundle:
+    return Bundle(end, range(first, first + num_servers * per_server), 1.0, pool, per_server)
+
+
+def pool_bytes_per_s(cluster: Supernode, num_cache_servers: int) -> float:
+    """What the UB lines of the cache servers' CPUs carry together, one direction; 0 where they have none."""
+    try:
+        return num_cache_servers * cluster.cpus_per_node.count * Lines(cluster).whole_bytes_per_s(LineEnd.UB_CPU)
+    except LookupError:
+        return 0.0
+
+
+def latency_ns(latency_s: Figure) -> int:
+    """As the fabric counts it."""
+    return round(latency_s.value * 1e9)

@@ -1,0 +1,174 @@
+"""The physics of a plan's instances: how long their work takes, what it draws and what KV they have room for.
+
+Instances of one stage and size share it: compiling takes some ten milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from math import gcd
+from typing import TYPE_CHECKING
+
+from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
+from deploy.settings.run_config import RunConfig
+from scheduler.protocol.errors import ConfigError
+from sim_hw.errors import HardwareModelError
+from sim_hw.hardware.supernode import Supernode
+from sim_hw.instance.compiled_decode import CompiledDecode, DecodeSteps, compile_decode
+from sim_hw.instance.compiled_prefill import CompiledPrefill, compile_prefill
+from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, DecodeRoom, decode_room, prefill_blocks
+from sim_hw.instance.power import DecodePower, PrefillPower, decode_power, prefill_power
+from sim_hw.instance.ub_shares import PPM, AtShares
+from sim_hw.models.shape import ModelShape
+from sim_hw.operators.operating_point import DecodePoint
+from sim_hw.steps.ub_share import decode_line_s, prefill_line_s, with_ub_share
+
+# Only a run under a power cap needs what keeps it.
+if TYPE_CHECKING:
+    from sim_hw.instance.throttle import BudgetRange, DecodeThrottle, PrefillThrottle
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillPhysics:
+    """Of one prefill instance."""
+
+    cost: CompiledPrefill
+    power: PrefillPower
+    kv_blocks: int
+    """Of the whole instance."""
+    at_shares: AtShares[CompiledPrefill]
+    """`cost` by the share of UB that the exchange has."""
+    line_ns: tuple[float, float]
+    """Of the UB line of each die in a pass, for a computed and a cached token of the instance."""
+    throttle: PrefillThrottle | None = None
+    """Under a power cap only, as is the range of budgets."""
+    budgets: BudgetRange | None = None
+
+    @property
+    def least_budget_w(self) -> int:
+        """What an instance begins with; 0 without a cap."""
+        return 0 if self.budgets is None else self.budgets.floor_w
+
+
+@dataclass(frozen=True, slots=True)
+class DecodePhysics:
+    """Of one decode instance."""
+
+    num_dies: int
+    cost: CompiledDecode
+    power: DecodePower
+    room: DecodeRoom
+    tokens_per_step: tuple[int, int]
+    """Expected tokens as a fraction: 1.7 is 17/10."""
+    line_ns: float
+    """Of the UB line of each die in a step, for a sequence of the instance."""
+    at_share: Callable[[float], CompiledDecode]
+
+    def steps_at_shares(self) -> AtShares[DecodeSteps]:
+        """Steps of one instance by the share of UB that its exchange has; `at(PPM)` are those of `cost`."""
+        num_ways = len(self.cost.ways)
+
+        def steps_at(share: float) -> DecodeSteps:
+            # Other lines, so other ways, whatever they are called.
+            return DecodeSteps(self.at_share(share), self.num_dies, round(PPM * share) * num_ways)
+
+        return AtShares(DecodeSteps(self.cost, self.num_dies), steps_at)
+
+    throttle: DecodeThrottle | None = None
+    budgets: BudgetRange | None = None
+
+    @property
+    def least_budget_w(self) -> int:
+        """What an instance begins with; 0 without a cap."""
+        return 0 if self.budgets is None else self.budgets.floor_w
+
+
+class InstancePhysics:
+    """Of all instances of a configuration; `ConfigError` for one that cannot exist or has no room."""
+
+    def __init__(self, config: RunConfig, cluster: Supernode, model: ModelShape) -> None:
+        self._config = config
+        self._cluster = cluster
+        self._model = model
+        self.prefill = cache(self._make_prefill)
+        self.decode = cache(self._make_decode)
+
+    def _make_prefill(self, num_npus: int) -> PrefillPhysics:
+        config = self._config
+        with self._plan_named():
+            point = prefill_point(
+                self._cluster,
+                self._model,
+                InstanceOptions(num_npus=num_npus, eplb=config.expert_balance),
+                batch_tokens_per_npu=config.prefill_tokens_per_npu,
+            )
+            blocks = prefill_blocks(point, config.kv_reserve_share)
+            cost = compile_prefill(point)
+            at_shares = AtShares(cost, lambda share: compile_prefill(with_ub_share(point, share)))
+            computed_s, cached_s = prefill_line_s(point)
+            num_ranks = cost.num_ranks
+            line_ns = 1e9 * computed_s / num_ranks, 1e9 * cached_s / num_ranks
+            physics = PrefillPhysics(cost, prefill_power(point), blocks, at_shares, line_ns)
+            if not config.power_cap:
+                return physics
+            from sim_hw.instance.throttle import PrefillThrottle
+
+            throttle, tokens = PrefillThrottle(point), config.prefill_tokens_per_npu * num_npus
+            # The heaviest pass: a full one, over prompts of full length.
+            longest = min(self._model.max_positions, blocks * KV_BLOCK_TOKENS)
+            full_ns = cost.prefill_ns(tokens, tokens * longest, 0)
+            return replace(physics, throttle=throttle, budgets=throttle.budget_range(tokens, longest, full_ns))
+
+    def _make_decode(self, num_npus: int) -> DecodePhysics:
+        with self._plan_named():
+            point = self._decode_point(num_npus)
+            room = decode_room(point, self._config.kv_reserve_share)
+            compiled = compile_decode(point, room.sequences)
+
+            @cache
+            def compile_at(share: float) -> CompiledDecode:
+                return compile_decode(with_ub_share(point, share), room.sequences)
+
+            physics = DecodePhysics(
+                point.num_ranks,
+                compiled,
+                decode_power(point),
+                room,
+                _tokens_per_step(point),
+                1e9 * decode_line_s(point) / point.num_ranks,
+                compile_at,
+            )
+            if not self._config.power_cap:
+                return physics
+            from sim_hw.instance.throttle import DecodeThrottle, StepLoad
+
+            throttle, kv_tokens = DecodeThrottle(point), room.kv_blocks * KV_BLOCK_TOKENS
+            form = compiled.form(room.sequences, room.sequences, kv_tokens)
+            full = StepLoad(
+                form.die_step_ps(room.sequences, kv_tokens),
+                room.sequences * point.num_ranks,
+                kv_tokens * point.num_ranks,
+            )
+            return replace(physics, throttle=throttle, budgets=throttle.budget_range(full))
+
+    def _decode_point(self, num_npus: int) -> DecodePoint:
+        mtp_k = min(1, self._model.mtp_layers) if self._config.mtp else 0
+        options = InstanceOptions(num_npus=num_npus, eplb=self._config.expert_balance)
+        return decode_point(self._cluster, self._model, options, mtp_k=mtp_k)
+
+    @contextmanager
+    def _plan_named(self) -> Generator[None]:
+        try:
+            yield
+        except HardwareModelError as error:
+            raise ConfigError(f"plan {self._config.plan!r}: {error}") from error
+
+
+def _tokens_per_step(point: DecodePoint) -> tuple[int, int]:
+    """To a hundredth of a token."""
+    hundredths = round(100 * point.tokens_per_iteration)
+    divisor = gcd(hundredths, 100)
+    return hundredths // divisor, 100 // divisor

@@ -1,0 +1,1 @@
+"""What a terminal sees: output, progress, interruption, places to write to."""

@@ -1,0 +1,1 @@
+"""Who listens to the core from beside it, each only if asked for: admission, power budgets, parking, weights."""

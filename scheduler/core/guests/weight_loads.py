@@ -1,0 +1,251 @@
+"""Instances whose process is there again and that load their model: flows of the fabric, until which they take nothing.
+
+Each instance has its sources in the order in which it tries them; the last is the object store, which has every
+version. What a source before it does not hold is brought there first, once for all who wait for it. If no source is
+reached, an instance tries again whenever something is mended or joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS
+from scheduler.core.guests.weight_cache import KeptVersions
+from scheduler.protocol.messages import CancelTransfer, Message, Plane, StartTransfer, TransferKind, WorkersJoined
+
+Said = list[tuple[str, Message]]
+
+FIRST_VERSION: Final = ""
+"""What all instances have when a run begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where weights lie, as an end of transfers, and how they come from there; `name` is for a person.
+
+    It keeps `num_versions`, dealt out to `num_servers`.
+    """
+
+    kind: TransferKind
+    plane: Plane
+    address: str
+    name: str
+    num_versions: int = 1
+    num_servers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWeights:
+    """What an instance loads before it is ready, in tokens' worth of KV; `sources` of each instance, by address."""
+
+    num_tokens: int
+    sources: Mapping[str, tuple[ModelSource, ...]] = field(default_factory=dict[str, tuple[ModelSource, ...]])
+
+
+@dataclass(slots=True)
+class Absence:
+    """What became of a component that was lost: its process came back, and it was ready again; None for not yet.
+
+    `version`: the one for which it gave up its model; None if it did not."""
+
+    address: Final[str]
+    lost_ns: Final[int]
+    version: Final[str | None] = None
+    started_ns: int | None = None
+    ready_ns: int | None = None
+    source: ModelSource | None = None
+    is_fetched: bool = False
+
+    def line(self) -> str:
+        """For a person."""
+        why = "was lost" if self.version is None else f"gave up its model for {self.version}"
+        line = f"{self.address} {why} at {self.lost_ns / 1e9:,.5g} s"
+        if self.ready_ns is None or self.started_ns is None:
+            return f"{line} and was not ready again before the end"
+        if self.source is None:
+            return f"{line}, back and empty at {self.ready_ns / 1e9:,.5g} s"
+        if self.version is None:
+            line += f", started at {self.started_ns / 1e9:,.5g} s"
+        fetched = ", to which it was fetched first," if self.is_fetched else ""
+        load_s = (self.ready_ns - self.started_ns) / 1e9
+        model = "its model" if self.version is None else "that"
+        return f"{line} and loaded {model} from the {self.source.name}{fetched} in {load_s:,.3g} s"
+
+
+class ModelLoads:
+    """Says the loads to the fabric, numbered by `next_id`, and who is ready to the core."""
+
+    def __init__(self, weights: ModelWeights, next_id: Callable[[], int]) -> None:
+        self._weights = weights
+        self._next_id = next_id
+        # What sources but the last hold, by address.
+        self._kept = {
+            source.address: KeptVersions(weights.num_tokens, source.num_versions, source.num_servers, FIRST_VERSION)
+            for sources in weights.sources.values()
+            for source in sources[:-1]
+        }
+        # Which version an instance is to have, if not the first, and who has given up its model for that.
+        self._versions: dict[str, str] = {}
+        self._changed: set[str] = set()
+        # Of each instance that loads, which of its sources it tries; and those for which no source was reached.
+        self._tried: dict[str, int] = {}
+        self._stranded: dict[str, None] = {}
+        self._loading: dict[int, str] = {}
+        # What is brought to a source: where, which version, and who waits for it.
+        self._fetching: dict[int, tuple[str, str, list[str]]] = {}
+        self._absences: dict[str, Absence] = {}
+        self._past: list[Absence] = []
+
+    def has(self, address: str, version: str) -> bool:
+        """Whether this is the version that an instance is to have."""
+        return self._versions.get(address, FIRST_VERSION) == version
+
+    def change(self, address: str, version: str, *, is_drained: bool) -> None:
+        """What an instance loads when it starts next; it is lost for that, or for another reason."""
+        self._versions[address] = version
+        if is_drained:
+            self._changed.add(address)
+
+    def lose(self, now_ns: int, addresses: Collection[str]) -> Said:
+        """These are gone, and what they loaded is, too; of a source its servers take their part along."""
+        of_lost = [a for a in self._tried if a not in addresses and self._source(a).address in addresses]
+        said = self._cancel({*addresses, *of_lost})
+        for address in of_lost:
+            self._strand(address)
+        for address in addresses:
+            version = self._versions[address] if address in self._changed else None
+            self._changed.discard(address)
+            self._past.append(Absence(address, now_ns, version))
+            self._absences[address] = self._past[-1]
+        self._change_servers(addresses, KeptVersions.lose_server)
+        return said
+
+    def drain(self, addresses: Collection[str]) -> None:
+        """These servers hand over what they hold."""
+        self._change_servers(addresses, KeptVersions.drain_server)
+
+    def join(self, addresses: Collection[str]) -> Said:
+        """These are there again; who reached no source tries all of them once more."""
+        self._change_servers(addresses, KeptVersions.add_server)
+        return self.try_again()
+
+    def start(self, now_ns: int, addresses: Collection[str]) -> Said:
+        """Their processes are there: instances begin to load, all others are ready."""
+        said: Said = []
+        ready: list[str] = []
+        for address in addresses:
+            if address in self._absences:
+                self._absences[address].started_ns = now_ns
+            if self._weights.sources.get(address):
+                self._tried[address] = 0
+                said += self._begin(address)
+            else:
+                ready.append(address)
+        return [*said, *self._join(now_ns, ready)]
+
+    def on_done(self, now_ns: int, transfer_id: int) -> Said:
+        """A flow has ended, of a load or of something else; nothing is said of something else."""
+        if transfer_id in self._fetching:
+            return self._on_fetched(transfer_id)
+        address = self._loading.pop(transfer_id, None)
+        if address is None:
+            return []
+        if address in self._absences:
+            self._absences[address].source = self._source(address)
+        del self._tried[address]
+        return self._join(now_ns, [address])
+
+    def _on_fetched(self, transfer_id: int) -> Said:
+        to, version, waiting = self._fetching.pop(transfer_id)
+        self._kept[to].store(version)
+        for address in waiting:
+            if address in self._absences:
+                self._absences[address].is_fetched = True
+        return [said for address in waiting for said in self._begin(address)]
+
+    def on_failed(self, transfer_id: int) -> Said:
+        """A flow has no way, of a load or of something else: the next source is tried."""
+        address = self._loading.pop(transfer_id, None)
+        waiting = self._fetching.pop(transfer_id)[2] if transfer_id in self._fetching else [address] if address else []
+        said: Said = []
+        for one in waiting:
+            if self._tried[one] + 1 < len(self._weights.sources[one]):
+                self._tried[one] += 1
+                said += self._begin(one)
+            else:
+                self._strand(one)
+        return said
+
+    def try_again(self) -> Said:
+        """Something is mended: who reached no source tries all of them once more."""
+        stranded, self._stranded = self._stranded, {}
+        return [said for address in stranded for said in self._begin(address)]
+
+    def say_again(self) -> Said:
+        """The fabric is new and empty."""
+        addresses = self._under_way()
+        self._loading, self._fetching = {}, {}
+        return [said for address in addresses for said in self._begin(address)]
+
+    def give_up(self) -> Said:
+        """There is nothing left to do for which anybody would have to be ready."""
+        return self._cancel(self._under_way()) if self._tried else []
+
+    def notes(self) -> list[str]:
+        """A line for each component that was lost or changed its model."""
+        return [absence.line() for absence in self._past]
+
+    def _under_way(self) -> list[str]:
+        return [*self._loading.values(), *(address for _, _, waiting in self._fetching.values() for address in waiting)]
+
+    def _source(self, address: str) -> ModelSource:
+        return self._weights.sources[address][self._tried[address]]
+
+    def _begin(self, address: str) -> Said:
+        source, version = self._source(address), self._versions.get(address, FIRST_VERSION)
+        missing = self._kept[source.address].missing_tokens(version) if source.address in self._kept else 0
+        transfer_id, ends, tokens = self._next_id(), (source.address, address), self._weights.num_tokens
+        if missing:
+            for to, wanted, waiting in self._fetching.values():
+                if (to, wanted) == (source.address, version):
+                    waiting.append(address)
+                    return []
+            self._fetching[transfer_id] = (source.address, version, [address])
+            source, tokens = self._weights.sources[address][-1], missing
+            ends = source.address, ends[0]
+        else:
+            self._loading[transfer_id] = address
+        return [(FABRIC_ADDRESS, StartTransfer(transfer_id, source.kind, source.plane, *ends, [tokens], [], True))]
+
+    def _strand(self, address: str) -> None:
+        self._tried[address] = 0
+        self._stranded[address] = None
+
+    def _join(self, now_ns: int, addresses: list[str]) -> Said:
+        for address in addresses:
+            absence = self._absences.pop(address, None)
+            if absence is not None:
+                absence.ready_ns = now_ns
+        return [(CORE_ADDRESS, WorkersJoined(addresses))] if addresses else []
+
+    def _change_servers(self, addresses: Collection[str], change: Callable[[KeptVersions, int], None]) -> None:
+        for pool, kept in self._kept.items():
+            for address in addresses:
+                number = address.removeprefix(f"{pool}/")
+                if number != address and number.isdecimal():
+                    change(kept, int(number))
+
+    def _cancel(self, addresses: Collection[str]) -> Said:
+        for address in addresses:
+            self._tried.pop(address, None)
+            self._stranded.pop(address, None)
+        for _, _, waiting in self._fetching.values():
+            waiting[:] = [address for address in waiting if address not in addresses]
+        gone = [transfer_id for transfer_id, address in self._loading.items() if address in addresses]
+        gone += [transfer_id for transfer_id, (_, _, waiting) in self._fetching.items() if not waiting]
+        for transfer_id in gone:
+            self._loading.pop(transfer_id, None)
+            self._fetching.pop(transfer_id, None)
+        return [(FABRIC_ADDRESS, CancelTransfer(transfer_id)) for transfer_id in gone]

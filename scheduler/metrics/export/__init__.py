@@ -1,0 +1,1 @@
+"""How others read it: families, Prometheus text, and the names of other exporters."""

@@ -1,0 +1,49 @@
+"""The naming schemes: which families each has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.metrics.export.families import FAMILIES
+from scheduler.metrics.export.family import AnyFamily
+from scheduler.metrics.export.names import ascend, dcgm, genai, vllm
+from scheduler.metrics.live.snapshot import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """`maker`: the maker of chips whose exporter it is, empty for one that fits any system."""
+
+    title: str
+    about: str
+    families: tuple[AnyFamily, ...]
+    maker: str = ""
+
+
+OWN: Final = "own"
+
+SCHEMES: Final[Mapping[str, Scheme]] = {
+    OWN: Scheme(
+        "Names of our own",
+        "What the shipped dashboards, rules and alerts query. Times are emulated seconds, unless the help says wall.",
+        FAMILIES,
+    ),
+    "vllm": Scheme("vLLM", vllm.ABOUT, vllm.FAMILIES),
+    "ascend": Scheme("Ascend NPU exporter", ascend.ABOUT, ascend.FAMILIES, ascend.MAKER),
+    "dcgm": Scheme("NVIDIA DCGM exporter", dcgm.ABOUT, dcgm.FAMILIES, dcgm.MAKER),
+    "genai": Scheme("OpenTelemetry GenAI", genai.ABOUT, genai.FAMILIES),
+}
+"""By the name that `--names` takes, in the order of exposition."""
+
+
+def default_names(maker: str) -> tuple[str, ...]:
+    """What is exported if nobody chooses: our own names, those of vLLM, and those of the exporter of the chips."""
+    exporters = [name for name, scheme in SCHEMES.items() if scheme.maker == maker and maker]
+    return (OWN, "vllm", *exporters)
+
+
+def families_of(layout: Layout) -> tuple[AnyFamily, ...]:
+    """All families of the schemes that a layout names, in the order of exposition."""
+    return tuple(family for name, scheme in SCHEMES.items() if name in layout.names for family in scheme.families)

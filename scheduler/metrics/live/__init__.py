@@ -1,0 +1,1 @@
+"""How a live system stands: totals over all its sessions."""

@@ -1,0 +1,1 @@
+"""What a run came to, worked out when it has ended."""

@@ -1,0 +1,268 @@
+"""The tap that logs what reports say, one packed row per report; nothing is computed before the run has ended.
+
+A row is packed by `struct` into one growing buffer, which costs less than half of what appends to `array` columns
+would; `numpy` reads the buffers back as structured arrays without a copy.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from scheduler.core.config import CACHE_ADDRESS
+from scheduler.core.lifecycle import State
+from scheduler.core.losses import begun_again
+from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.metrics.columns import Ints, Rows
+from scheduler.protocol.messages import (
+    CacheReported,
+    DecodeStepped,
+    PartsChanged,
+    Plane,
+    PrefillStepped,
+    RunEnded,
+    TransferDone,
+    TransferFailed,
+    TransferKind,
+    UsageReported,
+    WorkersLost,
+)
+
+Role = Literal["prefill", "decode"]
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredInstance:
+    """An instance whose reports are logged. Within one role the order is the core's, so that ledger indices fit.
+
+    `pool`: the address of the cache pool that it reads and writes, if there is one.
+    """
+
+    address: str
+    role: Role
+    num_npus: int
+    pool: str = CACHE_ADDRESS
+
+
+# "<" packs without gaps, as numpy lays out the types beside it. An instance is its index in the collector's list.
+_pack_usage: Final = Struct("<hqqqd").pack
+USAGE_ROW: Final = np.dtype(
+    [("instance", "<i2"), ("start_ns", "<i8"), ("end_ns", "<i8"), ("busy_ns", "<i8"), ("joules", "<f8")]
+)
+"""What an instance did between two of its reports; fields as in `Usage`."""
+
+_pack_run: Final = Struct("<hqqiqqi").pack
+RUN_ROW: Final = np.dtype(
+    [
+        ("instance", "<i2"),
+        ("boundary_ns", "<i8"),
+        ("steps_ns", "<i8"),
+        ("num_steps", "<i4"),
+        ("first_step_ns", "<i8"),
+        ("last_step_ns", "<i8"),
+        ("num_running", "<i4"),
+    ]
+)
+"""A run of at least one decode step; fields as in `DecodeStepped`."""
+
+_pack_transfer: Final = Struct("<qqq").pack
+TRANSFER_ROW: Final = np.dtype([("num_bytes", "<i8"), ("duration_ns", "<i8"), ("done_ns", "<i8")])
+"""A transfer that ended, in the log of its plane and kind; fields as in `TransferDone`."""
+
+_pack_preempted: Final = Struct("<iqh").pack
+PREEMPTED_ROW: Final = np.dtype([("request_id", "<i4"), ("at_ns", "<i8"), ("instance", "<i2")])
+"""A decode instance (its index among these) had no room left for a request, which begins again."""
+
+_JOIN_FIELDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Workers that were lost at one instant."""
+
+    at_ns: int
+    addresses: tuple[str, ...]
+
+
+class Collector:
+    """A runtime `Tap`: it must see each message before the core does, because it reads the ledger's state before it.
+
+    What the ledger keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
+    gaps are logged here only for requests that began again, after a preemption or because a worker was lost. Counters:
+    `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
+    that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data was there;
+    `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage may have
+    gaps there. `cache_reports`: the last account of each cache pool, by address. `lost_capacity` is (time, bytes per
+    second lost by plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
+    """
+
+    def __init__(self, ledger: Ledger, instances: Sequence[MeteredInstance]) -> None:
+        self.ledger: Final = ledger
+        self.instances: Final = tuple(instances)
+        self.ended_ns = 0
+        self.computed_tokens = 0
+        self.forgotten_hits = 0
+        self.forgotten_lookups = 0
+        self.cache_reports: Final[dict[str, CacheReported]] = {}
+        self._index = {instance.address: index for index, instance in enumerate(instances)}
+        self._usage = bytearray()
+        self._runs = bytearray()
+        self._transfers = [[bytearray() for _ in TransferKind] for _ in Plane]
+        self.hidden_ns: Final = [0] * len(Plane)
+        self.num_failed: Final = [[0] * len(TransferKind) for _ in Plane]
+        self.lost_capacity: Final = list[tuple[int, list[int]]]()
+        self.part_changes: Final = list[tuple[int, list[str]]]()
+        self.losses: Final[list[Loss]] = []
+        self._preempted = bytearray()
+        self._has_begun_again = False
+        self._joins = array("q")
+        self._resumed_gaps_ns = array("q")
+
+    def observe(self, now_ns: int, message: Any) -> None:
+        """Log one message to the core.
+
+        Everything is in this one function, and branches are on the class, because calls and a table of handlers would
+        cost a third more. `message` is a `Message`; pyright could not follow which one.
+        """
+        kind = message.__class__
+        if kind is TransferDone:
+            row = _pack_transfer(message.num_bytes, message.duration_ns, message.done_ns)
+            self._transfers[message.plane][message.kind] += row
+            if message.hidden_ns:
+                self.hidden_ns[message.plane] += message.hidden_ns
+        elif kind is PrefillStepped:
+            usage, index = message.usage, self._index[message.instance]
+            self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
+            self.computed_tokens += message.computed_tokens
+            if self._has_begun_again and message.done_ids:
+                self._log_resumed_tokens(message)
+        elif kind is DecodeStepped:
+            usage, index = message.usage, self._index[message.instance]
+            self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
+            if message.num_steps:
+                self._runs += _pack_run(
+                    index,
+                    message.boundary_ns,
+                    message.steps_ns,
+                    message.num_steps,
+                    message.first_step_ns,
+                    message.last_step_ns,
+                    message.num_running,
+                )
+            if message.preempted_ids:
+                self._log_preempted(message)
+            if self._has_begun_again and message.started_ids:
+                self._log_rejoined(message)
+        elif kind is UsageReported:
+            usage, index = message.usage, self._index[message.instance]
+            self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
+        elif kind is RunEnded:
+            self.ended_ns = now_ns
+        elif kind is WorkersLost:
+            self.losses.append(Loss(now_ns, tuple(message.addresses)))
+            self._log_lost(message)
+        elif kind is TransferFailed:
+            self.num_failed[message.plane][message.kind] += 1
+            # Whose KV is out of reach begins again; it has joined no decode instance yet.
+            self._has_begun_again = True
+        elif kind is PartsChanged:
+            self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
+            self.part_changes.append((message.changed_ns, message.failed_parts))
+        elif kind is CacheReported:
+            self.cache_reports[message.pool] = message
+
+    def _log_resumed_tokens(self, message: PrefillStepped) -> None:
+        """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""
+        first_ns, last_ns = self.ledger.first_token_ns, self.ledger.last_token_ns
+        for request_id in message.done_ids:
+            if first_ns[request_id] != NOT_YET:
+                self._resumed_gaps_ns.append(message.boundary_ns - last_ns[request_id])
+
+    def _log_preempted(self, message: DecodeStepped) -> None:
+        """Keep what the core is about to forget: the first join, and the look-up that recomputing repeats."""
+        ledger = self.ledger
+        self._has_begun_again = True
+        instance = self._addresses("decode").index(message.instance)
+        for request_id in message.preempted_ids:
+            self._preempted += _pack_preempted(request_id, message.boundary_ns, instance)
+            self.forgotten_hits += ledger.cached_tokens[request_id]
+            self.forgotten_lookups += ledger.prompt_tokens[request_id]
+            self._log_first_join(request_id)
+
+    def _log_lost(self, message: WorkersLost) -> None:
+        """The same for all that the core is about to let begin again because these were lost."""
+        ledger = self.ledger
+        prefill, decode = (
+            [index for index, address in enumerate(self._addresses(role)) if address in message.addresses]
+            for role in ("prefill", "decode")
+        )
+        pools = (instance.pool for instance in self.instances if instance.role == "prefill")
+        poolless = [index for index, pool in enumerate(pools) if pool in message.addresses]
+        for request_id in begun_again(ledger, range(ledger.num_requests), prefill, decode, poolless):
+            self._has_begun_again = True
+            if ledger.prefill_started_ns[request_id] != NOT_YET:
+                self.forgotten_hits += ledger.cached_tokens[request_id]
+                self.forgotten_lookups += ledger.prompt_tokens[request_id]
+            if ledger.state[request_id] == State.DECODING:
+                self._log_first_join(request_id)
+
+    @property
+    def failed_parts(self) -> list[str]:
+        """Parts of the fabric that are broken now."""
+        return self.part_changes[-1][1] if self.part_changes else []
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether any worker was lost."""
+        return bool(self.losses)
+
+    def _addresses(self, role: Role) -> list[str]:
+        return [instance.address for instance in self.instances if instance.role == role]
+
+    def _log_first_join(self, request_id: int) -> None:
+        """If it is the first time that it begins again; later joins are logged as they happen."""
+        ledger = self.ledger
+        if not (ledger.preemptions[request_id] or ledger.retries[request_id]):
+            self._log_join(request_id, ledger.decode_started_ns[request_id], ledger.first_token_ns[request_id])
+
+    def _log_rejoined(self, message: DecodeStepped) -> None:
+        ledger = self.ledger
+        for request_id in message.started_ids:
+            if ledger.preemptions[request_id] or ledger.retries[request_id]:
+                self._log_join(request_id, message.boundary_ns, ledger.last_token_ns[request_id])
+
+    def _log_join(self, request_id: int, joined_ns: int, previous_token_ns: int) -> None:
+        self._joins.extend((self.ledger.decode_instance[request_id], joined_ns, previous_token_ns))
+
+    def usage_rows(self) -> Rows:
+        """`USAGE_ROW` in the order of reporting. Of this and the next two: the log cannot grow while the view lives."""
+        return np.frombuffer(self._usage, USAGE_ROW)
+
+    def run_rows(self) -> Rows:
+        """`RUN_ROW` in the order of reporting."""
+        return np.frombuffer(self._runs, RUN_ROW)
+
+    def flow_rows(self, plane: Plane, kind: TransferKind) -> Rows:
+        """`TRANSFER_ROW` of one kind on one plane in the order of reporting."""
+        return np.frombuffer(self._transfers[plane][kind], TRANSFER_ROW)
+
+    def transfer_rows(self, plane: Plane) -> Rows:
+        """`TRANSFER_ROW` of one plane, a copy, kind after kind."""
+        return np.concatenate([self.flow_rows(plane, kind) for kind in TransferKind])
+
+    def preempted_rows(self) -> Rows:
+        """`PREEMPTED_ROW` in the order of reporting; the log cannot grow while the view lives."""
+        return np.frombuffer(self._preempted, PREEMPTED_ROW)
+
+    def logged_joins(self) -> Ints:
+        """(index among decode instances, time of joining, time of the token before), of requests that began again."""
+        return np.array(self._joins, np.int64).reshape(-1, _JOIN_FIELDS)
+
+    def resumed_gaps_ns(self) -> Ints:
+        """For each recomputation: from the last token before it to the next, made by prefill."""
+        return np.array(self._resumed_gaps_ns, np.int64)

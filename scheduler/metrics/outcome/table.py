@@ -1,0 +1,296 @@
+"""A summary for people: the same numbers as sections of aligned columns, in plain text.
+
+No terminal library takes part: importing one would cost more than a short replay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from scheduler.metrics.distribution import Distribution
+    from scheduler.metrics.outcome.energy import EnergyUse, MeterUse
+    from scheduler.metrics.outcome.fabric_use import PlaneUse
+    from scheduler.metrics.outcome.summary import RoleLoad, Summary
+
+LABEL_WIDTH: Final = 12
+COLUMN_WIDTH: Final = 13
+"""Six columns beside the labels make 90 characters; equal widths align all sections with one another."""
+
+NOTHING: Final = "-"
+_SI_PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E")
+_TIME_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A small table: its title stands above the labels, `rows` are (label, *cells)."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def render(summary: Summary, title: str = "") -> str:
+    """The whole page, ending in a newline. `title` names trace, plan and policy in one line."""
+    blocks = [title] if title else []
+    blocks += ["\n".join(_lines(section)) for section in sections(summary)]
+    blocks.append(_footer(summary))
+    return "\n\n".join(blocks) + "\n"
+
+
+def sections(summary: Summary) -> list[Section]:
+    """What the page shows, section by section; those that say nothing about this run are left out."""
+    requests, throughput = summary.requests, summary.throughput
+    latencies = (
+        ("TTFT", summary.ttft_s),
+        ("TPOT", summary.tpot_s),
+        ("ITL", summary.itl_s),
+        ("E2E", summary.e2e_s),
+        ("Queue", summary.queue_s),
+    )
+    counts = {
+        "arrived": requests.arrived,
+        "finished": requests.finished,
+        "rejected": requests.rejected,
+        "failed": requests.failed,
+        "preempted": summary.preemptions,
+    }
+    if requests.retried:
+        counts["retried"] = requests.retried
+    reasons = {name: count for name, count in summary.finish_reasons.items() if count}
+    rates = (throughput.requests_per_s, throughput.input_tokens_per_s, throughput.output_tokens_per_s)
+    page = [
+        Section("Requests", tuple(counts), (("", *map(_count, counts.values())),)),
+        Section("Ended by", tuple(reasons), (("", *map(_count, reasons.values())),)),
+        Section(
+            "Latency",
+            ("mean", "p50", "p90", "p95", "p99", "max"),
+            tuple((label, *_latency_cells(distribution)) for label, distribution in latencies),
+        ),
+        Section(
+            "Throughput",
+            ("requests/s", "input tok/s", "output tok/s"),
+            (("", *map(_rate, rates)),),
+        ),
+        Section(
+            "Per NPU",
+            ("tok/s", "busy", "power"),
+            (
+                ("Prefill", *_load_cells(summary.per_npu.prefill)),
+                ("Decode", *_load_cells(summary.per_npu.decode)),
+            ),
+        ),
+        _cache_section(summary),
+        _fabric_section(summary),
+        _transfers_section(summary),
+        _links_section(summary),
+        _energy_section(summary),
+        *_split_sections(summary),
+    ]
+    if summary.slo is not None:
+        goodput = _rate(summary.slo.goodput_requests_per_s)
+        page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
+    page += _class_sections(summary)
+    is_empty = {"Ended by": len(reasons) < 2, "Cache": not summary.cache.lookup_tokens}
+    return [section for section in page if section.rows and not is_empty.get(section.title, False)]
+
+
+def _class_sections(summary: Summary) -> list[Section]:
+    """A row for each class that any request belongs to."""
+    rows = [
+        (
+            name,
+            _count(use.requests.arrived),
+            _count(use.requests.rejected + use.requests.failed),
+            _seconds(use.ttft_s.p50),
+            _seconds(use.ttft_s.p99),
+            _seconds(use.tpot_s.p99),
+            _percent(use.slo.attainment),
+            _rate(use.slo.goodput_requests_per_s),
+        )
+        for name, use in summary.classes.items()
+        if use.requests.arrived
+    ]
+    columns = ("arrived", "not served", "TTFT p50", "TTFT p99", "TPOT p99", "attained", "requests/s")
+    return [Section("Classes", columns, tuple(rows))]
+
+
+def _lines(section: Section) -> list[str]:
+    """Numbers end where the names of their columns end."""
+    cells = [section.columns, *(row[1:] for row in section.rows)]
+    widths = [max(COLUMN_WIDTH, *(len(cell) + 1 for cell in column)) for column in zip(*cells, strict=True)]
+    labels = [section.title, *("  " + row[0] for row in section.rows)]
+    return [
+        (label.ljust(LABEL_WIDTH) + "".join(map(str.rjust, row, widths))).rstrip()
+        for label, row in zip(labels, cells, strict=True)
+    ]
+
+
+def _footer(summary: Summary) -> str:
+    pace = f" ({_digits(summary.simulated_s / summary.wall_s)}x)" if summary.wall_s else ""
+    times = f"{_seconds(summary.simulated_s)} simulated in {_seconds(summary.wall_s)}{pace}"
+    return f"{times}, seed {summary.seed}, config {summary.config_digest}"
+
+
+def _cache_section(summary: Summary) -> Section:
+    cache = summary.cache
+    share = cache.hit_tokens / cache.lookup_tokens if cache.lookup_tokens else None
+    cells = (_percent(share), _si(cache.hit_tokens, "tok"), _si(cache.lookup_tokens, "tok"))
+    return Section("Cache", ("hit rate", "hit", "looked up"), (("", *cells),))
+
+
+def _fabric_section(summary: Summary) -> Section:
+    columns = ("moved", "mean use", "peak use", "mean time", "p99 time", "max time")
+    return Section("Fabric", columns, tuple((name, *_plane_cells(plane)) for name, plane in _planes(summary)))
+
+
+def _planes(summary: Summary) -> list[tuple[str, PlaneUse]]:
+    fabric = summary.fabric
+    return [("UB", fabric.ub), ("RDMA", fabric.rdma), ("VPC", fabric.vpc)]
+
+
+def _links_section(summary: Summary) -> Section:
+    """By class of links, those that carried anything."""
+    rows = [
+        (_spelled(links), name, _si(use.bytes, "B"), _percent(use.utilization_mean), _percent(use.utilization_peak))
+        for name, plane in _planes(summary)
+        for links, use in plane.links.items()
+        if use.bytes
+    ]
+    return Section("Links", ("plane", "moved", "mean use", "peak use"), tuple(rows))
+
+
+def _spelled(links: str) -> str:
+    """Such as `NPU out` of npu_out."""
+    words = links.replace("npu", "NPU").replace("_", " ")
+    return words[0].upper() + words[1:]
+
+
+def _transfers_section(summary: Summary) -> Section:
+    """Times are sums over all transfers, of those planes that carried any or lost something."""
+    rows = [
+        (
+            name,
+            _seconds(plane.hidden_s),
+            _seconds(plane.exposed_s),
+            _count(plane.failed_transfers),
+            _percent(plane.availability),
+        )
+        for name, plane in _planes(summary)
+        if plane.bytes or plane.failed_transfers or plane.availability not in (None, 1)
+    ]
+    return Section("Transfers", ("hidden", "waited for", "cut off", "available"), tuple(rows))
+
+
+def _energy_section(summary: Summary) -> Section:
+    energy = summary.energy
+    watts = _si(energy.mean_watts, "W"), _si(energy.peak_watts, "W")
+    cells = (_si(energy.joules, "J"), _rate(energy.joules_per_output_token), *watts)
+    scope = f"{energy.scope.upper()}s only"
+    rows = [(scope, *cells)]
+    if energy.supernode is not None and energy.facility is not None:
+        per_token = _ratio_cell(energy.supernode.joules, energy)
+        rows += [
+            ("Supernode", *_meter_cells(energy.supernode, per_token)),
+            ("Site", *_meter_cells(energy.facility, _rate(energy.facility_joules_per_output_token))),
+        ]
+    return Section("Energy", ("total", "J/token", "mean power", "peak power"), tuple(rows))
+
+
+def _split_sections(summary: Summary) -> list[Section]:
+    """Where the energy of a site went, and what all of it cost; nothing of a run that was not told."""
+    energy, cost = summary.energy, summary.cost
+    if energy.facility is None or not energy.facility.joules:
+        return []
+    shares = {name: joules / energy.facility.joules for name, joules in energy.by.items()}
+    npus = {name: shares[name] for name in ("prefill", "decode", "idle")}
+    others = {name: share for name, share in shares.items() if name not in npus}
+    found = [
+        Section("NPU energy", tuple(npus), (("", *map(_percent, npus.values())),)),
+        Section("Other", tuple(name.replace("_", " ") for name in others), (("", *map(_percent, others.values())),)),
+    ]
+    if any(energy.by_plane.values()):
+        networks = [_percent(joules / energy.facility.joules) for joules in energy.by_plane.values()]
+        found.append(Section("Networks", tuple(name.upper() for name in energy.by_plane), (("", *networks),)))
+    if cost.usd is not None:
+        cells = map(_dollars, (cost.usd, cost.usd_per_million_input_tokens, cost.usd_per_million_output_tokens))
+        found.append(Section("Cost", ("total", "USD/Mtok in", "USD/Mtok out"), (("", *cells),)))
+    return found
+
+
+def _ratio_cell(joules: float, energy: EnergyUse) -> str:
+    """Per output token, of which the NPUs' own ratio tells how many there were."""
+    per_token = energy.joules_per_output_token
+    return _rate(per_token * joules / energy.joules if per_token is not None and energy.joules else None)
+
+
+def _meter_cells(meter: MeterUse, per_token: str) -> tuple[str, ...]:
+    return _si(meter.joules, "J"), per_token, _si(meter.mean_watts, "W"), _si(meter.peak_watts, "W")
+
+
+def _dollars(dollars: float | None) -> str:
+    return NOTHING if dollars is None else f"{_digits(dollars)}"
+
+
+def _latency_cells(values: Distribution) -> tuple[str, ...]:
+    return tuple(map(_seconds, (values.mean, values.p50, values.p90, values.p95, values.p99, values.max)))
+
+
+def _load_cells(load: RoleLoad) -> tuple[str, ...]:
+    return _rate(load.tokens_per_s), _percent(load.utilization), _si(load.watts, "W")
+
+
+def _plane_cells(plane: PlaneUse) -> tuple[str, ...]:
+    times = plane.transfer_s
+    return (
+        _si(plane.bytes, "B"),
+        _percent(plane.utilization_mean),
+        _percent(plane.utilization_peak),
+        *map(_seconds, (times.mean, times.p99, times.max)),
+    )
+
+
+def _digits(number: float) -> str:
+    """Three digits that matter, or all before the point, in groups of three."""
+    if number >= 99.95:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if number >= 9.995 else f"{number:.2f}"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _rate(number: float | None) -> str:
+    return NOTHING if number is None else _digits(number)
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return NOTHING
+    return "< 0.01 %" if 0 < share < 1e-4 else f"{_digits(100 * share)} %"
+
+
+def _si(number: float | None, unit: str) -> str:
+    """With the prefix that leaves one to three digits before the point."""
+    if number is None:
+        return NOTHING
+    power, rest = 0, float(number)
+    while rest >= 999.5 and power < len(_SI_PREFIXES) - 1:
+        power, rest = power + 1, rest / 1000
+    return f"{_digits(rest)} {_SI_PREFIXES[power]}{unit}" if rest else f"0 {unit}"
+
+
+def _seconds(seconds: float | None) -> str:
+    """In minutes and hours from a minute on, below that in the unit that leaves one to three digits."""
+    if seconds is None:
+        return NOTHING
+    if seconds >= 60:
+        minutes, rest = divmod(int(seconds), 60)
+        return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
+    for unit_s, name in _TIME_UNITS:
+        if seconds >= 0.9995 * unit_s:
+            return f"{_digits(seconds / unit_s)} {name}"
+    return f"{seconds:.3g} s"

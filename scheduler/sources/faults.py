@@ -1,0 +1,155 @@
+"""The component that breaks and mends parts of the fabric, as planned or at random, for as long as there is work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heapreplace, merge
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.messages import FailParts, Message, RepairParts
+from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+CORE: Final = "core"
+NS_PER_S: Final = 1_000_000_000
+
+Change = tuple[int, str, bool]
+"""(time in ns, part, whether it breaks then; else it is mended)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFault:
+    """A part breaks at `at_ns` and works again from `mended_ns` on; `NEVER_NS` if it stays broken."""
+
+    part: str
+    at_ns: int
+    mended_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRate:
+    """Each part of a kind breaks on average that long after it last worked again, and is mended on average that soon.
+
+    Both times are exponentially distributed, and of one part independent of all others.
+    """
+
+    kind: str
+    mean_s_between_failures: float
+    mean_s_to_repair: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """What is to break in a run."""
+
+    schedule: tuple[PlannedFault, ...] = ()
+    rates: tuple[FaultRate, ...] = ()
+    losses: tuple[PlannedLoss, ...] = ()
+    changes: tuple[PlannedChange, ...] = ()
+
+    @property
+    def workers(self) -> frozenset[str]:
+        """Who is lost, or starts anew for a change."""
+        changed = (worker for change in self.changes for worker in change.workers)
+        return frozenset([*(loss.worker for loss in self.losses), *changed])
+
+
+class FaultSource:
+    """Says `FailParts` and `RepairParts` to the core when their time has come.
+
+    As long as `has_work` says that requests are open or still to come; once there are none, it has no deadline any
+    more, so that no run goes on for the sake of faults that nobody would notice.
+    """
+
+    address = "faults"
+    priority = Priority.SOURCE
+
+    def __init__(self, changes: Iterable[Change], has_work: Callable[[], bool]) -> None:
+        self._instants = _instants(changes)
+        self._has_work = has_work
+        self._said: Outputs = NOTHING
+        self._next_ns = NEVER_NS
+        self._advance()
+
+    @property
+    def deadline_ns(self) -> int:
+        """When the next part breaks or is mended."""
+        return self._next_ns if self._has_work() else NEVER_NS
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Only the end of a run is said to a source; it then stays silent."""
+        self._next_ns = NEVER_NS
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Outputs:
+        """All that changes at this instant."""
+        said = self._said
+        self._advance()
+        return said
+
+    def _advance(self) -> None:
+        self._next_ns, self._said = next(self._instants, (NEVER_NS, NOTHING))
+        if self._next_ns >= NEVER_NS:
+            self._next_ns = NEVER_NS
+
+
+def planned_changes(schedule: Sequence[PlannedFault]) -> list[Change]:
+    """What a schedule does, in the order of time."""
+    changes = [(fault.at_ns, fault.part, True) for fault in schedule]
+    changes += [(fault.mended_ns, fault.part, False) for fault in schedule if fault.mended_ns < NEVER_NS]
+    return sorted(changes, key=itemgetter(0))
+
+
+def random_changes(rate: FaultRate, parts: Sequence[str], stream: Generator) -> Iterator[Change]:
+    """What happens to these parts, without end, in the order of time; all of them work at time 0."""
+    means_s = rate.mean_s_between_failures, rate.mean_s_to_repair
+    firsts_s: list[float] = stream.exponential(means_s[0], len(parts)).tolist()
+    due = [(_later_ns(0, first_s), index) for index, first_s in enumerate(firsts_s)]
+    heapify(due)
+    is_broken = [False] * len(parts)
+    while due:
+        time_ns, index = due[0]
+        is_broken[index] = not is_broken[index]
+        yield time_ns, parts[index], is_broken[index]
+        heapreplace(due, (_later_ns(time_ns, stream.exponential(means_s[is_broken[index]])), index))
+
+
+def fault_changes(
+    plan: FaultPlan, parts: Mapping[str, Sequence[str]], stream_of: Callable[[str], Generator]
+) -> Iterator[Change]:
+    """All that a plan does, in the order of time; `parts` by kind, `stream_of` makes the random stream of a name.
+
+    Each kind has a stream of its own, so that a rate more changes nothing for the other kinds.
+    """
+    at_random = (random_changes(rate, parts[rate.kind], stream_of(f"faults/{rate.kind}")) for rate in plan.rates)
+    return merge(planned_changes(plan.schedule), *at_random, key=itemgetter(0))
+
+
+def _later_ns(time_ns: int, after_s: float) -> int:
+    return time_ns + max(1, round(after_s * NS_PER_S))
+
+
+def _instants(changes: Iterable[Change]) -> Iterator[tuple[int, Outputs]]:
+    """(time, what to say then). A part that is broken for two reasons works again when both have passed."""
+    num_reasons: dict[str, int] = {}
+    for time_ns, group in groupby(changes, key=itemgetter(0)):
+        before: dict[str, int] = {}
+        for _, part, breaks in group:
+            reasons = num_reasons.get(part, 0)
+            before.setdefault(part, reasons)
+            num_reasons[part] = reasons + (1 if breaks else -1)
+        failed = sorted(part for part, reasons in before.items() if not reasons and num_reasons[part])
+        mended = sorted(part for part, reasons in before.items() if reasons and not num_reasons[part])
+        said: list[tuple[str, Message]] = []
+        if mended:
+            said.append((CORE, RepairParts(mended)))
+        if failed:
+            said.append((CORE, FailParts(failed)))
+        if said:
+            yield time_ns, tuple(said)

@@ -1,0 +1,232 @@
+"""Measures instances with made-up requests before a run, by the messages that requests of clients travel in.
+
+The profiler stands in the place of the core, in a run of its own that ends when all is measured. It knows of an
+instance what a core is told, and takes what it reports: no model of the hardware, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from scheduler.core.request_table import Ledger
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.messages import (
+    ArrivalsEnded,
+    DecodeStepped,
+    InstanceProfiled,
+    KvReserved,
+    Message,
+    PrefillStepped,
+    ReserveKv,
+    StartDecode,
+    StartPrefill,
+)
+from scheduler.protocol.oracle_payload import seal_output_tokens
+
+CORE: Final = "core"
+REASON: Final = "profile: before the first request"
+
+PROMPTS: Final = (
+    *((tokens, 0) for tokens in (128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16_384, 32_768, 65_536)),
+    *((tokens, tokens // 2) for tokens in (2048, 8192, 32_768)),
+)
+"""(Tokens, of which cached) of the prompts, one after another; what is longer than the instance can hold is cut."""
+
+BATCHES: Final = ((1, 4096), (32, 1024), (32, 8192), (128, 512), (128, 4096), (512, 512), (512, 2048), (1024, 1024))
+"""(Sequences, KV tokens of each) of decode, one after another; what does not fit half of the instance's KV is cut."""
+
+OUTPUT_TOKENS: Final = 8
+"""Of each made-up sequence."""
+
+KV_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledInstance:
+    """An instance to measure, as a core knows it; `is_prefill` or else decode."""
+
+    address: str
+    is_prefill: bool
+    max_sequence_tokens: int
+    kv_capacity_tokens: int
+
+
+@dataclass(slots=True)
+class _Bench:
+    """What is left to do at one instance, and what it took so far."""
+
+    instance: Final[ProfiledInstance]
+    tasks: Final[list[tuple[int, int]]]
+    found: InstanceProfiled
+    open_ids: set[int] = field(default_factory=set[int])
+    # Of the prompt at work: tokens that are there, and those that were cached, once.
+    position: int = 0
+    cached: int = 0
+    kv_tokens: int = 0
+    num_steps: int = 0
+    num_tokens: int = 0
+
+
+class Profiler:
+    """A `Component` in the core's place; it begins when it hears that nobody will arrive. `ledger` stays empty."""
+
+    address = CORE
+    priority = Priority.CORE
+    deadline_ns = NEVER_NS
+
+    def __init__(self, instances: Sequence[ProfiledInstance]) -> None:
+        self.ledger = Ledger()
+        self._benches = {one.address: _bench(one) for one in instances}
+        self._next_id = 0
+
+    def found(self) -> list[InstanceProfiled]:
+        """What was measured, of each instance from which anything came back."""
+        return [
+            InstanceProfiled(
+                one.found.instance,
+                one.found.sequences,
+                one.found.new_tokens,
+                one.found.context_tokens,
+                one.found.cached_tokens,
+                one.found.taken_ns,
+                one.num_steps,
+                one.num_tokens,
+            )
+            for one in self._benches.values()
+            if one.found.taken_ns
+        ]
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Begin, or take a report and go on."""
+        if isinstance(message, ArrivalsEnded):
+            return tuple(said for bench in self._benches.values() for said in self._next(bench))
+        if isinstance(message, PrefillStepped):
+            return self._on_prefill_stepped(self._benches.get(message.instance), message)
+        if isinstance(message, DecodeStepped):
+            return self._on_decode_stepped(self._benches.get(message.instance), message)
+        if isinstance(message, KvReserved):
+            num = len(message.ids)
+            payloads = seal_output_tokens([OUTPUT_TOKENS] * num)
+            return ((message.instance, StartDecode(message.ids, [1] * num, payloads)),)
+        return NOTHING  # what is lost stays unmeasured
+
+    def wake(self, now_ns: int) -> Outputs:
+        """There is no deadline."""
+        return NOTHING
+
+    def _next(self, bench: _Bench) -> Outputs:
+        """The next prompt or batch."""
+        if not bench.tasks:
+            return NOTHING
+        one, two = bench.tasks.pop(0)
+        if bench.instance.is_prefill:
+            tokens, bench.cached = one, two
+            bench.position = bench.cached
+            ids = self._ids(bench, 1)
+            # An output of one token ends with the prompt, so that nothing is left behind.
+            payloads = seal_output_tokens([1])
+            # Read only where an instance has a cache of its own, which then has nothing of it.
+            unknown: tuple[list[list[int]], list[int]] = ([[]], [0])
+            command = StartPrefill(ids, [tokens], [two], [0], payloads, *unknown, REASON)
+            return ((bench.instance.address, command),)
+        ids = self._ids(bench, one)
+        return ((bench.instance.address, ReserveKv(ids, [two] * one)),)
+
+    def _ids(self, bench: _Bench, num: int) -> list[int]:
+        ids = list(range(self._next_id, self._next_id + num))
+        self._next_id += num
+        bench.open_ids.update(ids)
+        return ids
+
+    def _on_prefill_stepped(self, bench: _Bench | None, message: PrefillStepped) -> Outputs:
+        if bench is None:
+            return NOTHING
+        if message.computed_tokens:
+            _note(bench.found, 1, message.computed_tokens, bench.position, bench.cached, message.usage.busy_ns)
+            bench.position += message.computed_tokens
+            bench.cached = 0
+        if message.started_cached_tokens:  # what its own cache had
+            bench.position = bench.cached = sum(message.started_cached_tokens)
+        return self._next(bench) if self._is_done(bench, message.done_ids) else NOTHING
+
+    def _on_decode_stepped(self, bench: _Bench | None, message: DecodeStepped) -> Outputs:
+        if bench is None:
+            return NOTHING
+        kv_tokens, num, steps = bench.kv_tokens, message.num_running, message.num_steps
+        bench.kv_tokens = message.kv_tokens
+        if num and steps:
+            _note(bench.found, num, 0, kv_tokens, 0, message.first_step_ns)
+            if steps > 1:
+                grown = num * message.tokens_per_sequence * (steps - 1) // steps
+                _note(bench.found, num, 0, kv_tokens + grown, 0, message.last_step_ns)
+            bench.num_steps += steps
+            bench.num_tokens += message.tokens_per_sequence
+        gone = [*message.finished_ids, *message.preempted_ids]
+        return self._next(bench) if self._is_done(bench, gone) else NOTHING
+
+    def _is_done(self, bench: _Bench, gone: list[int]) -> bool:
+        bench.open_ids.difference_update(gone)
+        return bool(gone) and not bench.open_ids
+
+
+def _bench(instance: ProfiledInstance) -> _Bench:
+    found = InstanceProfiled(instance.address, [], [], [], [], [], 0, 0)
+    longest = instance.max_sequence_tokens - OUTPUT_TOKENS
+    if instance.is_prefill:
+        tasks = [(min(tokens, longest), cached) for tokens, cached in PROMPTS if cached < longest]
+    else:
+        room = int(KV_SHARE * instance.kv_capacity_tokens)
+        fitting = [(num, min(tokens, longest)) for num, tokens in BATCHES]
+        tasks = [(max(1, min(num, room // tokens)), tokens) for num, tokens in fitting]
+    return _Bench(instance, [task for task in tasks if min(task[0], longest) > 0], found)
+
+
+def _note(found: InstanceProfiled, num: int, new: int, context: int, cached: int, taken_ns: int) -> None:
+    found.sequences.append(num)
+    found.new_tokens.append(new)
+    found.context_tokens.append(context)
+    found.cached_tokens.append(cached)
+    found.taken_ns.append(taken_ns)
+
+
+class Starter:
+    """A source that says nothing but that nobody arrives."""
+
+    address = "source"
+    priority = Priority.SOURCE
+
+    def __init__(self) -> None:
+        self.deadline_ns = 0
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """It has nothing to answer."""
+        self.deadline_ns = NEVER_NS
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Say it once."""
+        self.deadline_ns = NEVER_NS
+        return ((CORE, ArrivalsEnded()),)
+
+
+class ProfileSource:
+    """Tells the core at its first instant what was measured; it must stand before the source of requests."""
+
+    address = "profile"
+    priority = Priority.SOURCE
+
+    def __init__(self, found: Sequence[InstanceProfiled]) -> None:
+        self.deadline_ns = 0
+        self._found = found
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """It has nothing to answer."""
+        self.deadline_ns = NEVER_NS
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Say it once."""
+        self.deadline_ns = NEVER_NS
+        return tuple((CORE, one) for one in self._found)

@@ -1,0 +1,107 @@
+"""A workload to a stream of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from scheduler.protocol.errors import ConfigError
+from scheduler.runtime.random_streams import stream
+from scheduler.sources.arrivals import BLOCK_ROWS, BLOCK_TOKENS, ArrivalBlock
+from scheduler.sources.synthetic.arrivals import ArrivalClock
+from scheduler.sources.synthetic.lengths import LengthSampler
+from scheduler.sources.synthetic.servegen import ServeGenPool
+from scheduler.sources.synthetic.sessions import session_blocks
+from scheduler.sources.synthetic.workload import (
+    IndependentRequests,
+    ServeGenRequests,
+    SessionRequests,
+    Workload,
+)
+from scheduler.sources.traces.rows import NO_PREFIX
+
+
+def generate(workload: Workload, seed: int) -> tuple[int | None, Iterator[ArrivalBlock]]:
+    """How many requests to expect, and the requests; times count from the first. Same seed, same requests."""
+    expected, blocks = _generate(workload, seed)
+    return expected, _classed(blocks, workload.class_shares, seed) if workload.class_shares else blocks
+
+
+def _generate(workload: Workload, seed: int) -> tuple[int | None, Iterator[ArrivalBlock]]:
+    requests = workload.requests
+    if isinstance(requests, ServeGenRequests):
+        pool = ServeGenPool(requests)
+        expected = pool.num_expected if workload.num_requests is None else workload.num_requests
+        return expected, _not_empty(workload.name, cut(pool.blocks(seed), workload.num_requests))
+    if isinstance(requests, SessionRequests):
+        return workload.num_requests, cut(session_blocks(requests, BLOCK_TOKENS, seed), workload.num_requests)
+    return workload.num_requests, cut(_independent_blocks(requests, seed), workload.num_requests)
+
+
+def _classed(
+    blocks: Iterator[ArrivalBlock], shares: tuple[tuple[str, float], ...], seed: int
+) -> Iterator[ArrivalBlock]:
+    """The same requests, each of a class that is drawn for it alone."""
+    random = stream(seed, "classes")
+    names = [name for name, _ in shares]
+    bounds = np.cumsum([share for _, share in shares]) / sum(share for _, share in shares)
+    for block in blocks:
+        drawn = np.searchsorted(bounds[:-1], random.random(len(block)), side="right")
+        numbers: list[int] = drawn.tolist()
+        classes = [names[number] for number in numbers]
+        tokens = (block.prompt_tokens, block.output_tokens)
+        yield ArrivalBlock(block.arrived_ns, *tokens, block.prefixes, block.namespaces, classes)
+
+
+def cut(blocks: Iterator[ArrivalBlock], num_rows: int | None) -> Iterator[ArrivalBlock]:
+    """At most so many rows of a stream; None for all."""
+    if num_rows is None:
+        yield from blocks
+        return
+    rows_left = num_rows
+    for block in blocks:
+        yield block if len(block) <= rows_left else _head(block, rows_left)
+        rows_left -= len(block)
+        if rows_left <= 0:
+            return
+
+
+def _head(block: ArrivalBlock, num_rows: int) -> ArrivalBlock:
+    rows = slice(num_rows)
+    return ArrivalBlock(
+        block.arrived_ns[rows],
+        block.prompt_tokens[rows],
+        block.output_tokens[rows],
+        block.prefixes[rows],
+        block.namespaces[rows],
+        block.classes[rows],
+    )
+
+
+def _not_empty(name: str, blocks: Iterator[ArrivalBlock]) -> Iterator[ArrivalBlock]:
+    first = next(blocks, None)
+    if first is None:
+        raise ConfigError(f"{name}: no client sends anything in this time; give another start_s or duration_s")
+    yield first
+    yield from blocks
+
+
+def _independent_blocks(requests: IndependentRequests, seed: int) -> Iterator[ArrivalBlock]:
+    clock = ArrivalClock(requests.arrivals, stream(seed, "arrivals"))
+    prompts = LengthSampler(requests.prompt_tokens, stream(seed, "prompt_tokens"))
+    outputs = LengthSampler(requests.output_tokens, stream(seed, "output_tokens"))
+    prefixes = [NO_PREFIX] * BLOCK_ROWS
+    namespaces = [0] * BLOCK_ROWS
+    origin_ns: int | None = None
+    while True:
+        times_ns = clock.draw_ns(BLOCK_ROWS)
+        if origin_ns is None:
+            origin_ns = int(times_ns[0])
+        yield ArrivalBlock(
+            (times_ns - origin_ns).tolist(),
+            prompts.draw(BLOCK_ROWS).tolist(),
+            outputs.draw(BLOCK_ROWS).tolist(),
+            prefixes,
+            namespaces,
+        )

@@ -1,0 +1,208 @@
+"""What can be asked of the generator: frozen values that check themselves.
+
+Workload
++-- IndependentRequests      arrivals, prompt and output lengths
++-- SessionRequests          the same for conversations of several turns with shared prefixes
++-- ServeGenRequests         a folder of published per-client statistics
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from scheduler.protocol.errors import ConfigError
+from scheduler.sources.arrivals import BLOCK_TOKENS
+from scheduler.sources.traces.rows import MAX_TOKENS, shorten
+
+MAX_REQUESTS: Final = 10**10
+MAX_RATE_PER_S: Final = 1e7
+MIN_CV: Final = 0.01
+MAX_CV: Final = 20.0
+"""Beyond it a Weibull's shape is so small that single gaps last longer than any run."""
+
+MAX_SYSTEM_BLOCKS: Final = 2**20
+"""Bound on block ids kept for system prompts."""
+
+
+class FieldError(ConfigError):
+    """A value of a workload that cannot be used; whoever read it from a file adds the place."""
+
+    def __init__(self, field: str, problem: str, mend: str) -> None:
+        self.field = field
+        self._given = (field, problem, mend)
+        super().__init__(f"{field} {problem}; {mend}")
+
+    def __reduce__(self) -> tuple[type[FieldError], tuple[str, str, str]]:
+        """As in `TraceError`."""
+        return type(self), self._given
+
+
+def check_range(field: str, value: float, low: float, high: float) -> None:
+    """FieldError unless low <= value <= high (a NaN is not)."""
+    if not low <= value <= high:
+        raise FieldError(field, f"is {shorten(value)}", f"give a number from {low:.12g} to {high:.12g}")
+
+
+class Process(StrEnum):
+    """How gaps between arrivals are distributed; all with the same mean."""
+
+    POISSON = "poisson"
+    GAMMA = "gamma"
+    WEIBULL = "weibull"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalProcess:
+    """Arrivals at a mean rate; `cv` is the coefficient of variation of gaps (1 for Poisson, more is burstier).
+
+    With an amplitude a the rate swings as `rate_per_s * (1 + a * sin(2 pi t / diurnal_period_s))`; `cv` then holds for
+    gaps measured in expected arrivals.
+    """
+
+    rate_per_s: float
+    process: Process = Process.POISSON
+    cv: float = 1.0
+    diurnal_amplitude: float = 0.0
+    diurnal_period_s: float = 86_400.0
+
+    def __post_init__(self) -> None:
+        check_range("rate_per_s", self.rate_per_s, 1 / MAX_RATE_PER_S, MAX_RATE_PER_S)
+        check_range("cv", self.cv, MIN_CV, MAX_CV)
+        if self.process is Process.POISSON and self.cv != 1.0:
+            raise FieldError("cv", f"is {self.cv:g} in a Poisson process, whose cv is 1", "set process: gamma")
+        check_range("diurnal_amplitude", self.diurnal_amplitude, 0.0, 1.0)
+        check_range("diurnal_period_s", self.diurnal_period_s, 1.0, 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormalLengths:
+    """Token counts from a log-normal of this mean and cv, rounded, then clipped to minimum..maximum."""
+
+    mean: float
+    cv: float
+    minimum: int = 1
+    maximum: int = 131_072
+
+    def __post_init__(self) -> None:
+        check_range("mean", self.mean, 1.0, MAX_TOKENS)
+        check_range("cv", self.cv, 0.0, MAX_CV)
+        check_range("minimum", self.minimum, 1, MAX_TOKENS)
+        check_range("maximum", self.maximum, self.minimum, MAX_TOKENS)
+
+
+@dataclass(frozen=True, slots=True)
+class EmpiricalLengths:
+    """Token counts drawn from a histogram: `values[i]` with a probability in proportion to `weights[i]`."""
+
+    values: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values or len(self.values) != len(self.weights):
+            raise FieldError("values", f"has {len(self.values)} entries", "give at least one, and a weight for each")
+        check_range("values", min(self.values), 1, MAX_TOKENS)
+        check_range("values", max(self.values), 1, MAX_TOKENS)
+        if min(self.weights) < 0 or not 0 < math.fsum(self.weights) < math.inf:
+            raise FieldError("weights", "have no positive sum", "give weights of at least 0, some above it")
+
+    @property
+    def maximum(self) -> int:
+        """The longest that can be drawn."""
+        return max(self.values)
+
+
+Lengths = LogNormalLengths | EmpiricalLengths
+
+
+@dataclass(frozen=True, slots=True)
+class IndependentRequests:
+    """Requests that share nothing; prompt and output lengths are drawn independently."""
+
+    arrivals: ArrivalProcess
+    prompt_tokens: Lengths
+    output_tokens: Lengths
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequests:
+    """Conversations: sessions start by the arrival process, and each turn's prompt is all before it plus new tokens.
+
+    `prompt_tokens` draws the new tokens of a turn. Turns number geometrically with mean `mean_turns`, at most
+    `max_turns`. The next turn comes `answer_s_per_output_token` times the output, plus a log-normal think time, after
+    the turn before: an open loop, which does not know the true end of the answer. A session ends before a prompt would
+    exceed `max_prompt_tokens`. Every prompt begins with a system prompt of `system_tokens`, one of `system_groups`;
+    whole blocks of it are shared by all sessions of a group, whole blocks of history by the turns of a session.
+    """
+
+    arrivals: ArrivalProcess
+    prompt_tokens: Lengths
+    output_tokens: Lengths
+    mean_turns: float = 5.0
+    max_turns: int = 50
+    think_mean_s: float = 30.0
+    think_cv: float = 1.0
+    answer_s_per_output_token: float = 0.03
+    system_groups: int = 1
+    system_tokens: int = 0
+    max_prompt_tokens: int = 131_072
+
+    def __post_init__(self) -> None:
+        check_range("max_turns", self.max_turns, 1, 1000)
+        check_range("mean_turns", self.mean_turns, 1.0, self.max_turns)
+        check_range("think_mean_s", self.think_mean_s, 0.0, 1e6)
+        check_range("think_cv", self.think_cv, 0.0, MAX_CV)
+        check_range("answer_s_per_output_token", self.answer_s_per_output_token, 0.0, 10.0)
+        check_range("system_groups", self.system_groups, 1, MAX_SYSTEM_BLOCKS)
+        check_range("system_tokens", self.system_tokens, 0, MAX_TOKENS)
+        check_range("max_prompt_tokens", self.max_prompt_tokens, 1, MAX_TOKENS)
+        if self.system_groups * (self.system_tokens // BLOCK_TOKENS) > MAX_SYSTEM_BLOCKS:
+            problem = f"is {self.system_groups} of {self.system_tokens} tokens each"
+            raise FieldError("system_groups", problem, f"keep all within {MAX_SYSTEM_BLOCKS} blocks of {BLOCK_TOKENS}")
+        first_tokens = self.system_tokens + self.prompt_tokens.maximum
+        if first_tokens > self.max_prompt_tokens:
+            problem = f"is {self.max_prompt_tokens}, but a first prompt may have {first_tokens} tokens"
+            raise FieldError("max_prompt_tokens", problem, "raise it, or lower prompt_tokens.maximum or system_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeGenRequests:
+    """ServeGen clients (a folder of them) from `start_s` for `duration_s` (None: to the end).
+
+    `rate_per_s` scales all clients alike so that their mean rate in that time is this; None leaves it as published.
+    """
+
+    folder: str
+    start_s: float = 0.0
+    duration_s: float | None = None
+    rate_per_s: float | None = None
+
+    def __post_init__(self) -> None:
+        check_range("start_s", self.start_s, 0.0, 1e9)
+        if self.duration_s is not None:
+            check_range("duration_s", self.duration_s, 1e-3, 1e9)
+        if self.rate_per_s is not None:
+            check_range("rate_per_s", self.rate_per_s, 1 / MAX_RATE_PER_S, MAX_RATE_PER_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A named stream of requests. `num_requests` ends it; only ServeGen ends by itself and may leave it out.
+
+    With `class_shares`, (name, share) of request classes, each request asks for one, drawn in proportion to the shares.
+    """
+
+    name: str
+    requests: IndependentRequests | SessionRequests | ServeGenRequests
+    num_requests: int | None = None
+    class_shares: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.class_shares and not 0 < math.fsum(share for _, share in self.class_shares) < math.inf:
+            raise FieldError("classes", "have no positive sum", "give shares of at least 0, some above it")
+        if self.num_requests is not None:
+            check_range("num_requests", self.num_requests, 1, MAX_REQUESTS)
+        elif not isinstance(self.requests, ServeGenRequests):
+            raise FieldError("num_requests", "is missing", "say how many requests to generate")

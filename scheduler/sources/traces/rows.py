@@ -1,0 +1,162 @@
+"""The loop that all file formats share: a batch at C speed if all is well, else row by row to name the culprit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from scheduler.protocol.errors import TraceError
+from scheduler.sources.arrivals import ArrivalBlock
+from scheduler.sources.traces.lines import LineBatch, check_line
+from scheduler.sources.traces.options import SkippedRows, TraceOptions
+
+MAX_TOKENS: Final = 10**7
+"""More tokens than any model's context: a length above it is a slip of a column or a unit."""
+
+NO_PREFIX: Final[list[int]] = []
+"""The one empty list that all rows without block ids share; columns are never changed after they were yielded."""
+
+SHOWN_CHARACTERS: Final = 40
+
+
+@dataclass(slots=True)
+class RowColumns:
+    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes` may be empty."""
+
+    times_ns: Final[list[int]] = field(default_factory=list[int])
+    prompt_tokens: Final[list[int]] = field(default_factory=list[int])
+    output_tokens: Final[list[int]] = field(default_factory=list[int])
+    prefixes: Final[list[list[int]]] = field(default_factory=list[list[int]])
+    num_failed: int = 0
+    classes: Final[list[str]] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class Row:
+    """One good row."""
+
+    time_ns: Final[int]
+    prompt_tokens: Final[int]
+    output_tokens: Final[int]
+    prefix: Final[list[int]]
+    class_name: Final[str] = ""
+
+
+class RowFormat(Protocol):
+    """What one format knows. Both ways of reading must agree on every row that is good."""
+
+    time_field: str
+
+    def read_batch(self, lines: list[str]) -> RowColumns | None:
+        """All rows of a batch, without the failed ones; None if any of them is not plainly good. Never raises."""
+        ...
+
+    def read_row(self, number: int, line: str) -> Row | None:
+        """One row; None if it is a logged failure and no request. TraceError names what is wrong."""
+        ...
+
+
+def read_blocks(
+    path: str, batches: Iterator[LineBatch], row_format: RowFormat, options: TraceOptions, skipped: SkippedRows
+) -> Iterator[ArrivalBlock]:
+    """Requests in the order of the file, times counted from the first. TraceError on the first bad row or none good."""
+    judge = _RowJudge(path, row_format, options.skip_bad, skipped)
+    rows_left = options.limit
+    origin_ns: int | None = None
+    for batch in batches:
+        if rows_left is not None:
+            batch = LineBatch(batch.numbers[:rows_left], batch.lines[:rows_left], batch.suspect)
+            rows_left -= len(batch.lines)
+        columns = judge.read(batch)
+        skipped.num_failed += columns.num_failed
+        if columns.times_ns:
+            if origin_ns is None:
+                origin_ns = columns.times_ns[0]
+            yield _to_block(columns, origin_ns)
+        if rows_left == 0:
+            break
+    if origin_ns is None:
+        left_out = skipped.num_bad + skipped.num_failed
+        problem = f"no request among {left_out} rows" if left_out else "no request in it"
+        raise TraceError(path, 0, "", problem, "an empty trace cannot be used: give one with at least one good row")
+
+
+def _to_block(columns: RowColumns, origin_ns: int) -> ArrivalBlock:
+    arrived_ns = [time_ns - origin_ns for time_ns in columns.times_ns]
+    namespaces = [0] * len(arrived_ns)
+    tokens = (columns.prompt_tokens, columns.output_tokens)
+    return ArrivalBlock(arrived_ns, *tokens, columns.prefixes, namespaces, columns.classes)
+
+
+class _RowJudge:
+    """Reads batches and holds that time does not run back from one row to the next."""
+
+    def __init__(self, path: str, row_format: RowFormat, skip_bad: bool, skipped: SkippedRows) -> None:
+        self._path = path
+        self._format = row_format
+        self._skip_bad = skip_bad
+        self._skipped = skipped
+        self._last_ns = 0
+
+    def read(self, batch: LineBatch) -> RowColumns:
+        """The good rows of a batch."""
+        columns = None if batch.suspect or not batch.lines else self._format.read_batch(batch.lines)
+        if columns is None or not self._in_order(columns.times_ns):
+            columns = self._read_one_by_one(batch)
+        if columns.times_ns:
+            self._last_ns = columns.times_ns[-1]
+        return columns
+
+    def _in_order(self, times_ns: list[int]) -> bool:
+        return not times_ns or (times_ns[0] >= self._last_ns and times_ns == sorted(times_ns))
+
+    def _read_one_by_one(self, batch: LineBatch) -> RowColumns:
+        columns = RowColumns()
+        last_ns = self._last_ns
+        for number, line in zip(batch.numbers, batch.lines, strict=True):
+            try:
+                check_line(self._path, number, line)
+                row = self._format.read_row(number, line)
+                if row is not None and row.time_ns < last_ns:
+                    behind_s = (last_ns - row.time_ns) / 1e9
+                    problem = f"time runs back by {behind_s:g} s from the row before"
+                    raise TraceError(self._path, number, self._format.time_field, problem, "sort the rows by time")
+            except TraceError as error:
+                if not self._skip_bad:
+                    raise
+                self._skipped.add_bad(error)
+                continue
+            if row is None:
+                columns.num_failed += 1
+                continue
+            last_ns = row.time_ns
+            columns.times_ns.append(row.time_ns)
+            columns.prompt_tokens.append(row.prompt_tokens)
+            columns.output_tokens.append(row.output_tokens)
+            columns.prefixes.append(row.prefix)
+            columns.classes.append(row.class_name)
+        return columns
+
+
+def all_integers(values: list[int], low: int, high: int) -> bool:
+    """Whether all are true integers (a bool is none) in low..high; at C speed."""
+    return set(map(type, values)) == {int} and min(values) >= low and max(values) <= high
+
+
+def check_integer(path: str, number: int, field_name: str, value: object, low: int, high: int) -> int:
+    """The value, if it is a true integer in low..high; else TraceError."""
+    mend = f"give an integer from {low} to {high}"
+    if type(value) is not int:
+        raise TraceError(path, number, field_name, f"{shorten(value)} is not an integer", mend)
+    if value < low:
+        raise TraceError(path, number, field_name, f"{shorten(value)} is less than {low}", mend)
+    if value > high:
+        raise TraceError(path, number, field_name, f"{shorten(value)} is more than {high}", mend)
+    return value
+
+
+def shorten(value: object) -> str:
+    """A value as it stands in the file, on one line and not long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."

@@ -1,0 +1,168 @@
+"""Any trace to a file: Mooncake JSONL or Azure CSV, compressed if the path ends in .gz.
+
+Mooncake keeps prompt and output tokens, block ids and classes, and times to the millisecond; Azure CSV keeps tokens,
+and times to 100 ns, but neither block ids nor classes. Times are rounded down, so their order stays. Namespaces go into
+the block ids.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from itertools import chain
+from pathlib import Path
+from typing import Final, TextIO
+
+from scheduler.protocol.errors import ConfigError, InputError
+from scheduler.sources.arrivals import BLOCK_TOKENS, ArrivalBlock, Trace
+from scheduler.sources.traces import azure, mooncake
+from scheduler.sources.traces.lines import shown
+
+NAMESPACE_IDS: Final = 2**28
+"""Block ids of one namespace in a written file; namespace k begins at k times this."""
+
+MAX_NAMESPACES: Final = (mooncake.MAX_HASH_ID + 1) // NAMESPACE_IDS
+
+FIRST_DAY: Final = date(2024, 1, 1)
+"""Azure rows carry wall times; a written trace begins at midnight of this day."""
+
+TICKS_PER_S: Final = 10**7
+SECONDS_PER_DAY: Final = 86_400
+COMPRESSION: Final = 6
+
+Encoder = Callable[[ArrivalBlock], Iterator[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTrace:
+    """What a file now holds."""
+
+    path: str
+    format: str
+    requests: int
+    span_s: float
+
+
+def write_trace(trace: Trace, path: str, format_name: str | None = None) -> WrittenTrace:
+    """Read a trace to its end into a file; without a format the path's ending tells (.jsonl or .csv, also .gz).
+
+    The file appears when it is complete. InputError if it cannot be written or the format cannot hold the trace.
+    """
+    name = format_name or _format_of(path)
+    if name not in WRITERS:
+        raise ConfigError(f"format {name!r} cannot be written; give one of {', '.join(WRITERS)}")
+    encode = WRITERS[name](trace.block_tokens, path)
+    requests = 0
+    last_ns = 0
+    with _replacing(path) as file:
+        if name == AZURE:
+            file.write(",".join(azure.COLUMNS) + "\n")
+        for block in trace.blocks:
+            file.write("\n".join(encode(block)) + "\n")
+            requests += len(block)
+            last_ns = block.arrived_ns[-1]
+    return WrittenTrace(path, name, requests, last_ns / 1e9)
+
+
+def _format_of(path: str) -> str:
+    ending = Path(path.removesuffix(".gz")).suffix
+    if ending in (".jsonl", ".json"):
+        return MOONCAKE
+    if ending == ".csv":
+        return AZURE
+    raise ConfigError(
+        f"{shown(path)}: the ending tells no format; end it in .jsonl or .csv (and .gz), or name a format"
+    )
+
+
+@contextmanager
+def _replacing(path: str) -> Generator[TextIO, None, None]:
+    """A text file beside the wanted one, put in its place when all is written and removed when something fails."""
+    part = f"{path}.part"
+    try:
+        with open(part, "wb") as raw:
+            if path.endswith(".gz"):
+                # No name and no time in the header, so that equal traces give equal bytes.
+                with (
+                    gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as zipped,
+                    io.TextIOWrapper(zipped, encoding="ascii", newline="\n") as text,
+                ):
+                    yield text
+            else:
+                with io.TextIOWrapper(raw, encoding="ascii", newline="\n") as text:
+                    yield text
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(f"{shown(path)}: {error.strerror or error}; give a path that can be written") from None
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+class _MooncakeEncoder:
+    """Rows as JSON lines."""
+
+    def __init__(self, block_tokens: int, path: str) -> None:
+        self._block_tokens = block_tokens
+        self._path = path
+        self._has_namespaces = False
+        self._has_large_ids = False
+
+    def __call__(self, block: ArrivalBlock) -> Iterator[str]:
+        self._check(block)
+        classes = [f', "class": {json.dumps(name)}' if name else "" for name in block.class_names]
+        tokens = (block.prompt_tokens, block.output_tokens)
+        for time_ns, prompt, output, prefix, namespace, named in zip(
+            block.arrived_ns, *tokens, block.prefixes, block.namespaces, classes, strict=True
+        ):
+            if not prefix:
+                ids = ""
+            else:
+                # The text of a list of integers is JSON.
+                base = namespace * NAMESPACE_IDS
+                ids = f', "hash_ids": {[base + block_id for block_id in prefix] if base else prefix}'
+            time_ms = time_ns // mooncake.NS_PER_MS
+            yield f'{{"timestamp": {time_ms}, "input_length": {prompt}, "output_length": {output}{ids}{named}}}'
+
+    def _check(self, block: ArrivalBlock) -> None:
+        """InputError if ids of this block and those before cannot stand in one file."""
+        if not any(block.prefixes):
+            return
+        if self._block_tokens != BLOCK_TOKENS:
+            problem = f"blocks of {self._block_tokens} tokens do not fit Mooncake's {BLOCK_TOKENS}"
+            raise InputError(f"{shown(self._path)}: {problem}; write azure, which holds no blocks")
+        self._has_namespaces |= any(block.namespaces)
+        self._has_large_ids |= max(chain.from_iterable(block.prefixes)) >= NAMESPACE_IDS
+        too_many = max(block.namespaces) >= MAX_NAMESPACES
+        if too_many or (self._has_namespaces and self._has_large_ids):
+            problem = f"block ids of {max(block.namespaces) + 1} namespaces do not fit one file"
+            mend = f"write at most {MAX_NAMESPACES} copies of a trace whose ids are below {NAMESPACE_IDS}"
+            raise InputError(f"{shown(self._path)}: {problem}; {mend}")
+
+
+class _AzureEncoder:
+    """Rows as CSV lines with wall times from midnight of `FIRST_DAY`."""
+
+    def __init__(self, block_tokens: int, path: str) -> None:
+        self._day = -1
+        self._day_text = ""
+
+    def __call__(self, block: ArrivalBlock) -> Iterator[str]:
+        for time_ns, prompt, output in zip(block.arrived_ns, block.prompt_tokens, block.output_tokens, strict=True):
+            seconds, tick = divmod(time_ns // 100, TICKS_PER_S)
+            day, second = divmod(seconds, SECONDS_PER_DAY)
+            if day != self._day:
+                self._day = day
+                self._day_text = date.fromordinal(FIRST_DAY.toordinal() + day).isoformat()
+            clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{tick:07}"
+            yield f"{self._day_text} {clock},{prompt},{output}"
+
+
+MOONCAKE: Final = "mooncake"
+AZURE: Final = "azure"
+WRITERS: Final[dict[str, Callable[[int, str], Encoder]]] = {MOONCAKE: _MooncakeEncoder, AZURE: _AzureEncoder}

@@ -1,0 +1,199 @@
+"""One decode step of an instance: layers, MTP module and head on its slowest rank.
+
+With two micro-batches an expert layer runs as two streams. Where the chip gives each stream cores of its own (Ascend),
+attention of one micro-batch runs beside gate, dispatch, experts and combine of the other, and the layer lasts twice the
+slower stream; the split of the cores is the best one for the operating point. Where it does not (GPUs), computation of
+one micro-batch covers the exchange of the other. Either way the two read all weights twice, so an instance that may
+split its batch does so only where that is faster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim_hw.hardware.supernode import Overlap
+from sim_hw.operators.attention import decode_attention, matrix_product
+from sim_hw.operators.collectives import Exchange, all_reduce_s
+from sim_hw.operators.ffn import DOWN_PROJECTION_SHARE, dense_products, exchange, expert_products, row_handling
+from sim_hw.operators.fitted import ChipFit, fit_of
+from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
+from sim_hw.operators.operating_point import DecodePoint
+from sim_hw.operators.operator import Operator, OperatorClass
+from sim_hw.operators.roofline import busy_s
+from sim_hw.steps.step_time import StepTime, behind, one_after_another, total
+
+SPLIT_STEP_CORES = 2
+"""Core splits are tried in steps of so many cube cores."""
+
+SAMPLING_BYTES_PER_LOGIT = 112.0
+"""Assumed: FP32 read and written 14 times: scale, softmax in 3 passes, a radix sort of keys and indices in 4 x 2, sum
+and draw."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeStep:
+    """`layer` is one expert layer, both micro-batches; `attention_cores` are the cube cores of its attention stream."""
+
+    step: StepTime
+    layer: StepTime
+    is_split: bool
+    """Into two micro-batches."""
+    attention_cores: int | None
+    """None where the batch is not split, or its streams are not given cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertLayer:
+    """One expert layer and the way in which it runs, as in `DecodeStep`."""
+
+    time: StepTime
+    is_split: bool
+    attention_cores: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeModel:
+    """The operators of one rank at one operating point, for as many requests of that rank as a caller names."""
+
+    point: DecodePoint
+    fit: ChipFit
+    layout: ExpertLayout | None
+
+    def attention(self, requests: float) -> tuple[Operator, ...]:
+        """Of one layer."""
+        point = self.point
+        ranks = tensor_ranks(point)
+        operators = decode_attention(
+            point.model, self.fit, point.precision, requests, point.rows_per_request, point.context_tokens, ranks
+        )
+        return (*operators, *self._all_reduce("attention_all_reduce", requests, ranks))
+
+    def experts(self, layout: ExpertLayout, requests: float) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
+        """Computation and exchange of one expert layer."""
+        point = self.point
+        rows = requests * point.rows_per_request
+        spread = self.fit.text_spread.value / (layout.ep * requests) ** 0.5
+        slowest = layout.slowest_rank_rows(rows, point.eplb, spread)
+        exchanged = Exchange(point.cluster, self.fit, layout.ep, point.model.hidden, layout.messages_per_row)
+        products = expert_products(point.model, layout, point.precision, rows, slowest)
+        return (*products, row_handling(self.fit, rows)), exchange(exchanged, rows)
+
+    def dense(self, requests: float) -> tuple[Operator, ...]:
+        """Of one dense layer."""
+        rows = requests * self.point.rows_per_request
+        ranks = tensor_ranks(self.point)
+        products = dense_products(self.point.model, self.point.precision, rows, ranks)
+        return (products, row_handling(self.fit, rows), *self._all_reduce("ffn_all_reduce", requests, ranks))
+
+    def _all_reduce(self, name: str, requests: float, ranks: int) -> tuple[Operator, ...]:
+        if ranks == 1:
+            return ()
+        num_bytes = 2.0 * requests * self.point.rows_per_request * self.point.model.hidden
+        wait_s = self.fit.dispatch.fixed_s.value + all_reduce_s(self.point.cluster, ranks, num_bytes)
+        return (Operator(name, OperatorClass.WAIT, wait_s=wait_s),)
+
+    def busy_s(self, operators: tuple[Operator, ...], core_share: float = 1.0) -> dict[str, float]:
+        """Seconds by operator on that share of the cores."""
+        return busy_s(operators, self.point.chip, self.fit, core_share)
+
+
+def decode_step(point: DecodePoint, fit: ChipFit | None = None) -> DecodeStep:
+    """The step at `point` with the fitted numbers of its chip, or with others for comparison."""
+    model = DecodeModel(point, fit or fit_of(point.chip), expert_layout(point))
+    requests = float(point.requests_per_rank) * tensor_ranks(point)
+    shape = point.model
+    attention_s = model.busy_s(model.attention(requests))
+    dense_layer = one_after_another(attention_s | model.busy_s(model.dense(requests)))
+    layer = expert_layer(model, requests) if model.layout else ExpertLayer(dense_layer, False, None)
+    parts = [
+        dense_layer.times(shape.dense_layers),
+        layer.time.times(shape.moe_layers),
+        one_after_another(model.busy_s(once_operators(model, requests))),
+    ]
+    if point.mtp_k:
+        drafting = total([layer.time, one_after_another(model.busy_s(draft_operators(model, requests)))])
+        parts.append(_named("mtp", drafting).times(point.mtp_k))
+    return DecodeStep(total(parts), layer.time, layer.is_split, layer.attention_cores)
+
+
+def expert_layer(model: DecodeModel, requests: float) -> ExpertLayer:
+    """One expert layer of `requests` requests per rank, in the fastest way that the instance may run it."""
+    layout = model.layout
+    assert layout is not None
+    computed, exchanged = model.experts(layout, requests)
+    computed_s = model.busy_s(model.attention(requests)) | model.busy_s(computed)
+    exchanged_s = model.busy_s(exchanged)
+    whole = ExpertLayer(one_after_another(computed_s | exchanged_s), False, None)
+    if model.point.overlap is Overlap.NONE:
+        return whole
+    if model.point.overlap is Overlap.SINGLE_BATCH:
+        return ExpertLayer(single_batch(layout, computed_s, exchanged_s), False, None)
+    if model.point.chip.die.cube_cores is None:
+        split = [_covered_exchange(model, layout, requests / 2)]
+    else:
+        split = _split_streams(model, layout, requests / 2)
+    return min([whole, *split], key=lambda layer: layer.time.seconds)
+
+
+def stage_s(model: DecodeModel, requests: float, attention_share: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds by operator of the two streams for one micro-batch, the first with that share of the cores."""
+    layout = model.layout
+    assert layout is not None
+    computed, exchanged = model.experts(layout, requests)
+    attention_s = model.busy_s(model.attention(requests), attention_share)
+    return attention_s, model.busy_s((*computed, *exchanged), 1.0 - attention_share)
+
+
+def _split_streams(model: DecodeModel, layout: ExpertLayout, requests: float) -> list[ExpertLayer]:
+    cores = model.point.chip.die.cube_cores
+    assert cores is not None
+    found: list[ExpertLayer] = []
+    attention, (computed, exchanged) = model.attention(requests), model.experts(layout, requests)
+    for attention_cores in range(SPLIT_STEP_CORES, cores.count, SPLIT_STEP_CORES):
+        share = attention_cores / cores.count
+        first = model.busy_s(attention, share)
+        second = model.busy_s((*computed, *exchanged), 1.0 - share)
+        exposed = max(first, second, key=lambda stream: sum(stream.values()))
+        found.append(ExpertLayer(StepTime(first | second, exposed).times(2), True, attention_cores))
+    return found
+
+
+def _covered_exchange(model: DecodeModel, layout: ExpertLayout, requests: float) -> ExpertLayer:
+    computed, exchanged = model.experts(layout, requests)
+    front_s = model.busy_s(model.attention(requests)) | model.busy_s(computed)
+    time = behind(front_s, model.busy_s(exchanged), sum(front_s.values())).times(2)
+    return ExpertLayer(time, True, None)
+
+
+def single_batch(layout: ExpertLayout, front_s: dict[str, float], exchanged_s: dict[str, float]) -> StepTime:
+    """Dispatch hides behind the shared expert, combine behind the down-projections of the routed ones."""
+    shared_s = layout.experts.shared * front_s["experts"] / layout.slots_per_rank
+    cover_s = shared_s + DOWN_PROJECTION_SHARE * (front_s["experts"] - shared_s)
+    return behind(front_s, exchanged_s, cover_s)
+
+
+def once_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
+    """What a step does outside its layers: head, sampling, launches."""
+    wait = Operator("iteration", OperatorClass.WAIT, wait_s=model.fit.iteration_s.value)
+    return (*_logits(model, requests * model.point.rows_per_request), wait)
+
+
+def draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
+    """Of the MTP module beside its layer: the projection that joins state and embedding, head and sampling."""
+    projection = model.point.model.mtp_projection_parameters
+    joined = matrix_product("mtp_projection", projection, requests, model.point.precision)
+    return (joined, *_logits(model, requests))
+
+
+def _logits(model: DecodeModel, rows: float) -> tuple[Operator, Operator]:
+    shape, ranks = model.point.model, tensor_ranks(model.point)
+    sampled_bytes = rows * shape.vocabulary / ranks * SAMPLING_BYTES_PER_LOGIT
+    return (
+        matrix_product("head", shape.embedding_parameters / ranks, rows, model.point.precision),
+        Operator("sampling", OperatorClass.VECTOR, hbm_bytes=sampled_bytes),
+    )
+
+
+def _named(prefix: str, time: StepTime) -> StepTime:
+    """All operators of `time` as one."""
+    return StepTime({prefix: sum(time.busy_s.values())}, {prefix: time.seconds})

@@ -1,0 +1,147 @@
+"""What holds at the end of a run in which components are lost and parts of the fabric fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scheduler.core.lifecycle import State
+from scheduler.metrics.outcome.collector import Collector, MeteredInstance
+from scheduler.metrics.outcome.gaps import TokenGaps
+from scheduler.metrics.outcome.summary import RunInfo, summarize
+from scheduler.metrics.records import Records
+from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.finish import FINISHED, FinishReason
+from scheduler.protocol.messages import DecodeStepped, PrefillStepped, UsageReported
+from tests.sim.build import build_real
+from tests.sim.case import Case
+from tests.sim.losing import LosingSystem, Trouble
+from workers.cache.pool import CachePool
+from workers.decode.instance import DecodeInstance
+from workers.prefill import PrefillInstance
+
+
+def run_checked(case: Case, trouble: Trouble) -> LosingSystem:
+    """Run and check everything."""
+    system = LosingSystem(case, trouble)
+    instances = [MeteredInstance(f"prefill-{i}", "prefill", 1) for i in range(case.num_prefill)]
+    instances += [MeteredInstance(f"decode-{i}", "decode", 1) for i in range(case.num_decode)]
+    collector = Collector(system.scheduler.ledger, instances)
+    system._taps = [collector.observe]
+    system.run()
+    check_ends(system)
+    check_stamps(system)
+    check_core_is_empty(system)
+    check_workers_are_empty(system)
+    check_replay(system)
+    check_accounts(system)
+    check_metrics(system, collector)
+    system.account.check()
+    return system
+
+
+def check_ends(system: LosingSystem) -> None:
+    """INV-1, and who finished has all of its output and no more."""
+    ledger, case = system.scheduler.ledger, system.case
+    assert ledger.num_requests == len(case.rows)
+    assert ledger.num_open == 0
+    assert set(ledger.state[: ledger.num_requests]) == {State.ENDED}
+    for request_id, row in enumerate(case.rows):
+        reason = FinishReason(ledger.reason[request_id])
+        allowed = [*FINISHED, FinishReason.TOO_LONG, FinishReason.OVERLOAD, FinishReason.RETRIES_EXHAUSTED]
+        allowed += [FinishReason.ADMISSION] * (case.entry.admission != "always")
+        allowed += [FinishReason.TIMED_OUT] * any(one.timeout_ns for one in case.entry.by_class)
+        assert reason in allowed
+        is_exhausted = ledger.retries[request_id] > system.trouble.max_retries
+        assert ledger.retries[request_id] <= system.trouble.max_retries + 1
+        if reason not in (FinishReason.LENGTH, FinishReason.TIMED_OUT):
+            assert is_exhausted == (reason == FinishReason.RETRIES_EXHAUSTED)
+        assert ledger.output_tokens[request_id] <= row.output_tokens
+        assert reason != FinishReason.STOP or ledger.output_tokens[request_id] == row.output_tokens
+
+
+def check_stamps(system: LosingSystem) -> None:
+    """INV-5 for what is left of the last attempt."""
+    ledger = system.scheduler.ledger
+    for i in range(ledger.num_requests):
+        stamps = (ledger.prefill_started_ns[i], ledger.first_token_ns[i], ledger.last_token_ns[i])
+        known = [ledger.arrived_ns[i], *(stamp for stamp in stamps if stamp != -1), ledger.ended_ns[i]]
+        assert known == sorted(known), known
+        assert (ledger.first_token_ns[i] == -1) == (ledger.last_token_ns[i] == -1) == (not ledger.output_tokens[i])
+        assert ledger.decode_started_ns[i] == -1 or ledger.first_token_ns[i] <= ledger.decode_started_ns[i]
+        assert ledger.prompt_tokens[i] > ledger.cached_tokens[i] >= 0
+
+
+def check_core_is_empty(system: LosingSystem) -> None:
+    """Nothing is kept for anybody, and the policies see no load."""
+    core = system.scheduler
+    reservations = core._reservations
+    kept = [core._books.open.payloads, core._books.open.prompts, core._books.open.unrouted, core._losses.down]
+    kept += [core._books.open.ssd_tokens, core._books.pools._found, core._books.pools._found_on_ssd]
+    kept += [reservations._waiting, reservations._cancelling]
+    kept += [core._transfers._waiting, core._transfers._making, core._transfers._held_back]
+    kept += [core._books.open.promises]
+    if core._guard is not None:
+        kept += [core._guard._overdue, *core._guard._coming_due]
+        kept += [core._books.open.held]
+    assert not any(kept), kept
+    assert core.deadline_ns == NEVER_NS
+    for stage in (core._books.prefill, core._books.decode):
+        assert stage.up == sorted({*stage.eligible, *stage._parked}) == list(range(len(stage)))
+        assert system.case.parking or not stage._parked
+        assert not stage.cut_dies
+        assert not any(stage.outstanding_requests), stage.outstanding_requests
+        assert not any(stage.outstanding_tokens), stage.outstanding_tokens
+
+
+def check_workers_are_empty(system: LosingSystem) -> None:
+    """INV-4: no KV, no room in any queue, no pin."""
+    case = system.case
+    for worker in system.workers:
+        if isinstance(worker, PrefillInstance):
+            assert worker.free_blocks == case.prefill_blocks
+            assert not any([worker._queue, worker._blocks_held])
+            assert worker.cache is None or not worker.cache.num_open
+        elif isinstance(worker, DecodeInstance):
+            assert worker.memory.free_blocks == [case.blocks_per_die] * case.num_dies
+            assert worker.memory.free_slots == [case.slots_per_die] * case.num_dies
+            assert not any([worker.memory.num_waiting, worker.memory._placed, worker._num_running])
+            assert all(worker.memory._is_open)
+        elif isinstance(worker, CachePool):
+            assert not worker.store.num_open
+
+
+def check_replay(system: LosingSystem) -> None:
+    """INV-7: a fresh core commands the same."""
+    core = build_real(system.case).scheduler
+    core._config = system.scheduler._config
+    answers = [core.wake(at_ns) if message is None else core.handle(at_ns, message) for at_ns, message in system.told]
+    assert answers == system.said
+
+
+def check_accounts(system: LosingSystem) -> None:
+    """Accounts of an instance join, or leave a gap where it was lost; none overlap."""
+    end_ns: dict[str, int] = {}
+    for _, message in system.told:
+        if isinstance(message, PrefillStepped | DecodeStepped | UsageReported):
+            usage = message.usage
+            assert end_ns.get(message.instance, 0) <= usage.start_ns <= usage.end_ns
+            assert 0 <= usage.busy_ns <= usage.end_ns - usage.start_ns
+            end_ns[message.instance] = usage.end_ns
+    assert set(end_ns.values()) == {system.now_ns}
+
+
+def check_metrics(system: LosingSystem, collector: Collector) -> None:
+    """The summary can be made; the gaps between tokens are all the time between first and last tokens."""
+    records = Records(collector.ledger)
+    summary = summarize(collector, RunInfo(1.0, 0, "", {}, True), records=records)
+    assert summary.requests.retried == sum(count > 0 for count in collector.ledger.retries)
+    # Steps shorter than a nanosecond cannot be told apart, and without room for even one step a sequence leaves as it
+    # joins, which the ledger stamps as its last token.
+    stepped = [message for _, message in system.told if isinstance(message, DecodeStepped)]
+    if system.case.fixed_ps >= 1_000 and not any(
+        set(message.started_ids) & {*message.finished_ids, *message.preempted_ids} for message in stepped
+    ):
+        expected_ns = (records.last_token_ns - records.first_token_ns)[records.has_first_token].sum()
+        found_ns = sum(float(np.dot(*part)) for part in TokenGaps(collector).parts())
+        assert found_ns == pytest.approx(expected_ns, abs=1e-6 * expected_ns + 1)

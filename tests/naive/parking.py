@@ -1,0 +1,103 @@
+"""Parking in the naive simulation: who has long had nothing to do, found by looking at everybody after each event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tests.naive.world import Actor, World
+
+if TYPE_CHECKING:
+    from tests.naive.simulation import Core
+
+
+class Berth(Actor):
+    """Where an instance is parked; it falls due when the instance has woken. Made right after its instance."""
+
+    def __init__(self, world: World, priority: int, is_empty: Callable[[], bool], wake_ns: int) -> None:
+        super().__init__(world)
+        self.priority = priority
+        self.is_empty = is_empty
+        self.wake_ns = wake_ns
+        self.state = "awake"
+        self.tell: Callable[[Berth, str], None] | None = None
+        self.parked_since_ns = -1
+        self.parked_ns = 0
+
+    def park(self) -> None:
+        """Told to park."""
+        assert self.tell is not None
+        if self.is_empty():
+            self.parked_since_ns = self.world.now_ns
+            self.world.say(self.tell, self, "parked")
+        else:
+            self.world.say(self.tell, self, "awake")
+
+    def wake(self) -> None:
+        """Told to wake."""
+        self.end(self.world.now_ns)
+        self.due_ns = self.world.now_ns + self.wake_ns
+
+    def end(self, now_ns: int) -> None:
+        """Parked no more, if it was."""
+        if self.parked_since_ns >= 0:
+            self.parked_ns += now_ns - self.parked_since_ns
+            self.parked_since_ns = -1
+
+    def fall_due(self) -> None:
+        """It has woken."""
+        assert self.tell is not None
+        self.world.say(self.tell, self, "awake")
+
+
+class Governor(Actor):
+    """Parks and wakes; `weigh` is called whenever the core has heard something."""
+
+    priority = 3
+
+    def __init__(self, world: World, core: Core) -> None:
+        super().__init__(world)
+        self.core = core
+        self.idle_since_ns: dict[Berth, int] = {}
+
+    def fall_due(self) -> None:
+        """Somebody has been idle for long enough."""
+        self.weigh()
+
+    def on_told(self, berth: Berth, state: str) -> None:
+        """An instance is parked or awake."""
+        berth.state = state
+        self.idle_since_ns.pop(berth, None)
+        self.weigh()
+
+    def weigh(self) -> None:
+        """Look at everybody."""
+        core = self.core
+        assert core.case.parking is not None
+        idle_ns, spare, _ = core.case.parking
+        self.due_ns = None
+        if not core.awaits_more() and all(request.stage == "ended" for request in core.known):
+            return
+        for berths, is_busy in ((core.prefill_berths, core.is_prefill_busy), (core.decode_berths, core.is_decode_busy)):
+            for index, berth in enumerate(berths):
+                if berth.state != "awake" or is_busy(index):
+                    self.idle_since_ns.pop(berth, None)
+                elif berth not in self.idle_since_ns:
+                    self.idle_since_ns[berth] = self.world.now_ns
+            idle = [berth for berth in berths if berth in self.idle_since_ns]
+            coming = [berth for berth in berths if berth.state == "waking"]
+            parked = [berth for berth in berths if berth.state == "parked"]
+            while len(idle) + len(coming) < spare and parked:
+                coming.append(parked.pop(0))
+                coming[-1].state = "waking"
+                self.world.say(coming[-1].wake)
+            for berth in reversed(list(idle)):
+                if len(idle) <= spare:
+                    continue
+                since_ns = self.idle_since_ns[berth]
+                if self.world.now_ns - since_ns >= idle_ns:
+                    idle.remove(berth)
+                    berth.state = "asked"
+                    self.world.say(berth.park)
+                elif self.due_ns is None or since_ns + idle_ns < self.due_ns:
+                    self.due_ns = since_ns + idle_ns

@@ -1,0 +1,393 @@
+"""The naive simulation of the whole system: start reading at `run_naive`, then `Core`.
+
+It repeats docs/architecture.md independently of the product, one token and one step at a time, with no closed form and
+nothing remembered that a scan can find out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.naive.cache import NaiveCache
+from tests.naive.engines import Decode, Prefill, blocks_for
+from tests.naive.fabric import Fabric, Flow, Then
+from tests.naive.parking import Berth, Governor
+from tests.naive.reads import Read, Reads
+from tests.naive.request import Request
+from tests.naive.world import Actor, World
+from tests.sim.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
+
+
+def run_naive(case: Case) -> Result:
+    """Simulate a case to its end."""
+    core = simulate(case)
+    caches = [core.pool] if case.cache_mode == "pool" else [p.cache for p in core.prefill if p.cache]
+    end_ns = core.world.now_ns
+    engines, berths = (*core.prefill, *core.decode), (*core.prefill_berths, *core.decode_berths)
+    for berth in berths:
+        berth.end(end_ns)
+    return Result(
+        [request.outcome() for request in core.known],
+        sum(cache.num_evictions for cache in caches),
+        [sorted(cache.blocks) for cache in caches],
+        end_ns,
+        [engine.busy_ns for engine in engines],
+        [
+            BUSY_WATTS * engine.busy_ns
+            + PARKED_WATTS * berth.parked_ns
+            + IDLE_WATTS * (end_ns - engine.busy_ns - berth.parked_ns)
+            + engine.work_joules()
+            for engine, berth in zip(engines, berths, strict=True)
+        ],
+        core.fabric.num_bytes,
+    )
+
+
+def simulate(case: Case) -> Core:
+    """Run a case and answer the core, from which everything else can be reached."""
+    world = World()
+    source = Source(world, [Request(row) for row in case.rows])
+    core = Core(world, case)
+    for index in range(case.num_prefill):
+        prefill = Prefill(world, case, index, core)
+        core.prefill.append(prefill)
+        core.prefill_berths.append(core.berth(prefill.priority, prefill.is_empty))
+    for index in range(case.num_decode):
+        decode = Decode(world, case, index, core)
+        core.decode.append(decode)
+        core.decode_berths.append(core.berth(decode.priority, decode.is_empty))
+    core.awaits_more = lambda: bool(source.left)
+    core.reported_kv = [0] * case.num_decode
+    source.tell = core.on_arrived
+    world.run()
+    return core
+
+
+class Source(Actor):
+    """Hands over all requests of one instant together."""
+
+    priority = 0
+
+    def __init__(self, world: World, requests: list[Request]) -> None:
+        super().__init__(world)
+        self.left = list(requests)
+        self.tell: Callable[[list[Request]], None] | None = None
+        self._await_next()
+
+    def _await_next(self) -> None:
+        self.due_ns = min((request.arrived_ns for request in self.left), default=None)
+
+    def fall_due(self) -> None:
+        """These arrive now."""
+        now_ns = self.world.now_ns
+        assert self.tell is not None
+        self.world.say(self.tell, [r for r in self.left if r.arrived_ns == now_ns])
+        self.left = [r for r in self.left if r.arrived_ns != now_ns]
+        self._await_next()
+
+
+class Core:
+    """The control plane: all it knows is found by scanning the requests."""
+
+    def __init__(self, world: World, case: Case) -> None:
+        self.world = world
+        self.case = case
+        self.known: list[Request] = []
+        self.prefill: list[Prefill] = []
+        self.decode: list[Decode] = []
+        self.reported_kv: list[int] = []
+        self.fabric = Fabric(world, case)
+        self.being_made: list[Flow] = []
+        self.pool = NaiveCache(
+            case.cache_blocks * case.block_tokens,
+            case.block_tokens,
+            num_servers=case.cache_servers,
+            ssd_tokens=case.cache_ssd_blocks * case.block_tokens,
+            share=case.cache_namespace_share,
+        )
+        self.turns = {"prefill": 0, "decode": 0}
+        self.prefill_berths: list[Berth] = []
+        self.decode_berths: list[Berth] = []
+        self.governor = Governor(world, self)
+        self.awaits_more: Callable[[], bool] = bool
+        self.reads = Reads(world, self)
+        self.computed_tokens = 0
+        self.computing_ns = 0
+
+    # -- parking
+
+    def berth(self, priority: int, is_empty: Callable[[], bool]) -> Berth:
+        """For the instance that was made last."""
+        berth = Berth(self.world, priority, is_empty, self.case.parking[2] if self.case.parking else 0)
+        berth.tell = self.governor.on_told
+        return berth
+
+    def _has_heard(self) -> None:
+        """After everything that the core hears."""
+        if self.case.parking is not None:
+            self.governor.weigh()
+
+    def is_prefill_busy(self, index: int) -> bool:
+        """Has it anything to do that the core knows of?"""
+        return any(r.stage == "prefill" and r.prefill_instance == index for r in self.known)
+
+    def is_decode_busy(self, index: int) -> bool:
+        """The same at decode."""
+        return any(r.counts_at_decode and r.decode_instance == index for r in self.known)
+
+    # -- routing
+
+    def _prefill_tokens(self, index: int) -> int:
+        here = [r for r in self.known if r.stage == "prefill" and r.prefill_instance == index]
+        return sum(r.prompt_tokens + r.produced - r.cached for r in here)
+
+    def _decode_tokens(self, index: int) -> int:
+        """What the instance reported last, and what was promised since to those that have not started there."""
+        here = [r for r in self.known if r.counts_at_decode and r.decode_instance == index]
+        promised = sum(r.prompt_tokens + r.produced + (not r.prefill_is_done) for r in here if r.stage != "decode")
+        return self.reported_kv[index] + promised
+
+    def _least(self, loads: list[int]) -> int:
+        best = 0
+        for index, load in enumerate(loads):
+            if load < loads[best]:
+                best = index
+        return best
+
+    def _pick(self, stage: str, policy: str, requests: list[int], tokens: list[int]) -> int:
+        if policy == "least_loaded":
+            return self._least(requests)
+        if policy == "cloudmatrix":
+            return self._least(tokens)
+        assert policy == "round_robin"
+        chosen = self.turns[stage] % len(requests)
+        self.turns[stage] = chosen + 1
+        return chosen
+
+    def _pick_prefill(self) -> int:
+        indices = [i for i, berth in enumerate(self.prefill_berths) if berth.state == "awake"]
+        counts = [sum(r.stage == "prefill" and r.prefill_instance == i for r in self.known) for i in indices]
+        tokens = [self._prefill_tokens(i) for i in indices]
+        return indices[self._pick("prefill", self.case.prefill_policy, counts, tokens)]
+
+    def _pick_decode(self) -> int:
+        indices = [i for i, berth in enumerate(self.decode_berths) if berth.state == "awake"]
+        counts = [sum(r.counts_at_decode and r.decode_instance == i for r in self.known) for i in indices]
+        tokens = [self._decode_tokens(i) for i in indices]
+        return indices[self._pick("decode", self.case.decode_policy, counts, tokens)]
+
+    # -- a request's life
+
+    def _end(self, request: Request, reason: str) -> None:
+        request.stage = "ended"
+        request.reason = reason
+        request.ended_ns = self.world.now_ns
+        request.counts_at_decode = False
+
+    def on_arrived(self, requests: list[Request]) -> None:
+        """Turn away what is too long or too many, send on the rest."""
+        longest = 128 * min(self.case.prefill_blocks, self.case.blocks_per_die) - 1
+        welcome: list[Request] = []
+        for request in requests:
+            num_open = sum(r.stage != "ended" for r in self.known)
+            self.known.append(request)
+            if request.prompt_tokens > longest:
+                self._end(request, "TOO_LONG")
+            elif num_open >= self.case.max_open_requests:
+                self._end(request, "OVERLOAD")
+            else:
+                welcome.append(request)
+        self._look_up(welcome)
+        self._has_heard()
+
+    def _look_up(self, requests: list[Request]) -> None:
+        asking = [r for r in requests if self.case.cache_mode == "pool" and r.prefix]
+        # Of whom nothing is known, nothing is asked: they go at once, the others when the pool has answered.
+        self._route([r for r in requests if r not in asking])
+        if asking:
+            self.world.say(self._ask_pool, asking)
+
+    def _ask_pool(self, requests: list[Request]) -> None:
+        for request in requests:
+            found, request.from_ssd = self.pool.find(request)
+            request.cached = min(found, request.prompt_tokens - 1)
+        self.world.say(self._on_found, requests)
+
+    def _on_found(self, requests: list[Request]) -> None:
+        self._route(requests)
+        self._has_heard()
+
+    def _route(self, requests: list[Request]) -> None:
+        groups: dict[tuple[int, bool], list[Request]] = {}
+        for request in requests:
+            index = self._pick_prefill()
+            request.prefill_instance = index
+            request.stage = "prefill"
+            request.prefill_is_done = False
+            groups.setdefault((index, request.cached > 0), []).append(request)
+        for (index, is_cached), members in groups.items():
+            if is_cached and self.reads.are_tried(index):
+                self._read(index, members)
+                continue
+            for request in members:
+                request.cached = 0
+            self.world.say(self.prefill[index].start, members)
+
+    def _read(self, index: int, requests: list[Request]) -> None:
+        """All that is cached, and beside it what comes from SSD."""
+        flows = [("read", [r.cached for r in requests]), ("ssd read", [r.from_ssd for r in requests if r.from_ssd])]
+        read = Read(index, requests, [Flow(kind, index, 0, tokens, requests) for kind, tokens in flows if tokens])
+        num_arrived = 0
+
+        def on_read(requests: list[Request]) -> None:
+            nonlocal num_arrived
+            num_arrived += 1
+            if num_arrived == len(read.flows) and read in self.reads.open:
+                self.reads.end(read)
+                self._on_cache_read(requests)
+
+        for flow in read.flows:
+            self._transfer(flow, on_read)
+        self.reads.begin(read)
+
+    def _transfer(self, flow: Flow, then: Then) -> None:
+        flow.then = then
+        self.world.say(self.fabric.start, flow)
+
+    def _on_cache_read(self, requests: list[Request]) -> None:
+        self.world.say(self.prefill[requests[0].prefill_instance].start, requests)
+
+    def on_prefill_boundary(
+        self,
+        index: int,
+        started: list[tuple[Request, int]],
+        closing: list[Request],
+        done: list[Request],
+        stopped: list[Request],
+        passed: tuple[int, int],
+    ) -> None:
+        """One pass ended, in which so many tokens were computed in so many nanoseconds; another began."""
+        self.computed_tokens += passed[0]
+        self.computing_ns += passed[1]
+        for request, cached in started:
+            request.cached = cached
+            if request.prefill_started_ns == -1:
+                request.prefill_started_ns = self.world.now_ns
+        self._take_first_tokens(index, done)
+        for decode in self._in_order_of(stopped):
+            gone = [r for r in stopped if r.decode_instance == decode]
+            self.world.say(self.decode[decode].release, gone)
+        for request in stopped:
+            self._end(request, "STOP")
+        self._finish_flows(index)
+        self._reserve(closing)
+        self._has_heard()
+
+    def _in_order_of(self, requests: list[Request]) -> list[int]:
+        order: list[int] = []
+        for request in requests:
+            if request.decode_instance not in order:
+                order.append(request.decode_instance)
+        return order
+
+    def _take_first_tokens(self, index: int, done: list[Request]) -> None:
+        fresh = [r for r in done if r.first_token_ns == -1]
+        again = [r for r in done if r.first_token_ns != -1]
+        stored = [r for r in fresh if r.prefix]
+        if self.case.cache_mode == "pool":
+            self.world.say(self._release_in_pool, again)
+            self.world.say(self._store_in_pool, stored)
+            if stored:
+                written = sum(r.prompt_tokens - r.cached for r in stored)
+                for kind in ("write", "ssd write")[: 1 + (self.case.cache_ssd_blocks > 0)]:
+                    self._transfer(Flow(kind, index, 0, [written], []), None)
+        for request in done:
+            if request in fresh:
+                request.first_token_ns = self.world.now_ns
+            request.last_token_ns = self.world.now_ns
+            request.produced += 1
+            request.prefill_is_done = True
+            request.stage = "moving"
+
+    def _release_in_pool(self, requests: list[Request]) -> None:
+        for request in requests:
+            self.pool.release(request)
+
+    def _store_in_pool(self, requests: list[Request]) -> None:
+        for request in requests:
+            self.pool.store(request)
+
+    def _reserve(self, closing: list[Request]) -> None:
+        asked: list[tuple[Request, int]] = []
+        for request in closing:
+            request.decode_instance = self._pick_decode()
+            request.counts_at_decode = True
+            asked.append((request, request.prompt_tokens + request.produced + 1))
+        for index in self._in_order_of(closing):
+            self.world.say(self.decode[index].reserve, [a for a in asked if a[0].decode_instance == index])
+
+    def on_reserved(self, requests: list[Request]) -> None:
+        """Room is kept: move what is there, or what is made of it."""
+        open_requests = [r for r in requests if r.stage != "ended"]
+        self._hand_over([r for r in open_requests if r.prefill_is_done], is_made=True)
+        self._hand_over([r for r in open_requests if not r.prefill_is_done], is_made=False)
+
+    def _hand_over(self, requests: list[Request], is_made: bool) -> None:
+        groups: dict[tuple[int, int], list[Request]] = {}
+        for request in requests:
+            groups.setdefault((request.prefill_instance, request.decode_instance), []).append(request)
+        for (prefill, decode), members in groups.items():
+            tokens = [r.prompt_tokens + r.produced - is_made for r in members]
+            flow = Flow("hand-over", prefill, decode, tokens, members)
+            flow.dies = [r.decode_die for r in members]
+            flow.is_made = is_made
+            if not is_made:
+                self.being_made.append(flow)
+            self._transfer(flow, self._on_handed_over)
+
+    def _finish_flows(self, prefill: int) -> None:
+        """A pass has ended: what flowed of it meanwhile is complete, unless all whose it is have ended with it."""
+        for flow in [flow for flow in self.being_made if flow.prefill == prefill]:
+            self.being_made.remove(flow)
+            flow.requests = [r for r in flow.requests if r.stage != "ended"]
+            self.world.say(self.fabric.finish if flow.requests else self.fabric.cancel, flow)
+
+    def _on_handed_over(self, requests: list[Request]) -> None:
+        self.world.say(self.prefill[requests[0].prefill_instance].release, requests)
+        self.world.say(self.decode[requests[0].decode_instance].start, requests)
+
+    def on_decode_boundary(
+        self,
+        index: int,
+        kv_tokens: int,
+        started: list[Request],
+        finished: list[Request],
+        cut: list[tuple[Request, int]],
+        preempted: list[tuple[Request, int]],
+    ) -> None:
+        """Membership of a decode instance changed."""
+        now_ns = self.world.now_ns
+        self.reported_kv[index] = kv_tokens
+        for request in started:
+            request.stage = "decode"
+            request.decode_started_ns = now_ns
+        for request, produced in [*((r, r.output_tokens) for r in finished), *cut, *preempted]:
+            if produced > request.produced:
+                request.last_token_ns = now_ns
+            request.produced = produced
+        for request in finished:
+            self._end(request, "STOP")
+        for request, _ in cut:
+            self._end(request, "LENGTH")
+        for request, _ in preempted:
+            request.stage = "new"
+            request.counts_at_decode = False
+            request.cached = 0
+            request.num_preemptions += 1
+        again = [request for request, _ in preempted]
+        for request in list(again):
+            if blocks_for(request.prompt_tokens + request.produced) > self.case.prefill_blocks:
+                self._end(request, "LENGTH")
+                again.remove(request)
+        self._look_up(again)
+        self._has_heard()

@@ -1,0 +1,79 @@
+"""`replay --openmetrics`: what it is told, and that it changes nothing of the result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import main
+from deploy.run.openmetrics import DEFAULT_START_S, scrape_job
+from scheduler.protocol.errors import ConfigError
+from tests.unit.deploy.run_folder.made import DEMO
+
+NS_PER_S = 10**9
+
+
+def first_time(path: Path) -> str:
+    """Of the first sample."""
+    return next(line.split()[-1] for line in path.read_text().splitlines() if not line.startswith("#"))
+
+
+@pytest.mark.parametrize(
+    ("text", "start_s"),
+    [
+        ("2025-01-01T00:00:00Z", DEFAULT_START_S),
+        ("2025-01-01", DEFAULT_START_S),
+        ("2025-01-01T02:00:00+02:00", DEFAULT_START_S),
+        ("1735689600", DEFAULT_START_S),
+        ("0", 0),
+    ],
+)
+def test_start_times(text: str, start_s: int) -> None:
+    assert scrape_job("file", text, None).start_ns == start_s * NS_PER_S
+    assert scrape_job("file", None, 5.0).interval_ns == 5 * NS_PER_S
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "inf", "1735689600000", "2500-01-01"])
+def test_impossible_start_times_are_one_line(text: str) -> None:
+    with pytest.raises(ConfigError, match="--start-time"):
+        scrape_job("file", text, None)
+
+
+@pytest.mark.parametrize("interval_s", [0.0, -1.0, 1e9, float("nan")])
+def test_impossible_intervals_are_one_line(interval_s: float) -> None:
+    with pytest.raises(ConfigError, match="--scrape-interval"):
+        scrape_job("file", None, interval_s)
+
+
+def test_a_scraped_replay_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    documents: list[dict[str, object]] = []
+    for more in ((), ("--openmetrics", str(tmp_path / "scrapes")), ("--out", str(tmp_path / "run"))):
+        assert main(["replay", DEMO, "--limit", "300", "--json", *more]) == 0
+        documents.append(json.loads(capsys.readouterr().out) | {"wall_s": 0})
+    assert documents[0] == documents[1] == documents[2]
+    assert first_time(tmp_path / "scrapes") == f"{DEFAULT_START_S}.000"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "scrapes"]
+
+
+def test_a_trace_that_says_when_it_began_begins_then(tmp_path: Path) -> None:
+    trace, scrapes = tmp_path / "azure.csv", tmp_path / "scrapes"
+    rows = "\n".join(f"2023-11-16 18:15:{second}.5,100,10" for second in (46, 47, 59))
+    trace.write_text(f"TIMESTAMP,ContextTokens,GeneratedTokens\nbad,1,1\n{rows}\n")
+    assert main(["replay", str(trace), "--skip-bad", "--openmetrics", str(scrapes)]) == 0
+    assert first_time(scrapes) == "1700158546.500"
+    assert main(["replay", str(trace), "--skip-bad", "--openmetrics", str(scrapes), "--start-time", "60"]) == 0
+    assert first_time(scrapes) == "60.000"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--live", "--openmetrics", "file"), ("--start-time", "0"), ("--openmetrics", DEMO)]
+)
+def test_contradictions_are_one_line(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deploy.commands.replay._find_cluster", lambda: None)
+    assert main(["replay", DEMO, *arguments]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,69 @@
+"""A file of background traffic is read strictly, and lies on the links of those whom it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.settings.background import read_background
+from deploy.system.fabric import FabricPlan, Placed
+from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.messages import Plane
+from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from workers.fabric.background import BackgroundFlow
+
+GOOD = "plane: ub, from: node/0, to: node/7, bytes_per_s: 1.0e+12, start_s: 10, for_s: 2, period_s: 5"
+
+
+def file_of(tmp_path: Path, *flows: str) -> str:
+    path = tmp_path / "background.yaml"
+    path.write_text("flows:\n" + "".join(f"  f{index}: {{{flow}}}\n" for index, flow in enumerate(flows)))
+    return str(path)
+
+
+def laid(tmp_path: Path, flow: str) -> tuple[FabricPlan, BackgroundFlow]:
+    """Two prefill instances of two nodes each, one decode instance of four, a pool."""
+    plan = FabricPlan(CLOUDMATRIX384, [Placed("p0", 16), Placed("p1", 16)], [Placed("d0", 32)], [48], Plane.UB)
+    config = plan.config(1, 1, True, read_background(file_of(tmp_path, flow), CLOUDMATRIX384))
+    return plan, config.background[0]
+
+
+def test_on_ub_it_lies_on_the_lines_of_both_instances(tmp_path: Path) -> None:
+    plan, flow = laid(tmp_path, GOOD)
+    assert flow.streams == {(plan.exchange["p0"].out, plan.exchange["d0"].into): 16}
+    assert flow.bytes_per_s == 10**12 // 16
+    assert (flow.start_ns, flow.length_ns, flow.period_ns) == (10 * 10**9, 2 * 10**9, 5 * 10**9)
+    assert plan.exchange["d0"].num_dies == 64
+    # Its own lines first, then those that are added for it: nobody else's exchange is shared.
+    assert set(plan.exchange) == {"p0", "p1", "d0"}
+
+
+def test_on_rdma_it_lies_on_single_dies_and_those_outside_the_plan_take_nothing(tmp_path: Path) -> None:
+    plan, flow = laid(tmp_path, "plane: rdma, from: npu/1, to: node/40, bytes_per_s: 100, for_s: 1")
+    sources = plan.hand_over.sources["p0"]
+    assert flow.streams == {(sources[2],): 8, (sources[3],): 8}
+    assert laid(tmp_path, "plane: rdma, from: node/40, to: npu/1/1, bytes_per_s: 100, for_s: 1")[1].streams == {}
+
+
+@pytest.mark.parametrize(
+    ("flow", "told"),
+    [
+        (GOOD.replace("node/7", "node/48"), "f0.to is 'node/48'; cloudmatrix384 counts these from 0 to 47"),
+        (GOOD.replace("node/7", "npu/3/2"), "f0.to is 'npu/3/2'; cloudmatrix384 counts these from 0 to 1"),
+        (GOOD.replace("node/7", "l2/1/1"), "f0.to is 'l2/1/1'; give node/N, npu/N or npu/N/D"),
+        (GOOD.replace("node/7", "node/-1"), "give node/N, npu/N or npu/N/D"),
+        (GOOD.replace("plane: ub", "plane: vpc"), "f0.plane is 'vpc'; give ub or rdma"),
+        (GOOD.replace("1.0e+12", "-5"), "f0.bytes_per_s is -5; give a number from 1 to 1e18"),
+        (GOOD.replace("for_s: 2", "for_s: 0"), "f0.for_s is 0; give a number above 0"),
+        (GOOD.replace("period_s: 5", "period_s: 2"), "f0.period_s is 2; give more than for_s, 2, or leave it out"),
+        (GOOD.replace("start_s: 10", "start_s: .inf"), "f0.start_s is inf; give a number of seconds from 0 to 1e+09"),
+        (GOOD + ", until_s: 3", "f0.until_s is not known here"),
+        (GOOD.replace("for_s", "fr_s"), "for_s is missing"),
+    ],
+)
+def test_what_cannot_be_is_one_line_with_place_fault_and_mend(tmp_path: Path, flow: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_background(file_of(tmp_path, GOOD.replace("ub", "rdma"), flow), CLOUDMATRIX384)
+    assert "background.yaml:3: " in str(caught.value)
+    assert told.replace("f0.", "f1.") in str(caught.value)

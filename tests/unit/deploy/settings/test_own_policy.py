@@ -1,0 +1,138 @@
+"""A policy of one's own: used, told of when it is wrong, and the same wherever the run's parts are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import main
+from deploy.run.replay import journal_header
+from deploy.settings.run_config import RunConfig, load_config
+from deploy.system.blueprint import Blueprint
+from scheduler.protocol.errors import ConfigError
+
+ROOT = Path(__file__).parents[4]
+DEMO = str(ROOT / "examples" / "demo.jsonl")
+EXAMPLE = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "policies.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+
+FAILING = """
+class Failing:
+    def choose(self, stage, request):
+        return 1 // (request.num_tokens % 7)
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Writes own.py into the current directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_it(source: str) -> None:
+        (tmp_path / "own.py").write_text(source)
+
+    return write_it
+
+
+def replay(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["replay", DEMO, "--limit", "300", "--cache", "local", *arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_the_example_of_the_page_runs_and_its_option_does_something(
+    write: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert EXAMPLE.count("\n") <= 22
+    write(EXAMPLE)
+    hits: list[int] = []
+    for policy in ("own.py:Sticky:least_match=0.1", "own.py:Sticky:least_match=1", "cloudmatrix"):
+        code, out, err = replay(capsys, "--policy", policy, "--json")
+        assert (code, err) == (0, "")
+        hits.append(json.loads(out)["cache"]["hit_tokens"])
+    assert hits[0] > hits[1] == hits[2]
+
+
+def test_a_journal_replays_when_the_file_is_gone(
+    write: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(EXAMPLE)
+    assert replay(capsys, "--policy", "own.py:Sticky", "--journal", "run.journal")[0] == 0
+    Path("own.py").unlink()
+    assert main(["journal", "replay", "run.journal"]) == 0
+    assert "same: True" in capsys.readouterr().out
+
+
+def test_a_control_plane_in_another_process_needs_no_file(write: Callable[[str], None]) -> None:
+    # What a live run sends it is the configuration as plain data.
+    write(EXAMPLE)
+    sent = json.dumps(asdict(load_config(None, {"policy": "own.py:Sticky", "cache": "local"})))
+    Path("own.py").unlink()
+    blueprint = Blueprint(RunConfig(**json.loads(sent)), 512)
+    assert blueprint.make_core().routing.prefill.reason.startswith("sticky: ")
+    digest = hashlib.sha256(EXAMPLE.encode()).hexdigest()[:16]
+    assert journal_header(blueprint).policy_digest == f"own.py:Sticky {digest}"
+
+
+def test_what_it_does_wrong_is_counted_and_told_once(
+    write: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(FAILING)
+    code, _, err = replay(capsys, "--policy", "own.py:Failing")
+    assert code == 0
+    (line,) = [line for line in err.splitlines() if "prefill" in line]
+    assert re.search(r"the prefill policy failed \d+ times, first: own\.py:4: ZeroDivisionError", line)
+
+
+@pytest.mark.parametrize(
+    ("source", "policy", "said"),
+    [
+        ("x = (", "own.py:Own", "--policy: own.py:1: '(' was never closed; mend the file"),
+        ("\n\nimport nothing_of_that_name", "own.py:Own", "--policy: own.py:3: ModuleNotFoundError: No module named"),
+        (
+            FAILING,
+            "own.py:Faling",
+            "--policy: own.py: no class 'Faling'; did you mean Failing? policies in it: Fa",
+        ),
+        (
+            "class Own: pass",
+            "own.py:Own",
+            "--policy: own.py: class Own has no method choose(self, stage, request); ",
+        ),
+        (FAILING, "own.py:Failing:a=1", "--policy: own.py:Failing takes no options, and was given 'a=1'; leave it out"),
+        (
+            EXAMPLE,
+            "own.py:Sticky:least=1",
+            "--policy: own.py:Sticky: unknown option 'least'; did you mean least_m",
+        ),
+        ("", "absent.py:Own", "--policy: absent.py: No such file or directory"),
+        (
+            "class Own:\n    def __init__(self):\n        raise RuntimeError('no')\n    def choose(self, s, r): ...",
+            "own.py:Own",
+            "--policy: own.py:3: RuntimeError: no; mend the file",
+        ),
+    ],
+)
+def test_what_is_wrong_with_it_is_one_line_before_the_run(
+    write: Callable[[str], None], source: str, policy: str, said: str
+) -> None:
+    write(source)
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, {"policy": policy})
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_standing_cluster_keeps_the_source_it_was_told(write: Callable[[str], None]) -> None:
+    write(EXAMPLE)
+    up = load_config(None, {"policy": "own.py:Sticky"})
+    Path("own.py").unlink()
+    base = {"policy": up.policy, "policy_source": up.policy_source}
+    assert load_config(None, {}, base).policy_source == EXAMPLE
+    other = load_config(None, {"policy": "random"}, base)
+    assert (other.policy, other.policy_source) == ("random", "")

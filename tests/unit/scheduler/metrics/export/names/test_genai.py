@@ -1,0 +1,16 @@
+"""The conventions' histograms say what our own say, in the buckets that are advised."""
+
+from __future__ import annotations
+
+from scheduler.metrics.export.names.genai import FAMILIES
+from tests.unit.scheduler.metrics.lived import ASCEND, made_up_snapshot, under_names, whole_supernode
+
+
+def test_buckets_are_cut_and_nothing_is_lost() -> None:
+    snapshot = made_up_snapshot(under_names(whole_supernode(), ASCEND, "genai"))
+    duration, ttft, tpot = FAMILIES
+    for family, totals in ((duration, snapshot.e2e_s), (ttft, snapshot.ttft_s), (tpot, snapshot.tpot_s)):
+        (shown,) = family.read(snapshot)
+        assert (shown.counts[-1], shown.sum_s) == (totals.counts[-1], totals.sum_s)
+    assert (ttft.bounds[-1], tpot.bounds[-1], duration.bounds[-1]) == (10.0, 2.5, 81.92)
+    assert ttft.read(snapshot)[0].counts[:7] == snapshot.ttft_s.counts[:7]

@@ -1,0 +1,46 @@
+"""The log of decisions, around the core of a small system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scheduler.metrics.outcome.decisions import NO_REASON, log_decisions
+from scheduler.runtime.virtual import VirtualRuntime
+from tests.small_system import DECODE, PREFILL, WORKERS, RowSource, make_core, make_worker, small_spec, stamps
+
+SPEC = small_spec(60, rate_per_s=40.0)
+
+
+def run_small(*, is_logged: bool) -> tuple[Any, Any]:
+    """The core that ran, and its log."""
+    core = make_core(SPEC)
+    log = log_decisions(core.handlers, PREFILL, DECODE) if is_logged else None
+    workers = [make_worker(SPEC, address) for address in WORKERS]
+    VirtualRuntime([RowSource(SPEC["rows"]), core, *workers], core.address).run()
+    return core, log
+
+
+def test_a_log_changes_nothing() -> None:
+    assert stamps(run_small(is_logged=True)[0].ledger) == stamps(run_small(is_logged=False)[0].ledger)
+
+
+def test_each_start_is_logged_with_the_flow_it_waited_for() -> None:
+    core, log = run_small(is_logged=True)
+    ledger, starts, hand_overs = core.ledger, log.prefill_rows(), log.decode_rows()
+    assert not any(ledger.preemptions[: ledger.num_requests])
+    assert sorted(starts["request_id"].tolist()) == list(range(ledger.num_requests))
+    for row in starts:
+        request_id = row["request_id"]
+        assert row["instance"] == ledger.prefill_instance[request_id]
+        assert ledger.arrived_ns[request_id] <= row["said_ns"] - row["transfer_ns"]
+        assert row["said_ns"] <= ledger.prefill_started_ns[request_id]
+        assert (row["transfer_bytes"] > 0) == (ledger.cached_tokens[request_id] > 0) == (row["transfer_requests"] > 0)
+        assert log.reasons[row["reason"]]
+    assert any(starts["transfer_bytes"])
+    going_on = [i for i in range(ledger.num_requests) if ledger.output_tokens[i] > 1]
+    assert sorted(hand_overs["request_id"].tolist()) == going_on
+    for row in hand_overs:
+        request_id = row["request_id"]
+        assert ledger.first_token_ns[request_id] <= row["said_ns"] <= ledger.decode_started_ns[request_id]
+        assert row["transfer_bytes"] > 0
+        assert row["reason"] == NO_REASON

@@ -1,0 +1,115 @@
+"""The page for people: aligned, in units that fit, and nothing that says nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.metrics.outcome import table
+from scheduler.metrics.outcome.summary import RunInfo, Summary, summarize
+from scheduler.metrics.outcome.table import render, sections
+from scheduler.metrics.slo import Slo
+from scheduler.protocol.finish import FinishReason
+from scheduler.protocol.messages import Plane
+from tests.unit.scheduler.metrics.logged import (
+    SECOND,
+    Request,
+    collector_of,
+    end_run,
+    final,
+    ledger_of,
+    moved,
+    rejected,
+    usage,
+)
+
+
+def summary_of(*requests: Request, slo: Slo | None = None, has_prefix_cache: bool = True) -> Summary:
+    """Of a run of two hours."""
+    messages = moved(SECOND, 5_000_000), final(usage(0, 7200 * SECOND, SECOND, 7.2e9))
+    collector = end_run(collector_of(ledger_of(*requests), *[collector_of().instances], *messages), 7200 * SECOND)
+    return summarize(collector, RunInfo(2.0, 1, "abc", {Plane.RDMA: 1e6}, has_prefix_cache), slo)
+
+
+def test_the_page() -> None:
+    request = Request(prompt_tokens=2_000_000, cached_tokens=500_000)
+    page = render(summary_of(request, slo=Slo(ttft_s=1.0)), "a trace, a plan")
+    lines = page.splitlines()
+    assert lines[0] == "a trace, a plan"
+    assert page.endswith("2 h 0 min simulated in 2.00 s (3,600x), seed 1, config abc\n")
+    assert max(map(len, lines)) <= 90
+    assert not any(line != line.rstrip() for line in lines)
+    titles = [line.split("  ")[0] for line in lines[2:-1] if line and not line.startswith(" ")]
+    before, after = ["Requests", "Latency", "Throughput", "Per NPU", "Cache"], ["Energy", "SLO"]
+    assert titles == [*before, "Fabric", "Transfers", "Links", *after]
+    assert "\n  TTFT             2.00 s       2.00 s" in page
+    assert "\n  RDMA            5.00 MB" in page
+    assert "\n  NPUs only       7.20 GJ" in page
+    assert "25.0 %     500 ktok    2.00 Mtok\n" in page
+
+
+def test_names_of_columns_end_where_their_numbers_do() -> None:
+    for section in sections(summary_of(Request(), rejected(), slo=Slo(ttft_s=1.0))):
+        lines = table._lines(section)
+        ends = [0]
+        for name in section.columns:
+            ends.append(lines[0].index(f" {name}", ends[-1]) + len(name) + 1)
+        for line, row in zip(lines[1:], section.rows, strict=True):
+            for cell, end in zip(row[1:], ends[1:], strict=True):
+                assert line[:end].endswith(f" {cell}")
+
+
+def test_sections_that_say_nothing_are_left_out() -> None:
+    plain = {section.title for section in sections(summary_of(Request(), has_prefix_cache=False))}
+    assert plain.isdisjoint({"SLO", "Cache", "Ended by"})
+    mixed = sections(summary_of(Request(), rejected(reason=FinishReason.OVERLOAD)))
+    ends = next(section for section in mixed if section.title == "Ended by")
+    assert ends.columns == ("stop", "overload")
+    assert ends.rows == (("", "1", "1"),)
+
+
+def test_who_began_again_after_a_loss_is_told_only_if_there_are_any() -> None:
+    quiet, troubled = sections(summary_of(Request()))[0], sections(summary_of(Request(retries=2), Request()))[0]
+    assert "retried" not in quiet.columns
+    assert (troubled.columns[-1], troubled.rows[0][-1]) == ("retried", "1")
+
+
+def test_a_run_of_nothing_can_be_shown() -> None:
+    assert "\n  TTFT                  -            -" in render(summary_of())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.0, "0 s"),
+        (3e-10, "3e-10 s"),
+        (5e-9, "5.00 ns"),
+        (2.5e-5, "25.0 us"),
+        (0.0999999, "100 ms"),
+        (0.99949, "999 ms"),
+        (0.9996, "1.00 s"),
+        (1.0, "1.00 s"),
+        (59.96, "60.0 s"),
+        (60.0, "1 min 0 s"),
+        (3599.9, "59 min 59 s"),
+        (3600.0, "1 h 0 min"),
+        (360_000.0, "100 h 0 min"),
+    ],
+)
+def test_seconds(seconds: float | None, text: str) -> None:
+    assert table._seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(None, "-"), (0, "0 W"), (999.4, "999 W"), (999.6, "1.00 kW"), (123_456, "123 kW"), (2.5e9, "2.50 GW")],
+)
+def test_si(number: float | None, text: str) -> None:
+    assert table._si(number, "W") == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(None, "-"), (0.0, "0.00 %"), (1e-6, "< 0.01 %"), (0.5, "50.0 %"), (1.0, "100 %")]
+)
+def test_percent(share: float | None, text: str) -> None:
+    assert table._percent(share) == text

@@ -1,0 +1,127 @@
+"""Peaks of power and of planes against brute force."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.metrics.columns import NS_PER_S, Rows, parts
+from scheduler.metrics.outcome import usage
+from scheduler.metrics.outcome.collector import TRANSFER_ROW, USAGE_ROW
+from scheduler.metrics.outcome.usage import (
+    instance_totals,
+    peak_watts,
+    plane_durations,
+    plane_totals,
+    with_powerless_gaps,
+)
+
+SECOND = 1_000_000_000
+ACCOUNTS = st.lists(st.tuples(st.sampled_from([0, 1, 2, 5, 7]), st.integers(0, 50)), max_size=12)
+FLEETS = st.lists(ACCOUNTS, min_size=1, max_size=4)
+
+
+def usage_rows(fleet: list[list[tuple[int, int]]]) -> Rows:
+    """Each instance's (duration, joules) joined seamlessly from 0, all in the order of their ends."""
+    rows = [
+        (index, sum(ns for ns, _ in accounts[:k]), sum(ns for ns, _ in accounts[: k + 1]), ns, float(joules))
+        for index, accounts in enumerate(fleet)
+        for k, (ns, joules) in enumerate(accounts)
+    ]
+    return np.array(sorted(rows, key=lambda row: row[2]), USAGE_ROW)
+
+
+def peak_by_force(rows: Rows) -> float:
+    """The sum of powers in the middle between any two instants at which one may change."""
+    accounts = [
+        (start, end, joules / ((end - start) / NS_PER_S)) for _, start, end, _, joules in rows.tolist() if end > start
+    ]
+    instants = sorted({instant for start, end, _ in accounts for instant in (start, end)})
+    middles = [(a + b) / 2 for a, b in pairwise(instants)]
+    return max((sum(w for start, end, w in accounts if start < t < end) for t in middles), default=0.0)
+
+
+@pytest.mark.parametrize("part_rows", [1, 2, 3, 100])
+def test_peak_power_is_that_of_brute_force(monkeypatch: pytest.MonkeyPatch, part_rows: int) -> None:
+    monkeypatch.setattr(usage, "parts", partial(parts, size=part_rows))
+
+    @given(fleet=FLEETS)
+    def check(fleet: list[list[tuple[int, int]]]) -> None:
+        rows = usage_rows(fleet)
+        assert peak_watts(rows, len(fleet)) == pytest.approx(peak_by_force(rows), rel=1e-12, abs=1e-3)
+
+    check()
+
+
+@given(fleet=FLEETS, gaps=st.lists(st.integers(0, 3), min_size=12, max_size=12))
+def test_an_instance_draws_nothing_while_it_is_down(fleet: list[list[tuple[int, int]]], gaps: list[int]) -> None:
+    rows = usage_rows(fleet)
+    for index in range(len(fleet)):
+        own = np.flatnonzero(rows["instance"] == index)
+        shift = np.cumsum(gaps)[: len(own)]
+        rows["start_ns"][own] += shift
+        rows["end_ns"][own] += shift
+    whole = with_powerless_gaps(rows[np.argsort(rows["end_ns"], kind="stable")])
+    assert peak_watts(whole, len(fleet)) == pytest.approx(peak_by_force(rows), rel=1e-12, abs=1e-3)
+    assert whole["joules"].sum() == rows["joules"].sum()
+
+
+def test_peak_power_by_hand() -> None:
+    rows = usage_rows([[(2, 2), (2, 8)], [(3, 9), (1, 1)]])  # 1 then 4 W; 3 then 1 W; per nanosecond
+    assert peak_watts(rows, 2) == pytest.approx(7 * NS_PER_S)
+
+
+def test_totals_by_instance() -> None:
+    totals = instance_totals(usage_rows([[(2, 2), (2, 8)], [], [(3, 9)]]), 3)
+    assert totals.busy_ns.tolist() == [4, 0, 3]
+    assert totals.joules.tolist() == [10.0, 0.0, 9.0]
+
+
+MOVES = st.lists(
+    st.tuples(
+        st.integers(0, 5 * SECOND),
+        st.one_of(st.integers(0, SECOND), st.integers(0, 4 * SECOND)),
+        st.integers(0, 10**12),
+    ),
+    max_size=20,
+)
+
+
+@pytest.mark.parametrize("part_rows", [1, 7])
+def test_windows_are_those_of_brute_force(monkeypatch: pytest.MonkeyPatch, part_rows: int) -> None:
+    monkeypatch.setattr(usage, "parts", partial(parts, size=part_rows))
+
+    @given(moves=MOVES, rest_ns=st.integers(1, 3 * SECOND))
+    def check(moves: list[tuple[int, int, int]], rest_ns: int) -> None:
+        span_ns = max((start + duration for start, duration, _ in moves), default=0) + rest_ns
+        rows = np.array([(num_bytes, duration, start + duration) for start, duration, num_bytes in moves], TRANSFER_ROW)
+        totals = plane_totals(rows, span_ns)
+        edges = [*range(0, max(1, span_ns // SECOND) * SECOND, SECOND), span_ns]
+        rates = [
+            sum(num_bytes * _share(start, duration, a, b) for start, duration, num_bytes in moves)
+            / ((b - a) / NS_PER_S)
+            for a, b in pairwise(edges)
+        ]
+        assert totals.num_bytes == sum(num_bytes for _, _, num_bytes in moves)
+        assert totals.peak_bytes_per_s == pytest.approx(max(rates), rel=1e-9, abs=1e-6)
+        assert totals.peak_bytes_per_s >= totals.num_bytes / (span_ns / NS_PER_S) * (1 - 1e-9)
+
+    check()
+
+
+def _share(start: int, duration: int, begin: int, end: int) -> float:
+    """Of a transfer's bytes, those that moved in a window."""
+    if not duration:
+        return float(begin <= start < end)
+    return max(0, min(start + duration, end) - max(start, begin)) / duration
+
+
+def test_durations() -> None:
+    rows = np.array([(1, 5, 9), (1, 7, 9)], TRANSFER_ROW)
+    ((durations_ns, weights),) = plane_durations(rows)
+    assert (durations_ns.tolist(), weights.tolist()) == ([5.0, 7.0], [1.0, 1.0])

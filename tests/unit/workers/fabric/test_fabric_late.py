@@ -1,0 +1,90 @@
+"""What is told late ends as if told in time, and what lasts too long is given up."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.messages import (
+    CancelTransfer,
+    FailParts,
+    FinishTransfer,
+    Message,
+    Plane,
+    StartTransfer,
+    TransferDone,
+    TransferFailed,
+    TransferKind,
+    TransferOverdue,
+)
+from tests.unit.workers.fabric.made_up_fabric import (
+    BYTES,
+    GB,
+    HAND_OVER,
+    MB,
+    READ,
+    UB_LINES,
+    make_fabric,
+    moving,
+    run,
+)
+
+
+@pytest.mark.parametrize("kind", [HAND_OVER, READ])
+def test_who_is_told_late_ends_as_if_told_in_time(kind: TransferKind) -> None:
+    fabric = make_fabric()
+    late, other = moving(0, 25, kind=kind), moving(1, 25, kind=kind, dies=[3], prefill="p1")
+    in_time = run(make_fabric(), [(1_000, late), (9_000_000, other)])
+    fabric.handle(9_000_000, other)
+    fabric.handle(1_000, late)
+    told: dict[int, Message] = {}
+    while fabric.deadline_ns != NEVER_NS:
+        now_ns = fabric.deadline_ns
+        for _, done in fabric.wake(now_ns):
+            assert isinstance(done, TransferDone)
+            assert done.done_ns == now_ns
+            told[done.transfer_id] = done
+    assert told == in_time
+
+
+def test_what_is_told_late_and_is_not_over_has_moved_what_it_could() -> None:
+    fabric = make_fabric(pool_gb=2_000)
+    fabric.handle(400_000, moving(1, 25, kind=READ, prefill="p1"))
+    fabric.handle(0, moving(0, 250, kind=READ))  # at 400 GB/s for 625 us
+    told = run(fabric, [])[0]
+    assert isinstance(told, TransferDone)
+    assert (told.done_ns, told.duration_ns) == (626_000, 626_000)
+
+
+def reading(number: int, megabytes: int, give_up_ns: int) -> StartTransfer:
+    """A read that nobody waits for after that time."""
+    ends = Plane.UB, "cache", "p0"
+    return StartTransfer(number, READ, *ends, [megabytes * MB // BYTES], [], is_made=True, give_up_ns=give_up_ns)
+
+
+def test_what_lasts_too_long_is_given_up_when_its_time_has_come_and_makes_room() -> None:
+    # Two streams over lines for one and a quarter: what is left has the line of its dies when the other has gone.
+    fabric = make_fabric()
+    told = run(fabric, [(0, reading(0, 80, 100_000)), (0, reading(1, 80, 999_999))])
+    assert told[0] == TransferOverdue(0, 100_000)
+    done = told[1]
+    assert isinstance(done, TransferDone)
+    assert done.done_ns == 100_000 + (80 * MB - 100_000 * 200) * 10**9 // (400 * GB) + 1_000
+    assert fabric.deadline_ns == NEVER_NS
+
+
+def test_what_ended_in_time_was_cut_or_was_cancelled_is_not_given_up_as_well() -> None:
+    said = [(0, reading(0, 40, 102_000)), (0, reading(1, 40, 102_000)), (50, CancelTransfer(1))]
+    told = run(make_fabric(), said)
+    assert isinstance(told[0], TransferDone)
+    assert told.keys() == {0}
+    cut: list[tuple[int, Message]] = [(0, reading(0, 40, 101_000)), (50, FailParts([UB_LINES[0]]))]
+    assert run(make_fabric(), cut) == {0: TransferFailed(0, READ, Plane.UB, 50)}
+
+
+def test_a_hand_over_that_is_told_late_was_hidden_behind_the_pass_that_made_it() -> None:
+    in_time = run(make_fabric(), [(0, moving(0, 25, made=False)), (700_000, FinishTransfer(0))])
+    message = StartTransfer(
+        0, HAND_OVER, Plane.RDMA, "p0", "d0", [25 * MB // BYTES], [0], is_made=True, made_ns=700_000
+    )
+    assert run(make_fabric(), [(0, message)]) == in_time

@@ -1,0 +1,78 @@
+"""How a decode instance keeps its power budget: it slows runs of steps, by a clock that it chooses now and then."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from scheduler.protocol.component import NOTHING, Outputs
+from scheduler.protocol.messages import SetPowerBudget
+from sim_hw.instance.throttle import StepClock, StepLoad
+from workers.decode.meter import DecodeMeter
+from workers.decode.token_growth import Growth
+from workers.power_budget import PowerBudget
+
+CLOCK_STEPS: Final = 32
+"""The clock is chosen anew when membership or budget change and at every step number that this divides, whether a run
+of steps ends there or not, so that grouping steps changes nothing."""
+
+
+class StepThrottle(Protocol):
+    """How steps are slowed to keep a budget."""
+
+    def clock(self, budget_w: float, loads: tuple[StepLoad, ...]) -> StepClock:
+        """For steps whose watts are nowhere above those at the highest of these loads."""
+        ...
+
+
+class StepGovernor:
+    """Of one instance, whose steps `meter` counts."""
+
+    def __init__(self, throttle: StepThrottle, budget: PowerBudget, growth: Growth, meter: DecodeMeter) -> None:
+        self._throttle = throttle
+        self._budget = budget
+        self._growth = growth
+        self._meter = meter
+        self._clock: StepClock | None = None
+        self._busy_until_ns = 0
+
+    def ask(self, message: SetPowerBudget) -> None:
+        """Another budget, from the next boundary on."""
+        self._budget.ask(message)
+
+    def at_boundary(self, now_ns: int, step: int, *, has_changed: bool) -> None:
+        """Before the next run is planned."""
+        if has_changed or step % CLOCK_STEPS == 0:
+            self._clock = None
+        self._busy_until_ns = now_ns
+
+    def take_on(self, now_ns: int, *, is_busy: bool) -> Outputs:
+        """At a boundary: confirm a budget that is kept from now on, and account for what was drawn under the last one,
+        so that no account mixes the two."""
+        confirmed = self._budget.take_on(now_ns)
+        if confirmed is None:
+            return NOTHING
+        self._clock = None
+        usage = self._meter.account(now_ns, now_ns if is_busy else self._meter.end_ns)
+        return (self._budget.account(usage), confirmed)
+
+    def steps_ahead(self, step: int) -> int:
+        """Steps until the clock is chosen anew."""
+        return CLOCK_STEPS - step % CLOCK_STEPS
+
+    def slowed(self, step: int, offset_ps: int, slope_ps: int, num_running: int, base_tokens: int) -> tuple[int, int]:
+        """Offset and slope of a run from `step` on at the clock of the budget; that is chosen for its first step and
+        the last before the next choice.
+
+        Between the two no step draws more than at one of them: energy grows in a straight line, and a step lasts at
+        least as long as on the line of the first.
+        """
+        clock, at = self._clock, self._growth.at
+        if clock is None:
+            last = step + self.steps_ahead(step) - 1
+            loads = (
+                StepLoad(offset_ps + slope_ps * grown, num_running, base_tokens + num_running * grown)
+                for grown in (at(step), at(last))
+            )
+            clock = self._clock = self._throttle.clock(self._budget.watts, tuple(loads))
+            self._meter.use(clock.energy, self._busy_until_ns)
+        return clock.stretched_ps(offset_ps), clock.stretched_ps(slope_ps)

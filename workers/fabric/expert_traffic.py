@@ -1,0 +1,212 @@
+"""The exchange of experts on the UB lines of its instance: what it leaves to others there, and what they leave to it.
+
+What the exchange takes in the mean is taken from the link and from the streams of the pool on it. In bursts it takes
+the whole line of a die, as any access does while it runs: then it shares the line max-min fair. How much longer its
+bytes take for that, in the mean over `REFRESH_NS` of work at least, makes the share that its instance is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.messages import LinkShare, StandingLoad
+from workers.fabric.expert_load import CHANGE_PPM, PPM, REFRESH_NS
+from workers.fabric.shared_links import SharedLinks
+
+Steady = list[tuple[int, int]]
+"""(limit of a stream in bytes/s, number of streams) of what flows on a link without an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeLinks:
+    """The links of all dies of an instance on UB, into them and out of them; `line_bytes_per_s` is of one die."""
+
+    into: int
+    out: int
+    num_dies: int
+    line_bytes_per_s: int
+
+
+class Standing:
+    """One instance. `due_ns`: when its share is to be looked at again. `until_ns`: its load holds so long."""
+
+    def __init__(
+        self,
+        address: str,
+        ends: ExchangeLinks,
+        links: SharedLinks,
+        lanes: Sequence[Sequence[int]],
+        watched: set[Standing],
+    ) -> None:
+        """`lanes`: of the pool's streams on the link into its dies, and on the one out of them.
+
+        It is in `watched` as long as its share is to be looked at again.
+        """
+        self.address: Final = address
+        self.ends: Final = ends
+        self.due_ns = NEVER_NS
+        self.until_ns = 0
+        self._links = links
+        self._lanes = lanes
+        self._watched = watched
+        self._load = 0
+        self._applied = 0
+        # By direction, into and out: transfers of the pool, each with one stream for each die; and what is steady.
+        self._num_pool = [0, 0]
+        self.steady: list[Steady] = [[], []]
+        self._share_ppm = PPM
+        self._told_ppm = PPM
+        # Of the present window: up to when, how much of it there was work, and how much longer that is at its share.
+        self._at_ns = 0
+        self._worked_ns = 0
+        self._slowed_ns = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether transfers of the pool are under way here, as far as they were settled."""
+        return self._num_pool != [0, 0]
+
+    def begin(self, now_ns: int, direction: int, capacities: Sequence[int]) -> None:
+        """A transfer of the pool begins, after those that ended were settled."""
+        self._num_pool[direction] += 1
+        if now_ns < self.until_ns:
+            self.apply(now_ns, capacities)
+            self.share_again(now_ns)
+        elif self._applied:
+            self.apply(now_ns, capacities)
+
+    def end(self, now_ns: int, direction: int) -> None:
+        """One is off the links."""
+        self._num_pool[direction] -= 1
+        if now_ns < self.until_ns:
+            self.share_again(now_ns)
+
+    def state(self, now_ns: int, message: StandingLoad, capacities: Sequence[int]) -> list[LinkShare]:
+        """The instance says what its exchange takes; what is under way feels it now, what is not when it begins."""
+        self._advance(now_ns)
+        self._load, self.until_ns = message.bytes_per_s, message.until_ns
+        self._told_ppm = message.share_ppm
+        self._at_ns = now_ns
+        self._share_ppm = self._shared_ppm()
+        if self.is_shared:
+            self.apply(now_ns, capacities)
+        return self._tell(now_ns)
+
+    def share_again(self, now_ns: int) -> None:
+        """What else is on the links has changed."""
+        self._advance(now_ns)
+        self._share_ppm = self._shared_ppm()
+        self._await(now_ns)
+
+    def _shared_ppm(self) -> int:
+        into, out = self._num_pool
+        if self.steady[0] or self.steady[1]:
+            ends, steady = self.ends, self.steady
+            return min(burst_share_ppm(ends, into, steady[0]), burst_share_ppm(ends, out, steady[1]))
+        return PPM // (1 + max(into, out))
+
+    def look(self, now_ns: int) -> list[LinkShare]:
+        """What to tell the instance, if its share has changed."""
+        self._advance(now_ns)
+        return self._tell(now_ns)
+
+    def _tell(self, now_ns: int) -> list[LinkShare]:
+        told: list[LinkShare] = []
+        if self._worked_ns >= REFRESH_NS:
+            mean_ppm = self._worked_ns * PPM // self._slowed_ns
+            self._worked_ns = self._slowed_ns = 0
+            if abs(mean_ppm - self._told_ppm) > CHANGE_PPM:
+                self._told_ppm = mean_ppm
+                told.append(LinkShare(mean_ppm))
+        self._await(now_ns)
+        return told
+
+    def apply(self, now_ns: int, capacities: Sequence[int], *, is_forced: bool = False) -> None:
+        """Take from the links what the exchange takes now; by half of a line at most, since a burst shares fairly."""
+        line = self.ends.line_bytes_per_s
+        load = min(self._load, line // 2) if self.until_ns > now_ns else 0
+        if load == self._applied and not is_forced:
+            return
+        self._applied = load
+        for link, lanes in zip((self.ends.into, self.ends.out), self._lanes, strict=True):
+            left = max(0, capacities[link] - self.ends.num_dies * load)
+            self._links.set_link(now_ns, link, left, dict.fromkeys(lanes, line - load))
+
+    def _advance(self, now_ns: int) -> None:
+        worked_ns = min(now_ns, self.until_ns) - self._at_ns
+        if worked_ns > 0:
+            self._worked_ns += worked_ns
+            self._slowed_ns += worked_ns * PPM // self._share_ppm
+        self._at_ns = max(now_ns, self._at_ns)
+
+    def _await(self, now_ns: int) -> None:
+        """As long as the instance was told another share than it has; once it has it, no time brings news."""
+        if self._share_ppm == self._told_ppm and self.due_ns == NEVER_NS:
+            return
+        self.due_ns = NEVER_NS
+        if abs(self._share_ppm - self._told_ppm) > CHANGE_PPM:
+            due_ns = max(now_ns, self._at_ns + REFRESH_NS - self._worked_ns)
+            if due_ns < self.until_ns:
+                self.due_ns = due_ns
+                self._watched.add(self)
+                return
+        self._watched.discard(self)
+
+
+def burst_share_ppm(ends: ExchangeLinks, num_pool: int, steady: Steady) -> int:
+    """What the exchange has of a line beside so many streams of the pool for each die, and what is steady; fair.
+
+    The lines of the dies are taken to be whole and to bind alone: what others cannot take elsewhere is not seen here.
+    """
+    left, weight = ends.line_bytes_per_s * ends.num_dies, ends.num_dies * (1 + num_pool)
+    weight += sum(streams for _, streams in steady)
+    for limit, streams in sorted(steady):
+        if limit * weight > left:
+            break
+        left -= limit * streams
+        weight -= streams
+    return max(1, min(PPM, left * PPM // (weight * ends.line_bytes_per_s)))
+
+
+class StandingLoads:
+    """All of them. `busy_until_ns`: so long at least one holds. `watched`: whose share is to be looked at again."""
+
+    def __init__(
+        self,
+        ends: Mapping[str, ExchangeLinks],
+        links: SharedLinks | None,
+        lanes: Mapping[int, Sequence[int]],
+    ) -> None:
+        """`links` of UB, None where there are no `ends`; `lanes` of the pool by link."""
+        self.busy_until_ns = 0
+        self.watched: Final[set[Standing]] = set()
+        self._by_address: dict[str, Standing] = {}
+        for address, one in ends.items():
+            assert links is not None
+            on = lanes.get(one.into, ()), lanes.get(one.out, ())
+            self._by_address[address] = Standing(address, one, links, on, self.watched)
+
+    @property
+    def all(self) -> list[Standing]:
+        """In the order of the instances."""
+        return list(self._by_address.values())
+
+    def look(self, now_ns: int) -> list[tuple[str, LinkShare]]:
+        """Whom to tell what share now that time has passed."""
+        told: list[tuple[str, LinkShare]] = []
+        for standing in sorted(self.watched, key=lambda one: one.address):
+            if standing.due_ns <= now_ns:
+                told += [(standing.address, share) for share in standing.look(now_ns)]
+        return told
+
+    def apply(self, now_ns: int, capacities: Sequence[int]) -> None:
+        """Links carry something else."""
+        for standing in self._by_address.values():
+            standing.apply(now_ns, capacities, is_forced=True)
+
+    def of(self, address: str) -> Standing:
+        """That of one instance."""
+        return self._by_address[address]

@@ -1,0 +1,327 @@
+"""The ways through the fabric: which links there are, what they carry, and which of them a transfer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.protocol.messages import UNAWAITED, Plane, StartTransfer, TransferKind
+from sim_hw.network.lines import LineEnd
+from workers.fabric.background import Background, BackgroundFlow
+from workers.fabric.expert_traffic import ExchangeLinks, Standing, StandingLoads
+from workers.fabric.shared_links import STREAM_WEIGHT, SharedLinks
+
+NANOBYTES: Final = 1_000_000_000
+"""Rates are whole bytes a second and times whole nanoseconds, so what has flowed is counted in whole nanobytes."""
+
+
+class LineRates(Protocol):
+    """What `sim_hw.network.lines.Lines` knows."""
+
+    def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
+        """Rates by number of the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The lines of some ends of one kind, or a fixed `share` of them, in one direction: a link of the fabric.
+
+    Those of a cache `pool` belong to its servers, so many in turn to each.
+    """
+
+    end: LineEnd
+    numbers: range
+    share: float = 1.0
+    pool: str = ""
+    per_server: int = 0
+
+    def parts(self, down: Mapping[str, Collection[int]]) -> list[range]:
+        """The numbers, without those of servers that are down."""
+        parts: list[range] = []
+        start, size = self.numbers.start, self.per_server
+        for server in sorted(down.get(self.pool, ())):
+            parts.append(range(start, self.numbers.start + server * size))
+            start = parts[-1].stop + size
+        return [*parts, range(start, self.numbers.stop)]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One kind of transfer between an instance and the cache pool over one plane, as streams of one die's line each.
+
+    `links` are indices of `FabricConfig.links`. A stream takes at most `line_bytes_per_s` of each of them, and moves
+    `data_bytes_per_s` of data when it does: the rest is what that kind of access was measured to lose. `num_streams`
+    share the data of a transfer equally.
+    """
+
+    links: tuple[int, ...]
+    line_bytes_per_s: int
+    data_bytes_per_s: int
+    num_streams: int
+    latency_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOverWays:
+    """Hand-over: each request's KV flows from one rank of a prefill instance to the die that will decode it.
+
+    `sources` and `destinations` are the links of an instance's dies, in their order; each carries at most
+    `line_bytes_per_s`. Between supernodes it also takes the link out of the one and the link into the other,
+    `crossings[supernode]`, and `crossing_latency_ns` more; `supernodes` says where an instance lies.
+    """
+
+    sources: Mapping[str, range]
+    destinations: Mapping[str, range]
+    line_bytes_per_s: int
+    latency_ns: int
+    supernodes: Mapping[str, int] = field(default_factory=dict[str, int])
+    crossings: Sequence[tuple[int, int]] = ()
+    crossing_latency_ns: int = 0
+
+    def between(self, source: str, destination: str) -> tuple[int, ...]:
+        """Links between their supernodes, none within one."""
+        if not self.crossings or self.supernodes[source] == self.supernodes[destination]:
+            return ()
+        return self.crossings[self.supernodes[source]][0], self.crossings[self.supernodes[destination]][1]
+
+
+_PLANE_ENDS: Final = {Plane.UB: LineEnd.UB_DIE, Plane.RDMA: LineEnd.RDMA_DIE, Plane.VPC: LineEnd.VPC_NODE}
+"""Whose lines together are the capacity of a plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class FabricConfig:
+    """`channels[kind, plane, source, destination]`; `num_layers` lets KV flow as the layers are made: all but the last
+    layer's share need not wait for the end of the pass. `exchange`: of the instances that say `StandingLoad`."""
+
+    rates: LineRates
+    links: Sequence[Bundle]
+    hand_over: HandOverWays
+    channels: Mapping[tuple[TransferKind, Plane, str, str], Channel]
+    kv_bytes_per_token: int
+    num_layers: int
+    exchange: Mapping[str, ExchangeLinks] = field(default_factory=dict[str, ExchangeLinks])
+    background: Sequence[BackgroundFlow] = ()
+
+    def plane_bytes_per_s(self, plane: Plane, failed: Collection[str] = ()) -> int:
+        """What all lines of a plane carry together with these parts failed; 0 where there are none."""
+        try:
+            return round(self.rates.bytes_per_s(_PLANE_ENDS[plane], failed).sum())
+        except LookupError:
+            return 0
+
+    def capacities_bytes_per_s(
+        self, failed: Collection[str] = (), down: Mapping[str, Collection[int]] = MappingProxyType({})
+    ) -> list[int]:
+        """What each link carries with these parts failed and these cache servers down, by pool. Raises LookupError for
+        a part that is not there."""
+        by_end = {end: self.rates.bytes_per_s(end, failed) for end in {bundle.end for bundle in self.links}}
+        totals = {end: np.concatenate([[0.0], np.cumsum(rates)]) for end, rates in by_end.items()}
+        return [
+            round(
+                sum(totals[bundle.end][part.stop] - totals[bundle.end][part.start] for part in bundle.parts(down))
+                * bundle.share
+            )
+            for bundle in self.links
+        ]
+
+
+def source_rank(die: int, num_dies: int, num_ranks: int) -> int:
+    """From which rank of a prefill instance a decode die reads: neighbours share one, and all are read equally.
+
+    Every rank holds a complete copy of the KV, and the mapping spreads the readers: ratio = prefill TP / decode TP,
+    group size = decode DP / ratio, rank = decode DP rank / group size (arXiv 2506.12708 v3, section 4.3).
+    """
+    return die * num_ranks // num_dies
+
+
+class Way:
+    """The links that data takes between two ends, and what of them it takes.
+
+    `lanes` of its plane: of what somebody waits for, and of what flows hidden. `is_cut`: one of its links carries
+    nothing. `weight`: of all its streams. `standing`: the instance on whose UB lines it lies, if
+    that has an exchange to share them with, and in which `direction` of these: into its dies or out of them.
+    """
+
+    __slots__ = (
+        "_lanes",
+        "_make_lanes",
+        "_num_streams",
+        "_token",
+        "direction",
+        "is_cut",
+        "latency_ns",
+        "limit_bytes_per_s",
+        "links",
+        "standing",
+        "weight",
+    )
+
+    def __init__(self, channel: Channel, make_lanes: Callable[[], tuple[int, int]], kv_bytes_per_token: int) -> None:
+        self.links = channel.links
+        self.limit_bytes_per_s = channel.line_bytes_per_s
+        self._make_lanes = make_lanes
+        self._lanes: tuple[int, int] | None = None
+        self.latency_ns = channel.latency_ns
+        self.is_cut = False
+        self.standing: Standing | None = None
+        self.direction = 0
+        line, data = channel.line_bytes_per_s, channel.data_bytes_per_s
+        self._token = -(-kv_bytes_per_token * NANOBYTES * line // data)
+        self._num_streams = channel.num_streams
+        self.weight = channel.num_streams * STREAM_WEIGHT
+
+    @property
+    def lanes(self) -> tuple[int, int]:
+        """Made when they are first needed: hand-overs seldom need any."""
+        if self._lanes is None:
+            self._lanes = self._make_lanes()
+        return self._lanes
+
+    def amount(self, num_tokens: int) -> int:
+        """What each of its streams has to move for that much data."""
+        return -(-num_tokens * self._token // self._num_streams)
+
+
+class Ways:
+    """Finds the ways of each transfer, and knows what failed parts leave of them."""
+
+    def __init__(self, config: FabricConfig) -> None:
+        self._config = config
+        self._capacities = config.capacities_bytes_per_s()
+        self._down: dict[str, frozenset[int]] = {}
+        hand_over = config.hand_over
+        latencies = {Plane.RDMA: [hand_over.latency_ns]}
+        for (_, plane, _, _), channel in config.channels.items():
+            latencies.setdefault(plane, []).append(channel.latency_ns)
+        for plane in (*(flow.plane for flow in config.background), *([Plane.UB] if config.exchange else [])):
+            latencies.setdefault(plane, [0])
+        # Planes share no link.
+        self.planes: Final = {
+            plane: SharedLinks(self._capacities, min(latencies[plane])) for plane in sorted(latencies)
+        }
+        self._by_ends: dict[tuple[TransferKind, Plane, str, str], list[Way]] = {
+            key: [self._way(key[1], channel, is_awaited=key[0] not in UNAWAITED)]
+            for key, channel in config.channels.items()
+        }
+        self.standing_loads: Final = self._standing_loads()
+        self.background: Final = Background(config.background, self.planes, self.standing_loads.all)
+        self._by_die: dict[tuple[str, str, int], Way] = {}
+        self._by_links: dict[tuple[int, ...], Way] = {}
+
+    @property
+    def capacities(self) -> Sequence[int]:
+        """What each link carries now, bytes/s, what the exchange takes of it included."""
+        return self._capacities
+
+    def _standing_loads(self) -> StandingLoads:
+        """Every way of the pool over the lines of an instance with an exchange knows of it."""
+        ways = [way for ways in self._by_ends.values() for way in ways]
+        lanes: dict[int, list[int]] = {}
+        for way in ways:
+            for link in way.links:
+                lanes.setdefault(link, []).append(way.lanes[0])
+        loads = StandingLoads(self._config.exchange, self.planes.get(Plane.UB), lanes)
+        for standing in loads.all:
+            for direction, link in enumerate((standing.ends.into, standing.ends.out)):
+                for way in ways:
+                    if link in way.links:
+                        way.standing, way.direction = standing, direction
+        return loads
+
+    def of(self, message: StartTransfer) -> list[Way]:
+        """One way for each request of a hand-over, one for all data of any other transfer."""
+        if not message.dies:
+            return self._by_ends[message.kind, message.plane, message.source, message.destination]
+        source, destination, by_die = message.source, message.destination, self._by_die
+        ways: list[Way] = []
+        for die in message.dies:
+            way = by_die.get((source, destination, die))
+            if way is None:
+                way = by_die[source, destination, die] = self._way_to_die(source, destination, die)
+            ways.append(way)
+        return ways
+
+    def set_failed(self, now_ns: int, failed: Collection[str]) -> None:
+        """These parts are broken now, and no others."""
+        capacities = self._capacities = self._config.capacities_bytes_per_s(failed, self._down)
+        for links in self.planes.values():
+            links.set_capacities(now_ns, capacities)
+        # Other ranks may have to serve now, or need not any more.
+        self._by_die.clear()
+        for way in (*(way for ways in self._by_ends.values() for way in ways), *self._by_links.values()):
+            way.is_cut = not all(capacities[link] for link in way.links)
+
+    def set_pool_servers(self, pool: str, up: Collection[int]) -> None:
+        """Only these servers of a pool are up; `set_failed` must follow."""
+        sizes = {len(b.numbers) // b.per_server for b in self._config.links if b.pool == pool and b.per_server}
+        self._down[pool] = frozenset(range(max(sizes, default=0))).difference(up)
+
+    @property
+    def has_all_servers(self) -> bool:
+        """Whether all servers of all pools are up."""
+        return not any(self._down.values())
+
+    def cut_instances(self) -> list[str]:
+        """Instances that reach nobody on the plane of hand-over."""
+        return [address for address, links in self._ends().items() if not any(self._capacities[i] for i in links)]
+
+    def partly_cut(self) -> dict[str, list[int]]:
+        """Dies that reach nobody on that plane, by instance, where others of it do."""
+        cut = {
+            address: [die for die, link in enumerate(links) if not self._capacities[link]]
+            for address, links in self._ends().items()
+        }
+        return {address: dies for address, dies in cut.items() if 0 < len(dies) < len(self._ends()[address])}
+
+    def _ends(self) -> dict[str, range]:
+        return {**self._config.hand_over.sources, **self._config.hand_over.destinations}
+
+    def lost_bytes_per_s(self, failed: Collection[str]) -> list[int]:
+        """What these parts take from the lines of all ends together, by plane."""
+        whole = self.whole_bytes_per_s()
+        left = [self._config.plane_bytes_per_s(plane, failed) for plane in Plane]
+        return [before - after for before, after in zip(whole, left, strict=True)]
+
+    def whole_bytes_per_s(self) -> list[int]:
+        """What the lines of all ends together carry when nothing is broken, by plane."""
+        return [self._config.plane_bytes_per_s(plane) for plane in Plane]
+
+    def _way_to_die(self, source: str, destination: str, die: int) -> Way:
+        hand_over = self._config.hand_over
+        ranks, dies = hand_over.sources[source], hand_over.destinations[destination]
+        rank = source_rank(die, len(dies), len(ranks))
+        between = hand_over.between(source, destination)
+        links = self._alive(ranks, rank), *between, dies[die]
+        way = self._by_links.get(links)
+        if way is None:
+            line = hand_over.line_bytes_per_s
+            latency_ns = hand_over.latency_ns + (hand_over.crossing_latency_ns if between else 0)
+            channel = Channel(links, line, line, 1, latency_ns)
+            way = self._by_links[links] = self._way(Plane.RDMA, channel, is_awaited=True)
+            way.is_cut = not all(self._capacities[link] for link in links)
+        return way
+
+    def _alive(self, ranks: range, rank: int) -> int:
+        """The link of that rank, or of the next one, in turn, that carries anything; that of the rank if none does."""
+        for step in range(len(ranks)):
+            link = ranks[(rank + step) % len(ranks)]
+            if self._capacities[link]:
+                return link
+        return ranks[rank]
+
+    def _way(self, plane: Plane, channel: Channel, *, is_awaited: bool) -> Way:
+        lane = partial(self.planes[plane].lane, channel.links, channel.line_bytes_per_s)
+
+        def make_lanes() -> tuple[int, int]:
+            awaited = lane(is_awaited=is_awaited)
+            return awaited, lane(is_awaited=False) if plane is Plane.RDMA else awaited
+
+        return Way(channel, make_lanes, self._config.kv_bytes_per_token)
