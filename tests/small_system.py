@@ -145,8 +145,8 @@ def make_fabric() -> Fabric:
         channel = Channel((len(links),), line, line, 4, 50_000)
         channels[TransferKind.MODEL_LOAD, Plane.UB, "cache", address] = channel
         links.append(Bundle(LineEnd.UB_DIE, range(len(PREFILL), len(PREFILL) + 1)))
-    hand_over = HandOverWays(sources, destinations, line, 50_000)
-    return Fabric(FabricConfig(MadeUpLines(lines), links, hand_over, channels, 70_000, 61))
+    kv_transfer = HandOverWays(sources, destinations, line, 50_000)
+    return Fabric(FabricConfig(MadeUpLines(lines), links, kv_transfer, channels, 70_000, 61))
 
 
 def make_worker(spec: dict[str, Any], address: str) -> Component:
@@ -174,16 +174,16 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
 
 
 def make_control(spec: dict[str, Any]) -> ControlParts:
-    """Core, source, and a tap that keeps all messages; what is kept is (ledger, messages)."""
+    """Core, source, and a tap that keeps all messages; what is kept is (table, messages)."""
     core, log = make_core(spec), Log()
     rows = [(arrived, prompt, output, list(prefix)) for arrived, prompt, output, prefix in spec["rows"]]
-    return ControlParts(core, (RowSource(rows),), log.observe, lambda: (core.ledger, log.messages))
+    return ControlParts(core, (RowSource(rows),), log.observe, lambda: (core.table, log.messages))
 
 
-def stamps(ledger: Any) -> list[tuple[int, ...]]:
+def stamps(table: Any) -> list[tuple[int, ...]]:
     """What became of each request, as rows."""
     columns = (
         "reason", "prefill_instance", "cached_tokens", "output_tokens", "arrived_ns", "prefill_started_ns",
         "first_token_ns", "decode_started_ns", "last_token_ns", "ended_ns", "preemptions",
     )  # fmt: skip
-    return list(zip(*(getattr(ledger, name)[: ledger.num_requests] for name in columns), strict=True))
+    return list(zip(*(getattr(table, name)[: table.num_requests] for name in columns), strict=True))

@@ -87,7 +87,7 @@ class _Pass:
     """Their first chunk is in it."""
     started_cached: Final[list[int]]
     """Cached tokens of each, where the instance looks them up itself."""
-    closing_ids: Final[list[int]]
+    last_chunk_ids: Final[list[int]]
     """Their last chunk is in it."""
     stopping_ids: Final[list[int]]
     """Those of them whose output ends with the token that it yields."""
@@ -159,7 +159,7 @@ class PrefillInstance:
         for request_id in ended.stopping_ids:
             self.free_blocks += self._blocks_held.pop(request_id)
         if self.cache is not None:
-            self._store(self.cache, ended.closing_ids, now_ns)
+            self._store(self.cache, ended.last_chunk_ids, now_ns)
         confirmed = self._budget.take_on(now_ns)
         begun = self._pass = self._fill_pass(now_ns) if self._queue else _NO_PASS
         if begun.tokens:
@@ -173,8 +173,8 @@ class PrefillInstance:
             now_ns,
             begun.started_ids,
             begun.started_cached,
-            begun.closing_ids,
-            ended.closing_ids,
+            begun.last_chunk_ids,
+            ended.last_chunk_ids,
             ended.stopping_ids,
             ended.tokens,
             self._account(now_ns, ended, ran, is_busy=ended.tokens > 0),
@@ -210,7 +210,7 @@ class PrefillInstance:
         columns = message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads
         self._queue.extend(zip(*columns, strict=True))
         if self.cache is not None:
-            prefixes = zip(message.prefixes, message.namespaces, strict=True)
+            prefixes = zip(message.prefixes, message.tenants, strict=True)
             self._prefixes.update(zip(message.ids, prefixes, strict=True))
         self._begin_if_idle(now_ns)
         return NOTHING
@@ -251,7 +251,7 @@ class PrefillInstance:
         queue, budget, position = self._queue, self._config.token_budget, self._position
         started_ids: list[int] = []
         started_cached: list[int] = []
-        closing_ids: list[int] = []
+        last_chunk_ids: list[int] = []
         stopping_ids: list[int] = []
         tokens = pairs = cached_tokens = 0
         while queue and tokens < budget:
@@ -278,13 +278,13 @@ class PrefillInstance:
             if position == total:
                 queue.popleft()
                 position = 0
-                closing_ids.append(request_id)
+                last_chunk_ids.append(request_id)
                 if output_tokens(payload) - resumed == 1:
                     stopping_ids.append(request_id)
         self._position = position
         if not tokens:
             return _NO_PASS
-        return _Pass(tokens, pairs, cached_tokens, started_ids, started_cached, closing_ids, stopping_ids)
+        return _Pass(tokens, pairs, cached_tokens, started_ids, started_cached, last_chunk_ids, stopping_ids)
 
     def _pass_ns(self, begun: _Pass) -> int:
         full_ns = self._cost.prefill_ns(begun.tokens, begun.pairs, begun.cached_tokens)
@@ -301,14 +301,14 @@ class PrefillInstance:
         request_id, prompt_tokens, _, resumed, _ = prompt
         if resumed:
             self._recomputed.add(request_id)
-        prefix, namespace = self._prefixes.pop(request_id)
+        prefix, tenant = self._prefixes.pop(request_id)
         # Its servers are the instance's own nodes: nothing has to be fetched, whatever the tier.
-        found, _ = cache.look_up(request_id, prefix, namespace, prompt_tokens, now_ns)
+        found, _ = cache.look_up(request_id, prefix, tenant, prompt_tokens, now_ns)
         return min(found, prompt_tokens - 1)
 
-    def _store(self, cache: BlockStore, done_ids: list[int], now_ns: int) -> None:
+    def _store(self, cache: BlockStore, prefilled_ids: list[int], now_ns: int) -> None:
         """Blocks of prompts that are done become visible; recomputed prompts have stored theirs before."""
-        for request_id in done_ids:
+        for request_id in prefilled_ids:
             if request_id in self._recomputed:
                 self._recomputed.remove(request_id)
                 cache.release(request_id, now_ns)

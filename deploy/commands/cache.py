@@ -49,7 +49,7 @@ def curve(
     prompts: list[Prompt] = [
         row
         for block in opened.blocks
-        for row in zip(block.prefixes, block.namespaces, block.prompt_tokens, strict=True)
+        for row in zip(block.prefixes, block.tenants, block.prompt_tokens, strict=True)
         if row[0]
     ]
     per_servers = [

@@ -11,7 +11,7 @@ import typer
 
 from deploy.settings.options import Json
 from deploy.terminal.output import say
-from scheduler.policies.entry import ADMISSIONS, ORDERS
+from scheduler.policies.flow_control import ADMISSIONS, ORDERS
 from scheduler.policies.registry import KnownPolicy, known_policies
 
 _TITLES: Final = {"routing": "ROUTING", "admission": "ADMISSION", "order": "ORDER"}

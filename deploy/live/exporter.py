@@ -74,7 +74,7 @@ class Exporter:
 
 
 class _Server(ThreadingHTTPServer):
-    """Holds what is shown for its handlers, each of which reads it once, so that it sees one state only."""
+    """DeferredQueue what is shown for its handlers, each of which reads it once, so that it sees one state only."""
 
     daemon_threads = True
     request_queue_size = MAX_CONNECTIONS

@@ -32,7 +32,7 @@ MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 
 @dataclass(slots=True)
 class KeptParts:
-    """What comes back from the control plane: the run's log with the ledger in it, lines for a person on rows left out
+    """What comes back from the control plane: the run's log with the table in it, lines for a person on rows left out
     and on a policy that failed, and the decisions if they are to be kept."""
 
     collector: Final[Collector]
@@ -85,11 +85,11 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     blueprint = _blueprint(spec)
     trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
     core = blueprint.make_core()
-    collector = make_collector(blueprint, core.ledger)
+    collector = make_collector(blueprint, core.table)
     decided = log_decisions(blueprint, core) if spec["keeps_log"] else None
     return ControlParts(
         core,
-        make_sources(trace, spec["faults"], blueprint, core.ledger, spec["profile"]),
+        make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"]),
         collector.observe,
         lambda: KeptParts(collector, [*trace.skipped.lines(), *core.notes()], decided),
         run_slo(blueprint.config),

@@ -39,9 +39,9 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         else:
             live = run_attached(cluster, run, state.update)
     kept: KeptParts = live.outcome.kept
-    ledger = kept.collector.ledger
+    table = kept.collector.table
     refuse_stalled(kept.collector)
-    records = Records(ledger)
+    records = Records(table)
     summary = summarize(kept.collector, run_info(blueprint, live.run_s), run_slo(job.config), records)
     hops = live.outcome.end.hops
     share = hops.share_of_ttft(_median_ttft_ns(summary))

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.component import Component
@@ -29,7 +29,7 @@ REPORT_INTERVAL_S: Final = 0.020
 class Core(Component, Protocol):
     """A scheduler core, or what stands in its place: a component with an account of all requests."""
 
-    ledger: Ledger
+    table: RequestTable
 
 
 @dataclass(slots=True)
@@ -160,8 +160,8 @@ class Session:
 
     def progress(self) -> dict[str, Any]:
         """How far it is."""
-        runtime, ledger = self._runtime, self.parts.core.ledger
-        seen: dict[str, Any] = {"num_requests": ledger.num_requests, "num_open": ledger.num_open}
+        runtime, table = self._runtime, self.parts.core.table
+        seen: dict[str, Any] = {"num_requests": table.num_requests, "num_open": table.num_open}
         if runtime is None:
             return seen
         hops = runtime.lateness.cost(self.run_spec.speed)

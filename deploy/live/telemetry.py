@@ -56,7 +56,7 @@ class Telemetry:
         self._session = session
         parts, speed = session.parts, session.run_spec.speed
         self._totals.begin(
-            parts.core.ledger,
+            parts.core.table,
             speed,
             runtime.lateness,
             is_replay=is_replay,

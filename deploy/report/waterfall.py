@@ -21,7 +21,7 @@ STAGES: Final = (
     ("fetching cached KV", "d"),
     ("prefill", "a"),
     ("waiting for room", "b"),
-    ("hand-over", "e"),
+    ("KV transfer", "e"),
     ("decode", "c"),
 )
 COLOURS: Final = dict(STAGES)
@@ -51,13 +51,13 @@ def stretches(run: RunFolder, request_id: int) -> list[Stretch]:
         float(numbers[name][request_id])
         for name in ("arrived_ns", "prefill_started_ns", "first_token_ns", "decode_started_ns", "ended_ns")
     )
-    fetch_ns, hand_over_ns = _fetch(run, request_id, prefill), _hand_over(run, request_id, decode)
+    fetch_ns, kv_transfer_ns = _fetch(run, request_id, prefill), _kv_transfer(run, request_id, decode)
     marks = [("waiting", arrived)]
     if fetch_ns is not None:
         marks += [("fetching cached KV", fetch_ns[0]), ("waiting", fetch_ns[1])]
     marks += [("prefill", prefill), ("waiting for room", first)]
-    if hand_over_ns is not None:
-        marks.append(("hand-over", max(hand_over_ns, first)))
+    if kv_transfer_ns is not None:
+        marks.append(("KV transfer", max(kv_transfer_ns, first)))
     marks.append(("decode", decode))
     known = [(stage, at_ns) for stage, at_ns in marks if not np.isnan(at_ns)]
     ends = [at_ns for _, at_ns in known[1:]] + [ended]
@@ -77,7 +77,7 @@ def _fetch(run: RunFolder, request_id: int, prefill_ns: float) -> tuple[float, f
     return float(own["said_ns"][0] - own["transfer_ns"][0]), float(own["said_ns"][0])
 
 
-def _hand_over(run: RunFolder, request_id: int, decode_ns: float) -> float | None:
+def _kv_transfer(run: RunFolder, request_id: int, decode_ns: float) -> float | None:
     """Since when the KV of the last computation flowed, as far as it was not hidden behind the pass."""
     rows = run.decisions["decode"]
     own = rows[(rows["request_id"] == request_id) & (rows["said_ns"] <= decode_ns)]

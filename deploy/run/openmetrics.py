@@ -86,7 +86,7 @@ class ScrapedRun:
         # On its own clock a simulated second takes a second.
         cap = blueprint.config.power_cap
         self._totals.begin(
-            core.ledger,
+            core.table,
             speed=1.0,
             slo=run_slo(blueprint.config),
             power_cap_w=cap_watts(cap) if cap else 0.0,

@@ -23,7 +23,7 @@ from deploy.system.fabric import pool_bytes_per_s
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.progress import progress
 from scheduler.core.config import pool_addresses
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
 from scheduler.metrics.records import Records, write_records
@@ -120,14 +120,14 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.config, trace.block_tokens, loads_models=bool(job.faults and job.faults.workers))
     core = blueprint.make_core()
-    collector = make_collector(blueprint, core.ledger)
+    collector = make_collector(blueprint, core.table)
     workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
     workers, lose = _losable(job.faults, blueprint, workers)
-    ledger = core.ledger
+    table = core.table
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     decided = log_decisions(blueprint, core) if job.keeps_log else None
     profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
-    sources = make_sources(trace, job.faults, blueprint, ledger, profile, lose)
+    sources = make_sources(trace, job.faults, blueprint, table, profile, lose)
     with (
         _journalled(core, job, blueprint) as front,
         _scraped(job, blueprint, core) as scrapes,
@@ -139,13 +139,13 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         runtime = VirtualRuntime([*sources, front, *workers], core.address, taps, watcher)
         with (
             stop_on_interrupt(runtime.stop),
-            progress("replaying", lambda: (ledger.num_requests - ledger.num_open, total())),
+            progress("replaying", lambda: (table.num_requests - table.num_open, total())),
         ):
             is_partial = runtime.run()
         if scrapes is not None:
             scrapes.write(runtime.now_ns)
     refuse_stalled(collector)
-    records = Records(ledger)
+    records = Records(table)
     summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), slo, records)
     return ReplayResult(
         title(blueprint, trace.name),
@@ -184,7 +184,7 @@ def make_sources(
     trace: Trace,
     faults: FaultPlan | None,
     blueprint: Blueprint,
-    ledger: Ledger,
+    table: RequestTable,
     profile: Sequence[InstanceProfiled] = (),
     lose: Callable[[str, int], Outputs] = _lose_nothing,
 ) -> list[Component]:
@@ -200,7 +200,7 @@ def make_sources(
         return sources
 
     def has_work() -> bool:
-        return source.deadline_ns != NEVER_NS or ledger.num_open > 0
+        return source.deadline_ns != NEVER_NS or table.num_open > 0
 
     if faults.workers:
         from scheduler.sources.worker_losses import LossSource
@@ -219,7 +219,7 @@ def make_sources(
 
 def refuse_stalled(collector: Collector) -> None:
     """A run that has ended with requests open is no result."""
-    num_open, broken = collector.ledger.num_open, collector.failed_parts
+    num_open, broken = collector.table.num_open, collector.failed_parts
     if not num_open:
         return
     if broken:
@@ -304,14 +304,14 @@ def run_log(
     return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided)
 
 
-def make_collector(blueprint: Blueprint, ledger: Ledger) -> Collector:
+def make_collector(blueprint: Blueprint, table: RequestTable) -> Collector:
     """The tap that logs a run of this blueprint."""
     pools = pool_addresses(len(blueprint.plan.supernodes))
     instances = [
         MeteredInstance(spec.address, spec.role.value, spec.num_npus, pools[spec.supernode])
         for spec in blueprint.instances
     ]
-    return Collector(ledger, instances)
+    return Collector(table, instances)
 
 
 def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
@@ -338,12 +338,12 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
 
 def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
     """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
-    blueprint, ledger = Blueprint(config, BLOCK_TOKENS), Ledger()
+    blueprint, table = Blueprint(config, BLOCK_TOKENS), RequestTable()
     slo = run_slo(config)
-    summary = summarize(make_collector(blueprint, ledger), run_info(blueprint, 0.0), slo)
+    summary = summarize(make_collector(blueprint, table), run_info(blueprint, 0.0), slo)
     cost = LiveCost() if live else None
     prediction = None if live else prediction_of(blueprint.make_core().routing)
-    return ReplayResult("", summary, Records(ledger), [], [], [], False, cost, prediction=prediction).document()
+    return ReplayResult("", summary, Records(table), [], [], [], False, cost, prediction=prediction).document()
 
 
 def write_result(directory: str, result: ReplayResult, document: dict[str, Any], command: Sequence[str] = ()) -> None:

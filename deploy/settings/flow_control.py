@@ -8,7 +8,7 @@ from typing import Final
 from deploy.settings.request_classes import cheap_hours, class_rules
 from deploy.settings.run_config import RunConfig
 from scheduler.metrics.slo import Slo, parse_slo
-from scheduler.policies.entry import EntryRules
+from scheduler.policies.flow_control import FlowControl
 from scheduler.policies.options import split_spec
 from scheduler.policies.waiting import NO_LIMIT_NS
 
@@ -16,13 +16,13 @@ BACKLOG_PASSES: Final = 2
 """Full passes of the largest prefill instance that are its backlog by default: the one that runs and the next."""
 
 
-def entry_rules(config: RunConfig, largest_npus: int) -> EntryRules:
+def flow_control(config: RunConfig, largest_npus: int) -> FlowControl:
     """The rules of a run whose largest prefill instance has so many NPUs."""
     slo = parse_slo(config.slo) if config.slo else Slo()
     backlog_tokens = config.waiting_backlog_tokens
     if not backlog_tokens and split_spec(config.order)[0] != "fcfs":
         backlog_tokens = BACKLOG_PASSES * config.prefill_tokens_per_npu * max(1, largest_npus)
-    rules = EntryRules(
+    rules = FlowControl(
         config.admission,
         config.order,
         backlog_tokens,

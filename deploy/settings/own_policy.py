@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scheduler.policies import check_routing_policy, make_routing_policy
 from scheduler.policies.options import parse_options, split_spec
 from scheduler.policies.registry import OwnPolicy, options_of
-from scheduler.policies.view import RoutingPolicy, Seat
+from scheduler.policies.view import PolicyContext, RoutingPolicy
 from scheduler.protocol.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,25 +43,25 @@ def read_policy(spec: str) -> str:
 def check_policy(spec: str, source: str) -> None:
     """A `ConfigError` if no policy can be made of these."""
     if MARK in spec:
-        _make_own(spec, source, Seat())
+        _make_own(spec, source, PolicyContext())
     else:
         check_routing_policy(spec)
 
 
-def make_policy(config: RunConfig, seat: Seat) -> RoutingPolicy:
+def make_policy(config: RunConfig, context: PolicyContext) -> RoutingPolicy:
     """The policy of a configuration for one stage."""
     if MARK in config.policy:
-        return _make_own(config.policy, config.policy_source, seat)
-    return make_routing_policy(config.policy, seat)
+        return _make_own(config.policy, config.policy_source, context)
+    return make_routing_policy(config.policy, context)
 
 
-def _make_own(spec: str, source: str, seat: Seat) -> RoutingPolicy:
+def _make_own(spec: str, source: str, context: PolicyContext) -> RoutingPolicy:
     name, text = split_spec(spec)
     own = _load(name, source)
     options = parse_options(name, text, options_of(own))
-    has_seat = "seat" in getattr(own, "__dataclass_fields__", {})
+    has_context = "context" in getattr(own, "__dataclass_fields__", {})
     try:
-        return OwnPolicy(own(seat, **options) if has_seat else own(**options), name)
+        return OwnPolicy(own(context, **options) if has_context else own(**options), name)
     except Exception as error:
         raise ConfigError(_told(name, error)) from error
 

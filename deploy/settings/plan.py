@@ -17,7 +17,7 @@ _GROUP: Final = re.compile(r"(?P<count>\d{1,9})\*\((?P<terms>[^()*]*)\)(?:\+(?=.
 _MEND: Final = "write terms like 14x16p (prefill), 1x160d (decode), 48c (cache servers), joined by +"
 
 MAX_SUPERNODES: Final = 64
-"""Bound on the supernodes of a fleet; the ledger numbers instances in 16 bits."""
+"""Bound on the supernodes of a fleet; the table numbers instances in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 from deploy.settings.run_config import RunConfig
 from scheduler.metrics.slo import Slo, parse_slo
 from scheduler.policies.classes import DEFAULT_NAME, RequestClass, parse_classes
-from scheduler.policies.entry import ClassRules, EntryRules
+from scheduler.policies.flow_control import ClassRules, FlowControl
 
 NS_PER_HOUR: Final = 3600 * 10**9
 
@@ -34,12 +34,12 @@ def _limits(one: RequestClass, whole: Slo) -> Slo:
     return Slo(ttft_s, tpot_s, whole.e2e_s if one.e2e_s is None else one.e2e_s)
 
 
-def class_rules(config: RunConfig, default: EntryRules) -> tuple[ClassRules, ...]:
+def class_rules(config: RunConfig, default: FlowControl) -> tuple[ClassRules, ...]:
     """What holds for each class; `default` is what holds for requests of none."""
     return tuple(_rules(one, default) for one in parse_classes(config.classes))
 
 
-def _rules(one: RequestClass, default: EntryRules) -> ClassRules:
+def _rules(one: RequestClass, default: FlowControl) -> ClassRules:
     return ClassRules(
         default.ttft_limit_ns if one.ttft_s is None else round(one.ttft_s * 1e9),
         default.tpot_limit_ns if one.tpot_ms is None else round(one.tpot_ms * 1e6),

@@ -18,7 +18,7 @@ from deploy.settings.parking import parking_rules
 from scheduler.metrics.slo import parse_slo
 from scheduler.policies.classes import KEYS as CLASS_KEYS
 from scheduler.policies.classes import parse_classes
-from scheduler.policies.entry import make_admission, make_order
+from scheduler.policies.flow_control import make_admission, make_order
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.rows import shorten
 
@@ -88,7 +88,7 @@ class RunConfig:
     """Tokens of a block of the cache: 128, 256 or 512, for which a trace's ids are split or joined; 0 for the trace's
     own."""
     cache_namespace_share: float = 1.0
-    """Part of the cache that one namespace may take, such as one of the copies of `--superpose`."""
+    """Part of the cache that one tenant may take, such as one of the copies of `--superpose`."""
     cache_weight_versions: int = 2
     """Versions of the model's weights that the pool keeps, beside the KV; how many is not published."""
     max_open_requests: int = 1_000_000

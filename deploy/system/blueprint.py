@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from deploy.hardware.lookup import load_cluster, load_model
-from deploy.settings.flow_control import entry_rules
+from deploy.settings.flow_control import flow_control
 from deploy.settings.own_policy import make_policy
 from deploy.settings.parking import parking_rules
 from deploy.settings.plan import Plan, parse_plan
@@ -21,7 +21,7 @@ from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies.classes import parse_classes
-from scheduler.policies.view import RoutingPolicy, Seat, StageKind
+from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
@@ -154,12 +154,12 @@ class Blueprint:
             ),
             self._make_policy(StageKind.PREFILL),
             self._make_policy(StageKind.DECODE),
-            entry_rules(config, max((spec.num_npus for spec in self.prefill), default=0)),
+            flow_control(config, max((spec.num_npus for spec in self.prefill), default=0)),
         )
 
     def _make_policy(self, stage: StageKind) -> RoutingPolicy:
         config = self.config
-        return make_policy(config, Seat(stage, stream(config.seed, f"policy {stage.value}")))
+        return make_policy(config, PolicyContext(stage, stream(config.seed, f"policy {stage.value}")))
 
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""

@@ -1,4 +1,4 @@
-"""The fabric of a plan: a link for each line of hand-over, and for the lines that an instance or a pool has together.
+"""The fabric of a plan: a link for each line of KV transfer, and for the lines that an instance or a pool has together.
 
 NPUs are dealt out to the instances of a supernode in the order of the plan, and its cache servers are its first nodes.
 The switches never block (arXiv 2506.12708), so there is no link for these; what they lose is taken from the lines below
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from scheduler.core.config import CACHE_SSD, pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
 from sim_hw.figure import Figure
-from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, hand_over_rate, pool_rate
+from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, pool_rate
 from sim_hw.hardware.supernode import Operation, Supernode
 from sim_hw.hardware.supernode import Plane as CatalogPlane
 from sim_hw.network.lines import FleetLines, LineEnd, Lines
@@ -69,8 +69,8 @@ class FabricPlan:
         for one in (*prefill, *decode):
             self._npus[one.address] = range(first[one.supernode], first[one.supernode] + one.num_npus)
             first[one.supernode] += one.num_npus
-        rate = hand_over_rate(cluster)
-        self.hand_over = HandOverWays(
+        rate = kv_transfer_rate(cluster)
+        self.kv_transfer = HandOverWays(
             {one.address: self._die_links(one.address) for one in prefill},
             {one.address: self._die_links(one.address) for one in decode},
             round(rate.bytes_per_s.value),
@@ -100,7 +100,7 @@ class FabricPlan:
         return FabricConfig(
             self.lines,
             self.links,
-            self.hand_over,
+            self.kv_transfer,
             self.channels,
             kv_bytes_per_token,
             num_layers,
@@ -160,7 +160,7 @@ class FabricPlan:
                 return None
             if plane is Plane.UB:
                 return self.exchange[address].out if direction else self.exchange[address].into
-            ends = self.hand_over.sources if direction else self.hand_over.destinations
+            ends = self.kv_transfer.sources if direction else self.kv_transfer.destinations
             return ends[address][die - self._dies(address).start] if address in ends else None
 
         return [flow.laid(link_of) for flow in background]

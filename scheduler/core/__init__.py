@@ -1,2 +1,2 @@
-"""The scheduler's state machine. Reading order: `lifecycle`, `ledger`, `fleet`, `reservations`, `scheduler`,
+"""The scheduler's state machine. Reading order: `lifecycle`, `table`, `fleet`, `reservations`, `scheduler`,
 `losses`."""

@@ -6,14 +6,14 @@ from collections.abc import Collection
 
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.core.reservations import Said
-from scheduler.core.state import Books
+from scheduler.core.state import SchedulerState
 from scheduler.protocol.messages import AvoidDies, FailParts, PartsChanged, RepairParts
 
 
 class BrokenParts:
     """Takes instances that reach nobody out of the choice; dies that reach nobody get no new requests."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: SchedulerState) -> None:
         self._prefill = books.prefill
         self._decode = books.decode
         # What the operator has said, and what the fabric had heard of it when it last spoke.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
-from scheduler.core.state import Books
+from scheduler.core.state import SchedulerState
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped
 
@@ -12,9 +12,9 @@ from scheduler.protocol.messages import DecodeStepped
 class Decodes:
     """Makes of the reports of decode instances an account."""
 
-    def __init__(self, books: Books, losses: Losses) -> None:
+    def __init__(self, books: SchedulerState, losses: Losses) -> None:
         self._books = books
-        self._ledger = books.ledger
+        self._table = books.table
         self._stage = books.decode
         self._losses = losses
 
@@ -38,10 +38,10 @@ class Decodes:
 
     def _start(self, index: int, message: DecodeStepped) -> int:
         """These have joined; answers what they were counted for, which is now part of what the instance reports."""
-        ledger, boundary_ns, grown = self._ledger, message.boundary_ns, self._losses.grown_tokens[index]
-        ledger.move(Event.DECODE_STARTED, message.started_ids)
-        started_ns, grown_at_start = ledger.decode_started_ns, ledger.grown_at_start
-        prompt_tokens, output_tokens = ledger.prompt_tokens, ledger.output_tokens
+        table, boundary_ns, grown = self._table, message.boundary_ns, self._losses.grown_tokens[index]
+        table.move(Event.DECODE_STARTED, message.started_ids)
+        started_ns, grown_at_start = table.decode_started_ns, table.grown_at_start
+        prompt_tokens, output_tokens = table.prompt_tokens, table.output_tokens
         tokens = 0
         for request_id in message.started_ids:
             started_ns[request_id] = boundary_ns
@@ -50,25 +50,25 @@ class Decodes:
         return tokens
 
     def _finish(self, index: int, message: DecodeStepped) -> None:
-        ledger, boundary_ns = self._ledger, message.boundary_ns
+        table, boundary_ns = self._table, message.boundary_ns
         self._note_tokens(message.finished_ids, message.finished_tokens, boundary_ns)
         self._stage.outstanding_requests[index] -= len(message.finished_ids)
         self._books.end(message.finished_ids, FinishReason.STOP, boundary_ns)
         for request_id in message.lengths_reached:
-            ledger.reason[request_id] = FinishReason.LENGTH
+            table.reason[request_id] = FinishReason.LENGTH
 
     def _preempt(self, index: int, message: DecodeStepped) -> None:
         """Their KV is gone; the tokens produced so far are part of what is to be computed again."""
-        ledger = self._ledger
-        ledger.move(Event.PREEMPTED, message.preempted_ids)
+        table = self._table
+        table.move(Event.PREEMPTED, message.preempted_ids)
         self._note_tokens(message.preempted_ids, message.preempted_tokens, message.boundary_ns)
         for request_id in message.preempted_ids:
-            ledger.preemptions[request_id] += 1
+            table.preemptions[request_id] += 1
         self._stage.outstanding_requests[index] -= len(message.preempted_ids)
 
     def _note_tokens(self, ids: list[int], num_tokens: list[int], boundary_ns: int) -> None:
         """Who leaves a decode instance has produced so many tokens, the last of them now if any came since joining."""
-        produced, last_ns = self._ledger.output_tokens, self._ledger.last_token_ns
+        produced, last_ns = self._table.output_tokens, self._table.last_token_ns
         for request_id, tokens in zip(ids, num_tokens, strict=True):
             if tokens > produced[request_id]:
                 produced[request_id] = tokens

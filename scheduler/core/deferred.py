@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Final
 
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.protocol.component import NEVER_NS
 
 DAY_NS: Final = 24 * 3600 * 10**9
@@ -18,17 +18,17 @@ Hours = tuple[tuple[int, int], ...]
 """Spans of the day in nanoseconds from midnight, from (inclusive) and until (exclusive), in rising order."""
 
 
-class Holds:
+class DeferredQueue:
     """Keeps requests from their arrival until the next cheap hour, at most `hold_ns` of their class.
 
     `release_ns`: when the next may go. A run begins at midnight. Who is held has asked nobody for anything, so that
     nothing is kept for it meanwhile. `held` is the set of those that wait, which others may read.
     """
 
-    def __init__(self, cheap: Hours, hold_ns: Sequence[int], ledger: Ledger, held: set[int]) -> None:
+    def __init__(self, cheap: Hours, hold_ns: Sequence[int], table: RequestTable, held: set[int]) -> None:
         self._cheap: Final = cheap
         self._hold_ns: Final = hold_ns
-        self._ledger: Final = ledger
+        self._table: Final = table
         self._heap: list[tuple[int, int]] = []
         self._held: Final = held
 
@@ -46,7 +46,7 @@ class Holds:
         if cheap_ns <= now_ns:
             return list(ids)
         going: list[int] = []
-        request_class, arrived_ns = self._ledger.request_class, self._ledger.arrived_ns
+        request_class, arrived_ns = self._table.request_class, self._table.arrived_ns
         for request_id in ids:
             until_ns = min(cheap_ns, arrived_ns[request_id] + self._hold_ns[request_class[request_id]])
             if until_ns <= now_ns:

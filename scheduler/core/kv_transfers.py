@@ -8,21 +8,21 @@ from typing import Final
 from scheduler.core.lifecycle import Event, State
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.reservations import Reservations, Said
-from scheduler.core.state import Books
-from scheduler.core.transfers import HandOver, Transfers
+from scheduler.core.state import SchedulerState
+from scheduler.core.transfers import KvTransfer, Transfers
 from scheduler.protocol.component import Outputs
 from scheduler.protocol.messages import KvReserved, ReleaseKv, StartDecode
 
 # Members of an enumeration are slow to reach in loops over requests.
-_HANDING_OVER: Final = int(State.HANDING_OVER)
+_TRANSFERRING_KV: Final = int(State.TRANSFERRING_KV)
 
 
-class HandOvers:
+class KvTransfers:
     """Starts transfers once room is kept, and lets requests decode when their KV has arrived."""
 
-    def __init__(self, books: Books, reservations: Reservations, transfers: Transfers) -> None:
+    def __init__(self, books: SchedulerState, reservations: Reservations, transfers: Transfers) -> None:
         self._books = books
-        self._ledger = books.ledger
+        self._table = books.table
         self._payloads = books.open.payloads
         self._reservations = reservations
         self._transfers = transfers
@@ -36,26 +36,26 @@ class HandOvers:
             return self._start(making, is_made=False)
         return self._start(ready, is_made=True) + self._start(making, is_made=False)
 
-    def on_made(self, source: str, stopped_ids: Collection[int]) -> Said:
-        """A pass has ended: what it made flows; `stopped_ids` need no KV any more."""
-        said = self._transfers.made(source, stopped_ids)
+    def on_made(self, source: str, finished_ids: Collection[int]) -> Said:
+        """A pass has ended: what it made flows; `finished_ids` need no KV any more."""
+        said = self._transfers.made(source, finished_ids)
         held_back = self._transfers.take_held_back(source)
         if not held_back:
             return said
-        state = self._ledger.state
-        return said + self._start([i for i in sorted(held_back) if state[i] == _HANDING_OVER], is_made=True)
+        state = self._table.state
+        return said + self._start([i for i in sorted(held_back) if state[i] == _TRANSFERRING_KV], is_made=True)
 
-    def on_done(self, flow: HandOver) -> Outputs:
+    def on_done(self, flow: KvTransfer) -> Outputs:
         """The KV of these has arrived."""
-        ids, output_tokens, payloads = flow.ids, self._ledger.output_tokens, self._payloads
-        self._ledger.move(Event.HANDED_OVER, ids)
+        ids, output_tokens, payloads = flow.ids, self._table.output_tokens, self._payloads
+        self._table.move(Event.KV_TRANSFERRED, ids)
         command = StartDecode(ids, [output_tokens[i] for i in ids], [payloads[i] for i in ids])
         return ((flow.source, ReleaseKv(ids)), (flow.destination, command))
 
-    def on_failed(self, now_ns: int, flow: HandOver) -> tuple[Said, list[int]]:
+    def on_failed(self, now_ns: int, flow: KvTransfer) -> tuple[Said, list[int]]:
         """No way was left: whose source reaches somebody moves again, elsewhere if its die does not; answers who must
         begin again, its KV out of reach."""
-        stage, ledger = self._books.decode, self._ledger
+        stage, table = self._books.decode, self._table
         destination = stage.index[flow.destination]
         is_unreached = {
             i for i, die in zip(flow.all_ids, flow.dies, strict=True) if not stage.is_reached(destination, die)
@@ -63,34 +63,34 @@ class HandOvers:
         elsewhere = [i for i in flow.ids if i in is_unreached]
         again = [i for i in flow.ids if i not in is_unreached]
         said = self._reservations.move(now_ns, elsewhere)
-        made = [i for i in again if ledger.state[i] == _HANDING_OVER]
+        made = [i for i in again if table.state[i] == _TRANSFERRING_KV]
         if len(made) < len(again):
             # The pass under way goes on; when it has ended, all that it made moves.
-            self._transfers.hold_back(flow.source, [i for i in again if ledger.state[i] != _HANDING_OVER])
+            self._transfers.hold_back(flow.source, [i for i in again if table.state[i] != _TRANSFERRING_KV])
         prefill = self._books.prefill
         if made and prefill.is_cut(prefill.index[flow.source]):
             return said, made
         return said + self._start(made, is_made=True), []
 
     def _start(self, ids: list[int], *, is_made: bool) -> Said:
-        ledger = self._ledger
-        prompt_tokens, output_tokens, dies = ledger.prompt_tokens, ledger.output_tokens, ledger.decode_die
+        table = self._table
+        prompt_tokens, output_tokens, dies = table.prompt_tokens, table.output_tokens, table.decode_die
         # KV has no entry for the token that came last, and the pass under way will add one.
         last = -1 if is_made else 0
-        passed_ns = ledger.last_token_ns
-        flows: dict[tuple[int, int], HandOver] = {}
+        passed_ns = table.last_token_ns
+        flows: dict[tuple[int, int], KvTransfer] = {}
         for request_id in ids:
-            pair = (ledger.prefill_instance[request_id], ledger.decode_instance[request_id])
+            pair = (table.prefill_instance[request_id], table.decode_instance[request_id])
             tokens = prompt_tokens[request_id] + output_tokens[request_id] + last
             flow = flows.get(pair)
             if flow is None:
                 members, ends = [request_id], (self._sources[pair[0]], self._destinations[pair[1]])
-                flows[pair] = HandOver(members, members, *ends, [tokens], [dies[request_id]])
+                flows[pair] = KvTransfer(members, members, *ends, [tokens], [dies[request_id]])
             else:
                 flow.ids.append(request_id)
                 flow.num_tokens.append(tokens)
                 flow.dies.append(dies[request_id])
-        hand_over = self._transfers.hand_over
+        kv_transfer = self._transfers.kv_transfer
         return [
-            hand_over(flow, max([passed_ns[i] for i in flow.ids]) if is_made else NOT_YET) for flow in flows.values()
+            kv_transfer(flow, max([passed_ns[i] for i in flow.ids]) if is_made else NOT_YET) for flow in flows.values()
         ]

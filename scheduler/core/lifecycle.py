@@ -15,7 +15,7 @@ class State(IntEnum):
     PREFILLING = 3
     PREFILLING_RESERVED = 4
     PREFILLED = 5
-    HANDING_OVER = 6
+    TRANSFERRING_KV = 6
     DECODE_QUEUED = 7
     DECODING = 8
     ENDED = 9
@@ -29,7 +29,7 @@ class Event(IntEnum):
     PREFILL_STARTED = 2
     RESERVED = 3
     PREFILL_DONE = 4
-    HANDED_OVER = 5
+    KV_TRANSFERRED = 5
     DECODE_STARTED = 6
     PREEMPTED = 7
     END = 8
@@ -45,9 +45,9 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     # Room at a decode instance may be kept before or after the last pass ends; both are needed to hand over.
     (State.PREFILLING, Event.RESERVED): State.PREFILLING_RESERVED,
     (State.PREFILLING, Event.PREFILL_DONE): State.PREFILLED,
-    (State.PREFILLING_RESERVED, Event.PREFILL_DONE): State.HANDING_OVER,
-    (State.PREFILLED, Event.RESERVED): State.HANDING_OVER,
-    (State.HANDING_OVER, Event.HANDED_OVER): State.DECODE_QUEUED,
+    (State.PREFILLING_RESERVED, Event.PREFILL_DONE): State.TRANSFERRING_KV,
+    (State.PREFILLED, Event.RESERVED): State.TRANSFERRING_KV,
+    (State.TRANSFERRING_KV, Event.KV_TRANSFERRED): State.DECODE_QUEUED,
     (State.DECODE_QUEUED, Event.DECODE_STARTED): State.DECODING,
     # Recompute: the KV is lost, the request begins again with the tokens it has produced.
     (State.DECODING, Event.PREEMPTED): State.ARRIVED,
@@ -55,7 +55,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     **{(state, Event.LOST): State.ARRIVED for state in State if state not in (State.ARRIVED, State.ENDED)},
     # Only the decode instance where room was kept is gone: the KV is still where the last pass made it.
     (State.PREFILLING_RESERVED, Event.RESERVATION_LOST): State.PREFILLING,
-    (State.HANDING_OVER, Event.RESERVATION_LOST): State.PREFILLED,
+    (State.TRANSFERRING_KV, Event.RESERVATION_LOST): State.PREFILLED,
     **{(state, Event.END): State.ENDED for state in State if state is not State.ENDED},
 }
 

@@ -10,21 +10,25 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.lifecycle import Event, State
-from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.core.reservations import Reservations, Said
-from scheduler.core.state import Books
+from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import Transfers
 from scheduler.protocol.messages import PrefixesLost
 
 
 def begun_again(
-    ledger: Ledger, ids: Iterable[int], prefill: Collection[int], decode: Collection[int], poolless: Collection[int]
+    table: RequestTable,
+    ids: Iterable[int],
+    prefill: Collection[int],
+    decode: Collection[int],
+    poolless: Collection[int],
 ) -> list[int]:
     """Those of `ids` that must begin again when these instances are lost, by index, and the pools of `poolless` ones.
 
-    Up to the end of the hand-over a request depends on its prefill instance, from then on on its decode instance.
+    Up to the end of the KV transfer a request depends on its prefill instance, from then on on its decode instance.
     """
-    state, at_prefill, at_decode = ledger.state, ledger.prefill_instance, ledger.decode_instance
+    state, at_prefill, at_decode = table.state, table.prefill_instance, table.decode_instance
     found: list[int] = []
     for request_id in ids:
         where = state[request_id]
@@ -41,7 +45,7 @@ def begun_again(
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class LossImpact:
     """Requests that a loss has set back, each list in ascending order.
 
     `again` have nothing any more and are in `ARRIVED`. `unanswered` asked a cache that is gone. `unplaced` have their
@@ -57,9 +61,9 @@ class Taken:
 class Losses:
     """Knows who is `down`, and takes requests away from them."""
 
-    def __init__(self, books: Books, transfers: Transfers, reservations: Reservations) -> None:
+    def __init__(self, books: SchedulerState, transfers: Transfers, reservations: Reservations) -> None:
         self.down: Final[set[str]] = set()
-        self._ledger = books.ledger
+        self._table = books.table
         self._prefill = books.prefill
         self._decode = books.decode
         self._open = books.open
@@ -73,9 +77,9 @@ class Losses:
         self.grown_tokens: Final = [0] * len(books.decode)
         self.grown_ns: Final = [0] * len(books.decode)
 
-    def lose(self, addresses: Collection[str]) -> Taken:
+    def lose(self, addresses: Collection[str]) -> LossImpact:
         """These are gone, whether they were up or not."""
-        ledger = self._ledger
+        table = self._table
         self.down.update(addresses)
         prefill, decode = self._prefill.take_down(addresses), self._decode.take_down(addresses)
         for index in decode:
@@ -83,11 +87,11 @@ class Losses:
         lost_pools = self._pools.lose(addresses) if self._uses_pool else frozenset[int]()
         poolless = frozenset(index for index, pool in enumerate(self._prefill.pool) if pool in lost_pools)
         open_ids = sorted(self._open.payloads)
-        again = begun_again(ledger, open_ids, prefill, decode, poolless)
+        again = begun_again(table, open_ids, prefill, decode, poolless)
         unanswered = self._forget_prompts(open_ids, lost_pools, poolless) if lost_pools else []
         said = self.withdraw(again) + self._transfers.abandon(addresses)
         unplaced = self._reservations.lose(open_ids, decode)
-        return Taken(again, unanswered, unplaced, said)
+        return LossImpact(again, unanswered, unplaced, said)
 
     def join(self, addresses: Collection[str]) -> set[str]:
         """These are back and empty; answers them, less those that were not down and are as they were."""
@@ -102,17 +106,17 @@ class Losses:
 
     def _forget_prompts(self, open_ids: list[int], lost: Collection[int], poolless: Collection[int]) -> list[int]:
         """All blocks and pins in these pools are gone; answers those who wait for no other answer."""
-        ledger, open_requests = self._ledger, self._open
+        table, open_requests = self._table, self._open
         open_requests.keep_prompts = bool(self._pools.up)
         for request_id in open_ids:
-            if ledger.state[request_id] != State.ARRIVED and ledger.prefill_instance[request_id] in poolless:
+            if table.state[request_id] != State.ARRIVED and table.prefill_instance[request_id] in poolless:
                 open_requests.prompts.pop(request_id, None)
         if len(self._pools.addresses) > 1:
             return self._pools.forget(lost)
         asked = open_requests.prompts.keys() - open_requests.held
-        arrived = [i for i in open_ids if ledger.state[i] == State.ARRIVED and i in asked]
+        arrived = [i for i in open_ids if table.state[i] == State.ARRIVED and i in asked]
         for request_id in arrived:
-            ledger.cached_tokens[request_id] = 0
+            table.cached_tokens[request_id] = 0
             del open_requests.prompts[request_id]
             open_requests.ssd_tokens.pop(request_id, None)
         return [i for i in arrived if i not in open_requests.unrouted]
@@ -120,31 +124,31 @@ class Losses:
     def cut_reads(self, message: PrefixesLost) -> tuple[Said, list[int]]:
         """A pool has less than it had found for these; answers those that were fetching it: they are in `ARRIVED`
         again, with what is left. Who has fetched already has lost nothing, and nobody's retries are counted."""
-        ledger, pool = self._ledger, self._pools.index[message.pool]
+        table, pool = self._table, self._pools.index[message.pool]
         cut: list[int] = []
         for request_id, cached in zip(message.ids, message.cached_tokens, strict=True):
-            where = ledger.state[request_id]
-            if where == State.FETCHING and self._prefill.pool[ledger.prefill_instance[request_id]] == pool:
+            where = table.state[request_id]
+            if where == State.FETCHING and self._prefill.pool[table.prefill_instance[request_id]] == pool:
                 self._take_from_prefill(request_id)
                 self._pools.withdrawn(pool, request_id, cached)
                 cut.append(request_id)
             elif where == State.ARRIVED:
                 self._pools.shrunk(pool, request_id, cached)
         said = self._transfers.withdraw_reads(frozenset(cut))
-        ledger.move(Event.LOST, cut)
+        table.move(Event.LOST, cut)
         return said, cut
 
     def withdraw(self, ids: list[int]) -> Said:
         """Take these from where they are, back to `ARRIVED`: note what clients have seen of them, give back pins and
         room."""
-        ledger, said = self._ledger, Said()
+        table, said = self._table, Said()
         pinned: list[int] = []
         not_decoding: list[int] = []
         for request_id in ids:
-            ledger.retries[request_id] += 1
-            if ledger.first_token_ns[request_id] == NOT_YET:
-                ledger.prefill_started_ns[request_id] = NOT_YET
-            where = ledger.state[request_id]
+            table.retries[request_id] += 1
+            if table.first_token_ns[request_id] == NOT_YET:
+                table.prefill_started_ns[request_id] = NOT_YET
+            where = table.state[request_id]
             if where == State.DECODING:
                 self._note_seen_tokens(request_id)
             elif where < State.DECODE_QUEUED:
@@ -153,15 +157,15 @@ class Losses:
                 self._take_from_prefill(request_id)
                 if self._uses_pool and request_id in self._open.prompts:
                     pinned.append(request_id)
-        at_prefill, pool = ledger.prefill_instance, self._prefill.pool
+        at_prefill, pool = table.prefill_instance, self._prefill.pool
         said += self._pools.release((i, pool[at_prefill[i]]) for i in pinned)
         said += self._reservations.cancel(not_decoding)
-        ledger.move(Event.LOST, ids)
+        table.move(Event.LOST, ids)
         return said
 
     def cancelled(self, ids: list[int]) -> Said:
         """Prompts that an instance has dropped: it has less to do, and their pins go back."""
-        pool, at_prefill = self._prefill.pool, self._ledger.prefill_instance
+        pool, at_prefill = self._prefill.pool, self._table.prefill_instance
         for request_id in ids:
             self._take_from_prefill(request_id)
         pinned = [i for i in ids if self._uses_pool and i in self._open.prompts]
@@ -169,17 +173,17 @@ class Losses:
 
     def _note_seen_tokens(self, request_id: int) -> None:
         """It goes on after the last token that was reported; those made since are made again."""
-        ledger = self._ledger
-        index = ledger.decode_instance[request_id]
-        seen = self.grown_tokens[index] - ledger.grown_at_start[request_id]
+        table = self._table
+        index = table.decode_instance[request_id]
+        seen = self.grown_tokens[index] - table.grown_at_start[request_id]
         if seen:
-            ledger.output_tokens[request_id] += seen
-            ledger.last_token_ns[request_id] = self.grown_ns[index]
+            table.output_tokens[request_id] += seen
+            table.last_token_ns[request_id] = self.grown_ns[index]
 
     def _take_from_prefill(self, request_id: int) -> None:
         """If its instance is up (only what it would have fetched is lost), it has less to do."""
-        ledger, stage = self._ledger, self._prefill
-        index = ledger.prefill_instance[request_id]
+        table, stage = self._table, self._prefill
+        index = table.prefill_instance[request_id]
         if index in stage.up:
-            tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
-            stage.remove(index, 1, tokens - ledger.cached_tokens[request_id])
+            tokens = table.prompt_tokens[request_id] + table.output_tokens[request_id]
+            stage.remove(index, 1, tokens - table.cached_tokens[request_id])

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.request_table import Ledger
-from scheduler.core.tentative_decodes import Promises
+from scheduler.core.request_table import RequestTable
+from scheduler.core.tentative_decodes import TentativeDecodes
 from scheduler.protocol.messages import LookupPrefixes, RequestsArrived, StartPrefill
 
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
-"""Prefix blocks and namespace of a prompt of which nothing is known."""
+"""Prefix blocks and tenant of a prompt of which nothing is known."""
 
 
 class OpenRequests:
@@ -29,7 +29,7 @@ class OpenRequests:
         self.held: Final[set[int]] = set()
         self.ssd_tokens: Final[dict[int, int]] = {}
         self.keep_prompts = keep_prompts
-        self.promises: Promises | None = None
+        self.tentative: TentativeDecodes | None = None
         """Where decode instances are chosen together with prefill instances."""
         self.block_tokens = 1
         """Tokens of a block, as arrivals tell."""
@@ -39,9 +39,9 @@ class OpenRequests:
         self.block_tokens = message.block_tokens
         self.payloads.update(zip(ids, message.payloads))
         if self.keep_prompts and any(message.prefixes):
-            for request_id, prefix, namespace in zip(ids, message.prefixes, message.namespaces, strict=True):
+            for request_id, prefix, tenant in zip(ids, message.prefixes, message.tenants, strict=True):
                 if prefix:
-                    self.prompts[request_id] = (prefix, namespace)
+                    self.prompts[request_id] = (prefix, tenant)
 
     def drop(self, ids: Sequence[int]) -> None:
         """These requests ended."""
@@ -51,9 +51,9 @@ class OpenRequests:
         if prompts:
             for request_id in ids:
                 prompts.pop(request_id, None)
-        if self.promises is not None:
+        if self.tentative is not None:
             for request_id in ids:
-                self.promises.take(request_id)
+                self.tentative.take(request_id)
         if self.ssd_tokens:
             for request_id in ids:
                 self.ssd_tokens.pop(request_id, None)
@@ -66,7 +66,7 @@ class OpenRequests:
         return [count for count in tokens if count]
 
     def prompt(self, request_id: int) -> tuple[list[int], int]:
-        """Prefix blocks and namespace of a prompt."""
+        """Prefix blocks and tenant of a prompt."""
         return self.prompts.get(request_id, _NO_PROMPT)
 
     def look_up(self, ids: list[int], prompt_tokens: Sequence[int]) -> LookupPrefixes:
@@ -78,14 +78,14 @@ class OpenRequests:
     def add_prefixes(self, command: StartPrefill) -> None:
         """An instance with a cache of its own must know the blocks of what it computes."""
         for request_id in command.ids:
-            prefix, namespace = self.prompt(request_id)
+            prefix, tenant = self.prompt(request_id)
             command.prefixes.append(prefix)
-            command.namespaces.append(namespace)
+            command.tenants.append(tenant)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
     """Where the core keeps what it knows of requests."""
 
-    ledger: Ledger
+    table: RequestTable
     open_requests: OpenRequests

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from scheduler.core.open_requests import OpenRequests
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.protocol.messages import Message, PrefixesFound, ReleasePrefixes
 
 Said = list[tuple[str, Message]]
@@ -23,11 +23,11 @@ _NOT_ASKED: Final = -2
 class Pools:
     """Pools by index, as `SchedulerConfig.pools` names them; `up` are those that are there."""
 
-    def __init__(self, addresses: Sequence[str], ledger: Ledger, open_requests: OpenRequests) -> None:
+    def __init__(self, addresses: Sequence[str], table: RequestTable, open_requests: OpenRequests) -> None:
         self.addresses: Final = list(addresses)
         self.index: Final = {address: index for index, address in enumerate(addresses)}
         self.up = list(range(len(addresses)))
-        self._ledger = ledger
+        self._table = table
         self._open = open_requests
         # Leading tokens found, by pool, of requests for which no instance is chosen yet; only where there are several.
         self._found: dict[int, list[int]] = {}
@@ -36,7 +36,7 @@ class Pools:
 
     def ask(self, ids: list[int]) -> Said:
         """What of these prompts is cached?"""
-        question = self._open.look_up(ids, self._ledger.prompt_tokens)
+        question = self._open.look_up(ids, self._table.prompt_tokens)
         if len(self.addresses) > 1:
             unanswered = [_UNANSWERED if index in self.up else _NOT_ASKED for index in range(len(self.addresses))]
             for request_id in ids:
@@ -45,7 +45,7 @@ class Pools:
 
     def answered(self, message: PrefixesFound) -> Sequence[int]:
         """A pool has answered; answers those about whom all have, whose `cached_tokens` are the most that one has."""
-        cached, prompt_tokens = self._ledger.cached_tokens, self._ledger.prompt_tokens
+        cached, prompt_tokens = self._table.cached_tokens, self._table.prompt_tokens
         if len(self.addresses) == 1:
             for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
                 # Even a full hit computes one token, to have something to answer with.
@@ -66,7 +66,7 @@ class Pools:
         found = self._found.get(request_id)
         if found is None:
             if request_id in self._open.unrouted:
-                self._ledger.cached_tokens[request_id] = cached_tokens
+                self._table.cached_tokens[request_id] = cached_tokens
                 self._open.ssd_tokens.pop(request_id, None)
         elif found[index] >= 0:
             found[index] = cached_tokens
@@ -75,7 +75,7 @@ class Pools:
 
     def withdrawn(self, index: int, request_id: int, cached_tokens: int) -> None:
         """An instance has to be chosen once more, when no pool but this one knows of the request any more."""
-        self._ledger.cached_tokens[request_id] = cached_tokens
+        self._table.cached_tokens[request_id] = cached_tokens
         if len(self.addresses) > 1:
             found = self._found[request_id] = [_NOT_ASKED] * len(self.addresses)
             found[index] = cached_tokens
@@ -83,20 +83,20 @@ class Pools:
     def _complete(self, ids: Iterable[int]) -> list[int]:
         done = [i for i in ids if _UNANSWERED not in self._found[i]]
         for request_id in done:
-            self._ledger.cached_tokens[request_id] = max(0, *self._found[request_id])
+            self._table.cached_tokens[request_id] = max(0, *self._found[request_id])
         return done
 
     def choose(self, request_id: int, index: int) -> int:
         """An instance at this pool will serve the request; answers what the pool has of its prompt."""
         found = self._found.get(request_id)
         if found is None:
-            return self._ledger.cached_tokens[request_id]
+            return self._table.cached_tokens[request_id]
         on_ssd = self._found_on_ssd.pop(request_id, None)
         if on_ssd and index in on_ssd:
             self._open.ssd_tokens[request_id] = on_ssd[index]
         if found[index] == _NOT_ASKED:
             self._open.prompts.pop(request_id, None)
-        cached = self._ledger.cached_tokens[request_id] = max(0, found[index])
+        cached = self._table.cached_tokens[request_id] = max(0, found[index])
         return cached
 
     def release_others(self, chosen: Iterable[tuple[int, int]]) -> Said:

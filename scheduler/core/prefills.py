@@ -10,7 +10,7 @@ from scheduler.core.estimates.read_limits import ReadLimits
 from scheduler.core.lifecycle import Event
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.router import Router
-from scheduler.core.state import Books
+from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import (
@@ -28,9 +28,9 @@ Said = list[tuple[str, Message]]
 class Prefills:
     """Knows what prefill instances are told and makes of what they report an account."""
 
-    def __init__(self, books: Books, transfers: Transfers, router: Router) -> None:
+    def __init__(self, books: SchedulerState, transfers: Transfers, router: Router) -> None:
         self._books = books
-        self._ledger = books.ledger
+        self._table = books.table
         self._open = books.open
         self._stage = books.prefill
         self._pools = books.pools
@@ -72,7 +72,7 @@ class Prefills:
 
     def _route_many(self, now_ns: int, ids: Sequence[int]) -> Said:
         """One command per instance, and one more (under the index's complement) for what must be fetched first."""
-        ledger, payloads = self._ledger, self._open.payloads
+        table, payloads = self._table, self._open.payloads
         commands: dict[int, StartPrefill] = {}
         for request_id in ids:
             index, cached = self._place(now_ns, request_id)
@@ -82,9 +82,9 @@ class Prefills:
                 commands[key] = self._command(request_id, cached)
             else:
                 command.ids.append(request_id)
-                command.prompt_tokens.append(ledger.prompt_tokens[request_id])
+                command.prompt_tokens.append(table.prompt_tokens[request_id])
                 command.cached_tokens.append(cached)
-                command.resumed_tokens.append(ledger.output_tokens[request_id])
+                command.resumed_tokens.append(table.output_tokens[request_id])
                 command.payloads.append(payloads[request_id])
         said: Said = []
         for key, command in commands.items():
@@ -93,24 +93,24 @@ class Prefills:
 
     def _place(self, now_ns: int, request_id: int) -> tuple[int, int]:
         """Choose an instance for a request; answers its index, and what is cached of the prompt."""
-        ledger, stage, cached = self._ledger, self._stage, self._ledger.cached_tokens[request_id]
-        tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
+        table, stage, cached = self._table, self._stage, self._table.cached_tokens[request_id]
+        tokens = table.prompt_tokens[request_id] + table.output_tokens[request_id]
         index = self._router.choose(now_ns, request_id, tokens - cached)
         if self._has_pools:
             cached = self._pools.choose(request_id, stage.pool[index])
         stage.outstanding_requests[index] += 1
         stage.outstanding_tokens[index] += tokens - cached
-        ledger.prefill_instance[request_id] = index
+        table.prefill_instance[request_id] = index
         return index, cached
 
     def _command(self, request_id: int, cached: int) -> StartPrefill:
         """To the instance that was chosen last."""
-        ledger, payload, reason = self._ledger, self._open.payloads[request_id], self._router.reason
-        prompt, resumed = ledger.prompt_tokens[request_id], ledger.output_tokens[request_id]
+        table, payload, reason = self._table, self._open.payloads[request_id], self._router.reason
+        prompt, resumed = table.prompt_tokens[request_id], table.output_tokens[request_id]
         return StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
 
     def _release_others(self, ids: Sequence[int]) -> Said:
-        pool, at_prefill = self._stage.pool, self._ledger.prefill_instance
+        pool, at_prefill = self._stage.pool, self._table.prefill_instance
         return self._pools.release_others([(i, pool[at_prefill[i]]) for i in ids])
 
     def route_waiting(self, now_ns: int) -> Outputs:
@@ -127,7 +127,7 @@ class Prefills:
             return self._fetch(now_ns, index, command)
         if self._has_own_caches:
             self._open.add_prefixes(command)
-        self._ledger.move(Event.SEND_PREFILL, command.ids)
+        self._table.move(Event.SEND_PREFILL, command.ids)
         return [(self._stage.addresses[index], command)]
 
     def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> Said:
@@ -137,13 +137,13 @@ class Prefills:
         read = CacheRead(pool, address, command, ssd_tokens, limits.give_up_ns(now_ns, address, command))
         if not limits.allows(address):
             return [self._compute_all(read)]
-        self._ledger.move(Event.FETCH, command.ids)
+        self._table.move(Event.FETCH, command.ids)
         return self._transfers.read(read)
 
     def on_fetched(self, read: CacheRead) -> Outputs:
         """What was cached is there."""
         self.read_limits.ended(read)
-        self._ledger.move(Event.SEND_PREFILL, read.command.ids)
+        self._table.move(Event.SEND_PREFILL, read.command.ids)
         return ((read.address, read.command),)
 
     def on_fetch_failed(self, read: CacheRead) -> Outputs:
@@ -157,18 +157,18 @@ class Prefills:
 
     def _compute_all(self, read: CacheRead) -> tuple[str, Message]:
         """The instance computes what the read was to bring."""
-        command, ledger = read.command, self._ledger
+        command, table = read.command, self._table
         self._stage.outstanding_tokens[self._stage.index[read.address]] += sum(command.cached_tokens)
         for request_id in command.ids:
-            ledger.cached_tokens[request_id] = 0
-        ledger.move(Event.SEND_PREFILL, command.ids)
+            table.cached_tokens[request_id] = 0
+        table.move(Event.SEND_PREFILL, command.ids)
         # What was to be moved was said with the same list, and stays as it was said.
         return read.address, replace(command, cached_tokens=[0] * len(command.ids))
 
     def on_started(self, message: PrefillStepped) -> None:
         """Their first chunks are in the pass that begins now."""
-        started_ns, boundary_ns = self._ledger.prefill_started_ns, message.boundary_ns
-        self._ledger.move(Event.PREFILL_STARTED, message.started_ids)
+        started_ns, boundary_ns = self._table.prefill_started_ns, message.boundary_ns
+        self._table.move(Event.PREFILL_STARTED, message.started_ids)
         for request_id in message.started_ids:
             if started_ns[request_id] == NOT_YET:
                 started_ns[request_id] = boundary_ns
@@ -177,21 +177,21 @@ class Prefills:
 
     def _note_hits(self, message: PrefillStepped) -> None:
         """Of an instance with a cache of its own, which finds its hits when a prompt starts."""
-        ledger, index = self._ledger, self._stage.index[message.instance]
+        table, index = self._table, self._stage.index[message.instance]
         for request_id, cached in zip(message.started_ids, message.started_cached_tokens, strict=True):
-            self._stage.outstanding_tokens[index] -= cached - ledger.cached_tokens[request_id]
-            ledger.cached_tokens[request_id] = cached
+            self._stage.outstanding_tokens[index] -= cached - table.cached_tokens[request_id]
+            table.cached_tokens[request_id] = cached
 
     def on_done(self, message: PrefillStepped) -> Said:
         """Their first token is out: account, and store the blocks."""
-        ledger, boundary_ns, index = self._ledger, message.boundary_ns, self._stage.index[message.instance]
-        first_ns, last_ns, output = ledger.first_token_ns, ledger.last_token_ns, ledger.output_tokens
-        prompt_tokens, cached_tokens = ledger.prompt_tokens, ledger.cached_tokens
+        table, boundary_ns, index = self._table, message.boundary_ns, self._stage.index[message.instance]
+        first_ns, last_ns, output = table.first_token_ns, table.last_token_ns, table.output_tokens
+        prompt_tokens, cached_tokens = table.prompt_tokens, table.cached_tokens
         stored: list[int] = []
         recomputed: list[int] = []
         tokens = written = 0
         prompts = self._open.prompts
-        for request_id in message.done_ids:
+        for request_id in message.prefilled_ids:
             computed = prompt_tokens[request_id] - cached_tokens[request_id]
             tokens += computed + output[request_id]
             if first_ns[request_id] == NOT_YET:
@@ -203,7 +203,7 @@ class Prefills:
                 recomputed.append(request_id)
             last_ns[request_id] = boundary_ns
             output[request_id] += 1
-        self._stage.remove(index, len(message.done_ids), tokens)
+        self._stage.remove(index, len(message.prefilled_ids), tokens)
         return self._store(index, stored, recomputed, written) if self._uses_pool else []
 
     def _store(self, index: int, stored: list[int], recomputed: list[int], num_tokens: int) -> Said:

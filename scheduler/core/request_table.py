@@ -17,11 +17,11 @@ CHUNK_ROWS: Final = 8192
 """Rows by which the columns grow."""
 
 
-class Ledger:
+class RequestTable:
     """The first `num_requests` rows of each column are in use; they are read without a copy when the run has ended.
 
     Time stamps are emulated nanoseconds, `NOT_YET` until they happen. `ended_ids`, once somebody made it a list,
-    collects requests as they end; who made it empties it. The ledger owns INV-1 (exactly one end) and INV-2 (states
+    collects requests as they end; who made it empties it. The table owns INV-1 (exactly one end) and INV-2 (states
     change only by the table).
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from scheduler.core.fleet import Stage
 from scheduler.core.lifecycle import Event, State
-from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.core.router import Router
 from scheduler.protocol.messages import (
     CancelReservations,
@@ -21,21 +21,21 @@ from scheduler.protocol.messages import (
 _PREFILLING = int(State.PREFILLING)
 _PREFILLING_RESERVED = int(State.PREFILLING_RESERVED)
 _PREFILLED = int(State.PREFILLED)
-_HANDING_OVER = int(State.HANDING_OVER)
+_TRANSFERRING_KV = int(State.TRANSFERRING_KV)
 
 Said = list[tuple[str, Message]]
 
 
 class Reservations:
-    """Who asked where, in the ledger's column `decode_instance`, and who cannot ask yet.
+    """Who asked where, in the table's column `decode_instance`, and who cannot ask yet.
 
     `NOT_YET` in that column: in this attempt the request has not asked. A request that is told to begin again may ask
     the same instance a second time while the answer to the first is on its way, so a withdrawal is confirmed, and what
     the instance grants before that is ignored.
     """
 
-    def __init__(self, ledger: Ledger, stage: Stage, router: Router) -> None:
-        self._ledger = ledger
+    def __init__(self, table: RequestTable, stage: Stage, router: Router) -> None:
+        self._table = table
         self._stage = stage
         self._router = router
         self._waiting: set[int] = set()
@@ -44,12 +44,12 @@ class Reservations:
 
     def ask(self, now_ns: int, ids: Sequence[int]) -> Said:
         """Ask for room while the last pass runs, so that layers can flow as they are made; or wait for an instance."""
-        ledger, stage = self._ledger, self._stage
+        table, stage = self._table, self._stage
         if not stage.eligible:
             self._waiting.update(ids)
             return []
-        state, prompt_tokens, produced = ledger.state, ledger.prompt_tokens, ledger.output_tokens
-        choose, at_decode, capacity_tokens = self._router.choose, ledger.decode_instance, stage.capacity_tokens
+        state, prompt_tokens, produced = table.state, table.prompt_tokens, table.output_tokens
+        choose, at_decode, capacity_tokens = self._router.choose, table.decode_instance, stage.capacity_tokens
         num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
         questions: dict[int, ReserveKv] = {}
         for request_id in ids:
@@ -78,14 +78,14 @@ class Reservations:
 
     def grant(self, message: KvReserved) -> tuple[list[int], list[int]]:
         """Room is kept; answers those whose KV is there, and those whose last pass still makes it."""
-        state = self._ledger.state
+        state = self._table.state
         granted = self._not_cancelled(message) if self._cancelling else message.ids
         # Room that was kept for a request which ended meanwhile has been given back already.
         making = [i for i in granted if state[i] == _PREFILLING]
         made = [i for i in granted if state[i] == _PREFILLED] if len(making) < len(granted) else []
         ids = making + made if made else making
-        self._ledger.move(Event.RESERVED, ids)
-        dies, decode_die = dict(zip(message.ids, message.dies, strict=True)), self._ledger.decode_die
+        self._table.move(Event.RESERVED, ids)
+        dies, decode_die = dict(zip(message.ids, message.dies, strict=True)), self._table.decode_die
         for request_id in ids:
             decode_die[request_id] = dies[request_id]
         return made, making
@@ -114,14 +114,14 @@ class Reservations:
 
         `num_coming`: tokens not yet counted of those whose pass has not ended.
         """
-        ledger, stage, state = self._ledger, self._stage, self._ledger.state
+        table, stage, state = self._table, self._stage, self._table.state
         told: list[tuple[int, int]] = []
         for request_id in ids:
-            index = ledger.decode_instance[request_id]
+            index = table.decode_instance[request_id]
             self._waiting.discard(request_id)
             if index == NOT_YET or index not in stage.up:
                 continue
-            tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
+            tokens = table.prompt_tokens[request_id] + table.output_tokens[request_id]
             if state[request_id] <= _PREFILLING_RESERVED:
                 tokens += num_coming
             stage.remove(index, 1, tokens)
@@ -131,9 +131,9 @@ class Reservations:
     def move(self, now_ns: int, ids: list[int]) -> Said:
         """The fabric does not reach where room is kept for these: give it back and ask again."""
         said = self.cancel(ids)
-        self._ledger.move(Event.RESERVATION_LOST, ids)
+        self._table.move(Event.RESERVATION_LOST, ids)
         for request_id in ids:
-            self._ledger.decode_instance[request_id] = NOT_YET
+            self._table.decode_instance[request_id] = NOT_YET
         return said + self.ask(now_ns, ids)
 
     def confirm(self, message: ReservationsCancelled) -> None:
@@ -147,11 +147,11 @@ class Reservations:
 
     def lose(self, open_ids: list[int], lost: Collection[int]) -> list[int]:
         """Instances are gone: answers who had asked there, whose KV is still where it was made, to ask elsewhere."""
-        ledger, state = self._ledger, self._ledger.state
+        table, state = self._table, self._table.state
         self._cancelling = {key: count for key, count in self._cancelling.items() if key[0] not in lost}
-        ids = [i for i in open_ids if _PREFILLING <= state[i] <= _HANDING_OVER and ledger.decode_instance[i] in lost]
-        reserved = [i for i in ids if state[i] == _PREFILLING_RESERVED or state[i] == _HANDING_OVER]
-        ledger.move(Event.RESERVATION_LOST, reserved)
+        ids = [i for i in open_ids if _PREFILLING <= state[i] <= _TRANSFERRING_KV and table.decode_instance[i] in lost]
+        reserved = [i for i in ids if state[i] == _PREFILLING_RESERVED or state[i] == _TRANSFERRING_KV]
+        table.move(Event.RESERVATION_LOST, reserved)
         for request_id in ids:
-            ledger.decode_instance[request_id] = NOT_YET
+            table.decode_instance[request_id] = NOT_YET
         return ids

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
-from scheduler.core.tentative_decodes import Promises
+from scheduler.core.tentative_decodes import TentativeDecodes
 from scheduler.policies.routing.scoring import only
 from scheduler.policies.view import (
     UNSEEN,
@@ -23,10 +23,10 @@ from scheduler.policies.view import (
 )
 from scheduler.protocol.messages import Message
 
-# A run by load alone keeps no knowledge and should not wait for what does.
+# A run by load alone keeps no worker_state and should not wait for what does.
 if TYPE_CHECKING:
     from scheduler.core.estimates.prediction_error import PredictionError
-    from scheduler.core.estimates.worker_state import Knowledge
+    from scheduler.core.estimates.worker_state import WorkerState
 
 FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
 
@@ -61,28 +61,30 @@ class Router:
         self._policy = policy
         self._choose: Callable[[StageView, RequestView], int] = policy.choose
         self._pair: tuple[PairPolicy, Router] | None = None
-        self._promises: Promises | None = None
+        self._tentative: TentativeDecodes | None = None
         self._partner: int | None = None
         self._now_ns = 0
         self._facts = facts
         self._is_prefill = kind is StageKind.PREFILL
         self._view_age_ns = view_age_ns
-        self._knowledge: Knowledge | None = None
+        self._worker_state: WorkerState | None = None
         reads = policy.reads | also_reads
         if reads == Reads.LOAD:
             unknown = [0] * len(stage)
             work = stage.outstanding_requests, stage.outstanding_tokens
             self._live = Columns(*work, *[unknown] * 6, supernodes=stage.pool)
         else:
-            from scheduler.core.estimates.worker_state import Knowledge
+            from scheduler.core.estimates.worker_state import WorkerState
 
             has_own_caches = has_own_caches and self._is_prefill
-            self._knowledge = Knowledge(stage, facts, reads, is_prefill=self._is_prefill, has_own_caches=has_own_caches)
-            self._live = self._knowledge.columns
-            self.observe = self._knowledge.observe
+            self._worker_state = WorkerState(
+                stage, facts, reads, is_prefill=self._is_prefill, has_own_caches=has_own_caches
+            )
+            self._live = self._worker_state.columns
+            self.observe = self._worker_state.observe
         self._all = stage.eligible
         # As long as all instances are up, nothing has to be prepared for a policy that reads nothing but load.
-        self._shows_live = self._knowledge is None and not view_age_ns
+        self._shows_live = self._worker_state is None and not view_age_ns
         self._shown: tuple[int, list[int], Columns] | None = None
         self._has_failed_now = False
         self._foreseen: tuple[int, int, RequestView] | None = None
@@ -92,15 +94,15 @@ class Router:
         """Why the last choice was made."""
         if self._has_failed_now:
             return FALLBACK_REASON
-        if self._knowledge is None or Reads.PREDICTIONS not in self._policy.reads:
+        if self._worker_state is None or Reads.PREDICTIONS not in self._policy.reads:
             return self._policy.reason
-        told = self._knowledge.source_of_times(self._now_ns)
+        told = self._worker_state.source_of_times(self._now_ns)
         return f"{self._policy.reason}; {told}" if told else self._policy.reason
 
     @property
     def predicts(self) -> bool:
         """Whether times of this stage are predicted for anybody."""
-        return self._knowledge is not None and self._knowledge.learns
+        return self._worker_state is not None and self._worker_state.learns
 
     @property
     def columns(self) -> Columns:
@@ -110,47 +112,47 @@ class Router:
     @property
     def prediction_error(self) -> PredictionError | None:
         """How far predicted times were from what came; None if this stage's policy reads none."""
-        return None if self._knowledge is None else self._knowledge.prediction_error
+        return None if self._worker_state is None else self._worker_state.prediction_error
 
     def choose(self, now_ns: int, request_id: int, num_tokens: int) -> int:
         """Index of the instance for a request that brings so many tokens to this stage; somebody is eligible."""
         if self._shows_live and self._stage.eligible is self._all:
             return self._ask(self._live, UNSEEN, self._all)
-        if self._promises is not None:
-            return self._choose_paired(self._promises, now_ns, request_id, num_tokens)
+        if self._tentative is not None:
+            return self._choose_paired(self._tentative, now_ns, request_id, num_tokens)
         return self._choose_alone(now_ns, request_id, num_tokens)
 
     def pair_with(self, policy: PairPolicy, decode: Router) -> None:
         """From now on this router of the prefill stage chooses decode instances too."""
         self._pair, self._choose = (policy, decode), self._choose_with_partner
-        self._promises = decode._promises = Promises(len(decode._stage))
+        self._tentative = decode._tentative = TentativeDecodes(len(decode._stage))
         self._shows_live = decode._shows_live = False
-        self._facts.open_requests.promises = self._promises
+        self._facts.open_requests.tentative = self._tentative
 
-    def _choose_paired(self, promises: Promises, now_ns: int, request_id: int, num_tokens: int) -> int:
+    def _choose_paired(self, tentative: TentativeDecodes, now_ns: int, request_id: int, num_tokens: int) -> int:
         if self._pair is None:
-            promised = promises.take(request_id)
+            promised = tentative.take(request_id)
             if promised is not None and promised in self._stage.eligible:
                 return promised
             return self._choose_alone(now_ns, request_id, num_tokens)
         index = self._choose_alone(now_ns, request_id, num_tokens)
-        promises.take(request_id)
+        tentative.take(request_id)
         if self._partner is not None:
-            ledger = self._facts.ledger
-            kv_tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
-            promises.make(request_id, self._partner, kv_tokens)
+            table = self._facts.table
+            kv_tokens = table.prompt_tokens[request_id] + table.output_tokens[request_id]
+            tentative.make(request_id, self._partner, kv_tokens)
         return index
 
     def _choose_with_partner(self, view: StageView, request: RequestView) -> int:
         """What the policy answers for this stage; what it answers for the other is kept as `_partner`."""
         assert self._pair is not None
-        assert self._promises is not None
+        assert self._tentative is not None
         self._partner = None
         policy, decode = self._pair
         up = decode._stage.eligible
         if not up:
             return policy.choose(view, request)
-        others = self._promises.added_to(decode._view(self._now_ns, up), up)
+        others = self._tentative.added_to(decode._view(self._now_ns, up), up)
         index, other = policy.choose_pair(view, others, request)
         if not 0 <= other < len(up):
             raise IndexError(f"it chose decode instance {other} of {len(up)}")
@@ -161,17 +163,17 @@ class Router:
         self._has_failed_now = False
         self._now_ns = now_ns
         up = self._stage.eligible
-        if self._knowledge is not None:
-            return self._choose_knowing(self._knowledge, now_ns, request_id, num_tokens)
+        if self._worker_state is not None:
+            return self._choose_knowing(self._worker_state, now_ns, request_id, num_tokens)
         return self._ask(self._view(now_ns, up), UNSEEN, up)
 
-    def _choose_knowing(self, knowledge: Knowledge, now_ns: int, request_id: int, num_tokens: int) -> int:
+    def _choose_knowing(self, worker_state: WorkerState, now_ns: int, request_id: int, num_tokens: int) -> int:
         foreseen, self._foreseen = self._foreseen, None
         if foreseen is None or foreseen[0] != request_id:
-            foreseen = self._look_ahead(knowledge, now_ns, request_id, num_tokens)
+            foreseen = self._look_ahead(worker_state, now_ns, request_id, num_tokens)
         _, index, request = foreseen
         if self._is_prefill:
-            knowledge.routed(index, request_id, request)
+            worker_state.routed(index, request_id, request)
         return index
 
     def foresee(self, now_ns: int, request_id: int, num_tokens: int) -> tuple[int, RequestView]:
@@ -179,28 +181,28 @@ class Router:
 
         For a router that predicts.
         """
-        assert self._knowledge is not None
+        assert self._worker_state is not None
         self._has_failed_now = False
         self._now_ns = now_ns
-        foreseen = self._foreseen = self._look_ahead(self._knowledge, now_ns, request_id, num_tokens)
+        foreseen = self._foreseen = self._look_ahead(self._worker_state, now_ns, request_id, num_tokens)
         return foreseen[1:]
 
     def least_tpot_ns(self, now_ns: int, request_id: int, num_tokens: int) -> tuple[float, int]:
         """Predicted time per output token where it is shortest, and the reports behind it; for one that predicts."""
-        assert self._knowledge is not None
-        seen = self._knowledge.request(now_ns, request_id, num_tokens, is_prefill=False)
+        assert self._worker_state is not None
+        seen = self._worker_state.request(now_ns, request_id, num_tokens, is_prefill=False)
         return min([seen.work_ns[index] for index in self._stage.eligible]), seen.num_samples
 
     def withdrawn(self, index: int, request_id: int) -> None:
         """A prompt that an instance was sent was taken from it before it began."""
-        if self._knowledge is not None:
-            self._knowledge.withdrawn(index, request_id)
+        if self._worker_state is not None:
+            self._worker_state.withdrawn(index, request_id)
 
     def _look_ahead(
-        self, knowledge: Knowledge, now_ns: int, request_id: int, num_tokens: int
+        self, worker_state: WorkerState, now_ns: int, request_id: int, num_tokens: int
     ) -> tuple[int, int, RequestView]:
         up = self._stage.eligible
-        request = knowledge.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
+        request = worker_state.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
         if len(up) == len(self._stage):
             index = self._ask(self._view(now_ns, up), request, up)
         else:
@@ -245,7 +247,7 @@ def _only(request: RequestView, up: list[int]) -> RequestView:
         request.total_tokens,
         request.cached_tokens,
         request.blocks,
-        request.namespace,
+        request.tenant,
         request.block_tokens,
         _entries(request.held_tokens, up),
         _entries(request.backlog_ns, up) if request.backlog_ns else (),

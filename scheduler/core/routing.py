@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Handler = Callable[[int, Any], Outputs]
 
 OBSERVED: Final = (PrefillStepped, DecodeStepped, WorkersLost, InstanceProfiled)
-"""Messages from which `Knowledge` learns something."""
+"""Messages from which `WorkerState` learns something."""
 
 
 class Routing:

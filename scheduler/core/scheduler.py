@@ -1,6 +1,6 @@
 """The scheduler: takes reports, answers commands. Follow a request from `_on_arrived` downwards.
 
-Its parts share `Books`: `Prefills`, `HandOvers` and `Decodes` in the order in which a request meets them,
+Its parts share `SchedulerState`: `Prefills`, `KvTransfers` and `Decodes` in the order in which a request meets them,
 `Reservations` and `Transfers` between them, `Losses` and `BrokenParts` for what goes wrong.
 """
 
@@ -13,9 +13,9 @@ from scheduler.core.broken_parts import BrokenParts
 from scheduler.core.cache_servers import CacheServers
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
 from scheduler.core.decodes import Decodes
-from scheduler.core.guests.weight_changes import ModelChanges
-from scheduler.core.guests.weight_loads import ModelLoads, ModelWeights
-from scheduler.core.kv_transfers import HandOvers
+from scheduler.core.guests.weight_changes import WeightChanges
+from scheduler.core.guests.weight_loads import ModelWeights, WeightLoads
+from scheduler.core.kv_transfers import KvTransfers
 from scheduler.core.lifecycle import Event
 from scheduler.core.losses import Losses
 from scheduler.core.open_requests import RequestFacts
@@ -23,9 +23,9 @@ from scheduler.core.prefills import Prefills
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.reservations import Reservations
 from scheduler.core.routing import Routing
-from scheduler.core.state import open_books
+from scheduler.core.state import new_scheduler_state
 from scheduler.core.transfers import CacheRead, Transfers
-from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
+from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.component import NEVER_NS, NOTHING, TIMER_DUE, Outputs, Priority, TimerDue
 from scheduler.protocol.finish import FinishReason
@@ -73,7 +73,7 @@ _NOBODY: Final = frozenset[int]()
 class Scheduler:
     """The control plane's only state machine (a `Component`).
 
-    It sees what a real one sees: prompts, hits, reports. Outputs are commands to workers; `ledger` is the account.
+    It sees what a real one sees: prompts, hits, reports. Outputs are commands to workers; `table` is the account.
     `handlers` answer each kind of message; who logs what is decided puts its own around them.
     """
 
@@ -86,17 +86,17 @@ class Scheduler:
         config: SchedulerConfig,
         prefill_policy: RoutingPolicy,
         decode_policy: RoutingPolicy,
-        entry: EntryRules = PLAIN_ENTRY,
+        entry: FlowControl = PLAIN_FLOW_CONTROL,
     ) -> None:
-        books = self._books = open_books(config)
-        self.ledger = books.ledger
+        books = self._books = new_scheduler_state(config)
+        self.table = books.table
         self._config = config
         self._max_prompt_tokens = min(books.prefill.max_sequence_tokens, books.decode.max_sequence_tokens) - 1
         self._transfers = Transfers(config.cache_plane, has_cache_ssd=config.has_cache_ssd)
         self._cache_servers = CacheServers(config.pools, config.num_cache_servers)
         stages = (books.prefill, prefill_policy), (books.decode, decode_policy)
-        self.routing = Routing(*stages, RequestFacts(books.ledger, books.open), config, entry.reads)
-        self._reservations = Reservations(self.ledger, books.decode, self.routing.decode)
+        self.routing = Routing(*stages, RequestFacts(books.table, books.open), config, entry.reads)
+        self._reservations = Reservations(self.table, books.decode, self.routing.decode)
         guarded: GuardedPrefills | None = None
         if not entry.is_plain:
             from scheduler.core.guests.admission_queue import GuardedPrefills
@@ -104,13 +104,13 @@ class Scheduler:
             guarded = GuardedPrefills(books, self._transfers, self.routing, entry)
         self._prefills = guarded or Prefills(books, self._transfers, self.routing.prefill)
         self._read_limits = self._prefills.read_limits
-        self._hand_overs = HandOvers(books, self._reservations, self._transfers)
+        self._kv_transfers = KvTransfers(books, self._reservations, self._transfers)
         self._losses = Losses(books, self._transfers, self._reservations)
         self._decodes = Decodes(books, self._losses)
         self._broken = BrokenParts(books)
         self._down = self._losses.down
-        self._loads = ModelLoads(config.weights or ModelWeights(0), self._transfers.next_id)
-        self._changes = ModelChanges(books, self._losses, self._loads)
+        self._loads = WeightLoads(config.weights or ModelWeights(0), self._transfers.next_id)
+        self._changes = WeightChanges(books, self._losses, self._loads)
         self._has_arrivals = True
         self._power: PowerBudgets | None = None
         if config.power is not None:
@@ -121,7 +121,7 @@ class Scheduler:
         if config.parking is not None:
             from scheduler.core.guests.parking import Parking
 
-            self._parking = Parking(config.parking, (books.prefill, books.decode), books.ledger)
+            self._parking = Parking(config.parking, (books.prefill, books.decode), books.table)
         self._guard: Guard | None = None
         if guarded is not None:
             from scheduler.core.guests.time_outs import Guard
@@ -197,7 +197,7 @@ class Scheduler:
 
     def _without_down(self, outputs: Outputs) -> Outputs:
         """What is said to those who are down and matters is said again when they join."""
-        if not (self._has_arrivals or self.ledger.num_open):
+        if not (self._has_arrivals or self.table.num_open):
             outputs = (*outputs, *self._loads.give_up())
         return tuple(said for said in outputs if said[0] not in self._down)
 
@@ -219,23 +219,23 @@ class Scheduler:
         return next_ns
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
-        ledger, config = self.ledger, self._config
-        ids = ledger.add(now_ns, message.prompt_tokens)
+        table, config = self.table, self._config
+        ids = table.add(now_ns, message.prompt_tokens)
         self._books.open.add(ids, message)
         if self._books.classes is not None:
-            classes = self._books.classes.indices(message.classes, message.namespaces)
-            ledger.request_class[ids.start : ids.stop] = bytes(classes)
-        if max(message.prompt_tokens) > self._max_prompt_tokens or ledger.num_open > config.max_open_requests:
+            classes = self._books.classes.indices(message.classes, message.tenants)
+            table.request_class[ids.start : ids.stop] = bytes(classes)
+        if max(message.prompt_tokens) > self._max_prompt_tokens or table.num_open > config.max_open_requests:
             return self._prefills.begin(now_ns, self._reject(now_ns, ids))
         return self._prefills.begin(now_ns, ids)
 
     def _reject(self, now_ns: int, ids: range) -> list[int]:
         """Turn away what can never fit, then what exceeds the bound on open requests; answers the rest."""
-        ledger, limit, end = self.ledger, self._max_prompt_tokens, self._books.end
-        prompt_tokens = ledger.prompt_tokens
+        table, limit, end = self.table, self._max_prompt_tokens, self._books.end
+        prompt_tokens = table.prompt_tokens
         end([i for i in ids if prompt_tokens[i] > limit], FinishReason.TOO_LONG, now_ns)
         fitting = [i for i in ids if prompt_tokens[i] <= limit]
-        excess = max(0, ledger.num_open - self._config.max_open_requests)
+        excess = max(0, table.num_open - self._config.max_open_requests)
         end(fitting[len(fitting) - excess :], FinishReason.OVERLOAD, now_ns)
         return fitting[: len(fitting) - excess]
 
@@ -258,26 +258,26 @@ class Scheduler:
         self._read_limits.learn(message)
         if message.started_ids:
             self._prefills.on_started(message)
-        said = self._on_prefill_done(message) if message.done_ids else []
-        if message.closing_ids:
-            said += self._reservations.ask(now_ns, message.closing_ids)
+        said = self._on_prefill_done(message) if message.prefilled_ids else []
+        if message.last_chunk_ids:
+            said += self._reservations.ask(now_ns, message.last_chunk_ids)
         return tuple(said)
 
     def _on_prefill_done(self, message: PrefillStepped) -> list[tuple[str, Message]]:
         said = self._prefills.on_done(message)
-        going_on, stopped = message.done_ids, _NOBODY
-        if message.stopped_ids:
+        going_on, stopped = message.prefilled_ids, _NOBODY
+        if message.finished_ids:
             # Outputs of one token end here.
-            said += self._reservations.release(message.stopped_ids)
-            self._books.end(message.stopped_ids, FinishReason.STOP, message.boundary_ns)
-            stopped = frozenset(message.stopped_ids)
+            said += self._reservations.release(message.finished_ids)
+            self._books.end(message.finished_ids, FinishReason.STOP, message.boundary_ns)
+            stopped = frozenset(message.finished_ids)
             going_on = [i for i in going_on if i not in stopped]
-        self.ledger.move(Event.PREFILL_DONE, going_on)
-        said += self._hand_overs.on_made(message.instance, stopped)
+        self.table.move(Event.PREFILL_DONE, going_on)
+        said += self._kv_transfers.on_made(message.instance, stopped)
         return said
 
     def _on_kv_reserved(self, now_ns: int, message: KvReserved) -> Outputs:
-        return tuple(self._hand_overs.on_reserved(message))
+        return tuple(self._kv_transfers.on_reserved(message))
 
     def _on_reservations_cancelled(self, now_ns: int, message: ReservationsCancelled) -> Outputs:
         self._reservations.confirm(message)
@@ -287,7 +287,7 @@ class Scheduler:
         flow = self._transfers.finish(message.transfer_id)
         if flow is None:  # a write to the cache, for which nobody waits, or a model
             return tuple(self._loads.on_done(now_ns, message.transfer_id)) if self._down else NOTHING
-        return self._prefills.on_fetched(flow) if isinstance(flow, CacheRead) else self._hand_overs.on_done(flow)
+        return self._prefills.on_fetched(flow) if isinstance(flow, CacheRead) else self._kv_transfers.on_done(flow)
 
     def _on_decode_stepped(self, now_ns: int, message: DecodeStepped) -> Outputs:
         preempted = self._decodes.on_stepped(message)
@@ -295,21 +295,20 @@ class Scheduler:
 
     def _begin_again(self, ids: list[int], now_ns: int) -> list[int]:
         """These have nothing but the tokens that they have produced; answers those who may go on, the others end."""
-        ledger, config, end = self.ledger, self._config, self._books.end
-        limit, prompt_tokens = self._books.prefill.max_sequence_tokens, ledger.prompt_tokens
+        table, config, end = self.table, self._config, self._books.end
+        limit, prompt_tokens = self._books.prefill.max_sequence_tokens, table.prompt_tokens
         again: list[int] = []
         for request_id in ids:
-            ledger.cached_tokens[request_id] = 0
-            if prompt_tokens[request_id] + ledger.output_tokens[request_id] > limit:
+            table.cached_tokens[request_id] = 0
+            if prompt_tokens[request_id] + table.output_tokens[request_id] > limit:
                 # No prefill instance could compute it again: it ends with what it has.
                 end([request_id], FinishReason.LENGTH, now_ns)
             elif (
-                ledger.preemptions[request_id] > config.max_preemptions
-                or ledger.retries[request_id] > config.max_retries
+                table.preemptions[request_id] > config.max_preemptions or table.retries[request_id] > config.max_retries
             ):
                 end([request_id], FinishReason.RETRIES_EXHAUSTED, now_ns)
             else:
-                ledger.decode_instance[request_id] = NOT_YET
+                table.decode_instance[request_id] = NOT_YET
                 again.append(request_id)
         return again
 
@@ -319,7 +318,7 @@ class Scheduler:
             return tuple(self._loads.on_failed(message.transfer_id))
         if isinstance(flow, CacheRead):
             return self._prefills.on_fetch_failed(flow)
-        said, lost = self._hand_overs.on_failed(now_ns, flow)
+        said, lost = self._kv_transfers.on_failed(now_ns, flow)
         if not lost:
             return tuple(said)
         said += [*self._losses.withdraw(lost), (flow.source, ReleaseKv(lost))]

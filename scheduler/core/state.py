@@ -10,17 +10,17 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import OpenRequests
 from scheduler.core.pools import Pools
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.policies.classes import ClassBook
 from scheduler.protocol.finish import FinishReason
 
 
 @dataclass(slots=True)
-class Books:
+class SchedulerState:
     """The account of every request, what is kept of the open ones, the instances of both stages and the cache pools."""
 
     config: Final[SchedulerConfig]
-    ledger: Final[Ledger]
+    table: Final[RequestTable]
     open: Final[OpenRequests]
     prefill: Final[Stage]
     decode: Final[Stage]
@@ -34,14 +34,14 @@ class Books:
         return self.config.cache_mode is CacheMode.POOL
 
     def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> None:
-        """The one end of these requests; nothing of them is kept but their ledger row."""
-        self.ledger.end(ids, reason, now_ns)
+        """The one end of these requests; nothing of them is kept but their table row."""
+        self.table.end(ids, reason, now_ns)
         self.open.drop(ids)
 
 
-def open_books(config: SchedulerConfig) -> Books:
+def new_scheduler_state(config: SchedulerConfig) -> SchedulerState:
     """Empty, with all instances up."""
-    ledger, open_requests = Ledger(), OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
-    pools = Pools(config.pools, ledger, open_requests)
+    table, open_requests = RequestTable(), OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
+    pools = Pools(config.pools, table, open_requests)
     classes = ClassBook(config.classes) if config.classes else None
-    return Books(config, ledger, open_requests, Stage(config.prefill), Stage(config.decode), pools, classes)
+    return SchedulerState(config, table, open_requests, Stage(config.prefill), Stage(config.decode), pools, classes)

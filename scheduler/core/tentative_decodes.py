@@ -7,7 +7,7 @@ from typing import Final
 from scheduler.policies.view import Columns
 
 
-class Promises:
+class TentativeDecodes:
     """What is on its way to each decode instance and not counted there yet, so that pairs do not herd.
 
     A promise ends when it is kept, or with its request.

@@ -19,7 +19,7 @@ from scheduler.protocol.messages import (
 )
 
 # Members of an enumeration are slow to reach, and each request moves thrice.
-_HAND_OVER: Final = TransferKind.HAND_OVER
+_KV_TRANSFER: Final = TransferKind.KV_TRANSFER
 _CACHE_READ: Final = TransferKind.CACHE_READ
 _CACHE_WRITE: Final = TransferKind.CACHE_WRITE
 _CACHE_SSD_READ: Final = TransferKind.CACHE_SSD_READ
@@ -29,7 +29,7 @@ _VPC: Final = Plane.VPC
 
 
 @dataclass(slots=True)
-class HandOver:
+class KvTransfer:
     """KV on its way from a prefill to a decode instance, for `ids`; fewer than `all_ids` once some of them have ended.
 
     `num_tokens` and `dies` are by entry of `all_ids`.
@@ -60,7 +60,7 @@ class CacheRead:
     open_flows: int = 0
 
 
-Continuation = HandOver | CacheRead
+Continuation = KvTransfer | CacheRead
 
 Said = tuple[str, Message]
 
@@ -81,7 +81,7 @@ class Transfers:
         # Requests whose way was cut while their pass ran, by prefill instance.
         self._held_back: dict[str, set[int]] = {}
 
-    def hand_over(self, flow: HandOver, made_ns: int) -> Said:
+    def kv_transfer(self, flow: KvTransfer, made_ns: int) -> Said:
         """Move KV over the RDMA plane; `flow` comes back from `finish`. All is made since then; if `NOT_YET`, `made`
         follows."""
         transfer_id, is_made = self._number(flow), made_ns != NOT_YET
@@ -91,21 +91,21 @@ class Transfers:
             if self._held_back:
                 self._held_back.get(source, set()).difference_update(flow.ids)
         return FABRIC_ADDRESS, StartTransfer(
-            transfer_id, _HAND_OVER, _RDMA, source, destination, flow.num_tokens, flow.dies, is_made, max(0, made_ns)
+            transfer_id, _KV_TRANSFER, _RDMA, source, destination, flow.num_tokens, flow.dies, is_made, max(0, made_ns)
         )
 
-    def made(self, source: str, stopped_ids: Collection[int]) -> list[Said]:
+    def made(self, source: str, finished_ids: Collection[int]) -> list[Said]:
         """The pass of this prefill instance has ended, and with it some requests, who need no KV any more."""
         flows = self._making.pop(source, ())
-        if not stopped_ids:
+        if not finished_ids:
             return [(FABRIC_ADDRESS, FinishTransfer(transfer_id)) for transfer_id in flows]
-        return [self._made_without(transfer_id, stopped_ids) for transfer_id in flows]
+        return [self._made_without(transfer_id, finished_ids) for transfer_id in flows]
 
-    def _made_without(self, transfer_id: int, stopped_ids: Collection[int]) -> Said:
+    def _made_without(self, transfer_id: int, finished_ids: Collection[int]) -> Said:
         """The same of one flow some of whose requests may have ended."""
         flow = self._waiting[transfer_id]
-        if isinstance(flow, HandOver):
-            flow.ids = [i for i in flow.ids if i not in stopped_ids]
+        if isinstance(flow, KvTransfer):
+            flow.ids = [i for i in flow.ids if i not in finished_ids]
             if not flow.ids:
                 return self._cancel(transfer_id)
         return FABRIC_ADDRESS, FinishTransfer(transfer_id)
@@ -159,7 +159,7 @@ class Transfers:
     def finish(self, transfer_id: int) -> Continuation | None:
         """Who waited for this flow, if for no other; None if nobody did, or nobody does any more."""
         flow = self._waiting.pop(transfer_id, None)
-        if flow is None or isinstance(flow, HandOver):
+        if flow is None or isinstance(flow, KvTransfer):
             return flow
         flow.open_flows -= 1
         return None if flow.open_flows else flow
@@ -186,7 +186,7 @@ class Transfers:
             if flow.open_flows > 1:
                 self._waiting = {i: other for i, other in self._waiting.items() if other is not flow}
             flow.open_flows = 0
-        if isinstance(flow, HandOver) and flow.source in self._making:
+        if isinstance(flow, KvTransfer) and flow.source in self._making:
             self._making[flow.source] = [i for i in self._making[flow.source] if i != transfer_id]
         return flow
 
@@ -223,8 +223,8 @@ class Transfers:
         self._making = {}
         said: list[Said] = []
         for transfer_id, flow in flows:
-            if isinstance(flow, HandOver):
-                said.append(self.hand_over(flow, NOT_YET if transfer_id in making else 0))
+            if isinstance(flow, KvTransfer):
+                said.append(self.kv_transfer(flow, NOT_YET if transfer_id in making else 0))
             else:
                 said += self.read(flow)
         return said
@@ -240,6 +240,6 @@ def _without(command: StartPrefill, ids: Collection[int]) -> StartPrefill:
 
 
 def _touches(flow: Continuation, addresses: Collection[str]) -> bool:
-    if isinstance(flow, HandOver):
+    if isinstance(flow, KvTransfer):
         return flow.source in addresses or flow.destination in addresses
     return flow.address in addresses or flow.pool in addresses

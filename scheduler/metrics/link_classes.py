@@ -17,17 +17,17 @@ class LinkClass:
     kinds: tuple[TransferKind, ...]
 
 
-_HAND_OVER, _READ, _WRITE = TransferKind.HAND_OVER, TransferKind.CACHE_READ, TransferKind.CACHE_WRITE
+_KV_TRANSFER, _READ, _WRITE = TransferKind.KV_TRANSFER, TransferKind.CACHE_READ, TransferKind.CACHE_WRITE
 _LOAD, _FETCH = TransferKind.MODEL_LOAD, TransferKind.MODEL_FETCH
 _SSD_READ, _SSD_WRITE = TransferKind.CACHE_SSD_READ, TransferKind.CACHE_SSD_WRITE
 
 LINK_CLASSES: Final = (
-    LinkClass(Plane.UB, "npu_out", (_HAND_OVER, _WRITE)),
-    LinkClass(Plane.UB, "npu_in", (_HAND_OVER, _READ, _LOAD, _FETCH)),
+    LinkClass(Plane.UB, "npu_out", (_KV_TRANSFER, _WRITE)),
+    LinkClass(Plane.UB, "npu_in", (_KV_TRANSFER, _READ, _LOAD, _FETCH)),
     LinkClass(Plane.UB, "pool_out", (_READ, _LOAD)),
     LinkClass(Plane.UB, "pool_in", (_WRITE,)),
-    LinkClass(Plane.RDMA, "npu_out", (_HAND_OVER,)),
-    LinkClass(Plane.RDMA, "npu_in", (_HAND_OVER,)),
+    LinkClass(Plane.RDMA, "npu_out", (_KV_TRANSFER,)),
+    LinkClass(Plane.RDMA, "npu_in", (_KV_TRANSFER,)),
     # Whatever moves over VPC leaves one node's card and arrives at another's, but for what the object store sends.
     LinkClass(Plane.VPC, "card_out", (_READ, _WRITE, _SSD_READ, _SSD_WRITE, _LOAD)),
     LinkClass(Plane.VPC, "card_in", (_READ, _WRITE, _SSD_READ, _SSD_WRITE, _LOAD, _FETCH)),

@@ -1,4 +1,4 @@
-"""One record per request, read from the ledger's columns: the only place that defines the latencies of a request.
+"""One record per request, read from the table's columns: the only place that defines the latencies of a request.
 
 Times count in emulated time from the request's arrival at the gateway, as a vLLM server counts them, so there is no
 client's network in them. With `-` for "until":
@@ -6,14 +6,14 @@ client's network in them. With `-` for "until":
     queue       arrival - start of the first prefill pass with a chunk of it; includes fetching cached KV
     prefill     that start - first token
     TTFT        arrival - first token; queue + prefill
-    hand-over   first token - start of decode: waiting for room, moving KV, waiting for a step boundary
+    KV transfer   first token - start of decode: waiting for room, moving KV, waiting for a step boundary
     TPOT        (last token - first token) / (output tokens - 1); only for outputs of at least 2 tokens
     E2E         arrival - last token
 
 Queue, prefill and TTFT are known of every request that got so far, however it ended, so that failing late does not
 polish them. TPOT and E2E need a last token and are known of finished requests only. Of a request that begins again, for
-lack of room or because a worker was lost, the ledger keeps the first token, the start of the prefill that made it and
-the last start of decode, so that its hand-over is not defined. Inter-token latency is pooled over steps: see `gaps`.
+lack of room or because a worker was lost, the table keeps the first token, the start of the prefill that made it and
+the last start of decode, so that its KV transfer is not defined. Inter-token latency is pooled over steps: see `gaps`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.columns import Bools, Floats, Ints, seconds_between, view
 from scheduler.protocol.finish import FINISHED, FinishReason
 
@@ -44,12 +44,12 @@ class Records:
     """Columns by request id, or of the requests `ids` in that order; times in integer nanoseconds, `NOT_YET` where they
     never came.
 
-    The raw columns of all requests are views: the ledger cannot grow as long as they live. Those of some are copies.
+    The raw columns of all requests are views: the table cannot grow as long as they live. Those of some are copies.
     Derived columns are seconds, NaN where they are not defined, and computed when first asked for.
     """
 
-    def __init__(self, ledger: Ledger, ids: Sequence[int] | None = None) -> None:
-        num_requests = ledger.num_requests
+    def __init__(self, table: RequestTable, ids: Sequence[int] | None = None) -> None:
+        num_requests = table.num_requests
         index = None if ids is None else np.array(ids, np.intp)
 
         def column(of_all: array[int] | bytearray) -> Ints:
@@ -57,21 +57,21 @@ class Records:
             return rows if index is None else rows[index]
 
         self.num_requests = num_requests if ids is None else len(ids)
-        self.reason: Final = column(ledger.reason)
-        self.request_class: Final = column(ledger.request_class)
-        self.preemptions: Final = column(ledger.preemptions)
-        self.retries: Final = column(ledger.retries)
-        self.prefill_instance: Final = column(ledger.prefill_instance)
-        self.decode_instance: Final = column(ledger.decode_instance)
-        self.prompt_tokens: Final = column(ledger.prompt_tokens)
-        self.cached_tokens: Final = column(ledger.cached_tokens)
-        self.output_tokens: Final = column(ledger.output_tokens)
-        self.arrived_ns: Final = column(ledger.arrived_ns)
-        self.prefill_started_ns: Final = column(ledger.prefill_started_ns)
-        self.first_token_ns: Final = column(ledger.first_token_ns)
-        self.decode_started_ns: Final = column(ledger.decode_started_ns)
-        self.last_token_ns: Final = column(ledger.last_token_ns)
-        self.ended_ns: Final = column(ledger.ended_ns)
+        self.reason: Final = column(table.reason)
+        self.request_class: Final = column(table.request_class)
+        self.preemptions: Final = column(table.preemptions)
+        self.retries: Final = column(table.retries)
+        self.prefill_instance: Final = column(table.prefill_instance)
+        self.decode_instance: Final = column(table.decode_instance)
+        self.prompt_tokens: Final = column(table.prompt_tokens)
+        self.cached_tokens: Final = column(table.cached_tokens)
+        self.output_tokens: Final = column(table.output_tokens)
+        self.arrived_ns: Final = column(table.arrived_ns)
+        self.prefill_started_ns: Final = column(table.prefill_started_ns)
+        self.first_token_ns: Final = column(table.first_token_ns)
+        self.decode_started_ns: Final = column(table.decode_started_ns)
+        self.last_token_ns: Final = column(table.last_token_ns)
+        self.ended_ns: Final = column(table.ended_ns)
 
     @cached_property
     def is_finished(self) -> Bools:

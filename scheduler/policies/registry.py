@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
 from scheduler.policies.options import parse_options, split_spec
-from scheduler.policies.view import READS_ALL, Reads, RequestView, RoutingPolicy, Seat, StageView
+from scheduler.policies.view import READS_ALL, PolicyContext, Reads, RequestView, RoutingPolicy, StageView
 from scheduler.protocol.errors import ConfigError
 
 PolicyT = TypeVar("PolicyT", bound=Callable[..., RoutingPolicy])
@@ -32,7 +32,8 @@ _ROUTING: dict[str, KnownPolicy] = {}
 def routing_policy(
     name: str, *, formula: str, source: str, chooses: str = "prefill and decode"
 ) -> Callable[[PolicyT], PolicyT]:
-    """Class decorator: make a routing policy known under `name`, once. Its dataclass fields but `seat` are options."""
+    """Class decorator: make a routing policy known under `name`, once. Its dataclass fields but
+    `context` are options."""
 
     def register(policy: PolicyT) -> PolicyT:
         if name in _ROUTING:
@@ -44,17 +45,17 @@ def routing_policy(
 
 
 def options_of(policy: Callable[..., object]) -> dict[str, Any]:
-    """Names and defaults of what may be set: the fields of a dataclass but `seat`; none of any other class."""
+    """Names and defaults of what may be set: the fields of a dataclass but `context`; none of any other class."""
     if not (isinstance(policy, type) and is_dataclass(policy)):
         return {}
-    return {field.name: field.default for field in fields(policy) if field.init and field.name != "seat"}
+    return {field.name: field.default for field in fields(policy) if field.init and field.name != "context"}
 
 
-def make_routing_policy(spec: str, seat: Seat | None = None) -> RoutingPolicy:
+def make_routing_policy(spec: str, context: PolicyContext | None = None) -> RoutingPolicy:
     """A fresh policy of `name` or `name:key=value,...`; what is unknown is a `ConfigError` that lists what is known."""
     name, options = split_spec(spec)
     known = find_policy(name)
-    return known.make(seat or Seat(), **parse_options(name, options, known.options))
+    return known.make(context or PolicyContext(), **parse_options(name, options, known.options))
 
 
 def check_routing_policy(spec: str) -> None:

@@ -106,7 +106,7 @@ class RequestView:
 
     `num_tokens`: what it brings to the stage, uncached prompt tokens or tokens of KV. `total_tokens`: prompt and what
     it had produced before it was set back. `cached_tokens`: found in the pool, at hand wherever it goes. `blocks` of
-    `namespace`: ids of the prompt's blocks of `block_tokens` tokens, empty if unknown. `held_tokens`: leading prompt
+    `tenant`: ids of the prompt's blocks of `block_tokens` tokens, empty if unknown. `held_tokens`: leading prompt
     tokens that each instance's own cache is thought to hold. `backlog_ns`: predicted time until the instance has done
     all that it was sent. `work_ns`: predicted time that this request adds at a prefill instance; the predicted time
     per output token at a decode instance once the request has joined. `num_samples`: reports behind the predictions.
@@ -117,7 +117,7 @@ class RequestView:
     total_tokens: Final[int]
     cached_tokens: Final[int]
     blocks: Final[Sequence[int]]
-    namespace: Final[int]
+    tenant: Final[int]
     block_tokens: Final[int]
     held_tokens: Final[Sequence[int]]
     backlog_ns: Final[Sequence[float]]
@@ -130,7 +130,7 @@ UNSEEN: Final = RequestView.__new__(RequestView)
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class PolicyContext:
     """Where a policy object works: one for each stage and run. `random` is the only chance it may use."""
 
     stage: StageKind = StageKind.PREFILL
@@ -139,7 +139,7 @@ class Seat:
     def generator(self) -> Generator:
         """The stream; a `ValueError` where nobody gave one."""
         if self.random is None:
-            raise ValueError("this policy draws random numbers: give its seat a stream")
+            raise ValueError("this policy draws random numbers: give its context a stream")
         return self.random
 
 

@@ -13,7 +13,7 @@ class LookupPrefixes:
     ids: Final[list[int]]
     prompt_tokens: Final[list[int]]
     prefixes: Final[list[list[int]]]
-    namespaces: Final[list[int]]
+    tenants: Final[list[int]]
 
 
 @dataclass(slots=True)

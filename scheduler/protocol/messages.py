@@ -74,7 +74,7 @@ class Plane(IntEnum):
 class TransferKind(IntEnum):
     """Why bytes move."""
 
-    HAND_OVER = 0
+    KV_TRANSFER = 0
     CACHE_READ = 1
     CACHE_WRITE = 2
     CACHE_SSD_READ = 3
@@ -108,7 +108,7 @@ class RequestsArrived:
     """Requests that reached the gateway at one instant; the core numbers them in this order.
 
     `payloads[i]` is opaque to the control plane, which forwards it unread. `prefixes[i]` are ids of the prompt's
-    consecutive blocks of `block_tokens` tokens: equal ids in one namespace mean equal block and equal prefix before it;
+    consecutive blocks of `block_tokens` tokens: equal ids in one tenant mean equal block and equal prefix before it;
     an empty list means that nothing is known. The last block may be partial. `classes` are the names of the classes
     that requests ask for, empty for none, and an empty list if none asks for any.
     """
@@ -116,7 +116,7 @@ class RequestsArrived:
     prompt_tokens: Final[list[int]]
     payloads: Final[list[bytes]]
     prefixes: Final[list[list[int]]]
-    namespaces: Final[list[int]]
+    tenants: Final[list[int]]
     block_tokens: Final[int]
     classes: Final[list[str]] = field(default_factory=list[str])
 
@@ -131,7 +131,7 @@ class StartPrefill:
     """Compute these prompts, of which the first `cached_tokens` are at hand; `reason` says why this instance.
 
     `resumed_tokens` is 0, or what a preempted request had produced already: then prompt and those tokens are
-    recomputed, and the pass yields the next token. `prefixes` and `namespaces` are empty unless the instance keeps a
+    recomputed, and the pass yields the next token. `prefixes` and `tenants` are empty unless the instance keeps a
     cache of its own.
     """
 
@@ -141,7 +141,7 @@ class StartPrefill:
     resumed_tokens: Final[list[int]]
     payloads: Final[list[bytes]]
     prefixes: Final[list[list[int]]]
-    namespaces: Final[list[int]]
+    tenants: Final[list[int]]
     reason: Final[str]
 
 
@@ -150,9 +150,9 @@ class PrefillStepped:
     """One boundary between passes of a prefill instance.
 
     `boundary_ns`: the pass before ended and the next, if any, began. `started_ids`: their first chunk is in the pass
-    that begins now, with `started_cached_tokens` of each found cached. `closing_ids`: their last chunk is in it, so
-    that their KV will be complete when it ends: time to reserve room at a decode instance. `done_ids`: their KV is
-    complete and their first token is out. `stopped_ids`: those of `done_ids` whose output ends with that token.
+    that begins now, with `started_cached_tokens` of each found cached. `last_chunk_ids`: their last chunk is in it, so
+    that their KV will be complete when it ends: time to reserve room at a decode instance. `prefilled_ids`: their KV is
+    complete and their first token is out. `finished_ids`: those of `prefilled_ids` whose output ends with that token.
     `computed_tokens`: prompt tokens computed in the pass that ended.
     """
 
@@ -160,9 +160,9 @@ class PrefillStepped:
     boundary_ns: Final[int]
     started_ids: Final[list[int]]
     started_cached_tokens: Final[list[int]]
-    closing_ids: Final[list[int]]
-    done_ids: Final[list[int]]
-    stopped_ids: Final[list[int]]
+    last_chunk_ids: Final[list[int]]
+    prefilled_ids: Final[list[int]]
+    finished_ids: Final[list[int]]
     computed_tokens: Final[int]
     usage: Final[Usage]
 
@@ -189,7 +189,7 @@ class KvReserved:
 class StartTransfer:
     """Move data between two components over one plane, as one transfer that ends as a whole.
 
-    `num_tokens` by request; for a hand-over `dies` says to which die of the destination each goes, else it is empty.
+    `num_tokens` by request; for a KV transfer `dies` says to which die of the destination each goes, else it is empty.
     `is_made`: all of the data is there. If not, the source still makes it layer by layer: all
     but the last layer's share may flow at once, and `FinishTransfer` or `CancelTransfer` follows. `made_ns`: since when
     it is there, if that matters: a transfer that is told late may begin as of a time before that.

@@ -19,7 +19,7 @@ class ArrivalBlock:
 
     `arrived_ns` counts from the trace's first request, which is at 0. `prefixes[i]` lists the ids of consecutive
     blocks of `Trace.block_tokens` prompt tokens (the last may be partial), empty when the trace has none.
-    `namespaces[i]` separates prefix ids of requests that must not share (superposed copies). `classes[i]` names the
+    `tenants[i]` separates prefix ids of requests that must not share (superposed copies). `classes[i]` names the
     class that a request asks for, empty for none; the list is empty if none of the block asks for any.
     """
 
@@ -27,7 +27,7 @@ class ArrivalBlock:
     prompt_tokens: Final[list[int]]
     output_tokens: Final[list[int]]
     prefixes: Final[list[list[int]]]
-    namespaces: Final[list[int]]
+    tenants: Final[list[int]]
     classes: Final[list[str]] = field(default_factory=list[str])
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -70,14 +70,14 @@ class _Bench:
 
 
 class Profiler:
-    """A `Component` in the core's place; it begins when it hears that nobody will arrive. `ledger` stays empty."""
+    """A `Component` in the core's place; it begins when it hears that nobody will arrive. `table` stays empty."""
 
     address = CORE
     priority = Priority.CORE
     deadline_ns = NEVER_NS
 
     def __init__(self, instances: Sequence[ProfiledInstance]) -> None:
-        self.ledger = Ledger()
+        self.table = RequestTable()
         self._benches = {one.address: _bench(one) for one in instances}
         self._next_id = 0
 
@@ -149,7 +149,7 @@ class Profiler:
             bench.cached = 0
         if message.started_cached_tokens:  # what its own cache had
             bench.position = bench.cached = sum(message.started_cached_tokens)
-        return self._next(bench) if self._is_done(bench, message.done_ids) else NOTHING
+        return self._next(bench) if self._is_done(bench, message.prefilled_ids) else NOTHING
 
     def _on_decode_stepped(self, bench: _Bench | None, message: DecodeStepped) -> Outputs:
         if bench is None:

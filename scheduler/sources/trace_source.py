@@ -81,7 +81,7 @@ class TraceSource:
         self._held.prompt_tokens.extend(block.prompt_tokens)
         self._held.output_tokens.extend(block.output_tokens)
         self._held.prefixes.extend(block.prefixes)
-        self._held.namespaces.extend(block.namespaces)
+        self._held.tenants.extend(block.tenants)
         self._held.classes.extend(block.class_names)
 
 
@@ -92,15 +92,15 @@ def _instants(held: ArrivalBlock, bounds: list[int], block_tokens: int) -> Itera
     collection.
     """
     payloads = seal_output_tokens(held.output_tokens)
-    prompt_tokens, prefixes, namespaces = held.prompt_tokens, held.prefixes, held.namespaces
+    prompt_tokens, prefixes, tenants = held.prompt_tokens, held.prefixes, held.tenants
     num_rows, times_ns = len(held), held.arrived_ns
     has_classes = any(held.classes)
     if len(bounds) == num_rows == bounds[-1] + 1:
         # Every instant is one request, and the last row waits for what follows.
         named = ([name] for name in held.classes) if has_classes else repeat(NO_CLASSES)
-        columns = zip(prompt_tokens, payloads, prefixes, namespaces, times_ns[1:], named)
-        for tokens, payload, prefix, namespace, deadline_ns, names in columns:
-            message = RequestsArrived([tokens], [payload], [prefix], [namespace], block_tokens, names)
+        columns = zip(prompt_tokens, payloads, prefixes, tenants, times_ns[1:], named)
+        for tokens, payload, prefix, tenant, deadline_ns, names in columns:
+            message = RequestsArrived([tokens], [payload], [prefix], [tenant], block_tokens, names)
             yield ((CORE, message),), deadline_ns
         return
     for start, end in pairwise(bounds):
@@ -108,7 +108,7 @@ def _instants(held: ArrivalBlock, bounds: list[int], block_tokens: int) -> Itera
             prompt_tokens[start:end],
             payloads[start:end],
             prefixes[start:end],
-            namespaces[start:end],
+            tenants[start:end],
             block_tokens,
             held.classes[start:end] if has_classes else NO_CLASSES,
         )
@@ -128,6 +128,6 @@ def _rows_from(block: ArrivalBlock, start: int) -> ArrivalBlock:
         block.prompt_tokens[start:],
         block.output_tokens[start:],
         block.prefixes[start:],
-        block.namespaces[start:],
+        block.tenants[start:],
         block.classes[start:],
     )

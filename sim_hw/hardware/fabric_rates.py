@@ -38,8 +38,8 @@ class FabricRate:
         return num_npus * per_node[self.endpoint] * self.bytes_per_s.value / cluster.npus_per_node.value
 
 
-def hand_over_rate(cluster: Supernode) -> FabricRate:
-    """Prefill-to-decode hand-over over RDMA; 200 Gbit/s per die of CloudMatrix384."""
+def kv_transfer_rate(cluster: Supernode) -> FabricRate:
+    """Prefill-to-decode KV transfer over RDMA; 200 Gbit/s per die of CloudMatrix384."""
     return FabricRate(cluster, Endpoint.DIE, cluster.port(Plane.RDMA, Endpoint.DIE).bytes_per_s, RDMA_LATENCY_S)
 
 

@@ -15,7 +15,7 @@ class ExpertBalance(StrEnum):
     """How evenly tokens fall on the ranks of the experts."""
 
     DEFAULT = "default"
-    """Copies of experts are placed without knowledge of the batch."""
+    """Copies of experts are placed without worker_state of the batch."""
     GREEDY = "greedy"
     """Copies are placed for the histogram of the batch itself: what a balancer with foresight reaches."""
     PERFECT = "perfect"

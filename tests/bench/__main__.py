@@ -98,7 +98,7 @@ def main() -> int:
         cost = run_process([SUPERNODE, *name.split()])
         print(f"{'supernode ' + name:<36} {'':>9} {cost.wall_s * 1000:>6.0f} ms")
         rows.append({"case": f"supernode {name}", "wall_s": cost.wall_s})
-    for kind in (TransferKind.CACHE_READ, TransferKind.HAND_OVER):
+    for kind in (TransferKind.CACHE_READ, TransferKind.KV_TRANSFER):
         microseconds = flow_us(kind)
         name = f"flow among 10,000, {kind.name.lower().replace('_', ' ')}"
         print(f"{name:<36} {'100 us':>9} {microseconds:>6.0f} us")
@@ -128,7 +128,7 @@ def main() -> int:
         finished = " of ".join(map(str, gap.finished))
         print(
             f"{f'live at speed {gap.speed}, over virtual':<36} {'':>9} TTFT p50 x {gap.ttft_ratio:.3f}, "
-            f"TPOT p50 x {gap.tpot_ratio:.3f}, hand-over p50 x {gap.hand_over_ratio:.3f}, finished {finished}"
+            f"TPOT p50 x {gap.tpot_ratio:.3f}, KV transfer p50 x {gap.kv_transfer_ratio:.3f}, finished {finished}"
         )
         ratios = {name: getattr(gap, name) for name in ("ttft_ratio", "tpot_ratio", "hand_over_ratio")}
         rows.append({"case": f"live {gap.speed}", **ratios})

@@ -10,7 +10,7 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
-from scheduler.policies.view import Seat, StageKind
+from scheduler.policies.view import PolicyContext, StageKind
 from scheduler.protocol.messages import RequestsArrived
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
@@ -50,11 +50,11 @@ def decision_us(policy: str, num_instances: int, num_blocks: int) -> tuple[float
     sizes = [InstanceInfo(f"p{index}", 16, 10**6, 0, 10**7, num_blocks) for index in range(num_instances)]
     core = Scheduler(
         SchedulerConfig(sizes, [InstanceInfo("d0", 160, 10**6)], CacheMode.LOCAL),
-        make_routing_policy(policy, Seat(StageKind.PREFILL, stream(0, "prefill"))),
+        make_routing_policy(policy, PolicyContext(StageKind.PREFILL, stream(0, "prefill"))),
         make_routing_policy("cloudmatrix"),
     )
-    knowledge = core.routing.prefill._knowledge
-    index = None if knowledge is None else knowledge._index
+    worker_state = core.routing.prefill._worker_state
+    index = None if worker_state is None else worker_state._index
     payloads, random = seal_output_tokens([200]), stream(0, "prompts")
     families = random.integers(NUM_FAMILIES, size=2 * num_blocks // PROMPT_BLOCKS + NUM_DECISIONS).tolist()
     prompts = [_prompt(number, family) for number, family in enumerate(families)]

@@ -101,7 +101,7 @@ def _replay_s(path: str, *, is_contended: bool) -> float:
         config = blueprint._fabric_config()
         unlimited = Fabric(replace(config, rates=_Unlimited(config.rates)))
         workers = [unlimited if isinstance(worker, Fabric) else worker for worker in workers]
-    collector = make_collector(blueprint, core.ledger)
+    collector = make_collector(blueprint, core.table)
     runtime = VirtualRuntime([TraceSource(trace), core, *workers], core.address, (collector.observe,))
     started_s = time.process_time()
     runtime.run()

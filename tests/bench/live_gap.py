@@ -16,13 +16,13 @@ SPEEDS: Final = (1, 10, 20)
 class LiveGap:
     """Live over virtual: ratios of medians, and the requests that finished on both sides.
 
-    `hand_over_ratio` is of the times that hand-overs were waited for.
+    `kv_transfer_ratio` is of the times that KV transfers were waited for.
     """
 
     speed: int
     ttft_ratio: float
     tpot_ratio: float
-    hand_over_ratio: float
+    kv_transfer_ratio: float
     finished: tuple[int, int]
 
 
@@ -33,9 +33,9 @@ def live_gaps(supernode: str) -> list[LiveGap]:
     for speed in SPEEDS:
         live = _replay(supernode, "--live", "--speed", str(speed))
         ttft, tpot = (live[name]["p50"] / virtual[name]["p50"] for name in ("ttft_s", "tpot_s"))
-        hand_over = live["fabric"]["rdma"]["transfer_s"]["p50"] / virtual["fabric"]["rdma"]["transfer_s"]["p50"]
+        kv_transfer = live["fabric"]["rdma"]["transfer_s"]["p50"] / virtual["fabric"]["rdma"]["transfer_s"]["p50"]
         gaps.append(
-            LiveGap(speed, ttft, tpot, hand_over, (live["requests"]["finished"], virtual["requests"]["finished"]))
+            LiveGap(speed, ttft, tpot, kv_transfer, (live["requests"]["finished"], virtual["requests"]["finished"]))
         )
     return gaps
 

@@ -76,7 +76,7 @@ def scrape_cost(names: tuple[str, ...]) -> ScrapeCost:
     hosts = {address: (address,) for address in blueprint.worker_addresses}
     layout = replace(TelemetrySpec.of(blueprint, hosts, port=0).layout, names=names)
     totals = LiveTotals(layout, has_prefix_cache=True)
-    totals.begin(core.ledger, 1.0)
+    totals.begin(core.table, 1.0)
     watch = _Watch(totals)
     workers = [blueprint.make_worker(address, REPORT_INTERVAL_NS) for address in blueprint.worker_addresses]
     VirtualRuntime([TraceSource(trace), core, *workers], core.address, (watch.observe,)).run()

@@ -70,7 +70,7 @@ def check_one_end(journal: Journal) -> None:
     last_preempted: dict[int, int] = {}
     for _, _, message in journal.entries:
         if isinstance(message, PrefillStepped):
-            ends.update(message.stopped_ids)
+            ends.update(message.finished_ids)
         elif isinstance(message, DecodeStepped):
             ends.update(message.finished_ids)
             last_preempted |= zip(message.preempted_ids, message.preempted_tokens)
@@ -82,9 +82,9 @@ def check_one_end(journal: Journal) -> None:
     for request_id, outcome in enumerate(journal.outcomes):
         assert outcome.reason in ("STOP", "LENGTH", *REJECTIONS), (request_id, outcome)
         assert ends[request_id] == (outcome.reason not in REJECTIONS), (request_id, outcome)
-    ledger = journal.system.scheduler.ledger
-    assert ledger.num_open == 0
-    assert set(ledger.state[: ledger.num_requests]) == {State.ENDED}
+    table = journal.system.scheduler.table
+    assert table.num_open == 0
+    assert set(table.state[: table.num_requests]) == {State.ENDED}
 
 
 LIFE = {
@@ -128,12 +128,12 @@ def _events(message: Message) -> list[tuple[str, list[int]]]:
     if isinstance(message, StartPrefill):
         return [("sent", message.ids)]
     if isinstance(message, PrefillStepped):
-        stopped = set(message.stopped_ids)
+        stopped = set(message.finished_ids)
         return [
-            ("stopped", message.stopped_ids),
-            ("done", [i for i in message.done_ids if i not in stopped]),
+            ("stopped", message.finished_ids),
+            ("done", [i for i in message.prefilled_ids if i not in stopped]),
             ("started", message.started_ids),
-            ("closing", message.closing_ids),
+            ("closing", message.last_chunk_ids),
         ]
     if isinstance(message, ReserveKv):
         return [("asked", message.ids)]
@@ -336,7 +336,7 @@ def check_bounds(journal: Journal) -> None:
             num_known += len(message.prompt_tokens)
             assert num_open <= bound
         elif isinstance(message, PrefillStepped):
-            num_open -= len(message.stopped_ids)
+            num_open -= len(message.finished_ids)
         elif isinstance(message, DecodeStepped):
             num_open -= len(message.finished_ids)
             num_open -= sum(_is_end(journal, *ids) for ids in zip(message.preempted_ids, message.preempted_tokens))

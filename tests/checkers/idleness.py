@@ -37,12 +37,12 @@ class PrefillWork:
             for request_id in message.ids:
                 del self._held[request_id]
         elif isinstance(message, PrefillStepped):
-            for request_id in message.stopped_ids:
+            for request_id in message.finished_ids:
                 del self._held[request_id]
             self._begun |= set(message.started_ids)
             self._held |= {i: blocks for i, blocks in self._queue if i in message.started_ids}
-            self._queue = [entry for entry in self._queue if entry[0] not in message.closing_ids]
-            self._begun -= set(message.closing_ids)
+            self._queue = [entry for entry in self._queue if entry[0] not in message.last_chunk_ids]
+            self._begun -= set(message.last_chunk_ids)
 
     def could_run(self) -> bool:
         """Is there a chunk to go on with, or does the first in the queue fit?"""

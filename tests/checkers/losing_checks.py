@@ -26,7 +26,7 @@ def run_checked(case: Case, trouble: Trouble) -> LosingSystem:
     system = LosingSystem(case, trouble)
     instances = [MeteredInstance(f"prefill-{i}", "prefill", 1) for i in range(case.num_prefill)]
     instances += [MeteredInstance(f"decode-{i}", "decode", 1) for i in range(case.num_decode)]
-    collector = Collector(system.scheduler.ledger, instances)
+    collector = Collector(system.scheduler.table, instances)
     system._taps = [collector.observe]
     system.run()
     check_ends(system)
@@ -42,34 +42,34 @@ def run_checked(case: Case, trouble: Trouble) -> LosingSystem:
 
 def check_ends(system: LosingSystem) -> None:
     """INV-1, and who finished has all of its output and no more."""
-    ledger, case = system.scheduler.ledger, system.case
-    assert ledger.num_requests == len(case.rows)
-    assert ledger.num_open == 0
-    assert set(ledger.state[: ledger.num_requests]) == {State.ENDED}
+    table, case = system.scheduler.table, system.case
+    assert table.num_requests == len(case.rows)
+    assert table.num_open == 0
+    assert set(table.state[: table.num_requests]) == {State.ENDED}
     for request_id, row in enumerate(case.rows):
-        reason = FinishReason(ledger.reason[request_id])
+        reason = FinishReason(table.reason[request_id])
         allowed = [*FINISHED, FinishReason.TOO_LONG, FinishReason.OVERLOAD, FinishReason.RETRIES_EXHAUSTED]
         allowed += [FinishReason.ADMISSION] * (case.entry.admission != "always")
         allowed += [FinishReason.TIMED_OUT] * any(one.timeout_ns for one in case.entry.by_class)
         assert reason in allowed
-        is_exhausted = ledger.retries[request_id] > system.trouble.max_retries
-        assert ledger.retries[request_id] <= system.trouble.max_retries + 1
+        is_exhausted = table.retries[request_id] > system.trouble.max_retries
+        assert table.retries[request_id] <= system.trouble.max_retries + 1
         if reason not in (FinishReason.LENGTH, FinishReason.TIMED_OUT):
             assert is_exhausted == (reason == FinishReason.RETRIES_EXHAUSTED)
-        assert ledger.output_tokens[request_id] <= row.output_tokens
-        assert reason != FinishReason.STOP or ledger.output_tokens[request_id] == row.output_tokens
+        assert table.output_tokens[request_id] <= row.output_tokens
+        assert reason != FinishReason.STOP or table.output_tokens[request_id] == row.output_tokens
 
 
 def check_stamps(system: LosingSystem) -> None:
     """INV-5 for what is left of the last attempt."""
-    ledger = system.scheduler.ledger
-    for i in range(ledger.num_requests):
-        stamps = (ledger.prefill_started_ns[i], ledger.first_token_ns[i], ledger.last_token_ns[i])
-        known = [ledger.arrived_ns[i], *(stamp for stamp in stamps if stamp != -1), ledger.ended_ns[i]]
+    table = system.scheduler.table
+    for i in range(table.num_requests):
+        stamps = (table.prefill_started_ns[i], table.first_token_ns[i], table.last_token_ns[i])
+        known = [table.arrived_ns[i], *(stamp for stamp in stamps if stamp != -1), table.ended_ns[i]]
         assert known == sorted(known), known
-        assert (ledger.first_token_ns[i] == -1) == (ledger.last_token_ns[i] == -1) == (not ledger.output_tokens[i])
-        assert ledger.decode_started_ns[i] == -1 or ledger.first_token_ns[i] <= ledger.decode_started_ns[i]
-        assert ledger.prompt_tokens[i] > ledger.cached_tokens[i] >= 0
+        assert (table.first_token_ns[i] == -1) == (table.last_token_ns[i] == -1) == (not table.output_tokens[i])
+        assert table.decode_started_ns[i] == -1 or table.first_token_ns[i] <= table.decode_started_ns[i]
+        assert table.prompt_tokens[i] > table.cached_tokens[i] >= 0
 
 
 def check_core_is_empty(system: LosingSystem) -> None:
@@ -80,7 +80,7 @@ def check_core_is_empty(system: LosingSystem) -> None:
     kept += [core._books.open.ssd_tokens, core._books.pools._found, core._books.pools._found_on_ssd]
     kept += [reservations._waiting, reservations._cancelling]
     kept += [core._transfers._waiting, core._transfers._making, core._transfers._held_back]
-    kept += [core._books.open.promises]
+    kept += [core._books.open.tentative]
     if core._guard is not None:
         kept += [core._guard._overdue, *core._guard._coming_due]
         kept += [core._books.open.held]
@@ -133,11 +133,11 @@ def check_accounts(system: LosingSystem) -> None:
 
 def check_metrics(system: LosingSystem, collector: Collector) -> None:
     """The summary can be made; the gaps between tokens are all the time between first and last tokens."""
-    records = Records(collector.ledger)
+    records = Records(collector.table)
     summary = summarize(collector, RunInfo(1.0, 0, "", {}, True), records=records)
-    assert summary.requests.retried == sum(count > 0 for count in collector.ledger.retries)
+    assert summary.requests.retried == sum(count > 0 for count in collector.table.retries)
     # Steps shorter than a nanosecond cannot be told apart, and without room for even one step a sequence leaves as it
-    # joins, which the ledger stamps as its last token.
+    # joins, which the table stamps as its last token.
     stepped = [message for _, message in system.told if isinstance(message, DecodeStepped)]
     if system.case.fixed_ps >= 1_000 and not any(
         set(message.started_ids) & {*message.finished_ids, *message.preempted_ids} for message in stepped

@@ -81,7 +81,7 @@ ITL_S = (0.0221, 0.0228, 0.0229, 0.0233, 0.0498)
 E2E_S = (1.1, 1.9, 2.7, 3.5, 4.6, 6.9, 8.8, 13.5)
 QUEUE_S = (20e-6, 25e-6, 95e-6, 188e-6)
 TRANSFER_S = {
-    TransferKind.HAND_OVER: (0.00015, 0.0002, 0.0007),
+    TransferKind.KV_TRANSFER: (0.00015, 0.0002, 0.0007),
     TransferKind.CACHE_READ: (0.00003, 0.00004, 0.00016),
     TransferKind.CACHE_WRITE: (0.00002, 0.00003),
 }
@@ -90,7 +90,7 @@ HOP_S = (0.0008, 0.0011, 0.0014, 0.0019, 0.0042)
 
 ENDED = {FinishReason.STOP: 0.96, FinishReason.LENGTH: 0.03, FinishReason.OVERLOAD: 0.01}
 FLOW_BYTES = {
-    (Plane.RDMA, TransferKind.HAND_OVER): 290_000_000,
+    (Plane.RDMA, TransferKind.KV_TRANSFER): 290_000_000,
     (Plane.UB, TransferKind.CACHE_READ): 190_000_000,
     (Plane.UB, TransferKind.CACHE_WRITE): 105_000_000,
 }

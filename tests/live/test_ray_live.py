@@ -19,7 +19,7 @@ from deploy.live.actors import HostPlan
 from deploy.live.control_plane import ACTOR_NAME
 from deploy.live.run import LiveResult, Progress, run_live
 from deploy.live.session import RunSpec
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.protocol.errors import ClusterError
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
@@ -84,7 +84,7 @@ def run(cluster: None, journal: Path) -> LiveResult:  # noqa: ARG001
     return go(SPEC, journal_path=str(journal))
 
 
-def virtual() -> tuple[int, Ledger]:
+def virtual() -> tuple[int, RequestTable]:
     parts = make_control(SPEC)
     runtime = VirtualRuntime(
         [*parts.sources, parts.core, *(make_worker(SPEC, a) for a in WORKERS)], "core", (parts.tap,)
@@ -93,33 +93,33 @@ def virtual() -> tuple[int, Ledger]:
     return runtime.now_ns, parts.keep()[0]
 
 
-def ttft_s(ledger: Ledger) -> float:
-    return median((ledger.first_token_ns[i] - ledger.arrived_ns[i]) / 1e9 for i in range(ledger.num_requests))
+def ttft_s(table: RequestTable) -> float:
+    return median((table.first_token_ns[i] - table.arrived_ns[i]) / 1e9 for i in range(table.num_requests))
 
 
-def tpot_s(ledger: Ledger) -> float:
+def tpot_s(table: RequestTable) -> float:
     return median(
-        (ledger.last_token_ns[i] - ledger.first_token_ns[i]) / 1e9 / (ledger.output_tokens[i] - 1)
-        for i in range(ledger.num_requests)
-        if ledger.output_tokens[i] > 1
+        (table.last_token_ns[i] - table.first_token_ns[i]) / 1e9 / (table.output_tokens[i] - 1)
+        for i in range(table.num_requests)
+        if table.output_tokens[i] > 1
     )
 
 
 def test_every_request_is_accounted_for(run: LiveResult) -> None:
-    ledger, messages = run.outcome.kept
-    assert ledger.num_requests == 50
-    assert ledger.num_open == 0
-    assert {FinishReason(reason) for reason in ledger.reason[:50]} <= set(FINISHED)
+    table, messages = run.outcome.kept
+    assert table.num_requests == 50
+    assert table.num_open == 0
+    assert {FinishReason(reason) for reason in table.reason[:50]} <= set(FINISHED)
     assert accounted(messages, run.outcome.end.end_ns) == set(METERED)
     assert messages[-1][1] == RunEnded(interrupted=False)
     assert not run.outcome.end.warnings
 
 
 def test_latencies_are_those_of_the_virtual_clock(run: LiveResult) -> None:
-    ledger: Ledger = run.outcome.kept[0]
+    table: RequestTable = run.outcome.kept[0]
     end_ns, expected = virtual()
-    assert ttft_s(ledger) == pytest.approx(ttft_s(expected), rel=0.10)
-    assert tpot_s(ledger) == pytest.approx(tpot_s(expected), rel=0.10)
+    assert ttft_s(table) == pytest.approx(ttft_s(expected), rel=0.10)
+    assert tpot_s(table) == pytest.approx(tpot_s(expected), rel=0.10)
     assert run.outcome.end.end_ns == pytest.approx(end_ns, rel=0.05)
     assert run.outcome.end.hops.num_messages > 100
     assert 0 < run.outcome.end.hops.p50_wall_ns <= run.outcome.end.hops.p99_wall_ns
@@ -147,11 +147,11 @@ def test_an_interrupt_ends_the_run_early_with_all_accounted_for() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     result = go(small_spec(5000), interrupt_once)
-    ledger, messages = result.outcome.kept
+    table, messages = result.outcome.kept
     assert result.outcome.end.interrupted
-    assert ledger.num_open == 0
-    assert 0 < ledger.num_requests < 5000
-    assert FinishReason.INTERRUPTED in ledger.reason[: ledger.num_requests]
+    assert table.num_open == 0
+    assert 0 < table.num_requests < 5000
+    assert FinishReason.INTERRUPTED in table.reason[: table.num_requests]
     assert accounted(messages, result.outcome.end.end_ns) == set(METERED)
 
 
@@ -177,11 +177,11 @@ def test_a_worker_that_is_killed_is_started_again_and_costs_no_request() -> None
             ray.kill(ray.get_actor("decode-0"), no_restart=False)
 
     result = go(SPEC, kill_decode)
-    ledger, messages = result.outcome.kept
+    table, messages = result.outcome.kept
     assert result.outcome.end.num_restarts == 1
-    assert ledger.num_open == 0
-    assert {FinishReason(reason) for reason in ledger.reason[:50]} <= set(FINISHED)
-    assert any(ledger.retries[:50])
+    assert table.num_open == 0
+    assert {FinishReason(reason) for reason in table.reason[:50]} <= set(FINISHED)
+    assert any(table.retries[:50])
     assert [type(m) for _, m in messages if isinstance(m, WorkersLost | WorkersJoined)] == [WorkersLost, WorkersJoined]
 
 

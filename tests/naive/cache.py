@@ -184,7 +184,7 @@ class NaiveCache:
         return sum(self.size.get(other, self.block_tokens) for other in self._beside(tier, block, share)) - limit
 
     def _beside(self, tier: int, block: Block, share: float | None) -> list[Block]:
-        """What is in this tier; with a share, of the namespace of this block only."""
+        """What is in this tier; with a share, of the tenant of this block only."""
         return [other for other in self.lists[tier] if share is None or other[0] == block[0]]
 
     def _evict(self, tier: int, block: Block, share: float | None, pinned: list[Block]) -> None:

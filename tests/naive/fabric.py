@@ -29,7 +29,7 @@ class Stream:
 
 
 class Flow:
-    """Bytes on their way, in one or more streams. `dies` says where each request of a hand-over goes."""
+    """Bytes on their way, in one or more streams. `dies` says where each request of a KV transfer goes."""
 
     def __init__(self, kind: str, prefill: int, decode: int, tokens: list[int], requests: list[Request]) -> None:
         self.kind = kind
@@ -65,7 +65,7 @@ class Fabric(Actor):
     def start(self, flow: Flow) -> None:
         """A flow begins."""
         self._move_on()
-        flow.streams = self._hand_over_streams(flow) if flow.kind == "hand-over" else [self._cache_stream(flow)]
+        flow.streams = self._kv_transfer_streams(flow) if flow.kind == "KV transfer" else [self._cache_stream(flow)]
         if not flow.is_made:
             for stream in flow.streams:
                 stream.rest = _up(stream.left, self.case.num_layers)
@@ -73,7 +73,7 @@ class Fabric(Actor):
         self.flows.append(flow)
         self._share()
 
-    def _hand_over_streams(self, flow: Flow) -> list[Stream]:
+    def _kv_transfer_streams(self, flow: Flow) -> list[Stream]:
         """Each request from the rank that its die reads, to that die."""
         streams: list[Stream] = []
         for die, tokens in zip(flow.dies, flow.tokens, strict=True):

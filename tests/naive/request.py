@@ -13,7 +13,7 @@ class Request:
         self.prompt_tokens = row.prompt_tokens
         self.output_tokens = row.output_tokens
         self.prefix = row.prefix
-        self.namespace = row.namespace
+        self.tenant = row.tenant
         self.produced = 0
         self.cached = 0
         self.from_ssd = 0
@@ -35,7 +35,7 @@ class Request:
 
     def blocks(self) -> list[tuple[int, int]]:
         """The prompt's cache blocks under their full names."""
-        return [(self.namespace, block) for block in self.prefix]
+        return [(self.tenant, block) for block in self.prefix]
 
     def outcome(self) -> Outcome:
         """What is compared with the real run."""

@@ -329,16 +329,16 @@ class Core:
     def on_reserved(self, requests: list[Request]) -> None:
         """Room is kept: move what is there, or what is made of it."""
         open_requests = [r for r in requests if r.stage != "ended"]
-        self._hand_over([r for r in open_requests if r.prefill_is_done], is_made=True)
-        self._hand_over([r for r in open_requests if not r.prefill_is_done], is_made=False)
+        self._kv_transfer([r for r in open_requests if r.prefill_is_done], is_made=True)
+        self._kv_transfer([r for r in open_requests if not r.prefill_is_done], is_made=False)
 
-    def _hand_over(self, requests: list[Request], is_made: bool) -> None:
+    def _kv_transfer(self, requests: list[Request], is_made: bool) -> None:
         groups: dict[tuple[int, int], list[Request]] = {}
         for request in requests:
             groups.setdefault((request.prefill_instance, request.decode_instance), []).append(request)
         for (prefill, decode), members in groups.items():
             tokens = [r.prompt_tokens + r.produced - is_made for r in members]
-            flow = Flow("hand-over", prefill, decode, tokens, members)
+            flow = Flow("KV transfer", prefill, decode, tokens, members)
             flow.dies = [r.decode_die for r in members]
             flow.is_made = is_made
             if not is_made:

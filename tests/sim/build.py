@@ -13,7 +13,7 @@ from scheduler.core.guests.parking import ParkingRules
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.classes import RequestClass
-from scheduler.policies.view import READS_ALL, RequestView, RoutingPolicy, Seat, StageKind, StageView
+from scheduler.policies.view import READS_ALL, PolicyContext, RequestView, RoutingPolicy, StageKind, StageView
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
@@ -79,7 +79,7 @@ class RowSource:
             [row.prompt_tokens for row in now],
             seal_output_tokens([row.output_tokens for row in now]),
             [list(row.prefix) for row in now],
-            [row.namespace for row in now],
+            [row.tenant for row in now],
             self._block_tokens,
         )
         if self._rows:
@@ -180,7 +180,7 @@ class RealSystem:
     runtime: VirtualRuntime = field(init=False)
 
     def run(self, taps: Sequence[Tap] = (), listeners: Sequence[Listener] = ()) -> Result:
-        """Run to the end and read the ledger."""
+        """Run to the end and read the table."""
         meter = Meter()
         components: list[Component] = [*self.components, Overheard(self.scheduler, listeners)]
         self.runtime = VirtualRuntime(components, CORE_ADDRESS, [*taps, meter])
@@ -197,24 +197,24 @@ class RealSystem:
         )
 
     def outcomes(self) -> list[Outcome]:
-        """The ledger's rows."""
-        ledger = self.scheduler.ledger
+        """The table's rows."""
+        table = self.scheduler.table
         return [
             Outcome(
-                ledger.arrived_ns[i],
-                ledger.prefill_started_ns[i],
-                ledger.first_token_ns[i],
-                ledger.decode_started_ns[i],
-                ledger.last_token_ns[i],
-                ledger.ended_ns[i],
-                FinishReason(ledger.reason[i]).name,
-                ledger.output_tokens[i],
-                ledger.cached_tokens[i],
-                ledger.preemptions[i],
-                ledger.prefill_instance[i],
-                ledger.decode_instance[i],
+                table.arrived_ns[i],
+                table.prefill_started_ns[i],
+                table.first_token_ns[i],
+                table.decode_started_ns[i],
+                table.last_token_ns[i],
+                table.ended_ns[i],
+                FinishReason(table.reason[i]).name,
+                table.output_tokens[i],
+                table.cached_tokens[i],
+                table.preemptions[i],
+                table.prefill_instance[i],
+                table.decode_instance[i],
             )
-            for i in range(ledger.num_requests)
+            for i in range(table.num_requests)
         ]
 
 
@@ -295,7 +295,11 @@ class Rogue:
 
 def make_policy(name: str, stage: StageKind) -> RoutingPolicy:
     """A policy with a stream of its own."""
-    return Rogue() if name == "rogue" else make_routing_policy(name, Seat(stage, stream(0, f"policy {stage.value}")))
+    return (
+        Rogue()
+        if name == "rogue"
+        else make_routing_policy(name, PolicyContext(stage, stream(0, f"policy {stage.value}")))
+    )
 
 
 def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> Result:
@@ -346,9 +350,9 @@ def build_fabric(case: Case) -> Fabric:
         f"decode-{i}": range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
         for i in range(case.num_decode)
     }
-    hand_over = HandOverWays(sources, destinations, case.stream_bytes_per_s, case.latency_ns)
+    kv_transfer = HandOverWays(sources, destinations, case.stream_bytes_per_s, case.latency_ns)
     return Fabric(
-        FabricConfig(lines_in(case), links, hand_over, channels, case.bytes_per_token, case.num_layers),
+        FabricConfig(lines_in(case), links, kv_transfer, channels, case.bytes_per_token, case.num_layers),
     )
 
 

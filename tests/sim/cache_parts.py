@@ -9,14 +9,14 @@ from workers.cache.tier import NAMESPACE_SHIFT
 
 
 def blocks_in(cache: BlockStore) -> list[tuple[int, int]]:
-    """All (namespace, block) of a store, sorted, from whichever tier; checks what it says it holds (INV-4)."""
+    """All (tenant, block) of a store, sorted, from whichever tier; checks what it says it holds (INV-4)."""
     block_tokens = cache.sizes.block_tokens
     if cache._tiers is None:
         tree = cache._tree
         runs = list(tree.by_use())
         used = sum(len(blocks) * block_tokens - saved for _, _, blocks, saved in runs)
         assert used == tree.used_tokens <= cache.sizes.num_servers * cache.sizes.dram_tokens
-        return sorted((namespace, block) for namespace, _, blocks, _ in runs for block in blocks)
+        return sorted((tenant, block) for tenant, _, blocks, _ in runs for block in blocks)
     keys: set[int] = set()
     for tier in (cache._tiers.dram, cache._tiers.ssd):
         assert tier.pinned.isdisjoint(tier.order)

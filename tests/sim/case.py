@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler.policies.entry import PLAIN_ENTRY, EntryRules
+from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl
 
 NEVER = -1
 """A time or an index that a request does not have."""
@@ -18,7 +18,7 @@ class Row:
     prompt_tokens: int
     output_tokens: int
     prefix: tuple[int, ...] = ()
-    namespace: int = 0
+    tenant: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Case:
     decode_policy: str = "round_robin"
     view_age_ns: int = 0
     max_open_requests: int = 1_000_000
-    entry: EntryRules = PLAIN_ENTRY
+    entry: FlowControl = PLAIN_FLOW_CONTROL
     cache_mode: str = "none"
     cache_blocks: int = 0
     """DRAM of one cache server; `cache_ssd_blocks` its SSD, which a cache of an instance's own has too."""
@@ -128,7 +128,7 @@ class Outcome:
 class Result:
     """What a run of either simulation answers.
 
-    `cached_blocks` are the (namespace, id) left in each cache, sorted; `busy_ns` and `joules` count over the whole run
+    `cached_blocks` are the (tenant, id) left in each cache, sorted; `busy_ns` and `joules` count over the whole run
     for each prefill and then each decode instance; `num_bytes` is all that has arrived by `end_ns`.
     """
 

@@ -1,6 +1,6 @@
 """Runs the real system of a case while components are lost and replaced by fresh ones, over wires that take their time.
 
-What the live runtime promises the core is kept here: nothing of a lost component arrives after `WorkersLost`, and what
+What the live runtime tentative the core is kept here: nothing of a lost component arrives after `WorkersLost`, and what
 was said to it before it joined again never reaches the new one.
 """
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scheduler.core.deferred import DAY_NS
 from scheduler.policies import routing_policy_names
-from scheduler.policies.entry import ClassRules, EntryRules
+from scheduler.policies.flow_control import ClassRules, FlowControl
 from scheduler.policies.waiting import NO_LIMIT_NS
 from tests.sim.case import Case, Row
 
@@ -200,7 +200,7 @@ def cached_cases(draw: st.DrawFn, bases: st.SearchStrategy[Case]) -> Case:
         group, own = draw(st.integers(0, 1)), draw(st.integers(1, 3))
         shared = draw(st.integers(0, num_blocks))
         prefix = tuple(_block_id(group, shared, own, position) for position in range(num_blocks))
-        with_prefixes.append(replace(row, prefix=prefix, namespace=draw(st.sampled_from([0, 0, 1]))))
+        with_prefixes.append(replace(row, prefix=prefix, tenant=draw(st.sampled_from([0, 0, 1]))))
     return replace(
         base,
         rows=tuple(with_prefixes),
@@ -250,14 +250,14 @@ def any_cases() -> st.SearchStrategy[Case]:
 
 
 @st.composite
-def entries(draw: st.DrawFn) -> EntryRules:
+def entries(draw: st.DrawFn) -> FlowControl:
     """Any admission, order, bound on the backlog, limits and time-out, alone and together."""
     admission = draw(st.sampled_from([*["always"] * 3, *ADMISSION_SPECS]))
     order = draw(st.sampled_from(["fcfs", *ORDER_SPECS]))
     backlog_tokens = draw(st.sampled_from([0, 1, 100, 500]))
     limits = st.sampled_from([NO_LIMIT_NS, 8_000, 40_000, 1])
     timeout_ns = draw(st.one_of(st.just(0), st.integers(1, 150_000), st.sampled_from([1, 5_000, 20_000])))
-    rules = EntryRules(admission, order, backlog_tokens, draw(limits), draw(limits), timeout_ns)
+    rules = FlowControl(admission, order, backlog_tokens, draw(limits), draw(limits), timeout_ns)
     if draw(st.booleans()):
         return rules
     times_ns = st.sampled_from([0, 0, 1, 5_000, 20_000, 100_000])

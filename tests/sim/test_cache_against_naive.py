@@ -108,7 +108,7 @@ def _pair(sizes: StoreSizes) -> Pair:
         sizes.block_tokens,
         num_servers=sizes.num_servers,
         ssd_tokens=sizes.ssd_tokens,
-        share=sizes.namespace_share,
+        share=sizes.tenant_share,
     )
     return Pair(BlockStore(sizes), naive)
 
@@ -124,12 +124,12 @@ def test_store_equals_lists_of_blocks(sizes: StoreSizes, steps: list[Any]) -> No
         if len(step) == 2:
             _change(pair, requests, *step)
             continue
-        who, chain, namespace, is_stored = step
+        who, chain, tenant, is_stored = step
         request = requests.pop(who, None)
         if request is None:
             prefix = _spell(chain)
-            request = requests[who] = Request(Row(0, _num_tokens(prefix), 1, prefix, namespace))
-            found = real.look_up(who, list(prefix), namespace, request.prompt_tokens, pair.now_ns)
+            request = requests[who] = Request(Row(0, _num_tokens(prefix), 1, prefix, tenant))
+            found = real.look_up(who, list(prefix), tenant, request.prompt_tokens, pair.now_ns)
             assert found == naive.find(request)
         elif is_stored:
             real.store(who, pair.now_ns)

@@ -69,7 +69,7 @@ def test_all_bytes_that_were_started_are_told() -> None:
     moved = {message.transfer_id: message for message in started if isinstance(message, StartTransfer)}
     # KV that was on its way while the pass ran, for a request whose output ended with it.
     given_up = [moved.pop(message.transfer_id) for message in started if isinstance(message, CancelTransfer)]
-    assert [message.kind for message in given_up] == [TransferKind.HAND_OVER]
+    assert [message.kind for message in given_up] == [TransferKind.KV_TRANSFER]
     tokens = sum(sum(message.num_tokens) for message in moved.values())
     assert tokens == 100
     assert result.num_bytes == tokens * case.bytes_per_token

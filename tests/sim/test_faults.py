@@ -62,7 +62,7 @@ def told(system: LosingSystem, kind: type[Message]) -> int:
 def test_faults_leave_nothing_behind(troubled: tuple[Case, Trouble]) -> None:
     system = run_checked(*troubled)
     event(f"failed transfers: {min(3, told(system, TransferFailed))}")
-    event(f"most retries: {max(system.scheduler.ledger.retries)}")
+    event(f"most retries: {max(system.scheduler.table.retries)}")
 
 
 @settings(phases=QUICK_PHASES, max_examples=150)
@@ -76,7 +76,7 @@ def test_faults_and_losses_together_leave_nothing_behind(troubled: tuple[Case, T
 def test_no_request_begins_again_for_a_fault_that_leaves_a_way(troubled: tuple[Case, Trouble]) -> None:
     system = run_checked(*troubled)
     event(f"failed transfers: {min(3, told(system, TransferFailed))}")
-    assert not any(system.scheduler.ledger.retries)
+    assert not any(system.scheduler.table.retries)
 
 
 @settings(phases=QUICK_PHASES, max_examples=60)
@@ -89,4 +89,4 @@ def test_a_part_that_is_mended_at_once_is_as_if_it_had_never_failed(case: Case, 
     quiet = LosingSystem(case, Trouble())
     for one in (system, quiet):
         one.run()
-    assert system.scheduler.ledger.ended_ns == quiet.scheduler.ledger.ended_ns
+    assert system.scheduler.table.ended_ns == quiet.scheduler.table.ended_ns

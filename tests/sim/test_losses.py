@@ -33,7 +33,7 @@ def troubled_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
 @given(troubled=troubled_cases())
 def test_losses_leave_nothing_behind(troubled: tuple[Case, Trouble]) -> None:
     system = run_checked(*troubled)
-    event(f"most retries: {max(system.scheduler.ledger.retries)}")
+    event(f"most retries: {max(system.scheduler.table.retries)}")
 
 
 @st.composite
@@ -57,6 +57,6 @@ def test_without_trouble_the_harness_is_the_virtual_runtime(case: Case) -> None:
     system, quiet = LosingSystem(case, Trouble()), build_real(case)
     system.run()
     quiet.run()
-    ledgers = system.scheduler.ledger, quiet.scheduler.ledger
+    tables = system.scheduler.table, quiet.scheduler.table
     for name in ("reason", "output_tokens", "first_token_ns", "decode_started_ns", "last_token_ns", "ended_ns"):
-        assert getattr(ledgers[0], name) == getattr(ledgers[1], name)
+        assert getattr(tables[0], name) == getattr(tables[1], name)

@@ -31,9 +31,9 @@ def waits_ns(case: Case) -> tuple[np.ndarray, np.ndarray]:
     system = build_real(case)
     predicted: list[float] = []
     router = system.scheduler.routing.prefill
-    knowledge = router._knowledge
-    assert knowledge is not None
-    times = knowledge._prefill_times
+    worker_state = router._worker_state
+    assert worker_state is not None
+    times = worker_state._prefill_times
     assert times is not None
     sent = times.sent
 

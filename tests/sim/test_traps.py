@@ -182,7 +182,7 @@ def test_arrivals_of_one_instant_are_one_message_over_blocks_of_a_reader(case: C
             [row.prompt_tokens for row in rows],
             [row.output_tokens for row in rows],
             [list(row.prefix) for row in rows],
-            [row.namespace for row in rows],
+            [row.tenant for row in rows],
         )
         for rows in parts
     )

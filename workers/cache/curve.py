@@ -16,7 +16,7 @@ from workers.cache.store import BlockStore
 from workers.cache.tier import NAMESPACE_SHIFT
 
 Prompt = tuple[list[int], int, int]
-"""Ids of a prompt's blocks, its namespace and its number of tokens."""
+"""Ids of a prompt's blocks, its tenant and its number of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ def stack_distance_hits(
     limits = [capacity // num_lists for capacity in capacities]
     found = [0] * len(capacities)
     looked_up = 0
-    for blocks, namespace, num_tokens in prompts:
+    for blocks, tenant, num_tokens in prompts:
         looked_up += num_tokens
-        keys = [namespace << NAMESPACE_SHIFT | block for block in blocks]
+        keys = [tenant << NAMESPACE_SHIFT | block for block in blocks]
         distances = [uses[owners[key % ring.NUM_SLOTS]].distance(key) for key in keys]
         for index, limit in enumerate(limits):
             leading = next((i for i, tokens in enumerate(distances) if tokens is None or tokens > limit), len(keys))
@@ -64,8 +64,8 @@ def stack_distance_hits(
 def store_hits(prompts: Iterable[Prompt], sizes: StoreSizes) -> HitTokens:
     """What a store of these sizes finds."""
     store = BlockStore(sizes)
-    for number, (blocks, namespace, num_tokens) in enumerate(prompts):
-        store.look_up(number, blocks, namespace, num_tokens, number)
+    for number, (blocks, tenant, num_tokens) in enumerate(prompts):
+        store.look_up(number, blocks, tenant, num_tokens, number)
         store.store(number, number)
     account = store.account
     found = account.dram_hit_tokens + account.ssd_hit_tokens

@@ -57,10 +57,10 @@ class CachePool:
         look_up = self.store.look_up
         cached: list[int] = []
         from_ssd: list[int] = []
-        for request_id, prefix, namespace, num_tokens in zip(
-            message.ids, message.prefixes, message.namespaces, message.prompt_tokens, strict=True
+        for request_id, prefix, tenant, num_tokens in zip(
+            message.ids, message.prefixes, message.tenants, message.prompt_tokens, strict=True
         ):
-            tokens, ssd_tokens = look_up(request_id, prefix, namespace, num_tokens, now_ns)
+            tokens, ssd_tokens = look_up(request_id, prefix, tenant, num_tokens, now_ns)
             cached.append(tokens)
             from_ssd.append(ssd_tokens)
         return ((self._reports_to, PrefixesFound(self.address, message.ids, cached, from_ssd)),)

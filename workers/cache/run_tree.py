@@ -35,7 +35,7 @@ class Run:
 class RunTree:
     """What all blocks take, `used_tokens`, is at most `capacity_tokens` after each store (INV-4); pinned blocks stay.
 
-    A chain is known by its namespace and the ids of its blocks; equal ids mean equal blocks with equal prefixes.
+    A chain is known by its tenant and the ids of its blocks; equal ids mean equal blocks with equal prefixes.
     """
 
     def __init__(self, capacity_tokens: int, block_tokens: int, account: Account) -> None:
@@ -47,11 +47,11 @@ class RunTree:
         # Runs by a use that was their last when they were offered: those used since are put back with a later one.
         self._offered: list[tuple[int, int, Run]] = []
 
-    def look_up(self, namespace: int, blocks: list[int]) -> tuple[Run, int]:
+    def look_up(self, tenant: int, blocks: list[int]) -> tuple[Run, int]:
         """Leading blocks that are here, and the run in which they end: they are pinned until `store` or `release`."""
-        run = self._roots.get(namespace)
+        run = self._roots.get(tenant)
         if run is None:
-            run = self._roots[namespace] = Run([], None, 0)
+            run = self._roots[tenant] = Run([], None, 0)
         run, found = _walk(run, 0, blocks)
         run.pins += 1
         return run, found
@@ -82,16 +82,16 @@ class RunTree:
         self._touch(run, stamp)
 
     def by_use(self) -> Iterator[tuple[int, int, list[int], int]]:
-        """(namespace, stamp, blocks, tokens that the last block takes less), the least recently used run first."""
+        """(tenant, stamp, blocks, tokens that the last block takes less), the least recently used run first."""
         found: list[tuple[int, int, int, Run]] = []
-        for namespace, root in self._roots.items():
+        for tenant, root in self._roots.items():
             stack = [(child, 1) for child in root.children.values()]
             while stack:
                 run, depth = stack.pop()
-                found.append((run.last_use, -depth, namespace, run))
+                found.append((run.last_use, -depth, tenant, run))
                 stack += [(child, depth + 1) for child in run.children.values()]
-        for last_use, _, namespace, run in sorted(found, key=lambda entry: entry[:2]):
-            yield namespace, last_use, run.blocks, run.saved_tokens
+        for last_use, _, tenant, run in sorted(found, key=lambda entry: entry[:2]):
+            yield tenant, last_use, run.blocks, run.saved_tokens
 
     def _touch(self, run: Run, stamp: int) -> None:
         """Everything from this run up to the root was used now."""

@@ -13,7 +13,7 @@ GRANULARITIES: Final = (128, 256)
 class StoreSizes:
     """Of a store of `num_servers` servers, each with so much DRAM and SSD for KV; a tier of 0 tokens is not there.
 
-    `namespace_share`: the part of each tier that one namespace may take. `given_tokens`: the tokens that one id of a
+    `tenant_share`: the part of each tier that one tenant may take. `given_tokens`: the tokens that one id of a
     prompt stands for, if not a block of the store.
     """
 
@@ -21,12 +21,12 @@ class StoreSizes:
     dram_tokens: int
     block_tokens: int
     ssd_tokens: int = 0
-    namespace_share: float = 1.0
+    tenant_share: float = 1.0
     given_tokens: int = 0
 
     def quota_of(self, capacity_tokens: int) -> int:
-        """What one namespace may take of a tier of that size."""
-        return int(capacity_tokens * self.namespace_share) if self.namespace_share < 1 else capacity_tokens
+        """What one tenant may take of a tier of that size."""
+        return int(capacity_tokens * self.tenant_share) if self.tenant_share < 1 else capacity_tokens
 
     def allocated(self, num_tokens: int) -> int:
         """Tokens of the smallest granularity into which a block of so many fits."""
@@ -43,4 +43,4 @@ class StoreSizes:
     @property
     def is_one_list(self) -> bool:
         """Whether there is one order of eviction: DRAM alone, and no quotas."""
-        return self.dram_tokens > 0 and not self.ssd_tokens and self.namespace_share >= 1
+        return self.dram_tokens > 0 and not self.ssd_tokens and self.tenant_share >= 1

@@ -17,19 +17,19 @@ from workers.cache.tier import NAMESPACE_SHIFT
 from workers.cache.tiers import Tiers
 
 _LookUp = tuple[list[int], int, int, int, Run | None]
-"""A look-up that was neither stored nor released yet: blocks, namespace, tokens of the prompt, how many blocks were
+"""A look-up that was neither stored nor released yet: blocks, tenant, tokens of the prompt, how many blocks were
 found: those are pinned, and the run in which they end if blocks are kept as runs."""
 
 
-def _keys(namespace: int, blocks: list[int]) -> list[int]:
-    base = namespace << NAMESPACE_SHIFT
+def _keys(tenant: int, blocks: list[int]) -> list[int]:
+    base = tenant << NAMESPACE_SHIFT
     return [base | block for block in blocks] if base else blocks
 
 
 class BlockStore:
     """Blocks pinned + cached + free = total in each tier (INV-4).
 
-    A prompt is known by its namespace, the ids of its consecutive blocks and its number of tokens; equal ids mean equal
+    A prompt is known by its tenant, the ids of its consecutive blocks and its number of tokens; equal ids mean equal
     blocks with equal prefixes, and so equal lengths.
     """
 
@@ -45,9 +45,7 @@ class BlockStore:
         self._tree = RunTree(sizes.num_servers * sizes.dram_tokens, sizes.block_tokens, self.account)
         self._tiers = None if sizes.is_one_list else Tiers(sizes, self.account)
 
-    def look_up(
-        self, request_id: int, prefix: list[int], namespace: int, num_tokens: int, now_ns: int
-    ) -> tuple[int, int]:
+    def look_up(self, request_id: int, prefix: list[int], tenant: int, num_tokens: int, now_ns: int) -> tuple[int, int]:
         """Leading tokens of the prompt that are here, and how many of them come from SSD.
 
         Their blocks are pinned until `store` or `release`.
@@ -57,15 +55,15 @@ class BlockStore:
         account.lookup_tokens += num_tokens
         if self._tiers is None:
             # What is pinned needs no stamp: whoever lets go of it leaves one.
-            run, found = self._tree.look_up(namespace, blocks)
-            self._open[request_id] = (blocks, namespace, num_tokens, found, run)
+            run, found = self._tree.look_up(tenant, blocks)
+            self._open[request_id] = (blocks, tenant, num_tokens, found, run)
             tokens = found * self._block_tokens
             if tokens > num_tokens:
                 tokens = num_tokens
             account.dram_hit_tokens += tokens
             return tokens, 0
-        found, on_ssd = self._tiers.find(_keys(namespace, blocks), now_ns)
-        self._open[request_id] = (blocks, namespace, num_tokens, found, None)
+        found, on_ssd = self._tiers.find(_keys(tenant, blocks), now_ns)
+        self._open[request_id] = (blocks, tenant, num_tokens, found, None)
         tokens = min(found * self._block_tokens, num_tokens)
         # A partial block counts as a whole one here.
         ssd_tokens = min(on_ssd * self._block_tokens, tokens)
@@ -75,16 +73,16 @@ class BlockStore:
 
     def release(self, request_id: int, now_ns: int) -> None:
         """The blocks that a look-up pinned may go; they were used until now."""
-        blocks, namespace, _, found, run = self._open.pop(request_id)
+        blocks, tenant, _, found, run = self._open.pop(request_id)
         if self._tiers is None:
             assert run is not None
             self._tree.release(run, self._next_stamp(now_ns))
         else:
-            self._tiers.unpin(_keys(namespace, blocks[:found]), now_ns)
+            self._tiers.unpin(_keys(tenant, blocks[:found]), now_ns)
 
     def store(self, request_id: int, now_ns: int) -> None:
         """The prompt that was looked up is computed: its blocks are here now, most recent of all, if they fit."""
-        blocks, namespace, num_tokens, found, run = self._open.pop(request_id)
+        blocks, tenant, num_tokens, found, run = self._open.pop(request_id)
         if not blocks:
             return
         saved_tokens = self._saved_tokens[num_tokens % self._block_tokens]
@@ -92,7 +90,7 @@ class BlockStore:
             assert run is not None
             num_new = self._tree.store(run, found, blocks, saved_tokens, self._next_stamp(now_ns))
         else:
-            num_new = self._tiers.put(_keys(namespace, blocks), found, saved_tokens, now_ns)
+            num_new = self._tiers.put(_keys(tenant, blocks), found, saved_tokens, now_ns)
         self.account.offered_tokens += num_tokens
         if num_new:
             self.account.stored_tokens += min(num_new * self._block_tokens, num_tokens)
@@ -106,13 +104,13 @@ class BlockStore:
     def _one_by_one(self) -> Tiers:
         """From now on chains may have gaps."""
         tiers = self._tiers = Tiers(self.sizes, self.account)
-        for namespace, stamp, blocks, saved_tokens in self._tree.by_use():
-            for key in reversed(_keys(namespace, blocks)):
+        for tenant, stamp, blocks, saved_tokens in self._tree.by_use():
+            for key in reversed(_keys(tenant, blocks)):
                 tiers.take(key, stamp, saved_tokens)
                 saved_tokens = 0
         self._tree = RunTree(0, self._block_tokens, self.account)
-        for blocks, namespace, _, found, _ in self._open.values():
-            tiers.pin(_keys(namespace, blocks[:found]))
+        for blocks, tenant, _, found, _ in self._open.values():
+            tiers.pin(_keys(tenant, blocks[:found]))
         return tiers
 
     def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> dict[int, int]:
@@ -125,12 +123,12 @@ class BlockStore:
         left: dict[int, int] = {}
         if not gone:
             return left
-        for request_id, (blocks, namespace, num_tokens, found, _) in self._open.items():
-            keys = _keys(namespace, blocks[:found])
+        for request_id, (blocks, tenant, num_tokens, found, _) in self._open.items():
+            keys = _keys(tenant, blocks[:found])
             kept = next((index for index, key in enumerate(keys) if key in gone), found)
             if kept < found:
                 tiers.unpin([key for key in keys[kept:] if key not in gone], now_ns)
-                self._open[request_id] = (blocks, namespace, num_tokens, kept, None)
+                self._open[request_id] = (blocks, tenant, num_tokens, kept, None)
                 left[request_id] = min(kept * self._block_tokens, num_tokens)
         return left
 

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Final
 
 NAMESPACE_SHIFT: Final = 44
-"""A block's key is `namespace << NAMESPACE_SHIFT | id`; ids of a trace have 40 bits, their parts two more."""
+"""A block's key is `tenant << NAMESPACE_SHIFT | id`; ids of a trace have 40 bits, their parts two more."""
 
 
 _NO_BLOCKS: Final[OrderedDict[int, None]] = OrderedDict()
@@ -17,19 +17,19 @@ _NO_BLOCKS: Final[OrderedDict[int, None]] = OrderedDict()
 class Tier:
     """`order` maps keys of blocks to stamps of last use, the least recently used first. Of those in `pins`, which must
     not go, eviction puts the ones that it meets in `pinned`. `used_tokens` <= `capacity_tokens` after each `trim`
-    (INV-4), and each namespace has at most its quota.
+    (INV-4), and each tenant has at most its quota.
 
     A block takes what `sizes` says, or `block_tokens`: the tokens of its granularity. Stamps rise from use to use.
     Who writes to `order` directly, which saves calls, takes the block from `pinned`, tells of new short blocks
-    (`saved_tokens`) and, if there are quotas, of every use (`note_namespace`).
+    (`saved_tokens`) and, if there are quotas, of every use (`note_tenant`).
     """
 
     __slots__ = (
         "_block_tokens",
-        "_namespaces",
         "_pins",
         "_quota_tokens",
         "_sizes",
+        "_tenants",
         "_used_by",
         "capacity_tokens",
         "has_quotas",
@@ -49,12 +49,12 @@ class Tier:
         self._block_tokens = block_tokens
         self._sizes = sizes
         self._pins = pins
-        # Kept only where a quota can bind: the blocks of each namespace in the same order, and what they take.
-        self._namespaces: dict[int, OrderedDict[int, None]] = {}
+        # Kept only where a quota can bind: the blocks of each tenant in the same order, and what they take.
+        self._tenants: dict[int, OrderedDict[int, None]] = {}
         self._used_by: dict[int, int] = {}
 
     def resize(self, capacity_tokens: int, quota_tokens: int) -> None:
-        """So much may be here, and so much of one namespace, which is less always or never; `trim` must follow."""
+        """So much may be here, and so much of one tenant, which is less always or never; `trim` must follow."""
         self.capacity_tokens, self._quota_tokens = capacity_tokens, quota_tokens
         self.has_quotas = quota_tokens < capacity_tokens
 
@@ -75,7 +75,7 @@ class Tier:
         self.order[key] = stamp
         self.saved_tokens += self._block_tokens - self._sizes.get(key, self._block_tokens)
         if self.has_quotas:
-            self.note_namespace((key,))
+            self.note_tenant((key,))
 
     def restore(self, blocks: Iterable[tuple[int, int]]) -> None:
         """(key, stamp) of blocks that were not here are, as if they had been here since their last use."""
@@ -86,28 +86,28 @@ class Tier:
         self.order.clear()
         self.order.update(by_use)
         if self.has_quotas:
-            self._namespaces.clear()
+            self._tenants.clear()
             self._used_by.clear()
             # A pinned block gets its place when its last pin goes.
             for key in (*sorted(self.pinned), *self.order):
-                self.note_namespace((key,))
+                self.note_tenant((key,))
 
-    def note_namespace(self, keys: Sequence[int]) -> None:
-        """These blocks of one namespace were used now, the last one last, whether they are new or not."""
+    def note_tenant(self, keys: Sequence[int]) -> None:
+        """These blocks of one tenant were used now, the last one last, whether they are new or not."""
         if not keys:
             return
-        namespace = keys[0] >> NAMESPACE_SHIFT
-        blocks = self._namespaces.get(namespace)
+        tenant = keys[0] >> NAMESPACE_SHIFT
+        blocks = self._tenants.get(tenant)
         if blocks is None:
-            blocks = self._namespaces[namespace] = OrderedDict()
-        used, sizes, whole = self._used_by.get(namespace, 0), self._sizes, self._block_tokens
+            blocks = self._tenants[tenant] = OrderedDict()
+        used, sizes, whole = self._used_by.get(tenant, 0), self._sizes, self._block_tokens
         for key in keys:
             if key in blocks:
                 blocks.move_to_end(key)
             else:
                 blocks[key] = None
                 used += sizes.get(key, whole)
-        self._used_by[namespace] = used
+        self._used_by[tenant] = used
 
     def remove(self, key: int) -> int:
         """The block is gone; answers when it was last used, 0 for one in `pinned`."""
@@ -115,32 +115,32 @@ class Tier:
         if size is not None:
             self.saved_tokens -= self._block_tokens - size
         if self.has_quotas:
-            self._forget_in_namespace(key, self._block_tokens if size is None else size)
+            self._forget_of_tenant(key, self._block_tokens if size is None else size)
         if key in self.pinned:
             self.pinned.remove(key)
             return 0
         return self.order.pop(key)
 
-    def _forget_in_namespace(self, key: int, size: int) -> None:
-        namespace = key >> NAMESPACE_SHIFT
-        del self._namespaces[namespace][key]
-        self._used_by[namespace] -= size
+    def _forget_of_tenant(self, key: int, size: int) -> None:
+        tenant = key >> NAMESPACE_SHIFT
+        del self._tenants[tenant][key]
+        self._used_by[tenant] -= size
 
-    def is_over(self, namespace: int) -> bool:
-        """Whether something must go, of this namespace or of all."""
+    def is_over(self, tenant: int) -> bool:
+        """Whether something must go, of this tenant or of all."""
         return self.used_tokens > self.capacity_tokens or (
-            self.has_quotas and self._used_by.get(namespace, 0) > self._quota_tokens
+            self.has_quotas and self._used_by.get(tenant, 0) > self._quota_tokens
         )
 
-    def trim(self, namespaces: Iterable[int], evicted: list[tuple[int, int]]) -> None:
-        """Evict the least recently used blocks without a pin until all fits, first where these namespaces are over
+    def trim(self, tenants: Iterable[int], evicted: list[tuple[int, int]]) -> None:
+        """Evict the least recently used blocks without a pin until all fits, first where these tenants are over
         their quotas; adds their keys and stamps to `evicted`.
 
         If only pinned blocks are left, what was placed stays over the capacity: whoever pins has to see to that.
         """
         if self.has_quotas:
-            for namespace in namespaces:
-                self._trim_namespace(namespace, evicted)
+            for tenant in tenants:
+                self._trim_tenant(tenant, evicted)
         self.evict(self.used_tokens - self.capacity_tokens, evicted)
 
     def evict(self, excess_tokens: int, evicted: list[tuple[int, int]]) -> None:
@@ -159,12 +159,12 @@ class Tier:
                 self.saved_tokens -= whole - size
             excess_tokens -= size
             if self.has_quotas:
-                self._forget_in_namespace(key, size)
+                self._forget_of_tenant(key, size)
 
-    def _trim_namespace(self, namespace: int, evicted: list[tuple[int, int]]) -> None:
-        excess_tokens = self._used_by.get(namespace, 0) - self._quota_tokens
+    def _trim_tenant(self, tenant: int, evicted: list[tuple[int, int]]) -> None:
+        excess_tokens = self._used_by.get(tenant, 0) - self._quota_tokens
         gone: list[int] = []
-        for key in self._namespaces.get(namespace, _NO_BLOCKS) if excess_tokens > 0 else ():
+        for key in self._tenants.get(tenant, _NO_BLOCKS) if excess_tokens > 0 else ():
             if key not in self._pins:
                 gone.append(key)
                 excess_tokens -= self._sizes.get(key, self._block_tokens)

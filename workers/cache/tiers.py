@@ -126,29 +126,29 @@ class Tiers:
         if new and new[0] in short:
             tier.saved_tokens += self._sizes.block_tokens - short[new[0]]
         if tier.has_quotas:
-            tier.note_namespace(keys[::-1])
+            tier.note_tenant(keys[::-1])
         return new
 
     def _fit(self, tier: Tier, placed: list[int], now_ns: int) -> None:
-        """Evict what must go because these blocks of one namespace, the deepest first, came into a tier.
+        """Evict what must go because these blocks of one tenant, the deepest first, came into a tier.
 
         Where only pinned blocks are left, those of `placed` that are pinned for what the other tier holds give way.
         """
         if not placed:
             return
-        namespace = placed[0] >> NAMESPACE_SHIFT
-        if not tier.is_over(namespace):
+        tenant = placed[0] >> NAMESPACE_SHIFT
+        if not tier.is_over(tenant):
             return
-        self._trim(tier, (namespace,), now_ns)
+        self._trim(tier, (tenant,), now_ns)
         for key in placed:
-            if not tier.is_over(namespace):
+            if not tier.is_over(tenant):
                 break
             if key in tier:
                 tier.remove(key)
 
-    def _trim(self, tier: Tier, namespaces: Collection[int], now_ns: int) -> None:
+    def _trim(self, tier: Tier, tenants: Collection[int], now_ns: int) -> None:
         evicted: list[tuple[int, int]] = []
-        tier.trim(namespaces, evicted)
+        tier.trim(tenants, evicted)
         is_dram, now, note = tier is self.dram, now_ns << STAMP_SHIFT, self._account.note_evicted
         for key, stamp in evicted:
             note(1, stamp, now, is_dram=is_dram)

@@ -25,7 +25,7 @@ from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from workers.decode.config import DecodeConfig
 from workers.decode.memory import DecodeMemory
 from workers.decode.meter import DecodeEnergy, DecodeMeter
-from workers.decode.reservations import DecodeDesk
+from workers.decode.reservations import KvReservations
 from workers.decode.sequences import NOBODY, Departures, Sequence
 from workers.decode.step_cost import DecodeCost, StepLines
 from workers.decode.step_run import PS_PER_NS, StepRun
@@ -72,7 +72,7 @@ class DecodeInstance:
         # A step may bring this many tokens, so this much room must be there before it begins.
         self._lookahead_tokens = -(-config.tokens_per_step_num // config.tokens_per_step_den)
         self.memory = DecodeMemory(config.num_dies, config.blocks_per_die, config.slots_per_die, config.extent_blocks)
-        self._desk = DecodeDesk(address, self.memory, reports_to)
+        self._desk = KvReservations(address, self.memory, reports_to)
         self._lines = StepLines(config.num_dies, self._growth)
         self._joining: list[tuple[int, int, bytes]] = []
         self._on_die: list[dict[int, Sequence]] = [{} for _ in range(config.num_dies)]

@@ -17,7 +17,7 @@ from scheduler.protocol.messages import (
 from workers.decode.memory import DecodeMemory
 
 
-class DecodeDesk:
+class KvReservations:
     """Answers for the instance at `address` what concerns room in its memory; `handlers` by type of message."""
 
     def __init__(self, address: str, memory: DecodeMemory, reports_to: str) -> None:

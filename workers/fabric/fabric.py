@@ -65,7 +65,7 @@ class Fabric:
         self._failed_parts: set[str] = set()
         # No part has failed and all servers of the pools are up.
         self._is_whole = True
-        # What flows beside hand-overs leaves no line to them whole.
+        # What flows beside KV transfers leaves no line to them whole.
         self._is_rdma_free = all(flow.plane is not Plane.RDMA for flow in config.background)
         planes, num_layers = self._ways.planes, config.num_layers
         self._ranks = RankLines(planes[Plane.RDMA], self._ways.capacities, num_layers, is_whole=self._is_rdma_free)

@@ -1,5 +1,5 @@
-"""Hand-overs on the lines of dies: what leaves one rank shares its line evenly, so that one number tells how far all of
-it has come.
+"""KV transfers on the links of dies: what leaves one rank shares its link evenly, so that one number tells how far all
+of it has come.
 
 That holds as long as no die takes from two ranks at once, as every die reads from one rank of an instance. Where flows
 of two instances meet at a die, or a line is not whole, those ranks are tangled: their flows move by `SharedLinks` until

@@ -70,7 +70,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class HandOverWays:
-    """Hand-over: each request's KV flows from one rank of a prefill instance to the die that will decode it.
+    """KV transfer: each request's KV flows from one rank of a prefill instance to the die that will decode it.
 
     `sources` and `destinations` are the links of an instance's dies, in their order; each carries at most
     `line_bytes_per_s`. Between supernodes it also takes the link out of the one and the link into the other,
@@ -103,7 +103,7 @@ class FabricConfig:
 
     rates: LineRates
     links: Sequence[Bundle]
-    hand_over: HandOverWays
+    kv_transfer: HandOverWays
     channels: Mapping[tuple[TransferKind, Plane, str, str], Channel]
     kv_bytes_per_token: int
     num_layers: int
@@ -180,7 +180,7 @@ class Way:
 
     @property
     def lanes(self) -> tuple[int, int]:
-        """Made when they are first needed: hand-overs seldom need any."""
+        """Made when they are first needed: KV transfers seldom need any."""
         if self._lanes is None:
             self._lanes = self._make_lanes()
         return self._lanes
@@ -197,8 +197,8 @@ class Ways:
         self._config = config
         self._capacities = config.capacities_bytes_per_s()
         self._down: dict[str, frozenset[int]] = {}
-        hand_over = config.hand_over
-        latencies = {Plane.RDMA: [hand_over.latency_ns]}
+        kv_transfer = config.kv_transfer
+        latencies = {Plane.RDMA: [kv_transfer.latency_ns]}
         for (_, plane, _, _), channel in config.channels.items():
             latencies.setdefault(plane, []).append(channel.latency_ns)
         for plane in (*(flow.plane for flow in config.background), *([Plane.UB] if config.exchange else [])):
@@ -237,7 +237,7 @@ class Ways:
         return loads
 
     def of(self, message: StartTransfer) -> list[Way]:
-        """One way for each request of a hand-over, one for all data of any other transfer."""
+        """One way for each request of a KV transfer, one for all data of any other transfer."""
         if not message.dies:
             return self._by_ends[message.kind, message.plane, message.source, message.destination]
         source, destination, by_die = message.source, message.destination, self._by_die
@@ -270,7 +270,7 @@ class Ways:
         return not any(self._down.values())
 
     def cut_instances(self) -> list[str]:
-        """Instances that reach nobody on the plane of hand-over."""
+        """Instances that reach nobody on the plane of KV transfer."""
         return [address for address, links in self._ends().items() if not any(self._capacities[i] for i in links)]
 
     def partly_cut(self) -> dict[str, list[int]]:
@@ -282,7 +282,7 @@ class Ways:
         return {address: dies for address, dies in cut.items() if 0 < len(dies) < len(self._ends()[address])}
 
     def _ends(self) -> dict[str, range]:
-        return {**self._config.hand_over.sources, **self._config.hand_over.destinations}
+        return {**self._config.kv_transfer.sources, **self._config.kv_transfer.destinations}
 
     def lost_bytes_per_s(self, failed: Collection[str]) -> list[int]:
         """What these parts take from the lines of all ends together, by plane."""
@@ -295,15 +295,15 @@ class Ways:
         return [self._config.plane_bytes_per_s(plane) for plane in Plane]
 
     def _way_to_die(self, source: str, destination: str, die: int) -> Way:
-        hand_over = self._config.hand_over
-        ranks, dies = hand_over.sources[source], hand_over.destinations[destination]
+        kv_transfer = self._config.kv_transfer
+        ranks, dies = kv_transfer.sources[source], kv_transfer.destinations[destination]
         rank = source_rank(die, len(dies), len(ranks))
-        between = hand_over.between(source, destination)
+        between = kv_transfer.between(source, destination)
         links = self._alive(ranks, rank), *between, dies[die]
         way = self._by_links.get(links)
         if way is None:
-            line = hand_over.line_bytes_per_s
-            latency_ns = hand_over.latency_ns + (hand_over.crossing_latency_ns if between else 0)
+            line = kv_transfer.line_bytes_per_s
+            latency_ns = kv_transfer.latency_ns + (kv_transfer.crossing_latency_ns if between else 0)
             channel = Channel(links, line, line, 1, latency_ns)
             way = self._by_links[links] = self._way(Plane.RDMA, channel, is_awaited=True)
             way.is_cut = not all(self._capacities[link] for link in links)

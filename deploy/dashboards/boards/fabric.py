@@ -19,7 +19,7 @@ from deploy.dashboards.fabric_parts import fabric_parts_row
 from deploy.dashboards.panels import Dashboard, Panel, Query, Row, lines, stat
 from deploy.dashboards.promql import rate, ratio, wall_rate
 
-HAND_OVER: Final = '{kind="hand_over"}'
+KV_TRANSFER: Final = '{kind="hand_over"}'
 READS: Final = '{kind=~"cache_(ssd_)?read"}'
 WRITES: Final = '{kind=~"cache_(ssd_)?write"}'
 
@@ -38,7 +38,10 @@ OVERVIEW: Final = Row(
         _of_plane("rdma", "RDMA", "Bytes per emulated second on the scale-out plane."),
         _of_plane("vpc", "VPC", "Bytes per emulated second on the plane of the data centre."),
         stat(
-            "Hand-overs", "Hand-overs of KV to decode, per emulated second.", "si:/s", rate(TRANSFERS, where=HAND_OVER)
+            "KV transfers",
+            "KV transfers to decode, per emulated second.",
+            "si:/s",
+            rate(TRANSFERS, where=KV_TRANSFER),
         ),
         stat(
             "Handing over",
@@ -91,7 +94,7 @@ PURPOSES: Final = Row(
     "What it is for",
     (
         lines(
-            "Hand-over",
+            "KV transfer",
             "Requests whose KV moves to decode, and those whose KV is ready and waits for room there.",
             "short",
             Query(f'sum({RUNNING}{{stage="hand_over"}})', "moving"),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from scheduler.core.routing import Routing
-from scheduler.core.state import Books
+from scheduler.core.state import SchedulerState
 from scheduler.policies.admission import AdmissionView
 from scheduler.policies.view import Reads
 from scheduler.policies.waiting import NO_LIMIT_NS, WaitingRequest
 
 
-class Prospects:
+class AdmissionEstimates:
     """Answers for a request that no instance is chosen for yet."""
 
-    def __init__(self, books: Books, routing: Routing, reads: Reads) -> None:
+    def __init__(self, books: SchedulerState, routing: Routing, reads: Reads) -> None:
         self._books = books
         self._prefill = routing.prefill
         self._decode = routing.decode
@@ -31,8 +31,8 @@ class Prospects:
         ttft_ns = seen.backlog_ns[index] + seen.work_ns[index]
         if request.tpot_limit_ns == NO_LIMIT_NS or not self._books.decode.eligible:
             return AdmissionView(now_ns, ttft_ns, 0.0, seen.num_samples)
-        ledger, i = self._books.ledger, request.request_id
-        tokens = ledger.prompt_tokens[i] + ledger.output_tokens[i]
+        table, i = self._books.table, request.request_id
+        tokens = table.prompt_tokens[i] + table.output_tokens[i]
         tpot_ns, num_samples = self._decode.least_tpot_ns(now_ns, i, tokens)
         return AdmissionView(now_ns, ttft_ns, tpot_ns, min(seen.num_samples, num_samples))
 

@@ -130,7 +130,7 @@ class PrefillTimes:
         one = self._instances[instance]
         if message.computed_tokens:
             self._learn(one, message)
-        for request_id in message.done_ids:
+        for request_id in message.prefilled_ids:
             work = one.running.pop(request_id, None)
             if work is not None and one.fit.num_samples > len(PRIOR):
                 self.error.note(work.predicted_ns, message.boundary_ns - work.routed_ns)
@@ -162,7 +162,7 @@ class PrefillTimes:
             work.position = work.cached_tokens
             one.starting_cached += work.cached_tokens
             one.running[request_id] = work
-        closing = set(message.closing_ids)
+        closing = set(message.last_chunk_ids)
         passing, left = [0.0, 0.0, 0.0, one.starting_cached / 1e3], [0.0, 0.0, 0.0, 0.0]
         for request_id, work in one.running.items():
             if request_id in closing:

@@ -12,7 +12,7 @@ from typing import Final
 
 
 class PrefixIndex:
-    """Blocks by (namespace, id), least recently used per instance; `capacities` are blocks by instance.
+    """Blocks by (tenant, id), least recently used per instance; `capacities` are blocks by instance.
 
     As in the caches themselves a use touches a prompt's deepest block first, so that a child goes before its parent.
     """
@@ -30,10 +30,10 @@ class PrefixIndex:
         """Different blocks that anybody holds."""
         return len(self._masks)
 
-    def match(self, namespace: int, blocks: Sequence[int]) -> list[int]:
+    def match(self, tenant: int, blocks: Sequence[int]) -> list[int]:
         """Leading blocks that each instance holds. Cost grows with the longest match and with those that hold any."""
         matched = [0] * len(self._held)
-        masks, offset = self._masks, namespace << 64
+        masks, offset = self._masks, tenant << 64
         alive = (1 << len(self._held)) - 1
         depth = 0
         for block in blocks:
@@ -48,9 +48,9 @@ class PrefixIndex:
         _note(matched, alive, depth)
         return matched
 
-    def add(self, instance: int, namespace: int, blocks: Sequence[int]) -> None:
+    def add(self, instance: int, tenant: int, blocks: Sequence[int]) -> None:
         """The instance was sent this prompt: it will hold its leading blocks, as many as it can."""
-        held, masks, offset = self._held[instance], self._masks, namespace << 64
+        held, masks, offset = self._held[instance], self._masks, tenant << 64
         capacity = self._capacities[instance]
         bit = 1 << instance
         for block in reversed(blocks[:capacity]):

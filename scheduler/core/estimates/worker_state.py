@@ -22,7 +22,7 @@ ENOUGH_REPORTS: Final = 64
 NS_PER_S: Final = 10**9
 
 
-class Knowledge:
+class WorkerState:
     """Columns by instance as last reported, the index of own caches, and predicted times; each only if `reads` says.
 
     `columns` are live: who wants to keep them takes a copy.
@@ -34,7 +34,7 @@ class Knowledge:
         self._is_prefill: Final = is_prefill
         num = len(stage)
         self._stage = stage
-        self._ledger = facts.ledger
+        self._table = facts.table
         self._open = facts.open_requests
         self._zeros: Final = [0] * num
         sizes = [instance.num_npus for instance in stage.instances]
@@ -97,14 +97,14 @@ class Knowledge:
 
     def request(self, now_ns: int, request_id: int, num_tokens: int, *, is_prefill: bool) -> RequestView:
         """The request as a policy sees it, with a column entry for each instance."""
-        ledger, known = self._ledger, self._open
-        total = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id]
-        cached = ledger.cached_tokens[request_id] if is_prefill else 0
-        blocks, namespace = known.prompt(request_id)
+        table, known = self._table, self._open
+        total = table.prompt_tokens[request_id] + table.output_tokens[request_id]
+        cached = table.cached_tokens[request_id] if is_prefill else 0
+        blocks, tenant = known.prompt(request_id)
         held = self._zeros
         if self._index is not None and blocks:
             most, block_tokens = total - 1, known.block_tokens
-            held = [min(most, found * block_tokens) for found in self._index.match(namespace, blocks)]
+            held = [min(most, found * block_tokens) for found in self._index.match(tenant, blocks)]
         backlog, work, num_samples = self._predict(now_ns, total, cached, held, num_tokens, is_prefill=is_prefill)
         return RequestView(
             now_ns,
@@ -112,7 +112,7 @@ class Knowledge:
             total,
             cached,
             blocks,
-            namespace,
+            tenant,
             known.block_tokens,
             held,
             backlog,
@@ -140,7 +140,7 @@ class Knowledge:
         """Who was set back by a loss may have ended instead of being routed again."""
         self._has_lost_some = False
         for index, request_id in times.waiting():
-            if self._ledger.state[request_id] == State.ENDED:
+            if self._table.state[request_id] == State.ENDED:
                 times.withdraw(index, request_id)
 
     def withdrawn(self, index: int, request_id: int) -> None:
@@ -151,9 +151,9 @@ class Knowledge:
     def routed(self, index: int, request_id: int, request: RequestView) -> None:
         """A prompt goes to a prefill instance."""
         if self._index is not None and request.blocks:
-            self._index.add(index, request.namespace, request.blocks)
+            self._index.add(index, request.tenant, request.blocks)
         if self._prefill_times is not None:
-            before = self._ledger.prefill_instance[request_id]
+            before = self._table.prefill_instance[request_id]
             if before != NOT_YET:
                 self._prefill_times.withdraw(before, request_id)
             at_hand = max(request.cached_tokens, request.held_tokens[index])
@@ -164,11 +164,11 @@ class Knowledge:
         index = self._stage.index.get(message.instance)
         if index is None:
             return
-        ledger = self._ledger
-        prompt_tokens, produced = ledger.prompt_tokens, ledger.output_tokens
-        self._running[index] += len(message.started_ids) - len(message.done_ids)
+        table = self._table
+        prompt_tokens, produced = table.prompt_tokens, table.output_tokens
+        self._running[index] += len(message.started_ids) - len(message.prefilled_ids)
         self._kv_tokens[index] += sum([prompt_tokens[i] + produced[i] for i in message.started_ids])
-        self._kv_tokens[index] -= sum([prompt_tokens[i] + produced[i] for i in message.done_ids])
+        self._kv_tokens[index] -= sum([prompt_tokens[i] + produced[i] for i in message.prefilled_ids])
         self._reported_ns[index] = message.boundary_ns
         if message.computed_tokens and message.usage.busy_ns:
             self._tokens_per_s[index] = 1e9 * message.computed_tokens / message.usage.busy_ns

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from scheduler.core.deferred import Holds
-from scheduler.core.estimates.admission_estimates import Prospects
-from scheduler.core.guests.waiting_queue import WaitingRoom
+from scheduler.core.deferred import DeferredQueue
+from scheduler.core.estimates.admission_estimates import AdmissionEstimates
+from scheduler.core.guests.waiting_queue import WaitingQueue
 from scheduler.core.prefills import Prefills, Said
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.routing import Routing
-from scheduler.core.state import Books
+from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import Transfers
 from scheduler.policies.admission import Admission, Always
-from scheduler.policies.entry import EntryRules, make_admission, make_order
+from scheduler.policies.flow_control import FlowControl, make_admission, make_order
 from scheduler.policies.waiting import WaitingRequest
 from scheduler.protocol.component import NEVER_NS, Outputs
 from scheduler.protocol.finish import FinishReason
@@ -29,7 +29,7 @@ class GuardedPrefills(Prefills):
     has been admitted before. `overdue` are ids of those that are to end.
     """
 
-    def __init__(self, books: Books, transfers: Transfers, routing: Routing, rules: EntryRules) -> None:
+    def __init__(self, books: SchedulerState, transfers: Transfers, routing: Routing, rules: FlowControl) -> None:
         super().__init__(books, transfers, routing.prefill)
         self.tenants: dict[int, int] = {}
         """By request, for those that wait or run and are not of tenant 0."""
@@ -38,10 +38,10 @@ class GuardedPrefills(Prefills):
         self._admission: Admission = make_admission(rules.admission)
         self._admits_all = isinstance(self._admission, Always)
         self.order = make_order(rules.order)
-        self._room = WaitingRoom(books.prefill, self.order, rules.backlog_tokens) if rules.backlog_tokens else None
-        self._prospects = Prospects(books, routing, rules.reads)
+        self._room = WaitingQueue(books.prefill, self.order, rules.backlog_tokens) if rules.backlog_tokens else None
+        self._estimates = AdmissionEstimates(books, routing, rules.reads)
         hold_ns = [one.hold_ns for one in rules.by_class]
-        self._holds = Holds(rules.cheap_hours, hold_ns, books.ledger, books.open.held) if rules.holds else None
+        self._holds = DeferredQueue(rules.cheap_hours, hold_ns, books.table, books.open.held) if rules.holds else None
 
     @property
     def release_ns(self) -> int:
@@ -56,9 +56,9 @@ class GuardedPrefills(Prefills):
         """Hold those that may wait; look up the others."""
         if self._holds is None or not ids:
             return super().begin(now_ns, ids)
-        ledger = self._ledger
-        again = [i for i in ids if ledger.preemptions[i] or ledger.retries[i]]
-        fresh = [i for i in ids if not (ledger.preemptions[i] or ledger.retries[i])] if again else ids
+        table = self._table
+        again = [i for i in ids if table.preemptions[i] or table.retries[i]]
+        fresh = [i for i in ids if not (table.preemptions[i] or table.retries[i])] if again else ids
         return super().begin(now_ns, again + self._holds.keep(now_ns, fresh))
 
     def release_held(self, now_ns: int) -> Outputs:
@@ -88,7 +88,7 @@ class GuardedPrefills(Prefills):
     def let_through(self, now_ns: int) -> Outputs:
         """All whose turn it is; asked again whenever an instance has less to do."""
         room, said = self._room, Said()
-        while room is not None and (request := room.next_through()) is not None:
+        while room is not None and (request := room.pop_ready()) is not None:
             self._open.unrouted.discard(request.request_id)
             said += self._let_in(now_ns, [request.request_id])
         return tuple(said)
@@ -106,21 +106,21 @@ class GuardedPrefills(Prefills):
         return tuple(said)
 
     def _is_admitted(self, now_ns: int, request_id: int) -> bool:
-        ledger = self._ledger
+        table = self._table
         # Who was cut off from what it fetched begins again without a retry, but an instance was chosen for it.
-        has_begun = ledger.prefill_instance[request_id] != NOT_YET
-        if has_begun or ledger.preemptions[request_id] or ledger.retries[request_id]:
+        has_begun = table.prefill_instance[request_id] != NOT_YET
+        if has_begun or table.preemptions[request_id] or table.retries[request_id]:
             return True
         request = self._waiting_request(request_id)
-        view = self._prospects.view(now_ns, request)
+        view = self._estimates.view(now_ns, request)
         return self._admission.admits(request, view)
 
     def _waiting_request(self, request_id: int) -> WaitingRequest:
-        ledger = self._ledger
-        rules = self._rules_by_class[ledger.request_class[request_id]]
-        tokens = ledger.prompt_tokens[request_id] + ledger.output_tokens[request_id] - ledger.cached_tokens[request_id]
+        table = self._table
+        rules = self._rules_by_class[table.request_class[request_id]]
+        tokens = table.prompt_tokens[request_id] + table.output_tokens[request_id] - table.cached_tokens[request_id]
         tenant = self.tenants.get(request_id, 0)
-        arrived_ns, limits = ledger.arrived_ns[request_id], (rules.ttft_limit_ns, rules.tpot_limit_ns)
+        arrived_ns, limits = table.arrived_ns[request_id], (rules.ttft_limit_ns, rules.tpot_limit_ns)
         return WaitingRequest(request_id, arrived_ns, tokens, rules.priority, tenant, *limits)
 
     def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> Said:
@@ -139,7 +139,7 @@ class GuardedPrefills(Prefills):
 
     def withdrawn(self, request_id: int) -> None:
         """The instance that was chosen has dropped it."""
-        self._router.withdrawn(self._ledger.prefill_instance[request_id], request_id)
+        self._router.withdrawn(self._table.prefill_instance[request_id], request_id)
 
     def _release_pins(self, ids: Iterable[int]) -> Said:
         if not self._books.uses_pool:

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from scheduler.core.fleet import Stage
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -60,10 +60,10 @@ class _Berth:
 class Parking:
     """Goes along with the core: hears what it hears, and adds to what it says."""
 
-    def __init__(self, rules: ParkingRules, stages: Sequence[Stage], ledger: Ledger) -> None:
+    def __init__(self, rules: ParkingRules, stages: Sequence[Stage], table: RequestTable) -> None:
         self.deadline_ns = NEVER_NS
         self._rules = rules
-        self._ledger = ledger
+        self._table = table
         self._stages = [[_Berth(stage, index) for index in range(len(stage))] for stage in stages]
         self._berths = {berth.stage.addresses[berth.index]: berth for berths in self._stages for berth in berths}
         self._has_arrivals = True
@@ -92,7 +92,7 @@ class Parking:
     def wake(self, now_ns: int) -> Outputs:
         """Weigh all anew."""
         self.deadline_ns = NEVER_NS
-        if not (self._has_arrivals or self._ledger.num_open):
+        if not (self._has_arrivals or self._table.num_open):
             return NOTHING  # nothing comes that it could be done for
         said: list[tuple[str, Message]] = []
         for berths in self._stages:

@@ -15,10 +15,10 @@ from scheduler.core.guests.admission_queue import GuardedPrefills
 from scheduler.core.lifecycle import State
 from scheduler.core.losses import Losses
 from scheduler.core.prefills import Said
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.core.reservations import Reservations
-from scheduler.core.state import Books
-from scheduler.policies.entry import EntryRules
+from scheduler.core.state import SchedulerState
+from scheduler.policies.flow_control import FlowControl
 from scheduler.policies.ordering import FairQueue
 from scheduler.protocol.component import NEVER_NS, Outputs
 from scheduler.protocol.finish import FinishReason
@@ -44,11 +44,16 @@ class Guard:
     """`deadline_ns`: when the next request has waited too long."""
 
     def __init__(
-        self, books: Books, prefills: GuardedPrefills, losses: Losses, reservations: Reservations, rules: EntryRules
+        self,
+        books: SchedulerState,
+        prefills: GuardedPrefills,
+        losses: Losses,
+        reservations: Reservations,
+        rules: FlowControl,
     ) -> None:
         self.deadline_ns = NEVER_NS
         self._books = books
-        self._ledger: Ledger = books.ledger
+        self._table: RequestTable = books.table
         self._prefills = prefills
         self._overdue = prefills.overdue
         self._losses = losses
@@ -68,7 +73,7 @@ class Guard:
 
     def _watched(self, handler: Handler, kind: type) -> Handler:
         def handle(now_ns: int, message: Any) -> Outputs:
-            first = self._ledger.num_requests
+            first = self._table.num_requests
             if kind is RequestsArrived and self._fair is not None:
                 self._note_tenants(message, first)
             elif kind is DecodeStepped and self._fair is not None:
@@ -90,17 +95,17 @@ class Guard:
 
     def _note_tenants(self, message: RequestsArrived, first: int) -> None:
         tenants = self._prefills.tenants
-        tenants.update((first + at, tenant) for at, tenant in enumerate(message.namespaces) if tenant)
+        tenants.update((first + at, tenant) for at, tenant in enumerate(message.tenants) if tenant)
 
     def _note_arrivals(self, first: int) -> None:
-        classes = self._ledger.request_class
-        for request_id in range(first, self._ledger.num_requests):
+        classes = self._table.request_class
+        for request_id in range(first, self._table.num_requests):
             if self._timeouts_ns[classes[request_id]]:
                 self._coming_due[classes[request_id]].append(request_id)
 
     def _charge(self, order: FairQueue, message: DecodeStepped) -> None:
-        """What they have produced is charged to tenants when they leave; the ledger has what they came with."""
-        tenants, produced = self._prefills.tenants, self._ledger.output_tokens
+        """What they have produced is charged to tenants when they leave; the table has what they came with."""
+        tenants, produced = self._prefills.tenants, self._table.output_tokens
         for ids, tokens in (
             (message.finished_ids, message.finished_tokens),
             (message.preempted_ids, message.preempted_tokens),
@@ -111,7 +116,7 @@ class Guard:
             tenants.pop(request_id, None)
 
     def _set_deadline(self) -> None:
-        state, arrived_ns, deadline_ns = self._ledger.state, self._ledger.arrived_ns, self._prefills.release_ns
+        state, arrived_ns, deadline_ns = self._table.state, self._table.arrived_ns, self._prefills.release_ns
         for due, timeout_ns in zip(self._coming_due, self._timeouts_ns):
             while due and state[due[0]] == State.ENDED:
                 self._overdue.pop(due.popleft(), None)
@@ -121,7 +126,7 @@ class Guard:
 
     def wake(self, now_ns: int) -> Outputs:
         """Some have waited too long, or long enough for cheap hours."""
-        arrived_ns, state = self._ledger.arrived_ns, self._ledger.state
+        arrived_ns, state = self._table.arrived_ns, self._table.state
         for due, timeout_ns in zip(self._coming_due, self._timeouts_ns):
             while due and arrived_ns[due[0]] + timeout_ns <= now_ns:
                 request_id = due.popleft()
@@ -135,12 +140,12 @@ class Guard:
 
     def _end_overdue(self, now_ns: int) -> Said:
         """End those that can end where they are, and have instances end others."""
-        ledger, overdue = self._ledger, self._overdue
+        table, overdue = self._table, self._overdue
         here: list[int] = []
         placeless: list[int] = []
         cancelled: dict[str, list[int]] = {}
         for request_id, asked in list(overdue.items()):
-            where = ledger.state[request_id]
+            where = table.state[request_id]
             if where == State.ENDED:
                 del overdue[request_id]
             elif where == State.ARRIVED:
@@ -149,7 +154,7 @@ class Guard:
             elif where == State.PREFILLED:
                 placeless.append(request_id)
             elif where == State.PREFILL_QUEUED or where == State.DECODING:
-                attempt = (where, ledger.preemptions[request_id], ledger.retries[request_id])
+                attempt = (where, table.preemptions[request_id], table.retries[request_id])
                 if asked != attempt:
                     overdue[request_id] = attempt
                     cancelled.setdefault(self._address(request_id, where), []).append(request_id)
@@ -161,14 +166,14 @@ class Guard:
         return [*said, *((address, CancelRequests(ids)) for address, ids in cancelled.items())]
 
     def _address(self, request_id: int, where: int) -> str:
-        books, ledger = self._books, self._ledger
+        books, table = self._books, self._table
         if where == State.DECODING:
-            return books.decode.addresses[ledger.decode_instance[request_id]]
-        return books.prefill.addresses[ledger.prefill_instance[request_id]]
+            return books.decode.addresses[table.decode_instance[request_id]]
+        return books.prefill.addresses[table.prefill_instance[request_id]]
 
     def _release(self, ids: list[int], now_ns: int) -> Said:
         """These wait for room to decode: their KV is where it was made."""
-        at_prefill, addresses = self._ledger.prefill_instance, self._books.prefill.addresses
+        at_prefill, addresses = self._table.prefill_instance, self._books.prefill.addresses
         said = self._reservations.release(ids)
         held: dict[str, list[int]] = {}
         for request_id in ids:
@@ -187,9 +192,9 @@ class Guard:
 
     def _note_dismissed(self, message: DecodeStepped) -> None:
         """Overdue ones that left a decode instance ended for that, unless they had finished before the core knew."""
-        timeouts_ns, classes, arrived_ns = self._timeouts_ns, self._ledger.request_class, self._ledger.arrived_ns
+        timeouts_ns, classes, arrived_ns = self._timeouts_ns, self._table.request_class, self._table.arrived_ns
         for request_id in message.finished_ids:
             if self._overdue.pop(request_id, None) is None:
                 continue
             if arrived_ns[request_id] + timeouts_ns[classes[request_id]] <= message.boundary_ns:
-                self._ledger.reason[request_id] = FinishReason.TIMED_OUT
+                self._table.reason[request_id] = FinishReason.TIMED_OUT

@@ -14,7 +14,7 @@ from scheduler.policies.ordering import Order
 from scheduler.policies.waiting import WaitingRequest
 
 
-class WaitingRoom:
+class WaitingQueue:
     """Lets requests through while some instance that is eligible has fewer than `backlog_tokens` outstanding.
 
     The bound is looked at before each request, so an instance may go over it by one prompt, and none idles for want of
@@ -36,11 +36,11 @@ class WaitingRoom:
         return any(tokens[index] < limit for index in self._stage.eligible)
 
     def come(self, requests: Sequence[WaitingRequest]) -> None:
-        """These wait, until `next_through` names them."""
+        """These wait, until `pop_ready` names them."""
         for request in requests:
             self._order.add(request)
 
-    def next_through(self) -> WaitingRequest | None:
+    def pop_ready(self) -> WaitingRequest | None:
         """Who may go now; None if nobody waits or nobody may. Ask again once it is counted where it went."""
         return self._order.take() if len(self._order) and self.is_open else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 
-class KeptVersions:
+class WeightCache:
     """Of one memory of `num_servers` servers, which begins with the first version whole."""
 
     def __init__(self, num_tokens: int, capacity: int, num_servers: int, first: str) -> None:

@@ -10,16 +10,16 @@ from collections import deque
 
 from scheduler.core.config import OPERATOR_ADDRESS
 from scheduler.core.fleet import Stage
-from scheduler.core.guests.weight_loads import ModelLoads
+from scheduler.core.guests.weight_loads import WeightLoads
 from scheduler.core.losses import Losses, begun_again
-from scheduler.core.state import Books
+from scheduler.core.state import SchedulerState
 from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message
 
 
-class ModelChanges:
+class WeightChanges:
     """Knows whose turn it is."""
 
-    def __init__(self, books: Books, losses: Losses, loads: ModelLoads) -> None:
+    def __init__(self, books: SchedulerState, losses: Losses, loads: WeightLoads) -> None:
         self._books = books
         self._down = losses.down
         self._loads = loads
@@ -72,4 +72,4 @@ class ModelChanges:
         books, where = self._books, {index}
         is_prefill = stage is books.prefill
         prefill, decode = (where, set[int]()) if is_prefill else (set[int](), where)
-        return bool(begun_again(books.ledger, books.open.payloads, prefill, decode, ()))
+        return bool(begun_again(books.table, books.open.payloads, prefill, decode, ()))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS
-from scheduler.core.guests.weight_cache import KeptVersions
+from scheduler.core.guests.weight_cache import WeightCache
 from scheduler.protocol.messages import CancelTransfer, Message, Plane, StartTransfer, TransferKind, WorkersJoined
 
 Said = list[tuple[str, Message]]
@@ -45,7 +45,7 @@ class ModelWeights:
 
 
 @dataclass(slots=True)
-class Absence:
+class Downtime:
     """What became of a component that was lost: its process came back, and it was ready again; None for not yet.
 
     `version`: the one for which it gave up its model; None if it did not."""
@@ -74,7 +74,7 @@ class Absence:
         return f"{line} and loaded {model} from the {self.source.name}{fetched} in {load_s:,.3g} s"
 
 
-class ModelLoads:
+class WeightLoads:
     """Says the loads to the fabric, numbered by `next_id`, and who is ready to the core."""
 
     def __init__(self, weights: ModelWeights, next_id: Callable[[], int]) -> None:
@@ -82,7 +82,7 @@ class ModelLoads:
         self._next_id = next_id
         # What sources but the last hold, by address.
         self._kept = {
-            source.address: KeptVersions(weights.num_tokens, source.num_versions, source.num_servers, FIRST_VERSION)
+            source.address: WeightCache(weights.num_tokens, source.num_versions, source.num_servers, FIRST_VERSION)
             for sources in weights.sources.values()
             for source in sources[:-1]
         }
@@ -95,8 +95,8 @@ class ModelLoads:
         self._loading: dict[int, str] = {}
         # What is brought to a source: where, which version, and who waits for it.
         self._fetching: dict[int, tuple[str, str, list[str]]] = {}
-        self._absences: dict[str, Absence] = {}
-        self._past: list[Absence] = []
+        self._absences: dict[str, Downtime] = {}
+        self._past: list[Downtime] = []
 
     def has(self, address: str, version: str) -> bool:
         """Whether this is the version that an instance is to have."""
@@ -117,18 +117,18 @@ class ModelLoads:
         for address in addresses:
             version = self._versions[address] if address in self._changed else None
             self._changed.discard(address)
-            self._past.append(Absence(address, now_ns, version))
+            self._past.append(Downtime(address, now_ns, version))
             self._absences[address] = self._past[-1]
-        self._change_servers(addresses, KeptVersions.lose_server)
+        self._change_servers(addresses, WeightCache.lose_server)
         return said
 
     def drain(self, addresses: Collection[str]) -> None:
         """These servers hand over what they hold."""
-        self._change_servers(addresses, KeptVersions.drain_server)
+        self._change_servers(addresses, WeightCache.drain_server)
 
     def join(self, addresses: Collection[str]) -> Said:
         """These are there again; who reached no source tries all of them once more."""
-        self._change_servers(addresses, KeptVersions.add_server)
+        self._change_servers(addresses, WeightCache.add_server)
         return self.try_again()
 
     def start(self, now_ns: int, addresses: Collection[str]) -> Said:
@@ -230,7 +230,7 @@ class ModelLoads:
                 absence.ready_ns = now_ns
         return [(CORE_ADDRESS, WorkersJoined(addresses))] if addresses else []
 
-    def _change_servers(self, addresses: Collection[str], change: Callable[[KeptVersions, int], None]) -> None:
+    def _change_servers(self, addresses: Collection[str], change: Callable[[WeightCache, int], None]) -> None:
         for pool, kept in self._kept.items():
             for address in addresses:
                 number = address.removeprefix(f"{pool}/")

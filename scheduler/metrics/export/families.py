@@ -84,7 +84,8 @@ def _link_bytes(snapshot: Snapshot) -> list[int]:
 
 
 _PLANES: Final = [(plane.name.lower(),) for plane in Plane]
-_KINDS: Final = [(kind.name.lower(),) for kind in TransferKind]
+_KINDS: Final = [("hand_over" if kind is TransferKind.KV_TRANSFER else kind.name.lower(),) for kind in TransferKind]
+"""By kind. Dashboards and alerts refer to the value that KV transfers have always had."""
 _REASONS: Final = [(_outcome(reason), reason.name.lower()) for reason in END_REASONS]
 _FLOWS: Final = [(plane.name.lower(), kind.name.lower()) for plane, kind in FLOWS]
 _INSTANCE: Final = ("instance", "role")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scheduler.core.lifecycle import State
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.metrics.buckets import (
     REQUEST_BOUNDS_S,
     STEP_TOKEN_BOUNDS,
@@ -40,10 +40,10 @@ def _by_state(*states: State) -> Bools:
 _AT_PREFILL: Final = _by_state(
     State.FETCHING, State.PREFILL_QUEUED, State.PREFILLING, State.PREFILLING_RESERVED
 )  # fmt: skip
-_AT_DECODE: Final = _by_state(State.PREFILLED, State.HANDING_OVER, State.DECODE_QUEUED, State.DECODING)
+_AT_DECODE: Final = _by_state(State.PREFILLED, State.TRANSFERRING_KV, State.DECODE_QUEUED, State.DECODING)
 _AT_WORK: Final = _by_state(State.PREFILLING, State.PREFILLING_RESERVED, State.DECODING)
 _HOLDS_PREFILL_KV: Final = _by_state(
-    State.PREFILLING, State.PREFILLING_RESERVED, State.PREFILLED, State.HANDING_OVER
+    State.PREFILLING, State.PREFILLING_RESERVED, State.PREFILLED, State.TRANSFERRING_KV
 )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ class EngineCounts:
 
     def end_pass(self, message: PrefillStepped) -> None:
         """A pass of a prefill instance ended, if there was one."""
-        num_done = len(message.done_ids)
+        num_done = len(message.prefilled_ids)
         self.generation_tokens += num_done
         if num_tokens := message.computed_tokens + num_done:
             self.step_tokens.add(num_tokens, 1, num_tokens)
@@ -123,9 +123,9 @@ class LiveEngines:
         """The row of each instance by its index in the core; `NONE` where there is none."""
         return np.append(rows, NONE)[instances] if len(rows) else np.full(len(instances), NONE)
 
-    def totals(self, ledger: Ledger | None, first_open: int, kv_usage: Sequence[float]) -> EngineTotals:
-        """As they stand; requests of the ledger below `first_open` have ended. `kv_usage` is known of decode only."""
-        running, waiting, held = self._open(ledger, first_open)
+    def totals(self, table: RequestTable | None, first_open: int, kv_usage: Sequence[float]) -> EngineTotals:
+        """As they stand; requests of the table below `first_open` have ended. `kv_usage` is known of decode only."""
+        running, waiting, held = self._open(table, first_open)
         counts = self.counts.values()
         usage = [
             used or (tokens / room if room else 0.0)
@@ -154,14 +154,14 @@ class LiveEngines:
             step_tokens=tuple(one.step_tokens.totals() for one in counts),
         )
 
-    def _open(self, ledger: Ledger | None, first_open: int) -> tuple[list[int], list[int], list[int]]:
+    def _open(self, table: RequestTable | None, first_open: int) -> tuple[list[int], list[int], list[int]]:
         """Of each row: requests at work, requests that wait, KV tokens that a prefill instance holds for them."""
-        if ledger is None or not ledger.num_open:
+        if table is None or not table.num_open:
             return [0] * self._num, [0] * self._num, [0] * self._num
-        num, num_states = ledger.num_requests, len(State)
-        state = view(ledger.state, num)[first_open:]
-        began_at = view(ledger.prefill_instance, num)[first_open:]
-        decodes_at = view(ledger.decode_instance, num)[first_open:]
+        num, num_states = table.num_requests, len(State)
+        state = view(table.state, num)[first_open:]
+        began_at = view(table.prefill_instance, num)[first_open:]
+        decodes_at = view(table.decode_instance, num)[first_open:]
         # One count by (decode instance, prefill instance, state), 0 for none: many may be open.
         num_prefill, num_decode = len(self._prefill_rows) + 1, len(self._decode_rows) + 1
         cells = decodes_at.astype(np.int32) + 1
@@ -175,8 +175,8 @@ class LiveEngines:
         running = self._by_row(by_prefill[:, _AT_PREFILL & _AT_WORK], by_decode[:, _AT_DECODE & _AT_WORK])
         waiting = self._by_row(by_prefill[:, _AT_PREFILL & ~_AT_WORK], by_decode[:, _AT_DECODE & ~_AT_WORK])
         holders = np.flatnonzero(_HOLDS_PREFILL_KV[state])
-        tokens = view(ledger.prompt_tokens, num)[first_open:][holders]
-        tokens += view(ledger.output_tokens, num)[first_open:][holders]
+        tokens = view(table.prompt_tokens, num)[first_open:][holders]
+        tokens += view(table.output_tokens, num)[first_open:][holders]
         held = np.bincount(began_at[holders] + 1, tokens, num_prefill)[1:, np.newaxis]
         return running, waiting, self._by_row(held, by_decode[:, :0])
 

@@ -1,4 +1,4 @@
-"""One session of a system that lives: the life of one ledger on one emulated clock, and what can be read from it."""
+"""One session of a system that lives: the life of one table on one emulated clock, and what can be read from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from scheduler.core.lifecycle import State
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.metrics.columns import view
 from scheduler.metrics.live.instances import DecodeTally
 from scheduler.metrics.live.snapshot import LiveInstance
@@ -17,7 +17,7 @@ from scheduler.metrics.slo import Slo
 
 _RUNNING_STATES: Final = (
     (State.PREFILLING, State.PREFILLING_RESERVED),
-    (State.HANDING_OVER,),
+    (State.TRANSFERRING_KV,),
     (State.DECODING,),
 )
 _WAITING_STATES: Final = (
@@ -25,7 +25,7 @@ _WAITING_STATES: Final = (
     (State.PREFILLED,),
     (State.DECODE_QUEUED,),
 )
-"""Both by stage. Who has been prefilled waits for room at a decode instance: for the hand-over to begin."""
+"""Both by stage. Who has been prefilled waits for room at a decode instance: for the KV transfer to begin."""
 
 
 class Lateness(Protocol):
@@ -44,7 +44,7 @@ class LiveSession:
     """The session that is on. `now_ns`: how far its clock is known to be; requests below `first_open` have ended."""
 
     is_replay: Final[bool]
-    ledger: Final[Ledger]
+    table: Final[RequestTable]
     speed: Final[float]
     lateness: Final[Lateness | None]
     tallies: Final[dict[str, DecodeTally]]
@@ -57,7 +57,7 @@ class LiveSession:
 
 def open_by_stage(session: LiveSession) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Open requests that are at work and that wait, by stage."""
-    state = view(session.ledger.state, session.ledger.num_requests)[session.first_open :]
+    state = view(session.table.state, session.table.num_requests)[session.first_open :]
     is_open = state != State.ENDED
     session.first_open += int(is_open.argmax()) if is_open.any() else len(state)
     counts = np.bincount(state, minlength=len(State)).tolist()
@@ -77,4 +77,4 @@ def kv_usage(instance: LiveInstance, session: LiveSession | None) -> float:
 
 def num_retries(session: LiveSession) -> int:
     """How often requests of this session began again; only a loss or a fault makes any."""
-    return int(view(session.ledger.retries, session.ledger.num_requests).sum()) if session.may_retry else 0
+    return int(view(session.table.retries, session.table.num_requests).sum()) if session.may_retry else 0

@@ -1,6 +1,6 @@
 """The tap that keeps totals while a system lives, over all its sessions, for whoever looks at it meanwhile.
 
-What a latency is, `records` alone says: the tap notes whose first token came out, the ledger notes who ended, and a
+What a latency is, `records` alone says: the tap notes whose first token came out, the table notes who ended, and a
 snapshot reads the records of just those.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from scheduler.core.estimates.prediction_error import PredictionError
-from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.buckets import (
     DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
@@ -59,9 +59,9 @@ RATE_WALL_S: Final = 10.0
 
 
 class LiveTotals:
-    """A runtime `Tap`: it must see each message before the core does, because it reads the ledger's state before it.
+    """A runtime `Tap`: it must see each message before the core does, because it reads the table's state before it.
 
-    A session is the life of one ledger on one emulated clock: a replay, or the idle time between two. `begin` and `end`
+    A session is the life of one table on one emulated clock: a replay, or the idle time between two. `begin` and `end`
     enclose it; counters go on from session to session. A snapshot is taken between two messages, never between a
     message's tap and the core. `decisions` counts those of the cores that it watches.
     """
@@ -113,7 +113,7 @@ class LiveTotals:
 
     def begin(
         self,
-        ledger: Ledger,
+        table: RequestTable,
         speed: float,
         lateness: Lateness | None = None,
         *,
@@ -122,16 +122,16 @@ class LiveTotals:
         power_cap_w: float = 0.0,
         errors: Mapping[str, PredictionError] | None = None,
     ) -> None:
-        """A session begins, with a fresh ledger, a clock at 0 and all workers up; one that has not ended has failed.
+        """A session begins, with a fresh table, a clock at 0 and all workers up; one that has not ended has failed.
 
         `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
         Requests are judged by `slo`, if there is one; `power_cap_w` is at the feeds, 0 for none; `errors` are those of
         its predictions, if it makes any.
         """
         self.end("failed")
-        ledger.ended_ids = []
+        table.ended_ids = []
         tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
-        self._session = LiveSession(is_replay, ledger, speed, lateness, tallies, slo)
+        self._session = LiveSession(is_replay, table, speed, lateness, tallies, slo)
         self._fabric.begin()
         self._caches.begin()
         self._energy.begin(speed, power_cap_w)
@@ -140,7 +140,7 @@ class LiveTotals:
             meter.begin(speed)
 
     def end(self, outcome: RunOutcome) -> None:
-        """The session, if there is one, is over: account for what is left of it, and let go of its ledger.
+        """The session, if there is one, is over: account for what is left of it, and let go of its table.
 
         How it ended counts if it was a replay.
         """
@@ -150,7 +150,7 @@ class LiveTotals:
         self._drain(session)
         self._energy.end()
         self._predictions.end()
-        session.ledger.ended_ids = None
+        session.table.ended_ids = None
         self._retries += num_retries(session)
         self._hop_wall_s = self._hops_with(session)
         self._past_ns += session.now_ns
@@ -173,20 +173,20 @@ class LiveTotals:
         self._meters[message.instance].add(message.usage)
         self._computed_tokens += message.computed_tokens
         if message.started_ids and self._has_prefix_cache:
-            self._note_look_ups(session.ledger, message)
+            self._note_look_ups(session.table, message)
         counts = self._counts[message.instance]
         counts.end_pass(message)
-        first_ns, last_ns = session.ledger.first_token_ns, session.ledger.last_token_ns
-        for request_id in message.done_ids:
+        first_ns, last_ns = session.table.first_token_ns, session.table.last_token_ns
+        for request_id in message.prefilled_ids:
             if first_ns[request_id] == NOT_YET:
                 session.first_ids.append(request_id)
             else:  # computed again: a gap that no decode step shows
                 gap_s = (message.boundary_ns - last_ns[request_id]) / NS_PER_S
                 counts.itl_s.add(gap_s, 1, gap_s)
 
-    def _note_look_ups(self, ledger: Ledger, message: PrefillStepped) -> None:
-        """Instances with a cache of their own tell their hits; of a pool's the ledger knows."""
-        prompt_tokens, cached_tokens = ledger.prompt_tokens, ledger.cached_tokens
+    def _note_look_ups(self, table: RequestTable, message: PrefillStepped) -> None:
+        """Instances with a cache of their own tell their hits; of a pool's the table knows."""
+        prompt_tokens, cached_tokens = table.prompt_tokens, table.cached_tokens
         hits = message.started_cached_tokens or [cached_tokens[i] for i in message.started_ids]
         counts = self._counts[message.instance]
         counts.hit_tokens += sum(hits)
@@ -199,17 +199,17 @@ class LiveTotals:
     def _on_decode_stepped(self, session: LiveSession, message: DecodeStepped) -> None:
         address, num_steps = message.instance, message.num_steps
         self._meters[address].add(message.usage)
-        ledger, tally, counts = session.ledger, session.tallies[address], self._counts[address]
+        table, tally, counts = session.table, session.tallies[address], self._counts[address]
         num_tokens = 0
         if num_steps:
             num_tokens = tally.step(message, counts.itl_s)
             counts.step_tokens.add(num_tokens / num_steps, num_steps, num_tokens)
         if message.started_ids:
-            tally.join(message.started_ids, message.boundary_ns, ledger.last_token_ns)
+            tally.join(message.started_ids, message.boundary_ns, table.last_token_ns)
         if message.finished_ids:
-            num_tokens -= tally.leave(message.finished_ids, message.finished_tokens, ledger.output_tokens)
+            num_tokens -= tally.leave(message.finished_ids, message.finished_tokens, table.output_tokens)
         if message.preempted_ids:
-            num_tokens -= tally.leave(message.preempted_ids, message.preempted_tokens, ledger.output_tokens)
+            num_tokens -= tally.leave(message.preempted_ids, message.preempted_tokens, table.output_tokens)
             counts.preemptions += len(message.preempted_ids)
         tally.kv_tokens = message.kv_tokens
         counts.generation_tokens += num_tokens
@@ -249,7 +249,7 @@ class LiveTotals:
         meters = self._meters.values()
         usages = tuple(kv_usage(meter.instance, session) for meter in meters)
         engines = self._engines.totals(
-            None if session is None else session.ledger, 0 if session is None else session.first_open, usages
+            None if session is None else session.table, 0 if session is None else session.first_open, usages
         )
         return Snapshot(
             layout=self._layout,
@@ -299,10 +299,10 @@ class LiveTotals:
 
     def _drain(self, session: LiveSession) -> None:
         """Read the records of those whose first token came out, and of those who ended, since the last time."""
-        ledger = session.ledger
-        first = Records(ledger, session.first_ids)
-        ended = Records(ledger, ledger.ended_ids or [])
-        session.first_ids, ledger.ended_ids = [], []
+        table = session.table
+        first = Records(table, session.first_ids)
+        ended = Records(table, table.ended_ids or [])
+        session.first_ids, table.ended_ids = [], []
         self._prompt_tokens += int(first.prompt_tokens.sum())
         self._ttft_s.add_all(first.ttft_s)
         self._queue_s.add_all(first.queue_s)

@@ -17,7 +17,7 @@ import numpy as np
 from scheduler.core.config import CACHE_ADDRESS
 from scheduler.core.lifecycle import State
 from scheduler.core.losses import begun_again
-from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.columns import Ints, Rows
 from scheduler.protocol.messages import (
     CacheReported,
@@ -38,7 +38,7 @@ Role = Literal["prefill", "decode"]
 
 @dataclass(frozen=True, slots=True)
 class MeteredInstance:
-    """An instance whose reports are logged. Within one role the order is the core's, so that ledger indices fit.
+    """An instance whose reports are logged. Within one role the order is the core's, so that table indices fit.
 
     `pool`: the address of the cache pool that it reads and writes, if there is one.
     """
@@ -90,9 +90,9 @@ class Loss:
 
 
 class Collector:
-    """A runtime `Tap`: it must see each message before the core does, because it reads the ledger's state before it.
+    """A runtime `Tap`: it must see each message before the core does, because it reads the table's state before it.
 
-    What the ledger keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
+    What the table keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
     gaps are logged here only for requests that began again, after a preemption or because a worker was lost. Counters:
     `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
     that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data was there;
@@ -101,8 +101,8 @@ class Collector:
     second lost by plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
     """
 
-    def __init__(self, ledger: Ledger, instances: Sequence[MeteredInstance]) -> None:
-        self.ledger: Final = ledger
+    def __init__(self, table: RequestTable, instances: Sequence[MeteredInstance]) -> None:
+        self.table: Final = table
         self.instances: Final = tuple(instances)
         self.ended_ns = 0
         self.computed_tokens = 0
@@ -139,7 +139,7 @@ class Collector:
             usage, index = message.usage, self._index[message.instance]
             self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
             self.computed_tokens += message.computed_tokens
-            if self._has_begun_again and message.done_ids:
+            if self._has_begun_again and message.prefilled_ids:
                 self._log_resumed_tokens(message)
         elif kind is DecodeStepped:
             usage, index = message.usage, self._index[message.instance]
@@ -178,37 +178,37 @@ class Collector:
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
         """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""
-        first_ns, last_ns = self.ledger.first_token_ns, self.ledger.last_token_ns
-        for request_id in message.done_ids:
+        first_ns, last_ns = self.table.first_token_ns, self.table.last_token_ns
+        for request_id in message.prefilled_ids:
             if first_ns[request_id] != NOT_YET:
                 self._resumed_gaps_ns.append(message.boundary_ns - last_ns[request_id])
 
     def _log_preempted(self, message: DecodeStepped) -> None:
         """Keep what the core is about to forget: the first join, and the look-up that recomputing repeats."""
-        ledger = self.ledger
+        table = self.table
         self._has_begun_again = True
         instance = self._addresses("decode").index(message.instance)
         for request_id in message.preempted_ids:
             self._preempted += _pack_preempted(request_id, message.boundary_ns, instance)
-            self.forgotten_hits += ledger.cached_tokens[request_id]
-            self.forgotten_lookups += ledger.prompt_tokens[request_id]
+            self.forgotten_hits += table.cached_tokens[request_id]
+            self.forgotten_lookups += table.prompt_tokens[request_id]
             self._log_first_join(request_id)
 
     def _log_lost(self, message: WorkersLost) -> None:
         """The same for all that the core is about to let begin again because these were lost."""
-        ledger = self.ledger
+        table = self.table
         prefill, decode = (
             [index for index, address in enumerate(self._addresses(role)) if address in message.addresses]
             for role in ("prefill", "decode")
         )
         pools = (instance.pool for instance in self.instances if instance.role == "prefill")
         poolless = [index for index, pool in enumerate(pools) if pool in message.addresses]
-        for request_id in begun_again(ledger, range(ledger.num_requests), prefill, decode, poolless):
+        for request_id in begun_again(table, range(table.num_requests), prefill, decode, poolless):
             self._has_begun_again = True
-            if ledger.prefill_started_ns[request_id] != NOT_YET:
-                self.forgotten_hits += ledger.cached_tokens[request_id]
-                self.forgotten_lookups += ledger.prompt_tokens[request_id]
-            if ledger.state[request_id] == State.DECODING:
+            if table.prefill_started_ns[request_id] != NOT_YET:
+                self.forgotten_hits += table.cached_tokens[request_id]
+                self.forgotten_lookups += table.prompt_tokens[request_id]
+            if table.state[request_id] == State.DECODING:
                 self._log_first_join(request_id)
 
     @property
@@ -226,18 +226,18 @@ class Collector:
 
     def _log_first_join(self, request_id: int) -> None:
         """If it is the first time that it begins again; later joins are logged as they happen."""
-        ledger = self.ledger
-        if not (ledger.preemptions[request_id] or ledger.retries[request_id]):
-            self._log_join(request_id, ledger.decode_started_ns[request_id], ledger.first_token_ns[request_id])
+        table = self.table
+        if not (table.preemptions[request_id] or table.retries[request_id]):
+            self._log_join(request_id, table.decode_started_ns[request_id], table.first_token_ns[request_id])
 
     def _log_rejoined(self, message: DecodeStepped) -> None:
-        ledger = self.ledger
+        table = self.table
         for request_id in message.started_ids:
-            if ledger.preemptions[request_id] or ledger.retries[request_id]:
-                self._log_join(request_id, message.boundary_ns, ledger.last_token_ns[request_id])
+            if table.preemptions[request_id] or table.retries[request_id]:
+                self._log_join(request_id, message.boundary_ns, table.last_token_ns[request_id])
 
     def _log_join(self, request_id: int, joined_ns: int, previous_token_ns: int) -> None:
-        self._joins.extend((self.ledger.decode_instance[request_id], joined_ns, previous_token_ns))
+        self._joins.extend((self.table.decode_instance[request_id], joined_ns, previous_token_ns))
 
     def usage_rows(self) -> Rows:
         """`USAGE_ROW` in the order of reporting. Of this and the next two: the log cannot grow while the view lives."""

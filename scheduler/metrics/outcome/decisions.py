@@ -72,7 +72,7 @@ DECIDED_ON: Final = (
 
 
 class DecisionLog:
-    """What was logged; instances are indices within their role, as in the ledger.
+    """What was logged; instances are indices within their role, as in the table.
 
     `reasons` are those that were given, by their index in the rows; `reasons[NO_REASON]` is empty: a decode instance is
     told none. Rows stand in the order of saying; a request that began again has several.

@@ -92,14 +92,14 @@ class TokenGaps:
 def _joins(collector: Collector) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Every join as (index among decode instances, its time, time of the token before), some thousand at a time.
 
-    Of requests that never began again the ledger knows the one join; those of the others were logged.
+    Of requests that never began again the table knows the one join; those of the others were logged.
     """
     logged = collector.logged_joins()
     yield logged[:, 0], logged[:, 1], logged[:, 2]
-    ledger = collector.ledger
+    table = collector.table
     names = ("decode_instance", "decode_started_ns", "first_token_ns", "preemptions", "retries")
-    columns = [view(getattr(ledger, name), ledger.num_requests) for name in names]
-    for part in parts(ledger.num_requests):
+    columns = [view(getattr(table, name), table.num_requests) for name in names]
+    for part in parts(table.num_requests):
         instance, joined_ns, previous_token_ns, preemptions, retries = (column[part] for column in columns)
         is_kept = (joined_ns != NOT_YET) & (preemptions == 0) & (retries == 0)
         yield instance[is_kept], joined_ns[is_kept], previous_token_ns[is_kept]

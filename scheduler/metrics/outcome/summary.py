@@ -1,4 +1,4 @@
-"""What a run came to: the numbers of `replay --json`, from ledger and collector, when the run has ended."""
+"""What a run came to: the numbers of `replay --json`, from table and collector, when the run has ended."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Summary:
 
 def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, records: Records | None = None) -> Summary:
     """Sum up a run that has ended; `records` saves making them twice."""
-    records = Records(collector.ledger) if records is None else records
+    records = Records(collector.table) if records is None else records
     span_s = collector.ended_ns / NS_PER_S
     counts: list[int] = np.bincount(records.reason, minlength=len(FinishReason)).tolist()
     groups = (FINISHED, REJECTED, FAILED)

@@ -8,7 +8,7 @@ from math import inf, sqrt
 
 from scheduler.policies.registry import routing_policy
 from scheduler.policies.routing.scoring import at_hand_tokens, kv_usages, lowest, only, waiting_requests
-from scheduler.policies.view import READS_ALL, Reads, RequestView, Seat, StageKind, StageView
+from scheduler.policies.view import READS_ALL, PolicyContext, Reads, RequestView, StageKind, StageView
 
 
 @routing_policy(
@@ -34,7 +34,7 @@ class AibrixPd:
     left out: nobody reports them.
     """
 
-    seat: Seat
+    context: PolicyContext
     prefill_spread: int = 16
     decode_spread: int = 16
     throughput_spread: float = 2048.0
@@ -44,7 +44,7 @@ class AibrixPd:
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """By the rule of the stage."""
-        if self.seat.stage is StageKind.DECODE:
+        if self.context.stage is StageKind.DECODE:
             return self._choose_decode(stage)
         loads = stage.outstanding_requests
         return lowest(loads) if max(loads) - min(loads) > self.prefill_spread else lowest(self.prefill(stage, request))
@@ -147,14 +147,14 @@ class Conductor:
     "TBT" shrinks as its batch grows.
     """
 
-    seat: Seat
+    context: PolicyContext
     mean_prefill_ms: float = 0.0
     reason = "conductor: least time of AIBrix's fixed curves"
     reads = READS_ALL & ~Reads.PREDICTIONS
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """Index of the least time."""
-        return lowest(self.decode(stage) if self.seat.stage is StageKind.DECODE else self.prefill(stage, request))
+        return lowest(self.decode(stage) if self.context.stage is StageKind.DECODE else self.prefill(stage, request))
 
     def prefill(self, stage: StageView, request: RequestView) -> list[float]:
         """Milliseconds by instance."""

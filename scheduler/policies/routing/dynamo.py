@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scheduler.policies.registry import routing_policy
 from scheduler.policies.routing.scoring import lowest
-from scheduler.policies.view import Reads, RequestView, Seat, StageKind, StageView
+from scheduler.policies.view import PolicyContext, Reads, RequestView, StageKind, StageView
 
 
 @routing_policy(
@@ -29,7 +29,7 @@ class DynamoKv:
     -cost / temperature, costs scaled to 0..1.
     """
 
-    seat: Seat
+    context: PolicyContext
     overlap_credit: float = 1.0
     prefill_load_scale: float = 1.0
     temperature: float = 0.0
@@ -46,7 +46,7 @@ class DynamoKv:
         """Cost of each instance, in blocks."""
         block, active = request.block_tokens, stage.outstanding_tokens
         incoming = request.num_tokens / block
-        if self.seat.stage is StageKind.DECODE:
+        if self.context.stage is StageKind.DECODE:
             return [tokens / block + incoming for tokens in active]
         scale, credit, least = self.prefill_load_scale, self.overlap_credit, min(active)
         costs: list[float] = []
@@ -61,7 +61,7 @@ class DynamoKv:
         least = min(costs)
         spread = max(costs) - least
         weights = [math.exp(-(cost - least) / (spread or 1.0) / self.temperature) for cost in costs]
-        point = self.seat.generator().random() * sum(weights)
+        point = self.context.generator().random() * sum(weights)
         for index, weight in enumerate(weights):
             point -= weight
             if point < 0:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scheduler.policies.registry import routing_policy
 from scheduler.policies.routing.scoring import at_hand_tokens, kv_usages, waiting_requests
-from scheduler.policies.view import READS_ALL, Reads, RequestView, Seat, StageView
+from scheduler.policies.view import READS_ALL, PolicyContext, Reads, RequestView, StageView
 
 
 @routing_policy(
@@ -26,7 +26,7 @@ class LlmdWeighted:
     A tie is broken by chance, as llm-d's picker shuffles first.
     """
 
-    seat: Seat
+    context: PolicyContext
     prefix: float = 3.0
     queue: float = 2.0
     kv: float = 2.0
@@ -38,7 +38,7 @@ class LlmdWeighted:
         scores = self.scores(stage, request)
         best = max(scores)
         tied = [index for index, score in enumerate(scores) if score == best]
-        return tied[0] if len(tied) == 1 else tied[int(self.seat.generator().integers(len(tied)))]
+        return tied[0] if len(tied) == 1 else tied[int(self.context.generator().integers(len(tied)))]
 
     def scores(self, stage: StageView, request: RequestView) -> list[float]:
         """The sum of each instance."""

@@ -1,11 +1,11 @@
-"""Routing policies that need no knowledge of caches."""
+"""Routing policies that need no worker_state of caches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from scheduler.policies.registry import routing_policy
-from scheduler.policies.view import Reads, RequestView, Seat, StageView
+from scheduler.policies.view import PolicyContext, Reads, RequestView, StageView
 
 
 @routing_policy("random", formula="any, uniformly", source="the null hypothesis of all others")
@@ -13,13 +13,13 @@ from scheduler.policies.view import Reads, RequestView, Seat, StageView
 class Random:
     """Any instance, uniformly."""
 
-    seat: Seat
+    context: PolicyContext
     reason = "random: drawn uniformly"
     reads = Reads.LOAD
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """One draw."""
-        return int(self.seat.generator().integers(len(stage.outstanding_requests)))
+        return int(self.context.generator().integers(len(stage.outstanding_requests)))
 
 
 @routing_policy("round_robin", formula="the next in turn", source="folklore")
@@ -27,7 +27,7 @@ class Random:
 class RoundRobin:
     """Instances in turn, whatever their load."""
 
-    seat: Seat
+    context: PolicyContext
     last: int = field(default=-1, init=False)
     reason = "round_robin: next in turn"
     reads = Reads.LOAD
@@ -43,7 +43,7 @@ class RoundRobin:
 class LeastLoaded:
     """Fewest outstanding requests; the lowest index wins a tie."""
 
-    seat: Seat
+    context: PolicyContext
     reason = "least_loaded: fewest outstanding requests"
     reads = Reads.LOAD
 
@@ -62,22 +62,22 @@ class LeastLoaded:
 class PowerOfTwo:
     """Two distinct instances at random, the one with fewer outstanding requests; the first drawn wins a tie."""
 
-    seat: Seat
+    context: PolicyContext
     reason = "power_of_two: fewer outstanding requests of two drawn"
     reads = Reads.LOAD
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """Two draws, without replacement."""
-        return better_of_two(self.seat, stage)
+        return better_of_two(self.context, stage)
 
 
-def better_of_two(seat: Seat, stage: StageView) -> int:
+def better_of_two(context: PolicyContext, stage: StageView) -> int:
     """Two distinct instances at random, the one with fewer outstanding requests; the only one if there is one."""
     loads = stage.outstanding_requests
     num = len(loads)
     if num == 1:
         return 0
-    pair = int(seat.generator().integers(num * (num - 1)))
+    pair = int(context.generator().integers(num * (num - 1)))
     first, other = divmod(pair, num - 1)
     second = other + (other >= first)
     return first if loads[first] <= loads[second] else second
@@ -96,7 +96,7 @@ class CloudMatrix:
     ignored and load alone decides (CloudMatrix paper, arXiv 2506.12708 v3, section 4.1).
     """
 
-    seat: Seat
+    context: PolicyContext
     reason = "cloudmatrix: fewest outstanding tokens"
     reads = Reads.LOAD
 

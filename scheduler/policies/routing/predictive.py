@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scheduler.policies.registry import routing_policy
 from scheduler.policies.routing.scoring import lowest
-from scheduler.policies.view import Reads, RequestView, Seat, StageKind, StageView
+from scheduler.policies.view import PolicyContext, Reads, RequestView, StageKind, StageView
 
 
 @routing_policy(
@@ -22,13 +22,13 @@ class Mooncake:
     by others, and the pool is as far from each, so the time to fetch is the same for all and is left out.
     """
 
-    seat: Seat
+    context: PolicyContext
     reason = "mooncake: least predicted time"
     reads = Reads.REQUEST | Reads.OWN_CACHES | Reads.PREDICTIONS
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """Index of the least time."""
-        if self.seat.stage is StageKind.DECODE:
+        if self.context.stage is StageKind.DECODE:
             return lowest(request.work_ns)
         return lowest([backlog + work for backlog, work in zip(request.backlog_ns, request.work_ns)])
 
@@ -46,14 +46,14 @@ class SloAware:
     xllm-service may also send a prompt to a decode instance and change roles; here an instance keeps its role.
     """
 
-    seat: Seat
+    context: PolicyContext
     target_tpot_ms: float = 50.0
     reason = "slo_aware: least backlog, or first within the TPOT target"
     reads = Reads.REQUEST | Reads.PREDICTIONS
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """By the rule of the stage."""
-        if self.seat.stage is StageKind.PREFILL:
+        if self.context.stage is StageKind.PREFILL:
             return lowest(request.backlog_ns)
         target_ns = self.target_tpot_ms * 1e6
         within = (index for index, tpot_ns in enumerate(request.work_ns) if tpot_ns <= target_ns)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scheduler.policies.registry import routing_policy
 from scheduler.policies.routing.load_based import better_of_two
 from scheduler.policies.routing.scoring import lowest
-from scheduler.policies.view import Reads, RequestView, Seat, StageKind, StageView
+from scheduler.policies.view import PolicyContext, Reads, RequestView, StageKind, StageView
 
 
 @routing_policy(
@@ -28,7 +28,7 @@ class PrefixAffinity:
     A decode choice, which has no match to go by, is power of two choices, Ray's default.
     """
 
-    seat: Seat
+    context: PolicyContext
     imbalanced_threshold: float = 10.0
     match_rate: float = 0.1
     reason = "prefix_affinity: longest match while queues are balanced"
@@ -37,8 +37,8 @@ class PrefixAffinity:
     def choose(self, stage: StageView, request: RequestView) -> int:
         """By match or by two draws."""
         queues, held = stage.outstanding_requests, request.held_tokens
-        if self.seat.stage is StageKind.DECODE or max(queues) - min(queues) > self.imbalanced_threshold:
-            return better_of_two(self.seat, stage)
+        if self.context.stage is StageKind.DECODE or max(queues) - min(queues) > self.imbalanced_threshold:
+            return better_of_two(self.context, stage)
         longest = max(held)
         if longest and longest >= self.match_rate * request.total_tokens:
             return held.index(longest)

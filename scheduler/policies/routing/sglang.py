@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scheduler.policies.registry import routing_policy
 from scheduler.policies.routing.scoring import at_hand_tokens, lowest
-from scheduler.policies.view import Reads, RequestView, Seat, StageKind, StageView
+from scheduler.policies.view import PolicyContext, Reads, RequestView, StageKind, StageView
 
 
 @routing_policy(
@@ -30,7 +30,7 @@ class CacheAware:
     ```
     """
 
-    seat: Seat
+    context: PolicyContext
     cache_threshold: float = 0.3
     balance_abs: int = 64
     balance_rel: float = 1.5
@@ -42,7 +42,9 @@ class CacheAware:
         """By match or by load."""
         loads, held = stage.outstanding_requests, request.held_tokens
         least, most = min(loads), max(loads)
-        if self.seat.stage is StageKind.DECODE or (most - least > self.balance_abs and most > self.balance_rel * least):
+        if self.context.stage is StageKind.DECODE or (
+            most - least > self.balance_abs and most > self.balance_rel * least
+        ):
             return loads.index(least)
         longest = max(held)
         if longest > self.cache_threshold * request.total_tokens:
@@ -62,7 +64,7 @@ class LMetric:
     Ties go by load, then by new work, then by index.
     """
 
-    seat: Seat
+    context: PolicyContext
     reason = "lmetric: least new work times load"
     reads = Reads.REQUEST | Reads.OWN_CACHES
 

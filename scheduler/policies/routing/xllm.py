@@ -7,7 +7,7 @@ from typing import Final
 
 from scheduler.policies.registry import routing_policy
 from scheduler.policies.routing.scoring import at_hand_tokens, kv_usages, waiting_requests
-from scheduler.policies.view import READS_ALL, Reads, RequestView, Seat, StageView
+from scheduler.policies.view import READS_ALL, PolicyContext, Reads, RequestView, StageView
 
 START: Final = -2.0
 """A score must be above this to be chosen at all."""
@@ -26,7 +26,7 @@ class XllmCar:
     if all have the lowest score there can be (no match, no KV left, the longest queue): the core's fallback takes over.
     """
 
-    seat: Seat
+    context: PolicyContext
     integer_division: bool = False
     reason = "xllm_car: most match for least KV used and queue"
     reads = READS_ALL & ~Reads.PREDICTIONS

@@ -51,7 +51,7 @@ def _classed(
         numbers: list[int] = drawn.tolist()
         classes = [names[number] for number in numbers]
         tokens = (block.prompt_tokens, block.output_tokens)
-        yield ArrivalBlock(block.arrived_ns, *tokens, block.prefixes, block.namespaces, classes)
+        yield ArrivalBlock(block.arrived_ns, *tokens, block.prefixes, block.tenants, classes)
 
 
 def cut(blocks: Iterator[ArrivalBlock], num_rows: int | None) -> Iterator[ArrivalBlock]:
@@ -74,7 +74,7 @@ def _head(block: ArrivalBlock, num_rows: int) -> ArrivalBlock:
         block.prompt_tokens[rows],
         block.output_tokens[rows],
         block.prefixes[rows],
-        block.namespaces[rows],
+        block.tenants[rows],
         block.classes[rows],
     )
 
@@ -92,7 +92,7 @@ def _independent_blocks(requests: IndependentRequests, seed: int) -> Iterator[Ar
     prompts = LengthSampler(requests.prompt_tokens, stream(seed, "prompt_tokens"))
     outputs = LengthSampler(requests.output_tokens, stream(seed, "output_tokens"))
     prefixes = [NO_PREFIX] * BLOCK_ROWS
-    namespaces = [0] * BLOCK_ROWS
+    tenants = [0] * BLOCK_ROWS
     origin_ns: int | None = None
     while True:
         times_ns = clock.draw_ns(BLOCK_ROWS)
@@ -103,5 +103,5 @@ def _independent_blocks(requests: IndependentRequests, seed: int) -> Iterator[Ar
             prompts.draw(BLOCK_ROWS).tolist(),
             outputs.draw(BLOCK_ROWS).tolist(),
             prefixes,
-            namespaces,
+            tenants,
         )

@@ -51,7 +51,7 @@ class ArrivalStatistics:
 
 @dataclass(frozen=True, slots=True)
 class SharingStatistics:
-    """What prompts share, by block ids. `distinct_blocks` counts pairs of namespace and id.
+    """What prompts share, by block ids. `distinct_blocks` counts pairs of tenant and id.
 
     Hits are those of a cache that never forgets: of each prompt the leading blocks whose ids an earlier request had, up
     to the first that is new. Requests of one instant count one after the other. `token_hit_rate` is the share of all
@@ -183,7 +183,7 @@ class _Arrivals:
 
 
 class _Sharing:
-    """Which blocks were seen, by namespace, and what they would have saved."""
+    """Which blocks were seen, by tenant, and what they would have saved."""
 
     def __init__(self, block_tokens: int) -> None:
         self._block_tokens = block_tokens
@@ -196,12 +196,12 @@ class _Sharing:
     def add(self, block: ArrivalBlock) -> list[int]:
         """Take the next rows; answers the prompt tokens of each that were seen before."""
         hits: list[int] = []
-        for prefix, namespace, prompt_tokens in zip(block.prefixes, block.namespaces, block.prompt_tokens, strict=True):
+        for prefix, tenant, prompt_tokens in zip(block.prefixes, block.tenants, block.prompt_tokens, strict=True):
             if not prefix:
                 hits.append(0)
                 continue
             self._num_requests += 1
-            seen = self._seen.setdefault(namespace, set())
+            seen = self._seen.setdefault(tenant, set())
             num_hits = len(prefix)
             if not seen.issuperset(prefix):
                 num_hits = next(index for index, block_id in enumerate(prefix) if block_id not in seen)

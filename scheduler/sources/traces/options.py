@@ -24,7 +24,7 @@ class TraceOptions:
     """How to read a trace; `limit`, `superpose` and `rate_scale` are applied in this order.
 
     `limit`: rows read of the trace, skipped ones included; None for all. `superpose`: copies laid over each other,
-    copy k offset by a seeded draw in [0, 60 s) and with namespace k. `rate_scale` multiplies the rate, by compressing
+    copy k offset by a seeded draw in [0, 60 s) and with tenant k. `rate_scale` multiplies the rate, by compressing
     times. `skip_bad`: leave bad rows out and count them. `format`: name of a format, None to find out.
     """
 

@@ -25,7 +25,7 @@ MAX_TIME_NS: Final = 2**62
 
 
 def superpose(blocks: Iterator[ArrivalBlock], num_copies: int, seed: int) -> Iterator[ArrivalBlock]:
-    """The trace laid over itself: copy k starts at a seeded uniform draw in [0, 60 s) and has namespace k.
+    """The trace laid over itself: copy k starts at a seeded uniform draw in [0, 60 s) and has tenant k.
 
     Rows come in the order (time, copy, row), shifted so that the first is at 0. Block ids are shared between copies,
     not copied.
@@ -112,4 +112,4 @@ def scale_rate(blocks: Iterator[ArrivalBlock], rate_scale: float) -> Iterator[Ar
             raise ConfigError(f"rate-scale {rate_scale:g} stretches the trace beyond 146 years; give a larger factor")
         arrived_ns: list[int] = times.astype(np.int64).tolist()
         tokens = (block.prompt_tokens, block.output_tokens)
-        yield ArrivalBlock(arrived_ns, *tokens, block.prefixes, block.namespaces, block.classes)
+        yield ArrivalBlock(arrived_ns, *tokens, block.prefixes, block.tenants, block.classes)

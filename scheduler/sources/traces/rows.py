@@ -84,9 +84,9 @@ def read_blocks(
 
 def _to_block(columns: RowColumns, origin_ns: int) -> ArrivalBlock:
     arrived_ns = [time_ns - origin_ns for time_ns in columns.times_ns]
-    namespaces = [0] * len(arrived_ns)
+    tenants = [0] * len(arrived_ns)
     tokens = (columns.prompt_tokens, columns.output_tokens)
-    return ArrivalBlock(arrived_ns, *tokens, columns.prefixes, namespaces, columns.classes)
+    return ArrivalBlock(arrived_ns, *tokens, columns.prefixes, tenants, columns.classes)
 
 
 class _RowJudge:

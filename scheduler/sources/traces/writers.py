@@ -25,7 +25,7 @@ from scheduler.sources.traces import azure, mooncake
 from scheduler.sources.traces.lines import shown
 
 NAMESPACE_IDS: Final = 2**28
-"""Block ids of one namespace in a written file; namespace k begins at k times this."""
+"""Block ids of one tenant in a written file; tenant k begins at k times this."""
 
 MAX_NAMESPACES: Final = (mooncake.MAX_HASH_ID + 1) // NAMESPACE_IDS
 
@@ -110,21 +110,21 @@ class _MooncakeEncoder:
     def __init__(self, block_tokens: int, path: str) -> None:
         self._block_tokens = block_tokens
         self._path = path
-        self._has_namespaces = False
+        self._has_tenants = False
         self._has_large_ids = False
 
     def __call__(self, block: ArrivalBlock) -> Iterator[str]:
         self._check(block)
         classes = [f', "class": {json.dumps(name)}' if name else "" for name in block.class_names]
         tokens = (block.prompt_tokens, block.output_tokens)
-        for time_ns, prompt, output, prefix, namespace, named in zip(
-            block.arrived_ns, *tokens, block.prefixes, block.namespaces, classes, strict=True
+        for time_ns, prompt, output, prefix, tenant, named in zip(
+            block.arrived_ns, *tokens, block.prefixes, block.tenants, classes, strict=True
         ):
             if not prefix:
                 ids = ""
             else:
                 # The text of a list of integers is JSON.
-                base = namespace * NAMESPACE_IDS
+                base = tenant * NAMESPACE_IDS
                 ids = f', "hash_ids": {[base + block_id for block_id in prefix] if base else prefix}'
             time_ms = time_ns // mooncake.NS_PER_MS
             yield f'{{"timestamp": {time_ms}, "input_length": {prompt}, "output_length": {output}{ids}{named}}}'
@@ -136,11 +136,11 @@ class _MooncakeEncoder:
         if self._block_tokens != BLOCK_TOKENS:
             problem = f"blocks of {self._block_tokens} tokens do not fit Mooncake's {BLOCK_TOKENS}"
             raise InputError(f"{shown(self._path)}: {problem}; write azure, which holds no blocks")
-        self._has_namespaces |= any(block.namespaces)
+        self._has_tenants |= any(block.tenants)
         self._has_large_ids |= max(chain.from_iterable(block.prefixes)) >= NAMESPACE_IDS
-        too_many = max(block.namespaces) >= MAX_NAMESPACES
-        if too_many or (self._has_namespaces and self._has_large_ids):
-            problem = f"block ids of {max(block.namespaces) + 1} namespaces do not fit one file"
+        too_many = max(block.tenants) >= MAX_NAMESPACES
+        if too_many or (self._has_tenants and self._has_large_ids):
+            problem = f"block ids of {max(block.tenants) + 1} tenants do not fit one file"
             mend = f"write at most {MAX_NAMESPACES} copies of a trace whose ids are below {NAMESPACE_IDS}"
             raise InputError(f"{shown(self._path)}: {problem}; {mend}")
 

@@ -1,4 +1,4 @@
-"""The command line's promises: one line on stderr, the right exit code, and imports only of what is invoked."""
+"""The command line's tentative: one line on stderr, the right exit code, and imports only of what is invoked."""
 
 from __future__ import annotations
 

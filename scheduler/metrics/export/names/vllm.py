@@ -93,7 +93,7 @@ def _histogram(
 
 _KV_USAGE: Final = (
     "Share of the KV room that is taken, 0 to 1 in spite of the name. At prefill: the prompts of requests in a pass or "
-    "waiting for their hand-over."
+    "waiting for their KV transfer."
 )
 _GAPS: Final = (
     "As `supernode_inter_token_latency_seconds`; at a prefill engine only where a request was computed again."
@@ -173,7 +173,7 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
     ),
     _histogram(
         "request_decode_time_seconds", "Time in the decode phase.", REQUEST_BOUNDS_S, lambda e: e.decode_s,
-        "First to last token, the hand-over of KV included. " + _OUTPUT,
+        "First to last token, the KV transfer included. " + _OUTPUT,
     ),
     _histogram(
         "request_inference_time_seconds", "Time in the running phase.", REQUEST_BOUNDS_S, lambda e: e.inference_s,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
-from scheduler.policies.entry import ADMISSIONS, ORDERS
+from scheduler.policies.flow_control import ADMISSIONS, ORDERS
 from scheduler.policies.registry import known_policies
 
 PAGE = Path(__file__).parents[4] / "docs" / "policies.md"

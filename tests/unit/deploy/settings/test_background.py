@@ -41,7 +41,7 @@ def test_on_ub_it_lies_on_the_lines_of_both_instances(tmp_path: Path) -> None:
 
 def test_on_rdma_it_lies_on_single_dies_and_those_outside_the_plan_take_nothing(tmp_path: Path) -> None:
     plan, flow = laid(tmp_path, "plane: rdma, from: npu/1, to: node/40, bytes_per_s: 100, for_s: 1")
-    sources = plan.hand_over.sources["p0"]
+    sources = plan.kv_transfer.sources["p0"]
     assert flow.streams == {(sources[2],): 8, (sources[3],): 8}
     assert laid(tmp_path, "plane: rdma, from: node/40, to: npu/1/1, bytes_per_s: 100, for_s: 1")[1].streams == {}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.run.replay import ReplayJob, replay_virtual, write_result
-from deploy.settings.flow_control import entry_rules
+from deploy.settings.flow_control import flow_control
 from deploy.settings.request_classes import cheap_hours, run_slo
 from deploy.settings.run_config import RunConfig, load_config
 from scheduler.metrics.outcome.table import render
@@ -46,7 +46,7 @@ def test_a_file_and_a_flag_say_the_same(tmp_path: Path) -> None:
     # What a class does not say is what the run says.
     chat, batch = Slo(2.0, 0.05), Slo(7200.0, 0.1)
     assert run_slo(config) == Slo(2.0, 0.05, None, (("chat", chat), ("batch", batch)))
-    rules = entry_rules(config, 16)
+    rules = flow_control(config, 16)
     assert [one.ttft_limit_ns for one in rules.by_class] == [2 * 10**9, 2 * 10**9, 7200 * 10**9]
     assert [one.timeout_ns for one in rules.by_class] == [0, 30 * 10**9, 0]
     assert [one.priority for one in rules.by_class] == [0, 2, -1]

@@ -37,14 +37,14 @@ def plan_of(num_servers: int, plane: Plane = Plane.UB) -> FabricPlan:
 
 def test_hand_over_goes_over_a_line_of_each_die() -> None:
     plan = plan_of(0)
-    hand_over, capacities = plan.hand_over, plan.config(1, 1).capacities_bytes_per_s()
+    kv_transfer, capacities = plan.kv_transfer, plan.config(1, 1).capacities_bytes_per_s()
     assert not plan.channels
-    ends = {**hand_over.sources, **hand_over.destinations}
+    ends = {**kv_transfer.sources, **kv_transfer.destinations}
     assert {address: len(links) for address, links in ends.items()} == {"p0": 32, "p1": 16, "d0": 320, "d1": 8}
     # Each has its own, of the die of that number, at the line rate of a stream.
     assert [link for links in ends.values() for link in links] == list(range(len(plan.links)))
     assert [bundle.numbers for bundle in plan.links] == [range(die, die + 1) for die in range(376)]
-    assert set(capacities) == {hand_over.line_bytes_per_s} == {25 * GB}
+    assert set(capacities) == {kv_transfer.line_bytes_per_s} == {25 * GB}
 
 
 def test_a_broken_adapter_takes_the_lines_of_its_two_dies() -> None:
@@ -92,7 +92,7 @@ def test_the_lines_of_a_cache_server_leave_and_come_back_with_it() -> None:
 def test_a_fleet_crosses_from_one_supernode_to_the_other_and_reads_its_own_pool() -> None:
     prefill, decode = [Placed("p0", 16, 0), Placed("p1", 16, 1)], [Placed("d0", 160, 1)]
     plan = FabricPlan(CLOUDMATRIX384, prefill, decode, [48, 4], Plane.UB, oversubscription=4)
-    capacities, hand_over = plan.config(1, 1).capacities_bytes_per_s(), plan.hand_over
+    capacities, kv_transfer = plan.config(1, 1).capacities_bytes_per_s(), plan.kv_transfer
     assert set(plan.channels) == {
         key
         for i in (0, 1)
@@ -102,13 +102,13 @@ def test_a_fleet_crosses_from_one_supernode_to_the_other_and_reads_its_own_pool(
         )
     }
     assert of(plan, TransferKind.CACHE_READ, Plane.UB, "cache-1", "p1")[0] == [4 * 640, 32 * 196]
-    assert hand_over.between("p1", "d0") == ()
-    assert [capacities[link] for link in hand_over.between("p0", "d0")] == [768 * 25 * GB // 4] * 2
+    assert kv_transfer.between("p1", "d0") == ()
+    assert [capacities[link] for link in kv_transfer.between("p0", "d0")] == [768 * 25 * GB // 4] * 2
     # The first die of the second supernode is numbered after all of the first's.
-    assert plan.links[hand_over.sources["p1"][0]].numbers == range(768, 769)
+    assert plan.links[kv_transfer.sources["p1"][0]].numbers == range(768, 769)
     broken = plan.config(1, 1).capacities_bytes_per_s(["sn/1/npu/0/nic"])
-    assert [broken[link] for link in hand_over.sources["p1"][:3]] == [0, 0, 25 * GB]
-    assert {broken[link] for link in hand_over.sources["p0"]} == {25 * GB}
+    assert [broken[link] for link in kv_transfer.sources["p1"][:3]] == [0, 0, 25 * GB]
+    assert {broken[link] for link in kv_transfer.sources["p0"]} == {25 * GB}
     for part in ("npu/0/nic", "sn/2/npu/0/nic", "sn/x/npu/0/nic", "sn/1"):
         with pytest.raises(LookupError, match="write sn/N/ before it, N from 0 to 1"):
             plan.config(1, 1).capacities_bytes_per_s([part])
@@ -128,7 +128,7 @@ def test_on_vpc_a_node_has_one_line(num_servers: int) -> None:
         (TransferKind.CACHE_READ, Plane.UB, ("cache", "p0"), 2 * 147, 1_700),
         (TransferKind.CACHE_WRITE, Plane.UB, ("p0", "cache"), 2 * 107, 1_900),
         (TransferKind.CACHE_READ, Plane.VPC, ("cache", "p0"), 50 / 8, 50_000),
-        (TransferKind.HAND_OVER, Plane.RDMA, ("p0", "d0"), 25, 5_000),
+        (TransferKind.KV_TRANSFER, Plane.RDMA, ("p0", "d0"), 25, 5_000),
     ],
 )
 def test_alone_transfers_take_the_published_bandwidth_and_latency(
@@ -138,7 +138,7 @@ def test_alone_transfers_take_the_published_bandwidth_and_latency(
     plan = FabricPlan(CLOUDMATRIX384, [Placed("p0", 1)], [Placed("d0", 1)], [48], cache_plane)
     fabric = Fabric(plan.config(kv_bytes_per_token=1, num_layers=1))
     num_bytes = 1_000_000 * round(8 * bytes_per_ns) // 8
-    dies = [1] if kind is TransferKind.HAND_OVER else []
+    dies = [1] if kind is TransferKind.KV_TRANSFER else []
     fabric.handle(7, StartTransfer(0, kind, plane, *ends, [num_bytes], dies, True))
     if kind is TransferKind.CACHE_WRITE:  # nobody waits for it: told with the next one
         back = TransferKind.CACHE_READ, plane, ends[1], ends[0]

@@ -48,9 +48,9 @@ def test_who_was_fetching_what_is_lost_computes_and_the_others_go_on() -> None:
     said = told.tell(PrefixesLost("cache", [0], [0]))
     assert starts(said) == {"p0": [0]}
     assert told.state(0) == State.PREFILL_QUEUED
-    assert told.core.ledger.retries[0] == 0
+    assert told.core.table.retries[0] == 0
     assert starts(told.moved(flows[0])) == {"p0": [2]}
-    assert told.core.ledger.cached_tokens[0] == 0
+    assert told.core.table.cached_tokens[0] == 0
     assert told.loads()[:2] == ([2, 2], [180, 160])
     assert told.tell(PrefixesLost("cache", [2], [0])) == {}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.core.deferred import DAY_NS, Holds, next_cheap_ns
-from scheduler.core.request_table import Ledger
+from scheduler.core.deferred import DAY_NS, DeferredQueue, next_cheap_ns
+from scheduler.core.request_table import RequestTable
 from scheduler.protocol.component import NEVER_NS
 
 HOUR_NS = DAY_NS // 24
@@ -31,11 +31,11 @@ def test_the_next_cheap_minute_is_the_first_one(cheap: tuple[tuple[int, int], ..
 
 
 def test_who_may_wait_is_held_until_then_or_as_long_as_it_may() -> None:
-    ledger = Ledger()
-    ids = ledger.add(10 * HOUR_NS, [1] * 4)
-    ledger.request_class[0:4] = bytes([0, 1, 2, 1])
+    table = RequestTable()
+    ids = table.add(10 * HOUR_NS, [1] * 4)
+    table.request_class[0:4] = bytes([0, 1, 2, 1])
     held = set[int]()
-    holds = Holds(((22 * HOUR_NS, DAY_NS),), [0, 20 * HOUR_NS, 3 * HOUR_NS], ledger, held)
+    holds = DeferredQueue(((22 * HOUR_NS, DAY_NS),), [0, 20 * HOUR_NS, 3 * HOUR_NS], table, held)
     assert holds.keep(10 * HOUR_NS, ids) == [0]
     assert holds.release_ns == 13 * HOUR_NS
     assert not holds.due(12 * HOUR_NS)
@@ -49,6 +49,6 @@ def test_who_may_wait_is_held_until_then_or_as_long_as_it_may() -> None:
 
 
 def test_where_all_hours_are_alike_nobody_waits() -> None:
-    ledger = Ledger()
-    ids = ledger.add(5, [1, 1])
-    assert Holds((), [HOUR_NS], ledger, set()).keep(5, ids) == [0, 1]
+    table = RequestTable()
+    ids = table.add(5, [1, 1])
+    assert DeferredQueue((), [HOUR_NS], table, set()).keep(5, ids) == [0, 1]

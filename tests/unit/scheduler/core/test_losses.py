@@ -28,12 +28,12 @@ STATES = (
     State.PREFILLING,
     State.PREFILLING_RESERVED,
     State.PREFILLED,
-    State.HANDING_OVER,
+    State.TRANSFERRING_KV,
     State.DECODE_QUEUED,
     State.DECODING,
 )
 
-FLOWING = (State.PREFILLING_RESERVED, State.HANDING_OVER)
+FLOWING = (State.PREFILLING_RESERVED, State.TRANSFERRING_KV)
 
 
 def at(state: State) -> Told:
@@ -46,7 +46,7 @@ def at(state: State) -> Told:
         told.passed("p0", done=[0])
     elif state >= State.PREFILLING_RESERVED:
         told.reserved("d0", [0])
-    if state >= State.HANDING_OVER:
+    if state >= State.TRANSFERRING_KV:
         (flow,) = told.passed("p0", done=[0])["fabric"]
         if state >= State.DECODE_QUEUED:
             told.moved(flow)
@@ -61,7 +61,7 @@ def test_a_lost_prefill_instance_takes_what_it_had_not_handed_over(state: State)
     told = at(state)
     said = told.lose("p0")
     if state >= State.DECODE_QUEUED:
-        assert (said, told.state(), told.core.ledger.retries[0]) == ({}, state, 0)
+        assert (said, told.state(), told.core.table.retries[0]) == ({}, state, 0)
         return
     # The other one computes it, anew or with the token that is out; room that was asked for is given back.
     (start,) = said.pop("p1")
@@ -69,8 +69,8 @@ def test_a_lost_prefill_instance_takes_what_it_had_not_handed_over(state: State)
     assert (start.ids, start.cached_tokens, start.resumed_tokens) == ([0], [0], [int(state >= State.PREFILLED)])
     assert said.pop("fabric", []) == ([CancelTransfer(0)] if state in FLOWING else [])
     assert said == ({"d0": [CancelReservations([0])]} if state >= State.PREFILLING else {})
-    assert (told.state(), told.core.ledger.retries[0]) == (State.PREFILL_QUEUED, 1)
-    assert told.core.ledger.prefill_started_ns[0] == (2 if state >= State.PREFILLED else -1)
+    assert (told.state(), told.core.table.retries[0]) == (State.PREFILL_QUEUED, 1)
+    assert told.core.table.prefill_started_ns[0] == (2 if state >= State.PREFILLED else -1)
     assert told.loads() == ([0, 1], [0, 100 + start.resumed_tokens[0]], [0, 0], [0, 0])
 
 
@@ -78,19 +78,19 @@ def test_a_lost_prefill_instance_takes_what_it_had_not_handed_over(state: State)
 def test_a_lost_decode_instance_takes_what_it_had_and_costs_others_their_room(state: State) -> None:
     told = at(state)
     said = told.lose("d0")
-    ledger = told.core.ledger
+    table = told.core.table
     if state == State.PREFILL_QUEUED:
         assert (said, told.state()) == ({}, state)
-    elif state <= State.HANDING_OVER:
+    elif state <= State.TRANSFERRING_KV:
         tokens = 101
         assert said.pop("fabric", []) == ([CancelTransfer(0)] if state in FLOWING else [])
         assert said == {"d1": [ReserveKv([0], [tokens])]}
         assert told.state() == (State.PREFILLING if state < State.PREFILLED else State.PREFILLED)
-        assert (ledger.retries[0], ledger.decode_instance[0]) == (0, 1)
+        assert (table.retries[0], table.decode_instance[0]) == (0, 1)
         assert told.loads()[2:] == ([0, 1], [0, tokens])
     else:
         assert starts(said) == {"p1": [0]}
-        assert ledger.retries[0] == 1
+        assert table.retries[0] == 1
         assert told.loads()[2:] == ([0, 0], [0, 0])
 
 
@@ -101,7 +101,7 @@ def test_a_request_goes_on_after_the_last_token_that_was_reported() -> None:
     (start,) = told.lose("d0")["p1"]
     assert isinstance(start, StartPrefill)
     assert start.resumed_tokens == [8]  # the first one is prefill's
-    assert (told.core.ledger.output_tokens[0], told.core.ledger.last_token_ns[0]) == (8, seen_ns)
+    assert (told.core.table.output_tokens[0], told.core.table.last_token_ns[0]) == (8, seen_ns)
     # One that joins later on the new incarnation counts from there.
     told.join("d0")
     told.computed("p1", [0])
@@ -112,7 +112,7 @@ def test_a_request_goes_on_after_the_last_token_that_was_reported() -> None:
     told.stepped("d1", tokens=50, started=[0])
     told.stepped("d1", tokens=2)
     told.lose("d1")
-    assert told.core.ledger.output_tokens[0] == 11
+    assert told.core.table.output_tokens[0] == 11
 
 
 def test_an_answer_to_the_first_attempt_is_not_taken_for_one_to_the_second() -> None:
@@ -122,7 +122,7 @@ def test_an_answer_to_the_first_attempt_is_not_taken_for_one_to_the_second() -> 
     told.passed("p1", started=[1], closing=[1])  # asks d1
     told.lose("p0")
     told.passed("p1", done=[1], started=[0], closing=[0])  # asks d0 again
-    assert told.core.ledger.decode_instance[0] == 0
+    assert told.core.table.decode_instance[0] == 0
     told.reserved("d0", [0])  # was said before the withdrawal came there
     assert told.state() == State.PREFILLING
     told.tell(ReservationsCancelled("d0", [0]))
@@ -197,7 +197,7 @@ def test_beyond_the_bound_a_request_ends() -> None:
     told.lose("p0")
     told.join("p0")
     assert told.lose("p1") == {}
-    assert (told.state(), told.reason(), told.core.ledger.retries[0]) == (
+    assert (told.state(), told.reason(), told.core.table.retries[0]) == (
         State.ENDED,
         FinishReason.RETRIES_EXHAUSTED,
         2,
@@ -274,11 +274,11 @@ def test_a_lost_cache_is_forgotten() -> None:
     assert {i for ids in starts(said).values() for i in ids} == {0, 1}
     assert set(said) == {"p0", "p1", "fabric"}
     assert said["fabric"] == [CancelTransfer(0)]
-    assert (told.core.ledger.retries[0], told.core.ledger.retries[1]) == (1, 0)
+    assert (told.core.table.retries[0], told.core.table.retries[1]) == (1, 0)
     assert told.loads()[:2] == ([1, 1], [100, 100])
     assert list(starts(told.arrive(prefix=[1, 2, 3]))) == ["p1"]
     told.join("cache")
-    where = "p0" if told.core.ledger.prefill_instance[0] == 0 else "p1"
+    where = "p0" if told.core.table.prefill_instance[0] == 0 else "p1"
     assert set(told.computed(where, [0])) == set()
     assert isinstance(told.arrive(prefix=[1, 2, 3])["cache"][0], LookupPrefixes)
 
@@ -318,4 +318,4 @@ def test_losses_and_joins_may_repeat() -> None:
     told.lose("p0", "p1", "d0", "d1", "fabric", "cache")
     said = told.join("p0", "p1", "d0", "d1", "fabric", "cache")
     assert len(starts(said)) == 1
-    assert told.core.ledger.retries[0] == 2
+    assert told.core.table.retries[0] == 2

@@ -73,7 +73,7 @@ def test_a_request_is_routed_when_all_pools_have_answered_and_reads_its_own() ->
     assert where == "p0"
     assert isinstance(start, StartPrefill)
     assert start.cached_tokens == [30]
-    assert fleet.core.ledger.cached_tokens[0] == 30
+    assert fleet.core.table.cached_tokens[0] == 30
 
 
 def test_what_is_made_is_stored_where_it_was_made() -> None:
@@ -97,7 +97,7 @@ def test_a_lost_pool_is_waited_for_by_nobody_and_told_nothing() -> None:
     said = fleet.tell(WorkersLost(["cache-0"]))
     assert addresses(said, StartPrefill) == ["p0"]
     assert addresses(said, ReleasePrefixes) == ["cache-1"]
-    assert fleet.core.ledger.cached_tokens[0] == 0
+    assert fleet.core.table.cached_tokens[0] == 0
     usage = Usage(0, 0, 0, 0.0)
     fleet.tell(PrefillStepped("p0", fleet.now_ns, [0], [], [0], [], [], 0, usage))
     assert not addresses(fleet.tell(PrefillStepped("p0", fleet.now_ns, [], [], [], [0], [], 100, usage)), StorePrefixes)
@@ -159,4 +159,4 @@ def test_who_was_fetching_what_is_lost_takes_what_its_pool_has_left_or_computes_
     said = fleet.tell(PrefixesLost("cache-1", [1], [5]))
     assert addresses(said, StartPrefill) == ["p0"]
     assert addresses(said, ReleasePrefixes) == ["cache-1"]
-    assert fleet.core.ledger.cached_tokens[1] == 0
+    assert fleet.core.table.cached_tokens[1] == 0

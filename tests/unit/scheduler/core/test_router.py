@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scheduler.core.fleet import InstanceInfo, Stage
 from scheduler.core.open_requests import OpenRequests, RequestFacts
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.core.router import FALLBACK_REASON, Router
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import READS_ALL, Reads, RequestView, RoutingPolicy, StageKind, StageView
@@ -32,10 +32,10 @@ def router_of(
 ) -> Router:
     """A prefill router, with a request for each prefix, of 100 tokens in blocks of 10."""
     prefixes = prefixes or [[]]
-    ledger, known = Ledger(), OpenRequests(keep_prompts=True)
+    table, known = RequestTable(), OpenRequests(keep_prompts=True)
     num = len(prefixes)
-    known.add(ledger.add(0, [100] * num), RequestsArrived([100] * num, [b""] * num, prefixes, [0] * num, 10))
-    facts = RequestFacts(ledger, known)
+    known.add(table.add(0, [100] * num), RequestsArrived([100] * num, [b""] * num, prefixes, [0] * num, 10))
+    facts = RequestFacts(table, known)
     return Router(stage, policy, StageKind.PREFILL, facts, has_own_caches=True, view_age_ns=view_age_ns)
 
 

@@ -10,7 +10,7 @@ import pytest
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo, Stage
 from scheduler.core.open_requests import OpenRequests, RequestFacts
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.core.routing import Routing
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import READS_ALL, Reads, RequestView, StageView
@@ -54,12 +54,12 @@ class Two:
     def __init__(self, answer: Answer, reads: Reads = Reads.LOAD) -> None:
         self.prefill = Stage([InstanceInfo(f"p{i}", 1, 1000) for i in range(3)])
         self.decode = Stage([InstanceInfo(f"d{i}", 1, 1000) for i in range(3)])
-        ledger, self.open = Ledger(), OpenRequests(keep_prompts=False)
-        self.open.add(ledger.add(0, [100] * 4), RequestsArrived([100] * 4, [b""] * 4, [[]] * 4, [0] * 4, 10))
+        table, self.open = RequestTable(), OpenRequests(keep_prompts=False)
+        self.open.add(table.add(0, [100] * 4), RequestsArrived([100] * 4, [b""] * 4, [[]] * 4, [0] * 4, 10))
         policy = Pairing(answer, reads)
         config = SchedulerConfig([], [], CacheMode.NONE)
         pair = (self.prefill, policy), (self.decode, Pairing(answer, reads))
-        self.routing = Routing(*pair, RequestFacts(ledger, self.open), config)
+        self.routing = Routing(*pair, RequestFacts(table, self.open), config)
 
     def route(self, request_id: int) -> int:
         """Which prefill instance takes it."""
@@ -76,7 +76,7 @@ def test_a_pair_is_kept_and_what_is_promised_counts(reads: Reads) -> None:
     # Nothing is outstanding anywhere but for what was promised: decode instances go round, prefill instances do not.
     assert [two.route(i) for i in range(4)] == [0, 0, 0, 0]
     assert [two.reserve(i) for i in range(4)] == [0, 1, 2, 0]
-    assert not two.open.promises
+    assert not two.open.tentative
 
 
 def test_a_promise_ends_with_its_request_or_with_another_choice() -> None:
@@ -86,7 +86,7 @@ def test_a_promise_ends_with_its_request_or_with_another_choice() -> None:
     two.open.drop([0, 3])
     two.route(1)
     assert [two.reserve(1), two.reserve(2)] == [0, 2]
-    assert not two.open.promises
+    assert not two.open.tentative
 
 
 def test_a_promised_instance_that_is_gone_is_chosen_anew() -> None:
@@ -107,12 +107,12 @@ def test_a_pair_that_cannot_be_is_contained(answer: object) -> None:
     two.prefill.outstanding_tokens[:] = [5, 4, 9]
     assert two.route(0) == 1
     assert two.routing.prefill.num_failures == 1
-    assert not two.open.promises
+    assert not two.open.tentative
     assert two.reserve(0) == 2
 
 
 def test_policies_without_pairs_know_nothing_of_promises() -> None:
     stage = Stage([InstanceInfo("a", 1, 1000)])
     policy, known = make_routing_policy("least_loaded"), OpenRequests(keep_prompts=False)
-    Routing((stage, policy), (stage, policy), RequestFacts(Ledger(), known), SchedulerConfig([], []))
-    assert known.promises is None
+    Routing((stage, policy), (stage, policy), RequestFacts(RequestTable(), known), SchedulerConfig([], []))
+    assert known.tentative is None

@@ -87,7 +87,7 @@ class Told:
         """Room is kept, on one die for all."""
         return self.tell(KvReserved(at, self.now_ns + 1, list(ids), [die] * len(ids)))
 
-    def moved(self, flow: Message, kind: TransferKind = TransferKind.HAND_OVER) -> dict[str, list[Message]]:
+    def moved(self, flow: Message, kind: TransferKind = TransferKind.KV_TRANSFER) -> dict[str, list[Message]]:
         """A flow has ended."""
         assert isinstance(flow, StartTransfer | FinishTransfer)
         return self.tell(TransferDone(flow.transfer_id, kind, Plane.RDMA, self.now_ns + 1, 1, 1, 0))
@@ -114,11 +114,11 @@ class Told:
 
     def state(self, request_id: int = 0) -> State:
         """Where a request is."""
-        return State(self.core.ledger.state[request_id])
+        return State(self.core.table.state[request_id])
 
     def reason(self, request_id: int = 0) -> FinishReason:
         """How a request ended."""
-        return FinishReason(self.core.ledger.reason[request_id])
+        return FinishReason(self.core.table.reason[request_id])
 
     def loads(self) -> tuple[list[int], list[int], list[int], list[int]]:
         """Outstanding requests and tokens, of prefill and of decode."""

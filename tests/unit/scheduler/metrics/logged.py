@@ -1,11 +1,11 @@
-"""Builders of ledgers and reports; each test says only what it varies. Times are nanoseconds."""
+"""Builders of tables and reports; each test says only what it varies. Times are nanoseconds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
@@ -27,7 +27,7 @@ DECODE = MeteredInstance("decode-0", "decode", 160)
 
 @dataclass(frozen=True)
 class Request:
-    """A row of the ledger; by default one that finished with three tokens."""
+    """A row of the table; by default one that finished with three tokens."""
 
     arrived_ns: int = 0
     prefill_started_ns: int = 1 * SECOND
@@ -73,21 +73,21 @@ def one_token(arrived_ns: int = 0, first_token_ns: int = 2 * SECOND) -> Request:
     )
 
 
-def ledger_of(*requests: Request) -> Ledger:
-    """A ledger with these rows."""
-    ledger = Ledger()
+def table_of(*requests: Request) -> RequestTable:
+    """A table with these rows."""
+    table = RequestTable()
     for request in requests:
-        (request_id,) = ledger.add(request.arrived_ns, [request.prompt_tokens])
+        (request_id,) = table.add(request.arrived_ns, [request.prompt_tokens])
         for name, value in vars(request).items():
-            getattr(ledger, name)[request_id] = value
-    return ledger
+            getattr(table, name)[request_id] = value
+    return table
 
 
 def collector_of(
-    ledger: Ledger | None = None, instances: Sequence[MeteredInstance] = (PREFILL, DECODE), *messages: object
+    table: RequestTable | None = None, instances: Sequence[MeteredInstance] = (PREFILL, DECODE), *messages: object
 ) -> Collector:
     """A collector that has seen these messages."""
-    collector = Collector(ledger_of() if ledger is None else ledger, instances)
+    collector = Collector(table_of() if table is None else table, instances)
     for message in messages:
         collector.observe(0, message)
     return collector
@@ -144,7 +144,7 @@ def stepped(
 
 def moved(done_ns: int, num_bytes: int = 1, duration_ns: int = 1, plane: Plane = Plane.RDMA) -> TransferDone:
     """A transfer that ended."""
-    return TransferDone(0, TransferKind.HAND_OVER, plane, done_ns, num_bytes, duration_ns, 0)
+    return TransferDone(0, TransferKind.KV_TRANSFER, plane, done_ns, num_bytes, duration_ns, 0)
 
 
 def final(account: Usage, at: str = "prefill-0") -> UsageReported:

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics import records as records_module
 from scheduler.metrics.records import Records, write_records
 from scheduler.protocol.finish import FinishReason
-from tests.unit.scheduler.metrics.logged import SECOND, Request, ledger_of, one_token, rejected
+from tests.unit.scheduler.metrics.logged import SECOND, Request, one_token, rejected, table_of
 
 DERIVED = ("queue_s", "prefill_s", "ttft_s", "hand_over_s", "tpot_s", "e2e_s")
 
 
 def derived(request: Request) -> dict[str, float | None]:
     """All derived values of one request; None for what is not defined."""
-    records = Records(ledger_of(request))
+    records = Records(table_of(request))
     values = {name: float(getattr(records, name)[0]) for name in DERIVED}
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 
@@ -67,17 +67,17 @@ def test_hand_over_of_a_request_that_began_again_is_not_defined() -> None:
 
 
 def test_columns_are_views() -> None:
-    ledger = ledger_of(Request(), Request())
-    records = Records(ledger)
-    ledger.arrived_ns[1] = 5
+    table = table_of(Request(), Request())
+    records = Records(table)
+    table.arrived_ns[1] = 5
     assert records.arrived_ns.tolist() == [0, 5]
 
 
 def test_file(tmp_path: Path) -> None:
-    ledger = ledger_of(
+    table = table_of(
         Request(first_token_ns=2_500_000_000, prompt_tokens=7, cached_tokens=3, prefill_instance=1), rejected(4)
     )
-    path = write_records(tmp_path, Records(ledger), ["p-a", "p-b"], ["d-a"])
+    path = write_records(tmp_path, Records(table), ["p-a", "p-b"], ["d-a"])
     assert path == tmp_path / "requests.csv"
     first, second = csv.DictReader(path.read_text().splitlines())
     assert first == {
@@ -113,16 +113,16 @@ def test_file(tmp_path: Path) -> None:
 def test_file_does_not_depend_on_the_size_of_its_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_rows: int
 ) -> None:
-    ledger = ledger_of(*(Request(arrived_ns=at) for at in range(5)), rejected(6))
+    table = table_of(*(Request(arrived_ns=at) for at in range(5)), rejected(6))
     monkeypatch.setattr(records_module, "CSV_ROWS", part_rows)
-    path = write_records(tmp_path, Records(ledger), ["p"], ["d"])
+    path = write_records(tmp_path, Records(table), ["p"], ["d"])
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [row["request_id"] for row in rows] == [str(i) for i in range(6)]
     assert [row["arrived_ns"] for row in rows] == ["0", "1", "2", "3", "4", "6"]
 
 
 def test_no_request_leaves_the_header(tmp_path: Path) -> None:
-    text = write_records(tmp_path, Records(Ledger()), [], []).read_text()
+    text = write_records(tmp_path, Records(RequestTable()), [], []).read_text()
     assert text.startswith("request_id,")
     assert text.count("\n") == 1
 
@@ -130,12 +130,12 @@ def test_no_request_leaves_the_header(tmp_path: Path) -> None:
 def test_a_file_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
     (tmp_path / "requests.csv").write_text("before")
     with pytest.raises(IndexError):
-        write_records(tmp_path, Records(ledger_of(Request(prefill_instance=9))), ["p"], ["d"])
+        write_records(tmp_path, Records(table_of(Request(prefill_instance=9))), ["p"], ["d"])
     assert [path.name for path in tmp_path.iterdir()] == ["requests.csv"]
     assert (tmp_path / "requests.csv").read_text() == "before"
 
 
 def test_finished_is_stop_or_length() -> None:
-    ledger = ledger_of(*(Request(reason=reason) for reason in FinishReason))
-    finished = np.flatnonzero(Records(ledger).is_finished).tolist()
+    table = table_of(*(Request(reason=reason) for reason in FinishReason))
+    finished = np.flatnonzero(Records(table).is_finished).tolist()
     assert finished == [FinishReason.STOP, FinishReason.LENGTH]

@@ -68,7 +68,7 @@ def test_a_journalled_core_is_the_core(recorded: Path) -> None:
     for entry in read_journal(recorded)[1]:
         assert entry.message is not None
         core.handle(entry.now_ns, entry.message)
-    assert stamps(core.ledger) == stamps(parts.core.ledger)
+    assert stamps(core.table) == stamps(parts.core.table)
 
 
 def test_a_fresh_core_gives_the_same_commands(recorded: Path) -> None:

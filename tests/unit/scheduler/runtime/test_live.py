@@ -39,8 +39,8 @@ def run_virtual(spec: dict[str, Any]) -> tuple[int, Any, list[tuple[int, Message
         [*parts.sources, parts.core, *(make_worker(spec, a) for a in WORKERS)], "core", (parts.tap,)
     )
     runtime.run()
-    ledger, messages = parts.keep()
-    return runtime.now_ns, ledger, messages
+    table, messages = parts.keep()
+    return runtime.now_ns, table, messages
 
 
 def make_cluster(spec: dict[str, Any], turns: Callable[[], int] = lambda: 1) -> tuple[Any, FakeCluster]:
@@ -64,10 +64,10 @@ def run_live(
 @pytest.mark.parametrize("more", [{}, LIVE], ids=["no report interval", "20 ms"])
 def test_hops_that_cost_nothing_give_the_virtual_run(seed: int, more: dict[str, int]) -> None:
     spec = small_spec(60, rate_per_s=30.0, max_output=400, seed=seed, decode_blocks=22)
-    end, ledger, messages = run_live({**spec, **more})
+    end, table, messages = run_live({**spec, **more})
     end_ns, expected, _ = run_virtual(spec)
-    assert stamps(ledger) == stamps(expected)
-    assert any(ledger.preemptions)
+    assert stamps(table) == stamps(expected)
+    assert any(table.preemptions)
     assert end.end_ns == end_ns
     assert not end.interrupted
     assert not end.warnings
@@ -79,8 +79,8 @@ def test_hops_that_cost_nothing_give_the_virtual_run(seed: int, more: dict[str, 
 def test_envelopes_that_overtake_each_other_change_nothing(seed: int) -> None:
     spec = small_spec(30, seed=seed)
     draws = Random(seed)
-    _, ledger, messages = run_live(spec | LIVE, lambda: draws.randrange(1, 9))
-    assert stamps(ledger) == stamps(run_virtual(spec)[1])
+    _, table, messages = run_live(spec | LIVE, lambda: draws.randrange(1, 9))
+    assert stamps(table) == stamps(run_virtual(spec)[1])
     for instance in ("prefill-0", "prefill-1", "decode-0"):
         usages = [
             m.usage
@@ -120,16 +120,16 @@ def test_stop_ends_at_once_with_every_request_accounted_for() -> None:
     async def run() -> tuple[LiveEnd, Any, list[tuple[int, Message]]]:
         parts, cluster = make_cluster(small_spec(200) | LIVE)
         running = asyncio.create_task(cluster.run())
-        while len(parts.core.ledger.state) == 0 or parts.core.ledger.num_requests < 20:
+        while len(parts.core.table.state) == 0 or parts.core.table.num_requests < 20:
             await asyncio.sleep(0)
         cluster.runtime.stop()
         return await running, *parts.keep()
 
-    end, ledger, messages = asyncio.run(run())
+    end, table, messages = asyncio.run(run())
     assert end.interrupted
-    assert ledger.num_open == 0
-    assert 20 <= ledger.num_requests < 200
-    assert FinishReason.INTERRUPTED in set(ledger.reason[: ledger.num_requests])
+    assert table.num_open == 0
+    assert 20 <= table.num_requests < 200
+    assert FinishReason.INTERRUPTED in set(table.reason[: table.num_requests])
     assert all(isinstance(m, UsageReported) for _, m in messages[-4:-1])
     assert messages[-1][1] == RunEnded(interrupted=True)
 
@@ -152,7 +152,7 @@ def test_what_never_finishes_ends_as_on_the_virtual_clock() -> None:
     cluster = FakeCluster(parts, WORKERS, lambda address, began: Deaf() if address == "cache" else make(address, began))
     end = asyncio.run(cluster.run())
     assert not end.interrupted
-    assert parts.core.ledger.num_open == 5
+    assert parts.core.table.num_open == 5
 
 
 def test_a_host_that_does_not_come_back_ends_the_run_with_its_error() -> None:
@@ -161,7 +161,7 @@ def test_a_host_that_does_not_come_back_ends_the_run_with_its_error() -> None:
 
     async def run() -> None:
         running = asyncio.create_task(cluster.run())
-        await _until(lambda: parts.core.ledger.num_requests >= 5)
+        await _until(lambda: parts.core.table.num_requests >= 5)
         cluster.transport.kill("decode-0")
         await running
 
@@ -178,18 +178,18 @@ def test_workers_that_die_cost_no_request(host: str, seed: int) -> None:
     async def run() -> LiveEnd:
         running = asyncio.create_task(cluster.run())
         for num_requests in (10, 30, 31):
-            await _until(lambda limit=num_requests: parts.core.ledger.num_requests >= limit)
+            await _until(lambda limit=num_requests: parts.core.table.num_requests >= limit)
             if host in cluster.transport._loops:  # else it is still on its way back
                 cluster.transport.kill(host)
         return await running
 
     end = asyncio.run(run())
-    ledger, messages = parts.keep()
+    table, messages = parts.keep()
     assert 2 <= end.num_restarts <= 3
-    assert ledger.num_requests == 80
-    assert ledger.num_open == 0
-    assert set(ledger.reason[:80]) <= set(FINISHED)
-    assert any(ledger.retries[:80]) or host == "fabric"
+    assert table.num_requests == 80
+    assert table.num_open == 0
+    assert set(table.reason[:80]) <= set(FINISHED)
+    assert any(table.retries[:80]) or host == "fabric"
     kinds = [type(m) for _, m in messages if isinstance(m, WorkersLost | WorkersJoined)]
     assert kinds == [WorkersLost, WorkersJoined] * end.num_restarts
     times = [now_ns for now_ns, _ in messages]
@@ -205,14 +205,14 @@ def test_a_worker_is_not_there_before_it_has_loaded_what_it_needs() -> None:
 
     async def run() -> LiveEnd:
         running = asyncio.create_task(cluster.run())
-        await _until(lambda: parts.core.ledger.num_requests >= 10)
+        await _until(lambda: parts.core.table.num_requests >= 10)
         cluster.transport.kill("decode-0")
         return await running
 
     end = asyncio.run(run())
     assert end.num_restarts == 1
-    ledger, messages = parts.keep()
-    assert set(ledger.reason[:30]) <= set(FINISHED)
+    table, messages = parts.keep()
+    assert set(table.reason[:30]) <= set(FINISHED)
     lost_ns, joined_ns = (now_ns for now_ns, m in messages if isinstance(m, WorkersLost | WorkersJoined))
     assert load_ns <= joined_ns - lost_ns < load_ns + 100 * MS
     # Nobody decodes while the only instance that could is loading.

@@ -38,7 +38,7 @@ class Watcher:
 def run_watched(says: Outputs = NOTHING, *, is_watched: bool = True) -> tuple[Any, VirtualRuntime, Watcher, list[int]]:
     """Core, runtime, watcher, and the times at which accounts came to the core."""
     core = make_core(SPEC)
-    watcher = Watcher(lambda: core.ledger.num_requests, says)
+    watcher = Watcher(lambda: core.table.num_requests, says)
     accounts: list[int] = []
 
     def tap(now_ns: int, message: Message) -> None:
@@ -55,14 +55,14 @@ def run_watched(says: Outputs = NOTHING, *, is_watched: bool = True) -> tuple[An
 def test_a_watched_run_is_the_same_run_and_no_longer() -> None:
     core, runtime, watcher, _ = run_watched()
     other, unwatched, _, _ = run_watched(is_watched=False)
-    assert stamps(core.ledger) == stamps(other.ledger)
+    assert stamps(core.table) == stamps(other.table)
     assert runtime.now_ns == unwatched.now_ns
     times = [at_ns for at_ns, _ in watcher.seen]
     assert times == list(range(0, runtime.now_ns + 1, EVERY_NS))[: len(times)]
     assert runtime.now_ns - times[-1] <= EVERY_NS
-    arrivals = core.ledger.arrived_ns
+    arrivals = core.table.arrived_ns
     for at_ns, num_requests in watcher.seen:
-        assert num_requests == sum(arrived < at_ns for arrived in arrivals[: core.ledger.num_requests])
+        assert num_requests == sum(arrived < at_ns for arrived in arrivals[: core.table.num_requests])
 
 
 def test_what_a_watcher_says_is_heard_at_its_instant() -> None:

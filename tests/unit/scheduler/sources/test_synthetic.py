@@ -187,7 +187,7 @@ def test_a_workload_is_shaped_like_any_trace() -> None:
     assert trace.num_requests_hint == 300
     requests = requests_of(trace.blocks)
     assert len(requests) == 300
-    assert {request.namespace for request in requests} == {0, 1, 2}
+    assert {request.tenant for request in requests} == {0, 1, 2}
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,11 @@ def play(source: TraceSource) -> list[list[Request]]:
         assert address == "core"
         assert isinstance(message, RequestsArrived)
         assert message.block_tokens == 512
-        columns = zip(message.prompt_tokens, message.payloads, message.prefixes, message.namespaces, strict=True)
+        columns = zip(message.prompt_tokens, message.payloads, message.prefixes, message.tenants, strict=True)
         instants.append(
             [
-                Request(now_ns, tokens, open_output_tokens(payload), tuple(prefix), namespace)
-                for tokens, payload, prefix, namespace in columns
+                Request(now_ns, tokens, open_output_tokens(payload), tuple(prefix), tenant)
+                for tokens, payload, prefix, tenant in columns
             ]
         )
         if source.deadline_ns == NEVER_NS:

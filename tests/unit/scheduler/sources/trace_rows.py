@@ -20,21 +20,21 @@ class Request:
     prompt_tokens: int = 1
     output_tokens: int = 1
     prefix: tuple[int, ...] = ()
-    namespace: int = 0
+    tenant: int = 0
     class_name: str = ""
 
 
 def requests_of(blocks: Iterable[ArrivalBlock]) -> list[Request]:
     """All rows of a stream of blocks, whose columns must be of one length."""
     return [
-        Request(arrived_ns, prompt, output, tuple(prefix), namespace, class_name)
+        Request(arrived_ns, prompt, output, tuple(prefix), tenant, class_name)
         for block in blocks
-        for arrived_ns, prompt, output, prefix, namespace, class_name in zip(
+        for arrived_ns, prompt, output, prefix, tenant, class_name in zip(
             block.arrived_ns,
             block.prompt_tokens,
             block.output_tokens,
             block.prefixes,
-            block.namespaces,
+            block.tenants,
             block.class_names,
             strict=True,
         )
@@ -48,7 +48,7 @@ def block_of(requests: Sequence[Request]) -> ArrivalBlock:
         [request.prompt_tokens for request in requests],
         [request.output_tokens for request in requests],
         [list(request.prefix) for request in requests],
-        [request.namespace for request in requests],
+        [request.tenant for request in requests],
         [request.class_name for request in requests] if any(request.class_name for request in requests) else [],
     )
 

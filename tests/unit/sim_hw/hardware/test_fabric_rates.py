@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sim_hw.errors import HardwareModelError
-from sim_hw.hardware.fabric_rates import FabricRate, hand_over_rate, pool_rate
+from sim_hw.hardware.fabric_rates import FabricRate, kv_transfer_rate, pool_rate
 from sim_hw.hardware.supernode import Operation, Plane
 from sim_hw.hardware.supernodes import CLOUDMATRIX384, H800_CLUSTER, SUPERNODES
 
-RDMA = hand_over_rate(CLOUDMATRIX384)
+RDMA = kv_transfer_rate(CLOUDMATRIX384)
 UB_READ = pool_rate(CLOUDMATRIX384, Plane.UB, Operation.READ)
 UB_WRITE = pool_rate(CLOUDMATRIX384, Plane.UB, Operation.WRITE)
 VPC = pool_rate(CLOUDMATRIX384, Plane.VPC, Operation.READ)
@@ -20,7 +20,7 @@ def test_rates_are_the_published_ones() -> None:
     assert (UB_READ.latency_s.value, UB_WRITE.latency_s.value) == pytest.approx((1.7e-6, 1.9e-6))
 
 
-@pytest.mark.parametrize("rate", [UB_READ, UB_WRITE, RDMA, VPC, *map(hand_over_rate, SUPERNODES)])
+@pytest.mark.parametrize("rate", [UB_READ, UB_WRITE, RDMA, VPC, *map(kv_transfer_rate, SUPERNODES)])
 def test_rate_is_proportional_to_npus(rate: FabricRate) -> None:
     assert rate.bytes_per_s_of(32) == pytest.approx(4 * rate.bytes_per_s_of(8))
 

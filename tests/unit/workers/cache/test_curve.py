@@ -26,9 +26,9 @@ def _sessions() -> list[Prompt]:
     trace = open_workload(load_workload(None, settings), TraceOptions())
     assert trace.block_tokens == SIZES.block_tokens
     return [
-        (prefix, namespace, tokens)
+        (prefix, tenant, tokens)
         for block in trace.blocks
-        for prefix, namespace, tokens in zip(block.prefixes, block.namespaces, block.prompt_tokens)
+        for prefix, tenant, tokens in zip(block.prefixes, block.tenants, block.prompt_tokens)
     ]
 
 

@@ -28,7 +28,7 @@ LATENCY_NS = 5_000
 BYTES = 1_000
 """Of KV, a token."""
 
-HAND_OVER, READ, WRITE = TransferKind.HAND_OVER, TransferKind.CACHE_READ, TransferKind.CACHE_WRITE
+KV_TRANSFER, READ, WRITE = TransferKind.KV_TRANSFER, TransferKind.CACHE_READ, TransferKind.CACHE_WRITE
 
 NUM_RANKS, NUM_DIES = 2, 4
 RANKS = [part_of(LineEnd.RDMA_DIE, number) for number in range(2 * NUM_RANKS)]
@@ -66,24 +66,24 @@ def make_fabric(
         channels[READ, Plane.UB, "cache", f"p{i}"] = Channel((first, into), 200 * GB, 100 * GB, 4, 1_000)
         channels[WRITE, Plane.UB, f"p{i}", "cache"] = Channel((out, first + 1), 200 * GB, 100 * GB, 4, 1_000)
     sources = {"p0": range(NUM_RANKS), "p1": range(NUM_RANKS, 2 * NUM_RANKS)}
-    hand_over = HandOverWays(sources, {"d0": range(2 * NUM_RANKS, first)}, 25 * GB, LATENCY_NS)
+    kv_transfer = HandOverWays(sources, {"d0": range(2 * NUM_RANKS, first)}, 25 * GB, LATENCY_NS)
     lines = MadeUpLines(rates)
-    return Fabric(FabricConfig(lines, links, hand_over, channels, BYTES, num_layers, background=background))
+    return Fabric(FabricConfig(lines, links, kv_transfer, channels, BYTES, num_layers, background=background))
 
 
 def moving(
     number: int,
     *megabytes: int,
     dies: list[int] | None = None,
-    kind: TransferKind = HAND_OVER,
+    kind: TransferKind = KV_TRANSFER,
     prefill: str = "p0",
     made: bool = True,
 ) -> StartTransfer:
-    """A transfer of some requests; a hand-over to these dies, all to the first if none are named."""
+    """A transfer of some requests; a KV transfer to these dies, all to the first if none are named."""
     plane, ends, to = Plane.UB, ("cache", prefill), list[int]()
     if kind != READ:
         ends = (prefill, "cache")
-    if kind == HAND_OVER:
+    if kind == KV_TRANSFER:
         plane, ends, to = Plane.RDMA, (prefill, "d0"), dies or [0] * len(megabytes)
     return StartTransfer(number, kind, plane, *ends, [size * MB // BYTES for size in megabytes], to, made)
 

@@ -20,7 +20,7 @@ from scheduler.protocol.messages import (
 from tests.unit.workers.fabric.made_up_fabric import (
     BYTES,
     GB,
-    HAND_OVER,
+    KV_TRANSFER,
     MB,
     READ,
     UB_LINES,
@@ -30,7 +30,7 @@ from tests.unit.workers.fabric.made_up_fabric import (
 )
 
 
-@pytest.mark.parametrize("kind", [HAND_OVER, READ])
+@pytest.mark.parametrize("kind", [KV_TRANSFER, READ])
 def test_who_is_told_late_ends_as_if_told_in_time(kind: TransferKind) -> None:
     fabric = make_fabric()
     late, other = moving(0, 25, kind=kind), moving(1, 25, kind=kind, dies=[3], prefill="p1")
@@ -85,6 +85,6 @@ def test_what_ended_in_time_was_cut_or_was_cancelled_is_not_given_up_as_well() -
 def test_a_hand_over_that_is_told_late_was_hidden_behind_the_pass_that_made_it() -> None:
     in_time = run(make_fabric(), [(0, moving(0, 25, made=False)), (700_000, FinishTransfer(0))])
     message = StartTransfer(
-        0, HAND_OVER, Plane.RDMA, "p0", "d0", [25 * MB // BYTES], [0], is_made=True, made_ns=700_000
+        0, KV_TRANSFER, Plane.RDMA, "p0", "d0", [25 * MB // BYTES], [0], is_made=True, made_ns=700_000
     )
     assert run(make_fabric(), [(0, message)]) == in_time

@@ -21,7 +21,7 @@ from tests.made_up_lines import part_of
 from tests.unit.workers.fabric.made_up_fabric import (
     DIES,
     GB,
-    HAND_OVER,
+    KV_TRANSFER,
     LATENCY_NS,
     MB,
     NUM_DIES,
@@ -38,7 +38,7 @@ from workers.fabric.pool_links import PoolLines
 
 flows = st.tuples(
     st.integers(0, 3_000_000),
-    st.sampled_from([HAND_OVER, HAND_OVER, READ, WRITE]),
+    st.sampled_from([KV_TRANSFER, KV_TRANSFER, READ, WRITE]),
     st.sampled_from(["p0", "p1"]),
     st.lists(st.tuples(st.integers(1, 40), st.integers(0, NUM_DIES - 1)), min_size=1, max_size=6),
     st.sampled_from([None, None, 1_000, 700_000]),
@@ -58,7 +58,7 @@ def messages(drawn: Drawn, broken: Broken) -> tuple[list[tuple[int, Message]], s
     said: list[tuple[int, Message]] = []
     given_up: set[int] = set()
     for number, (at_ns, kind, prefill, loads, hidden_ns, cancelled_ns) in enumerate(drawn):
-        is_made = kind != HAND_OVER or hidden_ns is None
+        is_made = kind != KV_TRANSFER or hidden_ns is None
         sizes, dies = zip(*loads, strict=True)
         said.append((at_ns, moving(number, *sizes, dies=list(dies), kind=kind, prefill=prefill, made=is_made)))
         if cancelled_ns is not None:
@@ -112,7 +112,7 @@ def test_bytes_are_told_once_or_given_up_and_no_link_carries_more_than_it_can(
     arrived = dict.fromkeys(range(NUM_DIES), 0)
     for done in sorted((one for one in told.values() if isinstance(one, TransferDone)), key=lambda one: one.done_ns):
         assert done.num_bytes == MB * sum(size for size, _ in drawn[done.transfer_id][3])
-        if done.kind == HAND_OVER:
+        if done.kind == KV_TRANSFER:
             for size, die in drawn[done.transfer_id][3]:
                 arrived[die] += size * MB
             assert max(arrived.values()) <= into_gb * (done.done_ns - LATENCY_NS - first_ns)

@@ -90,7 +90,7 @@ class PlainLinks(Fabric):
 
     def put(self, lane: int, weight: int, amount: int) -> None:
         """A flow begins."""
-        flow = Flow("hand-over", 0, 0, [], [])
+        flow = Flow("KV transfer", 0, 0, [], [])
         flow.streams = [Stream(tuple(map(str, LANES[lane][0])), RATE, weight, amount)]
         self.flows.append(flow)
         self._share()

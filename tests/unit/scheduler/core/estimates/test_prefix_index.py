@@ -22,18 +22,18 @@ class NaiveCache:
         self.capacity = capacity
         self.blocks: list[tuple[int, int]] = []
 
-    def add(self, namespace: int, chain: list[int]) -> None:
+    def add(self, tenant: int, chain: list[int]) -> None:
         for block in reversed(chain[: self.capacity]):
-            key = (namespace, block)
+            key = (tenant, block)
             if key in self.blocks:
                 self.blocks.remove(key)
             self.blocks.append(key)
         while len(self.blocks) > self.capacity:
             self.blocks.pop(0)
 
-    def match(self, namespace: int, chain: list[int]) -> int:
+    def match(self, tenant: int, chain: list[int]) -> int:
         depth = 0
-        while depth < len(chain) and (namespace, chain[depth]) in self.blocks:
+        while depth < len(chain) and (tenant, chain[depth]) in self.blocks:
             depth += 1
         return depth
 
@@ -43,11 +43,11 @@ def test_index_equals_a_list_of_blocks_for_each_instance(
     capacities: list[int], steps: list[tuple[int, int, list[int], int]]
 ) -> None:
     index, naive = PrefixIndex(capacities), [NaiveCache(capacity) for capacity in capacities]
-    for instance, namespace, chain, kind in steps:
-        assert index.match(namespace, chain) == [cache.match(namespace, chain) for cache in naive]
+    for instance, tenant, chain, kind in steps:
+        assert index.match(tenant, chain) == [cache.match(tenant, chain) for cache in naive]
         if kind:
-            index.add(instance, namespace, chain)
-            naive[instance].add(namespace, chain)
+            index.add(instance, tenant, chain)
+            naive[instance].add(tenant, chain)
         else:
             index.forget(instance)
             naive[instance].blocks.clear()

@@ -61,7 +61,7 @@ def test_then_it_is_given_up_and_all_is_computed() -> None:
     assert isinstance(start, StartPrefill)
     assert start.cached_tokens == [0]
     assert flow.num_tokens == [40]
-    assert told.core.ledger.cached_tokens[0] == 0
+    assert told.core.table.cached_tokens[0] == 0
     assert told.loads()[1] == [100, 0]
     assert told.state() == State.PREFILL_QUEUED
     # Nobody waits for the other, which is given up too; and the last byte may have left before.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from scheduler.core.fleet import InstanceInfo, Stage
 from scheduler.core.guests.parking import Parking, ParkingRules
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.protocol.component import NEVER_NS, Outputs
 from scheduler.protocol.messages import ArrivalsEnded, ParkedSet, RunEnded, SetParked, WorkersJoined, WorkersLost
 
@@ -23,8 +23,8 @@ class Fleet:
 
     def __init__(self, spare: int) -> None:
         self.stage = Stage([InstanceInfo(f"prefill-{i}", 1, 1000) for i in range(NUM)])
-        self.ledger = Ledger()
-        self.parking = Parking(ParkingRules(IDLE_NS, spare), [self.stage], self.ledger)
+        self.table = RequestTable()
+        self.parking = Parking(ParkingRules(IDLE_NS, spare), [self.stage], self.table)
         self.told: dict[int, bool] = {}
         self.idle_since_ns = dict.fromkeys(range(NUM), 0)
         self.now_ns = 0

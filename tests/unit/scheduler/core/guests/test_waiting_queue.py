@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.core.fleet import InstanceInfo, Stage
-from scheduler.core.guests.waiting_queue import WaitingRoom
+from scheduler.core.guests.waiting_queue import WaitingQueue
 from scheduler.policies.ordering import FirstComeFirstServed, ShortestFirst
 from scheduler.policies.waiting import WaitingRequest
 
 BACKLOG = 100
 
 
-def through(room: WaitingRoom, stage: Stage) -> list[int]:
+def through(room: WaitingQueue, stage: Stage) -> list[int]:
     """All that go now, each to who has least to do."""
     gone: list[int] = []
-    while (request := room.next_through()) is not None:
+    while (request := room.pop_ready()) is not None:
         index = min(stage.up, key=stage.outstanding_tokens.__getitem__)
         stage.outstanding_tokens[index] += request.num_tokens
         gone.append(request.request_id)
@@ -32,7 +32,7 @@ def test_nobody_waits_while_an_instance_has_little_to_do(tokens: list[int], done
     stage = Stage([InstanceInfo(f"p{i}", 1, 1000) for i in range(2)])
     if down:
         stage.take_down(["p1"])
-    room = WaitingRoom(stage, FirstComeFirstServed(), BACKLOG)
+    room = WaitingQueue(stage, FirstComeFirstServed(), BACKLOG)
     room.come([WaitingRequest(number, 0, size) for number, size in enumerate(tokens)])
     gone = through(room, stage)
     for amount in done:
@@ -48,10 +48,10 @@ def test_nobody_waits_while_an_instance_has_little_to_do(tokens: list[int], done
 
 def test_the_order_decides_only_among_those_who_wait() -> None:
     stage = Stage([InstanceInfo("p0", 1, 1000)])
-    room = WaitingRoom(stage, ShortestFirst(0.0), BACKLOG)
+    room = WaitingQueue(stage, ShortestFirst(0.0), BACKLOG)
     stage.outstanding_tokens[0] = BACKLOG
     room.come([WaitingRequest(0, 0, 90), WaitingRequest(1, 0, 30), WaitingRequest(2, 0, 60)])
-    assert room.next_through() is None
+    assert room.pop_ready() is None
     room.leave(1)
     stage.outstanding_tokens[0] = 0
     assert through(room, stage) == [2, 0]
@@ -60,9 +60,9 @@ def test_the_order_decides_only_among_those_who_wait() -> None:
 def test_nobody_goes_where_nobody_is_up() -> None:
     stage = Stage([InstanceInfo("p0", 1, 1000)])
     stage.take_down(["p0"])
-    room = WaitingRoom(stage, FirstComeFirstServed(), BACKLOG)
+    room = WaitingQueue(stage, FirstComeFirstServed(), BACKLOG)
     room.come([WaitingRequest(0, 0, 1)])
     assert not room.is_open
-    assert room.next_through() is None
+    assert room.pop_ready() is None
     stage.bring_up(["p0"])
     assert through(room, stage) == [0]

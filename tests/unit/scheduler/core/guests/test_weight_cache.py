@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.core.guests.weight_cache import KeptVersions
+from scheduler.core.guests.weight_cache import WeightCache
 from sim_hw.model_loading import ModelLoading, Strategy
 
 TOKENS = 960
@@ -14,7 +14,7 @@ NUM_MODELS = 8
 
 @given(st.lists(st.sampled_from("abcdef"), max_size=30), st.integers(1, 4))
 def test_it_holds_the_versions_that_were_used_last(uses: list[str], capacity: int) -> None:
-    kept, order = KeptVersions(TOKENS, capacity, 4, "a"), ["a"]
+    kept, order = WeightCache(TOKENS, capacity, 4, "a"), ["a"]
     for version in uses:
         assert kept.missing_tokens(version) == (0 if version in order else TOKENS)
         order = [*[one for one in order if one != version], version][-capacity:]
@@ -22,7 +22,7 @@ def test_it_holds_the_versions_that_were_used_last(uses: list[str], capacity: in
 
 
 def test_a_lost_server_takes_its_part_and_one_that_is_drained_or_back_takes_nothing() -> None:
-    kept = KeptVersions(TOKENS, 2, 4, "a")
+    kept = WeightCache(TOKENS, 2, 4, "a")
     kept.drain_server(0)
     assert kept.missing_tokens("a") == 0
     kept.lose_server(1)
@@ -38,7 +38,7 @@ def test_a_lost_server_takes_its_part_and_one_that_is_drained_or_back_takes_noth
     for number in (1, 3):
         kept.lose_server(number)
     assert kept.missing_tokens("a") == TOKENS
-    last = KeptVersions(TOKENS, 2, 1, "a")
+    last = WeightCache(TOKENS, 2, 1, "a")
     last.drain_server(0)
     assert last.missing_tokens("a") == TOKENS
 
@@ -47,7 +47,7 @@ def test_the_hit_rate_of_a_switch_is_the_published_one() -> None:
     """From each model to each, all of them equally often: one that holds all always hits, one that holds one by 1/8."""
     loading = ModelLoading(1.0, 8, NUM_MODELS, 1.0)
     for strategy, capacity in ((Strategy.POOL, NUM_MODELS), (Strategy.LOCAL, 1)):
-        kept = KeptVersions(TOKENS, capacity, 1, "0")
+        kept = WeightCache(TOKENS, capacity, 1, "0")
         for version in range(NUM_MODELS):
             kept.store(str(version))
         hits = 0

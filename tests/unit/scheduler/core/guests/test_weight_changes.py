@@ -63,12 +63,12 @@ def test_it_takes_nothing_new_and_finishes_what_it_has() -> None:
         assert at not in told.arrive()
     # The pass has ended, but the KV has not left yet.
     assert not drained(told.computed(at, [0]))
-    decode = f"d{told.core.ledger.decode_instance[0]}"
+    decode = f"d{told.core.table.decode_instance[0]}"
     said = told.reserved(decode, [0])
     assert not drained(said)
     (flow,) = flows(said)
     assert drained(told.moved(flow)) == [at]
-    assert told.core.ledger.retries[0] == 0
+    assert told.core.table.retries[0] == 0
 
 
 def test_one_that_is_lost_before_loads_the_new_version_and_is_not_drained_again() -> None:

@@ -31,7 +31,7 @@ def scrape_small() -> tuple[Any, VirtualRuntime, str]:
     decode = [LiveInstance(address, "decode", 16, 100_000) for address in DECODE]
     layout = Layout("1", (*prefill, *decode), {"network": ("fabric", "cache")}, 8, 4)
     totals = LiveTotals(layout, has_prefix_cache=True)
-    totals.begin(core.ledger, 1.0)
+    totals.begin(core.table, 1.0)
     with tempfile.TemporaryFile() as spool:
         metered = [*PREFILL, *DECODE]
         scrapes = SimulatedScrapes(totals, layout, metered, int(EVERY_S * 1e9), START_S * 10**9, spool)
@@ -93,11 +93,11 @@ def test_counters_never_fall_and_end_at_the_totals(scraped: tuple[Any, VirtualRu
     def last(name: str, **labels: str) -> float:
         return series[name, frozenset(labels.items())][-1][1]
 
-    ledger = core.ledger
-    assert last("supernode_requests_arrived_total") == ledger.num_requests
-    assert last("supernode_requests_ended_total", outcome="finished", reason="stop") == ledger.num_requests
-    assert last("supernode_generation_tokens_total") == sum(ledger.output_tokens[: ledger.num_requests])
-    assert last("supernode_e2e_request_latency_seconds_count") == ledger.num_requests
+    table = core.table
+    assert last("supernode_requests_arrived_total") == table.num_requests
+    assert last("supernode_requests_ended_total", outcome="finished", reason="stop") == table.num_requests
+    assert last("supernode_generation_tokens_total") == sum(table.output_tokens[: table.num_requests])
+    assert last("supernode_e2e_request_latency_seconds_count") == table.num_requests
     assert last("supernode_emulated_seconds_total") == pytest.approx(runtime.now_ns / 1e9)
 
 
@@ -113,4 +113,4 @@ def test_a_scraped_run_is_the_same_run() -> None:
     core = make_core(SPEC)
     workers = [make_worker(SPEC, address) for address in WORKERS]
     VirtualRuntime([RowSource(SPEC["rows"]), core, *workers], core.address).run()
-    assert stamps(core.ledger) == stamps(scrape_small()[0].ledger)
+    assert stamps(core.table) == stamps(scrape_small()[0].table)

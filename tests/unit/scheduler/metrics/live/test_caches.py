@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.metrics.export.cache_families import CACHE_FAMILIES
 from scheduler.metrics.live.snapshot import CACHE_TIERS
 from scheduler.metrics.live.totals import LiveTotals
@@ -18,7 +18,7 @@ REPORTS = st.builds(CacheReported, st.sampled_from(["cache-0", "cache-1"]), *[st
 
 def _totals() -> LiveTotals:
     totals = LiveTotals(layout_of(PREFILL, DECODE), has_prefix_cache=True)
-    totals.begin(Ledger(), 1.0)
+    totals.begin(RequestTable(), 1.0)
     return totals
 
 
@@ -33,7 +33,7 @@ def test_counters_of_lives_that_ended_stay_and_gauges_are_of_the_last(reports: l
     for report in reports:
         totals.observe(1, report)
         totals.end("completed")
-        totals.begin(Ledger(), 1.0)
+        totals.begin(RequestTable(), 1.0)
     assert not any(_values(totals)["supernode_cache_pool_held_tokens"])
     totals.observe(1, reports[0])
     seen = totals.snapshot().caches

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from scheduler.core.router import FALLBACK_REASON
 from scheduler.metrics.live.decisions import OWN, DecisionCounts, decision_series
 from scheduler.policies import make_routing_policy, routing_policy_names
-from scheduler.policies.view import Seat
+from scheduler.policies.view import PolicyContext
 from scheduler.runtime.random_streams import stream
 from tests.sim.build import build_real
 from tests.sim.case import Case
@@ -17,8 +17,8 @@ from tests.sim.strategies import QUICK_PHASES, any_cases
 
 def test_every_policy_by_name_and_the_fallback_have_a_series_of_their_own() -> None:
     pairs = {(policy, why) for _, policy, why in decision_series()}
-    seat = Seat(random=stream(0, "policy"))
-    reasons = [make_routing_policy(name, seat).reason for name in routing_policy_names()]
+    context = PolicyContext(random=stream(0, "policy"))
+    reasons = [make_routing_policy(name, context).reason for name in routing_policy_names()]
     assert {tuple(reason.split(": ", 1)) for reason in (*reasons, FALLBACK_REASON)} <= pairs
     assert len(set(decision_series())) == len(decision_series())
 
@@ -30,13 +30,13 @@ def test_whoever_is_computed_or_decoded_was_decided_on(case: Case) -> None:
     counts = DecisionCounts()
     counts.watch(system.scheduler.handlers, system.scheduler.routing.decode)
     system.run([])
-    ledger = system.scheduler.ledger
+    table = system.scheduler.table
     by_stage = {"prefill": 0, "decode": 0}
     for (stage, _, _), count in zip(decision_series(), counts.totals(), strict=True):
         by_stage[stage] += count
-    began = sum(1 + times for times, at in zip(ledger.preemptions, ledger.prefill_started_ns, strict=True) if at >= 0)
+    began = sum(1 + times for times, at in zip(table.preemptions, table.prefill_started_ns, strict=True) if at >= 0)
     assert by_stage["prefill"] == began
-    assert by_stage["decode"] >= sum(at >= 0 for at in ledger.decode_started_ns)
+    assert by_stage["decode"] >= sum(at >= 0 for at in table.decode_started_ns)
 
 
 @pytest.mark.parametrize("reason", ["mine: because", "because", "", "cloudmatrix: some other reason"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduler.core.request_table import NOT_YET, Ledger
+from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.buckets import (
     REQUEST_BOUNDS_S,
     TOKEN_BOUNDS_S,
@@ -37,7 +37,7 @@ from tests.sim.case import Case, Row
 from tests.sim.losing import LosingSystem, Trouble, troubles
 from tests.sim.strategies import QUICK_PHASES, any_cases, preempting_cases
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
-from tests.unit.scheduler.metrics.logged import SECOND, Request, final, ledger_of, passed, stepped, usage
+from tests.unit.scheduler.metrics.logged import SECOND, Request, final, passed, stepped, table_of, usage
 
 ROWS = (Row(0, 700, 40), Row(9_000, 300, 60), Row(20_000, 900, 1), Row(500_000, 200, 30))
 
@@ -78,9 +78,9 @@ class Observed:
         else:
             system = LosingSystem(case, trouble, taps)
             run = system.run
-        self.ledger = system.scheduler.ledger
-        self.collector = Collector(self.ledger, metered)
-        self.totals.begin(self.ledger, 1e-6)
+        self.table = system.scheduler.table
+        self.collector = Collector(self.table, metered)
+        self.totals.begin(self.table, 1e-6)
         run()
         self.last = self._snapshot(self.collector.ended_ns)
 
@@ -94,7 +94,7 @@ class Observed:
 
     def _snapshot(self, now_ns: int) -> Snapshot:
         snapshot = self.totals.snapshot(now_ns)
-        assert sum(snapshot.running) + sum(snapshot.waiting) == self.ledger.num_open
+        assert sum(snapshot.running) + sum(snapshot.waiting) == self.table.num_open
         assert sum(snapshot.engines.running) == snapshot.running[0] + snapshot.running[2]
         assert sum(snapshot.engines.waiting) <= sum(snapshot.waiting) + snapshot.running[1]
         assert all(0 <= usage <= 1 for usage in (*snapshot.kv_usage, *snapshot.engines.kv_usage))
@@ -153,7 +153,7 @@ def assert_engines_add_up(seen: Snapshot, records: Records) -> None:
 
 def assert_totals_are_those_of_the_records(run: Observed) -> None:
     """All that is added up from message to message comes to what the run left."""
-    seen, records, collector = run.last, Records(run.ledger), run.collector
+    seen, records, collector = run.last, Records(run.table), run.collector
     assert seen.arrived == records.num_requests
     assert list(seen.ended) == [int((records.reason == reason).sum()) for reason in END_REASONS]
     assert seen.prompt_tokens == records.prompt_tokens[records.has_first_token].sum()
@@ -232,9 +232,9 @@ def test_gaps_are_when_workers_are_lost(troubled: tuple[Case, Trouble]) -> None:
 @given(case=any_cases())
 def test_look_ups_are_those_of_every_prefill_that_began(case: Case) -> None:
     run = Observed(case)
-    records = Records(run.ledger)
+    records = Records(run.table)
     started = [i for m in run.told if isinstance(m, PrefillStepped) for i in m.started_ids]
-    expected = sum(run.ledger.prompt_tokens[i] for i in started) if case.cache_mode != "none" else 0
+    expected = sum(run.table.prompt_tokens[i] for i in started) if case.cache_mode != "none" else 0
     assert run.last.lookup_tokens == expected
     if case.cache_mode == "none":
         assert run.last.hit_tokens == 0
@@ -255,13 +255,15 @@ def test_totals_go_on_from_session_to_session() -> None:
     assert never_fall([*first.snapshots, between, *second.snapshots, after])
     expected = [(1, 1, 0) if name == "supernode_runs_total" else 2 * np.array(v) for name, v in counters_of(between)]
     assert [list(values) for _, values in counters_of(after)] == [pytest.approx(list(values)) for values in expected]
-    assert first.ledger.ended_ids is None
+    assert first.table.ended_ids is None
 
 
-def session(ledger: Ledger | None = None, speed: float = 1.0, lateness: LatenessHistogram | None = None) -> LiveTotals:
+def session(
+    table: RequestTable | None = None, speed: float = 1.0, lateness: LatenessHistogram | None = None
+) -> LiveTotals:
     """Totals of one prefill and one decode instance, in a session."""
     totals = LiveTotals(layout_of(PREFILL, DECODE), has_prefix_cache=False)
-    totals.begin(ledger or Ledger(), speed, lateness)
+    totals.begin(table or RequestTable(), speed, lateness)
     return totals
 
 
@@ -274,7 +276,7 @@ def tell(totals: LiveTotals, *messages: Message) -> Snapshot:
 
 def test_an_idle_session_is_no_run_and_its_time_counts() -> None:
     totals = session()
-    totals.begin(Ledger(), 4.0, is_replay=False)
+    totals.begin(RequestTable(), 4.0, is_replay=False)
     idle = totals.snapshot(6 * SECOND)
     assert (idle.is_replaying, idle.speed, idle.emulated_s, idle.runs) == (False, 4.0, 6.0, (0, 0, 1))
     totals.end("interrupted")
@@ -307,10 +309,10 @@ def test_utilization_and_watts_are_of_the_last_stretch_of_a_wall_second() -> Non
 
 def test_what_ends_with_the_session_counts() -> None:
     prefilling = Request(first_token_ns=NOT_YET, arrived_ns=SECOND, prefill_started_ns=3 * SECOND)
-    ledger = ledger_of(prefilling)
-    totals = session(ledger)
+    table = table_of(prefilling)
+    totals = session(table)
     totals.snapshot()
-    ledger.end([0], FinishReason.INTERRUPTED, 5 * SECOND)
+    table.end([0], FinishReason.INTERRUPTED, 5 * SECOND)
     totals.end("interrupted")
     seen = totals.snapshot()
     assert dict(zip(END_REASONS, seen.ended))[FinishReason.INTERRUPTED] == 1
@@ -319,9 +321,9 @@ def test_what_ends_with_the_session_counts() -> None:
 
 
 def test_a_sequence_that_leaves_as_it_joins_has_no_gap() -> None:
-    ledger = ledger_of(*[Request(output_tokens=1, last_token_ns=2 * SECOND)] * 2)
+    table = table_of(*[Request(output_tokens=1, last_token_ns=2 * SECOND)] * 2)
     cut = stepped(3 * SECOND, started=[0, 1], preempted=[1])
-    seen = tell(session(ledger), cut, stepped(5 * SECOND, [2 * SECOND], running=1))
+    seen = tell(session(table), cut, stepped(5 * SECOND, [2 * SECOND], running=1))
     # The other one: from 2 s to the end of its first step at 5 s.
     assert (seen.itl_s.counts[-1], seen.itl_s.sum_s) == (1, 3.0)
     assert (seen.generation_tokens, seen.preemptions) == (1, 1)
@@ -339,7 +341,7 @@ def test_a_lost_worker_is_down_until_it_joins() -> None:
 
 
 def test_sequences_of_a_lost_worker_are_forgotten() -> None:
-    totals = session(ledger_of(*[Request(output_tokens=1, last_token_ns=2 * SECOND)] * 3))
+    totals = session(table_of(*[Request(output_tokens=1, last_token_ns=2 * SECOND)] * 3))
     tell(totals, stepped(3 * SECOND, started=[0]), stepped(4 * SECOND, [SECOND], started=[1]))
     # One has run and one has only joined when it is lost; what clients have seen stays.
     assert tell(totals, WorkersLost(["decode-0"]), WorkersJoined(["decode-0"])).generation_tokens == 1
@@ -349,12 +351,12 @@ def test_sequences_of_a_lost_worker_are_forgotten() -> None:
 
 
 def test_retries_are_read_from_the_ledger_once_something_was_lost() -> None:
-    ledger = ledger_of(Request(), Request())
-    totals = session(ledger)
+    table = table_of(Request(), Request())
+    totals = session(table)
     totals.observe(0, WorkersLost(["prefill-0"]))
-    ledger.retries[0], ledger.retries[1] = 2, 1
+    table.retries[0], table.retries[1] = 2, 1
     assert totals.snapshot().retries == 3
-    totals.begin(Ledger(), 1.0)
+    totals.begin(RequestTable(), 1.0)
     assert totals.snapshot().retries == 3
 
 
@@ -365,20 +367,20 @@ def test_hops_are_told_on_the_wall() -> None:
         lateness.add(late_ms * 1_000_000)
     seen = totals.snapshot().hop_wall_s
     assert (seen.counts, seen.sum_s) == ((1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3), pytest.approx(10.0021))
-    totals.begin(Ledger(), 1.0, lateness)
+    totals.begin(RequestTable(), 1.0, lateness)
     assert totals.snapshot().hop_wall_s.counts == (1, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 6)
 
 
 def test_rates_are_of_the_last_ten_wall_seconds() -> None:
-    ledger = ledger_of(*[Request(first_token_ns=NOT_YET, prompt_tokens=10) for _ in range(20)])
-    totals = session(ledger, speed=2.0)
+    table = table_of(*[Request(first_token_ns=NOT_YET, prompt_tokens=10) for _ in range(20)])
+    totals = session(table, speed=2.0)
     seen: list[float] = []
     for wall_s in range(40):
         now_ns = 2 * wall_s * SECOND
         seen.append(totals.snapshot(now_ns).rates.input_tokens_per_s)
         if wall_s < 20:  # 10 tokens in each second on the wall, in which two emulated ones pass
             totals.observe(now_ns, passed(now_ns, done=[wall_s]))
-            ledger.first_token_ns[wall_s] = now_ns
+            table.first_token_ns[wall_s] = now_ns
     assert seen[:21] == [0.0, *[5.0] * 20]
     assert seen[25] == 2.5
     assert seen[30:] == [0.0] * 10

@@ -58,7 +58,7 @@ def run(case: Case, report_interval_ns: int) -> tuple[Collector, list[Message]]:
     system = build_real(case, report_interval_ns=report_interval_ns)
     instances = [MeteredInstance(engine.address, "prefill", 1) for engine in system.prefill]
     instances += [MeteredInstance(engine.address, "decode", 1) for engine in system.decode]
-    collector = Collector(system.scheduler.ledger, instances)
+    collector = Collector(system.scheduler.table, instances)
     told: list[Message] = []
     system.run(taps=[collector.observe, lambda _, message: told.append(message)])
     return collector, told
@@ -72,11 +72,11 @@ INTERVALS = st.sampled_from([1, 2_500, 40_000, 2**63 - 1])
 def test_the_gaps_of_a_request_are_all_its_time_after_the_first_token(case: Case, report_interval_ns: int) -> None:
     assume(case.fixed_ps >= 1_000)  # steps shorter than a nanosecond cannot be told apart
     collector, told = run(case, report_interval_ns)
-    # Without room for even one step a sequence leaves as it joins, and the ledger stamps that as its last token.
+    # Without room for even one step a sequence leaves as it joins, and the table stamps that as its last token.
     assume(
         not any(set(m.started_ids) & {*m.finished_ids, *m.preempted_ids} for m in told if isinstance(m, DecodeStepped))
     )
-    records = Records(collector.ledger)
+    records = Records(collector.table)
     answered = records.is_finished
     expected_ns = (records.last_token_ns - records.first_token_ns)[answered].sum()
     parts = list(TokenGaps(collector).parts())

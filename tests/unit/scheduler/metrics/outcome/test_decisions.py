@@ -21,26 +21,26 @@ def run_small(*, is_logged: bool) -> tuple[Any, Any]:
 
 
 def test_a_log_changes_nothing() -> None:
-    assert stamps(run_small(is_logged=True)[0].ledger) == stamps(run_small(is_logged=False)[0].ledger)
+    assert stamps(run_small(is_logged=True)[0].table) == stamps(run_small(is_logged=False)[0].table)
 
 
 def test_each_start_is_logged_with_the_flow_it_waited_for() -> None:
     core, log = run_small(is_logged=True)
-    ledger, starts, hand_overs = core.ledger, log.prefill_rows(), log.decode_rows()
-    assert not any(ledger.preemptions[: ledger.num_requests])
-    assert sorted(starts["request_id"].tolist()) == list(range(ledger.num_requests))
+    table, starts, kv_transfers = core.table, log.prefill_rows(), log.decode_rows()
+    assert not any(table.preemptions[: table.num_requests])
+    assert sorted(starts["request_id"].tolist()) == list(range(table.num_requests))
     for row in starts:
         request_id = row["request_id"]
-        assert row["instance"] == ledger.prefill_instance[request_id]
-        assert ledger.arrived_ns[request_id] <= row["said_ns"] - row["transfer_ns"]
-        assert row["said_ns"] <= ledger.prefill_started_ns[request_id]
-        assert (row["transfer_bytes"] > 0) == (ledger.cached_tokens[request_id] > 0) == (row["transfer_requests"] > 0)
+        assert row["instance"] == table.prefill_instance[request_id]
+        assert table.arrived_ns[request_id] <= row["said_ns"] - row["transfer_ns"]
+        assert row["said_ns"] <= table.prefill_started_ns[request_id]
+        assert (row["transfer_bytes"] > 0) == (table.cached_tokens[request_id] > 0) == (row["transfer_requests"] > 0)
         assert log.reasons[row["reason"]]
     assert any(starts["transfer_bytes"])
-    going_on = [i for i in range(ledger.num_requests) if ledger.output_tokens[i] > 1]
-    assert sorted(hand_overs["request_id"].tolist()) == going_on
-    for row in hand_overs:
+    going_on = [i for i in range(table.num_requests) if table.output_tokens[i] > 1]
+    assert sorted(kv_transfers["request_id"].tolist()) == going_on
+    for row in kv_transfers:
         request_id = row["request_id"]
-        assert ledger.first_token_ns[request_id] <= row["said_ns"] <= ledger.decode_started_ns[request_id]
+        assert table.first_token_ns[request_id] <= row["said_ns"] <= table.decode_started_ns[request_id]
         assert row["transfer_bytes"] > 0
         assert row["reason"] == NO_REASON

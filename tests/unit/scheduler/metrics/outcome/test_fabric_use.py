@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.fabric_use import FabricCapacity, availability, fabric_use
 from scheduler.protocol.messages import (
@@ -19,12 +19,12 @@ from scheduler.protocol.messages import (
 )
 
 SECOND = 1_000_000_000
-READ, WRITE, HAND_OVER = TransferKind.CACHE_READ, TransferKind.CACHE_WRITE, TransferKind.HAND_OVER
+READ, WRITE, KV_TRANSFER = TransferKind.CACHE_READ, TransferKind.CACHE_WRITE, TransferKind.KV_TRANSFER
 
 
 def collected(*messages: object, end_ns: int = 10 * SECOND) -> Collector:
     """A collector that was shown these, and the end of the run."""
-    collector = Collector(Ledger(), [])
+    collector = Collector(RequestTable(), [])
     for message in (*messages, RunEnded(interrupted=False)):
         collector.observe(end_ns, message)
     return collector
@@ -62,7 +62,7 @@ def test_each_transfer_leaves_one_class_of_links_and_arrives_at_another() -> Non
     collector = collected(
         done(READ, Plane.UB, 100, 2.0),
         done(WRITE, Plane.UB, 30, 3.0),
-        done(HAND_OVER, Plane.RDMA, 900, 4.0, hid_s=1.5),
+        done(KV_TRANSFER, Plane.RDMA, 900, 4.0, hid_s=1.5),
         done(READ, Plane.VPC, 7, 5.0),
         done(WRITE, Plane.VPC, 8, 5.0),
     )
@@ -94,7 +94,7 @@ def test_each_transfer_leaves_one_class_of_links_and_arrives_at_another() -> Non
 def test_failures_count_by_plane() -> None:
     lost = PartsChanged(4 * SECOND, ["leaf/0"], [0, 30, 0], [1000, 90, 15], [], [], [])
     mended = PartsChanged(7 * SECOND, [], [0, 0, 0], [1000, 90, 15], [], [], [])
-    collector = collected(TransferFailed(0, HAND_OVER, Plane.RDMA, 4 * SECOND), lost, mended)
+    collector = collected(TransferFailed(0, KV_TRANSFER, Plane.RDMA, 4 * SECOND), lost, mended)
     use = fabric_use(collector, FabricCapacity({Plane.UB: 1000.0, Plane.RDMA: 90.0}))
     assert (use.rdma.failed_transfers, use.ub.failed_transfers) == (1, 0)
     assert (use.rdma.availability, use.ub.availability, use.vpc.availability) == (pytest.approx(0.9), 1, None)

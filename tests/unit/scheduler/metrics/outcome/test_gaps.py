@@ -9,7 +9,7 @@ from scheduler.core.lifecycle import State
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.gaps import TokenGaps
 from scheduler.protocol.messages import WorkersLost
-from tests.unit.scheduler.metrics.logged import DECODE, PREFILL, Request, collector_of, ledger_of, passed, stepped
+from tests.unit.scheduler.metrics.logged import DECODE, PREFILL, Request, collector_of, passed, stepped, table_of
 
 
 def gaps_of(collector: Collector, part_steps: int = 1000) -> list[float]:
@@ -25,15 +25,15 @@ def test_each_running_sequence_has_one_gap_a_step() -> None:
 
 
 def test_the_first_gap_counts_from_the_first_token() -> None:
-    ledger = ledger_of(Request(first_token_ns=100, decode_started_ns=150))
-    collector = collector_of(ledger, (PREFILL, DECODE), stepped(150, started=[0]), stepped(210, [10, 20, 30]))
+    table = table_of(Request(first_token_ns=100, decode_started_ns=150))
+    collector = collector_of(table, (PREFILL, DECODE), stepped(150, started=[0]), stepped(210, [10, 20, 30]))
     assert gaps_of(collector) == pytest.approx([20, 30, 60])
 
 
 def test_a_joiner_replaces_one_of_the_runs_first_steps_only() -> None:
-    ledger = ledger_of(Request(first_token_ns=0, decode_started_ns=0), Request(first_token_ns=5, decode_started_ns=20))
+    table = table_of(Request(first_token_ns=0, decode_started_ns=0), Request(first_token_ns=5, decode_started_ns=20))
     run = [stepped(0, started=[0]), stepped(20, [10, 10], started=[1]), stepped(40, [10, 10], running=2)]
-    assert gaps_of(collector_of(ledger, (PREFILL, DECODE), *run)) == pytest.approx([10, 10, 10, 10, 10, 25])
+    assert gaps_of(collector_of(table, (PREFILL, DECODE), *run)) == pytest.approx([10, 10, 10, 10, 10, 25])
 
 
 def test_a_run_is_linear_and_keeps_its_time() -> None:
@@ -43,64 +43,64 @@ def test_a_run_is_linear_and_keeps_its_time() -> None:
 
 
 def test_a_join_that_never_stepped_has_no_gap() -> None:
-    ledger = ledger_of(Request(first_token_ns=5, decode_started_ns=10))
-    collector = collector_of(ledger, (PREFILL, DECODE), stepped(10, [10], running=3, started=[0]))
+    table = table_of(Request(first_token_ns=5, decode_started_ns=10))
+    collector = collector_of(table, (PREFILL, DECODE), stepped(10, [10], running=3, started=[0]))
     assert gaps_of(collector) == [10, 10, 10]
 
 
 def test_each_join_finds_the_run_of_its_own_instance() -> None:
     instances = (MeteredInstance("d0", "decode", 1), PREFILL, MeteredInstance("d1", "decode", 1))
-    ledger = ledger_of(
+    table = table_of(
         Request(first_token_ns=0, decode_started_ns=10, decode_instance=1),
         Request(first_token_ns=4, decode_started_ns=10, decode_instance=0),
     )
     messages = [stepped(10, at="d1", started=[0]), stepped(10, at="d0", started=[1])]
     messages += [stepped(17, [7], at="d0"), stepped(110, [100], at="d1")]
-    assert gaps_of(collector_of(ledger, instances, *messages)) == [13, 110]
+    assert gaps_of(collector_of(table, instances, *messages)) == [13, 110]
 
 
 def test_preempted_and_resumed() -> None:
-    ledger = ledger_of(Request(first_token_ns=2, decode_started_ns=5, prompt_tokens=50, cached_tokens=20))
-    collector = collector_of(ledger)
+    table = table_of(Request(first_token_ns=2, decode_started_ns=5, prompt_tokens=50, cached_tokens=20))
+    collector = collector_of(table)
     for message in (stepped(5, started=[0]), stepped(25, [10, 10], preempted=[0])):
         collector.observe(0, message)
     assert (collector.forgotten_hits, collector.forgotten_lookups) == (20, 50)
-    ledger.preemptions[0], ledger.cached_tokens[0], ledger.last_token_ns[0] = 1, 0, 25  # as the core does
+    table.preemptions[0], table.cached_tokens[0], table.last_token_ns[0] = 1, 0, 25  # as the core does
     collector.observe(0, passed(100, done=[0]))
-    ledger.last_token_ns[0] = 100
+    table.last_token_ns[0] = 100
     collector.observe(0, stepped(110, started=[0]))
-    ledger.decode_started_ns[0] = 110
+    table.decode_started_ns[0] = 110
     collector.observe(0, stepped(125, [15]))
     # To the first step 2..15, the second; recomputed 25..100; joined 110, so 100..125.
     assert gaps_of(collector) == pytest.approx([10, 13, 25, 75])
 
 
 def test_lost_and_resumed() -> None:
-    ledger = ledger_of(Request(first_token_ns=2, decode_started_ns=5, prompt_tokens=50, cached_tokens=20))
-    collector = collector_of(ledger)
+    table = table_of(Request(first_token_ns=2, decode_started_ns=5, prompt_tokens=50, cached_tokens=20))
+    collector = collector_of(table)
     for message in (stepped(5, started=[0]), stepped(25, [10, 10])):
         collector.observe(0, message)
-    ledger.state[0] = State.DECODING
+    table.state[0] = State.DECODING
     collector.observe(30, WorkersLost(["decode-0", "fabric"]))
     assert (collector.forgotten_hits, collector.forgotten_lookups) == (20, 50)
-    ledger.state[0], ledger.retries[0], ledger.cached_tokens[0], ledger.last_token_ns[0] = 0, 1, 0, 25  # as the core
+    table.state[0], table.retries[0], table.cached_tokens[0], table.last_token_ns[0] = 0, 1, 0, 25  # as the core
     collector.observe(40, WorkersLost(["prefill-0"]))  # it depends on none now
     assert collector.forgotten_lookups == 50
     collector.observe(100, passed(100, done=[0]))
-    ledger.last_token_ns[0] = 100
+    table.last_token_ns[0] = 100
     collector.observe(110, stepped(110, started=[0]))
-    ledger.decode_started_ns[0] = 110
+    table.decode_started_ns[0] = 110
     collector.observe(125, stepped(125, [15]))
     assert gaps_of(collector) == pytest.approx([10, 13, 25, 75])
 
 
 @pytest.mark.parametrize("part_steps", [1, 2, 3, 5, 1000])
 def test_it_does_not_matter_in_how_many_parts_steps_are_laid_out(part_steps: int) -> None:
-    ledger = ledger_of(*(Request(first_token_ns=at - 3, decode_started_ns=at) for at in (0, 30, 37)))
+    table = table_of(*(Request(first_token_ns=at - 3, decode_started_ns=at) for at in (0, 30, 37)))
     runs = [[10, 10, 10], [7], [1, 2, 3, 4, 5, 6], [9, 9]]
     ends = np.cumsum([sum(run) for run in runs]).tolist()
     messages = [stepped(end, run, running=3) for end, run in zip(ends, runs, strict=True)]
-    collector = collector_of(ledger, (PREFILL, DECODE), *messages)
+    collector = collector_of(table, (PREFILL, DECODE), *messages)
     assert gaps_of(collector, part_steps) == pytest.approx(gaps_of(collector))
     assert sum(gaps_of(collector)) == pytest.approx(3 * (ends[-1] + 3))
 

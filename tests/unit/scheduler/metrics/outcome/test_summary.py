@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.core.request_table import Ledger
+from scheduler.core.request_table import RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.summary import RunInfo, summarize
 from scheduler.metrics.slo import Slo
@@ -21,12 +21,12 @@ from tests.unit.scheduler.metrics.logged import (
     collector_of,
     end_run,
     final,
-    ledger_of,
     moved,
     one_token,
     passed,
     rejected,
     stepped,
+    table_of,
     usage,
 )
 
@@ -125,7 +125,7 @@ def keys_of(value: object) -> object:
 
 
 def test_keys_are_the_contract() -> None:
-    for collector in (end_run(collector_of(), 0), end_run(collector_of(ledger_of(Request())), SECOND)):
+    for collector in (end_run(collector_of(), 0), end_run(collector_of(table_of(Request())), SECOND)):
         found = json_of(collector, Slo(ttft_s=1.0))
         assert keys_of(found) == CONTRACT
         assert list(found) == list(CONTRACT)
@@ -142,7 +142,7 @@ def test_a_run_of_nothing_is_null_and_still_json() -> None:
 
 def run_of_four() -> Collector:
     """Two that finish, one of them with one token; one rejected; one interrupted. Ten seconds."""
-    ledger = ledger_of(
+    table = table_of(
         Request(prompt_tokens=100, cached_tokens=40, output_tokens=3),
         one_token(first_token_ns=4 * SECOND),
         rejected(reason=FinishReason.TOO_LONG),
@@ -151,7 +151,7 @@ def run_of_four() -> Collector:
     first, second = MeteredInstance("p0", "prefill", 10), MeteredInstance("p1", "prefill", 30)
     return end_run(
         collector_of(
-            ledger,
+            table,
             (first, second, DECODE),
             passed(2 * SECOND, done=[0], computed=60, at="p0", account=usage(0, 2 * SECOND, 2 * SECOND, 100.0)),
             passed(4 * SECOND, done=[1], computed=140, at="p1", account=usage(0, 4 * SECOND, 4 * SECOND, 800.0)),
@@ -211,7 +211,7 @@ def test_without_a_cache_nothing_was_looked_up() -> None:
 
 
 def test_floats_have_nine_digits_and_counts_all() -> None:
-    third = json_of(end_run(collector_of(ledger_of(Request(prompt_tokens=10**9 + 1))), 3 * SECOND))
+    third = json_of(end_run(collector_of(table_of(Request(prompt_tokens=10**9 + 1))), 3 * SECOND))
     assert third["throughput"]["requests_per_s"] == 0.333333333
     assert third["throughput"]["input_tokens_per_s"] == 333333334.0
     assert third["cache"]["lookup_tokens"] == 10**9 + 1
@@ -223,11 +223,11 @@ def test_a_run_is_summed_up_the_same_way_twice() -> None:
 
 
 def test_preemptions_are_counted() -> None:
-    ledger = ledger_of(Request(preemptions=2), Request(), Request(preemptions=1))
-    assert json_of(end_run(Collector(ledger, [PREFILL]), SECOND))["preemptions"] == 3
+    table = table_of(Request(preemptions=2), Request(), Request(preemptions=1))
+    assert json_of(end_run(Collector(table, [PREFILL]), SECOND))["preemptions"] == 3
 
 
 def test_a_role_without_instances_has_no_load() -> None:
-    found = json_of(end_run(Collector(Ledger(), [PREFILL]), SECOND))
+    found = json_of(end_run(Collector(RequestTable(), [PREFILL]), SECOND))
     assert found["per_npu"]["decode"] == dict.fromkeys(ROLE)
     assert found["per_npu"]["prefill"] == dict.fromkeys(ROLE, 0.0)

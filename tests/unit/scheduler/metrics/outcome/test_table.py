@@ -16,9 +16,9 @@ from tests.unit.scheduler.metrics.logged import (
     collector_of,
     end_run,
     final,
-    ledger_of,
     moved,
     rejected,
+    table_of,
     usage,
 )
 
@@ -26,7 +26,7 @@ from tests.unit.scheduler.metrics.logged import (
 def summary_of(*requests: Request, slo: Slo | None = None, has_prefix_cache: bool = True) -> Summary:
     """Of a run of two hours."""
     messages = moved(SECOND, 5_000_000), final(usage(0, 7200 * SECOND, SECOND, 7.2e9))
-    collector = end_run(collector_of(ledger_of(*requests), *[collector_of().instances], *messages), 7200 * SECOND)
+    collector = end_run(collector_of(table_of(*requests), *[collector_of().instances], *messages), 7200 * SECOND)
     return summarize(collector, RunInfo(2.0, 1, "abc", {Plane.RDMA: 1e6}, has_prefix_cache), slo)
 
 

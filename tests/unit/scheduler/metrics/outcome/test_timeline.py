@@ -20,10 +20,10 @@ from tests.unit.scheduler.metrics.logged import (
     collector_of,
     end_run,
     final,
-    ledger_of,
     moved,
     one_token,
     rejected,
+    table_of,
     usage,
 )
 
@@ -34,8 +34,8 @@ times_s = st.lists(st.floats(0, 20, allow_nan=False), min_size=5, max_size=5).ma
 
 def course_of(*requests: Request, end_s: float = 24, messages: tuple[object, ...] = ()) -> Timeline:
     """The time line of a run of these requests and messages."""
-    collector = end_run(collector_of(ledger_of(*requests), (PREFILL, DECODE), *messages), int(end_s * SECOND))
-    return timeline(collector, Records(collector.ledger))
+    collector = end_run(collector_of(table_of(*requests), (PREFILL, DECODE), *messages), int(end_s * SECOND))
+    return timeline(collector, Records(collector.table))
 
 
 def lasting(stamps_s: list[float], prompt: int = 100, output: int = 30) -> Request:

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scheduler.policies.view import Columns, RequestView, Seat, StageKind
+from scheduler.policies.view import Columns, PolicyContext, RequestView, StageKind
 
-PREFILL = Seat(StageKind.PREFILL)
-DECODE = Seat(StageKind.DECODE)
+PREFILL = PolicyContext(StageKind.PREFILL)
+DECODE = PolicyContext(StageKind.DECODE)
 
 
-def chance(stage: StageKind = StageKind.PREFILL, seed: int = 0) -> Seat:
-    """A seat with a stream."""
-    return Seat(stage, np.random.default_rng(seed))
+def chance(stage: StageKind = StageKind.PREFILL, seed: int = 0) -> PolicyContext:
+    """A context with a stream."""
+    return PolicyContext(stage, np.random.default_rng(seed))
 
 
 def stage_of(

@@ -74,7 +74,7 @@ def test_sharing_equals_a_naive_repetition(blocks: list[list[Request]]) -> None:
     seen: set[tuple[int, int]] = set()
     hit_blocks = hit_tokens = 0
     for request in requests:
-        ids = [(request.namespace, block) for block in request.prefix]
+        ids = [(request.tenant, block) for block in request.prefix]
         hits = 0
         while hits < len(ids) and ids[hits] in seen:
             hits += 1

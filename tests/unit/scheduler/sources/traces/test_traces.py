@@ -225,7 +225,7 @@ def test_superposition_is_a_stable_merge_of_shifted_copies(
     assert merged[0].arrived_ns == 0
     offsets: list[int] = []
     for copy in range(copies):
-        mine = [request for request in merged if request.namespace == copy]
+        mine = [request for request in merged if request.tenant == copy]
         offsets.append(mine[0].arrived_ns)
         expected = [
             Request(r.arrived_ns + offsets[copy], r.prompt_tokens, r.output_tokens, r.prefix, copy) for r in base
@@ -233,7 +233,7 @@ def test_superposition_is_a_stable_merge_of_shifted_copies(
         assert mine == expected
     assert 0 <= min(offsets) <= max(offsets) < WINDOW_NS
     # (time, copy, row): rows are numbered by their prompt tokens.
-    assert merged == sorted(merged, key=lambda request: (request.arrived_ns, request.namespace, request.prompt_tokens))
+    assert merged == sorted(merged, key=lambda request: (request.arrived_ns, request.tenant, request.prompt_tokens))
 
 
 def test_superposed_copies_share_prefix_lists_and_keep_their_offset_when_more_join() -> None:
@@ -243,10 +243,7 @@ def test_superposed_copies_share_prefix_lists_and_keep_their_offset_when_more_jo
     assert requests_of(few) == requests_of(superpose(iter([block]), 3, seed=5))
     assert requests_of(few) != requests_of(superpose(iter([block]), 3, seed=6))
     gaps = [
-        {
-            request.namespace: request.arrived_ns
-            for request in reversed(requests_of(superpose(iter([block]), copies, 5)))
-        }
+        {request.tenant: request.arrived_ns for request in reversed(requests_of(superpose(iter([block]), copies, 5)))}
         for copies in (3, 9)
     ]
     assert gaps[0][1] - gaps[0][0] == gaps[1][1] - gaps[1][0]
@@ -273,7 +270,7 @@ def test_rate_scale_comes_after_superposition(tmp_path: Path) -> None:
     plain = read(path, TraceOptions(superpose=5, seed=3))
     scaled = read(path, TraceOptions(superpose=5, seed=3, rate_scale=2.0))
     assert [request.arrived_ns for request in scaled] == [request.arrived_ns // 2 for request in plain]
-    assert [request.namespace for request in scaled] == [request.namespace for request in plain]
+    assert [request.tenant for request in scaled] == [request.tenant for request in plain]
 
 
 def test_a_rate_scale_that_overflows_is_refused(tmp_path: Path) -> None:
@@ -309,7 +306,7 @@ def test_mooncake_conversation_is_read_whole(real_trace: Callable[[str], Path]) 
             request.prompt_tokens,
             request.output_tokens,
             request.prefix,
-            request.namespace,
+            request.tenant,
         )
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from scheduler.policies.admission import AdmissionView, SloEarlyReject
-from scheduler.policies.entry import ADMISSIONS, ORDERS, PLAIN_ENTRY, EntryRules, make_admission, make_order
+from scheduler.policies.flow_control import (
+    ADMISSIONS,
+    ORDERS,
+    PLAIN_FLOW_CONTROL,
+    FlowControl,
+    make_admission,
+    make_order,
+)
 from scheduler.policies.view import Reads
 from scheduler.policies.waiting import WaitingRequest
 from scheduler.protocol.errors import ConfigError
@@ -43,13 +50,13 @@ def test_options_arrive() -> None:
 
 
 def test_only_what_asks_for_something_is_guarded() -> None:
-    assert PLAIN_ENTRY.is_plain
-    assert PLAIN_ENTRY.reads == Reads.LOAD
+    assert PLAIN_FLOW_CONTROL.is_plain
+    assert PLAIN_FLOW_CONTROL.reads == Reads.LOAD
     for rules in (
-        EntryRules("token_bucket"),
-        EntryRules(order="edf"),
-        EntryRules(backlog_tokens=1),
-        EntryRules(timeout_ns=1),
+        FlowControl("token_bucket"),
+        FlowControl(order="edf"),
+        FlowControl(backlog_tokens=1),
+        FlowControl(timeout_ns=1),
     ):
         assert not rules.is_plain
-    assert Reads.PREDICTIONS in EntryRules("slo_early_reject:slack=2").reads
+    assert Reads.PREDICTIONS in FlowControl("slo_early_reject:slack=2").reads

@@ -116,7 +116,7 @@ class ClassRules:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryRules:
+class FlowControl:
     """How requests come in.
 
     `backlog_tokens`: uncached prompt tokens that each prefill instance has before requests wait in front of
@@ -158,5 +158,5 @@ class EntryRules:
         return ADMISSIONS[split_spec(self.admission)[0]].reads
 
 
-PLAIN_ENTRY: Final = EntryRules()
+PLAIN_FLOW_CONTROL: Final = FlowControl()
 """All come in as they come."""
