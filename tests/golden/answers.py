@@ -47,6 +47,7 @@ ANSWERS: Final[tuple[Case, ...]] = (
         (
             "model show deepseek-r1 --json",
             "model show mini_moe.json",
+            "model show mindformers.yaml --json",
             "model prefill --json",
             "model prefill --cluster h800-cluster --reuse 0.5 --cache-plane vpc --prompt 8192 --batch-tokens 8192",
             "model decode --batch 96 --context 4096 --json",

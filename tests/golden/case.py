@@ -6,6 +6,7 @@ Nothing of the project is imported but its entry point, so that the cases outliv
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 from deploy.cli import main
 from tests.golden.kept_files import describe_file
@@ -25,6 +27,9 @@ EXAMPLES: Final = ROOT / "examples"
 
 WALL_KEYS: Final = frozenset({"wall_s"})
 """Of JSON: how long something took on this machine."""
+
+SURROUNDINGS: Final = {"COLUMNS": "80", "LINES": "24", "NO_COLOR": "1", "SUPERNODE_TRACEBACK": ""}
+"""What a terminal or a shell would change about texts."""
 
 DIGEST_KEYS: Final = frozenset({"config_digest"})
 
@@ -51,7 +56,7 @@ def run_case(case: Case, folder: Path, raw: Path | None = None) -> dict[str, Any
     shutil.copytree(INPUTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(EXAMPLES, folder / "examples")
     view = _View(folder, case.hides_digest)
-    with chdir(folder):
+    with chdir(folder), patch.dict(os.environ, SURROUNDINGS):
         seen: dict[str, Any] = {"steps": [_run_step(line, view) for line in case.steps]}
     if case.keep:
         seen["files"] = {name: describe_file(folder / name, view.text, view.value) for name in case.keep}

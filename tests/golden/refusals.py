@@ -63,6 +63,7 @@ REFUSALS: Final[tuple[Case, ...]] = (
             f"replay {DEMO} --order lifo",
             f"replay {DEMO} --classes chat:prioriti=1",
             f"replay {DEMO} --cache shared",
+            f"replay {DEMO} --config names.yaml --cluster gb200-nvl72 --plan 3x8p+1x48d+18c --openmetrics x.txt",
         ),
     ),
     Case(
@@ -78,6 +79,8 @@ REFUSALS: Final[tuple[Case, ...]] = (
             f"replay {DEMO} --cluster bad_key.yaml",
             f"replay {DEMO} --model azure.csv",
             f"replay {DEMO} --format azure",
+            "journal replay bad_journal",
+            "journal repair bad_journal mended",
             "replay bad.jsonl",
             "replay demmo.jsonl",
             "replay bad_key.yaml",

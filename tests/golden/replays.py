@@ -69,8 +69,8 @@ REPLAYS: Final[tuple[Case, ...]] = (
     Case(
         "fabric_faults",
         (
-            f"{CHATS} --limit 120 --plan 4x16p+1x96d+48c --faults fabric_faults.yaml --seed 5 --out run",
-            f"{CHATS} --limit 120 {SMALL} --faults fabric_faults.yaml --seed 6 --cache-plane vpc --json",
+            f"{CHATS} --limit 70 --plan 4x16p+1x96d+48c --faults fabric_faults.yaml --seed 5 --out run",
+            f"{CHATS} --limit 90 {SMALL} --faults fabric_faults.yaml --seed 6 --cache-plane vpc --json",
         ),
         ("run/requests.csv", "run/decisions.npz", "run/run.json", "run/summary.json", "run/timeline.csv"),
     ),
@@ -83,6 +83,15 @@ REPLAYS: Final[tuple[Case, ...]] = (
             "report run tiers --output both.html",
         ),
         ("run/requests.csv", "run/run.json", "tiers/requests.csv", "both.html"),
+    ),
+    Case(
+        "lost_again",
+        (
+            "replay long_answers.yaml --plan 2x16p+1x32d+48c --limit 40 --faults often_lost.yaml --json --out run",
+            f"{CHATS} {SMALL} --limit 40 --cache local --faults one_lost.yaml --json",
+            f"{CHATS} {SMALL} --limit 40 --cache none --faults one_lost.yaml --rate-scale 0.003 --json",
+        ),
+        ("run/requests.csv",),
     ),
     Case(
         "new_weights",
@@ -143,6 +152,8 @@ REPLAYS: Final[tuple[Case, ...]] = (
         (
             f"{CHATS} --plan 2*(2x16p+1x32d+4c) --superpose 2 --faults fleet_faults.yaml --json --out run",
             f"{CHATS} --plan 1*(2x16p+4c)+2*(1x16p+1x32d+2c) --policy aibrix_pd --cache local --json",
+            f"{CHATS} --plan 1*(2x16p+4c)+1*(1x32d) --config crossing.yaml --limit 100 --json",
+            f"{CHATS} --plan 2*(2x16p+1x32d+4c) --power-cap 460kW --limit 80 --json",
             f"{CHATS} --plan 2*(2x16p+1x32d+4c) --cluster gb200-nvl72 --policy mooncake --limit 80",
         ),
         ("run/requests.csv", "run/decisions.npz", "run/run.json"),
@@ -177,7 +188,7 @@ REPLAYS: Final[tuple[Case, ...]] = (
         (
             "replay long_answers.yaml --config tight.yaml --json --out run",
             "explain 3 run",
-            "replay long_answers.yaml --config tight.yaml --policy mooncake --cache local --json",
+            "replay long_answers.yaml --config tight.yaml --faults tight_faults.yaml --json",
         ),
         ("run/requests.csv", "run/decisions.npz"),
     ),
@@ -241,6 +252,7 @@ REPLAYS: Final[tuple[Case, ...]] = (
             f"{DEMO} --limit 40 --superpose 3 --rate-scale 2 --seed 7 --json --out run",
             "replay azure.csv --format azure --json",
             "replay burst.csv",
+            "replay varied.yaml --seed 11 --json",
             "replay servegen --limit 80 --json",
             "replay demo.jsonl --limit 20",
         ),
