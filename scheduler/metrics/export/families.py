@@ -84,10 +84,11 @@ def _link_bytes(snapshot: Snapshot) -> list[int]:
 
 
 _PLANES: Final = [(plane.name.lower(),) for plane in Plane]
-_KINDS: Final = [("hand_over" if kind is TransferKind.KV_TRANSFER else kind.name.lower(),) for kind in TransferKind]
-"""By kind. Dashboards and alerts refer to the value that KV transfers have always had."""
+_KIND_NAMES: Final = {kind: kind.name.lower() for kind in TransferKind} | {TransferKind.KV_TRANSFER: "hand_over"}
+"""Dashboards and alerts refer to the name that KV transfers have always had."""
+_KINDS: Final = [(_KIND_NAMES[kind],) for kind in TransferKind]
 _REASONS: Final = [(_outcome(reason), reason.name.lower()) for reason in END_REASONS]
-_FLOWS: Final = [(plane.name.lower(), kind.name.lower()) for plane, kind in FLOWS]
+_FLOWS: Final = [(plane.name.lower(), _KIND_NAMES[kind]) for plane, kind in FLOWS]
 _INSTANCE: Final = ("instance", "role")
 WORK_STATES: Final = ("running", "waiting")
 _NPU: Final = ("npu", "node", "rack", "instance", "role")

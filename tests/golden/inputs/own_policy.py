@@ -10,7 +10,7 @@ from typing import Any
 class Sticky:
     """Whoever holds enough of the prompt, else the fewest outstanding tokens."""
 
-    seat: Any
+    context: Any
     least_match: float = 0.5
     reason = "sticky: holds enough of the prompt, or fewest outstanding tokens"
 
