@@ -9,6 +9,7 @@ from typing import Any
 from deploy.cluster.standing import cluster_that_is_up
 from deploy.cluster.state import ClusterState
 from deploy.faults.parts import FabricParts, fabric_parts
+from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ConfigError
 
 
@@ -44,7 +45,7 @@ def repair_parts(names: Iterable[str] | None) -> Broken:
 
 def _ask(command: str, names: Iterable[str] | None) -> Broken:
     state = cluster_that_is_up()
-    parts = fabric_parts(state.config["cluster"], state.config["plan"])
+    parts = fabric_parts(Settings.from_plain(state.config).hardware)
     broken = _call(state, command, None if names is None else named(names, parts))
     kinds = [loss.text for loss in parts.broken_by_kind(broken)]
     lost = {plane.value: share for plane, share in parts.lost_share(broken).items()}

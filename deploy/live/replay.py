@@ -11,7 +11,6 @@ from deploy.live.run import LiveResult, run_live
 from deploy.run.profile_run import needs_profile
 from deploy.run.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, run_log, title
 from deploy.run.trace_total import TraceTotal
-from deploy.settings.request_classes import class_names, run_slo
 from deploy.system.blueprint import Blueprint
 from deploy.terminal.progress import progress
 from scheduler.metrics.outcome.summary import Summary, summarize
@@ -27,7 +26,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     result tell what start-up and hops cost, and warn when a hop is above 5 % of the median TTFT.
     """
     trace = open_trace(job.trace, options=job.options)
-    blueprint = Blueprint(job.config, trace.block_tokens)
+    blueprint = Blueprint(job.settings, trace.block_tokens)
     # What cannot be built is found here, and not in an actor when the cluster has come up.
     core = blueprint.make_core()
     run = replay_run(job, blueprint, speed, is_profiled=needs_profile(blueprint, core.routing))
@@ -42,7 +41,9 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     table = kept.collector.table
     refuse_stalled(kept.collector)
     records = Records(table)
-    summary = summarize(kept.collector, run_info(blueprint, live.run_s), run_slo(job.config), records)
+    requests = job.settings.requests
+    slo = requests.judged_slo
+    summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
     hops = live.outcome.end.hops
     share = hops.share_of_ttft(_median_ttft_ns(summary))
     cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
@@ -56,7 +57,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         live.outcome.end.interrupted,
         cost,
         log=run_log(job, trace.name, blueprint, kept.collector, kept.decided),
-        class_names=class_names(job.config),
+        class_names=requests.class_names,
     )
 
 

@@ -11,6 +11,7 @@ from deploy.live.session import Session
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_layout import metric_layout
 from deploy.system.metric_names import names_shown
+from scheduler.core.config import CacheMode
 from scheduler.metrics.live.snapshot import Layout
 from scheduler.metrics.live.totals import LiveTotals, RunOutcome
 from scheduler.protocol.messages import Message
@@ -27,8 +28,9 @@ class TelemetrySpec:
     @classmethod
     def of(cls, blueprint: Blueprint, hosts: Mapping[str, tuple[str, ...]], port: int) -> TelemetrySpec:
         """All instances of a plan; `hosts` are the addresses on each host."""
-        layout = metric_layout(blueprint, hosts, names_shown(blueprint.config, blueprint.cluster))
-        return cls(layout, blueprint.config.cache != "none", port)
+        settings = blueprint.settings
+        layout = metric_layout(blueprint, hosts, names_shown(settings.run.metric_names, blueprint.cluster))
+        return cls(layout, settings.cache.mode is not CacheMode.NONE, port)
 
 
 class Telemetry:

@@ -11,12 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from deploy.settings.power_cap import cap_watts
-from deploy.settings.request_classes import run_slo
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_layout import metric_layout
 from deploy.system.metric_names import names_shown
-from scheduler.core.config import FABRIC_ADDRESS
+from scheduler.core.config import FABRIC_ADDRESS, CacheMode
 from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.export.names.schemes import OWN
 from scheduler.metrics.export.simulated_scrapes import SimulatedScrapes
@@ -82,14 +80,14 @@ class ScrapedRun:
     def __init__(self, job: ScrapeJob, start_ns: int, blueprint: Blueprint, core: Scheduler, folder: Path) -> None:
         layout = _layout(blueprint)
         self._job = job
-        self._totals = LiveTotals(layout, has_prefix_cache=blueprint.config.cache != "none")
+        self._totals = LiveTotals(layout, has_prefix_cache=blueprint.settings.cache.mode is not CacheMode.NONE)
         # On its own clock a simulated second takes a second.
-        cap = blueprint.config.power_cap
+        requests = blueprint.settings.requests
         self._totals.begin(
             core.table,
             speed=1.0,
-            slo=run_slo(blueprint.config),
-            power_cap_w=cap_watts(cap) if cap else 0.0,
+            slo=requests.judged_slo,
+            power_cap_w=blueprint.settings.power.cap_w or 0.0,
             errors=core.routing.prediction_errors,
         )
         self._totals.decisions.watch(core.handlers, core.routing.decode)
@@ -137,5 +135,5 @@ def _layout(blueprint: Blueprint) -> Layout:
     addresses = blueprint.worker_addresses
     network = tuple(address for address in addresses if address in (FABRIC_ADDRESS, *blueprint.pools))
     hosts = {"network": network} | {address: (address,) for address in addresses if address not in network}
-    config = blueprint.config
-    return metric_layout(blueprint, hosts, names_shown(config, blueprint.cluster) if config.names else (OWN,))
+    chosen = blueprint.settings.run.metric_names
+    return metric_layout(blueprint, hosts, names_shown(chosen, blueprint.cluster) if chosen else (OWN,))

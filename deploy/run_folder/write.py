@@ -17,7 +17,7 @@ from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
 from deploy.run_folder.log import RunLog
 from scheduler.metrics.outcome.timeline import Timeline, timeline
 from scheduler.metrics.records import Records
-from scheduler.policies import make_routing_policy
+from scheduler.policies.view import StageKind
 
 DISTRIBUTION: Final = "supernode-serve"
 
@@ -36,7 +36,7 @@ def write_log(folder: Path, log: RunLog, title: str, records: Records, command: 
 
 
 def _description(log: RunLog, title: str, course: Timeline, command: Sequence[str]) -> dict[str, Any]:
-    blueprint, config = log.blueprint, log.blueprint.config
+    blueprint, settings = log.blueprint, log.blueprint.settings
     cluster = blueprint.cluster
     capacity = blueprint.plane_capacity_bytes_per_s()
     return {
@@ -45,8 +45,8 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
         "title": title,
         "command": list(command),
         "trace": {"name": log.trace_name, "path": log.trace_path, **asdict(log.options)},
-        "config": asdict(config),
-        "config_digest": config.digest(),
+        "config": settings.to_plain(),
+        "config_digest": settings.digest(),
         "step_s": course.step_s,
         "span_s": course.span_s,
         "nodes": {
@@ -68,7 +68,7 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
         "plane_bytes_per_s": {plane.name.lower(): rate for plane, rate in capacity.items()},
         "decisions": {
             "prefill_reasons": log.decided.reasons,
-            "decode_reason": make_routing_policy(config.policy).reason,
+            "decode_reason": blueprint.make_policy(StageKind.DECODE).reason,
             "losses": [{"at_ns": loss.at_ns, "addresses": loss.addresses} for loss in log.collector.losses],
             "part_changes": list(_part_changes(log.collector.part_changes)),
         },

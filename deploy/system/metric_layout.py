@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from deploy.run.energy import facility_curves
 from deploy.run.money import live_prices
-from deploy.settings.request_classes import class_names
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_names import chip_shown
 from scheduler.metrics.live.snapshot import Layout
@@ -29,18 +27,13 @@ def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], name
         nodes_per_rack=max(1, cluster.num_nodes.count // cluster.compute_racks.count),
         kv_block_tokens=KV_BLOCK_TOKENS,
         model=blueprint.model.name,
-        chip=chip_shown(blueprint.config, cluster),
+        chip=chip_shown(blueprint.settings.instances.kv_reserve_share, cluster),
         names=names,
         plane_bytes_per_s=tuple(capacity[plane] for plane in Plane),
         npus_per_supernode=cluster.num_npus,
-        curves=facility_curves(
-            blueprint.config,
-            cluster,
-            len(blueprint.plan.supernodes),
-            sum(spec.num_npus for spec in blueprint.instances),
-        ),
+        curves=blueprint.curves,
         prices=live_prices(blueprint),
         num_cache_servers=blueprint.plan.num_cache_servers if blueprint.pools else 0,
-        classes=tuple(class_names(blueprint.config)[1:]),
+        classes=tuple(blueprint.settings.requests.class_names[1:]),
         kv_bytes_per_token=blueprint.kv_bytes_per_token,
     )

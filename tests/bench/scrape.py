@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.live.exporter import GZIP_LEVEL, metrics_text
 from deploy.live.telemetry import TelemetrySpec
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.metrics.export.registry import process_registry
 from scheduler.metrics.live.snapshot import Snapshot
@@ -71,7 +71,7 @@ def scrape_cost(names: tuple[str, ...]) -> ScrapeCost:
     `names` are the naming schemes of the page.
     """
     trace = open_trace(TRACE, options=TraceOptions())
-    blueprint = Blueprint(RunConfig(), trace.block_tokens)
+    blueprint = Blueprint(Settings.from_plain({}), trace.block_tokens)
     core = blueprint.make_core()
     hosts = {address: (address,) for address in blueprint.worker_addresses}
     layout = replace(TelemetrySpec.of(blueprint, hosts, port=0).layout, names=names)

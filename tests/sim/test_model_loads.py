@@ -10,7 +10,7 @@ from deploy.faults.file import read_faults
 from deploy.faults.parts import fabric_parts
 from deploy.faults.workers import losable_workers
 from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.sources.faults import FaultPlan
 from scheduler.sources.traces.options import TraceOptions
@@ -24,18 +24,18 @@ def replayed(tmp_path: Path, faults: str, gap_s: int = 10, **settings: object) -
     trace = tmp_path / "trace.jsonl"
     row = '{"timestamp": %d, "input_length": 1000, "output_length": 20, "hash_ids": [%d, %d]}\n'
     trace.write_text("".join(row % (1000 * gap_s * i, 2 * i, 2 * i + 1) for i in range(10)))
-    config = RunConfig(plan=PLAN, **settings)  # pyright: ignore[reportArgumentType]
+    config = Settings.from_plain({"plan": PLAN, **settings})
     plan: FaultPlan | None = None
     if faults:
         path = tmp_path / "faults.yaml"
         path.write_text(faults)
-        parts = fabric_parts(config.cluster, config.plan)
+        parts = fabric_parts(config.hardware)
         plan = read_faults(str(path), parts, losable_workers(config, live=False))
     return replay_virtual(ReplayJob(str(trace), TraceOptions(), config, faults=plan))
 
 
 def weight_bytes() -> int:
-    blue = Blueprint(RunConfig(plan=PLAN), 512)
+    blue = Blueprint(Settings.from_plain({"plan": PLAN}), 512)
     return blue.model_weights().num_tokens * blue.kv_bytes_per_token
 
 
