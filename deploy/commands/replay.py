@@ -169,8 +169,8 @@ def _present(result: ReplayResult, out: str | None, bounds: list[Bound], command
     from json import dumps
 
     document = result.document()
-    for note in result.notes:
-        tell(note)
+    for warning in result.warnings:
+        tell(warning)
     try:
         if out is not None:
             write_result(out, result, document, command)

@@ -1,4 +1,4 @@
-"""Breaking and mending parts of the fabric of a cluster that stands: what `supernode fail` and `repair` do and say."""
+"""Breaking and repairing parts of the fabric of a standing cluster: what `supernode fail` and `repair` do and say."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fail_parts(names: Iterable[str]) -> Broken:
 
 
 def repair_parts(names: Iterable[str] | None) -> Broken:
-    """Mend these, all if None; answers what stays broken."""
+    """Repair these, all if None; returns what stays broken."""
     return _ask("repair", names)
 
 

@@ -34,7 +34,7 @@ class Losable:
         return self._worker.wake(now_ns)
 
     def replace(self, now_ns: int, worker: Component) -> Outputs:
-        """Answers the last account of the one that is lost, as of now."""
+        """Returns the last account of the one that is lost, as of now."""
         account = self._worker.handle(now_ns, RunEnded(interrupted=True))
         self._worker = worker
         return account

@@ -60,17 +60,17 @@ def scrape_job(path: str, start_time: str | None, interval_s: float | None) -> S
 
 
 def _start_ns(text: str) -> int:
-    mend = "give a time from 1970 to 2100, such as 2025-01-01T00:00:00Z, or seconds since 1970"
+    fix = "give a time from 1970 to 2100, such as 2025-01-01T00:00:00Z, or seconds since 1970"
     try:
         seconds = float(text)
     except ValueError:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            raise ConfigError(f"--start-time {text!r} is no time; {mend}") from None
+            raise ConfigError(f"--start-time {text!r} is no time; {fix}") from None
         seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if not 0 <= seconds <= MAX_START_S:
-        raise ConfigError(f"--start-time {text!r} is out of range; {mend}")
+        raise ConfigError(f"--start-time {text!r} is out of range; {fix}")
     return round(seconds * NS_PER_S)
 
 

@@ -87,14 +87,14 @@ class LiveCost:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What came of a replay. `notes` are lines for a person: rows left out, warnings."""
+    """What came of a replay. `warnings` are lines for a person: rows left out, failures of policies."""
 
     title: str
     summary: Summary
     records: Records
     prefill_addresses: list[str]
     decode_addresses: list[str]
-    notes: list[str]
+    warnings: list[str]
     is_partial: bool
     live: LiveCost | None = None
     num_npus: int = 0
@@ -223,7 +223,7 @@ def refuse_stalled(collector: Collector) -> None:
         shown = ", ".join(broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
         raise ConfigError(
             f"the run stalled with {num_open:,} requests open: nothing reaches them while {shown} stays broken; "
-            "have it mended, by 'for' in the faults file or 'supernode repair'"
+            "have it repaired, by 'for' in the faults file or 'supernode repair'"
         )
     raise SupernodeError(f"the run stalled with {num_open} requests open")
 

@@ -92,7 +92,7 @@ def _load(name: str, source: str) -> type[Any]:
     try:
         exec(compile(source, path, "exec"), names)
     except SyntaxError as error:
-        raise ConfigError(f"{path}:{error.lineno}: {error.msg}; mend the file") from None
+        raise ConfigError(f"{path}:{error.lineno}: {error.msg}; fix the file") from None
     except Exception as error:
         raise ConfigError(_told(path, error)) from error
     found = names.get(class_name)
@@ -116,4 +116,4 @@ def _told(name: str, error: Exception) -> str:
         traceback = traceback.tb_next
     where = f"{path}:{line}" if line else path
     what = " ".join(str(error).split())
-    return f"{where}: {type(error).__name__}: {what}; mend the file"
+    return f"{where}: {type(error).__name__}: {what}; fix the file"

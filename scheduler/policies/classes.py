@@ -46,7 +46,7 @@ class RequestClass:
 
 
 def parse_classes(text: str) -> tuple[RequestClass, ...]:
-    """Read classes as `RunConfig.classes` has them; a `ConfigError` without a place for anything else."""
+    """Read classes as the setting `classes` has them; a `ConfigError` without a place for anything else."""
     found: dict[str, RequestClass] = {}
     owners: dict[int, str] = {}
     for part in text.split(";") if text.strip() else []:

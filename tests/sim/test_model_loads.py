@@ -48,7 +48,7 @@ def test_requests_wait_for_a_lost_instance_until_its_model_is_loaded(tmp_path: P
     # The prompt of second 30 finds the instance back at 27 s, or waits for weights from the object store.
     assert warm.records.decode_started_ns[3] < 31 * S
     assert cold.records.decode_started_ns[3] >= (27 + fetch_s) * S
-    (note,) = cold.notes
+    (note,) = cold.warnings
     assert (
         note
         == f"decode-0 was lost at 25 s, started at 27 s and loaded its model from the object store in {fetch_s:.3g} s"
@@ -68,7 +68,7 @@ def test_cold_loads_share_the_bucket_and_one_lost_again_while_it_loads_leaves_it
     alone = replayed(tmp_path, again, cache="none")
     # Half of it was there when the other was lost.
     assert alone.records.decode_started_ns[1] / S == pytest.approx(3 + 1.5 * fetch_s, rel=1e-3)
-    assert alone.notes[-1].endswith("was not ready again before the end")
+    assert alone.warnings[-1].endswith("was not ready again before the end")
 
 
 def roll_out(*changes: tuple[int, str]) -> str:
@@ -88,8 +88,8 @@ def test_a_roll_out_costs_no_request_a_retry_and_a_version_is_fetched_once_as_lo
         assert rolled.summary.requests.retried == 0
         assert rolled.summary.fabric.vpc.bytes == num_fetched * weights
         assert rolled.summary.fabric.ub.bytes == quiet.summary.fabric.ub.bytes + 3 * 3 * weights
-        assert len(rolled.notes) == 9
-        assert sum("to which it was fetched first" in note for note in rolled.notes) == num_fetched
+        assert len(rolled.warnings) == 9
+        assert sum("to which it was fetched first" in note for note in rolled.warnings) == num_fetched
     local = replayed(tmp_path, there_and_back, gap_s=400, cache="local")
     # The DRAM of an instance's own nodes keeps one version.
     assert local.summary.fabric.vpc.bytes == 9 * weights
@@ -103,14 +103,14 @@ def test_nobody_decodes_between_draining_and_the_last_byte(tmp_path: Path) -> No
     assert drained_s > 10.1
     assert records.retries.sum() == 0
     assert records.decode_started_ns[2] / S == pytest.approx(drained_s + fetch_s, rel=2e-3)
-    assert rolled.notes[0].startswith(f"decode-0 gave up its model for v2 at {drained_s:,.5g} s")
+    assert rolled.warnings[0].startswith(f"decode-0 gave up its model for v2 at {drained_s:,.5g} s")
 
 
 def test_weights_that_a_lost_server_had_are_fetched_anew(tmp_path: Path) -> None:
     text = "schedule:\n- {at: 12s, worker: cache/7, for: 1s}\n- {at: 25s, worker: prefill-0, for: 1s}\n"
     lost = replayed(tmp_path, text)
     assert lost.summary.fabric.vpc.bytes == pytest.approx(weight_bytes() / 48, rel=1e-5)
-    assert "to which it was fetched first" in lost.notes[1]
+    assert "to which it was fetched first" in lost.warnings[1]
 
 
 def test_no_run_goes_on_for_a_load_that_nobody_needs(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_what_it_does_wrong_is_counted_and_told_once(
 @pytest.mark.parametrize(
     ("source", "policy", "said"),
     [
-        ("x = (", "own.py:Own", "--policy: own.py:1: '(' was never closed; mend the file"),
+        ("x = (", "own.py:Own", "--policy: own.py:1: '(' was never closed; fix the file"),
         ("\n\nimport nothing_of_that_name", "own.py:Own", "--policy: own.py:3: ModuleNotFoundError: No module named"),
         (
             FAILING,
@@ -115,7 +115,7 @@ def test_what_it_does_wrong_is_counted_and_told_once(
         (
             "class Own:\n    def __init__(self):\n        raise RuntimeError('no')\n    def choose(self, s, r): ...",
             "own.py:Own",
-            "--policy: own.py:3: RuntimeError: no; mend the file",
+            "--policy: own.py:3: RuntimeError: no; fix the file",
         ),
     ],
 )

@@ -141,7 +141,7 @@ def test_a_run_tells_of_its_classes(tmp_path: Path) -> None:
     assert [use["requests"]["arrived"] for use in classes.values()] == [1, 1, 40]
     assert list(classes) == ["default", "chat", "batch"]
     assert result.document()["slo"]["attainment"] == 1.0
-    assert any("'chta'" in note for note in result.notes)
+    assert any("'chta'" in warning for warning in result.warnings)
     assert "Classes           arrived   not served" in render(result.summary)
     write_result(str(tmp_path / "out"), result, result.document())
     header, *lines = (tmp_path / "out" / "requests.csv").read_text().splitlines()
