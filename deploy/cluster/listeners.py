@@ -27,7 +27,7 @@ class Listener:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine (this network tenant) reaches it."""
+        """Whether only this machine (this network namespace) reaches it."""
         return ip_address(self.address).is_loopback
 
 
@@ -47,7 +47,7 @@ def listeners_of(pids: Iterable[int], proc: Path = _PROC) -> list[Listener]:
 
 
 def _listening(proc: Path) -> dict[str, tuple[str, int]]:
-    """Inode of each listening socket -> (address, port). The tables are those of this network tenant."""
+    """Inode of each listening socket -> (address, port). The tables are those of this network namespace."""
     found: dict[str, tuple[str, int]] = {}
     for name in ("tcp", "tcp6"):
         try:
