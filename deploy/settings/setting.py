@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, overload
 
+from scheduler.protocol.catalog import shorten, unknown
 from scheduler.protocol.errors import ConfigError
-from scheduler.sources.traces.rows import shorten
 
 T = TypeVar("T")
 Value = TypeVar("Value")
@@ -54,9 +53,7 @@ class Setting:
     def value(self, plain: Plain, needed: Sequence[Any]) -> Any:
         """Checked and parsed. Raises `ConfigError` without a place."""
         if get_origin(self.type) is Literal and plain not in (known := get_args(self.type)):
-            near = get_close_matches(str(plain), known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"unknown value {shorten(plain)}; {hint}known: {', '.join(known)}")
+            raise ConfigError(unknown("value", plain, known))
         if self.between is not None and isinstance(plain, int | float):
             low, high = self.between
             if not low <= plain <= high:
