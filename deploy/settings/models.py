@@ -68,11 +68,11 @@ def _usual_cache(cluster: Supernode) -> CacheText:
     return "pool" if cluster.ub_accesses else "local"
 
 
-def _cache_mode(text: str, _cluster: Supernode) -> CacheMode:
+def _cache_mode(text: CacheText, _cluster: Supernode) -> CacheMode:
     return CacheMode(text)
 
 
-def _plane(text: str) -> Plane:
+def _plane(text: PlaneText) -> Plane:
     return Plane[text.upper()]
 
 
@@ -129,10 +129,7 @@ class Hardware:
     """What there is, which model runs on it, and how it is split into instances."""
 
     cluster: Supernode = setting(
-        "cloudmatrix384",
-        load_cluster,
-        kept=_absolute_file,
-        flag=("NAME", "Hardware profile, or a .yaml file of one."),
+        "cloudmatrix384", load_cluster, kept=_absolute_file, flag=("NAME", "Hardware profile, or a .yaml file of one.")
     )
     """Hardware profile, by name or YAML file."""
     model: ModelShape = setting(
@@ -288,10 +285,7 @@ class Money:
     """Where the supernode stands, and what electricity and hardware cost there."""
 
     pue: float | None = setting(
-        None,
-        type=float | None,
-        between=(1, MAX_PUE),
-        flag=("X", "Energy at the meter over that at the supernode."),
+        None, type=float | None, between=(1, MAX_PUE), flag=("X", "Energy at the meter over that at the supernode.")
     )
     """Energy at the meter over that at the supernode; empty for the site's."""
     site: Site = setting(

@@ -61,7 +61,7 @@ def setting_options(names: Collection[str] = ()) -> OptionGroup:
         one = SETTINGS[name]
         assert one.flag is not None, f"{name} has no flag"
         kind = str if get_origin(one.type) is Literal else one.type
-        option = typer.Option(metavar=one.flag.metavar, help=one.flag.help)
+        option = typer.Option(metavar=one.flag[0], help=one.flag[1])
         options[name] = (Annotated[kind | None, option], None)
     return OptionGroup(options, lambda given: Told(given.pop("config"), given))
 

@@ -24,31 +24,24 @@ _KEY: Final = "setting"
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
-    """How a command line shows a setting."""
-
-    metavar: str
-    help: str
-
-
-@dataclass(frozen=True, slots=True)
 class Setting:
     """How one setting is told and read; `name` is its flat name.
 
     `type` is that of the plain value, in a file above all. `parse(plain, *needed)` makes the value, with the values of
     the settings that it `needs`, which come before it. `usual(*needed)` is the default where that depends on them.
-    `kept(plain)` is what is stored and sent in place of what was told, such as an absolute path.
+    `kept(plain)` is what is stored and sent in place of what was told, such as an absolute path. `between`: least and
+    largest number. `flag`: metavar and help on a command line, if it has a flag.
     """
 
     name: str
     default: Plain
     type: Any
-    parse: Callable[..., Any] | None
-    needs: tuple[str, ...]
-    usual: Callable[..., Plain] | None
-    kept: Callable[[Any], Plain] | None
-    between: tuple[int, float] | None
-    flag: Flag | None
+    parse: Callable[..., Any] | None = None
+    needs: tuple[str, ...] = ()
+    usual: Callable[..., Plain] | None = None
+    kept: Callable[[Any], Plain] | None = None
+    between: tuple[int, float] | None = None
+    flag: tuple[str, str] | None = None
 
     def value(self, plain: Plain, needed: Sequence[Any]) -> Any:
         """Checked and parsed. Raises `ConfigError` without a place."""
@@ -89,21 +82,11 @@ def setting(
 
 
 def setting(
-    default: Any,
-    parse: Callable[..., Any] | None = None,
-    *,
-    name: str = "",
-    type: Any = None,
-    needs: tuple[str, ...] = (),
-    usual: Callable[..., Plain] | None = None,
-    kept: Callable[[Any], Plain] | None = None,
-    between: tuple[int, float] | None = None,
-    flag: tuple[str, str] | None = None,
+    default: Any, parse: Callable[..., Any] | None = None, *, name: str = "", type: Any = None, **how: Any
 ) -> Any:
-    """A field of a model. `name`, if the flat name is not the field's; `flag` is (metavar, help), if there is one."""
+    """A field of a model. `name` is the flat name, if that is not the field's; all else is as in `Setting`."""
     plain_type = default.__class__ if type is None else type
-    shown = None if flag is None else Flag(*flag)
-    return field(metadata={_KEY: Setting(name, default, plain_type, parse, needs, usual, kept, between, shown)})
+    return field(metadata={_KEY: Setting(name, default, plain_type, parse, **how)})
 
 
 def settings_of(model: type[Any]) -> Mapping[str, Setting]:
