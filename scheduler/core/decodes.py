@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scheduler.core.lifecycle import Event
-from scheduler.core.losses import Losses
+from scheduler.core.recovery.losses import Losses
 from scheduler.core.state import SchedulerState
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped
@@ -12,10 +12,10 @@ from scheduler.protocol.messages import DecodeStepped
 class Decodes:
     """Makes of the reports of decode instances an account."""
 
-    def __init__(self, books: SchedulerState, losses: Losses) -> None:
-        self._books = books
-        self._table = books.table
-        self._stage = books.decode
+    def __init__(self, state: SchedulerState, losses: Losses) -> None:
+        self._state = state
+        self._table = state.table
+        self._stage = state.decode
         self._losses = losses
 
     def on_stepped(self, message: DecodeStepped) -> list[int]:
@@ -53,7 +53,7 @@ class Decodes:
         table, boundary_ns = self._table, message.boundary_ns
         self._note_tokens(message.finished_ids, message.finished_tokens, boundary_ns)
         self._stage.outstanding_requests[index] -= len(message.finished_ids)
-        self._books.end(message.finished_ids, FinishReason.STOP, boundary_ns)
+        self._state.end(message.finished_ids, FinishReason.STOP, boundary_ns)
         for request_id in message.lengths_reached:
             table.reason[request_id] = FinishReason.LENGTH
 

@@ -20,14 +20,14 @@ _TRANSFERRING_KV: Final = int(State.TRANSFERRING_KV)
 class KvTransfers:
     """Starts transfers once room is kept, and lets requests decode when their KV has arrived."""
 
-    def __init__(self, books: SchedulerState, reservations: Reservations, transfers: Transfers) -> None:
-        self._books = books
-        self._table = books.table
-        self._payloads = books.open.payloads
+    def __init__(self, state: SchedulerState, reservations: Reservations, transfers: Transfers) -> None:
+        self._state = state
+        self._table = state.table
+        self._payloads = state.open.payloads
         self._reservations = reservations
         self._transfers = transfers
-        self._sources = books.prefill.addresses
-        self._destinations = books.decode.addresses
+        self._sources = state.prefill.addresses
+        self._destinations = state.decode.addresses
 
     def on_reserved(self, message: KvReserved) -> Said:
         """Room is kept: what is there moves, and what the last pass makes flows as it is made."""
@@ -42,8 +42,8 @@ class KvTransfers:
         held_back = self._transfers.take_held_back(source)
         if not held_back:
             return said
-        state = self._table.state
-        return said + self._start([i for i in sorted(held_back) if state[i] == _TRANSFERRING_KV], is_made=True)
+        states = self._table.state
+        return said + self._start([i for i in sorted(held_back) if states[i] == _TRANSFERRING_KV], is_made=True)
 
     def on_done(self, flow: KvTransfer) -> Outputs:
         """The KV of these has arrived."""
@@ -55,7 +55,7 @@ class KvTransfers:
     def on_failed(self, now_ns: int, flow: KvTransfer) -> tuple[Said, list[int]]:
         """No way was left: whose source reaches somebody moves again, elsewhere if its die does not; answers who must
         begin again, its KV out of reach."""
-        stage, table = self._books.decode, self._table
+        stage, table = self._state.decode, self._table
         destination = stage.index[flow.destination]
         is_unreached = {
             i for i, die in zip(flow.all_ids, flow.dies, strict=True) if not stage.is_reached(destination, die)
@@ -67,7 +67,7 @@ class KvTransfers:
         if len(made) < len(again):
             # The pass under way goes on; when it has ended, all that it made moves.
             self._transfers.hold_back(flow.source, [i for i in again if table.state[i] != _TRANSFERRING_KV])
-        prefill = self._books.prefill
+        prefill = self._state.prefill
         if made and prefill.is_cut(prefill.index[flow.source]):
             return said, made
         return said + self._start(made, is_made=True), []

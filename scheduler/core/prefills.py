@@ -9,7 +9,7 @@ from scheduler.core.config import CacheMode
 from scheduler.core.estimates.read_limits import ReadLimits
 from scheduler.core.lifecycle import Event
 from scheduler.core.request_table import NOT_YET
-from scheduler.core.router import Router
+from scheduler.core.routing.router import Router
 from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.protocol.component import NOTHING, Outputs
@@ -28,18 +28,18 @@ Said = list[tuple[str, Message]]
 class Prefills:
     """Knows what prefill instances are told and makes of what they report an account."""
 
-    def __init__(self, books: SchedulerState, transfers: Transfers, router: Router) -> None:
-        self._books = books
-        self._table = books.table
-        self._open = books.open
-        self._stage = books.prefill
-        self._pools = books.pools
+    def __init__(self, state: SchedulerState, transfers: Transfers, router: Router) -> None:
+        self._state = state
+        self._table = state.table
+        self._open = state.open
+        self._stage = state.prefill
+        self._pools = state.pools
         self._transfers = transfers
         self._router = router
-        self._uses_pool = books.uses_pool
-        self._has_pools = len(books.pools.addresses) > 1
-        self._has_own_caches = books.config.cache_mode is CacheMode.LOCAL
-        self.read_limits = ReadLimits(books.prefill, transfers)
+        self._uses_pool = state.uses_pool
+        self._has_pools = len(state.pools.addresses) > 1
+        self._has_own_caches = state.config.cache_mode is CacheMode.LOCAL
+        self.read_limits = ReadLimits(state.prefill, transfers)
 
     def begin(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """These have arrived, or begin again: ask the pool what it has of them, or send them on."""

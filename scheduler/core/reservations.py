@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from scheduler.core.fleet import Stage
 from scheduler.core.lifecycle import Event, State
 from scheduler.core.request_table import NOT_YET, RequestTable
-from scheduler.core.router import Router
+from scheduler.core.routing.router import Router
 from scheduler.protocol.messages import (
     CancelReservations,
     KvReserved,
@@ -48,13 +48,13 @@ class Reservations:
         if not stage.eligible:
             self._waiting.update(ids)
             return []
-        state, prompt_tokens, produced = table.state, table.prompt_tokens, table.output_tokens
+        states, prompt_tokens, produced = table.state, table.prompt_tokens, table.output_tokens
         choose, at_decode, capacity_tokens = self._router.choose, table.decode_instance, stage.capacity_tokens
         num_requests, num_tokens = stage.outstanding_requests, stage.outstanding_tokens
         questions: dict[int, ReserveKv] = {}
         for request_id in ids:
             # The token that the pass under way makes is not counted yet.
-            tokens = prompt_tokens[request_id] + produced[request_id] + (state[request_id] == _PREFILLING)
+            tokens = prompt_tokens[request_id] + produced[request_id] + (states[request_id] == _PREFILLING)
             index = choose(now_ns, request_id, tokens)
             if tokens > capacity_tokens[index]:  # a policy need not know sizes
                 index = stage.roomiest
@@ -78,11 +78,11 @@ class Reservations:
 
     def grant(self, message: KvReserved) -> tuple[list[int], list[int]]:
         """Room is kept; answers those whose KV is there, and those whose last pass still makes it."""
-        state = self._table.state
+        states = self._table.state
         granted = self._not_cancelled(message) if self._cancelling else message.ids
         # Room that was kept for a request which ended meanwhile has been given back already.
-        making = [i for i in granted if state[i] == _PREFILLING]
-        made = [i for i in granted if state[i] == _PREFILLED] if len(making) < len(granted) else []
+        making = [i for i in granted if states[i] == _PREFILLING]
+        made = [i for i in granted if states[i] == _PREFILLED] if len(making) < len(granted) else []
         ids = making + made if made else making
         self._table.move(Event.RESERVED, ids)
         dies, decode_die = dict(zip(message.ids, message.dies, strict=True)), self._table.decode_die
@@ -114,7 +114,7 @@ class Reservations:
 
         `num_coming`: tokens not yet counted of those whose pass has not ended.
         """
-        table, stage, state = self._table, self._stage, self._table.state
+        table, stage, states = self._table, self._stage, self._table.state
         told: list[tuple[int, int]] = []
         for request_id in ids:
             index = table.decode_instance[request_id]
@@ -122,7 +122,7 @@ class Reservations:
             if index == NOT_YET or index not in stage.up:
                 continue
             tokens = table.prompt_tokens[request_id] + table.output_tokens[request_id]
-            if state[request_id] <= _PREFILLING_RESERVED:
+            if states[request_id] <= _PREFILLING_RESERVED:
                 tokens += num_coming
             stage.remove(index, 1, tokens)
             told.append((index, request_id))
@@ -147,10 +147,10 @@ class Reservations:
 
     def lose(self, open_ids: list[int], lost: Collection[int]) -> list[int]:
         """Instances are gone: answers who had asked there, whose KV is still where it was made, to ask elsewhere."""
-        table, state = self._table, self._table.state
+        table, states = self._table, self._table.state
         self._cancelling = {key: count for key, count in self._cancelling.items() if key[0] not in lost}
-        ids = [i for i in open_ids if _PREFILLING <= state[i] <= _TRANSFERRING_KV and table.decode_instance[i] in lost]
-        reserved = [i for i in ids if state[i] == _PREFILLING_RESERVED or state[i] == _TRANSFERRING_KV]
+        ids = [i for i in open_ids if _PREFILLING <= states[i] <= _TRANSFERRING_KV and table.decode_instance[i] in lost]
+        reserved = [i for i in ids if states[i] == _PREFILLING_RESERVED or states[i] == _TRANSFERRING_KV]
         table.move(Event.RESERVATION_LOST, reserved)
         for request_id in ids:
             table.decode_instance[request_id] = NOT_YET

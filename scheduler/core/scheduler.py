@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from scheduler.core.broken_parts import BrokenParts
-from scheduler.core.cache_servers import CacheServers
+from scheduler.core.recovery.broken_parts import BrokenParts
+from scheduler.core.recovery.cache_servers import CacheServers
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
 from scheduler.core.decodes import Decodes
 from scheduler.core.guests.weight_changes import WeightChanges
 from scheduler.core.guests.weight_loads import ModelWeights, WeightLoads
 from scheduler.core.kv_transfers import KvTransfers
 from scheduler.core.lifecycle import Event
-from scheduler.core.losses import Losses
+from scheduler.core.recovery.losses import Losses
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.prefills import Prefills
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.reservations import Reservations
-from scheduler.core.routing import Routing
+from scheduler.core.routing.stages import Routing
 from scheduler.core.state import new_scheduler_state
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from scheduler.core.deferred import DAY_NS
+from scheduler.core.guests.deferred import DAY_NS
 from scheduler.core.request_table import NOT_YET
 from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, ClassRules, FlowControl
 from scheduler.protocol.finish import FinishReason

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from scheduler.core.deferred import DeferredQueue
+from scheduler.core.guests.deferred import DeferredQueue
 from scheduler.core.estimates.admission_estimates import AdmissionEstimates
 from scheduler.core.guests.waiting_queue import WaitingQueue
 from scheduler.core.prefills import Prefills, Said
 from scheduler.core.request_table import NOT_YET
-from scheduler.core.routing import Routing
+from scheduler.core.routing.stages import Routing
 from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import Transfers
 from scheduler.policies.admission import Admission, Always
@@ -29,8 +29,8 @@ class GuardedPrefills(Prefills):
     has been admitted before. `overdue` are ids of those that are to end.
     """
 
-    def __init__(self, books: SchedulerState, transfers: Transfers, routing: Routing, rules: FlowControl) -> None:
-        super().__init__(books, transfers, routing.prefill)
+    def __init__(self, state: SchedulerState, transfers: Transfers, routing: Routing, rules: FlowControl) -> None:
+        super().__init__(state, transfers, routing.prefill)
         self.tenants: dict[int, int] = {}
         """By request, for those that wait or run and are not of tenant 0."""
         self.overdue: dict[int, tuple[int, ...]] = {}
@@ -38,10 +38,10 @@ class GuardedPrefills(Prefills):
         self._admission: Admission = make_admission(rules.admission)
         self._admits_all = isinstance(self._admission, Always)
         self.order = make_order(rules.order)
-        self._room = WaitingQueue(books.prefill, self.order, rules.backlog_tokens) if rules.backlog_tokens else None
-        self._estimates = AdmissionEstimates(books, routing, rules.reads)
+        self._room = WaitingQueue(state.prefill, self.order, rules.backlog_tokens) if rules.backlog_tokens else None
+        self._estimates = AdmissionEstimates(state, routing, rules.reads)
         hold_ns = [one.hold_ns for one in rules.by_class]
-        self._holds = DeferredQueue(rules.cheap_hours, hold_ns, books.table, books.open.held) if rules.holds else None
+        self._holds = DeferredQueue(rules.cheap_hours, hold_ns, state.table, state.open.held) if rules.holds else None
 
     @property
     def release_ns(self) -> int:
@@ -134,7 +134,7 @@ class GuardedPrefills(Prefills):
         held = self._open.held
         said = self._release_pins([i for i in ids if i not in held] if held else ids)
         held.difference_update(ids)
-        self._books.end(ids, reason, now_ns)
+        self._state.end(ids, reason, now_ns)
         return said
 
     def withdrawn(self, request_id: int) -> None:
@@ -142,7 +142,7 @@ class GuardedPrefills(Prefills):
         self._router.withdrawn(self._table.prefill_instance[request_id], request_id)
 
     def _release_pins(self, ids: Iterable[int]) -> Said:
-        if not self._books.uses_pool:
+        if not self._state.uses_pool:
             return []
         if len(self._pools.addresses) > 1:
             return self._pools.release_others((i, _NO_POOL) for i in ids)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from scheduler.core.guests.admission_queue import GuardedPrefills
 from scheduler.core.lifecycle import State
-from scheduler.core.losses import Losses
+from scheduler.core.recovery.losses import Losses
 from scheduler.core.prefills import Said
 from scheduler.core.request_table import RequestTable
 from scheduler.core.reservations import Reservations
@@ -45,15 +45,15 @@ class Guard:
 
     def __init__(
         self,
-        books: SchedulerState,
+        state: SchedulerState,
         prefills: GuardedPrefills,
         losses: Losses,
         reservations: Reservations,
         rules: FlowControl,
     ) -> None:
         self.deadline_ns = NEVER_NS
-        self._books = books
-        self._table: RequestTable = books.table
+        self._state = state
+        self._table: RequestTable = state.table
         self._prefills = prefills
         self._overdue = prefills.overdue
         self._losses = losses
@@ -116,9 +116,9 @@ class Guard:
             tenants.pop(request_id, None)
 
     def _set_deadline(self) -> None:
-        state, arrived_ns, deadline_ns = self._table.state, self._table.arrived_ns, self._prefills.release_ns
+        states, arrived_ns, deadline_ns = self._table.state, self._table.arrived_ns, self._prefills.release_ns
         for due, timeout_ns in zip(self._coming_due, self._timeouts_ns):
-            while due and state[due[0]] == State.ENDED:
+            while due and states[due[0]] == State.ENDED:
                 self._overdue.pop(due.popleft(), None)
             if due:
                 deadline_ns = min(deadline_ns, arrived_ns[due[0]] + timeout_ns)
@@ -126,11 +126,11 @@ class Guard:
 
     def wake(self, now_ns: int) -> Outputs:
         """Some have waited too long, or long enough for cheap hours."""
-        arrived_ns, state = self._table.arrived_ns, self._table.state
+        arrived_ns, states = self._table.arrived_ns, self._table.state
         for due, timeout_ns in zip(self._coming_due, self._timeouts_ns):
             while due and arrived_ns[due[0]] + timeout_ns <= now_ns:
                 request_id = due.popleft()
-                if state[request_id] != State.ENDED:
+                if states[request_id] != State.ENDED:
                     self._overdue[request_id] = ()
         said = self._end_overdue(now_ns)
         said += self._prefills.release_held(now_ns)
@@ -166,19 +166,19 @@ class Guard:
         return [*said, *((address, CancelRequests(ids)) for address, ids in cancelled.items())]
 
     def _address(self, request_id: int, where: int) -> str:
-        books, table = self._books, self._table
+        state, table = self._state, self._table
         if where == State.DECODING:
-            return books.decode.addresses[table.decode_instance[request_id]]
-        return books.prefill.addresses[table.prefill_instance[request_id]]
+            return state.decode.addresses[table.decode_instance[request_id]]
+        return state.prefill.addresses[table.prefill_instance[request_id]]
 
     def _release(self, ids: list[int], now_ns: int) -> Said:
         """These wait for room to decode: their KV is where it was made."""
-        at_prefill, addresses = self._table.prefill_instance, self._books.prefill.addresses
+        at_prefill, addresses = self._table.prefill_instance, self._state.prefill.addresses
         said = self._reservations.release(ids)
         held: dict[str, list[int]] = {}
         for request_id in ids:
             held.setdefault(addresses[at_prefill[request_id]], []).append(request_id)
-        self._books.end(ids, FinishReason.TIMED_OUT, now_ns)
+        self._state.end(ids, FinishReason.TIMED_OUT, now_ns)
         return [*said, *((address, ReleaseKv(members)) for address, members in held.items())]
 
     def _on_cancelled(self, now_ns: int, message: RequestsCancelled) -> Outputs:
@@ -187,7 +187,7 @@ class Guard:
         for request_id in message.ids:
             self._prefills.withdrawn(request_id)
             del self._overdue[request_id]
-        self._books.end(message.ids, FinishReason.TIMED_OUT, now_ns)
+        self._state.end(message.ids, FinishReason.TIMED_OUT, now_ns)
         return tuple(said)
 
     def _note_dismissed(self, message: DecodeStepped) -> None:

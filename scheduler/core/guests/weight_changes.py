@@ -11,7 +11,7 @@ from collections import deque
 from scheduler.core.config import OPERATOR_ADDRESS
 from scheduler.core.fleet import Stage
 from scheduler.core.guests.weight_loads import WeightLoads
-from scheduler.core.losses import Losses, begun_again
+from scheduler.core.recovery.losses import Losses, begun_again
 from scheduler.core.state import SchedulerState
 from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message
 
@@ -19,8 +19,8 @@ from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message
 class WeightChanges:
     """Knows whose turn it is."""
 
-    def __init__(self, books: SchedulerState, losses: Losses, loads: WeightLoads) -> None:
-        self._books = books
+    def __init__(self, state: SchedulerState, losses: Losses, loads: WeightLoads) -> None:
+        self._state = state
         self._down = losses.down
         self._loads = loads
         self._waiting: deque[tuple[str, str]] = deque()
@@ -65,11 +65,11 @@ class WeightChanges:
         return [(OPERATOR_ADDRESS, InstanceDrained(address))]
 
     def _stage_of(self, address: str) -> Stage:
-        return self._books.prefill if address in self._books.prefill.index else self._books.decode
+        return self._state.prefill if address in self._state.prefill.index else self._state.decode
 
     def _is_needed(self, stage: Stage, index: int) -> bool:
         """Whether a request would have to begin again without it: its KV may still lie there."""
-        books, where = self._books, {index}
-        is_prefill = stage is books.prefill
+        state, where = self._state, {index}
+        is_prefill = stage is state.prefill
         prefill, decode = (where, set[int]()) if is_prefill else (set[int](), where)
-        return bool(begun_again(books.table, books.open.payloads, prefill, decode, ()))
+        return bool(begun_again(state.table, state.open.payloads, prefill, decode, ()))

@@ -10,7 +10,7 @@ from collections.abc import Callable, MutableMapping
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
-from scheduler.core.router import FALLBACK_REASON
+from scheduler.core.routing.router import FALLBACK_REASON
 from scheduler.metrics.outcome.decisions import DECIDED_ON
 from scheduler.policies.registry import known_policies
 from scheduler.protocol.component import Outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from scheduler.core.router import FALLBACK_REASON
+from scheduler.core.routing.router import FALLBACK_REASON
 from scheduler.metrics.live.decisions import OWN, DecisionCounts, decision_series
 from scheduler.policies import make_routing_policy, routing_policy_names
 from scheduler.policies.view import PolicyContext

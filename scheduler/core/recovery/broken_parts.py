@@ -13,9 +13,9 @@ from scheduler.protocol.messages import AvoidDies, FailParts, PartsChanged, Repa
 class BrokenParts:
     """Takes instances that reach nobody out of the choice; dies that reach nobody get no new requests."""
 
-    def __init__(self, books: SchedulerState) -> None:
-        self._prefill = books.prefill
-        self._decode = books.decode
+    def __init__(self, state: SchedulerState) -> None:
+        self._prefill = state.prefill
+        self._decode = state.decode
         # What the operator has said, and what the fabric had heard of it when it last spoke.
         self._wanted: set[str] = set()
         self._failed_parts: list[str] = []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scheduler.core.fleet import InstanceInfo, Stage
 from scheduler.core.open_requests import OpenRequests, RequestFacts
 from scheduler.core.request_table import RequestTable
-from scheduler.core.router import FALLBACK_REASON, Router
+from scheduler.core.routing.router import FALLBACK_REASON, Router
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import READS_ALL, Reads, RequestView, RoutingPolicy, StageKind, StageView
 from scheduler.protocol.messages import PrefillStepped, RequestsArrived, Usage, WorkersLost

@@ -28,10 +28,10 @@ def begun_again(
 
     Up to the end of the KV transfer a request depends on its prefill instance, from then on on its decode instance.
     """
-    state, at_prefill, at_decode = table.state, table.prefill_instance, table.decode_instance
+    states, at_prefill, at_decode = table.state, table.prefill_instance, table.decode_instance
     found: list[int] = []
     for request_id in ids:
-        where = state[request_id]
+        where = states[request_id]
         if where == State.ARRIVED or where == State.ENDED:
             continue
         if where >= State.DECODE_QUEUED:
@@ -61,21 +61,21 @@ class LossImpact:
 class Losses:
     """Knows who is `down`, and takes requests away from them."""
 
-    def __init__(self, books: SchedulerState, transfers: Transfers, reservations: Reservations) -> None:
+    def __init__(self, state: SchedulerState, transfers: Transfers, reservations: Reservations) -> None:
         self.down: Final[set[str]] = set()
-        self._table = books.table
-        self._prefill = books.prefill
-        self._decode = books.decode
-        self._open = books.open
+        self._table = state.table
+        self._prefill = state.prefill
+        self._decode = state.decode
+        self._open = state.open
         self._transfers = transfers
         self._reservations = reservations
-        self._pools = books.pools
-        self._uses_pool = books.uses_pool
+        self._pools = state.pools
+        self._uses_pool = state.uses_pool
         # What each decode instance reported: the KV it holds, the tokens that a sequence which always ran there has
         # produced, and when the last of them came. What it made since nobody has seen.
-        self.reported_kv_tokens: Final = [0] * len(books.decode)
-        self.grown_tokens: Final = [0] * len(books.decode)
-        self.grown_ns: Final = [0] * len(books.decode)
+        self.reported_kv_tokens: Final = [0] * len(state.decode)
+        self.grown_tokens: Final = [0] * len(state.decode)
+        self.grown_ns: Final = [0] * len(state.decode)
 
     def lose(self, addresses: Collection[str]) -> LossImpact:
         """These are gone, whether they were up or not."""

@@ -11,7 +11,7 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo, Stage
 from scheduler.core.open_requests import OpenRequests, RequestFacts
 from scheduler.core.request_table import RequestTable
-from scheduler.core.routing import Routing
+from scheduler.core.routing.stages import Routing
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import READS_ALL, Reads, RequestView, StageView
 from scheduler.protocol.messages import RequestsArrived
