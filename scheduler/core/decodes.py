@@ -19,7 +19,7 @@ class Decodes:
         self._losses = losses
 
     def on_stepped(self, message: DecodeStepped) -> list[int]:
-        """A run of steps has ended; answers those who were preempted and must begin again."""
+        """A run of steps has ended; returns those who were preempted and are requeued."""
         index, kv_tokens = self._stage.index[message.instance], message.kv_tokens
         losses, reported_kv_tokens = self._losses, self._losses.reported_kv_tokens
         if message.tokens_per_sequence:
@@ -34,7 +34,8 @@ class Decodes:
             self._finish(index, message)
         if message.preempted_ids:
             self._preempt(index, message)
-        return message.preempted_ids
+            return losses.requeue(message.preempted_ids, message.boundary_ns)
+        return []
 
     def _start(self, index: int, message: DecodeStepped) -> int:
         """These have joined; answers what they were counted for, which is now part of what the instance reports."""

@@ -23,7 +23,7 @@ class SchedulerState:
     `classes` is None where requests have no classes. `decision_logs` are appended to as decisions are made.
     """
 
-    config: Final[SchedulerConfig]
+    config: SchedulerConfig
     table: Final[RequestTable]
     open: Final[OpenRequests]
     prefill: Final[Stage]

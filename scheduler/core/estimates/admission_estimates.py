@@ -27,8 +27,8 @@ class AdmissionEstimates:
         return AdmissionView(now_ns)
 
     def _predicted(self, now_ns: int, request: WaitingRequest) -> AdmissionView:
-        index, seen = self._prefill.foresee(now_ns, request.request_id, request.num_tokens)
-        ttft_ns = seen.backlog_ns[index] + seen.work_ns[index]
+        decision, seen = self._prefill.foresee(now_ns, request.request_id, request.num_tokens)
+        ttft_ns = seen.backlog_ns[decision.instance] + seen.work_ns[decision.instance]
         if request.tpot_limit_ns == NO_LIMIT_NS or not self._state.decode.eligible:
             return AdmissionView(now_ns, ttft_ns, 0.0, seen.num_samples)
         table, i = self._state.table, request.request_id

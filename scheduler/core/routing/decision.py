@@ -32,5 +32,6 @@ class DecisionLog(Protocol):
     def started(
         self, stage: StageKind, now_ns: int, instance: int, ids: Sequence[int], flow: TransferDone | None
     ) -> None:
-        """The instance is told to begin with these requests, when the `flow` that they waited for, if any, has ended."""
+        """The instance is told to begin with these requests, when the `flow` that they waited for, if any, has
+        ended."""
         ...

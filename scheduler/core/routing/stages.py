@@ -15,6 +15,7 @@ from scheduler.policies.view import PairPolicy, Reads, RoutingPolicy, StageKind
 if TYPE_CHECKING:
     from scheduler.core.estimates.prediction_error import PredictionError
 
+
 class Routing:
     """`prefill` and `decode` choose."""
 

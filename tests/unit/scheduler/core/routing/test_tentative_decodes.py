@@ -63,11 +63,11 @@ class Two:
 
     def route(self, request_id: int) -> int:
         """Which prefill instance takes it."""
-        return self.routing.prefill.choose(0, request_id, 100)
+        return self.routing.prefill.choose(0, request_id, 100).instance
 
     def reserve(self, request_id: int) -> int:
         """Which decode instance takes it."""
-        return self.routing.decode.choose(0, request_id, 101)
+        return self.routing.decode.choose(0, request_id, 101).instance
 
 
 @pytest.mark.parametrize("reads", [Reads.LOAD, READS_ALL])
