@@ -64,7 +64,7 @@ def test_the_choice_is_that_of_a_stage_of_those_that_are_up(down: set[int], load
     stage.take_down([f"p{i}" for i in down])
     if stage.up:
         best = min(stage.up, key=lambda i: (loads[i], i))
-        assert router.choose(0, 0, 100) == best
+        assert router.choose(0, 0, 100).instance == best
     stage.bring_up([f"p{i}" for i in down])
     stage.outstanding_requests[:] = stage.outstanding_tokens[:] = loads
     assert router.choose(0, 0, 100) == loads.index(min(loads))
