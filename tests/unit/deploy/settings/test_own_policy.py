@@ -75,7 +75,7 @@ def test_a_control_plane_in_another_process_needs_no_file(write: Callable[[str],
     sent = json.dumps(load_settings(None, {"policy": "own.py:Sticky", "cache": "local"}).to_plain())
     Path("own.py").unlink()
     blueprint = Blueprint(Settings.from_plain(json.loads(sent)), 512)
-    assert blueprint.make_core().routing.prefill.reason.startswith("sticky: ")
+    assert blueprint.make_core().routing.prefill._policy.reason.startswith("sticky: ")
     digest = hashlib.sha256(EXAMPLE.encode()).hexdigest()[:16]
     assert journal_header(blueprint).policy_digest == f"own.py:Sticky {digest}"
 
@@ -142,6 +142,6 @@ def test_a_run_folder_tells_why_it_chose(write: Callable[[str], None], capsys: p
     write(EXAMPLE)
     assert replay(capsys, "--policy", "own.py:Sticky", "--out", "run")[0] == 0
     decisions = json.loads(Path("run/run.json").read_text())["decisions"]
-    assert decisions["decode_reason"].startswith("sticky: ")
+    assert any(reason.startswith("sticky: ") for reason in decisions["prefill_reasons"])
     assert main(["explain", "3", "run"]) == 0
     assert "sticky: " in capsys.readouterr().out
