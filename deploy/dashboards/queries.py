@@ -86,6 +86,6 @@ def fill(expression: str, window: Window, scrape_interval_s: float) -> str:
     return _VARIABLE.sub(value, expression)
 
 
-def legend(template: str, labels: Mapping[str, str]) -> str:
+def series_name(template: str, labels: Mapping[str, str]) -> str:
     """The name of a series: the template with its labels filled in."""
     return _LEGEND_LABEL.sub(lambda match: labels.get(match[1], ""), template)

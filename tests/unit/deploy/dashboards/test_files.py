@@ -12,7 +12,7 @@ import pytest
 from deploy.dashboards.files import FOLDER, UIDS, load_dashboard, texts
 from deploy.dashboards.panels import COLUMNS
 from deploy.dashboards.queries import PanelQuery, choice_queries, panel_queries, panels
-from deploy.dashboards.units import scale
+from deploy.pages.units import scale
 from scheduler.metrics.export.families import FAMILIES
 from scheduler.metrics.export.family import HistogramFamily
 from scheduler.protocol.errors import InputError
