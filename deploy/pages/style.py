@@ -45,6 +45,7 @@ p { margin: 0 0 12px; }
 .tile b.good { color: var(--good); } .tile b.bad { color: var(--bad); }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); gap: 14px; }
 .grid > .wide { grid-column: 1 / -1; }
+.grid:has(> :nth-child(4):last-child) { grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); }
 figure, .card { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 8px;
   padding: 13px 16px 11px; box-shadow: var(--shadow); min-width: 0; position: relative; }
 .card + .grid, .grid + .card, .card + .card, .grid + .grid { margin-top: 14px; }

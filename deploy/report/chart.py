@@ -82,6 +82,7 @@ def line_chart(
             **shared,
             "name": escape(curve.name),
             "y": y_axis.of(curve.values),
+            "fillcolor": curve.colour,
             "line": {"color": curve.colour, "width": 0 if is_stacked else 1.8},
             "hovertemplate": f"%{{y:,.3~r}}{y_axis.suffix}",
         }
