@@ -74,7 +74,7 @@ def line_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Windo
         vertical["range"] = [0, defaults["max"] / fitting.divisor]
     elif not any(highs):
         vertical["range"] = [0, 1 / fitting.divisor]
-    return Figure(traces, _layout(window, vertical) | {"hovermode": "x unified"}, legend)
+    return Figure(traces, _layout(panel, window, vertical) | {"hovermode": "x unified"}, legend)
 
 
 def bucket_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Window) -> Figure:
@@ -99,7 +99,7 @@ def bucket_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Win
     }
     unit = panel["options"]["yAxis"]["unit"]
     vertical = {"tickvals": list(range(len(edges))), "ticktext": [_bound(unit, edge) for edge in edges]}
-    return Figure([trace], _layout(window, vertical))
+    return Figure([trace], _layout(panel, window, vertical))
 
 
 def history_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Window) -> Figure:
@@ -126,7 +126,7 @@ def history_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Wi
         trace |= {"colorscale": BLUE_TO_RED, "colorbar": colour_bar(fitting.suffix)}
         legend: list[tuple[str, str]] = []
     vertical = {"autorange": "reversed", "type": "category", "dtick": 1, "tickfont": {"size": 10}, "showgrid": False}
-    return Figure([trace], _layout(window, vertical), legend)
+    return Figure([trace], _layout(panel, window, vertical), legend)
 
 
 def sparkline_figure(values: Sequence[float | None]) -> Figure:
@@ -138,7 +138,8 @@ def sparkline_figure(values: Sequence[float | None]) -> Figure:
     return Figure([{**trace, "hoverinfo": "skip"}], layout(DARK, axis, y, margin=margin))
 
 
-def _layout(window: Window, vertical: Mapping[str, Any]) -> dict[str, Any]:
+def _layout(panel: Mapping[str, Any], window: Window, vertical: Mapping[str, Any]) -> dict[str, Any]:
+    """Time across, with as many ticks as the panel's columns have room for."""
     span_s = window.end_s - window.start_s
     ticks = "%H:%M:%S" if span_s < MINUTES_FROM_S else "%H:%M" if span_s < DAYS_FROM_S else "%d %b %H:%M"
     across = {
@@ -146,7 +147,7 @@ def _layout(window: Window, vertical: Mapping[str, Any]) -> dict[str, Any]:
         "range": [1000 * window.start_s, 1000 * window.end_s],
         "tickformat": ticks,
         "hoverformat": "%H:%M:%S UTC",
-        "nticks": 7,
+        "nticks": panel["gridPos"]["w"] * 3 // 4,
     }
     return layout(DARK, across, vertical)
 

@@ -86,7 +86,7 @@ def colour_bar(suffix: str, title: str = "") -> dict[str, Any]:
         "nticks": 5,
         "xpad": 4,
         "ypad": 0,
-        "title": {"text": title, "side": "right"},
+        "title": {"text": title, "side": "right", "font": {"size": TEXT_PX}},
     }
 
 
