@@ -37,6 +37,14 @@ const drawn = [...document.querySelectorAll("script.figure")].map((data) => {
 Promise.all(drawn).then(() => { document.documentElement.dataset.ready = "yes"; });
 """
 
+PRINT: Final = """
+const fit = (width) => document.querySelectorAll("figure .plot").forEach((plot) =>
+  Plotly.relayout(plot, {width: width(plot), autosize: true}));
+addEventListener("beforeprint", () => fit((plot) => plot.closest(".wide") ? 650 : 300));
+addEventListener("afterprint", () => fit(() => null));
+"""
+"""Paper has another width than the window, which nobody tells a figure; pixels are those of A4 with our margins."""
+
 Json = Mapping[str, Any]
 
 
@@ -131,5 +139,5 @@ def whole_page(title: str, style: str, body: str) -> str:
         # An empty icon, so that a browser asks nobody for one.
         '<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns=\'http://www.w3.org/2000/svg\'/%3E">'
         f"<style>{style}</style>\n<script>{offline.get_plotlyjs()}</script></head>\n"
-        f"<body>{body}<script>{DRAW}</script></body></html>\n"
+        f"<body>{body}<script>{DRAW}{PRINT}</script></body></html>\n"
     )

@@ -45,7 +45,9 @@ p { margin: 0 0 12px; }
 .tile b.good { color: var(--good); } .tile b.bad { color: var(--bad); }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); gap: 14px; }
 .grid > .wide { grid-column: 1 / -1; }
-.grid:has(> :nth-child(4):last-child) { grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); }
+@media screen {
+  .grid:has(> :nth-child(4):last-child) { grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); }
+}
 figure, .card { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 8px;
   padding: 13px 16px 11px; box-shadow: var(--shadow); min-width: 0; position: relative; }
 .card + .grid, .grid + .card, .card + .card, .grid + .grid { margin-top: 14px; }
@@ -73,7 +75,7 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .settings .changed b { color: var(--a); font-weight: 640; }
 footer { margin-top: 44px; color: var(--faint); font-size: 12px; }
 @media (max-width: 760px) { .fives, .fours { grid-template-columns: 1fr 1fr; } }
-@media (max-width: 760px) { figure.wide > div { overflow-x: auto; } figure.wide .plot { min-width: 760px; } }
+@media screen and (max-width: 760px) { figure.wide > div { overflow-x: auto; } figure.wide .plot { min-width: 760px; } }
 @media (max-width: 640px) { main { padding: 22px 14px 40px; } h1 { font-size: 21px; } .tile b { font-size: 20px; } }
 @media print {
   :root { --page: #fff; --card: #fff; --ink: #000; --soft: #444; --faint: #666; --rule: #ccc; --grid: #e6e6e6;

@@ -61,7 +61,7 @@ def test_values_of_a_label_are_told_once_and_sorted(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "error", "told"),
     [
-        (400, b'{"status":"error","error":"parse error at 3"}', QueryError, "parse error at 3; mend the query"),
+        (400, b'{"status":"error","error":"parse error at 3"}', QueryError, "parse error at 3; fix the query"),
         (503, b"<html>", ClusterError, "status 503"),
         (200, b"<html>not Prometheus", ClusterError, "no Prometheus answers at"),
         (200, b'{"status":"success"}', ClusterError, "no Prometheus answers at"),
