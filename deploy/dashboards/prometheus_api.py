@@ -62,11 +62,6 @@ class Prometheus:
         # A scalar over time comes as one series without labels.
         return [_series(one["metric"], one["values"]) for one in answer["result"]]
 
-    def label_values(self, selector: str, label: str, window: Window) -> list[str]:
-        """The values that a label has among the series that a selector matches within a window, sorted."""
-        found = self._ask("series", {"match[]": selector, "start": window.start_s, "end": window.end_s})
-        return sorted({series[label] for series in found if label in series})
-
     def _ask(self, path: str, parameters: Mapping[str, str | float]) -> Any:
         try:
             return json.loads(fetch(f"{self.url}/api/v1/{path}?{urlencode(parameters)}", TIMEOUT_S))["data"]

@@ -11,12 +11,12 @@ from statistics import mean, median
 
 import pytest
 
-from deploy.dashboards.check import Answer, check_dashboard
 from deploy.dashboards.files import UIDS, load_dashboard
 from deploy.dashboards.page import FIGURES, dashboards_page
 from deploy.dashboards.prometheus_api import Prometheus, Window
 from deploy.dashboards.queries import fill, panel_queries, panels
 from scheduler.protocol.errors import ClusterError
+from tests.dashboard_check import Answer, check_dashboard
 from tests.live.moving_cluster import (
     CACHED_TOKENS,
     DECODE,
