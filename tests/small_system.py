@@ -14,7 +14,7 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsArrived, TransferKind
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from sim_hw.instance.compiled_decode import StepForm, StepLine
 from sim_hw.network.lines import LineEnd

@@ -160,7 +160,7 @@ class PrefillInstance:
             self.free_blocks += self._blocks_held.pop(request_id)
         if self.cache is not None:
             self._store(self.cache, ended.last_chunk_ids, now_ns)
-        confirmed = self._budget.take_on(now_ns)
+        confirmed = self._budget.take_on()
         begun = self._pass = self._fill_pass(now_ns) if self._queue else _NO_PASS
         if begun.tokens:
             self.deadline_ns = now_ns + self._pass_ns(begun)
@@ -238,7 +238,7 @@ class PrefillInstance:
 
     def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
         self._budget.ask(message)
-        confirmed = None if self._pass.tokens else self._budget.take_on(now_ns)
+        confirmed = None if self._pass.tokens else self._budget.take_on()
         return NOTHING if confirmed is None else (confirmed,)
 
     def _begin_if_idle(self, now_ns: int) -> None:

@@ -23,7 +23,7 @@ from scheduler.protocol.messages import (
     StartDecode,
     StartPrefill,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 
 CORE: Final = "core"
 REASON: Final = "profile: before the first request"

@@ -8,7 +8,7 @@ from typing import Final
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import ArrivalsEnded, Message, RequestsArrived
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.sources.arrivals import ArrivalBlock, Trace
 
 CORE: Final = "core"

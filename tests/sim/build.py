@@ -27,7 +27,7 @@ from scheduler.protocol.messages import (
     TransferKind,
     UsageReported,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from scheduler.runtime.virtual import Tap, VirtualRuntime
 from sim_hw.instance.compiled_decode import StepForm, StepLine

@@ -132,7 +132,7 @@ class DecodeInstance:
             report = self._report(now_ns, started, left or NOBODY, kv_tokens, busy_until_ns)
             outputs = ((self._reports_to, report),)
             if left and self.memory.num_waiting:
-                outputs += self._desk.serve_waiting(now_ns)
+                outputs += self._desk.serve_waiting()
         has_changed = bool(left or started or self._is_share_new)
         if has_changed and self._num_running:
             self._lines.use(self._cost.form(self._num_running, kv_tokens))

@@ -124,7 +124,7 @@ class Fabric:
     def _on_start(self, now_ns: int, message: StartTransfer) -> Outputs:
         ways = self._ways.of(message)
         if not self._is_whole and any(way.is_cut for way in ways):
-            return ((self._reports_to, _failed(message, now_ns)),)
+            return ((self._reports_to, _failed(message)),)
         lines = self._lines[message.plane]
         lines.settle(now_ns)
         transfer = self._transfers[message.transfer_id] = Transfer(message, now_ns)
@@ -166,7 +166,7 @@ class Fabric:
             if transfer_id not in self._limited:
                 continue
             self._limited.remove(transfer_id)
-            outputs.append((self._reports_to, TransferOverdue(transfer_id, now_ns)))
+            outputs.append((self._reports_to, TransferOverdue(transfer_id)))
             transfer = self._transfers.get(transfer_id)
             if transfer is not None:
                 lines = self._lines[transfer.message.plane]
@@ -208,13 +208,13 @@ class Fabric:
     def _on_pool_servers(self, now_ns: int, message: PoolServersChanged) -> Outputs:
         self._ways.set_pool_servers(message.pool, message.up)
         cut = self._set_links(now_ns, self._failed_parts)
-        return tuple((self._reports_to, _failed(transfer.message, now_ns)) for transfer in cut)
+        return tuple((self._reports_to, _failed(transfer.message)) for transfer in cut)
 
     def _set_failed(self, now_ns: int, failed: Collection[str]) -> Outputs:
         """Parts broke or were mended."""
         cut = self._set_links(now_ns, failed)
         changed: list[Message] = [self._parts_changed(now_ns)]
-        changed += [_failed(transfer.message, now_ns) for transfer in cut]
+        changed += [_failed(transfer.message) for transfer in cut]
         return tuple((self._reports_to, said) for said in changed)
 
     def _set_links(self, now_ns: int, failed: Collection[str]) -> list[Transfer]:
@@ -315,5 +315,5 @@ class Fabric:
         return outputs
 
 
-def _failed(message: StartTransfer, now_ns: int) -> TransferFailed:
-    return TransferFailed(message.transfer_id, message.kind, message.plane, now_ns)
+def _failed(message: StartTransfer) -> TransferFailed:
+    return TransferFailed(message.transfer_id, message.kind, message.plane)

@@ -20,7 +20,7 @@ from scheduler.protocol.messages import (
     TransferDone,
     TransferKind,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.unit.workers.fabric.exchange_system import DIES, GB, LINE, MS, make_fabric, read, run, run_fabric
 from workers.fabric.expert_load import PPM, ExchangeLoad
 from workers.fabric.expert_traffic import ExchangeLinks, burst_share_ppm
