@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, Component, Outputs
 from scheduler.protocol.messages import Message, ParkedSet, ReportUsage, RunEnded, SetParked, Usage, UsageReported
 
@@ -31,7 +32,7 @@ class ParkableInstance:
     """
 
     def __init__(
-        self, inner: Component, is_empty: Callable[[], bool], parked: ParkedDraw, reports_to: str = "core"
+        self, inner: Component, is_empty: Callable[[], bool], parked: ParkedDraw, reports_to: str = CORE_ADDRESS
     ) -> None:
         self.address = inner.address
         self.priority = inner.priority

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     CancelRequests,
@@ -112,7 +113,7 @@ class PrefillInstance:
         cost: PrefillCost,
         energy: PrefillEnergy,
         cache: BlockStore | None = None,
-        reports_to: str = "core",
+        reports_to: str = CORE_ADDRESS,
         *,
         began_ns: int = 0,
         exchange: ExchangeLoad[PrefillCost] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from scheduler.core.config import FABRIC_ADDRESS, cache_server_address
+from scheduler.protocol.addresses import FABRIC_ADDRESS, cache_server_address
 from scheduler.protocol.messages import CacheServersChanged, Message, PoolServersChanged
 
 Said = list[tuple[str, Message]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.core.broken_parts import BrokenParts
 from scheduler.core.cache_servers import CacheServers
-from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS, SchedulerConfig
+from scheduler.core.config import SchedulerConfig
 from scheduler.core.decodes import Decodes
 from scheduler.core.guests.weight_changes import WeightChanges
 from scheduler.core.guests.weight_loads import ModelWeights, WeightLoads
@@ -27,6 +27,7 @@ from scheduler.core.state import new_scheduler_state
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl
 from scheduler.policies.view import RoutingPolicy
+from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, TIMER_DUE, Outputs, Priority, TimerDue
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.core.request_table import RequestTable
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -25,7 +26,6 @@ from scheduler.protocol.messages import (
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
 
-CORE: Final = "core"
 REASON: Final = "profile: before the first request"
 
 PROMPTS: Final = (
@@ -72,7 +72,7 @@ class _Bench:
 class Profiler:
     """A `Component` in the core's place; it begins when it hears that nobody will arrive. `table` stays empty."""
 
-    address = CORE
+    address = CORE_ADDRESS
     priority = Priority.CORE
     deadline_ns = NEVER_NS
 
@@ -208,7 +208,7 @@ class Starter:
     def wake(self, now_ns: int) -> Outputs:
         """Say it once."""
         self.deadline_ns = NEVER_NS
-        return ((CORE, ArrivalsEnded()),)
+        return ((CORE_ADDRESS, ArrivalsEnded()),)
 
 
 class ProfileSource:
@@ -229,4 +229,4 @@ class ProfileSource:
     def wake(self, now_ns: int) -> Outputs:
         """Say it once."""
         self.deadline_ns = NEVER_NS
-        return tuple((CORE, one) for one in self._found)
+        return tuple((CORE_ADDRESS, one) for one in self._found)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
 
+from scheduler.protocol.addresses import CACHE_ADDRESS, CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     CacheReported,
@@ -30,7 +31,7 @@ class CachePool:
     priority = Priority.CACHE
     deadline_ns = NEVER_NS
 
-    def __init__(self, sizes: StoreSizes, reports_to: str = "core", address: str = "cache") -> None:
+    def __init__(self, sizes: StoreSizes, reports_to: str = CORE_ADDRESS, address: str = CACHE_ADDRESS) -> None:
         self.address = address
         self.store = BlockStore(sizes)
         self._reports_to = reports_to

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     CancelRequests,
@@ -55,7 +56,7 @@ class DecodeInstance:
         config: DecodeConfig,
         cost: DecodeCost,
         energy: DecodeEnergy,
-        reports_to: str = "core",
+        reports_to: str = CORE_ADDRESS,
         *,
         began_ns: int = 0,
         exchange: ExchangeLoad[DecodeCost] | None = None,

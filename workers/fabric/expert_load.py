@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, Protocol, TypeVar
 
+from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import StandingLoad
 
@@ -40,7 +41,7 @@ class ExchangeLoad(Generic[Cost_co]):
         costs: CostAtShares[Cost_co],
         line_ns: tuple[float, float],
         line_bytes_per_s: int,
-        told_to: str = "fabric",
+        told_to: str = FABRIC_ADDRESS,
     ) -> None:
         self._address = address
         self._costs = costs

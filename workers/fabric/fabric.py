@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from heapq import heappop, heappush
 from typing import Any, Final
 
+from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     UNAWAITED,
@@ -43,11 +44,11 @@ class Fabric:
     A part that fails takes what it carried from the links at once; a transfer that has no way left is given up.
     """
 
-    address = "fabric"
+    address = FABRIC_ADDRESS
     priority = Priority.FABRIC
     takes_late = True
 
-    def __init__(self, config: FabricConfig, reports_to: str = "core") -> None:
+    def __init__(self, config: FabricConfig, reports_to: str = CORE_ADDRESS) -> None:
         self.deadline_ns = NEVER_NS
         self._config = config
         self._bytes_per_token = config.kv_bytes_per_token

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from scheduler.core.config import OPERATOR_ADDRESS
 from scheduler.core.fleet import Stage
 from scheduler.core.guests.weight_loads import WeightLoads
 from scheduler.core.losses import Losses, begun_again
 from scheduler.core.state import SchedulerState
+from scheduler.protocol.addresses import OPERATOR_ADDRESS
 from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message
 
 

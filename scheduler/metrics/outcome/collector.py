@@ -14,11 +14,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from scheduler.core.config import CACHE_ADDRESS
 from scheduler.core.lifecycle import State
 from scheduler.core.losses import begun_again
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.columns import Ints, Rows
+from scheduler.protocol.addresses import CACHE_ADDRESS
 from scheduler.protocol.messages import (
     CacheReported,
     DecodeStepped,
