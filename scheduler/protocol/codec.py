@@ -102,16 +102,6 @@ def unpack(data: bytes) -> object:
         raise CodecError(f"not msgpack of protocol version {VERSION}: {' '.join(str(error).split())}") from error
 
 
-def encode(message: Message) -> bytes:
-    """One message as bytes; `CodecError` if a field holds what the wire cannot carry."""
-    return pack(to_array(message))
-
-
-def decode(data: bytes) -> Message:
-    """The message that `encode` was given; `CodecError` for anything else."""
-    return from_array(unpack(data))
-
-
 def _pack_usage(value: object) -> tuple[int, int, int, float]:
     if type(value) is Usage:
         return (value.start_ns, value.end_ns, value.busy_ns, value.joules)

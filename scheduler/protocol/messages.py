@@ -31,6 +31,7 @@ from scheduler.protocol.operations import (
     AvoidDies,
     CancelRequests,
     ChangeModel,
+    ExpertLoadReported,
     FailParts,
     InstanceDrained,
     InstanceProfiled,
@@ -42,7 +43,6 @@ from scheduler.protocol.operations import (
     RequestsCancelled,
     SetParked,
     SetPowerBudget,
-    StandingLoad,
     WorkersJoined,
     WorkersLost,
     WorkersStarted,
@@ -274,8 +274,8 @@ class DecodeStepped:
     lengths of its first and last step; between them step length is close to linear. `num_running` sequences each
     produced `tokens_per_sequence` tokens, those that finished at the boundary at most that; `kv_tokens` of KV are held
     after it. `started_ids` join at the boundary; `finished_ids` and `preempted_ids` leave at it, with the output tokens
-    each has in all; `lengths_reached` are those of `finished_ids` that were cut because no more KV fits. Who leaves by
-    `CancelRequests` is a finished one.
+    each has in all; `length_limited_ids` are those of `finished_ids` that were cut because no more KV fits. Who leaves
+    by `CancelRequests` is a finished one.
     """
 
     instance: Final[str]
@@ -290,7 +290,7 @@ class DecodeStepped:
     started_ids: Final[list[int]]
     finished_ids: Final[list[int]]
     finished_tokens: Final[list[int]]
-    lengths_reached: Final[list[int]]
+    length_limited_ids: Final[list[int]]
     preempted_ids: Final[list[int]]
     preempted_tokens: Final[list[int]]
     usage: Final[Usage]
@@ -371,7 +371,7 @@ Message = (
     | AvoidDies
     | FinishTransfer
     | CancelTransfer
-    | StandingLoad
+    | ExpertLoadReported
     | LinkShare
     | CancelRequests
     | RequestsCancelled

@@ -143,7 +143,7 @@ class AvoidDies:
 
 
 @dataclass(slots=True)
-class StandingLoad:
+class ExpertLoadReported:
     """prefill, decode -> fabric: what expert all-to-all takes of the UB link of each die of `instance`, until
     `until_ns`.
 

@@ -6,7 +6,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
-from scheduler.protocol.messages import StandingLoad
+from scheduler.protocol.messages import ExpertLoadReported
 
 REFRESH_NS: Final = 100_000_000
 """Loads and shares are estimates, made anew at most this often."""
@@ -28,7 +28,7 @@ class CostAtShares(Protocol[Cost_co]):
 
 
 class ExchangeLoad(Generic[Cost_co]):
-    """Says `StandingLoad`: that work has ended at once, anything else at most every `REFRESH_NS`, and only if it
+    """Says `ExpertLoadReported`: that work has ended at once, anything else at most every `REFRESH_NS`, and only if it
     differs by more than `CHANGE_PPM` from what still holds.
 
     `line_ns`: nanoseconds of the line of each die that a computed and a cached token of a pass take, or a sequence in
@@ -78,4 +78,4 @@ class ExchangeLoad(Generic[Cost_co]):
     def _say(self, load: int, until_ns: int) -> Outputs:
         self._told = load
         self._until_ns = until_ns
-        return ((self._told_to, StandingLoad(self._address, load, until_ns, self._share_ppm)),)
+        return ((self._told_to, ExpertLoadReported(self._address, load, until_ns, self._share_ppm)),)

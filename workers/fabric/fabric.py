@@ -11,6 +11,7 @@ from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     UNAWAITED,
     CancelTransfer,
+    ExpertLoadReported,
     FailParts,
     FinishTransfer,
     Message,
@@ -19,7 +20,6 @@ from scheduler.protocol.messages import (
     PoolServersChanged,
     RepairParts,
     RunEnded,
-    StandingLoad,
     StartTransfer,
     TransferDone,
     TransferFailed,
@@ -83,7 +83,7 @@ class Fabric:
             RepairParts: self._on_repair_parts,
             PoolServersChanged: self._on_pool_servers,
             RunEnded: self._on_run_ended,
-            StandingLoad: self._on_standing_load,
+            ExpertLoadReported: self._on_standing_load,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -178,7 +178,7 @@ class Fabric:
                 lines.links.look_again()
         return outputs
 
-    def _on_standing_load(self, now_ns: int, message: StandingLoad) -> Outputs:
+    def _on_standing_load(self, now_ns: int, message: ExpertLoadReported) -> Outputs:
         loads = self._standing_loads
         standing, lines = loads.of(message.instance), self._lines[Plane.UB]
         loads.busy_until_ns = max(loads.busy_until_ns, message.until_ns)
