@@ -169,7 +169,7 @@ def test_any_damage_is_found_and_can_be_cut_off(
 )
 def test_another_version_is_named(tmp_path: Path, header: JournalHeader, part: str) -> None:
     JournalWriter(tmp_path / "j", header).close()
-    with pytest.raises(JournalError, match=rf"j: byte {len(MAGIC)}: {part}"):
+    with pytest.raises(JournalError, match=rf"j: byte {len(MAGIC)}: a journal of {part}"):
         read_journal(tmp_path / "j")
 
 

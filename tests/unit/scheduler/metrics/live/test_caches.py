@@ -12,7 +12,7 @@ from scheduler.metrics.live.totals import LiveTotals
 from scheduler.protocol.messages import CacheReported, Plane, TransferDone, TransferKind
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 
-REPORTS = st.builds(CacheReported, st.sampled_from(["cache-0", "cache-1"]), *[st.integers(0, 10**9)] * 17)
+REPORTS = st.builds(CacheReported, st.sampled_from(["cache-0", "cache-1"]), *[st.integers(0, 10**9)] * 15)
 """A new one of the same pool stands for a longer run only if it has looked up at least as much."""
 
 
