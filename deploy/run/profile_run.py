@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deploy.system.blueprint import Blueprint
 from scheduler.core.fleet import InstanceInfo
-from scheduler.core.routing import Routing
+from scheduler.core.routing.stages import Routing
 from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.messages import InstanceProfiled
 from scheduler.runtime.virtual import VirtualRuntime
