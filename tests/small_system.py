@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from deploy.live.session import ControlParts
-from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guest import Guest
 from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsArrived, TransferKind
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from sim_hw.instance.compiled_decode import StepForm, StepLine
 from sim_hw.network.lines import LineEnd

@@ -16,12 +16,13 @@ from deploy.settings.run_config import RunConfig
 from deploy.system.fabric import FabricPlan, Placed
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.weight_channels import ModelChannels
-from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
+from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies.classes import parse_classes
 from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
+from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_addresses, prefill_address
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
@@ -84,8 +85,8 @@ class Blueprint:
         self._physics = InstancePhysics(config, self.cluster, self.model)
         prefill = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.prefill_npus]
         decode = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.decode_npus]
-        self.prefill = [InstanceSpec(f"prefill-{i}", Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
-        self.decode = [InstanceSpec(f"decode-{i}", Role.DECODE, *spec) for i, spec in enumerate(decode)]
+        self.prefill = [InstanceSpec(prefill_address(i), Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
+        self.decode = [InstanceSpec(decode_address(i), Role.DECODE, *spec) for i, spec in enumerate(decode)]
         self.pools = pool_addresses(len(self.plan.supernodes)) if config.cache == "pool" else ()
         if self.pools and any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
             raise ConfigError(

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from deploy.system.fabric import FabricPlan, latency_ns
-from scheduler.core.config import pool_addresses
 from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
+from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
 from sim_hw.hardware.fabric_rates import VPC_LATENCY_S, FabricRate, pool_rate
 from sim_hw.hardware.supernode import Endpoint, Memory, Operation, Reach

@@ -40,6 +40,7 @@ from scheduler.metrics.live.snapshot import (
     Snapshot,
 )
 from scheduler.metrics.outcome.energy import FacilityCurves
+from scheduler.protocol.addresses import prefill_address
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
 
@@ -52,7 +53,7 @@ PREFILL_WATTS, DECODE_WATTS = 175.0, 415.0
 HOPS_PER_WALL_S = 300
 SLO_MET_SHARE = 0.9
 
-PREFILL = tuple(LiveInstance(f"prefill-{index}", "prefill", 16, 0) for index in range(14))
+PREFILL = tuple(LiveInstance(prefill_address(index), "prefill", 16, 0) for index in range(14))
 DECODE = LiveInstance("decode-0", "decode", 160, 10_000_000)
 INSTANCES = (*PREFILL, DECODE)
 OTHER_WATTS = {"cpu": 31e3, "board": 46e3, "switch": 27e3, "optics": 31e3, "cooling": 12e3, "supply_loss": 13e3}

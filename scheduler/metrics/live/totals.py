@@ -38,10 +38,10 @@ from scheduler.metrics.live.slo import LiveSlo, limits_s
 from scheduler.metrics.live.snapshot import END_REASONS, RUN_OUTCOMES, STAGES, Layout, Rates, Snapshot
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.cache_messages import CacheReported
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
+    CacheReported,
     DecodeStepped,
     Message,
     PartsChanged,

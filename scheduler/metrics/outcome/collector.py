@@ -14,12 +14,12 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from scheduler.core.config import CACHE_ADDRESS
 from scheduler.core.guest import Guest
 from scheduler.core.lifecycle import State
 from scheduler.core.recovery.losses import set_back_by
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.columns import Ints, Rows
+from scheduler.protocol.addresses import CACHE_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import (
     CacheReported,

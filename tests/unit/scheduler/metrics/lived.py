@@ -31,6 +31,7 @@ from scheduler.metrics.live.snapshot import (
     Rates,
     Snapshot,
 )
+from scheduler.protocol.addresses import prefill_address
 from scheduler.protocol.messages import TransferKind
 
 PREFILL = LiveInstance("prefill-0", "prefill", 16, 1000)
@@ -47,7 +48,7 @@ def layout_of(*instances: LiveInstance) -> Layout:
 
 def whole_supernode() -> Layout:
     """The default plan: 384 NPUs."""
-    prefill = [LiveInstance(f"prefill-{index}", "prefill", 16, 1000) for index in range(14)]
+    prefill = [LiveInstance(prefill_address(index), "prefill", 16, 1000) for index in range(14)]
     return layout_of(*prefill, DECODE)
 
 

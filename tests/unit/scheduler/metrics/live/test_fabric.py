@@ -21,7 +21,7 @@ def test_what_transfers_took_and_hid_is_added_up_by_kind() -> None:
         for duration_ns, hidden_ns in ((200_000, 3_000_000), (5_000_000_000, 0)):
             done = TransferDone(1, TransferKind.KV_TRANSFER, Plane.RDMA, 10, 1000, duration_ns, hidden_ns)
             totals.before(10, done)
-        totals.before(11, TransferFailed(2, TransferKind.CACHE_READ, Plane.UB, 11))
+        totals.before(11, TransferFailed(2, TransferKind.CACHE_READ, Plane.UB))
         totals.end("completed")
     seen = totals.snapshot().fabric
     kv_transfer, read, *_ = seen.transfer_s

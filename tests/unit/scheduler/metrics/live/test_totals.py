@@ -28,6 +28,7 @@ from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.gaps import TokenGaps
 from scheduler.metrics.outcome.usage import instance_totals
 from scheduler.metrics.records import Records
+from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, TransferDone, WorkersJoined, WorkersLost
@@ -45,9 +46,11 @@ ROWS = (Row(0, 700, 40), Row(9_000, 300, 60), Row(20_000, 900, 1), Row(500_000, 
 
 def layout_for(case: Case) -> Layout:
     """The layout of a test system, one NPU to an instance."""
-    prefill = [LiveInstance(f"prefill-{i}", "prefill", 1, 0) for i in range(case.num_prefill)]
+    prefill = [LiveInstance(prefill_address(i), "prefill", 1, 0) for i in range(case.num_prefill)]
     capacity = 128 * case.blocks_per_die * case.num_dies
-    return layout_of(*prefill, *(LiveInstance(f"decode-{i}", "decode", 1, capacity) for i in range(case.num_decode)))
+    return layout_of(
+        *prefill, *(LiveInstance(decode_address(i), "decode", 1, capacity) for i in range(case.num_decode))
+    )
 
 
 class Observed:

@@ -48,7 +48,7 @@ def test_rows_are_what_was_reported() -> None:
 
 def test_what_says_nothing_of_the_past_is_passed_over() -> None:
     collector = collector_of()
-    collector.before(1, KvReserved("decode-0", 1, [1], [0]))
+    collector.before(1, KvReserved("decode-0", [1], [0]))
     collector.before(2, ArrivalsEnded())
     assert len(collector.usage_rows()) == collector.ended_ns == 0
 

@@ -94,7 +94,7 @@ def test_each_transfer_leaves_one_class_of_links_and_arrives_at_another() -> Non
 def test_failures_count_by_plane() -> None:
     lost = PartsChanged(4 * SECOND, ["leaf/0"], [0, 30, 0], [1000, 90, 15], [], [], [])
     mended = PartsChanged(7 * SECOND, [], [0, 0, 0], [1000, 90, 15], [], [], [])
-    collector = collected(TransferFailed(0, KV_TRANSFER, Plane.RDMA, 4 * SECOND), lost, mended)
+    collector = collected(TransferFailed(0, KV_TRANSFER, Plane.RDMA), lost, mended)
     use = fabric_use(collector, FabricCapacity({Plane.UB: 1000.0, Plane.RDMA: 90.0}))
     assert (use.rdma.failed_transfers, use.ub.failed_transfers) == (1, 0)
     assert (use.rdma.availability, use.ub.availability, use.vpc.availability) == (pytest.approx(0.9), 1, None)
