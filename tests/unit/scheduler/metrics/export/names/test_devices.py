@@ -53,9 +53,11 @@ def test_a_chip_is_warmer_the_more_it_draws_and_never_colder_than_idle() -> None
     layout = SNAPSHOT.layout
     per_npu = [0.0, 168.0, 434.0, 700.0, *([168.0] * 11)]
     watts = tuple(each * one.num_npus for each, one in zip(per_npu, layout.instances))
-    warm = values("npu_chip_info_temperature", replace(SNAPSHOT, watts=watts))
+    drawn = replace(SNAPSHOT[InstanceTotals], watts=watts)
+    snapshot = replace(SNAPSHOT, totals={**SNAPSHOT.totals, InstanceTotals: drawn})
+    warm = values("npu_chip_info_temperature", snapshot)
     assert [warm[32 * place] for place in range(4)] == pytest.approx([35.0, 35.0, 50.0, 65.0])
-    hbm = values("npu_chip_info_hbm_temperature", replace(SNAPSHOT, watts=watts))
+    hbm = values("npu_chip_info_hbm_temperature", snapshot)
     assert all(memory > die for memory, die in zip(hbm, warm))
 
 
