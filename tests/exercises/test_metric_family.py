@@ -106,7 +106,7 @@ class _Ran:
 
     def expected(self) -> dict[str, int]:
         """Counted one by one."""
-        counts = dict.fromkeys(LENGTHS, 0)
+        counts: dict[str, int] = dict.fromkeys(LENGTHS, 0)
         for tokens in self.table.prompt_tokens[: self.table.num_requests]:
             counts[next((name for name, bound in zip(LENGTHS, BOUNDS) if tokens <= bound), LENGTHS[-1])] += 1
         assert all(counts.values())

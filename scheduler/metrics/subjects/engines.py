@@ -91,6 +91,20 @@ class EngineTotals:
     step_tokens: Sequence[HistogramTotals]
 
 
+_BOUNDS: Final[dict[str, tuple[float, ...]]] = {
+    "ttft_s": TTFT_BOUNDS_S,
+    "tpot_s": TOKEN_BOUNDS_S,
+    "e2e_s": REQUEST_BOUNDS_S,
+    "queue_s": REQUEST_BOUNDS_S,
+    "prefill_s": REQUEST_BOUNDS_S,
+    "decode_s": REQUEST_BOUNDS_S,
+    "inference_s": REQUEST_BOUNDS_S,
+    "request_prompt_tokens": TOKEN_COUNT_BOUNDS,
+    "request_output_tokens": TOKEN_COUNT_BOUNDS,
+}
+"""Upper bounds of the buckets of those histograms of `EngineTotals` that are told from records."""
+
+
 class EngineCounts:
     """What is counted of one engine as messages come."""
 
@@ -134,15 +148,7 @@ class EngineAccount(Account[EngineTotals]):
         self._num = num = len(instances)
         self._prompt_tokens = np.zeros(num, np.int64)
         self._ended = np.zeros((num, len(FinishReason)), np.int64)
-        self._ttft_s = BucketRows(TTFT_BOUNDS_S, num)
-        self._tpot_s = BucketRows(TOKEN_BOUNDS_S, num)
-        self._e2e_s = BucketRows(REQUEST_BOUNDS_S, num)
-        self._queue_s = BucketRows(REQUEST_BOUNDS_S, num)
-        self._prefill_s = BucketRows(REQUEST_BOUNDS_S, num)
-        self._decode_s = BucketRows(REQUEST_BOUNDS_S, num)
-        self._inference_s = BucketRows(REQUEST_BOUNDS_S, num)
-        self._request_prompt_tokens = BucketRows(TOKEN_COUNT_BOUNDS, num)
-        self._request_output_tokens = BucketRows(TOKEN_COUNT_BOUNDS, num)
+        self._histograms = {name: BucketRows(bounds, num) for name, bounds in _BOUNDS.items()}
 
     def handlers(self) -> Handlers:
         """Passes and steps; what a lost worker held is gone."""
@@ -195,23 +201,26 @@ class EngineAccount(Account[EngineTotals]):
         self._prompt_tokens += np.bincount(
             at_prefill[at_prefill >= 0], first.prompt_tokens[at_prefill >= 0], self._num
         ).astype(np.int64)
-        self._ttft_s.add_all(at_prefill, first.ttft_s)
-        self._queue_s.add_all(at_prefill, first.queue_s)
-        self._prefill_s.add_all(at_prefill, first.prefill_s)
+        histograms = self._histograms
+        histograms["ttft_s"].add_all(at_prefill, first.ttft_s)
+        histograms["queue_s"].add_all(at_prefill, first.queue_s)
+        histograms["prefill_s"].add_all(at_prefill, first.prefill_s)
         if not ended.num_requests:
             return
         began_at = self._rows_of(self._prefill_rows, ended.prefill_instance)
         decoded_at = self._rows_of(self._decode_rows, ended.decode_instance)
         rows = np.where(decoded_at >= 0, decoded_at, began_at)
-        self._queue_s.add_all(np.where(ended.has_first_token, NONE, began_at), ended.queue_s)
-        self._tpot_s.add_all(rows, ended.tpot_s)
-        self._e2e_s.add_all(rows, ended.e2e_s)
+        histograms["queue_s"].add_all(np.where(ended.has_first_token, NONE, began_at), ended.queue_s)
+        histograms["tpot_s"].add_all(rows, ended.tpot_s)
+        histograms["e2e_s"].add_all(rows, ended.e2e_s)
         is_finished = ended.is_finished
-        self._decode_s.add_all(rows, seconds_between(ended.first_token_ns, ended.last_token_ns, is_finished))
-        self._inference_s.add_all(rows, seconds_between(ended.prefill_started_ns, ended.last_token_ns, is_finished))
+        histograms["decode_s"].add_all(rows, seconds_between(ended.first_token_ns, ended.last_token_ns, is_finished))
+        histograms["inference_s"].add_all(
+            rows, seconds_between(ended.prefill_started_ns, ended.last_token_ns, is_finished)
+        )
         of_finished = np.where(is_finished, rows, NONE)
-        self._request_prompt_tokens.add_all(of_finished, ended.prompt_tokens.astype(float))
-        self._request_output_tokens.add_all(of_finished, ended.output_tokens.astype(float))
+        histograms["request_prompt_tokens"].add_all(of_finished, ended.prompt_tokens.astype(float))
+        histograms["request_output_tokens"].add_all(of_finished, ended.output_tokens.astype(float))
         np.add.at(self._ended, (rows[rows >= 0], ended.reason[rows >= 0]), 1)
 
     @staticmethod
@@ -236,22 +245,14 @@ class EngineAccount(Account[EngineTotals]):
             waiting=tuple(waiting),
             kv_usage=tuple(usage),
             prompt_tokens=tuple(self._prompt_tokens.tolist()),
+            ended=tuple(map(tuple, self._ended[:, END_REASONS].tolist())),
+            itl_s=tuple(one.itl_s.totals() for one in counts),
+            step_tokens=tuple(one.step_tokens.totals() for one in counts),
             generation_tokens=tuple(one.generation_tokens for one in counts),
             lookup_tokens=tuple(one.lookup_tokens for one in counts),
             hit_tokens=tuple(one.hit_tokens for one in counts),
             preemptions=tuple(one.preemptions for one in counts),
-            ended=tuple(map(tuple, self._ended[:, END_REASONS].tolist())),
-            ttft_s=self._ttft_s.totals(),
-            itl_s=tuple(one.itl_s.totals() for one in counts),
-            tpot_s=self._tpot_s.totals(),
-            e2e_s=self._e2e_s.totals(),
-            queue_s=self._queue_s.totals(),
-            prefill_s=self._prefill_s.totals(),
-            decode_s=self._decode_s.totals(),
-            inference_s=self._inference_s.totals(),
-            request_prompt_tokens=self._request_prompt_tokens.totals(),
-            request_output_tokens=self._request_output_tokens.totals(),
-            step_tokens=tuple(one.step_tokens.totals() for one in counts),
+            **{name: rows.totals() for name, rows in self._histograms.items()},
         )
 
     def _open(self, session: Session | None) -> tuple[list[int], list[int], list[int]]:

@@ -31,6 +31,15 @@ from scheduler.metrics.subjects.engines import EngineTotals
 _SUMMARIZED: Final = ("ttft_s", "tpot_s", "e2e_s", "queue_s")
 """Columns of `Records`."""
 
+_BOUNDS_S: Final = {
+    "ttft_s": TTFT_BOUNDS_S,
+    "tpot_s": TOKEN_BOUNDS_S,
+    "e2e_s": REQUEST_BOUNDS_S,
+    "queue_s": REQUEST_BOUNDS_S,
+    "duration_s": DURATION_BOUNDS_S,
+}
+"""Upper bounds of the buckets of each histogram of `LatencyTotals`."""
+
 
 @dataclass(frozen=True, slots=True)
 class LatencyTotals:
@@ -48,31 +57,21 @@ class LatencyAccount(Account[LatencyTotals]):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
-        self._ttft_s = BucketCounts(TTFT_BOUNDS_S)
-        self._tpot_s = BucketCounts(TOKEN_BOUNDS_S)
-        self._e2e_s = BucketCounts(REQUEST_BOUNDS_S)
-        self._queue_s = BucketCounts(REQUEST_BOUNDS_S)
-        self._duration_s = BucketCounts(DURATION_BOUNDS_S)
+        self._counts = {name: BucketCounts(bounds_s) for name, bounds_s in _BOUNDS_S.items()}
 
     def drain(self, first: Records, ended: Records) -> None:
         """Count what is known of each by now."""
-        self._ttft_s.add_all(first.ttft_s)
-        self._queue_s.add_all(first.queue_s)
+        self._counts["ttft_s"].add_all(first.ttft_s)
+        self._counts["queue_s"].add_all(first.queue_s)
         # Who began and never got a token shows when it ends.
-        self._queue_s.add_all(ended.queue_s[~ended.has_first_token])
-        self._tpot_s.add_all(ended.tpot_s)
-        self._e2e_s.add_all(ended.e2e_s)
-        self._duration_s.add_all(ended.e2e_s)
+        self._counts["queue_s"].add_all(ended.queue_s[~ended.has_first_token])
+        self._counts["tpot_s"].add_all(ended.tpot_s)
+        self._counts["e2e_s"].add_all(ended.e2e_s)
+        self._counts["duration_s"].add_all(ended.e2e_s)
 
     def totals(self, session: Session | None) -> LatencyTotals:
         """As they stand."""
-        return LatencyTotals(
-            self._ttft_s.totals(),
-            self._tpot_s.totals(),
-            self._e2e_s.totals(),
-            self._queue_s.totals(),
-            self._duration_s.totals(),
-        )
+        return LatencyTotals(**{name: counts.totals() for name, counts in self._counts.items()})
 
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:
