@@ -105,8 +105,7 @@ class BucketRows:
         self._sums = np.zeros(num_rows)
 
     def add_all(self, rows: Ints, values: Floats) -> None:
-        """Count each value in its row, shape (num_values,) each, but for those that are NaN and those whose row is below
-        0."""
+        """Count each value in its row, shape (num_values,) each, but for NaN and for rows below 0."""
         if not len(rows):
             return
         is_counted = (rows >= 0) & ~np.isnan(values)

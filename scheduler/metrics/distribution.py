@@ -88,7 +88,7 @@ def _bins(values: Floats) -> Ints:
 
 
 def _values_at(ranks: Ints, reached: Ints, parts: WeightedParts) -> Floats:
-    """The values at these ranks from 0 in the order of all, shaped like `ranks`; `reached[b]` is the weight in bins 0..b."""
+    """The values at these ranks from 0, shaped like `ranks`; `reached[b]` is the weight in bins 0..b."""
     bins_of_ranks = np.searchsorted(reached, ranks, side="right")
     is_wanted = np.zeros(len(reached), np.bool_)
     is_wanted[bins_of_ranks] = True

@@ -210,8 +210,8 @@ def _parabola(edges: Floats, times: Floats, weights: Floats) -> Floats:
 
 
 def _moments(edges: Floats, times: Floats, weights: Floats, highest: int) -> list[Floats]:
-    """Sums of `weight * time**power` over the times before each edge, for each power from 0, shaped like `edges` each: one
-    pass, no sorting."""
+    """Sums of `weight * time**power` over the times before each edge, for each power from 0, each shaped like `edges`:
+    one pass, no sorting."""
     step = np.searchsorted(edges, times, side="left")
     sums: list[Floats] = []
     for power in range(highest + 1):
