@@ -45,7 +45,7 @@ class TokenGaps:
         self._single_ns = np.concatenate(singles)
 
     def parts(self, part_steps: int = PART_STEPS) -> Iterator[tuple[Floats, Floats]]:
-        """(lengths in ns, how many sequences had that gap), shape (num_gaps,) each; some `part_steps` steps at a time."""
+        """(lengths in ns, how many sequences had that gap), shape (num_gaps,) each; some `part_steps` at once."""
         ends = np.cumsum(self._rows["num_steps"], dtype=np.int64)
         begin = laid_out = 0
         while begin < len(ends):
@@ -56,8 +56,8 @@ class TokenGaps:
             yield self._single_ns[part], np.ones(part.stop - part.start)
 
     def _lay_out(self, part: slice) -> tuple[Floats, Floats]:
-        """(length in ns, weight) of the steps of some runs, shape (num_steps,) each: in length linear from first to last,
-        about a mean that sums to the run's time."""
+        """(length in ns, weight) of the steps of some runs, shape (num_steps,) each: linear from first to last, about a
+        mean that sums to the run's time."""
         mean_ns, tilt = self._shape(part)
         num_steps = self._rows["num_steps"][part].astype(np.int64)
         ends = np.cumsum(num_steps)
