@@ -15,7 +15,6 @@ from scheduler.metrics.layout import Layout
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.metrics.subject import RunOutcome
 from scheduler.metrics.subjects.fabric import FabricTotals
-from scheduler.protocol.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class TelemetrySpec:
 
 
 class Telemetry:
-    """Listens from its construction. `begin` and `end` enclose each session; between them `observe` is a tap."""
+    """`begin` and `end` enclose each session; between them the totals are a guest of its core."""
 
     def __init__(self, spec: TelemetrySpec) -> None:
         self._totals = LiveTotals(spec.layout)
@@ -66,16 +65,13 @@ class Telemetry:
             errors=None if parts.scheduler is None else parts.scheduler.routing.prediction_errors,
         )
         if parts.scheduler is not None:
-            self._totals.decisions.watch(parts.scheduler.handlers, parts.scheduler.routing.decode)
+            parts.scheduler.add_guest(self._totals)
+            parts.scheduler.state.decision_logs.append(self._totals.decisions)
 
     def end(self, outcome: RunOutcome) -> None:
         """It is over."""
         self._totals.end(outcome)
         self._session = None
-
-    def observe(self, now_ns: int, message: Message) -> None:
-        """Take note of one message to the core."""
-        self._totals.observe(now_ns, message)
 
     def publish(self, phase: dict[str, Any]) -> None:
         """Show how it stands now; `phase` says what the control plane does."""

@@ -59,7 +59,7 @@ class Session:
     `speed`: emulated seconds per second on the wall. `slo`: the limits to which requests are held. `power_cap_w`: at
     the feeds, 0 for none. `errors`: those of its predictions, by kind, if it makes any. `now_ns`: how far its clock is
     known to be. Requests below `first_open` have ended, as of the last look. `first_ids`: whose first token came out
-    since the last drain.
+    since the last drain; of those who ended, as the table lists them, `num_ended_read` were drained.
     """
 
     is_replay: Final[bool]
@@ -73,6 +73,7 @@ class Session:
     now_ns: int = 0
     first_open: int = 0
     first_ids: list[int] = field(default_factory=list[int])
+    num_ended_read: int = 0
 
     def skip_ended(self) -> None:
         """Move `first_open` on: what is looked up of open requests shall not grow with those that ended."""

@@ -125,8 +125,9 @@ def _run() -> _Ran:
     with tempfile.TemporaryFile() as spool:
         scrapes = SimulatedScrapes(totals, layout, [*PREFILL, *DECODE], 10**9, 0, spool)
         workers = [make_worker(SPEC, address) for address in WORKERS]
-        taps = (collector.observe, totals.observe)
-        runtime = VirtualRuntime([RowSource(SPEC["rows"]), core, *workers], core.address, taps, scrapes)
+        core.add_guest(collector)
+        core.add_guest(totals)
+        runtime = VirtualRuntime([RowSource(SPEC["rows"]), core, *workers], core.address, watcher=scrapes)
         runtime.run()
         scrapes.end(runtime.now_ns)
         text = "".join(scrapes.texts())

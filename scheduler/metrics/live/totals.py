@@ -1,7 +1,7 @@
-"""The tap that keeps totals while a system lives, over all its sessions, for whoever looks at it meanwhile.
+"""The guest of a core that keeps totals while a system lives, over all its sessions, for whoever looks at it meanwhile.
 
-It hands each message on to the accounts of all subjects. What a latency is, `records` alone says: the tap notes whose
-first token came out, the table notes who ended, and a snapshot first reads the records of just those.
+It hands each message on to the accounts of all subjects. What a latency is, `records` alone says: it notes whose first
+token came out, the table notes who ended, and a snapshot first reads the records of just those.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from scheduler.core.estimates.prediction_error import PredictionError
+from scheduler.core.guest import Guest
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.columns import NS_PER_S
 from scheduler.metrics.layout import Layout
@@ -23,6 +24,7 @@ from scheduler.metrics.subjects.decisions import DecisionAccount, DecisionTotals
 from scheduler.metrics.subjects.engines import EngineTotals
 from scheduler.metrics.subjects.requests import RequestTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
+from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import Message, PrefillStepped
 
 TotalsT = TypeVar("TotalsT")
@@ -31,12 +33,12 @@ RATE_WALL_S: Final = 10.0
 """Wall seconds over which rates are means."""
 
 
-class LiveTotals:
-    """A runtime `Tap`: it must see each message before the core does, because it reads the table's state before it.
+class LiveTotals(Guest):
+    """Takes note of each message before the core handles it, because it reads what the table knew before.
 
     A session is the life of one table on one emulated clock: a replay, or the idle time between two. `begin` and `end`
     enclose it; counters go on from session to session. A snapshot is taken between two messages, never between a
-    message's tap and the core.
+    message's note and the core.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -48,10 +50,11 @@ class LiveTotals:
         for account in self._accounts.values():
             for kind, handler in account.handlers().items():
                 self._handlers.setdefault(kind, []).append(handler)
+        self.hears = self._handlers.keys()
 
     @property
     def decisions(self) -> DecisionCounts:
-        """Counts those of the cores that it watches."""
+        """A log for the decisions of cores."""
         account = self._accounts[DecisionTotals]
         assert isinstance(account, DecisionAccount)
         return account.counts
@@ -78,7 +81,6 @@ class LiveTotals:
         its predictions, if it makes any.
         """
         self.end("failed")
-        table.ended_ids = []
         self._session = Session(is_replay, table, speed, lateness, slo, power_cap_w, errors or {})
         for account in self._accounts.values():
             account.begin(self._session)
@@ -95,11 +97,10 @@ class LiveTotals:
         self._drain(session)
         for account in self._accounts.values():
             account.end(session)
-        session.table.ended_ids = None
         self._marks.clear()
         self._session = None
 
-    def observe(self, now_ns: int, message: Message) -> None:
+    def before(self, now_ns: int, message: Message) -> Outputs:
         """Take note of one message to the core; outside of a session of none."""
         handlers, session = self._handlers.get(message.__class__), self._session
         if handlers is not None and session is not None:
@@ -107,6 +108,7 @@ class LiveTotals:
                 session.now_ns = now_ns
             for handle in handlers:
                 handle(session, message)
+        return NOTHING
 
     def snapshot(self, now_ns: int = 0) -> Snapshot:
         """How it stands at `now_ns` on the clock of the session; without one the time says nothing.
@@ -125,8 +127,8 @@ class LiveTotals:
         """Read the records of those whose first token came out, and of those who ended, since the last time."""
         table = session.table
         first = Records(table, session.first_ids)
-        ended = Records(table, table.ended_ids or [])
-        session.first_ids, table.ended_ids = [], []
+        ended = Records(table, table.ended_ids[session.num_ended_read :])
+        session.first_ids, session.num_ended_read = [], len(table.ended_ids)
         for account in self._accounts.values():
             account.drain(first, ended)
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from scheduler.core.guest import Guest
 from scheduler.metrics.family import HistogramFamily
 from scheduler.metrics.layout import Layout, LiveInstance
 from scheduler.metrics.live.totals import LiveTotals
@@ -18,10 +19,10 @@ from scheduler.metrics.subjects.engines import EngineTotals
 from scheduler.metrics.subjects.requests import RequestTotals
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import Message
-from scheduler.runtime.virtual import Tap
 from tests.sim.build import build_real
 from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble
+from tests.tap import Look
 from tests.unit.scheduler.metrics.lived import layout_of
 
 
@@ -54,7 +55,7 @@ class Observed:
         self._every = every
         metered = [MeteredInstance(i.address, i.role, i.num_npus) for i in layout.instances]
         # Who looks must do so before the totals see a message, since the core has not when they have.
-        taps: list[Tap] = [self._look, self.totals.observe, self._collect]
+        taps: list[Look | Guest] = [self._look, self.totals, self._collect]
         run: Callable[[], object]
         if trouble is None:
             system = build_real(case, report_interval_ns=interval_ns)
@@ -69,7 +70,7 @@ class Observed:
         self.last = self._snapshot(self.collector.ended_ns)
 
     def _collect(self, now_ns: int, message: Message) -> None:
-        self.collector.observe(now_ns, message)
+        self.collector.before(now_ns, message)
 
     def _look(self, now_ns: int, message: Message) -> None:
         if len(self.told) % self._every == 0:

@@ -31,8 +31,8 @@ def test_what_transfers_took_and_hid_is_added_up_by_kind() -> None:
         totals.begin(RequestTable(), 1.0)
         for duration_ns, hidden_ns in ((200_000, 3_000_000), (5_000_000_000, 0)):
             done = TransferDone(1, TransferKind.KV_TRANSFER, Plane.RDMA, 10, 1000, duration_ns, hidden_ns)
-            totals.observe(10, done)
-        totals.observe(11, TransferFailed(2, TransferKind.CACHE_READ, Plane.UB, 11))
+            totals.before(10, done)
+        totals.before(11, TransferFailed(2, TransferKind.CACHE_READ, Plane.UB, 11))
         totals.end("completed")
     seen = totals[FabricTotals]
     kv_transfer, read, *_ = seen.transfer_s
@@ -46,7 +46,7 @@ def test_what_transfers_took_and_hid_is_added_up_by_kind() -> None:
 def test_parts_are_whole_when_a_session_begins() -> None:
     totals = LiveTotals(layout_of(PREFILL, DECODE))
     totals.begin(RequestTable(), 1.0)
-    totals.observe(5, BROKEN)
+    totals.before(5, BROKEN)
     assert totals[FabricTotals].failed_parts == ("l2/3/7", "npu/1/nic")
     assert status(totals.snapshot())["fabric"] == {
         "failed_parts": ["l2/3/7", "npu/1/nic"],
@@ -66,7 +66,7 @@ def collected(*messages: object, end_ns: int = 10 * SECOND) -> Collector:
     """A collector that was shown these, and the end of the run."""
     collector = Collector(RequestTable(), [])
     for message in (*messages, RunEnded(interrupted=False)):
-        collector.observe(end_ns, message)
+        collector.before(end_ns, message)
     return collector
 
 
