@@ -10,8 +10,7 @@ import numpy as np
 from deploy.run.money import site_of
 from deploy.settings.run_config import RunConfig
 from deploy.system.blueprint import Blueprint
-from scheduler.metrics.outcome.energy import FacilityCurves
-from scheduler.metrics.outcome.energy_places import Places, deal_npus
+from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
 from sim_hw.hardware.supernode import Plane, Supernode
 from sim_hw.power.facility_draw import facility_draw
 from sim_hw.power.power_tree import PartClass, PowerTree, Watts, power_tree

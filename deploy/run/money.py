@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from scheduler.metrics.live.energy_seen import Prices
+from scheduler.metrics.facility import Prices
 from scheduler.metrics.outcome.energy import Bill, CostUse, EnergyUse, PowerCourse, Served
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.rows import shorten

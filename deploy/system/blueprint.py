@@ -45,7 +45,7 @@ from workers.prefill import PrefillConfig, PrefillInstance
 if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap or traffic of others
     from deploy.settings.background import NamedFlow
     from scheduler.core.guests.power_budgets import PowerCap
-    from scheduler.metrics.live.snapshot import LiveInstance
+    from scheduler.metrics.layout import LiveInstance
 
 Cost = TypeVar("Cost")
 
@@ -107,7 +107,7 @@ class Blueprint:
 
     def live_instances(self) -> list[LiveInstance]:
         """The instances as those who watch a live system know them, in the order of the core."""
-        from scheduler.metrics.live.snapshot import LiveInstance
+        from scheduler.metrics.layout import LiveInstance
 
         return [
             LiveInstance(

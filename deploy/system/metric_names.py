@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from scheduler.metrics.export.names import ascend, dcgm
 from scheduler.metrics.export.names.schemes import SCHEMES, default_names
-from scheduler.metrics.live.snapshot import Chip
+from scheduler.metrics.layout import Chip
 from scheduler.protocol.errors import ConfigError
 
 if TYPE_CHECKING:  # a configuration looks here for its names
@@ -22,10 +21,7 @@ def parse_names(text: str, place: str = "names") -> tuple[str, ...]:
     """Schemes as a user lists them; anything unknown is a `ConfigError` that begins with `place`."""
     chosen = [name.strip() for name in text.split(",")]
     for name in chosen:
-        if name not in SCHEMES:
-            near = get_close_matches(name, SCHEMES, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"{place}: unknown naming scheme {name!r}; {hint}known: {', '.join(SCHEMES)}")
+        SCHEMES.find(name, place)
     return tuple(name for name in SCHEMES if name in chosen)
 
 
