@@ -30,10 +30,6 @@ class TargetError(HardwareModelError):
     """No batch meets the TPOT that was asked for."""
 
 
-class PowerBudgetError(HardwareModelError):
-    """A budget of watts below what the hardware draws whatever it does."""
-
-
 class PriceError(HardwareModelError):
     """A price, life, tariff or amount that no bill could have."""
 

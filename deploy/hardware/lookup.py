@@ -7,10 +7,11 @@ from typing import Final, TypeVar
 
 from deploy.hardware.endings import is_file
 from scheduler.protocol.errors import ConfigError
-from sim_hw.catalog import find_hardware, find_model, find_supernode
+from sim_hw.chips.chip import Chip
+from sim_hw.clusters.sheet import find_hardware, find_supernode
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import UnknownNameError
-from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.supernode import Supernode
+from sim_hw.models.published import find_model
 from sim_hw.models.shape import ModelShape
 
 Built = TypeVar("Built")

@@ -14,7 +14,7 @@ from scheduler.sources.synthetic.settings_file import read_settings
 from scheduler.sources.traces.rows import shorten
 from sim_hw.errors import UnknownNameError
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.phase_power import Phase
+from sim_hw.power.phase_power import Phase
 from sim_hw.power.sites import SITES, Site, find_site
 
 MAX_PUE: Final = 10.0

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
 from deploy.settings.run_config import RunConfig
 from scheduler.protocol.errors import ConfigError
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import HardwareModelError
-from sim_hw.hardware.supernode import Supernode
 from sim_hw.instance.compiled_decode import CompiledDecode, DecodeSteps, compile_decode
 from sim_hw.instance.compiled_prefill import CompiledPrefill, compile_prefill
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, DecodeRoom, decode_room, prefill_blocks

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim_hw.hardware.supernode import Overlap
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.instance.geometric_grid import GeometricGrid
 from sim_hw.operators.ffn import DOWN_PROJECTION_SHARE
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import PrefillPoint
 from sim_hw.steps.prefill_pass import PassTokens, PrefillModel

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sim_hw.chips.chip import Chip
 from sim_hw.errors import DoesNotFitError
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.chip import Chip
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.steps.die_memory import RESERVE_SHARE, DieMemory, decode_memory, prefill_memory
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from sim_hw.figure import Figure
-from sim_hw.hardware.supernode import Plane
+from sim_hw.planes import Plane
 
 MODULES_PER_LINK = 2
 """An optical link has one at each end."""

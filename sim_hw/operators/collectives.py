@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sim_hw.hardware.supernode import Memory, Operation, Plane, Reach, Supernode
-from sim_hw.operators.fitted import ChipFit, CollectiveFit
+from sim_hw.chips.fit import ChipFit, CollectiveFit
+from sim_hw.clusters.supernode import Memory, Operation, Reach, Supernode
+from sim_hw.planes import Plane
 
 CollectiveName = Literal["dispatch", "combine"]
 
@@ -42,7 +43,7 @@ class Exchange:
 
     def line_bytes_per_s(self) -> float:
         """Line rate of a rank: of scale-up only where it joins all ranks and the software uses it."""
-        is_scale_up = self.fit.exchange_plane is Plane.UB and _is_joined(self.cluster, self.ep)
+        is_scale_up = self.fit.all_to_all_plane is Plane.UB and _is_joined(self.cluster, self.ep)
         die = self.cluster.chip.die
         return die.scale_up_bytes_per_s.value if is_scale_up else die.scale_out_bytes_per_s.value
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sim_hw.hardware.chip import Precision
+from sim_hw.chips.chip import Precision
+from sim_hw.chips.fit import ChipFit
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.attention import WRITTEN_AND_READ_BYTES, matrix_product
 from sim_hw.operators.collectives import Exchange
-from sim_hw.operators.fitted import ChipFit
 from sim_hw.operators.layout import ExpertLayout
 from sim_hw.operators.operator import Operator, OperatorClass
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim_hw.power.power_tree import PartClass, PowerTree
+from sim_hw.clusters.part_power import PartClass
+from sim_hw.power.power_tree import PowerTree
 from sim_hw.power.supply import supply_loss_w
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim_hw.hardware.supernode import Overlap
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.operators.attention import decode_attention, matrix_product
 from sim_hw.operators.collectives import Exchange, all_reduce_s
 from sim_hw.operators.ffn import DOWN_PROJECTION_SHARE, dense_products, exchange, expert_products, row_handling
-from sim_hw.operators.fitted import ChipFit, fit_of
 from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.operators.operator import Operator, OperatorClass

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sim_hw.chips.sheet import fit_of
 from sim_hw.errors import DoesNotFitError
 from sim_hw.figure import Confidence, Figure
 from sim_hw.models.attention import LatentAttention
 from sim_hw.operators.attention import KV_BYTES_PER_ELEMENT
 from sim_hw.operators.collectives import Exchange
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 

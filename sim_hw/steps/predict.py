@@ -5,12 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.sheet import fit_of, rivals_of
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import OperatingPointError, TargetError
-from sim_hw.hardware.supernode import Supernode
 from sim_hw.operators.collectives import CollectiveName, Exchange
-from sim_hw.operators.fitted import ChipFit, fit_of
+from sim_hw.operators.error_bar import error_bar
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
-from sim_hw.operators.rivals import error_bar, rivals_of
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.die_memory import check_decode, check_prefill, largest_fitting_batch
 from sim_hw.steps.prefill_pass import prefill_pass
@@ -40,7 +41,7 @@ class DecodePrediction:
     memory_share: float
     """Of the peak HBM bandwidth."""
     clock_bound_share: float
-    """Of the step, what stretches when the clock falls (`sim_hw.hardware.clock_scaling`)."""
+    """Of the step, what stretches when the clock falls (`sim_hw.power.clock_scaling`)."""
     is_split: bool
     """Into two micro-batches: done only where it is faster."""
     attention_cores: int | None

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim_hw.hardware.supernode import Endpoint, Memory, Operation, Overlap, Plane, Reach
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.supernode import Endpoint, Memory, Operation, Overlap, Reach
 from sim_hw.models.attention import LatentAttention
 from sim_hw.operators.attention import KV_BYTES_PER_ELEMENT, matrix_product, prefill_attention
 from sim_hw.operators.collectives import Exchange, all_reduce_s, all_to_all_s, distinct_nodes, gather_s
 from sim_hw.operators.ffn import DOWN_PROJECTION_SHARE, dense_products, exchange, expert_products, ffn_vector
-from sim_hw.operators.fitted import ChipFit, fit_of
 from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import PrefillPoint
 from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.roofline import busy_s
+from sim_hw.planes import Plane
 from sim_hw.steps.step_time import StepTime, behind, one_after_another, total
 
 TEXT_TOKENS = 4096

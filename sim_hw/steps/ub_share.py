@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+from sim_hw.chips.sheet import fit_of
 from sim_hw.figure import Figure
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.operators.operator import Operator, OperatorClass

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from sim_hw.hardware.chip import Chip, Precision
-from sim_hw.hardware.chips import ASCEND_910C, H800
-from sim_hw.hardware.supernode import Overlap, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER
+from sim_hw.chips.ascend import ASCEND_910C
+from sim_hw.chips.chip import Chip, Precision
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.nvidia import H800
+from sim_hw.chips.sheet import fit_of, rivals_of
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.published import DEEPSEEK_R1
-from sim_hw.operators.fitted import ChipFit, fit_of
+from sim_hw.operators.error_bar import error_bar
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.operators.operator import Operator, OperatorClass
-from sim_hw.operators.rivals import error_bar, rivals_of
 from sim_hw.operators.roofline import operator_s
 from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s
 from sim_hw.steps.die_memory import largest_fitting_batch

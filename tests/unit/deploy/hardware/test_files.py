@@ -13,8 +13,9 @@ import yaml
 
 from deploy.hardware.lookup import load_cluster, load_hardware, load_model
 from scheduler.protocol.errors import InputError
-from sim_hw.catalog import find_chip, find_supernode
-from sim_hw.hardware.description import describe
+from sim_hw.chips.sheet import find_chip
+from sim_hw.clusters.sheet import find_supernode
+from sim_hw.description import describe
 from sim_hw.models.published import DEEPSEEK_V3
 from tests.unit.sim_hw.configs import DEEPSEEK_V3_JSON, MINDFORMERS_DEEPSEEK
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.errors import OperatingPointError
-from sim_hw.hardware.supernode import Overlap
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, SUPERNODES
 from sim_hw.instance.compiled_decode import compile_decode
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.default_points import default_decode_point
+from tests.unit.sim_hw.known import SUPERNODES
 
 MOST_REQUESTS = 200
 INSTANCES = [

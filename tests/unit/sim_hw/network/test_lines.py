@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim_hw.hardware.supernode import Plane, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, H800_CLUSTER, SUPERNODES
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.network.lines import LineEnd, Lines
+from sim_hw.planes import Plane
+from tests.unit.sim_hw.known import SUPERNODES
 from workers.fabric.max_min import FairShares, Path
 
 GB = 10**9

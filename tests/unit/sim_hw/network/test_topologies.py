@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.supernode import Endpoint, PartKind, PartOf, PlanePort, Supernode
+from sim_hw.clusters.wiring import ScaleOut, ScaleUp, Wiring
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.supernode import Endpoint, PartKind, PartOf, Plane, PlanePort, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, SUPERNODES
-from sim_hw.network.topologies import MODULE_BITS_PER_S, ScaleOut, ScaleUp, build_topology
+from sim_hw.network.topologies import MODULE_BITS_PER_S, build_topology
+from sim_hw.planes import Plane
+from tests.unit.sim_hw.known import SUPERNODES
 
 
 def counted(value: float) -> Figure:
@@ -75,7 +79,7 @@ def scale_up(**changed: float) -> ScaleUp:
 )
 def test_a_network_that_does_not_add_up_is_refused_with_the_numbers(network: ScaleUp, numbers: str) -> None:
     with pytest.raises(ValueError, match=f"cloudmatrix384: .*{numbers}"):
-        build_topology(CLOUDMATRIX384, networks=(network, TREE))
+        build_topology(CLOUDMATRIX384, wiring=Wiring(network, TREE))
 
 
 def test_a_rate_that_is_not_above_zero_is_refused() -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim_hw.hardware.supernode import Plane
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.network.topologies import build_topology
 from sim_hw.network.topology import Topology
+from sim_hw.planes import Plane
 
 SUB_PLANES = [f"ub/{plane}" for plane in range(7)]
 

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.hardware.chips import B200
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER
+from sim_hw.chips.nvidia import B200
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.operators.collectives import (
     CollectiveName,
     Exchange,
@@ -21,7 +24,6 @@ from sim_hw.operators.collectives import (
     gather_s,
     package_share,
 )
-from sim_hw.operators.fitted import fit_of
 
 CLUSTERS = st.sampled_from([CLOUDMATRIX384, H800_CLUSTER, GB200_NVL72])
 NAMES = st.sampled_from(["dispatch", "combine"])

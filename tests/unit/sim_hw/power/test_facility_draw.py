@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, SUPERNODES
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.part_power import PartClass
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.power.facility_draw import facility_draw
-from sim_hw.power.power_tree import PartClass, power_tree
+from sim_hw.power.power_tree import power_tree
+from tests.unit.sim_hw.known import SUPERNODES
 
 CLOUDMATRIX = power_tree(CLOUDMATRIX384)
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.hopper import H100_CLUSTER, H800_CLUSTER
 from sim_hw.errors import DoesNotFitError, OperatingPointError, TargetError
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, H100_CLUSTER, H800_CLUSTER
 from sim_hw.models.published import DEEPSEEK_R1
-from sim_hw.operators.rivals import BORROWED_ERROR, FIT_ERROR
+from sim_hw.operators.error_bar import BORROWED_ERROR, FIT_ERROR
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 from sim_hw.steps.die_memory import largest_fitting_batch
 from sim_hw.steps.predict import largest_batch, predict_decode, predict_operator, predict_prefill

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.models.published import DEEPSEEK_R1
 from sim_hw.operators.collectives import Exchange, package_share
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point

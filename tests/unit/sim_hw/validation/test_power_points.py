@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.hardware.chip import Precision
-from sim_hw.hardware.chips import B200, H200
+from sim_hw.chips.chip import Precision
+from sim_hw.chips.nvidia import B200, H200
 from sim_hw.validation.power_points import COMPUTE_SHARE, MEMORY_SHARE, mean_errors, power_points, product_shares
 
 DOCUMENTATION = Path(__file__).parents[4] / "docs" / "power.md"

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.hardware.supernode import Endpoint, Plane
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.supernode import Endpoint
 from sim_hw.network.topologies import build_topology
+from sim_hw.planes import Plane
 from workers.fabric.max_min import FairShares, Path
 
 FINE = 10**6
