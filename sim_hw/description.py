@@ -38,7 +38,7 @@ _MAY_BE_LEFT_OUT: Final = {"source": USER_SOURCE, "confidence": Confidence.ESTIM
 
 
 def read_description(kind: type[Built], values: Mapping[str, object], find_chip: Finder) -> Built:
-    """An entry of that dataclass; a chip may be given by name. `DescriptionError` names the field and the mend."""
+    """An entry of that dataclass; a chip may be given by name. `DescriptionError` names the field and the fix."""
     return cast(Built, _Reader(find_chip).entry(kind, values, ""))
 
 
@@ -89,8 +89,8 @@ class _Reader:
         try:
             return self._find_chip(name)
         except UnknownNameError as error:
-            problem, _, mend = str(error).partition("; ")
-            raise DescriptionError(path, f"names an {problem}", f"{mend}; or give a section of figures") from None
+            problem, _, fix = str(error).partition("; ")
+            raise DescriptionError(path, f"names an {problem}", f"{fix}; or give a section of figures") from None
 
     def _value(self, kind: Any, value: object, path: str, unit: str) -> Any:
         if get_origin(kind) is UnionType:  # a figure that may be left out

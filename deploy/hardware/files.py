@@ -27,7 +27,7 @@ Hardware = TypeVar("Hardware", Chip, Supernode)
 
 
 def read_cluster(path: str) -> Supernode:
-    """The supernode of a YAML file; `ConfigError` names place, fault and mend."""
+    """The supernode of a YAML file; `ConfigError` names place, fault and fix."""
     section = read_settings(path, "a supernode")
     supernode = _described(Supernode, section)
     try:

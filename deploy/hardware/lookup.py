@@ -20,7 +20,7 @@ _YAML_SHAPE: Final = "a .yaml file such as 'supernode hw show cloudmatrix384 --y
 
 
 def load_cluster(name: str) -> Supernode:
-    """The supernode of that name, or of that YAML file; `ConfigError` names place, fault and mend."""
+    """The supernode of that name, or of that YAML file; `ConfigError` names place, fault and fix."""
     if not is_file(name):
         return _by_name(find_supernode, name, _YAML_SHAPE)
     # What reads files takes a while to import, and most runs name what is built in.

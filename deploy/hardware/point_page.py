@@ -1,4 +1,4 @@
-"""What `supernode model prefill | decode | op` answers: JSON with the names of the contract, and a page for people."""
+"""The results of `supernode model prefill | decode | op`: JSON with the names of the contract, a page for people."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def power_settings(
 ) -> PowerSettings:
     """Defaults, then the file, then flags. Settings of runs in the file must be of their type and do nothing here.
 
-    `ConfigError` names place, fault and mend.
+    `ConfigError` names place, fault and fix.
     """
     values = _from_file(path) if path is not None else {}
     flags = {"site": site, "pue": pue, "phase": phase, "batch": batch}

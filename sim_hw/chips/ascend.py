@@ -100,12 +100,6 @@ ASCEND_910C_RIVALS = {
 }
 
 SHEETS: Final = (
-    ChipSheet(
-        chip=ASCEND_910C,
-        maker="ascend",
-        fit=ASCEND_910C_FIT,
-        rivals=ASCEND_910C_RIVALS,
-        power_fit="h200",
-    ),
+    ChipSheet(chip=ASCEND_910C, maker="ascend", fit=ASCEND_910C_FIT, rivals=ASCEND_910C_RIVALS, power_fit="h200"),
 )
 """No rent is published for an Ascend."""

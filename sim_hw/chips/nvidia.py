@@ -36,6 +36,18 @@ _AIC_IX = "AIC, IX"
 _PAPER = "CloudMatrix paper, arXiv 2506.12708"
 
 
+def _flops(value: float, source: str = _AIC_IX, confidence: Confidence = _TWO) -> Figure:
+    return teraflops(value, source, confidence)
+
+
+def _bytes(value: float, source: str = _AIC_IX, confidence: Confidence = _TWO) -> Figure:
+    return gigabytes(value, source, confidence)
+
+
+def _rate(value: float, source: str = _AIC_IX, confidence: Confidence = _TWO) -> Figure:
+    return gigabytes_per_s(value, source, confidence)
+
+
 def _multiprocessors(count: int, source: str) -> Figure:
     return Figure(count, "SM", source, _ONE)
 
@@ -52,13 +64,11 @@ H100 = Chip(
     name="h100",
     title="NVIDIA H100 SXM",
     die=Die(
-        peak=PeakRates(
-            bf16=teraflops(989, _AIC_IX, _TWO), int8=teraflops(1978, "IX", _ONE), fp8=teraflops(1979, _AIC_IX, _TWO)
-        ),
-        hbm_bytes=gigabytes(80, _AIC_IX, _TWO),
-        hbm_bytes_per_s=gigabytes_per_s(3350, _AIC_IX, _TWO),
-        scale_up_bytes_per_s=gigabytes_per_s(450, _AIC_IX, _TWO),
-        scale_out_bytes_per_s=gigabytes_per_s(50, _AIC_IX, _TWO),
+        peak=PeakRates(bf16=_flops(989), int8=_flops(1978, "IX", _ONE), fp8=_flops(1979)),
+        hbm_bytes=_bytes(80),
+        hbm_bytes_per_s=_rate(3350),
+        scale_up_bytes_per_s=_rate(450),
+        scale_out_bytes_per_s=_rate(50),
         streaming_multiprocessors=_multiprocessors(132, _HOPPER_SM),
     ),
     num_dies=_ONE_DIE,
@@ -74,13 +84,11 @@ H800 = Chip(
     name="h800",
     title="NVIDIA H800 SXM",
     die=Die(
-        peak=PeakRates(
-            bf16=teraflops(989, "IS, CM", _TWO), int8=teraflops(1979, "IS", _ONE), fp8=teraflops(1979, "IS, CM", _TWO)
-        ),
-        hbm_bytes=gigabytes(80, "IS", _ONE),
-        hbm_bytes_per_s=gigabytes_per_s(3350, "IS; CM v2 table 9", _TWO),
-        scale_up_bytes_per_s=gigabytes_per_s(200, "IS", _ONE),
-        scale_out_bytes_per_s=gigabytes_per_s(50, "IS", _ONE),
+        peak=PeakRates(bf16=_flops(989, "IS, CM"), int8=_flops(1979, "IS", _ONE), fp8=_flops(1979, "IS, CM")),
+        hbm_bytes=_bytes(80, "IS", _ONE),
+        hbm_bytes_per_s=_rate(3350, "IS; CM v2 table 9"),
+        scale_up_bytes_per_s=_rate(200, "IS", _ONE),
+        scale_out_bytes_per_s=_rate(50, "IS", _ONE),
         streaming_multiprocessors=_multiprocessors(132, "CM v3: 108 + 24 in prefill, 132 in decode"),
     ),
     num_dies=_ONE_DIE,
@@ -97,14 +105,12 @@ H20 = Chip(
     title="NVIDIA H20",
     die=Die(
         peak=PeakRates(
-            bf16=teraflops(148, "IS, willitrunai", _TWO),
-            int8=teraflops(296, "IS", _ONE),
-            fp8=teraflops(296, "IS, willitrunai", _TWO),
+            bf16=_flops(148, "IS, willitrunai"), int8=_flops(296, "IS", _ONE), fp8=_flops(296, "IS, willitrunai")
         ),
-        hbm_bytes=gigabytes(96, "IS, willitrunai", _TWO),
-        hbm_bytes_per_s=gigabytes_per_s(4000, "IS, willitrunai", _TWO),
-        scale_up_bytes_per_s=gigabytes_per_s(450, "IS, willitrunai", _TWO),
-        scale_out_bytes_per_s=gigabytes_per_s(50, "IS", _ONE),
+        hbm_bytes=_bytes(96, "IS, willitrunai"),
+        hbm_bytes_per_s=_rate(4000, "IS, willitrunai"),
+        scale_up_bytes_per_s=_rate(450, "IS, willitrunai"),
+        scale_out_bytes_per_s=_rate(50, "IS", _ONE),
     ),
     num_dies=_ONE_DIE,
     scale_up_network="NVLink",
@@ -117,15 +123,11 @@ H200 = Chip(
     name="h200",
     title="NVIDIA H200 SXM",
     die=Die(
-        peak=PeakRates(
-            bf16=teraflops(989, _AIC_IX, _TWO), int8=teraflops(1978, "IX", _ONE), fp8=teraflops(1979, _AIC_IX, _TWO)
-        ),
-        hbm_bytes=gigabytes(141, _AIC_IX, _TWO),
-        hbm_bytes_per_s=gigabytes_per_s(4800, _AIC_IX, _TWO),
-        scale_up_bytes_per_s=gigabytes_per_s(450, _AIC_IX, _TWO),
-        scale_out_bytes_per_s=gigabytes_per_s(
-            50, "not published with the chip; one 400 Gbit/s adapter as H100", _ESTIMATE
-        ),
+        peak=PeakRates(bf16=_flops(989), int8=_flops(1978, "IX", _ONE), fp8=_flops(1979)),
+        hbm_bytes=_bytes(141),
+        hbm_bytes_per_s=_rate(4800),
+        scale_up_bytes_per_s=_rate(450),
+        scale_out_bytes_per_s=_rate(50, "not published with the chip; one 400 Gbit/s adapter as H100", _ESTIMATE),
         streaming_multiprocessors=_multiprocessors(132, _HOPPER_SM),
     ),
     num_dies=_ONE_DIE,
@@ -140,16 +142,11 @@ B200 = Chip(
     name="b200",
     title="NVIDIA B200 SXM",
     die=Die(
-        peak=PeakRates(
-            bf16=teraflops(2250, _AIC_IX, _TWO),
-            int8=teraflops(4500, "IX", _ONE),
-            fp8=teraflops(4500, _AIC_IX, _TWO),
-            fp4=teraflops(9000, _AIC_IX, _TWO),
-        ),
-        hbm_bytes=gigabytes(180, _AIC_IX, _TWO),
-        hbm_bytes_per_s=gigabytes_per_s(8000, "AIC, IX (AIC measures with 7.7 TB/s)", _TWO),
-        scale_up_bytes_per_s=gigabytes_per_s(900, _AIC_IX, _TWO),
-        scale_out_bytes_per_s=gigabytes_per_s(50, "AIC", _ONE),
+        peak=PeakRates(bf16=_flops(2250), int8=_flops(4500, "IX", _ONE), fp8=_flops(4500), fp4=_flops(9000)),
+        hbm_bytes=_bytes(180),
+        hbm_bytes_per_s=_rate(8000, "AIC, IX (AIC measures with 7.7 TB/s)"),
+        scale_up_bytes_per_s=_rate(900),
+        scale_out_bytes_per_s=_rate(50, "AIC", _ONE),
         streaming_multiprocessors=_multiprocessors(148, _BLACKWELL_SM),
     ),
     num_dies=_ONE_DIE,
@@ -164,16 +161,11 @@ GB200 = Chip(
     name="gb200",
     title="NVIDIA GB200",
     die=Die(
-        peak=PeakRates(
-            bf16=teraflops(2500, _AIC_IX, _TWO),
-            int8=teraflops(5000, "IX", _ONE),
-            fp8=teraflops(5000, _AIC_IX, _TWO),
-            fp4=teraflops(10_000, _AIC_IX, _TWO),
-        ),
-        hbm_bytes=gigabytes(186, "FiberMall, winbuzzer; what is usable of 192 GB", _TWO),
-        hbm_bytes_per_s=gigabytes_per_s(8000, _AIC_IX, _TWO),
-        scale_up_bytes_per_s=gigabytes_per_s(900, _AIC_IX, _TWO),
-        scale_out_bytes_per_s=gigabytes_per_s(50, "CX-7; the ratio printed by SA", _ONE),
+        peak=PeakRates(bf16=_flops(2500), int8=_flops(5000, "IX", _ONE), fp8=_flops(5000), fp4=_flops(10_000)),
+        hbm_bytes=_bytes(186, "FiberMall, winbuzzer; what is usable of 192 GB"),
+        hbm_bytes_per_s=_rate(8000),
+        scale_up_bytes_per_s=_rate(900),
+        scale_out_bytes_per_s=_rate(50, "CX-7; the ratio printed by SA", _ONE),
         streaming_multiprocessors=_multiprocessors(148, f"{_BLACKWELL_SM}; same die"),
     ),
     num_dies=_ONE_DIE,
@@ -188,16 +180,11 @@ GB300 = Chip(
     name="gb300",
     title="NVIDIA GB300",
     die=Die(
-        peak=PeakRates(
-            bf16=teraflops(2500, _AIC_IX, _TWO),
-            int8=teraflops(165, "IX", _ONE),
-            fp8=teraflops(5000, _AIC_IX, _TWO),
-            fp4=teraflops(15_000, _AIC_IX, _TWO),
-        ),
-        hbm_bytes=gigabytes(278, "AIC, IX; what is usable of 288 GB", _TWO),
-        hbm_bytes_per_s=gigabytes_per_s(8000, _AIC_IX, _TWO),
-        scale_up_bytes_per_s=gigabytes_per_s(900, _AIC_IX, _TWO),
-        scale_out_bytes_per_s=gigabytes_per_s(100, "AIC", _ONE),
+        peak=PeakRates(bf16=_flops(2500), int8=_flops(165, "IX", _ONE), fp8=_flops(5000), fp4=_flops(15_000)),
+        hbm_bytes=_bytes(278, "AIC, IX; what is usable of 288 GB"),
+        hbm_bytes_per_s=_rate(8000),
+        scale_up_bytes_per_s=_rate(900),
+        scale_out_bytes_per_s=_rate(100, "AIC", _ONE),
     ),
     num_dies=_ONE_DIE,
     scale_up_network="NVLink",

@@ -64,8 +64,7 @@ GB200_NVL72 = Supernode(
             "two per switch tray",
             _ESTIMATE,
             PartPower(
-                watts(200, "IX, Blackwell", _ONE),
-                idle_w=watts(120, "idle over active as a 51.2 Tbit/s switch of IX"),
+                watts(200, "IX, Blackwell", _ONE), idle_w=watts(120, "idle over active as a 51.2 Tbit/s switch of IX")
             ),
             Plane.UB,
         ),

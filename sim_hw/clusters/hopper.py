@@ -143,9 +143,7 @@ H100_CLUSTER = _hopper_cluster(
 
 def _wiring(ports: int) -> Wiring:
     scale_up = ScaleUp(
-        Figure(ports, "port", "NVLink 4 at 25 GB/s a port", _ONE),
-        Figure(4, "NVSwitch chip", "DGX", _ONE),
-        PartOf.NODE,
+        Figure(ports, "port", "NVLink 4 at 25 GB/s a port", _ONE), Figure(4, "NVSwitch chip", "DGX", _ONE), PartOf.NODE
     )
     return Wiring(scale_up, FAT_TREE_400G)
 

@@ -173,11 +173,7 @@ class Supernode:
 
     def num_endpoints(self, endpoint: Endpoint) -> int:
         """How many there are of what a port is counted for."""
-        return {
-            Endpoint.DIE: self.num_dies,
-            Endpoint.CPU: self.num_cpus,
-            Endpoint.NODE: self.num_nodes.count,
-        }[endpoint]
+        return {Endpoint.DIE: self.num_dies, Endpoint.CPU: self.num_cpus, Endpoint.NODE: self.num_nodes.count}[endpoint]
 
     def num_parts(self, part: Part) -> int:
         """How many there are of a part in the whole supernode."""

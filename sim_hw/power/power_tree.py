@@ -74,7 +74,7 @@ class PowerTree:
 
 
 def power_tree(supernode: Supernode, npu_busy: Figure | None = None) -> PowerTree:
-    """The tree with busy NPUs that draw `npu_busy` each; by default as in saturated prefill, the highest of phases.
+    """The tree with busy NPUs that draw `npu_busy` each; by default as in saturated prefill, the higher phase.
 
     The margin is what is left of the published total. It is below nothing where parts exceed that total.
     """

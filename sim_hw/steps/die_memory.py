@@ -1,7 +1,7 @@
 """What lies in the HBM of the fullest die at an operating point; the batch that still fits.
 
-Weights stay resident; buffers of the exchange follow CloudMatrix-Infer's rule, ranks x rows x message; a tenth is kept
-for activations, graphs and fragmentation, as serving engines do.
+Weights stay resident; buffers of the all-to-all follow CloudMatrix-Infer's rule, ranks x rows x message; a tenth is
+kept for activations, graphs and fragmentation, as serving engines do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sim_hw.errors import DoesNotFitError
 from sim_hw.figure import Confidence, Figure
 from sim_hw.models.attention import LatentAttention
 from sim_hw.operators.attention import KV_BYTES_PER_ELEMENT
-from sim_hw.operators.collectives import Exchange
+from sim_hw.operators.collectives import ExpertAllToAll
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 
@@ -83,8 +83,8 @@ def decode_memory(point: DecodePoint) -> DieMemory:
     buffers = 0.0
     if layout:
         copies = min(point.model.experts_per_token, layout.slots_per_rank)
-        exchange = Exchange(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
-        message_bytes = exchange.message_bytes("dispatch") + exchange.message_bytes("combine")
+        all_to_all = ExpertAllToAll(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
+        message_bytes = all_to_all.message_bytes("dispatch") + all_to_all.message_bytes("combine")
         buffers = layout.ep * requests * point.rows_per_request * copies * message_bytes
     return _die_memory(point, weights_bytes(point, False), buffers, kv_bytes / heads)
 

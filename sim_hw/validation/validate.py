@@ -29,7 +29,7 @@ from sim_hw.validation.calibration_points import MODEL_CACHING, CalibrationPoint
 NOT_FITTED = frozenset(
     {"cm_decode_b96_tput", "cm_decode_b8_tput", "h800_decode_profile_tpot", "cm_mla_memory_bw", "h800_mla_memory_bw"}
 )
-"""Points that no number was fitted on, besides all bandwidths of exchange and of matrix products."""
+"""Points that no number was fitted on, besides all bandwidths of all-to-alls and of matrix products."""
 
 STREAM_CORES = 16 / 24
 """Cores of the attention stream in the published stage times."""
@@ -97,7 +97,7 @@ def _predictions() -> Iterator[tuple[str, Prediction]]:
     yield from _decode_layers()
     for point in calibration_points():
         if point.group == "ep_comm":
-            yield point.id, _exchange(point)
+            yield point.id, _all_to_all(point)
         elif "_gemm_" in point.id:
             yield point.id, _grouped_product(point)
     yield from _attention("cm", ASCEND_910C)
@@ -183,7 +183,7 @@ def _decode_layers() -> Iterator[tuple[str, Prediction]]:
     yield "cm_stream1_stage", _with_bar(ASCEND_910C, lambda fit: stage_us(fit, 1))
 
 
-def _exchange(point: CalibrationPoint) -> Prediction:
+def _all_to_all(point: CalibrationPoint) -> Prediction:
     cluster = CLOUDMATRIX384 if point.id.startswith("cm_") else H800_CLUSTER
     conditions = point.conditions
     answer = predict_operator(

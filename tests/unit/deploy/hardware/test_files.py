@@ -1,4 +1,4 @@
-"""Hardware and models from files: what is wrong in one is one line with file, line, field and mend."""
+"""Hardware and models from files: what is wrong in one is one line with file, line, field and fix."""
 
 from __future__ import annotations
 

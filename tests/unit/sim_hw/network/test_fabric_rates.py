@@ -34,7 +34,7 @@ def test_rates_of_a_package_and_of_a_node() -> None:
     assert UB_READ.bytes_per_s_of(1) == pytest.approx(294e9)
 
 
-def test_a_pool_that_nobody_reached_over_scale_up_is_refused_with_the_mend() -> None:
+def test_a_pool_that_nobody_reached_over_scale_up_is_refused_with_the_fix() -> None:
     with pytest.raises(HardwareModelError, match=r"NPUs of h800-cluster .* over ub: take --cache local"):
         pool_rate(H800_CLUSTER, Plane.UB, Operation.READ)
     assert pool_rate(H800_CLUSTER, Plane.VPC, Operation.READ).bytes_per_s_of(8) == pytest.approx(50e9)

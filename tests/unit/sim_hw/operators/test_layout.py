@@ -53,7 +53,9 @@ def test_a_dense_model_has_no_experts_and_splits_its_layers() -> None:
 
 
 def test_slots_that_cannot_hold_all_experts_name_the_fix() -> None:
-    with pytest.raises(DoesNotFitError, match=r"100 ranks x 2 slots .* 256 routed and 1 shared .* raise --slots-per-rank to 4"):
+    with pytest.raises(
+        DoesNotFitError, match=r"100 ranks x 2 slots .* 256 routed and 1 shared .* --slots-per-rank to 4"
+    ):
         layout(100, 2)
     assert layout(100, 4).slots_per_rank == 4
 

@@ -1,4 +1,4 @@
-"""Points that cannot exist are refused in one line that names the mend."""
+"""Points that cannot exist are refused in one line that names the fix."""
 
 from __future__ import annotations
 
