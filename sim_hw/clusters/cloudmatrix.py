@@ -8,7 +8,7 @@ from sim_hw.chips.ascend import ASCEND_910C
 from sim_hw.chips.chip import Precision
 from sim_hw.clusters.part_power import PartClass, PartPower, SupernodePower
 from sim_hw.clusters.published import Basis, PublishedRatios, PublishedTotal
-from sim_hw.clusters.shared_parts import FAT_TREE_400G, SWITCH_400G, part
+from sim_hw.clusters.shared_parts import FAT_TREE_400G, SWITCH_400G, part, switch
 from sim_hw.clusters.sheet import ClusterSheet
 from sim_hw.clusters.supernode import (
     Endpoint,
@@ -86,28 +86,10 @@ CLOUDMATRIX384 = Supernode(
         _measured(Memory.CPU_DRAM, Operation.WRITE, Reach.OTHER_NODE, 107, 1.9, _ONE),
     ),
     parts=(
-        part("L1 UB switch chip", PartKind.SWITCH, PartOf.NODE, 7, _CM, _TWO, _UB_SWITCH, Plane.UB),
-        part(
-            "L2 UB switch chip",
-            PartKind.SWITCH,
-            PartOf.SUPERNODE,
-            112,
-            f"7 sub-planes x 16; {_CM}",
-            _TWO,
-            _UB_SWITCH,
-            Plane.UB,
-        ),
-        part("RDMA switch", PartKind.SWITCH, PartOf.SUPERNODE, 18, _RDMA_TREE, _ESTIMATE, SWITCH_400G, Plane.RDMA),
-        part(
-            "VPC switch",
-            PartKind.SWITCH,
-            PartOf.SUPERNODE,
-            1,
-            "48 nodes on 64 ports",
-            _ESTIMATE,
-            SWITCH_400G,
-            Plane.VPC,
-        ),
+        switch("L1 UB switch chip", PartOf.NODE, 7, _CM, _TWO, _UB_SWITCH, Plane.UB),
+        switch("L2 UB switch chip", PartOf.SUPERNODE, 112, f"7 sub-planes x 16; {_CM}", _TWO, _UB_SWITCH, Plane.UB),
+        switch("RDMA switch", PartOf.SUPERNODE, 18, _RDMA_TREE, _ESTIMATE, SWITCH_400G, Plane.RDMA),
+        switch("VPC switch", PartOf.SUPERNODE, 1, "48 nodes on 64 ports", _ESTIMATE, SWITCH_400G, Plane.VPC),
         part("L1-L2 UB link", PartKind.LINK, PartOf.SUPERNODE, 2688, "besthub; two lanes of 28 GB/s each", _ONE),
         part("UB optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 14, "SA; qsfptek", _TWO, _LPO_400G, Plane.UB),
         part("RDMA optical module", PartKind.OPTICAL_MODULE, PartOf.NPU, 4, "SA; qsfptek", _TWO, _LPO_400G, Plane.RDMA),

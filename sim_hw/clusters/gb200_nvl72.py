@@ -8,7 +8,7 @@ from sim_hw.chips.chip import Precision
 from sim_hw.chips.nvidia import GB200
 from sim_hw.clusters.part_power import PartClass, PartPower, SupernodePower
 from sim_hw.clusters.published import PublishedTotal
-from sim_hw.clusters.shared_parts import part
+from sim_hw.clusters.shared_parts import part, switch
 from sim_hw.clusters.sheet import ClusterSheet
 from sim_hw.clusters.supernode import (
     Endpoint,
@@ -46,9 +46,8 @@ GB200_NVL72 = Supernode(
         ),
     ),
     parts=(
-        part(
+        switch(
             "NVLink switch tray",
-            PartKind.SWITCH,
             PartOf.SUPERNODE,
             9,
             "FiberMall and others",
@@ -56,9 +55,8 @@ GB200_NVL72 = Supernode(
             PartPower(watts(77.5, "a tray of 477.5 W (IX) without its two chips")),
             Plane.UB,
         ),
-        part(
+        switch(
             "NVSwitch chip",
-            PartKind.SWITCH,
             PartOf.SUPERNODE,
             18,
             "two per switch tray",

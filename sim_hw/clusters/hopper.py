@@ -10,7 +10,7 @@ from typing import Final
 from sim_hw.chips.chip import Chip, Precision
 from sim_hw.chips.nvidia import H100, H800
 from sim_hw.clusters.part_power import PartPower, SupernodePower
-from sim_hw.clusters.shared_parts import FAT_TREE_400G, SWITCH_400G, part
+from sim_hw.clusters.shared_parts import FAT_TREE_400G, SWITCH_400G, part, switch
 from sim_hw.clusters.sheet import ClusterSheet
 from sim_hw.clusters.supernode import (
     Endpoint,
@@ -66,27 +66,9 @@ def _hopper_cluster(
             PlanePort(Plane.VPC, Endpoint.NODE, Figure(50e9, "B/s", "assumed: one 400 Gbit/s adapter", _ESTIMATE)),
         ),
         parts=(
-            part("NVSwitch chip", PartKind.SWITCH, PartOf.NODE, 4, "DGX", _ONE, _NVSWITCH_HOPPER, Plane.UB),
-            part(
-                "leaf switch",
-                PartKind.SWITCH,
-                PartOf.SUPERNODE,
-                12,
-                f"384 / 32; {tree}",
-                _ESTIMATE,
-                SWITCH_400G,
-                Plane.RDMA,
-            ),
-            part(
-                "spine switch",
-                PartKind.SWITCH,
-                PartOf.SUPERNODE,
-                6,
-                f"384 / 64; {tree}",
-                _ESTIMATE,
-                SWITCH_400G,
-                Plane.RDMA,
-            ),
+            switch("NVSwitch chip", PartOf.NODE, 4, "DGX", _ONE, _NVSWITCH_HOPPER, Plane.UB),
+            switch("leaf switch", PartOf.SUPERNODE, 12, f"384 / 32; {tree}", _ESTIMATE, SWITCH_400G, Plane.RDMA),
+            switch("spine switch", PartOf.SUPERNODE, 6, f"384 / 64; {tree}", _ESTIMATE, SWITCH_400G, Plane.RDMA),
             part(
                 "RDMA optical module",
                 PartKind.OPTICAL_MODULE,

@@ -25,6 +25,13 @@ def part(
     return Part(title, kind, part_of, Figure(count, title, source, confidence), power, plane)
 
 
+def switch(
+    title: str, part_of: PartOf, count: int, source: str, confidence: Confidence, power: PartPower, plane: Plane
+) -> Part:
+    """`count` switches for each `part_of`."""
+    return part(title, PartKind.SWITCH, part_of, count, source, confidence, power, plane)
+
+
 SWITCH_400G: Final = PartPower(
     watts(450, "64 ports of 400 Gbit/s: half of a 51.2 Tbit/s switch of IX, 900 W; optics apart"),
     idle_w=watts(270, "half of a 51.2 Tbit/s switch of IX, 539 W"),

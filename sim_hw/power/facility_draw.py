@@ -25,11 +25,6 @@ class FacilityDraw:
         """At the feeds of the supernode."""
         return self.npu_w + self.other_w + self.supply_loss_w
 
-    @property
-    def facility_w(self) -> float:
-        """At the meter."""
-        return self.supernode_w + self.building_w
-
 
 def facility_draw(tree: PowerTree, npu_w: float, pue: float = 1.0) -> FacilityDraw:
     """While all NPUs together draw `npu_w`.

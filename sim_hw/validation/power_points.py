@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Final
 
 from sim_hw.chips.chip import Chip, Precision
@@ -69,12 +68,6 @@ class PowerPoint:
 def power_points() -> tuple[PowerPoint, ...]:
     """All rows, products first."""
     return (*_products(), *_services())
-
-
-def mean_errors(points: tuple[PowerPoint, ...]) -> dict[str, float]:
-    """Mean absolute residual by chip, shares of TDP."""
-    chips = dict.fromkeys(point.chip for point in points)
-    return {chip: fmean(abs(point.residual) for point in points if point.chip == chip) for chip in chips}
 
 
 def product_shares(chip: Chip, rows: float) -> tuple[float, float]:

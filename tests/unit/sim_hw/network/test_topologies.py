@@ -14,6 +14,7 @@ from sim_hw.figure import Confidence, Figure
 from sim_hw.network.topologies import MODULE_BITS_PER_S, build_topology
 from sim_hw.planes import Plane
 from tests.unit.sim_hw.known import SUPERNODES
+from tests.unit.sim_hw.network.reach import bytes_per_s, reached_from
 
 
 def counted(value: float) -> Figure:
@@ -29,11 +30,11 @@ def test_links_of_dies_add_up_to_the_ports_of_the_profile(supernode: Supernode) 
     for plane in (Plane.UB, Plane.RDMA):
         port = supernode.port(plane, Endpoint.DIE).bytes_per_s.value
         first = f"npu/{supernode.num_npus - 1}/{supernode.chip.num_dies.count - 1}"
-        assert topology.bytes_per_s(plane, first, "") == pytest.approx(port)
-        dies = topology.bytes_per_s(plane, "npu/", "l1/" if plane is Plane.UB else "npu/")
+        assert bytes_per_s(topology, plane, first, "") == pytest.approx(port)
+        dies = bytes_per_s(topology, plane, "npu/", "l1/" if plane is Plane.UB else "npu/")
         assert dies == pytest.approx(supernode.num_dies * port)
-    assert topology.bytes_per_s(Plane.VPC, "node/", "vpc") == supernode.num_nodes.count * 50e9
-    reached = topology.reached_from(Plane.UB, "npu/0/0")
+    assert bytes_per_s(topology, Plane.VPC, "node/", "vpc") == supernode.num_nodes.count * 50e9
+    reached = reached_from(topology, Plane.UB, "npu/0/0")
     dies_in_domain = supernode.chip.scale_up_domain_npus.count * supernode.chip.num_dies.count
     assert sum(device.startswith("npu/") for device in reached) == dies_in_domain
 
