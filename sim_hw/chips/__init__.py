@@ -2,5 +2,5 @@
 
 Reading order: `chip` (what a chip is), `fit` (the numbers of its software and its power), `sheet` (all of that beside
 each other, and the catalog of it), then the data in `ascend` and `nvidia`. A new file with a tuple `SHEETS` is found
-by itself; `docs/hardware.md` shows one.
+by itself; `tests/exercises/test_chip_and_cluster.py` shows one.
 """

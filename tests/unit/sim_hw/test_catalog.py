@@ -23,8 +23,8 @@ def test_every_entry_is_found_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("find", "name", "message"),
     [
-        (find_chip, "H10", "unknown chip 'H10'; did you mean h100? known: ascend-910c, b200"),
-        (find_supernode, "cloudmatrix", "unknown cluster 'cloudmatrix'; did you mean cloudmatrix384? known: cloud"),
+        (find_chip, "H10", "unknown chip 'H10'; did you mean h100? known: "),
+        (find_supernode, "cloudmatrix", "unknown cluster 'cloudmatrix'; did you mean cloudmatrix384? known: "),
         (find_model, "gpt", "unknown model 'gpt'; known: deepseek-r1, deepseek-v3, llama-3.1-70b, qwen3-235b-a22b"),
     ],
 )
