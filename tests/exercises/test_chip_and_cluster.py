@@ -55,7 +55,7 @@ SHEETS: Final = (
         maker="ascend",
         fit="ascend-910c",
         power_fit="h200",
-        rents={"lease": Figure(1.5, "USD/h", _SHEET, _GUESS)},
+        rents={"neocloud": Figure(1.5, "USD/h", _SHEET, _GUESS)},
     ),
 )
 '''
@@ -160,12 +160,11 @@ def test_the_cost_model_answers_for_them_with_the_error_bar_of_a_borrowed_fit(
 
 def test_a_trace_is_replayed_on_them_at_their_rent(capsys: pytest.CaptureFixture[str]) -> None:
     demo = Path(__file__).parents[2] / "examples" / "demo.jsonl"
-    run = result(capsys, f"replay {demo} --limit 20 --cluster example-pod --cache none --price lease")
+    run = result(capsys, f"replay {demo} --limit 20 --cluster example-pod --cache none --price neocloud")
     assert run["requests"]["finished"] == 20
     assert run["cost"]["usd_per_million_output_tokens"] > 0
-    assert "write bought" in refusal(capsys, f"replay {demo} --cluster example-pod --price loan")
-    assert "lease" in refusal(capsys, f"replay {demo} --cluster example-pod --price loan")
-    assert "known: none" in refusal(capsys, f"replay {demo} --price lease --cache none")
+    assert "known: neocloud" in refusal(capsys, f"replay {demo} --cluster example-pod --cache none --price deepseek")
+    assert "known: none" in refusal(capsys, f"replay {demo} --price neocloud --cache none")
 
 
 def test_a_live_system_of_them_has_the_names_of_their_makers_exporter() -> None:
