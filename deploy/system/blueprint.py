@@ -27,12 +27,12 @@ from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
 from scheduler.runtime.random_streams import stream
+from sim_hw.clusters.supernode import Endpoint
 from sim_hw.errors import HardwareModelError
-from sim_hw.hardware.supernode import Endpoint
-from sim_hw.hardware.supernode import Plane as CatalogPlane
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
+from sim_hw.planes import Plane as CatalogPlane
 from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
