@@ -27,12 +27,12 @@ from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
 from scheduler.runtime.random_streams import stream
+from sim_hw.clusters.supernode import Endpoint
 from sim_hw.errors import HardwareModelError
-from sim_hw.hardware.supernode import Endpoint
-from sim_hw.hardware.supernode import Plane as CatalogPlane
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
+from sim_hw.planes import Plane as CatalogPlane
 from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
@@ -45,7 +45,7 @@ from workers.prefill import PrefillConfig, PrefillInstance
 if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap or traffic of others
     from deploy.settings.background import NamedFlow
     from scheduler.core.guests.power_budgets import PowerCap
-    from scheduler.metrics.live.snapshot import LiveInstance
+    from scheduler.metrics.layout import LiveInstance
 
 Cost = TypeVar("Cost")
 
@@ -107,7 +107,7 @@ class Blueprint:
 
     def live_instances(self) -> list[LiveInstance]:
         """The instances as those who watch a live system know them, in the order of the core."""
-        from scheduler.metrics.live.snapshot import LiveInstance
+        from scheduler.metrics.layout import LiveInstance
 
         return [
             LiveInstance(

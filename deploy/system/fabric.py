@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from scheduler.protocol.addresses import cache_ssd_address, pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
+from sim_hw.clusters.supernode import Operation, Supernode
 from sim_hw.figure import Figure
-from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, pool_rate
-from sim_hw.hardware.supernode import Operation, Supernode
-from sim_hw.hardware.supernode import Plane as CatalogPlane
+from sim_hw.network.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, pool_rate
 from sim_hw.network.lines import FleetLines, LineEnd, Lines
+from sim_hw.planes import Plane as CatalogPlane
 from workers.fabric.background import BackgroundFlow
 from workers.fabric.expert_traffic import ExchangeLinks
 from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays

@@ -8,8 +8,9 @@ import pytest
 from scheduler.core.guests.time_outs import TimeOuts
 from scheduler.core.lifecycle import State
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
+from scheduler.metrics.outcome.ended_run import RunInfo
 from scheduler.metrics.outcome.gaps import TokenGaps
-from scheduler.metrics.outcome.summary import RunInfo, summarize
+from scheduler.metrics.outcome.summary import summarize
 from scheduler.metrics.records import Records
 from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS

@@ -32,7 +32,7 @@ from scheduler.protocol.messages import (
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from scheduler.runtime.virtual import VirtualRuntime
-from sim_hw.instance.compiled_decode import StepForm, StepLine
+from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from sim_hw.network.lines import LineEnd
 from tests.checkers.linear_energy import LinearEnergy
 from tests.made_up_lines import MadeUpLines
@@ -115,7 +115,7 @@ class LinearSteps:
         way = way_of(case, num_running, kv_tokens)
         counts = np.arange(case.slots_per_die + 1, dtype=np.int64)
         lines = [
-            StepLine(sequence_ps * counts, constant_ps, kv_ps)
+            StreamCost(sequence_ps * counts, constant_ps, kv_ps)
             for constant_ps, sequence_ps, kv_ps in lines_of(case, way, num_running)
         ]
         return StepForm(tuple(lines), way)
