@@ -43,12 +43,8 @@ def _diagram() -> Iterator[str]:
 
 def _sentences() -> Iterator[str]:
     for event in _FROM_ANYWHERE:
-        ((after, before),) = {
-            after: [state for (state, one), to in TRANSITIONS.items() if one is event and to is after]
-            for (_, one), after in TRANSITIONS.items()
-            if one is event
-        }.items()
-        others = ", ".join(f"`{state.name}`" for state in State if state not in before)
+        after = TRANSITIONS[State.DECODING, event]
+        others = " and ".join(f"`{state.name}`" for state in State if (state, event) not in TRANSITIONS)
         yield f"`{event.name}` leads to `{after.name}` from every state but {others}."
 
 
