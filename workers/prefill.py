@@ -98,7 +98,7 @@ _NO_PASS: Final = _Pass(0, 0, 0, [], [], [], [])
 
 
 class PrefillInstance:
-    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines".
+    """A `Component`; the rules it follows are in docs/engine-rules.md, "Rules of the two engines".
 
     Its account begins at `began_ns`. With `exchange` the fabric hears what the exchange between its dies takes of
     their lines, and says what share of them it has.

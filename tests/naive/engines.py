@@ -1,6 +1,6 @@
 """The engines of the naive simulation: one token, one step, one sequence at a time.
 
-Written from "Rules of the two engines" in docs/architecture.md.
+Written from "Rules of the two engines" in docs/engine-rules.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The fabric of the naive simulation: every stream on its own, and all shares found anew whenever one comes or goes.
 
-Written from "Fabric" in docs/architecture.md.
+Written from "Fabric" in docs/engine-rules.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The naive simulation of the whole system: start reading at `run_naive`, then `Core`.
 
-It repeats docs/architecture.md independently of the product, one token and one step at a time, with no closed form and
+It repeats docs/engine-rules.md independently of the product, one token and one step at a time, with no closed form and
 nothing remembered that a scan can find out.
 """
 

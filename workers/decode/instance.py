@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class DecodeInstance:
-    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines".
+    """A `Component`; the rules it follows are in docs/engine-rules.md, "Rules of the two engines".
 
     Its account begins at `began_ns`. `exchange` is as with `PrefillInstance`.
     """
