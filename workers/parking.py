@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
+from scheduler.protocol.component import NEVER_NS, Around, Component, Output, Outputs
 from scheduler.protocol.messages import Message, ParkedSet, ReportUsage, RunEnded, SetParked, Usage, UsageReported
 
 
@@ -22,8 +22,8 @@ class ParkedDraw(Protocol):
         ...
 
 
-class ParkableInstance:
-    """A `Component` around an instance, which knows nothing of it: only its accounts of parked time are changed.
+class ParkableInstance(Around):
+    """An instance that can be parked. The instance knows nothing of it: only its accounts of parked time are changed.
 
     `is_empty` tells whether the instance has nothing to do and holds nothing; otherwise it does not park. While it
     wakes it draws what an instance does that has nothing to do. Nobody gives it work before it has said that it is
@@ -33,9 +33,7 @@ class ParkableInstance:
     def __init__(
         self, inner: Component, is_empty: Callable[[], bool], parked: ParkedDraw, reports_to: str = "core"
     ) -> None:
-        self.address = inner.address
-        self.priority = inner.priority
-        self.inner: Final = inner
+        super().__init__(inner)
         self._is_empty = is_empty
         self._parked = parked
         self._reports_to = reports_to
@@ -75,7 +73,7 @@ class ParkableInstance:
         self._is_parked, self._awake_ns = False, now_ns + self._parked.wake_ns
         return account
 
-    def _say(self, now_ns: int, *, is_parked: bool) -> tuple[str, Message]:
+    def _say(self, now_ns: int, *, is_parked: bool) -> Output:
         return self._reports_to, ParkedSet(self.address, now_ns, is_parked)
 
     def _accounted(self, outputs: Outputs) -> Outputs:

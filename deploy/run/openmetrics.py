@@ -77,7 +77,7 @@ def _start_ns(text: str) -> int:
 
 
 class ScrapedRun:
-    """Gives a runtime its tap and watcher, and writes the file when the run has ended well."""
+    """Gives a runtime its tap and an observer, and writes the file when the run has ended well."""
 
     def __init__(self, job: ScrapeJob, start_ns: int, blueprint: Blueprint, core: Scheduler, folder: Path) -> None:
         layout = _layout(blueprint)
@@ -95,16 +95,16 @@ class ScrapedRun:
         self._totals.decisions.watch(core.handlers, core.routing.decode)
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         metered = [*blueprint.pools, *(spec.address for spec in blueprint.instances)]
-        self.watcher: Final = SimulatedScrapes(self._totals, layout, metered, job.interval_ns, start_ns, self._spool)
+        self.observer: Final = SimulatedScrapes(self._totals, layout, metered, job.interval_ns, start_ns, self._spool)
         self.tap: Final[Tap] = self._totals.observe
 
     def write(self, ended_ns: int) -> None:
         """All is accounted for: the last sample, and the file, which appears whole or not at all."""
-        self.watcher.end(ended_ns)
+        self.observer.end(ended_ns)
         partial = Path(f"{self._job.path}.partial")
         try:
             with partial.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(self.watcher.texts())
+                file.writelines(self.observer.texts())
             os.replace(partial, self._job.path)
         finally:
             partial.unlink(missing_ok=True)

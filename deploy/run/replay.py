@@ -133,10 +133,10 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         _scraped(job, blueprint, core) as scrapes,
         _patient_garbage_collection(),
     ):
-        taps, watcher = (collector.observe,), None
+        taps, observers = (collector.observe,), ()
         if scrapes is not None:
-            taps, watcher = (collector.observe, scrapes.tap), scrapes.watcher
-        runtime = VirtualRuntime([*sources, front, *workers], core.address, taps, watcher)
+            taps, observers = (collector.observe, scrapes.tap), (scrapes.observer,)
+        runtime = VirtualRuntime([*sources, front, *workers, *observers], core.address, taps)
         with (
             stop_on_interrupt(runtime.stop),
             progress("replaying", lambda: (table.num_requests - table.num_open, total())),

@@ -27,7 +27,7 @@ from scheduler.core.state import new_scheduler_state
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl
 from scheduler.policies.view import RoutingPolicy
-from scheduler.protocol.component import NEVER_NS, NOTHING, TIMER_DUE, Outputs, Priority, TimerDue
+from scheduler.protocol.component import NEVER_NS, NOTHING, TIMER_DUE, Outputs, Priority, TimerDue, TimingFlags
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 _NOBODY: Final = frozenset[int]()
 
 
-class Scheduler:
+class Scheduler(TimingFlags):
     """The control plane's only state machine (a `Component`).
 
     It sees what a real one sees: prompts, hits, reports. Outputs are commands to workers; `table` is the account.
@@ -79,7 +79,7 @@ class Scheduler:
 
     address = CORE_ADDRESS
     priority = Priority.CORE
-    answers_late = True
+    backdates_replies = True
 
     def __init__(
         self,

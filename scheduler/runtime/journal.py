@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, cast
 
 from scheduler.protocol.codec import VERSION, from_array, pack, to_array, unpack
-from scheduler.protocol.component import Component, Outputs
+from scheduler.protocol.component import Around, Component, Outputs
 from scheduler.protocol.errors import CodecError, JournalError
 from scheduler.protocol.messages import Message
 
@@ -127,29 +127,24 @@ class JournalWriter:
         self._file.write(_framed(body))
 
 
-class JournalledCore:
-    """A `Component` that notes all that a component is given and answers, and otherwise is that component."""
+class JournalledCore(Around):
+    """The core, and a journal of all that it is given and returns."""
 
     def __init__(self, core: Component, writer: JournalWriter) -> None:
-        self.address = core.address
-        self.priority = core.priority
-        self.deadline_ns = core.deadline_ns
-        self._core = core
+        super().__init__(core)
         self._writer = writer
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Note the message, then let the core take it."""
         self._writer.record(now_ns, message)
-        outputs = self._core.handle(now_ns, message)
-        self.deadline_ns = self._core.deadline_ns
+        outputs = self.inner.handle(now_ns, message)
         self._writer.record_outputs(outputs)
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
         """Note the wake, then wake the core."""
         self._writer.record(now_ns, None)
-        outputs = self._core.wake(now_ns)
-        self.deadline_ns = self._core.deadline_ns
+        outputs = self.inner.wake(now_ns)
         self._writer.record_outputs(outputs)
         return outputs
 

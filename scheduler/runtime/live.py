@@ -12,10 +12,9 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
+from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.envelope import MAX_IN_FLIGHT, Envelope, Item, decode_envelope, encode_envelope
 from scheduler.protocol.errors import ClusterError, WorkerLostError
-from scheduler.protocol.hosting import HostedComponents
 from scheduler.protocol.messages import (
     CacheReported,
     Message,
@@ -25,10 +24,10 @@ from scheduler.protocol.messages import (
     WorkersLost,
     WorkersStarted,
 )
+from scheduler.protocol.stepper import Stepper, Tap
 from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
 from scheduler.runtime.peer import Link, Peer, host_of
-from scheduler.runtime.virtual import Tap
 
 HEARTBEAT_S: Final = 2.0
 """Wall seconds after which hosts are asked how they stand, so that a dead one is missed, and idle instances for their
@@ -78,30 +77,6 @@ class LiveEnd:
     warnings: list[str]
 
 
-class _Tapped:
-    """The core, with everybody who listens to what it is given."""
-
-    def __init__(self, core: Component, taps: Sequence[Tap]) -> None:
-        self.address = core.address
-        self.priority = core.priority
-        self.deadline_ns = core.deadline_ns
-        self.answers_late = bool(getattr(core, "answers_late", False))
-        self._core = core
-        self._taps = tuple(taps)
-
-    def handle(self, now_ns: int, message: Message) -> Outputs:
-        for tap in self._taps:
-            tap(now_ns, message)
-        outputs = self._core.handle(now_ns, message)
-        self.deadline_ns = self._core.deadline_ns
-        return outputs
-
-    def wake(self, now_ns: int) -> Outputs:
-        outputs = self._core.wake(now_ns)
-        self.deadline_ns = self._core.deadline_ns
-        return outputs
-
-
 class LiveRuntime:
     """Runs `components` here (the core and the source) and all others on the transport's hosts.
 
@@ -122,8 +97,7 @@ class LiveRuntime:
         metered: Sequence[str] = (),
         keep_open: bool = False,
     ) -> None:
-        local = [_Tapped(c, taps) if c.address == core_address else c for c in components]
-        self._local = HostedComponents(local)
+        self._local = Stepper(components, taps=taps, tapped=core_address)
         self._core_address = core_address
         self._transport = transport
         self._clock = clock
@@ -186,7 +160,7 @@ class LiveRuntime:
         for address, due_ns, message in inbox:
             self._local.deliver(address, due_ns, message)
         now_ns = self._clock.now_ns()
-        self._local.wake_until(now_ns)
+        self._local.run_until(now_ns)
         self._route()
         is_checking = now_ns >= self._heartbeat_ns
         if is_checking:
@@ -214,7 +188,7 @@ class LiveRuntime:
                     peer.link.outbox.add((address, now_ns - heartbeat_ns, ReportUsage()))
 
     def _route(self) -> None:
-        for item in self._local.take_said():
+        for item in self._local.take_sent():
             peer = self._peer_of.get(item[0])
             if peer is None:
                 raise ClusterError(f"no host has the component {item[0]!r}")

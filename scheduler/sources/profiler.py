@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.core.request_table import RequestTable
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
@@ -69,7 +69,7 @@ class _Bench:
     num_tokens: int = 0
 
 
-class Profiler:
+class Profiler(TimingFlags):
     """A `Component` in the core's place; it begins when it hears that nobody will arrive. `table` stays empty."""
 
     address = CORE
@@ -191,7 +191,7 @@ def _note(found: InstanceProfiled, num: int, new: int, context: int, cached: int
     found.taken_ns.append(taken_ns)
 
 
-class Starter:
+class Starter(TimingFlags):
     """A source that says nothing but that nobody arrives."""
 
     address = "source"
@@ -211,7 +211,7 @@ class Starter:
         return ((CORE, ArrivalsEnded()),)
 
 
-class ProfileSource:
+class ProfileSource(TimingFlags):
     """Tells the core at its first instant what was measured; it must stand before the source of requests."""
 
     address = "profile"

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Final
 
 from scheduler.core.config import OPERATOR_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message, WorkersLost, WorkersStarted
 
 CORE: Final = "core"
@@ -33,7 +33,7 @@ class PlannedChange:
     version: str
 
 
-class LossSource:
+class LossSource(TimingFlags):
     """Says `WorkersLost`, `WorkersStarted` and `ChangeModel` to the core when their time has come, for as long as
     `has_work` says that requests are open or still to come. An instance that is drained for a change is lost and
     started at once.

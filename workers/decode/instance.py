@@ -9,7 +9,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     CancelRequests,
     DecodeStepped,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from workers.decode.step_governor import StepGovernor, StepThrottle
 
 
-class DecodeInstance:
+class DecodeInstance(TimingFlags):
     """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines".
 
     Its account begins at `began_ns`. `exchange` is as with `PrefillInstance`.
@@ -47,7 +47,7 @@ class DecodeInstance:
 
     priority = Priority.DECODE
     # Room that is there is kept as of when it was asked for.
-    answers_late = True
+    backdates_replies = True
 
     def __init__(
         self,

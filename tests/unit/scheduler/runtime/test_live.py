@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
+from scheduler.protocol.component import NEVER_NS, Component, Outputs, TimingFlags
 from scheduler.protocol.errors import ClusterError
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
@@ -135,7 +135,7 @@ def test_stop_ends_at_once_with_every_request_accounted_for() -> None:
 
 
 def test_what_never_finishes_ends_as_on_the_virtual_clock() -> None:
-    class Deaf:
+    class Deaf(TimingFlags):
         """A cache pool that answers nothing."""
 
         address, priority, deadline_ns = "cache", 2, NEVER_NS

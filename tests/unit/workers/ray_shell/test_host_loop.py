@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from scheduler.protocol.component import NEVER_NS, Outputs
+from scheduler.protocol.component import NEVER_NS, Outputs, TimingFlags
 from scheduler.protocol.envelope import MAX_ITEMS, Envelope, decode_envelope, encode_envelope
 from scheduler.protocol.errors import ClusterError
 from scheduler.protocol.messages import ArrivalsEnded, Message, ReleaseKv, RunEnded
@@ -26,7 +26,7 @@ class StillClock:
         await changed.wait()
 
 
-class Alarm:
+class Alarm(TimingFlags):
     """Wakes at the time in `ReleaseKv`, and then says `num_said` things."""
 
     address, priority = "alarm", 4

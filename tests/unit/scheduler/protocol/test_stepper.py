@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
-from scheduler.protocol.hosting import HostedComponents
+from scheduler.protocol.component import NEVER_NS, Component, Outputs, TimingFlags
 from scheduler.protocol.messages import ArrivalsEnded, Message, ReleaseKv, RunEnded
+from scheduler.protocol.stepper import Stepper
 
 
-class Probe:
+class Probe(TimingFlags):
     """Notes what it is given; answers each message to `peer`, and wakes when told to by the id in `ReleaseKv`."""
 
     def __init__(self, address: str, log: list[tuple[str, int, str]], priority: int = 3, peer: str = "core") -> None:
@@ -35,15 +35,15 @@ class PatientProbe(Probe):
 class AnsweringProbe(Probe):
     """One whose answers do not depend on its timers."""
 
-    answers_late = True
+    backdates_replies = True
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         super().handle(now_ns, message)
         return ((self._peer, ArrivalsEnded()),)
 
 
-def make(*components: Component) -> HostedComponents:
-    return HostedComponents(components)
+def make(*components: Component) -> Stepper:
+    return Stepper(components)
 
 
 def test_a_message_is_handled_when_it_fell_due_or_at_the_receivers_own_later_time() -> None:
@@ -61,9 +61,9 @@ def test_who_takes_late_messages_is_told_when_each_fell_due_and_answers_as_of_it
     hosted = make(PatientProbe("a", log))
     hosted.deliver("a", 50, RunEnded(interrupted=False))
     hosted.deliver("a", 40, ReleaseKv([45]))
-    hosted.wake_until(60)
+    hosted.run_until(60)
     assert [now_ns for _, now_ns, _ in log] == [50, 40, 45]
-    assert [due_ns for _, due_ns, _ in hosted.take_said()] == [45]
+    assert [due_ns for _, due_ns, _ in hosted.take_sent()] == [45]
     assert hosted.last_ns == 50
 
 
@@ -73,7 +73,7 @@ def test_who_answers_late_answers_as_of_what_it_was_told_though_it_waits_for_som
     hosted.deliver("a", 50, ReleaseKv([90]))
     hosted.deliver("a", 40, ReleaseKv([95]))
     assert [now_ns for _, now_ns, _ in log] == [50, 50]
-    assert [due_ns for _, due_ns, _ in hosted.take_said()] == [50, 40]
+    assert [due_ns for _, due_ns, _ in hosted.take_sent()] == [50, 40]
 
 
 def test_deadlines_before_a_message_are_woken_first_at_their_own_time_and_one_at_its_instant_after_it() -> None:
@@ -84,12 +84,12 @@ def test_deadlines_before_a_message_are_woken_first_at_their_own_time_and_one_at
     hosted.deliver("b", 40, RunEnded(interrupted=False))
     assert log[2:] == [("a", 30, "wake"), ("b", 40, "RunEnded")]
     assert hosted.deadline_ns == 40
-    hosted.wake_until(39)
+    hosted.run_until(39)
     assert len(log) == 4
-    hosted.wake_until(1000)
+    hosted.run_until(1000)
     assert log[4:] == [("b", 40, "wake")]
-    assert hosted.take_said() == [("core", 30, ArrivalsEnded()), ("core", 40, ArrivalsEnded())]
-    assert hosted.take_said() == []
+    assert hosted.take_sent() == [("core", 30, ArrivalsEnded()), ("core", 40, ArrivalsEnded())]
+    assert hosted.take_sent() == []
 
 
 def test_at_one_instant_priority_decides_then_position() -> None:
@@ -97,7 +97,7 @@ def test_at_one_instant_priority_decides_then_position() -> None:
     hosted = make(Probe("late", log, 5), Probe("first", log, 1), Probe("second", log, 1))
     for address in hosted.addresses:
         hosted.deliver(address, 0, ReleaseKv([7]))
-    hosted.wake_until(7)
+    hosted.run_until(7)
     assert [address for address, _, what in log if what == "wake"] == ["first", "second", "late"]
 
 
@@ -105,6 +105,6 @@ def test_what_is_said_within_the_group_is_delivered_at_its_instant() -> None:
     log: list[tuple[str, int, str]] = []
     hosted = make(Probe("a", log, peer="b"), Probe("b", log))
     hosted.deliver("a", 0, ReleaseKv([9]))
-    hosted.wake_until(100)
+    hosted.run_until(100)
     assert log[-2:] == [("a", 9, "wake"), ("b", 9, "ArrivalsEnded")]
-    assert hosted.take_said() == []
+    assert hosted.take_sent() == []
