@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scheduler.protocol.component import NEVER_NS, Component, Outputs, TimingFlags
 from scheduler.protocol.messages import ArrivalsEnded, Message, ReleaseKv, RunEnded
 from scheduler.protocol.stepper import Stepper
@@ -108,3 +110,52 @@ def test_what_is_said_within_the_group_is_delivered_at_its_instant() -> None:
     hosted.run_until(100)
     assert log[-2:] == [("a", 9, "wake"), ("b", 9, "ArrivalsEnded")]
     assert hosted.take_sent() == []
+
+
+def test_an_observer_is_woken_while_another_has_a_deadline_and_prolongs_nothing() -> None:
+    class Watch(Probe):
+        """Wakes every 10 ns."""
+
+        is_observer = True
+
+        def wake(self, now_ns: int) -> Outputs:
+            super().wake(now_ns)
+            self.deadline_ns = now_ns + 10
+            return ()
+
+    log: list[tuple[str, int, str]] = []
+    watch = Watch("watch", log, priority=-1)
+    watch.deadline_ns = 10
+    hosted = make(Probe("a", log), watch)
+    assert hosted.deadline_ns == NEVER_NS
+    hosted.deliver("a", 5, ReleaseKv([30]))
+    assert hosted.deadline_ns == 10
+    hosted.run_until(1000)
+    assert log[1:] == [("watch", 10, "wake"), ("watch", 20, "wake"), ("watch", 30, "wake"), ("a", 30, "wake")]
+    assert hosted.deadline_ns == NEVER_NS
+    hosted.deliver("a", 35, ReleaseKv([40]))
+    assert hosted.deadline_ns == 40
+
+
+def test_a_deadline_that_is_let_go_and_taken_up_again_at_its_instant_is_kept() -> None:
+    class Sender(Probe):
+        """Lets go of the other's deadline when it wakes, and gives it anew by a message."""
+
+        def wake(self, now_ns: int) -> Outputs:
+            super().wake(now_ns)
+            late.deadline_ns = NEVER_NS
+            return (("b", ArrivalsEnded()), ("late", ReleaseKv([7])))
+
+    log: list[tuple[str, int, str]] = []
+    late = Probe("late", log, priority=2)
+    hosted = make(Sender("a", log, priority=1), Probe("b", log, priority=0), late)
+    hosted.deliver("late", 0, ReleaseKv([7]))
+    hosted.deliver("a", 0, ReleaseKv([7]))
+    hosted.run_until(7)
+    assert log[-1] == ("late", 7, "wake")
+
+
+def test_without_others_an_unknown_address_is_an_error() -> None:
+    hosted = Stepper([Probe("a", [])], has_others=False)
+    with pytest.raises(KeyError, match="nobody"):
+        hosted.deliver("nobody", 0, ArrivalsEnded())
