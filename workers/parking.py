@@ -26,7 +26,7 @@ class ParkableInstance(Around):
     """An instance that can be parked. The instance knows nothing of it: only its accounts of parked time are changed.
 
     `is_empty` tells whether the instance has nothing to do and holds nothing; otherwise it does not park. While it
-    wakes it draws what an instance does that has nothing to do. Nobody gives it work before it has said that it is
+    wakes it draws what an instance does that has nothing to do. Nobody gives it work before it has reported that it is
     awake.
     """
 
@@ -58,22 +58,22 @@ class ParkableInstance(Around):
         if self._awake_ns > now_ns:
             return self.inner.wake(now_ns)
         self._awake_ns = NEVER_NS
-        return (self._say(now_ns, is_parked=False),)
+        return (self._report(now_ns, is_parked=False),)
 
     def _park(self, now_ns: int) -> Outputs:
         if not self._is_empty():
-            return (self._say(now_ns, is_parked=False),)
+            return (self._report(now_ns, is_parked=False),)
         # So that no account mixes parked time and other.
         account = self.inner.handle(now_ns, ReportUsage())
         self._is_parked = True
-        return (*account, self._say(now_ns, is_parked=True))
+        return (*account, self._report(now_ns, is_parked=True))
 
     def _begin_to_wake(self, now_ns: int) -> Outputs:
         account = self._accounted(self.inner.handle(now_ns, ReportUsage()))
         self._is_parked, self._awake_ns = False, now_ns + self._parked.wake_ns
         return account
 
-    def _say(self, now_ns: int, *, is_parked: bool) -> Output:
+    def _report(self, now_ns: int, *, is_parked: bool) -> Output:
         return self._reports_to, ParkedSet(self.address, now_ns, is_parked)
 
     def _accounted(self, outputs: Outputs) -> Outputs:

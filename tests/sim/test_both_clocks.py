@@ -1,4 +1,4 @@
-"""One stepper, two clocks: run in turns by a clock that waits, with arrivals from elsewhere, it gives the virtual run."""
+"""One stepper, two clocks: run in turns by a clock that waits, and told of arrivals, it gives the virtual run."""
 
 from __future__ import annotations
 

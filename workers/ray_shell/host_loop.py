@@ -35,7 +35,7 @@ class HostClock(Protocol):
 class HostLoop:
     """Components with a timer. `post` carries an envelope to the control plane and returns when it has arrived.
 
-    What is said as of a time before `began_ns` is handled as of that.
+    What is sent as of a time before `began_ns` is handled as of that.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class HostLoop:
         self._is_ended = False
 
     def receive(self, data: bytes) -> bytes:
-        """Take an envelope; answers the next one, with what was said in answer, even if that is nothing.
+        """Take an envelope; returns the next one, with what was sent in reply, even if that is nothing.
 
         Never waits, so that the order of calls is the order of receipt. Raises what a component raised, in this call or
         in a wake before it, or what a post raised that nobody awaited; then nothing goes on.
