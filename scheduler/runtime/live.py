@@ -6,7 +6,7 @@ changes so little is told at the head of `scheduler.protocol.stepper`.
 
 A host is a process, and `Peer` is what is known of it. What is on its way to it and from it is numbered and
 acknowledged, so that the run knows when nothing is due anywhere and nothing is on its way: only then is it over, and
-that is the condition of the virtual clock too. Nobody waits for a reply within a turn: a slow host holds up nobody else.
+that is the condition of the virtual clock too. A turn never waits for a reply, so that a slow host holds up no other.
 
 A host whose process dies is lost at once, together with all that was on its way to and from it; the core is told, and
 told again when a fresh and empty process has taken its place. Any other error, of a component here or on a host or of
