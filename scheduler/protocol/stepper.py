@@ -36,6 +36,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
 from typing import Final
 
@@ -47,21 +48,17 @@ Tap = Callable[[int, Message], None]
 """Is shown every (time, message) given to the core, before the core is."""
 
 
+@dataclass(slots=True, eq=False)
 class _Hosted:
     """A component as its stepper knows it: `deadline_ns` is the one of its latest entry in the heap."""
 
-    __slots__ = (
-        "component", "deadline_ns", "handle", "index", "is_observer", "last_ns", "priority",
-    )  # fmt: skip
-
-    def __init__(self, component: Component, index: int, began_ns: int) -> None:
-        self.component: Final = component
-        self.index: Final = index
-        self.handle: Final = component.handle
-        self.priority: Final = component.priority
-        self.is_observer: Final = component.is_observer
-        self.deadline_ns = NEVER_NS
-        self.last_ns = began_ns
+    component: Final[Component]
+    handle: Final[Callable[[int, Message], Outputs]]
+    priority: Final[int]
+    index: Final[int]
+    is_observer: Final[bool]
+    last_ns: int
+    deadline_ns: int = NEVER_NS
 
 
 class Stepper:
@@ -84,7 +81,10 @@ class Stepper:
         self._began_ns = began_ns
         self._has_others = has_others
         self._is_stopped = False
-        self._hosted = [_Hosted(one, index, began_ns) for index, one in enumerate(components)]
+        self._hosted = [
+            _Hosted(one, one.handle, one.priority, index, one.is_observer, began_ns)
+            for index, one in enumerate(components)
+        ]
         self._by_address = {one.component.address: one for one in self._hosted}
         self._taps = tuple(taps)
         self._tapped = self._by_address[tapped] if taps else None
@@ -108,20 +108,22 @@ class Stepper:
 
     @property
     def deadline_ns(self) -> int:
-        """When the next component wants to be woken."""
-        first = self._first()
-        return NEVER_NS if first is None else first.deadline_ns
+        """When the next component wants to be woken; `NEVER_NS` if nobody does, or only observers do."""
+        while self._heap:
+            due_ns, _, index = self._heap[0]
+            one = self._hosted[index]
+            if one.deadline_ns == due_ns == one.component.deadline_ns:
+                return NEVER_NS if one.is_observer and not self._has_work() else due_ns
+            self._drop_first()
+        return NEVER_NS
 
     def stop(self) -> None:
         """Take no further step; what is being delivered still is. Safe to call from a signal handler."""
         self._is_stopped = True
 
     def run_until(self, limit_ns: int) -> None:
-        """Take steps until nobody is due at `limit_ns` or before, or only observers are.
-
-        This is the innermost loop of every run: it is one function, with everything in local variables, because a call
-        more for each message or wake is one percent of a run.
-        """
+        """Take steps until nobody is due at `limit_ns` or before, or only observers are."""
+        # The innermost loop of every run, in one function: one call more for each message is a percent of a run.
         heap, hosted, by_address = self._heap, self._hosted, self._by_address
         queue, take, send = self._queue, self._queue.popleft, self._queue.extend
         late, has_others = self._late_replies, self._has_others
@@ -198,17 +200,6 @@ class Stepper:
         """What was sent to others since the last call."""
         sent, self._sent = self._sent, []
         return sent
-
-    def _first(self) -> _Hosted | None:
-        """Who is due first; None if nobody is, or only observers are."""
-        heap, hosted = self._heap, self._hosted
-        while heap:
-            due_ns, _, index = heap[0]
-            one = hosted[index]
-            if one.deadline_ns == due_ns == one.component.deadline_ns:
-                return None if one.is_observer and not self._has_work() else one
-            self._drop_first()
-        return None
 
     def _drop_first(self) -> None:
         """The first entry of the heap is of a deadline that was moved; one that was moved unnoticed is noted now."""

@@ -69,7 +69,7 @@ def test_who_takes_late_messages_is_told_when_each_fell_due_and_answers_as_of_it
     assert hosted.last_ns == 50
 
 
-def test_who_answers_late_answers_as_of_what_it_was_told_though_it_waits_for_something() -> None:
+def test_who_backdates_replies_does_so_though_it_waits_for_something() -> None:
     log: list[tuple[str, int, str]] = []
     hosted = make(AnsweringProbe("a", log))
     hosted.deliver("a", 50, ReleaseKv([90]))
