@@ -44,9 +44,6 @@ from scheduler.protocol.component import NEVER_NS, Component, Output, Outputs
 from scheduler.protocol.envelope import Item
 from scheduler.protocol.messages import Message
 
-Tap = Callable[[int, Message], None]
-"""Is shown every (time, message) given to the core, before the core is."""
-
 
 @dataclass(slots=True, eq=False)
 class _Hosted:
@@ -64,19 +61,11 @@ class _Hosted:
 class Stepper:
     """Steps its components and keeps what they send to others, in the order that the head of this file states.
 
-    Nothing happens before `began_ns`. `taps` are shown what the component of address `tapped` is given. Without others
-    (`has_others`) no message can be late, so that nobody's time is kept, and one to an unknown address is a `KeyError`.
+    Nothing happens before `began_ns`. Without others (`has_others`) no message can be late, so that nobody's time is
+    kept, and one to an unknown address is a `KeyError`.
     """
 
-    def __init__(
-        self,
-        components: Sequence[Component],
-        began_ns: int = 0,
-        taps: Sequence[Tap] = (),
-        tapped: str = "",
-        *,
-        has_others: bool = True,
-    ) -> None:
+    def __init__(self, components: Sequence[Component], began_ns: int = 0, *, has_others: bool = True) -> None:
         self.num_handled = 0
         self._began_ns = began_ns
         self._has_others = has_others
@@ -86,8 +75,6 @@ class Stepper:
             for index, one in enumerate(components)
         ]
         self._by_address = {one.component.address: one for one in self._hosted}
-        self._taps = tuple(taps)
-        self._tapped = self._by_address[tapped] if taps else None
         self._heap: list[tuple[int, int, int]] = []
         self._queue: deque[Output] = deque()
         self._due_ns = began_ns
@@ -127,7 +114,6 @@ class Stepper:
         heap, hosted, by_address = self._heap, self._hosted, self._by_address
         queue, take, send = self._queue, self._queue.popleft, self._queue.extend
         late, has_others = self._late_replies, self._has_others
-        tapped, taps = self._tapped, self._taps
         due_ns, num_handled = self._due_ns, 0
         while True:
             while queue:
@@ -143,9 +129,6 @@ class Stepper:
                         self._handle_late(one, due_ns, message)
                         continue
                     one.last_ns = due_ns
-                if one is tapped:
-                    for tap in taps:
-                        tap(due_ns, message)
                 replies = one.handle(due_ns, message)
                 if replies:
                     send(replies)
@@ -224,9 +207,6 @@ class Stepper:
     def _handle_late(self, one: _Hosted, due_ns: int, message: Message) -> None:
         """Deliver what fell due before the component's own last time; what it replies may fall due later than that."""
         now_ns = self._late_ns(one, due_ns)
-        if one is self._tapped:
-            for tap in self._taps:
-                tap(now_ns, message)
         replies = one.handle(now_ns, message)
         has_own_time = one.component.deadline_ns != NEVER_NS and not one.component.backdates_replies
         if replies:

@@ -32,7 +32,7 @@ from scheduler.protocol.messages import (
     WorkersLost,
     WorkersStarted,
 )
-from scheduler.protocol.stepper import Stepper, Tap
+from scheduler.protocol.stepper import Stepper
 from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
 from scheduler.runtime.peer import Link, Peer, host_of
@@ -99,13 +99,12 @@ class LiveRuntime:
         core_address: str,
         transport: WorkerTransport,
         clock: Clock,
-        taps: Sequence[Tap] = (),
         *,
         session: str = "0",
         metered: Sequence[str] = (),
         keep_open: bool = False,
     ) -> None:
-        self._local = Stepper(components, taps=taps, tapped=core_address)
+        self._local = Stepper(components)
         self._core_address = core_address
         self._transport = transport
         self._clock = clock

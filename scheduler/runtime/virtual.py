@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.messages import RunEnded
-from scheduler.protocol.stepper import Stepper, Tap
+from scheduler.protocol.stepper import Stepper
 
 
 class VirtualRuntime:
     """Steps all components in one process, each step at the instant at which it falls due, until none is left."""
 
-    def __init__(self, components: Sequence[Component], core_address: str, taps: Sequence[Tap] = ()) -> None:
-        self._stepper = Stepper(components, taps=taps, tapped=core_address, has_others=False)
+    def __init__(self, components: Sequence[Component], core_address: str) -> None:
+        self._stepper = Stepper(components, has_others=False)
         self._core_address = core_address
         self._is_stopped = False
 
