@@ -25,6 +25,7 @@ class VirtualRuntime:
     def stop(self) -> None:
         """End the run at the next instant; safe to call from a signal handler."""
         self._is_stopped = True
+        self._stepper.stop()
 
     def run(self) -> bool:
         """Run until nothing is due any more, then tell everybody; returns whether it was stopped before."""

@@ -9,6 +9,7 @@ from scheduler.protocol.component import NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import Message, ReportUsage, RunEnded, UsageReported
 from scheduler.runtime.virtual import VirtualRuntime
 from tests.small_system import WORKERS, RowSource, make_core, make_worker, small_spec, stamps
+from tests.tap import Tap
 
 SPEC = small_spec(30, rate_per_s=0.3)
 EVERY_NS = 1_500_000_000
@@ -49,7 +50,8 @@ def run_watched(says: Outputs = NOTHING, *, is_watched: bool = True) -> tuple[An
 
     workers = [make_worker(SPEC, address) for address in WORKERS]
     components = [RowSource(SPEC["rows"]), core, *workers, *([watcher] if is_watched else [])]
-    runtime = VirtualRuntime(components, core.address, (tap,))
+    core.add_guest(Tap(tap))
+    runtime = VirtualRuntime(components, core.address)
     assert not runtime.run()
     return core, runtime, watcher, accounts
 
