@@ -99,7 +99,7 @@ def test_the_journal_of_a_live_run_replays_to_the_same_commands(tmp_path: Path) 
     spec = small_spec(20) | LIVE
     parts = make_control(spec)
     with JournalWriter(tmp_path / "j", JournalHeader()) as writer:
-        parts = type(parts)(JournalledCore(parts.core, writer), parts.sources, parts.tap, parts.keep)  # type: ignore[arg-type]
+        parts = type(parts)(JournalledCore(parts.core, writer), parts.sources, parts.keep)  # type: ignore[arg-type]
         asyncio.run(FakeCluster(parts, WORKERS, maker(spec)).run())
     result = replay(tmp_path / "j", lambda _: make_core(spec))
     assert result.same
