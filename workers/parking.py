@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, Around, Component, Output, Outputs
 from scheduler.protocol.messages import Message, ParkedSet, ReportUsage, RunEnded, SetParked, Usage, UsageReported
 
@@ -31,7 +32,7 @@ class ParkableInstance(Around):
     """
 
     def __init__(
-        self, inner: Component, is_empty: Callable[[], bool], parked: ParkedDraw, reports_to: str = "core"
+        self, inner: Component, is_empty: Callable[[], bool], parked: ParkedDraw, reports_to: str = CORE_ADDRESS
     ) -> None:
         super().__init__(inner)
         self._is_empty = is_empty
@@ -58,23 +59,23 @@ class ParkableInstance(Around):
         if self._awake_ns > now_ns:
             return self.inner.wake(now_ns)
         self._awake_ns = NEVER_NS
-        return (self._report(now_ns, is_parked=False),)
+        return (self._report(is_parked=False),)
 
     def _park(self, now_ns: int) -> Outputs:
         if not self._is_empty():
-            return (self._report(now_ns, is_parked=False),)
+            return (self._report(is_parked=False),)
         # So that no account mixes parked time and other.
         account = self.inner.handle(now_ns, ReportUsage())
         self._is_parked = True
-        return (*account, self._report(now_ns, is_parked=True))
+        return (*account, self._report(is_parked=True))
 
     def _begin_to_wake(self, now_ns: int) -> Outputs:
         account = self._accounted(self.inner.handle(now_ns, ReportUsage()))
         self._is_parked, self._awake_ns = False, now_ns + self._parked.wake_ns
         return account
 
-    def _report(self, now_ns: int, *, is_parked: bool) -> Output:
-        return self._reports_to, ParkedSet(self.address, now_ns, is_parked)
+    def _report(self, *, is_parked: bool) -> Output:
+        return self._reports_to, ParkedSet(self.address, is_parked)
 
     def _accounted(self, outputs: Outputs) -> Outputs:
         """An instance knows only how it draws power when it waits."""
