@@ -14,7 +14,7 @@ from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsArrived, TransferKind
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
@@ -56,7 +56,7 @@ def small_spec(
     return {"rows": list(zip(arrived_ns, prompts, outputs, prefixes, strict=True)), "decode_blocks": 400, **more}
 
 
-class RowSource:
+class RowSource(TimingFlags):
     """A trace source of one request at each instant."""
 
     address = "source"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     CancelRequests,
     LinkShare,
@@ -97,7 +97,7 @@ class _Pass:
 _NO_PASS: Final = _Pass(0, 0, 0, [], [], [], [])
 
 
-class PrefillInstance:
+class PrefillInstance(TimingFlags):
     """A `Component`; the rules it follows are in docs/engine-rules.md, "Rules of the two engines".
 
     Its account begins at `began_ns`. With `exchange` the fabric hears what the exchange between its dies takes of

@@ -12,7 +12,7 @@ from typing import Final
 
 from scheduler.core.request_table import RequestTable
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
@@ -67,7 +67,7 @@ class _Bench:
     num_tokens: int = 0
 
 
-class Profiler:
+class Profiler(TimingFlags):
     """A `Component` in the core's place; it begins when it hears that nobody will arrive. `table` stays empty."""
 
     address = CORE_ADDRESS
@@ -189,7 +189,7 @@ def _note(found: InstanceProfiled, num: int, new: int, context: int, cached: int
     found.taken_ns.append(taken_ns)
 
 
-class Starter:
+class Starter(TimingFlags):
     """A source that says nothing but that nobody arrives."""
 
     address = "source"
@@ -209,7 +209,7 @@ class Starter:
         return ((CORE_ADDRESS, ArrivalsEnded()),)
 
 
-class ProfileSource:
+class ProfileSource(TimingFlags):
     """Tells the core at its first instant what was measured; it must stand before the source of requests."""
 
     address = "profile"

@@ -16,7 +16,7 @@ from scheduler.policies import make_routing_policy
 from scheduler.policies.classes import RequestClass
 from scheduler.policies.view import READS_ALL, PolicyContext, RequestView, RoutingPolicy, StageKind, StageView
 from scheduler.protocol.addresses import CACHE_ADDRESS, CORE_ADDRESS, cache_ssd_address, decode_address, prefill_address
-from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Around, Component, Outputs, Priority, TimingFlags
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -58,7 +58,7 @@ from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
 from workers.prefill import PrefillConfig, PrefillInstance
 
 
-class RowSource:
+class RowSource(TimingFlags):
     """A trace source of a few rows: all that arrive at one instant are one message."""
 
     address = "source"
@@ -125,28 +125,24 @@ Listener = Callable[[int, str, Message], None]
 """Is shown (time, address, message) of everything the core hears, and after it of everything the core says."""
 
 
-class Overheard:
-    """The scheduler with somebody listening: a `Component` around a component."""
+class Overheard(Around):
+    """The scheduler with somebody listening."""
 
     def __init__(self, scheduler: Scheduler, listeners: Sequence[Listener]) -> None:
-        self.address = scheduler.address
-        self.priority = scheduler.priority
-        self.deadline_ns = scheduler.deadline_ns
-        self._scheduler = scheduler
+        super().__init__(scheduler)
         self._listeners = listeners
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Pass on, and tell."""
         for listener in self._listeners:
             listener(now_ns, CORE_ADDRESS, message)
-        return self._tell(now_ns, self._scheduler.handle(now_ns, message))
+        return self._tell(now_ns, self.inner.handle(now_ns, message))
 
     def wake(self, now_ns: int) -> Outputs:
         """Pass on, and tell."""
-        return self._tell(now_ns, self._scheduler.wake(now_ns))
+        return self._tell(now_ns, self.inner.wake(now_ns))
 
     def _tell(self, now_ns: int, outputs: Outputs) -> Outputs:
-        self.deadline_ns = self._scheduler.deadline_ns
         for address, said in outputs:
             for listener in self._listeners:
                 listener(now_ns, address, said)

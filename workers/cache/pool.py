@@ -7,7 +7,7 @@ from dataclasses import astuple
 from typing import Any
 
 from scheduler.protocol.addresses import CACHE_ADDRESS, CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     CacheReported,
     CacheServersChanged,
@@ -24,7 +24,7 @@ from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
 
 
-class CachePool:
+class CachePool(TimingFlags):
     """A `Component`. It answers at once; moving the bytes is the fabric's part. It hosts all cache servers: which of
     them are up the core says."""
 

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     CancelRequests,
     DecodeStepped,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from workers.decode.step_governor import StepGovernor, StepThrottle
 
 
-class DecodeInstance:
+class DecodeInstance(TimingFlags):
     """A `Component`; the rules it follows are in docs/engine-rules.md, "Rules of the two engines".
 
     Its account begins at `began_ns`. `exchange` is as with `PrefillInstance`.
@@ -48,7 +48,7 @@ class DecodeInstance:
 
     priority = Priority.DECODE
     # Room that is there is kept as of when it was asked for.
-    answers_late = True
+    backdates_replies = True
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     UNAWAITED,
     CancelTransfer,
@@ -34,7 +34,7 @@ _OF_ONE_TRANSFER: Final = {StartTransfer, FinishTransfer, CancelTransfer}
 """What can come late, as of a time up to which other transfers were counted already."""
 
 
-class Fabric:
+class Fabric(TimingFlags):
     """A `Component` that turns `StartTransfer` into `TransferDone` at the time the last byte arrives.
 
     Nobody waits for writes to the cache, nor yet for what flows while a pass still runs: as long as no link binds they
