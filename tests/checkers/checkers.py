@@ -276,19 +276,19 @@ def check_reads(journal: Journal) -> None:
 
 def check_links(fabric: Fabric) -> None:
     """No link is to carry more than it can."""
-    for plane in fabric._ways.planes.values():
+    for plane in fabric._routes.planes.values():
         shares = plane._shares
         if plane._unshared_ns != NEVER_NS:
             continue  # found anew before time goes on
         for link, capacity in enumerate(shares._capacities):
             carried = sum(shares.weights[path] * shares.level(path) for path in shares._over[link])
             assert carried <= capacity, (link, carried, capacity)
-    carried_by = dict.fromkeys(range(len(fabric._ways.capacities)), 0)
-    for line in fabric._ranks._lines.values():
+    carried_by = dict.fromkeys(range(len(fabric._routes.capacities)), 0)
+    for line in fabric._ranks._links.values():
         for _, _, _, die, _ in line.ending:
             carried_by[line.rank] += line.level
             carried_by[die] += line.level
-    for link, capacity in enumerate(fabric._ways.capacities):
+    for link, capacity in enumerate(fabric._routes.capacities):
         assert carried_by[link] <= capacity, (link, carried_by[link], capacity)
 
 

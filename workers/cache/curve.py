@@ -29,7 +29,7 @@ class HitTokens:
 
     @property
     def rate(self) -> float:
-        """The share that was found."""
+        """The share of the tokens looked up that was found, 0 if there were none."""
         return self.found / self.looked_up if self.looked_up else 0.0
 
 
@@ -62,7 +62,7 @@ def stack_distance_hits(
 
 
 def store_hits(prompts: Iterable[Prompt], sizes: StoreSizes) -> HitTokens:
-    """What a store of these sizes finds."""
+    """What a store of these sizes finds when the prompts are looked up and stored in turn."""
     store = BlockStore(sizes)
     for number, (blocks, tenant, num_tokens) in enumerate(prompts):
         store.look_up(number, blocks, tenant, num_tokens, number)

@@ -116,7 +116,7 @@ class BlockStore:
     def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> dict[int, int]:
         """Only these servers are up now; `lost` ones took their blocks along, others handed them over.
 
-        Answers the open look-ups that lost something, with the leading tokens that are left to each.
+        Returns the open look-ups that lost something, with the leading tokens that are left to each.
         """
         tiers = self._one_by_one() if self._tiers is None else self._tiers
         gone = tiers.set_up(up, lost, now_ns)

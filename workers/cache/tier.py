@@ -67,7 +67,7 @@ class Tier:
 
     @property
     def used_tokens(self) -> int:
-        """What all blocks take."""
+        """What all blocks take, in tokens of KV."""
         return (len(self.order) + len(self.pinned)) * self._block_tokens - self.saved_tokens
 
     def place(self, key: int, stamp: int) -> None:
@@ -110,7 +110,7 @@ class Tier:
         self._used_by[tenant] = used
 
     def remove(self, key: int) -> int:
-        """The block is gone; answers when it was last used, 0 for one in `pinned`."""
+        """The block is gone; returns when it was last used, 0 for one in `pinned`."""
         size = self._sizes.get(key)
         if size is not None:
             self.saved_tokens -= self._block_tokens - size

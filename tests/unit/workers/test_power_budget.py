@@ -109,7 +109,7 @@ def test_a_pass_ends_under_the_budget_that_it_began_with_and_the_next_has_the_ne
     instance.handle(0, start)
     instance.wake(0)
     fast_ns = instance.deadline_ns
-    assert instance.handle(1, SetPowerBudget(6000)) == ()
+    assert not instance.handle(1, SetPowerBudget(6000))
     (_, first), (_, confirmed) = instance.wake(fast_ns)
     assert isinstance(first, PrefillStepped)
     assert confirmed == PowerBudgetSet("prefill-0", fast_ns, 6000)
