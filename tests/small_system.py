@@ -23,7 +23,7 @@ from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.fabric import Fabric
-from workers.fabric.routes import LinkGroup, PathProfile, FabricConfig, KvTransferRoutes
+from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
 from workers.prefill import PrefillConfig, PrefillInstance
 
 MAKE_WORKER = "tests.small_system:make_worker"

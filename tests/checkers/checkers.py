@@ -1,4 +1,4 @@
-"""The invariants of ../shared/DESIGN.md, looked at from outside: from what was said, not from how it came about.
+"""The invariants over the journal of a run, looked at from outside: from messages, not from how they came about.
 
 Each `check_*` takes a `Journal` of a whole run and raises AssertionError naming what is wrong.
 """
@@ -284,10 +284,10 @@ def check_links(fabric: Fabric) -> None:
             carried = sum(shares.weights[path] * shares.level(path) for path in shares._over[link])
             assert carried <= capacity, (link, carried, capacity)
     carried_by = dict.fromkeys(range(len(fabric._routes.capacities)), 0)
-    for line in fabric._ranks._links.values():
-        for _, _, _, die, _ in line.ending:
-            carried_by[line.rank] += line.level
-            carried_by[die] += line.level
+    for rank in fabric._ranks._links.values():
+        for _, _, _, die, _ in rank.ending:
+            carried_by[rank.rank] += rank.level
+            carried_by[die] += rank.level
     for link, capacity in enumerate(fabric._routes.capacities):
         assert carried_by[link] <= capacity, (link, carried_by[link], capacity)
 

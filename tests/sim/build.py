@@ -51,7 +51,7 @@ from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.fabric import Fabric
-from workers.fabric.routes import LinkGroup, PathProfile, FabricConfig, KvTransferRoutes
+from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
 from workers.prefill import PrefillConfig, PrefillInstance
 
 
@@ -339,7 +339,9 @@ def build_fabric(case: Case) -> Fabric:
         links += [LinkGroup(LineEnd.UB_DIE, range(i, i + 1))] * 2
         rates = *line, case.num_streams, case.latency_ns + 100 * i
         profiles[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = PathProfile((pool_out, into), *rates)
-        profiles[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = PathProfile((into + 1, pool_out + 1), *rates)
+        profiles[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = PathProfile(
+            (into + 1, pool_out + 1), *rates
+        )
     if has_pool_ssd(case):
         ssd, rates = f"{CACHE_ADDRESS}/{CACHE_SSD}", (*line, case.cache_servers, case.latency_ns)
         profiles[TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, CACHE_ADDRESS] = PathProfile((len(links),), *rates)

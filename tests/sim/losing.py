@@ -212,7 +212,7 @@ class LosingSystem:
 
     @property
     def workers(self) -> list[Component]:
-        """All components that live at the end, which are all there are, as they are without their berths."""
+        """All components that live at the end, which are all there are, as they are without their parking slots."""
         assert None not in self._alive.values()
         return [one.inner if isinstance(one, ParkableInstance) else one for one in self._alive.values() if one]
 
