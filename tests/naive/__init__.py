@@ -1,7 +1,8 @@
 """The naive twin: the whole system again, written from docs/architecture.md and docs/caching.md and not from the code.
 
-One token, one step, one stream at a time; no closed form, and nothing remembered that a scan can find out. It imports
-no mechanism of the product, so that a mistake is not made twice. `tests/sim` holds the product to it, to the nanosecond.
+One token, one step, one stream at a time; no closed form, and nothing remembered that a scan can find out. It shares
+no mechanism of the product, so that a mistake is not made twice. `tests/sim` holds the product to it, nanosecond by
+nanosecond.
 
 - `simulation`: start here, at `run_naive`; the core: routing, reservations, transfers, retries
 - `engines`: the prefill and the decode instance

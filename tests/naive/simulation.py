@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tests.naive.cache import NaiveCache
 from tests.naive.engines import Decode, Prefill, blocks_for
 from tests.naive.fabric import Fabric, Flow, Then
-from tests.naive.parking import ParkingSlot, Governor
+from tests.naive.parking import Governor, ParkingSlot
 from tests.naive.reads import Read, Reads
 from tests.naive.request import Request
 from tests.naive.world import Actor, World

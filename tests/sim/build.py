@@ -232,11 +232,13 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         )
         for i in range(case.num_prefill)
     ]
-    config = decode_config(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
+    config = decode_config(case, report_interval_ns)
     decode = [
         DecodeInstance(f"decode-{i}", config, LinearSteps(case), LinearEnergy(), throttle=steps)
         for i in range(case.num_decode)
     ]
+    for one in decode if not skip_steps else ():
+        step_one_by_one(one)
     scheduler = Scheduler(
         SchedulerConfig(
             [prefill_info(case, p.address) for p in prefill],
@@ -307,7 +309,14 @@ def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = N
     return build_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns).run()
 
 
-def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> DecodeConfig:
+def step_one_by_one(decode: DecodeInstance) -> None:
+    """Let each of its runs have one step: grouping steps must change nothing."""
+    span = decode._step_cost.span
+    decode._step_cost.span = lambda step, accepted, _: span(step, accepted, 1)
+
+
+def decode_config(case: Case, report_interval_ns: int = NEVER_NS) -> DecodeConfig:
+    """The size of each decode instance of a case."""
     numerator, denominator = case.step_tokens
     return DecodeConfig(
         num_dies=case.num_dies,
@@ -317,7 +326,6 @@ def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> D
         tokens_per_step_num=numerator,
         tokens_per_step_den=denominator,
         report_interval_ns=report_interval_ns,
-        skip_steps=skip_steps,
         budget_w=case.budget_w or 0,
     )
 

@@ -332,6 +332,6 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
         sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
         prefill = PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
         return parkable(case, prefill, prefill.is_empty)
-    config = decode_config(case, skip_steps=True, report_interval_ns=trouble.report_interval_ns)
+    config = decode_config(case, trouble.report_interval_ns)
     decode = DecodeInstance(address, config, LinearSteps(case), LinearEnergy(), began_ns=now_ns)
     return parkable(case, decode, decode.memory.is_empty)

@@ -13,7 +13,7 @@ from typing import Final
 from workers.cache import ring
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
-from workers.cache.tier import NAMESPACE_SHIFT
+from workers.cache.tier import TENANT_SHIFT
 
 Prompt = tuple[list[int], int, int]
 """Ids of a prompt's blocks, its tenant and its number of tokens."""
@@ -49,7 +49,7 @@ def stack_distance_hits(
     looked_up = 0
     for blocks, tenant, num_tokens in prompts:
         looked_up += num_tokens
-        keys = [tenant << NAMESPACE_SHIFT | block for block in blocks]
+        keys = [tenant << TENANT_SHIFT | block for block in blocks]
         distances = [uses[owners[key % ring.NUM_SLOTS]].distance(key) for key in keys]
         for index, limit in enumerate(limits):
             leading = next((i for i, tokens in enumerate(distances) if tokens is None or tokens > limit), len(keys))

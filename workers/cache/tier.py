@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final
 
-NAMESPACE_SHIFT: Final = 44
-"""A block's key is `tenant << NAMESPACE_SHIFT | id`; ids of a trace have 40 bits, their parts two more."""
+TENANT_SHIFT: Final = 44
+"""A block's key is `tenant << TENANT_SHIFT | id`; ids of a trace have 40 bits, their parts two more."""
 
 
 _NO_BLOCKS: Final[OrderedDict[int, None]] = OrderedDict()
@@ -96,7 +96,7 @@ class Tier:
         """These blocks of one tenant were used now, the last one last, whether they are new or not."""
         if not keys:
             return
-        tenant = keys[0] >> NAMESPACE_SHIFT
+        tenant = keys[0] >> TENANT_SHIFT
         blocks = self._tenants.get(tenant)
         if blocks is None:
             blocks = self._tenants[tenant] = OrderedDict()
@@ -122,7 +122,7 @@ class Tier:
         return self.order.pop(key)
 
     def _forget_of_tenant(self, key: int, size: int) -> None:
-        tenant = key >> NAMESPACE_SHIFT
+        tenant = key >> TENANT_SHIFT
         del self._tenants[tenant][key]
         self._used_by[tenant] -= size
 
@@ -175,5 +175,5 @@ class Tier:
     def trim_pinned(self) -> None:
         """Evict pinned blocks, by their keys, until all fits: the last resort when two servers become one."""
         for key in sorted(self.blocks().intersection(self._pins)):
-            if self.is_over(key >> NAMESPACE_SHIFT):
+            if self.is_over(key >> TENANT_SHIFT):
                 self.remove(key)

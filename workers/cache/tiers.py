@@ -28,7 +28,7 @@ from typing import Final
 from workers.cache import ring
 from workers.cache.account import STAMP_SHIFT, Account
 from workers.cache.sizes import StoreSizes
-from workers.cache.tier import NAMESPACE_SHIFT, Tier
+from workers.cache.tier import TENANT_SHIFT, Tier
 
 
 class Tiers:
@@ -153,7 +153,7 @@ class Tiers:
         """
         if not placed:
             return
-        tenant = placed[0] >> NAMESPACE_SHIFT
+        tenant = placed[0] >> TENANT_SHIFT
         if not tier.is_over(tenant):
             return
         self._trim(tier, (tenant,), now_ns)
@@ -195,7 +195,7 @@ class Tiers:
         for server in sorted(self._away.keys() & up):
             self._take_back(server, self._away.pop(server))
         for tier in (self.dram, self.ssd) if up else ():
-            self._trim(tier, {key >> NAMESPACE_SHIFT for key in tier.order}, now_ns)
+            self._trim(tier, {key >> TENANT_SHIFT for key in tier.order}, now_ns)
             tier.trim_pinned()
         for key in [key for key in self._short if not self.holds(key)]:
             del self._short[key]

@@ -21,6 +21,5 @@ class DecodeConfig:
     tokens_per_step_num: int
     tokens_per_step_den: int
     report_interval_ns: int = NEVER_NS
-    skip_steps: bool = True
     budget_w: int = 0
     """The power budget that it begins with, if it keeps one."""

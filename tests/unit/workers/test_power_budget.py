@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +21,7 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
+from tests.sim.build import step_one_by_one
 from workers.decode.instance import DecodeInstance
 
 BLUEPRINT = Blueprint(load_config(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
@@ -39,7 +38,8 @@ def decode(*, skip_steps: bool) -> DecodeInstance:
     """The decode instance of the blueprint, in runs of steps or step by step."""
     made = BLUEPRINT.make_worker("decode-0")
     assert isinstance(made, DecodeInstance)
-    made._config = replace(made._config, skip_steps=skip_steps)  # type: ignore[attr-defined]
+    if not skip_steps:
+        step_one_by_one(made)
     return made
 
 

@@ -22,7 +22,7 @@ from workers.decode.instance import DecodeInstance
 def instance(began_ns: int = 0) -> DecodeInstance:
     """One die with a slot for one sequence."""
     case = Case((), slots_per_die=1)
-    config = decode_config(case, skip_steps=True, report_interval_ns=2**63 - 1)
+    config = decode_config(case)
     return DecodeInstance("d0", config, LinearSteps(case), LinearEnergy(), began_ns=began_ns)
 
 
