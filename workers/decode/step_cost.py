@@ -1,19 +1,19 @@
 """The cost of decode steps: which die is the slowest, for how many steps, and how its step time grows meanwhile.
 
 Why a whole run of steps has one affine cost. Let G be the expected accepted tokens so far (`expected_tokens`). While
-nobody joins or leaves, a die with n sequences holds `base_tokens + n * G` tokens of KV, so each cost line of the
-step's form is affine in G on that die:
+nobody joins or leaves, a die with n sequences holds `base_tokens + n * G` tokens of KV, so the cost of each stream of
+the step's form (work that runs side by side) is affine in G on that die:
 
     base_ps[n] + constant_ps + kv_ps * (base_tokens + n * G)  =  offset + slope * G,    slope = kv_ps * n
 
-A die's step lasts the longest of its lines (attention or experts may be the bottleneck), and the instance's step that
+A die's step lasts the longest of its streams (attention or experts may be the bottleneck), and the instance's step that
 of its slowest die, since expert parallelism synchronises all ranks in every layer. The cost of a step is thus a
 maximum of affine functions of G: their upper envelope, which is convex and made of straight pieces. From step to step
 G never falls. So a piece that is below the envelope now and no steeper than it will never matter again, the slope of
 the envelope only rises, and the present piece stays the envelope until a steeper one crosses it, at a G that one
 division finds. `span` returns that piece and how many steps it lasts; `step_run` sums it in closed form.
 
-Why few pieces have to be looked at. Dies with equally many sequences have the same slope on each line, and the one
+Why few pieces have to be looked at. Dies with equally many sequences have the same slope on each stream, and the one
 with most base tokens is above the others at every G: only the fullest die of each group counts. Reservations go to the
 die with most free KV, so there are few groups among hundreds of dies.
 """
@@ -27,7 +27,7 @@ from workers.decode.expected_tokens import ExpectedTokens
 
 
 class DecodeCost(Protocol):
-    """How long steps last, as forms: sets of cost lines in picoseconds that hold until membership changes."""
+    """How long steps last, as forms: the streams of a step, in picoseconds, that hold until membership changes."""
 
     def form(self, num_running: int, kv_tokens: int) -> StepForm:
         """From now on until membership changes, for so many sequences and tokens of KV on all dies together."""
@@ -45,7 +45,7 @@ class StepCost:
         self._expected = expected
         self._form: StepForm | None = None
         self._bases: list[list[int]] = []
-        """`base_ps` of each cost line of the form by number of sequences, as plain integers."""
+        """`base_ps` of each stream of the form by number of sequences, as plain integers."""
         self._bases_by_form: dict[int, list[list[int]]] = {}
         self._requests = [0] * num_dies
         self._groups: dict[int, dict[int, int]] = {}
