@@ -78,7 +78,7 @@ def play(instance: Component, script: list[tuple[str, int, float]]) -> list[tupl
 @settings(max_examples=30)
 @given(script=SCRIPTS)
 def test_no_account_is_above_the_budget_that_was_kept(script: list[tuple[str, int, float]]) -> None:
-    budget_w, end_ns = BLUEPRINT.make_core()._config.power.decode[0].floor_w, 0  # type: ignore[attr-defined, union-attr]
+    budget_w, end_ns = BLUEPRINT.make_core().state.config.power.decode[0].floor_w, 0  # type: ignore[attr-defined, union-attr]
     for _, message in play(decode(skip_steps=True), script):
         if isinstance(message, DecodeStepped | UsageReported):
             usage = message.usage
