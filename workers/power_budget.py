@@ -19,12 +19,12 @@ class PowerBudget:
         """Keep another budget from the next boundary on, in place of any that was asked for before."""
         self._asked = message.budget_w
 
-    def take_on(self, now_ns: int) -> Outputs:
+    def take_on(self) -> Outputs:
         """At a boundary: keep what was asked for, and confirm it; nothing if nothing was."""
         if self._asked is None:
             return NOTHING
         self.watts, self._asked = self._asked, None
-        return [(self._reports_to, PowerBudgetSet(self._address, now_ns, self.watts))]
+        return [(self._reports_to, PowerBudgetSet(self._address, self.watts))]
 
     def account(self, usage: Usage) -> Outputs:
         """Report what was drawn under a budget that ends."""

@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
@@ -16,7 +17,6 @@ from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-CORE: Final = "core"
 NS_PER_S: Final = 1_000_000_000
 
 Change = tuple[int, str, bool]
@@ -148,8 +148,8 @@ def _instants(changes: Iterable[Change]) -> Iterator[tuple[int, Outputs]]:
         mended = sorted(part for part, reasons in before.items() if reasons and not num_reasons[part])
         said: list[tuple[str, Message]] = []
         if mended:
-            said.append((CORE, RepairParts(mended)))
+            said.append((CORE_ADDRESS, RepairParts(mended)))
         if failed:
-            said.append((CORE, FailParts(failed)))
+            said.append((CORE_ADDRESS, FailParts(failed)))
         if said:
             yield time_ns, tuple(said)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.core.request_table import RequestTable
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -23,7 +24,7 @@ from scheduler.protocol.messages import (
     StartDecode,
     StartPrefill,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 
 CORE: Final = "core"
 PROMPTS: Final = (
@@ -70,7 +71,7 @@ class _Bench:
 class Profiler:
     """A `Component` in the core's place; it begins when it hears that nobody will arrive. `table` stays empty."""
 
-    address = CORE
+    address = CORE_ADDRESS
     priority = Priority.CORE
     deadline_ns = NEVER_NS
 
@@ -206,7 +207,7 @@ class Starter:
     def wake(self, now_ns: int) -> Outputs:
         """Say it once."""
         self.deadline_ns = NEVER_NS
-        return ((CORE, ArrivalsEnded()),)
+        return ((CORE_ADDRESS, ArrivalsEnded()),)
 
 
 class ProfileSource:
@@ -227,4 +228,4 @@ class ProfileSource:
     def wake(self, now_ns: int) -> Outputs:
         """Say it once."""
         self.deadline_ns = NEVER_NS
-        return tuple((CORE, one) for one in self._found)
+        return tuple((CORE_ADDRESS, one) for one in self._found)

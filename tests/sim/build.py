@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scheduler.core.config import CACHE_ADDRESS, CACHE_SSD, CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guest import Guest
 from scheduler.core.guests.parking import ParkingRules
@@ -15,6 +15,7 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.classes import RequestClass
 from scheduler.policies.view import READS_ALL, PolicyContext, RequestView, RoutingPolicy, StageKind, StageView
+from scheduler.protocol.addresses import CACHE_ADDRESS, CORE_ADDRESS, cache_ssd_address, decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
@@ -28,10 +29,10 @@ from scheduler.protocol.messages import (
     TransferKind,
     UsageReported,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from scheduler.runtime.virtual import VirtualRuntime
-from sim_hw.instance.compiled_decode import StepForm, StepLine
+from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from sim_hw.network.lines import LineEnd
 from tests.checkers.linear_energy import LinearEnergy
 from tests.made_up_lines import MadeUpLines
@@ -114,7 +115,7 @@ class LinearSteps:
         way = way_of(case, num_running, kv_tokens)
         counts = np.arange(case.slots_per_die + 1, dtype=np.int64)
         lines = [
-            StepLine(sequence_ps * counts, constant_ps, kv_ps)
+            StreamCost(sequence_ps * counts, constant_ps, kv_ps)
             for constant_ps, sequence_ps, kv_ps in lines_of(case, way, num_running)
         ]
         return StepForm(tuple(lines), way)
@@ -232,13 +233,13 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
     sizes = PrefillConfig(case.token_budget, case.prefill_blocks, budget_w)
     prefill = [
         PrefillInstance(
-            f"prefill-{i}", sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None, throttle=passes
+            prefill_address(i), sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None, throttle=passes
         )
         for i in range(case.num_prefill)
     ]
     config = decode_config(case, report_interval_ns)
     decode = [
-        DecodeInstance(f"decode-{i}", config, LinearSteps(case), LinearEnergy(), throttle=steps)
+        DecodeInstance(decode_address(i), config, LinearSteps(case), LinearEnergy(), throttle=steps)
         for i in range(case.num_decode)
     ]
     for one in decode if not skip_steps else ():
@@ -316,7 +317,11 @@ def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = N
 def step_one_by_one(decode: DecodeInstance) -> None:
     """Let each of its runs have one step: grouping steps must change nothing."""
     span = decode._step_cost.span
-    decode._step_cost.span = lambda step, accepted, _: span(step, accepted, 1)
+
+    def span_of_one(step: int, accepted: int, num_steps: int) -> tuple[int, int, int]:
+        return span(step, accepted, min(num_steps, 1))
+
+    decode._step_cost.span = span_of_one
 
 
 def decode_config(case: Case, report_interval_ns: int = NEVER_NS) -> DecodeConfig:
@@ -347,7 +352,7 @@ def build_fabric(case: Case) -> Fabric:
     profiles: dict[tuple[TransferKind, Plane, str, str], PathProfile] = {}
     line = case.cache_line_bytes_per_s, case.stream_bytes_per_s
     for i in range(case.num_prefill):
-        name, into = f"prefill-{i}", len(links)
+        name, into = prefill_address(i), len(links)
         links += [LinkGroup(LineEnd.UB_DIE, range(i, i + 1))] * 2
         rates = *line, case.num_streams, case.latency_ns + 100 * i
         profiles[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = PathProfile((pool_out, into), *rates)
@@ -355,13 +360,13 @@ def build_fabric(case: Case) -> Fabric:
             (into + 1, pool_out + 1), *rates
         )
     if has_pool_ssd(case):
-        ssd, rates = f"{CACHE_ADDRESS}/{CACHE_SSD}", (*line, case.cache_servers, case.latency_ns)
+        ssd, rates = cache_ssd_address(CACHE_ADDRESS), (*line, case.cache_servers, case.latency_ns)
         profiles[TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, CACHE_ADDRESS] = PathProfile((len(links),), *rates)
         profiles[TransferKind.CACHE_SSD_WRITE, Plane.VPC, CACHE_ADDRESS, ssd] = PathProfile((len(links) + 1,), *rates)
         links += [LinkGroup(LineEnd.VPC_NODE, range(1))] * 2
-    sources = {f"prefill-{i}": range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
+    sources = {prefill_address(i): range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
     destinations = {
-        f"decode-{i}": range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
+        decode_address(i): range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
         for i in range(case.num_decode)
     }
     kv_transfer = KvTransferRoutes(sources, destinations, case.stream_bytes_per_s, case.latency_ns)

@@ -29,10 +29,12 @@ from collections.abc import Callable, Collection
 from heapq import heappop, heappush
 from typing import Any, Final
 
+from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority
 from scheduler.protocol.messages import (
     UNAWAITED,
     CancelTransfer,
+    ExpertLoadReported,
     FailParts,
     FinishTransfer,
     Message,
@@ -41,7 +43,6 @@ from scheduler.protocol.messages import (
     PoolServersChanged,
     RepairParts,
     RunEnded,
-    StandingLoad,
     StartTransfer,
     TransferDone,
     TransferFailed,
@@ -64,11 +65,11 @@ class Fabric:
     has no route left is given up.
     """
 
-    address = "fabric"
+    address = FABRIC_ADDRESS
     priority = Priority.FABRIC
     takes_late = True
 
-    def __init__(self, config: FabricConfig, reports_to: str = "core") -> None:
+    def __init__(self, config: FabricConfig, reports_to: str = CORE_ADDRESS) -> None:
         self.deadline_ns = NEVER_NS
         self._config = config
         self._bytes_per_token = config.kv_bytes_per_token
@@ -103,7 +104,7 @@ class Fabric:
             RepairParts: self._on_repair_parts,
             PoolServersChanged: self._on_pool_servers,
             RunEnded: self._on_run_ended,
-            StandingLoad: self._on_standing_load,
+            ExpertLoadReported: self._on_expert_load,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -145,7 +146,7 @@ class Fabric:
     def _on_start(self, now_ns: int, message: StartTransfer) -> Outputs:
         routes = self._routes.of(message)
         if not self._is_whole and any(route.is_cut for route in routes):
-            return [(self._reports_to, _failed(message, now_ns))]
+            return [(self._reports_to, _failed(message))]
         links = self._links[message.plane]
         links.settle(now_ns)
         transfer = self._transfers[message.transfer_id] = Transfer(message, now_ns)
@@ -187,7 +188,7 @@ class Fabric:
             if transfer_id not in self._limited:
                 continue
             self._limited.remove(transfer_id)
-            outputs.append((self._reports_to, TransferOverdue(transfer_id, now_ns)))
+            outputs.append((self._reports_to, TransferOverdue(transfer_id)))
             transfer = self._transfers.get(transfer_id)
             if transfer is not None:
                 links = self._links[transfer.message.plane]
@@ -198,7 +199,7 @@ class Fabric:
                 links.shared.look_again()
         return outputs
 
-    def _on_standing_load(self, now_ns: int, message: StandingLoad) -> Outputs:
+    def _on_expert_load(self, now_ns: int, message: ExpertLoadReported) -> Outputs:
         loads = self._expert_traffic
         traffic, links = loads.of(message.instance), self._links[Plane.UB]
         loads.busy_until_ns = max(loads.busy_until_ns, message.until_ns)
@@ -253,7 +254,7 @@ class Fabric:
         for links in self._all_links:
             links.shared.look_again()
         self._await_next()
-        return [(self._reports_to, _failed(transfer.message, now_ns)) for transfer in cut]
+        return [(self._reports_to, _failed(transfer.message)) for transfer in cut]
 
     def _parts_changed(self, now_ns: int) -> PartsChanged:
         routes = self._routes
@@ -333,5 +334,5 @@ class Fabric:
         return outputs
 
 
-def _failed(message: StartTransfer, now_ns: int) -> TransferFailed:
-    return TransferFailed(message.transfer_id, message.kind, message.plane, now_ns)
+def _failed(message: StartTransfer) -> TransferFailed:
+    return TransferFailed(message.transfer_id, message.kind, message.plane)
