@@ -119,8 +119,8 @@ def check_replay(system: LosingSystem) -> None:
     """INV-7: a fresh core commands the same."""
     core = build_real(system.case).scheduler
     core.state.config = system.scheduler.state.config
-    answers = [core.wake(at_ns) if message is None else core.handle(at_ns, message) for at_ns, message in system.told]
-    assert answers == system.said
+    again = [core.wake(at_ns) if message is None else core.handle(at_ns, message) for at_ns, message in system.told]
+    assert again == system.said
 
 
 def check_accounts(system: LosingSystem) -> None:

@@ -322,7 +322,7 @@ class Decode(Actor):
         self.due_ns = (self.clock_ps + self.step_ps) // 1000
 
     def _choose_level(self, slope_ps: int) -> int:
-        """By the hotter of this step and the last before the next choice, as if it went on along the line of this."""
+        """By the hotter of this step and the last before the next choice, as if its cost went on as in this."""
         if self.case.budget_w is None:
             return 0
         numerator, denominator = self.case.step_tokens
