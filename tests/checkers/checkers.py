@@ -29,9 +29,9 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
+from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Outcome
 from tests.sim.build import RealSystem, build_real
 from tests.sim.cache_parts import blocks_in
-from tests.sim.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Outcome
 from workers.decode.instance import DecodeInstance
 from workers.fabric.fabric import Fabric
 

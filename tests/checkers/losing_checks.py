@@ -16,8 +16,8 @@ from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped, UsageReported
+from tests.naive.case import Case
 from tests.sim.build import build_real
-from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble
 from workers.cache.pool import CachePool
 from workers.decode.instance import DecodeInstance

@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.naive.cache import NaiveCache
-from tests.naive.request import Request
-from tests.naive.world import Actor, World
-from tests.sim.case import (
+from tests.naive.case import (
     COMPUTED_JOULES,
     PAIR_JOULES,
     PASS_JOULES,
@@ -20,6 +18,8 @@ from tests.sim.case import (
     lines_of,
     way_of,
 )
+from tests.naive.request import Request
+from tests.naive.world import Actor, World
 from tests.sim.throttled import CLOCK_STEPS, level_for, pass_heat, step_heat
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.naive.case import Case, die_rate, rank_rate
 from tests.naive.request import Request
 from tests.naive.world import Actor, World
-from tests.sim.case import Case, die_rate, rank_rate
 
 Then = Callable[[list[Request]], None] | None
 """Who waits for a flow, if anybody does."""

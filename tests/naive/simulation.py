@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.naive.cache import NaiveCache
+from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
 from tests.naive.engines import Decode, Prefill, blocks_for
 from tests.naive.fabric import Fabric, Flow, Then
 from tests.naive.parking import Governor, ParkingSlot
 from tests.naive.reads import Read, Reads
 from tests.naive.request import Request
 from tests.naive.world import Actor, World
-from tests.sim.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
 
 
 def run_naive(case: Case) -> Result:

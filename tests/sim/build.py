@@ -36,8 +36,7 @@ from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from sim_hw.network.lines import LineEnd
 from tests.checkers.linear_energy import LinearEnergy
 from tests.made_up_lines import MadeUpLines
-from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
-from tests.sim.case import (
+from tests.naive.case import (
     Case,
     Outcome,
     Result,
@@ -47,6 +46,7 @@ from tests.sim.case import (
     rank_rate,
     way_of,
 )
+from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
 from tests.sim.parked import parkable
 from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
 from tests.tap import Look, as_guest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sim.case import Case
+from tests.naive.case import Case
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
 from workers.cache.tier import TENANT_SHIFT

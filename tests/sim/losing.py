@@ -34,6 +34,7 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 from tests.checkers.fabric_account import FabricAccount
+from tests.naive.case import Case, Row
 from tests.sim.build import (
     LinearCost,
     LinearEnergy,
@@ -44,7 +45,6 @@ from tests.sim.build import (
     lines_in,
 )
 from tests.sim.cache_parts import store_sizes
-from tests.sim.case import Case, Row
 from tests.sim.parked import parkable
 from tests.tap import Look, as_guest
 from workers.cache.pool import CachePool

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.naive.cache import DRAM, SSD, NaiveCache
+from tests.naive.case import Row
 from tests.naive.request import Request
+from tests.naive.strategies import QUICK_PHASES
 from tests.sim.cache_parts import blocks_in
-from tests.sim.case import Row
-from tests.sim.strategies import QUICK_PHASES
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
 from workers.cache.tier import TENANT_SHIFT

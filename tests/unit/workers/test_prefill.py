@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scheduler.protocol.messages import PrefillStepped, ReportUsage, StartPrefill, Usage, UsageReported
 from scheduler.protocol.sealed_payload import seal_output_tokens
+from tests.naive.case import IDLE_WATTS, Case
 from tests.sim.build import LinearCost, LinearEnergy
-from tests.sim.case import IDLE_WATTS, Case
 from workers.prefill import PrefillConfig, PrefillInstance
 
 

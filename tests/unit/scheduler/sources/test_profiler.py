@@ -10,8 +10,8 @@ from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import InstanceProfiled, WorkersLost
 from scheduler.runtime.virtual import VirtualRuntime
 from scheduler.sources.profiler import BATCHES, PROMPTS, ProfiledInstance, Profiler, ProfileSource, Starter
+from tests.naive.case import Case
 from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, decode_config
-from tests.sim.case import Case
 from workers.decode.instance import DecodeInstance
 from workers.prefill import PrefillConfig, PrefillInstance
 

@@ -14,8 +14,8 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
+from tests.naive.case import IDLE_WATTS, Case
 from tests.sim.build import LinearEnergy, LinearSteps, decode_config
-from tests.sim.case import IDLE_WATTS, Case
 from workers.decode.instance import DecodeInstance
 
 
