@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from deploy.run.money import hardware_price
 from deploy.settings.models import Hardware
 from deploy.settings.price import PriceTerms
+from sim_hw.clusters.totals import totals
 from sim_hw.cost.prices import LIFE, YEAR_S
-from sim_hw.hardware.totals import totals
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from deploy.run.profile_run import measured_instances
 from deploy.run.replay import ReplayJob, journal_header, keep_decisions, make_collector, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
-from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.decisions import RunDecisions
+from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import Component
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.profiler import Profiler, Starter

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from deploy.settings.price import PriceTerms
-from scheduler.metrics.live.energy_seen import Prices
+from scheduler.metrics.facility import Prices
 from scheduler.metrics.outcome.energy import Bill, CostUse, EnergyUse, PowerCourse, Served
 from scheduler.protocol.errors import ConfigError
-from sim_hw.cost.prices import HOUR_S, RENTS, HardwarePrice, bought, rented
+from sim_hw.chips.sheet import rents_of
+from sim_hw.clusters.supernode import Supernode
+from sim_hw.cost.prices import HOUR_S, HardwarePrice, bought, rented
 from sim_hw.cost.run_cost import PoolUsage, RunUsage, run_cost
 from sim_hw.cost.tariffs import DAY_S, JOULES_PER_KWH, Tariff
-from sim_hw.hardware.supernode import Supernode
 
 # Blueprints are known to who calls.
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def hardware_price(price: PriceTerms, cluster: Supernode, num_supernodes: int) -
         return bought(num_supernodes * (cluster.price_usd.value if price.usd is None else price.usd))
     if price.usd is not None:
         return rented(price.usd, num_npus)
-    rents = RENTS.get(cluster.chip.name, {})
+    rents = rents_of(cluster.chip)
     if price.contract not in rents:
         known = ", ".join(rents) or "none"
         raise ConfigError(

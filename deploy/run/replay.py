@@ -19,11 +19,13 @@ from deploy.system.blueprint import Blueprint
 from deploy.system.fabric import pool_bytes_per_s
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.progress import progress
-from scheduler.core.config import CacheMode, pool_addresses
+from scheduler.core.config import CacheMode
 from scheduler.core.request_table import RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
-from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
+from scheduler.metrics.outcome.ended_run import RunInfo
+from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, Summary, summarize
 from scheduler.metrics.records import Records, write_records
+from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.errors import ConfigError, SupernodeError
 from scheduler.protocol.messages import InstanceProfiled
@@ -131,8 +133,8 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         _scraped(job, blueprint, core) as scrapes,
         _patient_garbage_collection(),
     ):
-        watcher = None if scrapes is None else scrapes.watcher
-        runtime = VirtualRuntime([*sources, front, *workers], core.address, watcher=watcher)
+        observers = () if scrapes is None else (scrapes.observer,)
+        runtime = VirtualRuntime([*sources, front, *workers, *observers], core.address)
         with (
             stop_on_interrupt(runtime.stop),
             progress("replaying", lambda: (table.num_requests - table.num_open, total())),

@@ -27,9 +27,9 @@ from scheduler.policies.flow_control import make_admission, make_order
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
 from scheduler.sources.traces.rows import shorten
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.cost.tariffs import Tariff, find_tariff
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.supernode import Supernode
 from sim_hw.models.shape import ModelShape
 from sim_hw.power.sites import Site, find_site
 

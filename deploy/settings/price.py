@@ -7,7 +7,7 @@ from math import isfinite
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.rows import shorten
-from sim_hw.cost.prices import RENTS
+from sim_hw.chips.sheet import CHIPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ def parse_price(text: str) -> PriceTerms:
     """Terms of `bought`, `bought=USD`, `rented=USD` or the name of a contract. Raises `ConfigError`."""
     if text == "bought":
         return PriceTerms(is_bought=True)
-    contracts = sorted({contract for rents in RENTS.values() for contract in rents})
+    contracts = sorted({contract for sheet in CHIPS for contract in sheet.rents})
     if text in contracts:
         return PriceTerms(is_bought=False, contract=text)
     kind, _, amount = text.partition("=")

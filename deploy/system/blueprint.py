@@ -14,36 +14,36 @@ from deploy.system.fabric import FabricPlan, Placed
 from deploy.system.facility import facility_curves
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.weight_channels import ModelChannels
-from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
+from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
-from scheduler.metrics.outcome.energy import FacilityCurves
-from scheduler.metrics.outcome.energy_places import Places, deal_npus
+from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
 from scheduler.metrics.slo import Slo
 from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
+from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_addresses, prefill_address
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
 from scheduler.runtime.random_streams import stream
+from sim_hw.clusters.supernode import Endpoint
 from sim_hw.errors import HardwareModelError
-from sim_hw.hardware.supernode import Endpoint
-from sim_hw.hardware.supernode import Plane as CatalogPlane
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
+from sim_hw.planes import Plane as CatalogPlane
 from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeConfig, DecodeInstance
-from workers.fabric.expert_load import CostAtShares, ExchangeLoad
-from workers.fabric.expert_traffic import ExchangeLinks
+from workers.fabric.expert_load import CostAtShares, ExpertLoad
+from workers.fabric.expert_traffic import ExpertLinks
 from workers.fabric.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 
 if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
     from scheduler.core.guests.power_budgets import PowerCap
-    from scheduler.metrics.live.snapshot import LiveInstance
+    from scheduler.metrics.layout import LiveInstance
 
 Cost = TypeVar("Cost")
 
@@ -83,15 +83,15 @@ class Blueprint:
         self._physics = InstancePhysics(hardware, settings.instances, is_capped=self._is_capped)
         prefill = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.prefill_npus]
         decode = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.decode_npus]
-        self.prefill = [InstanceSpec(f"prefill-{i}", Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
-        self.decode = [InstanceSpec(f"decode-{i}", Role.DECODE, *spec) for i, spec in enumerate(decode)]
+        self.prefill = [InstanceSpec(prefill_address(i), Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
+        self.decode = [InstanceSpec(decode_address(i), Role.DECODE, *spec) for i, spec in enumerate(decode)]
         self.pools = pool_addresses(len(self.plan.supernodes)) if settings.cache.mode is CacheMode.POOL else ()
         if self.pools and any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
             raise ConfigError(
                 f"plan {self.plan.text!r} has no cache servers for --cache pool; add 48c or use --cache none"
             )
         # Whether the pool is reached is to be known before anything starts.
-        self._exchange_links: Mapping[str, ExchangeLinks] = self._fabric_config().exchange
+        self._expert_links: Mapping[str, ExpertLinks] = self._fabric_config().expert_links
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -100,7 +100,7 @@ class Blueprint:
 
     def live_instances(self) -> list[LiveInstance]:
         """The instances as those who watch a live system know them, in the order of the core."""
-        from scheduler.metrics.live.snapshot import LiveInstance
+        from scheduler.metrics.layout import LiveInstance
 
         return [
             LiveInstance(
@@ -236,7 +236,7 @@ class Blueprint:
             physics.power,
             cache,
             began_ns=began_ns,
-            exchange=self._exchange(spec, physics.at_shares, physics.line_ns),
+            expert_load=self._expert_load(spec, physics.at_shares, physics.line_ns),
             throttle=physics.throttle,
         )
 
@@ -259,16 +259,16 @@ class Blueprint:
             steps.at(PPM),
             physics.power,
             began_ns=began_ns,
-            exchange=self._exchange(spec, steps, (physics.line_ns, 0.0)),
+            expert_load=self._expert_load(spec, steps, (physics.line_ns, 0.0)),
             throttle=physics.throttle,
         )
 
-    def _exchange(
+    def _expert_load(
         self, spec: InstanceSpec, costs: CostAtShares[Cost], line_ns: tuple[float, float]
-    ) -> ExchangeLoad[Cost] | None:
-        """Nobody hears of the exchange of an instance whose lines nothing else shares."""
-        links = self._exchange_links.get(spec.address)
-        return links and ExchangeLoad(spec.address, costs, line_ns, links.line_bytes_per_s)
+    ) -> ExpertLoad[Cost] | None:
+        """Nobody hears of the expert traffic of an instance whose links nothing else shares."""
+        links = self._expert_links.get(spec.address)
+        return links and ExpertLoad(spec.address, costs, line_ns, links.line_rate_bytes_per_s)
 
     def _own_store_sizes(self, spec: InstanceSpec) -> StoreSizes:
         """Of the cache of one prefill instance: the DRAM of its nodes."""

@@ -7,10 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.metrics.outcome.energy import FacilityCurves
-from sim_hw.hardware.supernode import Plane, Supernode
+from scheduler.metrics.facility import FacilityCurves
+from sim_hw.clusters.part_power import PartClass
+from sim_hw.clusters.supernode import Supernode
+from sim_hw.planes import Plane
 from sim_hw.power.facility_draw import facility_draw
-from sim_hw.power.power_tree import PartClass, PowerTree, Watts, power_tree
+from sim_hw.power.power_tree import PowerTree, Watts, power_tree
 from sim_hw.power.sites import Site
 from sim_hw.power.supply import EFFICIENCIES
 

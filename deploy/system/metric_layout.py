@@ -9,7 +9,8 @@ from typing import Final
 from deploy.run.money import live_prices
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_names import chip_shown
-from scheduler.metrics.live.snapshot import Layout
+from scheduler.core.config import CacheMode
+from scheduler.metrics.layout import Layout
 from scheduler.protocol.messages import Plane
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 
@@ -33,6 +34,7 @@ def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], name
         npus_per_supernode=cluster.num_npus,
         curves=blueprint.curves,
         prices=live_prices(blueprint),
+        has_prefix_cache=blueprint.settings.cache.mode is not CacheMode.NONE,
         num_cache_servers=blueprint.plan.num_cache_servers if blueprint.pools else 0,
         classes=tuple(blueprint.settings.requests.class_names[1:]),
         kv_bytes_per_token=blueprint.kv_bytes_per_token,

@@ -8,7 +8,7 @@ from typing import Final
 from deploy.system.facility import npu_watts_under
 from deploy.system.instance_physics import DecodePhysics, PrefillPhysics
 from scheduler.core.guests.power_budgets import PowerCap
-from scheduler.metrics.outcome.energy import FacilityCurves
+from scheduler.metrics.facility import FacilityCurves
 from scheduler.metrics.slo import Slo
 from scheduler.policies.power import PoweredInstance
 from scheduler.protocol.errors import ConfigError

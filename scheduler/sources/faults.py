@@ -9,14 +9,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.addresses import CORE_ADDRESS
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-CORE: Final = "core"
 NS_PER_S: Final = 1_000_000_000
 
 Change = tuple[int, str, bool]
@@ -60,7 +60,7 @@ class FaultPlan:
         return frozenset([*(loss.worker for loss in self.losses), *changed])
 
 
-class FaultSource:
+class FaultSource(TimingFlags):
     """Says `FailParts` and `RepairParts` to the core when their time has come.
 
     As long as `has_work` says that requests are open or still to come; once there are none, it has no deadline any
@@ -148,8 +148,8 @@ def _instants(changes: Iterable[Change]) -> Iterator[tuple[int, Outputs]]:
         mended = sorted(part for part, reasons in before.items() if reasons and not num_reasons[part])
         said: list[tuple[str, Message]] = []
         if mended:
-            said.append((CORE, RepairParts(mended)))
+            said.append((CORE_ADDRESS, RepairParts(mended)))
         if failed:
-            said.append((CORE, FailParts(failed)))
+            said.append((CORE_ADDRESS, FailParts(failed)))
         if said:
             yield time_ns, tuple(said)

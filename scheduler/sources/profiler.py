@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.core.request_table import RequestTable
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.addresses import CORE_ADDRESS
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
@@ -23,9 +24,8 @@ from scheduler.protocol.messages import (
     StartDecode,
     StartPrefill,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 
-CORE: Final = "core"
 PROMPTS: Final = (
     *((tokens, 0) for tokens in (128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16_384, 32_768, 65_536)),
     *((tokens, tokens // 2) for tokens in (2048, 8192, 32_768)),
@@ -67,10 +67,10 @@ class _Bench:
     num_tokens: int = 0
 
 
-class Profiler:
+class Profiler(TimingFlags):
     """A `Component` in the core's place; it begins when it hears that nobody will arrive. `table` stays empty."""
 
-    address = CORE
+    address = CORE_ADDRESS
     priority = Priority.CORE
     deadline_ns = NEVER_NS
 
@@ -189,7 +189,7 @@ def _note(found: InstanceProfiled, num: int, new: int, context: int, cached: int
     found.taken_ns.append(taken_ns)
 
 
-class Starter:
+class Starter(TimingFlags):
     """A source that says nothing but that nobody arrives."""
 
     address = "source"
@@ -206,10 +206,10 @@ class Starter:
     def wake(self, now_ns: int) -> Outputs:
         """Say it once."""
         self.deadline_ns = NEVER_NS
-        return ((CORE, ArrivalsEnded()),)
+        return ((CORE_ADDRESS, ArrivalsEnded()),)
 
 
-class ProfileSource:
+class ProfileSource(TimingFlags):
     """Tells the core at its first instant what was measured; it must stand before the source of requests."""
 
     address = "profile"
@@ -227,4 +227,4 @@ class ProfileSource:
     def wake(self, now_ns: int) -> Outputs:
         """Say it once."""
         self.deadline_ns = NEVER_NS
-        return tuple((CORE, one) for one in self._found)
+        return tuple((CORE_ADDRESS, one) for one in self._found)

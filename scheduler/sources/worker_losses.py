@@ -6,13 +6,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
 
-from scheduler.core.config import OPERATOR_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.addresses import CORE_ADDRESS, OPERATOR_ADDRESS
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message, WorkersLost, WorkersStarted
-
-CORE: Final = "core"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class PlannedChange:
     version: str
 
 
-class LossSource:
+class LossSource(TimingFlags):
     """Says `WorkersLost`, `WorkersStarted` and `ChangeModel` to the core when their time has come, for as long as
     `has_work` says that requests are open or still to come. An instance that is drained for a change is lost and
     started at once.
@@ -71,7 +68,11 @@ class LossSource:
         """An instance is drained; or the run has ended, and nothing more is said."""
         if isinstance(message, InstanceDrained):
             gone = [message.address]
-            return (*self._lose(message.address, now_ns), (CORE, WorkersLost(gone)), (CORE, WorkersStarted(gone)))
+            return (
+                *self._lose(message.address, now_ns),
+                (CORE_ADDRESS, WorkersLost(gone)),
+                (CORE_ADDRESS, WorkersStarted(gone)),
+            )
         self._events.clear()
         self._changes.clear()
         return NOTHING
@@ -89,10 +90,10 @@ class LossSource:
             else:
                 started.append(worker)
         if started:
-            said.insert(0, (CORE, WorkersStarted(started)))
+            said.insert(0, (CORE_ADDRESS, WorkersStarted(started)))
         if lost:
-            said.append((CORE, WorkersLost(lost)))
+            said.append((CORE_ADDRESS, WorkersLost(lost)))
         while self._changes and self._changes[0].at_ns == now_ns:
             change = self._changes.popleft()
-            said.append((CORE, ChangeModel(list(change.workers), change.version)))
+            said.append((CORE_ADDRESS, ChangeModel(list(change.workers), change.version)))
         return tuple(said)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deploy.run.replay import make_collector
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
-from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS
+from scheduler.protocol.addresses import CACHE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.messages import CancelTransfer, Plane, StartTransfer, TransferKind
 from scheduler.runtime.virtual import VirtualRuntime
 from scheduler.sources.trace_source import TraceSource
@@ -22,7 +22,7 @@ from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
 from sim_hw.network.lines import LineEnd
 from workers.fabric.fabric import Fabric
-from workers.fabric.routes import LineRates
+from workers.fabric.routes import LinkRates
 
 _ACTIVE: Final = 10_000
 _FLOWS: Final = 50
@@ -65,7 +65,7 @@ def flow_us(kind: TransferKind) -> float:
 class _Unlimited:
     """The same lines, a million times as fast."""
 
-    rates: LineRates
+    rates: LinkRates
 
     def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
         return self.rates.bytes_per_s(end, failed) * 1e6

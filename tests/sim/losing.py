@@ -13,9 +13,16 @@ from heapq import heappop, heappush
 
 from hypothesis import strategies as st
 
-from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, FABRIC_ADDRESS, cache_server_address
 from scheduler.core.guest import Guest
 from scheduler.core.scheduler import Scheduler
+from scheduler.protocol.addresses import (
+    CACHE_ADDRESS,
+    CORE_ADDRESS,
+    FABRIC_ADDRESS,
+    cache_server_address,
+    decode_address,
+    prefill_address,
+)
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.messages import (
     DrainCacheServers,
@@ -27,6 +34,7 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 from tests.checkers.fabric_account import FabricAccount
+from tests.naive.case import Case, Row
 from tests.sim.build import (
     LinearCost,
     LinearEnergy,
@@ -37,7 +45,6 @@ from tests.sim.build import (
     lines_in,
 )
 from tests.sim.cache_parts import store_sizes
-from tests.sim.case import Case, Row
 from tests.sim.parked import parkable
 from tests.tap import Look, as_guest
 from workers.cache.pool import CachePool
@@ -122,8 +129,8 @@ DELAYS_NS = st.sampled_from([(0,), (0,), (0, 900), (300, 5_000, 0, 0, 1_700), (2
 @st.composite
 def troubles(draw: st.DrawFn, case: Case) -> Trouble:
     """Losses of any of a case's components, alone and together, while it runs and after."""
-    hosts: list[tuple[str, ...]] = [(f"prefill-{i}",) for i in range(case.num_prefill)]
-    hosts += [(f"decode-{i}",) for i in range(case.num_decode)]
+    hosts: list[tuple[str, ...]] = [(prefill_address(i),) for i in range(case.num_prefill)]
+    hosts += [(decode_address(i),) for i in range(case.num_decode)]
     pool = (CACHE_ADDRESS,) if case.cache_mode == "pool" else ()
     hosts += [(FABRIC_ADDRESS, *pool), (FABRIC_ADDRESS,), *([pool] if pool else [])]
     several = st.lists(st.sampled_from(hosts), min_size=1, max_size=3, unique=True)
@@ -214,7 +221,7 @@ class LosingSystem:
 
     @property
     def workers(self) -> list[Component]:
-        """All components that live at the end, which are all there are, as they are without their berths."""
+        """All components that live at the end, which are all there are, as they are without their parking slots."""
         assert None not in self._alive.values()
         return [one.inner if isinstance(one, ParkableInstance) else one for one in self._alive.values() if one]
 
@@ -332,6 +339,6 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
         sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
         prefill = PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
         return parkable(case, prefill, prefill.is_empty)
-    config = decode_config(case, skip_steps=True, report_interval_ns=trouble.report_interval_ns)
+    config = decode_config(case, trouble.report_interval_ns)
     decode = DecodeInstance(address, config, LinearSteps(case), LinearEnergy(), began_ns=now_ns)
     return parkable(case, decode, decode.memory.is_empty)

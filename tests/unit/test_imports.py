@@ -19,8 +19,6 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("scheduler", "workers", "sim_hw", "deploy")
 
 EXEMPT: Final = {
-    # The room scheduler/core: addresses stand beside the configuration, which names the types of what is configured.
-    frozenset({"scheduler.core.config", "scheduler.core.guests.weight_loads"}),
     # The room scheduler/policies: the registry knows the list of families, and each family registers itself there.
     frozenset(
         {"scheduler.policies.registry", "scheduler.policies.routing.families", "scheduler.policies.routing.aibrix"}

@@ -8,10 +8,10 @@ import pytest
 
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
-from scheduler.core.config import FABRIC_ADDRESS
+from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import Plane, PoolServersChanged, StartTransfer, TransferDone, TransferKind
-from sim_hw.model_loading import ModelLoading
+from tests.unit.sim_hw.loading_forms import ModelLoading
 from workers.fabric.fabric import Fabric
 
 S = 10**9
@@ -120,4 +120,4 @@ def test_a_pool_with_fewer_servers_loads_slower_and_one_without_leaves_the_objec
 def test_a_fabric_that_loads_nothing_has_no_ways_for_it() -> None:
     plain = Blueprint(Settings.from_plain({"plan": PLAN}), 512).make_worker(FABRIC_ADDRESS)
     assert isinstance(plain, Fabric)
-    assert Plane.VPC not in plain._ways.planes
+    assert Plane.VPC not in plain._routes.planes

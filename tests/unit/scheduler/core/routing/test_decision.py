@@ -17,9 +17,9 @@ from scheduler.metrics.live.decisions import DecisionCounts
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import Reads, RequestView, StageKind, StageView
 from scheduler.protocol.messages import PrefixesLost, RequestsArrived, StartDecode, StartPrefill, TransferDone
-from tests.sim.case import Case
+from tests.naive.case import Case
+from tests.naive.strategies import QUICK_PHASES, any_cases, cached_cases, mixed_cases
 from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
-from tests.sim.strategies import QUICK_PHASES, any_cases, cached_cases, mixed_cases
 from tests.unit.scheduler.core.told import Told, starts
 
 
@@ -43,7 +43,7 @@ class Kept:
 
 def test_a_start_that_follows_from_lost_prefixes_is_logged_and_counted() -> None:
     told, kept, counts = Told(CacheMode.POOL), Kept(), DecisionCounts()
-    told.core.state.decision_logs += [kept, counts]
+    told.core.state.decision_logs.extend((kept, counts))
     told.arrive(prefix=range(10))
     told.found([0], 50)
     assert (kept.started_ids[StageKind.PREFILL], sum(counts.totals())) == ([], 1)

@@ -1,0 +1,103 @@
+"""A page for reading, such as a report: its frame, its cards, tables and tiles. How it looks stands in `style`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Final
+
+from deploy.pages.plots import Figure, Look, legend, plot, whole_page
+from deploy.pages.style import STYLE
+from deploy.pages.units import shown
+
+NOTHING: Final = "-"
+
+LIGHT_AND_DARK: Final = Look("var(--soft)", "var(--grid)", "var(--ink)", "var(--page)")
+"""The colours of `style`."""
+
+
+def document(title: str, body: str) -> str:
+    """The whole file."""
+    return whole_page(title, STYLE, f"<main>\n{body}\n</main>")
+
+
+def card(title: str, about: str, figure: Figure, height_px: int, *, wide: bool = False) -> str:
+    """A figure with its title and an explanation, and with its legend where there is more than one thing to tell."""
+    marks = legend(figure.legend) if len(figure.legend) > 1 else ""
+    return (
+        f"<figure{' class=wide' if wide else ''}><h3>{escape(title)}</h3><figcaption>{escape(about)}</figcaption>"
+        f"<div>{plot(figure, height_px)}</div>{marks}</figure>"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A figure that is to be seen first; `mood` is empty, `good` or `bad`."""
+
+    name: str
+    value: str
+    mood: str = ""
+
+
+def tiles(of: Sequence[Tile]) -> str:
+    """In a row."""
+    return (
+        f'<div class="tiles {"fives" if len(of) % 5 == 0 else "fours"}">'
+        + "".join(
+            f'<div class="tile"><span>{escape(tile.name)}</span><b class="{tile.mood}">{escape(tile.value)}</b></div>'
+            for tile in of
+        )
+        + "</div>"
+    )
+
+
+def section(title: str, about: str, *parts: str) -> str:
+    """A heading, a sentence, and what belongs to it."""
+    lead = f'<p class="about">{escape(about)}</p>' if about else ""
+    return f"<h2>{escape(title)}</h2>{lead}{''.join(parts)}"
+
+
+def grid(*figures: str) -> str:
+    """Figures beside each other, as many as fit."""
+    inside = "".join(figures)
+    return f'<div class="grid">{inside}</div>' if inside else ""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells are text."""
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="card scroll"><table><tr>{top}</tr>{lines}</table></div>'
+
+
+def settings(values: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Names and values; those that are not as usual stand out."""
+    rows = "".join(
+        f'<div class="{"changed" if name in usual and usual[name] != value else ""}"><span>{escape(name)}</span>'
+        f"<b>{escape(plain(value))}</b></div>"
+        for name, value in values.items()
+    )
+    return f'<div class="card"><div class="settings">{rows}</div></div>'
+
+
+def plain(value: Any) -> str:
+    """A setting as a person reads it."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.12g}" if isinstance(value, float) else str(value)
+
+
+def span(seconds: float) -> str:
+    """A length of time in words, such as 59 min 51 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60:,} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else shown("s", seconds)
+
+
+def amount(unit: str, value: float | None) -> str:
+    """With its unit; `NOTHING` for what does not exist."""
+    return NOTHING if value is None else shown(unit, value)
