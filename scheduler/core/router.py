@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import index as as_index
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.tentative_decodes import TentativeDecodes
 from scheduler.policies.routing.scoring import only
+from scheduler.policies.undeclared import Declared, entries_of
 from scheduler.policies.view import (
-    UNSEEN,
     Columns,
     PairPolicy,
     Reads,
@@ -21,6 +21,7 @@ from scheduler.policies.view import (
     StageKind,
     StageView,
 )
+from scheduler.protocol.errors import UndeclaredReadError
 from scheduler.protocol.messages import Message
 
 # A run by load alone keeps no worker_state and should not wait for what does.
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
 
-EntryT = TypeVar("EntryT")
-
 
 class Router:
     """The choices of one stage.
@@ -39,7 +38,7 @@ class Router:
     A policy that raises, or names no instance that is eligible, is contained: the request goes to the instance with the
     fewest outstanding tokens, `num_failures` counts it, and `first_failure` tells of the first. With `view_age_ns`
     above 0 the policy sees columns as they were when they were last taken, at most so long ago; what it is told of the
-    request is of now.
+    request is of now. A policy that reads what it did not declare ends the run with an `UndeclaredReadError`.
     """
 
     def __init__(
@@ -68,20 +67,22 @@ class Router:
         self._is_prefill = kind is StageKind.PREFILL
         self._view_age_ns = view_age_ns
         self._worker_state: WorkerState | None = None
-        reads = policy.reads | also_reads
+        reads, declared = policy.reads | also_reads, Declared.by(policy)
         if reads == Reads.LOAD:
-            unknown = [0] * len(stage)
             work = stage.outstanding_requests, stage.outstanding_tokens
-            self._live = Columns(*work, *[unknown] * 6, supernodes=stage.pool)
+            self._live = Columns(*work, *[()] * 6, supernodes=stage.pool)
         else:
             from scheduler.core.estimates.worker_state import WorkerState
 
             has_own_caches = has_own_caches and self._is_prefill
             self._worker_state = WorkerState(
-                stage, facts, reads, is_prefill=self._is_prefill, has_own_caches=has_own_caches
+                stage, facts, reads, declared, is_prefill=self._is_prefill, has_own_caches=has_own_caches
             )
             self._live = self._worker_state.columns
             self.observe = self._worker_state.observe
+        self._declared_columns = declared.columns(self._live)
+        self._no_request = declared.request
+        self._sees_request = declared.sees_request
         self._all = stage.eligible
         # As long as all instances are up, nothing has to be prepared for a policy that reads nothing but load.
         self._shows_live = self._worker_state is None and not view_age_ns
@@ -117,7 +118,7 @@ class Router:
     def choose(self, now_ns: int, request_id: int, num_tokens: int) -> int:
         """Index of the instance for a request that brings so many tokens to this stage; somebody is eligible."""
         if self._shows_live and self._stage.eligible is self._all:
-            return self._ask(self._live, UNSEEN, self._all)
+            return self._ask(self._declared_columns, self._no_request, self._all)
         if self._tentative is not None:
             return self._choose_paired(self._tentative, now_ns, request_id, num_tokens)
         return self._choose_alone(now_ns, request_id, num_tokens)
@@ -165,7 +166,7 @@ class Router:
         up = self._stage.eligible
         if self._worker_state is not None:
             return self._choose_knowing(self._worker_state, now_ns, request_id, num_tokens)
-        return self._ask(self._view(now_ns, up), UNSEEN, up)
+        return self._ask(self._view(now_ns, up), self._no_request, up)
 
     def _choose_knowing(self, worker_state: WorkerState, now_ns: int, request_id: int, num_tokens: int) -> int:
         foreseen, self._foreseen = self._foreseen, None
@@ -203,11 +204,11 @@ class Router:
     ) -> tuple[int, int, RequestView]:
         up = self._stage.eligible
         request = worker_state.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
-        if len(up) == len(self._stage):
-            index = self._ask(self._view(now_ns, up), request, up)
+        if not self._sees_request:
+            shown = self._no_request
         else:
-            index = self._ask(self._view(now_ns, up), _only(request, up), up)
-        return request_id, index, request
+            shown = request if len(up) == len(self._stage) else _only(request, up)
+        return request_id, self._ask(self._view(now_ns, up), shown, up), request
 
     def _ask(self, view: Columns, request: RequestView, up: list[int]) -> int:
         """What the policy answers, or the fallback."""
@@ -217,6 +218,8 @@ class Router:
             if 0 <= chosen < len(up):
                 return up[chosen]
             self._note(f"it chose instance {chosen} of {len(up)}")
+        except UndeclaredReadError:
+            raise  # each choice would fail alike: better no run than one of another policy
         except Exception as error:  # noqa: BLE001 - a user's policy may fail in any way, and requests must go on
             self._note(f"{_place(error.__traceback__)}: {error!r}")
         tokens = self._stage.outstanding_tokens
@@ -232,10 +235,10 @@ class Router:
     def _view(self, now_ns: int, up: list[int]) -> Columns:
         """What the policy sees: live columns, or those taken lately, of the instances that are eligible."""
         if not self._view_age_ns:
-            return self._live if len(up) == len(self._stage) else only(self._live, up)
+            return self._declared_columns if len(up) == len(self._stage) else only(self._declared_columns, up)
         shown = self._shown
         if shown is None or shown[1] is not up or now_ns - shown[0] >= self._view_age_ns:
-            shown = self._shown = (now_ns, up, only(self._live, up))
+            shown = self._shown = (now_ns, up, only(self._declared_columns, up))
         return shown[2]
 
 
@@ -249,15 +252,11 @@ def _only(request: RequestView, up: list[int]) -> RequestView:
         request.blocks,
         request.tenant,
         request.block_tokens,
-        _entries(request.held_tokens, up),
-        _entries(request.backlog_ns, up) if request.backlog_ns else (),
-        _entries(request.work_ns, up) if request.work_ns else (),
+        entries_of(request.held_tokens, up),
+        entries_of(request.backlog_ns, up),
+        entries_of(request.work_ns, up),
         request.num_samples,
     )
-
-
-def _entries(column: Sequence[EntryT], up: list[int]) -> list[EntryT]:
-    return [column[index] for index in up]
 
 
 def _place(traceback: TracebackType | None) -> str:

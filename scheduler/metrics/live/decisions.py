@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from scheduler.core.router import FALLBACK_REASON
 from scheduler.metrics.outcome.decisions import DECIDED_ON
-from scheduler.policies.registry import known_policies
+from scheduler.policies import ROUTING
 from scheduler.protocol.component import Outputs
 from scheduler.protocol.messages import ReserveKv, StartPrefill
 
@@ -36,7 +36,7 @@ class Reasoned(Protocol):
 def decision_series() -> tuple[tuple[str, str, str], ...]:
     """Stage, policy and reason of each count: those known by name, what takes the place of a policy that fails, and all
     others as one."""
-    reasons = [getattr(known.make, "reason", "") for known in known_policies()]
+    reasons = [getattr(known.make, "reason", "") for known in ROUTING.values()]
     pairs = [_split(reason) for reason in (*dict.fromkeys(reasons), FALLBACK_REASON) if reason]
     return tuple((stage, policy, why) for stage in STAGES for policy, why in (*pairs, OWN))
 
