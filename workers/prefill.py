@@ -181,9 +181,9 @@ class PrefillInstance:
         )
         outputs: Outputs = ((self._reports_to, report),)
         if confirmed is not None:
-            outputs += (confirmed,)
+            outputs = (*outputs, confirmed)
         if self._exchange is not None and begun.tokens:
-            outputs += self._tell_load(self._exchange, now_ns, self.deadline_ns - now_ns)
+            outputs = (*outputs, *self._tell_load(self._exchange, now_ns, self.deadline_ns - now_ns))
         return outputs
 
     def _tell_load(self, exchange: ExchangeLoad[PrefillCost], now_ns: int, pass_ns: int) -> Outputs:

@@ -114,7 +114,7 @@ class LocalCluster:
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
-                    tenant=NAMESPACE,
+                    namespace=NAMESPACE,
                     _temp_dir=str(folder / "ray"),
                 )
             except Exception as error:

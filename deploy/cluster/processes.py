@@ -1,7 +1,7 @@
 """Which processes did we start, and are they gone? By descent while we live, by session when we may be gone.
 
-A process is known by its id and the time it began, because the kernel gives an id again. Where there is no /proc there
-are no processes of ours.
+A process is known by its id and the time it began, because the kernel gives an id again. psutil is imported where it
+is used: most commands find no state file, and look at no process.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from scheduler.protocol.errors import ClusterError
 from scheduler.runtime.clock import monotonic_s, pause_s
@@ -25,17 +24,10 @@ LEADERLESS_GRACE_S: Final = 1.0
 KILLED_WITHIN_S: Final = 10.0
 """Seconds after which a process that was killed and is still there is given up on (the kernel waits for a device)."""
 
-_PROC: Final = Path("/proc")
+TICKS_PER_S: Final = 100
+"""In which start times are told; the kernel counts no finer."""
+
 _POLL_S: Final = 0.05
-
-
-class _Stat(NamedTuple):
-    """What /proc says of a process that is alive."""
-
-    parent: int
-    session: int
-    start: int
-    """Ticks since the machine started."""
 
 
 class Processes:
@@ -64,9 +56,21 @@ class Processes:
 
 
 def process_start(pid: int) -> int | None:
-    """When a process began, in ticks since the machine started; None if it is not alive (a zombie is not)."""
-    stat = _stat(pid)
-    return None if stat is None else stat.start
+    """When a process began, in ticks of 10 ms; None if it is not alive (a zombie is not).
+
+    Linux: since the machine started, so that it is the same however the clock is set. Elsewhere: Unix time.
+    """
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        # On Linux psutil adds the boot time as the clock has it now; elsewhere the kernel wrote down the time of day.
+        offset_s = psutil.boot_time() if psutil.LINUX else 0.0
+        return round((process.create_time() - offset_s) * TICKS_PER_S)
+    except (psutil.Error, ValueError):  # ValueError: an id below 0
+        return None
 
 
 def session_members(leader: int, start: int) -> dict[int, int]:
@@ -77,13 +81,22 @@ def session_members(leader: int, start: int) -> dict[int, int]:
     given to another leader, and that one died before its children too; what can be told apart is: members belong to
     this user and began no earlier than the leader, and none is named once the id is another process's.
     """
+    import psutil
+
     if leader <= 0 or process_start(leader) not in (None, start):
         return {}
-    return {
-        pid: stat.start
-        for pid, stat in _stats().items()
-        if stat.session == leader and stat.start >= start and _is_ours(pid)
-    }
+    members = ((pid, process_start(pid)) for pid in psutil.pids() if _session(pid) == leader and is_ours(pid))
+    return {pid: began for pid, began in members if began is not None and began >= start}
+
+
+def is_ours(pid: int) -> bool:
+    """Whether a process is there and runs as this user."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).uids().effective == os.geteuid()
+    except psutil.Error:
+        return False
 
 
 def end_session(leader: int, start: int, grace_s: float = GRACE_S) -> int:
@@ -121,36 +134,16 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _is_ours(pid: int) -> bool:
+def _session(pid: int) -> int | None:
     try:
-        return (_PROC / str(pid)).stat().st_uid == os.geteuid()
-    except OSError:
-        return False
-
-
-def _stat(pid: int) -> _Stat | None:
-    try:
-        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    except OSError:
+        return os.getsid(pid)
+    except OSError:  # it ended just now, or is hidden from us
         return None
-    # The name of a process may hold blanks and brackets; the figures begin after its last bracket.
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else _Stat(int(fields[1]), int(fields[3]), int(fields[19]))
-
-
-def _stats() -> dict[int, _Stat]:
-    if not _PROC.is_dir():
-        return {}
-    pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
-    return {pid: stat for pid in pids if (stat := _stat(pid))}
 
 
 def _descendants() -> dict[int, int]:
     """Id and start time of every process below this one."""
-    stats = _stats()
-    ours = {os.getpid()}
-    found: dict[int, int] = {}
-    while new := {pid: stat.start for pid, stat in stats.items() if stat.parent in ours and pid not in found}:
-        found |= new
-        ours |= set(new)
-    return found
+    import psutil
+
+    starts = {child.pid: process_start(child.pid) for child in psutil.Process().children(recursive=True)}
+    return {pid: start for pid, start in starts.items() if start is not None}

@@ -39,7 +39,7 @@ def connected(address: str, token_path: Path) -> Generator[None]:
         stack.callback(_RAY.shutdown)
         with kept_handlers():
             try:
-                _RAY.init(address=address, tenant=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+                _RAY.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:
                 line = " ".join(str(error).split())[:200]
                 raise ClusterError(

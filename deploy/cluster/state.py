@@ -40,7 +40,7 @@ class ClusterState:
     phase: Phase
     keeper_pid: int
     keeper_start: int
-    """Ticks since the machine started (`process_start`): a reused id is not taken for the keeper."""
+    """`process_start` of it: a reused id is not taken for the keeper."""
     line: str = ""
     """Why it failed, in one line for a person."""
     ray_folder: str = ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
-from deploy.cluster.listeners import listeners_of, session_listeners
+from deploy.cluster.listeners import own_listeners, own_unix_sockets, session_listeners
 from deploy.cluster.ports import METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.processes import session_members
 from deploy.cluster.runtime_folder import OPEN_TO_OTHERS, RuntimeFolder, check_runtime_folder, check_token
@@ -25,8 +25,6 @@ YOUNG_S: Final = 120
 
 MAX_NAMED: Final = 3
 
-_UNIX_SOCKETS: Final = Path("/proc/net/unix")
-_PROC: Final = Path("/proc")
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 _MISLEADING: Final = {
@@ -84,17 +82,14 @@ def check_prometheus_port(folder: RuntimeFolder, port: int = PROMETHEUS_PORT) ->
     return _check_port("Prometheus port", port, "warn", "--prometheus-port", folder)
 
 
-def check_leftovers(folder: RuntimeFolder, base: Path | None = None, sockets: Path = _UNIX_SOCKETS) -> Finding:
-    """Are there folders of Ray nodes that no process listens in any more?"""
+def check_leftovers(folder: RuntimeFolder, base: Path | None = None) -> Finding:
+    """Are there folders of Ray nodes in which no process has a socket any more?"""
     base = base_folder() if base is None else base
     state = read_state(folder.state_path)
     kept = {folder.path, Path(state.ray_folder)} if state is not None else {folder.path}
-    in_use = _socket_paths(sockets)
-    left = [
-        path
-        for path in sorted(base.glob(f"{FOLDER_PREFIX}*"))
-        if path not in kept and _is_left(path) and not any(name.startswith(f"{path}/") for name in in_use)
-    ]
+    old = [path for path in sorted(base.glob(f"{FOLDER_PREFIX}*")) if path not in kept and _is_old(path)]
+    in_use = own_unix_sockets() if old else set[str]()
+    left = [path for path in old if not any(name.startswith(f"{path}/") for name in in_use)]
     if not left:
         return Finding("Leftovers", "ok", f"no folder of a dead Ray node in {base}")
     names = " ".join(map(str, left[:MAX_NAMED])) + (" ..." if len(left) > MAX_NAMED else "")
@@ -132,7 +127,7 @@ def _refusal(name: str, check: Callable[[], None]) -> Finding | None:
 
 
 def _check_port(name: str, port: int, verdict: Verdict, flag: str, folder: RuntimeFolder) -> Finding:
-    """Whether anybody holds the port is tried, so that it is known on every system; who does, /proc tells."""
+    """Whether anybody holds the port is tried, because another user's listeners are not shown to us."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was just closed does not count
         try:
@@ -144,7 +139,7 @@ def _check_port(name: str, port: int, verdict: Verdict, flag: str, folder: Runti
     state = read_state(folder.state_path)
     if state is not None and _holds(state, port):
         return Finding(name, "ok", f"{port} is held by our cluster")
-    holders = [listener for listener in listeners_of(_own_processes()) if listener.port == port]
+    holders = [listener for listener in own_listeners() if listener.port == port]
     who = f"process {holders[0].pid} ({holders[0].process})" if holders else f"a process of another user ({reason})"
     return Finding(name, verdict, f"{port} is held by {who}", f"end it, or run 'supernode up {flag} N'")
 
@@ -153,11 +148,7 @@ def _holds(state: ClusterState, port: int) -> bool:
     return any(listener.port == port for listener in session_listeners(state.keeper_pid, state.keeper_start))
 
 
-def _own_processes() -> list[int]:
-    return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()] if _PROC.is_dir() else []
-
-
-def _is_left(path: Path) -> bool:
+def _is_old(path: Path) -> bool:
     """A folder of ours that looks like that of a Ray node, and not of one that only just starts."""
     try:
         status = path.lstat()
@@ -165,14 +156,6 @@ def _is_left(path: Path) -> bool:
         return False
     is_old = wall_now_ns() / 1e9 - status.st_mtime > YOUNG_S
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and is_old and (path / "ray").is_dir()
-
-
-def _socket_paths(table: Path) -> list[str]:
-    try:
-        lines = table.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-    return [line[line.index("/") :] for line in lines if "/" in line]
 
 
 def _stranger(python_path: str) -> str:

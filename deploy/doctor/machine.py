@@ -38,7 +38,6 @@ MIN_FREE_BYTES: Final = 200 * MB
 """Logs and sockets of a node, and its object store if shared memory is too small for it."""
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
-_MEMINFO: Final = Path("/proc/meminfo")
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _DASHBOARDS: Final = Path(__file__).parents[1] / "grafana" / "dashboards"
 
@@ -80,15 +79,15 @@ def check_cores(cgroup: Path = _CGROUP) -> Finding:
     return Finding("Cores", "ok", found)
 
 
-def check_memory(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> Finding:
+def check_memory(cgroup: Path = _CGROUP) -> Finding:
     """Is there memory for a cluster of the default plan?"""
+    import psutil
+
     needed = default_cluster_bytes()
-    free = _available_bytes(meminfo)
+    free = psutil.virtual_memory().available
     limit = _cgroup_free_bytes(cgroup)
-    if limit is not None and (free is None or limit < free):
-        free = limit
-    if free is None:
-        return Finding("Memory", "ok", f"not known here; a default cluster takes {needed / GB:.1f} GB")
+    if limit is not None:
+        free = min(free, limit)
     found = f"{free / GB:.1f} GB available; a default cluster takes {needed / GB:.1f} GB"
     if free < needed:
         return Finding("Memory", "bad", found, "end other programs, or use a smaller --plan such as 2x16p+1x32d+4c")
@@ -150,16 +149,6 @@ def check_dashboards(folder: Path = _DASHBOARDS) -> Finding:
     if not num_found:
         return Finding("Dashboards", "warn", f"none in {folder}", "install supernode again: its package is not whole")
     return Finding("Dashboards", "ok", f"{num_found} in {folder}")
-
-
-def _available_bytes(meminfo: Path) -> int | None:
-    try:
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        return None
-    return None
 
 
 def _cgroup_free_bytes(cgroup: Path) -> int | None:

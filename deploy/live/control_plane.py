@@ -22,7 +22,7 @@ from workers.ray_shell.identity import Identity, find_stranger, identity
 from workers.ray_shell.transport import RayWorkerTransport
 
 ACTOR_NAME: Final = "control-plane"
-"""The actor's name in the tenant of the cluster."""
+"""The actor's name in the Ray namespace of the cluster."""
 
 LEASE_S: Final = 30.0
 """Wall seconds after which a run whose driver has not asked for progress is stopped: the driver is gone."""

@@ -204,11 +204,11 @@ class Scheduler:
     def _on_timer_due(self, now_ns: int, _timer: TimerDue) -> Outputs:
         outputs = NOTHING
         if self._power is not None and self._power.deadline_ns <= now_ns:
-            outputs += self._power.wake()
+            outputs = (*outputs, *self._power.wake())
         if self._parking is not None and self._parking.deadline_ns <= now_ns:
-            outputs += self._parking.wake(now_ns)
+            outputs = (*outputs, *self._parking.wake(now_ns))
         if self._guard is not None and self._guard.deadline_ns <= now_ns:
-            outputs += self._guard.wake(now_ns)
+            outputs = (*outputs, *self._guard.wake(now_ns))
         return outputs
 
     def _next_ns(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from scheduler.protocol.messages import Message
@@ -9,8 +10,11 @@ from scheduler.protocol.messages import Message
 NEVER_NS: Final = 2**63 - 1
 """A deadline that does not come."""
 
-Outputs = tuple[tuple[str, Message], ...]
-"""What a component answers: (address, message) pairs in the order in which they were said."""
+Output = tuple[str, Message]
+"""A message and the address that it goes to."""
+
+Outputs = Sequence[Output]
+"""What a component returns: the messages that it sends, in order. Nobody changes them once they are returned."""
 
 NOTHING: Final[Outputs] = ()
 

@@ -185,7 +185,7 @@ class LosingSystem:
         self.scheduler._config = replace(self.scheduler._config, max_retries=trouble.max_retries)
         self.told: list[tuple[int, Message | None]] = []
         """What the core was given; None is a wake."""
-        self.said: list[tuple[tuple[str, Message], ...]] = []
+        self.said: list[Outputs] = []
         self.lost: set[str] = set()
         """Who is down as far as the core was told."""
         self.now_ns = 0

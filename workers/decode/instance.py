@@ -132,17 +132,17 @@ class DecodeInstance:
             report = self._report(now_ns, started, left or NOBODY, kv_tokens, busy_until_ns)
             outputs = ((self._reports_to, report),)
             if left and self.memory.num_waiting:
-                outputs += self._desk.serve_waiting(now_ns)
+                outputs = (*outputs, *self._desk.serve_waiting(now_ns))
         has_changed = bool(left or started or self._is_share_new)
         if has_changed and self._num_running:
             self._lines.use(self._cost.form(self._num_running, kv_tokens))
             self._is_share_new = False
         if self._governor is not None:
-            outputs += self._governor.take_on(now_ns, is_busy=True)
+            outputs = (*outputs, *self._governor.take_on(now_ns, is_busy=True))
             self._governor.at_boundary(now_ns, run.step, has_changed=has_changed)
         self._plan()
         if self._exchange is not None:
-            outputs += self._tell_load(self._exchange, now_ns)
+            outputs = (*outputs, *self._tell_load(self._exchange, now_ns))
         return outputs
 
     def _tell_load(self, exchange: ExchangeLoad[DecodeCost], now_ns: int) -> Outputs:

@@ -94,7 +94,9 @@ def node_folder(base: Path, name: str, age_s: float = 1000.0) -> Path:
     return path
 
 
-def test_only_old_folders_of_nodes_in_which_nobody_listens_are_left_over(folder: RuntimeFolder, tmp_path: Path) -> None:
+def test_only_old_folders_of_nodes_in_which_nobody_listens_are_left_over(
+    folder: RuntimeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = tmp_path / "base"
     dead = node_folder(base, "supernode-dead")
     used = node_folder(base, "supernode-used")
@@ -103,14 +105,9 @@ def test_only_old_folders_of_nodes_in_which_nobody_listens_are_left_over(folder:
     (base / "supernode-0").mkdir()
     (base / "supernode-link").symlink_to(dead)
     leave_state(folder, ray_folder=str(known))
-    table = tmp_path / "unix"
-    table.write_text(
-        "Num RefCount Protocol Flags Type St Inode Path\n"
-        f"0: 2 0 10000 1 01 5 {used}/ray/session_1/sockets/raylet\n"
-        f"0: 2 0 10000 1 01 6 {dead}-other/ray/session_1/sockets/raylet\n"
-        "0: 2 0 0 2 01 7\n"
-    )
-    finding = doctor.check_leftovers(folder, base, table)
+    sockets = {f"{used}/ray/session_1/sockets/raylet", f"{dead}-other/ray/session_1/sockets/raylet"}
+    monkeypatch.setattr(doctor, "own_unix_sockets", lambda: sockets)
+    finding = doctor.check_leftovers(folder, base)
     assert verdict(finding) == "warn"
     assert finding.mend == f"run 'rm -r {dead}'"
 

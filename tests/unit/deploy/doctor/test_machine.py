@@ -6,9 +6,12 @@ import importlib.metadata
 import os
 import resource
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from deploy.cluster.footprint import DEFAULT_ACTORS, GB, MB, OBJECT_STORE_BYTES, default_cluster_bytes
@@ -69,33 +72,34 @@ def test_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdict(machine.check_ray()) == "bad"
 
 
-def memory(folder: Path, available: float, limit: float | None = None, used: float = 0) -> Finding:
-    (folder / "meminfo").write_text(f"MemTotal: 1 kB\nMemAvailable: {int(available) // 1024} kB\n")
-    if limit is not None:
-        (folder / "memory.max").write_text(f"{int(limit)}\n")
-        (folder / "memory.current").write_text(f"{int(used)}\n")
-        (folder / "memory.stat").write_text(f"anon 5\ninactive_file {100 * MB}\n")
-    return machine.check_memory(folder / "meminfo", folder)
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Finding]:
+    """The check of a machine with so much available, and of a container's limit."""
+
+    def check(available: float, limit: float | str | None = None, used: float = 0) -> Finding:
+        answers(monkeypatch, psutil, "virtual_memory", SimpleNamespace(available=int(available)))
+        if limit is not None:
+            (tmp_path / "memory.max").write_text(f"{limit if isinstance(limit, str) else int(limit)}\n")
+            (tmp_path / "memory.current").write_text(f"{int(used)}\n")
+            (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {100 * MB}\n")
+        return machine.check_memory(tmp_path)
+
+    return check
 
 
-def test_memory_is_held_against_what_a_cluster_takes(tmp_path: Path) -> None:
+def test_memory_is_held_against_what_a_cluster_takes(memory: Callable[..., Finding]) -> None:
     needed = default_cluster_bytes()
-    assert verdict(memory(tmp_path, needed * 0.99)) == "bad"
-    assert verdict(memory(tmp_path, needed * 1.01)) == "warn"
-    assert verdict(memory(tmp_path, needed * 2.01)) == "ok"
+    assert verdict(memory(needed * 0.99)) == "bad"
+    assert verdict(memory(needed * 1.01)) == "warn"
+    assert verdict(memory(needed * 2.01)) == "ok"
 
 
-def test_the_limit_of_a_container_counts_less_what_it_uses_but_for_page_cache(tmp_path: Path) -> None:
-    finding = memory(tmp_path, available=100 * GB, limit=4 * GB, used=3.5 * GB)
+def test_the_limit_of_a_container_counts_less_what_it_uses_but_for_page_cache(memory: Callable[..., Finding]) -> None:
+    finding = memory(available=100 * GB, limit=4 * GB, used=3.5 * GB)
     assert verdict(finding) == "bad"
     assert finding.found.startswith("0.6 GB")
-    assert memory(tmp_path, available=1 * GB, limit=400 * GB).found.startswith("1.0 GB")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert machine.check_memory(tmp_path / "meminfo", tmp_path).found.startswith("1.0 GB")
-
-
-def test_a_system_without_meminfo_is_not_blamed(tmp_path: Path) -> None:
-    assert verdict(machine.check_memory(tmp_path / "none", tmp_path)) == "ok"
+    assert memory(available=1 * GB, limit=400 * GB).found.startswith("1.0 GB")
+    assert memory(available=1 * GB, limit="max").found.startswith("1.0 GB")
 
 
 @pytest.mark.parametrize(
