@@ -24,8 +24,8 @@ from scheduler.sources.synthetic.workload import (
 )
 from scheduler.sources.traces.files import open_file
 from scheduler.sources.traces.lines import base_name
-from scheduler.sources.traces.mooncake import MAX_CLASS_CHARACTERS
 from scheduler.sources.traces.options import SkippedRows, TraceOptions
+from scheduler.sources.traces.rows import MAX_CLASS_CHARACTERS
 
 NO_OVERRIDES: Final[Mapping[str, tuple[object, str]]] = {}
 
