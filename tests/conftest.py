@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-WITHOUT_RAY = ("unit", "sim", "golden")
+WITHOUT_RAY = ("unit", "sim", "golden", "exercises")
 """Directories of tests that neither import nor start Ray."""
 
 LAST = "live"

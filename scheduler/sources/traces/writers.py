@@ -1,8 +1,8 @@
 """Any trace to a file: Mooncake JSONL or Azure CSV, compressed if the path ends in .gz.
 
 Mooncake keeps prompt and output tokens, block ids and classes, and times to the millisecond; Azure CSV keeps tokens,
-and times to 100 ns, but neither block ids nor classes. Times are rounded down, so their order stays. Namespaces go into
-the block ids.
+and times to 100 ns, but neither block ids nor classes. Times are rounded down, so their order stays. Tenants go
+into the block ids.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from scheduler.sources.traces.formats.mooncake import NS_PER_MS
 from scheduler.sources.traces.json_rows import MAX_BLOCK_ID
 from scheduler.sources.traces.lines import shown
 
-NAMESPACE_IDS: Final = 2**28
+TENANT_IDS: Final = 2**28
 """Block ids of one tenant in a written file; tenant k begins at k times this."""
 
-MAX_NAMESPACES: Final = (MAX_BLOCK_ID + 1) // NAMESPACE_IDS
+MAX_TENANTS: Final = (MAX_BLOCK_ID + 1) // TENANT_IDS
 
 FIRST_DAY: Final = date(2024, 1, 1)
 """Azure rows carry wall times; a written trace begins at midnight of this day."""
@@ -126,7 +126,7 @@ class _MooncakeEncoder:
                 ids = ""
             else:
                 # The text of a list of integers is JSON.
-                base = tenant * NAMESPACE_IDS
+                base = tenant * TENANT_IDS
                 ids = f', "hash_ids": {[base + block_id for block_id in prefix] if base else prefix}'
             time_ms = time_ns // NS_PER_MS
             yield f'{{"timestamp": {time_ms}, "input_length": {prompt}, "output_length": {output}{ids}{named}}}'
@@ -139,12 +139,12 @@ class _MooncakeEncoder:
             problem = f"blocks of {self._block_tokens} tokens do not fit Mooncake's {BLOCK_TOKENS}"
             raise InputError(f"{shown(self._path)}: {problem}; write azure, which holds no blocks")
         self._has_tenants |= any(block.tenants)
-        self._has_large_ids |= max(chain.from_iterable(block.prefixes)) >= NAMESPACE_IDS
-        too_many = max(block.tenants) >= MAX_NAMESPACES
+        self._has_large_ids |= max(chain.from_iterable(block.prefixes)) >= TENANT_IDS
+        too_many = max(block.tenants) >= MAX_TENANTS
         if too_many or (self._has_tenants and self._has_large_ids):
             problem = f"block ids of {max(block.tenants) + 1} tenants do not fit one file"
-            mend = f"write at most {MAX_NAMESPACES} copies of a trace whose ids are below {NAMESPACE_IDS}"
-            raise InputError(f"{shown(self._path)}: {problem}; {mend}")
+            fix = f"write at most {MAX_TENANTS} copies of a trace whose ids are below {TENANT_IDS}"
+            raise InputError(f"{shown(self._path)}: {problem}; {fix}")
 
 
 class _AzureEncoder:
