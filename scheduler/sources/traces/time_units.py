@@ -52,5 +52,3 @@ def decimal_unit(name: str, ns_per_unit: int, max_digits: int) -> TimeUnit:
 
 SECONDS: Final = decimal_unit("seconds", NS_PER_S, 9)
 """Of at most nine digits: 31 years."""
-
-MILLISECONDS: Final = decimal_unit("milliseconds", NS_PER_S // 1000, 12)
