@@ -9,6 +9,7 @@ import numpy as np
 from deploy.live.session import ControlParts
 from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
+from scheduler.core.guest import Guest
 from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
@@ -105,15 +106,16 @@ class FlatEnergy:
         return float(2 * busy_ns + idle_ns)
 
 
-class Log:
-    """A tap that keeps what the core was given."""
+class Log(Guest):
+    """Keeps what the core was given."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[int, Message]] = []
 
-    def observe(self, now_ns: int, message: Message) -> None:
+    def before(self, now_ns: int, message: Message) -> Outputs:
         """Keep one message."""
         self.messages.append((now_ns, message))
+        return NOTHING
 
 
 def make_core(spec: dict[str, Any]) -> Scheduler:
@@ -174,10 +176,11 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
 
 
 def make_control(spec: dict[str, Any]) -> ControlParts:
-    """Core, source, and a tap that keeps all messages; what is kept is (table, messages)."""
+    """Core, source, and a guest that keeps all messages; what is kept is (table, messages)."""
     core, log = make_core(spec), Log()
+    core.add_guest(log)
     rows = [(arrived, prompt, output, list(prefix)) for arrived, prompt, output, prefix in spec["rows"]]
-    return ControlParts(core, (RowSource(rows),), log.observe, lambda: (core.table, log.messages))
+    return ControlParts(core, (RowSource(rows),), lambda: (core.table, log.messages))
 
 
 def stamps(table: Any) -> list[tuple[int, ...]]:

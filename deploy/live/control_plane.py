@@ -187,8 +187,7 @@ class ControlPlane:
         self._num_sessions += 1
         parts = named(run.make_control)(run.spec)
         transport = RayWorkerTransport(self._handles, fleet.hosts, run.worker_spec, self._identity)
-        taps = () if self._telemetry is None else (self._telemetry.observe,)
-        return Session(f"{self._born_ns}-{self._num_sessions}", run, parts, transport, taps, fleet.metered)
+        return Session(f"{self._born_ns}-{self._num_sessions}", run, parts, transport, fleet.metered)
 
     async def _run_before(self, fleet: FleetSpec, spec: RunSpec, before: RunSpec) -> RunSpec:
         """A run that is no part of the replay and in no metric; what it keeps is for the replay."""

@@ -9,16 +9,15 @@ from typing import Any, Final
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
 from deploy.run.profile_run import measured_instances
-from deploy.run.replay import ReplayJob, journal_header, log_decisions, make_collector, make_sources
+from deploy.run.replay import ReplayJob, journal_header, keep_decisions, make_collector, make_sources
 from deploy.settings.power_cap import cap_watts
 from deploy.settings.request_classes import run_slo
 from deploy.settings.run_config import RunConfig
 from deploy.system.blueprint import Blueprint
 from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.metrics.outcome.collector import Collector
-from scheduler.metrics.outcome.decisions import DecisionLog
+from scheduler.metrics.outcome.decisions import RunDecisions
 from scheduler.protocol.component import Component
-from scheduler.protocol.messages import Message
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.profiler import Profiler, Starter
 from scheduler.sources.traces.options import TraceOptions
@@ -37,7 +36,7 @@ class KeptParts:
 
     collector: Final[Collector]
     skipped_lines: Final[list[str]]
-    decided: Final[DecisionLog | None]
+    decided: Final[RunDecisions | None]
 
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
@@ -86,12 +85,12 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.table)
-    decided = log_decisions(blueprint, core) if spec["keeps_log"] else None
+    core.add_guest(collector)
+    decided = keep_decisions(core) if spec["keeps_log"] else None
     return ControlParts(
         core,
         make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"]),
-        collector.observe,
-        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.notes()], decided),
+        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.warnings()], decided),
         run_slo(blueprint.config),
         cap_watts(blueprint.config.power_cap) if blueprint.config.power_cap else 0.0,
         core,
@@ -101,18 +100,14 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
 def make_profile(spec: dict[str, Any]) -> ControlParts:
     """What measures the instances, and keeps what it found."""
     profiler = Profiler(measured_instances(_blueprint(spec)))
-    return ControlParts(profiler, (Starter(),), _ignore, profiler.found)
+    return ControlParts(profiler, (Starter(),), profiler.found)
 
 
 def make_idle(spec: dict[str, Any]) -> ControlParts:
     """A core to which nothing arrives."""
     blueprint = _blueprint(spec)
     core = blueprint.make_core()
-    return ControlParts(core, (), _ignore, lambda: None, scheduler=core)
-
-
-def _ignore(_now_ns: int, _message: Message) -> None:
-    """Nothing of an idle time is kept."""
+    return ControlParts(core, (), lambda: None, scheduler=core)
 
 
 def _blueprint(spec: dict[str, Any]) -> Blueprint:

@@ -16,7 +16,6 @@ from scheduler.runtime.clock import NS_PER_S, LiveClock, wall_now_ns
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
 from scheduler.runtime.live import LiveEnd, LiveRuntime
 from scheduler.runtime.peer import sender_name
-from scheduler.runtime.virtual import Tap
 from workers.ray_shell.transport import RayWorkerTransport
 
 ZERO_DELAY_S: Final = 0.5
@@ -36,14 +35,13 @@ class Core(Component, Protocol):
 class ControlParts:
     """What a factory makes of a run's plain data.
 
-    Without `sources` nothing arrives, and the run goes on until it is stopped. `tap` is shown all that the core is
-    given; what `keep` answers when the run has ended goes back to the driver, pickled. Requests are judged by `slo`.
-    `power_cap_w` is 0 where there is none. `scheduler` is the core if that decides anything that may be watched.
+    Without `sources` nothing arrives, and the run goes on until it is stopped. What `keep` returns when the run has
+    ended goes back to the driver, pickled. Requests are judged by `slo`.
+    `power_cap_w` is 0 where there is none. `scheduler` is the core if that has guests.
     """
 
     core: Final[Core]
     sources: Final[Sequence[Component]]
-    tap: Final[Tap]
     keep: Final[Callable[[], Any]]
     slo: Final[Slo | None] = None
     power_cap_w: Final[float] = 0.0
@@ -86,7 +84,6 @@ class Session:
         run: RunSpec,
         parts: ControlParts,
         transport: RayWorkerTransport,
-        taps: Sequence[Tap] = (),
         metered: Sequence[str] = (),
     ) -> None:
         self.parts: Final = parts
@@ -94,7 +91,6 @@ class Session:
         self.zero_wall_ns = 0
         self._name = name
         self._transport = transport
-        self._taps = (*taps, parts.tap)
         self._metered = metered
         self._journal = ExitStack()
         self._runtime: LiveRuntime | None = None
@@ -127,7 +123,6 @@ class Session:
             core.address,
             self._transport,
             self._clock,
-            self._taps,
             session=self._name,
             metered=self._metered,
             keep_open=not parts.sources,

@@ -13,7 +13,6 @@ from deploy.system.metric_layout import metric_layout
 from deploy.system.metric_names import names_shown
 from scheduler.metrics.live.snapshot import Layout
 from scheduler.metrics.live.totals import LiveTotals, RunOutcome
-from scheduler.protocol.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class TelemetrySpec:
 
 
 class Telemetry:
-    """Listens from its construction. `begin` and `end` enclose each session; between them `observe` is a tap."""
+    """`begin` and `end` enclose each session; between them the totals are a guest of its core."""
 
     def __init__(self, spec: TelemetrySpec) -> None:
         self._totals = LiveTotals(spec.layout, has_prefix_cache=spec.has_prefix_cache)
@@ -65,16 +64,13 @@ class Telemetry:
             errors=None if parts.scheduler is None else parts.scheduler.routing.prediction_errors,
         )
         if parts.scheduler is not None:
-            self._totals.decisions.watch(parts.scheduler.handlers, parts.scheduler.routing.decode)
+            parts.scheduler.add_guest(self._totals)
+            parts.scheduler.state.decision_logs.append(self._totals.decisions)
 
     def end(self, outcome: RunOutcome) -> None:
         """It is over."""
         self._totals.end(outcome)
         self._session = None
-
-    def observe(self, now_ns: int, message: Message) -> None:
-        """Take note of one message to the core."""
-        self._totals.observe(now_ns, message)
 
     def publish(self, phase: dict[str, Any]) -> None:
         """Show how it stands now; `phase` says what the control plane does."""

@@ -123,7 +123,7 @@ def _prefill_chosen(run: RunFolder, row: Any, cached: int) -> Iterator[LifeEvent
 def _handed_over(run: RunFolder, row: Any) -> Iterator[LifeEvent]:
     where = run.addresses("decode")[int(row["instance"])]
     began_ns = int(row["said_ns"]) - int(row["transfer_ns"]) - int(row["hidden_ns"])
-    yield LifeEvent(began_ns, "KV transfer began", where, run.decode_reason)
+    yield LifeEvent(began_ns, "KV transfer began", where, run.decode_reasons[int(row["reason"])])
     yield LifeEvent(int(row["said_ns"]), "KV handed over", where, _flow(row))
 
 

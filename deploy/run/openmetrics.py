@@ -23,7 +23,6 @@ from scheduler.metrics.export.simulated_scrapes import SimulatedScrapes
 from scheduler.metrics.live.snapshot import Layout
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.protocol.errors import ConfigError
-from scheduler.runtime.virtual import Tap
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import trace_start_ns
 
@@ -77,7 +76,7 @@ def _start_ns(text: str) -> int:
 
 
 class ScrapedRun:
-    """Gives a runtime its tap and watcher, and writes the file when the run has ended well."""
+    """Listens to a core, gives a runtime its watcher, and writes the file when the run has ended well."""
 
     def __init__(self, job: ScrapeJob, start_ns: int, blueprint: Blueprint, core: Scheduler, folder: Path) -> None:
         layout = _layout(blueprint)
@@ -92,11 +91,11 @@ class ScrapedRun:
             power_cap_w=cap_watts(cap) if cap else 0.0,
             errors=core.routing.prediction_errors,
         )
-        self._totals.decisions.watch(core.handlers, core.routing.decode)
+        core.add_guest(self._totals)
+        core.state.decision_logs.append(self._totals.decisions)
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         metered = [*blueprint.pools, *(spec.address for spec in blueprint.instances)]
         self.watcher: Final = SimulatedScrapes(self._totals, layout, metered, job.interval_ns, start_ns, self._spool)
-        self.tap: Final[Tap] = self._totals.observe
 
     def write(self, ended_ns: int) -> None:
         """All is accounted for: the last sample, and the file, which appears whole or not at all."""

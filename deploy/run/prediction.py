@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scheduler.core.routing import Routing
+from scheduler.core.routing.stages import Routing
 from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS
 
 

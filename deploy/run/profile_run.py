@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from deploy.system.blueprint import Blueprint
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.core.fleet import InstanceInfo
-from scheduler.core.routing import Routing
+from scheduler.core.routing.stages import Routing
 from scheduler.protocol.messages import InstanceProfiled
 from scheduler.runtime.virtual import VirtualRuntime
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from deploy.run.openmetrics import ScrapedRun, ScrapeJob
     from deploy.run_folder.log import RunLog
     from scheduler.core.scheduler import Scheduler
-    from scheduler.metrics.outcome.decisions import DecisionLog
+    from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.runtime.journal import JournalHeader
     from scheduler.sources.faults import FaultPlan
 
@@ -125,7 +125,8 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     workers, lose = _losable(job.faults, blueprint, workers)
     table = core.table
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
-    decided = log_decisions(blueprint, core) if job.keeps_log else None
+    core.add_guest(collector)
+    decided = keep_decisions(core) if job.keeps_log else None
     profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
     sources = make_sources(trace, job.faults, blueprint, table, profile, lose)
     with (
@@ -133,10 +134,8 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         _scraped(job, blueprint, core) as scrapes,
         _patient_garbage_collection(),
     ):
-        taps, watcher = (collector.observe,), None
-        if scrapes is not None:
-            taps, watcher = (collector.observe, scrapes.tap), scrapes.watcher
-        runtime = VirtualRuntime([*sources, front, *workers], core.address, taps, watcher)
+        watcher = None if scrapes is None else scrapes.watcher
+        runtime = VirtualRuntime([*sources, front, *workers], core.address, watcher=watcher)
         with (
             stop_on_interrupt(runtime.stop),
             progress("replaying", lambda: (table.num_requests - table.num_open, total())),
@@ -153,7 +152,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        [*trace.skipped.lines(), *core.notes()],
+        [*trace.skipped.lines(), *core.warnings()],
         is_partial,
         num_npus=blueprint.plan.num_npus,
         log=run_log(job, trace.name, blueprint, collector, decided),
@@ -285,16 +284,17 @@ def journal_header(blueprint: Blueprint) -> JournalHeader:
     return JournalHeader(config=settings, seed=config.seed, policy_digest=policy_digest(config), code_digest=code)
 
 
-def log_decisions(blueprint: Blueprint, core: Scheduler) -> DecisionLog:
+def keep_decisions(core: Scheduler) -> RunDecisions:
     """Have the core's decisions logged from now on."""
-    from scheduler.metrics.outcome.decisions import log_decisions
+    from scheduler.metrics.outcome.decisions import RunDecisions
 
-    prefill, decode = ([spec.address for spec in specs] for specs in (blueprint.prefill, blueprint.decode))
-    return log_decisions(core.handlers, prefill, decode)
+    decisions = RunDecisions()
+    core.state.decision_logs.append(decisions)
+    return decisions
 
 
 def run_log(
-    job: ReplayJob, trace_name: str, blueprint: Blueprint, collector: Collector, decided: DecisionLog | None
+    job: ReplayJob, trace_name: str, blueprint: Blueprint, collector: Collector, decided: RunDecisions | None
 ) -> RunLog | None:
     """What a run folder needs, if decisions were logged for one."""
     if decided is None:

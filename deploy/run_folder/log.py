@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deploy.system.blueprint import Blueprint
     from scheduler.metrics.outcome.collector import Collector
-    from scheduler.metrics.outcome.decisions import DecisionLog
+    from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.sources.traces.options import TraceOptions
 
 
@@ -21,4 +21,4 @@ class RunLog:
     options: TraceOptions
     blueprint: Blueprint
     collector: Collector
-    decided: DecisionLog
+    decided: RunDecisions

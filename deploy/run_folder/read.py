@@ -96,7 +96,7 @@ class RunFolder:
         self.nodes_per_rack: Final = int(run["nodes"]["nodes_per_rack"])
         decisions = run["decisions"]
         self.prefill_reasons: Final[Sequence[str]] = decisions["prefill_reasons"]
-        self.decode_reason: Final[str] = decisions["decode_reason"]
+        self.decode_reasons: Final[Sequence[str]] = decisions["decode_reasons"]
         self.part_changes: Final = [
             PartChange(int(one["at_ns"]), tuple(map(str, one["broken"])), tuple(map(str, one["mended"])))
             for one in decisions["part_changes"]

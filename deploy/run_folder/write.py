@@ -17,7 +17,7 @@ from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
 from deploy.run_folder.log import RunLog
 from scheduler.metrics.outcome.timeline import Timeline, timeline
 from scheduler.metrics.records import Records
-from scheduler.policies import make_routing_policy
+from scheduler.policies.view import StageKind
 
 DISTRIBUTION: Final = "supernode-serve"
 
@@ -67,8 +67,7 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
         ],
         "plane_bytes_per_s": {plane.name.lower(): rate for plane, rate in capacity.items()},
         "decisions": {
-            "prefill_reasons": log.decided.reasons,
-            "decode_reason": make_routing_policy(config.policy).reason,
+            **{f"{stage.value}_reasons": log.decided.reasons(stage) for stage in StageKind},
             "losses": [{"at_ns": loss.at_ns, "addresses": loss.addresses} for loss in log.collector.losses],
             "part_changes": list(_part_changes(log.collector.part_changes)),
         },
@@ -91,10 +90,8 @@ def _timeline_text(course: Timeline) -> str:
 
 
 def _save_decisions(file: IO[bytes], log: RunLog) -> None:
-    decided = log.decided
-    np.savez(
-        file, prefill=decided.prefill_rows(), decode=decided.decode_rows(), preempted=log.collector.preempted_rows()
-    )
+    prefill, decode = log.decided.rows(StageKind.PREFILL), log.decided.rows(StageKind.DECODE)
+    np.savez(file, prefill=prefill, decode=decode, preempted=log.collector.preempted_rows())
 
 
 def _write(path: Path, data: bytes) -> None:

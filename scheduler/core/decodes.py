@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scheduler.core.lifecycle import Event
-from scheduler.core.losses import Losses
+from scheduler.core.recovery.losses import Losses
 from scheduler.core.state import SchedulerState
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped
@@ -12,14 +12,14 @@ from scheduler.protocol.messages import DecodeStepped
 class Decodes:
     """Makes of the reports of decode instances an account."""
 
-    def __init__(self, books: SchedulerState, losses: Losses) -> None:
-        self._books = books
-        self._table = books.table
-        self._stage = books.decode
+    def __init__(self, state: SchedulerState, losses: Losses) -> None:
+        self._state = state
+        self._table = state.table
+        self._stage = state.decode
         self._losses = losses
 
     def on_stepped(self, message: DecodeStepped) -> list[int]:
-        """A run of steps has ended; answers those who were preempted and must begin again."""
+        """A run of steps has ended; returns those who were preempted and are requeued."""
         index, kv_tokens = self._stage.index[message.instance], message.kv_tokens
         losses, reported_kv_tokens = self._losses, self._losses.reported_kv_tokens
         if message.tokens_per_sequence:
@@ -34,7 +34,8 @@ class Decodes:
             self._finish(index, message)
         if message.preempted_ids:
             self._preempt(index, message)
-        return message.preempted_ids
+            return losses.requeue(message.preempted_ids, message.boundary_ns)
+        return []
 
     def _start(self, index: int, message: DecodeStepped) -> int:
         """These have joined; answers what they were counted for, which is now part of what the instance reports."""
@@ -53,7 +54,7 @@ class Decodes:
         table, boundary_ns = self._table, message.boundary_ns
         self._note_tokens(message.finished_ids, message.finished_tokens, boundary_ns)
         self._stage.outstanding_requests[index] -= len(message.finished_ids)
-        self._books.end(message.finished_ids, FinishReason.STOP, boundary_ns)
+        self._state.end(message.finished_ids, FinishReason.STOP, boundary_ns)
         for request_id in message.lengths_reached:
             table.reason[request_id] = FinishReason.LENGTH
 

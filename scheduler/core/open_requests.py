@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.request_table import RequestTable
-from scheduler.core.tentative_decodes import TentativeDecodes
+from scheduler.core.routing.tentative_decodes import TentativeDecodes
 from scheduler.protocol.messages import LookupPrefixes, RequestsArrived, StartPrefill
 
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)

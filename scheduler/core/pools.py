@@ -11,9 +11,8 @@ from typing import Final
 
 from scheduler.core.open_requests import OpenRequests
 from scheduler.core.request_table import RequestTable
-from scheduler.protocol.messages import Message, PrefixesFound, ReleasePrefixes
-
-Said = list[tuple[str, Message]]
+from scheduler.protocol.component import Outputs
+from scheduler.protocol.messages import PrefixesFound, ReleasePrefixes
 
 _UNANSWERED: Final = -1
 _NOT_ASKED: Final = -2
@@ -34,7 +33,7 @@ class Pools:
         # How many of them are on SSD, by request and pool, if any are.
         self._found_on_ssd: dict[int, dict[int, int]] = {}
 
-    def ask(self, ids: list[int]) -> Said:
+    def ask(self, ids: list[int]) -> Outputs:
         """What of these prompts is cached?"""
         question = self._open.look_up(ids, self._table.prompt_tokens)
         if len(self.addresses) > 1:
@@ -99,7 +98,7 @@ class Pools:
         cached = self._table.cached_tokens[request_id] = max(0, found[index])
         return cached
 
-    def release_others(self, chosen: Iterable[tuple[int, int]]) -> Said:
+    def release_others(self, chosen: Iterable[tuple[int, int]]) -> Outputs:
         """(request, pool) that were chosen: the other pools hold nothing for them any more."""
         others: list[tuple[int, int]] = []
         for request_id, index in chosen:
@@ -108,7 +107,7 @@ class Pools:
                     others.append((request_id, other))
         return self.release(others)
 
-    def release(self, chosen: Iterable[tuple[int, int]]) -> Said:
+    def release(self, chosen: Iterable[tuple[int, int]]) -> Outputs:
         """(request, pool) that will store nothing."""
         releases: dict[int, list[int]] = {}
         for request_id, index in chosen:

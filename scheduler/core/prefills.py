@@ -4,45 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from scheduler.core.config import CacheMode
 from scheduler.core.estimates.read_limits import ReadLimits
 from scheduler.core.lifecycle import Event
 from scheduler.core.request_table import NOT_YET
-from scheduler.core.router import Router
+from scheduler.core.routing.router import Router
 from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import CacheRead, Transfers
-from scheduler.protocol.component import NOTHING, Outputs
+from scheduler.policies.view import StageKind
+from scheduler.protocol.component import NOTHING, Output, Outputs
 from scheduler.protocol.messages import (
-    Message,
     PrefillStepped,
     PrefixesFound,
     ReleasePrefixes,
     StartPrefill,
     StorePrefixes,
+    TransferDone,
 )
 
-Said = list[tuple[str, Message]]
+_PREFILL = StageKind.PREFILL
+
+
+class Queue(Protocol):
+    """Where requests may have to wait before an instance is chosen for them."""
+
+    def defer(self, now_ns: int, ids: Sequence[int]) -> Sequence[int]:
+        """These have arrived, or are requeued; returns those that are to be looked up now."""
+        ...
+
+    def push(self, now_ns: int, ids: Sequence[int]) -> Outputs:
+        """What is cached of these is known: `Prefills.dispatch` those whose turn it is."""
+        ...
+
+    def retry(self, now_ns: int) -> Outputs:
+        """Instances may be eligible again: `Prefills.dispatch` those whose turn it is."""
+        ...
 
 
 class Prefills:
-    """Knows what prefill instances are told and makes of what they report an account."""
+    """Knows what prefill instances are told and makes of what they report an account.
 
-    def __init__(self, books: SchedulerState, transfers: Transfers, router: Router) -> None:
-        self._books = books
-        self._table = books.table
-        self._open = books.open
-        self._stage = books.prefill
-        self._pools = books.pools
+    `queue` is where requests wait for their turn; without one, all are dispatched as they come.
+    """
+
+    def __init__(self, state: SchedulerState, transfers: Transfers, router: Router) -> None:
+        self.queue: Queue | None = None
+        self.read_limits = ReadLimits(state.prefill, transfers)
+        self._state = state
+        self._table = state.table
+        self._open = state.open
+        self._stage = state.prefill
+        self._pools = state.pools
         self._transfers = transfers
         self._router = router
-        self._uses_pool = books.uses_pool
-        self._has_pools = len(books.pools.addresses) > 1
-        self._has_own_caches = books.config.cache_mode is CacheMode.LOCAL
-        self.read_limits = ReadLimits(books.prefill, transfers)
+        self._uses_pool = state.uses_pool
+        self._has_pools = len(state.pools.addresses) > 1
+        self._has_own_caches = state.config.cache_mode is CacheMode.LOCAL
 
     def begin(self, now_ns: int, ids: Sequence[int]) -> Outputs:
-        """These have arrived, or begin again: ask the pool what it has of them, or send them on."""
+        """These have arrived, or are requeued: ask the pool what it has of them, or send them on."""
+        return self.look_up(now_ns, ids if self.queue is None else self.queue.defer(now_ns, ids))
+
+    def look_up(self, now_ns: int, ids: Sequence[int]) -> Outputs:
+        """Ask the pool what it has of these, or send them on."""
         if not ids:
             return NOTHING
         prompts = self._open.prompts
@@ -50,27 +76,43 @@ class Prefills:
             return self.route(now_ns, ids)
         known = [i for i in ids if i in prompts]
         if len(known) == len(ids):
-            return tuple(self._pools.ask(known))
+            return self._pools.ask(known)
         outputs = self.route(now_ns, [i for i in ids if i not in prompts])
-        return (*outputs, *self._pools.ask(known)) if known else outputs
+        return [*outputs, *self._pools.ask(known)] if known else outputs
 
     def on_prefixes_found(self, now_ns: int, message: PrefixesFound) -> Outputs:
         """A pool has answered."""
         return self.route(now_ns, self._pools.answered(message))
 
     def route(self, now_ns: int, ids: Sequence[int]) -> Outputs:
-        """Pick an instance for each request; fetch what is cached, start the others at once."""
+        """What is cached of these is known: they may have an instance."""
+        return self.dispatch(now_ns, ids) if self.queue is None else self.queue.push(now_ns, ids)
+
+    def route_waiting(self, now_ns: int) -> Outputs:
+        """Instances may be eligible again."""
+        return self.dispatch_unrouted(now_ns) if self.queue is None else self.queue.retry(now_ns)
+
+    def dispatch_unrouted(self, now_ns: int) -> Outputs:
+        """Those whom no instance could take."""
+        if not (self._open.unrouted and self._stage.eligible):
+            return NOTHING
+        unrouted = sorted(self._open.unrouted)
+        self._open.unrouted.clear()
+        return self.route(now_ns, unrouted)
+
+    def dispatch(self, now_ns: int, ids: Sequence[int]) -> Outputs:
+        """Choose an instance for each request; fetch what is cached, start the others at once."""
         if not self._stage.eligible:
             self._open.unrouted.update(ids)
             return NOTHING
         if len(ids) == 1:
             index, cached = self._place(now_ns, ids[0])
-            said = self._say(now_ns, index, self._command(ids[0], cached))
+            outputs = self._send(now_ns, index, self._command(ids[0], cached))
         else:
-            said = self._route_many(now_ns, ids)
-        return (*self._release_others(ids), *said) if self._has_pools else tuple(said)
+            outputs = self._dispatch_many(now_ns, ids)
+        return [*self._release_others(ids), *outputs] if self._has_pools else outputs
 
-    def _route_many(self, now_ns: int, ids: Sequence[int]) -> Said:
+    def _dispatch_many(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """One command per instance, and one more (under the index's complement) for what must be fetched first."""
         table, payloads = self._table, self._open.payloads
         commands: dict[int, StartPrefill] = {}
@@ -86,16 +128,19 @@ class Prefills:
                 command.cached_tokens.append(cached)
                 command.resumed_tokens.append(table.output_tokens[request_id])
                 command.payloads.append(payloads[request_id])
-        said: Said = []
+        outputs: list[Output] = []
         for key, command in commands.items():
-            said += self._say(now_ns, ~key if key < 0 else key, command)
-        return said
+            outputs += self._send(now_ns, ~key if key < 0 else key, command)
+        return outputs
 
     def _place(self, now_ns: int, request_id: int) -> tuple[int, int]:
-        """Choose an instance for a request; answers its index, and what is cached of the prompt."""
+        """Choose an instance for a request; returns its index, and the tokens that are cached of the prompt."""
         table, stage, cached = self._table, self._stage, self._table.cached_tokens[request_id]
         tokens = table.prompt_tokens[request_id] + table.output_tokens[request_id]
-        index = self._router.choose(now_ns, request_id, tokens - cached)
+        decision = self._router.choose(now_ns, request_id, tokens - cached)
+        for log in self._state.decision_logs:
+            log.chose(_PREFILL, request_id, decision)
+        index = decision.instance
         if self._has_pools:
             cached = self._pools.choose(request_id, stage.pool[index])
         stage.outstanding_requests[index] += 1
@@ -104,66 +149,61 @@ class Prefills:
         return index, cached
 
     def _command(self, request_id: int, cached: int) -> StartPrefill:
-        """To the instance that was chosen last."""
-        table, payload, reason = self._table, self._open.payloads[request_id], self._router.reason
+        table, payload = self._table, self._open.payloads[request_id]
         prompt, resumed = table.prompt_tokens[request_id], table.output_tokens[request_id]
-        return StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [], reason)
+        return StartPrefill([request_id], [prompt], [cached], [resumed], [payload], [], [])
 
-    def _release_others(self, ids: Sequence[int]) -> Said:
+    def _release_others(self, ids: Sequence[int]) -> Outputs:
         pool, at_prefill = self._stage.pool, self._table.prefill_instance
         return self._pools.release_others([(i, pool[at_prefill[i]]) for i in ids])
 
-    def route_waiting(self, now_ns: int) -> Outputs:
-        """Those whom no instance could take."""
-        if not (self._open.unrouted and self._stage.eligible):
-            return NOTHING
-        unrouted = sorted(self._open.unrouted)
-        self._open.unrouted.clear()
-        return self.route(now_ns, unrouted)
-
-    def _say(self, now_ns: int, index: int, command: StartPrefill) -> Said:
+    def _send(self, now_ns: int, index: int, command: StartPrefill) -> Outputs:
         """Fetch what is cached, if anything is; else they start at once."""
         if command.cached_tokens[0]:
             return self._fetch(now_ns, index, command)
         if self._has_own_caches:
             self._open.add_prefixes(command)
-        self._table.move(Event.SEND_PREFILL, command.ids)
-        return [(self._stage.addresses[index], command)]
+        return self._start(now_ns, self._stage.addresses[index], command)
 
-    def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> Said:
+    def _start(self, now_ns: int, address: str, command: StartPrefill, flow: TransferDone | None = None) -> Outputs:
+        """The one place where prefill instances are told to begin."""
+        self._table.move(Event.SEND_PREFILL, command.ids)
+        for log in self._state.decision_logs:
+            log.started(_PREFILL, now_ns, self._stage.index[address], command.ids, flow)
+        return [(address, command)]
+
+    def _fetch(self, now_ns: int, index: int, command: StartPrefill) -> Outputs:
         """Move what is cached to the instance; the command follows when it is there."""
         pool, address = self._pools.addresses[self._stage.pool[index]], self._stage.addresses[index]
         ssd_tokens, limits = self._open.take_ssd_tokens(command.ids), self.read_limits
         read = CacheRead(pool, address, command, ssd_tokens, limits.give_up_ns(now_ns, address, command))
         if not limits.allows(address):
-            return [self._compute_all(read)]
+            return self._compute_all(now_ns, read)
         self._table.move(Event.FETCH, command.ids)
         return self._transfers.read(read)
 
-    def on_fetched(self, read: CacheRead) -> Outputs:
+    def on_fetched(self, now_ns: int, read: CacheRead, flow: TransferDone) -> Outputs:
         """What was cached is there."""
         self.read_limits.ended(read)
-        self._table.move(Event.SEND_PREFILL, read.command.ids)
-        return ((read.address, read.command),)
+        return self._start(now_ns, read.address, read.command, flow)
 
-    def on_fetch_failed(self, read: CacheRead) -> Outputs:
+    def on_fetch_failed(self, now_ns: int, read: CacheRead) -> Outputs:
         """No way leads from the pool to the instance."""
-        return (self._compute_all(read),)
+        return self._compute_all(now_ns, read)
 
-    def on_fetch_overdue(self, read: CacheRead) -> Outputs:
+    def on_fetch_overdue(self, now_ns: int, read: CacheRead) -> Outputs:
         """It has taken longer than computing would."""
         self.read_limits.given_up(read)
-        return (self._compute_all(read),)
+        return self._compute_all(now_ns, read)
 
-    def _compute_all(self, read: CacheRead) -> tuple[str, Message]:
+    def _compute_all(self, now_ns: int, read: CacheRead) -> Outputs:
         """The instance computes what the read was to bring."""
         command, table = read.command, self._table
         self._stage.outstanding_tokens[self._stage.index[read.address]] += sum(command.cached_tokens)
         for request_id in command.ids:
             table.cached_tokens[request_id] = 0
-        table.move(Event.SEND_PREFILL, command.ids)
-        # What was to be moved was said with the same list, and stays as it was said.
-        return read.address, replace(command, cached_tokens=[0] * len(command.ids))
+        # The read was said with the same list of cached tokens, and stays as it was said.
+        return self._start(now_ns, read.address, replace(command, cached_tokens=[0] * len(command.ids)))
 
     def on_started(self, message: PrefillStepped) -> None:
         """Their first chunks are in the pass that begins now."""
@@ -182,7 +222,7 @@ class Prefills:
             self._stage.outstanding_tokens[index] -= cached - table.cached_tokens[request_id]
             table.cached_tokens[request_id] = cached
 
-    def on_done(self, message: PrefillStepped) -> Said:
+    def on_done(self, message: PrefillStepped) -> Outputs:
         """Their first token is out: account, and store the blocks."""
         table, boundary_ns, index = self._table, message.boundary_ns, self._stage.index[message.instance]
         first_ns, last_ns, output = table.first_token_ns, table.last_token_ns, table.output_tokens
@@ -204,14 +244,19 @@ class Prefills:
             last_ns[request_id] = boundary_ns
             output[request_id] += 1
         self._stage.remove(index, len(message.prefilled_ids), tokens)
-        return self._store(index, stored, recomputed, written) if self._uses_pool else []
+        return self._store(index, stored, recomputed, written) if self._uses_pool else NOTHING
 
-    def _store(self, index: int, stored: list[int], recomputed: list[int], num_tokens: int) -> Said:
-        said: Said = []
+    def _store(self, index: int, stored: list[int], recomputed: list[int], num_tokens: int) -> Outputs:
+        outputs: list[Output] = []
         pool = self._pools.addresses[self._stage.pool[index]]
         if recomputed:
-            said.append((pool, ReleasePrefixes(recomputed)))
+            outputs.append((pool, ReleasePrefixes(recomputed)))
         if stored:
-            said.append((pool, StorePrefixes(stored)))
-            said += self._transfers.write(self._stage.addresses[index], pool, num_tokens)
-        return said
+            outputs.append((pool, StorePrefixes(stored)))
+            outputs += self._transfers.write(self._stage.addresses[index], pool, num_tokens)
+        return outputs
+
+    def withdrawn(self, ids: Sequence[int]) -> None:
+        """Instances have dropped these before they began."""
+        for request_id in ids:
+            self._router.withdrawn(self._table.prefill_instance[request_id], request_id)

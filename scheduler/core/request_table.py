@@ -20,15 +20,15 @@ CHUNK_ROWS: Final = 8192
 class RequestTable:
     """The first `num_requests` rows of each column are in use; they are read without a copy when the run has ended.
 
-    Time stamps are emulated nanoseconds, `NOT_YET` until they happen. `ended_ids`, once somebody made it a list,
-    collects requests as they end; who made it empties it. The table owns INV-1 (exactly one end) and INV-2 (states
-    change only by the table).
+    Time stamps are emulated nanoseconds, `NOT_YET` until they happen. `ended_ids` are ids in the order in which they
+    ended: who wants to know of ends remembers how far it has read. The table owns INV-1 (exactly one end) and INV-2
+    (states change only by the table).
     """
 
     def __init__(self) -> None:
         self.num_requests = 0
         self.num_open = 0
-        self.ended_ids: list[int] | None = None
+        self.ended_ids = array("i")
         self.state = bytearray()
         self.reason = bytearray()
         # Index of its class, 0 for none.
@@ -107,5 +107,4 @@ class RequestTable:
             reasons[request_id] = reason
             ended_ns[request_id] = now_ns
         self.num_open -= len(ids)
-        if self.ended_ids is not None:
-            self.ended_ids.extend(ids)
+        self.ended_ids.extend(ids)

@@ -1,9 +1,9 @@
-"""What all parts of the core know together."""
+"""What all parts of the core share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.core.config import CacheMode, SchedulerConfig
@@ -11,22 +11,26 @@ from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import OpenRequests
 from scheduler.core.pools import Pools
 from scheduler.core.request_table import RequestTable
+from scheduler.core.routing.decision import DecisionLog
 from scheduler.policies.classes import ClassBook
 from scheduler.protocol.finish import FinishReason
 
 
 @dataclass(slots=True)
 class SchedulerState:
-    """The account of every request, what is kept of the open ones, the instances of both stages and the cache pools."""
+    """The table of all requests, what is kept of the open ones, the instances of both stages and the cache pools.
 
-    config: Final[SchedulerConfig]
+    `classes` is None where requests have no classes. `decision_logs` are appended to as decisions are made.
+    """
+
+    config: SchedulerConfig
     table: Final[RequestTable]
     open: Final[OpenRequests]
     prefill: Final[Stage]
     decode: Final[Stage]
     pools: Final[Pools]
     classes: Final[ClassBook | None]
-    """None where requests have no classes."""
+    decision_logs: Final[list[DecisionLog]] = field(default_factory=list[DecisionLog])
 
     @property
     def uses_pool(self) -> bool:
@@ -34,7 +38,7 @@ class SchedulerState:
         return self.config.cache_mode is CacheMode.POOL
 
     def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> None:
-        """The one end of these requests; nothing of them is kept but their table row."""
+        """The one end of these requests; nothing of them is kept but their row of the table."""
         self.table.end(ids, reason, now_ns)
         self.open.drop(ids)
 

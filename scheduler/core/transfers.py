@@ -8,10 +8,10 @@ from typing import Final
 
 from scheduler.core.config import CACHE_SSD, FABRIC_ADDRESS
 from scheduler.core.request_table import NOT_YET
+from scheduler.protocol.component import Output, Outputs
 from scheduler.protocol.messages import (
     CancelTransfer,
     FinishTransfer,
-    Message,
     Plane,
     StartPrefill,
     StartTransfer,
@@ -62,8 +62,6 @@ class CacheRead:
 
 Continuation = KvTransfer | CacheRead
 
-Said = tuple[str, Message]
-
 
 class Transfers:
     """Numbers flows and remembers who waits for which; nobody waits for a write to the cache.
@@ -81,7 +79,7 @@ class Transfers:
         # Requests whose way was cut while their pass ran, by prefill instance.
         self._held_back: dict[str, set[int]] = {}
 
-    def kv_transfer(self, flow: KvTransfer, made_ns: int) -> Said:
+    def kv_transfer(self, flow: KvTransfer, made_ns: int) -> Output:
         """Move KV over the RDMA plane; `flow` comes back from `finish`. All is made since then; if `NOT_YET`, `made`
         follows."""
         transfer_id, is_made = self._number(flow), made_ns != NOT_YET
@@ -94,14 +92,14 @@ class Transfers:
             transfer_id, _KV_TRANSFER, _RDMA, source, destination, flow.num_tokens, flow.dies, is_made, max(0, made_ns)
         )
 
-    def made(self, source: str, finished_ids: Collection[int]) -> list[Said]:
+    def made(self, source: str, finished_ids: Collection[int]) -> Outputs:
         """The pass of this prefill instance has ended, and with it some requests, who need no KV any more."""
         flows = self._making.pop(source, ())
         if not finished_ids:
             return [(FABRIC_ADDRESS, FinishTransfer(transfer_id)) for transfer_id in flows]
         return [self._made_without(transfer_id, finished_ids) for transfer_id in flows]
 
-    def _made_without(self, transfer_id: int, finished_ids: Collection[int]) -> Said:
+    def _made_without(self, transfer_id: int, finished_ids: Collection[int]) -> Output:
         """The same of one flow some of whose requests may have ended."""
         flow = self._waiting[transfer_id]
         if isinstance(flow, KvTransfer):
@@ -110,24 +108,24 @@ class Transfers:
                 return self._cancel(transfer_id)
         return FABRIC_ADDRESS, FinishTransfer(transfer_id)
 
-    def read(self, flow: CacheRead) -> list[Said]:
+    def read(self, flow: CacheRead) -> Outputs:
         """Move what is cached to a prefill instance; `flow` comes back from `finish` when the last of it is there.
 
         All of it comes from the servers' DRAM over the cache plane, and what was on SSD reaches DRAM over VPC.
         """
         pool = flow.pool
-        said = [self._move(flow, _CACHE_READ, self._cache_plane, pool, flow.address, flow.command.cached_tokens)]
+        outputs = [self._move(flow, _CACHE_READ, self._cache_plane, pool, flow.address, flow.command.cached_tokens)]
         if flow.ssd_tokens:
-            said.append(self._move(flow, _CACHE_SSD_READ, _VPC, f"{pool}/{CACHE_SSD}", pool, flow.ssd_tokens))
-        flow.open_flows = len(said)
-        return said
+            outputs.append(self._move(flow, _CACHE_SSD_READ, _VPC, f"{pool}/{CACHE_SSD}", pool, flow.ssd_tokens))
+        flow.open_flows = len(outputs)
+        return outputs
 
-    def write(self, source: str, pool: str, num_tokens: int) -> list[Said]:
+    def write(self, source: str, pool: str, num_tokens: int) -> Outputs:
         """Move new blocks to a pool, and on to its SSD if there is one."""
-        said = [self._move(None, _CACHE_WRITE, self._cache_plane, source, pool, [num_tokens])]
+        outputs = [self._move(None, _CACHE_WRITE, self._cache_plane, source, pool, [num_tokens])]
         if self._has_cache_ssd:
-            said.append(self._move(None, _CACHE_SSD_WRITE, _VPC, pool, f"{pool}/{CACHE_SSD}", [num_tokens]))
-        return said
+            outputs.append(self._move(None, _CACHE_SSD_WRITE, _VPC, pool, f"{pool}/{CACHE_SSD}", [num_tokens]))
+        return outputs
 
     def _move(
         self,
@@ -137,7 +135,7 @@ class Transfers:
         source: str,
         destination: str,
         num_tokens: list[int],
-    ) -> Said:
+    ) -> Output:
         give_up_ns = 0 if flow is None else flow.give_up_ns
         number = self._number(flow)
         return FABRIC_ADDRESS, StartTransfer(
@@ -168,7 +166,7 @@ class Transfers:
         """Whether a read to this instance is under way."""
         return any(isinstance(flow, CacheRead) and flow.address == address for flow in self._waiting.values())
 
-    def withdraw_reads(self, ids: Collection[int]) -> list[Said]:
+    def withdraw_reads(self, ids: Collection[int]) -> Outputs:
         """These requests wait for no read any more; flows for which nobody waits then are given up."""
         reads = {id(flow): flow for flow in self._waiting.values() if isinstance(flow, CacheRead)}
         for flow in reads.values():
@@ -198,36 +196,36 @@ class Transfers:
         """The pass has ended; answers who was held back."""
         return self._held_back.pop(source, ())
 
-    def abandon(self, addresses: Collection[str]) -> list[Said]:
+    def abandon(self, addresses: Collection[str]) -> Outputs:
         """Nobody waits for flows from or to these any more."""
         gone = [transfer_id for transfer_id, flow in self._waiting.items() if _touches(flow, addresses)]
-        said = [self._cancel(transfer_id) for transfer_id in gone]
+        outputs = [self._cancel(transfer_id) for transfer_id in gone]
         making = {source: [i for i in ids if i in self._waiting] for source, ids in self._making.items()}
         self._making = {source: ids for source, ids in making.items() if ids}
         for address in addresses:
             self._held_back.pop(address, None)
-        return said
+        return outputs
 
-    def _cancel(self, transfer_id: int) -> Said:
+    def _cancel(self, transfer_id: int) -> Output:
         flow = self._waiting.pop(transfer_id)
         if isinstance(flow, CacheRead):
             flow.open_flows = 0
         return FABRIC_ADDRESS, CancelTransfer(transfer_id)
 
-    def start_again(self) -> list[Said]:
+    def start_again(self) -> Outputs:
         """All flows somebody waits for once more, with new ids and nothing moved yet: for a new and empty fabric."""
         # A read may wait for two flows.
         flows = list({id(flow): (transfer_id, flow) for transfer_id, flow in self._waiting.items()}.values())
         making = {transfer_id for ids in self._making.values() for transfer_id in ids}
         self._waiting = {}
         self._making = {}
-        said: list[Said] = []
+        outputs: list[Output] = []
         for transfer_id, flow in flows:
             if isinstance(flow, KvTransfer):
-                said.append(self.kv_transfer(flow, NOT_YET if transfer_id in making else 0))
+                outputs.append(self.kv_transfer(flow, NOT_YET if transfer_id in making else 0))
             else:
-                said += self.read(flow)
-        return said
+                outputs += self.read(flow)
+        return outputs
 
 
 def _without(command: StartPrefill, ids: Collection[int]) -> StartPrefill:
@@ -236,7 +234,7 @@ def _without(command: StartPrefill, ids: Collection[int]) -> StartPrefill:
         return command
     columns = (command.ids, command.prompt_tokens, command.cached_tokens, command.resumed_tokens)
     ids_left, prompts, cached, resumed = ([column[index] for index in kept] for column in columns)
-    return StartPrefill(ids_left, prompts, cached, resumed, [command.payloads[i] for i in kept], [], [], command.reason)
+    return StartPrefill(ids_left, prompts, cached, resumed, [command.payloads[i] for i in kept], [], [])
 
 
 def _touches(flow: Continuation, addresses: Collection[str]) -> bool:

@@ -132,7 +132,7 @@ class ClassBook:
             self.unlisted[name] = self.unlisted.get(name, 0) + 1
         return 0
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """A line for a person on each name that nobody configured."""
         return [
             f"{count:,} requests name the class {name!r}, which is not among the classes of this run: they had no class"

@@ -57,7 +57,7 @@ SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
     (messages.PrefixesFound, (_TEXT, _INTS, _INTS, _INTS)),
     (messages.StorePrefixes, (_INTS,)),
     (messages.ReleasePrefixes, (_INTS,)),
-    (messages.StartPrefill, (_INTS, _INTS, _INTS, _INTS, _BLOBS, _INT_LISTS, _INTS, _TEXT)),
+    (messages.StartPrefill, (_INTS, _INTS, _INTS, _INTS, _BLOBS, _INT_LISTS, _INTS)),
     (messages.PrefillStepped, (_TEXT, _INT, _INTS, _INTS, _INTS, _INTS, _INTS, _INT, Field.USAGE)),
     (messages.ReserveKv, (_INTS, _INTS)),
     (messages.KvReserved, (_TEXT, _INT, _INTS, _INTS)),

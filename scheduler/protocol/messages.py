@@ -128,7 +128,7 @@ class ArrivalsEnded:
 
 @dataclass(slots=True)
 class StartPrefill:
-    """Compute these prompts, of which the first `cached_tokens` are at hand; `reason` says why this instance.
+    """Compute these prompts, of which the first `cached_tokens` are at hand.
 
     `resumed_tokens` is 0, or what a preempted request had produced already: then prompt and those tokens are
     recomputed, and the pass yields the next token. `prefixes` and `tenants` are empty unless the instance keeps a
@@ -142,7 +142,6 @@ class StartPrefill:
     payloads: Final[list[bytes]]
     prefixes: Final[list[list[int]]]
     tenants: Final[list[int]]
-    reason: Final[str]
 
 
 @dataclass(slots=True)

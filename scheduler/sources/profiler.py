@@ -26,8 +26,6 @@ from scheduler.protocol.messages import (
 from scheduler.protocol.oracle_payload import seal_output_tokens
 
 CORE: Final = "core"
-REASON: Final = "profile: before the first request"
-
 PROMPTS: Final = (
     *((tokens, 0) for tokens in (128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16_384, 32_768, 65_536)),
     *((tokens, tokens // 2) for tokens in (2048, 8192, 32_768)),
@@ -129,7 +127,7 @@ class Profiler:
             payloads = seal_output_tokens([1])
             # Read only where an instance has a cache of its own, which then has nothing of it.
             unknown: tuple[list[list[int]], list[int]] = ([[]], [0])
-            command = StartPrefill(ids, [tokens], [two], [0], payloads, *unknown, REASON)
+            command = StartPrefill(ids, [tokens], [two], [0], payloads, *unknown)
             return ((bench.instance.address, command),)
         ids = self._ids(bench, one)
         return ((bench.instance.address, ReserveKv(ids, [two] * one)),)

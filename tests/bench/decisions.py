@@ -53,7 +53,7 @@ def decision_us(policy: str, num_instances: int, num_blocks: int) -> tuple[float
         make_routing_policy(policy, PolicyContext(StageKind.PREFILL, stream(0, "prefill"))),
         make_routing_policy("cloudmatrix"),
     )
-    worker_state = core.routing.prefill._worker_state
+    worker_state = core.routing.prefill.worker_state
     index = None if worker_state is None else worker_state._index
     payloads, random = seal_output_tokens([200]), stream(0, "prompts")
     families = random.integers(NUM_FAMILIES, size=2 * num_blocks // PROMPT_BLOCKS + NUM_DECISIONS).tolist()

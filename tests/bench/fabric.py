@@ -102,7 +102,8 @@ def _replay_s(path: str, *, is_contended: bool) -> float:
         unlimited = Fabric(replace(config, rates=_Unlimited(config.rates)))
         workers = [unlimited if isinstance(worker, Fabric) else worker for worker in workers]
     collector = make_collector(blueprint, core.table)
-    runtime = VirtualRuntime([TraceSource(trace), core, *workers], core.address, (collector.observe,))
+    core.add_guest(collector)
+    runtime = VirtualRuntime([TraceSource(trace), core, *workers], core.address)
     started_s = time.process_time()
     runtime.run()
     return time.process_time() - started_s

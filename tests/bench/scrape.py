@@ -60,7 +60,7 @@ class _Watch:
             self.latest = self._totals.snapshot(now_ns)
             self.snapshot_ns.append(time.process_time_ns() - started_ns)
             started_ns = time.process_time_ns()
-        self._totals.observe(now_ns, message)
+        self._totals.before(now_ns, message)
         self.tap_ns += time.process_time_ns() - started_ns
         self.num_messages += 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scheduler.core.guests.time_outs import TimeOuts
 from scheduler.core.lifecycle import State
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.gaps import TokenGaps
@@ -27,7 +28,7 @@ def run_checked(case: Case, trouble: Trouble) -> LosingSystem:
     instances = [MeteredInstance(f"prefill-{i}", "prefill", 1) for i in range(case.num_prefill)]
     instances += [MeteredInstance(f"decode-{i}", "decode", 1) for i in range(case.num_decode)]
     collector = Collector(system.scheduler.table, instances)
-    system._taps = [collector.observe]
+    system.scheduler.add_guest(collector)
     system.run()
     check_ends(system)
     check_stamps(system)
@@ -76,17 +77,18 @@ def check_core_is_empty(system: LosingSystem) -> None:
     """Nothing is kept for anybody, and the policies see no load."""
     core = system.scheduler
     reservations = core._reservations
-    kept = [core._books.open.payloads, core._books.open.prompts, core._books.open.unrouted, core._losses.down]
-    kept += [core._books.open.ssd_tokens, core._books.pools._found, core._books.pools._found_on_ssd]
+    kept = [core.state.open.payloads, core.state.open.prompts, core.state.open.unrouted, core._losses.down]
+    kept += [core.state.open.ssd_tokens, core.state.pools._found, core.state.pools._found_on_ssd]
     kept += [reservations._waiting, reservations._cancelling]
     kept += [core._transfers._waiting, core._transfers._making, core._transfers._held_back]
-    kept += [core._books.open.tentative]
-    if core._guard is not None:
-        kept += [core._guard._overdue, *core._guard._coming_due]
-        kept += [core._books.open.held]
+    kept += [core.state.open.tentative]
+    for guest in core._guests:
+        if isinstance(guest, TimeOuts):
+            kept += [guest._overdue, *guest._coming_due]
+        kept += [core.state.open.held]
     assert not any(kept), kept
     assert core.deadline_ns == NEVER_NS
-    for stage in (core._books.prefill, core._books.decode):
+    for stage in (core.state.prefill, core.state.decode):
         assert stage.up == sorted({*stage.eligible, *stage._parked}) == list(range(len(stage)))
         assert system.case.parking or not stage._parked
         assert not stage.cut_dies
@@ -114,7 +116,7 @@ def check_workers_are_empty(system: LosingSystem) -> None:
 def check_replay(system: LosingSystem) -> None:
     """INV-7: a fresh core commands the same."""
     core = build_real(system.case).scheduler
-    core._config = system.scheduler._config
+    core.state.config = system.scheduler.state.config
     answers = [core.wake(at_ns) if message is None else core.handle(at_ns, message) for at_ns, message in system.told]
     assert answers == system.said
 

@@ -87,7 +87,8 @@ def run(cluster: None, journal: Path) -> LiveResult:  # noqa: ARG001
 def virtual() -> tuple[int, RequestTable]:
     parts = make_control(SPEC)
     runtime = VirtualRuntime(
-        [*parts.sources, parts.core, *(make_worker(SPEC, a) for a in WORKERS)], "core", (parts.tap,)
+        [*parts.sources, parts.core, *(make_worker(SPEC, a) for a in WORKERS)],
+        "core",
     )
     runtime.run()
     return runtime.now_ns, parts.keep()[0]

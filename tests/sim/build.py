@@ -9,6 +9,7 @@ import numpy as np
 
 from scheduler.core.config import CACHE_ADDRESS, CACHE_SSD, CORE_ADDRESS, CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
+from scheduler.core.guest import Guest
 from scheduler.core.guests.parking import ParkingRules
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
@@ -29,7 +30,7 @@ from scheduler.protocol.messages import (
 )
 from scheduler.protocol.oracle_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
-from scheduler.runtime.virtual import Tap, VirtualRuntime
+from scheduler.runtime.virtual import VirtualRuntime
 from sim_hw.instance.compiled_decode import StepForm, StepLine
 from sim_hw.network.lines import LineEnd
 from tests.checkers.linear_energy import LinearEnergy
@@ -47,6 +48,7 @@ from tests.sim.case import (
 )
 from tests.sim.parked import parkable
 from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
+from tests.tap import Look, as_guest
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeConfig, DecodeInstance
@@ -179,11 +181,13 @@ class RealSystem:
     components: list[Component]
     runtime: VirtualRuntime = field(init=False)
 
-    def run(self, taps: Sequence[Tap] = (), listeners: Sequence[Listener] = ()) -> Result:
+    def run(self, taps: Sequence[Look | Guest] = (), listeners: Sequence[Listener] = ()) -> Result:
         """Run to the end and read the table."""
         meter = Meter()
         components: list[Component] = [*self.components, Overheard(self.scheduler, listeners)]
-        self.runtime = VirtualRuntime(components, CORE_ADDRESS, [*taps, meter])
+        for tap in (*taps, meter):
+            self.scheduler.add_guest(as_guest(tap))
+        self.runtime = VirtualRuntime(components, CORE_ADDRESS)
         self.runtime.run()
         engines = [engine.address for engine in (*self.prefill, *self.decode)]
         return Result(

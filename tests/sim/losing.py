@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 from hypothesis import strategies as st
 
 from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, FABRIC_ADDRESS, cache_server_address
+from scheduler.core.guest import Guest
 from scheduler.core.scheduler import Scheduler
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.messages import (
@@ -25,7 +26,6 @@ from scheduler.protocol.messages import (
     WorkersJoined,
     WorkersLost,
 )
-from scheduler.runtime.virtual import Tap
 from tests.checkers.fabric_account import FabricAccount
 from tests.sim.build import (
     LinearCost,
@@ -39,6 +39,7 @@ from tests.sim.build import (
 from tests.sim.cache_parts import store_sizes
 from tests.sim.case import Case, Row
 from tests.sim.parked import parkable
+from tests.tap import Look, as_guest
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeInstance
@@ -177,19 +178,20 @@ class _Wire:
 class LosingSystem:
     """A case's components; those but the core and the source may be lost. `run` once, then look at what is left."""
 
-    def __init__(self, case: Case, trouble: Trouble, taps: Sequence[Tap] = ()) -> None:
+    def __init__(self, case: Case, trouble: Trouble, taps: Sequence[Look | Guest] = ()) -> None:
         system = build_real(case, report_interval_ns=trouble.report_interval_ns)
         self.case = case
         self.trouble = trouble
         self.scheduler: Scheduler = system.scheduler
-        self.scheduler._config = replace(self.scheduler._config, max_retries=trouble.max_retries)
+        self.scheduler.state.config = replace(self.scheduler.state.config, max_retries=trouble.max_retries)
         self.told: list[tuple[int, Message | None]] = []
         """What the core was given; None is a wake."""
         self.said: list[Outputs] = []
         self.lost: set[str] = set()
         """Who is down as far as the core was told."""
         self.now_ns = 0
-        self._taps = taps
+        for tap in taps:
+            self.scheduler.add_guest(as_guest(tap))
         self._alive: dict[str, Component | None] = {c.address: c for c in system.components}
         self._epoch = dict.fromkeys(self._alive, 0)
         self._wires = {address: _Wire() for address in self._alive}
@@ -295,8 +297,6 @@ class LosingSystem:
             self._tell_core(message)
 
     def _tell_core(self, message: Message) -> None:
-        for tap in self._taps:
-            tap(self.now_ns, message)
         self._carry(message, self.scheduler.handle(self.now_ns, message))
 
     def _carry(self, message: Message | None, outputs: Outputs) -> None:

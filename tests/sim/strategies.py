@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import Phase
 from hypothesis import strategies as st
 
-from scheduler.core.deferred import DAY_NS
+from scheduler.core.guests.deferred import DAY_NS
 from scheduler.policies import ROUTING
 from scheduler.policies.flow_control import ClassRules, FlowControl
 from scheduler.policies.waiting import NO_LIMIT_NS

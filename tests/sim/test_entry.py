@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from scheduler.core.deferred import DAY_NS
+from scheduler.core.guests.deferred import DAY_NS
 from scheduler.core.request_table import NOT_YET
 from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, ClassRules, FlowControl
 from scheduler.protocol.finish import FinishReason
@@ -73,7 +73,7 @@ def test_rules_that_bind_nobody_change_nothing(case: Case) -> None:
     systems = [build_real(replace(case, entry=entry)) for entry in (loose, PLAIN_FLOW_CONTROL)]
     let_in, begun = [system.run() for system in systems]
     # Who is let in one by one reads one by one, and a read is given up by what it alone would bring.
-    assume(not any(system.scheduler._read_limits.num_given_up for system in systems))
+    assume(not any(system.scheduler._prefills.read_limits.num_given_up for system in systems))
     assert let_in == begun
 
 

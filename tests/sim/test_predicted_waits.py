@@ -31,7 +31,7 @@ def waits_ns(case: Case) -> tuple[np.ndarray, np.ndarray]:
     system = build_real(case)
     predicted: list[float] = []
     router = system.scheduler.routing.prefill
-    worker_state = router._worker_state
+    worker_state = router.worker_state
     assert worker_state is not None
     times = worker_state._prefill_times
     assert times is not None

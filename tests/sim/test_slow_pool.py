@@ -47,7 +47,7 @@ def test_no_first_token_is_later_than_without_a_pool_by_more_than_computing_take
         ssd_bytes_per_s=bytes_per_s,
     )
     plain, system = ran(without), ran(pooled)
-    limits = system.scheduler._read_limits
+    limits = system.scheduler._prefills.read_limits
     event(f"given up: {limits.num_given_up} of {NUM_PROMPTS}")
     computing_ns = 1 + prompt * limits._npu_ns // limits._computed_tokens
     pairs = zip(system.outcomes(), plain.outcomes(), strict=True)

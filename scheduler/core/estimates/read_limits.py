@@ -51,7 +51,7 @@ class ReadLimits:
         self._slow.add(read.address)
         self.num_given_up += 1
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """A line for a person, if any read was given up."""
         if not self.num_given_up:
             return []

@@ -10,11 +10,13 @@ from scheduler.core.estimates.prediction_error import PredictionError
 from scheduler.core.estimates.prefill_times import PrefillTimes
 from scheduler.core.estimates.prefix_index import PrefixIndex
 from scheduler.core.fleet import Stage
+from scheduler.core.guest import Guest
 from scheduler.core.lifecycle import State
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.request_table import NOT_YET
 from scheduler.policies.undeclared import FIELDS, Declared
 from scheduler.policies.view import Columns, Reads, RequestView
+from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import DecodeStepped, InstanceProfiled, Message, PrefillStepped, WorkersLost
 
 ENOUGH_REPORTS: Final = 64
@@ -23,7 +25,7 @@ ENOUGH_REPORTS: Final = 64
 NS_PER_S: Final = 10**9
 
 
-class WorkerState:
+class WorkerState(Guest):
     """Columns by instance as last reported, the index of own caches, and predicted times; each only if `reads` says.
 
     `columns` are live: who wants to keep them takes a copy.
@@ -76,6 +78,7 @@ class WorkerState:
             WorkersLost: self._on_workers_lost,
             InstanceProfiled: self._on_profiled,
         }
+        self.hears = self._observers.keys()
         self._profiled = ""
         self._num_reports = 0
 
@@ -100,11 +103,10 @@ class WorkerState:
         age = f"{now_ns // NS_PER_S:,} s old"
         return f"times of {self._profiled}'s start-up profile, {age}, and {self._num_reports} reports"
 
-    def observe(self, message: Message) -> None:
+    def before(self, now_ns: int, message: Message) -> Outputs:
         """Learn from what the core is told, before it acts on it."""
-        observer = self._observers.get(type(message))
-        if observer is not None:
-            observer(message)
+        self._observers[type(message)](message)
+        return NOTHING
 
     def request(self, now_ns: int, request_id: int, num_tokens: int, *, is_prefill: bool) -> RequestView:
         """The request as a policy sees it, with a column entry for each instance."""

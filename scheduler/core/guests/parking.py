@@ -13,8 +13,9 @@ from enum import IntEnum
 from typing import Final
 
 from scheduler.core.fleet import Stage
+from scheduler.core.guest import Guest
 from scheduler.core.request_table import RequestTable
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
+from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     Message,
@@ -44,7 +45,7 @@ class _State(IntEnum):
 
 
 @dataclass(slots=True)
-class _Berth:
+class _ParkingSlot:
     """Of one instance; `idle_since_ns` is `NEVER_NS` while it is not awake or has work."""
 
     stage: Final[Stage]
@@ -52,41 +53,43 @@ class _Berth:
     state: _State = _State.AWAKE
     idle_since_ns: int = NEVER_NS
 
-    def tell(self, state: _State) -> tuple[str, Message]:
+    def tell(self, state: _State) -> Output:
         self.state = state
         return self.stage.addresses[self.index], SetParked(is_parked=state is _State.ASKED)
 
 
-class Parking:
-    """Goes along with the core: hears what it hears, and adds to what it says."""
+class Parking(Guest):
+    """Parks and wakes instances."""
 
     def __init__(self, rules: ParkingRules, stages: Sequence[Stage], table: RequestTable) -> None:
         self.deadline_ns = NEVER_NS
         self._rules = rules
         self._table = table
-        self._stages = [[_Berth(stage, index) for index in range(len(stage))] for stage in stages]
-        self._berths = {berth.stage.addresses[berth.index]: berth for berths in self._stages for berth in berths}
+        self._stages = [[_ParkingSlot(stage, index) for index in range(len(stage))] for stage in stages]
+        self._slots = {slot.stage.addresses[slot.index]: slot for slots in self._stages for slot in slots}
         self._has_arrivals = True
 
-    def on_set(self, message: ParkedSet) -> None:
-        """An instance is parked, or takes work again."""
-        berth = self._berths[message.instance]
-        berth.state = _State.PARKED if message.is_parked else _State.AWAKE
-        berth.idle_since_ns = NEVER_NS
-        if not message.is_parked:
-            berth.stage.unpark(berth.index)
+    def before(self, now_ns: int, message: Message) -> Outputs:
+        """An instance that takes work again is eligible from now on."""
+        if isinstance(message, ParkedSet):
+            slot = self._slots[message.instance]
+            slot.state = _State.PARKED if message.is_parked else _State.AWAKE
+            slot.idle_since_ns = NEVER_NS
+            if not message.is_parked:
+                slot.stage.unpark(slot.index)
+        return NOTHING
 
-    def heard(self, now_ns: int, message: Message) -> Outputs:
-        """The core has heard this and taken note; answers who is to park and who to wake."""
+    def after(self, now_ns: int, message: Message) -> Outputs:
+        """Returns who is to park and who to wake."""
         if isinstance(message, UsageReported | RunEnded):
             return NOTHING
         if isinstance(message, ArrivalsEnded):
             self._has_arrivals = False
         elif isinstance(message, WorkersLost | WorkersJoined):
             for address in message.addresses:
-                berth = self._berths.get(address)
-                if berth is not None:  # its process is gone, and the next is awake
-                    berth.state, berth.idle_since_ns = _State.AWAKE, NEVER_NS
+                slot = self._slots.get(address)
+                if slot is not None:  # its process is gone, and the next is awake
+                    slot.state, slot.idle_since_ns = _State.AWAKE, NEVER_NS
         return self.wake(now_ns)
 
     def wake(self, now_ns: int) -> Outputs:
@@ -94,40 +97,40 @@ class Parking:
         self.deadline_ns = NEVER_NS
         if not (self._has_arrivals or self._table.num_open):
             return NOTHING  # nothing comes that it could be done for
-        said: list[tuple[str, Message]] = []
-        for berths in self._stages:
-            said += self._weigh(berths, now_ns)
-        return tuple(said)
+        outputs: list[Output] = []
+        for slots in self._stages:
+            outputs += self._weigh(slots, now_ns)
+        return outputs
 
-    def _weigh(self, berths: list[_Berth], now_ns: int) -> list[tuple[str, Message]]:
+    def _weigh(self, slots: list[_ParkingSlot], now_ns: int) -> Outputs:
         """Of one stage."""
-        idle = [berth for berth in berths if self._is_idle(berth, now_ns)]
-        num_spare = len(idle) + sum(berth.state is _State.WAKING for berth in berths)
-        said: list[tuple[str, Message]] = []
-        for berth in berths:
+        idle = [slot for slot in slots if self._is_idle(slot, now_ns)]
+        num_spare = len(idle) + sum(slot.state is _State.WAKING for slot in slots)
+        outputs: list[Output] = []
+        for slot in slots:
             if num_spare >= self._rules.spare:
                 break
-            if berth.state is _State.PARKED:
-                said.append(berth.tell(_State.WAKING))
+            if slot.state is _State.PARKED:
+                outputs.append(slot.tell(_State.WAKING))
                 num_spare += 1
         # Who is still waking carries nothing yet: so many others stay awake.
         num_spare = len(idle)
-        for berth in reversed(idle):
+        for slot in reversed(idle):
             if num_spare <= self._rules.spare:
                 break
-            due_ns = berth.idle_since_ns + self._rules.idle_ns
+            due_ns = slot.idle_since_ns + self._rules.idle_ns
             if due_ns <= now_ns:
-                berth.stage.park(berth.index)
-                said.append(berth.tell(_State.ASKED))
+                slot.stage.park(slot.index)
+                outputs.append(slot.tell(_State.ASKED))
                 num_spare -= 1
             else:
                 self.deadline_ns = min(self.deadline_ns, due_ns)
-        return said
+        return outputs
 
-    def _is_idle(self, berth: _Berth, now_ns: int) -> bool:
-        stage, index = berth.stage, berth.index
-        if berth.state is not _State.AWAKE or stage.outstanding_requests[index] or index not in stage.eligible:
-            berth.idle_since_ns = NEVER_NS
+    def _is_idle(self, slot: _ParkingSlot, now_ns: int) -> bool:
+        stage, index = slot.stage, slot.index
+        if slot.state is not _State.AWAKE or stage.outstanding_requests[index] or index not in stage.eligible:
+            slot.idle_since_ns = NEVER_NS
             return False
-        berth.idle_since_ns = min(berth.idle_since_ns, now_ns)
+        slot.idle_since_ns = min(slot.idle_since_ns, now_ns)
         return True

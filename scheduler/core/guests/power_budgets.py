@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.fleet import Stage
+from scheduler.core.guest import Guest
 from scheduler.policies.power import PoweredInstance, PowerNeed, share_watts
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
+from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs
 from scheduler.protocol.messages import (
     DecodeStepped,
     Message,
@@ -66,8 +67,10 @@ class _Account:
         return max(self.told_w, self.kept_w)
 
 
-class PowerBudgets:
-    """Goes along with the core: hears what it hears, and adds budgets to what it says."""
+class PowerBudgets(Guest):
+    """Deals out the budget; what instances are told goes out first, so that their work is done with it."""
+
+    goes_first = True
 
     def __init__(self, cap: PowerCap, prefill: Stage, decode: Stage) -> None:
         self.deadline_ns = NEVER_NS
@@ -79,8 +82,8 @@ class PowerBudgets:
         self._wanted_w = [account.told_w for account in self._accounts]
         self._is_working: list[bool] = [False] * len(self._accounts)
 
-    def heard(self, now_ns: int, message: Message) -> Outputs:
-        """The core has heard this and taken note; answers the budgets that change, to be said before all else."""
+    def after(self, now_ns: int, message: Message) -> Outputs:
+        """Returns the budgets that change."""
         if isinstance(message, PowerBudgetSet):
             return self._confirmed(message)
         if isinstance(message, PrefillStepped | DecodeStepped):
@@ -97,7 +100,7 @@ class PowerBudgets:
             self.deadline_ns = now_ns + TICK_NS
         return NOTHING if is_working == self._is_working else self._share(is_working, is_tick=False)
 
-    def wake(self) -> Outputs:
+    def wake(self, now_ns: int) -> Outputs:
         """Weigh all anew; the next time is a while after the next message."""
         self.deadline_ns = NEVER_NS
         return self._share(self._who_works(), is_tick=True)
@@ -115,21 +118,21 @@ class PowerBudgets:
             for index, (account, works) in enumerate(zip(self._accounts, is_working, strict=True))
         ]
         self._wanted_w = share_watts(needs, self._cap.budget_w)
-        said: list[tuple[str, Message]] = []
+        outputs: list[Output] = []
         for account, wanted_w, works in zip(self._accounts, self._wanted_w, is_working, strict=True):
             if wanted_w < account.told_w and account.may_be_told and (is_tick or not works):
-                said.append(_tell(account, wanted_w))
-        return (*said, *self._raise())
+                outputs.append(_tell(account, wanted_w))
+        return [*outputs, *self._raise()]
 
     def _raise(self) -> Outputs:
         room_w = self._cap.budget_w - sum(account.counted_w for account in self._accounts)
-        said: list[tuple[str, Message]] = []
+        outputs: list[Output] = []
         for account, wanted_w, works in zip(self._accounts, self._wanted_w, self._is_working, strict=True):
             more_w = min(wanted_w - account.told_w, room_w)
             if works and account.may_be_told and more_w > 0:
-                said.append(_tell(account, account.told_w + more_w))
+                outputs.append(_tell(account, account.told_w + more_w))
                 room_w -= more_w
-        return tuple(said)
+        return outputs
 
     def _who_works(self) -> list[bool]:
         counts = (*self._prefill.outstanding_requests, *self._decode.outstanding_requests)

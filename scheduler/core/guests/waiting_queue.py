@@ -35,7 +35,7 @@ class WaitingQueue:
         tokens, limit = self._stage.outstanding_tokens, self._backlog_tokens
         return any(tokens[index] < limit for index in self._stage.eligible)
 
-    def come(self, requests: Sequence[WaitingRequest]) -> None:
+    def push(self, requests: Sequence[WaitingRequest]) -> None:
         """These wait, until `pop_ready` names them."""
         for request in requests:
             self._order.add(request)
@@ -44,6 +44,6 @@ class WaitingQueue:
         """Who may go now; None if nobody waits or nobody may. Ask again once it is counted where it went."""
         return self._order.take() if len(self._order) and self.is_open else None
 
-    def leave(self, request_id: int) -> None:
+    def remove(self, request_id: int) -> None:
         """This request has ended, by cancellation or for want of time."""
         self._order.remove(request_id)

@@ -10,66 +10,67 @@ from collections import deque
 
 from scheduler.core.config import OPERATOR_ADDRESS
 from scheduler.core.fleet import Stage
+from scheduler.core.guest import Guest
 from scheduler.core.guests.weight_loads import WeightLoads
-from scheduler.core.losses import Losses, begun_again
+from scheduler.core.recovery.losses import Losses, set_back_by
 from scheduler.core.state import SchedulerState
-from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message
+from scheduler.protocol.component import NOTHING, Outputs
+from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message, WorkersJoined, WorkersLost
 
 
-class WeightChanges:
-    """Knows whose turn it is."""
+class WeightChanges(Guest):
+    """Knows whose turn it is. Joins the core when the first change is commanded."""
 
-    def __init__(self, books: SchedulerState, losses: Losses, loads: WeightLoads) -> None:
-        self._books = books
+    def __init__(self, state: SchedulerState, losses: Losses, loads: WeightLoads) -> None:
+        self._state = state
         self._down = losses.down
         self._loads = loads
         self._waiting: deque[tuple[str, str]] = deque()
-        # Who changes now, and whether it was told to be drained.
+        # Who changes now, and whether the operator was told that it is drained.
         self._current: tuple[str, str] | None = None
-        self._is_told = False
+        self._is_drained = False
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether anybody changes or is to."""
-        return self._current is not None or bool(self._waiting)
-
-    def on_told(self, message: ChangeModel) -> None:
+    def on_commanded(self, message: ChangeModel) -> Outputs:
         """These are to change, after those that were to before."""
         self._waiting += [(address, message.version) for address in message.addresses]
+        return self._drain_next()
 
-    def lose(self, addresses: list[str]) -> None:
+    def before(self, now_ns: int, message: Message) -> Outputs:
         """Who stands in the place of one that was to change loads the new version, whyever it was lost."""
-        if self._current is not None and self._current[0] in addresses:
-            self._loads.change(*self._current, is_drained=self._is_told)
+        if isinstance(message, WorkersLost) and self._current is not None and self._current[0] in message.addresses:
+            self._loads.change(*self._current, is_drained=self._is_drained)
+        return NOTHING
 
-    def join(self, addresses: list[str]) -> None:
-        """Whoever has joined with its new version lets the next one change."""
-        if self._current is not None and self._current[0] in addresses and self._loads.has(*self._current):
-            self._current = None
+    def after(self, now_ns: int, message: Message) -> Outputs:
+        """Something has changed: returns who has nothing to do any more and may start anew."""
+        current = self._current
+        if isinstance(message, WorkersJoined) and current is not None and current[0] in message.addresses:
+            # Whoever has joined with its new version lets the next one change.
+            self._current = None if self._loads.has(*current) else current
+        return self._drain_next()
 
-    def look(self) -> list[tuple[str, Message]]:
-        """Something has changed: answers who has nothing to do any more and may start anew."""
+    def _drain_next(self) -> Outputs:
         if self._current is None:
             if not self._waiting:
-                return []
-            self._current, self._is_told = self._waiting.popleft(), False
+                return NOTHING
+            self._current, self._is_drained = self._waiting.popleft(), False
         address = self._current[0]
-        if self._is_told or address in self._down:
-            return []
+        if self._is_drained or address in self._down:
+            return NOTHING
         stage = self._stage_of(address)
         index = stage.index[address]
         stage.drain(index)
         if stage.outstanding_requests[index] or self._is_needed(stage, index):
-            return []
-        self._is_told = True
+            return NOTHING
+        self._is_drained = True
         return [(OPERATOR_ADDRESS, InstanceDrained(address))]
 
     def _stage_of(self, address: str) -> Stage:
-        return self._books.prefill if address in self._books.prefill.index else self._books.decode
+        return self._state.prefill if address in self._state.prefill.index else self._state.decode
 
     def _is_needed(self, stage: Stage, index: int) -> bool:
-        """Whether a request would have to begin again without it: its KV may still lie there."""
-        books, where = self._books, {index}
-        is_prefill = stage is books.prefill
+        """Whether a request would have to be requeued without it: its KV may still lie there."""
+        state, where = self._state, {index}
+        is_prefill = stage is state.prefill
         prefill, decode = (where, set[int]()) if is_prefill else (set[int](), where)
-        return bool(begun_again(books.table, books.open.payloads, prefill, decode, ()))
+        return bool(set_back_by(state.table, state.open.payloads, prefill, decode, ()))

@@ -13,9 +13,8 @@ from typing import Final
 
 from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.core.guests.weight_cache import WeightCache
-from scheduler.protocol.messages import CancelTransfer, Message, Plane, StartTransfer, TransferKind, WorkersJoined
-
-Said = list[tuple[str, Message]]
+from scheduler.protocol.component import Output, Outputs
+from scheduler.protocol.messages import CancelTransfer, Plane, StartTransfer, TransferKind, WorkersJoined
 
 FIRST_VERSION: Final = ""
 """What all instances have when a run begins."""
@@ -108,10 +107,10 @@ class WeightLoads:
         if is_drained:
             self._changed.add(address)
 
-    def lose(self, now_ns: int, addresses: Collection[str]) -> Said:
+    def lose(self, now_ns: int, addresses: Collection[str]) -> Outputs:
         """These are gone, and what they loaded is, too; of a source its servers take their part along."""
         of_lost = [a for a in self._tried if a not in addresses and self._source(a).address in addresses]
-        said = self._cancel({*addresses, *of_lost})
+        outputs = self._cancel({*addresses, *of_lost})
         for address in of_lost:
             self._strand(address)
         for address in addresses:
@@ -120,32 +119,32 @@ class WeightLoads:
             self._past.append(Downtime(address, now_ns, version))
             self._absences[address] = self._past[-1]
         self._change_servers(addresses, WeightCache.lose_server)
-        return said
+        return outputs
 
     def drain(self, addresses: Collection[str]) -> None:
         """These servers hand over what they hold."""
         self._change_servers(addresses, WeightCache.drain_server)
 
-    def join(self, addresses: Collection[str]) -> Said:
+    def join(self, addresses: Collection[str]) -> Outputs:
         """These are there again; who reached no source tries all of them once more."""
         self._change_servers(addresses, WeightCache.add_server)
         return self.try_again()
 
-    def start(self, now_ns: int, addresses: Collection[str]) -> Said:
+    def start(self, now_ns: int, addresses: Collection[str]) -> Outputs:
         """Their processes are there: instances begin to load, all others are ready."""
-        said: Said = []
+        outputs: list[Output] = []
         ready: list[str] = []
         for address in addresses:
             if address in self._absences:
                 self._absences[address].started_ns = now_ns
             if self._weights.sources.get(address):
                 self._tried[address] = 0
-                said += self._begin(address)
+                outputs += self._begin(address)
             else:
                 ready.append(address)
-        return [*said, *self._join(now_ns, ready)]
+        return [*outputs, *self._join(now_ns, ready)]
 
-    def on_done(self, now_ns: int, transfer_id: int) -> Said:
+    def on_done(self, now_ns: int, transfer_id: int) -> Outputs:
         """A flow has ended, of a load or of something else; nothing is said of something else."""
         if transfer_id in self._fetching:
             return self._on_fetched(transfer_id)
@@ -157,7 +156,7 @@ class WeightLoads:
         del self._tried[address]
         return self._join(now_ns, [address])
 
-    def _on_fetched(self, transfer_id: int) -> Said:
+    def _on_fetched(self, transfer_id: int) -> Outputs:
         to, version, waiting = self._fetching.pop(transfer_id)
         self._kept[to].store(version)
         for address in waiting:
@@ -165,35 +164,35 @@ class WeightLoads:
                 self._absences[address].is_fetched = True
         return [said for address in waiting for said in self._begin(address)]
 
-    def on_failed(self, transfer_id: int) -> Said:
+    def on_failed(self, transfer_id: int) -> Outputs:
         """A flow has no way, of a load or of something else: the next source is tried."""
         address = self._loading.pop(transfer_id, None)
         waiting = self._fetching.pop(transfer_id)[2] if transfer_id in self._fetching else [address] if address else []
-        said: Said = []
+        outputs: list[Output] = []
         for one in waiting:
             if self._tried[one] + 1 < len(self._weights.sources[one]):
                 self._tried[one] += 1
-                said += self._begin(one)
+                outputs += self._begin(one)
             else:
                 self._strand(one)
-        return said
+        return outputs
 
-    def try_again(self) -> Said:
+    def try_again(self) -> Outputs:
         """Something is mended: who reached no source tries all of them once more."""
         stranded, self._stranded = self._stranded, {}
         return [said for address in stranded for said in self._begin(address)]
 
-    def say_again(self) -> Said:
+    def say_again(self) -> Outputs:
         """The fabric is new and empty."""
         addresses = self._under_way()
         self._loading, self._fetching = {}, {}
         return [said for address in addresses for said in self._begin(address)]
 
-    def give_up(self) -> Said:
+    def give_up(self) -> Outputs:
         """There is nothing left to do for which anybody would have to be ready."""
         return self._cancel(self._under_way()) if self._tried else []
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """A line for each component that was lost or changed its model."""
         return [absence.line() for absence in self._past]
 
@@ -203,7 +202,7 @@ class WeightLoads:
     def _source(self, address: str) -> ModelSource:
         return self._weights.sources[address][self._tried[address]]
 
-    def _begin(self, address: str) -> Said:
+    def _begin(self, address: str) -> Outputs:
         source, version = self._source(address), self._versions.get(address, FIRST_VERSION)
         missing = self._kept[source.address].missing_tokens(version) if source.address in self._kept else 0
         transfer_id, ends, tokens = self._next_id(), (source.address, address), self._weights.num_tokens
@@ -223,7 +222,7 @@ class WeightLoads:
         self._tried[address] = 0
         self._stranded[address] = None
 
-    def _join(self, now_ns: int, addresses: list[str]) -> Said:
+    def _join(self, now_ns: int, addresses: list[str]) -> Outputs:
         for address in addresses:
             absence = self._absences.pop(address, None)
             if absence is not None:
@@ -237,7 +236,7 @@ class WeightLoads:
                 if number != address and number.isdecimal():
                     change(kept, int(number))
 
-    def _cancel(self, addresses: Collection[str]) -> Said:
+    def _cancel(self, addresses: Collection[str]) -> Outputs:
         for address in addresses:
             self._tried.pop(address, None)
             self._stranded.pop(address, None)

@@ -1,35 +1,19 @@
-"""Counts what a core decides while it runs: how often each policy chose an instance, by stage and reason.
-
-Like the log in `decisions` it is put around the core's handlers, because a tap sees what a core is told, not what it
-says; only who asked for it pays.
-"""
+"""Counts what a core decides while it runs: how often each policy chose an instance, by stage and reason."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Final
 
-from scheduler.core.router import FALLBACK_REASON
-from scheduler.metrics.outcome.decisions import DECIDED_ON
+from scheduler.core.routing.decision import Decision
+from scheduler.core.routing.router import FALLBACK_REASON
 from scheduler.policies import ROUTING
-from scheduler.protocol.component import Outputs
-from scheduler.protocol.messages import ReserveKv, StartPrefill
+from scheduler.policies.view import StageKind
+from scheduler.protocol.messages import TransferDone
 
-STAGES: Final = ("prefill", "decode")
 OWN: Final = ("own", "its own choice")
 """Policy and reason of whatever is in no list: a policy of the user, which may give any reason."""
-
-Handler = Callable[[int, Any], Outputs]
-
-
-class Reasoned(Protocol):
-    """Who chooses for a stage."""
-
-    @property
-    def reason(self) -> str:
-        """Why it chose as it did last."""
-        ...
 
 
 @lru_cache(maxsize=1)
@@ -38,11 +22,11 @@ def decision_series() -> tuple[tuple[str, str, str], ...]:
     others as one."""
     reasons = [getattr(known.make, "reason", "") for known in ROUTING.values()]
     pairs = [_split(reason) for reason in (*dict.fromkeys(reasons), FALLBACK_REASON) if reason]
-    return tuple((stage, policy, why) for stage in STAGES for policy, why in (*pairs, OWN))
+    return tuple((stage.value, policy, why) for stage in StageKind for policy, why in (*pairs, OWN))
 
 
 class DecisionCounts:
-    """Of a live system, over all its sessions."""
+    """A `DecisionLog` of a live system, over all its sessions."""
 
     def __init__(self) -> None:
         self._counts: Final = dict.fromkeys(decision_series(), 0)
@@ -51,29 +35,15 @@ class DecisionCounts:
         """In the order of `decision_series`."""
         return tuple(self._counts.values())
 
-    def watch(self, handlers: MutableMapping[type, Handler], decode: Reasoned) -> None:
-        """Count what a core with these handlers decides from now on; who chooses for decode says why, as messages do
-        not."""
-        for kind in handlers.keys() & DECIDED_ON:
-            handlers[kind] = self._watched(handlers[kind], decode)
+    def chose(self, stage: StageKind, request_id: int, decision: Decision) -> None:
+        """Count one choice."""
+        key = (stage.value, *_split(decision.reason))
+        self._counts[key if key in self._counts else (stage.value, *OWN)] += 1
 
-    def _watched(self, handler: Handler, decode: Reasoned) -> Handler:
-        def handle(now_ns: int, message: Any) -> Outputs:
-            outputs = handler(now_ns, message)
-            said: Any  # pyright could not follow which message it is
-            for _, said in outputs:
-                kind = said.__class__
-                if kind is StartPrefill:
-                    self._add("prefill", said.reason, len(said.ids))
-                elif kind is ReserveKv:
-                    self._add("decode", decode.reason, len(said.ids))
-            return outputs
-
-        return handle
-
-    def _add(self, stage: str, reason: str, num: int) -> None:
-        key = (stage, *_split(reason))
-        self._counts[key if key in self._counts else (stage, *OWN)] += num
+    def started(
+        self, stage: StageKind, now_ns: int, instance: int, ids: Sequence[int], flow: TransferDone | None
+    ) -> None:
+        """That a choice is carried out is no further choice."""
 
 
 def _split(reason: str) -> tuple[str, str]:

@@ -53,6 +53,7 @@ class LiveSession:
     first_open: int = 0
     may_retry: bool = False
     first_ids: list[int] = field(default_factory=list[int])
+    num_ended_read: int = 0
 
 
 def open_by_stage(session: LiveSession) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from scheduler.core.estimates.prediction_error import PredictionError
+from scheduler.core.guest import Guest
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.buckets import (
     DURATION_BOUNDS_S,
@@ -38,6 +39,7 @@ from scheduler.metrics.live.snapshot import END_REASONS, RUN_OUTCOMES, STAGES, L
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.cache_messages import CacheReported
+from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,
@@ -58,12 +60,12 @@ RATE_WALL_S: Final = 10.0
 """Wall seconds over which rates are means."""
 
 
-class LiveTotals:
-    """A runtime `Tap`: it must see each message before the core does, because it reads the table's state before it.
+class LiveTotals(Guest):
+    """Takes note of each message before the core handles it, because it reads what the table knew before.
 
     A session is the life of one table on one emulated clock: a replay, or the idle time between two. `begin` and `end`
     enclose it; counters go on from session to session. A snapshot is taken between two messages, never between a
-    message's tap and the core. `decisions` counts those of the cores that it watches.
+    message's note and the core. `decisions` counts those of the cores that it watches.
     """
 
     def __init__(self, layout: Layout, *, has_prefix_cache: bool) -> None:
@@ -105,6 +107,7 @@ class LiveTotals:
             WorkersLost: self._on_workers_lost,
             WorkersJoined: self._on_workers_joined,
         }
+        self.hears = self._handlers.keys()
 
     @property
     def failed_parts(self) -> list[str]:
@@ -129,7 +132,6 @@ class LiveTotals:
         its predictions, if it makes any.
         """
         self.end("failed")
-        table.ended_ids = []
         tallies = {i.address: DecodeTally() for i in self._layout.instances if i.role == "decode"}
         self._session = LiveSession(is_replay, table, speed, lateness, tallies, slo)
         self._fabric.begin()
@@ -150,7 +152,6 @@ class LiveTotals:
         self._drain(session)
         self._energy.end()
         self._predictions.end()
-        session.table.ended_ids = None
         self._retries += num_retries(session)
         self._hop_wall_s = self._hops_with(session)
         self._past_ns += session.now_ns
@@ -158,13 +159,14 @@ class LiveTotals:
         self._runs[outcome] += session.is_replay
         self._session = None
 
-    def observe(self, now_ns: int, message: Message) -> None:
+    def before(self, now_ns: int, message: Message) -> Outputs:
         """Take note of one message to the core; outside of a session of none."""
         handler, session = self._handlers.get(message.__class__), self._session
         if handler is not None and session is not None:
             if now_ns > session.now_ns:
                 session.now_ns = now_ns
             handler(session, message)
+        return NOTHING
 
     def _on_arrived(self, _session: LiveSession, message: RequestsArrived) -> None:
         self._arrived += len(message.prompt_tokens)
@@ -301,8 +303,8 @@ class LiveTotals:
         """Read the records of those whose first token came out, and of those who ended, since the last time."""
         table = session.table
         first = Records(table, session.first_ids)
-        ended = Records(table, table.ended_ids or [])
-        session.first_ids, table.ended_ids = [], []
+        ended = Records(table, table.ended_ids[session.num_ended_read :])
+        session.first_ids, session.num_ended_read = [], len(table.ended_ids)
         self._prompt_tokens += int(first.prompt_tokens.sum())
         self._ttft_s.add_all(first.ttft_s)
         self._queue_s.add_all(first.queue_s)

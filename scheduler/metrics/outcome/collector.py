@@ -15,10 +15,12 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from scheduler.core.config import CACHE_ADDRESS
+from scheduler.core.guest import Guest
 from scheduler.core.lifecycle import State
-from scheduler.core.losses import begun_again
+from scheduler.core.recovery.losses import set_back_by
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.columns import Ints, Rows
+from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import (
     CacheReported,
     DecodeStepped,
@@ -89,8 +91,8 @@ class Loss:
     addresses: tuple[str, ...]
 
 
-class Collector:
-    """A runtime `Tap`: it must see each message before the core does, because it reads the table's state before it.
+class Collector(Guest):
+    """Logs each message before the core handles it, because it reads what the table knew before.
 
     What the table keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
     gaps are logged here only for requests that began again, after a preemption or because a worker was lost. Counters:
@@ -100,6 +102,11 @@ class Collector:
     gaps there. `cache_reports`: the last account of each cache pool, by address. `lost_capacity` is (time, bytes per
     second lost by plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
     """
+
+    hears = (
+        TransferDone, PrefillStepped, DecodeStepped, UsageReported, RunEnded, WorkersLost, TransferFailed, PartsChanged,
+        CacheReported,
+    )  # fmt: skip
 
     def __init__(self, table: RequestTable, instances: Sequence[MeteredInstance]) -> None:
         self.table: Final = table
@@ -119,11 +126,11 @@ class Collector:
         self.part_changes: Final = list[tuple[int, list[str]]]()
         self.losses: Final[list[Loss]] = []
         self._preempted = bytearray()
-        self._has_begun_again = False
+        self._has_set_back_by = False
         self._joins = array("q")
         self._resumed_gaps_ns = array("q")
 
-    def observe(self, now_ns: int, message: Any) -> None:
+    def before(self, now_ns: int, message: Any) -> Outputs:
         """Log one message to the core.
 
         Everything is in this one function, and branches are on the class, because calls and a table of handlers would
@@ -139,7 +146,7 @@ class Collector:
             usage, index = message.usage, self._index[message.instance]
             self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
             self.computed_tokens += message.computed_tokens
-            if self._has_begun_again and message.prefilled_ids:
+            if self._has_set_back_by and message.prefilled_ids:
                 self._log_resumed_tokens(message)
         elif kind is DecodeStepped:
             usage, index = message.usage, self._index[message.instance]
@@ -156,7 +163,7 @@ class Collector:
                 )
             if message.preempted_ids:
                 self._log_preempted(message)
-            if self._has_begun_again and message.started_ids:
+            if self._has_set_back_by and message.started_ids:
                 self._log_rejoined(message)
         elif kind is UsageReported:
             usage, index = message.usage, self._index[message.instance]
@@ -169,12 +176,13 @@ class Collector:
         elif kind is TransferFailed:
             self.num_failed[message.plane][message.kind] += 1
             # Whose KV is out of reach begins again; it has joined no decode instance yet.
-            self._has_begun_again = True
+            self._has_set_back_by = True
         elif kind is PartsChanged:
             self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
             self.part_changes.append((message.changed_ns, message.failed_parts))
         elif kind is CacheReported:
             self.cache_reports[message.pool] = message
+        return NOTHING
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
         """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""
@@ -186,7 +194,7 @@ class Collector:
     def _log_preempted(self, message: DecodeStepped) -> None:
         """Keep what the core is about to forget: the first join, and the look-up that recomputing repeats."""
         table = self.table
-        self._has_begun_again = True
+        self._has_set_back_by = True
         instance = self._addresses("decode").index(message.instance)
         for request_id in message.preempted_ids:
             self._preempted += _pack_preempted(request_id, message.boundary_ns, instance)
@@ -203,8 +211,8 @@ class Collector:
         )
         pools = (instance.pool for instance in self.instances if instance.role == "prefill")
         poolless = [index for index, pool in enumerate(pools) if pool in message.addresses]
-        for request_id in begun_again(table, range(table.num_requests), prefill, decode, poolless):
-            self._has_begun_again = True
+        for request_id in set_back_by(table, range(table.num_requests), prefill, decode, poolless):
+            self._has_set_back_by = True
             if table.prefill_started_ns[request_id] != NOT_YET:
                 self.forgotten_hits += table.cached_tokens[request_id]
                 self.forgotten_lookups += table.prompt_tokens[request_id]

@@ -1,35 +1,17 @@
-"""What was decided about each request, logged where the core answers: a tap sees what it is told, not what it says.
-
-The log is put around the core's handlers of those messages that may be answered by a start, so that only who asked for
-it pays, and other messages pay nothing. Rows are packed as in `collector`.
-"""
+"""What was decided about each request: rows of a run's decision log. Rows are packed as in `collector`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Sequence
 from struct import Struct
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from scheduler.core.routing.decision import Decision
 from scheduler.metrics.columns import Rows
-from scheduler.protocol.component import Outputs, TimerDue
-from scheduler.protocol.messages import (
-    DecodeStepped,
-    ParkedSet,
-    PartsChanged,
-    PrefillStepped,
-    PrefixesFound,
-    RequestsArrived,
-    RequestsCancelled,
-    StartDecode,
-    StartPrefill,
-    TransferDone,
-    TransferFailed,
-    TransferOverdue,
-    WorkersJoined,
-    WorkersLost,
-)
+from scheduler.policies.view import StageKind
+from scheduler.protocol.messages import TransferDone
 
 _pack_start: Final = Struct("<iqhhqqqi").pack
 START_ROW: Final = np.dtype(
@@ -48,108 +30,45 @@ START_ROW: Final = np.dtype(
 prompt's KV for decode. `transfer_*` are of that flow, which may carry several requests; 0 if there was none.
 `transfer_ns` counts from when all of its data was there, `hidden_ns` for how long it had flowed before, behind the pass
 that made it. `said_ns` less both is when the flow was asked for, which for prefill is when the instance was chosen.
-`reason` is an index of `DecisionLog.reasons`."""
+`reason` is an index of `RunDecisions.reasons`, of the decision by which the instance was chosen."""
 
-NO_REASON: Final = 0
-NO_FLOW: Final = (0, 0, 0, 0)
-
-DECIDED_ON: Final = (
-    RequestsArrived,
-    PrefixesFound,
-    TransferDone,
-    TransferFailed,
-    TransferOverdue,
-    DecodeStepped,
-    PartsChanged,
-    WorkersLost,
-    WorkersJoined,
-    PrefillStepped,
-    ParkedSet,
-    RequestsCancelled,
-    TimerDue,
-)
-"""What a core may answer by telling an instance to start: who waits is let through when others end, or in time."""
+_NO_FLOW: Final = (0, 0, 0, 0)
 
 
-class DecisionLog:
-    """What was logged; instances are indices within their role, as in the table.
+class RunDecisions:
+    """The `DecisionLog` of a run; instances are indices within their role, as in the request table.
 
-    `reasons` are those that were given, by their index in the rows; `reasons[NO_REASON]` is empty: a decode instance is
-    told none. Rows stand in the order of saying; a request that began again has several.
+    Rows stand in the order of saying; a request that was requeued has several.
     """
 
     def __init__(self) -> None:
-        self.reason_index: Final = {"": NO_REASON}
-        self.prefill: Final = bytearray()
-        self.decode: Final = bytearray()
+        self._reason_index: Final = {stage: {"": 0} for stage in StageKind}
+        self._rows: Final = {stage: bytearray() for stage in StageKind}
+        # By request, from the choice until its instance is told to begin.
+        self._chosen: Final = {stage: dict[int, int]() for stage in StageKind}
 
-    @property
-    def reasons(self) -> list[str]:
-        """By index."""
-        return list(self.reason_index)
+    def reasons(self, stage: StageKind) -> list[str]:
+        """Those that were given, by their index in the rows of a stage; the first is empty."""
+        return list(self._reason_index[stage])
 
-    def prefill_rows(self) -> Rows:
-        """`START_ROW` of prefill. Of this and the next: the log cannot grow while the view lives."""
-        return np.frombuffer(self.prefill, START_ROW)
+    def rows(self, stage: StageKind) -> Rows:
+        """`START_ROW` of a stage. The log cannot grow while the view lives."""
+        return np.frombuffer(self._rows[stage], START_ROW)
 
-    def decode_rows(self) -> Rows:
-        """`START_ROW` of decode."""
-        return np.frombuffer(self.decode, START_ROW)
+    def chose(self, stage: StageKind, request_id: int, decision: Decision) -> None:
+        """Remember the reason until the instance is told."""
+        reasons = self._reason_index[stage]
+        self._chosen[stage][request_id] = reasons.setdefault(decision.reason, len(reasons))
 
-
-Handler = Callable[[int, Any], Outputs]
-
-
-def log_decisions(
-    handlers: MutableMapping[type, Handler], prefill_addresses: Sequence[str], decode_addresses: Sequence[str]
-) -> DecisionLog:
-    """Put a log around the handlers of a core, of those messages that may be answered by a start."""
-    log = DecisionLog()
-    observe = _observer(log, prefill_addresses, decode_addresses)
-    for kind in handlers.keys() & DECIDED_ON:
-        handlers[kind] = _observed(handlers[kind], observe)
-    return log
-
-
-def _observed(handler: Handler, observe: Callable[[int, Any, Outputs], None]) -> Handler:
-    def handle(now_ns: int, message: Any) -> Outputs:
-        outputs = handler(now_ns, message)
-        if outputs:
-            observe(now_ns, message, outputs)
-        return outputs
-
-    return handle
-
-
-def _observer(
-    log: DecisionLog, prefill_addresses: Sequence[str], decode_addresses: Sequence[str]
-) -> Callable[[int, Any, Outputs], None]:
-    """Logs the starts among the answers to a message; a closure, because it is called for each of them."""
-    indices = {
-        address: index for addresses in (prefill_addresses, decode_addresses) for index, address in enumerate(addresses)
-    }
-    reasons, prefill, decode = log.reason_index, log.prefill, log.decode
-
-    pack = _pack_start
-
-    def observe(now_ns: int, cause: Any, outputs: Outputs) -> None:
-        said: Any  # pyright could not follow which message it is
-        for address, said in outputs:
-            kind = said.__class__
-            if kind is StartDecode:
-                rows, reason = decode, NO_REASON
-            elif kind is StartPrefill:
-                rows, reason = prefill, reasons.setdefault(said.reason, len(reasons))
-            else:
-                continue
-            ids: list[int] = said.ids
-            if cause.__class__ is TransferDone:
-                # Live, the core hears of it late, and answers as of the time at which it happened.
-                said_ns, flow = cause.done_ns, (cause.duration_ns, cause.hidden_ns, cause.num_bytes, len(ids))
-            else:
-                said_ns, flow = now_ns, NO_FLOW
-            index = indices[address]
-            for request_id in ids:
-                rows += pack(request_id, said_ns, index, reason, *flow)
-
-    return observe
+    def started(
+        self, stage: StageKind, now_ns: int, instance: int, ids: Sequence[int], flow: TransferDone | None
+    ) -> None:
+        """Log a row for each request."""
+        rows, chosen, pack = self._rows[stage], self._chosen[stage], _pack_start
+        if flow is None:
+            said_ns, moved = now_ns, _NO_FLOW
+        else:
+            # Live, the core hears of it late, and answers as of the time at which it happened.
+            said_ns, moved = flow.done_ns, (flow.duration_ns, flow.hidden_ns, flow.num_bytes, len(ids))
+        for request_id in ids:
+            rows += pack(request_id, said_ns, instance, chosen.pop(request_id), *moved)

@@ -23,7 +23,7 @@ from workers.parking import ParkableInstance
 from workers.prefill import PrefillConfig, PrefillInstance
 
 WAKE_NS = 50
-START = StartPrefill([0], [10], [0], [0], seal_output_tokens([1]), [], [], "")
+START = StartPrefill([0], [10], [0], [0], seal_output_tokens([1]), [], [])
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def test_grouping_steps_changes_nothing_under_a_budget(script: list[tuple[str, i
 
 def test_a_pass_ends_under_the_budget_that_it_began_with_and_the_next_has_the_new_one() -> None:
     instance = BLUEPRINT.make_worker("prefill-0")
-    start = StartPrefill([0, 1], [65536, 65536], [0, 0], [0, 0], seal_output_tokens([5, 5]), [], [], "")
+    start = StartPrefill([0, 1], [65536, 65536], [0, 0], [0, 0], seal_output_tokens([5, 5]), [], [])
     assert [type(m) for _, m in instance.handle(0, SetPowerBudget(PEAK_W))] == [PowerBudgetSet]
     instance.handle(0, start)
     instance.wake(0)
@@ -124,7 +124,7 @@ def test_a_pass_ends_under_the_budget_that_it_began_with_and_the_next_has_the_ne
 def test_a_pass_that_is_cut_short_draws_no_more_than_it_was_to() -> None:
     instance = BLUEPRINT.make_worker("prefill-0")
     instance.handle(0, SetPowerBudget(5000))
-    instance.handle(0, StartPrefill([0], [65536], [0], [0], seal_output_tokens([5]), [], [], ""))
+    instance.handle(0, StartPrefill([0], [65536], [0], [0], seal_output_tokens([5]), [], []))
     instance.wake(0)
     ((_, account),) = instance.handle(10_000_000, RunEnded(interrupted=True))
     assert isinstance(account, UsageReported)

@@ -91,7 +91,7 @@ def play(instance: Component, told: Sequence[tuple[int, int]]) -> tuple[int, lis
 
 def pass_of(instance: PrefillInstance, told: Sequence[tuple[int, int]]) -> tuple[int, list[Usage]]:
     """One long pass."""
-    instance.handle(0, StartPrefill([1], [60_000], [0], [0], seal_output_tokens([5]), [[]], [0], ""))
+    instance.handle(0, StartPrefill([1], [60_000], [0], [0], seal_output_tokens([5]), [[]], [0]))
     return play(instance, told)
 
 
@@ -116,7 +116,7 @@ def test_a_share_from_the_start_is_a_pass_at_that_share(share_ppm: int, budget_w
     told_first, told_soon = prefill(budget_w), prefill(budget_w)
     told_first.handle(0, LinkShare(share_ppm))
     ended_ns, usages = pass_of(told_first, [])
-    told_soon.handle(0, StartPrefill([1], [60_000], [0], [0], seal_output_tokens([5]), [[]], [0], ""))
+    told_soon.handle(0, StartPrefill([1], [60_000], [0], [0], seal_output_tokens([5]), [[]], [0]))
     told_soon.wake(0)
     told_soon.handle(0, LinkShare(share_ppm))
     assert told_soon.deadline_ns == ended_ns

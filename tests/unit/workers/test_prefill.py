@@ -23,7 +23,7 @@ def test_an_idle_instance_accounts_from_its_beginning() -> None:
 
 def test_a_busy_instance_answers_with_its_next_report_only() -> None:
     prefill = instance()
-    prefill.handle(0, StartPrefill([0], [10], [0], [0], seal_output_tokens([1]), [], [], ""))
+    prefill.handle(0, StartPrefill([0], [10], [0], [0], seal_output_tokens([1]), [], []))
     prefill.wake(0)
     assert prefill.handle(5, ReportUsage()) == ()
     ((_, report),) = prefill.wake(prefill.deadline_ns)

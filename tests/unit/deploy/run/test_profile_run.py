@@ -12,6 +12,7 @@ from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual
 from deploy.settings.run_config import RunConfig
 from deploy.settings.shipped_examples import find_input
 from deploy.system.blueprint import Blueprint
+from scheduler.policies.view import StageKind
 from scheduler.protocol.messages import InstanceProfiled, PrefillStepped, RequestsArrived
 from scheduler.runtime.journal import read_journal
 from scheduler.runtime.journal import replay as replay_journal
@@ -49,7 +50,7 @@ def test_one_instance_of_each_kind_and_size_is_measured() -> None:
 def test_the_first_request_is_predicted_from_it_and_says_so(tmp_path: Path) -> None:
     result = run(tmp_path, policy="mooncake")
     assert result.log is not None
-    first, *_ = [reason for reason in result.log.decided.reasons if reason]
+    first, *_ = [reason for reason in result.log.decided.reasons(StageKind.PREFILL) if reason]
     assert first == "mooncake: least predicted time; times of prefill-0's start-up profile, 0 s old, and 0 reports"
     assert result.prediction is not None
     assert abs(result.prediction.ttft_bias) < 0.1
@@ -65,7 +66,9 @@ def test_the_first_request_is_predicted_from_it_and_says_so(tmp_path: Path) -> N
 def test_without_it_a_decision_says_how_little_is_known(tmp_path: Path) -> None:
     result = run(tmp_path, policy="mooncake", startup_profile=False)
     assert result.log is not None
-    assert "mooncake: least predicted time; times learned from 0 reports" in result.log.decided.reasons
+    assert "mooncake: least predicted time; times learned from 0 reports" in result.log.decided.reasons(
+        StageKind.PREFILL
+    )
 
 
 def test_early_rejection_judges_from_the_first_request_on(tmp_path: Path) -> None:

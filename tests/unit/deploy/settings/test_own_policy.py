@@ -74,7 +74,7 @@ def test_a_control_plane_in_another_process_needs_no_file(write: Callable[[str],
     sent = json.dumps(asdict(load_config(None, {"policy": "own.py:Sticky", "cache": "local"})))
     Path("own.py").unlink()
     blueprint = Blueprint(RunConfig(**json.loads(sent)), 512)
-    assert blueprint.make_core().routing.prefill.reason.startswith("sticky: ")
+    assert blueprint.make_core().routing.prefill._policy.reason.startswith("sticky: ")
     digest = hashlib.sha256(EXAMPLE.encode()).hexdigest()[:16]
     assert journal_header(blueprint).policy_digest == f"own.py:Sticky {digest}"
 

@@ -40,7 +40,7 @@ def test_equal_instances_share_their_physics() -> None:
 def test_the_longest_sequence_is_bounded_by_memory_and_by_the_positions_of_the_model() -> None:
     blueprint = Blueprint(load_config(None, {"model": "qwen3-235b-a22b"}), 512)
     core = blueprint.make_core()
-    assert core._books.prefill.max_sequence_tokens == blueprint.model.max_positions
+    assert core.state.prefill.max_sequence_tokens == blueprint.model.max_positions
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class Told:
 
     def loads(self) -> tuple[list[int], list[int], list[int], list[int]]:
         """Outstanding requests and tokens, of prefill and of decode."""
-        prefill, decode = self.core._books.prefill, self.core._books.decode
+        prefill, decode = self.core.state.prefill, self.core.state.decode
         return (
             prefill.outstanding_requests,
             prefill.outstanding_tokens,

@@ -89,7 +89,7 @@ def collector_of(
     """A collector that has seen these messages."""
     collector = Collector(table_of() if table is None else table, instances)
     for message in messages:
-        collector.observe(0, message)
+        collector.before(0, message)
     return collector
 
 
@@ -154,5 +154,5 @@ def final(account: Usage, at: str = "prefill-0") -> UsageReported:
 
 def end_run(collector: Collector, now_ns: int) -> Collector:
     """The end of the run, and the collector."""
-    collector.observe(now_ns, RunEnded(interrupted=False))
+    collector.before(now_ns, RunEnded(interrupted=False))
     return collector

@@ -45,13 +45,13 @@ def test_the_request_says_more_than_its_tenant() -> None:
     book = ClassBook(parse_classes("chat;batch:tenants=1"))
     assert book.indices([], [0, 1, 2]) == [0, 2, 0]
     assert book.indices(["chat", "", "batch", "chat"], [0, 1, 0, 1]) == [1, 2, 2, 1]
-    assert book.notes() == []
+    assert book.warnings() == []
 
 
 def test_a_class_that_nobody_listed_is_told() -> None:
     book = ClassBook(parse_classes("chat"))
     assert book.indices(["caht", "chat", "caht"], [0, 0, 0]) == [0, 1, 0]
-    (note,) = book.notes()
+    (note,) = book.warnings()
     assert note.startswith("2 requests name the class 'caht'")
     book.indices([f"name-{i}" for i in range(1000)], [0] * 1000)
-    assert len(book.notes()) == 20
+    assert len(book.warnings()) == 20

@@ -10,7 +10,6 @@ from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ClusterError, WorkerLostError
 from scheduler.runtime.live import LiveEnd, LiveRuntime
 from scheduler.runtime.peer import sender_name
-from scheduler.runtime.virtual import Tap
 from workers.ray_shell.host_loop import HostLoop
 
 SETTLED_TURNS = 12
@@ -158,7 +157,6 @@ class FakeCluster:
         make_worker: Callable[[str, int], Component],
         *,
         turns: Callable[[], int] = lambda: 1,
-        taps: Sequence[Tap] = (),
         metered: Sequence[str] = (),
     ) -> None:
         self.time = FakeTime()
@@ -171,7 +169,6 @@ class FakeCluster:
             "core",
             self.transport,
             self.time.clock(0),
-            (parts.tap, *taps),
             metered=metered,
             keep_open=not parts.sources,
         )

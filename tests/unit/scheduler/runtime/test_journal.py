@@ -44,7 +44,7 @@ def record(path: Path) -> list[tuple[int, Message]]:
     with JournalWriter(path, HEADER) as writer:
         core = JournalledCore(parts.core, writer)
         workers = [make_worker(SPEC, address) for address in WORKERS]
-        VirtualRuntime([*parts.sources, core, *workers], core.address, (parts.tap,)).run()
+        VirtualRuntime([*parts.sources, core, *workers], core.address).run()
     return parts.keep()[1]
 
 
@@ -81,7 +81,7 @@ def test_another_policy_is_seen_at_its_first_other_command(recorded: Path) -> No
     def other(header: JournalHeader) -> Component:
         core = make_core(header.config)
         policy = make_routing_policy("round_robin")
-        core.routing.prefill._policy, core.routing.prefill._choose = policy, policy.choose
+        core.routing.prefill._policy = policy
         return core
 
     result = replay(recorded, other)

@@ -35,9 +35,7 @@ METERED = ("prefill-0", "prefill-1", "decode-0")
 
 def run_virtual(spec: dict[str, Any]) -> tuple[int, Any, list[tuple[int, Message]]]:
     parts = make_control(spec)
-    runtime = VirtualRuntime(
-        [*parts.sources, parts.core, *(make_worker(spec, a) for a in WORKERS)], "core", (parts.tap,)
-    )
+    runtime = VirtualRuntime([*parts.sources, parts.core, *(make_worker(spec, a) for a in WORKERS)], "core")
     runtime.run()
     table, messages = parts.keep()
     return runtime.now_ns, table, messages
@@ -222,7 +220,7 @@ def test_a_worker_is_not_there_before_it_has_loaded_what_it_needs() -> None:
 def test_idle_instances_are_asked_for_their_usage_and_a_run_without_a_source_goes_on_until_it_is_stopped() -> None:
     spec = small_spec(1)
     parts = make_control(spec)
-    idle = type(parts)(parts.core, (), parts.tap, parts.keep)
+    idle = type(parts)(parts.core, (), parts.keep)
     cluster = FakeCluster(idle, WORKERS, maker(spec), metered=METERED)
 
     async def run() -> LiveEnd:

@@ -65,7 +65,7 @@ def coupled(num_passes: int, reads: Reads, *, is_on: bool = True) -> tuple[int, 
     prefill = PrefillInstance("p0", PrefillConfig(TOKENS, 10**6), cost, NoEnergy(), exchange=exchange)
     ids = list(range(num_passes))
     column, none = [TOKENS] * num_passes, [0] * num_passes
-    start = StartPrefill(ids, column, none, none, seal_output_tokens([2] * num_passes), [], [], "")
+    start = StartPrefill(ids, column, none, none, seal_output_tokens([2] * num_passes), [], [])
     said: list[tuple[int, str, Message]] = [(0, "p0", start)]
     said += [(at, "fabric", read(number, READ_NS * length)) for number, (at, length) in enumerate(reads)]
     told = run({"fabric": make_fabric(exchange=is_on), "p0": prefill}, said)

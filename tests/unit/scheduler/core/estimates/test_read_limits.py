@@ -90,9 +90,9 @@ def test_after_one_was_given_up_one_at_a_time_finds_out_whether_reads_are_fast_a
     assert start.cached_tokens == [0]
     assert "fabric" not in said
     told.moved(probe, TransferKind.CACHE_READ)
-    told.core._books.prefill.outstanding_requests[0] = 0
+    told.core.state.prefill.outstanding_requests[0] = 0
     assert all(read(told).get("fabric", []) for _ in range(2))
-    (note,) = told.core.notes()
+    (note,) = told.core.warnings()
     assert note.startswith("2 reads of the cache")
 
 

@@ -45,8 +45,8 @@ class Fleet:
     def hear(self, message: ArrivalsEnded | ParkedSet | WorkersLost | WorkersJoined | RunEnded) -> None:
         """The core hears this."""
         if isinstance(message, ParkedSet):
-            self.parking.on_set(message)
-        self.take(self.parking.heard(self.now_ns, message))
+            self.parking.before(self.now_ns, message)
+        self.take(self.parking.after(self.now_ns, message))
 
     def act(self, action: str, index: int) -> None:
         """One thing that may happen to one instance, some time after the last."""

@@ -57,7 +57,7 @@ class Instances:
     def hear(self, message: Message) -> None:
         """The core hears this."""
         self.now_ns += 1
-        self.take(self.budgets.heard(self.now_ns, message))
+        self.take(self.budgets.after(self.now_ns, message))
 
     def most_w(self) -> int:
         """What they may draw together, whichever of them has taken on its budget already."""
@@ -76,7 +76,7 @@ class Instances:
                 self.kept_w[address] = self.told_w.pop(address)
                 self.hear(PowerBudgetSet(address, self.now_ns, self.kept_w[address]))
             case "tick":
-                self.take(self.budgets.wake())
+                self.take(self.budgets.wake(0))
             case "lose" | "join":
                 self.told_w.pop(address, None)
                 self.kept_w[address] = {one.address: one.floor_w for one in (*PREFILL, *DECODE)}[address]
@@ -127,6 +127,6 @@ def test_a_higher_budget_waits_until_a_lower_one_is_confirmed() -> None:
 def test_the_end_of_a_run_arms_nothing() -> None:
     instances = Instances(FLOOR_W + 400)
     instances.act("work", 0)
-    instances.budgets.wake()
+    instances.budgets.wake(0)
     instances.hear(UsageReported("prefill-0", UsageRow(0, 1, 0, 0.0)))
     assert instances.budgets.deadline_ns == NEVER_NS

@@ -33,7 +33,7 @@ def test_nobody_waits_while_an_instance_has_little_to_do(tokens: list[int], done
     if down:
         stage.take_down(["p1"])
     room = WaitingQueue(stage, FirstComeFirstServed(), BACKLOG)
-    room.come([WaitingRequest(number, 0, size) for number, size in enumerate(tokens)])
+    room.push([WaitingRequest(number, 0, size) for number, size in enumerate(tokens)])
     gone = through(room, stage)
     for amount in done:
         index = stage.up[amount % len(stage.up)]
@@ -50,9 +50,9 @@ def test_the_order_decides_only_among_those_who_wait() -> None:
     stage = Stage([InstanceInfo("p0", 1, 1000)])
     room = WaitingQueue(stage, ShortestFirst(0.0), BACKLOG)
     stage.outstanding_tokens[0] = BACKLOG
-    room.come([WaitingRequest(0, 0, 90), WaitingRequest(1, 0, 30), WaitingRequest(2, 0, 60)])
+    room.push([WaitingRequest(0, 0, 90), WaitingRequest(1, 0, 30), WaitingRequest(2, 0, 60)])
     assert room.pop_ready() is None
-    room.leave(1)
+    room.remove(1)
     stage.outstanding_tokens[0] = 0
     assert through(room, stage) == [2, 0]
 
@@ -61,7 +61,7 @@ def test_nobody_goes_where_nobody_is_up() -> None:
     stage = Stage([InstanceInfo("p0", 1, 1000)])
     stage.take_down(["p0"])
     room = WaitingQueue(stage, FirstComeFirstServed(), BACKLOG)
-    room.come([WaitingRequest(0, 0, 1)])
+    room.push([WaitingRequest(0, 0, 1)])
     assert not room.is_open
     assert room.pop_ready() is None
     stage.bring_up(["p0"])

@@ -49,7 +49,7 @@ def test_an_idle_one_is_drained_at_once_and_the_next_when_it_has_joined() -> Non
     assert drained(told.join("p0")) == ["d1"]
     load(told, "d1")
     assert not drained(told.join("d1"))
-    first, second = told.core.notes()
+    first, second = told.core.warnings()
     assert first.startswith("p0 gave up its model for v2 at ")
     assert "and loaded that from the cache pool, to which it was fetched first, in" in first
     assert "and loaded that from the cache pool in" in second
@@ -81,8 +81,11 @@ def test_one_that_is_lost_before_loads_the_new_version_and_is_not_drained_again(
     assert (loaded.source, loaded.destination) == ("cache", at)
     told.moved(loaded, loaded.kind)
     assert not drained(told.join(at))
-    assert not told.core._changes.is_busy
-    assert told.core.notes()[0].startswith(f"{at} was lost at ")
+    changes = told.core._weight_changes
+    assert changes is not None
+    assert changes._current is None
+    assert not changes._waiting
+    assert told.core.warnings()[0].startswith(f"{at} was lost at ")
 
 
 def test_what_the_pool_lacks_is_fetched_once_for_all_and_a_lost_server_takes_its_part() -> None:

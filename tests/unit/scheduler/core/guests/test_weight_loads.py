@@ -108,6 +108,6 @@ def test_loads_end_with_the_last_request_and_notes_tell_what_became_of_each() ->
     core.lose("p0")
     (cut,) = loads(core.start("p0"))
     assert core.tell(ArrivalsEnded()) == {"fabric": [CancelTransfer(cut.transfer_id)]}
-    loaded, not_ready = core.core.notes()
+    loaded, not_ready = core.core.warnings()
     assert loaded.startswith("d0 was lost at 1e-09 s, started at 2e-09 s and loaded its model from the cache pool in ")
     assert not_ready.endswith("and was not ready again before the end")

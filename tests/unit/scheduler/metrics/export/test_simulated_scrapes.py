@@ -36,7 +36,8 @@ def scrape_small() -> tuple[Any, VirtualRuntime, str]:
         metered = [*PREFILL, *DECODE]
         scrapes = SimulatedScrapes(totals, layout, metered, int(EVERY_S * 1e9), START_S * 10**9, spool)
         workers = [make_worker(SPEC, address) for address in WORKERS]
-        runtime = VirtualRuntime([RowSource(SPEC["rows"]), core, *workers], core.address, (totals.observe,), scrapes)
+        core.add_guest(totals)
+        runtime = VirtualRuntime([RowSource(SPEC["rows"]), core, *workers], core.address, watcher=scrapes)
         runtime.run()
         scrapes.end(runtime.now_ns)
         return core, runtime, "".join(scrapes.texts())

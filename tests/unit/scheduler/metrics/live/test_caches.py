@@ -31,11 +31,11 @@ def _values(totals: LiveTotals) -> dict[str, list[float]]:
 def test_counters_of_lives_that_ended_stay_and_gauges_are_of_the_last(reports: list[CacheReported]) -> None:
     totals = _totals()
     for report in reports:
-        totals.observe(1, report)
+        totals.before(1, report)
         totals.end("completed")
         totals.begin(RequestTable(), 1.0)
     assert not any(_values(totals)["supernode_cache_pool_held_tokens"])
-    totals.observe(1, reports[0])
+    totals.before(1, reports[0])
     seen = totals.snapshot().caches
     ever = [*reports, reports[0]]
     assert seen.lookup_tokens == sum(report.lookup_tokens for report in ever)
@@ -52,7 +52,7 @@ def test_counters_of_lives_that_ended_stay_and_gauges_are_of_the_last(reports: l
 def test_reports_of_two_pools_add_up_and_a_later_one_takes_the_place_of_the_first() -> None:
     totals = _totals()
     for pool, scale in (("cache-0", 1), ("cache-1", 10), ("cache-0", 2)):
-        totals.observe(1, CacheReported(pool, *(scale * number for number in range(1, 18))))
+        totals.before(1, CacheReported(pool, *(scale * number for number in range(1, 18))))
     seen = totals.snapshot().caches
     assert (seen.num_servers, seen.lookup_tokens, seen.moved_blocks) == (12 * 2, 12 * 8, 12 * 17)
     assert (seen.capacity_tokens, seen.hit_tokens) == ((12 * 4, 12 * 6), (12 * 9, 12 * 10))
@@ -61,7 +61,7 @@ def test_reports_of_two_pools_add_up_and_a_later_one_takes_the_place_of_the_firs
 def test_a_pool_that_came_back_empty_counts_on() -> None:
     totals = _totals()
     for lookup_tokens in (100, 40):
-        totals.observe(1, CacheReported("cache", 0, 48, 512, 0, 0, 0, 0, lookup_tokens, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+        totals.before(1, CacheReported("cache", 0, 48, 512, 0, 0, 0, 0, lookup_tokens, 0, 0, 0, 0, 0, 0, 0, 0, 0))
     assert totals.snapshot().caches.lookup_tokens == 140
 
 
@@ -69,9 +69,9 @@ def test_bytes_of_reads_and_writes_are_those_of_the_flows_by_memory_and_plane() 
     totals, moved = _totals(), [[0] * len(TransferKind) for _ in Plane]
     # With the cache on VPC, DRAM and SSD share the plane and still are told apart.
     for number, kind in enumerate(TransferKind, 1):
-        totals.observe(1, TransferDone(number, kind, Plane.VPC, 1, 10**number, 1, 0))
+        totals.before(1, TransferDone(number, kind, Plane.VPC, 1, 10**number, 1, 0))
         moved[Plane.VPC][kind] = 10**number
-    totals.observe(1, TransferDone(9, TransferKind.CACHE_READ, Plane.UB, 1, 7, 1, 0))
+    totals.before(1, TransferDone(9, TransferKind.CACHE_READ, Plane.UB, 1, 7, 1, 0))
     values = _values(totals)
     vpc = moved[Plane.VPC]
     assert values["supernode_cache_pool_read_bytes_total"] == [

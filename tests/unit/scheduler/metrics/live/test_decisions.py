@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from scheduler.core.router import FALLBACK_REASON
+from scheduler.core.routing.decision import Decision
+from scheduler.core.routing.router import FALLBACK_REASON
 from scheduler.metrics.live.decisions import OWN, DecisionCounts, decision_series
 from scheduler.policies import ROUTING, make_routing_policy
-from scheduler.policies.view import PolicyContext
+from scheduler.policies.view import PolicyContext, StageKind
 from scheduler.runtime.random_streams import stream
 from tests.sim.build import build_real
 from tests.sim.case import Case
@@ -28,7 +29,7 @@ def test_every_policy_by_name_and_the_fallback_have_a_series_of_their_own() -> N
 def test_whoever_is_computed_or_decoded_was_decided_on(case: Case) -> None:
     system = build_real(case)
     counts = DecisionCounts()
-    counts.watch(system.scheduler.handlers, system.scheduler.routing.decode)
+    system.scheduler.state.decision_logs.append(counts)
     system.run([])
     table = system.scheduler.table
     by_stage = {"prefill": 0, "decode": 0}
@@ -42,6 +43,7 @@ def test_whoever_is_computed_or_decoded_was_decided_on(case: Case) -> None:
 @pytest.mark.parametrize("reason", ["mine: because", "because", "", "cloudmatrix: some other reason"])
 def test_reasons_that_nobody_knows_count_as_one(reason: str) -> None:
     counts = DecisionCounts()
-    counts._add("decode", reason, 3)  # pyright: ignore[reportPrivateUsage]
+    for request_id in range(3):
+        counts.chose(StageKind.DECODE, request_id, Decision(0, reason))
     by_series = dict(zip(decision_series(), counts.totals(), strict=True))
     assert by_series["decode", *OWN] == sum(counts.totals()) == 3

@@ -20,8 +20,8 @@ def test_what_transfers_took_and_hid_is_added_up_by_kind() -> None:
         totals.begin(RequestTable(), 1.0)
         for duration_ns, hidden_ns in ((200_000, 3_000_000), (5_000_000_000, 0)):
             done = TransferDone(1, TransferKind.KV_TRANSFER, Plane.RDMA, 10, 1000, duration_ns, hidden_ns)
-            totals.observe(10, done)
-        totals.observe(11, TransferFailed(2, TransferKind.CACHE_READ, Plane.UB, 11))
+            totals.before(10, done)
+        totals.before(11, TransferFailed(2, TransferKind.CACHE_READ, Plane.UB, 11))
         totals.end("completed")
     seen = totals.snapshot().fabric
     kv_transfer, read, *_ = seen.transfer_s
@@ -35,7 +35,7 @@ def test_what_transfers_took_and_hid_is_added_up_by_kind() -> None:
 def test_parts_are_whole_when_a_session_begins() -> None:
     totals = LiveTotals(layout_of(PREFILL, DECODE), has_prefix_cache=True)
     totals.begin(RequestTable(), 1.0)
-    totals.observe(5, BROKEN)
+    totals.before(5, BROKEN)
     assert totals.failed_parts == ["l2/3/7", "npu/1/nic"]
     assert status(totals.snapshot())["fabric"] == {
         "failed_parts": ["l2/3/7", "npu/1/nic"],

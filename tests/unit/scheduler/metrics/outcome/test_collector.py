@@ -36,7 +36,7 @@ def test_rows_are_what_was_reported() -> None:
         moved(7, num_bytes=6, duration_ns=2, plane=Plane.VPC),
         final(usage(5, 12, 0, 3.5)),
     ):
-        collector.observe(12, message)
+        collector.before(12, message)
     rows = [(0, 1, 5, 3, 0.5), (1, 4, 9, 5, 1.5), (1, 9, 12, 0, 2.5), (0, 5, 12, 0, 3.5)]
     assert collector.usage_rows().tolist() == rows
     assert collector.run_rows().tolist() == [(1, 9, 5, 2, 2, 3, 4)]
@@ -48,8 +48,8 @@ def test_rows_are_what_was_reported() -> None:
 
 def test_what_says_nothing_of_the_past_is_passed_over() -> None:
     collector = collector_of()
-    collector.observe(1, KvReserved("decode-0", 1, [1], [0]))
-    collector.observe(2, ArrivalsEnded())
+    collector.before(1, KvReserved("decode-0", 1, [1], [0]))
+    collector.before(2, ArrivalsEnded())
     assert len(collector.usage_rows()) == collector.ended_ns == 0
 
 
@@ -60,7 +60,7 @@ def run(case: Case, report_interval_ns: int) -> tuple[Collector, list[Message]]:
     instances += [MeteredInstance(engine.address, "decode", 1) for engine in system.decode]
     collector = Collector(system.scheduler.table, instances)
     told: list[Message] = []
-    system.run(taps=[collector.observe, lambda _, message: told.append(message)])
+    system.run(taps=[collector, lambda _, message: told.append(message)])
     return collector, told
 
 

@@ -26,7 +26,7 @@ def collected(*messages: object, end_ns: int = 10 * SECOND) -> Collector:
     """A collector that was shown these, and the end of the run."""
     collector = Collector(RequestTable(), [])
     for message in (*messages, RunEnded(interrupted=False)):
-        collector.observe(end_ns, message)
+        collector.before(end_ns, message)
     return collector
 
 

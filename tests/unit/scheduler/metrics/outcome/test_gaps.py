@@ -63,14 +63,14 @@ def test_preempted_and_resumed() -> None:
     table = table_of(Request(first_token_ns=2, decode_started_ns=5, prompt_tokens=50, cached_tokens=20))
     collector = collector_of(table)
     for message in (stepped(5, started=[0]), stepped(25, [10, 10], preempted=[0])):
-        collector.observe(0, message)
+        collector.before(0, message)
     assert (collector.forgotten_hits, collector.forgotten_lookups) == (20, 50)
     table.preemptions[0], table.cached_tokens[0], table.last_token_ns[0] = 1, 0, 25  # as the core does
-    collector.observe(0, passed(100, done=[0]))
+    collector.before(0, passed(100, done=[0]))
     table.last_token_ns[0] = 100
-    collector.observe(0, stepped(110, started=[0]))
+    collector.before(0, stepped(110, started=[0]))
     table.decode_started_ns[0] = 110
-    collector.observe(0, stepped(125, [15]))
+    collector.before(0, stepped(125, [15]))
     # To the first step 2..15, the second; recomputed 25..100; joined 110, so 100..125.
     assert gaps_of(collector) == pytest.approx([10, 13, 25, 75])
 
@@ -79,18 +79,18 @@ def test_lost_and_resumed() -> None:
     table = table_of(Request(first_token_ns=2, decode_started_ns=5, prompt_tokens=50, cached_tokens=20))
     collector = collector_of(table)
     for message in (stepped(5, started=[0]), stepped(25, [10, 10])):
-        collector.observe(0, message)
+        collector.before(0, message)
     table.state[0] = State.DECODING
-    collector.observe(30, WorkersLost(["decode-0", "fabric"]))
+    collector.before(30, WorkersLost(["decode-0", "fabric"]))
     assert (collector.forgotten_hits, collector.forgotten_lookups) == (20, 50)
     table.state[0], table.retries[0], table.cached_tokens[0], table.last_token_ns[0] = 0, 1, 0, 25  # as the core
-    collector.observe(40, WorkersLost(["prefill-0"]))  # it depends on none now
+    collector.before(40, WorkersLost(["prefill-0"]))  # it depends on none now
     assert collector.forgotten_lookups == 50
-    collector.observe(100, passed(100, done=[0]))
+    collector.before(100, passed(100, done=[0]))
     table.last_token_ns[0] = 100
-    collector.observe(110, stepped(110, started=[0]))
+    collector.before(110, stepped(110, started=[0]))
     table.decode_started_ns[0] = 110
-    collector.observe(125, stepped(125, [15]))
+    collector.before(125, stepped(125, [15]))
     assert gaps_of(collector) == pytest.approx([10, 13, 25, 75])
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scheduler.core.cache_servers import CacheServers
 from scheduler.core.config import CacheMode
 from scheduler.core.lifecycle import State
+from scheduler.core.recovery.cache_servers import CacheServers
 from scheduler.protocol.messages import (
     CacheServersChanged,
     CancelTransfer,

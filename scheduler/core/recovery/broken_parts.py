@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from scheduler.core.config import FABRIC_ADDRESS
-from scheduler.core.reservations import Said
 from scheduler.core.state import SchedulerState
+from scheduler.protocol.component import Output, Outputs
 from scheduler.protocol.messages import AvoidDies, FailParts, PartsChanged, RepairParts
 
 
 class BrokenParts:
     """Takes instances that reach nobody out of the choice; dies that reach nobody get no new requests."""
 
-    def __init__(self, books: SchedulerState) -> None:
-        self._prefill = books.prefill
-        self._decode = books.decode
+    def __init__(self, state: SchedulerState) -> None:
+        self._prefill = state.prefill
+        self._decode = state.decode
         # What the operator has said, and what the fabric had heard of it when it last spoke.
         self._wanted: set[str] = set()
         self._failed_parts: list[str] = []
 
-    def on_told(self, message: FailParts | RepairParts) -> Said:
+    def on_commanded(self, message: FailParts | RepairParts) -> Outputs:
         """The operator says which parts break or are mended; the fabric may be down, and hear of it later."""
         if isinstance(message, FailParts):
             self._wanted.update(message.parts)
@@ -28,7 +28,7 @@ class BrokenParts:
             self._wanted.difference_update(message.parts)
         return [(FABRIC_ADDRESS, message)]
 
-    def on_changed(self, message: PartsChanged) -> Said:
+    def on_changed(self, message: PartsChanged) -> Outputs:
         """Parts broke or were mended; answers what decode instances must know."""
         self._failed_parts = message.failed_parts
         self._prefill.set_cut(message.cut_instances)
@@ -40,13 +40,13 @@ class BrokenParts:
         changed = sorted(index for index in {*before, *now} if before.get(index) != now.get(index))
         return [(self._decode.addresses[index], AvoidDies(now.get(index, []))) for index in changed]
 
-    def on_joined(self, addresses: Collection[str]) -> Said:
+    def on_joined(self, addresses: Collection[str]) -> Outputs:
         """These were lost and are back, knowing nothing."""
-        said: Said = []
+        outputs: list[Output] = []
         if FABRIC_ADDRESS in addresses and (self._wanted or self._failed_parts):
             # Its answer tells also of what was mended while it was down.
-            said.append((FABRIC_ADDRESS, FailParts(sorted(self._wanted))))
+            outputs.append((FABRIC_ADDRESS, FailParts(sorted(self._wanted))))
         for index, dies in self._decode.cut_dies.items():
             if self._decode.addresses[index] in addresses:
-                said.append((self._decode.addresses[index], AvoidDies(dies)))
-        return said
+                outputs.append((self._decode.addresses[index], AvoidDies(dies)))
+        return outputs

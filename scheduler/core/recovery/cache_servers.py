@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from scheduler.core.config import FABRIC_ADDRESS, cache_server_address
+from scheduler.protocol.component import Output, Outputs
 from scheduler.protocol.messages import CacheServersChanged, Message, PoolServersChanged
-
-Said = list[tuple[str, Message]]
 
 
 class _Ring:
@@ -22,18 +21,18 @@ class _Ring:
     def named(self, addresses: Collection[str]) -> list[int]:
         return sorted(self._numbers[address] for address in addresses if address in self._numbers)
 
-    def change(self, up: set[int], lost: list[int]) -> Said:
+    def change(self, up: set[int], lost: list[int]) -> Outputs:
         if up == self.up:
             return []
         self.up = up
         return [self._say(lost), self.lines()]
 
-    def begin_anew(self, back: list[int]) -> Said:
+    def begin_anew(self, back: list[int]) -> Outputs:
         """The pool itself is back, with all of its servers up; it is told if they are not."""
         was_up = set(self.up)
         self.up.update(back)
-        said: Said = [] if was_up == self.up else [self.lines()]
-        return said if self.is_whole else [self._say([]), *said]
+        outputs: list[Output] = [] if was_up == self.up else [self.lines()]
+        return outputs if self.is_whole else [self._say([]), *outputs]
 
     def lines(self) -> tuple[str, Message]:
         """What the fabric is to know: a server's lines leave with it."""
@@ -55,27 +54,27 @@ class CacheServers:
     def __init__(self, pools: Sequence[str], num_servers: Sequence[int]) -> None:
         self._rings = [_Ring(pool, servers) for pool, servers in zip(pools, num_servers, strict=True)]
 
-    def lose(self, addresses: Collection[str]) -> Said:
+    def lose(self, addresses: Collection[str]) -> Outputs:
         """These are gone with what they held."""
-        said: Said = []
+        outputs: list[Output] = []
         for ring in self._rings:
             lost = ring.named(addresses)
-            said += ring.change(ring.up.difference(lost), lost)
-        return said
+            outputs += ring.change(ring.up.difference(lost), lost)
+        return outputs
 
-    def drain(self, addresses: Collection[str]) -> Said:
+    def drain(self, addresses: Collection[str]) -> Outputs:
         """These leave, and hand over what they hold."""
-        said: Said = []
+        outputs: list[Output] = []
         for ring in self._rings:
-            said += ring.change(ring.up.difference(ring.named(addresses)), [])
-        return said
+            outputs += ring.change(ring.up.difference(ring.named(addresses)), [])
+        return outputs
 
-    def join(self, addresses: Collection[str]) -> Said:
+    def join(self, addresses: Collection[str]) -> Outputs:
         """These are back, with what is on their SSD; a fabric that is back knows of nobody who is not up."""
-        said: Said = []
+        outputs: list[Output] = []
         for ring in self._rings:
             back = ring.named(addresses)
-            said += ring.begin_anew(back) if ring.pool in addresses else ring.change(ring.up.union(back), [])
+            outputs += ring.begin_anew(back) if ring.pool in addresses else ring.change(ring.up.union(back), [])
             if FABRIC_ADDRESS in addresses and not ring.is_whole:
-                said.append(ring.lines())
-        return said
+                outputs.append(ring.lines())
+        return outputs

@@ -202,7 +202,7 @@ def test_beyond_the_bound_a_request_ends() -> None:
         FinishReason.RETRIES_EXHAUSTED,
         2,
     )
-    assert not told.core._books.open.payloads
+    assert not told.core.state.open.payloads
     assert told.loads() == ([0, 0], [0, 0], [0, 0], [0, 0])
 
 

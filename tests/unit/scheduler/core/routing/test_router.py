@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scheduler.core.fleet import InstanceInfo, Stage
 from scheduler.core.open_requests import OpenRequests, RequestFacts
 from scheduler.core.request_table import RequestTable
-from scheduler.core.router import FALLBACK_REASON, Router
+from scheduler.core.routing.decision import Decision
+from scheduler.core.routing.router import FALLBACK_REASON, Router
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import READS_ALL, Reads, RequestView, RoutingPolicy, StageKind, StageView
 from scheduler.protocol.messages import PrefillStepped, RequestsArrived, Usage, WorkersLost
@@ -63,7 +64,7 @@ def test_the_choice_is_that_of_a_stage_of_those_that_are_up(down: set[int], load
     stage.take_down([f"p{i}" for i in down])
     if stage.up:
         best = min(stage.up, key=lambda i: (loads[i], i))
-        assert router.choose(0, 0, 100) == best
+        assert router.choose(0, 0, 100).instance == best
     stage.bring_up([f"p{i}" for i in down])
     stage.outstanding_requests[:] = stage.outstanding_tokens[:] = loads
     assert router.choose(0, 0, 100) == loads.index(min(loads))
@@ -94,8 +95,7 @@ def test_a_policy_that_fails_is_contained_and_counted(
 ) -> None:
     stage = stage_of([2, 1, 3])
     router = router_of(stage, Seeing(answer, reads))
-    assert [router.choose(0, 0, 100) for _ in range(3)] == [1, 1, 1]
-    assert router.reason == FALLBACK_REASON
+    assert [router.choose(0, 0, 100) for _ in range(3)] == [Decision(1, FALLBACK_REASON)] * 3
     assert router.num_failures == 3
     assert told in router.first_failure
     assert "\n" not in router.first_failure
@@ -104,9 +104,8 @@ def test_a_policy_that_fails_is_contained_and_counted(
 def test_only_the_choice_that_failed_has_the_reason_of_the_fallback() -> None:
     answers = iter([7, 1])
     router = router_of(stage_of([0, 0]), Seeing(lambda _: next(answers)))
-    router.choose(0, 0, 100)
-    assert router.choose(0, 0, 100) == 1
-    assert router.reason == "seeing: as told; times learned from 0 reports"
+    assert router.choose(0, 0, 100).reason == FALLBACK_REASON
+    assert router.choose(0, 0, 100) == Decision(1, "seeing: as told; times learned from 0 reports")
 
 
 @pytest.mark.parametrize("reads", [Reads.LOAD, READS_ALL])
@@ -120,7 +119,7 @@ def test_a_view_is_as_old_as_it_may_be_and_never_of_who_is_gone(reads: Reads) ->
         stage.outstanding_requests[1] += 1
     assert seen == [[0, 0, 0], [0, 0, 0], [0, 2, 0], [0, 2, 0]]
     stage.take_down(["p0"])
-    assert router.choose(16, 0, 100) == 1
+    assert router.choose(16, 0, 100).instance == 1
     assert policy.loads == [4, 0]
 
 
@@ -128,10 +127,10 @@ def test_own_caches_are_known_by_what_was_routed_until_they_are_lost() -> None:
     answers = iter([1, 0, 0, 0])
     policy = Seeing(lambda _: next(answers))
     router = router_of(stage_of([0, 0]), policy, prefixes=[[1, 2, 3], [1, 2, 4], [*range(1, 11)]])
-    assert router.observe is not None
+    assert router.worker_state is not None
     router.choose(0, 0, 100)
     router.choose(0, 1, 100)
-    router.observe(WorkersLost(["p1"]))
+    router.worker_state.before(0, WorkersLost(["p1"]))
     router.choose(0, 0, 100)
     # Two shared blocks of ten tokens at p1; p0 then has the blocks of request 1, p1 nothing.
     assert [list(request.held_tokens) for request in policy.requests] == [[0, 0], [0, 20], [20, 0]]
@@ -140,10 +139,10 @@ def test_own_caches_are_known_by_what_was_routed_until_they_are_lost() -> None:
 def test_reports_are_columns() -> None:
     stage, policy = stage_of([0, 0]), Seeing(lambda stage: stage.running_requests.index(1))
     router = router_of(stage, policy)
-    assert router.observe is not None
+    assert router.worker_state is not None
     usage = Usage(0, 500, 500, 1.0)
-    router.observe(PrefillStepped("p1", 500, [0], [], [], [], [], 100, usage))
-    assert router.choose(700, 0, 100) == 1
+    router.worker_state.before(500, PrefillStepped("p1", 500, [0], [], [], [], [], 100, usage))
+    assert router.choose(700, 0, 100).instance == 1
     columns = router._live
     assert columns.kv_tokens == [0, 100]
     assert columns.kv_capacity_tokens == [5000, 5000]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.core.deferred import DAY_NS, DeferredQueue, next_cheap_ns
+from scheduler.core.guests.deferred import DAY_NS, DeferredQueue, next_cheap_ns
 from scheduler.core.request_table import RequestTable
 from scheduler.protocol.component import NEVER_NS
 

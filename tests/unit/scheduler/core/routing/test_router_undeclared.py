@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.policies.view import Reads, RequestView, StageView
 from scheduler.protocol.errors import UndeclaredReadError
-from tests.unit.scheduler.core.test_router import router_of, stage_of
+from tests.unit.scheduler.core.routing.test_router import router_of, stage_of
 
 Reading = Callable[[StageView, RequestView], int]
 

@@ -1,30 +1,23 @@
-"""The two routers of a control plane, and what they overhear."""
+"""The routers of the two stages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
+from scheduler.core.guest import Guest
 from scheduler.core.open_requests import RequestFacts
-from scheduler.core.router import Router
+from scheduler.core.routing.router import Router
 from scheduler.policies.view import PairPolicy, Reads, RoutingPolicy, StageKind
-from scheduler.protocol.component import Outputs
-from scheduler.protocol.messages import DecodeStepped, InstanceProfiled, Message, PrefillStepped, WorkersLost
 
 # Only runs that predict need it.
 if TYPE_CHECKING:
     from scheduler.core.estimates.prediction_error import PredictionError
 
-Handler = Callable[[int, Any], Outputs]
-
-OBSERVED: Final = (PrefillStepped, DecodeStepped, WorkersLost, InstanceProfiled)
-"""Messages from which `WorkerState` learns something."""
-
 
 class Routing:
-    """`prefill` and `decode` choose; `notes` tells what their policies got wrong."""
+    """`prefill` and `decode` choose."""
 
     def __init__(
         self,
@@ -47,14 +40,10 @@ class Routing:
         if hasattr(prefill[1], "choose_pair"):
             self.prefill.pair_with(cast("PairPolicy", prefill[1]), self.decode)
 
-    def overhearing(self, handlers: Mapping[type, Handler]) -> dict[type, Handler]:
-        """The same handlers, which also tell routers what they learn from; those who learn nothing cost nothing."""
-        heard = dict(handlers)
-        for router in (self.prefill, self.decode):
-            if router.observe is not None:
-                for message_type in OBSERVED:
-                    heard[message_type] = _observed(router.observe, heard[message_type])
-        return heard
+    @property
+    def guests(self) -> list[Guest]:
+        """Who learns from reports, of the stages where anybody reads what is learned."""
+        return [router.worker_state for router in (self.prefill, self.decode) if router.worker_state is not None]
 
     @property
     def predicts(self) -> bool:
@@ -67,7 +56,7 @@ class Routing:
         found = {"ttft": self.prefill.prediction_error, "tpot": self.decode.prediction_error}
         return {kind: error for kind, error in found.items() if error is not None}
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """A line for each stage whose policy failed."""
         stages = (("prefill", self.prefill), ("decode", self.decode))
         return [
@@ -76,11 +65,3 @@ class Routing:
             for name, router in stages
             if router.num_failures
         ]
-
-
-def _observed(observe: Callable[[Message], None], handler: Handler) -> Handler:
-    def observe_and_handle(now_ns: int, message: Message) -> Outputs:
-        observe(message)
-        return handler(now_ns, message)
-
-    return observe_and_handle

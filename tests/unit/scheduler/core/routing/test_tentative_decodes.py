@@ -11,7 +11,7 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo, Stage
 from scheduler.core.open_requests import OpenRequests, RequestFacts
 from scheduler.core.request_table import RequestTable
-from scheduler.core.routing import Routing
+from scheduler.core.routing.stages import Routing
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import READS_ALL, Reads, RequestView, StageView
 from scheduler.protocol.messages import RequestsArrived
@@ -63,11 +63,11 @@ class Two:
 
     def route(self, request_id: int) -> int:
         """Which prefill instance takes it."""
-        return self.routing.prefill.choose(0, request_id, 100)
+        return self.routing.prefill.choose(0, request_id, 100).instance
 
     def reserve(self, request_id: int) -> int:
         """Which decode instance takes it."""
-        return self.routing.decode.choose(0, request_id, 101)
+        return self.routing.decode.choose(0, request_id, 101).instance
 
 
 @pytest.mark.parametrize("reads", [Reads.LOAD, READS_ALL])

@@ -9,32 +9,34 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.lifecycle import Event, State
+from scheduler.core.lifecycle import AT_DECODE, BEFORE_FIRST_TOKEN, Event, State
 from scheduler.core.request_table import NOT_YET, RequestTable
-from scheduler.core.reservations import Reservations, Said
+from scheduler.core.reservations import Reservations
 from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import Transfers
+from scheduler.protocol.component import Output, Outputs
+from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import PrefixesLost
 
 
-def begun_again(
+def set_back_by(
     table: RequestTable,
     ids: Iterable[int],
     prefill: Collection[int],
     decode: Collection[int],
     poolless: Collection[int],
 ) -> list[int]:
-    """Those of `ids` that must begin again when these instances are lost, by index, and the pools of `poolless` ones.
+    """Those of `ids` that must be requeued when these instances are lost, by index, and the pools of `poolless` ones.
 
     Up to the end of the KV transfer a request depends on its prefill instance, from then on on its decode instance.
     """
-    state, at_prefill, at_decode = table.state, table.prefill_instance, table.decode_instance
+    states, at_prefill, at_decode = table.state, table.prefill_instance, table.decode_instance
     found: list[int] = []
     for request_id in ids:
-        where = state[request_id]
+        where = states[request_id]
         if where == State.ARRIVED or where == State.ENDED:
             continue
-        if where >= State.DECODE_QUEUED:
+        if where in AT_DECODE:
             is_lost = at_decode[request_id] in decode
         else:
             index = at_prefill[request_id]
@@ -48,34 +50,35 @@ def begun_again(
 class LossImpact:
     """Requests that a loss has set back, each list in ascending order.
 
-    `again` have nothing any more and are in `ARRIVED`. `unanswered` asked a cache that is gone. `unplaced` have their
-    KV at prefill but no room at decode. `said` goes out first.
+    `requeued` have nothing any more and are in `ARRIVED`. `unanswered` asked a cache that is gone. `unplaced` have
+    their KV at prefill but no room at decode. `outputs` go out first.
     """
 
-    again: list[int]
+    requeued: list[int]
     unanswered: list[int]
     unplaced: list[int]
-    said: Said
+    outputs: Outputs
 
 
 class Losses:
     """Knows who is `down`, and takes requests away from them."""
 
-    def __init__(self, books: SchedulerState, transfers: Transfers, reservations: Reservations) -> None:
+    def __init__(self, state: SchedulerState, transfers: Transfers, reservations: Reservations) -> None:
         self.down: Final[set[str]] = set()
-        self._table = books.table
-        self._prefill = books.prefill
-        self._decode = books.decode
-        self._open = books.open
+        self._state = state
+        self._table = state.table
+        self._prefill = state.prefill
+        self._decode = state.decode
+        self._open = state.open
         self._transfers = transfers
         self._reservations = reservations
-        self._pools = books.pools
-        self._uses_pool = books.uses_pool
+        self._pools = state.pools
+        self._uses_pool = state.uses_pool
         # What each decode instance reported: the KV it holds, the tokens that a sequence which always ran there has
         # produced, and when the last of them came. What it made since nobody has seen.
-        self.reported_kv_tokens: Final = [0] * len(books.decode)
-        self.grown_tokens: Final = [0] * len(books.decode)
-        self.grown_ns: Final = [0] * len(books.decode)
+        self.reported_kv_tokens: Final = [0] * len(state.decode)
+        self.grown_tokens: Final = [0] * len(state.decode)
+        self.grown_ns: Final = [0] * len(state.decode)
 
     def lose(self, addresses: Collection[str]) -> LossImpact:
         """These are gone, whether they were up or not."""
@@ -87,11 +90,11 @@ class Losses:
         lost_pools = self._pools.lose(addresses) if self._uses_pool else frozenset[int]()
         poolless = frozenset(index for index, pool in enumerate(self._prefill.pool) if pool in lost_pools)
         open_ids = sorted(self._open.payloads)
-        again = begun_again(table, open_ids, prefill, decode, poolless)
+        requeued = set_back_by(table, open_ids, prefill, decode, poolless)
         unanswered = self._forget_prompts(open_ids, lost_pools, poolless) if lost_pools else []
-        said = self.withdraw(again) + self._transfers.abandon(addresses)
+        outputs = [*self.withdraw(requeued), *self._transfers.abandon(addresses)]
         unplaced = self._reservations.lose(open_ids, decode)
-        return LossImpact(again, unanswered, unplaced, said)
+        return LossImpact(requeued, unanswered, unplaced, outputs)
 
     def join(self, addresses: Collection[str]) -> set[str]:
         """These are back and empty; answers them, less those that were not down and are as they were."""
@@ -121,7 +124,7 @@ class Losses:
             open_requests.ssd_tokens.pop(request_id, None)
         return [i for i in arrived if i not in open_requests.unrouted]
 
-    def cut_reads(self, message: PrefixesLost) -> tuple[Said, list[int]]:
+    def cut_reads(self, message: PrefixesLost) -> tuple[Outputs, list[int]]:
         """A pool has less than it had found for these; answers those that were fetching it: they are in `ARRIVED`
         again, with what is left. Who has fetched already has lost nothing, and nobody's retries are counted."""
         table, pool = self._table, self._pools.index[message.pool]
@@ -134,14 +137,14 @@ class Losses:
                 cut.append(request_id)
             elif where == State.ARRIVED:
                 self._pools.shrunk(pool, request_id, cached)
-        said = self._transfers.withdraw_reads(frozenset(cut))
+        outputs = self._transfers.withdraw_reads(frozenset(cut))
         table.move(Event.LOST, cut)
-        return said, cut
+        return outputs, cut
 
-    def withdraw(self, ids: list[int]) -> Said:
+    def withdraw(self, ids: list[int]) -> Outputs:
         """Take these from where they are, back to `ARRIVED`: note what clients have seen of them, give back pins and
         room."""
-        table, said = self._table, Said()
+        table, outputs = self._table, list[Output]()
         pinned: list[int] = []
         not_decoding: list[int] = []
         for request_id in ids:
@@ -151,19 +154,38 @@ class Losses:
             where = table.state[request_id]
             if where == State.DECODING:
                 self._note_seen_tokens(request_id)
-            elif where < State.DECODE_QUEUED:
+            elif where not in AT_DECODE:
                 not_decoding.append(request_id)
-            if where <= State.PREFILLING_RESERVED:
+            if where in BEFORE_FIRST_TOKEN:
                 self._take_from_prefill(request_id)
                 if self._uses_pool and request_id in self._open.prompts:
                     pinned.append(request_id)
         at_prefill, pool = table.prefill_instance, self._prefill.pool
-        said += self._pools.release((i, pool[at_prefill[i]]) for i in pinned)
-        said += self._reservations.cancel(not_decoding)
+        outputs += self._pools.release((i, pool[at_prefill[i]]) for i in pinned)
+        outputs += self._reservations.cancel(not_decoding)
         table.move(Event.LOST, ids)
-        return said
+        return outputs
 
-    def cancelled(self, ids: list[int]) -> Said:
+    def requeue(self, ids: list[int], now_ns: int) -> list[int]:
+        """These have nothing left but the tokens that they have produced; returns those who may go on, the others
+        end."""
+        state, table, config = self._state, self._table, self._state.config
+        requeued: list[int] = []
+        for request_id in ids:
+            table.cached_tokens[request_id] = 0
+            num_tokens = table.prompt_tokens[request_id] + table.output_tokens[request_id]
+            num_attempts, num_retries = table.preemptions[request_id], table.retries[request_id]
+            if num_tokens > state.prefill.max_sequence_tokens:
+                # No prefill instance could compute it again: it ends with what it has.
+                state.end([request_id], FinishReason.LENGTH, now_ns)
+            elif num_attempts > config.max_preemptions or num_retries > config.max_retries:
+                state.end([request_id], FinishReason.RETRIES_EXHAUSTED, now_ns)
+            else:
+                table.decode_instance[request_id] = NOT_YET
+                requeued.append(request_id)
+        return requeued
+
+    def cancelled(self, ids: list[int]) -> Outputs:
         """Prompts that an instance has dropped: it has less to do, and their pins go back."""
         pool, at_prefill = self._prefill.pool, self._table.prefill_instance
         for request_id in ids:

@@ -1,45 +1,45 @@
-"""Decode instances that were chosen together with a prefill instance, until room is asked for there."""
+"""Decode instances that were chosen together with a prefill instance, until KV room is asked for there."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from scheduler.core.routing.decision import Decision
 from scheduler.policies.view import Columns
 
 
 class TentativeDecodes:
     """What is on its way to each decode instance and not counted there yet, so that pairs do not herd.
 
-    A promise ends when it is kept, or with its request.
+    A tentative decision ends when it is taken, or with its request.
     """
 
     def __init__(self, num_instances: int) -> None:
-        self._of: dict[int, tuple[int, int]] = {}
+        self._of: dict[int, tuple[Decision, int]] = {}
         self._requests: Final = [0] * num_instances
         self._tokens: Final = [0] * num_instances
 
     def __len__(self) -> int:
         return len(self._of)
 
-    def make(self, request_id: int, index: int, num_tokens: int) -> None:
-        """The request will decode there, with so many tokens of KV; an older promise to it is void."""
-        self.take(request_id)
-        self._of[request_id] = (index, num_tokens)
-        self._requests[index] += 1
-        self._tokens[index] += num_tokens
+    def make(self, request_id: int, decision: Decision, num_tokens: int) -> None:
+        """The request will decode there, with so many tokens of KV; nothing older is decided for it."""
+        self._of[request_id] = (decision, num_tokens)
+        self._requests[decision.instance] += 1
+        self._tokens[decision.instance] += num_tokens
 
-    def take(self, request_id: int) -> int | None:
-        """Where the request was to decode, which is promised no more; None if nothing was promised."""
-        promised = self._of.pop(request_id, None)
-        if promised is None:
+    def take(self, request_id: int) -> Decision | None:
+        """Where the request was to decode, which is tentative no more; None if nothing was decided."""
+        decided = self._of.pop(request_id, None)
+        if decided is None:
             return None
-        index, num_tokens = promised
-        self._requests[index] -= 1
-        self._tokens[index] -= num_tokens
-        return index
+        decision, num_tokens = decided
+        self._requests[decision.instance] -= 1
+        self._tokens[decision.instance] -= num_tokens
+        return decision
 
     def added_to(self, columns: Columns, shown: list[int]) -> Columns:
-        """Columns of the instances `shown`, with what is promised counted as outstanding."""
+        """Columns of the instances `shown`, with what is tentative counted as outstanding."""
         if not self._of:
             return columns
         requests, tokens = self._requests, self._tokens

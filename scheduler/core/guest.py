@@ -1,0 +1,39 @@
+"""The one way to listen to the core.
+
+A guest is told of messages before and after the core has handled them, and wakes the core at its own deadline. What it
+returns goes out with the core's own outputs, in the order in which it was returned; what must be known before any work
+is started goes out first (`goes_first`). The scheduler asks its guests in the order in which they were added, and asks
+a guest only for the messages that it hears: a message that no guest hears costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
+from scheduler.protocol.messages import Message
+
+
+class Guest:
+    """Whoever acts on what the core is told, or on time; it overrides what it needs.
+
+    `hears`: types of messages that `before` and `after` are called for; None for all of them. `deadline_ns`: when
+    `wake` is to be called next; it may change in any of the three calls, and is read after each message to the core.
+    `goes_first`: what it returns goes out before the core's own outputs.
+    """
+
+    hears: Collection[type] | None = None
+    goes_first: bool = False
+    deadline_ns: int = NEVER_NS
+
+    def before(self, now_ns: int, message: Message) -> Outputs:
+        """The core is about to be told this; all its columns are as they were."""
+        return NOTHING
+
+    def after(self, now_ns: int, message: Message) -> Outputs:
+        """The core has taken note of this."""
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Outputs:
+        """`deadline_ns` has come."""
+        return NOTHING

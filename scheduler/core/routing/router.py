@@ -1,0 +1,271 @@
+"""Asks a stage's policy, and holds it in bounds: what it sees, and what happens if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import index as as_index
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from scheduler.core.fleet import Stage
+from scheduler.core.open_requests import RequestFacts
+from scheduler.core.routing.decision import Decision
+from scheduler.core.routing.tentative_decodes import TentativeDecodes
+from scheduler.policies.routing.scoring import only
+from scheduler.policies.undeclared import Declared, entries_of
+from scheduler.policies.view import (
+    Columns,
+    PairPolicy,
+    Reads,
+    RequestView,
+    RoutingPolicy,
+    StageKind,
+    StageView,
+)
+from scheduler.protocol.errors import UndeclaredReadError
+
+# A run by load alone keeps no worker state and should not wait for what does.
+if TYPE_CHECKING:
+    from scheduler.core.estimates.prediction_error import PredictionError
+    from scheduler.core.estimates.worker_state import WorkerState
+
+FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
+
+
+class Router:
+    """The choices of one stage, each a `Decision`.
+
+    A policy that raises, or names no instance that is eligible, is contained: the request goes to the instance with the
+    fewest outstanding tokens, `num_failures` counts it, and `first_failure` tells of the first. With `view_age_ns`
+    above 0 the policy sees columns as they were when they were last taken, at most so long ago; what it is told of the
+    request is of now. `worker_state` is what was learned from reports, None if nobody reads it.
+    A policy that reads what it did not declare ends the run with an `UndeclaredReadError`.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        policy: RoutingPolicy,
+        kind: StageKind,
+        facts: RequestFacts,
+        *,
+        has_own_caches: bool = False,
+        view_age_ns: int = 0,
+        also_reads: Reads = Reads.LOAD,
+    ) -> None:
+        self.num_failures = 0
+        self.first_failure = ""
+        declared = Declared.by(policy)
+        reads = policy.reads | also_reads
+        self.worker_state: Final = _worker_state(stage, reads, declared, kind, facts, has_own_caches)
+        self._stage = stage
+        self._policy = policy
+        self._pick: Callable[[int, StageView, RequestView, list[int]], Decision] = self._pick_one
+        self._pair: tuple[PairPolicy, Router] | None = None
+        self._tentative: TentativeDecodes | None = None
+        self._facts = facts
+        self._is_prefill = kind is StageKind.PREFILL
+        self._view_age_ns = view_age_ns
+        if self.worker_state is None:
+            work = stage.outstanding_requests, stage.outstanding_tokens
+            self._live = Columns(*work, *[()] * 6, supernodes=stage.pool)
+        else:
+            self._live = self.worker_state.columns
+        self._declared_columns = declared.columns(self._live)
+        self._no_request = declared.request
+        self._sees_request = declared.sees_request
+        self._all = stage.eligible
+        # As long as all instances are up, nothing has to be prepared for a policy that reads nothing but load.
+        self._shows_live = self.worker_state is None and not view_age_ns
+        self._tells_predictions = self.worker_state is not None and Reads.PREDICTIONS in policy.reads
+        # Most policies give one reason for all they do: its decisions are made once.
+        self._decisions = [Decision(index, policy.reason) for index in range(len(stage))]
+        self._shown: tuple[int, list[int], Columns] | None = None
+        self._foreseen: tuple[int, Decision, RequestView] | None = None
+
+    @property
+    def predicts(self) -> bool:
+        """Whether times of this stage are predicted for anybody."""
+        return self.worker_state is not None and self.worker_state.learns
+
+    @property
+    def columns(self) -> Columns:
+        """Live columns of all instances of the stage."""
+        return self._live
+
+    @property
+    def prediction_error(self) -> PredictionError | None:
+        """How far predicted times were from what came; None if this stage's policy reads none."""
+        return None if self.worker_state is None else self.worker_state.prediction_error
+
+    def choose(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
+        """Which instance serves a request that brings so many tokens to this stage; at least one is eligible."""
+        if self._shows_live and self._stage.eligible is self._all:
+            return self._ask(now_ns, self._declared_columns, self._no_request, self._all)
+        tentative = self._tentative
+        if tentative is None:
+            return self._choose_alone(now_ns, request_id, num_tokens)
+        if self._pair is None:
+            decision = tentative.take(request_id)
+            if decision is not None and decision.instance in self._stage.eligible:
+                return decision
+            return self._choose_alone(now_ns, request_id, num_tokens)
+        decision = self._choose_alone(now_ns, request_id, num_tokens)
+        tentative.take(request_id)  # what was decided for an earlier attempt
+        if decision.partner is not None:
+            table = self._facts.table
+            kv_tokens = table.prompt_tokens[request_id] + table.output_tokens[request_id]
+            tentative.make(request_id, Decision(decision.partner, decision.reason), kv_tokens)
+        return decision
+
+    def pair_with(self, policy: PairPolicy, decode: Router) -> None:
+        """From now on this router of the prefill stage chooses decode instances too."""
+        self._pair, self._pick = (policy, decode), self._pick_pair
+        self._tentative = decode._tentative = TentativeDecodes(len(decode._stage))
+        self._shows_live = decode._shows_live = False
+        self._facts.open_requests.tentative = self._tentative
+
+    def _choose_alone(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
+        up = self._stage.eligible
+        if self.worker_state is None:
+            return self._ask(now_ns, self._view(now_ns, up), self._no_request, up)
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is None or foreseen[0] != request_id:
+            foreseen = self._look_ahead(self.worker_state, now_ns, request_id, num_tokens)
+        _, decision, request = foreseen
+        if self._is_prefill:
+            self.worker_state.routed(decision.instance, request_id, request)
+        return decision
+
+    def foresee(self, now_ns: int, request_id: int, num_tokens: int) -> tuple[Decision, RequestView]:
+        """Where the request would go, and what is known of it there. If it is chosen for next, it goes there.
+
+        For a router that predicts.
+        """
+        assert self.worker_state is not None
+        foreseen = self._foreseen = self._look_ahead(self.worker_state, now_ns, request_id, num_tokens)
+        return foreseen[1:]
+
+    def least_tpot_ns(self, now_ns: int, request_id: int, num_tokens: int) -> tuple[float, int]:
+        """Predicted time per output token where it is shortest, and the reports behind it; for one that predicts."""
+        assert self.worker_state is not None
+        seen = self.worker_state.request(now_ns, request_id, num_tokens, is_prefill=False)
+        return min([seen.work_ns[index] for index in self._stage.eligible]), seen.num_samples
+
+    def withdrawn(self, index: int, request_id: int) -> None:
+        """A prompt that an instance was sent was taken from it before it began."""
+        if self.worker_state is not None:
+            self.worker_state.withdrawn(index, request_id)
+
+    def _look_ahead(
+        self, worker_state: WorkerState, now_ns: int, request_id: int, num_tokens: int
+    ) -> tuple[int, Decision, RequestView]:
+        up = self._stage.eligible
+        request = worker_state.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
+        if not self._sees_request:
+            seen = self._no_request
+        else:
+            seen = request if len(up) == len(self._stage) else _only(request, up)
+        return request_id, self._ask(now_ns, self._view(now_ns, up), seen, up), request
+
+    def _ask(self, now_ns: int, view: Columns, request: RequestView, up: list[int]) -> Decision:
+        """What the policy decides, or the fallback."""
+        try:
+            return self._pick(now_ns, view, request, up)
+        except UndeclaredReadError:
+            raise  # each choice would fail alike: better no run than one of another policy
+        except _NoSuchInstanceError as error:
+            self._count_failure(str(error))
+        except Exception as error:  # noqa: BLE001 - a user's policy may fail in any way, and requests must go on
+            self._count_failure(f"{_place(error.__traceback__)}: {error!r}")
+        tokens = self._stage.outstanding_tokens
+        return Decision(min(up, key=tokens.__getitem__), FALLBACK_REASON)
+
+    def _pick_one(self, now_ns: int, view: StageView, request: RequestView, up: list[int]) -> Decision:
+        index = _entry(up, self._policy.choose(view, request), "instance")
+        reason = self._policy.reason
+        if self._tells_predictions:
+            reason = self._with_source(now_ns, reason)
+        decision = self._decisions[index]
+        return decision if decision.reason is reason else Decision(index, reason)
+
+    def _pick_pair(self, now_ns: int, view: StageView, request: RequestView, up: list[int]) -> Decision:
+        assert self._pair is not None
+        assert self._tentative is not None
+        policy, decode = self._pair
+        others = decode._stage.eligible
+        if not others:
+            return self._pick_one(now_ns, view, request, up)
+        other_view = self._tentative.added_to(decode._view(now_ns, others), others)
+        index, partner = policy.choose_pair(view, other_view, request)
+        partner = _entry(others, partner, "decode instance")
+        return Decision(_entry(up, index, "instance"), self._with_source(now_ns, policy.reason), partner)
+
+    def _with_source(self, now_ns: int, reason: str) -> str:
+        """A reason, and what predictions behind it stand on as long as that is worth saying."""
+        if not self._tells_predictions or self.worker_state is None:
+            return reason
+        told = self.worker_state.source_of_times(now_ns)
+        return f"{reason}; {told}" if told else reason
+
+    def _count_failure(self, what: str) -> None:
+        if not self.num_failures:
+            self.first_failure = " ".join(what.split())
+        self.num_failures += 1
+
+    def _view(self, now_ns: int, up: list[int]) -> Columns:
+        """What the policy sees: live columns, or those taken lately, of the instances that are eligible."""
+        if not self._view_age_ns:
+            return self._declared_columns if len(up) == len(self._stage) else only(self._declared_columns, up)
+        shown = self._shown
+        if shown is None or shown[1] is not up or now_ns - shown[0] >= self._view_age_ns:
+            shown = self._shown = (now_ns, up, only(self._declared_columns, up))
+        return shown[2]
+
+
+class _NoSuchInstanceError(Exception):
+    """A policy chose what is not there."""
+
+
+def _entry(up: list[int], chosen: int, what: str) -> int:
+    """The index of the instance at a place that a policy named."""
+    place = as_index(chosen)
+    if not 0 <= place < len(up):
+        raise _NoSuchInstanceError(f"it chose {what} {place} of {len(up)}")
+    return up[place]
+
+
+def _worker_state(
+    stage: Stage, reads: Reads, declared: Declared, kind: StageKind, facts: RequestFacts, has_own_caches: bool
+) -> WorkerState | None:
+    if reads == Reads.LOAD:
+        return None
+    from scheduler.core.estimates.worker_state import WorkerState
+
+    is_prefill = kind is StageKind.PREFILL
+    has_own_caches = has_own_caches and is_prefill
+    return WorkerState(stage, facts, reads, declared, is_prefill=is_prefill, has_own_caches=has_own_caches)
+
+
+def _only(request: RequestView, up: list[int]) -> RequestView:
+    """The same request with entries for these instances only."""
+    return RequestView(
+        request.now_ns,
+        request.num_tokens,
+        request.total_tokens,
+        request.cached_tokens,
+        request.blocks,
+        request.tenant,
+        request.block_tokens,
+        entries_of(request.held_tokens, up),
+        entries_of(request.backlog_ns, up),
+        entries_of(request.work_ns, up),
+        request.num_samples,
+    )
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """File and line where it went wrong, of the innermost call."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return "" if traceback is None else f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
