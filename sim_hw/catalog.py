@@ -1,44 +1,76 @@
-"""The catalogue: whatever is built in, by name."""
+"""A catalog: entries of one kind by name, and the error for a name that is not among them.
+
+Chips and clusters are found in the modules of their package (`sheets_in`): every module that has a tuple `SHEETS` adds
+its entries, so that a new file is all that a new chip or cluster needs. The modules are imported when a catalog is
+first asked for something, in the order of their file names; that is the order of the entries.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Generic, Protocol, TypeVar
+
 from sim_hw.errors import unknown_name
-from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.chips import CHIPS
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import SUPERNODES
-from sim_hw.models.published import MODELS
-from sim_hw.models.shape import ModelShape
-
-_CHIPS = {chip.name: chip for chip in CHIPS}
-_SUPERNODES = {supernode.name: supernode for supernode in SUPERNODES}
-_MODELS = {model.name: model for model in MODELS}
 
 
-def find_chip(name: str) -> Chip:
-    """The chip of that name; `UnknownNameError` lists the known ones."""
-    if name not in _CHIPS:
-        raise unknown_name("chip", name, _CHIPS)
-    return _CHIPS[name]
+class Named(Protocol):
+    """Whatever has a name."""
+
+    @property
+    def name(self) -> str:
+        """As a user writes it."""
+        ...
 
 
-def find_supernode(name: str) -> Supernode:
-    """The supernode of that name; `UnknownNameError` lists the known ones."""
-    if name not in _SUPERNODES:
-        raise unknown_name("cluster", name, _SUPERNODES)
-    return _SUPERNODES[name]
+Entry = TypeVar("Entry", bound=Named)
 
 
-def find_hardware(name: str) -> Supernode | Chip:
-    """The supernode or chip of that name; `UnknownNameError` lists the known ones."""
-    known: dict[str, Supernode | Chip] = {**_SUPERNODES, **_CHIPS}
-    if name not in known:
-        raise unknown_name("hardware", name, known)
-    return known[name]
+class Catalog(Generic[Entry]):
+    """Entries by name. `kind` is what an error calls one, such as "chip"; `load` gives all, on first use."""
+
+    def __init__(self, kind: str, load: Callable[[], Iterable[Entry]]) -> None:
+        self.kind = kind
+        self._load = load
+
+    @cached_property
+    def _by_name(self) -> dict[str, Entry]:
+        by_name: dict[str, Entry] = {}
+        for entry in self._load():
+            if by_name.setdefault(entry.name, entry) is not entry:
+                raise ValueError(f"two entries are called {self.kind} {entry.name}; rename one")
+        return by_name
+
+    def __iter__(self) -> Iterator[Entry]:
+        """All entries, in their order."""
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an entry of that name."""
+        return name in self._by_name
+
+    def names(self) -> tuple[str, ...]:
+        """Of all entries, in their order."""
+        return tuple(self._by_name)
+
+    def get(self, name: str) -> Entry | None:
+        """The entry of that name, or None."""
+        return self._by_name.get(name)
+
+    def find(self, name: str) -> Entry:
+        """The entry of that name; `UnknownNameError` names the nearest and all known ones."""
+        found = self._by_name.get(name)
+        if found is None:
+            raise unknown_name(self.kind, name, self._by_name)
+        return found
 
 
-def find_model(name: str) -> ModelShape:
-    """The model of that name; `UnknownNameError` lists the known ones."""
-    if name not in _MODELS:
-        raise unknown_name("model", name, _MODELS)
-    return _MODELS[name]
+def sheets_in(package: str) -> Iterator[Any]:
+    """The `SHEETS` of all modules of a package."""
+    for module in iter_modules(import_module(package).__path__):
+        yield from getattr(import_module(f"{package}.{module.name}"), "SHEETS", ())

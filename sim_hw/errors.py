@@ -1,4 +1,4 @@
-"""What can be wrong with a question to the hardware model. Every message names place, fault and mend in one line."""
+"""What can be wrong with a question to the hardware model. Every message names place, fault and fix in one line."""
 
 from __future__ import annotations
 
@@ -30,10 +30,6 @@ class TargetError(HardwareModelError):
     """No batch meets the TPOT that was asked for."""
 
 
-class PowerBudgetError(HardwareModelError):
-    """A budget of watts below what the hardware draws whatever it does."""
-
-
 class PriceError(HardwareModelError):
     """A price, life, tariff or amount that no bill could have."""
 
@@ -44,10 +40,10 @@ class DescriptionError(HardwareModelError):
     `field` is its dotted name, by which whoever read the file finds the line.
     """
 
-    def __init__(self, field: str, problem: str, mend: str) -> None:
+    def __init__(self, field: str, problem: str, fix: str) -> None:
         self.field = field
-        self._given = (field, problem, mend)
-        super().__init__(f"{field} {problem}; {mend}")
+        self._given = (field, problem, fix)
+        super().__init__(f"{field} {problem}; {fix}")
 
     def __reduce__(self) -> tuple[type[DescriptionError], tuple[str, str, str]]:
         """Errors cross processes, and Python would make them again from their message alone."""

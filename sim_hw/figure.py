@@ -31,3 +31,23 @@ class Figure:
     def count(self) -> int:
         """The value of a figure that counts things."""
         return int(self.value)
+
+
+def teraflops(value: float, source: str, confidence: Confidence) -> Figure:
+    """Dense TFLOP/s."""
+    return Figure(value * 1e12, "FLOP/s", source, confidence)
+
+
+def gigabytes(value: float, source: str, confidence: Confidence) -> Figure:
+    """GB, 10^9 bytes."""
+    return Figure(value * 1e9, "B", source, confidence)
+
+
+def gigabytes_per_s(value: float, source: str, confidence: Confidence) -> Figure:
+    """GB/s, one direction."""
+    return Figure(value * 1e9, "B/s", source, confidence)
+
+
+def watts(value: float, source: str, confidence: Confidence = Confidence.ESTIMATE) -> Figure:
+    """W; most that are known of parts are estimates."""
+    return Figure(value, "W", source, confidence)

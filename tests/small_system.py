@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 
 from deploy.live.session import ControlParts
-from scheduler.core.config import CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guest import Guest
 from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsArrived, TransferKind
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
-from sim_hw.instance.compiled_decode import StepForm, StepLine
+from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines
 from workers.cache.pool import CachePool
@@ -91,7 +92,7 @@ class FlatCost:
 class FlatSteps:
     """15 ms a step, 0.1 ms a sequence and 0.1 us a KV token of the fullest die."""
 
-    _FORM = StepForm((StepLine(15 * MS * 1000 + 100_000_000 * np.arange(17), 0, 100_000),), 0)
+    _FORM = StepForm((StreamCost(15 * MS * 1000 + 100_000_000 * np.arange(17), 0, 100_000),), 0)
 
     def form(self, num_running: int, kv_tokens: int) -> StepForm:
         """The same whatever the load."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from scheduler.protocol.oracle_payload import open_output_tokens
+from scheduler.protocol.sealed_payload import open_output_tokens
 
 output_tokens = cache(open_output_tokens)
 """As `open_output_tokens`; it is asked twice about each request, and lengths come back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, Component, Outputs
 from scheduler.protocol.messages import Message, ParkedSet, ReportUsage, RunEnded, SetParked, Usage, UsageReported
 
@@ -31,7 +32,7 @@ class ParkableInstance:
     """
 
     def __init__(
-        self, inner: Component, is_empty: Callable[[], bool], parked: ParkedDraw, reports_to: str = "core"
+        self, inner: Component, is_empty: Callable[[], bool], parked: ParkedDraw, reports_to: str = CORE_ADDRESS
     ) -> None:
         self.address = inner.address
         self.priority = inner.priority
@@ -60,23 +61,23 @@ class ParkableInstance:
         if self._awake_ns > now_ns:
             return self.inner.wake(now_ns)
         self._awake_ns = NEVER_NS
-        return (self._say(now_ns, is_parked=False),)
+        return (self._say(is_parked=False),)
 
     def _park(self, now_ns: int) -> Outputs:
         if not self._is_empty():
-            return (self._say(now_ns, is_parked=False),)
+            return (self._say(is_parked=False),)
         # So that no account mixes parked time and other.
         account = self.inner.handle(now_ns, ReportUsage())
         self._is_parked = True
-        return (*account, self._say(now_ns, is_parked=True))
+        return (*account, self._say(is_parked=True))
 
     def _begin_to_wake(self, now_ns: int) -> Outputs:
         account = self._accounted(self.inner.handle(now_ns, ReportUsage()))
         self._is_parked, self._awake_ns = False, now_ns + self._parked.wake_ns
         return account
 
-    def _say(self, now_ns: int, *, is_parked: bool) -> tuple[str, Message]:
-        return self._reports_to, ParkedSet(self.address, now_ns, is_parked)
+    def _say(self, *, is_parked: bool) -> tuple[str, Message]:
+        return self._reports_to, ParkedSet(self.address, is_parked)
 
     def _accounted(self, outputs: Outputs) -> Outputs:
         """An instance knows only how it draws power when it waits."""

@@ -18,12 +18,12 @@ class PowerBudget:
         """From the next boundary on; what was asked for before and not taken on is forgotten."""
         self._asked = message.budget_w
 
-    def take_on(self, now_ns: int) -> tuple[str, Message] | None:
+    def take_on(self) -> tuple[str, Message] | None:
         """At a boundary: keep what was asked for, and confirm it; None if nothing was."""
         if self._asked is None:
             return None
         self.watts, self._asked = self._asked, None
-        return self._reports_to, PowerBudgetSet(self._address, now_ns, self.watts)
+        return self._reports_to, PowerBudgetSet(self._address, self.watts)
 
     def account(self, usage: Usage) -> tuple[str, Message]:
         """What was drawn under a budget that ends."""

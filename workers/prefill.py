@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     CancelRequests,
@@ -112,7 +113,7 @@ class PrefillInstance:
         cost: PrefillCost,
         energy: PrefillEnergy,
         cache: BlockStore | None = None,
-        reports_to: str = "core",
+        reports_to: str = CORE_ADDRESS,
         *,
         began_ns: int = 0,
         exchange: ExchangeLoad[PrefillCost] | None = None,
@@ -160,7 +161,7 @@ class PrefillInstance:
             self.free_blocks += self._blocks_held.pop(request_id)
         if self.cache is not None:
             self._store(self.cache, ended.last_chunk_ids, now_ns)
-        confirmed = self._budget.take_on(now_ns)
+        confirmed = self._budget.take_on()
         begun = self._pass = self._fill_pass(now_ns) if self._queue else _NO_PASS
         if begun.tokens:
             self.deadline_ns = now_ns + self._pass_ns(begun)
@@ -238,7 +239,7 @@ class PrefillInstance:
 
     def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
         self._budget.ask(message)
-        confirmed = None if self._pass.tokens else self._budget.take_on(now_ns)
+        confirmed = None if self._pass.tokens else self._budget.take_on()
         return NOTHING if confirmed is None else (confirmed,)
 
     def _begin_if_idle(self, now_ns: int) -> None:

@@ -14,12 +14,12 @@ from deploy.hardware.module_page import module_account, module_document, module_
 from deploy.settings.options import Config
 from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
-from sim_hw.hardware.chips import CHIPS
-from sim_hw.hardware.description import describe
-from sim_hw.hardware.sources import SOURCES
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import SUPERNODES
-from sim_hw.hardware.totals import totals
+from sim_hw.chips.sheet import CHIPS
+from sim_hw.clusters.sheet import CLUSTERS
+from sim_hw.clusters.supernode import Supernode
+from sim_hw.clusters.totals import totals
+from sim_hw.description import describe
+from sim_hw.sources import SOURCES
 
 app = typer.Typer(help="Show chips and supernodes, every figure with its source.")
 
@@ -65,7 +65,7 @@ def power(
     as_json: AsJson = False,
 ) -> None:
     """The electrical tree of a cluster, provisioned, busy and idle, part by part; of a chip, its draw by phase."""
-    from deploy.hardware.power_answer import chip_power_answer, supernode_power
+    from deploy.hardware.power_answer import chip_power_answer, published_ratios, supernode_power
     from deploy.hardware.power_page import chip_power_page, supernode_power_page
     from deploy.hardware.power_settings import power_settings
 
@@ -73,7 +73,7 @@ def power(
     entry = load_hardware(name)
     if isinstance(entry, Supernode):
         tree, answer = supernode_power(entry, settings)
-        page = supernode_power_page(tree, answer)
+        page = supernode_power_page(tree, answer, published_ratios(entry))
     else:
         answer = chip_power_answer(entry)
         page = chip_power_page(entry.title, answer)
@@ -87,9 +87,9 @@ def power(
 def list_known(as_json: AsJson = False) -> None:
     """The chips and clusters that are built in."""
     if as_json:
-        _say_json({"clusters": [one.name for one in SUPERNODES], "chips": [one.name for one in CHIPS]})
+        _say_json({"clusters": CLUSTERS.names(), "chips": CHIPS.names()})
     else:
-        say(hardware_list(SUPERNODES, CHIPS))
+        say(hardware_list([sheet.supernode for sheet in CLUSTERS], [sheet.chip for sheet in CHIPS]))
 
 
 def _derived(supernode: Supernode, module: str) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from deploy.hardware.operating_points import InstanceOptions, decode_point, one_
 from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer
 from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
+from sim_hw.description import describe
 from sim_hw.errors import HardwareModelError
-from sim_hw.hardware.description import describe
 from sim_hw.models.totals import totals
 from sim_hw.steps.predict import largest_batch, predict_decode, predict_operator, predict_prefill
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 from deploy.compare.comparison import Compared
 from deploy.compare.electricity import electricity_block
 from deploy.hardware.quantities import quantity, table
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.totals import totals
+from sim_hw.clusters.supernode import Supernode
+from sim_hw.clusters.totals import totals
 
 NOTHING: Final = "-"
 

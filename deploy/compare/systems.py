@@ -8,8 +8,8 @@ from deploy.hardware.lookup import load_cluster
 from deploy.run.money import hardware_price
 from deploy.settings.plan import parse_plan
 from deploy.settings.run_config import RunConfig
+from sim_hw.clusters.totals import totals
 from sim_hw.cost.prices import LIFE, YEAR_S
-from sim_hw.hardware.totals import totals
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from deploy.hardware.lookup import load_cluster
 from deploy.settings.plan import parse_plan
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_parts import PartKind, count_kinds, kind_of
-from sim_hw.hardware.supernode import Plane, Supernode
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.network.lines import FleetLines, LineEnd
+from sim_hw.planes import Plane
 
 TITLES: Final[Mapping[PartKind, tuple[str, str]]] = {
     PartKind.OPTICAL_MODULE: ("optical module", "optical modules"),

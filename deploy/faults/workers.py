@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from deploy.settings.run_config import RunConfig
 from deploy.system.blueprint import Blueprint
-from scheduler.core.config import cache_server_address
+from scheduler.protocol.addresses import cache_server_address
 from scheduler.protocol.component import Component, Outputs
 from scheduler.protocol.messages import Message, RunEnded
 from scheduler.sources.arrivals import BLOCK_TOKENS

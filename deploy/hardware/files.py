@@ -13,20 +13,21 @@ from scheduler.protocol.errors import ConfigError
 from scheduler.sources.synthetic.section import Section
 from scheduler.sources.synthetic.settings_file import MAX_FILE_BYTES, read_settings
 from scheduler.sources.traces.lines import shown, unreadable
-from sim_hw.catalog import find_chip
+from sim_hw.chips.chip import Chip
+from sim_hw.chips.sheet import find_chip, makers
+from sim_hw.clusters.supernode import Supernode
+from sim_hw.description import read_description
 from sim_hw.errors import DescriptionError
-from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.description import read_description
-from sim_hw.hardware.supernode import Supernode
 from sim_hw.models.huggingface import model_from_huggingface
 from sim_hw.models.mindformers import model_from_mindformers
 from sim_hw.models.shape import ModelShape
 
 Built = TypeVar("Built")
+Hardware = TypeVar("Hardware", Chip, Supernode)
 
 
 def read_cluster(path: str) -> Supernode:
-    """The supernode of a YAML file; `ConfigError` names place, fault and mend."""
+    """The supernode of a YAML file; `ConfigError` names place, fault and fix."""
     section = read_settings(path, "a supernode")
     supernode = _described(Supernode, section)
     try:
@@ -60,8 +61,17 @@ def _model_name(path: str) -> str:
     return parts.parent.name if parts.name == "config.json" and parts.parent.name else parts.stem
 
 
-def _described(kind: type[Built], section: Section) -> Built:
-    return _located(section, lambda values: read_description(kind, values, find_chip))
+def _described(kind: type[Hardware], section: Section) -> Hardware:
+    return _located(section, lambda values: _with_known_maker(read_description(kind, values, find_chip)))
+
+
+def _with_known_maker(entry: Hardware) -> Hardware:
+    """`entry`, unless its chip names a maker that no known chip has."""
+    field, chip = ("maker", entry) if isinstance(entry, Chip) else ("chip.maker", entry.chip)
+    if chip.maker and chip.maker not in makers():
+        fix = f"give {' or '.join(makers())}, or leave it out: no exporter's names then"
+        raise DescriptionError(field, f"is {chip.maker!r}", fix)
+    return entry
 
 
 def _located(section: Section, make: Callable[[Mapping[str, object]], Built]) -> Built:

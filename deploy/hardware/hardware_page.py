@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from deploy.hardware.quantities import count, figure, quantity, table
+from sim_hw.chips.chip import Chip
+from sim_hw.clusters.supernode import StageLayout, Supernode
+from sim_hw.clusters.totals import SupernodeTotals
 from sim_hw.figure import Figure
-from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.sources import named_in
-from sim_hw.hardware.supernode import Plane, StageLayout, Supernode
-from sim_hw.hardware.totals import SupernodeTotals
+from sim_hw.planes import Plane
+from sim_hw.sources import named_in
 
 _SPELLED: Final = {"npu": "NPU", "npus": "NPUs", "cpu": "CPU", "cpus": "CPUs", "hbm": "HBM", "tdp": "TDP", "ub": "UB"}
 _SPELLED_WHOLE: Final = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8", "fp8": "FP8", "fp4": "FP4", "tdp_w": "TDP"}

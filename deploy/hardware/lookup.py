@@ -7,10 +7,11 @@ from typing import Final, TypeVar
 
 from deploy.hardware.endings import is_file
 from scheduler.protocol.errors import ConfigError
-from sim_hw.catalog import find_hardware, find_model, find_supernode
+from sim_hw.chips.chip import Chip
+from sim_hw.clusters.sheet import find_hardware, find_supernode
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import UnknownNameError
-from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.supernode import Supernode
+from sim_hw.models.published import find_model
 from sim_hw.models.shape import ModelShape
 
 Built = TypeVar("Built")
@@ -19,7 +20,7 @@ _YAML_SHAPE: Final = "a .yaml file such as 'supernode hw show cloudmatrix384 --y
 
 
 def load_cluster(name: str) -> Supernode:
-    """The supernode of that name, or of that YAML file; `ConfigError` names place, fault and mend."""
+    """The supernode of that name, or of that YAML file; `ConfigError` names place, fault and fix."""
     if not is_file(name):
         return _by_name(find_supernode, name, _YAML_SHAPE)
     # What reads files takes a while to import, and most runs name what is built in.

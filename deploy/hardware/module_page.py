@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.hardware.quantities import count, table
 from scheduler.protocol.errors import ConfigError
-from sim_hw.hardware.supernode import Supernode
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.network.topologies import MODULE_BITS_PER_S, build_topology
 from sim_hw.network.topology import MODULES_PER_LINK, ModuleAccount
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from scheduler.metrics.slo import parse_slo
 from scheduler.protocol.errors import ConfigError
-from sim_hw.hardware.supernode import Overlap, Plane, Supernode
+from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, Instance, PrefillPoint
+from sim_hw.planes import Plane
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
 

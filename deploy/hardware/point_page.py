@@ -1,4 +1,4 @@
-"""What `supernode model prefill | decode | op` answers: JSON with the names of the contract, and a page for people."""
+"""The results of `supernode model prefill | decode | op`: JSON with the names of the contract, a page for people."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.hardware.quantities import count, quantity, table
-from sim_hw.hardware.chip_power import chip_watts, prefill_watts
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
+from sim_hw.power.chip_power import chip_watts, prefill_watts
 from sim_hw.steps.predict import DecodePrediction, OperatorPrediction, PrefillPrediction
 
 Answer = dict[str, Any]

@@ -1,4 +1,4 @@
-"""What `supernode hw power` answers as JSON."""
+"""The result of `supernode hw power` as JSON."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ from dataclasses import asdict
 from typing import Any
 
 from deploy.hardware.power_settings import PowerSettings
+from sim_hw.chips.chip import Chip
+from sim_hw.chips.sheet import power_fit
+from sim_hw.clusters.part_power import PartClass
+from sim_hw.clusters.published import PublishedRatios, PublishedTotal
+from sim_hw.clusters.sheet import CLUSTERS, find_supernode
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.cost.prices import YEAR_S
 from sim_hw.cost.tariffs import JOULES_PER_KWH
+from sim_hw.description import describe
 from sim_hw.figure import Figure
-from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.chip_power import CAP_SHARE, power_fit
-from sim_hw.hardware.description import describe
-from sim_hw.hardware.phase_power import Phase, service_figure
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72
-from sim_hw.power.power_tree import PartClass, PowerTree, TreeLine, Watts, power_tree
-from sim_hw.power.published import (
-    CLOUDMATRIX_AS_PUBLISHED,
-    NVL72_AS_PUBLISHED,
-    PUBLISHED_RATIOS,
-    PUBLISHED_TOTALS,
-    catalogue_basis,
-)
+from sim_hw.power.chip_power import CAP_SHARE
+from sim_hw.power.phase_power import Phase, service_figure
+from sim_hw.power.power_tree import PowerTree, TreeLine, Watts, power_tree
+from sim_hw.power.published import catalog_basis, provisioned_within
 from sim_hw.validation.power_points import power_points
 
 Answer = dict[str, Any]
@@ -38,6 +35,8 @@ def supernode_power(supernode: Supernode, settings: PowerSettings) -> tuple[Powe
     building = Watts(*((site.pue.value - 1.0) * watts for watts in asdict(total).values()))
     meter = total + building
     year_kwh = YEAR_S / JOULES_PER_KWH
+    sheet = CLUSTERS.get(supernode.name)
+    ratios = published_ratios(supernode)
     return tree, {
         "kind": "cluster",
         "name": supernode.name,
@@ -54,8 +53,8 @@ def supernode_power(supernode: Supernode, settings: PowerSettings) -> tuple[Powe
             "busy": meter.busy_w * year_kwh * site.usd_per_kwh.value,
             "idle": meter.idle_w * year_kwh * site.usd_per_kwh.value,
         },
-        "published": [_published(tree, one) for one in PUBLISHED_TOTALS.get(supernode.name, ())],
-        "ratios": _ratios() if supernode is CLOUDMATRIX384 else {},
+        "published": [_published(tree, one) for one in (sheet.published_totals if sheet else ())],
+        "ratios": _ratios(supernode, ratios) if ratios else {},
     }
 
 
@@ -103,8 +102,14 @@ def _line(line: TreeLine) -> Answer:
     }
 
 
-def _published(tree: PowerTree, published: Any) -> Answer:
-    ours_w = published.of(tree)
+def published_ratios(supernode: Supernode) -> PublishedRatios | None:
+    """Of the built-in entry itself, not of a user's file with its name."""
+    sheet = CLUSTERS.get(supernode.name)
+    return sheet.published_ratios if sheet and sheet.supernode is supernode else None
+
+
+def _published(tree: PowerTree, published: PublishedTotal) -> Answer:
+    ours_w = provisioned_within(tree, published)
     return {
         "title": published.title,
         "published_w": published.watts.value,
@@ -114,9 +119,9 @@ def _published(tree: PowerTree, published: Any) -> Answer:
     }
 
 
-def _ratios() -> Answer:
-    on_theirs = CLOUDMATRIX_AS_PUBLISHED.ratios_to(NVL72_AS_PUBLISHED)
-    on_ours = catalogue_basis(CLOUDMATRIX384).ratios_to(catalogue_basis(GB200_NVL72))
+def _ratios(supernode: Supernode, published: PublishedRatios) -> Answer:
+    on_theirs = published.basis.ratios_to(published.other_basis)
+    on_ours = catalog_basis(supernode).ratios_to(catalog_basis(find_supernode(published.other)))
     return {
         name: {
             "published": figure.value,
@@ -124,5 +129,5 @@ def _ratios() -> Answer:
             "on_published_basis": on_theirs[name],
             "on_catalogue_basis": on_ours[name],
         }
-        for name, figure in PUBLISHED_RATIOS.items()
+        for name, figure in published.ratios.items()
     }

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from deploy.hardware.quantities import count, figure, quantity, table
+from sim_hw.clusters.part_power import PartClass
+from sim_hw.clusters.published import PublishedRatios
 from sim_hw.figure import Figure
-from sim_hw.hardware.sources import named_in
-from sim_hw.power.power_tree import PartClass, PowerTree, Watts
+from sim_hw.power.power_tree import PowerTree, Watts
+from sim_hw.sources import named_in
 
 _CLASSES: Final[Mapping[PartClass, str]] = {
     PartClass.NPU: "NPUs",
@@ -23,14 +25,14 @@ _CLASSES: Final[Mapping[PartClass, str]] = {
 _STATES: Final = ("provisioned", "busy", "idle")
 
 
-def supernode_power_page(tree: PowerTree, answer: Mapping[str, Any]) -> str:
+def supernode_power_page(tree: PowerTree, answer: Mapping[str, Any], ratios: PublishedRatios | None) -> str:
     """The whole page, ending in a newline."""
     blocks = [
         f"{tree.supernode}: power, busy with {answer['busy']}",
         _tree(tree, answer),
         _year(answer),
         _published(answer),
-        _ratios(answer["ratios"]),
+        _ratios(answer["ratios"], ratios),
         _grounds(tree, answer),
     ]
     legend = named_in(blocks)
@@ -122,8 +124,8 @@ def _published(answer: Mapping[str, Any]) -> str:
     return table([("Published totals", "published", "parts", "error", ""), *rows], right=(1, 2, 3))
 
 
-def _ratios(ratios: Mapping[str, Any]) -> str:
-    if not ratios:
+def _ratios(ratios: Mapping[str, Any], published: PublishedRatios | None) -> str:
+    if published is None:
         return ""
     rows = [
         (
@@ -135,9 +137,8 @@ def _ratios(ratios: Mapping[str, Any]) -> str:
         )
         for name, one in ratios.items()
     ]
-    heading = ("Over gb200-nvl72", "published", "on its basis", "on the catalogue's", "")
-    basis = "  Its basis: 780 TFLOP/s an NPU, 145 kW and 13.8 TB a rack"
-    return table([heading, *rows], right=(1, 2, 3)) + f"\n{basis}"
+    heading = (f"Over {published.other}", "published", "on its basis", "on the catalogue's", "")
+    return table([heading, *rows], right=(1, 2, 3)) + f"\n  Its basis: {published.about}"
 
 
 def _grounds(tree: PowerTree, answer: Mapping[str, Any]) -> str:

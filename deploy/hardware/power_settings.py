@@ -14,7 +14,7 @@ from scheduler.sources.synthetic.settings_file import read_settings
 from scheduler.sources.traces.rows import shorten
 from sim_hw.errors import UnknownNameError
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.phase_power import Phase
+from sim_hw.power.phase_power import Phase
 from sim_hw.power.sites import SITES, Site, find_site
 
 MAX_PUE: Final = 10.0
@@ -37,7 +37,7 @@ def power_settings(
 ) -> PowerSettings:
     """Defaults, then the file, then flags. Settings of runs in the file must be of their type and do nothing here.
 
-    `ConfigError` names place, fault and mend.
+    `ConfigError` names place, fault and fix.
     """
     values = _from_file(path) if path is not None else {}
     flags = {"site": site, "pue": pue, "phase": phase, "batch": batch}

@@ -11,7 +11,7 @@ from typing import Any, Final
 from deploy.live.control_calls import COMMANDS
 from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry, TelemetrySpec
-from scheduler.metrics.live.totals import RunOutcome
+from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.runtime.clock import monotonic_s, wall_now_ns

@@ -22,7 +22,8 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from deploy.cluster.ports import LOOPBACK, METRICS_PORT
 from scheduler.metrics.export.exposition import OPENMETRICS_END, OPENMETRICS_TYPE, TEXT_TYPE, render
 from scheduler.metrics.export.registry import process_registry
-from scheduler.metrics.live.snapshot import Snapshot, status
+from scheduler.metrics.live.status import status
+from scheduler.metrics.snapshot import Snapshot
 from scheduler.protocol.errors import ClusterError
 
 IDLE_S: Final = 30.0

@@ -14,9 +14,9 @@ from deploy.settings.power_cap import cap_watts
 from deploy.settings.request_classes import run_slo
 from deploy.settings.run_config import RunConfig
 from deploy.system.blueprint import Blueprint
-from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.decisions import RunDecisions
+from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import Component
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.profiler import Profiler, Starter

@@ -11,8 +11,10 @@ from deploy.live.session import Session
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_layout import metric_layout
 from deploy.system.metric_names import names_shown
-from scheduler.metrics.live.snapshot import Layout
-from scheduler.metrics.live.totals import LiveTotals, RunOutcome
+from scheduler.metrics.layout import Layout
+from scheduler.metrics.live.totals import LiveTotals
+from scheduler.metrics.subject import RunOutcome
+from scheduler.metrics.subjects.fabric import FabricTotals
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +22,20 @@ class TelemetrySpec:
     """What is watched, as plain data, and the port on 127.0.0.1 where it can be seen; 0 takes any free one."""
 
     layout: Layout
-    has_prefix_cache: bool
     port: int
 
     @classmethod
     def of(cls, blueprint: Blueprint, hosts: Mapping[str, tuple[str, ...]], port: int) -> TelemetrySpec:
         """All instances of a plan; `hosts` are the addresses on each host."""
         layout = metric_layout(blueprint, hosts, names_shown(blueprint.config, blueprint.cluster))
-        return cls(layout, blueprint.config.cache != "none", port)
+        return cls(layout, port)
 
 
 class Telemetry:
     """`begin` and `end` enclose each session; between them the totals are a guest of its core."""
 
     def __init__(self, spec: TelemetrySpec) -> None:
-        self._totals = LiveTotals(spec.layout, has_prefix_cache=spec.has_prefix_cache)
+        self._totals = LiveTotals(spec.layout)
         self._exporter = Exporter(self._totals.snapshot(), port=spec.port)
         self._session: Session | None = None
 
@@ -44,9 +45,9 @@ class Telemetry:
         return self._exporter.address
 
     @property
-    def failed_parts(self) -> list[str]:
+    def failed_parts(self) -> tuple[str, ...]:
         """Parts of the fabric that are broken now."""
-        return self._totals.failed_parts
+        return self._totals[FabricTotals].failed_parts
 
     def begin(self, session: Session, *, is_replay: bool) -> None:
         """A session's clock starts."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from scheduler.metrics.export.exposition import bucket_labels
-from scheduler.metrics.export.family import AnyFamily, HistogramFamily
 from scheduler.metrics.export.names.schemes import SCHEMES, Scheme
+from scheduler.metrics.family import AnyFamily, HistogramFamily
 
 PATH: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -44,12 +44,13 @@ def page() -> str:
 
 
 def _section(name: str, scheme: Scheme) -> str:
-    has_meanings = any(family.meaning for family in scheme.families)
+    families = scheme.families()
+    has_meanings = any(family.meaning for family in families)
     head = ["Name", "Type", "Unit", "Labels", "Help", *(["Here"] if has_meanings else [])]
-    rows = [_row(family, has_meanings=has_meanings) for family in scheme.families]
+    rows = [_row(family, has_meanings=has_meanings) for family in families]
     table = [head, ["---"] * len(head), *rows]
     lines = ["| " + " | ".join(row) + " |" for row in table]
-    texts = [f"## {scheme.title} (`{name}`)", scheme.about, "\n".join(lines), *_buckets(scheme)]
+    texts = [f"## {scheme.title} (`{name}`)", scheme.about, "\n".join(lines), *_buckets(families)]
     return "\n\n".join(texts) + "\n"
 
 
@@ -66,10 +67,10 @@ def unit_of(name: str) -> str:
     return next((unit for ending, unit in _UNITS if base.endswith(ending)), "count")
 
 
-def _buckets(scheme: Scheme) -> Iterator[str]:
+def _buckets(families: Sequence[AnyFamily]) -> Iterator[str]:
     """Each set of bounds once, with the histograms that have it."""
     users: dict[tuple[float, ...], list[str]] = {}
-    for family in scheme.families:
+    for family in families:
         if isinstance(family, HistogramFamily):
             users.setdefault(family.bounds, []).append(f"`{family.name}`")
     if users:

@@ -10,11 +10,12 @@ import numpy as np
 from deploy.run.money import site_of
 from deploy.settings.run_config import RunConfig
 from deploy.system.blueprint import Blueprint
-from scheduler.metrics.outcome.energy import FacilityCurves
-from scheduler.metrics.outcome.energy_places import Places, deal_npus
-from sim_hw.hardware.supernode import Plane, Supernode
+from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
+from sim_hw.clusters.part_power import PartClass
+from sim_hw.clusters.supernode import Supernode
+from sim_hw.planes import Plane
 from sim_hw.power.facility_draw import facility_draw
-from sim_hw.power.power_tree import PartClass, PowerTree, Watts, power_tree
+from sim_hw.power.power_tree import PowerTree, Watts, power_tree
 from sim_hw.power.supply import EFFICIENCIES
 
 _CLASSES: Final = (PartClass.CPU, PartClass.BOARD, PartClass.SWITCH, PartClass.OPTICS, PartClass.COOLING)

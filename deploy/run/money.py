@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from scheduler.metrics.live.energy_seen import Prices
+from scheduler.metrics.facility import Prices
 from scheduler.metrics.outcome.energy import Bill, CostUse, EnergyUse, PowerCourse, Served
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.rows import shorten
-from sim_hw.cost.prices import HOUR_S, RENTS, HardwarePrice, bought, rented
+from sim_hw.chips.sheet import CHIPS, rents_of
+from sim_hw.cost.prices import HOUR_S, HardwarePrice, bought, rented
 from sim_hw.cost.run_cost import PoolUsage, RunUsage, run_cost
 from sim_hw.cost.tariffs import DAY_S, JOULES_PER_KWH, Tariff, find_tariff
 from sim_hw.errors import UnknownNameError
@@ -24,7 +25,7 @@ from sim_hw.power.sites import Site, find_site
 if TYPE_CHECKING:
     from deploy.settings.run_config import RunConfig
     from deploy.system.blueprint import Blueprint
-    from sim_hw.hardware.supernode import Supernode
+    from sim_hw.clusters.supernode import Supernode
 
 MAX_PUE: Final = 10.0
 
@@ -56,8 +57,10 @@ def find_known(config: RunConfig, places: Mapping[str, str]) -> None:
         tariff_of(config)
     except UnknownNameError as error:
         raise ConfigError(f"{places.get('tariff', 'tariff')}: {error}") from None
-    contracts = sorted({contract for rents in RENTS.values() for contract in rents})
-    if config.price not in ("bought", *contracts) and _amount(config.price) is None:
+    if config.price == "bought" or _amount(config.price) is not None:
+        return
+    contracts = sorted({contract for sheet in CHIPS for contract in sheet.rents})
+    if config.price not in contracts:
         raise ConfigError(
             f"{places.get('price', 'price')}: cannot read {shorten(config.price)}; write bought, bought=USD, "
             f"rented=USD for an NPU and hour, or a contract: {', '.join(contracts)}"
@@ -82,7 +85,7 @@ def hardware_price(config: RunConfig, cluster: Supernode, num_supernodes: int) -
         return bought(num_supernodes * dollars) if is_bought else rented(dollars, num_npus)
     if config.price == "bought":
         return bought(num_supernodes * cluster.price_usd.value)
-    rents = RENTS.get(cluster.chip.name, {})
+    rents = rents_of(cluster.chip)
     if config.price not in rents:
         known = ", ".join(rents) or "none"
         raise ConfigError(

@@ -16,12 +16,12 @@ from deploy.settings.request_classes import run_slo
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_layout import metric_layout
 from deploy.system.metric_names import names_shown
-from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.export.names.schemes import OWN
 from scheduler.metrics.export.simulated_scrapes import SimulatedScrapes
-from scheduler.metrics.live.snapshot import Layout
+from scheduler.metrics.layout import Layout
 from scheduler.metrics.live.totals import LiveTotals
+from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import trace_start_ns
@@ -81,7 +81,7 @@ class ScrapedRun:
     def __init__(self, job: ScrapeJob, start_ns: int, blueprint: Blueprint, core: Scheduler, folder: Path) -> None:
         layout = _layout(blueprint)
         self._job = job
-        self._totals = LiveTotals(layout, has_prefix_cache=blueprint.config.cache != "none")
+        self._totals = LiveTotals(layout)
         # On its own clock a simulated second takes a second.
         cap = blueprint.config.power_cap
         self._totals.begin(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploy.system.blueprint import Blueprint
-from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.routing.stages import Routing
+from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.messages import InstanceProfiled
 from scheduler.runtime.virtual import VirtualRuntime
 

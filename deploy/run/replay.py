@@ -22,11 +22,12 @@ from deploy.system.blueprint import Blueprint
 from deploy.system.fabric import pool_bytes_per_s
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.progress import progress
-from scheduler.core.config import pool_addresses
 from scheduler.core.request_table import RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
-from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, RunInfo, Summary, summarize
+from scheduler.metrics.outcome.ended_run import RunInfo
+from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, Summary, summarize
 from scheduler.metrics.records import Records, write_records
+from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.errors import ConfigError, SupernodeError
 from scheduler.protocol.messages import InstanceProfiled

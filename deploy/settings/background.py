@@ -26,7 +26,7 @@ from scheduler.protocol.messages import Plane
 from scheduler.sources.synthetic.section import Section
 from scheduler.sources.synthetic.settings_file import read_settings
 from scheduler.sources.traces.rows import shorten
-from sim_hw.hardware.supernode import Supernode
+from sim_hw.clusters.supernode import Supernode
 from workers.fabric.background import BackgroundFlow
 
 MAX_S: Final = 1e9

@@ -14,7 +14,7 @@ from scheduler.metrics.slo import Slo, parse_slo
 from scheduler.policies.power import PoweredInstance
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.rows import shorten
-from sim_hw.hardware.supernode import Supernode
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.instance.throttle import BudgetRange
 
 TTFT_LIMIT_S: Final = 2.0

@@ -16,22 +16,23 @@ from deploy.settings.run_config import RunConfig
 from deploy.system.fabric import FabricPlan, Placed
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.weight_channels import ModelChannels
-from scheduler.core.config import FABRIC_ADDRESS, CacheMode, SchedulerConfig, pool_addresses
+from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies.classes import parse_classes
 from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
+from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_addresses, prefill_address
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
 from scheduler.runtime.random_streams import stream
+from sim_hw.clusters.supernode import Endpoint
 from sim_hw.errors import HardwareModelError
-from sim_hw.hardware.supernode import Endpoint
-from sim_hw.hardware.supernode import Plane as CatalogPlane
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
+from sim_hw.planes import Plane as CatalogPlane
 from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
@@ -44,7 +45,7 @@ from workers.prefill import PrefillConfig, PrefillInstance
 if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap or traffic of others
     from deploy.settings.background import NamedFlow
     from scheduler.core.guests.power_budgets import PowerCap
-    from scheduler.metrics.live.snapshot import LiveInstance
+    from scheduler.metrics.layout import LiveInstance
 
 Cost = TypeVar("Cost")
 
@@ -84,8 +85,8 @@ class Blueprint:
         self._physics = InstancePhysics(config, self.cluster, self.model)
         prefill = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.prefill_npus]
         decode = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.decode_npus]
-        self.prefill = [InstanceSpec(f"prefill-{i}", Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
-        self.decode = [InstanceSpec(f"decode-{i}", Role.DECODE, *spec) for i, spec in enumerate(decode)]
+        self.prefill = [InstanceSpec(prefill_address(i), Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
+        self.decode = [InstanceSpec(decode_address(i), Role.DECODE, *spec) for i, spec in enumerate(decode)]
         self.pools = pool_addresses(len(self.plan.supernodes)) if config.cache == "pool" else ()
         if self.pools and any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
             raise ConfigError(
@@ -106,7 +107,7 @@ class Blueprint:
 
     def live_instances(self) -> list[LiveInstance]:
         """The instances as those who watch a live system know them, in the order of the core."""
-        from scheduler.metrics.live.snapshot import LiveInstance
+        from scheduler.metrics.layout import LiveInstance
 
         return [
             LiveInstance(

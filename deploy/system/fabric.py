@@ -11,13 +11,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scheduler.core.config import CACHE_SSD, pool_addresses
+from scheduler.protocol.addresses import cache_ssd_address, pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
+from sim_hw.clusters.supernode import Operation, Supernode
 from sim_hw.figure import Figure
-from sim_hw.hardware.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, pool_rate
-from sim_hw.hardware.supernode import Operation, Supernode
-from sim_hw.hardware.supernode import Plane as CatalogPlane
+from sim_hw.network.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, pool_rate
 from sim_hw.network.lines import FleetLines, LineEnd, Lines
+from sim_hw.planes import Plane as CatalogPlane
 from workers.fabric.background import BackgroundFlow
 from workers.fabric.expert_traffic import ExchangeLinks
 from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
@@ -239,7 +239,7 @@ class FabricPlan:
         self._cards_in[pool] = into
         rate = pool_rate(self.cluster, CatalogPlane.VPC, Operation.READ)
         line = round(self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE))
-        ssd = f"{pool}/{CACHE_SSD}"
+        ssd = cache_ssd_address(pool)
         for key, link in (
             ((TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, pool), into),
             ((TransferKind.CACHE_SSD_WRITE, Plane.VPC, pool, ssd), out),

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
 from deploy.settings.run_config import RunConfig
 from scheduler.protocol.errors import ConfigError
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import HardwareModelError
-from sim_hw.hardware.supernode import Supernode
 from sim_hw.instance.compiled_decode import CompiledDecode, DecodeSteps, compile_decode
 from sim_hw.instance.compiled_prefill import CompiledPrefill, compile_prefill
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, DecodeRoom, decode_room, prefill_blocks
@@ -24,7 +24,7 @@ from sim_hw.instance.power import DecodePower, PrefillPower, decode_power, prefi
 from sim_hw.instance.ub_shares import PPM, AtShares
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint
-from sim_hw.steps.ub_share import decode_line_s, prefill_line_s, with_ub_share
+from sim_hw.steps.ub_share import decode_link_s, prefill_link_s, with_ub_share
 
 # Only a run under a power cap needs what keeps it.
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class InstancePhysics:
             blocks = prefill_blocks(point, config.kv_reserve_share)
             cost = compile_prefill(point)
             at_shares = AtShares(cost, lambda share: compile_prefill(with_ub_share(point, share)))
-            computed_s, cached_s = prefill_line_s(point)
+            computed_s, cached_s = prefill_link_s(point)
             num_ranks = cost.num_ranks
             line_ns = 1e9 * computed_s / num_ranks, 1e9 * cached_s / num_ranks
             physics = PrefillPhysics(cost, prefill_power(point), blocks, at_shares, line_ns)
@@ -138,7 +138,7 @@ class InstancePhysics:
                 decode_power(point),
                 room,
                 _tokens_per_step(point),
-                1e9 * decode_line_s(point) / point.num_ranks,
+                1e9 * decode_link_s(point) / point.num_ranks,
                 compile_at,
             )
             if not self._config.power_cap:

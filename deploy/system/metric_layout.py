@@ -11,7 +11,7 @@ from deploy.run.money import live_prices
 from deploy.settings.request_classes import class_names
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_names import chip_shown
-from scheduler.metrics.live.snapshot import Layout
+from scheduler.metrics.layout import Layout
 from scheduler.protocol.messages import Plane
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 
@@ -40,6 +40,7 @@ def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], name
             sum(spec.num_npus for spec in blueprint.instances),
         ),
         prices=live_prices(blueprint),
+        has_prefix_cache=blueprint.config.cache != "none",
         num_cache_servers=blueprint.plan.num_cache_servers if blueprint.pools else 0,
         classes=tuple(class_names(blueprint.config)[1:]),
         kv_bytes_per_token=blueprint.kv_bytes_per_token,

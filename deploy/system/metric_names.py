@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from scheduler.metrics.export.names import ascend, dcgm
 from scheduler.metrics.export.names.schemes import SCHEMES, default_names
-from scheduler.metrics.live.snapshot import Chip
+from scheduler.metrics.layout import Chip
 from scheduler.protocol.errors import ConfigError
+from sim_hw.chips.sheet import maker_of
 
 if TYPE_CHECKING:  # a configuration looks here for its names
     from deploy.settings.run_config import RunConfig
-    from sim_hw.hardware.supernode import Supernode
-
-_MAKERS: Final = {"UB": ascend.MAKER, "NVLink": dcgm.MAKER}
-"""The maker of a chip by its scale-up network, which no two makers share."""
+    from sim_hw.clusters.supernode import Supernode
 
 
 def parse_names(text: str, place: str = "names") -> tuple[str, ...]:
     """Schemes as a user lists them; anything unknown is a `ConfigError` that begins with `place`."""
     chosen = [name.strip() for name in text.split(",")]
     for name in chosen:
-        if name not in SCHEMES:
-            near = get_close_matches(name, SCHEMES, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"{place}: unknown naming scheme {name!r}; {hint}known: {', '.join(SCHEMES)}")
+        SCHEMES.find(name, place)
     return tuple(name for name in SCHEMES if name in chosen)
 
 
@@ -40,7 +33,8 @@ def names_shown(config: RunConfig, cluster: Supernode) -> tuple[str, ...]:
     chosen = parse_names(config.names)
     for name in chosen:
         if SCHEMES[name].maker not in ("", maker):
-            raise ConfigError(f"names: {name} is the exporter of other chips than {cluster.chip.title}; leave it out")
+            fix = "leave it out" if maker else f"leave it out, or give the chip's file maker: {SCHEMES[name].maker}"
+            raise ConfigError(f"names: {name} is the exporter of other chips than {cluster.chip.title}; {fix}")
     return chosen
 
 
@@ -48,7 +42,7 @@ def chip_shown(config: RunConfig, cluster: Supernode) -> Chip:
     """The chip of a cluster as plain numbers."""
     chip = cluster.chip
     return Chip(
-        _MAKERS.get(chip.scale_up_network, ""),
+        maker_of(chip),
         chip.title,
         chip.num_dies.count,
         chip.die.hbm_bytes.value,

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from deploy.system.fabric import FabricPlan, latency_ns
-from scheduler.core.config import pool_addresses
 from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
+from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.messages import Plane, TransferKind
-from sim_hw.hardware.fabric_rates import VPC_LATENCY_S, FabricRate, pool_rate
-from sim_hw.hardware.supernode import Endpoint, Memory, Operation, Reach
-from sim_hw.hardware.supernode import Plane as CatalogPlane
+from sim_hw.clusters.supernode import Endpoint, Memory, Operation, Reach
 from sim_hw.model_loading import OBJECT_STORE_BYTES_PER_S, Strategy
+from sim_hw.network.fabric_rates import VPC_LATENCY_S, FabricRate, pool_rate
 from sim_hw.network.lines import LineEnd
+from sim_hw.planes import Plane as CatalogPlane
 from workers.fabric.routes import Bundle, Channel
 
 OBJECT_STORE = "object-store"

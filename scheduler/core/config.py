@@ -1,40 +1,21 @@
-"""What the control plane is told before it starts, and the addresses everybody knows."""
+"""What the control plane is told before it starts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from scheduler.core.fleet import InstanceInfo
 from scheduler.policies.classes import RequestClass
+from scheduler.protocol.addresses import CACHE_ADDRESS
 from scheduler.protocol.messages import Plane
 
-# Only a run under a power cap, or one that parks, needs what does it; and what loads models needs these addresses.
+# Only a run under a power cap, or one that parks or loads models, needs what does it.
 if TYPE_CHECKING:
     from scheduler.core.guests.parking import ParkingRules
     from scheduler.core.guests.power_budgets import PowerCap
     from scheduler.core.guests.weight_loads import ModelWeights
-
-CORE_ADDRESS: Final = "core"
-CACHE_ADDRESS: Final = "cache"
-CACHE_SSD: Final = "ssd"
-"""The block storage behind the servers of pool `cache` is `cache/ssd` where the ends of transfers are named."""
-FABRIC_ADDRESS: Final = "fabric"
-OPERATOR_ADDRESS: Final = "losses"
-"""Who tells of changes of models and hears when an instance may start anew."""
-
-
-def pool_addresses(num_supernodes: int) -> tuple[str, ...]:
-    """The cache pool of each supernode."""
-    if num_supernodes == 1:
-        return (CACHE_ADDRESS,)
-    return tuple(f"{CACHE_ADDRESS}-{index}" for index in range(num_supernodes))
-
-
-def cache_server_address(pool: str, number: int) -> str:
-    """How a server of a pool is called where workers are named; it is reached through the pool's own address."""
-    return f"{pool}/{number}"
 
 
 class CacheMode(Enum):

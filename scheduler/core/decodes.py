@@ -55,7 +55,7 @@ class Decodes:
         self._note_tokens(message.finished_ids, message.finished_tokens, boundary_ns)
         self._stage.outstanding_requests[index] -= len(message.finished_ids)
         self._state.end(message.finished_ids, FinishReason.STOP, boundary_ns)
-        for request_id in message.lengths_reached:
+        for request_id in message.length_limited_ids:
             table.reason[request_id] = FinishReason.LENGTH
 
     def _preempt(self, index: int, message: DecodeStepped) -> None:

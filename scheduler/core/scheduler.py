@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from scheduler.core.config import CORE_ADDRESS, SchedulerConfig
+from scheduler.core.config import SchedulerConfig
 from scheduler.core.decodes import Decodes
 from scheduler.core.guest import Guest
 from scheduler.core.guests.attached import attach_guests
@@ -31,6 +31,7 @@ from scheduler.core.state import new_scheduler_state
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl
 from scheduler.policies.view import RoutingPolicy
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.config import CACHE_SSD, FABRIC_ADDRESS
 from scheduler.core.request_table import NOT_YET
+from scheduler.protocol.addresses import FABRIC_ADDRESS, cache_ssd_address
 from scheduler.protocol.component import Output, Outputs
 from scheduler.protocol.messages import (
     CancelTransfer,
@@ -116,7 +116,7 @@ class Transfers:
         pool = flow.pool
         outputs = [self._move(flow, _CACHE_READ, self._cache_plane, pool, flow.address, flow.command.cached_tokens)]
         if flow.ssd_tokens:
-            outputs.append(self._move(flow, _CACHE_SSD_READ, _VPC, f"{pool}/{CACHE_SSD}", pool, flow.ssd_tokens))
+            outputs.append(self._move(flow, _CACHE_SSD_READ, _VPC, cache_ssd_address(pool), pool, flow.ssd_tokens))
         flow.open_flows = len(outputs)
         return outputs
 
@@ -124,7 +124,7 @@ class Transfers:
         """Move new blocks to a pool, and on to its SSD if there is one."""
         outputs = [self._move(None, _CACHE_WRITE, self._cache_plane, source, pool, [num_tokens])]
         if self._has_cache_ssd:
-            outputs.append(self._move(None, _CACHE_SSD_WRITE, _VPC, pool, f"{pool}/{CACHE_SSD}", [num_tokens]))
+            outputs.append(self._move(None, _CACHE_SSD_WRITE, _VPC, pool, cache_ssd_address(pool), [num_tokens]))
         return outputs
 
     def _move(

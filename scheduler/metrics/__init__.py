@@ -1,9 +1,8 @@
-"""What came of a run: one record per request, percentiles, goodput, energy, and how they are shown.
+"""What is measured of a system, at the end of a run and while it lives, and how it is shown.
 
-Reading order: `collector` (logs a row per report while the run goes), `records` (defines every latency of a request),
-`gaps` (inter-token latency), `usage` (busy time, energy, fabric), `summary` (all of it as `replay --json` says it),
-then `table` (the same for people), `slo` and `bounds` (what a user asks of it). No physics: joules arrive in reports.
-
-While a system lives: `live_totals` (adds up as messages come, with `live_instances` and `buckets`), `snapshot` (what it
-has come to at one instant), `families` (the catalogue of what is exported), `exposition` and `registry` (two forms).
+Reading order: `subject` says how all of it is built: one file per subject (`subjects`), with its totals, its families
+and its part of the summary. `records` defines every latency of a request, `slo` what a limit is; `columns`, `buckets`
+and `distribution` are the arithmetic. Then one of the two ways through: `outcome` for a run that has ended (`replay
+--json`), `live` for a system that somebody watches, whose `snapshot`, of a `layout`, `export` writes out. No physics:
+joules arrive in reports, and what else is drawn is a curve of the `facility`. `bounds` are what a user asks of results.
 """

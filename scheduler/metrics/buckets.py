@@ -59,7 +59,7 @@ STEP_TOKEN_BOUNDS: Final = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8
 
 @dataclass(frozen=True, slots=True)
 class HistogramTotals:
-    """How many values were at most each bound, cumulative; the last of `counts` is of all.
+    """How many values were at most each bound, cumulative, num_bounds + 1 counts; the last of them is of all.
 
     `sum_s` is in seconds; of a histogram of tokens, in tokens.
     """
@@ -82,7 +82,7 @@ class BucketCounts:
         self._sum_s += total_s
 
     def add_all(self, values_s: Floats) -> None:
-        """Count each value that is not NaN once."""
+        """Count each of the values, shape (num_values,), that is not NaN once."""
         values_s = values_s[~np.isnan(values_s)]
         if not len(values_s):
             return
@@ -105,7 +105,7 @@ class BucketRows:
         self._sums = np.zeros(num_rows)
 
     def add_all(self, rows: Ints, values: Floats) -> None:
-        """Count each value in its row, but for those that are NaN and those whose row is below 0."""
+        """Count each value in its row, shape (num_values,) each, but for NaN and for rows below 0."""
         if not len(rows):
             return
         is_counted = (rows >= 0) & ~np.isnan(values)

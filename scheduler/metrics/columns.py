@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+# Of one dimension, unless a docstring gives another shape.
 Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -27,13 +28,18 @@ def parts(num_rows: int, size: int = PART_ROWS) -> Iterator[slice]:
 
 
 def view(column: array[int] | bytearray, num_rows: int) -> Ints:
-    """The first rows of a column without a copy; the column cannot grow as long as the view lives."""
+    """The first rows of a column, shape (num_rows,), without a copy; while the view lives the column cannot grow."""
     dtype = np.uint8 if isinstance(column, bytearray) else np.dtype(column.typecode)
     return np.frombuffer(column, dtype)[:num_rows]
 
 
+def ratio(amount: float, of: float) -> float | None:
+    """`amount / of`, None where there is nothing to divide by."""
+    return amount / of if of else None
+
+
 def seconds_between(begin_ns: Ints, end_ns: Ints, is_defined: Bools) -> Floats:
-    """`end_ns - begin_ns` in seconds, NaN where it is not defined."""
+    """`end_ns - begin_ns` in seconds, NaN where it is not defined; all of shape (num_requests,)."""
     seconds = np.full(len(begin_ns), np.nan)
     np.divide(end_ns - begin_ns, NS_PER_S, out=seconds, where=is_defined)
     return seconds

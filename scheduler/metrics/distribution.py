@@ -35,14 +35,15 @@ class Distribution:
 
 
 WeightedParts: TypeAlias = Callable[[], Iterable[tuple[Floats, Floats]]]
-"""Answers the same parts (values, weights) whenever it is called; values at least 0, weights whole and at least 0.
+"""Returns the same parts (values, weights), of equal shape (num_values,), whenever it is called; values are at least 0,
+weights whole and at least 0.
 
 Weights are floats because numpy is several times faster with two columns of one type; whole numbers stay exact.
 """
 
 
 def distribution(values: Floats) -> Distribution:
-    """Of the values that are not NaN."""
+    """Of the values, shape (num_values,), that are not NaN; in their unit."""
     values = values[~np.isnan(values)]
     if not len(values):
         return Distribution()
@@ -82,12 +83,12 @@ def _distribution(mean: float, percentiles: Floats, longest: float) -> Distribut
 
 
 def _bins(values: Floats) -> Ints:
-    """Bin numbers from 0; what is shorter than 1 ns shares the lowest."""
+    """Bin numbers from 0, shaped like `values` in ns; what is shorter than 1 ns shares the lowest."""
     return (np.maximum(values, 1.0).view(np.int64) >> BIN_SHIFT) - _FIRST_BIN
 
 
 def _values_at(ranks: Ints, reached: Ints, parts: WeightedParts) -> Floats:
-    """The values at these ranks from 0 in the order of all; `reached[b]` is the weight in bins 0..b."""
+    """The values at these ranks from 0, shaped like `ranks`; `reached[b]` is the weight in bins 0..b."""
     bins_of_ranks = np.searchsorted(reached, ranks, side="right")
     is_wanted = np.zeros(len(reached), np.bool_)
     is_wanted[bins_of_ranks] = True

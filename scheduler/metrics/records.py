@@ -45,7 +45,8 @@ class Records:
     never came.
 
     The raw columns of all requests are views: the table cannot grow as long as they live. Those of some are copies.
-    Derived columns are seconds, NaN where they are not defined, and computed when first asked for.
+    Derived columns are seconds, NaN where they are not defined, and computed when first asked for. All columns have
+    shape (num_requests,).
     """
 
     def __init__(self, table: RequestTable, ids: Sequence[int] | None = None) -> None:
@@ -129,7 +130,7 @@ def write_records(
     decode_addresses: Sequence[str],
     class_names: Sequence[str] = (),
 ) -> Path:
-    """Write `requests.csv`, one row per request in the order of ids; answers its path.
+    """Write `requests.csv`, one row per request in the order of ids; returns its path.
 
     Time stamps are integer nanoseconds, durations seconds with 9 significant digits; what never happened is empty. The
     addresses are the core's instances by index. With classes (by index, the first of those who have none) a last column

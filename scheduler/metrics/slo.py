@@ -1,4 +1,4 @@
-"""Service level objectives: limits on latencies that a request meets all or misses, attainment and goodput."""
+"""Service level objectives: limits on latencies that a request meets all or misses."""
 
 from __future__ import annotations
 
@@ -33,19 +33,6 @@ class Slo:
     classes: tuple[tuple[str, Slo], ...] = ()
 
 
-def limits_s(slo: Slo | None) -> tuple[float, ...]:
-    """By `KEYS`, 0 where there is no limit."""
-    return tuple(0.0 if slo is None else getattr(slo, f"{key}_s") or 0.0 for key in KEYS)
-
-
-@dataclass(frozen=True, slots=True)
-class SloResult:
-    """`attainment`: share of all arrived requests that met every limit; goodput: those per second of emulated time."""
-
-    attainment: float | None
-    goodput_requests_per_s: float | None
-
-
 def parse_slo(text: str) -> Slo:
     """Read limits as a user writes them; anything else is a `ConfigError`."""
     limits_s: dict[str, float] = {}
@@ -72,7 +59,8 @@ def _seconds(text: str, key: str, value: str) -> float:
 
 
 def meets(slo: Slo, records: Records) -> Bools:
-    """Which requests finished within all their limits. A one-token output has no TPOT and meets any limit on it."""
+    """Which requests finished within all their limits, shape (num_requests,). A one-token output has no TPOT and meets
+    any limit on it."""
     is_met = _meets(slo, records)
     for index, (_, limits) in enumerate(slo.classes, 1):
         is_met = np.where(records.request_class == index, _meets(limits, records), is_met)
@@ -88,12 +76,3 @@ def _meets(slo: Slo, records: Records) -> Bools:
     if slo.e2e_s is not None:
         is_met &= records.e2e_s <= slo.e2e_s
     return is_met
-
-
-def slo_result(slo: Slo, records: Records, simulated_s: float) -> SloResult:
-    """Over all that arrived, rejected and failed ones included: dropping requests cannot raise attainment."""
-    num_met = int(meets(slo, records).sum())
-    return SloResult(
-        num_met / records.num_requests if records.num_requests else None,
-        num_met / simulated_s if simulated_s else None,
-    )

@@ -1,4 +1,4 @@
-"""What core and cache pools say to each other about prompts and servers; `messages` says who says what."""
+"""What core, cache pools and fabric say of cached prefixes and of cache servers; `messages.Message` lists all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 
 @dataclass(slots=True)
 class LookupPrefixes:
-    """Which leading blocks of these prompts are cached? The blocks found are pinned until released or stored."""
+    """core -> cache: which leading blocks of these prompts are cached? What is found is pinned until it is released or
+    stored. One entry of each column for each request; `prefixes` and `tenants` as in `RequestsArrived`."""
 
     ids: Final[list[int]]
     prompt_tokens: Final[list[int]]
@@ -18,9 +19,10 @@ class LookupPrefixes:
 
 @dataclass(slots=True)
 class PrefixesFound:
-    """Answer to `LookupPrefixes`: leading tokens found in this pool: whole blocks, of which the last may be partial.
+    """cache -> core: what `LookupPrefixes` asked for: leading tokens found in this pool, by request.
 
-    `ssd_tokens` of them had to come from the servers' SSD, the others were in DRAM.
+    Whole blocks, of which the last may be partial. `ssd_tokens` of `cached_tokens` have to come from the servers' SSD,
+    the others are in DRAM.
     """
 
     pool: Final[str]
@@ -31,7 +33,10 @@ class PrefixesFound:
 
 @dataclass(slots=True)
 class PrefixesLost:
-    """Blocks that these open look-ups had found are gone with a cache server; so many leading tokens are left."""
+    """cache -> core: blocks that these open look-ups had found are gone with a cache server.
+
+    `cached_tokens`: how many leading tokens are left, by request.
+    """
 
     pool: Final[str]
     ids: Final[list[int]]
@@ -39,20 +44,35 @@ class PrefixesLost:
 
 
 @dataclass(slots=True)
+class StorePrefixes:
+    """core -> cache: the passes that computed these prompts have ended: their blocks are now visible to look-ups, and
+    their pins gone."""
+
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
+class ReleasePrefixes:
+    """core -> cache: these requests will store nothing, as they ended early: their pins are gone."""
+
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
 class CacheServersChanged:
-    """The cache servers that are up now, by number, as `ring_version` of the core's view.
+    """core -> cache: the servers of the pool that are up now, by number.
 
     `lost` took their blocks along (they may be up again, empty); others that are no longer up hand over what they hold.
     """
 
-    ring_version: Final[int]
     up: Final[list[int]]
     lost: Final[list[int]]
 
 
 @dataclass(slots=True)
 class PoolServersChanged:
-    """The cache servers of a pool that are up now, by number: the lines of the others carry nothing of the pool's."""
+    """core -> fabric: the servers of a pool that are up now, by number; the links of the others carry nothing of the
+    pool's."""
 
     pool: Final[str]
     up: Final[list[int]]
@@ -60,14 +80,17 @@ class PoolServersChanged:
 
 @dataclass(slots=True)
 class DrainCacheServers:
-    """These cache servers (`cache/0` and so on) are to leave and hand over their blocks; `WorkersJoined` undoes it."""
+    """operator -> core: these cache servers (`cache/0` and so on) are to leave and hand over their blocks.
+
+    `WorkersJoined` undoes it.
+    """
 
     addresses: Final[list[str]]
 
 
 @dataclass(slots=True)
 class CacheReported:
-    """A pool's account since it began; asked for by `ReportUsage`, or at the end of the run.
+    """cache -> core: a pool's account since it began; asked for by `ReportUsage`, or said at the end of the run.
 
     Tokens held and the capacity of each tier, by the granularity of allocation; then tokens of prompts looked up and
     found, by tier, of prompts stored, and of those of their blocks that were new; blocks evicted, lost with a server
@@ -75,9 +98,7 @@ class CacheReported:
     """
 
     pool: Final[str]
-    ring_version: Final[int]
     num_servers: Final[int]
-    block_tokens: Final[int]
     dram_capacity_tokens: Final[int]
     dram_tokens: Final[int]
     ssd_capacity_tokens: Final[int]
@@ -92,17 +113,3 @@ class CacheReported:
     evicted_age_ns: Final[int]
     lost_blocks: Final[int]
     moved_blocks: Final[int]
-
-
-@dataclass(slots=True)
-class StorePrefixes:
-    """The passes that made these prompts' KV have ended: their blocks are now visible to look-ups, their pins gone."""
-
-    ids: Final[list[int]]
-
-
-@dataclass(slots=True)
-class ReleasePrefixes:
-    """These requests will store nothing (they ended early): their pins are gone."""
-
-    ids: Final[list[int]]

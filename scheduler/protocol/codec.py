@@ -1,149 +1,88 @@
 """Messages as bytes: msgpack arrays `[tag, fields...]`, with a `Usage` as an array of its own.
 
-The schema is the table `SCHEMAS`, held against the messages' own annotations by a test. Lists are checked by C code
-only: the set of their elements' types, so that a decoded message is what it says, at some 20 ns an element.
+Nothing is said here of any one message. A message's tag is its place in the union `Message`; its fields, in order, are
+the annotations of its class, each one of the types in `_READERS`, else the codec cannot be made. So a new message is a
+class and a line at the end of the union.
+
+Lists are checked by C code only: the set of their elements' types, so that a decoded message is what its annotations
+say, at some 20 ns an element.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
+from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 
 import msgpack
 
-from scheduler.protocol import messages
 from scheduler.protocol.errors import CodecError
 from scheduler.protocol.messages import Message, Plane, TransferKind, Usage
 
-VERSION: Final = 3
-"""Version of all that goes over a wire or into a journal; raised when a tag or a field changes its meaning."""
+VERSION: Final = 4
+"""Version of all that goes over a wire or into a journal; raised when a message that is there already changes: its
+place in the union, its fields or their meaning. A new message at the end of the union leaves it as it is."""
 
+Reader = Callable[[object], object]
+"""Takes what msgpack unpacked and returns it as the field of a message, or None if it cannot be one."""
 
 _MSGPACK: Final[Any] = msgpack  # it ships no types
 
 
-class Field(Enum):
-    """What a field of a message can be."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How messages of one class are written: the types of its fields, by name and in order, and what reads each back.
 
-    INT = "int"
-    TEXT = "str"
-    FLAG = "bool"
-    INTS = "list[int]"
-    BLOBS = "list[bytes]"
-    TEXTS = "list[str]"
-    INT_LISTS = "list[list[int]]"
-    PLANE = "Plane"
-    KIND = "TransferKind"
-    USAGE = "Usage"
+    `values` gives all fields of a message as a tuple, in C where there are several.
+    """
+
+    kind: Callable[..., Message]
+    field_types: dict[str, object]
+    readers: tuple[Reader, ...]
+    values: Callable[[Message], Sequence[object]]
 
 
-_INT, _TEXT, _FLAG, _INTS, _BLOBS, _TEXTS, _INT_LISTS = (
-    Field.INT,
-    Field.TEXT,
-    Field.FLAG,
-    Field.INTS,
-    Field.BLOBS,
-    Field.TEXTS,
-    Field.INT_LISTS,
-)
+class Codec:
+    """Messages of these classes as plain arrays: the place of a class among them is its tag.
 
-SCHEMAS: Final[tuple[tuple[type, tuple[Field, ...]], ...]] = (
-    (messages.RequestsArrived, (_INTS, _BLOBS, _INT_LISTS, _INTS, _INT, _TEXTS)),
-    (messages.ArrivalsEnded, ()),
-    (messages.LookupPrefixes, (_INTS, _INTS, _INT_LISTS, _INTS)),
-    (messages.PrefixesFound, (_TEXT, _INTS, _INTS, _INTS)),
-    (messages.StorePrefixes, (_INTS,)),
-    (messages.ReleasePrefixes, (_INTS,)),
-    (messages.StartPrefill, (_INTS, _INTS, _INTS, _INTS, _BLOBS, _INT_LISTS, _INTS)),
-    (messages.PrefillStepped, (_TEXT, _INT, _INTS, _INTS, _INTS, _INTS, _INTS, _INT, Field.USAGE)),
-    (messages.ReserveKv, (_INTS, _INTS)),
-    (messages.KvReserved, (_TEXT, _INT, _INTS, _INTS)),
-    (messages.StartTransfer, (_INT, Field.KIND, Field.PLANE, _TEXT, _TEXT, _INTS, _INTS, _FLAG, _INT, _INT)),
-    (messages.TransferDone, (_INT, Field.KIND, Field.PLANE, _INT, _INT, _INT, _INT)),
-    (messages.ReleaseKv, (_INTS,)),
-    (messages.StartDecode, (_INTS, _INTS, _BLOBS)),
-    (messages.DecodeStepped, (_TEXT, *(_INT,) * 8, *(_INTS,) * 6, Field.USAGE)),
-    (messages.RunEnded, (_FLAG,)),
-    (messages.UsageReported, (_TEXT, Field.USAGE)),
-    (messages.ReportUsage, ()),
-    (messages.WorkersLost, (_TEXTS,)),
-    (messages.WorkersJoined, (_TEXTS,)),
-    (messages.CancelReservations, (_INTS,)),
-    (messages.ReservationsCancelled, (_TEXT, _INTS)),
-    (messages.FinishTransfer, (_INT,)),
-    (messages.CancelTransfer, (_INT,)),
-    (messages.TransferFailed, (_INT, Field.KIND, Field.PLANE, _INT)),
-    (messages.FailParts, (_TEXTS,)),
-    (messages.RepairParts, (_TEXTS,)),
-    (messages.PartsChanged, (_INT, _TEXTS, _INTS, _INTS, _TEXTS, _TEXTS, _INT_LISTS)),
-    (messages.AvoidDies, (_INTS,)),
-    (messages.StandingLoad, (_TEXT, _INT, _INT, _INT)),
-    (messages.LinkShare, (_INT,)),
-    (messages.CancelRequests, (_INTS,)),
-    (messages.RequestsCancelled, (_TEXT, _INTS)),
-    (messages.SetPowerBudget, (_INT,)),
-    (messages.PowerBudgetSet, (_TEXT, _INT, _INT)),
-    (messages.PrefixesLost, (_TEXT, _INTS, _INTS)),
-    (messages.CacheServersChanged, (_INT, _INTS, _INTS)),
-    (messages.DrainCacheServers, (_TEXTS,)),
-    (messages.CacheReported, (_TEXT, *(_INT,) * 17)),
-    (messages.SetParked, (_FLAG,)),
-    (messages.ParkedSet, (_TEXT, _INT, _FLAG)),
-    (messages.InstanceProfiled, (_TEXT, *(_INTS,) * 5, _INT, _INT)),
-    (messages.PoolServersChanged, (_TEXT, _INTS)),
-    (messages.WorkersStarted, (_TEXTS,)),
-    (messages.TransferOverdue, (_INT, _INT)),
-    (messages.ChangeModel, (_TEXTS, _TEXT)),
-    (messages.InstanceDrained, (_TEXT,)),
-)
-"""(message, its fields in order) by tag: the position in this table. Rows are added at the end, never moved."""
+    Raises `CodecError` if a field has an annotation that the wire cannot carry.
+    """
 
+    def __init__(self, kinds: Sequence[type]) -> None:
+        self.layouts: Final = tuple(map(_layout_of, kinds))
+        self._rows_by_type = {kind: (tag, self.layouts[tag].values) for tag, kind in enumerate(kinds)}
 
-NUM_FIELDS_BEFORE: Final[dict[type, tuple[int, ...]]] = {messages.RequestsArrived: (5,), messages.StartTransfer: (8,)}
-"""Of messages that have grown: how many fields they had. Those that came later have defaults, so that journals of
-before can be read."""
+    def to_array(self, message: Message) -> tuple[object, ...]:
+        """`(tag, fields...)` for a packer that knows `Usage`, such as `pack`."""
+        row = self._rows_by_type.get(type(message))
+        if row is None:
+            name = type(message).__name__
+            raise CodecError(f"cannot encode {name}: it is not a message of protocol version {VERSION}")
+        tag, values = row
+        return (tag, *values(message))
 
-
-def encode(message: Message) -> bytes:
-    """One message as bytes; `CodecError` if a field holds what the wire cannot carry."""
-    return pack(to_array(message))
-
-
-def decode(data: bytes) -> Message:
-    """The message that `encode` was given; `CodecError` for anything else."""
-    return from_array(unpack(data))
-
-
-def to_array(message: Message) -> tuple[object, ...]:
-    """`(tag, fields...)` for a packer that knows `Usage`, such as `pack`."""
-    row = _ROWS_BY_TYPE.get(type(message))
-    if row is None:
-        raise CodecError(f"cannot encode {type(message).__name__}: it is not a message of protocol version {VERSION}")
-    tag, read = row
-    return (tag, *read(message))
-
-
-def from_array(array: object) -> Message:
-    """The message of an unpacked array `[tag, fields...]`."""
-    values = cast("list[Any]", array)
-    if type(values) is not list or not values:
-        raise CodecError(f"not a message: {type(values).__name__} in place of an array [tag, fields...]")
-    tag = values[0]
-    if type(tag) is not int or not 0 <= tag < len(SCHEMAS):
-        raise CodecError(f"not a message of protocol version {VERSION}: unknown tag {_short(tag)}")
-    kind, fields = SCHEMAS[tag]
-    num_fields = len(values) - 1
-    if num_fields != len(fields) and num_fields not in NUM_FIELDS_BEFORE.get(kind, ()):
-        raise CodecError(f"not a {kind.__name__}: {len(values) - 1} fields in place of {len(fields)}")
-    for position, field in enumerate(fields[:num_fields], 1):
-        restored = _RESTORE[field](values[position])
-        if restored is None:
-            raise CodecError(f"not a {kind.__name__}: field {position} is no {field.value}: {_short(values[position])}")
-        values[position] = restored
-    return kind(*values[1:])
+    def from_array(self, array: object) -> Message:
+        """The message of an unpacked array `[tag, fields...]`, which is used up."""
+        values = cast("list[Any]", array)
+        if type(values) is not list or not values:
+            raise CodecError(f"not a message: {type(values).__name__} in place of an array [tag, fields...]")
+        tag = values.pop(0)
+        if type(tag) is not int or not 0 <= tag < len(self.layouts):
+            raise CodecError(f"not a message of protocol version {VERSION}: unknown tag {_short(tag)}")
+        layout = self.layouts[tag]
+        readers = layout.readers
+        if len(values) != len(readers):
+            raise CodecError(f"not a {_name(layout.kind)}: {len(values)} fields in place of {len(readers)}")
+        for position, read in enumerate(readers):
+            restored = read(values[position])
+            if restored is None:
+                expected = _name(list(layout.field_types.values())[position])
+                what = f"field {position + 1} is no {expected}: {_short(values[position])}"
+                raise CodecError(f"not a {_name(layout.kind)}: {what}")
+            values[position] = restored
+        return layout.kind(*values)
 
 
 def pack(value: object) -> bytes:
@@ -172,44 +111,83 @@ def _pack_usage(value: object) -> tuple[int, int, int, float]:
 _PACKER: Final = _MSGPACK.Packer(default=_pack_usage)
 
 
-def _restore_ints(value: object) -> object:
-    return value if _is_list(value, int) else None
+def _plain_reader(of: type) -> Reader:
+    return lambda value: value if type(value) is of else None
 
 
-def _restore_blobs(value: object) -> object:
-    return value if _is_list(value, bytes) else None
+def _list_reader(of: type) -> Reader:
+    only = {of}
+
+    def read(value: object) -> object:
+        if type(value) is not list:
+            return None
+        values = cast("list[object]", value)
+        return values if _types(values) <= only else None
+
+    return read
 
 
-def _restore_texts(value: object) -> object:
-    return value if _is_list(value, str) else None
-
-
-def _restore_int_lists(value: object) -> object:
-    if not _is_list(value, list):
+def _read_int_lists(value: object) -> object:
+    if _read_lists(value) is None:
         return None
     return value if _types(chain.from_iterable(cast("list[list[object]]", value))) <= {int} else None
 
 
-def _is_list(value: object, of: type) -> bool:
-    return type(value) is list and _types(cast("list[object]", value)) <= {of}
+_read_lists: Final = _list_reader(list)
+
+
+def _enum_reader(of: type[Plane | TransferKind]) -> Reader:
+    members = tuple(of)
+    return lambda value: members[value] if type(value) is int and 0 <= value < len(members) else None
+
+
+def _read_usage(value: object) -> Usage | None:
+    if type(value) is not list or tuple(map(type, cast("list[object]", value))) not in _USAGE_TYPES:
+        return None
+    return Usage(*cast("list[Any]", value))
 
 
 def _types(values: Iterable[object]) -> set[type]:
     return set(map(type, values))
 
 
-def _restore_plane(value: object) -> Plane | None:
-    return _PLANES[value] if type(value) is int and 0 <= value < len(_PLANES) else None
+_USAGE_TYPES: Final = frozenset({(int, int, int, float), (int, int, int, int)})
+
+_READERS: Final[dict[object, Reader]] = {
+    int: _plain_reader(int),
+    str: _plain_reader(str),
+    bool: _plain_reader(bool),
+    list[int]: _list_reader(int),
+    list[bytes]: _list_reader(bytes),
+    list[str]: _list_reader(str),
+    list[list[int]]: _read_int_lists,
+    Plane: _enum_reader(Plane),
+    TransferKind: _enum_reader(TransferKind),
+    Usage: _read_usage,
+}
+"""By what the annotation of a field can be, less its `Final`."""
 
 
-def _restore_kind(value: object) -> TransferKind | None:
-    return _KINDS[value] if type(value) is int and 0 <= value < len(_KINDS) else None
+def _layout_of(kind: type) -> Layout:
+    hints = get_type_hints(kind)
+    field_types = {name: get_args(hint)[0] if get_origin(hint) is Final else hint for name, hint in hints.items()}
+    for name, annotation in field_types.items():
+        if annotation not in _READERS:
+            known = ", ".join(map(_name, _READERS))
+            raise CodecError(f"{kind.__name__}.{name} is {_name(annotation)}; the wire carries {known}")
+    readers = tuple(_READERS[annotation] for annotation in field_types.values())
+    return Layout(kind, field_types, readers, _values_of(list(field_types)))
 
 
-def _restore_usage(value: object) -> Usage | None:
-    if type(value) is not list or tuple(map(type, cast("list[object]", value))) not in _USAGE_TYPES:
-        return None
-    return Usage(*cast("list[Any]", value))
+def _values_of(names: Sequence[str]) -> Callable[[Message], Sequence[object]]:
+    if not names:
+        return lambda _: ()
+    read = attrgetter(*names)
+    return read if len(names) > 1 else lambda message: (read(message),)
+
+
+def _name(annotation: Any) -> str:
+    return str(annotation) if get_args(annotation) else annotation.__name__
 
 
 def _short(value: object) -> str:
@@ -217,32 +195,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-_PLANES: Final = tuple(Plane)
-_KINDS: Final = tuple(TransferKind)
-_USAGE_TYPES: Final = frozenset({(int, int, int, float), (int, int, int, int)})
+CODEC: Final = Codec(get_args(Message))
+"""All messages of the protocol."""
 
-_RESTORE: Final[dict[Field, Callable[[object], object]]] = {
-    Field.INT: lambda value: value if type(value) is int else None,
-    Field.TEXT: lambda value: value if type(value) is str else None,
-    Field.FLAG: lambda value: value if type(value) is bool else None,
-    Field.INTS: _restore_ints,
-    Field.BLOBS: _restore_blobs,
-    Field.TEXTS: _restore_texts,
-    Field.INT_LISTS: _restore_int_lists,
-    Field.PLANE: _restore_plane,
-    Field.KIND: _restore_kind,
-    Field.USAGE: _restore_usage,
-}
-"""The value of a field as its message holds it, or None if it cannot be one."""
-
-
-def _reader(kind: type) -> Callable[[Message], Sequence[object]]:
-    """All fields of a message of this type as a tuple, in C where there are several."""
-    names = cast("tuple[str, ...]", kind.__dict__["__slots__"])
-    if not names:
-        return lambda _: ()
-    read = attrgetter(*names)
-    return read if len(names) > 1 else lambda message: (read(message),)
-
-
-_ROWS_BY_TYPE: Final = {kind: (tag, _reader(kind)) for tag, (kind, _) in enumerate(SCHEMAS)}
+to_array: Final = CODEC.to_array
+from_array: Final = CODEC.from_array

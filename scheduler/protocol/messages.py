@@ -4,32 +4,10 @@ One message carries many requests as parallel columns: entry i of each list belo
 plain lists of Python integers. A message is never changed after it was said; `Final` fields let pyright hold that at no
 cost at run time. Times are integer nanoseconds of emulated time, amounts of KV are tokens, data is bytes.
 
-Who says what to whom:
-
-    source  -> core     RequestsArrived, ArrivalsEnded, InstanceProfiled
-    core    -> cache    LookupPrefixes, StorePrefixes, ReleasePrefixes
-    cache   -> core     PrefixesFound, PrefixesLost, CacheReported
-    core    -> cache    CacheServersChanged
-    core    -> fabric   StartTransfer, FinishTransfer, CancelTransfer, FailParts, RepairParts, PoolServersChanged
-    fabric  -> core     TransferDone, PartsChanged, TransferFailed, TransferOverdue
-    core    -> prefill  StartPrefill, ReleaseKv, CancelRequests
-    prefill -> core     PrefillStepped, RequestsCancelled
-    core    -> prefill, decode  SetPowerBudget
-    prefill, decode -> core     PowerBudgetSet
-    core    -> prefill, decode  SetParked
-    prefill, decode -> core     ParkedSet
-    core    -> decode   ReserveKv, CancelReservations, ReleaseKv, StartDecode, AvoidDies, CancelRequests
-    decode  -> core     KvReserved, ReservationsCancelled, DecodeStepped
-    runtime -> core     WorkersLost, WorkersStarted
-    core    -> core     WorkersJoined
-    operator -> core    ChangeModel
-    core    -> operator InstanceDrained
-    operator, fault schedule -> core  FailParts, RepairParts, DrainCacheServers
-    runtime -> prefill, decode, cache  ReportUsage
-    runtime -> all      RunEnded
-    prefill, decode -> core     UsageReported
-    prefill, decode -> fabric   StandingLoad
-    fabric  -> prefill, decode  LinkShare
+Each docstring begins with who says it to whom. `runtime`: what drives the components; `source`: a trace, a client or a
+profile; `operator`: a person or a fault schedule; `cache`: a cache pool; `prefill` and `decode`: instances. Here stand
+the messages of a request's way and of a run; `cache_messages` and `operations` hold the others. A new message is a
+class and a line at the end of `Message`: the codec reads its annotations.
 """
 
 from __future__ import annotations
@@ -49,14 +27,22 @@ from scheduler.protocol.cache_messages import (
     ReleasePrefixes,
     StorePrefixes,
 )
-from scheduler.protocol.cancel_messages import CancelRequests, RequestsCancelled
-from scheduler.protocol.exchange_messages import LinkShare, StandingLoad
-from scheduler.protocol.part_messages import AvoidDies, FailParts, PartsChanged, RepairParts
-from scheduler.protocol.power_messages import ParkedSet, PowerBudgetSet, SetParked, SetPowerBudget
-from scheduler.protocol.profile_messages import InstanceProfiled
-from scheduler.protocol.worker_messages import (
+from scheduler.protocol.operations import (
+    AvoidDies,
+    CancelRequests,
     ChangeModel,
+    ExpertLoadReported,
+    FailParts,
     InstanceDrained,
+    InstanceProfiled,
+    LinkShare,
+    ParkedSet,
+    PartsChanged,
+    PowerBudgetSet,
+    RepairParts,
+    RequestsCancelled,
+    SetParked,
+    SetPowerBudget,
     WorkersJoined,
     WorkersLost,
     WorkersStarted,
@@ -105,12 +91,13 @@ class Usage:
 
 @dataclass(slots=True)
 class RequestsArrived:
-    """Requests that reached the gateway at one instant; the core numbers them in this order.
+    """source -> core: requests that reached the gateway at one instant; the core numbers them in this order.
 
-    `payloads[i]` is opaque to the control plane, which forwards it unread. `prefixes[i]` are ids of the prompt's
-    consecutive blocks of `block_tokens` tokens: equal ids in one tenant mean equal block and equal prefix before it;
-    an empty list means that nothing is known. The last block may be partial. `classes` are the names of the classes
-    that requests ask for, empty for none, and an empty list if none asks for any.
+    One entry of each column for each request. `payloads[i]` is opaque to the control plane, which forwards it unread.
+    `prefixes[i]` are ids of the prompt's consecutive blocks of `block_tokens` tokens: equal ids in one tenant mean
+    equal block and equal prefix before it; an empty list means that nothing is known. The last block may be partial.
+    `classes` are the names of the classes that requests ask for, empty for none, and an empty list if none asks for
+    any.
     """
 
     prompt_tokens: Final[list[int]]
@@ -123,16 +110,16 @@ class RequestsArrived:
 
 @dataclass(slots=True)
 class ArrivalsEnded:
-    """The source has nothing more to say."""
+    """source -> core: no more requests will arrive."""
 
 
 @dataclass(slots=True)
 class StartPrefill:
-    """Compute these prompts, of which the first `cached_tokens` are at hand.
+    """core -> prefill: compute these prompts, of which the first `cached_tokens` are at hand.
 
-    `resumed_tokens` is 0, or what a preempted request had produced already: then prompt and those tokens are
-    recomputed, and the pass yields the next token. `prefixes` and `tenants` are empty unless the instance keeps a
-    cache of its own.
+    One entry of each column for each request; `reason` says why this instance. `resumed_tokens` is 0, or the output
+    tokens that a request had produced before it lost its KV: then prompt and those tokens are recomputed, and the pass
+    yields the next token. `prefixes` and `tenants` are empty unless the instance keeps a cache of its own.
     """
 
     ids: Final[list[int]]
@@ -146,7 +133,7 @@ class StartPrefill:
 
 @dataclass(slots=True)
 class PrefillStepped:
-    """One boundary between passes of a prefill instance.
+    """prefill -> core: one boundary between passes of an instance.
 
     `boundary_ns`: the pass before ended and the next, if any, began. `started_ids`: their first chunk is in the pass
     that begins now, with `started_cached_tokens` of each found cached. `last_chunk_ids`: their last chunk is in it, so
@@ -168,7 +155,10 @@ class PrefillStepped:
 
 @dataclass(slots=True)
 class ReserveKv:
-    """Keep room for this much KV, answered by `KvReserved`, at once or when room was made; first come, first served."""
+    """core -> decode: keep room for `kv_tokens` of KV of each request; first come, first served.
+
+    `KvReserved` confirms it, at once or when there is room.
+    """
 
     ids: Final[list[int]]
     kv_tokens: Final[list[int]]
@@ -176,23 +166,22 @@ class ReserveKv:
 
 @dataclass(slots=True)
 class KvReserved:
-    """Room is kept for these requests at `instance`, since `reserved_ns`, each on the die of that number."""
+    """decode -> core: room is kept for these requests at `instance` from now on, each on the die of that number."""
 
     instance: Final[str]
-    reserved_ns: Final[int]
     ids: Final[list[int]]
     dies: Final[list[int]]
 
 
 @dataclass(slots=True)
 class StartTransfer:
-    """Move data between two components over one plane, as one transfer that ends as a whole.
+    """core -> fabric: move data between two components over one plane, as one transfer that ends as a whole.
 
-    `num_tokens` by request; for a KV transfer `dies` says to which die of the destination each goes, else it is empty.
-    `is_made`: all of the data is there. If not, the source still makes it layer by layer: all
-    but the last layer's share may flow at once, and `FinishTransfer` or `CancelTransfer` follows. `made_ns`: since when
-    it is there, if that matters: a transfer that is told late may begin as of a time before that.
-    `give_up_ns`: if it has not ended by then, `TransferOverdue` ends it; 0 for no such time.
+    `num_tokens` by request; for a KV transfer `dies`, also by request, are those of the destination, else it is empty.
+    `is_made`: all of the data is there. If not, the source still computes it layer by layer: all but the last layer's
+    share may flow at once, and `FinishTransfer` or `CancelTransfer` follows. `made_ns`: since when it is there, if that
+    matters: a transfer that is told late may begin as of a time before that. `give_up_ns`: if it has not ended by then,
+    `TransferOverdue` ends it; 0 for no such time.
     """
 
     transfer_id: Final[int]
@@ -209,22 +198,26 @@ class StartTransfer:
 
 @dataclass(slots=True)
 class FinishTransfer:
-    """The source has made the last layer of this transfer's data: the rest may flow."""
+    """core -> fabric: the source has computed the last layer of this transfer's data: the rest may flow."""
 
     transfer_id: Final[int]
 
 
 @dataclass(slots=True)
 class CancelTransfer:
-    """Nobody waits for this transfer any more: what has not arrived need not, and its end is not told."""
+    """core -> fabric: nobody waits for this transfer any more: what is left of it need not flow, and its end is not
+    told."""
 
     transfer_id: Final[int]
 
 
 @dataclass(slots=True)
 class TransferDone:
-    """The last byte of a transfer arrived. `duration_ns` counts from when all of its data was there: what was not
-    hidden behind the pass that made it; `hidden_ns` is for how long it had flowed before."""
+    """fabric -> core: the last byte of a transfer arrived at `done_ns`.
+
+    `duration_ns` counts from when all of its data was there: what was not hidden behind the pass that computed it;
+    `hidden_ns` is for how long it had flowed before.
+    """
 
     transfer_id: Final[int]
     kind: Final[TransferKind]
@@ -237,34 +230,34 @@ class TransferDone:
 
 @dataclass(slots=True)
 class TransferFailed:
-    """No way is left between the ends of this transfer, so that it is given up; nothing of it counts as arrived."""
+    """fabric -> core: no route is left between the ends of this transfer, which is given up; nothing of it counts as
+    arrived."""
 
     transfer_id: Final[int]
     kind: Final[TransferKind]
     plane: Final[Plane]
-    failed_ns: Final[int]
 
 
 @dataclass(slots=True)
 class TransferOverdue:
-    """This transfer has not ended by the time at which it was to be given up; nothing of it counts as arrived."""
+    """fabric -> core: this transfer has not ended by its `give_up_ns`; nothing of it counts as arrived."""
 
     transfer_id: Final[int]
-    overdue_ns: Final[int]
 
 
 @dataclass(slots=True)
 class ReleaseKv:
-    """The KV of these requests is no longer needed here."""
+    """core -> prefill, decode: the KV of these requests is no longer needed here."""
 
     ids: Final[list[int]]
 
 
 @dataclass(slots=True)
 class StartDecode:
-    """KV of these requests is in place: decode from the next step boundary on.
+    """core -> decode: KV of these requests is in place: decode from the next step boundary on.
 
-    `produced_tokens` counts the output tokens a client has seen already, the first one included.
+    One entry of each column for each request. `produced_tokens` counts the output tokens a client has seen already, the
+    first one included.
     """
 
     ids: Final[list[int]]
@@ -274,13 +267,14 @@ class StartDecode:
 
 @dataclass(slots=True)
 class DecodeStepped:
-    """A run of `num_steps` steps of a decode instance between two boundaries, in which nobody joined or left.
+    """decode -> core: a run of `num_steps` steps of an instance between two boundaries, in which nobody joined or left.
 
     `boundary_ns` ends the run; the run began at `boundary_ns` - `steps_ns`. `first_step_ns` and `last_step_ns` are the
     lengths of its first and last step; between them step length is close to linear. `num_running` sequences each
-    produced `tokens_per_sequence` tokens, those that finished at the boundary at most that. `started_ids` join at the
-    boundary; `finished_ids` and `preempted_ids` leave at it, with the output tokens each has in all; `lengths_reached`
-    are those of `finished_ids` that were cut because no more KV fits. Who leaves by `CancelRequests` is a finished one.
+    produced `tokens_per_sequence` tokens, those that finished at the boundary at most that; `kv_tokens` of KV are held
+    after it. `started_ids` join at the boundary; `finished_ids` and `preempted_ids` leave at it, with the output tokens
+    each has in all; `length_limited_ids` are those of `finished_ids` that were cut because no more KV fits. Who leaves
+    by `CancelRequests` is a finished one.
     """
 
     instance: Final[str]
@@ -295,7 +289,7 @@ class DecodeStepped:
     started_ids: Final[list[int]]
     finished_ids: Final[list[int]]
     finished_tokens: Final[list[int]]
-    lengths_reached: Final[list[int]]
+    length_limited_ids: Final[list[int]]
     preempted_ids: Final[list[int]]
     preempted_tokens: Final[list[int]]
     usage: Final[Usage]
@@ -303,7 +297,7 @@ class DecodeStepped:
 
 @dataclass(slots=True)
 class RunEnded:
-    """The runtime stops here: instances account for what is still open and answer with `UsageReported`.
+    """runtime -> all: the runtime stops here; instances account for what is still open with `UsageReported`.
 
     `interrupted`: the run was cut short; the core then ends every open request as interrupted.
     """
@@ -313,8 +307,8 @@ class RunEnded:
 
 @dataclass(slots=True)
 class UsageReported:
-    """An instance's account when it has nothing else to say: asked for by `ReportUsage`, when its power budget changes,
-    or at the end of the run."""
+    """prefill, decode -> core: an instance's account when it has nothing else to say: asked for by `ReportUsage`, when
+    its power budget changes, or at the end of the run."""
 
     instance: Final[str]
     usage: Final[Usage]
@@ -322,15 +316,17 @@ class UsageReported:
 
 @dataclass(slots=True)
 class ReportUsage:
-    """Account up to now. An idle instance answers with `UsageReported`; for a busy one its next report tells."""
+    """runtime -> prefill, decode, cache: account up to now. An idle instance says `UsageReported`, a busy one its next
+    report."""
 
 
 @dataclass(slots=True)
 class CancelReservations:
-    """Give back the room or the place in the queue of these requests, and confirm it by `ReservationsCancelled`.
+    """core -> decode: give back the room or the place in the queue of these requests; `ReservationsCancelled` confirms
+    it.
 
-    Unlike after `ReleaseKv`, the same request may ask here again: what is granted before the confirmation answers what
-    was cancelled, what is granted after it answers what was asked since.
+    Unlike after `ReleaseKv`, the same request may ask here again: `KvReserved` before the confirmation is for what was
+    cancelled, after it for what was asked since.
     """
 
     ids: Final[list[int]]
@@ -338,7 +334,7 @@ class CancelReservations:
 
 @dataclass(slots=True)
 class ReservationsCancelled:
-    """Nothing is kept for these requests at `instance` any more."""
+    """decode -> core: nothing is kept for these requests at `instance` any more."""
 
     instance: Final[str]
     ids: Final[list[int]]
@@ -374,7 +370,7 @@ Message = (
     | AvoidDies
     | FinishTransfer
     | CancelTransfer
-    | StandingLoad
+    | ExpertLoadReported
     | LinkShare
     | CancelRequests
     | RequestsCancelled
@@ -393,3 +389,4 @@ Message = (
     | ChangeModel
     | InstanceDrained
 )
+"""All messages. The place of each is its tag on the wire: new ones are added at the end."""

@@ -241,9 +241,11 @@ class _Frames:
             values = cast("dict[str, Any]", json.loads(body or b""))
             versions = (values.get("format_version"), values.get("protocol_version"))
             if versions != (FORMAT_VERSION, VERSION):
+                older = "an older" if versions < (FORMAT_VERSION, VERSION) else "another"
                 raise JournalError(
-                    f"{self._path}: byte {len(MAGIC)}: format {versions[0]} and protocol {versions[1]}, "
-                    f"but this program reads format {FORMAT_VERSION} and protocol {VERSION}"
+                    f"{self._path}: byte {len(MAGIC)}: a journal of {older} version (format {versions[0]}, protocol "
+                    f"{versions[1]}), but this program reads format {FORMAT_VERSION}, protocol {VERSION}; "
+                    "record it anew with replay --journal"
                 )
             header = JournalHeader(**values)
         except (ValueError, TypeError, AttributeError) as error:

@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
@@ -16,7 +17,6 @@ from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-CORE: Final = "core"
 NS_PER_S: Final = 1_000_000_000
 
 Change = tuple[int, str, bool]
@@ -147,8 +147,8 @@ def _instants(changes: Iterable[Change]) -> Iterator[tuple[int, Outputs]]:
         repaired = sorted(part for part, reasons in before.items() if reasons and not num_reasons[part])
         outputs: list[tuple[str, Message]] = []
         if repaired:
-            outputs.append((CORE, RepairParts(repaired)))
+            outputs.append((CORE_ADDRESS, RepairParts(repaired)))
         if failed:
-            outputs.append((CORE, FailParts(failed)))
+            outputs.append((CORE_ADDRESS, FailParts(failed)))
         if outputs:
             yield time_ns, tuple(outputs)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.core.request_table import RequestTable
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -23,9 +24,8 @@ from scheduler.protocol.messages import (
     StartDecode,
     StartPrefill,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 
-CORE: Final = "core"
 PROMPTS: Final = (
     *((tokens, 0) for tokens in (128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16_384, 32_768, 65_536)),
     *((tokens, tokens // 2) for tokens in (2048, 8192, 32_768)),
@@ -70,7 +70,7 @@ class _Bench:
 class Profiler:
     """A `Component` in the core's place; it begins when it hears that nobody will arrive. `table` stays empty."""
 
-    address = CORE
+    address = CORE_ADDRESS
     priority = Priority.CORE
     deadline_ns = NEVER_NS
 
@@ -206,7 +206,7 @@ class _Once:
     def wake(self, now_ns: int) -> Outputs:
         """All of it."""
         self.deadline_ns = NEVER_NS
-        return tuple((CORE, message) for message in self._messages)
+        return tuple((CORE_ADDRESS, message) for message in self._messages)
 
 
 class Starter(_Once):

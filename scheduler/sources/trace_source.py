@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from itertools import pairwise, repeat
 from typing import Final
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import ArrivalsEnded, Message, RequestsArrived
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.sources.arrivals import ArrivalBlock, Trace
-
-CORE: Final = "core"
 
 NO_CLASSES: Final[list[str]] = []
 """Shared by all messages of which no request asks for a class; messages are never changed."""
@@ -96,7 +95,7 @@ def _instants(pending: ArrivalBlock, bounds: list[int], block_tokens: int) -> It
         columns = zip(prompt_tokens, payloads, prefixes, tenants, times_ns[1:], named)
         for tokens, payload, prefix, tenant, deadline_ns, names in columns:
             message = RequestsArrived([tokens], [payload], [prefix], [tenant], block_tokens, names)
-            yield ((CORE, message),), deadline_ns
+            yield ((CORE_ADDRESS, message),), deadline_ns
         return
     for start, end in pairwise(bounds):
         message = RequestsArrived(
@@ -108,6 +107,6 @@ def _instants(pending: ArrivalBlock, bounds: list[int], block_tokens: int) -> It
             pending.classes[start:end] if has_classes else NO_CLASSES,
         )
         if end < num_rows:
-            yield ((CORE, message),), times_ns[end]
+            yield ((CORE_ADDRESS, message),), times_ns[end]
         else:
-            yield ((CORE, message), (CORE, ArrivalsEnded())), NEVER_NS
+            yield ((CORE_ADDRESS, message), (CORE_ADDRESS, ArrivalsEnded())), NEVER_NS

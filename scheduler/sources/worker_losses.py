@@ -6,13 +6,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
 
-from scheduler.core.config import OPERATOR_ADDRESS
+from scheduler.protocol.addresses import CORE_ADDRESS, OPERATOR_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message, WorkersLost, WorkersStarted
-
-CORE: Final = "core"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,11 @@ class LossSource:
         """An instance is drained; or the run has ended, and nothing more is sent."""
         if isinstance(message, InstanceDrained):
             gone = [message.address]
-            return (*self._lose(message.address, now_ns), (CORE, WorkersLost(gone)), (CORE, WorkersStarted(gone)))
+            return (
+                *self._lose(message.address, now_ns),
+                (CORE_ADDRESS, WorkersLost(gone)),
+                (CORE_ADDRESS, WorkersStarted(gone)),
+            )
         self._events.clear()
         self._changes.clear()
         return NOTHING
@@ -89,10 +90,10 @@ class LossSource:
             else:
                 started.append(worker)
         if started:
-            outputs.insert(0, (CORE, WorkersStarted(started)))
+            outputs.insert(0, (CORE_ADDRESS, WorkersStarted(started)))
         if lost:
-            outputs.append((CORE, WorkersLost(lost)))
+            outputs.append((CORE_ADDRESS, WorkersLost(lost)))
         while self._changes and self._changes[0].at_ns == now_ns:
             change = self._changes.popleft()
-            outputs.append((CORE, ChangeModel(list(change.workers), change.version)))
+            outputs.append((CORE_ADDRESS, ChangeModel(list(change.workers), change.version)))
         return tuple(outputs)

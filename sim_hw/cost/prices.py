@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,22 +39,3 @@ def rented(usd_per_npu_hour: float, num_npus: int) -> HardwarePrice:
     if usd_per_npu_hour < 0 or num_npus < 0:
         raise PriceError(f"{num_npus} NPUs at {usd_per_npu_hour:g} USD an hour; give numbers from 0")
     return HardwarePrice(usd_per_npu_hour * num_npus / HOUR_S, includes_energy=True)
-
-
-def _rents(hyperscaler: float, neocloud: float, three_years: float) -> dict[str, Figure]:
-    source = "SemiAnalysisAI/InferenceX-app, constants"
-    rents = {"hyperscaler": hyperscaler, "neocloud": neocloud, "three-years": three_years}
-    return {name: Figure(rent, "USD/h", source, Confidence.ONE_SOURCE) for name, rent in rents.items()}
-
-
-RENTS: Final[Mapping[str, Mapping[str, Figure]]] = {
-    "h100": _rents(1.30, 1.69, 1.30),
-    "h200": _rents(1.41, 1.74, 1.60),
-    "b200": _rents(1.95, 2.34, 2.90),
-    "gb200": _rents(2.21, 2.75, 3.30),
-    "gb300": _rents(2.65, 3.30, 3.96),
-    "h800": {
-        "deepseek": Figure(2.0, "USD/h", "assumed by deepseek-ai/open-infra-index", Confidence.ONE_SOURCE),
-    },
-}
-"""Of one NPU for an hour, by chip and kind of contract. None is published for an Ascend."""

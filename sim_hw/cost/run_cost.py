@@ -24,7 +24,7 @@ class PoolUsage:
     num_npus: int
     energy_usd: float
     input_share: float
-    """1 for prefill, 0 for decode; of an aggregated pool, `busy_input_share`."""
+    """1 for prefill, 0 for decode; of an aggregated pool, the share of its busy NPU-seconds that prefill took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,6 @@ class RunCost:
         """Over all tokens, input and output alike; None without any. Also the one price that covers all costs."""
         tokens = self.input.tokens + self.output.tokens
         return self.usd / tokens * MILLION if tokens else None
-
-
-def busy_input_share(prefill_npu_s: float, decode_npu_s: float) -> float:
-    """Of an aggregated pool; a half if it did nothing."""
-    busy_s = prefill_npu_s + decode_npu_s
-    return prefill_npu_s / busy_s if busy_s else 0.5
 
 
 def run_cost(usage: RunUsage, hardware: HardwarePrice) -> RunCost:

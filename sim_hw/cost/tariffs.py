@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sim_hw.errors import PriceError, unknown_name
+from sim_hw.catalog import Catalog
+from sim_hw.errors import PriceError
 from sim_hw.figure import Confidence, Figure
 from sim_hw.power.sites import SITES
 
@@ -83,11 +84,4 @@ TARIFFS: Final[tuple[Tariff, ...]] = (
 )
 """One flat tariff by the name of each site, and one by time of the day of the same average."""
 
-_BY_NAME: Final = {tariff.name: tariff for tariff in TARIFFS}
-
-
-def find_tariff(name: str) -> Tariff:
-    """The tariff of that name; `UnknownNameError` lists the known ones."""
-    if name not in _BY_NAME:
-        raise unknown_name("tariff", name, _BY_NAME)
-    return _BY_NAME[name]
+find_tariff: Final = Catalog("tariff", lambda: TARIFFS).find

@@ -10,11 +10,11 @@ from dataclasses import replace
 from math import ceil
 from typing import Final
 
+from sim_hw.chips.chip import Chip
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.clock_scaling import LEAST_CLOCK, floor_w, operation_energy
 from sim_hw.instance.power import DecodePower, PrefillPower, decode_power, prefill_power
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
+from sim_hw.power.clock_scaling import LEAST_CLOCK, floor_w, operation_energy
 
 CLOCK_STEP: Final = Figure(
     0.01, "1", "some 15-20 MHz of 1.8-2 GHz, as drivers of GPUs offer; assumed for all chips", Confidence.ESTIMATE

@@ -1,9 +1,9 @@
-"""The decode step as an engine needs it: integer picoseconds of each die, as a maximum of lines in its KV tokens.
+"""The decode step as an emulated instance needs it: integer picoseconds of each die, linear in its KV tokens.
 
 The way in which expert layers run (one batch or two, and the split of the cores) is chosen from the load when
-membership changes, and held until it changes again. In between a die's step is the longest of at most two lines,
-`base_ps[requests] + constant_ps + kv_ps * kv_tokens`, so sums over steps stay closed forms. What other dies do enters
-through the mean number of requests, which sets the load of the experts.
+membership changes, and held until it changes again. In between a die's step is the longer of at most two streams,
+`base_ps[requests] + constant_ps + kv_ps * kv_tokens` each, so sums over steps stay closed forms. What other dies do
+enters through the mean number of requests, which sets the load of the experts.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_hw.hardware.supernode import Overlap
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.instance.geometric_grid import GeometricGrid
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.operators.operator import Operator, OperatorClass
@@ -36,8 +36,9 @@ Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class StepLine:
-    """Picoseconds of one die with R requests and K KV tokens between them: `base_ps[R] + constant_ps + kv_ps * K`."""
+class StreamCost:
+    """A stream of a step of one die with R requests and K KV tokens between them, picoseconds:
+    `base_ps[R] + constant_ps + kv_ps * K`."""
 
     base_ps: Integers
     constant_ps: int
@@ -50,15 +51,15 @@ class StepLine:
 
 @dataclass(frozen=True, slots=True)
 class StepForm:
-    """How steps run until membership changes: a die's step is the longest of its lines."""
+    """How steps run until membership changes: a die's step is the longest of its streams."""
 
-    lines: tuple[StepLine, ...]
+    streams: tuple[StreamCost, ...]
     way: int
-    """Which of `CompiledDecode.ways`; forms of one way differ in the constants of their lines only."""
+    """Which of `CompiledDecode.ways`; forms of one way differ in the constants of their streams only."""
 
     def die_step_ps(self, requests: int, kv_tokens: int) -> int:
         """Of a die with that many requests, picoseconds."""
-        return max(line.at(requests, kv_tokens) for line in self.lines)
+        return max(stream.at(requests, kv_tokens) for stream in self.streams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ class CompiledDecode:
 
     ways: tuple[Way, ...]
     attention_base_ps: Integers
-    """The line bound by attention; a row for each number of requests of a die."""
+    """The stream of attention; a row for each number of requests of a die."""
     attention_kv_ps: Integers
     rest_base_ps: Integers
-    """The line bound by the other stream, of any way: what lies outside expert layers, by requests of a die."""
+    """The other stream, of any way: what lies outside expert layers, by requests of a die."""
     rest_kv_ps: int
     table: GeometricGrid
     """By mean requests of a die: what follows attention in each way, then what the other stream of each lasts."""
@@ -95,17 +96,17 @@ class CompiledDecode:
         attention_ps = self.attention_base_ps[requests] + self.attention_kv_ps * kv_tokens + follows_ps
         way = int(np.maximum(attention_ps, other_ps + rest_ps).argmin())
         bases_ps = self.attention_base_ps[:, way]
-        lines = [StepLine(bases_ps, round(float(follows_ps[way])), int(self.attention_kv_ps[way]))]
+        streams = [StreamCost(bases_ps, round(float(follows_ps[way])), int(self.attention_kv_ps[way]))]
         if other_ps[way]:
-            lines.append(StepLine(self.rest_base_ps, round(float(other_ps[way])), self.rest_kv_ps))
-        return StepForm(tuple(lines), way)
+            streams.append(StreamCost(self.rest_base_ps, round(float(other_ps[way])), self.rest_kv_ps))
+        return StepForm(tuple(streams), way)
 
 
 class DecodeSteps:
-    """What an engine asks when its membership changes: how steps run from then on.
+    """How the steps of an instance run, asked anew when its membership changes.
 
-    The way is chosen for a die of mean load, its KV in steps of `KV_STEP_TOKENS`, so that answers can be remembered:
-    loads come back, and choosing costs ten times as much as remembering. The lines themselves do not depend on that.
+    The way is chosen for a die of mean load, its KV in steps of `KV_STEP_TOKENS`, so that results can be remembered:
+    loads come back, and choosing costs ten times as much as remembering. The costs themselves do not depend on that.
     Ways are numbered from `first_way`, so that those of two compilations can be told apart.
     """
 
@@ -185,19 +186,19 @@ def _beside_attention_s(model: DecodeModel, ways: Sequence[Way], load: float) ->
     layout = model.layout
     if layout is None:
         return [0.0, 0.0]
-    computed, exchanged = model.experts(layout, load)
-    computed_s, exchanged_s = model.busy_s(computed), model.busy_s(exchanged)
+    computed, communication = model.experts(layout, load)
+    computed_s, communication_s = model.busy_s(computed), model.busy_s(communication)
     if model.point.overlap is Overlap.SINGLE_BATCH:
-        return [single_batch(layout, computed_s, exchanged_s).seconds, 0.0]
-    follow_s, other_s = [sum(computed_s.values()) + sum(exchanged_s.values())], [0.0]
-    computed, exchanged = model.experts(layout, load / 2)
+        return [single_batch(layout, computed_s, communication_s).seconds, 0.0]
+    follow_s, other_s = [sum(computed_s.values()) + sum(communication_s.values())], [0.0]
+    computed, communication = model.experts(layout, load / 2)
     for way in ways[1:]:
         if way.attention_cores is None:
             follow_s.append(way.parts * sum(model.busy_s(computed).values()))
-            other_s.append(way.parts * sum(model.busy_s(exchanged).values()))
+            other_s.append(way.parts * sum(model.busy_s(communication).values()))
         else:
             follow_s.append(0.0)
-            other_s.append(way.parts * sum(model.busy_s((*computed, *exchanged), 1.0 - way.core_share).values()))
+            other_s.append(way.parts * sum(model.busy_s((*computed, *communication), 1.0 - way.core_share).values()))
     return follow_s + other_s
 
 

@@ -1,17 +1,17 @@
-"""The prefill pass as an engine needs it: nanoseconds from three totals of a pass, within microseconds.
+"""The prefill pass as an emulated instance needs it: nanoseconds from three totals of a pass, within microseconds.
 
 What depends on computed tokens alone stands in a table; attention pairs and cached tokens enter by their slopes. The
-fetch of cached latents is not included: an engine waits for it on its fabric.
+fetch of cached latents is not included: an instance waits for it on its fabric.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim_hw.hardware.supernode import Overlap
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.instance.geometric_grid import GeometricGrid
 from sim_hw.operators.ffn import DOWN_PROJECTION_SHARE
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import PrefillPoint
 from sim_hw.steps.prefill_pass import PassTokens, PrefillModel
@@ -19,32 +19,32 @@ from sim_hw.steps.prefill_pass import PassTokens, PrefillModel
 
 @dataclass(frozen=True, slots=True)
 class CompiledPrefill:
-    """A pass of one instance. Per layer: `front` is what computes, `exchange` what may hide behind it."""
+    """A pass of one instance. Per layer: `front` is what computes, `all_to_all` what may hide behind it."""
 
     num_ranks: float
     """Ranks that share the tokens of the instance; those that share a layer count as one."""
     dense_layers: int
     expert_layers: int
     core_share: float
-    """Cores left to the front while an exchange hides behind it; 0 where none does."""
+    """Cores left to the front while an all-to-all hides behind it; 0 where none does."""
     pair_s: float
     """Of one (query, key) pair in one layer of one rank."""
     cached_token_s: float
     """Of one cached token in one layer of one rank."""
     table: GeometricGrid
-    """By computed tokens of a rank: outside expert layers, front, exchange; seconds."""
+    """By computed tokens of a rank: outside expert layers, front, expert all-to-all; seconds."""
 
     def prefill_ns(self, computed_tokens: int, attention_pairs: int, cached_tokens: int) -> int:
         """Nanoseconds of a pass over these totals of the whole instance."""
         low, high, weight = self.table.around(max(1.0, computed_tokens / self.num_ranks))
         outside_s = low[0] + weight * (high[0] - low[0])
         front_s = low[1] + weight * (high[1] - low[1])
-        exchange_s = low[2] + weight * (high[2] - low[2])
+        all_to_all_s = low[2] + weight * (high[2] - low[2])
         variable_s = (self.pair_s * attention_pairs + self.cached_token_s * cached_tokens) / self.num_ranks
         front_s += variable_s
-        layer_s = front_s + exchange_s
+        layer_s = front_s + all_to_all_s
         if self.core_share:
-            layer_s = min(layer_s, max(front_s / self.core_share, exchange_s))
+            layer_s = min(layer_s, max(front_s / self.core_share, all_to_all_s))
         return round(1e9 * (outside_s + self.dense_layers * variable_s + self.expert_layers * layer_s))
 
 
@@ -86,7 +86,7 @@ def _row(model: PrefillModel, computed: float) -> tuple[float, float, float]:
     if model.layout is None:
         return outside_s, 0.0, 0.0
     computed_s = model.busy_s(model.experts(model.layout, tokens))
-    exchange_s = sum(model.busy_s(model.exchange(model.layout, tokens)).values())
+    all_to_all_s = sum(model.busy_s(model.all_to_all(model.layout, tokens)).values())
     if model.point.overlap is Overlap.SINGLE_BATCH:
-        exchange_s = max(0.0, exchange_s - DOWN_PROJECTION_SHARE * computed_s["experts"])
-    return outside_s, attention_s + sum(computed_s.values()), exchange_s
+        all_to_all_s = max(0.0, all_to_all_s - DOWN_PROJECTION_SHARE * computed_s["experts"])
+    return outside_s, attention_s + sum(computed_s.values()), all_to_all_s

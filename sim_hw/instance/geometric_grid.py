@@ -14,7 +14,7 @@ class GeometricGrid:
     """Rows of values at ascending loads; between two of them values are interpolated, beyond the last extrapolated.
 
     The nodes go from `first` to `last` or a little beyond, 0 < first < last. A row is computed when it is first asked
-    for, since a run visits few of them. Rows are plain numbers: they are short, and engines ask for one at a time.
+    for, since a run visits few of them. Rows are plain numbers: they are short, and instances ask for one at a time.
     """
 
     def __init__(self, function: Callable[[float], Sequence[float]], first: float, last: float) -> None:

@@ -1,12 +1,12 @@
-"""How much KV an engine has room for, in blocks, and how many sequences its dies take."""
+"""How much KV an instance has room for, in blocks, and how many sequences its dies take."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sim_hw.chips.chip import Chip
 from sim_hw.errors import DoesNotFitError
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.chip import Chip
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.steps.die_memory import RESERVE_SHARE, DieMemory, decode_memory, prefill_memory
 
@@ -56,9 +56,12 @@ def _blocks(instance: Instance, memory: DieMemory, block_bytes: float, reserve_s
     taken = sum(size for part, size in memory.parts_bytes.items() if part not in ("kv", "reserve"))
     room_bytes = (1.0 - reserve_share) * memory.capacity_bytes - taken
     if room_bytes < block_bytes:
+        # A dense model that is there several times over gets no more room from further NPUs.
+        is_repeated = not instance.model.experts and instance.ep < instance.num_ranks
+        fix = "take a smaller model, or a cluster with more HBM per die" if is_repeated else "take more NPUs"
         raise DoesNotFitError(
             f"an instance of {instance.num_npus} NPUs: weights and buffers of {taken / 1e9:.1f} GB per die leave no "
-            f"room for KV in {memory.capacity_bytes / 1e9:.0f} GB; take more NPUs"
+            f"room for KV in {memory.capacity_bytes / 1e9:.0f} GB; {fix}"
         )
     return int(room_bytes // block_bytes)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from sim_hw.chips.chip import Chip
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.chip import Chip
 
 WAKE: Final = Figure(
     5.0,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim_hw.hardware.chip import Chip
-from sim_hw.hardware.chip_power import CAP_SHARE, PREFILL_FACTOR, power_fit
-from sim_hw.hardware.clock_scaling import floor_w, operation_energy
+from sim_hw.chips.chip import Chip
+from sim_hw.chips.sheet import power_fit
 from sim_hw.operators.layout import tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
+from sim_hw.power.chip_power import CAP_SHARE, PREFILL_FACTOR
+from sim_hw.power.clock_scaling import floor_w, operation_energy
 from sim_hw.steps.prefill_pass import PassTokens
 from sim_hw.steps.work import Work, decode_work, pass_work
 
@@ -89,7 +90,7 @@ class DecodePower:
 def prefill_power(point: PrefillPoint, clock: float = 1.0) -> PrefillPower:
     """For the instance of `point`, whatever load that names, at a share of the full clock (above 0, at most 1).
 
-    Joules are given the time that passes and work take at that clock (`clock_scaling.step_stretch`).
+    Joules are given the time that passes and work take at that clock (`sim_hw.power.clock_scaling`).
     """
     ranks = tensor_ranks(point)
 

@@ -1,7 +1,7 @@
-"""Passes and steps of an instance that gets only a share of what its own exchange wants of UB.
+"""Passes and steps of an instance that gets only a share of what its own all-to-alls want of UB.
 
 For each share of a grid the instance is compiled as it is with so much of UB, when it is first asked for: seldom, since
-shares differ from 1 only while something else is on the same lines. At share 1 it is the instance itself.
+shares differ from 1 only while something else is on the same links. At share 1 it is the instance itself.
 """
 
 from __future__ import annotations

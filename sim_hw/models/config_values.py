@@ -55,10 +55,10 @@ class ConfigValues:
             raise DescriptionError(found, f"is {_shown(cast(object, value))}", "give a list of integers from 0 on")
         return tuple(cast(list[int], items))
 
-    def require(self, holds: bool, name: str, problem: str, mend: str) -> None:
+    def require(self, holds: bool, name: str, problem: str, fix: str) -> None:
         """`DescriptionError` on that field unless `holds`."""
         if not holds:
-            raise DescriptionError(self._find(name)[0], problem, mend)
+            raise DescriptionError(self._find(name)[0], problem, fix)
 
     def _find(self, name: str) -> tuple[str, object]:
         """The name under which a value stands, and the value; None if there is none."""

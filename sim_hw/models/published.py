@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
+from sim_hw.catalog import Catalog
 from sim_hw.figure import Confidence
 from sim_hw.models.attention import GroupedQueryAttention, LatentAttention
 from sim_hw.models.shape import Experts, ModelShape
@@ -61,3 +63,5 @@ LLAMA_3_1_70B = ModelShape(
 
 MODELS: tuple[ModelShape, ...] = (DEEPSEEK_R1, DEEPSEEK_V3, QWEN3_235B_A22B, LLAMA_3_1_70B)
 """Everything that `--model` knows by name."""
+
+find_model: Final = Catalog("model", lambda: MODELS).find

@@ -148,12 +148,6 @@ class ModelShape:
         return 2 * self.active_parameters
 
     @property
-    def routed_flops_per_token(self) -> int:
-        """The part of `linear_flops_per_token` that is spent in routed experts."""
-        routed = self.experts.routed_per_token if self.experts else 0
-        return 2 * self.moe_layers * routed * self.expert_parameters
-
-    @property
     def prefill_attention_flops_per_pair(self) -> int:
         """Scores and values of one (query, key) pair in one layer."""
         return self.attention.prefill_flops_per_pair

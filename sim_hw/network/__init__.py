@@ -1,4 +1,5 @@
-"""The networks of a supernode: links and parts, and fair shares of what they carry.
+"""The networks of a supernode: links and parts, and what the links of an endpoint carry.
 
-Reading order: `topology`; its data in `topologies`; `max_min` (who gets how much of a link).
+Reading order: `topology`, built by `topologies` from the wiring of a cluster; `lines` (what is left when parts fail);
+`fabric_rates` (constant rates of whole planes).
 """

@@ -15,10 +15,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_hw.hardware.supernode import Endpoint, Plane, Supernode
+from sim_hw.clusters.supernode import Endpoint, Supernode
 from sim_hw.model_loading import OBJECT_STORE_BYTES_PER_S
 from sim_hw.network.topologies import build_topology
 from sim_hw.network.topology import Link, Topology
+from sim_hw.planes import Plane
 
 
 class LineEnd(StrEnum):

@@ -7,18 +7,18 @@ one link to each of the 16 second-level chips of sub-plane i, and two twin chips
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from sim_hw.clusters.sheet import CLUSTERS
+from sim_hw.clusters.supernode import Endpoint, PartKind, PartOf, Supernode
+from sim_hw.clusters.wiring import ScaleOut, ScaleUp, Wiring
+from sim_hw.errors import unknown_name
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.supernode import Endpoint, PartKind, PartOf, Plane, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H100_CLUSTER, H800_CLUSTER
 from sim_hw.network.topology import Link, Topology
+from sim_hw.planes import Plane
 
-_TWO = Confidence.TWO_SOURCES
 _ONE = Confidence.ONE_SOURCE
 _ESTIMATE = Confidence.ESTIMATE
-_CM = "CM v2, CM v3"
 
 MODULE_BITS_PER_S: Mapping[str, Figure] = MappingProxyType(
     {
@@ -29,98 +29,31 @@ MODULE_BITS_PER_S: Mapping[str, Figure] = MappingProxyType(
 """Line rate of an optical module: the sources contradict each other, and none is official."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleUp:
-    """The scale-up network: ports of a die are dealt in turn to the first-level switches of its node or supernode.
-
-    `second_level`: second-level chips to each of which every first-level switch has one link; `links_per_cable` of
-    these share an optical link. `second_level_ports`: of one such chip.
-    """
-
-    ports_per_die: Figure
-    first_level: Figure
-    scope: PartOf
-    second_level: Figure | None = None
-    second_level_ports: Figure | None = None
-    links_per_cable: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleOut:
-    """The RDMA network: a leaf has `ports_down` NPUs below it and as many links to the spines above."""
-
-    ports_down: Figure
-    num_spines: Figure
-
-
-_TREE = ScaleOut(
-    Figure(32, "port", "assumed: half of a 64-port switch of 400 Gbit/s", _ESTIMATE),
-    Figure(6, "spine switch", "assumed: 384 / 64, no oversubscription", _ESTIMATE),
-)
-
-
-def _hopper(ports: int) -> ScaleUp:
-    return ScaleUp(
-        Figure(ports, "port", "NVLink 4 at 25 GB/s a port", _ONE),
-        Figure(4, "NVSwitch chip", "DGX", _ONE),
-        PartOf.NODE,
-    )
-
-
-_NETWORKS: Mapping[str, tuple[ScaleUp, ScaleOut]] = {
-    CLOUDMATRIX384.name: (
-        ScaleUp(
-            Figure(7, "port", "CM v2, MS", _TWO),
-            Figure(7, "L1 UB switch chip", _CM, _TWO),
-            PartOf.NODE,
-            Figure(16, "L2 UB switch chip", f"of each sub-plane; {_CM}", _TWO),
-            Figure(48, "port", "CM v2", _TWO),
-            links_per_cable=2,
-        ),
-        _TREE,
-    ),
-    GB200_NVL72.name: (
-        ScaleUp(
-            Figure(18, "port", "NVLink 5 at 50 GB/s a port, one to each NVSwitch chip", _ESTIMATE),
-            Figure(18, "NVSwitch chip", "two per switch tray", _ESTIMATE),
-            PartOf.SUPERNODE,
-        ),
-        ScaleOut(
-            Figure(32, "port", "assumed as for the other clusters", _ESTIMATE),
-            Figure(2, "spine switch", "assumed: 72 links on switches of 64 ports", _ESTIMATE),
-        ),
-    ),
-    H100_CLUSTER.name: (_hopper(18), _TREE),
-    H800_CLUSTER.name: (_hopper(8), _TREE),
-}
-
-
-def build_topology(
-    supernode: Supernode, module: str = "400G", networks: tuple[ScaleUp, ScaleOut] | None = None
-) -> Topology:
+def build_topology(supernode: Supernode, module: str = "400G", wiring: Wiring | None = None) -> Topology:
     """The links of a supernode. Raises ValueError, with both numbers, when its profile does not add up.
 
-    `module` names the line rate of an optical module; `networks` replaces the known ones. A supernode without any has
+    `module` names the line rate of an optical module; `wiring` replaces the known one. A supernode without has
     one switch for each scale-up domain and one for all RDMA adapters, and its optical modules are not held against its
     profile.
     """
     if module not in MODULE_BITS_PER_S:
-        raise ValueError(f"unknown optical module {module!r}; known: {', '.join(MODULE_BITS_PER_S)}")
-    known = networks or _NETWORKS.get(supernode.name)
-    scale_up, scale_out = known or _plain(supernode)
-    _check(supernode, scale_up)
-    links = [*_scale_up(supernode, scale_up), *_scale_out(supernode, scale_out), *_vpc(supernode)]
+        raise unknown_name("optical module", module, MODULE_BITS_PER_S)
+    sheet = CLUSTERS.get(supernode.name)
+    known = wiring or (sheet and sheet.wiring)
+    wiring = known or _plain(supernode)
+    _check(supernode, wiring.scale_up)
+    links = [*_scale_up(supernode, wiring.scale_up), *_scale_out(supernode, wiring.scale_out), *_vpc(supernode)]
     topology = Topology(supernode.name, links, MODULE_BITS_PER_S[module])
     if known:
         _check_counts(supernode, topology)
     return topology
 
 
-def _plain(supernode: Supernode) -> tuple[ScaleUp, ScaleOut]:
+def _plain(supernode: Supernode) -> Wiring:
     one = Figure(1, "switch", "assumed: nothing is known of the network", _ESTIMATE)
     is_within_node = supernode.chip.scale_up_domain_npus.count <= supernode.npus_per_node.count
     scale_up = ScaleUp(one, one, PartOf.NODE if is_within_node else PartOf.SUPERNODE)
-    return scale_up, ScaleOut(Figure(supernode.num_npus, "port", one.source, _ESTIMATE), one)
+    return Wiring(scale_up, ScaleOut(Figure(supernode.num_npus, "port", one.source, _ESTIMATE), one))
 
 
 def _check(supernode: Supernode, scale_up: ScaleUp) -> None:

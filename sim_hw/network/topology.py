@@ -1,4 +1,4 @@
-"""The networks of a supernode as links between named parts: what is reached, and what is lost when parts fail.
+"""The networks of a supernode as links between named parts, and what is lost when parts fail.
 
 A part is anything that can fail on its own and that a person can type. N is a number counted from 0 over the whole
 supernode, P a sub-plane, C a second-level chip of it; leading zeros are taken:
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from sim_hw.figure import Figure
-from sim_hw.hardware.supernode import Plane
+from sim_hw.planes import Plane
 
 MODULES_PER_LINK = 2
 """An optical link has one at each end."""
@@ -87,19 +87,6 @@ class Topology:
             raise LookupError(f"{self.name} has no part {part!r}; did you mean {' or '.join(near) or 'l2/3/7'}?")
         return name
 
-    def alive(self, failed: Iterable[str] = ()) -> list[Link]:
-        """The links that are left when these parts have failed; overlapping parts count once."""
-        dead = {index for part in failed for index in self.carried_by(part)}
-        return [link for index, link in enumerate(self.links) if index not in dead]
-
-    def bytes_per_s(self, plane: Plane, lower: str, upper: str, failed: Iterable[str] = ()) -> float:
-        """Capacity, one direction, of all links between devices whose names begin so: `l1/5/` to `l2/`, for one."""
-        return sum(
-            link.bytes_per_s
-            for link in self.alive(failed)
-            if link.plane == plane and link.lower.startswith(lower) and link.upper.startswith(upper)
-        )
-
     def lost_bytes_per_s(self, failed: Collection[str]) -> dict[Plane, float]:
         """Capacity, one direction, of the links that these parts took with them, by plane."""
         dead = {index for part in failed for index in self.carried_by(part)}
@@ -107,17 +94,6 @@ class Topology:
         for index in dead:
             lost[self.links[index].plane] += self.links[index].bytes_per_s
         return lost
-
-    def reached_from(self, plane: Plane, device: str, failed: Iterable[str] = ()) -> set[str]:
-        """All devices on a plane that a device still reaches, itself included if it has a link at all."""
-        up: defaultdict[str, list[str]] = defaultdict(list)
-        down: defaultdict[str, list[str]] = defaultdict(list)
-        for link in self.alive(failed):
-            if link.plane == plane:
-                up[link.lower].append(link.upper)
-                down[link.upper].append(link.lower)
-        highest = _closure({device}, up)
-        return _closure(highest, down) if len(highest) > 1 else set()
 
     def module_account(self) -> ModuleAccount:
         """Optical modules, counted link by link."""
@@ -133,13 +109,3 @@ def _parts_of(link: Link) -> Iterable[str]:
     if link.is_optical:
         names.update((f"{link.cable}/0", f"{link.cable}/1"))
     return names
-
-
-def _closure(start: set[str], onward: Mapping[str, list[str]]) -> set[str]:
-    found, waiting = set(start), list(start)
-    while waiting:
-        for device in onward.get(waiting.pop(), ()):
-            if device not in found:
-                found.add(device)
-                waiting.append(device)
-    return found

@@ -1,5 +1,5 @@
-"""One operator on one rank: its work, where its experts lie, how long it takes.
+"""One operator on one rank: its work, where its experts lie, how long it takes, and how sure that is.
 
-Reading order: `operating_point` (the question), `layout`, `operator`, `attention` and `ffn`, `roofline`, `collectives`;
-`fitted` has every number that is neither in the catalogue nor derived, `rivals` those that fit as well.
+Reading order: `operating_point` (the question), `layout`, `operator`, `attention` and `ffn`, `roofline`, `collectives`,
+`error_bar`. What is fitted stands on the sheet of the chip (`sim_hw.chips`).
 """

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sim_hw.hardware.chip import Precision
+from sim_hw.chips.chip import Precision
+from sim_hw.chips.fit import ChipFit
 from sim_hw.models.attention import LatentAttention
 from sim_hw.models.shape import ModelShape
-from sim_hw.operators.fitted import ChipFit
 from sim_hw.operators.operator import Operator, OperatorClass
 
 KV_BYTES_PER_ELEMENT = 2

@@ -1,19 +1,20 @@
-"""Exchange between ranks: how long it lasts on one rank, seconds."""
+"""Collectives between ranks: how long each lasts on one rank, seconds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from sim_hw.hardware.supernode import Memory, Operation, Plane, Reach, Supernode
-from sim_hw.operators.fitted import ChipFit, CollectiveFit
+from sim_hw.chips.fit import ChipFit, CollectiveFit
+from sim_hw.clusters.supernode import Memory, Operation, Reach, Supernode
+from sim_hw.planes import Plane
 
 CollectiveName = Literal["dispatch", "combine"]
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """The expert exchange of one layer on `ep` ranks; a row of `hidden` elements goes to `messages_per_row` of them."""
+class ExpertAllToAll:
+    """Dispatch and combine of one layer on `ep` ranks; `messages_per_row` of them get a row of `hidden` elements."""
 
     cluster: Supernode
     fit: ChipFit
@@ -38,11 +39,11 @@ class Exchange:
         fit: CollectiveFit = getattr(self.fit, name)
         wire_bytes = self.payload_bytes(name, rows) * (1.0 - package_share(self.cluster, self.ep))
         far_s = far_share(self.cluster, self.ep) * (fit.far_s.value + rows * fit.far_row_s.value)
-        return fit.fixed_s.value + wire_bytes / (fit.line_share.value * self.line_bytes_per_s()) + far_s
+        return fit.fixed_s.value + wire_bytes / (fit.line_share.value * self.link_bytes_per_s()) + far_s
 
-    def line_bytes_per_s(self) -> float:
+    def link_bytes_per_s(self) -> float:
         """Line rate of a rank: of scale-up only where it joins all ranks and the software uses it."""
-        is_scale_up = self.fit.exchange_plane is Plane.UB and _is_joined(self.cluster, self.ep)
+        is_scale_up = self.fit.all_to_all_plane is Plane.UB and _is_joined(self.cluster, self.ep)
         die = self.cluster.chip.die
         return die.scale_up_bytes_per_s.value if is_scale_up else die.scale_out_bytes_per_s.value
 

@@ -1,12 +1,12 @@
-"""What the feed-forward part of one layer does on one rank: experts with gate and exchange, or a dense one."""
+"""What the feed-forward part of one layer does on one rank: experts with gate and all-to-all, or a dense one."""
 
 from __future__ import annotations
 
-from sim_hw.hardware.chip import Precision
+from sim_hw.chips.chip import Precision
+from sim_hw.chips.fit import ChipFit
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.attention import WRITTEN_AND_READ_BYTES, matrix_product
-from sim_hw.operators.collectives import Exchange
-from sim_hw.operators.fitted import ChipFit
+from sim_hw.operators.collectives import ExpertAllToAll
 from sim_hw.operators.layout import ExpertLayout
 from sim_hw.operators.operator import Operator, OperatorClass
 
@@ -17,11 +17,11 @@ DOWN_PROJECTION_SHARE = 1 / 3
 """Of the products of an expert; behind it a single batch can hide its combine."""
 
 
-def exchange(fit_exchange: Exchange, rows: float) -> tuple[Operator, Operator]:
+def dispatch_and_combine(all_to_all: ExpertAllToAll, rows: float) -> tuple[Operator, Operator]:
     """Dispatch and combine of `rows` token rows of each rank."""
     return (
-        Operator("dispatch", OperatorClass.WAIT, wait_s=fit_exchange.seconds("dispatch", rows)),
-        Operator("combine", OperatorClass.WAIT, wait_s=fit_exchange.seconds("combine", rows)),
+        Operator("dispatch", OperatorClass.WAIT, wait_s=all_to_all.seconds("dispatch", rows)),
+        Operator("combine", OperatorClass.WAIT, wait_s=all_to_all.seconds("combine", rows)),
     )
 
 

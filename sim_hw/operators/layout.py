@@ -87,7 +87,7 @@ def _expert_layout(model: ModelShape, ep: int, slots_per_rank: int | None) -> Ex
         needed = -(-experts.routed // ep) + experts.shared
         raise DoesNotFitError(
             f"{ep} ranks x {slots} slots cannot hold {experts.routed} routed and {experts.shared} shared experts of "
-            f"{model.name}: raise the slots per rank to {needed} or --ep"
+            f"{model.name}: raise --slots-per-rank to {needed}"
         )
     return ExpertLayout(experts, ep, routed_slots, shared_ranks)
 

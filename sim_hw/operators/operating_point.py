@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sim_hw.chips.chip import Chip, Precision
+from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.errors import OperatingPointError
-from sim_hw.hardware.chip import Chip, Precision
-from sim_hw.hardware.supernode import Overlap, Plane, Supernode
 from sim_hw.models.shape import ModelShape
+from sim_hw.planes import Plane
 
 
 class ExpertBalance(StrEnum):

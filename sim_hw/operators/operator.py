@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sim_hw.hardware.chip import Precision
+from sim_hw.chips.chip import Precision
 
 
 class OperatorClass(StrEnum):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim_hw.hardware.chip import Chip
-from sim_hw.operators.fitted import ChipFit
+from sim_hw.chips.chip import Chip
+from sim_hw.chips.fit import ChipFit
 from sim_hw.operators.operator import Operator, OperatorClass
 
 

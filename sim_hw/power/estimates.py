@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from sim_hw.clusters.part_power import PartPower
+from sim_hw.clusters.supernode import Part, PartKind, Supernode
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.part_power import PartPower
-from sim_hw.hardware.supernode import Part, PartKind, Supernode
 
 
 def _watts(watts: float, source: str) -> Figure:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim_hw.power.power_tree import PartClass, PowerTree
+from sim_hw.clusters.part_power import PartClass
+from sim_hw.power.power_tree import PowerTree
 from sim_hw.power.supply import supply_loss_w
 
 
@@ -23,11 +24,6 @@ class FacilityDraw:
     def supernode_w(self) -> float:
         """At the feeds of the supernode."""
         return self.npu_w + self.other_w + self.supply_loss_w
-
-    @property
-    def facility_w(self) -> float:
-        """At the meter."""
-        return self.supernode_w + self.building_w
 
 
 def facility_draw(tree: PowerTree, npu_w: float, pue: float = 1.0) -> FacilityDraw:

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
+from sim_hw.clusters.part_power import PartClass, PartPower
+from sim_hw.clusters.supernode import Part, PartKind, Supernode
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.part_power import PartPower
-from sim_hw.hardware.phase_power import Phase, service_figure
-from sim_hw.hardware.supernode import Part, PartKind, Plane, Supernode
+from sim_hw.planes import Plane
 from sim_hw.power.estimates import board_power, cooling_power, cpu_power, part_power, supply_capacity_w
+from sim_hw.power.phase_power import Phase, service_figure
 from sim_hw.power.supply import EFFICIENCIES, supply_loss_w
-
-
-class PartClass(StrEnum):
-    """The branches of the tree, in its order."""
-
-    NPU = "npu"
-    CPU = "cpu"
-    BOARD = "board"
-    """DRAM, and all else in a node that is neither NPU, CPU nor network."""
-    SWITCH = "switch"
-    OPTICS = "optics"
-    COOLING = "cooling"
-    SUPPLY_LOSS = "supply_loss"
-    MARGIN = "margin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +74,7 @@ class PowerTree:
 
 
 def power_tree(supernode: Supernode, npu_busy: Figure | None = None) -> PowerTree:
-    """The tree with busy NPUs that draw `npu_busy` each; by default as in saturated prefill, the highest of phases.
+    """The tree with busy NPUs that draw `npu_busy` each; by default as in saturated prefill, the higher phase.
 
     The margin is what is left of the published total. It is below nothing where parts exceed that total.
     """

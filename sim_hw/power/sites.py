@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sim_hw.errors import unknown_name
+from sim_hw.catalog import Catalog
 from sim_hw.figure import Confidence, Figure
 
 
@@ -51,11 +51,4 @@ SITES: Final[tuple[Site, ...]] = (
 )
 """All that is known by name; the first is the default."""
 
-_BY_NAME: Final = {site.name: site for site in SITES}
-
-
-def find_site(name: str) -> Site:
-    """The site of that name; `UnknownNameError` lists the known ones."""
-    if name not in _BY_NAME:
-        raise unknown_name("site", name, _BY_NAME)
-    return _BY_NAME[name]
+find_site: Final = Catalog("site", lambda: SITES).find

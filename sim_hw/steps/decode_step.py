@@ -3,7 +3,7 @@
 With two micro-batches an expert layer runs as two streams. Where the chip gives each stream cores of its own (Ascend),
 attention of one micro-batch runs beside gate, dispatch, experts and combine of the other, and the layer lasts twice the
 slower stream; the split of the cores is the best one for the operating point. Where it does not (GPUs), computation of
-one micro-batch covers the exchange of the other. Either way the two read all weights twice, so an instance that may
+one micro-batch covers the all-to-all of the other. Either way the two read all weights twice, so an instance that may
 split its batch does so only where that is faster.
 """
 
@@ -11,11 +11,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim_hw.hardware.supernode import Overlap
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.operators.attention import decode_attention, matrix_product
-from sim_hw.operators.collectives import Exchange, all_reduce_s
-from sim_hw.operators.ffn import DOWN_PROJECTION_SHARE, dense_products, exchange, expert_products, row_handling
-from sim_hw.operators.fitted import ChipFit, fit_of
+from sim_hw.operators.collectives import ExpertAllToAll, all_reduce_s
+from sim_hw.operators.ffn import (
+    DOWN_PROJECTION_SHARE,
+    dense_products,
+    dispatch_and_combine,
+    expert_products,
+    row_handling,
+)
 from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.operators.operator import Operator, OperatorClass
@@ -69,14 +76,14 @@ class DecodeModel:
         return (*operators, *self._all_reduce("attention_all_reduce", requests, ranks))
 
     def experts(self, layout: ExpertLayout, requests: float) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
-        """Computation and exchange of one expert layer."""
+        """Computation of one expert layer, and its all-to-all."""
         point = self.point
         rows = requests * point.rows_per_request
         spread = self.fit.text_spread.value / (layout.ep * requests) ** 0.5
         slowest = layout.slowest_rank_rows(rows, point.eplb, spread)
-        exchanged = Exchange(point.cluster, self.fit, layout.ep, point.model.hidden, layout.messages_per_row)
+        communication = ExpertAllToAll(point.cluster, self.fit, layout.ep, point.model.hidden, layout.messages_per_row)
         products = expert_products(point.model, layout, point.precision, rows, slowest)
-        return (*products, row_handling(self.fit, rows)), exchange(exchanged, rows)
+        return (*products, row_handling(self.fit, rows)), dispatch_and_combine(communication, rows)
 
     def dense(self, requests: float) -> tuple[Operator, ...]:
         """Of one dense layer."""
@@ -120,16 +127,16 @@ def expert_layer(model: DecodeModel, requests: float) -> ExpertLayer:
     """One expert layer of `requests` requests per rank, in the fastest way that the instance may run it."""
     layout = model.layout
     assert layout is not None
-    computed, exchanged = model.experts(layout, requests)
+    computed, communication = model.experts(layout, requests)
     computed_s = model.busy_s(model.attention(requests)) | model.busy_s(computed)
-    exchanged_s = model.busy_s(exchanged)
-    whole = ExpertLayer(one_after_another(computed_s | exchanged_s), False, None)
+    communication_s = model.busy_s(communication)
+    whole = ExpertLayer(one_after_another(computed_s | communication_s), False, None)
     if model.point.overlap is Overlap.NONE:
         return whole
     if model.point.overlap is Overlap.SINGLE_BATCH:
-        return ExpertLayer(single_batch(layout, computed_s, exchanged_s), False, None)
+        return ExpertLayer(single_batch(layout, computed_s, communication_s), False, None)
     if model.point.chip.die.cube_cores is None:
-        split = [_covered_exchange(model, layout, requests / 2)]
+        split = [_covered_all_to_all(model, layout, requests / 2)]
     else:
         split = _split_streams(model, layout, requests / 2)
     return min([whole, *split], key=lambda layer: layer.time.seconds)
@@ -139,37 +146,37 @@ def stage_s(model: DecodeModel, requests: float, attention_share: float) -> tupl
     """Seconds by operator of the two streams for one micro-batch, the first with that share of the cores."""
     layout = model.layout
     assert layout is not None
-    computed, exchanged = model.experts(layout, requests)
+    computed, communication = model.experts(layout, requests)
     attention_s = model.busy_s(model.attention(requests), attention_share)
-    return attention_s, model.busy_s((*computed, *exchanged), 1.0 - attention_share)
+    return attention_s, model.busy_s((*computed, *communication), 1.0 - attention_share)
 
 
 def _split_streams(model: DecodeModel, layout: ExpertLayout, requests: float) -> list[ExpertLayer]:
     cores = model.point.chip.die.cube_cores
     assert cores is not None
     found: list[ExpertLayer] = []
-    attention, (computed, exchanged) = model.attention(requests), model.experts(layout, requests)
+    attention, (computed, communication) = model.attention(requests), model.experts(layout, requests)
     for attention_cores in range(SPLIT_STEP_CORES, cores.count, SPLIT_STEP_CORES):
         share = attention_cores / cores.count
         first = model.busy_s(attention, share)
-        second = model.busy_s((*computed, *exchanged), 1.0 - share)
+        second = model.busy_s((*computed, *communication), 1.0 - share)
         exposed = max(first, second, key=lambda stream: sum(stream.values()))
         found.append(ExpertLayer(StepTime(first | second, exposed).times(2), True, attention_cores))
     return found
 
 
-def _covered_exchange(model: DecodeModel, layout: ExpertLayout, requests: float) -> ExpertLayer:
-    computed, exchanged = model.experts(layout, requests)
+def _covered_all_to_all(model: DecodeModel, layout: ExpertLayout, requests: float) -> ExpertLayer:
+    computed, communication = model.experts(layout, requests)
     front_s = model.busy_s(model.attention(requests)) | model.busy_s(computed)
-    time = behind(front_s, model.busy_s(exchanged), sum(front_s.values())).times(2)
+    time = behind(front_s, model.busy_s(communication), sum(front_s.values())).times(2)
     return ExpertLayer(time, True, None)
 
 
-def single_batch(layout: ExpertLayout, front_s: dict[str, float], exchanged_s: dict[str, float]) -> StepTime:
+def single_batch(layout: ExpertLayout, front_s: dict[str, float], communication_s: dict[str, float]) -> StepTime:
     """Dispatch hides behind the shared expert, combine behind the down-projections of the routed ones."""
     shared_s = layout.experts.shared * front_s["experts"] / layout.slots_per_rank
     cover_s = shared_s + DOWN_PROJECTION_SHARE * (front_s["experts"] - shared_s)
-    return behind(front_s, exchanged_s, cover_s)
+    return behind(front_s, communication_s, cover_s)
 
 
 def once_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sim_hw.hardware.supernode import StageLayout, Supernode
+from sim_hw.clusters.supernode import StageLayout, Supernode
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
 from sim_hw.steps.die_memory import largest_fitting_batch

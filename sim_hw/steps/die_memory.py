@@ -1,21 +1,26 @@
 """What lies in the HBM of the fullest die at an operating point; the batch that still fits.
 
-Weights stay resident; buffers of the exchange follow CloudMatrix-Infer's rule, ranks x rows x message; a tenth is kept
-for activations, graphs and fragmentation, as serving engines do.
+Weights stay resident; buffers of the all-to-all follow CloudMatrix-Infer's rule, ranks x rows x message; a tenth is
+kept for activations, graphs and fragmentation, as serving engines do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from sim_hw.chips.sheet import fit_of
 from sim_hw.errors import DoesNotFitError
 from sim_hw.figure import Confidence, Figure
 from sim_hw.models.attention import LatentAttention
 from sim_hw.operators.attention import KV_BYTES_PER_ELEMENT
-from sim_hw.operators.collectives import Exchange
-from sim_hw.operators.fitted import fit_of
+from sim_hw.operators.collectives import ExpertAllToAll
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
+
+AnyPoint = TypeVar("AnyPoint", bound=Instance)
 
 RESERVE_SHARE = Figure(
     0.10, "1", "activations, graphs, fragmentation; serving engines usually take a share of 0.9", Confidence.ESTIMATE
@@ -78,8 +83,8 @@ def decode_memory(point: DecodePoint) -> DieMemory:
     buffers = 0.0
     if layout:
         copies = min(point.model.experts_per_token, layout.slots_per_rank)
-        exchange = Exchange(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
-        message_bytes = exchange.message_bytes("dispatch") + exchange.message_bytes("combine")
+        all_to_all = ExpertAllToAll(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
+        message_bytes = all_to_all.message_bytes("dispatch") + all_to_all.message_bytes("combine")
         buffers = layout.ep * requests * point.rows_per_request * copies * message_bytes
     return _die_memory(point, weights_bytes(point, False), buffers, kv_bytes / heads)
 
@@ -97,27 +102,70 @@ def prefill_memory(point: PrefillPoint) -> DieMemory:
 
 
 def check_decode(point: DecodePoint) -> DieMemory:
-    """The memory map of `point`. Raises `DoesNotFitError` with the batch that would fit."""
+    """The memory map of `point`. Raises `DoesNotFitError` with what would fit."""
     memory = decode_memory(point)
     if memory.fits:
         return memory
-    fitting = largest_fitting_batch(point)
-    if fitting:
-        raise DoesNotFitError(f"{_needs(memory)}: lower --batch to {fitting} or --context, or raise --ep")
-    raise DoesNotFitError(f"{_needs(memory)} even with a batch of 1: raise --npus and --ep, or lower --context")
+    fixes: list[str] = []
+    batch, context = largest_fitting_batch(point), _largest_fitting_context(point, memory)
+    if batch:
+        fixes.append(f"lower --batch to {batch}")
+    if context:
+        fixes.append(f"lower --context to {context}")
+    needs = _needs(memory) if batch else f"{_needs(memory)} even with a batch of 1"
+    raise DoesNotFitError(f"{needs}: {_either([*fixes, *_other_size(point, decode_memory)])}")
 
 
 def check_prefill(point: PrefillPoint) -> DieMemory:
-    """The memory map of `point`. Raises `DoesNotFitError` with the number of tokens that would fit."""
+    """The memory map of `point`. Raises `DoesNotFitError` with what would fit."""
     memory = prefill_memory(point)
     if memory.fits:
         return memory
-    kv_bytes = memory.parts_bytes["kv"]
-    left_bytes = kv_bytes - (memory.needed_bytes - memory.capacity_bytes)
-    fitting = int(point.batch_tokens_per_npu * left_bytes / kv_bytes)
-    if fitting >= 1:
-        raise DoesNotFitError(f"{_needs(memory)}: lower --batch-tokens to {fitting} or raise --ep")
-    raise DoesNotFitError(f"{_needs(memory)} whatever the batch: raise --npus and --ep")
+    tokens = int(point.batch_tokens_per_npu * _kv_share_that_fits(memory))
+    fixes = [f"lower --batch-tokens to {tokens}"] if tokens >= 1 else []
+    needs = _needs(memory) if fixes else f"{_needs(memory)} whatever the batch"
+    raise DoesNotFitError(f"{needs}: {_either([*fixes, *_other_size(point, prefill_memory)])}")
+
+
+def _kv_share_that_fits(memory: DieMemory) -> float:
+    """Of the KV, with all else as it is; not above 0 where that alone is too much."""
+    return 1.0 - (memory.needed_bytes - memory.capacity_bytes) / memory.parts_bytes["kv"]
+
+
+def _largest_fitting_context(point: DecodePoint, memory: DieMemory) -> int:
+    return max(0, int(point.context_tokens * _kv_share_that_fits(memory)))
+
+
+def _other_size(point: AnyPoint, memory_of: Callable[[AnyPoint], DieMemory]) -> list[str]:
+    """The flags of the nearest larger instance of whole packages that holds the same load per NPU, else of the nearest
+    smaller one; none if no size does.
+
+    Each size is tried, since neither direction is sure to help: more ranks hold fewer weights each, but the buffers of
+    a rank grow with them, and in staged prefill so do the latents, which each rank keeps of all.
+    """
+    dies = point.chip.num_dies.count
+    larger = [
+        (ep, max(point.num_npus, ep // dies)) for ep in _sizes(point.ep // dies + 1, point.cluster.num_npus, dies)
+    ]
+    smaller = [(ep, ep // dies) for ep in reversed(_sizes(1, (point.ep - 1) // dies, dies))]
+    for verb, sizes in (("raise", larger), ("lower", smaller)):
+        for ep, num_npus in sizes:
+            with suppress(DoesNotFitError):  # slots that cannot hold all experts
+                if memory_of(replace(point, ep=ep, num_npus=num_npus)).fits:
+                    npus = f"--npus to {num_npus} and " if num_npus != point.num_npus else ""
+                    return [f"{verb} {npus}--ep to {ep}"]
+    return []
+
+
+def _sizes(least: int, most: int, dies: int) -> range:
+    """Ranks of instances of so many packages."""
+    return range(least * dies, most * dies + 1, dies)
+
+
+def _either(fixes: list[str]) -> str:
+    """What to do instead, any of these."""
+    *first, last = fixes or ["take a smaller model, or a cluster with more HBM per die"]
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def largest_fitting_batch(point: DecodePoint) -> int:

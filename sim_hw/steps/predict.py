@@ -1,16 +1,17 @@
-"""The answers: throughput, latency, time by operator, memory and an error bar at one operating point."""
+"""Predictions: throughput, latency, time by operator, memory and an error bar at one operating point."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.sheet import fit_of, rivals_of
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import OperatingPointError, TargetError
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.operators.collectives import CollectiveName, Exchange
-from sim_hw.operators.fitted import ChipFit, fit_of
+from sim_hw.operators.collectives import CollectiveName, ExpertAllToAll
+from sim_hw.operators.error_bar import error_bar
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
-from sim_hw.operators.rivals import error_bar, rivals_of
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.die_memory import check_decode, check_prefill, largest_fitting_batch
 from sim_hw.steps.prefill_pass import prefill_pass
@@ -40,7 +41,7 @@ class DecodePrediction:
     memory_share: float
     """Of the peak HBM bandwidth."""
     clock_bound_share: float
-    """Of the step, what stretches when the clock falls (`sim_hw.hardware.clock_scaling`)."""
+    """Of the step, what stretches when the clock falls (`sim_hw.power.clock_scaling`)."""
     is_split: bool
     """Into two micro-batches: done only where it is faster."""
     attention_cores: int | None
@@ -139,15 +140,15 @@ def predict_operator(name: CollectiveName, cluster: Supernode, ep: int, tokens_p
     if tokens_per_rank < 1:
         raise OperatingPointError(f"{tokens_per_rank} tokens per rank: give --batch 1 or more")
     fit = fit_of(cluster.chip)
-    latency_s = _exchange(cluster, fit, ep).seconds(name, tokens_per_rank)
+    latency_s = _all_to_all(cluster, fit, ep).seconds(name, tokens_per_rank)
     collective = fit.dispatch if name == "dispatch" else fit.combine
-    counted_bytes = collective.counted_bytes.value * _exchange(cluster, fit, ep).payload_bytes(name, tokens_per_rank)
-    rivals = [_exchange(cluster, rival, ep).seconds(name, tokens_per_rank) for rival in rivals_of(cluster.chip)]
+    counted_bytes = collective.counted_bytes.value * _all_to_all(cluster, fit, ep).payload_bytes(name, tokens_per_rank)
+    rivals = [_all_to_all(cluster, rival, ep).seconds(name, tokens_per_rank) for rival in rivals_of(cluster.chip)]
     return OperatorPrediction(latency_s, counted_bytes / latency_s, error_bar(cluster.chip, latency_s, rivals))
 
 
-def _exchange(cluster: Supernode, fit: ChipFit, ep: int) -> Exchange:
-    return Exchange(cluster, fit, ep, OPERATOR_HIDDEN, OPERATOR_MESSAGES)
+def _all_to_all(cluster: Supernode, fit: ChipFit, ep: int) -> ExpertAllToAll:
+    return ExpertAllToAll(cluster, fit, ep, OPERATOR_HIDDEN, OPERATOR_MESSAGES)
 
 
 def largest_batch(point: DecodePoint, tpot_slo_s: float) -> DecodePoint:

@@ -9,16 +9,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim_hw.hardware.supernode import Endpoint, Memory, Operation, Overlap, Plane, Reach
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.supernode import Endpoint, Memory, Operation, Overlap, Reach
 from sim_hw.models.attention import LatentAttention
 from sim_hw.operators.attention import KV_BYTES_PER_ELEMENT, matrix_product, prefill_attention
-from sim_hw.operators.collectives import Exchange, all_reduce_s, all_to_all_s, distinct_nodes, gather_s
-from sim_hw.operators.ffn import DOWN_PROJECTION_SHARE, dense_products, exchange, expert_products, ffn_vector
-from sim_hw.operators.fitted import ChipFit, fit_of
+from sim_hw.operators.collectives import ExpertAllToAll, all_reduce_s, all_to_all_s, distinct_nodes, gather_s
+from sim_hw.operators.ffn import (
+    DOWN_PROJECTION_SHARE,
+    dense_products,
+    dispatch_and_combine,
+    expert_products,
+    ffn_vector,
+)
 from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import PrefillPoint
 from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.roofline import busy_s
+from sim_hw.planes import Plane
 from sim_hw.steps.step_time import StepTime, behind, one_after_another, total
 
 TEXT_TOKENS = 4096
@@ -63,7 +71,7 @@ class PrefillModel:
     layout: ExpertLayout | None
 
     def attention(self, tokens: PassTokens) -> tuple[Operator, ...]:
-        """Of one layer, with the exchange between ranks."""
+        """Of one layer, with the collectives between ranks."""
         point, ranks = self.point, tensor_ranks(self.point)
         operators = prefill_attention(
             point.model, self.fit, point.precision, tokens.computed, tokens.cached, tokens.pairs, ranks
@@ -79,14 +87,14 @@ class PrefillModel:
         products = expert_products(self.point.model, layout, self.point.precision, tokens.computed, slowest)
         return (*products, ffn_vector(self.point.model, layout.experts.intermediate, slowest))
 
-    def exchange(self, layout: ExpertLayout, tokens: PassTokens) -> tuple[Operator, ...]:
+    def all_to_all(self, layout: ExpertLayout, tokens: PassTokens) -> tuple[Operator, ...]:
         """Dispatch and combine of one expert layer."""
         point, messages = self.point, float(layout.messages_per_row)
         if not self.fit.is_staged_prefill:
             # Large batches are forwarded inside a node: a row crosses to each other node once.
             messages = distinct_nodes(point.cluster, layout.ep, messages) or messages
-        exchanged = Exchange(point.cluster, self.fit, layout.ep, point.model.hidden, messages)
-        return exchange(exchanged, tokens.computed)
+        communication = ExpertAllToAll(point.cluster, self.fit, layout.ep, point.model.hidden, messages)
+        return dispatch_and_combine(communication, tokens.computed)
 
     def dense(self, tokens: PassTokens) -> tuple[Operator, ...]:
         """Of one dense layer."""
@@ -118,12 +126,12 @@ class PrefillModel:
         cache_bytes = attention.cached_elements * KV_BYTES_PER_ELEMENT
         computed_bytes = (attention.q_rank or point.model.hidden) * element_bytes + cache_bytes
         gathered_bytes = point.num_ranks * (tokens.computed * computed_bytes + tokens.cached * cache_bytes)
-        exchanged_bytes = tokens.computed * attention.heads * attention.value_dim * element_bytes
+        heads_bytes = tokens.computed * attention.heads * attention.value_dim * element_bytes
         gathered_s = gather_s(point.cluster, point.num_ranks, gathered_bytes)
-        exchanged_s = all_to_all_s(point.cluster, point.num_ranks, exchanged_bytes)
+        heads_s = all_to_all_s(point.cluster, point.num_ranks, heads_bytes)
         return (
             Operator("latent_gather", OperatorClass.WAIT, wait_s=gathered_s),
-            Operator("head_exchange", OperatorClass.WAIT, wait_s=exchanged_s),
+            Operator("head_exchange", OperatorClass.WAIT, wait_s=heads_s),
         )
 
     def _all_reduce(self, name: str, tokens: PassTokens) -> tuple[Operator, ...]:
@@ -169,15 +177,15 @@ def _expert_layer(
     model: PrefillModel, layout: ExpertLayout, tokens: PassTokens, attention_s: dict[str, float]
 ) -> StepTime:
     computed_s = attention_s | model.busy_s(model.experts(layout, tokens))
-    exchanged_s = model.busy_s(model.exchange(layout, tokens))
-    whole = one_after_another(computed_s | exchanged_s)
+    communication_s = model.busy_s(model.all_to_all(layout, tokens))
+    whole = one_after_another(computed_s | communication_s)
     if model.point.overlap is Overlap.NONE:
         return whole
     if model.point.overlap is Overlap.SINGLE_BATCH:
-        return behind(computed_s, exchanged_s, DOWN_PROJECTION_SHARE * computed_s["experts"])
+        return behind(computed_s, communication_s, DOWN_PROJECTION_SHARE * computed_s["experts"])
     share = model.fit.prefill_core_share.value
     front_s = {name: seconds / share for name, seconds in computed_s.items()}
-    hidden = behind(front_s, exchanged_s, sum(front_s.values()))
+    hidden = behind(front_s, communication_s, sum(front_s.values()))
     return min(hidden, whole, key=lambda layer: layer.seconds)
 
 

@@ -1,8 +1,8 @@
-"""What an instance's own exchange takes of the UB lines of its dies, and the instance as it is with less of them.
+"""What an instance's own all-to-alls take of the UB links of its dies, and the instance as it is with less of them.
 
-Dispatch, combine and the exchanges of staged attention move bytes between dies. As any access, one of them takes a
-die's whole line while its bytes flow, and moves what that kind was measured to. With a share s of the line that part
-lasts 1 / s times as long; what an exchange waits for besides, such as messages and rows, does not.
+Dispatch, combine and the collectives of staged attention move bytes between dies. As any access, one of them takes a
+die's whole link while its bytes flow, and moves what that kind was measured to. With a share s of the link that part
+lasts 1 / s times as long; what an all-to-all waits for besides, such as messages and rows, does not.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+from sim_hw.chips.sheet import fit_of
 from sim_hw.figure import Figure
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.operators.operator import Operator, OperatorClass
@@ -31,29 +31,29 @@ def with_ub_share(point: AnyInstance, share: float) -> AnyInstance:
     return replace(point, cluster=replace(cluster, chip=chip, ub_accesses=tuple(accesses)))
 
 
-def prefill_line_s(point: PrefillPoint) -> tuple[float, float]:
-    """Seconds of the line of each die that a pass takes for one computed and for one cached token of a rank.
+def prefill_link_s(point: PrefillPoint) -> tuple[float, float]:
+    """Seconds of the UB link of each die that a pass takes for one computed and for one cached token of a rank.
 
     What a pass takes is proportional to its tokens.
     """
     halved = with_ub_share(point, 0.5)
     computed, cached = PassTokens(1.0, 0.0, 0.0), PassTokens(0.0, 1.0, 0.0)
-    # Half the line doubles what waits for it, and nothing else.
+    # Half the link doubles what waits for it, and nothing else.
     return (
         _pass_wait_s(halved, computed) - _pass_wait_s(point, computed),
         _pass_wait_s(halved, cached) - _pass_wait_s(point, cached),
     )
 
 
-def decode_line_s(point: DecodePoint) -> float:
-    """Seconds of the line of each die that a step takes for one request of each die, in proportion to these."""
+def decode_link_s(point: DecodePoint) -> float:
+    """Seconds of the UB link of each die that a step takes for one request of each die, in proportion to these."""
     return _step_wait_s(with_ub_share(point, 0.5)) - _step_wait_s(point)
 
 
 def _pass_wait_s(point: PrefillPoint, tokens: PassTokens) -> float:
     model, shape = PrefillModel(point, fit_of(point.chip), expert_layout(point)), point.model
     wait_s = shape.layers * _wait_s(model.attention(tokens)) + shape.dense_layers * _wait_s(model.dense(tokens))
-    return wait_s + (shape.moe_layers * _wait_s(model.exchange(model.layout, tokens)) if model.layout else 0.0)
+    return wait_s + (shape.moe_layers * _wait_s(model.all_to_all(model.layout, tokens)) if model.layout else 0.0)
 
 
 def _step_wait_s(point: DecodePoint) -> float:
@@ -62,11 +62,11 @@ def _step_wait_s(point: DecodePoint) -> float:
     wait_s = (shape.layers + point.mtp_k) * _wait_s(model.attention(requests))
     if model.layout is None:
         return wait_s + (shape.dense_layers + point.mtp_k) * _wait_s(model.dense(requests))
-    exchanged = model.experts(model.layout, requests)[1]
+    communication = model.experts(model.layout, requests)[1]
     return (
         wait_s
         + shape.dense_layers * _wait_s(model.dense(requests))
-        + (shape.moe_layers + point.mtp_k) * _wait_s(exchanged)
+        + (shape.moe_layers + point.mtp_k) * _wait_s(communication)
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sim_hw.hardware.chip import Chip
-from sim_hw.operators.fitted import ChipFit, fit_of
+from sim_hw.chips.chip import Chip
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.sheet import fit_of
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.operators.operator import Operator

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Final
 
-from sim_hw.catalog import find_chip
-from sim_hw.hardware.chip import Chip, Precision
-from sim_hw.hardware.chip_power import chip_watts
-from sim_hw.hardware.phase_power import Phase, service_watts
+from sim_hw.chips.chip import Chip, Precision
+from sim_hw.chips.sheet import find_chip
+from sim_hw.power.chip_power import chip_watts
+from sim_hw.power.phase_power import Phase, service_watts
 
 MEMORY_SHARE: Final = 0.80
 """Of peak HBM bandwidth, reached by products of few rows: 76-84 %, aiconfigurator."""
@@ -47,7 +46,7 @@ _SERVICE_ROWS: Final = (
     ("h100", Phase.PREFILL, _SPLIT, ((1, 1.00),)),
     ("h200", Phase.DECODE, "arXiv 2605.11999, low batch, middle of 0.20-0.43", ((1, 0.31),)),
 )
-"""Chip, phase, source, and (batch, share of TDP). An A100 was measured too; the catalogue has none."""
+"""Chip, phase, source, and (batch, share of TDP). An A100 was measured too; the catalog has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +68,6 @@ class PowerPoint:
 def power_points() -> tuple[PowerPoint, ...]:
     """All rows, products first."""
     return (*_products(), *_services())
-
-
-def mean_errors(points: tuple[PowerPoint, ...]) -> dict[str, float]:
-    """Mean absolute residual by chip, shares of TDP."""
-    chips = dict.fromkeys(point.chip for point in points)
-    return {chip: fmean(abs(point.residual) for point in points if point.chip == chip) for chip in chips}
 
 
 def product_shares(chip: Chip, rows: float) -> tuple[float, float]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from sim_hw.hardware.chip import Chip, Precision
-from sim_hw.hardware.chips import ASCEND_910C, H800
-from sim_hw.hardware.supernode import Overlap, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER
+from sim_hw.chips.ascend import ASCEND_910C
+from sim_hw.chips.chip import Chip, Precision
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.nvidia import H800
+from sim_hw.chips.sheet import fit_of, rivals_of
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.published import DEEPSEEK_R1
-from sim_hw.operators.fitted import ChipFit, fit_of
+from sim_hw.operators.error_bar import error_bar
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.operators.operator import Operator, OperatorClass
-from sim_hw.operators.rivals import error_bar, rivals_of
 from sim_hw.operators.roofline import operator_s
 from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s
 from sim_hw.steps.die_memory import largest_fitting_batch
@@ -25,7 +29,7 @@ from sim_hw.validation.calibration_points import MODEL_CACHING, CalibrationPoint
 NOT_FITTED = frozenset(
     {"cm_decode_b96_tput", "cm_decode_b8_tput", "h800_decode_profile_tpot", "cm_mla_memory_bw", "h800_mla_memory_bw"}
 )
-"""Points that no number was fitted on, besides all bandwidths of exchange and of matrix products."""
+"""Points that no number was fitted on, besides all bandwidths of all-to-alls and of matrix products."""
 
 STREAM_CORES = 16 / 24
 """Cores of the attention stream in the published stage times."""
@@ -93,7 +97,7 @@ def _predictions() -> Iterator[tuple[str, Prediction]]:
     yield from _decode_layers()
     for point in calibration_points():
         if point.group == "ep_comm":
-            yield point.id, _exchange(point)
+            yield point.id, _all_to_all(point)
         elif "_gemm_" in point.id:
             yield point.id, _grouped_product(point)
     yield from _attention("cm", ASCEND_910C)
@@ -179,7 +183,7 @@ def _decode_layers() -> Iterator[tuple[str, Prediction]]:
     yield "cm_stream1_stage", _with_bar(ASCEND_910C, lambda fit: stage_us(fit, 1))
 
 
-def _exchange(point: CalibrationPoint) -> Prediction:
+def _all_to_all(point: CalibrationPoint) -> Prediction:
     cluster = CLOUDMATRIX384 if point.id.startswith("cm_") else H800_CLUSTER
     conditions = point.conditions
     answer = predict_operator(

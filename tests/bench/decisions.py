@@ -12,7 +12,7 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import PolicyContext, StageKind
 from scheduler.protocol.messages import RequestsArrived
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 
 AIMS_US: Final = {

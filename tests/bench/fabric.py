@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deploy.run.replay import make_collector
 from deploy.settings.run_config import RunConfig
 from deploy.system.blueprint import Blueprint
-from scheduler.core.config import CACHE_ADDRESS, FABRIC_ADDRESS
+from scheduler.protocol.addresses import CACHE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.messages import CancelTransfer, Plane, StartTransfer, TransferKind
 from scheduler.runtime.virtual import VirtualRuntime
 from scheduler.sources.trace_source import TraceSource

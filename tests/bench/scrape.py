@@ -14,8 +14,8 @@ from deploy.live.telemetry import TelemetrySpec
 from deploy.settings.run_config import RunConfig
 from deploy.system.blueprint import Blueprint
 from scheduler.metrics.export.registry import process_registry
-from scheduler.metrics.live.snapshot import Snapshot
 from scheduler.metrics.live.totals import LiveTotals
+from scheduler.metrics.snapshot import Snapshot
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S
 from scheduler.runtime.virtual import VirtualRuntime
@@ -75,7 +75,7 @@ def scrape_cost(names: tuple[str, ...]) -> ScrapeCost:
     core = blueprint.make_core()
     hosts = {address: (address,) for address in blueprint.worker_addresses}
     layout = replace(TelemetrySpec.of(blueprint, hosts, port=0).layout, names=names)
-    totals = LiveTotals(layout, has_prefix_cache=True)
+    totals = LiveTotals(layout)
     totals.begin(core.table, 1.0)
     watch = _Watch(totals)
     workers = [blueprint.make_worker(address, REPORT_INTERVAL_NS) for address in blueprint.worker_addresses]

@@ -8,9 +8,11 @@ import pytest
 from scheduler.core.guests.time_outs import TimeOuts
 from scheduler.core.lifecycle import State
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
+from scheduler.metrics.outcome.ended_run import RunInfo
 from scheduler.metrics.outcome.gaps import TokenGaps
-from scheduler.metrics.outcome.summary import RunInfo, summarize
+from scheduler.metrics.outcome.summary import summarize
 from scheduler.metrics.records import Records
+from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped, UsageReported
@@ -25,8 +27,8 @@ from workers.prefill import PrefillInstance
 def run_checked(case: Case, trouble: Trouble) -> LosingSystem:
     """Run and check everything."""
     system = LosingSystem(case, trouble)
-    instances = [MeteredInstance(f"prefill-{i}", "prefill", 1) for i in range(case.num_prefill)]
-    instances += [MeteredInstance(f"decode-{i}", "decode", 1) for i in range(case.num_decode)]
+    instances = [MeteredInstance(prefill_address(i), "prefill", 1) for i in range(case.num_prefill)]
+    instances += [MeteredInstance(decode_address(i), "decode", 1) for i in range(case.num_decode)]
     collector = Collector(system.scheduler.table, instances)
     system.scheduler.add_guest(collector)
     system.run()

@@ -61,7 +61,6 @@ ANSWERS: Final[tuple[Case, ...]] = (
     Case(
         "hw_show",
         (
-            "hw list",
             "hw show cloudmatrix384 --json --optical-module 800G",
             "hw show h100",
             "hw show examples/h20-cluster.yaml",

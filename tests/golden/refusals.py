@@ -45,7 +45,6 @@ REFUSALS: Final[tuple[Case, ...]] = (
             f"replay {DEMO} --policy dynamo_kv:overlap=2",
             f"replay {DEMO} --policy own_policy.py:Stiky",
             f"replay {DEMO} --policy nowhere.py:Sticky",
-            f"replay {DEMO} --cluster cloudmatrix",
             f"replay {DEMO} --model deepseek-r2",
             f"replay {DEMO} --plan 14x16p+1x160d+99c",
             f"replay {DEMO} --plan 14x16p",

@@ -24,22 +24,23 @@ from scheduler.metrics.buckets import (
     BucketCounts,
     HistogramTotals,
 )
+from scheduler.metrics.facility import FacilityCurves
+from scheduler.metrics.layout import Chip, Layout, LiveInstance
 from scheduler.metrics.live.decisions import decision_series
-from scheduler.metrics.live.energy_seen import EnergySeen
-from scheduler.metrics.live.engine_totals import EngineTotals
-from scheduler.metrics.live.predictions import KINDS
-from scheduler.metrics.live.snapshot import (
-    END_REASONS,
-    FLOWS,
-    CachesSeen,
-    Chip,
-    FabricSeen,
-    Layout,
-    LiveInstance,
-    Rates,
-    Snapshot,
-)
-from scheduler.metrics.outcome.energy import FacilityCurves
+from scheduler.metrics.snapshot import Snapshot
+from scheduler.metrics.subjects.caches import CacheTotals
+from scheduler.metrics.subjects.clock import ClockTotals
+from scheduler.metrics.subjects.decisions import DecisionTotals
+from scheduler.metrics.subjects.energy_account import EnergyTotals
+from scheduler.metrics.subjects.engines import EngineTotals
+from scheduler.metrics.subjects.fabric import FLOWS, FabricTotals
+from scheduler.metrics.subjects.instances import InstanceTotals
+from scheduler.metrics.subjects.latencies import LatencyTotals
+from scheduler.metrics.subjects.predictions import KINDS, PredictionTotals
+from scheduler.metrics.subjects.requests import END_REASONS, RequestTotals
+from scheduler.metrics.subjects.slo import SloTotals
+from scheduler.metrics.subjects.tokens import TokenTotals
+from scheduler.protocol.addresses import prefill_address
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane, TransferKind
 
@@ -52,7 +53,7 @@ PREFILL_WATTS, DECODE_WATTS = 175.0, 415.0
 HOPS_PER_WALL_S = 300
 SLO_MET_SHARE = 0.9
 
-PREFILL = tuple(LiveInstance(f"prefill-{index}", "prefill", 16, 0) for index in range(14))
+PREFILL = tuple(LiveInstance(prefill_address(index), "prefill", 16, 0) for index in range(14))
 DECODE = LiveInstance("decode-0", "decode", 160, 10_000_000)
 INSTANCES = (*PREFILL, DECODE)
 OTHER_WATTS = {"cpu": 31e3, "board": 46e3, "switch": 27e3, "optics": 31e3, "cooling": 12e3, "supply_loss": 13e3}
@@ -104,54 +105,55 @@ def snapshot_at(wall_s: float) -> Snapshot:
     num = max(0, int(REQUESTS_PER_S * emulated_s + 60 * (1 - math.cos(emulated_s / 60))))
     busy = (*(0.03 + 0.004 * index + 0.02 * swing for index in range(len(PREFILL))), 0.93 + 0.05 * swing)
     lost = 3 if 30 < wall_s % 120 < 42 else -1
-    return Snapshot(
-        layout=LAYOUT,
-        emulated_s=emulated_s,
-        speed=SPEED * (0.998 + 0.001 * swing),
-        is_replaying=True,
-        runs=(2, 1, 0),
-        arrived=num + 25,
-        ended=tuple(int(ENDED.get(reason, 0.0) * num) for reason in END_REASONS),
-        retries=4 * _losses(wall_s),
-        preemptions=num // 40,
-        prompt_tokens=PROMPT_TOKENS * num,
-        computed_tokens=(PROMPT_TOKENS - CACHED_TOKENS) * num,
-        generation_tokens=OUTPUT_TOKENS * num,
-        lookup_tokens=PROMPT_TOKENS * num,
-        hit_tokens=CACHED_TOKENS * num,
-        ttft_s=_histogram(TTFT_BOUNDS_S, TTFT_S, num),
-        tpot_s=_histogram(TOKEN_BOUNDS_S, TPOT_S, num),
-        itl_s=_histogram(TOKEN_BOUNDS_S, ITL_S, OUTPUT_TOKENS * num),
-        e2e_s=_histogram(REQUEST_BOUNDS_S, E2E_S, num),
-        queue_s=_histogram(REQUEST_BOUNDS_S, QUEUE_S, num),
-        duration_s=_histogram(DURATION_BOUNDS_S, E2E_S, num),
-        hop_wall_s=_histogram(HOP_BOUNDS_S, HOP_S, int(HOPS_PER_WALL_S * wall_s)),
-        running=(2, 1, 21 + round(6 * swing)),
-        waiting=(1 + round(swing), 0, 2 + round(2 * swing)),
-        is_up=tuple(index != lost for index in range(len(INSTANCES))),
-        kv_usage=(*(0.0 for _ in PREFILL), 0.12 + 0.04 * swing),
-        busy_s=(*((0.03 + 0.004 * index) * emulated_s for index in range(len(PREFILL))), 0.93 * emulated_s),
-        joules=tuple(_watts(one) * emulated_s for one in INSTANCES),
-        utilization=tuple(0.0 if index == lost else share for index, share in enumerate(busy)),
-        watts=tuple(_watts(one) * (1 + 0.1 * swing) for one in INSTANCES),
-        restarts=tuple(_losses(wall_s) if index == 3 else 0 for index in range(len(INSTANCES))),
-        flow_bytes=tuple(FLOW_BYTES.get(flow, 0) * num for flow in FLOWS),
-        flow_transfers=tuple(num if flow in FLOW_BYTES else 0 for flow in FLOWS),
-        slo_limits_s=(2.0, 0.05, 0.0),
-        slo_judged=num,
-        slo_met=int(SLO_MET_SHARE * num),
-        slo_by_class={"default": (int(SLO_MET_SHARE * num), num - int(SLO_MET_SHARE * num))},
-        engines=_engines(num, swing),
-        rates=Rates(),
-        fabric=FabricSeen(
+    totals = (
+        ClockTotals(
+            emulated_s=emulated_s,
+            speed=SPEED * (0.998 + 0.001 * swing),
+            is_replaying=True,
+            runs=(2, 1, 0),
+            hop_wall_s=_histogram(HOP_BOUNDS_S, HOP_S, int(HOPS_PER_WALL_S * wall_s)),
+        ),
+        RequestTotals(
+            arrived=num + 25,
+            ended=tuple(int(ENDED.get(reason, 0.0) * num) for reason in END_REASONS),
+            retries=4 * _losses(wall_s),
+            running=(2, 1, 21 + round(6 * swing)),
+            waiting=(1 + round(swing), 0, 2 + round(2 * swing)),
+        ),
+        TokenTotals(prompt=PROMPT_TOKENS * num, computed=(PROMPT_TOKENS - CACHED_TOKENS) * num),
+        LatencyTotals(
+            ttft_s=_histogram(TTFT_BOUNDS_S, TTFT_S, num),
+            tpot_s=_histogram(TOKEN_BOUNDS_S, TPOT_S, num),
+            e2e_s=_histogram(REQUEST_BOUNDS_S, E2E_S, num),
+            queue_s=_histogram(REQUEST_BOUNDS_S, QUEUE_S, num),
+            duration_s=_histogram(DURATION_BOUNDS_S, E2E_S, num),
+        ),
+        InstanceTotals(
+            is_up=tuple(index != lost for index in range(len(INSTANCES))),
+            busy_s=(*((0.03 + 0.004 * index) * emulated_s for index in range(len(PREFILL))), 0.93 * emulated_s),
+            joules=tuple(_watts(one) * emulated_s for one in INSTANCES),
+            utilization=tuple(0.0 if index == lost else share for index, share in enumerate(busy)),
+            watts=tuple(_watts(one) * (1 + 0.1 * swing) for one in INSTANCES),
+            restarts=tuple(_losses(wall_s) if index == 3 else 0 for index in range(len(INSTANCES))),
+        ),
+        SloTotals(
+            limits_s=(2.0, 0.05, 0.0),
+            judged=num,
+            met=int(SLO_MET_SHARE * num),
+            by_class={"default": (int(SLO_MET_SHARE * num), num - int(SLO_MET_SHARE * num))},
+        ),
+        _engines(num, swing),
+        FabricTotals(
+            tuple(FLOW_BYTES.get(flow, 0) * num for flow in FLOWS),
+            tuple(num if flow in FLOW_BYTES else 0 for flow in FLOWS),
+            tuple(_losses(wall_s) if flow in FLOW_BYTES else 0 for flow in FLOWS),
             tuple(_histogram(TRANSFER_BOUNDS_S, TRANSFER_S.get(kind, ()), num) for kind in TransferKind),
             (0.012 * num, *[0.0] * (len(TransferKind) - 1)),
-            tuple(_losses(wall_s) if flow in FLOW_BYTES else 0 for flow in FLOWS),
             ("l2/3/7", "npu/12/nic") if lost >= 0 else ("l2/3/7",),
             (1.3e12, 50e9 if lost >= 0 else 0, 0),
         ),
-        energy=_energy(emulated_s, 1 + 0.1 * swing),
-        caches=CachesSeen(
+        _energy(emulated_s, 1 + 0.1 * swing),
+        CacheTotals(
             num_servers=48,
             capacity_tokens=(10**9, 10**10),
             held_tokens=(10**8 + (PROMPT_TOKENS - CACHED_TOKENS) * num, 10**9),
@@ -160,9 +162,10 @@ def snapshot_at(wall_s: float) -> Snapshot:
             offered_tokens=PROMPT_TOKENS * num,
             stored_tokens=(PROMPT_TOKENS - CACHED_TOKENS) * num,
         ),
-        prediction_ratios=tuple(_histogram(RATIO_BOUNDS, PREDICTED_OVER_ACTUAL, num) for _ in KINDS),
-        decisions=tuple(num if policy == "cloudmatrix" else 0 for _, policy, _ in decision_series()),
+        PredictionTotals(tuple(_histogram(RATIO_BOUNDS, PREDICTED_OVER_ACTUAL, num) for _ in KINDS)),
+        DecisionTotals(tuple(num if policy == "cloudmatrix" else 0 for _, policy, _ in decision_series())),
     )
+    return Snapshot(LAYOUT, {type(one): one for one in totals})
 
 
 @contextmanager
@@ -190,7 +193,7 @@ def _watts(instance: LiveInstance) -> float:
     return instance.num_npus * (DECODE_WATTS if instance.role == "decode" else PREFILL_WATTS)
 
 
-def _energy(emulated_s: float, swing: float) -> EnergySeen:
+def _energy(emulated_s: float, swing: float) -> EnergyTotals:
     """Three quarters of what NPUs draw is for work."""
     prefill_w, decode_w = (sum(_watts(one) for one in INSTANCES if one.role == role) for role in ("prefill", "decode"))
     others = tuple(OTHER_WATTS.values())
@@ -198,7 +201,7 @@ def _energy(emulated_s: float, swing: float) -> EnergySeen:
     phases = (0.75 * prefill_w, 0.75 * decode_w, 0.25 * (prefill_w + decode_w))
     watts = (*phases, *others, building_w)
     usd_per_s = [share * usd for share in (INPUT_SHARE, 1 - INPUT_SHARE) for usd in (USD_PER_S, USD_PER_J * sum(watts))]
-    return EnergySeen(
+    return EnergyTotals(
         tuple(swing * part_w for part_w in (prefill_w + decode_w, *others, building_w)),
         tuple(phase_w * emulated_s for phase_w in watts),
         tuple(usd * emulated_s for usd in usd_per_s),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scheduler.core.config import CACHE_ADDRESS, CACHE_SSD, CORE_ADDRESS, CacheMode, SchedulerConfig
+from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guest import Guest
 from scheduler.core.guests.parking import ParkingRules
@@ -15,6 +15,7 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.classes import RequestClass
 from scheduler.policies.view import READS_ALL, PolicyContext, RequestView, RoutingPolicy, StageKind, StageView
+from scheduler.protocol.addresses import CACHE_ADDRESS, CORE_ADDRESS, cache_ssd_address, decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
@@ -28,10 +29,10 @@ from scheduler.protocol.messages import (
     TransferKind,
     UsageReported,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from scheduler.runtime.virtual import VirtualRuntime
-from sim_hw.instance.compiled_decode import StepForm, StepLine
+from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from sim_hw.network.lines import LineEnd
 from tests.checkers.linear_energy import LinearEnergy
 from tests.made_up_lines import MadeUpLines
@@ -114,7 +115,7 @@ class LinearSteps:
         way = way_of(case, num_running, kv_tokens)
         counts = np.arange(case.slots_per_die + 1, dtype=np.int64)
         lines = [
-            StepLine(sequence_ps * counts, constant_ps, kv_ps)
+            StreamCost(sequence_ps * counts, constant_ps, kv_ps)
             for constant_ps, sequence_ps, kv_ps in lines_of(case, way, num_running)
         ]
         return StepForm(tuple(lines), way)
@@ -232,13 +233,13 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
     sizes = PrefillConfig(case.token_budget, case.prefill_blocks, budget_w)
     prefill = [
         PrefillInstance(
-            f"prefill-{i}", sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None, throttle=passes
+            prefill_address(i), sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None, throttle=passes
         )
         for i in range(case.num_prefill)
     ]
     config = decode_config(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
     decode = [
-        DecodeInstance(f"decode-{i}", config, LinearSteps(case), LinearEnergy(), throttle=steps)
+        DecodeInstance(decode_address(i), config, LinearSteps(case), LinearEnergy(), throttle=steps)
         for i in range(case.num_decode)
     ]
     scheduler = Scheduler(
@@ -339,19 +340,19 @@ def build_fabric(case: Case) -> Fabric:
     channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
     line = case.cache_line_bytes_per_s, case.stream_bytes_per_s
     for i in range(case.num_prefill):
-        name, into = f"prefill-{i}", len(links)
+        name, into = prefill_address(i), len(links)
         links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
         rates = *line, case.num_streams, case.latency_ns + 100 * i
         channels[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = Channel((pool_out, into), *rates)
         channels[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = Channel((into + 1, pool_out + 1), *rates)
     if has_pool_ssd(case):
-        ssd, rates = f"{CACHE_ADDRESS}/{CACHE_SSD}", (*line, case.cache_servers, case.latency_ns)
+        ssd, rates = cache_ssd_address(CACHE_ADDRESS), (*line, case.cache_servers, case.latency_ns)
         channels[TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, CACHE_ADDRESS] = Channel((len(links),), *rates)
         channels[TransferKind.CACHE_SSD_WRITE, Plane.VPC, CACHE_ADDRESS, ssd] = Channel((len(links) + 1,), *rates)
         links += [Bundle(LineEnd.VPC_NODE, range(1))] * 2
-    sources = {f"prefill-{i}": range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
+    sources = {prefill_address(i): range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
     destinations = {
-        f"decode-{i}": range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
+        decode_address(i): range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
         for i in range(case.num_decode)
     }
     kv_transfer = HandOverWays(sources, destinations, case.stream_bytes_per_s, case.latency_ns)

@@ -13,9 +13,16 @@ from heapq import heappop, heappush
 
 from hypothesis import strategies as st
 
-from scheduler.core.config import CACHE_ADDRESS, CORE_ADDRESS, FABRIC_ADDRESS, cache_server_address
 from scheduler.core.guest import Guest
 from scheduler.core.scheduler import Scheduler
+from scheduler.protocol.addresses import (
+    CACHE_ADDRESS,
+    CORE_ADDRESS,
+    FABRIC_ADDRESS,
+    cache_server_address,
+    decode_address,
+    prefill_address,
+)
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.messages import (
     DrainCacheServers,
@@ -122,8 +129,8 @@ DELAYS_NS = st.sampled_from([(0,), (0,), (0, 900), (300, 5_000, 0, 0, 1_700), (2
 @st.composite
 def troubles(draw: st.DrawFn, case: Case) -> Trouble:
     """Losses of any of a case's components, alone and together, while it runs and after."""
-    hosts: list[tuple[str, ...]] = [(f"prefill-{i}",) for i in range(case.num_prefill)]
-    hosts += [(f"decode-{i}",) for i in range(case.num_decode)]
+    hosts: list[tuple[str, ...]] = [(prefill_address(i),) for i in range(case.num_prefill)]
+    hosts += [(decode_address(i),) for i in range(case.num_decode)]
     pool = (CACHE_ADDRESS,) if case.cache_mode == "pool" else ()
     hosts += [(FABRIC_ADDRESS, *pool), (FABRIC_ADDRESS,), *([pool] if pool else [])]
     several = st.lists(st.sampled_from(hosts), min_size=1, max_size=3, unique=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped
 from tests.naive.engines import Step
 from tests.naive.simulation import run_naive, simulate
@@ -79,10 +80,10 @@ def test_reports_tell_what_the_steps_were(case: Case, report_interval_ns: int, s
     real.run(taps=[lambda _, message: reports.append(message)])
     naive = simulate(case)
     for prefill in naive.prefill:
-        passes = [r for r in reports if isinstance(r, PrefillStepped) and r.instance == f"prefill-{prefill.index}"]
+        passes = [r for r in reports if isinstance(r, PrefillStepped) and r.instance == prefill_address(prefill.index)]
         assert sum(report.computed_tokens for report in passes) == prefill.num_computed
     for decode in naive.decode:
-        runs = [r for r in reports if isinstance(r, DecodeStepped) and r.instance == f"decode-{decode.index}"]
+        runs = [r for r in reports if isinstance(r, DecodeStepped) and r.instance == decode_address(decode.index)]
         _check_runs(runs, decode.steps, report_interval_ns)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
 
+from scheduler.protocol.addresses import CACHE_ADDRESS, CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     CacheReported,
@@ -30,11 +31,10 @@ class CachePool:
     priority = Priority.CACHE
     deadline_ns = NEVER_NS
 
-    def __init__(self, sizes: StoreSizes, reports_to: str = "core", address: str = "cache") -> None:
+    def __init__(self, sizes: StoreSizes, reports_to: str = CORE_ADDRESS, address: str = CACHE_ADDRESS) -> None:
         self.address = address
         self.store = BlockStore(sizes)
         self._reports_to = reports_to
-        self._ring_version = 0
         self._num_servers = sizes.num_servers
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             LookupPrefixes: self._on_lookup,
@@ -76,7 +76,6 @@ class CachePool:
         return NOTHING
 
     def _on_servers_changed(self, now_ns: int, message: CacheServersChanged) -> Outputs:
-        self._ring_version = message.ring_version
         self._num_servers = len(message.up)
         left = self.store.set_up(message.up, message.lost, now_ns)
         if not left:
@@ -88,9 +87,7 @@ class CachePool:
         dram_tokens, ssd_tokens = self.store.held_tokens()
         report = CacheReported(
             self.address,
-            self._ring_version,
             servers,
-            sizes.block_tokens,
             sizes.dram_tokens * servers,
             dram_tokens,
             sizes.ssd_tokens * servers,

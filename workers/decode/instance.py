@@ -9,6 +9,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     CancelRequests,
@@ -55,7 +56,7 @@ class DecodeInstance:
         config: DecodeConfig,
         cost: DecodeCost,
         energy: DecodeEnergy,
-        reports_to: str = "core",
+        reports_to: str = CORE_ADDRESS,
         *,
         began_ns: int = 0,
         exchange: ExchangeLoad[DecodeCost] | None = None,
@@ -132,7 +133,7 @@ class DecodeInstance:
             report = self._report(now_ns, started, left or NOBODY, kv_tokens, busy_until_ns)
             outputs = ((self._reports_to, report),)
             if left and self.memory.num_waiting:
-                outputs = (*outputs, *self._desk.serve_waiting(now_ns))
+                outputs = (*outputs, *self._desk.serve_waiting())
         has_changed = bool(left or started or self._is_share_new)
         if has_changed and self._num_running:
             self._lines.use(self._cost.form(self._num_running, kv_tokens))

@@ -31,26 +31,26 @@ class KvReservations:
             AvoidDies: self._on_avoid,
         }
 
-    def serve_waiting(self, now_ns: int) -> Outputs:
+    def serve_waiting(self) -> Outputs:
         """Room was made, or somebody asks."""
         granted, dies = self._memory.serve()
-        return ((self._reports_to, KvReserved(self._address, now_ns, granted, dies)),) if granted else NOTHING
+        return ((self._reports_to, KvReserved(self._address, granted, dies)),) if granted else NOTHING
 
     def _on_reserve(self, now_ns: int, message: ReserveKv) -> Outputs:
         self._memory.ask(message.ids, message.kv_tokens)
-        return self.serve_waiting(now_ns)
+        return self.serve_waiting()
 
     def _on_release(self, now_ns: int, message: ReleaseKv) -> Outputs:
         for request_id in message.ids:
             self._memory.cancel(request_id)
-        return self.serve_waiting(now_ns)
+        return self.serve_waiting()
 
     def _on_cancel(self, now_ns: int, message: CancelReservations) -> Outputs:
         for request_id in message.ids:
             self._memory.cancel(request_id)
         cancelled = ReservationsCancelled(self._address, message.ids)
-        return ((self._reports_to, cancelled), *self.serve_waiting(now_ns))
+        return ((self._reports_to, cancelled), *self.serve_waiting())
 
     def _on_avoid(self, now_ns: int, message: AvoidDies) -> Outputs:
         self._memory.avoid(message.dies)
-        return self.serve_waiting(now_ns)
+        return self.serve_waiting()

@@ -43,7 +43,7 @@ class StepLines:
         if self._form is None or form.way != self._form.way:
             bases = self._bases_by_way.get(form.way)
             if bases is None:
-                bases = self._bases_by_way[form.way] = [line.base_ps.tolist() for line in form.lines]
+                bases = self._bases_by_way[form.way] = [line.base_ps.tolist() for line in form.streams]
             self._bases = bases
         self._form = form
 
@@ -78,7 +78,7 @@ class StepLines:
         Answers its number of steps, offset and slope: a step lasts `offset_ps + slope_ps * G`.
         """
         assert self._form is not None
-        fullest, bases, lines = self._fullest, self._bases, self._form.lines
+        fullest, bases, lines = self._fullest, self._bases, self._form.streams
         length_ps = offset_ps = slope_ps = -1
         steeper: list[tuple[int, int]] = []
         for requests, group in self._groups.items():

@@ -48,7 +48,7 @@ class StepGovernor:
     def take_on(self, now_ns: int, *, is_busy: bool) -> Outputs:
         """At a boundary: confirm a budget that is kept from now on, and account for what was drawn under the last one,
         so that no account mixes the two."""
-        confirmed = self._budget.take_on(now_ns)
+        confirmed = self._budget.take_on()
         if confirmed is None:
             return NOTHING
         self._clock = None

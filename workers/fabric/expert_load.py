@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Generic, Protocol, TypeVar
 
+from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
-from scheduler.protocol.messages import StandingLoad
+from scheduler.protocol.messages import ExpertLoadReported
 
 REFRESH_NS: Final = 100_000_000
 """Loads and shares are estimates, made anew at most this often."""
@@ -27,7 +28,7 @@ class CostAtShares(Protocol[Cost_co]):
 
 
 class ExchangeLoad(Generic[Cost_co]):
-    """Says `StandingLoad`: that work has ended at once, anything else at most every `REFRESH_NS`, and only if it
+    """Says `ExpertLoadReported`: that work has ended at once, anything else at most every `REFRESH_NS`, and only if it
     differs by more than `CHANGE_PPM` from what still holds.
 
     `line_ns`: nanoseconds of the line of each die that a computed and a cached token of a pass take, or a sequence in
@@ -40,7 +41,7 @@ class ExchangeLoad(Generic[Cost_co]):
         costs: CostAtShares[Cost_co],
         line_ns: tuple[float, float],
         line_bytes_per_s: int,
-        told_to: str = "fabric",
+        told_to: str = FABRIC_ADDRESS,
     ) -> None:
         self._address = address
         self._costs = costs
@@ -77,4 +78,4 @@ class ExchangeLoad(Generic[Cost_co]):
     def _say(self, load: int, until_ns: int) -> Outputs:
         self._told = load
         self._until_ns = until_ns
-        return ((self._told_to, StandingLoad(self._address, load, until_ns, self._share_ppm)),)
+        return ((self._told_to, ExpertLoadReported(self._address, load, until_ns, self._share_ppm)),)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.protocol.component import NEVER_NS
-from scheduler.protocol.messages import LinkShare, StandingLoad
+from scheduler.protocol.messages import ExpertLoadReported, LinkShare
 from workers.fabric.expert_load import CHANGE_PPM, PPM, REFRESH_NS
 from workers.fabric.shared_links import SharedLinks
 
@@ -84,7 +84,7 @@ class Standing:
         if now_ns < self.until_ns:
             self.share_again(now_ns)
 
-    def state(self, now_ns: int, message: StandingLoad, capacities: Sequence[int]) -> list[LinkShare]:
+    def state(self, now_ns: int, message: ExpertLoadReported, capacities: Sequence[int]) -> list[LinkShare]:
         """The instance says what its exchange takes; what is under way feels it now, what is not when it begins."""
         self._advance(now_ns)
         self._load, self.until_ns = message.bytes_per_s, message.until_ns

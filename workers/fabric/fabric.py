@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection
 from heapq import heappop, heappush
 from typing import Any, Final
 
+from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
 from scheduler.protocol.messages import (
     UNAWAITED,
     CancelTransfer,
+    ExpertLoadReported,
     FailParts,
     FinishTransfer,
     Message,
@@ -18,7 +20,6 @@ from scheduler.protocol.messages import (
     PoolServersChanged,
     RepairParts,
     RunEnded,
-    StandingLoad,
     StartTransfer,
     TransferDone,
     TransferFailed,
@@ -43,11 +44,11 @@ class Fabric:
     A part that fails takes what it carried from the links at once; a transfer that has no way left is given up.
     """
 
-    address = "fabric"
+    address = FABRIC_ADDRESS
     priority = Priority.FABRIC
     takes_late = True
 
-    def __init__(self, config: FabricConfig, reports_to: str = "core") -> None:
+    def __init__(self, config: FabricConfig, reports_to: str = CORE_ADDRESS) -> None:
         self.deadline_ns = NEVER_NS
         self._config = config
         self._bytes_per_token = config.kv_bytes_per_token
@@ -82,7 +83,7 @@ class Fabric:
             RepairParts: self._on_repair_parts,
             PoolServersChanged: self._on_pool_servers,
             RunEnded: self._on_run_ended,
-            StandingLoad: self._on_standing_load,
+            ExpertLoadReported: self._on_standing_load,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -124,7 +125,7 @@ class Fabric:
     def _on_start(self, now_ns: int, message: StartTransfer) -> Outputs:
         ways = self._ways.of(message)
         if not self._is_whole and any(way.is_cut for way in ways):
-            return ((self._reports_to, _failed(message, now_ns)),)
+            return ((self._reports_to, _failed(message)),)
         lines = self._lines[message.plane]
         lines.settle(now_ns)
         transfer = self._transfers[message.transfer_id] = Transfer(message, now_ns)
@@ -166,7 +167,7 @@ class Fabric:
             if transfer_id not in self._limited:
                 continue
             self._limited.remove(transfer_id)
-            outputs.append((self._reports_to, TransferOverdue(transfer_id, now_ns)))
+            outputs.append((self._reports_to, TransferOverdue(transfer_id)))
             transfer = self._transfers.get(transfer_id)
             if transfer is not None:
                 lines = self._lines[transfer.message.plane]
@@ -177,7 +178,7 @@ class Fabric:
                 lines.links.look_again()
         return outputs
 
-    def _on_standing_load(self, now_ns: int, message: StandingLoad) -> Outputs:
+    def _on_standing_load(self, now_ns: int, message: ExpertLoadReported) -> Outputs:
         loads = self._standing_loads
         standing, lines = loads.of(message.instance), self._lines[Plane.UB]
         loads.busy_until_ns = max(loads.busy_until_ns, message.until_ns)
@@ -208,13 +209,13 @@ class Fabric:
     def _on_pool_servers(self, now_ns: int, message: PoolServersChanged) -> Outputs:
         self._ways.set_pool_servers(message.pool, message.up)
         cut = self._set_links(now_ns, self._failed_parts)
-        return tuple((self._reports_to, _failed(transfer.message, now_ns)) for transfer in cut)
+        return tuple((self._reports_to, _failed(transfer.message)) for transfer in cut)
 
     def _set_failed(self, now_ns: int, failed: Collection[str]) -> Outputs:
         """Parts broke or were mended."""
         cut = self._set_links(now_ns, failed)
         changed: list[Message] = [self._parts_changed(now_ns)]
-        changed += [_failed(transfer.message, now_ns) for transfer in cut]
+        changed += [_failed(transfer.message) for transfer in cut]
         return tuple((self._reports_to, said) for said in changed)
 
     def _set_links(self, now_ns: int, failed: Collection[str]) -> list[Transfer]:
@@ -315,5 +316,5 @@ class Fabric:
         return outputs
 
 
-def _failed(message: StartTransfer, now_ns: int) -> TransferFailed:
-    return TransferFailed(message.transfer_id, message.kind, message.plane, now_ns)
+def _failed(message: StartTransfer) -> TransferFailed:
+    return TransferFailed(message.transfer_id, message.kind, message.plane)

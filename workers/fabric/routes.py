@@ -99,7 +99,7 @@ _PLANE_ENDS: Final = {Plane.UB: LineEnd.UB_DIE, Plane.RDMA: LineEnd.RDMA_DIE, Pl
 @dataclass(frozen=True, slots=True)
 class FabricConfig:
     """`channels[kind, plane, source, destination]`; `num_layers` lets KV flow as the layers are made: all but the last
-    layer's share need not wait for the end of the pass. `exchange`: of the instances that say `StandingLoad`."""
+    layer's share need not wait for the end of the pass. `exchange`: of the instances that say `ExpertLoadReported`."""
 
     rates: LineRates
     links: Sequence[Bundle]

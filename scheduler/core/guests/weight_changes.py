@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from scheduler.core.config import OPERATOR_ADDRESS
 from scheduler.core.fleet import Stage
 from scheduler.core.guest import Guest
 from scheduler.core.guests.weight_loads import WeightLoads
 from scheduler.core.recovery.losses import Losses, set_back_by
 from scheduler.core.state import SchedulerState
+from scheduler.protocol.addresses import OPERATOR_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message, WorkersJoined, WorkersLost
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from scheduler.core.config import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.core.guests.weight_cache import WeightCache
+from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.component import Output, Outputs
 from scheduler.protocol.messages import CancelTransfer, Plane, StartTransfer, TransferKind, WorkersJoined
 

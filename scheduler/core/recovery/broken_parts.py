@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.core.state import SchedulerState
+from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import Output, Outputs
 from scheduler.protocol.messages import AvoidDies, FailParts, PartsChanged, RepairParts
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from scheduler.core.config import FABRIC_ADDRESS, cache_server_address
+from scheduler.protocol.addresses import FABRIC_ADDRESS, cache_server_address
 from scheduler.protocol.component import Output, Outputs
 from scheduler.protocol.messages import CacheServersChanged, Message, PoolServersChanged
 
 
 class _Ring:
-    """Numbers of the servers of one pool that are up; each change of them is a new version of its ring."""
+    """Numbers of the servers of one pool that are up."""
 
     def __init__(self, pool: str, num_servers: int) -> None:
         self.pool = pool
-        self.version = 0
         self.up = set(range(num_servers))
         self._numbers = {cache_server_address(pool, number): number for number in range(num_servers)}
 
@@ -44,8 +43,7 @@ class _Ring:
         return len(self.up) == len(self._numbers)
 
     def _say(self, lost: list[int]) -> tuple[str, Message]:
-        self.version += 1
-        return self.pool, CacheServersChanged(self.version, sorted(self.up), lost)
+        return self.pool, CacheServersChanged(sorted(self.up), lost)
 
 
 class CacheServers:

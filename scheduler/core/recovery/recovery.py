@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scheduler.core.config import FABRIC_ADDRESS
 from scheduler.core.guests.weight_loads import ModelWeights, WeightLoads
 from scheduler.core.kv_transfers import KvTransfers
 from scheduler.core.prefills import Prefills
@@ -15,6 +14,7 @@ from scheduler.core.recovery.losses import Losses
 from scheduler.core.reservations import Reservations
 from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import CacheRead, Transfers
+from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import (
     DrainCacheServers,

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from scheduler.metrics.export.family import Family, HistogramFamily, Labels
 from scheduler.metrics.export.names.schemes import families_of
-from scheduler.metrics.live.snapshot import Layout, Snapshot
+from scheduler.metrics.family import Family, HistogramFamily, Labels
+from scheduler.metrics.layout import Layout
+from scheduler.metrics.snapshot import Snapshot
 
 TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -18,13 +18,13 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from scheduler.metrics.export.exposition import bucket_labels
-from scheduler.metrics.export.family import Family, HistogramFamily
 from scheduler.metrics.export.names.schemes import families_of
-from scheduler.metrics.live.snapshot import Snapshot
+from scheduler.metrics.family import Family, HistogramFamily
+from scheduler.metrics.snapshot import Snapshot
 
 
 class SnapshotCollector(Collector):
-    """A custom collector over whatever answers the latest snapshot."""
+    """A custom collector over whatever returns the latest snapshot."""
 
     def __init__(self, latest: Callable[[], Snapshot]) -> None:
         self._latest = latest

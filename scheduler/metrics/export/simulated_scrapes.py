@@ -14,7 +14,7 @@ import numpy as np
 
 from scheduler.metrics.columns import Floats
 from scheduler.metrics.export.exposition import OPENMETRICS_END, templates
-from scheduler.metrics.live.snapshot import Layout
+from scheduler.metrics.layout import Layout
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import Message, ReportUsage

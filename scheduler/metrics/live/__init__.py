@@ -1,1 +1,1 @@
-"""How a live system stands: totals over all its sessions."""
+"""How a live system stands: `totals` feeds the accounts of all subjects, `status` says a snapshot to people."""

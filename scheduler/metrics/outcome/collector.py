@@ -10,16 +10,18 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
-from scheduler.core.config import CACHE_ADDRESS
 from scheduler.core.guest import Guest
 from scheduler.core.lifecycle import State
 from scheduler.core.recovery.losses import set_back_by
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.columns import Ints, Rows
+from scheduler.metrics.layout import Role
+from scheduler.metrics.pool_reports import PoolReports
+from scheduler.protocol.addresses import CACHE_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import (
     CacheReported,
@@ -34,8 +36,6 @@ from scheduler.protocol.messages import (
     UsageReported,
     WorkersLost,
 )
-
-Role = Literal["prefill", "decode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Collector(Guest):
     `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
     that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data was there;
     `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage may have
-    gaps there. `cache_reports`: the last account of each cache pool, by address. `lost_capacity` is (time, bytes per
+    gaps there. `pool_reports`: those of the cache pools. `lost_capacity` is (time, bytes per
     second lost by plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
     """
 
@@ -115,7 +115,7 @@ class Collector(Guest):
         self.computed_tokens = 0
         self.forgotten_hits = 0
         self.forgotten_lookups = 0
-        self.cache_reports: Final[dict[str, CacheReported]] = {}
+        self.pool_reports: Final = PoolReports()
         self._index = {instance.address: index for index, instance in enumerate(instances)}
         self._usage = bytearray()
         self._runs = bytearray()
@@ -181,7 +181,7 @@ class Collector(Guest):
             self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
             self.part_changes.append((message.changed_ns, message.failed_parts))
         elif kind is CacheReported:
-            self.cache_reports[message.pool] = message
+            self.pool_reports.add(message)
         return NOTHING
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
@@ -248,15 +248,16 @@ class Collector(Guest):
         self._joins.extend((self.table.decode_instance[request_id], joined_ns, previous_token_ns))
 
     def usage_rows(self) -> Rows:
-        """`USAGE_ROW` in the order of reporting. Of this and the next two: the log cannot grow while the view lives."""
+        """`USAGE_ROW` in the order of reporting, shape (num_accounts,). Of this and the next two: a view, and the log
+        cannot grow while it lives."""
         return np.frombuffer(self._usage, USAGE_ROW)
 
     def run_rows(self) -> Rows:
-        """`RUN_ROW` in the order of reporting."""
+        """`RUN_ROW` in the order of reporting, shape (num_runs,)."""
         return np.frombuffer(self._runs, RUN_ROW)
 
     def flow_rows(self, plane: Plane, kind: TransferKind) -> Rows:
-        """`TRANSFER_ROW` of one kind on one plane in the order of reporting."""
+        """`TRANSFER_ROW` of one kind on one plane in the order of reporting, shape (num_transfers,)."""
         return np.frombuffer(self._transfers[plane][kind], TRANSFER_ROW)
 
     def transfer_rows(self, plane: Plane) -> Rows:
@@ -268,9 +269,10 @@ class Collector(Guest):
         return np.frombuffer(self._preempted, PREEMPTED_ROW)
 
     def logged_joins(self) -> Ints:
-        """(index among decode instances, time of joining, time of the token before), of requests that began again."""
+        """(index among decode instances, time of joining, time of the token before), shape (num_joins, 3), in ns, of
+        requests that began again."""
         return np.array(self._joins, np.int64).reshape(-1, _JOIN_FIELDS)
 
     def resumed_gaps_ns(self) -> Ints:
-        """For each recomputation: from the last token before it to the next, made by prefill."""
+        """From the last token before each recomputation to the next, made by prefill; shape (num_recomputations,)."""
         return np.array(self._resumed_gaps_ns, np.int64)

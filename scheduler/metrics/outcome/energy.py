@@ -8,34 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts
+from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts, ratio
+from scheduler.metrics.facility import FacilityCurves, Places
 from scheduler.metrics.outcome.collector import MeteredInstance
-from scheduler.metrics.outcome.energy_places import Places
-from scheduler.metrics.outcome.usage import InstanceTotals, fleet_power
+from scheduler.metrics.outcome.usage import UsageTotals, fleet_power
 
 SCOPE: Final = "npu"
-
-
-@dataclass(frozen=True, slots=True)
-class FacilityCurves:
-    """What else is drawn while all NPUs of the fleet together draw so much: straight between knots.
-
-    `npu_w` are the knots, rising; `part_w` has an array of equal length for each class of parts, none falling.
-    `spare_npu_w` is drawn by NPUs outside the plan. `building_share` is PUE - 1: of all that feeds the supernodes.
-    `waiting_w` is what one NPU of an instance draws that has nothing to do. `plane_w` splits switches and optics by
-    the network that they belong to.
-    """
-
-    npu_w: Floats
-    part_w: Mapping[str, Floats]
-    spare_npu_w: float = 0.0
-    building_share: float = 0.0
-    waiting_w: float = 0.0
-    plane_w: Mapping[str, Floats] = field(default_factory=dict[str, Floats])
-
-    def feed_w(self, npu_w: float) -> float:
-        """At the feeds of the supernodes while their NPUs, spare ones included, draw so much."""
-        return npu_w + sum(float(np.interp(npu_w, self.npu_w, watts)) for watts in self.part_w.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +66,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class PowerCourse:
-    """Watts at the feeds over the whole run, each held until its end and from that of the one before (or 0 s)."""
+    """Power at the feeds over a whole run, shape (num_spans,) each: watts until an end, from the end before or 0 s."""
 
     ends_s: Floats
     watts: Floats
@@ -105,10 +83,10 @@ class CostUse:
 
 Bill = Callable[[Served, EnergyUse, Mapping[str, float], Callable[[], PowerCourse]], CostUse]
 """Makes the cost of what was served and of the energy; the third is joules of the NPUs of each role, idle included, the
-last answers the course of power where a price changes with time."""
+last returns the course of power where a price changes with time."""
 
 
-def role_joules(instances: Iterable[MeteredInstance], totals: InstanceTotals) -> dict[str, float]:
+def role_joules(instances: Iterable[MeteredInstance], totals: UsageTotals) -> dict[str, float]:
     """NPUs of each role, idle time included."""
     joules = {"prefill": 0.0, "decode": 0.0}
     for instance, of_instance in zip(instances, totals.joules.tolist(), strict=True):
@@ -119,14 +97,14 @@ def role_joules(instances: Iterable[MeteredInstance], totals: InstanceTotals) ->
 def energy_use(
     instances: tuple[MeteredInstance, ...],
     rows: Rows,
-    totals: InstanceTotals,
+    totals: UsageTotals,
     served: Served,
     curves: FacilityCurves | None,
     places: Places | None = None,
 ) -> EnergyUse:
-    """Sum up `USAGE_ROW` rows."""
+    """Sum up `USAGE_ROW` rows, shape (num_accounts,), of which `totals` are the sums by instance."""
     joules, span_s = float(totals.joules.sum()), served.span_s
-    npus = (SCOPE, joules, _ratio(joules, served.output_tokens), _ratio(joules, span_s), totals.peak_watts)
+    npus = (SCOPE, joules, ratio(joules, served.output_tokens), ratio(joules, span_s), totals.peak_watts)
     if curves is None:
         return EnergyUse(*npus)
     drawn_j = iter(_joules_along(rows, len(instances), curves, [*curves.part_w.values(), *curves.plane_w.values()]))
@@ -138,11 +116,11 @@ def energy_use(
     facility_j, pue = feeds_j + by["building"], 1.0 + curves.building_share
     return EnergyUse(
         *npus,
-        MeterUse(feeds_j, _ratio(feeds_j, span_s), peak_w),
-        MeterUse(facility_j, _ratio(facility_j, span_s), pue * peak_w),
-        _ratio(facility_j, served.output_tokens),
-        _ratio(facility_j, served.num_requests),
-        _ratio(served.output_tokens, facility_j),
+        MeterUse(feeds_j, ratio(feeds_j, span_s), peak_w),
+        MeterUse(facility_j, ratio(facility_j, span_s), pue * peak_w),
+        ratio(facility_j, served.output_tokens),
+        ratio(facility_j, served.num_requests),
+        ratio(served.output_tokens, facility_j),
         by,
         by_plane,
         {} if places is None else places.by_rack(totals.joules.tolist()),
@@ -151,7 +129,7 @@ def energy_use(
 
 
 def power_course(rows: Rows, num_instances: int, curves: FacilityCurves) -> PowerCourse:
-    """When how much is drawn at the feeds."""
+    """Power at the feeds of the supernodes over time, from `USAGE_ROW` rows."""
     parts = list(fleet_power(rows, num_instances))
     if not parts:
         return PowerCourse(np.zeros(0), np.zeros(0))
@@ -162,7 +140,7 @@ def power_course(rows: Rows, num_instances: int, curves: FacilityCurves) -> Powe
 
 
 def _npu_joules(
-    instances: tuple[MeteredInstance, ...], rows: Rows, totals: InstanceTotals, curves: FacilityCurves, span_s: float
+    instances: tuple[MeteredInstance, ...], rows: Rows, totals: UsageTotals, curves: FacilityCurves, span_s: float
 ) -> dict[str, float]:
     """An instance that waits draws the same at all times, and less when it is parked: so the joules of idle time tell
     themselves from those of work."""
@@ -180,13 +158,16 @@ def _npu_joules(
 
 
 def _powered_ns(rows: Rows) -> Ints:
-    """Length of rows, but for those that stand for a lost worker."""
+    """Length of rows, shape (num_rows,), 0 of those that stand for a lost worker."""
     is_dead = (rows["joules"] == 0.0) & (rows["busy_ns"] == 0)
     return np.where(is_dead, 0, rows["end_ns"] - rows["start_ns"])
 
 
 def _joules_along(rows: Rows, num_instances: int, curves: FacilityCurves, along: Sequence[Floats]) -> list[float]:
-    """Between two knots a part draws a straight line of NPU watts, so NPU joules and seconds there tell its joules."""
+    """Joules of each of the curves `along` the knots of `curves`, shape (num_knots,) each.
+
+    Between two knots a part draws a straight line of NPU watts, so that NPU joules and seconds there tell its joules.
+    """
     num_segments = len(curves.npu_w) - 1
     seconds, npu_j = np.zeros(num_segments), np.zeros(num_segments)
     inner = curves.npu_w[1:-1]
@@ -200,7 +181,3 @@ def _joules_along(rows: Rows, num_instances: int, curves: FacilityCurves, along:
     above_j = npu_j - curves.npu_w[:-1] * seconds
     widths_w = np.diff(curves.npu_w)
     return [float(np.dot(part_w[:-1], seconds) + np.dot(np.diff(part_w) / widths_w, above_j)) for part_w in along]
-
-
-def _ratio(amount: float, of: float) -> float | None:
-    return amount / of if of else None

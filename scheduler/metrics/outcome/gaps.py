@@ -45,7 +45,7 @@ class TokenGaps:
         self._single_ns = np.concatenate(singles)
 
     def parts(self, part_steps: int = PART_STEPS) -> Iterator[tuple[Floats, Floats]]:
-        """(lengths in ns, how many sequences had that gap), about `part_steps` steps at a time."""
+        """(lengths in ns, how many sequences had that gap), shape (num_gaps,) each; some `part_steps` at once."""
         ends = np.cumsum(self._rows["num_steps"], dtype=np.int64)
         begin = laid_out = 0
         while begin < len(ends):
@@ -56,7 +56,8 @@ class TokenGaps:
             yield self._single_ns[part], np.ones(part.stop - part.start)
 
     def _lay_out(self, part: slice) -> tuple[Floats, Floats]:
-        """The steps of some runs: in length linear from first to last, about a mean that sums to the run's time."""
+        """(length in ns, weight) of the steps of some runs, shape (num_steps,) each: linear from first to last, about a
+        mean that sums to the run's time."""
         mean_ns, tilt = self._shape(part)
         num_steps = self._rows["num_steps"][part].astype(np.int64)
         ends = np.cumsum(num_steps)
@@ -69,14 +70,16 @@ class TokenGaps:
         return lengths_ns, weights
 
     def _shape(self, runs: Ints | slice) -> tuple[Floats, Floats]:
-        """(mean step in ns, tilt): by that share of the mean the first step is shorter and the last longer."""
+        """(mean step in ns, tilt), shape (num_runs,) each: by that share of the mean the first step is shorter and the
+        last longer."""
         rows = self._rows[runs]
         first_ns, last_ns, num_steps = rows["first_step_ns"], rows["last_step_ns"], rows["num_steps"]
         tilt = (last_ns - first_ns) / np.maximum(last_ns + first_ns, 1)
         return rows["steps_ns"] / num_steps, np.where(num_steps > 1, tilt, 0.0)
 
     def _runs_begun_by(self, instance: Ints, joined_ns: Ints) -> tuple[Ints, Bools]:
-        """For each join the run of steps that began with it, and whether there is one: a run cut short has none."""
+        """The run of steps that began with each join, and whether there is one (a run cut short has none), shape
+        (num_joins,) each."""
         run = np.zeros(len(joined_ns), np.int64)
         is_matched = np.zeros(len(joined_ns), np.bool_)
         for index, rows in enumerate(self._runs_of):
@@ -90,7 +93,8 @@ class TokenGaps:
 
 
 def _joins(collector: Collector) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Every join as (index among decode instances, its time, time of the token before), some thousand at a time.
+    """Every join as (index among decode instances, its time in ns, that of the token before), shape (num_joins,) each,
+    some thousand at a time.
 
     Of requests that never began again the table knows the one join; those of the others were logged.
     """

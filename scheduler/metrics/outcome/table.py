@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from scheduler.metrics.distribution import Distribution
     from scheduler.metrics.outcome.energy import EnergyUse, MeterUse
-    from scheduler.metrics.outcome.fabric_use import PlaneUse
-    from scheduler.metrics.outcome.summary import RoleLoad, Summary
+    from scheduler.metrics.outcome.summary import Summary
+    from scheduler.metrics.subjects.fabric import PlaneUse
+    from scheduler.metrics.subjects.instances import RoleLoad
 
 LABEL_WIDTH: Final = 12
 COLUMN_WIDTH: Final = 13

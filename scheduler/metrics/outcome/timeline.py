@@ -33,8 +33,8 @@ STEP_DIGITS: Final = (1.0, 2.0, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """`step_s`: the length of each step but the last, which ends with the run at `span_s`. Columns are by name, of one
-    value per step; `docs/run-folder.md` says what each is."""
+    """`step_s`: the length of each step but the last, which ends with the run at `span_s`. Columns are by name, of
+    shape (num_steps,); `docs/run-folder.md` says what each is."""
 
     step_s: float
     span_s: float
@@ -134,7 +134,10 @@ def _instance_columns(collector: Collector, edges: Floats) -> dict[str, Floats]:
 
 
 def _course(rows: Rows, field: str, edges_ns: Floats) -> Floats:
-    """What accounts that join seamlessly add up to in each step, each spread evenly over its time."""
+    """What accounts that join seamlessly add up to in each step, shape (num_steps,), each spread evenly over its time.
+
+    `edges_ns`, like all edges here, has shape (num_steps + 1,).
+    """
     ends = np.concatenate([[0.0], rows["end_ns"]])
     total = np.concatenate([[0.0], np.cumsum(rows[field], dtype=np.float64)])
     return np.diff(np.interp(edges_ns, ends, total))
@@ -170,7 +173,7 @@ def _counted(times_ns: Ints, edges: Floats) -> Floats:
 
 
 def _summed(times_ns: Ints, amounts: Ints | Floats, is_defined: Bools, edges: Floats) -> Floats:
-    """Sums of what falls into each step; the last takes what falls on the end of the run."""
+    """Sums of what falls into each step, shape (num_steps,); the last takes what falls on the end of the run."""
     num_steps = len(edges) - 1
     if not num_steps:
         return np.zeros(0)
@@ -185,7 +188,7 @@ def _mean_present(begin_ns: Ints, end_ns: Ints, is_defined: Bools, edges: Floats
 
 
 def _spread(begin_ns: Ints, end_ns: Ints, amounts: Ints, is_defined: Bools, edges: Floats) -> Floats:
-    """What of each amount falls into each step, evenly from begin to end."""
+    """What falls into each step, shape (num_steps,), of amounts that are spread evenly from begin to end."""
     # Most flows begin and end in one step: their rates, which may be huge, need not be known.
     crosses = is_defined & (np.searchsorted(edges, _s(begin_ns)) != np.searchsorted(edges, _s(end_ns)))
     begin, end = _s(begin_ns[crosses]), _s(end_ns[crosses])
@@ -195,19 +198,20 @@ def _spread(begin_ns: Ints, end_ns: Ints, amounts: Ints, is_defined: Bools, edge
 
 
 def _ramp(edges: Floats, times: Floats, weights: Floats) -> Floats:
-    """Sum of `weight * (edge - time)` over the times before each edge."""
+    """Sum of `weight * (edge - time)` over the times before each edge; shaped like `edges`."""
     counts, moments = _moments(edges, times, weights, 1)
     return edges * counts - moments
 
 
 def _parabola(edges: Floats, times: Floats, weights: Floats) -> Floats:
-    """Sum of `weight * (edge - time)**2 / 2` over the times before each edge."""
+    """Sum of `weight * (edge - time)**2 / 2` over the times before each edge; shaped like `edges`."""
     counts, moments, squares = _moments(edges, times, weights, 2)
     return (edges * edges * counts - 2 * edges * moments + squares) / 2
 
 
 def _moments(edges: Floats, times: Floats, weights: Floats, highest: int) -> list[Floats]:
-    """Sums of `weight * time**power` over the times before each edge, for each power from 0: one pass, no sorting."""
+    """Sums of `weight * time**power` over the times before each edge, for each power from 0, each shaped like `edges`:
+    one pass, no sorting."""
     step = np.searchsorted(edges, times, side="left")
     sums: list[Floats] = []
     for power in range(highest + 1):

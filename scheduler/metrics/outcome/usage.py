@@ -1,33 +1,26 @@
-"""Busy time and energy of instances, bytes and times on the planes: sums and peaks over logged rows."""
+"""Busy time and energy of instances, and the power of the whole fleet: sums and a sweep over logged rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts
 
-WINDOW_NS: Final = 1_000_000_000
-"""Length of the windows among which the peak of a plane is sought."""
-
-MAX_WINDOWS: Final = 1_000_000
-"""Bound on their number, whatever the span of a run: beyond eleven days they get longer."""
-
 
 @dataclass(frozen=True, slots=True)
-class InstanceTotals:
-    """Busy nanoseconds and joules by instance, and the highest power of all instances together."""
+class UsageTotals:
+    """Busy nanoseconds and joules by instance, shape (num_instances,) each, and the highest power of all together."""
 
     busy_ns: Ints
     joules: Floats
     peak_watts: float
 
 
-def instance_totals(rows: Rows, num_instances: int) -> InstanceTotals:
-    """Sum up `USAGE_ROW` rows; `peak_watts` says what it takes for granted."""
+def usage_totals(rows: Rows, num_instances: int) -> UsageTotals:
+    """Sum up `USAGE_ROW` rows, shape (num_accounts,); `fleet_power` says what the peak takes for granted."""
     busy_ns = np.zeros(num_instances, np.int64)
     joules = np.zeros(num_instances)
     for part in parts(len(rows)):
@@ -35,7 +28,7 @@ def instance_totals(rows: Rows, num_instances: int) -> InstanceTotals:
         # A part's nanoseconds are exact as floats up to 2**53, a hundred days of busy time.
         busy_ns += np.bincount(instance, rows["busy_ns"][part], minlength=num_instances).astype(np.int64)
         joules += np.bincount(instance, rows["joules"][part], minlength=num_instances)
-    return InstanceTotals(busy_ns, joules, peak_watts(rows, num_instances))
+    return UsageTotals(busy_ns, joules, peak_watts(rows, num_instances))
 
 
 def with_powerless_gaps(rows: Rows) -> Rows:
@@ -60,8 +53,9 @@ def peak_watts(rows: Rows, num_instances: int) -> float:
 
 
 def fleet_power(rows: Rows, num_instances: int) -> Iterator[tuple[Floats, Ints]]:
-    """Sums over instances of their power, each constant between two of its reports: watts and for how many nanoseconds,
-    from the last instant back to time 0, some thousand at a time.
+    """The power of all instances together, from the last instant back to time 0, some thousand spans at a time.
+
+    Yields (watts, lengths in ns), shape (num_spans,) each; power is constant in a span, as it is between two reports.
 
     The account of an instance begins at time 0 and joins seamlessly from row to row (`with_powerless_gaps` sees to that
     where workers were lost), so walking back through time its power changes at the end of each of its rows, from that
@@ -94,7 +88,10 @@ def fleet_power(rows: Rows, num_instances: int) -> Iterator[tuple[Floats, Ints]]
 
 
 def _changes(instance: Ints, watts: Floats, watts_now: Floats) -> Floats:
-    """By how much each row changes the power of its instance; `watts_now` is moved on to the last rows."""
+    """By how much each row changes the power of its instance, shape (num_rows,).
+
+    `watts_now`, shape (num_instances,), is moved on to the last rows.
+    """
     order = np.argsort(instance, kind="stable")
     instance, in_order = instance[order], watts[order]
     is_first = np.diff(instance, prepend=-1) != 0
@@ -105,80 +102,3 @@ def _changes(instance: Ints, watts: Floats, watts_now: Floats) -> Floats:
     changes = np.empty_like(watts)
     changes[order] = in_order - before
     return changes
-
-
-@dataclass(frozen=True, slots=True)
-class PlaneTotals:
-    """Bytes of a plane, and the rate in that of its windows in which most of them moved."""
-
-    num_bytes: int
-    peak_bytes_per_s: float
-
-
-def plane_totals(rows: Rows, simulated_ns: int) -> PlaneTotals:
-    """Sum up `TRANSFER_ROW` rows of one plane, a transfer's bytes spread evenly over its time.
-
-    Windows last 1 s from time 0 (longer in a run of over a million seconds); what is left at the end belongs to the
-    last, and a shorter run is one window. So none is short enough to show a peak by chance, and no mean is above it.
-    `duration_ns` leaves out what flowed hidden behind a prefill pass, so that those bytes count a little late, and
-    denser than they were.
-    """
-    in_window = bytes_in_windows(rows, simulated_ns)
-    return PlaneTotals(int(rows["num_bytes"].sum()), peak_bytes_per_s(in_window, simulated_ns))
-
-
-def bytes_in_windows(rows: Rows, simulated_ns: int) -> Floats:
-    """Bytes in each of the windows that `plane_totals` tells of."""
-    window_ns, num_windows = _windows(simulated_ns)
-    in_window = np.zeros(num_windows)
-    for part in parts(len(rows)):
-        _add_bytes_in_windows(rows[part], in_window, window_ns)
-    return in_window
-
-
-def peak_bytes_per_s(in_window: Floats, simulated_ns: int) -> float:
-    """The highest rate of any window; 0 for a run of no time."""
-    if not simulated_ns:
-        return 0.0
-    window_ns, num_windows = _windows(simulated_ns)
-    lengths_s = np.full(num_windows, window_ns / NS_PER_S)
-    lengths_s[-1] = (simulated_ns - window_ns * (num_windows - 1)) / NS_PER_S
-    return float((in_window / lengths_s).max())
-
-
-def _windows(simulated_ns: int) -> tuple[int, int]:
-    """Length and number of the windows of a run."""
-    window_ns = max(WINDOW_NS, -(-simulated_ns // MAX_WINDOWS))
-    return window_ns, max(1, simulated_ns // window_ns)
-
-
-def plane_durations(rows: Rows) -> Iterator[tuple[Floats, Floats]]:
-    """(durations in ns, ones) of the transfers of a plane, some thousand at a time."""
-    for part in parts(len(rows)):
-        yield rows["duration_ns"][part].astype(np.float64), np.ones(part.stop - part.start)
-
-
-def _add_bytes_in_windows(rows: Rows, in_window: Floats, window_ns: int) -> None:
-    """Add bytes to their windows; a transfer that crosses an edge is cut into one piece per window."""
-    num_windows = len(in_window)
-    num_bytes, end_ns = rows["num_bytes"], rows["done_ns"]
-    start_ns = end_ns - rows["duration_ns"]
-    first = np.minimum(start_ns // window_ns, num_windows - 1)
-    num_touched = np.minimum(end_ns // window_ns, num_windows - 1) - first + 1
-    _add(in_window, first, np.where(num_touched == 1, num_bytes, 0))
-    crossing = np.flatnonzero(num_touched > 1)
-    if not len(crossing):
-        return
-    pieces = num_touched[crossing]
-    row = np.repeat(crossing, pieces)
-    window = first[row] + np.arange(len(row)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    window_end_ns = np.where(window == num_windows - 1, end_ns[row], (window + 1) * window_ns)
-    piece_ns = np.minimum(end_ns[row], window_end_ns) - np.maximum(start_ns[row], window * window_ns)
-    _add(in_window, window, num_bytes[row] * (piece_ns / (end_ns[row] - start_ns[row])))
-
-
-def _add(in_window: Floats, window: Ints, num_bytes: Ints | Floats) -> None:
-    """Add to the windows that were touched only: a part of a long run touches few of its many."""
-    lowest = int(window.min())
-    added = np.bincount(window - lowest, num_bytes)
-    in_window[lowest : lowest + len(added)] += added

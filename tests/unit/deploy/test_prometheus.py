@@ -17,8 +17,8 @@ import yaml
 from deploy.cluster.ports import METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.prometheus_server import CONFIG_PATH, RULES_PATH, config_path
 from deploy.dashboards.prometheus_api import SCRAPE_INTERVAL_S
-from scheduler.metrics.export.families import FAMILIES
-from scheduler.metrics.export.family import HistogramFamily
+from scheduler.metrics.family import HistogramFamily
+from scheduler.metrics.subject import own_families
 
 RULE_TESTS = Path(__file__).parent / "alerts_test.yml"
 NEEDS_PROMTOOL = pytest.mark.skipif(shutil.which("promtool") is None, reason="needs the program promtool")
@@ -66,7 +66,7 @@ def test_every_rule_has_a_test() -> None:
 
 def test_rules_ask_only_for_what_there_is() -> None:
     known = {rule["record"] for rule in _rules() if "record" in rule}
-    for family in FAMILIES:
+    for family in own_families():
         is_histogram = isinstance(family, HistogramFamily)
         known |= {f"{family.name}_{end}" for end in ("bucket", "sum", "count")} if is_histogram else {family.name}
     for rule in _rules():

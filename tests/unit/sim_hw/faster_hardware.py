@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+from sim_hw.chips.chip import PeakRates
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.figure import Figure
-from sim_hw.hardware.chip import PeakRates
-from sim_hw.hardware.supernode import Supernode
 
 
 def scaled(figure: Figure, factor: float) -> Figure:

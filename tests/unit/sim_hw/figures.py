@@ -1,4 +1,4 @@
-"""Walks the entries of the catalogue."""
+"""Walks the entries of the catalogs."""
 
 from __future__ import annotations
 

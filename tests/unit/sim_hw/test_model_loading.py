@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim_hw.model_loading import ModelLoading, Strategy
+from sim_hw.model_loading import Strategy
+from tests.unit.sim_hw.loading_forms import ModelLoading
 
 LOADING = ModelLoading(model_bytes=671e9, num_instances=8, num_models=8, dram_bytes_per_s=16 * 147e9)
 """Instances of one node: 16 dies that read DRAM of other nodes at 147 GB/s each."""

@@ -16,7 +16,7 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.sim.build import LinearCost, LinearEnergy
 from tests.sim.case import IDLE_WATTS, Case
 from workers.parking import ParkableInstance
@@ -55,12 +55,12 @@ def idle(start_ns: int, end_ns: int, watts: int) -> UsageReported:
 
 def test_accounts_tell_parked_time_from_other() -> None:
     one = instance()
-    assert said(one, 100, SetParked(True)) == [idle(0, 100, IDLE_WATTS), ParkedSet("prefill-0", 100, True)]
+    assert said(one, 100, SetParked(True)) == [idle(0, 100, IDLE_WATTS), ParkedSet("prefill-0", True)]
     assert said(one, 130, ReportUsage()) == [idle(100, 130, 1)]
     assert one.deadline_ns == NEVER_NS
     assert said(one, 200, SetParked(False)) == [idle(130, 200, 1)]
     assert one.deadline_ns == 250
-    assert one.wake(250) == (("core", ParkedSet("prefill-0", 250, False)),)
+    assert one.wake(250) == (("core", ParkedSet("prefill-0", False)),)
     assert one.deadline_ns == NEVER_NS
     assert said(one, 300, RunEnded(False)) == [idle(200, 300, IDLE_WATTS)]
 
@@ -68,12 +68,12 @@ def test_accounts_tell_parked_time_from_other() -> None:
 def test_who_has_work_does_not_park() -> None:
     one = instance()
     one.handle(10, START)
-    assert said(one, 10, SetParked(True)) == [ParkedSet("prefill-0", 10, False)]
+    assert said(one, 10, SetParked(True)) == [ParkedSet("prefill-0", False)]
     one.wake(10)
-    assert said(one, 20, SetParked(True)) == [ParkedSet("prefill-0", 20, False)]
+    assert said(one, 20, SetParked(True)) == [ParkedSet("prefill-0", False)]
     ((_, done),) = one.wake(one.deadline_ns)
     assert isinstance(done, PrefillStepped)
-    assert said(one, done.boundary_ns + 5, SetParked(True))[-1] == ParkedSet("prefill-0", done.boundary_ns + 5, True)
+    assert said(one, done.boundary_ns + 5, SetParked(True))[-1] == ParkedSet("prefill-0", True)
 
 
 def test_a_run_that_ends_while_it_wakes_leaves_nothing_due() -> None:

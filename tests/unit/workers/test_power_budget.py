@@ -22,7 +22,7 @@ from scheduler.protocol.messages import (
     StartPrefill,
     UsageReported,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from workers.decode.instance import DecodeInstance
 
 BLUEPRINT = Blueprint(load_config(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
@@ -79,14 +79,14 @@ def play(instance: Component, script: list[tuple[str, int, float]]) -> list[tupl
 @given(script=SCRIPTS)
 def test_no_account_is_above_the_budget_that_was_kept(script: list[tuple[str, int, float]]) -> None:
     budget_w, end_ns = BLUEPRINT.make_core()._config.power.decode[0].floor_w, 0  # type: ignore[attr-defined, union-attr]
-    for _, message in play(decode(skip_steps=True), script):
+    for at_ns, message in play(decode(skip_steps=True), script):
         if isinstance(message, DecodeStepped | UsageReported):
             usage = message.usage
             assert usage.start_ns == end_ns
             end_ns = usage.end_ns
             assert usage.joules <= budget_w * (usage.end_ns - usage.start_ns) * 1e-9 * (1 + 1e-9)
         if isinstance(message, PowerBudgetSet):
-            assert message.set_ns == end_ns
+            assert at_ns == end_ns
             budget_w = message.budget_w
 
 
@@ -112,7 +112,7 @@ def test_a_pass_ends_under_the_budget_that_it_began_with_and_the_next_has_the_ne
     assert instance.handle(1, SetPowerBudget(6000)) == ()
     (_, first), (_, confirmed) = instance.wake(fast_ns)
     assert isinstance(first, PrefillStepped)
-    assert confirmed == PowerBudgetSet("prefill-0", fast_ns, 6000)
+    assert confirmed == PowerBudgetSet("prefill-0", 6000)
     assert first.usage.joules > 6000 * fast_ns * 1e-9
     slow_ns = instance.deadline_ns - fast_ns
     (_, second), *_ = instance.wake(instance.deadline_ns)

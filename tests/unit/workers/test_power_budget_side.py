@@ -23,7 +23,7 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.expert_load import ExchangeLoad
 from workers.prefill import PrefillConfig, PrefillInstance

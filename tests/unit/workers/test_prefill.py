@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scheduler.protocol.messages import PrefillStepped, ReportUsage, StartPrefill, Usage, UsageReported
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.sim.build import LinearCost, LinearEnergy
 from tests.sim.case import IDLE_WATTS, Case
 from workers.prefill import PrefillConfig, PrefillInstance

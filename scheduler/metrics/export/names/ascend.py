@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from scheduler.metrics.export.family import AnyFamily, Family, Labels
 from scheduler.metrics.export.names.devices import (
     MEMORY_RULE,
     TEMPERATURE_RULE,
@@ -23,7 +22,10 @@ from scheduler.metrics.export.names.devices import (
     held_shares,
     num_devices,
 )
-from scheduler.metrics.live.snapshot import Layout, Snapshot
+from scheduler.metrics.family import AnyFamily, Family, Labels
+from scheduler.metrics.layout import Layout
+from scheduler.metrics.snapshot import Snapshot
+from scheduler.metrics.subjects.instances import InstanceTotals
 
 MAKER: Final = "ascend"
 
@@ -45,7 +47,7 @@ def _by_die(layout: Layout) -> list[Labels]:
 
 
 def _healthy(snapshot: Snapshot) -> list[float]:
-    return by_device(snapshot.layout, [float(is_up) for is_up in snapshot.is_up])
+    return by_device(snapshot.layout, [float(is_up) for is_up in snapshot[InstanceTotals].is_up])
 
 
 def _num_healthy(snapshot: Snapshot) -> float:

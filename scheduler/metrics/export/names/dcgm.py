@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
-from scheduler.metrics.export.family import AnyFamily, Family, Labels
 from scheduler.metrics.export.names.devices import (
     MEMORY_RULE,
     TEMPERATURE_RULE,
@@ -21,7 +20,10 @@ from scheduler.metrics.export.names.devices import (
     hbm_celsius,
     held_bytes,
 )
-from scheduler.metrics.live.snapshot import Layout, Snapshot
+from scheduler.metrics.family import AnyFamily, Family, Labels
+from scheduler.metrics.layout import Layout
+from scheduler.metrics.snapshot import Snapshot
+from scheduler.metrics.subjects.instances import InstanceTotals
 
 MAKER: Final = "nvidia"
 
@@ -44,7 +46,7 @@ def _by_gpu(layout: Layout) -> list[Labels]:
 
 
 def _millijoules(snapshot: Snapshot) -> list[float]:
-    pairs = zip(snapshot.layout.instances, snapshot.joules, strict=True)
+    pairs = zip(snapshot.layout.instances, snapshot[InstanceTotals].joules, strict=True)
     return by_device(snapshot.layout, [_MJ_PER_J * joules / one.num_npus for one, joules in pairs])
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from scheduler.metrics.live.snapshot import Chip, Layout, Snapshot
+from scheduler.metrics.layout import Chip, Layout
+from scheduler.metrics.snapshot import Snapshot
+from scheduler.metrics.subjects.instances import InstanceTotals
 
 IDLE_CELSIUS: Final = 35.0
 TDP_CELSIUS: Final = 65.0
@@ -53,21 +55,21 @@ def by_device(layout: Layout, values: Sequence[float]) -> list[float]:
 
 def device_watts(snapshot: Snapshot) -> list[float]:
     """An equal share of its instance's power."""
-    pairs = zip(snapshot.layout.instances, snapshot.watts, strict=True)
+    pairs = zip(snapshot.layout.instances, snapshot[InstanceTotals].watts, strict=True)
     num_dies = chip_of(snapshot.layout).num_dies
     return by_device(snapshot.layout, [watts / (one.num_npus * num_dies) for one, watts in pairs])
 
 
 def device_percent(snapshot: Snapshot) -> list[float]:
     """The busy share of its instance."""
-    return by_device(snapshot.layout, [100.0 * share for share in snapshot.utilization])
+    return by_device(snapshot.layout, [100.0 * share for share in snapshot[InstanceTotals].utilization])
 
 
 def device_celsius(snapshot: Snapshot) -> list[float]:
     """By `TEMPERATURE_RULE`."""
     chip = chip_of(snapshot.layout)
     slope = (TDP_CELSIUS - IDLE_CELSIUS) / (chip.tdp_w - chip.idle_w)
-    pairs = zip(snapshot.layout.instances, snapshot.watts, strict=True)
+    pairs = zip(snapshot.layout.instances, snapshot[InstanceTotals].watts, strict=True)
     warm = [IDLE_CELSIUS + slope * (max(watts / one.num_npus, chip.idle_w) - chip.idle_w) for one, watts in pairs]
     return by_device(snapshot.layout, warm)
 
@@ -80,7 +82,7 @@ def hbm_celsius(snapshot: Snapshot) -> list[float]:
 def held_shares(snapshot: Snapshot) -> list[float]:
     """Share of its memory that each device holds, by `MEMORY_RULE`."""
     held_share = chip_of(snapshot.layout).held_share
-    return by_device(snapshot.layout, [held_share if is_up else 0.0 for is_up in snapshot.is_up])
+    return by_device(snapshot.layout, [held_share if is_up else 0.0 for is_up in snapshot[InstanceTotals].is_up])
 
 
 def held_bytes(snapshot: Snapshot) -> list[float]:

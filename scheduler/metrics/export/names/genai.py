@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from scheduler.metrics.buckets import DURATION_BOUNDS_S, TOKEN_BOUNDS_S, TTFT_BOUNDS_S, HistogramTotals
-from scheduler.metrics.export.family import HistogramFamily, Labels
-from scheduler.metrics.live.snapshot import Layout
+from scheduler.metrics.family import HistogramFamily, Labels
+from scheduler.metrics.layout import Layout
+from scheduler.metrics.subjects.latencies import LatencyTotals
 
 ABOUT: Final = (
     "Points in names are underscores, and the unit is part of the name, as Prometheus has it. The operation is always "
@@ -42,17 +43,17 @@ _TPOT: Final = _up_to(TPOT_END_S, TOKEN_BOUNDS_S)
 FAMILIES: Final[tuple[HistogramFamily, ...]] = (
     HistogramFamily(
         "gen_ai_server_request_duration_seconds", "Duration of a request on the server.",
-        DURATION_BOUNDS_S, lambda s: (s.duration_s,), _LABELS, _series,
+        DURATION_BOUNDS_S, lambda s: (s[LatencyTotals].duration_s,), _LABELS, _series,
         "Arrival to last token, of finished requests.",
     ),
     HistogramFamily(
         "gen_ai_server_time_to_first_token_seconds", "Time to generate the first token.",
-        _TTFT, lambda s: _cut(s.ttft_s, len(_TTFT)), _LABELS, _series,
+        _TTFT, lambda s: _cut(s[LatencyTotals].ttft_s, len(_TTFT)), _LABELS, _series,
         "As `supernode_time_to_first_token_seconds`.",
     ),
     HistogramFamily(
         "gen_ai_server_time_per_output_token_seconds", "Time per output token after the first.",
-        _TPOT, lambda s: _cut(s.tpot_s, len(_TPOT)), _LABELS, _series,
+        _TPOT, lambda s: _cut(s[LatencyTotals].tpot_s, len(_TPOT)), _LABELS, _series,
         "As `supernode_time_per_output_token_seconds`: one value per finished request.",
     ),
 )  # fmt: skip

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.metrics.export.families import FAMILIES
-from scheduler.metrics.export.family import AnyFamily
 from scheduler.metrics.export.names import ascend, dcgm, genai, vllm
-from scheduler.metrics.live.snapshot import Layout
+from scheduler.metrics.family import AnyFamily
+from scheduler.metrics.layout import Layout
+from scheduler.metrics.subject import own_families
+from scheduler.protocol.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +19,27 @@ class Scheme:
 
     title: str
     about: str
-    families: tuple[AnyFamily, ...]
+    families: Callable[[], tuple[AnyFamily, ...]]
     maker: str = ""
 
 
 OWN: Final = "own"
 
-SCHEMES: Final[Mapping[str, Scheme]] = {
-    OWN: Scheme(
+SCHEMES: Final[Catalog[Scheme]] = Catalog("naming scheme")
+"""By the name that `--names` takes, in the order of exposition."""
+
+SCHEMES.register(
+    OWN,
+    Scheme(
         "Names of our own",
         "What the shipped dashboards, rules and alerts query. Times are emulated seconds, unless the help says wall.",
-        FAMILIES,
+        own_families,
     ),
-    "vllm": Scheme("vLLM", vllm.ABOUT, vllm.FAMILIES),
-    "ascend": Scheme("Ascend NPU exporter", ascend.ABOUT, ascend.FAMILIES, ascend.MAKER),
-    "dcgm": Scheme("NVIDIA DCGM exporter", dcgm.ABOUT, dcgm.FAMILIES, dcgm.MAKER),
-    "genai": Scheme("OpenTelemetry GenAI", genai.ABOUT, genai.FAMILIES),
-}
-"""By the name that `--names` takes, in the order of exposition."""
+)
+SCHEMES.register("vllm", Scheme("vLLM", vllm.ABOUT, lambda: vllm.FAMILIES))
+SCHEMES.register("ascend", Scheme("Ascend NPU exporter", ascend.ABOUT, lambda: ascend.FAMILIES, ascend.MAKER))
+SCHEMES.register("dcgm", Scheme("NVIDIA DCGM exporter", dcgm.ABOUT, lambda: dcgm.FAMILIES, dcgm.MAKER))
+SCHEMES.register("genai", Scheme("OpenTelemetry GenAI", genai.ABOUT, lambda: genai.FAMILIES))
 
 
 def default_names(maker: str) -> tuple[str, ...]:
@@ -46,4 +50,4 @@ def default_names(maker: str) -> tuple[str, ...]:
 
 def families_of(layout: Layout) -> tuple[AnyFamily, ...]:
     """All families of the schemes that a layout names, in the order of exposition."""
-    return tuple(family for name, scheme in SCHEMES.items() if name in layout.names for family in scheme.families)
+    return tuple(family for name, scheme in SCHEMES.items() if name in layout.names for family in scheme.families())

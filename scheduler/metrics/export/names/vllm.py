@@ -16,9 +16,11 @@ from scheduler.metrics.buckets import (
     TTFT_BOUNDS_S,
     HistogramTotals,
 )
-from scheduler.metrics.export.family import AnyFamily, Family, HistogramFamily, Labels
-from scheduler.metrics.live.engine_totals import EngineTotals
-from scheduler.metrics.live.snapshot import END_REASONS, Layout, Snapshot
+from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
+from scheduler.metrics.layout import Layout
+from scheduler.metrics.snapshot import Snapshot
+from scheduler.metrics.subjects.engines import EngineTotals
+from scheduler.metrics.subjects.requests import END_REASONS
 from scheduler.protocol.finish import FinishReason
 
 ABOUT: Final = (
@@ -51,7 +53,7 @@ def _by_reason(layout: Layout) -> list[Labels]:
 
 def _ended(snapshot: Snapshot) -> list[int]:
     values: list[int] = []
-    for counts in snapshot.engines.ended:
+    for counts in snapshot[EngineTotals].ended:
         by_reason: dict[str, int] = dict.fromkeys(_REASONS, 0)
         for reason, count in zip(END_REASONS, counts, strict=True):
             by_reason[_FINISHED_REASON.get(reason, _OTHER_REASON)] += count
@@ -60,7 +62,7 @@ def _ended(snapshot: Snapshot) -> list[int]:
 
 
 def _one_answer_each(snapshot: Snapshot) -> list[HistogramTotals]:
-    finished = [one.counts[-1] for one in snapshot.engines.request_output_tokens]
+    finished = [one.counts[-1] for one in snapshot[EngineTotals].request_output_tokens]
     return [HistogramTotals((count,) * (len(PARAMS_N_BOUNDS) + 1), float(count)) for count in finished]
 
 
@@ -73,11 +75,11 @@ def _cache_config(layout: Layout) -> list[Labels]:
 
 
 def _gauge(name: str, text: str, read: Callable[[EngineTotals], Sequence[float]], meaning: str, unit: str) -> Family:
-    return Family(f"vllm:{name}", "gauge", text, lambda s: read(s.engines), _LABELS, _by_engine, meaning, unit)
+    return Family(f"vllm:{name}", "gauge", text, lambda s: read(s[EngineTotals]), _LABELS, _by_engine, meaning, unit)
 
 
 def _counter(name: str, text: str, read: Callable[[EngineTotals], Sequence[float]], meaning: str, unit: str) -> Family:
-    return Family(f"vllm:{name}", "counter", text, lambda s: read(s.engines), _LABELS, _by_engine, meaning, unit)
+    return Family(f"vllm:{name}", "counter", text, lambda s: read(s[EngineTotals]), _LABELS, _by_engine, meaning, unit)
 
 
 def _histogram(
@@ -88,7 +90,9 @@ def _histogram(
     meaning: str,
     unit: str = "",
 ) -> HistogramFamily:
-    return HistogramFamily(f"vllm:{name}", text, bounds, lambda s: read(s.engines), _LABELS, _by_engine, meaning, unit)
+    return HistogramFamily(
+        f"vllm:{name}", text, bounds, lambda s: read(s[EngineTotals]), _LABELS, _by_engine, meaning, unit
+    )
 
 
 _KV_USAGE: Final = (

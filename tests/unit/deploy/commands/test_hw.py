@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
-from sim_hw.catalog import find_chip, find_supernode
-from sim_hw.hardware.chips import CHIPS
-from sim_hw.hardware.description import read_description
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import SUPERNODES
+from sim_hw.chips.sheet import find_chip
+from sim_hw.clusters.sheet import find_supernode
+from sim_hw.clusters.supernode import Supernode
+from sim_hw.description import read_description
 from tests.unit.sim_hw.figures import figures
+from tests.unit.sim_hw.known import CHIPS, SUPERNODES
 
 Captured = pytest.CaptureFixture[str]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
-from sim_hw.hardware.supernodes import SUPERNODES
 from tests.unit.sim_hw.configs import QWEN3_MOE_JSON
+from tests.unit.sim_hw.known import SUPERNODES
 
 Captured = pytest.CaptureFixture[str]
 Run = Callable[..., str]

@@ -13,8 +13,8 @@ from deploy.dashboards.files import FOLDER, UIDS, load_dashboard, texts
 from deploy.dashboards.panels import COLUMNS
 from deploy.dashboards.queries import PanelQuery, choice_queries, panel_queries, panels
 from deploy.dashboards.units import scale
-from scheduler.metrics.export.families import FAMILIES
-from scheduler.metrics.export.family import HistogramFamily
+from scheduler.metrics.family import HistogramFamily
+from scheduler.metrics.subject import own_families
 from scheduler.protocol.errors import InputError
 
 GRAFANA_VARIABLES = {"__rate_interval", "__interval", "__range"}
@@ -24,14 +24,14 @@ UNUSED_FAMILIES: frozenset[str] = frozenset()
 """Families that no dashboard shows, each on purpose."""
 
 LABELS: dict[str, set[str]] = {
-    family.name: {*family.labels, *(["le"] if isinstance(family, HistogramFamily) else [])} for family in FAMILIES
+    family.name: {*family.labels, *(["le"] if isinstance(family, HistogramFamily) else [])} for family in own_families()
 }
 
 
 def _families(expression: str) -> set[str]:
     """Families that an expression names; the suffixes that a histogram's samples bring are taken off."""
     names = set(re.findall(r"\bsupernode_\w+", expression))
-    histograms = {family.name for family in FAMILIES if isinstance(family, HistogramFamily)}
+    histograms = {family.name for family in own_families() if isinstance(family, HistogramFamily)}
     bases = {name: re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
     return {base if base in histograms else name for name, base in bases.items()}
 

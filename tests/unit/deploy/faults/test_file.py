@@ -12,7 +12,7 @@ from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.faults import FaultPlan, FaultRate, PlannedFault
 from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 
 PARTS = FabricParts(CLOUDMATRIX384)
 MEANS = "mean_time_between_failures: 500h, mean_time_to_repair: 90min"
@@ -133,7 +133,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str, line: str) -> None:
 
 
 def test_a_kind_that_a_cluster_has_none_of_is_refused(tmp_path: Path) -> None:
-    from sim_hw.hardware.supernodes import H100_CLUSTER
+    from sim_hw.clusters.hopper import H100_CLUSTER
 
     path = tmp_path / "faults.yaml"
     path.write_text(f"rates:\n  sub_planes: {{{MEANS}}}\n  l2: {{{MEANS}}}")

@@ -10,9 +10,9 @@ import pytest
 from deploy.faults.parts import FabricParts
 from deploy.hardware.files import read_cluster
 from scheduler.protocol.errors import ConfigError
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.supernode import Plane
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.planes import Plane
 
 H20 = str(Path(__file__).parents[4] / "examples" / "h20-cluster.yaml")
 PARTS = FabricParts(CLOUDMATRIX384)

@@ -8,11 +8,15 @@ import pytest
 
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point, tpot_limit_s
 from scheduler.protocol.errors import ConfigError
-from sim_hw.hardware.supernode import Overlap, Plane, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER, SUPERNODES
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint
+from sim_hw.planes import Plane
+from tests.unit.sim_hw.known import SUPERNODES
 
 NOTHING = InstanceOptions()
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.hardware.power_settings import power_settings
 from scheduler.protocol.errors import ConfigError
-from sim_hw.hardware.phase_power import Phase
+from sim_hw.power.phase_power import Phase
 from sim_hw.power.sites import find_site
 
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.live.exporter import LOOPBACK, MAX_CONNECTIONS, Exporter
 from scheduler.metrics.export.exposition import OPENMETRICS_TYPE, TEXT_TYPE, render
-from scheduler.metrics.live.snapshot import status
+from scheduler.metrics.live.status import status
 from scheduler.protocol.errors import ClusterError
 from tests.unit.scheduler.metrics.lived import made_up_snapshot, whole_supernode
 

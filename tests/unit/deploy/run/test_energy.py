@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deploy.run.energy import facility_curves, npu_watts_under
 from deploy.settings.run_config import load_config
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.power.facility_draw import facility_draw
 from sim_hw.power.power_tree import power_tree
 

@@ -10,7 +10,6 @@ import pytest
 from deploy.run.money import bill_of, hardware_price, live_prices, mean_usd_per_joule
 from deploy.settings.run_config import load_config
 from deploy.system.blueprint import Blueprint
-from scheduler.metrics.live.energy import usd_per_joule
 from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PowerCourse, Served
 from scheduler.protocol.errors import ConfigError
 from sim_hw.cost.prices import YEAR_S
@@ -41,7 +40,7 @@ def test_a_bought_supernode_costs_its_share_of_four_years_and_its_electricity() 
 @pytest.mark.parametrize("settings", [{}, {"site": "us-texas", "price": "bought=1e6"}, {"price": "rented=2"}])
 def test_what_a_system_costs_that_goes_on_is_what_a_run_costs(settings: dict[str, Any]) -> None:
     prices = live_prices(Blueprint(load_config(None, {"pue": 1.0, **settings}), 512))
-    found, usd_per_j = bill(**settings), usd_per_joule(prices, 0.0)
+    found, usd_per_j = bill(**settings), prices.usd_per_joule(0.0)
     capital_usd, energy_usd = prices.capital_usd_per_s * HOUR_S, usd_per_j * 3.6e9
     assert found.usd == pytest.approx(capital_usd + energy_usd)
     input_usd = prices.input_share * (capital_usd + usd_per_j * 2.7e9) + usd_per_j * 9e8
@@ -53,7 +52,7 @@ def test_electricity_by_the_time_of_the_day_is_so_live() -> None:
     prices = live_prices(Blueprint(load_config(None, names), 512))
     for hour in (0, 7, 8, 13, 15, 23, 30):
         expected = tariff.usd_per_kwh_at(hour * HOUR_S) / JOULES_PER_KWH
-        assert usd_per_joule(prices, hour * HOUR_S) == pytest.approx(expected)
+        assert prices.usd_per_joule(hour * HOUR_S) == pytest.approx(expected)
 
 
 def test_prices_and_tariffs_are_as_named() -> None:

@@ -10,7 +10,7 @@ from deploy.settings.background import read_background
 from deploy.system.fabric import FabricPlan, Placed
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import Plane
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from workers.fabric.background import BackgroundFlow
 
 GOOD = "plane: ub, from: node/0, to: node/7, bytes_per_s: 1.0e+12, start_s: 10, for_s: 2, period_s: 5"

@@ -11,8 +11,8 @@ from deploy.settings.run_config import load_config
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
-from sim_hw.hardware.supernodes import SUPERNODES
 from sim_hw.models.published import MODELS
+from tests.unit.sim_hw.known import SUPERNODES
 
 ROOT = Path(__file__).parents[4]
 CLUSTERS = [*(cluster.name for cluster in SUPERNODES), str(ROOT / "examples" / "h20-cluster.yaml")]

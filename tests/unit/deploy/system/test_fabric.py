@@ -16,7 +16,7 @@ from scheduler.protocol.messages import (
     TransferFailed,
     TransferKind,
 )
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from workers.fabric.fabric import Fabric
 
 GB = 10**9

@@ -8,10 +8,10 @@ import pytest
 
 from deploy.settings.run_config import RunConfig
 from deploy.system.blueprint import Blueprint
-from scheduler.core.config import FABRIC_ADDRESS
+from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import Plane, PoolServersChanged, StartTransfer, TransferDone, TransferKind
-from sim_hw.model_loading import ModelLoading
+from tests.unit.sim_hw.loading_forms import ModelLoading
 from workers.fabric.fabric import Fabric
 
 S = 10**9

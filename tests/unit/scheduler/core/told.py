@@ -85,7 +85,7 @@ class Told:
 
     def reserved(self, at: str, ids: Sequence[int], die: int = 0) -> dict[str, list[Message]]:
         """Room is kept, on one die for all."""
-        return self.tell(KvReserved(at, self.now_ns + 1, list(ids), [die] * len(ids)))
+        return self.tell(KvReserved(at, list(ids), [die] * len(ids)))
 
     def moved(self, flow: Message, kind: TransferKind = TransferKind.KV_TRANSFER) -> dict[str, list[Message]]:
         """A flow has ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from scheduler.core.estimates.prediction_error import RATIO_BOUNDS
 from scheduler.metrics.buckets import (
     DURATION_BOUNDS_S,
     HOP_BOUNDS_S,
@@ -16,21 +17,22 @@ from scheduler.metrics.buckets import (
     BucketCounts,
     HistogramTotals,
 )
+from scheduler.metrics.layout import Chip, Layout, LiveInstance
 from scheduler.metrics.live.decisions import decision_series
-from scheduler.metrics.live.energy_seen import EnergySeen
-from scheduler.metrics.live.engine_totals import EngineTotals
-from scheduler.metrics.live.snapshot import (
-    END_REASONS,
-    FLOWS,
-    RUN_OUTCOMES,
-    STAGES,
-    Chip,
-    FabricSeen,
-    Layout,
-    LiveInstance,
-    Rates,
-    Snapshot,
-)
+from scheduler.metrics.snapshot import Rates, Snapshot
+from scheduler.metrics.subjects.caches import CacheTotals
+from scheduler.metrics.subjects.clock import RUN_OUTCOMES, ClockTotals
+from scheduler.metrics.subjects.decisions import DecisionTotals
+from scheduler.metrics.subjects.energy_account import EnergyTotals
+from scheduler.metrics.subjects.engines import EngineTotals
+from scheduler.metrics.subjects.fabric import FLOWS, FabricTotals
+from scheduler.metrics.subjects.instances import InstanceTotals
+from scheduler.metrics.subjects.latencies import LatencyTotals
+from scheduler.metrics.subjects.predictions import KINDS, PredictionTotals
+from scheduler.metrics.subjects.requests import END_REASONS, STAGES, RequestTotals
+from scheduler.metrics.subjects.slo import SloTotals
+from scheduler.metrics.subjects.tokens import TokenTotals
+from scheduler.protocol.addresses import prefill_address
 from scheduler.protocol.messages import TransferKind
 
 PREFILL = LiveInstance("prefill-0", "prefill", 16, 1000)
@@ -47,63 +49,59 @@ def layout_of(*instances: LiveInstance) -> Layout:
 
 def whole_supernode() -> Layout:
     """The default plan: 384 NPUs."""
-    prefill = [LiveInstance(f"prefill-{index}", "prefill", 16, 1000) for index in range(14)]
+    prefill = [LiveInstance(prefill_address(index), "prefill", 16, 1000) for index in range(14)]
     return layout_of(*prefill, DECODE)
 
 
 def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
     """No two families say the same, and every counter grows with time."""
     instances = range(1, len(layout.instances) + 1)
-    return Snapshot(
-        layout=layout,
-        emulated_s=seconds * 2.5,
-        speed=2.5,
-        is_replaying=True,
-        runs=_numbers(RUN_OUTCOMES, seconds),
-        arrived=100 * seconds,
-        ended=_numbers(END_REASONS, 2 * seconds),
-        retries=3 * seconds,
-        preemptions=5 * seconds,
-        prompt_tokens=7 * seconds,
-        computed_tokens=11 * seconds,
-        generation_tokens=10**15 + seconds,
-        lookup_tokens=13 * seconds,
-        hit_tokens=17 * seconds,
-        ttft_s=_histogram(TTFT_BOUNDS_S, 0.07, 3 * seconds),
-        tpot_s=_histogram(TOKEN_BOUNDS_S, 0.03, 5 * seconds),
-        itl_s=_histogram(TOKEN_BOUNDS_S, 0.02, 7 * seconds),
-        e2e_s=_histogram(REQUEST_BOUNDS_S, 3.0, 9 * seconds),
-        queue_s=_histogram(REQUEST_BOUNDS_S, 1e4, 11 * seconds),
-        duration_s=_histogram(DURATION_BOUNDS_S, 3.0, 9 * seconds),
-        hop_wall_s=_histogram(HOP_BOUNDS_S, 0.003, 13 * seconds),
-        running=_numbers(STAGES, 2),
-        waiting=_numbers(STAGES, 3),
-        is_up=tuple(index % 2 == 1 for index in instances),
-        kv_usage=tuple(1 / (index + 1) for index in instances),
-        busy_s=tuple(index * seconds / 3 for index in instances),
-        joules=tuple(index * seconds * 1e9 / 7 for index in instances),
-        utilization=tuple(1 / index for index in instances),
-        watts=tuple(1000.25 * index for index in instances),
-        restarts=_numbers(tuple(layout.hosts), seconds),
-        flow_bytes=_numbers(FLOWS, seconds << 40),
-        flow_transfers=_numbers(FLOWS, seconds),
-        slo_limits_s=(2.0, 0.05, 0.0),
-        slo_judged=19 * seconds,
-        slo_met=18 * seconds,
-        engines=made_up_engines(len(layout.instances), seconds),
-        rates=Rates(1.5, 2.5, 3.5),
-        fabric=FabricSeen(
+    totals = (
+        ClockTotals(
+            seconds * 2.5, 2.5, True, _numbers(RUN_OUTCOMES, seconds), _histogram(HOP_BOUNDS_S, 3e-3, 13 * seconds)
+        ),
+        RequestTotals(
+            arrived=100 * seconds,
+            ended=_numbers(END_REASONS, 2 * seconds),
+            retries=3 * seconds,
+            running=_numbers(STAGES, 2),
+            waiting=_numbers(STAGES, 3),
+        ),
+        TokenTotals(prompt=7 * seconds, computed=11 * seconds),
+        LatencyTotals(
+            ttft_s=_histogram(TTFT_BOUNDS_S, 0.07, 3 * seconds),
+            tpot_s=_histogram(TOKEN_BOUNDS_S, 0.03, 5 * seconds),
+            e2e_s=_histogram(REQUEST_BOUNDS_S, 3.0, 9 * seconds),
+            queue_s=_histogram(REQUEST_BOUNDS_S, 1e4, 11 * seconds),
+            duration_s=_histogram(DURATION_BOUNDS_S, 3.0, 9 * seconds),
+        ),
+        InstanceTotals(
+            is_up=tuple(index % 2 == 1 for index in instances),
+            busy_s=tuple(index * seconds / 3 for index in instances),
+            joules=tuple(index * seconds * 1e9 / 7 for index in instances),
+            utilization=tuple(1 / index for index in instances),
+            watts=tuple(1000.25 * index for index in instances),
+            restarts=_numbers(tuple(layout.hosts), seconds),
+        ),
+        made_up_engines(len(layout.instances), seconds),
+        SloTotals((2.0, 0.05, 0.0), judged=19 * seconds, met=18 * seconds, by_class={}),
+        PredictionTotals((_histogram(RATIO_BOUNDS, 0.9, 0),) * len(KINDS)),
+        FabricTotals(
+            _numbers(FLOWS, seconds << 40),
+            _numbers(FLOWS, seconds),
+            _numbers(FLOWS, 3 * seconds),
             tuple(_histogram(TRANSFER_BOUNDS_S, 2e-4, (15 + 2 * kind) * seconds) for kind in TransferKind),
             tuple(kind + seconds / 9 for kind in TransferKind),
-            _numbers(FLOWS, 3 * seconds),
             ("l2/3/7", "leaf/0", "npu/1/nic", "npu/2/nic"),
             (5, 6, 7),
         ),
-        energy=EnergySeen(
+        CacheTotals(),
+        EnergyTotals(
             (1.5e5, 3e4), (2e6 * seconds, 3e6 * seconds, 4e6 * seconds, 5e6 * seconds), (1.0 * seconds,) * 4, 6e5
         ),
-        decisions=_numbers(decision_series(), seconds),
+        DecisionTotals(_numbers(decision_series(), seconds)),
     )
+    return Snapshot(layout, {type(one): one for one in totals}, Rates(1.5, 2.5, 3.5))
 
 
 def made_up_engines(num: int, seconds: int) -> EngineTotals:
@@ -121,7 +119,7 @@ def made_up_engines(num: int, seconds: int) -> EngineTotals:
         waiting=tuple(2 * one for one in each),
         kv_usage=tuple(1 / (one + 2) for one in each),
         prompt_tokens=counts(23),
-        generation_tokens=counts(29),
+        generation_tokens=(*counts(29)[1:], 10**15 + seconds),
         lookup_tokens=counts(31),
         hit_tokens=counts(5),
         preemptions=counts(3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scheduler.metrics.records import Records
-from scheduler.metrics.slo import Slo, SloResult, meets, parse_slo, slo_result
+from scheduler.metrics.slo import Slo, meets, parse_slo
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.finish import FinishReason
 from tests.unit.scheduler.metrics.logged import SECOND, Request, one_token, rejected, table_of
@@ -73,12 +73,3 @@ def test_meets(slo: Slo, request_: Request, is_met: bool) -> None:
 def test_a_limit_that_is_met_exactly_is_met() -> None:
     slow = Request(first_token_ns=SECOND, last_token_ns=SECOND + 57_000_000, output_tokens=2)
     assert meets(parse_slo("tpot=57ms"), Records(table_of(slow))).all()
-
-
-def test_attainment_is_of_all_that_arrived() -> None:
-    records = Records(table_of(Request(), Request(first_token_ns=9 * SECOND), rejected(), one_token()))
-    assert slo_result(Slo(ttft_s=2.0), records, 8.0) == SloResult(0.5, 0.25)
-
-
-def test_nothing_arrived() -> None:
-    assert slo_result(Slo(ttft_s=2.0), Records(table_of()), 0.0) == SloResult(None, None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from scheduler.protocol.fabric_parts import PartKind, count_kinds, kind_of
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, SUPERNODES
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.network.topologies import build_topology
+from tests.unit.sim_hw.known import SUPERNODES
 
 
 @pytest.mark.parametrize("supernode", SUPERNODES, ids=lambda one: one.name)

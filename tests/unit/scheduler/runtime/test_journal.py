@@ -94,8 +94,8 @@ def test_wakes_are_inputs_too(tmp_path: Path) -> None:
     with JournalWriter(tmp_path / "j", HEADER) as writer:
         core = JournalledCore(make_core(HEADER.config), writer)
         core.wake(5)
-        core.handle(6, KvReserved("decode-0", 6, [], []))
-    assert inputs(tmp_path / "j") == [(5, None), (6, KvReserved("decode-0", 6, [], []))]
+        core.handle(6, KvReserved("decode-0", [], []))
+    assert inputs(tmp_path / "j") == [(5, None), (6, KvReserved("decode-0", [], []))]
     assert replay(tmp_path / "j", fresh).num_messages == 1
 
 
@@ -160,13 +160,16 @@ def test_any_damage_is_found_and_can_be_cut_off(
 @pytest.mark.parametrize(
     ("header", "part"),
     [
-        (JournalHeader(format_version=9), "format 9 and protocol 3, but this program reads format 1 and protocol 3"),
-        (JournalHeader(protocol_version=9), "format 1 and protocol 9"),
+        (
+            JournalHeader(format_version=9),
+            r"another version \(format 9, protocol \d+\), but this program reads format 1,",
+        ),
+        (JournalHeader(protocol_version=3), r"an older version \(format 1, protocol 3\).*; record it anew with replay"),
     ],
 )
 def test_another_version_is_named(tmp_path: Path, header: JournalHeader, part: str) -> None:
     JournalWriter(tmp_path / "j", header).close()
-    with pytest.raises(JournalError, match=rf"j: byte {len(MAGIC)}: {part}"):
+    with pytest.raises(JournalError, match=rf"j: byte {len(MAGIC)}: a journal of {part}"):
         read_journal(tmp_path / "j")
 
 

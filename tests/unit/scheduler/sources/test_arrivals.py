@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.protocol.codec import decode, encode, from_array, to_array, unpack
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.errors import InputError
 from scheduler.protocol.messages import RequestsArrived
@@ -74,12 +73,3 @@ def test_the_core_is_told_of_classes_where_there_are_any() -> None:
         [[], ["", "chat"], ["batch"], []],
     )
     assert all(message.classes == [] for message in said(Request(0), Request(1), Request(1)))
-
-
-def test_arrivals_of_journals_from_before_classes_are_read() -> None:
-    message = RequestsArrived([5], [b"x"], [[]], [0], 512)
-    before = list(to_array(message))[:-1]
-    assert from_array(before) == message == decode(encode(message))
-    named = RequestsArrived([5], [b"x"], [[]], [0], 512, ["chat"])
-    assert decode(encode(named)) == named
-    assert unpack(encode(named)) != unpack(encode(message))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Priority
 from scheduler.protocol.errors import TraceError
 from scheduler.protocol.messages import ArrivalsEnded, RequestsArrived, RunEnded
-from scheduler.protocol.oracle_payload import open_output_tokens
+from scheduler.protocol.sealed_payload import open_output_tokens
 from scheduler.sources.arrivals import ArrivalBlock, Trace
 from scheduler.sources.trace_source import TraceSource
 from tests.unit.scheduler.sources.trace_rows import Request, block_of, trace_of

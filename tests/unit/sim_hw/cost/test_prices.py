@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.cost.prices import RENTS, YEAR_S, bought, rented
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.cost.prices import YEAR_S, bought, rented
 from sim_hw.errors import PriceError
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72
 
 DOLLARS = st.floats(0, 1e9)
 
@@ -32,7 +33,6 @@ def test_rent_goes_by_npu_and_hour(rent: float, npus: int, hours: float) -> None
 def test_a_rent_pays_the_electricity() -> None:
     assert rented(2.0, 8).includes_energy
     assert not bought(8e6).includes_energy
-    assert all(rent.value > 0 and rent.source for kinds in RENTS.values() for rent in kinds.values())
 
 
 @pytest.mark.parametrize("make", [lambda: bought(-1), lambda: bought(1, 0), lambda: rented(-1, 8)])

@@ -14,7 +14,6 @@ from sim_hw.cost.run_cost import (
     PoolUsage,
     RunUsage,
     break_even_usd_per_kwh,
-    busy_input_share,
     run_cost,
 )
 from sim_hw.errors import PriceError
@@ -76,10 +75,8 @@ def test_spare_npus_are_paid_by_the_pools_in_proportion() -> None:
 
 
 def test_an_aggregated_pool_is_divided_as_it_was_busy() -> None:
-    share = busy_input_share(prefill_npu_s=300, decode_npu_s=100)
-    cost = run_cost(replace(RUN, pools=[PoolUsage(384, 8.0, share)], other_energy_usd=0), HARDWARE)
+    cost = run_cost(replace(RUN, pools=[PoolUsage(384, 8.0, input_share=0.75)], other_energy_usd=0), HARDWARE)
     assert cost.input.usd == pytest.approx(0.75 * cost.usd)
-    assert busy_input_share(0, 0) == 0.5
 
 
 def test_a_rent_has_paid_the_electricity() -> None:

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.errors import OperatingPointError
-from sim_hw.hardware.supernode import Overlap
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, SUPERNODES
 from sim_hw.instance.compiled_decode import compile_decode
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.default_points import default_decode_point
+from tests.unit.sim_hw.known import SUPERNODES
 
 MOST_REQUESTS = 200
 INSTANCES = [
@@ -51,7 +52,7 @@ def test_a_held_form_is_convex_and_grows_with_kv_and_requests(
     assert steps[0] <= steps[1] <= steps[2]
     assert steps[1] - steps[0] <= steps[2] - steps[1]
     assert form.die_step_ps(requests - 1, requests * context) <= steps[1]
-    assert len(form.lines) <= 2
+    assert len(form.streams) <= 2
 
 
 @given(mean=st.floats(0.01, 48), requests=st.integers(1, 48), context=st.integers(1, 32_768))
@@ -66,11 +67,11 @@ def test_the_way_that_was_chosen_is_the_fastest_of_all(mean: float, requests: in
 def test_the_published_step_is_split_as_published_and_integers() -> None:
     form = ON_CLOUDMATRIX.form(48.0, 48, 48 * 4096)
     assert ON_CLOUDMATRIX.ways[form.way].attention_cores == 16
-    assert [type(line.kv_ps) for line in form.lines] == [int, int]
+    assert [type(line.kv_ps) for line in form.streams] == [int, int]
     # Attention's slope: 2 rows x 61 layers and the draft's, at 65.4 % of 16 cores' BF16 peak or of all in dense layers.
     flops = 2 * 128 * (2 * 512 + 64) * 2
     expected_s = flops / (353.9e12 * 0.654) * (59 * 24 / 16 + 3)
-    assert form.lines[0].kv_ps == pytest.approx(expected_s * 1e12, rel=1e-3)
+    assert form.streams[0].kv_ps == pytest.approx(expected_s * 1e12, rel=1e-3)
 
 
 def test_an_instance_that_cannot_exist() -> None:
@@ -83,5 +84,5 @@ def test_forms_of_one_way_differ_in_constants_only(means: list[float], context: 
     forms = [ON_CLOUDMATRIX.form(mean, 48, 48 * context) for mean in means]
     for one, other in pairwise(forms):
         if one.way == other.way:
-            assert [line.kv_ps for line in one.lines] == [line.kv_ps for line in other.lines]
-            assert all((a.base_ps == b.base_ps).all() for a, b in zip(one.lines, other.lines))
+            assert [line.kv_ps for line in one.streams] == [line.kv_ps for line in other.streams]
+            assert all((a.base_ps == b.base_ps).all() for a, b in zip(one.streams, other.streams))

@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.errors import OperatingPointError
-from sim_hw.hardware.supernode import Overlap, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, SUPERNODES
 from sim_hw.instance.compiled_prefill import CompiledPrefill, compile_prefill
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.models.shape import ModelShape
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import PrefillPoint
 from sim_hw.steps.default_points import default_prefill_point
 from sim_hw.steps.prefill_pass import PassTokens, PrefillModel, pass_time, prefill_pass
+from tests.unit.sim_hw.known import SUPERNODES
 
 MODELS: list[ModelShape] = [DEEPSEEK_R1, QWEN3_235B_A22B, LLAMA_3_1_70B]
 INSTANCES = [

@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import DoesNotFitError
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER, SUPERNODES
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, decode_room, prefill_blocks
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, MODELS
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 from sim_hw.steps.die_memory import decode_memory
+from tests.unit.sim_hw.known import SUPERNODES
 
 DECODE = default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1)
 

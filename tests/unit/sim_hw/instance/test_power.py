@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.hardware.chip_power import chip_watts, prefill_watts
-from sim_hw.hardware.clock_scaling import ClockedLoad, clocked_watts, step_stretch
-from sim_hw.hardware.supernode import Overlap, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H100_CLUSTER, H800_CLUSTER
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.hopper import H100_CLUSTER, H800_CLUSTER
+from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.instance.power import decode_power, prefill_power
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
+from sim_hw.power.chip_power import chip_watts, prefill_watts
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 from sim_hw.steps.predict import DecodePrediction, PrefillPrediction, predict_decode, predict_prefill
 from sim_hw.steps.work import decode_work, prefill_work
+from tests.unit.sim_hw.clocked_load import ClockedLoad, clocked_watts, step_stretch
 
 DECODE = default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1)
 PREFILL = default_prefill_point(CLOUDMATRIX384, DEEPSEEK_R1)

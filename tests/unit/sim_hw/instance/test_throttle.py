@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.catalog import find_model
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.instance.clock_levels import CLOCKS, decode_levels, prefill_levels
 from sim_hw.instance.compiled_decode import compile_decode
 from sim_hw.instance.compiled_prefill import compile_prefill
 from sim_hw.instance.power import decode_power, prefill_power
 from sim_hw.instance.throttle import STRETCH_BITS, DecodeThrottle, PrefillThrottle, StepLoad
+from sim_hw.models.published import find_model
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
 MODEL = find_model("deepseek-r1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.instance.compiled_decode import DecodeSteps, compile_decode
 from sim_hw.instance.compiled_prefill import compile_prefill
 from sim_hw.instance.ub_shares import PPM, AtShares

@@ -59,7 +59,6 @@ def test_work_per_token() -> None:
 
 @pytest.mark.parametrize("shape", MODELS, ids=lambda shape: shape.name)
 def test_no_token_uses_more_than_there_is(shape: ModelShape) -> None:
-    assert shape.routed_flops_per_token < shape.linear_flops_per_token
     assert shape.active_parameters <= shape.total_parameters
     assert shape.attention_head_parameters + shape.attention_shared_parameters == shape.attention_parameters
 

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim_hw.hardware.supernode import Plane, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, H800_CLUSTER, SUPERNODES
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.network.lines import LineEnd, Lines
+from sim_hw.planes import Plane
+from tests.unit.sim_hw.known import SUPERNODES
+from tests.unit.sim_hw.network.reach import reached_from
 from workers.fabric.max_min import FairShares, Path
 
 GB = 10**9
@@ -101,19 +105,19 @@ def test_a_vpc_card_takes_its_node_off() -> None:
 @pytest.mark.parametrize("plane", range(SUB_PLANES))
 def test_with_one_sub_plane_down_all_reach_all(plane: int) -> None:
     assert gigabytes(LineEnd.UB_DIE, f"ub/{plane}") == expected(168, {})
-    reached = LINES.topology.reached_from(Plane.UB, "npu/0/0", [f"ub/{plane}"])
+    reached = reached_from(LINES.topology, Plane.UB, "npu/0/0", [f"ub/{plane}"])
     assert sum(device.startswith("npu/") for device in reached) == DIES
 
 
 def test_with_all_sub_planes_down_nobody_reaches_another_node_over_ub() -> None:
     planes = [f"ub/{plane}" for plane in range(SUB_PLANES)]
     assert gigabytes(LineEnd.UB_DIE, *planes) == [0.0] * DIES
-    assert not LINES.topology.reached_from(Plane.UB, "npu/0/0", planes)
+    assert not reached_from(LINES.topology, Plane.UB, "npu/0/0", planes)
     assert gigabytes(LineEnd.RDMA_DIE, *planes) == expected(25, {})
     # With the second level alone gone the node is still one, and nobody outside of it is reached.
     chips = [f"l2/{plane}/{chip}" for plane in range(SUB_PLANES) for chip in range(CHIPS)]
     assert gigabytes(LineEnd.UB_DIE, *chips) == [0.0] * DIES
-    reached = LINES.topology.reached_from(Plane.UB, "npu/0/0", chips)
+    reached = reached_from(LINES.topology, Plane.UB, "npu/0/0", chips)
     assert {device for device in reached if device.startswith("npu/")} == {
         f"npu/{npu}/{die}" for npu in range(8) for die in range(2)
     }

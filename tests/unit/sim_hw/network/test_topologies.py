@@ -6,10 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.supernode import Endpoint, PartKind, PartOf, PlanePort, Supernode
+from sim_hw.clusters.wiring import ScaleOut, ScaleUp, Wiring
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.supernode import Endpoint, PartKind, PartOf, Plane, PlanePort, Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, SUPERNODES
-from sim_hw.network.topologies import MODULE_BITS_PER_S, ScaleOut, ScaleUp, build_topology
+from sim_hw.network.topologies import MODULE_BITS_PER_S, build_topology
+from sim_hw.planes import Plane
+from tests.unit.sim_hw.known import SUPERNODES
+from tests.unit.sim_hw.network.reach import bytes_per_s, reached_from
 
 
 def counted(value: float) -> Figure:
@@ -25,11 +30,11 @@ def test_links_of_dies_add_up_to_the_ports_of_the_profile(supernode: Supernode) 
     for plane in (Plane.UB, Plane.RDMA):
         port = supernode.port(plane, Endpoint.DIE).bytes_per_s.value
         first = f"npu/{supernode.num_npus - 1}/{supernode.chip.num_dies.count - 1}"
-        assert topology.bytes_per_s(plane, first, "") == pytest.approx(port)
-        dies = topology.bytes_per_s(plane, "npu/", "l1/" if plane is Plane.UB else "npu/")
+        assert bytes_per_s(topology, plane, first, "") == pytest.approx(port)
+        dies = bytes_per_s(topology, plane, "npu/", "l1/" if plane is Plane.UB else "npu/")
         assert dies == pytest.approx(supernode.num_dies * port)
-    assert topology.bytes_per_s(Plane.VPC, "node/", "vpc") == supernode.num_nodes.count * 50e9
-    reached = topology.reached_from(Plane.UB, "npu/0/0")
+    assert bytes_per_s(topology, Plane.VPC, "node/", "vpc") == supernode.num_nodes.count * 50e9
+    reached = reached_from(topology, Plane.UB, "npu/0/0")
     dies_in_domain = supernode.chip.scale_up_domain_npus.count * supernode.chip.num_dies.count
     assert sum(device.startswith("npu/") for device in reached) == dies_in_domain
 
@@ -75,7 +80,7 @@ def scale_up(**changed: float) -> ScaleUp:
 )
 def test_a_network_that_does_not_add_up_is_refused_with_the_numbers(network: ScaleUp, numbers: str) -> None:
     with pytest.raises(ValueError, match=f"cloudmatrix384: .*{numbers}"):
-        build_topology(CLOUDMATRIX384, networks=(network, TREE))
+        build_topology(CLOUDMATRIX384, wiring=Wiring(network, TREE))
 
 
 def test_a_rate_that_is_not_above_zero_is_refused() -> None:

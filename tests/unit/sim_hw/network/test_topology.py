@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim_hw.hardware.supernode import Plane
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.network.topologies import build_topology
 from sim_hw.network.topology import Topology
+from sim_hw.planes import Plane
+from tests.unit.sim_hw.network.reach import alive, bytes_per_s, reached_from
 
 SUB_PLANES = [f"ub/{plane}" for plane in range(7)]
 
@@ -27,7 +28,7 @@ def npus(devices: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("sub_plane", SUB_PLANES)
 def test_all_npus_are_reached_without_any_one_sub_plane(sub_plane: str) -> None:
-    reached = cloudmatrix().reached_from(Plane.UB, "npu/17/1", [sub_plane])
+    reached = reached_from(cloudmatrix(), Plane.UB, "npu/17/1", [sub_plane])
     assert len(npus(reached)) == 384
     assert sum(device.startswith("node/") for device in reached) == 192
 
@@ -36,30 +37,30 @@ def test_no_npu_of_another_node_is_reached_without_all_second_levels() -> None:
     topology = cloudmatrix()
     chips = [f"l2/{plane}/{chip}" for plane in range(7) for chip in range(16)]
     # Nodes have eight NPUs: 16 to 23 stand in node 2 with 17.
-    assert npus(topology.reached_from(Plane.UB, "npu/17/0", chips)) == {str(npu) for npu in range(16, 24)}
-    assert topology.reached_from(Plane.UB, "npu/17/0", SUB_PLANES) == set()
-    assert len(npus(topology.reached_from(Plane.RDMA, "npu/17/0", SUB_PLANES))) == 384
+    assert npus(reached_from(topology, Plane.UB, "npu/17/0", chips)) == {str(npu) for npu in range(16, 24)}
+    assert reached_from(topology, Plane.UB, "npu/17/0", SUB_PLANES) == set()
+    assert len(npus(reached_from(topology, Plane.RDMA, "npu/17/0", SUB_PLANES))) == 384
 
 
 def test_traffic_does_not_go_up_a_second_time() -> None:
     # Node 0 keeps one link up, to chip 0; node 1 keeps all but that chip: only a detour through node 2 would join them.
     cut = [f"ub/0/{plane}/{pair}" for plane in range(7) for pair in range(8) if (plane, pair) != (0, 0)]
     cut += ["ub/1/0/0"]
-    reached = npus(cloudmatrix().reached_from(Plane.UB, "npu/0/0", cut))
+    reached = npus(reached_from(cloudmatrix(), Plane.UB, "npu/0/0", cut))
     assert len(reached) == 384 - 8
     assert not reached & {str(npu) for npu in range(8, 16)}
 
 
 def test_without_its_adapter_an_npu_is_off_the_scale_out_plane_only() -> None:
     topology = cloudmatrix()
-    assert topology.reached_from(Plane.RDMA, "npu/17/0", ["npu/17/rdma/0"]) == {
+    assert reached_from(topology, Plane.RDMA, "npu/17/0", ["npu/17/rdma/0"]) == {
         "npu/17/0",
         "npu/17/1",
         "npu/17/nic",
     }
-    assert "npu/17/0" not in topology.reached_from(Plane.RDMA, "npu/0/0", ["npu/17/nic"])
-    assert len(npus(topology.reached_from(Plane.UB, "npu/17/0", ["npu/17/nic"]))) == 384
-    assert "node/5/vpc" not in topology.reached_from(Plane.VPC, "node/4/vpc", ["node/5/vpc"])
+    assert "npu/17/0" not in reached_from(topology, Plane.RDMA, "npu/0/0", ["npu/17/nic"])
+    assert len(npus(reached_from(topology, Plane.UB, "npu/17/0", ["npu/17/nic"]))) == 384
+    assert "node/5/vpc" not in reached_from(topology, Plane.VPC, "node/4/vpc", ["node/5/vpc"])
 
 
 @pytest.mark.parametrize(
@@ -87,9 +88,9 @@ def test_a_part_takes_what_it_carries(part: str, plane: Plane, gigabytes_per_s: 
 def test_one_second_level_chip_of_112_takes_its_share_of_every_node() -> None:
     topology = cloudmatrix()
     for node in (0, 47):
-        up = topology.bytes_per_s(Plane.UB, f"l1/{node}/", "l2/")
+        up = bytes_per_s(topology, Plane.UB, f"l1/{node}/", "l2/")
         assert up == pytest.approx(8 * 392e9)
-        assert topology.bytes_per_s(Plane.UB, f"l1/{node}/", "l2/", ["l2/3/7"]) == pytest.approx(up * 111 / 112)
+        assert bytes_per_s(topology, Plane.UB, f"l1/{node}/", "l2/", ["l2/3/7"]) == pytest.approx(up * 111 / 112)
 
 
 @settings(max_examples=25)
@@ -98,7 +99,7 @@ def test_one_second_level_chip_of_112_takes_its_share_of_every_node() -> None:
 )
 def test_parts_that_overlap_count_once(failed: list[str]) -> None:
     topology = cloudmatrix()
-    kept = sum(link.bytes_per_s for link in topology.alive(failed))
+    kept = sum(link.bytes_per_s for link in alive(topology, failed))
     lost = topology.lost_bytes_per_s(failed)
     assert kept + sum(lost.values()) == pytest.approx(sum(link.bytes_per_s for link in topology.links))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sim_hw.hardware.chip import Precision
-from sim_hw.hardware.chips import ASCEND_910C
+from sim_hw.chips.ascend import ASCEND_910C
+from sim_hw.chips.chip import Precision
+from sim_hw.chips.sheet import fit_of
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.attention import activation_elements, decode_attention, expanded_elements, prefill_attention
-from sim_hw.operators.fitted import fit_of
 
 FIT = fit_of(ASCEND_910C)
 MODELS = [DEEPSEEK_R1, QWEN3_235B_A22B, LLAMA_3_1_70B]

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.models.published import DEEPSEEK_R1, QWEN3_235B_A22B
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.ffn import ffn_vector, row_handling
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import ExpertBalance
 from sim_hw.operators.operator import Operator, OperatorClass

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.errors import DoesNotFitError
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance
@@ -52,8 +52,10 @@ def test_a_dense_model_has_no_experts_and_splits_its_layers() -> None:
     assert tensor_ranks(DECODE) == 1
 
 
-def test_slots_that_cannot_hold_all_experts_name_the_mend() -> None:
-    with pytest.raises(DoesNotFitError, match=r"100 ranks x 2 slots .* 256 routed and 1 shared .* slots per rank to 4"):
+def test_slots_that_cannot_hold_all_experts_name_the_fix() -> None:
+    with pytest.raises(
+        DoesNotFitError, match=r"100 ranks x 2 slots .* 256 routed and 1 shared .* --slots-per-rank to 4"
+    ):
         layout(100, 2)
     assert layout(100, 4).slots_per_rank == 4
 

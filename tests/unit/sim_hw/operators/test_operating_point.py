@@ -1,4 +1,4 @@
-"""Points that cannot exist are refused in one line that names the mend."""
+"""Points that cannot exist are refused in one line that names the fix."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.errors import OperatingPointError
-from sim_hw.hardware.supernode import Plane
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
 from sim_hw.models.published import DEEPSEEK_R1, QWEN3_235B_A22B
+from sim_hw.planes import Plane
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
 DECODE = default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.hardware.chip import Chip, Precision
-from sim_hw.hardware.chips import ASCEND_910C, GB200, H800
-from sim_hw.operators.fitted import fit_of
+from sim_hw.chips.ascend import ASCEND_910C
+from sim_hw.chips.chip import Chip, Precision
+from sim_hw.chips.nvidia import GB200, H800
+from sim_hw.chips.sheet import fit_of
 from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.roofline import busy_s, is_clock_bound, operator_s
 

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.hopper import H100_CLUSTER
+from sim_hw.clusters.part_power import PartClass
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.figure import Confidence, Figure
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H100_CLUSTER, SUPERNODES
-from sim_hw.power.power_tree import PartClass, power_tree
+from sim_hw.power.power_tree import power_tree
+from tests.unit.sim_hw.known import SUPERNODES
 
 
 @pytest.mark.parametrize("supernode", SUPERNODES, ids=lambda one: one.name)

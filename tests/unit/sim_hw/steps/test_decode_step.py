@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.hardware.supernode import Overlap
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER
+from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
-from sim_hw.operators.fitted import ChipFit, fit_of
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance
 from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import DoesNotFitError
-from sim_hw.hardware.supernode import Supernode
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, SUPERNODES
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.models.shape import ModelShape
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 from sim_hw.steps.predict import predict_decode, predict_prefill
+from tests.unit.sim_hw.known import SUPERNODES
 
 
 @pytest.mark.parametrize("cluster", SUPERNODES, ids=lambda cluster: cluster.name)

@@ -1,4 +1,4 @@
-"""The answers: identities between their fields, the batch search, the exchange operators."""
+"""Predictions: identities between their fields, the batch search, dispatch and combine."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.hopper import H100_CLUSTER, H800_CLUSTER
 from sim_hw.errors import DoesNotFitError, OperatingPointError, TargetError
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, H100_CLUSTER, H800_CLUSTER
 from sim_hw.models.published import DEEPSEEK_R1
-from sim_hw.operators.rivals import BORROWED_ERROR, FIT_ERROR
+from sim_hw.operators.error_bar import BORROWED_ERROR, FIT_ERROR
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 from sim_hw.steps.die_memory import largest_fitting_batch
 from sim_hw.steps.predict import largest_batch, predict_decode, predict_operator, predict_prefill
@@ -67,13 +68,13 @@ def test_a_target_out_of_reach() -> None:
         largest_batch(replace(DECODE, num_npus=8, ep=16), 50e-3)
 
 
-def test_a_published_exchange_row() -> None:
+def test_a_published_row_of_combine() -> None:
     answer = predict_operator("combine", CLOUDMATRIX384, 256, 128)
     assert answer.latency_s == pytest.approx(149e-6, rel=0.025)
     assert answer.bytes_per_s == pytest.approx(103e9, rel=0.025)
 
 
-def test_exchange_between_no_ranks_or_of_nothing() -> None:
+def test_a_collective_between_no_ranks_or_of_nothing() -> None:
     with pytest.raises(OperatingPointError, match="2 to 768 ranks, not 1: change --ep"):
         predict_operator("dispatch", CLOUDMATRIX384, 1, 128)
     with pytest.raises(OperatingPointError, match="0 tokens per rank"):

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.hardware.supernode import Overlap, Plane
-from sim_hw.hardware.supernodes import CLOUDMATRIX384, GB200_NVL72, H800_CLUSTER
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
+from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
-from sim_hw.operators.fitted import fit_of
 from sim_hw.operators.operating_point import ExpertBalance, PrefillPoint
+from sim_hw.planes import Plane
 from sim_hw.steps.prefill_pass import fetch_s, pass_tokens, prefill_pass
 from tests.unit.sim_hw.faster_hardware import scaled, with_chip
 

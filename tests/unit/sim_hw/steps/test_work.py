@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from sim_hw.hardware.chip import Precision
-from sim_hw.hardware.supernode import Overlap
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.chips.chip import Precision
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.supernode import Overlap
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B
 from sim_hw.operators.operating_point import ExpertBalance
 from sim_hw.steps.decode_step import decode_step

@@ -13,7 +13,7 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.sim.build import LinearEnergy, LinearSteps, decode_config
 from tests.sim.case import IDLE_WATTS, Case
 from workers.decode.instance import DecodeInstance
@@ -49,9 +49,9 @@ def test_a_busy_instance_answers_with_its_next_report_only() -> None:
 
 def test_a_withdrawal_is_confirmed_before_its_room_goes_to_others() -> None:
     decode = instance()
-    assert decode.handle(0, ReserveKv([0, 1, 2], [10, 10, 10])) == (("core", KvReserved("d0", 0, [0], [0])),)
+    assert decode.handle(0, ReserveKv([0, 1, 2], [10, 10, 10])) == (("core", KvReserved("d0", [0], [0])),)
     said = decode.handle(7, CancelReservations([0, 1]))  # one has room, the other waits
-    assert said == (("core", ReservationsCancelled("d0", [0, 1])), ("core", KvReserved("d0", 7, [2], [0])))
+    assert said == (("core", ReservationsCancelled("d0", [0, 1])), ("core", KvReserved("d0", [2], [0])))
     decode.handle(8, CancelReservations([2]))
-    assert decode.handle(9, ReserveKv([0], [10])) == (("core", KvReserved("d0", 9, [0], [0])),)
+    assert decode.handle(9, ReserveKv([0], [10])) == (("core", KvReserved("d0", [0], [0])),)
     assert decode.memory.num_waiting == 0

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.instance.compiled_decode import StepForm, StepLine
+from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from workers.decode.step_cost import StepLines
 from workers.decode.token_growth import Growth
 
@@ -23,7 +23,7 @@ MOVES = st.lists(
 def form_of(lines: list[tuple[int, int, int]], way: int) -> StepForm:
     """Sequences count in the base."""
     counts = np.arange(len(lines) + 20, dtype=np.int64)
-    return StepForm(tuple(StepLine(each * counts, constant, kv) for constant, each, kv in lines), way)
+    return StepForm(tuple(StreamCost(each * counts, constant, kv) for constant, each, kv in lines), way)
 
 
 def slowest_ps(dies: list[list[int]], lines: list[tuple[int, int, int]], grown: int) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.protocol.component import NEVER_NS
-from scheduler.protocol.messages import LinkShare, Plane, StandingLoad
+from scheduler.protocol.messages import ExpertLoadReported, LinkShare, Plane
 from tests.unit.workers.fabric.exchange_system import GB, MS, make_fabric, read, run_fabric
 from workers.fabric.background import BackgroundFlow
 
@@ -42,7 +42,7 @@ def test_a_read_is_slowed_as_long_as_it_lasts_and_nobody_waits_for_the_rest_of_i
 
 def test_an_exchange_is_told_what_it_leaves_and_that_it_has_gone() -> None:
     flow = BackgroundFlow(Plane.UB, {(1,): 4}, 80 * GB, 0, 500 * MS)
-    load = StandingLoad("p0", 25 * GB, 1_000 * MS, 1_000_000)
+    load = ExpertLoadReported("p0", 25 * GB, 1_000 * MS, 1_000_000)
     told = run_fabric(make_fabric(background=[flow]), [(0, load)])
     # Its bursts have half of a line beside another who wants more.
     assert told == [(100 * MS, LinkShare(500_000)), (600 * MS, LinkShare(1_000_000))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.protocol.messages import StandingLoad
+from scheduler.protocol.messages import ExpertLoadReported
 from workers.fabric.expert_load import PPM, REFRESH_NS, ExchangeLoad
 
 MS = 1_000_000
@@ -22,9 +22,11 @@ def make() -> ExchangeLoad[int]:
 
 def test_the_load_is_the_part_of_the_line_that_work_takes() -> None:
     load = make()
-    assert load.tell(0, 200 * MS, 200 * MS, 40, 100) == (("fabric", StandingLoad("p0", 25 * 10**9, 200 * MS, PPM)),)
+    assert load.tell(0, 200 * MS, 200 * MS, 40, 100) == (
+        ("fabric", ExpertLoadReported("p0", 25 * 10**9, 200 * MS, PPM)),
+    )
     assert load.cost(500_000) == 500_000
-    assert load.tell(200 * MS, 300 * MS, 100 * MS, 300)[0][1] == StandingLoad("p0", 10**11, 300 * MS, 500_000)
+    assert load.tell(200 * MS, 300 * MS, 100 * MS, 300)[0][1] == ExpertLoadReported("p0", 10**11, 300 * MS, 500_000)
 
 
 def test_no_more_than_one_in_its_time_and_none_that_says_the_same() -> None:
@@ -41,5 +43,5 @@ def test_an_end_is_told_at_once_and_only_once() -> None:
     load = make()
     assert not load.tell(0, 0, 0, 0)
     assert load.tell(0, 200 * MS, 100 * MS, 50)
-    assert load.tell(MS, MS, 0, 0) == (("fabric", StandingLoad("p0", 0, MS, PPM)),)
+    assert load.tell(MS, MS, 0, 0) == (("fabric", ExpertLoadReported("p0", 0, MS, PPM)),)
     assert not load.tell(2 * MS, 2 * MS, 0, 0)

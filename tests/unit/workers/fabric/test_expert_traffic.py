@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.messages import (
     CancelTransfer,
+    ExpertLoadReported,
     LinkShare,
     Message,
     Plane,
     PrefillStepped,
-    StandingLoad,
     StartPrefill,
     StartTransfer,
     TransferDone,
     TransferKind,
 )
-from scheduler.protocol.oracle_payload import seal_output_tokens
+from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.unit.workers.fabric.exchange_system import DIES, GB, LINE, MS, make_fabric, read, run, run_fabric
 from workers.fabric.expert_load import PPM, ExchangeLoad
 from workers.fabric.expert_traffic import ExchangeLinks, burst_share_ppm
@@ -144,7 +144,7 @@ def test_more_of_the_pool_never_speeds_the_passes(times: list[tuple[int, int]], 
 
 @given(st.integers(0, 50), st.integers(1, 9))
 def test_no_line_carries_more_than_it_can(load_gb: int, num_reads: int) -> None:
-    load = StandingLoad("p0", load_gb * GB, 10**12, PPM)
+    load = ExpertLoadReported("p0", load_gb * GB, 10**12, PPM)
     said: list[tuple[int, Message]] = [(0, load), *[(0, read(number, READ_NS * MS)) for number in range(num_reads)]]
     ends = [time for time, message in run_fabric(make_fabric(), said) if isinstance(message, TransferDone)]
     # All of the line that the exchange does not take, to a nanosecond and what rounding of fair shares leaves.
@@ -152,14 +152,14 @@ def test_no_line_carries_more_than_it_can(load_gb: int, num_reads: int) -> None:
 
 
 def test_a_load_that_comes_and_goes_is_felt_by_what_is_under_way() -> None:
-    load, gone = StandingLoad("p0", 50 * GB, 10**12, PPM), StandingLoad("p0", 0, 30 * MS, PPM)
+    load, gone = ExpertLoadReported("p0", 50 * GB, 10**12, PPM), ExpertLoadReported("p0", 0, 30 * MS, PPM)
     told = run_fabric(make_fabric(), [(0, read(0, READ_NS * 50 * MS)), (10 * MS, load), (30 * MS, gone)])
     assert [time for time, message in told if isinstance(message, TransferDone)] == [60 * MS]
 
 
 def test_a_write_given_up_is_off_the_line() -> None:
     write = StartTransfer(0, TransferKind.CACHE_WRITE, Plane.UB, "p0", "cache", [READ_NS * 10**12], [], True)
-    load = StandingLoad("p0", 10 * GB, 10**12, PPM)
+    load = ExpertLoadReported("p0", 10 * GB, 10**12, PPM)
     told = run_fabric(make_fabric(), [(0, load), (0, write), (300 * MS, CancelTransfer(0))])
     assert told == [(100 * MS, LinkShare(500_000)), (400 * MS, LinkShare(PPM))]
 

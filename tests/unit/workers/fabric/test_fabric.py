@@ -183,7 +183,7 @@ def test_a_transfer_is_given_up_at_once_when_one_of_its_ways_is_cut_off() -> Non
     # The other has the 25 GB/s of their rank to itself from then on, having had half of them.
     said = [(0, moving(0, 25, 25, dies=[0, 2])), (0, moving(1, 25, dies=[1])), (400_000, FailParts([DIES[2]]))]
     told = run(make_fabric(out_gb=25), said)
-    assert told[0] == TransferFailed(0, KV_TRANSFER, Plane.RDMA, 400_000)
+    assert told[0] == TransferFailed(0, KV_TRANSFER, Plane.RDMA)
     done = told[1]
     assert isinstance(done, TransferDone)
     assert done.done_ns == 400_000 + 800_000 + LATENCY_NS
@@ -191,7 +191,7 @@ def test_a_transfer_is_given_up_at_once_when_one_of_its_ways_is_cut_off() -> Non
     said = [(0, moving(0, 25, dies=[2])), (1_000_001, FailParts([DIES[2]])), (1_000_002, moving(1, 25, dies=[2]))]
     told = run(make_fabric(), said)
     assert isinstance(told[0], TransferDone)
-    assert told[1] == TransferFailed(1, KV_TRANSFER, Plane.RDMA, 1_000_002)
+    assert told[1] == TransferFailed(1, KV_TRANSFER, Plane.RDMA)
 
 
 def test_what_a_part_carried_is_missing_at_once_and_there_again_when_it_is_mended() -> None:
@@ -205,7 +205,7 @@ def test_what_a_part_carried_is_missing_at_once_and_there_again_when_it_is_mende
 
 def test_a_transfer_given_up_while_its_pass_runs_is_forgotten() -> None:
     said = [(0, moving(0, 25, made=False)), (100, FailParts(DIES)), (200, FinishTransfer(0)), (300, CancelTransfer(0))]
-    assert run(make_fabric(), said) == {0: TransferFailed(0, KV_TRANSFER, Plane.RDMA, 100)}
+    assert run(make_fabric(), said) == {0: TransferFailed(0, KV_TRANSFER, Plane.RDMA)}
 
 
 def test_an_unknown_part_changes_nothing() -> None:

@@ -66,7 +66,7 @@ def test_what_lasts_too_long_is_given_up_when_its_time_has_come_and_makes_room()
     # Two streams over lines for one and a quarter: what is left has the line of its dies when the other has gone.
     fabric = make_fabric()
     told = run(fabric, [(0, reading(0, 80, 100_000)), (0, reading(1, 80, 999_999))])
-    assert told[0] == TransferOverdue(0, 100_000)
+    assert told[0] == TransferOverdue(0)
     done = told[1]
     assert isinstance(done, TransferDone)
     assert done.done_ns == 100_000 + (80 * MB - 100_000 * 200) * 10**9 // (400 * GB) + 1_000
@@ -79,7 +79,7 @@ def test_what_ended_in_time_was_cut_or_was_cancelled_is_not_given_up_as_well() -
     assert isinstance(told[0], TransferDone)
     assert told.keys() == {0}
     cut: list[tuple[int, Message]] = [(0, reading(0, 40, 101_000)), (50, FailParts([UB_LINES[0]]))]
-    assert run(make_fabric(), cut) == {0: TransferFailed(0, READ, Plane.UB, 50)}
+    assert run(make_fabric(), cut) == {0: TransferFailed(0, READ, Plane.UB)}
 
 
 def test_a_hand_over_that_is_told_late_was_hidden_behind_the_pass_that_made_it() -> None:

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hw.hardware.supernode import Endpoint, Plane
-from sim_hw.hardware.supernodes import CLOUDMATRIX384
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.supernode import Endpoint
 from sim_hw.network.topologies import build_topology
+from sim_hw.planes import Plane
+from tests.unit.sim_hw.network.reach import bytes_per_s
 from workers.fabric.max_min import FairShares, Path
 
 FINE = 10**6
@@ -157,7 +159,7 @@ def test_incast_on_one_die_shares_its_ports(num_senders: int) -> None:
 
 def test_one_failed_second_level_chip_of_112_costs_its_share() -> None:
     topology = build_topology(CLOUDMATRIX384)
-    up, left = (round(topology.bytes_per_s(Plane.UB, "l1/5/", "l2/", failed)) for failed in ([], ["l2/3/07"]))
+    up, left = (round(bytes_per_s(topology, Plane.UB, "l1/5/", "l2/", failed)) for failed in ([], ["l2/3/07"]))
     # Sixteen dies of a node send to other nodes; those of another node do not lose by it.
     shares = FairShares([up, up], [Path((0,), PORT), Path((1,), PORT)])
     added(shares, 0, 16)

@@ -38,7 +38,7 @@ def give_up(told: Told, flow: Message) -> dict[str, list[Message]]:
     """The time has come until which a flow may last."""
     assert isinstance(flow, StartTransfer)
     told.now_ns = flow.give_up_ns
-    return told.tell(TransferOverdue(flow.transfer_id, told.now_ns))
+    return told.tell(TransferOverdue(flow.transfer_id))
 
 
 def test_a_read_is_waited_for_as_long_as_computing_would_take() -> None:

@@ -60,7 +60,7 @@ class Fleet:
             case "answer" | "refuse" if index in self.told:
                 is_parked = self.told.pop(index) and action == "answer"
                 self.idle_since_ns[index] = self.now_ns
-                self.hear(ParkedSet(address, self.now_ns, is_parked))
+                self.hear(ParkedSet(address, is_parked))
                 return
             case "lose" if index in stage.up:
                 stage.take_down([address])

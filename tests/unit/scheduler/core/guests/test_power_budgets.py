@@ -74,7 +74,7 @@ class Instances:
                 self.hear(NEWS)
             case "confirm" if address in self.told_w:
                 self.kept_w[address] = self.told_w.pop(address)
-                self.hear(PowerBudgetSet(address, self.now_ns, self.kept_w[address]))
+                self.hear(PowerBudgetSet(address, self.kept_w[address]))
             case "tick":
                 self.take(self.budgets.wake(0))
             case "lose" | "join":

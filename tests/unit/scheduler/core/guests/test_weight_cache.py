@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.core.guests.weight_cache import WeightCache
-from sim_hw.model_loading import ModelLoading, Strategy
+from sim_hw.model_loading import Strategy
+from tests.unit.sim_hw.loading_forms import ModelLoading
 
 TOKENS = 960
 NUM_MODELS = 8

@@ -33,7 +33,7 @@ def loads(said: dict[str, list[Message]]) -> list[StartTransfer]:
 
 
 def failed(flow: StartTransfer) -> TransferFailed:
-    return TransferFailed(flow.transfer_id, flow.kind, flow.plane, 0)
+    return TransferFailed(flow.transfer_id, flow.kind, flow.plane)
 
 
 def test_an_instance_joins_when_its_weights_have_arrived_and_others_at_once() -> None:

@@ -43,7 +43,7 @@ class Kept:
 
 def test_a_start_that_follows_from_lost_prefixes_is_logged_and_counted() -> None:
     told, kept, counts = Told(CacheMode.POOL), Kept(), DecisionCounts()
-    told.core.state.decision_logs += [kept, counts]
+    told.core.state.decision_logs.extend((kept, counts))
     told.arrive(prefix=range(10))
     told.found([0], 50)
     assert (kept.started_ids[StageKind.PREFILL], sum(counts.totals())) == ([], 1)

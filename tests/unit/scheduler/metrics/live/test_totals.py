@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduler.core.guest import Guest
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.buckets import (
     REQUEST_BOUNDS_S,
@@ -21,104 +17,30 @@ from scheduler.metrics.buckets import (
     sum_of,
 )
 from scheduler.metrics.columns import Floats
-from scheduler.metrics.export.families import FAMILIES, HistogramFamily
-from scheduler.metrics.live.snapshot import END_REASONS, FLOWS, Layout, LiveInstance, Snapshot
 from scheduler.metrics.live.totals import LiveTotals
-from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.gaps import TokenGaps
-from scheduler.metrics.outcome.usage import instance_totals
+from scheduler.metrics.outcome.usage import usage_totals
 from scheduler.metrics.records import Records
+from scheduler.metrics.snapshot import Snapshot
+from scheduler.metrics.subjects.clock import ClockTotals
+from scheduler.metrics.subjects.engines import EngineTotals
+from scheduler.metrics.subjects.fabric import FLOWS, FabricTotals
+from scheduler.metrics.subjects.instances import InstanceTotals
+from scheduler.metrics.subjects.latencies import LatencyTotals
+from scheduler.metrics.subjects.requests import END_REASONS, RequestTotals
+from scheduler.metrics.subjects.tokens import TokenTotals
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, TransferDone, WorkersJoined, WorkersLost
 from scheduler.runtime.hops import LatenessHistogram
-from tests.sim.build import build_real
 from tests.sim.case import Case, Row
-from tests.sim.losing import LosingSystem, Trouble, troubles
+from tests.sim.losing import Trouble, troubles
 from tests.sim.strategies import QUICK_PHASES, any_cases, preempting_cases
-from tests.tap import Look
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 from tests.unit.scheduler.metrics.logged import SECOND, Request, final, passed, stepped, table_of, usage
+from tests.unit.scheduler.metrics.observed import Observed, counters_of, layout_for, never_fall
 
 ROWS = (Row(0, 700, 40), Row(9_000, 300, 60), Row(20_000, 900, 1), Row(500_000, 200, 30))
-
-
-def layout_for(case: Case) -> Layout:
-    """The layout of a test system, one NPU to an instance."""
-    prefill = [LiveInstance(f"prefill-{i}", "prefill", 1, 0) for i in range(case.num_prefill)]
-    capacity = 128 * case.blocks_per_die * case.num_dies
-    return layout_of(*prefill, *(LiveInstance(f"decode-{i}", "decode", 1, capacity) for i in range(case.num_decode)))
-
-
-class Observed:
-    """A run of a whole system, in which components may be lost, with live totals that are looked at now and then.
-
-    They are looked at before every so many messages, and at the end.
-    """
-
-    def __init__(
-        self,
-        case: Case,
-        totals: LiveTotals | None = None,
-        every: int = 7,
-        interval_ns: int = NEVER_NS,
-        trouble: Trouble | None = None,
-    ) -> None:
-        layout = layout_for(case)
-        self.totals = totals or LiveTotals(layout, has_prefix_cache=case.cache_mode != "none")
-        self.told: list[Message] = []
-        self.snapshots: list[Snapshot] = []
-        self._every = every
-        metered = [MeteredInstance(i.address, i.role, i.num_npus) for i in layout.instances]
-        # Who looks must do so before the totals see a message, since the core has not when they have.
-        taps: list[Look | Guest] = [self._look, self.totals, self._collect]
-        run: Callable[[], object]
-        if trouble is None:
-            system = build_real(case, report_interval_ns=interval_ns)
-            run = partial(system.run, taps)
-        else:
-            system = LosingSystem(case, trouble, taps)
-            run = system.run
-        self.table = system.scheduler.table
-        self.collector = Collector(self.table, metered)
-        self.totals.begin(self.table, 1e-6)
-        run()
-        self.last = self._snapshot(self.collector.ended_ns)
-
-    def _collect(self, now_ns: int, message: Message) -> None:
-        self.collector.before(now_ns, message)
-
-    def _look(self, now_ns: int, message: Message) -> None:
-        if len(self.told) % self._every == 0:
-            self._snapshot(now_ns)
-        self.told.append(message)
-
-    def _snapshot(self, now_ns: int) -> Snapshot:
-        snapshot = self.totals.snapshot(now_ns)
-        assert sum(snapshot.running) + sum(snapshot.waiting) == self.table.num_open
-        assert sum(snapshot.engines.running) == snapshot.running[0] + snapshot.running[2]
-        assert sum(snapshot.engines.waiting) <= sum(snapshot.waiting) + snapshot.running[1]
-        assert all(0 <= usage <= 1 for usage in (*snapshot.kv_usage, *snapshot.engines.kv_usage))
-        self.snapshots.append(snapshot)
-        return snapshot
-
-
-def counters_of(snapshot: Snapshot) -> Iterator[tuple[str, Sequence[float]]]:
-    """Names and values of everything that may only grow."""
-    for family in FAMILIES:
-        if isinstance(family, HistogramFamily):
-            yield (
-                family.name,
-                [value for totals in family.read(snapshot) for value in (*totals.counts, totals.sum_s)],
-            )
-        elif family.kind == "counter":
-            yield family.name, family.values(snapshot)
-
-
-def never_fall(snapshots: list[Snapshot]) -> bool:
-    """Whether each counter of each snapshot is at least what it was in the one before."""
-    rows = np.array([[value for _, values in counters_of(s) for value in values] for s in snapshots])
-    return bool((np.diff(rows, axis=0) >= 0).all())
 
 
 def assert_histogram(seen: HistogramTotals, bounds_s: tuple[float, ...], values_s: Floats) -> None:
@@ -130,11 +52,8 @@ def assert_histogram(seen: HistogramTotals, bounds_s: tuple[float, ...], values_
 
 def assert_engines_add_up(seen: Snapshot, records: Records) -> None:
     """What is told apart by engine comes to what is told of all, but for requests that never had an engine."""
-    engines = seen.engines
-    assert sum(engines.prompt_tokens) == seen.prompt_tokens
-    assert sum(engines.generation_tokens) == seen.generation_tokens
-    assert sum(engines.preemptions) == seen.preemptions
-    assert (sum(engines.lookup_tokens), sum(engines.hit_tokens)) == (seen.lookup_tokens, seen.hit_tokens)
+    engines = seen[EngineTotals]
+    assert sum(engines.prompt_tokens) == seen[TokenTotals].prompt
     had_engine = records.prefill_instance != NOT_YET
     assert sum(map(sum, engines.ended)) == had_engine.sum()
     assert_histogram(sum_of(engines.ttft_s), TTFT_BOUNDS_S, records.ttft_s)
@@ -155,26 +74,26 @@ def assert_engines_add_up(seen: Snapshot, records: Records) -> None:
 def assert_totals_are_those_of_the_records(run: Observed) -> None:
     """All that is added up from message to message comes to what the run left."""
     seen, records, collector = run.last, Records(run.table), run.collector
-    assert seen.arrived == records.num_requests
-    assert list(seen.ended) == [int((records.reason == reason).sum()) for reason in END_REASONS]
-    assert seen.prompt_tokens == records.prompt_tokens[records.has_first_token].sum()
-    assert seen.generation_tokens == records.output_tokens.sum()
-    assert seen.computed_tokens == collector.computed_tokens
-    assert seen.preemptions == records.preemptions.sum()
-    assert seen.retries == records.retries.sum()
-    assert_histogram(seen.ttft_s, TTFT_BOUNDS_S, records.ttft_s)
-    assert_histogram(seen.tpot_s, TOKEN_BOUNDS_S, records.tpot_s)
-    assert_histogram(seen.e2e_s, REQUEST_BOUNDS_S, records.e2e_s)
-    assert_histogram(seen.queue_s, REQUEST_BOUNDS_S, records.queue_s)
-    totals = instance_totals(collector.usage_rows(), len(collector.instances))
-    assert seen.busy_s == pytest.approx(totals.busy_ns / 1e9, rel=1e-9)
-    assert seen.joules == pytest.approx(totals.joules, rel=1e-9)
+    assert seen[RequestTotals].arrived == records.num_requests
+    assert list(seen[RequestTotals].ended) == [int((records.reason == reason).sum()) for reason in END_REASONS]
+    assert seen[TokenTotals].prompt == records.prompt_tokens[records.has_first_token].sum()
+    assert sum(seen[EngineTotals].generation_tokens) == records.output_tokens.sum()
+    assert seen[TokenTotals].computed == collector.computed_tokens
+    assert sum(seen[EngineTotals].preemptions) == records.preemptions.sum()
+    assert seen[RequestTotals].retries == records.retries.sum()
+    assert_histogram(seen[LatencyTotals].ttft_s, TTFT_BOUNDS_S, records.ttft_s)
+    assert_histogram(seen[LatencyTotals].tpot_s, TOKEN_BOUNDS_S, records.tpot_s)
+    assert_histogram(seen[LatencyTotals].e2e_s, REQUEST_BOUNDS_S, records.e2e_s)
+    assert_histogram(seen[LatencyTotals].queue_s, REQUEST_BOUNDS_S, records.queue_s)
+    totals = usage_totals(collector.usage_rows(), len(collector.instances))
+    assert seen[InstanceTotals].busy_s == pytest.approx(totals.busy_ns / 1e9, rel=1e-9)
+    assert seen[InstanceTotals].joules == pytest.approx(totals.joules, rel=1e-9)
     flows = [message for message in run.told if isinstance(message, TransferDone)]
-    for flow, num_bytes, num_transfers in zip(FLOWS, seen.flow_bytes, seen.flow_transfers):
+    for flow, num_bytes, num_transfers in zip(FLOWS, seen[FabricTotals].flow_bytes, seen[FabricTotals].flow_transfers):
         of_flow = [message.num_bytes for message in flows if (message.plane, message.kind) == flow]
         assert (num_bytes, num_transfers) == (sum(of_flow), len(of_flow))
     assert_engines_add_up(seen, records)
-    assert seen.emulated_s == collector.ended_ns / 1e9
+    assert seen[ClockTotals].emulated_s == collector.ended_ns / 1e9
     assert never_fall(run.snapshots)
 
 
@@ -187,8 +106,9 @@ def assert_gaps_are_those_of_the_finished_run(run: Observed) -> None:
         )
     )
     parts = list(TokenGaps(run.collector).parts())
-    assert run.last.itl_s.counts[-1] == sum(float(weights.sum()) for _, weights in parts)
-    assert run.last.itl_s.sum_s * 1e9 == pytest.approx(sum(float(np.dot(*part)) for part in parts), rel=1e-9)
+    itl_s = sum_of(run.last[EngineTotals].itl_s)
+    assert itl_s.counts[-1] == sum(float(weights.sum()) for _, weights in parts)
+    assert itl_s.sum_s * 1e9 == pytest.approx(sum(float(np.dot(*part)) for part in parts), rel=1e-9)
 
 
 CASES = st.one_of(any_cases(), preempting_cases())
@@ -210,8 +130,10 @@ def test_they_are_when_workers_are_lost(troubled: tuple[Case, Trouble], every: i
     assert_totals_are_those_of_the_records(run)
     joined = [message.addresses for message in run.told if isinstance(message, WorkersJoined)]
     hosts = layout_for(case).hosts.values()
-    assert list(run.last.restarts) == [sum(any(a in host for a in addresses) for addresses in joined) for host in hosts]
-    assert all(run.last.is_up)
+    assert list(run.last[InstanceTotals].restarts) == [
+        sum(any(a in host for a in addresses) for addresses in joined) for host in hosts
+    ]
+    assert all(run.last[InstanceTotals].is_up)
 
 
 @settings(max_examples=60, phases=QUICK_PHASES)
@@ -236,12 +158,12 @@ def test_look_ups_are_those_of_every_prefill_that_began(case: Case) -> None:
     records = Records(run.table)
     started = [i for m in run.told if isinstance(m, PrefillStepped) for i in m.started_ids]
     expected = sum(run.table.prompt_tokens[i] for i in started) if case.cache_mode != "none" else 0
-    assert run.last.lookup_tokens == expected
+    assert sum(run.last[EngineTotals].lookup_tokens) == expected
     if case.cache_mode == "none":
-        assert run.last.hit_tokens == 0
+        assert sum(run.last[EngineTotals].hit_tokens) == 0
     elif len(started) == (records.preemptions[records.has_started] + 1).sum():  # all were computed again
         hits = records.cached_tokens[records.has_started].sum() + run.collector.forgotten_hits
-        assert run.last.hit_tokens == hits
+        assert sum(run.last[EngineTotals].hit_tokens) == hits
 
 
 def test_totals_go_on_from_session_to_session() -> None:
@@ -249,7 +171,11 @@ def test_totals_go_on_from_session_to_session() -> None:
     first = Observed(case, every=1)
     first.totals.end("completed")
     between = first.totals.snapshot(123)
-    assert (between.running, between.waiting, between.is_replaying) == ((0, 0, 0), (0, 0, 0), False)
+    assert (between[RequestTotals].running, between[RequestTotals].waiting, between[ClockTotals].is_replaying) == (
+        (0, 0, 0),
+        (0, 0, 0),
+        False,
+    )
     second = Observed(case, first.totals, every=1)
     second.totals.end("interrupted")
     after = second.totals.snapshot()
@@ -262,7 +188,7 @@ def session(
     table: RequestTable | None = None, speed: float = 1.0, lateness: LatenessHistogram | None = None
 ) -> LiveTotals:
     """Totals of one prefill and one decode instance, in a session."""
-    totals = LiveTotals(layout_of(PREFILL, DECODE), has_prefix_cache=False)
+    totals = LiveTotals(layout_of(PREFILL, DECODE))
     totals.begin(table or RequestTable(), speed, lateness)
     return totals
 
@@ -277,34 +203,38 @@ def tell(totals: LiveTotals, *messages: Message) -> Snapshot:
 def test_an_idle_session_is_no_run_and_its_time_counts() -> None:
     totals = session()
     totals.begin(RequestTable(), 4.0, is_replay=False)
-    idle = totals.snapshot(6 * SECOND)
+    idle = totals.snapshot(6 * SECOND)[ClockTotals]
     assert (idle.is_replaying, idle.speed, idle.emulated_s, idle.runs) == (False, 4.0, 6.0, (0, 0, 1))
     totals.end("interrupted")
-    assert totals.snapshot(99 * SECOND).runs == (0, 0, 1)
-    assert totals.snapshot(99 * SECOND).emulated_s == 6.0
-    assert totals.snapshot().speed == 0.0
+    after = totals.snapshot(99 * SECOND)[ClockTotals]
+    assert (after.runs, after.emulated_s, after.speed) == ((0, 0, 1), 6.0, 0.0)
 
 
 def test_emulated_time_never_goes_back() -> None:
     totals = session()
     totals.before(5 * SECOND, final(usage()))
-    assert [totals.snapshot(at * SECOND).emulated_s for at in (4, 6, 5)] == [5.0, 6.0, 6.0]
+    assert [totals.snapshot(at * SECOND)[ClockTotals].emulated_s for at in (4, 6, 5)] == [5.0, 6.0, 6.0]
 
 
 def test_outside_of_a_session_messages_do_not_count() -> None:
-    totals = LiveTotals(layout_of(PREFILL, DECODE), has_prefix_cache=False)
-    assert sum(tell(totals, passed(3, computed=5)).busy_s) == totals.snapshot().computed_tokens == 0
+    totals = LiveTotals(layout_of(PREFILL, DECODE))
+    seen = tell(totals, passed(3, computed=5))
+    assert sum(seen[InstanceTotals].busy_s) == seen[TokenTotals].computed == 0
 
 
 def test_utilization_and_watts_are_of_the_last_stretch_of_a_wall_second() -> None:
     totals = session(speed=2.0)
-    short = tell(totals, passed(SECOND, account=usage(0, SECOND, SECOND, 100.0)))
+
+    def told(message: Message) -> InstanceTotals:
+        return tell(totals, message)[InstanceTotals]
+
+    short = told(passed(SECOND, account=usage(0, SECOND, SECOND, 100.0)))
     assert (short.utilization, short.watts) == ((0.0, 0.0), (0.0, 0.0))
-    full = tell(totals, passed(2 * SECOND, account=usage(SECOND, 2 * SECOND, 0, 20.0)))
+    full = told(passed(2 * SECOND, account=usage(SECOND, 2 * SECOND, 0, 20.0)))
     assert (full.utilization, full.watts) == ((0.5, 0.0), (60.0, 0.0))
-    held = tell(totals, passed(3 * SECOND, account=usage(2 * SECOND, 3 * SECOND, 0, 20.0)))
+    held = told(passed(3 * SECOND, account=usage(2 * SECOND, 3 * SECOND, 0, 20.0)))
     assert (held.utilization, held.watts, held.joules) == (full.utilization, full.watts, (140.0, 0.0))
-    assert tell(totals, final(usage(3 * SECOND, 9 * SECOND, 0, 0.7))).watts[0] == pytest.approx(20.7 / 7)
+    assert told(final(usage(3 * SECOND, 9 * SECOND, 0, 0.7))).watts[0] == pytest.approx(20.7 / 7)
 
 
 def test_what_ends_with_the_session_counts() -> None:
@@ -315,9 +245,13 @@ def test_what_ends_with_the_session_counts() -> None:
     table.end([0], FinishReason.INTERRUPTED, 5 * SECOND)
     totals.end("interrupted")
     seen = totals.snapshot()
-    assert dict(zip(END_REASONS, seen.ended))[FinishReason.INTERRUPTED] == 1
+    assert dict(zip(END_REASONS, seen[RequestTotals].ended))[FinishReason.INTERRUPTED] == 1
     # It never got a token, and still shows how long it had queued.
-    assert (seen.queue_s.counts[-1], seen.queue_s.sum_s, seen.ttft_s.counts[-1]) == (1, 2.0, 0)
+    assert (
+        seen[LatencyTotals].queue_s.counts[-1],
+        seen[LatencyTotals].queue_s.sum_s,
+        seen[LatencyTotals].ttft_s.counts[-1],
+    ) == (1, 2.0, 0)
 
 
 def test_a_sequence_that_leaves_as_it_joins_has_no_gap() -> None:
@@ -325,18 +259,19 @@ def test_a_sequence_that_leaves_as_it_joins_has_no_gap() -> None:
     cut = stepped(3 * SECOND, started=[0, 1], preempted=[1])
     seen = tell(session(table), cut, stepped(5 * SECOND, [2 * SECOND], running=1))
     # The other one: from 2 s to the end of its first step at 5 s.
-    assert (seen.itl_s.counts[-1], seen.itl_s.sum_s) == (1, 3.0)
-    assert (seen.generation_tokens, seen.preemptions) == (1, 1)
+    assert (sum_of(seen[EngineTotals].itl_s).counts[-1], sum_of(seen[EngineTotals].itl_s).sum_s) == (1, 3.0)
+    assert (sum(seen[EngineTotals].generation_tokens), sum(seen[EngineTotals].preemptions)) == (1, 1)
 
 
 def test_a_lost_worker_is_down_until_it_joins() -> None:
     totals = session()
-    busy = tell(totals, stepped(2 * SECOND, account=usage(0, 2 * SECOND, SECOND, 8.0)))
+    busy = tell(totals, stepped(2 * SECOND, account=usage(0, 2 * SECOND, SECOND, 8.0)))[InstanceTotals]
     assert (busy.utilization[1], busy.watts[1], busy.is_up) == (0.5, 4.0, (True, True))
-    lost = tell(totals, WorkersLost(["decode-0"]), WorkersLost(["fabric", "cache"]))
+    seen = tell(totals, WorkersLost(["decode-0"]), WorkersLost(["fabric", "cache"]))
+    lost = seen[InstanceTotals]
     assert (lost.is_up, lost.restarts) == ((True, False), (0, 0, 0))
-    assert (lost.kv_usage[1], lost.utilization[1], lost.watts[1], lost.joules[1]) == (0.0, 0.0, 0.0, 8.0)
-    joined = tell(totals, WorkersJoined(["decode-0"]), WorkersJoined(["fabric", "cache"]))
+    assert (lost.utilization[1], lost.watts[1], lost.joules[1], seen[EngineTotals].kv_usage[1]) == (0.0, 0.0, 8.0, 0.0)
+    joined = tell(totals, WorkersJoined(["decode-0"]), WorkersJoined(["fabric", "cache"]))[InstanceTotals]
     assert (joined.is_up, joined.restarts) == ((True, True), (1, 0, 1))
 
 
@@ -344,10 +279,12 @@ def test_sequences_of_a_lost_worker_are_forgotten() -> None:
     totals = session(table_of(*[Request(output_tokens=1, last_token_ns=2 * SECOND)] * 3))
     tell(totals, stepped(3 * SECOND, started=[0]), stepped(4 * SECOND, [SECOND], started=[1]))
     # One has run and one has only joined when it is lost; what clients have seen stays.
-    assert tell(totals, WorkersLost(["decode-0"]), WorkersJoined(["decode-0"])).generation_tokens == 1
+    assert (
+        sum(tell(totals, WorkersLost(["decode-0"]), WorkersJoined(["decode-0"]))[EngineTotals].generation_tokens) == 1
+    )
     again = tell(totals, stepped(5 * SECOND, started=[2]), stepped(6 * SECOND, [SECOND]))
-    assert again.generation_tokens == 2
-    assert (again.itl_s.counts[-1], again.itl_s.sum_s) == (2, 2.0 + 4.0)
+    assert sum(again[EngineTotals].generation_tokens) == 2
+    assert (sum_of(again[EngineTotals].itl_s).counts[-1], sum_of(again[EngineTotals].itl_s).sum_s) == (2, 2.0 + 4.0)
 
 
 def test_retries_are_read_from_the_ledger_once_something_was_lost() -> None:
@@ -355,9 +292,9 @@ def test_retries_are_read_from_the_ledger_once_something_was_lost() -> None:
     totals = session(table)
     totals.before(0, WorkersLost(["prefill-0"]))
     table.retries[0], table.retries[1] = 2, 1
-    assert totals.snapshot().retries == 3
+    assert totals.snapshot()[RequestTotals].retries == 3
     totals.begin(RequestTable(), 1.0)
-    assert totals.snapshot().retries == 3
+    assert totals.snapshot()[RequestTotals].retries == 3
 
 
 def test_hops_are_told_on_the_wall() -> None:
@@ -365,10 +302,10 @@ def test_hops_are_told_on_the_wall() -> None:
     totals = session(speed=10.0, lateness=lateness)
     for late_ms in (1, 20, 100_000):
         lateness.add(late_ms * 1_000_000)
-    seen = totals.snapshot().hop_wall_s
+    seen = totals.snapshot()[ClockTotals].hop_wall_s
     assert (seen.counts, seen.sum_s) == ((1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3), pytest.approx(10.0021))
     totals.begin(RequestTable(), 1.0, lateness)
-    assert totals.snapshot().hop_wall_s.counts == (1, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 6)
+    assert totals.snapshot()[ClockTotals].hop_wall_s.counts == (1, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 6)
 
 
 def test_rates_are_of_the_last_ten_wall_seconds() -> None:

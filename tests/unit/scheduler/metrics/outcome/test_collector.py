@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.gaps import TokenGaps
-from scheduler.metrics.outcome.usage import instance_totals
+from scheduler.metrics.outcome.usage import usage_totals
 from scheduler.metrics.records import Records
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -48,7 +48,7 @@ def test_rows_are_what_was_reported() -> None:
 
 def test_what_says_nothing_of_the_past_is_passed_over() -> None:
     collector = collector_of()
-    collector.before(1, KvReserved("decode-0", 1, [1], [0]))
+    collector.before(1, KvReserved("decode-0", [1], [0]))
     collector.before(2, ArrivalsEnded())
     assert len(collector.usage_rows()) == collector.ended_ns == 0
 
@@ -92,7 +92,7 @@ def test_the_gaps_of_a_request_are_all_its_time_after_the_first_token(case: Case
 @given(case=any_cases(), report_interval_ns=INTERVALS)
 def test_usage_and_bytes_are_conserved(case: Case, report_interval_ns: int) -> None:
     collector, told = run(case, report_interval_ns)
-    totals = instance_totals(collector.usage_rows(), len(collector.instances))
+    totals = usage_totals(collector.usage_rows(), len(collector.instances))
     for index, instance in enumerate(collector.instances):
         accounts = [
             message.usage

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.metrics.columns import NS_PER_S, Rows, parts
+from scheduler.metrics.facility import FacilityCurves
 from scheduler.metrics.outcome import usage
 from scheduler.metrics.outcome.collector import USAGE_ROW, MeteredInstance
-from scheduler.metrics.outcome.energy import FacilityCurves, Served, energy_use
-from scheduler.metrics.outcome.usage import fleet_power, instance_totals
+from scheduler.metrics.outcome.energy import Served, energy_use
+from scheduler.metrics.outcome.usage import fleet_power, usage_totals
 
 SPAN_NS = 12
 CURVES = FacilityCurves(
@@ -63,7 +64,7 @@ def test_energy_is_the_integral_of_power_and_parts_sum_to_it(monkeypatch: pytest
     def check(fleet: list[list[tuple[int, int, bool]]]) -> None:
         rows = rows_of(fleet)
         instances = tuple(MeteredInstance(str(i), "decode" if i % 2 else "prefill", 1) for i in range(len(fleet)))
-        totals = instance_totals(rows, len(fleet))
+        totals = usage_totals(rows, len(fleet))
         found = energy_use(instances, rows, totals, Served(2, 5, 4, SPAN_NS / NS_PER_S), CURVES)
         assert found.supernode is not None
         assert found.facility is not None
@@ -85,7 +86,7 @@ def test_energy_is_the_integral_of_power_and_parts_sum_to_it(monkeypatch: pytest
 def test_an_idle_fleet_draws_idle_power() -> None:
     rows = rows_of([[], []])
     instances = (MeteredInstance("p", "prefill", 1), MeteredInstance("d", "decode", 1))
-    found = energy_use(instances, rows, instance_totals(rows, 2), Served(0, 0, 0, SPAN_NS / NS_PER_S), CURVES)
+    found = energy_use(instances, rows, usage_totals(rows, 2), Served(0, 0, 0, SPAN_NS / NS_PER_S), CURVES)
     assert (found.by["prefill"], found.by["decode"]) == (0.0, 0.0)
     assert found.by["idle"] == pytest.approx((2 * 1e9 + 2e9) * SPAN_NS / NS_PER_S)
     assert found.facility_joules_per_output_token is None
@@ -94,6 +95,6 @@ def test_an_idle_fleet_draws_idle_power() -> None:
 def test_without_curves_it_is_that_of_the_npus_alone() -> None:
     rows = rows_of([[(5, 20, True)]])
     instances = (MeteredInstance("p", "prefill", 1),)
-    found = energy_use(instances, rows, instance_totals(rows, 1), Served(1, 5, 7, SPAN_NS / NS_PER_S), None)
+    found = energy_use(instances, rows, usage_totals(rows, 1), Served(1, 5, 7, SPAN_NS / NS_PER_S), None)
     assert (found.scope, found.joules, found.joules_per_output_token) == ("npu", 28.0, 4.0)
     assert found.facility is None

@@ -9,7 +9,8 @@ import pytest
 
 from scheduler.core.request_table import RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
-from scheduler.metrics.outcome.summary import RunInfo, summarize
+from scheduler.metrics.outcome.ended_run import RunInfo
+from scheduler.metrics.outcome.summary import summarize
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Plane

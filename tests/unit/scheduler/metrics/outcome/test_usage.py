@@ -1,4 +1,4 @@
-"""Peaks of power and of planes against brute force."""
+"""Peaks of power against brute force."""
 
 from __future__ import annotations
 
@@ -12,16 +12,9 @@ from hypothesis import strategies as st
 
 from scheduler.metrics.columns import NS_PER_S, Rows, parts
 from scheduler.metrics.outcome import usage
-from scheduler.metrics.outcome.collector import TRANSFER_ROW, USAGE_ROW
-from scheduler.metrics.outcome.usage import (
-    instance_totals,
-    peak_watts,
-    plane_durations,
-    plane_totals,
-    with_powerless_gaps,
-)
+from scheduler.metrics.outcome.collector import USAGE_ROW
+from scheduler.metrics.outcome.usage import peak_watts, usage_totals, with_powerless_gaps
 
-SECOND = 1_000_000_000
 ACCOUNTS = st.lists(st.tuples(st.sampled_from([0, 1, 2, 5, 7]), st.integers(0, 50)), max_size=12)
 FLEETS = st.lists(ACCOUNTS, min_size=1, max_size=4)
 
@@ -77,51 +70,6 @@ def test_peak_power_by_hand() -> None:
 
 
 def test_totals_by_instance() -> None:
-    totals = instance_totals(usage_rows([[(2, 2), (2, 8)], [], [(3, 9)]]), 3)
+    totals = usage_totals(usage_rows([[(2, 2), (2, 8)], [], [(3, 9)]]), 3)
     assert totals.busy_ns.tolist() == [4, 0, 3]
     assert totals.joules.tolist() == [10.0, 0.0, 9.0]
-
-
-MOVES = st.lists(
-    st.tuples(
-        st.integers(0, 5 * SECOND),
-        st.one_of(st.integers(0, SECOND), st.integers(0, 4 * SECOND)),
-        st.integers(0, 10**12),
-    ),
-    max_size=20,
-)
-
-
-@pytest.mark.parametrize("part_rows", [1, 7])
-def test_windows_are_those_of_brute_force(monkeypatch: pytest.MonkeyPatch, part_rows: int) -> None:
-    monkeypatch.setattr(usage, "parts", partial(parts, size=part_rows))
-
-    @given(moves=MOVES, rest_ns=st.integers(1, 3 * SECOND))
-    def check(moves: list[tuple[int, int, int]], rest_ns: int) -> None:
-        span_ns = max((start + duration for start, duration, _ in moves), default=0) + rest_ns
-        rows = np.array([(num_bytes, duration, start + duration) for start, duration, num_bytes in moves], TRANSFER_ROW)
-        totals = plane_totals(rows, span_ns)
-        edges = [*range(0, max(1, span_ns // SECOND) * SECOND, SECOND), span_ns]
-        rates = [
-            sum(num_bytes * _share(start, duration, a, b) for start, duration, num_bytes in moves)
-            / ((b - a) / NS_PER_S)
-            for a, b in pairwise(edges)
-        ]
-        assert totals.num_bytes == sum(num_bytes for _, _, num_bytes in moves)
-        assert totals.peak_bytes_per_s == pytest.approx(max(rates), rel=1e-9, abs=1e-6)
-        assert totals.peak_bytes_per_s >= totals.num_bytes / (span_ns / NS_PER_S) * (1 - 1e-9)
-
-    check()
-
-
-def _share(start: int, duration: int, begin: int, end: int) -> float:
-    """Of a transfer's bytes, those that moved in a window."""
-    if not duration:
-        return float(begin <= start < end)
-    return max(0, min(start + duration, end) - max(start, begin)) / duration
-
-
-def test_durations() -> None:
-    rows = np.array([(1, 5, 9), (1, 7, 9)], TRANSFER_ROW)
-    ((durations_ns, weights),) = plane_durations(rows)
-    assert (durations_ns.tolist(), weights.tolist()) == ([5.0, 7.0], [1.0, 1.0])

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.metrics.export.family import Family
 from scheduler.metrics.export.names import ascend, dcgm
-from scheduler.metrics.live.snapshot import Snapshot
+from scheduler.metrics.family import Family
+from scheduler.metrics.snapshot import Snapshot
+from scheduler.metrics.subjects.instances import InstanceTotals
 from tests.unit.scheduler.metrics.lived import ASCEND, GPU, made_up_snapshot, under_names, whole_supernode
 
 SNAPSHOT = made_up_snapshot(under_names(whole_supernode(), ASCEND, "ascend"))
@@ -24,10 +25,10 @@ def values(name: str, snapshot: Snapshot = SNAPSHOT) -> list[float]:
 
 def test_dies_and_gpus_share_all_that_their_instances_draw() -> None:
     assert len(values("npu_chip_info_power")) == 2 * 384
-    assert sum(values("npu_chip_info_power")) == pytest.approx(sum(SNAPSHOT.watts))
-    assert sum(values("DCGM_FI_DEV_POWER_USAGE", OF_GPUS)) == pytest.approx(sum(OF_GPUS.watts))
+    assert sum(values("npu_chip_info_power")) == pytest.approx(sum(SNAPSHOT[InstanceTotals].watts))
+    assert sum(values("DCGM_FI_DEV_POWER_USAGE", OF_GPUS)) == pytest.approx(sum(OF_GPUS[InstanceTotals].watts))
     millijoules = sum(values("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", OF_GPUS))
-    assert millijoules == pytest.approx(1000 * sum(OF_GPUS.joules))
+    assert millijoules == pytest.approx(1000 * sum(OF_GPUS[InstanceTotals].joules))
 
 
 def test_chips_are_healthy_or_not_and_counted_once() -> None:
@@ -52,9 +53,11 @@ def test_a_chip_is_warmer_the_more_it_draws_and_never_colder_than_idle() -> None
     layout = SNAPSHOT.layout
     per_npu = [0.0, 168.0, 434.0, 700.0, *([168.0] * 11)]
     watts = tuple(each * one.num_npus for each, one in zip(per_npu, layout.instances))
-    warm = values("npu_chip_info_temperature", replace(SNAPSHOT, watts=watts))
+    drawn = replace(SNAPSHOT[InstanceTotals], watts=watts)
+    snapshot = replace(SNAPSHOT, totals={**SNAPSHOT.totals, InstanceTotals: drawn})
+    warm = values("npu_chip_info_temperature", snapshot)
     assert [warm[32 * place] for place in range(4)] == pytest.approx([35.0, 35.0, 50.0, 65.0])
-    hbm = values("npu_chip_info_hbm_temperature", replace(SNAPSHOT, watts=watts))
+    hbm = values("npu_chip_info_hbm_temperature", snapshot)
     assert all(memory > die for memory, die in zip(hbm, warm))
 
 
@@ -64,4 +67,4 @@ def test_gpus_count_from_0_on_each_node() -> None:
 
 
 def test_utilization_is_in_percent() -> None:
-    assert values("npu_chip_info_utilization")[0] == 100 * SNAPSHOT.utilization[0]
+    assert values("npu_chip_info_utilization")[0] == 100 * SNAPSHOT[InstanceTotals].utilization[0]

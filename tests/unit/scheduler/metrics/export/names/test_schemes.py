@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from scheduler.metrics.export.family import Family, HistogramFamily
 from scheduler.metrics.export.names.schemes import SCHEMES, default_names, families_of
-from scheduler.metrics.live.snapshot import Layout
+from scheduler.metrics.family import Family, HistogramFamily
+from scheduler.metrics.layout import Layout
 from tests.unit.scheduler.metrics.lived import ASCEND, GPU, made_up_snapshot, under_names, whole_supernode
 
 LAYOUTS = {
@@ -33,7 +33,7 @@ def test_each_series_has_its_labels_and_one_value(layout: Layout) -> None:
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_texts_fit_into_an_exposition_and_a_table(name: str) -> None:
-    for family in SCHEMES[name].families:
+    for family in SCHEMES[name].families():
         assert family.help.endswith((".", ")."))
         assert not set(family.help) & set('\\\n"|')
         assert not set(family.meaning) & set("\n|")

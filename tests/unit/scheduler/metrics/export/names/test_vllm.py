@@ -5,9 +5,10 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from scheduler.metrics.export.exposition import render
-from scheduler.metrics.export.families import FAMILIES as OWN
-from scheduler.metrics.export.family import Family
 from scheduler.metrics.export.names.vllm import FAMILIES
+from scheduler.metrics.family import Family
+from scheduler.metrics.subject import own_families
+from scheduler.metrics.subjects.engines import EngineTotals
 from tests.unit.scheduler.metrics.lived import ASCEND, made_up_snapshot, under_names, whole_supernode
 from tests.vllm_dashboard import published_names
 
@@ -38,8 +39,8 @@ def test_every_end_at_an_engine_is_one_of_its_reasons() -> None:
     assert isinstance(family, Family)
     reasons = {labels[2] for labels in family.series(snapshot.layout)}
     assert reasons == {"stop", "length", "abort", "error"}
-    assert sum(family.values(snapshot)) == sum(map(sum, snapshot.engines.ended))
+    assert sum(family.values(snapshot)) == sum(map(sum, snapshot[EngineTotals].ended))
 
 
 def test_no_name_is_one_of_our_own() -> None:
-    assert not {family.name for family in FAMILIES} & {family.name for family in OWN}
+    assert not {family.name for family in FAMILIES} & {family.name for family in own_families()}

@@ -1,0 +1,78 @@
+"""What does not change while a system lives: its instances, hosts, chips and capacities, and what is exported of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scheduler.metrics.facility import FREE, ONLY_NPUS, FacilityCurves, Prices, deal_npus
+from scheduler.protocol.messages import Plane
+
+Role = Literal["prefill", "decode"]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInstance:
+    """An instance that is watched, in one of the supernodes. `kv_capacity_tokens`: KV tokens that all its dies hold."""
+
+    address: str
+    role: Role
+    num_npus: int
+    kv_capacity_tokens: int
+    supernode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """What every NPU of the system is, as an exporter of its maker would tell it.
+
+    `maker` is "ascend" or "nvidia". A package has `num_dies` devices of `hbm_bytes` each, of which an engine takes
+    `held_share` when it comes up; its power lies between `idle_w` and `tdp_w`.
+    """
+
+    maker: str
+    title: str
+    num_dies: int
+    hbm_bytes: float
+    held_share: float
+    idle_w: float
+    tdp_w: float
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What does not change while the system lives; compared by identity, so that what is made from it can be kept.
+
+    Within one role instances are in the core's order. NPUs are numbered through, `npus_per_supernode` for each
+    supernode, and dealt out to its instances in their order; nodes are numbered in the order of NPUs, racks in that of
+    nodes. With one supernode its size need not be known. `hosts` maps the name of each process to the addresses of the
+    workers in it. `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
+    (`scheduler.metrics.export.names`); those of the exporters of chips need `chip`.
+    `plane_bytes_per_s`: what all ends of each plane carry together when no part is broken, one entry per `Plane`.
+    `curves` tell what is drawn beside the NPUs, `prices` what it costs. `has_prefix_cache`: prompts are looked up in
+    some cache. `num_cache_servers`: nodes whose memory holds the cache pool. `classes`: names of the request classes
+    that the system was brought up with. `kv_bytes_per_token`: what a token of KV takes in the cache pool.
+    """
+
+    version: str
+    instances: tuple[LiveInstance, ...]
+    hosts: Mapping[str, Sequence[str]]
+    npus_per_node: int
+    nodes_per_rack: int
+    kv_block_tokens: int = 128
+    model: str = ""
+    chip: Chip | None = None
+    names: tuple[str, ...] = ("own",)
+    plane_bytes_per_s: tuple[float, ...] = (0.0,) * len(Plane)
+    npus_per_supernode: int = 0
+    curves: FacilityCurves = ONLY_NPUS
+    prices: Prices = FREE
+    has_prefix_cache: bool = True
+    num_cache_servers: int = 0
+    classes: tuple[str, ...] = ()
+    kv_bytes_per_token: int = 0
+
+    def npus(self) -> list[range]:
+        """The numbers of the NPUs of each instance."""
+        return deal_npus(((one.supernode, one.num_npus) for one in self.instances), self.npus_per_supernode)

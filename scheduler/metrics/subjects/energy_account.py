@@ -1,0 +1,196 @@
+"""What a live system and all that feeds it draw, part by part, worked out while it runs.
+
+Instances account for their time one after the other, each when it reports, so that the power of the fleet is known up
+to the earliest end of their last accounts; so far, and no further, other parts are accounted for. Accounts beyond are
+*pending*: packed rows, of which a settlement takes those that it has reached. One that reaches beyond the settled
+instant is left, and is cut there the next time. When a session has ended all is settled, and the sums are those of
+`outcome.energy.energy_use`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final
+
+import numpy as np
+
+from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows
+from scheduler.metrics.layout import Layout, LiveInstance
+from scheduler.metrics.subject import Account, Handlers, Session
+from scheduler.metrics.subjects.instances import STRETCH_WALL_S
+from scheduler.protocol.messages import DecodeStepped, PrefillStepped, Usage, UsageReported
+
+NPU_PHASES: Final = ("prefill", "decode", "idle")
+
+COST_SERIES: Final = tuple((side, kind) for side in ("input", "output") for kind in ("capital", "electricity"))
+"""The order of `EnergyTotals.usd`."""
+
+MAX_PENDING_BYTES: Final = 24 << 20
+"""A million accounts that wait for that of one instance; then they wait no longer, and what it drew meanwhile counts
+for its NPUs alone."""
+
+_pack_account: Final = Struct("<qqd").pack
+_ACCOUNT_ROW: Final = np.dtype([("start_ns", "<i8"), ("end_ns", "<i8"), ("watts", "<f8")])
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyTotals:
+    """`watts` by part (NPUs, those of the curves, building), means of the last stretch of at least a wall second;
+    `joules` by part, of NPUs by phase, and `usd` by `COST_SERIES`, since the system came up. `cap_w`: the power cap at
+    the feeds, 0 without one.
+
+    The sum over parts, less the building, is drawn at the feeds; with it, at the meter.
+    """
+
+    watts: tuple[float, ...] = (0.0, 0.0)
+    joules: tuple[float, ...] = (0.0,) * (len(NPU_PHASES) + 1)
+    usd: tuple[float, ...] = (0.0,) * len(COST_SERIES)
+    cap_w: float = 0.0
+
+
+class NpuEnergy:
+    """Joules of the NPUs of one instance; `end_ns` is the end of its last account in this session.
+
+    An idle instance draws the same at all times, so its joules tell themselves from those of work.
+    """
+
+    def __init__(self, instance: LiveInstance, waiting_w: float, pending: bytearray) -> None:
+        self.role: Final = instance.role
+        self.active_j = 0.0
+        self.idle_j = 0.0
+        self.end_ns = 0
+        self._idle_w = waiting_w * instance.num_npus
+        self._pending = pending
+
+    def add(self, usage: Usage) -> None:
+        """Take an account."""
+        span_ns = usage.end_ns - usage.start_ns
+        self.end_ns = usage.end_ns
+        if span_ns > 0:
+            self._pending += _pack_account(usage.start_ns, usage.end_ns, usage.joules / (span_ns / NS_PER_S))
+        # Neither may fall by the rounding of the other: a counter that falls has begun anew.
+        idle_j = min(usage.joules, self._idle_w * (span_ns - usage.busy_ns) / NS_PER_S)
+        self.idle_j += idle_j
+        self.active_j += usage.joules - idle_j
+
+
+class EnergyAccount(Account[EnergyTotals]):
+    """Of all instances of a layout, and of what else draws power for them.
+
+    `_parts_j` and what is like it has shape (num_parts,), in the order of `FacilityCurves.part_w`.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(layout)
+        curves = self._curves = layout.curves
+        self._pending = bytearray()
+        self._npus = {one.address: NpuEnergy(one, curves.waiting_w, self._pending) for one in layout.instances}
+        self._settled_ns = 0
+        self._settled_s = 0.0
+        self._spare_j = 0.0
+        self._parts_j = np.zeros(len(curves.part_w))
+        self._usd = np.zeros(4)
+        self._charged_j = np.zeros(3)
+        self._cap_w = 0.0
+        self._fleet_j = 0.0
+        self._mark_s = 0.0
+        self._mark_j = np.zeros(1 + len(curves.part_w))
+        self._watts = np.zeros(1 + len(curves.part_w))
+        self._stretch_s = 0.0
+
+    def handlers(self) -> Handlers:
+        """Every report has an account of its instance."""
+        return {PrefillStepped: self._on_report, DecodeStepped: self._on_report, UsageReported: self._on_report}
+
+    def _on_report(self, _session: Session, message: PrefillStepped | DecodeStepped | UsageReported) -> None:
+        self._npus[message.instance].add(message.usage)
+
+    def begin(self, session: Session) -> None:
+        """Nothing of its time is accounted for."""
+        self._stretch_s = STRETCH_WALL_S * session.speed
+        self._cap_w = session.power_cap_w
+        self._settled_ns = 0
+        for account in self._npus.values():
+            account.end_ns = 0
+
+    def end(self, session: Session) -> None:
+        """It is over; whoever gave no last account draws nothing since the one before."""
+        self._settle(max((account.end_ns for account in self._npus.values()), default=0))
+        self._pending.clear()
+
+    def totals(self, session: Session | None) -> EnergyTotals:
+        """As they stand."""
+        ends_ns = [account.end_ns for account in self._npus.values()]
+        self._settle(max(ends_ns) if len(self._pending) > MAX_PENDING_BYTES else min(ends_ns, default=0))
+        share = self._curves.building_share
+        feeds_w, accounts = float(self._watts.sum()), self._npus.values()
+        idle_j = sum(account.idle_j for account in accounts) + self._spare_j
+        npu_j = (*(sum(a.active_j for a in accounts if a.role == role) for role in ("prefill", "decode")), idle_j)
+        parts_j = self._parts_j.tolist()
+        return EnergyTotals(
+            (*self._watts.tolist(), share * feeds_w),
+            (*npu_j, *parts_j, share * (sum(npu_j) + sum(parts_j))),
+            tuple(self._usd.tolist()),
+            self._cap_w,
+        )
+
+    def _settle(self, until_ns: int) -> None:
+        """Account for other parts until an instant to which the fleet's power is known."""
+        if until_ns <= self._settled_ns:
+            return
+        curves, rows = self._curves, np.frombuffer(self._pending, _ACCOUNT_ROW)
+        fleet_w, lengths_s = fleet_power_between(rows, self._settled_ns, until_ns)
+        left = rows[rows["end_ns"] > until_ns].tobytes()
+        del rows  # nothing may look at what is written to
+        self._pending[:] = left
+        npu_w = fleet_w + curves.spare_npu_w
+        self._parts_j += [
+            float(np.dot(np.interp(npu_w, curves.npu_w, part_w), lengths_s)) for part_w in curves.part_w.values()
+        ]
+        span_s, self._settled_ns = (until_ns - self._settled_ns) / NS_PER_S, until_ns
+        self._settled_s += span_s
+        self._spare_j += curves.spare_npu_w * span_s
+        self._fleet_j += float(np.dot(fleet_w, lengths_s))
+        self._charge(span_s)
+        self._measure()
+
+    def _charge(self, span_s: float) -> None:
+        """Price what was drawn, and the time, of a span that has just been settled."""
+        prices, curves, accounts = self.layout.prices, self._curves, self._npus.values()
+        by_role = [sum(a.active_j + a.idle_j for a in accounts if a.role == role) for role in ("prefill", "decode")]
+        drawn_j = np.array([*by_role, self._spare_j + float(self._parts_j.sum())])
+        prefill_j, decode_j, other_j = (drawn_j - self._charged_j).tolist()
+        self._charged_j = drawn_j
+        usd_per_j = (1.0 + curves.building_share) * prices.usd_per_joule(self._settled_ns / NS_PER_S - span_s / 2)
+        capital_usd, share = prices.capital_usd_per_s * span_s, prices.input_share
+        self._usd += [
+            share * capital_usd,
+            usd_per_j * (prefill_j + share * other_j),
+            (1.0 - share) * capital_usd,
+            usd_per_j * (decode_j + (1.0 - share) * other_j),
+        ]
+
+    def _measure(self) -> None:
+        """Power since the last mark, if that is a stretch ago."""
+        span_s = self._settled_s - self._mark_s
+        if span_s < self._stretch_s:
+            return
+        joules = np.array([self._fleet_j + self._spare_j, *self._parts_j.tolist()])
+        self._watts = (joules - self._mark_j) / span_s
+        self._mark_s, self._mark_j = self._settled_s, joules
+
+
+def fleet_power_between(rows: Rows, from_ns: int, until_ns: int) -> tuple[Floats, Floats]:
+    """Power of the fleet between two instants, as (watts, seconds): shape (num_spans,) each, constant in each span.
+
+    `rows` are of `_ACCOUNT_ROW`, in any order; what is drawn is the sum over the accounts of an instant, in a gap
+    nothing.
+    """
+    start_ns, end_ns = (np.clip(rows[name], from_ns, until_ns) for name in ("start_ns", "end_ns"))
+    instants: Ints = np.unique(np.concatenate([start_ns, end_ns, np.array([from_ns, until_ns])]))
+    num, watts = len(instants), rows["watts"]
+    changes = np.zeros(num)
+    np.add.at(changes, np.searchsorted(instants, start_ns), watts)
+    np.subtract.at(changes, np.searchsorted(instants, end_ns), watts)
+    return np.cumsum(changes)[:-1], np.diff(instants) / NS_PER_S

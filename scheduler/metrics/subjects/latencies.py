@@ -1,0 +1,107 @@
+"""The latencies of requests, pooled over all of them; `scheduler.metrics.records` defines each.
+
+Live they are counted into buckets, at the end of a run all values are at hand and percentiles are exact: the two share
+the definition, and no more can be shared. Gaps between tokens are told by instance (`EngineTotals.itl_s`) and added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scheduler.metrics.buckets import (
+    DURATION_BOUNDS_S,
+    REQUEST_BOUNDS_S,
+    TOKEN_BOUNDS_S,
+    TTFT_BOUNDS_S,
+    BucketCounts,
+    HistogramTotals,
+    sum_of,
+)
+from scheduler.metrics.distribution import distribution, weighted_distribution_s
+from scheduler.metrics.family import HistogramFamily
+from scheduler.metrics.layout import Layout
+from scheduler.metrics.outcome.ended_run import EndedRun
+from scheduler.metrics.outcome.gaps import TokenGaps
+from scheduler.metrics.records import Records
+from scheduler.metrics.subject import SUBJECTS, Account, Session, Subject
+from scheduler.metrics.subjects.engines import EngineTotals
+
+_SUMMARIZED: Final = ("ttft_s", "tpot_s", "e2e_s", "queue_s")
+"""Columns of `Records`."""
+
+_BOUNDS_S: Final = {
+    "ttft_s": TTFT_BOUNDS_S,
+    "tpot_s": TOKEN_BOUNDS_S,
+    "e2e_s": REQUEST_BOUNDS_S,
+    "queue_s": REQUEST_BOUNDS_S,
+    "duration_s": DURATION_BOUNDS_S,
+}
+"""Upper bounds of the buckets of each histogram of `LatencyTotals`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyTotals:
+    """Histograms in seconds. `duration_s` counts the same as `e2e_s`, in other buckets."""
+
+    ttft_s: HistogramTotals
+    tpot_s: HistogramTotals
+    e2e_s: HistogramTotals
+    queue_s: HistogramTotals
+    duration_s: HistogramTotals
+
+
+class LatencyAccount(Account[LatencyTotals]):
+    """Counts records into buckets: TTFT and queue when the first token came out, TPOT and E2E at the end."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(layout)
+        self._counts = {name: BucketCounts(bounds_s) for name, bounds_s in _BOUNDS_S.items()}
+
+    def drain(self, first: Records, ended: Records) -> None:
+        """Count what is known of each by now."""
+        self._counts["ttft_s"].add_all(first.ttft_s)
+        self._counts["queue_s"].add_all(first.queue_s)
+        # Who began and never got a token shows when it ends.
+        self._counts["queue_s"].add_all(ended.queue_s[~ended.has_first_token])
+        self._counts["tpot_s"].add_all(ended.tpot_s)
+        self._counts["e2e_s"].add_all(ended.e2e_s)
+        self._counts["duration_s"].add_all(ended.e2e_s)
+
+    def totals(self, session: Session | None) -> LatencyTotals:
+        """As they stand."""
+        return LatencyTotals(**{name: counts.totals() for name, counts in self._counts.items()})
+
+
+def _summary(run: EndedRun) -> Mapping[str, Any]:
+    found = {name: distribution(getattr(run.records, name)) for name in _SUMMARIZED}
+    return {**found, "itl_s": weighted_distribution_s(TokenGaps(run.collector).parts)}
+
+
+FAMILIES: Final = (
+    HistogramFamily(
+        "supernode_time_to_first_token_seconds", "Arrival to first token, of requests that got one.",
+        TTFT_BOUNDS_S, lambda s: (s[LatencyTotals].ttft_s,),
+    ),
+    HistogramFamily(
+        "supernode_time_per_output_token_seconds",
+        "First to last token over the tokens after the first; one value per finished request of two or more.",
+        TOKEN_BOUNDS_S, lambda s: (s[LatencyTotals].tpot_s,),
+    ),
+    HistogramFamily(
+        "supernode_inter_token_latency_seconds",
+        "Gaps between consecutive tokens of one request, or chunks of tokens with MTP, pooled over all requests.",
+        TOKEN_BOUNDS_S, lambda s: (sum_of(s[EngineTotals].itl_s),),
+    ),
+    HistogramFamily(
+        "supernode_e2e_request_latency_seconds", "Arrival to last token, of finished requests.",
+        REQUEST_BOUNDS_S, lambda s: (s[LatencyTotals].e2e_s,),
+    ),
+    HistogramFamily(
+        "supernode_request_queue_time_seconds", "Arrival to the start of prefill.",
+        REQUEST_BOUNDS_S, lambda s: (s[LatencyTotals].queue_s,),
+    ),
+)  # fmt: skip
+
+SUBJECTS.register("latencies", Subject(LatencyTotals, LatencyAccount, FAMILIES, _summary))

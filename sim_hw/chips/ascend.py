@@ -1,0 +1,105 @@
+"""The Ascend chips of Huawei. Figures are per die (rank) inside `Die`, per package outside it.
+
+Bandwidths are one direction, FLOP/s are dense; abbreviated sources stand in `sim_hw.sources`. The Ascend 910B is
+missing: its links are published nowhere found.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sim_hw.chips.chip import Chip, Die, PeakRates
+from sim_hw.chips.fit import ABSENT_S, ABSENT_SHARE, ChipFit, CollectiveFit, fitted, with_far_latency, with_values
+from sim_hw.chips.sheet import ChipSheet
+from sim_hw.figure import Confidence, Figure, gigabytes, gigabytes_per_s, teraflops, watts
+from sim_hw.planes import Plane
+
+_TWO = Confidence.TWO_SOURCES
+_ESTIMATE = Confidence.ESTIMATE
+
+ASCEND_910C = Chip(
+    name="ascend-910c",
+    title="Ascend 910C",
+    die=Die(
+        peak=PeakRates(
+            bf16=teraflops(353.9, "MS; the peak implied by arXiv 2509.25224 agrees", _TWO),
+            fp16=teraflops(376, "MS, CITIC", _TWO),
+            int8=teraflops(752, "MS; implied by the tok/s-per-TOPS column of CM v2 and v3", _TWO),
+        ),
+        hbm_bytes=gigabytes(64, "CM v2, CITIC, HC2025", _TWO),
+        hbm_bytes_per_s=gigabytes_per_s(1600, "CM v2, MS, HC2025 (MS reads 1.6 TiB/s)", _TWO),
+        scale_up_bytes_per_s=gigabytes_per_s(196, "7 ports x 28 GB/s; CM v2, MS, HC2025", _TWO),
+        scale_out_bytes_per_s=gigabytes_per_s(25, "200 Gbit/s; CM v2, A3", _TWO),
+        cube_cores=Figure(24, "core", "CM v2, CM v3", _TWO),
+        vector_cores=Figure(48, "core", "CM v2, CM v3", _TWO),
+    ),
+    num_dies=Figure(2, "die", "CM v2, CM v3", _TWO),
+    scale_up_network="UB",
+    scale_up_domain_npus=Figure(384, "NPU", "CM v2, CM v3", _TWO),
+    tdp_w=watts(700, "twice a 310-350 W 910B; range 620-800, no vendor figure", _ESTIMATE),
+    idle_w=watts(168, "seven npu-smi readings in public repositories, 161-179 W", _TWO),
+    resident_w=watts(200, "npu-smi, 200-233 W; the lowest, as the others show AI cores at work", _TWO),
+    die_to_die_bytes_per_s=gigabytes_per_s(270, "CM v2; The Register", _TWO),
+    price_usd=Figure(19_500, "USD", "RMB 142.5 k at 7.3 a dollar; broker note of dzcnc gives RMB 140-145 k", _ESTIMATE),
+)
+"""Two identical dies; FP16, BF16 and INT8, no native FP8."""
+
+_PAPER = "CloudMatrix paper, arXiv 2506.12708"
+
+UB_WRITE_SHARE: Final = Figure(
+    137 / 196, "1", f"{_PAPER} v2 table 1: a die writes 137 of 196 GB/s to another in its node", Confidence.ONE_SOURCE
+)
+
+
+def _cann_collective(name: str, fixed_s: float, far_row_s: float, scale_bytes: float) -> CollectiveFit:
+    rows = f"rows cm_{name}_ep8_latency, cm_{name}_ep32_latency, cm_{name}_ep256_latency"
+    return CollectiveFit(
+        line_share=UB_WRITE_SHARE,
+        fixed_s=fitted(fixed_s, "s", rows),
+        far_row_s=fitted(far_row_s, "s", rows),
+        far_s=ABSENT_S,
+        scale_bytes=Figure(scale_bytes, "B", f"{_PAPER}: a slot of 512 B holds the scale of a row", _TWO),
+        counted_bytes=fitted(1.05, "1", "latency x printed bandwidth over payload, all EP rows"),
+    )
+
+
+ASCEND_910C_FIT = ChipFit(
+    matrix_efficiency=fitted(0.799, "1", "mean of the six rows cm_gemm_*_util"),
+    attention_efficiency=Figure(0.654, "1", f"{_PAPER} v3 tables 7 and 8; row cm_mla_compute_util", _TWO),
+    memory_efficiency=Figure(0.841, "1", f"{_PAPER} v3 tables 7 and 8; row cm_mla_memory_util", _TWO),
+    vector_efficiency=fitted(0.433, "1", "row cm_prefill_perfect_eplb"),
+    saturating_core_share=fitted(16 / 24, "1", "assumed: the attention stream's 16 of 24 AIC fill the memory"),
+    request_s=fitted(2.80e-6, "s", "rows cm_layer_mtp_b96, cm_layer_no_mtp_b96, both stages"),
+    kv_token_s=ABSENT_S,
+    iteration_s=fitted(0.9e-3, "s", "rows cm_decode_b96_tpot, cm_decode_b8_tpot"),
+    cached_moves=fitted(3.68, "1", "low confidence; row cm_ems_reuse_gain"),
+    pass_s=ABSENT_S,
+    text_spread=fitted(2.80, "1", "row cm_prefill_default"),
+    cached_text_share=ABSENT_SHARE,
+    prefill_core_share=fitted(1.0, "1", "exchange runs on SDMA engines, which no matrix product needs"),
+    is_staged_prefill=True,
+    all_to_all_plane=Plane.UB,
+    dispatch=_cann_collective("dispatch", 70.5e-6, 23e-6 / 128, 512),
+    combine=_cann_collective("combine", 39.5e-6, 6.5e-6 / 128, 0),
+)
+
+ASCEND_910C_RIVALS = {
+    "bandwidth follows cores up to 20 of 24": with_values(
+        ASCEND_910C_FIT, saturating_core_share=20 / 24, request_s=2.66e-6, iteration_s=0.97e-3
+    ),
+    "distance costs half a latency": with_values(
+        with_far_latency(ASCEND_910C_FIT, 0.5), request_s=2.69e-6, iteration_s=0.38e-3
+    ),
+    "half of a request's cost follows its context": with_values(
+        ASCEND_910C_FIT, request_s=2.38e-6, kv_token_s=1.38e-6 / 4096, iteration_s=0.72e-3
+    ),
+    "skew follows texts, cached or not": with_values(ASCEND_910C_FIT, cached_text_share=1.0, cached_moves=5.54),
+    "a pass costs time, a cached token does not": with_values(
+        ASCEND_910C_FIT, cached_moves=1.0, pass_s=0.272, vector_efficiency=0.657, text_spread=3.33, request_s=2.75e-6
+    ),
+}
+
+SHEETS: Final = (
+    ChipSheet(chip=ASCEND_910C, maker="ascend", fit=ASCEND_910C_FIT, rivals=ASCEND_910C_RIVALS, power_fit="h200"),
+)
+"""No rent is published for an Ascend."""

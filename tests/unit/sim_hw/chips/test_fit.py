@@ -1,0 +1,39 @@
+"""Every fitted number names rows that exist, and the documentation lists it as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from sim_hw.chips.fit import ChipFit, CollectiveFit
+from sim_hw.chips.sheet import CHIPS as CHIP_SHEETS
+from sim_hw.figure import Figure
+from sim_hw.validation.calibration_points import calibration_points
+
+FITS = {sheet.name: sheet.fit for sheet in CHIP_SHEETS if isinstance(sheet.fit, ChipFit)}
+
+
+def test_rows_named_as_a_source_exist() -> None:
+    known = {point.id for point in calibration_points()}
+    for fit in FITS.values():
+        for _, figure in _figures(fit):
+            words = figure.source.replace(",", " ").replace(";", " ").split()
+            assert {word for word in words if word.startswith(("cm_", "h800_", "gb200_")) and "*" not in word} <= known
+
+
+def test_the_documentation_lists_every_number_as_it_is() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "validation.md").read_text(encoding="utf-8")
+    for name, fit in FITS.items():
+        for path, figure in _figures(fit):
+            if "left out" not in figure.source:
+                assert f"| {name} | `{path}` | {figure.value:.3g} | {figure.unit} | {figure.source} |" in text
+
+
+def _figures(fit: ChipFit) -> Iterator[tuple[str, Figure]]:
+    for field in fields(ChipFit):
+        value = getattr(fit, field.name)
+        if isinstance(value, Figure):
+            yield field.name, value
+        elif isinstance(value, CollectiveFit):
+            yield from ((f"{field.name}.{part.name}", getattr(value, part.name)) for part in fields(CollectiveFit))
