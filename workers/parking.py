@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
+from scheduler.protocol.component import NEVER_NS, Around, Component, Output, Outputs
 from scheduler.protocol.messages import Message, ParkedSet, ReportUsage, RunEnded, SetParked, Usage, UsageReported
 
 
@@ -23,20 +23,18 @@ class ParkedDraw(Protocol):
         ...
 
 
-class ParkableInstance:
-    """A `Component` around an instance, which knows nothing of it: only its accounts of parked time are changed.
+class ParkableInstance(Around):
+    """An instance that can be parked. The instance knows nothing of it: only its accounts of parked time are changed.
 
     `is_empty` tells whether the instance has nothing to do and holds nothing; otherwise it does not park. While it
-    wakes it draws what an instance does that has nothing to do. Nobody gives it work before it has said that it is
+    wakes it draws what an instance does that has nothing to do. Nobody gives it work before it has reported that it is
     awake.
     """
 
     def __init__(
         self, inner: Component, is_empty: Callable[[], bool], parked: ParkedDraw, reports_to: str = CORE_ADDRESS
     ) -> None:
-        self.address = inner.address
-        self.priority = inner.priority
-        self.inner: Final = inner
+        super().__init__(inner)
         self._is_empty = is_empty
         self._parked = parked
         self._reports_to = reports_to
@@ -61,22 +59,22 @@ class ParkableInstance:
         if self._awake_ns > now_ns:
             return self.inner.wake(now_ns)
         self._awake_ns = NEVER_NS
-        return (self._say(is_parked=False),)
+        return (self._report(is_parked=False),)
 
     def _park(self, now_ns: int) -> Outputs:
         if not self._is_empty():
-            return (self._say(is_parked=False),)
+            return (self._report(is_parked=False),)
         # So that no account mixes parked time and other.
         account = self.inner.handle(now_ns, ReportUsage())
         self._is_parked = True
-        return (*account, self._say(is_parked=True))
+        return (*account, self._report(is_parked=True))
 
     def _begin_to_wake(self, now_ns: int) -> Outputs:
         account = self._accounted(self.inner.handle(now_ns, ReportUsage()))
         self._is_parked, self._awake_ns = False, now_ns + self._parked.wake_ns
         return account
 
-    def _say(self, *, is_parked: bool) -> tuple[str, Message]:
+    def _report(self, *, is_parked: bool) -> Output:
         return self._reports_to, ParkedSet(self.address, is_parked)
 
     def _accounted(self, outputs: Outputs) -> Outputs:

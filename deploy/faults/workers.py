@@ -7,36 +7,18 @@ from collections.abc import Callable, Collection, Sequence
 from deploy.settings.run_config import RunConfig
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import cache_server_address
-from scheduler.protocol.component import Component, Outputs
-from scheduler.protocol.messages import Message, RunEnded
+from scheduler.protocol.component import NOTHING, Around, Component, Outputs
+from scheduler.protocol.messages import RunEnded
 from scheduler.sources.arrivals import BLOCK_TOKENS
 
 
-class Losable:
-    """A `Component` around a worker, which `replace` exchanges for a new and empty one."""
-
-    def __init__(self, worker: Component) -> None:
-        self.address = worker.address
-        self.priority = worker.priority
-        self._worker = worker
-
-    @property
-    def deadline_ns(self) -> int:
-        """Of the worker that is there."""
-        return self._worker.deadline_ns
-
-    def handle(self, now_ns: int, message: Message) -> Outputs:
-        """The worker's."""
-        return self._worker.handle(now_ns, message)
-
-    def wake(self, now_ns: int) -> Outputs:
-        """The worker's."""
-        return self._worker.wake(now_ns)
+class Losable(Around):
+    """A worker that `replace` exchanges for a new and empty one of its kind."""
 
     def replace(self, now_ns: int, worker: Component) -> Outputs:
-        """Answers the last account of the one that is lost, as of now."""
-        account = self._worker.handle(now_ns, RunEnded(interrupted=True))
-        self._worker = worker
+        """Returns the last account of the one that is lost, as of now."""
+        account = self.inner.handle(now_ns, RunEnded(interrupted=True))
+        self.inner = worker
         return account
 
 
@@ -53,7 +35,7 @@ class LosableWorkers:
     def lose(self, address: str, now_ns: int) -> Outputs:
         """Its NPUs draw idle power from now on; cache servers are parts of their pool, which the core tells."""
         wrapped = self._wrapped.get(address)
-        return wrapped.replace(now_ns, self._make(address, now_ns)) if wrapped is not None else ()
+        return wrapped.replace(now_ns, self._make(address, now_ns)) if wrapped is not None else NOTHING
 
 
 def losable_workers(config: RunConfig, *, live: bool) -> list[str]:

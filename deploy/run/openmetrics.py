@@ -76,7 +76,7 @@ def _start_ns(text: str) -> int:
 
 
 class ScrapedRun:
-    """Listens to a core, gives a runtime its watcher, and writes the file when the run has ended well."""
+    """Listens to a core, gives a runtime its observer, and writes the file when the run has ended well."""
 
     def __init__(self, job: ScrapeJob, start_ns: int, blueprint: Blueprint, core: Scheduler, folder: Path) -> None:
         layout = _layout(blueprint)
@@ -95,15 +95,15 @@ class ScrapedRun:
         core.state.decision_logs.append(self._totals.decisions)
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         metered = [*blueprint.pools, *(spec.address for spec in blueprint.instances)]
-        self.watcher: Final = SimulatedScrapes(self._totals, layout, metered, job.interval_ns, start_ns, self._spool)
+        self.observer: Final = SimulatedScrapes(self._totals, layout, metered, job.interval_ns, start_ns, self._spool)
 
     def write(self, ended_ns: int) -> None:
         """All is accounted for: the last sample, and the file, which appears whole or not at all."""
-        self.watcher.end(ended_ns)
+        self.observer.end(ended_ns)
         partial = Path(f"{self._job.path}.partial")
         try:
             with partial.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(self.watcher.texts())
+                file.writelines(self.observer.texts())
             os.replace(partial, self._job.path)
         finally:
             partial.unlink(missing_ok=True)

@@ -135,8 +135,8 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         _scraped(job, blueprint, core) as scrapes,
         _patient_garbage_collection(),
     ):
-        watcher = None if scrapes is None else scrapes.watcher
-        runtime = VirtualRuntime([*sources, front, *workers], core.address, watcher=watcher)
+        observers = () if scrapes is None else (scrapes.observer,)
+        runtime = VirtualRuntime([*sources, front, *workers, *observers], core.address)
         with (
             stop_on_interrupt(runtime.stop),
             progress("replaying", lambda: (table.num_requests - table.num_open, total())),

@@ -32,7 +32,7 @@ from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -59,7 +59,7 @@ Handler = Callable[[int, Any], Outputs]
 _NOBODY = frozenset[int]()
 
 
-class Scheduler:
+class Scheduler(TimingFlags):
     """The control plane's only state machine (a `Component`).
 
     It sees what a real one sees: prompts, hits, reports. Outputs are commands to workers. `table` is the account of all
@@ -68,7 +68,7 @@ class Scheduler:
 
     address = CORE_ADDRESS
     priority = Priority.CORE
-    answers_late = True
+    backdates_replies = True
 
     def __init__(
         self,

@@ -19,20 +19,15 @@ Outputs = Sequence[Output]
 NOTHING: Final[Outputs] = ()
 
 
-class TimerDue:
-    """No message, but handled like one: a timer of the core's own has fallen due."""
-
-
-TIMER_DUE: Final = TimerDue()
-
-
 class Priority:
     """Order of components whose deadlines fall on one instant; lower wakes first.
 
     A trace source comes first, so that everything that arrives at an instant is known when work is formed; decode comes
-    last, so that a step boundary sees all that was delivered at its instant.
+    last, so that a step boundary sees all that was delivered at its instant. An observer comes before all: what it
+    notes is how things stood before its instant.
     """
 
+    OBSERVER: Final = -1
     SOURCE: Final = 0
     FABRIC: Final = 1
     CACHE: Final = 2
@@ -41,15 +36,43 @@ class Priority:
     DECODE: Final = 5
 
 
-class Component(Protocol):
-    """A sans-IO state machine: it is handed the time and answers with messages and its next deadline.
+class TimingFlags(Protocol):
+    """What a runtime has to know of how a component stands to time: each False unless its class says otherwise.
+
+    Components inherit this and state only the flags that differ; `Around` forwards them all. A runtime reads them once.
+    """
+
+    takes_late: bool = False
+    """It is given a late message as of the time at which that fell due, and woken as of its deadline, even if that is
+    before the time of an earlier call. It sees to it itself what a late message can still change."""
+
+    backdates_replies: bool = False
+    """What it returns for a late message falls due when that message did, even while it waits for a deadline: its
+    timers have no part in its replies."""
+
+    is_observer: bool = False
+    """It looks at a run and never prolongs it: it is woken only while another component has a deadline."""
+
+
+class Component(TimingFlags, Protocol):
+    """A sans-IO state machine: it is handed the time and returns messages and its next deadline.
 
     `deadline_ns` is read by the runtime after each call; the runtime calls `wake` when that time has come. A wake that
     comes early (the deadline moved meanwhile) is dropped by the runtime, never delivered. Between two calls a deadline
     may go to `NEVER_NS`, never come nearer. Times are integer nanoseconds of emulated time and never fall from one call
-    to the next; but live, messages come late, and who sets `takes_late` is given each as of the time at which it fell
-    due, however late that is, and is woken as of its deadline. What one who sets `answers_late` answers falls due
-    with what it was told, even if its own time has gone on: its timers are no part of what it answers.
+    to the next, but for who sets `takes_late`; what becomes of late messages is told at the head of `stepper`.
+
+    **What it may raise.** What goes wrong in the emulated system (a lost worker, a broken link, a full memory, a
+    cancelled request) is a message, never an exception. An exception ends the run, and nobody goes on with a component
+    that raised one. An `InputError` says that what the user gave cannot be used, such as a line of a trace, with place
+    and fix: exit code 2. Everything else is a defect: a `LifecycleError` (an event that a request's state does not
+    allow), a `KeyError` (a message of a kind that is not for this component), whatever else: exit code 3.
+
+    `VirtualRuntime.run` raises it as it is, and so does `LiveRuntime.run` for components in its own process. A host of
+    workers stops, and raises it from the call that delivered the message or, if a wake raised it, from the next call,
+    a heartbeat later at most; across processes our own errors stay what they are, and any other becomes a
+    `ClusterError` that names host, type and text. `LiveRuntime.run` raises that. Only when a run has ended and the host
+    was asked for its last account is a `ClusterError` a warning, since all else is accounted for.
     """
 
     address: str
@@ -67,3 +90,30 @@ class Component(Protocol):
     def wake(self, now_ns: int) -> Outputs:
         """Do what fell due at `deadline_ns`."""
         ...
+
+
+class Around(TimingFlags):
+    """A component around a component, and in all that a subclass does not change, that component.
+
+    The base of every wrapper: address, priority, deadline and each timing flag are those of the component inside.
+    """
+
+    def __init__(self, inner: Component) -> None:
+        self.inner = inner
+        self.address = inner.address
+        self.priority = inner.priority
+        for flag in TimingFlags.__annotations__:
+            setattr(self, flag, getattr(inner, flag))
+
+    @property
+    def deadline_ns(self) -> int:
+        """That of the component inside."""
+        return self.inner.deadline_ns
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Pass one message on."""
+        return self.inner.handle(now_ns, message)
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Pass the wake on."""
+        return self.inner.wake(now_ns)

@@ -1,9 +1,9 @@
-"""The journal: everything the core was given, and a running digest of what it answered.
+"""The journal: everything the core was given, and a running digest of its outputs.
 
     file    = MAGIC, frame(header as JSON), frame(record)..., frame(end record)
     frame   = length (u32), CRC32 of the body (u32), body
     record  = "I" + msgpack [now_ns, message array]     a message; without the second entry: a wake
-            | "O" + digest                              of all answers so far, after the input before it
+            | "O" + digest                              of all outputs so far, after the input before it
             | "E" + msgpack [num_inputs, is_repaired]   the journal was closed
 
 `JournalledCore` is a component around the core, so that no runtime knows of journals.
@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, cast
 
 from scheduler.protocol.codec import VERSION, from_array, pack, to_array, unpack
-from scheduler.protocol.component import Component, Outputs
+from scheduler.protocol.component import Around, Component, Outputs
 from scheduler.protocol.errors import CodecError, JournalError
 from scheduler.protocol.messages import Message
 
@@ -58,7 +58,7 @@ class JournalHeader:
 class JournalEntry:
     """One thing given to the core: a message, or None for a wake at its deadline.
 
-    `outputs_digest`: of all answers up to and including this one's; empty if it had no answer. `is_cut`: the run broke
+    `outputs_digest`: of all outputs up to and including this one's; empty if it had none. `is_cut`: the run broke
     off here, so whether it had an answer is unknown.
     """
 
@@ -78,13 +78,13 @@ class ReplayResult:
 
 
 class OutputsDigest:
-    """A running digest of answers: equal digests, equal commands in equal order."""
+    """A running digest of outputs: equal digests, equal commands in equal order."""
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=_DIGEST_BYTES)
 
     def update(self, outputs: Outputs) -> bytes:
-        """Take one answer; the digest of all so far."""
+        """Take the outputs of one call; the digest of all so far."""
         self._hash.update(pack([(address, to_array(message)) for address, message in outputs]))
         return self._hash.copy().digest()
 
@@ -113,7 +113,7 @@ class JournalWriter:
         self._write(_INPUT + pack((now_ns,) if message is None else (now_ns, to_array(message))))
 
     def record_outputs(self, outputs: Outputs) -> None:
-        """Note what it answered."""
+        """Note what it returned."""
         if outputs:
             self._write(_OUTPUTS + self._digest.update(outputs))
 
@@ -127,29 +127,24 @@ class JournalWriter:
         self._file.write(_framed(body))
 
 
-class JournalledCore:
-    """A `Component` that notes all that a component is given and answers, and otherwise is that component."""
+class JournalledCore(Around):
+    """The core, and a journal of all that it is given and returns."""
 
     def __init__(self, core: Component, writer: JournalWriter) -> None:
-        self.address = core.address
-        self.priority = core.priority
-        self.deadline_ns = core.deadline_ns
-        self._core = core
+        super().__init__(core)
         self._writer = writer
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Note the message, then let the core take it."""
         self._writer.record(now_ns, message)
-        outputs = self._core.handle(now_ns, message)
-        self.deadline_ns = self._core.deadline_ns
+        outputs = self.inner.handle(now_ns, message)
         self._writer.record_outputs(outputs)
         return outputs
 
     def wake(self, now_ns: int) -> Outputs:
         """Note the wake, then wake the core."""
         self._writer.record(now_ns, None)
-        outputs = self._core.wake(now_ns)
-        self.deadline_ns = self._core.deadline_ns
+        outputs = self.inner.wake(now_ns)
         self._writer.record_outputs(outputs)
         return outputs
 
@@ -161,7 +156,7 @@ def read_journal(path: str | Path) -> tuple[JournalHeader, Iterator[JournalEntry
 
 
 def replay(path: str | Path, make_core: Callable[[JournalHeader], Component]) -> ReplayResult:
-    """Give a fresh core all that the journal holds and compare its answers with the digests."""
+    """Give a fresh core all that the journal holds and compare its outputs with the digests."""
     header, entries = read_journal(path)
     core, digest, num_messages = make_core(header), OutputsDigest(), 0
     for entry in entries:
@@ -171,14 +166,16 @@ def replay(path: str | Path, make_core: Callable[[JournalHeader], Component]) ->
         answered = digest.update(outputs) if outputs else b""
         if answered != entry.outputs_digest and not entry.is_cut:
             what = "a wake" if message is None else type(message).__name__
-            commands = ", ".join(f"{type(said).__name__} to {address}" for address, said in outputs[:4]) or "nothing"
+            commands = (
+                ", ".join(f"{type(command).__name__} to {address}" for address, command in outputs[:4]) or "nothing"
+            )
             where = f"message {num_messages}, {what} at {entry.now_ns} ns"
             return ReplayResult(num_messages, False, f"{where}: other commands than recorded; now {commands}")
     return ReplayResult(num_messages, True)
 
 
 def repair(path: str | Path, out: str | Path) -> int:
-    """Copy all that is whole before the first damage and close it; answers the number of inputs kept.
+    """Copy all that is whole before the first damage and close it; returns the number of inputs kept.
 
     A journal whose header is damaged cannot be repaired: `JournalError`.
     """

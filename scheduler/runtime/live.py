@@ -1,8 +1,16 @@
 """The live runtime: an asyncio loop that hosts the control plane and talks to workers over a `WorkerTransport`.
 
-Main loop: `_turn` takes what came in, wakes what fell due and sends what was said; `run` waits for the next of these.
-The time rule is in `scheduler.protocol.hosting`. A host whose process dies is lost at once, together with all that was
-on its way to and from it; the core is told, and told again when a fresh and empty process has taken its place.
+Main loop: `run` waits for whatever comes first, a deadline or an envelope; `_turn` then delivers what came in, in the
+order of due times, runs the stepper until now and sends on what was sent to workers. Why a clock that is always late
+changes so little is told at the head of `scheduler.protocol.stepper`.
+
+A host is a process, and `Peer` is what is known of it. What is on its way to it and from it is numbered and
+acknowledged, so that the run knows when nothing is due anywhere and nothing is on its way: only then is it over, and
+that is the condition of the virtual clock too. A turn never waits for a reply, so that a slow host holds up no other.
+
+A host whose process dies is lost at once, together with all that was on its way to and from it; the core is told, and
+told again when a fresh and empty process has taken its place. Any other error, of a component here or on a host or of
+the transport, ends the run, which raises the first.
 """
 
 from __future__ import annotations
@@ -12,10 +20,9 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
+from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.envelope import MAX_IN_FLIGHT, Envelope, Item, decode_envelope, encode_envelope
 from scheduler.protocol.errors import ClusterError, WorkerLostError
-from scheduler.protocol.hosting import HostedComponents
 from scheduler.protocol.messages import (
     CacheReported,
     Message,
@@ -25,14 +32,14 @@ from scheduler.protocol.messages import (
     WorkersLost,
     WorkersStarted,
 )
+from scheduler.protocol.stepper import Stepper
 from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
 from scheduler.runtime.peer import Link, Peer, host_of
-from scheduler.runtime.virtual import Tap
 
 HEARTBEAT_S: Final = 2.0
 """Wall seconds after which hosts are asked how they stand, so that a dead one is missed, and idle instances for their
-usage up to a heartbeat ago: what is said to them now never fell due before that."""
+usage up to a heartbeat ago: what is sent to them now never fell due before that."""
 
 END_S: Final = 15.0
 """Wall seconds that a host has to account for the run when it has ended."""
@@ -45,7 +52,7 @@ MAX_INBOX_ITEMS: Final = 200_000
 
 
 class WorkerTransport(Protocol):
-    """Carries envelopes to hosts of workers. What hosts say by themselves reaches `LiveRuntime.deliver`."""
+    """Carries envelopes to hosts of workers. What hosts send by themselves reaches `LiveRuntime.deliver`."""
 
     @property
     def hosts(self) -> Mapping[str, Sequence[str]]:
@@ -53,7 +60,7 @@ class WorkerTransport(Protocol):
         ...
 
     async def send(self, host: str, envelope: bytes) -> bytes:
-        """Deliver one envelope; answers the host's next one, within a deadline.
+        """Deliver one envelope; returns the host's next one, within a deadline.
 
         `WorkerLostError` if the host's process died, `ClusterError` for whatever else kept it.
         """
@@ -78,30 +85,6 @@ class LiveEnd:
     warnings: list[str]
 
 
-class _Tapped:
-    """The core, with everybody who listens to what it is given."""
-
-    def __init__(self, core: Component, taps: Sequence[Tap]) -> None:
-        self.address = core.address
-        self.priority = core.priority
-        self.deadline_ns = core.deadline_ns
-        self.answers_late = bool(getattr(core, "answers_late", False))
-        self._core = core
-        self._taps = tuple(taps)
-
-    def handle(self, now_ns: int, message: Message) -> Outputs:
-        for tap in self._taps:
-            tap(now_ns, message)
-        outputs = self._core.handle(now_ns, message)
-        self.deadline_ns = self._core.deadline_ns
-        return outputs
-
-    def wake(self, now_ns: int) -> Outputs:
-        outputs = self._core.wake(now_ns)
-        self.deadline_ns = self._core.deadline_ns
-        return outputs
-
-
 class LiveRuntime:
     """Runs `components` here (the core and the source) and all others on the transport's hosts.
 
@@ -116,14 +99,12 @@ class LiveRuntime:
         core_address: str,
         transport: WorkerTransport,
         clock: Clock,
-        taps: Sequence[Tap] = (),
         *,
         session: str = "0",
         metered: Sequence[str] = (),
         keep_open: bool = False,
     ) -> None:
-        local = [_Tapped(c, taps) if c.address == core_address else c for c in components]
-        self._local = HostedComponents(local)
+        self._local = Stepper(components)
         self._core_address = core_address
         self._transport = transport
         self._clock = clock
@@ -156,7 +137,7 @@ class LiveRuntime:
         self._changed.set()
 
     def tell(self, message: Message) -> None:
-        """Say something to the core as an operator, as of now."""
+        """Send a message to the core as an operator, as of now."""
         self._tell_core(message)
         self._changed.set()
 
@@ -181,12 +162,12 @@ class LiveRuntime:
                 task.cancel()
 
     def _turn(self) -> None:
-        # By due time: what one host said late must not push ahead the time of what another said before.
+        # By due time: what one host sent late must not push ahead the time of what another sent before.
         inbox, self._inbox = sorted(self._inbox, key=_due_ns), []
         for address, due_ns, message in inbox:
             self._local.deliver(address, due_ns, message)
         now_ns = self._clock.now_ns()
-        self._local.wake_until(now_ns)
+        self._local.run_until(now_ns)
         self._route()
         is_checking = now_ns >= self._heartbeat_ns
         if is_checking:
@@ -214,7 +195,7 @@ class LiveRuntime:
                     peer.link.outbox.add((address, now_ns - heartbeat_ns, ReportUsage()))
 
     def _route(self) -> None:
-        for item in self._local.take_said():
+        for item in self._local.take_sent():
             peer = self._peer_of.get(item[0])
             if peer is None:
                 raise ClusterError(f"no host has the component {item[0]!r}")
@@ -296,12 +277,12 @@ class LiveRuntime:
             raise ClusterError(f"an envelope from {envelope.sender!r}, which is no host of this run")
         link = peer.link
         if envelope.sender != link.sender:
-            return  # said by a process that is gone, or in a run before this one
+            return  # sent by a process that is gone, or in a run before this one
         now_ns, add = self._clock.now_ns(), self.lateness.add
         for lateness_ns in envelope.lateness_ns:
             add(lateness_ns)
         for _, due_ns, message in envelope.items:
-            if type(message) not in _ACCOUNTS:  # said as of an earlier time on purpose
+            if type(message) not in _ACCOUNTS:  # sent as of an earlier time on purpose
                 add(now_ns - due_ns)
         for ready in link.inbound.take(envelope):
             self._num_envelopes += 1
@@ -339,7 +320,7 @@ class LiveRuntime:
         return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings)
 
     async def _end_peer(self, peer: Peer, end_ns: int, ended: RunEnded) -> list[str]:
-        """Have one host account; answers a warning if it does not in time."""
+        """Have one host account; returns a warning if it does not in time."""
         if peer.is_lost:
             return [f"{peer.name} was down when the run ended; it gave no last account"]
         link = peer.link

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
 
@@ -60,7 +60,7 @@ class FaultPlan:
         return frozenset([*(loss.worker for loss in self.losses), *changed])
 
 
-class FaultSource:
+class FaultSource(TimingFlags):
     """Sends `FailParts` and `RepairParts` to the core when they are due, as long as `has_work` is true: requests are
     open or still to come. Once there are none it has no deadline any more, so that no run goes on for the sake of
     faults that nobody would notice.

@@ -12,7 +12,7 @@ from typing import Final
 
 from scheduler.core.request_table import RequestTable
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
@@ -67,7 +67,7 @@ class _Bench:
     num_tokens: int = 0
 
 
-class Profiler:
+class Profiler(TimingFlags):
     """A `Component` in the core's place; it begins when it hears that nobody will arrive. `table` stays empty."""
 
     address = CORE_ADDRESS
@@ -189,7 +189,7 @@ def _add_pass(found: InstanceProfiled, num: int, new: int, context: int, cached:
     found.taken_ns.append(taken_ns)
 
 
-class _Once:
+class _Once(TimingFlags):
     """A source that sends what it has at its first instant, and nothing after."""
 
     priority = Priority.SOURCE

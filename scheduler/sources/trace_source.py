@@ -7,7 +7,7 @@ from itertools import pairwise, repeat
 from typing import Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import ArrivalsEnded, Message, RequestsArrived
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.sources.arrivals import ArrivalBlock, Trace
@@ -19,7 +19,7 @@ Instant = tuple[Outputs, int]
 """Outputs of an instant, and the deadline after it."""
 
 
-class TraceSource:
+class TraceSource(TimingFlags):
     """Sends the requests of a trace to the core when they are due, and `ArrivalsEnded` with the last of them.
 
     Blocks are pulled when they are needed; payloads are sealed a block at a time, because a block is mostly instants

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from scheduler.protocol.addresses import CORE_ADDRESS, OPERATOR_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority
+from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message, WorkersLost, WorkersStarted
 
 
@@ -30,7 +30,7 @@ class PlannedChange:
     version: str
 
 
-class LossSource:
+class LossSource(TimingFlags):
     """Sends `WorkersLost`, `WorkersStarted` and `ChangeModel` to the core when they are due, for as long as
     `has_work` is true: requests are open or still to come. An instance that is drained for a change is lost and
     started at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,11 @@ class Careless:
 
 
 @pytest.fixture(autouse=True)
-def _added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    decision_series.cache_clear()
     add_file("least_running", "scheduler.policies.routing", ROUTING, tmp_path, monkeypatch)
+    yield
+    decision_series.cache_clear()
 
 
 def test_it_is_listed_with_formula_source_and_options(capsys: Captured) -> None:

@@ -77,7 +77,7 @@ class HostActor:
         self._running = asyncio.create_task(self._loop.run())
 
     async def receive(self, data: bytes) -> bytes:
-        """Take an envelope; answers the next one of this host. Nothing is awaited, so calls stay in order."""
+        """Take an envelope; returns the next one of this host. Nothing is awaited, so calls stay in order."""
         if self._loop is None:
             raise WorkerLostError(f"{self._spec.name} was started anew and knows nothing of this run")
         try:

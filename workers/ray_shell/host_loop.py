@@ -16,8 +16,8 @@ from scheduler.protocol.envelope import (
     decode_envelope,
     encode_envelope,
 )
-from scheduler.protocol.hosting import HostedComponents
 from scheduler.protocol.messages import ReportUsage, RunEnded
+from scheduler.protocol.stepper import Stepper
 
 
 class HostClock(Protocol):
@@ -35,7 +35,7 @@ class HostClock(Protocol):
 class HostLoop:
     """Components with a timer. `post` carries an envelope to the control plane and returns when it has arrived.
 
-    What is said as of a time before `began_ns` is handled as of that.
+    What is sent as of a time before `began_ns` is handled as of that.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class HostLoop:
         post: Callable[[bytes], Awaitable[None]],
         began_ns: int = 0,
     ) -> None:
-        self._hosted = HostedComponents(components, began_ns)
+        self._stepper = Stepper(components, began_ns)
         self._clock = clock
         self._post = post
         self._inbound = Inbound()
@@ -57,9 +57,10 @@ class HostLoop:
         self._is_ended = False
 
     def receive(self, data: bytes) -> bytes:
-        """Take an envelope; answers the next one, with what was said in answer, even if that is nothing.
+        """Take an envelope; returns the next one, with what was sent in reply, even if that is nothing.
 
-        Never waits, so that the order of calls is the order of receipt. Raises what a post that nobody awaited raised.
+        Never waits, so that the order of calls is the order of receipt. Raises what a component raised, in this call or
+        in a wake before it, or what a post raised that nobody awaited; then nothing goes on.
         """
         if self._error is not None:
             raise self._error
@@ -67,12 +68,16 @@ class HostLoop:
         now_ns = self._clock.now_ns()
         # Usage is asked for as of an earlier time on purpose.
         lateness_ns = [now_ns - due_ns for _, due_ns, message in envelope.items if type(message) is not ReportUsage]
-        for ready in self._inbound.take(envelope):
-            for address, due_ns, message in ready.items:
-                self._hosted.deliver(address, due_ns, message)
-                self._is_ended = self._is_ended or type(message) is RunEnded
-        if not self._is_ended:
-            self._hosted.wake_until(now_ns)
+        try:
+            for ready in self._inbound.take(envelope):
+                for address, due_ns, message in ready.items:
+                    self._stepper.deliver(address, due_ns, message)
+                    self._is_ended = self._is_ended or type(message) is RunEnded
+            if not self._is_ended:
+                self._stepper.run_until(now_ns)
+        except Exception as error:
+            self._error = error  # nobody goes on with a component that raised one
+            raise
         self._gather()
         # The deadline may have moved.
         self._changed.set()
@@ -81,26 +86,26 @@ class HostLoop:
     async def run(self) -> None:
         """Wake the components when they want to be, until the run has ended."""
         try:
-            while not self._is_ended:
+            while not self._is_ended and self._error is None:
                 self._changed.clear()
-                self._hosted.wake_until(self._clock.now_ns())
+                self._stepper.run_until(self._clock.now_ns())
                 self._gather()
                 while len(self._outbox) and len(self._posts) < MAX_IN_FLIGHT:
                     self._start_post()
-                await self._clock.wait(self._changed, self._hosted.deadline_ns)
+                await self._clock.wait(self._changed, self._stepper.deadline_ns)
         except Exception as error:  # noqa: BLE001 - the next call of `receive` raises it at the control plane
             self._error = error
 
     def _gather(self) -> None:
-        for item in self._hosted.take_said():
+        for item in self._stepper.take_sent():
             self._outbox.add(item)
 
     def _next(self, lateness_ns: list[int] | None = None) -> Envelope:
-        hosted = self._hosted
-        deadline_ns = NEVER_NS if self._is_ended else hosted.deadline_ns
+        stepper = self._stepper
+        deadline_ns = NEVER_NS if self._is_ended else stepper.deadline_ns
         if len(self._outbox) > MAX_ITEMS:
-            deadline_ns = hosted.last_ns  # not all goes into this envelope: there is more to come at once
-        return self._outbox.next(self._inbound.num_received, deadline_ns, hosted.last_ns, lateness_ns)
+            deadline_ns = stepper.last_ns  # not all goes into this envelope: there is more to come at once
+        return self._outbox.next(self._inbound.num_received, deadline_ns, stepper.last_ns, lateness_ns)
 
     def _start_post(self) -> None:
         task = asyncio.create_task(self._run_post(encode_envelope(self._next())))

@@ -58,7 +58,7 @@ class RayWorkerTransport:
         await asyncio.gather(*(self._call(host, "begin", zero_wall_ns, speed) for host in self._hosts))
 
     async def send(self, host: str, envelope: bytes) -> bytes:
-        """Deliver one envelope; answers the host's next one. A `ClusterError` if it cannot, within `CALL_S`."""
+        """Deliver one envelope; returns the host's next one. A `ClusterError` if it cannot, within `CALL_S`."""
         reply: bytes = await self._call(host, "receive", envelope)
         return reply
 
@@ -94,7 +94,7 @@ class RayWorkerTransport:
 
 
 def start_hosts(specs: Sequence[HostSpec], control: Any, **options: Any) -> dict[str, Any]:
-    """Start one actor per host, which takes its NPUs and no CPU; answers their handles, not yet ready.
+    """Start one actor per host, which takes its NPUs and no CPU; returns their handles, not yet ready.
 
     Ray starts a dead one again, without end; what was under way at that time fails once and is never run twice.
     """

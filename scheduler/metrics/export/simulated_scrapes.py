@@ -16,14 +16,11 @@ from scheduler.metrics.columns import Floats
 from scheduler.metrics.export.exposition import OPENMETRICS_END, templates
 from scheduler.metrics.layout import Layout
 from scheduler.metrics.live.totals import LiveTotals
-from scheduler.protocol.component import NOTHING, Outputs
+from scheduler.protocol.component import NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import Message, ReportUsage
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
-
-BEFORE_ALL: Final = -1
-"""Priority: a sample shows what was before its instant."""
 
 UP_HEAD: Final = "# HELP up Always 1, as a Prometheus notes of a target that answers.\n# TYPE up gauge\n"
 UP_START: Final = 'up{job="supernode"} 1 '
@@ -33,14 +30,15 @@ ROWS_AT_ONCE: Final = 4096
 """Rows of the spool that are read at once; a run of that many scrapes at 15 s takes 17 hours."""
 
 
-class SimulatedScrapes:
-    """The watcher of a `VirtualRuntime`: every `interval_ns` it asks `metered` for their accounts and notes all series.
+class SimulatedScrapes(TimingFlags):
+    """An observer: every `interval_ns` it asks `metered` for their accounts and notes all series.
 
     `spool` is a binary file, empty and open for reading and writing; `start_ns` is clock zero in Unix time.
     """
 
     address = "scrapes"
-    priority = BEFORE_ALL
+    priority = Priority.OBSERVER
+    is_observer = True
 
     def __init__(
         self,
@@ -63,7 +61,7 @@ class SimulatedScrapes:
         self._has_asked = True  # at clock zero there is nothing to account for
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """A watcher is told nothing."""
+        """Nobody tells it anything but the end of the run."""
         return NOTHING
 
     def wake(self, now_ns: int) -> Outputs:

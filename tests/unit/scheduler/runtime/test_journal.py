@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.core.guest import Guest
 from scheduler.policies import make_routing_policy
-from scheduler.protocol.component import Component
+from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.errors import JournalError
 from scheduler.protocol.messages import KvReserved, Message, ReleaseKv
 from scheduler.runtime.journal import (
@@ -86,17 +87,31 @@ def test_another_policy_is_seen_at_its_first_other_command(recorded: Path) -> No
 
     result = replay(recorded, other)
     assert not result.same
-    assert "other commands than recorded; now StartPrefill to prefill-0" in result.first_difference
-    assert result.num_messages < 5
+    assert "other commands than recorded; now StartPrefill to prefill-" in result.first_difference
+    assert result.num_messages < 12
 
 
 def test_wakes_are_inputs_too(tmp_path: Path) -> None:
+    class Timed(Guest):
+        """Wakes once."""
+
+        deadline_ns = 5
+
+        def wake(self, now_ns: int) -> Outputs:
+            self.deadline_ns = NEVER_NS
+            return NOTHING
+
+    def timed(header: JournalHeader) -> Component:
+        core = make_core(header.config)
+        core.add_guest(Timed())
+        return core
+
     with JournalWriter(tmp_path / "j", HEADER) as writer:
-        core = JournalledCore(make_core(HEADER.config), writer)
+        core = JournalledCore(timed(HEADER), writer)
         core.wake(5)
         core.handle(6, KvReserved("decode-0", [], []))
     assert inputs(tmp_path / "j") == [(5, None), (6, KvReserved("decode-0", [], []))]
-    assert replay(tmp_path / "j", fresh).num_messages == 1
+    assert replay(tmp_path / "j", timed).num_messages == 1
 
 
 def test_a_journal_that_was_not_closed_is_cut_short(tmp_path: Path, recorded: Path) -> None:

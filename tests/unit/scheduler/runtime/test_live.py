@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
+from scheduler.protocol.component import NEVER_NS, Component, Outputs, TimingFlags
 from scheduler.protocol.errors import ClusterError
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
@@ -99,7 +99,7 @@ def test_the_journal_of_a_live_run_replays_to_the_same_commands(tmp_path: Path) 
     spec = small_spec(20) | LIVE
     parts = make_control(spec)
     with JournalWriter(tmp_path / "j", JournalHeader()) as writer:
-        parts = type(parts)(JournalledCore(parts.core, writer), parts.sources, parts.tap, parts.keep)  # type: ignore[arg-type]
+        parts = type(parts)(JournalledCore(parts.core, writer), parts.sources, parts.keep)  # type: ignore[arg-type]
         asyncio.run(FakeCluster(parts, WORKERS, maker(spec)).run())
     result = replay(tmp_path / "j", lambda _: make_core(spec))
     assert result.same
@@ -133,7 +133,7 @@ def test_stop_ends_at_once_with_every_request_accounted_for() -> None:
 
 
 def test_what_never_finishes_ends_as_on_the_virtual_clock() -> None:
-    class Deaf:
+    class Deaf(TimingFlags):
         """A cache pool that answers nothing."""
 
         address, priority, deadline_ns = "cache", 2, NEVER_NS

@@ -1,24 +1,26 @@
-"""A watcher looks at a run at its own instants, sees what was before each, and never prolongs it."""
+"""An observer looks at a run at its own instants, sees what was before each, and never prolongs it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from scheduler.protocol.component import NOTHING, Outputs
-from scheduler.protocol.messages import Message, ReportUsage, UsageReported
+from scheduler.protocol.component import NOTHING, Outputs, Priority, TimingFlags
+from scheduler.protocol.messages import Message, ReportUsage, RunEnded, UsageReported
 from scheduler.runtime.virtual import VirtualRuntime
 from tests.small_system import WORKERS, RowSource, make_core, make_worker, small_spec, stamps
+from tests.tap import Tap
 
 SPEC = small_spec(30, rate_per_s=0.3)
 EVERY_NS = 1_500_000_000
 
 
-class Watcher:
-    """Notes when it is woken and what `look` answers then."""
+class Watcher(TimingFlags):
+    """Notes when it is woken and what `look` returns then."""
 
     address = "watcher"
-    priority = -1
+    priority = Priority.OBSERVER
+    is_observer = True
 
     def __init__(self, look: Callable[[], Any], says: Outputs = NOTHING) -> None:
         self.deadline_ns = 0
@@ -27,7 +29,8 @@ class Watcher:
         self._says = says
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        raise AssertionError("a watcher is told nothing")
+        assert isinstance(message, RunEnded)
+        return NOTHING
 
     def wake(self, now_ns: int) -> Outputs:
         self.seen.append((now_ns, self._look()))
@@ -46,8 +49,9 @@ def run_watched(says: Outputs = NOTHING, *, is_watched: bool = True) -> tuple[An
             accounts.append(now_ns)
 
     workers = [make_worker(SPEC, address) for address in WORKERS]
-    components = [RowSource(SPEC["rows"]), core, *workers]
-    runtime = VirtualRuntime(components, core.address, (tap,), watcher if is_watched else None)
+    components = [RowSource(SPEC["rows"]), core, *workers, *([watcher] if is_watched else [])]
+    core.add_guest(Tap(tap))
+    runtime = VirtualRuntime(components, core.address)
     assert not runtime.run()
     return core, runtime, watcher, accounts
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from scheduler.protocol.component import NEVER_NS, Outputs
+from scheduler.protocol.component import NEVER_NS, Outputs, TimingFlags
 from scheduler.protocol.envelope import MAX_ITEMS, Envelope, decode_envelope, encode_envelope
 from scheduler.protocol.errors import ClusterError
 from scheduler.protocol.messages import ArrivalsEnded, Message, ReleaseKv, RunEnded
@@ -26,7 +26,7 @@ class StillClock:
         await changed.wait()
 
 
-class Alarm:
+class Alarm(TimingFlags):
     """Wakes at the time in `ReleaseKv`, and then says `num_said` things."""
 
     address, priority = "alarm", 4
@@ -129,3 +129,22 @@ def test_a_post_that_failed_is_told_to_the_next_caller() -> None:
     asyncio.run(run())
     with pytest.raises(ClusterError, match="nobody there"):
         loop.receive(command(1, 5))
+
+
+def test_nobody_goes_on_with_a_component_that_raised() -> None:
+    clock, posted, loop = make()
+
+    async def run() -> None:
+        running = asyncio.create_task(loop.run())
+        loop.receive(command(0, 100))
+        unknown = Envelope("control", 1, 0, 0, 0, [], [("alarm", 0, ReleaseKv([]))])
+        with pytest.raises(IndexError):
+            loop.receive(encode_envelope(unknown))
+        with pytest.raises(IndexError):
+            loop.receive(command(2, 200))
+        clock.time_ns = 1000
+        loop._changed.set()
+        await asyncio.wait_for(running, 1.0)
+
+    asyncio.run(run())
+    assert posted == []

@@ -37,7 +37,7 @@ def scrape_small() -> tuple[Any, VirtualRuntime, str]:
         scrapes = SimulatedScrapes(totals, layout, metered, int(EVERY_S * 1e9), START_S * 10**9, spool)
         workers = [make_worker(SPEC, address) for address in WORKERS]
         core.add_guest(totals)
-        runtime = VirtualRuntime([RowSource(SPEC["rows"]), core, *workers], core.address, watcher=scrapes)
+        runtime = VirtualRuntime([RowSource(SPEC["rows"]), core, *workers, scrapes], core.address)
         runtime.run()
         scrapes.end(runtime.now_ns)
         return core, runtime, "".join(scrapes.texts())

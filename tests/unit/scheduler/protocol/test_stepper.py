@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
-from scheduler.protocol.hosting import HostedComponents
+import pytest
+
+from scheduler.protocol.component import NEVER_NS, Component, Outputs, TimingFlags
 from scheduler.protocol.messages import ArrivalsEnded, Message, ReleaseKv, RunEnded
+from scheduler.protocol.stepper import Stepper
 
 
-class Probe:
+class Probe(TimingFlags):
     """Notes what it is given; answers each message to `peer`, and wakes when told to by the id in `ReleaseKv`."""
 
     def __init__(self, address: str, log: list[tuple[str, int, str]], priority: int = 3, peer: str = "core") -> None:
@@ -35,15 +37,15 @@ class PatientProbe(Probe):
 class AnsweringProbe(Probe):
     """One whose answers do not depend on its timers."""
 
-    answers_late = True
+    backdates_replies = True
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         super().handle(now_ns, message)
         return ((self._peer, ArrivalsEnded()),)
 
 
-def make(*components: Component) -> HostedComponents:
-    return HostedComponents(components)
+def make(*components: Component) -> Stepper:
+    return Stepper(components)
 
 
 def test_a_message_is_handled_when_it_fell_due_or_at_the_receivers_own_later_time() -> None:
@@ -61,19 +63,19 @@ def test_who_takes_late_messages_is_told_when_each_fell_due_and_answers_as_of_it
     hosted = make(PatientProbe("a", log))
     hosted.deliver("a", 50, RunEnded(interrupted=False))
     hosted.deliver("a", 40, ReleaseKv([45]))
-    hosted.wake_until(60)
+    hosted.run_until(60)
     assert [now_ns for _, now_ns, _ in log] == [50, 40, 45]
-    assert [due_ns for _, due_ns, _ in hosted.take_said()] == [45]
+    assert [due_ns for _, due_ns, _ in hosted.take_sent()] == [45]
     assert hosted.last_ns == 50
 
 
-def test_who_answers_late_answers_as_of_what_it_was_told_though_it_waits_for_something() -> None:
+def test_who_backdates_replies_does_so_though_it_waits_for_something() -> None:
     log: list[tuple[str, int, str]] = []
     hosted = make(AnsweringProbe("a", log))
     hosted.deliver("a", 50, ReleaseKv([90]))
     hosted.deliver("a", 40, ReleaseKv([95]))
     assert [now_ns for _, now_ns, _ in log] == [50, 50]
-    assert [due_ns for _, due_ns, _ in hosted.take_said()] == [50, 40]
+    assert [due_ns for _, due_ns, _ in hosted.take_sent()] == [50, 40]
 
 
 def test_deadlines_before_a_message_are_woken_first_at_their_own_time_and_one_at_its_instant_after_it() -> None:
@@ -84,12 +86,12 @@ def test_deadlines_before_a_message_are_woken_first_at_their_own_time_and_one_at
     hosted.deliver("b", 40, RunEnded(interrupted=False))
     assert log[2:] == [("a", 30, "wake"), ("b", 40, "RunEnded")]
     assert hosted.deadline_ns == 40
-    hosted.wake_until(39)
+    hosted.run_until(39)
     assert len(log) == 4
-    hosted.wake_until(1000)
+    hosted.run_until(1000)
     assert log[4:] == [("b", 40, "wake")]
-    assert hosted.take_said() == [("core", 30, ArrivalsEnded()), ("core", 40, ArrivalsEnded())]
-    assert hosted.take_said() == []
+    assert hosted.take_sent() == [("core", 30, ArrivalsEnded()), ("core", 40, ArrivalsEnded())]
+    assert hosted.take_sent() == []
 
 
 def test_at_one_instant_priority_decides_then_position() -> None:
@@ -97,7 +99,7 @@ def test_at_one_instant_priority_decides_then_position() -> None:
     hosted = make(Probe("late", log, 5), Probe("first", log, 1), Probe("second", log, 1))
     for address in hosted.addresses:
         hosted.deliver(address, 0, ReleaseKv([7]))
-    hosted.wake_until(7)
+    hosted.run_until(7)
     assert [address for address, _, what in log if what == "wake"] == ["first", "second", "late"]
 
 
@@ -105,6 +107,55 @@ def test_what_is_said_within_the_group_is_delivered_at_its_instant() -> None:
     log: list[tuple[str, int, str]] = []
     hosted = make(Probe("a", log, peer="b"), Probe("b", log))
     hosted.deliver("a", 0, ReleaseKv([9]))
-    hosted.wake_until(100)
+    hosted.run_until(100)
     assert log[-2:] == [("a", 9, "wake"), ("b", 9, "ArrivalsEnded")]
-    assert hosted.take_said() == []
+    assert hosted.take_sent() == []
+
+
+def test_an_observer_is_woken_while_another_has_a_deadline_and_prolongs_nothing() -> None:
+    class Watch(Probe):
+        """Wakes every 10 ns."""
+
+        is_observer = True
+
+        def wake(self, now_ns: int) -> Outputs:
+            super().wake(now_ns)
+            self.deadline_ns = now_ns + 10
+            return ()
+
+    log: list[tuple[str, int, str]] = []
+    watch = Watch("watch", log, priority=-1)
+    watch.deadline_ns = 10
+    hosted = make(Probe("a", log), watch)
+    assert hosted.deadline_ns == NEVER_NS
+    hosted.deliver("a", 5, ReleaseKv([30]))
+    assert hosted.deadline_ns == 10
+    hosted.run_until(1000)
+    assert log[1:] == [("watch", 10, "wake"), ("watch", 20, "wake"), ("watch", 30, "wake"), ("a", 30, "wake")]
+    assert hosted.deadline_ns == NEVER_NS
+    hosted.deliver("a", 35, ReleaseKv([40]))
+    assert hosted.deadline_ns == 40
+
+
+def test_a_deadline_that_is_let_go_and_taken_up_again_at_its_instant_is_kept() -> None:
+    class Sender(Probe):
+        """Lets go of the other's deadline when it wakes, and gives it anew by a message."""
+
+        def wake(self, now_ns: int) -> Outputs:
+            super().wake(now_ns)
+            late.deadline_ns = NEVER_NS
+            return (("b", ArrivalsEnded()), ("late", ReleaseKv([7])))
+
+    log: list[tuple[str, int, str]] = []
+    late = Probe("late", log, priority=2)
+    hosted = make(Sender("a", log, priority=1), Probe("b", log, priority=0), late)
+    hosted.deliver("late", 0, ReleaseKv([7]))
+    hosted.deliver("a", 0, ReleaseKv([7]))
+    hosted.run_until(7)
+    assert log[-1] == ("late", 7, "wake")
+
+
+def test_without_others_an_unknown_address_is_an_error() -> None:
+    hosted = Stepper([Probe("a", [])], has_others=False)
+    with pytest.raises(KeyError, match="nobody"):
+        hosted.deliver("nobody", 0, ArrivalsEnded())
