@@ -122,8 +122,8 @@ def _fault(entry: Section, parts: FabricParts) -> PlannedFault:
 
 def _refuse_overlap(entry: Section, fault: PlannedFault, earlier: Collection[PlannedFault]) -> None:
     for other in earlier:
-        if other.part == fault.part and fault.at_ns < other.mended_ns and other.at_ns < fault.mended_ns:
-            until = "the end" if other.mended_ns == NEVER_NS else f"{other.mended_ns / 1e9:g} s"
+        if other.part == fault.part and fault.at_ns < other.repaired_ns and other.at_ns < fault.repaired_ns:
+            until = "the end" if other.repaired_ns == NEVER_NS else f"{other.repaired_ns / 1e9:g} s"
             raise entry.error(
                 "part",
                 f"{fault.part} is broken already from {other.at_ns / 1e9:g} s to {until}",

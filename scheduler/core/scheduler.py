@@ -142,7 +142,7 @@ class Scheduler(TimingFlags):
         for guest in self._timed:
             if guest.deadline_ns <= now_ns:
                 outputs = _joined(outputs, guest.wake(now_ns), guest)
-        self.deadline_ns = min([guest.deadline_ns for guest in self._timed])
+        self.deadline_ns = min([guest.deadline_ns for guest in self._timed], default=NEVER_NS)
         return self._reachable(outputs) if self._down else outputs
 
     def _reachable(self, outputs: Outputs) -> Outputs:

@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
+from scheduler.protocol.catalog import unknown
 from scheduler.protocol.errors import ConfigError
 
 DEFAULT_NAME: Final = "default"
@@ -72,9 +72,7 @@ def _parse_one(part: str) -> RequestClass:
     for term in filter(None, (piece.strip() for piece in settings.split(","))):
         key, _, value = (piece.strip() for piece in term.partition("="))
         if key not in KEYS:
-            near = get_close_matches(key, KEYS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"class {name}: unknown key {key!r}; {hint}known: {', '.join(KEYS)}")
+            raise ConfigError(f"class {name}: {unknown('key', key, KEYS)}")
         if key in seen:
             raise ConfigError(f"class {name}: {key} is given twice; leave one out")
         seen.add(key)
