@@ -18,14 +18,6 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("scheduler", "workers", "sim_hw", "deploy")
 
-EXEMPT: Final = {
-    # The room scheduler/policies: the registry knows the list of families, and each family registers itself there.
-    frozenset(
-        {"scheduler.policies.registry", "scheduler.policies.routing.families", "scheduler.policies.routing.aibrix"}
-    ),
-}
-"""Circles that still stand, to be taken out with what makes them."""
-
 Graph = Mapping[str, set[str]]
 
 
@@ -80,10 +72,8 @@ def reachable(graph: Graph, *starts: str) -> set[str]:
 def test_no_modules_import_each_other() -> None:
     files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
     names = {module_name(path.relative_to(ROOT).as_posix()): path.read_text(encoding="utf-8") for path in files}
-    found = {frozenset(circle): " -> ".join(circle) for circle in circles(graph_of(names))}
-    told = [line for circle, line in found.items() if circle not in EXEMPT]
-    assert not told, "\n" + "\n".join(told)
-    assert not EXEMPT - found.keys(), "these circles are gone: take their exemptions out"
+    found = [" -> ".join(circle) for circle in circles(graph_of(names))]
+    assert not found, "\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize(
