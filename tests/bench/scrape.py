@@ -22,6 +22,7 @@ from scheduler.runtime.virtual import VirtualRuntime
 from scheduler.sources.trace_source import TraceSource
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
+from tests.tap import Tap
 
 TRACE: Final = "examples/demo.jsonl"
 REPORT_INTERVAL_NS: Final = 20_000_000
@@ -79,7 +80,8 @@ def scrape_cost(names: tuple[str, ...]) -> ScrapeCost:
     totals.begin(core.table, 1.0)
     watch = _Watch(totals)
     workers = [blueprint.make_worker(address, REPORT_INTERVAL_NS) for address in blueprint.worker_addresses]
-    VirtualRuntime([TraceSource(trace), core, *workers], core.address, (watch.observe,)).run()
+    core.add_guest(Tap(watch.observe))
+    VirtualRuntime([TraceSource(trace), core, *workers], core.address).run()
     process = process_registry()
     text = metrics_text(watch.latest, process, openmetrics=False)
     packed = gzip.compress(text.encode(), GZIP_LEVEL)
