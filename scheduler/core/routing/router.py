@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from operator import index as as_index
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -52,11 +53,14 @@ class Router:
         has_own_caches: bool = False,
         view_age_ns: int = 0,
         also_reads: Reads = Reads.LOAD,
+        pair_reads: Reads = Reads.LOAD,
     ) -> None:
         self.num_failures = 0
         self.first_failure = ""
         declared = Declared.by(policy)
-        reads = policy.reads | also_reads
+        # A policy of pairs at the other stage is shown this one, too.
+        declared = replace(declared, reads=declared.reads | pair_reads)
+        reads = declared.reads | also_reads
         self.worker_state: Final = _worker_state(stage, reads, declared, kind, facts, has_own_caches)
         self._stage = stage
         self._policy = policy

@@ -36,8 +36,16 @@ class Routing:
             view_age_ns=age_ns,
             also_reads=also_reads,
         )
-        self.decode: Final = Router(*decode, StageKind.DECODE, facts, view_age_ns=age_ns, also_reads=also_reads)
-        if hasattr(prefill[1], "choose_pair"):
+        pairs = hasattr(prefill[1], "choose_pair")
+        self.decode: Final = Router(
+            *decode,
+            StageKind.DECODE,
+            facts,
+            view_age_ns=age_ns,
+            also_reads=also_reads,
+            pair_reads=prefill[1].reads if pairs else Reads.LOAD,
+        )
+        if pairs:
             self.prefill.pair_with(cast("PairPolicy", prefill[1]), self.decode)
 
     @property
