@@ -125,7 +125,7 @@ class Keeper:
             pause_s(POLL_S)
             if monotonic_s() - checked_s < CHECK_S:
                 continue
-            self._actors.mend(self._fleet, self._look)
+            self._actors.repair(self._fleet, self._look)
             if self._prometheus is not None and not self._prometheus.is_alive() and self._state.prometheus_address:
                 self._note(prometheus_address="", line="Prometheus has ended; the log tells why")
             checked_s = monotonic_s()

@@ -144,24 +144,24 @@ def make_token(path: Path) -> None:
 
 def check_token(path: Path) -> None:
     """`ClusterError` unless there is a token that this user owns and nobody else can read: Ray must not run without."""
-    mend = "run 'supernode down', then 'supernode up', which makes a new one"
+    fix = "run 'supernode down', then 'supernode up', which makes a new one"
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise ClusterError(f"{path}: no token, and Ray is not run without one; {mend}") from None
+        raise ClusterError(f"{path}: no token, and Ray is not run without one; {fix}") from None
     except OSError as error:
-        raise ClusterError(f"{path}: the token cannot be read: {error.strerror}; {mend}") from None
+        raise ClusterError(f"{path}: the token cannot be read: {error.strerror}; {fix}") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ClusterError(f"{path}: the token is no regular file; remove it, then {mend}")
+            raise ClusterError(f"{path}: the token is no regular file; remove it, then {fix}")
         if status.st_uid != os.geteuid():
-            raise ClusterError(f"{path}: the token belongs to user {status.st_uid}, not to us; remove it, then {mend}")
+            raise ClusterError(f"{path}: the token belongs to user {status.st_uid}, not to us; remove it, then {fix}")
         if status.st_mode & OPEN_TO_OTHERS:
             mode = stat.S_IMODE(status.st_mode)
-            raise ClusterError(f"{path}: other users can reach the token (mode {mode:04o}), take it as known; {mend}")
+            raise ClusterError(f"{path}: other users can reach the token (mode {mode:04o}), take it as known; {fix}")
         if not os.read(descriptor, MAX_TOKEN_BYTES).strip():
-            raise ClusterError(f"{path}: the token is empty, and Ray is not run without one; {mend}")
+            raise ClusterError(f"{path}: the token is empty, and Ray is not run without one; {fix}")
     finally:
         os.close(descriptor)
 

@@ -86,7 +86,7 @@ def read_state(path: Path) -> ClusterState | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return _failed(document, f"{path} cannot be read: {error.strerror}; mend that, then run 'supernode down'")
+        return _failed(document, f"{path} cannot be read: {error.strerror}; fix that, then run 'supernode down'")
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, _StateError) else "it is no JSON"
         problem = f"{path}: {reason}; run 'supernode down'"

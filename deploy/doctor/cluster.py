@@ -51,10 +51,10 @@ def check_cluster(folder: RuntimeFolder) -> Finding:
         return Finding("Cluster", "ok", "none is up")
     if stands == "crashed":
         left = len(session_members(state.keeper_pid, state.keeper_start))
-        why, _, mend = state.line.partition("; ")
+        why, _, fix = state.line.partition("; ")
         why = why or f"its keeper (process {state.keeper_pid}) is gone"
         found = f"crashed: {why}" + (f"; {left} of its processes are left" if left else "")
-        return Finding("Cluster", "bad", found, mend or "run 'supernode down', which clears what is left")
+        return Finding("Cluster", "bad", found, fix or "run 'supernode down', which clears what is left")
     return Finding("Cluster", "ok", f"{stands}, keeper {state.keeper_pid}, since {state.started_at}")
 
 
@@ -99,21 +99,21 @@ def check_leftovers(folder: RuntimeFolder, base: Path | None = None) -> Finding:
 def check_environment(environment: Mapping[str, str] = os.environ, home: Path | None = None) -> Finding:
     """Does something mislead Ray, or Python's search for our packages?"""
     found: list[str] = []
-    mends: list[str] = []
+    fixes: list[str] = []
     stranger = _stranger(environment.get("PYTHONPATH", ""))
     if stranger:
         found.append(f"PYTHONPATH leads to another package, {stranger}, which worker processes would take for ours")
-        mends.append("take that folder off PYTHONPATH")
+        fixes.append("take that folder off PYTHONPATH")
     if names := [name for name in _MISLEADING if environment.get(name)]:
         found += [f"{name} {_MISLEADING[name]}" for name in names]
-        mends.append(f"run 'unset {' '.join(names)}'")
+        fixes.append(f"run 'unset {' '.join(names)}'")
     token = (Path.home() if home is None else home) / ".ray" / "auth_token"
     if token.is_file() and token.stat().st_mode & OPEN_TO_OTHERS:
         found.append(f"others can read {token}, the token of clusters that Ray starts by itself (not of ours)")
-        mends.append(f"run 'chmod 600 {token}'")
+        fixes.append(f"run 'chmod 600 {token}'")
     if not found:
         return Finding("Environment", "ok", "nothing that misleads Ray")
-    return Finding("Environment", "bad" if stranger else "warn", "; ".join(found), "; ".join(mends))
+    return Finding("Environment", "bad" if stranger else "warn", "; ".join(found), "; ".join(fixes))
 
 
 def _refusal(name: str, check: Callable[[], None]) -> Finding | None:
@@ -121,8 +121,8 @@ def _refusal(name: str, check: Callable[[], None]) -> Finding | None:
     try:
         check()
     except SupernodeError as error:
-        found, _, mend = str(error).partition("; ")
-        return Finding(name, "bad", found, mend)
+        found, _, fix = str(error).partition("; ")
+        return Finding(name, "bad", found, fix)
     return None
 
 

@@ -55,16 +55,16 @@ def check_python(running: tuple[int, int] = sys.version_info[:2]) -> Finding:
 
 def check_ray() -> Finding:
     """Is Ray installed, in a version that we know? Looked up, not imported: that takes half a second."""
-    mend = f"run '{sys.executable} -m pip install \"ray[default]=={'.'.join(map(str, TESTED_RAY))}.*\"'"
+    fix = f"run '{sys.executable} -m pip install \"ray[default]=={'.'.join(map(str, TESTED_RAY))}.*\"'"
     try:
         found = version("ray")
     except PackageNotFoundError:
-        return Finding("Ray", "bad", "not installed: nothing runs live", mend)
+        return Finding("Ray", "bad", "not installed: nothing runs live", fix)
     parts = tuple(int(part) for part in found.split(".")[:2] if part.isdecimal())
     if not TESTED_RAY <= parts < NEXT_RAY:
-        return Finding("Ray", "bad", f"{found}, which live runs do not work with", mend)
+        return Finding("Ray", "bad", f"{found}, which live runs do not work with", fix)
     if parts != TESTED_RAY:
-        return Finding("Ray", "warn", f"{found}, newer than tested", mend)
+        return Finding("Ray", "warn", f"{found}, newer than tested", fix)
     return Finding("Ray", "ok", found)
 
 
@@ -103,8 +103,8 @@ def check_open_files() -> Finding:
         most = "unlimited" if hard == resource.RLIM_INFINITY else f"{hard:,}"
         return Finding("Open files", "ok", f"{soft:,} (may rise to {most})" if soft != hard else f"{soft:,}")
     found = f"at most {hard:,}; Ray wants {ENOUGH_FILES:,}"
-    mend = "raise the hard limit ('ulimit -Hn 8192' as root, LimitNOFILE= of the service, docker --ulimit nofile=8192)"
-    return Finding("Open files", "bad" if hard < FEW_FILES else "warn", found, mend)
+    fix = "raise the hard limit ('ulimit -Hn 8192' as root, LimitNOFILE= of the service, docker --ulimit nofile=8192)"
+    return Finding("Open files", "bad" if hard < FEW_FILES else "warn", found, fix)
 
 
 def check_shared_memory(folder: Path = _SHARED_MEMORY) -> Finding:
@@ -115,8 +115,8 @@ def check_shared_memory(folder: Path = _SHARED_MEMORY) -> Finding:
         return Finding("Shared memory", "ok", f"no {folder} here; Ray uses the folder of its files")
     found = f"{free / GB:.1f} GB free in {folder}; Ray's object store takes {OBJECT_STORE_BYTES / GB:.1f} GB"
     if free < OBJECT_STORE_BYTES:
-        mend = "Ray falls back to the disk, which is slower: clear it, or give the container --shm-size=512m"
-        return Finding("Shared memory", "warn", found, mend)
+        fix = "Ray falls back to the disk, which is slower: clear it, or give the container --shm-size=512m"
+        return Finding("Shared memory", "warn", found, fix)
     return Finding("Shared memory", "ok", found)
 
 
@@ -126,11 +126,11 @@ def check_disk(folder: Path | None = None) -> Finding:
     usage = shutil.disk_usage(folder)
     share = usage.used / max(1, usage.used + usage.free)
     found = f"{usage.free / GB:,.1f} GB free in {folder} ({100 * share:.0f} % used)"
-    mend = "clear it, or set TMPDIR to a short path (at most 24 letters) with more room"
+    fix = "clear it, or set TMPDIR to a short path (at most 24 letters) with more room"
     if usage.free < MIN_FREE_BYTES:
-        return Finding("Disk", "bad", found, mend)
+        return Finding("Disk", "bad", found, fix)
     if share > FULL_SHARE:
-        return Finding("Disk", "warn", f"{found}, which Ray takes for full", mend)
+        return Finding("Disk", "warn", f"{found}, which Ray takes for full", fix)
     return Finding("Disk", "ok", found)
 
 

@@ -114,7 +114,7 @@ def _read_json(path: str) -> Mapping[str, object]:
     try:
         document: Any = json.loads(data)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{shown(path)}:{error.lineno}: not JSON ({error.msg}); mend the syntax") from None
+        raise ConfigError(f"{shown(path)}:{error.lineno}: not JSON ({error.msg}); fix the syntax") from None
     except (UnicodeDecodeError, RecursionError):
         raise ConfigError(f"{shown(path)}: not JSON in UTF-8; give a Hugging Face config.json") from None
     if not isinstance(document, dict):

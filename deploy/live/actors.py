@@ -57,7 +57,7 @@ class Actors:
         self.control: Any = None
 
     def start(self, fleet: FleetSpec, look: Callable[[], None] = lambda: None) -> dict[str, str]:
-        """Start all, wait for all, give the control plane its fleet; answers the addresses it serves.
+        """Start all, wait for all, give the control plane its fleet; returns the addresses it serves.
 
         `look` is called now and then, and may raise, to give up.
         """
@@ -74,7 +74,7 @@ class Actors:
         call = self.control.adopt.remote(pickle.dumps(fleet), self._handles)
         return call_all({ACTOR_NAME: call}, CALL_S)[ACTOR_NAME]
 
-    def mend(self, fleet: FleetSpec, look: Callable[[], None] = lambda: None) -> None:
+    def repair(self, fleet: FleetSpec, look: Callable[[], None] = lambda: None) -> None:
         """See that the control plane has its fleet: one that Ray started anew knows nothing."""
         try:
             health = call_all({ACTOR_NAME: self.control.health.remote()}, CALL_S, look)[ACTOR_NAME]

@@ -18,11 +18,11 @@ class Controlled(Protocol):
         ...
 
     def fail_parts(self, parts: Sequence[str]) -> list[str]:
-        """Break parts of the fabric; answers all that are broken."""
+        """Break parts of the fabric; returns all that are broken."""
         ...
 
     def repair_parts(self, parts: Sequence[str] | None) -> list[str]:
-        """Mend parts of the fabric, all if None; answers those that stay broken."""
+        """Repair parts of the fabric, all if None; returns those that stay broken."""
         ...
 
 

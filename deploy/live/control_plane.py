@@ -79,7 +79,7 @@ class ControlPlane:
         self._is_told_to_stop = False
         self._asked_s = 0.0
         self._ticking: asyncio.Task[None] | None = None
-        # Every session has a fabric of its own, and what an operator broke stays broken until it is mended.
+        # Every session has a fabric of its own, and what an operator broke stays broken until it is repaired.
         self._broken_parts: set[str] = set()
 
     async def ready(self, expected: Identity) -> str:
@@ -87,7 +87,7 @@ class ControlPlane:
         return find_stranger(self._identity, expected)
 
     async def adopt(self, fleet: bytes, handles: Mapping[str, Any]) -> dict[str, str]:
-        """Take a pickled `FleetSpec` and the hosts' actor handles; answers the addresses that this process serves."""
+        """Take a pickled `FleetSpec` and the hosts' actor handles; returns the addresses that this process serves."""
         spec: FleetSpec = pickle.loads(fleet)
         try:
             self._telemetry = None if spec.telemetry is None else Telemetry(spec.telemetry)
@@ -161,19 +161,19 @@ class ControlPlane:
         return {"phase": phase, "run": title, "error": self._idle_error, "progress": progress}
 
     def fail_parts(self, parts: Sequence[str]) -> list[str]:
-        """Break parts of the fabric, in this session and in those after it; answers all that are broken."""
+        """Break parts of the fabric, in this session and in those after it; returns all that are broken."""
         before = self._all_broken()
         self._broken_parts.update(parts)
         self._tell(FailParts(list(parts)))
         return sorted(before.union(parts))
 
     def repair_parts(self, parts: Sequence[str] | None) -> list[str]:
-        """Mend parts of the fabric, all if None, whoever broke them; answers those that stay broken."""
+        """Repair parts of the fabric, all if None, whoever broke them; returns those that stay broken."""
         before = self._all_broken()
-        mended = before if parts is None else set(parts)
-        self._broken_parts -= mended
-        self._tell(RepairParts(sorted(mended)))
-        return sorted(before - mended)
+        repaired = before if parts is None else set(parts)
+        self._broken_parts -= repaired
+        self._tell(RepairParts(sorted(repaired)))
+        return sorted(before - repaired)
 
     def _all_broken(self) -> set[str]:
         seen = set[str]() if self._telemetry is None else set(self._telemetry.failed_parts)

@@ -96,7 +96,7 @@ def _events(run: RunFolder, request_id: int) -> Iterator[LifeEvent]:
     for row in _own(run.decisions["decode"], request_id):
         yield from _handed_over(run, row)
     for at_ns, where in _preemptions(run, request_id):
-        yield LifeEvent(at_ns, "preempted", where, "no KV block was free for a growing sequence; begins again")
+        yield LifeEvent(at_ns, "preempted", where, "no KV block was free for a growing sequence; it is requeued")
     if numbers["retries"][request_id]:
         yield from _losses(run, stamp("arrived_ns"), stamp("ended_ns"))
     if (at_ns := stamp("decode_started_ns")) != NOT_YET:
@@ -146,10 +146,10 @@ def _losses(run: RunFolder, arrived_ns: int, ended_ns: int) -> Iterator[LifeEven
     """All losses and broken parts of its time: which of them it met, its later starts tell."""
     for at_ns, addresses in run.losses:
         if arrived_ns <= at_ns <= ended_ns:
-            yield LifeEvent(at_ns, "workers lost", ", ".join(addresses), "what was there begins again")
+            yield LifeEvent(at_ns, "workers lost", ", ".join(addresses), "what was there is requeued")
     for change in run.part_changes:
         if change.broken and arrived_ns <= change.at_ns <= ended_ns:
-            yield LifeEvent(change.at_ns, "parts broke", named(change.broken), "whose KV is out of reach begins again")
+            yield LifeEvent(change.at_ns, "parts broke", named(change.broken), "whose KV is out of reach is requeued")
 
 
 def _outcome(run: RunFolder, request_id: int) -> str:

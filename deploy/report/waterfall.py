@@ -41,7 +41,7 @@ class Stretch:
 def stretches(run: RunFolder, request_id: int) -> list[Stretch]:
     """The stages of a request in the order of time, without gaps, as far as it came.
 
-    Of one that began again, the time from its first token to its last start of decode counts as waiting for room.
+    Of one that were requeued, the time from its first token to its last start of decode counts as waiting for room.
     """
     numbers = run.requests.numbers
     arrived, prefill, first, decode, ended = (

@@ -65,7 +65,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class PartChange:
-    """Parts of the fabric that broke and that were mended at one instant."""
+    """Parts of the fabric that broke and that were repaired at one instant."""
 
     at_ns: int
     broken: tuple[str, ...]

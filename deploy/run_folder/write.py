@@ -75,7 +75,7 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
 
 
 def _part_changes(changes: Sequence[tuple[int, Sequence[str]]]) -> Iterator[dict[str, Any]]:
-    """What broke and what was mended each time, of (time, parts that are broken from then on)."""
+    """What broke and what was repaired each time, of (time, parts that are broken from then on)."""
     before: set[str] = set()
     for at_ns, failed_parts in changes:
         after = set(failed_parts)

@@ -32,7 +32,7 @@ class SchedulerConfig:
 
     `pools` are the cache pools, which instances name by index. `max_open_requests` bounds every queue behind the core
     (INV-12): an arrival beyond it is rejected as `overload`. `max_preemptions` bounds how often a request is computed
-    again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it begins again because a
+    again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it is requeued because a
     worker was lost, or its KV was cut off. `num_cache_servers` is by pool. `has_cache_ssd`: they have SSD behind their
     DRAM, reached over VPC, and write everything through to it. `view_age_ns`: how old what routing policies see of
     instances may be; 0 for as it is. `power` is there under a power cap, `parking` where idle instances are parked.

@@ -38,7 +38,7 @@ class Decodes:
         return []
 
     def _start(self, index: int, message: DecodeStepped) -> int:
-        """These have joined; answers what they were counted for, which is now part of what the instance reports."""
+        """These have joined; returns what they were counted for, which is now part of what the instance reports."""
         table, boundary_ns, grown = self._table, message.boundary_ns, self._losses.grown_tokens[index]
         table.move(Event.DECODE_STARTED, message.started_ids)
         started_ns, grown_at_start = table.decode_started_ns, table.grown_at_start

@@ -93,7 +93,7 @@ class Stage:
             self._find_eligible()
 
     def take_down(self, addresses: Collection[str]) -> frozenset[int]:
-        """These are lost, with all that they had to do; answers the indices of those that are of this stage."""
+        """These are lost, with all that they had to do; returns the indices of those that are of this stage."""
         lost = frozenset(self.index[address] for address in addresses if address in self.index)
         self.up = [index for index in self.up if index not in lost]
         self._parked -= lost

@@ -43,7 +43,7 @@ class Pools:
         return [(self.addresses[index], question) for index in self.up]
 
     def answered(self, message: PrefixesFound) -> Sequence[int]:
-        """A pool has answered; answers those about whom all have, whose `cached_tokens` are the most that one has."""
+        """A pool has answered; returns those about whom all have, whose `cached_tokens` are the most that one has."""
         cached, prompt_tokens = self._table.cached_tokens, self._table.prompt_tokens
         if len(self.addresses) == 1:
             for request_id, found in zip(message.ids, message.cached_tokens, strict=True):
@@ -86,7 +86,7 @@ class Pools:
         return done
 
     def choose(self, request_id: int, index: int) -> int:
-        """An instance at this pool will serve the request; answers what the pool has of its prompt."""
+        """An instance at this pool will serve the request; returns what the pool has of its prompt."""
         found = self._found.get(request_id)
         if found is None:
             return self._table.cached_tokens[request_id]
@@ -115,13 +115,13 @@ class Pools:
         return [(self.addresses[index], ReleasePrefixes(ids)) for index, ids in sorted(releases.items())]
 
     def lose(self, addresses: Collection[str]) -> frozenset[int]:
-        """These are gone, with all blocks and pins; answers their indices."""
+        """These are gone, with all blocks and pins; returns their indices."""
         lost = frozenset(self.index[address] for address in addresses if address in self.index)
         self.up = [index for index in self.up if index not in lost]
         return lost
 
     def forget(self, lost: Collection[int]) -> list[int]:
-        """The answers of pools that were lost count no more; answers those who waited for nothing else."""
+        """The answers of pools that were lost count no more; returns those who waited for nothing else."""
         waiting = [i for i, found in self._found.items() if _UNANSWERED in found]
         for found in self._found.values():
             for index in lost:

@@ -34,7 +34,7 @@ class RequestTable:
         # Index of its class, 0 for none.
         self.request_class = bytearray()
         self.preemptions = array("H")
-        # How often a request began again because a worker was lost.
+        # How often a request was requeued because a worker was lost.
         self.retries = array("H")
         self.prefill_instance = array("h")
         self.decode_instance = array("h")
@@ -79,7 +79,7 @@ class RequestTable:
             column.extend(array(column.typecode, [NOT_YET]) * CHUNK_ROWS)
 
     def add(self, now_ns: int, prompt_tokens: list[int]) -> range:
-        """New requests in `ARRIVED`; answers their ids."""
+        """New requests in `ARRIVED`; returns their ids."""
         first = self.num_requests
         end = first + len(prompt_tokens)
         while end > len(self.state):

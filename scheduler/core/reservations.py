@@ -27,7 +27,7 @@ _PREFILLED = int(State.PREFILLED)
 class Reservations:
     """Who asked where, in the table's column `decode_instance`, and who cannot ask yet.
 
-    `NOT_YET` in that column: in this attempt the request has not asked. A request that is told to begin again may ask
+    `NOT_YET` in that column: in this attempt the request has not asked. A request that is requeued may ask
     the same instance a second time while the answer to the first is on its way, so a withdrawal is confirmed, and what
     the instance grants before that is ignored.
     """
@@ -80,7 +80,7 @@ class Reservations:
         return self.ask(now_ns, ids)
 
     def grant(self, message: KvReserved) -> tuple[list[int], list[int]]:
-        """Room is kept; answers those whose KV is there, and those whose last pass still makes it."""
+        """Room is kept; returns those whose KV is there, and those whose last pass still makes it."""
         states = self._table.state
         granted = self._not_cancelled(message) if self._cancelling else message.ids
         # Room that was kept for a request which ended meanwhile has been given back already.
@@ -105,7 +105,7 @@ class Reservations:
         return [(self._stage.addresses[index], ReleaseKv(members)) for index, members in releases.items()]
 
     def cancel(self, ids: list[int]) -> Outputs:
-        """These begin again and may ask again."""
+        """These are requeued and may ask again."""
         cancels: dict[int, list[int]] = {}
         for index, request_id in self._drop(ids, num_coming=1):
             cancels.setdefault(index, []).append(request_id)
@@ -149,7 +149,7 @@ class Reservations:
                 self._cancelling[key] = left
 
     def lose(self, open_ids: list[int], lost: Collection[int]) -> list[int]:
-        """Instances are gone: answers who had asked there, whose KV is still where it was made, to ask elsewhere."""
+        """Instances are gone: returns who had asked there, whose KV is still where it was made, to ask elsewhere."""
         table, states = self._table, self._table.state
         self._cancelling = {key: count for key, count in self._cancelling.items() if key[0] not in lost}
         ids = [i for i in open_ids if states[i] in PREFILL_STARTED and table.decode_instance[i] in lost]

@@ -193,7 +193,7 @@ class Transfers:
         self._held_back.setdefault(source, set()).update(ids)
 
     def take_held_back(self, source: str) -> Collection[int]:
-        """The pass has ended; answers who was held back."""
+        """The pass has ended; returns who was held back."""
         return self._held_back.pop(source, ())
 
     def abandon(self, addresses: Collection[str]) -> Outputs:

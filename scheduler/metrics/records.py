@@ -11,7 +11,7 @@ client's network in them. With `-` for "until":
     E2E         arrival - last token
 
 Queue, prefill and TTFT are known of every request that got so far, however it ended, so that failing late does not
-polish them. TPOT and E2E need a last token and are known of finished requests only. Of a request that begins again, for
+polish them. TPOT and E2E need a last token and are known of finished requests only. Of a request that is requeued, for
 lack of room or because a worker was lost, the table keeps the first token, the start of the prefill that made it and
 the last start of decode, so that its KV transfer is not defined. Inter-token latency is pooled over steps: see `gaps`.
 """
@@ -106,7 +106,7 @@ class Records:
 
     @cached_property
     def hand_over_s(self) -> Floats:
-        """First token to decode start, of requests that never began again."""
+        """First token to decode start, of requests that were never requeued."""
         is_defined = (self.decode_started_ns != NOT_YET) & (self.preemptions == 0) & (self.retries == 0)
         return seconds_between(self.first_token_ns, self.decode_started_ns, is_defined)
 

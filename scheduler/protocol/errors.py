@@ -1,7 +1,7 @@
 """The one tree of errors that a user or a developer of this project can meet.
 
 SupernodeError
-+-- InputError              a file, flag, config or body is wrong: one line with place and mend, exit 2
++-- InputError              a file, flag, config or body is wrong: one line with place and fix, exit 2
 |   +-- TraceError          a line of a trace
 |   +-- ConfigError         a configuration file or a contradiction between options
 |   +-- UndeclaredReadError a routing policy reads what it did not declare
@@ -20,20 +20,20 @@ class SupernodeError(Exception):
 
 
 class InputError(SupernodeError):
-    """What the user gave cannot be used. The message names the place, what is wrong and the mend."""
+    """What the user gave cannot be used. The message names the place, what is wrong and the fix."""
 
 
 class TraceError(InputError):
     """A trace line that cannot be a request."""
 
-    def __init__(self, path: str, line: int, field: str, problem: str, mend: str) -> None:
+    def __init__(self, path: str, line: int, field: str, problem: str, fix: str) -> None:
         self.path = path
         self.line = line
         self.field = field
-        self._given = (path, line, field, problem, mend)
+        self._given = (path, line, field, problem, fix)
         where = f"{path}:{line}" if line else path
         what = f"{field}: " if field else ""
-        super().__init__(f"{where}: {what}{problem}; {mend}")
+        super().__init__(f"{where}: {what}{problem}; {fix}")
 
     def __reduce__(self) -> tuple[type[TraceError], tuple[str, int, str, str, str]]:
         """Errors cross processes, and Python would make them again from their message alone."""

@@ -91,7 +91,7 @@ def _check_counts(supernode: Supernode, topology: Topology) -> None:
     built = topology.module_account().total
     if counted and counted != built:
         raise ValueError(
-            f"{supernode.name}: the links need {built:,} optical modules, the profile counts {counted:,}; mend either"
+            f"{supernode.name}: the links need {built:,} optical modules, the profile counts {counted:,}; fix either"
         )
 
 

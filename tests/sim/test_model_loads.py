@@ -123,7 +123,7 @@ def test_no_run_goes_on_for_a_load_that_nobody_needs(tmp_path: Path) -> None:
 
 def test_nothing_of_the_account_of_an_idle_instance_is_lost(tmp_path: Path) -> None:
     quiet = replayed(tmp_path, "")
-    # Between two requests, so that nothing begins again.
+    # Between two requests, so that nothing is requeued.
     lost = replayed(tmp_path, "schedule:\n- {at: 25s, worker: prefill-0, for: 1s}\n")
     assert lost.summary.requests.retried == 0
     assert lost.summary.energy.joules == pytest.approx(quiet.summary.energy.joules, rel=1e-6)

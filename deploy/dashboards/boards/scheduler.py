@@ -1,4 +1,4 @@
-"""The dashboard "Scheduler": what it decides, how it spreads work, what begins again, what its own processes cost."""
+"""The dashboard "Scheduler": what it decides, how it spreads work, what is requeued, what its own processes cost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ OVERVIEW: Final = Row(
         stat("Requests open", "Requests that run or wait, in all stages.", "short", f"sum({RUNNING}) + sum({WAITING})"),
         stat("Requests waiting", "Requests that wait for a stage to take them.", "short", f"sum({WAITING})"),
         stat("Preempted", "Sequences preempted since the cluster came up.", "short", f"sum({PREEMPTIONS})"),
-        stat("Begun again", "Requests begun again since the cluster came up.", "short", f"sum({RETRIES})"),
+        stat("Requeued", "Requests requeued since the cluster came up.", "short", f"sum({RETRIES})"),
         stat(
             "Restarts",
             "Workers that came back after they were lost, since the cluster came up.",
@@ -177,7 +177,7 @@ PLAN: Final = Row(
 )
 
 AGAIN: Final = Row(
-    "What begins again",
+    "What is requeued",
     (
         lines(
             "Preemptions",
@@ -186,10 +186,10 @@ AGAIN: Final = Row(
             Query(rate(PREEMPTIONS), "preempted"),
         ),
         lines(
-            "Requests begun again",
-            "Requests that were begun again because a worker was lost, since the cluster came up.",
+            "Requests requeued",
+            "Requests that were requeued because a worker was lost, since the cluster came up.",
             "short",
-            Query(f"sum({RETRIES})", "begun again"),
+            Query(f"sum({RETRIES})", "requeued"),
         ),
         lines(
             "Worker restarts",
@@ -244,7 +244,7 @@ HEALTH: Final = Row(
 DASHBOARD: Final = Dashboard(
     uid="supernode-scheduler",
     title="Scheduler",
-    description="What the scheduler decides, how it spreads work over instances, what begins again, and what it costs "
+    description="What the scheduler decides, how it spreads work over instances, what is requeued, and what it costs "
     "itself.",
     choices=CHOICES,
     rows=(OVERVIEW, DECIDED, PREDICTED, SPREAD, PLAN, AGAIN, HEALTH),

@@ -41,7 +41,7 @@ class DeferredQueue:
         return heap[0][0] if heap else NEVER_NS
 
     def keep(self, now_ns: int, ids: Sequence[int]) -> list[int]:
-        """Hold those that may wait for a cheap hour; answers the others."""
+        """Hold those that may wait for a cheap hour; returns the others."""
         cheap_ns = next_cheap_ns(now_ns, self._cheap)
         if cheap_ns <= now_ns:
             return list(ids)

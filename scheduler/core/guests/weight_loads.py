@@ -2,7 +2,7 @@
 
 Each instance has its sources in the order in which it tries them; the last is the object store, which has every
 version. What a source before it does not hold is brought there first, once for all who wait for it. If no source is
-reached, an instance tries again whenever something is mended or joins.
+reached, an instance tries again whenever something is repaired or joins.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class WeightLoads:
         return outputs
 
     def try_again(self) -> Outputs:
-        """Something is mended: who reached no source tries all of them once more."""
+        """Something is repaired: who reached no source tries all of them once more."""
         stranded, self._stranded = self._stranded, {}
         return [said for address in stranded for said in self._begin(address)]
 

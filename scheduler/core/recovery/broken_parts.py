@@ -21,7 +21,7 @@ class BrokenParts:
         self._failed_parts: list[str] = []
 
     def on_commanded(self, message: FailParts | RepairParts) -> Outputs:
-        """The operator says which parts break or are mended; the fabric may be down, and hear of it later."""
+        """The operator says which parts break or are repaired; the fabric may be down, and hear of it later."""
         if isinstance(message, FailParts):
             self._wanted.update(message.parts)
         else:
@@ -29,7 +29,7 @@ class BrokenParts:
         return [(FABRIC_ADDRESS, message)]
 
     def on_changed(self, message: PartsChanged) -> Outputs:
-        """Parts broke or were mended; answers what decode instances must know."""
+        """Parts broke or were repaired; returns what decode instances must know."""
         self._failed_parts = message.failed_parts
         self._prefill.set_cut(message.cut_instances)
         self._decode.set_cut(message.cut_instances)
@@ -44,7 +44,7 @@ class BrokenParts:
         """These were lost and are back, knowing nothing."""
         outputs: list[Output] = []
         if FABRIC_ADDRESS in addresses and (self._wanted or self._failed_parts):
-            # Its answer tells also of what was mended while it was down.
+            # Its answer tells also of what was repaired while it was down.
             outputs.append((FABRIC_ADDRESS, FailParts(sorted(self._wanted))))
         for index, dies in self._decode.cut_dies.items():
             if self._decode.addresses[index] in addresses:

@@ -108,7 +108,7 @@ class Losses:
         return back
 
     def _forget_prompts(self, open_ids: list[int], lost: Collection[int], poolless: Collection[int]) -> list[int]:
-        """All blocks and pins in these pools are gone; answers those who wait for no other answer."""
+        """All blocks and pins in these pools are gone; returns those who wait for no other answer."""
         table, open_requests = self._table, self._open
         open_requests.keep_prompts = bool(self._pools.up)
         for request_id in open_ids:
@@ -125,7 +125,7 @@ class Losses:
         return [i for i in arrived if i not in open_requests.unrouted]
 
     def cut_reads(self, message: PrefixesLost) -> tuple[Outputs, list[int]]:
-        """A pool has less than it had found for these; answers those that were fetching it: they are in `ARRIVED`
+        """A pool has less than it had found for these; returns those that were fetching it: they are in `ARRIVED`
         again, with what is left. Who has fetched already has lost nothing, and nobody's retries are counted."""
         table, pool = self._table, self._pools.index[message.pool]
         cut: list[int] = []

@@ -78,7 +78,7 @@ TRANSFER_ROW: Final = np.dtype([("num_bytes", "<i8"), ("duration_ns", "<i8"), ("
 
 _pack_preempted: Final = Struct("<iqh").pack
 PREEMPTED_ROW: Final = np.dtype([("request_id", "<i4"), ("at_ns", "<i8"), ("instance", "<i2")])
-"""A decode instance (its index among these) had no room left for a request, which begins again."""
+"""A decode instance (its index among these) had no room left for a request, which is requeued."""
 
 _JOIN_FIELDS: Final = 3
 
@@ -95,12 +95,12 @@ class Collector(Guest):
     """Logs each message before the core handles it, because it reads what the table knew before.
 
     What the table keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
-    gaps are logged here only for requests that began again, after a preemption or because a worker was lost. Counters:
-    `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens of look-ups
-    that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data was there;
-    `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage may have
-    gaps there. `pool_reports`: those of the cache pools. `lost_capacity` is (time, bytes per
-    second lost by plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
+    gaps are logged here only for requests that were requeued, after a preemption or because a worker was lost.
+    Counters: `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens
+    of look-ups that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data
+    was there; `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage
+    may have gaps there. `pool_reports`: those of the cache pools. `lost_capacity` is (time, bytes per second lost by
+    plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
     """
 
     hears = (
@@ -175,7 +175,7 @@ class Collector(Guest):
             self._log_lost(message)
         elif kind is TransferFailed:
             self.num_failed[message.plane][message.kind] += 1
-            # Whose KV is out of reach begins again; it has joined no decode instance yet.
+            # Whose KV is out of reach is requeued; it has joined no decode instance yet.
             self._has_set_back_by = True
         elif kind is PartsChanged:
             self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
@@ -185,7 +185,7 @@ class Collector(Guest):
         return NOTHING
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
-        """A request that began again gets its next token from a prefill pass: a gap that no decode step shows."""
+        """A request that was requeued gets its next token from a prefill pass: a gap that no decode step shows."""
         first_ns, last_ns = self.table.first_token_ns, self.table.last_token_ns
         for request_id in message.prefilled_ids:
             if first_ns[request_id] != NOT_YET:
@@ -203,7 +203,7 @@ class Collector(Guest):
             self._log_first_join(request_id)
 
     def _log_lost(self, message: WorkersLost) -> None:
-        """The same for all that the core is about to let begin again because these were lost."""
+        """The same for all that the core is about to requeue because these were lost."""
         table = self.table
         prefill, decode = (
             [index for index, address in enumerate(self._addresses(role)) if address in message.addresses]
@@ -233,7 +233,7 @@ class Collector(Guest):
         return [instance.address for instance in self.instances if instance.role == role]
 
     def _log_first_join(self, request_id: int) -> None:
-        """If it is the first time that it begins again; later joins are logged as they happen."""
+        """If it is the first time that it is requeued; later joins are logged as they happen."""
         table = self.table
         if not (table.preemptions[request_id] or table.retries[request_id]):
             self._log_join(request_id, table.decode_started_ns[request_id], table.first_token_ns[request_id])
@@ -270,7 +270,7 @@ class Collector(Guest):
 
     def logged_joins(self) -> Ints:
         """(index among decode instances, time of joining, time of the token before), shape (num_joins, 3), in ns, of
-        requests that began again."""
+        requests that were requeued."""
         return np.array(self._joins, np.int64).reshape(-1, _JOIN_FIELDS)
 
     def resumed_gaps_ns(self) -> Ints:

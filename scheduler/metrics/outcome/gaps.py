@@ -24,7 +24,7 @@ class TokenGaps:
     """All gaps of a run as weighted lengths; three kinds.
 
     Steps of running sequences. From the token before a join to the end of the first step after it, in place of that
-    step's own length. From the last token before a request began again to the one that recomputing made. The gaps of a
+    step's own length. From the last token before a request was requeued to the one that recomputing made. The gaps of a
     finished request sum up to last token - first token, as exactly as step lengths are linear within a run.
     """
 
@@ -96,7 +96,7 @@ def _joins(collector: Collector) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Every join as (index among decode instances, its time in ns, that of the token before), shape (num_joins,) each,
     some thousand at a time.
 
-    Of requests that never began again the table knows the one join; those of the others were logged.
+    Of requests that were never requeued the table knows the one join; those of the others were logged.
     """
     logged = collector.logged_joins()
     yield logged[:, 0], logged[:, 1], logged[:, 2]

@@ -98,7 +98,7 @@ def _token_columns(records: Records, edges: Floats) -> dict[str, Floats]:
     output = records.output_tokens - has_first
     end = np.where(records.last_token_ns > records.decode_started_ns, records.last_token_ns, records.ended_ns)
     later = _spread(records.decode_started_ns, end, output, (records.decode_started_ns != NOT_YET), edges)
-    # Of a request that began again the last start of decode is known: what came before it counts there too.
+    # Of a request that were requeued the last start of decode is known: what came before it counts there too.
     seconds = _seconds(edges)
     return {
         "input_tokens_per_s": _summed(records.first_token_ns, records.prompt_tokens, has_first, edges) / seconds,

@@ -150,7 +150,7 @@ def pool_use(pools: CacheTotals, moved: Mapping[TransferKind, int]) -> PoolUse:
 class CacheUse:
     """Prompt tokens found in a prefix cache, and those looked up, of requests whose prefill began; both 0 without one.
 
-    A request that begins again is looked up, and counts, once more for each recomputation.
+    A request that is requeued is looked up, and counts, once more for each recomputation.
     `pool` is the account of the cache pools themselves, all together.
     """
 

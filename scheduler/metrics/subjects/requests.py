@@ -48,7 +48,7 @@ def ended_by_reason(records: Records, is_counted: Bools | slice = slice(None)) -
 class RequestTotals:
     """Requests that arrived, that ended (by `END_REASONS`) and that are at work or wait (by `STAGES`).
 
-    `retries`: how often requests began again because a worker was lost.
+    `retries`: how often requests were requeued because a worker was lost.
     """
 
     arrived: int
@@ -73,7 +73,7 @@ class RequestAccount(Account[RequestTotals]):
         self._may_retry = False
 
     def handlers(self) -> Handlers:
-        """A lost worker, or KV out of reach, makes requests begin again."""
+        """A lost worker, or KV out of reach, requeues requests."""
         return {
             RequestsArrived: self._on_arrived,
             TransferFailed: self._on_trouble,
@@ -116,7 +116,8 @@ class RequestAccount(Account[RequestTotals]):
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """Requests by the group of their finish reason; `retried` are those that began again because a worker was lost."""
+    """Requests by the group of their finish reason; `retried` are those that were requeued because a worker was
+    lost."""
 
     arrived: int
     finished: int
@@ -158,7 +159,7 @@ FAMILIES: Final = (
         lambda s: s[RequestTotals].ended, ("outcome", "reason"), lambda _: _REASONS,
     ),
     Family(
-        "supernode_request_retries_total", "counter", "Requests begun again because a worker was lost.",
+        "supernode_request_retries_total", "counter", "Requests requeued because a worker was lost.",
         lambda s: (s[RequestTotals].retries,),
     ),
     Family(

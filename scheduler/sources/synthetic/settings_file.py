@@ -36,10 +36,10 @@ def read_settings(path: str, what: str) -> Section:
         raise ConfigError(f"{shown(path)}: not UTF-8 text; give {what} file in YAML") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{shown(path)}:{line}: not YAML ({error.problem}); mend the syntax") from None
+        raise ConfigError(f"{shown(path)}:{line}: not YAML ({error.problem}); fix the syntax") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"{shown(path)}: not YAML ({reason}); mend the syntax") from None
+        raise ConfigError(f"{shown(path)}: not YAML ({reason}); fix the syntax") from None
 
 
 def _refuse_unfolding(yaml: Any, text: str, path: str) -> None:

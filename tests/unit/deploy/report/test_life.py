@@ -1,4 +1,4 @@
-"""One request's life: in order, with reasons, the same as the records say, also when it began again."""
+"""One request's life: in order, with reasons, the same as the records say, also when it was requeued."""
 
 from __future__ import annotations
 

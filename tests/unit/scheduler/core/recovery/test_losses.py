@@ -270,7 +270,7 @@ def test_a_lost_cache_is_forgotten() -> None:
     told = pooled()
     told.arrive(prefix=[1, 2, 4])  # waits for an answer
     said = told.lose("cache")
-    # The one that fetched begins again, the other is routed without an answer; nobody asks or stores any more.
+    # The one that fetched is requeued, the other is routed without an answer; nobody asks or stores any more.
     assert {i for ids in starts(said).values() for i in ids} == {0, 1}
     assert set(said) == {"p0", "p1", "fabric"}
     assert said["fabric"] == [CancelTransfer(0)]
