@@ -26,7 +26,6 @@ from scheduler.protocol.messages import (
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
 
-CORE: Final = "core"
 PROMPTS: Final = (
     *((tokens, 0) for tokens in (128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16_384, 32_768, 65_536)),
     *((tokens, tokens // 2) for tokens in (2048, 8192, 32_768)),
