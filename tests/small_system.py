@@ -25,7 +25,7 @@ from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.fabric import Fabric
-from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
+from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
 from workers.prefill import PrefillConfig, PrefillInstance
 
 MAKE_WORKER = "tests.small_system:make_worker"
@@ -134,22 +134,22 @@ def make_fabric() -> Fabric:
     num_ranks, line = 2, 5 * 10**9
     num_lines = num_ranks * len(PREFILL) + NUM_DIES * len(DECODE)
     lines = {end: [20 * 10**9] * num_lines for end in (LineEnd.RDMA_DIE, LineEnd.UB_DIE)}
-    links = [Bundle(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(num_lines)]
+    links = [LinkGroup(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(num_lines)]
     sources = {address: range(num_ranks * i, num_ranks * (i + 1)) for i, address in enumerate(PREFILL)}
     first = num_ranks * len(PREFILL)
     destinations = {a: range(first + NUM_DIES * i, first + NUM_DIES * (i + 1)) for i, a in enumerate(DECODE)}
-    channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
+    profiles: dict[tuple[TransferKind, Plane, str, str], PathProfile] = {}
     for i, address in enumerate(PREFILL):
         into = len(links)
-        links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
-        channels[TransferKind.CACHE_READ, Plane.UB, "cache", address] = Channel((into,), line, line, 4, 50_000)
-        channels[TransferKind.CACHE_WRITE, Plane.UB, address, "cache"] = Channel((into + 1,), line, line, 4, 50_000)
+        links += [LinkGroup(LineEnd.UB_DIE, range(i, i + 1))] * 2
+        profiles[TransferKind.CACHE_READ, Plane.UB, "cache", address] = PathProfile((into,), line, line, 4, 50_000)
+        profiles[TransferKind.CACHE_WRITE, Plane.UB, address, "cache"] = PathProfile((into + 1,), line, line, 4, 50_000)
     for address in DECODE:
-        channel = Channel((len(links),), line, line, 4, 50_000)
-        channels[TransferKind.MODEL_LOAD, Plane.UB, "cache", address] = channel
-        links.append(Bundle(LineEnd.UB_DIE, range(len(PREFILL), len(PREFILL) + 1)))
-    kv_transfer = HandOverWays(sources, destinations, line, 50_000)
-    return Fabric(FabricConfig(MadeUpLines(lines), links, kv_transfer, channels, 70_000, 61))
+        profile = PathProfile((len(links),), line, line, 4, 50_000)
+        profiles[TransferKind.MODEL_LOAD, Plane.UB, "cache", address] = profile
+        links.append(LinkGroup(LineEnd.UB_DIE, range(len(PREFILL), len(PREFILL) + 1)))
+    kv_transfer = KvTransferRoutes(sources, destinations, line, 50_000)
+    return Fabric(FabricConfig(MadeUpLines(lines), links, kv_transfer, profiles, 70_000, 61))
 
 
 def make_worker(spec: dict[str, Any], address: str) -> Component:

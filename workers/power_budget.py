@@ -1,8 +1,9 @@
-"""The budget of watts of an instance, which it keeps from the next boundary between steps or passes on."""
+"""The power budget of an instance, in watts, which it keeps from the next boundary between steps or passes on."""
 
 from __future__ import annotations
 
-from scheduler.protocol.messages import Message, PowerBudgetSet, SetPowerBudget, Usage, UsageReported
+from scheduler.protocol.component import NOTHING, Outputs
+from scheduler.protocol.messages import PowerBudgetSet, SetPowerBudget, Usage, UsageReported
 
 
 class PowerBudget:
@@ -15,16 +16,16 @@ class PowerBudget:
         self._asked: int | None = None
 
     def ask(self, message: SetPowerBudget) -> None:
-        """From the next boundary on; what was asked for before and not taken on is forgotten."""
+        """Keep another budget from the next boundary on, in place of any that was asked for before."""
         self._asked = message.budget_w
 
-    def take_on(self) -> tuple[str, Message] | None:
-        """At a boundary: keep what was asked for, and confirm it; None if nothing was."""
+    def take_on(self) -> Outputs:
+        """At a boundary: keep what was asked for, and confirm it; nothing if nothing was."""
         if self._asked is None:
-            return None
+            return NOTHING
         self.watts, self._asked = self._asked, None
-        return self._reports_to, PowerBudgetSet(self._address, self.watts)
+        return [(self._reports_to, PowerBudgetSet(self._address, self.watts))]
 
-    def account(self, usage: Usage) -> tuple[str, Message]:
-        """What was drawn under a budget that ends."""
-        return self._reports_to, UsageReported(self._address, usage)
+    def account(self, usage: Usage) -> Outputs:
+        """Report what was drawn under a budget that ends."""
+        return [(self._reports_to, UsageReported(self._address, usage))]

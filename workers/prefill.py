@@ -1,6 +1,25 @@
 """The prefill instance: token-budget passes over all its dies, long prompts in chunks.
 
 Main loop: `wake` ends the pass that ran, fills the next from the queue, and reports both in one message.
+
+Why passes with a token budget. All dies of the instance work on one pass at a time, whose length follows from three
+integer totals: tokens computed, (query, key) pairs attended to, and cached tokens whose latents are expanded. Many
+short prompts together use the matrix units as well as one long prompt does, so a pass takes prompts until its budget
+of computed tokens is full. A prompt that does not fit is cut there, and its next chunk is the first thing of the next
+pass: no prompt delays those behind it by more than its own work, and since only the last prompt of a pass can be cut,
+one number (`_position`) says how far the one at the head of the queue has come. A chunk that begins behind `position`
+tokens of its prompt attends to `take * position` pairs there and `take * (take + 1) / 2` within itself (causal).
+
+Why KV is taken whole. A prompt enters its first pass only if the KV of all of it fits, and keeps it until the core says
+`ReleaseKv`: decode still has to read it. Prompts that hold a part each, and wait for the rest of each other, cannot
+come about. Nobody overtakes the first that does not fit, or long prompts would wait as long as short ones come.
+
+Why a pass begins in `wake`. A message only sets the deadline to now; the runtime delivers all messages of an instant
+before it wakes anybody. So everything that arrives at an instant takes part in the pass, in whatever order it came.
+
+Why one report for the end of one pass and the start of the next. What a pass does is settled when it begins, so the
+report already names the prompts whose last chunk is in it (`last_chunk_ids`): the core reserves decode KV and lets
+layers flow while they are still being computed.
 """
 
 from __future__ import annotations
@@ -11,7 +30,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
+from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     CancelRequests,
     LinkShare,
@@ -28,7 +47,7 @@ from scheduler.protocol.messages import (
 )
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from workers.cache.store import BlockStore
-from workers.fabric.expert_load import ExchangeLoad
+from workers.fabric.expert_load import ExpertLoad
 from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
 
@@ -38,7 +57,7 @@ if TYPE_CHECKING:
 
 
 class PrefillCost(Protocol):
-    """Length of one pass of a whole instance."""
+    """The length of one pass of a whole instance."""
 
     def prefill_ns(self, computed_tokens: int, attention_pairs: int, cached_tokens: int) -> int:
         """Nanoseconds for tokens computed, (query, key) pairs attended to, and cached tokens expanded."""
@@ -46,7 +65,7 @@ class PrefillCost(Protocol):
 
 
 class PrefillEnergy(Protocol):
-    """Joules of a whole instance from integer totals."""
+    """Joules of a whole instance from integer totals, so that they do not depend on how work was grouped."""
 
     def joules(self, *, busy_ns: int, passes: int, computed_tokens: int, attention_pairs: int, idle_ns: int) -> float:
         """Energy of busy and idle time in which that much was computed."""
@@ -98,10 +117,10 @@ _NO_PASS: Final = _Pass(0, 0, 0, [], [], [], [])
 
 
 class PrefillInstance(TimingFlags):
-    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines".
+    """A `Component`; the rules it follows are in docs/engine-rules.md, "Rules of the two engines".
 
-    Its account begins at `began_ns`. With `exchange` the fabric hears what the exchange between its dies takes of
-    their lines, and says what share of them it has.
+    Its account begins at `began_ns`. `expert_load` tells the fabric what the expert all-to-all between its dies takes
+    of their links, and the fabric says what share of them it has; `throttle` keeps passes within a power budget.
     """
 
     priority = Priority.PREFILL
@@ -116,7 +135,7 @@ class PrefillInstance(TimingFlags):
         reports_to: str = CORE_ADDRESS,
         *,
         began_ns: int = 0,
-        exchange: ExchangeLoad[PrefillCost] | None = None,
+        expert_load: ExpertLoad[PrefillCost] | None = None,
         throttle: PassThrottle | None = None,
     ) -> None:
         self.address = address
@@ -127,7 +146,7 @@ class PrefillInstance(TimingFlags):
         self._cost = cost
         self._energy = energy
         self._reports_to = reports_to
-        self._exchange = exchange
+        self._expert_load = expert_load
         self._queue: deque[_Prompt] = deque()
         self._blocks_held: dict[int, int] = {}
         # So many tokens of the KV of the first in the queue exist.
@@ -151,11 +170,11 @@ class PrefillInstance(TimingFlags):
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """Take one command."""
+        """Take one command; a pass that runs is not changed by it, except in its length by `LinkShare`."""
         return self._handlers[type(message)](now_ns, message)
 
     def wake(self, now_ns: int) -> Outputs:
-        """One boundary between passes."""
+        """One boundary between passes: end the one that ran, begin the next, report both."""
         ended, ran = self._pass, self._throttled
         for request_id in ended.stopping_ids:
             self.free_blocks += self._blocks_held.pop(request_id)
@@ -180,21 +199,19 @@ class PrefillInstance(TimingFlags):
             ended.tokens,
             self._account(now_ns, ended, ran, is_busy=ended.tokens > 0),
         )
-        outputs: Outputs = ((self._reports_to, report),)
-        if confirmed is not None:
-            outputs = (*outputs, confirmed)
-        if self._exchange is not None and begun.tokens:
-            outputs = (*outputs, *self._tell_load(self._exchange, now_ns, self.deadline_ns - now_ns))
+        outputs: list[Output] = [(self._reports_to, report), *confirmed]
+        if self._expert_load is not None and begun.tokens:
+            outputs += self._tell_load(self._expert_load, now_ns, self.deadline_ns - now_ns)
         return outputs
 
-    def _tell_load(self, exchange: ExchangeLoad[PrefillCost], now_ns: int, pass_ns: int) -> Outputs:
-        return exchange.tell(now_ns, self.deadline_ns, pass_ns, self._pass.tokens, self._pass.cached_tokens)
+    def _tell_load(self, expert_load: ExpertLoad[PrefillCost], now_ns: int, pass_ns: int) -> Outputs:
+        return expert_load.tell(now_ns, self.deadline_ns, pass_ns, self._pass.tokens, self._pass.cached_tokens)
 
     def _on_link_share(self, now_ns: int, message: LinkShare) -> Outputs:
         """What is left of the pass that runs takes the same part of the new length as it would have of the old."""
-        exchange = self._exchange
-        assert exchange is not None
-        before, self._cost = self._cost, exchange.cost(message.share_ppm)
+        expert_load = self._expert_load
+        assert expert_load is not None
+        before, self._cost = self._cost, expert_load.cost(message.share_ppm)
         if not self._pass.tokens:
             return NOTHING
         totals = self._pass.tokens, self._pass.pairs, self._pass.cached_tokens
@@ -205,7 +222,7 @@ class PrefillInstance(TimingFlags):
             self._throttled = self._throttled.with_rest(left_ns, was, becomes)
             before_ns, pass_ns = was.length_ns, becomes.length_ns
         self.deadline_ns = now_ns - (-left_ns * pass_ns // before_ns)
-        return self._tell_load(exchange, now_ns, pass_ns)
+        return self._tell_load(expert_load, now_ns, pass_ns)
 
     def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
         columns = message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads
@@ -235,12 +252,11 @@ class PrefillInstance(TimingFlags):
             self._prefixes.pop(request_id, None)
         if self._queue:  # one that needs less memory may be the first now
             self._begin_if_idle(now_ns)
-        return ((self._reports_to, RequestsCancelled(self.address, sorted(dropped))),)
+        return [(self._reports_to, RequestsCancelled(self.address, sorted(dropped)))]
 
     def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
         self._budget.ask(message)
-        confirmed = None if self._pass.tokens else self._budget.take_on()
-        return NOTHING if confirmed is None else (confirmed,)
+        return NOTHING if self._pass.tokens else self._budget.take_on()
 
     def _begin_if_idle(self, now_ns: int) -> None:
         # The wake comes after everything of this instant was delivered, so that all of it takes part in the pass.
@@ -317,7 +333,7 @@ class PrefillInstance(TimingFlags):
                 cache.store(request_id, now_ns)
 
     def _account(self, now_ns: int, done: _Pass, throttled: ThrottledPass | None, *, is_busy: bool) -> Usage:
-        """Since the last account."""
+        """Usage since the last account."""
         start_ns = self._account_end_ns
         self._account_end_ns = now_ns
         busy_ns = now_ns - start_ns if is_busy else 0
@@ -341,9 +357,9 @@ class PrefillInstance(TimingFlags):
         if self._pass.tokens:
             return NOTHING
         usage = self._account(now_ns, _NO_PASS, None, is_busy=False)
-        return ((self._reports_to, UsageReported(self.address, usage)),)
+        return [(self._reports_to, UsageReported(self.address, usage))]
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A pass that was cut short is counted as busy time without the work that it had not finished.
         usage = self._account(now_ns, _NO_PASS, self._throttled, is_busy=self._pass.tokens > 0)
-        return ((self._reports_to, UsageReported(self.address, usage)),)
+        return [(self._reports_to, UsageReported(self.address, usage))]

@@ -1,5 +1,15 @@
-"""A local cluster that stays: who keeps it, where its state lies, how others find it.
+"""A local cluster that stays up between commands: who keeps it, where its state lies, how commands find it.
 
-Reading order: `runtime_folder`, `state`, `processes`, `up_down` (what the commands do), `keeper` (the process between),
-`local_cluster` (the Ray node), `attach` (work on a cluster that stands).
+`supernode up` starts one process in the background, the keeper. It owns everything else: a Ray node, an actor for each
+instance, the actor of the control plane and, if asked for, a Prometheus server. Other commands never talk to the
+keeper: they read its state file, and for an operation they become a second driver of the Ray node.
+
+Reading order:
+- `runtime_folder`, `state`: the folder with state, lock, token and log; what the state file says;
+- `processes`, `listeners`: which processes belong to a cluster, ending them all, and the ports that they listen on;
+- `up_down`, `keeper`: what the two commands do, and the process between them;
+- `local_cluster`, `ray_connection`: a Ray node of our own, and what a process must set to talk to one;
+- `standing`, `attach`: find the cluster that is up, and work on it;
+- `fleet`, `prometheus_server`, `status_page`: what the keeper sets up, and how `supernode status` shows it;
+- `footprint`, `ports`, `loopback`: what a node takes of the machine, fixed ports, HTTP to this machine.
 """

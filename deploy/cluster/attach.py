@@ -1,4 +1,4 @@
-"""Work on a cluster that stands already: this process becomes a second driver of its Ray node."""
+"""Replay into a standing cluster, or call its control plane: this process becomes a second driver of its Ray node."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workers.ray_shell.identity import identity
 from workers.ray_shell.transport import call_all, wait_ready
 
 READY_S: Final = 60.0
-"""Wall seconds for the control plane to answer; one that was killed takes about 2 to come back."""
+"""Wall seconds to wait for the control plane; one that was killed takes about 2 to come back."""
 
 # Ray's types are incomplete.
 _RAY: Final[Any] = ray
@@ -37,7 +37,7 @@ def run_attached(cluster: ClusterState, run: RunSpec, on_progress: Progress | No
 
 
 def control_call(cluster: ClusterState, command: str, **arguments: Any) -> Any:
-    """Ask the control plane of a standing cluster for an operation (`control_calls.COMMANDS`), and take its answer."""
+    """Ask the control plane of a standing cluster for an operation (`control_calls.COMMANDS`); returns its result."""
     with attached(cluster) as control:
         return call_all({ACTOR_NAME: control.call.remote(command, arguments)}, CALL_S)[ACTOR_NAME]
 

@@ -1,4 +1,4 @@
-"""What the control plane of a standing cluster is told: its hosts, what it does between replays, what it shows."""
+"""What the keeper hands to the control plane at its start: hosts, the idle run between replays, metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a local Ray node takes of a machine, and where its files go. Known without importing Ray."""
+"""How much memory a local Ray node takes, and where its files go: measured figures, known without importing Ray."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The process that keeps a cluster standing: it owns the Ray node, the actors and Prometheus, and ends them all.
 
 `supernode up` starts it as the leader of a session of its own and hands it a `Launch` on stdin; what it writes goes to
-the log. It tells how it stands in the state file, and ends in order on SIGTERM. Everything that it starts stays in its
+the log. It keeps its phase in the state file, and ends in order on SIGTERM. Everything that it starts stays in its
 session, so that `supernode down` finds it even after the keeper was killed.
 """
 
@@ -61,7 +61,7 @@ class Keeper:
         )
 
     def keep(self) -> int:
-        """Answers the exit code."""
+        """Run until it is told to end; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
@@ -116,9 +116,9 @@ class Keeper:
             self._note(prometheus_address=self._prometheus.address)
 
     def _watch(self) -> None:
-        """Until it is told to end, see that the parts are there; a control plane that Ray started anew is set up again.
+        """Check the parts until it is told to end; a control plane that Ray has restarted is set up again.
 
-        `ClusterError` if the node is gone: a cluster without it cannot be mended from within.
+        `ClusterError` if the node is gone: a cluster without it cannot be repaired from within.
         """
         checked_s = monotonic_s()
         while not self._is_told_to_end:

@@ -1,7 +1,15 @@
-"""Which processes did we start, and are they gone? By descent while we live, by session when we may be gone.
+"""Find the processes that we started, and end them: none may be left behind, and nobody else's may be touched.
 
-A process is known by its id and the time it began, because the kernel gives an id again. psutil is imported where it
-is used: most commands find no state file, and look at no process.
+Why two ways to find them. A run that owns its Ray node (`LocalCluster`) looks at its own descendants: `Processes`
+remembers those that were there before, so that what began since is Ray's. That fails once a parent dies, since its
+children are then adopted by process 1. A standing cluster has to be ended even after its keeper was killed, so the
+keeper is the leader of a session (`setsid`): children inherit a session whatever becomes of their parents, and the
+kernel does not give a process id away while it still names a session.
+
+Why an id is not enough. The kernel reuses ids, and the state file may be days old: a process is known by its id and
+the time it began. On Linux that time counts from the start of the machine, so that setting the clock changes nothing.
+
+psutil is imported where it is used: most commands find no state file, and look at no process.
 """
 
 from __future__ import annotations
@@ -31,7 +39,7 @@ _POLL_S: Final = 0.05
 
 
 class Processes:
-    """The descendants of this process that began after this object was made."""
+    """The descendants of this process that began after this object was made, such as those of a Ray node."""
 
     def __init__(self) -> None:
         self._before = _descendants()
@@ -42,7 +50,7 @@ class Processes:
         self._ours |= {pid: start for pid, start in _descendants().items() if pid not in self._before}
 
     def end_new(self) -> int:
-        """Wait for them to end and kill those that do not; answers how many were killed."""
+        """Wait for them to end and kill those that do not; returns how many were killed."""
         self.note_new()
         deadline_s = monotonic_s() + GRACE_S
         while (left := self._alive()) and monotonic_s() < deadline_s:
@@ -76,10 +84,9 @@ def process_start(pid: int) -> int | None:
 def session_members(leader: int, start: int) -> dict[int, int]:
     """Id and start time of every process in the session of a leader that began at `start`, the leader included.
 
-    A child stays in its parent's session whatever becomes of the parent, and the kernel does not give an id away while
-    it names a session. So what is in the session of a dead leader is its own, unless all of it had ended, the id was
-    given to another leader, and that one died before its children too; what can be told apart is: members belong to
-    this user and began no earlier than the leader, and none is named once the id is another process's.
+    What is in the session of a dead leader is its own, unless all of it had ended, the id was given to another leader,
+    and that one died before its children too. What can be told apart is: members belong to this user and began no
+    earlier than the leader, and none is returned once the id is another process's.
     """
     import psutil
 
@@ -100,7 +107,7 @@ def is_ours(pid: int) -> bool:
 
 
 def end_session(leader: int, start: int, grace_s: float = GRACE_S) -> int:
-    """Ask the leader to end its session, give it `grace_s`, and kill what is left; answers how many were killed.
+    """Ask the leader to end its session, give it `grace_s`, and kill what is left; returns how many were killed.
 
     What outlives its leader has a second more. `ClusterError` if some are still there after they were killed.
     """

@@ -1,4 +1,4 @@
-"""What this process must be like to talk to a Ray node of ours: its token, and its noise kept away from the user."""
+"""What a process sets to talk to a Ray node of ours: the token, signal handlers, and Ray's own output kept quiet."""
 
 from __future__ import annotations
 

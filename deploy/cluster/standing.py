@@ -1,4 +1,4 @@
-"""The cluster of this user that stands already, if there is one: found without importing Ray."""
+"""Find this user's standing cluster, if there is one, without importing Ray."""
 
 from __future__ import annotations
 

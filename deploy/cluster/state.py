@@ -1,4 +1,4 @@
-"""What the keeper of a standing cluster writes down for the commands that look for it, and how that is to be read."""
+"""The state file of a standing cluster: the keeper writes it, commands read it, and a damaged one is told as such."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deploy.cluster.processes import process_start
 VERSION: Final = 1
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
-"""What the keeper said last of itself."""
+"""The phase that the keeper wrote last."""
 
 Standing = Literal["up", "starting", "stopping", "crashed", "down"]
 """How the cluster really stands: "crashed" has left something that `supernode down` must clear, "down" nothing."""
@@ -26,7 +26,7 @@ _PID_NAMESPACE_PATH: Final = Path("/proc/self/ns/pid")
 
 
 def process_world() -> str:
-    """Where ids of processes mean what they mean to us: another text after a start of the machine or of a container."""
+    """The boot and the PID namespace within which process ids mean the same as here; empty where there is no /proc."""
     try:
         return f"{_BOOT_ID_PATH.read_text().strip()} {_PID_NAMESPACE_PATH.readlink()}"
     except OSError:
@@ -73,8 +73,8 @@ def write_state(path: Path, state: ClusterState) -> None:
 def read_state(path: Path) -> ClusterState | None:
     """What is written there, None if nothing is.
 
-    What cannot be understood is the state of a cluster that failed: its `line` says why, and what is sound in it is
-    kept. So is that of a cluster of another world of processes, whose keeper's id may be anybody's here; it has none.
+    A file that cannot be understood is returned as a cluster that failed: `line` says why, and fields that are sound
+    are kept. So is one from another boot or container, with its keeper's id taken out, as that may be anybody's here.
     """
     document: dict[str, Any] = {}
     problem = ""
@@ -98,7 +98,7 @@ def read_state(path: Path) -> ClusterState | None:
 
 
 def standing(state: ClusterState | None) -> Standing:
-    """How the cluster stands by what it wrote and whether its keeper lives."""
+    """How the cluster stands, by its state file and by whether its keeper is alive."""
     if state is None:
         return "down"
     if state.phase == "failed" or state.keeper_pid <= 0 or process_start(state.keeper_pid) != state.keeper_start:

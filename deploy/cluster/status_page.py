@@ -12,7 +12,7 @@ MAX_PARTS: Final = 8
 
 
 def render_status(state: ClusterState, seen: dict[str, Any]) -> str:
-    """`seen` is what the control plane answers at `/status`."""
+    """`seen` is the JSON that the control plane serves at `/status`."""
     blocks = [_about(state, seen), _stages(seen), _instances(seen["instances"]), _totals(seen)]
     return "\n".join(blocks)
 

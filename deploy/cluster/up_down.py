@@ -1,4 +1,4 @@
-"""Bring a standing cluster up and take it down, whatever state the last one was left in."""
+"""`supernode up` and `supernode down`: start the keeper and wait until it is ready; end all, even after a crash."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOWN_S: Final = 30.0
 """Wall seconds that the keeper has to end in order; then everything of its session is killed."""
 
 LOG_LINES: Final = 5
-"""Of a keeper that said nothing else."""
+"""Of the log, in the error line for a keeper that ended without a reason in its state file."""
 
 _POLL_S: Final = 0.1
 
@@ -61,7 +61,7 @@ def bring_up(
 
 
 def take_down() -> int | None:
-    """End the cluster and remove what it left; answers how many processes had to be killed, None if there was none."""
+    """End the cluster and remove what it left; returns how many processes had to be killed, None if there was none."""
     folder = open_runtime_folder()
     with locked(folder):
         state = read_state(folder.state_path)
@@ -72,7 +72,7 @@ def take_down() -> int | None:
 
 
 def clear(folder: RuntimeFolder, state: ClusterState | None) -> int:
-    """End every process of a cluster's session, then remove its files; answers how many had to be killed."""
+    """End every process of a cluster's session, then remove its files; returns how many had to be killed."""
     num_killed = 0
     if state is not None:
         if state.keeper_pid > 0:

@@ -5,25 +5,26 @@ One after another, each follows its own JSON: grid, queries, units and legends a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
-from importlib import import_module
 from typing import Any, Final
 
 from deploy.dashboards.panels import COLUMNS
-from deploy.dashboards.plots import Curve, Figure, bucket_figure, history_figure, line_figure, on_steps
+from deploy.dashboards.plots import Curve, bucket_figure, history_figure, line_figure, on_steps, sparkline_figure
 from deploy.dashboards.prometheus_api import SCRAPE_INTERVAL_S, Prometheus, QueryError, Window
-from deploy.dashboards.queries import fill, legend, panel_queries, panels
-from deploy.dashboards.units import shown
+from deploy.dashboards.queries import fill, panel_queries, panels, series_name
+from deploy.pages.plots import Figure, legend, plot, whole_page
+from deploy.pages.units import shown
 from scheduler.protocol.errors import InputError
 
 TITLE: Final = "Supernode"
 
 MAX_STEPS: Final = 300
 """Steps of a curve over the whole range; Grafana takes about one per pixel."""
+
+SPARKLINE_PX: Final = 32
 
 FIGURES: Final[Mapping[str, Callable[[Mapping[str, Any], Sequence[Curve], Window], Figure]]] = {
     "timeseries": line_figure,
@@ -49,7 +50,7 @@ h2 {{ font-size: 15px; font-weight: 500; margin: 6px 4px; }}
 h3 {{ font-size: 13px; font-weight: 500; margin: 7px 10px 3px; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; }}
 .plot {{ flex: 1; min-height: 0; padding: 0 4px; }}
-.legend {{ padding: 0 10px 6px; line-height: 17px; max-height: 51px; overflow-y: auto; font-size: 11px; }}
+.legend {{ padding: 0 10px 6px; line-height: 17px; max-height: 51px; overflow-y: auto; font-size: 12px; }}
 .legend span {{ margin-right: 12px; white-space: nowrap; }}
 .legend i {{ display: inline-block; width: 12px; height: 3px; border-radius: 1px; margin-right: 5px;
   vertical-align: middle; }}
@@ -58,15 +59,9 @@ h3 {{ font-size: 13px; font-weight: 500; margin: 7px 10px 3px; white-space: nowr
 .words code {{ background: #22252b; padding: 1px 4px; border-radius: 2px; }}
 .number {{ flex: 1; display: flex; flex-direction: column; justify-content: center; align-items: center;
   font-size: 26px; color: #8ab8ff; min-height: 0; white-space: nowrap; }}
-.number svg {{ width: 100%; height: 32px; margin-top: 8px; }}
+.number .plot {{ flex: none; width: 100%; margin-top: 8px; }}
 .note {{ flex: 1; display: flex; align-items: center; justify-content: center; padding: 12px; text-align: center; }}
 .fault {{ color: #f2495c; overflow: auto; }}
-"""
-
-DRAW: Final = """
-const figures = JSON.parse(document.getElementById("figures").textContent);
-for (const [place, figure] of Object.entries(figures))
-  Plotly.newPlot(place, figure.traces, figure.layout, {responsive: true, displayModeBar: false});
 """
 
 
@@ -85,23 +80,14 @@ def dashboards_page(
         raise InputError(f"a page from {start_s:.0f} to {end_s:.0f} (Unix time) shows nothing: give a later end")
     window = _window(start_s, end_s, scrape_interval_s)
     makers = [_PageMaker(one, Prometheus(prometheus_url), window, scrape_interval_s) for one in dashboards]
-    body = "\n".join(maker.board() for maker in makers)
-    all_figures = {name: figure for maker in makers for name, figure in maker.figures.items()}
-    figures = json.dumps(all_figures, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    offline: Any = import_module("plotly.offline")
+    boards = "\n".join(maker.board() for maker in makers)
     links = "".join(f'<a href="#{escape(one["uid"])}">{escape(one["title"])}</a>' for one in dashboards)
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title><style>{STYLE}</style>
-<script>{offline.get_plotlyjs()}</script></head>
-<body><header><h1>{TITLE}</h1><span>{escape(_range(window))}</span></header>
-<nav>{links}</nav>
-{body}
-<script type="application/json" id="figures">{figures}</script><script>{DRAW}</script></body></html>
-"""
+    head = f"<header><h1>{TITLE}</h1><span>{escape(_range(window))}</span></header>\n<nav>{links}</nav>"
+    return whole_page(TITLE, STYLE, f"{head}\n{boards}\n")
 
 
 class _PageMaker:
-    """Makes the HTML of a dashboard and collects the figures that go into its panels."""
+    """Makes the HTML of a dashboard: asks its queries, and draws what comes back."""
 
     def __init__(
         self, dashboard: Mapping[str, Any], prometheus: Prometheus, window: Window, scrape_interval_s: float
@@ -110,7 +96,6 @@ class _PageMaker:
         self._prometheus = prometheus
         self._window = window
         self._scrape_interval_s = scrape_interval_s
-        self.figures: dict[str, dict[str, Any]] = {}
 
     def board(self) -> str:
         """All panels under the title of the dashboard."""
@@ -146,11 +131,7 @@ class _PageMaker:
         if kind == "stat":
             return _number(panel, on_steps(curves[0][1], self._window))
         figure = FIGURES[kind](panel, curves, self._window)
-        name = f"{self._dashboard['uid']}-panel-{panel['id']}"
-        self.figures[name] = {"traces": figure.traces, "layout": figure.layout}
-        marks = (f'<span><i style="background:{colour}"></i>{escape(text)}</span>' for text, colour in figure.legend)
-        below = f'<div class="legend">{"".join(marks)}</div>' if figure.legend else ""
-        return f'<div class="plot" id="{name}"></div>{below}'
+        return plot(figure) + legend(figure.legend)
 
     def _curves(self, panel: Mapping[str, Any]) -> list[Curve]:
         """What came back for the queries of a panel, by name; series without any number are left out."""
@@ -158,7 +139,7 @@ class _PageMaker:
         for query in panel_queries(panel):
             expression = fill(query.expression, self._window, self._scrape_interval_s)
             found.extend(
-                (legend(query.legend, series.labels), series)
+                (series_name(query.legend, series.labels), series)
                 for series in self._prometheus.over_time(expression, self._window)
                 if any(value is not None for value in on_steps(series, self._window))
             )
@@ -186,25 +167,8 @@ def _number(panel: Mapping[str, Any], values: Sequence[float | None]) -> str:
         key: named["text"] for mapping in defaults.get("mappings", ()) for key, named in mapping["options"].items()
     }
     text = names.get(f"{last:g}", shown(defaults["unit"], last))
-    course = _sparkline(values) if panel["options"]["graphMode"] == "area" else ""
+    course = plot(sparkline_figure(values), SPARKLINE_PX) if panel["options"]["graphMode"] == "area" else ""
     return f'<div class="number"><div>{escape(text)}</div>{course}</div>'
-
-
-def _sparkline(values: Sequence[float | None]) -> str:
-    """From zero up, broken where there is no value."""
-    top = max((value for value in values if value is not None), default=0.0) or 1.0
-    runs: list[list[str]] = [[]]
-    for place, value in enumerate(values):
-        if value is None:
-            runs.append([])
-        else:
-            runs[-1].append(f"{place},{30 - 28 * value / top:.1f}")
-    drawn = "".join(
-        f'<polyline points="{" ".join(run)}" fill="none" stroke="#5794f2" vector-effect="non-scaling-stroke"/>'
-        for run in runs
-        if len(run) > 1
-    )
-    return f'<svg viewBox="0 0 {max(len(values) - 1, 1)} 32" preserveAspectRatio="none">{drawn}</svg>'
 
 
 def _paragraphs(markdown: str) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import cycle, pairwise
 from typing import Any, Final
 
 from deploy.dashboards.prometheus_api import Series, Window
-from deploy.dashboards.units import Scale, digits, scale
+from deploy.pages.plots import Figure, Look, colour_bar, column, layout
+from deploy.pages.units import digits, scale
 
-INK: Final = "#ccccdc"
-FAINT_INK: Final = "#8e8e9a"
-GRID: Final = "rgba(204, 204, 220, 0.09)"
+DARK: Final = Look(ink="#8e8e9a", grid="rgba(204, 204, 220, 0.09)", hover_background="#22252b", hover_ink="#ccccdc")
+BLUE: Final = "#5794f2"
 PALETTE: Final = (
     "#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#705da0",
     "#37872d", "#fade2a", "#447ebc", "#c15c17", "#890f02", "#3d6fb4", "#a0508f", "#8a75b0",
@@ -29,15 +28,6 @@ DAYS_FROM_S: Final = 86_400.0
 
 Curve = tuple[str, Series]
 """A series and its name in the legend."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """Traces and layout for `Plotly.newPlot`, and (name, colour) of what a legend beside it must say."""
-
-    traces: Sequence[Mapping[str, Any]]
-    layout: Mapping[str, Any]
-    legend: Sequence[tuple[str, str]] = ()
 
 
 def steps_ms(window: Window) -> list[float]:
@@ -60,19 +50,19 @@ def line_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Windo
     defaults = panel["fieldConfig"]["defaults"]
     custom = defaults["custom"]
     is_stacked = custom["stacking"]["mode"] == "normal"
-    columns = [on_steps(series, window) for _, series in curves]
-    highs = [max((value for value in column if value is not None), default=0.0) for column in columns]
+    on_each = [on_steps(series, window) for _, series in curves]
+    highs = [max((value for value in values if value is not None), default=0.0) for values in on_each]
     top = defaults.get("max", max(highs, default=0.0))
     fitting = scale(defaults["unit"], sum(highs) if is_stacked else top)
     traces: list[dict[str, Any]] = []
     legend: list[tuple[str, str]] = []
-    for (name, _), column, colour in zip(curves, columns, cycle(PALETTE)):
+    for (name, _), values, colour in zip(curves, on_each, cycle(PALETTE)):
         trace: dict[str, Any] = {
             "type": "scatter",
             "mode": "lines",
             "name": name,
             "x": steps_ms(window),
-            "y": _divided(column, fitting),
+            "y": column(values, fitting.divisor),
             "line": {"color": colour, "width": 1.5 * custom["lineWidth"]},
             "fillcolor": _faint(colour, custom["fillOpacity"] / 100),
             "hovertemplate": f"%{{y:.4g}}{fitting.suffix}",
@@ -84,7 +74,7 @@ def line_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Windo
         vertical["range"] = [0, defaults["max"] / fitting.divisor]
     elif not any(highs):
         vertical["range"] = [0, 1 / fitting.divisor]
-    return Figure(traces, _layout(window, vertical) | {"hovermode": "x unified"}, legend)
+    return Figure(traces, _layout(panel, window, vertical) | {"hovermode": "x unified"}, legend)
 
 
 def bucket_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Window) -> Figure:
@@ -102,29 +92,28 @@ def bucket_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Win
         "z": [[value or None for value in column] for column in counts[first : last + 1]],
         "zmin": 0,
         "colorscale": ORANGES,
-        "colorbar": _colour_bar("", "requests"),
+        "colorbar": colour_bar("", "requests"),
         "xgap": 1,
         "ygap": 1,
         "hovertemplate": "%{z:.3g} requests<extra></extra>",
     }
     unit = panel["options"]["yAxis"]["unit"]
     vertical = {"tickvals": list(range(len(edges))), "ticktext": [_bound(unit, edge) for edge in edges]}
-    return Figure([trace], _layout(window, vertical))
+    return Figure([trace], _layout(panel, window, vertical))
 
 
 def history_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Window) -> Figure:
     """One line of cells per series, the first on top."""
     defaults = panel["fieldConfig"]["defaults"]
-    columns = [on_steps(series, window) for _, series in curves]
-    values = [value for column in columns for value in column if value is not None]
-    highest = defaults.get("max", max(values, default=1.0))
+    on_each = [on_steps(series, window) for _, series in curves]
+    highest = defaults.get("max", max((value for row in on_each for value in row if value is not None), default=1.0))
     fitting = scale(defaults["unit"], highest)
     names = [mapped["text"] for mapping in defaults.get("mappings", ()) for mapped in mapping["options"].values()]
     trace: dict[str, Any] = {
         "type": "heatmap",
         "x": steps_ms(window),
         "y": [name for name, _ in curves],
-        "z": [_divided(column, fitting) for column in columns],
+        "z": [column(values, fitting.divisor) for values in on_each],
         "zmin": 0,
         "zmax": 1 if names else highest / fitting.divisor,
         "ygap": 1,
@@ -134,51 +123,33 @@ def history_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Wi
         trace |= {"colorscale": DOWN_AND_UP, "showscale": False}
         legend = list(zip(names, (DOWN_AND_UP[0][1], DOWN_AND_UP[-1][1])))
     else:
-        trace |= {"colorscale": BLUE_TO_RED, "colorbar": _colour_bar(fitting.suffix, "")}
+        trace |= {"colorscale": BLUE_TO_RED, "colorbar": colour_bar(fitting.suffix)}
         legend: list[tuple[str, str]] = []
-    vertical = {"autorange": "reversed", "type": "category", "dtick": 1, "tickfont": {"size": 9}, "showgrid": False}
-    return Figure([trace], _layout(window, vertical), legend)
+    vertical = {"autorange": "reversed", "type": "category", "dtick": 1, "tickfont": {"size": 10}, "showgrid": False}
+    return Figure([trace], _layout(panel, window, vertical), legend)
 
 
-def _layout(window: Window, vertical: Mapping[str, Any]) -> dict[str, Any]:
+def sparkline_figure(values: Sequence[float | None]) -> Figure:
+    """The course of one number, from zero up, without axes."""
+    trace = {"type": "scatter", "mode": "lines", "y": column(values), "line": {"color": BLUE, "width": 1.5}}
+    margin = {"l": 0, "r": 0, "t": 2, "b": 0}
+    axis = {"visible": False, "fixedrange": True}
+    y = {**axis, "rangemode": "tozero"}
+    return Figure([{**trace, "hoverinfo": "skip"}], layout(DARK, axis, y, margin=margin))
+
+
+def _layout(panel: Mapping[str, Any], window: Window, vertical: Mapping[str, Any]) -> dict[str, Any]:
+    """Time across, with as many ticks as the panel's columns have room for."""
     span_s = window.end_s - window.start_s
     ticks = "%H:%M:%S" if span_s < MINUTES_FROM_S else "%H:%M" if span_s < DAYS_FROM_S else "%d %b %H:%M"
-    axis: dict[str, Any] = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": True}
-    return {
-        "autosize": True,
-        "margin": {"l": 8, "r": 12, "t": 8, "b": 24},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": FAINT_INK, "size": 11, "family": "Inter, Helvetica, Arial, sans-serif"},
-        "hoverlabel": {"bgcolor": "#22252b", "font": {"color": INK}},
-        "showlegend": False,
-        "xaxis": axis
-        | {
-            "type": "date",
-            "range": [1000 * window.start_s, 1000 * window.end_s],
-            "tickformat": ticks,
-            "hoverformat": "%H:%M:%S UTC",
-            "nticks": 7,
-            "ticklabelstandoff": 4,
-        },
-        "yaxis": axis | {"exponentformat": "none", "fixedrange": True} | dict(vertical),
+    across = {
+        "type": "date",
+        "range": [1000 * window.start_s, 1000 * window.end_s],
+        "tickformat": ticks,
+        "hoverformat": "%H:%M:%S UTC",
+        "nticks": panel["gridPos"]["w"] * 3 // 4,
     }
-
-
-def _colour_bar(suffix: str, title: str) -> dict[str, Any]:
-    return {
-        "thickness": 8,
-        "outlinewidth": 0,
-        "ticksuffix": suffix,
-        "nticks": 5,
-        "xpad": 4,
-        "ypad": 0,
-        "title": {"text": title, "side": "right"},
-    }
-
-
-def _divided(column: Sequence[float | None], fitting: Scale) -> list[float | None]:
-    return [None if value is None else value / fitting.divisor for value in column]
+    return layout(DARK, across, vertical)
 
 
 def _less(low: Sequence[float | None], high: Sequence[float | None]) -> list[float | None]:

@@ -16,7 +16,7 @@ from scheduler.protocol.errors import ClusterError, InputError
 TIMEOUT_S: Final = 10.0
 
 REFUSED: Final = (400, 422)
-"""How Prometheus answers a query that it cannot read or run."""
+"""HTTP status of a query that Prometheus cannot read or run."""
 
 SCRAPE_INTERVAL_S: Final = 5.0
 """As in prometheus.yml, and in the data source of Grafana."""
@@ -33,7 +33,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series of an answer: its labels, and two columns of Unix seconds and values (NaN where it has none)."""
+    """One series of a result: its labels, and two columns of Unix seconds and values (NaN where it has none)."""
 
     labels: Mapping[str, str]
     times_s: tuple[float, ...]
@@ -62,11 +62,6 @@ class Prometheus:
         # A scalar over time comes as one series without labels.
         return [_series(one["metric"], one["values"]) for one in answer["result"]]
 
-    def label_values(self, selector: str, label: str, window: Window) -> list[str]:
-        """The values that a label has among the series that a selector matches within a window, sorted."""
-        found = self._ask("series", {"match[]": selector, "start": window.start_s, "end": window.end_s})
-        return sorted({series[label] for series in found if label in series})
-
     def _ask(self, path: str, parameters: Mapping[str, str | float]) -> Any:
         try:
             return json.loads(fetch(f"{self.url}/api/v1/{path}?{urlencode(parameters)}", TIMEOUT_S))["data"]
@@ -74,7 +69,7 @@ class Prometheus:
             with error:
                 reason = _reason(error)
             if error.code in REFUSED:
-                raise QueryError(f"{self.url} refuses {dict(parameters)}: {reason}; mend the query") from None
+                raise QueryError(f"{self.url} refuses {dict(parameters)}: {reason}; fix the query") from None
             why = reason
         except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
             why = " ".join(f"{type(error).__name__} {error}".split())

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from deploy.dashboards.prometheus_api import Window
-from scheduler.protocol.errors import InputError
 
 EVERYTHING: Final = ".*"
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_]\w*)(?::\w+)?\}|\$([A-Za-z_]\w*)")
-_LABEL_VALUES: Final = re.compile(r"label_values\((?P<selector>.+),\s*(?P<label>\w+)\)")
 _LEGEND_LABEL: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
@@ -27,15 +25,6 @@ class PanelQuery:
     place: str
     expression: str
     legend: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceQuery:
-    """Where the values of a choice come from."""
-
-    place: str
-    selector: str
-    label: str
 
 
 def panels(dashboard: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -51,20 +40,6 @@ def panel_queries(panel: Mapping[str, Any]) -> list[PanelQuery]:
         PanelQuery(f"panel {panel['id']} ({panel['title']}) {target['refId']}", target["expr"], target["legendFormat"])
         for target in panel.get("targets", ())
     ]
-
-
-def choice_queries(dashboard: Mapping[str, Any]) -> list[ChoiceQuery]:
-    """Where the choices at the head of a dashboard come from, but for that of the data source."""
-    return [_choice_query(one) for one in dashboard["templating"]["list"] if one["type"] == "query"]
-
-
-def _choice_query(variable: Mapping[str, Any]) -> ChoiceQuery:
-    match = _LABEL_VALUES.fullmatch(variable["definition"])
-    if match is None:
-        raise InputError(
-            f"variable {variable['name']}: cannot read {variable['definition']}; write label_values(SERIES, LABEL)"
-        )
-    return ChoiceQuery(f"variable {variable['name']}", match["selector"], match["label"])
 
 
 def fill(expression: str, window: Window, scrape_interval_s: float) -> str:
@@ -86,6 +61,6 @@ def fill(expression: str, window: Window, scrape_interval_s: float) -> str:
     return _VARIABLE.sub(value, expression)
 
 
-def legend(template: str, labels: Mapping[str, str]) -> str:
+def series_name(template: str, labels: Mapping[str, str]) -> str:
     """The name of a series: the template with its labels filled in."""
     return _LEGEND_LABEL.sub(lambda match: labels.get(match[1], ""), template)

@@ -44,7 +44,7 @@ def check_runtime(folder: RuntimeFolder) -> Finding:
 
 
 def check_cluster(folder: RuntimeFolder) -> Finding:
-    """How does the standing cluster stand?"""
+    """Is the standing cluster well, if there is one?"""
     state = read_state(folder.state_path)
     stands = standing(state)
     if state is None:
@@ -117,7 +117,7 @@ def check_environment(environment: Mapping[str, str] = os.environ, home: Path | 
 
 
 def _refusal(name: str, check: Callable[[], None]) -> Finding | None:
-    """What a check of ours refuses, in two parts."""
+    """The error of a check as a finding, its fix apart; None if it passes."""
     try:
         check()
     except SupernodeError as error:

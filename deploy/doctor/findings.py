@@ -1,4 +1,4 @@
-"""What a look at the machine finds: one line for each thing looked at, with a verdict and, if need be, the mend."""
+"""What a look at the machine finds: a line for each thing looked at, with a verdict and, if need be, the fix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIN_WIDTH: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. `mend` is empty for what is well."""
+    """One thing looked at. `mend` says how to fix it, and is empty for what is well."""
 
     name: str
     verdict: Verdict
@@ -30,7 +30,7 @@ def count(findings: Iterable[Finding]) -> Mapping[Verdict, int]:
 
 
 def render(findings: list[Finding], width: int) -> str:
-    """Aligned lines for a terminal of `width` columns; what is not well has its mend on a line of its own."""
+    """Aligned lines for a terminal of `width` columns; what is not well has its fix on a line of its own."""
     name_width = max(len(finding.name) for finding in findings)
     indent = " " * (6 + name_width + 2)
     lines: list[str] = []

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from deploy.pages.document import LIGHT_AND_DARK, card, document, grid
+from deploy.pages.plots import TEXT_PX, Figure, column, layout, log_axis
 from scheduler.sources.traces.describe import LengthStatistics, TraceDescription
 
 PAGE_NAME: Final = "trace.html"
-HEIGHT_PX: Final = 1040
+HEIGHT_PX: Final = 260
 
 BARS_PER_DECADE: Final = 12
 MAX_STEPS: Final = 120
 """Steps of a plot over time: more of them show noise."""
 
-INK: Final = "#33658a"
-PALE_INK: Final = "rgba(51, 101, 138, 0.18)"
-ACCENT: Final = "#c8553d"
-GREY: Final = "#6b7280"
+INK: Final = "var(--a)"
+ACCENT: Final = "var(--b)"
+NO_BLOCKS: Final = "the trace names no prefix blocks, so nothing is known to be shared"
+
+_ACCENTED: Final = {"showarrow": False, "font": {"color": ACCENT}}
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,43 +44,41 @@ class _Steps:
 
 
 def write_page(description: TraceDescription, folder: str) -> str:
-    """Write `trace.html` into a folder, which is made if need be; answers its path. OSError if that fails."""
-    subplots: Any = import_module("plotly.subplots")
-    steps = _steps(description)
-    titles = (
-        f"Arrivals: requests per second, in steps of {_duration(steps.width_s)}",
-        "Prefix sharing: share of prompt tokens that an earlier request had",
-        f"Prompt lengths: {_percentiles(description.prompt_tokens)}",
-        f"Output lengths: {_percentiles(description.output_tokens)}",
-    )
-    figure: Any = subplots.make_subplots(
-        rows=3,
-        cols=2,
-        specs=[[{"colspan": 2}, None], [{"colspan": 2}, None], [{}, {}]],
-        subplot_titles=titles,
-        vertical_spacing=0.11,
-        horizontal_spacing=0.09,
-    )
-    _add_over_time(figure, steps, steps.rates_per_s, 1, description.arrivals.mean_rate_per_s or 0.0, "{:,.3g} /s")
-    figure.update_yaxes(title="requests/s", rangemode="tozero", row=1, col=1)
-    _add_over_time(figure, steps, 100 * steps.hit_shares, 2, 100 * description.sharing.token_hit_rate, "{:.1f} %")
-    figure.update_yaxes(title="% of prompt tokens", range=[0, 100], row=2, col=1)
-    if not description.sharing.requests_with_blocks:
-        text = "the trace names no prefix blocks, so nothing is known to be shared"
-        figure.add_annotation(text=text, showarrow=False, font_color=GREY, xref="x2 domain", yref="y2 domain", x=0.5)
-    _add_lengths(figure, description.prompt_tokens, 1)
-    _add_lengths(figure, description.output_tokens, 2)
-    _lay_out(figure, description)
+    """Write `trace.html` into a folder, which is made if need be; returns its path. OSError if that fails."""
     path = Path(folder) / PAGE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A fixed id of the plot, so that the same trace gives the same bytes.
-    plot = figure.to_html(include_plotlyjs=True, full_html=True, div_id="trace", config={"displaylogo": False})
-    head = f"<title>{escape(description.name)}</title></head>"
-    path.write_text(plot.replace("</head>", head, 1), encoding="utf-8")
+    path.write_text(_page(description), encoding="utf-8")
     return str(path)
 
 
-def _lay_out(figure: Any, description: TraceDescription) -> None:
+def _page(description: TraceDescription) -> str:
+    steps, arrivals, sharing = _steps(description), description.arrivals, description.sharing
+    mean_rate = arrivals.mean_rate_per_s or 0.0
+    rates = _over_time(steps, steps.rates_per_s, mean_rate, f"{mean_rate:,.3g} /s", {"rangemode": "tozero"})
+    shares = _over_time(
+        steps,
+        100 * steps.hit_shares,
+        100 * sharing.token_hit_rate,
+        f"{sharing.token_hit_rate:.1%}",
+        {"range": [0, 100], "ticksuffix": " %"},
+        note="" if sharing.requests_with_blocks else NO_BLOCKS,
+    )
+    about_sharing = "share of prompt tokens that an earlier request had"
+    over_time = grid(
+        card("Arrivals", f"requests per second, in steps of {_duration(steps.width_s)}", rates, HEIGHT_PX, wide=True),
+        card("Prefix sharing", about_sharing, shares, HEIGHT_PX, wide=True),
+    )
+    lengths = grid(
+        *(
+            card(f"{name} lengths", f"requests by tokens; {_percentiles(of)}", _lengths(of), HEIGHT_PX)
+            for name, of in (("Prompt", description.prompt_tokens), ("Output", description.output_tokens))
+        )
+    )
+    head = f'<h1>{escape(description.name)}</h1><p class="lead">{escape(_facts(description))}</p>'
+    return document(description.name, head + over_time + lengths)
+
+
+def _facts(description: TraceDescription) -> str:
     arrivals, sharing = description.arrivals, description.sharing
     facts = [f"{description.requests:,} requests in {_duration(arrivals.span_s)}"]
     if arrivals.mean_rate_per_s is not None and arrivals.gap_cv is not None:
@@ -85,83 +86,81 @@ def _lay_out(figure: Any, description: TraceDescription) -> None:
         facts.append(f"CV of gaps {arrivals.gap_cv:.2f} (1: Poisson, more: burstier)")
     if sharing.requests_with_blocks:
         facts.append(f"{sharing.token_hit_rate:.1%} of prompt tokens seen before")
-    title = {
-        "text": f"<b>{escape(description.name)}</b>",
-        "subtitle": {"text": " · ".join(facts), "font": {"size": 14, "color": GREY}},
-        "font": {"size": 22},
-        "x": 0.02,
-        "y": 0.975,
-        "yanchor": "top",
-    }
-    figure.update_layout(
-        title=title,
-        template="plotly_white",
-        showlegend=False,
-        height=HEIGHT_PX,
-        margin={"t": 130, "l": 75, "r": 75, "b": 60},
-        bargap=0,
-    )
-    figure.update_xaxes(showline=True, linecolor="#d1d5db", ticks="outside", tickcolor="#d1d5db")
+    return " · ".join(facts)
 
 
-def _add_over_time(figure: Any, steps: _Steps, values: Floats, row: int, mean: float, mean_form: str) -> None:
+def _over_time(
+    steps: _Steps, values: Floats, mean: float, mean_text: str, y: Mapping[str, Any], note: str = ""
+) -> Figure:
     """A filled staircase with its mean."""
-    x = [0.0, *steps.ends.tolist()]
-    y = [*values.tolist(), float(values[-1])]
-    figure.add_scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        line={"color": INK, "width": 1.5, "shape": "hv"},
-        fill="tozeroy",
-        fillcolor=PALE_INK,
-        hovertemplate=f"from %{{x:.4g}} {steps.unit}: %{{y:.3g}}<extra></extra>",
-        row=row,
-        col=1,
-    )
-    figure.add_hline(y=mean, line={"color": ACCENT, "width": 1.5, "dash": "dash"}, row=row, col=1)
+    trace = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": column([0.0, *steps.ends.tolist()]),
+        "y": column([*values.tolist(), float(values[-1])]),
+        "line": {"color": INK, "width": 1.5, "shape": "hv"},
+        "fill": "tozeroy",
+        "hovertemplate": f"from %{{x:.4g}} {steps.unit}: %{{y:.3g}}<extra></extra>",
+    }
     # Beside the plot, where no curve runs.
-    text = f"mean<br>{mean_form.format(mean)}"
-    place: dict[str, Any] = {"xref": f"x{row} domain" if row > 1 else "x domain", "yref": f"y{row}" if row > 1 else "y"}
-    figure.add_annotation(
-        text=text, x=1.005, y=mean, xanchor="left", showarrow=False, align="left", font_color=ACCENT, **place
+    text = {**_ACCENTED, "text": f"mean<br>{mean_text}", "align": "left"}
+    mean_place = {"x": 1.005, "xref": "paper", "xanchor": "left", "y": mean}
+    notes = [{"text": note, "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}] if note else []
+    line = {"color": ACCENT, "width": 1.5, "dash": "dash"}
+    x = {"title": _title(f"time in the trace ({steps.unit})"), "range": [0, float(steps.ends[-1])]}
+    return Figure(
+        [trace],
+        layout(
+            LIGHT_AND_DARK,
+            x,
+            y,
+            margin={"l": 8, "r": 64, "t": 8, "b": 44},
+            shapes=[{"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": mean, "y1": mean, "line": line}],
+            annotations=[{**text, **mean_place}, *notes],
+        ),
     )
-    figure.update_xaxes(title=f"time in the trace ({steps.unit})", range=[0, float(steps.ends[-1])], row=row, col=1)
 
 
-def _add_lengths(figure: Any, lengths: LengthStatistics, column: int) -> None:
+def _lengths(lengths: LengthStatistics) -> Figure:
     """Bars of equal width on a logarithmic axis, and where the percentiles lie."""
+    edges, heights = _bars(lengths)
+    trace = {
+        "type": "bar",
+        "x": np.sqrt(edges[:-1] * edges[1:]).tolist(),
+        "y": heights.tolist(),
+        "width": np.diff(edges).tolist(),
+        "marker": {"color": INK, "line": {"color": "var(--card)", "width": 1}},
+        "hovertemplate": "about %{x:,.0f} tokens: %{y:,} requests<extra></extra>",
+    }
+    shapes: list[dict[str, Any]] = []
+    names: list[dict[str, Any]] = []
+    for level, (name, value) in enumerate((("p50", lengths.p50), ("p90", lengths.p90), ("p99", lengths.p99))):
+        height = 0.95 - 0.08 * level  # equal lengths put all three in one place
+        line = {"color": ACCENT, "width": 1.5, "dash": "dot"}
+        shapes.append({"type": "line", "x0": value, "x1": value, "y0": 0, "y1": height, "yref": "paper", "line": line})
+        # Shapes on a logarithmic axis are placed by value, annotations by its logarithm.
+        place = {"x": math.log10(value), "xanchor": "left", "y": height + 0.04, "yref": "paper"}
+        names.append({**_ACCENTED, "text": name, **place})
+    low, high = float(edges[0]) / 1.05, float(edges[-1]) * 1.05
+    x = {**log_axis(low, high, "{:,.0f}".format), "title": _title("tokens (logarithmic)")}
+    y = {"range": [0, float(heights.max()) * 1.45]}
+    margin = {"l": 8, "r": 24, "t": 8, "b": 44}
+    return Figure([trace], layout(LIGHT_AND_DARK, x, y, shapes=shapes, annotations=names, margin=margin, bargap=0))
+
+
+def _title(text: str) -> dict[str, Any]:
+    return {"text": text, "font": {"size": TEXT_PX}}
+
+
+def _bars(lengths: LengthStatistics) -> tuple[Floats, Floats]:
+    """Edges, `BARS_PER_DECADE` to a decade, and how many requests lie between each two."""
     values = np.array([length for length, _ in lengths.histogram], np.float64)
     counts = np.array([count for _, count in lengths.histogram], np.int64)
     lowest = math.floor(math.log10(float(values[0])) * BARS_PER_DECADE)
     highest = math.floor(math.log10(lengths.max) * BARS_PER_DECADE) + 1
     edges = 10 ** (np.arange(lowest, highest + 1) / BARS_PER_DECADE)
     # What rounding puts just outside the outer edges belongs inside.
-    heights, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges, weights=counts)
-    figure.add_bar(
-        x=np.sqrt(edges[:-1] * edges[1:]).tolist(),
-        y=heights.tolist(),
-        width=np.diff(edges).tolist(),
-        marker={"color": INK, "line": {"color": "white", "width": 1}},
-        hovertemplate="about %{x:,.0f} tokens: %{y:,} requests<extra></extra>",
-        row=3,
-        col=column,
-    )
-    axis = column + 2
-    top = float(heights.max()) * 1.45
-    for level, (name, value) in enumerate((("p50", lengths.p50), ("p90", lengths.p90), ("p99", lengths.p99))):
-        height = 0.95 - 0.08 * level  # equal lengths put all three in one place
-        line: dict[str, Any] = {"color": ACCENT, "width": 1.5, "dash": "dot"}
-        figure.add_shape(type="line", x0=value, x1=value, y0=0, y1=height * top, line=line, row=3, col=column)
-        # Shapes on a logarithmic axis are placed by value, annotations by its logarithm.
-        place = {"xref": f"x{axis}", "yref": f"y{axis} domain", "x": math.log10(value), "y": height + 0.03}
-        figure.add_annotation(text=name, showarrow=False, xanchor="left", font_color=ACCENT, **place)
-    ends = [math.log10(float(edges[0])) - 0.02, math.log10(float(edges[-1])) + 0.02]
-    marks = (1, 2, 5) if ends[1] - ends[0] < 1.5 else (1,)
-    ticks = [mark * 10**decade for decade in range(8) for mark in marks]
-    figure.update_xaxes(title="tokens (logarithmic)", type="log", range=ends, row=3, col=column)
-    figure.update_xaxes(tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks], row=3, col=column)
-    figure.update_yaxes(title="requests", range=[0, top], row=3, col=column)
+    return edges, np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges, weights=counts)[0]
 
 
 def _percentiles(lengths: LengthStatistics) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.report.document import amount, section, table
+from deploy.pages.document import amount, section, table
 
 _HEAD = ("class", "arrived", "finished", "not served", "TTFT p50", "TTFT p99", "TPOT p99", "within limits", "goodput")
 

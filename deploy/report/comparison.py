@@ -9,10 +9,11 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from deploy.dashboards.units import shown
+from deploy.pages.document import NOTHING, document, grid, plain, section, span
+from deploy.pages.plots import legend
+from deploy.pages.units import shown
 from deploy.report.chart import COLOURS, Axis, Curve, line_chart, top_of
 from deploy.report.course import MAX_POINTS, Clock, Course
-from deploy.report.document import NOTHING, document, grid, plain, section, span
 from deploy.report.latency import distributions
 from deploy.run_folder.read import RunFolder
 from scheduler.metrics.columns import Floats
@@ -78,14 +79,10 @@ def comparison_page(runs: Sequence[RunFolder]) -> str:
         raise InputError(f"{len(runs)} run folders are too many to tell apart; give at most {MAX_RUNS}")
     names = _names(runs)
     named = list(zip(names, runs, strict=True))
-    legend = "".join(
-        f'<span><i class="block" style="background:var(--{COLOURS[place]})"></i>{escape(name)}</span>'
-        for place, name in enumerate(names)
-    )
     body = [
         f"<h1>{len(runs)} runs compared</h1>",
         f'<p class="lead">{escape("; ".join(dict.fromkeys(str(run.trace["name"]) for run in runs)))}</p>'
-        f'<div class="legend">{legend}</div>',
+        f"{legend(list(zip(names, COLOURS)))}",
         section("What differs", "Settings that are the same in all runs are left out.", _differences(names, runs)),
         section("What came of it", "The better figure of each line stands out.", _measures(names, runs)),
         section("Latency", "Share of requests within a time, of each run.", grid(distributions(named))),

@@ -8,13 +8,15 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from deploy.dashboards.units import shown
-from deploy.report.chart import Axis, Curve, line_chart, top_of
-from deploy.report.course import Course
-from deploy.report.document import amount, grid, section, table
+from deploy.pages.document import amount, grid, section, table
+from deploy.pages.plots import legend
+from deploy.pages.units import shown
+from deploy.report.chart import Curve
+from deploy.report.course import Course, over_time
+from deploy.report.fleet_map import DECODE_COLOUR, PREFILL_COLOUR
 from deploy.run_folder.read import RunFolder
 
-ROLES: Final = (("prefill", "a"), ("decode", "c"))
+ROLES: Final = (("prefill", PREFILL_COLOUR), ("decode", DECODE_COLOUR))
 UNITS: Final = (("joules", "joule"), ("watts", "watt"), ("share", "percentunit"), ("usd", "si:$"))
 """By a word in a name of the summary."""
 
@@ -46,10 +48,7 @@ def _power_chart(course: Course, run: RunFolder) -> str:
         for role, colour in ROLES
         if run.addresses(role)
     ]
-    top = top_of([np.sum([curve.values for curve in curves], axis=0)])
-    return line_chart(
-        "Power", "of all NPUs, by role", course.x, curves, course.x_axis, Axis(0.0, top, "watt"), is_stacked=True
-    )
+    return over_time(course, "Power", "of all NPUs, by role", curves, "watt", is_stacked=True)
 
 
 def _split(run: RunFolder, course: Course, energy: Mapping[str, Any]) -> str:
@@ -57,9 +56,7 @@ def _split(run: RunFolder, course: Course, energy: Mapping[str, Any]) -> str:
     joules = {role: sum(course.total(f"watts:{address}") for address in run.addresses(role)) for role, _ in ROLES}
     total = sum(joules.values()) or 1.0
     num_npus = {role: sum(one.num_npus for one in run.instances if one.role == role) for role, _ in ROLES}
-    bar = "".join(
-        f'<div style="flex:{joules[role] / total:.4f};background:var(--{colour})"></div>' for role, colour in ROLES
-    )
+    bar = "".join(f'<div style="flex:{joules[role] / total:.4f};background:{colour}"></div>' for role, colour in ROLES)
     rows = "".join(_role_row(role, colour, joules[role], total, num_npus[role], run.span_s) for role, colour in ROLES)
     facts = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in _facts(energy))
     return (
@@ -78,8 +75,7 @@ def _role_row(role: str, colour: str, joules: float, total_joules: float, num_np
         shown("percentunit", joules / total_joules),
         f"{amount('watt', watts)} per NPU",
     )
-    mark = f'<span class="legend"><span><i class="block" style="background:var(--{colour})"></i>{role}</span></span>'
-    return f"<tr><td>{mark}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    return f"<tr><td>{legend([(role, colour)])}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _facts(group: Mapping[str, Any], above: str = "", unnamed: str = "none") -> Iterator[tuple[str, str]]:

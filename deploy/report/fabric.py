@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from deploy.pages.document import amount, grid, section, table
 from deploy.report.chart import COLOURS, Curve
 from deploy.report.course import Course, over_time
-from deploy.report.document import amount, grid, section, table
 from deploy.run_folder.read import RunFolder
 from scheduler.metrics.columns import NS_PER_S
 

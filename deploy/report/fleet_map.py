@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from typing import Final
+from itertools import accumulate
+from typing import Any, Final
 
-import numpy as np
-
-from deploy.dashboards.units import shown
-from deploy.report.chart import figure
+from deploy.pages.document import LIGHT_AND_DARK, card
+from deploy.pages.plots import Figure, colour_bar, column, layout
+from deploy.pages.units import scale, shown
+from deploy.report.chart import COLOURS
 from deploy.report.course import Course
 from deploy.run_folder.read import Instance, RunFolder
 
-WIDTH: Final = 1166
+PREFILL_COLOUR: Final = COLOURS[0]
+DECODE_COLOUR: Final = COLOURS[2]
+BUSY_HUE: Final = COLOURS[0]
+POWER_HUE: Final = COLOURS[3]
+NO_SHADE: Final = "var(--cell)"
+
 NODES_PER_BAND: Final = 48
 """Nodes beside each other; more go below."""
 
-CELL: Final = 17
-GAP: Final = 2
-RACK_GAP: Final = 7
-NAME_HEIGHT: Final = 34
-BAND_GAP: Final = 10
-LEFT: Final = 4
+# Lengths on a map, in cells.
+RACK_GAP: Final = 0.4
+BAND_GAP: Final = 1.6
+"""Room for the names of instances below a band."""
 
-BUSY_HUE: Final = "a"
-POWER_HUE: Final = "d"
+CELL_PX: Final = 19
+"""How high a cell is; how wide, depends on the page."""
+NARROWEST_PX: Final = 680
+"""For which names of instances are chosen: how wide a map is at least."""
+LETTER_PX: Final = 6.4
 
-LEVELS: Final = 12
-"""Shades of the map over time."""
-MAX_STRIPS: Final = 120
-STRIP_LEFT: Final = 82
-STRIP_HEIGHT: Final = 13
+STRIP_PX: Final = 17
+"""How high a row of the map over time is: so that each has its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a map shows: shades from 0 to `top` in a colour of the style sheet."""
+    """What a map shows: shades from 0 to `top` in a colour."""
 
     title: str
     about: str
@@ -47,128 +49,113 @@ class Measure:
     hue: str
 
 
+class _Grid:
+    """Where cells lie: an NPU's node tells its column, its place there the row; nodes go on in bands below."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        rows = run.npus_per_node
+        self.num_bands: Final = -(-run.num_nodes // NODES_PER_BAND)
+        # A gap is a column or row of its own that stays empty.
+        widths = [
+            width
+            for place in range(NODES_PER_BAND)
+            for width in ((RACK_GAP, 1.0) if place and place % run.nodes_per_rack == 0 else (1.0,))
+        ]
+        self.columns: Final = [index for index, width in enumerate(widths) if width == 1.0]
+        self.x_edges: Final = [0.0, *accumulate(widths)]
+        self.y_edges: Final = [0.0, *accumulate([*[1.0] * rows, BAND_GAP] * self.num_bands)]
+
+    def cells(self, of_npus: Sequence[Any]) -> list[list[Any]]:
+        """Something of each NPU in rows and columns, None between them."""
+        table: list[list[Any]] = [[None] * (len(self.x_edges) - 1) for _ in range(len(self.y_edges) - 1)]
+        for npu, value in enumerate(of_npus):
+            node, row = divmod(npu, self._run.npus_per_node)
+            band, place = divmod(node, NODES_PER_BAND)
+            table[band * (self._run.npus_per_node + 1) + row][self.columns[place]] = value
+        return table
+
+    def stretches(self, first: int, num_npus: int) -> Iterator[tuple[float, float, float]]:
+        """From where to where some NPUs go in each band, and how deep that band ends."""
+        begin, end = first // self._run.npus_per_node, (first + num_npus - 1) // self._run.npus_per_node
+        for band in range(begin // NODES_PER_BAND, end // NODES_PER_BAND + 1):
+            left = max(begin - band * NODES_PER_BAND, 0)
+            right = min(end - band * NODES_PER_BAND, NODES_PER_BAND - 1)
+            bottom = self.y_edges[(band + 1) * (self._run.npus_per_node + 1) - 1]
+            yield self.x_edges[self.columns[left]], self.x_edges[self.columns[right] + 1], bottom
+
+
 def map_of(run: RunFolder, supernode: int, measure: Measure, values: Mapping[str, float]) -> str:
     """A value per NPU by instance address, of one supernode."""
-    unit, top, hue = measure.unit, measure.top, measure.hue
-    instances = [one for one in run.instances if one.supernode == supernode]
-    cells: list[str] = []
-    first = 0
-    for instance in instances:
-        value = values[instance.address]
-        name = f"{instance.address}: {shown(unit, value)} per NPU, {instance.num_npus} NPUs from {first}"
-        shade = _shade(value / top if top else 0.0, hue)
-        path = "".join(_cell(run, npu) for npu in range(first, first + instance.num_npus))
-        cells.append(f'<path style="fill:{shade}" d="{path}"><title>{escape(name)}</title></path>')
-        first += instance.num_npus
-    spare = "".join(_cell(run, npu) for npu in range(first, run.num_nodes * run.npus_per_node))
-    if spare:
-        cells.append(f'<path d="{spare}" fill="none" stroke="var(--rule)"><title>no instance</title></path>')
-    bands = -(-run.num_nodes // NODES_PER_BAND)
-    height = bands * _band_height(run)
-    drawn = "".join(cells) + _names(run, instances)
-    svg = f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{drawn}</svg>{_scale(measure)}'
+    grid, fitting = _Grid(run), scale(measure.unit, measure.top)
+    shades: list[float | None] = []
+    texts: list[str] = []
+    shapes: list[dict[str, Any]] = []
+    names: list[dict[str, Any]] = []
+    for instance in (one for one in run.instances if one.supernode == supernode):
+        first, value = len(shades), values[instance.address]
+        for left, right, bottom in grid.stretches(first, instance.num_npus):
+            shapes.append(_underline(instance, left, right, bottom))
+            names.append(_name(instance, (right - left) / grid.x_edges[-1], (left + right) / 2, bottom))
+        told = f"{instance.address}: {shown(measure.unit, value)} per NPU, {instance.num_npus} NPUs from {first}"
+        shades += column([value], fitting.divisor) * instance.num_npus
+        texts += [told] * instance.num_npus
+    num_spare = run.num_nodes * run.npus_per_node - len(shades)
+    places: dict[str, Any] = {"x": grid.x_edges, "y": grid.y_edges, "xgap": 2, "ygap": 2}
+    scaling = _shades(measure.hue, measure.top / fitting.divisor, fitting.suffix)
+    traces = [{**places, **scaling, "z": grid.cells(shades), "text": grid.cells(texts), **_TEXT_ONLY}]
+    if num_spare:
+        spare = grid.cells([None] * len(shades) + [0] * num_spare)
+        told = {"hovertemplate": "no instance<extra></extra>"}
+        traces.append({**places, **_shades(NO_SHADE, 1.0, ""), "z": spare, "opacity": 0.35, "showscale": False, **told})
+    hidden = {"showgrid": False, "zeroline": False, "showticklabels": False}
+    x, y = {**hidden, "range": [0, grid.x_edges[-1]]}, {**hidden, "range": [grid.y_edges[-1], 0]}
+    margin = {"l": 2, "r": 12, "t": 8, "b": 8}
+    drawn = layout(LIGHT_AND_DARK, x, y, shapes=shapes, annotations=names, margin=margin, dragmode=False)
     title = f"{measure.title}, supernode {supernode}" if run.num_supernodes > 1 else measure.title
-    return figure(title, measure.about, svg, wide=True)
+    figure = Figure(traces, drawn, (("prefill", PREFILL_COLOUR), ("decode", DECODE_COLOUR)))
+    return card(title, measure.about, figure, round(grid.y_edges[-1] * CELL_PX), wide=True)
 
 
-def _band_height(run: RunFolder) -> int:
-    return run.npus_per_node * (CELL + GAP) + NAME_HEIGHT + BAND_GAP
+_TEXT_ONLY: Final = {"hovertemplate": "%{text}<extra></extra>"}
 
 
-def _column(run: RunFolder, node: int) -> float:
-    place = node % NODES_PER_BAND
-    racks = min(run.num_nodes, NODES_PER_BAND) // run.nodes_per_rack
-    step = (WIDTH - 2 * LEFT - RACK_GAP * racks) / NODES_PER_BAND
-    return LEFT + place * step + place // run.nodes_per_rack * RACK_GAP
-
-
-def _cell(run: RunFolder, npu: int) -> str:
-    node, row = divmod(npu, run.npus_per_node)
-    y = node // NODES_PER_BAND * _band_height(run) + row * (CELL + GAP)
-    return f"M{_column(run, node):.1f} {y}h{CELL + 2}v{CELL}h-{CELL + 2}z"
-
-
-def _names(run: RunFolder, instances: Sequence[Instance]) -> str:
-    """Below each instance its name, and under what spans several nodes a line."""
-    parts: list[str] = []
-    first = 0
-    for instance in instances:
-        begin, end = first // run.npus_per_node, (first + instance.num_npus - 1) // run.npus_per_node
-        first += instance.num_npus
-        for band in range(begin // NODES_PER_BAND, end // NODES_PER_BAND + 1):
-            left = max(begin, band * NODES_PER_BAND)
-            right = min(end, (band + 1) * NODES_PER_BAND - 1)
-            x1, x2 = _column(run, left), _column(run, right) + CELL + 2
-            y = band * _band_height(run) + run.npus_per_node * (CELL + GAP) + 5
-            parts.append(f'<path d="M{x1:.1f} {y}H{x2:.1f}" stroke="var(--{_colour(instance)})" stroke-width="3"/>')
-            parts.append(
-                f'<text x="{(x1 + x2) / 2:.1f}" y="{y + 15}" text-anchor="middle">{escape(_short(instance, x2 - x1))}'
-                "</text>"
-            )
-    return "".join(parts)
-
-
-def _short(instance: Instance, width: float) -> str:
-    role, _, number = instance.address.partition("-")
-    for name in (instance.address, f"{role[:1].upper()}{number}"):
-        if len(name) * 6.2 <= width:
-            return name
-    return ""
+def _shades(hue: str, top: float, suffix: str) -> dict[str, Any]:
+    """A heat map from nothing to `top`."""
+    colours = {"colorscale": [[0, NO_SHADE], [1, hue]], "zmin": 0, "zmax": top or 1.0}
+    return {"type": "heatmap", **colours, "colorbar": colour_bar(suffix)}
 
 
 def _colour(instance: Instance) -> str:
-    return "c" if instance.role == "decode" else "a"
+    return DECODE_COLOUR if instance.role == "decode" else PREFILL_COLOUR
 
 
-def _shade(share: float, hue: str) -> str:
-    return f"color-mix(in oklab, var(--{hue}) {100 * min(max(share, 0.0), 1.0):.0f}%, var(--cell))"
+def _underline(instance: Instance, left: float, right: float, bottom: float) -> dict[str, Any]:
+    y, line = bottom + 0.15, {"color": _colour(instance), "width": 3}
+    return {"type": "line", "x0": left + 0.05, "x1": right - 0.05, "y0": y, "y1": y, "line": line}
 
 
-def _scale(measure: Measure) -> str:
-    bar = f"linear-gradient(90deg in oklab, var(--cell), var(--{measure.hue}))"
-    return (
-        f'<div class="legend"><span>0</span><span style="width:160px;height:9px;margin-top:6px;border-radius:3px;'
-        f'background:{bar}"></span><span>{escape(shown(measure.unit, measure.top))}</span>'
-        '<span><i style="background:var(--a)"></i>prefill</span>'
-        '<span><i style="background:var(--c)"></i>decode</span></div>'
-    )
+def _name(instance: Instance, share: float, x: float, bottom: float) -> dict[str, Any]:
+    """Of an instance below its cells, which take a share of the width: whole, or a letter and a number, or nothing."""
+    role, _, number = instance.address.partition("-")
+    names = (instance.address, f"{role[:1].upper()}{number}", "")
+    text = next(name for name in names if len(name) * LETTER_PX <= share * NARROWEST_PX)
+    return {"text": text, "x": x, "y": bottom + 0.2, "yanchor": "top", "showarrow": False, "font": {"size": 11}}
 
 
 def busy_over_time(run: RunFolder, course: Course) -> str:
     """A row for each instance, shaded by its busy share at each time."""
     busy = course.by_instance("busy")
-    merged = max(1, math.ceil(len(course) / MAX_STRIPS))
-    rows = [_merge(busy[instance.address].tolist(), merged) for instance in run.instances]
-    num_columns = max(map(len, rows), default=1)
-    width = (WIDTH - STRIP_LEFT - LEFT) / num_columns
-    by_level: list[list[str]] = [[] for _ in range(LEVELS + 1)]
-    texts: list[str] = []
-    for index, (instance, row) in enumerate(zip(run.instances, rows, strict=True)):
-        y = index * (STRIP_HEIGHT + 2)
-        texts.append(f'<text x="{STRIP_LEFT - 8}" y="{y + 10}" text-anchor="end">{escape(instance.address)}</text>')
-        for place, share in enumerate(row):
-            x = STRIP_LEFT + place * width
-            by_level[round(LEVELS * min(max(share, 0.0), 1.0))].append(
-                f"M{x:.1f} {y}h{width:.2f}v{STRIP_HEIGHT}h-{width:.2f}z"
-            )
-    shades = "".join(
-        f'<path style="fill:{_shade(level / LEVELS, BUSY_HUE)}" d="{"".join(paths)}"/>'
-        for level, paths in enumerate(by_level)
-        if paths
-    )
-    bottom = len(rows) * (STRIP_HEIGHT + 2)
-    axis = course.x_axis
-    marks = "".join(
-        f'<text x="{STRIP_LEFT + float(axis.share(np.array([value]))[0]) * (WIDTH - STRIP_LEFT - LEFT):.1f}" '
-        f'y="{bottom + 13}" text-anchor="middle">{escape(text)}</text>'
-        for value, text in axis.ticks()
-    )
-    svg = f'<svg viewBox="0 0 {WIDTH} {bottom + 18}" role="img">{shades}{"".join(texts)}{marks}</svg>'
-    return figure(
-        "Busy share of each instance over time", "share of each step in which a pass or a step ran", svg, wide=True
-    )
-
-
-def _merge(values: Sequence[float], num_merged: int) -> list[float]:
-    parts = (values[begin : begin + num_merged] for begin in range(0, len(values), num_merged))
-    return [sum(part) / len(part) for part in parts]
+    trace = {
+        **_shades(BUSY_HUE, 100.0, " %"),
+        "x": course.x_axis.of(course.x),
+        "y": [one.address for one in run.instances],
+        "z": [column(busy[one.address].tolist(), 0.01, digits=3) for one in run.instances],
+        "ygap": 2,
+        "hovertemplate": "%{y} at %{x}: %{z:.3~r} %<extra></extra>",
+    }
+    y = {"autorange": "reversed", "type": "category", "dtick": 1, "tickfont": {"size": 11}, "showgrid": False}
+    figure = Figure([trace], layout(LIGHT_AND_DARK, course.x_axis.settings, y))
+    height_px = len(run.instances) * STRIP_PX + 32
+    about = "share of each step in which a pass or a step ran"
+    return card("Busy share of each instance over time", about, figure, height_px, wide=True)

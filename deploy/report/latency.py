@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from deploy.dashboards.units import shown
+from deploy.pages.units import shown
 from deploy.report.chart import COLOURS, Axis, Curve, Limit, line_chart, top_of
 from deploy.report.course import Clock, percentiles_over_time
 from deploy.run_folder.read import RunFolder
@@ -31,6 +31,7 @@ LATENCIES: Final = (
     ("e2e_s", "E2E", "arrival to last token"),
     ("queue_s", "Queue", "arrival to start of prefill"),
 )
+PERCENTILE_COLOURS: Final = (COLOURS[0], COLOURS[3], COLOURS[1])
 DRAWN: Final = ("ttft_s", "tpot_s", "e2e_s", "queue_s")
 
 
@@ -95,7 +96,7 @@ def latency_course(run: RunFolder, key: str, name: str) -> str:
     """Percentiles of the requests that arrived in each stretch of the run."""
     x, found = percentiles_over_time(run, key, (50.0, 95.0, 99.0))
     clock = Clock.of(run.span_s)
-    curves = [Curve(f"p{p}", values, colour) for p, values, colour in zip((50, 95, 99), found, "adb", strict=True)]
+    curves = [Curve(f"p{p}", values, colour) for p, values, colour in zip((50, 95, 99), found, PERCENTILE_COLOURS)]
     return line_chart(
         f"{name} over time",
         "percentiles of the requests that arrived then",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from deploy.dashboards.units import shown
+from deploy.pages.units import shown
 from deploy.report.fabric import named
 from deploy.run_folder.read import RunFolder
 from scheduler.core.request_table import NOT_YET

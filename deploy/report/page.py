@@ -8,10 +8,10 @@ from dataclasses import asdict
 from html import escape
 from typing import Any, Final
 
+from deploy.pages.document import Tile, amount, document, grid, section, settings, span, table, tiles
 from deploy.report.chart import COLOURS, Curve
 from deploy.report.classes import classes_section
 from deploy.report.course import Course, over_time
-from deploy.report.document import Tile, amount, document, grid, section, settings, span, table, tiles
 from deploy.report.energy import energy_section
 from deploy.report.fabric import fabric_section
 from deploy.report.fleet_map import BUSY_HUE, POWER_HUE, Measure, busy_over_time, map_of
@@ -100,9 +100,9 @@ def _load_section(run: RunFolder, course: Course) -> str:
     prompts = _curves(("prompt", course.mean("input_tokens_per_s")))
     outputs = _curves(("output", course.mean("output_tokens_per_s")))
     at_work = [
-        Curve("in prefill", course.mean("in_prefill"), "a"),
-        Curve("waiting for prefill", course.mean("waiting_prefill"), "f"),
-        Curve("waiting for room, handed over", course.mean("in_hand_over"), "e"),
+        Curve("in prefill", course.mean("in_prefill"), COLOURS[0]),
+        Curve("waiting for prefill", course.mean("waiting_prefill"), COLOURS[5]),
+        Curve("waiting for room, handed over", course.mean("in_hand_over"), COLOURS[4]),
     ]
     decoding = _curves(("running", course.mean("in_decode")))
     kv = {one.address: one.kv_tokens for one in run.instances}

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from deploy.dashboards.units import shown
-from deploy.report.chart import Axis, figure
+from deploy.pages.document import LIGHT_AND_DARK, card
+from deploy.pages.plots import Figure, layout
+from deploy.pages.units import shown
+from deploy.report.chart import COLOURS, Axis
 from deploy.run_folder.read import RunFolder
-from scheduler.metrics.columns import NS_PER_S
+from scheduler.metrics.columns import NS_PER_S, Floats
 
 NUM_SLOWEST: Final = 12
 
 STAGES: Final = (
-    ("waiting", "f"),
-    ("fetching cached KV", "d"),
-    ("prefill", "a"),
-    ("waiting for room", "b"),
-    ("KV transfer", "e"),
-    ("decode", "c"),
+    ("waiting", COLOURS[5]),
+    ("fetching cached KV", COLOURS[3]),
+    ("prefill", COLOURS[0]),
+    ("waiting for room", COLOURS[1]),
+    ("KV transfer", COLOURS[4]),
+    ("decode", COLOURS[2]),
 )
-COLOURS: Final = dict(STAGES)
 
-WIDTH: Final = 1166
-LEFT: Final = 246
-RIGHT: Final = 76
-ROW: Final = 19
+ROW_PX: Final = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,36 +88,58 @@ def slowest(run: RunFolder, latency: str, title: str, until: str | None) -> str:
     order = [i for i in order if not np.isnan(values[i])]
     if not order:
         return ""
-    axis = Axis(0.0, max(float(values[order[0]]), 1e-9), "s")
-    rows = "".join(_row(run, request_id, place, latency, axis, until) for place, request_id in enumerate(order))
-    bottom = len(order) * ROW
-    marks = "".join(
-        f'<text x="{_x(axis, value):.1f}" y="{bottom + 13}" text-anchor="middle">{escape(text)}</text>'
-        f'<line class="grid-line" x1="{_x(axis, value):.1f}" x2="{_x(axis, value):.1f}" y1="0" y2="{bottom}"/>'
-        for value, text in axis.ticks()
-    )
-    svg = f'<svg viewBox="0 0 {WIDTH} {bottom + 18}" role="img">{marks}{rows}</svg>'
+    # Room beside the longest bar for its figure.
+    axis = Axis(0.0, max(float(values[order[0]]), 1e-9) * 1.08, "s")
+    bars = [(place, one) for place, i in enumerate(order) for one in _until(stretches(run, i), until)]
+    stages = STAGES[:3] if until == "prefill" else STAGES
+    traces = [_bars(name, colour, [bar for bar in bars if bar[1].stage == name], axis) for name, colour in stages]
+    traces.append(_figures(values[order], axis))
+    y = {
+        "range": [len(order) - 0.5, -0.5],
+        "tickvals": list(range(len(order))),
+        "ticktext": [_request(run, request_id) for request_id in order],
+        "showgrid": False,
+        "zeroline": False,
+    }
+    drawn = layout(LIGHT_AND_DARK, axis.settings, y, barmode="overlay", bargap=0.3)
     about = "seconds since arrival; supernode explain ID tells the whole life of a request"
-    shown_stages = STAGES[:3] if until == "prefill" else STAGES
-    return figure(title, about, svg, shown_stages, wide=True)
+    return card(title, about, Figure(traces, drawn, stages), len(order) * ROW_PX + 32, wide=True)
 
 
-def _x(axis: Axis, value: float) -> float:
-    return LEFT + value / axis.high * (WIDTH - LEFT - RIGHT)
+def _bars(stage: str, colour: str, bars: Sequence[tuple[int, Stretch]], axis: Axis) -> dict[str, Any]:
+    """All bars of one stage, as (row, stretch)."""
+    begins = np.array([stretch.begin_s for _, stretch in bars])
+    lengths = np.array([stretch.end_s - stretch.begin_s for _, stretch in bars])
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "y": [place for place, _ in bars],
+        "base": axis.of(begins),
+        "x": axis.of(lengths),
+        "marker": {"color": colour},
+        "text": [f"{stage}: {shown('s', length)}" for length in lengths.tolist()],
+        "textposition": "none",
+        "hovertemplate": "%{text}<extra></extra>",
+    }
 
 
-def _row(run: RunFolder, request_id: int, place: int, latency: str, axis: Axis, until: str | None) -> str:
-    numbers, texts = run.requests.numbers, run.requests.texts
-    y = place * ROW
+def _figures(values: Floats, axis: Axis) -> dict[str, Any]:
+    """The latency of each row, behind its bars."""
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": axis.of(values),
+        "y": list(range(len(values))),
+        "text": [f" {shown('s', value)}" for value in values.tolist()],
+        "textposition": "middle right",
+        "hoverinfo": "skip",
+    }
+
+
+def _request(run: RunFolder, request_id: int) -> str:
+    numbers = run.requests.numbers
     tokens = f"{numbers['prompt_tokens'][request_id]:,.0f} in, {numbers['output_tokens'][request_id]:,.0f} out"
-    where = ", ".join(filter(None, (texts[f"{role}_instance"][request_id] for role in ("prefill", "decode"))))
-    drawn = "".join(_bar(axis, stretch, y) for stretch in _until(stretches(run, request_id), until))
-    value = shown("s", float(numbers[latency][request_id]))
-    return (
-        f"<g><title>request {request_id}: {escape(where)}</title>"
-        f'<text class="strong" x="0" y="{y + 13}">{request_id}</text><text x="64" y="{y + 13}">{tokens}</text>{drawn}'
-        f'<text class="strong" x="{WIDTH}" y="{y + 13}" text-anchor="end">{escape(value)}</text></g>'
-    )
+    return f"<b>{request_id}</b>  {tokens}"
 
 
 def _until(all_of: Sequence[Stretch], stage: str | None) -> list[Stretch]:
@@ -128,12 +147,3 @@ def _until(all_of: Sequence[Stretch], stage: str | None) -> list[Stretch]:
         return list(all_of)
     last = max((place for place, stretch in enumerate(all_of) if stretch.stage == stage), default=-1)
     return list(all_of[: last + 1])
-
-
-def _bar(axis: Axis, stretch: Stretch, y: int) -> str:
-    x = _x(axis, stretch.begin_s)
-    width = max(_x(axis, stretch.end_s) - x, 0.4)
-    return (
-        f'<rect x="{x:.1f}" y="{y + 3}" width="{width:.1f}" height="{ROW - 6}" fill="var(--{COLOURS[stretch.stage]})">'
-        f"<title>{stretch.stage}: {escape(shown('s', stretch.end_s - stretch.begin_s))}</title></rect>"
-    )

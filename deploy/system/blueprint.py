@@ -37,8 +37,8 @@ from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeConfig, DecodeInstance
-from workers.fabric.expert_load import CostAtShares, ExchangeLoad
-from workers.fabric.expert_traffic import ExchangeLinks
+from workers.fabric.expert_load import CostAtShares, ExpertLoad
+from workers.fabric.expert_traffic import ExpertLinks
 from workers.fabric.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 
@@ -98,7 +98,7 @@ class Blueprint:
             from deploy.settings.background import read_background
 
             self._background = read_background(config.background, self.cluster)
-        self._exchange_links: Mapping[str, ExchangeLinks] = self._fabric_config().exchange
+        self._expert_links: Mapping[str, ExpertLinks] = self._fabric_config().expert_links
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -227,7 +227,7 @@ class Blueprint:
             physics.power,
             cache,
             began_ns=began_ns,
-            exchange=self._exchange(spec, physics.at_shares, physics.line_ns),
+            expert_load=self._expert_load(spec, physics.at_shares, physics.line_ns),
             throttle=physics.throttle,
         )
 
@@ -250,16 +250,16 @@ class Blueprint:
             steps.at(PPM),
             physics.power,
             began_ns=began_ns,
-            exchange=self._exchange(spec, steps, (physics.line_ns, 0.0)),
+            expert_load=self._expert_load(spec, steps, (physics.line_ns, 0.0)),
             throttle=physics.throttle,
         )
 
-    def _exchange(
+    def _expert_load(
         self, spec: InstanceSpec, costs: CostAtShares[Cost], line_ns: tuple[float, float]
-    ) -> ExchangeLoad[Cost] | None:
-        """Nobody hears of the exchange of an instance whose lines nothing else shares."""
-        links = self._exchange_links.get(spec.address)
-        return links and ExchangeLoad(spec.address, costs, line_ns, links.line_bytes_per_s)
+    ) -> ExpertLoad[Cost] | None:
+        """Nobody hears of the expert traffic of an instance whose links nothing else shares."""
+        links = self._expert_links.get(spec.address)
+        return links and ExpertLoad(spec.address, costs, line_ns, links.line_rate_bytes_per_s)
 
     def _own_store_sizes(self, spec: InstanceSpec) -> StoreSizes:
         """Of the cache of one prefill instance: the DRAM of its nodes."""

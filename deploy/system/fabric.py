@@ -19,8 +19,8 @@ from sim_hw.network.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, po
 from sim_hw.network.lines import FleetLines, LineEnd, Lines
 from sim_hw.planes import Plane as CatalogPlane
 from workers.fabric.background import BackgroundFlow
-from workers.fabric.expert_traffic import ExchangeLinks
-from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
+from workers.fabric.expert_traffic import ExpertLinks
+from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
 
 if TYPE_CHECKING:  # most fabrics carry nothing of others
     from deploy.settings.background import NamedFlow
@@ -36,7 +36,7 @@ class Placed:
 
 
 class FabricPlan:
-    """Links and channels of prefill and decode instances and of the pool of each supernode.
+    """Links and profiles of prefill and decode instances and of the pool of each supernode.
 
     `num_cache_servers` by supernode: the nodes whose DRAM is its pool, if any. `oversubscription`: by how much the
     lines of a supernode's dies together exceed what leads from it to the others.
@@ -56,9 +56,9 @@ class FabricPlan:
         self.cluster = cluster
         self.num_supernodes = len(num_cache_servers)
         self.lines = FleetLines(cluster, self.num_supernodes)
-        self.links: list[Bundle] = []
-        self.channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
-        self.exchange: dict[str, ExchangeLinks] = {}
+        self.links: list[LinkGroup] = []
+        self.profiles: dict[tuple[TransferKind, Plane, str, str], PathProfile] = {}
+        self.expert_links: dict[str, ExpertLinks] = {}
         self.pool_out: dict[str, int] = {}
         """The link out of the servers of each pool."""
         self.num_servers: dict[str, int] = {}
@@ -70,7 +70,7 @@ class FabricPlan:
             self._npus[one.address] = range(first[one.supernode], first[one.supernode] + one.num_npus)
             first[one.supernode] += one.num_npus
         rate = kv_transfer_rate(cluster)
-        self.kv_transfer = HandOverWays(
+        self.kv_transfer = KvTransferRoutes(
             {one.address: self._die_links(one.address) for one in prefill},
             {one.address: self._die_links(one.address) for one in decode},
             round(rate.bytes_per_s.value),
@@ -91,20 +91,20 @@ class FabricPlan:
         self,
         kv_bytes_per_token: int,
         num_layers: int,
-        with_exchange: bool = False,
+        with_expert_traffic: bool = False,
         background: Sequence[NamedFlow] = (),
     ) -> FabricConfig:
-        """What the fabric is told: of the exchange of instances that share their UB lines with anything, and of what
-        others move."""
+        """What the fabric is told: of the expert traffic of instances that share their UB links with anything, and of
+        what others move."""
         flows = self._laid(background)
         return FabricConfig(
             self.lines,
             self.links,
             self.kv_transfer,
-            self.channels,
+            self.profiles,
             kv_bytes_per_token,
             num_layers,
-            self.exchange if with_exchange else {},
+            self.expert_links if with_expert_traffic else {},
             flows,
         )
 
@@ -129,9 +129,9 @@ class FabricPlan:
         """The link into an instance on UB or VPC, all its dies together or its share of its nodes' lines. Raises
         LookupError where there are no such lines."""
         if (address, plane) not in self._into:
-            bundle = self._pool_lines(address, plane)
-            self.lines.lines.whole_bytes_per_s(bundle.end)
-            self._into[address, plane] = self.link(bundle)
+            group = self._pool_lines(address, plane)
+            self.lines.lines.whole_bytes_per_s(group.end)
+            self._into[address, plane] = self.link(group)
         return self._into[address, plane]
 
     def pool_cards_in(self, pool: str) -> int:
@@ -142,16 +142,16 @@ class FabricPlan:
             self._cards_in[pool] = self.link(self._server_nodes(pool, index, self.num_servers[pool]))
         return self._cards_in[pool]
 
-    def die_line_bytes_per_s(self, address: str, plane: Plane) -> int:
+    def die_line_rate_bytes_per_s(self, address: str, plane: Plane) -> int:
         """What one die has of the lines of its instance on a plane."""
-        bundle = self._pool_lines(address, plane)
-        line = self.lines.lines.whole_bytes_per_s(bundle.end) * len(bundle.numbers) * bundle.share
+        group = self._pool_lines(address, plane)
+        line = self.lines.lines.whole_bytes_per_s(group.end) * len(group.numbers) * group.share
         return round(line / self.num_dies(address))
 
     def _laid(self, background: Sequence[NamedFlow]) -> list[BackgroundFlow]:
         for flow in background:
             if flow.plane is Plane.UB:
-                self._add_exchanges({*flow.sources, *flow.destinations})
+                self._add_expert_links({*flow.sources, *flow.destinations})
         instance_of = {die: address for address in self._npus for die in self._dies(address)}
 
         def link_of(plane: Plane, die: int, direction: int) -> int | None:
@@ -159,26 +159,26 @@ class FabricPlan:
             if address is None:
                 return None
             if plane is Plane.UB:
-                return self.exchange[address].out if direction else self.exchange[address].into
+                return self.expert_links[address].out if direction else self.expert_links[address].into
             ends = self.kv_transfer.sources if direction else self.kv_transfer.destinations
             return ends[address][die - self._dies(address).start] if address in ends else None
 
         return [flow.laid(link_of) for flow in background]
 
-    def _add_exchanges(self, dies: Collection[int]) -> None:
+    def _add_expert_links(self, dies: Collection[int]) -> None:
         """Links for the UB lines of instances that have any of these dies and no such links yet."""
         for address in self._npus:
-            if address not in self.exchange and not set(self._dies(address)).isdisjoint(dies):
-                out = Bundle(LineEnd.UB_DIE, self._dies(address))
-                self._note_exchange(address, self.into(address, Plane.UB), self.link(out))
+            if address not in self.expert_links and not set(self._dies(address)).isdisjoint(dies):
+                out = LinkGroup(LineEnd.UB_DIE, self._dies(address))
+                self._note_expert_links(address, self.into(address, Plane.UB), self.link(out))
 
-    def _note_exchange(self, address: str, into: int, out: int) -> None:
+    def _note_expert_links(self, address: str, into: int, out: int) -> None:
         line = round(self.lines.lines.whole_bytes_per_s(LineEnd.UB_DIE))
-        self.exchange[address] = ExchangeLinks(into, out, len(self._dies(address)), line)
+        self.expert_links[address] = ExpertLinks(into, out, len(self._dies(address)), line)
 
-    def link(self, bundle: Bundle) -> int:
+    def link(self, group: LinkGroup) -> int:
         """The number of one link more."""
-        self.links.append(bundle)
+        self.links.append(group)
         return len(self.links) - 1
 
     def _dies(self, address: str) -> range:
@@ -186,7 +186,7 @@ class FabricPlan:
         return range(npus.start * per_npu, npus.stop * per_npu)
 
     def _die_links(self, address: str) -> range:
-        links = [self.link(Bundle(LineEnd.RDMA_DIE, range(die, die + 1))) for die in self._dies(address)]
+        links = [self.link(LinkGroup(LineEnd.RDMA_DIE, range(die, die + 1))) for die in self._dies(address)]
         return range(links[0], links[-1] + 1)
 
     def _crossings(self, share: float) -> list[tuple[int, int]]:
@@ -195,7 +195,8 @@ class FabricPlan:
             return []
         num_dies = self.cluster.num_dies
         lines = [
-            Bundle(LineEnd.RDMA_DIE, range(i * num_dies, (i + 1) * num_dies), share) for i in range(self.num_supernodes)
+            LinkGroup(LineEnd.RDMA_DIE, range(i * num_dies, (i + 1) * num_dies), share)
+            for i in range(self.num_supernodes)
         ]
         return [(self.link(line), self.link(line)) for line in lines]
 
@@ -220,15 +221,15 @@ class FabricPlan:
             num_npus, num_dies = len(self._npus[address]), len(self._dies(address))
             into, out = self.into(address, plane), self.link(self._pool_lines(address, plane))
             if plane is Plane.UB:
-                self._note_exchange(address, into, out)
-            line = self.die_line_bytes_per_s(address, plane)
+                self._note_expert_links(address, into, out)
+            line = self.die_line_rate_bytes_per_s(address, plane)
             for key, links, rate in (
                 ((TransferKind.CACHE_READ, plane, pool, address), (pool_out, into), reads),
                 ((TransferKind.CACHE_WRITE, plane, address, pool), (out, pool_in), writes),
             ):
                 # A request's data spreads over all dies of the instance.
                 data = round(rate.bytes_per_s_of(num_npus) / num_dies)
-                self.channels[key] = Channel(links, line, data, num_dies, latency_ns(rate.latency_s))
+                self.profiles[key] = PathProfile(links, line, data, num_dies, latency_ns(rate.latency_s))
         return pool_out, pool_in
 
     def _add_ssd(self, pool: str, index: int, num_servers: int, ends: tuple[int, int] | None) -> None:
@@ -244,22 +245,22 @@ class FabricPlan:
             ((TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, pool), into),
             ((TransferKind.CACHE_SSD_WRITE, Plane.VPC, pool, ssd), out),
         ):
-            self.channels[key] = Channel((link,), line, line, num_servers, latency_ns(rate.latency_s))
+            self.profiles[key] = PathProfile((link,), line, line, num_servers, latency_ns(rate.latency_s))
 
-    def _server_nodes(self, pool: str, index: int, num_servers: int) -> Bundle:
+    def _server_nodes(self, pool: str, index: int, num_servers: int) -> LinkGroup:
         return _server_lines(LineEnd.VPC_NODE, index * self.cluster.num_nodes.count, num_servers, pool, 1)
 
-    def _pool_lines(self, address: str, plane: Plane) -> Bundle:
+    def _pool_lines(self, address: str, plane: Plane) -> LinkGroup:
         """Of the dies of an instance, or its share of the lines of the nodes on which it lies."""
         if plane is Plane.UB:
-            return Bundle(LineEnd.UB_DIE, self._dies(address))
+            return LinkGroup(LineEnd.UB_DIE, self._dies(address))
         npus, per_node = self._npus[address], self.cluster.npus_per_node.count
         nodes = range(npus.start // per_node, -(-npus.stop // per_node))
-        return Bundle(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
+        return LinkGroup(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
 
 
-def _server_lines(end: LineEnd, first: int, num_servers: int, pool: str, per_server: int) -> Bundle:
-    return Bundle(end, range(first, first + num_servers * per_server), 1.0, pool, per_server)
+def _server_lines(end: LineEnd, first: int, num_servers: int, pool: str, per_server: int) -> LinkGroup:
+    return LinkGroup(end, range(first, first + num_servers * per_server), 1.0, pool, per_server)
 
 
 def pool_bytes_per_s(cluster: Supernode, num_cache_servers: int) -> float:

@@ -17,14 +17,14 @@ from sim_hw.model_loading import OBJECT_STORE_BYTES_PER_S, Strategy
 from sim_hw.network.fabric_rates import VPC_LATENCY_S, FabricRate, pool_rate
 from sim_hw.network.lines import LineEnd
 from sim_hw.planes import Plane as CatalogPlane
-from workers.fabric.routes import Bundle, Channel
+from workers.fabric.routes import LinkGroup, PathProfile
 
 OBJECT_STORE = "object-store"
 """Where it is an end of transfers."""
 
 
 class ModelChannels:
-    """Adds the channels of models to a plan; `sources` of each instance, in the order in which it tries them.
+    """Adds the profiles of models to a plan; `sources` of each instance, in the order in which it tries them.
 
     A pool keeps `num_versions` of the weights, the DRAM of an instance's own nodes one.
     """
@@ -32,7 +32,7 @@ class ModelChannels:
     def __init__(self, plan: FabricPlan, strategy: Strategy, cache_plane: Plane, num_versions: int) -> None:
         self._plan = plan
         self._num_versions = num_versions
-        self._bucket = plan.link(Bundle(LineEnd.OBJECT_STORE, range(1)))
+        self._bucket = plan.link(LinkGroup(LineEnd.OBJECT_STORE, range(1)))
         self.sources: Mapping[str, tuple[ModelSource, ...]] = {
             address: (*self._from_dram(address, strategy, cache_plane), self._from_object_store(address))
             for address in plan.addresses
@@ -66,10 +66,10 @@ class ModelChannels:
 
     def _added(self, source: ModelSource, address: str, links: tuple[int, ...], rate: FabricRate) -> ModelSource:
         """Streams of all dies of the instance, as those of reads of KV."""
-        num_dies, line = self._plan.num_dies(address), self._plan.die_line_bytes_per_s(address, source.plane)
+        num_dies, line = self._plan.num_dies(address), self._plan.die_line_rate_bytes_per_s(address, source.plane)
         data = round(rate.bytes_per_s_of(self._plan.num_npus(address)) / num_dies)
-        channel = Channel(links, line, data, num_dies, latency_ns(rate.latency_s))
-        self._plan.channels[source.kind, source.plane, source.address, address] = channel
+        profile = PathProfile(links, line, data, num_dies, latency_ns(rate.latency_s))
+        self._plan.profiles[source.kind, source.plane, source.address, address] = profile
         return source
 
     def _from_object_store(self, address: str) -> ModelSource:
@@ -83,5 +83,5 @@ class ModelChannels:
         except LookupError:
             links = (self._bucket,)
         rate = round(OBJECT_STORE_BYTES_PER_S.value)
-        channel = Channel(links, rate, rate, 1, latency_ns(VPC_LATENCY_S))
-        self._plan.channels[TransferKind.MODEL_FETCH, Plane.VPC, OBJECT_STORE, to] = channel
+        profile = PathProfile(links, rate, rate, 1, latency_ns(VPC_LATENCY_S))
+        self._plan.profiles[TransferKind.MODEL_FETCH, Plane.VPC, OBJECT_STORE, to] = profile

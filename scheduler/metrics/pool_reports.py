@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scheduler.protocol.cache_messages import CacheReported
+from scheduler.protocol.messages import CacheReported
 
 _COUNTED: Final[tuple[str, ...]] = (
     "lookup_tokens",

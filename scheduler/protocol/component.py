@@ -19,13 +19,6 @@ Outputs = Sequence[Output]
 NOTHING: Final[Outputs] = ()
 
 
-class TimerDue:
-    """No message, but handled like one: a timer of the core's own has fallen due."""
-
-
-TIMER_DUE: Final = TimerDue()
-
-
 class Priority:
     """Order of components whose deadlines fall on one instant; lower wakes first.
 

@@ -117,9 +117,9 @@ class ArrivalsEnded:
 class StartPrefill:
     """core -> prefill: compute these prompts, of which the first `cached_tokens` are at hand.
 
-    One entry of each column for each request; `reason` says why this instance. `resumed_tokens` is 0, or the output
-    tokens that a request had produced before it lost its KV: then prompt and those tokens are recomputed, and the pass
-    yields the next token. `prefixes` and `tenants` are empty unless the instance keeps a cache of its own.
+    One entry of each column for each request. `resumed_tokens` is 0, or the output tokens that a request had produced
+    before it lost its KV: then prompt and those tokens are recomputed, and the pass yields the next token. `prefixes`
+    and `tenants` are empty unless the instance keeps a cache of its own.
     """
 
     ids: Final[list[int]]

@@ -22,7 +22,7 @@ from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
 from sim_hw.network.lines import LineEnd
 from workers.fabric.fabric import Fabric
-from workers.fabric.routes import LineRates
+from workers.fabric.routes import LinkRates
 
 _ACTIVE: Final = 10_000
 _FLOWS: Final = 50
@@ -65,7 +65,7 @@ def flow_us(kind: TransferKind) -> float:
 class _Unlimited:
     """The same lines, a million times as fast."""
 
-    rates: LineRates
+    rates: LinkRates
 
     def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
         return self.rates.bytes_per_s(end, failed) * 1e6

@@ -1,4 +1,4 @@
-"""The invariants of ../shared/DESIGN.md, looked at from outside: from what was said, not from how it came about.
+"""The invariants over the journal of a run, looked at from outside: from messages, not from how they came about.
 
 Each `check_*` takes a `Journal` of a whole run and raises AssertionError naming what is wrong.
 """
@@ -29,9 +29,9 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
+from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Outcome
 from tests.sim.build import RealSystem, build_real
 from tests.sim.cache_parts import blocks_in
-from tests.sim.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Outcome
 from workers.decode.instance import DecodeInstance
 from workers.fabric.fabric import Fabric
 
@@ -276,19 +276,19 @@ def check_reads(journal: Journal) -> None:
 
 def check_links(fabric: Fabric) -> None:
     """No link is to carry more than it can."""
-    for plane in fabric._ways.planes.values():
+    for plane in fabric._routes.planes.values():
         shares = plane._shares
         if plane._unshared_ns != NEVER_NS:
             continue  # found anew before time goes on
         for link, capacity in enumerate(shares._capacities):
             carried = sum(shares.weights[path] * shares.level(path) for path in shares._over[link])
             assert carried <= capacity, (link, carried, capacity)
-    carried_by = dict.fromkeys(range(len(fabric._ways.capacities)), 0)
-    for line in fabric._ranks._lines.values():
-        for _, _, _, die, _ in line.ending:
-            carried_by[line.rank] += line.level
-            carried_by[die] += line.level
-    for link, capacity in enumerate(fabric._ways.capacities):
+    carried_by = dict.fromkeys(range(len(fabric._routes.capacities)), 0)
+    for rank in fabric._ranks._links.values():
+        for _, _, _, die, _ in rank.ending:
+            carried_by[rank.rank] += rank.level
+            carried_by[die] += rank.level
+    for link, capacity in enumerate(fabric._routes.capacities):
         assert carried_by[link] <= capacity, (link, carried_by[link], capacity)
 
 

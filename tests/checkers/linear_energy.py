@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sim.case import (
+from tests.naive.case import (
     BUSY_WATTS,
     COMPUTED_JOULES,
     IDLE_WATTS,

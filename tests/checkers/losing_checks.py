@@ -16,8 +16,8 @@ from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped, UsageReported
+from tests.naive.case import Case
 from tests.sim.build import build_real
-from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble
 from workers.cache.pool import CachePool
 from workers.decode.instance import DecodeInstance
@@ -119,8 +119,8 @@ def check_replay(system: LosingSystem) -> None:
     """INV-7: a fresh core commands the same."""
     core = build_real(system.case).scheduler
     core.state.config = system.scheduler.state.config
-    answers = [core.wake(at_ns) if message is None else core.handle(at_ns, message) for at_ns, message in system.told]
-    assert answers == system.said
+    again = [core.wake(at_ns) if message is None else core.handle(at_ns, message) for at_ns, message in system.told]
+    assert again == system.said
 
 
 def check_accounts(system: LosingSystem) -> None:

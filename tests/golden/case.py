@@ -39,7 +39,7 @@ _DIGEST_TEXT: Final = re.compile(r"config [0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`steps` are command lines without the program's name. Each runs in a folder with copies of `inputs/*` and of
+    """`steps` are command lines without the program's name. Each runs in a folder with copies of `inputs/*/*` and of
     `examples/`; `keep` are files that they leave there.
 
     `hides_digest`: the configuration holds an absolute path, so that its digest is another in each folder.
@@ -53,7 +53,8 @@ class Case:
 
 def run_case(case: Case, folder: Path, raw: Path | None = None) -> dict[str, Any]:
     """What was seen, as plain values without wall times and places; `raw`: a folder for full texts of all of it."""
-    shutil.copytree(INPUTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for kind in INPUTS.iterdir():
+        shutil.copytree(kind, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(EXAMPLES, folder / "examples")
     view = _View(folder, case.hides_digest)
     with chdir(folder), patch.dict(os.environ, SURROUNDINGS):

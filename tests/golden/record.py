@@ -1,4 +1,4 @@
-"""Record what golden cases show: `python -m tests.golden.record [CASE ...]` writes `expected/CASE.json`.
+"""Record what golden cases show: `python -m tests.golden.record [CASE ...]` writes `expected/GROUP/CASE.json`.
 
 With `--out DIR` it writes there instead, beside full texts of kept files, so that `diff -r` of two such folders, made
 from two checkouts, shows all that differs.
@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Final
 
 from tests.golden.case import HERE, Case, by_name, run_case
-from tests.golden.cases import CASES
+from tests.golden.cases import CASES, FOLDER_OF
 from tests.golden.comparing import dumps
 
 EXPECTED: Final = HERE / "expected"
@@ -37,16 +37,18 @@ def record(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in options.cases if name not in named]:
         parser.error(f"no such case: {', '.join(unknown)}; known: {', '.join(named)}")
     folder: Path = options.out or EXPECTED
-    folder.mkdir(parents=True, exist_ok=True)
     for name in options.cases or named:
         started_s = monotonic()
         text = seen(named[name], options.out)
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        path = folder / FOLDER_OF[name] / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
         sys.stdout.write(f"{name:<28} {monotonic() - started_s:6.2f} s {len(text):9,} bytes\n")
         sys.stdout.flush()
     if not options.cases and options.out is None:
-        for stale in sorted({path.stem for path in EXPECTED.glob("*.json")} - set(named)):
-            (EXPECTED / f"{stale}.json").unlink()
+        for path in EXPECTED.glob("*/*.json"):
+            if FOLDER_OF.get(path.stem) != path.parent.name:
+                path.unlink()
     return 0
 
 

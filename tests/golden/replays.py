@@ -24,7 +24,7 @@ def _policies(name: str, policies: tuple[str, ...], rest: str) -> Case:
     return Case(name, steps, tuple(f"{number}/{file}" for number in range(len(policies)) for file in RECORDS))
 
 
-REPLAYS: Final[tuple[Case, ...]] = (
+ROUTING: Final[tuple[Case, ...]] = (
     Case(
         "default",
         (
@@ -66,6 +66,9 @@ REPLAYS: Final[tuple[Case, ...]] = (
             f"{CHATS} {SMALL} --limit 60 --policy own_policy.py:Broken --json",
         ),
     ),
+)
+
+TROUBLE: Final[tuple[Case, ...]] = (
     Case(
         "fabric_faults",
         (
@@ -98,6 +101,9 @@ REPLAYS: Final[tuple[Case, ...]] = (
         (f"{DEMO} --limit 700 --rate-scale 0.3 --faults new_model.yaml --plan 3x16p+2x48d+48c --json --out run",),
         ("run/requests.csv",),
     ),
+)
+
+RULES: Final[tuple[Case, ...]] = (
     Case(
         "parking",
         (
@@ -147,6 +153,9 @@ REPLAYS: Final[tuple[Case, ...]] = (
         ),
         ("0/requests.csv", "1/requests.csv", "2/requests.csv"),
     ),
+)
+
+SYSTEMS: Final[tuple[Case, ...]] = (
     Case(
         "fleet",
         (
@@ -192,6 +201,9 @@ REPLAYS: Final[tuple[Case, ...]] = (
         ),
         ("run/requests.csv", "run/decisions.npz"),
     ),
+)
+
+FILES: Final[tuple[Case, ...]] = (
     Case(
         "journal",
         (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.golden.case import Case, by_name, run_case
-from tests.golden.cases import CASES
+from tests.golden.cases import CASES, FOLDER_OF
 from tests.golden.comparing import differences, dumps, message
 from tests.golden.record import EXPECTED
 
@@ -21,7 +21,7 @@ STRICT = os.environ.get("SUPERNODE_GOLDEN_STRICT") == "1"
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_golden(case: Case, tmp_path: Path) -> None:
-    expected = (EXPECTED / f"{case.name}.json").read_text(encoding="utf-8")
+    expected = (EXPECTED / FOLDER_OF[case.name] / f"{case.name}.json").read_text(encoding="utf-8")
     found = dumps(run_case(case, tmp_path))
     differing = list(differences(json.loads(expected), json.loads(found)))
     assert not differing, "\n" + message(case.name, differing)
@@ -30,7 +30,8 @@ def test_golden(case: Case, tmp_path: Path) -> None:
 
 
 def test_every_expected_result_has_its_case() -> None:
-    assert {path.stem for path in EXPECTED.glob("*.json")} == set(by_name(CASES))
+    assert {path.stem: path.parent.name for path in EXPECTED.glob("*/*.json")} == FOLDER_OF
+    assert len(by_name(CASES)) == len(CASES)
 
 
 def test_a_difference_is_told_by_its_path() -> None:

@@ -11,12 +11,12 @@ from statistics import mean, median
 
 import pytest
 
-from deploy.dashboards.check import Answer, check_dashboard
 from deploy.dashboards.files import UIDS, load_dashboard
 from deploy.dashboards.page import FIGURES, dashboards_page
 from deploy.dashboards.prometheus_api import Prometheus, Window
 from deploy.dashboards.queries import fill, panel_queries, panels
 from scheduler.protocol.errors import ClusterError
+from tests.dashboard_check import Answer, check_dashboard
 from tests.live.moving_cluster import (
     CACHED_TOKENS,
     DECODE,
@@ -175,7 +175,10 @@ def test_a_browser_draws_every_plot_of_the_page(watched: tuple[str, Window], tmp
         timeout=60,
         check=True,
     ).stdout
-    num_plots = sum(panel["type"] in FIGURES for one in dashboards for panel in panels(one))
+    all_panels = [panel for one in dashboards for panel in panels(one)]
+    num_plots = sum(
+        panel["type"] in FIGURES or panel.get("options", {}).get("graphMode") == "area" for panel in all_panels
+    )
     assert shown.count('class="plot js-plotly-plot"') == num_plots
 
 

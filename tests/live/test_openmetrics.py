@@ -13,10 +13,10 @@ import pytest
 
 from deploy.cli import main
 from deploy.cluster.prometheus_server import PrometheusServer
-from deploy.dashboards.check import check_dashboard
 from deploy.dashboards.files import UIDS, load_dashboard
 from deploy.dashboards.prometheus_api import Prometheus, Window
 from deploy.run.openmetrics import DEFAULT_INTERVAL_S, DEFAULT_START_S
+from tests.dashboard_check import check_dashboard
 from tests.live.quick_prometheus import free_port
 
 pytestmark = pytest.mark.skipif(

@@ -17,11 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.cluster.attach import control_call
 from deploy.cluster.listeners import session_listeners
-from deploy.dashboards.check import check_dashboard
 from deploy.dashboards.files import UIDS, load_dashboard
 from deploy.dashboards.prometheus_api import Prometheus, Window
 from scheduler.protocol.errors import ConfigError
 from scheduler.runtime.clock import wall_now_ns
+from tests.dashboard_check import check_dashboard
 from tests.live.others_names import unanswered
 from tests.live.quick_prometheus import SCRAPE_INTERVAL_S, quick_prometheus
 from tests.live.standing import ROOT, SMALL, Standing, alive

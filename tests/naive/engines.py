@@ -1,6 +1,6 @@
 """The engines of the naive simulation: one token, one step, one sequence at a time.
 
-Written from "Rules of the two engines" in docs/architecture.md.
+Written from "Rules of the two engines" in docs/engine-rules.md.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.naive.cache import NaiveCache
-from tests.naive.request import Request
-from tests.naive.world import Actor, World
-from tests.sim.case import (
+from tests.naive.case import (
     COMPUTED_JOULES,
     PAIR_JOULES,
     PASS_JOULES,
@@ -20,6 +18,8 @@ from tests.sim.case import (
     lines_of,
     way_of,
 )
+from tests.naive.request import Request
+from tests.naive.world import Actor, World
 from tests.sim.throttled import CLOCK_STEPS, level_for, pass_heat, step_heat
 
 if TYPE_CHECKING:
@@ -322,7 +322,7 @@ class Decode(Actor):
         self.due_ns = (self.clock_ps + self.step_ps) // 1000
 
     def _choose_level(self, slope_ps: int) -> int:
-        """By the hotter of this step and the last before the next choice, as if it went on along the line of this."""
+        """By the hotter of this step and the last before the next choice, as if its cost went on as in this."""
         if self.case.budget_w is None:
             return 0
         numerator, denominator = self.case.step_tokens

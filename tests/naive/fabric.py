@@ -1,22 +1,22 @@
 """The fabric of the naive simulation: every stream on its own, and all shares found anew whenever one comes or goes.
 
-Written from "Fabric" in docs/architecture.md.
+Written from "Fabric" in docs/engine-rules.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.naive.case import Case, die_rate, rank_rate
 from tests.naive.request import Request
 from tests.naive.world import Actor, World
-from tests.sim.case import Case, die_rate, rank_rate
 
 Then = Callable[[list[Request]], None] | None
 """Who waits for a flow, if anybody does."""
 
 
 class Stream:
-    """What takes one way: `weight` / 1024 streams. `left` is in nanobytes of each, `rest` what is not made yet."""
+    """What takes one route: `weight` / 1024 streams. `left` is in nanobytes of each, `rest` what is not made yet."""
 
     def __init__(self, links: tuple[str, ...], limit: int, weight: int, left: int) -> None:
         self.links = links
@@ -77,9 +77,9 @@ class Fabric(Actor):
         """Each request from the rank that its die reads, to that die."""
         streams: list[Stream] = []
         for die, tokens in zip(flow.dies, flow.tokens, strict=True):
-            ways = [f"rank {flow.prefill} {self._rank_of(die)}", f"die {flow.decode} {die}"]
+            links = [f"rank {flow.prefill} {self._rank_of(die)}", f"die {flow.decode} {die}"]
             left = tokens * self.case.bytes_per_token * 10**9
-            streams.append(Stream(tuple(ways), self.case.stream_bytes_per_s, 1024, left))
+            streams.append(Stream(tuple(links), self.case.stream_bytes_per_s, 1024, left))
         return streams
 
     def _rank_of(self, die: int) -> int:
@@ -91,7 +91,7 @@ class Fabric(Actor):
 
     def _cache_stream(self, flow: Flow) -> Stream:
         case = self.case
-        ways = {
+        routes = {
             "read": ("pool out", "in of {}"),
             "write": ("out of {}", "pool in"),
             "ssd read": ("ssd out",),
@@ -101,7 +101,7 @@ class Fabric(Actor):
         limit = case.cache_line_bytes_per_s
         token = _up(case.bytes_per_token * 10**9 * limit, case.stream_bytes_per_s)
         left = _up(sum(flow.tokens) * token, num_streams)
-        return Stream(tuple(way.format(flow.prefill) for way in ways[flow.kind]), limit, 1024 * num_streams, left)
+        return Stream(tuple(link.format(flow.prefill) for link in routes[flow.kind]), limit, 1024 * num_streams, left)
 
     def finish(self, flow: Flow) -> None:
         """All of it is made."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.naive.simulation import Core
 
 
-class Berth(Actor):
+class ParkingSlot(Actor):
     """Where an instance is parked; it falls due when the instance has woken. Made right after its instance."""
 
     def __init__(self, world: World, priority: int, is_empty: Callable[[], bool], wake_ns: int) -> None:
@@ -20,7 +20,7 @@ class Berth(Actor):
         self.is_empty = is_empty
         self.wake_ns = wake_ns
         self.state = "awake"
-        self.tell: Callable[[Berth, str], None] | None = None
+        self.tell: Callable[[ParkingSlot, str], None] | None = None
         self.parked_since_ns = -1
         self.parked_ns = 0
 
@@ -58,16 +58,16 @@ class Governor(Actor):
     def __init__(self, world: World, core: Core) -> None:
         super().__init__(world)
         self.core = core
-        self.idle_since_ns: dict[Berth, int] = {}
+        self.idle_since_ns: dict[ParkingSlot, int] = {}
 
     def fall_due(self) -> None:
         """Somebody has been idle for long enough."""
         self.weigh()
 
-    def on_told(self, berth: Berth, state: str) -> None:
+    def on_told(self, slot: ParkingSlot, state: str) -> None:
         """An instance is parked or awake."""
-        berth.state = state
-        self.idle_since_ns.pop(berth, None)
+        slot.state = state
+        self.idle_since_ns.pop(slot, None)
         self.weigh()
 
     def weigh(self) -> None:
@@ -78,26 +78,26 @@ class Governor(Actor):
         self.due_ns = None
         if not core.awaits_more() and all(request.stage == "ended" for request in core.known):
             return
-        for berths, is_busy in ((core.prefill_berths, core.is_prefill_busy), (core.decode_berths, core.is_decode_busy)):
-            for index, berth in enumerate(berths):
-                if berth.state != "awake" or is_busy(index):
-                    self.idle_since_ns.pop(berth, None)
-                elif berth not in self.idle_since_ns:
-                    self.idle_since_ns[berth] = self.world.now_ns
-            idle = [berth for berth in berths if berth in self.idle_since_ns]
-            coming = [berth for berth in berths if berth.state == "waking"]
-            parked = [berth for berth in berths if berth.state == "parked"]
+        for slots, is_busy in ((core.prefill_slots, core.is_prefill_busy), (core.decode_slots, core.is_decode_busy)):
+            for index, slot in enumerate(slots):
+                if slot.state != "awake" or is_busy(index):
+                    self.idle_since_ns.pop(slot, None)
+                elif slot not in self.idle_since_ns:
+                    self.idle_since_ns[slot] = self.world.now_ns
+            idle = [slot for slot in slots if slot in self.idle_since_ns]
+            coming = [slot for slot in slots if slot.state == "waking"]
+            parked = [slot for slot in slots if slot.state == "parked"]
             while len(idle) + len(coming) < spare and parked:
                 coming.append(parked.pop(0))
                 coming[-1].state = "waking"
                 self.world.say(coming[-1].wake)
-            for berth in reversed(list(idle)):
+            for slot in reversed(list(idle)):
                 if len(idle) <= spare:
                     continue
-                since_ns = self.idle_since_ns[berth]
+                since_ns = self.idle_since_ns[slot]
                 if self.world.now_ns - since_ns >= idle_ns:
-                    idle.remove(berth)
-                    berth.state = "asked"
-                    self.world.say(berth.park)
+                    idle.remove(slot)
+                    slot.state = "asked"
+                    self.world.say(slot.park)
                 elif self.due_ns is None or since_ns + idle_ns < self.due_ns:
                     self.due_ns = since_ns + idle_ns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sim.case import NEVER, Outcome, Row
+from tests.naive.case import NEVER, Outcome, Row
 
 
 class Request:

@@ -1,6 +1,6 @@
 """The naive simulation of the whole system: start reading at `run_naive`, then `Core`.
 
-It repeats docs/architecture.md independently of the product, one token and one step at a time, with no closed form and
+It repeats docs/engine-rules.md independently of the product, one token and one step at a time, with no closed form and
 nothing remembered that a scan can find out.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.naive.cache import NaiveCache
+from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
 from tests.naive.engines import Decode, Prefill, blocks_for
 from tests.naive.fabric import Fabric, Flow, Then
-from tests.naive.parking import Berth, Governor
+from tests.naive.parking import Governor, ParkingSlot
 from tests.naive.reads import Read, Reads
 from tests.naive.request import Request
 from tests.naive.world import Actor, World
-from tests.sim.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
 
 
 def run_naive(case: Case) -> Result:
@@ -23,9 +23,9 @@ def run_naive(case: Case) -> Result:
     core = simulate(case)
     caches = [core.pool] if case.cache_mode == "pool" else [p.cache for p in core.prefill if p.cache]
     end_ns = core.world.now_ns
-    engines, berths = (*core.prefill, *core.decode), (*core.prefill_berths, *core.decode_berths)
-    for berth in berths:
-        berth.end(end_ns)
+    engines, slots = (*core.prefill, *core.decode), (*core.prefill_slots, *core.decode_slots)
+    for slot in slots:
+        slot.end(end_ns)
     return Result(
         [request.outcome() for request in core.known],
         sum(cache.num_evictions for cache in caches),
@@ -34,10 +34,10 @@ def run_naive(case: Case) -> Result:
         [engine.busy_ns for engine in engines],
         [
             BUSY_WATTS * engine.busy_ns
-            + PARKED_WATTS * berth.parked_ns
-            + IDLE_WATTS * (end_ns - engine.busy_ns - berth.parked_ns)
+            + PARKED_WATTS * slot.parked_ns
+            + IDLE_WATTS * (end_ns - engine.busy_ns - slot.parked_ns)
             + engine.work_joules()
-            for engine, berth in zip(engines, berths, strict=True)
+            for engine, slot in zip(engines, slots, strict=True)
         ],
         core.fabric.num_bytes,
     )
@@ -51,11 +51,11 @@ def simulate(case: Case) -> Core:
     for index in range(case.num_prefill):
         prefill = Prefill(world, case, index, core)
         core.prefill.append(prefill)
-        core.prefill_berths.append(core.berth(prefill.priority, prefill.is_empty))
+        core.prefill_slots.append(core.slot(prefill.priority, prefill.is_empty))
     for index in range(case.num_decode):
         decode = Decode(world, case, index, core)
         core.decode.append(decode)
-        core.decode_berths.append(core.berth(decode.priority, decode.is_empty))
+        core.decode_slots.append(core.slot(decode.priority, decode.is_empty))
     core.awaits_more = lambda: bool(source.left)
     core.reported_kv = [0] * case.num_decode
     source.tell = core.on_arrived
@@ -106,8 +106,8 @@ class Core:
             share=case.cache_namespace_share,
         )
         self.turns = {"prefill": 0, "decode": 0}
-        self.prefill_berths: list[Berth] = []
-        self.decode_berths: list[Berth] = []
+        self.prefill_slots: list[ParkingSlot] = []
+        self.decode_slots: list[ParkingSlot] = []
         self.governor = Governor(world, self)
         self.awaits_more: Callable[[], bool] = bool
         self.reads = Reads(world, self)
@@ -116,11 +116,11 @@ class Core:
 
     # -- parking
 
-    def berth(self, priority: int, is_empty: Callable[[], bool]) -> Berth:
+    def slot(self, priority: int, is_empty: Callable[[], bool]) -> ParkingSlot:
         """For the instance that was made last."""
-        berth = Berth(self.world, priority, is_empty, self.case.parking[2] if self.case.parking else 0)
-        berth.tell = self.governor.on_told
-        return berth
+        slot = ParkingSlot(self.world, priority, is_empty, self.case.parking[2] if self.case.parking else 0)
+        slot.tell = self.governor.on_told
+        return slot
 
     def _has_heard(self) -> None:
         """After everything that the core hears."""
@@ -165,13 +165,13 @@ class Core:
         return chosen
 
     def _pick_prefill(self) -> int:
-        indices = [i for i, berth in enumerate(self.prefill_berths) if berth.state == "awake"]
+        indices = [i for i, slot in enumerate(self.prefill_slots) if slot.state == "awake"]
         counts = [sum(r.stage == "prefill" and r.prefill_instance == i for r in self.known) for i in indices]
         tokens = [self._prefill_tokens(i) for i in indices]
         return indices[self._pick("prefill", self.case.prefill_policy, counts, tokens)]
 
     def _pick_decode(self) -> int:
-        indices = [i for i, berth in enumerate(self.decode_berths) if berth.state == "awake"]
+        indices = [i for i, slot in enumerate(self.decode_slots) if slot.state == "awake"]
         counts = [sum(r.counts_at_decode and r.decode_instance == i for r in self.known) for i in indices]
         tokens = [self._decode_tokens(i) for i in indices]
         return indices[self._pick("decode", self.case.decode_policy, counts, tokens)]

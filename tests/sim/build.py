@@ -36,8 +36,7 @@ from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from sim_hw.network.lines import LineEnd
 from tests.checkers.linear_energy import LinearEnergy
 from tests.made_up_lines import MadeUpLines
-from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
-from tests.sim.case import (
+from tests.naive.case import (
     Case,
     Outcome,
     Result,
@@ -47,6 +46,7 @@ from tests.sim.case import (
     rank_rate,
     way_of,
 )
+from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
 from tests.sim.parked import parkable
 from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
 from tests.tap import Look, as_guest
@@ -54,7 +54,7 @@ from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.fabric import Fabric
-from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
+from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
 from workers.prefill import PrefillConfig, PrefillInstance
 
 
@@ -233,11 +233,13 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         )
         for i in range(case.num_prefill)
     ]
-    config = decode_config(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
+    config = decode_config(case, report_interval_ns)
     decode = [
         DecodeInstance(decode_address(i), config, LinearSteps(case), LinearEnergy(), throttle=steps)
         for i in range(case.num_decode)
     ]
+    for one in decode if not skip_steps else ():
+        step_one_by_one(one)
     scheduler = Scheduler(
         SchedulerConfig(
             [prefill_info(case, p.address) for p in prefill],
@@ -308,7 +310,18 @@ def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = N
     return build_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns).run()
 
 
-def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> DecodeConfig:
+def step_one_by_one(decode: DecodeInstance) -> None:
+    """Let each of its runs have one step: grouping steps must change nothing."""
+    span = decode._step_cost.span
+
+    def span_of_one(step: int, accepted: int, num_steps: int) -> tuple[int, int, int]:
+        return span(step, accepted, min(num_steps, 1))
+
+    decode._step_cost.span = span_of_one
+
+
+def decode_config(case: Case, report_interval_ns: int = NEVER_NS) -> DecodeConfig:
+    """The size of each decode instance of a case."""
     numerator, denominator = case.step_tokens
     return DecodeConfig(
         num_dies=case.num_dies,
@@ -318,7 +331,6 @@ def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> D
         tokens_per_step_num=numerator,
         tokens_per_step_den=denominator,
         report_interval_ns=report_interval_ns,
-        skip_steps=skip_steps,
         budget_w=case.budget_w or 0,
     )
 
@@ -326,34 +338,36 @@ def decode_config(case: Case, *, skip_steps: bool, report_interval_ns: int) -> D
 def build_fabric(case: Case) -> Fabric:
     """Each rank and each die has a line on RDMA, each prefill instance one out and one in on UB, as the pool has.
 
-    The further a prefill instance, the longer the way to the pool: so the right channel must be picked.
+    The further a prefill instance, the longer the way to the pool: so the right profile must be picked.
     """
     num_ranks = case.num_prefill * case.num_ranks
     num_lines = num_ranks + case.num_decode * case.num_dies
-    links = [Bundle(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(num_lines)]
+    links = [LinkGroup(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(num_lines)]
     pool_out = len(links)
-    links += [Bundle(LineEnd.UB_CPU, range(case.cache_servers), 1.0, CACHE_ADDRESS, 1)] * 2
-    channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
+    links += [LinkGroup(LineEnd.UB_CPU, range(case.cache_servers), 1.0, CACHE_ADDRESS, 1)] * 2
+    profiles: dict[tuple[TransferKind, Plane, str, str], PathProfile] = {}
     line = case.cache_line_bytes_per_s, case.stream_bytes_per_s
     for i in range(case.num_prefill):
         name, into = prefill_address(i), len(links)
-        links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
+        links += [LinkGroup(LineEnd.UB_DIE, range(i, i + 1))] * 2
         rates = *line, case.num_streams, case.latency_ns + 100 * i
-        channels[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = Channel((pool_out, into), *rates)
-        channels[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = Channel((into + 1, pool_out + 1), *rates)
+        profiles[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = PathProfile((pool_out, into), *rates)
+        profiles[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = PathProfile(
+            (into + 1, pool_out + 1), *rates
+        )
     if has_pool_ssd(case):
         ssd, rates = cache_ssd_address(CACHE_ADDRESS), (*line, case.cache_servers, case.latency_ns)
-        channels[TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, CACHE_ADDRESS] = Channel((len(links),), *rates)
-        channels[TransferKind.CACHE_SSD_WRITE, Plane.VPC, CACHE_ADDRESS, ssd] = Channel((len(links) + 1,), *rates)
-        links += [Bundle(LineEnd.VPC_NODE, range(1))] * 2
+        profiles[TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, CACHE_ADDRESS] = PathProfile((len(links),), *rates)
+        profiles[TransferKind.CACHE_SSD_WRITE, Plane.VPC, CACHE_ADDRESS, ssd] = PathProfile((len(links) + 1,), *rates)
+        links += [LinkGroup(LineEnd.VPC_NODE, range(1))] * 2
     sources = {prefill_address(i): range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
     destinations = {
         decode_address(i): range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
         for i in range(case.num_decode)
     }
-    kv_transfer = HandOverWays(sources, destinations, case.stream_bytes_per_s, case.latency_ns)
+    kv_transfer = KvTransferRoutes(sources, destinations, case.stream_bytes_per_s, case.latency_ns)
     return Fabric(
-        FabricConfig(lines_in(case), links, kv_transfer, channels, case.bytes_per_token, case.num_layers),
+        FabricConfig(lines_in(case), links, kv_transfer, profiles, case.bytes_per_token, case.num_layers),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.sim.case import Case
+from tests.naive.case import Case
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
-from workers.cache.tier import NAMESPACE_SHIFT
+from workers.cache.tier import TENANT_SHIFT
 
 
 def blocks_in(cache: BlockStore) -> list[tuple[int, int]]:
@@ -24,7 +24,7 @@ def blocks_in(cache: BlockStore) -> list[tuple[int, int]]:
         assert used == tier.used_tokens <= tier.capacity_tokens
         keys |= tier.blocks()
     assert cache._tiers.pins.keys() <= keys
-    return sorted((key >> NAMESPACE_SHIFT, key & (1 << NAMESPACE_SHIFT) - 1) for key in keys)
+    return sorted((key >> TENANT_SHIFT, key & (1 << TENANT_SHIFT) - 1) for key in keys)
 
 
 def store_sizes(case: Case) -> StoreSizes:

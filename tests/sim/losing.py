@@ -34,6 +34,7 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 from tests.checkers.fabric_account import FabricAccount
+from tests.naive.case import Case, Row
 from tests.sim.build import (
     LinearCost,
     LinearEnergy,
@@ -44,7 +45,6 @@ from tests.sim.build import (
     lines_in,
 )
 from tests.sim.cache_parts import store_sizes
-from tests.sim.case import Case, Row
 from tests.sim.parked import parkable
 from tests.tap import Look, as_guest
 from workers.cache.pool import CachePool
@@ -221,7 +221,7 @@ class LosingSystem:
 
     @property
     def workers(self) -> list[Component]:
-        """All components that live at the end, which are all there are, as they are without their berths."""
+        """All components that live at the end, which are all there are, as they are without their parking slots."""
         assert None not in self._alive.values()
         return [one.inner if isinstance(one, ParkableInstance) else one for one in self._alive.values() if one]
 
@@ -339,6 +339,6 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
         sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
         prefill = PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
         return parkable(case, prefill, prefill.is_empty)
-    config = decode_config(case, skip_steps=True, report_interval_ns=trouble.report_interval_ns)
+    config = decode_config(case, trouble.report_interval_ns)
     decode = DecodeInstance(address, config, LinearSteps(case), LinearEnergy(), began_ns=now_ns)
     return parkable(case, decode, decode.memory.is_empty)

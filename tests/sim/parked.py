@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scheduler.protocol.component import Component
-from tests.sim.case import PARKED_WATTS, Case
+from tests.naive.case import PARKED_WATTS, Case
 from workers.parking import ParkableInstance
 
 

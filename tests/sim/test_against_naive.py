@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped
+from tests.naive.case import Case
 from tests.naive.engines import Step
 from tests.naive.simulation import run_naive, simulate
-from tests.sim.build import build_real, run_real
-from tests.sim.case import Case
-from tests.sim.strategies import (
+from tests.naive.strategies import (
     QUICK_PHASES,
     any_cases,
     cached_cases,
@@ -27,6 +26,7 @@ from tests.sim.strategies import (
     single_cases,
     throttled_cases,
 )
+from tests.sim.build import build_real, run_real
 
 PROFILES = {
     "mixed": (mixed_cases(), 200),

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.stepper import Stepper
+from tests.naive.case import Case
+from tests.naive.strategies import QUICK_PHASES, any_cases, parking_cases, with_any_policy
 from tests.sim.build import build_real, run_real
-from tests.sim.case import Case
-from tests.sim.strategies import QUICK_PHASES, any_cases, parking_cases, with_any_policy
 
 
 @settings(phases=QUICK_PHASES, max_examples=80)

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.naive.cache import DRAM, SSD, NaiveCache
+from tests.naive.case import Row
 from tests.naive.request import Request
+from tests.naive.strategies import QUICK_PHASES
 from tests.sim.cache_parts import blocks_in
-from tests.sim.case import Row
-from tests.sim.strategies import QUICK_PHASES
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
-from workers.cache.tier import NAMESPACE_SHIFT
+from workers.cache.tier import TENANT_SHIFT
 
 BLOCK_TOKENS = 512
 NUM_SERVERS = 4
@@ -68,7 +68,7 @@ def _num_tokens(prefix: tuple[int, ...]) -> int:
 
 def _names(keys: Iterable[int]) -> list[tuple[int, int]]:
     """As the naive store knows blocks."""
-    return [(key >> NAMESPACE_SHIFT, key % 2**NAMESPACE_SHIFT) for key in keys]
+    return [(key >> TENANT_SHIFT, key % 2**TENANT_SHIFT) for key in keys]
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scheduler.protocol.messages import CancelTransfer, Message, StartTransfer, TransferKind
+from tests.naive.case import Case, Result, Row
 from tests.sim.build import build_real, run_real
-from tests.sim.case import Case, Result, Row
 
 
 def test_a_preempted_request_that_no_longer_fits_at_prefill_still_ends() -> None:

@@ -15,10 +15,8 @@ from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import StartPrefill
 from tests.checkers.checkers import BlockCounter
 from tests.checkers.losing_checks import run_checked
-from tests.sim.build import build_real, run_real
-from tests.sim.case import Case, Row
-from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
-from tests.sim.strategies import (
+from tests.naive.case import Case, Row
+from tests.naive.strategies import (
     QUICK_PHASES,
     any_cases,
     cached_cases,
@@ -27,6 +25,8 @@ from tests.sim.strategies import (
     preempting_cases,
     with_any_policy,
 )
+from tests.sim.build import build_real, run_real
+from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
 
 
 @st.composite

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.messages import Message, TransferFailed
 from tests.checkers.losing_checks import run_checked
-from tests.sim.case import Case
-from tests.sim.losing import DELAYS_NS, Fault, LosingSystem, Trouble, faults, fetching_cases, troubles
-from tests.sim.strategies import (
+from tests.naive.case import Case
+from tests.naive.strategies import (
     QUICK_PHASES,
     any_cases,
     cached_cases,
@@ -19,6 +18,7 @@ from tests.sim.strategies import (
     mixed_cases,
     preempting_cases,
 )
+from tests.sim.losing import DELAYS_NS, Fault, LosingSystem, Trouble, faults, fetching_cases, troubles
 
 MANY_RETRIES = 1_000
 

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from scheduler.protocol.messages import Message
 from tests.checkers.checkers import BlockCounter, Journal, check_time, check_usage, run_checked
 from tests.checkers.idleness import check_idleness
-from tests.sim.build import build_real, run_real
-from tests.sim.case import Case, Result, Row
-from tests.sim.strategies import (
+from tests.naive.case import Case, Result, Row
+from tests.naive.strategies import (
     QUICK_PHASES,
     any_cases,
     cached_cases,
@@ -21,6 +20,7 @@ from tests.sim.strategies import (
     preempting_cases,
     with_any_policy,
 )
+from tests.sim.build import build_real, run_real
 
 INTERVALS = st.sampled_from([1_500, 40_000, 2**63 - 1])
 

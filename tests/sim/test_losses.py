@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.messages import SetParked
 from tests.checkers.losing_checks import run_checked
-from tests.sim.build import build_real
-from tests.sim.case import Case
-from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
-from tests.sim.strategies import (
+from tests.naive.case import Case
+from tests.naive.strategies import (
     QUICK_PHASES,
     any_cases,
     cached_cases,
@@ -19,6 +17,8 @@ from tests.sim.strategies import (
     preempting_cases,
     with_any_policy,
 )
+from tests.sim.build import build_real
+from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
 
 
 @st.composite

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from scheduler.runtime.random_streams import stream
+from tests.naive.case import Case, Row
 from tests.sim.build import build_real
-from tests.sim.case import Case, Row
 
 TOKENS = 128
 SERVICE_NS = 3_000 + 11 * TOKENS + TOKENS * (TOKENS + 1) // 2 // 64

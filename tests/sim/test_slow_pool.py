@@ -7,10 +7,10 @@ from dataclasses import replace
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from tests.naive.case import Case, Row
 from tests.naive.simulation import run_naive
+from tests.naive.strategies import QUICK_PHASES
 from tests.sim.build import RealSystem, build_real
-from tests.sim.case import Case, Row
-from tests.sim.strategies import QUICK_PHASES
 
 NUM_PROMPTS = 6
 APART_NS = 5_000_000

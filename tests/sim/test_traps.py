@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scheduler.protocol.messages import Message, PrefillStepped, ReleasePrefixes, StorePrefixes, Usage
 from scheduler.sources.arrivals import ArrivalBlock, Trace
 from scheduler.sources.trace_source import TraceSource
+from tests.naive.case import Case, Outcome, Row
 from tests.naive.simulation import run_naive
+from tests.naive.strategies import QUICK_PHASES, any_cases, mixed_cases
 from tests.sim.build import build_real, run_real
-from tests.sim.case import Case, Outcome, Row
-from tests.sim.strategies import QUICK_PHASES, any_cases, mixed_cases
 
 STEADY = Case(
     (),

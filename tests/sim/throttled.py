@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sim_hw.instance.throttle import STRETCH_BITS, StepClock, StepLoad, ThrottledPass
 from tests.checkers.linear_energy import LinearEnergy
-from tests.sim.case import BUSY_WATTS, COMPUTED_JOULES, PAIR_JOULES, PASS_JOULES
+from tests.naive.case import BUSY_WATTS, COMPUTED_JOULES, PAIR_JOULES, PASS_JOULES
 
 LEVELS: Final = 8
 """Level k stretches work 1 + k times, and draws k watts more: any difference shows that a level was missed."""

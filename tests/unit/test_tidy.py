@@ -1,68 +1,38 @@
 """The rules of the house that no tool knows, held by an ordinary test (the manner of TigerBeetle's `tidy`).
 
-Each rule reads one file and answers what is wrong in it, with line and mend; what may deviate is listed by name.
+Each rule reads one file and yields what is wrong in it, with line and fix; what may deviate is listed by place, and a
+test takes each exemption away to see that it is still needed.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("scheduler", "workers", "sim_hw", "deploy")
+from tests.source_files import PACKAGES, ROOT, Finding, Rule, Source, files, findings, sources
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 70
 
-TIME_FILES = frozenset({"scheduler/runtime/clock.py"})
-"""The clock, and beside it only files of workers/ray_shell and deploy, each by name."""
+MAX_FILES_IN_FOLDER = 20
+MAX_LOOSE_FILES = {"deploy": 3}
+"""Beside `__init__.py`, where rooms hold everything else."""
 
-RANDOM_FILES = frozenset({"scheduler/runtime/random_streams.py"})
+TIME_PLACES = ("scheduler/runtime/clock.py",)
+RANDOM_PLACES = ("scheduler/runtime/random_streams.py",)
 """Where random generators are made; everybody else is handed one."""
 
-RAY_PLACES = ("workers/ray_shell/", "deploy/", "tests/live/", "tests/bench/")
+RAY_PLACES = ("workers/ray_shell/", "deploy/", "tests/live/")
 LOOPLESS_PLACES = ("scheduler/core/", "scheduler/policies/", "scheduler/protocol/", "sim_hw/", "workers/")
 LOOP_PLACES = ("workers/ray_shell/",)
 PRINT_PLACES = ("deploy/", "tests/")
 
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.:/}-])/(?:work|home|root|Users|tmp)/")
-
-
-@dataclass
-class Source:
-    """One text file of the project, by its path from the root; `tree` is empty for what is not Python."""
-
-    path: str
-    text: str
-
-    @property
-    def lines(self) -> list[str]:
-        return self.text.splitlines()
-
-    @property
-    def tree(self) -> ast.Module:
-        return _parse(self.text) if self.path.endswith(".py") else ast.Module([], [])
-
-    @property
-    def packaged(self) -> bool:
-        return self.path.startswith(tuple(f"{package}/" for package in PACKAGES))
-
-
-Finding = tuple[int, str]
-Rule = Callable[[Source], Iterator[Finding]]
-
-
-@cache
-def _parse(text: str) -> ast.Module:
-    return ast.parse(text)
 
 
 def _imports(source: Source) -> Iterator[tuple[int, str, str]]:
@@ -96,7 +66,7 @@ def functions_are_short(source: Source) -> Iterator[Finding]:
 
 def time_is_read_in_one_file(source: Source) -> Iterator[Finding]:
     """Everybody else is handed a clock or the time."""
-    if source.packaged and source.path not in TIME_FILES:
+    if source.is_packaged and not source.path.startswith(TIME_PLACES):
         for line, module, _ in _imports(source):
             if module == "time":
                 yield line, "imports time: take a clock of scheduler/runtime/clock.py as an argument"
@@ -104,15 +74,15 @@ def time_is_read_in_one_file(source: Source) -> Iterator[Finding]:
 
 def chance_is_made_in_one_file(source: Source) -> Iterator[Finding]:
     """A generator may be taken and named as a type anywhere, but is made from a named seed in one file only."""
-    if not source.packaged or source.path in RANDOM_FILES:
+    if not source.is_packaged or source.path.startswith(RANDOM_PLACES):
         return
-    mend = "take a stream of scheduler/runtime/random_streams.py as an argument"
+    fix = "take a stream of scheduler/runtime/random_streams.py as an argument"
     for line, module, name in _imports(source):
         if module in ("random", "secrets") or (module == "numpy.random" and name != "Generator"):
-            yield line, f"imports {module}: {mend}"
+            yield line, f"imports {module}: {fix}"
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call) and re.match(r"(np|numpy)\.random\.", ast.unparse(node.func)):
-            yield node.lineno, f"calls {ast.unparse(node.func)}: {mend}"
+            yield node.lineno, f"calls {ast.unparse(node.func)}: {fix}"
 
 
 def ray_stays_in_its_shell(source: Source) -> Iterator[Finding]:
@@ -131,7 +101,7 @@ def components_know_no_loop(source: Source) -> Iterator[Finding]:
     if source.path.startswith(LOOPLESS_PLACES) and not source.path.startswith(LOOP_PLACES):
         for line, module, _ in _imports(source):
             if module.split(".")[0] == "asyncio":
-                yield line, "imports asyncio: answer with messages and a deadline, the runtime does the waiting"
+                yield line, "imports asyncio: return messages and set a deadline, the runtime does the waiting"
 
 
 def only_deploy_prints(source: Source) -> Iterator[Finding]:
@@ -158,7 +128,7 @@ def no_machine_is_named(source: Source) -> Iterator[Finding]:
 
 def what_is_public_is_documented(source: Source) -> Iterator[Finding]:
     """Modules, and their public classes and functions, have a docstring; methods may inherit theirs from a protocol."""
-    if not source.packaged or not source.path.endswith(".py"):
+    if not source.is_packaged or not source.path.endswith(".py"):
         return
     name = source.path.rsplit("/", 1)[-1]
     if (name == "__init__.py" or not name.startswith("_")) and ast.get_docstring(source.tree) is None:
@@ -179,7 +149,7 @@ def unit_tests_mirror_the_source(source: Source) -> Iterator[Finding]:
     if not (ROOT / folder).is_dir():
         yield 1, f"there is no {folder}/ to test: put it where its subject is"
         return
-    known = {entry.stem for entry in (ROOT / folder).iterdir() if entry.stem.strip("_")} | {Path(folder).name}
+    known = {entry.stem for entry in (ROOT / folder).iterdir() if entry.stem.strip("_")} | {folder.rpartition("/")[2]}
     if not any(subject == one or subject.startswith(f"{one}_") for one in known):
         yield 1, f"tests nothing of {folder}/: name it after one of {', '.join(sorted(known))}"
 
@@ -199,47 +169,52 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-@cache
-def _sources() -> tuple[Source, ...]:
-    """Every text file of ours, new ones included: what git does not ignore, or all of the packages without git."""
-    listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    names = listing.stdout.splitlines() if listing.returncode == 0 else _walk()
-    ours = re.compile(r".*\.(py|toml|md|cfg|yaml|yml)|Makefile|requirements\.lock|\.ci/run")
-    return tuple(
-        Source(name, (ROOT / name).read_text(encoding="utf-8"))
-        for name in sorted(set(names))
-        if ours.fullmatch(name) and (ROOT / name).is_file()
-    )
-
-
-def _walk() -> list[str]:
-    return [
-        path.relative_to(ROOT).as_posix()
-        for top in (*PACKAGES, "tests", "docs", "examples")
-        for path in (ROOT / top).rglob("*")
-    ]
-
-
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_house_is_tidy(rule: Rule) -> None:
-    findings = [f"{source.path}:{line}: {what}" for source in _sources() for line, what in rule(source)]
-    assert not findings, "\n" + "\n".join(findings)
+    assert not findings(rule)
 
 
 def test_all_packages_are_looked_at() -> None:
-    seen = {source.path.split("/")[0] for source in _sources()}
+    seen = {source.path.split("/")[0] for source in sources()}
     assert seen >= {*PACKAGES, "tests"}
 
 
-def test_exemptions_are_for_files_that_may_have_them() -> None:
-    assert all(name == "scheduler/runtime/clock.py" or name.startswith(RAY_PLACES[:2]) for name in TIME_FILES)
-    assert all(name.startswith("scheduler/runtime/") for name in RANDOM_FILES)
+def too_full(names: Iterable[str]) -> list[str]:
+    """Folders with more files than a reader can keep in mind, rooms inside them not counted."""
+    counts = Counter(name.rpartition("/")[0] for name in names)
+    loose = Counter(name.rpartition("/")[0] for name in names if not name.endswith("/__init__.py"))
+    return [
+        *[f"{folder}/ has {n} files, at most {MAX_FILES_IN_FOLDER}: give some a room" for folder, n in counts.items()
+          if n > MAX_FILES_IN_FOLDER],
+        *[f"{folder}/ has {loose[folder]} loose files, at most {most}: put them into its rooms"
+          for folder, most in MAX_LOOSE_FILES.items() if loose[folder] > most],
+    ]  # fmt: skip
+
+
+def test_no_folder_is_too_full() -> None:
+    assert not too_full(files())
+
+
+def test_a_full_folder_is_seen() -> None:
+    assert not too_full([f"workers/a/{i}.py" for i in range(MAX_FILES_IN_FOLDER)])
+    assert len(too_full([f"workers/a/{i}.py" for i in range(MAX_FILES_IN_FOLDER + 1)])) == 1
+    assert not too_full(["deploy/__init__.py", "deploy/a.py", "deploy/b.py", "deploy/c.yaml"])
+    assert len(too_full(["deploy/a.py", "deploy/b.py", "deploy/c.yaml", "deploy/d.py"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "exemptions", "place"),
+    [
+        *[(time_is_read_in_one_file, "TIME_PLACES", place) for place in TIME_PLACES],
+        *[(chance_is_made_in_one_file, "RANDOM_PLACES", place) for place in RANDOM_PLACES],
+        *[(ray_stays_in_its_shell, "RAY_PLACES", place) for place in RAY_PLACES],
+        *[(components_know_no_loop, "LOOP_PLACES", place) for place in LOOP_PLACES],
+        *[(only_deploy_prints, "PRINT_PLACES", place) for place in PRINT_PLACES],
+    ],
+)
+def test_every_exemption_is_needed(rule: Rule, exemptions: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), exemptions, tuple(one for one in globals()[exemptions] if one != place))
+    assert findings(rule), f"{exemptions} names {place}, where nothing needs it any more: take it out"
 
 
 LONG_BODY = "    pass\n" * MAX_FUNCTION_LINES
@@ -249,6 +224,7 @@ LONG_BODY = "    pass\n" * MAX_FUNCTION_LINES
     ("rule", "path", "text", "line"),
     [
         (files_are_short, "workers/a.py", "x = 1\n" * (MAX_FILE_LINES + 1), MAX_FILE_LINES),
+        (files_are_short, "docs/a.md", "x = 1\n" * (MAX_FILE_LINES + 1), None),
         (functions_are_short, "workers/a.py", f"x = 1\ndef f():\n{LONG_BODY}", 2),
         (time_is_read_in_one_file, "deploy/a.py", "def f():\n    from time import monotonic\n", 2),
         (time_is_read_in_one_file, "scheduler/runtime/clock.py", "import time\n", None),

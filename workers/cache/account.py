@@ -1,4 +1,4 @@
-"""What a store did, counted."""
+"""The counters of a store: what was looked up, found, stored, evicted, lost and moved."""
 
 from __future__ import annotations
 

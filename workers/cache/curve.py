@@ -13,7 +13,7 @@ from typing import Final
 from workers.cache import ring
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
-from workers.cache.tier import NAMESPACE_SHIFT
+from workers.cache.tier import TENANT_SHIFT
 
 Prompt = tuple[list[int], int, int]
 """Ids of a prompt's blocks, its tenant and its number of tokens."""
@@ -29,7 +29,7 @@ class HitTokens:
 
     @property
     def rate(self) -> float:
-        """The share that was found."""
+        """The share of the tokens looked up that was found, 0 if there were none."""
         return self.found / self.looked_up if self.looked_up else 0.0
 
 
@@ -49,7 +49,7 @@ def stack_distance_hits(
     looked_up = 0
     for blocks, tenant, num_tokens in prompts:
         looked_up += num_tokens
-        keys = [tenant << NAMESPACE_SHIFT | block for block in blocks]
+        keys = [tenant << TENANT_SHIFT | block for block in blocks]
         distances = [uses[owners[key % ring.NUM_SLOTS]].distance(key) for key in keys]
         for index, limit in enumerate(limits):
             leading = next((i for i, tokens in enumerate(distances) if tokens is None or tokens > limit), len(keys))
@@ -62,7 +62,7 @@ def stack_distance_hits(
 
 
 def store_hits(prompts: Iterable[Prompt], sizes: StoreSizes) -> HitTokens:
-    """What a store of these sizes finds."""
+    """What a store of these sizes finds when the prompts are looked up and stored in turn."""
     store = BlockStore(sizes)
     for number, (blocks, tenant, num_tokens) in enumerate(prompts):
         store.look_up(number, blocks, tenant, num_tokens, number)

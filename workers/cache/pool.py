@@ -25,8 +25,8 @@ from workers.cache.store import BlockStore
 
 
 class CachePool(TimingFlags):
-    """A `Component`. It answers at once; moving the bytes is the fabric's part. It hosts all cache servers: which of
-    them are up the core says."""
+    """A `Component` that replies at once; moving the bytes is the fabric's part. It hosts all cache servers; which of
+    them are up it hears from the core."""
 
     priority = Priority.CACHE
     deadline_ns = NEVER_NS
@@ -46,7 +46,7 @@ class CachePool(TimingFlags):
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """Take one command."""
+        """Take one command of the core; a look-up, a loss of pinned blocks and an account are replied to."""
         return self._handlers[type(message)](now_ns, message)
 
     def wake(self, now_ns: int) -> Outputs:
@@ -63,7 +63,7 @@ class CachePool(TimingFlags):
             tokens, ssd_tokens = look_up(request_id, prefix, tenant, num_tokens, now_ns)
             cached.append(tokens)
             from_ssd.append(ssd_tokens)
-        return ((self._reports_to, PrefixesFound(self.address, message.ids, cached, from_ssd)),)
+        return [(self._reports_to, PrefixesFound(self.address, message.ids, cached, from_ssd))]
 
     def _on_store(self, now_ns: int, message: StorePrefixes) -> Outputs:
         for request_id in message.ids:
@@ -80,7 +80,7 @@ class CachePool(TimingFlags):
         left = self.store.set_up(message.up, message.lost, now_ns)
         if not left:
             return NOTHING
-        return ((self._reports_to, PrefixesLost(self.address, list(left), list(left.values()))),)
+        return [(self._reports_to, PrefixesLost(self.address, list(left), list(left.values())))]
 
     def _on_report(self, now_ns: int, message: ReportUsage | RunEnded) -> Outputs:
         sizes, servers = self.store.sizes, self._num_servers
@@ -94,4 +94,4 @@ class CachePool(TimingFlags):
             ssd_tokens,
             *astuple(self.store.account),
         )
-        return ((self._reports_to, report),)
+        return [(self._reports_to, report)]

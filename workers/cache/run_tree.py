@@ -57,9 +57,9 @@ class RunTree:
         return run, found
 
     def store(self, run: Run, found: int, blocks: list[int], saved_tokens: int, stamp: int) -> int:
-        """The look-up with that answer is over; all of these are here now and were used now, as far as there is room.
+        """The look-up that returned `run` and `found` is over; all blocks are here and used now, as far as they fit.
 
-        The last of them takes so much less than a whole block. Answers how many were not here before. Stamps rise from
+        The last of them takes so much less than a whole block. Returns how many were not here before. Stamps rise from
         use to use.
         """
         run.pins -= 1
@@ -103,7 +103,7 @@ class RunTree:
             ancestor = ancestor.parent
 
     def _offer(self, run: Run, stamp: int) -> None:
-        """It may go, as far as its children say."""
+        """A run without children may be evicted."""
         if run.parent is not None:
             run.is_offered = True
             heappush(self._offered, (stamp, id(run), run))
@@ -161,7 +161,7 @@ def _walk(run: Run, found: int, blocks: list[int]) -> tuple[Run, int]:
 
 
 def _split(run: Run, length: int) -> Run:
-    """Cut a run after `length` blocks; answers the new upper part.
+    """Cut a run after `length` blocks; returns the new upper part.
 
     The lower part stays the same object, so that pins on it go on protecting all of what they protected.
     """

@@ -1,4 +1,4 @@
-"""How much a store may hold, and what a block takes."""
+"""The sizes of a store: what it may hold, and what a block takes, in tokens of KV."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StoreSizes:
     given_tokens: int = 0
 
     def quota_of(self, capacity_tokens: int) -> int:
-        """What one tenant may take of a tier of that size."""
+        """What one tenant may take of a tier of that size, in tokens of KV."""
         return int(capacity_tokens * self.tenant_share) if self.tenant_share < 1 else capacity_tokens
 
     def allocated(self, num_tokens: int) -> int:

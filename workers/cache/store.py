@@ -13,7 +13,7 @@ from workers.cache.account import STAMP_SHIFT, Account
 from workers.cache.block_keys import key_maker
 from workers.cache.run_tree import Run, RunTree
 from workers.cache.sizes import StoreSizes
-from workers.cache.tier import NAMESPACE_SHIFT
+from workers.cache.tier import TENANT_SHIFT
 from workers.cache.tiers import Tiers
 
 _LookUp = tuple[list[int], int, int, int, Run | None]
@@ -22,7 +22,7 @@ found: those are pinned, and the run in which they end if blocks are kept as run
 
 
 def _keys(tenant: int, blocks: list[int]) -> list[int]:
-    base = tenant << NAMESPACE_SHIFT
+    base = tenant << TENANT_SHIFT
     return [base | block for block in blocks] if base else blocks
 
 
@@ -116,7 +116,7 @@ class BlockStore:
     def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> dict[int, int]:
         """Only these servers are up now; `lost` ones took their blocks along, others handed them over.
 
-        Answers the open look-ups that lost something, with the leading tokens that are left to each.
+        Returns the open look-ups that lost something, with the leading tokens that are left to each.
         """
         tiers = self._one_by_one() if self._tiers is None else self._tiers
         gone = tiers.set_up(up, lost, now_ns)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final
 
-NAMESPACE_SHIFT: Final = 44
-"""A block's key is `tenant << NAMESPACE_SHIFT | id`; ids of a trace have 40 bits, their parts two more."""
+TENANT_SHIFT: Final = 44
+"""A block's key is `tenant << TENANT_SHIFT | id`; ids of a trace have 40 bits, their parts two more."""
 
 
 _NO_BLOCKS: Final[OrderedDict[int, None]] = OrderedDict()
@@ -67,7 +67,7 @@ class Tier:
 
     @property
     def used_tokens(self) -> int:
-        """What all blocks take."""
+        """What all blocks take, in tokens of KV."""
         return (len(self.order) + len(self.pinned)) * self._block_tokens - self.saved_tokens
 
     def place(self, key: int, stamp: int) -> None:
@@ -96,7 +96,7 @@ class Tier:
         """These blocks of one tenant were used now, the last one last, whether they are new or not."""
         if not keys:
             return
-        tenant = keys[0] >> NAMESPACE_SHIFT
+        tenant = keys[0] >> TENANT_SHIFT
         blocks = self._tenants.get(tenant)
         if blocks is None:
             blocks = self._tenants[tenant] = OrderedDict()
@@ -110,7 +110,7 @@ class Tier:
         self._used_by[tenant] = used
 
     def remove(self, key: int) -> int:
-        """The block is gone; answers when it was last used, 0 for one in `pinned`."""
+        """The block is gone; returns when it was last used, 0 for one in `pinned`."""
         size = self._sizes.get(key)
         if size is not None:
             self.saved_tokens -= self._block_tokens - size
@@ -122,7 +122,7 @@ class Tier:
         return self.order.pop(key)
 
     def _forget_of_tenant(self, key: int, size: int) -> None:
-        tenant = key >> NAMESPACE_SHIFT
+        tenant = key >> TENANT_SHIFT
         del self._tenants[tenant][key]
         self._used_by[tenant] -= size
 
@@ -175,5 +175,5 @@ class Tier:
     def trim_pinned(self) -> None:
         """Evict pinned blocks, by their keys, until all fits: the last resort when two servers become one."""
         for key in sorted(self.blocks().intersection(self._pins)):
-            if self.is_over(key >> NAMESPACE_SHIFT):
+            if self.is_over(key >> TENANT_SHIFT):
                 self.remove(key)

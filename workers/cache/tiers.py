@@ -1,4 +1,24 @@
-"""Blocks one by one in DRAM and on SSD, when more than one order of eviction or the loss of servers makes it so."""
+"""Blocks one by one in DRAM and on SSD, when more than one order of eviction or the loss of servers makes it so.
+
+`run_tree` keeps stretches of a chain as one object, which is right as long as their blocks are used, kept and evicted
+together. Two tiers of different size, quotas, or a lost server take single blocks out of a chain, so here each block
+stands for itself, in one ordered dictionary for each tier.
+
+Why both tiers get everything (write-through). A store puts a block into DRAM and on SSD at once. What leaves DRAM
+later is dropped without a write on the critical path, and a server that comes back has on its SSD what was there. SSD,
+being larger, then holds nearly all that DRAM does: what it adds is the tail, so each tier needs only its own least
+recently used order. A block that is found on SSD alone is used now, and so belongs in DRAM again.
+
+Why the deepest first. A prefix is found up to the first block that is missing, so a child without its parent is
+useless. Every use stamps a chain from its deepest block to its first, the first one last: in the order of use a child
+always comes before its parent, and so it is evicted before it. Stamps rise within one instant too: the order is total.
+
+Why pins. Between a look-up and the end of the read or the store a request relies on blocks that it was promised. They
+are counted, and eviction steps over them, moving each it meets into `pinned` so as not to meet it again; when its last
+pin goes a block was used at that instant, and takes its place in the order. What is pinned may leave a tier over its
+capacity for a while; then new blocks that the other tier holds too give way. Only the loss of a server, or too little
+room on those that are left, takes pinned blocks: whoever relied on them is told (`set_up` returns them).
+"""
 
 from __future__ import annotations
 
@@ -8,14 +28,11 @@ from typing import Final
 from workers.cache import ring
 from workers.cache.account import STAMP_SHIFT, Account
 from workers.cache.sizes import StoreSizes
-from workers.cache.tier import NAMESPACE_SHIFT, Tier
+from workers.cache.tier import TENANT_SHIFT, Tier
 
 
 class Tiers:
-    """`pins` counts, for each block, the look-ups that rely on it; a pinned block leaves no tier of its own accord.
-
-    DRAM in front of SSD; what is stored goes to both.
-    """
+    """DRAM in front of SSD. `pins` counts, for each block, the look-ups that rely on it."""
 
     def __init__(self, sizes: StoreSizes, account: Account) -> None:
         self.pins: Final[dict[int, int]] = {}
@@ -69,7 +86,7 @@ class Tiers:
             pins[key] = pins.get(key, 0) + 1
 
     def _let_go(self, keys: list[int]) -> list[int]:
-        """One look-up less relies on these; answers those on which no other does."""
+        """One look-up less relies on these; returns those on which no other does."""
         pins = self.pins
         free: list[int] = []
         for key in keys:
@@ -90,7 +107,7 @@ class Tiers:
         """All of these are here now and were used now, as far as room can be made: then the deepest go first.
 
         A look-up relied on the first `num_pinned` and does no more; the last takes so much less than a whole block.
-        Answers how many were not here before.
+        Returns how many were not here before.
         """
         self._let_go(keys[:num_pinned])
         if not self._owners:
@@ -106,7 +123,7 @@ class Tiers:
         return len(new[0]) if new[0] == new[1] else len(set(new[0]).intersection(new[1]))
 
     def _use(self, tier: Tier, keys: list[int], now_ns: int) -> list[int]:
-        """These are in the tier and were used now, the first one last; answers the new ones among them, the deepest
+        """These are in the tier and were used now, the first one last; returns the new ones among them, the deepest
         first."""
         order, pinned, short = tier.order, tier.pinned, self._short
         to_end = order.move_to_end
@@ -136,7 +153,7 @@ class Tiers:
         """
         if not placed:
             return
-        tenant = placed[0] >> NAMESPACE_SHIFT
+        tenant = placed[0] >> TENANT_SHIFT
         if not tier.is_over(tenant):
             return
         self._trim(tier, (tenant,), now_ns)
@@ -165,7 +182,7 @@ class Tiers:
 
     def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> set[int]:
         """These servers are up now; those of `lost` took their blocks along, all others handed over what is no longer
-        theirs. Who is back has on its SSD what was there, as far as it is still its own. Answers the pinned blocks that
+        theirs. Who is back has on its SSD what was there, as far as it is still its own. Returns the pinned blocks that
         are gone."""
         before, self._owners = self._owners, ring.owners(up) if up else []
         if before:
@@ -178,7 +195,7 @@ class Tiers:
         for server in sorted(self._away.keys() & up):
             self._take_back(server, self._away.pop(server))
         for tier in (self.dram, self.ssd) if up else ():
-            self._trim(tier, {key >> NAMESPACE_SHIFT for key in tier.order}, now_ns)
+            self._trim(tier, {key >> TENANT_SHIFT for key in tier.order}, now_ns)
             tier.trim_pinned()
         for key in [key for key in self._short if not self.holds(key)]:
             del self._short[key]

@@ -1,4 +1,4 @@
-"""Size and grain of a decode instance."""
+"""The configuration of a decode instance: its size, and how often it reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scheduler.protocol.component import NEVER_NS
 
 @dataclass(frozen=True, slots=True)
 class DecodeConfig:
-    """Size of a decode instance.
+    """KV memory in blocks of 128 tokens and sequence slots, of each die; expected tokens a step as a fraction.
 
     `report_interval_ns` bounds how long a run of steps may go unreported (virtual runtime: never).
     """
@@ -21,6 +21,5 @@ class DecodeConfig:
     tokens_per_step_num: int
     tokens_per_step_den: int
     report_interval_ns: int = NEVER_NS
-    skip_steps: bool = True
     budget_w: int = 0
     """The power budget that it begins with, if it keeps one."""

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
+from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     CancelRequests,
     DecodeStepped,
@@ -24,14 +24,14 @@ from scheduler.protocol.messages import (
 )
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from workers.decode.config import DecodeConfig
+from workers.decode.expected_tokens import ExpectedTokens
 from workers.decode.memory import DecodeMemory
 from workers.decode.meter import DecodeEnergy, DecodeMeter
 from workers.decode.reservations import KvReservations
 from workers.decode.sequences import NOBODY, Departures, Sequence
-from workers.decode.step_cost import DecodeCost, StepLines
+from workers.decode.step_cost import DecodeCost, StepCost
 from workers.decode.step_run import PS_PER_NS, StepRun
-from workers.decode.token_growth import Growth
-from workers.fabric.expert_load import REFRESH_NS, ExchangeLoad
+from workers.fabric.expert_load import REFRESH_NS, ExpertLoad
 from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 
 class DecodeInstance(TimingFlags):
-    """A `Component`; the rules it follows are in docs/architecture.md, "Rules of the two engines".
+    """A `Component`; the rules it follows are in docs/engine-rules.md, "Rules of the two engines".
 
-    Its account begins at `began_ns`. `exchange` is as with `PrefillInstance`.
+    Its account begins at `began_ns`. `expert_load` and `throttle` are as with `PrefillInstance`.
     """
 
     priority = Priority.DECODE
@@ -59,7 +59,7 @@ class DecodeInstance(TimingFlags):
         reports_to: str = CORE_ADDRESS,
         *,
         began_ns: int = 0,
-        exchange: ExchangeLoad[DecodeCost] | None = None,
+        expert_load: ExpertLoad[DecodeCost] | None = None,
         throttle: StepThrottle | None = None,
     ) -> None:
         self.address = address
@@ -67,14 +67,14 @@ class DecodeInstance(TimingFlags):
         self._config = config
         self._cost = cost
         self._reports_to = reports_to
-        self._exchange = exchange
+        self._expert_load = expert_load
         self._is_share_new = False
-        self._growth = Growth(config.tokens_per_step_num, config.tokens_per_step_den)
+        self._expected = ExpectedTokens(config.tokens_per_step_num, config.tokens_per_step_den)
         # A step may bring this many tokens, so this much room must be there before it begins.
         self._lookahead_tokens = -(-config.tokens_per_step_num // config.tokens_per_step_den)
         self.memory = DecodeMemory(config.num_dies, config.blocks_per_die, config.slots_per_die, config.extent_blocks)
-        self._desk = KvReservations(address, self.memory, reports_to)
-        self._lines = StepLines(config.num_dies, self._growth)
+        self._reservations = KvReservations(address, self.memory, reports_to)
+        self._step_cost = StepCost(config.num_dies, self._expected)
         self._joining: list[tuple[int, int, bytes]] = []
         self._on_die: list[dict[int, Sequence]] = [{} for _ in range(config.num_dies)]
         # By step: who finishes at it, and who outgrows its blocks. Its keys are in the heap, each once.
@@ -85,11 +85,11 @@ class DecodeInstance(TimingFlags):
         self._num_running = 0
         self._num_joined = 0
         self._base_tokens = 0
-        self._run = StepRun(self._growth)
+        self._run = StepRun(self._expected)
         # Steps since the last report, what had been produced at it, and how many have been running since.
         self._reported_ns = began_ns
         self._reported_steps = 0
-        self._reported_grown = 0
+        self._reported_accepted = 0
         self._reported_running = 0
         self._first_step_ps = 0
         self._meter = DecodeMeter(energy, began_ns)
@@ -98,9 +98,9 @@ class DecodeInstance(TimingFlags):
             budget = PowerBudget(address, config.budget_w, reports_to)
             from workers.decode.step_governor import StepGovernor
 
-            self._governor = StepGovernor(throttle, budget, self._growth, self._meter)
+            self._governor = StepGovernor(throttle, budget, self._expected, self._meter)
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
-            **self._desk.handlers,
+            **self._reservations.handlers,
             ReportUsage: self._on_report_usage,
             StartDecode: self._on_start,
             SetPowerBudget: self._on_set_power_budget,
@@ -110,7 +110,7 @@ class DecodeInstance(TimingFlags):
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """Take one command."""
+        """Take one command; whatever changes membership cuts the run of steps at its next boundary."""
         return self._handlers[type(message)](now_ns, message)
 
     def wake(self, now_ns: int) -> Outputs:
@@ -127,38 +127,38 @@ class DecodeInstance(TimingFlags):
         started = self._join() if self._joining else []
         if self._tight:
             left = self._make_room(left or Departures())
-        kv_tokens = self._base_tokens + self._num_running * run.grown
-        outputs: Outputs = NOTHING
+        kv_tokens = self._base_tokens + self._num_running * run.accepted
+        outputs: list[Output] = []
         if left or started or now_ns - self._reported_ns >= self._config.report_interval_ns:
             report = self._report(now_ns, started, left or NOBODY, kv_tokens, busy_until_ns)
-            outputs = ((self._reports_to, report),)
+            outputs.append((self._reports_to, report))
             if left and self.memory.num_waiting:
-                outputs = (*outputs, *self._desk.serve_waiting())
+                outputs += self._reservations.serve_waiting()
         has_changed = bool(left or started or self._is_share_new)
         if has_changed and self._num_running:
-            self._lines.use(self._cost.form(self._num_running, kv_tokens))
+            self._step_cost.use(self._cost.form(self._num_running, kv_tokens))
             self._is_share_new = False
         if self._governor is not None:
-            outputs = (*outputs, *self._governor.take_on(now_ns, is_busy=True))
+            outputs += self._governor.take_on(now_ns, is_busy=True)
             self._governor.at_boundary(now_ns, run.step, has_changed=has_changed)
         self._plan()
-        if self._exchange is not None:
-            outputs = (*outputs, *self._tell_load(self._exchange, now_ns))
+        if self._expert_load is not None:
+            outputs += self._tell_load(self._expert_load, now_ns)
         return outputs
 
-    def _tell_load(self, exchange: ExchangeLoad[DecodeCost], now_ns: int) -> Outputs:
+    def _tell_load(self, expert_load: ExpertLoad[DecodeCost], now_ns: int) -> Outputs:
         run = self._run
         if not run.num_steps:
-            return exchange.tell(now_ns, now_ns, 0, 0)
+            return expert_load.tell(now_ns, now_ns, 0, 0)
         step_ns = max(1, run.first_ps // PS_PER_NS)
         # Steps go on beyond this run of them, and if they do not, that is told at once.
         until_ns = max(self.deadline_ns, now_ns + 2 * REFRESH_NS)
-        return exchange.tell(now_ns, until_ns, step_ns, self._num_running)
+        return expert_load.tell(now_ns, until_ns, step_ns, self._num_running)
 
     def _on_link_share(self, now_ns: int, message: LinkShare) -> Outputs:
         """Steps have another length from the next boundary on."""
-        assert self._exchange is not None
-        self._cost = self._exchange.cost(message.share_ppm)
+        assert self._expert_load is not None
+        self._cost = self._expert_load.cost(message.share_ppm)
         self._is_share_new = True
         self._cut_run(now_ns)
         return NOTHING
@@ -204,13 +204,13 @@ class DecodeInstance(TimingFlags):
         if not self._reported_steps:
             self._first_step_ps = run.first_ps
         self._reported_steps += steps
-        self._meter.add(steps, num_running * steps, self._base_tokens * steps + num_running * run.grown_over)
+        self._meter.add(steps, num_running * steps, self._base_tokens * steps + num_running * run.accepted_over)
         run.end()
 
     def _meet_events(self) -> Departures | None:
-        """Let sequences leave that have finished, then give those room that are about to outgrow theirs; answers who
+        """Let sequences leave that have finished, then give those room that are about to outgrow theirs; returns who
         left, if anybody did."""
-        step, grown, events = self._run.step, self._run.grown, self._event_steps
+        step, accepted, events = self._run.step, self._run.accepted, self._event_steps
         left = Departures()
         needy: list[Sequence] = []
         while events and events[0] <= step:
@@ -224,13 +224,13 @@ class DecodeInstance(TimingFlags):
                 self._leave(sequence)
                 left.finished_ids.append(sequence.request_id)
                 # Fewer than all that it was to produce where it was cancelled.
-                left.finished_tokens.append(min(sequence.output_tokens, sequence.base_produced + grown))
+                left.finished_tokens.append(min(sequence.output_tokens, sequence.base_produced + accepted))
         if needy:
             self._grow(needy, left)
         return left if left.finished_ids or left.preempted else None
 
     def _make_room(self, left: Departures) -> Departures | None:
-        """For those who need more than what they were given; answers who left at this boundary, if anybody did."""
+        """For those who need more than what they were given; returns who left at this boundary, if anybody did."""
         while self._tight:
             needy, self._tight = self._tight, []
             self._grow(needy, left)
@@ -241,7 +241,7 @@ class DecodeInstance(TimingFlags):
         sequence.running = False
         self._num_running -= 1
         self._base_tokens -= base_tokens
-        self._lines.change(die, -1, -base_tokens)
+        self._step_cost.change(die, -1, -base_tokens)
         self.memory.free(die, sequence.blocks)
         del self._on_die[die][sequence.request_id]
 
@@ -259,7 +259,7 @@ class DecodeInstance(TimingFlags):
                 is_alone = self.memory.free_blocks[sequence.die] == self._config.blocks_per_die
                 if victim is sequence and is_alone:
                     left.finished_ids.append(victim.request_id)
-                    left.finished_tokens.append(victim.base_produced + self._run.grown)
+                    left.finished_tokens.append(victim.base_produced + self._run.accepted)
                     left.cut_ids.append(victim.request_id)
                 else:
                     left.preempted.append(victim)
@@ -267,7 +267,7 @@ class DecodeInstance(TimingFlags):
     def _schedule_growth(self, sequence: Sequence) -> None:
         """Note the first step after which the next step's tokens might not fit, unless it finishes before."""
         room = sequence.blocks * KV_BLOCK_TOKENS - self._lookahead_tokens - sequence.base_tokens
-        step = self._growth.first_step_reaching(room + 1)
+        step = self._expected.first_step_reaching(room + 1)
         if step >= sequence.finish_step:
             return
         if step > self._run.step:
@@ -285,18 +285,18 @@ class DecodeInstance(TimingFlags):
 
     def _join(self) -> list[int]:
         """Let in those whose KV is in place."""
-        grown, joined, lookahead_tokens = self._run.grown, self._num_joined, self._lookahead_tokens
+        accepted, joined, lookahead_tokens = self._run.accepted, self._num_joined, self._lookahead_tokens
         started: list[int] = []
         for request_id, produced, payload in self._joining:
             die, blocks, kv_tokens = self.memory.claim(request_id)
             output = output_tokens(payload)
             left = output - produced
-            finish_step = self._growth.first_step_reaching(grown + left)
-            tokens = kv_tokens - grown
-            sequence = Sequence(request_id, die, joined, tokens, produced - grown, output, finish_step, blocks)
+            finish_step = self._expected.first_step_reaching(accepted + left)
+            tokens = kv_tokens - accepted
+            sequence = Sequence(request_id, die, joined, tokens, produced - accepted, output, finish_step, blocks)
             joined += 1
             self._base_tokens += tokens
-            self._lines.change(die, 1, tokens)
+            self._step_cost.change(die, 1, tokens)
             self._on_die[die][request_id] = sequence
             self._at_step(finish_step, sequence)
             if kv_tokens + left + lookahead_tokens > blocks * KV_BLOCK_TOKENS:
@@ -313,10 +313,10 @@ class DecodeInstance(TimingFlags):
             self.deadline_ns = NEVER_NS
             return
         run, config, governor = self._run, self._config, self._governor
-        num_steps = self._event_steps[0] - run.step if config.skip_steps else 1
+        num_steps = self._event_steps[0] - run.step
         if governor is not None:
             num_steps = min(num_steps, governor.steps_ahead(run.step))
-        num_steps, offset_ps, slope_ps = self._lines.span(run.step, run.grown, num_steps)
+        num_steps, offset_ps, slope_ps = self._step_cost.span(run.step, run.accepted, num_steps)
         if governor is not None:
             offset_ps, slope_ps = governor.slowed(run.step, offset_ps, slope_ps, self._num_running, self._base_tokens)
         run.begin(num_steps, offset_ps, slope_ps)
@@ -329,7 +329,7 @@ class DecodeInstance(TimingFlags):
     ) -> DecodeStepped:
         """What happened since the last report."""
         run, steps = self._run, self._reported_steps
-        grown = run.grown
+        accepted = run.accepted
         report = DecodeStepped(
             self.address,
             now_ns,
@@ -338,26 +338,26 @@ class DecodeInstance(TimingFlags):
             self._first_step_ps // PS_PER_NS if steps else 0,
             run.last_ps // PS_PER_NS if steps else 0,
             self._reported_running if steps else 0,
-            grown - self._reported_grown,
+            accepted - self._reported_accepted,
             kv_tokens,
             started,
             left.finished_ids,
             left.finished_tokens,
             left.cut_ids,
             [sequence.request_id for sequence in left.preempted] if left.preempted else [],
-            [sequence.base_produced + grown for sequence in left.preempted] if left.preempted else [],
+            [sequence.base_produced + accepted for sequence in left.preempted] if left.preempted else [],
             self._meter.account(now_ns, busy_until_ns),
         )
         self._reported_ns = now_ns
         self._reported_steps = 0
-        self._reported_grown = grown
+        self._reported_accepted = accepted
         self._reported_running = self._num_running
         return report
 
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._run.num_steps:
             return NOTHING
-        return ((self._reports_to, UsageReported(self.address, self._meter.account(now_ns, self._meter.end_ns))),)
+        return [(self._reports_to, UsageReported(self.address, self._meter.account(now_ns, self._meter.end_ns)))]
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A run that was cut short may end inside a step: that step's share is counted as idle time.
@@ -371,4 +371,4 @@ class DecodeInstance(TimingFlags):
             busy_until_ns = max(busy_until_ns, run.clock_ps // PS_PER_NS)
         self.deadline_ns = NEVER_NS
         usage = self._meter.account(now_ns, busy_until_ns)
-        return ((self._reports_to, UsageReported(self.address, usage)),)
+        return [(self._reports_to, UsageReported(self.address, usage))]

@@ -1,4 +1,20 @@
-"""KV blocks and sequence slots of a decode instance's dies, and the queue of those who wait for room."""
+"""KV blocks and sequence slots of a decode instance's dies, and the queue of those who wait for room.
+
+Why room is admitted with head-room. Nobody knows how long an output will be. Room for the longest possible one would
+leave most of the memory unused; room for the prompt alone would let a die fill up to its last block, and at the next
+block boundary of any of its sequences the youngest would have to leave: usually the one that has just come, whose
+prefill and KV transfer were then for nothing, and which comes again. So a reservation takes the prompt and one growth
+extent. The extent is what keeps a newcomer from being preempted at once, and it makes growth rare: one event for
+`extent_blocks` blocks of tokens, not one for every block.
+
+Why room is taken when it is asked for, not when the sequence starts. KV of a request flows while its prefill pass
+still runs, to the die on which it will be decoded: what flows must have a place when it arrives. A request that holds
+room at prefill and could not get any at decode would otherwise hold up both stages.
+
+Why the emptiest die. Dies step in lockstep, at the pace of the slowest, and each preempts for itself: equal KV makes
+steps short and preemption late. Why first come, first served, with the first that does not fit holding back all behind
+it: small requests that overtake would keep a long one waiting as long as they come.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +74,7 @@ class DecodeMemory:
             self._take(die, 0)
 
     def serve(self) -> tuple[list[int], list[int]]:
-        """Grant what fits, in order; answers the ids granted and the die of each."""
+        """Grant what fits, in order; returns the ids granted and the die of each."""
         granted: list[int] = []
         dies: list[int] = []
         waiting, rank, view = self._waiting, self._rank, self._rank_view
@@ -90,7 +106,7 @@ class DecodeMemory:
         self._waiting = deque(entry for entry in self._waiting if entry[0] != request_id)
 
     def grow(self, die: int) -> int:
-        """Take one more extent on a die for a running sequence, or what is left of one; answers the blocks taken."""
+        """Take one more extent on a die for a running sequence, or what is left of one; returns the blocks taken."""
         blocks = min(self.extent_blocks, self.free_blocks[die])
         if blocks:
             self._take(die, blocks)

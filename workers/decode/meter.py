@@ -11,12 +11,15 @@ class DecodeEnergy(Protocol):
     """Joules of a whole instance from integer totals, so that they do not depend on how steps were grouped."""
 
     def joules(self, *, busy_ns: int, steps: int, sequence_steps: int, kv_token_steps: int, idle_ns: int) -> float:
-        """Energy of busy and idle time with so many steps, in which so many sequences and tokens of KV were read."""
+        """Energy of busy and idle time with so many steps, in which so many sequences and tokens of KV were read.
+
+        `sequence_steps` and `kv_token_steps`: running sequences and their KV tokens, each summed over the steps.
+        """
         ...
 
 
 class DecodeMeter:
-    """Begins at `began_ns`; `end_ns` is the end of the last account."""
+    """Work and energy since the last account, which ended at `end_ns`; the first one begins at `began_ns`."""
 
     def __init__(self, energy: DecodeEnergy, began_ns: int) -> None:
         self.end_ns = began_ns

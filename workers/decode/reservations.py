@@ -1,4 +1,4 @@
-"""Where requests ask a decode instance for room, and give it back before they start."""
+"""Messages about KV room at a decode instance: reservations, and what is given back before a sequence starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.decode.memory import DecodeMemory
 
 
 class KvReservations:
-    """Answers for the instance at `address` what concerns room in its memory; `handlers` by type of message."""
+    """Handles for the instance at `address` what concerns room in its memory; `handlers` by type of message."""
 
     def __init__(self, address: str, memory: DecodeMemory, reports_to: str) -> None:
         self._address = address
@@ -32,9 +32,9 @@ class KvReservations:
         }
 
     def serve_waiting(self) -> Outputs:
-        """Room was made, or somebody asks."""
+        """Grant what fits now that room was made or somebody asks."""
         granted, dies = self._memory.serve()
-        return ((self._reports_to, KvReserved(self._address, granted, dies)),) if granted else NOTHING
+        return [(self._reports_to, KvReserved(self._address, granted, dies))] if granted else NOTHING
 
     def _on_reserve(self, now_ns: int, message: ReserveKv) -> Outputs:
         self._memory.ask(message.ids, message.kv_tokens)
@@ -49,7 +49,7 @@ class KvReservations:
         for request_id in message.ids:
             self._memory.cancel(request_id)
         cancelled = ReservationsCancelled(self._address, message.ids)
-        return ((self._reports_to, cancelled), *self.serve_waiting())
+        return [(self._reports_to, cancelled), *self.serve_waiting()]
 
     def _on_avoid(self, now_ns: int, message: AvoidDies) -> Outputs:
         self._memory.avoid(message.dies)

@@ -23,7 +23,7 @@ class Sequence:
 
 
 class Departures:
-    """Who left; those who were cut have finished, too."""
+    """Who leaves at one boundary, by request id and in order; those who were cut have finished, too."""
 
     __slots__ = ("cut_ids", "finished_ids", "finished_tokens", "preempted")
 

@@ -1,37 +1,52 @@
-"""The time of decode steps: the slowest die of each step, as a straight line in how far sequences have grown."""
+"""The cost of decode steps: which die is the slowest, for how many steps, and how its step time grows meanwhile.
+
+Why a whole run of steps has one affine cost. Let G be the expected accepted tokens so far (`expected_tokens`). While
+nobody joins or leaves, a die with n sequences holds `base_tokens + n * G` tokens of KV, so the cost of each stream of
+the step's form (work that runs side by side) is affine in G on that die:
+
+    base_ps[n] + constant_ps + kv_ps * (base_tokens + n * G)  =  offset + slope * G,    slope = kv_ps * n
+
+A die's step lasts the longest of its streams (attention or experts may be the bottleneck), and the instance's step that
+of its slowest die, since expert parallelism synchronises all ranks in every layer. The cost of a step is thus a
+maximum of affine functions of G: their upper envelope, which is convex and made of straight pieces. From step to step
+G never falls. So a piece that is below the envelope now and no steeper than it will never matter again, the slope of
+the envelope only rises, and the present piece stays the envelope until a steeper one crosses it, at a G that one
+division finds. `span` returns that piece and how many steps it lasts; `step_run` sums it in closed form.
+
+Why few pieces have to be looked at. Dies with equally many sequences have the same slope on each stream, and the one
+with most base tokens is above the others at every G: only the fullest die of each group counts. Reservations go to the
+die with most free KV, so there are few groups among hundreds of dies.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from sim_hw.instance.compiled_decode import StepForm
-from workers.decode.token_growth import Growth
+from workers.decode.expected_tokens import ExpectedTokens
 
 
 class DecodeCost(Protocol):
-    """How long steps last."""
+    """How long steps last, as forms: the streams of a step, in picoseconds, that hold until membership changes."""
 
     def form(self, num_running: int, kv_tokens: int) -> StepForm:
         """From now on until membership changes, for so many sequences and tokens of KV on all dies together."""
         ...
 
 
-class StepLines:
-    """With G tokens grown, a die's step lasts the longest of its lines at G, and that of the instance is its slowest
-    die's, since expert parallelism synchronises all ranks in every layer.
+class StepCost:
+    """Sequences and base tokens of every die, and the upper envelope of their step costs.
 
-    A sequence changes the lines of its die when it joins and when it leaves, so nothing is updated per step and nothing
-    drifts. Among dies with equally many sequences the one with most KV is the slowest whatever the form and G, so dies
-    are kept in groups by number of sequences, and only the fullest of each group is looked at. Dies without sequences
-    are left out: no line falls with sequences or KV.
+    A die changes when a sequence joins or leaves it, so nothing is updated per step and nothing drifts. Dies without
+    sequences are left out: no cost falls with sequences or KV.
     """
 
-    def __init__(self, num_dies: int, growth: Growth) -> None:
-        self._growth = growth
+    def __init__(self, num_dies: int, expected: ExpectedTokens) -> None:
+        self._expected = expected
         self._form: StepForm | None = None
         self._bases: list[list[int]] = []
-        """`base_ps` of each line of the form, as plain integers."""
-        self._bases_by_way: dict[int, list[list[int]]] = {}
+        """`base_ps` of each stream of the form by number of sequences, as plain integers."""
+        self._bases_by_form: dict[int, list[list[int]]] = {}
         self._requests = [0] * num_dies
         self._groups: dict[int, dict[int, int]] = {}
         """By number of sequences: base tokens by die."""
@@ -41,9 +56,9 @@ class StepLines:
     def use(self, form: StepForm) -> None:
         """Steps run in this form from now on."""
         if self._form is None or form.way != self._form.way:
-            bases = self._bases_by_way.get(form.way)
+            bases = self._bases_by_form.get(form.way)
             if bases is None:
-                bases = self._bases_by_way[form.way] = [line.base_ps.tolist() for line in form.streams]
+                bases = self._bases_by_form[form.way] = [line.base_ps.tolist() for line in form.streams]
             self._bases = bases
         self._form = form
 
@@ -72,10 +87,10 @@ class StepLines:
         if most is not None and tokens > most:
             fullest[requests] = tokens
 
-    def span(self, step: int, grown: int, num_steps: int) -> tuple[int, int, int]:
-        """The longest run from `step` on, where G is `grown`, at most `num_steps`, with one slowest line throughout.
+    def span(self, step: int, accepted: int, num_steps: int) -> tuple[int, int, int]:
+        """The longest run from `step` on, where G is `accepted`, at most `num_steps`, on one piece of the envelope.
 
-        Answers its number of steps, offset and slope: a step lasts `offset_ps + slope_ps * G`.
+        Returns its number of steps, offset and slope: a step lasts `offset_ps + slope_ps * G` picoseconds.
         """
         assert self._form is not None
         fullest, bases, lines = self._fullest, self._bases, self._form.streams
@@ -88,7 +103,7 @@ class StepLines:
             for base_ps, line in zip(bases, lines):
                 offset = base_ps[requests] + line.constant_ps + line.kv_ps * tokens
                 slope = line.kv_ps * requests
-                length = offset + slope * grown
+                length = offset + slope * accepted
                 if length > length_ps or (length == length_ps and slope > slope_ps):
                     if slope < slope_ps:
                         steeper.append((offset_ps, slope_ps))
@@ -98,5 +113,5 @@ class StepLines:
         for offset, slope in steeper:
             if slope > slope_ps:  # it overtakes where G is more than they differ by in their slopes
                 overtaken = (offset_ps - offset) // (slope - slope_ps) + 1
-                num_steps = min(num_steps, self._growth.first_step_reaching(overtaken) - step)
+                num_steps = min(num_steps, self._expected.first_step_reaching(overtaken) - step)
         return num_steps, offset_ps, slope_ps

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import SetPowerBudget
 from sim_hw.instance.throttle import StepClock, StepLoad
+from workers.decode.expected_tokens import ExpectedTokens
 from workers.decode.meter import DecodeMeter
-from workers.decode.token_growth import Growth
 from workers.power_budget import PowerBudget
 
 CLOCK_STEPS: Final = 32
@@ -25,22 +25,24 @@ class StepThrottle(Protocol):
 
 
 class StepGovernor:
-    """Of one instance, whose steps `meter` counts."""
+    """Keeps the power budget of one instance, whose steps `meter` counts."""
 
-    def __init__(self, throttle: StepThrottle, budget: PowerBudget, growth: Growth, meter: DecodeMeter) -> None:
+    def __init__(
+        self, throttle: StepThrottle, budget: PowerBudget, expected: ExpectedTokens, meter: DecodeMeter
+    ) -> None:
         self._throttle = throttle
         self._budget = budget
-        self._growth = growth
+        self._expected = expected
         self._meter = meter
         self._clock: StepClock | None = None
         self._busy_until_ns = 0
 
     def ask(self, message: SetPowerBudget) -> None:
-        """Another budget, from the next boundary on."""
+        """Take note of another budget, which holds from the next boundary on."""
         self._budget.ask(message)
 
     def at_boundary(self, now_ns: int, step: int, *, has_changed: bool) -> None:
-        """Before the next run is planned."""
+        """Forget the clock before the next run is planned if it is to be chosen anew."""
         if has_changed or step % CLOCK_STEPS == 0:
             self._clock = None
         self._busy_until_ns = now_ns
@@ -49,11 +51,11 @@ class StepGovernor:
         """At a boundary: confirm a budget that is kept from now on, and account for what was drawn under the last one,
         so that no account mixes the two."""
         confirmed = self._budget.take_on()
-        if confirmed is None:
+        if not confirmed:
             return NOTHING
         self._clock = None
         usage = self._meter.account(now_ns, now_ns if is_busy else self._meter.end_ns)
-        return (self._budget.account(usage), confirmed)
+        return [*self._budget.account(usage), *confirmed]
 
     def steps_ahead(self, step: int) -> int:
         """Steps until the clock is chosen anew."""
@@ -63,15 +65,15 @@ class StepGovernor:
         """Offset and slope of a run from `step` on at the clock of the budget; that is chosen for its first step and
         the last before the next choice.
 
-        Between the two no step draws more than at one of them: energy grows in a straight line, and a step lasts at
-        least as long as on the line of the first.
+        Between the two no step draws more than at one of them: energy is affine in G, and a step lasts at least as long
+        as the piece of the envelope that the first is on says.
         """
-        clock, at = self._clock, self._growth.at
+        clock, at = self._clock, self._expected.at
         if clock is None:
             last = step + self.steps_ahead(step) - 1
             loads = (
-                StepLoad(offset_ps + slope_ps * grown, num_running, base_tokens + num_running * grown)
-                for grown in (at(step), at(last))
+                StepLoad(offset_ps + slope_ps * accepted, num_running, base_tokens + num_running * accepted)
+                for accepted in (at(step), at(last))
             )
             clock = self._clock = self._throttle.clock(self._budget.watts, tuple(loads))
             self._meter.use(clock.energy, self._busy_until_ns)

@@ -1,4 +1,4 @@
-"""Traffic of others on the links of the fabric, such as a training job next door: when, where and how much."""
+"""Background traffic on the links of the fabric, such as a training job next door: when, where and how much."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final
 
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import Plane
-from workers.fabric.expert_traffic import Standing
+from workers.fabric.expert_traffic import InstanceExpertTraffic
 from workers.fabric.shared_links import STREAM_WEIGHT, SharedLinks
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundFlow:
-    """From `start_ns` on for `length_ns`, and then again every `period_ns` unless that is 0, which is longer.
+    """It flows from `start_ns` on for `length_ns`, and again every `period_ns` (longer than that) unless that is 0.
 
-    `streams`: how many take which links of the fabric; each moves `bytes_per_s` of the line at most.
+    `streams`: how many take which links of the fabric; each takes `bytes_per_s` of them at most.
     """
 
     plane: Plane
@@ -43,15 +43,18 @@ class BackgroundFlow:
 
 
 class Background:
-    """All of it. `next_ns`: when the next of it begins or ends."""
+    """All background flows. `next_ns`: when the next of them begins or ends."""
 
     def __init__(
-        self, flows: Sequence[BackgroundFlow], planes: Mapping[Plane, SharedLinks], standings: Sequence[Standing]
+        self,
+        flows: Sequence[BackgroundFlow],
+        planes: Mapping[Plane, SharedLinks],
+        instances: Sequence[InstanceExpertTraffic],
     ) -> None:
         self.next_ns = min([flow.start_ns for flow in flows], default=NEVER_NS)
         self._flows = flows
         self._planes = planes
-        self._standings = standings
+        self._instances = instances
         self._lanes: Final = [
             [planes[flow.plane].lane(links, flow.bytes_per_s, is_awaited=False) for links in flow.streams]
             for flow in flows
@@ -64,8 +67,8 @@ class Background:
             if flow.is_on(now_ns) != self._is_on[index]:
                 self._switch(now_ns, index)
         self.next_ns = min(flow.next_change_ns(now_ns) for flow in self._flows)
-        for standing in self._standings:
-            standing.share_again(now_ns)
+        for traffic in self._instances:
+            traffic.share_again(now_ns)
 
     def _switch(self, now_ns: int, index: int) -> None:
         flow, is_on = self._flows[index], not self._is_on[index]
@@ -73,8 +76,8 @@ class Background:
         for lane, (path, streams) in zip(self._lanes[index], flow.streams.items(), strict=True):
             weight = streams * STREAM_WEIGHT
             self._planes[flow.plane].set_steady(now_ns, lane, weight if is_on else -weight)
-            for standing in self._standings:
-                for direction, link in enumerate((standing.ends.into, standing.ends.out)):
+            for traffic in self._instances:
+                for direction, link in enumerate((traffic.ends.into, traffic.ends.out)):
                     if link in path:
-                        steady, one = standing.steady[direction], (flow.bytes_per_s, streams)
+                        steady, one = traffic.steady[direction], (flow.bytes_per_s, streams)
                         (steady.append if is_on else steady.remove)(one)

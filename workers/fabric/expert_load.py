@@ -1,4 +1,4 @@
-"""What an instance tells the fabric of the exchange between its own dies, and how fast it is with the share it gets."""
+"""What an instance tells the fabric of the expert all-to-all between its dies, and how fast it is with its share."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ Cost_co = TypeVar("Cost_co", covariant=True)
 
 
 class CostAtShares(Protocol[Cost_co]):
-    """What `sim_hw.instance.ub_shares` offers."""
+    """Costs of work by the share of UB links that the all-to-all has; `sim_hw.instance.ub_shares` has them."""
 
     def at(self, share_ppm: int) -> Cost_co:
-        """How long work takes when the exchange has that share of the lines."""
+        """How long work takes when the all-to-all has that share of the links, in millionths."""
         ...
 
 
-class ExchangeLoad(Generic[Cost_co]):
-    """Says `ExpertLoadReported`: that work has ended at once, anything else at most every `REFRESH_NS`, and only if it
+class ExpertLoad(Generic[Cost_co]):
+    """Sends `ExpertLoadReported`: at once that work has ended, anything else at most every `REFRESH_NS`, and only if it
     differs by more than `CHANGE_PPM` from what still holds.
 
-    `line_ns`: nanoseconds of the line of each die that a computed and a cached token of a pass take, or a sequence in
-    a step; of a whole instance, spread over all its dies.
+    `link_ns`: nanoseconds of the link of each die that a computed and a cached token of a pass take, or a sequence in
+    a step; of a whole instance, spread over all its dies. `line_rate_bytes_per_s`: of the link of one die.
     """
 
     def __init__(
         self,
         address: str,
         costs: CostAtShares[Cost_co],
-        line_ns: tuple[float, float],
-        line_bytes_per_s: int,
+        link_ns: tuple[float, float],
+        line_rate_bytes_per_s: int,
         told_to: str = FABRIC_ADDRESS,
     ) -> None:
         self._address = address
         self._costs = costs
-        self._line_ns = line_ns
-        self._line_bytes_per_s = line_bytes_per_s
+        self._link_ns = link_ns
+        self._line_rate_bytes_per_s = line_rate_bytes_per_s
         self._told_to = told_to
         self._share_ppm = PPM
         self._told = 0
@@ -54,7 +54,7 @@ class ExchangeLoad(Generic[Cost_co]):
         self._until_ns = 0
 
     def cost(self, share_ppm: int) -> Cost_co:
-        """How long work takes from now on."""
+        """How long work takes from now on, with this share of the links, in millionths."""
         self._share_ppm = share_ppm
         return self._costs.at(share_ppm)
 
@@ -64,18 +64,18 @@ class ExchangeLoad(Generic[Cost_co]):
         if not units:
             if not holds:
                 return NOTHING
-            return self._say(0, now_ns)
+            return self._send(0, now_ns)
         if now_ns < self._told_ns + REFRESH_NS:
             return NOTHING
-        line_ns = units * self._line_ns[0] + cached * self._line_ns[1]
-        load = round(self._line_bytes_per_s * min(1.0, line_ns / length_ns))
+        link_ns = units * self._link_ns[0] + cached * self._link_ns[1]
+        load = round(self._line_rate_bytes_per_s * min(1.0, link_ns / length_ns))
         is_near = abs(load - holds) * PPM <= holds * CHANGE_PPM
         if is_near and (until_ns <= self._until_ns or self._until_ns >= now_ns + REFRESH_NS):
             return NOTHING
         self._told_ns = now_ns
-        return self._say(load, until_ns)
+        return self._send(load, until_ns)
 
-    def _say(self, load: int, until_ns: int) -> Outputs:
+    def _send(self, load: int, until_ns: int) -> Outputs:
         self._told = load
         self._until_ns = until_ns
-        return ((self._told_to, ExpertLoadReported(self._address, load, until_ns, self._share_ppm)),)
+        return [(self._told_to, ExpertLoadReported(self._address, load, until_ns, self._share_ppm))]

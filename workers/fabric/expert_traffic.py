@@ -1,8 +1,18 @@
-"""The exchange of experts on the UB lines of its instance: what it leaves to others there, and what they leave to it.
+"""The expert all-to-all of an instance as background load on its UB links: what it leaves to others, and they to it.
 
-What the exchange takes in the mean is taken from the link and from the streams of the pool on it. In bursts it takes
-the whole line of a die, as any access does while it runs: then it shares the line max-min fair. How much longer its
-bytes take for that, in the mean over `REFRESH_NS` of work at least, makes the share that its instance is told.
+Two time scales meet here. The all-to-all moves in bursts, thousands in a second, each at the whole line rate of a die,
+as any access runs; transfers of the pool last milliseconds. To share out every burst would cost thousands of events
+for each pass, so each side sees only the mean of the other:
+
+- Transfers see the *mean load*: it is taken from the links and from the limit of the pool's streams on them, since a
+  stream that shares its die's link with bursts has that much less of it. By half of a link at most: a burst takes no
+  more than its fair half of a link from one stream.
+- The instance sees its *share during bursts*: beside n streams a burst has a fair 1 / (1 + n) of the link. How much
+  longer its bytes take for that, averaged over `REFRESH_NS` of work at least, makes the share that it is told; from
+  then on its passes and steps have the length that they have with that share.
+
+The feedback damps: a smaller share makes passes longer, so their mean load falls, transfers beside them end sooner,
+and the share comes back. docs/expert-traffic.md says how good the estimate is.
 """
 
 from __future__ import annotations
@@ -17,29 +27,29 @@ from workers.fabric.expert_load import CHANGE_PPM, PPM, REFRESH_NS
 from workers.fabric.shared_links import SharedLinks
 
 Steady = list[tuple[int, int]]
-"""(limit of a stream in bytes/s, number of streams) of what flows on a link without an end."""
+"""(limit of a stream in bytes/s, number of streams) of background traffic on a link."""
 
 
 @dataclass(frozen=True, slots=True)
-class ExchangeLinks:
-    """The links of all dies of an instance on UB, into them and out of them; `line_bytes_per_s` is of one die."""
+class ExpertLinks:
+    """The links of all dies of an instance on UB, into them and out of them; `line_rate_bytes_per_s` is of one die."""
 
     into: int
     out: int
     num_dies: int
-    line_bytes_per_s: int
+    line_rate_bytes_per_s: int
 
 
-class Standing:
-    """One instance. `due_ns`: when its share is to be looked at again. `until_ns`: its load holds so long."""
+class InstanceExpertTraffic:
+    """Of one instance. `due_ns`: when its share is to be looked at again. `until_ns`: its load holds so long."""
 
     def __init__(
         self,
         address: str,
-        ends: ExchangeLinks,
+        ends: ExpertLinks,
         links: SharedLinks,
         lanes: Sequence[Sequence[int]],
-        watched: set[Standing],
+        watched: set[InstanceExpertTraffic],
     ) -> None:
         """`lanes`: of the pool's streams on the link into its dies, and on the one out of them.
 
@@ -85,7 +95,7 @@ class Standing:
             self.share_again(now_ns)
 
     def state(self, now_ns: int, message: ExpertLoadReported, capacities: Sequence[int]) -> list[LinkShare]:
-        """The instance says what its exchange takes; what is under way feels it now, what is not when it begins."""
+        """The instance tells its load; what is under way feels it now, what is not when it begins."""
         self._advance(now_ns)
         self._load, self.until_ns = message.bytes_per_s, message.until_ns
         self._told_ppm = message.share_ppm
@@ -125,15 +135,15 @@ class Standing:
         return told
 
     def apply(self, now_ns: int, capacities: Sequence[int], *, is_forced: bool = False) -> None:
-        """Take from the links what the exchange takes now; by half of a line at most, since a burst shares fairly."""
-        line = self.ends.line_bytes_per_s
-        load = min(self._load, line // 2) if self.until_ns > now_ns else 0
+        """Take from the links what the load is now, by half of them at most."""
+        rate = self.ends.line_rate_bytes_per_s
+        load = min(self._load, rate // 2) if self.until_ns > now_ns else 0
         if load == self._applied and not is_forced:
             return
         self._applied = load
         for link, lanes in zip((self.ends.into, self.ends.out), self._lanes, strict=True):
             left = max(0, capacities[link] - self.ends.num_dies * load)
-            self._links.set_link(now_ns, link, left, dict.fromkeys(lanes, line - load))
+            self._links.set_link(now_ns, link, left, dict.fromkeys(lanes, rate - load))
 
     def _advance(self, now_ns: int) -> None:
         worked_ns = min(now_ns, self.until_ns) - self._at_ns
@@ -156,57 +166,58 @@ class Standing:
         self._watched.discard(self)
 
 
-def burst_share_ppm(ends: ExchangeLinks, num_pool: int, steady: Steady) -> int:
-    """What the exchange has of a line beside so many streams of the pool for each die, and what is steady; fair.
+def burst_share_ppm(ends: ExpertLinks, num_pool: int, steady: Steady) -> int:
+    """The fair share of a burst on a link, in millionths, beside so many streams of the pool for each die and what is
+    steady.
 
-    The lines of the dies are taken to be whole and to bind alone: what others cannot take elsewhere is not seen here.
+    The links of the dies are taken to be whole and to bind alone: what others cannot take elsewhere is not seen here.
     """
-    left, weight = ends.line_bytes_per_s * ends.num_dies, ends.num_dies * (1 + num_pool)
+    left, weight = ends.line_rate_bytes_per_s * ends.num_dies, ends.num_dies * (1 + num_pool)
     weight += sum(streams for _, streams in steady)
     for limit, streams in sorted(steady):
         if limit * weight > left:
             break
         left -= limit * streams
         weight -= streams
-    return max(1, min(PPM, left * PPM // (weight * ends.line_bytes_per_s)))
+    return max(1, min(PPM, left * PPM // (weight * ends.line_rate_bytes_per_s)))
 
 
-class StandingLoads:
-    """All of them. `busy_until_ns`: so long at least one holds. `watched`: whose share is to be looked at again."""
+class ExpertTraffic:
+    """Of all instances. `busy_until_ns`: so long at least one load holds. `watched`: whose share is looked at again."""
 
     def __init__(
         self,
-        ends: Mapping[str, ExchangeLinks],
+        ends: Mapping[str, ExpertLinks],
         links: SharedLinks | None,
         lanes: Mapping[int, Sequence[int]],
     ) -> None:
         """`links` of UB, None where there are no `ends`; `lanes` of the pool by link."""
         self.busy_until_ns = 0
-        self.watched: Final[set[Standing]] = set()
-        self._by_address: dict[str, Standing] = {}
+        self.watched: Final[set[InstanceExpertTraffic]] = set()
+        self._by_address: dict[str, InstanceExpertTraffic] = {}
         for address, one in ends.items():
             assert links is not None
             on = lanes.get(one.into, ()), lanes.get(one.out, ())
-            self._by_address[address] = Standing(address, one, links, on, self.watched)
+            self._by_address[address] = InstanceExpertTraffic(address, one, links, on, self.watched)
 
     @property
-    def all(self) -> list[Standing]:
+    def all(self) -> list[InstanceExpertTraffic]:
         """In the order of the instances."""
         return list(self._by_address.values())
 
     def look(self, now_ns: int) -> list[tuple[str, LinkShare]]:
-        """Whom to tell what share now that time has passed."""
+        """Find what shares to tell now that time has passed: (instance, message) pairs."""
         told: list[tuple[str, LinkShare]] = []
-        for standing in sorted(self.watched, key=lambda one: one.address):
-            if standing.due_ns <= now_ns:
-                told += [(standing.address, share) for share in standing.look(now_ns)]
+        for traffic in sorted(self.watched, key=lambda one: one.address):
+            if traffic.due_ns <= now_ns:
+                told += [(traffic.address, share) for share in traffic.look(now_ns)]
         return told
 
     def apply(self, now_ns: int, capacities: Sequence[int]) -> None:
-        """Links carry something else."""
-        for standing in self._by_address.values():
-            standing.apply(now_ns, capacities, is_forced=True)
+        """Take the loads from links that carry something else now, bytes/s."""
+        for traffic in self._by_address.values():
+            traffic.apply(now_ns, capacities, is_forced=True)
 
-    def of(self, address: str) -> Standing:
-        """That of one instance."""
+    def of(self, address: str) -> InstanceExpertTraffic:
+        """The expert traffic of the instance at that address; KeyError if its links are not shared."""
         return self._by_address[address]

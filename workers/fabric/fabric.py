@@ -1,4 +1,27 @@
-"""The fabric: transfers share the links between instances, max-min fair, from the time at which their data is there."""
+"""The fabric: transfers share the links between instances, max-min fair, from the time at which their data is there.
+
+The model is fluid. A transfer is a few streams, each of which moves at a constant rate between two events: a flow
+begins, one ends, a link's capacity changes. Between events every amount is linear in time, so the end of a flow is
+computed and not searched for, and cost grows with events, not with bytes. Fair sharing is what credit-based links and
+congestion control come to for flows that last much longer than a round trip, as those of KV and cache blocks do.
+
+Planes share no links, so each has a link model of its own, with the same verbs (`start`, `finish`, `take_off`,
+`settle`, `look`). KV transfers take `RankLinks`: what leaves one rank moves alike, one number for each rank. Everything
+else, and KV transfers that meet at a die, takes `SharedLinks`: any links, max-min fair.
+
+The order within a call is always the same: `settle` the plane up to now, as what ended before now was on the links
+until then; change it; collect whose last byte has left; look when the next end is due. What comes and goes at one
+instant is shared out once, in the `wake` of that instant, when all of it has been told.
+
+Nobody waits for writes to the cache, nor for what flows while a pass still runs. As long as no link binds, their ends
+change nothing for anybody, so the fabric does not wake for them: it finds their ends when it next looks at the plane.
+
+KV flows while it is being made: until `FinishTransfer` all but the last layer's share may move, hidden behind the pass.
+What is left then is what a request waits for, so `duration_ns` counts from there and `hidden_ns` up to there.
+
+Live, messages are late: `takes_late` lets a transfer start, finish or be given up as of a time before others were
+counted up to. Its own part is then counted from its own time on; the others had their shares and keep them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +30,7 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
+from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     UNAWAITED,
     CancelTransfer,
@@ -25,9 +48,9 @@ from scheduler.protocol.messages import (
     TransferFailed,
     TransferOverdue,
 )
-from workers.fabric.pool_links import PoolLines
-from workers.fabric.rank_links import RankLines
-from workers.fabric.routes import FabricConfig, Ways
+from workers.fabric.pool_links import PoolLinks
+from workers.fabric.rank_links import RankLinks
+from workers.fabric.routes import FabricConfig, Routes
 from workers.fabric.transfer import Transfer
 
 _OF_ONE_TRANSFER: Final = {StartTransfer, FinishTransfer, CancelTransfer}
@@ -37,11 +60,9 @@ _OF_ONE_TRANSFER: Final = {StartTransfer, FinishTransfer, CancelTransfer}
 class Fabric(TimingFlags):
     """A `Component` that turns `StartTransfer` into `TransferDone` at the time the last byte arrives.
 
-    Nobody waits for writes to the cache, nor yet for what flows while a pass still runs: as long as no link binds they
-    wake nobody. The ends of writes are reported with the next end that somebody waits for, or when the run ends, each
-    with the time at which it fell due.
-
-    A part that fails takes what it carried from the links at once; a transfer that has no way left is given up.
+    The ends of writes to the cache are reported with the next end that somebody waits for, or when the run ends, each
+    with the time at which it fell due. A part that fails takes what it carried from the links at once; a transfer that
+    has no route left is given up.
     """
 
     address = FABRIC_ADDRESS
@@ -53,9 +74,9 @@ class Fabric(TimingFlags):
         self._config = config
         self._bytes_per_token = config.kv_bytes_per_token
         self._reports_to = reports_to
-        self._ways = Ways(config)
-        self._standing_loads = self._ways.standing_loads
-        self._background = self._ways.background
+        self._routes = Routes(config)
+        self._expert_traffic = self._routes.expert_traffic
+        self._background = self._routes.background
         self._now_ns = 0
         self._transfers: dict[int, Transfer] = {}
         self._waited: list[tuple[int, int, TransferDone]] = []
@@ -66,15 +87,15 @@ class Fabric(TimingFlags):
         self._failed_parts: set[str] = set()
         # No part has failed and all servers of the pools are up.
         self._is_whole = True
-        # What flows beside KV transfers leaves no line to them whole.
+        # Background traffic on RDMA leaves no link to KV transfers whole.
         self._is_rdma_free = all(flow.plane is not Plane.RDMA for flow in config.background)
-        planes, num_layers = self._ways.planes, config.num_layers
-        self._ranks = RankLines(planes[Plane.RDMA], self._ways.capacities, num_layers, is_whole=self._is_rdma_free)
-        self._lines: dict[Plane, RankLines | PoolLines] = {
-            plane: self._ranks if plane is Plane.RDMA else PoolLines(links, self._ways, num_layers)
-            for plane, links in planes.items()
+        planes, num_layers = self._routes.planes, config.num_layers
+        self._ranks = RankLinks(planes[Plane.RDMA], self._routes.capacities, num_layers, is_whole=self._is_rdma_free)
+        self._links: dict[Plane, RankLinks | PoolLinks] = {
+            plane: self._ranks if plane is Plane.RDMA else PoolLinks(shared, self._routes, num_layers)
+            for plane, shared in planes.items()
         }
-        self._all_lines = list(self._lines.values())
+        self._all_links = list(self._links.values())
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             StartTransfer: self._on_start,
             FinishTransfer: self._on_finish,
@@ -83,11 +104,11 @@ class Fabric(TimingFlags):
             RepairParts: self._on_repair_parts,
             PoolServersChanged: self._on_pool_servers,
             RunEnded: self._on_run_ended,
-            ExpertLoadReported: self._on_standing_load,
+            ExpertLoadReported: self._on_expert_load,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """A transfer begins, has all its data, or is given up; parts fail or are mended; or an exchange takes more."""
+        """A transfer begins, has all its data, or is given up; parts fail or are repaired; expert traffic changes."""
         if now_ns > self._now_ns:
             self._now_ns = now_ns
         elif type(message) not in _OF_ONE_TRANSFER:
@@ -102,66 +123,66 @@ class Fabric(TimingFlags):
             self._now_ns = now_ns
         if self._background.next_ns <= now_ns:
             self._change_background(self._now_ns)
-        for lines in self._all_lines:
-            links = lines.links
-            if links.again_ns <= now_ns:
-                links.share()
-                lines.settle(now_ns)
-                links.look_again()
-            if lines.next_ns <= now_ns:
-                lines.look(now_ns)
-            if lines.done:
-                self._report(lines)
+        for links in self._all_links:
+            shared = links.shared
+            if shared.again_ns <= now_ns:
+                shared.share()
+                links.settle(now_ns)
+                shared.look_again()
+            if links.next_ns <= now_ns:
+                links.look(now_ns)
+            if links.done:
+                self._report(links)
         outputs = self._ended(self._waited, now_ns)
         if self._limits and self._limits[0][0] <= now_ns:
             outputs += self._overdue(now_ns)
         if outputs and self._unwaited:
             outputs += self._ended(self._unwaited, now_ns)
-        if self._standing_loads.watched:
-            outputs += self._standing_loads.look(self._now_ns)
+        if self._expert_traffic.watched:
+            outputs += self._expert_traffic.look(self._now_ns)
         self._await_next()
-        return tuple(outputs)
+        return outputs
 
     def _on_start(self, now_ns: int, message: StartTransfer) -> Outputs:
-        ways = self._ways.of(message)
-        if not self._is_whole and any(way.is_cut for way in ways):
-            return ((self._reports_to, _failed(message)),)
-        lines = self._lines[message.plane]
-        lines.settle(now_ns)
+        routes = self._routes.of(message)
+        if not self._is_whole and any(route.is_cut for route in routes):
+            return [(self._reports_to, _failed(message))]
+        links = self._links[message.plane]
+        links.settle(now_ns)
         transfer = self._transfers[message.transfer_id] = Transfer(message, now_ns)
-        lines.start(now_ns, transfer, ways)
+        links.start(now_ns, transfer, routes)
         if message.is_made and message.made_ns > now_ns:  # told late, as of a time at which its data was still made
-            lines.finish(message.made_ns, transfer)
+            links.finish(message.made_ns, transfer)
         if message.give_up_ns:
             self._limited.add(message.transfer_id)
             heappush(self._limits, (max(message.give_up_ns, now_ns), message.transfer_id))
-        return self._looked_again(lines)
+        return self._looked_again(links)
 
     def _on_finish(self, now_ns: int, message: FinishTransfer) -> Outputs:
         transfer = self._transfers.get(message.transfer_id)
-        if transfer is None:  # its way was cut meanwhile
+        if transfer is None:  # its route was cut meanwhile
             return NOTHING
-        lines = self._lines[transfer.message.plane]
-        lines.settle(now_ns)
-        lines.finish(now_ns, transfer)
-        return self._looked_again(lines)
+        links = self._links[transfer.message.plane]
+        links.settle(now_ns)
+        links.finish(now_ns, transfer)
+        return self._looked_again(links)
 
     def _on_cancel(self, now_ns: int, message: CancelTransfer) -> Outputs:
         transfer = self._transfers.get(message.transfer_id)
         self._limited.discard(message.transfer_id)
-        if transfer is None:  # its last byte had left, or its way was cut
+        if transfer is None:  # its last byte had left, or its route was cut
             return NOTHING
-        lines = self._lines[transfer.message.plane]
-        lines.settle(now_ns)
-        lines.roll(now_ns, transfer)
-        self._report(lines)
+        links = self._links[transfer.message.plane]
+        links.settle(now_ns)
+        links.roll(now_ns, transfer)
+        self._report(links)
         if self._transfers.pop(message.transfer_id, None) is not None:
-            lines.take_off(transfer)
-        return self._looked_again(lines)
+            links.take_off(transfer)
+        return self._looked_again(links)
 
-    def _overdue(self, now_ns: int) -> list[tuple[str, Message]]:
-        """Transfers that were to have ended by now; what has left the lines by now is still told when it arrives."""
-        limits, outputs = self._limits, list[tuple[str, Message]]()
+    def _overdue(self, now_ns: int) -> list[Output]:
+        """Transfers that were to have ended by now; what has left the links by now is still told when it arrives."""
+        limits, outputs = self._limits, list[Output]()
         while limits and limits[0][0] <= now_ns:
             transfer_id = heappop(limits)[1]
             if transfer_id not in self._limited:
@@ -170,34 +191,34 @@ class Fabric(TimingFlags):
             outputs.append((self._reports_to, TransferOverdue(transfer_id)))
             transfer = self._transfers.get(transfer_id)
             if transfer is not None:
-                lines = self._lines[transfer.message.plane]
-                lines.settle(now_ns)
-                self._report(lines)
+                links = self._links[transfer.message.plane]
+                links.settle(now_ns)
+                self._report(links)
                 if self._transfers.pop(transfer_id, None) is not None:
-                    lines.take_off(transfer)
-                lines.links.look_again()
+                    links.take_off(transfer)
+                links.shared.look_again()
         return outputs
 
-    def _on_standing_load(self, now_ns: int, message: ExpertLoadReported) -> Outputs:
-        loads = self._standing_loads
-        standing, lines = loads.of(message.instance), self._lines[Plane.UB]
+    def _on_expert_load(self, now_ns: int, message: ExpertLoadReported) -> Outputs:
+        loads = self._expert_traffic
+        traffic, links = loads.of(message.instance), self._links[Plane.UB]
         loads.busy_until_ns = max(loads.busy_until_ns, message.until_ns)
-        is_alone = not standing.is_shared
+        is_alone = not traffic.is_shared
         if not is_alone:
-            lines.settle(now_ns)
-        told = standing.state(now_ns, message, self._ways.capacities)
+            links.settle(now_ns)
+        told = traffic.state(now_ns, message, self._routes.capacities)
         if not is_alone:
-            self._report(lines)
-            lines.links.look_again()
+            self._report(links)
+            links.shared.look_again()
         if not is_alone or loads.watched or self._background.next_ns != NEVER_NS:
             self._await_next()
-        return tuple([(message.instance, share) for share in told]) if told else NOTHING
+        return [(message.instance, share) for share in told]
 
     def _change_background(self, now_ns: int) -> None:
         self._settle_all(now_ns)
         self._background.change(now_ns)
-        for lines in self._all_lines:
-            lines.links.look_again()
+        for links in self._all_links:
+            links.shared.look_again()
         self._await_next()
 
     def _on_fail_parts(self, now_ns: int, message: FailParts) -> Outputs:
@@ -207,46 +228,43 @@ class Fabric(TimingFlags):
         return self._set_failed(now_ns, self._failed_parts.difference(message.parts))
 
     def _on_pool_servers(self, now_ns: int, message: PoolServersChanged) -> Outputs:
-        self._ways.set_pool_servers(message.pool, message.up)
-        cut = self._set_links(now_ns, self._failed_parts)
-        return tuple((self._reports_to, _failed(transfer.message)) for transfer in cut)
+        self._routes.set_pool_servers(message.pool, message.up)
+        return self._set_links(now_ns, self._failed_parts)
 
     def _set_failed(self, now_ns: int, failed: Collection[str]) -> Outputs:
-        """Parts broke or were mended."""
+        """Parts broke or were repaired."""
         cut = self._set_links(now_ns, failed)
-        changed: list[Message] = [self._parts_changed(now_ns)]
-        changed += [_failed(transfer.message) for transfer in cut]
-        return tuple((self._reports_to, said) for said in changed)
+        return [(self._reports_to, self._parts_changed(now_ns)), *cut]
 
-    def _set_links(self, now_ns: int, failed: Collection[str]) -> list[Transfer]:
-        """What the links carry changes, for those under way too; who has no way left is given up, and answered."""
+    def _set_links(self, now_ns: int, failed: Collection[str]) -> list[Output]:
+        """Links carry something else, for transfers under way too; returns the failures of those without a route."""
         self._settle_all(now_ns)
-        self._ranks.tangle_all()
+        self._ranks.move_all_to_shared()
         self._report(self._ranks)
-        self._ways.set_failed(now_ns, sorted(failed))
+        self._routes.set_failed(now_ns, sorted(failed))
         self._failed_parts = set(failed)
-        self._is_whole = not self._failed_parts and self._ways.has_all_servers
+        self._is_whole = not self._failed_parts and self._routes.has_all_servers
         self._ranks.is_whole = self._is_whole and self._is_rdma_free
-        self._standing_loads.apply(now_ns, self._ways.capacities)
-        cut = [transfer for transfer in self._transfers.values() if any(way.is_cut for way, _ in transfer.parts)]
+        self._expert_traffic.apply(now_ns, self._routes.capacities)
+        cut = [transfer for transfer in self._transfers.values() if any(route.is_cut for route, _ in transfer.parts)]
         for transfer in cut:
-            self._lines[transfer.message.plane].take_off(transfer)
+            self._links[transfer.message.plane].take_off(transfer)
             del self._transfers[transfer.message.transfer_id]
             self._limited.discard(transfer.message.transfer_id)
-        for lines in self._all_lines:
-            lines.links.look_again()
+        for links in self._all_links:
+            links.shared.look_again()
         self._await_next()
-        return cut
+        return [(self._reports_to, _failed(transfer.message)) for transfer in cut]
 
     def _parts_changed(self, now_ns: int) -> PartsChanged:
-        ways = self._ways
-        partly_cut = ways.partly_cut()
+        routes = self._routes
+        partly_cut = routes.partly_cut()
         return PartsChanged(
             now_ns,
             sorted(self._failed_parts),
-            ways.lost_bytes_per_s(sorted(self._failed_parts)),
-            ways.whole_bytes_per_s(),
-            ways.cut_instances(),
+            routes.lost_bytes_per_s(sorted(self._failed_parts)),
+            routes.whole_bytes_per_s(),
+            routes.cut_instances(),
             list(partly_cut),
             list(partly_cut.values()),
         )
@@ -257,16 +275,16 @@ class Fabric(TimingFlags):
         self._ranks.roll_all(horizon_ns)
         self._settle_all(horizon_ns)
         self.deadline_ns = NEVER_NS
-        return tuple(self._ended(self._waited, horizon_ns) + self._ended(self._unwaited, horizon_ns))
+        return self._ended(self._waited, horizon_ns) + self._ended(self._unwaited, horizon_ns)
 
     def _settle_all(self, now_ns: int) -> None:
-        for lines in self._lines.values():
-            lines.settle(now_ns)
-            self._report(lines)
+        for links in self._links.values():
+            links.settle(now_ns)
+            self._report(links)
 
-    def _report(self, lines: RankLines | PoolLines) -> None:
-        """Whose last byte has left arrives when its latency has passed."""
-        for transfer in lines.done:
+    def _report(self, links: RankLinks | PoolLinks) -> None:
+        """Note when those whose last byte has left will have arrived: their latency later."""
+        for transfer in links.done:
             message, made_ns = transfer.message, transfer.made_ns
             assert made_ns is not None
             del self._transfers[message.transfer_id]
@@ -278,37 +296,37 @@ class Fabric(TimingFlags):
             )
             reports = self._unwaited if message.kind in UNAWAITED else self._waited
             heappush(reports, (done_ns, message.transfer_id, done))
-        lines.done.clear()
+        links.done.clear()
 
-    def _looked_again(self, lines: RankLines | PoolLines) -> Outputs:
-        if lines.done:
-            self._report(lines)
-        lines.links.look_again()
+    def _looked_again(self, links: RankLinks | PoolLinks) -> Outputs:
+        if links.done:
+            self._report(links)
+        links.shared.look_again()
         self._await_next()
         return NOTHING
 
     def _await_next(self) -> None:
         deadline_ns = self._waited[0][0] if self._waited else NEVER_NS
-        for lines in self._all_lines:
-            if lines.links.again_ns < deadline_ns:
-                deadline_ns = lines.links.again_ns
-            if lines.next_ns < deadline_ns:
-                deadline_ns = lines.next_ns
+        for links in self._all_links:
+            if links.shared.again_ns < deadline_ns:
+                deadline_ns = links.shared.again_ns
+            if links.next_ns < deadline_ns:
+                deadline_ns = links.next_ns
         limits = self._limits
         while limits and limits[0][1] not in self._limited:
             heappop(limits)
         if limits and limits[0][0] < deadline_ns:
             deadline_ns = limits[0][0]
         # Nobody feels what others move where nothing is on its way and nobody works.
-        loads, next_ns = self._standing_loads, self._background.next_ns
+        loads, next_ns = self._expert_traffic, self._background.next_ns
         if loads.watched:
-            deadline_ns = min(deadline_ns, *[standing.due_ns for standing in loads.watched])
+            deadline_ns = min(deadline_ns, *[traffic.due_ns for traffic in loads.watched])
         if next_ns < deadline_ns and (deadline_ns != NEVER_NS or next_ns < loads.busy_until_ns):
             deadline_ns = next_ns
         self.deadline_ns = deadline_ns
 
-    def _ended(self, transfers: list[tuple[int, int, TransferDone]], now_ns: int) -> list[tuple[str, Message]]:
-        outputs: list[tuple[str, Message]] = []
+    def _ended(self, transfers: list[tuple[int, int, TransferDone]], now_ns: int) -> list[Output]:
+        outputs: list[Output] = []
         while transfers and transfers[0][0] <= now_ns:
             _, transfer_id, done = heappop(transfers)
             self._limited.discard(transfer_id)

@@ -1,10 +1,20 @@
-"""Max-min fair sharing of links, in whole numbers, over groups of flows that take the same way.
+"""Max-min fair sharing of links, in whole numbers, over groups of flows that take the same route.
 
-All flows rise together from nothing; each stops where it reaches its limit or a link of its way is full. A flow of
+All flows rise together from nothing; each stops where it reaches its limit or a link of its route is full. A flow of
 weight w counts as w flows. So no flow can have more without taking from one that has no more than itself.
 
 Rounding is a rule, so that everybody who applies it gets the same: flows rise in whole steps of 1, and before each step
 every link that could not bear it stops all that still rise on it. What is left over there is less than their weight.
+
+Why so little is looked at. A link that could bear all its flows at their limits binds nobody, whatever the others do.
+Only the *tight* ones matter, and fabrics are mostly not tight. Two tight links matter to each other only if a path with
+weight takes both; what hangs together in this way is solved together, everything else keeps its levels. Three cases:
+
+- a link that is no longer tight frees its paths: each goes to its limit unless another tight link holds it;
+- a tight link whose paths take no other tight link, and none of which is at its limit, is a `Group`: its level is
+  `capacity // weight`, and stays one division (`regroup`) as long as only weight leaves it;
+- paths over several tight links are contended: progressive filling (`_fill`), which stops at the next limit or full
+  link, and finds the latter in a heap, since what a link bears only grows while others stop.
 """
 
 from __future__ import annotations
@@ -16,7 +26,7 @@ from heapq import heapify, heappop, heappush
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A way that many flows can take: indices of its links, and the highest level of a flow on it."""
+    """A route that many flows can take: indices of its links, and the highest level of a flow on it."""
 
     links: tuple[int, ...]
     limit: int
@@ -36,7 +46,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class ShareChanges:
     """What `share_out` looked at: who is held back by nothing now, by one link alone, or by more than that.
 
     Those last may be at their limits, but what one of them leaves can make others faster. `dissolved`: links that had
@@ -45,7 +55,7 @@ class Shared:
 
     free: list[int]
     groups: list[Group]
-    tangled: list[int]
+    contended: list[int]
     dissolved: list[int]
 
 
@@ -96,12 +106,12 @@ class FairShares:
         return bool(self._tight)
 
     def level(self, path: int) -> int:
-        """What a flow on this path has."""
+        """The level of a flow on this path: what it has of each of its links."""
         group = self.group_of[path]
         return self._levels[path] if group is None else group.level
 
     def add(self, path: int, weight: int) -> bool:
-        """Put weight on a path, or take it away if negative; answers whether `share_out` has to find levels anew."""
+        """Put weight on a path, or take it away if negative; returns whether `share_out` has to find levels anew."""
         before, links = self.weights[path], self._links[path]
         now = self.weights[path] = before + weight
         if not before:
@@ -133,7 +143,7 @@ class FairShares:
         self.add(path, -weight)
 
     def regroup(self, group: Group) -> bool:
-        """Find the level of a group that weight has left; answers False if `share_out` must, as other links may bind
+        """Find the level of a group that weight has left; returns False if `share_out` must, as other links may bind
         now, or none. Nothing else may have changed since the last `share_out`."""
         link = group.link
         if link not in self._tight:
@@ -166,9 +176,9 @@ class FairShares:
             self._wanted[link] += more
             self.set_capacity(link, self._capacities[link])
 
-    def share_out(self) -> Shared:
+    def share_out(self) -> ShareChanges:
         """Find the levels of all paths that what was touched can matter to."""
-        shared = Shared([], [], [], [])
+        changes = ShareChanges([], [], [], [])
         seen: set[int] = set()
         touched = sorted(self._touched) if len(self._touched) > 1 else list(self._touched)
         self._touched.clear()
@@ -176,26 +186,26 @@ class FairShares:
             if link not in seen:
                 seen.add(link)
                 if link in self._tight:
-                    self._share_tight(link, seen, shared)
+                    self._share_tight(link, seen, changes)
                 else:
-                    self._share_loose(link, seen, shared)
-        return shared
+                    self._share_loose(link, seen, changes)
+        return changes
 
-    def _share_loose(self, link: int, seen: set[int], shared: Shared) -> None:
+    def _share_loose(self, link: int, seen: set[int], changes: ShareChanges) -> None:
         """A link that binds nobody any more: whom no other holds back either goes to its limit."""
         tight = self._tight
-        self._dissolve(link, shared)
+        self._dissolve(link, changes)
         for path in self._over[link]:
             held_by = [other for other in self._links[path] if other in tight]
             if not held_by:
                 self.group_of[path] = None
                 self._levels[path] = self._limits[path]
-                shared.free.append(path)
+                changes.free.append(path)
             elif held_by[0] not in seen:
                 seen.add(held_by[0])
-                self._share_tight(held_by[0], seen, shared)
+                self._share_tight(held_by[0], seen, changes)
 
-    def _share_tight(self, link: int, seen: set[int], shared: Shared) -> None:
+    def _share_tight(self, link: int, seen: set[int], changes: ShareChanges) -> None:
         """All that hangs together with a link that binds."""
         links, over, tight = self._links, self._over, self._tight
         together = [link]
@@ -208,10 +218,10 @@ class FairShares:
         if len(together) == 1 or all(over[other].keys() == paths.keys() for other in together):
             # Of links with the same paths the narrowest alone holds them back.
             narrowest = min(together, key=self._capacities.__getitem__)
-            if self._is_group(narrowest, list(paths), shared):
+            if self._is_group(narrowest, list(paths), changes):
                 for other in together:
                     if other != narrowest:
-                        self._dissolve(other, shared)
+                        self._dissolve(other, changes)
                 return
         for link in together:  # it grows while others are found
             for path in over[link]:
@@ -221,9 +231,9 @@ class FairShares:
                         if other in tight and other not in seen:
                             seen.add(other)
                             together.append(other)
-        self._tangle(together, paths, shared)
+        self._share_contended(together, paths, changes)
 
-    def _is_group(self, link: int, paths: list[int], shared: Shared) -> bool:
+    def _is_group(self, link: int, paths: list[int], changes: ShareChanges) -> bool:
         """Whether a link holds all of these back before any is at its limit; then they are a group from now on."""
         limits, weights = self._limits, self.weights
         lowest_limit, weight = min([limits[path] for path in paths]), sum([weights[path] for path in paths])
@@ -237,21 +247,21 @@ class FairShares:
         group_of = self.group_of
         for path in paths:
             group_of[path] = group
-        shared.groups.append(group)
+        changes.groups.append(group)
         return True
 
-    def _tangle(self, together: list[int], paths: Iterable[int], shared: Shared) -> None:
+    def _share_contended(self, together: list[int], paths: Iterable[int], changes: ShareChanges) -> None:
         for link in together:
-            self._dissolve(link, shared)
+            self._dissolve(link, changes)
         stopped = self._fill(together)
         for path in sorted(paths):
             self.group_of[path] = None
             self._levels[path] = stopped[path]
-            shared.tangled.append(path)
+            changes.contended.append(path)
 
-    def _dissolve(self, link: int, shared: Shared) -> None:
+    def _dissolve(self, link: int, changes: ShareChanges) -> None:
         if self._groups.pop(link, None) is not None:
-            shared.dissolved.append(link)
+            changes.dissolved.append(link)
 
     def _fill(self, tight: Iterable[int]) -> dict[int, int]:
         """Progressive filling of links that bind. What a link bears only grows while others stop, so a heap of what

@@ -1,9 +1,25 @@
-"""KV transfers on the links of dies: what leaves one rank shares its link evenly, so that one number tells how far all
-of it has come.
+"""KV transfers on the links of ranks: what leaves one rank shares its link evenly, so that one number tells how far
+all of it has come.
 
-That holds as long as no die takes from two ranks at once, as every die reads from one rank of an instance. Where flows
-of two instances meet at a die, or a line is not whole, those ranks are tangled: their flows move by `SharedLinks` until
-the last of them has ended. Both count alike, to the nanosecond; this costs a fraction, and wakes once per transfer.
+Why one number for each rank. A prefill rank sends KV to many dies at once, and each die reads from one rank of an
+instance. As long as a die's link is no narrower than the rank's and nobody else sends to that die, only the rank's
+link can bind, and fair sharing gives each of its n streams the same: `min(limit, capacity // n)`. All of them have
+then moved the same since any time at which they were all there. So the link keeps `moved`, what a stream that had
+been there from the beginning would have moved (the virtual time of processor sharing). A flow that comes when `moved`
+is m with an amount a ends when `moved` reaches m + a: a target that no later arrival or departure changes, only the
+speed at which `moved` runs towards it. A heap of targets is the order in which flows end; whoever comes or goes costs
+one heap operation, however many flows share the link, and no rate of any other flow is touched.
+
+Why one wake for each transfer. A transfer is done when its last flow is. `_expect` computes when that will be if
+nobody else comes. Arrivals can only make it later, so they leave the estimate as it is: when it falls due, `look`
+counts the link up to then and, if flows are still moving, estimates again. Only what makes others faster before their
+time, a transfer that is taken off, renews the estimates beside it.
+
+Where it does not hold. Flows of two prefill instances meet at a die, a die's link is narrower, the route leads to
+another supernode, a part is broken, or something else flows on the plane: then other links may bind too, and the ranks
+concerned are contended. All that is on them moves to `SharedLinks`, with what is left of each flow, and a rank comes
+back when its last flow there has ended. Both models count in the same whole numbers and agree to the nanosecond
+(`tests/unit/workers/fabric/test_fabric_laws.py`); this one costs a fraction.
 """
 
 from __future__ import annotations
@@ -13,24 +29,24 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from scheduler.protocol.component import NEVER_NS
-from workers.fabric.routes import Way
+from workers.fabric.routes import Route
 from workers.fabric.shared_links import STREAM_WEIGHT, SharedLinks
 from workers.fabric.transfer import Transfer
 
-_TANGLED: Final = -1
+_CONTENDED: Final = -1
 """In place of the rank that feeds a die: flows on `SharedLinks` do."""
 
-_Flow = tuple[int, int, Transfer, int, Way]
+_Flow = tuple[int, int, Transfer, int, Route]
 
 
-class RankLine:
-    """The line out of one rank. `moved`: what a stream had moved in all at `at_ns`, and `level` what it moves since.
+class RankLink:
+    """The link out of one rank. `moved`: what a stream had moved in all at `at_ns`, and `level` what it moves since.
 
-    `ending`: (what a stream will have moved when a flow ends, the flow, its transfer, die and way), as a heap.
-    `num_tangled` flows of this rank are on `SharedLinks`.
+    `ending`: (what a stream will have moved when a flow ends, the flow, its transfer, die and route), as a heap.
+    `num_contended` flows of this rank are on `SharedLinks`.
     """
 
-    __slots__ = ("at_ns", "capacity", "ending", "level", "levels", "limit", "moved", "num_tangled", "rank")
+    __slots__ = ("at_ns", "capacity", "ending", "level", "levels", "limit", "moved", "num_contended", "rank")
 
     def __init__(self, rank: int, capacity: int, limit: int) -> None:
         self.rank = rank
@@ -41,15 +57,15 @@ class RankLine:
         self.moved = 0
         self.at_ns = 0
         self.level = 0
-        self.num_tangled = 0
+        self.num_contended = 0
         self.ending: list[_Flow] = []
 
     def make_levels(self, num_flows: int) -> None:
-        """What streams move when there are so many, and twice as many."""
+        """Compute what a stream moves when there are so many of them, and up to twice as many, in bytes/s."""
         self.levels += [min(self.limit, self.capacity // n) for n in range(len(self.levels), 2 * num_flows + 1)]
 
     def end_of(self, target: int) -> int:
-        """When a flow with this target ends if nobody comes."""
+        """When a flow with this target ends, in nanoseconds, if nobody comes."""
         ending, level, moved, at_ns = self.ending, self.level, self.moved, self.at_ns
         if len(ending) == 1:
             return at_ns - (-(target - moved) // level) if target > moved else at_ns
@@ -66,30 +82,31 @@ class RankLine:
         return at_ns
 
 
-class RankLines:
-    """`done` collects transfers that have all of their data and no part on the lines any more; who reads it empties it.
+class RankLinks:
+    """KV transfers on one plane. `done` collects those that have all of their data and no part on the links any more;
+    who reads it empties it.
 
-    Live, a transfer may start as of a time beyond which other lines were counted already: only its own matter.
+    Live, a transfer may start as of a time beyond which other links were counted already: only its own matter.
 
-    `is_whole`: no line carries less than it should, and nothing else flows on them; set it to False after
-    `tangle_all` when that changes.
+    `is_whole`: no link carries less than it should, and nothing else flows on them; set it to False after
+    `move_all_to_shared` when that changes.
     """
 
-    def __init__(self, links: SharedLinks, capacities: Sequence[int], num_layers: int, *, is_whole: bool) -> None:
-        self.links = links
+    def __init__(self, shared: SharedLinks, capacities: Sequence[int], num_layers: int, *, is_whole: bool) -> None:
+        self.shared = shared
         self.is_whole = is_whole
         self.done: list[Transfer] = []
         self._capacities = list(capacities)
         self._num_layers = num_layers
         self._now_ns = 0
         self._next_flow = 0
-        self._lines: dict[int, RankLine] = {}
-        # Of each way: its line, its die, and whether the line is all that binds when no other rank feeds the die.
-        self._courses: dict[Way, tuple[RankLine, int, bool]] = {}
-        self._tangled: dict[int, tuple[RankLine, Transfer, Way]] = {}
+        self._links: dict[int, RankLink] = {}
+        # Of each route: its link, its die, and whether the link is all that binds when no other rank feeds the die.
+        self._ends: dict[Route, tuple[RankLink, int, bool]] = {}
+        self._contended: dict[int, tuple[RankLink, Transfer, Route]] = {}
         # How many flows end at a die's link, and from which rank they come.
         self._num_on_die = [0] * len(capacities)
-        self._fed_by = [_TANGLED] * len(capacities)
+        self._fed_by = [_CONTENDED] * len(capacities)
         # (time at which a transfer is done unless others delay it, its id, transfer).
         self._expected: list[tuple[int, int, Transfer]] = []
 
@@ -98,14 +115,14 @@ class RankLines:
         """When `look` may find a transfer done."""
         return self._expected[0][0] if self._expected else NEVER_NS
 
-    def start(self, now_ns: int, transfer: Transfer, ways: Sequence[Way]) -> None:
+    def start(self, now_ns: int, transfer: Transfer, routes: Sequence[Route]) -> None:
         """All of it flows, or all but the last layer's share if its data is still being made; after `settle`."""
         is_made, num_layers, parts = transfer.made_ns is not None, self._num_layers, transfer.parts
         amounts: list[int] = []
-        for way, num_tokens in zip(ways, transfer.message.num_tokens, strict=True):
-            amount = way.amount(num_tokens)
+        for route, num_tokens in zip(routes, transfer.message.num_tokens, strict=True):
+            amount = route.amount(num_tokens)
             rest = 0 if is_made else -(-amount // num_layers)
-            parts.append((way, rest))
+            parts.append((route, rest))
             amounts.append(amount - rest)
         self._put(now_ns, transfer, amounts)
 
@@ -121,18 +138,18 @@ class RankLines:
         self._put(now_ns, transfer, amounts)
 
     def roll(self, now_ns: int, transfer: Transfer) -> None:
-        """Its flows on lines of ranks that end by now have ended; after `settle`."""
-        courses = self._courses
-        for way, _ in transfer.parts:
-            line = courses[way][0]
-            if line.ending and line.at_ns <= now_ns:
-                self._roll(line, now_ns)
+        """Its flows on links of ranks that end by now have ended; after `settle`."""
+        ends = self._ends
+        for route, _ in transfer.parts:
+            link = ends[route][0]
+            if link.ending and link.at_ns <= now_ns:
+                self._roll(link, now_ns)
 
     def take_off(self, transfer: Transfer) -> None:
-        """It leaves the lines, so that others move faster; after `roll`."""
+        """It leaves the links, so that others move faster; after `roll`."""
         self._take_off(transfer)
-        lines = [self._courses[way][0] for way, _ in transfer.parts]
-        beside = {other.message.transfer_id: other for line in lines for _, _, other, _, _ in line.ending}
+        links = [self._ends[route][0] for route, _ in transfer.parts]
+        beside = {other.message.transfer_id: other for link in links for _, _, other, _, _ in link.ending}
         for other in beside.values():
             if other.made_ns is not None:
                 self._expect(other)
@@ -142,12 +159,12 @@ class RankLines:
         """Flows on `SharedLinks` that end by now are off them; others are looked at when it matters."""
         if now_ns > self._now_ns:
             self._now_ns = now_ns
-        if not self._tangled:
+        if not self._contended:
             return
-        for end_ns, flow in self.links.ended(self._now_ns):
-            line, transfer, way = self._tangled.pop(flow)
-            line.num_tangled -= 1
-            self._num_on_die[way.links[-1]] -= 1
+        for end_ns, flow in self.shared.ended(self._now_ns):
+            link, transfer, route = self._contended.pop(flow)
+            link.num_contended -= 1
+            self._num_on_die[route.links[-1]] -= 1
             transfer.num_moving -= 1
             transfer.end_ns = max(transfer.end_ns, end_ns)
             if not transfer.num_moving and transfer.made_ns is not None:
@@ -165,121 +182,123 @@ class RankLines:
 
     def roll_all(self, now_ns: int) -> None:
         """Every flow that ends by now has ended."""
-        for line in self._lines.values():
-            self._roll(line, now_ns)
+        for link in self._links.values():
+            self._roll(link, now_ns)
 
-    def tangle_all(self) -> None:
-        """Lines change: what is on them moves by `SharedLinks` from now on."""
-        for line in self._lines.values():
-            self._tangle(line)
+    def move_all_to_shared(self) -> None:
+        """Links change: what is on them moves by `SharedLinks` from now on."""
+        for link in self._links.values():
+            self._move_to_shared(link)
 
     def _put(self, now_ns: int, transfer: Transfer, amounts: Sequence[int]) -> None:
         """Each of its parts flows, with that much for each stream to move."""
-        parts, courses, num_on_die, fed_by = transfer.parts, self._courses, self._num_on_die, self._fed_by
+        parts, ends, num_on_die, fed_by = transfer.parts, self._ends, self._num_on_die, self._fed_by
         transfer.num_moving = len(parts)
         transfer.first_flow = flow = self._next_flow
-        targets: list[tuple[RankLine, int]] = []
-        for (way, _), amount in zip(parts, amounts):
-            line, die, is_apart = courses.get(way) or self._course(way)
-            ending = line.ending
-            if ending and line.at_ns < now_ns:
-                self._roll(line, now_ns)
-            if num_on_die[die] and fed_by[die] != line.rank and fed_by[die] != _TANGLED:
-                self._roll(self._lines[fed_by[die]], now_ns)
-            is_alone = not num_on_die[die] or fed_by[die] == line.rank
-            if is_apart and is_alone and self.is_whole and not line.num_tangled:
+        targets: list[tuple[RankLink, int]] = []
+        for (route, _), amount in zip(parts, amounts):
+            link, die, is_rank_bound = ends.get(route) or self._ends_of(route)
+            ending = link.ending
+            if ending and link.at_ns < now_ns:
+                self._roll(link, now_ns)
+            if num_on_die[die] and fed_by[die] != link.rank and fed_by[die] != _CONTENDED:
+                self._roll(self._links[fed_by[die]], now_ns)
+            is_alone = not num_on_die[die] or fed_by[die] == link.rank
+            if is_rank_bound and is_alone and self.is_whole and not link.num_contended:
                 num_on_die[die] += 1
-                fed_by[die] = line.rank
-                if line.at_ns < now_ns:
-                    line.at_ns = now_ns
-                target = line.moved + amount
-                heappush(ending, (target, flow, transfer, die, way))
+                fed_by[die] = link.rank
+                if link.at_ns < now_ns:
+                    link.at_ns = now_ns
+                target = link.moved + amount
+                heappush(ending, (target, flow, transfer, die, route))
                 num_flows = len(ending)
-                if num_flows >= len(line.levels):
-                    line.make_levels(num_flows)
-                line.level = line.levels[num_flows]
-                targets.append((line, target))
+                if num_flows >= len(link.levels):
+                    link.make_levels(num_flows)
+                link.level = link.levels[num_flows]
+                targets.append((link, target))
             else:
-                self._put_beside(flow, (line, transfer, way), amount)
+                self._put_beside(flow, (link, transfer, route), amount)
             flow += 1
         self._next_flow = flow
         if transfer.made_ns is not None and targets:
             self._expect(transfer, targets)
 
-    def _course(self, way: Way) -> tuple[RankLine, int, bool]:
-        rank, die = way.links[0], way.links[-1]
-        line = self._lines.get(rank)
-        if line is None:
-            line = self._lines[rank] = RankLine(rank, self._capacities[rank], way.limit_bytes_per_s)
-        course = self._courses[way] = line, die, len(way.links) == 2 and self._capacities[die] >= line.capacity
-        return course
+    def _ends_of(self, route: Route) -> tuple[RankLink, int, bool]:
+        rank, die = route.links[0], route.links[-1]
+        link = self._links.get(rank)
+        if link is None:
+            link = self._links[rank] = RankLink(rank, self._capacities[rank], route.limit_bytes_per_s)
+        found = self._ends[route] = link, die, len(route.links) == 2 and self._capacities[die] >= link.capacity
+        return found
 
-    def _put_beside(self, flow: int, of: tuple[RankLine, Transfer, Way], amount: int) -> None:
-        """A flow that may meet those of another rank at its die: both ranks are tangled."""
-        line, _, way = of
-        die = way.links[-1]
-        if self._num_on_die[die] and self._fed_by[die] not in (_TANGLED, line.rank):
-            self._tangle(self._lines[self._fed_by[die]])
-        self._tangle(line)
-        self._put_tangled(flow, of, amount)
+    def _put_beside(self, flow: int, of: tuple[RankLink, Transfer, Route], amount: int) -> None:
+        """A flow that may meet those of another rank at its die: both ranks are contended."""
+        link, _, route = of
+        die = route.links[-1]
+        if self._num_on_die[die] and self._fed_by[die] not in (_CONTENDED, link.rank):
+            self._move_to_shared(self._links[self._fed_by[die]])
+        self._move_to_shared(link)
+        self._put_contended(flow, of, amount)
 
-    def _tangle(self, line: RankLine) -> None:
-        """What is on a line moves by `SharedLinks` from now on."""
-        self._roll(line, self._now_ns)
-        ending, line.ending = line.ending, []
-        for target, flow, transfer, _, way in ending:
-            self._num_on_die[way.links[-1]] -= 1
-            self._put_tangled(flow, (line, transfer, way), target - line.moved)
+    def _move_to_shared(self, link: RankLink) -> None:
+        """What is on a link moves by `SharedLinks` from now on."""
+        self._roll(link, self._now_ns)
+        ending, link.ending = link.ending, []
+        for target, flow, transfer, _, route in ending:
+            self._num_on_die[route.links[-1]] -= 1
+            self._put_contended(flow, (link, transfer, route), target - link.moved)
 
-    def _put_tangled(self, flow: int, of: tuple[RankLine, Transfer, Way], amount: int) -> None:
-        line, transfer, way = of
-        die = way.links[-1]
-        if not self._tangled:
-            self.links.ended(self._now_ns)  # nothing: its lines may have changed while it was not looked at
-        line.num_tangled += 1
+    def _put_contended(self, flow: int, of: tuple[RankLink, Transfer, Route], amount: int) -> None:
+        link, transfer, route = of
+        die = route.links[-1]
+        if not self._contended:
+            self.shared.ended(self._now_ns)  # nothing: its links may have changed while it was not looked at
+        link.num_contended += 1
         self._num_on_die[die] += 1
-        self._fed_by[die] = _TANGLED
-        self._tangled[flow] = of
-        self.links.put(self._now_ns, flow, way.lanes[0 if transfer.made_ns is not None else 1], STREAM_WEIGHT, amount)
+        self._fed_by[die] = _CONTENDED
+        self._contended[flow] = of
+        self.shared.put(
+            self._now_ns, flow, route.lanes[0 if transfer.made_ns is not None else 1], STREAM_WEIGHT, amount
+        )
 
     def _take_off(self, transfer: Transfer) -> dict[int, int]:
-        """All leaves before its end; answers what each flow under way has not moved. Its lines are rolled."""
+        """All leaves before its end; returns what each flow under way has not moved. Its links are rolled."""
         lefts: dict[int, int] = {}
-        for flow, (way, _) in enumerate(transfer.parts, transfer.first_flow):
-            line = self._courses[way][0]
-            tangled = self._tangled.pop(flow, None)
-            if tangled is not None:
-                line.num_tangled -= 1
-                self._num_on_die[way.links[-1]] -= 1
-                lefts[flow] = self.links.take_off(self._now_ns, flow)
+        for flow, (route, _) in enumerate(transfer.parts, transfer.first_flow):
+            link = self._ends[route][0]
+            contended = self._contended.pop(flow, None)
+            if contended is not None:
+                link.num_contended -= 1
+                self._num_on_die[route.links[-1]] -= 1
+                lefts[flow] = self.shared.take_off(self._now_ns, flow)
                 continue
-            mine = [entry for entry in line.ending if entry[1] == flow]
+            mine = [entry for entry in link.ending if entry[1] == flow]
             if mine:
-                line.ending.remove(mine[0])
-                heapify(line.ending)
-                line.level = line.levels[len(line.ending)]
-                self._num_on_die[way.links[-1]] -= 1
-                lefts[flow] = mine[0][0] - line.moved
+                link.ending.remove(mine[0])
+                heapify(link.ending)
+                link.level = link.levels[len(link.ending)]
+                self._num_on_die[route.links[-1]] -= 1
+                lefts[flow] = mine[0][0] - link.moved
         transfer.num_moving = 0
         return lefts
 
-    def _roll(self, line: RankLine, now_ns: int) -> None:
-        """Whose last byte has left by now is off the line, which may have been counted beyond that."""
-        if line.at_ns > now_ns:
+    def _roll(self, link: RankLink, now_ns: int) -> None:
+        """Take off whose last byte has left by now; the link may have been counted beyond that already."""
+        if link.at_ns > now_ns:
             return
-        ending, num_on_die = line.ending, self._num_on_die
+        ending, num_on_die = link.ending, self._num_on_die
         while ending:
             target, _, transfer, die, _ = ending[0]
-            left = target - line.moved
-            end_ns = line.at_ns - (-left // line.level) if left > 0 else line.at_ns
+            left = target - link.moved
+            end_ns = link.at_ns - (-left // link.level) if left > 0 else link.at_ns
             if end_ns > now_ns:
-                line.moved += line.level * (now_ns - line.at_ns)
-                line.at_ns = now_ns
+                link.moved += link.level * (now_ns - link.at_ns)
+                link.at_ns = now_ns
                 break
             heappop(ending)
-            line.moved += line.level * (end_ns - line.at_ns)
-            line.at_ns = end_ns
-            line.level = line.levels[len(ending)]
+            link.moved += link.level * (end_ns - link.at_ns)
+            link.at_ns = end_ns
+            link.level = link.levels[len(ending)]
             num_on_die[die] -= 1
             transfer.num_moving -= 1
             if end_ns > transfer.end_ns:
@@ -287,16 +306,16 @@ class RankLines:
             if not transfer.num_moving and transfer.made_ns is not None:
                 self.done.append(transfer)
 
-    def _expect(self, transfer: Transfer, targets: Sequence[tuple[RankLine, int]] = ()) -> None:
-        """Note when it is done, as far as its flows on lines of ranks tell: if others come it is later, not earlier.
+    def _expect(self, transfer: Transfer, targets: Sequence[tuple[RankLink, int]] = ()) -> None:
+        """Note when it is done, as far as its flows on links of ranks tell: if others come it is later, not earlier.
 
         `targets`: of those flows, if they are known.
         """
         if not targets:
-            lines = dict.fromkeys(self._courses[way][0] for way, _ in transfer.parts)
-            targets = [(line, entry[0]) for line in lines for entry in line.ending if entry[2] is transfer]
-        # A line may have been tangled since by another flow of the same transfer.
-        ends_ns = [line.end_of(target) for line, target in targets if line.ending]
+            links = dict.fromkeys(self._ends[route][0] for route, _ in transfer.parts)
+            targets = [(link, entry[0]) for link in links for entry in link.ending if entry[2] is transfer]
+        # Another flow of the same transfer may have made a link contended since.
+        ends_ns = [link.end_of(target) for link, target in targets if link.ending]
         if ends_ns:
-            way = transfer.parts[0][0]
-            heappush(self._expected, (max(ends_ns) + way.latency_ns, transfer.message.transfer_id, transfer))
+            route = transfer.parts[0][0]
+            heappush(self._expected, (max(ends_ns) + route.latency_ns, transfer.message.transfer_id, transfer))

@@ -1,4 +1,9 @@
-"""The ways through the fabric: which links there are, what they carry, and which of them a transfer takes."""
+"""The routes through the fabric: which links there are, what they carry, and which of them a transfer takes.
+
+A link is what flows share: a `LinkGroup`, the physical links of some ends taken together in one direction, such as all
+dies of an instance. A `PathProfile` says how one kind of transfer moves between two ends, a `Route` is that profile
+made ready for the link models, and `Routes` finds the routes of each transfer while parts fail and are repaired.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +19,27 @@ from numpy.typing import NDArray
 from scheduler.protocol.messages import UNAWAITED, Plane, StartTransfer, TransferKind
 from sim_hw.network.lines import LineEnd
 from workers.fabric.background import Background, BackgroundFlow
-from workers.fabric.expert_traffic import ExchangeLinks, Standing, StandingLoads
+from workers.fabric.expert_traffic import ExpertLinks, ExpertTraffic, InstanceExpertTraffic
 from workers.fabric.shared_links import STREAM_WEIGHT, SharedLinks
 
 NANOBYTES: Final = 1_000_000_000
 """Rates are whole bytes a second and times whole nanoseconds, so what has flowed is counted in whole nanobytes."""
 
 
-class LineRates(Protocol):
-    """What `sim_hw.network.lines.Lines` knows."""
+class LinkRates(Protocol):
+    """The rates of physical links; `sim_hw.network.lines.Lines` knows them."""
 
     def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
-        """Rates by number of the end."""
+        """Rates of all ends of that kind, by their number, with these parts failed; bytes/s in one direction.
+
+        Raises LookupError where there are no such ends or no such part.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """The lines of some ends of one kind, or a fixed `share` of them, in one direction: a link of the fabric.
+class LinkGroup:
+    """The physical links of some ends of one kind, or a fixed `share` of them, in one direction: a link of the fabric.
 
     Those of a cache `pool` belong to its servers, so many in turn to each.
     """
@@ -53,65 +61,69 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
-    """One kind of transfer between an instance and the cache pool over one plane, as streams of one die's line each.
+class PathProfile:
+    """One kind of transfer between an instance and the cache pool over one plane, as streams of one die each.
 
-    `links` are indices of `FabricConfig.links`. A stream takes at most `line_bytes_per_s` of each of them, and moves
+    `links` are indices of `FabricConfig.links`. A stream takes at most the line rate of each of them, and moves
     `data_bytes_per_s` of data when it does: the rest is what that kind of access was measured to lose. `num_streams`
     share the data of a transfer equally.
     """
 
     links: tuple[int, ...]
-    line_bytes_per_s: int
+    line_rate_bytes_per_s: int
     data_bytes_per_s: int
     num_streams: int
     latency_ns: int
 
 
 @dataclass(frozen=True, slots=True)
-class HandOverWays:
+class KvTransferRoutes:
     """KV transfer: each request's KV flows from one rank of a prefill instance to the die that will decode it.
 
-    `sources` and `destinations` are the links of an instance's dies, in their order; each carries at most
-    `line_bytes_per_s`. Between supernodes it also takes the link out of the one and the link into the other,
-    `crossings[supernode]`, and `crossing_latency_ns` more; `supernodes` says where an instance lies.
+    `sources` and `destinations` are the links of an instance's dies, in their order; a stream takes at most
+    `line_rate_bytes_per_s` of them. Between supernodes it also takes the link out of the one and the link into the
+    other, `crossings[supernode]`, and `crossing_latency_ns` more; `supernodes` says where an instance lies.
     """
 
     sources: Mapping[str, range]
     destinations: Mapping[str, range]
-    line_bytes_per_s: int
+    line_rate_bytes_per_s: int
     latency_ns: int
     supernodes: Mapping[str, int] = field(default_factory=dict[str, int])
     crossings: Sequence[tuple[int, int]] = ()
     crossing_latency_ns: int = 0
 
     def between(self, source: str, destination: str) -> tuple[int, ...]:
-        """Links between their supernodes, none within one."""
+        """Indices of the links between the supernodes of two instances, none within one."""
         if not self.crossings or self.supernodes[source] == self.supernodes[destination]:
             return ()
         return self.crossings[self.supernodes[source]][0], self.crossings[self.supernodes[destination]][1]
 
 
 _PLANE_ENDS: Final = {Plane.UB: LineEnd.UB_DIE, Plane.RDMA: LineEnd.RDMA_DIE, Plane.VPC: LineEnd.VPC_NODE}
-"""Whose lines together are the capacity of a plane."""
+"""Whose links together are the capacity of a plane."""
 
 
 @dataclass(frozen=True, slots=True)
 class FabricConfig:
-    """`channels[kind, plane, source, destination]`; `num_layers` lets KV flow as the layers are made: all but the last
-    layer's share need not wait for the end of the pass. `exchange`: of the instances that say `ExpertLoadReported`."""
+    """What the fabric is made of: `links` by index, and how transfers take them.
 
-    rates: LineRates
-    links: Sequence[Bundle]
-    kv_transfer: HandOverWays
-    channels: Mapping[tuple[TransferKind, Plane, str, str], Channel]
+    `profiles[kind, plane, source, destination]` of all but KV transfers; `num_layers` lets KV flow as the layers are
+    made: all but the last layer's share need not wait for the end of the pass. `expert_links`: of the instances that
+    tell their expert traffic.
+    """
+
+    rates: LinkRates
+    links: Sequence[LinkGroup]
+    kv_transfer: KvTransferRoutes
+    profiles: Mapping[tuple[TransferKind, Plane, str, str], PathProfile]
     kv_bytes_per_token: int
     num_layers: int
-    exchange: Mapping[str, ExchangeLinks] = field(default_factory=dict[str, ExchangeLinks])
+    expert_links: Mapping[str, ExpertLinks] = field(default_factory=dict[str, ExpertLinks])
     background: Sequence[BackgroundFlow] = ()
 
     def plane_bytes_per_s(self, plane: Plane, failed: Collection[str] = ()) -> int:
-        """What all lines of a plane carry together with these parts failed; 0 where there are none."""
+        """What all links of a plane carry together with these parts failed; 0 where there are none."""
         try:
             return round(self.rates.bytes_per_s(_PLANE_ENDS[plane], failed).sum())
         except LookupError:
@@ -122,14 +134,14 @@ class FabricConfig:
     ) -> list[int]:
         """What each link carries with these parts failed and these cache servers down, by pool. Raises LookupError for
         a part that is not there."""
-        by_end = {end: self.rates.bytes_per_s(end, failed) for end in {bundle.end for bundle in self.links}}
+        by_end = {end: self.rates.bytes_per_s(end, failed) for end in {group.end for group in self.links}}
         totals = {end: np.concatenate([[0.0], np.cumsum(rates)]) for end, rates in by_end.items()}
         return [
             round(
-                sum(totals[bundle.end][part.stop] - totals[bundle.end][part.start] for part in bundle.parts(down))
-                * bundle.share
+                sum(totals[group.end][part.stop] - totals[group.end][part.start] for part in group.parts(down))
+                * group.share
             )
-            for bundle in self.links
+            for group in self.links
         ]
 
 
@@ -142,12 +154,12 @@ def source_rank(die: int, num_dies: int, num_ranks: int) -> int:
     return die * num_ranks // num_dies
 
 
-class Way:
+class Route:
     """The links that data takes between two ends, and what of them it takes.
 
     `lanes` of its plane: of what somebody waits for, and of what flows hidden. `is_cut`: one of its links carries
-    nothing. `weight`: of all its streams. `standing`: the instance on whose UB lines it lies, if
-    that has an exchange to share them with, and in which `direction` of these: into its dies or out of them.
+    nothing. `weight`: of all its streams. `expert_traffic`: that of the instance on whose UB links it lies, if they
+    share them, and in which `direction` of these: into its dies (0) or out of them (1).
     """
 
     __slots__ = (
@@ -156,27 +168,29 @@ class Way:
         "_num_streams",
         "_token",
         "direction",
+        "expert_traffic",
         "is_cut",
         "latency_ns",
         "limit_bytes_per_s",
         "links",
-        "standing",
         "weight",
     )
 
-    def __init__(self, channel: Channel, make_lanes: Callable[[], tuple[int, int]], kv_bytes_per_token: int) -> None:
-        self.links = channel.links
-        self.limit_bytes_per_s = channel.line_bytes_per_s
+    def __init__(
+        self, profile: PathProfile, make_lanes: Callable[[], tuple[int, int]], kv_bytes_per_token: int
+    ) -> None:
+        self.links = profile.links
+        self.limit_bytes_per_s = profile.line_rate_bytes_per_s
         self._make_lanes = make_lanes
         self._lanes: tuple[int, int] | None = None
-        self.latency_ns = channel.latency_ns
+        self.latency_ns = profile.latency_ns
         self.is_cut = False
-        self.standing: Standing | None = None
+        self.expert_traffic: InstanceExpertTraffic | None = None
         self.direction = 0
-        line, data = channel.line_bytes_per_s, channel.data_bytes_per_s
-        self._token = -(-kv_bytes_per_token * NANOBYTES * line // data)
-        self._num_streams = channel.num_streams
-        self.weight = channel.num_streams * STREAM_WEIGHT
+        rate, data = profile.line_rate_bytes_per_s, profile.data_bytes_per_s
+        self._token = -(-kv_bytes_per_token * NANOBYTES * rate // data)
+        self._num_streams = profile.num_streams
+        self.weight = profile.num_streams * STREAM_WEIGHT
 
     @property
     def lanes(self) -> tuple[int, int]:
@@ -186,12 +200,12 @@ class Way:
         return self._lanes
 
     def amount(self, num_tokens: int) -> int:
-        """What each of its streams has to move for that much data."""
+        """What each of its streams has to move for the KV of so many tokens, in nanobytes of link."""
         return -(-num_tokens * self._token // self._num_streams)
 
 
-class Ways:
-    """Finds the ways of each transfer, and knows what failed parts leave of them."""
+class Routes:
+    """Finds the routes of each transfer, and knows what failed parts leave of them."""
 
     def __init__(self, config: FabricConfig) -> None:
         self._config = config
@@ -199,55 +213,55 @@ class Ways:
         self._down: dict[str, frozenset[int]] = {}
         kv_transfer = config.kv_transfer
         latencies = {Plane.RDMA: [kv_transfer.latency_ns]}
-        for (_, plane, _, _), channel in config.channels.items():
-            latencies.setdefault(plane, []).append(channel.latency_ns)
-        for plane in (*(flow.plane for flow in config.background), *([Plane.UB] if config.exchange else [])):
+        for (_, plane, _, _), profile in config.profiles.items():
+            latencies.setdefault(plane, []).append(profile.latency_ns)
+        for plane in (*(flow.plane for flow in config.background), *([Plane.UB] if config.expert_links else [])):
             latencies.setdefault(plane, [0])
         # Planes share no link.
         self.planes: Final = {
             plane: SharedLinks(self._capacities, min(latencies[plane])) for plane in sorted(latencies)
         }
-        self._by_ends: dict[tuple[TransferKind, Plane, str, str], list[Way]] = {
-            key: [self._way(key[1], channel, is_awaited=key[0] not in UNAWAITED)]
-            for key, channel in config.channels.items()
+        self._by_ends: dict[tuple[TransferKind, Plane, str, str], list[Route]] = {
+            key: [self._route(key[1], profile, is_awaited=key[0] not in UNAWAITED)]
+            for key, profile in config.profiles.items()
         }
-        self.standing_loads: Final = self._standing_loads()
-        self.background: Final = Background(config.background, self.planes, self.standing_loads.all)
-        self._by_die: dict[tuple[str, str, int], Way] = {}
-        self._by_links: dict[tuple[int, ...], Way] = {}
+        self.expert_traffic: Final = self._make_expert_traffic()
+        self.background: Final = Background(config.background, self.planes, self.expert_traffic.all)
+        self._by_die: dict[tuple[str, str, int], Route] = {}
+        self._by_links: dict[tuple[int, ...], Route] = {}
 
     @property
     def capacities(self) -> Sequence[int]:
-        """What each link carries now, bytes/s, what the exchange takes of it included."""
+        """What each link carries now, bytes/s, what expert traffic takes of it included."""
         return self._capacities
 
-    def _standing_loads(self) -> StandingLoads:
-        """Every way of the pool over the lines of an instance with an exchange knows of it."""
-        ways = [way for ways in self._by_ends.values() for way in ways]
+    def _make_expert_traffic(self) -> ExpertTraffic:
+        """Every route of the pool over the links of an instance with expert traffic knows of it."""
+        routes = [route for routes in self._by_ends.values() for route in routes]
         lanes: dict[int, list[int]] = {}
-        for way in ways:
-            for link in way.links:
-                lanes.setdefault(link, []).append(way.lanes[0])
-        loads = StandingLoads(self._config.exchange, self.planes.get(Plane.UB), lanes)
-        for standing in loads.all:
-            for direction, link in enumerate((standing.ends.into, standing.ends.out)):
-                for way in ways:
-                    if link in way.links:
-                        way.standing, way.direction = standing, direction
+        for route in routes:
+            for link in route.links:
+                lanes.setdefault(link, []).append(route.lanes[0])
+        loads = ExpertTraffic(self._config.expert_links, self.planes.get(Plane.UB), lanes)
+        for traffic in loads.all:
+            for direction, link in enumerate((traffic.ends.into, traffic.ends.out)):
+                for route in routes:
+                    if link in route.links:
+                        route.expert_traffic, route.direction = traffic, direction
         return loads
 
-    def of(self, message: StartTransfer) -> list[Way]:
-        """One way for each request of a KV transfer, one for all data of any other transfer."""
+    def of(self, message: StartTransfer) -> list[Route]:
+        """One route for each request of a KV transfer, one for all data of any other transfer."""
         if not message.dies:
             return self._by_ends[message.kind, message.plane, message.source, message.destination]
         source, destination, by_die = message.source, message.destination, self._by_die
-        ways: list[Way] = []
+        routes: list[Route] = []
         for die in message.dies:
-            way = by_die.get((source, destination, die))
-            if way is None:
-                way = by_die[source, destination, die] = self._way_to_die(source, destination, die)
-            ways.append(way)
-        return ways
+            route = by_die.get((source, destination, die))
+            if route is None:
+                route = by_die[source, destination, die] = self._route_to_die(source, destination, die)
+            routes.append(route)
+        return routes
 
     def set_failed(self, now_ns: int, failed: Collection[str]) -> None:
         """These parts are broken now, and no others."""
@@ -256,8 +270,8 @@ class Ways:
             links.set_capacities(now_ns, capacities)
         # Other ranks may have to serve now, or need not any more.
         self._by_die.clear()
-        for way in (*(way for ways in self._by_ends.values() for way in ways), *self._by_links.values()):
-            way.is_cut = not all(capacities[link] for link in way.links)
+        for route in (*(route for routes in self._by_ends.values() for route in routes), *self._by_links.values()):
+            route.is_cut = not all(capacities[link] for link in route.links)
 
     def set_pool_servers(self, pool: str, up: Collection[int]) -> None:
         """Only these servers of a pool are up; `set_failed` must follow."""
@@ -285,29 +299,29 @@ class Ways:
         return {**self._config.kv_transfer.sources, **self._config.kv_transfer.destinations}
 
     def lost_bytes_per_s(self, failed: Collection[str]) -> list[int]:
-        """What these parts take from the lines of all ends together, by plane."""
+        """What these parts take from the links of all ends together, by plane, bytes/s."""
         whole = self.whole_bytes_per_s()
         left = [self._config.plane_bytes_per_s(plane, failed) for plane in Plane]
         return [before - after for before, after in zip(whole, left, strict=True)]
 
     def whole_bytes_per_s(self) -> list[int]:
-        """What the lines of all ends together carry when nothing is broken, by plane."""
+        """What the links of all ends together carry when nothing is broken, by plane, bytes/s."""
         return [self._config.plane_bytes_per_s(plane) for plane in Plane]
 
-    def _way_to_die(self, source: str, destination: str, die: int) -> Way:
+    def _route_to_die(self, source: str, destination: str, die: int) -> Route:
         kv_transfer = self._config.kv_transfer
         ranks, dies = kv_transfer.sources[source], kv_transfer.destinations[destination]
         rank = source_rank(die, len(dies), len(ranks))
         between = kv_transfer.between(source, destination)
         links = self._alive(ranks, rank), *between, dies[die]
-        way = self._by_links.get(links)
-        if way is None:
-            line = kv_transfer.line_bytes_per_s
+        route = self._by_links.get(links)
+        if route is None:
+            rate = kv_transfer.line_rate_bytes_per_s
             latency_ns = kv_transfer.latency_ns + (kv_transfer.crossing_latency_ns if between else 0)
-            channel = Channel(links, line, line, 1, latency_ns)
-            way = self._by_links[links] = self._way(Plane.RDMA, channel, is_awaited=True)
-            way.is_cut = not all(self._capacities[link] for link in links)
-        return way
+            profile = PathProfile(links, rate, rate, 1, latency_ns)
+            route = self._by_links[links] = self._route(Plane.RDMA, profile, is_awaited=True)
+            route.is_cut = not all(self._capacities[link] for link in links)
+        return route
 
     def _alive(self, ranks: range, rank: int) -> int:
         """The link of that rank, or of the next one, in turn, that carries anything; that of the rank if none does."""
@@ -317,11 +331,11 @@ class Ways:
                 return link
         return ranks[rank]
 
-    def _way(self, plane: Plane, channel: Channel, *, is_awaited: bool) -> Way:
-        lane = partial(self.planes[plane].lane, channel.links, channel.line_bytes_per_s)
+    def _route(self, plane: Plane, profile: PathProfile, *, is_awaited: bool) -> Route:
+        lane = partial(self.planes[plane].lane, profile.links, profile.line_rate_bytes_per_s)
 
         def make_lanes() -> tuple[int, int]:
             awaited = lane(is_awaited=is_awaited)
             return awaited, lane(is_awaited=False) if plane is Plane.RDMA else awaited
 
-        return Way(channel, make_lanes, self._config.kv_bytes_per_token)
+        return Route(profile, make_lanes, self._config.kv_bytes_per_token)

@@ -1,4 +1,25 @@
-"""Flows under way on shared links: how far each has come, and when the next one ends."""
+"""Flows under way on shared links: how far each has come, and when the next one ends.
+
+The general link model: any flows over any links, max-min fair (`max_min`). Finding all shares anew at every event, and
+all ends from them, costs as much as there are flows. Three observations make it cost as much as changes.
+
+*Lanes.* Flows that take the same links under the same limit have the same rate at any time, so one number (`moved`)
+tells how far a stream of each has come, and a flow ends when it reaches a target that was known when the flow began
+(as with one rank in `rank_links`). A heap for each lane has its targets in order.
+
+*Clocks.* Lanes that one link alone holds back (a `Group`) all stand at the level of that link. One clock counts for all
+of them, and each lane keeps by how much it is `ahead` of the clock. When a flow ends there, the level of the group is a
+division, and all lanes of the link have their new rate at once. That is the usual case of a saturated link, such as
+the pool's, and costs no more than an end on a link that binds nobody.
+
+*Due times are lazy.* Each lane or clock has an entry with the time of its first end in one of two heaps. If that time
+changes a new entry is pushed and the old one is stale: it is known by no longer being the time that the lane or clock
+has. Ends that somebody waits for, or that may make such an end earlier, are in the heap that wakes the fabric. All
+others are settled when the plane is next looked at.
+
+An end is told a latency later at the earliest, so nobody need wake for it before `grace_ns`, the least latency of the
+plane, has passed: ends that are close together are found in one wake.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +38,7 @@ _Due = tuple[int, int]
 
 
 class _Lane:
-    """Flows that take the same path: all its streams have had the same since any time, so that one number tells how
-    far each of them has come.
+    """Flows that take the same path, and so have the same rate at any time.
 
     `moved`: what a stream had moved in all at `at_ns`, and `level` what it moves since. While a clock counts for the
     lane, that is what the clock has counted, and `ahead`.
@@ -72,9 +92,7 @@ class _Clock:
 
 
 class SharedLinks:
-    """Flows of one lane take the same path, and lanes that one link alone holds back move alike: one number tells how
-    far all of them have come, and a heap which of them ends first. Cost grows with lanes, not with flows; and an end
-    that changes what others have costs as much on a link that binds alone as one that does not.
+    """Flows on the links of one plane: `put`, `take_off`, and `ended` to find whose last byte has left.
 
     An amount is what each stream of a flow has to move: nanobytes, since rates are whole bytes a second and times whole
     nanoseconds. A flow ends at the first nanosecond at which all of it has moved.
@@ -148,7 +166,7 @@ class SharedLinks:
             self._await_lane(on)
 
     def take_off(self, now_ns: int, flow: int) -> int:
-        """A flow leaves before its end; answers what each of its streams has not moved, 0 if it has ended."""
+        """A flow leaves before its end; returns what each of its streams has not moved, 0 if it has ended."""
         if flow not in self._flows:
             return 0
         on, target, weight = self._flows.pop(flow)
@@ -162,7 +180,7 @@ class SharedLinks:
         return left
 
     def share(self) -> None:
-        """All that comes and goes at this instant has done so."""
+        """Find the shares anew, now that all that comes and goes at this instant has done so."""
         if self._unshared_ns != NEVER_NS:
             self._share(self._unshared_ns)
 
@@ -248,15 +266,15 @@ class SharedLinks:
     def _share(self, now_ns: int) -> None:
         """Levels change, and with them the times at which flows end."""
         self._unshared_ns = NEVER_NS
-        shared, lanes = self._shares.share_out(), self._lanes
-        for link in shared.dissolved:
+        changes, lanes = self._shares.share_out(), self._lanes
+        for link in changes.dissolved:
             self._clocks[link].due_ns = NEVER_NS
-        for group in shared.groups:
+        for group in changes.groups:
             self._follow(now_ns, group)
-        for lane in shared.tangled:
+        for lane in changes.contended:
             # Each end may let others of these move faster, so that somebody who waits may wait for any.
             self._set_level(now_ns, lanes[lane], self._awaited)
-        for lane in shared.free:
+        for lane in changes.free:
             on = lanes[lane]
             self._set_level(now_ns, on, self._awaited if on.is_awaited else self._others)
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from scheduler.protocol.messages import StartTransfer
-from workers.fabric.routes import Way
+from workers.fabric.routes import Route
 
-Part = tuple[Way, int]
-"""What one request, or all of a transfer, has on the links: its way, and the `rest` that each stream cannot move before
-all of the data is there."""
+Part = tuple[Route, int]
+"""What one request, or all of a transfer, has on the links: its route, and the `rest` that each stream cannot move
+before all of the data is there."""
 
 
 class Transfer:
-    """`made_ns`: since when all of its data is there, None as long as it is not.
+    """A `StartTransfer` that has not ended. `made_ns`: since when all of its data is there, None as long as it is not.
 
     Its parts are flows by number, `first_flow` and on; `num_moving` of them are still on the links. `end_ns`: when the
-    last of those that are off them had left.
-    `hidden_ns`: for how long it had flowed when all of its data was there.
+    last of those that are off them had left. `hidden_ns`: for how long it had flowed when all of its data was there.
     """
 
     __slots__ = ("end_ns", "first_flow", "hidden_ns", "made_ns", "message", "num_moving", "parts", "started_ns")

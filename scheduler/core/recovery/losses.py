@@ -1,6 +1,6 @@
 """What the loss of workers takes from the core: who is down, and which requests have to do something again.
 
-The rules are in docs/architecture.md, "When a worker is lost". Losses are rare: all open requests are looked through.
+The rules are in docs/engine-rules.md, "When a worker is lost". Losses are rare: all open requests are looked through.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
+from tests.naive.case import IDLE_WATTS, Case
 from tests.sim.build import LinearCost, LinearEnergy
-from tests.sim.case import IDLE_WATTS, Case
 from workers.parking import ParkableInstance
 from workers.prefill import PrefillConfig, PrefillInstance
 

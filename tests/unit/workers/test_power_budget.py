@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +21,7 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
+from tests.sim.build import step_one_by_one
 from workers.decode.instance import DecodeInstance
 
 BLUEPRINT = Blueprint(load_config(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
@@ -39,7 +38,8 @@ def decode(*, skip_steps: bool) -> DecodeInstance:
     """The decode instance of the blueprint, in runs of steps or step by step."""
     made = BLUEPRINT.make_worker("decode-0")
     assert isinstance(made, DecodeInstance)
-    made._config = replace(made._config, skip_steps=skip_steps)  # type: ignore[attr-defined]
+    if not skip_steps:
+        step_one_by_one(made)
     return made
 
 
@@ -78,7 +78,7 @@ def play(instance: Component, script: list[tuple[str, int, float]]) -> list[tupl
 @settings(max_examples=30)
 @given(script=SCRIPTS)
 def test_no_account_is_above_the_budget_that_was_kept(script: list[tuple[str, int, float]]) -> None:
-    budget_w, end_ns = BLUEPRINT.make_core()._config.power.decode[0].floor_w, 0  # type: ignore[attr-defined, union-attr]
+    budget_w, end_ns = BLUEPRINT.make_core().state.config.power.decode[0].floor_w, 0  # type: ignore[attr-defined, union-attr]
     for at_ns, message in play(decode(skip_steps=True), script):
         if isinstance(message, DecodeStepped | UsageReported):
             usage = message.usage
@@ -109,7 +109,7 @@ def test_a_pass_ends_under_the_budget_that_it_began_with_and_the_next_has_the_ne
     instance.handle(0, start)
     instance.wake(0)
     fast_ns = instance.deadline_ns
-    assert instance.handle(1, SetPowerBudget(6000)) == ()
+    assert not instance.handle(1, SetPowerBudget(6000))
     (_, first), (_, confirmed) = instance.wake(fast_ns)
     assert isinstance(first, PrefillStepped)
     assert confirmed == PowerBudgetSet("prefill-0", 6000)

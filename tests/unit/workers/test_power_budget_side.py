@@ -1,4 +1,4 @@
-"""Instances under a budget whose exchange gets a changing share of UB: slower or faster, but never above the budget."""
+"""Instances under a budget whose expert traffic gets a changing share of UB: slower, but never above the budget."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from scheduler.protocol.messages import (
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from workers.decode.instance import DecodeConfig, DecodeInstance
-from workers.fabric.expert_load import ExchangeLoad
+from workers.fabric.expert_load import ExpertLoad
 from workers.prefill import PrefillConfig, PrefillInstance
 
 BLUEPRINT = Blueprint(load_config(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
@@ -45,7 +45,7 @@ def prefill(budget_w: int) -> PrefillInstance:
         PrefillConfig(16 * 8192, physics.kv_blocks, budget_w),
         physics.cost,
         physics.power,
-        exchange=ExchangeLoad("prefill-0", physics.at_shares, physics.line_ns, LINE_BYTES_PER_S),
+        expert_load=ExpertLoad("prefill-0", physics.at_shares, physics.line_ns, LINE_BYTES_PER_S),
         throttle=physics.throttle,
     )
 
@@ -57,9 +57,9 @@ def decode(budget_w: int) -> DecodeInstance:
     config = DecodeConfig(
         physics.num_dies, physics.room.kv_blocks, physics.room.sequences, 8, *physics.tokens_per_step, budget_w=budget_w
     )
-    exchange = ExchangeLoad("decode-0", steps, (physics.line_ns, 0.0), LINE_BYTES_PER_S)
+    expert_load = ExpertLoad("decode-0", steps, (physics.line_ns, 0.0), LINE_BYTES_PER_S)
     return DecodeInstance(
-        "decode-0", config, steps.at(1_000_000), physics.power, exchange=exchange, throttle=physics.throttle
+        "decode-0", config, steps.at(1_000_000), physics.power, expert_load=expert_load, throttle=physics.throttle
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scheduler.protocol.messages import PrefillStepped, ReportUsage, StartPrefill, Usage, UsageReported
 from scheduler.protocol.sealed_payload import seal_output_tokens
+from tests.naive.case import IDLE_WATTS, Case
 from tests.sim.build import LinearCost, LinearEnergy
-from tests.sim.case import IDLE_WATTS, Case
 from workers.prefill import PrefillConfig, PrefillInstance
 
 
@@ -18,14 +18,14 @@ def test_an_idle_instance_accounts_from_its_beginning() -> None:
     prefill = instance(began_ns=100)
     for start_ns, end_ns in ((100, 130), (130, 150)):
         account = Usage(start_ns, end_ns, 0, IDLE_WATTS * (end_ns - start_ns))
-        assert prefill.handle(end_ns, ReportUsage()) == (("core", UsageReported("p0", account)),)
+        assert prefill.handle(end_ns, ReportUsage()) == [("core", UsageReported("p0", account))]
 
 
 def test_a_busy_instance_answers_with_its_next_report_only() -> None:
     prefill = instance()
     prefill.handle(0, StartPrefill([0], [10], [0], [0], seal_output_tokens([1]), [], []))
     prefill.wake(0)
-    assert prefill.handle(5, ReportUsage()) == ()
+    assert not prefill.handle(5, ReportUsage())
     ((_, report),) = prefill.wake(prefill.deadline_ns)
     assert isinstance(report, PrefillStepped)
     assert report.usage.start_ns == 0

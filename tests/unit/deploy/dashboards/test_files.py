@@ -11,11 +11,12 @@ import pytest
 
 from deploy.dashboards.files import FOLDER, UIDS, load_dashboard, texts
 from deploy.dashboards.panels import COLUMNS
-from deploy.dashboards.queries import PanelQuery, choice_queries, panel_queries, panels
-from deploy.dashboards.units import scale
+from deploy.dashboards.queries import PanelQuery, panel_queries, panels
+from deploy.pages.units import scale
 from scheduler.metrics.family import HistogramFamily
 from scheduler.metrics.subject import own_families
 from scheduler.protocol.errors import InputError
+from tests.dashboard_check import choice_queries
 
 GRAFANA_VARIABLES = {"__rate_interval", "__interval", "__range"}
 GRAFANA_UNITS = {"s", "percentunit", "watt", "joule", "Bps", "decbytes", "reqps", "short", "none"}

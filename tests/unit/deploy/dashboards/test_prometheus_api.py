@@ -53,15 +53,10 @@ def test_values_come_as_numbers_nan_and_infinity_too(serve: Serve) -> None:
     assert series.values[2] == math.inf
 
 
-def test_values_of_a_label_are_told_once_and_sorted(serve: Serve) -> None:
-    url = serve(200, b'{"data":[{"role":"prefill"},{"role":"decode"},{"role":"prefill"},{"other":"x"}]}')
-    assert Prometheus(url).label_values("up", "role", WINDOW) == ["decode", "prefill"]
-
-
 @pytest.mark.parametrize(
     ("status", "body", "error", "told"),
     [
-        (400, b'{"status":"error","error":"parse error at 3"}', QueryError, "parse error at 3; mend the query"),
+        (400, b'{"status":"error","error":"parse error at 3"}', QueryError, "parse error at 3; fix the query"),
         (503, b"<html>", ClusterError, "status 503"),
         (200, b"<html>not Prometheus", ClusterError, "no Prometheus answers at"),
         (200, b'{"status":"success"}', ClusterError, "no Prometheus answers at"),

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.dashboards.prometheus_api import Window
-from deploy.dashboards.queries import ChoiceQuery, choice_queries, fill, legend
-from scheduler.protocol.errors import InputError
+from deploy.dashboards.queries import fill, series_name
 
 WINDOW = Window(1_000.0, 1_900.0, 5.0)
 
@@ -34,14 +33,4 @@ def test_a_rate_has_two_samples_and_leaves_none_out(step_s: int, scrape_interval
 
 
 def test_a_legend_names_the_labels_there_are() -> None:
-    assert legend("{{plane}} {{ kind }}{{gone}}", {"plane": "ub", "kind": "hand_over"}) == "ub hand_over"
-
-
-def test_choices_are_read_or_refused() -> None:
-    variable = {"name": "role", "type": "query", "definition": 'label_values(up{a=~"$a"}, role)'}
-    source = {"name": "datasource", "type": "datasource"}
-    dashboard = {"templating": {"list": [source, variable]}}
-    assert choice_queries(dashboard) == [ChoiceQuery("variable role", 'up{a=~"$a"}', "role")]
-    variable["definition"] = "metrics(.*)"
-    with pytest.raises(InputError, match=r"variable role: cannot read metrics\(\.\*\); write label_values"):
-        choice_queries(dashboard)
+    assert series_name("{{plane}} {{ kind }}{{gone}}", {"plane": "ub", "kind": "hand_over"}) == "ub hand_over"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.run_folder import DECISIONS_NAME, RUN_NAME, TIMELINE_NAME
+from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
 from deploy.run_folder.read import RunFolder, open_run
 from scheduler.metrics.outcome.timeline import MAX_STEPS
 from scheduler.protocol.errors import InputError
@@ -83,7 +83,7 @@ def store_other_rows(path: Path) -> None:
         (RUN_NAME, Path.unlink, "has no run.json"),
         (RUN_NAME, cut, "run.json: is damaged"),
         (RUN_NAME, filled(b"[]"), "run.json: is damaged"),
-        (RUN_NAME, filled(b'{"format": 1}'), "run.json: is damaged"),
+        (RUN_NAME, filled(b'{"format": %d}' % FORMAT), "run.json: is damaged"),
         (RUN_NAME, filled(b'{"format": 99}'), "this program reads format"),
         ("summary.json", Path.unlink, "summary.json: is missing"),
         ("summary.json", cut, "summary.json: is damaged"),

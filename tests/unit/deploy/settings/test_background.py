@@ -31,12 +31,12 @@ def laid(tmp_path: Path, flow: str) -> tuple[FabricPlan, BackgroundFlow]:
 
 def test_on_ub_it_lies_on_the_lines_of_both_instances(tmp_path: Path) -> None:
     plan, flow = laid(tmp_path, GOOD)
-    assert flow.streams == {(plan.exchange["p0"].out, plan.exchange["d0"].into): 16}
+    assert flow.streams == {(plan.expert_links["p0"].out, plan.expert_links["d0"].into): 16}
     assert flow.bytes_per_s == 10**12 // 16
     assert (flow.start_ns, flow.length_ns, flow.period_ns) == (10 * 10**9, 2 * 10**9, 5 * 10**9)
-    assert plan.exchange["d0"].num_dies == 64
-    # Its own lines first, then those that are added for it: nobody else's exchange is shared.
-    assert set(plan.exchange) == {"p0", "p1", "d0"}
+    assert plan.expert_links["d0"].num_dies == 64
+    # Its own lines first, then those that are added for it: nobody else's expert_links is shared.
+    assert set(plan.expert_links) == {"p0", "p1", "d0"}
 
 
 def test_on_rdma_it_lies_on_single_dies_and_those_outside_the_plan_take_nothing(tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ GB = 10**9
 
 def of(plan: FabricPlan, kind: TransferKind, plane: Plane, source: str, destination: str) -> tuple[list[int], int, int]:
     """Gigabytes a second of the links, and of all streams together on the line and of data."""
-    channel, capacities = plan.channels[kind, plane, source, destination], plan.config(1, 1).capacities_bytes_per_s()
-    links = [capacities[link] // GB for link in channel.links]
-    streams = channel.num_streams
-    return links, streams * channel.line_bytes_per_s // GB, streams * channel.data_bytes_per_s // GB
+    profile, capacities = plan.profiles[kind, plane, source, destination], plan.config(1, 1).capacities_bytes_per_s()
+    links = [capacities[link] // GB for link in profile.links]
+    streams = profile.num_streams
+    return links, streams * profile.line_rate_bytes_per_s // GB, streams * profile.data_bytes_per_s // GB
 
 
 def plan_of(num_servers: int, plane: Plane = Plane.UB) -> FabricPlan:
@@ -38,13 +38,13 @@ def plan_of(num_servers: int, plane: Plane = Plane.UB) -> FabricPlan:
 def test_hand_over_goes_over_a_line_of_each_die() -> None:
     plan = plan_of(0)
     kv_transfer, capacities = plan.kv_transfer, plan.config(1, 1).capacities_bytes_per_s()
-    assert not plan.channels
+    assert not plan.profiles
     ends = {**kv_transfer.sources, **kv_transfer.destinations}
     assert {address: len(links) for address, links in ends.items()} == {"p0": 32, "p1": 16, "d0": 320, "d1": 8}
     # Each has its own, of the die of that number, at the line rate of a stream.
     assert [link for links in ends.values() for link in links] == list(range(len(plan.links)))
-    assert [bundle.numbers for bundle in plan.links] == [range(die, die + 1) for die in range(376)]
-    assert set(capacities) == {kv_transfer.line_bytes_per_s} == {25 * GB}
+    assert [group.numbers for group in plan.links] == [range(die, die + 1) for die in range(376)]
+    assert set(capacities) == {kv_transfer.line_rate_bytes_per_s} == {25 * GB}
 
 
 def test_a_broken_adapter_takes_the_lines_of_its_two_dies() -> None:
@@ -93,7 +93,7 @@ def test_a_fleet_crosses_from_one_supernode_to_the_other_and_reads_its_own_pool(
     prefill, decode = [Placed("p0", 16, 0), Placed("p1", 16, 1)], [Placed("d0", 160, 1)]
     plan = FabricPlan(CLOUDMATRIX384, prefill, decode, [48, 4], Plane.UB, oversubscription=4)
     capacities, kv_transfer = plan.config(1, 1).capacities_bytes_per_s(), plan.kv_transfer
-    assert set(plan.channels) == {
+    assert set(plan.profiles) == {
         key
         for i in (0, 1)
         for key in (

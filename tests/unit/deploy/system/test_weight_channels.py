@@ -120,4 +120,4 @@ def test_a_pool_with_fewer_servers_loads_slower_and_one_without_leaves_the_objec
 def test_a_fabric_that_loads_nothing_has_no_ways_for_it() -> None:
     plain = Blueprint(RunConfig(plan=PLAN), 512).make_worker(FABRIC_ADDRESS)
     assert isinstance(plain, Fabric)
-    assert Plane.VPC not in plain._ways.planes
+    assert Plane.VPC not in plain._routes.planes

@@ -19,8 +19,8 @@ from scheduler.metrics.subjects.engines import EngineTotals
 from scheduler.metrics.subjects.requests import RequestTotals
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import Message
+from tests.naive.case import Case
 from tests.sim.build import build_real
-from tests.sim.case import Case
 from tests.sim.losing import LosingSystem, Trouble
 from tests.tap import Look
 from tests.unit.scheduler.metrics.lived import layout_of

@@ -10,8 +10,8 @@ from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import InstanceProfiled, WorkersLost
 from scheduler.runtime.virtual import VirtualRuntime
 from scheduler.sources.profiler import BATCHES, PROMPTS, ProfiledInstance, Profiler, ProfileSource, Starter
+from tests.naive.case import Case
 from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, decode_config
-from tests.sim.case import Case
 from workers.decode.instance import DecodeInstance
 from workers.prefill import PrefillConfig, PrefillInstance
 
@@ -22,9 +22,7 @@ def measured(case: Case = CASE) -> tuple[InstanceProfiled, InstanceProfiled, Pre
     """One instance of each stage, with the made-up physics of the case."""
     config = PrefillConfig(case.token_budget, case.prefill_blocks, 0)
     prefill = PrefillInstance("p", config, LinearCost(case), LinearEnergy())
-    decode = DecodeInstance(
-        "d", decode_config(case, skip_steps=True, report_interval_ns=NEVER_NS), LinearSteps(case), LinearEnergy()
-    )
+    decode = DecodeInstance("d", decode_config(case), LinearSteps(case), LinearEnergy())
     longest, kv_tokens = 128 * case.prefill_blocks, 128 * case.blocks_per_die * case.num_dies
     profiler = Profiler(
         [ProfiledInstance("p", True, longest, longest), ProfiledInstance("d", False, longest, kv_tokens)]

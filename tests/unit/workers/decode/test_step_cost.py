@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim_hw.instance.compiled_decode import StepForm, StreamCost
-from workers.decode.step_cost import StepLines
-from workers.decode.token_growth import Growth
+from workers.decode.expected_tokens import ExpectedTokens
+from workers.decode.step_cost import StepCost
 
 NUM_DIES = 4
 MOST_STEPS = 60
@@ -26,22 +26,22 @@ def form_of(lines: list[tuple[int, int, int]], way: int) -> StepForm:
     return StepForm(tuple(StreamCost(each * counts, constant, kv) for constant, each, kv in lines), way)
 
 
-def slowest_ps(dies: list[list[int]], lines: list[tuple[int, int, int]], grown: int) -> int:
+def slowest_ps(dies: list[list[int]], lines: list[tuple[int, int, int]], accepted: int) -> int:
     """By looking at every die with sequences."""
     return max(
-        constant + each * len(die) + kv * sum(base + grown for base in die)
+        constant + each * len(die) + kv * sum(base + accepted for base in die)
         for die in dies
         for constant, each, kv in lines
         if die
     )
 
 
-@given(moves=MOVES, step=st.integers(0, 30), growth=st.sampled_from([(1, 1), (17, 10), (1, 3)]))
+@given(moves=MOVES, step=st.integers(0, 30), fraction=st.sampled_from([(1, 1), (17, 10), (1, 3)]))
 def test_a_run_has_the_steps_of_the_slowest_die_and_is_as_long_as_can_be(
-    moves: list[tuple[int, int, bool, list[tuple[int, int, int]]]], step: int, growth: tuple[int, int]
+    moves: list[tuple[int, int, bool, list[tuple[int, int, int]]]], step: int, fraction: tuple[int, int]
 ) -> None:
-    grows = Growth(*growth)
-    lines, dies = StepLines(NUM_DIES, grows), [list[int]() for _ in range(NUM_DIES)]
+    expected = ExpectedTokens(*fraction)
+    lines, dies = StepCost(NUM_DIES, expected), [list[int]() for _ in range(NUM_DIES)]
     for way, (die, base_tokens, leaves, form) in enumerate(moves):
         if leaves and dies[die]:
             lines.change(die, -1, -dies[die].pop(0))
@@ -51,10 +51,10 @@ def test_a_run_has_the_steps_of_the_slowest_die_and_is_as_long_as_can_be(
         if not any(dies):
             continue
         lines.use(form_of(form, way))
-        num_steps, offset_ps, slope_ps = lines.span(step, grows.at(step), MOST_STEPS)
+        num_steps, offset_ps, slope_ps = lines.span(step, expected.at(step), MOST_STEPS)
         assert 1 <= num_steps <= MOST_STEPS
-        for grown in map(grows.at, range(step, step + num_steps)):
-            assert offset_ps + slope_ps * grown == slowest_ps(dies, form, grown)
+        for accepted in map(expected.at, range(step, step + num_steps)):
+            assert offset_ps + slope_ps * accepted == slowest_ps(dies, form, accepted)
         if num_steps < MOST_STEPS:
-            grown = grows.at(step + num_steps)
-            assert offset_ps + slope_ps * grown < slowest_ps(dies, form, grown)
+            accepted = expected.at(step + num_steps)
+            assert offset_ps + slope_ps * accepted < slowest_ps(dies, form, accepted)

@@ -7,8 +7,8 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.decode.expected_tokens import ExpectedTokens
 from workers.decode.step_run import PS_PER_NS, StepRun
-from workers.decode.token_growth import Growth
 
 RUNS = st.lists(
     st.tuples(st.integers(1, 50), st.integers(1, 5_000), st.integers(0, 200), st.integers(0, 100)),
@@ -18,15 +18,15 @@ RUNS = st.lists(
 """(steps, offset, slope, nanoseconds after its beginning at which it is cut) of runs that follow each other."""
 
 
-@given(runs=RUNS, growth=st.sampled_from([(1, 1), (17, 10), (1, 3)]))
+@given(runs=RUNS, fraction=st.sampled_from([(1, 1), (17, 10), (1, 3)]))
 def test_runs_that_follow_each_other_and_are_cut(
-    runs: list[tuple[int, int, int, int]], growth: tuple[int, int]
+    runs: list[tuple[int, int, int, int]], fraction: tuple[int, int]
 ) -> None:
-    grows = Growth(*growth)
-    run, step, clock_ps = StepRun(grows), 0, 0
+    expected = ExpectedTokens(*fraction)
+    run, step, clock_ps = StepRun(expected), 0, 0
     for num_steps, offset_ps, slope_ps, cut_after_ns in runs:
         run.begin(num_steps, offset_ps, slope_ps)
-        lengths_ps = [offset_ps + slope_ps * grows.at(step + i) for i in range(num_steps)]
+        lengths_ps = [offset_ps + slope_ps * expected.at(step + i) for i in range(num_steps)]
         ends_ps = [clock_ps + length_ps for length_ps in accumulate(lengths_ps)]
         assert (run.first_ps, run.end_ps) == (lengths_ps[0], ends_ps[-1])
         target_ns = clock_ps // PS_PER_NS + cut_after_ns
@@ -34,8 +34,8 @@ def test_runs_that_follow_each_other_and_are_cut(
         assert run.steps_until(target_ns) == kept
         run.cut(target_ns)
         assert (run.num_steps, run.end_ps) == (kept, ends_ps[kept - 1])
-        assert run.grown_over == sum(grows.at(step + i) for i in range(kept))
+        assert run.accepted_over == sum(expected.at(step + i) for i in range(kept))
         run.end()
         step, clock_ps = step + kept, ends_ps[kept - 1]
-        assert (run.num_steps, run.step, run.grown, run.clock_ps) == (0, step, grows.at(step), clock_ps)
+        assert (run.num_steps, run.step, run.accepted, run.clock_ps) == (0, step, expected.at(step), clock_ps)
         assert run.last_ps == lengths_ps[kept - 1]

@@ -20,7 +20,7 @@ from tests.checkers.checkers import check_links
 from tests.made_up_lines import MadeUpLines, part_of
 from workers.fabric.background import BackgroundFlow
 from workers.fabric.fabric import Fabric
-from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
+from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
 
 GB = 10**9
 MB = 10**6
@@ -56,19 +56,19 @@ def make_fabric(
         LineEnd.UB_DIE: [800 * GB, 800 * GB],
         LineEnd.UB_CPU: [pool_gb * GB // 2] * 2,
     }
-    links = [Bundle(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(2 * NUM_RANKS + NUM_DIES)]
+    links = [LinkGroup(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(2 * NUM_RANKS + NUM_DIES)]
     first = len(links)
-    links += [Bundle(LineEnd.UB_CPU, range(2))] * 2
-    channels: dict[tuple[TransferKind, Plane, str, str], Channel] = {}
+    links += [LinkGroup(LineEnd.UB_CPU, range(2))] * 2
+    profiles: dict[tuple[TransferKind, Plane, str, str], PathProfile] = {}
     for i in (0, 1):
-        links += [Bundle(LineEnd.UB_DIE, range(i, i + 1))] * 2
+        links += [LinkGroup(LineEnd.UB_DIE, range(i, i + 1))] * 2
         into, out = first + 2 + 2 * i, first + 3 + 2 * i
-        channels[READ, Plane.UB, "cache", f"p{i}"] = Channel((first, into), 200 * GB, 100 * GB, 4, 1_000)
-        channels[WRITE, Plane.UB, f"p{i}", "cache"] = Channel((out, first + 1), 200 * GB, 100 * GB, 4, 1_000)
+        profiles[READ, Plane.UB, "cache", f"p{i}"] = PathProfile((first, into), 200 * GB, 100 * GB, 4, 1_000)
+        profiles[WRITE, Plane.UB, f"p{i}", "cache"] = PathProfile((out, first + 1), 200 * GB, 100 * GB, 4, 1_000)
     sources = {"p0": range(NUM_RANKS), "p1": range(NUM_RANKS, 2 * NUM_RANKS)}
-    kv_transfer = HandOverWays(sources, {"d0": range(2 * NUM_RANKS, first)}, 25 * GB, LATENCY_NS)
+    kv_transfer = KvTransferRoutes(sources, {"d0": range(2 * NUM_RANKS, first)}, 25 * GB, LATENCY_NS)
     lines = MadeUpLines(rates)
-    return Fabric(FabricConfig(lines, links, kv_transfer, channels, BYTES, num_layers, background=background))
+    return Fabric(FabricConfig(lines, links, kv_transfer, profiles, BYTES, num_layers, background=background))
 
 
 def moving(

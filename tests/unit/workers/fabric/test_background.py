@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import ExpertLoadReported, LinkShare, Plane
-from tests.unit.workers.fabric.exchange_system import GB, MS, make_fabric, read, run_fabric
+from tests.unit.workers.fabric.expert_traffic_system import GB, MS, make_fabric, read, run_fabric
 from workers.fabric.background import BackgroundFlow
 
 TIMES = st.integers(0, 30)

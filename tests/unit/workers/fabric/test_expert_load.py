@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scheduler.protocol.messages import ExpertLoadReported
-from workers.fabric.expert_load import PPM, REFRESH_NS, ExchangeLoad
+from workers.fabric.expert_load import PPM, REFRESH_NS, ExpertLoad
 
 MS = 1_000_000
 
@@ -15,16 +15,16 @@ class Shares:
         return share_ppm
 
 
-def make() -> ExchangeLoad[int]:
+def make() -> ExpertLoad[int]:
     """100 GB/s a die; a unit takes 1 ms of it, a cached one 0.1 ms."""
-    return ExchangeLoad("p0", Shares(), (1e6, 1e5), 10**11)
+    return ExpertLoad("p0", Shares(), (1e6, 1e5), 10**11)
 
 
 def test_the_load_is_the_part_of_the_line_that_work_takes() -> None:
     load = make()
-    assert load.tell(0, 200 * MS, 200 * MS, 40, 100) == (
-        ("fabric", ExpertLoadReported("p0", 25 * 10**9, 200 * MS, PPM)),
-    )
+    assert load.tell(0, 200 * MS, 200 * MS, 40, 100) == [
+        ("fabric", ExpertLoadReported("p0", 25 * 10**9, 200 * MS, PPM))
+    ]
     assert load.cost(500_000) == 500_000
     assert load.tell(200 * MS, 300 * MS, 100 * MS, 300)[0][1] == ExpertLoadReported("p0", 10**11, 300 * MS, 500_000)
 
@@ -43,5 +43,5 @@ def test_an_end_is_told_at_once_and_only_once() -> None:
     load = make()
     assert not load.tell(0, 0, 0, 0)
     assert load.tell(0, 200 * MS, 100 * MS, 50)
-    assert load.tell(MS, MS, 0, 0) == (("fabric", ExpertLoadReported("p0", 0, MS, PPM)),)
+    assert load.tell(MS, MS, 0, 0) == [("fabric", ExpertLoadReported("p0", 0, MS, PPM))]
     assert not load.tell(2 * MS, 2 * MS, 0, 0)

@@ -1,4 +1,4 @@
-"""What an exchange and the pool leave each other: fair, as exact coupling has it, and nothing where it is off."""
+"""What expert traffic and the pool leave each other: fair, as exact coupling has it, and nothing where it is off."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from scheduler.protocol.messages import (
     TransferKind,
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
-from tests.unit.workers.fabric.exchange_system import DIES, GB, LINE, MS, make_fabric, read, run, run_fabric
-from workers.fabric.expert_load import PPM, ExchangeLoad
-from workers.fabric.expert_traffic import ExchangeLinks, burst_share_ppm
+from tests.unit.workers.fabric.expert_traffic_system import DIES, GB, LINE, MS, make_fabric, read, run, run_fabric
+from workers.fabric.expert_load import PPM, ExpertLoad
+from workers.fabric.expert_traffic import ExpertLinks, burst_share_ppm
 from workers.prefill import PrefillConfig, PrefillInstance
 
 TOKENS = 1_000
 COMPUTED_NS, LINE_NS = 60 * MS, 20 * MS
-"""Of one pass: what computes, and what its exchange takes of the line, which nothing hides."""
+"""Of one pass: what computes, and what its expert traffic takes of the line, which nothing hides."""
 
-ENDS = ExchangeLinks(1, 2, DIES, LINE)
+ENDS = ExpertLinks(1, 2, DIES, LINE)
 READ_NS = 4
 """Tokens of a read that takes a nanosecond alone."""
 
@@ -40,7 +40,7 @@ Reads = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class PassCost:
-    """One pass, by the share of the line that its exchange has."""
+    """One pass, by the share of the link that its expert traffic has."""
 
     share: float = 1.0
 
@@ -61,14 +61,14 @@ class NoEnergy:
 def coupled(num_passes: int, reads: Reads, *, is_on: bool = True) -> tuple[int, dict[int, int]]:
     """When the last pass ends, and how long each read takes."""
     cost = PassCost()
-    exchange = ExchangeLoad("p0", cost, (LINE_NS / TOKENS, 0.0), LINE) if is_on else None
-    prefill = PrefillInstance("p0", PrefillConfig(TOKENS, 10**6), cost, NoEnergy(), exchange=exchange)
+    expert_load = ExpertLoad("p0", cost, (LINE_NS / TOKENS, 0.0), LINE) if is_on else None
+    prefill = PrefillInstance("p0", PrefillConfig(TOKENS, 10**6), cost, NoEnergy(), expert_load=expert_load)
     ids = list(range(num_passes))
     column, none = [TOKENS] * num_passes, [0] * num_passes
     start = StartPrefill(ids, column, none, none, seal_output_tokens([2] * num_passes), [], [])
     said: list[tuple[int, str, Message]] = [(0, "p0", start)]
     said += [(at, "fabric", read(number, READ_NS * length)) for number, (at, length) in enumerate(reads)]
-    told = run({"fabric": make_fabric(exchange=is_on), "p0": prefill}, said)
+    told = run({"fabric": make_fabric(expert_traffic=is_on), "p0": prefill}, said)
     passes = [time for time, _, message in told if isinstance(message, PrefillStepped)]
     done = [message for _, _, message in told if isinstance(message, TransferDone)]
     return passes[-1], {message.transfer_id: message.duration_ns for message in done}
@@ -147,7 +147,7 @@ def test_no_line_carries_more_than_it_can(load_gb: int, num_reads: int) -> None:
     load = ExpertLoadReported("p0", load_gb * GB, 10**12, PPM)
     said: list[tuple[int, Message]] = [(0, load), *[(0, read(number, READ_NS * MS)) for number in range(num_reads)]]
     ends = [time for time, message in run_fabric(make_fabric(), said) if isinstance(message, TransferDone)]
-    # All of the line that the exchange does not take, to a nanosecond and what rounding of fair shares leaves.
+    # All of the link that the expert traffic does not take, to a nanosecond and what rounding of fair shares leaves.
     assert max(ends) == pytest.approx(num_reads * MS * 100 / (100 - load_gb), rel=1e-6)
 
 

@@ -98,7 +98,7 @@ def test_a_write_wakes_nobody_and_is_told_at_the_end_at_the_latest() -> None:
     assert done.done_ns == 101_000
     fabric = make_fabric()
     fabric.handle(0, moving(0, 40, kind=WRITE))
-    assert fabric.handle(50_000, RunEnded(interrupted=True)) == ()
+    assert not fabric.handle(50_000, RunEnded(interrupted=True))
 
 
 @pytest.mark.parametrize(

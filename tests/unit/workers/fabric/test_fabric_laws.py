@@ -34,7 +34,7 @@ from tests.unit.workers.fabric.made_up_fabric import (
     run,
 )
 from workers.fabric.background import BackgroundFlow
-from workers.fabric.pool_links import PoolLines
+from workers.fabric.pool_links import PoolLinks
 
 flows = st.tuples(
     st.integers(0, 3_000_000),
@@ -106,7 +106,7 @@ def test_bytes_are_told_once_or_given_up_and_no_link_carries_more_than_it_can(
         told[done.transfer_id] = done
     assert set(range(len(drawn))) - set(told) <= given_up
     assert not fabric._transfers
-    assert not any(lines._flowing for lines in fabric._all_lines if isinstance(lines, PoolLines))
+    assert not any(lines._flowing for lines in fabric._all_links if isinstance(lines, PoolLinks))
     # Into a die no more has arrived by any time than its line can have carried since the first began.
     first_ns = min(at_ns for at_ns, *_ in drawn)
     arrived = dict.fromkeys(range(NUM_DIES), 0)

@@ -70,9 +70,9 @@ def shared_out(shares: FairShares) -> set[int]:
     shared = shares.share_out()
     for group in shared.groups:
         assert all(shares.group_of[path] is group for path in group.paths)
-    for path in (*shared.free, *shared.tangled):
+    for path in (*shared.free, *shared.contended):
         assert shares.group_of[path] is None
-    return {*shared.free, *shared.tangled, *(path for group in shared.groups for path in group.paths)}
+    return {*shared.free, *shared.contended, *(path for group in shared.groups for path in group.paths)}
 
 
 def added(shares: FairShares, path: int, weight: int) -> set[int]:

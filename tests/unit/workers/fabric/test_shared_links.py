@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.protocol.component import NEVER_NS
+from tests.naive.case import Case
 from tests.naive.fabric import Fabric, Flow, Stream
 from tests.naive.world import World
-from tests.sim.case import Case
 from workers.fabric.shared_links import STREAM_WEIGHT, SharedLinks
 
 RATE = 1_000_000_000

@@ -17,9 +17,9 @@ from scheduler.metrics.live.decisions import DecisionCounts
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import Reads, RequestView, StageKind, StageView
 from scheduler.protocol.messages import PrefixesLost, RequestsArrived, StartDecode, StartPrefill, TransferDone
-from tests.sim.case import Case
+from tests.naive.case import Case
+from tests.naive.strategies import QUICK_PHASES, any_cases, cached_cases, mixed_cases
 from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
-from tests.sim.strategies import QUICK_PHASES, any_cases, cached_cases, mixed_cases
 from tests.unit.scheduler.core.told import Told, starts
 
 

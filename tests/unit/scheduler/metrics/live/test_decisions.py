@@ -11,9 +11,9 @@ from scheduler.metrics.live.decisions import OWN, DecisionCounts, decision_serie
 from scheduler.policies import make_routing_policy, routing_policy_names
 from scheduler.policies.view import PolicyContext, StageKind
 from scheduler.runtime.random_streams import stream
+from tests.naive.case import Case
+from tests.naive.strategies import QUICK_PHASES, any_cases
 from tests.sim.build import build_real
-from tests.sim.case import Case
-from tests.sim.strategies import QUICK_PHASES, any_cases
 
 
 def test_every_policy_by_name_and_the_fallback_have_a_series_of_their_own() -> None:

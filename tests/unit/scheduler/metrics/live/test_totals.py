@@ -33,9 +33,9 @@ from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, TransferDone, WorkersJoined, WorkersLost
 from scheduler.runtime.hops import LatenessHistogram
-from tests.sim.case import Case, Row
+from tests.naive.case import Case, Row
+from tests.naive.strategies import QUICK_PHASES, any_cases, preempting_cases
 from tests.sim.losing import Trouble, troubles
-from tests.sim.strategies import QUICK_PHASES, any_cases, preempting_cases
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 from tests.unit.scheduler.metrics.logged import SECOND, Request, final, passed, stepped, table_of, usage
 from tests.unit.scheduler.metrics.observed import Observed, counters_of, layout_for, never_fall

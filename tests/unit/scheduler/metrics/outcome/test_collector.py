@@ -21,9 +21,9 @@ from scheduler.protocol.messages import (
     TransferDone,
     UsageReported,
 )
+from tests.naive.case import Case
+from tests.naive.strategies import any_cases, preempting_cases
 from tests.sim.build import build_real
-from tests.sim.case import Case
-from tests.sim.strategies import any_cases, preempting_cases
 from tests.unit.scheduler.metrics.logged import collector_of, end_run, final, moved, passed, stepped, usage
 
 

@@ -21,9 +21,9 @@ from scheduler.metrics.subjects import energy_account
 from scheduler.metrics.subjects.energy import energy_series
 from scheduler.metrics.subjects.energy_account import NPU_PHASES, EnergyAccount, EnergyTotals, fleet_power_between
 from scheduler.protocol.messages import Usage, UsageReported
-from tests.sim.case import BUSY_WATTS, IDLE_WATTS, Case
+from tests.naive.case import BUSY_WATTS, IDLE_WATTS, Case
+from tests.naive.strategies import QUICK_PHASES, any_cases
 from tests.sim.losing import Trouble, troubles
-from tests.sim.strategies import QUICK_PHASES, any_cases
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 from tests.unit.scheduler.metrics.observed import Observed, layout_for, never_fall
 

@@ -1,10 +1,11 @@
-"""How many tokens a running sequence has produced after s steps, in closed form."""
+"""Expected accepted tokens after a number of decode steps, in closed form."""
 
 from __future__ import annotations
 
 
-class Growth:
-    """`G(s) = s * numerator // denominator`: tokens that a sequence running since step 0 has produced after s steps.
+class ExpectedTokens:
+    """`G(s) = s * numerator // denominator`: the expected accepted tokens, after s steps, of a sequence that has been
+    running since step 0.
 
     Multi-token prediction counts in expectation: with one speculative token accepted at 70 %, G is 17 * s // 10. All
     sequences share one G, so that nothing needs an update per step: a sequence that joined at step j has produced
@@ -21,7 +22,7 @@ class Growth:
         self._period_rest = self._rests[denominator]
 
     def at(self, step: int) -> int:
-        """G(step)."""
+        """G(step): expected accepted tokens after so many steps."""
         return step * self._numerator // self._denominator
 
     def first_step_reaching(self, tokens: int) -> int:
@@ -29,7 +30,7 @@ class Growth:
         return -(-tokens * self._denominator // self._numerator)
 
     def sum_before(self, step: int) -> int:
-        """G(0) + G(1) + ... + G(step - 1)."""
+        """G(0) + G(1) + ... + G(step - 1), in time that does not depend on `step`."""
         denominator = self._denominator
         rests = step // denominator * self._period_rest + self._rests[step % denominator]
         return (step * (step - 1) // 2 * self._numerator - rests) // denominator

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dashboards.units import scale, shown
+from deploy.pages.units import scale, shown
 
 
 @pytest.mark.parametrize(

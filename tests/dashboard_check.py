@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from deploy.dashboards.prometheus_api import Prometheus, QueryError, Window
-from deploy.dashboards.queries import choice_queries, fill, panel_queries, panels
+from deploy.dashboards.queries import fill, panel_queries, panels
+
+_LABEL_VALUES: Final = re.compile(r"label_values\((?P<selector>.+),\s*(?P<label>\w+)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceQuery:
+    """Where the values of a choice come from."""
+
+    place: str
+    selector: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,7 @@ def check_dashboard(
     for choice in choice_queries(dashboard):
         selector = fill(choice.selector, window, scrape_interval_s)
         try:
-            num_values = len(prometheus.label_values(selector, choice.label, window))
+            num_values = _num_values(prometheus, selector, choice.label, window)
         except QueryError as error:
             answers.append(Answer(choice.place, selector, error=str(error)))
         else:
@@ -54,6 +66,12 @@ def check_dashboard(
     return answers
 
 
+def _num_values(prometheus: Prometheus, selector: str, label: str, window: Window) -> int:
+    """How many values a label has among the series that a selector matches within a window."""
+    found = prometheus._ask("series", {"match[]": selector, "start": window.start_s, "end": window.end_s})
+    return len({series[label] for series in found if label in series})
+
+
 def _ask(prometheus: Prometheus, place: str, expression: str, window: Window) -> Answer:
     try:
         found = prometheus.over_time(expression, window)
@@ -61,3 +79,14 @@ def _ask(prometheus: Prometheus, place: str, expression: str, window: Window) ->
         return Answer(place, expression, error=str(error))
     values = [value for series in found for value in series.values]
     return Answer(place, expression, len(found), len(values), sum(not math.isnan(value) for value in values))
+
+
+def choice_queries(dashboard: Mapping[str, Any]) -> list[ChoiceQuery]:
+    """Where the choices at the head of a dashboard come from, but for that of the data source."""
+    return [_choice_query(one) for one in dashboard["templating"]["list"] if one["type"] == "query"]
+
+
+def _choice_query(variable: Mapping[str, Any]) -> ChoiceQuery:
+    match = _LABEL_VALUES.fullmatch(variable["definition"])
+    assert match is not None, f"variable {variable['name']}: cannot read {variable['definition']}"
+    return ChoiceQuery(f"variable {variable['name']}", match["selector"], match["label"])

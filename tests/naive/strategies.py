@@ -11,7 +11,7 @@ from scheduler.core.guests.deferred import DAY_NS
 from scheduler.policies import routing_policy_names
 from scheduler.policies.flow_control import ClassRules, FlowControl
 from scheduler.policies.waiting import NO_LIMIT_NS
-from tests.sim.case import Case, Row
+from tests.naive.case import Case, Row
 
 QUICK_PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
 """All but explaining, which takes longer on a whole system than a test may."""

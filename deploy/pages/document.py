@@ -1,4 +1,4 @@
-"""The frame of a page: one self-contained HTML file, and small parts that pages share."""
+"""A page for reading, such as a report: its frame, its cards, tables and tiles. How it looks stands in `style`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
-from deploy.dashboards.units import shown
-from deploy.report.style import SCRIPT, STYLE
+from deploy.pages.plots import Figure, Look, legend, plot, whole_page
+from deploy.pages.style import STYLE
+from deploy.pages.units import shown
 
 NOTHING: Final = "-"
 
-ICON: Final = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
-"""Empty, so that a browser asks nobody for one."""
+LIGHT_AND_DARK: Final = Look("var(--soft)", "var(--grid)", "var(--ink)", "var(--page)")
+"""The colours of `style`."""
 
 
 def document(title: str, body: str) -> str:
     """The whole file."""
+    return whole_page(title, STYLE, f"<main>\n{body}\n</main>")
+
+
+def card(title: str, about: str, figure: Figure, height_px: int, *, wide: bool = False) -> str:
+    """A figure with its title and an explanation, and with its legend where there is more than one thing to tell."""
+    marks = legend(figure.legend) if len(figure.legend) > 1 else ""
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="{ICON}">'
-        f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main><script>{SCRIPT}</script></body></html>\n"
+        f"<figure{' class=wide' if wide else ''}><h3>{escape(title)}</h3><figcaption>{escape(about)}</figcaption>"
+        f"<div>{plot(figure, height_px)}</div>{marks}</figure>"
     )
 
 

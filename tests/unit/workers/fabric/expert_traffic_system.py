@@ -11,9 +11,9 @@ from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.messages import Message, Plane, StartTransfer, TransferKind
 from sim_hw.network.lines import LineEnd
 from workers.fabric.background import BackgroundFlow
-from workers.fabric.expert_traffic import ExchangeLinks
+from workers.fabric.expert_traffic import ExpertLinks
 from workers.fabric.fabric import Fabric
-from workers.fabric.routes import Bundle, Channel, FabricConfig, HandOverWays
+from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
 
 GB = 10**9
 MS = 1_000_000
@@ -28,15 +28,15 @@ class Rates:
         return np.full(DIES, 10.0 * DIES * LINE if end is LineEnd.UB_CPU else float(LINE))
 
 
-def make_fabric(*, exchange: bool = True, background: Sequence[BackgroundFlow] = ()) -> Fabric:
+def make_fabric(*, expert_traffic: bool = True, background: Sequence[BackgroundFlow] = ()) -> Fabric:
     """Link 0 is the pool's, 1 is into the instance and 2 out of it; a token is 100 bytes, and nothing has a latency."""
-    links = [Bundle(LineEnd.UB_CPU, range(1)), *[Bundle(LineEnd.UB_DIE, range(DIES))] * 2]
-    channels = {
-        (TransferKind.CACHE_READ, Plane.UB, "cache", "p0"): Channel((0, 1), LINE, LINE, DIES, 0),
-        (TransferKind.CACHE_WRITE, Plane.UB, "p0", "cache"): Channel((2, 0), LINE, LINE, DIES, 0),
+    links = [LinkGroup(LineEnd.UB_CPU, range(1)), *[LinkGroup(LineEnd.UB_DIE, range(DIES))] * 2]
+    profiles = {
+        (TransferKind.CACHE_READ, Plane.UB, "cache", "p0"): PathProfile((0, 1), LINE, LINE, DIES, 0),
+        (TransferKind.CACHE_WRITE, Plane.UB, "p0", "cache"): PathProfile((2, 0), LINE, LINE, DIES, 0),
     }
-    ends = {"p0": ExchangeLinks(1, 2, DIES, LINE)} if exchange else {}
-    return Fabric(FabricConfig(Rates(), links, HandOverWays({}, {}, 1, 0), channels, 100, 1, ends, background))
+    ends = {"p0": ExpertLinks(1, 2, DIES, LINE)} if expert_traffic else {}
+    return Fabric(FabricConfig(Rates(), links, KvTransferRoutes({}, {}, 1, 0), profiles, 100, 1, ends, background))
 
 
 def read(number: int, tokens: int) -> StartTransfer:

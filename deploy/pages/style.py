@@ -1,4 +1,4 @@
-"""How a report looks, in light, dark and print; and the little script that reads values off a chart."""
+"""How a page for reading looks, in light, dark and print."""
 
 from __future__ import annotations
 
@@ -45,24 +45,17 @@ p { margin: 0 0 12px; }
 .tile b.good { color: var(--good); } .tile b.bad { color: var(--bad); }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); gap: 14px; }
 .grid > .wide { grid-column: 1 / -1; }
+@media screen {
+  .grid:has(> :nth-child(4):last-child) { grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); }
+}
 figure, .card { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 8px;
   padding: 13px 16px 11px; box-shadow: var(--shadow); min-width: 0; position: relative; }
 .card + .grid, .grid + .card, .card + .card, .grid + .grid { margin-top: 14px; }
 figcaption { font-size: 12px; margin-bottom: 6px; }
-svg { display: block; width: 100%; height: auto; overflow: visible; }
-svg text { font: 11px Inter, "Segoe UI", "Helvetica Neue", Helvetica, Arial, sans-serif; fill: var(--soft);
-  font-variant-numeric: tabular-nums; }
-svg .strong { fill: var(--ink); } svg .on { fill: #fff; }
-svg .grid-line { stroke: var(--grid); stroke-width: 1; } svg .axis { stroke: var(--rule); stroke-width: 1; }
-svg .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; stroke-linecap: round; }
-svg .limit { stroke: var(--bad); stroke-width: 1.2; stroke-dasharray: 4 3; } svg .limit-name { fill: var(--bad); }
-svg .reader { stroke: var(--faint); stroke-width: 1; visibility: hidden; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; font-size: 12px; color: var(--soft); margin-top: 7px; }
-.legend i { display: inline-block; width: 11px; height: 3px; border-radius: 2px; margin-right: 6px;
+.legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 6px;
   vertical-align: middle; }
-.legend i.block { height: 10px; width: 10px; }
-.tip { position: absolute; pointer-events: none; background: var(--ink); color: var(--page); border-radius: 5px;
-  padding: 5px 9px; font-size: 11.5px; line-height: 1.45; white-space: nowrap; z-index: 2; visibility: hidden; }
+td .legend { margin-top: 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th, td { padding: 5px 10px; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap; }
@@ -82,7 +75,7 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .settings .changed b { color: var(--a); font-weight: 640; }
 footer { margin-top: 44px; color: var(--faint); font-size: 12px; }
 @media (max-width: 760px) { .fives, .fours { grid-template-columns: 1fr 1fr; } }
-@media (max-width: 760px) { figure.wide { overflow-x: auto; } figure.wide svg { min-width: 760px; } }
+@media screen and (max-width: 760px) { figure.wide > div { overflow-x: auto; } figure.wide .plot { min-width: 760px; } }
 @media (max-width: 640px) { main { padding: 22px 14px 40px; } h1 { font-size: 21px; } .tile b { font-size: 20px; } }
 @media print {
   :root { --page: #fff; --card: #fff; --ink: #000; --soft: #444; --faint: #666; --rule: #ccc; --grid: #e6e6e6;
@@ -94,30 +87,4 @@ footer { margin-top: 44px; color: var(--faint); font-size: 12px; }
   .grid { grid-template-columns: 1fr 1fr; }
 }
 @page { size: A4; margin: 13mm; }
-"""
-
-SCRIPT: Final = """
-for (const figure of document.querySelectorAll("figure[data-read]")) {
-  const read = JSON.parse(figure.dataset.read), svg = figure.querySelector("svg"), line =
-  svg.querySelector(".reader");
-  const tip = figure.appendChild(document.createElement("div"));
-  tip.className = "tip";
-  svg.addEventListener("pointermove", (event) => {
-    const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width;
-    const x = (event.clientX - box.left) * scale, last = read.x.length - 1;
-    let at = 0;
-    while (at < last && Math.abs(read.x[at + 1] - x) <= Math.abs(read.x[at] - x)) at++;
-    line.setAttribute("x1", read.x[at]); line.setAttribute("x2", read.x[at]); line.style.visibility = "visible";
-    tip.textContent = "";
-    for (const text of [read.at[at], ...read.series.map(([name, values]) => name + "  " + values[at])]) {
-      tip.appendChild(document.createElement("div")).textContent = text;
-    }
-    const left = event.clientX - figure.getBoundingClientRect().left;
-    tip.style.left = (left > box.width / 2 ? left - tip.offsetWidth - 14 : left + 14) + "px";
-    tip.style.top = (event.clientY - figure.getBoundingClientRect().top + 10) + "px";
-    tip.style.visibility = "visible";
-  });
-  svg.addEventListener("pointerleave", () => { line.style.visibility = tip.style.visibility = "hidden"; });
-}
-document.documentElement.dataset.ready = "yes";
 """
