@@ -48,7 +48,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "up": LazyCommand("deploy.commands.up", "Bring up a local cluster that stays, with its metrics."),
     "status": LazyCommand("deploy.commands.status", "Show the cluster that is up: instances, queues, rates."),
     "fail": LazyCommand("deploy.commands.fail", "Break parts of the fabric of the cluster that is up."),
-    "repair": LazyCommand("deploy.commands.repair", "Mend broken parts of the fabric of the cluster that is up."),
+    "repair": LazyCommand("deploy.commands.repair", "Repair broken parts of the fabric of the cluster that is up."),
     "down": LazyCommand("deploy.commands.down", "End the cluster that is up, and all that it started."),
     "compare": LazyCommand(
         "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."
@@ -67,7 +67,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
 
 
 def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyCommand] = COMMANDS) -> int:
-    """Run one command line (default: that of this process) and answer its exit code."""
+    """Run one command line (default: that of this process) and return its exit code."""
     # numpy's linear algebra is not used; its threads would only spin beside a run (an eighth of the processor time).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -147,8 +147,8 @@ def _unknown(name: str, commands: Mapping[str, LazyCommand]) -> str:
     kind = "option" if name.startswith("-") else "command"
     known = ["--help", "--version"] if kind == "option" else list(commands)
     near = get_close_matches(name, known)
-    mend = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
-    return f"no such {kind}: {name}; {mend}"
+    fix = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+    return f"no such {kind}: {name}; {fix}"
 
 
 def _help(commands: Mapping[str, LazyCommand]) -> str:

@@ -13,5 +13,5 @@ def fleet_spec(blueprint: Blueprint, hosts: list[HostPlan], metered: list[str], 
     """The fleet of a plan."""
     addresses = {host.name: host.addresses for host in hosts}
     return FleetSpec(
-        addresses, metered, idle_run(blueprint.config), TelemetrySpec.of(blueprint, addresses, metrics_port)
+        addresses, metered, idle_run(blueprint.settings), TelemetrySpec.of(blueprint, addresses, metrics_port)
     )

@@ -21,7 +21,7 @@ from typing import Any, Final
 from deploy.cluster.processes import process_start
 from deploy.cluster.runtime_folder import RuntimeFolder
 from deploy.cluster.state import ClusterState, write_state
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from scheduler.protocol.errors import SupernodeError
 from scheduler.runtime.clock import monotonic_s, pause_s, wall_now_text
 
@@ -91,7 +91,7 @@ class Keeper:
         from deploy.system.blueprint import Blueprint
         from scheduler.sources.arrivals import BLOCK_TOKENS
 
-        blueprint = Blueprint(RunConfig(**self._launch.config), BLOCK_TOKENS)
+        blueprint = Blueprint(Settings.from_plain(self._launch.config), BLOCK_TOKENS)
         blueprint.make_core()
         hosts = host_plans(blueprint)
         node_folder = make_node_folder()

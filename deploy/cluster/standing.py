@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.cluster.runtime_folder import locate_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.terminal.output import tell
 from scheduler.protocol.errors import ClusterError, ConfigError
 
@@ -40,10 +40,10 @@ def cluster_that_is_up() -> ClusterState:
     return state
 
 
-def refuse_other_fleet(cluster: ClusterState, settings: RunConfig) -> None:
+def refuse_other_fleet(cluster: ClusterState, settings: Settings) -> None:
     """`ConfigError` if a run asks for other instances than the cluster has."""
     for name in FIXED:
-        wanted, there = getattr(settings, name), cluster.config.get(name)
+        wanted, there = settings.flat[name], cluster.config.get(name)
         if wanted != there:
             raise ConfigError(
                 f"--{name} {wanted}: the cluster that is up has {there}; leave it out, "

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ from deploy.cluster.keeper import Launch, launch_text
 from deploy.cluster.processes import end_session, process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, locked, make_token, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.terminal.output import tell
 from scheduler.protocol.errors import ClusterError
 from scheduler.runtime.clock import monotonic_s, pause_s
@@ -34,7 +33,7 @@ _POLL_S: Final = 0.1
 
 
 def bring_up(
-    config: RunConfig, metrics_port: int, prometheus_port: int = 0, look: Callable[[], None] = lambda: None
+    settings: Settings, metrics_port: int, prometheus_port: int = 0, look: Callable[[], None] = lambda: None
 ) -> ClusterState:
     """Start a cluster and wait until it is ready; `look` is called meanwhile and may raise.
 
@@ -54,7 +53,7 @@ def bring_up(
             case "down":
                 folder.token_path.unlink(missing_ok=True)  # of a keeper that was killed before it wrote a line
         make_token(folder.token_path)
-        launch = Launch(str(folder.path), asdict(config), metrics_port, prometheus_port)
+        launch = Launch(str(folder.path), settings.to_plain(), metrics_port, prometheus_port)
         keeper = _start_keeper(folder, launch)
         with _cleared_on_error(folder, keeper):
             return _wait_ready(folder, keeper, look)

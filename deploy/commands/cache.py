@@ -9,11 +9,12 @@ from typing import Annotated, Final
 import typer
 
 from deploy.run.cache_reuse import PLANES, reuse_rows
+from deploy.settings.load import load_settings
 from deploy.settings.options import Config, Json
-from deploy.settings.run_config import load_config
 from deploy.settings.shipped_examples import find_input
 from deploy.system.blueprint import Blueprint
 from deploy.terminal.output import say
+from scheduler.core.config import CacheMode
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.traces.options import TraceOptions
@@ -42,10 +43,10 @@ def curve(
 ) -> int:
     """Hit rate against capacity: the pool; one list, and the plan's servers each on its own, by stack distances; the
     pool with SSD."""
-    settings = load_config(config, {})
-    opened = open_trace(find_input(trace), options=TraceOptions(limit=limit, superpose=superpose, seed=settings.seed))
+    settings = load_settings(config, {})
+    opened = open_trace(find_input(trace), options=TraceOptions(limit, superpose, seed=settings.run.seed))
     sizes = Blueprint(settings, opened.block_tokens).pool_sizes()
-    block_bytes = settings.cache_bytes_per_server / sizes.dram_tokens * sizes.block_tokens
+    block_bytes = settings.cache.bytes_per_server / sizes.dram_tokens * sizes.block_tokens
     prompts: list[Prompt] = [
         row
         for block in opened.blocks
@@ -98,12 +99,13 @@ def reuse(
         raise ConfigError(
             f"--prompt-tokens is {prompt_tokens}; give a multiple of {BLOCK_TOKENS} up to {MAX_PROMPT_TOKENS:,}"
         )
-    settings = load_config(config, {}, REUSE_SETTINGS)
-    if settings.cache != "pool":
-        raise ConfigError(f"cache is {settings.cache}; planes are compared with cache: pool")
+    settings = load_settings(config, {}, REUSE_SETTINGS)
+    if settings.cache.mode is not CacheMode.POOL:
+        raise ConfigError(f"cache is {settings.cache.mode.value}; planes are compared with cache: pool")
     rows: list[dict[str, object]] = []
+    plan = settings.hardware.plan.text
     if not json:
-        say(f"plan {settings.plan}, prompts of {prompt_tokens:,} tokens\n")
+        say(f"plan {plan}, prompts of {prompt_tokens:,} tokens\n")
         say(f"{'reuse':>7} {'TTFT, ub':>12} {'TTFT, vpc':>12} {'tok/s/NPU, ub':>14} {'tok/s/NPU, vpc':>14}\n")
     for row in reuse_rows(settings, prompt_tokens):
         rows.append({"reuse": row.reuse, "ttft_s": row.ttft_s, "tokens_per_s_per_npu": row.tokens_per_s})
@@ -112,5 +114,5 @@ def reuse(
             rates = "".join(f" {row.tokens_per_s[plane]:>14,.0f}" for plane in PLANES)
             say(f"{100 * row.reuse:>5.1f} %{times}{rates}\n")
     if json:
-        say(json_module.dumps({"plan": settings.plan, "prompt_tokens": prompt_tokens, "rows": rows}) + "\n")
+        say(json_module.dumps({"plan": plan, "prompt_tokens": prompt_tokens, "rows": rows}) + "\n")
     return 0

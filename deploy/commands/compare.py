@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import typer
 
-from deploy.commands.replay import FailIf, Format, Limit, RateScale, Seed, SkipBad, SloText, Superpose
 from deploy.compare.comparison import Compared, compare
 from deploy.compare.electricity import break_even
 from deploy.compare.page import comparison_page
 from deploy.compare.sizing import Sizing, size
 from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
-from deploy.hardware.lookup import load_cluster
 from deploy.run.replay import empty_document
-from deploy.settings.options import Admission, Cache, CachePlane, Classes, Config, Json, Model, Order, PlanText
+from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, setting_options, with_options
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import Bound, parse_bound
@@ -39,26 +38,17 @@ Attainment = Annotated[float, typer.Option(metavar="SHARE", help="Share of reque
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time; as many as processors by default.")]
 
 
+COMPARE_SETTINGS: Final = ("model", "plan", "admission", "order", "classes", "cache", "cache_plane", "slo", "seed")
+
+
 @app.command()
+@with_options(told=setting_options(COMPARE_SETTINGS), rows=TRACE_OPTIONS)
 def command(
     trace: Trace,
+    told: Told,
+    rows: TraceOptions,
     clusters: Clusters = None,
     policy: Policies = None,
-    config: Config = None,
-    model: Model = None,
-    plan: PlanText = None,
-    admission: Admission = None,
-    order: Order = None,
-    classes: Classes = None,
-    cache: Cache = None,
-    cache_plane: CachePlane = None,
-    slo: SloText = None,
-    seed: Seed = None,
-    limit: Limit = None,
-    superpose: Superpose = 1,
-    rate_scale: RateScale = 1.0,
-    format: Format = None,
-    skip_bad: SkipBad = False,
     goodput: Goodput = False,
     size_mode: SizeMode = SIZES[0],
     attainment: Attainment = 0.9,
@@ -67,22 +57,11 @@ def command(
     json: Json = False,
 ) -> int:
     """Replay one trace on several clusters or under several policies and put the results side by side."""
-    flags = {
-        "model": model,
-        "plan": plan,
-        "admission": admission,
-        "order": order,
-        "classes": classes,
-        "cache": cache,
-        "cache_plane": cache_plane,
-        "slo": slo,
-        "seed": seed,
-    }
     parsed = [parse_bound(text) for text in bounds or []]
-    variants = variants_of(clusters or [], _split(policy), config, flags)
-    settings = variants[0].config
+    variants = variants_of(clusters or [], _split(policy), told.path, told.flags)
+    settings = variants[0].settings
     is_sized = _is_sized(size_mode, len(variants))
-    if (goodput or is_sized) and not settings.slo:
+    if (goodput or is_sized) and settings.requests.slo is None:
         asked = f"--size {size_mode}" if is_sized else "--goodput"
         raise ConfigError(f"{asked} needs limits to attain: give --slo ttft=2s,tpot=50ms or your own")
     if not 0 < attainment <= 1:
@@ -92,7 +71,7 @@ def command(
     for bound in parsed:  # after many runs it would be late to learn of a slip of the pen
         if not bound.path.startswith("goodput."):
             bound.value_in({"run": empty_document(settings, live=False)})
-    options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
+    options = replace(rows, seed=settings.run.seed)
     path = find_input(trace)
     compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs)
     sizing = size(compared, path, options, jobs) if is_sized else None
@@ -121,8 +100,8 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
     if as_json:
         say(dumps(document, indent=2) + "\n")
     else:
-        names = list(dict.fromkeys(one.variant.config.cluster for one in compared))
-        say(comparison_page(compared, [load_cluster(name) for name in names], _title(compared, trace)))
+        clusters = {one.variant.settings.flat["cluster"]: one.variant.settings.hardware.cluster for one in compared}
+        say(comparison_page(compared, list(clusters.values()), _title(compared, trace)))
         if sizing is not None:
             say("\n" + sizing_block(sizing))
     by_name = {one.variant.name: one.to_json() for one in compared}
@@ -133,7 +112,7 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
 
 
 def _title(compared: list[Compared], trace: str) -> str:
-    settings = compared[0].variant.config
-    slo = f", SLO {settings.slo}" if settings.slo else ""
+    flat = compared[0].variant.settings.flat
+    slo = f", SLO {flat['slo']}" if flat["slo"] else ""
     runs = f"{len(compared)} runs of {compared[0].measured.document['requests']['arrived']:,} requests"
-    return f"{trace}: {runs}, {settings.model}{slo}"
+    return f"{trace}: {runs}, {flat['model']}{slo}"

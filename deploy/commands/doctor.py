@@ -22,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="The findings as JSON on stdo
 
 @app.command(epilog="Exit: 0 if nothing is bad, else 1.")
 def doctor(as_json: Json = False) -> int:
-    """Look for what is missing or odd on this machine, and tell how to mend it."""
+    """Look for what is missing or odd on this machine, and tell how to fix it."""
     findings = examine()
     counts = count(findings)
     if as_json:

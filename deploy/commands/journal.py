@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.settings.run_config import RunConfig, typed_values
+from deploy.settings.load import typed_values
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from deploy.terminal.output import say
 from scheduler.protocol.component import Component
@@ -63,7 +64,7 @@ def make_core(header: JournalHeader) -> Component:
     if block_tokens < 1:
         raise JournalError("the journal's header names no block_tokens; was it written by supernode replay?")
     del section.values["block_tokens"]
-    return Blueprint(RunConfig(**typed_values(section)).checked(), block_tokens).make_core()
+    return Blueprint(Settings.from_plain(typed_values(section)), block_tokens).make_core()
 
 
 def _say(outcome: dict[str, Any], *, as_json: bool) -> None:

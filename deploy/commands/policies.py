@@ -11,12 +11,11 @@ import typer
 
 from deploy.settings.options import Json
 from deploy.terminal.output import say
-from scheduler.policies.flow_control import ADMISSIONS, ORDERS
-from scheduler.policies.registry import KnownPolicy, known_policies
+from scheduler.policies.admission import ADMISSIONS
+from scheduler.policies.ordering import ORDERS
+from scheduler.policies.registry import ROUTING
 
-_TITLES: Final = {"routing": "ROUTING", "admission": "ADMISSION", "order": "ORDER"}
 _RULES: Final = {"admission": ADMISSIONS, "order": ORDERS}
-_WHEN: Final = {"admission": "who comes in", "order": "who goes first to prefill"}
 
 app = typer.Typer(add_completion=False)
 
@@ -27,26 +26,19 @@ def policies(as_json: Json = False) -> None:
     say(json.dumps(_listing(), indent=2) + "\n" if as_json else _page())
 
 
-def _listing() -> list[dict[str, object]]:
+def _listing() -> list[dict[str, Any]]:
     """Routing policies first; `kind` tells them from rules of who comes in and who goes first."""
-    listed = [{**_document(known), "kind": "routing"} for known in known_policies()]
-    for kind, rules in _RULES.items():
-        for name, rule in rules.items():
-            what = {"kind": kind, "name": name, "chooses": _WHEN[kind], "formula": rule.rule, "source": rule.source}
-            listed.append({**what, "options": dict(rule.options)})
+    listed: list[dict[str, Any]] = [{**asdict(known), "kind": "routing"} for known in ROUTING.values()]
+    listed += [{"kind": kind, **asdict(known)} for kind, rules in _RULES.items() for known in rules.values()]
+    for document in listed:
+        del document["make"]
     return listed
-
-
-def _document(known: KnownPolicy) -> dict[str, object]:
-    document = asdict(known)
-    del document["make"]
-    return document
 
 
 def _page() -> str:
     blocks: list[str] = []
-    for kind, title in _TITLES.items():
-        blocks.append(f"{title}\n")
+    for kind in ("routing", *_RULES):
+        blocks.append(f"{kind.upper()}\n")
         blocks += [_block(known) for known in _listing() if known["kind"] == kind]
     blocks.append(
         "Use: --policy NAME, --policy NAME:option=value,... or --policy FILE.py:Class for one of your own; "

@@ -1,4 +1,4 @@
-"""`supernode repair PART...`: mend broken parts of the fabric of the cluster that is up."""
+"""`supernode repair PART...`: repair broken parts of the fabric of the cluster that is up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ All = Annotated[bool, typer.Option("--all", help="All that are broken, whoever b
 
 @app.command()
 def repair(parts: Parts = None, all_parts: All = False, as_json: Json = False) -> None:
-    """Mend broken parts of the fabric of the cluster that is up; tells what stays broken."""
+    """Repair broken parts of the fabric of the cluster that is up; tells what stays broken."""
     if all_parts == bool(parts):
         raise ConfigError("name the parts to repair, or give --all: one of the two")
     broken = repair_parts(None if all_parts else parts)

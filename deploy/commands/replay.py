@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
 from deploy.run_folder import LOG_NAMES
-from deploy.settings.options import (
-    Admission,
-    Cache,
-    CachePlane,
-    Classes,
-    Cluster,
-    Config,
-    Json,
-    Model,
-    Order,
-    PlanText,
-    Policy,
-)
-from deploy.settings.power_options import Parking, PowerCap, Price, Pue, SiteName, TariffName
-from deploy.settings.run_config import RunConfig, load_config
+from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, setting_options, with_options
+from deploy.settings.settings import SETTINGS, Settings
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
+from scheduler.core.config import CacheMode
 from scheduler.metrics.bounds import Bound, parse_bound
 from scheduler.metrics.outcome.table import render
 from scheduler.metrics.records import FILE_NAME
@@ -50,53 +38,26 @@ MAX_SPEED = 1000.0
 Trace = Annotated[str, typer.Argument(metavar="TRACE", help="Trace file, workload .yaml or ServeGen folder.")]
 Live = Annotated[bool, typer.Option("--live", help="Run on the local Ray cluster instead of the virtual clock.")]
 Speed = Annotated[float | None, typer.Option(metavar="N", help="Live: emulated seconds per wall second.")]
-SloText = Annotated[str | None, typer.Option("--slo", metavar="LIMITS", help="Such as ttft=2s,tpot=50ms.")]
-Background = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of traffic of others on the fabric.")]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of every random stream.")]
-Limit = Annotated[int | None, typer.Option(metavar="N", help="Read only the first N rows.")]
-Superpose = Annotated[int, typer.Option(metavar="N", help="Lay N shifted copies over each other.")]
-RateScale = Annotated[float, typer.Option(metavar="X", help="Multiply the arrival rate.")]
-Format = Annotated[str | None, typer.Option(metavar="NAME", help="Trace format, if it cannot be told.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them.")]
 Faults = Annotated[str | None, typer.Option(metavar="FILE", help="Parts of the fabric that break, in YAML.")]
 Journal = Annotated[str | None, typer.Option(metavar="FILE", help="Record everything the scheduler is told.")]
 Out = Annotated[str | None, typer.Option(metavar="DIR", help="Write a run folder, for report and explain.")]
 OpenMetrics = Annotated[str | None, typer.Option("--openmetrics", metavar="FILE", help="Write simulated scrapes.")]
 StartTime = Annotated[str | None, typer.Option(metavar="TIME", help="Clock zero of --openmetrics.")]
 ScrapeInterval = Annotated[float | None, typer.Option(metavar="S", help="Simulated seconds between scrapes (15).")]
-FailIf = Annotated[list[str] | None, typer.Option("--fail-if", metavar="BOUND", help="Exit 1 if 'PATH<VALUE' holds.")]
+
+REPLAY_SETTINGS = [name for name, one in SETTINGS.items() if one.flag is not None and name != "names"]
+"""A replay has no metrics of its own but those of --openmetrics, whose names a file may choose."""
 
 
-@app.command(epilog=f"Settings of --config FILE: {', '.join(field.name for field in fields(RunConfig))}.")
+@app.command(epilog=f"Settings of --config FILE: {', '.join(SETTINGS)}.")
+@with_options(told=setting_options(REPLAY_SETTINGS), rows=TRACE_OPTIONS)
 def replay(
     context: typer.Context,
     trace: Trace,
+    told: Told,
+    rows: TraceOptions,
     live: Live = False,
     speed: Speed = None,
-    config: Config = None,
-    cluster: Cluster = None,
-    model: Model = None,
-    plan: PlanText = None,
-    policy: Policy = None,
-    admission: Admission = None,
-    order: Order = None,
-    classes: Classes = None,
-    cache: Cache = None,
-    cache_plane: CachePlane = None,
-    background: Background = None,
-    slo: SloText = None,
-    site: SiteName = None,
-    pue: Pue = None,
-    tariff: TariffName = None,
-    price: Price = None,
-    power_cap: PowerCap = None,
-    parking: Parking = None,
-    seed: Seed = None,
-    limit: Limit = None,
-    superpose: Superpose = 1,
-    rate_scale: RateScale = 1.0,
-    format: Format = None,
-    skip_bad: SkipBad = False,
     faults: Faults = None,
     journal: Journal = None,
     out: Out = None,
@@ -107,32 +68,27 @@ def replay(
     json: Json = False,
 ) -> int:
     """Replay a trace on an emulated supernode and print what came of it."""
-    system = {"cluster": cluster, "model": model, "plan": plan, "background": background, "seed": seed}
-    cached = {"cache": cache, "cache_plane": cache_plane}
-    decided = {"policy": policy, "admission": admission, "order": order, "classes": classes, "slo": slo}
-    power = {"site": site, "pue": pue, "tariff": tariff, "price": price, "power_cap": power_cap, "parking": parking}
-    flags = {**system, **cached, **decided, **power}
     parsed, cluster_up = [parse_bound(text) for text in bounds or []], _find_cluster() if live else None
-    settings = _settings(config, flags, cluster_up)
-    options = TraceOptions(limit, superpose, rate_scale, settings.seed, skip_bad, format)
-    _refuse_contradictions(settings, flags, speed, live=live)
+    settings = _settings(told, cluster_up)
+    options = replace(rows, seed=settings.run.seed)
+    _refuse_contradictions(settings, told, speed, live=live)
     _refuse_unknown_paths(parsed, settings, live=live)
     trace = find_input(trace)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
-    _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, config, faults))
+    _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, told.path, faults))
     broken = _read_faults(faults, settings, live=live)
     job = ReplayJob(trace, options, settings, journal, broken, keeps_log=out is not None, scrapes=scrapes)
     result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
     return _present(result, out, parsed, [*context.command_path.split(), *(context.obj or ())], as_json=json)
 
 
-def _settings(path: str | None, flags: dict[str, Any], cluster: ClusterState | None) -> RunConfig:
+def _settings(told: Told, cluster: ClusterState | None) -> Settings:
     """On a cluster that is up, what it was brought up with holds unless the flags say otherwise."""
     if cluster is None:
-        return load_config(path, flags)
+        return told.load()
     from deploy.cluster.standing import refuse_other_fleet
 
-    settings = load_config(path, flags, cluster.config)
+    settings = told.load(cluster.config)
     refuse_other_fleet(cluster, settings)
     return settings
 
@@ -149,7 +105,7 @@ def _find_cluster() -> ClusterState | None:
     return find_cluster()
 
 
-def _read_faults(path: str | None, settings: RunConfig, *, live: bool) -> FaultPlan | None:
+def _read_faults(path: str | None, settings: Settings, *, live: bool) -> FaultPlan | None:
     """Held against the cluster's fabric and the workers; a run without faults pays for none of it."""
     if path is None:
         return None
@@ -157,24 +113,24 @@ def _read_faults(path: str | None, settings: RunConfig, *, live: bool) -> FaultP
     from deploy.faults.parts import fabric_parts
     from deploy.faults.workers import losable_workers
 
-    parts = fabric_parts(settings.cluster, settings.plan)
+    parts = fabric_parts(settings.hardware)
     return read_faults(path, parts, losable_workers(settings, live=live))
 
 
-def _refuse_contradictions(settings: RunConfig, flags: dict[str, Any], speed: float | None, *, live: bool) -> None:
+def _refuse_contradictions(settings: Settings, told: Told, speed: float | None, *, live: bool) -> None:
     """A flag that would do nothing is a misunderstanding; the same in a file is a default that waits for its use."""
     if speed is not None and not live:
         raise ConfigError("--speed is for --live; the virtual clock always runs as fast as it can: leave one out")
     if speed is not None and not MIN_SPEED <= speed <= MAX_SPEED:
         raise ConfigError(f"--speed is {speed:g}; give a number from {MIN_SPEED:g} to {MAX_SPEED:g}")
-    if flags["cache_plane"] is not None and settings.cache != "pool":
+    if told.flags["cache_plane"] is not None and settings.cache.mode is not CacheMode.POOL:
+        plane, mode = told.flags["cache_plane"], settings.cache.mode.value
         raise ConfigError(
-            f"--cache-plane {settings.cache_plane}: nothing flows on it with cache {settings.cache}; "
-            "leave it out or use --cache pool"
+            f"--cache-plane {plane}: nothing flows on it with cache {mode}; leave it out or use --cache pool"
         )
 
 
-def _refuse_unknown_paths(bounds: list[Bound], settings: RunConfig, *, live: bool) -> None:
+def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, *, live: bool) -> None:
     """Before the run: after an hour it would be late to learn of a slip of the pen."""
     if bounds:
         document = empty_document(settings, live=live)
@@ -209,12 +165,12 @@ def _try_places(files: dict[str, str | None], out: str | None, inputs: tuple[str
 
 
 def _present(result: ReplayResult, out: str | None, bounds: list[Bound], command: list[str], *, as_json: bool) -> int:
-    """Print the result and answer the exit code."""
+    """Print the result and return the exit code."""
     from json import dumps
 
     document = result.document()
-    for note in result.notes:
-        tell(note)
+    for warning in result.warnings:
+        tell(warning)
     try:
         if out is not None:
             write_result(out, result, document, command)

@@ -20,8 +20,9 @@ from scheduler.sources.synthetic.section import Section
 from scheduler.sources.synthetic.workload import Process
 from scheduler.sources.traces.describe import TraceDescription
 from scheduler.sources.traces.describe import describe as describe_trace
+from scheduler.sources.traces.format import FORMATS
 from scheduler.sources.traces.options import OpenedTrace, SkippedRows, TraceOptions
-from scheduler.sources.traces.registry import FORMATS, open_trace, open_workload
+from scheduler.sources.traces.registry import open_trace, open_workload
 from scheduler.sources.traces.writers import WRITERS, write_trace
 
 app = typer.Typer(help="Describe, generate and convert traces.", no_args_is_help=True)

@@ -16,9 +16,7 @@ from deploy.cluster.runtime_folder import open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import bring_up, take_down
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
-from deploy.hardware.lookup import load_cluster
-from deploy.settings.options import Cache, CachePlane, Cluster, Config, Json, Model, PlanText, Policy
-from deploy.settings.run_config import load_config
+from deploy.settings.options import Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.output import say, tell
@@ -35,22 +33,18 @@ _POLL_S: Final = 0.2
 
 Detach = Annotated[bool, typer.Option("--detach", help="Return when all is ready, and leave it running.")]
 MetricsPort = Annotated[int, typer.Option(metavar="N", help="Where metrics are scraped, on 127.0.0.1; 0 for any.")]
-Names = Annotated[str | None, typer.Option(metavar="LIST", help="Metric names, of own,vllm,ascend,dcgm,genai.")]
 WithPrometheus = Annotated[bool, typer.Option("--prometheus", help="Start a Prometheus server beside it.")]
 PrometheusPort = Annotated[int, typer.Option(metavar="N", help="Where Prometheus listens, on 127.0.0.1.")]
 
 
+UP_SETTINGS: Final = ("cluster", "model", "plan", "policy", "cache", "cache_plane", "names")
+
+
 @app.command()
+@with_options(told=setting_options(UP_SETTINGS))
 def up(
+    told: Told,
     detach: Detach = False,
-    config: Config = None,
-    cluster: Cluster = None,
-    model: Model = None,
-    plan: PlanText = None,
-    policy: Policy = None,
-    cache: Cache = None,
-    cache_plane: CachePlane = None,
-    names: Names = None,
     metrics_port: MetricsPort = METRICS_PORT,
     prometheus: WithPrometheus = False,
     prometheus_port: PrometheusPort = PROMETHEUS_PORT,
@@ -60,17 +54,8 @@ def up(
 
     Replay into it from another shell with 'supernode replay TRACE --live'. Without --detach it ends with Ctrl-C.
     """
-    flags = {
-        "cluster": cluster,
-        "model": model,
-        "plan": plan,
-        "policy": policy,
-        "cache": cache,
-        "cache_plane": cache_plane,
-        "names": names,
-    }
-    settings = load_config(config, flags)
-    names_shown(settings, load_cluster(settings.cluster))
+    settings = told.load()
+    names_shown(settings.run.metric_names, settings.hardware.cluster)
     for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):
         if not lowest <= port <= 65535:
             raise ConfigError(f"{flag} is {port}; give a number from {lowest} to 65535")

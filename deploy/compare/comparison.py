@@ -25,7 +25,7 @@ class Task:
     def at(self, scale: float) -> Measured:
         """The trace at a multiple of its rate."""
         options = replace(self.options, rate_scale=self.options.rate_scale * scale)
-        return measure(ReplayJob(self.trace, options, self.variant.config))
+        return measure(ReplayJob(self.trace, options, self.variant.settings))
 
 
 @dataclass(frozen=True, slots=True)

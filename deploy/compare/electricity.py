@@ -7,7 +7,6 @@ from typing import Final
 
 from deploy.compare.comparison import Compared
 from deploy.hardware.quantities import table
-from deploy.run.money import tariff_of
 from sim_hw.cost.run_cost import CostLine, break_even_usd_per_kwh
 from sim_hw.cost.tariffs import JOULES_PER_KWH
 
@@ -16,13 +15,13 @@ PRICES_USD_PER_KWH: Final = (0.05, 0.1, 0.2, 0.4)
 
 def cost_line(one: Compared) -> CostLine | None:
     """Of a million output tokens, prompts included; None without tokens, a bill, or electricity on it."""
-    run, config = one.measured.document, one.variant.config
+    run, money = one.measured.document, one.variant.settings.money
     per_token_j, usd = run["energy"]["facility_joules_per_output_token"], run["cost"]["usd"]
     # A rent has paid the electricity, whatever it costs.
-    if not per_token_j or usd is None or not config.price.startswith("bought"):
+    if not per_token_j or usd is None or not money.price.is_bought:
         return None
     megatokens = run["energy"]["facility"]["joules"] / per_token_j / 1e6
-    paid_usd = tariff_of(config).usd(run["energy"]["facility"]["joules"], 0.0, run["simulated_s"])
+    paid_usd = money.tariff.usd(run["energy"]["facility"]["joules"], 0.0, run["simulated_s"])
     return CostLine((usd - paid_usd) / megatokens, per_token_j * 1e6 / JOULES_PER_KWH)
 
 

@@ -127,7 +127,9 @@ def goodput_bracket(one: Compared) -> tuple[float, float] | str:
 
 
 def _fleet(one: Compared, num_systems: float, wanted: float, bracket: tuple[float, float], measured: Measured) -> Fleet:
-    return Fleet(one.variant, system_of(one.variant.config), num_systems, wanted, bracket, measured)
+    settings = one.variant.settings
+    system = system_of(settings.hardware, settings.money.price)
+    return Fleet(one.variant, system, num_systems, wanted, bracket, measured)
 
 
 def _found(one: Compared) -> Found[Measured]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploy.hardware.lookup import load_cluster
 from deploy.run.money import hardware_price
-from deploy.settings.plan import parse_plan
-from deploy.settings.run_config import RunConfig
+from deploy.settings.models import Hardware
+from deploy.settings.price import PriceTerms
 from sim_hw.clusters.totals import totals
 from sim_hw.cost.prices import LIFE, YEAR_S
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Sums over its supernodes, as published or as the configuration says; `price_usd` is None if it is rented."""
+    """Sums over its supernodes, as published or as the settings say; `price_usd` is None if it is rented."""
 
     num_npus: int
     num_racks: int
@@ -22,11 +21,10 @@ class System:
     price_usd: float | None
 
 
-def system_of(config: RunConfig) -> System:
-    """The one that this configuration runs on."""
-    cluster = load_cluster(config.cluster)
-    num_supernodes = len(parse_plan(config.plan, cluster.num_npus, cluster.num_nodes.count).supernodes)
-    price = hardware_price(config, cluster, num_supernodes)
+def system_of(hardware: Hardware, terms: PriceTerms) -> System:
+    """All supernodes of a plan, paid for on these terms."""
+    cluster, num_supernodes = hardware.cluster, len(hardware.plan.supernodes)
+    price = hardware_price(terms, cluster, num_supernodes)
     return System(
         num_supernodes * cluster.num_npus,
         num_supernodes * cluster.num_racks,

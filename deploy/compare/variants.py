@@ -1,4 +1,4 @@
-"""What is compared: configurations that differ in one thing, under a name each."""
+"""What is compared: settings that differ in one thing, under a name each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.settings.run_config import RunConfig, load_config
+from deploy.settings.load import load_settings
+from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ConfigError
 
 
@@ -15,7 +16,7 @@ class Variant:
     """One column of a comparison."""
 
     name: str
-    config: RunConfig
+    settings: Settings
 
 
 def variants_of(
@@ -37,7 +38,8 @@ def variants_of(
                 given["cluster"] = cluster
             if policy is not None:
                 given["policy"] = policy
-            config = load_config(path, given)
-            parts = [config.cluster] * (len(clusters) > 1) + [config.policy] * (len(policies) > 1)
-            variants.append(Variant(" ".join(parts) or config.policy, config))
+            settings = load_settings(path, given)
+            names = str(settings.flat["cluster"]), str(settings.flat["policy"])
+            parts = [names[0]] * (len(clusters) > 1) + [names[1]] * (len(policies) > 1)
+            variants.append(Variant(" ".join(parts) or names[1], settings))
     return variants

@@ -33,7 +33,7 @@ MAX_S: Final = 3.2e9
 
 _TIME: Final = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?) ?([a-z]+)", re.ASCII | re.IGNORECASE)
 _UNITS_S: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_TIME_MEND: Final = f"give a time such as 10s (units {', '.join(_UNITS_S)})"
+_TIME_FIX: Final = f"give a time such as 10s (units {', '.join(_UNITS_S)})"
 
 ALL: Final = "all"
 """Every instance in turn."""
@@ -83,8 +83,8 @@ def _change(entry: Section, workers: Collection[str]) -> PlannedChange:
         return PlannedChange(tuple(instances), at_ns, version)
     if name not in instances:
         near = get_close_matches(name, instances)
-        mend = f"did you mean {' or '.join(near)}?" if near else f"an instance or {ALL}, on the virtual clock"
-        raise entry.error("worker", f"is {shorten(name)}, which cannot change its model here", mend)
+        fix = f"did you mean {' or '.join(near)}?" if near else f"an instance or {ALL}, on the virtual clock"
+        raise entry.error("worker", f"is {shorten(name)}, which cannot change its model here", fix)
     return PlannedChange((name,), at_ns, version)
 
 
@@ -93,8 +93,8 @@ def _loss(entry: Section, workers: Collection[str], earlier: Collection[PlannedL
     worker = entry.text("worker")
     if worker not in workers:
         near = get_close_matches(worker, workers)
-        mend = f"did you mean {' or '.join(near)}?" if near else "such as prefill-0, or cache/0 for a cache server"
-        raise entry.error("worker", f"is {shorten(worker)}, which cannot be lost here", mend)
+        fix = f"did you mean {' or '.join(near)}?" if near else "such as prefill-0, or cache/0 for a cache server"
+        raise entry.error("worker", f"is {shorten(worker)}, which cannot be lost here", fix)
     loss = PlannedLoss(worker, at_ns, at_ns + max(1, round(_seconds(entry, "for", least=1e-9) * 1e9)))
     for other in earlier:
         if other.worker == worker and loss.at_ns < other.back_ns and other.at_ns < loss.back_ns:
@@ -122,8 +122,8 @@ def _fault(entry: Section, parts: FabricParts) -> PlannedFault:
 
 def _refuse_overlap(entry: Section, fault: PlannedFault, earlier: Collection[PlannedFault]) -> None:
     for other in earlier:
-        if other.part == fault.part and fault.at_ns < other.mended_ns and other.at_ns < fault.mended_ns:
-            until = "the end" if other.mended_ns == NEVER_NS else f"{other.mended_ns / 1e9:g} s"
+        if other.part == fault.part and fault.at_ns < other.repaired_ns and other.at_ns < fault.repaired_ns:
+            until = "the end" if other.repaired_ns == NEVER_NS else f"{other.repaired_ns / 1e9:g} s"
             raise entry.error(
                 "part",
                 f"{fault.part} is broken already from {other.at_ns / 1e9:g} s to {until}",
@@ -134,8 +134,8 @@ def _refuse_overlap(entry: Section, fault: PlannedFault, earlier: Collection[Pla
 def _rate(kinds: Section, kind: str, by_kind: dict[str, list[str]]) -> FaultRate:
     if kind not in by_kind:
         near = get_close_matches(kind, by_kind)
-        mend = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(by_kind)}"
-        raise kinds.error(kind, "is no kind of part of this cluster's fabric", mend)
+        fix = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(by_kind)}"
+        raise kinds.error(kind, "is no kind of part of this cluster's fabric", fix)
     rate = kinds.section(kind)
     return rate.build(
         lambda: FaultRate(kind, _seconds(rate, BETWEEN, least=MIN_MEAN_S), _seconds(rate, TO_REPAIR, least=MIN_MEAN_S))
@@ -151,7 +151,7 @@ def _seconds(section: Section, key: str, least: float) -> float:
     except ValueError:
         seconds = None
     if seconds is None:
-        raise section.error(key, f"is {shorten(text)}", _TIME_MEND)
+        raise section.error(key, f"is {shorten(text)}", _TIME_FIX)
     if not least <= seconds <= MAX_S:
         raise section.error(key, f"is {shorten(text)}", f"give a time from {least:g} s to {MAX_S:g} s")
     return seconds

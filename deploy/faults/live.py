@@ -1,4 +1,4 @@
-"""Breaking and mending parts of the fabric of a cluster that stands: what `supernode fail` and `repair` do and say."""
+"""Breaking and repairing parts of the fabric of a standing cluster: what `supernode fail` and `repair` do and say."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from deploy.cluster.standing import cluster_that_is_up
 from deploy.cluster.state import ClusterState
 from deploy.faults.parts import FabricParts, fabric_parts
+from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ConfigError
 
 
@@ -38,13 +39,13 @@ def fail_parts(names: Iterable[str]) -> Broken:
 
 
 def repair_parts(names: Iterable[str] | None) -> Broken:
-    """Mend these, all if None; answers what stays broken."""
+    """Repair these, all if None; returns what stays broken."""
     return _ask("repair", names)
 
 
 def _ask(command: str, names: Iterable[str] | None) -> Broken:
     state = cluster_that_is_up()
-    parts = fabric_parts(state.config["cluster"], state.config["plan"])
+    parts = fabric_parts(Settings.from_plain(state.config).hardware)
     broken = _call(state, command, None if names is None else named(names, parts))
     kinds = [loss.text for loss in parts.broken_by_kind(broken)]
     lost = {plane.value: share for plane, share in parts.lost_share(broken).items()}

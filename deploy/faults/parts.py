@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.hardware.lookup import load_cluster
-from deploy.settings.plan import parse_plan
+from deploy.settings.models import Hardware
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_parts import PartKind, count_kinds, kind_of
 from sim_hw.clusters.supernode import Supernode
@@ -85,7 +84,6 @@ class FabricParts:
         return shares
 
 
-def fabric_parts(cluster: str, plan: str) -> FabricParts:
-    """The parts of the fabric of a plan; `ConfigError` for a cluster or a plan that there is not."""
-    supernode = load_cluster(cluster)
-    return FabricParts(supernode, len(parse_plan(plan, supernode.num_npus, supernode.num_nodes.count).supernodes))
+def fabric_parts(hardware: Hardware) -> FabricParts:
+    """The parts of the fabric of all supernodes of a plan."""
+    return FabricParts(hardware.cluster, len(hardware.plan.supernodes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import cache_server_address
 from scheduler.protocol.component import NOTHING, Around, Component, Outputs
@@ -38,10 +38,10 @@ class LosableWorkers:
         return wrapped.replace(now_ns, self._make(address, now_ns)) if wrapped is not None else NOTHING
 
 
-def losable_workers(config: RunConfig, *, live: bool) -> list[str]:
+def losable_workers(settings: Settings, *, live: bool) -> list[str]:
     """Who may be lost as planned: cache servers, and on the virtual clock instances; those of a live run are processes,
     which end in earnest."""
-    blueprint = Blueprint(config, BLOCK_TOKENS)
+    blueprint = Blueprint(settings, BLOCK_TOKENS)
     servers = [
         cache_server_address(pool, number)
         for pool, supernode in zip(blueprint.pools, blueprint.plan.supernodes, strict=False)

@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Final
 
-from deploy.settings.run_config import RunConfig, typed_values
+from deploy.settings.load import typed_values
+from deploy.settings.settings import SETTINGS
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.synthetic.section import Section
 from scheduler.sources.synthetic.settings_file import read_settings
@@ -63,7 +64,7 @@ def _from_file(path: str) -> dict[str, tuple[object, str]]:
             others.put(name, value, section.places[name])
     for name in others.values:
         near = get_close_matches(name, _OURS, n=1)
-        if name not in RunConfig.__dataclass_fields__ and near:
+        if name not in SETTINGS and near:
             raise ConfigError(f"{others.places[name]}: unknown key {shorten(name)}; did you mean {near[0]}?")
     typed_values(others)
     return ours

@@ -10,9 +10,7 @@ from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
 from deploy.run.profile_run import measured_instances
 from deploy.run.replay import ReplayJob, journal_header, keep_decisions, make_collector, make_sources
-from deploy.settings.power_cap import cap_watts
-from deploy.settings.request_classes import run_slo
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.decisions import RunDecisions
@@ -42,7 +40,7 @@ class KeptParts:
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
     """A replay as the plain data from which every process makes its parts; one that is profiled measures first."""
     spec = {
-        "config": asdict(job.config),
+        "config": job.settings.to_plain(),
         "trace": str(Path(job.trace).resolve()),
         "options": asdict(job.options),
         "block_tokens": blueprint.block_tokens,
@@ -51,7 +49,7 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profile
         "profile": (),
     }
     journal = str(Path(job.journal).resolve()) if job.journal else ""
-    plain = {"config": asdict(job.config), "block_tokens": blueprint.block_tokens}
+    plain = {"config": job.settings.to_plain(), "block_tokens": blueprint.block_tokens}
     before = RunSpec(MAKE_PROFILE, plain, speed, title="profile") if is_profiled else None
     return RunSpec(MAKE_CONTROL, spec, speed, journal, journal_header(blueprint), Path(job.trace).name, before)
 
@@ -69,9 +67,9 @@ def metered_addresses(blueprint: Blueprint) -> list[str]:
     return [*blueprint.pools, *(spec.address for spec in blueprint.instances)]
 
 
-def idle_run(config: RunConfig) -> RunSpec:
+def idle_run(settings: Settings) -> RunSpec:
     """What a standing cluster does between replays: nothing, but it draws power and can be looked at."""
-    return RunSpec(MAKE_IDLE, {"config": asdict(config), "block_tokens": BLOCK_TOKENS}, title="idle")
+    return RunSpec(MAKE_IDLE, {"config": settings.to_plain(), "block_tokens": BLOCK_TOKENS}, title="idle")
 
 
 def make_worker(spec: dict[str, Any], address: str) -> Component:
@@ -82,6 +80,7 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
 def make_control(spec: dict[str, Any]) -> ControlParts:
     """Core, source and collector."""
     blueprint = _blueprint(spec)
+    settings, requests = blueprint.settings, blueprint.settings.requests
     trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.table)
@@ -91,8 +90,8 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
         core,
         make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"]),
         lambda: KeptParts(collector, [*trace.skipped.lines(), *core.warnings()], decided),
-        run_slo(blueprint.config),
-        cap_watts(blueprint.config.power_cap) if blueprint.config.power_cap else 0.0,
+        requests.judged_slo,
+        settings.power.cap_w or 0.0,
         core,
     )
 
@@ -112,4 +111,4 @@ def make_idle(spec: dict[str, Any]) -> ControlParts:
 
 def _blueprint(spec: dict[str, Any]) -> Blueprint:
     # Any process may be lost, and what stands in its place loads its model.
-    return Blueprint(RunConfig(**spec["config"]), spec["block_tokens"], loads_models=True)
+    return Blueprint(Settings.from_plain(spec["config"]), spec["block_tokens"], loads_models=True)

@@ -11,7 +11,6 @@ from deploy.live.run import LiveResult, run_live
 from deploy.run.profile_run import needs_profile
 from deploy.run.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, run_log, title
 from deploy.run.trace_total import TraceTotal
-from deploy.settings.request_classes import class_names, run_slo
 from deploy.system.blueprint import Blueprint
 from deploy.terminal.progress import progress
 from scheduler.metrics.outcome.summary import Summary, summarize
@@ -23,11 +22,11 @@ from scheduler.sources.traces.registry import open_trace
 def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = None) -> ReplayResult:
     """Replay in real time, `speed` emulated seconds to one on the wall; Ctrl-C ends it early, with all accounted for.
 
-    `cluster` is the standing cluster to run on; without one a private cluster is started and stopped. The notes of the
-    result tell what start-up and hops cost, and warn when a hop is above 5 % of the median TTFT.
+    `cluster` is the standing cluster to run on; without one a private cluster is started and stopped. The warnings of
+    the result tell what start-up and hops cost, and warn when a hop is above 5 % of the median TTFT.
     """
     trace = open_trace(job.trace, options=job.options)
-    blueprint = Blueprint(job.config, trace.block_tokens)
+    blueprint = Blueprint(job.settings, trace.block_tokens)
     # What cannot be built is found here, and not in an actor when the cluster has come up.
     core = blueprint.make_core()
     run = replay_run(job, blueprint, speed, is_profiled=needs_profile(blueprint, core.routing))
@@ -42,7 +41,9 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     table = kept.collector.table
     refuse_stalled(kept.collector)
     records = Records(table)
-    summary = summarize(kept.collector, run_info(blueprint, live.run_s), run_slo(job.config), records)
+    requests = job.settings.requests
+    slo = requests.judged_slo
+    summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
     hops = live.outcome.end.hops
     share = hops.share_of_ttft(_median_ttft_ns(summary))
     cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
@@ -52,27 +53,27 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         records,
         [instance.address for instance in blueprint.prefill],
         [instance.address for instance in blueprint.decode],
-        [*kept.skipped_lines, *_live_notes(live, summary)],
+        [*kept.skipped_lines, *_live_warnings(live, summary)],
         live.outcome.end.interrupted,
         cost,
         log=run_log(job, trace.name, blueprint, kept.collector, kept.decided),
-        class_names=class_names(job.config),
+        class_names=requests.class_names,
     )
 
 
-def _live_notes(live: LiveResult, summary: Summary) -> list[str]:
+def _live_warnings(live: LiveResult, summary: Summary) -> list[str]:
     """What being live cost, for a person."""
     end, hops = live.outcome.end, live.outcome.end.hops
     median_ttft_ns = _median_ttft_ns(summary)
-    notes = [
+    warnings = [
         f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; messages were late by "
         f"{hops.p50_wall_ns / 1e6:.1f} ms (p99 {hops.p99_wall_ns / 1e6:.1f} ms), "
         f"{hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
     ]
     if end.num_restarts:
-        notes.append(f"workers were lost and started again {end.num_restarts} times")
-    warning = hops.warning(median_ttft_ns)
-    return [*notes, *([warning] if warning else []), *end.warnings]
+        warnings.append(f"workers were lost and started again {end.num_restarts} times")
+    late = hops.warning(median_ttft_ns)
+    return [*warnings, *([late] if late else []), *end.warnings]
 
 
 def _median_ttft_ns(summary: Summary) -> float:

@@ -27,8 +27,8 @@ class TelemetrySpec:
     @classmethod
     def of(cls, blueprint: Blueprint, hosts: Mapping[str, tuple[str, ...]], port: int) -> TelemetrySpec:
         """All instances of a plan; `hosts` are the addresses on each host."""
-        layout = metric_layout(blueprint, hosts, names_shown(blueprint.config, blueprint.cluster))
-        return cls(layout, port)
+        chosen = blueprint.settings.run.metric_names
+        return cls(metric_layout(blueprint, hosts, names_shown(chosen, blueprint.cluster)), port)
 
 
 class Telemetry:

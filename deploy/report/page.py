@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict
 from html import escape
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from deploy.report.fleet_map import BUSY_HUE, POWER_HUE, Measure, busy_over_time
 from deploy.report.latency import distributions, latency_course, latency_table
 from deploy.report.waterfall import slowest
 from deploy.run_folder.read import RunFolder
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import DEFAULTS
 from scheduler.metrics.columns import Floats
 
 USE: Final = Measure("Utilisation", "busy share of the whole run", "percentunit", 1.0, BUSY_HUE)
@@ -164,7 +163,7 @@ def _settings_section(run: RunFolder) -> str:
         "Configuration",
         "Settings that differ from the default stand out.",
         f'<div class="card"><pre>{escape(shlex.join(run.command))}</pre></div>',
-        settings({**run.config, **given}, asdict(RunConfig())),
+        settings({**run.config, **given}, DEFAULTS),
     )
 
 

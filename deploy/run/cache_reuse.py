@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from deploy.hardware.lookup import load_cluster
 from deploy.run.replay import ReplayJob, replay_virtual
-from deploy.settings.plan import parse_plan
-from deploy.settings.run_config import PlaneChoice, RunConfig
+from deploy.settings.models import PlaneText
+from deploy.settings.settings import Settings
 from scheduler.metrics.records import Records
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.traces.options import TraceOptions
 
-PLANES: Final[tuple[PlaneChoice, ...]] = ("ub", "vpc")
+PLANES: Final[tuple[PlaneText, ...]] = ("ub", "vpc")
 
 NUM_PREFIXES: Final = 64
 NUM_AT_ONCE: Final = 2048
@@ -38,10 +37,9 @@ class ReuseRow:
     tokens_per_s: dict[str, float]
 
 
-def reuse_rows(config: RunConfig, prompt_tokens: int) -> Iterator[ReuseRow]:
+def reuse_rows(settings: Settings, prompt_tokens: int) -> Iterator[ReuseRow]:
     """From nothing to all but the last block of a prompt, block by block."""
-    plan = parse_plan(config.plan, load_cluster(config.cluster).num_npus, load_cluster(config.cluster).num_nodes.count)
-    num_npus = sum(npus for one in plan.supernodes for npus in one.prefill_npus)
+    num_npus = sum(npus for one in settings.hardware.plan.supernodes for npus in one.prefill_npus)
     num_blocks = prompt_tokens // BLOCK_TOKENS
     with TemporaryDirectory() as folder:
         path = Path(folder) / "reuse.jsonl"
@@ -49,7 +47,7 @@ def reuse_rows(config: RunConfig, prompt_tokens: int) -> Iterator[ReuseRow]:
             ttft_s: dict[str, float] = {}
             tokens_per_s: dict[str, float] = {}
             for plane in PLANES:
-                on_plane = replace(config, cache_plane=plane)
+                on_plane = settings.changed(cache_plane=plane)
                 alone = _replayed(path, on_plane, (prompt_tokens, reused), NUM_ALONE, APART_MS)
                 ttft_s[plane] = median((alone.first_token_ns - alone.arrived_ns)[NUM_PREFIXES:].tolist()) / 1e9
                 at_once = _replayed(path, on_plane, (prompt_tokens, reused), NUM_AT_ONCE, 0)
@@ -58,7 +56,7 @@ def reuse_rows(config: RunConfig, prompt_tokens: int) -> Iterator[ReuseRow]:
             yield ReuseRow(reused / num_blocks, ttft_s, tokens_per_s)
 
 
-def _replayed(path: Path, config: RunConfig, prompt: tuple[int, int], num_prompts: int, apart_ms: int) -> Records:
+def _replayed(path: Path, settings: Settings, prompt: tuple[int, int], num_prompts: int, apart_ms: int) -> Records:
     """Some prompts, `prompt` being (tokens, blocks stored before), so far apart."""
     prompt_tokens, reused = prompt
     num_blocks = prompt_tokens // BLOCK_TOKENS
@@ -70,4 +68,4 @@ def _replayed(path: Path, config: RunConfig, prompt: tuple[int, int], num_prompt
         rows.append({"timestamp": BURST_MS + number * apart_ms, "hash_ids": blocks})
     lengths = {"input_length": prompt_tokens, "output_length": 1}
     path.write_text("".join(json.dumps(row | lengths) + "\n" for row in rows))
-    return replay_virtual(ReplayJob(str(path), TraceOptions(), config)).records
+    return replay_virtual(ReplayJob(str(path), TraceOptions(), settings)).records

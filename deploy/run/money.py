@@ -1,104 +1,48 @@
-"""Site, tariff and price of a run: what they name, and the bill that they make of a run."""
+"""The price of the hardware, and the bill that a run comes to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from deploy.settings.price import PriceTerms
 from scheduler.metrics.facility import Prices
 from scheduler.metrics.outcome.energy import Bill, CostUse, EnergyUse, PowerCourse, Served
 from scheduler.protocol.errors import ConfigError
-from scheduler.sources.traces.rows import shorten
-from sim_hw.chips.sheet import CHIPS, rents_of
+from sim_hw.chips.sheet import rents_of
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.cost.prices import HOUR_S, HardwarePrice, bought, rented
 from sim_hw.cost.run_cost import PoolUsage, RunUsage, run_cost
-from sim_hw.cost.tariffs import DAY_S, JOULES_PER_KWH, Tariff, find_tariff
-from sim_hw.errors import UnknownNameError
-from sim_hw.figure import Confidence, Figure
-from sim_hw.power.sites import Site, find_site
+from sim_hw.cost.tariffs import DAY_S, JOULES_PER_KWH, Tariff
 
-# Configurations know of money, and money of configurations; blueprints are known to who calls.
+# Blueprints are known to who calls.
 if TYPE_CHECKING:
-    from deploy.settings.run_config import RunConfig
     from deploy.system.blueprint import Blueprint
-    from sim_hw.clusters.supernode import Supernode
-
-MAX_PUE: Final = 10.0
-
-_AMOUNTS: Final = ("bought", "rented")
 
 
-def site_of(config: RunConfig) -> Site:
-    """With the PUE that was asked for."""
-    site = find_site(config.site)
-    if config.pue is None:
-        return site
-    return replace(site, pue=Figure(config.pue, "1", "given by the user", Confidence.ESTIMATE))
-
-
-def tariff_of(config: RunConfig) -> Tariff:
-    """The one asked for, or the flat one of the site."""
-    return find_tariff(config.tariff or config.site)
-
-
-def find_known(config: RunConfig, places: Mapping[str, str]) -> None:
-    """`ConfigError` for a site, PUE, tariff or price that no cluster could have."""
-    try:
-        find_site(config.site)
-    except UnknownNameError as error:
-        raise ConfigError(f"{places.get('site', 'site')}: {error}") from None
-    if config.pue is not None and not (isfinite(config.pue) and 1 <= config.pue <= MAX_PUE):
-        raise ConfigError(f"{places.get('pue', 'pue')} is {config.pue:g}; give a number from 1 to {MAX_PUE:g}")
-    try:
-        tariff_of(config)
-    except UnknownNameError as error:
-        raise ConfigError(f"{places.get('tariff', 'tariff')}: {error}") from None
-    if config.price == "bought" or _amount(config.price) is not None:
-        return
-    contracts = sorted({contract for sheet in CHIPS for contract in sheet.rents})
-    if config.price not in contracts:
-        raise ConfigError(
-            f"{places.get('price', 'price')}: cannot read {shorten(config.price)}; write bought, bought=USD, "
-            f"rented=USD for an NPU and hour, or a contract: {', '.join(contracts)}"
-        )
-
-
-def _amount(price: str) -> float | None:
-    """Dollars of `bought=...` or `rented=...`."""
-    kind, _, text = price.partition("=")
-    try:
-        dollars = float(text)
-    except ValueError:
-        return None
-    return dollars if kind in _AMOUNTS and isfinite(dollars) and dollars >= 0 else None
-
-
-def hardware_price(config: RunConfig, cluster: Supernode, num_supernodes: int) -> HardwarePrice:
+def hardware_price(price: PriceTerms, cluster: Supernode, num_supernodes: int) -> HardwarePrice:
     """Of all supernodes of the plan. `ConfigError` for a contract that nobody published for the chip."""
-    num_npus, dollars = num_supernodes * cluster.num_npus, _amount(config.price)
-    if dollars is not None:
-        is_bought = config.price.startswith("bought")
-        return bought(num_supernodes * dollars) if is_bought else rented(dollars, num_npus)
-    if config.price == "bought":
-        return bought(num_supernodes * cluster.price_usd.value)
+    num_npus = num_supernodes * cluster.num_npus
+    if price.is_bought:
+        return bought(num_supernodes * (cluster.price_usd.value if price.usd is None else price.usd))
+    if price.usd is not None:
+        return rented(price.usd, num_npus)
     rents = rents_of(cluster.chip)
-    if config.price not in rents:
+    if price.contract not in rents:
         known = ", ".join(rents) or "none"
         raise ConfigError(
-            f"price {config.price}: not published for {cluster.chip.name} (known: {known}); write rented=USD"
+            f"price {price.contract}: not published for {cluster.chip.name} (known: {known}); write rented=USD"
         )
-    return rented(rents[config.price].value, num_npus)
+    return rented(rents[price.contract].value, num_npus)
 
 
 def bill_of(blueprint: Blueprint) -> Bill:
     """What a run of this blueprint costs, once it is known what it came to."""
-    config, num_supernodes = blueprint.config, len(blueprint.plan.supernodes)
-    price = hardware_price(config, blueprint.cluster, num_supernodes)
-    tariff, pue = tariff_of(config), site_of(config).pue.value
+    money, num_supernodes = blueprint.settings.money, len(blueprint.plan.supernodes)
+    price = hardware_price(money.price, blueprint.cluster, num_supernodes)
+    tariff, pue = money.tariff, money.site.pue.value
     num_npus = {role: sum(s.num_npus for s in blueprint.instances if s.role.value == role) for role in _SIDES}
 
     def bill(
@@ -130,9 +74,9 @@ def bill_of(blueprint: Blueprint) -> Bill:
 
 def live_prices(blueprint: Blueprint) -> Prices:
     """The same bill for a system that goes on: electricity costs what it does at the time of the day."""
-    config, num_supernodes = blueprint.config, len(blueprint.plan.supernodes)
-    price = hardware_price(config, blueprint.cluster, num_supernodes)
-    bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value / JOULES_PER_KWH) for band in tariff_of(config).bands]
+    money = blueprint.settings.money
+    price = hardware_price(money.price, blueprint.cluster, len(blueprint.plan.supernodes))
+    bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value / JOULES_PER_KWH) for band in money.tariff.bands]
     if bands[0][0]:  # the last band runs on past midnight
         bands.insert(0, (0.0, bands[-1][1]))
     pooled = sum(spec.num_npus for spec in blueprint.instances)

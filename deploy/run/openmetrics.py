@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from deploy.settings.power_cap import cap_watts
-from deploy.settings.request_classes import run_slo
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_layout import metric_layout
 from deploy.system.metric_names import names_shown
@@ -61,17 +59,17 @@ def scrape_job(path: str, start_time: str | None, interval_s: float | None) -> S
 
 
 def _start_ns(text: str) -> int:
-    mend = "give a time from 1970 to 2100, such as 2025-01-01T00:00:00Z, or seconds since 1970"
+    fix = "give a time from 1970 to 2100, such as 2025-01-01T00:00:00Z, or seconds since 1970"
     try:
         seconds = float(text)
     except ValueError:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            raise ConfigError(f"--start-time {text!r} is no time; {mend}") from None
+            raise ConfigError(f"--start-time {text!r} is no time; {fix}") from None
         seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if not 0 <= seconds <= MAX_START_S:
-        raise ConfigError(f"--start-time {text!r} is out of range; {mend}")
+        raise ConfigError(f"--start-time {text!r} is out of range; {fix}")
     return round(seconds * NS_PER_S)
 
 
@@ -83,12 +81,12 @@ class ScrapedRun:
         self._job = job
         self._totals = LiveTotals(layout)
         # On its own clock a simulated second takes a second.
-        cap = blueprint.config.power_cap
+        requests = blueprint.settings.requests
         self._totals.begin(
             core.table,
             speed=1.0,
-            slo=run_slo(blueprint.config),
-            power_cap_w=cap_watts(cap) if cap else 0.0,
+            slo=requests.judged_slo,
+            power_cap_w=blueprint.settings.power.cap_w or 0.0,
             errors=core.routing.prediction_errors,
         )
         core.add_guest(self._totals)
@@ -136,5 +134,5 @@ def _layout(blueprint: Blueprint) -> Layout:
     addresses = blueprint.worker_addresses
     network = tuple(address for address in addresses if address in (FABRIC_ADDRESS, *blueprint.pools))
     hosts = {"network": network} | {address: (address,) for address in addresses if address not in network}
-    config = blueprint.config
-    return metric_layout(blueprint, hosts, names_shown(config, blueprint.cluster) if config.names else (OWN,))
+    chosen = blueprint.settings.run.metric_names
+    return metric_layout(blueprint, hosts, names_shown(chosen, blueprint.cluster) if chosen else (OWN,))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def needs_profile(blueprint: Blueprint, routing: Routing) -> bool:
     """Whether anybody reads what would be measured."""
-    return blueprint.config.startup_profile and routing.predicts
+    return blueprint.settings.routing.startup_profile and routing.predicts
 
 
 def measured_instances(blueprint: Blueprint) -> list[ProfiledInstance]:

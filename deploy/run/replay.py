@@ -5,23 +5,21 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.run.energy import facility_curves, npu_places
 from deploy.run.money import bill_of
 from deploy.run.prediction import Prediction, prediction_of
 from deploy.run.profile_run import needs_profile, profile_virtual
 from deploy.run.trace_total import TraceTotal
 from deploy.run_folder import RUN_NAME
-from deploy.settings.own_policy import policy_digest
-from deploy.settings.request_classes import class_names, run_slo
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from deploy.system.fabric import pool_bytes_per_s
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.progress import progress
+from scheduler.core.config import CacheMode
 from scheduler.core.request_table import RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.ended_run import RunInfo
@@ -60,7 +58,7 @@ class ReplayJob:
 
     trace: str
     options: TraceOptions
-    config: RunConfig
+    settings: Settings
     journal: str | None = None
     faults: FaultPlan | None = None
     keeps_log: bool = False
@@ -91,14 +89,14 @@ class LiveCost:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What came of a replay. `notes` are lines for a person: rows left out, warnings."""
+    """What came of a replay. `warnings` are lines for a person: rows left out, failures of policies."""
 
     title: str
     summary: Summary
     records: Records
     prefill_addresses: list[str]
     decode_addresses: list[str]
-    notes: list[str]
+    warnings: list[str]
     is_partial: bool
     live: LiveCost | None = None
     num_npus: int = 0
@@ -117,9 +115,9 @@ class ReplayResult:
 def replay_virtual(job: ReplayJob) -> ReplayResult:
     """Replay on the virtual clock; Ctrl-C ends it early with everything accounted for."""
     started_s = monotonic_s()
-    slo = run_slo(job.config)
+    requests = job.settings.requests
     trace = open_trace(job.trace, options=job.options)
-    blueprint = Blueprint(job.config, trace.block_tokens, loads_models=bool(job.faults and job.faults.workers))
+    blueprint = Blueprint(job.settings, trace.block_tokens, loads_models=bool(job.faults and job.faults.workers))
     core = blueprint.make_core()
     collector = make_collector(blueprint, core.table)
     workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
@@ -146,7 +144,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
             scrapes.write(runtime.now_ns)
     refuse_stalled(collector)
     records = Records(table)
-    summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), slo, records)
+    summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), requests.judged_slo, records)
     return ReplayResult(
         title(blueprint, trace.name),
         summary,
@@ -158,7 +156,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         num_npus=blueprint.plan.num_npus,
         log=run_log(job, trace.name, blueprint, collector, decided),
         prediction=prediction_of(core.routing),
-        class_names=class_names(job.config),
+        class_names=requests.class_names,
     )
 
 
@@ -212,7 +210,7 @@ def make_sources(
     from scheduler.runtime.random_streams import stream
     from scheduler.sources.faults import FaultSource, fault_changes
 
-    parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.config.seed
+    parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.settings.run.seed
     changes = fault_changes(faults, parts, lambda name: stream(seed, name))
     return [*sources, FaultSource(changes, has_work)]
 
@@ -226,7 +224,7 @@ def refuse_stalled(collector: Collector) -> None:
         shown = ", ".join(broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
         raise ConfigError(
             f"the run stalled with {num_open:,} requests open: nothing reaches them while {shown} stays broken; "
-            "have it mended, by 'for' in the faults file or 'supernode repair'"
+            "have it repaired, by 'for' in the faults file or 'supernode repair'"
         )
     raise SupernodeError(f"the run stalled with {num_open} requests open")
 
@@ -268,10 +266,10 @@ def _patient_garbage_collection() -> Generator[None]:
 
 def title(blueprint: Blueprint, trace_name: str) -> str:
     """What was run on what, in one line."""
-    config = blueprint.config
-    caches = {"none": "no cache", "local": "cache local", "pool": f"cache pool on {config.cache_plane}"}
-    system = f"{config.model} on {config.cluster}, plan {config.plan}"
-    return f"{trace_name}: {system}, policy {config.policy}, {caches[config.cache]}"
+    flat = blueprint.settings.flat
+    caches = {"none": "no cache", "local": "cache local", "pool": f"cache pool on {flat['cache_plane']}"}
+    system = f"{flat['model']} on {flat['cluster']}, plan {flat['plan']}"
+    return f"{trace_name}: {system}, policy {flat['policy']}, {caches[blueprint.settings.cache.mode.value]}"
 
 
 def journal_header(blueprint: Blueprint) -> JournalHeader:
@@ -279,10 +277,11 @@ def journal_header(blueprint: Blueprint) -> JournalHeader:
     from scheduler.runtime.journal import JournalHeader
     from workers.ray_shell.identity import identity
 
-    config = blueprint.config
+    settings = blueprint.settings
     code = "".join(digest for _, digest in identity().values())
-    settings = {**asdict(config), "block_tokens": blueprint.block_tokens}
-    return JournalHeader(config=settings, seed=config.seed, policy_digest=policy_digest(config), code_digest=code)
+    config = {**settings.to_plain(), "block_tokens": blueprint.block_tokens}
+    policy = settings.routing.policy.digest
+    return JournalHeader(config=config, seed=settings.run.seed, policy_digest=policy, code_digest=code)
 
 
 def keep_decisions(core: Scheduler) -> RunDecisions:
@@ -317,30 +316,24 @@ def make_collector(blueprint: Blueprint, table: RequestTable) -> Collector:
 
 def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
     """What a summary is told of the run besides its logs."""
-    config = blueprint.config
-    capacity = blueprint.plane_capacity_bytes_per_s()
+    settings = blueprint.settings
     return RunInfo(
         wall_s,
-        config.seed,
-        config.digest(),
-        capacity,
-        has_prefix_cache=config.cache != "none",
+        settings.run.seed,
+        settings.digest(),
+        blueprint.plane_capacity_bytes_per_s(),
+        has_prefix_cache=settings.cache.mode is not CacheMode.NONE,
         pool_bytes_per_s=pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers),
-        curves=facility_curves(
-            config,
-            blueprint.cluster,
-            len(blueprint.plan.supernodes),
-            sum(spec.num_npus for spec in blueprint.instances),
-        ),
+        curves=blueprint.curves,
         bill=bill_of(blueprint),
-        places=npu_places(blueprint),
+        places=blueprint.npu_places(),
     )
 
 
-def empty_document(config: RunConfig, *, live: bool) -> dict[str, Any]:
+def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
     """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
-    blueprint, table = Blueprint(config, BLOCK_TOKENS), RequestTable()
-    slo = run_slo(config)
+    blueprint, table = Blueprint(settings, BLOCK_TOKENS), RequestTable()
+    slo = settings.requests.judged_slo
     summary = summarize(make_collector(blueprint, table), run_info(blueprint, 0.0), slo)
     cost = LiveCost() if live else None
     prediction = None if live else prediction_of(blueprint.make_core().routing)

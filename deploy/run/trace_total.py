@@ -16,7 +16,7 @@ CHUNKS_A_LOOK: Final = 256
 
 
 class TraceTotal:
-    """Answers the number of requests, None while it is not known; each call reads a little further in the file.
+    """Returns the number of requests, None while it is not known; each call reads a little further in the file.
 
     Counts lines, so rows that are blank, left out or logged failures make it a little too large.
     """

@@ -36,7 +36,7 @@ def write_log(folder: Path, log: RunLog, title: str, records: Records, command: 
 
 
 def _description(log: RunLog, title: str, course: Timeline, command: Sequence[str]) -> dict[str, Any]:
-    blueprint, config = log.blueprint, log.blueprint.config
+    blueprint, settings = log.blueprint, log.blueprint.settings
     cluster = blueprint.cluster
     capacity = blueprint.plane_capacity_bytes_per_s()
     return {
@@ -45,8 +45,8 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
         "title": title,
         "command": list(command),
         "trace": {"name": log.trace_name, "path": log.trace_path, **asdict(log.options)},
-        "config": asdict(config),
-        "config_digest": config.digest(),
+        "config": settings.to_plain(),
+        "config_digest": settings.digest(),
         "step_s": course.step_s,
         "span_s": course.span_s,
         "nodes": {

@@ -1,1 +1,1 @@
-"""Settings of a run: flags, YAML files and what they mean."""
+"""Settings of a run. Reading order: setting, models, settings, load, options."""

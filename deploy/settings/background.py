@@ -63,7 +63,7 @@ class NamedFlow:
 
 
 def read_background(path: str, cluster: Supernode) -> list[NamedFlow]:
-    """The flows of a file; `ConfigError` names place, fault and mend."""
+    """The flows of a file; `ConfigError` names place, fault and fix."""
     file = read_settings(path, "background traffic")
 
     def flows() -> list[NamedFlow]:

@@ -1,38 +1,40 @@
-"""How requests come in, as a configuration says it."""
+"""Flow control of a run (admission, order, classes), from its settings."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final
 
+from deploy.settings.models import Requests
 from deploy.settings.request_classes import cheap_hours, class_rules
-from deploy.settings.run_config import RunConfig
-from scheduler.metrics.slo import Slo, parse_slo
+from scheduler.metrics.slo import Slo
 from scheduler.policies.flow_control import FlowControl
 from scheduler.policies.options import split_spec
 from scheduler.policies.waiting import NO_LIMIT_NS
+from sim_hw.cost.tariffs import Tariff
 
 BACKLOG_PASSES: Final = 2
 """Full passes of the largest prefill instance that are its backlog by default: the one that runs and the next."""
 
 
-def flow_control(config: RunConfig, largest_npus: int) -> FlowControl:
-    """The rules of a run whose largest prefill instance has so many NPUs."""
-    slo = parse_slo(config.slo) if config.slo else Slo()
-    backlog_tokens = config.waiting_backlog_tokens
-    if not backlog_tokens and split_spec(config.order)[0] != "fcfs":
-        backlog_tokens = BACKLOG_PASSES * config.prefill_tokens_per_npu * max(1, largest_npus)
+def flow_control(requests: Requests, tariff: Tariff, pass_tokens: int) -> FlowControl:
+    """The rules of a run of which a full pass of the largest prefill instance has so many tokens."""
+    slo = requests.slo or Slo()
+    backlog_tokens = requests.waiting_backlog_tokens
+    if not backlog_tokens and split_spec(requests.order)[0] != "fcfs":
+        backlog_tokens = BACKLOG_PASSES * pass_tokens
     rules = FlowControl(
-        config.admission,
-        config.order,
+        requests.admission,
+        requests.order,
         backlog_tokens,
         _limit_ns(slo.ttft_s),
         _limit_ns(slo.tpot_s),
-        round(config.request_timeout_s * 1e9),
+        round(requests.request_timeout_s * 1e9),
     )
-    if not config.classes:
+    if not requests.classes:
         return rules
-    return replace(rules, classes=class_rules(config, rules), cheap_hours=cheap_hours(config))
+    classes = requests.classes
+    return replace(rules, classes=class_rules(classes, rules), cheap_hours=cheap_hours(classes, tariff))
 
 
 def _limit_ns(limit_s: float | None) -> int:

@@ -1,21 +1,105 @@
-"""Options that several commands have, with one meaning in all of them."""
+"""Command-line options that several commands have, with one meaning in all of them.
+
+    @app.command()
+    @with_options(told=setting_options(), rows=TRACE_OPTIONS)
+    def plan(trace: Trace, told: Told, rows: TraceOptions, json: Json = False) -> int: ...
+
+A command names groups of options; each stands for one parameter of the function, in whose place the command line has
+the options of the group, and which is given one value made of them all. Options of settings are those of the models'
+fields (`models.py`), with their help.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Annotated, Any, Final, Literal, get_origin
 
 import typer
 
+from deploy.settings.load import load_settings
+from deploy.settings.settings import SETTINGS, Settings
+from scheduler.sources.traces.options import TraceOptions
+
 Config = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of settings; flags win over it.")]
-Cluster = Annotated[str | None, typer.Option(metavar="NAME", help="Hardware profile, or a .yaml file of one.")]
-Model = Annotated[str | None, typer.Option(metavar="NAME", help="Model, config.json or mindformers .yaml.")]
-PlanText = Annotated[str | None, typer.Option(metavar="PLAN", help="Instances, such as 14x16p+1x160d+48c.")]
-Policy = Annotated[str | None, typer.Option(metavar="NAME", help="Routing policy, NAME[:key=value] or FILE.py:Class.")]
-Admission = Annotated[str | None, typer.Option(metavar="NAME", help="Who is let in, NAME[:key=value].")]
-Order = Annotated[str | None, typer.Option(metavar="NAME", help="Who goes first to prefill, NAME[:key=value].")]
-Classes = Annotated[
-    str | None, typer.Option(metavar="CLASSES", help="Request classes, NAME:key=value,...;NAME:... (docs/policies.md).")
-]
-Cache = Annotated[str | None, typer.Option(metavar="MODE", help="Prefix KV cache: pool, local or none.")]
-CachePlane = Annotated[str | None, typer.Option(metavar="PLANE", help="Plane of cache traffic: ub or vpc.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+FailIf = Annotated[list[str] | None, typer.Option("--fail-if", metavar="BOUND", help="Exit 1 if 'PATH<VALUE' holds.")]
+
+Limit = Annotated[int | None, typer.Option(metavar="N", help="Read only the first N rows.")]
+Superpose = Annotated[int, typer.Option(metavar="N", help="Lay N shifted copies over each other.")]
+RateScale = Annotated[float, typer.Option(metavar="X", help="Multiply the arrival rate.")]
+Format = Annotated[str | None, typer.Option(metavar="NAME", help="Trace format, if it cannot be told.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them.")]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionGroup:
+    """Annotation and default of each option by name, and what makes one value of what was given."""
+
+    options: Mapping[str, tuple[Any, Any]]
+    make: Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Settings as a command line gives them: a file, and flags by flat name (None: not given)."""
+
+    path: str | None
+    flags: Mapping[str, Any]
+
+    def load(self, base: Mapping[str, Any] | None = None) -> Settings:
+        """Parsed, over `base`. `ConfigError` with the place of what is wrong."""
+        return load_settings(self.path, self.flags, base)
+
+
+def setting_options(names: Collection[str] = ()) -> OptionGroup:
+    """`--config`, and a flag for each of these settings; for all that have one by default. Makes a `Told`."""
+    options: dict[str, tuple[Any, Any]] = {"config": (Config, None)}
+    for name in names or [name for name, one in SETTINGS.items() if one.flag is not None]:
+        one = SETTINGS[name]
+        assert one.flag is not None, f"{name} has no flag"
+        kind = str if get_origin(one.type) is Literal else one.type
+        option = typer.Option(metavar=one.flag[0], help=one.flag[1])
+        options[name] = (Annotated[kind | None, option], None)
+    return OptionGroup(options, lambda given: Told(given.pop("config"), given))
+
+
+TRACE_OPTIONS: Final = OptionGroup(
+    {
+        "limit": (Limit, None),
+        "superpose": (Superpose, 1),
+        "rate_scale": (RateScale, 1.0),
+        "format": (Format, None),
+        "skip_bad": (SkipBad, False),
+    },
+    lambda given: TraceOptions(**given),
+)
+"""Which rows of a trace are read, and how; makes a `TraceOptions` whose seed is to be that of the run."""
+
+
+def with_options(**groups: OptionGroup) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Have the options of a group in place of the parameter of its name."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        parameters: list[Parameter] = []
+        for parameter in signature(command, eval_str=True).parameters.values():
+            if parameter.name not in groups:
+                parameters.append(parameter)
+                continue
+            for name, (annotation, default) in groups[parameter.name].options.items():
+                parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+
+        @wraps(command)
+        def run(**given: Any) -> int:
+            for name, group in groups.items():
+                given[name] = group.make({option: given.pop(option) for option in group.options})
+            return command(**given)
+
+        keyword_only = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in parameters]
+        run.__signature__ = signature(command).replace(parameters=keyword_only)  # pyright: ignore[reportAttributeAccessIssue]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import linecache
 import sys
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from scheduler.policies import check_routing_policy, make_routing_policy
 from scheduler.policies.options import parse_options, split_spec
@@ -16,16 +17,39 @@ from scheduler.policies.registry import OwnPolicy, options_of
 from scheduler.policies.view import PolicyContext, RoutingPolicy
 from scheduler.protocol.errors import ConfigError
 
-if TYPE_CHECKING:
-    from deploy.settings.run_config import RunConfig
-
 MARK: Final = ".py:"
 MAX_SOURCE_BYTES: Final = 1_000_000
 """A source travels in the configuration of a run and in journals."""
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyChoice:
+    """Which routing policy decides: `spec` as a user writes it, and the text of the file of one's own."""
+
+    spec: str
+    source: str = ""
+
+    def make(self, context: PolicyContext) -> RoutingPolicy:
+        """For one stage. Raises `ConfigError` if that fails."""
+        if MARK in self.spec:
+            return _make_own(self.spec, self.source, context)
+        return make_routing_policy(self.spec, context)
+
+    @property
+    def digest(self) -> str:
+        """Says in a journal which policy chose: its name, and of one's own a digest of the source."""
+        return f"{self.spec} {_digest(self.source)}" if MARK in self.spec else self.spec
+
+
+def choose_policy(spec: str, source: str) -> PolicyChoice:
+    """A `ConfigError` for a name that is not known; one's own policy was tried when its file was read."""
+    if MARK not in spec:
+        check_routing_policy(spec)
+    return PolicyChoice(spec, source)
+
+
 def read_policy(spec: str) -> str:
-    """The text of the file of `FILE.py:Class`; empty for the name of a known policy."""
+    """The text of the file of `FILE.py:Class`, of which a policy can be made; empty for the name of a known policy."""
     if MARK not in spec:
         return ""
     path = Path(split_spec(spec)[0].rpartition(":")[0])
@@ -33,26 +57,13 @@ def read_policy(spec: str) -> str:
         size = path.stat().st_size
         if size > MAX_SOURCE_BYTES:
             raise ConfigError(f"{path} has {size:,} bytes, at most {MAX_SOURCE_BYTES:,}; is it a policy?")
-        return path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text; is it a policy?") from None
-
-
-def check_policy(spec: str, source: str) -> None:
-    """A `ConfigError` if no policy can be made of these."""
-    if MARK in spec:
-        _make_own(spec, source, PolicyContext())
-    else:
-        check_routing_policy(spec)
-
-
-def make_policy(config: RunConfig, context: PolicyContext) -> RoutingPolicy:
-    """The policy of a configuration for one stage."""
-    if MARK in config.policy:
-        return _make_own(config.policy, config.policy_source, context)
-    return make_routing_policy(config.policy, context)
+    _make_own(spec, source, PolicyContext())
+    return source
 
 
 def _make_own(spec: str, source: str, context: PolicyContext) -> RoutingPolicy:
@@ -64,13 +75,6 @@ def _make_own(spec: str, source: str, context: PolicyContext) -> RoutingPolicy:
         return OwnPolicy(own(context, **options) if has_context else own(**options), name)
     except Exception as error:
         raise ConfigError(_told(name, error)) from error
-
-
-def policy_digest(config: RunConfig) -> str:
-    """Says in a journal which policy chose: its name, and of one's own a digest of the source."""
-    if MARK not in config.policy:
-        return config.policy
-    return f"{config.policy} {_digest(config.policy_source)}"
 
 
 def _digest(source: str) -> str:
@@ -88,7 +92,7 @@ def _load(name: str, source: str) -> type[Any]:
     try:
         exec(compile(source, path, "exec"), names)
     except SyntaxError as error:
-        raise ConfigError(f"{path}:{error.lineno}: {error.msg}; mend the file") from None
+        raise ConfigError(f"{path}:{error.lineno}: {error.msg}; fix the file") from None
     except Exception as error:
         raise ConfigError(_told(path, error)) from error
     found = names.get(class_name)
@@ -112,4 +116,4 @@ def _told(name: str, error: Exception) -> str:
         traceback = traceback.tb_next
     where = f"{path}:{line}" if line else path
     what = " ".join(str(error).split())
-    return f"{where}: {type(error).__name__}: {what}; mend the file"
+    return f"{where}: {type(error).__name__}: {what}; fix the file"

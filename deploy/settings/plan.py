@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.protocol.errors import ConfigError
@@ -14,7 +14,7 @@ from scheduler.sources.traces.rows import shorten
 
 _TERM: Final = re.compile(r"(?:(?P<count>\d{1,9})x(?P<npus>\d{1,9})(?P<role>[pda])|(?P<servers>\d{1,9})c)", re.ASCII)
 _GROUP: Final = re.compile(r"(?P<count>\d{1,9})\*\((?P<terms>[^()*]*)\)(?:\+(?=.)|$)", re.ASCII)
-_MEND: Final = "write terms like 14x16p (prefill), 1x160d (decode), 48c (cache servers), joined by +"
+_FIX: Final = "write terms like 14x16p (prefill), 1x160d (decode), 48c (cache servers), joined by +"
 
 MAX_SUPERNODES: Final = 64
 """Bound on the supernodes of a fleet; the table numbers instances in 16 bits."""
@@ -39,6 +39,8 @@ class Plan:
     """The supernodes of a fleet; with one of them, which is the rule, just how it is split."""
 
     supernodes: tuple[SupernodePlan, ...]
+    text: str = field(default="", compare=False)
+    """As it was given."""
 
     @property
     def num_npus(self) -> int:
@@ -52,7 +54,7 @@ class Plan:
 
 
 def parse_plan(text: str, cluster_npus: int, cluster_nodes: int) -> Plan:
-    """Read a plan and hold each supernode of it against the cluster; `ConfigError` gives both numbers and the mend."""
+    """Read a plan and hold each supernode of it against the cluster; `ConfigError` gives both numbers and the fix."""
     compact = text.replace(" ", "")
     supernodes: list[SupernodePlan] = []
     if "(" in compact or ")" in compact:
@@ -64,8 +66,8 @@ def parse_plan(text: str, cluster_npus: int, cluster_nodes: int) -> Plan:
         supernodes.append(_parse_terms(text, compact, cluster_npus, cluster_nodes))
     has_both = any(one.prefill_npus for one in supernodes) and any(one.decode_npus for one in supernodes)
     if not has_both:
-        raise ConfigError(f"plan {shorten(text)}: needs at least one prefill (p) and one decode (d) instance; {_MEND}")
-    return Plan(tuple(supernodes))
+        raise ConfigError(f"plan {shorten(text)}: needs at least one prefill (p) and one decode (d) instance; {_FIX}")
+    return Plan(tuple(supernodes), text)
 
 
 def _groups(text: str, compact: str) -> list[tuple[int, str]]:
@@ -92,13 +94,13 @@ def _parse_terms(text: str, terms: str, cluster_npus: int, cluster_nodes: int) -
     for term in terms.split("+"):
         match = _TERM.fullmatch(term)
         if match is None:
-            raise ConfigError(f"plan {shorten(text)}: cannot read the term {shorten(term)}; {_MEND}")
+            raise ConfigError(f"plan {shorten(text)}: cannot read the term {shorten(term)}; {_FIX}")
         if match["servers"]:
             num_servers += int(match["servers"])
             continue
         count, npus, role = int(match["count"]), int(match["npus"]), match["role"]
         if not count or not npus:
-            raise ConfigError(f"plan {shorten(text)}: the term {shorten(term)} has no NPUs; {_MEND}")
+            raise ConfigError(f"plan {shorten(text)}: the term {shorten(term)} has no NPUs; {_FIX}")
         if role == "a":
             raise ConfigError(
                 f"plan {shorten(text)}: aggregated instances ({shorten(term)}) are not built yet; use p and d terms"

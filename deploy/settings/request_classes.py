@@ -1,31 +1,26 @@
-"""Request classes of a configuration: as limits to judge by, and as rules of who comes in when."""
+"""Request classes: as limits to judge by, and as rules of who comes in when."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from deploy.settings.run_config import RunConfig
-from scheduler.metrics.slo import Slo, parse_slo
-from scheduler.policies.classes import DEFAULT_NAME, RequestClass, parse_classes
+from scheduler.metrics.slo import Slo
+from scheduler.policies.classes import RequestClass
 from scheduler.policies.flow_control import ClassRules, FlowControl
+from sim_hw.cost.tariffs import Tariff
 
 NS_PER_HOUR: Final = 3600 * 10**9
 
 
-def run_slo(config: RunConfig) -> Slo | None:
+def judged_slo(slo: Slo | None, classes: Sequence[RequestClass]) -> Slo | None:
     """What requests are judged by: the limits of the run, and those of each class, which the run's stand in for; None
     if there are neither."""
-    slo = parse_slo(config.slo) if config.slo else None
-    if not config.classes:
+    if not classes:
         return slo
     whole = slo or Slo()
-    classes = tuple((one.name, _limits(one, whole)) for one in parse_classes(config.classes))
-    return Slo(whole.ttft_s, whole.tpot_s, whole.e2e_s, classes)
-
-
-def class_names(config: RunConfig) -> list[str]:
-    """By index, requests without a class first; empty if the run has no classes."""
-    return [DEFAULT_NAME, *(one.name for one in parse_classes(config.classes))] if config.classes else []
+    limits = tuple((one.name, _limits(one, whole)) for one in classes)
+    return Slo(whole.ttft_s, whole.tpot_s, whole.e2e_s, limits)
 
 
 def _limits(one: RequestClass, whole: Slo) -> Slo:
@@ -34,9 +29,9 @@ def _limits(one: RequestClass, whole: Slo) -> Slo:
     return Slo(ttft_s, tpot_s, whole.e2e_s if one.e2e_s is None else one.e2e_s)
 
 
-def class_rules(config: RunConfig, default: FlowControl) -> tuple[ClassRules, ...]:
+def class_rules(classes: Sequence[RequestClass], default: FlowControl) -> tuple[ClassRules, ...]:
     """What holds for each class; `default` is what holds for requests of none."""
-    return tuple(_rules(one, default) for one in parse_classes(config.classes))
+    return tuple(_rules(one, default) for one in classes)
 
 
 def _rules(one: RequestClass, default: FlowControl) -> ClassRules:
@@ -49,16 +44,14 @@ def _rules(one: RequestClass, default: FlowControl) -> ClassRules:
     )
 
 
-def cheap_hours(config: RunConfig) -> tuple[tuple[int, int], ...]:
+def cheap_hours(classes: Sequence[RequestClass], tariff: Tariff) -> tuple[tuple[int, int], ...]:
     """When the tariff's price is at its least, in nanoseconds of the day; empty if it always is, or nobody waits.
 
     The price is read here, so that who waits for it need not know of money.
     """
-    if not any(one.deferrable_s for one in parse_classes(config.classes)):
+    if not any(one.deferrable_s for one in classes):
         return ()
-    from deploy.run.money import tariff_of
-
-    bands = tariff_of(config).bands
+    bands = tariff.bands
     least = min(band.usd_per_kwh.value for band in bands)
     hours = [band.from_hour for band in bands]
     # Before the first band of the day the last one of the day before runs on.

@@ -1,26 +1,25 @@
-"""Builds the parts of a system from a configuration: the only place where control plane, workers and physics meet."""
+"""Builds the parts of a system from settings: the only place where control plane, workers and physics meet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from deploy.hardware.lookup import load_cluster, load_model
 from deploy.settings.flow_control import flow_control
-from deploy.settings.own_policy import make_policy
-from deploy.settings.parking import parking_rules
-from deploy.settings.plan import Plan, parse_plan
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.fabric import FabricPlan, Placed
+from deploy.system.facility import facility_curves
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.weight_channels import ModelChannels
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
-from scheduler.policies.classes import parse_classes
+from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
+from scheduler.metrics.slo import Slo
 from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
 from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_addresses, prefill_address
 from scheduler.protocol.component import NEVER_NS, Component
@@ -42,8 +41,7 @@ from workers.fabric.expert_traffic import ExpertLinks
 from workers.fabric.fabric import Fabric, FabricConfig
 from workers.prefill import PrefillConfig, PrefillInstance
 
-if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap or traffic of others
-    from deploy.settings.background import NamedFlow
+if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
     from scheduler.core.guests.power_budgets import PowerCap
     from scheduler.metrics.layout import LiveInstance
 
@@ -68,36 +66,31 @@ class InstanceSpec:
 
 
 class Blueprint:
-    """A configuration held against its hardware: names every part and makes any of them on its own.
+    """Settings held against their hardware: names every part and makes any of them on its own.
 
     The virtual runtime makes all parts in one process; live, each Ray actor makes only what it hosts, from the same
-    configuration. `block_tokens` is the trace's prefix block size. `loads_models`: workers may be lost, so that the
-    fabric is to have the ways on which models are loaded.
+    settings. `block_tokens` is the trace's prefix block size. `loads_models`: workers may be lost, so that the fabric
+    is to have the ways on which models are loaded.
     """
 
-    def __init__(self, config: RunConfig, block_tokens: int, *, loads_models: bool = False) -> None:
-        self.config = config
+    def __init__(self, settings: Settings, block_tokens: int, *, loads_models: bool = False) -> None:
+        self.settings = settings
         self.block_tokens = block_tokens
         self._loads_models = loads_models
-        self.cluster = load_cluster(config.cluster)
-        self.model = load_model(config.model)
-        self.plan: Plan = parse_plan(config.plan, self.cluster.num_npus, self.cluster.num_nodes.count)
-        self._physics = InstancePhysics(config, self.cluster, self.model)
+        hardware = settings.hardware
+        self.cluster, self.model, self.plan = hardware.cluster, hardware.model, hardware.plan
+        self._is_capped = settings.power.cap_w is not None
+        self._physics = InstancePhysics(hardware, settings.instances, is_capped=self._is_capped)
         prefill = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.prefill_npus]
         decode = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.decode_npus]
         self.prefill = [InstanceSpec(prefill_address(i), Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
         self.decode = [InstanceSpec(decode_address(i), Role.DECODE, *spec) for i, spec in enumerate(decode)]
-        self.pools = pool_addresses(len(self.plan.supernodes)) if config.cache == "pool" else ()
+        self.pools = pool_addresses(len(self.plan.supernodes)) if settings.cache.mode is CacheMode.POOL else ()
         if self.pools and any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
             raise ConfigError(
-                f"plan {config.plan!r} has no cache servers for --cache pool; add 48c or use --cache none"
+                f"plan {self.plan.text!r} has no cache servers for --cache pool; add 48c or use --cache none"
             )
-        # Whether the pool is reached, and what background there is, is to be known before anything starts.
-        self._background: list[NamedFlow] = []
-        if config.background:
-            from deploy.settings.background import read_background
-
-            self._background = read_background(config.background, self.cluster)
+        # Whether the pool is reached is to be known before anything starts.
         self._expert_links: Mapping[str, ExpertLinks] = self._fabric_config().expert_links
 
     @property
@@ -134,33 +127,49 @@ class Blueprint:
         """Decode instances as they register."""
         return [self._info(spec) for spec in self.decode]
 
+    @cached_property
+    def curves(self) -> FacilityCurves:
+        """What all supernodes draw beside the NPUs of the plan."""
+        num_planned = sum(spec.num_npus for spec in self.instances)
+        return facility_curves(self.settings.money.site, self.cluster, len(self.plan.supernodes), num_planned)
+
+    def npu_places(self) -> Places:
+        """Where the NPUs of the plan stand: instances take them in their order."""
+        cluster = self.cluster
+        dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in self.instances), cluster.num_npus)
+        nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
+        return Places(tuple(dealt), cluster.npus_per_node.count, nodes_per_rack)
+
     def make_core(self) -> Scheduler:
         """The control plane's state machine."""
-        config = self.config
+        settings, cache, requests = self.settings, self.settings.cache, self.settings.requests
+        largest_npus = max((spec.num_npus for spec in self.prefill), default=0)
+        pass_tokens = settings.instances.prefill_tokens_per_npu * max(1, largest_npus)
         return Scheduler(
             SchedulerConfig(
                 prefill=self.prefill_infos(),
                 decode=self.decode_infos(),
-                cache_mode=CacheMode(config.cache),
-                cache_plane=Plane[config.cache_plane.upper()],
+                cache_mode=cache.mode,
+                cache_plane=cache.plane,
                 pools=pool_addresses(len(self.plan.supernodes)),
                 num_cache_servers=tuple(one.num_cache_servers for one in self.plan.supernodes),
-                has_cache_ssd=self._has_cache_ssd,
-                max_open_requests=config.max_open_requests,
-                view_age_ns=round(config.view_age_s * 1e9),
+                has_cache_ssd=cache.has_ssd,
+                max_open_requests=requests.max_open_requests,
+                view_age_ns=round(settings.routing.view_age_s * 1e9),
                 power=self._power_cap(),
-                parking=parking_rules(config.parking),
-                classes=parse_classes(config.classes),
+                parking=settings.power.parking,
+                classes=requests.classes,
                 weights=self.model_weights(),
             ),
-            self._make_policy(StageKind.PREFILL),
-            self._make_policy(StageKind.DECODE),
-            flow_control(config, max((spec.num_npus for spec in self.prefill), default=0)),
+            self.make_policy(StageKind.PREFILL),
+            self.make_policy(StageKind.DECODE),
+            flow_control(requests, settings.money.tariff, pass_tokens),
         )
 
-    def _make_policy(self, stage: StageKind) -> RoutingPolicy:
-        config = self.config
-        return make_policy(config, PolicyContext(stage, stream(config.seed, f"policy {stage.value}")))
+    def make_policy(self, stage: StageKind) -> RoutingPolicy:
+        """Who chooses instances of a stage."""
+        random = stream(self.settings.run.seed, f"policy {stage.value}")
+        return self.settings.routing.policy.make(PolicyContext(stage, random))
 
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""
@@ -171,29 +180,28 @@ class Blueprint:
         spec = next(spec for spec in self.instances if spec.address == address)
         if spec.role is Role.PREFILL:
             prefill = self._make_prefill(spec, began_ns)
-            return self._parkable(spec, prefill, prefill.is_empty) if self.config.parking else prefill
+            return self._parkable(spec, prefill, prefill.is_empty)
         decode = self._make_decode(spec, report_interval_ns, began_ns)
-        return self._parkable(spec, decode, decode.memory.is_empty) if self.config.parking else decode
+        return self._parkable(spec, decode, decode.memory.is_empty)
 
     def _parkable(self, spec: InstanceSpec, inner: Component, is_empty: Callable[[], bool]) -> Component:
+        """An instance that can be parked, if any may be."""
+        if self.settings.power.parking is None:
+            return inner
         from sim_hw.instance.parking import parked_instance
         from workers.parking import ParkableInstance
 
         return ParkableInstance(inner, is_empty, parked_instance(self.cluster.chip, spec.num_npus))
 
     def _power_cap(self) -> PowerCap | None:
-        if not self.config.power_cap:
+        cap_w = self.settings.power.cap_w
+        if cap_w is None:
             return None
-        from deploy.settings.power_cap import power_cap
+        from deploy.system.power_budget import power_cap
 
-        return power_cap(
-            self.config,
-            self.cluster,
-            len(self.plan.supernodes),
-            sum(spec.num_npus for spec in self.instances),
-            [(spec.address, self._physics.prefill(spec.num_npus)) for spec in self.prefill],
-            [(spec.address, self._physics.decode(spec.num_npus)) for spec in self.decode],
-        )
+        prefill = [(spec.address, self._physics.prefill(spec.num_npus)) for spec in self.prefill]
+        decode = [(spec.address, self._physics.decode(spec.num_npus)) for spec in self.decode]
+        return power_cap(cap_w, self.settings.requests.slo or Slo(), self.curves, prefill, decode)
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
         # A sequence may fit in memory and still be longer than the model's positions.
@@ -202,7 +210,11 @@ class Blueprint:
         size = spec.address, spec.num_npus, longest, spec.supernode
         if spec.role is Role.DECODE:
             return InstanceInfo(*size, kv_tokens * self._num_dies(spec))
-        return InstanceInfo(*size, kv_tokens, self._own_cache_blocks(spec) if self.config.cache == "local" else 0)
+        return InstanceInfo(*size, kv_tokens, self._own_cache_blocks(spec) if self._has_own_caches else 0)
+
+    @property
+    def _has_own_caches(self) -> bool:
+        return self.settings.cache.mode is CacheMode.LOCAL
 
     def _kv_tokens(self, spec: InstanceSpec) -> int:
         """KV tokens of a prefill instance, or of one die of a decode instance."""
@@ -215,14 +227,11 @@ class Blueprint:
 
     def _make_prefill(self, spec: InstanceSpec, began_ns: int) -> PrefillInstance:
         physics = self._physics.prefill(spec.num_npus)
-        cache = None
-        if self.config.cache == "local":
-            cache = BlockStore(self._own_store_sizes(spec))
+        cache = BlockStore(self._own_store_sizes(spec)) if self._has_own_caches else None
+        pass_tokens = self.settings.instances.prefill_tokens_per_npu * spec.num_npus
         return PrefillInstance(
             spec.address,
-            PrefillConfig(
-                self.config.prefill_tokens_per_npu * spec.num_npus, physics.kv_blocks, physics.least_budget_w
-            ),
+            PrefillConfig(pass_tokens, physics.kv_blocks, physics.least_budget_w),
             physics.cost,
             physics.power,
             cache,
@@ -237,7 +246,7 @@ class Blueprint:
             num_dies=physics.num_dies,
             blocks_per_die=physics.room.kv_blocks,
             slots_per_die=physics.room.sequences,
-            extent_blocks=self.config.kv_extent_blocks,
+            extent_blocks=self.settings.instances.kv_extent_blocks,
             tokens_per_step_num=physics.tokens_per_step[0],
             tokens_per_step_den=physics.tokens_per_step[1],
             report_interval_ns=report_interval_ns,
@@ -275,20 +284,15 @@ class Blueprint:
 
     def _store_sizes(self, num_servers: int, nodes_per_server: float = 1.0) -> StoreSizes:
         """Of a store of KV on so many cache servers."""
-        config, token_bytes = self.config, self.kv_bytes_per_token
+        cache, token_bytes = self.settings.cache, self.kv_bytes_per_token
         return StoreSizes(
             num_servers,
-            int(config.cache_bytes_per_server * nodes_per_server // token_bytes),
-            config.cache_block_tokens or self.block_tokens,
-            # Caches of single instances are their nodes' DRAM alone.
-            int(config.cache_ssd_bytes_per_server // token_bytes) if self._has_cache_ssd else 0,
-            config.cache_namespace_share,
+            int(cache.bytes_per_server * nodes_per_server // token_bytes),
+            cache.block_tokens or self.block_tokens,
+            int(cache.ssd_bytes_per_server // token_bytes) if cache.has_ssd else 0,
+            cache.tenant_share,
             self.block_tokens,
         )
-
-    @property
-    def _has_cache_ssd(self) -> bool:
-        return self.config.cache == "pool" and self.config.cache_ssd_bytes_per_server > 0
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -298,14 +302,14 @@ class Blueprint:
     @property
     def has_mtp(self) -> bool:
         """Whether instances run the model's MTP module."""
-        return self.config.mtp and bool(self.model.mtp_layers)
+        return self.settings.instances.mtp and bool(self.model.mtp_layers)
 
     def _fabric_config(self) -> FabricConfig:
         num_layers = self.model.layers + (self.model.mtp_layers if self.has_mtp else 0)
-        plan, background = self._fabric_plan(), self._background
+        plan, load = self._fabric_plan(), self.settings.fabric
         if self._loads_models:
             self._model_channels(plan)
-        return plan.config(self.kv_bytes_per_token, num_layers, self.config.expert_traffic, background)
+        return plan.config(self.kv_bytes_per_token, num_layers, load.expert_traffic, load.background)
 
     def _fabric_plan(self) -> FabricPlan:
         try:
@@ -314,9 +318,9 @@ class Blueprint:
                 [Placed(spec.address, spec.num_npus, spec.supernode) for spec in self.prefill],
                 [Placed(spec.address, spec.num_npus, spec.supernode) for spec in self.decode],
                 [one.num_cache_servers if self.pools else 0 for one in self.plan.supernodes],
-                Plane[self.config.cache_plane.upper()],
-                self.config.scale_out_oversubscription,
-                has_cache_ssd=self._has_cache_ssd,
+                self.settings.cache.plane,
+                self.settings.fabric.scale_out_oversubscription,
+                has_cache_ssd=self.settings.cache.has_ssd,
             )
         except HardwareModelError as error:
             raise ConfigError(str(error)) from error
@@ -330,10 +334,8 @@ class Blueprint:
 
     def _model_channels(self, plan: FabricPlan) -> ModelChannels:
         """The weights lie where prefix KV does."""
-        strategies = {"pool": Strategy.POOL, "local": Strategy.LOCAL, "none": Strategy.NONE}
-        config = self.config
-        plane = Plane[config.cache_plane.upper()]
-        return ModelChannels(plan, strategies[config.cache], plane, config.cache_weight_versions)
+        cache = self.settings.cache
+        return ModelChannels(plan, Strategy[cache.mode.name], cache.plane, cache.weight_versions)
 
     def plane_capacity_bytes_per_s(self) -> dict[Plane, float]:
         """Line rate of all endpoints of each plane together, in all supernodes, one direction."""

@@ -203,7 +203,7 @@ class FabricPlan:
     def _add_pool(
         self, pool: str, index: int, addresses: Sequence[str], num_servers: int, plane: Plane
     ) -> tuple[int, int]:
-        """Answers the links out of its servers and into them."""
+        """Returns the links out of its servers and into them."""
         node = self.cluster
         reads, writes = (
             pool_rate(node, CatalogPlane(plane.name.lower()), operation)

@@ -13,16 +13,14 @@ from math import gcd
 from typing import TYPE_CHECKING
 
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
-from deploy.settings.run_config import RunConfig
+from deploy.settings.models import Hardware, Instances
 from scheduler.protocol.errors import ConfigError
-from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import HardwareModelError
 from sim_hw.instance.compiled_decode import CompiledDecode, DecodeSteps, compile_decode
 from sim_hw.instance.compiled_prefill import CompiledPrefill, compile_prefill
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, DecodeRoom, decode_room, prefill_blocks
 from sim_hw.instance.power import DecodePower, PrefillPower, decode_power, prefill_power
 from sim_hw.instance.ub_shares import PPM, AtShares
-from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.steps.ub_share import decode_link_s, prefill_link_s, with_ub_share
 
@@ -87,45 +85,48 @@ class DecodePhysics:
 
 
 class InstancePhysics:
-    """Of all instances of a configuration; `ConfigError` for one that cannot exist or has no room."""
+    """Of all instances of a plan; `ConfigError` for one that cannot exist or has no room.
 
-    def __init__(self, config: RunConfig, cluster: Supernode, model: ModelShape) -> None:
-        self._config = config
-        self._cluster = cluster
-        self._model = model
+    `is_capped`: instances run under a power cap, and so have budgets.
+    """
+
+    def __init__(self, hardware: Hardware, instances: Instances, *, is_capped: bool = False) -> None:
+        self._hardware = hardware
+        self._instances = instances
+        self._is_capped = is_capped
         self.prefill = cache(self._make_prefill)
         self.decode = cache(self._make_decode)
 
     def _make_prefill(self, num_npus: int) -> PrefillPhysics:
-        config = self._config
+        options = self._instances
         with self._plan_named():
             point = prefill_point(
-                self._cluster,
-                self._model,
-                InstanceOptions(num_npus=num_npus, eplb=config.expert_balance),
-                batch_tokens_per_npu=config.prefill_tokens_per_npu,
+                self._hardware.cluster,
+                self._hardware.model,
+                InstanceOptions(num_npus=num_npus, eplb=options.expert_balance),
+                batch_tokens_per_npu=options.prefill_tokens_per_npu,
             )
-            blocks = prefill_blocks(point, config.kv_reserve_share)
+            blocks = prefill_blocks(point, options.kv_reserve_share)
             cost = compile_prefill(point)
             at_shares = AtShares(cost, lambda share: compile_prefill(with_ub_share(point, share)))
             computed_s, cached_s = prefill_link_s(point)
             num_ranks = cost.num_ranks
             line_ns = 1e9 * computed_s / num_ranks, 1e9 * cached_s / num_ranks
             physics = PrefillPhysics(cost, prefill_power(point), blocks, at_shares, line_ns)
-            if not config.power_cap:
+            if not self._is_capped:
                 return physics
             from sim_hw.instance.throttle import PrefillThrottle
 
-            throttle, tokens = PrefillThrottle(point), config.prefill_tokens_per_npu * num_npus
+            throttle, tokens = PrefillThrottle(point), options.prefill_tokens_per_npu * num_npus
             # The heaviest pass: a full one, over prompts of full length.
-            longest = min(self._model.max_positions, blocks * KV_BLOCK_TOKENS)
+            longest = min(self._hardware.model.max_positions, blocks * KV_BLOCK_TOKENS)
             full_ns = cost.prefill_ns(tokens, tokens * longest, 0)
             return replace(physics, throttle=throttle, budgets=throttle.budget_range(tokens, longest, full_ns))
 
     def _make_decode(self, num_npus: int) -> DecodePhysics:
         with self._plan_named():
             point = self._decode_point(num_npus)
-            room = decode_room(point, self._config.kv_reserve_share)
+            room = decode_room(point, self._instances.kv_reserve_share)
             compiled = compile_decode(point, room.sequences)
 
             @cache
@@ -141,7 +142,7 @@ class InstancePhysics:
                 1e9 * decode_link_s(point) / point.num_ranks,
                 compile_at,
             )
-            if not self._config.power_cap:
+            if not self._is_capped:
                 return physics
             from sim_hw.instance.throttle import DecodeThrottle, StepLoad
 
@@ -155,16 +156,16 @@ class InstancePhysics:
             return replace(physics, throttle=throttle, budgets=throttle.budget_range(full))
 
     def _decode_point(self, num_npus: int) -> DecodePoint:
-        mtp_k = min(1, self._model.mtp_layers) if self._config.mtp else 0
-        options = InstanceOptions(num_npus=num_npus, eplb=self._config.expert_balance)
-        return decode_point(self._cluster, self._model, options, mtp_k=mtp_k)
+        mtp_k = min(1, self._hardware.model.mtp_layers) if self._instances.mtp else 0
+        options = InstanceOptions(num_npus=num_npus, eplb=self._instances.expert_balance)
+        return decode_point(self._hardware.cluster, self._hardware.model, options, mtp_k=mtp_k)
 
     @contextmanager
     def _plan_named(self) -> Generator[None]:
         try:
             yield
         except HardwareModelError as error:
-            raise ConfigError(f"plan {self._config.plan!r}: {error}") from error
+            raise ConfigError(f"plan {self._hardware.plan.text!r}: {error}") from error
 
 
 def _tokens_per_step(point: DecodePoint) -> tuple[int, int]:

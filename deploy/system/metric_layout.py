@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from deploy.run.energy import facility_curves
 from deploy.run.money import live_prices
-from deploy.settings.request_classes import class_names
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_names import chip_shown
+from scheduler.core.config import CacheMode
 from scheduler.metrics.layout import Layout
 from scheduler.protocol.messages import Plane
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
@@ -29,19 +28,14 @@ def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], name
         nodes_per_rack=max(1, cluster.num_nodes.count // cluster.compute_racks.count),
         kv_block_tokens=KV_BLOCK_TOKENS,
         model=blueprint.model.name,
-        chip=chip_shown(blueprint.config, cluster),
+        chip=chip_shown(blueprint.settings.instances.kv_reserve_share, cluster),
         names=names,
         plane_bytes_per_s=tuple(capacity[plane] for plane in Plane),
         npus_per_supernode=cluster.num_npus,
-        curves=facility_curves(
-            blueprint.config,
-            cluster,
-            len(blueprint.plan.supernodes),
-            sum(spec.num_npus for spec in blueprint.instances),
-        ),
+        curves=blueprint.curves,
         prices=live_prices(blueprint),
-        has_prefix_cache=blueprint.config.cache != "none",
+        has_prefix_cache=blueprint.settings.cache.mode is not CacheMode.NONE,
         num_cache_servers=blueprint.plan.num_cache_servers if blueprint.pools else 0,
-        classes=tuple(class_names(blueprint.config)[1:]),
+        classes=tuple(blueprint.settings.requests.class_names[1:]),
         kv_bytes_per_token=blueprint.kv_bytes_per_token,
     )

@@ -9,28 +9,26 @@ from scheduler.metrics.layout import Chip
 from scheduler.protocol.errors import ConfigError
 from sim_hw.chips.sheet import maker_of
 
-if TYPE_CHECKING:  # a configuration looks here for its names
-    from deploy.settings.run_config import RunConfig
+if TYPE_CHECKING:  # settings look here for their names
     from sim_hw.clusters.supernode import Supernode
 
 
-def parse_names(text: str, place: str = "names") -> tuple[str, ...]:
-    """Schemes as a user lists them; anything unknown is a `ConfigError` that begins with `place`."""
+def parse_names(text: str) -> tuple[str, ...]:
+    """Schemes as a user lists them; anything unknown is a `ConfigError`."""
     chosen = [name.strip() for name in text.split(",")]
     for name in chosen:
-        SCHEMES.find(name, place)
+        SCHEMES.find(name)
     return tuple(name for name in SCHEMES if name in chosen)
 
 
-def names_shown(config: RunConfig, cluster: Supernode) -> tuple[str, ...]:
-    """The schemes of a cluster: those asked for, else the usual ones.
+def names_shown(chosen: tuple[str, ...], cluster: Supernode) -> tuple[str, ...]:
+    """The schemes of a cluster: those chosen, else the usual ones.
 
     `ConfigError` for the exporter of another maker's chips.
     """
-    maker = chip_shown(config, cluster).maker
-    if not config.names:
+    maker = maker_of(cluster.chip)
+    if not chosen:
         return default_names(maker)
-    chosen = parse_names(config.names)
     for name in chosen:
         if SCHEMES[name].maker not in ("", maker):
             fix = "leave it out" if maker else f"leave it out, or give the chip's file maker: {SCHEMES[name].maker}"
@@ -38,7 +36,7 @@ def names_shown(config: RunConfig, cluster: Supernode) -> tuple[str, ...]:
     return chosen
 
 
-def chip_shown(config: RunConfig, cluster: Supernode) -> Chip:
+def chip_shown(kv_reserve_share: float, cluster: Supernode) -> Chip:
     """The chip of a cluster as plain numbers."""
     chip = cluster.chip
     return Chip(
@@ -46,7 +44,7 @@ def chip_shown(config: RunConfig, cluster: Supernode) -> Chip:
         chip.title,
         chip.num_dies.count,
         chip.die.hbm_bytes.value,
-        1.0 - config.kv_reserve_share,
+        1.0 - kv_reserve_share,
         chip.idle_w.value,
         chip.tdp_w.value,
     )

@@ -17,7 +17,7 @@ from typing import Any
 from scheduler.core.config import SchedulerConfig
 from scheduler.core.decodes import Decodes
 from scheduler.core.guest import Guest
-from scheduler.core.guests.attached import attach_guests
+from scheduler.core.guests.attached import guests_of
 from scheduler.core.guests.weight_changes import WeightChanges
 from scheduler.core.kv_transfers import KvTransfers
 from scheduler.core.lifecycle import Event
@@ -89,18 +89,21 @@ class Scheduler(TimingFlags):
         self._prefills = Prefills(state, self._transfers, self.routing.prefill)
         self._kv_transfers = KvTransfers(state, self._reservations, self._transfers)
         self._losses = Losses(state, self._transfers, self._reservations)
-        self._decodes = Decodes(state, self._losses)
-        parts = (self._transfers, self._reservations, self._prefills, self._kv_transfers, self._losses)
-        self._recovery = Recovery(state, *parts)
-        self._weight_changes: WeightChanges | None = None
-        self._handlers: dict[type, Handler] = self._own_handlers()
         self._down = self._losses.down
+        self._decodes = Decodes(state, self._losses)
+        self._recovery = Recovery(
+            state, self._transfers, self._reservations, self._prefills, self._kv_transfers, self._losses
+        )
+        self._weight_changes: WeightChanges | None = None
         self._guests: list[Guest] = []
         self._timed: list[Guest] = []
-        self._bare_handlers = dict(self._handlers)
-        attach_guests(self, self._prefills, self._losses, self._reservations, flow_control)
+        self._own_handlers = self._handlers_without_guests()
+        self._handlers = dict(self._own_handlers)
+        parts = self._prefills, self._losses, self._reservations
+        for guest in guests_of(state, self.routing, *parts, flow_control):
+            self.add_guest(guest)
 
-    def _own_handlers(self) -> dict[type, Handler]:
+    def _handlers_without_guests(self) -> dict[type, Handler]:
         """Of each message, before any guest listens."""
         return {
             RequestsArrived: self._on_arrived,
@@ -125,7 +128,7 @@ class Scheduler(TimingFlags):
         self._guests.append(guest)
         if type(guest).wake is not Guest.wake:
             self._timed.append(guest)
-        for kind, handler in self._bare_handlers.items():
+        for kind, handler in self._own_handlers.items():
             hearing = [one for one in self._guests if one.hears is None or kind in one.hears]
             self._handlers[kind] = _with_guests(handler, hearing)
 
@@ -142,7 +145,7 @@ class Scheduler(TimingFlags):
         for guest in self._timed:
             if guest.deadline_ns <= now_ns:
                 outputs = _joined(outputs, guest.wake(now_ns), guest)
-        self.deadline_ns = min([guest.deadline_ns for guest in self._timed])
+        self.deadline_ns = min([guest.deadline_ns for guest in self._timed], default=NEVER_NS)
         return self._reachable(outputs) if self._down else outputs
 
     def _reachable(self, outputs: Outputs) -> Outputs:

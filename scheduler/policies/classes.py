@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
+from scheduler.protocol.catalog import unknown
 from scheduler.protocol.errors import ConfigError
 
 DEFAULT_NAME: Final = "default"
@@ -46,7 +46,7 @@ class RequestClass:
 
 
 def parse_classes(text: str) -> tuple[RequestClass, ...]:
-    """Read classes as `RunConfig.classes` has them; a `ConfigError` without a place for anything else."""
+    """Read classes as the setting `classes` has them; a `ConfigError` without a place for anything else."""
     found: dict[str, RequestClass] = {}
     owners: dict[int, str] = {}
     for part in text.split(";") if text.strip() else []:
@@ -72,9 +72,7 @@ def _parse_one(part: str) -> RequestClass:
     for term in filter(None, (piece.strip() for piece in settings.split(","))):
         key, _, value = (piece.strip() for piece in term.partition("="))
         if key not in KEYS:
-            near = get_close_matches(key, KEYS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"class {name}: unknown key {key!r}; {hint}known: {', '.join(KEYS)}")
+            raise ConfigError(f"class {name}: {unknown('key', key, KEYS)}")
         if key in seen:
             raise ConfigError(f"class {name}: {key} is given twice; leave one out")
         seen.add(key)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from scheduler.protocol.catalog import unknown
 from scheduler.protocol.errors import ConfigError
 
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -23,7 +23,7 @@ def split_spec(spec: str) -> tuple[str, str]:
 
 
 def parse_options(name: str, text: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What `text` sets, each of the type of its default; a `ConfigError` names the policy, the fault and the mend."""
+    """What `text` sets, each of the type of its default; a `ConfigError` names the policy, the fault and the fix."""
     values: dict[str, Any] = {}
     for item in text.split(",") if text else []:
         key, equals, value = item.partition("=")
@@ -31,19 +31,14 @@ def parse_options(name: str, text: str, defaults: Mapping[str, Any]) -> dict[str
         if not defaults:
             raise ConfigError(f"{name} takes no options, and was given {item.strip()!r}; leave it out")
         if key not in defaults:
-            near = difflib.get_close_matches(key, defaults, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"{name}: unknown option {key!r}; {hint}known: {_known(defaults)}")
+            listing = ", ".join(f"{known}={default}" for known, default in defaults.items())
+            raise ConfigError(f"{name}: {unknown('option', key, defaults, listing)}")
         if not equals:
             raise ConfigError(f"{name}: option {key} has no value; write {key}={defaults[key]}")
         if key in values:
             raise ConfigError(f"{name}: option {key} is given twice; leave one out")
         values[key] = _value(name, key, value.strip(), defaults[key])
     return values
-
-
-def _known(defaults: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={default}" for key, default in defaults.items())
 
 
 def _value(name: str, key: str, text: str, default: Any) -> Any:

@@ -10,7 +10,12 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import Final, Protocol
 
+from scheduler.policies.registry import KnownPolicy, register
 from scheduler.policies.waiting import NO_LIMIT_NS, WaitingRequest
+from scheduler.protocol.catalog import Catalog
+
+ORDERS: Final = Catalog[KnownPolicy]()
+GOES_FIRST: Final = "who goes first to prefill"
 
 
 class Order(Protocol):
@@ -77,6 +82,7 @@ class _Keyed:
         self._waiting.pop(request_id, None)
 
 
+@register(ORDERS, "fcfs", formula="min time of coming", source="folklore", chooses=GOES_FIRST)
 class FirstComeFirstServed(_Keyed):
     """In order of coming."""
 
@@ -85,6 +91,7 @@ class FirstComeFirstServed(_Keyed):
         return 0.0
 
 
+@register(ORDERS, "edf", formula="min arrival + TTFT limit", source="Liu and Layland, 1973", chooses=GOES_FIRST)
 class EarliestDeadlineFirst(_Keyed):
     """Least arrival + TTFT limit; those without a limit come last.
 
@@ -99,6 +106,13 @@ class EarliestDeadlineFirst(_Keyed):
         return request.arrived_ns + request.ttft_limit_ns
 
 
+@register(
+    ORDERS,
+    "shortest",
+    formula="min uncached tokens + ageing_tokens_per_s * arrival",
+    source="shortest job first, with ageing",
+    chooses=GOES_FIRST,
+)
 class ShortestFirst(_Keyed):
     """Fewest tokens first, with ageing: a nanosecond of waiting counts as `ageing_tokens_per_s` / 10^9 tokens less.
 
@@ -115,6 +129,7 @@ class ShortestFirst(_Keyed):
         return request.num_tokens + self._tokens_per_ns * request.arrived_ns
 
 
+@register(ORDERS, "priority", formula="max priority of the class", source="llm-d priority bands", chooses=GOES_FIRST)
 class PriorityClasses(_Keyed):
     """Higher priority strictly first; in order of coming within one."""
 
@@ -123,6 +138,13 @@ class PriorityClasses(_Keyed):
         return -request.priority
 
 
+@register(
+    ORDERS,
+    "fair",
+    formula="the tenant with min input_weight * prompt tokens + output_weight * output tokens served",
+    source="virtual token counter, Sheng et al., OSDI 2024",
+    chooses=GOES_FIRST,
+)
 class FairQueue:
     """Virtual token counter: the tenant that was served the fewest tokens goes next; a tenant's own in order of coming.
 

@@ -1,100 +1,95 @@
-"""One registry of policies by name, with their formula and source."""
+"""How a policy becomes known: registered once, by a decorator, with its formula and its source.
+
+A routing policy is found in its package, so that a new one is one file there. Admission rules and orders are registered
+the same way beside their classes, in `admission` and `ordering`.
+"""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any, Final, TypeVar
 
 from scheduler.policies.options import parse_options, split_spec
 from scheduler.policies.view import READS_ALL, PolicyContext, Reads, RequestView, RoutingPolicy, StageView
+from scheduler.protocol.catalog import Catalog
 from scheduler.protocol.errors import ConfigError
 
-PolicyT = TypeVar("PolicyT", bound=Callable[..., RoutingPolicy])
+PolicyT = TypeVar("PolicyT", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPolicy:
-    """A policy as it is listed. `chooses`: at which stage by what; `formula` is one line; `options` have defaults."""
+    """A policy as it is listed. `chooses`: at which stage, or what; `formula` is one line; `options` have defaults."""
 
     name: str
     chooses: str
     formula: str
     source: str
     options: Mapping[str, Any]
-    make: Callable[..., RoutingPolicy]
+    make: Callable[..., Any]
 
 
-_ROUTING: dict[str, KnownPolicy] = {}
+ROUTING: Final = Catalog[KnownPolicy](package="scheduler.policies.routing", besides="or FILE.py:Class")
+"""All but those that go by load alone are imported when a name is asked for that is not known yet."""
+
+
+def register(
+    catalog: Catalog[KnownPolicy], name: str, *, formula: str, source: str, chooses: str
+) -> Callable[[PolicyT], PolicyT]:
+    """Class decorator: make a policy known. Arguments of its constructor that have a default are options."""
+
+    def add(policy: PolicyT) -> PolicyT:
+        catalog.register(name, KnownPolicy(name, chooses, formula, source, options_of(policy), policy))
+        return policy
+
+    return add
 
 
 def routing_policy(
     name: str, *, formula: str, source: str, chooses: str = "prefill and decode"
 ) -> Callable[[PolicyT], PolicyT]:
-    """Class decorator: make a routing policy known under `name`, once. Its dataclass fields but
-    `context` are options."""
-
-    def register(policy: PolicyT) -> PolicyT:
-        if name in _ROUTING:
-            raise ValueError(f"routing policy {name!r} is registered twice")
-        _ROUTING[name] = KnownPolicy(name, chooses, formula, source, options_of(policy), policy)
-        return policy
-
-    return register
+    """Class decorator: make a routing policy known under `name`; it is made with its context and its options."""
+    return register(ROUTING, name, formula=formula, source=source, chooses=chooses)
 
 
 def options_of(policy: Callable[..., object]) -> dict[str, Any]:
-    """Names and defaults of what may be set: the fields of a dataclass but `context`; none of any other class."""
-    if not (isinstance(policy, type) and is_dataclass(policy)):
+    """Names and defaults of what may be set: the arguments with a default, but `context`."""
+    try:
+        arguments = signature(policy).parameters.values()
+    except ValueError:  # a class of one's own with a built-in base: what that takes cannot be told
         return {}
-    return {field.name: field.default for field in fields(policy) if field.init and field.name != "context"}
+    return {one.name: one.default for one in arguments if one.default is not one.empty and one.name != "context"}
+
+
+def make_policy(catalog: Catalog[KnownPolicy], spec: str, *context: PolicyContext) -> Any:
+    """A fresh policy of `name` or `name:key=value,...`; a `ConfigError` for what is unknown or cannot be."""
+    name, text = split_spec(spec)
+    known = catalog.find(name)
+    options = parse_options(name, text, known.options)
+    try:
+        return known.make(*context, **options)
+    except ConfigError as error:  # of values that only the policy can judge
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def make_routing_policy(spec: str, context: PolicyContext | None = None) -> RoutingPolicy:
-    """A fresh policy of `name` or `name:key=value,...`; what is unknown is a `ConfigError` that lists what is known."""
-    name, options = split_spec(spec)
-    known = find_policy(name)
-    return known.make(context or PolicyContext(), **parse_options(name, options, known.options))
+    """The routing policy of `spec` for one stage of a run."""
+    return make_policy(ROUTING, spec, context or PolicyContext())
 
 
 def check_routing_policy(spec: str) -> None:
     """A `ConfigError` if `spec` names no policy or options that it does not have."""
-    name, options = split_spec(spec)
-    parse_options(name, options, find_policy(name).options)
-
-
-def find_policy(name: str) -> KnownPolicy:
-    """What is known under this name."""
-    if name not in _ROUTING:
-        _import_families()
-    if name not in _ROUTING:
-        near = difflib.get_close_matches(name, _ROUTING, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"unknown value {name!r}; {hint}known: {', '.join(routing_policy_names())}, or FILE.py:Class")
-    return _ROUTING[name]
-
-
-def routing_policy_names() -> list[str]:
-    """All registered names, sorted."""
-    _import_families()
-    return sorted(_ROUTING)
-
-
-def known_policies() -> list[KnownPolicy]:
-    """All registered policies, by name."""
-    return [_ROUTING[name] for name in routing_policy_names()]
-
-
-def _import_families() -> None:
-    """Their classes take a hundredth of a second to make, which a run by load should not wait for."""
-    import scheduler.policies.routing.families  # pyright: ignore[reportUnusedImport]  # noqa: F401
+    name, text = split_spec(spec)
+    parse_options(name, text, ROUTING.find(name).options)
 
 
 class OwnPolicy:
-    """A user's class with a method `choose`, seen as a `RoutingPolicy`; what it does not say has a default."""
+    """A user's class with a method `choose`, seen as a `RoutingPolicy`; what it does not declare has a default."""
 
     def __init__(self, policy: Any, name: str) -> None:
+        self.name: Final = name
         self.reason: str = getattr(policy, "reason", f"{name}: its own choice")
         self.reads: Reads = getattr(policy, "reads", READS_ALL)
         self._policy = policy
@@ -102,5 +97,5 @@ class OwnPolicy:
             self.choose_pair = policy.choose_pair
 
     def choose(self, stage: StageView, request: RequestView) -> int:
-        """What the class answers."""
+        """What the class chooses."""
         return self._policy.choose(stage, request)

@@ -1,4 +1,8 @@
-"""What a policy may see: one stage's instances and the request at hand, as a real router would know them."""
+"""What a policy may see: one stage's instances and the request at hand, as a real router would know them.
+
+A policy declares what it reads. What nobody reads is not kept, and to read what is not declared is an error (see
+`undeclared`).
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,9 @@ class StageKind(Enum):
 class Reads(IntFlag):
     """What a policy must be shown; what nobody reads is not kept.
 
-    `LOAD` alone: the core's own counts of outstanding work. `REPORTS`: columns that instances reported. `OWN_CACHES`:
-    which instance's own cache holds the prompt's beginning. `PREDICTIONS`: times learned from reports.
+    `LOAD` alone: the core's own counts of outstanding work. `REQUEST`: the request. `REPORTS`: columns that instances
+    reported. `OWN_CACHES`: which instance's own cache holds the prompt's beginning. `PREDICTIONS`: times learned from
+    reports. The last two come with the request.
     """
 
     LOAD = 0
@@ -123,10 +128,6 @@ class RequestView:
     backlog_ns: Final[Sequence[float]]
     work_ns: Final[Sequence[float]]
     num_samples: Final[int] = 0
-
-
-UNSEEN: Final = RequestView.__new__(RequestView)
-"""The request as shown to policies that read nothing but load. It has no fields: to read one is an error."""
 
 
 @dataclass(frozen=True, slots=True)

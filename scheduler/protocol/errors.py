@@ -4,6 +4,7 @@ SupernodeError
 +-- InputError              a file, flag, config or body is wrong: one line with place and mend, exit 2
 |   +-- TraceError          a line of a trace
 |   +-- ConfigError         a configuration file or a contradiction between options
+|   +-- UndeclaredReadError a routing policy reads what it did not declare
 +-- LifecycleError          an event that the life-cycle table does not allow in a request's state
 +-- CodecError              bytes that are not a message of this protocol version
 |   +-- JournalError        a journal that is damaged, truncated or of another version
@@ -41,6 +42,10 @@ class TraceError(InputError):
 
 class ConfigError(InputError):
     """A configuration value, flag or combination of them that cannot be used."""
+
+
+class UndeclaredReadError(InputError):
+    """A routing policy reads a field of its views that its `reads` leaves out."""
 
 
 class LifecycleError(SupernodeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 BLOCK_ROWS: Final = 2048
 """Rows a reader gathers before it yields; memory stays flat and per-block costs vanish at this size."""
@@ -32,6 +32,23 @@ class ArrivalBlock:
 
     def __len__(self) -> int:
         return len(self.arrived_ns)
+
+    def extend(self, later: ArrivalBlock) -> None:
+        """Add the rows of the block that comes after this one."""
+        if self.classes or later.classes:
+            self.classes[:] = [*self.class_names, *later.class_names]
+        for column, more in zip(self._columns, later._columns):
+            column.extend(more)
+
+    def part(self, rows: slice) -> ArrivalBlock:
+        """These rows as a block of their own."""
+        columns: list[list[Any]] = [*self._columns, self.classes]
+        return ArrivalBlock(*[column[rows] for column in columns])
+
+    @property
+    def _columns(self) -> tuple[list[Any], ...]:
+        """All columns that are as long as the block."""
+        return (self.arrived_ns, self.prompt_tokens, self.output_tokens, self.prefixes, self.tenants)
 
     @property
     def class_names(self) -> list[str]:

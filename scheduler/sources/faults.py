@@ -1,4 +1,4 @@
-"""The component that breaks and mends parts of the fabric, as planned or at random, for as long as there is work."""
+"""The component that breaks and repairs parts of the fabric, as planned or at random, for as long as there is work."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 NS_PER_S: Final = 1_000_000_000
 
 Change = tuple[int, str, bool]
-"""(time in ns, part, whether it breaks then; else it is mended)."""
+"""(time in ns, part, whether it breaks then; else it is repaired)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
-    """A part breaks at `at_ns` and works again from `mended_ns` on; `NEVER_NS` if it stays broken."""
+    """A part breaks at `at_ns` and works again from `repaired_ns` on; `NEVER_NS` if it stays broken."""
 
     part: str
     at_ns: int
-    mended_ns: int
+    repaired_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class FaultRate:
-    """Each part of a kind breaks on average that long after it last worked again, and is mended on average that soon.
+    """Each part of a kind breaks on average that long after it last worked again, and is repaired on average that soon.
 
     Both times are exponentially distributed, and of one part independent of all others.
     """
@@ -61,10 +61,9 @@ class FaultPlan:
 
 
 class FaultSource(TimingFlags):
-    """Says `FailParts` and `RepairParts` to the core when their time has come.
-
-    As long as `has_work` says that requests are open or still to come; once there are none, it has no deadline any
-    more, so that no run goes on for the sake of faults that nobody would notice.
+    """Sends `FailParts` and `RepairParts` to the core when they are due, as long as `has_work` is true: requests are
+    open or still to come. Once there are none it has no deadline any more, so that no run goes on for the sake of
+    faults that nobody would notice.
     """
 
     address = "faults"
@@ -73,28 +72,28 @@ class FaultSource(TimingFlags):
     def __init__(self, changes: Iterable[Change], has_work: Callable[[], bool]) -> None:
         self._instants = _instants(changes)
         self._has_work = has_work
-        self._said: Outputs = NOTHING
+        self._outputs: Outputs = NOTHING
         self._next_ns = NEVER_NS
         self._advance()
 
     @property
     def deadline_ns(self) -> int:
-        """When the next part breaks or is mended."""
+        """When the next part breaks or is repaired."""
         return self._next_ns if self._has_work() else NEVER_NS
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """Only the end of a run is said to a source; it then stays silent."""
+        """A source is told of the end of a run only, and then sends nothing more."""
         self._next_ns = NEVER_NS
         return NOTHING
 
     def wake(self, now_ns: int) -> Outputs:
         """All that changes at this instant."""
-        said = self._said
+        outputs = self._outputs
         self._advance()
-        return said
+        return outputs
 
     def _advance(self) -> None:
-        self._next_ns, self._said = next(self._instants, (NEVER_NS, NOTHING))
+        self._next_ns, self._outputs = next(self._instants, (NEVER_NS, NOTHING))
         if self._next_ns >= NEVER_NS:
             self._next_ns = NEVER_NS
 
@@ -102,7 +101,7 @@ class FaultSource(TimingFlags):
 def planned_changes(schedule: Sequence[PlannedFault]) -> list[Change]:
     """What a schedule does, in the order of time."""
     changes = [(fault.at_ns, fault.part, True) for fault in schedule]
-    changes += [(fault.mended_ns, fault.part, False) for fault in schedule if fault.mended_ns < NEVER_NS]
+    changes += [(fault.repaired_ns, fault.part, False) for fault in schedule if fault.repaired_ns < NEVER_NS]
     return sorted(changes, key=itemgetter(0))
 
 
@@ -136,7 +135,7 @@ def _later_ns(time_ns: int, after_s: float) -> int:
 
 
 def _instants(changes: Iterable[Change]) -> Iterator[tuple[int, Outputs]]:
-    """(time, what to say then). A part that is broken for two reasons works again when both have passed."""
+    """(time, outputs of that instant). A part that is broken for two reasons works again when both have passed."""
     num_reasons: dict[str, int] = {}
     for time_ns, group in groupby(changes, key=itemgetter(0)):
         before: dict[str, int] = {}
@@ -145,11 +144,11 @@ def _instants(changes: Iterable[Change]) -> Iterator[tuple[int, Outputs]]:
             before.setdefault(part, reasons)
             num_reasons[part] = reasons + (1 if breaks else -1)
         failed = sorted(part for part, reasons in before.items() if not reasons and num_reasons[part])
-        mended = sorted(part for part, reasons in before.items() if reasons and not num_reasons[part])
-        said: list[tuple[str, Message]] = []
-        if mended:
-            said.append((CORE_ADDRESS, RepairParts(mended)))
+        repaired = sorted(part for part, reasons in before.items() if reasons and not num_reasons[part])
+        outputs: list[tuple[str, Message]] = []
+        if repaired:
+            outputs.append((CORE_ADDRESS, RepairParts(repaired)))
         if failed:
-            said.append((CORE_ADDRESS, FailParts(failed)))
-        if said:
-            yield time_ns, tuple(said)
+            outputs.append((CORE_ADDRESS, FailParts(failed)))
+        if outputs:
+            yield time_ns, tuple(outputs)

@@ -99,7 +99,7 @@ class Profiler(TimingFlags):
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Begin, or take a report and go on."""
         if isinstance(message, ArrivalsEnded):
-            return tuple(said for bench in self._benches.values() for said in self._next(bench))
+            return tuple(output for bench in self._benches.values() for output in self._next(bench))
         if isinstance(message, PrefillStepped):
             return self._on_prefill_stepped(self._benches.get(message.instance), message)
         if isinstance(message, DecodeStepped):
@@ -142,7 +142,7 @@ class Profiler(TimingFlags):
         if bench is None:
             return NOTHING
         if message.computed_tokens:
-            _note(bench.found, 1, message.computed_tokens, bench.position, bench.cached, message.usage.busy_ns)
+            _add_pass(bench.found, 1, message.computed_tokens, bench.position, bench.cached, message.usage.busy_ns)
             bench.position += message.computed_tokens
             bench.cached = 0
         if message.started_cached_tokens:  # what its own cache had
@@ -155,10 +155,10 @@ class Profiler(TimingFlags):
         kv_tokens, num, steps = bench.kv_tokens, message.num_running, message.num_steps
         bench.kv_tokens = message.kv_tokens
         if num and steps:
-            _note(bench.found, num, 0, kv_tokens, 0, message.first_step_ns)
+            _add_pass(bench.found, num, 0, kv_tokens, 0, message.first_step_ns)
             if steps > 1:
                 grown = num * message.tokens_per_sequence * (steps - 1) // steps
-                _note(bench.found, num, 0, kv_tokens + grown, 0, message.last_step_ns)
+                _add_pass(bench.found, num, 0, kv_tokens + grown, 0, message.last_step_ns)
             bench.num_steps += steps
             bench.num_tokens += message.tokens_per_sequence
         gone = [*message.finished_ids, *message.preempted_ids]
@@ -181,7 +181,7 @@ def _bench(instance: ProfiledInstance) -> _Bench:
     return _Bench(instance, [task for task in tasks if min(task[0], longest) > 0], found)
 
 
-def _note(found: InstanceProfiled, num: int, new: int, context: int, cached: int, taken_ns: int) -> None:
+def _add_pass(found: InstanceProfiled, num: int, new: int, context: int, cached: int, taken_ns: int) -> None:
     found.sequences.append(num)
     found.new_tokens.append(new)
     found.context_tokens.append(context)
@@ -189,42 +189,39 @@ def _note(found: InstanceProfiled, num: int, new: int, context: int, cached: int
     found.taken_ns.append(taken_ns)
 
 
-class Starter(TimingFlags):
-    """A source that says nothing but that nobody arrives."""
+class _Once(TimingFlags):
+    """A source that sends what it has at its first instant, and nothing after."""
+
+    priority = Priority.SOURCE
+
+    def __init__(self, *messages: Message) -> None:
+        self.deadline_ns = 0
+        self._messages = messages
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """The run has ended."""
+        self.deadline_ns = NEVER_NS
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Outputs:
+        """All of it."""
+        self.deadline_ns = NEVER_NS
+        return tuple((CORE_ADDRESS, message) for message in self._messages)
+
+
+class Starter(_Once):
+    """In the place of a source of requests: nobody arrives."""
 
     address = "source"
-    priority = Priority.SOURCE
 
     def __init__(self) -> None:
-        self.deadline_ns = 0
-
-    def handle(self, now_ns: int, message: Message) -> Outputs:
-        """It has nothing to answer."""
-        self.deadline_ns = NEVER_NS
-        return NOTHING
-
-    def wake(self, now_ns: int) -> Outputs:
-        """Say it once."""
-        self.deadline_ns = NEVER_NS
-        return ((CORE_ADDRESS, ArrivalsEnded()),)
+        super().__init__(ArrivalsEnded())
 
 
-class ProfileSource(TimingFlags):
-    """Tells the core at its first instant what was measured; it must stand before the source of requests."""
+class ProfileSource(_Once):
+    """Sends the core what was measured; it must stand before the source of requests."""
 
     address = "profile"
-    priority = Priority.SOURCE
 
     def __init__(self, found: Sequence[InstanceProfiled]) -> None:
-        self.deadline_ns = 0
-        self._found = found
-
-    def handle(self, now_ns: int, message: Message) -> Outputs:
-        """It has nothing to answer."""
-        self.deadline_ns = NEVER_NS
-        return NOTHING
-
-    def wake(self, now_ns: int) -> Outputs:
-        """Say it once."""
-        self.deadline_ns = NEVER_NS
-        return tuple((CORE_ADDRESS, one) for one in self._found)
+        super().__init__(*found)

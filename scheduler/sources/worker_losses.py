@@ -31,11 +31,11 @@ class PlannedChange:
 
 
 class LossSource(TimingFlags):
-    """Says `WorkersLost`, `WorkersStarted` and `ChangeModel` to the core when their time has come, for as long as
-    `has_work` says that requests are open or still to come. An instance that is drained for a change is lost and
+    """Sends `WorkersLost`, `WorkersStarted` and `ChangeModel` to the core when they are due, for as long as
+    `has_work` is true: requests are open or still to come. An instance that is drained for a change is lost and
     started at once.
 
-    `lose` puts a new and empty worker in the place of one that is lost, and answers what that one had to account for.
+    `lose` puts a new and empty worker in the place of one that is lost, and returns what that one had to account for.
     """
 
     address = OPERATOR_ADDRESS
@@ -65,7 +65,7 @@ class LossSource(TimingFlags):
         return min(next_ns, self._changes[0].at_ns) if self._changes else next_ns
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
-        """An instance is drained; or the run has ended, and nothing more is said."""
+        """An instance is drained; or the run has ended, and nothing more is sent."""
         if isinstance(message, InstanceDrained):
             gone = [message.address]
             return (
@@ -79,21 +79,21 @@ class LossSource(TimingFlags):
 
     def wake(self, now_ns: int) -> Outputs:
         """All that happens at this instant."""
-        said: list[tuple[str, Message]] = []
+        outputs: list[tuple[str, Message]] = []
         lost: list[str] = []
         started: list[str] = []
         while self._events and self._events[0][0] == now_ns:
             _, is_lost, worker = self._events.popleft()
             if is_lost:
-                said += self._lose(worker, now_ns)
+                outputs += self._lose(worker, now_ns)
                 lost.append(worker)
             else:
                 started.append(worker)
         if started:
-            said.insert(0, (CORE_ADDRESS, WorkersStarted(started)))
+            outputs.insert(0, (CORE_ADDRESS, WorkersStarted(started)))
         if lost:
-            said.append((CORE_ADDRESS, WorkersLost(lost)))
+            outputs.append((CORE_ADDRESS, WorkersLost(lost)))
         while self._changes and self._changes[0].at_ns == now_ns:
             change = self._changes.popleft()
-            said.append((CORE_ADDRESS, ChangeModel(list(change.workers), change.version)))
-        return tuple(said)
+            outputs.append((CORE_ADDRESS, ChangeModel(list(change.workers), change.version)))
+        return tuple(outputs)

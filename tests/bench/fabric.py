@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.run.replay import make_collector
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import CACHE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.messages import CancelTransfer, Plane, StartTransfer, TransferKind
@@ -33,7 +33,7 @@ _RUNS: Final = 3
 
 def flow_us(kind: TransferKind) -> float:
     """Median microseconds to start a flow, share the links anew, give it up and share again, 10,000 others on them."""
-    blueprint = Blueprint(RunConfig(), 512)
+    blueprint = Blueprint(Settings.from_plain({}), 512)
     fabric = blueprint.make_worker(FABRIC_ADDRESS)
     assert isinstance(fabric, Fabric)
     dies = 2 * blueprint.decode[0].num_npus
@@ -94,7 +94,7 @@ def contention_cost(trace: str) -> ContentionCost:
 
 def _replay_s(path: str, *, is_contended: bool) -> float:
     trace = open_trace(path, options=TraceOptions())
-    blueprint = Blueprint(RunConfig(), trace.block_tokens)
+    blueprint = Blueprint(Settings.from_plain({}), trace.block_tokens)
     core = blueprint.make_core()
     workers = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
     if not is_contended:

@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.live.exporter import GZIP_LEVEL, metrics_text
 from deploy.live.telemetry import TelemetrySpec
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.metrics.export.registry import process_registry
 from scheduler.metrics.live.totals import LiveTotals
@@ -22,6 +22,7 @@ from scheduler.runtime.virtual import VirtualRuntime
 from scheduler.sources.trace_source import TraceSource
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
+from tests.tap import Tap
 
 TRACE: Final = "examples/demo.jsonl"
 REPORT_INTERVAL_NS: Final = 20_000_000
@@ -71,7 +72,7 @@ def scrape_cost(names: tuple[str, ...]) -> ScrapeCost:
     `names` are the naming schemes of the page.
     """
     trace = open_trace(TRACE, options=TraceOptions())
-    blueprint = Blueprint(RunConfig(), trace.block_tokens)
+    blueprint = Blueprint(Settings.from_plain({}), trace.block_tokens)
     core = blueprint.make_core()
     hosts = {address: (address,) for address in blueprint.worker_addresses}
     layout = replace(TelemetrySpec.of(blueprint, hosts, port=0).layout, names=names)
@@ -79,7 +80,8 @@ def scrape_cost(names: tuple[str, ...]) -> ScrapeCost:
     totals.begin(core.table, 1.0)
     watch = _Watch(totals)
     workers = [blueprint.make_worker(address, REPORT_INTERVAL_NS) for address in blueprint.worker_addresses]
-    VirtualRuntime([TraceSource(trace), core, *workers], core.address, (watch.observe,)).run()
+    core.add_guest(Tap(watch.observe))
+    VirtualRuntime([TraceSource(trace), core, *workers], core.address).run()
     process = process_registry()
     text = metrics_text(watch.latest, process, openmetrics=False)
     packed = gzip.compress(text.encode(), GZIP_LEVEL)

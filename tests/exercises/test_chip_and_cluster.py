@@ -13,7 +13,6 @@ import sim_hw.chips
 import sim_hw.clusters
 from deploy.cli import main
 from deploy.hardware.lookup import load_cluster
-from deploy.settings.run_config import RunConfig
 from deploy.system.metric_names import names_shown
 from sim_hw.chips.sheet import CHIPS
 from sim_hw.clusters.sheet import CLUSTERS
@@ -168,7 +167,7 @@ def test_a_trace_is_replayed_on_them_at_their_rent(capsys: pytest.CaptureFixture
 
 
 def test_a_live_system_of_them_has_the_names_of_their_makers_exporter() -> None:
-    assert names_shown(RunConfig(), load_cluster("example-pod")) == ("own", "vllm", "ascend")
+    assert names_shown((), load_cluster("example-pod")) == ("own", "vllm", "ascend")
 
 
 def test_a_slip_of_their_names_is_hinted_at_and_a_users_file_may_name_the_chip(

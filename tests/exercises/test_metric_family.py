@@ -127,7 +127,7 @@ def _run() -> _Ran:
         workers = [make_worker(SPEC, address) for address in WORKERS]
         core.add_guest(collector)
         core.add_guest(totals)
-        runtime = VirtualRuntime([RowSource(SPEC["rows"]), core, *workers], core.address, watcher=scrapes)
+        runtime = VirtualRuntime([RowSource(SPEC["rows"]), core, *workers, scrapes], core.address)
         runtime.run()
         scrapes.end(runtime.now_ns)
         text = "".join(scrapes.texts())

@@ -105,7 +105,7 @@ def test_the_command_of_the_compose_file_runs_here_until_it_is_interrupted(stand
 
 def test_ray_does_not_run_without_a_private_token(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
     import deploy.cluster.up_down as commands
-    from deploy.settings.run_config import RunConfig
+    from deploy.settings.settings import Settings
     from scheduler.protocol.errors import ClusterError
 
     def make_open_token(path: Path) -> None:
@@ -115,7 +115,7 @@ def test_ray_does_not_run_without_a_private_token(standing: Standing, monkeypatc
     monkeypatch.setenv("SUPERNODE_RUNTIME_DIR", str(standing.folder.path))
     monkeypatch.setattr(commands, "make_token", make_open_token)
     with pytest.raises(ClusterError, match=r"other users can reach the token \(mode 0644\)"):
-        commands.bring_up(RunConfig(plan="1x16p+1x16d+1c"), 0)
+        commands.bring_up(Settings.from_plain({"plan": "1x16p+1x16d+1c"}), 0)
     assert_nothing_is_left(standing, Cluster({}, standing.folder.path / "none"))
 
 

@@ -8,7 +8,7 @@ from hypothesis import Phase
 from hypothesis import strategies as st
 
 from scheduler.core.guests.deferred import DAY_NS
-from scheduler.policies import routing_policy_names
+from scheduler.policies import ROUTING
 from scheduler.policies.flow_control import ClassRules, FlowControl
 from scheduler.policies.waiting import NO_LIMIT_NS
 from tests.naive.case import Case, Row
@@ -19,7 +19,7 @@ QUICK_PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase
 POLICIES = ("round_robin", "least_loaded", "cloudmatrix")
 """Those that the naive simulation knows."""
 
-ALL_POLICIES = (*routing_policy_names(), "dynamo_kv:temperature=0.5", "xllm_car:integer_division=true", "rogue")
+ALL_POLICIES = (*ROUTING, "dynamo_kv:temperature=0.5", "xllm_car:integer_division=true", "rogue")
 """All there are, and one that fails."""
 
 ADMISSION_SPECS = (

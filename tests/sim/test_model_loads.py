@@ -10,7 +10,7 @@ from deploy.faults.file import read_faults
 from deploy.faults.parts import fabric_parts
 from deploy.faults.workers import losable_workers
 from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.sources.faults import FaultPlan
 from scheduler.sources.traces.options import TraceOptions
@@ -24,18 +24,18 @@ def replayed(tmp_path: Path, faults: str, gap_s: int = 10, **settings: object) -
     trace = tmp_path / "trace.jsonl"
     row = '{"timestamp": %d, "input_length": 1000, "output_length": 20, "hash_ids": [%d, %d]}\n'
     trace.write_text("".join(row % (1000 * gap_s * i, 2 * i, 2 * i + 1) for i in range(10)))
-    config = RunConfig(plan=PLAN, **settings)  # pyright: ignore[reportArgumentType]
+    config = Settings.from_plain({"plan": PLAN, **settings})
     plan: FaultPlan | None = None
     if faults:
         path = tmp_path / "faults.yaml"
         path.write_text(faults)
-        parts = fabric_parts(config.cluster, config.plan)
+        parts = fabric_parts(config.hardware)
         plan = read_faults(str(path), parts, losable_workers(config, live=False))
     return replay_virtual(ReplayJob(str(trace), TraceOptions(), config, faults=plan))
 
 
 def weight_bytes() -> int:
-    blue = Blueprint(RunConfig(plan=PLAN), 512)
+    blue = Blueprint(Settings.from_plain({"plan": PLAN}), 512)
     return blue.model_weights().num_tokens * blue.kv_bytes_per_token
 
 
@@ -48,7 +48,7 @@ def test_requests_wait_for_a_lost_instance_until_its_model_is_loaded(tmp_path: P
     # The prompt of second 30 finds the instance back at 27 s, or waits for weights from the object store.
     assert warm.records.decode_started_ns[3] < 31 * S
     assert cold.records.decode_started_ns[3] >= (27 + fetch_s) * S
-    (note,) = cold.notes
+    (note,) = cold.warnings
     assert (
         note
         == f"decode-0 was lost at 25 s, started at 27 s and loaded its model from the object store in {fetch_s:.3g} s"
@@ -68,7 +68,7 @@ def test_cold_loads_share_the_bucket_and_one_lost_again_while_it_loads_leaves_it
     alone = replayed(tmp_path, again, cache="none")
     # Half of it was there when the other was lost.
     assert alone.records.decode_started_ns[1] / S == pytest.approx(3 + 1.5 * fetch_s, rel=1e-3)
-    assert alone.notes[-1].endswith("was not ready again before the end")
+    assert alone.warnings[-1].endswith("was not ready again before the end")
 
 
 def roll_out(*changes: tuple[int, str]) -> str:
@@ -88,8 +88,8 @@ def test_a_roll_out_costs_no_request_a_retry_and_a_version_is_fetched_once_as_lo
         assert rolled.summary.requests.retried == 0
         assert rolled.summary.fabric.vpc.bytes == num_fetched * weights
         assert rolled.summary.fabric.ub.bytes == quiet.summary.fabric.ub.bytes + 3 * 3 * weights
-        assert len(rolled.notes) == 9
-        assert sum("to which it was fetched first" in note for note in rolled.notes) == num_fetched
+        assert len(rolled.warnings) == 9
+        assert sum("to which it was fetched first" in note for note in rolled.warnings) == num_fetched
     local = replayed(tmp_path, there_and_back, gap_s=400, cache="local")
     # The DRAM of an instance's own nodes keeps one version.
     assert local.summary.fabric.vpc.bytes == 9 * weights
@@ -103,14 +103,14 @@ def test_nobody_decodes_between_draining_and_the_last_byte(tmp_path: Path) -> No
     assert drained_s > 10.1
     assert records.retries.sum() == 0
     assert records.decode_started_ns[2] / S == pytest.approx(drained_s + fetch_s, rel=2e-3)
-    assert rolled.notes[0].startswith(f"decode-0 gave up its model for v2 at {drained_s:,.5g} s")
+    assert rolled.warnings[0].startswith(f"decode-0 gave up its model for v2 at {drained_s:,.5g} s")
 
 
 def test_weights_that_a_lost_server_had_are_fetched_anew(tmp_path: Path) -> None:
     text = "schedule:\n- {at: 12s, worker: cache/7, for: 1s}\n- {at: 25s, worker: prefill-0, for: 1s}\n"
     lost = replayed(tmp_path, text)
     assert lost.summary.fabric.vpc.bytes == pytest.approx(weight_bytes() / 48, rel=1e-5)
-    assert "to which it was fetched first" in lost.notes[1]
+    assert "to which it was fetched first" in lost.warnings[1]
 
 
 def test_no_run_goes_on_for_a_load_that_nobody_needs(tmp_path: Path) -> None:

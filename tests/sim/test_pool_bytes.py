@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.run.replay import ReplayJob, replay_virtual
-from deploy.settings.run_config import PlaneChoice, RunConfig
+from deploy.settings.models import PlaneText
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.sources.traces.options import TraceOptions
 
@@ -18,7 +19,7 @@ BLOCKS = 8
 
 
 @pytest.mark.parametrize("plane", ["ub", "vpc"])
-def test_bytes_by_memory_are_tokens_times_their_size(tmp_path: Path, plane: PlaneChoice) -> None:
+def test_bytes_by_memory_are_tokens_times_their_size(tmp_path: Path, plane: PlaneText) -> None:
     """Six conversations in turn, again and again, through a DRAM that holds two of them and an SSD that holds all."""
     rows = [
         {"timestamp": 2000 * i, "input_length": BLOCKS * BLOCK, "output_length": 2, "hash_ids": [*_chain(i)]}
@@ -26,12 +27,14 @@ def test_bytes_by_memory_are_tokens_times_their_size(tmp_path: Path, plane: Plan
     ]
     trace = tmp_path / "turns.jsonl"
     trace.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    token_bytes = Blueprint(RunConfig(), BLOCK).kv_bytes_per_token
-    config = RunConfig(
-        plan="1x16p+1x160d+1c",
-        cache_plane=plane,
-        cache_bytes_per_server=2 * BLOCKS * BLOCK * token_bytes,
-        cache_ssd_bytes_per_server=1e12,
+    token_bytes = Blueprint(Settings.from_plain({}), BLOCK).kv_bytes_per_token
+    config = Settings.from_plain(
+        {
+            "plan": "1x16p+1x160d+1c",
+            "cache_plane": plane,
+            "cache_bytes_per_server": 2 * BLOCKS * BLOCK * token_bytes,
+            "cache_ssd_bytes_per_server": 1e12,
+        }
     )
     result = replay_virtual(ReplayJob(str(trace), TraceOptions(), config))
     pool = result.summary.cache.pool

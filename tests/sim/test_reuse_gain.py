@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.run.replay import ReplayJob, replay_virtual
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from scheduler.sources.traces.options import TraceOptions
 
 NUM_PREFIXES = 64
@@ -31,7 +31,7 @@ def _trace(path: Path, reused_blocks: int) -> str:
 
 
 def _prompts_per_s(folder: Path, reused_blocks: int, **settings: object) -> float:
-    config = RunConfig(plan="1x16p+1x160d+48c", prefill_tokens_per_npu=16_384, **settings)  # pyright: ignore[reportArgumentType]
+    config = Settings.from_plain({"plan": "1x16p+1x160d+48c", "prefill_tokens_per_npu": 16_384, **settings})
     result = replay_virtual(ReplayJob(_trace(folder / "t.jsonl", reused_blocks), TraceOptions(), config))
     records = result.records
     assert set(records.cached_tokens[NUM_PREFIXES:].tolist()) == {512 * reused_blocks}

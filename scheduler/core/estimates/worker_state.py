@@ -14,6 +14,7 @@ from scheduler.core.guest import Guest
 from scheduler.core.lifecycle import State
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.request_table import NOT_YET
+from scheduler.policies.undeclared import FIELDS, Declared
 from scheduler.policies.view import Columns, Reads, RequestView
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import DecodeStepped, InstanceProfiled, Message, PrefillStepped, WorkersLost
@@ -31,7 +32,14 @@ class WorkerState(Guest):
     """
 
     def __init__(
-        self, stage: Stage, facts: RequestFacts, reads: Reads, *, is_prefill: bool, has_own_caches: bool
+        self,
+        stage: Stage,
+        facts: RequestFacts,
+        reads: Reads,
+        declared: Declared,
+        *,
+        is_prefill: bool,
+        has_own_caches: bool,
     ) -> None:
         self._is_prefill: Final = is_prefill
         num = len(stage)
@@ -45,6 +53,9 @@ class WorkerState(Guest):
         self._decode_times = DecodeTimes(sizes) if learns else None
         has_index = has_own_caches and Reads.OWN_CACHES in reads
         self._index = PrefixIndex([instance.cache_blocks for instance in stage.instances]) if has_index else None
+        # What nobody reads cannot be read by mistake.
+        self._nothing_held = self._zeros if Reads.OWN_CACHES in reads else declared.refusal("held_tokens")
+        self._no_predictions = tuple(declared.refusal(name) for name in FIELDS[Reads.PREDICTIONS])
         self._running: Final = [0] * num
         self._kv_tokens: Final = [0] * num
         self._tokens_per_s: Final = [0.0] * num
@@ -103,10 +114,10 @@ class WorkerState(Guest):
         total = table.prompt_tokens[request_id] + table.output_tokens[request_id]
         cached = table.cached_tokens[request_id] if is_prefill else 0
         blocks, tenant = known.prompt(request_id)
-        held = self._zeros
+        held, shown = self._zeros, self._nothing_held
         if self._index is not None and blocks:
             most, block_tokens = total - 1, known.block_tokens
-            held = [min(most, found * block_tokens) for found in self._index.match(tenant, blocks)]
+            held = shown = [min(most, found * block_tokens) for found in self._index.match(tenant, blocks)]
         backlog, work, num_samples = self._predict(now_ns, total, cached, held, num_tokens, is_prefill=is_prefill)
         return RequestView(
             now_ns,
@@ -116,7 +127,7 @@ class WorkerState(Guest):
             blocks,
             tenant,
             known.block_tokens,
-            held,
+            shown,
             backlog,
             work,
             num_samples,
@@ -126,7 +137,7 @@ class WorkerState(Guest):
         self, now_ns: int, total: int, cached: int, held: list[int], num_tokens: int, *, is_prefill: bool
     ) -> tuple[list[float], list[float], int]:
         if self._prefill_times is None or self._decode_times is None:
-            return [], [], 0
+            return self._no_predictions
         if is_prefill:
             times = self._prefill_times
             if self._has_lost_some:
@@ -158,7 +169,8 @@ class WorkerState(Guest):
             before = self._table.prefill_instance[request_id]
             if before != NOT_YET:
                 self._prefill_times.withdraw(before, request_id)
-            at_hand = max(request.cached_tokens, request.held_tokens[index])
+            held_tokens = 0 if self._index is None else request.held_tokens[index]
+            at_hand = max(request.cached_tokens, held_tokens)
             predicted_ns = request.backlog_ns[index] + request.work_ns[index]
             self._prefill_times.sent(request.now_ns, index, request_id, (request.total_tokens, at_hand, predicted_ns))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterator
 
 from scheduler.core.guest import Guest
 from scheduler.core.guests.admission_queue import AdmissionQueue
@@ -17,31 +17,24 @@ from scheduler.core.state import SchedulerState
 from scheduler.policies.flow_control import FlowControl
 
 
-class Host(Protocol):
-    """Whoever guests listen to."""
-
-    state: SchedulerState
-    routing: Routing
-
-    def add_guest(self, guest: Guest) -> None:
-        """From now on this guest listens."""
-        ...
-
-
-def attach_guests(
-    host: Host, prefills: Prefills, losses: Losses, reservations: Reservations, flow_control: FlowControl
-) -> None:
+def guests_of(
+    state: SchedulerState,
+    routing: Routing,
+    prefills: Prefills,
+    losses: Losses,
+    reservations: Reservations,
+    flow_control: FlowControl,
+) -> Iterator[Guest]:
     """Whoever learns from reports hears them first. Requests that can go are sent before budgets and parking are
     weighed, as both go by who has work."""
-    state, config = host.state, host.state.config
-    for learner in host.routing.guests:
-        host.add_guest(learner)
+    config = state.config
+    yield from routing.guests
     if not flow_control.is_plain:
-        queue = prefills.queue = AdmissionQueue(state, prefills, host.routing, flow_control)
+        queue = prefills.queue = AdmissionQueue(state, prefills, routing, flow_control)
         if any(rules.timeout_ns for rules in flow_control.by_class):
-            host.add_guest(TimeOuts(state, prefills, queue, losses, reservations, flow_control))
-        host.add_guest(queue)
+            yield TimeOuts(state, prefills, queue, losses, reservations, flow_control)
+        yield queue
     if config.power is not None:
-        host.add_guest(PowerBudgets(config.power, state.prefill, state.decode))
+        yield PowerBudgets(config.power, state.prefill, state.decode)
     if config.parking is not None:
-        host.add_guest(Parking(config.parking, (state.prefill, state.decode), state.table))
+        yield Parking(config.parking, (state.prefill, state.decode), state.table)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import index as as_index
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.routing.decision import Decision
 from scheduler.core.routing.tentative_decodes import TentativeDecodes
 from scheduler.policies.routing.scoring import only
+from scheduler.policies.undeclared import Declared, entries_of
 from scheduler.policies.view import (
-    UNSEEN,
     Columns,
     PairPolicy,
     Reads,
@@ -22,6 +22,7 @@ from scheduler.policies.view import (
     StageKind,
     StageView,
 )
+from scheduler.protocol.errors import UndeclaredReadError
 
 # A run by load alone keeps no worker state and should not wait for what does.
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from scheduler.core.estimates.worker_state import WorkerState
 
 FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
-
-EntryT = TypeVar("EntryT")
 
 
 class Router:
@@ -40,6 +39,7 @@ class Router:
     fewest outstanding tokens, `num_failures` counts it, and `first_failure` tells of the first. With `view_age_ns`
     above 0 the policy sees columns as they were when they were last taken, at most so long ago; what it is told of the
     request is of now. `worker_state` is what was learned from reports, None if nobody reads it.
+    A policy that reads what it did not declare ends the run with an `UndeclaredReadError`.
     """
 
     def __init__(
@@ -55,7 +55,9 @@ class Router:
     ) -> None:
         self.num_failures = 0
         self.first_failure = ""
-        self.worker_state: Final = _worker_state(stage, policy.reads | also_reads, kind, facts, has_own_caches)
+        declared = Declared.by(policy)
+        reads = policy.reads | also_reads
+        self.worker_state: Final = _worker_state(stage, reads, declared, kind, facts, has_own_caches)
         self._stage = stage
         self._policy = policy
         self._pick: Callable[[int, StageView, RequestView, list[int]], Decision] = self._pick_one
@@ -65,11 +67,13 @@ class Router:
         self._is_prefill = kind is StageKind.PREFILL
         self._view_age_ns = view_age_ns
         if self.worker_state is None:
-            unknown = [0] * len(stage)
             work = stage.outstanding_requests, stage.outstanding_tokens
-            self._live = Columns(*work, *[unknown] * 6, supernodes=stage.pool)
+            self._live = Columns(*work, *[()] * 6, supernodes=stage.pool)
         else:
             self._live = self.worker_state.columns
+        self._declared_columns = declared.columns(self._live)
+        self._no_request = declared.request
+        self._sees_request = declared.sees_request
         self._all = stage.eligible
         # As long as all instances are up, nothing has to be prepared for a policy that reads nothing but load.
         self._shows_live = self.worker_state is None and not view_age_ns
@@ -97,7 +101,7 @@ class Router:
     def choose(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
         """Which instance serves a request that brings so many tokens to this stage; at least one is eligible."""
         if self._shows_live and self._stage.eligible is self._all:
-            return self._ask(now_ns, self._live, UNSEEN, self._all)
+            return self._ask(now_ns, self._declared_columns, self._no_request, self._all)
         tentative = self._tentative
         if tentative is None:
             return self._choose_alone(now_ns, request_id, num_tokens)
@@ -124,7 +128,7 @@ class Router:
     def _choose_alone(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
         up = self._stage.eligible
         if self.worker_state is None:
-            return self._ask(now_ns, self._view(now_ns, up), UNSEEN, up)
+            return self._ask(now_ns, self._view(now_ns, up), self._no_request, up)
         foreseen, self._foreseen = self._foreseen, None
         if foreseen is None or foreseen[0] != request_id:
             foreseen = self._look_ahead(self.worker_state, now_ns, request_id, num_tokens)
@@ -158,13 +162,18 @@ class Router:
     ) -> tuple[int, Decision, RequestView]:
         up = self._stage.eligible
         request = worker_state.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
-        seen = request if len(up) == len(self._stage) else _only(request, up)
+        if not self._sees_request:
+            seen = self._no_request
+        else:
+            seen = request if len(up) == len(self._stage) else _only(request, up)
         return request_id, self._ask(now_ns, self._view(now_ns, up), seen, up), request
 
     def _ask(self, now_ns: int, view: Columns, request: RequestView, up: list[int]) -> Decision:
         """What the policy decides, or the fallback."""
         try:
             return self._pick(now_ns, view, request, up)
+        except UndeclaredReadError:
+            raise  # each choice would fail alike: better no run than one of another policy
         except _NoSuchInstanceError as error:
             self._count_failure(str(error))
         except Exception as error:  # noqa: BLE001 - a user's policy may fail in any way, and requests must go on
@@ -207,10 +216,10 @@ class Router:
     def _view(self, now_ns: int, up: list[int]) -> Columns:
         """What the policy sees: live columns, or those taken lately, of the instances that are eligible."""
         if not self._view_age_ns:
-            return self._live if len(up) == len(self._stage) else only(self._live, up)
+            return self._declared_columns if len(up) == len(self._stage) else only(self._declared_columns, up)
         shown = self._shown
         if shown is None or shown[1] is not up or now_ns - shown[0] >= self._view_age_ns:
-            shown = self._shown = (now_ns, up, only(self._live, up))
+            shown = self._shown = (now_ns, up, only(self._declared_columns, up))
         return shown[2]
 
 
@@ -227,14 +236,15 @@ def _entry(up: list[int], chosen: int, what: str) -> int:
 
 
 def _worker_state(
-    stage: Stage, reads: Reads, kind: StageKind, facts: RequestFacts, has_own_caches: bool
+    stage: Stage, reads: Reads, declared: Declared, kind: StageKind, facts: RequestFacts, has_own_caches: bool
 ) -> WorkerState | None:
     if reads == Reads.LOAD:
         return None
     from scheduler.core.estimates.worker_state import WorkerState
 
     is_prefill = kind is StageKind.PREFILL
-    return WorkerState(stage, facts, reads, is_prefill=is_prefill, has_own_caches=has_own_caches and is_prefill)
+    has_own_caches = has_own_caches and is_prefill
+    return WorkerState(stage, facts, reads, declared, is_prefill=is_prefill, has_own_caches=has_own_caches)
 
 
 def _only(request: RequestView, up: list[int]) -> RequestView:
@@ -247,15 +257,11 @@ def _only(request: RequestView, up: list[int]) -> RequestView:
         request.blocks,
         request.tenant,
         request.block_tokens,
-        _entries(request.held_tokens, up),
-        _entries(request.backlog_ns, up) if request.backlog_ns else (),
-        _entries(request.work_ns, up) if request.work_ns else (),
+        entries_of(request.held_tokens, up),
+        entries_of(request.backlog_ns, up),
+        entries_of(request.work_ns, up),
         request.num_samples,
     )
-
-
-def _entries(column: Sequence[EntryT], up: list[int]) -> list[EntryT]:
-    return [column[index] for index in up]
 
 
 def _place(traceback: TracebackType | None) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from scheduler.core.routing.decision import Decision
 from scheduler.core.routing.router import FALLBACK_REASON
-from scheduler.policies.registry import known_policies
+from scheduler.policies import ROUTING
 from scheduler.policies.view import StageKind
 from scheduler.protocol.messages import TransferDone
 
@@ -20,7 +20,7 @@ OWN: Final = ("own", "its own choice")
 def decision_series() -> tuple[tuple[str, str, str], ...]:
     """Stage, policy and reason of each count: those known by name, what takes the place of a policy that fails, and all
     others as one."""
-    reasons = [getattr(known.make, "reason", "") for known in known_policies()]
+    reasons = [getattr(known.make, "reason", "") for known in ROUTING.values()]
     pairs = [_split(reason) for reason in (*dict.fromkeys(reasons), FALLBACK_REASON) if reason]
     return tuple((stage.value, policy, why) for stage in StageKind for policy, why in (*pairs, OWN))
 

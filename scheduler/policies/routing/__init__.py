@@ -1,1 +1,1 @@
-"""Routing policies, one file per family."""
+"""Routing policies, one module per family: whatever module stands here is found, and what it registers is known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
+from scheduler.policies.undeclared import entries_of
 from scheduler.policies.view import Columns, RequestView, StageView
 
 
@@ -38,5 +39,4 @@ def kv_usages(stage: StageView) -> list[float]:
 
 def only(stage: StageView, members: Sequence[int]) -> Columns:
     """The columns of these instances, by their place among them."""
-    columns = [getattr(stage, field.name) for field in fields(Columns)]
-    return Columns(*([column[index] for index in members] for column in columns))
+    return Columns(*[entries_of(getattr(stage, field.name), members) for field in fields(Columns)])

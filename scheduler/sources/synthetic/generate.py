@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,8 +51,7 @@ def _classed(
         drawn = np.searchsorted(bounds[:-1], random.random(len(block)), side="right")
         numbers: list[int] = drawn.tolist()
         classes = [names[number] for number in numbers]
-        tokens = (block.prompt_tokens, block.output_tokens)
-        yield ArrivalBlock(block.arrived_ns, *tokens, block.prefixes, block.tenants, classes)
+        yield replace(block, classes=classes)
 
 
 def cut(blocks: Iterator[ArrivalBlock], num_rows: int | None) -> Iterator[ArrivalBlock]:
@@ -61,22 +61,10 @@ def cut(blocks: Iterator[ArrivalBlock], num_rows: int | None) -> Iterator[Arriva
         return
     rows_left = num_rows
     for block in blocks:
-        yield block if len(block) <= rows_left else _head(block, rows_left)
+        yield block if len(block) <= rows_left else block.part(slice(rows_left))
         rows_left -= len(block)
         if rows_left <= 0:
             return
-
-
-def _head(block: ArrivalBlock, num_rows: int) -> ArrivalBlock:
-    rows = slice(num_rows)
-    return ArrivalBlock(
-        block.arrived_ns[rows],
-        block.prompt_tokens[rows],
-        block.output_tokens[rows],
-        block.prefixes[rows],
-        block.tenants[rows],
-        block.classes[rows],
-    )
 
 
 def _not_empty(name: str, blocks: Iterator[ArrivalBlock]) -> Iterator[ArrivalBlock]:

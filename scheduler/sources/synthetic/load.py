@@ -24,8 +24,8 @@ from scheduler.sources.synthetic.workload import (
 )
 from scheduler.sources.traces.files import open_file
 from scheduler.sources.traces.lines import base_name
-from scheduler.sources.traces.mooncake import MAX_CLASS_CHARACTERS
 from scheduler.sources.traces.options import SkippedRows, TraceOptions
+from scheduler.sources.traces.rows import MAX_CLASS_CHARACTERS, are_class_names
 
 NO_OVERRIDES: Final[Mapping[str, tuple[object, str]]] = {}
 
@@ -76,7 +76,7 @@ def _class_shares(section: Section) -> tuple[tuple[str, float], ...]:
     for name, share in shares:
         if not 0 <= share < math.inf:
             raise section.error(name, f"is {share:g}", "give a share of at least 0")
-        if not 0 < len(name) <= MAX_CLASS_CHARACTERS or not name.isprintable():
+        if not name or not are_class_names([name]):
             raise section.error(
                 name, "cannot name a class", f"give at most {MAX_CLASS_CHARACTERS} printable characters"
             )

@@ -14,7 +14,7 @@ from scheduler.sources.traces.rows import shorten
 Built = TypeVar("Built")
 
 Overrides = Mapping[str, tuple[object, str]]
-"""Dotted key to (value, where it was said), such as {"arrivals.rate_per_s": (8.0, "--rate-per-s")}."""
+"""Dotted key to (value, where it was given), such as {"arrivals.rate_per_s": (8.0, "--rate-per-s")}."""
 
 
 @dataclass(slots=True)
@@ -51,9 +51,9 @@ class Section:
         """A key with the names of the sections around it."""
         return f"{self.path}.{key}" if self.path else key
 
-    def error(self, key: str, problem: str, mend: str) -> ConfigError:
-        """One line with place, name, problem and mend."""
-        return ConfigError(f"{self.places.get(key, self.place)}: {self.name_of(key)} {problem}; {mend}")
+    def error(self, key: str, problem: str, fix: str) -> ConfigError:
+        """One line with place, name, problem and fix."""
+        return ConfigError(f"{self.places.get(key, self.place)}: {self.name_of(key)} {problem}; {fix}")
 
     def number(self, key: str, default: float | None = None) -> float:
         """A number; without a default it must be given."""

@@ -216,24 +216,24 @@ def _read_float(path: str, number: int, place: int, cells: list[str]) -> float:
 
 def _read_histograms(path: str, is_needed: bool) -> tuple[list[float], list[tuple[EmpiricalLengths, EmpiricalLengths]]]:
     """Window starts and (prompt, output) histograms of the windows that have both; `is_needed`: none is an error."""
-    mend = 'give {"0": {"input_tokens": "{9: 1.0}", "output_tokens": "{5: 1.0}"}}'
+    fix = 'give {"0": {"input_tokens": "{9: 1.0}", "output_tokens": "{5: 1.0}"}}'
     try:
         data: object = json.loads(_read_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{shown(path)}: not JSON ({error}); {mend}") from None
+        raise InputError(f"{shown(path)}: not JSON ({error}); {fix}") from None
     if not isinstance(data, dict):
-        raise InputError(f"{shown(path)}: not a JSON object; {mend}")
+        raise InputError(f"{shown(path)}: not a JSON object; {fix}")
     found: list[tuple[float, tuple[EmpiricalLengths, EmpiricalLengths]]] = []
     for key, fields in cast(dict[str, Any], data).items():
         if not key.isdecimal() or not isinstance(fields, dict):
-            raise TraceError(path, 0, shorten(key), "is not a window start with an object of fields", mend)
+            raise TraceError(path, 0, shorten(key), "is not a window start with an object of fields", fix)
         texts = cast(dict[str, Any], fields)
         prompts = _parse_histogram(path, key, "input_tokens", texts)
         outputs = _parse_histogram(path, key, "output_tokens", texts)
         if prompts is not None and outputs is not None:
             found.append((float(key), (prompts, outputs)))
     if is_needed and not found:
-        raise InputError(f"{shown(path)}: no window has lengths; {mend}")
+        raise InputError(f"{shown(path)}: no window has lengths; {fix}")
     found.sort(key=lambda entry: entry[0])
     return [start_s for start_s, _ in found], [histograms for _, histograms in found]
 
@@ -241,22 +241,22 @@ def _read_histograms(path: str, is_needed: bool) -> tuple[list[float], list[tupl
 def _parse_histogram(path: str, window: str, field: str, texts: dict[str, Any]) -> EmpiricalLengths | None:
     """The histogram in a text such as "{9: 0.25, 12: 0.75}"; None if it is empty. Parsed as a literal, never run."""
     place = f"{window}.{field}"
-    mend = 'give the text of a dict of token counts and probabilities, such as "{9: 1.0}"'
+    fix = 'give the text of a dict of token counts and probabilities, such as "{9: 1.0}"'
     try:
         value: object = ast.literal_eval(texts[field])
     except KeyError:
         problem = "is missing (multimodal pools are not supported)"
         raise TraceError(path, 0, place, problem, "give a language or reasoning pool") from None
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise TraceError(path, 0, place, f"{shorten(texts[field])} is not a dict", mend) from None
+        raise TraceError(path, 0, place, f"{shorten(texts[field])} is not a dict", fix) from None
     if not isinstance(value, dict):
-        raise TraceError(path, 0, place, f"{shorten(value)} is not a dict", mend)
+        raise TraceError(path, 0, place, f"{shorten(value)} is not a dict", fix)
     pairs = sorted(cast(dict[Any, Any], value).items(), key=repr)
     for tokens, weight in pairs:
         if type(tokens) is not int or not 0 <= tokens <= MAX_TOKENS:
-            raise TraceError(path, 0, place, f"{shorten(tokens)} is not a count from 0 to {MAX_TOKENS}", mend)
+            raise TraceError(path, 0, place, f"{shorten(tokens)} is not a count from 0 to {MAX_TOKENS}", fix)
         if type(weight) not in (int, float) or not 0 <= weight < math.inf:
-            raise TraceError(path, 0, place, f"{shorten(weight)} is no probability", mend)
+            raise TraceError(path, 0, place, f"{shorten(weight)} is no probability", fix)
     pairs.sort()
     if not math.fsum(weight for _, weight in pairs):
         return None

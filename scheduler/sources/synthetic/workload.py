@@ -30,10 +30,10 @@ MAX_SYSTEM_BLOCKS: Final = 2**20
 class FieldError(ConfigError):
     """A value of a workload that cannot be used; whoever read it from a file adds the place."""
 
-    def __init__(self, field: str, problem: str, mend: str) -> None:
+    def __init__(self, field: str, problem: str, fix: str) -> None:
         self.field = field
-        self._given = (field, problem, mend)
-        super().__init__(f"{field} {problem}; {mend}")
+        self._given = (field, problem, fix)
+        super().__init__(f"{field} {problem}; {fix}")
 
     def __reduce__(self) -> tuple[type[FieldError], tuple[str, str, str]]:
         """As in `TraceError`."""

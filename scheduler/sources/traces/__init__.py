@@ -1,1 +1,6 @@
-"""Public traces: readers, writers, what a trace is like, and how it is reshaped."""
+"""Traces: opening and reading them, writing them, what one is like, and how one is reshaped.
+
+Reading order: `registry` (`open_trace`), `format` and `formats` (what each format declares), `files` (which one a file
+has), `rows` (the loop over batches of rows), `csv_rows` and `json_rows` (the rules of a row); `reshape`, `describe`,
+`writers`.
+"""

@@ -37,7 +37,7 @@ class LengthStatistics:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalStatistics:
-    """How requests arrive. None where the trace is too short to say.
+    """How requests arrive. None where the trace is too short to tell.
 
     `gap_cv`: standard deviation of inter-arrival times over their mean; 1 for Poisson. `dispersion`: variance over
     mean of the requests in windows of so many seconds, whole windows only; 1 for Poisson at any width.
@@ -80,7 +80,7 @@ class OverTime:
 
 @dataclass(frozen=True, slots=True)
 class TraceDescription:
-    """All that one pass over a trace tells."""
+    """What one pass over a trace finds."""
 
     name: str
     requests: int
@@ -93,12 +93,12 @@ class TraceDescription:
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain values, without the columns that are for plots."""
-        answer: dict[str, Any] = asdict(self)
-        del answer["over_time"]
+        document: dict[str, Any] = asdict(self)
+        del document["over_time"]
         for field in ("prompt_tokens", "output_tokens"):
-            del answer[field]["histogram"]
-        answer["arrivals"]["dispersion"] = {f"{width}s": value for width, value in self.arrivals.dispersion.items()}
-        return answer
+            del document[field]["histogram"]
+        document["arrivals"]["dispersion"] = {f"{width}s": value for width, value in self.arrivals.dispersion.items()}
+        return document
 
     def rows(self) -> list[tuple[str, str]]:
         """(what, figure) for a table."""
@@ -122,7 +122,7 @@ class TraceDescription:
 
 
 def describe(trace: Trace) -> TraceDescription:
-    """Read a trace to its end and say what it is like."""
+    """Read a trace to its end and describe it."""
     arrivals = _Arrivals()
     sharing = _Sharing(trace.block_tokens)
     over_time = TimeBins(num_columns=3)
@@ -169,7 +169,7 @@ class _Arrivals:
             windows.add(times_ns)
 
     def statistics(self) -> ArrivalStatistics:
-        """What the sums say."""
+        """The statistics of all rows so far."""
         span_s = self._last_ns / NS_PER_S
         num_gaps = self.num_requests - 1
         dispersion = {
@@ -194,7 +194,7 @@ class _Sharing:
         self._hit_tokens = 0
 
     def add(self, block: ArrivalBlock) -> list[int]:
-        """Take the next rows; answers the prompt tokens of each that were seen before."""
+        """Take the next rows; returns the prompt tokens of each that were seen before."""
         hits: list[int] = []
         for prefix, tenant, prompt_tokens in zip(block.prefixes, block.tenants, block.prompt_tokens, strict=True):
             if not prefix:

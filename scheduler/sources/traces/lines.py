@@ -58,8 +58,8 @@ def check_line(path: str, number: int, line: str) -> None:
     if line.isascii() and "\0" not in line and len(line) <= MAX_LINE_BYTES:
         return
     if len(line.encode(errors="surrogateescape")) > MAX_LINE_BYTES:
-        mend = "put one request on each line"
-        raise TraceError(path, number, "", f"the line is longer than {MAX_LINE_BYTES >> 20} MiB", mend)
+        problem = f"the line is longer than {MAX_LINE_BYTES >> 20} MiB"
+        raise TraceError(path, number, "", problem, "put one request on each line")
     try:
         line.encode()
     except UnicodeEncodeError as error:

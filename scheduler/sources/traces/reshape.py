@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -42,12 +43,12 @@ def superpose(blocks: Iterator[ArrivalBlock], num_copies: int, seed: int) -> Ite
 
 
 class _Window:
-    """Rows of the base trace that some copy still has to say."""
+    """Rows of the base trace that some copy has not yielded yet."""
 
     def __init__(self, offsets_ns: Integers) -> None:
         self.last_ns = 0
         self._offsets_ns = offsets_ns
-        self._num_said = np.zeros(len(offsets_ns), np.int64)
+        self._num_taken = np.zeros(len(offsets_ns), np.int64)
         self._times_ns = np.zeros(0, np.int64)
         self._prompt_tokens = np.zeros(0, np.int64)
         self._output_tokens = np.zeros(0, np.int64)
@@ -69,15 +70,15 @@ class _Window:
             num_due = np.full(len(self._offsets_ns), len(self._times_ns))
         else:
             num_due = np.searchsorted(self._times_ns, until_ns - self._offsets_ns, side="left")
-        counts = num_due - self._num_said
+        counts = num_due - self._num_taken
         ends = np.cumsum(counts)
-        # Row numbers said .. due of each copy in turn, and which copy each belongs to.
-        rows = np.arange(int(ends[-1])) + np.repeat(self._num_said - (ends - counts), counts)
+        # Row numbers taken .. due of each copy in turn, and which copy each belongs to.
+        rows = np.arange(int(ends[-1])) + np.repeat(self._num_taken - (ends - counts), counts)
         copies = np.repeat(np.arange(len(counts)), counts)
         times_ns = self._times_ns[rows] + self._offsets_ns[copies]
         order = np.argsort(times_ns, kind="stable")
         yield from self._to_blocks(times_ns[order], rows[order], copies[order])
-        self._num_said = num_due
+        self._num_taken = num_due
         self._forget(int(num_due.min()))
 
     def _to_blocks(self, times_ns: Integers, rows: Integers, copies: Integers) -> Iterator[ArrivalBlock]:
@@ -96,7 +97,7 @@ class _Window:
             )
 
     def _forget(self, num_rows: int) -> None:
-        self._num_said -= num_rows
+        self._num_taken -= num_rows
         self._times_ns = self._times_ns[num_rows:]
         self._prompt_tokens = self._prompt_tokens[num_rows:]
         self._output_tokens = self._output_tokens[num_rows:]
@@ -111,5 +112,4 @@ def scale_rate(blocks: Iterator[ArrivalBlock], rate_scale: float) -> Iterator[Ar
         if times[-1] > MAX_TIME_NS:
             raise ConfigError(f"rate-scale {rate_scale:g} stretches the trace beyond 146 years; give a larger factor")
         arrived_ns: list[int] = times.astype(np.int64).tolist()
-        tokens = (block.prompt_tokens, block.output_tokens)
-        yield ArrivalBlock(arrived_ns, *tokens, block.prefixes, block.tenants, block.classes)
+        yield replace(block, arrived_ns=arrived_ns)

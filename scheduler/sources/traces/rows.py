@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Final, Protocol
 
+from scheduler.protocol.catalog import shorten
 from scheduler.protocol.errors import TraceError
 from scheduler.sources.arrivals import ArrivalBlock
 from scheduler.sources.traces.lines import LineBatch, check_line
@@ -17,7 +19,7 @@ MAX_TOKENS: Final = 10**7
 NO_PREFIX: Final[list[int]] = []
 """The one empty list that all rows without block ids share; columns are never changed after they were yielded."""
 
-SHOWN_CHARACTERS: Final = 40
+MAX_CLASS_CHARACTERS: Final = 40
 
 
 @dataclass(slots=True)
@@ -43,8 +45,18 @@ class Row:
     class_name: Final[str] = ""
 
 
-class RowFormat(Protocol):
-    """What one format knows. Both ways of reading must agree on every row that is good."""
+class BadRow(Exception):
+    """A row that cannot be a request: the field, what is wrong with it, and what to give. Its reader knows no place."""
+
+    def __init__(self, field: str, problem: str, fix: str) -> None:
+        self.field: Final = field
+        self.problem: Final = problem
+        self.fix: Final = fix
+        super().__init__(f"{field}: {problem}; {fix}")
+
+
+class RowReader(Protocol):
+    """Reads rows of one file. Both ways of reading must agree on every row that is good."""
 
     time_field: str
 
@@ -52,16 +64,16 @@ class RowFormat(Protocol):
         """All rows of a batch, without the failed ones; None if any of them is not plainly good. Never raises."""
         ...
 
-    def read_row(self, number: int, line: str) -> Row | None:
-        """One row; None if it is a logged failure and no request. TraceError names what is wrong."""
+    def read_row(self, line: str) -> Row | None:
+        """One row; None if it is a logged failure and no request. `BadRow` says what is wrong."""
         ...
 
 
 def read_blocks(
-    path: str, batches: Iterator[LineBatch], row_format: RowFormat, options: TraceOptions, skipped: SkippedRows
+    path: str, batches: Iterator[LineBatch], reader: RowReader, options: TraceOptions, skipped: SkippedRows
 ) -> Iterator[ArrivalBlock]:
     """Requests in the order of the file, times counted from the first. TraceError on the first bad row or none good."""
-    judge = _RowJudge(path, row_format, options.skip_bad, skipped)
+    judge = _RowJudge(path, reader, options.skip_bad, skipped)
     rows_left = options.limit
     origin_ns: int | None = None
     for batch in batches:
@@ -92,16 +104,16 @@ def _to_block(columns: RowColumns, origin_ns: int) -> ArrivalBlock:
 class _RowJudge:
     """Reads batches and holds that time does not run back from one row to the next."""
 
-    def __init__(self, path: str, row_format: RowFormat, skip_bad: bool, skipped: SkippedRows) -> None:
+    def __init__(self, path: str, reader: RowReader, skip_bad: bool, skipped: SkippedRows) -> None:
         self._path = path
-        self._format = row_format
+        self._reader = reader
         self._skip_bad = skip_bad
         self._skipped = skipped
         self._last_ns = 0
 
     def read(self, batch: LineBatch) -> RowColumns:
         """The good rows of a batch."""
-        columns = None if batch.suspect or not batch.lines else self._format.read_batch(batch.lines)
+        columns = None if batch.suspect or not batch.lines else self._reader.read_batch(batch.lines)
         if columns is None or not self._in_order(columns.times_ns):
             columns = self._read_one_by_one(batch)
         if columns.times_ns:
@@ -116,12 +128,7 @@ class _RowJudge:
         last_ns = self._last_ns
         for number, line in zip(batch.numbers, batch.lines, strict=True):
             try:
-                check_line(self._path, number, line)
-                row = self._format.read_row(number, line)
-                if row is not None and row.time_ns < last_ns:
-                    behind_s = (last_ns - row.time_ns) / 1e9
-                    problem = f"time runs back by {behind_s:g} s from the row before"
-                    raise TraceError(self._path, number, self._format.time_field, problem, "sort the rows by time")
+                row = self._read_row(number, line, last_ns)
             except TraceError as error:
                 if not self._skip_bad:
                     raise
@@ -138,25 +145,46 @@ class _RowJudge:
             columns.classes.append(row.class_name)
         return columns
 
+    def _read_row(self, number: int, line: str, last_ns: int) -> Row | None:
+        check_line(self._path, number, line)
+        try:
+            row = self._reader.read_row(line)
+            if row is not None and row.time_ns < last_ns:
+                problem = f"time runs back by {(last_ns - row.time_ns) / 1e9:g} s from the row before"
+                raise BadRow(self._reader.time_field, problem, "sort the rows by time")
+        except BadRow as bad:
+            raise TraceError(self._path, number, bad.field, bad.problem, bad.fix) from None
+        return row
 
-def all_integers(values: list[int], low: int, high: int) -> bool:
-    """Whether all are true integers (a bool is none) in low..high; at C speed."""
-    return set(map(type, values)) == {int} and min(values) >= low and max(values) <= high
 
-
-def check_integer(path: str, number: int, field_name: str, value: object, low: int, high: int) -> int:
-    """The value, if it is a true integer in low..high; else TraceError."""
-    mend = f"give an integer from {low} to {high}"
+def integer(field_name: str, value: object, low: int, high: int, text: object) -> int:
+    """The value, if it is a true integer (a bool is none) in low..high; else `BadRow`. `text`: as it stands there."""
     if type(value) is not int:
-        raise TraceError(path, number, field_name, f"{shorten(value)} is not an integer", mend)
-    if value < low:
-        raise TraceError(path, number, field_name, f"{shorten(value)} is less than {low}", mend)
-    if value > high:
-        raise TraceError(path, number, field_name, f"{shorten(value)} is more than {high}", mend)
-    return value
+        problem = "is not an integer"
+    elif value < low:
+        problem = f"is less than {low}"
+    elif value > high:
+        problem = f"is more than {high}"
+    else:
+        return value
+    raise BadRow(field_name, f"{shorten(text)} {problem}", f"give an integer from {low} to {high}")
 
 
-def shorten(value: object) -> str:
-    """A value as it stands in the file, on one line and not long."""
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+def are_class_names(classes: list[str]) -> bool:
+    """Whether all may name a request class, or are empty; a trace has few names, so each is looked at once."""
+    if not set(map(type, classes)) <= {str}:
+        return False
+    return all(len(name) <= MAX_CLASS_CHARACTERS and (name.isprintable() or not name) for name in set(classes))
+
+
+def class_name_of(field_name: str, value: object) -> str:
+    """The value, if it may name a request class or is empty; else `BadRow`."""
+    if not isinstance(value, str) or not are_class_names([value]):
+        fix = f"give a name of at most {MAX_CLASS_CHARACTERS} printable characters, or leave the field out"
+        raise BadRow(field_name, f"{shorten(value)} cannot name a class", fix)
+    return intern(value)
+
+
+def named_classes(classes: list[str]) -> list[str]:
+    """The same, or nothing if no row names a class."""
+    return classes if any(classes) else []

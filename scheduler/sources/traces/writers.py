@@ -1,8 +1,8 @@
 """Any trace to a file: Mooncake JSONL or Azure CSV, compressed if the path ends in .gz.
 
 Mooncake keeps prompt and output tokens, block ids and classes, and times to the millisecond; Azure CSV keeps tokens,
-and times to 100 ns, but neither block ids nor classes. Times are rounded down, so their order stays. Namespaces go into
-the block ids.
+and times to 100 ns, but neither block ids nor classes. Times are rounded down, so their order stays. Tenants go
+into the block ids.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from typing import Final, TextIO
 
 from scheduler.protocol.errors import ConfigError, InputError
 from scheduler.sources.arrivals import BLOCK_TOKENS, ArrivalBlock, Trace
-from scheduler.sources.traces import azure, mooncake
+from scheduler.sources.traces.formats.azure import AZURE
+from scheduler.sources.traces.formats.mooncake import NS_PER_MS
+from scheduler.sources.traces.json_rows import MAX_BLOCK_ID
 from scheduler.sources.traces.lines import shown
 
-NAMESPACE_IDS: Final = 2**28
+TENANT_IDS: Final = 2**28
 """Block ids of one tenant in a written file; tenant k begins at k times this."""
 
-MAX_NAMESPACES: Final = (mooncake.MAX_HASH_ID + 1) // NAMESPACE_IDS
+MAX_TENANTS: Final = (MAX_BLOCK_ID + 1) // TENANT_IDS
 
 FIRST_DAY: Final = date(2024, 1, 1)
 """Azure rows carry wall times; a written trace begins at midnight of this day."""
@@ -61,8 +63,8 @@ def write_trace(trace: Trace, path: str, format_name: str | None = None) -> Writ
     requests = 0
     last_ns = 0
     with _replacing(path) as file:
-        if name == AZURE:
-            file.write(",".join(azure.COLUMNS) + "\n")
+        if name == "azure":
+            file.write(",".join(AZURE.columns) + "\n")
         for block in trace.blocks:
             file.write("\n".join(encode(block)) + "\n")
             requests += len(block)
@@ -73,9 +75,9 @@ def write_trace(trace: Trace, path: str, format_name: str | None = None) -> Writ
 def _format_of(path: str) -> str:
     ending = Path(path.removesuffix(".gz")).suffix
     if ending in (".jsonl", ".json"):
-        return MOONCAKE
+        return "mooncake"
     if ending == ".csv":
-        return AZURE
+        return "azure"
     raise ConfigError(
         f"{shown(path)}: the ending tells no format; end it in .jsonl or .csv (and .gz), or name a format"
     )
@@ -124,9 +126,9 @@ class _MooncakeEncoder:
                 ids = ""
             else:
                 # The text of a list of integers is JSON.
-                base = tenant * NAMESPACE_IDS
+                base = tenant * TENANT_IDS
                 ids = f', "hash_ids": {[base + block_id for block_id in prefix] if base else prefix}'
-            time_ms = time_ns // mooncake.NS_PER_MS
+            time_ms = time_ns // NS_PER_MS
             yield f'{{"timestamp": {time_ms}, "input_length": {prompt}, "output_length": {output}{ids}{named}}}'
 
     def _check(self, block: ArrivalBlock) -> None:
@@ -137,12 +139,12 @@ class _MooncakeEncoder:
             problem = f"blocks of {self._block_tokens} tokens do not fit Mooncake's {BLOCK_TOKENS}"
             raise InputError(f"{shown(self._path)}: {problem}; write azure, which holds no blocks")
         self._has_tenants |= any(block.tenants)
-        self._has_large_ids |= max(chain.from_iterable(block.prefixes)) >= NAMESPACE_IDS
-        too_many = max(block.tenants) >= MAX_NAMESPACES
+        self._has_large_ids |= max(chain.from_iterable(block.prefixes)) >= TENANT_IDS
+        too_many = max(block.tenants) >= MAX_TENANTS
         if too_many or (self._has_tenants and self._has_large_ids):
             problem = f"block ids of {max(block.tenants) + 1} tenants do not fit one file"
-            mend = f"write at most {MAX_NAMESPACES} copies of a trace whose ids are below {NAMESPACE_IDS}"
-            raise InputError(f"{shown(self._path)}: {problem}; {mend}")
+            fix = f"write at most {MAX_TENANTS} copies of a trace whose ids are below {TENANT_IDS}"
+            raise InputError(f"{shown(self._path)}: {problem}; {fix}")
 
 
 class _AzureEncoder:
@@ -163,6 +165,4 @@ class _AzureEncoder:
             yield f"{self._day_text} {clock},{prompt},{output}"
 
 
-MOONCAKE: Final = "mooncake"
-AZURE: Final = "azure"
-WRITERS: Final[dict[str, Callable[[int, str], Encoder]]] = {MOONCAKE: _MooncakeEncoder, AZURE: _AzureEncoder}
+WRITERS: Final[dict[str, Callable[[int, str], Encoder]]] = {"mooncake": _MooncakeEncoder, "azure": _AzureEncoder}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.settings.run_config import load_config
+from deploy.settings.load import load_settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.component import NEVER_NS, Component, Outputs
 from scheduler.protocol.messages import (
@@ -24,7 +24,7 @@ from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.sim.build import step_one_by_one
 from workers.decode.instance import DecodeInstance
 
-BLUEPRINT = Blueprint(load_config(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
+BLUEPRINT = Blueprint(load_settings(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
 FLOOR_W, PEAK_W = 4_200, 11_000
 
 SCRIPTS = st.lists(

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deploy.settings.run_config import load_config
+from deploy.settings.load import load_settings
 from deploy.system.blueprint import Blueprint
 from deploy.system.instance_physics import InstancePhysics
 from scheduler.protocol.component import NEVER_NS, Component, Outputs
@@ -28,8 +28,8 @@ from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.expert_load import ExpertLoad
 from workers.prefill import PrefillConfig, PrefillInstance
 
-BLUEPRINT = Blueprint(load_config(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
-PHYSICS = InstancePhysics(BLUEPRINT.config, BLUEPRINT.cluster, BLUEPRINT.model)
+BLUEPRINT = Blueprint(load_settings(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
+PHYSICS = InstancePhysics(BLUEPRINT.settings.hardware, BLUEPRINT.settings.instances, is_capped=True)
 LINE_BYTES_PER_S = 10**11
 
 TOLD = st.lists(st.tuples(st.integers(1, 60), st.sampled_from([20_000, 100_000, 500_000, 1_000_000])), max_size=6)

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.cli import main
 from deploy.run.replay import ReplayJob, replay_virtual
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from scheduler.runtime.journal import JournalHeader, JournalWriter
 from scheduler.sources.traces.options import TraceOptions
 
@@ -21,7 +21,7 @@ DEMO = str(Path(__file__).parents[4] / "examples" / "demo.jsonl")
 def journal(tmp_path: Path) -> Path:
     """The journal of a short run."""
     path = tmp_path / "journal"
-    replay_virtual(ReplayJob(DEMO, TraceOptions(limit=20), RunConfig(), str(path)))
+    replay_virtual(ReplayJob(DEMO, TraceOptions(limit=20), Settings.from_plain({}), str(path)))
     return path
 
 

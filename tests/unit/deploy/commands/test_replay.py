@@ -12,7 +12,7 @@ import pytest
 from deploy.cli import main
 from deploy.commands import replay as cli_replay
 from deploy.run.replay import LiveCost, empty_document
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from tests.unit.scheduler.sources.trace_rows import mooncake_line, write_lines
 
 Captured = pytest.CaptureFixture[str]
@@ -89,9 +89,9 @@ def test_bounds_decide_the_exit_code(run: Run) -> None:
 
 def test_the_paths_of_bounds_are_known_before_the_run(run: Run) -> None:
     _, out, _ = run(DEMO, "--limit", "5", "--json", "--slo", "ttft=2s")
-    foreseen = empty_document(RunConfig(slo="ttft=2s"), live=False)
+    foreseen = empty_document(Settings.from_plain({"slo": "ttft=2s"}), live=False)
     assert _paths(foreseen) == _paths(json.loads(out))
-    live = empty_document(RunConfig(), live=True)["live"]
+    live = empty_document(Settings.from_plain({}), live=True)["live"]
     assert live == LiveCost().to_json()
     assert _paths(live) == ["speed", "startup_s", "hop_wall_s.p50", "hop_wall_s.p99", "hop_share_of_ttft"]
 

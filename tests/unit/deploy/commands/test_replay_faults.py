@@ -67,7 +67,7 @@ def test_a_fault_that_leaves_requests_nowhere_to_go_is_one_line(
     path.write_text("schedule:\n- {at: 2s, part: leaf/1}\n")
     assert main(["replay", *SMALL, "--faults", str(path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "requests open: nothing reaches them while leaf/1 stays broken; have it mended" in line
+    assert "requests open: nothing reaches them while leaf/1 stays broken; have it repaired" in line
 
 
 def test_a_run_with_faults_replays_from_its_journal(replay: Replay, tmp_path: Path) -> None:

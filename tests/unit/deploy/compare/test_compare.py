@@ -22,7 +22,9 @@ def test_every_cluster_with_every_policy() -> None:
         "gb200-nvl72 round_robin",
         "gb200-nvl72 least_loaded",
     ]
-    assert variants[3].config.plan != variants[0].config.plan  # each cluster in its own default plan
+    assert (
+        variants[3].settings.hardware.plan != variants[0].settings.hardware.plan
+    )  # each cluster in its own default plan
     with pytest.raises(ConfigError, match="policy round_robin is given twice; leave one out"):
         variants_of([], ["round_robin", "round_robin"], None, {})
 

@@ -10,15 +10,14 @@ from deploy.compare.comparison import Compared
 from deploy.compare.electricity import break_even, cost_line, electricity_block
 from deploy.compare.measure import Measured
 from deploy.compare.variants import Variant
-from deploy.run.money import tariff_of
-from deploy.settings.run_config import load_config
+from deploy.settings.load import load_settings
 
 
 def compared(name: str, usd: float | None, joules: float, tokens: float, **flags: Any) -> Compared:
     """A run of 100 s with that bill and that energy at the meter."""
     energy = {"facility": {"joules": joules}, "facility_joules_per_output_token": joules / tokens if tokens else None}
     document = {"energy": energy, "cost": {"usd": usd}, "simulated_s": 100.0}
-    return Compared(Variant(name, load_config(None, flags)), Measured(name, document, 1.0, 1), None)
+    return Compared(Variant(name, load_settings(None, flags)), Measured(name, document, 1.0, 1), None)
 
 
 CHEAP_POWER_HUNGRY = compared("hungry", 10.0, 3.6e8, 1e6)
@@ -28,7 +27,7 @@ DEAR_FRUGAL = compared("frugal", 20.0, 3.6e7, 1e6)
 def test_at_the_tariff_of_the_run_the_bill_is_its_own() -> None:
     line = cost_line(CHEAP_POWER_HUNGRY)
     assert line is not None
-    paid = tariff_of(CHEAP_POWER_HUNGRY.variant.config).mean_usd_per_kwh(0.0, 100.0)
+    paid = CHEAP_POWER_HUNGRY.variant.settings.money.tariff.mean_usd_per_kwh(0.0, 100.0)
     assert line.usd(paid) == pytest.approx(10.0)
 
 

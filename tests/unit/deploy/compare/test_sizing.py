@@ -17,7 +17,7 @@ from deploy.compare.measure import Measured
 from deploy.compare.sizing import Sizing, least_count, size
 from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import Variant
-from deploy.settings.run_config import load_config
+from deploy.settings.load import load_settings
 from scheduler.sources.traces.options import TraceOptions
 
 DEMO = str(Path(__file__).parents[4] / "examples" / "demo.jsonl")
@@ -45,12 +45,12 @@ def run_at(name: str, scale: float) -> Measured:
 
 
 def found(name: str, **flags: Any) -> Compared:
-    variant = Variant(name, load_config(None, {"cluster": name, **flags}))
+    variant = Variant(name, load_settings(None, {"cluster": name, **flags}))
     return Compared(variant, run_at(name, 1.0), search(lambda scale: run_at(name, scale), 0.9))
 
 
 def made_up(task: Task, scale: float) -> Measured:
-    return run_at(task.variant.config.cluster, scale)
+    return run_at(task.variant.name, scale)
 
 
 def sized(*compared: Compared) -> Sizing:

@@ -17,7 +17,7 @@ import pytest
 from deploy.cluster.footprint import DEFAULT_ACTORS, GB, MB, OBJECT_STORE_BYTES, default_cluster_bytes
 from deploy.doctor import machine
 from deploy.doctor.findings import Finding
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 
 
 class Usage(NamedTuple):
@@ -44,7 +44,7 @@ def verdict(finding: Finding) -> str:
 
 
 def test_the_default_cluster_has_as_many_actors_as_the_default_plan() -> None:
-    terms = [term for term in RunConfig().plan.split("+") if "x" in term]
+    terms = [term for term in Settings.from_plain({}).hardware.plan.text.split("+") if "x" in term]
     assert sum(int(term.partition("x")[0]) for term in terms) + len(("network", "control-plane")) == DEFAULT_ACTORS
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deploy.run.money import bill_of, hardware_price, live_prices, mean_usd_per_joule
-from deploy.settings.run_config import load_config
+from deploy.settings.load import load_settings
 from deploy.system.blueprint import Blueprint
 from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PowerCourse, Served
 from scheduler.protocol.errors import ConfigError
@@ -20,7 +20,7 @@ HOUR_S = 3600.0
 
 def bill(**settings: Any) -> CostUse:
     """Of an hour in which the site drew 3.6 GJ (a thousand kWh), of which prefill NPUs 900 MJ and decode NPUs none."""
-    blueprint = Blueprint(load_config(None, {"pue": 1.0, **settings}), 512)
+    blueprint = Blueprint(load_settings(None, {"pue": 1.0, **settings}), 512)
     site = MeterUse(3.6e9, 1e6, 1e6)
     energy = EnergyUse("npu", 9e8, None, None, 0.0, site, site)
     course = PowerCourse(np.array([HOUR_S]), np.array([1e6]))
@@ -39,7 +39,7 @@ def test_a_bought_supernode_costs_its_share_of_four_years_and_its_electricity() 
 
 @pytest.mark.parametrize("settings", [{}, {"site": "us-texas", "price": "bought=1e6"}, {"price": "rented=2"}])
 def test_what_a_system_costs_that_goes_on_is_what_a_run_costs(settings: dict[str, Any]) -> None:
-    prices = live_prices(Blueprint(load_config(None, {"pue": 1.0, **settings}), 512))
+    prices = live_prices(Blueprint(load_settings(None, {"pue": 1.0, **settings}), 512))
     found, usd_per_j = bill(**settings), prices.usd_per_joule(0.0)
     capital_usd, energy_usd = prices.capital_usd_per_s * HOUR_S, usd_per_j * 3.6e9
     assert found.usd == pytest.approx(capital_usd + energy_usd)
@@ -49,7 +49,7 @@ def test_what_a_system_costs_that_goes_on_is_what_a_run_costs(settings: dict[str
 
 def test_electricity_by_the_time_of_the_day_is_so_live() -> None:
     tariff, names = find_tariff("china-average-time-of-use"), {"tariff": "china-average-time-of-use"}
-    prices = live_prices(Blueprint(load_config(None, names), 512))
+    prices = live_prices(Blueprint(load_settings(None, names), 512))
     for hour in (0, 7, 8, 13, 15, 23, 30):
         expected = tariff.usd_per_kwh_at(hour * HOUR_S) / JOULES_PER_KWH
         assert prices.usd_per_joule(hour * HOUR_S) == pytest.approx(expected)
@@ -60,16 +60,18 @@ def test_prices_and_tariffs_are_as_named() -> None:
     assert bill(price="bought=0", tariff="us-texas").usd == pytest.approx(66.0)
     assert bill(price="bought=0", tariff="china-average-time-of-use").usd == pytest.approx(44.0)  # by night
     assert bill(price="rented=2").usd == pytest.approx(768.0)
-    blueprint = Blueprint(load_config(None, {"cluster": "h800-cluster", "price": "deepseek"}), 512)
+    blueprint = Blueprint(load_settings(None, {"cluster": "h800-cluster", "price": "deepseek"}), 512)
     num_npus = blueprint.cluster.num_npus
-    assert hardware_price(blueprint.config, blueprint.cluster, 1).usd(HOUR_S) == pytest.approx(2.0 * num_npus)
+    assert hardware_price(blueprint.settings.money.price, blueprint.cluster, 1).usd(HOUR_S) == pytest.approx(
+        2.0 * num_npus
+    )
 
 
 @pytest.mark.parametrize(
     ("setting", "named"),
     [
         ({"site": "mars"}, "--site"),
-        ({"pue": 0.9}, "--pue is 0.9; give"),
+        ({"pue": 0.9}, "--pue: 0.9 is out of range; give a number from 1 to 10"),
         ({"tariff": "free"}, "--tariff"),
         ({"price": "bought=much"}, "--price: cannot read 'bought=much'; write"),
         ({"price": "rented=-1"}, "--price"),
@@ -77,7 +79,7 @@ def test_prices_and_tariffs_are_as_named() -> None:
 )
 def test_what_is_not_known_is_one_line(setting: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_config(None, setting)
+        load_settings(None, setting)
     assert str(caught.value).startswith(named)
 
 
@@ -95,6 +97,6 @@ def test_energy_costs_what_it_costs_when_it_is_drawn() -> None:
 
 
 def test_a_contract_that_nobody_published_for_the_chip_is_refused() -> None:
-    blueprint = Blueprint(load_config(None, {"price": "neocloud"}), 512)
+    blueprint = Blueprint(load_settings(None, {"price": "neocloud"}), 512)
     with pytest.raises(ConfigError, match="not published for ascend-910c"):
         bill_of(blueprint)

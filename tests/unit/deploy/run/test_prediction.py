@@ -6,12 +6,12 @@ import pytest
 
 from deploy.run.prediction import Prediction
 from deploy.run.replay import empty_document
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 
 
 @pytest.mark.parametrize(("admission", "is_told"), [("always", False), ("shedding", False), ("slo_early_reject", True)])
 def test_only_where_times_are_predicted_their_error_is_told(admission: str, is_told: bool) -> None:
-    document = empty_document(RunConfig(admission=admission, slo="ttft=2s"), live=False)
+    document = empty_document(Settings.from_plain({"admission": admission, "slo": "ttft=2s"}), live=False)
     assert ("prediction" in document) == is_told
 
 

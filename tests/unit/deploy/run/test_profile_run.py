@@ -9,7 +9,7 @@ import pytest
 from deploy.commands.journal import make_core
 from deploy.run.profile_run import measured_instances, needs_profile, profile_virtual
 from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.settings.shipped_examples import find_input
 from deploy.system.blueprint import Blueprint
 from scheduler.policies.view import StageKind
@@ -23,13 +23,13 @@ DEMO = find_input("examples/demo.jsonl")
 
 def run(tmp_path: Path, **settings: object) -> ReplayResult:
     """The beginning of the demo, with a journal."""
-    config = RunConfig(**settings)  # pyright: ignore[reportArgumentType]
+    config = Settings.from_plain(settings)
     return replay_virtual(ReplayJob(DEMO, TraceOptions(limit=60), config, str(tmp_path / "j"), keeps_log=True))
 
 
 def test_it_is_made_where_times_are_predicted_and_it_is_not_turned_off() -> None:
     def needs(**settings: object) -> bool:
-        blueprint = Blueprint(RunConfig(**settings), 512)  # pyright: ignore[reportArgumentType]
+        blueprint = Blueprint(Settings.from_plain(settings), 512)
         return needs_profile(blueprint, blueprint.make_core().routing)
 
     assert needs(policy="mooncake")
@@ -39,7 +39,7 @@ def test_it_is_made_where_times_are_predicted_and_it_is_not_turned_off() -> None
 
 
 def test_one_instance_of_each_kind_and_size_is_measured() -> None:
-    blueprint = Blueprint(RunConfig(plan="2x16p+1x32p+1x160d+48c"), 512)
+    blueprint = Blueprint(Settings.from_plain({"plan": "2x16p+1x32p+1x160d+48c"}), 512)
     assert [one.address for one in measured_instances(blueprint)] == ["prefill-0", "prefill-2", "decode-0"]
     found = profile_virtual(blueprint)
     assert [one.instance for one in found] == ["prefill-0", "prefill-2", "decode-0"]
@@ -80,7 +80,7 @@ def test_early_rejection_judges_from_the_first_request_on(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("cache", ["pool", "local", "none"])
 def test_it_is_made_wherever_prefixes_are_kept(cache: str) -> None:
-    found = profile_virtual(Blueprint(RunConfig(cache=cache), 512))  # pyright: ignore[reportArgumentType]
+    found = profile_virtual(Blueprint(Settings.from_plain({"cache": cache}), 512))
     assert [len(one.taken_ns) >= 16 for one in found] == [True, True]
     # A cache of an instance's own has nothing of what was never asked of it.
     assert any(found[0].cached_tokens) == (cache != "local")

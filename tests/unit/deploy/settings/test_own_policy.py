@@ -6,14 +6,15 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from deploy.cli import main
 from deploy.run.replay import journal_header
-from deploy.settings.run_config import RunConfig, load_config
+from deploy.settings.load import load_settings
+from deploy.settings.own_policy import PolicyChoice
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.errors import ConfigError
 
@@ -71,9 +72,9 @@ def test_a_journal_replays_when_the_file_is_gone(
 def test_a_control_plane_in_another_process_needs_no_file(write: Callable[[str], None]) -> None:
     # What a live run sends it is the configuration as plain data.
     write(EXAMPLE)
-    sent = json.dumps(asdict(load_config(None, {"policy": "own.py:Sticky", "cache": "local"})))
+    sent = json.dumps(load_settings(None, {"policy": "own.py:Sticky", "cache": "local"}).to_plain())
     Path("own.py").unlink()
-    blueprint = Blueprint(RunConfig(**json.loads(sent)), 512)
+    blueprint = Blueprint(Settings.from_plain(json.loads(sent)), 512)
     assert blueprint.make_core().routing.prefill._policy.reason.startswith("sticky: ")
     digest = hashlib.sha256(EXAMPLE.encode()).hexdigest()[:16]
     assert journal_header(blueprint).policy_digest == f"own.py:Sticky {digest}"
@@ -92,7 +93,7 @@ def test_what_it_does_wrong_is_counted_and_told_once(
 @pytest.mark.parametrize(
     ("source", "policy", "said"),
     [
-        ("x = (", "own.py:Own", "--policy: own.py:1: '(' was never closed; mend the file"),
+        ("x = (", "own.py:Own", "--policy: own.py:1: '(' was never closed; fix the file"),
         ("\n\nimport nothing_of_that_name", "own.py:Own", "--policy: own.py:3: ModuleNotFoundError: No module named"),
         (
             FAILING,
@@ -114,7 +115,7 @@ def test_what_it_does_wrong_is_counted_and_told_once(
         (
             "class Own:\n    def __init__(self):\n        raise RuntimeError('no')\n    def choose(self, s, r): ...",
             "own.py:Own",
-            "--policy: own.py:3: RuntimeError: no; mend the file",
+            "--policy: own.py:3: RuntimeError: no; fix the file",
         ),
     ],
 )
@@ -123,16 +124,24 @@ def test_what_is_wrong_with_it_is_one_line_before_the_run(
 ) -> None:
     write(source)
     with pytest.raises(ConfigError) as caught:
-        load_config(None, {"policy": policy})
+        load_settings(None, {"policy": policy})
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
 
 
 def test_a_standing_cluster_keeps_the_source_it_was_told(write: Callable[[str], None]) -> None:
     write(EXAMPLE)
-    up = load_config(None, {"policy": "own.py:Sticky"})
+    up = load_settings(None, {"policy": "own.py:Sticky"})
     Path("own.py").unlink()
-    base = {"policy": up.policy, "policy_source": up.policy_source}
-    assert load_config(None, {}, base).policy_source == EXAMPLE
-    other = load_config(None, {"policy": "random"}, base)
-    assert (other.policy, other.policy_source) == ("random", "")
+    base = up.to_plain()
+    assert load_settings(None, {}, base).routing.policy == PolicyChoice("own.py:Sticky", EXAMPLE)
+    assert load_settings(None, {"policy": "random"}, base).routing.policy == PolicyChoice("random")
+
+
+def test_a_run_folder_tells_why_it_chose(write: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
+    write(EXAMPLE)
+    assert replay(capsys, "--policy", "own.py:Sticky", "--out", "run")[0] == 0
+    decisions = json.loads(Path("run/run.json").read_text())["decisions"]
+    assert any(reason.startswith("sticky: ") for reason in decisions["prefill_reasons"])
+    assert main(["explain", "3", "run"]) == 0
+    assert "sticky: " in capsys.readouterr().out

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual
+from deploy.settings.load import load_settings
 from deploy.settings.parking import parking_rules
-from deploy.settings.run_config import RunConfig, load_config
+from deploy.settings.settings import Settings
 from scheduler.core.guests.parking import ParkingRules
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
 
 DEMO = str(Path(__file__).parents[4] / "examples" / "demo.jsonl")
-CONFIG = load_config(None, {"plan": "6x16p+2x16d", "cache": "none"})
+CONFIG = load_settings(None, {"plan": "6x16p+2x16d", "cache": "none"})
 
 
-def replayed(config: RunConfig) -> ReplayResult:
+def replayed(config: Settings) -> ReplayResult:
     """Part of the demo trace, at a twentieth of its pace."""
     return replay_virtual(ReplayJob(DEMO, TraceOptions(60, 1, 0.05, 0, False, None), config))
 
 
 @pytest.mark.parametrize("cap", ["", "230kW"])
 def test_it_saves_energy_loses_no_request_and_keeps_a_cap(cap: str) -> None:
-    config = replace(CONFIG, power_cap=cap)
-    parked, awake = replayed(replace(config, parking="idle=5s")), replayed(config)
+    config = CONFIG.changed(power_cap=cap)
+    parked, awake = replayed(config.changed(parking="idle=5s")), replayed(config)
     assert parked.summary.requests == awake.summary.requests
     assert parked.records.output_tokens.tolist() == awake.records.output_tokens.tolist()
     energy, before = parked.summary.energy, awake.summary.energy
@@ -46,6 +46,6 @@ def test_rules_are_read_as_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["30s", "idle=30", "idle=0s", "idle=30s,spare=0", "idle=-1s", "spare=2"])
-def test_what_cannot_be_used_is_one_line_with_a_mend(text: str) -> None:
+def test_what_cannot_be_used_is_one_line_with_a_fix(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^--parking: .*(write idle=30s or|give an idle time)"):
-        load_config(None, {"parking": text})
+        load_settings(None, {"parking": text})

@@ -10,12 +10,15 @@ import pytest
 
 from deploy.run.replay import ReplayJob, replay_virtual, write_result
 from deploy.settings.flow_control import flow_control
-from deploy.settings.request_classes import cheap_hours, run_slo
-from deploy.settings.run_config import RunConfig, load_config
+from deploy.settings.load import load_settings
+from deploy.settings.request_classes import cheap_hours
+from deploy.settings.settings import Settings
 from scheduler.metrics.outcome.table import render
 from scheduler.metrics.slo import Slo
+from scheduler.policies.classes import parse_classes
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
+from sim_hw.cost.tariffs import find_tariff
 
 HOUR_NS = 3600 * 10**9
 
@@ -30,23 +33,23 @@ classes:
 """
 
 
-def config_of(tmp_path: Path, text: str) -> RunConfig:
+def config_of(tmp_path: Path, text: str) -> Settings:
     """A configuration from a file."""
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    return load_config(str(path), {})
+    return load_settings(str(path), {})
 
 
 def test_a_file_and_a_flag_say_the_same(tmp_path: Path) -> None:
     config = config_of(tmp_path, FILE)
     text = "chat:priority=2,timeout_s=30;batch:ttft_s=7200,tpot_ms=100,priority=-1,deferrable_s=72000,tenants=1+4"
-    assert config.classes == text
+    assert config.flat["classes"] == text
     flags = {"classes": text, "slo": "ttft=2s,tpot=50ms", "tariff": "china-average-time-of-use"}
-    assert load_config(None, flags).digest() == config.digest()
+    assert load_settings(None, flags).digest() == config.digest()
     # What a class does not say is what the run says.
     chat, batch = Slo(2.0, 0.05), Slo(7200.0, 0.1)
-    assert run_slo(config) == Slo(2.0, 0.05, None, (("chat", chat), ("batch", batch)))
-    rules = flow_control(config, 16)
+    assert config.requests.judged_slo == Slo(2.0, 0.05, None, (("chat", chat), ("batch", batch)))
+    rules = flow_control(config.requests, config.money.tariff, 16)
     assert [one.ttft_limit_ns for one in rules.by_class] == [2 * 10**9, 2 * 10**9, 7200 * 10**9]
     assert [one.timeout_ns for one in rules.by_class] == [0, 30 * 10**9, 0]
     assert [one.priority for one in rules.by_class] == [0, 2, -1]
@@ -55,10 +58,11 @@ def test_a_file_and_a_flag_say_the_same(tmp_path: Path) -> None:
 
 
 def test_hours_are_cheap_only_where_a_price_changes_and_somebody_waits() -> None:
-    waits, hurries = "batch:deferrable_s=9", "batch:ttft_s=9"
-    assert cheap_hours(RunConfig(classes=waits, tariff="china-average-time-of-use"))
-    assert cheap_hours(RunConfig(classes=hurries, tariff="china-average-time-of-use")) == ()
-    assert cheap_hours(RunConfig(classes=waits)) == ()
+    waits, hurries = parse_classes("batch:deferrable_s=9"), parse_classes("batch:ttft_s=9")
+    by_time, flat = find_tariff("china-average-time-of-use"), find_tariff("china-average")
+    assert cheap_hours(waits, by_time)
+    assert cheap_hours(hurries, by_time) == ()
+    assert cheap_hours(waits, flat) == ()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +141,7 @@ def test_a_run_tells_of_its_classes(tmp_path: Path) -> None:
     assert [use["requests"]["arrived"] for use in classes.values()] == [1, 1, 40]
     assert list(classes) == ["default", "chat", "batch"]
     assert result.document()["slo"]["attainment"] == 1.0
-    assert any("'chta'" in note for note in result.notes)
+    assert any("'chta'" in warning for warning in result.warnings)
     assert "Classes           arrived   not served" in render(result.summary)
     write_result(str(tmp_path / "out"), result, result.document())
     header, *lines = (tmp_path / "out" / "requests.csv").read_text().splitlines()

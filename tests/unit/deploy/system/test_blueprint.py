@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.run.replay import ReplayJob, replay_virtual
-from deploy.settings.run_config import load_config
+from deploy.settings.load import load_settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
@@ -22,7 +22,7 @@ LIMIT = 60
 @pytest.mark.parametrize("model", [model.name for model in MODELS])
 @pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda path: Path(path).stem)
 def test_any_cluster_serves_any_model(cluster: str, model: str) -> None:
-    config = load_config(None, {"cluster": cluster, "model": model})
+    config = load_settings(None, {"cluster": cluster, "model": model})
     options = TraceOptions(LIMIT, 1, 1.0, 0, False, None)
     result = replay_virtual(ReplayJob(str(ROOT / "examples" / "demo.jsonl"), options, config))
     summary = result.summary
@@ -32,13 +32,13 @@ def test_any_cluster_serves_any_model(cluster: str, model: str) -> None:
 
 
 def test_equal_instances_share_their_physics() -> None:
-    blueprint = Blueprint(load_config(None, {}), 512)
+    blueprint = Blueprint(load_settings(None, {}), 512)
     first, second = (blueprint.make_worker(spec.address) for spec in blueprint.prefill[:2])
     assert first._cost is second._cost  # type: ignore[attr-defined]
 
 
 def test_the_longest_sequence_is_bounded_by_memory_and_by_the_positions_of_the_model() -> None:
-    blueprint = Blueprint(load_config(None, {"model": "qwen3-235b-a22b"}), 512)
+    blueprint = Blueprint(load_settings(None, {"model": "qwen3-235b-a22b"}), 512)
     core = blueprint.make_core()
     assert core.state.prefill.max_sequence_tokens == blueprint.model.max_positions
 
@@ -54,4 +54,4 @@ def test_the_longest_sequence_is_bounded_by_memory_and_by_the_positions_of_the_m
 )
 def test_what_cannot_be_built_is_one_line(flags: dict[str, str], line: str) -> None:
     with pytest.raises(ConfigError, match=line):
-        Blueprint(load_config(None, flags), 512).make_core()
+        Blueprint(load_settings(None, flags), 512).make_core()

@@ -11,7 +11,8 @@ from typer.main import get_command
 
 from deploy.commands import up
 from deploy.hardware.lookup import load_cluster
-from deploy.settings.run_config import RunConfig, load_config
+from deploy.settings.load import load_settings
+from deploy.settings.settings import Settings
 from deploy.system.metric_names import chip_shown, names_shown, parse_names
 from scheduler.metrics.export.names.schemes import SCHEMES
 from scheduler.protocol.errors import ConfigError
@@ -35,14 +36,14 @@ def test_a_list_is_read_whatever_its_order() -> None:
 )
 def test_an_unknown_scheme_is_one_line(flags: dict[str, str], line: str) -> None:
     with pytest.raises(ConfigError, match=line):
-        load_config(None, flags)
+        load_settings(None, flags)
 
 
 def test_the_usual_names_are_those_of_the_chips() -> None:
-    chip = chip_shown(RunConfig(), NPUS)
-    assert names_shown(RunConfig(), NPUS) == ("own", "vllm", "ascend")
+    chip = chip_shown(0.1, NPUS)
+    assert names_shown((), NPUS) == ("own", "vllm", "ascend")
     assert (chip.num_dies, chip.hbm_bytes, chip.held_share) == (2, 64e9, 0.9)
-    assert names_shown(RunConfig(), load_cluster("h800-cluster")) == ("own", "vllm", "dcgm")
+    assert names_shown((), load_cluster("h800-cluster")) == ("own", "vllm", "dcgm")
 
 
 def cluster_file(tmp_path: Path, chip: str | dict[str, Any]) -> str:
@@ -67,15 +68,15 @@ def test_the_maker_is_a_fact_of_the_chip_whatever_its_network(
 ) -> None:
     chip = {**describe(find_chip("ascend-910c")), "scale_up_network": network, **changed}
     cluster = load_cluster(cluster_file(tmp_path, chip))
-    assert names_shown(RunConfig(), cluster) == ("own", "vllm", *exporters)
+    assert names_shown((), cluster) == ("own", "vllm", *exporters)
 
 
 def test_a_file_may_name_a_known_chip_and_nothing_tells_who_made_an_unknown_one(tmp_path: Path) -> None:
-    assert names_shown(RunConfig(), load_cluster(cluster_file(tmp_path, "ascend-910c"))) == ("own", "vllm", "ascend")
+    assert names_shown((), load_cluster(cluster_file(tmp_path, "ascend-910c"))) == ("own", "vllm", "ascend")
     unknown = {**describe(find_chip("h20")), "name": "mine"}
-    assert names_shown(RunConfig(), load_cluster(cluster_file(tmp_path, unknown))) == ("own", "vllm")
+    assert names_shown((), load_cluster(cluster_file(tmp_path, unknown))) == ("own", "vllm")
     with pytest.raises(ConfigError, match="leave it out, or give the chip's file maker: nvidia"):
-        names_shown(RunConfig(names="dcgm"), load_cluster(cluster_file(tmp_path, unknown)))
+        names_shown(("dcgm",), load_cluster(cluster_file(tmp_path, unknown)))
 
 
 def test_a_maker_without_chips_is_refused_with_the_line(tmp_path: Path) -> None:
@@ -90,11 +91,15 @@ def test_every_exporter_of_chips_has_chips_to_tell_of() -> None:
 
 def test_the_exporter_of_other_chips_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"names: dcgm is the exporter of other chips than Ascend 910C"):
-        names_shown(RunConfig(names="own,dcgm"), NPUS)
+        names_shown(("own", "dcgm"), NPUS)
 
 
 def test_names_decide_no_outcome() -> None:
-    assert RunConfig(names="own").digest() == RunConfig().digest() != RunConfig(seed=1).digest()
+    assert (
+        Settings.from_plain({"names": "own"}).digest()
+        == Settings.from_plain({}).digest()
+        != Settings.from_plain({"seed": 1}).digest()
+    )
 
 
 def test_the_help_of_up_lists_them_all() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from deploy.settings.run_config import RunConfig
+from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS
@@ -21,7 +21,7 @@ WEIGHTS = 671e9
 
 
 def blueprint(plan: str = PLAN, **settings: str) -> Blueprint:
-    return Blueprint(RunConfig(plan=plan, **settings), 512, loads_models=True)  # pyright: ignore[reportArgumentType]
+    return Blueprint(Settings.from_plain({"plan": plan, **settings}), 512, loads_models=True)
 
 
 def load(blue: Blueprint, address: str, number: int = 0, source: int = 0) -> StartTransfer:
@@ -118,6 +118,6 @@ def test_a_pool_with_fewer_servers_loads_slower_and_one_without_leaves_the_objec
 
 
 def test_a_fabric_that_loads_nothing_has_no_ways_for_it() -> None:
-    plain = Blueprint(RunConfig(plan=PLAN), 512).make_worker(FABRIC_ADDRESS)
+    plain = Blueprint(Settings.from_plain({"plan": PLAN}), 512).make_worker(FABRIC_ADDRESS)
     assert isinstance(plain, Fabric)
     assert Plane.VPC not in plain._routes.planes

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.policies.admission import AdmissionView, SloEarlyReject
-from scheduler.policies.flow_control import (
-    ADMISSIONS,
-    ORDERS,
-    PLAIN_FLOW_CONTROL,
-    FlowControl,
-    make_admission,
-    make_order,
-)
+from scheduler.policies.admission import ADMISSIONS, AdmissionView, SloEarlyReject
+from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl, make_admission, make_order
+from scheduler.policies.ordering import ORDERS
 from scheduler.policies.view import Reads
 from scheduler.policies.waiting import WaitingRequest
 from scheduler.protocol.errors import ConfigError

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.policies import check_routing_policy, make_routing_policy
-from scheduler.policies.registry import known_policies
+from scheduler.policies import ROUTING, check_routing_policy, make_routing_policy
 from scheduler.protocol.errors import ConfigError
 
 
@@ -38,7 +37,7 @@ def test_options_are_set_with_the_type_of_their_default() -> None:
 
 
 def test_every_policy_tells_formula_and_source_and_makes_itself() -> None:
-    for known in known_policies():
+    for known in ROUTING.values():
         assert known.formula
         assert known.source
         assert "\n" not in known.formula + known.source

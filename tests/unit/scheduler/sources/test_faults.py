@@ -65,7 +65,7 @@ def test_a_part_is_broken_as_long_as_there_is_a_reason(schedule: list[PlannedFau
                 # Nothing is said that would change nothing.
                 assert broken.isdisjoint(parts) if what == "fail" else broken.issuperset(parts)
                 broken = broken.union(parts) if what == "fail" else broken.difference(parts)
-        assert broken == {fault.part for fault in schedule if fault.at_ns <= now_ns < fault.mended_ns}
+        assert broken == {fault.part for fault in schedule if fault.at_ns <= now_ns < fault.repaired_ns}
 
 
 def test_each_part_breaks_and_is_mended_by_turns_as_often_as_it_should() -> None:

@@ -1,4 +1,4 @@
-"""Builders and flatteners that the tests of the gateway share."""
+"""Builders and flatteners that the tests of sources share."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from scheduler.core.routing.decision import Decision
 from scheduler.core.routing.router import FALLBACK_REASON
 from scheduler.metrics.live.decisions import OWN, DecisionCounts, decision_series
-from scheduler.policies import make_routing_policy, routing_policy_names
+from scheduler.policies import ROUTING, make_routing_policy
 from scheduler.policies.view import PolicyContext, StageKind
 from scheduler.runtime.random_streams import stream
 from tests.naive.case import Case
@@ -19,7 +19,7 @@ from tests.sim.build import build_real
 def test_every_policy_by_name_and_the_fallback_have_a_series_of_their_own() -> None:
     pairs = {(policy, why) for _, policy, why in decision_series()}
     context = PolicyContext(random=stream(0, "policy"))
-    reasons = [make_routing_policy(name, context).reason for name in routing_policy_names()]
+    reasons = [make_routing_policy(name, context).reason for name in ROUTING]
     assert {tuple(reason.split(": ", 1)) for reason in (*reasons, FALLBACK_REASON)} <= pairs
     assert len(set(decision_series())) == len(decision_series())
 

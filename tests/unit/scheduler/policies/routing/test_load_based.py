@@ -7,8 +7,11 @@ from collections import Counter
 import pytest
 
 from scheduler.policies import make_routing_policy
-from scheduler.policies.view import UNSEEN
+from scheduler.policies.undeclared import Declared
+from scheduler.policies.view import Reads
 from tests.unit.scheduler.policies.routing.views import PREFILL, chance, stage_of
+
+UNSEEN = Declared("load alone", Reads.LOAD).request
 
 
 def test_least_counts_win_and_the_lowest_index_wins_a_tie() -> None:
@@ -36,8 +39,3 @@ def test_two_are_drawn_without_replacement_and_the_lesser_wins() -> None:
     assert counts[2] == pytest.approx(2000, rel=0.1)
     assert counts[0] == 0
     assert policy.choose(stage_of([7]), UNSEEN) == 0
-
-
-def test_who_reads_nothing_but_load_is_shown_no_request() -> None:
-    with pytest.raises(AttributeError):
-        _ = UNSEEN.num_tokens

@@ -13,7 +13,7 @@ from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.sources.arrivals import Trace
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
-from scheduler.sources.traces.writers import NAMESPACE_IDS, write_trace
+from scheduler.sources.traces.writers import TENANT_IDS, write_trace
 from tests.unit.scheduler.sources.trace_rows import Request, block_of, mooncake_line, read, trace_of, write_lines
 
 DAY_NS = 86_400 * 10**9
@@ -60,17 +60,17 @@ def test_times_are_rounded_down_so_that_order_stays(tmp_path: Path) -> None:
     assert [request.arrived_ns for request in read(tmp_path / "t.csv")] == [0, 1_999_900, 2_000_000]
 
 
-def test_namespaces_go_into_block_ids(tmp_path: Path) -> None:
+def test_tenants_go_into_block_ids(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "t.jsonl", mooncake_line(0, 600, 5, hash_ids=[3, 4]))
     write_trace(open_trace(str(path), options=TraceOptions(superpose=3)), str(tmp_path / "three.jsonl"))
     prefixes = {request.prefix for request in read(tmp_path / "three.jsonl")}
-    assert prefixes == {(k * NAMESPACE_IDS + 3, k * NAMESPACE_IDS + 4) for k in range(3)}
+    assert prefixes == {(k * TENANT_IDS + 3, k * TENANT_IDS + 4) for k in range(3)}
 
 
 @pytest.mark.parametrize(
     "requests",
     [
-        [Request(0, 1, 1, (NAMESPACE_IDS,)), Request(0, 1, 1, (1,), 1)],
+        [Request(0, 1, 1, (TENANT_IDS,)), Request(0, 1, 1, (1,), 1)],
         [Request(0, 1, 1, (1,), 2**12)],
     ],
 )

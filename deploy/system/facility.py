@@ -7,15 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from deploy.run.money import site_of
-from deploy.settings.run_config import RunConfig
-from deploy.system.blueprint import Blueprint
-from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
+from scheduler.metrics.facility import FacilityCurves
 from sim_hw.clusters.part_power import PartClass
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.planes import Plane
 from sim_hw.power.facility_draw import facility_draw
 from sim_hw.power.power_tree import PowerTree, Watts, power_tree
+from sim_hw.power.sites import Site
 from sim_hw.power.supply import EFFICIENCIES
 
 _CLASSES: Final = (PartClass.CPU, PartClass.BOARD, PartClass.SWITCH, PartClass.OPTICS, PartClass.COOLING)
@@ -23,7 +21,7 @@ _CLASSES: Final = (PartClass.CPU, PartClass.BOARD, PartClass.SWITCH, PartClass.O
 _HALVINGS: Final = 60
 
 
-def facility_curves(config: RunConfig, cluster: Supernode, num_supernodes: int, num_planned: int) -> FacilityCurves:
+def facility_curves(site: Site, cluster: Supernode, num_supernodes: int, num_planned: int) -> FacilityCurves:
     """Of all supernodes of a plan together, loaded alike, of whose NPUs `num_planned` are in the plan."""
     tree = power_tree(cluster)
     npu_w = np.array(_knots_w(tree, cluster.num_npus * cluster.chip.tdp_w.value))
@@ -43,17 +41,9 @@ def facility_curves(config: RunConfig, cluster: Supernode, num_supernodes: int, 
         },
         plane_w={plane.value: along(tree.of_plane(plane)) for plane in Plane},
         spare_npu_w=spare_npus * cluster.chip.idle_w.value,
-        building_share=site_of(config).pue.value - 1.0,
+        building_share=site.pue.value - 1.0,
         waiting_w=cluster.chip.waiting_w,
     )
-
-
-def npu_places(blueprint: Blueprint) -> Places:
-    """Where the NPUs of the plan stand: instances take them in their order."""
-    cluster = blueprint.cluster
-    dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in blueprint.instances), cluster.num_npus)
-    nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
-    return Places(tuple(dealt), cluster.npus_per_node.count, nodes_per_rack)
 
 
 def _knots_w(tree: PowerTree, most_w: float) -> list[float]:

@@ -6,30 +6,34 @@ from pathlib import Path
 
 import pytest
 
-from deploy.settings.run_config import RunConfig, load_config
+from deploy.settings.load import load_settings
+from deploy.settings.settings import Settings
 from scheduler.protocol.errors import InputError
 
+DEFAULT = Settings.from_plain({})
 
-def load(folder: Path, text: str | bytes, **flags: object) -> RunConfig:
+
+def load(folder: Path, text: str | bytes, **flags: object) -> Settings:
     path = folder / "run.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return load_config(str(path), flags)
+    return load_settings(str(path), flags)
 
 
 def test_a_file_changes_what_it_names_and_a_flag_wins_over_it(tmp_path: Path) -> None:
     config = load(tmp_path, "policy: round_robin\nmtp: no\nseed: 3\ncache_bytes_per_server: 512\n", seed=7, slo=None)
-    assert (config.policy, config.mtp, config.seed, config.slo) == ("round_robin", False, 7, "")
-    assert type(config.cache_bytes_per_server) is float
-    assert config.plan == RunConfig().plan
+    assert (config.routing.policy.spec, config.instances.mtp, config.run.seed) == ("round_robin", False, 7)
+    assert config.requests.slo is None
+    assert type(config.cache.bytes_per_server) is float
+    assert config.hardware == DEFAULT.hardware
 
 
 def test_a_flag_saves_a_bad_value_of_the_file(tmp_path: Path) -> None:
-    assert load(tmp_path, "seed: -1\nslo: nonsense\n", seed=5, slo="ttft=1s").seed == 5
+    assert load(tmp_path, "seed: -1\nslo: nonsense\n", seed=5, slo="ttft=1s").run.seed == 5
 
 
 def test_equal_settings_have_equal_digests(tmp_path: Path) -> None:
-    assert load(tmp_path, "seed: 0\ncache_bytes_per_server: 512000000000\n").digest() == RunConfig().digest()
-    assert load(tmp_path, "seed: 1").digest() != RunConfig().digest()
+    assert load(tmp_path, "seed: 0\ncache_bytes_per_server: 512000000000\n").digest() == DEFAULT.digest()
+    assert load(tmp_path, "seed: 1").digest() != DEFAULT.digest()
 
 
 @pytest.mark.parametrize(
@@ -83,11 +87,11 @@ def test_what_is_wrong_in_a_file_is_one_line_with_its_place(tmp_path: Path, text
 def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
     for path, problem in ((tmp_path / "no", "no such file; give the path of a con"), (tmp_path, "is a directory")):
         with pytest.raises(InputError, match=problem):
-            load_config(str(path), {})
+            load_settings(str(path), {})
 
 
 def test_a_bad_flag_is_named_as_it_was_given() -> None:
     with pytest.raises(InputError, match=r"^--cache-plane: unknown value 'x'; known: ub, vpc$"):
-        load_config(None, {"cache_plane": "x"})
+        load_settings(None, {"cache_plane": "x"})
     with pytest.raises(InputError, match=r"^--slo 'x': unknown limit"):
-        load_config(None, {"slo": "x"})
+        load_settings(None, {"slo": "x"})

@@ -1,8 +1,4 @@
-"""Azure LLM inference traces of 2023, 2024 and 2025: CSV with wall times of up to nine fractional digits.
-
-Columns `TIMESTAMP`, `ContextTokens`, `GeneratedTokens`, looked up by name; others (`NumImages` in 2025) are not read.
-Source: github.com/Azure/AzurePublicDataset.
-"""
+"""Wall times such as 2023-11-16 18:15:46.6805900, to nanoseconds since 1970: exact, and for many at once by columns."""
 
 from __future__ import annotations
 
@@ -13,13 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scheduler.protocol.errors import TraceError
-from scheduler.sources.traces.csv_table import CsvTable
-from scheduler.sources.traces.rows import NO_PREFIX, Row, RowColumns, shorten
+from scheduler.sources.traces.time_units import NS_PER_S, TimeUnit
 
-COLUMNS: Final = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
-
-NS_PER_S: Final = 1_000_000_000
 NS_PER_DAY: Final = 86_400 * NS_PER_S
 FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 2199
@@ -32,32 +23,6 @@ _DATE_LETTERS: Final = 10
 _CLOCK_DIGITS: Final = (11, 12, 14, 15, 17, 18)
 _CLOCK_WEIGHTS_S: Final = (36_000, 3_600, 600, 60, 10, 1)
 _FRACTION_START: Final = 20
-
-
-class AzureFormat:
-    """Rows of one Azure CSV file."""
-
-    time_field = "TIMESTAMP"
-
-    def __init__(self, path: str, number: int, header: str) -> None:
-        self._table = CsvTable(path, number, header, COLUMNS)
-
-    def read_batch(self, lines: list[str]) -> RowColumns | None:
-        """See `RowFormat`."""
-        columns = self._table.read_batch(lines, stamps_to_ns, 1)
-        return None if columns is None else RowColumns(*columns, [NO_PREFIX] * len(lines))
-
-    def read_row(self, number: int, line: str) -> Row:
-        """See `RowFormat`."""
-        stamp, prompt_text, output_text = self._table.split_row(number, line)
-        try:
-            time_ns = stamp_to_ns(stamp)
-        except ValueError as error:
-            mend = "give a time such as 2023-11-16 18:15:46.6805900"
-            raise TraceError(self._table.path, number, COLUMNS[0], f"{shorten(stamp)} {error}", mend) from None
-        prompt_tokens = self._table.read_count(number, COLUMNS[1], prompt_text, 1)
-        output_tokens = self._table.read_count(number, COLUMNS[2], output_text, 1)
-        return Row(time_ns, prompt_tokens, output_tokens, NO_PREFIX)
 
 
 def stamp_to_ns(stamp: str) -> int:
@@ -126,3 +91,9 @@ def _offset_s(offset: str | None) -> int:
     if hours > 23 or minutes > 59:
         raise ValueError("has an impossible offset from UTC")
     return (hours * 3600 + minutes * 60) * (-1 if offset[0] == "-" else 1)
+
+
+WALL_TIME: Final = TimeUnit(
+    stamp_to_ns, stamps_to_ns, "give a time such as 2023-11-16 18:15:46.6805900", is_wall_time=True
+)
+"""UTC unless a stamp has an offset."""

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.run.energy import facility_curves, npu_watts_under
-from deploy.settings.run_config import load_config
+from deploy.settings.load import load_settings
+from deploy.system.facility import facility_curves, npu_watts_under
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.power.facility_draw import facility_draw
 from sim_hw.power.power_tree import power_tree
 
-CONFIG = load_config(None, {"pue": 1.5})
-CURVES = facility_curves(CONFIG, CLOUDMATRIX384, 1, 320)
+SITE = load_settings(None, {"pue": 1.5}).money.site
+CURVES = facility_curves(SITE, CLOUDMATRIX384, 1, 320)
 TREE = power_tree(CLOUDMATRIX384)
 
 
@@ -39,7 +39,7 @@ def test_npus_under_a_cap_leave_it_whole(cap_w: float) -> None:
 def test_npus_outside_the_plan_idle_and_a_fleet_is_that_many_supernodes() -> None:
     assert CURVES.spare_npu_w == 64 * 168
     assert CURVES.building_share == pytest.approx(0.5)
-    two = facility_curves(CONFIG, CLOUDMATRIX384, 2, 640)
+    two = facility_curves(SITE, CLOUDMATRIX384, 2, 640)
     assert two.spare_npu_w == 2 * CURVES.spare_npu_w
     assert two.feed_w(200e3) == pytest.approx(2 * CURVES.feed_w(100e3))
 

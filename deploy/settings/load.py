@@ -1,0 +1,93 @@
+"""Settings as they are told: defaults, then a YAML file, then flags, each error with the place where it was said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from deploy.settings.own_policy import read_policy
+from deploy.settings.settings import SETTINGS, Settings
+from scheduler.policies.classes import KEYS as CLASS_KEYS
+from scheduler.policies.classes import parse_classes
+from scheduler.protocol.errors import ConfigError
+from scheduler.sources.traces.rows import shorten
+
+# Only a file of settings needs what reads one.
+if TYPE_CHECKING:
+    from scheduler.sources.synthetic.section import Section
+
+
+def load_settings(path: str | None, flags: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Settings:
+    """Defaults, then `base`, then the YAML file, then the flags that were given (a flag of None was not)."""
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    if path is not None:
+        from scheduler.sources.synthetic.settings_file import read_settings
+
+        section = read_settings(path, "a configuration")
+        values = typed_values(section)
+        places = {name: f"{section.places[name]}: {name}" for name in values}
+    given = {name: value for name, value in flags.items() if value is not None}
+    places |= {name: "--" + name.replace("_", "-") for name in given}
+    told = {**(base or {}), **values, **given}
+    if "policy" in places:  # else its source came with it, from where it was read
+        try:
+            told["policy_source"] = read_policy(told["policy"])
+        except ConfigError as error:
+            raise ConfigError(f"{places['policy']}: {error}") from None
+    return Settings.from_plain(told, places)
+
+
+def typed_values(section: Section) -> dict[str, Any]:
+    """The values of known keys, each of the type of its setting; `ConfigError` for anything else."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from scheduler.sources.synthetic.section import Section, kind
+
+    values: dict[str, Any] = {}
+    for key, value in section.values.items():
+        if key not in SETTINGS:
+            near = get_close_matches(key, SETTINGS)
+            fix = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(SETTINGS)}"
+            raise ConfigError(f"{section.places.get(key, section.place)}: unknown key {shorten(key)}; {fix}")
+        if key == "classes" and isinstance(value, Section):
+            value = _classes_text(value)
+        try:
+            values[key] = TypeAdapter(SETTINGS[key].type).validate_python(value, strict=True)
+        except ValidationError as error:
+            wanted = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise section.error(key, f"is {kind(value)}", f"give {wanted}{_exponent_hint(value)}") from None
+    return values
+
+
+def _classes_text(section: Section) -> str:
+    """A section of classes as a flag would say it; its keys are known, and what they are worth is checked with it."""
+    parts: list[str] = []
+    for name in section.values:
+        inner = section.section(name)
+        for key, value in inner.values.items():
+            if key not in CLASS_KEYS:
+                near = get_close_matches(key, CLASS_KEYS, n=1)
+                fix = f"did you mean {near[0]}?" if near else f"known: {', '.join(CLASS_KEYS)}"
+                raise inner.error(key, "is not known here", fix)
+            if type(value) not in (int, float) and key != "tenants":
+                raise inner.error(key, f"is {shorten(value)}", "give a number")
+        terms = [f"{key}={_tenants(inner) if key == 'tenants' else inner.values[key]}" for key in inner.values]
+        parts.append(f"{name}:{','.join(terms)}")
+        try:
+            parse_classes(parts[-1])
+        except ConfigError as error:
+            raise ConfigError(f"{section.places.get(name, section.place)}: {error}") from None
+    return ";".join(parts)
+
+
+def _tenants(section: Section) -> str:
+    return "+".join(map(str, section.integers("tenants")))
+
+
+def _exponent_hint(value: object) -> str:
+    """YAML 1.1 takes 5e11 for a text."""
+    is_number = isinstance(value, str) and re.fullmatch(r"[+-]?[\d.]+e\d+", value, re.ASCII | re.IGNORECASE)
+    return ", with a point and a signed exponent, such as 5.0e+11" if is_number else ""

@@ -1,0 +1,328 @@
+"""The settings of a run as values: one frozen model for each concern, each text parsed once, at the door.
+
+A function takes the model or the value that it needs; who puts a whole system together takes all, `Settings`
+(`settings.py`). To add a setting is to add a field here: flags, files, digests, journals and help follow from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from deploy.hardware.endings import is_file
+from deploy.hardware.lookup import load_cluster, load_model
+from deploy.settings.own_policy import PolicyChoice, choose_policy
+from deploy.settings.parking import parking_rules
+from deploy.settings.plan import Plan, parse_plan
+from deploy.settings.power_cap import cap_watts
+from deploy.settings.price import PriceTerms, parse_price
+from deploy.settings.request_classes import judged_slo
+from deploy.settings.setting import setting
+from scheduler.core.config import CacheMode
+from scheduler.core.guests.parking import ParkingRules
+from scheduler.metrics.slo import Slo, parse_slo
+from scheduler.policies.classes import DEFAULT_NAME, RequestClass, parse_classes
+from scheduler.policies.flow_control import make_admission, make_order
+from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.messages import Plane
+from scheduler.sources.traces.rows import shorten
+from sim_hw.clusters.supernode import Supernode
+from sim_hw.cost.tariffs import Tariff, find_tariff
+from sim_hw.figure import Confidence, Figure
+from sim_hw.models.shape import ModelShape
+from sim_hw.power.sites import Site, find_site
+
+# Few runs have traffic of others, and reading its file takes a while to import.
+if TYPE_CHECKING:
+    from deploy.settings.background import NamedFlow
+
+CacheText = Literal["pool", "local", "none"]
+PlaneText = Literal["ub", "vpc"]
+ExpertBalance = Literal["default", "greedy", "perfect"]
+
+CACHE_BLOCK_TOKENS: Final = (0, 128, 256, 512)
+"""Sizes of a block in the cache: paged, 128 to 512 tokens (arXiv 2506.12708 v3, context caching); 0 for the trace's."""
+
+MAX_PUE: Final = 10
+
+
+def _absolute_file(name: str) -> str:
+    """Processes that stand elsewhere read it too."""
+    return str(Path(name).resolve()) if is_file(name) else name
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).resolve()) if path else ""
+
+
+def _usual_plan(cluster: Supernode) -> str:
+    return cluster.defaults.plan
+
+
+def _plan(text: str, cluster: Supernode) -> Plan:
+    return parse_plan(text, cluster.num_npus, cluster.num_nodes.count)
+
+
+def _usual_cache(cluster: Supernode) -> CacheText:
+    return "pool" if cluster.ub_accesses else "local"
+
+
+def _cache_mode(text: CacheText, _cluster: Supernode) -> CacheMode:
+    return CacheMode(text)
+
+
+def _plane(text: PlaneText) -> Plane:
+    return Plane[text.upper()]
+
+
+def _block_tokens(tokens: int) -> int:
+    if tokens not in CACHE_BLOCK_TOKENS:
+        known = ", ".join(map(str, CACHE_BLOCK_TOKENS))
+        raise ConfigError(f"{shorten(tokens)} is no size of a cache block; known: {known}")
+    return tokens
+
+
+def _background(path: str, cluster: Supernode) -> tuple[NamedFlow, ...]:
+    if not path:
+        return ()
+    from deploy.settings.background import read_background
+
+    return tuple(read_background(path, cluster))
+
+
+def _admission(spec: str) -> str:
+    make_admission(spec)
+    return spec
+
+
+def _order(spec: str) -> str:
+    make_order(spec)
+    return spec
+
+
+def _slo(text: str) -> Slo | None:
+    return parse_slo(text) if text else None
+
+
+def _site(name: str, pue: float | None) -> Site:
+    site = find_site(name)
+    if pue is None:
+        return site
+    return replace(site, pue=Figure(pue, "1", "given by the user", Confidence.ESTIMATE))
+
+
+def _tariff(name: str, site: Site) -> Tariff:
+    return find_tariff(name or site.name)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from deploy.system.metric_names import parse_names
+
+    return parse_names(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What there is, which model runs on it, and how it is split into instances."""
+
+    cluster: Supernode = setting(
+        "cloudmatrix384", load_cluster, kept=_absolute_file, flag=("NAME", "Hardware profile, or a .yaml file of one.")
+    )
+    """Hardware profile, by name or YAML file."""
+    model: ModelShape = setting(
+        "deepseek-r1", load_model, kept=_absolute_file, flag=("NAME", "Model, config.json or mindformers .yaml.")
+    )
+    """Served model, by name, Hugging Face config.json or mindformers YAML file."""
+    plan: Plan = setting(
+        "14x16p+1x160d+48c",
+        _plan,
+        needs=("cluster",),
+        usual=_usual_plan,
+        flag=("PLAN", "Instances, such as 14x16p+1x160d+48c."),
+    )
+    """Instances. The default is the cluster's: on cloudmatrix384 one published decode instance, and prefill instances
+    on the rest (224 + 160 NPUs)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Who chooses instances, and what it sees of them."""
+
+    policy_source: str = setting("")
+    """Text of the FILE.py of `policy`, which is read when a run is told of it; so it is the same wherever the run's
+    parts are."""
+    policy: PolicyChoice = setting(
+        "cloudmatrix",
+        choose_policy,
+        needs=("policy_source",),
+        flag=("NAME", "Routing policy, NAME[:key=value] or FILE.py:Class."),
+    )
+    """Routing policy, for prefill and decode alike: NAME or NAME:key=value,..., or FILE.py:Class of one's own."""
+    view_age_s: float = setting(0.0, between=(0, 10**6))
+    """How old what a routing policy sees of the instances may be, seconds; 0 for as the core counts them now."""
+    startup_profile: bool = setting(True)
+    """Whether instances are measured with made-up requests before the first is served, where times are predicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """How instances work."""
+
+    prefill_tokens_per_npu: int = setting(4096, between=(1, 10**7))
+    """Token budget of one prefill pass, per NPU. 4,096 makes a full pass of about 0.75 s, which a request that just
+    missed it waits in its TTFT; the published batch of 16,384 takes 2.9 s."""
+    expert_balance: ExpertBalance = setting("default", type=ExpertBalance)
+    """Expert balance: as measured, copies placed for the batch at hand, or the paper's projection of perfect EPLB."""
+    mtp: bool = setting(True)
+    """Decode with one speculative token, accepted at 70 %, if the model has an MTP module."""
+    kv_extent_blocks: int = setting(4, between=(1, 10**6))
+    """KV blocks of 128 tokens that a decoding sequence takes at a time beyond its prompt."""
+    kv_reserve_share: float = setting(0.10, between=(0, 0.99))
+    """Share of HBM kept from weights and KV, for activations and fragmentation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Where prefix KV is kept, and how much of it."""
+
+    mode: CacheMode = setting(
+        "pool",
+        _cache_mode,
+        name="cache",
+        type=CacheText,
+        needs=("cluster",),
+        usual=_usual_cache,
+        flag=("MODE", "Prefix KV cache: pool, local or none."),
+    )
+    """Prefix KV: one shared pool, one cache per prefill instance, or none. On a cluster whose NPUs are not known to
+    reach the pool over ub, a cache of each prefill instance's own is the default."""
+    plane: Plane = setting(
+        "ub",
+        _plane,
+        name="cache_plane",
+        type=PlaneText,
+        flag=("PLANE", "Plane of cache traffic: ub or vpc."),
+    )
+    """Network plane for cache reads and writes."""
+    bytes_per_server: float = setting(512e9, name="cache_bytes_per_server", between=(0, 10**15))
+    """DRAM of one cache server (one per node) given to KV. The DRAM of a node is not published: an estimate, half of
+    32 DIMMs of 32 GB."""
+    ssd_bytes_per_server: float = setting(0.0, name="cache_ssd_bytes_per_server", between=(0, 10**16))
+    """SSD (block storage over vpc) behind that DRAM, written through; 0 for none. Its size is not published."""
+    block_tokens: int = setting(0, _block_tokens, name="cache_block_tokens")
+    """Tokens of a block of the cache: 128, 256 or 512, for which a trace's ids are split or joined; 0 for the trace's
+    own."""
+    tenant_share: float = setting(1.0, name="cache_namespace_share", between=(0, 1))
+    """Part of the cache that one tenant may take, such as one of the copies of `--superpose`."""
+    weight_versions: int = setting(2, name="cache_weight_versions", between=(1, 10**6))
+    """Versions of the model's weights that the pool keeps, beside the KV; how many is not published."""
+
+    @property
+    def has_ssd(self) -> bool:
+        """Caches of single instances are their nodes' DRAM alone."""
+        return self.mode is CacheMode.POOL and self.ssd_bytes_per_server > 0
+
+
+@dataclass(frozen=True, slots=True)
+class FabricLoad:
+    """What else the links carry, and what leads from one supernode to another."""
+
+    expert_traffic: bool = setting(True)
+    """Whether the exchange of experts shares the UB links of its dies with the cache pool and background traffic."""
+    background: tuple[NamedFlow, ...] = setting(
+        "",
+        _background,
+        needs=("cluster",),
+        kept=_absolute,
+        flag=("FILE", "YAML file of traffic of others on the fabric."),
+    )
+    """YAML file of traffic of others on the fabric; empty for none."""
+    scale_out_oversubscription: float = setting(1.0, between=(1, 1000))
+    """Between supernodes: RDMA links of a supernode's dies together, over what leads from it to the others. Nothing is
+    published: with 1 the links of the dies are the only bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Who is admitted, who goes first, and what requests are promised."""
+
+    max_open_requests: int = setting(1_000_000, between=(1, 10**9))
+    """Requests in the system beyond which an arrival is rejected as overload."""
+    admission: str = setting("always", _admission, flag=("NAME", "Who is let in, NAME[:key=value]."))
+    """Who is let in: always, token_bucket, slo_early_reject or shedding, as NAME or NAME:key=value,...; the limits
+    that slo_early_reject holds are those of `slo`."""
+    order: str = setting("fcfs", _order, flag=("NAME", "Who goes first to prefill, NAME[:key=value]."))
+    """Who goes first to prefill: fcfs, edf, shortest, priority or fair, as NAME or NAME:key=value,..."""
+    waiting_backlog_tokens: int = setting(0, between=(0, 10**12))
+    """Uncached prompt tokens of each prefill instance beyond which requests wait in front of all of them, where
+    `order` holds. 0 for as many as two full passes of the largest with an order other than fcfs, else for no wait."""
+    request_timeout_s: float = setting(0.0, between=(0, 10**6))
+    """A request that has not finished so long after its arrival ends as timed out, seconds; 0 for never."""
+    slo: Slo | None = setting("", _slo, flag=("LIMITS", "Such as ttft=2s,tpot=50ms."))
+    """Limits such as ttft=2s,tpot=50ms; empty for none."""
+    classes: tuple[RequestClass, ...] = setting(
+        "", parse_classes, flag=("CLASSES", "Request classes, NAME:key=value,...;NAME:... (docs/policies.md).")
+    )
+    """Request classes, by what the trace or the tenant says: NAME:key=value,...;NAME:..., or in a file a section for
+    each; empty for none."""
+
+    @property
+    def judged_slo(self) -> Slo | None:
+        """What requests are judged by: the limits of the run and of each class; None if there are neither."""
+        return judged_slo(self.slo, self.classes)
+
+    @property
+    def class_names(self) -> list[str]:
+        """By index, requests without a class first; empty if the run has no classes."""
+        return [DEFAULT_NAME, *(one.name for one in self.classes)] if self.classes else []
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """Where the supernode stands, and what electricity and hardware cost there."""
+
+    pue: float | None = setting(
+        None, type=float | None, between=(1, MAX_PUE), flag=("X", "Energy at the meter over that at the supernode.")
+    )
+    """Energy at the meter over that at the supernode; empty for the site's."""
+    site: Site = setting(
+        "china-average", _site, needs=("pue",), flag=("NAME", "Where it stands: PUE, price of electricity.")
+    )
+    """Where the supernode stands: its PUE, which `pue` replaces, and price of electricity (`supernode hw power` lists
+    sites)."""
+    tariff: Tariff = setting(
+        "", _tariff, needs=("site",), flag=("NAME", "Of electricity; the site's flat one if none.")
+    )
+    """Of electricity, by name; empty for the flat one of the site. A run begins at midnight."""
+    price: PriceTerms = setting("bought", parse_price, flag=("TEXT", "bought, bought=USD, rented=USD or a contract."))
+    """What the supernode costs: `bought` at its published price, `bought=USD`, a kind of contract for its chip, or
+    `rented=USD` for an NPU and hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """What may be drawn, and who may sleep."""
+
+    cap_w: float | None = setting(
+        "", cap_watts, name="power_cap", flag=("WATTS", "Never draw more at the feeds, such as 350kW.")
+    )
+    """What all supernodes together may draw at their feeds, such as 350kW or 350000W; empty for no bound."""
+    parking: ParkingRules | None = setting("", parking_rules, flag=("RULE", "Park who is idle: idle=30s,spare=1."))
+    """Whether idle instances give up their model until they are needed, such as idle=30s or idle=30s,spare=2: how long
+    one has had nothing to do, and how many such of each stage stay awake. Empty for never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is of the run as a whole."""
+
+    seed: int = setting(0, between=(0, 2**63 - 1), flag=("N", "Seed of every random stream."))
+    """Seed of every random stream."""
+    metric_names: tuple[str, ...] = setting(
+        "", _names, name="names", flag=("LIST", "Metric names, of own,vllm,ascend,dcgm,genai.")
+    )
+    """Naming schemes of the metrics of a standing cluster, such as own,vllm; empty for the usual ones of its chips.
+    Changes no outcome."""

@@ -1,0 +1,21 @@
+"""Azure LLM inference traces of 2023, 2024 and 2025: CSV with wall times of up to nine fractional digits.
+
+Other columns (`NumImages` in 2025) are not read. Source: github.com/Azure/AzurePublicDataset.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scheduler.sources.traces.csv_rows import CsvFormat
+from scheduler.sources.traces.format import FORMATS
+from scheduler.sources.traces.wall_time import WALL_TIME
+
+AZURE: Final = CsvFormat(
+    time="TIMESTAMP",
+    unit=WALL_TIME,
+    prompt_tokens="ContextTokens",
+    output_tokens="GeneratedTokens",
+)
+
+FORMATS.register("azure", AZURE)
