@@ -38,11 +38,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from scheduler.protocol.component import NEVER_NS, Component, Output, Outputs
-from scheduler.protocol.envelope import Item
 from scheduler.protocol.messages import Message
+
+if TYPE_CHECKING:  # a virtual run needs no codec
+    from scheduler.protocol.envelope import Item
 
 
 @dataclass(slots=True, eq=False)
