@@ -20,7 +20,6 @@ from deploy.settings.price import PriceTerms, parse_price
 from deploy.settings.request_classes import judged_slo
 from deploy.settings.setting import setting
 from scheduler.core.config import CacheMode
-from scheduler.core.guests.parking import ParkingRules
 from scheduler.metrics.slo import Slo, parse_slo
 from scheduler.policies.classes import DEFAULT_NAME, RequestClass, parse_classes
 from scheduler.policies.flow_control import make_admission, make_order
@@ -33,9 +32,10 @@ from sim_hw.figure import Confidence, Figure
 from sim_hw.models.shape import ModelShape
 from sim_hw.power.sites import Site, find_site
 
-# Few runs have traffic of others, and reading its file takes a while to import.
+# Few runs have traffic of others, and reading its file takes a while to import; few park.
 if TYPE_CHECKING:
     from deploy.settings.background import NamedFlow
+    from scheduler.core.guests.parking import ParkingRules
 
 CacheText = Literal["pool", "local", "none"]
 PlaneText = Literal["ub", "vpc"]

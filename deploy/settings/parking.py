@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from scheduler.core.guests.parking import ParkingRules
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.rows import shorten
+
+# Few runs park.
+if TYPE_CHECKING:
+    from scheduler.core.guests.parking import ParkingRules
 
 MAX_SPARE: Final = 100_000
 DEFAULT_SPARE: Final = 1
@@ -25,4 +28,6 @@ def parking_rules(text: str) -> ParkingRules | None:
     idle_s, spare = float(match["idle"]), int(match["spare"] or DEFAULT_SPARE)
     if idle_s <= 0 or not 1 <= spare <= MAX_SPARE:
         raise ConfigError(f"{shorten(text)} is out of range; give an idle time above 0 s and at least one spare")
+    from scheduler.core.guests.parking import ParkingRules
+
     return ParkingRules(round(idle_s * 1e9), spare)
