@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from scheduler.protocol.errors import InputError
 from scheduler.sources.arrivals import BLOCK_TOKENS, ArrivalBlock
-from scheduler.sources.synthetic.generate import cut, generate
-from scheduler.sources.synthetic.workload import Workload
 from scheduler.sources.traces.files import first_stamp_ns, open_file
 from scheduler.sources.traces.format import FORMATS, GeneratedFormat
 from scheduler.sources.traces.lines import base_name, shown
 from scheduler.sources.traces.options import OpenedTrace, SkippedRows, TraceOptions
 from scheduler.sources.traces.reshape import scale_rate, superpose
+
+# A file of rows needs no generator.
+if TYPE_CHECKING:
+    from scheduler.sources.synthetic.workload import Workload
 
 
 def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
@@ -37,6 +40,8 @@ def trace_start_ns(path: str, options: TraceOptions) -> int | None:
 
 def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:
     """The requests of a workload as a trace."""
+    from scheduler.sources.synthetic.generate import cut, generate
+
     num_requests, blocks = generate(workload, options.seed)
     if num_requests is not None:
         num_requests = min(num_requests, options.limit or num_requests)
