@@ -142,7 +142,7 @@ def test_a_name_that_leads_nowhere_is_one_line(load: Callable[[str], object], na
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", ":1: not JSON (Expecting value); mend the syntax"),
+        (b"", ":1: not JSON (Expecting value); fix the syntax"),
         (b'{\n"a": 1,\n}', "not JSON ("),
         (b"[1]", ": no JSON object; give a Hugging Face config.json"),
         (b"\xff\xfe\xff", ": not JSON in UTF-8"),
