@@ -290,7 +290,8 @@ class Fabric(TimingFlags):
             del self._transfers[message.transfer_id]
             done_ns = transfer.end_ns + transfer.parts[0][0].latency_ns
             num_bytes = sum(message.num_tokens) * self._bytes_per_token
-            duration_ns = done_ns - made_ns
+            # Live, a pass may be reported to have ended after the last byte of what it made had been counted as moved.
+            duration_ns = max(0, done_ns - made_ns)
             done = TransferDone(
                 message.transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns, transfer.hidden_ns
             )
