@@ -24,7 +24,7 @@ from scheduler.metrics.slo import Slo, parse_slo
 from scheduler.policies.classes import DEFAULT_NAME, RequestClass, parse_classes
 from scheduler.policies.flow_control import make_admission, make_order
 from scheduler.protocol.errors import ConfigError
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.sources.traces.rows import shorten
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.cost.tariffs import Tariff, find_tariff
@@ -217,6 +217,10 @@ class Cache:
     own."""
     tenant_share: float = setting(1.0, name="cache_namespace_share", between=(0, 1))
     """Part of the cache that one tenant may take, such as one of the copies of `--superpose`."""
+    answers: bool = setting(False, name="cache_answers")
+    """Whether the KV that decode makes is kept like that of prompts. By default it is not, as in CloudMatrix-Infer
+    (arXiv 2506.12708 v3, context caching): reasoning models drop their thinking from the next turn, so that the KV of
+    the answer does not fit it."""
     weight_versions: int = setting(2, name="cache_weight_versions", between=(1, 10**6))
     """Versions of the model's weights that the pool keeps, beside the KV; how many is not published."""
 

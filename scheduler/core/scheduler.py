@@ -46,6 +46,7 @@ from scheduler.protocol.messages import (
     PowerBudgetSet,
     PrefillStepped,
     PrefixesFound,
+    PrefixesGrown,
     RequestsArrived,
     RequestsCancelled,
     ReservationsCancelled,
@@ -99,7 +100,7 @@ class Scheduler(TimingFlags):
         self._timed: list[Guest] = []
         self._own_handlers = self._handlers_without_guests()
         self._handlers = dict(self._own_handlers)
-        parts = self._prefills, self._losses, self._reservations
+        parts = self._transfers, self._prefills, self._losses, self._reservations
         for guest in guests_of(state, self.routing, *parts, flow_control):
             self.add_guest(guest)
 
@@ -109,6 +110,7 @@ class Scheduler(TimingFlags):
             RequestsArrived: self._on_arrived,
             ArrivalsEnded: self._on_arrivals_ended,
             PrefixesFound: self._prefills.on_prefixes_found,
+            PrefixesGrown: self._prefills.on_prefixes_grown,
             PrefillStepped: self._on_prefill_stepped,
             KvReserved: self._on_kv_reserved,
             ReservationsCancelled: self._on_reservations_cancelled,
@@ -190,8 +192,8 @@ class Scheduler(TimingFlags):
         outputs = self._on_prefill_done(message) if message.prefilled_ids else NOTHING
         if message.last_chunk_ids:
             # KV room is asked for while the last chunk is computed, so that layers can flow as they are made.
-            return [*outputs, *self._reservations.ask(now_ns, message.last_chunk_ids)]
-        return outputs
+            outputs = [*outputs, *self._reservations.ask(now_ns, message.last_chunk_ids)]
+        return [*outputs, *self._prefills.look_up_again(message.next_ids)] if message.next_ids else outputs
 
     def _on_prefill_done(self, message: PrefillStepped) -> Outputs:
         outputs: list[Output] = [*self._prefills.on_done(message)]

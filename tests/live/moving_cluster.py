@@ -41,8 +41,8 @@ from scheduler.metrics.subjects.requests import END_REASONS, RequestTotals
 from scheduler.metrics.subjects.slo import SloTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
 from scheduler.protocol.addresses import prefill_address
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import Plane, TransferKind
 
 SPEED = 5.0
 REQUESTS_PER_S = 6.0

@@ -34,16 +34,9 @@ from scheduler.protocol.messages import (
     WorkersLost,
 )
 from tests.checkers.fabric_account import FabricAccount
+from tests.made_up_fabric import build_fabric, lines_in
 from tests.naive.case import Case, Row
-from tests.sim.build import (
-    LinearCost,
-    LinearEnergy,
-    LinearSteps,
-    build_fabric,
-    build_real,
-    decode_config,
-    lines_in,
-)
+from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_real, decode_config
 from tests.sim.cache_parts import store_sizes
 from tests.sim.parked import parkable
 from tests.tap import Look, as_guest
@@ -52,7 +45,8 @@ from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeInstance
 from workers.fabric.fabric import Fabric
 from workers.parking import ParkableInstance
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 
 @dataclass(frozen=True)
@@ -336,7 +330,7 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
         return CachePool(store_sizes(case))
     if address.startswith("prefill"):
         cache = BlockStore(store_sizes(case)) if case.cache_mode == "local" else None
-        sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
+        sizes = PrefillConfig(case.token_budget, case.prefill_blocks, names_next=case.cache_mode == "pool")
         prefill = PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
         return parkable(case, prefill, prefill.is_empty)
     config = decode_config(case, trouble.report_interval_ns)

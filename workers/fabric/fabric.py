@@ -31,15 +31,14 @@ from typing import Any, Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
+from scheduler.protocol.fabric_messages import UNAWAITED, Plane
 from scheduler.protocol.messages import (
-    UNAWAITED,
     CancelTransfer,
     ExpertLoadReported,
     FailParts,
     FinishTransfer,
     Message,
     PartsChanged,
-    Plane,
     PoolServersChanged,
     RepairParts,
     RunEnded,

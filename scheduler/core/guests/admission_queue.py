@@ -132,22 +132,26 @@ class AdmissionQueue(Guest):
             return [*outputs, *self._admit(now_ns, ids)]
         self._open.unrouted.update(ids)
         self._waiting.push([self._waiting_request(i) for i in ids])
-        return [*outputs, *self._dispatch_ready(now_ns)]
+        return [*outputs, *self._dispatch_ready(now_ns, ids)]
 
     def retry(self, now_ns: int) -> Outputs:
         """Instances may be eligible again."""
         return self._prefills.dispatch_unrouted(now_ns) if self._waiting is None else self._dispatch_ready(now_ns)
 
-    def _dispatch_ready(self, now_ns: int) -> Outputs:
-        """All whose turn it is; asked again whenever an instance has less to do."""
+    def _dispatch_ready(self, now_ns: int, fresh: Sequence[int] = ()) -> Outputs:
+        """All whose turn it is; asked again whenever an instance has less to do. Those of `fresh` were looked up just
+        now."""
         waiting = self._waiting
         if waiting is None:
             return NOTHING
         outputs: list[Output] = []
+        dispatched: list[int] = []
         while (request := waiting.pop_ready()) is not None:
             self._open.unrouted.discard(request.request_id)
             outputs += self._admit(now_ns, [request.request_id])
-        return outputs
+            dispatched.append(request.request_id)
+        waited = [i for i in dispatched if i not in fresh]
+        return [*outputs, *self._prefills.look_up_again(waited)] if waited else outputs
 
     def _admit(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         if self._admits_all or not self._stage.eligible:

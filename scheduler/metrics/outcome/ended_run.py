@@ -13,7 +13,7 @@ from scheduler.metrics.outcome.energy import Bill, Served
 from scheduler.metrics.outcome.usage import UsageTotals, usage_totals, with_powerless_gaps
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 
 
 @dataclass(frozen=True, slots=True)

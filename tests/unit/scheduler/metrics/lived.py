@@ -33,7 +33,7 @@ from scheduler.metrics.subjects.requests import END_REASONS, STAGES, RequestTota
 from scheduler.metrics.subjects.slo import SloTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
 from scheduler.protocol.addresses import prefill_address
-from scheduler.protocol.messages import TransferKind
+from scheduler.protocol.fabric_messages import TransferKind
 
 PREFILL = LiveInstance("prefill-0", "prefill", 16, 1000)
 DECODE = LiveInstance("decode-0", "decode", 160, 4000)

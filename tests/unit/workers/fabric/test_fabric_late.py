@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 
 from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     CancelTransfer,
     FailParts,
     FinishTransfer,
     Message,
-    Plane,
     StartTransfer,
     TransferDone,
     TransferFailed,
-    TransferKind,
     TransferOverdue,
 )
 from tests.unit.workers.fabric.made_up_fabric import (

@@ -8,8 +8,8 @@ from scheduler.metrics.outcome import table
 from scheduler.metrics.outcome.summary import RunInfo, Summary, summarize
 from scheduler.metrics.outcome.table import render, sections
 from scheduler.metrics.slo import Slo
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import Plane
 from tests.unit.scheduler.metrics.logged import (
     SECOND,
     Request,
