@@ -13,7 +13,7 @@ from deploy.settings.load import load_settings
 from deploy.settings.options import TRACE_OPTIONS, Config, Json, with_options
 from deploy.settings.shipped_examples import find_input
 from deploy.system.blueprint import Blueprint
-from deploy.terminal.output import say
+from deploy.terminal.output import say, tell
 from scheduler.core.config import CacheMode
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.arrivals import BLOCK_TOKENS
@@ -53,6 +53,8 @@ def curve(
         for row in zip(block.prefixes, block.tenants, block.prompt_tokens, strict=True)
         if row[0]
     ]
+    for line in opened.skipped.lines():
+        tell(line)
     per_servers = [
         int(terabytes * 1e12 / block_bytes * sizes.block_tokens / sizes.num_servers) for terabytes in CAPACITIES_TB
     ]

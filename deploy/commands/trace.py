@@ -25,7 +25,7 @@ from scheduler.sources.traces.describe import describe as describe_trace
 from scheduler.sources.traces.format import FORMATS
 from scheduler.sources.traces.options import OpenedTrace, SkippedRows, TraceOptions
 from scheduler.sources.traces.registry import open_trace, open_workload
-from scheduler.sources.traces.writers import writable, write_trace
+from scheduler.sources.traces.writers import WrittenTrace, writable, write_trace
 
 app = typer.Typer(help="Describe, generate and convert traces.", no_args_is_help=True)
 
@@ -148,7 +148,10 @@ def convert(
     """Write a trace in another format."""
     path = find_input(trace)
     check_file("OUT", out, [path])
-    _write(open_trace(path, options=replace(rows, seed=seed)), out, to_format, seed, as_json)
+    opened = open_trace(path, options=replace(rows, seed=seed))
+    written = _write(opened, out, to_format, seed, as_json)
+    if written.lost:
+        tell(f"{written.format} does not hold: {', '.join(written.lost)}")
     return 0
 
 
@@ -176,11 +179,9 @@ def _settings_override(settings: list[str]) -> dict[str, tuple[object, str]]:
     return overrides
 
 
-def _write(trace: OpenedTrace, out: str, to_format: str | None, seed: int, as_json: bool) -> None:
+def _write(trace: OpenedTrace, out: str, to_format: str | None, seed: int, as_json: bool) -> WrittenTrace:
     written = write_trace(trace, out, to_format)
     _tell_skipped(trace.skipped)
-    if written.lost:
-        tell(f"{written.format} does not hold: {', '.join(written.lost)}")
     answer = {
         "out": written.path,
         "format": written.format,
@@ -192,6 +193,7 @@ def _write(trace: OpenedTrace, out: str, to_format: str | None, seed: int, as_js
     }
     rows = [("file", out), ("format", written.format), ("requests", f"{written.requests:,}")]
     _answer(answer, [*rows, ("span", f"{written.span_s:,.3f} s")], trace.name, as_json)
+    return written
 
 
 def _answer(answer: dict[str, Any], rows: list[tuple[str, str]], title: str, as_json: bool) -> None:
@@ -215,7 +217,8 @@ def _answer(answer: dict[str, Any], rows: list[tuple[str, str]], title: str, as_
 
 
 def _skipped_json(skipped: SkippedRows) -> dict[str, int]:
-    return {"bad": skipped.num_bad, "failed": skipped.num_failed, "before": skipped.num_outside}
+    outside = {"before": skipped.num_outside} if skipped.num_outside else {}
+    return {"bad": skipped.num_bad, "failed": skipped.num_failed, **outside}
 
 
 def _tell_skipped(skipped: SkippedRows) -> None:

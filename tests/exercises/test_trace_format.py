@@ -58,7 +58,7 @@ def test_its_class_column_is_read_where_there_is_one_and_failures_are_left_out(
         'tier,start_ms,tokens_in,tokens_out\ngold,0,5,5\n,1,5,5\nlead,2,5,0\n"tin",3,5,5\n', encoding="utf-8"
     )
     code, out, err = run(capsys, "trace", "convert", path, tmp_path / "tiers.jsonl", "--json")
-    assert (code, json.loads(out)["skipped"]) == (0, {"bad": 0, "failed": 1, "before": 0})
+    assert (code, json.loads(out)["skipped"]) == (0, {"bad": 0, "failed": 1})
     assert err == "left out 1 rows without response tokens (requests that failed in the log)\n"
     rows = [json.loads(line) for line in (tmp_path / "tiers.jsonl").read_text().splitlines()]
     assert [row.get("class") for row in rows] == ["gold", None, "tin"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, cast
 
-from scheduler.protocol.errors import TraceError
+from scheduler.protocol.errors import ConfigError, TraceError
 from scheduler.sources.arrivals import ArrivalBlock
 from scheduler.sources.traces.csv_rows import CsvFormat, delimiter_of, header_names
 from scheduler.sources.traces.format import FORMATS
@@ -122,11 +122,11 @@ def _detect(path: str, first: LineBatch, sample: Sample, options: TraceOptions) 
         return _json_format(sample, options)
     forms = {name: form.told(options) for name, form in FORMATS.items() if isinstance(form, CsvFormat)}
     names = header_names(line)
+    if "arrived" in options.column_names:
+        return "columns", _by_columns(first, names, options)
     for name, form in forms.items():
         if set(names).issuperset(form.columns):
             return name, form
-    if "arrived" in options.column_names and "prompt" in options.column_names:
-        return "columns", _by_columns(first, names, options)
     ending = path.removesuffix(".gz")
     if ending.endswith(JSON_ENDINGS):
         return _json_format(sample, options)
@@ -143,10 +143,11 @@ def _detect(path: str, first: LineBatch, sample: Sample, options: TraceOptions) 
 def _by_columns(first: LineBatch, names: Sequence[str], options: TraceOptions) -> CsvFormat:
     """A table whose columns were named; its times are those of a clock if the first looks so, else seconds."""
     columns = options.column_names
-    output = columns.get("output", "")
-    form = CsvFormat(time=columns["arrived"], unit=SECONDS, prompt_tokens=columns["prompt"], output_tokens=output).told(
-        options
-    )
+    if "prompt" not in columns or ("output" not in columns and options.output_length is None):
+        fix = "name prompt and output as well, or say --output-length N; or name the format: --format"
+        raise ConfigError(f"columns: arrived is named, and not all that a row needs; {fix}")
+    plain = CsvFormat(time="", unit=SECONDS, prompt_tokens="", output_tokens="")
+    form = plain.told(options)
     if options.time_unit is None and form.time in names and len(first.lines) > 1:
         cells = first.lines[1].split(delimiter_of(first.lines[0]))
         with suppress(ValueError, IndexError):

@@ -168,7 +168,9 @@ def _duration_ns(name: str, text: str) -> int:
     """Nanoseconds of a duration such as 36000s, 90m, 2.5h or 500ms."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ConfigError(f"{name} is {text!r}; give a duration such as 500ms, 90s, 15m or 10h")
+        raise ConfigError(
+            f"{name} is {text!r}; give a duration such as 500ms, 90s, 15m or 10h (--format names a format)"
+        )
     whole, fraction = match[1], (match[2] or "")[:9]
     return int(whole + fraction) * _DURATION_UNITS_NS[match[3]] // 10 ** len(fraction)
 

@@ -48,7 +48,11 @@ MOONCAKE_CASES = [
     (mooncake_line(0, 600, False), "output_length", "False is not an integer"),
     (mooncake_line(0, 600, 1e400), "", "not JSON"),
     ('{"timestamp": 0, "input_length": 600, "output_length": 1e400}', "output_length", "1e400 is not an integer"),
-    (mooncake_line(0, 600, 5, hash_ids=[1, 2, 3, 4]), "hash_ids", "4 ids do not fit input_length 600 at 512 tokens an id"),
+    (
+        mooncake_line(0, 600, 5, hash_ids=[1, 2, 3, 4]),
+        "hash_ids",
+        "4 ids do not fit input_length 600 at 512",
+    ),
     (mooncake_line(0, 1600, 5, hash_ids=[1]), "hash_ids", "1 ids do not fit input_length 1600"),
     (mooncake_line(0, 600, 5, hash_ids=[1, 2, 3]), "hash_ids", "3 ids do not fit input_length 600"),
     (mooncake_line(0, 512, 5, hash_ids=[1, 2]), "hash_ids", "2 ids do not fit input_length 512"),

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.sources.arrivals import Trace
+from scheduler.sources.traces.encoders import TENANT_IDS
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
-from scheduler.sources.traces.encoders import TENANT_IDS
 from scheduler.sources.traces.writers import write_trace
 from tests.unit.scheduler.sources.trace_rows import Request, block_of, mooncake_line, read, trace_of, write_lines
 
@@ -83,7 +83,7 @@ def test_block_ids_that_would_meet_are_refused_and_leave_no_file(tmp_path: Path,
 
 
 def test_blocks_of_another_size_are_refused_only_if_there_are_any(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="blocks of 100 tokens cannot be made into blocks of 512, .*; write azure"):
+    with pytest.raises(InputError, match=r"blocks of 100 tokens cannot be made into blocks of 512, .*; write azure"):
         write_trace(Trace("made", 100, None, iter([block_of([Request(0, 9, 1, (1,))])])), str(tmp_path / "t.jsonl"))
     write_trace(Trace("made", 100, None, iter([block_of([Request(0, 9)])])), str(tmp_path / "t.jsonl"))
     assert read(tmp_path / "t.jsonl") == [Request(0, 9)]
