@@ -10,10 +10,10 @@ import typer
 
 from deploy.run.cache_reuse import PLANES, reuse_rows
 from deploy.settings.load import load_settings
-from deploy.settings.options import Config, Json
+from deploy.settings.options import TRACE_OPTIONS, Config, Json, with_options
 from deploy.settings.shipped_examples import find_input
 from deploy.system.blueprint import Blueprint
-from deploy.terminal.output import say
+from deploy.terminal.output import say, tell
 from scheduler.core.config import CacheMode
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.arrivals import BLOCK_TOKENS
@@ -33,18 +33,18 @@ CAPACITIES_TB: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 25.0)
 
 
 @app.command()
+@with_options(rows=TRACE_OPTIONS)
 def curve(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace file or example.")],
+    rows: TraceOptions,
     config: Config = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N requests.")] = None,
-    superpose: Annotated[int, typer.Option(metavar="N", help="Lay N shifted copies over each other.")] = 1,
     ssd: Annotated[float, typer.Option(metavar="X", help="SSD behind the DRAM, as a multiple of it.")] = 2.0,
     json: Json = False,
 ) -> int:
     """Hit rate against capacity: the pool; one list, and the plan's servers each on its own, by stack distances; the
     pool with SSD."""
     settings = load_settings(config, {})
-    opened = open_trace(find_input(trace), options=TraceOptions(limit, superpose, seed=settings.run.seed))
+    opened = open_trace(find_input(trace), options=replace(rows, seed=settings.run.seed))
     sizes = Blueprint(settings, opened.block_tokens).pool_sizes()
     block_bytes = settings.cache.bytes_per_server / sizes.dram_tokens * sizes.block_tokens
     prompts: list[Prompt] = [
@@ -53,18 +53,20 @@ def curve(
         for row in zip(block.prefixes, block.tenants, block.prompt_tokens, strict=True)
         if row[0]
     ]
+    for line in opened.skipped.lines():
+        tell(line)
     per_servers = [
         int(terabytes * 1e12 / block_bytes * sizes.block_tokens / sizes.num_servers) for terabytes in CAPACITIES_TB
     ]
     tokens = [per_server * sizes.num_servers for per_server in per_servers]
-    rows: list[dict[str, float]] = []
+    lines: list[dict[str, float]] = []
     alone = stack_distance_hits(prompts, sizes, tokens, sizes.num_servers)
     for terabytes, per_server, ideal, servers in zip(
         CAPACITIES_TB, per_servers, stack_distance_hits(prompts, sizes, tokens), alone, strict=True
     ):
         pool = store_hits(prompts, replace(sizes, dram_tokens=per_server, ssd_tokens=0))
         tiered = store_hits(prompts, replace(sizes, dram_tokens=per_server, ssd_tokens=int(ssd * per_server)))
-        rows.append(
+        lines.append(
             {
                 "capacity_tb": terabytes,
                 "pool": pool.rate,
@@ -75,14 +77,14 @@ def curve(
             }
         )
     if json:
-        document = {"trace": opened.name, "servers": sizes.num_servers, "ssd_over_dram": ssd, "rows": rows}
+        document = {"trace": opened.name, "servers": sizes.num_servers, "ssd_over_dram": ssd, "rows": lines}
         say(json_module.dumps(document) + "\n")
         return 0
     say(
         f"{opened.name}: {len(prompts):,} prompts, {sizes.num_servers} servers, SSD {ssd:g} times the DRAM; by tokens\n"
     )
     say(f"{'DRAM':>8} {'pool':>10} {'one list':>10} {'each alone':>10} {'with SSD':>10} {'from SSD':>10}\n")
-    for row in rows:
+    for row in lines:
         shares = (row["pool"], row["one_list"], row["each_alone"], row["with_ssd"], row["from_ssd"])
         say(f"{row['capacity_tb']:>5g} TB" + "".join(f" {100 * share:>8.2f} %" for share in shares) + "\n")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from deploy.pages.trace_page import PAGE_NAME, write_page
+from deploy.settings.options import TRACE_OPTIONS, OptionGroup, RateScale, Superpose, with_options
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
-from deploy.terminal.paths import check_folder
+from deploy.terminal.paths import check_file, check_folder
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.synthetic.load import load_workload
 from scheduler.sources.synthetic.presets import PRESETS
@@ -23,49 +25,55 @@ from scheduler.sources.traces.describe import describe as describe_trace
 from scheduler.sources.traces.format import FORMATS
 from scheduler.sources.traces.options import OpenedTrace, SkippedRows, TraceOptions
 from scheduler.sources.traces.registry import open_trace, open_workload
-from scheduler.sources.traces.writers import WRITERS, write_trace
+from scheduler.sources.traces.writers import WrittenTrace, writable, write_trace
 
 app = typer.Typer(help="Describe, generate and convert traces.", no_args_is_help=True)
 
 KNOWN = ", ".join(FORMATS)
-WRITTEN = " or ".join(WRITERS)
+WRITTEN = ", ".join(writable())
+
+ROW_OPTIONS = OptionGroup(
+    {
+        **TRACE_OPTIONS.options,
+        "format": (Annotated[str | None, typer.Option(metavar="NAME", help=f"One of {KNOWN}.")], None),
+    },
+    TRACE_OPTIONS.make,
+)
 
 TracePath = Annotated[
     str, typer.Argument(metavar="TRACE", help="Trace file (also .gz), workload .yaml, or folder of ServeGen clients.")
 ]
-Limit = Annotated[int | None, typer.Option(help="Read at most so many rows.", metavar="N")]
-Superpose = Annotated[int, typer.Option(help="Lay so many copies over each other, shifted within 60 s.", metavar="N")]
-RateScale = Annotated[float, typer.Option(help="Multiply the rate by compressing times.", metavar="X")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", metavar="N")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, count them and list the first.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]
 OutFile = Annotated[str, typer.Option("--out", help="File to write: .jsonl or .csv, also with .gz.", metavar="FILE")]
 ToFormat = Annotated[str | None, typer.Option("--to", help=f"Format to write, {WRITTEN}, if the ending tells none.")]
 
 
 @app.command("describe")
+@with_options(rows=ROW_OPTIONS)
 def describe(
     trace: TracePath,
-    format_name: Annotated[str | None, typer.Option("--format", help=f"One of {KNOWN}.")] = None,
-    limit: Limit = None,
-    superpose: Superpose = 1,
-    rate_scale: RateScale = 1.0,
+    rows: TraceOptions,
     seed: Seed = 0,
-    skip_bad: SkipBad = False,
     out: Annotated[str | None, typer.Option(help="Folder for a page with plots.", metavar="DIR")] = None,
     as_json: AsJson = False,
-) -> None:
-    """Say what a trace is like: rate, burstiness, lengths, and how much of its prompts repeats."""
+) -> int:
+    """Say what a trace is like: rate, burstiness, lengths, how much of its prompts repeats, and how it was read."""
     if out is not None:
         check_folder("--out", out, [PAGE_NAME])
-    options = TraceOptions(limit, superpose, rate_scale, seed, skip_bad, format_name)
-    opened = open_trace(find_input(trace), options=options)
+    opened = open_trace(find_input(trace), options=replace(rows, seed=seed))
     description = describe_trace(opened)
     _tell_skipped(opened.skipped)
     if out is not None:
         _write_page(description, out)
-    answer = {"trace": description.to_json(), "skipped": _skipped_json(opened.skipped)}
-    _answer(answer, description.rows(), description.name, as_json)
+    reading = opened.reading
+    answer = {
+        "trace": description.to_json(),
+        "reading": dict(reading.rows()),
+        "skipped": _skipped_json(opened.skipped),
+    }
+    _answer(answer, [*description.rows(), *reading.rows()], description.name, as_json)
+    return 0
 
 
 @app.command("generate")
@@ -128,21 +136,23 @@ def generate(
 
 
 @app.command("convert")
+@with_options(rows=ROW_OPTIONS)
 def convert(
     trace: Annotated[str, typer.Argument(metavar="IN", help="Trace to read.")],
     out: Annotated[str, typer.Argument(metavar="OUT", help="File to write: .jsonl or .csv, also with .gz.")],
-    from_format: Annotated[str | None, typer.Option("--from", help=f"Format of IN: one of {KNOWN}.")] = None,
+    rows: TraceOptions,
     to_format: ToFormat = None,
-    limit: Limit = None,
-    superpose: Superpose = 1,
-    rate_scale: RateScale = 1.0,
     seed: Seed = 0,
-    skip_bad: SkipBad = False,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Write a trace in another format."""
-    options = TraceOptions(limit, superpose, rate_scale, seed, skip_bad, from_format)
-    _write(open_trace(find_input(trace), options=options), out, to_format, seed, as_json)
+    path = find_input(trace)
+    check_file("OUT", out, [path])
+    opened = open_trace(path, options=replace(rows, seed=seed))
+    written = _write(opened, out, to_format, seed, as_json)
+    if written.lost:
+        tell(f"{written.format} does not hold: {', '.join(written.lost)}")
+    return 0
 
 
 def _lengths_override(trace: str | None) -> dict[str, tuple[object, str]]:
@@ -169,7 +179,7 @@ def _settings_override(settings: list[str]) -> dict[str, tuple[object, str]]:
     return overrides
 
 
-def _write(trace: OpenedTrace, out: str, to_format: str | None, seed: int, as_json: bool) -> None:
+def _write(trace: OpenedTrace, out: str, to_format: str | None, seed: int, as_json: bool) -> WrittenTrace:
     written = write_trace(trace, out, to_format)
     _tell_skipped(trace.skipped)
     answer = {
@@ -178,10 +188,12 @@ def _write(trace: OpenedTrace, out: str, to_format: str | None, seed: int, as_js
         "requests": written.requests,
         "span_s": written.span_s,
         "seed": seed,
+        "lost": list(written.lost),
         "skipped": _skipped_json(trace.skipped),
     }
     rows = [("file", out), ("format", written.format), ("requests", f"{written.requests:,}")]
     _answer(answer, [*rows, ("span", f"{written.span_s:,.3f} s")], trace.name, as_json)
+    return written
 
 
 def _answer(answer: dict[str, Any], rows: list[tuple[str, str]], title: str, as_json: bool) -> None:
@@ -205,7 +217,8 @@ def _answer(answer: dict[str, Any], rows: list[tuple[str, str]], title: str, as_
 
 
 def _skipped_json(skipped: SkippedRows) -> dict[str, int]:
-    return {"bad": skipped.num_bad, "failed": skipped.num_failed}
+    outside = {"before": skipped.num_outside} if skipped.num_outside else {}
+    return {"bad": skipped.num_bad, "failed": skipped.num_failed, **outside}
 
 
 def _tell_skipped(skipped: SkippedRows) -> None:

@@ -12,7 +12,7 @@ from deploy.settings.plan import parse_plan
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.synthetic.section import Section
 from scheduler.sources.synthetic.settings_file import MAX_FILE_BYTES, read_settings
-from scheduler.sources.traces.lines import shown, unreadable
+from scheduler.sources.traces.lines import refuse_pointer, shown, unreadable
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.sheet import find_chip, makers
 from sim_hw.clusters.supernode import Supernode
@@ -111,6 +111,7 @@ def _read_json(path: str) -> Mapping[str, object]:
         raise unreadable(path, error, "a Hugging Face config.json") from None
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{shown(path)}: longer than {MAX_FILE_BYTES >> 20} MiB; give a Hugging Face config.json")
+    refuse_pointer(path, data)
     try:
         document: Any = json.loads(data)
     except json.JSONDecodeError as error:

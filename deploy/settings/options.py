@@ -21,7 +21,7 @@ import typer
 
 from deploy.settings.load import load_settings
 from deploy.settings.settings import SETTINGS, Settings
-from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.options import ROLES, TIME_UNIT_NAMES, TraceOptions
 
 Config = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of settings; flags win over it.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
@@ -32,6 +32,19 @@ Superpose = Annotated[int, typer.Option(metavar="N", help="Lay N shifted copies 
 RateScale = Annotated[float, typer.Option(metavar="X", help="Multiply the arrival rate.")]
 Format = Annotated[str | None, typer.Option(metavar="NAME", help="Trace format, if it cannot be told.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them.")]
+TimeUnit = Annotated[str | None, typer.Option(metavar="UNIT", help=f"Of its times: {', '.join(TIME_UNIT_NAMES)}.")]
+TokensPerId = Annotated[int | None, typer.Option(metavar="N", help="Prompt tokens that a block id stands for.")]
+BlockIds = Annotated[str | None, typer.Option(metavar="WHAT", help="Ids name a block and all before (chain) or text.")]
+Columns = Annotated[str | None, typer.Option(metavar="ROLE=NAME,..", help=f"Its columns: {', '.join(ROLES)}.")]
+OutputLength = Annotated[int | None, typer.Option(metavar="N", help="Output tokens of rows that give none.")]
+Sort = Annotated[bool, typer.Option("--sort", help="Sort rows by time; reads all of them first.")]
+Spread = Annotated[str | None, typer.Option(metavar="HOW", help="Spread rows of one stamp: even or random[:GRID].")]
+From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Only rows from there on, such as 10h.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only rows before, from the first on.")]
+AssumeShared = Annotated[
+    str | None, typer.Option(metavar="SHARE", help="Of prompts without ids, such as 0.5:groups=20.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse fields of rows that are not read.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,18 @@ TRACE_OPTIONS: Final = OptionGroup(
         "superpose": (Superpose, 1),
         "rate_scale": (RateScale, 1.0),
         "format": (Format, None),
+        "time_unit": (TimeUnit, None),
+        "tokens_per_id": (TokensPerId, None),
+        "block_ids": (BlockIds, None),
+        "columns": (Columns, None),
+        "output_length": (OutputLength, None),
+        "sort": (Sort, False),
+        "from_time": (From, None),
+        "until_time": (Until, None),
+        "spread": (Spread, None),
+        "assume_shared": (AssumeShared, None),
         "skip_bad": (SkipBad, False),
+        "strict": (Strict, False),
     },
     lambda given: TraceOptions(**given),
 )

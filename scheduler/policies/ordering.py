@@ -160,6 +160,8 @@ class FairQueue:
         self._output_weight: Final = output_weight
         self._queues: Final[dict[int, deque[WaitingRequest]]] = {}
         self._tenant_of: Final[dict[int, int]] = {}
+        self._num_taken = 0
+        self._taken: Final[dict[int, int]] = {}
         self._last_left = 0.0
 
     def __len__(self) -> int:
@@ -177,15 +179,19 @@ class FairQueue:
         self._tenant_of[request.request_id] = tenant
 
     def peek(self) -> WaitingRequest:
-        """The first of the tenant that was served least, the lowest tenant on a tie."""
+        """The first of the tenant that was served least; on a tie, as when one was lifted, of the one that was not served
+        for longest, then of the lowest."""
         if not self._queues:
             raise IndexError("nobody waits")
-        return self._queues[min(self._queues, key=lambda tenant: (self.counters[tenant], tenant))][0]
+        counters, taken = self.counters, self._taken
+        return self._queues[min(self._queues, key=lambda tenant: (counters[tenant], taken.get(tenant, 0), tenant))][0]
 
     def take(self) -> WaitingRequest:
         """Who goes next, who then waits no more and is charged for its prompt."""
         request = self.peek()
         self.counters[request.tenant] += self._input_weight * request.num_tokens
+        self._num_taken += 1
+        self._taken[request.tenant] = self._num_taken
         self.remove(request.request_id)
         return request
 

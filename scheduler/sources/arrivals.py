@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,11 +20,11 @@ class ArrivalBlock:
     """Up to a few thousand requests as parallel columns, in time order within and across blocks.
 
     `arrived_ns` counts from the trace's first request, which is at 0. `prefixes[i]` lists the ids of consecutive
-    blocks of `Trace.block_tokens` prompt tokens (the last may be partial), empty when the trace has none.
-    `tenants[i]` separates prefix ids of requests that must not share (superposed copies). `classes[i]` names the
-    class that a request asks for, empty for none; the list is empty if none of the block asks for any. `answers[i]` is
-    the id of the block in which the answer begins where a later prompt repeats it, as in `RequestsArrived`; the list is
-    empty if nothing is known of any.
+    blocks of `Trace.block_tokens` prompt tokens (the last may be partial), empty when the trace has none: equal ids of
+    one tenant have equal prefixes and lengths. `tenants[i]` is who asks, as the trace says or as a superposed copy:
+    tenants share no KV. `classes[i]` names the class that a request asks for, empty for none; the list is empty if none
+    of the block asks for any. `answers[i]` is the id of the block in which the answer begins where a later prompt
+    repeats it, as in `RequestsArrived`; the list is empty if nothing is known of any.
     """
 
     arrived_ns: Final[list[int]]
@@ -51,6 +51,11 @@ class ArrivalBlock:
         """These rows as a block of their own."""
         columns: list[list[Any]] = [*self._columns, self.classes, self.answers]
         return ArrivalBlock(*[column[rows] for column in columns])
+
+    def chosen(self, rows: Sequence[int]) -> ArrivalBlock:
+        """These rows, by their numbers, as a block of their own."""
+        columns: list[list[Any]] = [*self._columns, self.classes, self.answers]
+        return ArrivalBlock(*[[column[row] for row in rows] if column else [] for column in columns])
 
     @property
     def _columns(self) -> tuple[list[Any], ...]:

@@ -25,7 +25,7 @@ from scheduler.runtime.random_streams import stream
 from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock
 from scheduler.sources.synthetic.lengths import LengthSampler
 from scheduler.sources.synthetic.workload import EmpiricalLengths, ServeGenRequests
-from scheduler.sources.traces.lines import shown, unreadable
+from scheduler.sources.traces.lines import refuse_pointer, shown, unreadable
 from scheduler.sources.traces.rows import MAX_TOKENS, NO_PREFIX, shorten
 
 Integers = npt.NDArray[np.int64]
@@ -173,7 +173,9 @@ def _read_folder(folder: str) -> tuple[list[_Client], float]:
 
 def _read_text(path: str) -> str:
     try:
-        return Path(path).read_bytes().decode()
+        data = Path(path).read_bytes()
+        refuse_pointer(path, data)
+        return data.decode()
     except UnicodeDecodeError:
         raise InputError(f"{shown(path)}: not UTF-8 text; fetch the file again") from None
     except OSError as error:

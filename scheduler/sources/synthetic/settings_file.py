@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.synthetic.section import Section
-from scheduler.sources.traces.lines import shown, unreadable
+from scheduler.sources.traces.lines import refuse_pointer, shown, unreadable
 
 MAX_FILE_BYTES: Final = 2**20
 MAX_DEPTH: Final = 16
@@ -25,6 +25,7 @@ def read_settings(path: str, what: str) -> Section:
         raise unreadable(path, error, what) from None
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{shown(path)}: longer than {MAX_FILE_BYTES >> 20} MiB; give {what} file")
+    refuse_pointer(path, data)
     try:
         text = data.decode()
         _refuse_unfolding(yaml, text, shown(path))

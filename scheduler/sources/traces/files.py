@@ -2,89 +2,217 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, cast
 
-from scheduler.protocol.errors import TraceError
+from scheduler.protocol.errors import ConfigError, TraceError
 from scheduler.sources.arrivals import ArrivalBlock
-from scheduler.sources.traces.csv_rows import CsvFormat, header_names
+from scheduler.sources.traces.csv_rows import CsvFormat, delimiter_of, header_names
 from scheduler.sources.traces.format import FORMATS
-from scheduler.sources.traces.json_rows import JsonFormat
+from scheduler.sources.traces.identity import Identity
+from scheduler.sources.traces.json_rows import DecimalText, JsonFormat, decoder
 from scheduler.sources.traces.lines import LineBatch, check_line, read_batches, shown
-from scheduler.sources.traces.options import SkippedRows, TraceOptions
-from scheduler.sources.traces.rows import BadRow, RowReader, read_blocks
+from scheduler.sources.traces.options import Reading, SkippedRows, TraceOptions
+from scheduler.sources.traces.row_format import IdMeaning
+from scheduler.sources.traces.rows import USUAL_SIZES, ids_fit, read_blocks
+from scheduler.sources.traces.time_units import SECONDS
+from scheduler.sources.traces.timing import from_first, in_time_order
+from scheduler.sources.traces.unread import FieldTally
+from scheduler.sources.traces.wall_time import WALL_TIME, stamp_to_ns
 
 FileFormat = CsvFormat | JsonFormat
+Sample = Sequence[dict[str, Any]]
+"""The first rows of a file of JSON, as far as they can be read."""
 
 JSON_ENDINGS: Final = (".jsonl", ".json", ".ndjson")
 
+NUM_SAMPLED: Final = 64
+"""Rows by which a format is known: few, as they are read twice."""
+
 
 def open_file(path: str, options: TraceOptions, skipped: SkippedRows) -> Iterator[ArrivalBlock]:
-    """The rows of a trace file as they stand in it, up to `options.limit`; TraceError if it is empty or unknown."""
-    _, reader, batches = _open(path, options)
-    return read_blocks(shown(path), batches, reader, options, skipped)
+    """The rows of a trace file up to `options.limit`, from the first on; TraceError if it is empty or unknown."""
+    return open_rows(path, options, skipped)[2]
 
 
-def first_stamp_ns(path: str, options: TraceOptions) -> int | None:
-    """Nanoseconds since 1970 of a file's first good row; None if its format counts from a zero of its own.
-
-    For a file that can be opened (`open_file`).
-    """
-    form, reader, batches = _open(path, options)
-    if isinstance(form, CsvFormat) and form.unit.is_wall_time:
-        first = next(batches)
-        for line in first.lines:
-            with suppress(BadRow):  # left out by those who read all rows, if they go on at all
-                row = reader.read_row(line)
-                if row is not None:
-                    return row.time_ns
-    return None
-
-
-def _open(path: str, options: TraceOptions) -> tuple[FileFormat, RowReader, Iterator[LineBatch]]:
-    """The format, what reads its rows, and the lines that are rows; TraceError if the file is empty or unknown."""
+def open_rows(path: str, options: TraceOptions, skipped: SkippedRows) -> tuple[Reading, int, Iterator[ArrivalBlock]]:
+    """How a file is read, prompt tokens of an id, and its rows as `open_file` has them."""
     batches = (batch for batch in read_batches(path) if batch.lines)
     first = next(batches, None)
     if first is None:
         raise TraceError(shown(path), 0, "", "the file is empty", "give a trace with at least one request")
-    form = _detect(path, first) if options.format is None else FORMATS.find(options.format)
-    assert isinstance(form, FileFormat)
-    reader, rows = form.open(shown(path), first)
-    return form, reader, chain((rows,), batches)
+    sample = _sample(first)
+    name, form = _detect(path, first, sample, options) if options.format is None else _named(options, first, sample)
+    tokens, how = _tokens_per_id(form, sample, options)
+    form = replace(form, tokens_per_id=tokens)
+    reading = Reading(name, options.format is not None, grid_ns=form.unit.grid_ns)
+    fields = FieldTally(form.known, form.refused, skipped, is_strict=options.strict)
+    reader, rows = form.open(shown(path), first, fields)
+    identity = Identity(tokens, _meaning(form, options))
+    blocks = read_blocks(shown(path), chain((rows,), batches), reader, identity, options, skipped)
+    if options.sort:
+        blocks = in_time_order(blocks)
+    blocks = _noting(blocks, reading, form, how, identity, options)
+    return reading, tokens, from_first(blocks)
 
 
-def _detect(path: str, first: LineBatch) -> FileFormat:
-    """The format by the first line, or by the path's ending if that line is spoilt."""
+def _noting(
+    blocks: Iterator[ArrivalBlock],
+    reading: Reading,
+    form: FileFormat,
+    how: str,
+    identity: Identity,
+    options: TraceOptions,
+) -> Iterator[ArrivalBlock]:
+    """The same, with notes of what was assumed once the first are there."""
+    first = next(blocks)
+    if form.unit.is_wall_time:
+        reading.zero_ns = first.arrived_ns[0]
+    reading.assumed.append(("time unit", form.unit.name + (" (named)" if options.time_unit else "")))
+    if any(first.prefixes):
+        found = "" if options.block_ids or _meaning(form, options) else " (found)"
+        reading.assumed.append(("tokens per id", f"{form.tokens_per_id} ({how})"))
+        numbered = ", numbered anew" if identity.is_renumbered else ""
+        reading.assumed.append(("ids name", f"{_MEANINGS[identity.meaning or IdMeaning.CHAIN]}{numbered}{found}"))
+    else:
+        reading.assumed.append(("ids", "none: prompts share nothing that is known"))
+    if form.output_length is not None:
+        reading.assumed.append(("output where none is given", f"{form.output_length:,} tokens"))
+    if form.logs_failures:
+        reading.assumed.append(("rows of 0 output tokens", "failures, left out"))
+    yield first
+    yield from blocks
+
+
+_MEANINGS: Final = {
+    IdMeaning.CHAIN: "a block and all before it (chain)",
+    IdMeaning.TEXT: "the text of a block alone (text)",
+}
+
+
+def _sample(first: LineBatch) -> Sample:
+    """Of rows that can be read."""
+    rows: list[dict[str, Any]] = []
+    decode = decoder().decode
+    for line in first.lines[:NUM_SAMPLED]:
+        if line.lstrip()[:1] == "{":
+            with suppress(ValueError, RecursionError):
+                row: object = decode(line)
+                if isinstance(row, dict):
+                    rows.append(cast(dict[str, Any], row))
+    return rows
+
+
+def _named(options: TraceOptions, first: LineBatch, sample: Sample) -> tuple[str, FileFormat]:
+    """The format that was asked for, with names as this file has them."""
+    assert options.format is not None
+    form = FORMATS.find(options.format)
+    assert isinstance(form, CsvFormat | JsonFormat)
+    present = _keys(sample) if isinstance(form, JsonFormat) else header_names(first.lines[0])
+    return options.format, form.told(options).named_as_in(present)
+
+
+def _detect(path: str, first: LineBatch, sample: Sample, options: TraceOptions) -> tuple[str, FileFormat]:
+    """The format by the first rows, or by the path's ending if they are spoilt."""
     line = first.lines[0]
     if line.lstrip().startswith("{"):
-        return _json_format(first)
-    csv_formats = {name: form for name, form in FORMATS.items() if isinstance(form, CsvFormat)}
-    names = set(header_names(line))
-    for form in csv_formats.values():
-        if names.issuperset(form.columns):
-            return form
+        return _json_format(sample, options)
+    forms = {name: form.told(options) for name, form in FORMATS.items() if isinstance(form, CsvFormat)}
+    names = header_names(line)
+    if "arrived" in options.column_names:
+        return "columns", _by_columns(first, names, options)
+    for name, form in forms.items():
+        if set(names).issuperset(form.columns):
+            return name, form
     ending = path.removesuffix(".gz")
     if ending.endswith(JSON_ENDINGS):
-        return _json_format(first)
+        return _json_format(sample, options)
     check_line(shown(path), first.numbers[0], line)
-    headers = " or ".join(f"{','.join(form.columns)} ({name})" for name, form in csv_formats.items())
-    if ending.endswith(".csv"):
+    headers = " or ".join(f"{','.join(form.columns)} ({name})" for name, form in forms.items())
+    mend = "or name the columns: --columns arrived=NAME,prompt=NAME,output=NAME"
+    if ending.endswith(".csv") or len(names) > 1:
         problem = "the header has not the columns of a known format"
-        raise TraceError(shown(path), first.numbers[0], "header", problem, f"give {headers}")
-    fix = f"give JSONL with one object a line, or CSV with the header {headers}"
+        raise TraceError(shown(path), first.numbers[0], "header", problem, f"give {headers}, {mend}")
+    fix = f"give JSONL with one object a line, or CSV with the header {headers}, {mend}"
     raise TraceError(shown(path), first.numbers[0], "", "no known trace format", fix)
 
 
-def _json_format(first: LineBatch) -> JsonFormat:
-    """The format of which the first object has the most keys; the first by name if no line is an object."""
-    forms = [form for form in FORMATS.values() if isinstance(form, JsonFormat)]
-    for line in first.lines:
-        with suppress(ValueError, RecursionError):
-            row: object = json.loads(line)
-            if isinstance(row, dict):
-                keys = cast(dict[str, Any], row).keys()
-                return max(forms, key=lambda form: len(keys & set(form.columns)))
-    return forms[0]
+def _by_columns(first: LineBatch, names: Sequence[str], options: TraceOptions) -> CsvFormat:
+    """A table whose columns were named; its times are those of a clock if the first looks so, else seconds."""
+    columns = options.column_names
+    if "prompt" not in columns or ("output" not in columns and options.output_length is None):
+        fix = "name prompt and output as well, or say --output-length N; or name the format: --format"
+        raise ConfigError(f"columns: arrived is named, and not all that a row needs; {fix}")
+    plain = CsvFormat(time="", unit=SECONDS, prompt_tokens="", output_tokens="")
+    form = plain.told(options)
+    if options.time_unit is None and form.time in names and len(first.lines) > 1:
+        cells = first.lines[1].split(delimiter_of(first.lines[0]))
+        with suppress(ValueError, IndexError):
+            stamp_to_ns(cells[names.index(form.time)].strip(' "'))
+            form = replace(form, unit=WALL_TIME)
+    return form
+
+
+def _json_format(sample: Sample, options: TraceOptions) -> tuple[str, JsonFormat]:
+    """The format with the most of its fields in the first rows; of those, the one with the most that only it has."""
+    present = _keys(sample)
+    best: tuple[tuple[int, int, bool], str, JsonFormat] | None = None
+    for name, form in FORMATS.items():
+        if not isinstance(form, JsonFormat) or (form.needs_decimals and not _has_decimals(sample, form)):
+            continue
+        form = form.told(options).named_as_in(present)
+        num_marks = len(present.intersection(form.marks)) + form.needs_decimals
+        rank = (len(present.intersection(form.columns)), num_marks, not form.marks)
+        if best is None or rank > best[0]:
+            best = rank, name, form
+    assert best is not None
+    return best[1], best[2]
+
+
+def _keys(sample: Sample) -> set[str]:
+    return set(chain.from_iterable(sample))
+
+
+def _has_decimals(sample: Sample, form: JsonFormat) -> bool:
+    """Whether times have decimals, and ids fit the format's tokens."""
+    sizes = _sizes(sample, form)
+    is_decimal = any(type(row.get(form.time)) is DecimalText for row in sample)
+    return is_decimal and bool(sizes) and all(ids_fit(*size, form.tokens_per_id) for size in sizes)
+
+
+def _sizes(sample: Sample, form: FileFormat) -> list[tuple[int, int]]:
+    """Ids and prompt tokens of rows that have both."""
+    sizes: list[tuple[int, int]] = []
+    for row in sample:
+        ids, prompt = row.get(form.block_ids), row.get(form.prompt_tokens)
+        if isinstance(ids, list) and ids and type(prompt) is int:
+            sizes.append((len(cast(list[Any], ids)), prompt))
+    return sizes
+
+
+def _tokens_per_id(form: FileFormat, sample: Sample, options: TraceOptions) -> tuple[int, str]:
+    """Prompt tokens of an id, and how they are known: the usual ones of the format unless others fit the rows."""
+    if options.tokens_per_id is not None:
+        return form.tokens_per_id, "named"
+    sizes = _sizes(sample, form)
+    if not sizes or (isinstance(form, JsonFormat) and form.has_token_ids):
+        return form.tokens_per_id, "usual"
+    # A few rows that do not fit are bad ones.
+    if 2 * sum(ids_fit(*size, form.tokens_per_id) for size in sizes) > len(sizes):
+        return form.tokens_per_id, "usual, and fits"
+    for tokens in USUAL_SIZES:
+        covers = all(num_ids == -(-prompt // tokens) for num_ids, prompt in sizes)
+        if covers or all(num_ids == prompt // tokens for num_ids, prompt in sizes):
+            return tokens, f"found: {form.tokens_per_id} do not fit"
+    return form.tokens_per_id, "usual"
+
+
+def _meaning(form: FileFormat, options: TraceOptions) -> IdMeaning | None:
+    """What ids mean, if that is known. A format that was found is a guess, and its ids are looked at."""
+    if options.block_ids is not None:
+        return IdMeaning(options.block_ids)
+    is_sure = options.format is not None or form.meaning is IdMeaning.TEXT
+    return form.meaning if is_sure else None

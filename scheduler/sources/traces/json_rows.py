@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, NoReturn, cast
 
+import numpy as np
+import numpy.typing as npt
+
 from scheduler.protocol.catalog import shorten
-from scheduler.sources.arrivals import BLOCK_TOKENS
+from scheduler.sources.traces.identity import MAX_GIVEN_ID, flat_ids
 from scheduler.sources.traces.lines import LineBatch
+from scheduler.sources.traces.row_format import RowFormat
 from scheduler.sources.traces.rows import (
     MAX_TOKENS,
     NO_PREFIX,
@@ -20,107 +24,200 @@ from scheduler.sources.traces.rows import (
     RowReader,
     are_class_names,
     class_name_of,
+    ids_fit,
     integer,
     named_classes,
+    refuse_ids,
+    tenant_of,
 )
+from scheduler.sources.traces.tenants import TenantNumbers
+from scheduler.sources.traces.time_units import MAX_TIME_NS
+from scheduler.sources.traces.unread import REFUSED, FieldTally
 
-MAX_BLOCK_ID: Final = 2**40 - 1
-MAX_TIME_NS: Final = 4 * 10**18
-"""Times since 1970 fit (until the year 2096), and nanoseconds fit in 63 bits."""
+
+class DecimalText(str):
+    """A number with decimals as it stands in a file: a float would round it, and it is no text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JsonFormat:
-    """Keys of the object on each line. `block_ids`, one id for each block of `BLOCK_TOKENS` prompt tokens, and
-    `class_name`, a request class, may be absent from a row, and None if no row has any.
+class JsonFormat(RowFormat):
+    """Keys of the object on each line.
 
-    Times are whole numbers of a unit. `unsupported`: keys of rows that cannot be replayed, each with the reason.
+    `has_token_ids`: the field of ids lists the prompt's tokens, of which blocks are made. `needs_decimals`: its times
+    have decimals, by which alone it is told from formats of the same keys.
     """
 
-    time: str
-    unit: str
-    ns_per_unit: int
-    prompt_tokens: str
-    output_tokens: str
-    block_ids: str | None = None
-    class_name: str | None = None
-    unsupported: Mapping[str, str] = field(default_factory=dict[str, str])
+    class_name: str = "class"
+    tenant: str = "tenant"
+    refused: dict[str, str] = field(default_factory=lambda: dict(REFUSED))
+    has_token_ids: bool = False
+    needs_decimals: bool = False
 
-    @property
-    def columns(self) -> tuple[str, str, str]:
-        """Keys that every row has; by them a row is known."""
-        return (self.time, self.prompt_tokens, self.output_tokens)
-
-    def open(self, path: str, first: LineBatch) -> tuple[RowReader, LineBatch]:
+    def open(self, path: str, first: LineBatch, fields: FieldTally) -> tuple[RowReader, LineBatch]:
         """What reads the rows, and the rows of the first batch: all of it."""
-        return _JsonRows(self), first
+        return _JsonRows(self, fields), first
+
+
+def decoder() -> json.JSONDecoder:
+    """Reads JSON as it is in the standard, decimals exact."""
+    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=DecimalText)
 
 
 class _JsonRows:
     """Rows of one file, as `RowReader` has them."""
 
-    def __init__(self, form: JsonFormat) -> None:
+    def __init__(self, form: JsonFormat, fields: FieldTally) -> None:
         self.time_field: Final = form.time
+        self.ids_field: Final = form.block_ids
+        self.fields: Final = fields
         self._form: Final = form
-        self._max_time: Final = MAX_TIME_NS // form.ns_per_unit
-        self._decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+        self._max_time: Final = MAX_TIME_NS // (form.unit.ns_per_unit or 1)
+        self._decode = decoder().raw_decode
+        self._tenants: Final = TenantNumbers(reads_text=False)
 
     def read_batch(self, lines: list[str]) -> RowColumns | None:
         """See `RowReader`."""
         form = self._form
-        time, prompt, output = form.columns
-        block_ids, class_name = form.block_ids, form.class_name
+        block_ids, class_name, tenant = form.block_ids, form.class_name, form.tenant
         try:
             decoded = list(map(self._decode, lines))
             if [end for _, end in decoded] != list(map(len, lines)):
                 return None
-            rows: list[dict[str | None, Any]] = [row for row, _ in decoded]
-            times: list[int] = [row[time] for row in rows]
-            prompt_tokens: list[int] = [row[prompt] for row in rows]
-            output_tokens: list[int] = [row[output] for row in rows]
-            prefixes: list[list[int]] = [row.get(block_ids, NO_PREFIX) for row in rows]
-            classes: list[str] = [row.get(class_name, "") for row in rows]
+            rows: list[dict[str, Any]] = [row for row, _ in decoded]
+            shapes = Counter(map(tuple, rows))
+            if not self.fields.is_plain(shapes):
+                return None
+            names = set(chain.from_iterable(shapes))
+            times_ns = self._times(_column(rows, form.time))
+            prompt_tokens = _column(rows, form.prompt_tokens)
+            output_tokens = self._outputs(rows)
+            prefixes = [row.get(block_ids, NO_PREFIX) for row in rows]
+            classes = [row.get(class_name, "") for row in rows] if class_name in names else []
+            tenants = self._tenants.number_all([row.get(tenant) for row in rows]) if tenant in names else []
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
         good = (
-            form.unsupported.keys().isdisjoint(chain.from_iterable(rows))
-            and _all_integers(times, 0, self._max_time)
+            times_ns is not None
+            and tenants is not None
             and _all_integers(prompt_tokens, 1, MAX_TOKENS)
             and _all_integers(output_tokens, 1, MAX_TOKENS)
-            and _prefixes_fit(prefixes, prompt_tokens)
             and are_class_names(classes)
         )
-        if not good:
+        fitting = self._fitting(prefixes, prompt_tokens) if good else None
+        if fitting is None or times_ns is None or tenants is None:
             return None
-        times_ns = [time * form.ns_per_unit for time in times]
-        return RowColumns(times_ns, prompt_tokens, output_tokens, prefixes, classes=named_classes(classes))
+        return RowColumns(
+            times_ns,
+            prompt_tokens,
+            output_tokens,
+            fitting[0],
+            classes=named_classes(classes),
+            tenants=tenants,
+            shapes=shapes,
+            flat=fitting[1],
+        )
+
+    def _times(self, values: list[Any]) -> list[int] | None:
+        unit, kinds = self._form.unit, set(map(type, values))
+        if kinds == {int} and unit.ns_per_unit:
+            if min(values) < 0 or max(values) > self._max_time:
+                return None
+            return [value * unit.ns_per_unit for value in values]
+        if unit.is_wall_time:
+            return unit.read_all(values) if kinds == {str} else None
+        has_decimals = kinds <= {int, DecimalText} and not unit.is_whole
+        return unit.read_all(list(map(str, values))) if has_decimals else None
+
+    def _outputs(self, rows: list[dict[str, Any]]) -> list[int]:
+        name, default = self._form.output_tokens, self._form.output_length
+        return _column(rows, name) if default is None else [row.get(name, default) for row in rows]
+
+    def _fitting(
+        self, prefixes: list[list[Any]], prompt_tokens: list[int]
+    ) -> tuple[list[list[Any]], npt.NDArray[np.uint64] | None] | None:
+        """Ids of good rows and, if they are integers, all as one array; None if any row is not plainly good."""
+        if set(map(type, prefixes)) != {list}:
+            return None
+        tokens_per_id = self._form.tokens_per_id
+        if self._form.has_token_ids:
+            if not set(map(type, chain.from_iterable(prefixes))) <= {int}:
+                return None
+            if any(len(ids) not in (0, tokens) for ids, tokens in zip(prefixes, prompt_tokens, strict=True)):
+                return None
+            return [to_blocks(ids, tokens_per_id) for ids in prefixes], None
+        counts = list(map(len, prefixes))
+        if not any(counts):
+            return prefixes, None
+        needed = [-(-tokens // tokens_per_id) for tokens in prompt_tokens]
+        if counts != needed and not all(map(ids_fit, counts, prompt_tokens, [tokens_per_id] * len(counts))):
+            return None
+        flat = flat_ids(prefixes)
+        if flat is None and not set(map(type, chain.from_iterable(prefixes))) <= {str}:
+            return None
+        return prefixes, flat
 
     def read_row(self, line: str) -> Row:
         """See `RowReader`."""
         form = self._form
-        time, prompt, output = form.columns
         row = self._object(line)
-        for name, problem in form.unsupported.items():
-            if row.get(name) is not None:
-                raise BadRow(name, problem, f"give rows with {time}, {prompt} and {output}")
+        self._refuse_fields(row)
+        time_ns, prompt = self._time(row[form.time]), row[form.prompt_tokens]
+        prompt_tokens = integer(form.prompt_tokens, prompt, 1, MAX_TOKENS, prompt)
+        output = row.get(form.output_tokens)
+        if output is None:
+            output = form.output_length
+        output_tokens = integer(form.output_tokens, output, 1, MAX_TOKENS, output)
+        class_name, prefix, tenant = row.get(form.class_name), NO_PREFIX, row.get(form.tenant)
+        if row.get(form.block_ids) is not None:
+            prefix = self._prefix(form.block_ids, row[form.block_ids], prompt_tokens)
+        if class_name is not None:
+            class_name = class_name_of(form.class_name, class_name)
+        number = tenant_of(form.tenant, tenant, self._tenants)
+        return Row(time_ns, prompt_tokens, output_tokens, prefix, class_name or "", number, tuple(row))
+
+    def _refuse_fields(self, row: dict[str, Any]) -> None:
+        """`BadRow` for fields that mean what cannot be replayed, and for those that lack."""
+        form = self._form
+        for name, problem in form.refused.items():
+            if row.get(name) is not None and name not in form.known:
+                raise BadRow(name, problem, f"give rows with {', '.join(form.columns)}")
+        unread = self.fields.unread_of(tuple(row))
+        if unread and self.fields.is_strict:
+            raise BadRow(
+                unread[0], "is not read", "leave the field out, name what it is by --columns, or leave --strict"
+            )
         for name in form.columns:
             if name not in row:
-                needed = f"every row needs {time} ({form.unit}), {prompt} and {output}"
-                raise BadRow(name, "is missing", f"rows without it cannot be replayed: {needed}")
-        when = integer(time, row[time], 0, self._max_time, row[time])
-        prompt_tokens = integer(prompt, row[prompt], 1, MAX_TOKENS, row[prompt])
-        output_tokens = integer(output, row[output], 1, MAX_TOKENS, row[output])
-        class_name, prefix = row.get(form.class_name), NO_PREFIX
-        if form.block_ids is not None and row.get(form.block_ids) is not None:
-            prefix = self._prefix(form.block_ids, row[form.block_ids], prompt_tokens)
-        if form.class_name is not None and class_name is not None:
-            class_name = class_name_of(form.class_name, class_name)
-        return Row(when * form.ns_per_unit, prompt_tokens, output_tokens, prefix, class_name or "")
+                needed = (
+                    f"every row needs {form.time} ({form.unit.name}), {form.prompt_tokens} and {form.output_tokens}"
+                )
+                mend = "--output-length N stands in for it" if name == form.output_tokens else "--columns names others"
+                raise BadRow(name, "is missing", f"rows without it cannot be replayed: {needed}; {mend}")
 
-    def _object(self, line: str) -> dict[str | None, Any]:
-        time, prompt, output = self._form.columns
+    def _time(self, value: object) -> int:
+        """Nanoseconds of one time; `BadRow` says the unit, and how to name another."""
+        form, unit = self._form, self._form.unit
+        is_decimal = type(value) is DecimalText
+        if (unit.is_wall_time and type(value) is str) or (is_decimal and not unit.is_whole):
+            try:
+                return unit.read(str(value))
+            except ValueError as error:
+                raise BadRow(form.time, f"{shorten(value)} {error}", unit.fix) from None
+        if type(value) is not int or unit.is_wall_time:
+            what = "is no time" if unit.is_wall_time else "is not an integer"
+            fix = unit.fix if not unit.is_whole else f"give whole {unit.name}, or name the unit: --time-unit s"
+            raise BadRow(form.time, f"{shorten(value)} {what}", fix)
+        return integer(form.time, value, 0, self._max_time, value) * unit.ns_per_unit
+
+    def _object(self, line: str) -> dict[str, Any]:
+        columns = self._form.columns
         try:
-            row: object = json.loads(line, parse_constant=_refuse_constant)
+            row: object = json.loads(line, parse_constant=_refuse_constant, parse_float=DecimalText)
         except json.JSONDecodeError as error:
             problem = f"not JSON ({error.msg} at character {error.colno})"
         except RecursionError:
@@ -130,44 +227,41 @@ class _JsonRows:
             problem = f"not JSON ({str(error).split(';')[0]})"
         else:
             if isinstance(row, dict):
-                return cast(dict[str | None, Any], row)
+                return cast(dict[str, Any], row)
             problem = f"{shorten(row)} is not an object"
-        raise BadRow("", problem, f'give one object a line, such as {{"{time}": 0, "{prompt}": 9, "{output}": 5}}')
+        shown = ", ".join(f'"{name}": {value}' for name, value in zip(columns, (0, 9, 5)))
+        raise BadRow("", problem, f"give one object a line, such as {{{shown}}}")
 
-    def _prefix(self, name: str, value: object, prompt_tokens: int) -> list[int]:
+    def _prefix(self, name: str, value: object, prompt_tokens: int) -> list[Any]:
         if not isinstance(value, list):
             fix = "give a list of integers, or leave the field out"
             raise BadRow(name, f"{shorten(value)} is not a list", fix)
-        prefix = cast(list[int], value)
+        prefix = cast(list[Any], value)
         for index, block_id in enumerate(prefix):
-            integer(f"{name}[{index}]", block_id, 0, MAX_BLOCK_ID, block_id)
-        last_tokens = prompt_tokens - (len(prefix) - 1) * BLOCK_TOKENS
-        if prefix and not 0 < last_tokens <= BLOCK_TOKENS:
-            problem = f"{len(prefix)} ids do not fit {self._form.prompt_tokens} {prompt_tokens}"
-            needed = f"{-(-prompt_tokens // BLOCK_TOKENS)} ids, one a block of {BLOCK_TOKENS} tokens"
-            raise BadRow(name, problem, f"give {needed}, or leave the field out")
+            if type(block_id) is not str or self._form.has_token_ids:
+                integer(f"{name}[{index}]", block_id, 0, MAX_GIVEN_ID, block_id)
+        if self._form.has_token_ids:
+            if len(prefix) not in (0, prompt_tokens):
+                problem = f"{len(prefix)} tokens are not the {prompt_tokens} of {self._form.prompt_tokens}"
+                raise BadRow(name, problem, "give all tokens of the prompt, or leave the field out")
+            return to_blocks(prefix, self._form.tokens_per_id)
+        if not ids_fit(len(prefix), prompt_tokens, self._form.tokens_per_id):
+            refuse_ids(name, len(prefix), self._form, prompt_tokens)
         return prefix
+
+
+def to_blocks(token_ids: list[int], tokens_per_block: int) -> list[Any]:
+    """The whole blocks of a prompt, each named by its tokens."""
+    return list(zip(*[iter(token_ids)] * tokens_per_block))
+
+
+def _column(rows: list[dict[str, Any]], name: str) -> list[Any]:
+    return [row[name] for row in rows]
 
 
 def _all_integers(values: list[int], low: int, high: int) -> bool:
     """Whether all are true integers (a bool is none) in low..high; at C speed."""
     return set(map(type, values)) == {int} and min(values) >= low and max(values) <= high
-
-
-def _prefixes_fit(prefixes: list[list[int]], prompt_tokens: list[int]) -> bool:
-    """Whether all are lists of ids in range, each empty or as long as its prompt has blocks; at C speed."""
-    if set(map(type, prefixes)) != {list}:
-        return False
-    filled = list(filter(None, prefixes))
-    if not filled:
-        return True
-    if set(map(type, chain.from_iterable(filled))) != {int}:
-        return False
-    if min(map(min, filled)) < 0 or max(map(max, filled)) > MAX_BLOCK_ID:
-        return False
-    needed = [-(-tokens // BLOCK_TOKENS) for tokens in prompt_tokens]
-    counts = list(map(len, prefixes))
-    return counts == needed or all(count in (0, need) for count, need in zip(counts, needed, strict=True))
 
 
 def _refuse_constant(name: str) -> NoReturn:

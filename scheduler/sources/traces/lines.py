@@ -17,6 +17,7 @@ CHUNK_BYTES: Final = 256 * 2**10
 """Bytes read at once: large enough that per-chunk costs vanish, small against `MAX_LINE_BYTES`."""
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
+LFS_MAGIC: Final = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(slots=True)
@@ -77,12 +78,24 @@ def byte_chunks(path: str) -> Iterator[bytes]:
             zipped = path.endswith(".gz") or raw.peek(2)[:2] == GZIP_MAGIC
             # typeshed gives GzipFile no common base with the plain file; both have `read`.
             file = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if zipped else raw
-            while chunk := file.read(CHUNK_BYTES):
+            chunk = file.read(CHUNK_BYTES)
+            refuse_pointer(path, chunk)
+            while chunk:
                 yield chunk
+                chunk = file.read(CHUNK_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{shown(path)}: broken gzip data ({error}); fetch or compress the file again") from None
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def refuse_pointer(path: str, data: bytes) -> None:
+    """InputError if this beginning of a file is what a clone without Git LFS leaves in a large file's place."""
+    if data.startswith(LFS_MAGIC):
+        raise InputError(
+            f"{shown(path)}: is a Git LFS pointer, not the file itself; run 'git lfs pull' where it was cloned, "
+            "or fetch the file anew"
+        )
 
 
 def _without_blanks(lines: list[str], first_number: int, suspect: bool) -> LineBatch:

@@ -1,19 +1,22 @@
-"""`open_trace`: the one way in for every format, with limit, superposition and rate scale applied."""
+"""`open_trace`: the one way in for every format, with all that reshapes a trace applied in the order of its options."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from scheduler.protocol.errors import InputError
-from scheduler.sources.arrivals import BLOCK_TOKENS, ArrivalBlock
-from scheduler.sources.traces.files import first_stamp_ns, open_file
+from scheduler.runtime.random_streams import stream
+from scheduler.sources.arrivals import BLOCK_TOKENS
+from scheduler.sources.traces.assumed_sharing import ASSUMED_BLOCK_TOKENS, assume_shared
+from scheduler.sources.traces.files import open_rows
 from scheduler.sources.traces.format import FORMATS, GeneratedFormat
 from scheduler.sources.traces.lines import base_name, shown
-from scheduler.sources.traces.options import OpenedTrace, SkippedRows, TraceOptions
+from scheduler.sources.traces.options import OpenedTrace, Reading, SkippedRows, TraceOptions
 from scheduler.sources.traces.reshape import scale_rate, superpose
+from scheduler.sources.traces.timing import spread, window
 
 # A file of rows needs no generator.
 if TYPE_CHECKING:
@@ -23,19 +26,20 @@ if TYPE_CHECKING:
 def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
     """Open a trace file, a workload file (.yaml) or a folder of ServeGen clients, and read its first block.
 
-    Limit, superposition and rate scale are applied in this order. InputError if it cannot be read at all; a later bad
-    row raises from `blocks`.
+    What the options say is applied in the order in which `TraceOptions` has it. InputError if it cannot be read at all;
+    a later bad row raises from `blocks`.
     """
     form = _generated(path, options)
     if form is not None:
         return open_workload(form.load(path), options)
     skipped = SkippedRows()
-    return _opened(base_name(path), None, open_file(path, options, skipped), options, skipped)
+    reading, block_tokens, blocks = open_rows(path, options, skipped)
+    return _opened(OpenedTrace(base_name(path), block_tokens, None, blocks, skipped, reading), options)
 
 
 def trace_start_ns(path: str, options: TraceOptions) -> int | None:
     """Nanoseconds since 1970 of the first request, if the trace says; for a trace that `open_trace` has opened."""
-    return None if _generated(path, options) is not None else first_stamp_ns(path, options)
+    return open_trace(path, options=replace(options, superpose=1, rate_scale=1.0)).reading.zero_ns
 
 
 def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:
@@ -45,20 +49,32 @@ def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:
     num_requests, blocks = generate(workload, options.seed)
     if num_requests is not None:
         num_requests = min(num_requests, options.limit or num_requests)
-    return _opened(workload.name, num_requests, cut(blocks, options.limit), options, SkippedRows())
+    blocks, reading = cut(blocks, options.limit), Reading("generated")
+    return _opened(OpenedTrace(workload.name, BLOCK_TOKENS, num_requests, blocks, SkippedRows(), reading), options)
 
 
-def _opened(
-    name: str, num_rows: int | None, blocks: Iterator[ArrivalBlock], options: TraceOptions, skipped: SkippedRows
-) -> OpenedTrace:
+def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:
+    """The trace as the options reshape it, its first block read."""
+    blocks, block_tokens, reading, hint = trace.blocks, trace.block_tokens, trace.reading, trace.num_requests_hint
     # The first block is read now, so that a trace that is wrong from the start fails here and not in a running system.
     blocks = chain((next(blocks),), blocks)
+    from_ns, until_ns = options.window_ns
+    if from_ns or until_ns is not None:
+        blocks, hint = window(blocks, from_ns, until_ns, trace.skipped, reading), None
+        blocks = chain((next(blocks),), blocks)
+    if options.spreading is not None:
+        blocks = spread(blocks, options.spreading, reading.grid_ns, stream(options.seed, "spread"))
+    if options.sharing is not None:
+        block_tokens = options.tokens_per_id or ASSUMED_BLOCK_TOKENS
+        reading.assumed.append(("assumed to be shared", f"{options.assume_shared}, in blocks of {block_tokens} tokens"))
+        blocks = assume_shared(blocks, options.sharing, block_tokens, stream(options.seed, "assumed sharing"))
+        blocks = chain((next(blocks),), blocks)
     if options.superpose > 1:
         blocks = superpose(blocks, options.superpose, options.seed)
     if not math.isclose(options.rate_scale, 1.0, rel_tol=0, abs_tol=0):
         blocks = scale_rate(blocks, options.rate_scale)
-    hint = None if num_rows is None else num_rows * options.superpose
-    return OpenedTrace(name, BLOCK_TOKENS, hint, blocks, skipped)
+    hint = None if hint is None else hint * options.superpose
+    return OpenedTrace(trace.name, block_tokens, hint, blocks, trace.skipped, reading)
 
 
 def _generated(path: str, options: TraceOptions) -> GeneratedFormat | None:

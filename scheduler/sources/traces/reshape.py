@@ -26,7 +26,8 @@ MAX_TIME_NS: Final = 2**62
 
 
 def superpose(blocks: Iterator[ArrivalBlock], num_copies: int, seed: int) -> Iterator[ArrivalBlock]:
-    """The trace laid over itself: copy k starts at a seeded uniform draw in [0, 60 s) and has tenant k.
+    """The trace laid over itself: copy k starts at a seeded uniform draw in [0, 60 s), and of n copies has for each
+    tenant t of the trace the tenant t * n + k.
 
     Rows come in the order (time, copy, row), shifted so that the first is at 0. Block ids are shared between copies,
     not copied.
@@ -52,6 +53,7 @@ class _Window:
         self._times_ns = np.zeros(0, np.int64)
         self._prompt_tokens = np.zeros(0, np.int64)
         self._output_tokens = np.zeros(0, np.int64)
+        self._tenants = np.zeros(0, np.int64)
         self._prefixes: list[list[int]] = []
         self._classes: list[str] = []
 
@@ -60,6 +62,7 @@ class _Window:
         self._times_ns = np.concatenate((self._times_ns, np.array(block.arrived_ns[rows], np.int64)))
         self._prompt_tokens = np.concatenate((self._prompt_tokens, np.array(block.prompt_tokens[rows], np.int64)))
         self._output_tokens = np.concatenate((self._output_tokens, np.array(block.output_tokens[rows], np.int64)))
+        self._tenants = np.concatenate((self._tenants, np.array(block.tenants[rows], np.int64)))
         self._prefixes.extend(block.prefixes[rows])
         self._classes.extend(block.class_names[rows])
         self.last_ns = int(self._times_ns[-1])
@@ -92,7 +95,7 @@ class _Window:
                 self._prompt_tokens[rows[part]].tolist(),
                 self._output_tokens[rows[part]].tolist(),
                 list(map(prefix_of, numbers)),
-                copies[part].tolist(),
+                (self._tenants[rows[part]] * len(self._offsets_ns) + copies[part]).tolist(),
                 list(map(class_of, numbers)) if has_classes else [],
             )
 
@@ -101,6 +104,7 @@ class _Window:
         self._times_ns = self._times_ns[num_rows:]
         self._prompt_tokens = self._prompt_tokens[num_rows:]
         self._output_tokens = self._output_tokens[num_rows:]
+        self._tenants = self._tenants[num_rows:]
         del self._prefixes[:num_rows]
         del self._classes[:num_rows]
 

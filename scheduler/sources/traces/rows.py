@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from sys import intern
-from typing import Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from scheduler.protocol.catalog import shorten
 from scheduler.protocol.errors import TraceError
 from scheduler.sources.arrivals import ArrivalBlock
+from scheduler.sources.traces.identity import Identity, flat_ids
 from scheduler.sources.traces.lines import LineBatch, check_line
 from scheduler.sources.traces.options import SkippedRows, TraceOptions
+from scheduler.sources.traces.row_format import RowFormat
+from scheduler.sources.traces.tenants import FIX as TENANT_FIX
+from scheduler.sources.traces.tenants import TenantNumbers
+from scheduler.sources.traces.unread import FieldTally, Shape
 
 MAX_TOKENS: Final = 10**7
 """More tokens than any model's context: a length above it is a slip of a column or a unit."""
@@ -21,28 +30,53 @@ NO_PREFIX: Final[list[int]] = []
 
 MAX_CLASS_CHARACTERS: Final = 40
 
+USUAL_SIZES: Final = (512, 16, 32, 64, 128, 256, 1024)
+"""Tokens of a block in the traces that there are, and in engines."""
+
 
 @dataclass(slots=True)
 class RowColumns:
-    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes` may be empty."""
+    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes` and `tenants` may be
+    empty. `shapes`: how many rows have which fields. `flat`: all ids in one, if all are integers and that is known."""
 
     times_ns: Final[list[int]] = field(default_factory=list[int])
     prompt_tokens: Final[list[int]] = field(default_factory=list[int])
     output_tokens: Final[list[int]] = field(default_factory=list[int])
-    prefixes: Final[list[list[int]]] = field(default_factory=list[list[int]])
+    prefixes: Final[list[list[Any]]] = field(default_factory=list[list[Any]])
     num_failed: int = 0
     classes: Final[list[str]] = field(default_factory=list[str])
+    tenants: Final[list[int]] = field(default_factory=list[int])
+    shapes: Counter[Shape] = field(default_factory=Counter[Shape])
+    flat: npt.NDArray[np.uint64] | None = None
+
+    def append(self, row: Row) -> None:
+        """Add a row; all rows are added so, or none."""
+        self.times_ns.append(row.time_ns)
+        self.prompt_tokens.append(row.prompt_tokens)
+        self.output_tokens.append(row.output_tokens)
+        self.prefixes.append(row.prefix)
+        self.classes.append(row.class_name)
+        self.tenants.append(row.tenant)
+        self.shapes[row.shape] += 1
+
+    def remove(self, row: int) -> None:
+        """Take out a row that was added."""
+        columns = (self.times_ns, self.prompt_tokens, self.output_tokens, self.prefixes, self.classes, self.tenants)
+        for column in columns:
+            del column[row]
 
 
 @dataclass(slots=True)
 class Row:
-    """One good row."""
+    """One good row. `shape`: the fields that it has."""
 
     time_ns: Final[int]
     prompt_tokens: Final[int]
     output_tokens: Final[int]
-    prefix: Final[list[int]]
+    prefix: Final[list[Any]]
     class_name: Final[str] = ""
+    tenant: Final[int] = 0
+    shape: Final[Shape] = ()
 
 
 class BadRow(Exception):
@@ -59,6 +93,8 @@ class RowReader(Protocol):
     """Reads rows of one file. Both ways of reading must agree on every row that is good."""
 
     time_field: str
+    ids_field: str
+    fields: FieldTally
 
     def read_batch(self, lines: list[str]) -> RowColumns | None:
         """All rows of a batch, without the failed ones; None if any of them is not plainly good. Never raises."""
@@ -70,12 +106,17 @@ class RowReader(Protocol):
 
 
 def read_blocks(
-    path: str, batches: Iterator[LineBatch], reader: RowReader, options: TraceOptions, skipped: SkippedRows
+    path: str,
+    batches: Iterator[LineBatch],
+    reader: RowReader,
+    identity: Identity,
+    options: TraceOptions,
+    skipped: SkippedRows,
 ) -> Iterator[ArrivalBlock]:
-    """Requests in the order of the file, times counted from the first. TraceError on the first bad row or none good."""
-    judge = _RowJudge(path, reader, options.skip_bad, skipped)
+    """Requests in the order of the file, at the times that stand there; TraceError on the first bad row or none good."""
+    judge = _RowJudge(path, reader, identity, options, skipped)
     rows_left = options.limit
-    origin_ns: int | None = None
+    is_empty = True
     for batch in batches:
         if rows_left is not None:
             batch = LineBatch(batch.numbers[:rows_left], batch.lines[:rows_left], batch.suspect)
@@ -83,78 +124,107 @@ def read_blocks(
         columns = judge.read(batch)
         skipped.num_failed += columns.num_failed
         if columns.times_ns:
-            if origin_ns is None:
-                origin_ns = columns.times_ns[0]
-            yield _to_block(columns, origin_ns)
+            is_empty = False
+            yield _to_block(columns)
         if rows_left == 0:
             break
-    if origin_ns is None:
+    if is_empty:
         left_out = skipped.num_bad + skipped.num_failed
         problem = f"no request among {left_out} rows" if left_out else "no request in it"
         raise TraceError(path, 0, "", problem, "an empty trace cannot be used: give one with at least one good row")
 
 
-def _to_block(columns: RowColumns, origin_ns: int) -> ArrivalBlock:
-    arrived_ns = [time_ns - origin_ns for time_ns in columns.times_ns]
-    tenants = [0] * len(arrived_ns)
+def _to_block(columns: RowColumns) -> ArrivalBlock:
+    tenants = columns.tenants or [0] * len(columns.times_ns)
     tokens = (columns.prompt_tokens, columns.output_tokens)
-    return ArrivalBlock(arrived_ns, *tokens, columns.prefixes, tenants, columns.classes)
+    return ArrivalBlock(columns.times_ns, *tokens, columns.prefixes, tenants, named_classes(columns.classes))
 
 
 class _RowJudge:
-    """Reads batches and holds that time does not run back from one row to the next."""
+    """Reads batches and holds that rows agree with those before: in time, and in what their ids mean."""
 
-    def __init__(self, path: str, reader: RowReader, skip_bad: bool, skipped: SkippedRows) -> None:
+    def __init__(
+        self, path: str, reader: RowReader, identity: Identity, options: TraceOptions, skipped: SkippedRows
+    ) -> None:
         self._path = path
         self._reader = reader
-        self._skip_bad = skip_bad
+        self._identity = identity
+        self._skip_bad = options.skip_bad
+        self._is_sorted = not options.sort
         self._skipped = skipped
         self._last_ns = 0
 
     def read(self, batch: LineBatch) -> RowColumns:
         """The good rows of a batch."""
         columns = None if batch.suspect or not batch.lines else self._reader.read_batch(batch.lines)
-        if columns is None or not self._in_order(columns.times_ns):
+        if columns is None or not self._in_order(columns.times_ns) or not self._agree(columns):
             columns = self._read_one_by_one(batch)
         if columns.times_ns:
             self._last_ns = columns.times_ns[-1]
+        self._reader.fields.count(columns.shapes)
         return columns
 
     def _in_order(self, times_ns: list[int]) -> bool:
-        return not times_ns or (times_ns[0] >= self._last_ns and times_ns == sorted(times_ns))
+        if not times_ns or not self._is_sorted:
+            return True
+        return times_ns[0] >= self._last_ns and times_ns == sorted(times_ns)
+
+    def _agree(self, columns: RowColumns) -> bool:
+        return self._identity.take(columns.prefixes, columns.prompt_tokens, columns.flat) == len(columns.prefixes)
 
     def _read_one_by_one(self, batch: LineBatch) -> RowColumns:
-        columns = RowColumns()
+        columns, numbers = RowColumns(), list[int]()
         last_ns = self._last_ns
         for number, line in zip(batch.numbers, batch.lines, strict=True):
             try:
                 row = self._read_row(number, line, last_ns)
             except TraceError as error:
-                if not self._skip_bad:
-                    raise
-                self._skipped.add_bad(error)
+                self._leave_out(error)
                 continue
             if row is None:
                 columns.num_failed += 1
                 continue
             last_ns = row.time_ns
-            columns.times_ns.append(row.time_ns)
-            columns.prompt_tokens.append(row.prompt_tokens)
-            columns.output_tokens.append(row.output_tokens)
-            columns.prefixes.append(row.prefix)
-            columns.classes.append(row.class_name)
+            columns.append(row)
+            numbers.append(number)
+        self._leave_out_contradicting(columns, numbers)
         return columns
+
+    def _leave_out_contradicting(self, columns: RowColumns, numbers: list[int]) -> None:
+        """Rows of which an id means what it did not mean before; `numbers` are those of their lines."""
+        place = 0
+        while True:
+            flat = flat_ids(columns.prefixes)
+            place = self._identity.take(columns.prefixes, columns.prompt_tokens, flat, place)
+            if place == len(columns.prefixes):
+                return
+            index, told = self._identity.problem
+            field_name = f"{self._reader.ids_field}[{index}]"
+            self._leave_out(TraceError(self._path, numbers[place], field_name, told, _CONTRADICTION_FIX))
+            columns.remove(place)
+            del numbers[place]
+
+    def _leave_out(self, error: TraceError) -> None:
+        """Raise the error, unless bad rows are to be skipped."""
+        if not self._skip_bad:
+            raise error
+        self._skipped.add_bad(error)
 
     def _read_row(self, number: int, line: str, last_ns: int) -> Row | None:
         check_line(self._path, number, line)
         try:
             row = self._reader.read_row(line)
-            if row is not None and row.time_ns < last_ns:
+            if row is not None and self._is_sorted and row.time_ns < last_ns:
                 problem = f"time runs back by {(last_ns - row.time_ns) / 1e9:g} s from the row before"
-                raise BadRow(self._reader.time_field, problem, "sort the rows by time")
+                raise BadRow(self._reader.time_field, problem, "sort the rows by time, or have them sorted by --sort")
         except BadRow as bad:
             raise TraceError(self._path, number, bad.field, bad.problem, bad.fix) from None
         return row
+
+
+_CONTRADICTION_FIX: Final = (
+    "so ids do not name all that stands before them: if they name the text of a block alone, say --block-ids text"
+)
 
 
 def integer(field_name: str, value: object, low: int, high: int, text: object) -> int:
@@ -179,10 +249,32 @@ def are_class_names(classes: list[str]) -> bool:
 
 def class_name_of(field_name: str, value: object) -> str:
     """The value, if it may name a request class or is empty; else `BadRow`."""
-    if not isinstance(value, str) or not are_class_names([value]):
+    if type(value) is not str or not are_class_names([value]):
         fix = f"give a name of at most {MAX_CLASS_CHARACTERS} printable characters, or leave the field out"
         raise BadRow(field_name, f"{shorten(value)} cannot name a class", fix)
     return intern(value)
+
+
+def ids_fit(num_ids: int, prompt_tokens: int, tokens_per_id: int) -> bool:
+    """Whether so many ids cover a prompt, or all of it but its end; no ids always do."""
+    return num_ids == 0 or num_ids in (-(-prompt_tokens // tokens_per_id), prompt_tokens // tokens_per_id)
+
+
+def refuse_ids(field_name: str, num_ids: int, form: RowFormat, prompt_tokens: int) -> NoReturn:
+    """`BadRow` for ids that are too many or too few, with the tokens of an id that would fit."""
+    tokens = form.tokens_per_id
+    problem = f"{num_ids} ids do not fit {form.prompt_tokens} {prompt_tokens} at {tokens} tokens an id"
+    fitting = [size for size in USUAL_SIZES if num_ids == -(-prompt_tokens // size)]
+    mend = f"say --tokens-per-id {fitting[0]}" if fitting else "say what an id stands for by --tokens-per-id"
+    raise BadRow(field_name, problem, f"give {-(-prompt_tokens // tokens)} ids, {mend}, or leave the field out")
+
+
+def tenant_of(field_name: str, value: object, tenants: TenantNumbers) -> int:
+    """The number of a tenant; else `BadRow`."""
+    try:
+        return tenants.number(value)
+    except ValueError as error:
+        raise BadRow(field_name, str(error), TENANT_FIX) from None
 
 
 def named_classes(classes: list[str]) -> list[str]:

@@ -94,6 +94,6 @@ def _offset_s(offset: str | None) -> int:
 
 
 WALL_TIME: Final = TimeUnit(
-    stamp_to_ns, stamps_to_ns, "give a time such as 2023-11-16 18:15:46.6805900", is_wall_time=True
+    stamp_to_ns, stamps_to_ns, "give a time such as 2023-11-16 18:15:46.6805900", is_wall_time=True, name="wall"
 )
 """UTC unless a stamp has an offset."""

@@ -1,54 +1,39 @@
-"""Any trace to a file: Mooncake JSONL or Azure CSV, compressed if the path ends in .gz.
+"""Any trace to a file of any format of rows, compressed if the path ends in .gz.
 
-Mooncake keeps prompt and output tokens, block ids and classes, and times to the millisecond; Azure CSV keeps tokens,
-and times to 100 ns, but neither block ids nor classes. Times are rounded down, so their order stays. Tenants go
-into the block ids.
+What the format cannot hold is told: times below its unit, block ids, classes, tenants.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
-import json
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
-from itertools import chain
 from pathlib import Path
 from typing import Final, TextIO
 
 from scheduler.protocol.errors import ConfigError, InputError
-from scheduler.sources.arrivals import BLOCK_TOKENS, ArrivalBlock, Trace
-from scheduler.sources.traces.formats.azure import AZURE
-from scheduler.sources.traces.formats.mooncake import NS_PER_MS
-from scheduler.sources.traces.json_rows import MAX_BLOCK_ID
+from scheduler.sources.arrivals import Trace
+from scheduler.sources.traces.csv_rows import CsvFormat
+from scheduler.sources.traces.encoders import Encoder
+from scheduler.sources.traces.format import FORMATS
+from scheduler.sources.traces.json_rows import JsonFormat
 from scheduler.sources.traces.lines import shown
 
-TENANT_IDS: Final = 2**28
-"""Block ids of one tenant in a written file; tenant k begins at k times this."""
-
-MAX_TENANTS: Final = (MAX_BLOCK_ID + 1) // TENANT_IDS
-
-FIRST_DAY: Final = date(2024, 1, 1)
-"""Azure rows carry wall times; a written trace begins at midnight of this day."""
-
-TICKS_PER_S: Final = 10**7
-SECONDS_PER_DAY: Final = 86_400
 COMPRESSION: Final = 6
-
-Encoder = Callable[[ArrivalBlock], Iterator[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenTrace:
-    """What a file now holds."""
+    """What a file now holds. `lost`: what of the trace it does not."""
 
     path: str
     format: str
     requests: int
     span_s: float
+    lost: tuple[str, ...] = ()
 
 
 def write_trace(trace: Trace, path: str, format_name: str | None = None) -> WrittenTrace:
@@ -57,19 +42,24 @@ def write_trace(trace: Trace, path: str, format_name: str | None = None) -> Writ
     The file appears when it is complete. InputError if it cannot be written or the format cannot hold the trace.
     """
     name = format_name or _format_of(path)
-    if name not in WRITERS:
-        raise ConfigError(f"format {name!r} cannot be written; give one of {', '.join(WRITERS)}")
-    encode = WRITERS[name](trace.block_tokens, path)
+    form = FORMATS.get(name)
+    if not isinstance(form, CsvFormat | JsonFormat):
+        raise ConfigError(f"format {name!r} cannot be written; give one of {', '.join(writable())}")
+    encoder = Encoder(form, trace.block_tokens, shown(path))
     requests = 0
     last_ns = 0
     with _replacing(path) as file:
-        if name == "azure":
-            file.write(",".join(AZURE.columns) + "\n")
+        file.write(encoder.header)
         for block in trace.blocks:
-            file.write("\n".join(encode(block)) + "\n")
+            file.write("\n".join(encoder.lines(block)) + "\n")
             requests += len(block)
             last_ns = block.arrived_ns[-1]
-    return WrittenTrace(path, name, requests, last_ns / 1e9)
+    return WrittenTrace(path, name, requests, last_ns / 1e9, tuple(encoder.lost))
+
+
+def writable() -> list[str]:
+    """Names of the formats that can be written: all of rows."""
+    return [name for name, form in FORMATS.items() if isinstance(form, CsvFormat | JsonFormat)]
 
 
 def _format_of(path: str) -> str:
@@ -104,65 +94,3 @@ def _replacing(path: str) -> Generator[TextIO, None, None]:
         raise InputError(f"{shown(path)}: {error.strerror or error}; give a path that can be written") from None
     finally:
         Path(part).unlink(missing_ok=True)
-
-
-class _MooncakeEncoder:
-    """Rows as JSON lines."""
-
-    def __init__(self, block_tokens: int, path: str) -> None:
-        self._block_tokens = block_tokens
-        self._path = path
-        self._has_tenants = False
-        self._has_large_ids = False
-
-    def __call__(self, block: ArrivalBlock) -> Iterator[str]:
-        self._check(block)
-        classes = [f', "class": {json.dumps(name)}' if name else "" for name in block.class_names]
-        tokens = (block.prompt_tokens, block.output_tokens)
-        for time_ns, prompt, output, prefix, tenant, named in zip(
-            block.arrived_ns, *tokens, block.prefixes, block.tenants, classes, strict=True
-        ):
-            if not prefix:
-                ids = ""
-            else:
-                # The text of a list of integers is JSON.
-                base = tenant * TENANT_IDS
-                ids = f', "hash_ids": {[base + block_id for block_id in prefix] if base else prefix}'
-            time_ms = time_ns // NS_PER_MS
-            yield f'{{"timestamp": {time_ms}, "input_length": {prompt}, "output_length": {output}{ids}{named}}}'
-
-    def _check(self, block: ArrivalBlock) -> None:
-        """InputError if ids of this block and those before cannot stand in one file."""
-        if not any(block.prefixes):
-            return
-        if self._block_tokens != BLOCK_TOKENS:
-            problem = f"blocks of {self._block_tokens} tokens do not fit Mooncake's {BLOCK_TOKENS}"
-            raise InputError(f"{shown(self._path)}: {problem}; write azure, which holds no blocks")
-        self._has_tenants |= any(block.tenants)
-        self._has_large_ids |= max(chain.from_iterable(block.prefixes)) >= TENANT_IDS
-        too_many = max(block.tenants) >= MAX_TENANTS
-        if too_many or (self._has_tenants and self._has_large_ids):
-            problem = f"block ids of {max(block.tenants) + 1} tenants do not fit one file"
-            fix = f"write at most {MAX_TENANTS} copies of a trace whose ids are below {TENANT_IDS}"
-            raise InputError(f"{shown(self._path)}: {problem}; {fix}")
-
-
-class _AzureEncoder:
-    """Rows as CSV lines with wall times from midnight of `FIRST_DAY`."""
-
-    def __init__(self, block_tokens: int, path: str) -> None:
-        self._day = -1
-        self._day_text = ""
-
-    def __call__(self, block: ArrivalBlock) -> Iterator[str]:
-        for time_ns, prompt, output in zip(block.arrived_ns, block.prompt_tokens, block.output_tokens, strict=True):
-            seconds, tick = divmod(time_ns // 100, TICKS_PER_S)
-            day, second = divmod(seconds, SECONDS_PER_DAY)
-            if day != self._day:
-                self._day = day
-                self._day_text = date.fromordinal(FIRST_DAY.toordinal() + day).isoformat()
-            clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{tick:07}"
-            yield f"{self._day_text} {clock},{prompt},{output}"
-
-
-WRITERS: Final[dict[str, Callable[[int, str], Encoder]]] = {"mooncake": _MooncakeEncoder, "azure": _AzureEncoder}

@@ -1,6 +1,7 @@
 """Azure LLM inference traces of 2023, 2024 and 2025: CSV with wall times of up to nine fractional digits.
 
-Other columns (`NumImages` in 2025) are not read. Source: github.com/Azure/AzurePublicDataset.
+`NumImages` of 2025 is passed over: images count as far as `ContextTokens` counts them.
+Source: github.com/Azure/AzurePublicDataset.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ AZURE: Final = CsvFormat(
     unit=WALL_TIME,
     prompt_tokens="ContextTokens",
     output_tokens="GeneratedTokens",
+    harmless=("NumImages",),
 )
 
 FORMATS.register("azure", AZURE)

@@ -1,6 +1,7 @@
 """BurstGPT CSV: seconds from midnight of the first day, token counts, and failures as rows of 0 response tokens.
 
-Releases differ in the other columns. Source: github.com/HPMLL/BurstGPT, README of release v1.2.
+Releases differ in the other columns, which say nothing of when a request came or how long it is.
+Source: github.com/HPMLL/BurstGPT, README of release v1.2.
 """
 
 from __future__ import annotations
@@ -17,5 +18,6 @@ FORMATS.register(
         prompt_tokens="Request tokens",
         output_tokens="Response tokens",
         logs_failures=True,
+        harmless=("Session ID", "Elapsed time", "Model", "Total tokens", "Log Type"),
     ),
 )

@@ -133,7 +133,7 @@ def test_generate_draws_from_files(tmp_path: Path, run: Run) -> None:
 def test_convert_there_and_back(tmp_path: Path, run: Run) -> None:
     path = write_lines(tmp_path / "t.jsonl", *[mooncake_line(time, 600, 5) for time in range(5)])
     assert run("convert", path, tmp_path / "t.csv.gz")[0] == 0
-    code, out, _ = run("convert", tmp_path / "t.csv.gz", tmp_path / "u.jsonl", "--from", "azure", "--json")
+    code, out, _ = run("convert", tmp_path / "t.csv.gz", tmp_path / "u.jsonl", "--format", "azure", "--json")
     assert code == 0
     assert json.loads(out)["format"] == "mooncake"
     assert (tmp_path / "u.jsonl").read_text() == path.read_text()

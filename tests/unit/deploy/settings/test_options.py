@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from typer import Typer
@@ -25,7 +26,9 @@ def test_options_of_a_group_stand_where_its_parameter_was_and_make_its_value() -
     command = get_command(app)
     names = [parameter.name for parameter in command.params]
     assert names[:4] == ["trace", "config", "plan", "pue"]
-    assert names[4:] == ["limit", "superpose", "rate_scale", "format", "skip_bad", "json"]
+    assert names[4:] == [*TRACE_OPTIONS.options, "json"]
+    # The seed is that of the run.
+    assert set(TRACE_OPTIONS.options) == {option.name for option in fields(TraceOptions)} - {"seed"}
     assert command.help == "A command."
     command.main(["t.jsonl", "--pue", "1.5", "--limit", "3", "--json"], standalone_mode=False)
     assert given["trace"] == "t.jsonl"

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.sources.arrivals import Trace
+from scheduler.sources.traces.encoders import TENANT_IDS
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
-from scheduler.sources.traces.writers import TENANT_IDS, write_trace
+from scheduler.sources.traces.writers import write_trace
 from tests.unit.scheduler.sources.trace_rows import Request, block_of, mooncake_line, read, trace_of, write_lines
 
 DAY_NS = 86_400 * 10**9
@@ -27,7 +28,8 @@ def request_lists(draw: st.DrawFn, tick_ns: int) -> list[Request]:
     for count in range(len(gaps) + 1):
         prompt_tokens = draw(st.integers(1, 3000) | st.just(10**7))
         num_blocks = -(-prompt_tokens // 512) if prompt_tokens < 10**7 and draw(st.booleans()) else 0
-        prefix = tuple(draw(st.lists(st.integers(0, 2**40 - 1), min_size=num_blocks, max_size=num_blocks)))
+        start = draw(st.integers(0, 2**20 - 1))
+        prefix = tuple(start * 2**20 + 2**10 * count + block for block in range(num_blocks))
         output_tokens = draw(st.integers(1, 10**7))
         requests.append(Request(sum(gaps[:count]) * tick_ns, prompt_tokens, output_tokens, prefix))
     return requests
@@ -81,9 +83,9 @@ def test_block_ids_that_would_meet_are_refused_and_leave_no_file(tmp_path: Path,
 
 
 def test_blocks_of_another_size_are_refused_only_if_there_are_any(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="blocks of 16 tokens do not fit Mooncake's 512; write azure"):
-        write_trace(Trace("made", 16, None, iter([block_of([Request(0, 9, 1, (1,))])])), str(tmp_path / "t.jsonl"))
-    write_trace(Trace("made", 16, None, iter([block_of([Request(0, 9)])])), str(tmp_path / "t.jsonl"))
+    with pytest.raises(InputError, match=r"blocks of 100 tokens cannot be made into blocks of 512, .*; write azure"):
+        write_trace(Trace("made", 100, None, iter([block_of([Request(0, 9, 1, (1,))])])), str(tmp_path / "t.jsonl"))
+    write_trace(Trace("made", 100, None, iter([block_of([Request(0, 9)])])), str(tmp_path / "t.jsonl"))
     assert read(tmp_path / "t.jsonl") == [Request(0, 9)]
 
 
@@ -109,8 +111,8 @@ def test_a_trace_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the ending tells no format; end it in"):
         write_trace(trace_of([Request(0)]), str(tmp_path / "t.txt"))
-    with pytest.raises(ConfigError, match="format 'burstgpt' cannot be written; give one of mooncake, azure"):
-        write_trace(trace_of([Request(0)]), str(tmp_path / "t.txt"), "burstgpt")
+    with pytest.raises(ConfigError, match="format 'servegen' cannot be written; give one of aiperf, azure, "):
+        write_trace(trace_of([Request(0)]), str(tmp_path / "t.txt"), "servegen")
     with pytest.raises(InputError, match=r"t\.csv: No such file or directory; give a path that can be written"):
         write_trace(trace_of([Request(0)]), str(tmp_path / "nowhere" / "t.csv"))
     write_trace(trace_of([Request(0)]), str(tmp_path / "t.txt"), "azure")
