@@ -87,7 +87,15 @@ def _is_sized(mode: str, num_variants: int) -> bool:
 
 
 def _split(names: str | None) -> list[str]:
-    return [name.strip() for name in names.split(",")] if names is not None else []
+    """Policies at commas, but for those commas that part options of one: what has no name before its `=` is one."""
+    found: list[str] = []
+    for part in names.split(",") if names is not None else []:
+        name, equals, _ = part.partition("=")
+        if found and equals and ":" not in name:
+            found[-1] += f",{part.strip()}"
+        else:
+            found.append(part.strip())
+    return found
 
 
 def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds: list[Bound], *, as_json: bool) -> int:
@@ -97,6 +105,9 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
     document: dict[str, Any] = {"trace": trace, "variants": variants, "break_even_usd_per_kwh": break_even(compared)}
     if sizing is not None:
         document["sizing"] = sizing_document(sizing)
+    for one in compared:
+        for line in one.measured.policy_warnings:
+            tell(f"{one.variant.name}: {line}")
     if as_json:
         say(dumps(document, indent=2) + "\n")
     else:

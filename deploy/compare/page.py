@@ -127,7 +127,14 @@ def _number(value: float) -> str:
     return f"{value:,.4g}"
 
 
+def _policy_failures(document: dict[str, Any]) -> str:
+    """A policy that failed shows the fallback's figures, so it is said first."""
+    total = document["run"]["policy_failures"]["total"]
+    return f"{total:,} times" if total else NOTHING
+
+
 _COLUMNS: Final[tuple[Column, ...]] = (
+    ("POLICY FAILED", _policy_failures),
     ("TTFT p50", _at("run.ttft_s.p50", _seconds)),
     ("p99", _at("run.ttft_s.p99", _seconds)),
     ("TPOT p50", _at("run.tpot_s.p50", _seconds)),

@@ -48,7 +48,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     share = hops.share_of_ttft(_median_ttft_ns(summary))
     cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
     return ReplayResult(
-        title(blueprint, trace.name),
+        title(blueprint, trace.name, kept.failures),
         summary,
         records,
         [instance.address for instance in blueprint.prefill],
@@ -56,6 +56,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         [*kept.skipped_lines, *_live_warnings(live, summary)],
         live.outcome.end.interrupted,
         cost,
+        failures=kept.failures,
         log=run_log(job, trace.name, blueprint, kept.collector, kept.decided),
         class_names=requests.class_names,
     )

@@ -128,6 +128,11 @@ class Blueprint:
         """Decode instances as they register."""
         return [self._info(spec) for spec in self.decode]
 
+    @property
+    def max_prompt_tokens(self) -> int:
+        """The longest prompt that every instance holds, with its first token: a longer one is turned away."""
+        return min((one.max_sequence_tokens for one in [*self.prefill_infos(), *self.decode_infos()]), default=1) - 1
+
     @cached_property
     def curves(self) -> FacilityCurves:
         """What all supernodes draw beside the NPUs of the plan."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from scheduler.core.request_table import NOT_YET
 from scheduler.core.routing.router import Router
 from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import CacheRead, Transfers
+from scheduler.policies.failures import PolicyFailures
 from scheduler.policies.view import StageKind
 from scheduler.protocol.component import NOTHING, Output, Outputs
 from scheduler.protocol.messages import (
@@ -32,6 +33,11 @@ _PREFILL = StageKind.PREFILL
 
 class Queue(Protocol):
     """Where requests may have to wait before an instance is chosen for them."""
+
+    @property
+    def failures(self) -> Mapping[str, PolicyFailures]:
+        """Of who admits and who orders."""
+        ...
 
     def defer(self, now_ns: int, ids: Sequence[int]) -> Sequence[int]:
         """These have arrived, or are requeued; returns those that are to be looked up now."""

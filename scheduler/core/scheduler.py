@@ -29,6 +29,7 @@ from scheduler.core.reservations import Reservations
 from scheduler.core.routing.stages import Routing
 from scheduler.core.state import new_scheduler_state
 from scheduler.core.transfers import CacheRead, Transfers
+from scheduler.policies.failures import PolicyFailures, failure_lines
 from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.addresses import CORE_ADDRESS
@@ -153,13 +154,21 @@ class Scheduler(TimingFlags):
     def _reachable(self, outputs: Outputs) -> Outputs:
         return self._recovery.reachable(outputs, may_work=self._has_arrivals or self.table.num_open > 0)
 
+    @property
+    def policy_failures(self) -> dict[str, PolicyFailures]:
+        """By what a policy is asked for: prefill, decode, admission, order."""
+        queue = self._prefills.queue
+        none = {"admission": PolicyFailures(), "order": PolicyFailures()}
+        return {**self.routing.failures, **(none if queue is None else queue.failures)}
+
     def warnings(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers
         that were lost."""
         classes = self.state.classes
         of_classes = classes.warnings() if classes is not None else ()
         limits, loads = self._prefills.read_limits, self._recovery.loads
-        return [*self.routing.warnings(), *limits.warnings(), *of_classes, *loads.warnings()]
+        of_policies = failure_lines(self.policy_failures)
+        return [*of_policies, *limits.warnings(), *of_classes, *loads.warnings()]
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         table, config, classes = self.table, self.state.config, self.state.classes
