@@ -71,13 +71,18 @@ class FakeClock:
 
 
 class FakeTransport:
-    """Hosts in this process. `turns` says how many turns of the loop the next envelope takes: they may overtake.
+    """Hosts in this process. `turns` says how many turns of the loop the next envelope takes: they may overtake; and
+    `late_ns` how far time goes on meanwhile, so that it comes late.
 
     `make_worker` is `(address, began_ns) -> Component`; a host in `cursed` does not come back when it was killed.
     """
 
     def __init__(
-        self, time: FakeTime, make_worker: Callable[[str, int], Component], turns: Callable[[], int] = lambda: 1
+        self,
+        time: FakeTime,
+        make_worker: Callable[[str, int], Component],
+        turns: Callable[[], int] = lambda: 1,
+        late_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.addresses: dict[str, Sequence[str]] = {}
         self.cursed: set[str] = set()
@@ -88,6 +93,7 @@ class FakeTransport:
         self._time = time
         self._make_worker = make_worker
         self._turns = turns
+        self._late_ns = late_ns
 
     def start(self, host: str, sender: str, began_ns: int = 0) -> None:
         """A process of that host begins."""
@@ -143,6 +149,7 @@ class FakeTransport:
         try:
             for _ in range(self._turns()):
                 await asyncio.sleep(0)
+            self._time.now_ns += self._late_ns()
         finally:
             self._time.busy -= 1
 
@@ -157,11 +164,12 @@ class FakeCluster:
         make_worker: Callable[[str, int], Component],
         *,
         turns: Callable[[], int] = lambda: 1,
+        late_ns: Callable[[], int] = lambda: 0,
         metered: Sequence[str] = (),
     ) -> None:
         self.time = FakeTime()
         self.time.num_participants = 1
-        self.transport = FakeTransport(self.time, make_worker, turns)
+        self.transport = FakeTransport(self.time, make_worker, turns, late_ns)
         for group in (addresses[:2], *([address] for address in addresses[2:])):
             self.transport.addresses[group[0]] = tuple(group)
         self.runtime = LiveRuntime(
