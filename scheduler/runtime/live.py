@@ -44,6 +44,9 @@ usage up to a heartbeat ago: what is sent to them now never fell due before that
 END_S: Final = 15.0
 """Wall seconds that a host has to account for the run when it has ended."""
 
+MAX_RETURNS: Final = 10
+"""Times in a row that a host's process may die while it comes back."""
+
 _ACCOUNTS: Final = (UsageReported, CacheReported)
 """What is answered to the question how they stand."""
 
@@ -66,9 +69,11 @@ class WorkerTransport(Protocol):
         """
         ...
 
-    async def revive(self, host: str, sender: str, began_ns: int) -> None:
+    async def revive(self, host: str, sender: str, began_ns: int) -> int:
         """Return when a fresh process of that host runs: its components account from `began_ns`, its envelopes bear
-        `sender`. `ClusterError` if it does not come back within a deadline."""
+        `sender`. Answers how many processes were started since the one before ran: some may have died at once.
+
+        `WorkerLostError` if it died while it began, `ClusterError` if it does not come back within a deadline."""
         ...
 
 
@@ -259,14 +264,28 @@ class LiveRuntime:
 
     async def _revive(self, peer: Peer) -> None:
         try:
-            await self._transport.revive(peer.name, peer.link.sender, max(self._clock.now_ns(), 0))
+            num_started = await self._return_of(peer)
         except Exception as error:  # noqa: BLE001 - ends the run, which raises it
             self._fail(error)
         else:
-            self._num_restarts += 1
+            self._num_restarts += num_started
             peer.is_lost = False
+            for _ in range(num_started - 1):  # began and died before anybody spoke to them
+                self._tell_core(WorkersStarted(list(peer.addresses)))
+                self._tell_core(WorkersLost(list(peer.addresses)))
             self._tell_core(WorkersStarted(list(peer.addresses)))
         self._changed.set()
+
+    async def _return_of(self, peer: Peer) -> int:
+        """Wait until a host is back, even if it dies again on the way; returns how many processes that took."""
+        last = ""
+        for _ in range(MAX_RETURNS):
+            try:
+                return await self._transport.revive(peer.name, peer.link.sender, max(self._clock.now_ns(), 0))
+            except WorkerLostError as error:
+                peer.lose()
+                last = str(error)
+        raise ClusterError(f"{peer.name} died {MAX_RETURNS} times in a row while it came back: {last}")
 
     def _tell_core(self, message: Message) -> None:
         self._inbox.append((self._core_address, max(self._clock.now_ns(), 0), message))

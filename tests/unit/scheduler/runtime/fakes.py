@@ -74,7 +74,8 @@ class FakeTransport:
     """Hosts in this process. `turns` says how many turns of the loop the next envelope takes: they may overtake; and
     `late_ns` how far time goes on meanwhile, so that it comes late.
 
-    `make_worker` is `(address, began_ns) -> Component`; a host in `cursed` does not come back when it was killed.
+    `make_worker` is `(address, began_ns) -> Component`; a host in `cursed` does not come back when it was killed,
+    and one in `num_to_die` dies so many times while it comes back.
     """
 
     def __init__(
@@ -86,6 +87,8 @@ class FakeTransport:
     ) -> None:
         self.addresses: dict[str, Sequence[str]] = {}
         self.cursed: set[str] = set()
+        self.num_to_die: dict[str, int] = {}
+        self._num_died: dict[str, int] = {}
         self.num_sent = 0
         self.runtime: LiveRuntime | None = None
         self._loops: dict[str, HostLoop] = {}
@@ -131,12 +134,17 @@ class FakeTransport:
         await self._travel()
         return reply
 
-    async def revive(self, host: str, sender: str, began_ns: int) -> None:
+    async def revive(self, host: str, sender: str, began_ns: int) -> int:
         """Another process takes the place of a dead one."""
         await self._travel()
         if host in self.cursed:
             raise ClusterError(f"{host} did not come back")
+        if self.num_to_die.get(host, 0):
+            self.num_to_die[host] -= 1
+            self._num_died[host] = self._num_died.get(host, 0) + 1
+            raise WorkerLostError(f"{host} is gone again")
         self.start(host, sender, began_ns)
+        return 1 + self._num_died.pop(host, 0)
 
     async def post(self, envelope: bytes) -> None:
         """From a host."""

@@ -22,9 +22,10 @@ from scheduler.protocol.messages import (
     UsageReported,
     WorkersJoined,
     WorkersLost,
+    WorkersStarted,
 )
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter, replay
-from scheduler.runtime.live import LiveEnd
+from scheduler.runtime.live import MAX_RETURNS, LiveEnd
 from scheduler.runtime.virtual import VirtualRuntime
 from tests.small_system import MS, WORKERS, make_control, make_core, make_worker, small_spec, stamps
 from tests.unit.scheduler.runtime.fakes import FakeCluster
@@ -193,6 +194,39 @@ def test_workers_that_die_cost_no_request(host: str, seed: int) -> None:
     times = [now_ns for now_ns, _ in messages]
     assert times == sorted(times)
     assert not end.warnings
+
+
+@pytest.mark.parametrize("num_deaths", [1, 4])
+def test_a_host_that_dies_again_while_it_comes_back_is_waited_for_and_every_start_is_counted(num_deaths: int) -> None:
+    parts, cluster = make_cluster(small_spec(40, rate_per_s=20.0) | LIVE)
+    cluster.transport.num_to_die["decode-0"] = num_deaths
+
+    async def run() -> LiveEnd:
+        running = asyncio.create_task(cluster.run())
+        await _until(lambda: parts.core.table.num_requests >= 10)
+        cluster.transport.kill("decode-0")
+        return await running
+
+    end = asyncio.run(run())
+    table, messages = parts.keep()
+    assert end.num_restarts == 1 + num_deaths
+    assert set(table.reason[:40]) <= set(FINISHED)
+    kinds = [type(m) for _, m in messages if isinstance(m, WorkersLost | WorkersStarted)]
+    assert kinds == [WorkersLost, WorkersStarted] * end.num_restarts
+
+
+def test_a_host_that_dies_whenever_it_comes_back_ends_the_run_and_is_named() -> None:
+    parts, cluster = make_cluster(small_spec(20))
+    cluster.transport.num_to_die["prefill-1"] = MAX_RETURNS
+
+    async def run() -> None:
+        running = asyncio.create_task(cluster.run())
+        await _until(lambda: parts.core.table.num_requests >= 5)
+        cluster.transport.kill("prefill-1")
+        await running
+
+    with pytest.raises(ClusterError, match=f"prefill-1 died {MAX_RETURNS} times in a row"):
+        asyncio.run(run())
 
 
 def test_a_worker_is_not_there_before_it_has_loaded_what_it_needs() -> None:
