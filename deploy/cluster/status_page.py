@@ -38,9 +38,11 @@ def _now(seen: dict[str, Any]) -> str:
     progress = seen.get("progress", {})
     if seen["phase"] == "replaying":
         done = progress.get("num_requests", 0) - progress.get("num_open", 0)
+        left_s = progress.get("patience_left_s")
+        stalled = "" if left_s is None else f"; nothing reaches them, they are given up in {left_s:.0f} s"
         return (
             f"replaying {seen['run']} at {seen['speed']:g} times real speed: {progress.get('emulated_s', 0.0):,.0f} s "
-            f"emulated, {done:,} requests done, {progress.get('num_open', 0):,} open"
+            f"emulated, {done:,} requests done, {progress.get('num_open', 0):,} open{stalled}"
         )
     if seen["phase"] == "broken":
         return f"broken: {seen['error']}"

@@ -28,6 +28,9 @@ ACTOR_NAME: Final = "control-plane"
 LEASE_S: Final = 30.0
 """Wall seconds after which a run whose driver has not asked for progress is stopped: the driver is gone."""
 
+STALL_S: Final = 60.0
+"""Wall seconds that a run on a standing cluster waits for an operator's repair when nothing reaches its requests."""
+
 TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
 
@@ -191,7 +194,9 @@ class ControlPlane:
         self._num_sessions += 1
         parts = named(run.make_control)(run.spec)
         transport = HostCarrier(RayHostCalls(self._handles), fleet.hosts, run.worker_spec, self._identity)
-        return Session(f"{self._born_ns}-{self._num_sessions}", run, parts, transport, fleet.metered)
+        name = f"{self._born_ns}-{self._num_sessions}"
+        # A private cluster has no operator.
+        return Session(name, run, parts, transport, fleet.metered, STALL_S if fleet.idle else 0.0)
 
     async def _run_before(self, fleet: FleetSpec, spec: RunSpec, before: RunSpec) -> RunSpec:
         """A run that is no part of the replay and in no metric; what it keeps is for the replay."""

@@ -75,7 +75,8 @@ class RunSpec:
 class Session:
     """`begin`, then `run`; meanwhile envelopes come in by `deliver`.
 
-    `name` tells it from others on the same hosts. Usage of the addresses that are `metered` is asked for.
+    `name` tells it from others on the same hosts. Usage of the addresses that are `metered` is asked for. It
+    waits for `patience_s` on the wall for an operator's repair when nothing is due while requests are open.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class Session:
         parts: ControlParts,
         transport: HostCarrier,
         metered: Sequence[str] = (),
+        patience_s: float = 0.0,
     ) -> None:
         self.parts: Final = parts
         self.run_spec: Final = run
         self._name = name
         self._transport = transport
         self._metered = metered
+        self._patience_s = patience_s
         self._journal = ExitStack()
         self._runtime: LiveRuntime | None = None
         self._clock: LiveClock | None = None
@@ -129,6 +132,8 @@ class Session:
             session=self._name,
             metered=self._metered,
             keep_open=not parts.sources,
+            num_open=lambda: parts.core.table.num_open,
+            patience_s=self._patience_s,
         )
         if self._is_stopped:
             self._runtime.stop()
@@ -168,4 +173,5 @@ class Session:
             "num_messages": runtime.num_messages,
             "hop_p50_ms": hops.p50_wall_ns / 1e6,
             "hop_p99_ms": hops.p99_wall_ns / 1e6,
+            "patience_left_s": runtime.patience_left_s,
         }

@@ -16,7 +16,7 @@ the transport, ends the run, which raises the first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -88,14 +88,18 @@ class LiveEnd:
     num_restarts: int
     hops: HopCost
     warnings: list[str]
+    num_stalled: int = 0
+    """Requests for which nothing was due any more, and nobody came in time to change that: they ended as failed."""
 
 
 class LiveRuntime:
     """Runs `components` here (the core and the source) and all others on the transport's hosts.
 
     The run is over when nothing is due anywhere and nothing is on its way, the same condition as on the virtual clock;
-    with `keep_open` not before `stop`. `session` tells this run's envelopes from those of an earlier one on the same
-    hosts. Of the `metered` addresses usage is asked when they are idle.
+    with `keep_open` not before `stop`. If requests are open then (`num_open`), it waits for `patience_s` on the wall for
+    an operator to change that (`tell`), and ends as one that was stopped if nobody does. `session` tells this run's
+    envelopes from those of an earlier one on the same hosts. Of the `metered` addresses usage is asked when they are
+    idle.
     """
 
     def __init__(
@@ -108,6 +112,8 @@ class LiveRuntime:
         session: str = "0",
         metered: Sequence[str] = (),
         keep_open: bool = False,
+        num_open: Callable[[], int] = lambda: 0,
+        patience_s: float = 0.0,
     ) -> None:
         self._local = Stepper(components)
         self._core_address = core_address
@@ -122,6 +128,10 @@ class LiveRuntime:
         self._error: Exception | None = None
         self._is_stopped = False
         self._is_ending = False
+        self._num_open = num_open
+        self._patience_s = patience_s
+        self._stalled_ns: int | None = None
+        self._num_stalled = 0
         self._heartbeat_ns = -NEVER_NS  # the first turn greets every host, before clock zero
         self._num_messages = 0
         self._num_envelopes = 0
@@ -157,11 +167,15 @@ class LiveRuntime:
             while not self._is_stopped:
                 self._changed.clear()
                 self._turn()
-                if self._is_over():
+                if self._is_over() and self._gives_up():
                     break
                 await self._clock.wait(self._changed, self._next_ns())
                 self._raise_error()
             return await self._end()
+        except (ClusterError, TimeoutError):
+            # The core is sound: it is told, so that whoever was open ends, and ends as failed.
+            self._local.deliver(self._core_address, max(self._clock.now_ns(), 0), RunEnded(interrupted=True))
+            raise
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -177,6 +191,8 @@ class LiveRuntime:
         is_checking = now_ns >= self._heartbeat_ns
         if is_checking:
             self._check(now_ns)
+        if self._stalled_ns is not None and self._is_anything_due():
+            self._stalled_ns = None
         is_ending = self._local.deadline_ns == NEVER_NS
         for peer in self._peers.values():
             link = peer.link
@@ -225,6 +241,30 @@ class LiveRuntime:
             and not self._inbox
             and all(peer.is_quiet() for peer in self._peers.values())
         )
+
+    @property
+    def patience_left_s(self) -> float | None:
+        """Wall seconds until a run in which nothing is due gives up the requests that are open; None if none is."""
+        if self._stalled_ns is None or self._is_anything_due():
+            return None
+        return max(0.0, self._patience_s - (self._clock.now_ns() - self._stalled_ns) / NS_PER_S / self._clock.speed)
+
+    def _is_anything_due(self) -> bool:
+        """Whether somebody will do something by itself, or is to come back; asking how hosts stand does not count."""
+        peers = self._peers.values()
+        return self._local.deadline_ns != NEVER_NS or any(p.is_lost or p.link.deadline_ns != NEVER_NS for p in peers)
+
+    def _gives_up(self) -> bool:
+        """Nothing is due: the end, unless requests are open for which somebody may still do something."""
+        num_open = self._num_open()
+        if not num_open:
+            return True
+        if self._stalled_ns is None:
+            self._stalled_ns = self._clock.now_ns()
+        if self.patience_left_s:
+            return False
+        self._is_stopped, self._num_stalled = True, num_open
+        return True
 
     def _send(self, peer: Peer) -> None:
         link = peer.link
@@ -336,7 +376,7 @@ class LiveRuntime:
         self._local.deliver(self._core_address, end_ns, ended)
         hops = self.lateness.cost(self._clock.speed)
         counts = (self.num_messages, self._num_envelopes, self._num_restarts)
-        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings)
+        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings, self._num_stalled)
 
     async def _end_peer(self, peer: Peer, end_ns: int, ended: RunEnded) -> list[str]:
         """Have one host account; returns a warning if it does not in time."""

@@ -174,6 +174,8 @@ class FakeCluster:
         turns: Callable[[], int] = lambda: 1,
         late_ns: Callable[[], int] = lambda: 0,
         metered: Sequence[str] = (),
+        num_open: Callable[[], int] = lambda: 0,
+        patience_s: float = 0.0,
     ) -> None:
         self.time = FakeTime()
         self.time.num_participants = 1
@@ -187,6 +189,8 @@ class FakeCluster:
             self.time.clock(0),
             metered=metered,
             keep_open=not parts.sources,
+            num_open=num_open,
+            patience_s=patience_s,
         )
         self.transport.runtime = self.runtime
 

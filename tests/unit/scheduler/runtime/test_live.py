@@ -16,8 +16,10 @@ from scheduler.protocol.errors import ClusterError
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,
+    FailParts,
     Message,
     PrefillStepped,
+    RepairParts,
     RunEnded,
     UsageReported,
     WorkersJoined,
@@ -27,6 +29,8 @@ from scheduler.protocol.messages import (
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter, replay
 from scheduler.runtime.live import MAX_RETURNS, LiveEnd
 from scheduler.runtime.virtual import VirtualRuntime
+from sim_hw.network.lines import LineEnd
+from tests.made_up_lines import part_of
 from tests.small_system import MS, WORKERS, make_control, make_core, make_worker, small_spec, stamps
 from tests.unit.scheduler.runtime.fakes import FakeCluster
 
@@ -152,6 +156,55 @@ def test_what_never_finishes_ends_as_on_the_virtual_clock() -> None:
     end = asyncio.run(cluster.run())
     assert not end.interrupted
     assert parts.core.table.num_open == 5
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
+def test_a_run_in_which_nothing_is_due_waits_for_an_operator_and_then_gives_up(is_repaired: bool) -> None:
+    spec = small_spec(10, rate_per_s=50.0) | LIVE
+    parts = make_control(spec)
+    table = parts.core.table
+    cluster = FakeCluster(parts, WORKERS, maker(spec), num_open=lambda: table.num_open, patience_s=60.0)
+    lines = [part_of(LineEnd.RDMA_DIE, number) for number in range(8)]
+
+    async def run() -> LiveEnd:
+        running = asyncio.create_task(cluster.run())
+        cluster.runtime.tell(FailParts(lines))
+        await _until(lambda: cluster.runtime.patience_left_s is not None)
+        assert table.num_requests == 10
+        stalled_ns = cluster.time.now_ns
+        if is_repaired:
+            await _until(lambda: cluster.time.now_ns > stalled_ns + 30 * 1000 * MS)
+            cluster.runtime.tell(RepairParts(lines))
+        end = await running
+        assert is_repaired or end.end_ns == pytest.approx(stalled_ns + 60 * 1000 * MS, abs=4_000 * MS)
+        return end
+
+    end = asyncio.run(run())
+    assert table.num_open == 0
+    reasons = set(table.reason[:10])
+    if is_repaired:
+        assert (end.interrupted, end.num_stalled) == (False, 0)
+        assert reasons <= set(FINISHED)
+    else:
+        assert end.interrupted
+        assert end.num_stalled == sum(reason == FinishReason.INTERRUPTED for reason in table.reason[:10]) > 0
+
+
+def test_requests_that_are_open_when_a_run_fails_end_as_failed() -> None:
+    parts, cluster = make_cluster(small_spec(20))
+    cluster.transport.cursed.add("decode-0")
+
+    async def run() -> None:
+        running = asyncio.create_task(cluster.run())
+        await _until(lambda: parts.core.table.num_requests >= 5)
+        cluster.transport.kill("decode-0")
+        await running
+
+    with pytest.raises(ClusterError):
+        asyncio.run(run())
+    table = parts.core.table
+    assert table.num_open == 0
+    assert FinishReason.INTERRUPTED in set(table.reason[: table.num_requests])
 
 
 def test_a_host_that_does_not_come_back_ends_the_run_with_its_error() -> None:
