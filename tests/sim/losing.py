@@ -32,6 +32,7 @@ from scheduler.protocol.messages import (
     RunEnded,
     WorkersJoined,
     WorkersLost,
+    WorkersStarted,
 )
 from tests.checkers.fabric_account import FabricAccount
 from tests.made_up_fabric import build_fabric, lines_in
@@ -270,7 +271,7 @@ class LosingSystem:
                     if address == FABRIC_ADDRESS:
                         self.account = FabricAccount(self.case.bytes_per_token)
             self.lost.difference_update(loss.addresses)
-            self._tell_core(WorkersJoined(list(loss.addresses)))
+            self._tell_core(WorkersStarted(list(loss.addresses)))
 
         noticed_ns = loss.at_ns + loss.unnoticed_ns
         self._at(loss.at_ns, die)
@@ -305,6 +306,9 @@ class LosingSystem:
         self.told.append((self.now_ns, message))
         self.said.append(outputs)
         for address, said in outputs:
+            if address == CORE_ADDRESS:  # it tells itself who is ready
+                self._tell_core(said)
+                continue
             assert address not in self.lost, (address, said)
             wire, epoch = self._wires[address], self._epoch[address]
             wire.from_core_ns = max(wire.from_core_ns, self.now_ns + self._delay_ns())

@@ -133,8 +133,7 @@ class RankLinks:
     def finish(self, now_ns: int, transfer: Transfer) -> None:
         """All of its data is there since now; after `settle`."""
         self.roll(now_ns, transfer)
-        transfer.made_ns = now_ns
-        transfer.hidden_ns = (now_ns if transfer.num_moving else transfer.end_ns) - transfer.started_ns
+        transfer.make(now_ns)
         amounts = [rest for _, rest in transfer.parts]
         if transfer.num_moving:
             lefts = self._take_off(transfer)

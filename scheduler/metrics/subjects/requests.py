@@ -91,7 +91,8 @@ class RequestAccount(Account[RequestTotals]):
         self._ended += ended_by_reason(ended)
 
     def end(self, session: Session) -> None:
-        """Keep what only the table of the session knows."""
+        """Keep what only the table of the session knows. Who is open when a run fails with its core has failed, too."""
+        self._ended[FinishReason.INTERRUPTED] += session.table.num_open
         self._retries += self._retries_of(session)
         self._may_retry = False
 

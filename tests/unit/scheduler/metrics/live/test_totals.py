@@ -31,7 +31,15 @@ from scheduler.metrics.subjects.requests import END_REASONS, RequestTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, TransferDone, WorkersJoined, WorkersLost
+from scheduler.protocol.messages import (
+    DecodeStepped,
+    Message,
+    PrefillStepped,
+    TransferDone,
+    WorkersJoined,
+    WorkersLost,
+    WorkersStarted,
+)
 from scheduler.runtime.hops import LatenessHistogram
 from tests.naive.case import Case, Row
 from tests.naive.strategies import QUICK_PHASES, any_cases, preempting_cases
@@ -128,10 +136,10 @@ def test_they_are_when_workers_are_lost(troubled: tuple[Case, Trouble], every: i
     case, trouble = troubled
     run = Observed(case, every=every, trouble=trouble)
     assert_totals_are_those_of_the_records(run)
-    joined = [message.addresses for message in run.told if isinstance(message, WorkersJoined)]
+    started = [message.addresses for message in run.told if isinstance(message, WorkersStarted)]
     hosts = layout_for(case).hosts.values()
     assert list(run.last[InstanceTotals].restarts) == [
-        sum(any(a in host for a in addresses) for addresses in joined) for host in hosts
+        sum(any(a in host for a in addresses) for addresses in started) for host in hosts
     ]
     assert all(run.last[InstanceTotals].is_up)
 
@@ -271,7 +279,10 @@ def test_a_lost_worker_is_down_until_it_joins() -> None:
     lost = seen[InstanceTotals]
     assert (lost.is_up, lost.restarts) == ((True, False), (0, 0, 0))
     assert (lost.utilization[1], lost.watts[1], lost.joules[1], seen[EngineTotals].kv_usage[1]) == (0.0, 0.0, 8.0, 0.0)
-    joined = tell(totals, WorkersJoined(["decode-0"]), WorkersJoined(["fabric", "cache"]))[InstanceTotals]
+    joined = tell(
+        totals,
+        *(kind(names) for kind in (WorkersStarted, WorkersJoined) for names in (["decode-0"], ["fabric", "cache"])),
+    )[InstanceTotals]
     assert (joined.is_up, joined.restarts) == ((True, True), (1, 0, 1))
 
 
