@@ -108,9 +108,7 @@ def test_the_first_layers_may_be_said_to_be_dense_by_a_flag() -> None:
 def test_an_unknown_class_is_read_by_shape_and_a_different_one_refused() -> None:
     (note,) = small(type="TelechatConfig", intermediate_size=4096).notes
     assert note.startswith("TelechatConfig is not known by name: read by the shape")
-    with pytest.raises(
-        DescriptionError, match=r"^hash_layers is not understood, and TelechatConfig is no"
-    ):
+    with pytest.raises(DescriptionError, match=r"^hash_layers is not understood, and TelechatConfig is no"):
         small(type="TelechatConfig", intermediate_size=4096, hash_layers=3)
     assert small(intermediate_size=4096, hash_layers=3).notes == (
         "a field is not understood and left out: hash_layers",
