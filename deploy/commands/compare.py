@@ -13,6 +13,7 @@ from deploy.compare.page import comparison_page
 from deploy.compare.sizing import Sizing, size
 from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
+from deploy.hardware.model_page import tell_notes
 from deploy.run.replay import empty_document
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, setting_options, with_options
 from deploy.settings.shipped_examples import find_input
@@ -72,6 +73,7 @@ def command(
         if not bound.path.startswith("goodput."):
             bound.value_in({"run": empty_document(settings, live=False)})
     options = replace(rows, seed=settings.run.seed)
+    tell_notes(settings.hardware.model)
     path = find_input(trace)
     compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs)
     sizing = size(compared, path, options, jobs) if is_sized else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.hardware.model_page import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
 from deploy.run_folder import LOG_NAMES
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, setting_options, with_options
@@ -70,6 +71,7 @@ def replay(
     """Replay a trace on an emulated supernode and print what came of it."""
     parsed, cluster_up = [parse_bound(text) for text in bounds or []], _find_cluster() if live else None
     settings = _settings(told, cluster_up)
+    tell_notes(settings.hardware.model)
     options = replace(rows, seed=settings.run.seed)
     _refuse_contradictions(settings, told, speed, live=live)
     _refuse_unknown_paths(parsed, settings, live=live)

@@ -16,6 +16,7 @@ from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_fo
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import bring_up, take_down
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
+from deploy.hardware.model_page import tell_notes
 from deploy.settings.options import Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt
@@ -55,6 +56,7 @@ def up(
     Replay into it from another shell with 'supernode replay TRACE --live'. Without --detach it ends with Ctrl-C.
     """
     settings = told.load()
+    tell_notes(settings.hardware.model)
     names_shown(settings.run.metric_names, settings.hardware.cluster)
     for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):
         if not lowest <= port <= 65535:
