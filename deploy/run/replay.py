@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from deploy.run.finish_limits import finish_limits
 from deploy.run.money import bill_of
 from deploy.run.prediction import Prediction, prediction_of
 from deploy.run.profile_run import needs_profile, profile_virtual
@@ -327,6 +328,7 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
         curves=blueprint.curves,
         bill=bill_of(blueprint),
         places=blueprint.npu_places(),
+        finish_limits=finish_limits(blueprint),
     )
 
 
