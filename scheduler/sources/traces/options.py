@@ -34,6 +34,8 @@ class TraceOptions:
     seed: int = 0
     skip_bad: bool = False
     format: str | None = None
+    block_tokens: int | None = None
+    """Tokens of a block of requests that are generated, such as those of a run's cache; None for 512."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:

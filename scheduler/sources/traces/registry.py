@@ -30,7 +30,7 @@ def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
     if form is not None:
         return open_workload(form.load(path), options)
     skipped = SkippedRows()
-    return _opened(base_name(path), None, open_file(path, options, skipped), options, skipped)
+    return _opened(base_name(path), BLOCK_TOKENS, None, open_file(path, options, skipped), options, skipped)
 
 
 def trace_start_ns(path: str, options: TraceOptions) -> int | None:
@@ -39,17 +39,23 @@ def trace_start_ns(path: str, options: TraceOptions) -> int | None:
 
 
 def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:
-    """The requests of a workload as a trace."""
+    """The requests of a workload as a trace, in blocks of its own size, or else of that of the options."""
     from scheduler.sources.synthetic.generate import cut, generate
 
-    num_requests, blocks = generate(workload, options.seed)
+    block_tokens = workload.block_tokens or options.block_tokens or BLOCK_TOKENS
+    num_requests, blocks = generate(workload, options.seed, block_tokens)
     if num_requests is not None:
         num_requests = min(num_requests, options.limit or num_requests)
-    return _opened(workload.name, num_requests, cut(blocks, options.limit), options, SkippedRows())
+    return _opened(workload.name, block_tokens, num_requests, cut(blocks, options.limit), options, SkippedRows())
 
 
 def _opened(
-    name: str, num_rows: int | None, blocks: Iterator[ArrivalBlock], options: TraceOptions, skipped: SkippedRows
+    name: str,
+    block_tokens: int,
+    num_rows: int | None,
+    blocks: Iterator[ArrivalBlock],
+    options: TraceOptions,
+    skipped: SkippedRows,
 ) -> OpenedTrace:
     # The first block is read now, so that a trace that is wrong from the start fails here and not in a running system.
     blocks = chain((next(blocks),), blocks)
@@ -58,7 +64,7 @@ def _opened(
     if not math.isclose(options.rate_scale, 1.0, rel_tol=0, abs_tol=0):
         blocks = scale_rate(blocks, options.rate_scale)
     hint = None if num_rows is None else num_rows * options.superpose
-    return OpenedTrace(name, BLOCK_TOKENS, hint, blocks, skipped)
+    return OpenedTrace(name, block_tokens, hint, blocks, skipped)
 
 
 def _generated(path: str, options: TraceOptions) -> GeneratedFormat | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from scheduler.protocol.errors import ConfigError, InputError
-from scheduler.sources.arrivals import BLOCK_TOKENS, ArrivalBlock, Trace
+from scheduler.sources.arrivals import ArrivalBlock, Trace
 from scheduler.sources.traces.formats.azure import AZURE
 from scheduler.sources.traces.formats.mooncake import NS_PER_MS
 from scheduler.sources.traces.json_rows import MAX_BLOCK_ID
@@ -43,12 +43,13 @@ Encoder = Callable[[ArrivalBlock], Iterator[str]]
 
 @dataclass(frozen=True, slots=True)
 class WrittenTrace:
-    """What a file now holds."""
+    """What a file now holds. `tokens_per_id`: what each id of a prompt stands for; None if there are none in it."""
 
     path: str
     format: str
     requests: int
     span_s: float
+    tokens_per_id: int | None = None
 
 
 def write_trace(trace: Trace, path: str, format_name: str | None = None) -> WrittenTrace:
@@ -59,17 +60,19 @@ def write_trace(trace: Trace, path: str, format_name: str | None = None) -> Writ
     name = format_name or _format_of(path)
     if name not in WRITERS:
         raise ConfigError(f"format {name!r} cannot be written; give one of {', '.join(WRITERS)}")
-    encode = WRITERS[name](trace.block_tokens, path)
+    encode = WRITERS[name](path)
     requests = 0
     last_ns = 0
+    has_ids = False
     with _replacing(path) as file:
         if name == "azure":
             file.write(",".join(AZURE.columns) + "\n")
         for block in trace.blocks:
             file.write("\n".join(encode(block)) + "\n")
             requests += len(block)
+            has_ids = has_ids or (name == "mooncake" and any(block.prefixes))
             last_ns = block.arrived_ns[-1]
-    return WrittenTrace(path, name, requests, last_ns / 1e9)
+    return WrittenTrace(path, name, requests, last_ns / 1e9, trace.block_tokens if has_ids else None)
 
 
 def _format_of(path: str) -> str:
@@ -109,8 +112,7 @@ def _replacing(path: str) -> Generator[TextIO, None, None]:
 class _MooncakeEncoder:
     """Rows as JSON lines."""
 
-    def __init__(self, block_tokens: int, path: str) -> None:
-        self._block_tokens = block_tokens
+    def __init__(self, path: str) -> None:
         self._path = path
         self._has_tenants = False
         self._has_large_ids = False
@@ -135,9 +137,6 @@ class _MooncakeEncoder:
         """InputError if ids of this block and those before cannot stand in one file."""
         if not any(block.prefixes):
             return
-        if self._block_tokens != BLOCK_TOKENS:
-            problem = f"blocks of {self._block_tokens} tokens do not fit Mooncake's {BLOCK_TOKENS}"
-            raise InputError(f"{shown(self._path)}: {problem}; write azure, which holds no blocks")
         self._has_tenants |= any(block.tenants)
         self._has_large_ids |= max(chain.from_iterable(block.prefixes)) >= TENANT_IDS
         too_many = max(block.tenants) >= MAX_TENANTS
@@ -150,7 +149,7 @@ class _MooncakeEncoder:
 class _AzureEncoder:
     """Rows as CSV lines with wall times from midnight of `FIRST_DAY`."""
 
-    def __init__(self, block_tokens: int, path: str) -> None:
+    def __init__(self, path: str) -> None:
         self._day = -1
         self._day_text = ""
 
@@ -165,4 +164,4 @@ class _AzureEncoder:
             yield f"{self._day_text} {clock},{prompt},{output}"
 
 
-WRITERS: Final[dict[str, Callable[[int, str], Encoder]]] = {"mooncake": _MooncakeEncoder, "azure": _AzureEncoder}
+WRITERS: Final[dict[str, Callable[[str], Encoder]]] = {"mooncake": _MooncakeEncoder, "azure": _AzureEncoder}
