@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,7 +14,7 @@ from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
 from deploy.hardware.model_page import tell_notes
 from deploy.run.replay import empty_document
-from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, setting_options, with_options
+from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import Bound, parse_bound
@@ -72,7 +71,7 @@ def command(
     for bound in parsed:  # after many runs it would be late to learn of a slip of the pen
         if not bound.path.startswith("goodput."):
             bound.value_in({"run": empty_document(settings, live=False)})
-    options = replace(rows, seed=settings.run.seed)
+    options = for_run(rows, settings)
     tell_notes(settings.hardware.model)
     path = find_input(trace)
     compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from deploy.hardware.model_page import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
 from deploy.run_folder import LOG_NAMES
-from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, setting_options, with_options
+from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
 from deploy.settings.settings import SETTINGS, Settings
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
@@ -72,7 +71,7 @@ def replay(
     parsed, cluster_up = [parse_bound(text) for text in bounds or []], _find_cluster() if live else None
     settings = _settings(told, cluster_up)
     tell_notes(settings.hardware.model)
-    options = replace(rows, seed=settings.run.seed)
+    options = for_run(rows, settings)
     _refuse_contradictions(settings, told, speed, live=live)
     _refuse_unknown_paths(parsed, settings, live=live)
     trace = find_input(trace)

@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from deploy.run.finish_limits import finish_limits
 from deploy.run.money import bill_of
 from deploy.run.policy_failures import failed_text, failures_document
 from deploy.run.prediction import Prediction, prediction_of
@@ -340,6 +341,7 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
         curves=blueprint.curves,
         bill=bill_of(blueprint),
         places=blueprint.npu_places(),
+        finish_limits=finish_limits(blueprint),
     )
 
 

@@ -204,8 +204,8 @@ class Cache:
     ssd_bytes_per_server: float = setting(0.0, name="cache_ssd_bytes_per_server", between=(0, 10**16))
     """SSD (block storage over vpc) behind that DRAM, written through; 0 for none. Its size is not published."""
     block_tokens: int = setting(0, _block_tokens, name="cache_block_tokens")
-    """Tokens of a block of the cache: 128, 256 or 512, for which a trace's ids are split or joined; 0 for the trace's
-    own."""
+    """Tokens of a block of the cache: 128, 256 or 512, for which a trace's ids are split or joined, and in which the
+    requests of a workload share prompts; 0 for the trace's own."""
     tenant_share: float = setting(1.0, name="cache_namespace_share", between=(0, 1))
     """Part of the cache that one tenant may take, such as one of the copies of `--superpose`."""
     answers: bool = setting(False, name="cache_answers")

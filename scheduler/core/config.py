@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scheduler.core.fleet import InstanceInfo
 from scheduler.policies.classes import RequestClass
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from scheduler.core.guests.parking import ParkingRules
     from scheduler.core.guests.power_budgets import PowerCap
     from scheduler.core.guests.weight_loads import ModelWeights
+
+MAX_PREEMPTIONS: Final = 1000
+MAX_RETRIES: Final = 3
 
 
 class CacheMode(Enum):
@@ -49,8 +52,8 @@ class SchedulerConfig:
     has_cache_ssd: bool = False
     keeps_answers: bool = False
     max_open_requests: int = 1_000_000
-    max_preemptions: int = 1000
-    max_retries: int = 3
+    max_preemptions: int = MAX_PREEMPTIONS
+    max_retries: int = MAX_RETRIES
     view_age_ns: int = 0
     power: PowerCap | None = None
     parking: ParkingRules | None = None

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, BucketCounts, HistogramTotals
+from scheduler.metrics.bucket_bounds import TRANSFER_BOUNDS_S
+from scheduler.metrics.buckets import BucketCounts, HistogramTotals
 from scheduler.metrics.columns import NS_PER_S, Floats, parts, ratio
 from scheduler.metrics.distribution import Distribution, weighted_distribution_s
 from scheduler.metrics.family import Family, HistogramFamily, by_value

@@ -136,10 +136,16 @@ def request_counts(records: Records, is_counted: Bools | slice = slice(None)) ->
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:
     by_reason: list[int] = ended_by_reason(run.records).tolist()
+    limits = run.info.finish_limits
     return {
         "requests": request_counts(run.records),
         "finish_reasons": {
             reason.name.lower(): by_reason[reason] for reasons in _OUTCOMES.values() for reason in reasons
+        },
+        "finish_limits": {
+            reason.name.lower(): limits[reason]
+            for reason in (*REJECTED, *FAILED)
+            if by_reason[reason] and reason in limits
         },
     }
 

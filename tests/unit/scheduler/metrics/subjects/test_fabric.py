@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.core.request_table import RequestTable
-from scheduler.metrics.buckets import TRANSFER_BOUNDS_S
+from scheduler.metrics.bucket_bounds import TRANSFER_BOUNDS_S
 from scheduler.metrics.live.status import status
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.metrics.outcome.collector import Collector
