@@ -13,6 +13,7 @@ from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry, TelemetrySpec
 from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
+from scheduler.protocol.fabric_parts import in_order
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.runtime.clock import monotonic_s, wall_now_ns
 from scheduler.runtime.live import LiveEnd
@@ -169,22 +170,24 @@ class ControlPlane:
 
     def fail_parts(self, parts: Sequence[str]) -> list[str]:
         """Break parts of the fabric, in this session and in those after it; returns all that are broken."""
-        before = self._all_broken()
         self._broken_parts.update(parts)
         self._tell(FailParts(list(parts)))
-        return sorted(before.union(parts))
+        return self._all_broken()
 
     def repair_parts(self, parts: Sequence[str] | None) -> list[str]:
         """Repair parts of the fabric, all if None, whoever broke them; returns those that stay broken."""
-        before = self._all_broken()
-        repaired = before if parts is None else set(parts)
-        self._broken_parts -= repaired
-        self._tell(RepairParts(sorted(repaired)))
-        return sorted(before - repaired)
+        repaired = self._all_broken() if parts is None else list(parts)
+        self._broken_parts.difference_update(repaired)
+        faults = None if self._session is None else self._session.faults
+        if faults is not None:
+            faults.forget(repaired)
+        self._tell(RepairParts(repaired))
+        return self._all_broken()
 
-    def _all_broken(self) -> set[str]:
-        seen = set[str]() if self._telemetry is None else set(self._telemetry.failed_parts)
-        return seen | self._broken_parts
+    def _all_broken(self) -> list[str]:
+        """By whom it was ordered, not as the fabric has told: that hears of it later, and answers later still."""
+        faults = None if self._session is None else self._session.faults
+        return in_order(self._broken_parts if faults is None else self._broken_parts | faults.broken)
 
     def _tell(self, message: Message) -> None:
         if self._session is not None:
@@ -211,6 +214,8 @@ class ControlPlane:
     async def _run(self, session: Session, *, is_replay: bool) -> LiveEnd:
         self._session = session
         await session.begin()
+        if session.faults is not None:
+            session.faults.kept_broken = self._broken_parts
         if self._broken_parts:
             session.tell(FailParts(sorted(self._broken_parts)))
         if self._telemetry is None:

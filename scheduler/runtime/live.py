@@ -96,8 +96,8 @@ class LiveRuntime:
     """Runs `components` here (the core and the source) and all others on the transport's hosts.
 
     The run is over when nothing is due anywhere and nothing is on its way, the same condition as on the virtual clock;
-    with `keep_open` not before `stop`. If requests are open then (`num_open`), it waits for `patience_s` on the wall for
-    an operator to change that (`tell`), and ends as one that was stopped if nobody does. `session` tells this run's
+    with `keep_open` not before `stop`. If requests are open then (`num_open`), it waits for `patience_s` on the wall
+    for an operator to change that (`tell`), and ends as one that was stopped if nobody does. `session` tells this run's
     envelopes from those of an earlier one on the same hosts. Of the `metered` addresses usage is asked when they are
     idle.
     """
