@@ -71,7 +71,7 @@ class Keeper:
         try:
             with ExitStack() as stack:
                 self._bring_up(stack)
-                stack.callback(self._note, phase="stopping")
+                stack.callback(self._note_stopping)
                 self._note(phase="ready")
                 try:
                     self._watch()
@@ -166,6 +166,10 @@ class Keeper:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # Looked for between calls of Ray, which could be left half done.
         self._is_told_to_end = True
+
+    def _note_stopping(self) -> None:
+        if self._state.phase != "failed":
+            self._note(phase="stopping")
 
     def _note(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)

@@ -59,7 +59,7 @@ def check_cluster(folder: RuntimeFolder) -> Finding:
         why = why or f"its keeper (process {state.keeper_pid}) is gone"
         found = f"crashed: {why}" + (f"; {left} of its processes are left" if left else "")
         return Finding("Cluster", "bad", found, fix or "run 'supernode down', which clears what is left")
-    if stands == "up":
+    if stands == "up" and state.metrics_address:
         try:
             seen = ask_status(state)
         except ClusterError as error:
