@@ -19,12 +19,15 @@ Folder = Annotated[str, typer.Argument(metavar="DIR", help="Folder that replay -
 def explain(request: Request, folder: Folder, json: Json = False) -> None:
     """Tell one request's life: when it was where, and why."""
     from deploy.report.life import life_of, render_life
-    from deploy.run_folder.read import open_run
+    from deploy.run_folder.read import blamed_on, open_run
 
-    life = life_of(open_run(folder), request)
-    if json:
-        from json import dumps
+    run = open_run(folder)
+    with blamed_on([run]):
+        life = life_of(run, request)
+        if json:
+            from json import dumps
 
-        say(dumps(life.to_json(), indent=2) + "\n")
-    else:
-        say(render_life(life))
+            text = dumps(life.to_json(), indent=2) + "\n"
+        else:
+            text = render_life(life)
+    say(text)
