@@ -12,7 +12,7 @@ from deploy.cluster.listeners import session_listeners
 from deploy.cluster.node_watch import is_stopped
 from deploy.cluster.ray_connection import connected
 from deploy.cluster.runtime_folder import locate_runtime_folder
-from deploy.cluster.state import ClusterState
+from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.live.actors import CALL_S
 from deploy.live.control_plane import ACTOR_NAME
 from deploy.live.run import Driver, LiveResult, Progress
@@ -34,8 +34,18 @@ def run_attached(cluster: ClusterState, run: RunSpec, on_progress: Progress | No
     """Run on a standing cluster; otherwise as `live_run.run_live`."""
     began_s = monotonic_s()
     driver = Driver(run, on_progress)
-    with stop_on_interrupt(driver.stop), attached(cluster) as control:
-        return driver.drive(control, began_s)
+    try:
+        with stop_on_interrupt(driver.stop), attached(cluster) as control:
+            return driver.drive(control, began_s)
+    except ClusterError as error:
+        state = read_state(locate_runtime_folder())
+        if state is not None and standing(state) == "up" and state.started_at == cluster.started_at:
+            raise
+        why = f" ({state.line})" if state is not None and state.line else ""
+        raise ClusterError(
+            f"the cluster was taken down or has failed{why} while the replay ran, and its result is lost; "
+            "'supernode status' tells how it stands"
+        ) from error
 
 
 def control_call(cluster: ClusterState, command: str, **arguments: Any) -> Any:

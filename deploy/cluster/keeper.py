@@ -109,6 +109,7 @@ class Keeper:
         self._note(ray_address=cluster.address)
         self._actors = Actors(hosts, MAKE_WORKER)
         stack.callback(self._actors.close)
+        stack.callback(self._actors.end_replay)
         self._fleet = fleet_spec(blueprint, hosts, metered_addresses(blueprint), self._launch.metrics_port)
         metrics_address = self._actors.start(self._fleet, self._look)["metrics"]
         # A control plane that Ray starts anew must be found where the first one was.

@@ -25,6 +25,9 @@ READY_S: Final = 180.0
 CALL_S: Final = 30.0
 """Wall seconds for a short call to the control plane."""
 
+END_REPLAY_S: Final = 20.0
+"""Wall seconds for a replay to end early and for its driver to take what it has."""
+
 GONE_S: Final = 10.0
 """Wall seconds for Ray to forget the names of actors that were ended."""
 
@@ -91,6 +94,21 @@ class Actors:
             _RAY.kill(self.control, no_restart=False)
             return f"the control plane was silent for {SILENT_S:.0f} s; it was ended, and is started again"
         return ""
+
+    def end_replay(self) -> None:
+        """Have a replay that runs end with what it has, and wait until its driver has taken that, for a while."""
+        deadline_s = monotonic_s() + END_REPLAY_S
+        try:
+            if self.control is None or not self._is_awaited():
+                return
+            call_all({ACTOR_NAME: self.control.call.remote("stop", {})}, SILENT_S)
+            while self._is_awaited() and monotonic_s() < deadline_s:
+                pause_s(_POLL_S)
+        except ClusterError:
+            return  # it cannot be asked any more
+
+    def _is_awaited(self) -> bool:
+        return bool(call_all({ACTOR_NAME: self.control.health.remote()}, SILENT_S)[ACTOR_NAME]["is_awaited"])
 
     def abandon(self) -> None:
         """Their node is gone, and nobody can end them in order any more."""

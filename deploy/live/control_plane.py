@@ -32,6 +32,9 @@ LEASE_S: Final = 30.0
 STALL_S: Final = 60.0
 """Wall seconds that a run on a standing cluster waits for an operator's repair when nothing reaches its requests."""
 
+TAKE_S: Final = 10.0
+"""Wall seconds that a driver has to take its result: what ends the cluster waits for that."""
+
 TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
 
@@ -83,6 +86,8 @@ class ControlPlane:
         self._idle_error = ""
         self._is_replaying = False
         self._is_told_to_stop = False
+        self._is_stopped_by_operator = False
+        self._is_untaken = False
         self._asked_s = 0.0
         self._ticking: asyncio.Task[None] | None = None
         # Every session has a fabric of its own, and what an operator broke stays broken until it is repaired.
@@ -105,8 +110,10 @@ class ControlPlane:
         return {} if self._telemetry is None else {"metrics": self._telemetry.address}
 
     async def health(self) -> dict[str, Any]:
-        """Whether it has adopted a fleet, and what keeps it from running one, if anything does."""
-        return {"is_adopted": self._fleet is not None, "error": self._idle_error}
+        """Whether it has adopted a fleet, what keeps it from running one, if anything does, and whether somebody waits
+        for a replay's result."""
+        is_awaited = self._is_replaying or (self._is_untaken and monotonic_s() - self._asked_s < TAKE_S)
+        return {"is_adopted": self._fleet is not None, "error": self._idle_error, "is_awaited": is_awaited}
 
     async def replay(self, run: bytes) -> bytes:
         """Run a pickled `RunSpec` to its end; answers a pickled `LiveOutcome`. Raises what ended the run instead."""
@@ -116,6 +123,7 @@ class ControlPlane:
             title = self._session.run_spec.title if self._session else ""
             raise ClusterError(f"another replay runs on this cluster ({title}); wait for its end, or 'supernode down'")
         self._is_replaying, self._is_told_to_stop, self._asked_s = True, False, monotonic_s()
+        self._is_stopped_by_operator = self._is_untaken = False
         try:
             await self._end_idle()
             spec: RunSpec = pickle.loads(run)
@@ -125,7 +133,11 @@ class ControlPlane:
             if self._is_told_to_stop:  # while the idle session ended
                 session.stop()
             end = await self._run(session, is_replay=True)
-            return pickle.dumps(LiveOutcome(end, session.parts.keep(), session.run_s))
+            if self._is_stopped_by_operator:
+                end.warnings.append("the replay was ended early: an operator stopped it, or took the cluster down")
+            outcome = pickle.dumps(LiveOutcome(end, session.parts.keep(), session.run_s))
+            self._is_untaken, self._asked_s = True, monotonic_s()
+            return outcome
         except WorkerLostError as error:  # a host's, not that of this process, as it would seem to the driver
             raise ClusterError(str(error)) from error
         except Exception as error:
@@ -140,8 +152,13 @@ class ControlPlane:
         self._asked_s = monotonic_s()
         return self._session.progress() if self._session is not None and self._is_replaying else {}
 
-    async def stop(self) -> None:
+    async def taken(self) -> None:
+        """The driver has the replay's result."""
+        self._is_untaken = False
+
+    async def stop(self, *, by_operator: bool = False) -> None:
         """End the replay at once."""
+        self._is_stopped_by_operator = self._is_stopped_by_operator or by_operator
         if self._is_replaying and self._session is not None:
             self._is_told_to_stop = True
             self._session.stop()
