@@ -179,8 +179,8 @@ class FairQueue:
         self._tenant_of[request.request_id] = tenant
 
     def peek(self) -> WaitingRequest:
-        """The first of the tenant that was served least; on a tie, as when one was lifted, of the one that was not served
-        for longest, then of the lowest."""
+        """The first of the tenant that was served least; on a tie, as when one was lifted, of the one that has waited
+        longest to be served again, then of the lowest."""
         if not self._queues:
             raise IndexError("nobody waits")
         counters, taken = self.counters, self._taken

@@ -41,9 +41,9 @@ class RowFormat:
 
     `also`: other names of a field, by which it goes in a file that lacks the usual one. `marks`: fields by which rows
     of this format are told from those of others. `tokens_per_id`: prompt tokens of a block; `meaning` of its id, None
-    if it must be found out. `harmless`: fields that change nothing and are passed over; `refused`: fields that mean what
-    cannot be replayed, each with the reason. `logs_failures`: a row of 0 output tokens is a request that failed, which
-    is counted and left out.
+    if it must be found out. `harmless`: fields that change nothing and are passed over; `refused`: fields that mean
+    what cannot be replayed, each with the reason. `logs_failures`: a row of 0 output tokens is a request that failed,
+    which is counted and left out.
     """
 
     time: str

@@ -134,7 +134,7 @@ def test_what_was_written_is_found_again(tmp_path: Path) -> None:
         (
             '{"timestamp": 5, "input_length": 9, "output_length": 2, "wait_for": ["a"]}',
             "wait_for",
-            "",
+            "closed loop",
         ),
         ('{"timestamp": 5, "input_length": 9, "output_length": 2, "tool_wait_ms": 30}', "tool_wait_ms", "closed loop"),
         ('{"timestamp": 5, "input_length": 9, "output_length": 2, "branches": 2}', "branches", "branches"),
