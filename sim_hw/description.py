@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -33,6 +34,34 @@ _UNITS: Final = {"bytes_per_s": "B/s", "bytes": "B", "w": "W", "usd": "USD", "s"
 _PREFIXES: Final = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 
 _MAY_BE_ZERO: Final = {"compute_racks", "network_racks", "cpus_per_node", "idle_w", "price_usd"}
+
+_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "peak": (1e9, 1e19),
+    "hbm_bytes": (1e8, 1e14),
+    "hbm_bytes_per_s": (1e8, 1e15),
+    "scale_up_bytes_per_s": (1e6, 1e15),
+    "scale_out_bytes_per_s": (1e6, 1e15),
+    "die_to_die_bytes_per_s": (1e6, 1e16),
+    "bytes_per_s": (1e6, 1e16),
+    "latency_s": (1e-9, 1.0),
+    "tdp_w": (1.0, 1e5),
+    "idle_w": (0.0, 1e6),
+    "resident_w": (1e-3, 1e5),
+    "busy_w": (1e-3, 1e6),
+    "provisioned_w": (1e-3, 1e10),
+    "supply_capacity_w": (1.0, 1e10),
+    "price_usd": (0.0, 1e12),
+    "num_dies": (1, 64),
+    "scale_up_domain_npus": (1, 1e6),
+    "cube_cores": (1, 1e5),
+    "vector_cores": (1, 1e5),
+    "streaming_multiprocessors": (1, 1e5),
+}
+"""Least and most of a figure by its field, SI: wide enough for any machine, too narrow for a figure without its prefix
+or in another unit."""
+
+_FALLING_W: Final = ("provisioned_w", "tdp_w", "busy_w", "resident_w", "idle_w")
+"""Watts of one thing, of which none is above one before it."""
 
 _MAY_BE_LEFT_OUT: Final = {"source": USER_SOURCE, "confidence": Confidence.ESTIMATE}
 
@@ -83,6 +112,7 @@ class _Reader:
                 made[name] = _MAY_BE_LEFT_OUT[name]
             elif field.default is MISSING:
                 raise DescriptionError(_join(path, name), "is missing", "give it")
+        _check_order(made, path)
         return kind(**made)
 
     def _known_chip(self, name: str, path: str) -> Chip:
@@ -136,6 +166,7 @@ def _figure(value: object, path: str, unit: str) -> Figure:
     text, factor = _unit(given.get("unit"), path, unit)
     least = 0 if path.split(".")[-1] in _MAY_BE_ZERO else 1
     number = _count(given["value"], path, least) if not unit else factor * _positive(given["value"], path, least)
+    _check_bounds(number, path, unit)
     source = given.get("source", USER_SOURCE)
     confidence = given.get("confidence", Confidence.ESTIMATE)
     if not isinstance(source, str) or not source.strip():
@@ -144,6 +175,30 @@ def _figure(value: object, path: str, unit: str) -> Figure:
         known = " or ".join(Confidence)
         raise DescriptionError(_join(path, "confidence"), f"is {_shown(confidence)}", f"give {known}")
     return Figure(number, text, source, Confidence(cast(str, confidence)))
+
+
+def _check_bounds(number: float, path: str, unit: str) -> None:
+    names = path.split(".")
+    bounds = _BOUNDS.get(names[-1]) or _BOUNDS.get(names[-2] if len(names) > 1 else "")
+    if bounds is None or bounds[0] <= number <= bounds[1]:
+        return
+    least, most = (_with_unit(one, unit) for one in bounds)
+    hint = (
+        f", or one with its prefix, such as {{value: {number:g}, unit: T{unit}}}" if number < bounds[0] and unit else ""
+    )
+    raise DescriptionError(path, f"is {_with_unit(number, unit)}", f"give a number from {least} to {most}{hint}")
+
+
+def _check_order(made: Mapping[str, Any], path: str) -> None:
+    given = [(name, made[name]) for name in _FALLING_W if made.get(name) is not None]
+    for (above, most), (below, figure) in pairwise(given):
+        if figure.value > most.value:
+            problem = f"is {_with_unit(figure.value, 'W')}, above the {_with_unit(most.value, 'W')} of {above}"
+            raise DescriptionError(_join(path, below), problem, f"give at most {_with_unit(most.value, 'W')}")
+
+
+def _with_unit(number: float, unit: str) -> str:
+    return f"{number:g} {unit}".rstrip()
 
 
 def _unit(given: object, path: str, unit: str) -> tuple[str, float]:

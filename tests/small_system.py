@@ -15,7 +15,8 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs, Priority, TimingFlags
-from scheduler.protocol.messages import ArrivalsEnded, Message, Plane, RequestsArrived, TransferKind
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import ArrivalsEnded, Message, RequestsArrived
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from sim_hw.instance.compiled_decode import StepForm, StreamCost
@@ -26,7 +27,8 @@ from workers.cache.sizes import StoreSizes
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.fabric import Fabric
 from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 MAKE_WORKER = "tests.small_system:make_worker"
 MAKE_CONTROL = "tests.small_system:make_control"

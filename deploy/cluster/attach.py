@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import ray
 
+from deploy.cluster.listeners import is_held
 from deploy.cluster.ray_connection import connected
+from deploy.cluster.runtime_folder import locate_runtime_folder
 from deploy.cluster.state import ClusterState
 from deploy.live.actors import CALL_S
 from deploy.live.control_plane import ACTOR_NAME
@@ -45,7 +46,8 @@ def control_call(cluster: ClusterState, command: str, **arguments: Any) -> Any:
 @contextmanager
 def attached(cluster: ClusterState) -> Generator[Any]:
     """The control plane's handle while the body runs; `ClusterError` if it is not there or runs other code."""
-    with connected(cluster.ray_address, Path(cluster.token_path)):
+    _refuse_stranger(cluster)
+    with connected(cluster.ray_address, locate_runtime_folder().token_path):
         try:
             control = _RAY.get_actor(ACTOR_NAME)
         except ValueError:
@@ -54,3 +56,12 @@ def attached(cluster: ClusterState) -> Generator[Any]:
             ) from None
         wait_ready({ACTOR_NAME: control}, identity(), READY_S)
         yield control
+
+
+def _refuse_stranger(cluster: ClusterState) -> None:
+    """The token is shown to the cluster's own process only: where its Ray node was, another may listen now."""
+    _, _, port = cluster.ray_address.rpartition(":")
+    if not port.isdecimal() or not is_held(cluster.keeper_pid, cluster.keeper_start, int(port)):
+        raise ClusterError(
+            f"the cluster's Ray node is gone from {cluster.ray_address}; 'supernode down', then 'supernode up' again"
+        )

@@ -54,8 +54,6 @@ class Keeper:
             phase="starting",
             keeper_pid=pid,
             keeper_start=process_start(pid) or 0,
-            token_path=str(self._folder.token_path),
-            log_path=str(self._folder.log_path),
             config=launch.config,
             started_at=wall_now_text(),
         )
@@ -140,7 +138,7 @@ class Keeper:
 
     def _note(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)
-        write_state(self._folder.state_path, self._state)
+        write_state(self._folder, self._state)
 
 
 def launch_text(launch: Launch) -> str:

@@ -34,6 +34,11 @@ def session_listeners(leader: int, start: int) -> list[Listener]:
     return listeners_of(session_members(leader, start))
 
 
+def is_held(leader: int, start: int, port: int) -> bool:
+    """Whether a process of that session listens on a port."""
+    return any(listener.port == port for listener in session_listeners(leader, start))
+
+
 def listeners_of(pids: Iterable[int]) -> list[Listener]:
     """TCP sockets on which these processes listen, by port; none of those that are gone or another user's."""
     import psutil

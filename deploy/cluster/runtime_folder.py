@@ -21,6 +21,9 @@ FILE_MODE: Final = 0o600
 OPEN_TO_OTHERS: Final = 0o077
 """Bits that a private folder or file does not have."""
 
+WRITABLE_BY_OTHERS: Final = 0o022
+"""Bits that a file which we believe does not have."""
+
 TOKEN_BYTES: Final = 32
 MAX_TOKEN_BYTES: Final = 4096
 
@@ -104,6 +107,24 @@ def check_runtime_folder(folder: RuntimeFolder) -> None:
             f"{path} is open to other users (mode {mode:04o}); run 'chmod 700 {path}' if only supernode uses it, "
             f"or {_ELSEWHERE}"
         )
+
+
+def read_private(path: Path, max_bytes: int) -> bytes:
+    """The beginning of a file that is believed: a regular one of this user that nobody else can write, and no link.
+
+    `OSError` if it cannot be opened, `ClusterError` if it is another one; nothing of that is read.
+    """
+    # A pipe must not keep us waiting for who writes into it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", closefd=True) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ClusterError(f"{path} is no regular file")
+        if status.st_uid != os.geteuid():
+            raise ClusterError(f"{path} belongs to user {status.st_uid}, not to us ({os.geteuid()})")
+        if status.st_mode & WRITABLE_BY_OTHERS:
+            raise ClusterError(f"{path} can be written by other users (mode {stat.S_IMODE(status.st_mode):04o})")
+        return file.read(max_bytes)
 
 
 @contextmanager

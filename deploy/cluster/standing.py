@@ -16,12 +16,14 @@ FIXED: Final = ("cluster", "model", "plan")
 
 def find_cluster() -> ClusterState | None:
     """The standing cluster, None if there is none. One that crashed is named and passed over."""
-    state = read_state(locate_runtime_folder().state_path)
+    state = read_state(locate_runtime_folder())
     match standing(state):
         case "up":
             return state
         case "starting" | "stopping" as phase:
             raise ClusterError(f"the cluster is {phase}; try again when 'supernode status' says that it is up or down")
+        case "foreign":
+            raise ClusterError(state.line if state else "")
         case "crashed":
             tell("the cluster that was up has crashed ('supernode down' clears it away); running on a private one")
         case "down":
@@ -31,10 +33,12 @@ def find_cluster() -> ClusterState | None:
 
 def cluster_that_is_up() -> ClusterState:
     """The standing cluster, for what needs one; `ClusterError` if there is none."""
-    state = read_state(locate_runtime_folder().state_path)
+    state = read_state(locate_runtime_folder())
     stands = standing(state)
     if state is None or stands == "down":
         raise ClusterError("no cluster is up; 'supernode up --detach' brings one up")
+    if stands == "foreign":
+        raise ClusterError(state.line)
     if stands != "up":
         raise ClusterError(f"the cluster has crashed or is {stands}; see 'supernode status'")
     return state

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
 from deploy.cluster.processes import process_start
+from deploy.cluster.runtime_folder import RuntimeFolder, check_runtime_folder, read_private
+from scheduler.protocol.errors import ClusterError
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
 """The phase that the keeper wrote last."""
 
-Standing = Literal["up", "starting", "stopping", "crashed", "down"]
-"""How the cluster really stands: "crashed" has left something that `supernode down` must clear, "down" nothing."""
+Standing = Literal["up", "starting", "stopping", "crashed", "foreign", "down"]
+"""How the cluster really stands: "crashed" has left something that `supernode down` must clear, "down" nothing;
+"foreign" is one that lives, of another version of this program, which can only be ended."""
 
 MAX_STATE_BYTES: Final = 2**20
 
@@ -45,10 +49,9 @@ class ClusterState:
     """Why it failed, in one line for a person."""
     ray_folder: str = ""
     ray_address: str = ""
-    token_path: str = ""
     metrics_address: str = ""
+    """HOST:PORT, as the one below, on this machine's loopback: what is asked there is told to nobody else."""
     prometheus_address: str = ""
-    log_path: str = ""
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     started_at: str = ""
     """UTC, ISO 8601 (`scheduler.runtime.clock.wall_now_text`)."""
@@ -57,8 +60,9 @@ class ClusterState:
     """See `process_world`."""
 
 
-def write_state(path: Path, state: ClusterState) -> None:
+def write_state(folder: RuntimeFolder, state: ClusterState) -> None:
     """Write it as a whole or not at all, for this user's eyes only."""
+    path = folder.state_path
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # mode 0600
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
@@ -70,27 +74,41 @@ def write_state(path: Path, state: ClusterState) -> None:
         raise
 
 
-def read_state(path: Path) -> ClusterState | None:
-    """What is written there, None if nothing is.
+def read_state(folder: RuntimeFolder) -> ClusterState | None:
+    """What the keeper wrote there, None if nothing is. `ConfigError` if the folder is not this user's alone.
 
-    A file that cannot be understood is returned as a cluster that failed: `line` says why, and fields that are sound
-    are kept. So is one from another boot or container, with its keeper's id taken out, as that may be anybody's here.
+    A file that is a link, another user's or open to others is not read, and is told as a cluster that failed. So is one
+    that cannot be understood: `line` says why, and fields that are sound are kept; and one from another boot or
+    container, with its keeper's id taken out, as that may be anybody's here.
     """
     document: dict[str, Any] = {}
     problem = ""
+    path = folder.state_path
+    if not os.path.lexists(folder.path):
+        return None
+    check_runtime_folder(folder)
     try:
-        with open(path, "rb") as file:
-            document = _object(json.loads(file.read(MAX_STATE_BYTES)))
+        document = _object(json.loads(read_private(path, MAX_STATE_BYTES)))
         _check(document)
         state = ClusterState(**{one.name: document[one.name] for one in fields(ClusterState)})
     except FileNotFoundError:
         return None
+    except ClusterError as error:
+        return _failed({}, f"{error}; it is not read; run 'supernode down', which removes it")
     except OSError as error:
+        if path.is_symlink():
+            return _failed({}, f"{path} is a symbolic link; it is not read; run 'supernode down', which removes it")
         return _failed(document, f"{path} cannot be read: {error.strerror}; fix that, then run 'supernode down'")
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, _StateError) else "it is no JSON"
         problem = f"{path}: {reason}; run 'supernode down'"
         state = _failed(document, problem)
+        if standing(state) == "foreign":
+            line = (
+                f"a cluster of another version of supernode is up (its state is of version {state.version}, not "
+                f"{VERSION}); use that version, or run 'supernode down'"
+            )
+            return replace(state, line=line)
     if state.keeper_pid and state.world != process_world():
         line = problem or "the machine or container was started anew since; run 'supernode down'"
         return replace(state, phase="failed", line=line, keeper_pid=0, keeper_start=0)
@@ -101,6 +119,8 @@ def standing(state: ClusterState | None) -> Standing:
     """How the cluster stands, by its state file and by whether its keeper is alive."""
     if state is None:
         return "down"
+    if state.version != VERSION and process_start(state.keeper_pid) == state.keeper_start:
+        return "foreign"
     if state.phase == "failed" or state.keeper_pid <= 0 or process_start(state.keeper_pid) != state.keeper_start:
         return "crashed"
     return "up" if state.phase == "ready" else state.phase
@@ -129,14 +149,21 @@ def _check(document: dict[str, Any]) -> None:
             raise _StateError(f"its {one.name} is {document[one.name]!r:.40}")
 
 
+_LOOPBACK_ADDRESS: Final = re.compile(r"(127\.0\.0\.1:[0-9]{1,5})?")
+
+
 def _is_sound(one: Field[Any], document: dict[str, Any]) -> bool:
     value = document.get(one.name)
-    return type(value) is _TYPES[str(one.type)] and (one.name != "phase" or value in get_args(Phase))
+    if type(value) is not _TYPES[str(one.type)]:
+        return False
+    if one.name in ("metrics_address", "prometheus_address"):
+        return _LOOPBACK_ADDRESS.fullmatch(document[one.name]) is not None
+    return one.name != "phase" or value in get_args(Phase)
 
 
 def _failed(document: dict[str, Any], line: str) -> ClusterState:
     """A failed cluster of which as much is known as is sound: a keeper of another version must be found and ended."""
     known: dict[str, Any] = {"keeper_pid": 0, "keeper_start": 0, "world": ""}
     known |= {one.name: document[one.name] for one in fields(ClusterState) if _is_sound(one, document)}
-    known.update(phase="failed", line=line, version=VERSION)
+    known.update(phase="failed", line=line)
     return ClusterState(**known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from deploy.cluster.state import ClusterState
@@ -11,25 +12,25 @@ MAX_PARTS: Final = 8
 """Broken parts that are named."""
 
 
-def render_status(state: ClusterState, seen: dict[str, Any]) -> str:
+def render_status(state: ClusterState, seen: dict[str, Any], log_path: Path) -> str:
     """`seen` is the JSON that the control plane serves at `/status`."""
-    blocks = [_about(state, seen), _stages(seen), _instances(seen["instances"]), _totals(seen)]
+    blocks = [_about(state, seen, log_path), _stages(seen), _instances(seen["instances"]), _totals(seen)]
     return "\n".join(blocks)
 
 
-def _about(state: ClusterState, seen: dict[str, Any]) -> str:
+def _about(state: ClusterState, seen: dict[str, Any], log_path: Path) -> str:
     config = state.config
     rows = [
         ("Cluster", f"{config['model']} on {config['cluster']}, plan {config['plan']}, policy {config['policy']}"),
         ("Now", _now(seen)),
-        ("Up since", f"{state.started_at}, keeper {state.keeper_pid}"),
+        ("Up since", state.started_at),
         ("Metrics", f"http://{state.metrics_address}/metrics"),
     ]
     if state.prometheus_address:
         rows.append(("Prometheus", f"http://{state.prometheus_address}"))
     if state.line:
         rows.append(("Trouble", state.line))
-    rows += [("Ray", state.ray_address), ("Log", state.log_path)]
+    rows += [("Ray", state.ray_address), ("Log", str(log_path))]
     return "".join(f"{name:<12}{text}\n" for name, text in rows)
 
 
@@ -37,9 +38,11 @@ def _now(seen: dict[str, Any]) -> str:
     progress = seen.get("progress", {})
     if seen["phase"] == "replaying":
         done = progress.get("num_requests", 0) - progress.get("num_open", 0)
+        left_s = progress.get("patience_left_s")
+        stalled = "" if left_s is None else f"; nothing reaches them, they are given up in {left_s:.0f} s"
         return (
             f"replaying {seen['run']} at {seen['speed']:g} times real speed: {progress.get('emulated_s', 0.0):,.0f} s "
-            f"emulated, {done:,} requests done, {progress.get('num_open', 0):,} open"
+            f"emulated, {done:,} requests done, {progress.get('num_open', 0):,} open{stalled}"
         )
     if seen["phase"] == "broken":
         return f"broken: {seen['error']}"

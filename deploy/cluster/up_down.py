@@ -41,12 +41,14 @@ def bring_up(
     """
     folder = open_runtime_folder()
     with locked(folder):
-        state = read_state(folder.state_path)
+        state = read_state(folder)
         match standing(state):
             case "up" | "starting" | "stopping" as phase:
                 raise ClusterError(
                     f"a cluster is {phase} already; 'supernode status' shows it, 'supernode down' ends it"
                 )
+            case "foreign":
+                raise ClusterError(f"{state.line if state else ''}, then 'supernode up' again")
             case "crashed":
                 clear(folder, state)
                 tell("cleared away what a cluster that crashed had left")
@@ -63,7 +65,7 @@ def take_down() -> int | None:
     """End the cluster and remove what it left; returns how many processes had to be killed, None if there was none."""
     folder = open_runtime_folder()
     with locked(folder):
-        state = read_state(folder.state_path)
+        state = read_state(folder)
         if state is None:
             folder.token_path.unlink(missing_ok=True)
             return None
@@ -108,7 +110,7 @@ def _cleared_on_error(folder: RuntimeFolder, keeper: subprocess.Popen[bytes]) ->
     try:
         yield
     except BaseException:
-        state = read_state(folder.state_path)
+        state = read_state(folder)
         if start is not None:  # it may not have written a line yet
             end_session(keeper.pid, start, DOWN_S)
         keeper.wait()
@@ -121,7 +123,7 @@ def _wait_ready(folder: RuntimeFolder, keeper: subprocess.Popen[bytes], look: Ca
     while monotonic_s() < deadline_s:
         look()
         has_ended = keeper.poll() is not None
-        state = read_state(folder.state_path)
+        state = read_state(folder)
         if state is not None and state.phase == "ready":
             return state
         if state is not None and state.phase == "failed" and state.keeper_pid == keeper.pid:

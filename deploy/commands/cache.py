@@ -10,7 +10,7 @@ import typer
 
 from deploy.run.cache_reuse import PLANES, reuse_rows
 from deploy.settings.load import load_settings
-from deploy.settings.options import TRACE_OPTIONS, Config, Json, with_options
+from deploy.settings.options import TRACE_OPTIONS, Config, Json, for_run, with_options
 from deploy.settings.shipped_examples import find_input
 from deploy.system.blueprint import Blueprint
 from deploy.terminal.output import say, tell
@@ -44,7 +44,7 @@ def curve(
     """Hit rate against capacity: the pool; one list, and the plan's servers each on its own, by stack distances; the
     pool with SSD."""
     settings = load_settings(config, {})
-    opened = open_trace(find_input(trace), options=replace(rows, seed=settings.run.seed))
+    opened = open_trace(find_input(trace), options=for_run(rows, settings))
     sizes = Blueprint(settings, opened.block_tokens).pool_sizes()
     block_bytes = settings.cache.bytes_per_server / sizes.dram_tokens * sizes.block_tokens
     prompts: list[Prompt] = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,8 +12,9 @@ from deploy.compare.page import comparison_page
 from deploy.compare.sizing import Sizing, size
 from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
+from deploy.hardware.model_page import tell_notes
 from deploy.run.replay import empty_document
-from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, setting_options, with_options
+from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import Bound, parse_bound
@@ -71,7 +71,8 @@ def command(
     for bound in parsed:  # after many runs it would be late to learn of a slip of the pen
         if not bound.path.startswith("goodput."):
             bound.value_in({"run": empty_document(settings, live=False)})
-    options = replace(rows, seed=settings.run.seed)
+    options = for_run(rows, settings)
+    tell_notes(settings.hardware.model)
     path = find_input(trace)
     compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs)
     sizing = size(compared, path, options, jobs) if is_sized else None
@@ -87,7 +88,15 @@ def _is_sized(mode: str, num_variants: int) -> bool:
 
 
 def _split(names: str | None) -> list[str]:
-    return [name.strip() for name in names.split(",")] if names is not None else []
+    """Policies at commas, but for those commas that part options of one: what has no name before its `=` is one."""
+    found: list[str] = []
+    for part in names.split(",") if names is not None else []:
+        name, equals, _ = part.partition("=")
+        if found and equals and ":" not in name:
+            found[-1] += f",{part.strip()}"
+        else:
+            found.append(part.strip())
+    return found
 
 
 def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds: list[Bound], *, as_json: bool) -> int:
@@ -97,6 +106,9 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
     document: dict[str, Any] = {"trace": trace, "variants": variants, "break_even_usd_per_kwh": break_even(compared)}
     if sizing is not None:
         document["sizing"] = sizing_document(sizing)
+    for one in compared:
+        for line in one.measured.policy_warnings:
+            tell(f"{one.variant.name}: {line}")
     if as_json:
         say(dumps(document, indent=2) + "\n")
     else:

@@ -7,20 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.settings.load import typed_values
-from deploy.settings.settings import Settings
-from deploy.system.blueprint import Blueprint
+from deploy.run.journal_replay import Beside, CoreOfJournal
 from deploy.terminal.output import say
-from scheduler.protocol.component import Component
-from scheduler.protocol.errors import JournalError
 from scheduler.runtime import journal
-from scheduler.runtime.journal import JournalHeader
-from scheduler.sources.synthetic.section import Section
 
 app = typer.Typer(help="Check, replay and repair journals.")
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A journal written by replay --journal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Policies = Annotated[
+    list[str] | None,
+    typer.Option("--policy", metavar="SPEC", help="Code of a recorded FILE.py:Class, or a policy to ask beside."),
+]
+Changed = Annotated[bool, typer.Option("--changed", help="Take a FILE.py that is not as it was recorded.")]
 
 EXIT_DIFFERENT = 1
 
@@ -35,8 +34,13 @@ def check(file: File, as_json: AsJson = False) -> int:
 
 
 @app.command()
-def replay(file: File, as_json: AsJson = False) -> int:
-    """Give a fresh scheduler what the journal holds; exit 1 if its commands differ."""
+def replay(file: File, policy: Policies = None, changed: Changed = False, as_json: AsJson = False) -> int:
+    """Give a fresh scheduler what the journal holds; exit 1 if its commands differ.
+
+    A journal carries no code: --policy FILE.py:Class gives that of a policy of one's own again. Any other policy is
+    asked beside the recorded one, on the same reports, and the decisions that differ are counted.
+    """
+    make_core = CoreOfJournal(policy or [], may_differ=changed)
     result = journal.replay(file, make_core)
     outcome = {
         "file": file,
@@ -44,8 +48,34 @@ def replay(file: File, as_json: AsJson = False) -> int:
         "same": result.same,
         "first_difference": result.first_difference,
     }
-    _say(outcome, as_json=as_json)
+    beside = make_core.beside
+    if as_json:
+        said = {} if beside is None else {"beside": beside.to_json()}
+        say(json.dumps({**outcome, **said}, indent=2) + "\n")
+    else:
+        _say(outcome, as_json=False)
+        say("" if beside is None else _beside_page(beside))
     return 0 if result.same else EXIT_DIFFERENT
+
+
+def _beside_page(beside: Beside) -> str:
+    """How many decisions differ, and the first of them."""
+    lines: list[str] = []
+    for stage, count in beside.counts.items():
+        failures = beside.asked[stage].failures
+        failed = f"; it failed {failures.count:,} times, first: {failures.first_error}" if failures.count else ""
+        lines.append(
+            f"{beside.policy} would have decided otherwise on {count.differ:,} of {count.asked:,} "
+            f"{stage.value} decisions{failed}"
+        )
+    if beside.first:
+        lines.append("the first:")
+    lines += [
+        f"  request {one.request_id}, arrived at {one.arrived_s:.3f} s, {one.stage}: {one.chosen} ({one.reason}); "
+        f"{beside.policy} says {one.other}"
+        for one in beside.first
+    ]
+    return "\n".join(lines) + "\n"
 
 
 @app.command()
@@ -55,16 +85,6 @@ def repair(
     """Keep the sound beginning of a damaged or truncated journal."""
     _say({"file": file, "out": out, "inputs": journal.repair(file, out)}, as_json=as_json)
     return 0
-
-
-def make_core(header: JournalHeader) -> Component:
-    """The scheduler that a journal was written beside."""
-    section = Section("", "the journal's header", dict(header.config))
-    block_tokens = section.integer("block_tokens", 0)
-    if block_tokens < 1:
-        raise JournalError("the journal's header names no block_tokens; was it written by supernode replay?")
-    del section.values["block_tokens"]
-    return Blueprint(Settings.from_plain(typed_values(section)), block_tokens).make_core()
 
 
 def _say(outcome: dict[str, Any], *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`supernode model show | prefill | decode | op`: models, and what the cost model says of one operating point."""
+"""`supernode model list | show | prefill | decode | op`: models, and what the cost model says of one point."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from deploy.hardware.lookup import load_cluster, load_model
-from deploy.hardware.model_page import model_page
+from deploy.hardware.model_page import model_list, model_page, model_summary, tell_notes
 from deploy.hardware.operating_points import InstanceOptions, decode_point, one_of, prefill_point, tpot_limit_s
 from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer
 from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
 from sim_hw.description import describe
 from sim_hw.errors import HardwareModelError
+from sim_hw.models.published import MODELS
 from sim_hw.models.totals import totals
 from sim_hw.steps.predict import largest_batch, predict_decode, predict_operator, predict_prefill
 
@@ -46,6 +47,15 @@ Mtp = Annotated[int | None, typer.Option(metavar="K", help="Speculative tokens; 
 Acceptance = Annotated[float | None, typer.Option(metavar="SHARE", help="Of speculative tokens; 0.7.")]
 TpotSlo = Annotated[str | None, typer.Option(metavar="TIME", help="Find the largest batch within it, such as 50ms.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+@app.command("list")
+def list_known(as_json: AsJson = False) -> None:
+    """The models that are built in, with shape, parameters and KV per token."""
+    if as_json:
+        _say_json({"models": [model_summary(shape) for shape in MODELS]})
+    else:
+        say(model_list(MODELS))
 
 
 @app.command()
@@ -82,6 +92,7 @@ def prefill(
         num_npus=npus, ep=ep, slots_per_rank=slots_per_rank, microbatch=microbatch, overlap=overlap, eplb=eplb
     )
     supernode, shape = load_cluster(cluster), load_model(model)
+    tell_notes(shape)
     with _physics_refusing():
         point = prefill_point(supernode, shape, options, batch_tokens, prompt, reuse, cache_plane)
         answer = prefill_answer(point, predict_prefill(point))
@@ -113,6 +124,7 @@ def decode(
         num_npus=npus, ep=ep, slots_per_rank=slots_per_rank, microbatch=microbatch, overlap=overlap, eplb=eplb
     )
     supernode, shape = load_cluster(cluster), load_model(model)
+    tell_notes(shape)
     with _physics_refusing():
         point = decode_point(supernode, shape, options, batch, context, mtp, acceptance)
         if limit_s is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.hardware.model_page import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
 from deploy.run_folder import LOG_NAMES
-from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, setting_options, with_options
+from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
 from deploy.settings.settings import SETTINGS, Settings
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
@@ -70,7 +70,8 @@ def replay(
     """Replay a trace on an emulated supernode and print what came of it."""
     parsed, cluster_up = [parse_bound(text) for text in bounds or []], _find_cluster() if live else None
     settings = _settings(told, cluster_up)
-    options = replace(rows, seed=settings.run.seed)
+    tell_notes(settings.hardware.model)
+    options = for_run(rows, settings)
     _refuse_contradictions(settings, told, speed, live=live)
     _refuse_unknown_paths(parsed, settings, live=live)
     trace = find_input(trace)

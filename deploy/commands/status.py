@@ -39,7 +39,8 @@ def status(page: Page = None, as_json: Json = False) -> int:
     --page FILE draws the Grafana dashboards from the cluster's own Prometheus ('supernode up --prometheus') into one
     file that any browser opens.
     """
-    state = read_state(locate_runtime_folder().state_path)
+    folder = locate_runtime_folder()
+    state = read_state(folder)
     stands = standing(state)
     if page is not None:
         _write_page(page, state if stands == "up" else None)
@@ -50,7 +51,9 @@ def status(page: Page = None, as_json: Json = False) -> int:
     elif state is None:
         say("no cluster is up; 'supernode up --detach' brings one up\n")
     elif stands == "up":
-        say(render_status(state, seen))
+        say(render_status(state, seen, folder.log_path))
+    elif stands == "foreign":
+        say(f"{state.line}\n")
     elif stands == "crashed":
         why = state.line or f"its keeper, process {state.keeper_pid}, is gone"
         say(f"the cluster crashed: {why}; 'supernode down' clears away what is left\n")
@@ -85,5 +88,5 @@ def _ask(state: ClusterState) -> dict[str, Any]:
         reason = getattr(error, "reason", error)
         raise ClusterError(
             f"the control plane does not answer at {url} ({reason}); Ray starts a dead one again within seconds, else "
-            f"look at {state.log_path}, or 'supernode down'"
+            f"look at {locate_runtime_folder().log_path}, or 'supernode down'"
         ) from error

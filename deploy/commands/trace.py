@@ -16,6 +16,7 @@ from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
 from deploy.terminal.paths import check_file, check_folder
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.synthetic.load import load_workload
 from scheduler.sources.synthetic.presets import PRESETS
 from scheduler.sources.synthetic.section import Section
@@ -98,6 +99,9 @@ def generate(
     think_mean_s: Annotated[float | None, typer.Option(help="Mean think time between turns.")] = None,
     system_tokens: Annotated[int | None, typer.Option(help="Length of a system prompt.")] = None,
     system_groups: Annotated[int | None, typer.Option(help="Number of different system prompts.")] = None,
+    block_tokens: Annotated[
+        int | None, typer.Option(help="Tokens that an id of a prompt stands for (512).", metavar="N")
+    ] = None,
     servegen: Annotated[str | None, typer.Option(help="Folder of ServeGen clients.", metavar="DIR")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any key of a workload file.", metavar="KEY=VALUE")
@@ -127,6 +131,7 @@ def generate(
         "sessions.think_mean_s": (think_mean_s, "--think-mean-s"),
         "sessions.system_tokens": (system_tokens, "--system-tokens"),
         "sessions.system_groups": (system_groups, "--system-groups"),
+        "block_tokens": (block_tokens, "--block-tokens"),
         **_settings_override(settings or []),
     }
     given = {key: said for key, said in overrides.items() if said[0] is not None}
@@ -182,11 +187,15 @@ def _settings_override(settings: list[str]) -> dict[str, tuple[object, str]]:
 def _write(trace: OpenedTrace, out: str, to_format: str | None, seed: int, as_json: bool) -> WrittenTrace:
     written = write_trace(trace, out, to_format)
     _tell_skipped(trace.skipped)
+    tokens = written.tokens_per_id
+    if tokens not in (None, BLOCK_TOKENS):
+        tell(f"ids of prompts stand for {tokens} tokens: read it with --tokens-per-id {tokens}")
     answer = {
         "out": written.path,
         "format": written.format,
         "requests": written.requests,
         "span_s": written.span_s,
+        **({} if tokens is None else {"tokens_per_id": tokens}),
         "seed": seed,
         "lost": list(written.lost),
         "skipped": _skipped_json(trace.skipped),

@@ -12,10 +12,11 @@ import typer
 
 from deploy.cluster.listeners import session_listeners
 from deploy.cluster.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
-from deploy.cluster.runtime_folder import open_runtime_folder
+from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import bring_up, take_down
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
+from deploy.hardware.model_page import tell_notes
 from deploy.settings.options import Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt
@@ -55,6 +56,7 @@ def up(
     Replay into it from another shell with 'supernode replay TRACE --live'. Without --detach it ends with Ctrl-C.
     """
     settings = told.load()
+    tell_notes(settings.hardware.model)
     names_shown(settings.run.metric_names, settings.hardware.cluster)
     for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):
         if not lowest <= port <= 65535:
@@ -80,7 +82,7 @@ def _refuse_taken(flag: str, port: int) -> None:
 
     A cluster of ours that is up holds its ports rightly; that it is up is said by whoever finds its state.
     """
-    state = read_state(open_runtime_folder().state_path)
+    state = read_state(open_runtime_folder())
     if standing(state) != "down" or not port:
         return
     with socket() as probe:
@@ -108,7 +110,7 @@ def _stay(state: ClusterState, stop: _Stop) -> int:
     tell("the cluster is up; Ctrl-C ends it")
     folder = open_runtime_folder()
     while not stop.is_asked:
-        now = read_state(folder.state_path)
+        now = read_state(folder)
         if now is None or now.keeper_pid != state.keeper_pid:
             tell("the cluster was taken down")
             return 0
@@ -124,12 +126,13 @@ def _stay(state: ClusterState, stop: _Stop) -> int:
 
 def _document(state: ClusterState) -> dict[str, object]:
     listeners = session_listeners(state.keeper_pid, state.keeper_start)
+    folder = locate_runtime_folder()
     return {
         "metrics": f"http://{state.metrics_address}/metrics",
         "prometheus": f"http://{state.prometheus_address}" if state.prometheus_address else None,
         "ray": state.ray_address,
-        "token": state.token_path,
-        "log": state.log_path,
+        "token": str(folder.token_path),
+        "log": str(folder.log_path),
         "dashboards": str(DASHBOARDS_FOLDER),
         "listeners": [asdict(listener) for listener in listeners],
     }
@@ -137,6 +140,7 @@ def _document(state: ClusterState) -> dict[str, object]:
 
 def _text(state: ClusterState) -> str:
     """Addresses, and what Ray listens on beyond this machine."""
+    folder = locate_runtime_folder()
     plan = f"{state.config['model']} on {state.config['cluster']}, plan {state.config['plan']}"
     rows = [
         ("Cluster", plan),
@@ -146,8 +150,8 @@ def _text(state: ClusterState) -> str:
             f"http://{state.prometheus_address}" if state.prometheus_address else "not started (--prometheus)",
         ),
         ("Dashboards", str(DASHBOARDS_FOLDER)),
-        ("Ray", f"{state.ray_address}, closed by the token in {state.token_path}"),
-        ("Log", state.log_path),
+        ("Ray", f"{state.ray_address}, closed by the token in {folder.token_path}"),
+        ("Log", str(folder.log_path)),
     ]
     rows.append(("Next", "supernode replay TRACE --live; supernode status; supernode down"))
     return "".join(f"{name:<12}{text}\n" for name, text in rows) + _open_ports(state)

@@ -6,13 +6,18 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from deploy.run.replay import ReplayJob, replay_virtual
 from deploy.terminal.progress import progress
+from scheduler.policies.failures import failure_lines
+
+SAFE_PATH: Final = "PYTHONSAFEPATH"
+"""Variable by which Python leaves the current folder out of its path (`python -P`)."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -26,6 +31,8 @@ class Measured:
     document: dict[str, Any]
     offered_requests_per_s: float
     num_npus: int
+    policy_warnings: tuple[str, ...] = ()
+    """A line on each policy that failed."""
 
     @property
     def attainment(self) -> float:
@@ -42,7 +49,8 @@ def measure(job: ReplayJob) -> Measured:
     arrived_ns = result.records.arrived_ns
     span_s = float(arrived_ns.max()) / 1e9 if len(arrived_ns) else 0.0
     offered = len(arrived_ns) / span_s if span_s else 0.0
-    return Measured(result.title, result.document(), offered, result.num_npus)
+    failed = tuple(failure_lines(result.failures))
+    return Measured(result.title, result.document(), offered, result.num_npus, failed)
 
 
 def in_processes(
@@ -56,9 +64,10 @@ def in_processes(
     if num_processes <= 1:
         return [work(task) for task in tasks]  # each shows its own progress
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    pool = ProcessPoolExecutor(num_processes, context, _be_quiet)
-    try:
+    with _safe_path():  # where processes are started: one that tracks resources, and those that work
+        pool = ProcessPoolExecutor(num_processes, context, _be_quiet)
         futures = [pool.submit(work, task) for task in tasks]
+    try:
         with progress(title, lambda: (sum(future.done() for future in futures), len(tasks)), "runs"):
             waiting = set(futures)
             while waiting:
@@ -70,6 +79,20 @@ def in_processes(
         for process in multiprocessing.active_children():
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _safe_path() -> Generator[None]:
+    """Processes that are started import nothing from the folder in which they happen to be started."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def _be_quiet() -> None:

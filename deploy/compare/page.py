@@ -22,7 +22,9 @@ def comparison_page(compared: Sequence[Compared], clusters: Sequence[Supernode],
     blocks = [title]
     if len(clusters) > 1:
         blocks.append(_hardware(clusters))
-    blocks.append(_runs([(one.variant.name, one.to_json()) for one in compared]))
+    documents = [(one.variant.name, one.to_json()) for one in compared]
+    blocks.append(_runs(documents))
+    blocks += _not_served(documents)
     electricity = electricity_block(compared) if len(clusters) > 1 else None
     if electricity is not None:
         blocks.append(electricity)
@@ -57,6 +59,16 @@ def _runs(documents: Sequence[tuple[str, dict[str, Any]]]) -> str:
     rows = [("Runs", *(name for name, _ in columns))]
     rows += [(f"  {name}", *(cell(one) for _, cell in columns)) for name, one in documents]
     return table(rows, range(1, len(columns) + 1))
+
+
+def _not_served(documents: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """One block that tells for each run by which limit requests were not served; none if all were."""
+    rows = [
+        (f"  {name}", reason, f"{one['run']['finish_reasons'][reason]:,}", limit)
+        for name, one in documents
+        for reason, limit in one["run"].get("finish_limits", {}).items()
+    ]
+    return [table([("Not served", "ended by", "requests", "limit"), *rows], (2,))] if rows else []
 
 
 def _class_columns(documents: Sequence[dict[str, Any]]) -> list[Column]:
@@ -127,7 +139,14 @@ def _number(value: float) -> str:
     return f"{value:,.4g}"
 
 
+def _policy_failures(document: dict[str, Any]) -> str:
+    """A policy that failed shows the fallback's figures, so it is said first."""
+    total = document["run"]["policy_failures"]["total"]
+    return f"{total:,} times" if total else NOTHING
+
+
 _COLUMNS: Final[tuple[Column, ...]] = (
+    ("POLICY FAILED", _policy_failures),
     ("TTFT p50", _at("run.ttft_s.p50", _seconds)),
     ("p99", _at("run.ttft_s.p99", _seconds)),
     ("TPOT p50", _at("run.tpot_s.p50", _seconds)),

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
-from deploy.cluster.listeners import own_listeners, own_unix_sockets, session_listeners
+from deploy.cluster.listeners import is_held, own_listeners, own_unix_sockets
 from deploy.cluster.ports import METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.processes import session_members
 from deploy.cluster.runtime_folder import OPEN_TO_OTHERS, RuntimeFolder, check_runtime_folder, check_token
-from deploy.cluster.state import ClusterState, read_state, standing
+from deploy.cluster.state import read_state, standing
 from deploy.doctor.findings import Finding, Verdict
 from scheduler.protocol.errors import SupernodeError
 from scheduler.runtime.clock import wall_now_ns
@@ -45,10 +45,13 @@ def check_runtime(folder: RuntimeFolder) -> Finding:
 
 def check_cluster(folder: RuntimeFolder) -> Finding:
     """Is the standing cluster well, if there is one?"""
-    state = read_state(folder.state_path)
+    state = read_state(folder)
     stands = standing(state)
     if state is None:
         return Finding("Cluster", "ok", "none is up")
+    if stands == "foreign":
+        found, _, fix = state.line.partition("; ")
+        return Finding("Cluster", "warn", found, fix)
     if stands == "crashed":
         left = len(session_members(state.keeper_pid, state.keeper_start))
         why, _, fix = state.line.partition("; ")
@@ -60,7 +63,7 @@ def check_cluster(folder: RuntimeFolder) -> Finding:
 
 def check_cluster_token(folder: RuntimeFolder) -> Finding:
     """Is the cluster's token secret, and is there one only where there is a cluster?"""
-    is_down = standing(read_state(folder.state_path)) == "down"
+    is_down = standing(read_state(folder)) == "down"
     if not os.path.lexists(folder.token_path):
         if is_down:
             return Finding("Token", "ok", "none, as no cluster is up")
@@ -85,7 +88,7 @@ def check_prometheus_port(folder: RuntimeFolder, port: int = PROMETHEUS_PORT) ->
 def check_leftovers(folder: RuntimeFolder, base: Path | None = None) -> Finding:
     """Are there folders of Ray nodes in which no process has a socket any more?"""
     base = base_folder() if base is None else base
-    state = read_state(folder.state_path)
+    state = read_state(folder)
     kept = {folder.path, Path(state.ray_folder)} if state is not None else {folder.path}
     old = [path for path in sorted(base.glob(f"{FOLDER_PREFIX}*")) if path not in kept and _is_old(path)]
     in_use = own_unix_sockets() if old else set[str]()
@@ -136,16 +139,12 @@ def _check_port(name: str, port: int, verdict: Verdict, flag: str, folder: Runti
             reason = error.strerror or str(error)
         else:
             return Finding(name, "ok", f"{port} is free")
-    state = read_state(folder.state_path)
-    if state is not None and _holds(state, port):
+    state = read_state(folder)
+    if state is not None and is_held(state.keeper_pid, state.keeper_start, port):
         return Finding(name, "ok", f"{port} is held by our cluster")
     holders = [listener for listener in own_listeners() if listener.port == port]
     who = f"process {holders[0].pid} ({holders[0].process})" if holders else f"a process of another user ({reason})"
     return Finding(name, verdict, f"{port} is held by {who}", f"end it, or run 'supernode up {flag} N'")
-
-
-def _holds(state: ClusterState, port: int) -> bool:
-    return any(listener.port == port for listener in session_listeners(state.keeper_pid, state.keeper_start))
 
 
 def _is_old(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 from deploy.cluster.runtime_folder import RuntimeFolder, locate_runtime_folder
 from deploy.doctor import cluster, machine
 from deploy.doctor.findings import Finding
+from scheduler.protocol.errors import SupernodeError
 
 Check = Callable[[], Finding]
 
@@ -28,6 +29,9 @@ def examine(checks: Mapping[str, Check] | None = None) -> list[Finding]:
 def _made(name: str, check: Check) -> Finding:
     try:
         return check()
+    except SupernodeError as error:
+        found, _, fix = str(error).partition("; ")
+        return Finding(name, "bad", found, fix)
     except Exception as error:  # noqa: BLE001 - a doctor who faints at an odd machine helps nobody
         what = " ".join(f"{type(error).__name__}: {error}".split())
         return Finding(name, "warn", f"could not be looked at: {what}", "please report this line")

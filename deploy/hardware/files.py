@@ -10,9 +10,10 @@ from typing import Any, TypeVar, cast
 from deploy.hardware.endings import YAML_ENDINGS
 from deploy.settings.plan import parse_plan
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.bounded_file import read_bounded
 from scheduler.sources.synthetic.section import Section
-from scheduler.sources.synthetic.settings_file import MAX_FILE_BYTES, read_settings
-from scheduler.sources.traces.lines import refuse_pointer, shown, unreadable
+from scheduler.sources.synthetic.settings_file import read_settings
+from scheduler.sources.traces.lines import shown
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.sheet import find_chip, makers
 from sim_hw.clusters.supernode import Supernode
@@ -46,7 +47,7 @@ def read_hardware(path: str) -> Supernode | Chip:
 def read_model(path: str) -> ModelShape:
     """The model of a Hugging Face `config.json` or of a mindformers YAML; errors as above."""
     if path.endswith(YAML_ENDINGS):
-        section = read_settings(path, "a mindformers configuration")
+        section = read_settings(path, "a mindformers configuration", is_foreign=True)
         return _located(section, lambda values: model_from_mindformers(values, _model_name(path)))
     config = _read_json(path)
     try:
@@ -104,14 +105,7 @@ def _anywhere(section: Section, name: str) -> str | None:
 
 
 def _read_json(path: str) -> Mapping[str, object]:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise unreadable(path, error, "a Hugging Face config.json") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{shown(path)}: longer than {MAX_FILE_BYTES >> 20} MiB; give a Hugging Face config.json")
-    refuse_pointer(path, data)
+    data = read_bounded(path, "a Hugging Face config.json")
     try:
         document: Any = json.loads(data)
     except json.JSONDecodeError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from deploy.hardware.quantities import count, quantity, table
+from deploy.terminal.output import tell
 from sim_hw.models.shape import ModelShape
 from sim_hw.models.totals import ModelTotals
+from sim_hw.models.totals import totals as totals_of
 
 
 def model_page(shape: ModelShape, totals: ModelTotals) -> str:
@@ -34,10 +37,66 @@ def model_page(shape: ModelShape, totals: ModelTotals) -> str:
                 _block("Shape", [("attention", kind), *_fields(shape)]),
                 _block("Parameters", [(name, billions(number)) for name, number in parameters]),
                 _block("Per token, all layers", per_token),
+                *(["\n".join(("Assumed", *(f"  {note}" for note in shape.notes)))] if shape.notes else []),
             )
         )
         + "\n"
     )
+
+
+def model_list(shapes: Sequence[ModelShape]) -> str:
+    """A line for each model that is built in, ending in a newline."""
+    header = ("model", "parameters", "active", "layers", "hidden", "attention", "experts", "KV per token", "positions")
+    rows = [header, *(_line(shape) for shape in shapes)]
+    return (
+        table(rows, right=(1, 2, 3, 4, 7, 8)) + "\n\n" + "\n".join(f"{one.name}: {one.source}" for one in shapes) + "\n"
+    )
+
+
+def model_summary(shape: ModelShape) -> dict[str, Any]:
+    """The same of one model, in plain values; bytes and elements."""
+    derived = totals_of(shape)
+    experts = shape.experts
+    return {
+        "name": shape.name,
+        "source": shape.source,
+        "total_parameters": derived.total_parameters,
+        "active_parameters": derived.active_parameters,
+        "layers": shape.layers,
+        "dense_layers": shape.dense_layers,
+        "hidden": shape.hidden,
+        "attention": derived.attention_kind,
+        "heads": shape.heads,
+        "experts": None
+        if experts is None
+        else {"routed": experts.routed, "per_token": experts.routed_per_token} | {"shared": experts.shared},
+        "mtp_layers": shape.mtp_layers,
+        "kv_bytes_per_token": derived.kv_bytes_per_token,
+        "max_positions": shape.max_positions,
+    }
+
+
+def _line(shape: ModelShape) -> tuple[str, ...]:
+    known = model_summary(shape)
+    experts = shape.experts
+    shared = f" + {experts.shared} shared" if experts and experts.shared else ""
+    return (
+        shape.name,
+        billions(shape.total_parameters),
+        billions(shape.active_parameters),
+        count(shape.layers),
+        count(shape.hidden),
+        known["attention"].replace("_", "-"),
+        f"{experts.routed_per_token} of {experts.routed}{shared}" if experts else "dense",
+        f"{count(known['kv_bytes_per_token'])} B",
+        count(shape.max_positions),
+    )
+
+
+def tell_notes(shape: ModelShape) -> None:
+    """On stderr, what was assumed when the configuration of a model was read; nothing of what is built in."""
+    for note in shape.notes:
+        tell(f"{shape.name}: {note}")
 
 
 def billions(number: int) -> str:

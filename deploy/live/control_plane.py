@@ -12,20 +12,24 @@ from deploy.live.control_calls import COMMANDS
 from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry, TelemetrySpec
 from scheduler.metrics.subject import RunOutcome
-from scheduler.protocol.errors import ClusterError, ConfigError
+from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.runtime.clock import monotonic_s, wall_now_ns
 from scheduler.runtime.live import LiveEnd
+from workers.ray_shell.carrier import HostCarrier
 from workers.ray_shell.failures import portable
 from workers.ray_shell.host import named
 from workers.ray_shell.identity import Identity, find_stranger, identity
-from workers.ray_shell.transport import RayWorkerTransport
+from workers.ray_shell.transport import RayHostCalls
 
 ACTOR_NAME: Final = "control-plane"
 """The actor's name in the Ray namespace of the cluster."""
 
 LEASE_S: Final = 30.0
 """Wall seconds after which a run whose driver has not asked for progress is stopped: the driver is gone."""
+
+STALL_S: Final = 60.0
+"""Wall seconds that a run on a standing cluster waits for an operator's repair when nothing reaches its requests."""
 
 TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
@@ -55,7 +59,8 @@ class LiveOutcome:
 
     end: Final[LiveEnd]
     kept: Final[Any]
-    zero_wall_ns: Final[int]
+    run_s: Final[float]
+    """Wall seconds from clock zero to the end."""
 
 
 class ControlPlane:
@@ -119,7 +124,9 @@ class ControlPlane:
             if self._is_told_to_stop:  # while the idle session ended
                 session.stop()
             end = await self._run(session, is_replay=True)
-            return pickle.dumps(LiveOutcome(end, session.parts.keep(), session.zero_wall_ns))
+            return pickle.dumps(LiveOutcome(end, session.parts.keep(), session.run_s))
+        except WorkerLostError as error:  # a host's, not that of this process, as it would seem to the driver
+            raise ClusterError(str(error)) from error
         except Exception as error:
             raise portable(error) from error
         finally:
@@ -186,8 +193,10 @@ class ControlPlane:
     def _make_session(self, fleet: FleetSpec, run: RunSpec) -> Session:
         self._num_sessions += 1
         parts = named(run.make_control)(run.spec)
-        transport = RayWorkerTransport(self._handles, fleet.hosts, run.worker_spec, self._identity)
-        return Session(f"{self._born_ns}-{self._num_sessions}", run, parts, transport, fleet.metered)
+        transport = HostCarrier(RayHostCalls(self._handles), fleet.hosts, run.worker_spec, self._identity)
+        name = f"{self._born_ns}-{self._num_sessions}"
+        # A private cluster has no operator.
+        return Session(name, run, parts, transport, fleet.metered, STALL_S if fleet.idle else 0.0)
 
     async def _run_before(self, fleet: FleetSpec, spec: RunSpec, before: RunSpec) -> RunSpec:
         """A run that is no part of the replay and in no metric; what it keeps is for the replay."""

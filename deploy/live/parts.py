@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.decisions import RunDecisions
+from scheduler.policies.failures import PolicyFailures
 from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import Component
 from scheduler.sources.arrivals import BLOCK_TOKENS
@@ -30,11 +32,12 @@ MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 @dataclass(slots=True)
 class KeptParts:
     """What comes back from the control plane: the run's log with the table in it, lines for a person on rows left out
-    and on a policy that failed, and the decisions if they are to be kept."""
+    and on a policy that failed, the decisions if they are to be kept, and how often policies failed."""
 
     collector: Final[Collector]
     skipped_lines: Final[list[str]]
     decided: Final[RunDecisions | None]
+    failures: Final[Mapping[str, PolicyFailures]]
 
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
@@ -89,7 +92,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     return ControlParts(
         core,
         make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"]),
-        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.warnings()], decided),
+        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.warnings()], decided, core.policy_failures),
         requests.judged_slo,
         settings.power.cap_w or 0.0,
         core,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from deploy.cluster.attach import run_attached
@@ -9,9 +10,10 @@ from deploy.cluster.state import ClusterState
 from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
 from deploy.live.run import LiveResult, run_live
 from deploy.run.profile_run import needs_profile
-from deploy.run.replay import LiveCost, ReplayJob, ReplayResult, refuse_stalled, run_info, run_log, title
+from deploy.run.replay import LiveCost, ReplayJob, ReplayResult, run_info, run_log, title
 from deploy.run.trace_total import TraceTotal
 from deploy.system.blueprint import Blueprint
+from deploy.terminal.output import tell
 from deploy.terminal.progress import progress
 from scheduler.metrics.outcome.summary import Summary, summarize
 from scheduler.metrics.records import Records
@@ -31,15 +33,15 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     core = blueprint.make_core()
     run = replay_run(job, blueprint, speed, is_profiled=needs_profile(blueprint, core.routing))
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
-    state: dict[str, Any] = {"num_requests": 0, "num_open": 0}
-    with progress("replaying", lambda: (state["num_requests"] - state["num_open"], total())):
+    watch = _Watch()
+    with progress("replaying", lambda: (watch.seen["num_requests"] - watch.seen["num_open"], total())):
         if cluster is None:
-            live = run_live(host_plans(blueprint), MAKE_WORKER, metered_addresses(blueprint), run, state.update)
+            live = run_live(host_plans(blueprint), MAKE_WORKER, metered_addresses(blueprint), run, watch.hear)
         else:
-            live = run_attached(cluster, run, state.update)
+            live = run_attached(cluster, run, watch.hear)
     kept: KeptParts = live.outcome.kept
     table = kept.collector.table
-    refuse_stalled(kept.collector)
+    stalled = _stalled(live, kept.collector.failed_parts)
     records = Records(table)
     requests = job.settings.requests
     slo = requests.judged_slo
@@ -48,17 +50,52 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     share = hops.share_of_ttft(_median_ttft_ns(summary))
     cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
     return ReplayResult(
-        title(blueprint, trace.name),
+        title(blueprint, trace.name, kept.failures),
         summary,
         records,
         [instance.address for instance in blueprint.prefill],
         [instance.address for instance in blueprint.decode],
-        [*kept.skipped_lines, *_live_warnings(live, summary)],
+        [*kept.skipped_lines, *stalled, *_live_warnings(live, summary)],
         live.outcome.end.interrupted,
         cost,
+        failures=kept.failures,
         log=run_log(job, trace.name, blueprint, kept.collector, kept.decided),
         class_names=requests.class_names,
     )
+
+
+def _stalled(live: LiveResult, broken: Sequence[str]) -> list[str]:
+    """Why requests were given up, if any were."""
+    num_stalled = live.outcome.end.num_stalled
+    if not num_stalled:
+        return []
+    return [
+        f"the run stalled with {num_stalled:,} requests open, which end as failed: nothing reaches them"
+        + (f" while {_few(broken)} stays broken" if broken else "")
+    ]
+
+
+class _Watch:
+    """Takes what a driver hears of its run, and tells once when it stalls."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Any] = {"num_requests": 0, "num_open": 0}
+        self._is_stalled = False
+
+    def hear(self, progress: dict[str, Any]) -> None:
+        """How far the run is."""
+        self.seen.update(progress)
+        left_s = progress.get("patience_left_s")
+        if left_s is not None and not self._is_stalled:
+            tell(
+                f"nothing reaches {progress['num_open']:,} requests: waiting {left_s:.0f} s for 'supernode repair', "
+                "then they are given up"
+            )
+        self._is_stalled = left_s is not None
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _live_warnings(live: LiveResult, summary: Summary) -> list[str]:

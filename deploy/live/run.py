@@ -16,7 +16,7 @@ from deploy.live.control_plane import ACTOR_NAME, FleetSpec, LiveOutcome
 from deploy.live.session import RunSpec
 from deploy.terminal.interrupt import stop_on_interrupt
 from scheduler.protocol.errors import ClusterError, WorkerLostError
-from scheduler.runtime.clock import NS_PER_S, monotonic_s, wall_now_ns
+from scheduler.runtime.clock import monotonic_s
 from workers.ray_shell.transport import call_all
 
 END_S: Final = 600.0
@@ -87,8 +87,7 @@ class Driver:
         if self._is_stopped:
             control.stop.remote()
         outcome: LiveOutcome = pickle.loads(call_all({ACTOR_NAME: result}, END_S)[ACTOR_NAME])
-        run_s = (wall_now_ns() - outcome.zero_wall_ns) / NS_PER_S
-        return LiveResult(outcome, monotonic_s() - began_s - run_s, run_s)
+        return LiveResult(outcome, monotonic_s() - began_s - outcome.run_s, outcome.run_s)
 
     def stop(self) -> None:
         """Ask the run to end; safe to call from a signal handler, since it asks nothing of Ray."""

@@ -12,11 +12,11 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
-from scheduler.runtime.clock import NS_PER_S, LiveClock, wall_now_ns
+from scheduler.runtime.clock import NS_PER_S, LiveClock
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
 from scheduler.runtime.live import LiveEnd, LiveRuntime
 from scheduler.runtime.peer import sender_name
-from workers.ray_shell.transport import RayWorkerTransport
+from workers.ray_shell.carrier import HostCarrier
 
 ZERO_DELAY_S: Final = 0.5
 """Wall seconds from the last worker made to clock zero: time for all to hear of it, and to greet each other."""
@@ -75,7 +75,8 @@ class RunSpec:
 class Session:
     """`begin`, then `run`; meanwhile envelopes come in by `deliver`.
 
-    `name` tells it from others on the same hosts. Usage of the addresses that are `metered` is asked for.
+    `name` tells it from others on the same hosts. Usage of the addresses that are `metered` is asked for. It
+    waits for `patience_s` on the wall for an operator's repair when nothing is due while requests are open.
     """
 
     def __init__(
@@ -83,15 +84,16 @@ class Session:
         name: str,
         run: RunSpec,
         parts: ControlParts,
-        transport: RayWorkerTransport,
+        transport: HostCarrier,
         metered: Sequence[str] = (),
+        patience_s: float = 0.0,
     ) -> None:
         self.parts: Final = parts
         self.run_spec: Final = run
-        self.zero_wall_ns = 0
         self._name = name
         self._transport = transport
         self._metered = metered
+        self._patience_s = patience_s
         self._journal = ExitStack()
         self._runtime: LiveRuntime | None = None
         self._clock: LiveClock | None = None
@@ -102,6 +104,11 @@ class Session:
         """The loop, once clock zero is known."""
         return self._runtime
 
+    @property
+    def run_s(self) -> float:
+        """Wall seconds since clock zero."""
+        return self.now_ns() / NS_PER_S / self.run_spec.speed
+
     def now_ns(self) -> int:
         """Emulated time; 0 before clock zero."""
         return 0 if self._clock is None else max(self._clock.now_ns(), 0)
@@ -111,8 +118,7 @@ class Session:
         hosts = self._transport.hosts
         await self._transport.assign({host: sender_name(host, self._name, 0) for host in hosts})
         run, parts = self.run_spec, self.parts
-        self.zero_wall_ns = wall_now_ns() + int(ZERO_DELAY_S * NS_PER_S)
-        self._clock = LiveClock.at_wall_zero(self.zero_wall_ns, run.speed)
+        self._clock = LiveClock.in_s(ZERO_DELAY_S, run.speed)
         core: Component = parts.core
         if run.journal_path:
             core = JournalledCore(
@@ -126,10 +132,12 @@ class Session:
             session=self._name,
             metered=self._metered,
             keep_open=not parts.sources,
+            num_open=lambda: parts.core.table.num_open,
+            patience_s=self._patience_s,
         )
         if self._is_stopped:
             self._runtime.stop()
-        await self._transport.begin(self.zero_wall_ns, run.speed)
+        await self._transport.begin(self._clock)
 
     async def run(self) -> LiveEnd:
         """Until nothing is due any more, or `stop`."""
@@ -165,4 +173,5 @@ class Session:
             "num_messages": runtime.num_messages,
             "hop_p50_ms": hops.p50_wall_ns / 1e6,
             "hop_p99_ms": hops.p99_wall_ns / 1e6,
+            "patience_left_s": runtime.patience_left_s,
         }

@@ -24,6 +24,9 @@ _UNITS: Final = (
 )
 """What the end of a name says of its unit; what ends otherwise is a count."""
 
+MAX_SHOWN_BOUNDS: Final = 40
+"""Longer rows of bounds are told by their ends."""
+
 HEAD: Final = """\
 # Metrics
 
@@ -74,8 +77,15 @@ def _buckets(families: Sequence[AnyFamily]) -> Iterator[str]:
         if isinstance(family, HistogramFamily):
             users.setdefault(family.bounds, []).append(f"`{family.name}`")
     if users:
-        lines = [f"- {', '.join(names)}: {' '.join(bucket_labels(bounds))}" for bounds, names in users.items()]
+        lines = [f"- {', '.join(names)}: {_shown(bucket_labels(bounds))}" for bounds, names in users.items()]
         yield "Upper bounds of the buckets:\n\n" + "\n".join(lines)
+
+
+def _shown(labels: Sequence[str]) -> str:
+    """All of them, or of many the first and last few and how many there are."""
+    if len(labels) <= MAX_SHOWN_BOUNDS:
+        return " ".join(labels)
+    return f"{' '.join(labels[:3])} ... {' '.join(labels[-3:])} ({len(labels)}, each less than 10 % above the last)"
 
 
 def main() -> None:

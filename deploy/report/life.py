@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any, Final
 
@@ -13,21 +13,63 @@ from deploy.pages.units import shown
 from deploy.report.fabric import named
 from deploy.run_folder.read import RunFolder
 from scheduler.core.request_table import NOT_YET
+from scheduler.core.routing.standing import NOWHERE
 from scheduler.metrics.columns import NS_PER_S, Rows
 from scheduler.metrics.records import CLASS_COLUMN
+from scheduler.policies.view import StageKind
 from scheduler.protocol.errors import InputError
+from scheduler.protocol.finish import FinishReason
 
 COLUMNS: Final = ("at", "since arrival", "event", "where", "why")
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """How an instance stood when a choice was made; None is what nobody knew then.
+
+    Queue: requests and tokens sent there and not done. `hit_tokens`: of the prompt, at hand there. `wait_s` until it
+    has done what it had, `work_s` for this request (for decode: per output token), both predicted. `score` in the
+    policy's own units.
+    """
+
+    instance: str
+    queue_requests: int
+    queue_tokens: int
+    hit_tokens: int | None
+    wait_s: float | None
+    work_s: float | None
+    score: float | None
+
+    def text(self, stage: StageKind) -> str:
+        """The numbers in a line."""
+        parts = [f"{self.queue_requests:,} requests and {self.queue_tokens:,} tokens there"]
+        if self.hit_tokens is not None:
+            parts.append(f"{self.hit_tokens:,} tokens at hand")
+        if self.wait_s is not None and self.work_s is not None:
+            work = shown("s", self.work_s)
+            wait = f"predicted wait {shown('s', self.wait_s)} and {work} of work"
+            parts.append(f"predicted {work} per token" if stage is StageKind.DECODE else wait)
+        if self.score is not None:
+            parts.append(f"score {self.score:,.0f}" if abs(self.score) >= 1000 else f"score {self.score:.4g}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
 class LifeEvent:
-    """What happened at an instant of simulated time; `why` is a reason or a figure, and may be empty."""
+    """What happened at an instant of simulated time; `why` is a reason or a figure, and may be empty. `weighed`: of a
+    choice at a stage, the chosen instance and the best other."""
 
     at_ns: int
     event: str
     where: str = ""
     why: str = ""
+    stage: StageKind | None = None
+    weighed: tuple[Weighed, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `weighed` is there for choices only."""
+        plain = {"at_ns": self.at_ns, "event": self.event, "where": self.where, "why": self.why}
+        return plain | ({"weighed": [asdict(one) for one in self.weighed]} if self.weighed else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +91,7 @@ class Life:
             "cached_tokens": self.cached_tokens,
             "output_tokens": self.output_tokens,
             "finish_reason": self.finish_reason,
-            "events": [
-                {"at_ns": one.at_ns, "event": one.event, "where": one.where, "why": one.why} for one in self.events
-            ],
+            "events": [one.to_json() for one in self.events],
         }
 
 
@@ -72,6 +112,14 @@ def life_of(run: RunFolder, request: str) -> Life:
         finish_reason=texts["finish_reason"][request_id],
         events=tuple(events),
     )
+
+
+def slowest(run: RunFolder, num: int) -> list[str]:
+    """Ids of the requests with the longest time to first token, the slowest first."""
+    ttft_s = run.requests.numbers["ttft_s"]
+    known = np.flatnonzero(~np.isnan(ttft_s))
+    order = known[np.argsort(-ttft_s[known], kind="stable")]
+    return [str(one) for one in order[:num].tolist()]
 
 
 def _events(run: RunFolder, request_id: int) -> Iterator[LifeEvent]:
@@ -112,7 +160,7 @@ def _own(rows: Rows, request_id: int) -> Sequence[Any]:
 def _prefill_chosen(run: RunFolder, row: Any, cached: int) -> Iterator[LifeEvent]:
     where = run.addresses("prefill")[int(row["instance"])]
     chosen_ns = int(row["said_ns"]) - int(row["transfer_ns"])
-    yield LifeEvent(chosen_ns, "prefill instance chosen", where, run.prefill_reasons[int(row["reason"])])
+    yield _choice(run, StageKind.PREFILL, row, chosen_ns, "prefill instance chosen")
     if row["transfer_bytes"]:
         moved = _flow(row)
         yield LifeEvent(
@@ -123,8 +171,38 @@ def _prefill_chosen(run: RunFolder, row: Any, cached: int) -> Iterator[LifeEvent
 def _handed_over(run: RunFolder, row: Any) -> Iterator[LifeEvent]:
     where = run.addresses("decode")[int(row["instance"])]
     began_ns = int(row["said_ns"]) - int(row["transfer_ns"]) - int(row["hidden_ns"])
-    yield LifeEvent(began_ns, "KV transfer began", where, run.decode_reasons[int(row["reason"])])
+    yield _choice(run, StageKind.DECODE, row, began_ns, "KV transfer began")
     yield LifeEvent(int(row["said_ns"]), "KV handed over", where, _flow(row))
+
+
+def _choice(run: RunFolder, stage: StageKind, row: Any, at_ns: int, event: str) -> LifeEvent:
+    """With its reason and the numbers of both instances."""
+    reasons = run.prefill_reasons if stage is StageKind.PREFILL else run.decode_reasons
+    addresses = run.addresses(stage.value)
+    choice = run.decisions[f"{stage.value}_choices"][int(row["choice"])]
+    known = [which for which in ("chosen", "other") if choice[f"{which}_instance"] >= 0]
+    weighed = tuple(_weighed(choice, which, addresses) for which in known)
+    return LifeEvent(at_ns, event, addresses[int(row["instance"])], reasons[int(row["reason"])], stage, weighed)
+
+
+def _weighed(choice: Any, which: str, addresses: list[str]) -> Weighed:
+    def of(name: str) -> Any:
+        value: Any = choice[f"{which}_{name}"].item()
+        return value
+
+    def seconds(value: float) -> float | None:
+        return None if np.isnan(value) else value / NS_PER_S
+
+    hit_tokens, score = of("hit_tokens"), of("score")
+    return Weighed(
+        addresses[int(of("instance"))],
+        of("requests"),
+        of("tokens"),
+        None if hit_tokens == NOWHERE else hit_tokens,
+        seconds(of("wait_ns")),
+        seconds(of("work_ns")),
+        score if np.isfinite(score) else None,
+    )
 
 
 def _flow(row: Any) -> str:
@@ -154,6 +232,9 @@ def _losses(run: RunFolder, arrived_ns: int, ended_ns: int) -> Iterator[LifeEven
 
 def _outcome(run: RunFolder, request_id: int) -> str:
     numbers = run.requests.numbers
+    if run.requests.texts["finish_reason"][request_id] == FinishReason.TOO_LONG.name.lower():
+        prompt = int(numbers["prompt_tokens"][request_id])
+        return f"{prompt:,} prompt tokens; the longest that all instances hold is {run.max_prompt_tokens:,}"
     known = {name: float(numbers[key][request_id]) for name, key in (("E2E", "e2e_s"), ("TPOT", "tpot_s"))}
     parts = [f"{int(numbers['output_tokens'][request_id]):,} output tokens"]
     parts += [f"{name} {shown('s', value)}" for name, value in known.items() if not np.isnan(value)]
@@ -163,16 +244,13 @@ def _outcome(run: RunFolder, request_id: int) -> str:
 def render_life(life: Life) -> str:
     """A table for a terminal, ending in a newline."""
     arrived_ns = life.events[0].at_ns
-    rows = [
-        (
-            f"{one.at_ns / NS_PER_S:.6f} s",
-            shown("s", (one.at_ns - arrived_ns) / NS_PER_S),
-            one.event,
-            one.where,
-            one.why,
-        )
-        for one in life.events
-    ]
+    rows: list[tuple[str, ...]] = []
+    for one in life.events:
+        at, since = f"{one.at_ns / NS_PER_S:.6f} s", shown("s", (one.at_ns - arrived_ns) / NS_PER_S)
+        rows.append((at, since, one.event, one.where, one.why))
+        if one.stage is not None:
+            for name, weighed in zip(("  as it stood", "  best other"), one.weighed):
+                rows.append(("", "", name, weighed.instance, weighed.text(one.stage)))
     widths = [max(len(row[column]) for row in (COLUMNS, *rows)) for column in range(len(COLUMNS))]
     lines = [f"Request {life.request_id}: {life.prompt_tokens:,} prompt and {life.output_tokens:,} output tokens", ""]
     for row in (COLUMNS, *rows):

@@ -19,6 +19,7 @@ from deploy.report.waterfall import slowest
 from deploy.run_folder.read import RunFolder
 from deploy.settings.settings import DEFAULTS
 from scheduler.metrics.columns import Floats
+from scheduler.policies.failures import PolicyFailures, failure_lines
 
 USE: Final = Measure("Utilisation", "busy share of the whole run", "percentunit", 1.0, BUSY_HUE)
 GOOD_ATTAINMENT: Final = 0.99
@@ -44,11 +45,29 @@ def _head(run: RunFolder) -> str:
         f"{requests['arrived']:,} requests in {span(run.span_s)} simulated {how}, seed {config['seed']}."
     )
     warn = '<p class="warn">This run was interrupted: what was still open then has failed.</p>'
-    partial = warn if summary.get("partial") else ""
+    partial = (warn if summary.get("partial") else "") + _not_served(summary)
+    failed = "".join(f'<p class="warn">{escape(line)}</p>' for line in _failures(summary["policy_failures"]))
     return (
-        f'<h1>{escape(str(run.trace["name"]))}</h1><p class="lead">{escape(lead)}</p>{partial}'
+        f'<h1>{escape(str(run.trace["name"]))}</h1><p class="lead">{escape(lead)}</p>{partial}{failed}'
         f"{tiles(headline(run.summary))}"
     )
+
+
+def _failures(failures: Mapping[str, Any]) -> list[str]:
+    """A line for each policy that failed: its figures are those of what stood in for it."""
+    counted = {kind: one for kind, one in failures.items() if kind != "total"}
+    return failure_lines({kind: PolicyFailures(one["count"], one["first_error"]) for kind, one in counted.items()})
+
+
+def _not_served(summary: Mapping[str, Any]) -> str:
+    """A warning that says how many requests did not finish, and why; empty if all did."""
+    requests, limits = summary["requests"], summary.get("finish_limits", {})
+    num_lost = requests["rejected"] + requests["failed"]
+    if not num_lost:
+        return ""
+    ends = (f"{name} {summary['finish_reasons'][name]:,} ({limit})" for name, limit in limits.items())
+    text = f"{num_lost:,} of {requests['arrived']:,} requests were not served: {'; '.join(ends)}."
+    return f'<p class="warn">{escape(text)}</p>'
 
 
 def headline(summary: Mapping[str, Any]) -> list[Tile]:
@@ -75,13 +94,19 @@ def headline(summary: Mapping[str, Any]) -> list[Tile]:
 
 
 def _requests_section(run: RunFolder) -> str:
-    requests, reasons = run.summary["requests"], run.summary["finish_reasons"]
-    ended = [(f"ended: {name}", f"{count:,}") for name, count in reasons.items() if count]
-    rows = [(name, f"{count:,}") for name, count in requests.items()]
-    rows += [*ended, ("preemptions", f"{run.summary['preemptions']:,}")]
+    summary = run.summary
+    rows = [(name, f"{count:,}") for name, count in summary["requests"].items()]
+    rows.append(("preemptions", f"{summary['preemptions']:,}"))
+    limits = summary.get("finish_limits", {})
+    ended = [
+        (name.replace("_", " "), f"{count:,}", limits.get(name, ""))
+        for name, count in summary["finish_reasons"].items()
+        if count
+    ]
+    ends = table(("Ended by", "requests", "limit"), ended) if ended else ""
     notes = [f"{amount('s', at_ns / 1e9)}: lost {', '.join(addresses)}" for at_ns, addresses in run.losses]
     lost = table(("Workers lost",), [(note,) for note in notes]) if notes else ""
-    return section("Requests", "", table([name for name, _ in rows], [[value for _, value in rows]]), lost)
+    return section("Requests", "", table([name for name, _ in rows], [[value for _, value in rows]]), ends, lost)
 
 
 def _latency_section(run: RunFolder) -> str:

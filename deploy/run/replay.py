@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from deploy.run.finish_limits import finish_limits
 from deploy.run.money import bill_of
+from deploy.run.policy_failures import failed_text, failures_document
 from deploy.run.prediction import Prediction, prediction_of
 from deploy.run.profile_run import needs_profile, profile_virtual
 from deploy.run.trace_total import TraceTotal
 from deploy.run_folder import RUN_NAME
+from deploy.settings.own_policy import breaker_of
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from deploy.system.fabric import pool_bytes_per_s
@@ -25,6 +28,7 @@ from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.ended_run import RunInfo
 from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, Summary, summarize
 from scheduler.metrics.records import Records, write_records
+from scheduler.policies.failures import PolicyFailures
 from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.errors import ConfigError, SupernodeError
@@ -100,6 +104,8 @@ class ReplayResult:
     is_partial: bool
     live: LiveCost | None = None
     num_npus: int = 0
+    failures: Mapping[str, PolicyFailures] = field(default_factory=dict[str, PolicyFailures])
+    """Of policies, by what they are asked for: `Scheduler.policy_failures`."""
     log: RunLog | None = None
     prediction: Prediction | None = None
     class_names: Sequence[str] = ()
@@ -107,9 +113,13 @@ class ReplayResult:
     def document(self) -> dict[str, Any]:
         """The result as plain values for JSON; `live` is there for a live run only, `prediction` where times were
         predicted."""
-        live = {} if self.live is None else {"live": self.live.to_json()}
-        prediction = {} if self.prediction is None else {"prediction": self.prediction.to_json()}
-        return {**self.summary.to_json(), "partial": self.is_partial, **prediction, **live}
+        document = {**self.summary.to_json(), "partial": self.is_partial}
+        document["policy_failures"] = failures_document(self.failures)
+        if self.prediction is not None:
+            document["prediction"] = self.prediction.to_json()
+        if self.live is not None:
+            document["live"] = self.live.to_json()
+        return document
 
 
 def replay_virtual(job: ReplayJob) -> ReplayResult:
@@ -136,7 +146,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         observers = () if scrapes is None else (scrapes.observer,)
         runtime = VirtualRuntime([*sources, front, *workers, *observers], core.address)
         with (
-            stop_on_interrupt(runtime.stop),
+            stop_on_interrupt(runtime.stop, breaker_of(job.settings.policies)),
             progress("replaying", lambda: (table.num_requests - table.num_open, total())),
         ):
             is_partial = runtime.run()
@@ -146,7 +156,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     records = Records(table)
     summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), requests.judged_slo, records)
     return ReplayResult(
-        title(blueprint, trace.name),
+        title(blueprint, trace.name, core.policy_failures),
         summary,
         records,
         [spec.address for spec in blueprint.prefill],
@@ -154,6 +164,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         [*trace.skipped.lines(), *core.warnings()],
         is_partial,
         num_npus=blueprint.plan.num_npus,
+        failures=core.policy_failures,
         log=run_log(job, trace.name, blueprint, collector, decided),
         prediction=prediction_of(core.routing),
         class_names=requests.class_names,
@@ -264,12 +275,13 @@ def _patient_garbage_collection() -> Generator[None]:
         gc.set_threshold(*before)
 
 
-def title(blueprint: Blueprint, trace_name: str) -> str:
+def title(blueprint: Blueprint, trace_name: str, failures: Mapping[str, PolicyFailures]) -> str:
     """What was run on what, in one line."""
     flat = blueprint.settings.flat
     caches = {"none": "no cache", "local": "cache local", "pool": f"cache pool on {flat['cache_plane']}"}
     system = f"{flat['model']} on {flat['cluster']}, plan {flat['plan']}"
-    return f"{trace_name}: {system}, policy {flat['policy']}, {caches[blueprint.settings.cache.mode.value]}"
+    failed = failed_text(failures)
+    return f"{trace_name}: {system}, policy {flat['policy']}{failed}, {caches[blueprint.settings.cache.mode.value]}"
 
 
 def journal_header(blueprint: Blueprint) -> JournalHeader:
@@ -279,16 +291,18 @@ def journal_header(blueprint: Blueprint) -> JournalHeader:
 
     settings = blueprint.settings
     code = "".join(digest for _, digest in identity().values())
-    config = {**settings.to_plain(), "block_tokens": blueprint.block_tokens}
+    # A journal is data: code of a user's own is named in it, with a digest, and given again by who replays it.
+    config = {**settings.to_plain(), "policy_source": "", "block_tokens": blueprint.block_tokens}
+    own_code = {choice.kind: choice.files.digest for choice in settings.policies if choice.files is not None}
     policy = settings.routing.policy.digest
-    return JournalHeader(config=config, seed=settings.run.seed, policy_digest=policy, code_digest=code)
+    return JournalHeader(config, settings.run.seed, policy, code, own_code=own_code)
 
 
 def keep_decisions(core: Scheduler) -> RunDecisions:
     """Have the core's decisions logged from now on."""
     from scheduler.metrics.outcome.decisions import RunDecisions
 
-    decisions = RunDecisions()
+    decisions = RunDecisions(core.routing, core.state)
     core.state.decision_logs.append(decisions)
     return decisions
 
@@ -327,6 +341,7 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
         curves=blueprint.curves,
         bill=bill_of(blueprint),
         places=blueprint.npu_places(),
+        finish_limits=finish_limits(blueprint),
     )
 
 
@@ -336,8 +351,12 @@ def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
     slo = settings.requests.judged_slo
     summary = summarize(make_collector(blueprint, table), run_info(blueprint, 0.0), slo)
     cost = LiveCost() if live else None
-    prediction = None if live else prediction_of(blueprint.make_core().routing)
-    return ReplayResult("", summary, Records(table), [], [], [], False, cost, prediction=prediction).document()
+    core = blueprint.make_core()
+    prediction = None if live else prediction_of(core.routing)
+    failures = core.policy_failures
+    return ReplayResult(
+        "", summary, Records(table), [], [], [], False, cost, failures=failures, prediction=prediction
+    ).document()
 
 
 def write_result(directory: str, result: ReplayResult, document: dict[str, Any], command: Sequence[str] = ()) -> None:

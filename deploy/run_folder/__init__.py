@@ -5,7 +5,7 @@ Reading order: `log` (what a run leaves for it), `write`, `read`.
 
 from typing import Final
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Of `RUN_NAME`; a program reads the format that it writes, and no other."""
 
 RUN_NAME: Final = "run.json"

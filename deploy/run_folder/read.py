@@ -15,7 +15,7 @@ import numpy as np
 from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
 from scheduler.metrics.columns import NS_PER_S, Floats, Rows
 from scheduler.metrics.outcome.collector import PREEMPTED_ROW
-from scheduler.metrics.outcome.decisions import START_ROW
+from scheduler.metrics.outcome.decisions import CHOICE_ROW, START_ROW
 from scheduler.metrics.records import CLASS_COLUMN, FILE_NAME
 from scheduler.protocol.errors import InputError
 from scheduler.sources.traces.lines import shown
@@ -31,7 +31,13 @@ NEEDED_COLUMNS: Final = frozenset(
         "tpot_s", "e2e_s",
     }
 ) | TEXT_COLUMNS  # fmt: skip
-DECISION_ROWS: Final = {"prefill": START_ROW, "decode": START_ROW, "preempted": PREEMPTED_ROW}
+DECISION_ROWS: Final = {
+    "prefill": START_ROW,
+    "decode": START_ROW,
+    "preempted": PREEMPTED_ROW,
+    "prefill_choices": CHOICE_ROW,
+    "decode_choices": CHOICE_ROW,
+}
 
 Read = TypeVar("Read")
 
@@ -90,6 +96,7 @@ class RunFolder:
             )
             for one in run["instances"]
         ]
+        self.max_prompt_tokens: Final = int(run["max_prompt_tokens"])
         self.num_supernodes: Final = int(run["nodes"]["supernodes"])
         self.num_nodes: Final = int(run["nodes"]["count"])
         self.npus_per_node: Final = int(run["nodes"]["npus_per_node"])
@@ -129,7 +136,7 @@ class RunFolder:
 
     @cached_property
     def decisions(self) -> Mapping[str, Rows]:
-        """`prefill`, `decode` and `preempted` rows."""
+        """By name, as in `DECISION_ROWS`."""
         return _reading(self.path / DECISIONS_NAME, _read_decisions)
 
 

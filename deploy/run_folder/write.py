@@ -64,6 +64,7 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
             }
             for one in blueprint.live_instances()
         ],
+        "max_prompt_tokens": blueprint.max_prompt_tokens,
         "plane_bytes_per_s": {plane.name.lower(): rate for plane, rate in capacity.items()},
         "decisions": {
             **{f"{stage.value}_reasons": log.decided.reasons(stage) for stage in StageKind},
@@ -90,7 +91,14 @@ def _timeline_text(course: Timeline) -> str:
 
 def _save_decisions(file: IO[bytes], log: RunLog) -> None:
     prefill, decode = log.decided.rows(StageKind.PREFILL), log.decided.rows(StageKind.DECODE)
-    np.savez(file, prefill=prefill, decode=decode, preempted=log.collector.preempted_rows())
+    np.savez(
+        file,
+        prefill=prefill,
+        decode=decode,
+        preempted=log.collector.preempted_rows(),
+        prefill_choices=log.decided.choices(StageKind.PREFILL),
+        decode_choices=log.decided.choices(StageKind.DECODE),
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.sources.synthetic.section import Section
 from scheduler.sources.synthetic.settings_file import read_settings
 from scheduler.sources.traces.rows import shorten

@@ -9,7 +9,6 @@ from deploy.settings.models import Requests
 from deploy.settings.request_classes import cheap_hours, class_rules
 from scheduler.metrics.slo import Slo
 from scheduler.policies.flow_control import FlowControl
-from scheduler.policies.options import split_spec
 from scheduler.policies.waiting import NO_LIMIT_NS
 from sim_hw.cost.tariffs import Tariff
 
@@ -21,15 +20,17 @@ def flow_control(requests: Requests, tariff: Tariff, pass_tokens: int) -> FlowCo
     """The rules of a run of which a full pass of the largest prefill instance has so many tokens."""
     slo = requests.slo or Slo()
     backlog_tokens = requests.waiting_backlog_tokens
-    if not backlog_tokens and split_spec(requests.order)[0] != "fcfs":
+    if not backlog_tokens and requests.order.name != "fcfs":
         backlog_tokens = BACKLOG_PASSES * pass_tokens
     rules = FlowControl(
-        requests.admission,
-        requests.order,
+        requests.admission.spec,
+        requests.order.spec,
         backlog_tokens,
         _limit_ns(slo.ttft_s),
         _limit_ns(slo.tpot_s),
         round(requests.request_timeout_s * 1e9),
+        make_admission=requests.admission.make_admission,
+        make_order=requests.order.make_order,
     )
     if not requests.classes:
         return rules

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from deploy.settings.own_policy import read_policy
+from deploy.settings.own_policy import KINDS, files_text, parse_files, read_policy
 from deploy.settings.settings import SETTINGS, Settings
 from scheduler.policies.classes import KEYS as CLASS_KEYS
 from scheduler.policies.classes import parse_classes
@@ -32,12 +32,25 @@ def load_settings(path: str | None, flags: Mapping[str, Any], base: Mapping[str,
     given = {name: value for name, value in flags.items() if value is not None}
     places |= {name: "--" + name.replace("_", "-") for name in given}
     told = {**(base or {}), **values, **given}
-    if "policy" in places:  # else its source came with it, from where it was read
-        try:
-            told["policy_source"] = read_policy(told["policy"])
-        except ConfigError as error:
-            raise ConfigError(f"{places['policy']}: {error}") from None
+    told["policy_source"] = _policy_source(told, places)
     return Settings.from_plain(told, places)
+
+
+def _policy_source(told: Mapping[str, Any], places: Mapping[str, str]) -> str:
+    """Of the policies that are told now, as their files are; of others the texts came with them from where they were
+    read."""
+    files = dict(parse_files(told.get("policy_source", "")))
+    for kind in KINDS:
+        if kind not in places:
+            continue
+        files.pop(kind, None)
+        try:
+            read = read_policy(kind, told[kind])
+        except ConfigError as error:
+            raise ConfigError(f"{places[kind]}: {error}") from None
+        if read is not None:
+            files[kind] = read
+    return files_text(files)
 
 
 def typed_values(section: Section) -> dict[str, Any]:

@@ -6,13 +6,15 @@ A function takes the model or the value that it needs; who puts a whole system t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from deploy.hardware.endings import is_file
 from deploy.hardware.lookup import load_cluster, load_model
-from deploy.settings.own_policy import PolicyChoice, choose_policy
+from deploy.settings.own_files import OwnFiles
+from deploy.settings.own_policy import PolicyChoice, choose_policy, parse_files
 from deploy.settings.parking import parking_rules
 from deploy.settings.plan import Plan, parse_plan
 from deploy.settings.power_cap import cap_watts
@@ -22,9 +24,8 @@ from deploy.settings.setting import setting
 from scheduler.core.config import CacheMode
 from scheduler.metrics.slo import Slo, parse_slo
 from scheduler.policies.classes import DEFAULT_NAME, RequestClass, parse_classes
-from scheduler.policies.flow_control import make_admission, make_order
 from scheduler.protocol.errors import ConfigError
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.sources.traces.rows import shorten
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.cost.tariffs import Tariff, find_tariff
@@ -91,16 +92,6 @@ def _background(path: str, cluster: Supernode) -> tuple[NamedFlow, ...]:
     return tuple(read_background(path, cluster))
 
 
-def _admission(spec: str) -> str:
-    make_admission(spec)
-    return spec
-
-
-def _order(spec: str) -> str:
-    make_order(spec)
-    return spec
-
-
 def _slo(text: str) -> Slo | None:
     return parse_slo(text) if text else None
 
@@ -151,12 +142,12 @@ class Hardware:
 class Routing:
     """Who chooses instances, and what it sees of them."""
 
-    policy_source: str = setting("")
-    """Text of the FILE.py of `policy`, which is read when a run is told of it; so it is the same wherever the run's
-    parts are."""
+    policy_source: Mapping[str, OwnFiles] = setting("", parse_files)
+    """Texts of the FILE.py of `policy`, `admission` and `order` and of files beside them that they import, which are
+    read when a run is told of them; so they are the same wherever the run's parts are."""
     policy: PolicyChoice = setting(
         "cloudmatrix",
-        choose_policy,
+        choose_policy("policy"),
         needs=("policy_source",),
         flag=("NAME", "Routing policy, NAME[:key=value] or FILE.py:Class."),
     )
@@ -213,10 +204,14 @@ class Cache:
     ssd_bytes_per_server: float = setting(0.0, name="cache_ssd_bytes_per_server", between=(0, 10**16))
     """SSD (block storage over vpc) behind that DRAM, written through; 0 for none. Its size is not published."""
     block_tokens: int = setting(0, _block_tokens, name="cache_block_tokens")
-    """Tokens of a block of the cache: 128, 256 or 512, for which a trace's ids are split or joined; 0 for the trace's
-    own."""
+    """Tokens of a block of the cache: 128, 256 or 512, for which a trace's ids are split or joined, and in which the
+    requests of a workload share prompts; 0 for the trace's own."""
     tenant_share: float = setting(1.0, name="cache_namespace_share", between=(0, 1))
     """Part of the cache that one tenant may take, such as one of the copies of `--superpose`."""
+    answers: bool = setting(False, name="cache_answers")
+    """Whether the KV that decode makes is kept like that of prompts. By default it is not, as in CloudMatrix-Infer
+    (arXiv 2506.12708 v3, context caching): reasoning models drop their thinking from the next turn, so that the KV of
+    the answer does not fit it."""
     weight_versions: int = setting(2, name="cache_weight_versions", between=(1, 10**6))
     """Versions of the model's weights that the pool keeps, beside the KV; how many is not published."""
 
@@ -251,11 +246,22 @@ class Requests:
 
     max_open_requests: int = setting(1_000_000, between=(1, 10**9))
     """Requests in the system beyond which an arrival is rejected as overload."""
-    admission: str = setting("always", _admission, flag=("NAME", "Who is let in, NAME[:key=value]."))
-    """Who is let in: always, token_bucket, slo_early_reject or shedding, as NAME or NAME:key=value,...; the limits
-    that slo_early_reject holds are those of `slo`."""
-    order: str = setting("fcfs", _order, flag=("NAME", "Who goes first to prefill, NAME[:key=value]."))
-    """Who goes first to prefill: fcfs, edf, shortest, priority or fair, as NAME or NAME:key=value,..."""
+    admission: PolicyChoice = setting(
+        "always",
+        choose_policy("admission"),
+        needs=("policy_source",),
+        flag=("NAME", "Who is let in, NAME[:key=value] or FILE.py:Class."),
+    )
+    """Who is let in: always, token_bucket, slo_early_reject or shedding, as NAME or NAME:key=value,..., or
+    FILE.py:Class of one's own; the limits that slo_early_reject holds are those of `slo`."""
+    order: PolicyChoice = setting(
+        "fcfs",
+        choose_policy("order"),
+        needs=("policy_source",),
+        flag=("NAME", "Who goes first to prefill, NAME[:key=value] or FILE.py:Class."),
+    )
+    """Who goes first to prefill: fcfs, edf, shortest, priority or fair, as NAME or NAME:key=value,..., or FILE.py:Class
+    of one's own."""
     waiting_backlog_tokens: int = setting(0, between=(0, 10**12))
     """Uncached prompt tokens of each prefill instance beyond which requests wait in front of all of them, where
     `order` holds. 0 for as many as two full passes of the largest with an order other than fcfs, else for no wait."""

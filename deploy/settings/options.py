@@ -12,7 +12,7 @@ fields (`models.py`), with their help.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Annotated, Any, Final, Literal, get_origin
@@ -100,7 +100,12 @@ TRACE_OPTIONS: Final = OptionGroup(
     },
     lambda given: TraceOptions(**given),
 )
-"""Which rows of a trace are read, and how; makes a `TraceOptions` whose seed is to be that of the run."""
+"""Which rows of a trace are read, and how; makes a `TraceOptions` that `for_run` completes."""
+
+
+def for_run(rows: TraceOptions, settings: Settings) -> TraceOptions:
+    """The options with what a run adds: its seed, and its cache's blocks as those of requests that are generated."""
+    return replace(rows, seed=settings.run.seed, block_tokens=settings.cache.block_tokens or None)
 
 
 def with_options(**groups: OptionGroup) -> Callable[[Callable[..., int]], Callable[..., int]]:

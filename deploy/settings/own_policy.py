@@ -1,119 +1,164 @@
-"""A routing policy of one's own: `FILE.py:Class`, read once and then carried along as text."""
+"""Policies as settings: a known one by name, or a class of a user's own as `FILE.py:Class`.
+
+All three kinds (who chooses, who comes in, who goes first) are told, checked, carried along and made alike.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import linecache
-import sys
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
+from deploy.settings.own_files import MARK, OwnFiles
 from scheduler.policies import check_routing_policy, make_routing_policy
+from scheduler.policies.admission import Admission
+from scheduler.policies.failures import PolicyFailedError
+from scheduler.policies.flow_control import make_admission, make_order
 from scheduler.policies.options import parse_options, split_spec
-from scheduler.policies.registry import OwnPolicy, options_of
+from scheduler.policies.ordering import Order
+from scheduler.policies.registry import options_of
 from scheduler.policies.view import PolicyContext, RoutingPolicy
 from scheduler.protocol.errors import ConfigError
 
-MARK: Final = ".py:"
-MAX_SOURCE_BYTES: Final = 1_000_000
-"""A source travels in the configuration of a run and in journals."""
+KINDS: Final = ("policy", "admission", "order")
+"""Settings that may name a class of one's own."""
+
+_METHODS: Final = {
+    "policy": ("choose(self, stage, request)",),
+    "admission": ("admits(self, request, view)",),
+    "order": ("key(self, request)",),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyChoice:
-    """Which routing policy decides: `spec` as a user writes it, and the text of the file of one's own."""
+    """Who decides: `spec` as a user writes it, and the files of a class of one's own."""
 
+    kind: str
     spec: str
-    source: str = ""
+    files: OwnFiles | None
 
-    def make(self, context: PolicyContext) -> RoutingPolicy:
-        """For one stage. Raises `ConfigError` if that fails."""
-        if MARK in self.spec:
-            return _make_own(self.spec, self.source, context)
-        return make_routing_policy(self.spec, context)
+    @property
+    def is_own(self) -> bool:
+        """Whether it is code of the user's."""
+        return is_own(self.spec)
+
+    @property
+    def name(self) -> str:
+        """The policy without its options."""
+        return split_spec(self.spec)[0]
 
     @property
     def digest(self) -> str:
-        """Says in a journal which policy chose: its name, and of one's own a digest of the source."""
-        return f"{self.spec} {_digest(self.source)}" if MARK in self.spec else self.spec
+        """Says in a journal which policy decided: its name, and of one's own a digest of the files."""
+        return f"{self.spec} {self.files.digest}" if self.files is not None else self.spec
+
+    def make(self, context: PolicyContext) -> RoutingPolicy:
+        """Who chooses at one stage. Raises `ConfigError` if that fails."""
+        if not self.is_own:
+            return make_routing_policy(self.spec, context)
+        from scheduler.policies.own.adapters import OwnRouting
+
+        return self._own(OwnRouting, context)
+
+    def make_admission(self, _spec: str) -> Admission:
+        """Who lets requests in."""
+        if not self.is_own:
+            return make_admission(self.spec)
+        from scheduler.policies.own.adapters import OwnAdmission
+
+        return self._own(OwnAdmission)
+
+    def make_order(self, _spec: str) -> Order:
+        """Who goes first."""
+        if not self.is_own:
+            return make_order(self.spec)
+        from scheduler.policies.own.adapters import OwnOrder
+
+        return self._own(OwnOrder)
+
+    def check(self) -> None:
+        """A `ConfigError` if none can be made; what is needed for that alone is not kept."""
+        if self.kind == "admission":
+            self.make_admission(self.spec)
+        elif self.kind == "order":
+            self.make_order(self.spec)
+        elif self.is_own:
+            self.make(PolicyContext())
+        else:
+            check_routing_policy(self.spec)
+
+    def _own(self, adapter: Callable[..., Any], *context: PolicyContext) -> Any:
+        from scheduler.runtime.policy_watch import PolicyCaller
+
+        if self.files is None:
+            raise ConfigError(f"{self.name}: its file was not read; give it anew (--{self.kind})")
+        name, text = split_spec(self.spec)
+        caller = PolicyCaller(name, self.files.texts.keys())
+        try:
+            own = caller(self.files.load, name, _METHODS[self.kind])
+            options = parse_options(name, text, options_of(own))
+            has_context = bool(context) and "context" in getattr(own, "__dataclass_fields__", {})
+            made = caller(partial(own, *(context if has_context else ()), **options))
+        except PolicyFailedError as error:
+            raise ConfigError(f"{error}; fix the file") from error
+        return adapter(made, caller)
 
 
-def choose_policy(spec: str, source: str) -> PolicyChoice:
-    """A `ConfigError` for a name that is not known; one's own policy was tried when its file was read."""
-    if MARK not in spec:
-        check_routing_policy(spec)
-    return PolicyChoice(spec, source)
+def is_own(spec: str) -> bool:
+    """Whether a policy is named as `FILE.py:Class`."""
+    return MARK in spec
 
 
-def read_policy(spec: str) -> str:
-    """The text of the file of `FILE.py:Class`, of which a policy can be made; empty for the name of a known policy."""
-    if MARK not in spec:
-        return ""
-    path = Path(split_spec(spec)[0].rpartition(":")[0])
+def breaker_of(choices: Iterable[PolicyChoice]) -> Callable[[], None]:
+    """For Ctrl-C: breaks off the call of a policy of one's own that is under way."""
+    if not any(choice.is_own for choice in choices):
+        return _nothing_to_break_off
+    from scheduler.runtime.policy_watch import WATCH
+
+    return WATCH.break_off
+
+
+def _nothing_to_break_off() -> None:
+    """Policies that come with the program return."""
+
+
+def choose_policy(kind: str) -> Callable[[str, Mapping[str, OwnFiles]], PolicyChoice]:
+    """The parser of one of `KINDS`, given the files of all: a `ConfigError` for a name that is not known. One's own
+    policy is tried when its file is read."""
+
+    def choose(spec: str, files: Mapping[str, OwnFiles]) -> PolicyChoice:
+        choice = PolicyChoice(kind, spec, files.get(kind) if is_own(spec) else None)
+        if not choice.is_own:
+            choice.check()
+        return choice
+
+    return choose
+
+
+def read_policy(kind: str, spec: str) -> OwnFiles | None:
+    """The files of `FILE.py:Class`, of which a policy can be made; None for the name of a known policy."""
+    if not is_own(spec):
+        return None
+    files = OwnFiles.read(split_spec(spec)[0].rpartition(":")[0])
+    PolicyChoice(kind, spec, files).check()
+    return files
+
+
+def files_text(files: Mapping[str, OwnFiles]) -> str:
+    """As one text, by kind; empty if there are none."""
+    texts = {kind: dict(one.texts) for kind, one in files.items()}
+    return json.dumps(texts) if texts else ""
+
+
+def parse_files(text: str) -> Mapping[str, OwnFiles]:
+    """What `files_text` made."""
+    if not text:
+        return {}
     try:
-        size = path.stat().st_size
-        if size > MAX_SOURCE_BYTES:
-            raise ConfigError(f"{path} has {size:,} bytes, at most {MAX_SOURCE_BYTES:,}; is it a policy?")
-        source = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text; is it a policy?") from None
-    _make_own(spec, source, PolicyContext())
-    return source
-
-
-def _make_own(spec: str, source: str, context: PolicyContext) -> RoutingPolicy:
-    name, text = split_spec(spec)
-    own = _load(name, source)
-    options = parse_options(name, text, options_of(own))
-    has_context = "context" in getattr(own, "__dataclass_fields__", {})
-    try:
-        return OwnPolicy(own(context, **options) if has_context else own(**options), name)
-    except Exception as error:
-        raise ConfigError(_told(name, error)) from error
-
-
-def _digest(source: str) -> str:
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
-
-
-def _load(name: str, source: str) -> type[Any]:
-    """The class, from the source; a `ConfigError` with file and line for whatever is wrong with it."""
-    path, _, class_name = name.rpartition(":")
-    # So that a traceback shows the lines as they were, wherever the file is now.
-    linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
-    module = ModuleType(f"own_policy_{_digest(source)}")
-    sys.modules[module.__name__] = module  # dataclasses look there
-    names = vars(module)
-    try:
-        exec(compile(source, path, "exec"), names)
-    except SyntaxError as error:
-        raise ConfigError(f"{path}:{error.lineno}: {error.msg}; fix the file") from None
-    except Exception as error:
-        raise ConfigError(_told(path, error)) from error
-    found = names.get(class_name)
-    if isinstance(found, type) and callable(getattr(found, "choose", None)):
-        return found
-    if isinstance(found, type):
-        raise ConfigError(f"{path}: class {class_name} has no method choose(self, stage, request); add one")
-    classes = [key for key, value in names.items() if isinstance(value, type) and hasattr(value, "choose")]
-    near = get_close_matches(class_name, classes, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigError(f"{path}: no class {class_name!r}; {hint}policies in it: {', '.join(classes) or 'none'}")
-
-
-def _told(name: str, error: Exception) -> str:
-    """Where in the user's file it went wrong, and what."""
-    path = name.rpartition(":")[0] if MARK in name else name
-    line, traceback = 0, error.__traceback__
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == path:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    where = f"{path}:{line}" if line else path
-    what = " ".join(str(error).split())
-    return f"{where}: {type(error).__name__}: {what}; fix the file"
+        kinds = cast("dict[str, dict[str, str]]", json.loads(text))
+        return {kind: OwnFiles({str(path): str(one) for path, one in texts.items()}) for kind, texts in kinds.items()}
+    except (ValueError, AttributeError):
+        raise ConfigError("policy_source is not what this program writes; name the policy's file anew") from None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, get_type_hints
 
 from deploy.settings.models import Cache, FabricLoad, Hardware, Instances, Money, Power, Requests, Routing, Run
+from deploy.settings.own_policy import PolicyChoice
 from deploy.settings.setting import Plain, Setting, settings_of
 from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import UnknownNameError
@@ -66,6 +67,11 @@ class Settings:
     def to_plain(self) -> dict[str, Plain]:
         """By flat name, for JSON, journals and other processes."""
         return dict(self.flat)
+
+    @property
+    def policies(self) -> tuple[PolicyChoice, ...]:
+        """Who chooses, who lets requests in, and who says which go first."""
+        return self.routing.policy, self.requests.admission, self.requests.order
 
     def changed(self, **told: Plain) -> Settings:
         """These settings but for some, by flat name."""

@@ -24,7 +24,7 @@ from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
 from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_addresses, prefill_address
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.runtime.random_streams import stream
 from sim_hw.clusters.supernode import Endpoint
 from sim_hw.errors import HardwareModelError
@@ -39,7 +39,8 @@ from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.expert_load import CostAtShares, ExpertLoad
 from workers.fabric.expert_traffic import ExpertLinks
 from workers.fabric.fabric import Fabric, FabricConfig
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
     from scheduler.core.guests.power_budgets import PowerCap
@@ -127,6 +128,11 @@ class Blueprint:
         """Decode instances as they register."""
         return [self._info(spec) for spec in self.decode]
 
+    @property
+    def max_prompt_tokens(self) -> int:
+        """The longest prompt that every instance holds, with its first token: a longer one is turned away."""
+        return min((one.max_sequence_tokens for one in [*self.prefill_infos(), *self.decode_infos()]), default=1) - 1
+
     @cached_property
     def curves(self) -> FacilityCurves:
         """What all supernodes draw beside the NPUs of the plan."""
@@ -154,6 +160,7 @@ class Blueprint:
                 pools=pool_addresses(len(self.plan.supernodes)),
                 num_cache_servers=tuple(one.num_cache_servers for one in self.plan.supernodes),
                 has_cache_ssd=cache.has_ssd,
+                keeps_answers=cache.answers,
                 max_open_requests=requests.max_open_requests,
                 view_age_ns=round(settings.routing.view_age_s * 1e9),
                 power=self._power_cap(),
@@ -231,7 +238,7 @@ class Blueprint:
         pass_tokens = self.settings.instances.prefill_tokens_per_npu * spec.num_npus
         return PrefillInstance(
             spec.address,
-            PrefillConfig(pass_tokens, physics.kv_blocks, physics.least_budget_w),
+            PrefillConfig(pass_tokens, physics.kv_blocks, physics.least_budget_w, names_next=bool(self.pools)),
             physics.cost,
             physics.power,
             cache,
@@ -321,6 +328,7 @@ class Blueprint:
                 self.settings.cache.plane,
                 self.settings.fabric.scale_out_oversubscription,
                 has_cache_ssd=self.settings.cache.has_ssd,
+                keeps_answers=self.settings.cache.answers,
             )
         except HardwareModelError as error:
             raise ConfigError(str(error)) from error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.protocol.addresses import cache_ssd_address, pool_addresses
-from scheduler.protocol.messages import Plane, TransferKind
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from sim_hw.clusters.supernode import Operation, Supernode
 from sim_hw.figure import Figure
 from sim_hw.network.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, pool_rate
@@ -52,6 +52,7 @@ class FabricPlan:
         oversubscription: float = 1.0,
         *,
         has_cache_ssd: bool = False,
+        keeps_answers: bool = False,
     ) -> None:
         self.cluster = cluster
         self.num_supernodes = len(num_cache_servers)
@@ -61,6 +62,7 @@ class FabricPlan:
         self.expert_links: dict[str, ExpertLinks] = {}
         self.pool_out: dict[str, int] = {}
         """The link out of the servers of each pool."""
+        self._pool_in: dict[str, int] = {}
         self.num_servers: dict[str, int] = {}
         self._cards_in: dict[str, int] = {}
         self._into: dict[tuple[str, Plane], int] = {}
@@ -86,6 +88,8 @@ class FabricPlan:
                 ends = self._add_pool(pools[index], index, members, num_servers, cache_plane)
                 if has_cache_ssd:
                     self._add_ssd(pools[index], index, num_servers, ends if cache_plane is Plane.VPC else None)
+        if keeps_answers:
+            self._add_answers(prefill, decode, cache_plane)
 
     def config(
         self,
@@ -214,7 +218,7 @@ class FabricPlan:
         else:
             lines = self._server_nodes(pool, index, num_servers)
         pool_out, pool_in = self.link(lines), self.link(lines)
-        self.pool_out[pool], self.num_servers[pool] = pool_out, num_servers
+        self.pool_out[pool], self._pool_in[pool], self.num_servers[pool] = pool_out, pool_in, num_servers
         if plane is Plane.VPC:
             self._cards_in[pool] = pool_in
         for address in addresses:
@@ -231,6 +235,31 @@ class FabricPlan:
                 data = round(rate.bytes_per_s_of(num_npus) / num_dies)
                 self.profiles[key] = PathProfile(links, line, data, num_dies, latency_ns(rate.latency_s))
         return pool_out, pool_in
+
+    def _add_answers(self, prefill: Sequence[Placed], decode: Sequence[Placed], plane: Plane) -> None:
+        """From decode instances to where KV of prompts is kept. An answer lies on one die, and so is one stream."""
+        if self._pool_in:
+            for one in decode:
+                pool = pool_addresses(self.num_supernodes)[one.supernode]
+                if pool in self._pool_in:
+                    self._add_answers_to_pool(one.address, pool, plane)
+            return
+        rate = kv_transfer_rate(self.cluster)
+        line = round(rate.bytes_per_s.value)
+        into = {one.address: self.link(LinkGroup(LineEnd.RDMA_DIE, self._dies(one.address))) for one in prefill}
+        for source in decode:
+            out = self.link(LinkGroup(LineEnd.RDMA_DIE, self._dies(source.address)))
+            for address, link in into.items():
+                key = TransferKind.CACHE_WRITE, Plane.RDMA, source.address, address
+                self.profiles[key] = PathProfile((out, link), line, line, 1, latency_ns(rate.latency_s))
+
+    def _add_answers_to_pool(self, address: str, pool: str, plane: Plane) -> None:
+        rate = pool_rate(self.cluster, CatalogPlane(plane.name.lower()), Operation.WRITE)
+        line = self.die_line_rate_bytes_per_s(address, plane)
+        data = round(rate.bytes_per_s_of(self.num_npus(address)) / self.num_dies(address))
+        links = self.link(self._pool_lines(address, plane)), self._pool_in[pool]
+        key = TransferKind.CACHE_WRITE, plane, address, pool
+        self.profiles[key] = PathProfile(links, line, data, 1, latency_ns(rate.latency_s))
 
     def _add_ssd(self, pool: str, index: int, num_servers: int, ends: tuple[int, int] | None) -> None:
         """Block storage of all servers together, behind the VPC lines of their nodes; `ends`: links that stand for

@@ -11,7 +11,7 @@ from deploy.system.blueprint import Blueprint
 from deploy.system.metric_names import chip_shown
 from scheduler.core.config import CacheMode
 from scheduler.metrics.layout import Layout
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 
 DISTRIBUTION: Final = "supernode-serve"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from deploy.system.fabric import FabricPlan, latency_ns
 from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
 from scheduler.protocol.addresses import pool_addresses
-from scheduler.protocol.messages import Plane, TransferKind
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from sim_hw.clusters.supernode import Endpoint, Memory, Operation, Reach
 from sim_hw.model_loading import OBJECT_STORE_BYTES_PER_S, Strategy
 from sim_hw.network.fabric_rates import VPC_LATENCY_S, FabricRate, pool_rate

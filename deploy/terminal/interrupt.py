@@ -26,9 +26,14 @@ def terminate_as_interrupt() -> Generator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _no_call() -> None:
+    """There is no such call."""
+
+
 @contextmanager
-def stop_on_interrupt(stop: Callable[[], None]) -> Generator[None]:
-    """Call `stop` on SIGINT and SIGTERM while the body runs; a second signal interrupts at once."""
+def stop_on_interrupt(stop: Callable[[], None], break_off: Callable[[], None] = _no_call) -> Generator[None]:
+    """Call `stop` on SIGINT and SIGTERM while the body runs; a second signal interrupts at once. `break_off`, called
+    next, raises what breaks off a call that does not look whether it is to stop."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -40,6 +45,7 @@ def stop_on_interrupt(stop: Callable[[], None]) -> Generator[None]:
             raise KeyboardInterrupt
         asked = True
         stop()
+        break_off()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

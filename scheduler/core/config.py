@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scheduler.core.fleet import InstanceInfo
 from scheduler.policies.classes import RequestClass
 from scheduler.protocol.addresses import CACHE_ADDRESS
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 
 # Only a run under a power cap, or one that parks or loads models, needs what does it.
 if TYPE_CHECKING:
     from scheduler.core.guests.parking import ParkingRules
     from scheduler.core.guests.power_budgets import PowerCap
     from scheduler.core.guests.weight_loads import ModelWeights
+
+MAX_PREEMPTIONS: Final = 1000
+MAX_RETRIES: Final = 3
 
 
 class CacheMode(Enum):
@@ -34,10 +37,10 @@ class SchedulerConfig:
     (INV-12): an arrival beyond it is rejected as `overload`. `max_preemptions` bounds how often a request is computed
     again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it is requeued because a
     worker was lost, or its KV was cut off. `num_cache_servers` is by pool. `has_cache_ssd`: they have SSD behind their
-    DRAM, reached over VPC, and write everything through to it. `view_age_ns`: how old what routing policies see of
-    instances may be; 0 for as it is. `power` is there under a power cap, `parking` where idle instances are parked.
-    `classes` are those that requests may belong to. `weights`: what an instance whose process was lost loads before it
-    is ready again; None for nothing.
+    DRAM, reached over VPC, and write everything through to it. `keeps_answers`: KV that decode has made is kept like
+    that of prompts. `view_age_ns`: how old what routing policies see of instances may be; 0 for as it is. `power` is
+    there under a power cap, `parking` where idle instances are parked. `classes` are those that requests may belong to.
+    `weights`: what an instance whose process was lost loads before it is ready again; None for nothing.
     """
 
     prefill: list[InstanceInfo]
@@ -47,9 +50,10 @@ class SchedulerConfig:
     pools: tuple[str, ...] = (CACHE_ADDRESS,)
     num_cache_servers: tuple[int, ...] = (1,)
     has_cache_ssd: bool = False
+    keeps_answers: bool = False
     max_open_requests: int = 1_000_000
-    max_preemptions: int = 1000
-    max_retries: int = 3
+    max_preemptions: int = MAX_PREEMPTIONS
+    max_retries: int = MAX_RETRIES
     view_age_ns: int = 0
     power: PowerCap | None = None
     parking: ParkingRules | None = None

@@ -8,7 +8,7 @@ from typing import Final
 
 from scheduler.core.request_table import RequestTable
 from scheduler.core.routing.tentative_decodes import TentativeDecodes
-from scheduler.protocol.messages import LookupPrefixes, RequestsArrived, StartPrefill
+from scheduler.protocol.messages import NO_ANSWER, LookupPrefixes, RequestsArrived, StartPrefill
 
 _NO_PROMPT: Final[tuple[list[int], int]] = ([], 0)
 """Prefix blocks and tenant of a prompt of which nothing is known."""
@@ -20,15 +20,20 @@ class OpenRequests:
     `unrouted` are those whom no prefill instance could take, because none is up. `held` are those that wait for a cheap
     hour and have asked nobody for anything. `keep_prompts` says whether there is a cache now; prompts that arrive
     without one are not kept. `ssd_tokens` of what was found for a request, and is not fetched yet, are on SSD.
+    `grown`: of requests that still fetch what was found first, all leading tokens found since, and those of the new
+    part that are on SSD. `answers`: where answers are kept, the id of the block in which a request's answer begins.
     """
 
-    def __init__(self, *, keep_prompts: bool) -> None:
+    def __init__(self, *, keep_prompts: bool, keep_answers: bool = False) -> None:
         self.payloads: Final[dict[int, bytes]] = {}
         self.prompts: Final[dict[int, tuple[list[int], int]]] = {}
         self.unrouted: Final[set[int]] = set()
         self.held: Final[set[int]] = set()
         self.ssd_tokens: Final[dict[int, int]] = {}
+        self.grown: Final[dict[int, tuple[int, int]]] = {}
+        self.answers: Final[dict[int, int]] = {}
         self.keep_prompts = keep_prompts
+        self._keep_answers: Final = keep_answers
         self.tentative: TentativeDecodes | None = None
         """Where decode instances are chosen together with prefill instances."""
         self.block_tokens = 1
@@ -42,6 +47,8 @@ class OpenRequests:
             for request_id, prefix, tenant in zip(ids, message.prefixes, message.tenants, strict=True):
                 if prefix:
                     self.prompts[request_id] = (prefix, tenant)
+            if self._keep_answers and message.answers:
+                self.answers.update((i, first) for i, first in zip(ids, message.answers) if first != NO_ANSWER)
 
     def drop(self, ids: Sequence[int]) -> None:
         """These requests ended."""
@@ -54,9 +61,13 @@ class OpenRequests:
         if self.tentative is not None:
             for request_id in ids:
                 self.tentative.take(request_id)
-        if self.ssd_tokens:
+        if self.ssd_tokens or self.grown:
             for request_id in ids:
                 self.ssd_tokens.pop(request_id, None)
+                self.grown.pop(request_id, None)
+        if self.answers:
+            for request_id in ids:
+                self.answers.pop(request_id, None)
 
     def take_ssd_tokens(self, ids: list[int]) -> list[int]:
         """What of these has to come from SSD, without those that have none; it is not asked for again."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from scheduler.core.config import CacheMode
 from scheduler.core.estimates.read_limits import ReadLimits
 from scheduler.core.lifecycle import Event
+from scheduler.core.prefix_extensions import PrefixExtensions
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.routing.router import Router
 from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import CacheRead, Transfers
+from scheduler.policies.failures import PolicyFailures
 from scheduler.policies.view import StageKind
 from scheduler.protocol.component import NOTHING, Output, Outputs
 from scheduler.protocol.messages import (
+    ExtendCached,
     PrefillStepped,
     PrefixesFound,
+    PrefixesGrown,
     ReleasePrefixes,
     StartPrefill,
     StorePrefixes,
@@ -29,6 +33,11 @@ _PREFILL = StageKind.PREFILL
 
 class Queue(Protocol):
     """Where requests may have to wait before an instance is chosen for them."""
+
+    @property
+    def failures(self) -> Mapping[str, PolicyFailures]:
+        """Of who admits and who orders."""
+        ...
 
     def defer(self, now_ns: int, ids: Sequence[int]) -> Sequence[int]:
         """These have arrived, or are requeued; returns those that are to be looked up now."""
@@ -58,6 +67,7 @@ class Prefills:
         self._stage = state.prefill
         self._pools = state.pools
         self._transfers = transfers
+        self._extensions = PrefixExtensions(state, transfers, self.read_limits)
         self._router = router
         self._uses_pool = state.uses_pool
         self._has_pools = len(state.pools.addresses) > 1
@@ -176,34 +186,51 @@ class Prefills:
         """Move what is cached to the instance; the command follows when it is there."""
         pool, address = self._pools.addresses[self._stage.pool[index]], self._stage.addresses[index]
         ssd_tokens, limits = self._open.take_ssd_tokens(command.ids), self.read_limits
-        read = CacheRead(pool, address, command, ssd_tokens, limits.give_up_ns(now_ns, address, command))
+        give_up_ns = limits.give_up_ns(now_ns, address, sum(command.cached_tokens))
         if not limits.allows(address):
-            return self._compute_all(now_ns, read)
+            return self._compute_all(now_ns, address, command)
+        read = CacheRead(pool, address, command, command.cached_tokens, ssd_tokens, give_up_ns)
         self._table.move(Event.FETCH, command.ids)
+        self._extensions.forget(command.ids)
         return self._transfers.read(read)
+
+    def look_up_again(self, ids: Sequence[int]) -> Outputs:
+        """These wait at their instances, and have waited since they were looked up."""
+        return self._extensions.ask(ids) if self._uses_pool and self._open.prompts else NOTHING
+
+    def on_prefixes_grown(self, now_ns: int, message: PrefixesGrown) -> Outputs:
+        """A pool has more of these than was found."""
+        return self._extensions.on_grown(now_ns, message)
 
     def on_fetched(self, now_ns: int, read: CacheRead, flow: TransferDone) -> Outputs:
         """What was cached is there."""
         self.read_limits.ended(read)
-        return self._start(now_ns, read.address, read.command, flow)
+        command = read.command
+        if isinstance(command, ExtendCached):
+            return [(read.address, command)]
+        started = self._start(now_ns, read.address, command, flow)
+        return [*started, *self._extensions.on_fetched(now_ns, command.ids)]
 
     def on_fetch_failed(self, now_ns: int, read: CacheRead) -> Outputs:
         """No way leads from the pool to the instance."""
-        return self._compute_all(now_ns, read)
+        if isinstance(read.command, ExtendCached):
+            return NOTHING
+        return self._compute_all(now_ns, read.address, read.command)
 
     def on_fetch_overdue(self, now_ns: int, read: CacheRead) -> Outputs:
         """It has taken longer than computing would."""
         self.read_limits.given_up(read)
-        return self._compute_all(now_ns, read)
+        return self.on_fetch_failed(now_ns, read)
 
-    def _compute_all(self, now_ns: int, read: CacheRead) -> Outputs:
-        """The instance computes what the read was to bring."""
-        command, table = read.command, self._table
-        self._stage.outstanding_tokens[self._stage.index[read.address]] += sum(command.cached_tokens)
+    def _compute_all(self, now_ns: int, address: str, command: StartPrefill) -> Outputs:
+        """The instance computes what a read was to bring."""
+        table = self._table
+        self._extensions.forget(command.ids)
+        self._stage.outstanding_tokens[self._stage.index[address]] += sum(command.cached_tokens)
         for request_id in command.ids:
             table.cached_tokens[request_id] = 0
         # The read was said with the same list of cached tokens, and stays as it was said.
-        return self._start(now_ns, read.address, replace(command, cached_tokens=[0] * len(command.ids)))
+        return self._start(now_ns, address, replace(command, cached_tokens=[0] * len(command.ids)))
 
     def on_started(self, message: PrefillStepped) -> None:
         """Their first chunks are in the pass that begins now."""

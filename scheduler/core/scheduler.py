@@ -29,6 +29,7 @@ from scheduler.core.reservations import Reservations
 from scheduler.core.routing.stages import Routing
 from scheduler.core.state import new_scheduler_state
 from scheduler.core.transfers import CacheRead, Transfers
+from scheduler.policies.failures import PolicyFailures, failure_lines
 from scheduler.policies.flow_control import PLAIN_FLOW_CONTROL, FlowControl
 from scheduler.policies.view import RoutingPolicy
 from scheduler.protocol.addresses import CORE_ADDRESS
@@ -46,6 +47,7 @@ from scheduler.protocol.messages import (
     PowerBudgetSet,
     PrefillStepped,
     PrefixesFound,
+    PrefixesGrown,
     RequestsArrived,
     RequestsCancelled,
     ReservationsCancelled,
@@ -99,7 +101,7 @@ class Scheduler(TimingFlags):
         self._timed: list[Guest] = []
         self._own_handlers = self._handlers_without_guests()
         self._handlers = dict(self._own_handlers)
-        parts = self._prefills, self._losses, self._reservations
+        parts = self._transfers, self._prefills, self._losses, self._reservations
         for guest in guests_of(state, self.routing, *parts, flow_control):
             self.add_guest(guest)
 
@@ -109,6 +111,7 @@ class Scheduler(TimingFlags):
             RequestsArrived: self._on_arrived,
             ArrivalsEnded: self._on_arrivals_ended,
             PrefixesFound: self._prefills.on_prefixes_found,
+            PrefixesGrown: self._prefills.on_prefixes_grown,
             PrefillStepped: self._on_prefill_stepped,
             KvReserved: self._on_kv_reserved,
             ReservationsCancelled: self._on_reservations_cancelled,
@@ -151,13 +154,21 @@ class Scheduler(TimingFlags):
     def _reachable(self, outputs: Outputs) -> Outputs:
         return self._recovery.reachable(outputs, may_work=self._has_arrivals or self.table.num_open > 0)
 
+    @property
+    def policy_failures(self) -> dict[str, PolicyFailures]:
+        """By what a policy is asked for: prefill, decode, admission, order."""
+        queue = self._prefills.queue
+        none = {"admission": PolicyFailures(), "order": PolicyFailures()}
+        return {**self.routing.failures, **(none if queue is None else queue.failures)}
+
     def warnings(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers
         that were lost."""
         classes = self.state.classes
         of_classes = classes.warnings() if classes is not None else ()
         limits, loads = self._prefills.read_limits, self._recovery.loads
-        return [*self.routing.warnings(), *limits.warnings(), *of_classes, *loads.warnings()]
+        of_policies = failure_lines(self.policy_failures)
+        return [*of_policies, *limits.warnings(), *of_classes, *loads.warnings()]
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         table, config, classes = self.table, self.state.config, self.state.classes
@@ -190,8 +201,8 @@ class Scheduler(TimingFlags):
         outputs = self._on_prefill_done(message) if message.prefilled_ids else NOTHING
         if message.last_chunk_ids:
             # KV room is asked for while the last chunk is computed, so that layers can flow as they are made.
-            return [*outputs, *self._reservations.ask(now_ns, message.last_chunk_ids)]
-        return outputs
+            outputs = [*outputs, *self._reservations.ask(now_ns, message.last_chunk_ids)]
+        return [*outputs, *self._prefills.look_up_again(message.next_ids)] if message.next_ids else outputs
 
     def _on_prefill_done(self, message: PrefillStepped) -> Outputs:
         outputs: list[Output] = [*self._prefills.on_done(message)]

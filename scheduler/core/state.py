@@ -45,7 +45,9 @@ class SchedulerState:
 
 def new_scheduler_state(config: SchedulerConfig) -> SchedulerState:
     """Empty, with all instances up."""
-    table, open_requests = RequestTable(), OpenRequests(keep_prompts=config.cache_mode is not CacheMode.NONE)
+    has_cache = config.cache_mode is not CacheMode.NONE
+    table = RequestTable()
+    open_requests = OpenRequests(keep_prompts=has_cache, keep_answers=has_cache and config.keeps_answers)
     pools = Pools(config.pools, table, open_requests)
     classes = ClassBook(config.classes) if config.classes else None
     return SchedulerState(config, table, open_requests, Stage(config.prefill), Stage(config.decode), pools, classes)

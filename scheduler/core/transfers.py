@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.request_table import NOT_YET
 from scheduler.protocol.addresses import FABRIC_ADDRESS, cache_ssd_address
 from scheduler.protocol.component import Output, Outputs
-from scheduler.protocol.messages import (
-    CancelTransfer,
-    FinishTransfer,
-    Plane,
-    StartPrefill,
-    StartTransfer,
-    TransferKind,
-)
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import CancelTransfer, ExtendCached, FinishTransfer, StartPrefill, StartTransfer
 
 # Members of an enumeration are slow to reach, and each request moves thrice.
 _KV_TRANSFER: Final = TransferKind.KV_TRANSFER
@@ -47,16 +41,17 @@ class KvTransfer:
 class CacheRead:
     """Cached KV on its way from a pool to a prefill instance, and the command that waits for it.
 
-    `ssd_tokens` (of those requests that have some) come to the pool from its SSD, as a flow of their own beside the
-    other. `open_flows` of them have not ended; 0 once nobody waits for any. Nobody does after `give_up_ns`, unless
-    that is 0.
+    `num_tokens` by request. `ssd_tokens` (of those requests that have some) come to the pool from its SSD, as a flow of
+    their own beside the other. `open_flows` of them have not ended; 0 once nobody waits for any. Nobody does after
+    `give_up_ns`, unless that is 0.
     """
 
     pool: Final[str]
     address: Final[str]
-    command: StartPrefill
+    command: StartPrefill | ExtendCached
+    num_tokens: list[int]
     ssd_tokens: Final[list[int]]
-    give_up_ns: Final[int]
+    give_up_ns: int
     open_flows: int = 0
 
 
@@ -114,7 +109,7 @@ class Transfers:
         All of it comes from the servers' DRAM over the cache plane, and what was on SSD reaches DRAM over VPC.
         """
         pool = flow.pool
-        outputs = [self._move(flow, _CACHE_READ, self._cache_plane, pool, flow.address, flow.command.cached_tokens)]
+        outputs = [self._move(flow, _CACHE_READ, self._cache_plane, pool, flow.address, flow.num_tokens)]
         if flow.ssd_tokens:
             outputs.append(self._move(flow, _CACHE_SSD_READ, _VPC, cache_ssd_address(pool), pool, flow.ssd_tokens))
         flow.open_flows = len(outputs)
@@ -126,6 +121,10 @@ class Transfers:
         if self._has_cache_ssd:
             outputs.append(self._move(None, _CACHE_SSD_WRITE, _VPC, pool, cache_ssd_address(pool), [num_tokens]))
         return outputs
+
+    def write_back(self, source: str, address: str, num_tokens: int) -> Outputs:
+        """Move new blocks from a decode instance to the own cache of a prefill instance, over RDMA."""
+        return [self._move(None, _CACHE_WRITE, _RDMA, source, address, [num_tokens])]
 
     def _move(
         self,
@@ -170,7 +169,10 @@ class Transfers:
         """These requests wait for no read any more; flows for which nobody waits then are given up."""
         reads = {id(flow): flow for flow in self._waiting.values() if isinstance(flow, CacheRead)}
         for flow in reads.values():
-            flow.command = _without(flow.command, ids)
+            kept = [index for index, request_id in enumerate(flow.command.ids) if request_id not in ids]
+            if len(kept) < len(flow.command.ids):
+                flow.command = _only(flow.command, kept)
+                flow.num_tokens = [flow.num_tokens[index] for index in kept]
         empty = [i for i, flow in self._waiting.items() if isinstance(flow, CacheRead) and not flow.command.ids]
         return [self._cancel(transfer_id) for transfer_id in empty]
 
@@ -228,13 +230,12 @@ class Transfers:
         return outputs
 
 
-def _without(command: StartPrefill, ids: Collection[int]) -> StartPrefill:
-    kept = [index for index, request_id in enumerate(command.ids) if request_id not in ids]
-    if len(kept) == len(command.ids):
-        return command
+def _only(command: StartPrefill | ExtendCached, kept: Sequence[int]) -> StartPrefill | ExtendCached:
+    if isinstance(command, ExtendCached):
+        return ExtendCached([command.ids[i] for i in kept], [command.cached_tokens[i] for i in kept])
     columns = (command.ids, command.prompt_tokens, command.cached_tokens, command.resumed_tokens)
-    ids_left, prompts, cached, resumed = ([column[index] for index in kept] for column in columns)
-    return StartPrefill(ids_left, prompts, cached, resumed, [command.payloads[i] for i in kept], [], [])
+    ids, prompts, cached, resumed = ([column[index] for index in kept] for column in columns)
+    return StartPrefill(ids, prompts, cached, resumed, [command.payloads[i] for i in kept], [], [])
 
 
 def _touches(flow: Continuation, addresses: Collection[str]) -> bool:

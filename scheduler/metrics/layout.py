@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scheduler.metrics.facility import FREE, ONLY_NPUS, FacilityCurves, Prices, deal_npus
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 
 Role = Literal["prefill", "decode"]
 

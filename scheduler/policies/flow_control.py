@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.policies.admission import ADMISSIONS, Admission
@@ -42,7 +43,8 @@ class FlowControl:
     `backlog_tokens`: uncached prompt tokens that each prefill instance has before requests wait in front of
     all of them; 0 for no such wait. Limits and `timeout_ns` (0 for none) are from arrival, of every request that
     belongs to none of the `classes`. `cheap_hours` are those for which others may be held back: (from, until) in
-    nanoseconds of the day.
+    nanoseconds of the day. `make_admission` and `make_order` make what `admission` and `order` name, which may be
+    classes of a user's own.
     """
 
     admission: str = "always"
@@ -53,6 +55,8 @@ class FlowControl:
     timeout_ns: int = 0
     classes: tuple[ClassRules, ...] = ()
     cheap_hours: tuple[tuple[int, int], ...] = ()
+    make_admission: Callable[[str], Admission] = field(default=make_admission, compare=False)
+    make_order: Callable[[str], Order] = field(default=make_order, compare=False)
 
     @property
     def is_plain(self) -> bool:
@@ -75,7 +79,7 @@ class FlowControl:
     @property
     def reads(self) -> Reads:
         """What must be kept of instances for the admission rule."""
-        return make_admission(self.admission).reads
+        return self.make_admission(self.admission).reads
 
 
 PLAIN_FLOW_CONTROL: Final = FlowControl()

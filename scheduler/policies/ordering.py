@@ -42,7 +42,7 @@ class Order(Protocol):
         ...
 
 
-class _Keyed:
+class KeyedOrder:
     """Least key first. A request that was removed stays in the heap until it comes to the top."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class _Keyed:
 
 
 @register(ORDERS, "fcfs", formula="min time of coming", source="folklore", chooses=GOES_FIRST)
-class FirstComeFirstServed(_Keyed):
+class FirstComeFirstServed(KeyedOrder):
     """In order of coming."""
 
     def key(self, request: WaitingRequest) -> float:
@@ -92,7 +92,7 @@ class FirstComeFirstServed(_Keyed):
 
 
 @register(ORDERS, "edf", formula="min arrival + TTFT limit", source="Liu and Layland, 1973", chooses=GOES_FIRST)
-class EarliestDeadlineFirst(_Keyed):
+class EarliestDeadlineFirst(KeyedOrder):
     """Least arrival + TTFT limit; those without a limit come last.
 
     Optimal for one server if any order meets all deadlines (Liu and Layland, 1973); under overload it spends itself on
@@ -113,7 +113,7 @@ class EarliestDeadlineFirst(_Keyed):
     source="shortest job first, with ageing",
     chooses=GOES_FIRST,
 )
-class ShortestFirst(_Keyed):
+class ShortestFirst(KeyedOrder):
     """Fewest tokens first, with ageing: a nanosecond of waiting counts as `ageing_tokens_per_s` / 10^9 tokens less.
 
     As all age alike, `tokens + rate * arrival` orders them at any time. A request is overtaken only by those that come
@@ -130,7 +130,7 @@ class ShortestFirst(_Keyed):
 
 
 @register(ORDERS, "priority", formula="max priority of the class", source="llm-d priority bands", chooses=GOES_FIRST)
-class PriorityClasses(_Keyed):
+class PriorityClasses(KeyedOrder):
     """Higher priority strictly first; in order of coming within one."""
 
     def key(self, request: WaitingRequest) -> float:
@@ -179,8 +179,8 @@ class FairQueue:
         self._tenant_of[request.request_id] = tenant
 
     def peek(self) -> WaitingRequest:
-        """The first of the tenant that was served least; on a tie, as when one was lifted, of the one that has waited
-        longest to be served again, then of the lowest."""
+        """The first of the tenant that was served least; on a tie, as when one was lifted, of the one that was not
+        served for longest, then of the lowest."""
         if not self._queues:
             raise IndexError("nobody waits")
         counters, taken = self.counters, self._taken

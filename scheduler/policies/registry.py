@@ -12,7 +12,7 @@ from inspect import signature
 from typing import Any, Final, TypeVar
 
 from scheduler.policies.options import parse_options, split_spec
-from scheduler.policies.view import READS_ALL, PolicyContext, Reads, RequestView, RoutingPolicy, StageView
+from scheduler.policies.view import PolicyContext, RoutingPolicy
 from scheduler.protocol.catalog import Catalog
 from scheduler.protocol.errors import ConfigError
 
@@ -83,19 +83,3 @@ def check_routing_policy(spec: str) -> None:
     """A `ConfigError` if `spec` names no policy or options that it does not have."""
     name, text = split_spec(spec)
     parse_options(name, text, ROUTING.find(name).options)
-
-
-class OwnPolicy:
-    """A user's class with a method `choose`, seen as a `RoutingPolicy`; what it does not declare has a default."""
-
-    def __init__(self, policy: Any, name: str) -> None:
-        self.name: Final = name
-        self.reason: str = getattr(policy, "reason", f"{name}: its own choice")
-        self.reads: Reads = getattr(policy, "reads", READS_ALL)
-        self._policy = policy
-        if hasattr(policy, "choose_pair"):
-            self.choose_pair = policy.choose_pair
-
-    def choose(self, stage: StageView, request: RequestView) -> int:
-        """What the class chooses."""
-        return self._policy.choose(stage, request)

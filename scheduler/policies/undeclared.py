@@ -50,8 +50,14 @@ class _RefusedRequest(RequestView):
 
     __slots__ = ("_declared",)
 
+    _declared: Declared
+
     def __init__(self, declared: Declared) -> None:
-        self._declared: Final = declared
+        object.__setattr__(self, "_declared", declared)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """All policies are shown the same one."""
+        raise AttributeError(f"{name} cannot be written: a policy reads its views and returns its choice")
 
     def __getattr__(self, name: str) -> NoReturn:
         """Called for whatever is not there."""

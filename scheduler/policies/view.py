@@ -147,8 +147,9 @@ class PolicyContext:
 class RoutingPolicy(Protocol):
     """Picks the instance that serves a request in one stage; one object per stage and run.
 
-    A policy may have `choose_pair` as well, as in `PairPolicy`; then that of the prefill stage chooses both instances
-    when a request is routed, and `choose` is asked only where no pair can be had, or a promised instance is gone.
+    A policy may have `scores`, as in `ScoringPolicy`, by which its choices are explained, and `choose_pair`, as in
+    `PairPolicy`; then that of the prefill stage chooses both instances when a request is routed, and `choose` is asked
+    only where no pair can be had, or a promised instance is gone.
     """
 
     @property
@@ -172,4 +173,12 @@ class PairPolicy(RoutingPolicy, Protocol):
     def choose_pair(self, prefill: StageView, decode: StageView, request: RequestView) -> tuple[int, int]:
         """Indices of the prefill and the decode instance; columns of `request` are those of the prefill stage, and what
         was promised to decode instances counts as outstanding there."""
+        ...
+
+
+class ScoringPolicy(RoutingPolicy, Protocol):
+    """Can tell what it made of each instance; asked after it has chosen, and only for who keeps decisions."""
+
+    def scores(self, stage: StageView, request: RequestView) -> Sequence[float]:
+        """By instance index, in the policy's own units; whether the least or the most is best is the policy's own."""
         ...

@@ -32,6 +32,38 @@ class PrefixesFound:
 
 
 @dataclass(slots=True)
+class ExtendLookups:
+    """core -> cache: what more of these prompts is cached now than their look-ups found? What is found is pinned like
+    the rest. `PrefixesGrown` tells of those that have more, and nothing is said if none has."""
+
+    ids: Final[list[int]]
+
+
+@dataclass(slots=True)
+class PrefixesGrown:
+    """cache -> core: more of these prompts was found than their look-ups had found before.
+
+    `cached_tokens`: all leading tokens found so far, by request. `ssd_tokens` of what is new have to come from SSD.
+    """
+
+    pool: Final[str]
+    ids: Final[list[int]]
+    cached_tokens: Final[list[int]]
+    ssd_tokens: Final[list[int]]
+
+
+@dataclass(slots=True)
+class ExtendCached:
+    """core -> prefill: more of these prompts is at hand than they were sent with: their first `cached_tokens`.
+
+    It counts for those that have not begun; the others compute what they have begun to compute.
+    """
+
+    ids: Final[list[int]]
+    cached_tokens: Final[list[int]]
+
+
+@dataclass(slots=True)
 class PrefixesLost:
     """cache -> core: blocks that these open look-ups had found are gone with a cache server.
 
@@ -49,6 +81,18 @@ class StorePrefixes:
     their pins gone."""
 
     ids: Final[list[int]]
+
+
+@dataclass(slots=True)
+class StoreAnswers:
+    """core -> cache, prefill: decode has made these answers: the blocks of prompt and answer together are now visible
+    to look-ups. One entry of each column for each request; `chains` are ids of whole blocks of prompt and answer, as in
+    `RequestsArrived.prefixes`, and `kv_tokens` the tokens in them."""
+
+    ids: Final[list[int]]
+    chains: Final[list[list[int]]]
+    tenants: Final[list[int]]
+    kv_tokens: Final[list[int]]
 
 
 @dataclass(slots=True)

@@ -19,9 +19,10 @@ from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 import msgpack
 
 from scheduler.protocol.errors import CodecError
-from scheduler.protocol.messages import Message, Plane, TransferKind, Usage
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import Message, Usage
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Version of all that goes over a wire or into a journal; raised when a message that is there already changes: its
 place in the union, its fields or their meaning. A new message at the end of the union leaves it as it is."""
 

@@ -5,6 +5,7 @@ SupernodeError
 |   +-- TraceError          a line of a trace
 |   +-- ConfigError         a configuration file or a contradiction between options
 |   +-- UndeclaredReadError a routing policy reads what it did not declare
+|   +-- PolicyStuckError    a call of a policy of one's own does not return
 +-- LifecycleError          an event that the life-cycle table does not allow in a request's state
 +-- CodecError              bytes that are not a message of this protocol version
 |   +-- JournalError        a journal that is damaged, truncated or of another version
@@ -46,6 +47,10 @@ class ConfigError(InputError):
 
 class UndeclaredReadError(InputError):
     """A routing policy reads a field of its views that its `reads` leaves out."""
+
+
+class PolicyStuckError(InputError):
+    """A policy of a user's own has not returned from a call within its limit; the message names file and line."""
 
 
 class LifecycleError(SupernodeError):

@@ -6,26 +6,38 @@ cost at run time. Times are integer nanoseconds of emulated time, amounts of KV 
 
 Each docstring begins with who says it to whom. `runtime`: what drives the components; `source`: a trace, a client or a
 profile; `operator`: a person or a fault schedule; `cache`: a cache pool; `prefill` and `decode`: instances. Here stand
-the messages of a request's way and of a run; `cache_messages` and `operations` hold the others. A new message is a
+the messages of a request's way and of a run; `cache_messages`, `fabric_messages` and `operations` hold
+the others. A new message is a
 class and a line at the end of `Message`: the codec reads its annotations.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Final
 
 from scheduler.protocol.cache_messages import (
     CacheReported,
     CacheServersChanged,
     DrainCacheServers,
+    ExtendCached,
+    ExtendLookups,
     LookupPrefixes,
     PoolServersChanged,
     PrefixesFound,
+    PrefixesGrown,
     PrefixesLost,
     ReleasePrefixes,
+    StoreAnswers,
     StorePrefixes,
+)
+from scheduler.protocol.fabric_messages import (
+    CancelTransfer,
+    FinishTransfer,
+    StartTransfer,
+    TransferDone,
+    TransferFailed,
+    TransferOverdue,
 )
 from scheduler.protocol.operations import (
     AvoidDies,
@@ -48,32 +60,8 @@ from scheduler.protocol.operations import (
     WorkersStarted,
 )
 
-
-class Plane(IntEnum):
-    """The three networks of a supernode (facts: CloudMatrix paper, arXiv 2506.12708 v2, section 3.2)."""
-
-    UB = 0
-    RDMA = 1
-    VPC = 2
-
-
-class TransferKind(IntEnum):
-    """Why bytes move."""
-
-    KV_TRANSFER = 0
-    CACHE_READ = 1
-    CACHE_WRITE = 2
-    CACHE_SSD_READ = 3
-    """Within a cache pool, from its SSD to its DRAM."""
-    CACHE_SSD_WRITE = 4
-    MODEL_LOAD = 5
-    """Weights of a model, from a cache pool to an instance."""
-    MODEL_FETCH = 6
-    """Weights from the object store, or from the DRAM of the instance's own nodes."""
-
-
-UNAWAITED: Final = (TransferKind.CACHE_WRITE, TransferKind.CACHE_SSD_WRITE)
-"""Nobody waits for these."""
+NO_ANSWER: Final = -1
+"""In place of a block id in `RequestsArrived.answers`."""
 
 
 @dataclass(slots=True)
@@ -97,7 +85,9 @@ class RequestsArrived:
     `prefixes[i]` are ids of the prompt's consecutive blocks of `block_tokens` tokens: equal ids in one tenant mean
     equal block and equal prefix before it; an empty list means that nothing is known. The last block may be partial.
     `classes` are the names of the classes that requests ask for, empty for none, and an empty list if none asks for
-    any.
+    any. `answers`: where a later prompt may hold this one with its answer, the id of the block in which the answer
+    begins once both are written on in blocks; the blocks after it are numbered on. `NO_ANSWER` for an answer of which
+    nothing is known, and an empty list if nothing is known of any.
     """
 
     prompt_tokens: Final[list[int]]
@@ -106,6 +96,7 @@ class RequestsArrived:
     tenants: Final[list[int]]
     block_tokens: Final[int]
     classes: Final[list[str]] = field(default_factory=list[str])
+    answers: Final[list[int]] = field(default_factory=list[int])
 
 
 @dataclass(slots=True)
@@ -136,10 +127,12 @@ class PrefillStepped:
     """prefill -> core: one boundary between passes of an instance.
 
     `boundary_ns`: the pass before ended and the next, if any, began. `started_ids`: their first chunk is in the pass
-    that begins now, with `started_cached_tokens` of each found cached. `last_chunk_ids`: their last chunk is in it, so
-    that their KV will be complete when it ends: time to reserve room at a decode instance. `prefilled_ids`: their KV is
-    complete and their first token is out. `finished_ids`: those of `prefilled_ids` whose output ends with that token.
-    `computed_tokens`: prompt tokens computed in the pass that ended.
+    that begins now; `started_cached_tokens` of each are cached, and the list is empty if that is what they were sent
+    with. `last_chunk_ids`: their last chunk is in it, so that their KV will be complete when it ends: time to reserve
+    room at a decode instance. `prefilled_ids`: their KV is complete and their first token is out. `finished_ids`: those
+    of `prefilled_ids` whose output ends with that token. `computed_tokens`: prompt tokens computed in the pass that
+    ended. `next_ids`: from an instance that reads a cache pool, those who wait and whose first chunk fits in the pass
+    after the one that begins; each is named once.
     """
 
     instance: Final[str]
@@ -151,6 +144,7 @@ class PrefillStepped:
     finished_ids: Final[list[int]]
     computed_tokens: Final[int]
     usage: Final[Usage]
+    next_ids: Final[list[int]] = field(default_factory=list[int])
 
 
 @dataclass(slots=True)
@@ -171,78 +165,6 @@ class KvReserved:
     instance: Final[str]
     ids: Final[list[int]]
     dies: Final[list[int]]
-
-
-@dataclass(slots=True)
-class StartTransfer:
-    """core -> fabric: move data between two components over one plane, as one transfer that ends as a whole.
-
-    `num_tokens` by request; for a KV transfer `dies`, also by request, are those of the destination, else it is empty.
-    `is_made`: all of the data is there. If not, the source still computes it layer by layer: all but the last layer's
-    share may flow at once, and `FinishTransfer` or `CancelTransfer` follows. `made_ns`: since when it is there, if that
-    matters: a transfer that is told late may begin as of a time before that. `give_up_ns`: if it has not ended by then,
-    `TransferOverdue` ends it; 0 for no such time.
-    """
-
-    transfer_id: Final[int]
-    kind: Final[TransferKind]
-    plane: Final[Plane]
-    source: Final[str]
-    destination: Final[str]
-    num_tokens: Final[list[int]]
-    dies: Final[list[int]]
-    is_made: Final[bool]
-    made_ns: Final[int] = 0
-    give_up_ns: Final[int] = 0
-
-
-@dataclass(slots=True)
-class FinishTransfer:
-    """core -> fabric: the source has computed the last layer of this transfer's data: the rest may flow."""
-
-    transfer_id: Final[int]
-
-
-@dataclass(slots=True)
-class CancelTransfer:
-    """core -> fabric: nobody waits for this transfer any more: what is left of it need not flow, and its end is not
-    told."""
-
-    transfer_id: Final[int]
-
-
-@dataclass(slots=True)
-class TransferDone:
-    """fabric -> core: the last byte of a transfer arrived at `done_ns`.
-
-    `duration_ns` counts from when all of its data was there: what was not hidden behind the pass that computed it;
-    `hidden_ns` is for how long it had flowed before.
-    """
-
-    transfer_id: Final[int]
-    kind: Final[TransferKind]
-    plane: Final[Plane]
-    done_ns: Final[int]
-    num_bytes: Final[int]
-    duration_ns: Final[int]
-    hidden_ns: Final[int]
-
-
-@dataclass(slots=True)
-class TransferFailed:
-    """fabric -> core: no route is left between the ends of this transfer, which is given up; nothing of it counts as
-    arrived."""
-
-    transfer_id: Final[int]
-    kind: Final[TransferKind]
-    plane: Final[Plane]
-
-
-@dataclass(slots=True)
-class TransferOverdue:
-    """fabric -> core: this transfer has not ended by its `give_up_ns`; nothing of it counts as arrived."""
-
-    transfer_id: Final[int]
 
 
 @dataclass(slots=True)
@@ -388,5 +310,9 @@ Message = (
     | TransferOverdue
     | ChangeModel
     | InstanceDrained
+    | ExtendLookups
+    | PrefixesGrown
+    | ExtendCached
+    | StoreAnswers
 )
 """All messages. The place of each is its tag on the wire: new ones are added at the end."""

@@ -43,10 +43,20 @@ class LiveClock:
         """The clock that is at zero when the wall clock shows `zero_wall_ns`; the same instant in every process.
 
         Processes share wall time and nothing else, so each turns it into its own monotonic time once, and a later jump
-        of the wall clock changes nothing. Across nodes the wall clocks are as far apart as NTP leaves them.
+        of the wall clock changes nothing; who joins later is told of clock zero as of then (`wall_zero_ns`). Across
+        nodes the wall clocks are as far apart as NTP leaves them.
         """
-        offset_ns = min(_wall_minus_monotonic() for _ in range(_ZERO_SAMPLES))[1]
-        return cls(zero_wall_ns - offset_ns, speed)
+        return cls(zero_wall_ns - _offset_ns(), speed)
+
+    @classmethod
+    def in_s(cls, delay_s: float, speed: float) -> LiveClock:
+        """The clock that is at zero so many wall seconds from now."""
+        return cls(time.monotonic_ns() + int(delay_s * NS_PER_S), speed)
+
+    def wall_zero_ns(self) -> int:
+        """What the wall clock, as it is set now, showed at clock zero: `at_wall_zero` of this, in another process and
+        before the wall clock is set again, is the same clock."""
+        return self._zero_ns + _offset_ns()
 
     def now_ns(self) -> int:
         """Emulated nanoseconds since clock zero; negative before it."""
@@ -89,6 +99,11 @@ def monotonic_s() -> float:
 def pause_s(seconds: float) -> None:
     """Do nothing for a while; never in a loop that serves others."""
     time.sleep(seconds)
+
+
+def _offset_ns() -> int:
+    """Wall clock - monotonic clock, now, as exactly as can be told."""
+    return min(_wall_minus_monotonic() for _ in range(_ZERO_SAMPLES))[1]
 
 
 def _wall_minus_monotonic() -> tuple[int, int]:

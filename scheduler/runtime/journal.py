@@ -38,20 +38,20 @@ _DIGEST_BYTES: Final = 8
 _INPUT, _OUTPUTS, _END = b"I", b"O", b"E"
 
 
-def _no_config() -> dict[str, Any]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class JournalHeader:
-    """What made the run: enough to build the same core again. `config` is plain JSON data."""
+    """What made the run: enough to build the same core again. `config` is plain JSON data.
 
-    config: dict[str, Any] = field(default_factory=_no_config)
+    No code is in it: `own_code` has a digest of the files of each policy of a user's own, by the setting that names it.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
     seed: int = 0
     policy_digest: str = ""
     code_digest: str = ""
     format_version: int = FORMAT_VERSION
     protocol_version: int = VERSION
+    own_code: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ the transport, ends the run, which raises the first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -44,6 +44,9 @@ usage up to a heartbeat ago: what is sent to them now never fell due before that
 END_S: Final = 15.0
 """Wall seconds that a host has to account for the run when it has ended."""
 
+MAX_RETURNS: Final = 10
+"""Times in a row that a host's process may die while it comes back."""
+
 _ACCOUNTS: Final = (UsageReported, CacheReported)
 """What is answered to the question how they stand."""
 
@@ -66,9 +69,11 @@ class WorkerTransport(Protocol):
         """
         ...
 
-    async def revive(self, host: str, sender: str, began_ns: int) -> None:
+    async def revive(self, host: str, sender: str, began_ns: int) -> int:
         """Return when a fresh process of that host runs: its components account from `began_ns`, its envelopes bear
-        `sender`. `ClusterError` if it does not come back within a deadline."""
+        `sender`. Answers how many processes were started since the one before ran: some may have died at once.
+
+        `WorkerLostError` if it died while it began, `ClusterError` if it does not come back within a deadline."""
         ...
 
 
@@ -83,14 +88,18 @@ class LiveEnd:
     num_restarts: int
     hops: HopCost
     warnings: list[str]
+    num_stalled: int = 0
+    """Requests for which nothing was due any more, and nobody came in time to change that: they ended as failed."""
 
 
 class LiveRuntime:
     """Runs `components` here (the core and the source) and all others on the transport's hosts.
 
     The run is over when nothing is due anywhere and nothing is on its way, the same condition as on the virtual clock;
-    with `keep_open` not before `stop`. `session` tells this run's envelopes from those of an earlier one on the same
-    hosts. Of the `metered` addresses usage is asked when they are idle.
+    with `keep_open` not before `stop`. If requests are open then (`num_open`), it waits for `patience_s` on the wall
+    for an operator to change that (`tell`), and ends as one that was stopped if nobody does. `session` tells this run's
+    envelopes from those of an earlier one on the same hosts. Of the `metered` addresses usage is asked when they are
+    idle.
     """
 
     def __init__(
@@ -103,6 +112,8 @@ class LiveRuntime:
         session: str = "0",
         metered: Sequence[str] = (),
         keep_open: bool = False,
+        num_open: Callable[[], int] = lambda: 0,
+        patience_s: float = 0.0,
     ) -> None:
         self._local = Stepper(components)
         self._core_address = core_address
@@ -117,6 +128,10 @@ class LiveRuntime:
         self._error: Exception | None = None
         self._is_stopped = False
         self._is_ending = False
+        self._num_open = num_open
+        self._patience_s = patience_s
+        self._stalled_ns: int | None = None
+        self._num_stalled = 0
         self._heartbeat_ns = -NEVER_NS  # the first turn greets every host, before clock zero
         self._num_messages = 0
         self._num_envelopes = 0
@@ -152,11 +167,15 @@ class LiveRuntime:
             while not self._is_stopped:
                 self._changed.clear()
                 self._turn()
-                if self._is_over():
+                if self._is_over() and self._gives_up():
                     break
                 await self._clock.wait(self._changed, self._next_ns())
                 self._raise_error()
             return await self._end()
+        except (ClusterError, TimeoutError):
+            # The core is sound: it is told, so that whoever was open ends, and ends as failed.
+            self._local.deliver(self._core_address, max(self._clock.now_ns(), 0), RunEnded(interrupted=True))
+            raise
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -172,6 +191,8 @@ class LiveRuntime:
         is_checking = now_ns >= self._heartbeat_ns
         if is_checking:
             self._check(now_ns)
+        if self._stalled_ns is not None and self._is_anything_due():
+            self._stalled_ns = None
         is_ending = self._local.deadline_ns == NEVER_NS
         for peer in self._peers.values():
             link = peer.link
@@ -221,6 +242,30 @@ class LiveRuntime:
             and all(peer.is_quiet() for peer in self._peers.values())
         )
 
+    @property
+    def patience_left_s(self) -> float | None:
+        """Wall seconds until a run in which nothing is due gives up the requests that are open; None if none is."""
+        if self._stalled_ns is None or self._is_anything_due():
+            return None
+        return max(0.0, self._patience_s - (self._clock.now_ns() - self._stalled_ns) / NS_PER_S / self._clock.speed)
+
+    def _is_anything_due(self) -> bool:
+        """Whether somebody will do something by itself, or is to come back; asking how hosts stand does not count."""
+        peers = self._peers.values()
+        return self._local.deadline_ns != NEVER_NS or any(p.is_lost or p.link.deadline_ns != NEVER_NS for p in peers)
+
+    def _gives_up(self) -> bool:
+        """Nothing is due: the end, unless requests are open for which somebody may still do something."""
+        num_open = self._num_open()
+        if not num_open:
+            return True
+        if self._stalled_ns is None:
+            self._stalled_ns = self._clock.now_ns()
+        if self.patience_left_s:
+            return False
+        self._is_stopped, self._num_stalled = True, num_open
+        return True
+
     def _send(self, peer: Peer) -> None:
         link = peer.link
         data = encode_envelope(link.outbox.next(link.inbound.num_received))
@@ -259,14 +304,28 @@ class LiveRuntime:
 
     async def _revive(self, peer: Peer) -> None:
         try:
-            await self._transport.revive(peer.name, peer.link.sender, max(self._clock.now_ns(), 0))
+            num_started = await self._return_of(peer)
         except Exception as error:  # noqa: BLE001 - ends the run, which raises it
             self._fail(error)
         else:
-            self._num_restarts += 1
+            self._num_restarts += num_started
             peer.is_lost = False
+            for _ in range(num_started - 1):  # began and died before anybody spoke to them
+                self._tell_core(WorkersStarted(list(peer.addresses)))
+                self._tell_core(WorkersLost(list(peer.addresses)))
             self._tell_core(WorkersStarted(list(peer.addresses)))
         self._changed.set()
+
+    async def _return_of(self, peer: Peer) -> int:
+        """Wait until a host is back, even if it dies again on the way; returns how many processes that took."""
+        last = ""
+        for _ in range(MAX_RETURNS):
+            try:
+                return await self._transport.revive(peer.name, peer.link.sender, max(self._clock.now_ns(), 0))
+            except WorkerLostError as error:
+                peer.lose()
+                last = str(error)
+        raise ClusterError(f"{peer.name} died {MAX_RETURNS} times in a row while it came back: {last}")
 
     def _tell_core(self, message: Message) -> None:
         self._inbox.append((self._core_address, max(self._clock.now_ns(), 0), message))
@@ -317,7 +376,7 @@ class LiveRuntime:
         self._local.deliver(self._core_address, end_ns, ended)
         hops = self.lateness.cost(self._clock.speed)
         counts = (self.num_messages, self._num_envelopes, self._num_restarts)
-        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings)
+        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings, self._num_stalled)
 
     async def _end_peer(self, peer: Peer, end_ns: int, ended: RunEnded) -> list[str]:
         """Have one host account; returns a warning if it does not in time."""

@@ -13,7 +13,9 @@ from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.sources.arrivals import ArrivalBlock, Trace
 
 NO_CLASSES: Final[list[str]] = []
-"""Shared by all messages of which no request asks for a class; messages are never changed."""
+NO_ANSWERS: Final[list[int]] = []
+"""Shared by all messages of which no request asks for a class, or has an answer of which anything is known; messages
+are never changed."""
 
 Instant = tuple[Outputs, int]
 """Outputs of an instant, and the deadline after it."""
@@ -88,13 +90,14 @@ def _instants(pending: ArrivalBlock, bounds: list[int], block_tokens: int) -> It
     payloads = seal_output_tokens(pending.output_tokens)
     prompt_tokens, prefixes, tenants = pending.prompt_tokens, pending.prefixes, pending.tenants
     num_rows, times_ns = len(pending), pending.arrived_ns
-    has_classes = any(pending.classes)
+    has_classes, has_answers = any(pending.classes), bool(pending.answers)
     if len(bounds) == num_rows == bounds[-1] + 1:
         # Every instant is one request, and the last row waits for what follows.
         named = ([name] for name in pending.classes) if has_classes else repeat(NO_CLASSES)
-        columns = zip(prompt_tokens, payloads, prefixes, tenants, times_ns[1:], named)
-        for tokens, payload, prefix, tenant, deadline_ns, names in columns:
-            message = RequestsArrived([tokens], [payload], [prefix], [tenant], block_tokens, names)
+        answers = ([block] for block in pending.answers) if has_answers else repeat(NO_ANSWERS)
+        columns = zip(prompt_tokens, payloads, prefixes, tenants, times_ns[1:], named, answers)
+        for tokens, payload, prefix, tenant, deadline_ns, names, answer in columns:
+            message = RequestsArrived([tokens], [payload], [prefix], [tenant], block_tokens, names, answer)
             yield ((CORE_ADDRESS, message),), deadline_ns
         return
     for start, end in pairwise(bounds):
@@ -105,6 +108,7 @@ def _instants(pending: ArrivalBlock, bounds: list[int], block_tokens: int) -> It
             tenants[start:end],
             block_tokens,
             pending.classes[start:end] if has_classes else NO_CLASSES,
+            pending.answers[start:end] if has_answers else NO_ANSWERS,
         )
         if end < num_rows:
             yield ((CORE_ADDRESS, message),), times_ns[end]

@@ -10,7 +10,7 @@ from typing import Final
 from sim_hw.chips.chip import Chip, Precision
 from sim_hw.chips.nvidia import H100, H800
 from sim_hw.clusters.part_power import PartPower, SupernodePower
-from sim_hw.clusters.shared_parts import FAT_TREE_400G, SWITCH_400G, part, switch
+from sim_hw.clusters.shared_parts import DSP_400G, FAT_TREE_400G, NVSWITCH, SWITCH_400G, part, switch
 from sim_hw.clusters.sheet import ClusterSheet
 from sim_hw.clusters.supernode import (
     Endpoint,
@@ -29,12 +29,6 @@ from sim_hw.planes import Plane
 _TWO = Confidence.TWO_SOURCES
 _ONE = Confidence.ONE_SOURCE
 _ESTIMATE = Confidence.ESTIMATE
-
-_DSP_400G = PartPower(watts(7.5, "400 Gbit/s with DSP: half of 800 Gbit/s at 15 W (IX, axiomupgrades)"))
-
-_NVSWITCH_HOPPER = PartPower(
-    watts(100, "IX, Hopper", _ONE), idle_w=watts(60, "idle over active as a 51.2 Tbit/s switch of IX")
-)
 
 _HGX = SupernodePower(
     cpu=PartPower(watts(200, "a typical server socket, assumed"), idle_w=watts(80, "two fifths of it, assumed")),
@@ -66,7 +60,7 @@ def _hopper_cluster(
             PlanePort(Plane.VPC, Endpoint.NODE, Figure(50e9, "B/s", "assumed: one 400 Gbit/s adapter", _ESTIMATE)),
         ),
         parts=(
-            switch("NVSwitch chip", PartOf.NODE, 4, "DGX", _ONE, _NVSWITCH_HOPPER, Plane.UB),
+            switch("NVSwitch chip", PartOf.NODE, 4, "DGX", _ONE, NVSWITCH, Plane.UB),
             switch("leaf switch", PartOf.SUPERNODE, 12, f"384 / 32; {tree}", _ESTIMATE, SWITCH_400G, Plane.RDMA),
             switch("spine switch", PartOf.SUPERNODE, 6, f"384 / 64; {tree}", _ESTIMATE, SWITCH_400G, Plane.RDMA),
             part(
@@ -76,7 +70,7 @@ def _hopper_cluster(
                 4,
                 "both ends of two links",
                 _ESTIMATE,
-                _DSP_400G,
+                DSP_400G,
                 Plane.RDMA,
             ),
         ),

@@ -41,3 +41,10 @@ FAT_TREE_400G: Final = ScaleOut(
     Figure(32, "port", "assumed: half of a 64-port switch of 400 Gbit/s", Confidence.ESTIMATE),
     Figure(6, "spine switch", "assumed: 384 / 64, no oversubscription", Confidence.ESTIMATE),
 )
+
+DSP_400G: Final = PartPower(watts(7.5, "400 Gbit/s with DSP: half of 800 Gbit/s at 15 W (IX, axiomupgrades)"))
+
+NVSWITCH: Final = PartPower(
+    watts(100, "IX, Hopper", Confidence.ONE_SOURCE),
+    idle_w=watts(60, "idle over active as a 51.2 Tbit/s switch of IX"),
+)

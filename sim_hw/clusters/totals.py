@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sim_hw.clusters.network_parts import network_parts
 from sim_hw.clusters.supernode import PartKind, Supernode
 
 
@@ -24,7 +25,7 @@ class SupernodeTotals:
     plane_bytes_per_s: dict[str, dict[str, float]]
     """Line rates by plane and kind of endpoint."""
     parts: dict[str, int]
-    """By title."""
+    """By title; switches and optics of a network of which none is named are estimated."""
     optical_modules: int
     provisioned_w: float
     provisioned_w_per_npu: float
@@ -34,7 +35,7 @@ class SupernodeTotals:
 
 def totals(supernode: Supernode) -> SupernodeTotals:
     """The derived figures of a supernode."""
-    chip, num_npus = supernode.chip, supernode.num_npus
+    chip, num_npus, parts = supernode.chip, supernode.num_npus, network_parts(supernode)
     planes: dict[str, dict[str, float]] = {}
     for port in supernode.ports:
         rate = supernode.num_endpoints(port.endpoint) * port.bytes_per_s.value
@@ -50,8 +51,8 @@ def totals(supernode: Supernode) -> SupernodeTotals:
         hbm_bytes=num_npus * chip.hbm_bytes,
         hbm_bytes_per_s=num_npus * chip.hbm_bytes_per_s,
         plane_bytes_per_s=planes,
-        parts={part.title: supernode.num_parts(part) for part in supernode.parts},
-        optical_modules=supernode.num_parts_of(PartKind.OPTICAL_MODULE),
+        parts={part.title: supernode.num_parts(part) for part in parts},
+        optical_modules=sum(supernode.num_parts(part) for part in parts if part.kind is PartKind.OPTICAL_MODULE),
         provisioned_w=supernode.provisioned_w.value,
         provisioned_w_per_npu=supernode.provisioned_w.value / num_npus,
         price_usd=supernode.price_usd.value,

@@ -44,6 +44,8 @@ class ModelShape:
     tied_embedding: bool
     """The output head is the embedding."""
     mtp_layers: int = 0
+    notes: tuple[str, ...] = ()
+    """What was assumed or left out when its configuration was read, a line each."""
 
     @property
     def heads(self) -> int:

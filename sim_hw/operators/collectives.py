@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from sim_hw.chips.fit import ChipFit, CollectiveFit
 from sim_hw.clusters.supernode import Memory, Operation, Reach, Supernode
+from sim_hw.figure import Confidence, Figure
 from sim_hw.planes import Plane
+
+ALL_REDUCE_FIXED_S: Final = Figure(
+    10e-6,
+    "s",
+    "assumed: one kernel with a barrier before and one behind, as serving engines reduce small tensors within a node",
+    Confidence.ESTIMATE,
+)
+"""Of a decode step, whose bytes are few. No row of the calibration has an all-reduce in it."""
 
 CollectiveName = Literal["dispatch", "combine"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from sim_hw.clusters.network_parts import network_parts
 from sim_hw.clusters.part_power import PartClass, PartPower
 from sim_hw.clusters.supernode import Part, PartKind, Supernode
 from sim_hw.figure import Confidence, Figure
@@ -106,7 +107,7 @@ def _parts(supernode: Supernode, npu_busy: Figure) -> Iterator[TreeLine]:
     yield _line(f"{chip.title} NPU", PartClass.NPU, supernode.num_npus, supernode.npus_per_node, npu)
     yield _line("CPU socket", PartClass.CPU, supernode.num_cpus, supernode.cpus_per_node, cpu_power(supernode))
     yield _line("DRAM, SSD, boards, adapters", PartClass.BOARD, nodes.count, nodes, board_power(supernode))
-    named = [(part, _class_of(part), power) for part in supernode.parts if (power := part_power(part))]
+    named = [(part, _class_of(part), power) for part in network_parts(supernode) if (power := part_power(part))]
     for part, part_class, power in sorted(named, key=lambda one: list(PartClass).index(one[1])):
         yield _line(part.title, part_class, supernode.num_parts(part), part.count, power, part.plane)
     yield _line("fans and pumps of a node", PartClass.COOLING, nodes.count, nodes, cooling_power(supernode))

@@ -15,7 +15,7 @@ from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.supernode import Overlap
 from sim_hw.operators.attention import decode_attention, matrix_product
-from sim_hw.operators.collectives import ExpertAllToAll, all_reduce_s
+from sim_hw.operators.collectives import ALL_REDUCE_FIXED_S, ExpertAllToAll, all_reduce_s
 from sim_hw.operators.ffn import (
     DOWN_PROJECTION_SHARE,
     dense_products,
@@ -86,17 +86,21 @@ class DecodeModel:
         return (*products, row_handling(self.fit, rows)), dispatch_and_combine(communication, rows)
 
     def dense(self, requests: float) -> tuple[Operator, ...]:
-        """Of one dense layer."""
+        """Of one dense layer.
+
+        What rows cost around experts was fitted on all layers of models with experts, and is left out without any.
+        """
         rows = requests * self.point.rows_per_request
         ranks = tensor_ranks(self.point)
         products = dense_products(self.point.model, self.point.precision, rows, ranks)
-        return (products, row_handling(self.fit, rows), *self._all_reduce("ffn_all_reduce", requests, ranks))
+        handling = (row_handling(self.fit, rows),) if self.layout else ()
+        return (products, *handling, *self._all_reduce("ffn_all_reduce", requests, ranks))
 
     def _all_reduce(self, name: str, requests: float, ranks: int) -> tuple[Operator, ...]:
         if ranks == 1:
             return ()
         num_bytes = 2.0 * requests * self.point.rows_per_request * self.point.model.hidden
-        wait_s = self.fit.dispatch.fixed_s.value + all_reduce_s(self.point.cluster, ranks, num_bytes)
+        wait_s = ALL_REDUCE_FIXED_S.value + all_reduce_s(self.point.cluster, ranks, num_bytes)
         return (Operator(name, OperatorClass.WAIT, wait_s=wait_s),)
 
     def busy_s(self, operators: tuple[Operator, ...], core_share: float = 1.0) -> dict[str, float]:

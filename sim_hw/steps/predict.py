@@ -101,7 +101,7 @@ def predict_decode(point: DecodePoint) -> DecodePrediction:
         clock_bound_share=min(1.0, work.clock_bound_s / iteration_s),
         is_split=step.is_split,
         attention_cores=step.attention_cores,
-        error_bar=error_bar(point.chip, iteration_s, rivals),
+        error_bar=error_bar(point.chip, iteration_s, rivals, point.model),
     )
 
 
@@ -124,7 +124,7 @@ def predict_prefill(point: PrefillPoint) -> PrefillPrediction:
         compute_share=work.compute_s / pass_s,
         memory_share=work.memory_s / pass_s,
         clock_bound_share=min(1.0, work.clock_bound_s / pass_s),
-        error_bar=error_bar(point.chip, pass_s, rivals),
+        error_bar=error_bar(point.chip, pass_s, rivals, point.model),
     )
 
 

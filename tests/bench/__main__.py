@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from scheduler.protocol.messages import TransferKind
+from scheduler.protocol.fabric_messages import TransferKind
 from tests.bench.cache_store import store_costs
 from tests.bench.calibration import calibration_s
 from tests.bench.decisions import AIMS_US, NUM_BLOCKS, decision_us

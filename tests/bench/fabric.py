@@ -15,7 +15,8 @@ from deploy.run.replay import make_collector
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import CACHE_ADDRESS, FABRIC_ADDRESS
-from scheduler.protocol.messages import CancelTransfer, Plane, StartTransfer, TransferKind
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import CancelTransfer, StartTransfer
 from scheduler.runtime.virtual import VirtualRuntime
 from scheduler.sources.trace_source import TraceSource
 from scheduler.sources.traces.options import TraceOptions

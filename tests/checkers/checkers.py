@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from scheduler.core.lifecycle import State
 from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.fabric_messages import UNAWAITED, TransferKind
 from scheduler.protocol.messages import (
-    UNAWAITED,
     CancelTransfer,
     DecodeStepped,
     FinishTransfer,
@@ -24,7 +24,6 @@ from scheduler.protocol.messages import (
     StartPrefill,
     StartTransfer,
     TransferDone,
-    TransferKind,
     TransferOverdue,
     Usage,
     UsageReported,

@@ -21,7 +21,7 @@ from tests.sim.build import build_real
 from tests.sim.losing import LosingSystem, Trouble
 from workers.cache.pool import CachePool
 from workers.decode.instance import DecodeInstance
-from workers.prefill import PrefillInstance
+from workers.prefill.instance import PrefillInstance
 
 
 def run_checked(case: Case, trouble: Trouble) -> LosingSystem:

@@ -12,18 +12,17 @@ import numpy as np
 
 from deploy.live.exporter import Exporter
 from scheduler.core.estimates.prediction_error import RATIO_BOUNDS
-from scheduler.metrics.buckets import (
-    DURATION_BOUNDS_S,
+from scheduler.metrics.bucket_bounds import (
     HOP_BOUNDS_S,
-    REQUEST_BOUNDS_S,
-    STEP_TOKEN_BOUNDS,
-    TOKEN_BOUNDS_S,
-    TOKEN_COUNT_BOUNDS,
+    QUEUE_BOUNDS_S,
     TRANSFER_BOUNDS_S,
-    TTFT_BOUNDS_S,
-    BucketCounts,
-    HistogramTotals,
+    VLLM_REQUEST_BOUNDS_S,
+    VLLM_STEP_TOKEN_BOUNDS,
+    VLLM_TOKEN_BOUNDS_S,
+    VLLM_TOKEN_COUNT_BOUNDS,
+    VLLM_TTFT_BOUNDS_S,
 )
+from scheduler.metrics.buckets import BucketCounts, HistogramTotals
 from scheduler.metrics.facility import FacilityCurves
 from scheduler.metrics.layout import Chip, Layout, LiveInstance
 from scheduler.metrics.live.decisions import decision_series
@@ -32,17 +31,17 @@ from scheduler.metrics.subjects.caches import CacheTotals
 from scheduler.metrics.subjects.clock import ClockTotals
 from scheduler.metrics.subjects.decisions import DecisionTotals
 from scheduler.metrics.subjects.energy_account import EnergyTotals
-from scheduler.metrics.subjects.engines import EngineTotals
+from scheduler.metrics.subjects.engines import ITL_GRID_S, EngineTotals
 from scheduler.metrics.subjects.fabric import FLOWS, FabricTotals
 from scheduler.metrics.subjects.instances import InstanceTotals
-from scheduler.metrics.subjects.latencies import LatencyTotals
+from scheduler.metrics.subjects.latencies import E2E_GRID_S, TPOT_GRID_S, TTFT_GRID_S, LatencyTotals
 from scheduler.metrics.subjects.predictions import KINDS, PredictionTotals
 from scheduler.metrics.subjects.requests import END_REASONS, RequestTotals
 from scheduler.metrics.subjects.slo import SloTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
 from scheduler.protocol.addresses import prefill_address
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import Plane, TransferKind
 
 SPEED = 5.0
 REQUESTS_PER_S = 6.0
@@ -122,11 +121,10 @@ def snapshot_at(wall_s: float) -> Snapshot:
         ),
         TokenTotals(prompt=PROMPT_TOKENS * num, computed=(PROMPT_TOKENS - CACHED_TOKENS) * num),
         LatencyTotals(
-            ttft_s=_histogram(TTFT_BOUNDS_S, TTFT_S, num),
-            tpot_s=_histogram(TOKEN_BOUNDS_S, TPOT_S, num),
-            e2e_s=_histogram(REQUEST_BOUNDS_S, E2E_S, num),
-            queue_s=_histogram(REQUEST_BOUNDS_S, QUEUE_S, num),
-            duration_s=_histogram(DURATION_BOUNDS_S, E2E_S, num),
+            ttft_s=_histogram(TTFT_GRID_S, TTFT_S, num),
+            tpot_s=_histogram(TPOT_GRID_S, TPOT_S, num),
+            e2e_s=_histogram(E2E_GRID_S, E2E_S, num),
+            queue_s=_histogram(QUEUE_BOUNDS_S, QUEUE_S, num),
         ),
         InstanceTotals(
             is_up=tuple(index != lost for index in range(len(INSTANCES))),
@@ -214,12 +212,19 @@ def _engines(num: int, swing: float) -> EngineTotals:
     num_prefill = len(PREFILL)
     ttft_s, queue_s = (
         [_histogram(bounds, values, num // num_prefill) for _ in PREFILL]
-        for bounds, values in ((TTFT_BOUNDS_S, TTFT_S), (REQUEST_BOUNDS_S, QUEUE_S))
+        for bounds, values in ((VLLM_TTFT_BOUNDS_S, TTFT_S), (VLLM_REQUEST_BOUNDS_S, QUEUE_S))
     )
     at_prefill = (0,) * num_prefill
     none: dict[tuple[float, ...], list[HistogramTotals]] = {
         bounds: [_histogram(bounds, (0.0,), 0)] * num_prefill
-        for bounds in (TTFT_BOUNDS_S, TOKEN_BOUNDS_S, REQUEST_BOUNDS_S, TOKEN_COUNT_BOUNDS, STEP_TOKEN_BOUNDS)
+        for bounds in (
+            VLLM_TTFT_BOUNDS_S,
+            VLLM_TOKEN_BOUNDS_S,
+            VLLM_REQUEST_BOUNDS_S,
+            VLLM_TOKEN_COUNT_BOUNDS,
+            VLLM_STEP_TOKEN_BOUNDS,
+            ITL_GRID_S,
+        )
     }
 
     def at_decode(bounds: tuple[float, ...], values: Sequence[float], count: int = num) -> list[HistogramTotals]:
@@ -238,17 +243,17 @@ def _engines(num: int, swing: float) -> EngineTotals:
             *((0,) * len(END_REASONS) for _ in PREFILL),
             tuple(int(ENDED.get(reason, 0.0) * num) for reason in END_REASONS),
         ),
-        ttft_s=[*ttft_s, none[TTFT_BOUNDS_S][0]],
-        itl_s=at_decode(TOKEN_BOUNDS_S, ITL_S, OUTPUT_TOKENS * num),
-        tpot_s=at_decode(TOKEN_BOUNDS_S, TPOT_S),
-        e2e_s=at_decode(REQUEST_BOUNDS_S, E2E_S),
-        queue_s=[*queue_s, none[REQUEST_BOUNDS_S][0]],
-        prefill_s=[*queue_s, none[REQUEST_BOUNDS_S][0]],
-        decode_s=at_decode(REQUEST_BOUNDS_S, E2E_S),
-        inference_s=at_decode(REQUEST_BOUNDS_S, E2E_S),
-        request_prompt_tokens=at_decode(TOKEN_COUNT_BOUNDS, (PROMPT_TOKENS,)),
-        request_output_tokens=at_decode(TOKEN_COUNT_BOUNDS, (OUTPUT_TOKENS,)),
-        step_tokens=at_decode(STEP_TOKEN_BOUNDS, (96.0,), OUTPUT_TOKENS * num // 96),
+        ttft_s=[*ttft_s, none[VLLM_TTFT_BOUNDS_S][0]],
+        itl_s=at_decode(ITL_GRID_S, ITL_S, OUTPUT_TOKENS * num),
+        tpot_s=at_decode(VLLM_TOKEN_BOUNDS_S, TPOT_S),
+        e2e_s=at_decode(VLLM_REQUEST_BOUNDS_S, E2E_S),
+        queue_s=[*queue_s, none[VLLM_REQUEST_BOUNDS_S][0]],
+        prefill_s=[*queue_s, none[VLLM_REQUEST_BOUNDS_S][0]],
+        decode_s=at_decode(VLLM_REQUEST_BOUNDS_S, E2E_S),
+        inference_s=at_decode(VLLM_REQUEST_BOUNDS_S, E2E_S),
+        request_prompt_tokens=at_decode(VLLM_TOKEN_COUNT_BOUNDS, (PROMPT_TOKENS,)),
+        request_output_tokens=at_decode(VLLM_TOKEN_COUNT_BOUNDS, (OUTPUT_TOKENS,)),
+        step_tokens=at_decode(VLLM_STEP_TOKEN_BOUNDS, (96.0,), OUTPUT_TOKENS * num // 96),
     )
 
 

@@ -73,7 +73,7 @@ class Standing:
 
     def state(self) -> ClusterState:
         """What the keeper wrote."""
-        state = read_state(self.folder.state_path)
+        state = read_state(self.folder)
         assert state is not None
         return state
 

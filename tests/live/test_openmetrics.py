@@ -90,5 +90,15 @@ def test_its_figures_are_those_of_the_replay(loaded: tuple[str, dict[str, Any]])
         assert at_the_end(f'supernode_energy_joules_total{{part="{part}"}}') == pytest.approx(energy["by"][part])
     assert at_the_end("sum(supernode_cost_dollars_total)") == pytest.approx(cost["usd"])
     assert at_the_end("sum(supernode_fabric_bytes_total)") == sum(one["bytes"] for one in result["fabric"].values())
+    for name, key in (
+        ("time_per_output_token_seconds", "tpot_s"),
+        ("request_queue_time_seconds", "queue_s"),
+        ("time_to_first_token_seconds", "ttft_s"),
+        ("e2e_request_latency_seconds", "e2e_s"),
+        ("inter_token_latency_seconds", "itl_s"),
+    ):
+        for level in (50, 90, 99):
+            shown = at_the_end(f"histogram_quantile({level / 100}, supernode_{name}_bucket)")
+            assert shown == pytest.approx(result[key][f"p{level}"], rel=0.1), (name, level)
     mean_ttft = "supernode_time_to_first_token_seconds_sum / supernode_time_to_first_token_seconds_count"
     assert at_the_end(mean_ttft) == pytest.approx(result["ttft_s"]["mean"])

@@ -72,7 +72,7 @@ def test_what_is_up_can_be_seen_and_is_closed_to_others(standing: Standing) -> N
     assert [one["name"] for one in status["instances"]] == ["prefill-0", "prefill-1", "decode-0"]
     assert all(one["up"] for one in status["instances"])
     assert "decode-0" in standing.run("status")
-    assert os.stat(state.token_path).st_mode & 0o777 == 0o600
+    assert os.stat(standing.folder.token_path).st_mode & 0o777 == 0o600
     listeners = session_listeners(state.keeper_pid, state.keeper_start)
     own = int(state.metrics_address.rpartition(":")[2])
     assert [one.address for one in listeners if one.port == own] == ["127.0.0.1"]

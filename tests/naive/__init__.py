@@ -5,9 +5,9 @@ no mechanism of the product, so that a mistake is not made twice. `tests/sim` ho
 nanosecond.
 
 - `simulation`: start here, at `run_naive`; the core: routing, reservations, transfers, retries
-- `engines`: the prefill and the decode instance
+- `prefill`, `decode`: the two engines
 - `fabric`: every stream on its own, all shares found anew at every event
-- `cache`: blocks as lists, the least recently used first
+- `cache`: blocks as lists, the least recently used first; `caching`: what the core asks of them
 - `reads`: reads of the cache pool, and when they are given up
 - `parking`: idle instances that give up their model, and the governor that parks them
 - `request`: one request, with all that any part knows of it

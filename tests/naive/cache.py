@@ -74,6 +74,22 @@ class NaiveCache:
         tokens = min(len(found) * self.block_tokens, request.prompt_tokens)
         return tokens, min(len(from_ssd) * self.block_tokens, tokens)
 
+    def find_more(self, request: Request) -> tuple[int, int]:
+        """All leading tokens that are here by now, and those from SSD of what was not found before; all is pinned."""
+        held = [block for pinned_by, block in self.pins if pinned_by is request]
+        more: list[Block] = []
+        for block in request.blocks()[len(held) :]:
+            if block not in self.blocks:
+                break
+            more.append(block)
+        from_ssd = [block for block in more if block not in self.lists[DRAM]]
+        self.pins += [(request, block) for block in more]
+        self._use(DRAM, from_ssd)
+        self._shrink(DRAM, from_ssd)
+        before = min(len(held) * self.block_tokens, request.prompt_tokens)
+        tokens = min((len(held) + len(more)) * self.block_tokens, request.prompt_tokens)
+        return tokens, min(len(from_ssd) * self.block_tokens, tokens - before)
+
     def release(self, request: Request) -> None:
         """The request's pins are gone; what nobody else relies on was used until now."""
         mine = [block for pinned_by, block in self.pins if pinned_by is request]
@@ -94,6 +110,16 @@ class NaiveCache:
         new = [[block for block in prompt if block not in here] for here in self.lists]
         for tier in (DRAM, SSD):
             self._use(tier, prompt)
+        for tier in (DRAM, SSD):
+            self._shrink(tier, new[tier])
+
+    def insert(self, chain: list[Block]) -> None:
+        """All of these, whole blocks, are here, the first most recent; then what does not fit goes."""
+        if not self.up or not chain:
+            return
+        new = [[block for block in chain if block not in here] for here in self.lists]
+        for tier in (DRAM, SSD):
+            self._use(tier, chain)
         for tier in (DRAM, SSD):
             self._shrink(tier, new[tier])
 

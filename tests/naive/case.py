@@ -19,6 +19,8 @@ class Row:
     output_tokens: int
     prefix: tuple[int, ...] = ()
     tenant: int = 0
+    answer: int | None = None
+    """The id of the block in which the answer begins, where one is known; those after it are numbered on."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Case:
     cache_servers: int = 1
     cache_ssd_blocks: int = 0
     cache_namespace_share: float = 1.0
+    keeps_answers: bool = False
     parking: tuple[int, int, int] | None = None
     """Idle nanoseconds, spare instances and the time to wake, where instances are parked."""
     budget_w: int | None = None

@@ -96,12 +96,18 @@ class Fabric(Actor):
             "write": ("out of {}", "pool in"),
             "ssd read": ("ssd out",),
             "ssd write": ("ssd in",),
+            "answer to pool": ("answer out {1}", "pool in"),
+            "answer to prefill": ("answer out {1}", "answer in {0}"),
         }
         num_streams = case.cache_servers if flow.kind.startswith("ssd") else case.num_streams
+        if flow.kind.startswith("answer"):
+            num_streams = 1
         limit = case.cache_line_bytes_per_s
         token = _up(case.bytes_per_token * 10**9 * limit, case.stream_bytes_per_s)
         left = _up(sum(flow.tokens) * token, num_streams)
-        return Stream(tuple(link.format(flow.prefill) for link in routes[flow.kind]), limit, 1024 * num_streams, left)
+        return Stream(
+            tuple(link.format(flow.prefill, flow.decode) for link in routes[flow.kind]), limit, 1024 * num_streams, left
+        )
 
     def finish(self, flow: Flow) -> None:
         """All of it is made."""
@@ -129,7 +135,7 @@ class Fabric(Actor):
             return self.case.pool_bytes_per_s
         if kind == "ssd":
             return self.case.ssd_bytes_per_s
-        if kind in ("in", "out"):
+        if kind in ("in", "out", "answer"):
             return self.case.prefill_bytes_per_s
         return {"rank": rank_rate, "die": die_rate}[kind](self.case, int(where[0]), int(where[1]))
 

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 class Read:
-    """What some requests wait for, in one or two flows."""
+    """What some requests wait for, in one or two flows; nobody waits for `is_more`, beyond what was found first."""
 
-    def __init__(self, prefill: int, requests: list[Request], flows: list[Flow]) -> None:
+    def __init__(self, prefill: int, requests: list[Request], flows: list[Flow], *, is_more: bool) -> None:
         self.prefill = prefill
         self.requests = requests
         self.flows = flows
+        self.is_more = is_more
         self.due_ns: int | None = None
 
 
@@ -41,7 +42,7 @@ class Reads(Actor):
         """It is waited for from now on."""
         self.open.append(read)
         if self.core.computed_tokens:
-            tokens = sum(request.cached for request in read.requests)
+            tokens = sum(read.flows[0].tokens)
             compute_ns = tokens * self.core.computing_ns // self.core.computed_tokens
             read.due_ns = self.world.now_ns + max(1, compute_ns)
         self._await_next()
@@ -62,7 +63,8 @@ class Reads(Actor):
             self.slow.append(read.prefill)
             for flow in read.flows:
                 self.world.say(self.core.fabric.cancel, flow)
-            for request in read.requests:
-                request.cached = 0
-            self.world.say(self.core.prefill[read.prefill].start, read.requests)
+            if not read.is_more:
+                for request in read.requests:
+                    request.cached = 0
+                self.core.start_prefill(read.prefill, read.requests)
         self._await_next()

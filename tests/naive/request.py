@@ -14,9 +14,15 @@ class Request:
         self.output_tokens = row.output_tokens
         self.prefix = row.prefix
         self.tenant = row.tenant
+        self.answer = row.answer
         self.produced = 0
         self.cached = 0
         self.from_ssd = 0
+        # All that the pool has found so far; not all of it needs to have come in time.
+        self.found = 0
+        self.more_from_ssd = 0
+        # It was sent to its prefill instance, and has not begun there.
+        self.is_at_prefill = False
         self.stage = "new"
         self.reason = "PENDING"
         self.prefill_started_ns = NEVER
@@ -36,6 +42,15 @@ class Request:
     def blocks(self) -> list[tuple[int, int]]:
         """The prompt's cache blocks under their full names."""
         return [(self.tenant, block) for block in self.prefix]
+
+    def chain(self, block_tokens: int) -> tuple[list[tuple[int, int]], int]:
+        """Whole blocks of prompt and answer of which all KV was made, and how many of them the prompt alone did not
+        fill."""
+        assert self.answer is not None
+        num_before = self.prompt_tokens // block_tokens
+        num_new = (self.prompt_tokens + self.produced - 1) // block_tokens - num_before
+        ids = [*self.prefix[:num_before], *range(self.answer, self.answer + num_new)]
+        return [(self.tenant, block) for block in ids], num_new
 
     def outcome(self) -> Outcome:
         """What is compared with the real run."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.naive.cache import NaiveCache
+from tests.naive.blocks import blocks_for
+from tests.naive.caching import Caching
 from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
-from tests.naive.engines import Decode, Prefill, blocks_for
+from tests.naive.decode import Decode
 from tests.naive.fabric import Fabric, Flow, Then
 from tests.naive.parking import Governor, ParkingSlot
-from tests.naive.reads import Read, Reads
+from tests.naive.prefill import Prefill
 from tests.naive.request import Request
 from tests.naive.world import Actor, World
 
@@ -21,7 +22,7 @@ from tests.naive.world import Actor, World
 def run_naive(case: Case) -> Result:
     """Simulate a case to its end."""
     core = simulate(case)
-    caches = [core.pool] if case.cache_mode == "pool" else [p.cache for p in core.prefill if p.cache]
+    caches = [core.caching.pool] if case.cache_mode == "pool" else [p.cache for p in core.prefill if p.cache]
     end_ns = core.world.now_ns
     engines, slots = (*core.prefill, *core.decode), (*core.prefill_slots, *core.decode_slots)
     for slot in slots:
@@ -98,19 +99,12 @@ class Core:
         self.reported_kv: list[int] = []
         self.fabric = Fabric(world, case)
         self.being_made: list[Flow] = []
-        self.pool = NaiveCache(
-            case.cache_blocks * case.block_tokens,
-            case.block_tokens,
-            num_servers=case.cache_servers,
-            ssd_tokens=case.cache_ssd_blocks * case.block_tokens,
-            share=case.cache_namespace_share,
-        )
         self.turns = {"prefill": 0, "decode": 0}
         self.prefill_slots: list[ParkingSlot] = []
         self.decode_slots: list[ParkingSlot] = []
         self.governor = Governor(world, self)
         self.awaits_more: Callable[[], bool] = bool
-        self.reads = Reads(world, self)
+        self.caching = Caching(world, self)
         self.computed_tokens = 0
         self.computing_ns = 0
 
@@ -122,7 +116,7 @@ class Core:
         slot.tell = self.governor.on_told
         return slot
 
-    def _has_heard(self) -> None:
+    def has_heard(self) -> None:
         """After everything that the core hears."""
         if self.case.parking is not None:
             self.governor.weigh()
@@ -197,27 +191,11 @@ class Core:
                 self._end(request, "OVERLOAD")
             else:
                 welcome.append(request)
-        self._look_up(welcome)
-        self._has_heard()
+        self.caching.look_up(welcome)
+        self.has_heard()
 
-    def _look_up(self, requests: list[Request]) -> None:
-        asking = [r for r in requests if self.case.cache_mode == "pool" and r.prefix]
-        # Of whom nothing is known, nothing is asked: they go at once, the others when the pool has answered.
-        self._route([r for r in requests if r not in asking])
-        if asking:
-            self.world.say(self._ask_pool, asking)
-
-    def _ask_pool(self, requests: list[Request]) -> None:
-        for request in requests:
-            found, request.from_ssd = self.pool.find(request)
-            request.cached = min(found, request.prompt_tokens - 1)
-        self.world.say(self._on_found, requests)
-
-    def _on_found(self, requests: list[Request]) -> None:
-        self._route(requests)
-        self._has_heard()
-
-    def _route(self, requests: list[Request]) -> None:
+    def route(self, requests: list[Request]) -> None:
+        """What is cached of these is known."""
         groups: dict[tuple[int, bool], list[Request]] = {}
         for request in requests:
             index = self._pick_prefill()
@@ -226,36 +204,23 @@ class Core:
             request.prefill_is_done = False
             groups.setdefault((index, request.cached > 0), []).append(request)
         for (index, is_cached), members in groups.items():
-            if is_cached and self.reads.are_tried(index):
-                self._read(index, members)
+            if is_cached and self.caching.reads.are_tried(index):
+                self.caching.read(index, members)
                 continue
             for request in members:
                 request.cached = 0
-            self.world.say(self.prefill[index].start, members)
+            self.start_prefill(index, members)
 
-    def _read(self, index: int, requests: list[Request]) -> None:
-        """All that is cached, and beside it what comes from SSD."""
-        flows = [("read", [r.cached for r in requests]), ("ssd read", [r.from_ssd for r in requests if r.from_ssd])]
-        read = Read(index, requests, [Flow(kind, index, 0, tokens, requests) for kind, tokens in flows if tokens])
-        num_arrived = 0
+    def start_prefill(self, index: int, requests: list[Request]) -> None:
+        """An instance is told to begin."""
+        for request in requests:
+            request.is_at_prefill = True
+        self.world.say(self.prefill[index].start, requests)
 
-        def on_read(requests: list[Request]) -> None:
-            nonlocal num_arrived
-            num_arrived += 1
-            if num_arrived == len(read.flows) and read in self.reads.open:
-                self.reads.end(read)
-                self._on_cache_read(requests)
-
-        for flow in read.flows:
-            self._transfer(flow, on_read)
-        self.reads.begin(read)
-
-    def _transfer(self, flow: Flow, then: Then) -> None:
+    def transfer(self, flow: Flow, then: Then) -> None:
+        """The fabric is told to move something."""
         flow.then = then
         self.world.say(self.fabric.start, flow)
-
-    def _on_cache_read(self, requests: list[Request]) -> None:
-        self.world.say(self.prefill[requests[0].prefill_instance].start, requests)
 
     def on_prefill_boundary(
         self,
@@ -265,11 +230,13 @@ class Core:
         done: list[Request],
         stopped: list[Request],
         passed: tuple[int, int],
+        waiting: list[Request],
     ) -> None:
         """One pass ended, in which so many tokens were computed in so many nanoseconds; another began."""
         self.computed_tokens += passed[0]
         self.computing_ns += passed[1]
         for request, cached in started:
+            request.is_at_prefill = False
             request.cached = cached
             if request.prefill_started_ns == -1:
                 request.prefill_started_ns = self.world.now_ns
@@ -281,7 +248,8 @@ class Core:
             self._end(request, "STOP")
         self._finish_flows(index)
         self._reserve(closing)
-        self._has_heard()
+        self.caching.look_up_again(waiting)
+        self.has_heard()
 
     def _in_order_of(self, requests: list[Request]) -> list[int]:
         order: list[int] = []
@@ -292,15 +260,7 @@ class Core:
 
     def _take_first_tokens(self, index: int, done: list[Request]) -> None:
         fresh = [r for r in done if r.first_token_ns == -1]
-        again = [r for r in done if r.first_token_ns != -1]
-        stored = [r for r in fresh if r.prefix]
-        if self.case.cache_mode == "pool":
-            self.world.say(self._release_in_pool, again)
-            self.world.say(self._store_in_pool, stored)
-            if stored:
-                written = sum(r.prompt_tokens - r.cached for r in stored)
-                for kind in ("write", "ssd write")[: 1 + (self.case.cache_ssd_blocks > 0)]:
-                    self._transfer(Flow(kind, index, 0, [written], []), None)
+        self.caching.take_computed(index, done)
         for request in done:
             if request in fresh:
                 request.first_token_ns = self.world.now_ns
@@ -308,14 +268,6 @@ class Core:
             request.produced += 1
             request.prefill_is_done = True
             request.stage = "moving"
-
-    def _release_in_pool(self, requests: list[Request]) -> None:
-        for request in requests:
-            self.pool.release(request)
-
-    def _store_in_pool(self, requests: list[Request]) -> None:
-        for request in requests:
-            self.pool.store(request)
 
     def _reserve(self, closing: list[Request]) -> None:
         asked: list[tuple[Request, int]] = []
@@ -343,7 +295,7 @@ class Core:
             flow.is_made = is_made
             if not is_made:
                 self.being_made.append(flow)
-            self._transfer(flow, self._on_handed_over)
+            self.transfer(flow, self._on_handed_over)
 
     def _finish_flows(self, prefill: int) -> None:
         """A pass has ended: what flowed of it meanwhile is complete, unless all whose it is have ended with it."""
@@ -375,6 +327,7 @@ class Core:
             if produced > request.produced:
                 request.last_token_ns = now_ns
             request.produced = produced
+        self.caching.take_answers(index, [*finished, *(request for request, _ in cut)])
         for request in finished:
             self._end(request, "STOP")
         for request, _ in cut:
@@ -389,5 +342,5 @@ class Core:
             if blocks_for(request.prompt_tokens + request.produced) > self.case.prefill_blocks:
                 self._end(request, "LENGTH")
                 again.remove(request)
-        self._look_up(again)
-        self._has_heard()
+        self.caching.look_up(again)
+        self.has_heard()

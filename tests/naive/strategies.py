@@ -214,6 +214,59 @@ def cached_cases(draw: st.DrawFn, bases: st.SearchStrategy[Case]) -> Case:
     )
 
 
+@st.composite
+def waiting_cases(draw: st.DrawFn) -> Case:
+    """Prompts that wait for many passes, while those before them store what they share."""
+    case = draw(
+        cached_cases(
+            st.builds(
+                Case,
+                rows(
+                    prompts=st.integers(100, 900),
+                    arrivals=st.one_of(st.integers(0, 4_000), st.sampled_from([0, 1_000])),
+                    most=10,
+                ),
+                num_prefill=st.integers(1, 2),
+                token_budget=st.sampled_from([100, 256, 700]),
+                prefill_blocks=st.sampled_from([12, 64]),
+                pass_ns=st.sampled_from([100, 3_000, 60_000]),
+                stream_bytes_per_s=st.sampled_from([50_000_000, 2_000_000_000]),
+                bytes_per_token=st.sampled_from([1, 16]),
+            )
+        )
+    )
+    return replace(case, cache_mode="pool", cache_blocks=draw(st.integers(4, 60)))
+
+
+_ANSWER_IDS = 10**7
+"""From here on blocks of answers are numbered, far from those of prompts."""
+
+
+@st.composite
+def answering_cases(draw: st.DrawFn) -> Case:
+    """Prompts that repeat an earlier prompt with all or part of its answer, where answers are kept."""
+    case = draw(cached_cases(st.one_of(mixed_cases(), preempting_cases())))
+    rows_so_far: list[Row] = []
+    for number, row in enumerate(case.rows):
+        before = [other for other in rows_so_far if other.prefix]
+        first = _ANSWER_IDS * (number + 1)
+        if before and row.prefix:
+            turn = draw(st.sampled_from(before))
+            row = replace(row, tenant=turn.tenant, prefix=_next_prompt(case, turn, row.prompt_tokens, first - 1))
+        rows_so_far.append(replace(row, answer=draw(st.sampled_from([first, first, None]))))
+    return replace(case, rows=tuple(rows_so_far), keeps_answers=True, cache_blocks=draw(st.integers(4, 80)))
+
+
+def _next_prompt(case: Case, turn: Row, prompt_tokens: int, last_id: int) -> tuple[int, ...]:
+    """As many blocks of the earlier prompt and its answer as the prompt has; a partial block is its own."""
+    num_whole = prompt_tokens // case.block_tokens
+    kept = turn.prefix[: turn.prompt_tokens // case.block_tokens]
+    answer = () if turn.answer is None else tuple(range(turn.answer, turn.answer + num_whole))
+    ids = [*kept, *answer][:num_whole]
+    own = range(last_id - num_whole, last_id + 1)
+    return (*ids, *list(own)[: -(-prompt_tokens // case.block_tokens) - len(ids)])
+
+
 def contended_cases() -> st.SearchStrategy[Case]:
     """Many flows at once over links that cannot bear them, at rates that divide nothing."""
     narrow = st.sampled_from([70_000_001, 333_333_333, 1_000_000_000, 2_000_000_000])

@@ -15,35 +15,32 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.classes import RequestClass
 from scheduler.policies.view import READS_ALL, PolicyContext, RequestView, RoutingPolicy, StageKind, StageView
-from scheduler.protocol.addresses import CACHE_ADDRESS, CORE_ADDRESS, cache_ssd_address, decode_address, prefill_address
+from scheduler.protocol.addresses import CORE_ADDRESS, decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS, NOTHING, Around, Component, Outputs, Priority, TimingFlags
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
+    NO_ANSWER,
     ArrivalsEnded,
     DecodeStepped,
     Message,
-    Plane,
     PrefillStepped,
     RequestsArrived,
     TransferDone,
-    TransferKind,
     UsageReported,
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from scheduler.runtime.virtual import VirtualRuntime
 from sim_hw.instance.compiled_decode import StepForm, StreamCost
-from sim_hw.network.lines import LineEnd
 from tests.checkers.linear_energy import LinearEnergy
-from tests.made_up_lines import MadeUpLines
+from tests.made_up_fabric import build_fabric
 from tests.naive.case import (
     Case,
     Outcome,
     Result,
     Row,
-    die_rate,
     lines_of,
-    rank_rate,
     way_of,
 )
 from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
@@ -53,9 +50,8 @@ from tests.tap import Look, as_guest
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeConfig, DecodeInstance
-from workers.fabric.fabric import Fabric
-from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 
 class RowSource(TimingFlags):
@@ -84,6 +80,8 @@ class RowSource(TimingFlags):
             [list(row.prefix) for row in now],
             [row.tenant for row in now],
             self._block_tokens,
+            [],
+            [NO_ANSWER if row.answer is None else row.answer for row in now],
         )
         if self._rows:
             return ((CORE_ADDRESS, arrived),)
@@ -226,7 +224,7 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
     caches = [BlockStore(store_sizes(case)) for _ in range(num_local)]
     budget_w = case.budget_w or 0
     passes, steps = (WholePassThrottle(), WholeStepThrottle()) if budget_w else (None, None)
-    sizes = PrefillConfig(case.token_budget, case.prefill_blocks, budget_w)
+    sizes = PrefillConfig(case.token_budget, case.prefill_blocks, budget_w, names_next=case.cache_mode == "pool")
     prefill = [
         PrefillInstance(
             prefill_address(i), sizes, LinearCost(case), LinearEnergy(), caches[i] if caches else None, throttle=passes
@@ -252,6 +250,7 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
             max_open_requests=case.max_open_requests,
             num_cache_servers=(case.cache_servers,),
             has_cache_ssd=has_pool_ssd(case),
+            keeps_answers=case.keeps_answers,
             view_age_ns=case.view_age_ns,
             parking=None if case.parking is None else ParkingRules(*case.parking[:2]),
             # The tenant of a row tells its class.
@@ -333,58 +332,3 @@ def decode_config(case: Case, report_interval_ns: int = NEVER_NS) -> DecodeConfi
         report_interval_ns=report_interval_ns,
         budget_w=case.budget_w or 0,
     )
-
-
-def build_fabric(case: Case) -> Fabric:
-    """Each rank and each die has a line on RDMA, each prefill instance one out and one in on UB, as the pool has.
-
-    The further a prefill instance, the longer the way to the pool: so the right profile must be picked.
-    """
-    num_ranks = case.num_prefill * case.num_ranks
-    num_lines = num_ranks + case.num_decode * case.num_dies
-    links = [LinkGroup(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(num_lines)]
-    pool_out = len(links)
-    links += [LinkGroup(LineEnd.UB_CPU, range(case.cache_servers), 1.0, CACHE_ADDRESS, 1)] * 2
-    profiles: dict[tuple[TransferKind, Plane, str, str], PathProfile] = {}
-    line = case.cache_line_bytes_per_s, case.stream_bytes_per_s
-    for i in range(case.num_prefill):
-        name, into = prefill_address(i), len(links)
-        links += [LinkGroup(LineEnd.UB_DIE, range(i, i + 1))] * 2
-        rates = *line, case.num_streams, case.latency_ns + 100 * i
-        profiles[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = PathProfile((pool_out, into), *rates)
-        profiles[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = PathProfile(
-            (into + 1, pool_out + 1), *rates
-        )
-    if has_pool_ssd(case):
-        ssd, rates = cache_ssd_address(CACHE_ADDRESS), (*line, case.cache_servers, case.latency_ns)
-        profiles[TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, CACHE_ADDRESS] = PathProfile((len(links),), *rates)
-        profiles[TransferKind.CACHE_SSD_WRITE, Plane.VPC, CACHE_ADDRESS, ssd] = PathProfile((len(links) + 1,), *rates)
-        links += [LinkGroup(LineEnd.VPC_NODE, range(1))] * 2
-    sources = {prefill_address(i): range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
-    destinations = {
-        decode_address(i): range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
-        for i in range(case.num_decode)
-    }
-    kv_transfer = KvTransferRoutes(sources, destinations, case.stream_bytes_per_s, case.latency_ns)
-    return Fabric(
-        FabricConfig(lines_in(case), links, kv_transfer, profiles, case.bytes_per_token, case.num_layers),
-    )
-
-
-def lines_in(case: Case) -> MadeUpLines:
-    """On RDMA those of all ranks and then of all dies; on UB those of the prefill instances and of the pool."""
-    ranks = [rank_rate(case, i, rank) for i in range(case.num_prefill) for rank in range(case.num_ranks)]
-    dies = [die_rate(case, i, die) for i in range(case.num_decode) for die in range(case.num_dies)]
-    return MadeUpLines(
-        {
-            LineEnd.RDMA_DIE: ranks + dies,
-            LineEnd.UB_DIE: [case.prefill_bytes_per_s] * case.num_prefill,
-            LineEnd.UB_CPU: _split(case.pool_bytes_per_s, case.cache_servers),
-            **({LineEnd.VPC_NODE: [case.ssd_bytes_per_s]} if has_pool_ssd(case) else {}),
-        }
-    )
-
-
-def _split(rate: int, num_servers: int) -> list[int]:
-    """Whole numbers that differ by one at most."""
-    return [(rate + server) // num_servers for server in range(num_servers)]

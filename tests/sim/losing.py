@@ -32,18 +32,12 @@ from scheduler.protocol.messages import (
     RunEnded,
     WorkersJoined,
     WorkersLost,
+    WorkersStarted,
 )
 from tests.checkers.fabric_account import FabricAccount
+from tests.made_up_fabric import build_fabric, lines_in
 from tests.naive.case import Case, Row
-from tests.sim.build import (
-    LinearCost,
-    LinearEnergy,
-    LinearSteps,
-    build_fabric,
-    build_real,
-    decode_config,
-    lines_in,
-)
+from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_real, decode_config
 from tests.sim.cache_parts import store_sizes
 from tests.sim.parked import parkable
 from tests.tap import Look, as_guest
@@ -52,7 +46,8 @@ from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeInstance
 from workers.fabric.fabric import Fabric
 from workers.parking import ParkableInstance
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 
 @dataclass(frozen=True)
@@ -276,7 +271,7 @@ class LosingSystem:
                     if address == FABRIC_ADDRESS:
                         self.account = FabricAccount(self.case.bytes_per_token)
             self.lost.difference_update(loss.addresses)
-            self._tell_core(WorkersJoined(list(loss.addresses)))
+            self._tell_core(WorkersStarted(list(loss.addresses)))
 
         noticed_ns = loss.at_ns + loss.unnoticed_ns
         self._at(loss.at_ns, die)
@@ -311,6 +306,9 @@ class LosingSystem:
         self.told.append((self.now_ns, message))
         self.said.append(outputs)
         for address, said in outputs:
+            if address == CORE_ADDRESS:  # it tells itself who is ready
+                self._tell_core(said)
+                continue
             assert address not in self.lost, (address, said)
             wire, epoch = self._wires[address], self._epoch[address]
             wire.from_core_ns = max(wire.from_core_ns, self.now_ns + self._delay_ns())
@@ -336,7 +334,7 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
         return CachePool(store_sizes(case))
     if address.startswith("prefill"):
         cache = BlockStore(store_sizes(case)) if case.cache_mode == "local" else None
-        sizes = PrefillConfig(case.token_budget, case.prefill_blocks)
+        sizes = PrefillConfig(case.token_budget, case.prefill_blocks, names_next=case.cache_mode == "pool")
         prefill = PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
         return parkable(case, prefill, prefill.is_empty)
     config = decode_config(case, trouble.report_interval_ns)

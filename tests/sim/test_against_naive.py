@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped
 from tests.naive.case import Case
-from tests.naive.engines import Step
+from tests.naive.decode import Step
 from tests.naive.simulation import run_naive, simulate
 from tests.naive.strategies import (
     QUICK_PHASES,
+    answering_cases,
     any_cases,
     cached_cases,
     contended_cases,
@@ -25,6 +26,7 @@ from tests.naive.strategies import (
     preempting_cases,
     single_cases,
     throttled_cases,
+    waiting_cases,
 )
 from tests.sim.build import build_real, run_real
 
@@ -35,6 +37,8 @@ PROFILES = {
     "preempting": (preempting_cases(), 200),
     "single": (single_cases(), 150),
     "cached": (cached_cases(st.one_of(mixed_cases(), grid_cases(), single_cases())), 200),
+    "waiting": (waiting_cases(), 300),
+    "answering": (answering_cases(), 300),
     "contended": (contended_cases(), 200),
     "parking": (parking_cases(any_cases()), 200),
     "throttled": (throttled_cases(any_cases()), 300),

@@ -26,8 +26,10 @@ PARTIAL = 1000
 CHAINS = st.lists(st.integers(0, 1), min_size=0, max_size=6)
 """A path through a tree of two branches a level; the id of a block spells the path to it."""
 
-USES = st.tuples(st.integers(0, 4), CHAINS, st.sampled_from([0, 0, 0, 1]), st.booleans())
-"""Whose turn it is, and should that one hold no pins the chain to look up, else whether to store it."""
+USES = st.tuples(
+    st.integers(0, 4), CHAINS, st.sampled_from([0, 0, 0, 1]), st.sampled_from(["store", "store", "release", "extend"])
+)
+"""Whose turn it is, and should that one hold no pins the chain to look up, else what becomes of the look-up."""
 
 CHANGES = st.tuples(st.sets(st.integers(0, NUM_SERVERS - 1)), st.sets(st.integers(0, NUM_SERVERS - 1)))
 """Servers that are up from now on, and those that were lost."""
@@ -124,14 +126,18 @@ def test_store_equals_lists_of_blocks(sizes: StoreSizes, steps: list[Any]) -> No
         if len(step) == 2:
             _change(pair, requests, *step)
             continue
-        who, chain, tenant, is_stored = step
+        who, chain, tenant, use = step
         request = requests.pop(who, None)
         if request is None:
             prefix = _spell(chain)
             request = requests[who] = Request(Row(0, _num_tokens(prefix), 1, prefix, tenant))
             found = real.look_up(who, list(prefix), tenant, request.prompt_tokens, pair.now_ns)
             assert found == naive.find(request)
-        elif is_stored:
+        elif use == "extend":
+            _, *more = real.extend(who, pair.now_ns)
+            assert tuple(more) == naive.find_more(request)
+            requests[who] = request
+        elif use == "store":
             real.store(who, pair.now_ns)
             naive.store(request)
         else:

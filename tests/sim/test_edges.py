@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scheduler.protocol.messages import CancelTransfer, Message, StartTransfer, TransferKind
+from scheduler.protocol.fabric_messages import TransferKind
+from scheduler.protocol.messages import CancelTransfer, Message, StartTransfer
 from tests.naive.case import Case, Result, Row
 from tests.sim.build import build_real, run_real
 

@@ -29,6 +29,11 @@ RANDOM_PLACES = ("scheduler/runtime/random_streams.py",)
 RAY_PLACES = ("workers/ray_shell/", "deploy/", "tests/live/")
 LOOPLESS_PLACES = ("scheduler/core/", "scheduler/policies/", "scheduler/protocol/", "sim_hw/", "workers/")
 LOOP_PLACES = ("workers/ray_shell/",)
+CODE_PLACES = ("deploy/settings/own_files.py", "deploy/live/", "workers/ray_shell/")
+CODE_MODULES = ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "runpy", "code")
+CODE_CALLS = (
+    "exec", "eval", "compile", "__import__", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all",
+)  # fmt: skip
 PRINT_PLACES = ("deploy/", "tests/")
 
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
@@ -112,6 +117,22 @@ def only_deploy_prints(source: Source) -> Iterator[Finding]:
                 yield node.lineno, "prints: return the data and let deploy show it"
 
 
+def data_never_runs(source: Source) -> Iterator[Finding]:
+    """What makes code of data is called where a user gave code, and between processes of one user that have a token."""
+    if not source.is_packaged or source.path.startswith(CODE_PLACES):
+        return
+    for line, module, name in _imports(source):
+        if module.split(".")[0] in CODE_MODULES:
+            yield line, f"imports {module}: read data as JSON, CSV, msgpack or YAML by its safe loader"
+        if f"{module}.{name}" in CODE_CALLS:
+            yield line, f"imports {name} of {module}: read data that cannot hold code"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and (called := ast.unparse(node.func)) in CODE_CALLS:
+            yield node.lineno, f"calls {called}: read data that cannot hold code"
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+            yield node.value.lineno, "allows pickles in arrays: leave it at False"
+
+
 def nothing_is_left_for_later(source: Source) -> Iterator[Finding]:
     """No marker of unfinished work."""
     for number, line in enumerate(source.lines, 1):
@@ -162,6 +183,7 @@ RULES: tuple[Rule, ...] = (
     ray_stays_in_its_shell,
     components_know_no_loop,
     only_deploy_prints,
+    data_never_runs,
     nothing_is_left_for_later,
     no_machine_is_named,
     what_is_public_is_documented,
@@ -210,6 +232,7 @@ def test_a_full_folder_is_seen() -> None:
         *[(ray_stays_in_its_shell, "RAY_PLACES", place) for place in RAY_PLACES],
         *[(components_know_no_loop, "LOOP_PLACES", place) for place in LOOP_PLACES],
         *[(only_deploy_prints, "PRINT_PLACES", place) for place in PRINT_PLACES],
+        *[(data_never_runs, "CODE_PLACES", place) for place in CODE_PLACES],
     ],
 )
 def test_every_exemption_is_needed(rule: Rule, exemptions: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +261,12 @@ LONG_BODY = "    pass\n" * MAX_FUNCTION_LINES
         (components_know_no_loop, "scheduler/runtime/a.py", "import asyncio\n", None),
         (only_deploy_prints, "workers/a.py", "\nprint(1)\n", 2),
         (only_deploy_prints, "deploy/a.py", "print(1)\n", None),
+        (data_never_runs, "deploy/a.py", "x = 1\nexec('x')\n", 2),
+        (data_never_runs, "sim_hw/a.py", "import pickle\n", 1),
+        (data_never_runs, "deploy/a.py", "from yaml import unsafe_load\n", 1),
+        (data_never_runs, "deploy/a.py", "np.load(path, allow_pickle=True)\n", 1),
+        (data_never_runs, "deploy/a.py", "np.load(path, allow_pickle=False)\nre.compile('x')\n", None),
+        (data_never_runs, "deploy/live/a.py", "import pickle\n", None),
         (nothing_is_left_for_later, "docs/a.md", "one\nTO" + "DO two\n", 2),
         (no_machine_is_named, "docs/a.md", "see " + "/" + "home/me/x\n", 1),
         (no_machine_is_named, "docs/a.md", "see tests/work/x and a.b/home/x\n", None),

@@ -12,8 +12,8 @@ STAMP_SHIFT: Final = 16
 @dataclass(slots=True)
 class Account:
     """Tokens of prompts looked up and found (by the tier that they came from), of prompts whose store was asked for and
-    of those blocks of them that were new; blocks evicted from each tier, lost with their server and handed over (each
-    tier for itself).
+    of those blocks of them that were new, with new blocks of answers in both; blocks evicted from each tier, lost with
+    their server and handed over (each tier for itself).
 
     `evicted_age_ns`: how long blocks had not been used when they left DRAM (or SSD, if there is no DRAM), summed up.
     """

@@ -11,13 +11,16 @@ from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, T
 from scheduler.protocol.messages import (
     CacheReported,
     CacheServersChanged,
+    ExtendLookups,
     LookupPrefixes,
     Message,
     PrefixesFound,
+    PrefixesGrown,
     PrefixesLost,
     ReleasePrefixes,
     ReportUsage,
     RunEnded,
+    StoreAnswers,
     StorePrefixes,
 )
 from workers.cache.sizes import StoreSizes
@@ -38,7 +41,9 @@ class CachePool(TimingFlags):
         self._num_servers = sizes.num_servers
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             LookupPrefixes: self._on_lookup,
+            ExtendLookups: self._on_extend,
             StorePrefixes: self._on_store,
+            StoreAnswers: self._on_store_answers,
             ReleasePrefixes: self._on_release,
             CacheServersChanged: self._on_servers_changed,
             ReportUsage: self._on_report,
@@ -65,9 +70,23 @@ class CachePool(TimingFlags):
             from_ssd.append(ssd_tokens)
         return [(self._reports_to, PrefixesFound(self.address, message.ids, cached, from_ssd))]
 
+    def _on_extend(self, now_ns: int, message: ExtendLookups) -> Outputs:
+        grown = PrefixesGrown(self.address, [], [], [])
+        for request_id in message.ids:
+            before, tokens, ssd_tokens = self.store.extend(request_id, now_ns)
+            if tokens > before:
+                grown.ids.append(request_id)
+                grown.cached_tokens.append(tokens)
+                grown.ssd_tokens.append(ssd_tokens)
+        return [(self._reports_to, grown)] if grown.ids else NOTHING
+
     def _on_store(self, now_ns: int, message: StorePrefixes) -> Outputs:
         for request_id in message.ids:
             self.store.store(request_id, now_ns)
+        return NOTHING
+
+    def _on_store_answers(self, now_ns: int, message: StoreAnswers) -> Outputs:
+        self.store.insert_all(message, now_ns)
         return NOTHING
 
     def _on_release(self, now_ns: int, message: ReleasePrefixes) -> Outputs:

@@ -56,6 +56,13 @@ class RunTree:
         run.pins += 1
         return run, found
 
+    def extend(self, run: Run, found: int, blocks: list[int]) -> tuple[Run, int]:
+        """The look-up that returned `run` and `found`, once more: what is here now is pinned instead."""
+        run.pins -= 1
+        run, found = _walk(run, found, blocks)
+        run.pins += 1
+        return run, found
+
     def store(self, run: Run, found: int, blocks: list[int], saved_tokens: int, stamp: int) -> int:
         """The look-up that returned `run` and `found` is over; all blocks are here and used now, as far as they fit.
 

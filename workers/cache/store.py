@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from scheduler.protocol.messages import StoreAnswers
 from workers.cache.account import STAMP_SHIFT, Account
 from workers.cache.block_keys import key_maker
 from workers.cache.run_tree import Run, RunTree
@@ -71,6 +72,26 @@ class BlockStore:
         account.ssd_hit_tokens += ssd_tokens
         return tokens, ssd_tokens
 
+    def extend(self, request_id: int, now_ns: int) -> tuple[int, int, int]:
+        """What more of a prompt that was looked up is here now, pinned like the rest: leading tokens found before and
+        now, and how many of those that are new come from SSD."""
+        blocks, tenant, num_tokens, before, run = self._open[request_id]
+        before_tokens = min(before * self._block_tokens, num_tokens)
+        ssd_tokens = 0
+        if self._tiers is None:
+            assert run is not None
+            run, found = self._tree.extend(run, before, blocks)
+        else:
+            more, on_ssd = self._tiers.find(_keys(tenant, blocks[before:]), now_ns)
+            found = before + more
+            ssd_tokens = min(on_ssd * self._block_tokens, min(found * self._block_tokens, num_tokens) - before_tokens)
+        if found > before:
+            self._open[request_id] = (blocks, tenant, num_tokens, found, run)
+        tokens = min(found * self._block_tokens, num_tokens)
+        self.account.dram_hit_tokens += tokens - before_tokens - ssd_tokens
+        self.account.ssd_hit_tokens += ssd_tokens
+        return before_tokens, tokens, ssd_tokens
+
     def release(self, request_id: int, now_ns: int) -> None:
         """The blocks that a look-up pinned may go; they were used until now."""
         blocks, tenant, _, found, run = self._open.pop(request_id)
@@ -94,6 +115,25 @@ class BlockStore:
         self.account.offered_tokens += num_tokens
         if num_new:
             self.account.stored_tokens += min(num_new * self._block_tokens, num_tokens)
+
+    def insert_all(self, message: StoreAnswers, now_ns: int) -> None:
+        """Take what decode has made of these requests."""
+        for chain, tenant, kv_tokens in zip(message.chains, message.tenants, message.kv_tokens, strict=True):
+            self.insert(chain, tenant, kv_tokens, now_ns)
+
+    def insert(self, prefix: list[int], tenant: int, num_tokens: int, now_ns: int) -> None:
+        """The KV of these tokens exists, whether it was looked up or not: the whole blocks of them are here now, most
+        recent of all, if they fit."""
+        blocks = self._keys_of(prefix, num_tokens)[: num_tokens // self._block_tokens]
+        if not blocks:
+            return
+        if self._tiers is None:
+            run, found = self._tree.look_up(tenant, blocks)
+            num_new = self._tree.store(run, found, blocks, 0, self._next_stamp(now_ns))
+        else:
+            num_new = self._tiers.put(_keys(tenant, blocks), 0, 0, now_ns)
+        self.account.offered_tokens += num_new * self._block_tokens
+        self.account.stored_tokens += num_new * self._block_tokens
 
     def _next_stamp(self, now_ns: int) -> int:
         now, self._stamp = now_ns << STAMP_SHIFT, self._stamp + 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.protocol.component import NEVER_NS
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 from workers.fabric.expert_traffic import InstanceExpertTraffic
 from workers.fabric.shared_links import STREAM_WEIGHT, SharedLinks
 

@@ -31,15 +31,14 @@ from typing import Any, Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
+from scheduler.protocol.fabric_messages import UNAWAITED, Plane
 from scheduler.protocol.messages import (
-    UNAWAITED,
     CancelTransfer,
     ExpertLoadReported,
     FailParts,
     FinishTransfer,
     Message,
     PartsChanged,
-    Plane,
     PoolServersChanged,
     RepairParts,
     RunEnded,
@@ -84,6 +83,8 @@ class Fabric(TimingFlags):
         # (until when, transfer) of those that are to be given up then, and which of them have not ended.
         self._limits: list[tuple[int, int]] = []
         self._limited: set[int] = set()
+        # (when all of its data will be there, transfer) of those that were told late, as of a time before that.
+        self._unmade: list[tuple[int, int]] = []
         self._failed_parts: set[str] = set()
         # No part has failed and all servers of the pools are up.
         self._is_whole = True
@@ -123,6 +124,8 @@ class Fabric(TimingFlags):
             self._now_ns = now_ns
         if self._background.next_ns <= now_ns:
             self._change_background(self._now_ns)
+        if self._unmade and self._unmade[0][0] <= now_ns:
+            self._finish_made(now_ns)
         for links in self._all_links:
             shared = links.shared
             if shared.again_ns <= now_ns:
@@ -152,7 +155,7 @@ class Fabric(TimingFlags):
         transfer = self._transfers[message.transfer_id] = Transfer(message, now_ns)
         links.start(now_ns, transfer, routes)
         if message.is_made and message.made_ns > now_ns:  # told late, as of a time at which its data was still made
-            links.finish(message.made_ns, transfer)
+            heappush(self._unmade, (message.made_ns, message.transfer_id))
         if message.give_up_ns:
             self._limited.add(message.transfer_id)
             heappush(self._limits, (max(message.give_up_ns, now_ns), message.transfer_id))
@@ -166,6 +169,13 @@ class Fabric(TimingFlags):
         links.settle(now_ns)
         links.finish(now_ns, transfer)
         return self._looked_again(links)
+
+    def _finish_made(self, now_ns: int) -> None:
+        """All data is there now of transfers that began as of a time before that."""
+        unmade = self._unmade
+        while unmade and unmade[0][0] <= now_ns:
+            made_ns, transfer_id = heappop(unmade)
+            self._on_finish(made_ns, FinishTransfer(transfer_id))
 
     def _on_cancel(self, now_ns: int, message: CancelTransfer) -> Outputs:
         transfer = self._transfers.get(message.transfer_id)
@@ -272,6 +282,7 @@ class Fabric(TimingFlags):
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A run that was not cut short has seen all it waited for; writes under way will end unhindered.
         horizon_ns = now_ns if message.interrupted else NEVER_NS
+        self._finish_made(horizon_ns)
         self._ranks.roll_all(horizon_ns)
         self._settle_all(horizon_ns)
         self.deadline_ns = NEVER_NS
@@ -290,8 +301,7 @@ class Fabric(TimingFlags):
             del self._transfers[message.transfer_id]
             done_ns = transfer.end_ns + transfer.parts[0][0].latency_ns
             num_bytes = sum(message.num_tokens) * self._bytes_per_token
-            # Live, a pass may be reported to have ended after the last byte of what it made had been counted as moved.
-            duration_ns = max(0, done_ns - made_ns)
+            duration_ns = done_ns - made_ns
             done = TransferDone(
                 message.transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns, transfer.hidden_ns
             )
@@ -313,6 +323,8 @@ class Fabric(TimingFlags):
                 deadline_ns = links.shared.again_ns
             if links.next_ns < deadline_ns:
                 deadline_ns = links.next_ns
+        if self._unmade and self._unmade[0][0] < deadline_ns:
+            deadline_ns = self._unmade[0][0]
         limits = self._limits
         while limits and limits[0][1] not in self._limited:
             heappop(limits)

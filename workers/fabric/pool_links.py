@@ -49,8 +49,7 @@ class PoolLinks:
     def finish(self, now_ns: int, transfer: Transfer) -> None:
         """All of its data is there since now; after `settle`."""
         ((route, rest),) = transfer.parts
-        transfer.made_ns = now_ns
-        transfer.hidden_ns = (now_ns if transfer.num_moving else transfer.end_ns) - transfer.started_ns
+        transfer.make(now_ns)
         left = self._take_off(transfer)
         if route.expert_traffic is not None:
             route.expert_traffic.begin(self._now_ns, route.direction, self._routes.capacities)

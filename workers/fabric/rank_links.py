@@ -29,12 +29,16 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.fabric_messages import TransferKind
 from workers.fabric.routes import Route
 from workers.fabric.shared_links import STREAM_WEIGHT, SharedLinks
 from workers.fabric.transfer import Transfer
 
 _CONTENDED: Final = -1
 """In place of the rank that feeds a die: flows on `SharedLinks` do."""
+
+_CACHE_WRITE: Final = TransferKind.CACHE_WRITE
+"""What decode instances write to the own caches of prefill instances, the only such traffic on this plane."""
 
 _Flow = tuple[int, int, Transfer, int, Route]
 
@@ -129,8 +133,7 @@ class RankLinks:
     def finish(self, now_ns: int, transfer: Transfer) -> None:
         """All of its data is there since now; after `settle`."""
         self.roll(now_ns, transfer)
-        transfer.made_ns = now_ns
-        transfer.hidden_ns = (now_ns if transfer.num_moving else transfer.end_ns) - transfer.started_ns
+        transfer.make(now_ns)
         amounts = [rest for _, rest in transfer.parts]
         if transfer.num_moving:
             lefts = self._take_off(transfer)
@@ -309,8 +312,10 @@ class RankLinks:
     def _expect(self, transfer: Transfer, targets: Sequence[tuple[RankLink, int]] = ()) -> None:
         """Note when it is done, as far as its flows on links of ranks tell: if others come it is later, not earlier.
 
-        `targets`: of those flows, if they are known.
+        `targets`: of those flows, if they are known. For an end that nobody waits for there is no wake.
         """
+        if transfer.message.kind is _CACHE_WRITE:
+            return
         if not targets:
             links = dict.fromkeys(self._ends[route][0] for route, _ in transfer.parts)
             targets = [(link, entry[0]) for link in links for entry in link.ending if entry[2] is transfer]

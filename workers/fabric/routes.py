@@ -16,7 +16,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.protocol.messages import UNAWAITED, Plane, StartTransfer, TransferKind
+from scheduler.protocol.fabric_messages import UNAWAITED, Plane, TransferKind
+from scheduler.protocol.messages import StartTransfer
 from sim_hw.network.lines import LineEnd
 from workers.fabric.background import Background, BackgroundFlow
 from workers.fabric.expert_traffic import ExpertLinks, ExpertTraffic, InstanceExpertTraffic

@@ -28,3 +28,13 @@ class Transfer:
         self.num_moving = 0
         self.end_ns = now_ns
         self.hidden_ns = 0
+
+    def make(self, now_ns: int) -> None:
+        """All of its data is there since now.
+
+        Live, a pass may be told to have ended as of a time before the transfer began, or before what it had made had
+        left; nothing was hidden then.
+        """
+        self.made_ns = now_ns
+        flowed_until_ns = now_ns if self.num_moving else min(now_ns, self.end_ns)
+        self.hidden_ns = max(0, flowed_until_ns - self.started_ns)

@@ -9,6 +9,8 @@ from importlib import import_module
 from operator import attrgetter
 from typing import Any, Final
 
+import ray
+
 from scheduler.protocol.component import Component
 from scheduler.protocol.errors import WorkerLostError
 from workers.ray_shell.failures import from_ray, portable
@@ -16,7 +18,11 @@ from workers.ray_shell.host_loop import HostLoop
 from workers.ray_shell.identity import Identity, find_stranger, identity
 
 CALL_S: Final = 30.0
-"""Wall seconds after which a call of an actor counts as lost."""
+"""Wall seconds after which a call of the control plane counts as lost."""
+
+# Ray's types are incomplete.
+_RAY: Final[Any] = ray
+_STATE: Final[Any] = import_module("ray._private.state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class HostActor:
         self._spec = spec
         self._control = control
         self._identity = identity()
-        self._sender = spec.name
+        self._sender = ""
         self._began_ns = 0
         self._components: list[Component] = []
         self._loop: HostLoop | None = None
@@ -70,8 +76,14 @@ class HostActor:
             raise portable(error) from error
         self._sender, self._began_ns = sender, spec["began_ns"]
 
+    async def num_restarts(self) -> int:
+        """How often Ray has started this host again."""
+        return int(_STATE.actors(_RAY.get_runtime_context().get_actor_id())["NumRestarts"])
+
     async def begin(self, zero_wall_ns: int, speed: float) -> None:
         """Start the clock and the timer."""
+        if not self._sender:
+            raise WorkerLostError(f"{self._spec.name} was started anew and knows nothing of this run")
         clock = named(self._spec.clock)(zero_wall_ns, speed)
         self._loop = HostLoop(self._sender, self._components, clock, self._post, self._began_ns)
         self._running = asyncio.create_task(self._loop.run())

@@ -133,12 +133,7 @@ LATENCY: Final = Row(
             bucket_counts(E2E),
         ),
         latency("E2E", E2E, "From arrival to the last output token.", width=12),
-        latency(
-            "Queue (percentiles tell from 300 ms up)",
-            QUEUE,
-            "From arrival to the start of prefill. The lowest bucket ends at 300 ms; below it only the mean tells.",
-            width=12,
-        ),
+        latency("Queue", QUEUE, "From arrival to the start of prefill.", width=12),
     ),
 )
 

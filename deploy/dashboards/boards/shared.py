@@ -99,7 +99,7 @@ def latency(title: str, histogram: str, description: str, width: int = 8) -> Pan
     """Percentiles and mean of a histogram."""
     return lines(
         title,
-        f"{description} The mean is exact; percentiles are known to the width of a bucket.",
+        f"{description} The mean is exact; percentiles are known to the width of a bucket, less than 10 %.",
         "s",
         *(Query(quantile(level, histogram), name) for name, level in PERCENTILES),
         Query(ratio(f"{histogram}_sum", f"{histogram}_count"), "mean"),

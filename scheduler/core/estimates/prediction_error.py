@@ -5,8 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final
 
-RATIO_BOUNDS: Final = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0, 3.0)
-"""Upper bounds of buckets of predicted over actual."""
+RATIO_BOUNDS: Final = (
+    0.25, 0.27, 0.29, 0.31, 0.34, 0.37, 0.4, 0.43, 0.47, 0.5, 0.54, 0.59, 0.64, 0.7, 0.76, 0.8, 0.85, 0.9, 0.95, 0.98,
+    1.0, 1.02, 1.05, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.85, 2.0, 2.15, 2.35, 2.5, 2.7, 2.9, 3.0,
+)  # fmt: skip
+"""Upper bounds of buckets of predicted over actual, less than 10 % apart."""
 
 
 class PredictionError:

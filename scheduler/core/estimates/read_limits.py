@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from scheduler.core.fleet import Stage
 from scheduler.core.transfers import CacheRead, Transfers
-from scheduler.protocol.messages import PrefillStepped, StartPrefill
+from scheduler.protocol.messages import PrefillStepped
 
 
 class ReadLimits:
@@ -33,12 +33,12 @@ class ReadLimits:
         """Whether to read anything to this instance now."""
         return address not in self._slow or not self._transfers.is_read_to(address)
 
-    def give_up_ns(self, now_ns: int, address: str, command: StartPrefill) -> int:
-        """Until when a read for this command may last; 0 for no limit, as long as no pass has ended."""
+    def give_up_ns(self, now_ns: int, address: str, num_tokens: int) -> int:
+        """Until when a read of so many tokens may last; 0 for no limit, as long as no pass has ended."""
         if not self._computed_tokens:
             return 0
         num_npus = self._num_npus[address]
-        compute_ns = sum(command.cached_tokens) * self._npu_ns // (self._computed_tokens * num_npus)
+        compute_ns = num_tokens * self._npu_ns // (self._computed_tokens * num_npus)
         return now_ns + max(1, compute_ns)
 
     def ended(self, read: CacheRead) -> None:

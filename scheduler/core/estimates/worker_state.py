@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from scheduler.core.estimates.decode_times import DecodeTimes
@@ -132,6 +132,11 @@ class WorkerState(Guest):
             work,
             num_samples,
         )
+
+    def holds(self, index: int, tenant: int, blocks: Sequence[int]) -> None:
+        """An instance's own cache was given these blocks by a decode instance."""
+        if self._index is not None:
+            self._index.add(index, tenant, blocks)
 
     def _predict(
         self, now_ns: int, total: int, cached: int, held: list[int], num_tokens: int, *, is_prefill: bool

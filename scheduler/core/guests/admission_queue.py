@@ -7,7 +7,8 @@ Those that may wait for cheap hours are deferred before they are looked up. One 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from scheduler.core.estimates.admission_estimates import AdmissionEstimates
 from scheduler.core.guest import Guest
@@ -18,7 +19,8 @@ from scheduler.core.request_table import NOT_YET
 from scheduler.core.routing.stages import Routing
 from scheduler.core.state import SchedulerState
 from scheduler.policies.admission import Admission, Always
-from scheduler.policies.flow_control import FlowControl, make_admission, make_order
+from scheduler.policies.failures import PolicyFailures
+from scheduler.policies.flow_control import FlowControl
 from scheduler.policies.ordering import FairQueue
 from scheduler.policies.waiting import WaitingRequest
 from scheduler.protocol.component import NOTHING, Output, Outputs
@@ -54,9 +56,14 @@ class AdmissionQueue(Guest):
         # By request, for those that wait or run and are not of tenant 0.
         self._tenants: dict[int, int] = {}
         self._rules_by_class = rules.by_class
-        self._admission: Admission = make_admission(rules.admission)
+        self._admission: Admission = rules.make_admission(rules.admission)
         self._admits_all = isinstance(self._admission, Always)
-        order = make_order(rules.order)
+        order = rules.make_order(rules.order)
+        no_failures = PolicyFailures()
+        self.failures: Final[Mapping[str, PolicyFailures]] = {
+            "admission": getattr(self._admission, "failures", no_failures),
+            "order": getattr(order, "failures", no_failures),
+        }
         self._fair = order if isinstance(order, FairQueue) else None
         self._waiting = WaitingQueue(state.prefill, order, rules.backlog_tokens) if rules.backlog_tokens else None
         self._estimates = AdmissionEstimates(state, routing, rules.reads)
@@ -132,22 +139,26 @@ class AdmissionQueue(Guest):
             return [*outputs, *self._admit(now_ns, ids)]
         self._open.unrouted.update(ids)
         self._waiting.push([self._waiting_request(i) for i in ids])
-        return [*outputs, *self._dispatch_ready(now_ns)]
+        return [*outputs, *self._dispatch_ready(now_ns, ids)]
 
     def retry(self, now_ns: int) -> Outputs:
         """Instances may be eligible again."""
         return self._prefills.dispatch_unrouted(now_ns) if self._waiting is None else self._dispatch_ready(now_ns)
 
-    def _dispatch_ready(self, now_ns: int) -> Outputs:
-        """All whose turn it is; asked again whenever an instance has less to do."""
+    def _dispatch_ready(self, now_ns: int, fresh: Sequence[int] = ()) -> Outputs:
+        """All whose turn it is; asked again whenever an instance has less to do. Those of `fresh` were looked up just
+        now."""
         waiting = self._waiting
         if waiting is None:
             return NOTHING
         outputs: list[Output] = []
+        dispatched: list[int] = []
         while (request := waiting.pop_ready()) is not None:
             self._open.unrouted.discard(request.request_id)
             outputs += self._admit(now_ns, [request.request_id])
-        return outputs
+            dispatched.append(request.request_id)
+        waited = [i for i in dispatched if i not in fresh]
+        return [*outputs, *self._prefills.look_up_again(waited)] if waited else outputs
 
     def _admit(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         if self._admits_all or not self._stage.eligible:

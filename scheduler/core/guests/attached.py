@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scheduler.core.config import CacheMode
 from scheduler.core.guest import Guest
 from scheduler.core.prefills import Prefills
 from scheduler.core.recovery.losses import Losses
 from scheduler.core.reservations import Reservations
 from scheduler.core.routing.stages import Routing
 from scheduler.core.state import SchedulerState
+from scheduler.core.transfers import Transfers
 from scheduler.policies.flow_control import FlowControl
 
 
 def guests_of(
     state: SchedulerState,
     routing: Routing,
+    transfers: Transfers,
     prefills: Prefills,
     losses: Losses,
     reservations: Reservations,
@@ -28,6 +31,10 @@ def guests_of(
     weighed, as both go by who has work."""
     config = state.config
     yield from routing.guests
+    if config.keeps_answers and config.cache_mode is not CacheMode.NONE:
+        from scheduler.core.guests.kept_answers import KeptAnswers
+
+        yield KeptAnswers(state, routing, transfers)
     if not flow_control.is_plain:
         from scheduler.core.guests.admission_queue import AdmissionQueue
 

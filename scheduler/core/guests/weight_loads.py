@@ -14,7 +14,8 @@ from typing import Final
 from scheduler.core.guests.weight_cache import WeightCache
 from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
 from scheduler.protocol.component import Output, Outputs
-from scheduler.protocol.messages import CancelTransfer, Plane, StartTransfer, TransferKind, WorkersJoined
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import CancelTransfer, StartTransfer, WorkersJoined
 
 FIRST_VERSION: Final = ""
 """What all instances have when a run begins."""

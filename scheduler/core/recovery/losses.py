@@ -126,18 +126,24 @@ class Losses:
 
     def cut_reads(self, message: PrefixesLost) -> tuple[Outputs, list[int]]:
         """A pool has less than it had found for these; returns those that were fetching it: they are in `ARRIVED`
-        again, with what is left. Who has fetched already has lost nothing, and nobody's retries are counted."""
+        again, with what is left. Who has fetched already has lost nothing but what it was fetching since, and nobody's
+        retries are counted."""
         table, pool = self._table, self._pools.index[message.pool]
         cut: list[int] = []
+        waiting: list[int] = []
         for request_id, cached in zip(message.ids, message.cached_tokens, strict=True):
             where = table.state[request_id]
-            if where == State.FETCHING and self._prefill.pool[table.prefill_instance[request_id]] == pool:
+            if where == State.ARRIVED:
+                self._pools.shrunk(pool, request_id, cached)
+            elif self._prefill.pool[table.prefill_instance[request_id]] != pool:
+                continue
+            elif where == State.FETCHING:
                 self._take_from_prefill(request_id)
                 self._pools.withdrawn(pool, request_id, cached)
                 cut.append(request_id)
-            elif where == State.ARRIVED:
-                self._pools.shrunk(pool, request_id, cached)
-        outputs = self._transfers.withdraw_reads(frozenset(cut))
+            elif where == State.PREFILL_QUEUED:
+                waiting.append(request_id)
+        outputs = self._transfers.withdraw_reads(frozenset([*cut, *waiting]))
         table.move(Event.LOST, cut)
         return outputs, cut
 

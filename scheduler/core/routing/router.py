@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import index as as_index
 from types import TracebackType
@@ -12,6 +12,7 @@ from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.routing.decision import Decision
 from scheduler.core.routing.tentative_decodes import TentativeDecodes
+from scheduler.policies.failures import BrokenOffError, PolicyFailedError, PolicyFailures
 from scheduler.policies.routing.scoring import only
 from scheduler.policies.undeclared import Declared, entries_of
 from scheduler.policies.view import (
@@ -23,7 +24,7 @@ from scheduler.policies.view import (
     StageKind,
     StageView,
 )
-from scheduler.protocol.errors import UndeclaredReadError
+from scheduler.protocol.errors import PolicyStuckError, UndeclaredReadError
 
 # A run by load alone keeps no worker state and should not wait for what does.
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ class Router:
     """The choices of one stage, each a `Decision`.
 
     A policy that raises, or names no instance that is eligible, is contained: the request goes to the instance with the
-    fewest outstanding tokens, `num_failures` counts it, and `first_failure` tells of the first. With `view_age_ns`
-    above 0 the policy sees columns as they were when they were last taken, at most so long ago; what it is told of the
-    request is of now. `worker_state` is what was learned from reports, None if nobody reads it.
-    A policy that reads what it did not declare ends the run with an `UndeclaredReadError`.
+    fewest outstanding tokens, and `failures` counts it and tells of the first. With `view_age_ns` above 0 the policy
+    sees columns as they were when they were last taken, at most so long ago; what it is told of the request is of now.
+    `worker_state` is what was learned from reports, None if nobody reads it. A policy that reads what it did not
+    declare ends the run with an `UndeclaredReadError`, one that does not return with a `PolicyStuckError`.
     """
 
     def __init__(
@@ -55,14 +56,15 @@ class Router:
         also_reads: Reads = Reads.LOAD,
         pair_reads: Reads = Reads.LOAD,
     ) -> None:
-        self.num_failures = 0
-        self.first_failure = ""
+        self.failures: Final = PolicyFailures()
         declared = Declared.by(policy)
         # A policy of pairs at the other stage is shown this one, too.
         declared = replace(declared, reads=declared.reads | pair_reads)
         reads = declared.reads | also_reads
         self.worker_state: Final = _worker_state(stage, reads, declared, kind, facts, has_own_caches)
-        self._stage = stage
+        self.stage: Final = stage
+        self.last_request: RequestView | None = None
+        """What was known of the request decided on last, by instance; None where nothing is kept."""
         self._policy = policy
         self._pick: Callable[[int, StageView, RequestView, list[int]], Decision] = self._pick_one
         self._pair: tuple[PairPolicy, Router] | None = None
@@ -104,14 +106,14 @@ class Router:
 
     def choose(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
         """Which instance serves a request that brings so many tokens to this stage; at least one is eligible."""
-        if self._shows_live and self._stage.eligible is self._all:
+        if self._shows_live and self.stage.eligible is self._all:
             return self._ask(now_ns, self._declared_columns, self._no_request, self._all)
         tentative = self._tentative
         if tentative is None:
             return self._choose_alone(now_ns, request_id, num_tokens)
         if self._pair is None:
             decision = tentative.take(request_id)
-            if decision is not None and decision.instance in self._stage.eligible:
+            if decision is not None and decision.instance in self.stage.eligible:
                 return decision
             return self._choose_alone(now_ns, request_id, num_tokens)
         decision = self._choose_alone(now_ns, request_id, num_tokens)
@@ -125,21 +127,40 @@ class Router:
     def pair_with(self, policy: PairPolicy, decode: Router) -> None:
         """From now on this router of the prefill stage chooses decode instances too."""
         self._pair, self._pick = (policy, decode), self._pick_pair
-        self._tentative = decode._tentative = TentativeDecodes(len(decode._stage))
+        self._tentative = decode._tentative = TentativeDecodes(len(decode.stage))
         self._shows_live = decode._shows_live = False
         self._facts.open_requests.tentative = self._tentative
 
     def _choose_alone(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
-        up = self._stage.eligible
+        up = self.stage.eligible
         if self.worker_state is None:
             return self._ask(now_ns, self._view(now_ns, up), self._no_request, up)
         foreseen, self._foreseen = self._foreseen, None
         if foreseen is None or foreseen[0] != request_id:
             foreseen = self._look_ahead(self.worker_state, now_ns, request_id, num_tokens)
         _, decision, request = foreseen
+        self.last_request = request
         if self._is_prefill:
             self.worker_state.routed(decision.instance, request_id, request)
         return decision
+
+    def scores(self) -> Sequence[float]:
+        """Of the eligible instances for the request decided on last, as its policy weighs them; empty if it has no
+        scores, or fails to say them."""
+        scores = getattr(self._policy, "scores", None)
+        if scores is None:
+            return ()
+        up, request = self.stage.eligible, self._no_request
+        if self._sees_request and self.last_request is not None:
+            request = self._shown_request(self.last_request, up)
+        view = self._declared_columns if len(up) == len(self.stage) else only(self._declared_columns, up)
+        try:
+            found = list(scores(view if self._shown is None else self._shown[2], request))
+        except (UndeclaredReadError, PolicyStuckError):
+            raise
+        except Exception:  # noqa: BLE001 - it has chosen; that it cannot say why is no failure to choose
+            return ()
+        return found if len(found) == len(up) else ()
 
     def foresee(self, now_ns: int, request_id: int, num_tokens: int) -> tuple[Decision, RequestView]:
         """Where the request would go, and what is known of it there. If it is chosen for next, it goes there.
@@ -154,7 +175,7 @@ class Router:
         """Predicted time per output token where it is shortest, and the reports behind it; for one that predicts."""
         assert self.worker_state is not None
         seen = self.worker_state.request(now_ns, request_id, num_tokens, is_prefill=False)
-        return min([seen.work_ns[index] for index in self._stage.eligible]), seen.num_samples
+        return min([seen.work_ns[index] for index in self.stage.eligible]), seen.num_samples
 
     def withdrawn(self, index: int, request_id: int) -> None:
         """A prompt that an instance was sent was taken from it before it began."""
@@ -164,25 +185,27 @@ class Router:
     def _look_ahead(
         self, worker_state: WorkerState, now_ns: int, request_id: int, num_tokens: int
     ) -> tuple[int, Decision, RequestView]:
-        up = self._stage.eligible
+        up = self.stage.eligible
         request = worker_state.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
-        if not self._sees_request:
-            seen = self._no_request
-        else:
-            seen = request if len(up) == len(self._stage) else _only(request, up)
+        seen = self._shown_request(request, up) if self._sees_request else self._no_request
         return request_id, self._ask(now_ns, self._view(now_ns, up), seen, up), request
+
+    def _shown_request(self, request: RequestView, up: list[int]) -> RequestView:
+        return request if len(up) == len(self.stage) else _only(request, up)
 
     def _ask(self, now_ns: int, view: Columns, request: RequestView, up: list[int]) -> Decision:
         """What the policy decides, or the fallback."""
         try:
             return self._pick(now_ns, view, request, up)
-        except UndeclaredReadError:
+        except (UndeclaredReadError, PolicyStuckError):
             raise  # each choice would fail alike: better no run than one of another policy
-        except _NoSuchInstanceError as error:
-            self._count_failure(str(error))
-        except Exception as error:  # noqa: BLE001 - a user's policy may fail in any way, and requests must go on
-            self._count_failure(f"{_place(error.__traceback__)}: {error!r}")
-        tokens = self._stage.outstanding_tokens
+        except BrokenOffError:
+            pass  # the run is to end, and this is its last decision
+        except (_NoSuchInstanceError, PolicyFailedError) as error:
+            self.failures.add(str(error))
+        except Exception as error:  # noqa: BLE001 - a policy may fail in any way, and requests must go on
+            self.failures.add(f"{_place(error.__traceback__)}: {error!r}")
+        tokens = self.stage.outstanding_tokens
         return Decision(min(up, key=tokens.__getitem__), FALLBACK_REASON)
 
     def _pick_one(self, now_ns: int, view: StageView, request: RequestView, up: list[int]) -> Decision:
@@ -197,7 +220,7 @@ class Router:
         assert self._pair is not None
         assert self._tentative is not None
         policy, decode = self._pair
-        others = decode._stage.eligible
+        others = decode.stage.eligible
         if not others:
             return self._pick_one(now_ns, view, request, up)
         other_view = self._tentative.added_to(decode._view(now_ns, others), others)
@@ -212,15 +235,10 @@ class Router:
         told = self.worker_state.source_of_times(now_ns)
         return f"{reason}; {told}" if told else reason
 
-    def _count_failure(self, what: str) -> None:
-        if not self.num_failures:
-            self.first_failure = " ".join(what.split())
-        self.num_failures += 1
-
     def _view(self, now_ns: int, up: list[int]) -> Columns:
         """What the policy sees: live columns, or those taken lately, of the instances that are eligible."""
         if not self._view_age_ns:
-            return self._declared_columns if len(up) == len(self._stage) else only(self._declared_columns, up)
+            return self._declared_columns if len(up) == len(self.stage) else only(self._declared_columns, up)
         shown = self._shown
         if shown is None or shown[1] is not up or now_ns - shown[0] >= self._view_age_ns:
             shown = self._shown = (now_ns, up, only(self._declared_columns, up))
@@ -233,7 +251,10 @@ class _NoSuchInstanceError(Exception):
 
 def _entry(up: list[int], chosen: int, what: str) -> int:
     """The index of the instance at a place that a policy named."""
-    place = as_index(chosen)
+    try:
+        place = as_index(chosen)
+    except TypeError:
+        raise _NoSuchInstanceError(f"it chose {what} {chosen!r}, which is no index") from None
     if not 0 <= place < len(up):
         raise _NoSuchInstanceError(f"it chose {what} {place} of {len(up)}")
     return up[place]

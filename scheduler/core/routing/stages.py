@@ -9,6 +9,7 @@ from scheduler.core.fleet import Stage
 from scheduler.core.guest import Guest
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.routing.router import Router
+from scheduler.policies.failures import PolicyFailures
 from scheduler.policies.view import PairPolicy, Reads, RoutingPolicy, StageKind
 
 # Only runs that predict need it.
@@ -64,12 +65,7 @@ class Routing:
         found = {"ttft": self.prefill.prediction_error, "tpot": self.decode.prediction_error}
         return {kind: error for kind, error in found.items() if error is not None}
 
-    def warnings(self) -> list[str]:
-        """A line for each stage whose policy failed."""
-        stages = (("prefill", self.prefill), ("decode", self.decode))
-        return [
-            f"the {name} policy failed {router.num_failures:,} times, first: {router.first_failure}; "
-            "those requests went where least was outstanding"
-            for name, router in stages
-            if router.num_failures
-        ]
+    @property
+    def failures(self) -> dict[str, PolicyFailures]:
+        """Of the policy of each stage."""
+        return {"prefill": self.prefill.failures, "decode": self.decode.failures}

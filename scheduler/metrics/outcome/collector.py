@@ -23,16 +23,15 @@ from scheduler.metrics.layout import Role
 from scheduler.metrics.pool_reports import PoolReports
 from scheduler.protocol.addresses import CACHE_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     CacheReported,
     DecodeStepped,
     PartsChanged,
-    Plane,
     PrefillStepped,
     RunEnded,
     TransferDone,
     TransferFailed,
-    TransferKind,
     UsageReported,
     WorkersLost,
 )

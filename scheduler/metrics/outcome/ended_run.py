@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from scheduler.metrics.columns import NS_PER_S, Rows
@@ -13,7 +13,8 @@ from scheduler.metrics.outcome.energy import Bill, Served
 from scheduler.metrics.outcome.usage import UsageTotals, usage_totals, with_powerless_gaps
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
+from scheduler.protocol.finish import FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class RunInfo:
     bill: Bill | None = None
     places: Places | None = None
     """Where the NPUs stand; looked at where there are curves."""
+    finish_limits: Mapping[FinishReason, str] = field(default_factory=dict[FinishReason, str])
+    """The limit behind each way to end without having finished, as a phrase."""
 
 
 @dataclass(frozen=True)

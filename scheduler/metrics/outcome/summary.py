@@ -50,6 +50,9 @@ class Summary:
     config_digest: str
     classes: Mapping[str, ClassUse] = field(default_factory=dict[str, ClassUse])
     """By name, requests without a class first; empty, and left out of the JSON, in a run without classes."""
+    finish_limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The limit behind each reason that ended requests without their having finished; left out of the JSON where every
+    request finished."""
     others: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Whatever else a subject adds, by its key in the JSON, where it follows all fields."""
 
@@ -57,8 +60,9 @@ class Summary:
         """Plain values for `json.dumps`; keys keep the order of the fields, so that equal runs give equal bytes."""
         values = {key: _rounded(value) for key, value in dataclasses.asdict(self).items()}
         others = values.pop("others")
-        if not self.classes:
-            del values["classes"]
+        for key in ("classes", "finish_limits"):
+            if not values[key]:
+                del values[key]
         return values | others
 
 

@@ -26,11 +26,13 @@ _TIME_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A small table: its title stands above the labels, `rows` are (label, *cells)."""
+    """A small table: its title stands above the labels, `rows` are (label, *cells); `notes`, one for each row if any,
+    stand behind them."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
 
 
 def render(summary: Summary, title: str = "") -> str:
@@ -60,11 +62,10 @@ def sections(summary: Summary) -> list[Section]:
     }
     if requests.retried:
         counts["retried"] = requests.retried
-    reasons = {name: count for name, count in summary.finish_reasons.items() if count}
     rates = (throughput.requests_per_s, throughput.input_tokens_per_s, throughput.output_tokens_per_s)
     page = [
         Section("Requests", tuple(counts), (("", *map(_count, counts.values())),)),
-        Section("Ended by", tuple(reasons), (("", *map(_count, reasons.values())),)),
+        _ends_section(summary),
         Section(
             "Latency",
             ("mean", "p50", "p90", "p95", "p99", "max"),
@@ -94,8 +95,15 @@ def sections(summary: Summary) -> list[Section]:
         goodput = _rate(summary.slo.goodput_requests_per_s)
         page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
     page += _class_sections(summary)
-    is_empty = {"Ended by": len(reasons) < 2, "Cache": not summary.cache.lookup_tokens}
-    return [section for section in page if section.rows and not is_empty.get(section.title, False)]
+    return [section for section in page if section.rows]
+
+
+def _ends_section(summary: Summary) -> Section:
+    """Each reason with the limit behind it; nothing if all requests ended in one way and that was to finish."""
+    reasons = {name: count for name, count in summary.finish_reasons.items() if count}
+    says_nothing = len(reasons) < 2 and summary.requests.finished == summary.requests.arrived
+    rows = () if says_nothing else tuple((name, _count(count)) for name, count in reasons.items())
+    return Section("Ended by", ("requests",), rows, tuple(summary.finish_limits.get(name, "") for name, *_ in rows))
 
 
 def _class_sections(summary: Summary) -> list[Section]:
@@ -119,14 +127,16 @@ def _class_sections(summary: Summary) -> list[Section]:
 
 
 def _lines(section: Section) -> list[str]:
-    """Numbers end where the names of their columns end."""
+    """Numbers end where the names of their columns end; a long label takes its room from its first number."""
     cells = [section.columns, *(row[1:] for row in section.rows)]
     widths = [max(COLUMN_WIDTH, *(len(cell) + 1 for cell in column)) for column in zip(*cells, strict=True)]
     labels = [section.title, *("  " + row[0] for row in section.rows)]
-    return [
-        (label.ljust(LABEL_WIDTH) + "".join(map(str.rjust, row, widths))).rstrip()
-        for label, row in zip(labels, cells, strict=True)
-    ]
+    notes = ("", *(section.notes or ("",) * len(section.rows)))
+    lines: list[str] = []
+    for label, row, note in zip(labels, cells, notes, strict=True):
+        first = row[0].rjust(LABEL_WIDTH + widths[0] - len(label))
+        lines.append(f"{label}{first}{''.join(map(str.rjust, row[1:], widths[1:]))}  {note}".rstrip())
+    return lines
 
 
 def _footer(summary: Summary) -> str:
@@ -139,7 +149,7 @@ def _cache_section(summary: Summary) -> Section:
     cache = summary.cache
     share = cache.hit_tokens / cache.lookup_tokens if cache.lookup_tokens else None
     cells = (_percent(share), _si(cache.hit_tokens, "tok"), _si(cache.lookup_tokens, "tok"))
-    return Section("Cache", ("hit rate", "hit", "looked up"), (("", *cells),))
+    return Section("Cache", ("hit rate", "hit", "looked up"), (("", *cells),) if cache.lookup_tokens else ())
 
 
 def _fabric_section(summary: Summary) -> Section:

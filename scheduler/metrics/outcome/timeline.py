@@ -19,8 +19,8 @@ from scheduler.metrics.columns import NS_PER_S, Bools, Floats, Ints, Rows
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.usage import with_powerless_gaps
 from scheduler.metrics.records import Records
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FAILED, FINISHED, REJECTED
-from scheduler.protocol.messages import Plane
 
 MAX_STEPS: Final = 600
 """Steps of a run, whatever its span."""

@@ -21,7 +21,8 @@ from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subject import SUBJECTS, Account, Handlers, Session, Subject
 from scheduler.metrics.subjects.engines import EngineTotals
 from scheduler.metrics.subjects.fabric import FabricTotals
-from scheduler.protocol.messages import CacheReported, Plane, TransferKind
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import CacheReported
 
 CACHE_TIERS: Final = ("dram", "ssd")
 """Memories of cache servers, in the order of what `CacheTotals` has by tier."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scheduler.metrics.buckets import HOP_BOUNDS_S, HistogramTotals
+from scheduler.metrics.bucket_bounds import HOP_BOUNDS_S
+from scheduler.metrics.buckets import HistogramTotals
 from scheduler.metrics.columns import NS_PER_S
 from scheduler.metrics.family import Family, HistogramFamily, by_value
 from scheduler.metrics.layout import Layout

@@ -15,16 +15,16 @@ import numpy.typing as npt
 
 from scheduler.core.lifecycle import State
 from scheduler.core.request_table import NOT_YET, RequestTable
-from scheduler.metrics.buckets import (
-    REQUEST_BOUNDS_S,
-    STEP_TOKEN_BOUNDS,
+from scheduler.metrics.bucket_bounds import (
     TOKEN_BOUNDS_S,
-    TOKEN_COUNT_BOUNDS,
-    TTFT_BOUNDS_S,
-    BucketCounts,
-    BucketRows,
-    HistogramTotals,
+    VLLM_REQUEST_BOUNDS_S,
+    VLLM_STEP_TOKEN_BOUNDS,
+    VLLM_TOKEN_BOUNDS_S,
+    VLLM_TOKEN_COUNT_BOUNDS,
+    VLLM_TTFT_BOUNDS_S,
+    grid,
 )
+from scheduler.metrics.buckets import BucketCounts, BucketRows, HistogramTotals
 from scheduler.metrics.columns import NS_PER_S, Bools, Ints, seconds_between, view
 from scheduler.metrics.family import INSTANCE, Family, Labels, by_instance
 from scheduler.metrics.layout import Layout
@@ -91,16 +91,19 @@ class EngineTotals:
     step_tokens: Sequence[HistogramTotals]
 
 
+ITL_GRID_S: Final = grid(TOKEN_BOUNDS_S, VLLM_TOKEN_BOUNDS_S)
+"""Gaps between tokens are counted by engine alone, for the names of vLLM and, added up, for our own."""
+
 _BOUNDS: Final[dict[str, tuple[float, ...]]] = {
-    "ttft_s": TTFT_BOUNDS_S,
-    "tpot_s": TOKEN_BOUNDS_S,
-    "e2e_s": REQUEST_BOUNDS_S,
-    "queue_s": REQUEST_BOUNDS_S,
-    "prefill_s": REQUEST_BOUNDS_S,
-    "decode_s": REQUEST_BOUNDS_S,
-    "inference_s": REQUEST_BOUNDS_S,
-    "request_prompt_tokens": TOKEN_COUNT_BOUNDS,
-    "request_output_tokens": TOKEN_COUNT_BOUNDS,
+    "ttft_s": VLLM_TTFT_BOUNDS_S,
+    "tpot_s": VLLM_TOKEN_BOUNDS_S,
+    "e2e_s": VLLM_REQUEST_BOUNDS_S,
+    "queue_s": VLLM_REQUEST_BOUNDS_S,
+    "prefill_s": VLLM_REQUEST_BOUNDS_S,
+    "decode_s": VLLM_REQUEST_BOUNDS_S,
+    "inference_s": VLLM_REQUEST_BOUNDS_S,
+    "request_prompt_tokens": VLLM_TOKEN_COUNT_BOUNDS,
+    "request_output_tokens": VLLM_TOKEN_COUNT_BOUNDS,
 }
 """Upper bounds of the buckets of those histograms of `EngineTotals` that are told from records."""
 
@@ -115,8 +118,8 @@ class EngineCounts:
         self.lookup_tokens = 0
         self.hit_tokens = 0
         self.preemptions = 0
-        self.itl_s: Final = BucketCounts(TOKEN_BOUNDS_S)
-        self.step_tokens: Final = BucketCounts(STEP_TOKEN_BOUNDS)
+        self.itl_s: Final = BucketCounts(ITL_GRID_S)
+        self.step_tokens: Final = BucketCounts(VLLM_STEP_TOKEN_BOUNDS)
 
     def look_up(self, table: RequestTable, message: PrefillStepped) -> None:
         """Prompts were looked up. Instances with a cache of their own tell their hits; of a pool's the table knows."""

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from scheduler.metrics.buckets import TRANSFER_BOUNDS_S, BucketCounts, HistogramTotals
+from scheduler.metrics.bucket_bounds import TRANSFER_BOUNDS_S
+from scheduler.metrics.buckets import BucketCounts, HistogramTotals
 from scheduler.metrics.columns import NS_PER_S, Floats, parts, ratio
 from scheduler.metrics.distribution import Distribution, weighted_distribution_s
 from scheduler.metrics.family import Family, HistogramFamily, by_value
@@ -24,8 +25,9 @@ from scheduler.metrics.outcome.ended_run import EndedRun
 from scheduler.metrics.outcome.windows import bytes_in_windows, peak_bytes_per_s
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subject import SUBJECTS, Account, Handlers, Session, Subject
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.fabric_parts import PartKind, count_kinds
-from scheduler.protocol.messages import PartsChanged, Plane, TransferDone, TransferFailed, TransferKind
+from scheduler.protocol.messages import PartsChanged, TransferDone, TransferFailed
 
 FLOWS: Final = tuple((plane, kind) for plane in Plane for kind in TransferKind)
 """What moves on which plane, in the order of `FabricTotals.flow_bytes`, `flow_transfers` and `failed_transfers`."""

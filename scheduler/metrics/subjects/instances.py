@@ -25,6 +25,7 @@ from scheduler.protocol.messages import (
     UsageReported,
     WorkersJoined,
     WorkersLost,
+    WorkersStarted,
 )
 
 STRETCH_WALL_S: Final = 1.0
@@ -105,6 +106,7 @@ class InstanceAccount(Account[InstanceTotals]):
             DecodeStepped: self._on_report,
             UsageReported: self._on_report,
             WorkersLost: self._on_workers_lost,
+            WorkersStarted: self._on_workers_started,
             WorkersJoined: self._on_workers_joined,
         }
 
@@ -125,6 +127,8 @@ class InstanceAccount(Account[InstanceTotals]):
         for address in message.addresses:
             if address in self._meters:
                 self._meters[address].is_up = True
+
+    def _on_workers_started(self, _session: Session, message: WorkersStarted) -> None:
         # Servers of the cache pool are nobody's process.
         for host in {self._host_of[address]: None for address in message.addresses if address in self._host_of}:
             self._restarts[host] += 1
@@ -210,7 +214,7 @@ FAMILIES: Final = (
         lambda s: [int(is_up) for is_up in s[InstanceTotals].is_up], INSTANCE, by_instance,
     ),
     Family(
-        "supernode_worker_restarts_total", "counter", "Times that a worker process was lost and came back.",
+        "supernode_worker_restarts_total", "counter", "Times that a worker process was lost and started again.",
         lambda s: s[InstanceTotals].restarts, ("host",), lambda layout: [(host,) for host in layout.hosts],
     ),
     Family(

@@ -91,7 +91,8 @@ class RequestAccount(Account[RequestTotals]):
         self._ended += ended_by_reason(ended)
 
     def end(self, session: Session) -> None:
-        """Keep what only the table of the session knows."""
+        """Keep what only the table of the session knows. Who is open when a run fails with its core has failed, too."""
+        self._ended[FinishReason.INTERRUPTED] += session.table.num_open
         self._retries += self._retries_of(session)
         self._may_retry = False
 
@@ -135,10 +136,16 @@ def request_counts(records: Records, is_counted: Bools | slice = slice(None)) ->
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:
     by_reason: list[int] = ended_by_reason(run.records).tolist()
+    limits = run.info.finish_limits
     return {
         "requests": request_counts(run.records),
         "finish_reasons": {
             reason.name.lower(): by_reason[reason] for reasons in _OUTCOMES.values() for reason in reasons
+        },
+        "finish_limits": {
+            reason.name.lower(): limits[reason]
+            for reason in (*REJECTED, *FAILED)
+            if by_reason[reason] and reason in limits
         },
     }
 

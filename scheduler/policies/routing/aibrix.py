@@ -49,6 +49,10 @@ class AibrixPd:
         loads = stage.outstanding_requests
         return lowest(loads) if max(loads) - min(loads) > self.prefill_spread else lowest(self.prefill(stage, request))
 
+    def scores(self, stage: StageView, request: RequestView) -> list[float]:
+        """By the rule of the stage, fast paths aside."""
+        return self.decode(stage) if self.context.stage is StageKind.DECODE else self.prefill(stage, request)
+
     def choose_pair(self, prefill: StageView, decode: StageView, request: RequestView) -> tuple[int, int]:
         """Both of one supernode, if any has both."""
         loads, first = prefill.outstanding_requests, prefill.supernodes[0]
@@ -154,7 +158,11 @@ class Conductor:
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """Index of the least time."""
-        return lowest(self.decode(stage) if self.context.stage is StageKind.DECODE else self.prefill(stage, request))
+        return lowest(self.scores(stage, request))
+
+    def scores(self, stage: StageView, request: RequestView) -> list[float]:
+        """Milliseconds by instance."""
+        return self.decode(stage) if self.context.stage is StageKind.DECODE else self.prefill(stage, request)
 
     def prefill(self, stage: StageView, request: RequestView) -> list[float]:
         """Milliseconds by instance."""

@@ -39,10 +39,10 @@ class DynamoKv:
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """Least cost, or a draw."""
-        costs = self.costs(stage, request)
+        costs = self.scores(stage, request)
         return lowest(costs) if self.temperature == 0 else self._draw(costs)
 
-    def costs(self, stage: StageView, request: RequestView) -> list[float]:
+    def scores(self, stage: StageView, request: RequestView) -> list[float]:
         """Cost of each instance, in blocks."""
         block, active = request.block_tokens, stage.outstanding_tokens
         incoming = request.num_tokens / block

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scheduler.policies.registry import routing_policy
@@ -51,6 +52,10 @@ class LeastLoaded:
         """Index of the smallest count."""
         loads = stage.outstanding_requests
         return loads.index(min(loads))
+
+    def scores(self, stage: StageView, request: RequestView) -> Sequence[float]:
+        """The counts."""
+        return stage.outstanding_requests
 
 
 @routing_policy(
@@ -104,3 +109,7 @@ class CloudMatrix:
         """Index of the smallest count."""
         loads = stage.outstanding_tokens
         return loads.index(min(loads))
+
+    def scores(self, stage: StageView, request: RequestView) -> Sequence[float]:
+        """The counts."""
+        return stage.outstanding_tokens

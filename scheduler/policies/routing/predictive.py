@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scheduler.policies.registry import routing_policy
@@ -28,9 +29,13 @@ class Mooncake:
 
     def choose(self, stage: StageView, request: RequestView) -> int:
         """Index of the least time."""
+        return lowest(self.scores(stage, request))
+
+    def scores(self, stage: StageView, request: RequestView) -> Sequence[float]:
+        """Predicted nanoseconds: to the first token, or per output token."""
         if self.context.stage is StageKind.DECODE:
-            return lowest(request.work_ns)
-        return lowest([backlog + work for backlog, work in zip(request.backlog_ns, request.work_ns)])
+            return request.work_ns
+        return [backlog + work for backlog, work in zip(request.backlog_ns, request.work_ns)]
 
 
 @routing_policy(
@@ -58,3 +63,7 @@ class SloAware:
         target_ns = self.target_tpot_ms * 1e6
         within = (index for index, tpot_ns in enumerate(request.work_ns) if tpot_ns <= target_ns)
         return next(within, lowest(request.work_ns))
+
+    def scores(self, stage: StageView, request: RequestView) -> Sequence[float]:
+        """Predicted nanoseconds: of the backlog, or per output token."""
+        return request.backlog_ns if self.context.stage is StageKind.PREFILL else request.work_ns

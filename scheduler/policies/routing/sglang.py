@@ -76,3 +76,8 @@ class LMetric:
             for load, matched in zip(stage.outstanding_requests, at_hand_tokens(request))
         ]
         return rows.index(min(rows))
+
+    def scores(self, stage: StageView, request: RequestView) -> list[float]:
+        """The products."""
+        total, loads = request.total_tokens, stage.outstanding_requests
+        return [(total - matched) * (load + 1) for load, matched in zip(loads, at_hand_tokens(request))]

@@ -1,4 +1,4 @@
-"""When requests arrive: renewal processes, and a change of time that makes their rate swing."""
+"""When requests arrive: renewal processes on the axis of expected arrivals, which `rates` turns into times."""
 
 from __future__ import annotations
 
@@ -8,45 +8,42 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from scheduler.sources.synthetic.rates import rate_of
 from scheduler.sources.synthetic.workload import ArrivalProcess, Process
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 NS_PER_S: Final = 1e9
-DIURNAL_KNOTS: Final = 4097
-"""The swinging rate is held constant between these points of a period: within 0.05 % of the sine at amplitude 1."""
-
 _BISECTIONS: Final = 100
 
 
 class ArrivalClock:
-    """Draws arrival times, a block at a time, in order."""
+    """Draws arrival times, a block at a time, in order.
+
+    With stages the first arrival is at time 0, where the first stage begins, and the last before the end of the last
+    stage; `has_ended` tells that it was drawn.
+    """
 
     def __init__(self, process: ArrivalProcess, generator: np.random.Generator) -> None:
+        self.has_ended = False
         self._process = process
         self._generator = generator
+        self._rate = rate_of(process)
         self._num_expected = 0.0
-        # Expected arrivals by each knot of one period, in units of the period's own expectation.
-        turns = np.linspace(0.0, 1.0, DIURNAL_KNOTS)
-        swing = process.diurnal_amplitude / (2 * math.pi) * (1 - np.cos(2 * math.pi * turns))
-        self._knots = turns
-        self._expected_at_knots = turns + swing
+        self._begins_with_arrival = bool(process.stages)
 
     def draw_ns(self, count: int) -> Integers:
-        """The next arrival times in nanoseconds, shape (count,), never falling; time 0 is before the first."""
+        """The next arrival times in nanoseconds, never falling; shape (count,), or fewer if the stages end."""
         gaps = draw_gaps(self._process.process, self._process.cv, self._generator, count)
+        if self._begins_with_arrival:
+            gaps[0], self._begins_with_arrival = 0.0, False
         expected = self._num_expected + np.cumsum(gaps)
         self._num_expected = float(expected[-1])
-        return np.rint(self._times_s(expected) * NS_PER_S).astype(np.int64)
-
-    def _times_s(self, expected: Floats) -> Floats:
-        """The times by which so many arrivals are expected: the inverse of the integrated rate."""
-        process = self._process
-        if process.diurnal_amplitude == 0.0:
-            return expected / process.rate_per_s
-        periods, rest = np.divmod(expected / (process.rate_per_s * process.diurnal_period_s), 1.0)
-        return (periods + np.interp(rest, self._expected_at_knots, self._knots)) * process.diurnal_period_s
+        if self._num_expected >= self._rate.num_expected:
+            self.has_ended = True
+            expected = expected[expected < self._rate.num_expected]
+        return np.rint(self._rate.times_s(expected) * NS_PER_S).astype(np.int64)
 
 
 def draw_gaps(process: Process, cv: float, generator: np.random.Generator, count: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -23,21 +24,30 @@ from scheduler.sources.synthetic.workload import (
 from scheduler.sources.traces.rows import NO_PREFIX
 
 
-def generate(workload: Workload, seed: int) -> tuple[int | None, Iterator[ArrivalBlock]]:
-    """How many requests to expect, and the requests; times count from the first. Same seed, same requests."""
-    expected, blocks = _generate(workload, seed)
+def generate(
+    workload: Workload, seed: int, block_tokens: int = BLOCK_TOKENS
+) -> tuple[int | None, Iterator[ArrivalBlock]]:
+    """How many requests to expect, and the requests; times count from the first. Same seed, same requests.
+
+    Ids of prompts stand for `block_tokens` tokens.
+    """
+    expected, blocks = _generate(workload, seed, block_tokens)
     return expected, _classed(blocks, workload.class_shares, seed) if workload.class_shares else blocks
 
 
-def _generate(workload: Workload, seed: int) -> tuple[int | None, Iterator[ArrivalBlock]]:
+def _generate(workload: Workload, seed: int, block_tokens: int) -> tuple[int | None, Iterator[ArrivalBlock]]:
     requests = workload.requests
     if isinstance(requests, ServeGenRequests):
         pool = ServeGenPool(requests)
         expected = pool.num_expected if workload.num_requests is None else workload.num_requests
         return expected, _not_empty(workload.name, cut(pool.blocks(seed), workload.num_requests))
     if isinstance(requests, SessionRequests):
-        return workload.num_requests, cut(session_blocks(requests, BLOCK_TOKENS, seed), workload.num_requests)
-    return workload.num_requests, cut(_independent_blocks(requests, seed), workload.num_requests)
+        requests.check_blocks(block_tokens)
+        return workload.num_requests, cut(session_blocks(requests, block_tokens, seed), workload.num_requests)
+    expected = workload.num_requests
+    if expected is None:
+        expected = max(1, round(math.fsum(stage.num_expected for stage in requests.arrivals.stages)))
+    return expected, cut(_independent_blocks(requests, seed), workload.num_requests)
 
 
 def _classed(
@@ -82,14 +92,17 @@ def _independent_blocks(requests: IndependentRequests, seed: int) -> Iterator[Ar
     prefixes = [NO_PREFIX] * BLOCK_ROWS
     tenants = [0] * BLOCK_ROWS
     origin_ns: int | None = None
-    while True:
+    while not clock.has_ended:
         times_ns = clock.draw_ns(BLOCK_ROWS)
+        num_rows = len(times_ns)
+        if not num_rows:
+            return
         if origin_ns is None:
             origin_ns = int(times_ns[0])
         yield ArrivalBlock(
             (times_ns - origin_ns).tolist(),
-            prompts.draw(BLOCK_ROWS).tolist(),
-            outputs.draw(BLOCK_ROWS).tolist(),
-            prefixes,
-            tenants,
+            prompts.draw(num_rows).tolist(),
+            outputs.draw(num_rows).tolist(),
+            prefixes[:num_rows],
+            tenants[:num_rows],
         )

@@ -18,6 +18,7 @@ from scheduler.sources.synthetic.workload import (
     Lengths,
     LogNormalLengths,
     Process,
+    RateStage,
     ServeGenRequests,
     SessionRequests,
     Workload,
@@ -54,20 +55,24 @@ def _workload(top: Section, name: str, folder: Path) -> Workload:
             place = f"preset {preset}"
             top.put(key, Section(key, place, dict(values), dict.fromkeys(values, place)), place)
     name = top.text("name", name)
+    block_tokens = top.integer("block_tokens") if "block_tokens" in top.values else None
+    top.taken.add("block_tokens")
     shares = _class_shares(top.section("classes")) if "classes" in top.values else ()
     top.taken.add("classes")
     if "servegen" in top.values:
         num_requests = top.integer("num_requests") if "num_requests" in top.values else None
-        return Workload(name, _servegen(top.section("servegen"), folder), num_requests, shares)
+        return Workload(name, _servegen(top.section("servegen"), folder), num_requests, shares, block_tokens)
     arrivals = _arrivals(top.section("arrivals"))
     prompt_tokens = _lengths(top.section("prompt_tokens"), folder, is_prompt=True)
     output_tokens = _lengths(top.section("output_tokens"), folder, is_prompt=False)
-    num_requests = top.integer("num_requests")
+    num_requests = top.integer("num_requests") if "num_requests" in top.values or not arrivals.stages else None
+    top.taken.add("num_requests")
     if "sessions" in top.values:
         sessions = _sessions(top.section("sessions"), arrivals, prompt_tokens, output_tokens)
-        return Workload(name, sessions, num_requests, shares)
+        return Workload(name, sessions, num_requests, shares, block_tokens)
     top.taken.update(("sessions", "servegen"))
-    return Workload(name, IndependentRequests(arrivals, prompt_tokens, output_tokens), num_requests, shares)
+    requests = IndependentRequests(arrivals, prompt_tokens, output_tokens)
+    return Workload(name, requests, num_requests, shares, block_tokens)
 
 
 def _class_shares(section: Section) -> tuple[tuple[str, float], ...]:
@@ -87,11 +92,27 @@ def _arrivals(section: Section) -> ArrivalProcess:
     default = ArrivalProcess(rate_per_s=1.0)
     return section.build(
         lambda: ArrivalProcess(
-            rate_per_s=section.number("rate_per_s"),
+            rate_per_s=_rate_per_s(section),
             process=Process(section.choice("process", default.process, [process.value for process in Process])),
             cv=section.number("cv", default.cv),
             diurnal_amplitude=section.number("diurnal_amplitude", default.diurnal_amplitude),
             diurnal_period_s=section.number("diurnal_period_s", default.diurnal_period_s),
+            stages=tuple(map(_stage, section.sections("stages"))),
+        )
+    )
+
+
+def _rate_per_s(section: Section) -> float:
+    """0 where stages say it."""
+    return section.number("rate_per_s", 0.0) if "stages" in section.values else section.number("rate_per_s")
+
+
+def _stage(section: Section) -> RateStage:
+    return section.build(
+        lambda: RateStage(
+            duration_s=section.number("duration_s"),
+            rate_per_s=section.number("rate_per_s"),
+            end_rate_per_s=section.number("end_rate_per_s") if "end_rate_per_s" in section.values else None,
         )
     )
 

@@ -50,18 +50,20 @@ class _Turns:
 
 
 def session_blocks(requests: SessionRequests, block_tokens: int, seed: int) -> Iterator[ArrivalBlock]:
-    """Turns of endlessly many sessions in time order; memory holds the turns of sessions that are under way."""
+    """Turns of sessions in time order, until the stages of their arrivals have ended if there are any; memory holds
+    the turns of sessions that are under way."""
     factory = _SessionFactory(requests, block_tokens, seed)
     waiting: _Turns | None = None
     origin_ns: int | None = None
-    while True:
+    while not factory.has_ended:
         # In proportion to what waits, so that sorting it again costs each turn the same however many wait.
         num_waiting = 0 if waiting is None else len(waiting.times_ns)
         last_start_ns, turns = factory.make(max(MIN_SESSIONS, num_waiting // 4))
         turns = turns if waiting is None else waiting.join(turns)
         turns = turns.take(np.argsort(turns.times_ns, kind="stable"))
         # Sessions still to come start no earlier than the last one that was made.
-        num_due = int(np.searchsorted(turns.times_ns, last_start_ns, side="left"))
+        num_turns = len(turns.times_ns)
+        num_due = num_turns if factory.has_ended else int(np.searchsorted(turns.times_ns, last_start_ns, side="left"))
         waiting = turns.take(slice(num_due, None))
         for start in range(0, num_due, BLOCK_ROWS):
             due = turns.take(slice(start, min(start + BLOCK_ROWS, num_due)))
@@ -95,10 +97,17 @@ class _SessionFactory:
             for group in range(requests.system_groups)
         ]
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no session comes any more."""
+        return self._clock.has_ended
+
     def make(self, num_sessions: int) -> tuple[int, _Turns]:
-        """When the last of these sessions starts, and all their turns, session by session."""
+        """When the last of these sessions starts, and all their turns, session by session; fewer sessions as the
+        arrivals end."""
         requests = self._requests
         starts_ns = self._clock.draw_ns(num_sessions)
+        num_sessions = len(starts_ns)
         num_turns = np.minimum(self._turns.geometric(1 / requests.mean_turns, num_sessions), requests.max_turns)
         groups = self._groups.integers(0, requests.system_groups, num_sessions)
         total = int(num_turns.sum())
@@ -125,14 +134,14 @@ class _SessionFactory:
             num_blocks,
             partial_block,
         )
-        return int(starts_ns[-1]), turns
+        return int(starts_ns[-1]) if num_sessions else 0, turns
 
     def _number_blocks(
         self, prompt_tokens: Integers, session: Integers, turn: Integers
     ) -> tuple[Integers, Integers, Integers]:
         """Ids: a session takes one for each whole block of its longest prompt, then one a turn for partial blocks."""
         whole = prompt_tokens // self._block_tokens - self._system_blocks
-        is_last = np.append(session[1:] != session[:-1], True)
+        is_last = np.append(session[1:] != session[:-1], np.ones(min(1, len(session)), np.bool_))
         whole_of_session = whole[is_last]
         taken = whole_of_session + turn[is_last] + 1
         bases = self._next_block + np.cumsum(taken) - taken

@@ -19,9 +19,15 @@ from scheduler.sources.traces.rows import MAX_TOKENS, shorten
 
 MAX_REQUESTS: Final = 10**10
 MAX_RATE_PER_S: Final = 1e7
+MIN_BLOCK_TOKENS: Final = 8
+MAX_BLOCK_TOKENS: Final = 131_072
+"""Of a block that an id stands for; 16 to 512 are usual."""
+
 MIN_CV: Final = 0.01
 MAX_CV: Final = 20.0
 """Beyond it a Weibull's shape is so small that single gaps last longer than any run."""
+
+MAX_STAGES: Final = 10_000
 
 MAX_SYSTEM_BLOCKS: Final = 2**20
 """Bound on block ids kept for system prompts."""
@@ -55,26 +61,66 @@ class Process(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RateStage:
+    """For `duration_s` the rate is `rate_per_s`, or goes in a line from there to `end_rate_per_s`; 0 for a pause."""
+
+    duration_s: float
+    rate_per_s: float
+    end_rate_per_s: float | None = None
+
+    def __post_init__(self) -> None:
+        check_range("duration_s", self.duration_s, 1e-3, 1e9)
+        check_range("rate_per_s", self.rate_per_s, 0.0, MAX_RATE_PER_S)
+        check_range("end_rate_per_s", self.last_rate_per_s, 0.0, MAX_RATE_PER_S)
+
+    @property
+    def last_rate_per_s(self) -> float:
+        """The rate as the stage ends."""
+        return self.rate_per_s if self.end_rate_per_s is None else self.end_rate_per_s
+
+    @property
+    def num_expected(self) -> float:
+        """Arrivals expected in all of it."""
+        return (self.rate_per_s + self.last_rate_per_s) / 2 * self.duration_s
+
+
+@dataclass(frozen=True, slots=True)
 class ArrivalProcess:
     """Arrivals at a mean rate; `cv` is the coefficient of variation of gaps (1 for Poisson, more is burstier).
 
-    With an amplitude a the rate swings as `rate_per_s * (1 + a * sin(2 pi t / diurnal_period_s))`; `cv` then holds for
-    gaps measured in expected arrivals.
+    With an amplitude a the rate swings as `rate_per_s * (1 + a * sin(2 pi t / diurnal_period_s))`. With `stages`, in
+    place of both, it is theirs, one after another; the first arrival is where the first begins, and none comes after
+    the last. Either way `cv` holds for gaps measured in expected arrivals.
     """
 
-    rate_per_s: float
+    rate_per_s: float = 0.0
     process: Process = Process.POISSON
     cv: float = 1.0
     diurnal_amplitude: float = 0.0
     diurnal_period_s: float = 86_400.0
+    stages: tuple[RateStage, ...] = ()
 
     def __post_init__(self) -> None:
-        check_range("rate_per_s", self.rate_per_s, 1 / MAX_RATE_PER_S, MAX_RATE_PER_S)
+        if self.stages:
+            self._check_stages()
+        else:
+            check_range("rate_per_s", self.rate_per_s, 1 / MAX_RATE_PER_S, MAX_RATE_PER_S)
         check_range("cv", self.cv, MIN_CV, MAX_CV)
         if self.process is Process.POISSON and self.cv != 1.0:
             raise FieldError("cv", f"is {self.cv:g} in a Poisson process, whose cv is 1", "set process: gamma")
         check_range("diurnal_amplitude", self.diurnal_amplitude, 0.0, 1.0)
         check_range("diurnal_period_s", self.diurnal_period_s, 1.0, 1e9)
+
+    def _check_stages(self) -> None:
+        for field, value in (("rate_per_s", self.rate_per_s), ("diurnal_amplitude", self.diurnal_amplitude)):
+            if value:
+                raise FieldError(field, f"is {value:g} beside stages, which say the rate", "leave one of them out")
+        if len(self.stages) > MAX_STAGES:
+            raise FieldError("stages", f"has {len(self.stages):,} entries", f"give at most {MAX_STAGES:,}")
+        if not self.stages[0].num_expected:
+            problem = "begins with a pause, but a trace begins with its first request"
+            raise FieldError("stages", problem, "leave the pause out")
+        check_range("stages", math.fsum(stage.num_expected for stage in self.stages), 0.0, MAX_REQUESTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +204,17 @@ class SessionRequests:
         check_range("system_groups", self.system_groups, 1, MAX_SYSTEM_BLOCKS)
         check_range("system_tokens", self.system_tokens, 0, MAX_TOKENS)
         check_range("max_prompt_tokens", self.max_prompt_tokens, 1, MAX_TOKENS)
-        if self.system_groups * (self.system_tokens // BLOCK_TOKENS) > MAX_SYSTEM_BLOCKS:
-            problem = f"is {self.system_groups} of {self.system_tokens} tokens each"
-            raise FieldError("system_groups", problem, f"keep all within {MAX_SYSTEM_BLOCKS} blocks of {BLOCK_TOKENS}")
         first_tokens = self.system_tokens + self.prompt_tokens.maximum
         if first_tokens > self.max_prompt_tokens:
             problem = f"is {self.max_prompt_tokens}, but a first prompt may have {first_tokens} tokens"
             raise FieldError("max_prompt_tokens", problem, "raise it, or lower prompt_tokens.maximum or system_tokens")
+        self.check_blocks(BLOCK_TOKENS)
+
+    def check_blocks(self, block_tokens: int) -> None:
+        """FieldError if the system prompts have too many blocks of so many tokens."""
+        if self.system_groups * (self.system_tokens // block_tokens) > MAX_SYSTEM_BLOCKS:
+            problem = f"is {self.system_groups} of {self.system_tokens} tokens each"
+            raise FieldError("system_groups", problem, f"keep all within {MAX_SYSTEM_BLOCKS} blocks of {block_tokens}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +239,10 @@ class ServeGenRequests:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A named stream of requests. `num_requests` ends it; only ServeGen ends by itself and may leave it out.
+    """A named stream of requests. `num_requests` ends it; ServeGen and stages of rates end by themselves as well, and
+    may leave it out.
 
+    `block_tokens`: tokens of a block that prompts share and that an id stands for; None for those of the run.
     With `class_shares`, (name, share) of request classes, each request asks for one, drawn in proportion to the shares.
     """
 
@@ -198,11 +250,16 @@ class Workload:
     requests: IndependentRequests | SessionRequests | ServeGenRequests
     num_requests: int | None = None
     class_shares: tuple[tuple[str, float], ...] = ()
+    block_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        if self.block_tokens is not None:
+            check_range("block_tokens", self.block_tokens, MIN_BLOCK_TOKENS, MAX_BLOCK_TOKENS)
+            if isinstance(self.requests, SessionRequests):
+                self.requests.check_blocks(self.block_tokens)
         if self.class_shares and not 0 < math.fsum(share for _, share in self.class_shares) < math.inf:
             raise FieldError("classes", "have no positive sum", "give shares of at least 0, some above it")
         if self.num_requests is not None:
             check_range("num_requests", self.num_requests, 1, MAX_REQUESTS)
-        elif not isinstance(self.requests, ServeGenRequests):
+        elif not isinstance(self.requests, ServeGenRequests) and not self.requests.arrivals.stages:
             raise FieldError("num_requests", "is missing", "say how many requests to generate")

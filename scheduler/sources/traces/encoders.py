@@ -9,7 +9,6 @@ from typing import Final
 
 from scheduler.protocol.errors import InputError
 from scheduler.sources.arrivals import ArrivalBlock
-from scheduler.sources.traces.block_sizes import resizer
 from scheduler.sources.traces.csv_rows import CsvFormat
 from scheduler.sources.traces.identity import MAX_BLOCK_ID
 from scheduler.sources.traces.json_rows import JsonFormat
@@ -30,17 +29,19 @@ SECONDS_PER_DAY: Final = 86_400
 class Encoder:
     """Blocks of a trace as lines of one format; times are rounded down, so that their order stays.
 
-    InputError if the format cannot hold the ids of a trace.
+    Ids are split into those of the format where that loses nothing; else they stay what they are, and `tokens_per_id`
+    says so. InputError if the format cannot hold the ids of a trace.
     """
 
     def __init__(self, form: CsvFormat | JsonFormat, block_tokens: int, path: str) -> None:
         self._form: Final = form
         self._path: Final = path
-        self._block_tokens: Final = block_tokens
         self._time: Final = _time_writer(form.unit)
         self._tick_ns: Final = _tick_ns(form.unit)
         self._holds_ids: Final = isinstance(form, JsonFormat) and bool(form.block_ids) and not form.has_token_ids
-        self._resize: Final = resizer(block_tokens, form.tokens_per_id)
+        self._id_tokens: Final = block_tokens if block_tokens % form.tokens_per_id else form.tokens_per_id
+        self._parts: Final = block_tokens // self._id_tokens
+        self._has_ids = False
         self._has_tenants = False
         self._has_large_ids = False
         self._lost: dict[str, None] = {}
@@ -49,6 +50,11 @@ class Encoder:
     def lost(self) -> list[str]:
         """What of the rows so far does not stand in the file."""
         return list(self._lost)
+
+    @property
+    def tokens_per_id(self) -> int | None:
+        """Prompt tokens that each id in the file stands for; None if there are no ids so far."""
+        return self._id_tokens if self._has_ids else None
 
     @property
     def header(self) -> str:
@@ -83,19 +89,23 @@ class Encoder:
         if not self._holds_ids or not any(block.prefixes):
             yield from [""] * len(block)
             return
-        resize = self._resize
-        if resize is None:
-            size, wanted = self._block_tokens, self._form.tokens_per_id
-            problem = f"blocks of {size} tokens cannot be made into blocks of {wanted}, which this format has"
-            raise InputError(f"{self._path}: {problem}; write azure, which holds no blocks")
-        self._note_size()
+        self._has_ids = True
         for prefix, tenant, prompt in zip(block.prefixes, block.tenants, block.prompt_tokens, strict=True):
             if not prefix:
                 yield ""
                 continue
-            ids = self._of_tenant(resize(prefix, prompt), tenant)
+            ids = self._of_tenant(self._split(prefix, prompt), tenant)
             # The text of a list of integers is JSON.
             yield f', "{self._form.block_ids}": {ids}'
+
+    def _split(self, prefix: list[int], prompt_tokens: int) -> list[int]:
+        """A part of a split block is known by the whole's id and its place."""
+        parts = self._parts
+        if parts == 1:
+            return prefix
+        ids = [block_id * parts + part for block_id in prefix for part in range(parts)]
+        # The last id may stand for fewer tokens: it has no parts beyond the prompt's end.
+        return ids[: -(-prompt_tokens // self._id_tokens)]
 
     def _of_tenant(self, ids: list[int], tenant: int) -> list[int]:
         self._has_tenants |= tenant > 0
@@ -106,11 +116,6 @@ class Encoder:
             raise InputError(f"{self._path}: {problem}; {fix}")
         base = tenant * TENANT_IDS
         return [base + block_id for block_id in ids] if base else ids
-
-    def _note_size(self) -> None:
-        wanted = self._form.tokens_per_id
-        if wanted > self._block_tokens:
-            self._lost[f"sharing of less than {wanted} tokens"] = None
 
     def _note_lost(self, block: ArrivalBlock) -> None:
         form, lost = self._form, self._lost

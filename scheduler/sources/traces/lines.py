@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,6 +77,7 @@ def byte_chunks(path: str) -> Iterator[bytes]:
     """The file piece by piece, unzipped if it is zipped. InputError if it cannot be read."""
     try:
         with open(path, "rb") as raw:
+            refuse_device(raw, path)
             zipped = path.endswith(".gz") or raw.peek(2)[:2] == GZIP_MAGIC
             # typeshed gives GzipFile no common base with the plain file; both have `read`.
             file = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if zipped else raw
@@ -128,6 +131,12 @@ def _line_chunks(path: str) -> Iterator[bytes]:
                 skipping = True
     if carry:
         yield carry
+
+
+def refuse_device(file: BinaryIO, path: str, what: str = "a trace") -> None:
+    """InputError if an open file is a device that never ends, such as /dev/zero; a terminal does."""
+    if stat.S_ISCHR(os.fstat(file.fileno()).st_mode) and not file.isatty() and path != os.devnull:
+        raise InputError(f"{shown(path)}: is a device; give the path of {what}")
 
 
 def unreadable(path: str, error: OSError, what: str = "a trace") -> InputError:

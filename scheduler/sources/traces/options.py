@@ -88,6 +88,8 @@ class TraceOptions:
     until_time: str | None = None
     assume_shared: str | None = None
     strict: bool = False
+    block_tokens: int | None = None
+    """Tokens of a block of requests that are generated, such as those of a run's cache; None for 512."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:

@@ -43,14 +43,15 @@ def trace_start_ns(path: str, options: TraceOptions) -> int | None:
 
 
 def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:
-    """The requests of a workload as a trace."""
+    """The requests of a workload as a trace, in blocks of its own size, or else of that of the options."""
     from scheduler.sources.synthetic.generate import cut, generate
 
-    num_requests, blocks = generate(workload, options.seed)
+    block_tokens = workload.block_tokens or options.block_tokens or BLOCK_TOKENS
+    num_requests, blocks = generate(workload, options.seed, block_tokens)
     if num_requests is not None:
         num_requests = min(num_requests, options.limit or num_requests)
     blocks, reading = cut(blocks, options.limit), Reading("generated")
-    return _opened(OpenedTrace(workload.name, BLOCK_TOKENS, num_requests, blocks, SkippedRows(), reading), options)
+    return _opened(OpenedTrace(workload.name, block_tokens, num_requests, blocks, SkippedRows(), reading), options)
 
 
 def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:

@@ -27,13 +27,15 @@ COMPRESSION: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class WrittenTrace:
-    """What a file now holds. `lost`: what of the trace it does not."""
+    """What a file now holds. `lost`: what of the trace it does not. `tokens_per_id`: what each id of a prompt stands
+    for; None if there are none in it."""
 
     path: str
     format: str
     requests: int
     span_s: float
     lost: tuple[str, ...] = ()
+    tokens_per_id: int | None = None
 
 
 def write_trace(trace: Trace, path: str, format_name: str | None = None) -> WrittenTrace:
@@ -54,7 +56,7 @@ def write_trace(trace: Trace, path: str, format_name: str | None = None) -> Writ
             file.write("\n".join(encoder.lines(block)) + "\n")
             requests += len(block)
             last_ns = block.arrived_ns[-1]
-    return WrittenTrace(path, name, requests, last_ns / 1e9, tuple(encoder.lost))
+    return WrittenTrace(path, name, requests, last_ns / 1e9, tuple(encoder.lost), encoder.tokens_per_id)
 
 
 def writable() -> list[str]:

@@ -68,12 +68,12 @@ def test_a_cluster_may_name_its_chip() -> None:
 @pytest.mark.parametrize(("name", "factor"), [("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12), ("P", 1e15)])
 def test_a_prefix_of_a_unit_multiplies(name: str, factor: float) -> None:
     described = deepcopy(BARE)
-    described["die"]["hbm_bytes_per_s"] = {"value": 3.0, "unit": f"{name}B/s"}
-    described["die"]["peak"]["int8"] = {"value": 2.0, "unit": f"{name}OP/s"}
+    described["die"]["hbm_bytes_per_s"] = {"value": 3e12 / factor, "unit": f"{name}B/s"}
+    described["die"]["peak"]["int8"] = {"value": 2e15 / factor, "unit": f"{name}OP/s"}
     die = read_description(Chip, described, find_chip).die
-    assert (die.hbm_bytes_per_s.value, die.hbm_bytes_per_s.unit) == (3.0 * factor, "B/s")
+    assert (die.hbm_bytes_per_s.value, die.hbm_bytes_per_s.unit) == (3e12, "B/s")
     assert die.peak.int8 is not None
-    assert (die.peak.int8.value, die.peak.int8.unit) == (2.0 * factor, "FLOP/s")
+    assert (die.peak.int8.value, die.peak.int8.unit) == (2e15, "FLOP/s")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,28 @@ def test_a_prefix_of_a_unit_multiplies(name: str, factor: float) -> None:
         ("num_dies", 0, "num_dies is 0; give a number above 0"),
         ("num_dies", 10**9, "num_dies is 1e+09; give a whole number up to 10,000,000"),
         ("name", "", "name is ''; give a text"),
+        (
+            "die.hbm_bytes_per_s",
+            1.6,
+            "die.hbm_bytes_per_s is 1.6 B/s; give a number from 1e+08 B/s to 1e+15 B/s, or one with its prefix, such "
+            "as {value: 1.6, unit: TB/s}",
+        ),
+        (
+            "die.hbm_bytes_per_s",
+            {"value": 1.6, "unit": "PB/s"},
+            "die.hbm_bytes_per_s is 1.6e+15 B/s; give a number from",
+        ),
+        ("die.peak.bf16", 989, "die.peak.bf16 is 989 FLOP/s; give a number from 1e+09 FLOP/s to 1e+19 FLOP/s, or one"),
+        ("die.hbm_bytes", 80, "die.hbm_bytes is 80 B; give a number from 1e+08 B to 1e+14 B, or one with its prefix"),
+        ("die.scale_up_bytes_per_s", 450, "die.scale_up_bytes_per_s is 450 B/s; give a number from 1e+06 B/s"),
+        ("die.scale_out_bytes_per_s", 50, "die.scale_out_bytes_per_s is 50 B/s; give a number from 1e+06 B/s"),
+        ("tdp_w", {"value": 700, "unit": "kW"}, "tdp_w is 700000 W; give a number from 1 W to 100000 W"),
+        ("tdp_w", 0.7, "tdp_w is 0.7 W; give a number from 1 W to 100000 W, or one with its prefix"),
+        ("idle_w", 701, "idle_w is 701 W, above the 700 W of tdp_w; give at most 700 W"),
+        ("resident_w", 900, "resident_w is 900 W, above the 700 W of tdp_w; give at most 700 W"),
+        ("resident_w", 60, "idle_w is 70 W, above the 60 W of resident_w; give at most 60 W"),
+        ("num_dies", 65, "num_dies is 65; give a number from 1 to 64"),
+        ("scale_up_domain_npus", 2_000_000, "scale_up_domain_npus is 2e+06; give a number from 1 to 1e+06"),
     ],
 )
 def test_what_cannot_be_used_in_a_chip_is_named(path: str, value: object, problem: str) -> None:
@@ -119,6 +141,14 @@ def test_what_cannot_be_used_in_a_chip_is_named(path: str, value: object, proble
     [
         ({"parts": 5}, "parts is 5; give a list"),
         ({"parts": [{"title": "x"}]}, "parts.0.kind is missing"),
+        (
+            {"power": {"cpu": {"provisioned_w": 200, "busy_w": 150, "idle_w": 180}}},
+            "power.cpu.idle_w is 180 W, above the 150 W of busy_w; give at most 150 W",
+        ),
+        (
+            {"other_ports": [{"plane": "vpc", "endpoint": "node", "bytes_per_s": 50}]},
+            "other_ports.0.bytes_per_s is 50 B/s; give a number from 1e+06 B/s",
+        ),
         ({"other_ports": [{"plane": "ib"}]}, "other_ports.0.plane is 'ib'; give ub or rdma or vpc"),
         ({"defaults": {"plan": "1x8p+1x8d", "precision": "fp9"}}, "defaults.precision is 'fp9'; give bf16 or fp16"),
         (
@@ -131,6 +161,28 @@ def test_what_cannot_be_used_in_a_supernode_is_named(change: dict[str, Any], pro
     with pytest.raises(DescriptionError) as caught:
         read_description(Supernode, {**describe(H100_CLUSTER), **change}, find_chip)
     assert str(caught.value).startswith(problem)
+
+
+def test_every_figure_of_a_chip_has_bounds_that_all_known_chips_keep() -> None:
+    """A figure that is a millionth of itself, as one without its prefix is, is refused in every field."""
+
+    def figures(value: Any, path: tuple[str, ...] = ()) -> Any:
+        for key, inner in value.items():
+            if isinstance(inner, dict) and "value" in inner:
+                yield (*path, key)
+            elif isinstance(inner, dict):
+                yield from figures(inner, (*path, key))
+
+    for chip in CHIPS:
+        for path in figures(describe(chip)):
+            described = describe(chip)
+            inner = described
+            for key in path:
+                inner = inner[key]
+            inner["value"] *= 1e12
+            with pytest.raises(DescriptionError) as caught:
+                read_description(Chip, described, find_chip)
+            assert caught.value.field.startswith(".".join(path))
 
 
 def test_an_optional_figure_may_be_left_out() -> None:

@@ -20,7 +20,8 @@ from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.naive.case import IDLE_WATTS, Case
 from tests.sim.build import LinearCost, LinearEnergy
 from workers.parking import ParkableInstance
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 WAKE_NS = 50
 START = StartPrefill([0], [10], [0], [0], seal_output_tokens([1]), [], [])

@@ -26,7 +26,8 @@ from scheduler.protocol.messages import (
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.expert_load import ExpertLoad
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 BLUEPRINT = Blueprint(load_settings(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
 PHYSICS = InstancePhysics(BLUEPRINT.settings.hardware, BLUEPRINT.settings.instances, is_capped=True)

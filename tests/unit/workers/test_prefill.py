@@ -6,7 +6,8 @@ from scheduler.protocol.messages import PrefillStepped, ReportUsage, StartPrefil
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.naive.case import IDLE_WATTS, Case
 from tests.sim.build import LinearCost, LinearEnergy
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 
 def instance(began_ns: int = 0) -> PrefillInstance:

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from scheduler.metrics.buckets import (
-    REQUEST_BOUNDS_S,
-    STEP_TOKEN_BOUNDS,
-    TOKEN_BOUNDS_S,
-    TOKEN_COUNT_BOUNDS,
-    TTFT_BOUNDS_S,
-    HistogramTotals,
+from scheduler.metrics.bucket_bounds import (
+    VLLM_REQUEST_BOUNDS_S,
+    VLLM_STEP_TOKEN_BOUNDS,
+    VLLM_TOKEN_BOUNDS_S,
+    VLLM_TOKEN_COUNT_BOUNDS,
+    VLLM_TTFT_BOUNDS_S,
 )
+from scheduler.metrics.buckets import HistogramTotals, reads
 from scheduler.metrics.family import AnyFamily, Family, HistogramFamily, Labels
 from scheduler.metrics.layout import Layout
 from scheduler.metrics.snapshot import Snapshot
-from scheduler.metrics.subjects.engines import EngineTotals
+from scheduler.metrics.subjects.engines import ITL_GRID_S, EngineTotals
 from scheduler.metrics.subjects.requests import END_REASONS
 from scheduler.protocol.finish import FinishReason
 
@@ -72,6 +72,13 @@ def _cache_config(layout: Layout) -> list[Labels]:
         (str(block_tokens), str(one.kv_capacity_tokens // block_tokens), str(engine))
         for engine, one in enumerate(layout.instances)
     ]
+
+
+_itl: Final = reads(ITL_GRID_S, VLLM_TOKEN_BOUNDS_S)
+
+
+def _itl_s(engines: EngineTotals) -> list[HistogramTotals]:
+    return [_itl(one) for one in engines.itl_s]
 
 
 def _gauge(name: str, text: str, read: Callable[[EngineTotals], Sequence[float]], meaning: str, unit: str) -> Family:
@@ -150,57 +157,57 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         "requests",
     ),
     _histogram(
-        "time_to_first_token_seconds", "Time to first token.", TTFT_BOUNDS_S, lambda e: e.ttft_s,
+        "time_to_first_token_seconds", "Time to first token.", VLLM_TTFT_BOUNDS_S, lambda e: e.ttft_s,
         "Arrival at the gateway to first token, at the prefill engine.",
     ),
     _histogram(
-        "inter_token_latency_seconds", "Gaps between tokens of one request.", TOKEN_BOUNDS_S, lambda e: e.itl_s, _GAPS,
+        "inter_token_latency_seconds", "Gaps between tokens of one request.", VLLM_TOKEN_BOUNDS_S, _itl_s, _GAPS,
     ),
     _histogram(
         "time_per_output_token_seconds", "Gaps between tokens of one request, under the older name.",
-        TOKEN_BOUNDS_S, lambda e: e.itl_s, _GAPS,
+        VLLM_TOKEN_BOUNDS_S, _itl_s, _GAPS,
     ),
     _histogram(
         "request_time_per_output_token_seconds", "Time per output token, one value per request.",
-        TOKEN_BOUNDS_S, lambda e: e.tpot_s, "First to last token over the tokens after the first. " + _OUTPUT,
+        VLLM_TOKEN_BOUNDS_S, lambda e: e.tpot_s, "First to last token over the tokens after the first. " + _OUTPUT,
     ),
     _histogram(
-        "e2e_request_latency_seconds", "End-to-end request latency.", REQUEST_BOUNDS_S, lambda e: e.e2e_s, _OUTPUT,
+        "e2e_request_latency_seconds", "End-to-end request latency.", VLLM_REQUEST_BOUNDS_S, lambda e: e.e2e_s, _OUTPUT,
     ),
     _histogram(
-        "request_queue_time_seconds", "Time in the waiting phase.", REQUEST_BOUNDS_S, lambda e: e.queue_s,
+        "request_queue_time_seconds", "Time in the waiting phase.", VLLM_REQUEST_BOUNDS_S, lambda e: e.queue_s,
         "Arrival to the start of the first pass, at the prefill engine; fetching cached KV included.",
     ),
     _histogram(
-        "request_prefill_time_seconds", "Time in the prefill phase.", REQUEST_BOUNDS_S, lambda e: e.prefill_s,
+        "request_prefill_time_seconds", "Time in the prefill phase.", VLLM_REQUEST_BOUNDS_S, lambda e: e.prefill_s,
         "Start of the first pass to first token, at the prefill engine.",
     ),
     _histogram(
-        "request_decode_time_seconds", "Time in the decode phase.", REQUEST_BOUNDS_S, lambda e: e.decode_s,
+        "request_decode_time_seconds", "Time in the decode phase.", VLLM_REQUEST_BOUNDS_S, lambda e: e.decode_s,
         "First to last token, the KV transfer included. " + _OUTPUT,
     ),
     _histogram(
-        "request_inference_time_seconds", "Time in the running phase.", REQUEST_BOUNDS_S, lambda e: e.inference_s,
+        "request_inference_time_seconds", "Time in the running phase.", VLLM_REQUEST_BOUNDS_S, lambda e: e.inference_s,
         "Start of the first pass to last token. " + _OUTPUT,
     ),
     _histogram(
-        "request_prompt_tokens", "Prefill tokens of a request.", TOKEN_COUNT_BOUNDS, lambda e: e.request_prompt_tokens,
-        _OUTPUT, "tokens",
+        "request_prompt_tokens", "Prefill tokens of a request.", VLLM_TOKEN_COUNT_BOUNDS,
+        lambda e: e.request_prompt_tokens, _OUTPUT, "tokens",
     ),
     _histogram(
-        "request_generation_tokens", "Generation tokens of a request.", TOKEN_COUNT_BOUNDS,
+        "request_generation_tokens", "Generation tokens of a request.", VLLM_TOKEN_COUNT_BOUNDS,
         lambda e: e.request_output_tokens, _OUTPUT, "tokens",
     ),
     _histogram(
-        "request_max_num_generation_tokens", "Most generation tokens of the answers of a request.", TOKEN_COUNT_BOUNDS,
-        lambda e: e.request_output_tokens, "A request has one answer. " + _OUTPUT, "tokens",
+        "request_max_num_generation_tokens", "Most generation tokens of the answers of a request.",
+        VLLM_TOKEN_COUNT_BOUNDS, lambda e: e.request_output_tokens, "A request has one answer. " + _OUTPUT, "tokens",
     ),
     HistogramFamily(
         "vllm:request_params_n", "The parameter n of a request.", PARAMS_N_BOUNDS, _one_answer_each,
         _LABELS, _by_engine, "Always 1. " + _OUTPUT, "1",
     ),
     _histogram(
-        "iteration_tokens_total", "Tokens of an engine step.", STEP_TOKEN_BOUNDS, lambda e: e.step_tokens,
+        "iteration_tokens_total", "Tokens of an engine step.", VLLM_STEP_TOKEN_BOUNDS, lambda e: e.step_tokens,
         "Tokens computed and produced in a prefill pass; tokens produced in a decode step, on average over a run of "
         "steps in which nobody joined or left.", "tokens",
     ),

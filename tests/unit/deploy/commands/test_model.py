@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
+from sim_hw.models.published import MODELS
 from tests.unit.sim_hw.configs import QWEN3_MOE_JSON
 from tests.unit.sim_hw.known import SUPERNODES
 
@@ -64,6 +65,32 @@ def test_show_reads_a_file(ask: Ask, tmp_path: Path) -> None:
         "shared": 0,
         "intermediate": 1536,
     }
+
+
+def test_list_names_all_that_is_built_in_with_its_sizes(run: Run, ask: Ask) -> None:
+    models = ask("list")["models"]
+    assert [one["name"] for one in models] == [shape.name for shape in MODELS]
+    page = run("list")
+    for one in models:
+        derived = ask("show", one["name"])["derived"]
+        for name in ("total_parameters", "active_parameters", "kv_bytes_per_token"):
+            assert one[name] == derived[name]
+        (line,) = (line for line in page.splitlines() if line.split()[0:1] == [one["name"]])
+        assert f"{one['kv_bytes_per_token']:,} B" in line
+        assert f"{one['name']}: {one['source']}" in page
+
+
+def test_what_was_assumed_of_a_model_is_said(capsys: Captured, tmp_path: Path) -> None:
+    path = tmp_path / "new.json"
+    path.write_text(json.dumps({**QWEN3_MOE_JSON, "architectures": ["NewForCausalLM"], "sliding_window": 4096}))
+    assert main(["model", "show", str(path)]) == 0
+    page = capsys.readouterr().out
+    assert "NewForCausalLM is not known by name" in page
+    assert main(["model", "decode", "--model", str(path), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["tpot_s"] > 0
+    assert [line.split(": ")[0] for line in err.splitlines()] == ["new", "new"]
+    assert "sliding_window of 4,096 tokens is not modelled" in err
 
 
 @pytest.mark.parametrize("cluster", [one.name for one in SUPERNODES])

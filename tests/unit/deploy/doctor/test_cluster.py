@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> RuntimeFolder:
 def leave_state(folder: RuntimeFolder, pid: int | None = None, ray_folder: str = "") -> None:
     """Of a cluster whose keeper is the leader of this session, or another process."""
     leader = os.getsid(0) if pid is None else pid
-    write_state(folder.state_path, ClusterState("ready", leader, process_start(leader) or 0, ray_folder=ray_folder))
+    write_state(folder, ClusterState("ready", leader, process_start(leader) or 0, ray_folder=ray_folder))
 
 
 def verdict(finding: Finding) -> str:

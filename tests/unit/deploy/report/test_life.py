@@ -75,7 +75,9 @@ def test_the_command_tells_it_as_a_table_and_as_json(run: RunFolder, capsys: pyt
     assert table[2].split() == ["at", "since", "arrival", "event", "where", "why"]
     assert main(["explain", "7", str(run.path), "--json"]) == 0
     life = json.loads(capsys.readouterr().out)
-    assert len(life["events"]) == len(table) - 3
+    weighed = [one for event in life["events"] for one in event.get("weighed", ())]
+    assert len(life["events"]) + len(weighed) == len(table) - 3
+    assert len(weighed) >= 3  # two prefill instances and a decode instance at least
 
 
 @pytest.mark.parametrize("request_id", ["200", "x", "", "\u0663", "1.5", "9" * 400])
@@ -83,3 +85,48 @@ def test_an_unknown_id_names_the_range(run: RunFolder, request_id: str, capsys: 
     assert main(["explain", "--", request_id, str(Path(run.path))]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "ids go from 0 to 199" in line
+
+
+def test_each_choice_has_the_numbers_it_was_made_by(tmp_path: Path) -> None:
+    run = open_run(str(make_run(tmp_path, "--policy", "lmetric", "--cache", "local", "--rate-scale", "30")))
+    waited = 0
+    for request_id in range(NUM_REQUESTS):
+        life = life_of(run, str(request_id))
+        prefill = next(one for one in life.events if one.event == "prefill instance chosen")
+        chosen, other = prefill.weighed
+        assert chosen.instance == prefill.where != other.instance
+        for one in (chosen, other):
+            assert one.hit_tokens is not None
+            assert one.score == (life.prompt_tokens - one.hit_tokens) * (one.queue_requests + 1)
+        assert chosen.score is not None
+        assert other.score is not None
+        assert chosen.score <= other.score
+        waited += chosen.queue_requests > 0
+        (decode,) = [one for one in life.events if one.event == "KV transfer began"]
+        assert [one.instance for one in decode.weighed] == ["decode-0"]
+        assert decode.weighed[0].hit_tokens is None
+    assert waited
+
+
+def test_what_is_too_long_names_the_limit(tmp_path: Path) -> None:
+    rows = [{"timestamp": 0, "input_length": tokens, "output_length": 2} for tokens in (100, 10**6)]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["replay", str(tmp_path / "long.jsonl"), "--out", str(tmp_path / "run")]) == 0
+    run = open_run(str(tmp_path / "run"))
+    (told,) = [one.why for one in life_of(run, "1").events if one.event == "ended: too_long"]
+    assert told == f"1,000,000 prompt tokens; the longest that all instances hold is {run.max_prompt_tokens:,}"
+    rows = [{"timestamp": 0, "input_length": run.max_prompt_tokens + more, "output_length": 2} for more in (0, 1)]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["replay", str(tmp_path / "long.jsonl"), "--out", str(tmp_path / "run")]) == 0
+    assert open_run(str(tmp_path / "run")).requests.texts["finish_reason"] == ("stop", "too_long")
+
+
+def test_the_slowest_come_first(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    ttft_s = run.requests.numbers["ttft_s"]
+    assert main(["explain", "--slowest", "3", str(run.path), "--json"]) == 0
+    lives = json.loads(capsys.readouterr().out)
+    found = [ttft_s[life["request_id"]] for life in lives]
+    assert found == sorted(ttft_s, reverse=True)[:3]
+    for arguments in (["--slowest", "0", str(run.path)], ["--slowest", "2", "1", str(run.path)], [str(run.path)]):
+        assert main(["explain", *arguments]) == 2
+        assert "slowest" in capsys.readouterr().err

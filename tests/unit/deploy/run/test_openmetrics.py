@@ -20,6 +20,14 @@ def first_time(path: Path) -> str:
     return next(line.split()[-1] for line in path.read_text().splitlines() if not line.startswith("#"))
 
 
+@pytest.fixture(scope="module")
+def demo_scrapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, float]]]:
+    """Scrapes of the whole demo, and its summary."""
+    folder = tmp_path_factory.mktemp("demo")
+    assert main(["replay", DEMO, "--openmetrics", str(folder / "scrapes"), "--out", str(folder / "run")]) == 0
+    return folder / "scrapes", json.loads((folder / "run" / "summary.json").read_text())
+
+
 @pytest.mark.parametrize(
     ("text", "start_s"),
     [
@@ -55,6 +63,38 @@ def test_a_scraped_replay_says_the_same(tmp_path: Path, capsys: pytest.CaptureFi
     assert documents[0] == documents[1] == documents[2]
     assert first_time(tmp_path / "scrapes") == f"{DEFAULT_START_S}.000"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "scrapes"]
+
+
+def quantile_of(path: Path, name: str, level: float) -> float:
+    """As Prometheus reads it from the last sample of a histogram (`histogram_quantile`)."""
+    last: dict[float, float] = {}
+    for line in path.read_text().splitlines():
+        if line.startswith(f'{name}_bucket{{le="'):
+            series, value, _ = line.split()
+            last[float(series.split('"')[1])] = float(value)
+    bounds = sorted(last)
+    rank = level * last[bounds[-1]]
+    place = next(place for place, bound in enumerate(bounds) if last[bound] >= rank)
+    low, below = (bounds[place - 1], last[bounds[place - 1]]) if place else (0.0, 0.0)
+    return low + (bounds[place] - low) * (rank - below) / (last[bounds[place]] - below)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("supernode_time_per_output_token_seconds", "tpot_s"),
+        ("supernode_request_queue_time_seconds", "queue_s"),
+        ("supernode_time_to_first_token_seconds", "ttft_s"),
+        ("supernode_e2e_request_latency_seconds", "e2e_s"),
+        ("supernode_inter_token_latency_seconds", "itl_s"),
+    ],
+)
+def test_percentiles_of_buckets_are_those_of_the_summary(
+    demo_scrapes: tuple[Path, dict[str, dict[str, float]]], name: str, key: str
+) -> None:
+    path, summary = demo_scrapes
+    for level in (50, 90, 95, 99):
+        assert quantile_of(path, name, level / 100) == pytest.approx(summary[key][f"p{level}"], rel=0.1), level
 
 
 def test_a_trace_that_says_when_it_began_begins_then(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.commands.journal import make_core
+from deploy.run.journal_replay import CoreOfJournal
 from deploy.run.profile_run import measured_instances, needs_profile, profile_virtual
 from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual
 from deploy.settings.settings import Settings
@@ -59,7 +59,7 @@ def test_the_first_request_is_predicted_from_it_and_says_so(tmp_path: Path) -> N
     kinds = [type(entry.message) for entry in entries]
     assert kinds[:2] == [InstanceProfiled] * 2
     assert kinds.index(InstanceProfiled) < kinds.index(RequestsArrived) < kinds.index(PrefillStepped)
-    assert replay_journal(tmp_path / "j", make_core).same
+    assert replay_journal(tmp_path / "j", CoreOfJournal()).same
     assert header.config["startup_profile"]
 
 

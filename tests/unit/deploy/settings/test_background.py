@@ -9,7 +9,7 @@ import pytest
 from deploy.settings.background import read_background
 from deploy.system.fabric import FabricPlan, Placed
 from scheduler.protocol.errors import ConfigError
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from workers.fabric.background import BackgroundFlow
 

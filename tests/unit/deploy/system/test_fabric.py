@@ -8,14 +8,8 @@ import pytest
 
 from deploy.system.fabric import FabricPlan, Placed
 from scheduler.protocol.component import Outputs
-from scheduler.protocol.messages import (
-    Plane,
-    PoolServersChanged,
-    StartTransfer,
-    TransferDone,
-    TransferFailed,
-    TransferKind,
-)
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import PoolServersChanged, StartTransfer, TransferDone, TransferFailed
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from workers.fabric.fabric import Fabric
 

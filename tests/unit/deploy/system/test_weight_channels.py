@@ -10,7 +10,8 @@ from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import NEVER_NS
-from scheduler.protocol.messages import Plane, PoolServersChanged, StartTransfer, TransferDone, TransferKind
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import PoolServersChanged, StartTransfer, TransferDone
 from tests.unit.sim_hw.loading_forms import ModelLoading
 from workers.fabric.fabric import Fabric
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.terminal.output import say, tell
+
 ROOT = Path(__file__).parents[4]
 DEMO = ROOT / "examples" / "demo.jsonl"
 PROGRAM = "import sys; from deploy.cli import main; sys.exit(main())"
@@ -60,3 +62,11 @@ def test_a_name_may_have_letters_that_stdout_has_not(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as out:
         assert run(["replay", trace, "--limit", "5"], stdout=out.fileno(), PYTHONIOENCODING="ascii") == (0, "")
     assert (tmp_path / "out").read_text().startswith("h\\xe9.jsonl: deepseek-r1")
+
+
+def test_what_a_terminal_would_obey_is_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\tb\n\x1b[2J\x9b1m\x7f\r\n")
+    tell("evil\x1b]0;title\x07")
+    out, err = capsys.readouterr()
+    assert out == "a\tb\n\\x1b[2J\\x9b1m\\x7f\\x0d\n"
+    assert err == "evil\\x1b]0;title\\x07\n"

@@ -6,12 +6,12 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     CacheServersChanged,
     CancelTransfer,
     LookupPrefixes,
     Message,
-    Plane,
     PrefillStepped,
     PrefixesFound,
     PrefixesLost,
@@ -21,7 +21,6 @@ from scheduler.protocol.messages import (
     StartTransfer,
     StorePrefixes,
     TransferDone,
-    TransferKind,
     Usage,
     WorkersJoined,
     WorkersLost,

@@ -10,20 +10,19 @@ from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.lifecycle import State
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,
     FinishTransfer,
     KvReserved,
     Message,
-    Plane,
     PrefillStepped,
     PrefixesFound,
     RequestsArrived,
     StartPrefill,
     StartTransfer,
     TransferDone,
-    TransferKind,
     Usage,
     WorkersJoined,
     WorkersLost,

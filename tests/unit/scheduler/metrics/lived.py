@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scheduler.core.estimates.prediction_error import RATIO_BOUNDS
-from scheduler.metrics.buckets import (
-    DURATION_BOUNDS_S,
+from scheduler.metrics.bucket_bounds import (
     HOP_BOUNDS_S,
-    REQUEST_BOUNDS_S,
-    STEP_TOKEN_BOUNDS,
-    TOKEN_BOUNDS_S,
-    TOKEN_COUNT_BOUNDS,
+    QUEUE_BOUNDS_S,
     TRANSFER_BOUNDS_S,
-    TTFT_BOUNDS_S,
-    BucketCounts,
-    HistogramTotals,
+    VLLM_REQUEST_BOUNDS_S,
+    VLLM_STEP_TOKEN_BOUNDS,
+    VLLM_TOKEN_BOUNDS_S,
+    VLLM_TOKEN_COUNT_BOUNDS,
+    VLLM_TTFT_BOUNDS_S,
 )
+from scheduler.metrics.buckets import BucketCounts, HistogramTotals
 from scheduler.metrics.layout import Chip, Layout, LiveInstance
 from scheduler.metrics.live.decisions import decision_series
 from scheduler.metrics.snapshot import Rates, Snapshot
@@ -24,16 +23,16 @@ from scheduler.metrics.subjects.caches import CacheTotals
 from scheduler.metrics.subjects.clock import RUN_OUTCOMES, ClockTotals
 from scheduler.metrics.subjects.decisions import DecisionTotals
 from scheduler.metrics.subjects.energy_account import EnergyTotals
-from scheduler.metrics.subjects.engines import EngineTotals
+from scheduler.metrics.subjects.engines import ITL_GRID_S, EngineTotals
 from scheduler.metrics.subjects.fabric import FLOWS, FabricTotals
 from scheduler.metrics.subjects.instances import InstanceTotals
-from scheduler.metrics.subjects.latencies import LatencyTotals
+from scheduler.metrics.subjects.latencies import E2E_GRID_S, TPOT_GRID_S, TTFT_GRID_S, LatencyTotals
 from scheduler.metrics.subjects.predictions import KINDS, PredictionTotals
 from scheduler.metrics.subjects.requests import END_REASONS, STAGES, RequestTotals
 from scheduler.metrics.subjects.slo import SloTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
 from scheduler.protocol.addresses import prefill_address
-from scheduler.protocol.messages import TransferKind
+from scheduler.protocol.fabric_messages import TransferKind
 
 PREFILL = LiveInstance("prefill-0", "prefill", 16, 1000)
 DECODE = LiveInstance("decode-0", "decode", 160, 4000)
@@ -69,11 +68,10 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
         ),
         TokenTotals(prompt=7 * seconds, computed=11 * seconds),
         LatencyTotals(
-            ttft_s=_histogram(TTFT_BOUNDS_S, 0.07, 3 * seconds),
-            tpot_s=_histogram(TOKEN_BOUNDS_S, 0.03, 5 * seconds),
-            e2e_s=_histogram(REQUEST_BOUNDS_S, 3.0, 9 * seconds),
-            queue_s=_histogram(REQUEST_BOUNDS_S, 1e4, 11 * seconds),
-            duration_s=_histogram(DURATION_BOUNDS_S, 3.0, 9 * seconds),
+            ttft_s=_histogram(TTFT_GRID_S, 0.07, 3 * seconds),
+            tpot_s=_histogram(TPOT_GRID_S, 0.03, 5 * seconds),
+            e2e_s=_histogram(E2E_GRID_S, 3.0, 9 * seconds),
+            queue_s=_histogram(QUEUE_BOUNDS_S, 1e5, 11 * seconds),
         ),
         InstanceTotals(
             is_up=tuple(index % 2 == 1 for index in instances),
@@ -124,17 +122,17 @@ def made_up_engines(num: int, seconds: int) -> EngineTotals:
         hit_tokens=counts(5),
         preemptions=counts(3),
         ended=tuple(_numbers(END_REASONS, one * seconds) for one in each),
-        ttft_s=histograms(TTFT_BOUNDS_S, 0.07),
-        itl_s=histograms(TOKEN_BOUNDS_S, 0.02),
-        tpot_s=histograms(TOKEN_BOUNDS_S, 0.03),
-        e2e_s=histograms(REQUEST_BOUNDS_S, 3.0),
-        queue_s=histograms(REQUEST_BOUNDS_S, 1e4),
-        prefill_s=histograms(REQUEST_BOUNDS_S, 0.4),
-        decode_s=histograms(REQUEST_BOUNDS_S, 2.6),
-        inference_s=histograms(REQUEST_BOUNDS_S, 2.9),
-        request_prompt_tokens=histograms(TOKEN_COUNT_BOUNDS, 4096.0),
-        request_output_tokens=histograms(TOKEN_COUNT_BOUNDS, 250.0),
-        step_tokens=histograms(STEP_TOKEN_BOUNDS, 96.0),
+        ttft_s=histograms(VLLM_TTFT_BOUNDS_S, 0.07),
+        itl_s=histograms(ITL_GRID_S, 0.02),
+        tpot_s=histograms(VLLM_TOKEN_BOUNDS_S, 0.03),
+        e2e_s=histograms(VLLM_REQUEST_BOUNDS_S, 3.0),
+        queue_s=histograms(VLLM_REQUEST_BOUNDS_S, 1e4),
+        prefill_s=histograms(VLLM_REQUEST_BOUNDS_S, 0.4),
+        decode_s=histograms(VLLM_REQUEST_BOUNDS_S, 2.6),
+        inference_s=histograms(VLLM_REQUEST_BOUNDS_S, 2.9),
+        request_prompt_tokens=histograms(VLLM_TOKEN_COUNT_BOUNDS, 4096.0),
+        request_output_tokens=histograms(VLLM_TOKEN_COUNT_BOUNDS, 250.0),
+        step_tokens=histograms(VLLM_STEP_TOKEN_BOUNDS, 96.0),
     )
 
 

@@ -7,17 +7,9 @@ from dataclasses import dataclass
 
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import (
-    DecodeStepped,
-    Plane,
-    PrefillStepped,
-    RunEnded,
-    TransferDone,
-    TransferKind,
-    Usage,
-    UsageReported,
-)
+from scheduler.protocol.messages import DecodeStepped, PrefillStepped, RunEnded, TransferDone, Usage, UsageReported
 
 SECOND = 1_000_000_000
 

@@ -9,16 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.metrics.buckets import (
-    HOP_BOUNDS_S,
-    REQUEST_BOUNDS_S,
-    TOKEN_BOUNDS_S,
-    TTFT_BOUNDS_S,
-    BucketCounts,
-    BucketRows,
-    HistogramTotals,
-    sum_of,
-)
+from scheduler.metrics.bucket_bounds import grid
+from scheduler.metrics.buckets import BucketCounts, BucketRows, HistogramTotals, reads, sum_of
 
 BOUNDS = (0.5, 1.0, 2.0)
 VALUES = st.lists(st.one_of(st.sampled_from([*BOUNDS, float("nan")]), st.floats(0, 4)), max_size=20)
@@ -43,11 +35,6 @@ def test_weights() -> None:
     assert counts.totals() == HistogramTotals((0, 3, 3, 3), 2.0)
 
 
-def test_bounds_ascend() -> None:
-    for bounds in (TTFT_BOUNDS_S, TOKEN_BOUNDS_S, REQUEST_BOUNDS_S, HOP_BOUNDS_S):
-        assert list(bounds) == sorted(set(bounds))
-
-
 @given(
     values=st.lists(st.tuples(st.integers(-1, 2), st.one_of(st.just(math.nan), st.floats(0.0, 100.0))), max_size=30),
 )
@@ -64,3 +51,16 @@ def test_rows_are_histograms_of_their_own(values: list[tuple[int, float]]) -> No
         assert seen[row].sum_s == pytest.approx(sum(own))
     assert sum_of(seen).counts[-1] == sum(one.counts[-1] for one in seen)
     assert [one.counts[-1] for one in before] == [0, 0, 0]
+
+
+@given(values=VALUES)
+def test_a_grid_tells_the_buckets_of_each_of_its_sets_exactly(values: list[float]) -> None:
+    """As if they had been counted in those alone."""
+    coarse, fine = BOUNDS, (0.25, 1.0, 1.5, 3.0)
+    together = grid(coarse, fine)
+    on_grid = BucketCounts(together)
+    on_grid.add_all(np.array(values, np.float64))
+    for bounds in (coarse, fine, together):
+        alone = BucketCounts(bounds)
+        alone.add_all(np.array(values, np.float64))
+        assert reads(together, bounds)(on_grid.totals()) == alone.totals()

@@ -71,16 +71,24 @@ class FakeClock:
 
 
 class FakeTransport:
-    """Hosts in this process. `turns` says how many turns of the loop the next envelope takes: they may overtake.
+    """Hosts in this process. `turns` says how many turns of the loop the next envelope takes: they may overtake; and
+    `late_ns` how far time goes on meanwhile, so that it comes late.
 
-    `make_worker` is `(address, began_ns) -> Component`; a host in `cursed` does not come back when it was killed.
+    `make_worker` is `(address, began_ns) -> Component`; a host in `cursed` does not come back when it was killed,
+    and one in `num_to_die` dies so many times while it comes back.
     """
 
     def __init__(
-        self, time: FakeTime, make_worker: Callable[[str, int], Component], turns: Callable[[], int] = lambda: 1
+        self,
+        time: FakeTime,
+        make_worker: Callable[[str, int], Component],
+        turns: Callable[[], int] = lambda: 1,
+        late_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.addresses: dict[str, Sequence[str]] = {}
         self.cursed: set[str] = set()
+        self.num_to_die: dict[str, int] = {}
+        self._num_died: dict[str, int] = {}
         self.num_sent = 0
         self.runtime: LiveRuntime | None = None
         self._loops: dict[str, HostLoop] = {}
@@ -88,6 +96,7 @@ class FakeTransport:
         self._time = time
         self._make_worker = make_worker
         self._turns = turns
+        self._late_ns = late_ns
 
     def start(self, host: str, sender: str, began_ns: int = 0) -> None:
         """A process of that host begins."""
@@ -125,12 +134,17 @@ class FakeTransport:
         await self._travel()
         return reply
 
-    async def revive(self, host: str, sender: str, began_ns: int) -> None:
+    async def revive(self, host: str, sender: str, began_ns: int) -> int:
         """Another process takes the place of a dead one."""
         await self._travel()
         if host in self.cursed:
             raise ClusterError(f"{host} did not come back")
+        if self.num_to_die.get(host, 0):
+            self.num_to_die[host] -= 1
+            self._num_died[host] = self._num_died.get(host, 0) + 1
+            raise WorkerLostError(f"{host} is gone again")
         self.start(host, sender, began_ns)
+        return 1 + self._num_died.pop(host, 0)
 
     async def post(self, envelope: bytes) -> None:
         """From a host."""
@@ -143,6 +157,7 @@ class FakeTransport:
         try:
             for _ in range(self._turns()):
                 await asyncio.sleep(0)
+            self._time.now_ns += self._late_ns()
         finally:
             self._time.busy -= 1
 
@@ -157,11 +172,14 @@ class FakeCluster:
         make_worker: Callable[[str, int], Component],
         *,
         turns: Callable[[], int] = lambda: 1,
+        late_ns: Callable[[], int] = lambda: 0,
         metered: Sequence[str] = (),
+        num_open: Callable[[], int] = lambda: 0,
+        patience_s: float = 0.0,
     ) -> None:
         self.time = FakeTime()
         self.time.num_participants = 1
-        self.transport = FakeTransport(self.time, make_worker, turns)
+        self.transport = FakeTransport(self.time, make_worker, turns, late_ns)
         for group in (addresses[:2], *([address] for address in addresses[2:])):
             self.transport.addresses[group[0]] = tuple(group)
         self.runtime = LiveRuntime(
@@ -171,6 +189,8 @@ class FakeCluster:
             self.time.clock(0),
             metered=metered,
             keep_open=not parts.sources,
+            num_open=num_open,
+            patience_s=patience_s,
         )
         self.transport.runtime = self.runtime
 

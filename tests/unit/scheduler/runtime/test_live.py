@@ -16,16 +16,21 @@ from scheduler.protocol.errors import ClusterError
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import (
     DecodeStepped,
+    FailParts,
     Message,
     PrefillStepped,
+    RepairParts,
     RunEnded,
     UsageReported,
     WorkersJoined,
     WorkersLost,
+    WorkersStarted,
 )
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter, replay
-from scheduler.runtime.live import LiveEnd
+from scheduler.runtime.live import MAX_RETURNS, LiveEnd
 from scheduler.runtime.virtual import VirtualRuntime
+from sim_hw.network.lines import LineEnd
+from tests.made_up_lines import part_of
 from tests.small_system import MS, WORKERS, make_control, make_core, make_worker, small_spec, stamps
 from tests.unit.scheduler.runtime.fakes import FakeCluster
 
@@ -153,6 +158,55 @@ def test_what_never_finishes_ends_as_on_the_virtual_clock() -> None:
     assert parts.core.table.num_open == 5
 
 
+@pytest.mark.parametrize("is_repaired", [True, False])
+def test_a_run_in_which_nothing_is_due_waits_for_an_operator_and_then_gives_up(is_repaired: bool) -> None:
+    spec = small_spec(10, rate_per_s=50.0) | LIVE
+    parts = make_control(spec)
+    table = parts.core.table
+    cluster = FakeCluster(parts, WORKERS, maker(spec), num_open=lambda: table.num_open, patience_s=60.0)
+    lines = [part_of(LineEnd.RDMA_DIE, number) for number in range(8)]
+
+    async def run() -> LiveEnd:
+        running = asyncio.create_task(cluster.run())
+        cluster.runtime.tell(FailParts(lines))
+        await _until(lambda: cluster.runtime.patience_left_s is not None)
+        assert table.num_requests == 10
+        stalled_ns = cluster.time.now_ns
+        if is_repaired:
+            await _until(lambda: cluster.time.now_ns > stalled_ns + 30 * 1000 * MS)
+            cluster.runtime.tell(RepairParts(lines))
+        end = await running
+        assert is_repaired or end.end_ns == pytest.approx(stalled_ns + 60 * 1000 * MS, abs=4_000 * MS)
+        return end
+
+    end = asyncio.run(run())
+    assert table.num_open == 0
+    reasons = set(table.reason[:10])
+    if is_repaired:
+        assert (end.interrupted, end.num_stalled) == (False, 0)
+        assert reasons <= set(FINISHED)
+    else:
+        assert end.interrupted
+        assert end.num_stalled == sum(reason == FinishReason.INTERRUPTED for reason in table.reason[:10]) > 0
+
+
+def test_requests_that_are_open_when_a_run_fails_end_as_failed() -> None:
+    parts, cluster = make_cluster(small_spec(20))
+    cluster.transport.cursed.add("decode-0")
+
+    async def run() -> None:
+        running = asyncio.create_task(cluster.run())
+        await _until(lambda: parts.core.table.num_requests >= 5)
+        cluster.transport.kill("decode-0")
+        await running
+
+    with pytest.raises(ClusterError):
+        asyncio.run(run())
+    table = parts.core.table
+    assert table.num_open == 0
+    assert FinishReason.INTERRUPTED in set(table.reason[: table.num_requests])
+
+
 def test_a_host_that_does_not_come_back_ends_the_run_with_its_error() -> None:
     parts, cluster = make_cluster(small_spec(20))
     cluster.transport.cursed.add("decode-0")
@@ -193,6 +247,39 @@ def test_workers_that_die_cost_no_request(host: str, seed: int) -> None:
     times = [now_ns for now_ns, _ in messages]
     assert times == sorted(times)
     assert not end.warnings
+
+
+@pytest.mark.parametrize("num_deaths", [1, 4])
+def test_a_host_that_dies_again_while_it_comes_back_is_waited_for_and_every_start_is_counted(num_deaths: int) -> None:
+    parts, cluster = make_cluster(small_spec(40, rate_per_s=20.0) | LIVE)
+    cluster.transport.num_to_die["decode-0"] = num_deaths
+
+    async def run() -> LiveEnd:
+        running = asyncio.create_task(cluster.run())
+        await _until(lambda: parts.core.table.num_requests >= 10)
+        cluster.transport.kill("decode-0")
+        return await running
+
+    end = asyncio.run(run())
+    table, messages = parts.keep()
+    assert end.num_restarts == 1 + num_deaths
+    assert set(table.reason[:40]) <= set(FINISHED)
+    kinds = [type(m) for _, m in messages if isinstance(m, WorkersLost | WorkersStarted)]
+    assert kinds == [WorkersLost, WorkersStarted] * end.num_restarts
+
+
+def test_a_host_that_dies_whenever_it_comes_back_ends_the_run_and_is_named() -> None:
+    parts, cluster = make_cluster(small_spec(20))
+    cluster.transport.num_to_die["prefill-1"] = MAX_RETURNS
+
+    async def run() -> None:
+        running = asyncio.create_task(cluster.run())
+        await _until(lambda: parts.core.table.num_requests >= 5)
+        cluster.transport.kill("prefill-1")
+        await running
+
+    with pytest.raises(ClusterError, match=f"prefill-1 died {MAX_RETURNS} times in a row"):
+        asyncio.run(run())
 
 
 def test_a_worker_is_not_there_before_it_has_loaded_what_it_needs() -> None:

@@ -13,7 +13,8 @@ from scheduler.sources.profiler import BATCHES, PROMPTS, ProfiledInstance, Profi
 from tests.naive.case import Case
 from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, decode_config
 from workers.decode.instance import DecodeInstance
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 CASE = Case((), token_budget=40_000, prefill_blocks=1_000, blocks_per_die=4_000, slots_per_die=600, num_dies=2)
 

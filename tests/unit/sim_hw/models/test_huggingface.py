@@ -54,7 +54,6 @@ def test_qwen_layers_are_dense_where_listed_or_skipped(step: int, layers: int, l
 @pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
-        ("architectures", MISSING, "architectures is missing; give one of DeepseekV3ForCausalLM, Qwen3MoeForCausalLM"),
         (
             "architectures",
             ["GPT2LMHeadModel"],
@@ -82,6 +81,16 @@ def test_what_cannot_be_used_is_named(field: str, value: object, problem: str) -
         model_from_huggingface(config, "broken")
     assert str(caught.value).startswith(problem)
     assert caught.value.field == field
+
+
+def test_a_configuration_that_names_no_architecture_is_refused() -> None:
+    nameless = {key: value for key, value in DEEPSEEK_V3_JSON.items() if key not in ("architectures", "model_type")}
+    with pytest.raises(DescriptionError) as caught:
+        model_from_huggingface(nameless, "broken")
+    start = "architectures is missing; give one of DeepseekV3ForCausalLM, Qwen3MoeForCausalLM"
+    assert str(caught.value).startswith(start)
+    by_type = model_from_huggingface({**nameless, "model_type": "deepseek_v3"}, "deepseek-v3")
+    assert by_type == replace(DEEPSEEK_V3, source=by_type.source)
 
 
 @pytest.mark.parametrize(

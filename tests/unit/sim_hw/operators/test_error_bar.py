@@ -10,7 +10,10 @@ from sim_hw.chips.ascend import ASCEND_910C_RIVALS
 from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.nvidia import GB200_RIVALS, H800_RIVALS
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
-from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.hopper import H100_CLUSTER, H800_CLUSTER
+from sim_hw.models.published import DEEPSEEK_R1, DEEPSEEK_V3, LLAMA_3_1_70B, MODELS, QWEN3_235B_A22B
+from sim_hw.models.shape import ModelShape
+from sim_hw.operators.error_bar import BORROWED_ERROR, FIT_ERROR, UNMEASURED_MODEL_ERROR, error_bar
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s
@@ -60,3 +63,27 @@ def test_rivals_of_the_h800_fit_its_rows(name: str) -> None:
 @pytest.mark.parametrize("fit", GB200_RIVALS.values(), ids=GB200_RIVALS.keys())
 def test_rivals_of_the_gb200_fit_its_row(fit: ChipFit) -> None:
     assert rate(validate.saturated_gb200(), fit) == pytest.approx(7583, rel=0.01)
+
+
+@pytest.mark.parametrize("model", [DEEPSEEK_R1, DEEPSEEK_V3, replace(DEEPSEEK_R1, name="mine", source="a file"), None])
+def test_a_model_with_rows_on_a_chip_with_rows_has_the_bar_of_the_fit(model: ModelShape | None) -> None:
+    assert error_bar(H800_CLUSTER.chip, 1.0, [1.02], model) == FIT_ERROR.value
+    assert error_bar(H800_CLUSTER.chip, 1.0, [1.02, 0.9], model) == pytest.approx(0.1)
+    assert error_bar(H100_CLUSTER.chip, 1.0, [1.02], model) == BORROWED_ERROR.value
+
+
+@pytest.mark.parametrize("model", [QWEN3_235B_A22B, LLAMA_3_1_70B, replace(DEEPSEEK_R1, layers=60)])
+def test_a_model_without_a_row_has_a_bar_that_says_so(model: ModelShape) -> None:
+    assert error_bar(CLOUDMATRIX384.chip, 1.0, [1.02], model) == UNMEASURED_MODEL_ERROR.value
+    both = (BORROWED_ERROR.value**2 + UNMEASURED_MODEL_ERROR.value**2) ** 0.5
+    assert error_bar(H100_CLUSTER.chip, 1.0, [1.02], model) == pytest.approx(both)
+
+
+def test_every_built_in_model_is_measured_or_said_not_to_be() -> None:
+    bars = {model.name: error_bar(CLOUDMATRIX384.chip, 1.0, [], model) for model in MODELS}
+    assert bars == {
+        "deepseek-r1": FIT_ERROR.value,
+        "deepseek-v3": FIT_ERROR.value,
+        "qwen3-235b-a22b": UNMEASURED_MODEL_ERROR.value,
+        "llama-3.1-70b": UNMEASURED_MODEL_ERROR.value,
+    }

@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
 from sim_hw.clusters.hopper import H100_CLUSTER
+from sim_hw.clusters.network_parts import network_parts
 from sim_hw.clusters.part_power import PartClass
-from sim_hw.clusters.supernode import Supernode
+from sim_hw.clusters.supernode import PartKind, Supernode
+from sim_hw.clusters.totals import totals
 from sim_hw.figure import Confidence, Figure
+from sim_hw.network.topologies import build_topology
+from sim_hw.planes import Plane
 from sim_hw.power.power_tree import power_tree
 from tests.unit.sim_hw.known import SUPERNODES
 
@@ -49,6 +53,29 @@ def test_a_part_that_nobody_described_is_estimated_by_its_kind() -> None:
     assert fans.provisioned.value == pytest.approx(864)
     assert fans.busy.value == pytest.approx(864 * 0.512)
     assert fans.idle.value == pytest.approx(864 * 0.22**3)
+
+
+def test_the_network_of_a_cluster_that_names_none_is_estimated_as_the_built_in_ones_are() -> None:
+    known, bare = power_tree(H100_CLUSTER), power_tree(replace(H100_CLUSTER, parts=(), name="mine"))
+    for part_class in (PartClass.SWITCH, PartClass.OPTICS):
+        assert bare.of_class(part_class) == known.of_class(part_class)
+    for plane in Plane:
+        assert bare.of_plane(plane) == known.of_plane(plane)
+    own = replace(H100_CLUSTER, parts=(), name="mine")
+    assert totals(own).optical_modules == build_topology(own).module_account().total == 1536
+    lines = [line for line in bare.lines if line.part_class in (PartClass.SWITCH, PartClass.OPTICS)]
+    assert all(line.count_figure.source.startswith("estimated, as none is named") for line in lines)
+
+
+def test_a_network_that_is_named_is_not_estimated_beside_it() -> None:
+    switches = tuple(part for part in H100_CLUSTER.parts if part.kind is PartKind.SWITCH)
+    tree = power_tree(replace(H100_CLUSTER, parts=switches, name="mine"))
+    assert tree.of_class(PartClass.SWITCH) == power_tree(H100_CLUSTER).of_class(PartClass.SWITCH)
+    assert {line.title: line.count for line in tree.lines}["RDMA optical module"] == 4 * 384
+    single = replace(H100_CLUSTER.chip, scale_up_domain_npus=Figure(1, "NPU", "a test", Confidence.ESTIMATE))
+    assert power_tree(replace(H100_CLUSTER, parts=(), chip=single, name="mine")).of_plane(Plane.UB).busy_w == 0
+    for supernode in SUPERNODES:
+        assert network_parts(supernode) == supernode.parts
 
 
 def test_links_and_cards_have_no_line_of_their_own() -> None:

@@ -12,12 +12,13 @@ from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
-from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.hopper import H100_CLUSTER, H800_CLUSTER
 from sim_hw.clusters.supernode import Overlap
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance
 from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s
+from sim_hw.steps.default_points import default_decode_point
 from tests.unit.sim_hw.faster_hardware import scaled, with_chip
 
 EFFICIENCIES = ["matrix_efficiency", "attention_efficiency", "memory_efficiency", "vector_efficiency"]
@@ -134,3 +135,30 @@ def test_every_fitted_number_of_decode_matters() -> None:
     for name in decode_fields:
         changed = replace(fit, **{name: scaled(getattr(fit, name), 1.1)})
         assert step_s(PUBLISHED, changed) != base_s, name
+
+
+def test_a_dense_model_pays_for_no_expert() -> None:
+    """Neither the handling of rows among experts nor the time of a dispatch, whatever these cost."""
+    point = default_decode_point(H100_CLUSTER, LLAMA_3_1_70B)
+    point = replace(point, batch_per_npu=32)
+    fit = fit_of(point.chip)
+    dear = replace(
+        fit,
+        dispatch=replace(fit.dispatch, fixed_s=replace(fit.dispatch.fixed_s, value=1.0)),
+        combine=replace(fit.combine, fixed_s=replace(fit.combine.fixed_s, value=1.0)),
+        text_spread=replace(fit.text_spread, value=100.0),
+    )
+    step = decode_step(point, fit).step
+    assert decode_step(point, dear).step == step
+    assert not {"row_handling", "dispatch", "combine", "gate", "experts"} & set(step.busy_s)
+    # 256 requests of a group of 8, of 4,096 tokens each: 42.95 GB of KV and 8.8 GB of weights a GPU, at 3 TB/s.
+    assert step.busy_s["attention"] == pytest.approx(42.95e9 / (0.896 * 3.35e12), rel=0.01)
+    assert step.seconds == pytest.approx(28.3e-3, rel=0.01)
+
+
+def test_dense_layers_beside_experts_keep_what_was_fitted_on_them() -> None:
+    names = {
+        operator.name
+        for operator in DecodeModel(PUBLISHED, fit_of(PUBLISHED.chip), expert_layout(PUBLISHED)).dense(96.0)
+    }
+    assert names == {"dense_ffn", "row_handling"}

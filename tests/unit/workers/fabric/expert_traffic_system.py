@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.protocol.component import NEVER_NS, Component
-from scheduler.protocol.messages import Message, Plane, StartTransfer, TransferKind
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import Message, StartTransfer
 from sim_hw.network.lines import LineEnd
 from workers.fabric.background import BackgroundFlow
 from workers.fabric.expert_traffic import ExpertLinks

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     Message,
     PartsChanged,
-    Plane,
     StartTransfer,
     TransferDone,
     TransferFailed,
-    TransferKind,
     TransferOverdue,
 )
 from sim_hw.network.lines import LineEnd

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.protocol.component import NEVER_NS
-from scheduler.protocol.messages import ExpertLoadReported, LinkShare, Plane
+from scheduler.protocol.fabric_messages import Plane
+from scheduler.protocol.messages import ExpertLoadReported, LinkShare
 from tests.unit.workers.fabric.expert_traffic_system import GB, MS, make_fabric, read, run_fabric
 from workers.fabric.background import BackgroundFlow
 

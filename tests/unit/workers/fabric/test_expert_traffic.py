@@ -8,23 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     CancelTransfer,
     ExpertLoadReported,
     LinkShare,
     Message,
-    Plane,
     PrefillStepped,
     StartPrefill,
     StartTransfer,
     TransferDone,
-    TransferKind,
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.unit.workers.fabric.expert_traffic_system import DIES, GB, LINE, MS, make_fabric, read, run, run_fabric
 from workers.fabric.expert_load import PPM, ExpertLoad
 from workers.fabric.expert_traffic import ExpertLinks, burst_share_ppm
-from workers.prefill import PrefillConfig, PrefillInstance
+from workers.prefill.config import PrefillConfig
+from workers.prefill.instance import PrefillInstance
 
 TOKENS = 1_000
 COMPUTED_NS, LINE_NS = 60 * MS, 20 * MS

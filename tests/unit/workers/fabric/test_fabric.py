@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.messages import (
     CancelTransfer,
     FailParts,
     FinishTransfer,
     Message,
     PartsChanged,
-    Plane,
     RepairParts,
     RunEnded,
     StartTransfer,

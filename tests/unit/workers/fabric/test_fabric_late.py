@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scheduler.protocol.component import NEVER_NS
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     CancelTransfer,
     FailParts,
     FinishTransfer,
     Message,
-    Plane,
+    PartsChanged,
+    RepairParts,
     StartTransfer,
     TransferDone,
     TransferFailed,
-    TransferKind,
     TransferOverdue,
 )
 from tests.unit.workers.fabric.made_up_fabric import (
     BYTES,
+    DIES,
     GB,
     KV_TRANSFER,
     MB,
+    RANKS,
     READ,
     UB_LINES,
     make_fabric,
@@ -88,3 +93,73 @@ def test_a_hand_over_that_is_told_late_was_hidden_behind_the_pass_that_made_it()
         0, KV_TRANSFER, Plane.RDMA, "p0", "d0", [25 * MB // BYTES], [0], is_made=True, made_ns=700_000
     )
     assert run(make_fabric(), [(0, message)]) == in_time
+
+
+def test_nothing_moves_before_it_is_made_where_a_part_is_broken() -> None:
+    fabric = make_fabric()
+    fabric.handle(0, FailParts([RANKS[3]]))
+    message = StartTransfer(
+        0, KV_TRANSFER, Plane.RDMA, "p0", "d0", [10 * MB // BYTES], [0], is_made=True, made_ns=700_000
+    )
+    (done,) = run(fabric, [(0, message)]).values()
+    in_time = make_fabric()
+    in_time.handle(0, FailParts([RANKS[3]]))
+    assert {0: done} == run(in_time, [(0, moving(0, 10, made=False)), (700_000, FinishTransfer(0))])
+
+
+_TIMES = st.integers(0, 3_000_000)
+
+
+@st.composite
+def _said(draw: st.DrawFn) -> list[tuple[int, int, Message]]:
+    """What is said, each with the time at which it is heard and that as of which it falls due, in the order heard."""
+    said: list[tuple[int, int, Message]] = []
+    for number in range(draw(st.integers(1, 8))):
+        told_ns, prefill = draw(_TIMES), draw(st.sampled_from(["p0", "p1"]))
+        sizes = draw(st.lists(st.integers(1, 60), min_size=1, max_size=3))
+        tokens, dies = [size * MB // BYTES for size in sizes], [draw(st.integers(0, 3)) for _ in sizes]
+        is_made, made_ns = draw(st.booleans()), draw(_TIMES)
+        ends = Plane.RDMA, prefill, "d0"
+        start = StartTransfer(number, KV_TRANSFER, *ends, tokens, dies, is_made, made_ns if is_made else 0)
+        said.append((told_ns + draw(st.integers(0, 400_000)), told_ns, start))
+        if not is_made:  # heard after the start, whenever it fell due
+            heard_ns = said[-1][0] + draw(st.integers(1, 2_000_000))
+            said.append((heard_ns, max(0, heard_ns - draw(_TIMES)), FinishTransfer(number)))
+    for part in draw(st.lists(st.sampled_from([*RANKS, *DIES]), max_size=3, unique=True)):
+        broken_ns = draw(_TIMES)
+        said.append((broken_ns, broken_ns, FailParts([part])))
+        repaired_ns = broken_ns + draw(_TIMES)
+        said.append((repaired_ns, repaired_ns, RepairParts([part])))
+    return sorted(said, key=lambda one: one[0])
+
+
+@given(_said())
+def test_whatever_is_late_or_breaks_no_time_is_negative_and_nothing_ends_before_it_is_there(
+    said: list[tuple[int, int, Message]],
+) -> None:
+    fabric = make_fabric()
+    made_ns = {
+        message.transfer_id: due_ns
+        for _, due_ns, message in said
+        if isinstance(message, FinishTransfer | StartTransfer)
+    }
+    for _, due_ns, message in said:
+        if isinstance(message, StartTransfer) and message.is_made:
+            made_ns[message.transfer_id] = max(due_ns, message.made_ns)
+    ended: list[int] = []
+    while said or fabric.deadline_ns != NEVER_NS:
+        if said and said[0][0] <= fabric.deadline_ns:
+            _, due_ns, message = said.pop(0)
+            outputs = fabric.handle(due_ns, message)
+        else:
+            outputs = fabric.wake(fabric.deadline_ns)
+        for _, told in outputs:
+            if isinstance(told, TransferDone):
+                assert told.hidden_ns >= 0
+                assert told.duration_ns == told.done_ns - made_ns[told.transfer_id] > 0
+                ended.append(told.transfer_id)
+            elif isinstance(told, TransferFailed):
+                ended.append(told.transfer_id)
+            else:
+                assert isinstance(told, PartsChanged)
+    assert sorted(ended) == sorted(made_ns)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     CancelTransfer,
     FailParts,
     FinishTransfer,
     Message,
-    Plane,
     RepairParts,
     RunEnded,
     TransferDone,
-    TransferKind,
 )
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import part_of

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from scheduler.core.config import CacheMode
 from scheduler.core.lifecycle import State
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     Message,
-    Plane,
     PrefillStepped,
     PrefixesFound,
     StartPrefill,
     StartTransfer,
-    TransferKind,
     TransferOverdue,
     Usage,
 )

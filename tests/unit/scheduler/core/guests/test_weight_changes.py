@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     CancelTransfer,
     ChangeModel,
     InstanceDrained,
     Message,
-    Plane,
     StartPrefill,
     StartTransfer,
-    TransferKind,
 )
 from tests.unit.scheduler.core.told import Told
 

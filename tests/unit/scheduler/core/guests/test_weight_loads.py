@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
+from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     CancelTransfer,
     Message,
     PartsChanged,
-    Plane,
     StartPrefill,
     StartTransfer,
     TransferFailed,
-    TransferKind,
     WorkersJoined,
 )
 from tests.unit.scheduler.core.told import Told

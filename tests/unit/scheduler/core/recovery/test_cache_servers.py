@@ -5,11 +5,11 @@ from __future__ import annotations
 from scheduler.core.config import CacheMode
 from scheduler.core.lifecycle import State
 from scheduler.core.recovery.cache_servers import CacheServers
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.messages import (
     CacheServersChanged,
     CancelTransfer,
     Message,
-    Plane,
     PoolServersChanged,
     PrefixesFound,
     PrefixesLost,

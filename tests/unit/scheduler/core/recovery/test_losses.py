@@ -6,6 +6,7 @@ import pytest
 
 from scheduler.core.config import CacheMode
 from scheduler.core.lifecycle import State
+from scheduler.protocol.fabric_messages import TransferKind
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     CancelReservations,
@@ -19,7 +20,6 @@ from scheduler.protocol.messages import (
     StartDecode,
     StartPrefill,
     StartTransfer,
-    TransferKind,
 )
 from tests.unit.scheduler.core.told import USAGE, Told, ids_of, starts
 

@@ -49,4 +49,4 @@ def test_what_is_not_declared_is_not_contained(
         UndeclaredReadError, match=rf"policy Curious reads {field} and does not declare it; write reads"
     ):
         router.choose(0, 0, 100)
-    assert not router.num_failures
+    assert not router.failures.count

@@ -106,7 +106,7 @@ def test_a_pair_that_cannot_be_is_contained(answer: object) -> None:
     two = Two(always(answer))
     two.prefill.outstanding_tokens[:] = [5, 4, 9]
     assert two.route(0) == 1
-    assert two.routing.prefill.num_failures == 1
+    assert two.routing.prefill.failures.count == 1
     assert not two.open.tentative
     assert two.reserve(0) == 2
 

@@ -11,12 +11,12 @@ from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.gaps import TokenGaps
 from scheduler.metrics.outcome.usage import usage_totals
 from scheduler.metrics.records import Records
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.messages import (
     ArrivalsEnded,
     DecodeStepped,
     KvReserved,
     Message,
-    Plane,
     PrefillStepped,
     TransferDone,
     UsageReported,

@@ -15,7 +15,7 @@ SPEC = small_spec(60, rate_per_s=40.0)
 def run_small(*, is_logged: bool) -> tuple[Any, Any]:
     """The core that ran, and its log."""
     core = make_core(SPEC)
-    log = RunDecisions()
+    log = RunDecisions(core.routing, core.state)
     if is_logged:
         core.state.decision_logs.append(log)
     workers = [make_worker(SPEC, address) for address in WORKERS]

@@ -12,8 +12,8 @@ from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.ended_run import RunInfo
 from scheduler.metrics.outcome.summary import summarize
 from scheduler.metrics.slo import Slo
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import Plane
 from tests.unit.scheduler.metrics.logged import (
     DECODE,
     PREFILL,

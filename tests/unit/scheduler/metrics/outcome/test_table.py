@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from scheduler.metrics.outcome import table
 from scheduler.metrics.outcome.summary import RunInfo, Summary, summarize
 from scheduler.metrics.outcome.table import render, sections
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import Plane
+from scheduler.protocol.fabric_messages import Plane
+from scheduler.protocol.finish import FAILED, REJECTED, FinishReason
 from tests.unit.scheduler.metrics.logged import (
     SECOND,
     Request,
@@ -23,11 +25,17 @@ from tests.unit.scheduler.metrics.logged import (
 )
 
 
-def summary_of(*requests: Request, slo: Slo | None = None, has_prefix_cache: bool = True) -> Summary:
+def summary_of(
+    *requests: Request,
+    slo: Slo | None = None,
+    has_prefix_cache: bool = True,
+    finish_limits: Mapping[FinishReason, str] | None = None,
+) -> Summary:
     """Of a run of two hours."""
     messages = moved(SECOND, 5_000_000), final(usage(0, 7200 * SECOND, SECOND, 7.2e9))
     collector = end_run(collector_of(table_of(*requests), *[collector_of().instances], *messages), 7200 * SECOND)
-    return summarize(collector, RunInfo(2.0, 1, "abc", {Plane.RDMA: 1e6}, has_prefix_cache), slo)
+    info = RunInfo(2.0, 1, "abc", {Plane.RDMA: 1e6}, has_prefix_cache, finish_limits=finish_limits or {})
+    return summarize(collector, info, slo)
 
 
 def test_the_page() -> None:
@@ -63,8 +71,18 @@ def test_sections_that_say_nothing_are_left_out() -> None:
     assert plain.isdisjoint({"SLO", "Cache", "Ended by"})
     mixed = sections(summary_of(Request(), rejected(reason=FinishReason.OVERLOAD)))
     ends = next(section for section in mixed if section.title == "Ended by")
-    assert ends.columns == ("stop", "overload")
-    assert ends.rows == (("", "1", "1"),)
+    assert ends.rows == (("stop", "1"), ("overload", "1"))
+
+
+def test_the_only_reason_is_shown_with_its_limit_unless_it_is_that_all_finished() -> None:
+    ends = rejected(reason=FinishReason.TOO_LONG), rejected(reason=FinishReason.TOO_LONG)
+    limits = {reason: f"limit of {reason.name}" for reason in (*REJECTED, *FAILED)}
+    page = render(summary_of(*ends, finish_limits=limits))
+    assert "\nEnded by         requests\n  too_long              2  limit of TOO_LONG\n" in page
+    for reason in limits:
+        assert f" 1  limit of {reason.name}\n" in render(summary_of(rejected(reason=reason), finish_limits=limits))
+    assert "Ended by" not in render(summary_of(Request(), finish_limits=limits))
+    assert "Ended by" not in render(summary_of(finish_limits=limits))
 
 
 def test_who_began_again_after_a_loss_is_told_only_if_there_are_any() -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scheduler.metrics.columns import NS_PER_S
 from scheduler.metrics.outcome.timeline import MAX_STEPS, STEP_DIGITS, Timeline, step_for, timeline
 from scheduler.metrics.records import Records
+from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FinishReason
-from scheduler.protocol.messages import Plane, WorkersLost
+from scheduler.protocol.messages import WorkersLost
 from tests.unit.scheduler.metrics.logged import (
     DECODE,
     PREFILL,

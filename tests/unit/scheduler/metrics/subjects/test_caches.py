@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scheduler.core.request_table import RequestTable
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.metrics.subjects.caches import CACHE_TIERS, FAMILIES, CacheTotals
-from scheduler.protocol.messages import CacheReported, Plane, TransferDone, TransferKind
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import CacheReported, TransferDone
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 
 REPORTS = st.builds(CacheReported, st.sampled_from(["cache-0", "cache-1"]), *[st.integers(0, 10**9)] * 15)

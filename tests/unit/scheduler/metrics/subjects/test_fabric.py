@@ -7,19 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.core.request_table import RequestTable
-from scheduler.metrics.buckets import TRANSFER_BOUNDS_S
+from scheduler.metrics.bucket_bounds import TRANSFER_BOUNDS_S
 from scheduler.metrics.live.status import status
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.subjects.fabric import FLOWS, FabricCapacity, FabricTotals, availability, fabric_use
-from scheduler.protocol.messages import (
-    PartsChanged,
-    Plane,
-    RunEnded,
-    TransferDone,
-    TransferFailed,
-    TransferKind,
-)
+from scheduler.protocol.fabric_messages import Plane, TransferKind
+from scheduler.protocol.messages import PartsChanged, RunEnded, TransferDone, TransferFailed
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 
 BROKEN = PartsChanged(5, ["l2/3/7", "npu/1/nic"], [9 * 10**9, 50, 0], [10**12, 2 * 10**12, 3 * 10**12], [], [], [])

@@ -14,7 +14,7 @@ from scheduler.sources.arrivals import Trace
 from scheduler.sources.traces.encoders import TENANT_IDS
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
-from scheduler.sources.traces.writers import write_trace
+from scheduler.sources.traces.writers import WrittenTrace, write_trace
 from tests.unit.scheduler.sources.trace_rows import Request, block_of, mooncake_line, read, trace_of, write_lines
 
 DAY_NS = 86_400 * 10**9
@@ -82,10 +82,14 @@ def test_block_ids_that_would_meet_are_refused_and_leave_no_file(tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_blocks_of_another_size_are_refused_only_if_there_are_any(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"blocks of 100 tokens cannot be made into blocks of 512, .*; write azure"):
-        write_trace(Trace("made", 100, None, iter([block_of([Request(0, 9, 1, (1,))])])), str(tmp_path / "t.jsonl"))
-    write_trace(Trace("made", 100, None, iter([block_of([Request(0, 9)])])), str(tmp_path / "t.jsonl"))
+def test_what_ids_stand_for_is_told_only_if_there_are_any(tmp_path: Path) -> None:
+    def written(name: str, *requests: Request) -> WrittenTrace:
+        return write_trace(Trace("made", 16, None, iter([block_of([one]) for one in requests])), str(tmp_path / name))
+
+    assert written("t.jsonl", Request(0, 9), Request(0, 17, 1, (1, 2))).tokens_per_id == 16
+    assert '"input_length": 17, "output_length": 1, "hash_ids": [1, 2]' in (tmp_path / "t.jsonl").read_text()
+    assert written("t.csv", Request(0, 17, 1, (1, 2))).tokens_per_id is None
+    assert written("t.jsonl", Request(0, 9)).tokens_per_id is None
     assert read(tmp_path / "t.jsonl") == [Request(0, 9)]
 
 

@@ -27,12 +27,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import (
     CancelRequests,
+    ExtendCached,
     LinkShare,
     Message,
     PrefillStepped,
@@ -42,6 +43,7 @@ from scheduler.protocol.messages import (
     RunEnded,
     SetPowerBudget,
     StartPrefill,
+    StoreAnswers,
     Usage,
     UsageReported,
 )
@@ -50,46 +52,12 @@ from workers.cache.store import BlockStore
 from workers.fabric.expert_load import ExpertLoad
 from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
+from workers.prefill.config import PrefillConfig
+from workers.prefill.step_cost import PassThrottle, PrefillCost, PrefillEnergy
 
 # Only an instance that keeps a power budget needs what does it.
 if TYPE_CHECKING:
     from sim_hw.instance.throttle import ThrottledPass
-
-
-class PrefillCost(Protocol):
-    """The length of one pass of a whole instance."""
-
-    def prefill_ns(self, computed_tokens: int, attention_pairs: int, cached_tokens: int) -> int:
-        """Nanoseconds for tokens computed, (query, key) pairs attended to, and cached tokens expanded."""
-        ...
-
-
-class PrefillEnergy(Protocol):
-    """Joules of a whole instance from integer totals, so that they do not depend on how work was grouped."""
-
-    def joules(self, *, busy_ns: int, passes: int, computed_tokens: int, attention_pairs: int, idle_ns: int) -> float:
-        """Energy of busy and idle time in which that much was computed."""
-        ...
-
-
-class PassThrottle(Protocol):
-    """How a pass is slowed to keep a budget."""
-
-    def run(self, budget_w: float, full_ns: int, tokens: int, pairs: int) -> ThrottledPass:
-        """Time and energy of a pass that lasts `full_ns` at the full clock."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PrefillConfig:
-    """`token_budget` bounds the computed tokens of one pass of the whole instance, `kv_blocks` its KV memory.
-
-    `budget_w` is the power budget that it begins with, if it keeps one.
-    """
-
-    token_budget: int
-    kv_blocks: int
-    budget_w: int = 0
 
 
 _Prompt = tuple[int, int, int, int, bytes]
@@ -106,7 +74,7 @@ class _Pass:
     started_ids: Final[list[int]]
     """Their first chunk is in it."""
     started_cached: Final[list[int]]
-    """Cached tokens of each, where the instance looks them up itself."""
+    """Cached tokens of each, where the instance looks them up itself, or was told of more than it was sent with."""
     last_chunk_ids: Final[list[int]]
     """Their last chunk is in it."""
     stopping_ids: Final[list[int]]
@@ -154,6 +122,9 @@ class PrefillInstance(TimingFlags):
         # Prefix blocks of queued prompts, kept only for an instance with a cache of its own, and who is recomputed.
         self._prefixes: dict[int, tuple[list[int], int]] = {}
         self._recomputed: set[int] = set()
+        # Of those that have not begun: who was named as next, and of whom more is cached than they were sent with.
+        self._named: set[int] = set()
+        self._extended: set[int] = set()
         self._pass = _NO_PASS
         self._account_end_ns = began_ns
         self._throttle = throttle
@@ -167,6 +138,8 @@ class PrefillInstance(TimingFlags):
             RunEnded: self._on_run_ended,
             LinkShare: self._on_link_share,
             CancelRequests: self._on_cancel,
+            ExtendCached: self._on_extend,
+            StoreAnswers: self._on_store_answers,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
@@ -198,6 +171,7 @@ class PrefillInstance(TimingFlags):
             ended.stopping_ids,
             ended.tokens,
             self._account(now_ns, ended, ran, is_busy=ended.tokens > 0),
+            self._name_next() if self._config.names_next and self._queue and begun.tokens else [],
         )
         outputs: list[Output] = [(self._reports_to, report), *confirmed]
         if self._expert_load is not None and begun.tokens:
@@ -248,11 +222,46 @@ class PrefillInstance(TimingFlags):
         if not dropped:
             return NOTHING
         self._queue = deque(prompt for prompt in self._queue if prompt[0] not in dropped)
+        self._named -= dropped
+        self._extended -= dropped
         for request_id in dropped:
             self._prefixes.pop(request_id, None)
         if self._queue:  # one that needs less memory may be the first now
             self._begin_if_idle(now_ns)
         return [(self._reports_to, RequestsCancelled(self.address, sorted(dropped)))]
+
+    def _on_extend(self, now_ns: int, message: ExtendCached) -> Outputs:
+        """They were named as next, so they stand in front; who has begun, or is not here any more, is passed over."""
+        more = dict(zip(message.ids, message.cached_tokens, strict=True))
+        queue, held = self._queue, self._blocks_held
+        for index, (request_id, prompt_tokens, cached, resumed, payload) in enumerate(queue):
+            if not more:
+                break
+            tokens = more.pop(request_id, 0)
+            if tokens > cached and request_id not in held:
+                # The deque is not resized, so that going on is safe.
+                queue[index] = request_id, prompt_tokens, tokens, resumed, payload
+                self._extended.add(request_id)
+        return NOTHING
+
+    def _on_store_answers(self, now_ns: int, message: StoreAnswers) -> Outputs:
+        assert self.cache is not None
+        self.cache.insert_all(message, now_ns)
+        return NOTHING
+
+    def _name_next(self) -> list[int]:
+        """Those whose first chunk fits in the pass after the one that begins, as far as they were not named before."""
+        room, named, position = self._config.token_budget, self._named, self._position
+        next_ids: list[int] = []
+        for request_id, prompt_tokens, cached, resumed, _ in self._queue:
+            if room <= 0:
+                break
+            if not position and request_id not in named:
+                named.add(request_id)
+                next_ids.append(request_id)
+            room -= prompt_tokens + resumed - (position or cached)
+            position = 0
+        return next_ids
 
     def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
         self._budget.ask(message)
@@ -271,6 +280,7 @@ class PrefillInstance(TimingFlags):
         last_chunk_ids: list[int] = []
         stopping_ids: list[int] = []
         tokens = pairs = cached_tokens = 0
+        tells_cached = self.cache is not None or bool(self._extended)
         while queue and tokens < budget:
             request_id, prompt_tokens, cached, resumed, payload = queue[0]
             total = prompt_tokens + resumed
@@ -282,6 +292,7 @@ class PrefillInstance(TimingFlags):
                 self._blocks_held[request_id] = blocks
                 if self.cache is not None:
                     cached = self._look_up(self.cache, queue[0], now_ns)
+                if tells_cached:
                     started_cached.append(cached)
                 position = cached
                 cached_tokens += cached
@@ -301,6 +312,8 @@ class PrefillInstance(TimingFlags):
         self._position = position
         if not tokens:
             return _NO_PASS
+        self._named.difference_update(started_ids)
+        self._extended.difference_update(started_ids)
         return _Pass(tokens, pairs, cached_tokens, started_ids, started_cached, last_chunk_ids, stopping_ids)
 
     def _pass_ns(self, begun: _Pass) -> int:
