@@ -49,6 +49,8 @@ def open_rows(path: str, options: TraceOptions, skipped: SkippedRows) -> tuple[R
     tokens, how = _tokens_per_id(form, sample, options)
     form = replace(form, tokens_per_id=tokens)
     reading = Reading(name, options.format is not None, grid_ns=form.unit.grid_ns)
+    if any("session_id" in row for row in sample):
+        reading.assumed.append(("sessions", "each row whole, at its own time"))
     fields = FieldTally(form.known, form.refused, skipped, is_strict=options.strict)
     reader, rows = form.open(shown(path), first, fields)
     identity = Identity(tokens, _meaning(form, options))
@@ -73,24 +75,18 @@ def _noting(
         reading.zero_ns = first.arrived_ns[0]
     reading.assumed.append(("time unit", form.unit.name + (" (named)" if options.time_unit else "")))
     if any(first.prefixes):
-        found = "" if options.block_ids or _meaning(form, options) else " (found)"
-        reading.assumed.append(("tokens per id", f"{form.tokens_per_id} ({how})"))
+        found = "" if _meaning(form, options) else " (found)"
         numbered = ", numbered anew" if identity.is_renumbered else ""
-        reading.assumed.append(("ids name", f"{_MEANINGS[identity.meaning or IdMeaning.CHAIN]}{numbered}{found}"))
+        reading.assumed.append(("tokens per id", f"{form.tokens_per_id} ({how})"))
+        reading.assumed.append(("ids are", f"{identity.meaning}{numbered}{found}"))
     else:
-        reading.assumed.append(("ids", "none: prompts share nothing that is known"))
+        reading.assumed.append(("ids are", "none"))
     if form.output_length is not None:
         reading.assumed.append(("output where none is given", f"{form.output_length:,} tokens"))
     if form.logs_failures:
         reading.assumed.append(("rows of 0 output tokens", "failures, left out"))
     yield first
     yield from blocks
-
-
-_MEANINGS: Final = {
-    IdMeaning.CHAIN: "a block and all before it (chain)",
-    IdMeaning.TEXT: "the text of a block alone (text)",
-}
 
 
 def _sample(first: LineBatch) -> Sample:

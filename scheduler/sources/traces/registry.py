@@ -67,7 +67,7 @@ def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:
         blocks = spread(blocks, options.spreading, reading.grid_ns, stream(options.seed, "spread"))
     if options.sharing is not None:
         block_tokens = options.tokens_per_id or ASSUMED_BLOCK_TOKENS
-        reading.assumed.append(("assumed to be shared", f"{options.assume_shared}, in blocks of {block_tokens} tokens"))
+        reading.assumed.append(("assumed to be shared", f"{options.assume_shared}, blocks of {block_tokens}"))
         blocks = assume_shared(blocks, options.sharing, block_tokens, stream(options.seed, "assumed sharing"))
         blocks = chain((next(blocks),), blocks)
     if options.superpose > 1:
