@@ -18,8 +18,8 @@ from scheduler.sources.traces.lines import LineBatch, check_line, read_batches, 
 from scheduler.sources.traces.options import Reading, SkippedRows, TraceOptions
 from scheduler.sources.traces.row_format import IdMeaning
 from scheduler.sources.traces.rows import USUAL_SIZES, ids_fit, read_blocks
+from scheduler.sources.traces.shaping.timing import from_first, in_time_order
 from scheduler.sources.traces.time_units import SECONDS
-from scheduler.sources.traces.timing import from_first, in_time_order
 from scheduler.sources.traces.unread import FieldTally
 from scheduler.sources.traces.wall_time import WALL_TIME, stamp_to_ns
 

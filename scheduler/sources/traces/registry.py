@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from scheduler.protocol.errors import InputError
 from scheduler.runtime.random_streams import stream
 from scheduler.sources.arrivals import BLOCK_TOKENS
-from scheduler.sources.traces.assumed_sharing import ASSUMED_BLOCK_TOKENS, assume_shared
 from scheduler.sources.traces.files import open_rows
 from scheduler.sources.traces.format import FORMATS, GeneratedFormat
 from scheduler.sources.traces.lines import base_name, shown
 from scheduler.sources.traces.options import OpenedTrace, Reading, SkippedRows, TraceOptions
-from scheduler.sources.traces.reshape import scale_rate, superpose
-from scheduler.sources.traces.timing import spread, window
+from scheduler.sources.traces.shaping.assumed_sharing import ASSUMED_BLOCK_TOKENS, assume_shared
+from scheduler.sources.traces.shaping.copies import scale_rate, superpose
+from scheduler.sources.traces.shaping.timing import spread, window
 
 # A file of rows needs no generator.
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.runtime.random_streams import stream
-from scheduler.sources.traces.assumed_sharing import assume_shared
 from scheduler.sources.traces.describe import describe
 from scheduler.sources.traces.options import AssumedSharing, Spreading, TraceOptions
 from scheduler.sources.traces.registry import open_trace, trace_start_ns
+from scheduler.sources.traces.shaping.assumed_sharing import assume_shared
+from scheduler.sources.traces.shaping.timing import spread
 from scheduler.sources.traces.time_units import DECIMAL_UNITS, SECONDS
-from scheduler.sources.traces.timing import spread
 from tests.unit.scheduler.sources.trace_rows import Request, block_of, mooncake_line, read, requests_of, write_lines
 
 MS = 1_000_000
