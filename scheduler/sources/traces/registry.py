@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from scheduler.protocol.errors import InputError
+from scheduler.protocol.errors import ConfigError, InputError
 from scheduler.runtime.random_streams import stream
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.traces.files import open_rows
@@ -31,10 +31,29 @@ def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
     """
     form = _generated(path, options)
     if form is not None:
+        _refuse_row_options(path, options)
         return open_workload(form.load(path), options)
     skipped = SkippedRows()
     reading, block_tokens, blocks = open_rows(path, options, skipped)
     return _opened(OpenedTrace(base_name(path), block_tokens, None, blocks, skipped, reading), options)
+
+
+def _refuse_row_options(path: str, options: TraceOptions) -> None:
+    """A flag that would do nothing is a misunderstanding."""
+    given = {
+        "time-unit": options.time_unit,
+        "block-ids": options.block_ids,
+        "columns": options.columns,
+        "output-length": options.output_length,
+        "sort": options.sort,
+        "strict": options.strict,
+        "tokens-per-id": None if options.assume_shared else options.tokens_per_id,
+    }
+    for name, value in given.items():
+        if value:
+            raise ConfigError(
+                f"{name} is for files of requests, and those of {shown(path)} are generated; leave it out"
+            )
 
 
 def trace_start_ns(path: str, options: TraceOptions) -> int | None:

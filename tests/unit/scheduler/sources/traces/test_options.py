@@ -151,14 +151,24 @@ def test_spread_rows_stay_in_order_between_their_stamp_and_the_next(
     assert [r.prompt_tokens for r in made] == [r.prompt_tokens for r in base]
     assert made[0].arrived_ns == 0
     assert [r.arrived_ns for r in made] == sorted(r.arrived_ns for r in made)
-    if not is_even:
+    if not is_even or grid_s is not None:
         return
     stamps = [*sorted(set(times)), times[-1] + 100 * SECOND]
     for one, other in zip(made, base, strict=True):
         stamp = other.arrived_ns + times[0]
-        width = min(stamps[stamps.index(stamp) + 1] - stamp, (grid_s or 1) * SECOND)
+        width = min(stamps[stamps.index(stamp) + 1] - stamp, SECOND)
         mates = [r.prompt_tokens for r in base if r.arrived_ns == other.arrived_ns]
         assert one.arrived_ns == other.arrived_ns + mates.index(one.prompt_tokens) * width // len(mates)
+
+
+def test_rows_near_a_point_of_a_grid_are_spread_over_it() -> None:
+    times = [0, 1, 2999, 3000, 3002, 3003, 6001]
+    base = [Request(time * MS, index + 1) for index, time in enumerate(times)]
+    made = requests_of(
+        spread(iter([block_of(base[:3]), block_of(base[3:])]), Spreading(True, 3 * SECOND), MS, stream(0, "s"))
+    )
+    expected_ms = [0, 1499.5, 2999, 3749, 4499, 5249, 6001]
+    assert [r.arrived_ns / MS for r in made] == expected_ms
 
 
 def test_rows_of_one_second_are_spread_over_it(tmp_path: Path) -> None:
