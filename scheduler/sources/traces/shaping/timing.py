@@ -73,8 +73,8 @@ def spread(
 ) -> Iterator[ArrivalBlock]:
     """Rows of one stamp spread from it on, in their order: over a unit of time, and never beyond the next stamp.
 
-    With a grid of its own, rows that are nearest to the same point of it, counted from the first row, are spread from the
-    first of them on.
+    With a grid of its own, rows that are nearest to the same point of it, counted from the first row, are spread from
+    the first of them on.
     """
     grid_ns = how.grid_ns or unit_ns
 
