@@ -92,6 +92,18 @@ def test_wall_times_of_named_columns_are_known_as_such(tmp_path: Path) -> None:
     assert read(path, TraceOptions(columns="arrived=when,prompt=n,output=m"))[1].arrived_ns == 1500 * MS
 
 
+def test_times_in_a_field_of_json_that_was_named_are_seconds_unless_said(tmp_path: Path) -> None:
+    rows = [f'{{"ts": {time}, "input_length": 9, "output_length": 2}}' for time in ("1.5", "3")]
+    path = write_lines(tmp_path / "t.jsonl", *rows)
+    for unit, expected in ((None, 1500 * MS), ("ms", 1_500_000)):
+        trace = open_trace(str(path), options=TraceOptions(columns="arrived=ts", time_unit=unit))
+        assert requests_of(trace.blocks)[1].arrived_ns == expected
+        assert trace.reading.rows()[:2] == [
+            ("format", "columns (found)"),
+            ("time unit", f"{unit} (named)" if unit else "s (assumed)"),
+        ]
+
+
 def test_a_default_stands_in_for_output(tmp_path: Path) -> None:
     rows = ['{"timestamp": 0, "input_length": 9}', mooncake_line(1), mooncake_line(2, 600, None)]
     path = write_lines(tmp_path / "t.jsonl", *rows)
