@@ -89,6 +89,17 @@ def test_a_window_is_replayed_alone(tmp_path: Path, capsys: Captured) -> None:
     assert "left out 1 rows before the window" in err
 
 
+def test_fields_that_nobody_reads_are_named_once_by_every_command(tmp_path: Path, capsys: Captured) -> None:
+    path = write_lines(tmp_path / "t.jsonl", mooncake_line(0, gpu=1), mooncake_line(5, gpu=2))
+    compared = ("compare", "--policy", "random,round_robin", "--jobs", "1", "--trace")
+    for command in (("trace", "describe"), ("replay",), ("cache", "curve"), compared):
+        assert main([*command, str(path)]) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if "not read" in line]
+        assert told == ["fields that are not read: gpu (of 2 rows); --strict refuses them"]
+        assert main([*command, str(path), "--strict"]) == 2
+        assert "t.jsonl:1: gpu: is not read; leave the field out" in capsys.readouterr().err
+
+
 def test_a_trace_is_not_converted_onto_itself(tmp_path: Path, capsys: Captured) -> None:
     path = write_lines(tmp_path / "t.jsonl", mooncake_line(0))
     text = path.read_text()
