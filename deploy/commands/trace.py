@@ -70,7 +70,7 @@ def describe(
     reading, unread = opened.reading, opened.skipped.unread
     answer = {
         "trace": description.to_json(),
-        "reading": dict(reading.rows()),
+        "reading": reading.to_json(),
         "unread": dict(unread),
         "skipped": _skipped_json(opened.skipped),
     }

@@ -239,6 +239,11 @@ class Reading:
         """(what, how) for a table."""
         return [("format", f"{self.format} ({'named' if self.is_named else 'found'})"), *self.assumed]
 
+    def to_json(self) -> dict[str, str | bool]:
+        """The same as plain values."""
+        assumed = {what.replace(" ", "_"): how for what, how in self.assumed}
+        return {"format": self.format, "found": not self.is_named, **assumed}
+
 
 @dataclass(slots=True)
 class OpenedTrace(Trace):

@@ -64,7 +64,7 @@ def window(
         end = "" if until_ns is None else f" and before {until_ns / 1e9:g} s"
         raise InputError(
             f"no request from {from_ns / 1e9:g} s on{end}: those that were read reach to {last_ns / 1e9:g} s; "
-            "give another --from or --until"
+            "give another --from or --until, or a larger --limit if there is one"
         )
 
 
