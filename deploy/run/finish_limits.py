@@ -19,7 +19,7 @@ def finish_limits(blueprint: Blueprint) -> Mapping[FinishReason, str]:
     """By reason, a phrase that says what a request was beyond; none for who finished."""
     requests = blueprint.settings.requests
     return {
-        FinishReason.ADMISSION: f"not admitted by {requests.admission}",
+        FinishReason.ADMISSION: f"not admitted by {requests.admission.spec}",
         FinishReason.OVERLOAD: f"more than {requests.max_open_requests:,} requests open",
         FinishReason.TOO_LONG: f"prompt and first token longer than {_longest(blueprint)}",
         FinishReason.TIMED_OUT: _time_outs(requests),

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from scheduler.protocol.messages import NO_ANSWER
 from scheduler.runtime.random_streams import stream
 from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock
 from scheduler.sources.synthetic.arrivals import ArrivalClock
@@ -28,7 +29,8 @@ class _Turns:
     """Turns as columns. A prompt is: shared blocks of a system prompt, blocks of the session, a block of its own.
 
     The session's whole blocks are numbered `first_block`, `first_block` + 1 and so on, so that a later turn's list
-    extends an earlier one's; only the partial block at the end, if any, has an id that no other turn has.
+    extends an earlier one's; only the partial block at the end, if any, has an id that no other turn has. An answer
+    that a later turn repeats goes on where its prompt's whole blocks end, at `answer_block`.
     """
 
     times_ns: Final[Integers]
@@ -38,6 +40,7 @@ class _Turns:
     first_block: Final[Integers]
     num_blocks: Final[Integers]
     partial_block: Final[Integers]
+    answer_block: Final[Integers]
 
     def take(self, rows: Integers | slice) -> _Turns:
         """Some of the turns."""
@@ -75,6 +78,7 @@ def session_blocks(requests: SessionRequests, block_tokens: int, seed: int) -> I
                 due.output_tokens.tolist(),
                 factory.prefixes(due),
                 [0] * len(due.times_ns),
+                answers=due.answer_block.tolist(),
             )
 
 
@@ -125,6 +129,7 @@ class _SessionFactory:
         kept = np.flatnonzero(prompt_tokens <= requests.max_prompt_tokens)
         turn = (np.arange(total) - first_turn)[kept]
         first_block, num_blocks, partial_block = self._number_blocks(prompt_tokens[kept], session[kept], turn)
+        is_last = _is_last(session[kept])
         turns = _Turns(
             times_ns[kept],
             prompt_tokens[kept],
@@ -133,6 +138,7 @@ class _SessionFactory:
             first_block,
             num_blocks,
             partial_block,
+            np.where(is_last, NO_ANSWER, first_block + num_blocks),
         )
         return int(starts_ns[-1]) if num_sessions else 0, turns
 
@@ -141,7 +147,7 @@ class _SessionFactory:
     ) -> tuple[Integers, Integers, Integers]:
         """Ids: a session takes one for each whole block of its longest prompt, then one a turn for partial blocks."""
         whole = prompt_tokens // self._block_tokens - self._system_blocks
-        is_last = np.append(session[1:] != session[:-1], np.ones(min(1, len(session)), np.bool_))
+        is_last = _is_last(session)
         whole_of_session = whole[is_last]
         taken = whole_of_session + turn[is_last] + 1
         bases = self._next_block + np.cumsum(taken) - taken
@@ -162,6 +168,11 @@ class _SessionFactory:
                 prefix.append(partial)
             prefixes.append(prefix)
         return prefixes
+
+
+def _is_last(session: Integers) -> npt.NDArray[np.bool_]:
+    """Of each turn, whether it is the last of its session; turns stand session by session."""
+    return np.append(session[1:] != session[:-1], np.ones(min(1, len(session)), np.bool_))
 
 
 def _sum_before(values: Integers, first_turn: Integers) -> Integers:
