@@ -110,6 +110,8 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
     document: dict[str, Any] = {"trace": trace, "variants": variants, "break_even_usd_per_kwh": break_even(compared)}
     if sizing is not None:
         document["sizing"] = sizing_document(sizing)
+    for line in compared[0].measured.trace_warnings:  # all variants have the same trace
+        tell(line)
     for one in compared:
         for line in one.measured.policy_warnings:
             tell(f"{one.variant.name}: {line}")

@@ -24,7 +24,7 @@ from scheduler.sources.synthetic.workload import Process
 from scheduler.sources.traces.describe import TraceDescription
 from scheduler.sources.traces.describe import describe as describe_trace
 from scheduler.sources.traces.format import FORMATS
-from scheduler.sources.traces.options import OpenedTrace, SkippedRows, TraceOptions
+from scheduler.sources.traces.options import NUM_LISTED, OpenedTrace, Reading, SkippedRows, TraceOptions
 from scheduler.sources.traces.registry import open_trace, open_workload
 from scheduler.sources.traces.writers import WrittenTrace, writable, write_trace
 
@@ -66,14 +66,16 @@ def describe(
     description = describe_trace(opened)
     _tell_skipped(opened.skipped)
     if out is not None:
-        _write_page(description, out)
-    reading = opened.reading
+        _write_page(description, opened.reading, out)
+    reading, unread = opened.reading, opened.skipped.unread
     answer = {
         "trace": description.to_json(),
-        "reading": dict(reading.rows()),
+        "reading": reading.to_json(),
+        "unread": dict(unread),
         "skipped": _skipped_json(opened.skipped),
     }
-    _answer(answer, [*description.rows(), *reading.rows()], description.name, as_json)
+    not_read = [(f"not read: {name}", f"{num_rows:,} rows") for name, num_rows in unread.most_common(NUM_LISTED)]
+    _answer(answer, [*description.rows(), *reading.rows(), *not_read], description.name, as_json)
     return 0
 
 
@@ -235,5 +237,5 @@ def _tell_skipped(skipped: SkippedRows) -> None:
         tell(line)
 
 
-def _write_page(description: TraceDescription, folder: str) -> None:
-    tell(f"wrote {write_page(description, folder)}")
+def _write_page(description: TraceDescription, reading: Reading, folder: str) -> None:
+    tell(f"wrote {write_page(description, reading.rows(), folder)}")

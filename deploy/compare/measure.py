@@ -33,6 +33,8 @@ class Measured:
     num_npus: int
     policy_warnings: tuple[str, ...] = ()
     """A line on each policy that failed."""
+    trace_warnings: tuple[str, ...] = ()
+    """Lines on what of the trace was left out or is not read."""
 
     @property
     def attainment(self) -> float:
@@ -50,7 +52,8 @@ def measure(job: ReplayJob) -> Measured:
     span_s = float(arrived_ns.max()) / 1e9 if len(arrived_ns) else 0.0
     offered = len(arrived_ns) / span_s if span_s else 0.0
     failed = tuple(failure_lines(result.failures))
-    return Measured(result.title, result.document(), offered, result.num_npus, failed)
+    told = tuple(line for line in result.warnings if line not in failed)
+    return Measured(result.title, result.document(), offered, result.num_npus, failed, told)
 
 
 def in_processes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -43,15 +43,18 @@ class _Steps:
     hit_shares: Floats
 
 
-def write_page(description: TraceDescription, folder: str) -> str:
-    """Write `trace.html` into a folder, which is made if need be; returns its path. OSError if that fails."""
+def write_page(description: TraceDescription, reading: Sequence[tuple[str, str]], folder: str) -> str:
+    """Write `trace.html` into a folder, which is made if need be; returns its path. OSError if that fails.
+
+    `reading`: (what, how) of what was assumed when the trace was read.
+    """
     path = Path(folder) / PAGE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_page(description), encoding="utf-8")
+    path.write_text(_page(description, reading), encoding="utf-8")
     return str(path)
 
 
-def _page(description: TraceDescription) -> str:
+def _page(description: TraceDescription, reading: Sequence[tuple[str, str]]) -> str:
     steps, arrivals, sharing = _steps(description), description.arrivals, description.sharing
     mean_rate = arrivals.mean_rate_per_s or 0.0
     rates = _over_time(steps, steps.rates_per_s, mean_rate, f"{mean_rate:,.3g} /s", {"rangemode": "tozero"})
@@ -74,7 +77,9 @@ def _page(description: TraceDescription) -> str:
             for name, of in (("Prompt", description.prompt_tokens), ("Output", description.output_tokens))
         )
     )
-    head = f'<h1>{escape(description.name)}</h1><p class="lead">{escape(_facts(description))}</p>'
+    read_as = " · ".join(f"{what} {how}" for what, how in reading)
+    leads = "".join(f'<p class="lead">{escape(text)}</p>' for text in (_facts(description), f"Read as: {read_as}"))
+    head = f"<h1>{escape(description.name)}</h1>{leads}"
     return document(description.name, head + over_time + lengths)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Final
@@ -43,7 +42,7 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
         "supernode": version(DISTRIBUTION),
         "title": title,
         "command": list(command),
-        "trace": {"name": log.trace_name, "path": log.trace_path, **asdict(log.options)},
+        "trace": {"name": log.trace_name, "path": log.trace_path, **log.options.to_plain()},
         "config": settings.to_plain(),
         "config_digest": settings.digest(),
         "step_s": course.step_s,

@@ -15,5 +15,6 @@ FORMATS.register(
         output_tokens="tokens_out",
         class_name="tier",
         logs_failures=True,
+        harmless=("id",),
     ),
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from workers.cache import ring
+from workers.cache.block_keys import key_maker
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
 from workers.cache.tier import TENANT_SHIFT
@@ -42,14 +43,15 @@ def stack_distance_hits(
     A block is in a list if all that was used there since its last use, and it, take no more than the capacity.
     """
     owners = ring.owners(range(num_lists))
-    num_blocks = sum(len(blocks) for blocks, _, _ in prompts)
+    keys_of = key_maker(sizes.given_tokens or sizes.block_tokens, sizes.block_tokens)
+    num_blocks = sum(len(keys_of(blocks, num_tokens)) for blocks, _, num_tokens in prompts)
     uses = [_Uses(num_blocks) for _ in range(num_lists)]
     limits = [capacity // num_lists for capacity in capacities]
     found = [0] * len(capacities)
     looked_up = 0
     for blocks, tenant, num_tokens in prompts:
         looked_up += num_tokens
-        keys = [tenant << TENANT_SHIFT | block for block in blocks]
+        keys = [tenant << TENANT_SHIFT | block for block in keys_of(blocks, num_tokens)]
         distances = [uses[owners[key % ring.NUM_SLOTS]].distance(key) for key in keys]
         for index, limit in enumerate(limits):
             leading = next((i for i, tokens in enumerate(distances) if tokens is None or tokens > limit), len(keys))

@@ -18,8 +18,8 @@ from scheduler.sources.traces.lines import LineBatch, check_line, read_batches, 
 from scheduler.sources.traces.options import Reading, SkippedRows, TraceOptions
 from scheduler.sources.traces.row_format import IdMeaning
 from scheduler.sources.traces.rows import USUAL_SIZES, ids_fit, read_blocks
-from scheduler.sources.traces.time_units import SECONDS
-from scheduler.sources.traces.timing import from_first, in_time_order
+from scheduler.sources.traces.shaping.timing import from_first, in_time_order
+from scheduler.sources.traces.time_units import SECONDS, TimeUnit
 from scheduler.sources.traces.unread import FieldTally
 from scheduler.sources.traces.wall_time import WALL_TIME, stamp_to_ns
 
@@ -49,6 +49,8 @@ def open_rows(path: str, options: TraceOptions, skipped: SkippedRows) -> tuple[R
     tokens, how = _tokens_per_id(form, sample, options)
     form = replace(form, tokens_per_id=tokens)
     reading = Reading(name, options.format is not None, grid_ns=form.unit.grid_ns)
+    if any("session_id" in row for row in sample):
+        reading.assumed.append(("sessions", "each row whole, at its own time"))
     fields = FieldTally(form.known, form.refused, skipped, is_strict=options.strict)
     reader, rows = form.open(shown(path), first, fields)
     identity = Identity(tokens, _meaning(form, options))
@@ -71,26 +73,21 @@ def _noting(
     first = next(blocks)
     if form.unit.is_wall_time:
         reading.zero_ns = first.arrived_ns[0]
-    reading.assumed.append(("time unit", form.unit.name + (" (named)" if options.time_unit else "")))
+    how_unit = " (named)" if options.time_unit else " (assumed)" if reading.format == "columns" else ""
+    reading.assumed.append(("time unit", form.unit.name + how_unit))
     if any(first.prefixes):
-        found = "" if options.block_ids or _meaning(form, options) else " (found)"
-        reading.assumed.append(("tokens per id", f"{form.tokens_per_id} ({how})"))
+        found = "" if _meaning(form, options) else " (found)"
         numbered = ", numbered anew" if identity.is_renumbered else ""
-        reading.assumed.append(("ids name", f"{_MEANINGS[identity.meaning or IdMeaning.CHAIN]}{numbered}{found}"))
+        reading.assumed.append(("tokens per id", f"{form.tokens_per_id} ({how})"))
+        reading.assumed.append(("ids are", f"{identity.meaning}{numbered}{found}"))
     else:
-        reading.assumed.append(("ids", "none: prompts share nothing that is known"))
+        reading.assumed.append(("ids are", "none"))
     if form.output_length is not None:
         reading.assumed.append(("output where none is given", f"{form.output_length:,} tokens"))
     if form.logs_failures:
         reading.assumed.append(("rows of 0 output tokens", "failures, left out"))
     yield first
     yield from blocks
-
-
-_MEANINGS: Final = {
-    IdMeaning.CHAIN: "a block and all before it (chain)",
-    IdMeaning.TEXT: "the text of a block alone (text)",
-}
 
 
 def _sample(first: LineBatch) -> Sample:
@@ -141,19 +138,27 @@ def _detect(path: str, first: LineBatch, sample: Sample, options: TraceOptions) 
 
 
 def _by_columns(first: LineBatch, names: Sequence[str], options: TraceOptions) -> CsvFormat:
-    """A table whose columns were named; its times are those of a clock if the first looks so, else seconds."""
+    """A table whose columns were named."""
     columns = options.column_names
     if "prompt" not in columns or ("output" not in columns and options.output_length is None):
         fix = "name prompt and output as well, or say --output-length N; or name the format: --format"
         raise ConfigError(f"columns: arrived is named, and not all that a row needs; {fix}")
     plain = CsvFormat(time="", unit=SECONDS, prompt_tokens="", output_tokens="")
     form = plain.told(options)
-    if options.time_unit is None and form.time in names and len(first.lines) > 1:
-        cells = first.lines[1].split(delimiter_of(first.lines[0]))
-        with suppress(ValueError, IndexError):
-            stamp_to_ns(cells[names.index(form.time)].strip(' "'))
-            form = replace(form, unit=WALL_TIME)
-    return form
+    if options.time_unit is not None or form.time not in names or len(first.lines) < 2:
+        return form
+    cells = first.lines[1].split(delimiter_of(first.lines[0]))
+    place = names.index(form.time)
+    return replace(form, unit=_unit_of(cells[place] if place < len(cells) else ""))
+
+
+def _unit_of(time: object) -> TimeUnit:
+    """Of times in a field that was named: those of a clock if the first looks so, else seconds."""
+    if isinstance(time, str):
+        with suppress(ValueError):
+            stamp_to_ns(time.strip(' "'))
+            return WALL_TIME
+    return SECONDS
 
 
 def _json_format(sample: Sample, options: TraceOptions) -> tuple[str, JsonFormat]:
@@ -169,7 +174,12 @@ def _json_format(sample: Sample, options: TraceOptions) -> tuple[str, JsonFormat
         if best is None or rank > best[0]:
             best = rank, name, form
     assert best is not None
-    return best[1], best[2]
+    _, name, form = best
+    if "arrived" not in options.column_names:
+        return name, form
+    times = [row[form.time] for row in sample if form.time in row]
+    unit = form.unit if options.time_unit is not None else _unit_of(times[0] if times else None)
+    return "columns", replace(form, unit=unit)
 
 
 def _keys(sample: Sample) -> set[str]:

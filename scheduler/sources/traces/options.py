@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final
 
 from scheduler.protocol.errors import ConfigError, TraceError
 from scheduler.sources.arrivals import Trace
@@ -25,6 +25,8 @@ ROLES: Final = ("arrived", "prompt", "output", "ids", "class", "tenant")
 MAX_TOKENS_PER_ID: Final = 131_072
 MAX_OUTPUT_LENGTH: Final = 10**7
 MAX_GROUPS: Final = 100_000
+
+_ALWAYS_TOLD: Final = ("limit", "superpose", "rate_scale", "seed", "skip_bad", "format")
 
 _DURATION: Final = re.compile(r"(\d{1,9})(?:\.(\d+))?(ms|s|m|h|d)", re.ASCII)
 _DURATION_UNITS_NS: Final = {
@@ -110,6 +112,11 @@ class TraceOptions:
         assert self.column_names is not None
         assert self.spreading or self.spread is None
         assert self.sharing or self.assume_shared is None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values by name: what says which rows, and of all else what was said."""
+        said = {option.name for option in fields(self) if getattr(self, option.name) != option.default}
+        return {name: value for name, value in asdict(self).items() if name in said or name in _ALWAYS_TOLD}
 
     @property
     def column_names(self) -> dict[str, str]:
@@ -231,6 +238,11 @@ class Reading:
     def rows(self) -> list[tuple[str, str]]:
         """(what, how) for a table."""
         return [("format", f"{self.format} ({'named' if self.is_named else 'found'})"), *self.assumed]
+
+    def to_json(self) -> dict[str, str | bool]:
+        """The same as plain values."""
+        assumed = {what.replace(" ", "_"): how for what, how in self.assumed}
+        return {"format": self.format, "found": not self.is_named, **assumed}
 
 
 @dataclass(slots=True)

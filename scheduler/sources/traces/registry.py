@@ -7,16 +7,16 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from scheduler.protocol.errors import InputError
+from scheduler.protocol.errors import ConfigError, InputError
 from scheduler.runtime.random_streams import stream
 from scheduler.sources.arrivals import BLOCK_TOKENS
-from scheduler.sources.traces.assumed_sharing import ASSUMED_BLOCK_TOKENS, assume_shared
 from scheduler.sources.traces.files import open_rows
 from scheduler.sources.traces.format import FORMATS, GeneratedFormat
 from scheduler.sources.traces.lines import base_name, shown
 from scheduler.sources.traces.options import OpenedTrace, Reading, SkippedRows, TraceOptions
-from scheduler.sources.traces.reshape import scale_rate, superpose
-from scheduler.sources.traces.timing import spread, window
+from scheduler.sources.traces.shaping.assumed_sharing import ASSUMED_BLOCK_TOKENS, assume_shared
+from scheduler.sources.traces.shaping.copies import scale_rate, superpose
+from scheduler.sources.traces.shaping.timing import spread, window
 
 # A file of rows needs no generator.
 if TYPE_CHECKING:
@@ -31,10 +31,29 @@ def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
     """
     form = _generated(path, options)
     if form is not None:
+        _refuse_row_options(path, options)
         return open_workload(form.load(path), options)
     skipped = SkippedRows()
     reading, block_tokens, blocks = open_rows(path, options, skipped)
     return _opened(OpenedTrace(base_name(path), block_tokens, None, blocks, skipped, reading), options)
+
+
+def _refuse_row_options(path: str, options: TraceOptions) -> None:
+    """A flag that would do nothing is a misunderstanding."""
+    given = {
+        "time-unit": options.time_unit,
+        "block-ids": options.block_ids,
+        "columns": options.columns,
+        "output-length": options.output_length,
+        "sort": options.sort,
+        "strict": options.strict,
+        "tokens-per-id": None if options.assume_shared else options.tokens_per_id,
+    }
+    for name, value in given.items():
+        if value:
+            raise ConfigError(
+                f"{name} is for files of requests, and those of {shown(path)} are generated; leave it out"
+            )
 
 
 def trace_start_ns(path: str, options: TraceOptions) -> int | None:
@@ -67,7 +86,7 @@ def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:
         blocks = spread(blocks, options.spreading, reading.grid_ns, stream(options.seed, "spread"))
     if options.sharing is not None:
         block_tokens = options.tokens_per_id or ASSUMED_BLOCK_TOKENS
-        reading.assumed.append(("assumed to be shared", f"{options.assume_shared}, in blocks of {block_tokens} tokens"))
+        reading.assumed.append(("assumed to be shared", f"{options.assume_shared}, blocks of {block_tokens}"))
         blocks = assume_shared(blocks, options.sharing, block_tokens, stream(options.seed, "assumed sharing"))
         blocks = chain((next(blocks),), blocks)
     if options.superpose > 1:

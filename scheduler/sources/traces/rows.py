@@ -113,8 +113,7 @@ def read_blocks(
     options: TraceOptions,
     skipped: SkippedRows,
 ) -> Iterator[ArrivalBlock]:
-    """Requests in the order of the file, at the times that stand there; TraceError on the first bad row or none
-    good."""
+    """Requests in the order of the file, at the times that stand there. TraceError on a bad row, or if none is good."""
     judge = _RowJudge(path, reader, identity, options, skipped)
     rows_left = options.limit
     is_empty = True

@@ -32,6 +32,15 @@ def _sessions() -> list[Prompt]:
     ]
 
 
+@pytest.mark.parametrize(("given_tokens", "block_tokens"), [(512, 128), (16, 128), (16, 16)])
+def test_both_make_the_store_s_blocks_of_a_trace_s_ids(given_tokens: int, block_tokens: int) -> None:
+    prompts = _sessions() if given_tokens == 512 else [([1, 2, 3], 0, 40), ([1, 2, 4, 5], 0, 64)]
+    sizes = StoreSizes(1, 10**9, block_tokens, given_tokens=given_tokens)
+    found = stack_distance_hits(prompts, sizes, [10**9])
+    assert found == [store_hits(prompts, sizes)]
+    assert found[0].found == 32 or len(prompts) > 2 or block_tokens == 128
+
+
 @pytest.mark.parametrize("num_servers", [1, 8])
 def test_a_pool_is_one_list_at_every_size(num_servers: int) -> None:
     prompts = _sessions()

@@ -112,7 +112,7 @@ def test_ids_of_texts_are_found_out_and_share_nothing_but_beginnings(tmp_path: P
     assert prefixes[3][2] not in {*prefixes[0], *prefixes[1]}
     trace = open_trace(str(path), options=TraceOptions())
     assert describe(trace).sharing.hit_tokens == 1500 + 1024
-    assert ("ids name", "the text of a block alone (text), numbered anew (found)") in trace.reading.assumed
+    assert ("ids are", "text, numbered anew (found)") in trace.reading.assumed
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.sources.arrivals import BLOCK_ROWS
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
-from scheduler.sources.traces.reshape import WINDOW_NS, scale_rate, superpose
+from scheduler.sources.traces.shaping.copies import WINDOW_NS, scale_rate, superpose
 from scheduler.sources.traces.wall_time import stamp_to_ns, stamps_to_ns
 from tests.unit.scheduler.sources.trace_rows import Request, block_of, mooncake_line, read, requests_of, write_lines
 

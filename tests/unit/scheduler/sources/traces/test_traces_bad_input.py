@@ -20,6 +20,10 @@ AZURE_HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens"
 AZURE_GOOD = "2023-11-16 18:15:46.6805900,374,44"
 BURST_HEADER = "Timestamp,Model,Request tokens,Response tokens"
 BURST_GOOD = "5,GPT-4,472,18"
+BAILIAN = (
+    '{"chat_id": 1, "timestamp": 61.114, "input_length": 40, "output_length": 3, "tenant": "a", "hash_ids": [1, 2, 3]}'
+)
+SIMULATED = '{"arrival_time_ns": 7, "input_toks": 17, "output_toks": 1, "input_tok_ids": ' + str([5] * 17) + "}"
 
 MOONCAKE_CASES = [
     ("{broken", "", "not JSON"),
@@ -266,6 +270,12 @@ def _mutate(chance: random.Random, data: bytes) -> bytes:
         ("t.jsonl", (GOOD, mooncake_line(1, 9, 9), mooncake_line(2, 513, 9, hash_ids=[3, 4]))),
         ("t.csv", (AZURE_HEADER, AZURE_GOOD, "2023-11-16 18:15:47,1,1")),
         ("t.csv", (BURST_HEADER, BURST_GOOD, "6.5,ChatGPT,1,0", "7,GPT-4,2,2")),
+        ("t.csv", ("arrived_at,num_prefill_tokens,num_decode_tokens", "0.0,3,4", "1e-05,6.0,4", "1.25,500,20")),
+        (
+            "t.jsonl",
+            (BAILIAN, BAILIAN.replace("61.114", "62.5").replace("[1, 2, 3]", "[1, 2]"), BAILIAN.replace("61", "63")),
+        ),
+        ("t.jsonl", tuple(SIMULATED.replace("7", str(n), 1) for n in (7, 8, 9))),
     ],
 )
 def test_thousands_of_accidents_raise_nothing_but_input_errors(

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.runtime.random_streams import stream
-from scheduler.sources.traces.assumed_sharing import assume_shared
 from scheduler.sources.traces.describe import describe
 from scheduler.sources.traces.options import AssumedSharing, Spreading, TraceOptions
 from scheduler.sources.traces.registry import open_trace, trace_start_ns
+from scheduler.sources.traces.shaping.assumed_sharing import assume_shared
+from scheduler.sources.traces.shaping.timing import spread
 from scheduler.sources.traces.time_units import DECIMAL_UNITS, SECONDS
-from scheduler.sources.traces.timing import spread
 from tests.unit.scheduler.sources.trace_rows import Request, block_of, mooncake_line, read, requests_of, write_lines
 
 MS = 1_000_000
@@ -92,6 +92,18 @@ def test_wall_times_of_named_columns_are_known_as_such(tmp_path: Path) -> None:
     assert read(path, TraceOptions(columns="arrived=when,prompt=n,output=m"))[1].arrived_ns == 1500 * MS
 
 
+def test_times_in_a_field_of_json_that_was_named_are_seconds_unless_said(tmp_path: Path) -> None:
+    rows = [f'{{"ts": {time}, "input_length": 9, "output_length": 2}}' for time in ("1.5", "3")]
+    path = write_lines(tmp_path / "t.jsonl", *rows)
+    for unit, expected in ((None, 1500 * MS), ("ms", 1_500_000)):
+        trace = open_trace(str(path), options=TraceOptions(columns="arrived=ts", time_unit=unit))
+        assert requests_of(trace.blocks)[1].arrived_ns == expected
+        assert trace.reading.rows()[:2] == [
+            ("format", "columns (found)"),
+            ("time unit", f"{unit} (named)" if unit else "s (assumed)"),
+        ]
+
+
 def test_a_default_stands_in_for_output(tmp_path: Path) -> None:
     rows = ['{"timestamp": 0, "input_length": 9}', mooncake_line(1), mooncake_line(2, 600, None)]
     path = write_lines(tmp_path / "t.jsonl", *rows)
@@ -151,14 +163,24 @@ def test_spread_rows_stay_in_order_between_their_stamp_and_the_next(
     assert [r.prompt_tokens for r in made] == [r.prompt_tokens for r in base]
     assert made[0].arrived_ns == 0
     assert [r.arrived_ns for r in made] == sorted(r.arrived_ns for r in made)
-    if not is_even:
+    if not is_even or grid_s is not None:
         return
     stamps = [*sorted(set(times)), times[-1] + 100 * SECOND]
     for one, other in zip(made, base, strict=True):
         stamp = other.arrived_ns + times[0]
-        width = min(stamps[stamps.index(stamp) + 1] - stamp, (grid_s or 1) * SECOND)
+        width = min(stamps[stamps.index(stamp) + 1] - stamp, SECOND)
         mates = [r.prompt_tokens for r in base if r.arrived_ns == other.arrived_ns]
         assert one.arrived_ns == other.arrived_ns + mates.index(one.prompt_tokens) * width // len(mates)
+
+
+def test_rows_near_a_point_of_a_grid_are_spread_over_it() -> None:
+    times = [0, 1, 2999, 3000, 3002, 3003, 6001]
+    base = [Request(time * MS, index + 1) for index, time in enumerate(times)]
+    made = requests_of(
+        spread(iter([block_of(base[:3]), block_of(base[3:])]), Spreading(True, 3 * SECOND), MS, stream(0, "s"))
+    )
+    expected_ms = [0, 1499.5, 2999, 3749, 4499, 5249, 6001]
+    assert [r.arrived_ns / MS for r in made] == expected_ms
 
 
 def test_rows_of_one_second_are_spread_over_it(tmp_path: Path) -> None:

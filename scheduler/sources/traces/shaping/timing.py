@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock
 from scheduler.sources.traces.options import Reading, SkippedRows, Spreading
 
 Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 def in_time_order(blocks: Iterator[ArrivalBlock]) -> Iterator[ArrivalBlock]:
@@ -64,49 +64,52 @@ def window(
         end = "" if until_ns is None else f" and before {until_ns / 1e9:g} s"
         raise InputError(
             f"no request from {from_ns / 1e9:g} s on{end}: those that were read reach to {last_ns / 1e9:g} s; "
-            "give another --from or --until"
+            "give another --from or --until, or a larger --limit if there is one"
         )
 
 
 def spread(
     blocks: Iterator[ArrivalBlock], how: Spreading, unit_ns: int, generator: np.random.Generator
 ) -> Iterator[ArrivalBlock]:
-    """Rows of one stamp spread from it on, in their order: over the grid of stamps, and never beyond the next one."""
+    """Rows of one stamp spread from it on, in their order: over a unit of time, and never beyond the next stamp.
+
+    With a grid of its own, rows that are nearest to the same point of it, counted from the first row, are spread from
+    the first of them on.
+    """
     grid_ns = how.grid_ns or unit_ns
 
-    def places(run: Integers, rank: Integers, counts: Integers) -> npt.NDArray[np.float64]:
+    def runs_of(times: Integers) -> Integers:
+        return times if how.grid_ns is None else (times + grid_ns // 2) // grid_ns
+
+    def places(run: Integers, rank: Integers, counts: Integers) -> Floats:
         if how.is_even:
             return rank / counts
         drawn = generator.random(len(run))
         return drawn[np.lexsort((drawn, run))]
 
-    yield from from_first(_spread(blocks, grid_ns, places))
+    def spread_block(block: ArrivalBlock, next_ns: int) -> ArrivalBlock:
+        times = np.array(block.arrived_ns, np.int64)
+        _, firsts, run, counts = np.unique(runs_of(times), return_index=True, return_inverse=True, return_counts=True)
+        stamps = times[firsts]
+        widths = np.minimum(np.diff(stamps, append=next_ns), grid_ns)
+        rank = np.arange(len(times)) - firsts[run]
+        offsets = np.floor(places(run, rank, counts[run]) * widths[run]).astype(np.int64)
+        return replace(block, arrived_ns=(stamps[run] + offsets).tolist())
 
+    def spread_all() -> Iterator[ArrivalBlock]:
+        pending: ArrivalBlock | None = None
+        for block in blocks:
+            if pending is None:
+                pending = block.part(slice(None))
+            else:
+                pending.extend(block)
+            # The rows of the last run wait for the next one.
+            runs = runs_of(np.array(pending.arrived_ns, np.int64))
+            last = int(np.searchsorted(runs, int(runs[-1])))
+            if last:
+                yield spread_block(pending.part(slice(0, last)), pending.arrived_ns[last])
+                pending = pending.part(slice(last, None))
+        if pending is not None:
+            yield spread_block(pending, pending.arrived_ns[0] + grid_ns)
 
-def _spread(
-    blocks: Iterator[ArrivalBlock], grid_ns: int, places: Callable[[Integers, Integers, Integers], Any]
-) -> Iterator[ArrivalBlock]:
-    pending: ArrivalBlock | None = None
-    for block in blocks:
-        if pending is None:
-            pending = block.part(slice(None))
-        else:
-            pending.extend(block)
-        # The rows of the last stamp wait for the next one.
-        last = bisect_left(pending.arrived_ns, pending.arrived_ns[-1])
-        if last:
-            yield _spread_block(pending.part(slice(0, last)), pending.arrived_ns[last], grid_ns, places)
-            pending = pending.part(slice(last, None))
-    if pending is not None:
-        yield _spread_block(pending, pending.arrived_ns[-1] + grid_ns, grid_ns, places)
-
-
-def _spread_block(
-    block: ArrivalBlock, next_ns: int, grid_ns: int, places: Callable[[Integers, Integers, Integers], Any]
-) -> ArrivalBlock:
-    times = np.array(block.arrived_ns, np.int64)
-    stamps, run, counts = np.unique(times, return_inverse=True, return_counts=True)
-    widths = np.minimum(np.diff(stamps, append=next_ns), grid_ns)
-    rank = np.arange(len(times)) - (np.cumsum(counts) - counts)[run]
-    offsets = np.floor(places(run, rank, counts[run]) * widths[run]).astype(np.int64)
-    return replace(block, arrived_ns=(times + offsets).tolist())
+    yield from from_first(spread_all())

@@ -1,4 +1,4 @@
-"""What is done to a stream of rows after it was read: superposition, then rate scale. Both stream."""
+"""Superposition, then rate scale. Both stream."""
 
 from __future__ import annotations
 
