@@ -20,6 +20,7 @@ from scheduler.sources.traces.row_format import IdMeaning
 from scheduler.sources.traces.rows import USUAL_SIZES, ids_fit, read_blocks
 from scheduler.sources.traces.shaping.timing import from_first, in_time_order
 from scheduler.sources.traces.time_units import SECONDS, TimeUnit
+from scheduler.sources.traces.turns import Turns
 from scheduler.sources.traces.unread import FieldTally
 from scheduler.sources.traces.wall_time import WALL_TIME, stamp_to_ns
 
@@ -53,8 +54,10 @@ def open_rows(path: str, options: TraceOptions, skipped: SkippedRows) -> tuple[R
         reading.assumed.append(("sessions", "each row whole, at its own time"))
     fields = FieldTally(form.known, form.refused, skipped, is_strict=options.strict)
     reader, rows = form.open(shown(path), first, fields)
-    identity = Identity(tokens, _meaning(form, options))
-    blocks = read_blocks(shown(path), chain((rows,), batches), reader, identity, options, skipped)
+    has_turns = isinstance(form, JsonFormat) and any(form.turn in row for row in sample)
+    turns = Turns(tokens) if has_turns else None
+    identity = Identity(tokens, _meaning(form, options), numbers_anew=has_turns)
+    blocks = read_blocks(shown(path), chain((rows,), batches), reader, identity, turns, options, skipped)
     if options.sort:
         blocks = in_time_order(blocks)
     blocks = _noting(blocks, reading, form, how, identity, options)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from sys import intern
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from scheduler.sources.traces.options import SkippedRows, TraceOptions
 from scheduler.sources.traces.row_format import RowFormat
 from scheduler.sources.traces.tenants import FIX as TENANT_FIX
 from scheduler.sources.traces.tenants import TenantNumbers
+from scheduler.sources.traces.turns import TurnKey, Turns
 from scheduler.sources.traces.unread import FieldTally, Shape
 
 MAX_TOKENS: Final = 10**7
@@ -36,8 +37,9 @@ USUAL_SIZES: Final = (512, 16, 32, 64, 128, 256, 1024)
 
 @dataclass(slots=True)
 class RowColumns:
-    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes` and `tenants` may be
-    empty. `shapes`: how many rows have which fields. `flat`: all ids in one, if all are integers and that is known."""
+    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes`, `tenants`, and the
+    keys of `turns` and of those `befores` each may be empty. `shapes`: how many rows have which fields. `flat`: all ids
+    in one, if all are integers and that is known."""
 
     times_ns: Final[list[int]] = field(default_factory=list[int])
     prompt_tokens: Final[list[int]] = field(default_factory=list[int])
@@ -46,6 +48,8 @@ class RowColumns:
     num_failed: int = 0
     classes: Final[list[str]] = field(default_factory=list[str])
     tenants: Final[list[int]] = field(default_factory=list[int])
+    turns: Final[list[TurnKey]] = field(default_factory=list[TurnKey])
+    befores: Final[list[TurnKey]] = field(default_factory=list[TurnKey])
     shapes: Counter[Shape] = field(default_factory=Counter[Shape])
     flat: npt.NDArray[np.uint64] | None = None
 
@@ -57,18 +61,22 @@ class RowColumns:
         self.prefixes.append(row.prefix)
         self.classes.append(row.class_name)
         self.tenants.append(row.tenant)
+        self.turns.append(row.turn)
+        self.befores.append(row.before)
         self.shapes[row.shape] += 1
 
     def remove(self, row: int) -> None:
         """Take out a row that was added."""
-        columns = (self.times_ns, self.prompt_tokens, self.output_tokens, self.prefixes, self.classes, self.tenants)
-        for column in columns:
+        for column in (self.times_ns, self.prompt_tokens, self.output_tokens, self.prefixes):
+            del column[row]
+        for column in (self.classes, self.tenants, self.turns, self.befores):
             del column[row]
 
 
 @dataclass(slots=True)
 class Row:
-    """One good row. `shape`: the fields that it has."""
+    """One good row. `turn`: what it is known by if others go on from it, `before` the turn from which it goes on.
+    `shape`: the fields that it has."""
 
     time_ns: Final[int]
     prompt_tokens: Final[int]
@@ -76,6 +84,8 @@ class Row:
     prefix: Final[list[Any]]
     class_name: Final[str] = ""
     tenant: Final[int] = 0
+    turn: Final[TurnKey] = None
+    before: Final[TurnKey] = None
     shape: Final[Shape] = ()
 
 
@@ -110,6 +120,7 @@ def read_blocks(
     batches: Iterator[LineBatch],
     reader: RowReader,
     identity: Identity,
+    turns: Turns | None,
     options: TraceOptions,
     skipped: SkippedRows,
 ) -> Iterator[ArrivalBlock]:
@@ -125,7 +136,7 @@ def read_blocks(
         skipped.num_failed += columns.num_failed
         if columns.times_ns:
             is_empty = False
-            yield _to_block(columns)
+            yield _to_block(columns, turns)
         if rows_left == 0:
             break
     if is_empty:
@@ -134,10 +145,12 @@ def read_blocks(
         raise TraceError(path, 0, "", problem, "an empty trace cannot be used: give one with at least one good row")
 
 
-def _to_block(columns: RowColumns) -> ArrivalBlock:
+def _to_block(columns: RowColumns, turns: Turns | None) -> ArrivalBlock:
     tenants = columns.tenants or [0] * len(columns.times_ns)
-    tokens = (columns.prompt_tokens, columns.output_tokens)
-    return ArrivalBlock(columns.times_ns, *tokens, columns.prefixes, tenants, named_classes(columns.classes))
+    tokens, prefixes, answers = (columns.prompt_tokens, columns.output_tokens), columns.prefixes, list[int]()
+    if turns is not None and columns.turns:
+        answers = turns.take(prefixes, *tokens, columns.turns, columns.befores)
+    return ArrivalBlock(columns.times_ns, *tokens, prefixes, tenants, named_classes(columns.classes), answers)
 
 
 class _RowJudge:
@@ -275,6 +288,13 @@ def tenant_of(field_name: str, value: object, tenants: TenantNumbers) -> int:
         return tenants.number(value)
     except ValueError as error:
         raise BadRow(field_name, str(error), TENANT_FIX) from None
+
+
+def turn_of(field_name: str, value: object) -> TurnKey:
+    """What a turn is known by; else `BadRow`."""
+    if value is None or type(value) in (str, int):
+        return cast(TurnKey, value)
+    raise BadRow(field_name, f"{shorten(value)} names no turn", "give a text or an integer, or leave the field out")
 
 
 def named_classes(classes: list[str]) -> list[str]:

@@ -49,6 +49,7 @@ class _Window:
     def __init__(self, offsets_ns: Integers) -> None:
         self.last_ns = 0
         self._offsets_ns = offsets_ns
+        self._has_answers = False
         self._num_taken = np.zeros(len(offsets_ns), np.int64)
         self._times_ns = np.zeros(0, np.int64)
         self._prompt_tokens = np.zeros(0, np.int64)
@@ -56,6 +57,7 @@ class _Window:
         self._tenants = np.zeros(0, np.int64)
         self._prefixes: list[list[int]] = []
         self._classes: list[str] = []
+        self._answers: list[int] = []
 
     def add(self, block: ArrivalBlock, rows: slice) -> None:
         """Take further rows of the base trace."""
@@ -65,6 +67,8 @@ class _Window:
         self._tenants = np.concatenate((self._tenants, np.array(block.tenants[rows], np.int64)))
         self._prefixes.extend(block.prefixes[rows])
         self._classes.extend(block.class_names[rows])
+        self._has_answers |= bool(block.answers)
+        self._answers.extend(block.answer_blocks[rows])
         self.last_ns = int(self._times_ns[-1])
 
     def take(self, until_ns: int | None) -> Iterator[ArrivalBlock]:
@@ -97,6 +101,7 @@ class _Window:
                 list(map(prefix_of, numbers)),
                 (self._tenants[rows[part]] * len(self._offsets_ns) + copies[part]).tolist(),
                 list(map(class_of, numbers)) if has_classes else [],
+                list(map(self._answers.__getitem__, numbers)) if self._has_answers else [],
             )
 
     def _forget(self, num_rows: int) -> None:
@@ -107,6 +112,7 @@ class _Window:
         self._tenants = self._tenants[num_rows:]
         del self._prefixes[:num_rows]
         del self._classes[:num_rows]
+        del self._answers[:num_rows]
 
 
 def scale_rate(blocks: Iterator[ArrivalBlock], rate_scale: float) -> Iterator[ArrivalBlock]:
