@@ -7,6 +7,7 @@ The module offers `app`, a `typer.Typer` with one command or several. A command 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,10 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
 }
 
 
+_DISK_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""The errors of a disk, which Python raises without saying of which file."""
+
+
 def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyCommand] = COMMANDS) -> int:
     """Run one command line (default: that of this process) and return its exit code."""
     # numpy's linear algebra is not used; its threads would only spin beside a run (an eighth of the processor time).
@@ -81,6 +86,10 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyComm
     except ClusterError as error:
         return _fail(EXIT_INTERNAL, str(error), error)
     except OSError as error:
+        if error.errno in _DISK_ERRORS:
+            where = error.filename or "a file"
+            line = f"{where} cannot be written: {error.strerror}; make room, then run it again"
+            return _fail(EXIT_BAD_INPUT, line, error)
         if error.filename is None:
             return _fail_internally(error)
         return _fail(EXIT_BAD_INPUT, f"{error.filename}: {error.strerror}", error)

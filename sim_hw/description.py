@@ -23,6 +23,8 @@ from sim_hw.figure import Confidence, Figure
 
 Built = TypeVar("Built")
 Finder = Callable[[str], Chip]
+QuantityReader = Callable[[str, str], float]
+"""(text, unit) to the number that the text gives in that unit; ValueError, which says how to write it."""
 
 USER_SOURCE: Final = "user file"
 MAX_COUNT: Final = 10**7
@@ -66,9 +68,14 @@ _FALLING_W: Final = ("provisioned_w", "tdp_w", "busy_w", "resident_w", "idle_w")
 _MAY_BE_LEFT_OUT: Final = {"source": USER_SOURCE, "confidence": Confidence.ESTIMATE}
 
 
-def read_description(kind: type[Built], values: Mapping[str, object], find_chip: Finder) -> Built:
-    """An entry of that dataclass; a chip may be given by name. `DescriptionError` names the field and the fix."""
-    return cast(Built, _Reader(find_chip).entry(kind, values, ""))
+def read_description(
+    kind: type[Built], values: Mapping[str, object], find_chip: Finder, read_quantity: QuantityReader | None = None
+) -> Built:
+    """An entry of that dataclass; a chip may be given by name, a figure as a text that `read_quantity` reads.
+
+    `DescriptionError` names the field and the fix.
+    """
+    return cast(Built, _Reader(find_chip, read_quantity).entry(kind, values, ""))
 
 
 def describe(value: object) -> Any:
@@ -89,8 +96,9 @@ def describe(value: object) -> Any:
 
 
 class _Reader:
-    def __init__(self, find_chip: Finder) -> None:
+    def __init__(self, find_chip: Finder, read_quantity: QuantityReader | None) -> None:
         self._find_chip = find_chip
+        self._read_quantity = read_quantity
 
     def entry(self, kind: type[Any], value: object, path: str) -> Any:
         """A dataclass from a mapping with exactly its fields."""
@@ -126,7 +134,7 @@ class _Reader:
         if get_origin(kind) is UnionType:  # a figure that may be left out
             kind = next(one for one in get_args(kind) if one is not NoneType)
         if kind is Figure:
-            return _figure(value, path, unit)
+            return _figure(self._numeric(value, path, unit), path, unit)
         if get_origin(kind) is tuple:
             items = cast(list[object], value) if isinstance(value, list) else None
             if items is None or len(items) > MAX_ITEMS:
@@ -144,6 +152,15 @@ class _Reader:
         if not isinstance(value, str) or not value.strip():
             raise DescriptionError(path, f"is {_shown(value)}", "give a text")
         return value
+
+    def _numeric(self, value: object, path: str, unit: str) -> object:
+        """A figure that is a text with its unit, such as 400GB/s, as a number."""
+        if self._read_quantity is None or not isinstance(value, str) or not value[:1].isdigit():
+            return value
+        try:
+            return self._read_quantity(value, unit)
+        except ValueError as error:
+            raise DescriptionError(path, f"is {_shown(value)}", str(error).partition("; ")[2]) from None
 
 
 def counted_in(kind: type[Any], name: str) -> str:

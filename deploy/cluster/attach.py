@@ -8,22 +8,23 @@ from typing import Any, Final
 
 import ray
 
-from deploy.cluster.listeners import is_held
+from deploy.cluster.listeners import session_listeners
+from deploy.cluster.node_watch import is_stopped
 from deploy.cluster.ray_connection import connected
 from deploy.cluster.runtime_folder import locate_runtime_folder
-from deploy.cluster.state import ClusterState
+from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.live.actors import CALL_S
 from deploy.live.control_plane import ACTOR_NAME
 from deploy.live.run import Driver, LiveResult, Progress
 from deploy.live.session import RunSpec
-from deploy.terminal.interrupt import stop_on_interrupt
+from deploy.terminal.interrupt import EndsUnlessDone, stop_on_interrupt
 from scheduler.protocol.errors import ClusterError
 from scheduler.runtime.clock import monotonic_s
 from workers.ray_shell.identity import identity
 from workers.ray_shell.transport import call_all, wait_ready
 
-READY_S: Final = 60.0
-"""Wall seconds to wait for the control plane; one that was killed takes about 2 to come back."""
+CONNECT_S: Final = 30.0
+"""Wall seconds to reach the control plane; one that was killed takes about 2 to come back."""
 
 # Ray's types are incomplete.
 _RAY: Final[Any] = ray
@@ -33,8 +34,18 @@ def run_attached(cluster: ClusterState, run: RunSpec, on_progress: Progress | No
     """Run on a standing cluster; otherwise as `live_run.run_live`."""
     began_s = monotonic_s()
     driver = Driver(run, on_progress)
-    with stop_on_interrupt(driver.stop), attached(cluster) as control:
-        return driver.drive(control, began_s)
+    try:
+        with stop_on_interrupt(driver.stop), attached(cluster) as control:
+            return driver.drive(control, began_s)
+    except ClusterError as error:
+        state = read_state(locate_runtime_folder())
+        if state is not None and standing(state) == "up" and state.started_at == cluster.started_at:
+            raise
+        why = f" ({state.line})" if state is not None and state.line else ""
+        raise ClusterError(
+            f"the cluster was taken down or has failed{why} while the replay ran, and its result is lost; "
+            "'supernode status' tells how it stands"
+        ) from error
 
 
 def control_call(cluster: ClusterState, command: str, **arguments: Any) -> Any:
@@ -47,21 +58,33 @@ def control_call(cluster: ClusterState, command: str, **arguments: Any) -> Any:
 def attached(cluster: ClusterState) -> Generator[Any]:
     """The control plane's handle while the body runs; `ClusterError` if it is not there or runs other code."""
     _refuse_stranger(cluster)
-    with connected(cluster.ray_address, locate_runtime_folder().token_path):
+    late = EndsUnlessDone(
+        CONNECT_S,
+        f"the cluster does not answer within {CONNECT_S:.0f} s; 'supernode status' tells how it stands, "
+        "'supernode down' ends it",
+    )
+    with late, connected(cluster.ray_address, locate_runtime_folder().token_path):
         try:
             control = _RAY.get_actor(ACTOR_NAME)
         except ValueError:
             raise ClusterError(
                 "the cluster has no control plane; 'supernode down', then 'supernode up' again"
             ) from None
-        wait_ready({ACTOR_NAME: control}, identity(), READY_S)
+        wait_ready({ACTOR_NAME: control}, identity(), CONNECT_S)
+        late.done()
         yield control
 
 
 def _refuse_stranger(cluster: ClusterState) -> None:
     """The token is shown to the cluster's own process only: where its Ray node was, another may listen now."""
     _, _, port = cluster.ray_address.rpartition(":")
-    if not port.isdecimal() or not is_held(cluster.keeper_pid, cluster.keeper_start, int(port)):
+    listeners = session_listeners(cluster.keeper_pid, cluster.keeper_start)
+    holders = [listener.pid for listener in listeners if str(listener.port) == port]
+    if any(map(is_stopped, holders)):
+        raise ClusterError(
+            f"the cluster's Ray node at {cluster.ray_address} is stopped (SIGSTOP); let it go on, or 'supernode down'"
+        )
+    if not holders:
         raise ClusterError(
             f"the cluster's Ray node is gone from {cluster.ray_address}; 'supernode down', then 'supernode up' again"
         )

@@ -12,17 +12,19 @@ import os
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Timer
 from types import FrameType
 from typing import Any, Final
 
-from deploy.cluster.processes import process_start
+from deploy.cluster.node_watch import NodeWatch, node_processes
+from deploy.cluster.processes import process_start, session_members
 from deploy.cluster.runtime_folder import RuntimeFolder
 from deploy.cluster.state import ClusterState, write_state
 from deploy.settings.settings import Settings
-from scheduler.protocol.errors import SupernodeError
+from scheduler.protocol.errors import ClusterError, SupernodeError
 from scheduler.runtime.clock import monotonic_s, pause_s, wall_now_text
 
 POLL_S: Final = 0.2
@@ -30,6 +32,10 @@ POLL_S: Final = 0.2
 
 CHECK_S: Final = 2.0
 """Wall seconds between two looks at the parts."""
+
+
+END_S: Final = 15.0
+"""Wall seconds for a cluster that has failed to end in order; then every process of its session is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +71,13 @@ class Keeper:
         try:
             with ExitStack() as stack:
                 self._bring_up(stack)
-                stack.callback(self._note, phase="stopping")
+                stack.callback(self._note_stopping)
                 self._note(phase="ready")
-                self._watch()
+                try:
+                    self._watch()
+                except SupernodeError as error:
+                    self._give_up(error)
+                    raise
         except KeyboardInterrupt:
             pass  # it was told to end
         except Exception as error:  # noqa: BLE001 - the outermost frame: whoever waits for the cluster is told
@@ -99,6 +109,7 @@ class Keeper:
         self._note(ray_address=cluster.address)
         self._actors = Actors(hosts, MAKE_WORKER)
         stack.callback(self._actors.close)
+        stack.callback(self._actors.end_replay)
         self._fleet = fleet_spec(blueprint, hosts, metered_addresses(blueprint), self._launch.metrics_port)
         metrics_address = self._actors.start(self._fleet, self._look)["metrics"]
         # A control plane that Ray starts anew must be found where the first one was.
@@ -112,21 +123,42 @@ class Keeper:
             self._prometheus = PrometheusServer(folder, self._launch.prometheus_port, metrics_address)
             stack.callback(self._prometheus.close)
             self._note(prometheus_address=self._prometheus.address)
+        self._node = NodeWatch(node_processes(self._state.keeper_pid, self._state.keeper_start))
 
     def _watch(self) -> None:
-        """Check the parts until it is told to end; a control plane that Ray has restarted is set up again.
+        """Check the parts until it is told to end; a control plane that is silent or gone is started and set up again.
 
-        `ClusterError` if the node is gone: a cluster without it cannot be repaired from within.
+        `ClusterError` if a process of the node is gone: a cluster without it cannot be repaired from within.
         """
         checked_s = monotonic_s()
         while not self._is_told_to_end:
             pause_s(POLL_S)
             if monotonic_s() - checked_s < CHECK_S:
                 continue
-            self._actors.repair(self._fleet, self._look)
+            if trouble := self._node.trouble(monotonic_s()):
+                raise ClusterError(f"{trouble}; run 'supernode down', then 'supernode up'")
+            if line := self._actors.repair(self._fleet, self._look):
+                self._note(line=f"{wall_now_text()}: {line}")
             if self._prometheus is not None and not self._prometheus.is_alive() and self._state.prometheus_address:
                 self._note(prometheus_address="", line="Prometheus has ended; the log tells why")
             checked_s = monotonic_s()
+
+    def _give_up(self, error: SupernodeError) -> None:
+        """Say at once that the cluster has failed: to end what is left may take a while, or not come to an end."""
+        self._note(phase="failed", line=" ".join(str(error).split()))
+        self._actors.abandon()
+        timer = Timer(END_S, self._end_for_certain)
+        timer.daemon = True
+        timer.start()
+
+    def _end_for_certain(self) -> None:
+        """Ray waits for its own parts; none of the session outlives this."""
+        pid = self._state.keeper_pid
+        for member in session_members(pid, self._state.keeper_start):
+            if member != pid:
+                with suppress(ProcessLookupError):
+                    os.kill(member, signal.SIGKILL)
+        os._exit(1)
 
     def _look(self) -> None:
         if self._is_told_to_end:
@@ -135,6 +167,10 @@ class Keeper:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # Looked for between calls of Ray, which could be left half done.
         self._is_told_to_end = True
+
+    def _note_stopping(self) -> None:
+        if self._state.phase != "failed":
+            self._note(phase="stopping")
 
     def _note(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)

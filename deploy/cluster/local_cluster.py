@@ -33,6 +33,8 @@ MAX_REASON_LENGTH: Final = 200
 
 _RAY_ENVIRONMENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A row in the books of its GCS for each call, kept for a dashboard that is not started.
+    "RAY_task_events_report_interval_ms": "0",
     # Also the number of processes after whose fourfold Ray complains; starting all at once is a little faster.
     "RAY_worker_maximum_startup_concurrency": str(MAX_STARTING),
     "RAY_EXPERIMENTAL_NOSET_ASCEND_RT_VISIBLE_DEVICES": "1",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.cluster.state import ClusterState
+from scheduler.protocol.fabric_parts import in_order
 
 MAX_PARTS: Final = 8
 """Broken parts that are named."""
@@ -104,7 +105,7 @@ def _totals(seen: dict[str, Any]) -> str:
 
 
 def _broken(fabric: dict[str, Any]) -> str:
-    parts = fabric["failed_parts"]
+    parts = in_order(fabric["failed_parts"])
     if not parts:
         return "no part is broken"
     shown = ", ".join(parts[:MAX_PARTS]) + (f" and {len(parts) - MAX_PARTS:,} more" if len(parts) > MAX_PARTS else "")

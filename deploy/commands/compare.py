@@ -32,13 +32,16 @@ SIZES: Final = ("one-each", EQUAL_GOODPUT)
 Clusters = Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER...]", help="Hardware profiles to compare.")]
 Trace = Annotated[str, typer.Option(metavar="TRACE", help="Trace file, workload .yaml or ServeGen folder.")]
 Policies = Annotated[str | None, typer.Option(metavar="A,B,C", help="Routing policies to compare.")]
+Plans = Annotated[
+    list[str] | None, typer.Option("--plan", metavar="PLAN", help="Instances; may be given several times.")
+]
 Goodput = Annotated[bool, typer.Option("--goodput", help="Search the largest rate at which the SLO is attained.")]
 SizeMode = Annotated[str, typer.Option("--size", metavar="HOW", help="Compare one-each, or fleets of equal-goodput.")]
 Attainment = Annotated[float, typer.Option(metavar="SHARE", help="Share of requests that must meet the SLO.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time; as many as processors by default.")]
 
 
-COMPARE_SETTINGS: Final = ("model", "plan", "admission", "order", "classes", "cache", "cache_plane", "slo", "seed")
+COMPARE_SETTINGS: Final = ("model", "admission", "order", "classes", "cache", "cache_plane", "slo", "seed")
 
 
 @app.command()
@@ -49,6 +52,7 @@ def command(
     rows: TraceOptions,
     clusters: Clusters = None,
     policy: Policies = None,
+    plan: Plans = None,
     goodput: Goodput = False,
     size_mode: SizeMode = SIZES[0],
     attainment: Attainment = 0.9,
@@ -58,7 +62,7 @@ def command(
 ) -> int:
     """Replay one trace on several clusters or under several policies and put the results side by side."""
     parsed = [parse_bound(text) for text in bounds or []]
-    variants = variants_of(clusters or [], _split(policy), told.path, told.flags)
+    variants = variants_of(clusters or [], _split(policy), told.path, told.flags, plan or [])
     settings = variants[0].settings
     is_sized = _is_sized(size_mode, len(variants))
     if (goodput or is_sized) and settings.requests.slo is None:

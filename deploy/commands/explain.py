@@ -26,19 +26,21 @@ def explain(arguments: Arguments, slowest: Slowest = None, json: Json = False) -
     """Tell one request's life, or those of the slowest: when it was where, and why, with the numbers of each choice."""
     from deploy.report.life import life_of, render_life
     from deploy.report.life import slowest as slowest_of
-    from deploy.run_folder.read import open_run
+    from deploy.run_folder.read import blamed_on, open_run
 
     if len(arguments) != (2 if slowest is None else 1):
         raise ConfigError("give a request's ID and the folder DIR, or --slowest N and the folder")
     if slowest is not None and not 1 <= slowest <= MAX_SLOWEST:
         raise ConfigError(f"--slowest is {slowest}; give a number from 1 to {MAX_SLOWEST:,}")
     run = open_run(arguments[-1])
-    ids = arguments[:1] if slowest is None else slowest_of(run, slowest)
-    lives = [life_of(run, one) for one in ids]
-    if not json:
-        say("\n".join(render_life(life) for life in lives))
-        return
-    from json import dumps
+    with blamed_on([run]):
+        ids = arguments[:1] if slowest is None else slowest_of(run, slowest)
+        lives = [life_of(run, one) for one in ids]
+        if json:
+            from json import dumps
 
-    documents = [life.to_json() for life in lives]
-    say(dumps(documents[0] if slowest is None else documents, indent=2) + "\n")
+            documents = [life.to_json() for life in lives]
+            text = dumps(documents[0] if slowest is None else documents, indent=2) + "\n"
+        else:
+            text = "\n".join(render_life(life) for life in lives)
+    say(text)

@@ -42,7 +42,7 @@ def _page() -> str:
         blocks += [_block(known) for known in _listing() if known["kind"] == kind]
     blocks.append(
         "Use: --policy NAME, --policy NAME:option=value,... or --policy FILE.py:Class for one of your own; "
-        "--admission and --order likewise, without FILE.py.\n"
+        "--admission and --order likewise.\n"
     )
     return "\n".join(blocks)
 

@@ -26,7 +26,7 @@ def report(folders: Folders, output: Output = None) -> None:
     """Write a run folder as one HTML page that needs no network; of several folders, a comparison."""
     from deploy.report.comparison import comparison_page
     from deploy.report.page import run_page
-    from deploy.run_folder.read import open_run
+    from deploy.run_folder.read import blamed_on, open_run
     from deploy.terminal.paths import check_file
 
     runs = [open_run(folder) for folder in folders]
@@ -34,6 +34,7 @@ def report(folders: Folders, output: Output = None) -> None:
         output = str(Path(folders[0], PAGE_NAME)) if len(runs) == 1 else COMPARISON_NAME
     inputs = [str(path) for run in runs for path in run.files]
     check_file("--output", output, inputs)
-    page = run_page(runs[0]) if len(runs) == 1 else comparison_page(runs)
+    with blamed_on(runs):
+        page = run_page(runs[0]) if len(runs) == 1 else comparison_page(runs)
     Path(output).write_text(page, encoding="utf-8", errors="backslashreplace")
     say(f"{output}\n")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from deploy.cluster.loopback import fetch
+from deploy.cluster.answer import ask_status
 from deploy.cluster.runtime_folder import locate_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.status_page import render_status
@@ -19,9 +19,6 @@ from scheduler.protocol.errors import ClusterError, ConfigError
 from scheduler.runtime.clock import NS_PER_S, wall_now_ns
 
 app = typer.Typer(add_completion=False)
-
-ANSWER_S: Final = 5.0
-"""Wall seconds for the control plane to answer."""
 
 EXIT_NOT_UP: Final = 1
 
@@ -55,7 +52,7 @@ def status(page: Page = None, as_json: Json = False) -> int:
     elif stands == "foreign":
         say(f"{state.line}\n")
     elif stands == "crashed":
-        why = state.line or f"its keeper, process {state.keeper_pid}, is gone"
+        why = state.line or "its keeper is gone"
         say(f"the cluster crashed: {why}; 'supernode down' clears away what is left\n")
     else:
         say(f"the cluster is {stands}\n")
@@ -81,12 +78,10 @@ def _write_page(path: str, state: ClusterState | None) -> None:
 
 
 def _ask(state: ClusterState) -> dict[str, Any]:
-    url = f"http://{state.metrics_address}/status"
     try:
-        return json.loads(fetch(url, ANSWER_S))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+        return ask_status(state)
+    except ClusterError as error:
         raise ClusterError(
-            f"the control plane does not answer at {url} ({reason}); Ray starts a dead one again within seconds, else "
-            f"look at {locate_runtime_folder().log_path}, or 'supernode down'"
+            f"{error}; one that is dead or silent is started again within seconds, else look at "
+            f"{locate_runtime_folder().log_path}, or 'supernode down'"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from deploy.settings.load import load_settings
@@ -20,26 +21,26 @@ class Variant:
 
 
 def variants_of(
-    clusters: Sequence[str], policies: Sequence[str], path: str | None, flags: Mapping[str, Any]
+    clusters: Sequence[str],
+    policies: Sequence[str],
+    path: str | None,
+    flags: Mapping[str, Any],
+    plans: Sequence[str] = (),
 ) -> list[Variant]:
-    """Every cluster with every policy; a single choice of either is no part of the names.
+    """Every cluster with every plan and every policy; a single choice of any is no part of the names.
 
     Raises `ConfigError` for a name that is given twice, or where there is nothing to compare.
     """
-    for kind, names in (("cluster", clusters), ("policy", policies)):
+    choices = {"cluster": list(clusters), "plan": list(plans), "policy": list(policies)}
+    for kind, names in choices.items():
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"{kind} {name} is given twice; leave one out")
+    varied = [kind for kind, names in choices.items() if len(names) > 1]
     variants: list[Variant] = []
-    for cluster in clusters or [None]:
-        for policy in policies or [None]:
-            given = dict(flags)
-            if cluster is not None:
-                given["cluster"] = cluster
-            if policy is not None:
-                given["policy"] = policy
-            settings = load_settings(path, given)
-            names = str(settings.flat["cluster"]), str(settings.flat["policy"])
-            parts = [names[0]] * (len(clusters) > 1) + [names[1]] * (len(policies) > 1)
-            variants.append(Variant(" ".join(parts) or names[1], settings))
+    for chosen in product(*(names or [None] for names in choices.values())):
+        given = {kind: name for kind, name in zip(choices, chosen, strict=True) if name is not None}
+        settings = load_settings(path, {**flags, **given})
+        parts = [str(settings.flat[kind]) for kind in varied]
+        variants.append(Variant(" ".join(parts) or str(settings.flat["policy"]), settings))
     return variants

@@ -160,13 +160,16 @@ def _range(window: Window) -> str:
 
 
 def _number(panel: Mapping[str, Any], values: Sequence[float | None]) -> str:
-    """The newest value, large, with its course below if the panel wants one."""
+    """The value at the end, large, with its course below if the panel wants one."""
     defaults = panel["fieldConfig"]["defaults"]
-    last = next(value for value in reversed(values) if value is not None)
+    last = values[-1] if values else None
     names = {
-        key: named["text"] for mapping in defaults.get("mappings", ()) for key, named in mapping["options"].items()
+        key: named["text"]
+        for mapping in defaults.get("mappings", ())
+        if mapping["type"] == "value"
+        for key, named in mapping["options"].items()
     }
-    text = names.get(f"{last:g}", shown(defaults["unit"], last))
+    text = defaults["noValue"] if last is None else names.get(f"{last:g}", shown(defaults["unit"], last))
     course = plot(sparkline_figure(values), SPARKLINE_PX) if panel["options"]["graphMode"] == "area" else ""
     return f'<div class="number"><div>{escape(text)}</div>{course}</div>'
 

@@ -71,6 +71,10 @@ class Dashboard:
     rows: Sequence[Row]
 
 
+NO_VALUE: Final = "-"
+"""Of a ratio while nothing is served."""
+
+
 def words(title: str, markdown: str, width: int, height: int) -> Panel:
     """A panel of text."""
     settings = {"mode": "markdown", "content": markdown, "code": PLAIN_CODE}
@@ -78,9 +82,10 @@ def words(title: str, markdown: str, width: int, height: int) -> Panel:
 
 
 def stat(title: str, description: str, unit: str, expression: str, *, names: Json | None = None) -> Panel:
-    """One big number: the newest value in the range, its course behind it. `names` are words for values, by text."""
+    """One big number: the value at the end of the range, its course behind it. Where there is none, such as of a ratio
+    while nothing is served, it is not the last that there was. `names` are words for values, by text."""
     settings = {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
         "colorMode": "value",
         "graphMode": "none" if names else "area",
         "justifyMode": "auto",
@@ -91,8 +96,11 @@ def stat(title: str, description: str, unit: str, expression: str, *, names: Jso
         "wideLayout": True,
     }
     shown: dict[str, Any] = {"unit": unit, "min": 0, "color": {"mode": "fixed", "fixedColor": "blue"}}
-    if names:
-        shown["mappings"] = [_names(names)]
+    shown["noValue"] = NO_VALUE
+    shown["mappings"] = [
+        *([_names(names)] if names else []),
+        {"type": "special", "options": {"match": "nan", "result": {"text": NO_VALUE, "index": len(names or ())}}},
+    ]
     return Panel("stat", title, description, (Query(expression, title),), 3, 4, settings, shown)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.cluster.answer import ask_status
 from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.listeners import is_held, own_listeners, own_unix_sockets
 from deploy.cluster.ports import METRICS_PORT, PROMETHEUS_PORT
@@ -16,7 +17,7 @@ from deploy.cluster.processes import session_members
 from deploy.cluster.runtime_folder import OPEN_TO_OTHERS, RuntimeFolder, check_runtime_folder, check_token
 from deploy.cluster.state import read_state, standing
 from deploy.doctor.findings import Finding, Verdict
-from scheduler.protocol.errors import SupernodeError
+from scheduler.protocol.errors import ClusterError, SupernodeError
 from scheduler.runtime.clock import wall_now_ns
 from workers.ray_shell.identity import PACKAGES
 
@@ -58,7 +59,17 @@ def check_cluster(folder: RuntimeFolder) -> Finding:
         why = why or f"its keeper (process {state.keeper_pid}) is gone"
         found = f"crashed: {why}" + (f"; {left} of its processes are left" if left else "")
         return Finding("Cluster", "bad", found, fix or "run 'supernode down', which clears what is left")
-    return Finding("Cluster", "ok", f"{stands}, keeper {state.keeper_pid}, since {state.started_at}")
+    if stands == "up" and state.metrics_address:
+        try:
+            seen = ask_status(state)
+        except ClusterError as error:
+            fix = f"wait until it is started again; if it is not, look at {folder.log_path}, or run 'supernode down'"
+            return Finding("Cluster", "bad", str(error), fix)
+        if seen.get("phase") == "broken":
+            return Finding(
+                "Cluster", "bad", f"broken: {seen.get('error')}", "run 'supernode down', then 'supernode up'"
+            )
+    return Finding("Cluster", "ok", f"{stands}, since {state.started_at}")
 
 
 def check_cluster_token(folder: RuntimeFolder) -> Finding:

@@ -11,7 +11,6 @@ rates:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Final
@@ -19,6 +18,7 @@ from typing import Final
 from deploy.faults.parts import FabricParts
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import QuantityError, read_quantity
 from scheduler.sources.faults import FaultPlan, FaultRate, PlannedFault
 from scheduler.sources.synthetic.section import Section
 from scheduler.sources.synthetic.settings_file import read_settings
@@ -31,9 +31,7 @@ MIN_MEAN_S: Final = 1e-3
 MAX_S: Final = 3.2e9
 """About a hundred years."""
 
-_TIME: Final = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?) ?([a-z]+)", re.ASCII | re.IGNORECASE)
-_UNITS_S: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_TIME_FIX: Final = f"give a time such as 10s (units {', '.join(_UNITS_S)})"
+_TIME_FIX: Final = "give a time such as 10s (units us, ms, s, min, h, d)"
 
 ALL: Final = "all"
 """Every instance in turn."""
@@ -144,14 +142,10 @@ def _rate(kinds: Section, kind: str, by_kind: dict[str, list[str]]) -> FaultRate
 
 def _seconds(section: Section, key: str, least: float) -> float:
     text = section.text(key)
-    match = _TIME.fullmatch(text.strip())
-    unit_s = _UNITS_S.get(match[2]) if match else None
     try:
-        seconds = float(match[1]) * unit_s if match and unit_s else None
-    except ValueError:
-        seconds = None
-    if seconds is None:
-        raise section.error(key, f"is {shorten(text)}", _TIME_FIX)
+        seconds = read_quantity(text, "s", needs_unit=True)
+    except QuantityError:
+        raise section.error(key, f"is {shorten(text)}", _TIME_FIX) from None
     if not least <= seconds <= MAX_S:
         raise section.error(key, f"is {shorten(text)}", f"give a time from {least:g} s to {MAX_S:g} s")
     return seconds

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from deploy.hardware.endings import YAML_ENDINGS
 from deploy.settings.plan import parse_plan
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import read_quantity
 from scheduler.sources.bounded_file import read_bounded
 from scheduler.sources.synthetic.section import Section
 from scheduler.sources.synthetic.settings_file import read_settings
@@ -63,7 +64,7 @@ def _model_name(path: str) -> str:
 
 
 def _described(kind: type[Hardware], section: Section) -> Hardware:
-    return _located(section, lambda values: _with_known_maker(read_description(kind, values, find_chip)))
+    return _located(section, lambda values: _with_known_maker(read_description(kind, values, find_chip, read_quantity)))
 
 
 def _with_known_maker(entry: Hardware) -> Hardware:

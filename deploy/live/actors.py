@@ -10,8 +10,9 @@ from typing import Any, Final
 import ray
 
 from deploy.live.control_plane import ACTOR_NAME, ControlPlane, FleetSpec
-from scheduler.protocol.errors import ClusterError, WorkerLostError
+from scheduler.protocol.errors import ClusterError, SilentError, WorkerLostError
 from scheduler.runtime.clock import monotonic_s, pause_s
+from workers.ray_shell.carrier import SILENT_S
 from workers.ray_shell.host import HostSpec
 from workers.ray_shell.identity import identity
 from workers.ray_shell.transport import call_all, start_hosts, wait_ready
@@ -23,6 +24,9 @@ READY_S: Final = 180.0
 
 CALL_S: Final = 30.0
 """Wall seconds for a short call to the control plane."""
+
+END_REPLAY_S: Final = 20.0
+"""Wall seconds for a replay to end early and for its driver to take what it has."""
 
 GONE_S: Final = 10.0
 """Wall seconds for Ray to forget the names of actors that were ended."""
@@ -63,6 +67,7 @@ class Actors:
         """
         look()
         options = {"name": ACTOR_NAME, "num_cpus": 0, "max_restarts": -1, "max_task_retries": 0}
+        options["enable_task_events"] = False  # a row in Ray's own books for every call of a run
         self.control = _RAY.remote(ControlPlane).options(**options).remote()
         specs = [HostSpec(h.name, h.addresses, h.num_npus, self._make_worker, CLOCK) for h in self._hosts]
         self._handles = start_hosts(specs, self.control)
@@ -74,18 +79,44 @@ class Actors:
         call = self.control.adopt.remote(pickle.dumps(fleet), self._handles)
         return call_all({ACTOR_NAME: call}, CALL_S)[ACTOR_NAME]
 
-    def repair(self, fleet: FleetSpec, look: Callable[[], None] = lambda: None) -> None:
-        """See that the control plane has its fleet: one that Ray started anew knows nothing."""
+    def repair(self, fleet: FleetSpec, look: Callable[[], None] = lambda: None) -> str:
+        """See that the control plane answers and has its fleet: one that Ray started anew knows nothing.
+
+        One that is silent is ended, and Ray starts another. Returns a line for a person if something was wrong.
+        """
         try:
-            health = call_all({ACTOR_NAME: self.control.health.remote()}, CALL_S, look)[ACTOR_NAME]
+            health = call_all({ACTOR_NAME: self.control.health.remote()}, SILENT_S, look)[ACTOR_NAME]
+            if not health["is_adopted"]:
+                self.adopt(fleet)
         except WorkerLostError:
-            return  # Ray is about to start another
-        if not health["is_adopted"]:
-            self.adopt(fleet)
+            return "the process of the control plane ended, and is started again"
+        except SilentError:
+            _RAY.kill(self.control, no_restart=False)
+            return f"the control plane was silent for {SILENT_S:.0f} s; it was ended, and is started again"
+        return ""
+
+    def end_replay(self) -> None:
+        """Have a replay that runs end with what it has, and wait until its driver has taken that, for a while."""
+        deadline_s = monotonic_s() + END_REPLAY_S
+        try:
+            if self.control is None or not self._is_awaited():
+                return
+            call_all({ACTOR_NAME: self.control.call.remote("stop", {})}, SILENT_S)
+            while self._is_awaited() and monotonic_s() < deadline_s:
+                pause_s(_POLL_S)
+        except ClusterError:
+            return  # it cannot be asked any more
+
+    def _is_awaited(self) -> bool:
+        return bool(call_all({ACTOR_NAME: self.control.health.remote()}, SILENT_S)[ACTOR_NAME]["is_awaited"])
+
+    def abandon(self) -> None:
+        """Their node is gone, and nobody can end them in order any more."""
+        self.control, self._handles = None, {}
 
     def close(self) -> None:
         """End the actors, so that the next on this cluster find their NPUs and names free."""
-        if not _RAY.is_initialized():
+        if not _RAY.is_initialized() or self.control is None:
             return
         actors = {ACTOR_NAME: self.control, **self._handles}
         for actor in actors.values():

@@ -13,7 +13,7 @@ class Controlled(Protocol):
         """What goes on."""
         ...
 
-    async def stop(self) -> None:
+    async def stop(self, *, by_operator: bool = False) -> None:
         """End the replay at once."""
         ...
 
@@ -31,7 +31,7 @@ async def _status(plane: Controlled) -> dict[str, Any]:
 
 
 async def _stop(plane: Controlled) -> dict[str, Any]:
-    await plane.stop()
+    await plane.stop(by_operator=True)
     return plane.status()
 
 

@@ -13,6 +13,7 @@ from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry, TelemetrySpec
 from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
+from scheduler.protocol.fabric_parts import in_order
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.runtime.clock import monotonic_s, wall_now_ns
 from scheduler.runtime.live import LiveEnd
@@ -30,6 +31,9 @@ LEASE_S: Final = 30.0
 
 STALL_S: Final = 60.0
 """Wall seconds that a run on a standing cluster waits for an operator's repair when nothing reaches its requests."""
+
+TAKE_S: Final = 10.0
+"""Wall seconds that a driver has to take its result: what ends the cluster waits for that."""
 
 TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
@@ -82,6 +86,8 @@ class ControlPlane:
         self._idle_error = ""
         self._is_replaying = False
         self._is_told_to_stop = False
+        self._is_stopped_by_operator = False
+        self._is_untaken = False
         self._asked_s = 0.0
         self._ticking: asyncio.Task[None] | None = None
         # Every session has a fabric of its own, and what an operator broke stays broken until it is repaired.
@@ -104,8 +110,10 @@ class ControlPlane:
         return {} if self._telemetry is None else {"metrics": self._telemetry.address}
 
     async def health(self) -> dict[str, Any]:
-        """Whether it has adopted a fleet, and what keeps it from running one, if anything does."""
-        return {"is_adopted": self._fleet is not None, "error": self._idle_error}
+        """Whether it has adopted a fleet, what keeps it from running one, if anything does, and whether somebody waits
+        for a replay's result."""
+        is_awaited = self._is_replaying or (self._is_untaken and monotonic_s() - self._asked_s < TAKE_S)
+        return {"is_adopted": self._fleet is not None, "error": self._idle_error, "is_awaited": is_awaited}
 
     async def replay(self, run: bytes) -> bytes:
         """Run a pickled `RunSpec` to its end; answers a pickled `LiveOutcome`. Raises what ended the run instead."""
@@ -115,6 +123,7 @@ class ControlPlane:
             title = self._session.run_spec.title if self._session else ""
             raise ClusterError(f"another replay runs on this cluster ({title}); wait for its end, or 'supernode down'")
         self._is_replaying, self._is_told_to_stop, self._asked_s = True, False, monotonic_s()
+        self._is_stopped_by_operator = self._is_untaken = False
         try:
             await self._end_idle()
             spec: RunSpec = pickle.loads(run)
@@ -124,7 +133,11 @@ class ControlPlane:
             if self._is_told_to_stop:  # while the idle session ended
                 session.stop()
             end = await self._run(session, is_replay=True)
-            return pickle.dumps(LiveOutcome(end, session.parts.keep(), session.run_s))
+            if self._is_stopped_by_operator:
+                end.warnings.append("the replay was ended early: an operator stopped it, or took the cluster down")
+            outcome = pickle.dumps(LiveOutcome(end, session.parts.keep(), session.run_s))
+            self._is_untaken, self._asked_s = True, monotonic_s()
+            return outcome
         except WorkerLostError as error:  # a host's, not that of this process, as it would seem to the driver
             raise ClusterError(str(error)) from error
         except Exception as error:
@@ -139,8 +152,13 @@ class ControlPlane:
         self._asked_s = monotonic_s()
         return self._session.progress() if self._session is not None and self._is_replaying else {}
 
-    async def stop(self) -> None:
+    async def taken(self) -> None:
+        """The driver has the replay's result."""
+        self._is_untaken = False
+
+    async def stop(self, *, by_operator: bool = False) -> None:
         """End the replay at once."""
+        self._is_stopped_by_operator = self._is_stopped_by_operator or by_operator
         if self._is_replaying and self._session is not None:
             self._is_told_to_stop = True
             self._session.stop()
@@ -169,22 +187,24 @@ class ControlPlane:
 
     def fail_parts(self, parts: Sequence[str]) -> list[str]:
         """Break parts of the fabric, in this session and in those after it; returns all that are broken."""
-        before = self._all_broken()
         self._broken_parts.update(parts)
         self._tell(FailParts(list(parts)))
-        return sorted(before.union(parts))
+        return self._all_broken()
 
     def repair_parts(self, parts: Sequence[str] | None) -> list[str]:
         """Repair parts of the fabric, all if None, whoever broke them; returns those that stay broken."""
-        before = self._all_broken()
-        repaired = before if parts is None else set(parts)
-        self._broken_parts -= repaired
-        self._tell(RepairParts(sorted(repaired)))
-        return sorted(before - repaired)
+        repaired = self._all_broken() if parts is None else list(parts)
+        self._broken_parts.difference_update(repaired)
+        faults = None if self._session is None else self._session.faults
+        if faults is not None:
+            faults.forget(repaired)
+        self._tell(RepairParts(repaired))
+        return self._all_broken()
 
-    def _all_broken(self) -> set[str]:
-        seen = set[str]() if self._telemetry is None else set(self._telemetry.failed_parts)
-        return seen | self._broken_parts
+    def _all_broken(self) -> list[str]:
+        """By whom it was ordered, not as the fabric has told: that hears of it later, and answers later still."""
+        faults = None if self._session is None else self._session.faults
+        return in_order(self._broken_parts if faults is None else self._broken_parts | faults.broken)
 
     def _tell(self, message: Message) -> None:
         if self._session is not None:
@@ -211,6 +231,8 @@ class ControlPlane:
     async def _run(self, session: Session, *, is_replay: bool) -> LiveEnd:
         self._session = session
         await session.begin()
+        if session.faults is not None:
+            session.faults.kept_broken = self._broken_parts
         if self._broken_parts:
             session.tell(FailParts(sorted(self._broken_parts)))
         if self._telemetry is None:

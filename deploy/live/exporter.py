@@ -1,48 +1,43 @@
 """The metrics endpoint of a live system: `/metrics` for Prometheus, `/status` for `supernode status`.
 
-It shows the latest snapshot that was published, written in a thread of its own: the event loop, on which the scheduler
-lives, has nothing to do with a scrape but to share the interpreter with it.
+It shows the latest snapshot that was published, from threads of its own. They share the interpreter with the event loop
+on which the scheduler lives, so what they may take of it is bounded, whoever asks and however often: a page is written
+once for each snapshot (`shown`), answers have a pace, and connections a number, of which those that say nothing are
+closed first.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
+import socket
 import sys
 from collections.abc import Mapping
-from http import HTTPStatus
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore, Lock, Thread
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.openmetrics import exposition as openmetrics_exposition
-
 from deploy.cluster.ports import LOOPBACK, METRICS_PORT
-from scheduler.metrics.export.exposition import OPENMETRICS_END, OPENMETRICS_TYPE, TEXT_TYPE, render
+from deploy.live.shown import Shown
 from scheduler.metrics.export.registry import process_registry
-from scheduler.metrics.live.status import status
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.protocol.errors import ClusterError
+from scheduler.runtime.clock import monotonic_s, pause_s
 
-IDLE_S: Final = 30.0
+IDLE_S: Final = 5.0
 """Seconds after which a connection on which nothing comes is closed."""
 
 MAX_CONNECTIONS: Final = 16
-"""Connections, a thread each; one more is closed at once."""
+"""Connections, a thread each; for one more the one that has been silent for longest is closed."""
+
+PACE_S: Final = 0.02
+"""Seconds between two answers: each takes about half a millisecond of the interpreter."""
+
+CLOSE_S: Final = 0.5
+"""Seconds that a new connection waits for another to be closed."""
 
 POLL_S: Final = 0.1
 """Seconds within which `close` is heard."""
-
-GZIP_BYTES: Final = 1400
-"""What fits into one packet gains nothing by being shorter."""
-
-GZIP_LEVEL: Final = 1
-"""The fastest: labels repeat so much that it leaves a tenth."""
-
-# Its openmetrics module has no types.
-_OPENMETRICS: Final[Any] = openmetrics_exposition
 
 
 class Exporter:
@@ -52,8 +47,9 @@ class Exporter:
     """
 
     def __init__(self, snapshot: Snapshot, host: str = LOOPBACK, port: int = METRICS_PORT) -> None:
+        self._process = process_registry()
         try:
-            self._server = _Server((host, port), snapshot)
+            self._server = _Server((host, port), Shown(snapshot, {}, self._process))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ClusterError(
@@ -65,7 +61,7 @@ class Exporter:
 
     def publish(self, snapshot: Snapshot, more: Mapping[str, Any] | None = None) -> None:
         """Show this from now on; `more` is what `/status` tells besides, as plain values. Costs nothing."""
-        self._server.shown = (snapshot, more or {})
+        self._server.shown = Shown(snapshot, more or {}, self._process)
 
     def close(self) -> None:
         """Stop listening."""
@@ -75,15 +71,17 @@ class Exporter:
 
 
 class _Server(ThreadingHTTPServer):
-    """DeferredQueue what is shown for its handlers, each of which reads it once, so that it sees one state only."""
+    """Keeps what is shown for its handlers, each of which reads it once, so that it sees one state only."""
 
     daemon_threads = True
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, address: tuple[str, int], snapshot: Snapshot) -> None:
-        self.shown: tuple[Snapshot, Mapping[str, Any]] = (snapshot, {})
-        self.process = process_registry()
+    def __init__(self, address: tuple[str, int], shown: Shown) -> None:
+        self.shown = shown
         self._free = BoundedSemaphore(MAX_CONNECTIONS)
+        self._lock = Lock()
+        self._silent: dict[socket.socket, None] = {}
+        self._next_s = 0.0
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -91,7 +89,7 @@ class _Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
+        if self._free.acquire(blocking=False) or (self._close_silent() and self._free.acquire(timeout=CLOSE_S)):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -101,6 +99,33 @@ class _Server(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
+
+    def note_silent(self, connection: socket.socket, *, is_silent: bool) -> None:
+        """Whether a connection has said what it wants."""
+        with self._lock:
+            self._silent.pop(connection, None)
+            if is_silent:
+                self._silent[connection] = None
+
+    def keep_pace(self) -> None:
+        """Wait until it is the caller's turn to be answered."""
+        with self._lock:
+            now_s = monotonic_s()
+            turn_s = max(now_s, self._next_s)
+            self._next_s = turn_s + PACE_S
+        if turn_s > now_s:
+            pause_s(turn_s - now_s)
+
+    def _close_silent(self) -> bool:
+        """Have the connection go that has been silent for longest; whether there is one."""
+        with self._lock:
+            silent = next(iter(self._silent), None)
+            if silent is None:
+                return False
+            del self._silent[silent]
+            with suppress(OSError):  # its client may have closed it meanwhile
+                silent.shutdown(socket.SHUT_RDWR)
+        return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A client that went away before it had its answer is nobody's fault.
@@ -114,47 +139,38 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_S
 
+    def handle_one_request(self) -> None:
+        """Wait for a request and answer it."""
+        self._served.note_silent(self.connection, is_silent=True)
+        try:
+            super().handle_one_request()
+        finally:
+            self._served.note_silent(self.connection, is_silent=False)
+
     def do_GET(self) -> None:
         """Answer one request."""
-        assert isinstance(self.server, _Server)
-        snapshot, more = self.server.shown
-        accept = self.headers.get("Accept", "")
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            openmetrics = "application/openmetrics-text" in accept
-            text = metrics_text(snapshot, self.server.process, openmetrics=openmetrics)
-            self._answer(HTTPStatus.OK, OPENMETRICS_TYPE if openmetrics else TEXT_TYPE, text)
-        elif path == "/status":
-            self._answer(HTTPStatus.OK, "application/json", json.dumps({**more, **status(snapshot)}) + "\n")
-        elif path == "/":
-            self._answer(HTTPStatus.OK, "text/plain; charset=utf-8", "supernode: see /metrics and /status\n")
-        else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", "not here: see /metrics and /status\n")
-
-    do_HEAD = do_GET
-
-    def _answer(self, code: HTTPStatus, content_type: str, text: str) -> None:
-        body = text.encode()
-        self.send_response(code)
-        self.send_header("Content-Type", content_type)
-        if len(body) > GZIP_BYTES:
+        self._served.note_silent(self.connection, is_silent=False)
+        self._served.keep_pace()
+        page = self._served.shown.page(self.path.partition("?")[0], self.headers.get("Accept", ""))
+        body = page.body
+        self.send_response(page.code)
+        self.send_header("Content-Type", page.content_type)
+        if page.packed is not None:
             self.send_header("Vary", "Accept-Encoding")
             if "gzip" in self.headers.get("Accept-Encoding", ""):
-                body = gzip.compress(body, GZIP_LEVEL)
+                body = page.packed
                 self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    do_HEAD = do_GET
+
+    @property
+    def _served(self) -> _Server:
+        assert isinstance(self.server, _Server)
+        return self.server
+
     def log_message(self, format: str, *args: Any) -> None:
         """A line for every scrape would tell nobody anything."""
-
-
-def metrics_text(snapshot: Snapshot, process: CollectorRegistry, *, openmetrics: bool) -> str:
-    """What `/metrics` answers: CPU and memory of this process, then the snapshot."""
-    if openmetrics:
-        own: str = _OPENMETRICS.generate_latest(process).decode().removesuffix(OPENMETRICS_END)
-    else:
-        own = generate_latest(process).decode()
-    return own + render(snapshot, openmetrics=openmetrics)

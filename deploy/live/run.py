@@ -87,6 +87,7 @@ class Driver:
         if self._is_stopped:
             control.stop.remote()
         outcome: LiveOutcome = pickle.loads(call_all({ACTOR_NAME: result}, END_S)[ACTOR_NAME])
+        call_all({ACTOR_NAME: control.taken.remote()}, CALL_S)
         return LiveResult(outcome, monotonic_s() - began_s - outcome.run_s, outcome.run_s)
 
     def stop(self) -> None:

@@ -16,6 +16,7 @@ from scheduler.runtime.clock import NS_PER_S, LiveClock
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
 from scheduler.runtime.live import LiveEnd, LiveRuntime
 from scheduler.runtime.peer import sender_name
+from scheduler.sources.faults import FaultSource
 from workers.ray_shell.carrier import HostCarrier
 
 ZERO_DELAY_S: Final = 0.5
@@ -154,6 +155,11 @@ class Session:
         """Say something to the core as an operator; nobody hears it before `begin` has ended."""
         if self._runtime is not None:
             self._runtime.tell(message)
+
+    @property
+    def faults(self) -> FaultSource | None:
+        """What breaks parts as planned, if anything does."""
+        return next((source for source in self.parts.sources if isinstance(source, FaultSource)), None)
 
     def stop(self) -> None:
         """End it at once."""

@@ -14,7 +14,7 @@ from deploy.system.metric_names import names_shown
 from scheduler.metrics.layout import Layout
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.metrics.subject import RunOutcome
-from scheduler.metrics.subjects.fabric import FabricTotals
+from scheduler.runtime.clock import monotonic_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,6 @@ class Telemetry:
         """HOST:PORT of the endpoint."""
         return self._exporter.address
 
-    @property
-    def failed_parts(self) -> tuple[str, ...]:
-        """Parts of the fabric that are broken now."""
-        return self._totals[FabricTotals].failed_parts
-
     def begin(self, session: Session, *, is_replay: bool) -> None:
         """A session's clock starts."""
         runtime = session.runtime
@@ -76,4 +71,4 @@ class Telemetry:
     def publish(self, phase: dict[str, Any]) -> None:
         """Show how it stands now; `phase` says what the control plane does."""
         now_ns = 0 if self._session is None else self._session.now_ns()
-        self._exporter.publish(self._totals.snapshot(now_ns), phase)
+        self._exporter.publish(self._totals.snapshot(now_ns), {**phase, "published_monotonic_s": monotonic_s()})

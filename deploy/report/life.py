@@ -42,7 +42,9 @@ class Weighed:
 
     def text(self, stage: StageKind) -> str:
         """The numbers in a line."""
-        parts = [f"{self.queue_requests:,} requests and {self.queue_tokens:,} tokens there"]
+        parts = [
+            f"{self.queue_requests:,} request{'s' * (self.queue_requests != 1)} and {self.queue_tokens:,} tokens there"
+        ]
         if self.hit_tokens is not None:
             parts.append(f"{self.hit_tokens:,} tokens at hand")
         if self.wait_s is not None and self.work_s is not None:

@@ -97,6 +97,8 @@ def _requests_section(run: RunFolder) -> str:
     summary = run.summary
     rows = [(name, f"{count:,}") for name, count in summary["requests"].items()]
     rows.append(("preemptions", f"{summary['preemptions']:,}"))
+    tokens = [(name.replace("_", " "), f"{count:,}") for name, count in summary.get("tokens", {}).items()]
+    of_tokens = table([f"tokens: {name}" for name, _ in tokens], [[value for _, value in tokens]]) if tokens else ""
     limits = summary.get("finish_limits", {})
     ended = [
         (name.replace("_", " "), f"{count:,}", limits.get(name, ""))
@@ -106,7 +108,9 @@ def _requests_section(run: RunFolder) -> str:
     ends = table(("Ended by", "requests", "limit"), ended) if ended else ""
     notes = [f"{amount('s', at_ns / 1e9)}: lost {', '.join(addresses)}" for at_ns, addresses in run.losses]
     lost = table(("Workers lost",), [(note,) for note in notes]) if notes else ""
-    return section("Requests", "", table([name for name, _ in rows], [[value for _, value in rows]]), ends, lost)
+    return section(
+        "Requests", "", table([name for name, _ in rows], [[value for _, value in rows]]), of_tokens, ends, lost
+    )
 
 
 def _latency_section(run: RunFolder) -> str:

@@ -60,7 +60,8 @@ class Beside:
 
     def chose(self, stage: StageKind, request_id: int, decision: Decision) -> None:
         """Compare what both said, while the instances are still those that they were shown."""
-        own, other = self.asked[stage].take()
+        asked = self.asked[stage]
+        own, other = asked.take()
         if other is None or self.core is None:
             return
         state = self.core.state
@@ -75,7 +76,8 @@ class Beside:
         if len(self.first) < SHOWN:
             arrived_s = state.table.arrived_ns[request_id] / 1e9
             at, its = fleet.addresses[chosen], fleet.addresses[named]
-            self.first.append(Differing(stage.value, request_id, arrived_s, at, its, decision.reason))
+            reason = decision.reason if own is None else asked.reason
+            self.first.append(Differing(stage.value, request_id, arrived_s, at, its, reason))
 
     def started(
         self, stage: StageKind, now_ns: int, instance: int, ids: Sequence[int], flow: TransferDone | None

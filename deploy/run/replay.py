@@ -364,10 +364,12 @@ def write_result(directory: str, result: ReplayResult, document: dict[str, Any],
     made if need be; `command` is what asked for it."""
     import json
 
+    from deploy.terminal.whole_file import write_whole
+
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RUN_NAME).unlink(missing_ok=True)  # comes last: a folder that has one is whole
-    (folder / SUMMARY_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / SUMMARY_NAME, (json.dumps(document, indent=2) + "\n").encode())
     addresses = result.prefill_addresses, result.decode_addresses
     write_records(folder, result.records, *addresses, result.class_names)
     if result.log is not None:

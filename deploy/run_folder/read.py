@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +42,12 @@ DECISION_ROWS: Final = {
 }
 
 Read = TypeVar("Read")
+
+_DAMAGE: Final = (
+    ValueError, LookupError, TypeError, AttributeError, EOFError, ArithmeticError, RecursionError, MemoryError,
+    zipfile.BadZipFile, zlib.error, NotImplementedError,
+)  # fmt: skip
+"""What reading nonsense raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +134,15 @@ class RunFolder:
 
     @cached_property
     def requests(self) -> Requests:
-        """All requests."""
-        return _reading(self.path / FILE_NAME, _read_requests)
+        """All requests; `InputError` for fewer or more than the summary tells of."""
+        path = self.path / FILE_NAME
+        found = _reading(path, _read_requests)
+        told = _reading(self.path / SUMMARY_NAME, lambda _: int(self.summary["requests"]["arrived"]))
+        if len(found) != told:
+            raise InputError(
+                f"{shown(str(path))}: has {len(found):,} requests of {told:,}, so it was cut short; {MEND}"
+            )
+        return found
 
     @cached_property
     def timeline(self) -> Mapping[str, Floats]:
@@ -160,12 +175,23 @@ def open_run(folder: str) -> RunFolder:
     return _reading(path / RUN_NAME, lambda _: RunFolder(path, run, summary))
 
 
+@contextmanager
+def blamed_on(runs: Sequence[RunFolder]) -> Generator[None]:
+    """What cannot be made of run folders is damage in one of them: files that parse may still hold nonsense."""
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        names = ", ".join(shown(str(run.path)) for run in runs)
+        raise InputError(f"{names}: is damaged, or of another version ({reason}); {MEND}") from error
+
+
 def _reading(path: Path, read: Callable[[Path], Read]) -> Read:
     try:
         return read(path)
     except FileNotFoundError:
         raise InputError(f"{shown(str(path))}: is missing; {MEND}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{shown(str(path))}: is damaged ({reason}); {MEND}") from None
 
@@ -178,7 +204,10 @@ def _read_object(path: Path) -> Mapping[str, Any]:
 
 
 def _read_columns(path: Path) -> dict[str, tuple[str, ...]]:
-    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    text = path.read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise ValueError("its last line was cut short")
+    header, *lines = text.splitlines()
     names = header.split(",")
     cells = list(zip(*(line.split(",") for line in lines), strict=True)) or [()] * len(names)
     return dict(zip(names, cells, strict=True))

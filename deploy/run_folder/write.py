@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Final
@@ -14,6 +12,7 @@ import numpy as np
 
 from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
 from deploy.run_folder.log import RunLog
+from deploy.terminal.whole_file import replacing, write_whole
 from scheduler.metrics.outcome.timeline import Timeline, timeline
 from scheduler.metrics.records import Records
 from scheduler.policies.view import StageKind
@@ -27,11 +26,11 @@ SIGNIFICANT_DIGITS: Final = 6
 def write_log(folder: Path, log: RunLog, title: str, records: Records, command: Sequence[str]) -> None:
     """Write time line, decisions and, last, what was run: a folder that has `run.json` is whole."""
     course = timeline(log.collector, records)
-    _write(folder / TIMELINE_NAME, _timeline_text(course).encode())
-    with _replacing(folder / DECISIONS_NAME) as path, path.open("wb") as file:
+    write_whole(folder / TIMELINE_NAME, _timeline_text(course).encode())
+    with replacing(folder / DECISIONS_NAME) as path, path.open("wb") as file:
         _save_decisions(file, log)
     text = json.dumps(_description(log, title, course, command), indent=2, ensure_ascii=False) + "\n"
-    _write(folder / RUN_NAME, text.encode(errors="backslashreplace"))
+    write_whole(folder / RUN_NAME, text.encode(errors="backslashreplace"))
 
 
 def _description(log: RunLog, title: str, course: Timeline, command: Sequence[str]) -> dict[str, Any]:
@@ -99,19 +98,3 @@ def _save_decisions(file: IO[bytes], log: RunLog) -> None:
         prefill_choices=log.decided.choices(StageKind.PREFILL),
         decode_choices=log.decided.choices(StageKind.DECODE),
     )
-
-
-def _write(path: Path, data: bytes) -> None:
-    with _replacing(path) as partial:
-        partial.write_bytes(data)
-
-
-@contextmanager
-def _replacing(path: Path) -> Generator[Path]:
-    """A path beside `path` to write to, which takes its place at the end: it appears whole, or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

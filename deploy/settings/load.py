@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from deploy.settings.own_policy import KINDS, files_text, parse_files, read_policy
 from deploy.settings.settings import SETTINGS, Settings
 from scheduler.policies.classes import KEYS as CLASS_KEYS
 from scheduler.policies.classes import parse_classes
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import QuantityError, read_count, read_quantity, unit_of
 from scheduler.sources.traces.rows import shorten
 
 # Only a file of settings needs what reads one.
@@ -67,11 +67,13 @@ def typed_values(section: Section) -> dict[str, Any]:
             raise ConfigError(f"{section.places.get(key, section.place)}: unknown key {shorten(key)}; {fix}")
         if key == "classes" and isinstance(value, Section):
             value = _classes_text(value)
+        if isinstance(value, str) and not value.isdigit() and (numeric := _numeric(SETTINGS[key].type)):
+            value = _quantity(section, key, value, numeric)
         try:
             values[key] = TypeAdapter(SETTINGS[key].type).validate_python(value, strict=True)
         except ValidationError as error:
             wanted = error.errors()[0]["msg"].removeprefix("Input should be ")
-            raise section.error(key, f"is {kind(value)}", f"give {wanted}{_exponent_hint(value)}") from None
+            raise section.error(key, f"is {kind(value)}", f"give {wanted}") from None
     return values
 
 
@@ -85,7 +87,8 @@ def _classes_text(section: Section) -> str:
                 near = get_close_matches(key, CLASS_KEYS, n=1)
                 fix = f"did you mean {near[0]}?" if near else f"known: {', '.join(CLASS_KEYS)}"
                 raise inner.error(key, "is not known here", fix)
-            if type(value) not in (int, float) and key != "tenants":
+            is_quantity = isinstance(value, str) and value[:1].isdigit()
+            if type(value) not in (int, float) and not is_quantity and key != "tenants":
                 raise inner.error(key, f"is {shorten(value)}", "give a number")
         terms = [f"{key}={_tenants(inner) if key == 'tenants' else inner.values[key]}" for key in inner.values]
         parts.append(f"{name}:{','.join(terms)}")
@@ -100,7 +103,14 @@ def _tenants(section: Section) -> str:
     return "+".join(map(str, section.integers("tenants")))
 
 
-def _exponent_hint(value: object) -> str:
-    """YAML 1.1 takes 5e11 for a text."""
-    is_number = isinstance(value, str) and re.fullmatch(r"[+-]?[\d.]+e\d+", value, re.ASCII | re.IGNORECASE)
-    return ", with a point and a signed exponent, such as 5.0e+11" if is_number else ""
+def _numeric(kind: Any) -> type[int] | type[float] | None:
+    """What a text is read as where a number is wanted, such as 512GB; YAML 1.1 takes 5e11 for a text as well."""
+    kinds = get_args(kind) or (kind,)
+    return next((one for one in (float, int) if one in kinds), None)
+
+
+def _quantity(section: Section, key: str, text: str, numeric: type[int] | type[float]) -> float:
+    try:
+        return read_count(text) if numeric is int else read_quantity(text, unit_of(key))
+    except QuantityError as error:
+        raise section.error(key, f"is {shorten(text)}", str(error).partition("; ")[2]) from None

@@ -21,6 +21,7 @@ from deploy.settings.power_cap import cap_watts
 from deploy.settings.price import PriceTerms, parse_price
 from deploy.settings.request_classes import judged_slo
 from deploy.settings.setting import setting
+from deploy.settings.tariff import kept_tariff, parse_tariff
 from scheduler.core.config import CacheMode
 from scheduler.metrics.slo import Slo, parse_slo
 from scheduler.policies.classes import DEFAULT_NAME, RequestClass, parse_classes
@@ -28,7 +29,7 @@ from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
 from scheduler.sources.traces.rows import shorten
 from sim_hw.clusters.supernode import Supernode
-from sim_hw.cost.tariffs import Tariff, find_tariff
+from sim_hw.cost.tariffs import Tariff
 from sim_hw.figure import Confidence, Figure
 from sim_hw.models.shape import ModelShape
 from sim_hw.power.sites import Site, find_site
@@ -101,10 +102,6 @@ def _site(name: str, pue: float | None) -> Site:
     if pue is None:
         return site
     return replace(site, pue=Figure(pue, "1", "given by the user", Confidence.ESTIMATE))
-
-
-def _tariff(name: str, site: Site) -> Tariff:
-    return find_tariff(name or site.name)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -300,9 +297,14 @@ class Money:
     """Where the supernode stands: its PUE, which `pue` replaces, and price of electricity (`supernode hw power` lists
     sites)."""
     tariff: Tariff = setting(
-        "", _tariff, needs=("site",), flag=("NAME", "Of electricity; the site's flat one if none.")
+        "",
+        parse_tariff,
+        needs=("site",),
+        kept=kept_tariff,
+        flag=("TEXT", "Of electricity: a name, USD a kWh, HOUR=USD,... or a .yaml file; @HOUR to begin at."),
     )
-    """Of electricity, by name; empty for the flat one of the site. A run begins at midnight."""
+    """Of electricity: a name, dollars a kWh such as 0.12, prices by hour such as 0=0.05,8=0.12, or a YAML file of
+    `bands`; empty for the flat one of the site. @HOUR behind it is when the run begins, such as @18; else midnight."""
     price: PriceTerms = setting("bought", parse_price, flag=("TEXT", "bought, bought=USD, rented=USD or a contract."))
     """What the supernode costs: `bought` at its published price, `bought=USD`, a kind of contract for its chip, or
     `rented=USD` for an NPU and hour."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import QuantityError, read_count, read_quantity
 from scheduler.sources.traces.rows import shorten
 
 # Few runs park.
@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 MAX_SPARE: Final = 100_000
 DEFAULT_SPARE: Final = 1
 
-_TERMS: Final = re.compile(r"idle=(?P<idle>\d{1,6}(\.\d{1,9})?)\s?s(,\s?spare=(?P<spare>\d{1,6}))?", re.ASCII)
+MAX_IDLE_S: Final = 1e9
 
 
 def parking_rules(text: str) -> ParkingRules | None:
     """Rules of `idle=30s` or `idle=30s,spare=2`; None for an empty text. Raises `ConfigError`."""
     if not text:
         return None
-    match = _TERMS.fullmatch(text.strip())
-    if match is None:
-        raise ConfigError(f"cannot read {shorten(text)}; write idle=30s or idle=30s,spare=2")
-    idle_s, spare = float(match["idle"]), int(match["spare"] or DEFAULT_SPARE)
-    if idle_s <= 0 or not 1 <= spare <= MAX_SPARE:
+    pairs = (part.strip().partition("=") for part in text.split(","))
+    given = {key: value for key, _, value in pairs}
+    try:
+        if not {"idle"} <= given.keys() <= {"idle", "spare"}:
+            raise QuantityError(f"cannot read {shorten(text)}")
+        idle_s = read_quantity(given["idle"], "s", needs_unit=True)
+        spare = read_count(given.get("spare", str(DEFAULT_SPARE)))
+    except QuantityError as error:
+        raise ConfigError(f"{error}; write idle=30s or idle=30s,spare=2") from None
+    if not 0 < idle_s <= MAX_IDLE_S or not 1 <= spare <= MAX_SPARE:
         raise ConfigError(f"{shorten(text)} is out of range; give an idle time above 0 s and at least one spare")
     from scheduler.core.guests.parking import ParkingRules
 

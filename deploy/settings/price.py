@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import QuantityError, read_quantity
 from scheduler.sources.traces.rows import shorten
 from sim_hw.chips.sheet import CHIPS
 
@@ -31,10 +31,10 @@ def parse_price(text: str) -> PriceTerms:
         return PriceTerms(is_bought=False, contract=text)
     kind, _, amount = text.partition("=")
     try:
-        usd = float(amount)
-    except ValueError:
+        usd = read_quantity(amount, "USD")
+    except QuantityError:
         usd = -1.0
-    if kind not in ("bought", "rented") or not isfinite(usd) or usd < 0:
+    if kind not in ("bought", "rented") or usd < 0:
         raise ConfigError(
             f"cannot read {shorten(text)}; write bought, bought=USD, rented=USD for an NPU and hour, or a contract: "
             f"{', '.join(contracts)}"

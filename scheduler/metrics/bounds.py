@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Final, Literal
 
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import QuantityError, read_quantity, unit_of
 
 FORM: Final = "give PATH<VALUE or PATH>VALUE, such as ttft_s.p99>2"
 
@@ -64,8 +65,11 @@ def parse_bound(text: str) -> Bound:
         if not found:
             continue
         try:
-            value = float(number)
-        except ValueError:
+            # Whole parts of a result have the unit of their name: ttft_s.p99 is in seconds.
+            value = read_quantity(
+                number, next((unit for part in path.strip().split(".") if (unit := unit_of(part))), "")
+            )
+        except QuantityError:
             raise ConfigError(f"fail-if {text!r}: {number.strip()!r} is no number; {FORM}") from None
         if math.isnan(value) or not path.strip():
             break

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import QuantityError, read_quantity
 
 if TYPE_CHECKING:
     from scheduler.metrics.columns import Bools
     from scheduler.metrics.records import Records
 
 KEYS: Final = ("ttft", "tpot", "e2e")
-UNITS_PER_S: Final = {"us": 1e6, "ms": 1e3, "s": 1.0}
-ALLOWED: Final = "give limits such as ttft=2s,tpot=50ms,e2e=30s (each at most once; units us, ms, s)"
+ALLOWED: Final = "give limits such as ttft=2s,tpot=50ms,e2e=30s (each at most once; units us, ms, s, min)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,9 @@ def parse_slo(text: str) -> Slo:
 
 
 def _seconds(text: str, key: str, value: str) -> float:
-    number = value.rstrip("smu")
     try:
-        # Division keeps 50ms the same float as 0.05, a factor of 0.001 would not always.
-        seconds = float(number) / UNITS_PER_S[value[len(number) :].strip()]
-    except (KeyError, ValueError):
+        seconds = read_quantity(value, "s", needs_unit=True)
+    except QuantityError:
         raise ConfigError(f"slo {text!r}: {key} cannot be {value!r}; {ALLOWED}") from None
     if not (math.isfinite(seconds) and seconds > 0):
         raise ConfigError(f"slo {text!r}: {key} is {value}, it must be above 0; {ALLOWED}")

@@ -15,7 +15,7 @@ from scheduler.policies.waiting import NO_LIMIT_NS, WaitingRequest
 from scheduler.protocol.catalog import Catalog
 from scheduler.protocol.errors import ConfigError
 
-ADMISSIONS: Final = Catalog[KnownPolicy]()
+ADMISSIONS: Final = Catalog[KnownPolicy](besides="or FILE.py:Class")
 ADMITS: Final = "who comes in"
 
 

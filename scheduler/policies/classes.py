@@ -10,6 +10,7 @@ from typing import Final
 
 from scheduler.protocol.catalog import unknown
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import QuantityError, read_quantity, unit_of
 
 DEFAULT_NAME: Final = "default"
 """The class of requests that belong to no other; its limits are those of the run."""
@@ -98,8 +99,8 @@ def _whole(name: str, key: str, text: str, low: int, high: int) -> int:
 
 def _above_0(name: str, key: str, text: str) -> float:
     try:
-        number = float(text)
-    except ValueError:
+        number = read_quantity(text, unit_of(key))
+    except QuantityError:
         number = math.nan
     if not (math.isfinite(number) and number > 0):
         raise ConfigError(f"class {name}: {key} cannot be {text!r}; give a number above 0")

@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduler.protocol.catalog import unknown
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import QuantityError, read_count, read_quantity, unit_of
 
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -51,8 +52,8 @@ def _value(name: str, key: str, text: str, default: Any) -> Any:
         return text
     else:
         try:
-            number = type(default)(text)
-        except ValueError:
+            number = read_count(text) if isinstance(default, int) else read_quantity(text, unit_of(key))
+        except QuantityError:
             number = math.nan
         if math.isfinite(number) and number >= 0:
             return number

@@ -14,7 +14,7 @@ from scheduler.policies.registry import KnownPolicy, register
 from scheduler.policies.waiting import NO_LIMIT_NS, WaitingRequest
 from scheduler.protocol.catalog import Catalog
 
-ORDERS: Final = Catalog[KnownPolicy]()
+ORDERS: Final = Catalog[KnownPolicy](besides="or FILE.py:Class")
 GOES_FIRST: Final = "who goes first to prefill"
 
 

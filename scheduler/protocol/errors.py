@@ -79,5 +79,9 @@ class ClusterError(SupernodeError):
     """The local cluster could not be started, reached or kept."""
 
 
+class SilentError(ClusterError):
+    """A process is there and does not answer within its deadline."""
+
+
 class WorkerLostError(ClusterError):
     """A process that hosts workers has ended; what it knew is gone."""

@@ -52,6 +52,15 @@ _NUMBER: Final = re.compile(r"(?<=/)\d+")
 _SUPERNODE: Final = re.compile(r"^sn/\d+/")
 
 
+def in_order(parts: Iterable[str]) -> list[str]:
+    """By name, numbers within it by value: `l2/3/2` before `l2/3/10`."""
+
+    def by_value(part: str) -> list[tuple[int, str]]:
+        return [(int(word), "") if word.isdecimal() else (-1, word) for word in part.split("/")]
+
+    return sorted(parts, key=by_value)
+
+
 def kind_of(part: str) -> PartKind:
     """The kind of a part, in whichever supernode of a fleet. Raises KeyError for what is no name of a part."""
     return _KINDS[_NUMBER.sub("N", _SUPERNODE.sub("", part))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heapreplace, merge
 from itertools import groupby
@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS
-from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
+from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import FailParts, Message, RepairParts
 from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
 
@@ -70,6 +70,10 @@ class FaultSource(TimingFlags):
     priority = Priority.SOURCE
 
     def __init__(self, changes: Iterable[Change], has_work: Callable[[], bool]) -> None:
+        self.broken: Final[set[str]] = set()
+        """Parts that it has broken and not yet repaired."""
+        self.kept_broken: Collection[str] = ()
+        """Parts that an operator has broken: they work again when both have repaired them."""
         self._instants = _instants(changes)
         self._has_work = has_work
         self._outputs: Outputs = NOTHING
@@ -90,12 +94,30 @@ class FaultSource(TimingFlags):
         """All that changes at this instant."""
         outputs = self._outputs
         self._advance()
-        return outputs
+        kept = self.kept_broken
+        for _, message in outputs:
+            if isinstance(message, FailParts):
+                self.broken.update(message.parts)
+            elif isinstance(message, RepairParts):
+                self.broken.difference_update(message.parts)
+        return [_without(output, kept) for output in outputs] if kept else outputs
+
+    def forget(self, parts: Iterable[str]) -> None:
+        """An operator has repaired these, whoever broke them."""
+        self.broken.difference_update(parts)
 
     def _advance(self) -> None:
         self._next_ns, self._outputs = next(self._instants, (NEVER_NS, NOTHING))
         if self._next_ns >= NEVER_NS:
             self._next_ns = NEVER_NS
+
+
+def _without(output: Output, kept: Collection[str]) -> Output:
+    """A repair leaves out what others keep broken."""
+    address, message = output
+    if not isinstance(message, RepairParts):
+        return output
+    return address, RepairParts([part for part in message.parts if part not in kept])
 
 
 def planned_changes(schedule: Sequence[PlannedFault]) -> list[Change]:

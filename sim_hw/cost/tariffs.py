@@ -68,6 +68,13 @@ def flat(name: str, usd_per_kwh: Figure) -> Tariff:
     return Tariff(name, (Band(0.0, usd_per_kwh),))
 
 
+def begun_at(tariff: Tariff, hour: float) -> Tariff:
+    """The tariff as one sees it who counts hours from that hour of the day on, 0 <= hour < 24."""
+    bands = sorted(tariff.bands, key=lambda band: (band.from_hour - hour) % 24.0)
+    turned = (Band((band.from_hour - hour) % 24.0, band.usd_per_kwh) for band in bands)
+    return Tariff(f"{tariff.name}@{hour:g}", tuple(turned))
+
+
 _SHAPE: Final = "a third of the day each at 1.5, 1 and 0.5 of the average (3 to 1), the shape assumed"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
-from deploy.live.exporter import GZIP_LEVEL, metrics_text
+from deploy.live.shown import GZIP_LEVEL, metrics_text
 from deploy.live.telemetry import TelemetrySpec
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint

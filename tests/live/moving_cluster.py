@@ -133,6 +133,7 @@ def snapshot_at(wall_s: float) -> Snapshot:
             utilization=tuple(0.0 if index == lost else share for index, share in enumerate(busy)),
             watts=tuple(_watts(one) * (1 + 0.1 * swing) for one in INSTANCES),
             restarts=tuple(_losses(wall_s) if index == 3 else 0 for index in range(len(INSTANCES))),
+            accounted_s=(emulated_s,) * len(INSTANCES),
         ),
         SloTotals(
             limits_s=(2.0, 0.05, 0.0),
@@ -204,6 +205,7 @@ def _energy(emulated_s: float, swing: float) -> EnergyTotals:
         tuple(phase_w * emulated_s for phase_w in watts),
         tuple(usd * emulated_s for usd in usd_per_s),
         CAP_WATTS,
+        emulated_s,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import ray
 
-from scheduler.protocol.errors import ClusterError
+from scheduler.protocol.errors import ClusterError, SilentError
 from workers.ray_shell.failures import from_ray
 from workers.ray_shell.host import HostActor, HostSpec
 from workers.ray_shell.identity import Identity
@@ -91,5 +91,5 @@ def call_all(calls: Mapping[str, Any], timeout_s: float, look: Callable[[], None
             raise from_ray(name, error) from error
     if waiting:
         silent = [name for name in calls if name not in results]
-        raise ClusterError(f"{', '.join(silent[:3])} ({len(silent)} parts in all) not ready within {timeout_s:.0f} s")
+        raise SilentError(f"{', '.join(silent[:3])} ({len(silent)} parts in all) not ready within {timeout_s:.0f} s")
     return results

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.dashboards.boards.shared import (
+    ACCOUNTED,
     ALL_ENERGY,
     CHOICES,
+    COST_TIME,
     DOLLARS,
     ENDED,
     ENERGY,
@@ -15,6 +17,7 @@ from deploy.dashboards.boards.shared import (
     POWER,
     POWER_CAP,
     PROMPTS,
+    UP,
     WATTS,
     explanation,
     npu_power,
@@ -22,7 +25,7 @@ from deploy.dashboards.boards.shared import (
     speed_now,
 )
 from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
-from deploy.dashboards.promql import CHOSEN, aggregate, by_place, rate, ratio, wall_rate
+from deploy.dashboards.promql import CHOSEN, aggregate, by_place, ratio, wall_rate
 
 PER_TOKEN: Final = "si:J/tok"
 DOLLARS_PER_MTOK: Final = "si:$/Mtok"
@@ -54,6 +57,10 @@ OVERVIEW: Final = Row(
     ),
 )
 
+MEAN_ACCOUNTED: Final = f"scalar({wall_rate(ACCOUNTED)} / {aggregate('count', UP)})"
+"""Seconds for which an instance has accounted, on the mean, by those on the wall: joules come with reports, and so must
+the time by which they are divided, or the power of what draws the same at all times would waver."""
+
 POWERS: Final = Row(
     "Power",
     (
@@ -74,21 +81,25 @@ POWERS: Final = Row(
         ),
         lines(
             "Power per NPU",
-            "Mean power of one NPU of each role over the window: joules by emulated seconds.",
+            "Mean power of one NPU of each role over the window: joules by the seconds for which they were accounted.",
             "watt",
-            Query(f"{rate(ENERGY, 'role')} / on (role) {aggregate('count', WATTS, 'role')}", "{{role}}"),
+            Query(
+                f"{ratio(ENERGY, ACCOUNTED, 'role')} * on (role) {aggregate('count', UP, 'role')} "
+                f"/ on (role) {aggregate('count', WATTS, 'role')}",
+                "{{role}}",
+            ),
         ),
         lines(
             "Power by instance",
-            "Power of the NPUs of each instance over the window: joules by emulated seconds.",
+            "Power of the NPUs of each instance over the window: joules by the seconds for which they were accounted.",
             "watt",
-            Query(rate(ENERGY, "instance", CHOSEN), "{{instance}}"),
+            Query(ratio(ENERGY, ACCOUNTED, "instance", CHOSEN), "{{instance}}"),
         ),
         lines(
             "What NPUs draw it for",
             "Power of the NPUs over the window by phase: work on prefill and on decode, and waiting for work.",
             "watt",
-            Query(rate(ALL_ENERGY, "phase", NPUS), "{{phase}}"),
+            Query(f"{wall_rate(ALL_ENERGY, 'phase', NPUS)} / {MEAN_ACCOUNTED}", "{{phase}}"),
             stacked=True,
         ),
         history(
@@ -137,7 +148,7 @@ TOKENS: Final = Row(
             "Dollars per hour",
             "What an emulated hour costs now, by kind; a rent counts as capital and has paid the electricity.",
             "si:$/h",
-            Query(f"3600 * {rate(DOLLARS, 'kind')}", "{{kind}}"),
+            Query(f"3600 * {wall_rate(DOLLARS, 'kind')} / scalar({wall_rate(COST_TIME)})", "{{kind}}"),
             stacked=True,
             width=12,
         ),

@@ -64,11 +64,11 @@ class EndedRun:
 
     @cached_property
     def served(self) -> Served:
-        """Finished requests and their tokens."""
+        """Finished requests, and the tokens of all."""
         records, is_finished = self.records, self.records.is_finished
         return Served(
             int(is_finished.sum()),
-            int(records.prompt_tokens[is_finished].sum()),
-            int(records.output_tokens[is_finished].sum()),
+            int(records.prompt_tokens[records.has_first_token].sum()),
+            int(records.output_tokens.sum()),
             self.span_s,
         )

@@ -31,7 +31,7 @@ class EnergyUse:
 
     `by` splits `facility.joules`: NPUs at work on prefill and on decode, idle ones (those outside the plan included),
     then classes of parts, losses and the building. `joules_per_request` and `tokens_per_joule` are at the meter of the
-    facility, by finished requests and their output tokens.
+    facility, by finished requests and by output tokens.
     """
 
     scope: str
@@ -56,7 +56,8 @@ class EnergyUse:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the energy was spent on: finished requests and their tokens."""
+    """What the energy was spent on: finished requests; prompt tokens of requests whose first token came out, and output
+    tokens, of whatever request they were produced for."""
 
     num_requests: int
     prompt_tokens: int
@@ -74,7 +75,7 @@ class PowerCourse:
 
 @dataclass(frozen=True, slots=True)
 class CostUse:
-    """Dollars of finished tokens; None where a price is not known."""
+    """Dollars, and those of a million tokens as `Served` has them; None where a price is not known."""
 
     usd: float | None
     usd_per_million_input_tokens: float | None

@@ -19,7 +19,7 @@ from scheduler.metrics.subjects.fabric import FabricUse
 from scheduler.metrics.subjects.instances import PerNpu
 from scheduler.metrics.subjects.requests import RequestCounts
 from scheduler.metrics.subjects.slo import ClassUse, SloResult
-from scheduler.metrics.subjects.tokens import Throughput
+from scheduler.metrics.subjects.tokens import Throughput, TokenUse
 
 SIGNIFICANT_DIGITS: Final = 9
 """Of floats in the JSON: stable, readable, and finer than anything that is modelled."""
@@ -37,6 +37,7 @@ class Summary:
     e2e_s: Distribution
     queue_s: Distribution
     throughput: Throughput
+    tokens: TokenUse
     per_npu: PerNpu
     slo: SloResult | None
     cache: CacheUse

@@ -76,6 +76,7 @@ def sections(summary: Summary) -> list[Section]:
             ("requests/s", "input tok/s", "output tok/s"),
             (("", *map(_rate, rates)),),
         ),
+        _wasted_section(summary),
         Section(
             "Per NPU",
             ("tok/s", "busy", "power"),
@@ -96,6 +97,15 @@ def sections(summary: Summary) -> list[Section]:
         page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
     page += _class_sections(summary)
     return [section for section in page if section.rows]
+
+
+def _wasted_section(summary: Summary) -> Section:
+    """Tokens of requests that did not finish, if there are any; the rates above and all ratios count them."""
+    tokens = summary.tokens
+    share = tokens.wasted_output / tokens.output if tokens.output else None
+    cells = _si(tokens.wasted_prompt, "tok"), _si(tokens.wasted_output, "tok"), _percent(share)
+    has_any = tokens.wasted_prompt or tokens.wasted_output
+    return Section("Wasted", ("prompt", "output", "of output"), (("", *cells),) if has_any else ())
 
 
 def _ends_section(summary: Summary) -> Section:

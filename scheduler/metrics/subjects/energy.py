@@ -70,6 +70,11 @@ FAMILIES: Final = (
         lambda s: s[EnergyTotals].joules, ("part", "phase"), energy_series,
     ),
     Family(
+        "supernode_cost_seconds_total", "counter",
+        "Time for which dollars are accounted for; it grows when all instances have accounted for a time.",
+        lambda s: (s[EnergyTotals].settled_s,),
+    ),
+    Family(
         "supernode_cost_dollars_total", "counter",
         "Dollars for the time that the system is there and for its electricity. Prefill pools are the cost of input "
         "tokens, decode pools of output tokens, what belongs to neither is shared as their NPUs are.",

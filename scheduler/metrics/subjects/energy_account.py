@@ -47,6 +47,8 @@ class EnergyTotals:
     joules: tuple[float, ...] = (0.0,) * (len(NPU_PHASES) + 1)
     usd: tuple[float, ...] = (0.0,) * len(COST_SERIES)
     cap_w: float = 0.0
+    settled_s: float = 0.0
+    """For how long other parts than NPUs, and dollars, are accounted for."""
 
 
 class NpuEnergy:
@@ -133,6 +135,7 @@ class EnergyAccount(Account[EnergyTotals]):
             (*npu_j, *parts_j, share * (sum(npu_j) + sum(parts_j))),
             tuple(self._usd.tolist()),
             self._cap_w,
+            self._settled_s,
         )
 
     def _settle(self, until_ns: int) -> None:

@@ -47,6 +47,8 @@ class InstanceTotals:
     utilization: tuple[float, ...]
     watts: tuple[float, ...]
     restarts: tuple[int, ...]
+    accounted_s: tuple[float, ...] = ()
+    """Of which `busy_s` and `joules` are known."""
 
 
 class InstanceMeter:
@@ -55,6 +57,7 @@ class InstanceMeter:
     def __init__(self) -> None:
         self.is_up = True
         self.busy_ns = 0
+        self.accounted_ns = 0
         self.joules = 0.0
         self.utilization = 0.0
         self.watts = 0.0
@@ -81,6 +84,7 @@ class InstanceMeter:
         """Take an account."""
         self.busy_ns += usage.busy_ns
         self.joules += usage.joules
+        self.accounted_ns += usage.end_ns - usage.start_ns
         self._span_ns += usage.end_ns - usage.start_ns
         self._busy_ns += usage.busy_ns
         self._stretch_joules += usage.joules
@@ -143,6 +147,7 @@ class InstanceAccount(Account[InstanceTotals]):
             utilization=tuple(meter.utilization for meter in meters),
             watts=tuple(meter.watts for meter in meters),
             restarts=tuple(self._restarts.values()),
+            accounted_s=tuple(meter.accounted_ns / NS_PER_S for meter in meters),
         )
 
 
@@ -220,6 +225,11 @@ FAMILIES: Final = (
     Family(
         "supernode_instance_busy_seconds_total", "counter", "Time in which a pass or step ran.",
         lambda s: s[InstanceTotals].busy_s, INSTANCE, by_instance,
+    ),
+    Family(
+        "supernode_instance_accounted_seconds_total", "counter",
+        "Time for which an instance has accounted: that of its busy seconds and joules, which come with its reports.",
+        lambda s: s[InstanceTotals].accounted_s, INSTANCE, by_instance,
     ),
     Family(
         "supernode_instance_energy_joules_total", "counter", "Energy of the NPUs of an instance.",

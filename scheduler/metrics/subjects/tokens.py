@@ -52,18 +52,43 @@ class TokenAccount(Account[TokenTotals]):
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Finished requests and their tokens per second of emulated time, cached prompt tokens included."""
+    """Finished requests, and tokens as `TokenUse` has them, per second of emulated time."""
 
     requests_per_s: float | None
     input_tokens_per_s: float | None
     output_tokens_per_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """The one definition of a run's tokens; rates, joules and dollars per token are of these.
+
+    `prompt`: of requests whose first token came out, cached tokens included. `output`: all that were produced, for
+    whatever request. Of these, `wasted_prompt` and `wasted_output` were for requests that did not finish. `computed`:
+    by prefill, recomputation included, cached tokens not.
+    """
+
+    prompt: int
+    output: int
+    computed: int
+    wasted_prompt: int
+    wasted_output: int
+
+
 def _summary(run: EndedRun) -> Mapping[str, Any]:
-    served = run.served
+    served, records = run.served, run.records
+    is_wasted = ~records.is_finished
+    tokens = TokenUse(
+        served.prompt_tokens,
+        served.output_tokens,
+        run.collector.computed_tokens,
+        int(records.prompt_tokens[is_wasted & records.has_first_token].sum()),
+        int(records.output_tokens[is_wasted].sum()),
+    )
     amounts = (served.num_requests, served.prompt_tokens, served.output_tokens)
     return {
         "throughput": Throughput(*(ratio(amount, run.span_s) for amount in amounts)),
+        "tokens": tokens,
         "preemptions": int(run.records.preemptions.sum()),
     }
 

@@ -30,13 +30,18 @@ class LengthSampler:
     def draw(self, count: int) -> Integers:
         """Token counts, shape (count,), each at least 1."""
         if isinstance(self._lengths, EmpiricalLengths):
-            places: Floats = self._generator.random(count) * self._cumulated[-1]
-            # The stubs of numpy 2 leave this one unknown.
-            found = cast(Integers, np.searchsorted(self._cumulated, places, side="right"))
-            # Rounding may lift a place onto the sum itself, one past the last value.
-            return self._values[np.minimum(found, len(self._values) - 1)]
+            return draw_weighted(self._values, self._cumulated, self._generator, count)
         drawn = draw_log_normal(self._lengths.mean, self._lengths.cv, self._generator, count)
         return np.clip(np.rint(drawn), self._lengths.minimum, self._lengths.maximum).astype(np.int64)
+
+
+def draw_weighted(values: Integers, cumulated: Floats, generator: np.random.Generator, count: int) -> Integers:
+    """Draws of the values, shape (count,), by the running sums of their weights."""
+    places: Floats = generator.random(count) * cumulated[-1]
+    # The stubs of numpy 2 leave this one unknown.
+    found = cast(Integers, np.searchsorted(cumulated, places, side="right"))
+    # Rounding may lift a place onto the sum itself, one past the last value.
+    return values[np.minimum(found, len(values) - 1)]
 
 
 def draw_log_normal(mean: float, cv: float, generator: np.random.Generator, count: int) -> Floats:

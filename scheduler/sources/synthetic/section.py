@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.quantity import QuantityError, read_count, read_quantity, unit_of
 from scheduler.sources.synthetic.workload import FieldError
 from scheduler.sources.traces.rows import shorten
 
@@ -56,8 +57,8 @@ class Section:
         return ConfigError(f"{self.places.get(key, self.place)}: {self.name_of(key)} {problem}; {fix}")
 
     def number(self, key: str, default: float | None = None) -> float:
-        """A number; without a default it must be given."""
-        value = self._take(key, default)
+        """A number, or a text of one with its unit, as `read_quantity` reads it; without a default it must be given."""
+        value = self._read(key, self._take(key, default))
         if type(value) not in (int, float):
             raise self.error(key, f"is {kind(value)}", "give a number")
         try:
@@ -66,8 +67,8 @@ class Section:
             raise self.error(key, f"is {kind(value)}", "give a smaller number") from None
 
     def integer(self, key: str, default: int | None = None) -> int:
-        """An integer; without a default it must be given."""
-        value = self._take(key, default)
+        """An integer, or a text of one such as 20k; without a default it must be given."""
+        value = self._read(key, self._take(key, default), is_whole=True)
         if type(value) is not int:
             raise self.error(key, f"is {kind(value)}", "give an integer")
         return value
@@ -118,6 +119,15 @@ class Section:
             raise ConfigError(f"{self.places.get(error.field, self.place)}: {self.name_of(str(error))}") from None
         self._refuse_unknown()
         return built
+
+    def _read(self, key: str, value: object, *, is_whole: bool = False) -> object:
+        """What a text says as a quantity in the unit of its key; all else, and a text without a number, as it is."""
+        if not isinstance(value, str) or not value[:1].isdigit():
+            return value
+        try:
+            return read_count(value) if is_whole else read_quantity(value, unit_of(key))
+        except QuantityError as error:
+            raise self.error(key, f"is {kind(value)}", str(error).partition("; ")[2]) from None
 
     def _refuse_unknown(self) -> None:
         for key in self.values:

@@ -1,21 +1,19 @@
-"""ServeGen data as a generator: per client, arrival windows (CSV) and length histograms (JSON).
+"""ServeGen data as a generator: per client, arrival windows (CSV) and lengths (JSON, see `servegen_lengths`).
 
 `chunk-N-trace.csv` has no header: window start (s), rate (req/s), cv of gaps, pattern (Gamma, Weibull or empty), shape,
-scale. `chunk-N-dataset.json` maps a window start (s) to fields whose text is a Python dict literal of probabilities.
-Source: github.com/alibaba/ServeGen, arXiv 2505.09999.
+scale. What is not asked for is not read: neither clients that send nothing in the wanted time, nor lengths of other
+times. Source: github.com/alibaba/ServeGen, arXiv 2505.09999.
 """
 
 from __future__ import annotations
 
-import ast
 import csv
-import json
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +21,10 @@ import numpy.typing as npt
 from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.runtime.random_streams import stream
 from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock
-from scheduler.sources.synthetic.lengths import LengthSampler
-from scheduler.sources.synthetic.workload import EmpiricalLengths, ServeGenRequests
-from scheduler.sources.traces.lines import refuse_pointer, shown, unreadable
-from scheduler.sources.traces.rows import MAX_TOKENS, NO_PREFIX, shorten
+from scheduler.sources.synthetic.servegen_lengths import ClientLengths, read_text
+from scheduler.sources.synthetic.workload import ServeGenRequests
+from scheduler.sources.traces.lines import shown, unreadable
+from scheduler.sources.traces.rows import NO_PREFIX, shorten
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -49,10 +47,11 @@ class _Window:
 
 @dataclass(slots=True)
 class _Client:
+    """`dataset`: the path of its lengths."""
+
     number: Final[int]
     windows: Final[list[_Window]]
-    histogram_starts_s: Final[list[float]]
-    histograms: Final[list[tuple[EmpiricalLengths, EmpiricalLengths]]]
+    dataset: Final[str]
 
 
 class ServeGenPool:
@@ -75,7 +74,13 @@ class ServeGenPool:
 
     def blocks(self, seed: int) -> Iterator[ArrivalBlock]:
         """All requests in time order, counted from the first; memory holds one window of all clients."""
-        samplers = [_ClientSampler(client, self._window_s, seed) for client in self._clients]
+        samplers = [
+            _ClientSampler(client, asked, self._window_s, seed)
+            for client in self._clients
+            if (asked := [one for one in client.windows if one.rate_per_s > 0 and self._overlap_s(one) > 0])
+        ]
+        if not samplers:
+            return
         starts_s = sorted({window.start_s for client in self._clients for window in client.windows})
         origin_ns: int | None = None
         for start_s in starts_s:
@@ -104,17 +109,21 @@ class ServeGenPool:
 class _ClientSampler:
     """Draws one client's windows; each client has streams of its own, so that others change nothing in it."""
 
-    def __init__(self, client: _Client, window_s: float, seed: int) -> None:
+    def __init__(self, client: _Client, asked: list[_Window], window_s: float, seed: int) -> None:
         self._client = client
         self._window_s = window_s
         self._arrivals = stream(seed, f"servegen/{client.number}/arrivals")
         self._lengths = stream(seed, f"servegen/{client.number}/lengths")
-        self._windows = {window.start_s: window for window in client.windows}
+        self._media = stream(seed, f"servegen/{client.number}/media")
+        self._windows = {window.start_s: window for window in asked}
+        lengths = ClientLengths(client.dataset)
+        # All that will be asked for, so that what is wrong with it is told before anything runs.
+        self._lengths_at = {window.start_s: lengths.at(window.start_s) for window in asked}
 
     def draw(self, start_s: float, rate_factor: float) -> tuple[Floats, Integers, Integers]:
         """Times (s), prompt and output tokens of one window, in time order."""
         window = self._windows.get(start_s)
-        if window is None or window.rate_per_s == 0:
+        if window is None:
             return np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64)
         wanted = window.rate_per_s * rate_factor * self._window_s
         if wanted > MAX_WINDOW_REQUESTS:
@@ -129,18 +138,8 @@ class _ClientSampler:
             gaps = self._arrivals.weibull(window.shape, count + 1)
         passed = np.cumsum(gaps)
         times_s = start_s + passed[:-1] * (self._window_s / passed[-1])
-        prompts, outputs = self._histograms_at(start_s)
-        return (
-            times_s,
-            LengthSampler(prompts, self._lengths).draw(count),
-            LengthSampler(outputs, self._lengths).draw(count),
-        )
-
-    def _histograms_at(self, start_s: float) -> tuple[EmpiricalLengths, EmpiricalLengths]:
-        """Those of the window that this time falls in, or the nearest that has any."""
-        starts_s = self._client.histogram_starts_s
-        before = [index for index, histogram_s in enumerate(starts_s) if histogram_s <= start_s]
-        return self._client.histograms[before[-1] if before else 0]
+        lengths = self._lengths_at[start_s]
+        return times_s, lengths.prompts(self._lengths, self._media, count), lengths.outputs(self._lengths, count)
 
 
 def _read_folder(folder: str) -> tuple[list[_Client], float]:
@@ -165,27 +164,14 @@ def _read_folder(folder: str) -> tuple[list[_Client], float]:
                 problem = f"windows of {step_s:g} s, elsewhere of {window_s:g} s"
                 raise TraceError(path, 2, _COLUMNS[0], problem, "give clients of one pool")
             window_s = step_s
-        has_rate = any(window.rate_per_s > 0 for window in windows)
-        starts_s, histograms = _read_histograms(str(Path(folder) / f"chunk-{match[1]}-dataset.json"), has_rate)
-        clients.append(_Client(int(match[1]), windows, starts_s, histograms))
+        clients.append(_Client(int(match[1]), windows, str(Path(folder) / f"chunk-{match[1]}-dataset.json")))
     return clients, 600.0 if math.isnan(window_s) else window_s
-
-
-def _read_text(path: str) -> str:
-    try:
-        data = Path(path).read_bytes()
-        refuse_pointer(path, data)
-        return data.decode()
-    except UnicodeDecodeError:
-        raise InputError(f"{shown(path)}: not UTF-8 text; fetch the file again") from None
-    except OSError as error:
-        raise unreadable(path, error) from None
 
 
 def _read_windows(path: str) -> list[_Window]:
     windows: list[_Window] = []
     step_s = 0.0
-    for number, cells in enumerate(csv.reader(_read_text(path).splitlines()), start=1):
+    for number, cells in enumerate(csv.reader(read_text(path).splitlines()), start=1):
         if not cells:
             continue
         if len(cells) != len(_COLUMNS):
@@ -214,53 +200,3 @@ def _read_float(path: str, number: int, place: int, cells: list[str]) -> float:
         problem = f"{shorten(cells[place])} is no number of at least 0"
         raise TraceError(path, number, _COLUMNS[place], problem, "give a plain decimal number")
     return value
-
-
-def _read_histograms(path: str, is_needed: bool) -> tuple[list[float], list[tuple[EmpiricalLengths, EmpiricalLengths]]]:
-    """Window starts and (prompt, output) histograms of the windows that have both; `is_needed`: none is an error."""
-    fix = 'give {"0": {"input_tokens": "{9: 1.0}", "output_tokens": "{5: 1.0}"}}'
-    try:
-        data: object = json.loads(_read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{shown(path)}: not JSON ({error}); {fix}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{shown(path)}: not a JSON object; {fix}")
-    found: list[tuple[float, tuple[EmpiricalLengths, EmpiricalLengths]]] = []
-    for key, fields in cast(dict[str, Any], data).items():
-        if not key.isdecimal() or not isinstance(fields, dict):
-            raise TraceError(path, 0, shorten(key), "is not a window start with an object of fields", fix)
-        texts = cast(dict[str, Any], fields)
-        prompts = _parse_histogram(path, key, "input_tokens", texts)
-        outputs = _parse_histogram(path, key, "output_tokens", texts)
-        if prompts is not None and outputs is not None:
-            found.append((float(key), (prompts, outputs)))
-    if is_needed and not found:
-        raise InputError(f"{shown(path)}: no window has lengths; {fix}")
-    found.sort(key=lambda entry: entry[0])
-    return [start_s for start_s, _ in found], [histograms for _, histograms in found]
-
-
-def _parse_histogram(path: str, window: str, field: str, texts: dict[str, Any]) -> EmpiricalLengths | None:
-    """The histogram in a text such as "{9: 0.25, 12: 0.75}"; None if it is empty. Parsed as a literal, never run."""
-    place = f"{window}.{field}"
-    fix = 'give the text of a dict of token counts and probabilities, such as "{9: 1.0}"'
-    try:
-        value: object = ast.literal_eval(texts[field])
-    except KeyError:
-        problem = "is missing (multimodal pools are not supported)"
-        raise TraceError(path, 0, place, problem, "give a language or reasoning pool") from None
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise TraceError(path, 0, place, f"{shorten(texts[field])} is not a dict", fix) from None
-    if not isinstance(value, dict):
-        raise TraceError(path, 0, place, f"{shorten(value)} is not a dict", fix)
-    pairs = sorted(cast(dict[Any, Any], value).items(), key=repr)
-    for tokens, weight in pairs:
-        if type(tokens) is not int or not 0 <= tokens <= MAX_TOKENS:
-            raise TraceError(path, 0, place, f"{shorten(tokens)} is not a count from 0 to {MAX_TOKENS}", fix)
-        if type(weight) not in (int, float) or not 0 <= weight < math.inf:
-            raise TraceError(path, 0, place, f"{shorten(weight)} is no probability", fix)
-    pairs.sort()
-    if not math.fsum(weight for _, weight in pairs):
-        return None
-    # Nothing is computed for 0 tokens, and a request has at least one.
-    return EmpiricalLengths(tuple(max(1, tokens) for tokens, _ in pairs), tuple(float(weight) for _, weight in pairs))

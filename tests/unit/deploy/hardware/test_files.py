@@ -55,6 +55,21 @@ def test_the_example_is_a_cluster_of_a_known_chip() -> None:
     assert (cluster.price_usd.value, cluster.provisioned_w.value) == (2.5e6, 150e3)
 
 
+def test_figures_of_a_cluster_may_have_units(cluster_file: Callable[..., Path]) -> None:
+    chip = describe(find_chip("h100"))
+    chip |= {"tdp_w": "0.7kW", "num_dies": "1", "price_usd": "25k"}
+    chip["die"] |= {"hbm_bytes": "80GB", "hbm_bytes_per_s": "3.35TB/s", "peak": {"bf16": "989TFLOP/s"}}
+    cluster = load_cluster(str(cluster_file(chip=chip, price_usd="8.2M", provisioned_w="600KW")))
+    die = cluster.chip.die
+    assert (cluster.chip.tdp_w.value, cluster.price_usd.value, cluster.provisioned_w.value) == (700, 8.2e6, 600e3)
+    assert (die.hbm_bytes.value, die.hbm_bytes_per_s.value, die.peak.bf16.value) == (80e9, 3.35e12, 989e12)
+    problem = "provisioned_w is '600kw'; write kW, in that case of letters"
+    assert problem in refusal(load_cluster, cluster_file(provisioned_w="600kw"))
+    assert "is 1.6 B/s; give a number from 1e+08 B/s" in refusal(
+        load_cluster, cluster_file(chip={**chip, "die": {**chip["die"], "hbm_bytes_per_s": 1.6}})
+    )
+
+
 def test_a_file_with_a_die_is_a_chip(tmp_path: Path) -> None:
     path = tmp_path / "chip.yml"
     path.write_text(yaml.safe_dump(describe(find_chip("gb300"))))

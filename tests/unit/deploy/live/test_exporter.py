@@ -12,9 +12,10 @@ from threading import Thread
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.live.exporter import LOOPBACK, MAX_CONNECTIONS, Exporter
+from deploy.live.exporter import IDLE_S, LOOPBACK, MAX_CONNECTIONS, PACE_S, Exporter
 from scheduler.metrics.export.exposition import OPENMETRICS_TYPE, TEXT_TYPE, render
 from scheduler.metrics.live.status import status
+from scheduler.metrics.snapshot import Snapshot
 from scheduler.protocol.errors import ClusterError
 from tests.unit.scheduler.metrics.lived import made_up_snapshot, whole_supernode
 
@@ -106,15 +107,62 @@ def test_after_close_nobody_listens() -> None:
         ask(exporter, "/")
 
 
-def test_too_many_connections_are_closed(exporter: Exporter) -> None:
+def connect(exporter: Exporter) -> socket.socket:
     host, _, port = exporter.address.rpartition(":")
-    held = [socket.create_connection((host, int(port)), timeout=5) for _ in range(MAX_CONNECTIONS)]
+    return socket.create_connection((host, int(port)), timeout=5)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /metr"])
+def test_those_who_say_nothing_lock_nobody_out(exporter: Exporter, said: bytes) -> None:
+    held: list[socket.socket] = []
     try:
-        with socket.create_connection((host, int(port)), timeout=5) as refused:
-            assert refused.recv(1) == b""
+        for _ in range(3 * MAX_CONNECTIONS):
+            held.append(connect(exporter))
+            held[-1].sendall(said)
+            assert len(held) % 8 or ask(exporter, "/metrics")[0].status == 200
+        assert held[0].recv(1) == b""
+        held[-1].sendall(b"GET / HTTP/1.1\r\n\r\n" if not said else b"ics HTTP/1.1\r\n\r\n")
+        assert held[-1].recv(12) == b"HTTP/1.1 200"
     finally:
         for connection in held:
             connection.close()
+
+
+def test_a_connection_that_says_nothing_is_closed_soon(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert IDLE_S <= 5.0
+    monkeypatch.setattr("deploy.live.exporter._Handler.timeout", 0.05)
+    with connect(exporter) as idle:
+        assert idle.recv(1) == b""
+
+
+def test_a_page_is_written_once_for_each_snapshot(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bool] = []
+
+    def count(snapshot: Snapshot, *, openmetrics: bool = False) -> str:
+        written.append(openmetrics)
+        return render(snapshot, openmetrics=openmetrics)
+
+    monkeypatch.setattr("deploy.live.shown.render", count)
+    first = ask(exporter, "/metrics")[1]
+    threads = [Thread(target=ask, args=(exporter, "/metrics")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ask(exporter, "/metrics")[1] == first
+    assert written == [False]
+    exporter.publish(SNAPSHOT)
+    assert ask(exporter, "/metrics")[0].status == 200
+    assert written == [False, False]
+
+
+def test_answers_have_a_pace(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("deploy.live.exporter.monotonic_s", lambda: 100.0)
+    monkeypatch.setattr("deploy.live.exporter.pause_s", pauses.append)
+    for _ in range(4):
+        ask(exporter, "/")
+    assert pauses == pytest.approx([PACE_S, 2 * PACE_S, 3 * PACE_S])
 
 
 def test_many_at_once_are_answered(exporter: Exporter) -> None:

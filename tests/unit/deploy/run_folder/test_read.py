@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 
+from deploy.cli import main
 from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
 from deploy.run_folder.read import RunFolder, open_run
 from scheduler.metrics.outcome.timeline import MAX_STEPS
@@ -123,3 +125,51 @@ def test_equal_runs_leave_equal_folders(made: Path, tmp_path: Path) -> None:
         assert (other / name).read_bytes() == (made / name).read_bytes()
     ours, theirs = (json.loads((folder / RUN_NAME).read_text()) for folder in (made, other))
     assert {**ours, "command": []} == {**theirs, "command": []}
+
+
+@pytest.mark.parametrize("num_bytes", [1, 40, 3_000])
+def test_requests_that_were_cut_short_are_not_taken_for_all(made: Path, tmp_path: Path, num_bytes: int) -> None:
+    folder = Path(shutil.copytree(made, tmp_path / "run"))
+    path = folder / "requests.csv"
+    text = path.read_text()
+    path.write_text(text[: len(text) - num_bytes])
+    with pytest.raises(InputError, match=r"requests\.csv.*cut short|requests\.csv.*damaged"):
+        read_all(folder)
+    lines = text.splitlines(keepends=True)
+    path.write_text("".join(lines[:-3]))
+    with pytest.raises(InputError, match=f"has {NUM_REQUESTS - 3} requests of {NUM_REQUESTS}, so it was cut short"):
+        read_all(folder)
+
+
+NONSENSE = (None, -1, "x", [], {}, [None], 1e400)
+
+
+def _places(document: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    yield path
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield from _places(value, (*path, key))
+    elif isinstance(document, list) and document:
+        yield from _places(document[0], (*path, 0))
+
+
+@pytest.mark.parametrize("name", ["run.json", "summary.json"])
+def test_nonsense_in_a_run_folder_is_one_line_and_bad_input(
+    made: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(made, tmp_path / "run"))
+    document = json.loads((made / name).read_text())
+    places = [path for path in _places(document) if path]
+    draws = Random(name)
+    for path in draws.sample(places, min(len(places), 20)):
+        changed = json.loads(json.dumps(document))
+        inner = changed
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = draws.choice(NONSENSE)
+        (folder / name).write_text(json.dumps(changed))
+        for command in (["explain", "3", str(folder)], ["report", str(folder), "--output", str(tmp_path / "r.html")]):
+            code = main(command)
+            _, err = capsys.readouterr()
+            assert code in (0, 2), (path, inner, err)
+            assert err.count("\n") <= 1

@@ -51,7 +51,11 @@ def test_equal_settings_have_equal_digests(tmp_path: Path) -> None:
         ("seed: -1", ":1: seed: -1 is out of range; give a number from 0 to"),
         ("seed: 1" + "0" * 30, ":1: seed: 1000000000000000000000000000000 is out of range"),
         ("seed: 1" + "0" * 5000, ": not YAML (Exceeds the limit"),
-        ("cache_bytes_per_server: 5e11", "give a valid number, with a point and a signed exponent, such as 5.0e+11"),
+        ("cache_bytes_per_server: 5Gb", ":1: cache_bytes_per_server is '5Gb'; b stands for bits: write B for bytes"),
+        ("cache_bytes_per_server: much", ":1: cache_bytes_per_server is 'much'; write bytes such as 512GB or 512e9"),
+        ("request_timeout_s: 5m", ":1: request_timeout_s is '5m'; m may be minutes or thousandths: write min or ms"),
+        ("max_open_requests: 1.5", ":1: max_open_requests is 1.5; give a valid integer"),
+        ("max_open_requests: 1.5x", ":1: max_open_requests is '1.5x'; write a number such as 20000, 2e4 or 20k"),
         ("cache_bytes_per_server: .nan", ": nan is out of range"),
         ("kv_reserve_share: 1", ":1: kv_reserve_share: 1.0 is out of range; give a number from 0 to 0.99"),
         ("kv_reserve_share: .inf", ": inf is out of range"),
@@ -95,3 +99,18 @@ def test_a_bad_flag_is_named_as_it_was_given() -> None:
         load_settings(None, {"cache_plane": "x"})
     with pytest.raises(InputError, match=r"^--slo 'x': unknown limit"):
         load_settings(None, {"slo": "x"})
+
+
+def test_quantities_in_a_file_may_have_units(tmp_path: Path) -> None:
+    text = "cache_bytes_per_server: 512e9\ncache_ssd_bytes_per_server: 2TB\nrequest_timeout_s: 0.5min\n"
+    text += "max_open_requests: 20k\nview_age_s: 5ms\npower_cap: 300KW\nprice: bought=8.2M\n"
+    text += "slo: ttft=0.5min\nparking: idle=0.5min\nclasses:\n  chat: {ttft_s: 500ms, tpot_ms: 0.05s}\n"
+    settings = load(tmp_path, text)
+    assert (settings.cache.bytes_per_server, settings.cache.ssd_bytes_per_server) == (512e9, 2e12)
+    assert (settings.requests.request_timeout_s, settings.requests.max_open_requests) == (30.0, 20_000)
+    assert (settings.routing.view_age_s, settings.power.cap_w, settings.money.price.usd) == (0.005, 300e3, 8.2e6)
+    assert settings.requests.slo is not None
+    assert settings.power.parking is not None
+    assert (settings.requests.slo.ttft_s, settings.power.parking.idle_ns) == (30.0, 30_000_000_000)
+    (chat,) = settings.requests.classes
+    assert (chat.ttft_s, chat.tpot_ms) == (0.5, 50.0)

@@ -66,12 +66,14 @@ def test_a_tighter_cap_costs_time_and_saves_energy_of_work() -> None:
     assert tight.energy.by["decode"] + tight.energy.by["prefill"] < free.energy.by["decode"] + free.energy.by["prefill"]
 
 
-@pytest.mark.parametrize(("text", "watts"), [("350kW", 350e3), ("1.5 MW", 1.5e6), ("90000W", 90e3)])
+@pytest.mark.parametrize(
+    ("text", "watts"), [("350kW", 350e3), ("1.5 MW", 1.5e6), ("90000W", 90e3), ("300KW", 300e3), ("1e5W", 1e5)]
+)
 def test_watts_are_read_as_written(text: str, watts: float) -> None:
     assert cap_watts(text) == watts
 
 
-@pytest.mark.parametrize("text", ["350", "kW", "-3kW", "1e9W", "350 kw"])
+@pytest.mark.parametrize("text", ["350", "kW", "-3kW", "0W", "350kVA", "350 kw", "350mW"])
 def test_what_cannot_be_read_says_how_to_write_it(text: str) -> None:
     with pytest.raises(ConfigError, match="write watts such as 350kW"):
         cap_watts(text)

@@ -80,6 +80,7 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
             utilization=tuple(1 / index for index in instances),
             watts=tuple(1000.25 * index for index in instances),
             restarts=_numbers(tuple(layout.hosts), seconds),
+            accounted_s=tuple(index * seconds / 2 for index in instances),
         ),
         made_up_engines(len(layout.instances), seconds),
         SloTotals((2.0, 0.05, 0.0), judged=19 * seconds, met=18 * seconds, by_class={}),
@@ -95,7 +96,11 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
         ),
         CacheTotals(),
         EnergyTotals(
-            (1.5e5, 3e4), (2e6 * seconds, 3e6 * seconds, 4e6 * seconds, 5e6 * seconds), (1.0 * seconds,) * 4, 6e5
+            (1.5e5, 3e4),
+            (2e6 * seconds, 3e6 * seconds, 4e6 * seconds, 5e6 * seconds),
+            (1.0 * seconds,) * 4,
+            6e5,
+            seconds / 5,
         ),
         DecisionTotals(_numbers(decision_series(), seconds)),
     )

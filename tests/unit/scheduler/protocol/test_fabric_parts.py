@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.protocol.fabric_parts import PartKind, count_kinds, kind_of
+from scheduler.protocol.fabric_parts import PartKind, count_kinds, in_order, kind_of
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.network.topologies import build_topology
@@ -31,3 +31,8 @@ def test_what_is_no_part_has_no_kind() -> None:
     for name in ("", "l2", "l2/x/7", "rack/3"):
         with pytest.raises(KeyError):
             kind_of(name)
+
+
+def test_numbers_are_in_the_order_of_their_values() -> None:
+    parts = ["l2/3/10", "l2/3/2", "l2/10/1", "leaf/11", "leaf/2", "vpc"]
+    assert in_order(parts) == ["l2/3/2", "l2/3/10", "l2/10/1", "leaf/2", "leaf/11", "vpc"]

@@ -105,3 +105,14 @@ def test_a_source_is_silent_once_there_is_no_work_and_after_the_end() -> None:
     source.handle(0, RunEnded(interrupted=True))
     assert source.deadline_ns == NEVER_NS
     assert FaultSource([], lambda: True).deadline_ns == NEVER_NS
+
+
+def test_what_an_operator_keeps_broken_is_not_repaired_as_planned_and_both_are_told_at_once() -> None:
+    source = FaultSource(planned_changes([_fault("a", 1, 5), _fault("b", 1, 5), _fault("c", 2, 9)]), lambda: True)
+    kept = {"a"}
+    source.kept_broken = kept
+    assert said_by(source, 3) == [(1, "fail", ["a", "b"]), (2, "fail", ["c"])]
+    assert source.broken == {"a", "b", "c"}
+    source.forget(["c"])
+    assert said_by(source, 7) == [(6, "repair", ["b"])]
+    assert source.broken == set()

@@ -277,7 +277,7 @@ def test_a_servegen_client_draws_the_same_whoever_else_is_there(tmp_path: Path) 
         ("0,1,1,Gamma,1,2\n", "[]", "chunk-3-dataset.json: not a JSON object"),
         ("0,1,1,Gamma,1,2\n", "{}", "chunk-3-dataset.json: no window has lengths"),
         ("0,1,1,Gamma,1,2\n", {"x": {}}, "'x': is not a window start"),
-        ("0,1,1,Gamma,1,2\n", {"0": {}}, "0.input_tokens: is missing (multimodal"),
+        ("0,1,1,Gamma,1,2\n", {"0": {}}, "0.input_tokens: is missing; give a language, reasoning or multimodal pool"),
         (
             "0,1,1,Gamma,1,2\n",
             {"0": {"input_tokens": "print(1)", "output_tokens": ""}},

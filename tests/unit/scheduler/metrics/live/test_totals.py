@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -37,6 +39,7 @@ from scheduler.protocol.messages import (
     Message,
     PrefillStepped,
     TransferDone,
+    UsageReported,
     WorkersJoined,
     WorkersLost,
     WorkersStarted,
@@ -340,3 +343,19 @@ def test_rates_are_of_the_last_ten_wall_seconds() -> None:
     assert seen[:21] == [0.0, *[5.0] * 20]
     assert seen[25] == 2.5
     assert seen[30:] == [0.0] * 10
+
+
+def test_power_of_what_draws_the_same_at_all_times_does_not_waver_however_its_accounts_come() -> None:
+    totals = session()
+    draws, end_ns, before = Random(1), 0, totals.snapshot()[InstanceTotals]
+    for now_ns in range(SECOND, 40 * SECOND, SECOND):
+        if draws.random() < 0.6:
+            told_ns = now_ns - draws.randrange(SECOND)
+            account = usage(end_ns, told_ns, 0, 3_200.0 * (told_ns - end_ns) / SECOND)
+            totals.before(now_ns, UsageReported("decode-0", account))
+            end_ns = told_ns
+        seen = totals.snapshot(now_ns)[InstanceTotals]
+        joules, seconds = seen.joules[1] - before.joules[1], seen.accounted_s[1] - before.accounted_s[1]
+        assert joules == pytest.approx(3_200.0 * seconds)
+        before = seen
+    assert before.accounted_s[1] == end_ns / SECOND > 30

@@ -62,6 +62,7 @@ CONTRACT: dict[str, Any] = {
     "e2e_s": DISTRIBUTION,
     "queue_s": DISTRIBUTION,
     "throughput": ["requests_per_s", "input_tokens_per_s", "output_tokens_per_s"],
+    "tokens": ["prompt", "output", "computed", "wasted_prompt", "wasted_output"],
     "per_npu": {"prefill": ROLE, "decode": ROLE},
     "slo": ["attainment", "goodput_requests_per_s"],
     "cache": {
@@ -176,7 +177,9 @@ def test_numbers_by_hand() -> None:
     assert found["ttft_s"]["mean"] == pytest.approx((2 + 4 + 2) / 3)
     assert found["tpot_s"]["max"] == found["tpot_s"]["p50"] == 2.0
     assert (found["itl_s"]["mean"], found["itl_s"]["max"]) == (2.0, 2.0)  # 2 s to 4 s, then to 6 s
-    assert found["throughput"] == {"requests_per_s": 0.2, "input_tokens_per_s": 20.0, "output_tokens_per_s": 0.4}
+    assert found["throughput"] == {"requests_per_s": 0.2, "input_tokens_per_s": 30.0, "output_tokens_per_s": 0.5}
+    # The interrupted one has had its prompt computed and a token produced.
+    assert found["tokens"] == {"prompt": 300, "output": 5, "computed": 200, "wasted_prompt": 100, "wasted_output": 1}
     assert found["per_npu"]["prefill"] == {
         "tokens_per_s": 0.5,  # 200 / 10 s / 40 NPUs
         "utilization": (2 * 10 + 4 * 30) / 400,
@@ -198,7 +201,7 @@ def test_numbers_by_hand() -> None:
     assert {key: value for key, value in energy.items() if value} == {
         "scope": "npu",
         "joules": 1410.0,
-        "joules_per_output_token": 352.5,
+        "joules_per_output_token": 282.0,
         "mean_watts": 141.0,
         "peak_watts": 310.0,  # from 3 s to 4 s: p0 10, p1 200, decode 100
     }

@@ -85,6 +85,13 @@ def test_the_only_reason_is_shown_with_its_limit_unless_it_is_that_all_finished(
     assert "Ended by" not in render(summary_of(finish_limits=limits))
 
 
+def test_tokens_of_requests_that_did_not_finish_are_a_line() -> None:
+    timed_out = Request(reason=FinishReason.TIMED_OUT, prompt_tokens=2000, output_tokens=1)
+    assert "\nWasted             prompt       output    of output\n" in render(summary_of(Request(), timed_out))
+    assert "\n                2.00 ktok     1.00 tok       25.0 %\n" in render(summary_of(Request(), timed_out))
+    assert "Wasted" not in render(summary_of(Request(), rejected()))
+
+
 def test_who_began_again_after_a_loss_is_told_only_if_there_are_any() -> None:
     quiet, troubled = sections(summary_of(Request()))[0], sections(summary_of(Request(retries=2), Request()))[0]
     assert "retried" not in quiet.columns
