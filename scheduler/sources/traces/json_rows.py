@@ -22,6 +22,7 @@ from scheduler.sources.traces.rows import (
     Row,
     RowColumns,
     RowReader,
+    Session,
     are_class_names,
     class_name_of,
     ids_fit,
@@ -54,6 +55,7 @@ class JsonFormat(RowFormat):
 
     class_name: str = "class"
     tenant: str = "tenant"
+    session: str = "session_id"
     refused: dict[str, str] = field(default_factory=lambda: dict(REFUSED))
     has_token_ids: bool = False
     needs_decimals: bool = False
@@ -75,6 +77,7 @@ class _JsonRows:
         self.time_field: Final = form.time
         self.ids_field: Final = form.block_ids
         self.fields: Final = fields
+        self.keeps_sessions = False
         self._form: Final = form
         self._max_time: Final = MAX_TIME_NS // (form.unit.ns_per_unit or 1)
         self._decode = decoder().raw_decode
@@ -120,7 +123,11 @@ class _JsonRows:
             tenants=tenants,
             shapes=shapes,
             flat=fitting[1],
+            sessions=list(map(self._session, rows)) if self.keeps_sessions else [],
         )
+
+    def _session(self, row: dict[str, Any]) -> Session:
+        return row.get(self._form.session), row.get(self._form.parent)
 
     def _times(self, values: list[Any]) -> list[int] | None:
         unit, kinds = self._form.unit, set(map(type, values))
@@ -178,7 +185,9 @@ class _JsonRows:
         if class_name is not None:
             class_name = class_name_of(form.class_name, class_name)
         number = tenant_of(form.tenant, tenant, self._tenants)
-        return Row(time_ns, prompt_tokens, output_tokens, prefix, class_name or "", number, tuple(row))
+        return Row(
+            time_ns, prompt_tokens, output_tokens, prefix, class_name or "", number, tuple(row), self._session(row)
+        )
 
     def _refuse_fields(self, row: dict[str, Any]) -> None:
         """`BadRow` for fields that mean what cannot be replayed, and for those that lack."""

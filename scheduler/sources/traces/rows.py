@@ -34,10 +34,15 @@ USUAL_SIZES: Final = (512, 16, 32, 64, 128, 256, 1024)
 """Tokens of a block in the traces that there are, and in engines."""
 
 
+Session = tuple[Any, Any]
+"""Who goes on with a row, or the row's own name; and the name of the row it goes on from. None where it is not said."""
+
+
 @dataclass(slots=True)
 class RowColumns:
-    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes` and `tenants` may be
-    empty. `shapes`: how many rows have which fields. `flat`: all ids in one, if all are integers and that is known."""
+    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes`, `tenants` and
+    `sessions` may be empty. `shapes`: how many rows have which fields. `flat`: all ids in one, if all are integers and
+    that is known."""
 
     times_ns: Final[list[int]] = field(default_factory=list[int])
     prompt_tokens: Final[list[int]] = field(default_factory=list[int])
@@ -48,6 +53,7 @@ class RowColumns:
     tenants: Final[list[int]] = field(default_factory=list[int])
     shapes: Counter[Shape] = field(default_factory=Counter[Shape])
     flat: npt.NDArray[np.uint64] | None = None
+    sessions: Final[list[Session]] = field(default_factory=list[Session])
 
     def append(self, row: Row) -> None:
         """Add a row; all rows are added so, or none."""
@@ -57,12 +63,13 @@ class RowColumns:
         self.prefixes.append(row.prefix)
         self.classes.append(row.class_name)
         self.tenants.append(row.tenant)
+        self.sessions.append(row.session)
         self.shapes[row.shape] += 1
 
     def remove(self, row: int) -> None:
         """Take out a row that was added."""
-        columns = (self.times_ns, self.prompt_tokens, self.output_tokens, self.prefixes, self.classes, self.tenants)
-        for column in columns:
+        tokens = (self.prompt_tokens, self.output_tokens)
+        for column in (self.times_ns, *tokens, self.prefixes, self.classes, self.tenants, self.sessions):
             del column[row]
 
 
@@ -77,6 +84,7 @@ class Row:
     class_name: Final[str] = ""
     tenant: Final[int] = 0
     shape: Final[Shape] = ()
+    session: Final[Session] = (None, None)
 
 
 class BadRow(Exception):
@@ -95,6 +103,7 @@ class RowReader(Protocol):
     time_field: str
     ids_field: str
     fields: FieldTally
+    keeps_sessions: bool
 
     def read_batch(self, lines: list[str]) -> RowColumns | None:
         """All rows of a batch, without the failed ones; None if any of them is not plainly good. Never raises."""
@@ -112,8 +121,12 @@ def read_blocks(
     identity: Identity,
     options: TraceOptions,
     skipped: SkippedRows,
+    sessions: list[Session],
 ) -> Iterator[ArrivalBlock]:
-    """Requests in the order of the file, at the times that stand there. TraceError on a bad row, or if none is good."""
+    """Requests in the order of the file, at the times that stand there. TraceError on a bad row, or if none is good.
+
+    `sessions` grows by one for each request if the reader keeps them.
+    """
     judge = _RowJudge(path, reader, identity, options, skipped)
     rows_left = options.limit
     is_empty = True
@@ -125,6 +138,8 @@ def read_blocks(
         skipped.num_failed += columns.num_failed
         if columns.times_ns:
             is_empty = False
+            if reader.keeps_sessions:
+                sessions += columns.sessions
             yield _to_block(columns)
         if rows_left == 0:
             break

@@ -20,6 +20,8 @@ FORMATS.register(
         prompt_tokens="input_length",
         output_tokens="output_length",
         block_ids="hash_ids",
+        session="chat_id",
+        parent="parent_chat_id",
         tokens_per_id=16,
         marks=("chat_id", "parent_chat_id", "turn"),
         harmless=(*HARMLESS, "chat_id", "parent_chat_id", "turn", "type"),
