@@ -105,7 +105,8 @@ TRACE_OPTIONS: Final = OptionGroup(
 
 def for_run(rows: TraceOptions, settings: Settings) -> TraceOptions:
     """The options with what a run adds: its seed, and its cache's blocks as those of requests that are generated."""
-    return replace(rows, seed=settings.run.seed, block_tokens=settings.cache.block_tokens or None)
+    cache = settings.cache
+    return replace(rows, seed=settings.run.seed, block_tokens=cache.block_tokens or None, finds_answers=cache.answers)
 
 
 def with_options(**groups: OptionGroup) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Final
 
 from scheduler.protocol.errors import InputError
+from scheduler.protocol.messages import NO_ANSWER
 from scheduler.sources.arrivals import ArrivalBlock
 from scheduler.sources.traces.csv_rows import CsvFormat
 from scheduler.sources.traces.identity import MAX_BLOCK_ID
@@ -123,6 +124,8 @@ class Encoder:
             lost[f"times below {_duration(self._tick_ns)}"] = None
         if not self._holds_ids and any(block.prefixes):
             lost["block ids"] = None
+        if max(block.answers, default=NO_ANSWER) != NO_ANSWER:
+            lost["which prompts repeat answers"] = None
         if isinstance(form, CsvFormat):
             if any(block.classes):
                 lost["classes"] = None

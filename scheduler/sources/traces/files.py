@@ -54,9 +54,8 @@ def open_rows(path: str, options: TraceOptions, skipped: SkippedRows) -> tuple[R
         reading.assumed.append(("sessions", "each row whole, at its own time"))
     fields = FieldTally(form.known, form.refused, skipped, is_strict=options.strict)
     reader, rows = form.open(shown(path), first, fields)
-    has_turns = isinstance(form, JsonFormat) and any(form.turn in row for row in sample)
-    turns = Turns(tokens) if has_turns else None
-    identity = Identity(tokens, _meaning(form, options), numbers_anew=has_turns)
+    turns = Turns(tokens) if options.finds_answers else None
+    identity = Identity(tokens, _meaning(form, options), numbers_anew=turns is not None)
     blocks = read_blocks(shown(path), chain((rows,), batches), reader, identity, turns, options, skipped)
     if options.sort:
         blocks = in_time_order(blocks)

@@ -58,6 +58,7 @@ class _Window:
         self._prefixes: list[list[int]] = []
         self._classes: list[str] = []
         self._answers: list[int] = []
+        self._has_answers = False
 
     def add(self, block: ArrivalBlock, rows: slice) -> None:
         """Take further rows of the base trace."""
@@ -67,8 +68,8 @@ class _Window:
         self._tenants = np.concatenate((self._tenants, np.array(block.tenants[rows], np.int64)))
         self._prefixes.extend(block.prefixes[rows])
         self._classes.extend(block.class_names[rows])
-        self._has_answers |= bool(block.answers)
         self._answers.extend(block.answer_blocks[rows])
+        self._has_answers |= bool(block.answers)
         self.last_ns = int(self._times_ns[-1])
 
     def take(self, until_ns: int | None) -> Iterator[ArrivalBlock]:
@@ -90,6 +91,7 @@ class _Window:
 
     def _to_blocks(self, times_ns: Integers, rows: Integers, copies: Integers) -> Iterator[ArrivalBlock]:
         prefix_of, class_of = self._prefixes.__getitem__, self._classes.__getitem__
+        answer_of = self._answers.__getitem__
         has_classes = any(self._classes)
         for start in range(0, len(rows), BLOCK_ROWS):
             part = slice(start, start + BLOCK_ROWS)
@@ -101,7 +103,7 @@ class _Window:
                 list(map(prefix_of, numbers)),
                 (self._tenants[rows[part]] * len(self._offsets_ns) + copies[part]).tolist(),
                 list(map(class_of, numbers)) if has_classes else [],
-                list(map(self._answers.__getitem__, numbers)) if self._has_answers else [],
+                list(map(answer_of, numbers)) if self._has_answers else [],
             )
 
     def _forget(self, num_rows: int) -> None:

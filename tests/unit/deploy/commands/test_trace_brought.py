@@ -80,6 +80,18 @@ def test_one_tenant_s_load_does_not_delay_another_in_a_fair_order(tmp_path: Path
     assert ended["fair"] == ended["shortest"] < ended["fcfs"] / 3
 
 
+def test_answers_that_are_kept_are_found_by_the_next_turn(tmp_path: Path, capsys: Captured) -> None:
+    rows = [
+        mooncake_line(0, 512, 1536, session_id="x", hash_ids=[4]),
+        mooncake_line(90_000, 3000, 9, session_id="x", hash_ids=[4, 5, 6, 7, 8, 9]),
+    ]
+    path, keeping = write_lines(tmp_path / "t.jsonl", *rows), tmp_path / "keeping.yaml"
+    keeping.write_text("cache_answers: true\n")
+    assert ask(capsys, "replay", path, *SMALL)["cache"]["hit_tokens"] == 512
+    # Of prompt and answer all but the last token have KV: three whole blocks.
+    assert ask(capsys, "replay", path, *SMALL, "--config", keeping)["cache"]["hit_tokens"] == 1536
+
+
 def test_a_window_is_replayed_alone(tmp_path: Path, capsys: Captured) -> None:
     table = ("Timestamp,Request tokens,Response tokens", "0,9,5", "40000,20,5", "40000,30,5", "40001,40,5")
     path = write_lines(tmp_path / "t.csv", *table)

@@ -28,7 +28,11 @@ def test_options_of_a_group_stand_where_its_parameter_was_and_make_its_value() -
     assert names[:4] == ["trace", "config", "plan", "pue"]
     assert names[4:] == [*TRACE_OPTIONS.options, "json"]
     # Those are settings of the run.
-    assert set(TRACE_OPTIONS.options) == {option.name for option in fields(TraceOptions)} - {"seed", "block_tokens"}
+    assert set(TRACE_OPTIONS.options) == {option.name for option in fields(TraceOptions)} - {
+        "seed",
+        "block_tokens",
+        "finds_answers",
+    }
     assert command.help == "A command."
     command.main(["t.jsonl", "--pue", "1.5", "--limit", "3", "--json"], standalone_mode=False)
     assert given["trace"] == "t.jsonl"

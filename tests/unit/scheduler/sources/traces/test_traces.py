@@ -7,6 +7,7 @@ import json
 import random
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,15 @@ def test_superposition_is_a_stable_merge_of_shifted_copies(
     assert 0 <= min(offsets) <= max(offsets) < WINDOW_NS
     # (time, copy, row): rows are numbered by their prompt tokens.
     assert merged == sorted(merged, key=lambda request: (request.arrived_ns, request.tenant, request.prompt_tokens))
+
+
+def test_copies_tell_of_answers_what_their_original_does() -> None:
+    block = replace(block_of([Request(0, 1, 1, (7,)), Request(SECOND, 1, 1, (8,))]), answers=[9, -1])
+    merged = list(superpose(iter([block]), 3, seed=5))
+    told = {
+        (tuple(prefix), answer) for part in merged for prefix, answer in zip(part.prefixes, part.answers, strict=True)
+    }
+    assert told == {((7,), 9), ((8,), -1)}
 
 
 def test_superposed_copies_share_prefix_lists_and_keep_their_offset_when_more_join() -> None:

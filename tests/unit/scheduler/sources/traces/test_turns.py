@@ -21,7 +21,9 @@ def blocks_of(tmp_path: Path, *rows: dict[str, Any], superpose: int = 1) -> Arri
     """Rows of a file, all in one block."""
     path = tmp_path / "turns.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    first, *others = open_trace(str(path), options=TraceOptions(superpose=superpose, tokens_per_id=SIZE)).blocks
+    first, *others = open_trace(
+        str(path), options=TraceOptions(superpose=superpose, tokens_per_id=SIZE, finds_answers=True)
+    ).blocks
     for other in others:
         first.extend(other)
     return first
@@ -81,7 +83,7 @@ def test_branches_go_on_from_the_same_answer(tmp_path: Path) -> None:
     turns = [(0, -1, 0.0, 32, 33, [1, 2]), (1, 0, 1.5, 80, 1, [1, 2, 3, 4, 5]), (2, 0, 2.5, 80, 1, [1, 2, 3, 4, 6])]
     names = ("chat_id", "parent_chat_id", "timestamp", "input_length", "output_length", "hash_ids")
     path.write_text("".join(json.dumps(dict(zip(names, turn, strict=True))) + "\n" for turn in turns))
-    (block,) = open_trace(str(path), options=TraceOptions()).blocks
+    (block,) = open_trace(str(path), options=TraceOptions(finds_answers=True)).blocks
     begins = block.answers[0]
     assert [prefix[2:4] for prefix in block.prefixes[1:]] == [[begins, begins + 1]] * 2
 
@@ -95,8 +97,11 @@ def test_copies_of_a_trace_have_the_answers_of_their_rows(tmp_path: Path) -> Non
     )
 
 
-def test_rows_without_turns_tell_of_no_answers(tmp_path: Path) -> None:
+def test_rows_without_turns_tell_of_no_answers_and_nobody_does_unasked(tmp_path: Path) -> None:
     assert blocks_of(tmp_path, row(None, 20, 31, [7, 8])).answers == []
+    blocks_of(tmp_path, row("s", 20, 31, [70, 80]))
+    (block,) = open_trace(str(tmp_path / "turns.jsonl"), options=TraceOptions(tokens_per_id=SIZE)).blocks
+    assert (block.answers, block.prefixes) == ([], [[70, 80]])
 
 
 def test_turns_are_forgotten_when_many_have_come_since(monkeypatch: pytest.MonkeyPatch) -> None:
