@@ -14,7 +14,10 @@ from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
 from deploy.hardware.model_page import tell_notes
 from deploy.run.replay import empty_document
+from deploy.run.seeds import check_seeds, seeds_shape
+from deploy.run.seeds_page import seeds_block
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
+from deploy.settings.settings import Settings
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import Bound, parse_bound
@@ -38,6 +41,7 @@ Plans = Annotated[
 Goodput = Annotated[bool, typer.Option("--goodput", help="Search the largest rate at which the SLO is attained.")]
 SizeMode = Annotated[str, typer.Option("--size", metavar="HOW", help="Compare one-each, or fleets of equal-goodput.")]
 Attainment = Annotated[float, typer.Option(metavar="SHARE", help="Share of requests that must meet the SLO.")]
+Seeds = Annotated[int | None, typer.Option(metavar="N", help="Run N seeds of each: means and 95 % intervals.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time; as many as processors by default.")]
 
 
@@ -57,6 +61,7 @@ def command(
     size_mode: SizeMode = SIZES[0],
     attainment: Attainment = 0.9,
     jobs: Jobs = None,
+    seeds: Seeds = None,
     bounds: FailIf = None,
     json: Json = False,
 ) -> int:
@@ -72,15 +77,25 @@ def command(
         raise ConfigError(f"--attainment is {attainment:g}; give a share above 0, at most 1")
     if jobs is not None and jobs < 1:
         raise ConfigError(f"--jobs is {jobs}; give a number of runs, at least 1")
-    for bound in parsed:  # after many runs it would be late to learn of a slip of the pen
-        if not bound.path.startswith("goodput."):
-            bound.value_in({"run": empty_document(settings, live=False)})
+    all_seeds = check_seeds(seeds, settings.run.seed)
+    _refuse_unknown_paths(parsed, settings, all_seeds)
     options = for_run(rows, settings)
     tell_notes(settings.hardware.model)
     path = find_input(trace)
-    compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs)
+    compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs, all_seeds)
     sizing = size(compared, path, options, jobs) if is_sized else None
     return _present(compared, trace, sizing, bounds=parsed, as_json=json)
+
+
+def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, seeds: list[int]) -> None:
+    """After many runs it would be late to learn of a slip of the pen."""
+    for bound in bounds:
+        if bound.path.startswith("goodput."):
+            continue
+        document = {"run": empty_document(settings, live=False)}
+        if len(seeds) > 1:
+            document["seeds"] = seeds_shape(seeds, document["run"])
+        bound.value_in(document)
 
 
 def _is_sized(mode: str, num_variants: int) -> bool:
@@ -120,6 +135,9 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
     else:
         clusters = {one.variant.settings.flat["cluster"]: one.variant.settings.hardware.cluster for one in compared}
         say(comparison_page(compared, list(clusters.values()), _title(compared, trace)))
+        if compared[0].intervals:
+            runs = [(one.variant.name, one.intervals) for one in compared]
+            say("\n" + seeds_block(runs, len(compared[0].seeds)) + "\n")
         if sizing is not None:
             say("\n" + sizing_block(sizing))
     by_name = {one.variant.name: one.to_json() for one in compared}

@@ -8,6 +8,7 @@ import typer
 
 from deploy.hardware.model_page import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
+from deploy.run.seeds import SeveralSeeds, check_seeds, intervals_of, seeds_document, seeds_shape
 from deploy.run_folder import LOG_NAMES
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
 from deploy.settings.settings import SETTINGS, Settings
@@ -45,6 +46,8 @@ OpenMetrics = Annotated[str | None, typer.Option("--openmetrics", metavar="FILE"
 StartTime = Annotated[str | None, typer.Option(metavar="TIME", help="Clock zero of --openmetrics.")]
 ScrapeInterval = Annotated[float | None, typer.Option(metavar="S", help="Simulated seconds between scrapes (15).")]
 
+Seeds = Annotated[int | None, typer.Option(metavar="N", help="Run N seeds: mean and 95 % interval of each figure.")]
+
 REPLAY_SETTINGS = [name for name, one in SETTINGS.items() if one.flag is not None and name != "names"]
 """A replay has no metrics of its own but those of --openmetrics, whose names a file may choose."""
 
@@ -64,6 +67,7 @@ def replay(
     openmetrics: OpenMetrics = None,
     start_time: StartTime = None,
     scrape_interval: ScrapeInterval = None,
+    seeds: Seeds = None,
     bounds: FailIf = None,
     json: Json = False,
 ) -> int:
@@ -73,14 +77,16 @@ def replay(
     tell_notes(settings.hardware.model)
     options = for_run(rows, settings)
     _refuse_contradictions(settings, told, speed, live=live)
-    _refuse_unknown_paths(parsed, settings, live=live)
+    all_seeds = _all_seeds(seeds, settings, live=live, files=(out, journal, openmetrics))
+    _refuse_unknown_paths(parsed, settings, all_seeds, live=live)
     trace = find_input(trace)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, told.path, faults))
     broken = _read_faults(faults, settings, live=live)
     job = ReplayJob(trace, options, settings, journal, broken, keeps_log=out is not None, scrapes=scrapes)
     result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
-    return _present(result, out, parsed, [*context.command_path.split(), *(context.obj or ())], as_json=json)
+    several = None if seeds is None or result.is_partial else _run_seeds(job, result, all_seeds)
+    return _present(result, out, parsed, several, [*context.command_path.split(), *(context.obj or ())], as_json=json)
 
 
 def _settings(told: Told, cluster: ClusterState | None) -> Settings:
@@ -131,10 +137,31 @@ def _refuse_contradictions(settings: Settings, told: Told, speed: float | None, 
         )
 
 
-def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, *, live: bool) -> None:
+def _all_seeds(num: int | None, settings: Settings, *, live: bool, files: tuple[str | None, ...]) -> list[int]:
+    """Of one run, or of several."""
+    if num is not None and (live or any(files)):
+        raise ConfigError("--seeds runs on the virtual clock and writes no files: leave out --live and outputs")
+    return check_seeds(num, settings.run.seed)
+
+
+def _run_seeds(job: ReplayJob, first: ReplayResult, seeds: list[int]) -> SeveralSeeds:
+    """The other seeds beside the first, in processes of their own."""
+    from deploy.compare.measure import in_processes, measure
+
+    jobs = [
+        replace(job, settings=job.settings.changed(seed=seed), options=replace(job.options, seed=seed))
+        for seed in seeds[1:]
+    ]
+    others = in_processes(measure, jobs, "other seeds")
+    return SeveralSeeds(seeds, intervals_of([first.document(), *(one.document for one in others)]))
+
+
+def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, seeds: list[int], *, live: bool) -> None:
     """Before the run: after an hour it would be late to learn of a slip of the pen."""
     if bounds:
         document = empty_document(settings, live=live)
+        if len(seeds) > 1:
+            document["seeds"] = seeds_shape(seeds, document)
         for bound in bounds:
             bound.value_in(document)
 
@@ -165,21 +192,40 @@ def _try_places(files: dict[str, str | None], out: str | None, inputs: tuple[str
         check_folder("--out", out, (SUMMARY_NAME, FILE_NAME, *LOG_NAMES))
 
 
-def _present(result: ReplayResult, out: str | None, bounds: list[Bound], command: list[str], *, as_json: bool) -> int:
+def _present(
+    result: ReplayResult,
+    out: str | None,
+    bounds: list[Bound],
+    several: SeveralSeeds | None,
+    command: list[str],
+    *,
+    as_json: bool,
+) -> int:
     """Print the result and return the exit code."""
     from json import dumps
 
     document = result.document()
+    if several is not None:
+        document["seeds"] = seeds_document(several.seeds, several.intervals)
     for warning in result.warnings:
         tell(warning)
     try:
         if out is not None:
             write_result(out, result, document, command)
     finally:  # a disk that is full takes the files, not the result
-        say(dumps(document, indent=2) + "\n" if as_json else render(result.summary, result.title))
+        say(dumps(document, indent=2) + "\n" if as_json else _page(result, several))
     if result.is_partial:
         return EXIT_INTERRUPTED
     broken = [bound for bound in bounds if bound.is_broken(document)]
     for bound in broken:
         tell(f"bound broken: {bound.text}")
     return EXIT_BOUND_BROKEN if broken else 0
+
+
+def _page(result: ReplayResult, several: SeveralSeeds | None) -> str:
+    page = render(result.summary, result.title)
+    if several is None:
+        return page
+    from deploy.run.seeds_page import seeds_block
+
+    return f"{page}\n{seeds_block([('mean', several.intervals)], len(several.seeds))}\n"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deploy.compare.goodput import Found, search
 from deploy.compare.measure import Measured, in_processes, measure
 from deploy.compare.variants import Variant
 from deploy.run.replay import ReplayJob
+from deploy.run.seeds import Interval, intervals_of, seeds_document
 from scheduler.sources.traces.options import TraceOptions
 
 
@@ -35,6 +36,9 @@ class Compared:
     variant: Variant
     measured: Measured
     goodput: Found[Measured] | None
+    seeds: Sequence[int] = ()
+    intervals: Mapping[str, Interval] = field(default_factory=dict[str, Interval])
+    """Of figures over several seeds, if they were asked for; all else is of the first."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: the run's own document, and what the search found."""
@@ -42,15 +46,39 @@ class Compared:
         answer["offered_requests_per_s"] = rounded(self.measured.offered_requests_per_s)
         if self.goodput is not None:
             answer["goodput"] = _goodput(self.goodput)
+        if self.intervals:
+            answer["seeds"] = seeds_document(self.seeds, self.intervals)
         return {**answer, "run": self.measured.document}
 
 
 def compare(
-    variants: Sequence[Variant], trace: str, options: TraceOptions, attainment: float | None, num_processes: int | None
+    variants: Sequence[Variant],
+    trace: str,
+    options: TraceOptions,
+    attainment: float | None,
+    num_processes: int | None,
+    seeds: Sequence[int] = (),
 ) -> list[Compared]:
-    """All of them on one trace, in their order."""
-    tasks = [Task(variant, trace, options, attainment) for variant in variants]
-    return in_processes(run_task, tasks, "comparing", num_processes)
+    """All of them on one trace, in their order; with `seeds` each of them with every seed."""
+    if len(seeds) < 2:
+        tasks = [Task(variant, trace, options, attainment) for variant in variants]
+        return in_processes(run_task, tasks, "comparing", num_processes)
+    tasks = [
+        Task(at_seed(variant, seed), trace, replace(options, seed=seed), attainment if seed == seeds[0] else None)
+        for variant in variants
+        for seed in seeds
+    ]
+    runs = in_processes(run_task, tasks, "comparing", num_processes)
+    groups = [runs[first : first + len(seeds)] for first in range(0, len(runs), len(seeds))]
+    return [
+        replace(group[0], seeds=seeds, intervals=intervals_of([one.measured.document for one in group]))
+        for group in groups
+    ]
+
+
+def at_seed(variant: Variant, seed: int) -> Variant:
+    """The same with another seed of all that is left to chance."""
+    return replace(variant, settings=variant.settings.changed(seed=seed))
 
 
 def run_task(task: Task) -> Compared:

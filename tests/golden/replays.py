@@ -216,6 +216,8 @@ FILES: Final[tuple[Case, ...]] = (
             "journal replay two --json",
             f"{CHATS} {SMALL} --limit 50 --journal three --cache local --policy own_policy.py:Sticky --parking idle=1s",
             "journal replay three",
+            "journal replay three --policy own_policy.py:Sticky",
+            "journal replay one --policy round_robin",
         ),
     ),
     Case(

@@ -60,3 +60,18 @@ def test_bad_usage_is_one_line(arguments: list[str], line: str, capsys: pytest.C
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1
+
+
+def test_plans_are_compared_like_clusters_and_policies() -> None:
+    variants = variants_of([], ["random", "mooncake"], None, {}, ["2x16p+1x32d+4c", "1x32p+1x32d+4c"])
+    assert [one.name for one in variants] == [
+        "2x16p+1x32d+4c random",
+        "2x16p+1x32d+4c mooncake",
+        "1x32p+1x32d+4c random",
+        "1x32p+1x32d+4c mooncake",
+    ]
+    assert [one.settings.hardware.plan.text for one in variants[1:3]] == ["2x16p+1x32d+4c", "1x32p+1x32d+4c"]
+    (one,) = variants_of([], [], None, {}, ["1x32p+1x32d+4c"])
+    assert one.settings.hardware.plan.text == "1x32p+1x32d+4c"
+    with pytest.raises(ConfigError, match="plan 1x32p is given twice"):
+        variants_of([], [], None, {}, ["1x32p", "1x32p"])
