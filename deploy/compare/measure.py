@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from deploy.compare.idle import Misses, count_misses
 from deploy.run.replay import ReplayJob, replay_virtual
 from deploy.terminal.progress import progress
 
@@ -26,6 +27,8 @@ class Measured:
     document: dict[str, Any]
     offered_requests_per_s: float
     num_npus: int
+    misses: Misses | None = None
+    """Of each limit; None without an SLO."""
 
     @property
     def attainment(self) -> float:
@@ -42,7 +45,9 @@ def measure(job: ReplayJob) -> Measured:
     arrived_ns = result.records.arrived_ns
     span_s = float(arrived_ns.max()) / 1e9 if len(arrived_ns) else 0.0
     offered = len(arrived_ns) / span_s if span_s else 0.0
-    return Measured(result.title, result.document(), offered, result.num_npus)
+    slo = job.settings.requests.slo
+    misses = None if slo is None else count_misses(slo, result.records)
+    return Measured(result.title, result.document(), offered, result.num_npus, misses)
 
 
 def in_processes(
