@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deploy.compare.goodput import Found, search
+from deploy.compare.idle import Misses, idle_document
 from deploy.compare.measure import Measured, in_processes, measure
 from deploy.compare.variants import Variant
 from deploy.run.replay import ReplayJob
 from deploy.run.seeds import Interval, intervals_of, seeds_document
+from deploy.settings.settings import Settings
 from scheduler.sources.traces.options import TraceOptions
 
 
@@ -42,10 +44,12 @@ class Compared:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: the run's own document, and what the search found."""
-        answer: dict[str, Any] = {"name": self.variant.name, "num_npus": self.measured.num_npus}
+        flat = self.variant.settings.flat
+        answer: dict[str, Any] = {"name": self.variant.name, "plan": flat["plan"], "cache": flat["cache"]}
+        answer["num_npus"] = self.measured.num_npus
         answer["offered_requests_per_s"] = rounded(self.measured.offered_requests_per_s)
         if self.goodput is not None:
-            answer["goodput"] = _goodput(self.goodput)
+            answer["goodput"] = _goodput(self.goodput, self.variant.settings)
         if self.intervals:
             answer["seeds"] = seeds_document(self.seeds, self.intervals)
         return {**answer, "run": self.measured.document}
@@ -91,7 +95,13 @@ def run_task(task: Task) -> Compared:
     return Compared(task.variant, measured, found)
 
 
-def _goodput(found: Found[Measured]) -> dict[str, Any]:
+def idle_misses(found: Found[Measured]) -> Misses | None:
+    """What fails at the lowest rate that was tried, if the SLO is attained at none; else None."""
+    return None if found.best is not None or not found.tried else found.tried[min(found.tried)].misses
+
+
+def _goodput(found: Found[Measured], settings: Settings) -> dict[str, Any]:
+    misses = idle_misses(found)
     best = found.best
     rate = best.offered_requests_per_s if best is not None else 0.0
     per_npu = rate / best.num_npus if best is not None else 0.0
@@ -100,6 +110,7 @@ def _goodput(found: Found[Measured]) -> dict[str, Any]:
         "requests_per_s_per_npu": rounded(per_npu),
         "rate_scale": rounded(found.scale),
         "attainment": rounded(best.attainment) if best is not None else None,
+        "misses_at_idle": None if misses is None else idle_document(misses, settings),
         "curve": [
             {
                 "rate_scale": rounded(scale),

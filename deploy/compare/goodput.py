@@ -40,6 +40,9 @@ class Found(Generic[Run]):
 def search(run_at: Callable[[float], Run], attainment: float, start: float = 1.0) -> Found[Run]:
     """Double or halve from `start` until the answer lies between two scales, then bisect their ratio.
 
+    Where it does not hold at `start`, the lowest rate is tried next: nothing waits there, and what fails there fails at
+    every rate.
+
     All runs replay the same requests with the same random numbers, only closer together, so that the difference of two
     is that of their rates. Attainment need not fall with every step up: of several crossings this finds one.
     """
@@ -58,10 +61,10 @@ def search(run_at: Callable[[float], Run], attainment: float, start: float = 1.0
         is_bracketed = low < start * MAX_SCALE
     else:
         high = start
+        if not holds(start / MAX_SCALE):
+            return Found(0.0, None, dict(sorted(tried.items())))
         while not holds(high / 2):
             high /= 2
-            if high * MAX_SCALE <= start:
-                return Found(0.0, None, dict(sorted(tried.items())))
         low = high / 2
         is_bracketed = True
     while is_bracketed and high / low > PRECISION:

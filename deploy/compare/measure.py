@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from deploy.compare.idle import Misses, count_misses
 from deploy.run.replay import ReplayJob, replay_virtual
 from deploy.terminal.progress import progress
 from scheduler.policies.failures import failure_lines
@@ -35,6 +36,8 @@ class Measured:
     """A line on each policy that failed."""
     trace_warnings: tuple[str, ...] = ()
     """Lines on what of the trace was left out or is not read."""
+    misses: Misses | None = None
+    """Of each limit; None without an SLO."""
 
     @property
     def attainment(self) -> float:
@@ -53,7 +56,9 @@ def measure(job: ReplayJob) -> Measured:
     offered = len(arrived_ns) / span_s if span_s else 0.0
     failed = tuple(failure_lines(result.failures))
     told = tuple(line for line in result.warnings if line not in failed)
-    return Measured(result.title, result.document(), offered, result.num_npus, failed, told)
+    slo = job.settings.requests.slo
+    misses = None if slo is None else count_misses(slo, result.records)
+    return Measured(result.title, result.document(), offered, result.num_npus, failed, told, misses)
 
 
 def in_processes(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from deploy.compare.comparison import Compared
+from deploy.compare.comparison import Compared, idle_misses
 from deploy.compare.electricity import electricity_block
+from deploy.compare.idle import idle_lines
 from deploy.hardware.quantities import quantity, table
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.clusters.totals import totals
@@ -23,13 +24,15 @@ def comparison_page(compared: Sequence[Compared], clusters: Sequence[Supernode],
     if len(clusters) > 1:
         blocks.append(_hardware(clusters))
     documents = [(one.variant.name, one.to_json()) for one in compared]
-    blocks.append(_runs(documents))
+    blocks.append(_runs(documents, says_how=len(clusters) > 1))
     blocks += _not_served(documents)
     electricity = electricity_block(compared) if len(clusters) > 1 else None
     if electricity is not None:
         blocks.append(electricity)
     searched = [one for one in compared if one.goodput is not None]
+    hopeless = [one for one in compared if one.goodput is not None and idle_misses(one.goodput)]
     curves = [_curve(one) for one in searched] if len(searched) <= MAX_CURVES else []
+    blocks += [_idle(one) for one in hopeless]
     return "\n\n".join(blocks + curves) + "\n"
 
 
@@ -53,12 +56,13 @@ def _hardware(clusters: Sequence[Supernode]) -> str:
 Column = tuple[str, Callable[[dict[str, Any]], str]]
 
 
-def _runs(documents: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    known = (*_COLUMNS, *_class_columns([one for _, one in documents]))
+def _runs(documents: Sequence[tuple[str, dict[str, Any]]], *, says_how: bool) -> str:
+    known = (*(_HOW if says_how else ()), *_COLUMNS, *_class_columns([one for _, one in documents]))
     columns = [column for column in known if any(column[1](one) != NOTHING for _, one in documents)]
     rows = [("Runs", *(name for name, _ in columns))]
     rows += [(f"  {name}", *(cell(one) for _, cell in columns)) for name, one in documents]
-    return table(rows, range(1, len(columns) + 1))
+    page = table(rows, range(1, len(columns) + 1))
+    return f"{page}\n  {_SCOPES}" if says_how else page
 
 
 def _not_served(documents: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
@@ -94,6 +98,16 @@ def _of_class(name: str, key: str, show: Callable[[float], str]) -> Callable[[di
         return show(float(use["slo"][key] or 0.0))
 
     return cell
+
+
+def _idle(one: Compared) -> str:
+    """Why there is no goodput."""
+    assert one.goodput is not None
+    misses = idle_misses(one.goodput)
+    lines = [] if misses is None else idle_lines(misses, one.variant.settings)
+    return "\n".join(
+        (f"No goodput, {one.variant.name}: the SLO is attained at no rate", *(f"  {line}" for line in lines))
+    )
 
 
 def _curve(one: Compared) -> str:
@@ -145,6 +159,18 @@ def _policy_failures(document: dict[str, Any]) -> str:
     return f"{total:,} times" if total else NOTHING
 
 
+def _text(key: str) -> Callable[[dict[str, Any]], str]:
+    return lambda document: str(document[key])
+
+
+_SCOPES: Final = (
+    "J/token is of the NPUs of the plan and, at feeds, of the whole cluster; $/Mtok is of the whole cluster if it is "
+    "bought, of the NPUs of the plan if they are rented"
+)
+
+_HOW: Final[tuple[Column, ...]] = (("plan", _text("plan")), ("cache", _text("cache")))
+"""What clusters run on unless they are told otherwise differs."""
+
 _COLUMNS: Final[tuple[Column, ...]] = (
     ("POLICY FAILED", _policy_failures),
     ("TTFT p50", _at("run.ttft_s.p50", _seconds)),
@@ -159,14 +185,14 @@ _COLUMNS: Final[tuple[Column, ...]] = (
     ("attained", _at("run.slo.attainment", _share)),
     ("within SLO req/s", _at("run.slo.goodput_requests_per_s", _number)),
     ("goodput req/s", _at("goodput.requests_per_s", _number)),
-    ("per NPU", _at("goodput.requests_per_s_per_npu", _number)),
+    ("per NPU of plan", _at("goodput.requests_per_s_per_npu", _number)),
     ("hit rate", _hit_rate),
     ("rejected", _at("run.requests.rejected", _number)),
     ("failed", _at("run.requests.failed", _number)),
     ("prefill busy", _at("run.per_npu.prefill.utilization", _share)),
     ("tok/s per decode NPU", _at("run.per_npu.decode.tokens_per_s", _number)),
-    ("J/token", _at("run.energy.joules_per_output_token", _number)),
-    ("supernode", _supernode_joules),
+    ("J/token, NPUs", _at("run.energy.joules_per_output_token", _number)),
+    ("at feeds", _supernode_joules),
     ("$/Mtok in", _at("run.cost.usd_per_million_input_tokens", _number)),
     ("$/Mtok out", _at("run.cost.usd_per_million_output_tokens", _number)),
 )

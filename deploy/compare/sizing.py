@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from deploy.compare.comparison import Compared, Task
+from deploy.compare.comparison import Compared, Task, idle_misses
 from deploy.compare.goodput import Found
+from deploy.compare.idle import idle_lines
 from deploy.compare.measure import Measured, in_processes
 from deploy.compare.systems import System, system_of
 from deploy.compare.variants import Variant
@@ -115,7 +116,11 @@ def goodput_bracket(one: Compared) -> tuple[float, float] | str:
     """Rates in requests/s between which the goodput of a variant lies; if there are none, a line that says why."""
     found = _found(one)
     if found.best is None:
-        return f"{one.variant.name} attains the SLO at no rate that was tried; widen the limits or lower --attainment"
+        misses = idle_misses(found)
+        why = f": {idle_lines(misses, one.variant.settings)[0]}" if misses else ""
+        return (
+            f"{one.variant.name} attains the SLO at no rate that was tried{why}; widen the limits or lower --attainment"
+        )
     failed = [run for scale, run in found.tried.items() if scale > found.scale]
     if not failed:
         rate = found.best.offered_requests_per_s

@@ -76,7 +76,7 @@ def sizing_block(sizing: Sizing) -> str:
 
 def _counts(fleets: list[dict[str, Any]]) -> str:
     header = ("Fleets of equal goodput", "systems", "NPUs", "racks", "provisioned", "drawn", "price")
-    header += ("goodput req/s", "load", "attained", "arriving", "tok/s per NPU", "J/token")
+    header += ("goodput req/s", "load", "attained", "arriving", "tok/s per cluster NPU", "J/token at meter")
     rows: list[tuple[str, ...]] = [header]
     for fleet in fleets:
         joules = fleet["facility_joules_per_output_token"]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from deploy.settings.price import PriceTerms
 from scheduler.metrics.facility import Prices
-from scheduler.metrics.outcome.energy import Bill, CostUse, EnergyUse, PowerCourse, Served
+from scheduler.metrics.outcome.energy import Bill, CostUse, EnergyUse, PlanCost, PlanEnergy, PowerCourse, Served
 from scheduler.protocol.errors import ConfigError
 from sim_hw.chips.sheet import rents_of
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.cost.prices import HOUR_S, HardwarePrice, bought, rented
-from sim_hw.cost.run_cost import PoolUsage, RunUsage, run_cost
+from sim_hw.cost.run_cost import PoolUsage, RunCost, RunUsage, run_cost
 from sim_hw.cost.tariffs import DAY_S, JOULES_PER_KWH, Tariff
 
 # Blueprints are known to who calls.
@@ -22,9 +23,18 @@ if TYPE_CHECKING:
     from deploy.system.blueprint import Blueprint
 
 
-def hardware_price(price: PriceTerms, cluster: Supernode, num_supernodes: int) -> HardwarePrice:
-    """Of all supernodes of the plan. `ConfigError` for a contract that nobody published for the chip."""
-    num_npus = num_supernodes * cluster.num_npus
+CostOf = Callable[[int, float, HardwarePrice], RunCost]
+"""NPUs, joules at the meter and the price of the hardware to what that comes to."""
+
+
+def hardware_price(
+    price: PriceTerms, cluster: Supernode, num_supernodes: int, rented_npus: int | None = None
+) -> HardwarePrice:
+    """Of all supernodes of the plan or, where NPUs are rented, of `rented_npus` (None: of all).
+
+    `ConfigError` for a contract that nobody published for the chip.
+    """
+    num_npus = num_supernodes * cluster.num_npus if rented_npus is None else rented_npus
     if price.is_bought:
         return bought(num_supernodes * (cluster.price_usd.value if price.usd is None else price.usd))
     if price.usd is not None:
@@ -41,7 +51,8 @@ def hardware_price(price: PriceTerms, cluster: Supernode, num_supernodes: int) -
 def bill_of(blueprint: Blueprint) -> Bill:
     """What a run of this blueprint costs, once it is known what it came to."""
     money, num_supernodes = blueprint.settings.money, len(blueprint.plan.supernodes)
-    price = hardware_price(money.price, blueprint.cluster, num_supernodes)
+    planned = sum(spec.num_npus for spec in blueprint.instances)
+    price = hardware_price(money.price, blueprint.cluster, num_supernodes, planned)
     tariff, pue = money.tariff, money.site.pue.value
     num_npus = {role: sum(s.num_npus for s in blueprint.instances if s.role.value == role) for role in _SIDES}
 
@@ -57,29 +68,42 @@ def bill_of(blueprint: Blueprint) -> Bill:
             PoolUsage(num_npus[role], usd_per_joule * pue * role_joules[role], input_share)
             for role, input_share in _SIDES.items()
         ]
-        other_usd = usd_per_joule * (energy.facility.joules - pue * sum(role_joules.values()))
-        usage = RunUsage(
-            served.span_s,
-            served.prompt_tokens,
-            served.output_tokens,
-            pools,
-            num_supernodes * blueprint.cluster.num_npus,
-            other_usd,
-        )
-        cost = run_cost(usage, price)
-        return CostUse(cost.usd, cost.input.usd_per_million_tokens, cost.output.usd_per_million_tokens)
+
+        def cost_of(system_npus: int, joules: float, hardware: HardwarePrice) -> RunCost:
+            other_usd = usd_per_joule * (joules - pue * sum(role_joules.values()))
+            tokens = served.prompt_tokens, served.output_tokens
+            return run_cost(RunUsage(served.span_s, *tokens, pools, system_npus, other_usd), hardware)
+
+        whole = cost_of(num_supernodes * blueprint.cluster.num_npus, energy.facility.joules, price)
+        return CostUse(*_sides(whole), _plan_cost(price, energy.plan, planned, cost_of))
 
     return bill
+
+
+def _plan_cost(
+    price: HardwarePrice,
+    energy: PlanEnergy | None,
+    planned: int,
+    cost_of: Callable[[int, float, HardwarePrice], RunCost],
+) -> PlanCost | None:
+    if energy is None:
+        return None
+    hardware = price if price.includes_energy else replace(price, usd_per_s=energy.npu_share * price.usd_per_s)
+    return PlanCost(*_sides(cost_of(planned, energy.joules, hardware)))
+
+
+def _sides(cost: RunCost) -> tuple[float, float | None, float | None]:
+    return cost.usd, cost.input.usd_per_million_tokens, cost.output.usd_per_million_tokens
 
 
 def live_prices(blueprint: Blueprint) -> Prices:
     """The same bill for a system that goes on: electricity costs what it does at the time of the day."""
     money = blueprint.settings.money
-    price = hardware_price(money.price, blueprint.cluster, len(blueprint.plan.supernodes))
+    pooled = sum(spec.num_npus for spec in blueprint.instances)
+    price = hardware_price(money.price, blueprint.cluster, len(blueprint.plan.supernodes), pooled)
     bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value / JOULES_PER_KWH) for band in money.tariff.bands]
     if bands[0][0]:  # the last band runs on past midnight
         bands.insert(0, (0.0, bands[-1][1]))
-    pooled = sum(spec.num_npus for spec in blueprint.instances)
     input_npus = sum(spec.num_npus * _SIDES[spec.role.value] for spec in blueprint.instances)
     billed = 0.0 if price.includes_energy else 1.0
     return Prices(

@@ -301,7 +301,7 @@ class Money:
         parse_tariff,
         needs=("site",),
         kept=kept_tariff,
-        flag=("TEXT", "Of electricity: a name, USD a kWh, HOUR=USD,... or a .yaml file; @HOUR to begin at."),
+        flag=("TEXT", "NAME, USD a kWh, HOUR=USD,... or FILE; @HOUR begins."),
     )
     """Of electricity: a name, dollars a kWh such as 0.12, prices by hour such as 0=0.05,8=0.12, or a YAML file of
     `bands`; empty for the flat one of the site. @HOUR behind it is when the run begins, such as @18; else midnight."""

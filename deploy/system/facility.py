@@ -43,6 +43,7 @@ def facility_curves(site: Site, cluster: Supernode, num_supernodes: int, num_pla
         spare_npu_w=spare_npus * cluster.chip.idle_w.value,
         building_share=site.pue.value - 1.0,
         waiting_w=cluster.chip.waiting_w,
+        plan_share=num_planned / (num_supernodes * cluster.num_npus),
     )
 
 

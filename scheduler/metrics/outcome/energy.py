@@ -26,6 +26,18 @@ class MeterUse:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanEnergy:
+    """At the meter of the facility: what the NPUs of the plan draw and, by their number, their share of all else.
+
+    `npu_share`: NPUs of the plan over all. Spare NPUs draw for nobody's plan.
+    """
+
+    npu_share: float
+    joules: float
+    joules_per_output_token: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class EnergyUse:
     """Energy of the NPUs in the plan, and of what they need: the ratios and the first four fields are theirs alone.
 
@@ -52,6 +64,8 @@ class EnergyUse:
     by_rack: Mapping[str, float] = field(default_factory=dict[str, float])
     """NPUs of the plan by the number of their rack; together `joules`. The same by node:"""
     by_node: Mapping[str, float] = field(default_factory=dict[str, float])
+    plan: PlanEnergy | None = None
+    """The part of `facility` that is the plan's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +88,26 @@ class PowerCourse:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanCost:
+    """Dollars of the NPUs of the plan: their share of the hardware by number, and of the energy as in `PlanEnergy`."""
+
+    usd: float
+    usd_per_million_input_tokens: float | None
+    usd_per_million_output_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CostUse:
-    """Dollars, and those of a million tokens as `Served` has them; None where a price is not known."""
+    """Dollars, and those of a million tokens as `Served` has them; None where a price is not known.
+
+    Of hardware that is bought, all of it, whatever the plan leaves spare, and beside it the `plan`'s share; of hardware
+    that is rented, the NPUs of the plan.
+    """
 
     usd: float | None
     usd_per_million_input_tokens: float | None
     usd_per_million_output_tokens: float | None
+    plan: PlanCost | None = None
 
 
 Bill = Callable[[Served, EnergyUse, Mapping[str, float], Callable[[], PowerCourse]], CostUse]
@@ -126,7 +154,14 @@ def energy_use(
         by_plane,
         {} if places is None else places.by_rack(totals.joules.tolist()),
         {} if places is None else places.by_node(totals.joules.tolist()),
+        _plan_energy(joules, feeds_j - joules - curves.spare_npu_w * span_s, curves, served),
     )
+
+
+def _plan_energy(npu_joules: float, others_joules: float, curves: FacilityCurves, served: Served) -> PlanEnergy:
+    """From joules of the plan's NPUs and of all that is no NPU."""
+    joules = (1.0 + curves.building_share) * (npu_joules + curves.plan_share * others_joules)
+    return PlanEnergy(curves.plan_share, joules, ratio(joules, served.output_tokens))
 
 
 def power_course(rows: Rows, num_instances: int, curves: FacilityCurves) -> PowerCourse:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from scheduler.metrics.distribution import Distribution
-    from scheduler.metrics.outcome.energy import EnergyUse, MeterUse
+    from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PlanCost
     from scheduler.metrics.outcome.summary import Summary
     from scheduler.metrics.subjects.fabric import PlaneUse
     from scheduler.metrics.subjects.instances import RoleLoad
@@ -217,6 +217,9 @@ def _energy_section(summary: Summary) -> Section:
             ("Supernode", *_meter_cells(energy.supernode, per_token)),
             ("Site", *_meter_cells(energy.facility, _rate(energy.facility_joules_per_output_token))),
         ]
+        if energy.plan is not None and energy.plan.npu_share < 1:
+            own = _si(energy.plan.joules, "J"), _rate(energy.plan.joules_per_output_token)
+            rows.append((f"Plan, {_percent(energy.plan.npu_share)}", *own, "", ""))
     return Section("Energy", ("total", "J/token", "mean power", "peak power"), tuple(rows))
 
 
@@ -236,9 +239,16 @@ def _split_sections(summary: Summary) -> list[Section]:
         networks = [_percent(joules / energy.facility.joules) for joules in energy.by_plane.values()]
         found.append(Section("Networks", tuple(name.upper() for name in energy.by_plane), (("", *networks),)))
     if cost.usd is not None:
-        cells = map(_dollars, (cost.usd, cost.usd_per_million_input_tokens, cost.usd_per_million_output_tokens))
-        found.append(Section("Cost", ("total", "USD/Mtok in", "USD/Mtok out"), (("", *cells),)))
+        rows = [("", *_cost_cells(cost))]
+        if cost.plan is not None and energy.plan is not None and cost.plan.usd < (1 - 1e-9) * cost.usd:
+            rows.append((f"Plan, {_percent(energy.plan.npu_share)}", *_cost_cells(cost.plan)))
+        found.append(Section("Cost", ("total", "USD/Mtok in", "USD/Mtok out"), tuple(rows)))
     return found
+
+
+def _cost_cells(cost: CostUse | PlanCost) -> tuple[str, ...]:
+    dollars = (cost.usd, cost.usd_per_million_input_tokens, cost.usd_per_million_output_tokens)
+    return tuple(map(_dollars, dollars))
 
 
 def _ratio_cell(joules: float, energy: EnergyUse) -> str:

@@ -39,3 +39,14 @@ def test_where_it_always_or_never_holds_the_search_ends(attained: float, scale: 
     found = search(lambda at: Point(at, attained), 0.9)
     assert found.scale == scale
     assert (found.best is None) == (attained == 0.0)
+
+
+def test_what_fails_at_the_lowest_rate_is_not_tried_at_all_between() -> None:
+    tried: list[float] = []
+
+    def run_at(scale: float) -> Point:
+        tried.append(scale)
+        return Point(scale, 0.77)
+
+    found = search(run_at, 0.9)
+    assert (found.best, tried) == (None, [1.0, 1 / MAX_SCALE])

@@ -10,7 +10,7 @@ import pytest
 from deploy.run.money import bill_of, hardware_price, live_prices, mean_usd_per_joule
 from deploy.settings.load import load_settings
 from deploy.system.blueprint import Blueprint
-from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PowerCourse, Served
+from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PlanEnergy, PowerCourse, Served
 from scheduler.protocol.errors import ConfigError
 from sim_hw.cost.prices import YEAR_S
 from sim_hw.cost.tariffs import JOULES_PER_KWH, find_tariff
@@ -22,7 +22,9 @@ def bill(**settings: Any) -> CostUse:
     """Of an hour in which the site drew 3.6 GJ (a thousand kWh), of which prefill NPUs 900 MJ and decode NPUs none."""
     blueprint = Blueprint(load_settings(None, {"pue": 1.0, **settings}), 512)
     site = MeterUse(3.6e9, 1e6, 1e6)
-    energy = EnergyUse("npu", 9e8, None, None, 0.0, site, site)
+    share = sum(spec.num_npus for spec in blueprint.instances) / blueprint.cluster.num_npus
+    plan = PlanEnergy(share, 9e8 + share * 2.7e9, None)
+    energy = EnergyUse("npu", 9e8, None, None, 0.0, site, site, plan=plan)
     course = PowerCourse(np.array([HOUR_S]), np.array([1e6]))
     return bill_of(blueprint)(Served(10, 10**6, 10**6, HOUR_S), energy, {"prefill": 9e8, "decode": 0.0}, lambda: course)
 
@@ -35,6 +37,36 @@ def test_a_bought_supernode_costs_its_share_of_four_years_and_its_electricity() 
     input_usd = 224 / 384 * (capital_usd + 66.0) + 22.0
     assert found.usd_per_million_input_tokens == pytest.approx(input_usd)
     assert found.usd_per_million_output_tokens == pytest.approx(capital_usd + 88.0 - input_usd)
+
+
+SMALL = {"plan": "2x16p+1x32d", "cache": "none"}
+
+
+def test_rent_follows_the_plan() -> None:
+    assert bill(price="rented=2", **SMALL).usd == pytest.approx(2 * 64)
+    assert bill(price="rented=2", plan="14x16p+1x160d+48c").usd == pytest.approx(2 * 384)
+    found = bill(price="rented=2", **SMALL)
+    assert found.plan is not None
+    assert (found.plan.usd, found.plan.usd_per_million_output_tokens) == (
+        found.usd,
+        found.usd_per_million_output_tokens,
+    )
+    prices = live_prices(Blueprint(load_settings(None, {"price": "rented=2", **SMALL}), 512))
+    assert prices.capital_usd_per_s * HOUR_S == pytest.approx(2 * 64)
+
+
+def test_of_bought_hardware_the_plan_pays_its_share_beside_the_whole() -> None:
+    found = bill(price="bought=8.2M", **SMALL)
+    capital_usd = 8.2e6 / (4 * YEAR_S) * HOUR_S
+    assert found.usd == pytest.approx(capital_usd + 88.0)  # the whole, as ever
+    assert found.plan is not None
+    # A sixth of the hardware; 900 MJ of its own NPUs and a sixth of the other 2.7 GJ: 375 kWh at 8.8 cents.
+    assert found.plan.usd == pytest.approx(capital_usd / 6 + 375 * 0.088)
+    # Two of its four parts do prefill: half of what belongs to no pool, and all of their own 250 kWh.
+    assert found.plan.usd_per_million_input_tokens == pytest.approx((capital_usd / 6 + 125 * 0.088) / 2 + 250 * 0.088)
+    whole = bill(plan="14x16p+1x160d+48c")
+    assert whole.plan is not None
+    assert whole.plan.usd == pytest.approx(whole.usd)
 
 
 @pytest.mark.parametrize("settings", [{}, {"site": "us-texas", "price": "bought=1e6"}, {"price": "rented=2"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -98,3 +99,21 @@ def test_without_curves_it_is_that_of_the_npus_alone() -> None:
     found = energy_use(instances, rows, usage_totals(rows, 1), Served(1, 5, 7, SPAN_NS / NS_PER_S), None)
     assert (found.scope, found.joules, found.joules_per_output_token) == ("npu", 28.0, 4.0)
     assert found.facility is None
+
+
+@given(fleet=FLEETS, share=st.floats(0.01, 1.0))
+def test_the_plan_has_its_npus_and_its_share_of_all_else(
+    fleet: list[list[tuple[int, int, bool]]], share: float
+) -> None:
+    rows = rows_of(fleet)
+    instances = tuple(MeteredInstance(str(index), "prefill", 1) for index in range(len(fleet)))
+    curves = replace(CURVES, plan_share=share)
+    served = Served(1, 10, 10, SPAN_NS / NS_PER_S)
+    energy = energy_use(instances, rows, usage_totals(rows, len(fleet)), served, curves)
+    assert energy.facility is not None
+    assert energy.plan is not None
+    spare_j = CURVES.spare_npu_w * SPAN_NS / NS_PER_S
+    rest_j = energy.facility.joules - 1.25 * (energy.joules + spare_j)
+    assert energy.plan.joules == pytest.approx(1.25 * energy.joules + share * rest_j)
+    assert energy.plan.joules_per_output_token == pytest.approx(energy.plan.joules / 10)
+    assert energy.plan.joules <= energy.facility.joules * (1 + 1e-9)
