@@ -132,8 +132,8 @@ class _CsvRows:
             num_failed,
             named_classes(classes),
             tenants,
-            Counter({self._shape: num_rows}),
-            flat_ids(prefixes) if self._form.block_ids in columns else None,
+            shapes=Counter({self._shape: num_rows}),
+            flat=flat_ids(prefixes) if self._form.block_ids in columns else None,
         )
 
     def _outputs(self, cells: list[str] | None, num_rows: int) -> list[int] | None:
