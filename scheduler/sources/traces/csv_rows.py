@@ -77,7 +77,6 @@ class _CsvRows:
         self.time_field: Final = form.time
         self.ids_field: Final = form.block_ids
         self.fields: Final = fields
-        self.keeps_sessions = False
         self._form: Final = form
         self._low: Final = 0 if form.logs_failures else 1
         self._delimiter: Final = delimiter_of(header)

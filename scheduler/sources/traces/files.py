@@ -17,10 +17,10 @@ from scheduler.sources.traces.json_rows import DecimalText, JsonFormat, decoder
 from scheduler.sources.traces.lines import LineBatch, check_line, read_batches, shown
 from scheduler.sources.traces.options import Reading, SkippedRows, TraceOptions
 from scheduler.sources.traces.row_format import IdMeaning
-from scheduler.sources.traces.rows import USUAL_SIZES, Session, ids_fit, read_blocks
-from scheduler.sources.traces.shaping.answers import find_answers
+from scheduler.sources.traces.rows import USUAL_SIZES, ids_fit, read_blocks
 from scheduler.sources.traces.shaping.timing import from_first, in_time_order
 from scheduler.sources.traces.time_units import SECONDS, TimeUnit
+from scheduler.sources.traces.turns import Turns
 from scheduler.sources.traces.unread import FieldTally
 from scheduler.sources.traces.wall_time import WALL_TIME, stamp_to_ns
 
@@ -54,12 +54,9 @@ def open_rows(path: str, options: TraceOptions, skipped: SkippedRows) -> tuple[R
         reading.assumed.append(("sessions", "each row whole, at its own time"))
     fields = FieldTally(form.known, form.refused, skipped, is_strict=options.strict)
     reader, rows = form.open(shown(path), first, fields)
-    identity = Identity(tokens, _meaning(form, options))
-    sessions: list[Session] = []
-    reader.keeps_sessions = options.finds_answers
-    blocks = read_blocks(shown(path), chain((rows,), batches), reader, identity, options, skipped, sessions)
-    if options.finds_answers:
-        blocks = find_answers(blocks, sessions, tokens)
+    turns = Turns(tokens) if options.finds_answers else None
+    identity = Identity(tokens, _meaning(form, options), numbers_anew=turns is not None)
+    blocks = read_blocks(shown(path), chain((rows,), batches), reader, identity, turns, options, skipped)
     if options.sort:
         blocks = in_time_order(blocks)
     blocks = _noting(blocks, reading, form, how, identity, options)

@@ -49,13 +49,14 @@ def flat_ids(prefixes: Sequence[list[Any]]) -> npt.NDArray[np.uint64] | None:
 class Identity:
     """Holds or makes the one meaning of ids, prompt after prompt. Memory grows with distinct ids.
 
-    `meaning` None: found out with the first prompts that have ids.
+    `meaning` None: found out with the first prompts that have ids. `numbers_anew`: ids are, whatever they are like.
     """
 
-    def __init__(self, tokens_per_id: int, meaning: IdMeaning | None) -> None:
+    def __init__(self, tokens_per_id: int, meaning: IdMeaning | None, *, numbers_anew: bool = False) -> None:
         self.meaning = meaning
         self.is_renumbered = False
         self._tokens: Final = tokens_per_id
+        self._numbers_anew: Final = numbers_anew
         self._scheme: _AsTheyAre | _Numbered | None = None
 
     @property
@@ -78,7 +79,8 @@ class Identity:
             return self._scheme.take(prefixes, prompt_tokens, flat, start)
         given = list(prefixes)
         is_text = self.meaning is IdMeaning.TEXT
-        if is_text or flat is None or flat.max() > MAX_BLOCK_ID or self._has_ends(prefixes, prompt_tokens):
+        is_large = flat is None or flat.max() > MAX_BLOCK_ID
+        if self._numbers_anew or is_text or is_large or self._has_ends(prefixes, prompt_tokens):
             self._scheme = _Numbered(self._tokens, is_chain=not is_text)
         else:
             self._scheme = _AsTheyAre(self._tokens)

@@ -22,7 +22,6 @@ from scheduler.sources.traces.rows import (
     Row,
     RowColumns,
     RowReader,
-    Session,
     are_class_names,
     class_name_of,
     ids_fit,
@@ -30,10 +29,14 @@ from scheduler.sources.traces.rows import (
     named_classes,
     refuse_ids,
     tenant_of,
+    turn_of,
 )
 from scheduler.sources.traces.tenants import TenantNumbers
 from scheduler.sources.traces.time_units import MAX_TIME_NS
 from scheduler.sources.traces.unread import REFUSED, FieldTally
+
+_TURN_TYPES: Final = frozenset((str, int, type(None)))
+"""Of what a turn may be known by."""
 
 
 class DecimalText(str):
@@ -49,13 +52,15 @@ class DecimalText(str):
 class JsonFormat(RowFormat):
     """Keys of the object on each line.
 
-    `has_token_ids`: the field of ids lists the prompt's tokens, of which blocks are made. `needs_decimals`: its times
-    have decimals, by which alone it is told from formats of the same keys.
+    `turn`: what a row is known by to those that go on from it, which name it in `turn_before`; the same field where all
+    turns of a session have its name. `has_token_ids`: the field of ids lists the prompt's tokens, of which blocks are
+    made. `needs_decimals`: its times have decimals, by which alone it is told from formats of the same keys.
     """
 
     class_name: str = "class"
     tenant: str = "tenant"
-    session: str = "session_id"
+    turn: str = "session_id"
+    turn_before: str = "session_id"
     refused: dict[str, str] = field(default_factory=lambda: dict(REFUSED))
     has_token_ids: bool = False
     needs_decimals: bool = False
@@ -77,7 +82,6 @@ class _JsonRows:
         self.time_field: Final = form.time
         self.ids_field: Final = form.block_ids
         self.fields: Final = fields
-        self.keeps_sessions = False
         self._form: Final = form
         self._max_time: Final = MAX_TIME_NS // (form.unit.ns_per_unit or 1)
         self._decode = decoder().raw_decode
@@ -86,7 +90,7 @@ class _JsonRows:
     def read_batch(self, lines: list[str]) -> RowColumns | None:
         """See `RowReader`."""
         form = self._form
-        block_ids, class_name, tenant = form.block_ids, form.class_name, form.tenant
+        block_ids, class_name, tenant, turn = form.block_ids, form.class_name, form.tenant, form.turn
         try:
             decoded = list(map(self._decode, lines))
             if [end for _, end in decoded] != list(map(len, lines)):
@@ -102,6 +106,8 @@ class _JsonRows:
             prefixes = [row.get(block_ids, NO_PREFIX) for row in rows]
             classes = [row.get(class_name, "") for row in rows] if class_name in names else []
             tenants = self._tenants.number_all([row.get(tenant) for row in rows]) if tenant in names else []
+            turns = [row.get(turn) for row in rows] if turn in names else []
+            befores = [row.get(form.turn_before) for row in rows] if turns else []
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
         good = (
@@ -110,6 +116,7 @@ class _JsonRows:
             and _all_integers(prompt_tokens, 1, MAX_TOKENS)
             and _all_integers(output_tokens, 1, MAX_TOKENS)
             and are_class_names(classes)
+            and set(map(type, chain(turns, befores))) <= _TURN_TYPES
         )
         fitting = self._fitting(prefixes, prompt_tokens) if good else None
         if fitting is None or times_ns is None or tenants is None:
@@ -121,13 +128,11 @@ class _JsonRows:
             fitting[0],
             classes=named_classes(classes),
             tenants=tenants,
+            turns=turns,
+            befores=befores,
             shapes=shapes,
             flat=fitting[1],
-            sessions=list(map(self._session, rows)) if self.keeps_sessions else [],
         )
-
-    def _session(self, row: dict[str, Any]) -> Session:
-        return row.get(self._form.session), row.get(self._form.parent)
 
     def _times(self, values: list[Any]) -> list[int] | None:
         unit, kinds = self._form.unit, set(map(type, values))
@@ -185,9 +190,9 @@ class _JsonRows:
         if class_name is not None:
             class_name = class_name_of(form.class_name, class_name)
         number = tenant_of(form.tenant, tenant, self._tenants)
-        return Row(
-            time_ns, prompt_tokens, output_tokens, prefix, class_name or "", number, tuple(row), self._session(row)
-        )
+        turn = turn_of(form.turn, row.get(form.turn))
+        before = turn_of(form.turn_before, row.get(form.turn_before))
+        return Row(time_ns, prompt_tokens, output_tokens, prefix, class_name or "", number, turn, before, tuple(row))
 
     def _refuse_fields(self, row: dict[str, Any]) -> None:
         """`BadRow` for fields that mean what cannot be replayed, and for those that lack."""

@@ -91,7 +91,7 @@ class TraceOptions:
     block_tokens: int | None = None
     """Tokens of a block of requests that are generated, such as those of a run's cache; None for 512."""
     finds_answers: bool = False
-    """Find which prompts of a session repeat answers, for a run that keeps their KV: reads all rows first."""
+    """Find which prompts of a session repeat answers, for a run that keeps their KV; ids are then numbered anew."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:

@@ -70,6 +70,8 @@ def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:
     if num_requests is not None:
         num_requests = min(num_requests, options.limit or num_requests)
     blocks, reading = cut(blocks, options.limit), Reading("generated")
+    if not options.finds_answers:
+        blocks = (replace(block, answers=[]) for block in blocks)
     return _opened(OpenedTrace(workload.name, block_tokens, num_requests, blocks, SkippedRows(), reading), options)
 
 

@@ -39,7 +39,6 @@ class RowFormat:
     """Names of fields. Every row has `time` and `prompt_tokens`, and `output_tokens` unless `output_length` stands in;
     the others may be absent from rows, and empty if no row has any.
 
-    `session` names who goes on, from row to row; with `parent` it names the row, and `parent` the one it goes on from.
     `also`: other names of a field, by which it goes in a file that lacks the usual one. `marks`: fields by which rows
     of this format are told from those of others. `tokens_per_id`: prompt tokens of a block; `meaning` of its id, None
     if it must be found out. `harmless`: fields that change nothing and are passed over; `refused`: fields that mean
@@ -54,8 +53,6 @@ class RowFormat:
     block_ids: str = ""
     class_name: str = ""
     tenant: str = ""
-    session: str = ""
-    parent: str = ""
     output_length: int | None = None
     also: Mapping[str, str] = field(default_factory=dict[str, str])
     marks: Collection[str] = ()

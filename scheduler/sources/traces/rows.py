@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from sys import intern
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from scheduler.sources.traces.options import SkippedRows, TraceOptions
 from scheduler.sources.traces.row_format import RowFormat
 from scheduler.sources.traces.tenants import FIX as TENANT_FIX
 from scheduler.sources.traces.tenants import TenantNumbers
+from scheduler.sources.traces.turns import TurnKey, Turns
 from scheduler.sources.traces.unread import FieldTally, Shape
 
 MAX_TOKENS: Final = 10**7
@@ -34,15 +35,11 @@ USUAL_SIZES: Final = (512, 16, 32, 64, 128, 256, 1024)
 """Tokens of a block in the traces that there are, and in engines."""
 
 
-Session = tuple[Any, Any]
-"""Who goes on with a row, or the row's own name; and the name of the row it goes on from. None where it is not said."""
-
-
 @dataclass(slots=True)
 class RowColumns:
-    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes`, `tenants` and
-    `sessions` may be empty. `shapes`: how many rows have which fields. `flat`: all ids in one, if all are integers and
-    that is known."""
+    """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes`, `tenants`, and the
+    keys of `turns` and of those `befores` each may be empty. `shapes`: how many rows have which fields. `flat`: all ids
+    in one, if all are integers and that is known."""
 
     times_ns: Final[list[int]] = field(default_factory=list[int])
     prompt_tokens: Final[list[int]] = field(default_factory=list[int])
@@ -51,9 +48,10 @@ class RowColumns:
     num_failed: int = 0
     classes: Final[list[str]] = field(default_factory=list[str])
     tenants: Final[list[int]] = field(default_factory=list[int])
+    turns: Final[list[TurnKey]] = field(default_factory=list[TurnKey])
+    befores: Final[list[TurnKey]] = field(default_factory=list[TurnKey])
     shapes: Counter[Shape] = field(default_factory=Counter[Shape])
     flat: npt.NDArray[np.uint64] | None = None
-    sessions: Final[list[Session]] = field(default_factory=list[Session])
 
     def append(self, row: Row) -> None:
         """Add a row; all rows are added so, or none."""
@@ -63,19 +61,22 @@ class RowColumns:
         self.prefixes.append(row.prefix)
         self.classes.append(row.class_name)
         self.tenants.append(row.tenant)
-        self.sessions.append(row.session)
+        self.turns.append(row.turn)
+        self.befores.append(row.before)
         self.shapes[row.shape] += 1
 
     def remove(self, row: int) -> None:
         """Take out a row that was added."""
-        tokens = (self.prompt_tokens, self.output_tokens)
-        for column in (self.times_ns, *tokens, self.prefixes, self.classes, self.tenants, self.sessions):
+        for column in (self.times_ns, self.prompt_tokens, self.output_tokens, self.prefixes):
+            del column[row]
+        for column in (self.classes, self.tenants, self.turns, self.befores):
             del column[row]
 
 
 @dataclass(slots=True)
 class Row:
-    """One good row. `shape`: the fields that it has."""
+    """One good row. `turn`: what it is known by if others go on from it, `before` the turn from which it goes on.
+    `shape`: the fields that it has."""
 
     time_ns: Final[int]
     prompt_tokens: Final[int]
@@ -83,8 +84,9 @@ class Row:
     prefix: Final[list[Any]]
     class_name: Final[str] = ""
     tenant: Final[int] = 0
+    turn: Final[TurnKey] = None
+    before: Final[TurnKey] = None
     shape: Final[Shape] = ()
-    session: Final[Session] = (None, None)
 
 
 class BadRow(Exception):
@@ -103,7 +105,6 @@ class RowReader(Protocol):
     time_field: str
     ids_field: str
     fields: FieldTally
-    keeps_sessions: bool
 
     def read_batch(self, lines: list[str]) -> RowColumns | None:
         """All rows of a batch, without the failed ones; None if any of them is not plainly good. Never raises."""
@@ -119,14 +120,11 @@ def read_blocks(
     batches: Iterator[LineBatch],
     reader: RowReader,
     identity: Identity,
+    turns: Turns | None,
     options: TraceOptions,
     skipped: SkippedRows,
-    sessions: list[Session],
 ) -> Iterator[ArrivalBlock]:
-    """Requests in the order of the file, at the times that stand there. TraceError on a bad row, or if none is good.
-
-    `sessions` grows by one for each request if the reader keeps them.
-    """
+    """Requests in the order of the file, at the times that stand there. TraceError on a bad row, or if none is good."""
     judge = _RowJudge(path, reader, identity, options, skipped)
     rows_left = options.limit
     is_empty = True
@@ -138,9 +136,7 @@ def read_blocks(
         skipped.num_failed += columns.num_failed
         if columns.times_ns:
             is_empty = False
-            if reader.keeps_sessions:
-                sessions += columns.sessions
-            yield _to_block(columns)
+            yield _to_block(columns, turns)
         if rows_left == 0:
             break
     if is_empty:
@@ -149,10 +145,12 @@ def read_blocks(
         raise TraceError(path, 0, "", problem, "an empty trace cannot be used: give one with at least one good row")
 
 
-def _to_block(columns: RowColumns) -> ArrivalBlock:
+def _to_block(columns: RowColumns, turns: Turns | None) -> ArrivalBlock:
     tenants = columns.tenants or [0] * len(columns.times_ns)
-    tokens = (columns.prompt_tokens, columns.output_tokens)
-    return ArrivalBlock(columns.times_ns, *tokens, columns.prefixes, tenants, named_classes(columns.classes))
+    tokens, prefixes, answers = (columns.prompt_tokens, columns.output_tokens), columns.prefixes, list[int]()
+    if turns is not None and columns.turns:
+        answers = turns.take(prefixes, *tokens, columns.turns, columns.befores)
+    return ArrivalBlock(columns.times_ns, *tokens, prefixes, tenants, named_classes(columns.classes), answers)
 
 
 class _RowJudge:
@@ -290,6 +288,13 @@ def tenant_of(field_name: str, value: object, tenants: TenantNumbers) -> int:
         return tenants.number(value)
     except ValueError as error:
         raise BadRow(field_name, str(error), TENANT_FIX) from None
+
+
+def turn_of(field_name: str, value: object) -> TurnKey:
+    """What a turn is known by; else `BadRow`."""
+    if value is None or type(value) in (str, int):
+        return cast(TurnKey, value)
+    raise BadRow(field_name, f"{shorten(value)} names no turn", "give a text or an integer, or leave the field out")
 
 
 def named_classes(classes: list[str]) -> list[str]:

@@ -49,6 +49,7 @@ class _Window:
     def __init__(self, offsets_ns: Integers) -> None:
         self.last_ns = 0
         self._offsets_ns = offsets_ns
+        self._has_answers = False
         self._num_taken = np.zeros(len(offsets_ns), np.int64)
         self._times_ns = np.zeros(0, np.int64)
         self._prompt_tokens = np.zeros(0, np.int64)

@@ -295,35 +295,3 @@ def test_counts_do_not_depend_on_the_way_of_reading(tmp_path: Path) -> None:
 def test_options_that_say_nothing_are_refused_at_once(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="; give "):
         TraceOptions(**options)  # pyright: ignore[reportArgumentType]
-
-
-def test_answers_are_found_where_sessions_go_on(tmp_path: Path) -> None:
-    rows = [
-        mooncake_line(0, 1100, 1000, session_id="a", hash_ids=[70, 71, 72]),
-        mooncake_line(1, 1100, 1000, session_id="b", hash_ids=[70, 71, 99]),
-        mooncake_line(2, 2600, 10, session_id="a", hash_ids=[70, 71, 80, 40, 90, 50]),
-        mooncake_line(3, 2000, 10, session_id="b", hash_ids=[70, 71, 60, 61]),
-        mooncake_line(4, 9000, 10, hash_ids=[70, 71, *range(200, 216)]),
-    ]
-    path = write_lines(tmp_path / "t.jsonl", *rows)
-    blocks = list(open_trace(str(path), options=TraceOptions(finds_answers=True)).blocks)
-    [prefixes], [answers] = [block.prefixes for block in blocks], [block.answers for block in blocks]
-    # Blocks 2 and 3 of prompt and answer are whole. The prompt of "b" is too short to hold its answer.
-    assert answers == [prefixes[2][2], -1, -1, -1, -1]
-    assert prefixes[2][2:4] == [answers[0], answers[0] + 1]
-    plain = open_trace(str(path), options=TraceOptions())
-    assert describe(plain).sharing == describe(open_trace(str(path), options=TraceOptions(finds_answers=True))).sharing
-    assert not any(block.answers for block in open_trace(str(path), options=TraceOptions()).blocks)
-
-
-def test_answers_of_chats_are_found_by_their_parents(tmp_path: Path) -> None:
-    def chat(own: int, parent: int, prompt: int, output: int, ids: list[int]) -> str:
-        names = f'{{"chat_id": {own}, "parent_chat_id": {parent}, "timestamp": {own}.5, "turn": 1, '
-        return f'{names}"input_length": {prompt}, "output_length": {output}, "hash_ids": {ids}}}'
-
-    path = write_lines(
-        tmp_path / "t.jsonl", chat(1, -1, 32, 33, [1, 2]), chat(2, -1, 16, 9, [3]), chat(3, 1, 80, 5, [1, 2, 6, 7, 8])
-    )
-    blocks = list(open_trace(str(path), options=TraceOptions(finds_answers=True)).blocks)
-    assert [block.answers for block in blocks] == [[3, -1, -1]]
-    assert blocks[0].prefixes[2] == [0, 1, 3, 4, 5]
