@@ -172,7 +172,7 @@ class _CsvRows:
                 integer(f"{form.block_ids}[{index}]", block_id, 0, MAX_GIVEN_ID, block_id)
         if not ids_fit(len(prefix), prompt_tokens, form.tokens_per_id):
             refuse_ids(form.block_ids, len(prefix), form, prompt_tokens)
-        return Row(time_ns, prompt_tokens, output_tokens, prefix, class_name, tenant, self._shape)
+        return Row(time_ns, prompt_tokens, output_tokens, prefix, class_name, tenant, shape=self._shape)
 
     def _cells(self, line: str) -> dict[str, str]:
         """Those that are read by name, spaces around them removed; quoted cells are understood."""
