@@ -129,9 +129,9 @@ class _CsvRows:
             prompt_tokens,
             output_tokens,
             prefixes,
-            num_failed,
-            named_classes(classes),
-            tenants,
+            num_failed=num_failed,
+            classes=named_classes(classes),
+            tenants=tenants,
             shapes=Counter({self._shape: num_rows}),
             flat=flat_ids(prefixes) if self._form.block_ids in columns else None,
         )

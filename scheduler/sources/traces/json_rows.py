@@ -224,11 +224,8 @@ class _JsonRows:
                 raise BadRow(form.time, f"{shorten(value)} {error}", unit.fix) from None
         if type(value) is not int or unit.is_wall_time:
             what = "is no time" if unit.is_wall_time else "is not an integer"
-            fix = (
-                unit.fix
-                if not unit.is_whole
-                else f"give whole {unit.name}, or name the unit: --time-unit s (or {unit.name})"
-            )
+            other = "wall" if type(value) is str else f"s (or {unit.name})"
+            fix = f"give whole {unit.name}, or name the unit: --time-unit {other}" if unit.is_whole else unit.fix
             raise BadRow(form.time, f"{shorten(value)} {what}", fix)
         return integer(form.time, value, 0, self._max_time, value) * unit.ns_per_unit
 

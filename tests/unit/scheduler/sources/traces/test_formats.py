@@ -165,6 +165,7 @@ def test_what_would_make_a_client_wait_is_refused_in_every_dialect(
         ),
         (['{"timestamp": 0, "input_length": 600}'], "--output-length N stands in for it"),
         (['{"start": 0, "input_length": 600, "output_length": 4}'], "--columns names others"),
+        ([mooncake_line("2024-10-15 00:00:00")], "or name the unit: --time-unit wall"),
         (["when,in,out", "1,2,3"], "--columns arrived=NAME,prompt=NAME,output=NAME"),
         (
             ["version https://git-lfs.github.com/spec/v1", "oid sha256:00"],

@@ -295,3 +295,10 @@ def test_counts_do_not_depend_on_the_way_of_reading(tmp_path: Path) -> None:
 def test_options_that_say_nothing_are_refused_at_once(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="; give "):
         TraceOptions(**options)  # pyright: ignore[reportArgumentType]
+
+
+def test_columns_that_nobody_reads_are_counted_on_both_ways_of_reading(tmp_path: Path) -> None:
+    lines = ("arrived_at,num_prefill_tokens,num_decode_tokens,gpu", "0,1,1,x", '"1",1,1,y')
+    trace = open_trace(str(write_lines(tmp_path / "t.csv", *lines)), options=TraceOptions())
+    assert len(requests_of(trace.blocks)) == 2
+    assert dict(trace.skipped.unread) == {"gpu": 2}
