@@ -27,18 +27,21 @@ _TIME_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 @dataclass(frozen=True, slots=True)
 class Section:
     """A small table: its title stands above the labels, `rows` are (label, *cells); `notes`, one for each row if any,
-    stand behind them."""
+    stand behind them, `about` below them all."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    about: str = ""
 
 
 def render(summary: Summary, title: str = "") -> str:
     """The whole page, ending in a newline. `title` names trace, plan and policy in one line."""
     blocks = [title] if title else []
-    blocks += ["\n".join(_lines(section)) for section in sections(summary)]
+    for section in sections(summary):
+        about = [f"  ({section.about})"] if section.about else []
+        blocks.append("\n".join([*_lines(section), *about]))
     blocks.append(_footer(summary))
     return "\n\n".join(blocks) + "\n"
 
@@ -77,14 +80,7 @@ def sections(summary: Summary) -> list[Section]:
             (("", *map(_rate, rates)),),
         ),
         _wasted_section(summary),
-        Section(
-            "Per NPU",
-            ("tok/s", "busy", "power"),
-            (
-                ("Prefill", *_load_cells(summary.per_npu.prefill)),
-                ("Decode", *_load_cells(summary.per_npu.decode)),
-            ),
-        ),
+        _load_section(summary),
         _cache_section(summary),
         _fabric_section(summary),
         _transfers_section(summary),
@@ -97,6 +93,21 @@ def sections(summary: Summary) -> list[Section]:
         page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
     page += _class_sections(summary)
     return [section for section in page if section.rows]
+
+
+def _load_section(summary: Summary) -> Section:
+    """What instances do, and how full decode is, which its busy time does not tell."""
+    load = summary.decode_load
+    room = _rate(load.batch_per_npu), _percent(load.kv_used_mean), _percent(load.kv_free_least)
+    return Section(
+        "Per NPU",
+        ("tok/s", "busy", "power", "mean batch", "KV used", "KV free"),
+        (
+            ("Prefill", *_load_cells(summary.per_npu.prefill), *[NOTHING] * len(room)),
+            ("Decode", *_load_cells(summary.per_npu.decode), *room),
+        ),
+        about="busy: a pass or step runs, however small. KV free: what was left at its fullest",
+    )
 
 
 def _wasted_section(summary: Summary) -> Section:
