@@ -5,6 +5,7 @@ No terminal library takes part: importing one would cost more than a short repla
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ COLUMN_WIDTH: Final = 13
 """Six columns beside the labels make 90 characters; equal widths align all sections with one another."""
 
 NOTHING: Final = "-"
+SMALL_RATE: Final = 0.1
+TINY_RATE: Final = 1e-6
 _SI_PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E")
 _TIME_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
@@ -263,7 +266,7 @@ def _meter_cells(meter: MeterUse, per_token: str) -> tuple[str, ...]:
 
 
 def _dollars(dollars: float | None) -> str:
-    return NOTHING if dollars is None else f"{_digits(dollars)}"
+    return _rate(dollars)
 
 
 def _latency_cells(values: Distribution) -> tuple[str, ...]:
@@ -296,7 +299,12 @@ def _count(number: int) -> str:
 
 
 def _rate(number: float | None) -> str:
-    return NOTHING if number is None else _digits(number)
+    """A small one has as many zeros as it takes to show three digits: requests may come once in an hour."""
+    if number is None:
+        return NOTHING
+    if 0 < number < SMALL_RATE:
+        return f"{number:.{2 - math.floor(math.log10(number))}f}" if number > TINY_RATE else f"{number:.3g}"
+    return _digits(number)
 
 
 def _percent(share: float | None) -> str:
