@@ -341,6 +341,9 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
         curves=blueprint.curves,
         bill=bill_of(blueprint),
         places=blueprint.npu_places(),
+        decode_kv_tokens={
+            one.address: one.kv_capacity_tokens for one in blueprint.live_instances() if one.role == "decode"
+        },
         finish_limits=finish_limits(blueprint),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.dashboards.boards.shared import (
+    AT_INSTANCE,
     BUSY,
     CACHE_HIT,
     CACHE_LOOKUP,
@@ -35,8 +36,25 @@ OVERVIEW: Final = Row(
         stat(
             "Prefill busy", "Mean busy share of prefill NPUs.", "percentunit", f'avg({UTILIZATION}{{role="prefill"}})'
         ),
-        stat("Decode busy", "Mean busy share of decode NPUs.", "percentunit", f'avg({UTILIZATION}{{role="decode"}})'),
-        stat("KV in use", "The fullest KV cache of a decode instance.", "percentunit", f"max({KV_USAGE})"),
+        stat(
+            "Decode busy",
+            "Mean busy share of decode NPUs: of time in which a step runs, however few sequences are in it. How full "
+            "decode is shows in its batch and in the KV in use.",
+            "percentunit",
+            f'avg({UTILIZATION}{{role="decode"}})',
+        ),
+        stat(
+            "Decode batch",
+            "Sequences that run on a decode NPU, in the mean.",
+            "none",
+            f'sum({AT_INSTANCE}{{role="decode",state="running"}}) / count({WATTS}{{role="decode"}})',
+        ),
+        stat(
+            "KV in use",
+            "The fullest KV cache of a decode instance: what it leaves is room for more.",
+            "percentunit",
+            f"max({KV_USAGE})",
+        ),
         npu_power(),
     ),
 )

@@ -33,6 +33,8 @@ class RunInfo:
     bill: Bill | None = None
     places: Places | None = None
     """Where the NPUs stand; looked at where there are curves."""
+    decode_kv_tokens: Mapping[str, int] = field(default_factory=dict[str, int])
+    """KV tokens that each decode instance has room for, by address."""
     finish_limits: Mapping[FinishReason, str] = field(default_factory=dict[FinishReason, str])
     """The limit behind each way to end without having finished, as a phrase."""
 

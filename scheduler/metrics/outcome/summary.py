@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from scheduler.metrics.distribution import Distribution
 from scheduler.metrics.outcome.collector import Collector
+from scheduler.metrics.outcome.decode_load import DecodeLoad
 from scheduler.metrics.outcome.ended_run import EndedRun, RunInfo
 from scheduler.metrics.outcome.energy import CostUse, EnergyUse
 from scheduler.metrics.records import Records
@@ -39,6 +40,7 @@ class Summary:
     throughput: Throughput
     tokens: TokenUse
     per_npu: PerNpu
+    decode_load: DecodeLoad
     slo: SloResult | None
     cache: CacheUse
     fabric: FabricUse

@@ -5,6 +5,7 @@ No terminal library takes part: importing one would cost more than a short repla
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ COLUMN_WIDTH: Final = 13
 """Six columns beside the labels make 90 characters; equal widths align all sections with one another."""
 
 NOTHING: Final = "-"
+SMALL_RATE: Final = 0.1
+TINY_RATE: Final = 1e-6
 _SI_PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E")
 _TIME_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
@@ -27,18 +30,21 @@ _TIME_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 @dataclass(frozen=True, slots=True)
 class Section:
     """A small table: its title stands above the labels, `rows` are (label, *cells); `notes`, one for each row if any,
-    stand behind them."""
+    stand behind them, `about` below them all."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    about: str = ""
 
 
 def render(summary: Summary, title: str = "") -> str:
     """The whole page, ending in a newline. `title` names trace, plan and policy in one line."""
     blocks = [title] if title else []
-    blocks += ["\n".join(_lines(section)) for section in sections(summary)]
+    for section in sections(summary):
+        about = [f"  ({section.about})"] if section.about else []
+        blocks.append("\n".join([*_lines(section), *about]))
     blocks.append(_footer(summary))
     return "\n\n".join(blocks) + "\n"
 
@@ -77,14 +83,7 @@ def sections(summary: Summary) -> list[Section]:
             (("", *map(_rate, rates)),),
         ),
         _wasted_section(summary),
-        Section(
-            "Per NPU",
-            ("tok/s", "busy", "power"),
-            (
-                ("Prefill", *_load_cells(summary.per_npu.prefill)),
-                ("Decode", *_load_cells(summary.per_npu.decode)),
-            ),
-        ),
+        _load_section(summary),
         _cache_section(summary),
         _fabric_section(summary),
         _transfers_section(summary),
@@ -97,6 +96,21 @@ def sections(summary: Summary) -> list[Section]:
         page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
     page += _class_sections(summary)
     return [section for section in page if section.rows]
+
+
+def _load_section(summary: Summary) -> Section:
+    """What instances do, and how full decode is, which its busy time does not tell."""
+    load = summary.decode_load
+    room = _rate(load.batch_per_npu), _percent(load.kv_used_mean), _percent(load.kv_free_least)
+    return Section(
+        "Per NPU",
+        ("tok/s", "busy", "power", "mean batch", "KV used", "KV free"),
+        (
+            ("Prefill", *_load_cells(summary.per_npu.prefill), *[NOTHING] * len(room)),
+            ("Decode", *_load_cells(summary.per_npu.decode), *room),
+        ),
+        about="busy: a pass or step runs, however small. KV free: what was left at its fullest",
+    )
 
 
 def _wasted_section(summary: Summary) -> Section:
@@ -262,7 +276,7 @@ def _meter_cells(meter: MeterUse, per_token: str) -> tuple[str, ...]:
 
 
 def _dollars(dollars: float | None) -> str:
-    return NOTHING if dollars is None else f"{_digits(dollars)}"
+    return _rate(dollars)
 
 
 def _latency_cells(values: Distribution) -> tuple[str, ...]:
@@ -295,7 +309,12 @@ def _count(number: int) -> str:
 
 
 def _rate(number: float | None) -> str:
-    return NOTHING if number is None else _digits(number)
+    """A small one has as many zeros as it takes to show three digits: requests may come once in an hour."""
+    if number is None:
+        return NOTHING
+    if 0 < number < SMALL_RATE:
+        return f"{number:.{2 - math.floor(math.log10(number))}f}" if number > TINY_RATE else f"{number:.3g}"
+    return _digits(number)
 
 
 def _percent(share: float | None) -> str:

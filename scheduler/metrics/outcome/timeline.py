@@ -44,16 +44,20 @@ class Timeline:
 def timeline(collector: Collector, records: Records) -> Timeline:
     """The course of a run that has ended; without any time it has no steps."""
     span_s = collector.ended_ns / NS_PER_S
-    step_s = step_for(span_s)
-    edges = np.append(np.arange(0.0, span_s, step_s), span_s) if span_s else np.zeros(1)
+    edges = step_edges(span_s)
     columns = {"time_s": edges[:-1]}
     columns |= _request_columns(records, edges)
     columns |= _stage_columns(records, edges)
     columns |= _token_columns(records, edges)
     columns |= _plane_columns(collector, edges)
     columns |= _instance_columns(collector, edges)
-    columns |= _kv_columns(collector, records, edges)
-    return Timeline(step_s, span_s, columns)
+    columns |= kv_columns(collector, records, edges)
+    return Timeline(step_for(span_s), span_s, columns)
+
+
+def step_edges(span_s: float) -> Floats:
+    """Where steps begin, and the end of the last, shape (num_steps + 1,)."""
+    return np.append(np.arange(0.0, span_s, step_for(span_s)), span_s) if span_s else np.zeros(1)
 
 
 def step_for(span_s: float) -> float:
@@ -143,7 +147,7 @@ def _course(rows: Rows, field: str, edges_ns: Floats) -> Floats:
     return np.diff(np.interp(edges_ns, ends, total))
 
 
-def _kv_columns(collector: Collector, records: Records, edges: Floats) -> dict[str, Floats]:
+def kv_columns(collector: Collector, records: Records, edges: Floats) -> dict[str, Floats]:
     """Mean KV tokens of the sequences that run on each decode instance, which grow evenly from start to end."""
     decode = [instance.address for instance in collector.instances if instance.role == "decode"]
     columns: dict[str, Floats] = {}

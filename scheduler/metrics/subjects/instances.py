@@ -15,6 +15,7 @@ import numpy as np
 from scheduler.metrics.columns import NS_PER_S, ratio
 from scheduler.metrics.family import INSTANCE, Family, Labels, by_instance
 from scheduler.metrics.layout import Layout, Role
+from scheduler.metrics.outcome.decode_load import decode_load
 from scheduler.metrics.outcome.ended_run import EndedRun
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subject import SUBJECTS, Account, Handlers, Session, Subject
@@ -156,7 +157,7 @@ class RoleLoad:
     """Means over time and NPUs of one role; None without such NPUs.
 
     Tokens are computed prompt tokens for prefill, output tokens after the first for decode. `utilization` is the busy
-    share of time.
+    share of time: that in which a pass or step runs, however small; `DecodeLoad` tells how full decode is.
     """
 
     tokens_per_s: float | None
@@ -178,7 +179,8 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
     return {
         "per_npu": PerNpu(
             _role_load(run, "prefill", run.collector.computed_tokens), _role_load(run, "decode", later_tokens)
-        )
+        ),
+        "decode_load": decode_load(run),
     }
 
 

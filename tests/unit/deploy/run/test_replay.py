@@ -38,6 +38,7 @@ class Run:
         command = ["replay", str(trace), "--config", str(folder / "settings.yaml"), "--rate-scale", "2"]
         more = ["--faults", str(folder / "faults.yaml"), "--openmetrics", str(folder / "scrapes")]
         assert main([*command, *more, "--out", str(folder / "run")]) == 0
+        self.folder = folder / "run"
         self.summary: dict[str, Any] = json.loads((folder / "run" / "summary.json").read_text())
         with (folder / "run" / "requests.csv").open() as file:
             self.records = list(csv.DictReader(file))
@@ -138,3 +139,18 @@ def test_hits_of_prompts_that_began_are_told_alike(run: Run) -> None:
     # The pool also counts what it found for requests that never began.
     found = cache["pool"]["dram"]["hit_tokens"] + cache["pool"]["ssd"]["hit_tokens"]
     assert found == run.live("supernode_cache_pool_hit_tokens_total") > cache["hit_tokens"]
+
+
+def test_the_room_that_decode_uses_is_that_of_the_time_line(run: Run) -> None:
+    load, folder = run.summary["decode_load"], run.folder
+    capacity = next(
+        one["kv_tokens"]
+        for one in json.loads((folder / "run.json").read_text())["instances"]
+        if one["role"] == "decode"
+    )
+    with (folder / "timeline.csv").open() as file:
+        held = [float(row["kv_tokens:decode-0"]) for row in csv.DictReader(file)]
+    assert load["kv_used_peak"] == pytest.approx(max(held) / capacity, rel=1e-4)
+    assert 0 < load["kv_used_mean"] < load["kv_used_peak"] <= 1
+    assert load["kv_free_least"] == pytest.approx(1 - load["kv_used_peak"])
+    assert 1 / 16 < load["batch_per_npu"] < 200 / 16

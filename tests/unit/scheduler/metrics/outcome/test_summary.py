@@ -64,6 +64,7 @@ CONTRACT: dict[str, Any] = {
     "throughput": ["requests_per_s", "input_tokens_per_s", "output_tokens_per_s"],
     "tokens": ["prompt", "output", "computed", "wasted_prompt", "wasted_output"],
     "per_npu": {"prefill": ROLE, "decode": ROLE},
+    "decode_load": ["batch_per_npu", "kv_used_mean", "kv_used_peak", "kv_free_least"],
     "slo": ["attainment", "goodput_requests_per_s"],
     "cache": {
         "hit_tokens": None,
@@ -207,6 +208,21 @@ def test_numbers_by_hand() -> None:
         "peak_watts": 310.0,  # from 3 s to 4 s: p0 10, p1 200, decode 100
     }
     assert (found["simulated_s"], found["wall_s"], found["seed"], found["config_digest"]) == (10.0, 1.25, 7, "abc")
+
+
+def test_how_full_decode_is() -> None:
+    run = run_of_four()
+    plain = json_of(run)["decode_load"]
+    assert plain == {
+        "batch_per_npu": 1 / 160,  # one sequence in 3 s of steps
+        **dict.fromkeys(("kv_used_mean", "kv_used_peak", "kv_free_least")),
+    }
+    info = RunInfo(1.25, 7, "abc", {}, has_prefix_cache=True, decode_kv_tokens={"decode-0": 204})
+    found = summarize(run, info).to_json()["decode_load"]
+    # From 101 tokens at 3 s to 103 at 6 s; steps of the time line are short.
+    assert found["kv_used_mean"] == pytest.approx(0.3 * 102 / 204)
+    assert found["kv_used_peak"] == pytest.approx(103 / 204, rel=0.01)
+    assert found["kv_free_least"] == pytest.approx(1 - found["kv_used_peak"])
 
 
 def test_without_a_cache_nothing_was_looked_up() -> None:

@@ -127,6 +127,23 @@ def test_seconds(seconds: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
+    [
+        (None, "-"),
+        (0.0, "0.00"),
+        (0.004, "0.00400"),
+        (0.0000123, "0.0000123"),
+        (3e-9, "3e-09"),
+        (0.0999, "0.0999"),
+        (0.116, "0.12"),
+        (12_345.6, "12,346"),
+    ],
+)
+def test_rates_show_digits_however_small(number: float | None, text: str) -> None:
+    assert table._rate(number) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
     [(None, "-"), (0, "0 W"), (999.4, "999 W"), (999.6, "1.00 kW"), (123_456, "123 kW"), (2.5e9, "2.50 GW")],
 )
 def test_si(number: float | None, text: str) -> None:
