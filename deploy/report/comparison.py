@@ -84,7 +84,7 @@ def comparison_page(runs: Sequence[RunFolder]) -> str:
         f"<h1>{len(runs)} runs compared</h1>",
         f'<p class="lead">{escape("; ".join(dict.fromkeys(str(run.trace["name"]) for run in runs)))}</p>'
         f"{legend(list(zip(names, COLOURS)))}",
-        *[policy_warnings(run.summary, name) for name, run in named],
+        *filter(None, [policy_warnings(run.summary, name) for name, run in named]),
         section("What differs", "Settings that are the same in all runs are left out.", _differences(names, runs)),
         section("What came of it", "The better figure of each line stands out.", _measures(names, runs)),
         section("Latency", "Share of requests within a time, of each run.", grid(distributions(named))),
