@@ -11,6 +11,7 @@ from deploy.hardware.model_page import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
 from deploy.run.seeds import SeveralSeeds, check_seeds, intervals_of, seeds_document, seeds_shape
 from deploy.run_folder import LOG_NAMES
+from deploy.settings.load import CODE
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
 from deploy.settings.settings import SETTINGS, Settings
 from deploy.settings.shipped_examples import find_input
@@ -53,7 +54,7 @@ REPLAY_SETTINGS = [name for name, one in SETTINGS.items() if one.flag is not Non
 """A replay has no metrics of its own but those of --openmetrics, whose names a file may choose."""
 
 
-@app.command(epilog=f"Settings of --config FILE: {', '.join(SETTINGS)}.")
+@app.command(epilog=f"Settings of --config FILE: {', '.join(name for name in SETTINGS if name != CODE)}.")
 @with_options(told=setting_options(REPLAY_SETTINGS), rows=TRACE_OPTIONS)
 def replay(
     context: typer.Context,

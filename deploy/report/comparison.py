@@ -15,6 +15,7 @@ from deploy.pages.units import shown
 from deploy.report.chart import COLOURS, Axis, Curve, line_chart, top_of
 from deploy.report.course import MAX_POINTS, Clock, Course
 from deploy.report.latency import distributions
+from deploy.report.policy_warnings import policy_warnings
 from deploy.run_folder.read import RunFolder
 from scheduler.metrics.columns import Floats
 from scheduler.protocol.errors import InputError
@@ -86,6 +87,7 @@ def comparison_page(runs: Sequence[RunFolder]) -> str:
         f"<h1>{len(runs)} runs compared</h1>",
         f'<p class="lead">{escape("; ".join(dict.fromkeys(str(run.trace["name"]) for run in runs)))}</p>'
         f"{legend(list(zip(names, COLOURS)))}",
+        *filter(None, [policy_warnings(run.summary, name) for name, run in named]),
         section("What differs", "Settings that are the same in all runs are left out.", _differences(names, runs)),
         section("What came of it", "The better figure of each line stands out.", _measures(names, runs)),
         section("Latency", "Share of requests within a time, of each run.", grid(distributions(named))),

@@ -15,11 +15,11 @@ from deploy.report.energy import energy_section
 from deploy.report.fabric import fabric_section
 from deploy.report.fleet_map import BUSY_HUE, POWER_HUE, Measure, busy_over_time, map_of
 from deploy.report.latency import distributions, latency_course, latency_table
+from deploy.report.policy_warnings import policy_warnings
 from deploy.report.waterfall import slowest
 from deploy.run_folder.read import RunFolder
 from deploy.settings.settings import DEFAULTS
 from scheduler.metrics.columns import Floats
-from scheduler.policies.failures import PolicyFailures, failure_lines
 
 USE: Final = Measure("Utilisation", "busy share of the whole run", "percentunit", 1.0, BUSY_HUE)
 GOOD_ATTAINMENT: Final = 0.99
@@ -46,17 +46,10 @@ def _head(run: RunFolder) -> str:
     )
     warn = '<p class="warn">This run was interrupted: what was still open then has failed.</p>'
     partial = (warn if summary.get("partial") else "") + _not_served(summary)
-    failed = "".join(f'<p class="warn">{escape(line)}</p>' for line in _failures(summary["policy_failures"]))
     return (
-        f'<h1>{escape(str(run.trace["name"]))}</h1><p class="lead">{escape(lead)}</p>{partial}{failed}'
-        f"{tiles(headline(run.summary))}"
+        f'<h1>{escape(str(run.trace["name"]))}</h1><p class="lead">{escape(lead)}</p>{partial}'
+        f"{policy_warnings(summary)}{tiles(headline(run.summary))}"
     )
-
-
-def _failures(failures: Mapping[str, Any]) -> list[str]:
-    """A line for each policy that failed: its figures are those of what stood in for it."""
-    counted = {kind: one for kind, one in failures.items() if kind != "total"}
-    return failure_lines({kind: PolicyFailures(one["count"], one["first_error"]) for kind, one in counted.items()})
 
 
 def _not_served(summary: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from deploy.settings.own_policy import KINDS, files_text, parse_files, read_policy
 from deploy.settings.settings import SETTINGS, Settings
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from scheduler.sources.synthetic.section import Section
 
 
+CODE: Final = "policy_source"
+"""The one setting that is code: read from the files that policies name, and told nowhere."""
+
+
 def load_settings(path: str | None, flags: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Settings:
     """Defaults, then `base`, then the YAML file, then the flags that were given (a flag of None was not)."""
     values: dict[str, Any] = {}
@@ -29,17 +33,19 @@ def load_settings(path: str | None, flags: Mapping[str, Any], base: Mapping[str,
         section = read_settings(path, "a configuration")
         values = typed_values(section)
         places = {name: f"{section.places[name]}: {name}" for name in values}
+        if CODE in values:  # a file of settings is data
+            raise ConfigError(f"{places[CODE]} is no place for code; name the file, such as policy: mine.py:Mine")
     given = {name: value for name, value in flags.items() if value is not None}
     places |= {name: "--" + name.replace("_", "-") for name in given}
     told = {**(base or {}), **values, **given}
-    told["policy_source"] = _policy_source(told, places)
+    told[CODE] = _policy_source(told, places)
     return Settings.from_plain(told, places)
 
 
 def _policy_source(told: Mapping[str, Any], places: Mapping[str, str]) -> str:
     """Of the policies that are told now, as their files are; of others the texts came with them from where they were
     read."""
-    files = dict(parse_files(told.get("policy_source", "")))
+    files = dict(parse_files(told.get(CODE, "")))
     for kind in KINDS:
         if kind not in places:
             continue

@@ -121,6 +121,9 @@ def test_table_report_and_comparison_say_so(capsys: pytest.CaptureFixture[str]) 
     assert "the prefill policy failed 30 times, first: own.py:15: choose() returned None" in Path(
         "run/report.html"
     ).read_text(encoding="utf-8")
+    assert main(["replay", DEMO, "--limit", "30", "--out", "other"]) == 0
+    assert main(["report", "run", "other", "--output", "both.html"]) == 0
+    assert "run: the prefill policy failed 30 times, first: own.py:15: choose()" in Path("both.html").read_text("utf-8")
     capsys.readouterr()
     assert main(["compare", "--trace", DEMO, "--limit", "30", "--policy", "random,own.py:Nothing", "--jobs", "1"]) == 0
     out, err = capsys.readouterr()

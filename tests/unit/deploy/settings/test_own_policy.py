@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
+from deploy.run.journal_replay import CoreOfJournal
 from deploy.run.replay import journal_header
 from deploy.settings.load import load_settings
 from deploy.settings.own_files import MAX_SOURCE_BYTES, OwnFiles
@@ -18,6 +19,7 @@ from deploy.settings.own_policy import PolicyChoice
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.errors import ConfigError
+from scheduler.runtime.journal import JournalHeader
 
 ROOT = Path(__file__).parents[4]
 DEMO = str(ROOT / "examples" / "demo.jsonl")
@@ -218,3 +220,14 @@ def test_what_is_wrong_with_any_kind_is_one_line(
     with pytest.raises(ConfigError) as caught:
         load_settings(None, {kind: "own.py:Own"})
     assert str(caught.value).startswith(said)
+
+
+def test_a_file_of_settings_and_a_journal_header_carry_no_code(write: Callable[[str], None]) -> None:
+    write(EXAMPLE)
+    for text in ("policy_source: x\n", "policy: own.py:Sticky\npolicy_source: x\n"):
+        Path("settings.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=r"settings\.yaml:\d: policy_source is no place for code; name the file"):
+            load_settings("settings.yaml", {})
+    told = load_settings(None, {"policy": "own.py:Sticky"}).to_plain()
+    with pytest.raises(ConfigError, match=r"carries no code: give its file, --policy own\.py:Sticky"):
+        CoreOfJournal()(JournalHeader({**told, "block_tokens": 512}))
