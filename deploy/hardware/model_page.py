@@ -101,7 +101,7 @@ def tell_notes(shape: ModelShape) -> None:
 
 def billions(number: int) -> str:
     """Parameters as the field counts them."""
-    return f"{number / 1e9:,.1f} B" if number >= 5e7 else f"{number / 1e6:,.1f} M"
+    return f"{number / 1e9:,.1f} B" if number >= 1e9 else f"{number / 1e6:,.1f} M"
 
 
 def _fields(entry: Any, name: str = "") -> list[tuple[str, str]]:

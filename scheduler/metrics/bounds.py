@@ -65,16 +65,21 @@ def parse_bound(text: str) -> Bound:
         if not found:
             continue
         try:
-            # Whole parts of a result have the unit of their name: ttft_s.p99 is in seconds.
-            value = read_quantity(
-                number, next((unit for part in path.strip().split(".") if (unit := unit_of(part))), "")
-            )
+            value = _value(number, path)
         except QuantityError:
             raise ConfigError(f"fail-if {text!r}: {number.strip()!r} is no number; {FORM}") from None
         if math.isnan(value) or not path.strip():
             break
         return Bound(path.strip(), sign, value)
     raise ConfigError(f"fail-if {text!r} is no comparison; {FORM}")
+
+
+def _value(text: str, path: str) -> float:
+    """A number, or a quantity in the unit of the part of the path that has one: `ttft_s.p99` is in seconds."""
+    try:
+        return float(text)
+    except ValueError:
+        return read_quantity(text, next((unit for part in path.strip().split(".") if (unit := unit_of(part))), ""))
 
 
 def _near(path: str, json: Mapping[str, JsonValue]) -> str:

@@ -76,36 +76,44 @@ _HARMLESS: Final = {
         r"rope|rope_.*|.*_rope|.*rope_theta|no_rope_.*|rotary_.*|"
         r"partial_rotary_.*|position_.*|theta|rope_interleave"
     ),
-    "lengths": r"original_max_.*|max_length|min_length|model_max_length|max_sequence_length|scaling_factor|is_dynamic",
-    "numbers": r"(torch_)?dtype|.*_dtype|.*_type|.*_in_fp32|quant.*|compression_config|fp16|bf16",
+    "lengths": (
+        r"original_max_.*|initial_context_.*|pre_seq_len|max_length|min_length|"
+        r"model_max_length|max_sequence_length|scaling_factor|is_dynamic"
+    ),
+    "numbers": r"(torch_)?dtype|.*_dtype|.*_in_fp32|fp32_.*|quant.*|compression_config|fp16|bf16",
     "training": r".*(dropout|pdrop).*|.*init.*|.*_loss.*|gradient_.*|pretraining_tp|ep_size|seq_aux|problem_type",
     "routing": (
-        r"topk_method|n_group|topk_group|scoring_func|.*rout(er|"
-        r"ing|ed_scaling).*|moe_gate.*|moe_use_.*|.*_capacity"
+        r"topk_method|n_group|topk_group|scor(ing|e)_func|.*rout(er|ing|ed_scaling).*|"
+        r".*jitter.*|moe_num_groups|moe_gate.*|moe_use_.*|.*_capacity"
     ),
     "software": (
-        r"use_cache.*|keys_to_.*|output_.*|return_.*|chunk_size_.*|"
+        r"use_cache.*|cache_impl.*|keys_to_.*|interleaved_qkv|use_parallel_block|unsloth_.*|"
+        r"output_.*|return_.*|chunk_size_.*|"
         r"use_flash.*|use_.*kernel.*|attn_impl.*|is_causal"
     ),
     "tasks": r"task_.*|.*finetuning_task|classifier_.*|custom_pipelines|is_decoder|use_bidirectional_attention",
     "other senses": r"vision_.*|audio_.*|image_.*|video_.*|.*projector_.*|mm_.*",
-    "said by another field": r"multi_query_attention|use_qk_.*|attn_temperature_tuning|extend_method|use_mtp|is_moe",
+    "said by another field": (
+        r"multi_query_attention|use_qk_.*|attn_temperature_tuning|extend_method|use_m(tp|la)|is_moe|mtp_transformer_.*"
+    ),
 }
 """Patterns of fields that change nothing here, by what they are about."""
 
 _HARMLESS_IN_MINDFORMERS: Final = {
     "lengths": r"batch_size|seq_length|block_size|num_blocks|max_decode_length|max_new_tokens|pre_seq_len|infer_.*",
     "answers": r"top_[kp]|temperature|do_sample|repetition_penalty|generation_.*|sampling_.*",
-    "parallel": r".*parallel.*|.*interleave.*|offset|.*_overlap.*|.*recompute.*|swap.*|low_memory.*",
+    "parallel": (
+        r".*parallel.*|.*interleave.*|offset|.*_overlap.*|.*recompute.*|swap.*|low_memory.*|stage_num|chunk_prefill"
+    ),
     "software": (
         r"use_.*|fused_.*|.*_fusion.*|qkv_concat|checkpoint_.*|"
         r"pretrained_.*|pet_.*|prefix_.*|.*_compute_type|qk_.*_layout"
     ),
     "training": (
-        r"moe_config|mtp_loss_.*|monitor.*|max_router_load|return_.*|"
+        r"moe_config|moe_grouped_gemm|mtp_loss_.*|enable_.*|fp8|monitor.*|max_router_load|return_.*|"
         r"input_sliced_sig|auto_register|is_.*|add_.*|rl_.*"
     ),
-    "said by another field": r"multiple_of|ffn_dim_multiplier|runner_config",
+    "said by another field": r"multiple_of|ffn_dim_multiplier|runner_config|gated_linear_unit",
 }
 
 _LINEAR: Final = "linear attention"

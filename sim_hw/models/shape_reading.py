@@ -24,6 +24,7 @@ ALIASES: Final = {
     "num_experts_per_tok": ("num_experts_per_token", "experts_per_token", "moe_k"),
     "n_shared_experts": ("num_shared_experts", "moe_num_shared_experts"),
     "shared_expert_intermediate_size": ("shared_intermediate_size",),
+    "num_nextn_predict_layers": ("num_mtp_modules",),
 }
 """Other names of a field in Hugging Face configurations, the same in all architectures."""
 

@@ -66,3 +66,10 @@ def test_paths_that_name_no_number(text: str, what: str) -> None:
         parse_bound(text).is_broken(RESULT)
     assert what in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_bound_may_have_the_unit_of_what_it_bounds() -> None:
+    assert parse_bound("ttft_s.p99>500ms") == parse_bound("ttft_s.p99>0.5")
+    assert parse_bound("energy.supernode.mean_watts>20k").value == 20e3
+    with pytest.raises(ConfigError, match="'5m' is no number"):
+        parse_bound("ttft_s.p99>5m")

@@ -242,3 +242,42 @@ def test_one_shared_expert_may_be_as_large_as_several() -> None:
     assert experts.shared == 8
     with pytest.raises(DescriptionError, match="no multiple of the 2560 of a routed expert"):
         model_from_huggingface({**QWEN2_57B, "shared_expert_intermediate_size": 20481}, "any")
+
+
+HARMLESS: dict[str, Any] = {
+    "_name_or_path": "x",
+    "attention_bias": True,
+    "attention_dropout": 0.1,
+    "auto_map": {"AutoConfig": "x"},
+    "aux_loss_alpha": 0.001,
+    "bos_token_id": 1,
+    "eos_token_id": [2, 3],
+    "ep_size": 2,
+    "hidden_act": "silu",
+    "initializer_range": 0.02,
+    "max_window_layers": 28,
+    "n_group": 8,
+    "norm_topk_prob": True,
+    "output_router_logits": True,
+    "pretraining_tp": 1,
+    "quantization_config": {"quant_method": "fp8"},
+    "rms_norm_eps": 1e-6,
+    "rope_scaling": {"type": "yarn", "factor": 40},
+    "rope_theta": 10000,
+    "routed_scaling_factor": 2.5,
+    "router_aux_loss_coef": 0.001,
+    "scoring_func": "sigmoid",
+    "seq_aux": True,
+    "topk_group": 4,
+    "topk_method": "noaux_tc",
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.33.1",
+    "use_cache": True,
+}
+
+
+@pytest.mark.parametrize("fields", [DEEPSEEK_V3_JSON, QWEN3_MOE_JSON, LLAMA_JSON, MIXTRAL, QWEN2_57B, GLM_45_AIR])
+def test_fields_that_change_no_size_pass_without_a_word(fields: dict[str, Any]) -> None:
+    plain, whole = (model_from_huggingface(one, "any") for one in (fields, {**fields, **HARMLESS}))
+    assert whole == plain
+    assert whole.notes == ()
