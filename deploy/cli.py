@@ -86,9 +86,8 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyComm
     except ClusterError as error:
         return _fail(EXIT_INTERNAL, str(error), error)
     except OSError as error:
-        if error.errno in _DISK_ERRORS:
-            where = error.filename or "a file"
-            line = f"{where} cannot be written: {error.strerror}; make room, then run it again"
+        if error.filename is None and error.errno in _DISK_ERRORS:
+            line = f"a file cannot be written: {error.strerror}; make room, then run it again"
             return _fail(EXIT_BAD_INPUT, line, error)
         if error.filename is None:
             return _fail_internally(error)

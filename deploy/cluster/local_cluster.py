@@ -10,6 +10,8 @@ import tempfile
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -42,6 +44,7 @@ _RAY_ENVIRONMENT: Final = {
 
 # Ray's types are incomplete.
 _RAY: Final[Any] = ray
+_PARAMETERS: Final[Any] = import_module("ray._private.parameter")
 
 
 def make_node_folder() -> Path:
@@ -106,7 +109,7 @@ class LocalCluster:
         self._stack.callback(_RAY.shutdown)
         # Once their parent is gone they are no longer known for ours.
         self._stack.callback(processes.note_new)
-        with _directory(empty), kept_handlers():
+        with _directory(empty), kept_handlers(), _without_monitor():
             try:
                 _RAY.init(
                     address="local",
@@ -122,6 +125,17 @@ class LocalCluster:
             except Exception as error:
                 line = " ".join(str(error).split())[:MAX_REASON_LENGTH]
                 raise ClusterError(f"cannot start the local Ray node: {type(error).__name__}: {line}") from error
+
+
+@contextmanager
+def _without_monitor() -> Generator[None]:
+    """Ray's autoscaler has no machine to add here, takes a process, and opens two ports to everybody."""
+    before = _PARAMETERS.RayParams
+    _PARAMETERS.RayParams = partial(before, no_monitor=True)
+    try:
+        yield
+    finally:
+        _PARAMETERS.RayParams = before
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         records,
         [instance.address for instance in blueprint.prefill],
         [instance.address for instance in blueprint.decode],
-        [*kept.skipped_lines, *stalled, *_live_warnings(live, summary)],
+        [*kept.skipped_lines, *stalled, *_live_warnings(live, summary, records)],
         live.outcome.end.interrupted,
         cost,
         failures=kept.failures,
@@ -98,18 +98,19 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _live_warnings(live: LiveResult, summary: Summary) -> list[str]:
+def _live_warnings(live: LiveResult, summary: Summary, records: Records) -> list[str]:
     """What being live cost, for a person."""
     end, hops = live.outcome.end, live.outcome.end.hops
-    median_ttft_ns = _median_ttft_ns(summary)
+    median_tpot_ns = (summary.tpot_s.p50 or 0.0) * NS_PER_S
+    finished = records.output_tokens[records.is_finished]
+    mean_output_tokens = float(finished.mean()) if len(finished) else 0.0
     warnings = [
         f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; messages were late by "
-        f"{hops.p50_wall_ns / 1e6:.1f} ms (p99 {hops.p99_wall_ns / 1e6:.1f} ms), "
-        f"{hops.share_of_ttft(median_ttft_ns):.1%} of the median TTFT"
+        f"{hops.p50_wall_ns / 1e6:.1f} ms (p99 {hops.p99_wall_ns / 1e6:.1f} ms) on the wall"
     ]
     if end.num_restarts:
         warnings.append(f"workers were lost and started again {end.num_restarts} times")
-    late = hops.warning(median_ttft_ns)
+    late = hops.warning(median_tpot_ns, mean_output_tokens)
     return [*warnings, *([late] if late else []), *end.warnings]
 
 

@@ -179,5 +179,5 @@ class Session:
             "num_messages": runtime.num_messages,
             "hop_p50_ms": hops.p50_wall_ns / 1e6,
             "hop_p99_ms": hops.p99_wall_ns / 1e6,
-            "patience_left_s": runtime.patience_left_s,
+            "patience_left_s": runtime.patience.left_s,
         }

@@ -17,8 +17,9 @@ from scheduler.protocol.messages import Message
 MAX_ITEMS: Final = 1024
 """Messages in one envelope; the rest goes with the next."""
 
-MAX_IN_FLIGHT: Final = 4
-"""Envelopes on their way from one sender to one receiver; what is said meanwhile waits and goes with the next."""
+MAX_IN_FLIGHT: Final = 1
+"""Envelopes on their way from one sender to one receiver; what is said meanwhile waits and goes with the next. A call
+costs the same however much it carries, so that more of them, on few cores, make every message later (docs/live.md)."""
 
 MAX_WAITING_ITEMS: Final = 200_000
 """Messages that wait for a receiver; beyond it the receiver is hopelessly behind, and the run ends with an error."""

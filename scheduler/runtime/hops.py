@@ -11,8 +11,8 @@ _SUB_BITS: Final = 5
 _SUB_BUCKETS: Final = 1 << _SUB_BITS
 _NUM_BUCKETS: Final = (64 - _SUB_BITS + 1) * _SUB_BUCKETS
 
-WARN_SHARE: Final = 0.05
-"""Share of the median TTFT above which the cost of a hop is worth a warning."""
+WARN_SHARE: Final = 0.03
+"""Share of the median TPOT above which the cost of a hop is worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,24 @@ class HopCost:
         """The median hop as a share of the median TTFT, both in emulated time; 0 without a TTFT."""
         return self.p50_ns / median_ttft_ns if median_ttft_ns > 0 else 0.0
 
-    def warning(self, median_ttft_ns: float) -> str:
-        """One line if the share is above 5 %, else nothing."""
-        share = self.share_of_ttft(median_ttft_ns)
+    def share_of_tpot(self, median_tpot_ns: float, mean_output_tokens: float) -> float:
+        """By how much a late join makes the median TPOT longer, as a share of it; 0 without a TPOT.
+
+        Who is told late that it may decode joins that much later, and its tokens share the delay. Times that do not
+        depend on when a busy instance hears of work, TTFT among them, are not touched (`protocol.stepper`).
+        """
+        if median_tpot_ns <= 0 or mean_output_tokens <= 1:
+            return 0.0
+        return self.p50_ns / (mean_output_tokens - 1) / median_tpot_ns
+
+    def warning(self, median_tpot_ns: float, mean_output_tokens: float) -> str:
+        """One line if that share is above 3 %, else nothing."""
+        share = self.share_of_tpot(median_tpot_ns, mean_output_tokens)
         if share <= WARN_SHARE:
             return ""
         return (
-            f"messages are {self.p50_ns / 1e6:.1f} ms of emulated time late, {share:.0%} of the median TTFT (limit "
-            f"{WARN_SHARE:.0%}), so that busy instances hear late of work: take a lower --speed for exact times"
+            f"TPOT is about {share:.0%} too long (limit {WARN_SHARE:.0%}), as requests join a busy decode instance "
+            f"{self.p50_ns / 1e6:.0f} ms of emulated time late; other times are hardly affected: take a lower --speed"
         )
 
 

@@ -35,6 +35,7 @@ from scheduler.protocol.messages import (
 from scheduler.protocol.stepper import Stepper
 from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
+from scheduler.runtime.patience import Patience
 from scheduler.runtime.peer import Link, Peer, host_of
 
 HEARTBEAT_S: Final = 2.0
@@ -128,10 +129,7 @@ class LiveRuntime:
         self._error: Exception | None = None
         self._is_stopped = False
         self._is_ending = False
-        self._num_open = num_open
-        self._patience_s = patience_s
-        self._stalled_ns: int | None = None
-        self._num_stalled = 0
+        self.patience = Patience(clock, num_open, patience_s)
         self._heartbeat_ns = -NEVER_NS  # the first turn greets every host, before clock zero
         self._num_messages = 0
         self._num_envelopes = 0
@@ -167,7 +165,8 @@ class LiveRuntime:
             while not self._is_stopped:
                 self._changed.clear()
                 self._turn()
-                if self._is_over() and self._gives_up():
+                if self._is_over() and self.patience.is_over():
+                    self._is_stopped = self._is_stopped or self.patience.num_given_up > 0
                     break
                 await self._clock.wait(self._changed, self._next_ns())
                 self._raise_error()
@@ -191,8 +190,8 @@ class LiveRuntime:
         is_checking = now_ns >= self._heartbeat_ns
         if is_checking:
             self._check(now_ns)
-        if self._stalled_ns is not None and self._is_anything_due():
-            self._stalled_ns = None
+        if self.patience.left_s is not None and self._is_anything_due():
+            self.patience.restore()
         is_ending = self._local.deadline_ns == NEVER_NS
         for peer in self._peers.values():
             link = peer.link
@@ -242,29 +241,10 @@ class LiveRuntime:
             and all(peer.is_quiet() for peer in self._peers.values())
         )
 
-    @property
-    def patience_left_s(self) -> float | None:
-        """Wall seconds until a run in which nothing is due gives up the requests that are open; None if none is."""
-        if self._stalled_ns is None or self._is_anything_due():
-            return None
-        return max(0.0, self._patience_s - (self._clock.now_ns() - self._stalled_ns) / NS_PER_S / self._clock.speed)
-
     def _is_anything_due(self) -> bool:
         """Whether somebody will do something by itself, or is to come back; asking how hosts stand does not count."""
         peers = self._peers.values()
         return self._local.deadline_ns != NEVER_NS or any(p.is_lost or p.link.deadline_ns != NEVER_NS for p in peers)
-
-    def _gives_up(self) -> bool:
-        """Nothing is due: the end, unless requests are open for which somebody may still do something."""
-        num_open = self._num_open()
-        if not num_open:
-            return True
-        if self._stalled_ns is None:
-            self._stalled_ns = self._clock.now_ns()
-        if self.patience_left_s:
-            return False
-        self._is_stopped, self._num_stalled = True, num_open
-        return True
 
     def _send(self, peer: Peer) -> None:
         link = peer.link
@@ -376,7 +356,7 @@ class LiveRuntime:
         self._local.deliver(self._core_address, end_ns, ended)
         hops = self.lateness.cost(self._clock.speed)
         counts = (self.num_messages, self._num_envelopes, self._num_restarts)
-        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings, self._num_stalled)
+        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings, self.patience.num_given_up)
 
     async def _end_peer(self, peer: Peer, end_ns: int, ended: RunEnded) -> list[str]:
         """Have one host account; returns a warning if it does not in time."""

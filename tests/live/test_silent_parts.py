@@ -40,6 +40,12 @@ def pid_of(standing: Standing, name: str) -> int:
     return standing.find(lambda line: name in line)[0]
 
 
+def exit_code(standing: Standing) -> int:
+    status = standing.start("status")
+    status.communicate(timeout=NOTICED_S)
+    return status.returncode
+
+
 def test_a_host_that_is_stopped_is_ended_and_its_requests_go_on(standing: Standing) -> None:
     replay = standing.start("replay", DEMO, "--limit", "150", "--live", "--speed", "4", "--json")
     until(lambda: standing.status()["requests"]["arrived"] > 20)
@@ -56,14 +62,14 @@ def test_a_control_plane_that_is_stopped_is_started_again_and_the_cluster_stays(
     os.kill(pid, signal.SIGSTOP)
     assert "does not answer" in standing.fail("status", code=3)
     until(lambda: command_line(pid) == "" or "ControlPlane" not in command_line(pid))
-    until(lambda: standing.start("status").wait() == 0)
+    until(lambda: exit_code(standing) == 0)
     assert "silent" in standing.state().line or "started again" in standing.state().line
     assert standing.run("fail", "l2/3/7").startswith("broken: 1 of")
 
 
 def test_a_node_that_is_gone_is_told_at_once(standing: Standing) -> None:
     os.kill(pid_of(standing, "/raylet/raylet"), signal.SIGKILL)
-    until(lambda: standing.start("status").wait() == 1)
+    until(lambda: exit_code(standing) == 1)
     until(lambda: "raylet of its Ray node" in standing.run("status", expect=1))
 
 

@@ -45,13 +45,18 @@ def test_what_came_before_its_time_counts_as_not_late() -> None:
 
 def test_nothing_measured_costs_nothing() -> None:
     cost = LatenessHistogram().cost(1.0)
-    assert (cost.p50_ns, cost.share_of_ttft(0.0), cost.warning(1e9)) == (0, 0.0, "")
+    assert (cost.p50_ns, cost.share_of_ttft(0.0), cost.warning(1e9, 100.0)) == (0, 0.0, "")
+    assert cost.share_of_tpot(0.0, 100.0) == cost.share_of_tpot(1e7, 1.0) == 0.0
 
 
-@pytest.mark.parametrize(("ttft_ms", "warns"), [(100, False), (10, True)])
-def test_a_hop_above_five_percent_of_the_median_ttft_is_worth_a_warning(ttft_ms: int, *, warns: bool) -> None:
+@pytest.mark.parametrize(("output_tokens", "warns"), [(301, False), (101, True)])
+def test_a_late_join_is_shared_by_the_tokens_of_a_request_and_above_three_percent_worth_a_warning(
+    output_tokens: int, *, warns: bool
+) -> None:
     histogram = LatenessHistogram()
-    histogram.add(1_000_000)
-    warning = histogram.cost(2.0).warning(ttft_ms * 1e6)
+    histogram.add(1 << 26)  # 67 ms
+    cost = histogram.cost(10.0)
+    assert cost.share_of_tpot(13e6, 101.0) == pytest.approx((1 << 26) / 100 / 13e6)
+    warning = cost.warning(13e6, float(output_tokens))
     assert bool(warning) is warns
-    assert not warns or "take a lower --speed" in warning
+    assert not warns or ("TPOT is about 5% too long" in warning and "take a lower --speed" in warning)

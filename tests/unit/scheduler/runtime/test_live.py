@@ -169,7 +169,7 @@ def test_a_run_in_which_nothing_is_due_waits_for_an_operator_and_then_gives_up(i
     async def run() -> LiveEnd:
         running = asyncio.create_task(cluster.run())
         cluster.runtime.tell(FailParts(lines))
-        await _until(lambda: cluster.runtime.patience_left_s is not None)
+        await _until(lambda: cluster.runtime.patience.left_s is not None)
         assert table.num_requests == 10
         stalled_ns = cluster.time.now_ns
         if is_repaired:
