@@ -59,7 +59,7 @@ def interleaved(runs: int, *measured: Callable[[], ProcessCost]) -> list[Process
 def replays(compared: list[Build]) -> list[Row]:
     """Whole replays under each build, and of the first beside Dynamo's."""
     rows: list[Row] = []
-    print(f"{'what':<36} {'aim':>9} {'wall':>9} {'cpu':>9} {'memory':>8}   calibration before / after")
+    print(f"{'what':<46} {'aim':>7} {'wall':>9} {'cpu':>9} {'memory':>8}   calibration before / after")
     for case in CASES:
         if not Path(case.arguments[0]).exists():
             print(f"{case.name:<36} not run: {case.arguments[0]} is absent; get {WHERE}, or set TRACES=DIR")

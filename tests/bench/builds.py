@@ -38,11 +38,11 @@ PURE: Final = Build("pure", Path(sys.executable).parent, Path.cwd())
 
 def builds() -> list[Build]:
     """The pure one, and the compiled one if there is one; if not, prints why and what makes it."""
-    folder, python = COMPILED.resolve().parent / "checkout", COMPILED.resolve() / "bin" / "python"
+    folder, python = Path("out/wheel/checkout").resolve(), COMPILED.resolve() / "bin" / "python"
     if not python.exists():
         print(f"compiled: not run: no {python}; run 'make wheel-test', or set COMPILED=VENV")
         return [PURE]
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     told = subprocess.run([python, "-c", _TELL], cwd=folder, capture_output=True, check=True).stdout
     theirs = {package: digest for package, (_, digest) in json.loads(told).items()}
     if theirs != {package: digest for package, (_, digest) in identity().items()}:
