@@ -144,7 +144,7 @@ def test_a_kind_that_a_cluster_has_none_of_is_refused(tmp_path: Path) -> None:
 def test_who_cannot_be_lost_is_told_who_can(tmp_path: Path) -> None:
     path = tmp_path / "faults.yaml"
     path.write_text("schedule:\n- {at: 10s, worker: router, for: 1s}\n")
-    with pytest.raises(ConfigError, match="; such as cache/0 or decode-0 or prefill-0$"):
+    with pytest.raises(ConfigError, match=r"; such as cache/0 or decode-0 or prefill-0$"):
         read_faults(str(path), PARTS, ["prefill-1", "prefill-0", "decode-0", "cache/0"])
     with pytest.raises(ConfigError, match="on the virtual clock only"):
         read_faults(str(path), PARTS)
