@@ -59,7 +59,7 @@ MEASURES: Final = (
     Measure("Decode batch per NPU", "decode_load.batch_per_npu", "none"),
     Measure("Decode KV used, mean", "decode_load.kv_used_mean", "percentunit"),
     Measure("Decode KV free at least", "decode_load.kv_free_least", "percentunit"),
-    Measure("Cached tokens found", "cache.hit_tokens", "si:tok", max),
+    Measure("Prompt tokens from the cache", "cache.hit_tokens", "si:tok", max),
     Measure("Preemptions", "preemptions", COUNT, min),
     Measure("UB moved", "fabric.ub.bytes", "decbytes"),
     Measure("RDMA moved", "fabric.rdma.bytes", "decbytes"),

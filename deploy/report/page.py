@@ -72,7 +72,7 @@ def headline(summary: Mapping[str, Any]) -> list[Tile]:
         of.append(Tile("SLO attained", amount("percentunit", attainment), mood))
         of.append(Tile("Goodput", amount("reqps", slo["goodput_requests_per_s"])))
     cache, energy = summary["cache"], summary["energy"]
-    hit_rate = cache["hit_tokens"] / cache["lookup_tokens"] if cache["lookup_tokens"] else None
+    hit_rate = cache["hit_tokens"] / cache["prefill_tokens"] if cache["prefill_tokens"] else None
     return [
         *of,
         Tile("TTFT, median", amount("s", summary["ttft_s"]["p50"])),
@@ -128,7 +128,7 @@ def _load_section(run: RunFolder, course: Course) -> str:
     decoding = _curves(("running", course.mean("in_decode")))
     kv = {one.address: one.kv_tokens for one in run.instances}
     held = _curves(*((address, column / kv[address]) for address, column in course.by_instance("kv_tokens").items()))
-    hits = _curves(("hit rate", course.ratio("hit_tokens", "lookup_tokens")))
+    hits = _curves(("hit rate", course.ratio("hit_tokens", "prefill_tokens")))
     return section(
         "Load over time",
         "What arrived, what waited and what ran; means over each step of the time line.",
@@ -141,8 +141,8 @@ def _load_section(run: RunFolder, course: Course) -> str:
             over_time(course, "Requests before decode", "by stage", at_work, "none", is_stacked=True),
             over_time(course, "Decode batch", "sequences running on all decode instances", decoding, "none"),
             over_time(course, "KV held by decode instances", "share of their capacity", held[:6], "percentunit"),
-            over_time(course, "Prefix cache", "share of looked-up tokens that it held", hits, "percentunit", top=1.0)
-            if run.summary["cache"]["lookup_tokens"]
+            over_time(course, "Prefix cache", "share of prompt tokens that came from it", hits, "percentunit", top=1.0)
+            if run.summary["cache"]["prefill_tokens"]
             else "",
         ),
     )

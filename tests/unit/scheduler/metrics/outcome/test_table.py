@@ -19,6 +19,7 @@ from tests.unit.scheduler.metrics.logged import (
     end_run,
     final,
     moved,
+    passed,
     rejected,
     table_of,
     usage,
@@ -32,7 +33,8 @@ def summary_of(
     finish_limits: Mapping[FinishReason, str] | None = None,
 ) -> Summary:
     """Of a run of two hours."""
-    messages = moved(SECOND, 5_000_000), final(usage(0, 7200 * SECOND, SECOND, 7.2e9))
+    began = passed(0, started=[index for index, one in enumerate(requests) if one.prefill_started_ns >= 0])
+    messages = began, moved(SECOND, 5_000_000), final(usage(0, 7200 * SECOND, SECOND, 7.2e9))
     collector = end_run(collector_of(table_of(*requests), *[collector_of().instances], *messages), 7200 * SECOND)
     info = RunInfo(2.0, 1, "abc", {Plane.RDMA: 1e6}, has_prefix_cache, finish_limits=finish_limits or {})
     return summarize(collector, info, slo)
