@@ -15,7 +15,7 @@ demo: $(STAMP) ## a short trace, live on a local Ray cluster
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest
 
-soak: $(STAMP) ## the tests that take many minutes: up and down 20 times, each process killed in turn
+soak: $(STAMP) ## the tests that take many minutes: up and down 20 times, each process killed in turn, memory over 30,000 requests
 	$(BIN)/python -m pytest -m soak
 
 lint: $(STAMP) ## style, format and direction of imports

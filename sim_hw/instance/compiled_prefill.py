@@ -7,6 +7,7 @@ fetch of cached latents is not included: an instance waits for it on its fabric.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.supernode import Overlap
@@ -15,6 +16,9 @@ from sim_hw.operators.ffn import DOWN_PROJECTION_SHARE
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import PrefillPoint
 from sim_hw.steps.prefill_pass import PassTokens, PrefillModel
+
+NODES_PER_OCTAVE: Final = 18
+"""Where the matrices of a small dense model turn from weights to arithmetic, a pass bends at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ def compile_prefill(point: PrefillPoint) -> CompiledPrefill:
         core_share=model.fit.prefill_core_share.value if _hides_all(point) else 0.0,
         pair_s=(_attention_s(model, PassTokens(0.0, 0.0, many)) - idle_s) / many,
         cached_token_s=(_attention_s(model, PassTokens(0.0, many, 0.0)) - idle_s) / many,
-        table=GeometricGrid(lambda tokens: _row(model, tokens), 1.0, max(2.0, 2 * ranks * point.tokens_per_rank)),
+        table=GeometricGrid(
+            lambda tokens: _row(model, tokens), 1.0, max(2.0, 2 * ranks * point.tokens_per_rank), NODES_PER_OCTAVE
+        ),
     )
 
 

@@ -17,9 +17,15 @@ class GeometricGrid:
     for, since a run visits few of them. Rows are plain numbers: they are short, and instances ask for one at a time.
     """
 
-    def __init__(self, function: Callable[[float], Sequence[float]], first: float, last: float) -> None:
-        num_steps = max(1, ceil(NODES_PER_OCTAVE * log2(last / first)))
-        self.loads = [first * 2.0 ** (step / NODES_PER_OCTAVE) for step in range(num_steps + 1)]
+    def __init__(
+        self,
+        function: Callable[[float], Sequence[float]],
+        first: float,
+        last: float,
+        nodes_per_octave: int = NODES_PER_OCTAVE,
+    ) -> None:
+        num_steps = max(1, ceil(nodes_per_octave * log2(last / first)))
+        self.loads = [first * 2.0 ** (step / nodes_per_octave) for step in range(num_steps + 1)]
         self._function = function
         self._rows: dict[int, tuple[float, ...]] = {}
 

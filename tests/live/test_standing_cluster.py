@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.cluster.attach import control_call
 from deploy.cluster.listeners import session_listeners
+from deploy.cluster.runtime_folder import FOLDER_VARIABLE
 from deploy.dashboards.files import UIDS, load_dashboard
 from deploy.dashboards.prometheus_api import Prometheus, Window
 from scheduler.protocol.errors import ConfigError
@@ -96,7 +97,8 @@ def test_a_run_for_other_instances_is_refused(standing: Standing) -> None:
     assert "--plan 1x16p+1x160d: the cluster that is up has 2x16p+1x16d+2c" in line
 
 
-def test_operations_are_called_by_name(standing: Standing) -> None:
+def test_operations_are_called_by_name(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(standing.folder.path))
     state = standing.state()
     assert control_call(state, "status")["phase"] == "idle"
     with pytest.raises(ConfigError, match=r"no such control command: explode; known: .*status"):
