@@ -17,10 +17,10 @@ def cache_row() -> Row:
         (
             lines(
                 "Found in the pool",
-                "Share of the prompt tokens that were looked up in the window, by the tier that they came from.",
+                "Share of the prompt tokens that were looked up in the window, by tier, whether used or not.",
                 "percentunit",
                 Query(
-                    f"{wall_rate(f'{_POOL}_hit_tokens_total', 'tier')} / "
+                    f"{wall_rate(f'{_POOL}_found_tokens_total', 'tier')} / "
                     f"scalar({wall_rate(f'{_POOL}_lookup_tokens_total')})",
                     "{{tier}}",
                 ),

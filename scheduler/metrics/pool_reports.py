@@ -8,8 +8,8 @@ from scheduler.protocol.messages import CacheReported
 
 _COUNTED: Final[tuple[str, ...]] = (
     "lookup_tokens",
-    "dram_hit_tokens",
-    "ssd_hit_tokens",
+    "dram_found_tokens",
+    "ssd_found_tokens",
     "offered_tokens",
     "stored_tokens",
     "dram_evicted_blocks",

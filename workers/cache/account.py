@@ -19,8 +19,8 @@ class Account:
     """
 
     lookup_tokens: int = 0
-    dram_hit_tokens: int = 0
-    ssd_hit_tokens: int = 0
+    dram_found_tokens: int = 0
+    ssd_found_tokens: int = 0
     offered_tokens: int = 0
     stored_tokens: int = 0
     dram_evicted_blocks: int = 0

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from scheduler.core.lifecycle import State
 from scheduler.core.request_table import NOT_YET, RequestTable
+from scheduler.metrics.begun_prefills import begun_tokens
 from scheduler.metrics.bucket_bounds import (
     TOKEN_BOUNDS_S,
     VLLM_REQUEST_BOUNDS_S,
@@ -74,7 +75,7 @@ class EngineTotals:
     kv_usage: tuple[float, ...]
     prompt_tokens: tuple[int, ...]
     generation_tokens: tuple[int, ...]
-    lookup_tokens: tuple[int, ...]
+    prefill_tokens: tuple[int, ...]
     hit_tokens: tuple[int, ...]
     preemptions: tuple[int, ...]
     ended: tuple[tuple[int, ...], ...]
@@ -111,21 +112,21 @@ _BOUNDS: Final[dict[str, tuple[float, ...]]] = {
 class EngineCounts:
     """What is counted of one engine as messages come."""
 
-    __slots__ = ("generation_tokens", "hit_tokens", "itl_s", "lookup_tokens", "preemptions", "step_tokens")
+    __slots__ = ("generation_tokens", "hit_tokens", "itl_s", "preemptions", "prefill_tokens", "step_tokens")
 
     def __init__(self) -> None:
         self.generation_tokens = 0
-        self.lookup_tokens = 0
+        self.prefill_tokens = 0
         self.hit_tokens = 0
         self.preemptions = 0
         self.itl_s: Final = BucketCounts(ITL_GRID_S)
         self.step_tokens: Final = BucketCounts(VLLM_STEP_TOKEN_BOUNDS)
 
-    def look_up(self, table: RequestTable, message: PrefillStepped) -> None:
-        """Prompts were looked up. Instances with a cache of their own tell their hits; of a pool's the table knows."""
-        hits = message.started_cached_tokens or [table.cached_tokens[i] for i in message.started_ids]
-        self.hit_tokens += sum(hits)
-        self.lookup_tokens += sum([table.prompt_tokens[i] for i in message.started_ids])
+    def begin_prefills(self, table: RequestTable, message: PrefillStepped) -> None:
+        """Prefills began."""
+        prefill_tokens, hit_tokens = begun_tokens(table, message)
+        self.prefill_tokens += prefill_tokens
+        self.hit_tokens += hit_tokens
 
     def end_pass(self, message: PrefillStepped) -> None:
         """A pass of a prefill instance ended, if there was one."""
@@ -168,7 +169,7 @@ class EngineAccount(Account[EngineTotals]):
     def _on_prefill_stepped(self, session: Session, message: PrefillStepped) -> None:
         table, counts = session.table, self._counts[message.instance]
         if message.started_ids and self.layout.has_prefix_cache:
-            counts.look_up(table, message)
+            counts.begin_prefills(table, message)
         counts.end_pass(message)
         first_ns, last_ns = table.first_token_ns, table.last_token_ns
         for request_id in message.prefilled_ids:
@@ -252,7 +253,7 @@ class EngineAccount(Account[EngineTotals]):
             itl_s=tuple(one.itl_s.totals() for one in counts),
             step_tokens=tuple(one.step_tokens.totals() for one in counts),
             generation_tokens=tuple(one.generation_tokens for one in counts),
-            lookup_tokens=tuple(one.lookup_tokens for one in counts),
+            prefill_tokens=tuple(one.prefill_tokens for one in counts),
             hit_tokens=tuple(one.hit_tokens for one in counts),
             preemptions=tuple(one.preemptions for one in counts),
             **{name: rows.totals() for name, rows in self._histograms.items()},

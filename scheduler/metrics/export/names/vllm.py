@@ -139,12 +139,12 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         "Output tokens: the first of each request at prefill, the others at decode.", "tokens",
     ),
     _counter(
-        "prefix_cache_queries_total", "Tokens looked up in the prefix cache.", lambda e: e.lookup_tokens,
-        "Tokens, not requests.", "tokens",
+        "prefix_cache_queries_total", "Tokens looked up in the prefix cache.", lambda e: e.prefill_tokens,
+        "Prompt tokens of prefills that began, not requests.", "tokens",
     ),
     _counter(
         "prefix_cache_hits_total", "Tokens found in the prefix cache.", lambda e: e.hit_tokens,
-        "Tokens, not requests.", "tokens",
+        "Those of them that were not computed.", "tokens",
     ),
     _counter(
         "num_preemptions_total", "Cumulative number of preemptions.", lambda e: e.preemptions,

@@ -55,7 +55,7 @@ def test_reports_of_two_pools_add_up_and_a_later_one_takes_the_place_of_the_firs
         totals.before(1, CacheReported(pool, *(scale * number for number in range(1, 16))))
     seen = totals[CacheTotals]
     assert (seen.num_servers, seen.lookup_tokens, seen.moved_blocks) == (12 * 1, 12 * 6, 12 * 15)
-    assert (seen.capacity_tokens, seen.hit_tokens) == ((12 * 2, 12 * 4), (12 * 7, 12 * 8))
+    assert (seen.capacity_tokens, seen.found_tokens) == ((12 * 2, 12 * 4), (12 * 7, 12 * 8))
 
 
 def test_a_pool_that_came_back_empty_counts_on() -> None:
