@@ -153,14 +153,14 @@ def pool_use(pools: CacheTotals, moved: Mapping[TransferKind, int]) -> PoolUse:
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """Prompt tokens of prefills that began, and those of them that a prefix cache spared them; both 0 without one.
+    """Prompt tokens for which prefills that began had a prefix cache, and those that it spared them; 0 without one.
 
     A request that is requeued counts once more for each prefill that it begins.
     `pool` is the account of the cache pools themselves, all together.
     """
 
     hit_tokens: int
-    prefill_tokens: int
+    lookup_tokens: int
     pool: PoolUse
 
 
