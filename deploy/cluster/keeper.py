@@ -124,6 +124,7 @@ class Keeper:
             stack.callback(self._prometheus.close)
             self._note(prometheus_address=self._prometheus.address)
         self._node = NodeWatch(node_processes(self._state.keeper_pid, self._state.keeper_start))
+        stack.callback(self._leave_the_dead)
 
     def _watch(self) -> None:
         """Check the parts until it is told to end; a control plane that is silent or gone is started and set up again.
@@ -146,6 +147,14 @@ class Keeper:
     def _give_up(self, error: SupernodeError) -> None:
         """Say at once that the cluster has failed: to end what is left may take a while, or not come to an end."""
         self._note(phase="failed", line=" ".join(str(error).split()))
+        self._end_soon()
+
+    def _leave_the_dead(self) -> None:
+        """Told to end just when its node has gone: nobody could be ended in order."""
+        if self._node.trouble(monotonic_s()):
+            self._end_soon()
+
+    def _end_soon(self) -> None:
         self._actors.abandon()
         timer = Timer(END_S, self._end_for_certain)
         timer.daemon = True
