@@ -140,7 +140,7 @@ def _share(value: float) -> str:
 
 def _hit_rate(document: dict[str, Any]) -> str:
     cache = document["run"]["cache"]
-    return _share(cache["hit_tokens"] / cache["prefill_tokens"]) if cache["prefill_tokens"] else NOTHING
+    return _share(cache["hit_tokens"] / cache["lookup_tokens"]) if cache["lookup_tokens"] else NOTHING
 
 
 def _supernode_joules(document: dict[str, Any]) -> str:

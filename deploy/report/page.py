@@ -74,7 +74,7 @@ def headline(summary: Mapping[str, Any]) -> list[Tile]:
         of.append(Tile("SLO attained", amount("percentunit", attainment), mood))
         of.append(Tile("Goodput", amount("reqps", slo["goodput_requests_per_s"])))
     cache, energy = summary["cache"], summary["energy"]
-    hit_rate = cache["hit_tokens"] / cache["prefill_tokens"] if cache["prefill_tokens"] else None
+    hit_rate = cache["hit_tokens"] / cache["lookup_tokens"] if cache["lookup_tokens"] else None
     return [
         *of,
         Tile("TTFT, median", amount("s", summary["ttft_s"]["p50"])),
@@ -131,7 +131,7 @@ def _load_section(run: RunFolder, course: Course) -> str:
     kv = {one.address: one.kv_tokens for one in run.instances}
     shares = {address: column / kv[address] for address, column in course.by_instance("kv_tokens").items()}
     held = _curves(*_told_apart(shares))
-    hits = _curves(("hit rate", course.ratio("hit_tokens", "prefill_tokens")))
+    hits = _curves(("hit rate", course.ratio("hit_tokens", "lookup_tokens")))
     return section(
         "Load over time",
         "What arrived, what waited and what ran; means over each step of the time line.",
@@ -143,7 +143,7 @@ def _load_section(run: RunFolder, course: Course) -> str:
             over_time(course, "Decode batch", "sequences running on all decode instances", decoding, "none"),
             over_time(course, "KV held by decode instances", "share of their capacity", held, "percentunit"),
             over_time(course, "Prefix cache", "share of prompt tokens that came from it", hits, "percentunit", top=1.0)
-            if run.summary["cache"]["prefill_tokens"]
+            if run.summary["cache"]["lookup_tokens"]
             else "",
         ),
     )

@@ -174,9 +174,9 @@ def _footer(summary: Summary) -> str:
 
 def _cache_section(summary: Summary) -> Section:
     cache = summary.cache
-    share = cache.hit_tokens / cache.prefill_tokens if cache.prefill_tokens else None
-    cells = (_percent(share), _si(cache.hit_tokens, "tok"), _si(cache.prefill_tokens, "tok"))
-    return Section("Cache", ("hit rate", "hit", "prefilled"), (("", *cells),) if cache.prefill_tokens else ())
+    share = cache.hit_tokens / cache.lookup_tokens if cache.lookup_tokens else None
+    cells = (_percent(share), _si(cache.hit_tokens, "tok"), _si(cache.lookup_tokens, "tok"))
+    return Section("Cache", ("hit rate", "hit", "looked up"), (("", *cells),) if cache.lookup_tokens else ())
 
 
 def _fabric_section(summary: Summary) -> Section:

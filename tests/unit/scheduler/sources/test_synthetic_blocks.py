@@ -39,7 +39,7 @@ def test_a_run_shares_what_its_own_blocks_can(
     command = ["replay", str(workload), "--json"]
     assert main([*command, "--config", str(tmp_path / "run.yaml")]) == 0
     found = json.loads(capsys.readouterr().out)["cache"]
-    assert (found["hit_tokens"], found["prefill_tokens"]) == (196 * 384, 200 * 831)
+    assert (found["hit_tokens"], found["lookup_tokens"]) == (196 * 384, 200 * 831)
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out)["cache"]["hit_tokens"] == 0
 

@@ -68,10 +68,10 @@ CONTRACT: dict[str, Any] = {
     "slo": ["attainment", "goodput_requests_per_s"],
     "cache": {
         "hit_tokens": None,
-        "prefill_tokens": None,
+        "lookup_tokens": None,
         "pool": {
             "num_servers": None,
-            "lookup_tokens": None,
+            "asked_tokens": None,
             "dram": TIER,
             "ssd": TIER,
             "stored_tokens": None,
@@ -195,7 +195,7 @@ def test_numbers_by_hand() -> None:
         "watts": 370 / 10 / 160,
     }
     assert found["slo"] == {"attainment": 0.25, "goodput_requests_per_s": 0.1}
-    assert (found["cache"]["hit_tokens"], found["cache"]["prefill_tokens"]) == (40, 300)
+    assert (found["cache"]["hit_tokens"], found["cache"]["lookup_tokens"]) == (40, 300)
     assert found["fabric"]["rdma"]["bytes"] == 700
     assert found["fabric"]["rdma"]["utilization_mean"] == 0.07
     assert found["fabric"]["rdma"]["utilization_peak"] == 0.3
@@ -229,7 +229,7 @@ def test_how_full_decode_is() -> None:
 
 def test_without_a_cache_nothing_is_hit() -> None:
     found = json_of(run_of_four(), has_prefix_cache=False)
-    assert (found["cache"]["hit_tokens"], found["cache"]["prefill_tokens"]) == (0, 0)
+    assert (found["cache"]["hit_tokens"], found["cache"]["lookup_tokens"]) == (0, 0)
     assert found["cache"]["pool"]["num_servers"] == 0
 
 
@@ -238,7 +238,7 @@ def test_floats_have_nine_digits_and_counts_all() -> None:
     third = json_of(end_run(collector_of(table, (PREFILL, DECODE), passed(0, started=[0])), 3 * SECOND))
     assert third["throughput"]["requests_per_s"] == 0.333333333
     assert third["throughput"]["input_tokens_per_s"] == 333333334.0
-    assert third["cache"]["prefill_tokens"] == 10**9 + 1
+    assert third["cache"]["lookup_tokens"] == 10**9 + 1
 
 
 def test_a_run_is_summed_up_the_same_way_twice() -> None:
