@@ -86,8 +86,8 @@ def _instances(instances: list[dict[str, Any]]) -> str:
 def _totals(seen: dict[str, Any]) -> str:
     rates, requests, tokens = seen["rates"], seen["requests"], seen["tokens"]
     ended = ", ".join(f"{count:,} {reason}" for reason, count in requests["ended"].items() if count) or "none"
-    prefilled = tokens["cache_prefill"]
-    hit_rate = f"{tokens['cache_hit'] / prefilled:.1%}" if prefilled else "-"
+    looked_up = tokens["cache_lookup"]
+    hit_rate = f"{tokens['cache_hit'] / looked_up:.1%}" if looked_up else "-"
     restarts = sum(seen["restarts"].values())
     rows = [
         (

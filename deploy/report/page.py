@@ -131,7 +131,7 @@ def _load_section(run: RunFolder, course: Course) -> str:
     kv = {one.address: one.kv_tokens for one in run.instances}
     shares = {address: column / kv[address] for address, column in course.by_instance("kv_tokens").items()}
     held = _curves(*_told_apart(shares))
-    hits = _curves(("hit rate", course.ratio("hit_tokens", "prefill_tokens")))
+    hits = _curves(("hit rate", course.ratio("hit_tokens", "lookup_tokens")))
     return section(
         "Load over time",
         "What arrived, what waited and what ran; means over each step of the time line.",

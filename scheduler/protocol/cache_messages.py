@@ -148,7 +148,7 @@ class CacheReported:
     dram_tokens: Final[int]
     ssd_capacity_tokens: Final[int]
     ssd_tokens: Final[int]
-    lookup_tokens: Final[int]
+    asked_tokens: Final[int]
     dram_found_tokens: Final[int]
     ssd_found_tokens: Final[int]
     offered_tokens: Final[int]

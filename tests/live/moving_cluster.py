@@ -156,7 +156,7 @@ def snapshot_at(wall_s: float) -> Snapshot:
             num_servers=48,
             capacity_tokens=(10**9, 10**10),
             held_tokens=(10**8 + (PROMPT_TOKENS - CACHED_TOKENS) * num, 10**9),
-            lookup_tokens=PROMPT_TOKENS * num,
+            asked_tokens=PROMPT_TOKENS * num,
             found_tokens=(CACHED_TOKENS * num, 0),
             offered_tokens=PROMPT_TOKENS * num,
             stored_tokens=(PROMPT_TOKENS - CACHED_TOKENS) * num,
@@ -238,7 +238,7 @@ def _engines(num: int, swing: float) -> EngineTotals:
         kv_usage=(*(0.01 * index for index in range(num_prefill)), 0.12 + 0.04 * swing),
         prompt_tokens=(*(PROMPT_TOKENS * (num // num_prefill) for _ in PREFILL), 0),
         generation_tokens=(*(num // num_prefill for _ in PREFILL), (OUTPUT_TOKENS - 1) * num),
-        prefill_tokens=(*(PROMPT_TOKENS * (num // num_prefill) for _ in PREFILL), 0),
+        lookup_tokens=(*(PROMPT_TOKENS * (num // num_prefill) for _ in PREFILL), 0),
         hit_tokens=(*(CACHED_TOKENS * (num // num_prefill) for _ in PREFILL), 0),
         preemptions=(*at_prefill, num // 40),
         ended=(

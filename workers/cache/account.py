@@ -18,7 +18,7 @@ class Account:
     `evicted_age_ns`: how long blocks had not been used when they left DRAM (or SSD, if there is no DRAM), summed up.
     """
 
-    lookup_tokens: int = 0
+    asked_tokens: int = 0
     dram_found_tokens: int = 0
     ssd_found_tokens: int = 0
     offered_tokens: int = 0

@@ -71,7 +71,7 @@ def store_hits(prompts: Iterable[Prompt], sizes: StoreSizes) -> HitTokens:
         store.store(number, number)
     account = store.account
     found = account.dram_found_tokens + account.ssd_found_tokens
-    return HitTokens(found, account.lookup_tokens, account.ssd_found_tokens)
+    return HitTokens(found, account.asked_tokens, account.ssd_found_tokens)
 
 
 class _Uses:

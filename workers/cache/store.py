@@ -53,7 +53,7 @@ class BlockStore:
         """
         blocks = prefix if self._is_given else self._keys_of(prefix, num_tokens)
         account = self.account
-        account.lookup_tokens += num_tokens
+        account.asked_tokens += num_tokens
         if self._tiers is None:
             # What is pinned needs no stamp: whoever lets go of it leaves one.
             run, found = self._tree.look_up(tenant, blocks)

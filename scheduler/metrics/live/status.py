@@ -40,7 +40,7 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
             "prompt": tokens.prompt,
             "computed": tokens.computed,
             "generation": sum(engines.generation_tokens),
-            "cache_prefill": sum(engines.prefill_tokens),
+            "cache_lookup": sum(engines.lookup_tokens),
             "cache_hit": sum(engines.hit_tokens),
         },
         "fabric": fabric.status(snapshot[FabricTotals], snapshot.layout),

@@ -59,7 +59,7 @@ USAGE_ROW: Final = np.dtype(
 """What an instance did between two of its reports; fields as in `Usage`."""
 
 _pack_begun: Final = Struct("<qqq").pack
-BEGUN_ROW: Final = np.dtype([("boundary_ns", "<i8"), ("prefill_tokens", "<i8"), ("hit_tokens", "<i8")])
+BEGUN_ROW: Final = np.dtype([("boundary_ns", "<i8"), ("lookup_tokens", "<i8"), ("hit_tokens", "<i8")])
 """Prefills that began with one pass; tokens as in `begun_tokens`."""
 
 _pack_run: Final = Struct("<hqqiqqi").pack

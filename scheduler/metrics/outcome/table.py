@@ -176,7 +176,7 @@ def _cache_section(summary: Summary) -> Section:
     cache = summary.cache
     share = cache.hit_tokens / cache.lookup_tokens if cache.lookup_tokens else None
     cells = (_percent(share), _si(cache.hit_tokens, "tok"), _si(cache.lookup_tokens, "tok"))
-    return Section("Cache", ("hit rate", "hit", "prefilled"), (("", *cells),) if cache.lookup_tokens else ())
+    return Section("Cache", ("hit rate", "hit", "looked up"), (("", *cells),) if cache.lookup_tokens else ())
 
 
 def _fabric_section(summary: Summary) -> Section:

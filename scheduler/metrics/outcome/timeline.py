@@ -115,7 +115,7 @@ def _cache_columns(collector: Collector, edges: Floats) -> dict[str, Floats]:
     """Prompt tokens of the prefills that began in each step, and those of them that came from a cache."""
     rows = collector.begun_rows()
     is_all = np.ones(len(rows), np.bool_)
-    return {name: _summed(rows["boundary_ns"], rows[name], is_all, edges) for name in ("prefill_tokens", "hit_tokens")}
+    return {name: _summed(rows["boundary_ns"], rows[name], is_all, edges) for name in ("lookup_tokens", "hit_tokens")}
 
 
 def _plane_columns(collector: Collector, edges: Floats) -> dict[str, Floats]:

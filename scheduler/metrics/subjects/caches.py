@@ -41,7 +41,7 @@ class CacheTotals:
     num_servers: int = 0
     capacity_tokens: tuple[int, ...] = (0, 0)
     held_tokens: tuple[int, ...] = (0, 0)
-    lookup_tokens: int = 0
+    asked_tokens: int = 0
     found_tokens: tuple[int, ...] = (0, 0)
     offered_tokens: int = 0
     stored_tokens: int = 0
@@ -61,7 +61,7 @@ def cache_totals(reports: PoolReports) -> CacheTotals:
         num_servers=reports.sum("num_servers"),
         capacity_tokens=by_tier("capacity_tokens"),
         held_tokens=by_tier("tokens"),
-        lookup_tokens=reports.sum("lookup_tokens"),
+        asked_tokens=reports.sum("asked_tokens"),
         found_tokens=by_tier("found_tokens"),
         offered_tokens=reports.sum("offered_tokens"),
         stored_tokens=reports.sum("stored_tokens"),
@@ -111,13 +111,13 @@ class TierUse:
 class PoolUse:
     """All servers of all pools together. `dedup_ratio`: tokens to be stored over those that were new, None without any.
 
-    `lookup_tokens`: of all prompts that were looked up, whether they began or not; what of them was found stands by
+    `asked_tokens`: of all prompts that pools were asked about, begun or not; what of them was found stands by
     tier. `evicted_age_s`: mean time since its last use of a block that left DRAM, None if none did. Blocks are lost
     with a server, and moved when servers join or are drained.
     """
 
     num_servers: int
-    lookup_tokens: int
+    asked_tokens: int
     dram: TierUse
     ssd: TierUse
     stored_tokens: int
@@ -140,7 +140,7 @@ def pool_use(pools: CacheTotals, moved: Mapping[TransferKind, int]) -> PoolUse:
     )
     return PoolUse(
         pools.num_servers,
-        pools.lookup_tokens,
+        pools.asked_tokens,
         dram,
         ssd,
         pools.stored_tokens,
@@ -153,7 +153,7 @@ def pool_use(pools: CacheTotals, moved: Mapping[TransferKind, int]) -> PoolUse:
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """Prompt tokens for which prefills that began had a prefix cache, and those that it spared them; 0 without one.
+    """Prompt tokens of prefills that began, and those of them that a prefix cache spared them; both 0 without one.
 
     A request that is requeued counts once more for each prefill that it begins.
     `pool` is the account of the cache pools themselves, all together.
@@ -175,7 +175,7 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
     return {
         "cache": CacheUse(
             int(begun["hit_tokens"].sum()),
-            int(begun["prefill_tokens"].sum()),
+            int(begun["lookup_tokens"].sum()),
             pool_use(cache_totals(collector.pool_reports), moved),
         )
     }
@@ -196,9 +196,9 @@ def _moved(snapshot: Snapshot, by_tier: Sequence[TransferKind]) -> list[float]:
 
 FAMILIES: Final = (
     Family(
-        "supernode_cache_prefill_tokens_total", "counter",
+        "supernode_cache_lookup_tokens_total", "counter",
         "Prompt tokens of prefills that began, where there is a prefix cache.",
-        lambda s: (sum(s[EngineTotals].prefill_tokens),),
+        lambda s: (sum(s[EngineTotals].lookup_tokens),),
     ),
     Family(
         "supernode_cache_hit_tokens_total", "counter",
@@ -238,13 +238,13 @@ FAMILIES: Final = (
         lambda s: _moved(s, _WRITES), ("tier", "plane"), lambda _: _TIERS_AND_PLANES,
     ),
     Family(
-        "supernode_cache_pool_lookup_tokens_total", "counter",
-        "Prompt tokens looked up in the pools, whether their prefill began or not.",
-        lambda s: (s[CacheTotals].lookup_tokens,),
+        "supernode_cache_pool_asked_tokens_total", "counter",
+        "Prompt tokens that the pools were asked about, whether their prefill began or not.",
+        lambda s: (s[CacheTotals].asked_tokens,),
     ),
     Family(
         "supernode_cache_pool_found_tokens_total", "counter",
-        "Those of them that look-ups found, by tier, whether prefill used them or not.",
+        "Those of them that the pools found, by tier, whether prefill used them or not.",
         lambda s: s[CacheTotals].found_tokens, ("tier",), _BY_TIER,
     ),
     Family(

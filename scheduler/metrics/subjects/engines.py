@@ -75,7 +75,7 @@ class EngineTotals:
     kv_usage: tuple[float, ...]
     prompt_tokens: tuple[int, ...]
     generation_tokens: tuple[int, ...]
-    prefill_tokens: tuple[int, ...]
+    lookup_tokens: tuple[int, ...]
     hit_tokens: tuple[int, ...]
     preemptions: tuple[int, ...]
     ended: tuple[tuple[int, ...], ...]
@@ -112,11 +112,11 @@ _BOUNDS: Final[dict[str, tuple[float, ...]]] = {
 class EngineCounts:
     """What is counted of one engine as messages come."""
 
-    __slots__ = ("generation_tokens", "hit_tokens", "itl_s", "preemptions", "prefill_tokens", "step_tokens")
+    __slots__ = ("generation_tokens", "hit_tokens", "itl_s", "lookup_tokens", "preemptions", "step_tokens")
 
     def __init__(self) -> None:
         self.generation_tokens = 0
-        self.prefill_tokens = 0
+        self.lookup_tokens = 0
         self.hit_tokens = 0
         self.preemptions = 0
         self.itl_s: Final = BucketCounts(ITL_GRID_S)
@@ -124,8 +124,8 @@ class EngineCounts:
 
     def begin_prefills(self, table: RequestTable, message: PrefillStepped) -> None:
         """Prefills began."""
-        prefill_tokens, hit_tokens = begun_tokens(table, message)
-        self.prefill_tokens += prefill_tokens
+        lookup_tokens, hit_tokens = begun_tokens(table, message)
+        self.lookup_tokens += lookup_tokens
         self.hit_tokens += hit_tokens
 
     def end_pass(self, message: PrefillStepped) -> None:
@@ -253,7 +253,7 @@ class EngineAccount(Account[EngineTotals]):
             itl_s=tuple(one.itl_s.totals() for one in counts),
             step_tokens=tuple(one.step_tokens.totals() for one in counts),
             generation_tokens=tuple(one.generation_tokens for one in counts),
-            prefill_tokens=tuple(one.prefill_tokens for one in counts),
+            lookup_tokens=tuple(one.lookup_tokens for one in counts),
             hit_tokens=tuple(one.hit_tokens for one in counts),
             preemptions=tuple(one.preemptions for one in counts),
             **{name: rows.totals() for name, rows in self._histograms.items()},

@@ -139,7 +139,7 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
         "Output tokens: the first of each request at prefill, the others at decode.", "tokens",
     ),
     _counter(
-        "prefix_cache_queries_total", "Tokens looked up in the prefix cache.", lambda e: e.prefill_tokens,
+        "prefix_cache_queries_total", "Tokens looked up in the prefix cache.", lambda e: e.lookup_tokens,
         "Prompt tokens of prefills that began, not requests.", "tokens",
     ),
     _counter(

@@ -154,8 +154,8 @@ def assert_cache_is_told_alike(run: Run) -> None:
     cache, pool = run.summary["cache"], run.summary["cache"]["pool"]
     for name, count in (
         ("supernode_cache_hit_tokens_total", cache["hit_tokens"]),
-        ("supernode_cache_prefill_tokens_total", cache["lookup_tokens"]),
-        ("supernode_cache_pool_lookup_tokens_total", pool["lookup_tokens"]),
+        ("supernode_cache_lookup_tokens_total", cache["lookup_tokens"]),
+        ("supernode_cache_pool_asked_tokens_total", pool["asked_tokens"]),
         ("supernode_cache_pool_found_tokens_total", pool["dram"]["found_tokens"] + pool["ssd"]["found_tokens"]),
         ("vllm:prefix_cache_hits_total", cache["hit_tokens"]),
         ("vllm:prefix_cache_queries_total", cache["lookup_tokens"]),
@@ -163,8 +163,8 @@ def assert_cache_is_told_alike(run: Run) -> None:
         assert run.live(name) == count > 0, name
     with (run.folder / "timeline.csv").open() as file:
         steps = list(csv.DictReader(file))
-    for column, name in (("hit_tokens", "hit_tokens"), ("prefill_tokens", "lookup_tokens")):
-        assert sum(float(step[column]) for step in steps) == pytest.approx(cache[name], rel=1e-4)
+    for name in ("hit_tokens", "lookup_tokens"):
+        assert sum(float(step[name]) for step in steps) == pytest.approx(cache[name], rel=1e-4)
 
 
 def test_hits_and_what_was_found_are_told_alike_though_prefills_are_lost_and_begin_again(run: Run) -> None:
@@ -172,7 +172,7 @@ def test_hits_and_what_was_found_are_told_alike_though_prefills_are_lost_and_beg
     cache, pool = run.summary["cache"], run.summary["cache"]["pool"]
     # Who was requeued counts for each prefill that began, and more was looked up and found than was begun and hit.
     assert cache["lookup_tokens"] > sum(int(row["prompt_tokens"]) for row in run.records if row["prefill_started_ns"])
-    assert pool["lookup_tokens"] > cache["lookup_tokens"]
+    assert pool["asked_tokens"] > cache["lookup_tokens"]
     assert pool["dram"]["found_tokens"] > cache["hit_tokens"]
 
 
@@ -184,7 +184,7 @@ def test_what_was_looked_up_and_not_begun_is_that_of_requests_that_timed_out_fir
     assert not_begun
     assert cache["lookup_tokens"] == sum(int(row["prompt_tokens"]) for row in begun)
     assert cache["hit_tokens"] == sum(int(row["cached_tokens"]) for row in begun)
-    assert pool["lookup_tokens"] - cache["lookup_tokens"] == sum(int(row["prompt_tokens"]) for row in not_begun)
+    assert pool["asked_tokens"] - cache["lookup_tokens"] == sum(int(row["prompt_tokens"]) for row in not_begun)
     assert pool["dram"]["found_tokens"] > cache["hit_tokens"]
     assert waiting.summary["tokens"]["computed"] <= cache["lookup_tokens"] - cache["hit_tokens"]
 

@@ -123,7 +123,7 @@ def made_up_engines(num: int, seconds: int) -> EngineTotals:
         kv_usage=tuple(1 / (one + 2) for one in each),
         prompt_tokens=counts(23),
         generation_tokens=(*counts(29)[1:], 10**15 + seconds),
-        prefill_tokens=counts(31),
+        lookup_tokens=counts(31),
         hit_tokens=counts(5),
         preemptions=counts(3),
         ended=tuple(_numbers(END_REASONS, one * seconds) for one in each),

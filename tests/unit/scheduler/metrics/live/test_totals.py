@@ -169,12 +169,12 @@ def test_hits_are_those_of_every_prefill_that_began_live_and_at_the_end(case: Ca
     run = Observed(case)
     started = [i for m in run.told if isinstance(m, PrefillStepped) for i in m.started_ids]
     expected = sum(run.table.prompt_tokens[i] for i in started) if case.cache_mode != "none" else 0
-    assert sum(run.last[EngineTotals].prefill_tokens) == expected
+    assert sum(run.last[EngineTotals].lookup_tokens) == expected
     if case.cache_mode == "none":
         assert sum(run.last[EngineTotals].hit_tokens) == 0
     else:
         begun = run.collector.begun_rows()
-        assert begun["prefill_tokens"].sum() == expected
+        assert begun["lookup_tokens"].sum() == expected
         assert sum(run.last[EngineTotals].hit_tokens) == begun["hit_tokens"].sum()
 
 

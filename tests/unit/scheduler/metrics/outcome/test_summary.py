@@ -71,7 +71,7 @@ CONTRACT: dict[str, Any] = {
         "lookup_tokens": None,
         "pool": {
             "num_servers": None,
-            "lookup_tokens": None,
+            "asked_tokens": None,
             "dram": TIER,
             "ssd": TIER,
             "stored_tokens": None,

@@ -76,7 +76,7 @@ def test_tokens_add_up(stamps: list[list[float]], output: int) -> None:
     seconds = np.diff(np.append(course.columns["time_s"], course.span_s))
     assert np.dot(course.columns["output_tokens_per_s"], seconds) == pytest.approx(output * len(stamps) + 1)
     assert np.dot(course.columns["input_tokens_per_s"], seconds) == pytest.approx(100 * (len(stamps) + 1))
-    assert course.columns["prefill_tokens"].sum() == 100 * (len(stamps) + 1)
+    assert course.columns["lookup_tokens"].sum() == 100 * (len(stamps) + 1)
 
 
 def test_kv_grows_evenly_from_the_prompt_to_the_end() -> None:
