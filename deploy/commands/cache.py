@@ -15,7 +15,7 @@ from deploy.settings.shipped_examples import find_input
 from deploy.system.blueprint import Blueprint
 from deploy.terminal.output import say, tell
 from scheduler.core.config import CacheMode
-from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.errors import ConfigError, InputError
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
@@ -24,6 +24,8 @@ from workers.cache.curve import Prompt, stack_distance_hits, store_hits
 app = typer.Typer(help="What a prefix cache of some size would find in a trace, and what reuse is worth.")
 
 MAX_PROMPT_TOKENS: Final = 65_536
+
+MAX_SSD_OVER_DRAM: Final = 10_000
 
 REUSE_SETTINGS: Final = {"plan": "1x16p+1x160d+48c", "prefill_tokens_per_npu": 16_384}
 """One instance, and the batches of the published measurement."""
@@ -43,6 +45,8 @@ def curve(
 ) -> int:
     """Hit rate against capacity: the pool; one list, and the plan's servers each on its own, by stack distances; the
     pool with SSD."""
+    if not 0 <= ssd <= MAX_SSD_OVER_DRAM:
+        raise ConfigError(f"--ssd is {ssd:g}; give a multiple of the DRAM from 0 to {MAX_SSD_OVER_DRAM:,}")
     settings = load_settings(config, {})
     opened = open_trace(find_input(trace), options=for_run(rows, settings))
     sizes = Blueprint(settings, opened.block_tokens).pool_sizes()
@@ -55,6 +59,8 @@ def curve(
     ]
     for line in opened.skipped.lines():
         tell(line)
+    if not prompts:
+        raise InputError(f"{opened.name}: no prompt has block ids, so none shares anything; say --assume-shared 0.5")
     per_servers = [
         int(terabytes * 1e12 / block_bytes * sizes.block_tokens / sizes.num_servers) for terabytes in CAPACITIES_TB
     ]

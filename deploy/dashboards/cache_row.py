@@ -17,11 +17,11 @@ def cache_row() -> Row:
         (
             lines(
                 "Found in the pool",
-                "Share of the prompt tokens that were looked up in the window, by the tier that they came from.",
+                "Share of the prompt tokens asked about in the window, by tier, whether used by prefill or not.",
                 "percentunit",
                 Query(
-                    f"{wall_rate(f'{_POOL}_hit_tokens_total', 'tier')} / "
-                    f"scalar({wall_rate(f'{_POOL}_lookup_tokens_total')})",
+                    f"{wall_rate(f'{_POOL}_found_tokens_total', 'tier')} / "
+                    f"scalar({wall_rate(f'{_POOL}_asked_tokens_total')})",
                     "{{tier}}",
                 ),
                 highest=1,

@@ -125,7 +125,7 @@ def history_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Wi
     else:
         trace |= {"colorscale": BLUE_TO_RED, "colorbar": colour_bar(fitting.suffix)}
         legend: list[tuple[str, str]] = []
-    vertical = {"autorange": "reversed", "type": "category", "dtick": 1, "tickfont": {"size": 10}, "showgrid": False}
+    vertical = {"autorange": "reversed", "type": "category", "dtick": 1, "showgrid": False}
     return Figure([trace], _layout(panel, window, vertical), legend)
 
 

@@ -25,8 +25,10 @@ from scheduler.sources.synthetic.settings_file import read_settings
 from scheduler.sources.traces.rows import shorten
 from scheduler.sources.worker_losses import PlannedChange, PlannedLoss
 
-MIN_MEAN_S: Final = 1e-3
-"""Shorter mean times would make more faults than there is work."""
+MIN_REPAIR_S: Final = 1e-3
+
+MAX_FAULTS_PER_S: Final = 10
+"""Of all parts of a kind together, on average; more would be more work than what is emulated."""
 
 MAX_S: Final = 3.2e9
 """About a hundred years."""
@@ -90,9 +92,7 @@ def _loss(entry: Section, workers: Collection[str], earlier: Collection[PlannedL
     at_ns = round(_seconds(entry, "at", least=0.0) * 1e9)
     worker = entry.text("worker")
     if worker not in workers:
-        near = get_close_matches(worker, workers)
-        fix = f"did you mean {' or '.join(near)}?" if near else "such as prefill-0, or cache/0 for a cache server"
-        raise entry.error("worker", f"is {shorten(worker)}, which cannot be lost here", fix)
+        raise entry.error("worker", f"is {shorten(worker)}, which cannot be lost here", _known(worker, workers))
     loss = PlannedLoss(worker, at_ns, at_ns + max(1, round(_seconds(entry, "for", least=1e-9) * 1e9)))
     for other in earlier:
         if other.worker == worker and loss.at_ns < other.back_ns and other.at_ns < loss.back_ns:
@@ -102,6 +102,15 @@ def _loss(entry: Section, workers: Collection[str], earlier: Collection[PlannedL
                 "give times that do not overlap",
             )
     return loss
+
+
+def _known(worker: str, workers: Collection[str]) -> str:
+    """Who may be lost, in place of this one."""
+    if not workers:
+        return "a schedule loses workers on the virtual clock only; live, end the process of one"
+    near = get_close_matches(worker, workers)
+    first = {name.rstrip("0123456789"): name for name in sorted(workers, reverse=True)}
+    return f"did you mean {' or '.join(near)}?" if near else f"such as {' or '.join(sorted(first.values()))}"
 
 
 def _fault(entry: Section, parts: FabricParts) -> PlannedFault:
@@ -134,9 +143,9 @@ def _rate(kinds: Section, kind: str, by_kind: dict[str, list[str]]) -> FaultRate
         near = get_close_matches(kind, by_kind)
         fix = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(by_kind)}"
         raise kinds.error(kind, "is no kind of part of this cluster's fabric", fix)
-    rate = kinds.section(kind)
+    rate, least_s = kinds.section(kind), len(by_kind[kind]) / MAX_FAULTS_PER_S
     return rate.build(
-        lambda: FaultRate(kind, _seconds(rate, BETWEEN, least=MIN_MEAN_S), _seconds(rate, TO_REPAIR, least=MIN_MEAN_S))
+        lambda: FaultRate(kind, _seconds(rate, BETWEEN, least=least_s), _seconds(rate, TO_REPAIR, least=MIN_REPAIR_S))
     )
 
 

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from deploy.settings.models import Hardware
 from scheduler.protocol.errors import ConfigError
-from scheduler.protocol.fabric_parts import PartKind, count_kinds, kind_of
+from scheduler.protocol.fabric_parts import TITLES, PartKind, count_kinds, kind_of
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.network.lines import FleetLines, LineEnd
 from sim_hw.planes import Plane
-
-TITLES: Final[Mapping[PartKind, tuple[str, str]]] = {
-    PartKind.OPTICAL_MODULE: ("optical module", "optical modules"),
-    PartKind.OPTICAL_LINK: ("optical link", "optical links"),
-    PartKind.ELECTRICAL_LINK: ("electrical link", "electrical links"),
-    PartKind.L1: ("L1 switch", "L1 switches"),
-    PartKind.L2: ("L2 switch", "L2 switches"),
-    PartKind.SUB_PLANE: ("sub-plane", "sub-planes"),
-    PartKind.NIC: ("NIC", "NICs"),
-    PartKind.LEAF: ("leaf switch", "leaf switches"),
-    PartKind.SPINE: ("spine switch", "spine switches"),
-    PartKind.VPC_CARD: ("VPC card", "VPC cards"),
-    PartKind.VPC_NETWORK: ("VPC network", "VPC networks"),
-    PartKind.DIE: ("die", "dies"),
-    PartKind.CPU: ("CPU", "CPUs"),
-}
-"""One and several of a kind, for people."""
 
 _ENDS: Final = (LineEnd.UB_DIE, LineEnd.RDMA_DIE, LineEnd.VPC_NODE)
 """Whose lines together are the capacity of a plane."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
@@ -12,6 +12,10 @@ from deploy.pages.style import STYLE
 from deploy.pages.units import shown
 
 NOTHING: Final = "-"
+
+_WIDE: Final = "<figure class=wide"
+_ROWS: Final = ("", "ones", "twos", "threes")
+"""Classes of the style sheet by how many figures stand in a row."""
 
 LIGHT_AND_DARK: Final = Look("var(--soft)", "var(--grid)", "var(--ink)", "var(--page)")
 """The colours of `style`."""
@@ -26,7 +30,7 @@ def card(title: str, about: str, figure: Figure, height_px: int, *, wide: bool =
     """A figure with its title and an explanation, and with its legend where there is more than one thing to tell."""
     marks = legend(figure.legend) if len(figure.legend) > 1 else ""
     return (
-        f"<figure{' class=wide' if wide else ''}><h3>{escape(title)}</h3><figcaption>{escape(about)}</figcaption>"
+        f"{_WIDE if wide else '<figure'}><h3>{escape(title)}</h3><figcaption>{escape(about)}</figcaption>"
         f"<div>{plot(figure, height_px)}</div>{marks}</figure>"
     )
 
@@ -59,9 +63,27 @@ def section(title: str, about: str, *parts: str) -> str:
 
 
 def grid(*figures: str) -> str:
-    """Figures beside each other, as many as fit."""
-    inside = "".join(figures)
-    return f'<div class="grid">{inside}</div>' if inside else ""
+    """Figures beside each other: three in a row, or two where three would leave one alone. Empty ones are left out; one
+    that is wide has a row of its own."""
+    rows: list[list[str]] = [[]]
+    for figure in filter(None, figures):
+        if figure.startswith(_WIDE):
+            rows += [[figure], []]
+        else:
+            rows[-1].append(figure)
+    return "".join(_row(part) for row in rows for part in _parts(row))
+
+
+def _row(figures: Sequence[str]) -> str:
+    return f'<div class="grid {_ROWS[len(figures)]}">{"".join(figures)}</div>'
+
+
+def _parts(figures: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Threes, then what is left as twos; one alone only if there is no other."""
+    num_in_twos = {0: 0, 1: 4, 2: 2}[len(figures) % 3] if len(figures) > 1 else len(figures)
+    for size, begin, end in ((3, 0, len(figures) - num_in_twos), (2, len(figures) - num_in_twos, len(figures))):
+        for first in range(begin, end, size):
+            yield figures[first : first + size]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

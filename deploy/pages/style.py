@@ -43,11 +43,10 @@ p { margin: 0 0 12px; }
 .tile b { display: block; font-size: 23px; font-weight: 600; line-height: 1.3; letter-spacing: -.015em;
   white-space: nowrap; }
 .tile b.good { color: var(--good); } .tile b.bad { color: var(--bad); }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); gap: 14px; }
-.grid > .wide { grid-column: 1 / -1; }
-@media screen {
-  .grid:has(> :nth-child(4):last-child) { grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); }
-}
+.grid { display: grid; gap: 14px; grid-template-columns: minmax(0, 1fr); }
+.twos { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+.threes { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+@media screen and (max-width: 900px) { .grid { grid-template-columns: minmax(0, 1fr); } }
 figure, .card { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 8px;
   padding: 13px 16px 11px; box-shadow: var(--shadow); min-width: 0; position: relative; }
 .card + .grid, .grid + .card, .card + .card, .grid + .grid { margin-top: 14px; }
@@ -84,7 +83,7 @@ footer { margin-top: 44px; color: var(--faint); font-size: 12px; }
   body { font-size: 11px; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   main { max-width: none; padding: 0; } h2 { break-after: avoid; margin-top: 26px; }
   figure, .card, .tiles { break-inside: avoid; }
-  .grid { grid-template-columns: 1fr 1fr; }
+  .threes { grid-template-columns: 1fr 1fr; }
 }
 @page { size: A4; margin: 13mm; }
 """

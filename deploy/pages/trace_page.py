@@ -67,20 +67,18 @@ def _page(description: TraceDescription, reading: Sequence[tuple[str, str]]) -> 
         note="" if sharing.requests_with_blocks else NO_BLOCKS,
     )
     about_sharing = "share of prompt tokens that an earlier request had"
-    over_time = grid(
-        card("Arrivals", f"requests per second, in steps of {_duration(steps.width_s)}", rates, HEIGHT_PX, wide=True),
-        card("Prefix sharing", about_sharing, shares, HEIGHT_PX, wide=True),
-    )
-    lengths = grid(
+    plots = grid(
+        card("Arrivals", f"requests per second, in steps of {_duration(steps.width_s)}", rates, HEIGHT_PX),
+        card("Prefix sharing", about_sharing, shares, HEIGHT_PX),
         *(
             card(f"{name} lengths", f"requests by tokens; {_percentiles(of)}", _lengths(of), HEIGHT_PX)
             for name, of in (("Prompt", description.prompt_tokens), ("Output", description.output_tokens))
-        )
+        ),
     )
     read_as = " · ".join(f"{what} {how}" for what, how in reading)
     leads = "".join(f'<p class="lead">{escape(text)}</p>' for text in (_facts(description), f"Read as: {read_as}"))
     head = f"<h1>{escape(description.name)}</h1>{leads}"
-    return document(description.name, head + over_time + lengths)
+    return document(description.name, head + plots)
 
 
 def _facts(description: TraceDescription) -> str:

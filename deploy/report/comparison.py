@@ -59,7 +59,7 @@ MEASURES: Final = (
     Measure("Decode batch per NPU", "decode_load.batch_per_npu", "none"),
     Measure("Decode KV used, mean", "decode_load.kv_used_mean", "percentunit"),
     Measure("Decode KV free at least", "decode_load.kv_free_least", "percentunit"),
-    Measure("Cached tokens found", "cache.hit_tokens", "si:tok", max),
+    Measure("Prompt tokens from the cache", "cache.hit_tokens", "si:tok", max),
     Measure("Preemptions", "preemptions", COUNT, min),
     Measure("UB moved", "fabric.ub.bytes", "decbytes"),
     Measure("RDMA moved", "fabric.rdma.bytes", "decbytes"),
@@ -89,8 +89,10 @@ def comparison_page(runs: Sequence[RunFolder]) -> str:
         f"{legend(list(zip(names, COLOURS)))}",
         *filter(None, [policy_warnings(run.summary, name) for name, run in named]),
         section("What differs", "Settings that are the same in all runs are left out.", _differences(names, runs)),
-        section("What came of it", "The better figure of each line stands out.", _measures(names, runs)),
-        section("Latency", "Share of requests within a time, of each run.", grid(distributions(named))),
+        section(
+            "What came of it", "The best figure of a line stands out where figures differ.", _measures(names, runs)
+        ),
+        section("Latency", "Share of requests within a time, of each run.", grid(*distributions(named))),
         section("Over time", "", _courses(named)),
     ]
     return document(f"{' / '.join(names)}: runs compared", "\n".join(body))
@@ -131,12 +133,12 @@ def _measures(names: Sequence[str], runs: Sequence[RunFolder]) -> str:
         known = [value for value in values if value is not None]
         if not known:
             continue
-        best = measure.best(known) if measure.best is not None and len(set(known)) > 1 else None
-        cells = "".join(
-            f'<td class="{"best" if value is not None and value == best else ""}">'
-            f"{NOTHING if value is None else escape(_shown(measure.unit, value))}</td>"
-            for value in values
-        )
+        texts = [NOTHING if value is None else _shown(measure.unit, value) for value in values]
+        best = None
+        # What reads alike stands out nowhere.
+        if measure.best is not None and len(set(texts) - {NOTHING}) > 1:
+            best = _shown(measure.unit, measure.best(known))
+        cells = "".join(f'<td class="{"best" if text == best else ""}">{escape(text)}</td>' for text in texts)
         lines.append(f"<tr><td>{escape(measure.name)}</td>{cells}</tr>")
     return f'<div class="card scroll"><table>{_head(names)}{"".join(lines)}</table></div>'
 

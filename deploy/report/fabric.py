@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from deploy.pages.document import amount, grid, section, table
+from deploy.pages.document import amount, grid, section, span, table
 from deploy.report.chart import COLOURS, Curve
 from deploy.report.course import Course, over_time
 from deploy.run_folder.read import RunFolder
 from scheduler.metrics.columns import NS_PER_S
+from scheduler.protocol.fabric_parts import TITLES, PartKind
 
 PLANES: Final = ("ub", "rdma", "vpc")
 PLANE_HEAD: Final = (
@@ -17,7 +18,9 @@ PLANE_HEAD: Final = (
     "there", "cut off",
 )  # fmt: skip
 LINK_HEAD: Final = ("Links", "moved", "mean use", "peak use")
-CHANGE_HEAD: Final = ("Parts", "", "at")
+BROKEN_HEAD: Final = ("Broken parts", "parts", "failures", "broken for", "longest", "at the end")
+LOST_HEAD: Final = ("Capacity lost", "on the mean", "at worst", "for")
+CHANGE_HEAD: Final = ("Changes", "", "at")
 
 MAX_CHANGES: Final = 20
 MAX_NAMES: Final = 6
@@ -47,6 +50,7 @@ def fabric_section(run: RunFolder, course: Course) -> str:
         "cut off are flows that had no way left.",
         table(PLANE_HEAD, [[name.upper(), *_plane_cells(plane)] for name, plane in fabric.items()]),
         table(LINK_HEAD, links) if links else "",
+        *_broken(run.summary.get("broken_parts")),
         table(CHANGE_HEAD, list(_changes(run))) if run.part_changes else "",
         grid(*charts),
     )
@@ -72,7 +76,29 @@ def _links(fabric: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, plane in fabric.items():
         for links, use in plane["links"].items():
             if use["bytes"]:
-                yield [f"{name.upper()} {links.replace('_', ' ')}", *_use_cells(use)]
+                yield [f"{name.upper()}, {links.replace('npu', 'NPU').replace('_', ' ')}", *_use_cells(use)]
+
+
+def _broken(broken: Mapping[str, Any] | None) -> list[str]:
+    """Kinds of parts that broke, and what planes lost with them."""
+    if not broken:
+        return []
+    kinds = [
+        (
+            TITLES[PartKind(kind)][1],
+            f"{use['parts']:,}",
+            f"{use['failures']:,}",
+            span(use["broken_s"]),
+            span(use["longest_s"]),
+            f"{use['broken_at_end']:,}",
+        )
+        for kind, use in broken["by_kind"].items()
+    ]
+    lost = [
+        (plane.upper(), amount("percentunit", of["mean"]), amount("percentunit", of["worst"]), span(of["lost_s"]))
+        for plane, of in broken["lost"].items()
+    ]
+    return [table(BROKEN_HEAD, kinds), table(LOST_HEAD, lost) if lost else ""]
 
 
 def _changes(run: RunFolder) -> Iterator[list[str]]:

@@ -32,9 +32,9 @@ CELL_PX: Final = 19
 """How high a cell is; how wide, depends on the page."""
 NARROWEST_PX: Final = 680
 """For which names of instances are chosen: how wide a map is at least."""
-LETTER_PX: Final = 6.4
+LETTER_PX: Final = 7
 
-STRIP_PX: Final = 17
+STRIP_PX: Final = 19
 """How high a row of the map over time is: so that each has its name."""
 
 
@@ -140,7 +140,7 @@ def _name(instance: Instance, share: float, x: float, bottom: float) -> dict[str
     role, _, number = instance.address.partition("-")
     names = (instance.address, f"{role[:1].upper()}{number}", "")
     text = next(name for name in names if len(name) * LETTER_PX <= share * NARROWEST_PX)
-    return {"text": text, "x": x, "y": bottom + 0.2, "yanchor": "top", "showarrow": False, "font": {"size": 11}}
+    return {"text": text, "x": x, "y": bottom + 0.2, "yanchor": "top", "showarrow": False}
 
 
 def busy_over_time(run: RunFolder, course: Course) -> str:
@@ -154,7 +154,7 @@ def busy_over_time(run: RunFolder, course: Course) -> str:
         "ygap": 2,
         "hovertemplate": "%{y} at %{x}: %{z:.3~r} %<extra></extra>",
     }
-    y = {"autorange": "reversed", "type": "category", "dtick": 1, "tickfont": {"size": 11}, "showgrid": False}
+    y = {"autorange": "reversed", "type": "category", "dtick": 1, "showgrid": False}
     figure = Figure([trace], layout(LIGHT_AND_DARK, course.x_axis.settings, y))
     height_px = len(run.instances) * STRIP_PX + 32
     about = "share of each step in which a pass or a step ran"

@@ -50,10 +50,10 @@ def _cells(distribution: Mapping[str, float | None]) -> str:
     return "".join(f"<td>{'-' if value is None else escape(shown('s', value))}</td>" for value in values)
 
 
-def distributions(runs: Sequence[tuple[str, RunFolder]]) -> str:
+def distributions(runs: Sequence[tuple[str, RunFolder]]) -> list[str]:
     """Cumulative distributions, of several runs over each other; `runs` are (name, run)."""
     names = {key: (name, about) for key, name, about in LATENCIES}
-    return "".join(filter(None, (_distribution(key, *names[key], runs) for key in DRAWN)))
+    return [_distribution(key, *names[key], runs) for key in DRAWN]
 
 
 def _distribution(key: str, name: str, about: str, runs: Sequence[tuple[str, RunFolder]]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
+import numpy as np
+
 from deploy.pages.document import Tile, amount, document, grid, section, settings, span, table, tiles
 from deploy.report.chart import COLOURS, Curve
 from deploy.report.classes import classes_section
@@ -91,7 +93,7 @@ def _requests_section(run: RunFolder) -> str:
     rows = [(name, f"{count:,}") for name, count in summary["requests"].items()]
     rows.append(("preemptions", f"{summary['preemptions']:,}"))
     tokens = [(name.replace("_", " "), f"{count:,}") for name, count in summary.get("tokens", {}).items()]
-    of_tokens = table([f"tokens: {name}" for name, _ in tokens], [[value for _, value in tokens]]) if tokens else ""
+    of_tokens = table([f"{name} tokens" for name, _ in tokens], [[value for _, value in tokens]]) if tokens else ""
     limits = summary.get("finish_limits", {})
     ended = [
         (name.replace("_", " "), f"{count:,}", limits.get(name, ""))
@@ -111,7 +113,7 @@ def _latency_section(run: RunFolder) -> str:
         "Latency",
         "In simulated time, from a request's arrival at the gateway. Dashed lines are the limits of the SLO.",
         latency_table(run.summary),
-        grid(distributions([("all requests", run)])),
+        grid(*distributions([("all requests", run)])),
         grid(latency_course(run, "ttft_s", "TTFT"), latency_course(run, "tpot_s", "TPOT")) if run.span_s else "",
     )
 
@@ -127,25 +129,32 @@ def _load_section(run: RunFolder, course: Course) -> str:
     ]
     decoding = _curves(("running", course.mean("in_decode")))
     kv = {one.address: one.kv_tokens for one in run.instances}
-    held = _curves(*((address, column / kv[address]) for address, column in course.by_instance("kv_tokens").items()))
+    shares = {address: column / kv[address] for address, column in course.by_instance("kv_tokens").items()}
+    held = _curves(*_told_apart(shares))
     hits = _curves(("hit rate", course.ratio("hit_tokens", "lookup_tokens")))
     return section(
         "Load over time",
         "What arrived, what waited and what ran; means over each step of the time line.",
         grid(
-            over_time(
-                course, "Requests per second", "arrived at the gateway, and finished", arriving, "reqps", wide=True
-            ),
+            over_time(course, "Requests per second", "arrived at the gateway, and finished", arriving, "reqps"),
             over_time(course, "Prompt tokens per second", "when their first token is out", prompts, "si:tok/s"),
             over_time(course, "Output tokens per second", "on all decode instances", outputs, "si:tok/s"),
             over_time(course, "Requests before decode", "by stage", at_work, "none", is_stacked=True),
             over_time(course, "Decode batch", "sequences running on all decode instances", decoding, "none"),
-            over_time(course, "KV held by decode instances", "share of their capacity", held[:6], "percentunit"),
-            over_time(course, "Prefix cache", "share of looked-up tokens that it held", hits, "percentunit", top=1.0)
+            over_time(course, "KV held by decode instances", "share of their capacity", held, "percentunit"),
+            over_time(course, "Prefix cache", "share of prompt tokens that came from it", hits, "percentunit", top=1.0)
             if run.summary["cache"]["lookup_tokens"]
             else "",
         ),
     )
+
+
+def _told_apart(shares: Mapping[str, Floats]) -> list[tuple[str, Floats]]:
+    """Each by name, or the fullest, the mean and the emptiest at each time of more than can be told apart."""
+    if len(shares) <= len(COLOURS):
+        return list(shares.items())
+    of_all = np.array(list(shares.values()))
+    return [("fullest", of_all.max(axis=0)), ("mean", of_all.mean(axis=0)), ("emptiest", of_all.min(axis=0))]
 
 
 def _curves(*named: tuple[str, Floats]) -> list[Curve]:

@@ -89,7 +89,7 @@ def slowest(run: RunFolder, latency: str, title: str, until: str | None) -> str:
     if not order:
         return ""
     # Room beside the longest bar for its figure.
-    axis = Axis(0.0, max(float(values[order[0]]), 1e-9) * 1.08, "s")
+    axis = Axis(0.0, max(float(values[order[0]]), 1e-9) * 1.2, "s")
     bars = [(place, one) for place, i in enumerate(order) for one in _until(stretches(run, i), until)]
     stages = STAGES[:3] if until == "prefill" else STAGES
     traces = [_bars(name, colour, [bar for bar in bars if bar[1].stage == name], axis) for name, colour in stages]
@@ -103,7 +103,7 @@ def slowest(run: RunFolder, latency: str, title: str, until: str | None) -> str:
     }
     drawn = layout(LIGHT_AND_DARK, axis.settings, y, barmode="overlay", bargap=0.3)
     about = "seconds since arrival; supernode explain ID tells the whole life of a request"
-    return card(title, about, Figure(traces, drawn, stages), len(order) * ROW_PX + 32, wide=True)
+    return card(title, about, Figure(traces, drawn, stages), len(order) * ROW_PX + 32)
 
 
 def _bars(stage: str, colour: str, bars: Sequence[tuple[int, Stretch]], axis: Axis) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Final
 from scheduler.protocol.messages import CacheReported
 
 _COUNTED: Final[tuple[str, ...]] = (
-    "lookup_tokens",
-    "dram_hit_tokens",
-    "ssd_hit_tokens",
+    "asked_tokens",
+    "dram_found_tokens",
+    "ssd_found_tokens",
     "offered_tokens",
     "stored_tokens",
     "dram_evicted_blocks",
@@ -32,7 +32,7 @@ class PoolReports:
     def add(self, report: CacheReported) -> None:
         """Take a report."""
         before = self._last.get(report.pool)
-        if before is not None and report.lookup_tokens < before.lookup_tokens:
+        if before is not None and report.asked_tokens < before.asked_tokens:
             self._keep(before)
         self._last[report.pool] = report
 

@@ -137,8 +137,9 @@ class CacheReported:
     """cache -> core: a pool's account since it began; asked for by `ReportUsage`, or said at the end of the run.
 
     Tokens held and the capacity of each tier, by the granularity of allocation; then tokens of prompts looked up and
-    found, by tier, of prompts stored, and of those of their blocks that were new; blocks evicted, lost with a server
-    and handed over between servers. `evicted_age_ns`: how long blocks had not been used when they left DRAM, summed up.
+    found, by tier, whether prefill used them or not; of prompts stored, and of those of their blocks that were new;
+    blocks evicted, lost with a server and handed over between servers. `evicted_age_ns`: how long blocks had not been
+    used when they left DRAM, summed up.
     """
 
     pool: Final[str]
@@ -147,9 +148,9 @@ class CacheReported:
     dram_tokens: Final[int]
     ssd_capacity_tokens: Final[int]
     ssd_tokens: Final[int]
-    lookup_tokens: Final[int]
-    dram_hit_tokens: Final[int]
-    ssd_hit_tokens: Final[int]
+    asked_tokens: Final[int]
+    dram_found_tokens: Final[int]
+    ssd_found_tokens: Final[int]
     offered_tokens: Final[int]
     stored_tokens: Final[int]
     dram_evicted_blocks: Final[int]

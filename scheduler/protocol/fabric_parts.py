@@ -26,6 +26,23 @@ class PartKind(StrEnum):
     CPU = "cpu"
 
 
+TITLES: Final[Mapping[PartKind, tuple[str, str]]] = {
+    PartKind.OPTICAL_MODULE: ("optical module", "optical modules"),
+    PartKind.OPTICAL_LINK: ("optical link", "optical links"),
+    PartKind.ELECTRICAL_LINK: ("electrical link", "electrical links"),
+    PartKind.L1: ("L1 switch", "L1 switches"),
+    PartKind.L2: ("L2 switch", "L2 switches"),
+    PartKind.SUB_PLANE: ("sub-plane", "sub-planes"),
+    PartKind.NIC: ("NIC", "NICs"),
+    PartKind.LEAF: ("leaf switch", "leaf switches"),
+    PartKind.SPINE: ("spine switch", "spine switches"),
+    PartKind.VPC_CARD: ("VPC card", "VPC cards"),
+    PartKind.VPC_NETWORK: ("VPC network", "VPC networks"),
+    PartKind.DIE: ("die", "dies"),
+    PartKind.CPU: ("CPU", "CPUs"),
+}
+"""One and several of a kind, for people."""
+
 _KINDS: Final[Mapping[str, PartKind]] = {
     "npu/N/N": PartKind.DIE,
     "npu/N/N/ub/N": PartKind.ELECTRICAL_LINK,

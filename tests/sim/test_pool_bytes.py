@@ -38,8 +38,8 @@ def test_bytes_by_memory_are_tokens_times_their_size(tmp_path: Path, plane: Plan
     )
     result = replay_virtual(ReplayJob(str(trace), TraceOptions(), config))
     pool = result.summary.cache.pool
-    assert pool.ssd.hit_tokens == 2 * NUM_CHAINS * BLOCKS * BLOCK > 0 == pool.dram.hit_tokens
-    assert pool.ssd.read_bytes == pool.ssd.hit_tokens * token_bytes
+    assert pool.ssd.found_tokens == 2 * NUM_CHAINS * BLOCKS * BLOCK > 0 == pool.dram.found_tokens
+    assert pool.ssd.read_bytes == pool.ssd.found_tokens * token_bytes
     # From DRAM it goes on, but for the last token of each prompt, which is computed in any case, and written again.
     computed_again = 2 * NUM_CHAINS * token_bytes
     assert pool.dram.read_bytes == pool.ssd.read_bytes - computed_again

@@ -18,9 +18,9 @@ class Account:
     `evicted_age_ns`: how long blocks had not been used when they left DRAM (or SSD, if there is no DRAM), summed up.
     """
 
-    lookup_tokens: int = 0
-    dram_hit_tokens: int = 0
-    ssd_hit_tokens: int = 0
+    asked_tokens: int = 0
+    dram_found_tokens: int = 0
+    ssd_found_tokens: int = 0
     offered_tokens: int = 0
     stored_tokens: int = 0
     dram_evicted_blocks: int = 0

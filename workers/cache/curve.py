@@ -70,8 +70,8 @@ def store_hits(prompts: Iterable[Prompt], sizes: StoreSizes) -> HitTokens:
         store.look_up(number, blocks, tenant, num_tokens, number)
         store.store(number, number)
     account = store.account
-    found = account.dram_hit_tokens + account.ssd_hit_tokens
-    return HitTokens(found, account.lookup_tokens, account.ssd_hit_tokens)
+    found = account.dram_found_tokens + account.ssd_found_tokens
+    return HitTokens(found, account.asked_tokens, account.ssd_found_tokens)
 
 
 class _Uses:

@@ -53,7 +53,7 @@ class BlockStore:
         """
         blocks = prefix if self._is_given else self._keys_of(prefix, num_tokens)
         account = self.account
-        account.lookup_tokens += num_tokens
+        account.asked_tokens += num_tokens
         if self._tiers is None:
             # What is pinned needs no stamp: whoever lets go of it leaves one.
             run, found = self._tree.look_up(tenant, blocks)
@@ -61,15 +61,15 @@ class BlockStore:
             tokens = found * self._block_tokens
             if tokens > num_tokens:
                 tokens = num_tokens
-            account.dram_hit_tokens += tokens
+            account.dram_found_tokens += tokens
             return tokens, 0
         found, on_ssd = self._tiers.find(_keys(tenant, blocks), now_ns)
         self._open[request_id] = (blocks, tenant, num_tokens, found, None)
         tokens = min(found * self._block_tokens, num_tokens)
         # A partial block counts as a whole one here.
         ssd_tokens = min(on_ssd * self._block_tokens, tokens)
-        account.dram_hit_tokens += tokens - ssd_tokens
-        account.ssd_hit_tokens += ssd_tokens
+        account.dram_found_tokens += tokens - ssd_tokens
+        account.ssd_found_tokens += ssd_tokens
         return tokens, ssd_tokens
 
     def extend(self, request_id: int, now_ns: int) -> tuple[int, int, int]:
@@ -88,8 +88,8 @@ class BlockStore:
         if found > before:
             self._open[request_id] = (blocks, tenant, num_tokens, found, run)
         tokens = min(found * self._block_tokens, num_tokens)
-        self.account.dram_hit_tokens += tokens - before_tokens - ssd_tokens
-        self.account.ssd_hit_tokens += ssd_tokens
+        self.account.dram_found_tokens += tokens - before_tokens - ssd_tokens
+        self.account.ssd_found_tokens += ssd_tokens
         return before_tokens, tokens, ssd_tokens
 
     def release(self, request_id: int, now_ns: int) -> None:

@@ -141,14 +141,14 @@ MEMORY: Final = Row(
         ),
         lines(
             "Cache hit rate",
-            "Share of the looked-up prompt tokens that the prefix cache held, over all tokens of the window.",
+            "Share of the prompt tokens of prefills that began in the window which came from the prefix cache.",
             "percentunit",
-            Query(ratio(CACHE_HIT, CACHE_LOOKUP), "hit by looked-up tokens"),
+            Query(ratio(CACHE_HIT, CACHE_LOOKUP), "hit"),
             highest=1,
         ),
         lines(
             "Cache tokens",
-            "Prompt tokens per emulated second that were looked up in the prefix cache, and that it held.",
+            "Prompt tokens per emulated second of prefills that began, and those of them from the prefix cache.",
             TOKENS_PER_S,
             Query(rate(CACHE_LOOKUP), "looked up"),
             Query(rate(CACHE_HIT), "hit"),

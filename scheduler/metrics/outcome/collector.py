@@ -18,6 +18,7 @@ from scheduler.core.guest import Guest
 from scheduler.core.lifecycle import State
 from scheduler.core.recovery.losses import set_back_by
 from scheduler.core.request_table import NOT_YET, RequestTable
+from scheduler.metrics.begun_prefills import begun_tokens
 from scheduler.metrics.columns import Ints, Rows
 from scheduler.metrics.layout import Role
 from scheduler.metrics.pool_reports import PoolReports
@@ -57,6 +58,10 @@ USAGE_ROW: Final = np.dtype(
 )
 """What an instance did between two of its reports; fields as in `Usage`."""
 
+_pack_begun: Final = Struct("<qqq").pack
+BEGUN_ROW: Final = np.dtype([("boundary_ns", "<i8"), ("lookup_tokens", "<i8"), ("hit_tokens", "<i8")])
+"""Prefills that began with one pass; tokens as in `begun_tokens`."""
+
 _pack_run: Final = Struct("<hqqiqqi").pack
 RUN_ROW: Final = np.dtype(
     [
@@ -95,8 +100,7 @@ class Collector(Guest):
 
     What the table keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
     gaps are logged here only for requests that were requeued, after a preemption or because a worker was lost.
-    Counters: `computed_tokens` by prefill; `forgotten_hits` and `forgotten_lookups`, the cached and all prompt tokens
-    of look-ups that a recomputation repeats; `hidden_ns` by plane, how long transfers flowed before all of their data
+    Counters: `computed_tokens` by prefill; `hidden_ns` by plane, how long transfers flowed before all of their data
     was there; `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage
     may have gaps there. `pool_reports`: those of the cache pools. `lost_capacity` is (time, bytes per second lost by
     plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
@@ -112,11 +116,10 @@ class Collector(Guest):
         self.instances: Final = tuple(instances)
         self.ended_ns = 0
         self.computed_tokens = 0
-        self.forgotten_hits = 0
-        self.forgotten_lookups = 0
         self.pool_reports: Final = PoolReports()
         self._index = {instance.address: index for index, instance in enumerate(instances)}
         self._usage = bytearray()
+        self._begun = bytearray()
         self._runs = bytearray()
         self._transfers = [[bytearray() for _ in TransferKind] for _ in Plane]
         self.hidden_ns: Final = [0] * len(Plane)
@@ -145,6 +148,8 @@ class Collector(Guest):
             usage, index = message.usage, self._index[message.instance]
             self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
             self.computed_tokens += message.computed_tokens
+            if message.started_ids:
+                self._begun += _pack_begun(message.boundary_ns, *begun_tokens(self.table, message))
             if self._has_set_back_by and message.prefilled_ids:
                 self._log_resumed_tokens(message)
         elif kind is DecodeStepped:
@@ -191,14 +196,11 @@ class Collector(Guest):
                 self._resumed_gaps_ns.append(message.boundary_ns - last_ns[request_id])
 
     def _log_preempted(self, message: DecodeStepped) -> None:
-        """Keep what the core is about to forget: the first join, and the look-up that recomputing repeats."""
-        table = self.table
+        """Keep what the core is about to forget: the first join."""
         self._has_set_back_by = True
         instance = self._addresses("decode").index(message.instance)
         for request_id in message.preempted_ids:
             self._preempted += _pack_preempted(request_id, message.boundary_ns, instance)
-            self.forgotten_hits += table.cached_tokens[request_id]
-            self.forgotten_lookups += table.prompt_tokens[request_id]
             self._log_first_join(request_id)
 
     def _log_lost(self, message: WorkersLost) -> None:
@@ -212,9 +214,6 @@ class Collector(Guest):
         poolless = [index for index, pool in enumerate(pools) if pool in message.addresses]
         for request_id in set_back_by(table, range(table.num_requests), prefill, decode, poolless):
             self._has_set_back_by = True
-            if table.prefill_started_ns[request_id] != NOT_YET:
-                self.forgotten_hits += table.cached_tokens[request_id]
-                self.forgotten_lookups += table.prompt_tokens[request_id]
             if table.state[request_id] == State.DECODING:
                 self._log_first_join(request_id)
 
@@ -254,6 +253,10 @@ class Collector(Guest):
     def run_rows(self) -> Rows:
         """`RUN_ROW` in the order of reporting, shape (num_runs,)."""
         return np.frombuffer(self._runs, RUN_ROW)
+
+    def begun_rows(self) -> Rows:
+        """`BEGUN_ROW` in the order of reporting, shape (num_passes,); the log cannot grow while the view lives."""
+        return np.frombuffer(self._begun, BEGUN_ROW)
 
     def flow_rows(self, plane: Plane, kind: TransferKind) -> Rows:
         """`TRANSFER_ROW` of one kind on one plane in the order of reporting, shape (num_transfers,)."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from scheduler.metrics.distribution import Distribution
+from scheduler.metrics.outcome.broken_parts import BrokenParts
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.decode_load import DecodeLoad
 from scheduler.metrics.outcome.ended_run import EndedRun, RunInfo
@@ -53,6 +54,8 @@ class Summary:
     config_digest: str
     classes: Mapping[str, ClassUse] = field(default_factory=dict[str, ClassUse])
     """By name, requests without a class first; empty, and left out of the JSON, in a run without classes."""
+    broken_parts: BrokenParts | None = None
+    """What broke of the fabric; left out of the JSON where nothing did."""
     finish_limits: Mapping[str, str] = field(default_factory=dict[str, str])
     """The limit behind each reason that ended requests without their having finished; left out of the JSON where every
     request finished."""
@@ -63,7 +66,7 @@ class Summary:
         """Plain values for `json.dumps`; keys keep the order of the fields, so that equal runs give equal bytes."""
         values = {key: _rounded(value) for key, value in dataclasses.asdict(self).items()}
         others = values.pop("others")
-        for key in ("classes", "finish_limits"):
+        for key in ("classes", "broken_parts", "finish_limits"):
             if not values[key]:
                 del values[key]
         return values | others

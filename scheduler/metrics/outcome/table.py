@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from scheduler.protocol.fabric_parts import TITLES, PartKind
+
 if TYPE_CHECKING:
     from scheduler.metrics.distribution import Distribution
     from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PlanCost
@@ -88,6 +90,7 @@ def sections(summary: Summary) -> list[Section]:
         _fabric_section(summary),
         _transfers_section(summary),
         _links_section(summary),
+        *_broken_sections(summary),
         _energy_section(summary),
         *_split_sections(summary),
     ]
@@ -199,7 +202,10 @@ def _links_section(summary: Summary) -> Section:
 
 def _spelled(links: str) -> str:
     """Such as `NPU out` of npu_out."""
-    words = links.replace("npu", "NPU").replace("_", " ")
+    return _capital(links.replace("npu", "NPU").replace("_", " "))
+
+
+def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
@@ -217,6 +223,32 @@ def _transfers_section(summary: Summary) -> Section:
         if plane.bytes or plane.failed_transfers or plane.availability not in (None, 1)
     ]
     return Section("Transfers", ("hidden", "waited for", "cut off", "available"), tuple(rows))
+
+
+def _broken_sections(summary: Summary) -> list[Section]:
+    """Kinds of parts that broke, and what planes lost with them; nothing where nothing broke."""
+    broken = summary.broken_parts
+    if broken is None:
+        return []
+    kinds = [
+        (
+            _capital(TITLES[PartKind(kind)][1]),
+            _count(use.parts),
+            _count(use.failures),
+            _seconds(use.broken_s),
+            _seconds(use.longest_s),
+            _count(use.broken_at_end),
+        )
+        for kind, use in broken.by_kind.items()
+    ]
+    planes = [
+        (plane.upper(), _percent(lost.mean), _percent(lost.worst), _seconds(lost.lost_s))
+        for plane, lost in broken.lost.items()
+    ]
+    return [
+        Section("Broken parts", ("parts", "failures", "broken for", "longest", "at the end"), tuple(kinds)),
+        Section("Capacity lost", ("mean", "at worst", "for"), tuple(planes)),
+    ]
 
 
 def _energy_section(summary: Summary) -> Section:

@@ -49,6 +49,7 @@ def timeline(collector: Collector, records: Records) -> Timeline:
     columns |= _request_columns(records, edges)
     columns |= _stage_columns(records, edges)
     columns |= _token_columns(records, edges)
+    columns |= _cache_columns(collector, edges)
     columns |= _plane_columns(collector, edges)
     columns |= _instance_columns(collector, edges)
     columns |= kv_columns(collector, records, edges)
@@ -97,8 +98,8 @@ def _stage_columns(records: Records, edges: Floats) -> dict[str, Floats]:
 
 
 def _token_columns(records: Records, edges: Floats) -> dict[str, Floats]:
-    """Tokens per second, and those looked up in a cache and found, when prefill began."""
-    has_first, has_started = records.has_first_token, records.has_started
+    """Tokens per second."""
+    has_first = records.has_first_token
     output = records.output_tokens - has_first
     end = np.where(records.last_token_ns > records.decode_started_ns, records.last_token_ns, records.ended_ns)
     later = _spread(records.decode_started_ns, end, output, (records.decode_started_ns != NOT_YET), edges)
@@ -107,9 +108,14 @@ def _token_columns(records: Records, edges: Floats) -> dict[str, Floats]:
     return {
         "input_tokens_per_s": _summed(records.first_token_ns, records.prompt_tokens, has_first, edges) / seconds,
         "output_tokens_per_s": (_counted(records.first_token_ns[has_first], edges) + later) / seconds,
-        "lookup_tokens": _summed(records.prefill_started_ns, records.prompt_tokens, has_started, edges),
-        "hit_tokens": _summed(records.prefill_started_ns, records.cached_tokens, has_started, edges),
     }
+
+
+def _cache_columns(collector: Collector, edges: Floats) -> dict[str, Floats]:
+    """Prompt tokens of the prefills that began in each step, and those of them that came from a cache."""
+    rows = collector.begun_rows()
+    is_all = np.ones(len(rows), np.bool_)
+    return {name: _summed(rows["boundary_ns"], rows[name], is_all, edges) for name in ("lookup_tokens", "hit_tokens")}
 
 
 def _plane_columns(collector: Collector, edges: Floats) -> dict[str, Floats]:

@@ -1,9 +1,10 @@
 """Prefix caches: how many prompt tokens were found there, and the pools that hold them.
 
-Hits are counted twice, of two things. A *look-up* is one prompt whose prefill began, in whatever cache there is; live
-it is told by instance (`EngineTotals`), at the end of a run by the request table. The account of a *pool* is what its
-servers report of themselves (`CacheReported`), look-ups of requests that never began included; both ways of measuring
-add reports up by `PoolReports`. What was read and written is the fabric's account, by kinds of transfers.
+Two things are counted, under two names (docs/caching.md, "Hit and found"). *Hit* is what prefill used: of each prompt
+whose prefill began, in whatever cache there is, the tokens that it had not to compute; `begun_tokens` counts both ways
+of measuring, live by instance (`EngineTotals`). *Found* is what look-ups of a pool found, as its
+servers report of themselves (`CacheReported`); both ways of measuring add reports up by `PoolReports`. What was read
+and written is the fabric's account, by kinds of transfers.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ _WRITES: Final = (TransferKind.CACHE_WRITE, TransferKind.CACHE_SSD_WRITE)
 @dataclass(frozen=True, slots=True)
 class CacheTotals:
     """All cache pools as last reported: servers that are up, tokens that they can hold and hold, by tier; then counts
-    over all sessions, as `CacheReported` has them, with the hits and evictions by tier."""
+    over all sessions, as `CacheReported` has them, with tokens found and evictions by tier."""
 
     num_servers: int = 0
     capacity_tokens: tuple[int, ...] = (0, 0)
     held_tokens: tuple[int, ...] = (0, 0)
-    lookup_tokens: int = 0
-    hit_tokens: tuple[int, ...] = (0, 0)
+    asked_tokens: int = 0
+    found_tokens: tuple[int, ...] = (0, 0)
     offered_tokens: int = 0
     stored_tokens: int = 0
     evicted_blocks: tuple[int, ...] = (0, 0)
@@ -60,8 +61,8 @@ def cache_totals(reports: PoolReports) -> CacheTotals:
         num_servers=reports.sum("num_servers"),
         capacity_tokens=by_tier("capacity_tokens"),
         held_tokens=by_tier("tokens"),
-        lookup_tokens=reports.sum("lookup_tokens"),
-        hit_tokens=by_tier("hit_tokens"),
+        asked_tokens=reports.sum("asked_tokens"),
+        found_tokens=by_tier("found_tokens"),
         offered_tokens=reports.sum("offered_tokens"),
         stored_tokens=reports.sum("stored_tokens"),
         evicted_blocks=by_tier("evicted_blocks"),
@@ -93,14 +94,14 @@ class CacheAccount(Account[CacheTotals]):
 
 @dataclass(frozen=True, slots=True)
 class TierUse:
-    """Tokens of KV held at the end, of a capacity; tokens of hits that came from this tier; blocks evicted from it.
+    """Tokens of KV held at the end, of a capacity; tokens that look-ups found in this tier; blocks evicted from it.
 
     `read_bytes` and `written_bytes` are those of finished transfers from and to this tier, on whatever plane.
     """
 
     capacity_tokens: int
     held_tokens: int
-    hit_tokens: int
+    found_tokens: int
     evicted_blocks: int
     read_bytes: int
     written_bytes: int
@@ -110,11 +111,13 @@ class TierUse:
 class PoolUse:
     """All servers of all pools together. `dedup_ratio`: tokens to be stored over those that were new, None without any.
 
-    `evicted_age_s`: mean time since its last use of a block that left DRAM, None if none did. Blocks are lost with
-    a server, and moved when servers join or are drained. Look-ups of requests that never began count in `hit_tokens`.
+    `asked_tokens`: of all prompts that pools were asked about, begun or not; what of them was found stands by
+    tier. `evicted_age_s`: mean time since its last use of a block that left DRAM, None if none did. Blocks are lost
+    with a server, and moved when servers join or are drained.
     """
 
     num_servers: int
+    asked_tokens: int
     dram: TierUse
     ssd: TierUse
     stored_tokens: int
@@ -126,7 +129,7 @@ class PoolUse:
 
 def pool_use(pools: CacheTotals, moved: Mapping[TransferKind, int]) -> PoolUse:
     """Of pools, and bytes `moved` on all planes by what for."""
-    by_tier = (pools.capacity_tokens, pools.held_tokens, pools.hit_tokens, pools.evicted_blocks)
+    by_tier = (pools.capacity_tokens, pools.held_tokens, pools.found_tokens, pools.evicted_blocks)
     dram, ssd = (
         TierUse(
             *(counts[tier] for counts in by_tier),
@@ -137,6 +140,7 @@ def pool_use(pools: CacheTotals, moved: Mapping[TransferKind, int]) -> PoolUse:
     )
     return PoolUse(
         pools.num_servers,
+        pools.asked_tokens,
         dram,
         ssd,
         pools.stored_tokens,
@@ -149,9 +153,9 @@ def pool_use(pools: CacheTotals, moved: Mapping[TransferKind, int]) -> PoolUse:
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """Prompt tokens found in a prefix cache, and those looked up, of requests whose prefill began; both 0 without one.
+    """Prompt tokens of prefills that began, and those of them that a prefix cache spared them; both 0 without one.
 
-    A request that is requeued is looked up, and counts, once more for each recomputation.
+    A request that is requeued counts once more for each prefill that it begins.
     `pool` is the account of the cache pools themselves, all together.
     """
 
@@ -161,17 +165,17 @@ class CacheUse:
 
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:
-    collector, records = run.collector, run.records
+    collector = run.collector
     if not run.info.has_prefix_cache:
         return {"cache": CacheUse(0, 0, pool_use(CacheTotals(), {}))}
     moved = {
         kind: sum(int(collector.flow_rows(plane, kind)["num_bytes"].sum()) for plane in Plane) for kind in TransferKind
     }
-    has_started = records.has_started
+    begun = collector.begun_rows()
     return {
         "cache": CacheUse(
-            int(records.cached_tokens[has_started].sum()) + collector.forgotten_hits,
-            int(records.prompt_tokens[has_started].sum()) + collector.forgotten_lookups,
+            int(begun["hit_tokens"].sum()),
+            int(begun["lookup_tokens"].sum()),
             pool_use(cache_totals(collector.pool_reports), moved),
         )
     }
@@ -192,11 +196,13 @@ def _moved(snapshot: Snapshot, by_tier: Sequence[TransferKind]) -> list[float]:
 
 FAMILIES: Final = (
     Family(
-        "supernode_cache_lookup_tokens_total", "counter", "Prompt tokens looked up in a prefix cache.",
+        "supernode_cache_lookup_tokens_total", "counter",
+        "Prompt tokens of prefills that began, where there is a prefix cache.",
         lambda s: (sum(s[EngineTotals].lookup_tokens),),
     ),
     Family(
-        "supernode_cache_hit_tokens_total", "counter", "Prompt tokens found in a prefix cache.",
+        "supernode_cache_hit_tokens_total", "counter",
+        "Those of them that came from the prefix cache, and were not computed.",
         lambda s: (sum(s[EngineTotals].hit_tokens),),
     ),
     Family(
@@ -232,12 +238,14 @@ FAMILIES: Final = (
         lambda s: _moved(s, _WRITES), ("tier", "plane"), lambda _: _TIERS_AND_PLANES,
     ),
     Family(
-        "supernode_cache_pool_lookup_tokens_total", "counter", "Prompt tokens looked up in the pools.",
-        lambda s: (s[CacheTotals].lookup_tokens,),
+        "supernode_cache_pool_asked_tokens_total", "counter",
+        "Prompt tokens that the pools were asked about, whether their prefill began or not.",
+        lambda s: (s[CacheTotals].asked_tokens,),
     ),
     Family(
-        "supernode_cache_pool_hit_tokens_total", "counter", "Prompt tokens found, by the tier that they came from.",
-        lambda s: s[CacheTotals].hit_tokens, ("tier",), _BY_TIER,
+        "supernode_cache_pool_found_tokens_total", "counter",
+        "Those of them that the pools found, by tier, whether prefill used them or not.",
+        lambda s: s[CacheTotals].found_tokens, ("tier",), _BY_TIER,
     ),
     Family(
         "supernode_cache_pool_offered_tokens_total", "counter", "Tokens of prompts whose KV was to be stored.",

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from scheduler.core.lifecycle import State
 from scheduler.core.request_table import NOT_YET, RequestTable
+from scheduler.metrics.begun_prefills import begun_tokens
 from scheduler.metrics.bucket_bounds import (
     TOKEN_BOUNDS_S,
     VLLM_REQUEST_BOUNDS_S,
@@ -121,11 +122,11 @@ class EngineCounts:
         self.itl_s: Final = BucketCounts(ITL_GRID_S)
         self.step_tokens: Final = BucketCounts(VLLM_STEP_TOKEN_BOUNDS)
 
-    def look_up(self, table: RequestTable, message: PrefillStepped) -> None:
-        """Prompts were looked up. Instances with a cache of their own tell their hits; of a pool's the table knows."""
-        hits = message.started_cached_tokens or [table.cached_tokens[i] for i in message.started_ids]
-        self.hit_tokens += sum(hits)
-        self.lookup_tokens += sum([table.prompt_tokens[i] for i in message.started_ids])
+    def begin_prefills(self, table: RequestTable, message: PrefillStepped) -> None:
+        """Prefills began."""
+        lookup_tokens, hit_tokens = begun_tokens(table, message)
+        self.lookup_tokens += lookup_tokens
+        self.hit_tokens += hit_tokens
 
     def end_pass(self, message: PrefillStepped) -> None:
         """A pass of a prefill instance ended, if there was one."""
@@ -168,7 +169,7 @@ class EngineAccount(Account[EngineTotals]):
     def _on_prefill_stepped(self, session: Session, message: PrefillStepped) -> None:
         table, counts = session.table, self._counts[message.instance]
         if message.started_ids and self.layout.has_prefix_cache:
-            counts.look_up(table, message)
+            counts.begin_prefills(table, message)
         counts.end_pass(message)
         first_ns, last_ns = table.first_token_ns, table.last_token_ns
         for request_id in message.prefilled_ids:

@@ -20,6 +20,7 @@ from scheduler.metrics.columns import NS_PER_S, Floats, parts, ratio
 from scheduler.metrics.distribution import Distribution, weighted_distribution_s
 from scheduler.metrics.family import Family, HistogramFamily, by_value
 from scheduler.metrics.layout import Layout
+from scheduler.metrics.outcome.broken_parts import broken_parts
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.ended_run import EndedRun
 from scheduler.metrics.outcome.windows import bytes_in_windows, peak_bytes_per_s
@@ -249,8 +250,12 @@ def _plane_use(collector: Collector, plane: Plane, capacity: FabricCapacity) -> 
 
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:
-    capacity = FabricCapacity(run.info.plane_capacity_bytes_per_s, run.info.pool_bytes_per_s)
-    return {"fabric": fabric_use(run.collector, capacity)}
+    collector, planes = run.collector, run.info.plane_capacity_bytes_per_s
+    broken = broken_parts(collector.part_changes, collector.lost_capacity, planes, collector.ended_ns)
+    return {
+        "fabric": fabric_use(collector, FabricCapacity(planes, run.info.pool_bytes_per_s)),
+        "broken_parts": broken,
+    }
 
 
 def status(totals: FabricTotals, layout: Layout) -> dict[str, Any]:

@@ -140,11 +140,11 @@ FAMILIES: Final[tuple[AnyFamily, ...]] = (
     ),
     _counter(
         "prefix_cache_queries_total", "Tokens looked up in the prefix cache.", lambda e: e.lookup_tokens,
-        "Tokens, not requests.", "tokens",
+        "Prompt tokens of prefills that began, not requests.", "tokens",
     ),
     _counter(
         "prefix_cache_hits_total", "Tokens found in the prefix cache.", lambda e: e.hit_tokens,
-        "Tokens, not requests.", "tokens",
+        "Those of them that were not computed.", "tokens",
     ),
     _counter(
         "num_preemptions_total", "Cumulative number of preemptions.", lambda e: e.preemptions,

@@ -51,3 +51,16 @@ def test_mistakes_are_one_line(
     config.write_text(text or "seed: 1\n")
     assert main(["cache", "reuse", "--config", str(config), *arguments]) == 2
     assert capsys.readouterr().err == f"supernode: {line}\n"
+
+
+@pytest.mark.parametrize("ssd", ["nan", "inf", "-1"])
+def test_ssd_that_is_no_multiple_of_the_dram_is_refused(ssd: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", "curve", "demo.jsonl", "--limit", "3", "--ssd", ssd]) == 2
+    assert capsys.readouterr().err.endswith("; give a multiple of the DRAM from 0 to 10,000\n")
+
+
+def test_a_trace_without_ids_has_no_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "plain.csv"
+    path.write_text("arrived_at,num_prefill_tokens,num_decode_tokens\n0.0,300,10\n")
+    assert main(["cache", "curve", str(path)]) == 2
+    assert "no prompt has block ids" in capsys.readouterr().err

@@ -120,7 +120,7 @@ def test_where_no_instance_may_be_lost_none_changes_its_model(tmp_path: Path) ->
         ("rates:\n  nic: {mean_time_between_failures: 5h}", "2: rates.nic.mean_time_to_repair is missing; give it"),
         (
             "rates:\n  nic: {mean_time_between_failures: -5h, mean_time_to_repair: 1s}",
-            "2: rates.nic.mean_time_between_failures is '-5h'; give a time from 0.001 s to",
+            "2: rates.nic.mean_time_between_failures is '-5h'; give a time from 38.4 s to",
         ),
     ],
 )
@@ -139,3 +139,12 @@ def test_a_kind_that_a_cluster_has_none_of_is_refused(tmp_path: Path) -> None:
     path.write_text(f"rates:\n  sub_planes: {{{MEANS}}}\n  l2: {{{MEANS}}}")
     with pytest.raises(ConfigError, match="sub_planes is no kind of part"):
         read_faults(str(path), FabricParts(H100_CLUSTER))
+
+
+def test_who_cannot_be_lost_is_told_who_can(tmp_path: Path) -> None:
+    path = tmp_path / "faults.yaml"
+    path.write_text("schedule:\n- {at: 10s, worker: router, for: 1s}\n")
+    with pytest.raises(ConfigError, match=r"; such as cache/0 or decode-0 or prefill-0$"):
+        read_faults(str(path), PARTS, ["prefill-1", "prefill-0", "decode-0", "cache/0"])
+    with pytest.raises(ConfigError, match="on the virtual clock only"):
+        read_faults(str(path), PARTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from deploy.cli import main
+from deploy.pages.document import grid
+from deploy.pages.plots import TEXT_PX
 from deploy.report.comparison import MAX_RUNS, comparison_page
 from deploy.report.page import run_page
 from deploy.run_folder import RUN_NAME
 from deploy.run_folder.read import open_run
 from scheduler.protocol.errors import InputError
-from tests.unit.deploy.run_folder.made import make_run
+from tests.unit.deploy.run_folder.made import DEMO, make_run
 
 EVIL = """<script>alert("1")</script>'&<img src=x onerror=alert(2)>"""
 VOID = frozenset({"meta", "link", "br", "img", "input"})
@@ -109,6 +112,89 @@ def test_a_page_has_its_figures(made: Path) -> None:
     assert "SLO 2 s" in page
 
 
+def words_of(page: str) -> list[str]:
+    """What a reader sees of a page up to its configuration, whose names are those that a user writes."""
+    before, _, _ = own_part(page).partition("<h2>Configuration</h2>")
+    return re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", before, flags=re.DOTALL).split()
+
+
+def sizes_in(value: Any) -> Iterator[int]:
+    """Of every font that a figure names."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in ("font", "tickfont", "textfont") and "size" in inner:
+                yield inner["size"]
+            yield from sizes_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from sizes_in(inner)
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """The figures of each row, told by the ends of their opening tags: empty, or that it is wide."""
+    rows = re.findall(r'<div class="grid \w+">(.*?</figure>)</div>', page, flags=re.DOTALL)
+    return [re.findall(r"<figure( class=wide)?>", row) for row in rows]
+
+
+def test_nobody_reads_a_key_of_the_summary(made: Path, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", "--seed", "7")
+    page = run_page(open_run(str(made)))
+    figures = json.dumps([[one["layout"], one["traces"]] for one in figures_of(page)])
+    for one in (page, comparison_page([open_run(str(made)), open_run(str(other))])):
+        words = words_of(one)
+        assert "Energy" in words
+        assert not [word for word in words if "_" in word or "facility" in word]
+    assert not re.findall(r"by_rack|usd_|_joules|per_output", figures)
+    for title in ("Energy by part", "Energy by rack", "supernode, at its feeds", "site, at the meter"):
+        assert page.count(f">{title}<") == 1
+
+
+def test_all_text_in_figures_has_one_size(made: Path, tmp_path: Path) -> None:
+    described = tmp_path / "described"
+    assert main(["trace", "describe", DEMO, "--out", str(described)]) == 0
+    run = open_run(str(made))
+    for page in (run_page(run), comparison_page([run, run]), (described / "trace.html").read_text(encoding="utf-8")):
+        assert {size for figure in figures_of(page) for size in sizes_in(figure)} == {TEXT_PX}
+
+
+def test_no_figure_stands_alone_but_one_as_wide_as_the_machine(made: Path, tmp_path: Path) -> None:
+    described = tmp_path / "described"
+    assert main(["trace", "describe", DEMO, "--out", str(described)]) == 0
+    run = open_run(str(made))
+    for page in (run_page(run), comparison_page([run, run]), (described / "trace.html").read_text(encoding="utf-8")):
+        rows = rows_of(page)
+        assert sum(map(len, rows)) == page.count("<figure")
+        assert all(len(row) > 1 or row == [" class=wide"] for row in rows)
+
+
+@pytest.mark.parametrize("num", range(1, 12))
+def test_rows_hold_two_or_three(num: int) -> None:
+    sizes = [len(row) for row in rows_of(grid(*["<figure></figure>"] * num, ""))]
+    assert sum(sizes) == num
+    assert sizes == sorted(sizes, reverse=True)
+    assert set(sizes) <= {2, 3} or num == 1
+
+
+def test_what_reads_alike_stands_out_nowhere(made: Path, tmp_path: Path) -> None:
+    run, capped = open_run(str(made)), open_run(str(make_run(tmp_path / "capped", "--power-cap", "280kW")))
+    assert 'class="best"' not in comparison_page([run, run])
+    lines = re.findall(r"<tr><td>[^<]*</td>(?:<td[^>]*>[^<]*</td>)+</tr>", comparison_page([run, capped]))
+    bold = [line for line in lines if 'class="best"' in line]
+    assert bold
+    for line in bold:
+        cells = re.findall(r"<td class=\"(\w*)\">([^<]*)</td>", line)
+        assert len({text for _, text in cells}) > 1
+        assert len({text for kind, text in cells if kind == "best"}) == 1
+
+
+def test_legends_are_whole_where_many_instances_decode(tmp_path: Path) -> None:
+    few = run_page(open_run(str(make_run(tmp_path / "few", "--plan", "2x16p+6x32d+48c"))))
+    many = run_page(open_run(str(make_run(tmp_path / "many", "--plan", "2x16p+7x32d+48c"))))
+    held = re.compile(r"<h3>KV held by decode instances</h3>.*?</figure>", re.DOTALL)
+    found = [re.findall(r"</i>([^<]*)</span>", match[0]) for page in (few, many) if (match := held.search(page))]
+    assert found == [[f"decode-{index}" for index in range(6)], ["fullest", "mean", "emptiest"]]
+
+
 def test_names_cannot_be_markup(made: Path, tmp_path: Path) -> None:
     evil = open_run(str(changed(made, tmp_path / "evil", name=EVIL, path=EVIL)))
     for page in (run_page(evil), comparison_page([evil, open_run(str(made))])):
@@ -176,7 +262,9 @@ def test_a_fleet_has_maps_of_each_supernode_and_tells_what_broke(tmp_path: Path)
     page = run_page(run)
     outline_of(page)
     for title in ("Utilisation, supernode 0", "Utilisation, supernode 1", "Power, supernode 1"):
-        assert page.count(title) == 1
+        assert page.count(f">{title}<") == 1
     assert [(one.broken, one.mended) for one in run.part_changes] == [(("sn/1/leaf/7",), ()), ((), ("sn/1/leaf/7",))]
     assert page.count("<td>sn/1/leaf/7</td>") == 2
+    assert "<td>leaf switches</td><td>1</td><td>1</td><td>2 s</td><td>2 s</td><td>0</td>" in page
+    assert page.count("Capacity lost") == 1
     assert [one.supernode for one in run.instances] == [0] * 14 + [1] * 14 + [0, 1]

@@ -22,21 +22,33 @@ SETTINGS = """\
 plan: 2x16p+1x16d+4c
 request_timeout_s: 30
 max_open_requests: 200
+names: own,vllm
 """
+
+
+WAITING = """\
+plan: 1x16p+1x16d+4c
+request_timeout_s: 3
+max_open_requests: 200
+names: own,vllm
+"""
+"""No worker is lost, and prompts wait so long that some are not begun in time."""
 
 
 class Run:
     """A run folder and the last sample of each series."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str, rate_scale: int, faults: str | None = None) -> None:
         trace = folder / "trace.jsonl"
         rows = Path(DEMO).read_text().splitlines()[:900]
         rows.insert(0, json.dumps({"timestamp": 0, "input_length": 190_000, "output_length": 10}))
         trace.write_text("\n".join(rows) + "\n")
-        (folder / "faults.yaml").write_text(FAULTS)
-        (folder / "settings.yaml").write_text(SETTINGS)
-        command = ["replay", str(trace), "--config", str(folder / "settings.yaml"), "--rate-scale", "2"]
-        more = ["--faults", str(folder / "faults.yaml"), "--openmetrics", str(folder / "scrapes")]
+        (folder / "settings.yaml").write_text(settings)
+        command = ["replay", str(trace), "--config", str(folder / "settings.yaml"), "--rate-scale", str(rate_scale)]
+        more = ["--openmetrics", str(folder / "scrapes")]
+        if faults is not None:
+            (folder / "faults.yaml").write_text(faults)
+            more += ["--faults", str(folder / "faults.yaml")]
         assert main([*command, *more, "--out", str(folder / "run")]) == 0
         self.folder = folder / "run"
         self.summary: dict[str, Any] = json.loads((folder / "run" / "summary.json").read_text())
@@ -63,7 +75,12 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return Run(tmp_path_factory.mktemp("identities"))
+    return Run(tmp_path_factory.mktemp("identities"), SETTINGS, 2, FAULTS)
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("waiting"), WAITING, 12)
 
 
 FINISHED = ("stop", "length")
@@ -132,13 +149,44 @@ def test_every_end_that_is_not_to_finish_has_its_limit(run: Run) -> None:
     assert run.summary["finish_limits"].keys() == ends
 
 
-def test_hits_of_prompts_that_began_are_told_alike(run: Run) -> None:
-    cache = run.summary["cache"]
-    assert cache["hit_tokens"] == run.live("supernode_cache_hit_tokens_total")
-    assert cache["lookup_tokens"] == run.live("supernode_cache_lookup_tokens_total")
-    # The pool also counts what it found for requests that never began.
-    found = cache["pool"]["dram"]["hit_tokens"] + cache["pool"]["ssd"]["hit_tokens"]
-    assert found == run.live("supernode_cache_pool_hit_tokens_total") > cache["hit_tokens"]
+def assert_cache_is_told_alike(run: Run) -> None:
+    """Hits of prefills that began, and what look-ups found: in the summary, live, and the former over time."""
+    cache, pool = run.summary["cache"], run.summary["cache"]["pool"]
+    for name, count in (
+        ("supernode_cache_hit_tokens_total", cache["hit_tokens"]),
+        ("supernode_cache_lookup_tokens_total", cache["lookup_tokens"]),
+        ("supernode_cache_pool_asked_tokens_total", pool["asked_tokens"]),
+        ("supernode_cache_pool_found_tokens_total", pool["dram"]["found_tokens"] + pool["ssd"]["found_tokens"]),
+        ("vllm:prefix_cache_hits_total", cache["hit_tokens"]),
+        ("vllm:prefix_cache_queries_total", cache["lookup_tokens"]),
+    ):
+        assert run.live(name) == count > 0, name
+    with (run.folder / "timeline.csv").open() as file:
+        steps = list(csv.DictReader(file))
+    for name in ("hit_tokens", "lookup_tokens"):
+        assert sum(float(step[name]) for step in steps) == pytest.approx(cache[name], rel=1e-4)
+
+
+def test_hits_and_what_was_found_are_told_alike_though_prefills_are_lost_and_begin_again(run: Run) -> None:
+    assert_cache_is_told_alike(run)
+    cache, pool = run.summary["cache"], run.summary["cache"]["pool"]
+    # Who was requeued counts for each prefill that began, and more was looked up and found than was begun and hit.
+    assert cache["lookup_tokens"] > sum(int(row["prompt_tokens"]) for row in run.records if row["prefill_started_ns"])
+    assert pool["asked_tokens"] > cache["lookup_tokens"]
+    assert pool["dram"]["found_tokens"] > cache["hit_tokens"]
+
+
+def test_what_was_looked_up_and_not_begun_is_that_of_requests_that_timed_out_first(waiting: Run) -> None:
+    assert_cache_is_told_alike(waiting)
+    cache, pool = waiting.summary["cache"], waiting.summary["cache"]["pool"]
+    begun = [row for row in waiting.records if row["prefill_started_ns"]]
+    not_begun = [row for row in waiting.records if row["finish_reason"] == "timed_out" and row not in begun]
+    assert not_begun
+    assert cache["lookup_tokens"] == sum(int(row["prompt_tokens"]) for row in begun)
+    assert cache["hit_tokens"] == sum(int(row["cached_tokens"]) for row in begun)
+    assert pool["asked_tokens"] - cache["lookup_tokens"] == sum(int(row["prompt_tokens"]) for row in not_begun)
+    assert pool["dram"]["found_tokens"] > cache["hit_tokens"]
+    assert waiting.summary["tokens"]["computed"] <= cache["lookup_tokens"] - cache["hit_tokens"]
 
 
 def test_the_room_that_decode_uses_is_that_of_the_time_line(run: Run) -> None:

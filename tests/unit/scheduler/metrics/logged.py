@@ -93,13 +93,14 @@ def usage(start_ns: int = 0, end_ns: int = 0, busy_ns: int = 0, joules: float = 
 def passed(
     boundary_ns: int,
     *,
+    started: Sequence[int] = (),
     done: Sequence[int] = (),
     computed: int = 0,
     account: Usage | None = None,
     at: str = "prefill-0",
 ) -> PrefillStepped:
     """A boundary between passes."""
-    return PrefillStepped(at, boundary_ns, [], [], [], list(done), [], computed, account or usage())
+    return PrefillStepped(at, boundary_ns, list(started), [], [], list(done), [], computed, account or usage())
 
 
 def stepped(

@@ -32,7 +32,7 @@ from tests.unit.scheduler.metrics.logged import (
 )
 
 DISTRIBUTION = ["mean", "p50", "p90", "p95", "p99", "max"]
-TIER = ["capacity_tokens", "held_tokens", "hit_tokens", "evicted_blocks", "read_bytes", "written_bytes"]
+TIER = ["capacity_tokens", "held_tokens", "found_tokens", "evicted_blocks", "read_bytes", "written_bytes"]
 ROLE = ["tokens_per_s", "utilization", "watts"]
 LINK = ["bytes", "utilization_mean", "utilization_peak"]
 
@@ -71,6 +71,7 @@ CONTRACT: dict[str, Any] = {
         "lookup_tokens": None,
         "pool": {
             "num_servers": None,
+            "asked_tokens": None,
             "dram": TIER,
             "ssd": TIER,
             "stored_tokens": None,
@@ -157,6 +158,7 @@ def run_of_four() -> Collector:
         collector_of(
             table,
             (first, second, DECODE),
+            passed(0, started=[0, 1, 3], at="p0"),
             passed(2 * SECOND, done=[0], computed=60, at="p0", account=usage(0, 2 * SECOND, 2 * SECOND, 100.0)),
             passed(4 * SECOND, done=[1], computed=140, at="p1", account=usage(0, 4 * SECOND, 4 * SECOND, 800.0)),
             stepped(3 * SECOND, started=[0], account=usage(0, 3 * SECOND, 0, 30.0)),
@@ -225,14 +227,15 @@ def test_how_full_decode_is() -> None:
     assert found["kv_free_least"] == pytest.approx(1 - found["kv_used_peak"])
 
 
-def test_without_a_cache_nothing_was_looked_up() -> None:
+def test_without_a_cache_nothing_is_hit() -> None:
     found = json_of(run_of_four(), has_prefix_cache=False)
     assert (found["cache"]["hit_tokens"], found["cache"]["lookup_tokens"]) == (0, 0)
     assert found["cache"]["pool"]["num_servers"] == 0
 
 
 def test_floats_have_nine_digits_and_counts_all() -> None:
-    third = json_of(end_run(collector_of(table_of(Request(prompt_tokens=10**9 + 1))), 3 * SECOND))
+    table = table_of(Request(prompt_tokens=10**9 + 1))
+    third = json_of(end_run(collector_of(table, (PREFILL, DECODE), passed(0, started=[0])), 3 * SECOND))
     assert third["throughput"]["requests_per_s"] == 0.333333333
     assert third["throughput"]["input_tokens_per_s"] == 333333334.0
     assert third["cache"]["lookup_tokens"] == 10**9 + 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from scheduler.metrics.outcome import table
+from scheduler.metrics.outcome.broken_parts import BrokenKind, BrokenParts, LostCapacity
 from scheduler.metrics.outcome.summary import RunInfo, Summary, summarize
 from scheduler.metrics.outcome.table import render, sections
 from scheduler.metrics.slo import Slo
@@ -19,6 +21,7 @@ from tests.unit.scheduler.metrics.logged import (
     end_run,
     final,
     moved,
+    passed,
     rejected,
     table_of,
     usage,
@@ -32,7 +35,8 @@ def summary_of(
     finish_limits: Mapping[FinishReason, str] | None = None,
 ) -> Summary:
     """Of a run of two hours."""
-    messages = moved(SECOND, 5_000_000), final(usage(0, 7200 * SECOND, SECOND, 7.2e9))
+    began = passed(0, started=[index for index, one in enumerate(requests) if one.prefill_started_ns >= 0])
+    messages = began, moved(SECOND, 5_000_000), final(usage(0, 7200 * SECOND, SECOND, 7.2e9))
     collector = end_run(collector_of(table_of(*requests), *[collector_of().instances], *messages), 7200 * SECOND)
     info = RunInfo(2.0, 1, "abc", {Plane.RDMA: 1e6}, has_prefix_cache, finish_limits=finish_limits or {})
     return summarize(collector, info, slo)
@@ -155,3 +159,14 @@ def test_si(number: float | None, text: str) -> None:
 )
 def test_percent(share: float | None, text: str) -> None:
     assert table._percent(share) == text
+
+
+def test_what_broke_has_its_sections_and_a_run_in_which_nothing_did_has_none() -> None:
+    whole = summary_of(Request())
+    assert not [one for one in sections(whole) if one.title in ("Broken parts", "Capacity lost")]
+    broken = BrokenParts(
+        {"optical_module": BrokenKind(3, 4, 86_400.0, 7200.0, 1)}, {"rdma": LostCapacity(0.00004, 0.021, 3600.0)}
+    )
+    page = render(replace(whole, broken_parts=broken))
+    assert "\n  Optical modules       3            4   24 h 0 min    2 h 0 min            1\n" in page
+    assert "\n  RDMA           < 0.01 %       2.10 %    1 h 0 min\n" in page

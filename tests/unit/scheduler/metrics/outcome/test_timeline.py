@@ -23,6 +23,7 @@ from tests.unit.scheduler.metrics.logged import (
     final,
     moved,
     one_token,
+    passed,
     rejected,
     table_of,
     usage,
@@ -69,7 +70,9 @@ def test_stages_are_what_counting_at_many_instants_finds(stamps: list[list[float
 
 @given(st.lists(times_s, min_size=1, max_size=12), st.integers(1, 4000))
 def test_tokens_add_up(stamps: list[list[float]], output: int) -> None:
-    course = course_of(*(lasting(one, output=output) for one in stamps), one_token())
+    requests = [*(lasting(one, output=output) for one in stamps), one_token()]
+    began = [passed(one.prefill_started_ns, started=[index]) for index, one in enumerate(requests)]
+    course = course_of(*requests, messages=tuple(began))
     seconds = np.diff(np.append(course.columns["time_s"], course.span_s))
     assert np.dot(course.columns["output_tokens_per_s"], seconds) == pytest.approx(output * len(stamps) + 1)
     assert np.dot(course.columns["input_tokens_per_s"], seconds) == pytest.approx(100 * (len(stamps) + 1))

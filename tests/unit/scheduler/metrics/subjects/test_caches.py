@@ -38,7 +38,7 @@ def test_counters_of_lives_that_ended_stay_and_gauges_are_of_the_last(reports: l
     totals.before(1, reports[0])
     seen = totals[CacheTotals]
     ever = [*reports, reports[0]]
-    assert seen.lookup_tokens == sum(report.lookup_tokens for report in ever)
+    assert seen.asked_tokens == sum(report.asked_tokens for report in ever)
     assert seen.evicted_blocks == (
         sum(report.dram_evicted_blocks for report in ever),
         sum(report.ssd_evicted_blocks for report in ever),
@@ -54,15 +54,15 @@ def test_reports_of_two_pools_add_up_and_a_later_one_takes_the_place_of_the_firs
     for pool, scale in (("cache-0", 1), ("cache-1", 10), ("cache-0", 2)):
         totals.before(1, CacheReported(pool, *(scale * number for number in range(1, 16))))
     seen = totals[CacheTotals]
-    assert (seen.num_servers, seen.lookup_tokens, seen.moved_blocks) == (12 * 1, 12 * 6, 12 * 15)
-    assert (seen.capacity_tokens, seen.hit_tokens) == ((12 * 2, 12 * 4), (12 * 7, 12 * 8))
+    assert (seen.num_servers, seen.asked_tokens, seen.moved_blocks) == (12 * 1, 12 * 6, 12 * 15)
+    assert (seen.capacity_tokens, seen.found_tokens) == ((12 * 2, 12 * 4), (12 * 7, 12 * 8))
 
 
 def test_a_pool_that_came_back_empty_counts_on() -> None:
     totals = _totals()
-    for lookup_tokens in (100, 40):
-        totals.before(1, CacheReported("cache", 48, 0, 0, 0, 0, lookup_tokens, 0, 0, 0, 0, 0, 0, 0, 0, 0))
-    assert totals[CacheTotals].lookup_tokens == 140
+    for asked_tokens in (100, 40):
+        totals.before(1, CacheReported("cache", 48, 0, 0, 0, 0, asked_tokens, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    assert totals[CacheTotals].asked_tokens == 140
 
 
 def test_bytes_of_reads_and_writes_are_those_of_the_flows_by_memory_and_plane() -> None:
