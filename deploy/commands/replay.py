@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.hardware.model_page import tell_notes
+from deploy.hardware.notes import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
 from deploy.run.seeds import SeveralSeeds, check_seeds, intervals_of, seeds_document, seeds_shape
 from deploy.run_folder import LOG_NAMES
@@ -17,8 +17,6 @@ from deploy.settings.settings import SETTINGS, Settings
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
 from scheduler.core.config import CacheMode
-from scheduler.metrics.bounds import Bound, parse_bound
-from scheduler.metrics.outcome.table import render
 from scheduler.metrics.records import FILE_NAME
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
@@ -27,6 +25,7 @@ from scheduler.sources.traces.options import TraceOptions
 if TYPE_CHECKING:
     from deploy.cluster.state import ClusterState
     from deploy.run.openmetrics import ScrapeJob
+    from scheduler.metrics.bounds import Bound
     from scheduler.sources.faults import FaultPlan
 
 app = typer.Typer(add_completion=False)
@@ -74,7 +73,7 @@ def replay(
     json: Json = False,
 ) -> int:
     """Replay a trace on an emulated supernode and print what came of it."""
-    parsed, cluster_up = [parse_bound(text) for text in bounds or []], _find_cluster() if live else None
+    parsed, cluster_up = _parse_bounds(bounds), _find_cluster() if live else None
     settings = _settings(told, cluster_up)
     tell_notes(settings.hardware.model)
     options = for_run(rows, settings)
@@ -89,6 +88,14 @@ def replay(
     result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
     several = None if seeds is None or result.is_partial else _run_seeds(job, result, all_seeds)
     return _present(result, out, parsed, several, [*context.command_path.split(), *(context.obj or ())], as_json=json)
+
+
+def _parse_bounds(texts: list[str] | None) -> list[Bound]:
+    if not texts:
+        return []
+    from scheduler.metrics.bounds import parse_bound
+
+    return [parse_bound(text) for text in texts]
 
 
 def _settings(told: Told, cluster: ClusterState | None) -> Settings:
@@ -225,6 +232,8 @@ def _present(
 
 
 def _page(result: ReplayResult, several: SeveralSeeds | None) -> str:
+    from scheduler.metrics.outcome.table import render
+
     page = render(result.summary, result.title)
     if several is None:
         return page
