@@ -9,7 +9,6 @@ import typer
 
 from deploy.hardware.notes import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
-from deploy.run.seeds import SeveralSeeds, check_seeds, intervals_of, seeds_document, seeds_shape
 from deploy.run_folder import LOG_NAMES
 from deploy.settings.load import CODE
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
@@ -25,6 +24,7 @@ from scheduler.sources.traces.options import TraceOptions
 if TYPE_CHECKING:
     from deploy.cluster.state import ClusterState
     from deploy.run.openmetrics import ScrapeJob
+    from deploy.run.seeds import SeveralSeeds
     from scheduler.metrics.bounds import Bound
     from scheduler.sources.faults import FaultPlan
 
@@ -148,14 +148,19 @@ def _refuse_contradictions(settings: Settings, told: Told, speed: float | None, 
 
 def _all_seeds(num: int | None, settings: Settings, *, live: bool, files: tuple[str | None, ...]) -> list[int]:
     """Of one run, or of several."""
-    if num is not None and (live or any(files)):
+    if num is None:
+        return [settings.run.seed]
+    if live or any(files):
         raise ConfigError("--seeds runs on the virtual clock and writes no files: leave out --live and outputs")
+    from deploy.run.seeds import check_seeds
+
     return check_seeds(num, settings.run.seed)
 
 
 def _run_seeds(job: ReplayJob, first: ReplayResult, seeds: list[int]) -> SeveralSeeds:
     """The other seeds beside the first, in processes of their own."""
     from deploy.compare.measure import in_processes, measure
+    from deploy.run.seeds import SeveralSeeds, intervals_of
 
     jobs = [
         replace(job, settings=job.settings.changed(seed=seed), options=replace(job.options, seed=seed))
@@ -170,6 +175,8 @@ def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, seeds: list[i
     if bounds:
         document = empty_document(settings, live=live)
         if len(seeds) > 1:
+            from deploy.run.seeds import seeds_shape
+
             document["seeds"] = seeds_shape(seeds, document)
         for bound in bounds:
             bound.value_in(document)
@@ -215,6 +222,8 @@ def _present(
 
     document = result.document()
     if several is not None:
+        from deploy.run.seeds import seeds_document
+
         document["seeds"] = seeds_document(several.seeds, several.intervals)
     for warning in result.warnings:
         tell(warning)
