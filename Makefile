@@ -5,9 +5,10 @@ TRACES ?= ../shared/traces
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
+TRIAL := out/wheel
 
 .DEFAULT_GOAL := help
-.PHONY: demo test soak lint type bench clean help
+.PHONY: demo test soak lint type bench wheel wheel-test clean help
 
 demo: $(STAMP) ## a short trace, live on a local Ray cluster
 	$(BIN)/supernode replay examples/demo.jsonl --live --speed 5
@@ -29,12 +30,28 @@ type: $(STAMP) ## pyright, strict
 bench: $(STAMP) ## speed, beside a calibration loop; traces from TRACES=DIR
 	TRACES=$(TRACES) $(BIN)/python -m tests.bench
 
+wheel: $(STAMP) ## dist/*.whl with the hot rooms compiled; needs a C compiler, to install it needs none
+	rm -f dist/*.whl
+	HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/hatchling build -t wheel
+
+# The laws and all golden cases reach every compiled module; that both builds say the same is held to the byte.
+wheel-test: wheel ## installs that wheel where no compiler is, and holds it to this checkout
+	rm -rf $(TRIAL) && mkdir -p $(TRIAL)/checkout && $(PYTHON) -m venv $(TRIAL)/venv
+	PATH=$(CURDIR)/$(TRIAL)/venv/bin $(CURDIR)/$(TRIAL)/venv/bin/python -m pip install -qq --disable-pip-version-check \
+		-c requirements.lock dist/*.whl pytest pytest-timeout pytest-benchmark hypothesis
+	cp -R tests examples pyproject.toml $(TRIAL)/checkout
+	$(TRIAL)/venv/bin/supernode --version --verbose | tee /dev/stderr | grep -q '^compiled: '
+	cd $(TRIAL)/checkout && ../venv/bin/python -m pytest -q tests/sim/test_against_naive.py tests/sim/test_invariants.py
+	cd $(TRIAL)/checkout && ../venv/bin/python -m tests.golden.record --out ../compiled >../compiled.log
+	$(BIN)/python -m tests.golden.record --out $(TRIAL)/pure >$(TRIAL)/pure.log
+	diff -r $(TRIAL)/pure $(TRIAL)/compiled
+
 clean: ## remove caches and build outputs (not .venv)
 	rm -rf build dist out .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache *.egg-info
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

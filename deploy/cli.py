@@ -107,7 +107,7 @@ def _run(arguments: list[str], commands: Mapping[str, LazyCommand]) -> int:
         say(_help(commands))
         return EXIT_DONE
     if name == "--version":
-        say(f"{PROGRAM} {_version()}\n")
+        say(_version(arguments[1:]))
         return EXIT_DONE
     if name not in commands:
         raise InputError(_unknown(name, commands))
@@ -169,15 +169,23 @@ def _help(commands: Mapping[str, LazyCommand]) -> str:
         f"Usage: {PROGRAM} COMMAND [OPTIONS]\n\n"
         "Emulates an AI supernode and runs a real LLM-serving scheduler on it.\n\n"
         f"Commands:\n{rows}\n"
-        f"'{PROGRAM} COMMAND --help' tells a command's options; '{PROGRAM} --version' the version.\n"
+        f"'{PROGRAM} COMMAND --help' tells a command's options; '{PROGRAM} --version' the version,\n"
+        "with '--verbose' also whether compiled modules run.\n"
         "Exit: 0 done, 1 a bound was not met, 2 bad usage or input, 3 internal error, 130 interrupted.\n"
     )
 
 
-def _version() -> str:
+def _version(options: list[str]) -> str:
     from importlib.metadata import version
 
-    return version(DISTRIBUTION)
+    if unknown := [option for option in options if option not in ("--verbose", "-v")]:
+        raise InputError(f"'{PROGRAM} --version' takes no {unknown[0]}; known: --verbose (-v)")
+    line = f"{PROGRAM} {version(DISTRIBUTION)}\n"
+    if options:
+        from deploy.doctor.installation import look
+
+        line += f"{look().describe()}\n"
+    return line
 
 
 def _fail_internally(error: Exception) -> int:

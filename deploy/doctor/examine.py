@@ -39,6 +39,7 @@ def _made(name: str, check: Check) -> Finding:
 
 _MACHINE: Final[Mapping[str, Check]] = {
     "Python": machine.check_python,
+    "Modules": machine.check_modules,
     "Ray": machine.check_ray,
     "Cores": machine.check_cores,
     "Memory": machine.check_memory,

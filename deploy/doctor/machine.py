@@ -7,12 +7,14 @@ import platform
 import resource
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 from deploy.cluster.footprint import GB, MB, OBJECT_STORE_BYTES, base_folder, default_cluster_bytes
 from deploy.doctor.findings import Finding
+from deploy.doctor.installation import ROOT, look
 
 MIN_PYTHON: Final = (3, 11)
 NEWEST_TESTED_PYTHON: Final = (3, 13)
@@ -51,6 +53,18 @@ def check_python(running: tuple[int, int] = sys.version_info[:2]) -> Finding:
         newest = ".".join(map(str, NEWEST_TESTED_PYTHON))
         return Finding("Python", "warn", f"{found}, newer than tested", f"use Python {newest} if something fails")
     return Finding("Python", "ok", found)
+
+
+def check_modules(root: Path = ROOT, digests: Mapping[str, str] | None = None) -> Finding:
+    """Do compiled modules run, and do they do what their sources say?"""
+    found = look(root, digests)
+    if not found.unlike:
+        return Finding("Modules", "ok", found.describe())
+    first, *others = found.unlike
+    which = f"{root / first} and {len(others)} others" if others else f"{root / first}"
+    edited = f"{which}: not the source of the compiled module beside it, which is what runs"
+    fix = "install a wheel made from it ('make wheel'), or delete the compiled modules, and Python runs the sources"
+    return Finding("Modules", "bad", edited, fix)
 
 
 def check_ray() -> Finding:

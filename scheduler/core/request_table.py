@@ -54,8 +54,8 @@ class RequestTable:
 
     def _grow(self) -> None:
         """One more chunk of rows: columns grow seldom, so that an arrival costs no more than its own fields."""
-        for column in (self.state, self.reason, self.request_class):
-            column.extend(bytes(CHUNK_ROWS))
+        for codes in (self.state, self.reason, self.request_class):
+            codes.extend(bytes(CHUNK_ROWS))
         for column in (
             self.preemptions,
             self.retries,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
@@ -24,13 +23,13 @@ class SchedulerState:
     """
 
     config: SchedulerConfig
-    table: Final[RequestTable]
-    open: Final[OpenRequests]
-    prefill: Final[Stage]
-    decode: Final[Stage]
-    pools: Final[Pools]
-    classes: Final[ClassBook | None]
-    decision_logs: Final[list[DecisionLog]] = field(default_factory=list[DecisionLog])
+    table: RequestTable
+    open: OpenRequests
+    prefill: Stage
+    decode: Stage
+    pools: Pools
+    classes: ClassBook | None
+    decision_logs: list[DecisionLog] = field(default_factory=list[DecisionLog])
 
     @property
     def uses_pool(self) -> bool:

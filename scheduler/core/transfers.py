@@ -30,11 +30,11 @@ class KvTransfer:
     """
 
     ids: list[int]
-    all_ids: Final[list[int]]
-    source: Final[str]
-    destination: Final[str]
-    num_tokens: Final[list[int]]
-    dies: Final[list[int]]
+    all_ids: list[int]
+    source: str
+    destination: str
+    num_tokens: list[int]
+    dies: list[int]
 
 
 @dataclass(slots=True)
@@ -46,11 +46,11 @@ class CacheRead:
     `give_up_ns`, unless that is 0.
     """
 
-    pool: Final[str]
-    address: Final[str]
+    pool: str
+    address: str
     command: StartPrefill | ExtendCached
     num_tokens: list[int]
-    ssd_tokens: Final[list[int]]
+    ssd_tokens: list[int]
     give_up_ns: int
     open_flows: int = 0
 

@@ -38,7 +38,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from scheduler.protocol.component import NEVER_NS, Component, Output, Outputs
 from scheduler.protocol.messages import Message
@@ -51,11 +51,11 @@ if TYPE_CHECKING:  # a virtual run needs no codec
 class _Hosted:
     """A component as its stepper knows it: `deadline_ns` is the one of its latest entry in the heap."""
 
-    component: Final[Component]
-    handle: Final[Callable[[int, Message], Outputs]]
-    priority: Final[int]
-    index: Final[int]
-    is_observer: Final[bool]
+    component: Component
+    handle: Callable[[int, Message], Outputs]
+    priority: int
+    index: int
+    is_observer: bool
     last_ns: int
     deadline_ns: int = NEVER_NS
 

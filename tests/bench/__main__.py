@@ -1,28 +1,29 @@
-"""`make bench`: prints each figure beside its aim and the calibration loop before and after it."""
+"""`make bench`: prints each figure beside its aim and the calibration loop before and after it, for each build."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-from scheduler.protocol.fabric_messages import TransferKind
-from tests.bench.cache_store import store_costs
+from tests.bench.builds import PURE, Build, builds
 from tests.bench.calibration import calibration_s
-from tests.bench.decisions import AIMS_US, NUM_BLOCKS, decision_us
-from tests.bench.fabric import contention_cost, flow_us
+from tests.bench.dynamo import DYNAMO, HOW, command_of_dynamo
 from tests.bench.live_gap import live_gaps
 from tests.bench.process import ProcessCost, run_process
-from tests.bench.scrape import scrape_cost
 
-SUPERNODE: Final = str(Path(sys.executable).parent / "supernode")
 TRACES: Final = Path(os.environ.get("TRACES", "../shared/traces"))
 CONVERSATION: Final = TRACES / "mooncake_conversation.jsonl"
 WHERE: Final = "conversation_trace.jsonl of kvcache-ai/Mooncake, FAST25-release/traces, saved under this name"
+
+Row = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,98 +42,96 @@ CASES: Final = (
     Case("1,000,000 requests at 800/s", ("examples/azure_conversation_million.yaml",), 14.0, 1),
 )
 
-
-SCRAPES: Final = {
-    "own names": ("own",),
-    "with vLLM's": ("own", "vllm"),
-    "all": ("own", "vllm", "ascend", "genai"),
+START_UPS: Final = {
+    "--version": ("--version",),
+    "replay --help": ("replay", "--help"),
+    "replay of one request": ("replay", "examples/demo.jsonl", "--limit", "1", "--json"),
 }
 
 
-def decisions() -> list[dict[str, object]]:
-    """Every policy with 15 and with 200 prefill instances; the aims are for 15."""
-    rows: list[dict[str, object]] = []
-    before_s = calibration_s()
-    print(f"{'routing decisions, microseconds':<44} {'aim':>7} {'15':>8} {'p99':>8} {'200':>8} {'p99':>8}   us")
-    for policy, aim_us in AIMS_US.items():
-        (few_us, few_p99), (many_us, many_p99) = (decision_us(policy, num, NUM_BLOCKS) for num in (15, 200))
-        print(f"  {policy:<42} {aim_us:>7} {few_us:>8.1f} {few_p99:>8.1f} {many_us:>8.1f} {many_p99:>8.1f}")
-        times = {"us": few_us, "p99_us": few_p99, "us_200": many_us, "p99_us_200": many_p99}
-        rows.append({"case": f"decision {policy}", "aim_us": aim_us, **times})
-    after_s = calibration_s()
-    print(f"  calibration {before_s:.3f} / {after_s:.3f} s")
-    return [*rows, {"case": "decisions", "calibration_s": [before_s, after_s]}]
+def interleaved(runs: int, *measured: Callable[[], ProcessCost]) -> list[ProcessCost]:
+    """Medians of so many runs of each, one after the other, so that each meets the same machine."""
+    rounds = [[one() for one in measured] for _ in range(runs)]
+    names = ("wall_s", "cpu_s", "peak_mb")
+    return [ProcessCost(*(median(getattr(c, name) for c in costs) for name in names)) for costs in zip(*rounds)]
 
 
-def _cache_rows() -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for cost in store_costs():
-        print(
-            f"{f'cache pool of a million blocks, {cost.name}':<36} {'':>9} {cost.look_up_us:>6.1f} us a look-up, "
-            f"{cost.store_us:.1f} us a store (20 blocks, half of them found)"
-        )
-        rows.append({"case": f"cache {cost.name}", "look_up_us": cost.look_up_us, "store_us": cost.store_us})
+def replays(compared: list[Build]) -> list[Row]:
+    """Whole replays under each build, and of the first beside Dynamo's."""
+    rows: list[Row] = []
+    print(f"{'what':<46} {'aim':>7} {'wall':>9} {'cpu':>9} {'memory':>8}   calibration before / after")
+    for case in CASES:
+        if not Path(case.arguments[0]).exists():
+            print(f"{case.name:<36} not run: {case.arguments[0]} is absent; get {WHERE}, or set TRACES=DIR")
+            continue
+        commands = {one.name: [one.supernode, "replay", *case.arguments, "--json"] for one in compared}
+        measured = {name: partial(run_process, command) for name, command in commands.items()}
+        if DYNAMO and case is CASES[0]:
+            measured["Dynamo"] = partial(run_process, command_of_dynamo(CONVERSATION))
+        before_s = calibration_s()
+        costs = dict(zip(measured, interleaved(case.runs, *measured.values())))
+        after_s = calibration_s()
+        for name, cost in costs.items():
+            print(
+                f"{case.name + ', ' + name:<46} {case.aim_s:>5.1f} s {cost.wall_s:>7.2f} s {cost.cpu_s:>7.2f} s "
+                f"{cost.peak_mb:>5.0f} MB   {before_s:.3f} / {after_s:.3f} s{_over(cost, costs)}"
+            )
+            row: Row = {"case": case.name, "build": name, "aim_s": case.aim_s, "wall_s": cost.wall_s}
+            rows.append({**row, "cpu_s": cost.cpu_s, "calibration_s": [before_s, after_s]})
+    if not DYNAMO:
+        print(f"beside Dynamo: not run: {HOW}")
     return rows
 
 
-def main() -> int:
-    """Run all cases; answers 0 whether or not an aim is met, since a machine's speed is not the project's."""
-    rows: list[dict[str, object]] = []
-    print(f"{'what':<36} {'aim':>9} {'wall':>9} {'cpu':>9} {'memory':>8}   calibration before / after")
-    for case in CASES:
-        trace = Path(case.arguments[0])
-        if not trace.exists():
-            print(f"{case.name:<36} not run: {trace} is absent; get {WHERE}, or set TRACES=DIR")
-            continue
-        before_s = calibration_s()
-        costs = [run_process([SUPERNODE, "replay", *case.arguments, "--json"]) for _ in range(case.runs)]
-        after_s = calibration_s()
-        cost = ProcessCost(*(median(getattr(c, name) for c in costs) for name in ("wall_s", "cpu_s", "peak_mb")))
-        print(
-            f"{case.name:<36} {case.aim_s:>7.1f} s {cost.wall_s:>7.2f} s {cost.cpu_s:>7.2f} s {cost.peak_mb:>5.0f} MB"
-            f"   {before_s:.3f} / {after_s:.3f} s"
-        )
-        calibration = [before_s, after_s]
-        rows.append({"case": case.name, "aim_s": case.aim_s, "wall_s": cost.wall_s, "calibration_s": calibration})
-    for name in ("--version", "replay --help"):
-        cost = run_process([SUPERNODE, *name.split()])
-        print(f"{'supernode ' + name:<36} {'':>9} {cost.wall_s * 1000:>6.0f} ms")
-        rows.append({"case": f"supernode {name}", "wall_s": cost.wall_s})
-    for kind in (TransferKind.CACHE_READ, TransferKind.KV_TRANSFER):
-        microseconds = flow_us(kind)
-        name = f"flow among 10,000, {kind.name.lower().replace('_', ' ')}"
-        print(f"{name:<36} {'100 us':>9} {microseconds:>6.0f} us")
-        rows.append({"case": name, "aim_us": 100, "us": microseconds})
-    if CONVERSATION.exists():
-        contention = contention_cost(str(CONVERSATION))
-        print(
-            f"{'contention, over unlimited links':<36} {'x 1.3':>9} {'x ' + format(contention.ratio, '.2f'):>9}"
-            f"   {contention.contended_s:.2f} / {contention.unlimited_s:.2f} s"
-        )
-        rows.append({"case": "contention", "aim_ratio": 1.3, "ratio": contention.ratio})
-    rows += _cache_rows()
-    rows += decisions()
-    for title, names in SCRAPES.items():
-        scrape = scrape_cost(names)
-        print(
-            f"{f'scrape, 384 NPUs, {title}':<36} {'':>9} {scrape.render_ms:>6.2f} ms for {scrape.num_samples:,} "
-            f"samples, {scrape.num_bytes / 1e3:,.0f} kB; gzip {scrape.gzip_ms:.2f} ms to "
-            f"{scrape.packed_bytes / 1e3:.0f} kB"
-        )
-        print(
-            f"{'snapshot, each emulated second':<36} {'':>9} {scrape.snapshot_ms:>6.2f} ms, at most "
-            f"{scrape.slowest_snapshot_ms:.2f} ms; tap {scrape.tap_us:.1f} us a message"
-        )
-        rows.append({"case": f"scrape, {title}", **asdict(scrape)})
-    for gap in live_gaps(SUPERNODE):
+def _over(cost: ProcessCost, costs: Mapping[str, ProcessCost]) -> str:
+    """Its wall time as a multiple of the pure build's."""
+    pure = costs[PURE.name]
+    return "" if cost is pure else f"   x {cost.wall_s / pure.wall_s:.2f} of {PURE.name}"
+
+
+def start_ups(compared: list[Build]) -> list[Row]:
+    """Commands that do next to nothing."""
+    rows: list[Row] = []
+    for name, arguments in START_UPS.items():
+        costs = interleaved(5, *(partial(run_process, [build.supernode, *arguments]) for build in compared))
+        for build, cost in zip(compared, costs):
+            print(f"{'supernode ' + name + ', ' + build.name:<46} {cost.wall_s * 1000:>7.0f} ms")
+            rows.append({"case": f"supernode {name}", "build": build.name, "wall_s": cost.wall_s})
+    return rows
+
+
+def insides(build: Build) -> list[Row]:
+    """What its own process measures of a build."""
+    print(f"-- inside, {build.name}", flush=True)
+    out = Path("out/bench_inside.json").resolve()
+    command = [build.programs / "python", "-m", "tests.bench.inside", CONVERSATION.resolve(), out]
+    subprocess.run(command, cwd=build.folder, check=True)
+    rows: list[Row] = json.loads(out.read_text(encoding="utf-8"))
+    return [{**row, "build": build.name} for row in rows]
+
+
+def live() -> list[Row]:
+    """How far live runs are from the virtual one; the processes wait most of the time, whatever the build."""
+    rows: list[Row] = []
+    for gap in live_gaps(PURE.supernode):
         finished = " of ".join(map(str, gap.finished))
         print(
             f"{f'live at speed {gap.speed}, over virtual':<36} {'':>9} TTFT p50 x {gap.ttft_ratio:.3f}, "
             f"TPOT p50 x {gap.tpot_ratio:.3f}, KV transfer p50 x {gap.kv_transfer_ratio:.3f}, finished {finished}"
         )
-        ratios = {name: getattr(gap, name) for name in ("ttft_ratio", "tpot_ratio", "hand_over_ratio")}
+        ratios = {name: getattr(gap, name) for name in ("ttft_ratio", "tpot_ratio", "kv_transfer_ratio")}
         rows.append({"case": f"live {gap.speed}", **ratios})
+    return rows
+
+
+def main() -> int:
+    """Run all cases; answers 0 whether or not an aim is met, since a machine's speed is not the project's."""
+    compared = builds()
     Path("out").mkdir(exist_ok=True)
+    rows = [*replays(compared), *start_ups(compared)]
+    for build in compared:
+        rows += insides(build)
+    rows += live()
     Path("out/bench.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     return 0
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
+import deploy.cli
 from deploy.cli import main
 from tests.golden.kept_files import describe_file
 
@@ -24,6 +25,9 @@ HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
 INPUTS: Final = HERE / "inputs"
 EXAMPLES: Final = ROOT / "examples"
+
+SHIPPED: Final = Path(deploy.cli.__file__).parent / "examples"
+"""Where a wheel, under which the cases run as well, has put them."""
 
 WALL_KEYS: Final = frozenset({"wall_s"})
 """Of JSON: how long something took on this machine."""
@@ -99,7 +103,8 @@ class _View:
     """Output as it is on any machine and at any speed."""
 
     def __init__(self, folder: Path, hides_digest: bool) -> None:
-        self._places = [(str(folder), "<folder>"), (str(folder.resolve()), "<folder>"), (str(ROOT), "<checkout>")]
+        places = {folder: "<folder>", folder.resolve(): "<folder>", SHIPPED: "<checkout>/examples", ROOT: "<checkout>"}
+        self._places = [(str(place), name) for place, name in places.items()]
         self._hides_digest = hides_digest
 
     def answer(self, text: str) -> Any:

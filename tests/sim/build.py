@@ -49,7 +49,8 @@ from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
 from tests.tap import Look, as_guest
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
-from workers.decode.instance import DecodeConfig, DecodeInstance
+from workers.decode.config import ANY_NUMBER, DecodeConfig
+from workers.decode.instance import DecodeInstance
 from workers.prefill.config import PrefillConfig
 from workers.prefill.instance import PrefillInstance
 
@@ -231,13 +232,11 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         )
         for i in range(case.num_prefill)
     ]
-    config = decode_config(case, report_interval_ns)
+    config = decode_config(case, report_interval_ns, skip_steps=skip_steps)
     decode = [
         DecodeInstance(decode_address(i), config, LinearSteps(case), LinearEnergy(), throttle=steps)
         for i in range(case.num_decode)
     ]
-    for one in decode if not skip_steps else ():
-        step_one_by_one(one)
     scheduler = Scheduler(
         SchedulerConfig(
             [prefill_info(case, p.address) for p in prefill],
@@ -309,18 +308,8 @@ def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = N
     return build_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns).run()
 
 
-def step_one_by_one(decode: DecodeInstance) -> None:
-    """Let each of its runs have one step: grouping steps must change nothing."""
-    span = decode._step_cost.span
-
-    def span_of_one(step: int, accepted: int, num_steps: int) -> tuple[int, int, int]:
-        return span(step, accepted, min(num_steps, 1))
-
-    decode._step_cost.span = span_of_one
-
-
-def decode_config(case: Case, report_interval_ns: int = NEVER_NS) -> DecodeConfig:
-    """The size of each decode instance of a case."""
+def decode_config(case: Case, report_interval_ns: int = NEVER_NS, *, skip_steps: bool = True) -> DecodeConfig:
+    """The size of each decode instance of a case; without skipping, each of its runs has one step."""
     numerator, denominator = case.step_tokens
     return DecodeConfig(
         num_dies=case.num_dies,
@@ -330,5 +319,6 @@ def decode_config(case: Case, report_interval_ns: int = NEVER_NS) -> DecodeConfi
         tokens_per_step_num=numerator,
         tokens_per_step_den=denominator,
         report_interval_ns=report_interval_ns,
+        max_run_steps=ANY_NUMBER if skip_steps else 1,
         budget_w=case.budget_w or 0,
     )

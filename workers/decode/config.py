@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from scheduler.protocol.component import NEVER_NS
+
+ANY_NUMBER: Final = 2**62 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +24,7 @@ class DecodeConfig:
     tokens_per_step_num: int
     tokens_per_step_den: int
     report_interval_ns: int = NEVER_NS
+    max_run_steps: int = ANY_NUMBER
+    """How many steps at most are planned at once; planning them one by one takes longer, and changes nothing else."""
     budget_w: int = 0
     """The power budget that it begins with, if it keeps one."""

@@ -313,7 +313,7 @@ class DecodeInstance(TimingFlags):
             self.deadline_ns = NEVER_NS
             return
         run, config, governor = self._run, self._config, self._governor
-        num_steps = self._event_steps[0] - run.step
+        num_steps = min(self._event_steps[0] - run.step, config.max_run_steps)
         if governor is not None:
             num_steps = min(num_steps, governor.steps_ahead(run.step))
         num_steps, offset_ps, slope_ps = self._step_cost.span(run.step, run.accepted, num_steps)

@@ -10,12 +10,12 @@ from typing import Final
 class Sequence:
     """A running sequence. It holds `base_tokens + G(step)` tokens of KV and has produced `base_produced + G(step)`."""
 
-    request_id: Final[int]
-    die: Final[int]
-    join_order: Final[int]
-    base_tokens: Final[int]
-    base_produced: Final[int]
-    output_tokens: Final[int]
+    request_id: int
+    die: int
+    join_order: int
+    base_tokens: int
+    base_produced: int
+    output_tokens: int
     finish_step: int
     """Sooner than its output needs where it was cancelled."""
     blocks: int

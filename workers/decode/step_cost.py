@@ -67,12 +67,12 @@ class StepCost:
         groups, fullest = self._groups, self._fullest
         requests = self._requests[die]
         if requests:
-            group = groups[requests]
-            before = group.pop(die)
+            left = groups[requests]
+            before = left.pop(die)
             tokens += before
             if fullest.get(requests) == before:
                 del fullest[requests]
-            if not group:
+            if not left:
                 del groups[requests]
         requests += num_sequences
         self._requests[die] = requests

@@ -68,16 +68,16 @@ _Prompt = tuple[int, int, int, int, bytes]
 class _Pass:
     """What one pass computes, and of whom. `cached_tokens` are of those whose first chunk is in it."""
 
-    tokens: Final[int]
-    pairs: Final[int]
-    cached_tokens: Final[int]
-    started_ids: Final[list[int]]
+    tokens: int
+    pairs: int
+    cached_tokens: int
+    started_ids: list[int]
     """Their first chunk is in it."""
-    started_cached: Final[list[int]]
+    started_cached: list[int]
     """Cached tokens of each, where the instance looks them up itself, or was told of more than it was sent with."""
-    last_chunk_ids: Final[list[int]]
+    last_chunk_ids: list[int]
     """Their last chunk is in it."""
-    stopping_ids: Final[list[int]]
+    stopping_ids: list[int]
     """Those of them whose output ends with the token that it yields."""
 
 

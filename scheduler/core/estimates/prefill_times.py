@@ -18,10 +18,10 @@ PRIOR: Final = (0.0, 1.0, 0.0, 0.0)
 class _Work:
     """One prompt at an instance; `position` tokens of its KV are thought to exist once it runs."""
 
-    total_tokens: Final[int]
+    total_tokens: int
     cached_tokens: int
-    routed_ns: Final[int]
-    predicted_ns: Final[float]
+    routed_ns: int
+    predicted_ns: float
     position: int = 0
 
 
@@ -29,9 +29,9 @@ class _Work:
 class _Instance:
     """`passing_ends_ns`: when the pass under way should end. `passing` is what is in it."""
 
-    fit: Final[LinearFit]
-    queued: Final[dict[int, _Work]] = field(default_factory=dict[int, _Work])
-    running: Final[dict[int, _Work]] = field(default_factory=dict[int, _Work])
+    fit: LinearFit
+    queued: dict[int, _Work] = field(default_factory=dict[int, _Work])
+    running: dict[int, _Work] = field(default_factory=dict[int, _Work])
     queued_features: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
     # Of the pass under way: cached tokens of prompts that began in it, when it should end, and what it leaves to do.
     starting_cached: int = 0

@@ -14,7 +14,7 @@ from scheduler.core.guest import Guest
 from scheduler.core.lifecycle import State
 from scheduler.core.open_requests import RequestFacts
 from scheduler.core.request_table import NOT_YET
-from scheduler.policies.undeclared import FIELDS, Declared
+from scheduler.policies.undeclared import Declared
 from scheduler.policies.view import Columns, Reads, RequestView
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import DecodeStepped, InstanceProfiled, Message, PrefillStepped, WorkersLost
@@ -23,6 +23,9 @@ ENOUGH_REPORTS: Final = 64
 """Reports from which on a decision need not say what its predictions stand on."""
 
 NS_PER_S: Final = 10**9
+
+Predictions = tuple[Any, Any, Any]
+"""Backlog and work of each instance in nanoseconds, and the number of samples; or a `Refusal` in the place of each."""
 
 
 class WorkerState(Guest):
@@ -54,8 +57,9 @@ class WorkerState(Guest):
         has_index = has_own_caches and Reads.OWN_CACHES in reads
         self._index = PrefixIndex([instance.cache_blocks for instance in stage.instances]) if has_index else None
         # What nobody reads cannot be read by mistake.
-        self._nothing_held = self._zeros if Reads.OWN_CACHES in reads else declared.refusal("held_tokens")
-        self._no_predictions = tuple(declared.refusal(name) for name in FIELDS[Reads.PREDICTIONS])
+        refused = declared.refusal
+        self._nothing_held = self._zeros if Reads.OWN_CACHES in reads else refused("held_tokens")
+        self._no_predictions: Predictions = refused("backlog_ns"), refused("work_ns"), refused("num_samples")
         self._running: Final = [0] * num
         self._kv_tokens: Final = [0] * num
         self._tokens_per_s: Final = [0.0] * num
@@ -140,7 +144,7 @@ class WorkerState(Guest):
 
     def _predict(
         self, now_ns: int, total: int, cached: int, held: list[int], num_tokens: int, *, is_prefill: bool
-    ) -> tuple[list[float], list[float], int]:
+    ) -> Predictions:
         if self._prefill_times is None or self._decode_times is None:
             return self._no_predictions
         if is_prefill:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import COMMANDS
+from deploy.doctor.installation import look
 
 ROOT = Path(__file__).parents[3]
 
@@ -119,6 +120,21 @@ def supernode(tmp_path: Path) -> CommandLine:
 def test_version_comes_from_the_distribution_and_imports_nothing_heavy(supernode: CommandLine) -> None:
     answer = supernode("--version")
     assert answer == Answer(0, f"supernode {version('supernode-serve')}\n", "", set())
+
+
+@pytest.mark.parametrize("option", ["--verbose", "-v"])
+def test_version_tells_which_build_runs(supernode: CommandLine, option: str) -> None:
+    answer = supernode("--version", option)
+    assert answer.code == 0
+    assert answer.imported == set()
+    first, second = answer.stdout.splitlines()
+    assert first == f"supernode {version('supernode-serve')}"
+    assert second == look().describe()
+
+
+def test_version_takes_nothing_else(supernode: CommandLine) -> None:
+    line = "'supernode --version' takes no --all; known: --verbose (-v)"
+    assert supernode("--version", "--all") == Answer(2, "", f"supernode: {line}\n", set())
 
 
 def test_help_lists_every_command_and_imports_none(supernode: CommandLine) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +23,6 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
-from tests.sim.build import step_one_by_one
 from workers.decode.instance import DecodeInstance
 
 BLUEPRINT = Blueprint(load_settings(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
@@ -39,7 +40,7 @@ def decode(*, skip_steps: bool) -> DecodeInstance:
     made = BLUEPRINT.make_worker("decode-0")
     assert isinstance(made, DecodeInstance)
     if not skip_steps:
-        step_one_by_one(made)
+        made._config = replace(made._config, max_run_steps=1)
     return made
 
 
