@@ -119,6 +119,8 @@ def _load(name: str, lazy: LazyCommand) -> TyperCommand | TyperGroup:
     from typer.core import TyperCommand, TyperGroup
     from typer.main import get_command
 
+    from deploy.terminal.plain_values import take_plain_values
+
     app = import_module(lazy.module).app
     # Plain help and plain errors: neither rich's boxes nor an installer of shell completion, whatever the app says.
     app.rich_markup_mode = None
@@ -128,6 +130,7 @@ def _load(name: str, lazy: LazyCommand) -> TyperCommand | TyperGroup:
         raise TypeError(f"{lazy.module}.app is {command!r}, which typer cannot run as the command {name!r}")
     if isinstance(command, TyperGroup):
         command.no_args_is_help = False  # a missing sub-command is bad usage like any other: one line, exit 2
+    take_plain_values(command)
     return command
 
 

@@ -1,8 +1,9 @@
 """A catalog: entries of one kind by name, and the error for a name that is not among them.
 
-Chips and clusters are found in the modules of their package (`sheets_in`): every module that has a tuple `SHEETS` adds
-its entries, so that a new file is all that a new chip or cluster needs. The modules are imported when a catalog is
-first asked for something, in the order of their file names; that is the order of the entries.
+Chips and clusters are found in the modules of their package (`SheetCatalog`): every module that has a tuple `SHEETS`
+adds its entries, so that a new file is all that a new chip or cluster needs. Entries are in the order of file names.
+A module is imported when an entry is looked for that the modules before it did not have; first come those that are
+called as the name begins, so that of `ascend-910c` only `ascend.py` is read.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib import import_module
+from itertools import chain
 from pkgutil import iter_modules
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sim_hw.errors import unknown_name
 
@@ -52,7 +54,7 @@ class Catalog(Generic[Entry]):
 
     def __contains__(self, name: object) -> bool:
         """Whether there is an entry of that name."""
-        return name in self._by_name
+        return isinstance(name, str) and self.get(name) is not None
 
     def names(self) -> tuple[str, ...]:
         """Of all entries, in their order."""
@@ -64,13 +66,29 @@ class Catalog(Generic[Entry]):
 
     def find(self, name: str) -> Entry:
         """The entry of that name; `UnknownNameError` names the nearest and all known ones."""
-        found = self._by_name.get(name)
+        found = self.get(name)
         if found is None:
             raise unknown_name(self.kind, name, self._by_name)
         return found
 
 
-def sheets_in(package: str) -> Iterator[Any]:
+class SheetCatalog(Catalog[Entry]):
     """The `SHEETS` of all modules of a package."""
-    for module in iter_modules(import_module(package).__path__):
-        yield from getattr(import_module(f"{package}.{module.name}"), "SHEETS", ())
+
+    def __init__(self, kind: str, package: str) -> None:
+        super().__init__(kind, lambda: chain.from_iterable(map(self._sheets, self._modules)))
+        self._package = package
+
+    @cached_property
+    def _modules(self) -> list[str]:
+        return [module.name for module in iter_modules(import_module(self._package).__path__)]
+
+    def _sheets(self, module: str) -> Iterable[Entry]:
+        return getattr(import_module(f"{self._package}.{module}"), "SHEETS", ())
+
+    def get(self, name: str) -> Entry | None:
+        """The entry of that name, or None once all modules were asked."""
+        beginning = name.replace("-", "_")
+        likely_first = sorted(self._modules, key=lambda module: not beginning.startswith(module))
+        sheets = chain.from_iterable(map(self._sheets, likely_first))
+        return next((sheet for sheet in sheets if sheet.name == name), None)

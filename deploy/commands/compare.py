@@ -12,7 +12,7 @@ from deploy.compare.page import comparison_page
 from deploy.compare.sizing import Sizing, size
 from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
-from deploy.hardware.model_page import tell_notes
+from deploy.hardware.notes import tell_notes
 from deploy.run.replay import empty_document
 from deploy.run.seeds import check_seeds, seeds_shape
 from deploy.run.seeds_page import seeds_block

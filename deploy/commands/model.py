@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from deploy.hardware.lookup import load_cluster, load_model
-from deploy.hardware.model_page import model_list, model_page, model_summary, tell_notes
+from deploy.hardware.model_page import model_list, model_page, model_summary
+from deploy.hardware.notes import tell_notes
 from deploy.hardware.operating_points import InstanceOptions, decode_point, one_of, prefill_point, tpot_limit_s
 from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer
 from deploy.terminal.output import say

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.hardware.model_page import tell_notes
+from deploy.hardware.notes import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
-from deploy.run.seeds import SeveralSeeds, check_seeds, intervals_of, seeds_document, seeds_shape
 from deploy.run_folder import LOG_NAMES
 from deploy.settings.load import CODE
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
@@ -17,8 +16,6 @@ from deploy.settings.settings import SETTINGS, Settings
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
 from scheduler.core.config import CacheMode
-from scheduler.metrics.bounds import Bound, parse_bound
-from scheduler.metrics.outcome.table import render
 from scheduler.metrics.records import FILE_NAME
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
@@ -27,6 +24,8 @@ from scheduler.sources.traces.options import TraceOptions
 if TYPE_CHECKING:
     from deploy.cluster.state import ClusterState
     from deploy.run.openmetrics import ScrapeJob
+    from deploy.run.seeds import SeveralSeeds
+    from scheduler.metrics.bounds import Bound
     from scheduler.sources.faults import FaultPlan
 
 app = typer.Typer(add_completion=False)
@@ -74,7 +73,7 @@ def replay(
     json: Json = False,
 ) -> int:
     """Replay a trace on an emulated supernode and print what came of it."""
-    parsed, cluster_up = [parse_bound(text) for text in bounds or []], _find_cluster() if live else None
+    parsed, cluster_up = _parse_bounds(bounds), _find_cluster() if live else None
     settings = _settings(told, cluster_up)
     tell_notes(settings.hardware.model)
     options = for_run(rows, settings)
@@ -89,6 +88,14 @@ def replay(
     result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
     several = None if seeds is None or result.is_partial else _run_seeds(job, result, all_seeds)
     return _present(result, out, parsed, several, [*context.command_path.split(), *(context.obj or ())], as_json=json)
+
+
+def _parse_bounds(texts: list[str] | None) -> list[Bound]:
+    if not texts:
+        return []
+    from scheduler.metrics.bounds import parse_bound
+
+    return [parse_bound(text) for text in texts]
 
 
 def _settings(told: Told, cluster: ClusterState | None) -> Settings:
@@ -141,14 +148,19 @@ def _refuse_contradictions(settings: Settings, told: Told, speed: float | None, 
 
 def _all_seeds(num: int | None, settings: Settings, *, live: bool, files: tuple[str | None, ...]) -> list[int]:
     """Of one run, or of several."""
-    if num is not None and (live or any(files)):
+    if num is None:
+        return [settings.run.seed]
+    if live or any(files):
         raise ConfigError("--seeds runs on the virtual clock and writes no files: leave out --live and outputs")
+    from deploy.run.seeds import check_seeds
+
     return check_seeds(num, settings.run.seed)
 
 
 def _run_seeds(job: ReplayJob, first: ReplayResult, seeds: list[int]) -> SeveralSeeds:
     """The other seeds beside the first, in processes of their own."""
     from deploy.compare.measure import in_processes, measure
+    from deploy.run.seeds import SeveralSeeds, intervals_of
 
     jobs = [
         replace(job, settings=job.settings.changed(seed=seed), options=replace(job.options, seed=seed))
@@ -163,6 +175,8 @@ def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, seeds: list[i
     if bounds:
         document = empty_document(settings, live=live)
         if len(seeds) > 1:
+            from deploy.run.seeds import seeds_shape
+
             document["seeds"] = seeds_shape(seeds, document)
         for bound in bounds:
             bound.value_in(document)
@@ -208,6 +222,8 @@ def _present(
 
     document = result.document()
     if several is not None:
+        from deploy.run.seeds import seeds_document
+
         document["seeds"] = seeds_document(several.seeds, several.intervals)
     for warning in result.warnings:
         tell(warning)
@@ -225,6 +241,8 @@ def _present(
 
 
 def _page(result: ReplayResult, several: SeveralSeeds | None) -> str:
+    from scheduler.metrics.outcome.table import render
+
     page = render(result.summary, result.title)
     if several is None:
         return page

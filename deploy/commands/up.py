@@ -16,7 +16,7 @@ from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_fo
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import bring_up, take_down
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
-from deploy.hardware.model_page import tell_notes
+from deploy.hardware.notes import tell_notes
 from deploy.settings.options import Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt

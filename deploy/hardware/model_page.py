@@ -7,7 +7,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from deploy.hardware.quantities import count, quantity, table
-from deploy.terminal.output import tell
 from sim_hw.models.shape import ModelShape
 from sim_hw.models.totals import ModelTotals
 from sim_hw.models.totals import totals as totals_of
@@ -91,12 +90,6 @@ def _line(shape: ModelShape) -> tuple[str, ...]:
         f"{count(known['kv_bytes_per_token'])} B",
         count(shape.max_positions),
     )
-
-
-def tell_notes(shape: ModelShape) -> None:
-    """On stderr, what was assumed when the configuration of a model was read; nothing of what is built in."""
-    for note in shape.notes:
-        tell(f"{shape.name}: {note}")
 
 
 def billions(number: int) -> str:

@@ -21,14 +21,18 @@ PolicyT = TypeVar("PolicyT", bound=Callable[..., object])
 
 @dataclass(frozen=True, slots=True)
 class KnownPolicy:
-    """A policy as it is listed. `chooses`: at which stage, or what; `formula` is one line; `options` have defaults."""
+    """A policy as it is listed. `chooses`: at which stage, or what; `formula` is one line."""
 
     name: str
     chooses: str
     formula: str
     source: str
-    options: Mapping[str, Any]
     make: Callable[..., Any]
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """With their defaults; looked up when asked for, as a run asks only those that it uses."""
+        return options_of(self.make)
 
 
 ROUTING: Final = Catalog[KnownPolicy](package="scheduler.policies.routing", besides="or FILE.py:Class")
@@ -41,7 +45,7 @@ def register(
     """Class decorator: make a policy known. Arguments of its constructor that have a default are options."""
 
     def add(policy: PolicyT) -> PolicyT:
-        catalog.register(name, KnownPolicy(name, chooses, formula, source, options_of(policy), policy))
+        catalog.register(name, KnownPolicy(name, chooses, formula, source, policy))
         return policy
 
     return add

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sim_hw.catalog import Catalog, sheets_in
+from sim_hw.catalog import SheetCatalog
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.fit import ChipFit, PowerFit
 from sim_hw.figure import Figure
@@ -37,7 +37,7 @@ class ChipSheet:
         return self.chip.name
 
 
-CHIPS: Final = Catalog[ChipSheet]("chip", lambda: sheets_in("sim_hw.chips"))
+CHIPS: Final = SheetCatalog[ChipSheet]("chip", "sim_hw.chips")
 """Everything that `--cluster` files may name."""
 
 _WITH_CUBE_CORES: Final = "ascend-910c"

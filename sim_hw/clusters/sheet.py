@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sim_hw.catalog import Catalog, sheets_in
+from sim_hw.catalog import SheetCatalog
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.sheet import CHIPS
 from sim_hw.clusters.published import PublishedRatios, PublishedTotal
@@ -30,7 +30,7 @@ class ClusterSheet:
         return self.supernode.name
 
 
-CLUSTERS: Final = Catalog[ClusterSheet]("cluster", lambda: sheets_in("sim_hw.clusters"))
+CLUSTERS: Final = SheetCatalog[ClusterSheet]("cluster", "sim_hw.clusters")
 """Everything that `--cluster` knows by name."""
 
 

@@ -14,8 +14,6 @@ from scheduler.sources.traces.files import open_rows
 from scheduler.sources.traces.format import FORMATS, GeneratedFormat
 from scheduler.sources.traces.lines import base_name, shown
 from scheduler.sources.traces.options import OpenedTrace, Reading, SkippedRows, TraceOptions
-from scheduler.sources.traces.shaping.assumed_sharing import ASSUMED_BLOCK_TOKENS, assume_shared
-from scheduler.sources.traces.shaping.copies import scale_rate, superpose
 from scheduler.sources.traces.shaping.timing import spread, window
 
 # A file of rows needs no generator.
@@ -87,13 +85,19 @@ def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:
     if options.spreading is not None:
         blocks = spread(blocks, options.spreading, reading.grid_ns, stream(options.seed, "spread"))
     if options.sharing is not None:
+        from scheduler.sources.traces.shaping.assumed_sharing import ASSUMED_BLOCK_TOKENS, assume_shared
+
         block_tokens = options.tokens_per_id or ASSUMED_BLOCK_TOKENS
         reading.assumed.append(("assumed to be shared", f"{options.assume_shared}, blocks of {block_tokens}"))
         blocks = assume_shared(blocks, options.sharing, block_tokens, stream(options.seed, "assumed sharing"))
         blocks = chain((next(blocks),), blocks)
     if options.superpose > 1:
+        from scheduler.sources.traces.shaping.copies import superpose
+
         blocks = superpose(blocks, options.superpose, options.seed)
     if not math.isclose(options.rate_scale, 1.0, rel_tol=0, abs_tol=0):
+        from scheduler.sources.traces.shaping.copies import scale_rate
+
         blocks = scale_rate(blocks, options.rate_scale)
     hint = None if hint is None else hint * options.superpose
     return OpenedTrace(trace.name, block_tokens, hint, blocks, trace.skipped, reading)

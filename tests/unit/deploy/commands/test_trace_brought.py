@@ -102,7 +102,8 @@ def test_a_window_is_replayed_alone(tmp_path: Path, capsys: Captured) -> None:
 
 
 def test_fields_that_nobody_reads_are_named_once_by_every_command(tmp_path: Path, capsys: Captured) -> None:
-    path = write_lines(tmp_path / "t.jsonl", mooncake_line(0, gpu=1), mooncake_line(5, gpu=2))
+    rows = [mooncake_line(time, 9, hash_ids=[1], gpu=1) for time in (0, 5)]
+    path = write_lines(tmp_path / "t.jsonl", *rows)
     compared = ("compare", "--policy", "random,round_robin", "--jobs", "1", "--trace")
     for command in (("trace", "describe"), ("replay",), ("cache", "curve"), compared):
         assert main([*command, str(path)]) == 0

@@ -33,6 +33,14 @@ def test_weighted_is_numpys_over_expanded_values(pairs: list[tuple[float, int]],
         assert found == Distribution()
 
 
+@given(values=st.lists(VALUES, min_size=1, max_size=60))
+def test_percentiles_are_numpys_to_the_last_bit(values: list[float]) -> None:
+    found = distribution(np.array(values))
+    expected = numpys(values)
+    assert (found.p50, found.p90, found.p95, found.p99) == (expected.p50, expected.p90, expected.p95, expected.p99)
+    assert (found.mean, found.max) == (expected.mean, expected.max)
+
+
 def test_by_hand() -> None:
     values = distribution(np.array([4.0, np.nan, 1.0, 3.0, 2.0, 5.0]))
     assert values == Distribution(mean=3.0, p50=3.0, p90=4.6, p95=4.8, p99=4.96, max=5.0)
