@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 import typer
@@ -13,7 +12,7 @@ from deploy.settings.options import Json
 from deploy.terminal.output import say
 from scheduler.policies.admission import ADMISSIONS
 from scheduler.policies.ordering import ORDERS
-from scheduler.policies.registry import ROUTING
+from scheduler.policies.registry import ROUTING, KnownPolicy
 
 _RULES: Final = {"admission": ADMISSIONS, "order": ORDERS}
 
@@ -28,11 +27,13 @@ def policies(as_json: Json = False) -> None:
 
 def _listing() -> list[dict[str, Any]]:
     """Routing policies first; `kind` tells them from rules of who comes in and who goes first."""
-    listed: list[dict[str, Any]] = [{**asdict(known), "kind": "routing"} for known in ROUTING.values()]
-    listed += [{"kind": kind, **asdict(known)} for kind, rules in _RULES.items() for known in rules.values()]
-    for document in listed:
-        del document["make"]
-    return listed
+    listed = [{**_told(known), "kind": "routing"} for known in ROUTING.values()]
+    return listed + [{"kind": kind, **_told(known)} for kind, rules in _RULES.items() for known in rules.values()]
+
+
+def _told(known: KnownPolicy) -> dict[str, Any]:
+    told = (known.name, known.chooses, known.formula, known.source, known.options)
+    return dict(zip(("name", "chooses", "formula", "source", "options"), told, strict=True))
 
 
 def _page() -> str:
