@@ -47,8 +47,8 @@ def distribution(values: Floats) -> Distribution:
     values = values[~np.isnan(values)]
     if not len(values):
         return Distribution()
-    mean, longest = float(values.mean()), float(values.max())
-    return _distribution(mean, _percentiles(values), longest)
+    percentiles = _percentiles(values)  # before the mean, whose last digit hangs on the order in which it sums
+    return _distribution(float(values.mean()), percentiles, float(values.max()))
 
 
 def _percentiles(values: Floats) -> Floats:
@@ -59,7 +59,7 @@ def _percentiles(values: Floats) -> Floats:
     positions = np.array(PERCENTS) / 100 * (len(values) - 1)
     below = np.floor(positions).astype(np.intp)
     above = np.minimum(below + 1, len(values) - 1)
-    values.partition(sorted({*below.tolist(), *above.tolist()}))
+    values.partition(sorted({-1, 0, *below.tolist(), *above.tolist()}))  # the ends too, as numpy does
     low, high, share = values[below], values[above], positions - below
     # From the nearer of the two, so that equal neighbours give their own value.
     return np.where(share >= 0.5, high - (high - low) * (1 - share), low + (high - low) * share)
