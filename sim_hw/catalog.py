@@ -79,7 +79,7 @@ class SheetCatalog(Catalog[Entry]):
         super().__init__(kind, lambda: chain.from_iterable(map(self._sheets, self._modules)))
         self._package = package
 
-    @cached_property
+    @property
     def _modules(self) -> list[str]:
         return [module.name for module in iter_modules(import_module(self._package).__path__)]
 

@@ -9,10 +9,18 @@ from numpy.typing import NDArray
 
 from sim_hw.network.lines import LineEnd
 
+_PARTS = {
+    LineEnd.UB_DIE: "l1/{}",
+    LineEnd.UB_CPU: "ub/{}",
+    LineEnd.RDMA_DIE: "leaf/{}",
+    LineEnd.VPC_NODE: "spine/{}",
+}
+"""Names of parts that there are, so that their kinds can be told."""
+
 
 def part_of(end: LineEnd, number: int) -> str:
     """The part that one line is lost with."""
-    return f"{end.value}/{number}"
+    return _PARTS[end].format(number)
 
 
 class MadeUpLines:

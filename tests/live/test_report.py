@@ -54,7 +54,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [400, 820, 1400])
-@pytest.mark.parametrize(("name", "num_plots"), [("run.html", 21), ("comparison.html", 8)])
+@pytest.mark.parametrize(("name", "num_plots"), [("run.html", 23), ("comparison.html", 8)])
 def test_everything_is_drawn_at_any_width(pages: Path, tmp_path: Path, name: str, num_plots: int, width: int) -> None:
     browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
     looks = [f"--window-size={width},900", "--enable-logging=stderr", "--log-level=0", "--virtual-time-budget=4000"]

@@ -8,7 +8,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from scheduler.protocol.messages import Message, TransferFailed
+from sim_hw.network.lines import LineEnd
 from tests.checkers.losing_checks import run_checked
+from tests.made_up_lines import part_of
 from tests.naive.case import Case
 from tests.naive.strategies import (
     QUICK_PHASES,
@@ -84,7 +86,7 @@ def test_no_request_begins_again_for_a_fault_that_leaves_a_way(troubled: tuple[C
 def test_a_part_that_is_mended_at_once_is_as_if_it_had_never_failed(case: Case, at_ns: int) -> None:
     # The pool's line is cut for no time: what was under way over it is given up, but nobody else is touched.
     case = replace(case, cache_mode="none", cache_blocks=0)
-    parts = ("ub_cpu/0",)
+    parts = (part_of(LineEnd.UB_CPU, 0),)
     system = LosingSystem(case, Trouble(faults=(Fault(at_ns, parts), Fault(at_ns, parts, is_mended=True))))
     quiet = LosingSystem(case, Trouble())
     for one in (system, quiet):
