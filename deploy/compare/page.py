@@ -24,7 +24,7 @@ def comparison_page(compared: Sequence[Compared], clusters: Sequence[Supernode],
     if len(clusters) > 1:
         blocks.append(_hardware(clusters))
     documents = [(one.variant.name, one.to_json()) for one in compared]
-    blocks.append(_runs(documents, says_how=len(clusters) > 1))
+    blocks += _runs(documents, says_how=len(clusters) > 1)
     blocks += _not_served(documents)
     electricity = electricity_block(compared) if len(clusters) > 1 else None
     if electricity is not None:
@@ -56,13 +56,22 @@ def _hardware(clusters: Sequence[Supernode]) -> str:
 Column = tuple[str, Callable[[dict[str, Any]], str]]
 
 
-def _runs(documents: Sequence[tuple[str, dict[str, Any]]], *, says_how: bool) -> str:
-    known = (*(_HOW if says_how else ()), *_COLUMNS, *_class_columns([one for _, one in documents]))
+def _runs(documents: Sequence[tuple[str, dict[str, Any]]], *, says_how: bool) -> list[str]:
+    """A block for each question, narrow enough for a terminal."""
+    classes = _class_columns([one for _, one in documents])
+    blocks = [
+        _block("Runs", (*(_HOW if says_how else ()), *_LATENCY), documents),
+        _block("Served", (*_SERVED, *classes), documents),
+        _block("Used", _USED, documents),
+    ]
+    return [*blocks[:-1], f"{blocks[-1]}\n  {_SCOPES}"] if says_how else blocks
+
+
+def _block(title: str, known: Sequence[Column], documents: Sequence[tuple[str, dict[str, Any]]]) -> str:
     columns = [column for column in known if any(column[1](one) != NOTHING for _, one in documents)]
-    rows = [("Runs", *(name for name, _ in columns))]
+    rows = [(title, *(name for name, _ in columns))]
     rows += [(f"  {name}", *(cell(one) for _, cell in columns)) for name, one in documents]
-    page = table(rows, range(1, len(columns) + 1))
-    return f"{page}\n  {_SCOPES}" if says_how else page
+    return table(rows, range(1, len(columns) + 1))
 
 
 def _not_served(documents: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
@@ -164,14 +173,16 @@ def _text(key: str) -> Callable[[dict[str, Any]], str]:
 
 
 _SCOPES: Final = (
-    "J/token is of the NPUs of the plan and, at feeds, of the whole cluster; $/Mtok is of the whole cluster if it is "
-    "bought, of the NPUs of the plan if they are rented"
+    "J/token is of the NPUs of the plan and, at feeds, of the whole cluster; $/Mtok is of the whole cluster\n"
+    "  if it is bought, of the NPUs of the plan if they are rented"
 )
 
 _HOW: Final[tuple[Column, ...]] = (("plan", _text("plan")), ("cache", _text("cache")))
 """What clusters run on unless they are told otherwise differs."""
 
-_COLUMNS: Final[tuple[Column, ...]] = (
+# A column in which no variant has anything is left out.
+
+_LATENCY: Final[tuple[Column, ...]] = (
     ("POLICY FAILED", _policy_failures),
     ("TTFT p50", _at("run.ttft_s.p50", _seconds)),
     ("p90", _at("run.ttft_s.p90", _seconds)),
@@ -181,6 +192,9 @@ _COLUMNS: Final[tuple[Column, ...]] = (
     ("p90 ", _at("run.tpot_s.p90", _seconds)),
     ("p95 ", _at("run.tpot_s.p95", _seconds)),
     ("p99 ", _at("run.tpot_s.p99", _seconds)),
+)
+
+_SERVED: Final[tuple[Column, ...]] = (
     ("req/s", _at("run.throughput.requests_per_s", _number)),
     ("attained", _at("run.slo.attainment", _share)),
     ("within SLO req/s", _at("run.slo.goodput_requests_per_s", _number)),
@@ -189,6 +203,9 @@ _COLUMNS: Final[tuple[Column, ...]] = (
     ("hit rate", _hit_rate),
     ("rejected", _at("run.requests.rejected", _number)),
     ("failed", _at("run.requests.failed", _number)),
+)
+
+_USED: Final[tuple[Column, ...]] = (
     ("prefill busy", _at("run.per_npu.prefill.utilization", _share)),
     ("tok/s per decode NPU", _at("run.per_npu.decode.tokens_per_s", _number)),
     ("J/token, NPUs", _at("run.energy.joules_per_output_token", _number)),
@@ -196,4 +213,3 @@ _COLUMNS: Final[tuple[Column, ...]] = (
     ("$/Mtok in", _at("run.cost.usd_per_million_input_tokens", _number)),
     ("$/Mtok out", _at("run.cost.usd_per_million_output_tokens", _number)),
 )
-"""A column in which no variant has anything is left out."""

@@ -137,7 +137,7 @@ class WorkerState(Guest):
             num_samples,
         )
 
-    def holds(self, index: int, tenant: int, blocks: Sequence[int]) -> None:
+    def received(self, index: int, tenant: int, blocks: Sequence[int]) -> None:
         """An instance's own cache was given these blocks by a decode instance."""
         if self._index is not None:
             self._index.add(index, tenant, blocks)

@@ -157,7 +157,8 @@ class AdmissionQueue(Guest):
             self._open.unrouted.discard(request.request_id)
             outputs += self._admit(now_ns, [request.request_id])
             dispatched.append(request.request_id)
-        waited = [i for i in dispatched if i not in fresh]
+        just_now = frozenset(fresh)
+        waited = [i for i in dispatched if i not in just_now]
         return [*outputs, *self._prefills.look_up_again(waited)] if waited else outputs
 
     def _admit(self, now_ns: int, ids: Sequence[int]) -> Outputs:

@@ -78,7 +78,7 @@ class KeptAnswers(Guest):
         command.tenants.append(tenant)
         command.kv_tokens.append(num_blocks * block_tokens)
         if self._own_caches is not None:
-            self._own_caches.holds(self._table.prefill_instance[request_id], tenant, chain)
+            self._own_caches.received(self._table.prefill_instance[request_id], tenant, chain)
         return (num_blocks - num_before) * block_tokens
 
     def _write(self, source: str, destination: str, num_tokens: int) -> Outputs:

@@ -34,7 +34,10 @@ def test_runs_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--policy", "round_robin,least_loaded", *options]) == 0
     page = capsys.readouterr().out
     assert "2 runs of 100 requests, deepseek-r1, SLO ttft=2s" in page
-    assert [line.split()[0] for line in page.splitlines()[3:]] == ["round_robin", "least_loaded"]
+    for title in ("Runs ", "Served ", "Used "):
+        rows = page.split(f"\n{title}")[1].splitlines()[1:3]
+        assert [row.split()[0] for row in rows] == ["round_robin", "least_loaded"]
+    assert max(map(len, page.splitlines())) <= 120
     assert main(["compare", "--policy", "round_robin", *options, "--goodput", "--json"]) == 0
     (variant,) = json.loads(capsys.readouterr().out)["variants"]
     curve = variant["goodput"]["curve"]
