@@ -63,6 +63,9 @@ from scheduler.protocol.operations import (
 NO_ANSWER: Final = -1
 """In place of a block id in `RequestsArrived.answers`."""
 
+NO_SESSION: Final = -1
+"""In place of a number in `RequestsArrived.sessions`."""
+
 
 @dataclass(slots=True)
 class Usage:
@@ -87,7 +90,11 @@ class RequestsArrived:
     `classes` are the names of the classes that requests ask for, empty for none, and an empty list if none asks for
     any. `answers`: where a later prompt may hold this one with its answer, the id of the block in which the answer
     begins once both are written on in blocks; the blocks after it are numbered on. `NO_ANSWER` for an answer of which
-    nothing is known, and an empty list if nothing is known of any.
+    nothing is known, and an empty list if nothing is known of any. `sessions`: the conversation or task that a client
+    says its request belongs to, by a number; `NO_SESSION` for none, and an empty list if no client says anything.
+
+    A source that gives its address as `reply_to` is told by `RequestsEnded` when each of them has ended; `keys` are its
+    own names for them.
     """
 
     prompt_tokens: Final[list[int]]
@@ -97,6 +104,28 @@ class RequestsArrived:
     block_tokens: Final[int]
     classes: Final[list[str]] = field(default_factory=list[str])
     answers: Final[list[int]] = field(default_factory=list[int])
+    sessions: Final[list[int]] = field(default_factory=list[int])
+    reply_to: Final[str] = ""
+    keys: Final[list[int]] = field(default_factory=list[int])
+
+
+@dataclass(slots=True)
+class RequestsEnded:
+    """core -> source: these requests have ended, by the keys that the source gave them, in the order of their ends.
+
+    `reasons` are values of `FinishReason`, `ended_ns` when the last token was out or the request was given up.
+    """
+
+    keys: Final[list[int]]
+    reasons: Final[list[int]]
+    ended_ns: Final[list[int]]
+
+
+@dataclass(slots=True)
+class SessionsClosed:
+    """source -> core: a client will send nothing more of these sessions."""
+
+    sessions: Final[list[int]]
 
 
 @dataclass(slots=True)
@@ -314,5 +343,7 @@ Message = (
     | PrefixesGrown
     | ExtendCached
     | StoreAnswers
+    | RequestsEnded
+    | SessionsClosed
 )
 """All messages. The place of each is its tag on the wire: new ones are added at the end."""
