@@ -29,7 +29,7 @@ class Links:
     `sessions` number conversations or tasks over the whole trace, `NO_SESSION` for a row of none. `keys` are what
     others call a row. `waits_for`: those whose ends a row waits for, and None where it is the row before of its
     session. The row comes `delays_ns` after the last of these ends. `lines` are places in the file, 0 where there is
-    none.
+    none. `resets`: whether a row's context begins anew, so that it may be shorter than that of the rows before.
     """
 
     sessions: Final[list[int]] = field(default_factory=list[int])
@@ -37,6 +37,7 @@ class Links:
     waits_for: Final[list[list[RowKey] | None]] = field(default_factory=list[list[RowKey] | None])
     delays_ns: Final[list[int]] = field(default_factory=list[int])
     lines: Final[list[int]] = field(default_factory=list[int])
+    resets: Final[list[bool]] = field(default_factory=list[bool])
 
     def extend(self, later: Links) -> None:
         """Add the rows of the block that comes after this one."""
@@ -49,7 +50,7 @@ class Links:
 
     @property
     def _columns(self) -> tuple[list[Any], ...]:
-        return (self.sessions, self.keys, self.waits_for, self.delays_ns, self.lines)
+        return (self.sessions, self.keys, self.waits_for, self.delays_ns, self.lines, self.resets)
 
 
 @dataclass(slots=True)
