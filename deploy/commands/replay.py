@@ -139,6 +139,10 @@ def _refuse_contradictions(settings: Settings, told: Told, speed: float | None, 
         raise ConfigError("--speed is for --live; the virtual clock always runs as fast as it can: leave one out")
     if speed is not None and not MIN_SPEED <= speed <= MAX_SPEED:
         raise ConfigError(f"--speed is {speed:g}; give a number from {MIN_SPEED:g} to {MAX_SPEED:g}")
+    for name in ("think_time", "ramp"):
+        if told.flags[name] is not None and not settings.clients.concurrency:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag} is of clients that wait: add --concurrency N, or leave it out")
     if told.flags["cache_plane"] is not None and settings.cache.mode is not CacheMode.POOL:
         plane, mode = told.flags["cache_plane"], settings.cache.mode.value
         raise ConfigError(
