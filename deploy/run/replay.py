@@ -199,7 +199,7 @@ def make_sources(
 ) -> list[Component]:
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
     fabric or takes workers, if anything does; `lose` is told of each worker that is lost."""
-    source = TraceSource(trace)
+    source = _trace_source(trace, blueprint.settings)
     sources: list[Component] = [source]
     if profile:
         from scheduler.sources.profiler import ProfileSource
@@ -224,6 +224,16 @@ def make_sources(
     parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.settings.run.seed
     changes = fault_changes(faults, parts, lambda name: stream(seed, name))
     return [*sources, FaultSource(changes, has_work)]
+
+
+def _trace_source(trace: Trace, settings: Settings) -> Component:
+    """What plays the trace: at its times, or as clients that wait."""
+    groups = settings.clients.groups
+    if not groups:
+        return TraceSource(trace)
+    from scheduler.sources.clients.play import client_source
+
+    return client_source(trace, groups, waits=False, seed=settings.run.seed)
 
 
 def refuse_stalled(collector: Collector) -> None:

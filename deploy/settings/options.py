@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
 from inspect import Parameter, signature
-from typing import Annotated, Any, Final, Literal, get_origin
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import typer
 
@@ -74,7 +74,8 @@ def setting_options(names: Collection[str] = ()) -> OptionGroup:
     for name in names or [name for name, one in SETTINGS.items() if one.flag is not None]:
         one = SETTINGS[name]
         assert one.flag is not None, f"{name} has no flag"
-        kind = str if get_origin(one.type) is Literal else one.type
+        is_text = get_origin(one.type) is Literal or str in get_args(one.type)
+        kind = str if is_text else one.type
         option = typer.Option(metavar=one.flag[0], help=one.flag[1])
         options[name] = (Annotated[kind | None, option], None)
     return OptionGroup(options, lambda given: Told(given.pop("config"), given))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_type_hints
 
+from deploy.settings.clients import Clients
 from deploy.settings.models import Cache, FabricLoad, Hardware, Instances, Money, Power, Requests, Routing, Run
 from deploy.settings.own_policy import PolicyChoice
 from deploy.settings.setting import Plain, Setting, settings_of
@@ -33,6 +34,7 @@ class Settings:
     cache: Cache
     fabric: FabricLoad
     requests: Requests
+    clients: Clients
     money: Money
     power: Power
     run: Run
