@@ -81,9 +81,11 @@ class ArrivalBlock:
     def extend(self, later: ArrivalBlock) -> None:
         """Add the rows of the block that comes after this one."""
         if self.classes or later.classes:
-            self.classes[:] = [*self.class_names, *later.class_names]
+            self.classes.extend(() if self.classes else self.class_names)
+            self.classes.extend(later.class_names)
         if self.answers or later.answers:
-            self.answers[:] = [*self.answer_blocks, *later.answer_blocks]
+            self.answers.extend(() if self.answers else self.answer_blocks)
+            self.answers.extend(later.answer_blocks)
         if self.links is not None and later.links is not None:
             self.links.extend(later.links)
         for column, more in zip(self._columns, later._columns):

@@ -33,7 +33,7 @@ FORMATS.register(
         **_NAMES,
         unit=MILLISECONDS,
         is_agentic=True,
-        needs_any=("wait_for", "branches", "tool_wait_ms"),
+        needs_any=("wait_for", "branches"),
         marks=(*_OTHER_NAMES, "delay_ms", "wait_for", "tool_wait_ms", "branches", "prefix_reset"),
     ),
 )
