@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scheduler.protocol.messages import NO_ANSWER
+from scheduler.sources.clients.groups import ClientGroup
 
 BLOCK_ROWS: Final = 2048
 """Rows a reader gathers before it yields; memory stays flat and per-block costs vanish at this size."""
@@ -127,3 +128,5 @@ class Trace:
     block_tokens: Final[int]
     num_requests_hint: Final[int | None]
     blocks: Final[Iterator[ArrivalBlock]]
+    clients: Final[tuple[ClientGroup, ...]] = field(default=(), kw_only=True)
+    """Who waits for answers, where the trace says so."""
