@@ -5,7 +5,7 @@ somebody may look at any moment and nothing may grow with the run. **At the end 
 bulk from the request table and from logged rows, because exact percentiles need all values and a replay on the virtual
 clock may pay no more per message than one packed row. A subject is where both meet. Its file holds
 
-- its *totals*: a frozen dataclass, the subject's part of a `Snapshot`;
+- its *totals*: a frozen struct, the subject's part of a `Snapshot`;
 - its *account*, which adds up these totals in a live system;
 - its *families*, which say under which names and labels the totals are exported;
 - its *summary*: the keys that it adds to `replay --json`, from an `EndedRun`;
@@ -121,7 +121,7 @@ def no_summary(_run: EndedRun) -> Mapping[str, Any]:
 class Subject(Struct, Generic[TotalsT], frozen=True):
     """One thing that is measured. `totals` is the type of its part of a snapshot, and the key to it.
 
-    `summary` maps keys of `replay --json` to dataclasses or plain values. Fields of `outcome.summary.Summary` take what
+    `summary` maps keys of `replay --json` to structs or plain values. Fields of `outcome.summary.Summary` take what
     has their name; other keys follow in the order of subjects.
     """
 

@@ -1,4 +1,4 @@
-"""What a trace is like: one streaming pass to a dataclass. Computation only; tables and pages are elsewhere.
+"""What a trace is like: one streaming pass to one value. Computation only; tables and pages are elsewhere.
 
 Memory grows with distinct lengths and distinct prefix blocks, not with requests.
 """
