@@ -25,7 +25,7 @@ def client_source(trace: Trace, groups: Sequence[ClientGroup], *, waits: bool, s
     thinking = [group.think.draws_ns(stream(seed, f"{_STREAM} {group.class_name}")) for group in groups]
     gates = make_gates(groups, thinking)
     if waits:
-        supply = GraphSupply(RequestGraph.of(trace.blocks), list(gates), at_times=not groups)
+        supply = GraphSupply(RequestGraph.of(trace.blocks, trace.name), list(gates), at_times=not groups)
     else:
         supply = RowSupply(trace.blocks, list(gates))
     return ClientSource(supply, gates, trace.block_tokens)
