@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from msgspec import Struct, field
+
 from scheduler.protocol.messages import NO_ANSWER
-from scheduler.sources.clients.groups import ClientGroup
 
 BLOCK_ROWS: Final = 2048
 """Rows a reader gathers before it yields; memory stays flat and per-block costs vanish at this size."""
@@ -23,8 +23,7 @@ DELAY_NOT_GIVEN: Final = -1
 """In place of a delay: the time that passes between two rows is that of the trace."""
 
 
-@dataclass(slots=True)
-class Links:
+class Links(Struct, frozen=True):
     """What each row of a block waits for, as columns as long as the block.
 
     `sessions` number conversations or tasks over the whole trace, `NO_SESSION` for a row of none. `keys` are what
@@ -33,12 +32,12 @@ class Links:
     none. `resets`: whether a row's context begins anew, so that it may be shorter than that of the rows before.
     """
 
-    sessions: Final[list[int]] = field(default_factory=list[int])
-    keys: Final[list[RowKey]] = field(default_factory=list[RowKey])
-    waits_for: Final[list[list[RowKey] | None]] = field(default_factory=list[list[RowKey] | None])
-    delays_ns: Final[list[int]] = field(default_factory=list[int])
-    lines: Final[list[int]] = field(default_factory=list[int])
-    resets: Final[list[bool]] = field(default_factory=list[bool])
+    sessions: list[int] = field(default_factory=list[int])
+    keys: list[RowKey] = field(default_factory=list[RowKey])
+    waits_for: list[list[RowKey] | None] = field(default_factory=list[list[RowKey] | None])
+    delays_ns: list[int] = field(default_factory=list[int])
+    lines: list[int] = field(default_factory=list[int])
+    resets: list[bool] = field(default_factory=list[bool])
 
     def extend(self, later: Links) -> None:
         """Add the rows of the block that comes after this one."""
@@ -54,8 +53,7 @@ class Links:
         return (self.sessions, self.keys, self.waits_for, self.delays_ns, self.lines, self.resets)
 
 
-@dataclass(slots=True)
-class ArrivalBlock:
+class ArrivalBlock(Struct):
     """Up to a few thousand requests as parallel columns, in time order within and across blocks.
 
     `arrived_ns` counts from the trace's first request, which is at 0. `prefixes[i]` lists the ids of consecutive
@@ -120,13 +118,10 @@ class ArrivalBlock:
         return self.answers or [NO_ANSWER] * len(self)
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """An opened trace: what is known before the first row, and the rows as a stream read once."""
 
-    name: Final[str]
-    block_tokens: Final[int]
-    num_requests_hint: Final[int | None]
-    blocks: Final[Iterator[ArrivalBlock]]
-    clients: Final[tuple[ClientGroup, ...]] = field(default=(), kw_only=True)
-    """Who waits for answers, where the trace says so."""
+    name: str
+    block_tokens: int
+    num_requests_hint: int | None
+    blocks: Iterator[ArrivalBlock]

@@ -10,10 +10,10 @@ begins with the context of the call that it branches from, or with a fresh one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.protocol.messages import NO_ANSWER
 from scheduler.runtime.random_streams import stream
@@ -28,7 +28,8 @@ from scheduler.sources.synthetic.columns import (
     runs_of,
     sum_before,
 )
-from scheduler.sources.synthetic.lengths import LengthSampler, draw_log_normal, draw_weighted
+from scheduler.sources.synthetic.lengths import LengthSampler, draw_weighted
+from scheduler.sources.synthetic.log_normal import draw_log_normal
 from scheduler.sources.synthetic.workload import AgentRequests
 
 NS_PER_S: Final = 1e9
@@ -38,28 +39,27 @@ SEVERAL: Final = -2
 """In place of the key of the one call that a call waits for."""
 
 
-@dataclass(slots=True)
-class _Calls(TimedColumns):
+class _Calls(TimedColumns, frozen=True):
     """Calls as columns; `times_ns` take an answer to last a time that is assumed.
 
     A prompt is: blocks of a system prompt, `num_main` blocks of the main loop from `main_block` on, `num_blocks` of its
     chain's own from `first_block` on, and the partial block at its end, if any.
     """
 
-    prompt_tokens: Final[Integers]
-    output_tokens: Final[Integers]
-    group: Final[Integers]
-    main_block: Final[Integers]
-    num_main: Final[Integers]
-    first_block: Final[Integers]
-    num_blocks: Final[Integers]
-    partial_block: Final[Integers]
-    answer_block: Final[Integers]
-    task: Final[Integers]
-    key: Final[Integers]
-    wait_key: Final[Integers]
-    delay_ns: Final[Integers]
-    is_reset: Final[Integers]
+    prompt_tokens: Integers
+    output_tokens: Integers
+    group: Integers
+    main_block: Integers
+    num_main: Integers
+    first_block: Integers
+    num_blocks: Integers
+    partial_block: Integers
+    answer_block: Integers
+    task: Integers
+    key: Integers
+    wait_key: Integers
+    delay_ns: Integers
+    is_reset: Integers
 
 
 def agent_blocks(
@@ -82,8 +82,7 @@ def agent_blocks(
         )
 
 
-@dataclass(slots=True)
-class _Chains:
+class _Chains(Struct):
     """Calls that follow each other, chain after chain: of each its chain, its place, and what was drawn for it.
 
     `wait_ns` passes between the end of the call before and this one, `answer_ns` is how long its answer is assumed to
@@ -108,8 +107,7 @@ class _Chains:
         return is_last_of_run(self.chain)
 
 
-@dataclass(slots=True)
-class _Branches:
+class _Branches(Struct, frozen=True):
     """Sub-agents: of each the call of the main loop that it branches from, and whether its context is fresh."""
 
     parent: Integers
@@ -352,8 +350,7 @@ class _TaskFactory:
         return Links(calls.task.tolist(), keys, waits_for, calls.delay_ns.tolist(), [0] * len(calls), resets)
 
 
-@dataclass(slots=True)
-class _Made:
+class _Made(Struct, frozen=True):
     """Chains with their prompts and assumed times, and which calls are kept."""
 
     chains: _Chains

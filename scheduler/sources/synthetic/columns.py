@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
 from typing import Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from scheduler.sources.arrivals import BLOCK_ROWS
 
@@ -18,23 +19,21 @@ MIN_MADE: Final = 256
 """Sessions or tasks made at once, at least."""
 
 
-@dataclass(slots=True)
-class TimedColumns:
+class TimedColumns(Struct, frozen=True):
     """Arrays of one length, one of them the times of the rows."""
 
-    times_ns: Final[Integers]
+    times_ns: Integers
 
     def __len__(self) -> int:
         return len(self.times_ns)
 
     def take(self, rows: Integers | slice) -> Self:
         """Some of the rows."""
-        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return type(self)(*(column[rows] for column in astuple(self)))
 
     def join(self, others: Self) -> Self:
         """These rows, then the others."""
-        names = [field.name for field in fields(self)]
-        return type(self)(*(np.concatenate((getattr(self, name), getattr(others, name))) for name in names))
+        return type(self)(*map(np.concatenate, zip(astuple(self), astuple(others), strict=True)))
 
 
 Columns = TypeVar("Columns", bound=TimedColumns)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,7 +19,8 @@ from scheduler.sources.synthetic.columns import (
     runs_of,
     sum_before,
 )
-from scheduler.sources.synthetic.lengths import LengthSampler, draw_log_normal
+from scheduler.sources.synthetic.lengths import LengthSampler
+from scheduler.sources.synthetic.log_normal import draw_log_normal
 from scheduler.sources.synthetic.workload import SessionRequests
 
 NS_PER_S: Final = 1e9
@@ -28,8 +28,7 @@ NO_BLOCK: Final = -1
 """Stands in the column of partial blocks where the prompt ends on a block's end."""
 
 
-@dataclass(slots=True)
-class _Turns(TimedColumns):
+class _Turns(TimedColumns, frozen=True):
     """Turns as columns. A prompt is: shared blocks of a system prompt, blocks of the session, a block of its own.
 
     The session's whole blocks are numbered `first_block`, `first_block` + 1 and so on, so that a later turn's list
@@ -38,15 +37,15 @@ class _Turns(TimedColumns):
     `delay_ns` after the end of the one before.
     """
 
-    prompt_tokens: Final[Integers]
-    output_tokens: Final[Integers]
-    group: Final[Integers]
-    first_block: Final[Integers]
-    num_blocks: Final[Integers]
-    partial_block: Final[Integers]
-    answer_block: Final[Integers]
-    session: Final[Integers]
-    delay_ns: Final[Integers]
+    prompt_tokens: Integers
+    output_tokens: Integers
+    group: Integers
+    first_block: Integers
+    num_blocks: Integers
+    partial_block: Integers
+    answer_block: Integers
+    session: Integers
+    delay_ns: Integers
 
 
 def session_blocks(

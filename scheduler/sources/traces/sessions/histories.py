@@ -9,21 +9,21 @@ ai-dynamo/dynamo, docs/benchmarks/dynosim-runs.md, and the unified command line'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.protocol.messages import NO_ANSWER, NO_SESSION
 from scheduler.sources.traces.turns import ANSWER_IDS
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(Struct, frozen=True):
     """Of the last turn of a session: the ids of its prompt's whole blocks, its tokens with the answer, and the id of
     the block in which the answer begins."""
 
-    blocks: Final[list[int]]
-    total_tokens: Final[int]
-    answer_block: Final[int]
+    blocks: list[int]
+    total_tokens: int
+    answer_block: int
 
 
 class Histories:
