@@ -233,7 +233,8 @@ def _trace_source(trace: Trace, settings: Settings) -> Component:
         return TraceSource(trace)
     from scheduler.sources.clients.play import client_source
 
-    return client_source(trace, groups, waits=False, seed=settings.run.seed)
+    class_of_tenant = {tenant: one.name for one in settings.requests.classes for tenant in one.tenants}
+    return client_source(trace, groups, waits=False, seed=settings.run.seed, class_of_tenant=class_of_tenant)
 
 
 def refuse_stalled(collector: Collector) -> None:

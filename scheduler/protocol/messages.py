@@ -66,6 +66,9 @@ NO_ANSWER: Final = -1
 NO_SESSION: Final = -1
 """In place of a number in `RequestsArrived.sessions`."""
 
+AS_HEARD: Final = -1
+"""In place of a time in `RequestsArrived.arrived_ns`."""
+
 
 @dataclass(slots=True)
 class Usage:
@@ -94,7 +97,8 @@ class RequestsArrived:
     says its request belongs to, by a number; `NO_SESSION` for none, and an empty list if no client says anything.
 
     A source that gives its address as `reply_to` is told by `RequestsEnded` when each of them has ended; `keys` are its
-    own names for them.
+    own names for them. Live it hears late of an end: `arrived_ns` is when it would have asked then, and what latencies
+    count from; `AS_HEARD` for the time at which the core hears of the requests.
     """
 
     prompt_tokens: Final[list[int]]
@@ -107,6 +111,7 @@ class RequestsArrived:
     sessions: Final[list[int]] = field(default_factory=list[int])
     reply_to: Final[str] = ""
     keys: Final[list[int]] = field(default_factory=list[int])
+    arrived_ns: Final[int] = AS_HEARD
 
 
 @dataclass(slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from scheduler.sources.arrivals import DELAY_NOT_GIVEN, ArrivalBlock, RowKey
+from scheduler.protocol.messages import NO_SESSION
+from scheduler.sources.arrivals import DELAY_NOT_GIVEN, ArrivalBlock, Links, RowKey
 
 
 @dataclass(slots=True)
@@ -14,45 +15,50 @@ class RequestGraph:
     """All rows of a trace as parallel columns, by row number.
 
     `num_waits[i]`: of how many rows the end must have come, `followers[i]` who waits for the end of row i, and
-    `delays_ns[i]` how long after the last of those ends row i is ready; rows that wait for nobody are ready at
-    `arrived_ns[i]`. All others are columns of `ArrivalBlock` and `Links`.
+    `delays_ns[i]` how long after the last of those ends row i is ready; rows that wait for nobody come at
+    `rows.arrived_ns[i]`, whatever their delay. All others are columns of `ArrivalBlock` and `Links`.
     """
 
     rows: Final[ArrivalBlock]
     sessions: Final[list[int]]
     num_waits: Final[list[int]]
     delays_ns: Final[list[int]]
-    followers: Final[dict[int, list[int]]] = field(default_factory=dict[int, list[int]])
+    followers: Final[dict[int, list[int]]]
 
     @classmethod
     def of(cls, blocks: Iterable[ArrivalBlock]) -> RequestGraph:
-        """The graph of a trace whose blocks have links."""
-        rows, by_key, last_of_session = ArrivalBlock([], [], [], [], []), dict[RowKey, int](), dict[int, int]()
-        blocks = list(blocks)
-        for block in blocks:
-            rows.extend(block)
-        graph = cls(rows, [], [0] * len(rows), [])
-        befores: list[list[RowKey] | None] = []
+        """The graph of a trace whose blocks have links, which name only rows that are there."""
+        rows, links = ArrivalBlock([], [], [], [], []), Links()
         for block in blocks:
             assert block.links is not None
-            for key in block.links.keys:
-                if key is not None:
-                    by_key[key] = len(by_key)
-            graph.sessions.extend(block.links.sessions)
-            graph.delays_ns.extend(block.links.delays_ns)
-            befores.extend(block.links.waits_for)
-        for row, names in enumerate(befores):
-            session = graph.sessions[row]
-            if names is not None:
-                waits_for = [by_key[name] for name in names]
-            else:
-                waits_for = [last_of_session[session]] if session in last_of_session else []
-            if session >= 0:
-                last_of_session[session] = row
-            graph.num_waits[row] = len(waits_for)
-            for before in waits_for:
-                graph.followers.setdefault(before, []).append(row)
-            if graph.delays_ns[row] == DELAY_NOT_GIVEN:
-                since_ns = max((rows.arrived_ns[before] for before in waits_for), default=rows.arrived_ns[row])
-                graph.delays_ns[row] = max(0, rows.arrived_ns[row] - since_ns)
-        return graph
+            rows.extend(block)
+            links.extend(block.links)
+        waits_for, followers = _rows_waited_for(links), dict[int, list[int]]()
+        for row, befores in enumerate(waits_for):
+            for before in befores:
+                followers.setdefault(before, []).append(row)
+        delays_ns = [
+            _time_between_ns(rows.arrived_ns, befores, row) if delay_ns == DELAY_NOT_GIVEN else delay_ns
+            for row, (befores, delay_ns) in enumerate(zip(waits_for, links.delays_ns, strict=True))
+        ]
+        return cls(rows, links.sessions, [len(befores) for befores in waits_for], delays_ns, followers)
+
+
+def _rows_waited_for(links: Links) -> list[list[int]]:
+    """Of each row, the numbers of those whose ends it waits for."""
+    by_key: dict[RowKey, int] = {key: row for row, key in enumerate(links.keys)}
+    last_of_session, found = dict[int, int](), list[list[int]]()
+    for row, (session, names) in enumerate(zip(links.sessions, links.waits_for, strict=True)):
+        if names is not None:
+            found.append([by_key[name] for name in names])
+        else:
+            found.append([last_of_session[session]] if session in last_of_session else [])
+        if session != NO_SESSION:
+            last_of_session[session] = row
+    return found
+
+
+def _time_between_ns(arrived_ns: Sequence[int], befores: Sequence[int], row: int) -> int:
+    """As the trace has it, from the last of the rows before."""
+    last_ns = max((arrived_ns[before] for before in befores), default=arrived_ns[row])
+    return max(0, arrived_ns[row] - last_ns)
