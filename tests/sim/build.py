@@ -39,8 +39,8 @@ from tests.naive.case import (
     way_of,
 )
 from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
+from tests.sim.clients.sources import WatchedSource, make_source
 from tests.sim.parked import parkable
-from tests.sim.sources import WatchedSource, make_source
 from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
 from tests.tap import Look, as_guest
 from workers.cache.pool import CachePool
