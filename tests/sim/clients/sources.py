@@ -103,6 +103,7 @@ def make_source(case: Case) -> WatchedSource:
 
 def blocks_of(case: Case, block_rows: int = 3) -> list[ArrivalBlock]:
     """The rows as a trace has them, a few in a block; a row that nobody names has no name."""
+    numbered = list(enumerate(case.rows))
     named = {before for row in case.rows for before in row.waits_for or ()}
     return [
         ArrivalBlock(
@@ -121,5 +122,5 @@ def blocks_of(case: Case, block_rows: int = 3) -> list[ArrivalBlock]:
             ),
         )
         for start in range(0, len(case.rows), block_rows)
-        for part in [list(enumerate(case.rows))[start : start + block_rows]]
+        for part in [numbered[start : start + block_rows]]
     ]
