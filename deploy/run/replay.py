@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from deploy.run.finish_limits import finish_limits
 from deploy.run.money import bill_of
@@ -56,8 +58,7 @@ if TYPE_CHECKING:
     from scheduler.sources.faults import FaultPlan
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayJob:
+class ReplayJob(Struct, frozen=True):
     """What to replay on what."""
 
     trace: str
@@ -71,8 +72,7 @@ class ReplayJob:
     """A file of simulated scrapes to write, on the virtual clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCost:
+class LiveCost(Struct, frozen=True):
     """What being live took: emulated seconds to one on the wall, start-up, and the lateness of messages on the wall.
 
     `hop_share_of_ttft`: the median hop as a share of the median TTFT.
@@ -91,8 +91,7 @@ class LiveCost:
         return {"speed": speed, "startup_s": startup_s, "hop_wall_s": hop_wall_s, "hop_share_of_ttft": share}
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
+class ReplayResult(Struct, frozen=True):
     """What came of a replay. `warnings` are lines for a person: rows left out, failures of policies."""
 
     title: str
