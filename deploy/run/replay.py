@@ -235,7 +235,8 @@ def _trace_source(trace: Trace, settings: Settings, *, waits: bool) -> Component
         return TraceSource(trace)
     from scheduler.sources.clients.play import client_source
 
-    return client_source(trace, groups, waits=waits, seed=settings.run.seed)
+    class_of_tenant = {tenant: one.name for one in settings.requests.classes for tenant in one.tenants}
+    return client_source(trace, groups, waits=waits, seed=settings.run.seed, class_of_tenant=class_of_tenant)
 
 
 def refuse_stalled(collector: Collector) -> None:
