@@ -10,7 +10,7 @@ from typing import Any, Final
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
 from deploy.run.profile_run import measured_instances
-from deploy.run.replay import ReplayJob, journal_header, keep_decisions, make_collector, make_sources
+from deploy.run.replay import ReplayJob, collecting, journal_header, keep_decisions, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.metrics.outcome.collector import Collector
@@ -86,8 +86,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     settings, requests = blueprint.settings, blueprint.settings.requests
     trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
     core = blueprint.make_core()
-    collector = make_collector(blueprint, core.table)
-    core.add_guest(collector)
+    collector = collecting(core, blueprint)
     decided = keep_decisions(core) if spec["keeps_log"] else None
     return ControlParts(
         core,

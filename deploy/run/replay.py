@@ -129,12 +129,11 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.settings, trace.block_tokens, loads_models=bool(job.faults and job.faults.workers))
     core = blueprint.make_core()
-    collector = make_collector(blueprint, core.table)
+    collector = collecting(core, blueprint)
     workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
     workers, lose = _losable(job.faults, blueprint, workers)
     table = core.table
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
-    core.add_guest(collector)
     decided = keep_decisions(core) if job.keeps_log else None
     profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
     sources = make_sources(trace, job.faults, blueprint, table, profile, lose)
@@ -328,6 +327,17 @@ def run_log(
     return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided)
 
 
+def collecting(core: Scheduler, blueprint: Blueprint) -> Collector:
+    """The tap that logs a run of this blueprint, as a guest of its core."""
+    collector, warmup = make_collector(blueprint, core.table), blueprint.settings.clients.warmup
+    if warmup:
+        from scheduler.metrics.outcome.warmup_watch import WarmupWatch
+
+        core.add_guest(WarmupWatch(collector, warmup))
+    core.add_guest(collector)
+    return collector
+
+
 def make_collector(blueprint: Blueprint, table: RequestTable) -> Collector:
     """The tap that logs a run of this blueprint."""
     pools = pool_addresses(len(blueprint.plan.supernodes))
@@ -355,6 +365,7 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
             one.address: one.kv_capacity_tokens for one in blueprint.live_instances() if one.role == "decode"
         },
         finish_limits=finish_limits(blueprint),
+        warmup=settings.clients.warmup,
     )
 
 

@@ -73,8 +73,8 @@ class Summary:
 
 
 def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, records: Records | None = None) -> Summary:
-    """Sum up a run that has ended; `records` saves making them twice."""
-    run = EndedRun(collector, Records(collector.table) if records is None else records, info, slo)
+    """Sum up a run that has ended; `records` saves making them twice. `ConfigError` if its warm-up left nothing."""
+    run = EndedRun.of(collector, info, slo, records)
     found = {key: value for subject in SUBJECTS.values() for key, value in subject.summary(run).items()}
     published = {one.name: found.pop(one.name) for one in dataclasses.fields(Summary) if one.name in found}
     return Summary(**published, others=found)

@@ -17,6 +17,7 @@ from scheduler.protocol.messages import (
     SessionsClosed,
 )
 from scheduler.sources.clients.gates import Gates
+from scheduler.sources.clients.log import ClientsLog
 from scheduler.sources.clients.supply import Asked, Supply
 
 _ANSWERED: Final = frozenset(int(reason) for reason in FINISHED)
@@ -34,7 +35,8 @@ class ClientSource(TimingFlags):
     takes_late = True
     backdates_replies = True
 
-    def __init__(self, supply: Supply, gates: Gates, block_tokens: int) -> None:
+    def __init__(self, supply: Supply, gates: Gates, block_tokens: int, log: ClientsLog | None = None) -> None:
+        self.log: Final = ClientsLog() if log is None else log
         self._supply = supply
         self._gates = gates
         self._block_tokens = block_tokens
@@ -55,7 +57,7 @@ class ClientSource(TimingFlags):
             return NOTHING
         closed: list[int] = []
         for key, reason, ended_ns in zip(message.keys, message.reasons, message.ended_ns, strict=True):
-            self._gates[self._gate_of.pop(key)].give_back(ended_ns)
+            self._gates[self._gate_of.pop(key)].give_back(key, ended_ns)
             closed += self._supply.ended(key, ended_ns, has_answer=reason in _ANSWERED)
         outputs = self._ask(now_ns)
         return [(CORE_ADDRESS, SessionsClosed(closed)), *outputs] if closed else outputs
@@ -66,12 +68,14 @@ class ClientSource(TimingFlags):
 
     def _ask(self, now_ns: int) -> Outputs:
         """All that can be sent at this instant, as one message."""
-        supply, asked = self._supply, list[Asked]()
+        supply, asked, log = self._supply, list[Asked](), self.log.asked
         for name, gate in self._gates.items():
             while gate.next_ns <= now_ns and supply.next_ns(name) <= now_ns:
-                gate.take()
+                place = gate.take()
                 one = supply.take(name, now_ns)
                 self._gate_of[one.key] = name
+                if log is not None:
+                    log.add(one.key, *place)
                 asked.append(one)
         outputs: list[Output] = [(CORE_ADDRESS, self._arrived(asked))] if asked else []
         if not (supply.has_more or self._has_said_all):

@@ -10,22 +10,27 @@ from scheduler.sources.arrivals import Trace
 from scheduler.sources.clients.client_source import ClientSource
 from scheduler.sources.clients.gates import make_gates
 from scheduler.sources.clients.groups import ClientGroup
+from scheduler.sources.clients.log import ClientsLog
 from scheduler.sources.clients.request_graph import RequestGraph
 from scheduler.sources.clients.supply import GraphSupply, RowSupply
 
 _STREAM: Final = "think time"
 
 
-def client_source(trace: Trace, groups: Sequence[ClientGroup], *, waits: bool, seed: int) -> ClientSource:
+def client_source(
+    trace: Trace, groups: Sequence[ClientGroup], *, waits: bool, seed: int, keeps_log: bool = False
+) -> ClientSource:
     """The source of a trace for these clients; without groups as many are in flight as are ready.
 
-    With `waits` rows wait for those that their links name, and the whole trace is read now. InputError for rows that
-    cannot be played so.
+    With `waits` rows wait for those that their links name, and the whole trace is read now. With `keeps_log` it is kept
+    what each request had waited for. InputError for rows that cannot be played so.
     """
     thinking = [group.think.draws_ns(stream(seed, f"{_STREAM} {group.class_name}")) for group in groups]
     gates = make_gates(groups, thinking)
-    if waits:
-        supply = GraphSupply(RequestGraph.of(trace.blocks), list(gates), at_times=not groups)
+    graph = RequestGraph.of(trace.blocks) if waits else None
+    if graph is not None:
+        supply = GraphSupply(graph, list(gates), at_times=not groups)
     else:
         supply = RowSupply(trace.blocks, list(gates))
-    return ClientSource(supply, gates, trace.block_tokens)
+    log = ClientsLog.of(graph, keeps_asked=keeps_log)
+    return ClientSource(supply, gates, trace.block_tokens, log)
