@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from deploy.settings.setting import setting
 from scheduler.metrics.warmup import Warmup
@@ -73,3 +74,11 @@ class Clients:
     def groups(self) -> tuple[ClientGroup, ...]:
         """Empty where requests come at their times."""
         return tuple(ClientGroup(count, name, self.think_time, self.ramp_s) for name, count in self.concurrency)
+
+
+def refuse_idle_flags(flags: Mapping[str, Any], clients: Clients) -> None:
+    """`ConfigError` for a flag of clients where nobody waits: it would do nothing."""
+    for name in ("think_time", "ramp"):
+        if flags[name] is not None and not clients.concurrency:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag} is of clients that wait: add --concurrency N, or leave it out")
