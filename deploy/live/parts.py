@@ -10,7 +10,7 @@ from typing import Any, Final
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
 from deploy.run.profile_run import measured_instances
-from deploy.run.replay import ReplayJob, collecting, journal_header, keep_decisions, make_sources
+from deploy.run.replay import ReplayJob, clients_log, collecting, journal_header, keep_decisions, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.metrics.outcome.collector import Collector
@@ -19,6 +19,7 @@ from scheduler.policies.failures import PolicyFailures
 from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import Component
 from scheduler.sources.arrivals import BLOCK_TOKENS
+from scheduler.sources.clients.log import ClientsLog
 from scheduler.sources.profiler import Profiler, Starter
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
@@ -32,12 +33,14 @@ MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 @dataclass(slots=True)
 class KeptParts:
     """What comes back from the control plane: the run's log with the table in it, lines for a person on rows left out
-    and on a policy that failed, the decisions if they are to be kept, and how often policies failed."""
+    and on a policy that failed, the decisions if they are to be kept, how often policies failed, and what clients that
+    wait left."""
 
     collector: Final[Collector]
     skipped_lines: Final[list[str]]
     decided: Final[RunDecisions | None]
     failures: Final[Mapping[str, PolicyFailures]]
+    clients: Final[ClientsLog | None] = None
 
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
@@ -88,13 +91,21 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     core = blueprint.make_core()
     collector = collecting(core, blueprint)
     decided = keep_decisions(core) if spec["keeps_log"] else None
+    sources = make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"], keeps_log=spec["keeps_log"])
     return ControlParts(
         core,
-        make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"]),
-        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.warnings()], decided, core.policy_failures),
+        sources,
+        lambda: KeptParts(
+            collector,
+            [*trace.skipped.lines(), *core.warnings()],
+            decided,
+            core.policy_failures,
+            clients_log(sources),
+        ),
         requests.judged_slo,
         settings.power.cap_w or 0.0,
         core,
+        dict(settings.clients.concurrency),
     )
 
 

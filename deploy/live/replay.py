@@ -45,7 +45,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     records = Records(table)
     requests = job.settings.requests
     slo = requests.judged_slo
-    summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
+    summary = summarize(kept.collector, run_info(blueprint, live.run_s, kept.clients), slo, records)
     hops = live.outcome.end.hops
     share = hops.share_of_ttft(_median_ttft_ns(summary))
     cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
@@ -59,7 +59,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         live.outcome.end.interrupted,
         cost,
         failures=kept.failures,
-        log=run_log(job, trace.name, blueprint, kept.collector, kept.decided),
+        log=run_log(job, trace.name, blueprint, kept.collector, kept.decided, kept.clients),
         class_names=requests.class_names,
     )
 

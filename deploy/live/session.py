@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -39,6 +39,7 @@ class ControlParts:
     Without `sources` nothing arrives, and the run goes on until it is stopped. What `keep` returns when the run has
     ended goes back to the driver, pickled. Requests are judged by `slo`.
     `power_cap_w` is 0 where there is none. `scheduler` is the core if that has guests.
+    `concurrency`: how many clients wait, by the class that they ask for.
     """
 
     core: Final[Core]
@@ -47,6 +48,7 @@ class ControlParts:
     slo: Final[Slo | None] = None
     power_cap_w: Final[float] = 0.0
     scheduler: Final[Scheduler | None] = None
+    concurrency: Final[Mapping[str, int]] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

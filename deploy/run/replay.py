@@ -25,7 +25,7 @@ from deploy.terminal.progress import progress
 from scheduler.core.config import CacheMode
 from scheduler.core.request_table import RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
-from scheduler.metrics.outcome.ended_run import RunInfo
+from scheduler.metrics.outcome.ended_run import ClientsInfo, RunInfo
 from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, Summary, summarize
 from scheduler.metrics.records import Records, write_records
 from scheduler.policies.failures import PolicyFailures
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from scheduler.core.scheduler import Scheduler
     from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.runtime.journal import JournalHeader
+    from scheduler.sources.clients.log import ClientsLog
     from scheduler.sources.faults import FaultPlan
 
 
@@ -136,7 +137,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     decided = keep_decisions(core) if job.keeps_log else None
     profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
-    sources = make_sources(trace, job.faults, blueprint, table, profile, lose)
+    sources = make_sources(trace, job.faults, blueprint, table, profile, lose, keeps_log=job.keeps_log)
     with (
         _journalled(core, job, blueprint) as front,
         _scraped(job, blueprint, core) as scrapes,
@@ -153,7 +154,9 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
             scrapes.write(runtime.now_ns)
     refuse_stalled(collector)
     records = Records(table)
-    summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), requests.judged_slo, records)
+    clients = clients_log(sources)
+    info = run_info(blueprint, monotonic_s() - started_s, clients)
+    summary = summarize(collector, info, requests.judged_slo, records)
     return ReplayResult(
         title(blueprint, trace.name, core.policy_failures),
         summary,
@@ -164,7 +167,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         is_partial,
         num_npus=blueprint.plan.num_npus,
         failures=core.policy_failures,
-        log=run_log(job, trace.name, blueprint, collector, decided),
+        log=run_log(job, trace.name, blueprint, collector, decided, clients),
         prediction=prediction_of(core.routing),
         class_names=requests.class_names,
     )
@@ -195,10 +198,13 @@ def make_sources(
     table: RequestTable,
     profile: Sequence[InstanceProfiled] = (),
     lose: Callable[[str, int], Outputs] = _lose_nothing,
+    *,
+    keeps_log: bool = False,
 ) -> list[Component]:
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
-    fabric or takes workers, if anything does; `lose` is told of each worker that is lost."""
-    source = _trace_source(trace, blueprint.settings)
+    fabric or takes workers, if anything does; `lose` is told of each worker that is lost. With `keeps_log` clients that
+    wait keep what each request waited for."""
+    source = _trace_source(trace, blueprint.settings, keeps_log=keeps_log)
     sources: list[Component] = [source]
     if profile:
         from scheduler.sources.profiler import ProfileSource
@@ -225,14 +231,23 @@ def make_sources(
     return [*sources, FaultSource(changes, has_work)]
 
 
-def _trace_source(trace: Trace, settings: Settings) -> Component:
+def _trace_source(trace: Trace, settings: Settings, *, keeps_log: bool) -> Component:
     """What plays the trace: at its times, or as clients that wait."""
     groups = settings.clients.groups
     if not groups:
         return TraceSource(trace)
     from scheduler.sources.clients.play import client_source
 
-    return client_source(trace, groups, waits=False, seed=settings.run.seed)
+    return client_source(trace, groups, waits=False, seed=settings.run.seed, keeps_log=keeps_log)
+
+
+def clients_log(sources: Sequence[Component]) -> ClientsLog | None:
+    """What clients that wait leave, if it is such that play the trace."""
+    if any(isinstance(source, TraceSource) for source in sources):
+        return None
+    from scheduler.sources.clients.client_source import ClientSource
+
+    return next((source.log for source in sources if isinstance(source, ClientSource)), None)
 
 
 def refuse_stalled(collector: Collector) -> None:
@@ -317,14 +332,19 @@ def keep_decisions(core: Scheduler) -> RunDecisions:
 
 
 def run_log(
-    job: ReplayJob, trace_name: str, blueprint: Blueprint, collector: Collector, decided: RunDecisions | None
+    job: ReplayJob,
+    trace_name: str,
+    blueprint: Blueprint,
+    collector: Collector,
+    decided: RunDecisions | None,
+    clients: ClientsLog | None,
 ) -> RunLog | None:
     """What a run folder needs, if decisions were logged for one."""
     if decided is None:
         return None
     from deploy.run_folder.log import RunLog
 
-    return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided)
+    return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided, clients)
 
 
 def collecting(core: Scheduler, blueprint: Blueprint) -> Collector:
@@ -348,7 +368,7 @@ def make_collector(blueprint: Blueprint, table: RequestTable) -> Collector:
     return Collector(table, instances)
 
 
-def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
+def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = None) -> RunInfo:
     """What a summary is told of the run besides its logs."""
     settings = blueprint.settings
     return RunInfo(
@@ -366,6 +386,9 @@ def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
         },
         finish_limits=finish_limits(blueprint),
         warmup=settings.clients.warmup,
+        clients=None
+        if clients is None
+        else ClientsInfo(dict(settings.clients.concurrency), settings.requests.class_names, clients.planned_turns),
     )
 
 
@@ -373,7 +396,8 @@ def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
     """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
     blueprint, table = Blueprint(settings, BLOCK_TOKENS), RequestTable()
     slo = settings.requests.judged_slo
-    summary = summarize(make_collector(blueprint, table), run_info(blueprint, 0.0), slo)
+    info = run_info(blueprint, 0.0, _possible_clients(settings))
+    summary = summarize(make_collector(blueprint, table), info, slo)
     cost = LiveCost() if live else None
     core = blueprint.make_core()
     prediction = None if live else prediction_of(core.routing)
@@ -381,6 +405,15 @@ def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
     return ReplayResult(
         "", summary, Records(table), [], [], [], False, cost, failures=failures, prediction=prediction
     ).document()
+
+
+def _possible_clients(settings: Settings) -> ClientsLog | None:
+    """Whether turns wait for one another shows in the trace, unless the settings say it."""
+    if not settings.clients.groups and settings.clients.sessions == "open":
+        return None
+    from scheduler.sources.clients.log import ClientsLog
+
+    return ClientsLog(None if settings.clients.sessions == "open" else [])
 
 
 def write_result(directory: str, result: ReplayResult, document: dict[str, Any], command: Sequence[str] = ()) -> None:

@@ -219,9 +219,9 @@ class Collector(Guest):
             for kind in TransferKind:
                 later._transfers[plane][kind] += later_events(self.flow_rows(plane, kind), at_ns, "done_ns").tobytes()
                 later.num_failed[plane][kind] = self.num_failed[plane][kind] - end.num_failed[plane][kind]
-        later.losses += [Loss(loss.at_ns - at_ns, loss.addresses) for loss in self.losses]
-        later.lost_capacity += _from(self.lost_capacity, at_ns)
-        later.part_changes += _from(self.part_changes, at_ns)
+        later.losses.extend(Loss(loss.at_ns - at_ns, loss.addresses) for loss in self.losses)
+        later.lost_capacity.extend(_from(self.lost_capacity, at_ns))
+        later.part_changes.extend(_from(self.part_changes, at_ns))
         for instance, joined_ns, previous_token_ns in self.logged_joins().tolist():
             later._joins.extend((instance, joined_ns - at_ns, previous_token_ns - at_ns))
         later._resumed_gaps_ns += self._resumed_gaps_ns[end.num_resumed_gaps :]

@@ -37,7 +37,9 @@ class TokenGaps:
         self._runs_of = [np.flatnonzero(self._rows["instance"] == index) for index in decode]
         self._num_joined = np.zeros(len(self._rows), np.int64)
         singles: list[Floats] = [collector.resumed_gaps_ns().astype(np.float64)]
-        for instance, joined_ns, previous_token_ns in _joins(collector, Records(collector.table) if records is None else records):
+        for instance, joined_ns, previous_token_ns in _joins(
+            collector, Records(collector.table) if records is None else records
+        ):
             run, is_matched = self._runs_begun_by(instance, joined_ns)
             run = run[is_matched]
             self._num_joined += np.bincount(run, minlength=len(self._rows))

@@ -33,15 +33,17 @@ class InFlight:
 
     def in_steps(self, edges_s: Floats) -> Floats:
         """Mean of each step between two edges, shape (num_edges - 1,)."""
+        if not len(self.at_ns):
+            return np.zeros(len(edges_s) - 1)
         at_s = self.at_ns / NS_PER_S
-        area = np.concatenate([[0.0], np.cumsum(self.num_open[:-1] * np.diff(at_s))]) if len(at_s) else np.zeros(1)
+        area = np.concatenate([[0.0], np.cumsum(self.num_open[:-1] * np.diff(at_s))])
         place = np.searchsorted(at_s, edges_s, side="right") - 1
         until = np.where(place >= 0, area[place] + self.num_open[place] * (edges_s - at_s[place]), 0.0)
         return np.diff(until) / np.diff(edges_s)
 
 
 def in_flight(arrived_ns: Ints, ended_ns: Ints) -> InFlight:
-    """Of requests that arrived and ended at these times, shape (num_requests,) each; what was before 0 counts as of 0."""
+    """Of requests that arrived and ended at these times, shape (num_requests,) each; times before 0 count as 0."""
     times_ns = np.maximum(np.concatenate([arrived_ns, ended_ns]), 0)
     changes = np.concatenate([np.ones(len(arrived_ns), np.int64), -np.ones(len(ended_ns), np.int64)])
     at_ns, place = np.unique(times_ns, return_inverse=True)

@@ -17,9 +17,12 @@ from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
 from scheduler.metrics.subject import SUBJECTS
 from scheduler.metrics.subjects.caches import CacheUse
+from scheduler.metrics.subjects.clients import GroupUse
+from scheduler.metrics.subjects.clock import WarmupUse
 from scheduler.metrics.subjects.fabric import FabricUse
 from scheduler.metrics.subjects.instances import PerNpu
 from scheduler.metrics.subjects.requests import RequestCounts
+from scheduler.metrics.subjects.sessions import SessionUse
 from scheduler.metrics.subjects.slo import ClassUse, SloResult
 from scheduler.metrics.subjects.tokens import Throughput, TokenUse
 
@@ -59,6 +62,10 @@ class Summary:
     finish_limits: Mapping[str, str] = field(default_factory=dict[str, str])
     """The limit behind each reason that ended requests without their having finished; left out of the JSON where every
     request finished."""
+    clients: GroupUse | None = None
+    """What clients kept in flight; of this and the next two: left out of the JSON of a run that has none."""
+    sessions: SessionUse | None = None
+    warmup: WarmupUse | None = None
     others: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Whatever else a subject adds, by its key in the JSON, where it follows all fields."""
 
@@ -66,7 +73,7 @@ class Summary:
         """Plain values for `json.dumps`; keys keep the order of the fields, so that equal runs give equal bytes."""
         values = {key: _rounded(value) for key, value in dataclasses.asdict(self).items()}
         others = values.pop("others")
-        for key in ("classes", "broken_parts", "finish_limits"):
+        for key in ("classes", "broken_parts", "finish_limits", "clients", "sessions", "warmup"):
             if not values[key]:
                 del values[key]
         return values | others

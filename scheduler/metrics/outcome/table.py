@@ -9,12 +9,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from scheduler.metrics.subjects.clients import ClientUse, GroupUse
 from scheduler.protocol.fabric_parts import TITLES, PartKind
 
 if TYPE_CHECKING:
     from scheduler.metrics.distribution import Distribution
     from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PlanCost
     from scheduler.metrics.outcome.summary import Summary
+    from scheduler.metrics.subjects.clock import WarmupUse
     from scheduler.metrics.subjects.fabric import PlaneUse
     from scheduler.metrics.subjects.instances import RoleLoad
 
@@ -60,6 +62,7 @@ def sections(summary: Summary) -> list[Section]:
         ("ITL", summary.itl_s),
         ("E2E", summary.e2e_s),
         ("Queue", summary.queue_s),
+        *([("Session", summary.sessions.e2e_s)] if summary.sessions is not None else []),
     )
     counts = {
         "arrived": requests.arrived,
@@ -84,6 +87,7 @@ def sections(summary: Summary) -> list[Section]:
             ("requests/s", "input tok/s", "output tok/s"),
             (("", *map(_rate, rates)),),
         ),
+        *_client_sections(summary),
         _wasted_section(summary),
         _load_section(summary),
         _cache_section(summary),
@@ -99,6 +103,33 @@ def sections(summary: Summary) -> list[Section]:
         page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
     page += _class_sections(summary)
     return [section for section in page if section.rows]
+
+
+def _client_sections(summary: Summary) -> list[Section]:
+    """What clients kept in flight, and what became of sessions, in a run that has any."""
+    found: list[Section] = []
+    if (clients := summary.clients) is not None:
+        groups = {"": clients, **(clients.by_class if isinstance(clients, ClientUse) else {})}
+        columns = ("clients", "in flight", "peak", "requests/s", "rate x E2E", "off by")
+        rows = tuple((name, *_client_cells(use)) for name, use in groups.items())
+        found.append(Section("Clients", columns, rows))
+    if (sessions := summary.sessions) is not None:
+        counts = (sessions.count, sessions.completed, sessions.turns, sessions.abandoned_turns)
+        found.append(Section("Sessions", ("begun", "completed", "turns", "abandoned"), (("", *map(_count, counts)),)))
+    return found
+
+
+def _client_cells(use: GroupUse) -> tuple[str, ...]:
+    bound = NOTHING if use.concurrency is None else _count(use.concurrency)
+    off = use.little.difference
+    return (
+        bound,
+        _rate(use.in_flight_mean),
+        _count(use.in_flight_peak),
+        _rate(use.achieved_requests_per_s),
+        _rate(use.little.in_flight),
+        NOTHING if off is None else f"{100 * off:+.2f} %",
+    )
 
 
 def _load_section(summary: Summary) -> Section:
@@ -169,7 +200,13 @@ def _lines(section: Section) -> list[str]:
 def _footer(summary: Summary) -> str:
     pace = f" ({_digits(summary.simulated_s / summary.wall_s)}x)" if summary.wall_s else ""
     times = f"{_seconds(summary.simulated_s)} simulated in {_seconds(summary.wall_s)}{pace}"
-    return f"{times}, seed {summary.seed}, config {summary.config_digest}"
+    warmup = summary.warmup
+    left_out = "" if warmup is None else f"{_warmup_line(warmup)}\n"
+    return f"{left_out}{times}, seed {summary.seed}, config {summary.config_digest}"
+
+
+def _warmup_line(warmup: WarmupUse) -> str:
+    return f"figures without the warm-up: {_count(warmup.requests)} requests, the first {_seconds(warmup.ended_s)}"
 
 
 def _cache_section(summary: Summary) -> Section:

@@ -16,7 +16,7 @@ class WarmupWatch(Guest):
     is a time, before the first message from that time on. It is to be asked before the collector."""
 
     def __init__(self, collector: Collector, warmup: Warmup) -> None:
-        self.hears = (RequestsArrived,) if warmup.num_requests else (RequestsArrived, *collector.hears)
+        self.hears = (RequestsArrived,) if warmup.num_requests else None
         self._collector = collector
         self._warmup = warmup
         self._has_ended = False

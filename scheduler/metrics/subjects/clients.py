@@ -39,7 +39,7 @@ class ClientAccount(Account[ClientTotals]):
 
 @dataclass(frozen=True, slots=True)
 class LittlesLaw:
-    """What should be in flight by the rate and the time of requests, and by how much, as a share of what was, it is off.
+    """What should be in flight by rate and time of requests; by how much, as a share of what was, it is off.
 
     `requests_per_s` finished, and `e2e_mean_s` is theirs. What did not finish is in neither, and after a warm-up what
     began in it is in the one and not in the other.
@@ -97,7 +97,8 @@ def _use(
     e2e_s = run.records.e2e_s[is_own][run.records.is_finished[is_own]]
     e2e_mean_s = float(e2e_s.mean()) if len(e2e_s) else None
     fitting = None if rate is None or e2e_mean_s is None else rate * e2e_mean_s
-    difference = None if fitting is None or not mean else fitting / mean - 1
+    # To nine digits, so that rounding does not show; the sum makes a zero of -0.0.
+    difference = None if fitting is None or not mean else round(fitting / mean - 1, 9) + 0.0
     return GroupUse(concurrency, mean, held.peak, rate, LittlesLaw(rate, e2e_mean_s, fitting, difference))
 
 

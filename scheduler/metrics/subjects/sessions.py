@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from scheduler.metrics.columns import NS_PER_S, Floats, Ints, view
+from scheduler.metrics.columns import NS_PER_S, Bools, Floats, Ints, view
 from scheduler.metrics.distribution import Distribution, distribution
 from scheduler.metrics.family import Family
 from scheduler.metrics.layout import Layout
@@ -100,7 +100,7 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
     }
 
 
-def _began_before(run: EndedRun, num_sessions: int) -> Floats:
+def _began_before(run: EndedRun, num_sessions: int) -> Bools:
     """Which sessions had a request in the warm-up, shape (num_sessions,)."""
     began = np.zeros(num_sessions, np.bool_)
     early = view(run.whole.table.session, run.num_left_out)

@@ -9,7 +9,6 @@ from typing import Final
 from scheduler.protocol.component import NEVER_NS
 from scheduler.sources.clients.groups import ClientGroup
 
-
 Place = tuple[int, int]
 """Since when a client is free, or will be, and the key of its last request; -1 before its first."""
 

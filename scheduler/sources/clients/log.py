@@ -10,6 +10,7 @@ from typing import Final
 from scheduler.protocol.messages import NO_SESSION
 from scheduler.sources.clients.request_graph import RequestGraph
 
+
 @dataclass(slots=True)
 class AskedLog:
     """Requests in the order in which they were sent, which is that of their ids; columns as long as those.
