@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from deploy.hardware.notes import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result

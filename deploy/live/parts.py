@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import Struct, to_builtins
+
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
+from deploy.run.collecting import collecting
 from deploy.run.profile_run import measured_instances
-from deploy.run.replay import ReplayJob, clients_log, collecting, journal_header, keep_decisions, make_sources
+from deploy.run.replay import ReplayJob, clients_log, journal_header, keep_decisions, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.metrics.outcome.collector import Collector
@@ -30,17 +32,16 @@ MAKE_IDLE: Final = "deploy.live.parts:make_idle"
 MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 
 
-@dataclass(slots=True)
-class KeptParts:
+class KeptParts(Struct, frozen=True):
     """What comes back from the control plane: the run's log with the table in it, lines for a person on rows left out
     and on a policy that failed, the decisions if they are to be kept, how often policies failed, and what clients that
     wait left."""
 
-    collector: Final[Collector]
-    skipped_lines: Final[list[str]]
-    decided: Final[RunDecisions | None]
-    failures: Final[Mapping[str, PolicyFailures]]
-    clients: Final[ClientsLog | None] = None
+    collector: Collector
+    skipped_lines: list[str]
+    decided: RunDecisions | None
+    failures: Mapping[str, PolicyFailures]
+    clients: ClientsLog | None = None
 
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
@@ -48,7 +49,7 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profile
     spec = {
         "config": job.settings.to_plain(),
         "trace": str(Path(job.trace).resolve()),
-        "options": asdict(job.options),
+        "options": to_builtins(job.options),
         "block_tokens": blueprint.block_tokens,
         "faults": job.faults,
         "keeps_log": job.keeps_log,

@@ -9,8 +9,9 @@ from deploy.cluster.attach import run_attached
 from deploy.cluster.state import ClusterState
 from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
 from deploy.live.run import LiveResult, run_live
+from deploy.run.collecting import run_info
 from deploy.run.profile_run import needs_profile
-from deploy.run.replay import LiveCost, ReplayJob, ReplayResult, run_info, run_log, title
+from deploy.run.replay import LiveCost, ReplayJob, ReplayResult, run_log, title
 from deploy.run.trace_total import TraceTotal
 from deploy.system.blueprint import Blueprint
 from deploy.terminal.output import tell

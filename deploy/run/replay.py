@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.run.finish_limits import finish_limits
-from deploy.run.money import bill_of
+from msgspec import Struct, field
+from msgspec.structs import astuple
+
+from deploy.run.collecting import collecting, make_collector, possible_clients, run_info
 from deploy.run.policy_failures import failed_text, failures_document
 from deploy.run.prediction import Prediction, prediction_of
 from deploy.run.profile_run import needs_profile, profile_virtual
@@ -19,17 +20,13 @@ from deploy.run_folder import RUN_NAME
 from deploy.settings.own_policy import breaker_of
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
-from deploy.system.fabric import pool_bytes_per_s
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.progress import progress
-from scheduler.core.config import CacheMode
 from scheduler.core.request_table import RequestTable
-from scheduler.metrics.outcome.collector import Collector, MeteredInstance
-from scheduler.metrics.outcome.ended_run import ClientsInfo, RunInfo
+from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, Summary, summarize
 from scheduler.metrics.records import Records, write_records
 from scheduler.policies.failures import PolicyFailures
-from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.errors import ConfigError, SupernodeError
 from scheduler.protocol.messages import InstanceProfiled
@@ -57,8 +54,7 @@ if TYPE_CHECKING:
     from scheduler.sources.faults import FaultPlan
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayJob:
+class ReplayJob(Struct, frozen=True):
     """What to replay on what."""
 
     trace: str
@@ -72,8 +68,7 @@ class ReplayJob:
     """A file of simulated scrapes to write, on the virtual clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCost:
+class LiveCost(Struct, frozen=True):
     """What being live took: emulated seconds to one on the wall, start-up, and the lateness of messages on the wall.
 
     `hop_share_of_ttft`: the median hop as a share of the median TTFT.
@@ -92,8 +87,7 @@ class LiveCost:
         return {"speed": speed, "startup_s": startup_s, "hop_wall_s": hop_wall_s, "hop_share_of_ttft": share}
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
+class ReplayResult(Struct, frozen=True):
     """What came of a replay. `warnings` are lines for a person: rows left out, failures of policies."""
 
     title: str
@@ -347,56 +341,11 @@ def run_log(
     return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided, clients)
 
 
-def collecting(core: Scheduler, blueprint: Blueprint) -> Collector:
-    """The tap that logs a run of this blueprint, as a guest of its core."""
-    collector, warmup = make_collector(blueprint, core.table), blueprint.settings.clients.warmup
-    if warmup:
-        from scheduler.metrics.outcome.warmup_watch import WarmupWatch
-
-        core.add_guest(WarmupWatch(collector, warmup))
-    core.add_guest(collector)
-    return collector
-
-
-def make_collector(blueprint: Blueprint, table: RequestTable) -> Collector:
-    """The tap that logs a run of this blueprint."""
-    pools = pool_addresses(len(blueprint.plan.supernodes))
-    instances = [
-        MeteredInstance(spec.address, spec.role.value, spec.num_npus, pools[spec.supernode])
-        for spec in blueprint.instances
-    ]
-    return Collector(table, instances)
-
-
-def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = None) -> RunInfo:
-    """What a summary is told of the run besides its logs."""
-    settings = blueprint.settings
-    return RunInfo(
-        wall_s,
-        settings.run.seed,
-        settings.digest(),
-        blueprint.plane_capacity_bytes_per_s(),
-        has_prefix_cache=settings.cache.mode is not CacheMode.NONE,
-        pool_bytes_per_s=pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers),
-        curves=blueprint.curves,
-        bill=bill_of(blueprint),
-        places=blueprint.npu_places(),
-        decode_kv_tokens={
-            one.address: one.kv_capacity_tokens for one in blueprint.live_instances() if one.role == "decode"
-        },
-        finish_limits=finish_limits(blueprint),
-        warmup=settings.clients.warmup,
-        clients=None
-        if clients is None
-        else ClientsInfo(dict(settings.clients.concurrency), settings.requests.class_names, clients.planned_turns),
-    )
-
-
 def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
     """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
     blueprint, table = Blueprint(settings, BLOCK_TOKENS), RequestTable()
     slo = settings.requests.judged_slo
-    info = run_info(blueprint, 0.0, _possible_clients(settings))
+    info = run_info(blueprint, 0.0, possible_clients(settings))
     summary = summarize(make_collector(blueprint, table), info, slo)
     cost = LiveCost() if live else None
     core = blueprint.make_core()
@@ -405,15 +354,6 @@ def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
     return ReplayResult(
         "", summary, Records(table), [], [], [], False, cost, failures=failures, prediction=prediction
     ).document()
-
-
-def _possible_clients(settings: Settings) -> ClientsLog | None:
-    """Whether turns wait for one another shows in the trace, unless the settings say it."""
-    if not settings.clients.groups and settings.clients.sessions == "open":
-        return None
-    from scheduler.sources.clients.log import ClientsLog
-
-    return ClientsLog(None if settings.clients.sessions == "open" else [])
 
 
 def write_result(directory: str, result: ReplayResult, document: dict[str, Any], command: Sequence[str] = ()) -> None:

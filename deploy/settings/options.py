@@ -12,12 +12,13 @@ fields (`models.py`), with their help.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deploy.settings.load import load_settings
 from deploy.settings.settings import SETTINGS, Settings
@@ -47,16 +48,14 @@ AssumeShared = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse fields of rows that are not read.")]
 
 
-@dataclass(frozen=True, slots=True)
-class OptionGroup:
+class OptionGroup(Struct, frozen=True):
     """Annotation and default of each option by name, and what makes one value of what was given."""
 
     options: Mapping[str, tuple[Any, Any]]
     make: Callable[[dict[str, Any]], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """Settings as a command line gives them: a file, and flags by flat name (None: not given)."""
 
     path: str | None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Warmup:
+class Warmup(Struct, frozen=True):
     """What a run's figures leave out: its first `num_requests`, or those that arrive before `until_ns`."""
 
     num_requests: int = 0
@@ -19,8 +18,7 @@ class Warmup:
         return f"{self.num_requests:,} requests" if self.num_requests else f"{self.until_ns / 1e9:g} s"
 
 
-@dataclass(frozen=True, slots=True)
-class WarmupEnd:
+class WarmupEnd(Struct, frozen=True):
     """What had come to pass when it ended: what no logged row tells.
 
     Requests from the id `first_request` on are counted. The others are counters of `Collector` at that instant.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from scheduler.protocol.messages import NO_ANSWER
 
@@ -22,8 +23,7 @@ DELAY_NOT_GIVEN: Final = -1
 """In place of a delay: the time that passes between two rows is that of the trace."""
 
 
-@dataclass(slots=True)
-class Links:
+class Links(Struct, frozen=True):
     """What each row of a block waits for, as columns as long as the block.
 
     `sessions` number conversations or tasks over the whole trace, `NO_SESSION` for a row of none. `keys` are what
@@ -32,11 +32,11 @@ class Links:
     none.
     """
 
-    sessions: Final[list[int]] = field(default_factory=list[int])
-    keys: Final[list[RowKey]] = field(default_factory=list[RowKey])
-    waits_for: Final[list[list[RowKey] | None]] = field(default_factory=list[list[RowKey] | None])
-    delays_ns: Final[list[int]] = field(default_factory=list[int])
-    lines: Final[list[int]] = field(default_factory=list[int])
+    sessions: list[int] = field(default_factory=list[int])
+    keys: list[RowKey] = field(default_factory=list[RowKey])
+    waits_for: list[list[RowKey] | None] = field(default_factory=list[list[RowKey] | None])
+    delays_ns: list[int] = field(default_factory=list[int])
+    lines: list[int] = field(default_factory=list[int])
 
     def extend(self, later: Links) -> None:
         """Add the rows of the block that comes after this one."""
@@ -52,8 +52,7 @@ class Links:
         return (self.sessions, self.keys, self.waits_for, self.delays_ns, self.lines)
 
 
-@dataclass(slots=True)
-class ArrivalBlock:
+class ArrivalBlock(Struct):
     """Up to a few thousand requests as parallel columns, in time order within and across blocks.
 
     `arrived_ns` counts from the trace's first request, which is at 0. `prefixes[i]` lists the ids of consecutive
@@ -116,11 +115,10 @@ class ArrivalBlock:
         return self.answers or [NO_ANSWER] * len(self)
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """An opened trace: what is known before the first row, and the rows as a stream read once."""
 
-    name: Final[str]
-    block_tokens: Final[int]
-    num_requests_hint: Final[int | None]
-    blocks: Final[Iterator[ArrivalBlock]]
+    name: str
+    block_tokens: int
+    num_requests_hint: int | None
+    blocks: Iterator[ArrivalBlock]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from msgspec import Struct, field
 
 from scheduler.core.request_table import NOT_YET
 from scheduler.metrics.columns import NS_PER_S, Bools, Ints, Rows, view
@@ -22,8 +22,7 @@ from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FinishReason
 
 
-@dataclass(frozen=True, slots=True)
-class RunInfo:
+class RunInfo(Struct, frozen=True):
     """What only the composition root knows. Capacities in bytes per second are of all links of a plane together, and of
     those of the cache pool on UB."""
 
@@ -48,8 +47,7 @@ class RunInfo:
     """Who asked, where that waited for answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientsInfo:
+class ClientsInfo(Struct, frozen=True):
     """Clients by the class that they ask for, empty for all; nothing where as many are in flight as are ready.
 
     `class_names` are by index of class. `planned_turns[i]` is how many requests session i was to have; it is None where
@@ -61,8 +59,7 @@ class ClientsInfo:
     planned_turns: Sequence[int] | None = None
 
 
-@dataclass(frozen=True)
-class EndedRun:
+class EndedRun(Struct, frozen=True, dict=True):
     """What is known of a run; what several subjects need is worked out once, when it is first asked for.
 
     Of a run with a warm-up it is the part after it, as if that were all: `collector` has logged what happened from then

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, Floats, Ints
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(Struct, frozen=True):
     """Requests open from each instant at which their number changed until the next, shape (num_changes,) each.
 
     What arrives and ends at one instant leaves the number that there is after all of it.

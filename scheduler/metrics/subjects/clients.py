@@ -7,8 +7,9 @@ on the mean, the rate at which requests leave it times the time that each spends
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from scheduler.metrics.columns import Bools, ratio
 from scheduler.metrics.family import Family, Labels
@@ -22,8 +23,7 @@ ALL_CLASSES: Final = "all"
 """Clients that ask for requests of any class."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientTotals:
+class ClientTotals(Struct, frozen=True):
     """Clients of the present run by the class that they ask for, empty for all; nobody between runs."""
 
     concurrency: Mapping[str, int]
@@ -37,8 +37,7 @@ class ClientAccount(Account[ClientTotals]):
         return ClientTotals({} if session is None else session.concurrency)
 
 
-@dataclass(frozen=True, slots=True)
-class LittlesLaw:
+class LittlesLaw(Struct, frozen=True):
     """What should be in flight by rate and time of requests; by how much, as a share of what was, it is off.
 
     `requests_per_s` finished, and `e2e_mean_s` is theirs. What did not finish is in neither, and after a warm-up what
@@ -51,8 +50,7 @@ class LittlesLaw:
     difference: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class GroupUse:
+class GroupUse(Struct, frozen=True):
     """Requests in flight of one group of clients; `concurrency` is None where nothing bounds them."""
 
     concurrency: int | None
@@ -62,8 +60,7 @@ class GroupUse:
     little: LittlesLaw
 
 
-@dataclass(frozen=True, slots=True)
-class ClientUse(GroupUse):
+class ClientUse(GroupUse, frozen=True):
     """All together, and each group where there are several."""
 
     by_class: Mapping[str, GroupUse] = field(default_factory=dict[str, GroupUse])
@@ -82,7 +79,7 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
             index = clients.class_names.index(name)
             masks = run.present.request_class == index, run.records.request_class == index
             by_class[name] = _use(run, groups[name], *masks)
-    found = {name: getattr(together, name) for name in GroupUse.__dataclass_fields__}
+    found = {name: getattr(together, name) for name in GroupUse.__struct_fields__}
     return {"clients": ClientUse(**found, by_class=by_class) if by_class else together}
 
 

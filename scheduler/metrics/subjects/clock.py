@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from scheduler.metrics.bucket_bounds import HOP_BOUNDS_S
 from scheduler.metrics.buckets import HistogramTotals
@@ -18,8 +19,7 @@ RUN_OUTCOMES: Final = ("completed", "interrupted", "failed")
 """How a replay ends, in the order of `ClockTotals.runs`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClockTotals:
+class ClockTotals(Struct, frozen=True):
     """`speed`: emulated seconds per second on the wall, 0 between sessions. `is_replaying`: this is no idle time."""
 
     emulated_s: float
@@ -63,8 +63,7 @@ class ClockAccount(Account[ClockTotals]):
         return HistogramTotals(total, past.sum_s + lateness.sum_ns / ns_per_wall_s)
 
 
-@dataclass(frozen=True, slots=True)
-class WarmupUse:
+class WarmupUse(Struct, frozen=True):
     """What the figures leave out: requests that arrived in the warm-up, and when it ended."""
 
     requests: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, Bools, Floats, Ints, view
 from scheduler.metrics.distribution import Distribution, distribution
@@ -18,8 +18,7 @@ from scheduler.metrics.subject import Session as Run
 from scheduler.protocol.messages import NO_SESSION, RequestsArrived, SessionsClosed
 
 
-@dataclass(frozen=True, slots=True)
-class SessionTotals:
+class SessionTotals(Struct, frozen=True):
     """Sessions of which something came, that are not closed, and those that were closed since the system came up."""
 
     num_open: int
@@ -60,8 +59,7 @@ class SessionAccount(Account[SessionTotals]):
         return SessionTotals(len(self._open), self._closed)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionUse:
+class SessionUse(Struct, frozen=True):
     """Sessions that began, and those of them of which every planned turn finished.
 
     `turns` are requests that were sent for them, `abandoned_turns` those that never were: a turn before them got no

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from scheduler.protocol.catalog import shorten
 from scheduler.protocol.errors import ConfigError
@@ -31,8 +32,7 @@ class ThinkKind(StrEnum):
     LOGNORMAL = "lognormal"
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkTime:
+class ThinkTime(Struct, frozen=True):
     """What passes between the end of a client's request and its next; `cv` is that of a log-normal."""
 
     mean_s: float = 0.0
@@ -59,8 +59,7 @@ class ThinkTime:
 NO_THINKING: Final = ThinkTime()
 
 
-@dataclass(frozen=True, slots=True)
-class ClientGroup:
+class ClientGroup(Struct, frozen=True):
     """`count` clients, each of which has one request in flight at most.
 
     They ask for the requests of the class `class_name`, or of all classes if it is empty. They begin evenly over

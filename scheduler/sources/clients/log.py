@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Final
+
+from msgspec import Struct, field
 
 from scheduler.protocol.messages import NO_SESSION
 from scheduler.sources.clients.request_graph import RequestGraph
 
 
-@dataclass(slots=True)
-class AskedLog:
+class AskedLog(Struct, frozen=True):
     """Requests in the order in which they were sent, which is that of their ids; columns as long as those.
 
     `rows[i]` is the row of the trace. The client that sent it was free since `free_ns[i]`, when it had thought about
     the answer of the row `freed_by[i]`; -1 for one that asks for the first time.
     """
 
-    rows: Final[array[int]] = field(default_factory=lambda: array("i"))
-    free_ns: Final[array[int]] = field(default_factory=lambda: array("q"))
-    freed_by: Final[array[int]] = field(default_factory=lambda: array("i"))
+    rows: array[int] = field(default_factory=lambda: array("i"))
+    free_ns: array[int] = field(default_factory=lambda: array("q"))
+    freed_by: array[int] = field(default_factory=lambda: array("i"))
 
     def add(self, row: int, free_ns: int, freed_by: int) -> None:
         """One more was sent."""
@@ -30,8 +29,7 @@ class AskedLog:
         self.freed_by.append(freed_by)
 
 
-@dataclass(slots=True)
-class ClientsLog:
+class ClientsLog(Struct, frozen=True):
     """Of one source.
 
     `planned_turns[i]` is how many rows session i has, None where rows have no sessions. `followers` are rows by the row
@@ -39,10 +37,10 @@ class ClientsLog:
     waits for another. `asked` is None where it was not to be kept.
     """
 
-    planned_turns: Final[list[int] | None] = None
-    followers: Final[dict[int, list[int]]] = field(default_factory=dict[int, list[int]])
-    delays_ns: Final[list[int]] = field(default_factory=list[int])
-    asked: Final[AskedLog | None] = None
+    planned_turns: list[int] | None = None
+    followers: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    delays_ns: list[int] = field(default_factory=list[int])
+    asked: AskedLog | None = None
 
     @classmethod
     def of(cls, graph: RequestGraph | None, *, keeps_asked: bool) -> ClientsLog:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Final
+
+from msgspec import Struct, field
 
 from scheduler.sources.arrivals import DELAY_NOT_GIVEN, ArrivalBlock, RowKey
 
 
-@dataclass(slots=True)
-class RequestGraph:
+class RequestGraph(Struct, frozen=True):
     """All rows of a trace as parallel columns, by row number.
 
     `num_waits[i]`: of how many rows the end must have come, `followers[i]` who waits for the end of row i, and
@@ -18,11 +17,11 @@ class RequestGraph:
     `arrived_ns[i]`. All others are columns of `ArrivalBlock` and `Links`.
     """
 
-    rows: Final[ArrivalBlock]
-    sessions: Final[list[int]]
-    num_waits: Final[list[int]]
-    delays_ns: Final[list[int]]
-    followers: Final[dict[int, list[int]]] = field(default_factory=dict[int, list[int]])
+    rows: ArrivalBlock
+    sessions: list[int]
+    num_waits: list[int]
+    delays_ns: list[int]
+    followers: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
 
     @classmethod
     def of(cls, blocks: Iterable[ArrivalBlock]) -> RequestGraph:

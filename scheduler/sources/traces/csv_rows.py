@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any, Final
 
@@ -38,8 +37,7 @@ from scheduler.sources.traces.unread import FieldTally
 DELIMITERS: Final = ",\t;"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CsvFormat(RowFormat):
+class CsvFormat(RowFormat, frozen=True, kw_only=True):
     """Names of columns. Those that may be absent from a file may also have empty cells.
 
     `delimiter`: what separates cells in files that are written.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, cast
+
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError, TraceError
 from scheduler.sources.arrivals import ArrivalBlock

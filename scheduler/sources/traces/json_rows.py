@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import field
 
 from scheduler.protocol.catalog import shorten
 from scheduler.sources.traces.identity import MAX_GIVEN_ID, flat_ids
@@ -48,8 +48,7 @@ class DecimalText(str):
         return str(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JsonFormat(RowFormat):
+class JsonFormat(RowFormat, frozen=True, kw_only=True):
     """Keys of the object on each line.
 
     `turn`: what a row is known by to those that go on from it, which name it in `turn_before`; the same field where all

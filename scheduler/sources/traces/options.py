@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import fields
 
 from scheduler.protocol.errors import ConfigError, TraceError
 from scheduler.sources.arrivals import Trace
@@ -41,24 +43,21 @@ NUM_LISTED: Final = 20
 """Skipped rows that are listed one by one; the rest are only counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spreading:
+class Spreading(Struct, frozen=True):
     """How rows of one stamp are spread: evenly or by chance, over `grid_ns` (None: the unit of the trace's times)."""
 
     is_even: bool
     grid_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AssumedSharing:
+class AssumedSharing(Struct, frozen=True):
     """What is assumed of prompts that name no blocks: the leading `share` of each is common to one of `num_groups`."""
 
     share: float
     num_groups: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class TraceOptions:
+class TraceOptions(Struct, frozen=True):
     """How to read a trace, as plain values: what a command line says. They are applied in this order.
 
     `format`: name of a format, None to find out. Of the rows: `time_unit`, one of `TIME_UNIT_NAMES`; `tokens_per_id`;
@@ -118,7 +117,7 @@ class TraceOptions:
     def to_plain(self) -> dict[str, Any]:
         """Plain values by name: what says which rows, and of all else what was said."""
         said = {option.name for option in fields(self) if getattr(self, option.name) != option.default}
-        return {name: value for name, value in asdict(self).items() if name in said or name in _ALWAYS_TOLD}
+        return {name: value for name, value in to_builtins(self).items() if name in said or name in _ALWAYS_TOLD}
 
     @property
     def column_names(self) -> dict[str, str]:
@@ -186,8 +185,7 @@ def _duration_ns(name: str, text: str) -> int:
     return int(whole + fraction) * _DURATION_UNITS_NS[match[3]] // 10 ** len(fraction)
 
 
-@dataclass(slots=True)
-class SkippedRows:
+class SkippedRows(Struct):
     """What was left out, counted while the trace is read: complete once its last block came.
 
     `num_outside`: good rows before the window that was asked for. `unread`: rows by the name of a field that nobody
@@ -223,8 +221,7 @@ class SkippedRows:
         return told
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """How a trace is understood, for a person: complete once its first block came.
 
     `format`: and whether it was named or found. `assumed`: (what, how), such as ("time unit", "ms"). `grid_ns`: within
@@ -247,8 +244,7 @@ class Reading:
         return {"format": self.format, "found": not self.is_named, **assumed}
 
 
-@dataclass(slots=True)
-class OpenedTrace(Trace):
+class OpenedTrace(Trace, frozen=True):
     """A trace with the account of its skipped rows, which grows as `blocks` is read, and what was assumed of it."""
 
     skipped: Final[SkippedRows]

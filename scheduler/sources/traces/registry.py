@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError, InputError
 from scheduler.runtime.random_streams import stream

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.traces.options import TraceOptions
@@ -34,8 +36,7 @@ _ROLES: Final = {
 """What a column is for, as `--columns` says it, and the field of a format that names it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowFormat:
+class RowFormat(Struct, frozen=True, kw_only=True):
     """Names of fields. Every row has `time` and `prompt_tokens`, and `output_tokens` unless `output_length` stands in;
     the others may be absent from rows, and empty if no row has any.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from sys import intern
 from typing import Any, Final, NoReturn, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from scheduler.protocol.catalog import shorten
 from scheduler.protocol.errors import TraceError
@@ -35,8 +35,7 @@ USUAL_SIZES: Final = (512, 16, 32, 64, 128, 256, 1024)
 """Tokens of a block in the traces that there are, and in engines."""
 
 
-@dataclass(slots=True)
-class RowColumns:
+class RowColumns(Struct):
     """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes`, `tenants`, and the
     keys of `turns` and of those `befores` each may be empty. `shapes`: how many rows have which fields. `flat`: all ids
     in one, if all are integers and that is known."""
@@ -73,20 +72,19 @@ class RowColumns:
             del column[row]
 
 
-@dataclass(slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One good row. `turn`: what it is known by if others go on from it, `before` the turn from which it goes on.
     `shape`: the fields that it has."""
 
-    time_ns: Final[int]
-    prompt_tokens: Final[int]
-    output_tokens: Final[int]
-    prefix: Final[list[Any]]
-    class_name: Final[str] = ""
-    tenant: Final[int] = 0
-    turn: Final[TurnKey] = None
-    before: Final[TurnKey] = None
-    shape: Final[Shape] = ()
+    time_ns: int
+    prompt_tokens: int
+    output_tokens: int
+    prefix: list[Any]
+    class_name: str = ""
+    tenant: int = 0
+    turn: TurnKey = None
+    before: TurnKey = None
+    shape: Shape = ()
 
 
 class BadRow(Exception):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import InputError
 from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock

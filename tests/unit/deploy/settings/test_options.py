@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from typer import Typer
@@ -28,7 +27,7 @@ def test_options_of_a_group_stand_where_its_parameter_was_and_make_its_value() -
     assert names[:4] == ["trace", "config", "plan", "pue"]
     assert names[4:] == [*TRACE_OPTIONS.options, "json"]
     # Those are settings of the run.
-    assert set(TRACE_OPTIONS.options) == {option.name for option in fields(TraceOptions)} - {
+    assert set(TRACE_OPTIONS.options) == {*TraceOptions.__struct_fields__} - {
         "seed",
         "block_tokens",
         "finds_answers",

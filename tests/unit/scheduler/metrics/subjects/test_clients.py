@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scheduler.core.request_table import RequestTable
@@ -41,8 +43,7 @@ def test_one_client_that_never_waits_is_always_in_flight() -> None:
 
 
 def test_what_does_not_finish_is_what_is_off() -> None:
-    unfinished = rejected(0)
-    unfinished = Request(**{**vars(unfinished), "ended_ns": 4 * S})
+    unfinished = replace(rejected(0), ended_ns=4 * S)
     found = _clients(table_of(_one(0, 4), unfinished), 4, ClientsInfo({}))["clients"]
     assert isinstance(found, dict)
     assert (found["concurrency"], found["in_flight_mean"]) == (None, 2.0)

@@ -7,12 +7,12 @@ import json
 import random
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.sources.arrivals import BLOCK_ROWS
