@@ -65,10 +65,11 @@ def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = N
     )
 
 
-def possible_clients(settings: Settings) -> ClientsLog | None:
-    """Whether turns wait for one another shows in the trace, unless the settings say it."""
-    if not settings.clients.groups and settings.clients.sessions == "open":
+def expected_clients(settings: Settings) -> ClientsLog | None:
+    """Of a run that has not begun: whether there will be clients that wait, and whether they will have sessions."""
+    clients = settings.clients
+    if not clients.groups and clients.sessions != "closed":
         return None
     from scheduler.sources.clients.log import ClientsLog
 
-    return ClientsLog(None if settings.clients.sessions == "open" else [])
+    return ClientsLog([] if clients.sessions == "closed" else None)

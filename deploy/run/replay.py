@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field
 from msgspec.structs import astuple
 
-from deploy.run.collecting import collecting, make_collector, possible_clients, run_info
+from deploy.run.collecting import collecting, expected_clients, make_collector, run_info
 from deploy.run.policy_failures import failed_text, failures_document
 from deploy.run.prediction import Prediction, prediction_of
 from deploy.run.profile_run import needs_profile, profile_virtual
@@ -345,7 +345,7 @@ def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
     """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
     blueprint, table = Blueprint(settings, BLOCK_TOKENS), RequestTable()
     slo = settings.requests.judged_slo
-    info = run_info(blueprint, 0.0, possible_clients(settings))
+    info = run_info(blueprint, 0.0, expected_clients(settings))
     summary = summarize(make_collector(blueprint, table), info, slo)
     cost = LiveCost() if live else None
     core = blueprint.make_core()
