@@ -38,6 +38,7 @@ TokensPerId = Annotated[int | None, typer.Option(metavar="N", help="Prompt token
 BlockIds = Annotated[str | None, typer.Option(metavar="WHAT", help="Ids name a block and all before (chain) or text.")]
 Columns = Annotated[str | None, typer.Option(metavar="ROLE=NAME,..", help=f"Its columns: {', '.join(ROLES)}.")]
 OutputLength = Annotated[int | None, typer.Option(metavar="N", help="Output tokens of rows that give none.")]
+Turns = Annotated[str | None, typer.Option(metavar="HOW", help="Rows of closed sessions: whole requests, or delta.")]
 Sort = Annotated[bool, typer.Option("--sort", help="Sort rows by time; reads all of them first.")]
 Spread = Annotated[str | None, typer.Option(metavar="HOW", help="Spread rows of one stamp: even or random[:GRID].")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Only rows from there on, such as 10h.")]
@@ -90,6 +91,7 @@ TRACE_OPTIONS: Final = OptionGroup(
         "block_ids": (BlockIds, None),
         "columns": (Columns, None),
         "output_length": (OutputLength, None),
+        "turns": (Turns, None),
         "sort": (Sort, False),
         "from_time": (From, None),
         "until_time": (Until, None),

@@ -29,7 +29,7 @@ class Links(Struct, frozen=True):
     `sessions` number conversations or tasks over the whole trace, `NO_SESSION` for a row of none. `keys` are what
     others call a row. `waits_for`: those whose ends a row waits for, and None where it is the row before of its
     session. The row comes `delays_ns` after the last of these ends. `lines` are places in the file, 0 where there is
-    none.
+    none. `resets`: whether a row's context begins anew, so that it may be shorter than that of the rows before.
     """
 
     sessions: list[int] = field(default_factory=list[int])
@@ -37,6 +37,7 @@ class Links(Struct, frozen=True):
     waits_for: list[list[RowKey] | None] = field(default_factory=list[list[RowKey] | None])
     delays_ns: list[int] = field(default_factory=list[int])
     lines: list[int] = field(default_factory=list[int])
+    resets: list[bool] = field(default_factory=list[bool])
 
     def extend(self, later: Links) -> None:
         """Add the rows of the block that comes after this one."""
@@ -49,7 +50,7 @@ class Links(Struct, frozen=True):
 
     @property
     def _columns(self) -> tuple[list[Any], ...]:
-        return (self.sessions, self.keys, self.waits_for, self.delays_ns, self.lines)
+        return (self.sessions, self.keys, self.waits_for, self.delays_ns, self.lines, self.resets)
 
 
 class ArrivalBlock(Struct):
@@ -79,9 +80,11 @@ class ArrivalBlock(Struct):
     def extend(self, later: ArrivalBlock) -> None:
         """Add the rows of the block that comes after this one."""
         if self.classes or later.classes:
-            self.classes[:] = [*self.class_names, *later.class_names]
+            self.classes.extend(() if self.classes else self.class_names)
+            self.classes.extend(later.class_names)
         if self.answers or later.answers:
-            self.answers[:] = [*self.answer_blocks, *later.answer_blocks]
+            self.answers.extend(() if self.answers else self.answer_blocks)
+            self.answers.extend(later.answer_blocks)
         if self.links is not None and later.links is not None:
             self.links.extend(later.links)
         for column, more in zip(self._columns, later._columns):

@@ -36,7 +36,8 @@ def client_source(
     gates = make_gates(groups, thinking)
     names = GateNames(list(gates), class_of_tenant)
     if waits:
-        supply = GraphSupply(RequestGraph.of(trace.blocks), list(gates), names, at_times=not groups)
+        graph = RequestGraph.of(trace.blocks, trace.name)
+        supply = GraphSupply(graph, list(gates), names, at_times=not groups)
     else:
         supply = RowSupply(trace.blocks, list(gates), names)
     return ClientSource(supply, gates, trace.block_tokens)

@@ -21,6 +21,8 @@ MAX_RATE_SCALE: Final = 1e6
 
 TIME_UNIT_NAMES: Final = ("s", "ms", "us", "ns", "wall")
 ID_MEANINGS: Final = ("chain", "text")
+TURNS: Final = ("whole", "delta")
+"""What a row of a session stands for: its whole request, or what it adds to the requests and answers before it."""
 ROLES: Final = ("arrived", "prompt", "output", "ids", "class", "tenant")
 """What a column is for."""
 
@@ -62,7 +64,8 @@ class TraceOptions(Struct, frozen=True):
 
     `format`: name of a format, None to find out. Of the rows: `time_unit`, one of `TIME_UNIT_NAMES`; `tokens_per_id`;
     `block_ids`, one of `ID_MEANINGS`; `columns`, such as `arrived=start,prompt=tokens_in`; `output_length` of rows
-    without one; `strict`: refuse fields that are not read; `skip_bad`: leave bad rows out and count them.
+    without one; `turns`, one of `TURNS`, of rows of sessions where these are closed loops; `strict`: refuse fields that
+    are not read; `skip_bad`: leave bad rows out and count them.
     `limit`: rows read of the trace, skipped ones included; None for all. `sort`: rows may be out of order.
     `from_time`, `until_time`: the part of the trace to keep, as durations from its first request. `spread`: `even` or
     `random`, and `:GRID`, for rows of one stamp. `assume_shared`: `SHARE`, and `:groups=N`, for rows without ids.
@@ -91,6 +94,11 @@ class TraceOptions(Struct, frozen=True):
     """Tokens of a block of requests that are generated, such as those of a run's cache; None for 512."""
     finds_answers: bool = False
     """Find which prompts of a session repeat answers, for a run that keeps their KV; ids are then numbered anew."""
+    turns: str | None = None
+    links: bool = False
+    """Read what rows wait for, for a run whose clients wait: blocks then have `links`."""
+    timeless: bool = False
+    """Rows may have no time, for a run that does not use times."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -105,6 +113,7 @@ class TraceOptions(Struct, frozen=True):
             raise ConfigError(f"seed is {self.seed}; give an integer of at least 0")
         _refuse_unknown("time-unit", self.time_unit, TIME_UNIT_NAMES)
         _refuse_unknown("block-ids", self.block_ids, ID_MEANINGS)
+        _refuse_unknown("turns", self.turns, TURNS)
         _refuse_outside("tokens-per-id", self.tokens_per_id, MAX_TOKENS_PER_ID)
         _refuse_outside("output-length", self.output_length, MAX_OUTPUT_LENGTH)
         # What is text is read here once, so that a slip is told before a file is opened.

@@ -44,7 +44,9 @@ class RowFormat(Struct, frozen=True, kw_only=True):
     of this format are told from those of others. `tokens_per_id`: prompt tokens of a block; `meaning` of its id, None
     if it must be found out. `harmless`: fields that change nothing and are passed over; `refused`: fields that mean
     what cannot be replayed, each with the reason. `logs_failures`: a row of 0 output tokens is a request that failed,
-    which is counted and left out.
+    which is counted and left out. `session`: the field that names the session of a row. `has_links`: what rows wait for
+    is read; `may_lack_time`: rows need no time. `adds_to_session`: a row of a session stands for what it adds to the
+    requests and answers before it.
     """
 
     time: str
@@ -62,6 +64,10 @@ class RowFormat(Struct, frozen=True, kw_only=True):
     harmless: Collection[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     logs_failures: bool = False
+    session: str = ""
+    has_links: bool = False
+    may_lack_time: bool = False
+    adds_to_session: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -86,7 +92,13 @@ class RowFormat(Struct, frozen=True, kw_only=True):
             form = replace(form, tokens_per_id=options.tokens_per_id)
         if options.output_length is not None:
             form = replace(form, output_length=options.output_length)
-        return form
+        if options.links:
+            form = form.linked()
+        return replace(form, may_lack_time=options.links or options.timeless)
+
+    def linked(self) -> Self:
+        """The same, read with what rows wait for."""
+        return replace(self, has_links=True)
 
     def named_as_in(self, present: Collection[str]) -> Self:
         """With other names of fields where a file has those and not the usual ones."""

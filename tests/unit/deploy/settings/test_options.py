@@ -31,6 +31,8 @@ def test_options_of_a_group_stand_where_its_parameter_was_and_make_its_value() -
         "seed",
         "block_tokens",
         "finds_answers",
+        "links",
+        "timeless",
     }
     assert command.help == "A command."
     command.main(["t.jsonl", "--pue", "1.5", "--limit", "3", "--json"], standalone_mode=False)

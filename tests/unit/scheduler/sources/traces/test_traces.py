@@ -116,7 +116,7 @@ def test_the_format_can_be_forced(tmp_path: Path) -> None:
         read(path, TraceOptions(format="azure"))
     with pytest.raises(
         ConfigError,
-        match=r"^unknown format 'azur'; did you mean azure\? known: aiperf, azure, bailian, burstgpt, dynamo, ",
+        match=r"^unknown format 'azur'; did you mean azure\? known: agentic_mooncake, aiperf, azure, bailian, ",
     ):
         read(path, TraceOptions(format="azur"))
 
