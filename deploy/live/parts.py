@@ -91,7 +91,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     decided = keep_decisions(core) if spec["keeps_log"] else None
     return ControlParts(
         core,
-        make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"]),
+        make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"], waits=spec["options"]["links"]),
         lambda: KeptParts(collector, [*trace.skipped.lines(), *core.warnings()], decided, core.policy_failures),
         requests.judged_slo,
         settings.power.cap_w or 0.0,
