@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final, cast
 
 from msgspec.structs import replace
@@ -65,7 +66,10 @@ def open_rows(path: str, options: TraceOptions, skipped: SkippedRows) -> tuple[R
 
 
 def rows_wait(path: str) -> bool:
-    """Whether the first rows of a file say that they wait for others' ends; False if they cannot be read."""
+    """Whether the first rows of a file say that they wait for others' ends; False if they cannot be read, and for what
+    can be read only once, such as a pipe."""
+    if Path(path).exists() and not Path(path).is_file():
+        return False
     batch = next((batch for batch in read_batches(path) if batch.lines), None)
     rows = () if batch is None else _sample(batch.lines)
     return any(says_something(row.get(name)) for row in rows for name in WAIT_FIELDS)
