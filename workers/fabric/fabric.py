@@ -6,8 +6,8 @@ computed and not searched for, and cost grows with events, not with bytes. Fair 
 congestion control come to for flows that last much longer than a round trip, as those of KV and cache blocks do.
 
 Planes share no links, so each has a link model of its own, with the same verbs (`start`, `finish`, `take_off`,
-`settle`, `look`, `roll`). KV transfers take `RankLinks`: what leaves one rank moves alike, one number for each rank. Everything
-else, and KV transfers that meet at a die, takes `SharedLinks`: any links, max-min fair.
+`settle`, `look`, `roll`). KV transfers take `RankLinks`: what leaves one rank moves alike, one number for each rank.
+Everything else, and KV transfers that meet at a die, takes `SharedLinks`: any links, max-min fair.
 
 The order within a call is always the same: `settle` the plane up to now, as what ended before now was on the links
 until then; change it; note of whom it is `known` when they will have arrived; look when the next end is due. What comes

@@ -67,9 +67,6 @@ class FairShares:
     together with the links that were touched, by paths with weight over links that bind; it costs a microsecond for
     each path where one link binds alone, several where more do, however many flows there are on a path. A path without
     weight stands at its limit.
-
-    Cheaper still is a flow that keeps its limit for as long as it is there: `reserve` takes that from its links, and
-    all others share what they carry beside. It holds until a link on its path may bind, or changes.
     """
 
     def __init__(self, capacities: Sequence[int], paths: Sequence[Path] = ()) -> None:
@@ -113,33 +110,9 @@ class FairShares:
         group = self.group_of[path]
         return self._levels[path] if group is None else group.level
 
-    def links(self, path: int) -> tuple[int, ...]:
-        """The links of a path."""
-        return self._links[path]
-
     def has_flows(self, link: int) -> bool:
-        """Whether any weight is on a link, beside what is reserved."""
+        """Whether any weight is on a link."""
         return bool(self._over[link])
-
-    def reserve(self, path: int, weight: int) -> bool:
-        """Set aside the limit of so much weight on each link of a path, if all of them bear all flows at their limits
-        with it; returns whether they do. `release` must come before they may bind or are changed."""
-        taken, wanted, capacities = weight * self._limits[path], self._wanted, self._capacities
-        links = self._links[path]
-        if not taken:  # it would never end
-            return False
-        for link in links:
-            if wanted[link] + taken > capacities[link]:
-                return False
-        for link in links:
-            capacities[link] -= taken
-        return True
-
-    def release(self, path: int, weight: int) -> None:
-        """Give back what was reserved."""
-        taken, capacities = weight * self._limits[path], self._capacities
-        for link in self._links[path]:
-            capacities[link] += taken
 
     def add(self, path: int, weight: int) -> bool:
         """Put weight on a path, or take it away if negative; returns whether `share_out` has to find levels anew."""

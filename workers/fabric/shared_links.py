@@ -1,12 +1,7 @@
 """Flows under way on shared links: how far each has come, and when the next one ends.
 
 The general link model: any flows over any links, max-min fair (`max_min`). Finding all shares anew at every event, and
-all ends from them, costs as much as there are flows. Four observations make it cost as much as changes.
-
-*Flows that meet no other.* As long as all links of a flow bear all that is on them at its limits, it moves at its own,
-and its end is known when it begins. It is alone on its lane then, and its share of the links is set aside. When that
-can hold no longer, since a link may bind or changes, it comes among the others with what it has left (`_bring_in`).
-Both count in the same whole numbers, so that it matters to nobody when that happens.
+all ends from them, costs as much as there are flows. Three observations make it cost as much as changes.
 
 *Lanes.* Flows that take the same links under the same limit have the same rate at any time, so one number (`moved`)
 tells how far a stream of each has come, and a flow ends when it reaches a target that was known when the flow began
@@ -28,7 +23,7 @@ plane, has passed: ends that are close together are found in one wake.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -47,17 +42,14 @@ class _Lane:
 
     `moved`: what a stream had moved in all at `at_ns`, and `level` what it moves since. While a clock counts for the
     lane, that is what the clock has counted, and `ahead`.
-
-    `alone`: the flow that has the lane for itself and meets no other; it began at `at_ns`, and `due_ns` is its end.
     """
 
-    __slots__ = ("ahead", "alone", "at_ns", "clock", "due_ns", "dues", "ending", "index", "is_awaited", "level", "moved")
+    __slots__ = ("ahead", "at_ns", "clock", "due_ns", "dues", "ending", "index", "is_awaited", "level", "moved")
 
     def __init__(self, index: int, level: int, dues: list[_Due], *, is_awaited: bool) -> None:
         self.index = index
         self.level = level
         self.is_awaited = is_awaited
-        self.alone: int | None = None
         self.moved = 0
         self.at_ns = 0
         self.clock: _Clock | None = None
@@ -115,10 +107,8 @@ class SharedLinks:
         self._shares = FairShares([STREAM_WEIGHT * capacity for capacity in capacities_bytes_per_s])
         self._lanes: list[_Lane] = []
         self._clocks: dict[int, _Clock] = {}
-        # (lane, what a stream will have moved, weight) by flow; of one that is alone on its lane, its amount.
+        # (lane, what a stream will have moved, weight) by flow.
         self._flows: dict[int, tuple[_Lane, int, int]] = {}
-        # Lanes whose flow meets no other.
-        self._alone: dict[int, _Lane] = {}
         self._num_awaited = 0
         # Ends that somebody waits for or that make such an end earlier, and others.
         self._awaited: list[_Due] = []
@@ -135,7 +125,6 @@ class SharedLinks:
 
     def set_capacities(self, now_ns: int, capacities_bytes_per_s: Sequence[int]) -> None:
         """The links carry so much from now on, after `ended` up to now; where one carries nothing, nothing moves."""
-        self._bring_in(now_ns, range(len(capacities_bytes_per_s)))
         for link, capacity in enumerate(capacities_bytes_per_s):
             self._shares.set_capacity(link, STREAM_WEIGHT * capacity)
         self._unshared_ns = now_ns
@@ -143,15 +132,10 @@ class SharedLinks:
     def set_link(self, now_ns: int, link: int, capacity_bytes_per_s: int, limits: Mapping[int, int]) -> None:
         """A link carries so much from now on, and a stream on these lanes moves at most so much; after `ended`."""
         shares = self._shares
-        self._bring_in(now_ns, (link,))
-        is_empty = not shares.has_flows(link)
-        if not is_empty:  # what they take of other links may grow with their limits
-            for lane in limits:
-                self._bring_in(now_ns, shares.links(lane))
         shares.set_capacity(link, STREAM_WEIGHT * capacity_bytes_per_s)
         for lane, limit in limits.items():
             shares.set_limit(lane, limit)
-        if is_empty:
+        if not shares.has_flows(link):
             return
         self._unshared_ns = now_ns
         if not shares.is_tight:  # nothing else that comes at this instant can matter to this
@@ -159,78 +143,38 @@ class SharedLinks:
 
     def set_steady(self, now_ns: int, lane: int, weight: int) -> None:
         """So much more weight, or less if negative, flows on a lane without an end; after `ended` up to now."""
-        self._bring_in(now_ns, self._shares.links(lane))
         if self._shares.add(lane, weight):
             self._unshared_ns = now_ns
 
     def put(self, now_ns: int, flow: int, lane: int, weight: int, amount: int) -> None:
         """A flow begins, after `ended` up to now; `STREAM_WEIGHT` is one stream."""
         shares, on = self._shares, self._lanes[lane]
-        if on.is_awaited:
-            self._num_awaited += 1
-        if on.alone is None and not shares.weights[lane] and shares.reserve(lane, weight):
-            self._alone[lane] = on
-            on.alone = flow
-            on.clock = None
-            on.at_ns = now_ns
-            on.level = level = shares.level(lane)
-            on.due_ns = due_ns = now_ns - (-amount // level)
-            self._flows[flow] = on, amount, weight
-            heappush(on.dues, (due_ns, lane))
-            return
-        self._bring_in(now_ns, shares.links(lane))
-        self._put_among(now_ns, on, flow, weight, amount)
-
-    def _put_among(self, now_ns: int, on: _Lane, flow: int, weight: int, amount: int) -> None:
-        """A flow begins that may meet others."""
-        shares = self._shares
-        is_touched = shares.add(on.index, weight)
-        if shares.weights[on.index] == weight:  # it comes to an empty lane
+        is_touched = shares.add(lane, weight)
+        if shares.weights[lane] == weight:  # it comes to an empty lane
             on.ending.clear()
             on.clock = None
-            on.level = shares.level(on.index)
+            on.level = shares.level(lane)
             on.at_ns = now_ns
-            on.moved = 0
-            target = amount
+            target = on.moved + amount
         else:
             target = on.advance(now_ns) + amount
         heappush(on.ending, (target, flow))
         self._flows[flow] = on, target, weight
+        if on.is_awaited:
+            self._num_awaited += 1
         if is_touched:
             self._unshared_ns = now_ns
         elif on.ending[0][1] == flow:
             self._await_lane(on)
-
-    def _bring_in(self, now_ns: int, links: Collection[int]) -> None:
-        """Flows over these links may meet others from now on."""
-        if not self._alone:
-            return
-        shares = self._shares
-        for on in [on for on in self._alone.values() if any(link in links for link in shares.links(on.index))]:
-            flow, moved = on.alone, on.level * (now_ns - on.at_ns)
-            assert flow is not None
-            _, amount, weight = self._flows[flow]
-            self._leave_alone(on, weight)
-            self._put_among(now_ns, on, flow, weight, max(0, amount - moved))
-
-    def _leave_alone(self, on: _Lane, weight: int) -> None:
-        """The flow that had a lane and its share of the links for itself has them no more."""
-        on.alone = None
-        del self._alone[on.index]
-        self._shares.release(on.index, weight)
 
     def take_off(self, now_ns: int, flow: int) -> int:
         """A flow leaves before its end; returns what each of its streams has not moved, 0 if it has ended."""
         if flow not in self._flows:
             return 0
         on, target, weight = self._flows.pop(flow)
+        left = max(0, target - on.advance(now_ns))
         if on.is_awaited:
             self._num_awaited -= 1
-        if on.alone == flow:
-            on.due_ns = NEVER_NS
-            self._leave_alone(on, weight)
-            return max(0, target - on.level * (now_ns - on.at_ns))
-        left = max(0, target - on.advance(now_ns))
         if self._shares.add(on.index, -weight):
             self._unshared_ns = now_ns
         if on.clock is None:
@@ -254,12 +198,8 @@ class SharedLinks:
                 return found
             end_ns, number = heappop(dues)
             if number >= 0:
-                on = lanes[number]
-                if on.due_ns == end_ns:
-                    if on.alone is None:
-                        self._end_of_lane(end_ns, on, found)
-                    else:
-                        self._end_alone(end_ns, on, on.alone, found)
+                if lanes[number].due_ns == end_ns:
+                    self._end_of_lane(end_ns, lanes[number], found)
             else:
                 clock = self._clocks.get(~number)
                 if clock is not None and clock.due_ns == end_ns:
@@ -284,19 +224,12 @@ class SharedLinks:
         clock = self._clocks.get(~number)
         return clock is None or clock.due_ns != due_ns
 
-    def _end_alone(self, end_ns: int, on: _Lane, flow: int, found: list[tuple[int, int]]) -> None:
-        on.due_ns = NEVER_NS
-        if on.is_awaited:
-            self._num_awaited -= 1
-        self._leave_alone(on, self._flows.pop(flow)[2])
-        found.append((end_ns, flow))
-
     def _end_of_lane(self, end_ns: int, on: _Lane, found: list[tuple[int, int]]) -> None:
         on.due_ns = NEVER_NS
         gone = self._take_ended(end_ns, on, on.advance(end_ns), found)
         if gone and self._shares.add(on.index, -gone):
             self._share(end_ns)
-        if on.clock is None:
+        if on.ending and on.clock is None:
             self._await_lane(on)
 
     def _end_of_clock(self, end_ns: int, clock: _Clock, found: list[tuple[int, int]]) -> None:
