@@ -24,7 +24,7 @@ from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
 from scheduler.protocol.errors import ConfigError, JournalError
 from scheduler.protocol.messages import TransferDone
 from scheduler.runtime.journal import JournalHeader
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream_on_demand
 from scheduler.sources.synthetic.section import Section
 
 SHOWN: Final = 5
@@ -184,7 +184,7 @@ class _Doubled(PolicyChoice, frozen=True):
 
     def make(self, context: PolicyContext) -> RoutingPolicy:
         """Both; the other draws from a stream of its own, so that the recorded one draws as it did."""
-        random = stream(self.seed, f"policy {context.stage.value} asked beside")
+        random = stream_on_demand(self.seed, f"policy {context.stage.value} asked beside")
         asked = AskedBeside(self.recorded.make(context), self.other.make(PolicyContext(context.stage, random)))
         self.beside.asked[context.stage] = asked
         return asked

@@ -26,7 +26,7 @@ from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_ad
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream_on_demand
 from sim_hw.clusters.supernode import Endpoint
 from sim_hw.errors import HardwareModelError
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
@@ -175,7 +175,7 @@ class Blueprint:
 
     def make_policy(self, stage: StageKind) -> RoutingPolicy:
         """Who chooses instances of a stage."""
-        random = stream(self.settings.run.seed, f"policy {stage.value}")
+        random = stream_on_demand(self.settings.run.seed, f"policy {stage.value}")
         return self.settings.routing.policy.make(PolicyContext(stage, random))
 
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:

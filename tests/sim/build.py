@@ -30,7 +30,7 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream_on_demand
 from scheduler.runtime.virtual import VirtualRuntime
 from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from tests.checkers.linear_energy import LinearEnergy
@@ -299,7 +299,7 @@ def make_policy(name: str, stage: StageKind) -> RoutingPolicy:
     return (
         Rogue()
         if name == "rogue"
-        else make_routing_policy(name, PolicyContext(stage, stream(0, f"policy {stage.value}")))
+        else make_routing_policy(name, PolicyContext(stage, stream_on_demand(0, f"policy {stage.value}")))
     )
 
 
