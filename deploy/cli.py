@@ -7,9 +7,7 @@ The module offers `app`, a `typer.Typer` with one command or several. A command 
 
 from __future__ import annotations
 
-import atexit
 import errno
-import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from deploy.garbage_collection import collect_seldom
 from deploy.terminal.interrupt import terminate_as_interrupt
 from deploy.terminal.output import say, tell
 from scheduler.protocol.errors import ClusterError, InputError, JournalError
@@ -78,7 +77,7 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyComm
     # numpy's linear algebra is not used; its threads would only spin beside a run (an eighth of the processor time).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if arguments is None:
-        atexit.register(gc.freeze)  # nobody needs the last search for cycles: a seventh of the shortest replay
+        collect_seldom()
     try:
         with terminate_as_interrupt():
             code = _run(list(sys.argv[1:] if arguments is None else arguments), commands)
