@@ -92,7 +92,8 @@ class Blueprint:
                 f"plan {self.plan.text!r} has no cache servers for --cache pool; add 48c or use --cache none"
             )
         # Whether the pool is reached is to be known before anything starts.
-        self._expert_links: Mapping[str, ExpertLinks] = self._fabric_config().expert_links
+        self._fabric = self._fabric_config()
+        self._expert_links: Mapping[str, ExpertLinks] = self._fabric.expert_links
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -181,7 +182,7 @@ class Blueprint:
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""
         if address == FABRIC_ADDRESS:
-            return Fabric(self._fabric_config())
+            return Fabric(self._fabric)
         if address in self.pools:
             return CachePool(self.pool_sizes(self.pools.index(address)), address=address)
         spec = next(spec for spec in self.instances if spec.address == address)
