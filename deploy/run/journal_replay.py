@@ -3,7 +3,6 @@ policy asked beside it."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -123,7 +122,7 @@ class CoreOfJournal:
         beside = self.beside = Beside(choice.spec)
         recorded = settings.routing.policy
         doubled = _Doubled("policy", recorded.spec, recorded.files, recorded, choice, settings.run.seed, beside)
-        settings = replace(settings, routing=dataclasses.replace(settings.routing, policy=doubled))
+        settings = replace(settings, routing=replace(settings.routing, policy=doubled))
         core = beside.core = Blueprint(settings, block_tokens).make_core()
         core.state.decision_logs.append(beside)
         return core

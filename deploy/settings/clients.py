@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from deploy.settings.setting import setting
 from scheduler.protocol.catalog import shorten
@@ -23,8 +24,7 @@ SessionsText = Literal["auto", "open", "closed"]
 NS_PER_S: Final = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Warmup:
+class Warmup(Struct, frozen=True):
     """What a run's figures leave out: its first `num_requests`, or those that arrive before `until_ns`."""
 
     num_requests: int = 0
@@ -53,8 +53,7 @@ def _concurrency(plain: str | int) -> tuple[tuple[str, int], ...]:
     return parse_concurrency(str(plain))
 
 
-@dataclass(frozen=True, slots=True)
-class Clients:
+class Clients(Struct, frozen=True):
     """Who asks, where it waits for its answers."""
 
     concurrency: tuple[tuple[str, int], ...] = setting(

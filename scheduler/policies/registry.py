@@ -7,9 +7,10 @@ the same way beside their classes, in `admission` and `ordering`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from scheduler.policies.options import parse_options, split_spec
 from scheduler.policies.view import PolicyContext, RoutingPolicy
@@ -19,8 +20,7 @@ from scheduler.protocol.errors import ConfigError
 PolicyT = TypeVar("PolicyT", bound=Callable[..., object])
 
 
-@dataclass(frozen=True, slots=True)
-class KnownPolicy:
+class KnownPolicy(Struct, frozen=True):
     """A policy as it is listed. `chooses`: at which stage, or what; `formula` is one line."""
 
     name: str

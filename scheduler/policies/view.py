@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, Final, Protocol
 
+from msgspec import Struct
+
 # Who lists policies should not wait for numpy.
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -130,8 +132,7 @@ class RequestView:
     num_samples: Final[int] = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyContext:
+class PolicyContext(Struct, frozen=True):
     """Where a policy object works: one for each stage and run. `random` gives the only stream of chance that it may
     use, always the same; few policies draw, so it is made when it is first asked for."""
 
