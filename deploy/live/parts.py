@@ -92,7 +92,15 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     core = blueprint.make_core()
     collector = collecting(core, blueprint)
     decided = keep_decisions(core) if spec["keeps_log"] else None
-    sources = make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"], keeps_log=spec["keeps_log"])
+    sources = make_sources(
+        trace,
+        spec["faults"],
+        blueprint,
+        core.table,
+        spec["profile"],
+        waits=spec["options"]["links"],
+        keeps_log=spec["keeps_log"],
+    )
     return ControlParts(
         core,
         sources,

@@ -131,7 +131,8 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     decided = keep_decisions(core) if job.keeps_log else None
     profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
-    sources = make_sources(trace, job.faults, blueprint, table, profile, lose, keeps_log=job.keeps_log)
+    waits, keeps_log = job.options.links, job.keeps_log
+    sources = make_sources(trace, job.faults, blueprint, table, profile, lose, waits=waits, keeps_log=keeps_log)
     with (
         _journalled(core, job, blueprint) as front,
         _scraped(job, blueprint, core) as scrapes,
@@ -193,12 +194,14 @@ def make_sources(
     profile: Sequence[InstanceProfiled] = (),
     lose: Callable[[str, int], Outputs] = _lose_nothing,
     *,
+    waits: bool = False,
     keeps_log: bool = False,
 ) -> list[Component]:
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
-    fabric or takes workers, if anything does; `lose` is told of each worker that is lost. With `keeps_log` clients that
-    wait keep what each request waited for."""
-    source = _trace_source(trace, blueprint.settings, keeps_log=keeps_log)
+    fabric or takes workers, if anything does; `lose` is told of each worker that is lost, and with
+    `waits` rows of the trace wait for those that their links name. With `keeps_log` clients that wait keep what each
+    request waited for."""
+    source = _trace_source(trace, blueprint.settings, waits=waits, keeps_log=keeps_log)
     sources: list[Component] = [source]
     if profile:
         from scheduler.sources.profiler import ProfileSource
@@ -225,14 +228,22 @@ def make_sources(
     return [*sources, FaultSource(changes, has_work)]
 
 
-def _trace_source(trace: Trace, settings: Settings, *, keeps_log: bool) -> Component:
+def _trace_source(trace: Trace, settings: Settings, *, waits: bool, keeps_log: bool) -> Component:
     """What plays the trace: at its times, or as clients that wait."""
     groups = settings.clients.groups
-    if not groups:
+    if not (groups or waits):
         return TraceSource(trace)
     from scheduler.sources.clients.play import client_source
 
-    return client_source(trace, groups, waits=False, seed=settings.run.seed, keeps_log=keeps_log)
+    class_of_tenant = {tenant: one.name for one in settings.requests.classes for tenant in one.tenants}
+    return client_source(
+        trace,
+        groups,
+        waits=waits,
+        seed=settings.run.seed,
+        class_of_tenant=class_of_tenant,
+        keeps_log=keeps_log,
+    )
 
 
 def clients_log(sources: Sequence[Component]) -> ClientsLog | None:
