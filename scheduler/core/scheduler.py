@@ -38,9 +38,11 @@ from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Pri
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ArrivalsEnded,
+    CachePolicyReported,
     CacheReported,
     ChangeModel,
     DecodeStepped,
+    FetchSessions,
     InstanceProfiled,
     KvReserved,
     Message,
@@ -130,7 +132,16 @@ class Scheduler(TimingFlags):
             ChangeModel: self._on_change_model,
             ParkedSet: self._on_parked_set,
             **dict.fromkeys(
-                (UsageReported, PowerBudgetSet, CacheReported, InstanceProfiled, RequestsCancelled, SessionsClosed),
+                (
+                    UsageReported,
+                    PowerBudgetSet,
+                    CacheReported,
+                    InstanceProfiled,
+                    RequestsCancelled,
+                    SessionsClosed,
+                    FetchSessions,
+                    CachePolicyReported,
+                ),
                 _for_guests_only,
             ),
         }
@@ -180,10 +191,11 @@ class Scheduler(TimingFlags):
 
     @property
     def policy_failures(self) -> dict[str, PolicyFailures]:
-        """By what a policy is asked for: prefill, decode, admission, order."""
+        """By what a policy is asked for: prefill, decode, admission, order, and cache where it has one."""
         queue = self._prefills.queue
         none = {"admission": PolicyFailures(), "order": PolicyFailures()}
-        return {**self.routing.failures, **(none if queue is None else queue.failures)}
+        of_guests = {asked_for: one for guest in self._guests for asked_for, one in guest.policy_failures.items()}
+        return {**self.routing.failures, **(none if queue is None else queue.failures), **of_guests}
 
     def warnings(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers

@@ -158,3 +158,62 @@ class CacheReported:
     evicted_age_ns: Final[int]
     lost_blocks: Final[int]
     moved_blocks: Final[int]
+
+
+@dataclass(slots=True)
+class SessionRequests:
+    """core -> cache, prefill: these requests belong to these sessions, one each; only where the policy of the cache
+    reads sessions."""
+
+    ids: Final[list[int]]
+    sessions: Final[list[int]]
+
+
+@dataclass(slots=True)
+class SessionsIdle:
+    """core -> cache, prefill: none of the requests of these sessions is open any more; they may send others."""
+
+    sessions: Final[list[int]]
+
+
+@dataclass(slots=True)
+class SessionsGone:
+    """core -> cache, prefill: nothing more of these sessions will come here."""
+
+    sessions: Final[list[int]]
+
+
+@dataclass(slots=True)
+class FetchSessions:
+    """cache -> core: what is only on SSD of these sessions is to be brought to DRAM, so many tokens of each."""
+
+    pool: Final[str]
+    sessions: Final[list[int]]
+    num_tokens: Final[list[int]]
+
+
+@dataclass(slots=True)
+class SessionsFetched:
+    """core -> cache: what `FetchSessions` asked for of these sessions is there, or will not come."""
+
+    sessions: Final[list[int]]
+    arrived: Final[bool]
+
+
+@dataclass(slots=True)
+class CachePolicyReported:
+    """cache, prefill -> core: what the policy of a cache has done since it began; with `CacheReported`, and not for
+    least recently used.
+
+    Blocks kept for a session, and those of them whose time ran out before it came back; tokens that were brought from
+    SSD ahead of a session, and those of them that a look-up then found in DRAM. `failures` of code of a user's own, and
+    the line on the first.
+    """
+
+    address: Final[str]
+    kept_blocks: Final[int]
+    expired_blocks: Final[int]
+    prefetched_tokens: Final[int]
+    prefetch_used_tokens: Final[int]
+    failures: Final[int]
+    first_failure: Final[str]

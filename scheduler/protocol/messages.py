@@ -17,17 +17,23 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.protocol.cache_messages import (
+    CachePolicyReported,
     CacheReported,
     CacheServersChanged,
     DrainCacheServers,
     ExtendCached,
     ExtendLookups,
+    FetchSessions,
     LookupPrefixes,
     PoolServersChanged,
     PrefixesFound,
     PrefixesGrown,
     PrefixesLost,
     ReleasePrefixes,
+    SessionRequests,
+    SessionsFetched,
+    SessionsGone,
+    SessionsIdle,
     StoreAnswers,
     StorePrefixes,
 )
@@ -345,5 +351,11 @@ Message = (
     | StoreAnswers
     | RequestsEnded
     | SessionsClosed
+    | SessionRequests
+    | SessionsIdle
+    | SessionsGone
+    | FetchSessions
+    | SessionsFetched
+    | CachePolicyReported
 )
 """All messages. The place of each is its tag on the wire: new ones are added at the end."""
