@@ -51,6 +51,11 @@ class RankedTiers(Tiers):
             if owners.setdefault(key, session) != session:
                 owners[key] = MANY
 
+    def forget_unplaced(self, keys: list[int]) -> None:
+        """Those of a chain that was stored for which there was no room: the deepest."""
+        if keys and not self.holds(keys[-1]):
+            self._forget(self.dram, keys)
+
     def sink(self, keys: Iterable[int], session: int) -> None:
         """Those of these blocks that only this session has used are the first to go."""
         owners, ranks = self.owners, self.ranks

@@ -118,6 +118,7 @@ class SessionStore(BlockStore):
         cached_tokens = min(found * self.sizes.block_tokens, num_tokens)
         session = self._note(request_id, keys, tenant, (num_tokens, cached_tokens), now_ns)
         super().store(request_id, now_ns)
+        self.tiers.forget_unplaced(keys)
         if session is not None:
             self._keep(session, now_ns)
 
@@ -127,8 +128,10 @@ class SessionStore(BlockStore):
         columns = message.ids, message.chains, message.tenants, message.kv_tokens
         for request_id, chain, tenant, kv_tokens in zip(*columns, strict=True):
             blocks = self._keys_of(chain, kv_tokens)[: kv_tokens // self.sizes.block_tokens]
-            session = self._note(request_id, keys_of_blocks(tenant, blocks), tenant, (kv_tokens, 0), now_ns)
+            keys = keys_of_blocks(tenant, blocks)
+            session = self._note(request_id, keys, tenant, (kv_tokens, 0), now_ns)
             self.insert(chain, tenant, kv_tokens, now_ns)
+            self.tiers.forget_unplaced(keys)
             if session is not None:
                 self._keep(session, now_ns)
 
