@@ -6,15 +6,15 @@ and how long sessions have been away before; never how long an answer will be or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 NEVER_FETCHED: Final = -1
 """In place of a time after which something is fetched."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheUse:
+class CacheUse(Struct, frozen=True, gc=False):
     """A chain of blocks that is being stored: of which session (`NO_SESSION` for none) and tenant, its tokens, and
     those of them that its look-up had found."""
 
@@ -25,8 +25,7 @@ class CacheUse:
     cached_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class CachedSession:
+class CachedSession(Struct, frozen=True, gc=False):
     """An open session as a cache knows it.
 
     `is_idle`: none of its requests is open. `num_requests` have come so far, after `num_gaps` times in which it was
