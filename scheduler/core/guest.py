@@ -36,6 +36,10 @@ class Guest:
         """Of policies that it asks, or is told of, by what they are asked for."""
         return _NO_FAILURES
 
+    def notices(self) -> Sequence[str]:
+        """Lines for a person, at the end of a run."""
+        return ()
+
     def before(self, now_ns: int, message: Message) -> Outputs:
         """The core is about to be told this; all its columns are as they were."""
         return NOTHING

@@ -204,7 +204,8 @@ class Scheduler(TimingFlags):
         of_classes = classes.warnings() if classes is not None else ()
         limits, loads = self._prefills.read_limits, self._recovery.loads
         of_policies = failure_lines(self.policy_failures)
-        return [*of_policies, *limits.warnings(), *of_classes, *loads.warnings()]
+        of_guests = [line for guest in self._guests for line in guest.notices()]
+        return [*of_policies, *limits.warnings(), *of_classes, *loads.warnings(), *of_guests]
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         table, config, classes = self.table, self.state.config, self.state.classes

@@ -68,6 +68,7 @@ class CachedSessions(Guest):
         # Sessions that were told of and not closed.
         self._known: set[int] = set()
         self._has_arrivals = True
+        self._has_sessions = False
         # Pool and session by number of the flow.
         self._fetches: dict[int, tuple[str, int]] = {}
         self._handlers: dict[type, Callable[[Any], Outputs]] = {
@@ -86,6 +87,12 @@ class CachedSessions(Guest):
             }
         self.hears: Collection[type] | None = tuple(self._handlers)
 
+    def notices(self) -> Sequence[str]:
+        """A policy that has nothing to go by is no comparison."""
+        if self._has_sessions:
+            return ()
+        return ("no request told of a session, so cache_policy had none to keep anything for; say --sessions closed",)
+
     def after(self, now_ns: int, message: Message) -> Outputs:
         """What the core has heard, caches hear."""
         return self._handlers[type(message)](message)
@@ -93,6 +100,7 @@ class CachedSessions(Guest):
     def _on_arrived(self, message: RequestsArrived) -> Outputs:
         if not message.sessions:
             return NOTHING
+        self._has_sessions = True
         told = SessionRequests([], [])
         last = self._table.num_requests
         for request_id, session in enumerate(message.sessions, last - len(message.sessions)):

@@ -26,6 +26,7 @@ from scheduler.protocol.addresses import CACHE_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
+    CachePolicyReported,
     CacheReported,
     DecodeStepped,
     PartsChanged,
@@ -102,13 +103,14 @@ class Collector(Guest):
     gaps are logged here only for requests that were requeued, after a preemption or because a worker was lost.
     Counters: `computed_tokens` by prefill; `hidden_ns` by plane, how long transfers flowed before all of their data
     was there; `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage
-    may have gaps there. `pool_reports`: those of the cache pools. `lost_capacity` is (time, bytes per second lost by
-    plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
+    may have gaps there. `pool_reports`: those of the cache pools; `policy_reports`: the last of each cache with a policy
+    to ask. `lost_capacity` is (time, bytes per second lost by plane) at each change of parts, `part_changes` (time,
+    parts that are broken from then on).
     """
 
     hears = (
         TransferDone, PrefillStepped, DecodeStepped, UsageReported, RunEnded, WorkersLost, TransferFailed, PartsChanged,
-        CacheReported,
+        CacheReported, CachePolicyReported,
     )  # fmt: skip
 
     def __init__(self, table: RequestTable, instances: Sequence[MeteredInstance]) -> None:
@@ -117,6 +119,7 @@ class Collector(Guest):
         self.ended_ns = 0
         self.computed_tokens = 0
         self.pool_reports: Final = PoolReports()
+        self.policy_reports: Final = dict[str, CachePolicyReported]()
         self._index = {instance.address: index for index, instance in enumerate(instances)}
         self._usage = bytearray()
         self._begun = bytearray()
@@ -186,6 +189,8 @@ class Collector(Guest):
             self.part_changes.append((message.changed_ns, message.failed_parts))
         elif kind is CacheReported:
             self.pool_reports.add(message)
+        elif kind is CachePolicyReported:
+            self.policy_reports[message.address] = message
         return NOTHING
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:

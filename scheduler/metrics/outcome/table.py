@@ -87,6 +87,7 @@ def sections(summary: Summary) -> list[Section]:
         _wasted_section(summary),
         _load_section(summary),
         _cache_section(summary),
+        _cache_policy_section(summary),
         _fabric_section(summary),
         _transfers_section(summary),
         _links_section(summary),
@@ -170,6 +171,17 @@ def _footer(summary: Summary) -> str:
     pace = f" ({_digits(summary.simulated_s / summary.wall_s)}x)" if summary.wall_s else ""
     times = f"{_seconds(summary.simulated_s)} simulated in {_seconds(summary.wall_s)}{pace}"
     return f"{times}, seed {summary.seed}, config {summary.config_digest}"
+
+
+def _cache_policy_section(summary: Summary) -> Section:
+    """What was done for sessions, where a policy was asked."""
+    did = summary.others.get("cache_policy")
+    if did is None:
+        return Section("Cache policy", (), ())
+    blocks = (f"{did[name]:,}" for name in ("kept_blocks", "expired_blocks"))
+    tokens = (_si(did[name], "tok") for name in ("prefetched_tokens", "prefetch_used_tokens"))
+    names = ("blocks kept", "expired", "prefetched", "of them used")
+    return Section("Cache policy", names, (("", *blocks, *tokens),))
 
 
 def _cache_section(summary: Summary) -> Section:

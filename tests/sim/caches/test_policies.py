@@ -18,7 +18,7 @@ from tests.naive.request import Request
 from tests.naive.sessions import NaiveSessions
 from tests.naive.strategies import QUICK_PHASES
 from tests.sim.cache_parts import blocks_in
-from tests.sim.test_cache_against_naive import CHAINS, CHANGES, SIZES, STEPS, USES, num_tokens_of, spell
+from tests.sim.caches.test_against_lists import CHAINS, CHANGES, SIZES, STEPS, USES, num_tokens_of, spell
 from workers.cache.clairvoyant import clairvoyant_hits
 from workers.cache.curve import HitTokens, Prompt, store_hits
 from workers.cache.session_store import SessionStore
