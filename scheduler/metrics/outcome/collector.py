@@ -103,8 +103,8 @@ class Collector(Guest):
     gaps are logged here only for requests that were requeued, after a preemption or because a worker was lost.
     Counters: `computed_tokens` by prefill; `hidden_ns` by plane, how long transfers flowed before all of their data
     was there; `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage
-    may have gaps there. `pool_reports`: those of the cache pools; `policy_reports`: the last of each cache with a policy
-    to ask. `lost_capacity` is (time, bytes per second lost by plane) at each change of parts, `part_changes` (time,
+    may have gaps there. `pool_reports`: those of the cache pools; `policy_reports`: the last of each cache that asks a
+    policy. `lost_capacity` is (time, bytes per second lost by plane) at each change of parts, `part_changes` (time,
     parts that are broken from then on).
     """
 

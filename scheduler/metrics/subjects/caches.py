@@ -184,8 +184,8 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
 
 
 POLICY_FIELDS: Final = ("kept_blocks", "expired_blocks", "prefetched_tokens", "prefetch_used_tokens")
-"""What policies of caches did, all caches together, as `CachePolicyReported` has them: `cache_policy` of the JSON, which
-is left out where the least recently used block goes first and nobody is asked."""
+"""What policies of caches did, all caches together, as `CachePolicyReported` has them: `cache_policy` of the JSON,
+which is left out where the least recently used block goes first and nobody is asked."""
 
 _BY_TIER: Final = by_value(*CACHE_TIERS)
 
