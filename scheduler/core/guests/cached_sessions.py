@@ -100,7 +100,6 @@ class CachedSessions(Guest):
     def _on_arrived(self, message: RequestsArrived) -> Outputs:
         if not message.sessions:
             return NOTHING
-        self._has_sessions = True
         told = SessionRequests([], [])
         last = self._table.num_requests
         for request_id, session in enumerate(message.sessions, last - len(message.sessions)):
@@ -109,7 +108,10 @@ class CachedSessions(Guest):
                 self._known.add(session)
                 told.ids.append(request_id)
                 told.sessions.append(session)
-        return self._to_pools(told) if told.ids and self._is_pooled else NOTHING
+        if not told.ids:
+            return NOTHING
+        self._has_sessions = True
+        return self._to_pools(told) if self._is_pooled else NOTHING
 
     def _on_stepped(self, message: PrefillStepped) -> Outputs:
         """An instance looks up a prompt when it begins; a session that goes elsewhere leaves where it was."""
