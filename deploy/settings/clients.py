@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from deploy.settings.setting import setting
+from scheduler.metrics.warmup import Warmup
 from scheduler.protocol.catalog import shorten
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.quantity import QuantityError, read_count
@@ -23,26 +24,17 @@ SessionsText = Literal["auto", "open", "closed"]
 NS_PER_S: Final = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Warmup:
-    """What a run's figures leave out: its first `num_requests`, or those that arrive before `until_ns`."""
-
-    num_requests: int = 0
-    until_ns: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.num_requests or self.until_ns)
-
-
 def parse_warmup(plain: str | int) -> Warmup:
     """Of `100` (requests) or a text such as `60s`. Raises `ConfigError`."""
     text = str(plain)
     if not text:
         return Warmup()
     try:
-        return Warmup(num_requests=read_count(text))
+        num_requests = read_count(text)
     except QuantityError:
-        pass
+        num_requests = -1
+    if num_requests >= 0:
+        return Warmup(num_requests=num_requests)
     try:
         return Warmup(until_ns=round(parse_duration_s(text) * NS_PER_S))
     except QuantityError:

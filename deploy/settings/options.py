@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from deploy.settings.load import load_settings
 from deploy.settings.settings import SETTINGS, Settings
 from scheduler.sources.traces.options import ROLES, TIME_UNIT_NAMES, TraceOptions
+from scheduler.sources.traces.registry import has_links
 
 Config = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of settings; flags win over it.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
@@ -105,10 +106,19 @@ TRACE_OPTIONS: Final = OptionGroup(
 """Which rows of a trace are read, and how; makes a `TraceOptions` that `for_run` completes."""
 
 
-def for_run(rows: TraceOptions, settings: Settings) -> TraceOptions:
-    """The options with what a run adds: its seed, and its cache's blocks as those of requests that are generated."""
-    cache = settings.cache
-    return replace(rows, seed=settings.run.seed, block_tokens=cache.block_tokens or None, finds_answers=cache.answers)
+def for_run(rows: TraceOptions, settings: Settings, trace: str) -> TraceOptions:
+    """The options with what a run of this trace adds: its seed, its cache's blocks as those of requests that are
+    generated, and whether turns wait for the turns before them. InputError if the trace cannot be read at all."""
+    cache, clients = settings.cache, settings.clients
+    rows = replace(
+        rows,
+        seed=settings.run.seed,
+        block_tokens=cache.block_tokens or None,
+        finds_answers=cache.answers,
+        timeless=bool(clients.concurrency),
+    )
+    waits = clients.sessions == "closed" or (clients.sessions == "auto" and has_links(trace, rows))
+    return replace(rows, links=waits)
 
 
 def with_options(**groups: OptionGroup) -> Callable[[Callable[..., int]], Callable[..., int]]:

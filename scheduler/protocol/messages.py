@@ -73,6 +73,9 @@ NO_ANSWER: Final = -1
 NO_SESSION: Final = -1
 """In place of a number in `RequestsArrived.sessions`."""
 
+AS_HEARD: Final = -1
+"""In place of a time in `RequestsArrived.arrived_ns`."""
+
 
 class Usage(Struct, frozen=True, gc=False):
     """What a worker's NPUs did between two of its reports; the worker's own physics, read by metrics only.
@@ -99,7 +102,8 @@ class RequestsArrived(Struct, frozen=True, gc=False):
     says its request belongs to, by a number; `NO_SESSION` for none, and an empty list if no client says anything.
 
     A source that gives its address as `reply_to` is told by `RequestsEnded` when each of them has ended; `keys` are its
-    own names for them.
+    own names for them. Live it hears late of an end: `arrived_ns` is when it would have asked then, and what latencies
+    count from; `AS_HEARD` for the time at which the core hears of the requests.
     """
 
     prompt_tokens: list[int]
@@ -112,6 +116,7 @@ class RequestsArrived(Struct, frozen=True, gc=False):
     sessions: list[int] = field(default_factory=list[int])
     reply_to: str = ""
     keys: list[int] = field(default_factory=list[int])
+    arrived_ns: int = AS_HEARD
 
 
 class RequestsEnded(Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped
 from tests.naive.case import Case, Row
+from tests.naive.closed_loops import closed_loops, with_tenants
 from tests.naive.decode import Step
 from tests.naive.simulation import run_naive, simulate
 from tests.naive.strategies import (
@@ -43,6 +44,9 @@ PROFILES = {
     "parking": (parking_cases(any_cases()), 200),
     "throttled": (throttled_cases(any_cases()), 300),
     "cached and preempting": (cached_cases(preempting_cases()), 150),
+    "closed": (closed_loops(with_tenants(any_cases())), 300),
+    "closed on a grid": (closed_loops(with_tenants(grid_cases())), 200),
+    "closed and parking": (closed_loops(parking_cases(any_cases())), 150),
 }
 
 

@@ -83,18 +83,19 @@ def parse_concurrency(text: str) -> tuple[tuple[str, int], ...]:
     Raises `ConfigError`.
     """
     counts: dict[str, int] = {}
-    for term in text.split(",") if text else ():
-        name, equals, number = term.rpartition("=")
-        name = name.strip()
-        if bool(equals) != bool(name) or name in counts or (counts and not name):
-            problem = "is given twice" if name and name in counts else "names no class"
-            raise ConfigError(f"{shorten(term.strip())} {problem}; give a number, or CLASS=N,CLASS=N")
+    terms = text.split(",") if text else []
+    for term in terms:
+        name, equals, number = (part.strip() for part in term.rpartition("="))
+        if not name and (equals or len(terms) > 1):
+            raise ConfigError(f"{shorten(term.strip())} names no class; give a number, or CLASS=N,CLASS=N")
+        if name in counts:
+            raise ConfigError(f"{shorten(name)} is given twice; leave one out")
         try:
-            count = read_count(number.strip())
+            count = read_count(number)
         except QuantityError:
             count = 0
         if not 1 <= count <= MAX_CLIENTS:
-            raise ConfigError(f"{shorten(number.strip())} is no number of clients; give one from 1 to {MAX_CLIENTS:,}")
+            raise ConfigError(f"{shorten(number)} is no number of clients; give one from 1 to {MAX_CLIENTS:,}")
         counts[name] = count
     return tuple(counts.items())
 
@@ -116,6 +117,8 @@ def parse_think_time(text: str) -> ThinkTime:
         cv = _number(number) if name == "cv" and chosen is ThinkKind.LOGNORMAL else -1.0
         if not 0 <= cv <= MAX_CV:
             raise ConfigError(f"{shorten(option)} cannot be used; give lognormal:MEAN,cv=X with X from 0 to {MAX_CV:g}")
+    if not mean.strip():
+        raise ConfigError(f"{shorten(text)} gives no time; write {chosen}:2s")
     return ThinkTime(parse_duration_s(mean), chosen, cv)
 
 

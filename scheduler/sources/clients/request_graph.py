@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from scheduler.protocol.catalog import shorten
 from scheduler.protocol.errors import TraceError
@@ -25,15 +25,15 @@ class RequestGraph(Struct, frozen=True):
     """All rows of a trace as parallel columns, by row number.
 
     `num_waits[i]`: of how many rows the end must have come, `followers[i]` who waits for the end of row i, and
-    `delays_ns[i]` how long after the last of those ends row i is ready; rows that wait for nobody are ready at
-    `arrived_ns[i]`. All others are columns of `ArrivalBlock` and `Links`.
+    `delays_ns[i]` how long after the last of those ends row i is ready; rows that wait for nobody come at
+    `rows.arrived_ns[i]`, whatever their delay. All others are columns of `ArrivalBlock` and `Links`.
     """
 
     rows: ArrivalBlock
     sessions: list[int]
     num_waits: list[int]
     delays_ns: list[int]
-    followers: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    followers: dict[int, list[int]]
 
     @classmethod
     def of(cls, blocks: Iterable[ArrivalBlock], name: str = "trace") -> RequestGraph:
