@@ -213,8 +213,8 @@ def _cache_policy_section(summary: Summary) -> Section:
     did = summary.others.get("cache_policy")
     if did is None:
         return Section("Cache policy", (), ())
-    blocks = (f"{did[name]:,}" for name in ("kept_blocks", "expired_blocks"))
-    tokens = (_si(did[name], "tok") for name in ("prefetched_tokens", "prefetch_used_tokens"))
+    blocks = (count_cell(did[name]) for name in ("kept_blocks", "expired_blocks"))
+    tokens = (si_cell(did[name], "tok") for name in ("prefetched_tokens", "prefetch_used_tokens"))
     names = ("blocks kept", "expired", "prefetched", "of them used")
     return Section("Cache policy", names, (("", *blocks, *tokens),))
 
