@@ -110,9 +110,27 @@ def test_generated_agents_are_written_and_read_back_as_they_were(tmp_path: Path)
     first = json.loads(path.read_text().splitlines()[-1])
     assert {"request_id", "session_id", "wait_for", "tool_wait_ms", "hash_ids"} <= set(first)
     assert isinstance(first["request_id"], str)
-    # Who keeps the KV of answers finds them in what was written as well.
-    answers = [answer for block in read_back(path, finds_answers=True).blocks for answer in block.answers]
-    assert len(set(answers)) > 100
+
+
+def test_answers_are_found_along_the_branches_of_what_was_written(tmp_path: Path) -> None:
+    path, size = tmp_path / "agents.jsonl", 128
+    write_trace(open_workload(load_workload(EXAMPLE), TraceOptions(links=True)), str(path))
+    first, *others = read_back(path, finds_answers=True).blocks
+    for other in others:
+        first.extend(other)
+    links, num_found = first.links, 0
+    assert links is not None
+    row_of = {key: row for row, key in enumerate(links.keys)}
+    for row, names in enumerate(links.waits_for):
+        if not names or len(names) > 1 or links.resets[row]:
+            continue
+        before = row_of[names[0]]
+        begin, answer = first.prompt_tokens[before] // size, first.answers[before]
+        # The last token of an answer has no KV.
+        end = (first.prompt_tokens[before] + first.output_tokens[before] - 1) // size
+        assert first.prefixes[row][begin:end] == list(range(answer, answer + end - begin))
+        num_found += end > begin
+    assert num_found > 100
 
 
 def test_what_a_format_cannot_hold_is_said(tmp_path: Path) -> None:
