@@ -24,7 +24,7 @@ from scheduler.sources.traces.sessions.statistics import Spread
 from scheduler.sources.traces.writers import write_trace
 from tests.unit.scheduler.sources.trace_rows import Request, mooncake_line, requests_of, trace_of, write_lines
 
-EXAMPLE = str(Path(__file__).parents[5] / "examples" / "agents.yaml")
+EXAMPLE = str(Path(__file__).parents[6] / "examples" / "agents.yaml")
 
 
 @st.composite
