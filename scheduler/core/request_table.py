@@ -87,11 +87,13 @@ class RequestTable:
         end = first + len(prompt_tokens)
         while end > len(self.state):
             self._grow()
-        self.prompt_tokens[first:end] = array("i", prompt_tokens)
-        self.arrived_ns[first:end] = array("q", [now_ns] * (end - first))
+        ids, column, arrived_ns = range(first, end), self.prompt_tokens, self.arrived_ns
+        for request_id, tokens in zip(ids, prompt_tokens):
+            column[request_id] = tokens
+            arrived_ns[request_id] = now_ns
         self.num_requests = end
         self.num_open += end - first
-        return range(first, end)
+        return ids
 
     def move(self, event: Event, ids: Sequence[int]) -> None:
         """Apply one event to many requests; an illegal one is a `LifecycleError` and leaves the request as it was."""

@@ -299,6 +299,8 @@ def _with_guests(handler: Handler, guests: list[Guest]) -> Handler:
     afters = [(guest.after, guest) for guest in guests if type(guest).after is not Guest.after]
     if not (befores or afters):
         return handler
+    if len(befores) == 1 and not afters:  # the metrics alone, which is the rule
+        return _after_one(befores[0][0], handler)
 
     def handle(now_ns: int, message: Message) -> Outputs:
         first: Outputs = NOTHING
@@ -312,6 +314,15 @@ def _with_guests(handler: Handler, guests: list[Guest]) -> Handler:
             if more := after(now_ns, message):
                 outputs = _joined(outputs, more, guest)
         return outputs
+
+    return handle
+
+
+def _after_one(before: Handler, handler: Handler) -> Handler:
+    def handle(now_ns: int, message: Message) -> Outputs:
+        first = before(now_ns, message)
+        outputs = handler(now_ns, message)
+        return [*first, *outputs] if first else outputs
 
     return handle
 
