@@ -16,6 +16,9 @@ NOT_YET: Final = -1
 CHUNK_ROWS: Final = 8192
 """Rows by which the columns grow."""
 
+_END: Final = Event.END
+"""Members of an enumeration are slow to reach."""
+
 
 class RequestTable:
     """The first `num_requests` rows of each column are in use; they are read without a copy when the run has ended.
@@ -106,7 +109,7 @@ class RequestTable:
 
     def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> None:
         """End requests for one reason."""
-        self.move(Event.END, ids)
+        self.move(_END, ids)
         reasons, ended_ns = self.reason, self.ended_ns
         for request_id in ids:
             reasons[request_id] = reason

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.core.config import SchedulerConfig
 from scheduler.core.decodes import Decodes
@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 Handler = Callable[[int, Any], Outputs]
 
 _NOBODY = frozenset[int]()
+_PREFILL_DONE: Final = Event.PREFILL_DONE
+"""Members of an enumeration are slow to reach."""
 
 
 class Scheduler(TimingFlags):
@@ -250,7 +252,7 @@ class Scheduler(TimingFlags):
             self.state.end(message.finished_ids, FinishReason.STOP, message.boundary_ns)
             finished = frozenset(message.finished_ids)
             going_on = [i for i in going_on if i not in finished]
-        self.table.move(Event.PREFILL_DONE, going_on)
+        self.table.move(_PREFILL_DONE, going_on)
         outputs += self._kv_transfers.on_made(message.instance, finished)
         return outputs
 
