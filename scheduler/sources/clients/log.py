@@ -32,9 +32,9 @@ class AskedLog(Struct, frozen=True):
 class ClientsLog(Struct, frozen=True):
     """Of one source.
 
-    `planned_turns[i]` is how many rows session i has, None where rows do not wait for one another. `followers` are rows by the row
-    whose end they wait for, and row i comes `delays_ns[i]` after the last of these ends; both are empty where no row
-    waits for another. `asked` is None where it was not to be kept.
+    `planned_turns[i]` is how many rows session i has, None where rows do not wait for one another. `followers` are rows
+    by the row whose end they wait for, and row i comes `delays_ns[i]` after the last of these ends; both are empty
+    where no row waits for another. `asked` is None where it was not to be kept.
     """
 
     planned_turns: list[int] | None = None
