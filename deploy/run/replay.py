@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import astuple
 
 from deploy.run.collecting import collecting, expected_clients, make_collector, run_info
+from deploy.run.garbage_collection import patient_collection
 from deploy.run.policy_failures import failed_text, failures_document
 from deploy.run.prediction import Prediction, prediction_of
 from deploy.run.profile_run import needs_profile, profile_virtual
@@ -36,10 +36,6 @@ from scheduler.sources.arrivals import BLOCK_TOKENS, Trace
 from scheduler.sources.trace_source import TraceSource
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
-
-GC_ALLOCATIONS: Final = 50_000
-"""Objects made and not yet freed between two looks of the garbage collector. The interpreter's 700 cost a run of many
-open requests 14 % of its time."""
 
 SUMMARY_NAME: Final = "summary.json"
 
@@ -136,7 +132,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     with (
         _journalled(core, job, blueprint) as front,
         _scraped(job, blueprint, core) as scrapes,
-        _patient_garbage_collection(),
+        patient_collection(),
     ):
         observers = () if scrapes is None else (scrapes.observer,)
         runtime = VirtualRuntime([*sources, front, *workers, *observers], core.address)
@@ -198,9 +194,8 @@ def make_sources(
     keeps_log: bool = False,
 ) -> list[Component]:
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
-    fabric or takes workers, if anything does; `lose` is told of each worker that is lost, and with
-    `waits` rows of the trace wait for those that their links name. With `keeps_log` clients that wait keep what each
-    request waited for."""
+    fabric or takes workers, if anything does; `lose` is told of each worker that is lost. With `waits` rows of the
+    trace wait for those that their links name; with `keeps_log` clients that wait keep what each request waited for."""
     source = _trace_source(trace, blueprint.settings, waits=waits, keeps_log=keeps_log)
     sources: list[Component] = [source]
     if profile:
@@ -237,12 +232,7 @@ def _trace_source(trace: Trace, settings: Settings, *, waits: bool, keeps_log: b
 
     class_of_tenant = {tenant: one.name for one in settings.requests.classes for tenant in one.tenants}
     return client_source(
-        trace,
-        groups,
-        waits=waits,
-        seed=settings.run.seed,
-        class_of_tenant=class_of_tenant,
-        keeps_log=keeps_log,
+        trace, groups, waits=waits, seed=settings.run.seed, class_of_tenant=class_of_tenant, keeps_log=keeps_log
     )
 
 
@@ -291,17 +281,6 @@ def _scraped(job: ReplayJob, blueprint: Blueprint, core: Scheduler) -> Generator
 
     with scraped(job.scrapes, job.trace, job.options, blueprint, core) as run:
         yield run
-
-
-@contextmanager
-def _patient_garbage_collection() -> Generator[None]:
-    """Collect seldom: a run makes no cycles, and each collection walks through every open request."""
-    before = gc.get_threshold()
-    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def title(blueprint: Blueprint, trace_name: str, failures: Mapping[str, PolicyFailures]) -> str:

@@ -24,7 +24,7 @@ class Gate:
     """
 
     def __init__(self, begin_ns: Sequence[int], think_ns: Iterator[int]) -> None:
-        self._places: Final[list[Place]] = [(free_ns, NO_REQUEST) for free_ns in begin_ns]
+        self._places: Final[list[Place]] = [(at_ns, -1) for at_ns in begin_ns]
         heapify(self._places)
         self._think_ns = think_ns
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import fields
 
 import pytest
 
@@ -17,7 +16,7 @@ DEFAULT = Settings.from_plain({})
 
 
 def test_every_field_of_every_model_is_one_setting() -> None:
-    assert len(SETTINGS) == sum(len(fields(model)) for model in MODELS.values())
+    assert len(SETTINGS) == sum(len(model.__struct_fields__) for model in MODELS.values())
     assert DEFAULT.to_plain() == DEFAULTS
     assert all(all(one.flag) for one in SETTINGS.values() if one.flag is not None)
 
