@@ -114,10 +114,12 @@ def _requests_section(run: RunFolder) -> str:
         if count
     ]
     ends = table(("Ended by", "requests", "limit"), ended) if ended else ""
+    did = {name.replace("_", " "): f"{count:,}" for name, count in summary.get("cache_policy", {}).items()}
+    policy = table(("Cache policy", ""), list(did.items())) if did else ""
     notes = [f"{amount('s', at_ns / 1e9)}: lost {', '.join(addresses)}" for at_ns, addresses in run.losses]
     lost = table(("Workers lost",), [(note,) for note in notes]) if notes else ""
     return section(
-        "Requests", "", table([name for name, _ in rows], [[value for _, value in rows]]), of_tokens, ends, lost
+        "Requests", "", table([name for name, _ in rows], [[value for _, value in rows]]), of_tokens, policy, ends, lost
     )
 
 

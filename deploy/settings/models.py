@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from deploy.hardware.endings import is_file
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.settings.own_files import OwnFiles
-from deploy.settings.own_policy import PolicyChoice, choose_policy, parse_files
+from deploy.settings.own_policy import LRU, PolicyChoice, choose_policy, parse_files
 from deploy.settings.parking import parking_rules
 from deploy.settings.plan import Plan, parse_plan
 from deploy.settings.power_cap import cap_watts
@@ -140,8 +140,8 @@ class Routing(Struct, frozen=True):
     """Who chooses instances, and what it sees of them."""
 
     policy_source: Mapping[str, OwnFiles] = setting("", parse_files)
-    """Texts of the FILE.py of `policy`, `admission` and `order` and of files beside them that they import, which are
-    read when a run is told of them; so they are the same wherever the run's parts are."""
+    """Texts of the FILE.py of `policy`, `admission`, `order` and `cache_policy` and of files beside them that they
+    import, which are read when a run is told of them; so they are the same wherever the run's parts are."""
     policy: PolicyChoice = setting(
         "cloudmatrix",
         choose_policy("policy"),
@@ -207,6 +207,15 @@ class Cache(Struct, frozen=True):
     """Whether the KV that decode makes is kept like that of prompts. By default it is not, as in CloudMatrix-Infer
     (arXiv 2506.12708 v3, context caching): reasoning models drop their thinking from the next turn, so that the KV of
     the answer does not fit it."""
+    policy: PolicyChoice = setting(
+        LRU,
+        choose_policy("cache_policy"),
+        name="cache_policy",
+        needs=("policy_source",),
+        flag=("NAME", "What caches keep, NAME[:key=value] or FILE.py:Class."),
+    )
+    """What caches keep for sessions, and who goes first: lru, ttl, pin or prefetch, as NAME or NAME:key=value,..., or
+    FILE.py:Class of one's own."""
     weight_versions: int = setting(2, name="cache_weight_versions", between=(1, 10**6))
     """Versions of the model's weights that the pool keeps, beside the KV; how many is not published."""
 

@@ -39,9 +39,11 @@ from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     AS_HEARD,
     ArrivalsEnded,
+    CachePolicyReported,
     CacheReported,
     ChangeModel,
     DecodeStepped,
+    FetchSessions,
     InstanceProfiled,
     KvReserved,
     Message,
@@ -131,7 +133,16 @@ class Scheduler(TimingFlags):
             ChangeModel: self._on_change_model,
             ParkedSet: self._on_parked_set,
             **dict.fromkeys(
-                (UsageReported, PowerBudgetSet, CacheReported, InstanceProfiled, RequestsCancelled, SessionsClosed),
+                (
+                    UsageReported,
+                    PowerBudgetSet,
+                    CacheReported,
+                    InstanceProfiled,
+                    RequestsCancelled,
+                    SessionsClosed,
+                    FetchSessions,
+                    CachePolicyReported,
+                ),
                 _for_guests_only,
             ),
         }
@@ -183,10 +194,11 @@ class Scheduler(TimingFlags):
 
     @property
     def policy_failures(self) -> dict[str, PolicyFailures]:
-        """By what a policy is asked for: prefill, decode, admission, order."""
+        """By what a policy is asked for: prefill, decode, admission, order, and cache where it has one."""
         queue = self._prefills.queue
         none = {"admission": PolicyFailures(), "order": PolicyFailures()}
-        return {**self.routing.failures, **(none if queue is None else queue.failures)}
+        of_guests = {asked_for: one for guest in self._guests for asked_for, one in guest.policy_failures.items()}
+        return {**self.routing.failures, **(none if queue is None else queue.failures), **of_guests}
 
     def warnings(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers
@@ -195,7 +207,8 @@ class Scheduler(TimingFlags):
         of_classes = classes.warnings() if classes is not None else ()
         limits, loads = self._prefills.read_limits, self._recovery.loads
         of_policies = failure_lines(self.policy_failures)
-        return [*of_policies, *limits.warnings(), *of_classes, *loads.warnings()]
+        of_guests = [line for guest in self._guests for line in guest.notices()]
+        return [*of_policies, *limits.warnings(), *of_classes, *loads.warnings(), *of_guests]
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         table, config, classes = self.table, self.state.config, self.state.classes

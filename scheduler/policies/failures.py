@@ -26,6 +26,7 @@ FALLBACKS: Final = {
     "decode": "those requests went where least was outstanding",
     "admission": "those requests came in",
     "order": "those requests went last",
+    "cache": "the least recently used blocks went first",
 }
 """What stands in for a policy that failed, by what it was asked for."""
 

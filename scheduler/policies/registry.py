@@ -1,7 +1,7 @@
 """How a policy becomes known: registered once, by a decorator, with its formula and its source.
 
-A routing policy is found in its package, so that a new one is one file there. Admission rules and orders are registered
-the same way beside their classes, in `admission` and `ordering`.
+A routing or cache policy is found in its package, so that a new one is one file there. Admission rules and orders are
+registered the same way beside their classes, in `admission` and `ordering`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from scheduler.policies.options import parse_options, split_spec
 from scheduler.policies.view import PolicyContext, RoutingPolicy
+from scheduler.protocol.cache_policy import CachePolicy
 from scheduler.protocol.catalog import Catalog
 from scheduler.protocol.errors import ConfigError
 
@@ -38,6 +39,8 @@ class KnownPolicy(Struct, frozen=True):
 ROUTING: Final = Catalog[KnownPolicy](package="scheduler.policies.routing", besides="or FILE.py:Class")
 """All but those that go by load alone are imported when a name is asked for that is not known yet."""
 
+CACHING: Final = Catalog[KnownPolicy](package="scheduler.policies.caching", besides="or FILE.py:Class")
+
 
 def register(
     catalog: Catalog[KnownPolicy], name: str, *, formula: str, source: str, chooses: str
@@ -56,6 +59,11 @@ def routing_policy(
 ) -> Callable[[PolicyT], PolicyT]:
     """Class decorator: make a routing policy known under `name`; it is made with its context and its options."""
     return register(ROUTING, name, formula=formula, source=source, chooses=chooses)
+
+
+def cache_policy(name: str, *, formula: str, source: str) -> Callable[[PolicyT], PolicyT]:
+    """Class decorator: make a `CachePolicy` known under `name`; it is made with its options."""
+    return register(CACHING, name, formula=formula, source=source, chooses="what a cache keeps")
 
 
 def options_of(policy: Callable[..., object]) -> dict[str, Any]:
@@ -81,6 +89,11 @@ def make_policy(catalog: Catalog[KnownPolicy], spec: str, *context: PolicyContex
 def make_routing_policy(spec: str, context: PolicyContext | None = None) -> RoutingPolicy:
     """The routing policy of `spec` for one stage of a run."""
     return make_policy(ROUTING, spec, context or PolicyContext())
+
+
+def make_cache_policy(spec: str) -> CachePolicy:
+    """The policy of `spec` for one cache."""
+    return make_policy(CACHING, spec)
 
 
 def check_routing_policy(spec: str) -> None:

@@ -85,6 +85,7 @@ def sections(summary: Summary) -> list[Section]:
         _wasted_section(summary),
         _load_section(summary),
         _cache_section(summary),
+        _cache_policy_section(summary),
         _fabric_section(summary),
         _transfers_section(summary),
         _links_section(summary),
@@ -205,6 +206,17 @@ def _warmup_line(warmup: WarmupUse) -> str:
     return (
         f"figures without the warm-up: {count_cell(warmup.requests)} requests, the first {seconds_cell(warmup.ended_s)}"
     )
+
+
+def _cache_policy_section(summary: Summary) -> Section:
+    """What was done for sessions, where a policy was asked."""
+    did = summary.others.get("cache_policy")
+    if did is None:
+        return Section("Cache policy", (), ())
+    blocks = (count_cell(did[name]) for name in ("kept_blocks", "expired_blocks"))
+    tokens = (si_cell(did[name], "tok") for name in ("prefetched_tokens", "prefetch_used_tokens"))
+    names = ("blocks kept", "expired", "prefetched", "of them used")
+    return Section("Cache policy", names, (("", *blocks, *tokens),))
 
 
 def _cache_section(summary: Summary) -> Section:
