@@ -27,4 +27,4 @@ def test_no_column_of_dram_is_above_the_oracle_and_it_is_there_only_if_asked_for
     assert main([*curve, "--oracle"]) == 0
     head, columns, *_ = capsys.readouterr().out.splitlines()
     assert head.startswith("demo.jsonl: ")
-    assert columns.split() == "DRAM pool one list each alone with SSD from SSD oracle".split()
+    assert columns.split() == ["DRAM", "pool", "one", "list", "each", "alone", "with", "SSD", "from", "SSD", "oracle"]
