@@ -187,16 +187,16 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     core, log = make_core(spec), Log()
     core.add_guest(log)
     rows = [(arrived, prompt, output, list(prefix)) for arrived, prompt, output, prefix in spec["rows"]]
-    source = make_clients(rows, spec["clients"]) if "clients" in spec else RowSource(rows)
+    source = make_clients(rows, spec["clients"], spec.get("think_s", 0.05)) if "clients" in spec else RowSource(rows)
     return ControlParts(core, (source,), lambda: (core.table, log.messages))
 
 
-def make_clients(rows: list[tuple[int, int, int, list[int]]], number: int) -> ClientSource:
-    """So many clients who ask for the rows in their order, and think for 50 ms after each."""
+def make_clients(rows: list[tuple[int, int, int, list[int]]], number: int, think_s: float) -> ClientSource:
+    """So many clients who ask for the rows in their order, and think after each."""
     arrived_ns, prompts, outputs, prefixes = map(list, zip(*rows))
     block = ArrivalBlock(arrived_ns, prompts, outputs, prefixes, [0] * len(rows))
     trace = Trace("small", BLOCK_TOKENS, len(rows), iter([block]))
-    return client_source(trace, [ClientGroup(number, think=ThinkTime(0.05))], waits=False, seed=0)
+    return client_source(trace, [ClientGroup(number, think=ThinkTime(think_s))], waits=False, seed=0)
 
 
 def stamps(table: Any) -> list[tuple[int, ...]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json as json_module
-from dataclasses import replace
 from typing import Annotated, Final
 
 import typer
+from msgspec.structs import replace
 
 from deploy.run.cache_reuse import PLANES, reuse_rows
 from deploy.settings.load import load_settings

@@ -331,11 +331,12 @@ def run_log(
     return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided, clients)
 
 
-def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
-    """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
+def empty_document(settings: Settings, *, live: bool, waits: bool = False) -> dict[str, Any]:
+    """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be. With `waits`
+    turns wait for the turns before them."""
     blueprint, table = Blueprint(settings, BLOCK_TOKENS), RequestTable()
     slo = settings.requests.judged_slo
-    info = run_info(blueprint, 0.0, expected_clients(settings))
+    info = run_info(blueprint, 0.0, expected_clients(settings, waits=waits))
     summary = summarize(make_collector(blueprint, table), info, slo)
     cost = LiveCost() if live else None
     core = blueprint.make_core()

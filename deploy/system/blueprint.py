@@ -27,7 +27,7 @@ from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_ad
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream_on_demand
 from sim_hw.clusters.supernode import Endpoint
 from sim_hw.errors import HardwareModelError
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
@@ -92,7 +92,8 @@ class Blueprint:
             )
         self._tells_sessions = reads_sessions(settings.cache)
         # Whether the pool is reached is to be known before anything starts.
-        self._expert_links: Mapping[str, ExpertLinks] = self._fabric_config().expert_links
+        self._fabric = self._fabric_config()
+        self._expert_links: Mapping[str, ExpertLinks] = self._fabric.expert_links
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -177,13 +178,13 @@ class Blueprint:
 
     def make_policy(self, stage: StageKind) -> RoutingPolicy:
         """Who chooses instances of a stage."""
-        random = stream(self.settings.run.seed, f"policy {stage.value}")
+        random = stream_on_demand(self.settings.run.seed, f"policy {stage.value}")
         return self.settings.routing.policy.make(PolicyContext(stage, random))
 
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""
         if address == FABRIC_ADDRESS:
-            return Fabric(self._fabric_config())
+            return Fabric(self._fabric)
         if address in self.pools:
             return make_pool(self.pool_sizes(self.pools.index(address)), self.settings.cache.policy, address)
         spec = next(spec for spec in self.instances if spec.address == address)

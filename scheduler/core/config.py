@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from scheduler.core.fleet import InstanceInfo
 from scheduler.policies.classes import RequestClass
@@ -29,8 +30,7 @@ class CacheMode(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulerConfig:
+class SchedulerConfig(Struct, frozen=True):
     """What the control plane is told before it starts.
 
     `pools` are the cache pools, which instances name by index. `max_open_requests` bounds every queue behind the core

@@ -7,9 +7,10 @@ registered the same way beside their classes, in `admission` and `ordering`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from scheduler.policies.options import parse_options, split_spec
 from scheduler.policies.view import PolicyContext, RoutingPolicy
@@ -20,8 +21,7 @@ from scheduler.protocol.errors import ConfigError
 PolicyT = TypeVar("PolicyT", bound=Callable[..., object])
 
 
-@dataclass(frozen=True, slots=True)
-class KnownPolicy:
+class KnownPolicy(Struct, frozen=True):
     """A policy as it is listed. `chooses`: at which stage, or what; `formula` is one line."""
 
     name: str
@@ -79,7 +79,7 @@ def make_policy(catalog: Catalog[KnownPolicy], spec: str, *context: PolicyContex
     """A fresh policy of `name` or `name:key=value,...`; a `ConfigError` for what is unknown or cannot be."""
     name, text = split_spec(spec)
     known = catalog.find(name)
-    options = parse_options(name, text, known.options)
+    options = _parse(known, text)
     try:
         return known.make(*context, **options)
     except ConfigError as error:  # of values that only the policy can judge
@@ -99,4 +99,9 @@ def make_cache_policy(spec: str) -> CachePolicy:
 def check_routing_policy(spec: str) -> None:
     """A `ConfigError` if `spec` names no policy or options that it does not have."""
     name, text = split_spec(spec)
-    parse_options(name, text, ROUTING.find(name).options)
+    _parse(ROUTING.find(name), text)
+
+
+def _parse(policy: KnownPolicy, text: str) -> dict[str, Any]:
+    """The options that a spec sets; a policy is asked which it has, a millisecond, only where any is set."""
+    return parse_options(policy.name, text, policy.options) if text else {}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from operator import index as as_index
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts

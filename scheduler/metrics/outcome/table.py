@@ -56,7 +56,7 @@ def sections(summary: Summary) -> list[Section]:
         ("ITL", summary.itl_s),
         ("E2E", summary.e2e_s),
         ("Queue", summary.queue_s),
-        *([("Session", summary.sessions.e2e_s)] if summary.sessions is not None else []),
+        *([("Session", summary.sessions.e2e_s)] if summary.sessions is not None and summary.sessions.count else []),
     )
     counts = {
         "arrived": requests.arrived,
@@ -108,7 +108,7 @@ def _client_sections(summary: Summary) -> list[Section]:
         columns = ("clients", "in flight", "peak", "requests/s", "rate x E2E", "off by")
         rows = tuple((name, *_client_cells(use)) for name, use in groups.items())
         found.append(Section("Clients", columns, rows))
-    if (sessions := summary.sessions) is not None:
+    if (sessions := summary.sessions) is not None and sessions.count:
         counts = (sessions.count, sessions.completed, sessions.turns, sessions.abandoned_turns)
         found.append(
             Section("Sessions", ("begun", "completed", "turns", "abandoned"), (("", *map(count_cell, counts)),))

@@ -69,7 +69,7 @@ class ClientSource(TimingFlags):
         gate_of, ended = self._gate_of, self._supply.ended
         closed: list[int] = []
         for key, reason, ended_ns in zip(message.keys, message.reasons, message.ended_ns, strict=True):
-            gate_of.pop(key).give_back(key, ended_ns)
+            gate_of.pop(key).give_back(ended_ns, key)
             closed += ended(key, ended_ns, has_answer=reason in _ANSWERED)
         outputs = self._ask(now_ns)
         return [(CORE_ADDRESS, SessionsClosed(closed)), *outputs] if closed else outputs
