@@ -159,8 +159,8 @@ class SessionStore(BlockStore):
     def _lose(self, gone: Collection[int]) -> None:
         for session in self._sessions.values():
             session.kept = [key for key in session.kept if key not in gone]
-        for session, keys in self._fetching.items():
-            self._fetching[session] = [key for key in keys if key not in gone]
+        for number, keys in self._fetching.items():
+            self._fetching[number] = [key for key in keys if key not in gone]
         for key in gone:
             self._keepers.pop(key, None)
         self.kept_tokens = sum(self.tiers.size_of(key) for key in self._keepers)
