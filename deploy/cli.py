@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from deploy.garbage_collection import collect_seldom
+from deploy.run.garbage_collection import collect_seldom
 from deploy.terminal.interrupt import terminate_as_interrupt
 from deploy.terminal.output import say, tell
 from scheduler.protocol.errors import ClusterError, InputError, JournalError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field
 from msgspec.structs import astuple
 
-from deploy.garbage_collection import seldom_collected
 from deploy.run.finish_limits import finish_limits
+from deploy.run.garbage_collection import seldom_collected
 from deploy.run.money import bill_of
 from deploy.run.policy_failures import failed_text, failures_document
 from deploy.run.prediction import Prediction, prediction_of

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from deploy.garbage_collection import ALLOCATIONS, seldom_collected
+from deploy.run.garbage_collection import ALLOCATIONS, seldom_collected
 
-ROOT: Final = Path(__file__).parents[3]
+ROOT: Final = Path(__file__).parents[4]
 
 DRIVER: Final = """
 import atexit, gc, sys
