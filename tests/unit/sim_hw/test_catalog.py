@@ -32,3 +32,9 @@ def test_an_unknown_name_lists_the_known_ones(find: Callable[[str], object], nam
     with pytest.raises(UnknownNameError) as caught:
         find(name)
     assert str(caught.value).startswith(message)
+
+
+def test_what_was_found_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = find_chip("h800")
+    monkeypatch.delattr("sim_hw.catalog.iter_modules")  # a look at the folder would fail
+    assert find_chip("h800") is found
