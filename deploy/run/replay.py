@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from scheduler.core.scheduler import Scheduler
     from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.runtime.journal import JournalHeader
+    from scheduler.sources.clients.client_source import ClientSource
     from scheduler.sources.clients.log import ClientsLog
     from scheduler.sources.faults import FaultPlan
 
@@ -154,7 +155,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        [*trace.skipped.lines(), *core.warnings()],
+        [*trace.skipped.lines(), *core.warnings(), *clients_warnings(sources)],
         is_partial,
         num_npus=blueprint.plan.num_npus,
         failures=core.policy_failures,
@@ -238,11 +239,22 @@ def _trace_source(trace: Trace, settings: Settings, *, waits: bool, keeps_log: b
 
 def clients_log(sources: Sequence[Component]) -> ClientsLog | None:
     """What clients that wait leave, if it is such that play the trace."""
+    source = _clients_of(sources)
+    return None if source is None else source.log
+
+
+def clients_warnings(sources: Sequence[Component]) -> list[str]:
+    """Lines for a person on what clients that wait never asked for."""
+    source = _clients_of(sources)
+    return [] if source is None else source.warnings()
+
+
+def _clients_of(sources: Sequence[Component]) -> ClientSource | None:
     if any(isinstance(source, TraceSource) for source in sources):
         return None
     from scheduler.sources.clients.client_source import ClientSource
 
-    return next((source.log for source in sources if isinstance(source, ClientSource)), None)
+    return next((source for source in sources if isinstance(source, ClientSource)), None)
 
 
 def refuse_stalled(collector: Collector) -> None:

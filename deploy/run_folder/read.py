@@ -131,8 +131,8 @@ class RunFolder:
         return [one.address for one in self.instances if one.role == role]
 
     @property
-    def _num_arrived(self) -> int:
-        """Those of a warm-up, which the figures leave out, included."""
+    def num_arrived(self) -> int:
+        """Requests, those of a warm-up, which the figures leave out, included."""
         return int(self.summary["requests"]["arrived"]) + int(self.summary.get("warmup", {}).get("requests", 0))
 
     @cached_property
@@ -140,7 +140,7 @@ class RunFolder:
         """All requests; `InputError` for fewer or more than the summary tells of."""
         path = self.path / FILE_NAME
         found = _reading(path, _read_requests)
-        told = _reading(self.path / SUMMARY_NAME, lambda _: self._num_arrived)
+        told = _reading(self.path / SUMMARY_NAME, lambda _: self.num_arrived)
         if len(found) != told:
             raise InputError(
                 f"{shown(str(path))}: has {len(found):,} requests of {told:,}, so it was cut short; {MEND}"

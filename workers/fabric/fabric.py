@@ -90,6 +90,8 @@ class Fabric(TimingFlags):
         # (when all of its data will be there, transfer) of those that were told late, as of a time before that.
         self._unmade: list[tuple[int, int]] = []
         self._failed_parts: set[str] = set()
+        # Whether the deadline is, or may be, that of a share to be looked at again.
+        self._is_watched = False
         # No part has failed and all servers of the pools are up.
         self._is_whole = True
         # Background traffic on RDMA leaves no link to KV transfers whole.
@@ -184,7 +186,11 @@ class Fabric(TimingFlags):
         if transfer is None:  # it has ended, or its route was cut
             return NOTHING
         transfer.give_up_ns = 0
-        return self._looked_again(self._give_up(now_ns, transfer))
+        links = self._give_up(now_ns, transfer)
+        self._note(links)
+        links.shared.look_again()
+        self._await_next()
+        return NOTHING
 
     def _give_up(self, now_ns: int, transfer: Transfer) -> RankLinks | PoolLinks:
         """What is left of it need not flow; if all of it has left by now it is told when it arrives, even so."""
@@ -303,10 +309,15 @@ class Fabric(TimingFlags):
         links.known.clear()
 
     def _looked_again(self, links: RankLinks | PoolLinks) -> Outputs:
-        if links.known:
+        """Wait for what is next, after a transfer began or went on; where that changes nothing for those who wait, as
+        with most writes, what was next still is."""
+        shared = links.shared
+        again_ns = shared.again_ns
+        shared.look_again()
+        is_watched = self._is_watched or self._expert_traffic.watched
+        if links.known or shared.again_ns != again_ns or is_watched or self._limits or self._unmade:
             self._note(links)
-        links.shared.look_again()
-        self._await_next()
+            self._await_next()
         return NOTHING
 
     def _await_next(self) -> None:
@@ -325,6 +336,7 @@ class Fabric(TimingFlags):
             deadline_ns = limits[0][0]
         # Nobody feels what others move where nothing is on its way and nobody works.
         loads, next_ns = self._expert_traffic, self._background.next_ns
+        self._is_watched = bool(loads.watched)
         if loads.watched:
             deadline_ns = min(deadline_ns, *[traffic.due_ns for traffic in loads.watched])
         if next_ns < deadline_ns and (deadline_ns != NEVER_NS or next_ns < loads.busy_until_ns):

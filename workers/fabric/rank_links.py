@@ -185,23 +185,26 @@ class RankLinks:
     def _put(self, now_ns: int, transfer: Transfer, amounts: Sequence[int]) -> None:
         """Each of its parts flows, with that much for each stream to move."""
         parts, ends, num_on_die, fed_by = transfer.parts, self._ends, self._num_on_die, self._fed_by
+        is_whole = self.is_whole
         transfer.num_moving = len(parts)
         transfer.first_flow = flow = self._next_flow
         targets: list[tuple[RankLink, int]] = []
         for (route, _), amount in zip(parts, amounts):
             link, die, is_rank_bound = ends.get(route) or self._ends_of(route)
-            ending = link.ending
-            if ending and link.at_ns < now_ns:
-                self._roll(link, now_ns)
-            if num_on_die[die] and fed_by[die] != link.rank and fed_by[die] != _CONTENDED:
-                self._roll(self._links[fed_by[die]], now_ns)
-            is_alone = not num_on_die[die] or fed_by[die] == link.rank
-            if is_rank_bound and is_alone and self.is_whole and not link.num_contended:
+            ending, rank = link.ending, link.rank
+            if link.at_ns < now_ns:
+                if ending:
+                    self._roll(link, now_ns)
+                link.at_ns = now_ns
+            is_alone = True
+            if num_on_die[die] and fed_by[die] != rank:
+                if fed_by[die] != _CONTENDED:
+                    self._roll(self._links[fed_by[die]], now_ns)
+                is_alone = not num_on_die[die]
+            if is_rank_bound and is_alone and is_whole and not link.num_contended:
                 num_on_die[die] += 1
-                fed_by[die] = link.rank
-                if link.at_ns < now_ns:
-                    link.at_ns = now_ns
-                if not ending:
+                fed_by[die] = rank
+                if not ending:  # nobody knows how much has moved, so that it need not grow for ever
                     link.moved = 0
                 target = link.moved + amount
                 heappush(ending, (target, flow, transfer, die, route))

@@ -65,11 +65,16 @@ class ClientSource(TimingFlags):
         """A client is free and a request ready."""
         return self._ask(now_ns)
 
+    def warnings(self) -> list[str]:
+        """A line for a person on requests that never came."""
+        num = self._supply.num_given_up
+        return [f"{num:,} requests never came: what they wait for got no whole answer"] if num else []
+
     def _on_ended(self, now_ns: int, message: RequestsEnded) -> Outputs:
         gate_of, ended = self._gate_of, self._supply.ended
         closed: list[int] = []
         for key, reason, ended_ns in zip(message.keys, message.reasons, message.ended_ns, strict=True):
-            gate_of.pop(key).give_back(ended_ns, key)
+            gate_of.pop(key).give_back(ended_ns, key=key)
             closed += ended(key, ended_ns, has_answer=reason in _ANSWERED)
         outputs = self._ask(now_ns)
         return [(CORE_ADDRESS, SessionsClosed(closed)), *outputs] if closed else outputs

@@ -37,7 +37,7 @@ class Gate:
         """The place that was free first is taken."""
         return heappop(self._places)
 
-    def give_back(self, ended_ns: int, key: int = NO_REQUEST) -> None:
+    def give_back(self, ended_ns: int, *, key: int) -> None:
         """A request has ended."""
         heappush(self._places, (ended_ns + next(self._think_ns), key))
 
@@ -52,7 +52,7 @@ class OpenGate(Gate):
         """There is always a place."""
         return self._places[0]
 
-    def give_back(self, ended_ns: int, key: int = NO_REQUEST) -> None:
+    def give_back(self, ended_ns: int, *, key: int) -> None:
         """No place was taken."""
 
 

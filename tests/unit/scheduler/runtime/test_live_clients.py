@@ -19,8 +19,8 @@ from tests.unit.scheduler.runtime.test_live import LIVE, maker, run_live, run_vi
 CLIENTS = 6
 
 
-def clients_spec(think_s: float, seed: int) -> dict[str, Any]:
-    return small_spec(120, max_output=100, seed=seed, clients=CLIENTS, think_s=think_s)
+def clients_spec(think_s: float, seed: int, max_output: int = 100) -> dict[str, Any]:
+    return small_spec(120, max_output=max_output, seed=seed, clients=CLIENTS, think_s=think_s)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -33,10 +33,14 @@ def test_hops_that_cost_nothing_give_the_virtual_run(think_s: float, seed: int) 
     assert end.end_ns == end_ns
 
 
-@pytest.mark.parametrize("think_s", [0.0, 0.003, 0.05])
-def test_turns_that_are_heard_of_late_count_from_the_ends_before_them(think_s: float, tmp_path: Path) -> None:
-    # Each hop takes up to 2 ms, a request some ten hops and 500 ms.
-    spec, draws = clients_spec(think_s, 3), Random(1)
+@pytest.mark.parametrize(
+    ("think_s", "max_output", "accuracy"), [(0.0, 100, 0.01), (0.05, 100, 0.01), (0.0005, 4, 0.15)]
+)
+def test_turns_that_are_heard_of_late_count_from_the_ends_before_them(
+    think_s: float, max_output: int, accuracy: float, tmp_path: Path
+) -> None:
+    # Each hop takes up to 2 ms, a request some ten hops and 500 ms; or as few steps that others end meanwhile.
+    spec, draws = clients_spec(think_s, 3, max_output), Random(1)
     parts = make_control(spec | LIVE)
     with JournalWriter(tmp_path / "j", JournalHeader()) as writer:
         journalled = type(parts)(JournalledCore(parts.core, writer), parts.sources, parts.keep)  # type: ignore[arg-type]
@@ -45,8 +49,8 @@ def test_turns_that_are_heard_of_late_count_from_the_ends_before_them(think_s: f
     end_ns, expected, _ = run_virtual(spec)
     table: RequestTable = parts.keep()[0]
     assert end.hops.max_ns > MS
-    assert end.end_ns == pytest.approx(end_ns, rel=0.01)
-    assert mean_e2e_ns(table) == pytest.approx(mean_e2e_ns(expected), rel=0.01)
+    assert end.end_ns == pytest.approx(end_ns, rel=accuracy)
+    assert mean_e2e_ns(table) == pytest.approx(mean_e2e_ns(expected), rel=accuracy)
     assert peak_in_flight(table) == peak_in_flight(expected) == CLIENTS
     assert all(table.arrived_ns[i] <= table.prefill_started_ns[i] for i in range(table.num_requests))
     assert_thought(table, round(think_s * 1e9))
