@@ -37,11 +37,11 @@ class RankedTier(Tier):
         self._of_tenants: dict[int, list[Entry]] = {}
 
     def offer(self, keys: Iterable[int]) -> None:
-        """These blocks, as far as they are here, may go by the rank and the stamp that they have now."""
-        order, ranks, heap = self.order, self._ranks, self._heap
+        """These blocks, as far as they are here and not pinned, may go by the rank and the stamp that they have now."""
+        order, ranks, pins, heap = self.order, self._ranks, self._pins, self._heap
         for key in keys:
             stamp = order.get(key)
-            if stamp is None:
+            if stamp is None or key in pins:
                 continue
             entry = (ranks.get(key, 0.0), stamp, key)
             heappush(heap, entry)

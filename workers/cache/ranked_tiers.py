@@ -41,6 +41,16 @@ class RankedTiers(Tiers):
         """Tokens that a block takes."""
         return self._short.get(key, self._sizes.block_tokens)
 
+    def tokens_of(self, keys: list[int]) -> int:
+        """What these blocks take."""
+        short, whole = self._short, self._sizes.block_tokens
+        return len(keys) * whole - sum([whole - short[key] for key in keys if key in short])
+
+    def held(self, keys: Iterable[int]) -> list[int]:
+        """Those of these that are in any tier."""
+        dram, ssd = self.dram.order, self.ssd.order
+        return [key for key in keys if key in dram or key in ssd]
+
     def note_use(self, keys: Iterable[int], session: int, rank: float) -> None:
         """These blocks of one chain are about to be stored for a session, or for nobody's (`MANY`)."""
         ranks, owners = self.ranks, self.owners

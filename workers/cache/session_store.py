@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from scheduler.protocol.cache_policy import CachedSession, CachePolicy, CacheUse
+from scheduler.protocol.cache_policy import NEVER_FETCHED, CachedSession, CachePolicy, CacheUse
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
 from scheduler.protocol.messages import (
     NO_SESSION,
@@ -199,7 +199,10 @@ class SessionStore(BlockStore):
             self._forget_ids(session)
             session.idle_since_ns, session.was_idle = now_ns, True
             self._keep(session, now_ns)
-            after_ns = self._policy.fetch_ns(self._view(session, now_ns)) if self.sizes.ssd_tokens else -1
+            after_ns = NEVER_FETCHED
+            if self.sizes.ssd_tokens:
+                here = self.tiers.held(session.turn)
+                after_ns = self._policy.fetch_ns(self._view(session, here, now_ns))
             if after_ns >= 0:
                 session.fetch_ns = now_ns + after_ns
                 heappush(self._fetches, (session.fetch_ns, number))
@@ -225,7 +228,12 @@ class SessionStore(BlockStore):
             del self._session_of[request_id]
         session.ids.clear()
 
-    def _view(self, session: _Session, now_ns: int) -> CachedSession:
+    def _kept_alone(self, session: _Session) -> list[int]:
+        """What is kept for this session and no other."""
+        keepers = self._keepers
+        return [key for key in session.kept if keepers[key] == 1]
+
+    def _view(self, session: _Session, here: list[int], now_ns: int) -> CachedSession:
         tiers = self.tiers
         capacity_tokens = tiers.dram.capacity_tokens or tiers.ssd.capacity_tokens
         return CachedSession(
@@ -235,39 +243,41 @@ class SessionStore(BlockStore):
             session.num_requests,
             session.num_gaps,
             session.gaps_ns // max(1, session.num_gaps),
-            sum(tiers.size_of(key) for key in session.turn if tiers.holds(key)),
-            self.kept_tokens,
+            tiers.tokens_of(here),
+            self.kept_tokens - tiers.tokens_of(self._kept_alone(session)),
             capacity_tokens,
         )
 
     def _keep(self, session: _Session, now_ns: int) -> None:
         """Ask anew what is kept for a session, and how long."""
-        before = frozenset(self._let_go(session))
-        time_ns = self._policy.keep_ns(self._view(session, now_ns))
-        if time_ns <= 0:
-            return
         tiers, keepers = self.tiers, self._keepers
-        keys = session.kept = [key for key in session.turn if tiers.holds(key)]
-        tiers.pin(keys)
-        for key in keys:
-            count = keepers.get(key, 0)
-            keepers[key] = count + 1
-            if not count:
-                self.kept_tokens += tiers.size_of(key)
-        self._kept_blocks += sum(key not in before for key in keys)
-        session.until_ns = now_ns + time_ns
+        here = tiers.held(session.turn)
+        time_ns = self._policy.keep_ns(self._view(session, here, now_ns))
+        if time_ns <= 0:
+            self._let_go(session)
+            return
+        before = frozenset(session.kept)
+        more = [key for key in here if key not in before] if before else here
+        tiers.pin(more)
+        self.kept_tokens += tiers.tokens_of([key for key in more if key not in keepers])
+        for key in more:
+            keepers[key] = keepers.get(key, 0) + 1
+        self._kept_blocks += len(more)
+        session.kept, session.until_ns = here, now_ns + time_ns
         heappush(self._ends, (session.until_ns, session.number))
 
     def _let_go(self, session: _Session) -> list[int]:
         """Nothing is kept for a session any more; returns what was."""
-        keys, session.kept = session.kept, []
+        keys = session.kept
+        if not keys:
+            return keys
         keepers = self._keepers
+        self.kept_tokens -= self.tiers.tokens_of(self._kept_alone(session))
         for key in keys:
             count = keepers.pop(key)
             if count > 1:
                 keepers[key] = count - 1
-            else:
-                self.kept_tokens -= self.tiers.size_of(key)
+        session.kept = []
         self.tiers.drop_pins(keys)
         return keys
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from scheduler.policies.caching.pin import Pin
 from scheduler.policies.caching.prefetch import Prefetch
@@ -282,7 +283,7 @@ def test_what_is_kept_stays_and_all_fits(sizes: StoreSizes, steps: list[Any], po
 @given(sizes=SIZES, steps=SESSION_STEPS, policy=st.sampled_from([CachePolicy(), TimeToLive(8 / NS_PER_S), Frequent()]))
 def test_no_block_leaves_before_one_behind_it(sizes: StoreSizes, steps: list[Any], policy: CachePolicy) -> None:
     """So that nothing is here that no look-up can find."""
-    driven = Driven(replace(sizes, ssd_tokens=0, tenant_share=1.0), policy)
+    driven = Driven(structs.replace(sizes, ssd_tokens=0, tenant_share=1.0), policy)
     store = driven.real
     parents: dict[int, int] = {}
     for step in steps:
@@ -314,7 +315,7 @@ def test_no_policy_finds_more_than_the_oracle(
     found = [hits.found for hits in best]
     assert found == sorted(found)
     for capacity, bound in zip(sorted(capacities), best):
-        of_size = replace(sizes, dram_tokens=capacity)
+        of_size = structs.replace(sizes, dram_tokens=capacity)
         assert store_hits(rows, of_size).found <= bound.found
         assert _hits(rows, [session for *_, session in prompts], of_size, policy).found <= bound.found
 
