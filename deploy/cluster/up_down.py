@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from deploy.cluster.keeper import Launch, launch_text
 from deploy.cluster.processes import end_session, process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, locked, make_token, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
+from deploy.http.spec import HttpSpec
 from deploy.settings.settings import Settings
 from deploy.terminal.output import tell
 from scheduler.protocol.errors import ClusterError
@@ -33,9 +35,14 @@ _POLL_S: Final = 0.1
 
 
 def bring_up(
-    settings: Settings, metrics_port: int, prometheus_port: int = 0, look: Callable[[], None] = lambda: None
+    settings: Settings,
+    metrics_port: int,
+    prometheus_port: int = 0,
+    look: Callable[[], None] = lambda: None,
+    http: HttpSpec | None = None,
 ) -> ClusterState:
-    """Start a cluster and wait until it is ready; `look` is called meanwhile and may raise.
+    """Start a cluster, with `http` one that serves clients, and wait until it is ready; `look` is called meanwhile and
+    may raise.
 
     `ClusterError` if one is up already or if this one fails; nothing of it is left then.
     """
@@ -55,7 +62,9 @@ def bring_up(
             case "down":
                 folder.token_path.unlink(missing_ok=True)  # of a keeper that was killed before it wrote a line
         make_token(folder.token_path)
-        launch = Launch(str(folder.path), settings.to_plain(), metrics_port, prometheus_port)
+        launch = Launch(
+            str(folder.path), settings.to_plain(), metrics_port, prometheus_port, None if http is None else asdict(http)
+        )
         keeper = _start_keeper(folder, launch)
         with _cleared_on_error(folder, keeper):
             return _wait_ready(folder, keeper, look)

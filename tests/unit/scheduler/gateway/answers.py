@@ -73,7 +73,12 @@ class SmallGateway:
         if guest is not None:
             self.core.add_guest(guest)
         requests = [
-            (at_ns, ClientRequest(prompt, output, prefix, wants_tokens=number % 2 == 0 if wants_tokens is None else wants_tokens))
+            (
+                at_ns,
+                ClientRequest(
+                    prompt, output, prefix, wants_tokens=number % 2 == 0 if wants_tokens is None else wants_tokens
+                ),
+            )
             for number, (at_ns, prompt, output, prefix) in enumerate(spec["rows"])
         ]
         workers = [make_worker(spec, address) for address in WORKERS]
