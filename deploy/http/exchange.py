@@ -100,8 +100,13 @@ class Exchange:
 
     def leave(self, ticket: Ticket) -> None:
         """Its client is gone, or has all it wanted."""
-        if self._tickets.get(ticket.key) is ticket:
-            del self._tickets[ticket.key]
+        if self._tickets.get(ticket.key) is not ticket:
+            return
+        del self._tickets[ticket.key]
+        assert self._session is not None
+        assert self._source is not None
+        if (withdrawn := self._source.withdraw(ticket.key)) is not None:
+            self._session.tell(withdrawn)
 
     def late_s(self, at_ns: int) -> float:
         """Emulated seconds since a time of this session."""

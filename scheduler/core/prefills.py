@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from scheduler.core.config import CacheMode
 from scheduler.core.estimates.read_limits import ReadLimits
@@ -17,6 +17,7 @@ from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.failures import PolicyFailures
 from scheduler.policies.view import StageKind
 from scheduler.protocol.component import NOTHING, Output, Outputs
+from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ExtendCached,
     PrefillStepped,
@@ -31,8 +32,22 @@ from scheduler.protocol.messages import (
 _PREFILL = StageKind.PREFILL
 
 
+@dataclass(slots=True)
+class EarlyEnd:
+    """Why and since when a request is to end before it is done; `asked`: the attempt in which an instance was told."""
+
+    reason: Final[FinishReason]
+    since_ns: Final[int]
+    asked: tuple[int, ...] = ()
+
+
 class Queue(Protocol):
-    """Where requests may have to wait before an instance is chosen for them."""
+    """Where requests may have to wait before an instance is chosen for them.
+
+    Those of `early_ends`, by id, are to end, and do when it is asked for them.
+    """
+
+    early_ends: dict[int, EarlyEnd]
 
     @property
     def failures(self) -> Mapping[str, PolicyFailures]:
@@ -49,6 +64,14 @@ class Queue(Protocol):
 
     def retry(self, now_ns: int) -> Outputs:
         """Instances may be eligible again: `Prefills.dispatch` those whose turn it is."""
+        ...
+
+    def holds(self, request_id: int) -> bool:
+        """Whether it waits for nobody else."""
+        ...
+
+    def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> Outputs:
+        """End some of those that it holds."""
         ...
 
 

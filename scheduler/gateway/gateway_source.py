@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
-from scheduler.protocol.messages import NO_SESSION, Message, RequestsArrived, RequestsEnded
+from scheduler.protocol.messages import NO_SESSION, Message, RequestsArrived, RequestsEnded, RequestsWithdrawn
 from scheduler.protocol.sealed_payload import seal_output_tokens
 
 
@@ -70,6 +70,11 @@ class GatewaySource(TimingFlags):
             keys=[key],
         )
         return key, arrived
+
+    def withdraw(self, key: int) -> RequestsWithdrawn | None:
+        """What is to be said to the core when the client of an open request is gone; None if it has ended."""
+        self.streaming.discard(key)
+        return RequestsWithdrawn(self.address, [key]) if key in self._open else None
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Requests ended; at the end of the run the core ends those that are open."""

@@ -122,6 +122,15 @@ class RequestsEnded:
 
 
 @dataclass(slots=True)
+class RequestsWithdrawn:
+    """source -> core: nobody waits any more for these requests of the source `reply_to`, by its keys; those that have
+    not ended yet end as cancelled, each where nothing is at work for it."""
+
+    reply_to: Final[str]
+    keys: Final[list[int]]
+
+
+@dataclass(slots=True)
 class SessionsClosed:
     """source -> core: a client will send nothing more of these sessions."""
 
@@ -345,5 +354,6 @@ Message = (
     | StoreAnswers
     | RequestsEnded
     | SessionsClosed
+    | RequestsWithdrawn
 )
 """All messages. The place of each is its tag on the wire: new ones are added at the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from scheduler.core.guest import Guest
@@ -37,35 +38,51 @@ class Heard:
 
 
 class Callers(TimingFlags):
-    """Accepts requests at their times, as an HTTP service would at the times at which they come in."""
+    """Accepts requests at their times, as an HTTP service would at the times at which they come in, and withdraws some.
+
+    Keys are given in the order of `requests`; `leaves` are (time, key), of requests that were accepted before.
+    """
 
     address = "callers"
     priority = Priority.SOURCE
 
-    def __init__(self, source: GatewaySource, requests: list[tuple[int, ClientRequest]]) -> None:
+    def __init__(
+        self, source: GatewaySource, requests: list[tuple[int, ClientRequest]], leaves: list[tuple[int, int]]
+    ) -> None:
         self._source = source
-        self._requests = requests[::-1]
-        self.deadline_ns = requests[0][0]
+        acts: list[tuple[int, ClientRequest | int]] = [*requests, *leaves]
+        self._acts = sorted(acts, key=lambda act: act[0])[::-1]
+        self.deadline_ns = self._acts[-1][0]
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """The end of the run."""
         return NOTHING
 
     def wake(self, now_ns: int) -> Outputs:
-        """The next request."""
-        _, request = self._requests.pop()
-        arrived = (CORE_ADDRESS, self._source.accept(request)[1])
-        if self._requests:
-            self.deadline_ns = self._requests[-1][0]
-            return (arrived,)
-        self.deadline_ns = NEVER_NS
-        return (arrived, (CORE_ADDRESS, ArrivalsEnded()))
+        """The next request, or the next client that leaves."""
+        _, act = self._acts.pop()
+        self.deadline_ns = self._acts[-1][0] if self._acts else NEVER_NS
+        ended = [] if self._acts else [(CORE_ADDRESS, ArrivalsEnded())]
+        if isinstance(act, ClientRequest):
+            return [(CORE_ADDRESS, self._source.accept(act)[1]), *ended]
+        withdrawn = self._source.withdraw(act)
+        return ended if withdrawn is None else [(CORE_ADDRESS, withdrawn), *ended]
 
 
 class SmallGateway:
-    """Runs callers of `small_spec` to their end; every second one wants its tokens if `wants_tokens` is None."""
+    """Runs callers of `small_spec` to their end; every second one wants its tokens if `wants_tokens` is None.
 
-    def __init__(self, spec: dict[str, Any], *, wants_tokens: bool | None = True, guest: Guest | None = None) -> None:
+    `stays_ns`: how long clients of these keys wait before they are gone.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        *,
+        wants_tokens: bool | None = True,
+        guest: Guest | None = None,
+        stays_ns: Mapping[int, int] | None = None,
+    ) -> None:
         self.source = GatewaySource(BLOCK_TOKENS)
         self.heard = Heard()
         self.core: Scheduler = make_core(spec)
@@ -82,7 +99,8 @@ class SmallGateway:
             for number, (at_ns, prompt, output, prefix) in enumerate(spec["rows"])
         ]
         workers = [make_worker(spec, address) for address in WORKERS]
-        callers = Callers(self.source, requests)
+        leaves = [(requests[key][0] + stay_ns, key) for key, stay_ns in (stays_ns or {}).items()]
+        callers = Callers(self.source, requests, leaves)
         VirtualRuntime([callers, self.source, self.core, *workers], CORE_ADDRESS).run()
 
 
