@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from deploy.cluster.keeper import Launch, launch_text
 from deploy.cluster.processes import end_session, process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, locked, make_token, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
-from deploy.http.spec import HttpSpec
+from deploy.http.spec import KEY_VARIABLE, HttpSpec
 from deploy.settings.settings import Settings
 from deploy.terminal.output import tell
 from scheduler.protocol.errors import ClusterError
@@ -106,6 +107,7 @@ def _start_keeper(folder: RuntimeFolder, launch: Launch) -> subprocess.Popen[byt
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name != KEY_VARIABLE},
         )
     assert keeper.stdin is not None
     with suppress(BrokenPipeError), keeper.stdin as stdin:  # one that ended at once is found by whoever waits for it

@@ -27,7 +27,9 @@ class _Body(BaseModel):
 class StreamOptions(_Body):
     """How a stream is written."""
 
-    include_usage: bool = Field(False, description="One more event at the end with the usage of the whole request.")
+    include_usage: bool = Field(
+        default=False, description="One more event at the end with the usage of the whole request."
+    )
 
 
 class Part(_Body):
@@ -47,16 +49,18 @@ class Message(_Body):
 class GenerationBody(_Body):
     """What both kinds of completions take."""
 
-    model: str | None = Field(None, description="The model of /v1/models; may be left out.")
+    model: str | None = Field(default=None, description="The model of /v1/models; may be left out.")
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     max_tokens: Count | None = None
     min_tokens: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
-    ignore_eos: bool | None = Field(False, description="The answer has exactly max_tokens.")
+    ignore_eos: bool | None = Field(default=False, description="The answer has exactly max_tokens.")
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
-    n: int | None = Field(1, description="Only 1 is offered.")
-    seed: int | None = Field(None, description="Chooses another answer of the same prompt.")
-    timings: bool | None = Field(False, description="Tell how long the request was in each stage (an extension).")
+    n: int | None = Field(default=1, description="Only 1 is offered.")
+    seed: int | None = Field(default=None, description="Chooses another answer of the same prompt.")
+    timings: bool | None = Field(
+        default=False, description="Tell how long the request was in each stage (an extension)."
+    )
 
     @property
     def most_tokens(self) -> int | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from deploy.http.errors import HttpError
-from deploy.live.session import Session
+from deploy.live.session import ControlParts
 from scheduler.core.request_table import RequestTable
 from scheduler.gateway.gateway_source import ClientRequest, GatewaySource
 from scheduler.gateway.token_streams import TokenStreams
 from scheduler.metrics.records import Records
 from scheduler.protocol.finish import FinishReason
+from scheduler.protocol.messages import Message
 
 MAX_OPEN: Final = 2048
 """Requests that may be open at once; one more is told to come again."""
@@ -25,6 +26,23 @@ class Outcome(NamedTuple):
     output_tokens: int
     cached_tokens: int
     times_s: dict[str, float | None]
+
+
+class Serving(Protocol):
+    """A session, as far as clients have to do with it."""
+
+    @property
+    def parts(self) -> ControlParts:
+        """What it runs."""
+        ...
+
+    def now_ns(self) -> int:
+        """Emulated time."""
+        ...
+
+    def tell(self, message: Message) -> None:
+        """Say something to the core as of now."""
+        ...
 
 
 class Ticket:
@@ -61,7 +79,7 @@ class Exchange:
     """`begin` and `end` enclose a session that serves; between them it takes requests. An `AnswerListener`."""
 
     def __init__(self) -> None:
-        self._session: Session | None = None
+        self._session: Serving | None = None
         self._source: GatewaySource | None = None
         self._table: RequestTable | None = None
         self._tickets: dict[int, Ticket] = {}
@@ -71,7 +89,7 @@ class Exchange:
         """Whether requests are taken now."""
         return self._session is not None
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Serving) -> None:
         """A session's clock starts; nothing happens if it serves nobody."""
         parts = session.parts
         if parts.gateway is None or parts.scheduler is None:

@@ -14,12 +14,11 @@ from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_bod
 from deploy.http.completions import Completions
 from deploy.http.connections import Watch
 from deploy.http.errors import HttpError, of_aiohttp
-from deploy.http.exchange import Exchange
+from deploy.http.exchange import Exchange, Serving
 from deploy.http.keys import KeyRing
 from deploy.http.prompts import BYTES_PER_TOKEN, Prompt, chat_text
 from deploy.http.routes import JSON_TYPE, ROUTES, Handler, Route, openapi_document
 from deploy.http.spec import HttpSpec, address_text
-from deploy.live.session import Session
 from deploy.live.shown import Page
 from scheduler.protocol.errors import ClusterError
 
@@ -78,7 +77,7 @@ class HttpService:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Serving) -> None:
         """A session's clock starts."""
         self._exchange.begin(session)
 

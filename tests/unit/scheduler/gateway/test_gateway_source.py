@@ -12,6 +12,10 @@ from scheduler.protocol.sealed_payload import seal_output_tokens
 from tests.small_system import MS
 from tests.unit.scheduler.gateway.answers import SmallGateway, spec_of
 
+LONG_NS = 10**15
+LONGEST_PASS_NS = 20 * MS + 4096 * 20_000
+"""Of `tests.small_system`."""
+
 
 def test_a_request_arrives_with_all_that_is_known_of_it() -> None:
     source = GatewaySource(128)
@@ -51,13 +55,13 @@ def test_who_leaves_early_is_cancelled_and_leaves_nothing(
     core, table = gateway.core, gateway.core.table
     assert sorted(gateway.heard.rows) == list(range(20))
     for key, row in gateway.heard.rows.items():
-        left_ns = table.arrived_ns[row] + stays_ns.get(key, 2**62)
+        left_ns = table.arrived_ns[row] + stays_ns.get(key, LONG_NS)
         if table.reason[row] == FinishReason.CANCELLED:
             assert table.ended_ns[row] >= left_ns
         else:
             assert table.reason[row] == FinishReason.STOP
-            # A pass over the last of its prompt, or a step, was under way.
-            assert table.ended_ns[row] <= left_ns + 60 * MS
+            # It had one token more to come, of a pass or a step that was under way.
+            assert table.ended_ns[row] <= left_ns + LONGEST_PASS_NS
     assert gateway.source.num_open == 0
     assert not core.state.open.payloads
     for stage in (core.state.prefill, core.state.decode):
