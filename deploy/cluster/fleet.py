@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from deploy.http.spec import BLOCK_TOKENS, HttpSpec
 from deploy.live.actors import HostPlan

@@ -13,11 +13,13 @@ import signal
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Timer
 from types import FrameType
 from typing import Any, Final
+
+from msgspec import Struct, convert, to_builtins
+from msgspec.structs import replace
 
 from deploy.cluster.node_watch import NodeWatch, node_processes
 from deploy.cluster.processes import process_start, session_members
@@ -38,8 +40,7 @@ END_S: Final = 15.0
 """Wall seconds for a cluster that has failed to end in order; then every process of its session is killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """What `supernode up` asks for. `prometheus_port` 0: no Prometheus. `http`: the fields of an `HttpSpec`."""
 
     runtime_folder: str
@@ -103,7 +104,7 @@ class Keeper:
         from scheduler.sources.arrivals import BLOCK_TOKENS
 
         launch = self._launch
-        http = None if launch.http is None else HttpSpec(**launch.http)
+        http = None if launch.http is None else convert(launch.http, HttpSpec)
         block_tokens = BLOCK_TOKENS if http is None else HTTP_BLOCK_TOKENS
         blueprint = Blueprint(Settings.from_plain(launch.config), block_tokens)
         blueprint.make_core()
@@ -195,7 +196,7 @@ class Keeper:
 
 def launch_text(launch: Launch) -> str:
     """What a keeper reads on stdin."""
-    return json.dumps(asdict(launch))
+    return json.dumps(to_builtins(launch))
 
 
 def main() -> int:

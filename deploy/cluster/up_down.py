@@ -8,9 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
+
+from msgspec import to_builtins
 
 from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.keeper import Launch, launch_text
@@ -64,7 +65,11 @@ def bring_up(
                 folder.token_path.unlink(missing_ok=True)  # of a keeper that was killed before it wrote a line
         make_token(folder.token_path)
         launch = Launch(
-            str(folder.path), settings.to_plain(), metrics_port, prometheus_port, None if http is None else asdict(http)
+            str(folder.path),
+            settings.to_plain(),
+            metrics_port,
+            prometheus_port,
+            None if http is None else to_builtins(http),
         )
         keeper = _start_keeper(folder, launch)
         with _cleared_on_error(folder, keeper):

@@ -48,7 +48,8 @@ def curve(
     if not 0 <= ssd <= MAX_SSD_OVER_DRAM:
         raise ConfigError(f"--ssd is {ssd:g}; give a multiple of the DRAM from 0 to {MAX_SSD_OVER_DRAM:,}")
     settings = load_settings(config, {})
-    opened = open_trace(find_input(trace), options=for_run(rows, settings))
+    path = find_input(trace)
+    opened = open_trace(path, options=for_run(rows, settings, path))
     sizes = Blueprint(settings, opened.block_tokens).pool_sizes()
     block_bytes = settings.cache.bytes_per_server / sizes.dram_tokens * sizes.block_tokens
     prompts: list[Prompt] = [

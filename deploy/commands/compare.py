@@ -87,9 +87,9 @@ def command(
         raise ConfigError(f"--jobs is {jobs}; give a number of runs, at least 1")
     all_seeds = check_seeds(seeds, settings.run.seed)
     _refuse_unknown_paths(parsed, settings, all_seeds)
-    options = for_run(rows, settings)
-    tell_notes(settings.hardware.model)
     path = find_input(trace)
+    options = for_run(rows, settings, path)
+    tell_notes(settings.hardware.model)
     compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs, all_seeds)
     sizing = size(compared, path, options, jobs) if is_sized else None
     return _present(compared, trace, sizing, bounds=parsed, as_json=json)

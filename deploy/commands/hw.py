@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from msgspec import to_builtins
 
 from deploy.hardware.hardware_page import chip_page, hardware_list, supernode_page
 from deploy.hardware.lookup import load_hardware
@@ -94,7 +94,7 @@ def list_known(as_json: AsJson = False) -> None:
 
 def _derived(supernode: Supernode, module: str) -> dict[str, Any]:
     modules = module_document(module_account(supernode, module), module)
-    return {**asdict(totals(supernode)), "optical_module_account": modules}
+    return {**to_builtins(totals(supernode)), "optical_module_account": modules}
 
 
 def _say_json(document: Any) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from deploy.hardware.notes import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
@@ -77,11 +77,11 @@ def replay(
     parsed, cluster_up = _parse_bounds(bounds), _find_cluster() if live else None
     settings = _settings(told, cluster_up)
     tell_notes(settings.hardware.model)
-    options = for_run(rows, settings)
     _refuse_contradictions(settings, told, speed, live=live)
     all_seeds = _all_seeds(seeds, settings, live=live, files=(out, journal, openmetrics))
     _refuse_unknown_paths(parsed, settings, all_seeds, live=live)
     trace = find_input(trace)
+    options = for_run(rows, settings, trace)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, told.path, faults))
     broken = _read_faults(faults, settings, live=live)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from deploy.http.bodies import GenerationBody
 from deploy.http.prompts import BYTES_PER_TOKEN, Prompt
@@ -33,8 +33,7 @@ WORDS: Final = tuple(
 """Each is one token by the estimate that counts prompts, so that a client which counts text finds as many tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """`num_tokens` words, of which a client is shown the first `num_characters`.
 
     `finish_reason` is what OpenAI's interface calls why it ends there.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
+
+from msgspec import Struct
 
 from deploy.http.bodies import ChatBody, CompletionBody, Message
 from deploy.http.errors import HttpError
@@ -25,8 +26,7 @@ _DIGEST_BYTES: Final = 16
 _NO_BLOCK: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """Its tokens, `BYTES_PER_TOKEN` bytes each and the last perhaps fewer; `kind` tells text from token ids."""
 
     kind: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
+from msgspec import Struct
 from pydantic import BaseModel
 
 from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody
@@ -17,8 +17,7 @@ Handler = Callable[..., Awaitable[web.StreamResponse]]
 JSON_TYPE: Final = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """One operation. `name` is that of the method of `Service` which answers; `answers` are its statuses.
 
     `body` is what it takes. One that is `open` is answered without a key, and one that `serves` needs a session.

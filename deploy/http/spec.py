@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deploy.cluster.ports import HTTP_PORT, LOOPBACK
 from scheduler.protocol.errors import ConfigError
@@ -22,8 +24,7 @@ MAX_KEY_FILE_BYTES: Final = 65_536
 MIN_KEY_CHARACTERS: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class HttpSpec:
+class HttpSpec(Struct, frozen=True):
     """Where it listens (port 0: any that is free), and who is let in: everybody if there are no `key_digests`.
 
     Keys themselves go nowhere: `key_digests` are their SHA-256 in hexadecimal. `model` is the one served; prompt and

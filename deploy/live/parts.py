@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, to_builtins
 
 from deploy.live.actors import HostPlan
 from deploy.live.session import REPORT_INTERVAL_S, STREAM_REPORT_INTERVAL_S, ControlParts, RunSpec
@@ -30,15 +31,14 @@ MAKE_IDLE: Final = "deploy.live.parts:make_idle"
 MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 
 
-@dataclass(slots=True)
-class KeptParts:
+class KeptParts(Struct, frozen=True):
     """What comes back from the control plane: the run's log with the table in it, lines for a person on rows left out
     and on a policy that failed, the decisions if they are to be kept, and how often policies failed."""
 
-    collector: Final[Collector]
-    skipped_lines: Final[list[str]]
-    decided: Final[RunDecisions | None]
-    failures: Final[Mapping[str, PolicyFailures]]
+    collector: Collector
+    skipped_lines: list[str]
+    decided: RunDecisions | None
+    failures: Mapping[str, PolicyFailures]
 
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
@@ -46,7 +46,7 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profile
     spec = {
         "config": job.settings.to_plain(),
         "trace": str(Path(job.trace).resolve()),
-        "options": asdict(job.options),
+        "options": to_builtins(job.options),
         "block_tokens": blueprint.block_tokens,
         "faults": job.faults,
         "keeps_log": job.keeps_log,
@@ -99,7 +99,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     decided = keep_decisions(core) if spec["keeps_log"] else None
     return ControlParts(
         core,
-        make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"]),
+        make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"], waits=spec["options"]["links"]),
         lambda: KeptParts(collector, [*trace.skipped.lines(), *core.warnings()], decided, core.policy_failures),
         requests.judged_slo,
         settings.power.cap_w or 0.0,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from deploy.run.finish_limits import finish_limits
 from deploy.run.money import bill_of
@@ -56,8 +58,7 @@ if TYPE_CHECKING:
     from scheduler.sources.faults import FaultPlan
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayJob:
+class ReplayJob(Struct, frozen=True):
     """What to replay on what."""
 
     trace: str
@@ -71,8 +72,7 @@ class ReplayJob:
     """A file of simulated scrapes to write, on the virtual clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCost:
+class LiveCost(Struct, frozen=True):
     """What being live took: emulated seconds to one on the wall, start-up, and the lateness of messages on the wall.
 
     `hop_share_of_ttft`: the median hop as a share of the median TTFT.
@@ -91,8 +91,7 @@ class LiveCost:
         return {"speed": speed, "startup_s": startup_s, "hop_wall_s": hop_wall_s, "hop_share_of_ttft": share}
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
+class ReplayResult(Struct, frozen=True):
     """What came of a replay. `warnings` are lines for a person: rows left out, failures of policies."""
 
     title: str
@@ -137,7 +136,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     core.add_guest(collector)
     decided = keep_decisions(core) if job.keeps_log else None
     profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
-    sources = make_sources(trace, job.faults, blueprint, table, profile, lose)
+    sources = make_sources(trace, job.faults, blueprint, table, profile, lose, waits=job.options.links)
     with (
         _journalled(core, job, blueprint) as front,
         _scraped(job, blueprint, core) as scrapes,
@@ -196,10 +195,13 @@ def make_sources(
     table: RequestTable,
     profile: Sequence[InstanceProfiled] = (),
     lose: Callable[[str, int], Outputs] = _lose_nothing,
+    *,
+    waits: bool = False,
 ) -> list[Component]:
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
-    fabric or takes workers, if anything does; `lose` is told of each worker that is lost."""
-    source = _trace_source(trace, blueprint.settings)
+    fabric or takes workers, if anything does; `lose` is told of each worker that is lost, and with
+    `waits` rows of the trace wait for those that their links name."""
+    source = _trace_source(trace, blueprint.settings, waits=waits)
     sources: list[Component] = [source]
     if profile:
         from scheduler.sources.profiler import ProfileSource
@@ -226,14 +228,15 @@ def make_sources(
     return [*sources, FaultSource(changes, has_work)]
 
 
-def _trace_source(trace: Trace, settings: Settings) -> Component:
+def _trace_source(trace: Trace, settings: Settings, *, waits: bool) -> Component:
     """What plays the trace: at its times, or as clients that wait."""
     groups = settings.clients.groups
-    if not groups:
+    if not (groups or waits):
         return TraceSource(trace)
     from scheduler.sources.clients.play import client_source
 
-    return client_source(trace, groups, waits=False, seed=settings.run.seed)
+    class_of_tenant = {tenant: one.name for one in settings.requests.classes for tenant in one.tenants}
+    return client_source(trace, groups, waits=waits, seed=settings.run.seed, class_of_tenant=class_of_tenant)
 
 
 def refuse_stalled(collector: Collector) -> None:

@@ -40,9 +40,11 @@ def parse_warmup(plain: str | int) -> Warmup:
     if not text:
         return Warmup()
     try:
-        return Warmup(num_requests=read_count(text))
+        num_requests = read_count(text)
     except QuantityError:
-        pass
+        num_requests = -1
+    if num_requests >= 0:
+        return Warmup(num_requests=num_requests)
     try:
         return Warmup(until_ns=round(parse_duration_s(text) * NS_PER_S))
     except QuantityError:

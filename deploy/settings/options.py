@@ -12,16 +12,18 @@ fields (`models.py`), with their help.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deploy.settings.load import load_settings
 from deploy.settings.settings import SETTINGS, Settings
 from scheduler.sources.traces.options import ROLES, TIME_UNIT_NAMES, TraceOptions
+from scheduler.sources.traces.registry import has_links
 
 Config = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of settings; flags win over it.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
@@ -37,6 +39,7 @@ TokensPerId = Annotated[int | None, typer.Option(metavar="N", help="Prompt token
 BlockIds = Annotated[str | None, typer.Option(metavar="WHAT", help="Ids name a block and all before (chain) or text.")]
 Columns = Annotated[str | None, typer.Option(metavar="ROLE=NAME,..", help=f"Its columns: {', '.join(ROLES)}.")]
 OutputLength = Annotated[int | None, typer.Option(metavar="N", help="Output tokens of rows that give none.")]
+Turns = Annotated[str | None, typer.Option(metavar="HOW", help="Rows of closed sessions: whole requests, or delta.")]
 Sort = Annotated[bool, typer.Option("--sort", help="Sort rows by time; reads all of them first.")]
 Spread = Annotated[str | None, typer.Option(metavar="HOW", help="Spread rows of one stamp: even or random[:GRID].")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Only rows from there on, such as 10h.")]
@@ -47,16 +50,14 @@ AssumeShared = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse fields of rows that are not read.")]
 
 
-@dataclass(frozen=True, slots=True)
-class OptionGroup:
+class OptionGroup(Struct, frozen=True):
     """Annotation and default of each option by name, and what makes one value of what was given."""
 
     options: Mapping[str, tuple[Any, Any]]
     make: Callable[[dict[str, Any]], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """Settings as a command line gives them: a file, and flags by flat name (None: not given)."""
 
     path: str | None
@@ -91,6 +92,7 @@ TRACE_OPTIONS: Final = OptionGroup(
         "block_ids": (BlockIds, None),
         "columns": (Columns, None),
         "output_length": (OutputLength, None),
+        "turns": (Turns, None),
         "sort": (Sort, False),
         "from_time": (From, None),
         "until_time": (Until, None),
@@ -104,10 +106,19 @@ TRACE_OPTIONS: Final = OptionGroup(
 """Which rows of a trace are read, and how; makes a `TraceOptions` that `for_run` completes."""
 
 
-def for_run(rows: TraceOptions, settings: Settings) -> TraceOptions:
-    """The options with what a run adds: its seed, and its cache's blocks as those of requests that are generated."""
-    cache = settings.cache
-    return replace(rows, seed=settings.run.seed, block_tokens=cache.block_tokens or None, finds_answers=cache.answers)
+def for_run(rows: TraceOptions, settings: Settings, trace: str) -> TraceOptions:
+    """The options with what a run of this trace adds: its seed, its cache's blocks as those of requests that are
+    generated, and whether turns wait for the turns before them. InputError if the trace cannot be read at all."""
+    cache, clients = settings.cache, settings.clients
+    rows = replace(
+        rows,
+        seed=settings.run.seed,
+        block_tokens=cache.block_tokens or None,
+        finds_answers=cache.answers,
+        timeless=bool(clients.concurrency),
+    )
+    waits = clients.sessions == "closed" or (clients.sessions == "auto" and has_links(trace, rows))
+    return replace(rows, links=waits)
 
 
 def with_options(**groups: OptionGroup) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, get_type_hints
+
+from msgspec import Struct
 
 from deploy.settings.clients import Clients
 from deploy.settings.models import Cache, FabricLoad, Hardware, Instances, Money, Power, Requests, Routing, Run
@@ -20,8 +21,7 @@ from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import UnknownNameError
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Everything that decides the outcome of a run besides the trace itself. Made by `from_plain`.
 
     `flat` has every setting as text or number under its flat name: what is printed, digested, journalled and sent to

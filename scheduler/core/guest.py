@@ -1,10 +1,10 @@
 """The one way to listen to the core.
 
-A guest is told of messages before and after the core has handled them, of requests that have ended, whatever ended
-them, and wakes the core at its own deadline. What it
-returns goes out with the core's own outputs, in the order in which it was returned; what must be known before any work
-is started goes out first (`goes_first`). The scheduler asks its guests in the order in which they were added, and asks
-a guest only for the messages that it hears: a message that no guest hears costs nothing.
+A guest is told of messages before and after the core has handled them and of requests that have ended, whatever ended
+them, and wakes the core at its own deadline. What it returns goes out with the core's own outputs, in the order in
+which it was returned; what must be known before any work is started goes out first (`goes_first`). The scheduler asks
+its guests in the order in which they were added, and asks a guest only for the messages that it hears: a message that
+no guest hears costs nothing.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgspec.structs import replace
 
 from scheduler.core.config import CacheMode
 from scheduler.core.estimates.read_limits import ReadLimits
@@ -36,8 +38,8 @@ _PREFILL = StageKind.PREFILL
 class EarlyEnd:
     """Why and since when a request is to end before it is done; `asked`: the attempt in which an instance was told."""
 
-    reason: Final[FinishReason]
-    since_ns: Final[int]
+    reason: FinishReason
+    since_ns: int
     asked: tuple[int, ...] = ()
 
 

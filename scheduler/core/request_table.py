@@ -81,14 +81,14 @@ class RequestTable:
         ):
             column.extend(array(column.typecode, [NOT_YET]) * CHUNK_ROWS)
 
-    def add(self, now_ns: int, prompt_tokens: list[int]) -> range:
+    def add(self, arrived_ns: int, prompt_tokens: list[int]) -> range:
         """New requests in `ARRIVED`; returns their ids."""
         first = self.num_requests
         end = first + len(prompt_tokens)
         while end > len(self.state):
             self._grow()
         self.prompt_tokens[first:end] = array("i", prompt_tokens)
-        self.arrived_ns[first:end] = array("q", [now_ns] * (end - first))
+        self.arrived_ns[first:end] = array("q", [arrived_ns] * (end - first))
         self.num_requests = end
         self.num_open += end - first
         return range(first, end)

@@ -37,6 +37,7 @@ from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
+    AS_HEARD,
     ArrivalsEnded,
     CacheReported,
     ChangeModel,
@@ -143,6 +144,8 @@ class Scheduler(TimingFlags):
         if type(guest).wake is not Guest.wake:
             self._timed.append(guest)
         if type(guest).ended is not Guest.ended:
+            if not self._hearing_ends:
+                self._num_ends_told = len(self.table.ended_ids)
             self._hearing_ends.append(guest)
         for kind, handler in self._own_handlers.items():
             hearing = [one for one in self._guests if one.hears is None or kind in one.hears]
@@ -198,7 +201,7 @@ class Scheduler(TimingFlags):
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         table, config, classes = self.table, self.state.config, self.state.classes
-        ids = table.add(now_ns, message.prompt_tokens)
+        ids = table.add(now_ns if message.arrived_ns == AS_HEARD else message.arrived_ns, message.prompt_tokens)
         self.state.open.add(ids, message)
         if message.sessions:
             table.session[ids.start : ids.stop] = array("i", message.sessions)
@@ -214,7 +217,6 @@ class Scheduler(TimingFlags):
         if self._ends is None:
             from scheduler.core.guests.told_ends import ToldEnds  # few sources wait for what they have asked
 
-            self._num_ends_told = len(self.table.ended_ids)
             self._ends = ToldEnds(self.table)
             self.add_guest(self._ends)
         self._ends.expect(ids, message)

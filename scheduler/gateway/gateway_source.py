@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import NO_SESSION, Message, RequestsArrived, RequestsEnded, RequestsWithdrawn
 from scheduler.protocol.sealed_payload import seal_output_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class ClientRequest:
+class ClientRequest(Struct, frozen=True):
     """One request as its client sent it; columns as in `RequestsArrived`.
 
     `output_tokens` is what an engine would find out only at the end; it goes to the workers sealed. `wants_tokens`: its

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from scheduler.protocol.messages import NO_ANSWER
 
@@ -22,21 +23,21 @@ DELAY_NOT_GIVEN: Final = -1
 """In place of a delay: the time that passes between two rows is that of the trace."""
 
 
-@dataclass(slots=True)
-class Links:
+class Links(Struct, frozen=True):
     """What each row of a block waits for, as columns as long as the block.
 
     `sessions` number conversations or tasks over the whole trace, `NO_SESSION` for a row of none. `keys` are what
     others call a row. `waits_for`: those whose ends a row waits for, and None where it is the row before of its
     session. The row comes `delays_ns` after the last of these ends. `lines` are places in the file, 0 where there is
-    none.
+    none. `resets`: whether a row's context begins anew, so that it may be shorter than that of the rows before.
     """
 
-    sessions: Final[list[int]] = field(default_factory=list[int])
-    keys: Final[list[RowKey]] = field(default_factory=list[RowKey])
-    waits_for: Final[list[list[RowKey] | None]] = field(default_factory=list[list[RowKey] | None])
-    delays_ns: Final[list[int]] = field(default_factory=list[int])
-    lines: Final[list[int]] = field(default_factory=list[int])
+    sessions: list[int] = field(default_factory=list[int])
+    keys: list[RowKey] = field(default_factory=list[RowKey])
+    waits_for: list[list[RowKey] | None] = field(default_factory=list[list[RowKey] | None])
+    delays_ns: list[int] = field(default_factory=list[int])
+    lines: list[int] = field(default_factory=list[int])
+    resets: list[bool] = field(default_factory=list[bool])
 
     def extend(self, later: Links) -> None:
         """Add the rows of the block that comes after this one."""
@@ -49,11 +50,10 @@ class Links:
 
     @property
     def _columns(self) -> tuple[list[Any], ...]:
-        return (self.sessions, self.keys, self.waits_for, self.delays_ns, self.lines)
+        return (self.sessions, self.keys, self.waits_for, self.delays_ns, self.lines, self.resets)
 
 
-@dataclass(slots=True)
-class ArrivalBlock:
+class ArrivalBlock(Struct):
     """Up to a few thousand requests as parallel columns, in time order within and across blocks.
 
     `arrived_ns` counts from the trace's first request, which is at 0. `prefixes[i]` lists the ids of consecutive
@@ -80,9 +80,11 @@ class ArrivalBlock:
     def extend(self, later: ArrivalBlock) -> None:
         """Add the rows of the block that comes after this one."""
         if self.classes or later.classes:
-            self.classes[:] = [*self.class_names, *later.class_names]
+            self.classes.extend(() if self.classes else self.class_names)
+            self.classes.extend(later.class_names)
         if self.answers or later.answers:
-            self.answers[:] = [*self.answer_blocks, *later.answer_blocks]
+            self.answers.extend(() if self.answers else self.answer_blocks)
+            self.answers.extend(later.answer_blocks)
         if self.links is not None and later.links is not None:
             self.links.extend(later.links)
         for column, more in zip(self._columns, later._columns):
@@ -116,11 +118,10 @@ class ArrivalBlock:
         return self.answers or [NO_ANSWER] * len(self)
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """An opened trace: what is known before the first row, and the rows as a stream read once."""
 
-    name: Final[str]
-    block_tokens: Final[int]
-    num_requests_hint: Final[int | None]
-    blocks: Final[Iterator[ArrivalBlock]]
+    name: str
+    block_tokens: int
+    num_requests_hint: int | None
+    blocks: Iterator[ArrivalBlock]

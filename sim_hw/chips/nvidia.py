@@ -7,8 +7,9 @@ published row takes the numbers of its nearest relative, which is the weakest ki
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from sim_hw.chips.ascend import ASCEND_910C_FIT, UB_WRITE_SHARE
 from sim_hw.chips.chip import Chip, Die, PeakRates

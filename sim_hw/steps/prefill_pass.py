@@ -7,7 +7,8 @@ projections and experts; their latents are fetched before the pass begins, gathe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of
@@ -33,16 +34,14 @@ TEXT_TOKENS = 4096
 """Tokens of a prefill batch that count as one text for the skew of its experts; the prompt of the fitted rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillPass:
+class PrefillPass(Struct, frozen=True):
     """`layer` is one expert layer, or one dense layer of a dense model."""
 
     whole: StepTime
     layer: StepTime
 
 
-@dataclass(frozen=True, slots=True)
-class PassTokens:
+class PassTokens(Struct, frozen=True):
     """The work of one rank in one pass, or of the ranks together that share the layers of a dense model.
 
     Fractions arise where several ranks work on one prompt. `pairs` are (query, key) pairs, causal mask.
@@ -62,8 +61,7 @@ def pass_tokens(point: PrefillPoint) -> PassTokens:
     return PassTokens(prompts * computed, prompts * cached, prompts * pairs)
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillModel:
+class PrefillModel(Struct, frozen=True):
     """The operators of one rank of an instance, for whatever tokens a pass has."""
 
     point: PrefillPoint

@@ -28,6 +28,7 @@ from scheduler.protocol.messages import (
     Usage,
     UsageReported,
 )
+from tests.checkers.clients import check_clients
 from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Outcome
 from tests.sim.build import RealSystem, build_real
 from tests.sim.cache_parts import blocks_in
@@ -77,7 +78,7 @@ def check_one_end(journal: Journal) -> None:
         if _is_end(journal, request_id, output_tokens):
             assert journal.outcomes[request_id].reason == "LENGTH"
             ends[request_id] += 1
-    assert len(journal.outcomes) == len(journal.system.case.rows)
+    assert len(journal.outcomes) == len(journal.system.source.rows())
     for request_id, outcome in enumerate(journal.outcomes):
         assert outcome.reason in ("STOP", "LENGTH", *REJECTIONS), (request_id, outcome)
         assert ends[request_id] == (outcome.reason not in REJECTIONS), (request_id, outcome)
@@ -344,8 +345,13 @@ def check_bounds(journal: Journal) -> None:
 
 def _is_end(journal: Journal, request_id: int, output_tokens: int) -> bool:
     """Whether a preempted request has outgrown the prefill instances, which ends it."""
-    case = journal.system.case
-    return case.rows[request_id].prompt_tokens + output_tokens > 128 * case.prefill_blocks
+    prompt_tokens = journal.system.scheduler.table.prompt_tokens[request_id]
+    return prompt_tokens + output_tokens > 128 * journal.system.case.prefill_blocks
+
+
+def check_closed_loop(journal: Journal) -> None:
+    """INV-13, where a case has clients or rows that wait for each other."""
+    check_clients(journal.system.case, journal.system.source.calls)
 
 
 CHECKS = [
@@ -358,4 +364,5 @@ CHECKS = [
     check_reads,
     check_usage,
     check_bounds,
+    check_closed_loop,
 ]

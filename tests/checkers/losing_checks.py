@@ -17,6 +17,7 @@ from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped, UsageReported
+from tests.checkers.clients import check_clients
 from tests.naive.case import Case
 from tests.sim.build import build_real
 from tests.sim.losing import LosingSystem, Trouble
@@ -40,6 +41,7 @@ def run_checked(case: Case, trouble: Trouble) -> LosingSystem:
     check_replay(system)
     check_accounts(system)
     check_metrics(system, collector)
+    check_clients(case, system.source.calls)
     system.account.check()
     return system
 
@@ -47,10 +49,12 @@ def run_checked(case: Case, trouble: Trouble) -> LosingSystem:
 def check_ends(system: LosingSystem) -> None:
     """INV-1, and who finished has all of its output and no more."""
     table, case = system.scheduler.table, system.case
-    assert table.num_requests == len(case.rows)
+    rows = [case.rows[number] for number in system.source.rows()]
+    assert table.num_requests == len(rows)
+    assert len(rows) == len(case.rows) or case.is_graph
     assert table.num_open == 0
     assert set(table.state[: table.num_requests]) == {State.ENDED}
-    for request_id, row in enumerate(case.rows):
+    for request_id, row in enumerate(rows):
         reason = FinishReason(table.reason[request_id])
         allowed = [*FINISHED, FinishReason.TOO_LONG, FinishReason.OVERLOAD, FinishReason.RETRIES_EXHAUSTED]
         allowed += [FinishReason.ADMISSION] * (case.entry.admission != "always")

@@ -10,6 +10,7 @@ nanosecond.
 - `cache`: blocks as lists, the least recently used first; `caching`: what the core asks of them
 - `reads`: reads of the cache pool, and when they are given up
 - `parking`: idle instances that give up their model, and the governor that parks them
+- `clients`: who waits for answers before it asks again
 - `request`: one request, with all that any part knows of it
 - `world`: time and messages: a list of what is to be delivered, a scan for what is due next
 """

@@ -21,6 +21,25 @@ class Row:
     tenant: int = 0
     answer: int | None = None
     """The id of the block in which the answer begins, where one is known; those after it are numbered on."""
+    waits_for: tuple[int, ...] | None = ()
+    """Earlier rows, by number, whose ends it waits for; None for the last one before it of its session, if any."""
+    delay_ns: int | None = 0
+    """After the last of these ends; None for the time between the rows."""
+    session: int = NEVER
+
+
+@dataclass(frozen=True)
+class Clients:
+    """So many clients, each of which thinks after the end of each of its requests.
+
+    They think for the `think_ns` in turn, in the order of the ends; the first begins at once, the others evenly over
+    `ramp_ns`. They ask for the requests of one tenant, or of all if that is None.
+    """
+
+    number: int
+    think_ns: tuple[int, ...] = (0,)
+    ramp_ns: int = 0
+    tenant: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,10 @@ class Case:
     keeps_answers: bool = False
     parking: tuple[int, int, int] | None = None
     """Idle nanoseconds, spare instances and the time to wake, where instances are parked."""
+    clients: tuple[Clients, ...] = ()
+    """Who asks; times of rows are unused then. Without them rows come at their times, or when they are ready."""
+    is_graph: bool = False
+    """Whether rows wait for what they say."""
     budget_w: int | None = None
     """The budget that each instance keeps, in the units of `throttled`; None if they keep none."""
 
@@ -107,6 +130,33 @@ def lines_of(case: Case, way: int, num_running: int) -> list[tuple[int, int, int
     return [(case.fixed_ps + 997 * num_running, case.sequence_ps + 500 * way, case.kv_ps * (1 + way)), other][
         : 1 + way % 2
     ]
+
+
+def waits_for(case: Case, row: int) -> list[int]:
+    """The rows whose ends a row waits for."""
+    if not case.is_graph:
+        return []
+    one = case.rows[row]
+    if one.waits_for is not None:
+        return list(one.waits_for)
+    same = [other for other in range(row) if one.session != NEVER and case.rows[other].session == one.session]
+    return same[-1:]
+
+
+def delay_ns(case: Case, row: int) -> int:
+    """How long after the last of these ends."""
+    one = case.rows[row]
+    if one.delay_ns is not None:
+        return one.delay_ns
+    return max(0, one.arrived_ns - max(case.rows[before].arrived_ns for before in waits_for(case, row)))
+
+
+def group_of(case: Case, row: int) -> Clients | None:
+    """Who asks for a row; None if that is nobody in particular."""
+    for one in case.clients:
+        if one.tenant is None or one.tenant == case.rows[row].tenant:
+            return one
+    return None
 
 
 @dataclass

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tests.naive.blocks import blocks_for
 from tests.naive.caching import Caching
 from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
+from tests.naive.clients import ClosedLoop
 from tests.naive.decode import Decode
 from tests.naive.fabric import Fabric, Flow, Then
 from tests.naive.parking import Governor, ParkingSlot
@@ -47,7 +48,6 @@ def run_naive(case: Case) -> Result:
 def simulate(case: Case) -> Core:
     """Run a case and answer the core, from which everything else can be reached."""
     world = World()
-    source = Source(world, [Request(row) for row in case.rows])
     core = Core(world, case)
     for index in range(case.num_prefill):
         prefill = Prefill(world, case, index, core)
@@ -57,9 +57,15 @@ def simulate(case: Case) -> Core:
         decode = Decode(world, case, index, core)
         core.decode.append(decode)
         core.decode_slots.append(core.slot(decode.priority, decode.is_empty))
-    core.awaits_more = lambda: bool(source.left)
     core.reported_kv = [0] * case.num_decode
-    source.tell = core.on_arrived
+    if case.clients or case.is_graph:
+        loop = ClosedLoop(world, case)
+        loop.tell, loop.tell_end, core.tell_ended = core.on_arrived, core.on_arrivals_ended, loop.on_ended
+        core.awaits_more = lambda: not core.has_all
+    else:
+        source = Source(world, [Request(row) for row in case.rows])
+        core.awaits_more = lambda: bool(source.left)
+        source.tell = core.on_arrived
     world.run()
     return core
 
@@ -104,6 +110,9 @@ class Core:
         self.decode_slots: list[ParkingSlot] = []
         self.governor = Governor(world, self)
         self.awaits_more: Callable[[], bool] = bool
+        self.tell_ended: Callable[[list[Request]], None] | None = None
+        self.ended: list[Request] = []
+        self.has_all = False
         self.caching = Caching(world, self)
         self.computed_tokens = 0
         self.computing_ns = 0
@@ -120,6 +129,9 @@ class Core:
         """After everything that the core hears."""
         if self.case.parking is not None:
             self.governor.weigh()
+        if self.ended and self.tell_ended is not None:
+            self.world.say(self.tell_ended, self.ended)
+        self.ended = []
 
     def is_prefill_busy(self, index: int) -> bool:
         """Has it anything to do that the core knows of?"""
@@ -177,6 +189,7 @@ class Core:
         request.reason = reason
         request.ended_ns = self.world.now_ns
         request.counts_at_decode = False
+        self.ended.append(request)
 
     def on_arrived(self, requests: list[Request]) -> None:
         """Turn away what is too long or too many, send on the rest."""
@@ -192,6 +205,11 @@ class Core:
             else:
                 welcome.append(request)
         self.caching.look_up(welcome)
+        self.has_heard()
+
+    def on_arrivals_ended(self) -> None:
+        """Nothing more will come."""
+        self.has_all = True
         self.has_heard()
 
     def route(self, requests: list[Request]) -> None:

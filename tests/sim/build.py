@@ -16,20 +16,16 @@ from scheduler.policies import make_routing_policy
 from scheduler.policies.classes import RequestClass
 from scheduler.policies.view import READS_ALL, PolicyContext, RequestView, RoutingPolicy, StageKind, StageView
 from scheduler.protocol.addresses import CORE_ADDRESS, decode_address, prefill_address
-from scheduler.protocol.component import NEVER_NS, NOTHING, Around, Component, Outputs, Priority, TimingFlags
+from scheduler.protocol.component import NEVER_NS, Around, Component, Outputs
 from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
-    NO_ANSWER,
-    ArrivalsEnded,
     DecodeStepped,
     Message,
     PrefillStepped,
-    RequestsArrived,
     TransferDone,
     UsageReported,
 )
-from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
 from scheduler.runtime.virtual import VirtualRuntime
 from sim_hw.instance.compiled_decode import StepForm, StreamCost
@@ -39,11 +35,11 @@ from tests.naive.case import (
     Case,
     Outcome,
     Result,
-    Row,
     lines_of,
     way_of,
 )
 from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
+from tests.sim.clients.sources import WatchedSource, make_source
 from tests.sim.parked import parkable
 from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
 from tests.tap import Look, as_guest
@@ -53,40 +49,6 @@ from workers.decode.config import ANY_NUMBER, DecodeConfig
 from workers.decode.instance import DecodeInstance
 from workers.prefill.config import PrefillConfig
 from workers.prefill.instance import PrefillInstance
-
-
-class RowSource(TimingFlags):
-    """A trace source of a few rows: all that arrive at one instant are one message."""
-
-    address = "source"
-    priority = Priority.SOURCE
-
-    def __init__(self, rows: Sequence[Row], block_tokens: int) -> None:
-        self._rows = list(rows)
-        self._block_tokens = block_tokens
-        self.deadline_ns = rows[0].arrived_ns if rows else NEVER_NS
-
-    def handle(self, now_ns: int, message: Message) -> Outputs:
-        """Nobody tells a source anything but the end of the run."""
-        return NOTHING
-
-    def wake(self, now_ns: int) -> Outputs:
-        """Everything that arrives now."""
-        now = [row for row in self._rows if row.arrived_ns == now_ns]
-        self._rows = self._rows[len(now) :]
-        self.deadline_ns = self._rows[0].arrived_ns if self._rows else NEVER_NS
-        arrived = RequestsArrived(
-            [row.prompt_tokens for row in now],
-            seal_output_tokens([row.output_tokens for row in now]),
-            [list(row.prefix) for row in now],
-            [row.tenant for row in now],
-            self._block_tokens,
-            [],
-            [NO_ANSWER if row.answer is None else row.answer for row in now],
-        )
-        if self._rows:
-            return ((CORE_ADDRESS, arrived),)
-        return ((CORE_ADDRESS, arrived), (CORE_ADDRESS, ArrivalsEnded()))
 
 
 @dataclass(frozen=True)
@@ -171,6 +133,7 @@ class RealSystem:
 
     case: Case
     scheduler: Scheduler
+    source: WatchedSource
     prefill: list[PrefillInstance]
     decode: list[DecodeInstance]
     caches: list[BlockStore]
@@ -259,14 +222,15 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
         make_policy(case.decode_policy, StageKind.DECODE),
         case.entry,
     )
-    components: list[Component] = [RowSource(case.rows, case.block_tokens), build_fabric(case)]
+    source = make_source(case)
+    components: list[Component] = [source, build_fabric(case)]
     components += [parkable(case, one, one.is_empty) for one in prefill]
     components += [parkable(case, one, one.memory.is_empty) for one in decode]
     if mode is CacheMode.POOL:
         pool = CachePool(store_sizes(case))
         caches.append(pool.store)
         components.append(pool)
-    return RealSystem(case, scheduler, prefill, decode, caches, components)
+    return RealSystem(case, scheduler, source, prefill, decode, caches, components)
 
 
 def prefill_info(case: Case, address: str) -> InstanceInfo:

@@ -185,6 +185,7 @@ class LosingSystem:
         self.case = case
         self.trouble = trouble
         self.scheduler: Scheduler = system.scheduler
+        self.source = system.source
         self.scheduler.state.config = replace(self.scheduler.state.config, max_retries=trouble.max_retries)
         self.told: list[tuple[int, Message | None]] = []
         """What the core was given; None is a wake."""

@@ -1,6 +1,8 @@
 """Clients that wait: who has what in flight, and what comes after what has ended.
 
-`groups` says how many clients there are and how long they think, `request_graph` which request waits for which,
-`supply` hands out requests as they become ready, `gates` hold how many are in flight, and `client_source` is the
-component that brings them together.
+- `client_source`: start here; the component that asks as soon as a request is ready and a client of its class is free
+- `groups`: how many clients there are and how long they think; `gates`: which of them are free, and when
+- `supply`: where clients find their next request; `row_supply`: rows of a trace in its order; `graph_supply`: rows that
+  wait for others, as a `request_graph` says, in the order that `ready_queue` keeps
+- `play`: the source of a trace, made of these
 """

@@ -14,9 +14,10 @@ from scheduler.protocol.messages import (
     Message,
     RequestsArrived,
     RequestsEnded,
+    RunEnded,
     SessionsClosed,
 )
-from scheduler.sources.clients.gates import Gates
+from scheduler.sources.clients.gates import Gate, Gates
 from scheduler.sources.clients.supply import Asked, Supply
 
 _ANSWERED: Final = frozenset(int(reason) for reason in FINISHED)
@@ -26,7 +27,8 @@ class ClientSource(TimingFlags):
     """Sends what is ready as soon as a client of its class is free, and `ArrivalsEnded` with the last of it.
 
     It is told by `RequestsEnded` what has ended. All its times count from the ends that it is told of, so that on a
-    live cluster a client that hears late of an end asks again as of the time at which it would have.
+    live cluster a client that hears late of an end asks again as of the time at which it would have, and says so
+    (`arrived_ns`). Errors of the trace pass through the constructor, `handle` and `wake`.
     """
 
     address = "source"
@@ -39,53 +41,61 @@ class ClientSource(TimingFlags):
         self._gates = gates
         self._block_tokens = block_tokens
         # Of requests in flight, by key.
-        self._gate_of: dict[int, str] = {}
+        self._gate_of: dict[int, Gate] = {}
         self._has_said_all = False
         self._is_over = False
         self.deadline_ns = NEVER_NS
-        self._plan()
+        self._plan(0)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Requests ended; or the run has, and nothing more is sent."""
-        if not isinstance(message, RequestsEnded):
+        if isinstance(message, RequestsEnded):
+            return NOTHING if self._is_over else self._on_ended(now_ns, message)
+        if isinstance(message, RunEnded):
             self._is_over = True
             self.deadline_ns = NEVER_NS
             return NOTHING
-        if self._is_over:
-            return NOTHING
-        closed: list[int] = []
-        for key, reason, ended_ns in zip(message.keys, message.reasons, message.ended_ns, strict=True):
-            self._gates[self._gate_of.pop(key)].give_back(ended_ns)
-            closed += self._supply.ended(key, ended_ns, has_answer=reason in _ANSWERED)
-        outputs = self._ask(now_ns)
-        return [(CORE_ADDRESS, SessionsClosed(closed)), *outputs] if closed else outputs
+        raise KeyError(f"{type(message).__name__} is nothing that clients are told")
 
     def wake(self, now_ns: int) -> Outputs:
         """A client is free and a request ready."""
         return self._ask(now_ns)
 
+    def _on_ended(self, now_ns: int, message: RequestsEnded) -> Outputs:
+        gate_of, ended = self._gate_of, self._supply.ended
+        closed: list[int] = []
+        for key, reason, ended_ns in zip(message.keys, message.reasons, message.ended_ns, strict=True):
+            gate_of.pop(key).give_back(ended_ns)
+            closed += ended(key, ended_ns, has_answer=reason in _ANSWERED)
+        outputs = self._ask(now_ns)
+        return [(CORE_ADDRESS, SessionsClosed(closed)), *outputs] if closed else outputs
+
     def _ask(self, now_ns: int) -> Outputs:
         """All that can be sent at this instant, as one message."""
         supply, asked = self._supply, list[Asked]()
         for name, gate in self._gates.items():
-            while gate.next_ns <= now_ns and supply.next_ns(name) <= now_ns:
+            while gate.next_ns <= now_ns and supply.next_ns(name, now_ns) <= now_ns:
                 gate.take()
                 one = supply.take(name, now_ns)
-                self._gate_of[one.key] = name
+                self._gate_of[one.key] = gate
                 asked.append(one)
-        outputs: list[Output] = [(CORE_ADDRESS, self._arrived(asked))] if asked else []
+        outputs: list[Output] = [(CORE_ADDRESS, self._arrived(now_ns, asked))] if asked else []
         if not (supply.has_more or self._has_said_all):
             self._has_said_all = True
             outputs.append((CORE_ADDRESS, ArrivalsEnded()))
-        self._plan()
+        self._plan(now_ns)
         return outputs
 
-    def _plan(self) -> None:
+    def _plan(self, now_ns: int) -> None:
         """When a client is free and a request ready, as far as that is known."""
-        supply = self._supply
-        self.deadline_ns = min(max(gate.next_ns, supply.next_ns(name)) for name, gate in self._gates.items())
+        supply, deadline_ns = self._supply, NEVER_NS
+        for name, gate in self._gates.items():
+            free_ns = gate.next_ns
+            if free_ns != NEVER_NS:
+                deadline_ns = min(deadline_ns, max(free_ns, supply.next_ns(name, now_ns)))
+        self.deadline_ns = deadline_ns
 
-    def _arrived(self, asked: list[Asked]) -> RequestsArrived:
+    def _arrived(self, now_ns: int, asked: list[Asked]) -> RequestsArrived:
         keys, prompt_tokens, payloads, prefixes, tenants, classes, answers, sessions = map(list, zip(*asked))
         return RequestsArrived(
             prompt_tokens,
@@ -98,4 +108,5 @@ class ClientSource(TimingFlags):
             sessions if any(session != NO_SESSION for session in sessions) else [],
             self.address,
             keys,
+            now_ns,
         )

@@ -14,11 +14,12 @@ class Gate:
     """The places of one group of clients, by when each is free.
 
     A place that is taken is none of them; it comes back when its request has ended and its client has thought. So at
-    most `count` requests of the group are in flight, and as many as that while some are ready and nobody thinks.
+    most as many requests of the group are in flight as it has clients, and as many as that while some are ready and
+    nobody thinks. `think_ns` gives a time for each end, in the order of the ends.
     """
 
-    def __init__(self, group: ClientGroup, think_ns: Iterator[int]) -> None:
-        self._free_ns: Final = group.begin_ns()
+    def __init__(self, begin_ns: Sequence[int], think_ns: Iterator[int]) -> None:
+        self._free_ns: Final = list(begin_ns)
         heapify(self._free_ns)
         self._think_ns = think_ns
 
@@ -40,7 +41,7 @@ class OpenGate(Gate):
     """Of requests that come when they are ready, however many are in flight."""
 
     def __init__(self) -> None:
-        super().__init__(ClientGroup(1), iter(()))
+        super().__init__([0], iter(()))
 
     def take(self) -> None:
         """There is always a place."""
@@ -57,4 +58,4 @@ def make_gates(groups: Sequence[ClientGroup], think_ns: Sequence[Iterator[int]])
     """Of groups with the think times of each; without groups, one that is always open."""
     if not groups:
         return {"": OpenGate()}
-    return {group.class_name: Gate(group, times) for group, times in zip(groups, think_ns, strict=True)}
+    return {group.class_name: Gate(group.begin_ns(), times) for group, times in zip(groups, think_ns, strict=True)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from scheduler.protocol.catalog import shorten
 from scheduler.protocol.errors import ConfigError
@@ -31,8 +32,7 @@ class ThinkKind(StrEnum):
     LOGNORMAL = "lognormal"
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkTime:
+class ThinkTime(Struct, frozen=True):
     """What passes between the end of a client's request and its next; `cv` is that of a log-normal."""
 
     mean_s: float = 0.0
@@ -59,8 +59,7 @@ class ThinkTime:
 NO_THINKING: Final = ThinkTime()
 
 
-@dataclass(frozen=True, slots=True)
-class ClientGroup:
+class ClientGroup(Struct, frozen=True):
     """`count` clients, each of which has one request in flight at most.
 
     They ask for the requests of the class `class_name`, or of all classes if it is empty. They begin evenly over
@@ -84,18 +83,19 @@ def parse_concurrency(text: str) -> tuple[tuple[str, int], ...]:
     Raises `ConfigError`.
     """
     counts: dict[str, int] = {}
-    for term in text.split(",") if text else ():
-        name, equals, number = term.rpartition("=")
-        name = name.strip()
-        if bool(equals) != bool(name) or name in counts or (counts and not name):
-            problem = "is given twice" if name and name in counts else "names no class"
-            raise ConfigError(f"{shorten(term.strip())} {problem}; give a number, or CLASS=N,CLASS=N")
+    terms = text.split(",") if text else []
+    for term in terms:
+        name, equals, number = (part.strip() for part in term.rpartition("="))
+        if not name and (equals or len(terms) > 1):
+            raise ConfigError(f"{shorten(term.strip())} names no class; give a number, or CLASS=N,CLASS=N")
+        if name in counts:
+            raise ConfigError(f"{shorten(name)} is given twice; leave one out")
         try:
-            count = read_count(number.strip())
+            count = read_count(number)
         except QuantityError:
             count = 0
         if not 1 <= count <= MAX_CLIENTS:
-            raise ConfigError(f"{shorten(number.strip())} is no number of clients; give one from 1 to {MAX_CLIENTS:,}")
+            raise ConfigError(f"{shorten(number)} is no number of clients; give one from 1 to {MAX_CLIENTS:,}")
         counts[name] = count
     return tuple(counts.items())
 
@@ -117,6 +117,8 @@ def parse_think_time(text: str) -> ThinkTime:
         cv = _number(number) if name == "cv" and chosen is ThinkKind.LOGNORMAL else -1.0
         if not 0 <= cv <= MAX_CV:
             raise ConfigError(f"{shorten(option)} cannot be used; give lognormal:MEAN,cv=X with X from 0 to {MAX_CV:g}")
+    if not mean.strip():
+        raise ConfigError(f"{shorten(text)} gives no time; write {chosen}:2s")
     return ThinkTime(parse_duration_s(mean), chosen, cv)
 
 

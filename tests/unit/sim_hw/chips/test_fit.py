@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
+
+from msgspec.structs import asdict
 
 from sim_hw.chips.fit import ChipFit, CollectiveFit
 from sim_hw.chips.sheet import CHIPS as CHIP_SHEETS
@@ -31,9 +32,8 @@ def test_the_documentation_lists_every_number_as_it_is() -> None:
 
 
 def _figures(fit: ChipFit) -> Iterator[tuple[str, Figure]]:
-    for field in fields(ChipFit):
-        value = getattr(fit, field.name)
+    for name, value in asdict(fit).items():
         if isinstance(value, Figure):
-            yield field.name, value
+            yield name, value
         elif isinstance(value, CollectiveFit):
-            yield from ((f"{field.name}.{part.name}", getattr(value, part.name)) for part in fields(CollectiveFit))
+            yield from ((f"{name}.{part}", figure) for part, figure in asdict(value).items())
