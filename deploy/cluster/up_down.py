@@ -64,13 +64,8 @@ def bring_up(
             case "down":
                 folder.token_path.unlink(missing_ok=True)  # of a keeper that was killed before it wrote a line
         make_token(folder.token_path)
-        launch = Launch(
-            str(folder.path),
-            settings.to_plain(),
-            metrics_port,
-            prometheus_port,
-            None if http is None else to_builtins(http),
-        )
+        served = None if http is None else to_builtins(http)
+        launch = Launch(str(folder.path), settings.to_plain(), metrics_port, prometheus_port, served)
         keeper = _start_keeper(folder, launch)
         with _cleared_on_error(folder, keeper):
             return _wait_ready(folder, keeper, look)

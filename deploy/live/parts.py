@@ -10,8 +10,9 @@ from msgspec import Struct, to_builtins
 
 from deploy.live.actors import HostPlan
 from deploy.live.session import REPORT_INTERVAL_S, STREAM_REPORT_INTERVAL_S, ControlParts, RunSpec
+from deploy.run.collecting import collecting
 from deploy.run.profile_run import measured_instances
-from deploy.run.replay import ReplayJob, journal_header, keep_decisions, make_collector, make_sources
+from deploy.run.replay import ReplayJob, clients_log, journal_header, keep_decisions, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.gateway.gateway_source import GatewaySource
@@ -21,6 +22,7 @@ from scheduler.policies.failures import PolicyFailures
 from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import Component
 from scheduler.sources.arrivals import BLOCK_TOKENS
+from scheduler.sources.clients.log import ClientsLog
 from scheduler.sources.profiler import Profiler, Starter
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
@@ -33,12 +35,14 @@ MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 
 class KeptParts(Struct, frozen=True):
     """What comes back from the control plane: the run's log with the table in it, lines for a person on rows left out
-    and on a policy that failed, the decisions if they are to be kept, and how often policies failed."""
+    and on a policy that failed, the decisions if they are to be kept, how often policies failed, and what clients that
+    wait left."""
 
     collector: Collector
     skipped_lines: list[str]
     decided: RunDecisions | None
     failures: Mapping[str, PolicyFailures]
+    clients: ClientsLog | None = None
 
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
@@ -94,16 +98,31 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     settings, requests = blueprint.settings, blueprint.settings.requests
     trace = open_trace(spec["trace"], options=TraceOptions(**spec["options"]))
     core = blueprint.make_core()
-    collector = make_collector(blueprint, core.table)
-    core.add_guest(collector)
+    collector = collecting(core, blueprint)
     decided = keep_decisions(core) if spec["keeps_log"] else None
+    sources = make_sources(
+        trace,
+        spec["faults"],
+        blueprint,
+        core.table,
+        spec["profile"],
+        waits=spec["options"]["links"],
+        keeps_log=spec["keeps_log"],
+    )
     return ControlParts(
         core,
-        make_sources(trace, spec["faults"], blueprint, core.table, spec["profile"], waits=spec["options"]["links"]),
-        lambda: KeptParts(collector, [*trace.skipped.lines(), *core.warnings()], decided, core.policy_failures),
+        sources,
+        lambda: KeptParts(
+            collector,
+            [*trace.skipped.lines(), *core.warnings()],
+            decided,
+            core.policy_failures,
+            clients_log(sources),
+        ),
         requests.judged_slo,
         settings.power.cap_w or 0.0,
         core,
+        dict(settings.clients.concurrency),
     )
 
 
@@ -121,7 +140,7 @@ def make_idle(spec: dict[str, Any]) -> ControlParts:
         return ControlParts(core, (), lambda: None, scheduler=core)
     gateway = GatewaySource(blueprint.block_tokens)
     slo, cap_w = blueprint.settings.requests.judged_slo, blueprint.settings.power.cap_w or 0.0
-    return ControlParts(core, (gateway,), lambda: None, slo, cap_w, core, gateway)
+    return ControlParts(core, (gateway,), lambda: None, slo, cap_w, core, gateway=gateway)
 
 
 def _blueprint(spec: dict[str, Any]) -> Blueprint:

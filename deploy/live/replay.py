@@ -9,8 +9,9 @@ from deploy.cluster.attach import run_attached
 from deploy.cluster.state import ClusterState
 from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
 from deploy.live.run import LiveResult, run_live
+from deploy.run.collecting import run_info
 from deploy.run.profile_run import needs_profile
-from deploy.run.replay import LiveCost, ReplayJob, ReplayResult, run_info, run_log, title
+from deploy.run.replay import LiveCost, ReplayJob, ReplayResult, run_log, title
 from deploy.run.trace_total import TraceTotal
 from deploy.system.blueprint import Blueprint
 from deploy.terminal.output import tell
@@ -45,7 +46,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     records = Records(table)
     requests = job.settings.requests
     slo = requests.judged_slo
-    summary = summarize(kept.collector, run_info(blueprint, live.run_s), slo, records)
+    summary = summarize(kept.collector, run_info(blueprint, live.run_s, kept.clients), slo, records)
     hops = live.outcome.end.hops
     share = hops.share_of_ttft(_median_ttft_ns(summary))
     cost = LiveCost(speed, live.startup_s, hops.p50_wall_ns / NS_PER_S, hops.p99_wall_ns / NS_PER_S, share)
@@ -59,7 +60,7 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
         live.outcome.end.interrupted,
         cost,
         failures=kept.failures,
-        log=run_log(job, trace.name, blueprint, kept.collector, kept.decided),
+        log=run_log(job, trace.name, blueprint, kept.collector, kept.decided, kept.clients),
         class_names=requests.class_names,
     )
 

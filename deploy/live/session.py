@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, Protocol
 
@@ -44,6 +44,7 @@ class ControlParts(Struct, frozen=True):
     Without `sources`, or with a `gateway` among them, the run goes on until it is stopped. What `keep` returns when the
     run has ended goes back to the driver, pickled. Requests are judged by `slo`.
     `power_cap_w` is 0 where there is none. `scheduler` is the core if that has guests.
+    `concurrency`: how many clients wait, by the class that they ask for.
     """
 
     core: Core
@@ -52,6 +53,7 @@ class ControlParts(Struct, frozen=True):
     slo: Slo | None = None
     power_cap_w: float = 0.0
     scheduler: Scheduler | None = None
+    concurrency: Mapping[str, int] = field(default_factory=dict[str, int])
     gateway: GatewaySource | None = None
 
 

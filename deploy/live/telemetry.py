@@ -62,6 +62,7 @@ class Telemetry:
             is_replay=is_replay,
             slo=parts.slo,
             power_cap_w=parts.power_cap_w,
+            concurrency=parts.concurrency,
             errors=None if parts.scheduler is None else parts.scheduler.routing.prediction_errors,
         )
         if parts.scheduler is not None:

@@ -88,6 +88,7 @@ class ScrapedRun:
             slo=requests.judged_slo,
             power_cap_w=blueprint.settings.power.cap_w or 0.0,
             errors=core.routing.prediction_errors,
+            concurrency=dict(blueprint.settings.clients.concurrency),
         )
         core.add_guest(self._totals)
         core.state.decision_logs.append(self._totals.decisions)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field
 from msgspec.structs import astuple
 
-from deploy.run.finish_limits import finish_limits
-from deploy.run.money import bill_of
+from deploy.run.collecting import collecting, expected_clients, make_collector, run_info
 from deploy.run.policy_failures import failed_text, failures_document
 from deploy.run.prediction import Prediction, prediction_of
 from deploy.run.profile_run import needs_profile, profile_virtual
@@ -21,17 +20,13 @@ from deploy.run_folder import RUN_NAME
 from deploy.settings.own_policy import breaker_of
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
-from deploy.system.fabric import pool_bytes_per_s
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.progress import progress
-from scheduler.core.config import CacheMode
 from scheduler.core.request_table import RequestTable
-from scheduler.metrics.outcome.collector import Collector, MeteredInstance
-from scheduler.metrics.outcome.ended_run import RunInfo
+from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, Summary, summarize
 from scheduler.metrics.records import Records, write_records
 from scheduler.policies.failures import PolicyFailures
-from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.errors import ConfigError, SupernodeError
 from scheduler.protocol.messages import InstanceProfiled
@@ -55,6 +50,7 @@ if TYPE_CHECKING:
     from scheduler.core.scheduler import Scheduler
     from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.runtime.journal import JournalHeader
+    from scheduler.sources.clients.log import ClientsLog
     from scheduler.sources.faults import FaultPlan
 
 
@@ -128,15 +124,15 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.settings, trace.block_tokens, loads_models=bool(job.faults and job.faults.workers))
     core = blueprint.make_core()
-    collector = make_collector(blueprint, core.table)
+    collector = collecting(core, blueprint)
     workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
     workers, lose = _losable(job.faults, blueprint, workers)
     table = core.table
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
-    core.add_guest(collector)
     decided = keep_decisions(core) if job.keeps_log else None
     profile = profile_virtual(blueprint) if needs_profile(blueprint, core.routing) else ()
-    sources = make_sources(trace, job.faults, blueprint, table, profile, lose, waits=job.options.links)
+    waits, keeps_log = job.options.links, job.keeps_log
+    sources = make_sources(trace, job.faults, blueprint, table, profile, lose, waits=waits, keeps_log=keeps_log)
     with (
         _journalled(core, job, blueprint) as front,
         _scraped(job, blueprint, core) as scrapes,
@@ -153,7 +149,9 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
             scrapes.write(runtime.now_ns)
     refuse_stalled(collector)
     records = Records(table)
-    summary = summarize(collector, run_info(blueprint, monotonic_s() - started_s), requests.judged_slo, records)
+    clients = clients_log(sources)
+    info = run_info(blueprint, monotonic_s() - started_s, clients)
+    summary = summarize(collector, info, requests.judged_slo, records)
     return ReplayResult(
         title(blueprint, trace.name, core.policy_failures),
         summary,
@@ -164,7 +162,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         is_partial,
         num_npus=blueprint.plan.num_npus,
         failures=core.policy_failures,
-        log=run_log(job, trace.name, blueprint, collector, decided),
+        log=run_log(job, trace.name, blueprint, collector, decided, clients),
         prediction=prediction_of(core.routing),
         class_names=requests.class_names,
     )
@@ -197,11 +195,12 @@ def make_sources(
     lose: Callable[[str, int], Outputs] = _lose_nothing,
     *,
     waits: bool = False,
+    keeps_log: bool = False,
 ) -> list[Component]:
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
-    fabric or takes workers, if anything does; `lose` is told of each worker that is lost, and with
-    `waits` rows of the trace wait for those that their links name."""
-    source = _trace_source(trace, blueprint.settings, waits=waits)
+    fabric or takes workers, if anything does; `lose` is told of each worker that is lost. With `waits` rows of the
+    trace wait for those that their links name; with `keeps_log` clients that wait keep what each request waited for."""
+    source = _trace_source(trace, blueprint.settings, waits=waits, keeps_log=keeps_log)
     sources: list[Component] = [source]
     if profile:
         from scheduler.sources.profiler import ProfileSource
@@ -228,7 +227,7 @@ def make_sources(
     return [*sources, FaultSource(changes, has_work)]
 
 
-def _trace_source(trace: Trace, settings: Settings, *, waits: bool) -> Component:
+def _trace_source(trace: Trace, settings: Settings, *, waits: bool, keeps_log: bool) -> Component:
     """What plays the trace: at its times, or as clients that wait."""
     groups = settings.clients.groups
     if not (groups or waits):
@@ -236,7 +235,18 @@ def _trace_source(trace: Trace, settings: Settings, *, waits: bool) -> Component
     from scheduler.sources.clients.play import client_source
 
     class_of_tenant = {tenant: one.name for one in settings.requests.classes for tenant in one.tenants}
-    return client_source(trace, groups, waits=waits, seed=settings.run.seed, class_of_tenant=class_of_tenant)
+    return client_source(
+        trace, groups, waits=waits, seed=settings.run.seed, class_of_tenant=class_of_tenant, keeps_log=keeps_log
+    )
+
+
+def clients_log(sources: Sequence[Component]) -> ClientsLog | None:
+    """What clients that wait leave, if it is such that play the trace."""
+    if any(isinstance(source, TraceSource) for source in sources):
+        return None
+    from scheduler.sources.clients.client_source import ClientSource
+
+    return next((source.log for source in sources if isinstance(source, ClientSource)), None)
 
 
 def refuse_stalled(collector: Collector) -> None:
@@ -321,51 +331,27 @@ def keep_decisions(core: Scheduler) -> RunDecisions:
 
 
 def run_log(
-    job: ReplayJob, trace_name: str, blueprint: Blueprint, collector: Collector, decided: RunDecisions | None
+    job: ReplayJob,
+    trace_name: str,
+    blueprint: Blueprint,
+    collector: Collector,
+    decided: RunDecisions | None,
+    clients: ClientsLog | None,
 ) -> RunLog | None:
     """What a run folder needs, if decisions were logged for one."""
     if decided is None:
         return None
     from deploy.run_folder.log import RunLog
 
-    return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided)
-
-
-def make_collector(blueprint: Blueprint, table: RequestTable) -> Collector:
-    """The tap that logs a run of this blueprint."""
-    pools = pool_addresses(len(blueprint.plan.supernodes))
-    instances = [
-        MeteredInstance(spec.address, spec.role.value, spec.num_npus, pools[spec.supernode])
-        for spec in blueprint.instances
-    ]
-    return Collector(table, instances)
-
-
-def run_info(blueprint: Blueprint, wall_s: float) -> RunInfo:
-    """What a summary is told of the run besides its logs."""
-    settings = blueprint.settings
-    return RunInfo(
-        wall_s,
-        settings.run.seed,
-        settings.digest(),
-        blueprint.plane_capacity_bytes_per_s(),
-        has_prefix_cache=settings.cache.mode is not CacheMode.NONE,
-        pool_bytes_per_s=pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers),
-        curves=blueprint.curves,
-        bill=bill_of(blueprint),
-        places=blueprint.npu_places(),
-        decode_kv_tokens={
-            one.address: one.kv_capacity_tokens for one in blueprint.live_instances() if one.role == "decode"
-        },
-        finish_limits=finish_limits(blueprint),
-    )
+    return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided, clients)
 
 
 def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
     """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
     blueprint, table = Blueprint(settings, BLOCK_TOKENS), RequestTable()
     slo = settings.requests.judged_slo
-    summary = summarize(make_collector(blueprint, table), run_info(blueprint, 0.0), slo)
+    info = run_info(blueprint, 0.0, expected_clients(settings))
+    summary = summarize(make_collector(blueprint, table), info, slo)
     cost = LiveCost() if live else None
     core = blueprint.make_core()
     prediction = None if live else prediction_of(core.routing)

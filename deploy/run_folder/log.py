@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from deploy.system.blueprint import Blueprint
     from scheduler.metrics.outcome.collector import Collector
     from scheduler.metrics.outcome.decisions import RunDecisions
+    from scheduler.sources.clients.log import ClientsLog
     from scheduler.sources.traces.options import TraceOptions
 
 
 class RunLog(Struct, frozen=True):
-    """The logs of a run that has ended, and what it was made from; `trace_path` is the trace as it was given."""
+    """The logs of a run that has ended, and what it was made from; `trace_path` is the trace as it was given, `clients`
+    what clients that wait left."""
 
     trace_name: str
     trace_path: str
@@ -22,3 +24,4 @@ class RunLog(Struct, frozen=True):
     blueprint: Blueprint
     collector: Collector
     decided: RunDecisions
+    clients: ClientsLog | None = None

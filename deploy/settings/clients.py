@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from deploy.settings.setting import setting
+from scheduler.metrics.warmup import Warmup
 from scheduler.protocol.catalog import shorten
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.quantity import QuantityError, read_count
@@ -21,17 +22,6 @@ from scheduler.sources.clients.groups import (
 SessionsText = Literal["auto", "open", "closed"]
 
 NS_PER_S: Final = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class Warmup:
-    """What a run's figures leave out: its first `num_requests`, or those that arrive before `until_ns`."""
-
-    num_requests: int = 0
-    until_ns: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.num_requests or self.until_ns)
 
 
 def parse_warmup(plain: str | int) -> Warmup:

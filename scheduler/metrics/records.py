@@ -29,6 +29,7 @@ import numpy as np
 
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.columns import Bools, Floats, Ints, seconds_between, view
+from scheduler.metrics.outcome.later_part import later_times
 from scheduler.protocol.finish import FINISHED, FinishReason
 
 FILE_NAME: Final = "requests.csv"
@@ -44,14 +45,19 @@ class Records:
     """Columns by request id, or of the requests `ids` in that order; times in integer nanoseconds, `NOT_YET` where they
     never came.
 
-    The raw columns of all requests are views: the table cannot grow as long as they live. Those of some are copies.
+    Times count from `origin_ns`. The raw columns of all requests are views: the table cannot grow as long as they live.
+    Those of some are copies.
     Derived columns are seconds, NaN where they are not defined, and computed when first asked for. All columns have
     shape (num_requests,).
     """
 
-    def __init__(self, table: RequestTable, ids: Sequence[int] | None = None) -> None:
+    def __init__(self, table: RequestTable, ids: Sequence[int] | Ints | None = None, origin_ns: int = 0) -> None:
         num_requests = table.num_requests
         index = None if ids is None else np.array(ids, np.intp)
+
+        def times(of_all: array[int]) -> Ints:
+            rows = column(of_all)
+            return later_times(rows, origin_ns, NOT_YET) if origin_ns else rows
 
         def column(of_all: array[int] | bytearray) -> Ints:
             rows = view(of_all, num_requests)
@@ -60,6 +66,7 @@ class Records:
         self.num_requests = num_requests if ids is None else len(ids)
         self.reason: Final = column(table.reason)
         self.request_class: Final = column(table.request_class)
+        self.session: Final = column(table.session)
         self.preemptions: Final = column(table.preemptions)
         self.retries: Final = column(table.retries)
         self.prefill_instance: Final = column(table.prefill_instance)
@@ -67,12 +74,12 @@ class Records:
         self.prompt_tokens: Final = column(table.prompt_tokens)
         self.cached_tokens: Final = column(table.cached_tokens)
         self.output_tokens: Final = column(table.output_tokens)
-        self.arrived_ns: Final = column(table.arrived_ns)
-        self.prefill_started_ns: Final = column(table.prefill_started_ns)
-        self.first_token_ns: Final = column(table.first_token_ns)
-        self.decode_started_ns: Final = column(table.decode_started_ns)
-        self.last_token_ns: Final = column(table.last_token_ns)
-        self.ended_ns: Final = column(table.ended_ns)
+        self.arrived_ns: Final = times(table.arrived_ns)
+        self.prefill_started_ns: Final = times(table.prefill_started_ns)
+        self.first_token_ns: Final = times(table.first_token_ns)
+        self.decode_started_ns: Final = times(table.decode_started_ns)
+        self.last_token_ns: Final = times(table.last_token_ns)
+        self.ended_ns: Final = times(table.ended_ns)
 
     @cached_property
     def is_finished(self) -> Bools:

@@ -57,7 +57,8 @@ class Session(Struct):
     """The life of one request table on one emulated clock: a replay, or the idle time between two.
 
     `speed`: emulated seconds per second on the wall. `slo`: the limits to which requests are held. `power_cap_w`: at
-    the feeds, 0 for none. `errors`: those of its predictions, by kind, if it makes any. `now_ns`: how far its clock is
+    the feeds, 0 for none. `errors`: those of its predictions, by kind, if it makes any. `concurrency`: its clients, by
+    the class that they ask for, empty for all. `now_ns`: how far its clock is
     known to be. Requests below `first_open` have ended, as of the last look. `first_ids`: whose first token came out
     since the last drain; of those who ended, as the table lists them, `num_ended_read` were drained.
     """
@@ -69,6 +70,7 @@ class Session(Struct):
     slo: Final[Slo | None] = None
     power_cap_w: Final[float] = 0.0
     errors: Final[Mapping[str, PredictionError]] = field(default_factory=dict[str, PredictionError])
+    concurrency: Final[Mapping[str, int]] = field(default_factory=dict[str, int])
     outcome: RunOutcome = "failed"
     now_ns: int = 0
     first_open: int = 0

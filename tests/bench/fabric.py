@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.run.replay import make_collector
+from deploy.run.collecting import make_collector
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import CACHE_ADDRESS, FABRIC_ADDRESS

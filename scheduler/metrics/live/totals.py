@@ -73,15 +73,16 @@ class LiveTotals(Guest):
         slo: Slo | None = None,
         power_cap_w: float = 0.0,
         errors: Mapping[str, PredictionError] | None = None,
+        concurrency: Mapping[str, int] | None = None,
     ) -> None:
         """A session begins, with a fresh table, a clock at 0 and all workers up; one that has not ended has failed.
 
         `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
         Requests are judged by `slo`, if there is one; `power_cap_w` is at the feeds, 0 for none; `errors` are those of
-        its predictions, if it makes any.
+        its predictions, if it makes any; `concurrency` its clients by class, if they wait.
         """
         self.end("failed")
-        self._session = Session(is_replay, table, speed, lateness, slo, power_cap_w, errors or {})
+        self._session = Session(is_replay, table, speed, lateness, slo, power_cap_w, errors or {}, concurrency or {})
         for account in self._accounts.values():
             account.begin(self._session)
 

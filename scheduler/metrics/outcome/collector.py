@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.begun_prefills import begun_tokens
 from scheduler.metrics.columns import Ints, Rows
 from scheduler.metrics.layout import Role
+from scheduler.metrics.outcome.later_part import later_events, later_runs, later_usage
 from scheduler.metrics.pool_reports import PoolReports
+from scheduler.metrics.warmup import WarmupEnd
 from scheduler.protocol.addresses import CACHE_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.fabric_messages import Plane, TransferKind
@@ -86,6 +88,8 @@ PREEMPTED_ROW: Final = np.dtype([("request_id", "<i4"), ("at_ns", "<i8"), ("inst
 
 _JOIN_FIELDS: Final = 3
 
+_Changed = TypeVar("_Changed")
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -103,7 +107,8 @@ class Collector(Guest):
     Counters: `computed_tokens` by prefill; `hidden_ns` by plane, how long transfers flowed before all of their data
     was there; `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage
     may have gaps there. `pool_reports`: those of the cache pools. `lost_capacity` is (time, bytes per second lost by
-    plane) at each change of parts, `part_changes` (time, parts that are broken from then on).
+    plane) at each change of parts, `part_changes` (time, parts that are broken from then on). `warmup_end`: how it
+    stood when a warm-up ended, if one has.
     """
 
     hears = (
@@ -116,7 +121,7 @@ class Collector(Guest):
         self.instances: Final = tuple(instances)
         self.ended_ns = 0
         self.computed_tokens = 0
-        self.pool_reports: Final = PoolReports()
+        self.pool_reports = PoolReports()
         self._index = {instance.address: index for index, instance in enumerate(instances)}
         self._usage = bytearray()
         self._begun = bytearray()
@@ -127,6 +132,7 @@ class Collector(Guest):
         self.lost_capacity: Final = list[tuple[int, list[int]]]()
         self.part_changes: Final = list[tuple[int, list[str]]]()
         self.losses: Final[list[Loss]] = []
+        self.warmup_end: WarmupEnd | None = None
         self._preempted = bytearray()
         self._has_set_back_by = False
         self._joins = array("q")
@@ -187,6 +193,39 @@ class Collector(Guest):
         elif kind is CacheReported:
             self.pool_reports.add(message)
         return NOTHING
+
+    def note_warmup_end(self, at_ns: int, first_request: int) -> None:
+        """What is counted begins now, with this request."""
+        num_failed = tuple(tuple(by_kind) for by_kind in self.num_failed)
+        self.warmup_end = WarmupEnd(
+            at_ns, first_request, self.computed_tokens, tuple(self.hidden_ns), num_failed, len(self._resumed_gaps_ns)
+        )
+
+    def later_part(self, end: WarmupEnd) -> Collector:
+        """What it would have logged had the run begun with the end of the warm-up: times count from there.
+
+        Its table is that of the whole run, and so are the reports of cache pools, which come at its end.
+        """
+        at_ns, later = end.at_ns, Collector(self.table, self.instances)
+        later.ended_ns = self.ended_ns - at_ns
+        later.computed_tokens = self.computed_tokens - end.computed_tokens
+        later.pool_reports = self.pool_reports
+        later._usage += later_usage(self.usage_rows(), at_ns).tobytes()
+        later._runs += later_runs(self.run_rows(), at_ns).tobytes()
+        later._begun += later_events(self.begun_rows(), at_ns, "boundary_ns").tobytes()
+        later._preempted += later_events(self.preempted_rows(), at_ns, "at_ns").tobytes()
+        for plane in Plane:
+            later.hidden_ns[plane] = self.hidden_ns[plane] - end.hidden_ns[plane]
+            for kind in TransferKind:
+                later._transfers[plane][kind] += later_events(self.flow_rows(plane, kind), at_ns, "done_ns").tobytes()
+                later.num_failed[plane][kind] = self.num_failed[plane][kind] - end.num_failed[plane][kind]
+        later.losses.extend(Loss(loss.at_ns - at_ns, loss.addresses) for loss in self.losses)
+        later.lost_capacity.extend(_from(self.lost_capacity, at_ns))
+        later.part_changes.extend(_from(self.part_changes, at_ns))
+        for instance, joined_ns, previous_token_ns in self.logged_joins().tolist():
+            later._joins.extend((instance, joined_ns - at_ns, previous_token_ns - at_ns))
+        later._resumed_gaps_ns += self._resumed_gaps_ns[end.num_resumed_gaps :]
+        return later
 
     def _log_resumed_tokens(self, message: PrefillStepped) -> None:
         """A request that was requeued gets its next token from a prefill pass: a gap that no decode step shows."""
@@ -278,3 +317,9 @@ class Collector(Guest):
     def resumed_gaps_ns(self) -> Ints:
         """From the last token before each recomputation to the next, made by prefill; shape (num_recomputations,)."""
         return np.array(self._resumed_gaps_ns, np.int64)
+
+
+def _from(changes: Sequence[tuple[int, _Changed]], at_ns: int) -> list[tuple[int, _Changed]]:
+    """Of (time, what holds from then on), those from an instant on, and at first what held then."""
+    before = [(0, changed) for time_ns, changed in changes if time_ns <= at_ns]
+    return [*before[-1:], *((time_ns - at_ns, changed) for time_ns, changed in changes if time_ns > at_ns)]

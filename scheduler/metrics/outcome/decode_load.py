@@ -44,6 +44,6 @@ def _kv_shares(run: EndedRun) -> tuple[float | None, float | None, float | None]
     edges = step_edges(run.span_s)
     if not capacity or len(edges) < 2:
         return None, None, None
-    held = sum(kv_columns(run.collector, run.records, edges).values(), np.zeros(len(edges) - 1))
+    held = sum(kv_columns(run.collector, run.present, edges).values(), np.zeros(len(edges) - 1))
     peak = float(held.max()) / capacity
     return float(np.dot(held, np.diff(edges))) / run.span_s / capacity, peak, max(0.0, 1.0 - peak)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+import numpy as np
 from msgspec import Struct, field
 
-from scheduler.metrics.columns import NS_PER_S, Rows
+from scheduler.core.request_table import NOT_YET
+from scheduler.metrics.columns import NS_PER_S, Bools, Ints, Rows, view
 from scheduler.metrics.facility import FacilityCurves, Places
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.energy import Bill, Served
 from scheduler.metrics.outcome.usage import UsageTotals, usage_totals, with_powerless_gaps
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
+from scheduler.metrics.warmup import Warmup
+from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FinishReason
 
@@ -37,20 +41,69 @@ class RunInfo(Struct, frozen=True):
     """KV tokens that each decode instance has room for, by address."""
     finish_limits: Mapping[FinishReason, str] = field(default_factory=dict[FinishReason, str])
     """The limit behind each way to end without having finished, as a phrase."""
+    warmup: Warmup = field(default_factory=Warmup)
+    """What the figures leave out."""
+    clients: ClientsInfo | None = None
+    """Who asked, where that waited for answers."""
+
+
+class ClientsInfo(Struct, frozen=True):
+    """Clients by the class that they ask for, empty for all; nothing where as many are in flight as are ready.
+
+    `class_names` are by index of class. `planned_turns[i]` is how many requests session i was to have; it is None where
+    no request has a session.
+    """
+
+    concurrency: Mapping[str, int]
+    class_names: Sequence[str] = ()
+    planned_turns: Sequence[int] | None = None
 
 
 class EndedRun(Struct, frozen=True, dict=True):
-    """What is known of a run; what several subjects need is worked out once, when it is first asked for."""
+    """What is known of a run; what several subjects need is worked out once, when it is first asked for.
+
+    Of a run with a warm-up it is the part after it, as if that were all: `collector` has logged what happened from then
+    on, `records` are of the requests that arrived from then on, and all times count from there. `present` are the
+    records of all requests that were open at some time since, which had begun before in part; without a warm-up they
+    are the `records`. Only `whole` is the log of the whole run.
+    """
 
     collector: Collector
     records: Records
     info: RunInfo
     slo: Slo | None
+    present: Records
+    whole: Collector
+    num_left_out: int = 0
+    """Requests of the warm-up."""
+
+    @classmethod
+    def of(cls, collector: Collector, info: RunInfo, slo: Slo | None, records: Records | None) -> EndedRun:
+        """The run that was logged; `ConfigError` if it ended within its warm-up. `records` are those of the whole."""
+        end, table = collector.warmup_end, collector.table
+        if not info.warmup or not table.num_requests:
+            whole = Records(table) if records is None else records
+            return cls(collector, whole, info, slo, whole, collector)
+        if end is None or end.first_request >= table.num_requests:
+            raise ConfigError(
+                f"the warm-up of {info.warmup} left nothing: all {table.num_requests:,} requests arrived within it; "
+                "give a shorter --warmup"
+            )
+        ids = np.arange(table.num_requests)
+        is_counted = ids >= end.first_request
+        is_present = is_counted | (view(table.ended_ns, table.num_requests) > end.at_ns)
+        counted, present = (Records(table, ids[mask], end.at_ns) for mask in (is_counted, is_present))
+        return cls(collector.later_part(end), counted, info, slo, present, collector, end.first_request)
 
     @property
     def span_s(self) -> float:
-        """Emulated seconds of the whole run."""
+        """Emulated seconds that figures are of."""
         return self.collector.ended_ns / NS_PER_S
+
+    @property
+    def began_s(self) -> float:
+        """Emulated seconds before them."""
+        return (self.whole.ended_ns - self.collector.ended_ns) / NS_PER_S
 
     @cached_property
     def usage_rows(self) -> Rows:
@@ -64,12 +117,33 @@ class EndedRun(Struct, frozen=True, dict=True):
         return usage_totals(self.usage_rows, len(self.collector.instances))
 
     @cached_property
+    def gave_first(self) -> Bools:
+        """Which of `present` had their first token in this time."""
+        return self.present.first_token_ns >= 0
+
+    @cached_property
+    def produced_tokens(self) -> Ints:
+        """Output tokens of each of `present` in this time, shape (num_present,).
+
+        Of one whose first token came before, those after the first are spread evenly from its (last) start of decode to
+        its last token.
+        """
+        present = self.present
+        spans = present.has_first_token & ~self.gave_first
+        if not spans.any():
+            return present.output_tokens
+        began_ns, last_ns = present.decode_started_ns, present.last_token_ns
+        share = (last_ns - np.maximum(began_ns, 0)) / np.maximum(last_ns - began_ns, 1)
+        later = np.rint((present.output_tokens - 1) * np.clip(share, 0.0, 1.0)).astype(np.int64)
+        is_later = (began_ns != NOT_YET) & (last_ns > 0)
+        return np.where(spans, np.where(is_later, later, 0), present.output_tokens)
+
+    @cached_property
     def served(self) -> Served:
-        """Finished requests, and the tokens of all."""
-        records, is_finished = self.records, self.records.is_finished
+        """Requests that finished in this time, and the tokens of all in it."""
         return Served(
-            int(is_finished.sum()),
-            int(records.prompt_tokens[records.has_first_token].sum()),
-            int(records.output_tokens.sum()),
+            int(self.present.is_finished.sum()),
+            int(self.present.prompt_tokens[self.gave_first].sum()),
+            int(self.produced_tokens.sum()),
             self.span_s,
         )

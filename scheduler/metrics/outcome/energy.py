@@ -157,15 +157,18 @@ def _plan_energy(npu_joules: float, others_joules: float, curves: FacilityCurves
     return PlanEnergy(curves.plan_share, joules, ratio(joules, served.output_tokens))
 
 
-def power_course(rows: Rows, num_instances: int, curves: FacilityCurves) -> PowerCourse:
-    """Power at the feeds of the supernodes over time, from `USAGE_ROW` rows."""
+def power_course(rows: Rows, num_instances: int, curves: FacilityCurves, began_s: float = 0.0) -> PowerCourse:
+    """Power at the feeds of the supernodes over time, from `USAGE_ROW` rows that begin at `began_s`; none before."""
     parts = list(fleet_power(rows, num_instances))
     if not parts:
         return PowerCourse(np.zeros(0), np.zeros(0))
     npu_w = np.concatenate([watts for watts, _ in parts])[::-1] + curves.spare_npu_w
     lengths_ns = np.concatenate([lengths for _, lengths in parts])[::-1]
     others_w = [np.interp(npu_w, curves.npu_w, part_w) for part_w in curves.part_w.values()]
-    return PowerCourse(np.cumsum(lengths_ns) / NS_PER_S, npu_w + sum(others_w))
+    watts = npu_w + sum(others_w)
+    if began_s:
+        lengths_ns, watts = np.insert(lengths_ns, 0, round(began_s * NS_PER_S)), np.insert(watts, 0, 0.0)
+    return PowerCourse(np.cumsum(lengths_ns) / NS_PER_S, watts)
 
 
 def _npu_joules(

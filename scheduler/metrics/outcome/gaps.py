@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 
 from scheduler.core.request_table import NOT_YET
-from scheduler.metrics.columns import Bools, Floats, Ints, parts, view
+from scheduler.metrics.columns import Bools, Floats, Ints, parts
 from scheduler.metrics.outcome.collector import Collector
+from scheduler.metrics.records import Records
 
 PART_STEPS: Final = 1 << 17
 """Steps that are laid out at once, at least one run: bounds memory however long the whole run was."""
@@ -28,14 +29,17 @@ class TokenGaps:
     finished request sum up to last token - first token, as exactly as step lengths are linear within a run.
     """
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, records: Records | None = None) -> None:
+        """`records` are of the requests that ran in the time of the log; those of its table unless they are given."""
         self._rows = collector.run_rows()
         self._began_ns: Ints = self._rows["boundary_ns"] - self._rows["steps_ns"]
         decode = [index for index, instance in enumerate(collector.instances) if instance.role == "decode"]
         self._runs_of = [np.flatnonzero(self._rows["instance"] == index) for index in decode]
         self._num_joined = np.zeros(len(self._rows), np.int64)
         singles: list[Floats] = [collector.resumed_gaps_ns().astype(np.float64)]
-        for instance, joined_ns, previous_token_ns in _joins(collector):
+        for instance, joined_ns, previous_token_ns in _joins(
+            collector, Records(collector.table) if records is None else records
+        ):
             run, is_matched = self._runs_begun_by(instance, joined_ns)
             run = run[is_matched]
             self._num_joined += np.bincount(run, minlength=len(self._rows))
@@ -92,18 +96,17 @@ class TokenGaps:
         return run, is_matched
 
 
-def _joins(collector: Collector) -> Iterator[tuple[Ints, Ints, Ints]]:
+def _joins(collector: Collector, records: Records) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Every join as (index among decode instances, its time in ns, that of the token before), shape (num_joins,) each,
     some thousand at a time.
 
-    Of requests that were never requeued the table knows the one join; those of the others were logged.
+    Of requests that were never requeued their records know the one join; those of the others were logged.
     """
     logged = collector.logged_joins()
     yield logged[:, 0], logged[:, 1], logged[:, 2]
-    table = collector.table
     names = ("decode_instance", "decode_started_ns", "first_token_ns", "preemptions", "retries")
-    columns = [view(getattr(table, name), table.num_requests) for name in names]
-    for part in parts(table.num_requests):
+    columns: list[Ints] = [getattr(records, name) for name in names]
+    for part in parts(records.num_requests):
         instance, joined_ns, previous_token_ns, preemptions, retries = (column[part] for column in columns)
         is_kept = (joined_ns != NOT_YET) & (preemptions == 0) & (retries == 0)
         yield instance[is_kept], joined_ns[is_kept], previous_token_ns[is_kept]

@@ -17,9 +17,12 @@ from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
 from scheduler.metrics.subject import SUBJECTS
 from scheduler.metrics.subjects.caches import CacheUse
+from scheduler.metrics.subjects.clients import GroupUse
+from scheduler.metrics.subjects.clock import WarmupUse
 from scheduler.metrics.subjects.fabric import FabricUse
 from scheduler.metrics.subjects.instances import PerNpu
 from scheduler.metrics.subjects.requests import RequestCounts
+from scheduler.metrics.subjects.sessions import SessionUse
 from scheduler.metrics.subjects.slo import ClassUse, SloResult
 from scheduler.metrics.subjects.tokens import Throughput, TokenUse
 
@@ -58,6 +61,10 @@ class Summary(Struct, frozen=True):
     finish_limits: Mapping[str, str] = field(default_factory=dict[str, str])
     """The limit behind each reason that ended requests without their having finished; left out of the JSON where every
     request finished."""
+    clients: GroupUse | None = None
+    """What clients kept in flight; of this and the next two: left out of the JSON of a run that has none."""
+    sessions: SessionUse | None = None
+    warmup: WarmupUse | None = None
     others: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Whatever else a subject adds, by its key in the JSON, where it follows all fields."""
 
@@ -65,15 +72,15 @@ class Summary(Struct, frozen=True):
         """Plain values for `json.dumps`; keys keep the order of the fields, so that equal runs give equal bytes."""
         values = {key: _rounded(value) for key, value in to_builtins(self).items()}
         others = values.pop("others")
-        for key in ("classes", "broken_parts", "finish_limits"):
+        for key in ("classes", "broken_parts", "finish_limits", "clients", "sessions", "warmup"):
             if not values[key]:
                 del values[key]
         return values | others
 
 
 def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, records: Records | None = None) -> Summary:
-    """Sum up a run that has ended; `records` saves making them twice."""
-    run = EndedRun(collector, Records(collector.table) if records is None else records, info, slo)
+    """Sum up a run that has ended; `records` saves making them twice. `ConfigError` if its warm-up left nothing."""
+    run = EndedRun.of(collector, info, slo, records)
     found = {key: value for subject in SUBJECTS.values() for key, value in subject.summary(run).items()}
     published = {name: found.pop(name) for name in Summary.__struct_fields__ if name in found}
     return Summary(**published, others=found)

@@ -5,29 +5,25 @@ No terminal library takes part: importing one would cost more than a short repla
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from scheduler.metrics.outcome.cells import NOTHING, count_cell, digits, percent_cell, rate_cell, seconds_cell, si_cell
+from scheduler.metrics.subjects.clients import ClientUse, GroupUse
 from scheduler.protocol.fabric_parts import TITLES, PartKind
 
 if TYPE_CHECKING:
     from scheduler.metrics.distribution import Distribution
     from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PlanCost
     from scheduler.metrics.outcome.summary import Summary
+    from scheduler.metrics.subjects.clock import WarmupUse
     from scheduler.metrics.subjects.fabric import PlaneUse
     from scheduler.metrics.subjects.instances import RoleLoad
 
 LABEL_WIDTH: Final = 12
 COLUMN_WIDTH: Final = 13
 """Six columns beside the labels make 90 characters; equal widths align all sections with one another."""
-
-NOTHING: Final = "-"
-SMALL_RATE: Final = 0.1
-TINY_RATE: Final = 1e-6
-_SI_PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E")
-_TIME_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 
 class Section(Struct, frozen=True):
@@ -60,6 +56,7 @@ def sections(summary: Summary) -> list[Section]:
         ("ITL", summary.itl_s),
         ("E2E", summary.e2e_s),
         ("Queue", summary.queue_s),
+        *([("Session", summary.sessions.e2e_s)] if summary.sessions is not None else []),
     )
     counts = {
         "arrived": requests.arrived,
@@ -72,7 +69,7 @@ def sections(summary: Summary) -> list[Section]:
         counts["retried"] = requests.retried
     rates = (throughput.requests_per_s, throughput.input_tokens_per_s, throughput.output_tokens_per_s)
     page = [
-        Section("Requests", tuple(counts), (("", *map(_count, counts.values())),)),
+        Section("Requests", tuple(counts), (("", *map(count_cell, counts.values())),)),
         _ends_section(summary),
         Section(
             "Latency",
@@ -82,8 +79,9 @@ def sections(summary: Summary) -> list[Section]:
         Section(
             "Throughput",
             ("requests/s", "input tok/s", "output tok/s"),
-            (("", *map(_rate, rates)),),
+            (("", *map(rate_cell, rates)),),
         ),
+        *_client_sections(summary),
         _wasted_section(summary),
         _load_section(summary),
         _cache_section(summary),
@@ -95,16 +93,45 @@ def sections(summary: Summary) -> list[Section]:
         *_split_sections(summary),
     ]
     if summary.slo is not None:
-        goodput = _rate(summary.slo.goodput_requests_per_s)
-        page.append(Section("SLO", ("attained", "requests/s"), (("", _percent(summary.slo.attainment), goodput),)))
+        goodput = rate_cell(summary.slo.goodput_requests_per_s)
+        page.append(Section("SLO", ("attained", "requests/s"), (("", percent_cell(summary.slo.attainment), goodput),)))
     page += _class_sections(summary)
     return [section for section in page if section.rows]
+
+
+def _client_sections(summary: Summary) -> list[Section]:
+    """What clients kept in flight, and what became of sessions, in a run that has any."""
+    found: list[Section] = []
+    if (clients := summary.clients) is not None:
+        groups = {"": clients, **(clients.by_class if isinstance(clients, ClientUse) else {})}
+        columns = ("clients", "in flight", "peak", "requests/s", "rate x E2E", "off by")
+        rows = tuple((name, *_client_cells(use)) for name, use in groups.items())
+        found.append(Section("Clients", columns, rows))
+    if (sessions := summary.sessions) is not None:
+        counts = (sessions.count, sessions.completed, sessions.turns, sessions.abandoned_turns)
+        found.append(
+            Section("Sessions", ("begun", "completed", "turns", "abandoned"), (("", *map(count_cell, counts)),))
+        )
+    return found
+
+
+def _client_cells(use: GroupUse) -> tuple[str, ...]:
+    bound = NOTHING if use.concurrency is None else count_cell(use.concurrency)
+    off = use.little.difference
+    return (
+        bound,
+        rate_cell(use.in_flight_mean),
+        count_cell(use.in_flight_peak),
+        rate_cell(use.achieved_requests_per_s),
+        rate_cell(use.little.in_flight),
+        NOTHING if off is None else f"{100 * off:+.2f} %",
+    )
 
 
 def _load_section(summary: Summary) -> Section:
     """What instances do, and how full decode is, which its busy time does not tell."""
     load = summary.decode_load
-    room = _rate(load.batch_per_npu), _percent(load.kv_used_mean), _percent(load.kv_free_least)
+    room = rate_cell(load.batch_per_npu), percent_cell(load.kv_used_mean), percent_cell(load.kv_free_least)
     return Section(
         "Per NPU",
         ("tok/s", "busy", "power", "mean batch", "KV used", "KV free"),
@@ -120,7 +147,7 @@ def _wasted_section(summary: Summary) -> Section:
     """Tokens of requests that did not finish, if there are any; the rates above and all ratios count them."""
     tokens = summary.tokens
     share = tokens.wasted_output / tokens.output if tokens.output else None
-    cells = _si(tokens.wasted_prompt, "tok"), _si(tokens.wasted_output, "tok"), _percent(share)
+    cells = si_cell(tokens.wasted_prompt, "tok"), si_cell(tokens.wasted_output, "tok"), percent_cell(share)
     has_any = tokens.wasted_prompt or tokens.wasted_output
     return Section("Wasted", ("prompt", "output", "of output"), (("", *cells),) if has_any else ())
 
@@ -129,7 +156,7 @@ def _ends_section(summary: Summary) -> Section:
     """Each reason with the limit behind it; nothing if all requests ended in one way and that was to finish."""
     reasons = {name: count for name, count in summary.finish_reasons.items() if count}
     says_nothing = len(reasons) < 2 and summary.requests.finished == summary.requests.arrived
-    rows = () if says_nothing else tuple((name, _count(count)) for name, count in reasons.items())
+    rows = () if says_nothing else tuple((name, count_cell(count)) for name, count in reasons.items())
     return Section("Ended by", ("requests",), rows, tuple(summary.finish_limits.get(name, "") for name, *_ in rows))
 
 
@@ -138,13 +165,13 @@ def _class_sections(summary: Summary) -> list[Section]:
     rows = [
         (
             name,
-            _count(use.requests.arrived),
-            _count(use.requests.rejected + use.requests.failed),
-            _seconds(use.ttft_s.p50),
-            _seconds(use.ttft_s.p99),
-            _seconds(use.tpot_s.p99),
-            _percent(use.slo.attainment),
-            _rate(use.slo.goodput_requests_per_s),
+            count_cell(use.requests.arrived),
+            count_cell(use.requests.rejected + use.requests.failed),
+            seconds_cell(use.ttft_s.p50),
+            seconds_cell(use.ttft_s.p99),
+            seconds_cell(use.tpot_s.p99),
+            percent_cell(use.slo.attainment),
+            rate_cell(use.slo.goodput_requests_per_s),
         )
         for name, use in summary.classes.items()
         if use.requests.arrived
@@ -167,15 +194,23 @@ def _lines(section: Section) -> list[str]:
 
 
 def _footer(summary: Summary) -> str:
-    pace = f" ({_digits(summary.simulated_s / summary.wall_s)}x)" if summary.wall_s else ""
-    times = f"{_seconds(summary.simulated_s)} simulated in {_seconds(summary.wall_s)}{pace}"
-    return f"{times}, seed {summary.seed}, config {summary.config_digest}"
+    pace = f" ({digits(summary.simulated_s / summary.wall_s)}x)" if summary.wall_s else ""
+    times = f"{seconds_cell(summary.simulated_s)} simulated in {seconds_cell(summary.wall_s)}{pace}"
+    warmup = summary.warmup
+    left_out = "" if warmup is None else f"{_warmup_line(warmup)}\n"
+    return f"{left_out}{times}, seed {summary.seed}, config {summary.config_digest}"
+
+
+def _warmup_line(warmup: WarmupUse) -> str:
+    return (
+        f"figures without the warm-up: {count_cell(warmup.requests)} requests, the first {seconds_cell(warmup.ended_s)}"
+    )
 
 
 def _cache_section(summary: Summary) -> Section:
     cache = summary.cache
     share = cache.hit_tokens / cache.lookup_tokens if cache.lookup_tokens else None
-    cells = (_percent(share), _si(cache.hit_tokens, "tok"), _si(cache.lookup_tokens, "tok"))
+    cells = (percent_cell(share), si_cell(cache.hit_tokens, "tok"), si_cell(cache.lookup_tokens, "tok"))
     return Section("Cache", ("hit rate", "hit", "looked up"), (("", *cells),) if cache.lookup_tokens else ())
 
 
@@ -192,7 +227,13 @@ def _planes(summary: Summary) -> list[tuple[str, PlaneUse]]:
 def _links_section(summary: Summary) -> Section:
     """By class of links, those that carried anything."""
     rows = [
-        (_spelled(links), name, _si(use.bytes, "B"), _percent(use.utilization_mean), _percent(use.utilization_peak))
+        (
+            _spelled(links),
+            name,
+            si_cell(use.bytes, "B"),
+            percent_cell(use.utilization_mean),
+            percent_cell(use.utilization_peak),
+        )
         for name, plane in _planes(summary)
         for links, use in plane.links.items()
         if use.bytes
@@ -214,10 +255,10 @@ def _transfers_section(summary: Summary) -> Section:
     rows = [
         (
             name,
-            _seconds(plane.hidden_s),
-            _seconds(plane.exposed_s),
-            _count(plane.failed_transfers),
-            _percent(plane.availability),
+            seconds_cell(plane.hidden_s),
+            seconds_cell(plane.exposed_s),
+            count_cell(plane.failed_transfers),
+            percent_cell(plane.availability),
         )
         for name, plane in _planes(summary)
         if plane.bytes or plane.failed_transfers or plane.availability not in (None, 1)
@@ -233,16 +274,16 @@ def _broken_sections(summary: Summary) -> list[Section]:
     kinds = [
         (
             _capital(TITLES[PartKind(kind)][1]),
-            _count(use.parts),
-            _count(use.failures),
-            _seconds(use.broken_s),
-            _seconds(use.longest_s),
-            _count(use.broken_at_end),
+            count_cell(use.parts),
+            count_cell(use.failures),
+            seconds_cell(use.broken_s),
+            seconds_cell(use.longest_s),
+            count_cell(use.broken_at_end),
         )
         for kind, use in broken.by_kind.items()
     ]
     planes = [
-        (plane.upper(), _percent(lost.mean), _percent(lost.worst), _seconds(lost.lost_s))
+        (plane.upper(), percent_cell(lost.mean), percent_cell(lost.worst), seconds_cell(lost.lost_s))
         for plane, lost in broken.lost.items()
     ]
     return [
@@ -253,19 +294,19 @@ def _broken_sections(summary: Summary) -> list[Section]:
 
 def _energy_section(summary: Summary) -> Section:
     energy = summary.energy
-    watts = _si(energy.mean_watts, "W"), _si(energy.peak_watts, "W")
-    cells = (_si(energy.joules, "J"), _rate(energy.joules_per_output_token), *watts)
+    watts = si_cell(energy.mean_watts, "W"), si_cell(energy.peak_watts, "W")
+    cells = (si_cell(energy.joules, "J"), rate_cell(energy.joules_per_output_token), *watts)
     scope = f"{energy.scope.upper()}s only"
     rows = [(scope, *cells)]
     if energy.supernode is not None and energy.facility is not None:
         per_token = _ratio_cell(energy.supernode.joules, energy)
         rows += [
             ("Supernode", *_meter_cells(energy.supernode, per_token)),
-            ("Site", *_meter_cells(energy.facility, _rate(energy.facility_joules_per_output_token))),
+            ("Site", *_meter_cells(energy.facility, rate_cell(energy.facility_joules_per_output_token))),
         ]
         if energy.plan is not None and energy.plan.npu_share < 1:
-            own = _si(energy.plan.joules, "J"), _rate(energy.plan.joules_per_output_token)
-            rows.append((f"Plan, {_percent(energy.plan.npu_share)}", *own, "", ""))
+            own = si_cell(energy.plan.joules, "J"), rate_cell(energy.plan.joules_per_output_token)
+            rows.append((f"Plan, {percent_cell(energy.plan.npu_share)}", *own, "", ""))
     return Section("Energy", ("total", "J/token", "mean power", "peak power"), tuple(rows))
 
 
@@ -278,16 +319,18 @@ def _split_sections(summary: Summary) -> list[Section]:
     npus = {name: shares[name] for name in ("prefill", "decode", "idle")}
     others = {name: share for name, share in shares.items() if name not in npus}
     found = [
-        Section("NPU energy", tuple(npus), (("", *map(_percent, npus.values())),)),
-        Section("Other", tuple(name.replace("_", " ") for name in others), (("", *map(_percent, others.values())),)),
+        Section("NPU energy", tuple(npus), (("", *map(percent_cell, npus.values())),)),
+        Section(
+            "Other", tuple(name.replace("_", " ") for name in others), (("", *map(percent_cell, others.values())),)
+        ),
     ]
     if any(energy.by_plane.values()):
-        networks = [_percent(joules / energy.facility.joules) for joules in energy.by_plane.values()]
+        networks = [percent_cell(joules / energy.facility.joules) for joules in energy.by_plane.values()]
         found.append(Section("Networks", tuple(name.upper() for name in energy.by_plane), (("", *networks),)))
     if cost.usd is not None:
         rows = [("", *_cost_cells(cost))]
         if cost.plan is not None and energy.plan is not None and cost.plan.usd < (1 - 1e-9) * cost.usd:
-            rows.append((f"Plan, {_percent(energy.plan.npu_share)}", *_cost_cells(cost.plan)))
+            rows.append((f"Plan, {percent_cell(energy.plan.npu_share)}", *_cost_cells(cost.plan)))
         found.append(Section("Cost", ("total", "USD/Mtok in", "USD/Mtok out"), tuple(rows)))
     return found
 
@@ -300,79 +343,30 @@ def _cost_cells(cost: CostUse | PlanCost) -> tuple[str, ...]:
 def _ratio_cell(joules: float, energy: EnergyUse) -> str:
     """Per output token, of which the NPUs' own ratio tells how many there were."""
     per_token = energy.joules_per_output_token
-    return _rate(per_token * joules / energy.joules if per_token is not None and energy.joules else None)
+    return rate_cell(per_token * joules / energy.joules if per_token is not None and energy.joules else None)
 
 
 def _meter_cells(meter: MeterUse, per_token: str) -> tuple[str, ...]:
-    return _si(meter.joules, "J"), per_token, _si(meter.mean_watts, "W"), _si(meter.peak_watts, "W")
+    return si_cell(meter.joules, "J"), per_token, si_cell(meter.mean_watts, "W"), si_cell(meter.peak_watts, "W")
 
 
 def _dollars(dollars: float | None) -> str:
-    return _rate(dollars)
+    return rate_cell(dollars)
 
 
 def _latency_cells(values: Distribution) -> tuple[str, ...]:
-    return tuple(map(_seconds, (values.mean, values.p50, values.p90, values.p95, values.p99, values.max)))
+    return tuple(map(seconds_cell, (values.mean, values.p50, values.p90, values.p95, values.p99, values.max)))
 
 
 def _load_cells(load: RoleLoad) -> tuple[str, ...]:
-    return _rate(load.tokens_per_s), _percent(load.utilization), _si(load.watts, "W")
+    return rate_cell(load.tokens_per_s), percent_cell(load.utilization), si_cell(load.watts, "W")
 
 
 def _plane_cells(plane: PlaneUse) -> tuple[str, ...]:
     times = plane.transfer_s
     return (
-        _si(plane.bytes, "B"),
-        _percent(plane.utilization_mean),
-        _percent(plane.utilization_peak),
-        *map(_seconds, (times.mean, times.p99, times.max)),
+        si_cell(plane.bytes, "B"),
+        percent_cell(plane.utilization_mean),
+        percent_cell(plane.utilization_peak),
+        *map(seconds_cell, (times.mean, times.p99, times.max)),
     )
-
-
-def _digits(number: float) -> str:
-    """Three digits that matter, or all before the point, in groups of three."""
-    if number >= 99.95:
-        return f"{number:,.0f}"
-    return f"{number:.1f}" if number >= 9.995 else f"{number:.2f}"
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
-def _rate(number: float | None) -> str:
-    """A small one has as many zeros as it takes to show three digits: requests may come once in an hour."""
-    if number is None:
-        return NOTHING
-    if 0 < number < SMALL_RATE:
-        return f"{number:.{2 - math.floor(math.log10(number))}f}" if number > TINY_RATE else f"{number:.3g}"
-    return _digits(number)
-
-
-def _percent(share: float | None) -> str:
-    if share is None:
-        return NOTHING
-    return "< 0.01 %" if 0 < share < 1e-4 else f"{_digits(100 * share)} %"
-
-
-def _si(number: float | None, unit: str) -> str:
-    """With the prefix that leaves one to three digits before the point."""
-    if number is None:
-        return NOTHING
-    power, rest = 0, float(number)
-    while rest >= 999.5 and power < len(_SI_PREFIXES) - 1:
-        power, rest = power + 1, rest / 1000
-    return f"{_digits(rest)} {_SI_PREFIXES[power]}{unit}" if rest else f"0 {unit}"
-
-
-def _seconds(seconds: float | None) -> str:
-    """In minutes and hours from a minute on, below that in the unit that leaves one to three digits."""
-    if seconds is None:
-        return NOTHING
-    if seconds >= 60:
-        minutes, rest = divmod(int(seconds), 60)
-        return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
-    for unit_s, name in _TIME_UNITS:
-        if seconds >= 0.9995 * unit_s:
-            return f"{_digits(seconds / unit_s)} {name}"
-    return f"{seconds:.3g} s"

@@ -51,7 +51,8 @@ def _add_bytes_in_windows(rows: Rows, in_window: Floats, window_ns: int) -> None
     """Add bytes to their windows; a transfer that crosses an edge is cut into one piece per window."""
     num_windows = len(in_window)
     num_bytes, end_ns = rows["num_bytes"], rows["done_ns"]
-    start_ns = end_ns - rows["duration_ns"]
+    # What flowed before time 0, which ends a warm-up, counts in the first window: as a whole, since it ended later.
+    start_ns = np.maximum(end_ns - rows["duration_ns"], 0)
     first = np.minimum(start_ns // window_ns, num_windows - 1)
     num_touched = np.minimum(end_ns // window_ns, num_windows - 1) - first + 1
     _add(in_window, first, np.where(num_touched == 1, num_bytes, 0))

@@ -165,8 +165,9 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
     collector = run.collector
     if not run.info.has_prefix_cache:
         return {"cache": CacheUse(0, 0, pool_use(CacheTotals(), {}))}
+    # Pools report when the run has ended: their own account, with what was read and written, is of all of it.
     moved = {
-        kind: sum(int(collector.flow_rows(plane, kind)["num_bytes"].sum()) for plane in Plane) for kind in TransferKind
+        kind: sum(int(run.whole.flow_rows(plane, kind)["num_bytes"].sum()) for plane in Plane) for kind in TransferKind
     }
     begun = collector.begun_rows()
     return {

@@ -63,14 +63,25 @@ class ClockAccount(Account[ClockTotals]):
         return HistogramTotals(total, past.sum_s + lateness.sum_ns / ns_per_wall_s)
 
 
+class WarmupUse(Struct, frozen=True):
+    """What the figures leave out: requests that arrived in the warm-up, and when it ended."""
+
+    requests: int
+    ended_s: float
+
+
 def _summary(run: EndedRun) -> Mapping[str, Any]:
     info = run.info
-    return {
-        "simulated_s": run.span_s,
+    found = {
+        "simulated_s": run.whole.ended_ns / NS_PER_S,
         "wall_s": info.wall_s,
         "seed": info.seed,
         "config_digest": info.config_digest,
     }
+    if not info.warmup:
+        return found
+    end = run.whole.warmup_end
+    return {**found, "warmup": WarmupUse(run.num_left_out, 0.0 if end is None else end.at_ns / NS_PER_S)}
 
 
 FAMILIES: Final = (

@@ -47,7 +47,7 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
             run.served,
             energy,
             role_joules(instances, run.usage),
-            lambda: power_course(run.usage_rows, len(instances), curves),
+            lambda: power_course(run.usage_rows, len(instances), curves, run.began_s),
         )
     return {"energy": energy, "cost": cost}
 

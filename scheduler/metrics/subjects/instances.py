@@ -171,8 +171,7 @@ class PerNpu(Struct, frozen=True):
 
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:
-    records = run.records
-    later_tokens = int(records.output_tokens.sum()) - int(records.has_first_token.sum())
+    later_tokens = int(run.produced_tokens.sum()) - int(run.gave_first.sum())
     return {
         "per_npu": PerNpu(
             _role_load(run, "prefill", run.collector.computed_tokens), _role_load(run, "decode", later_tokens)

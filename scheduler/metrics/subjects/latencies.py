@@ -75,7 +75,7 @@ class LatencyAccount(Account[LatencyTotals]):
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:
     found = {name: distribution(getattr(run.records, name)) for name in _SUMMARIZED}
-    return {**found, "itl_s": weighted_distribution_s(TokenGaps(run.collector).parts)}
+    return {**found, "itl_s": weighted_distribution_s(TokenGaps(run.collector, run.present).parts)}
 
 
 _TTFT: Final = reads(TTFT_GRID_S, REQUEST_BOUNDS_S)

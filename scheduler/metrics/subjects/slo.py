@@ -102,25 +102,26 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
     """The result of all, and of each class if there are classes."""
     if run.slo is None:
         return {"slo": None, "classes": {}}
-    counts = met_by_class(run.slo, run.records)
+    arrived, ended = met_by_class(run.slo, run.records), met_by_class(run.slo, run.present)
     names = class_names(run.slo) if run.slo.classes else []
     return {
-        "slo": slo_result(counts, run.span_s),
-        "classes": {name: _class_use(run, index, counts[index]) for index, name in enumerate(names)},
+        "slo": slo_result(arrived, run.span_s, ended),
+        "classes": {name: _class_use(run, index, arrived[index], ended[index]) for index, name in enumerate(names)},
     }
 
 
-def slo_result(counts: Ints, span_s: float) -> SloResult:
-    """`counts`: rows of `met_by_class`, shape (..., 2)."""
-    num_met = int(counts[..., 0].sum())
-    return SloResult(ratio(num_met, int(counts.sum())), ratio(num_met, span_s))
+def slo_result(arrived: Ints, span_s: float, ended: Ints | None = None) -> SloResult:
+    """Of rows of `met_by_class`, shape (..., 2), of requests that arrived in the span, and of those that `ended` in it
+    where these are others."""
+    num_met, num_good = (int(counts[..., 0].sum()) for counts in (arrived, arrived if ended is None else ended))
+    return SloResult(ratio(num_met, int(arrived.sum())), ratio(num_good, span_s))
 
 
-def _class_use(run: EndedRun, index: int, counts: Ints) -> ClassUse:
+def _class_use(run: EndedRun, index: int, arrived: Ints, ended: Ints) -> ClassUse:
     records = run.records
     is_own = records.request_class == index
     latencies = (distribution(column[is_own]) for column in (records.ttft_s, records.tpot_s, records.e2e_s))
-    return ClassUse(request_counts(records, is_own), *latencies, slo=slo_result(counts, run.span_s))
+    return ClassUse(request_counts(records, is_own), *latencies, slo=slo_result(arrived, run.span_s, ended))
 
 
 def _class_names(layout: Layout) -> list[str]:

@@ -74,14 +74,13 @@ class TokenUse(Struct, frozen=True):
 
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:
-    served, records = run.served, run.records
-    is_wasted = ~records.is_finished
+    served, is_wasted = run.served, ~run.present.is_finished
     tokens = TokenUse(
         served.prompt_tokens,
         served.output_tokens,
         run.collector.computed_tokens,
-        int(records.prompt_tokens[is_wasted & records.has_first_token].sum()),
-        int(records.output_tokens[is_wasted].sum()),
+        int(run.present.prompt_tokens[is_wasted & run.gave_first].sum()),
+        int(run.produced_tokens[is_wasted].sum()),
     )
     amounts = (served.num_requests, served.prompt_tokens, served.output_tokens)
     return {

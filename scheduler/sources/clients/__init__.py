@@ -4,5 +4,5 @@
 - `groups`: how many clients there are and how long they think; `gates`: which of them are free, and when
 - `supply`: where clients find their next request; `row_supply`: rows of a trace in its order; `graph_supply`: rows that
   wait for others, as a `request_graph` says, in the order that `ready_queue` keeps
-- `play`: the source of a trace, made of these
+- `play`: the source of a trace, made of these; `log`: what it leaves of a run
 """

@@ -18,6 +18,7 @@ from scheduler.protocol.messages import (
     SessionsClosed,
 )
 from scheduler.sources.clients.gates import Gate, Gates
+from scheduler.sources.clients.log import ClientsLog
 from scheduler.sources.clients.supply import Asked, Supply
 
 _ANSWERED: Final = frozenset(int(reason) for reason in FINISHED)
@@ -36,7 +37,8 @@ class ClientSource(TimingFlags):
     takes_late = True
     backdates_replies = True
 
-    def __init__(self, supply: Supply, gates: Gates, block_tokens: int) -> None:
+    def __init__(self, supply: Supply, gates: Gates, block_tokens: int, log: ClientsLog | None = None) -> None:
+        self.log: Final = ClientsLog() if log is None else log
         self._supply = supply
         self._gates = gates
         self._block_tokens = block_tokens
@@ -65,19 +67,21 @@ class ClientSource(TimingFlags):
         gate_of, ended = self._gate_of, self._supply.ended
         closed: list[int] = []
         for key, reason, ended_ns in zip(message.keys, message.reasons, message.ended_ns, strict=True):
-            gate_of.pop(key).give_back(ended_ns)
+            gate_of.pop(key).give_back(key, ended_ns)
             closed += ended(key, ended_ns, has_answer=reason in _ANSWERED)
         outputs = self._ask(now_ns)
         return [(CORE_ADDRESS, SessionsClosed(closed)), *outputs] if closed else outputs
 
     def _ask(self, now_ns: int) -> Outputs:
         """All that can be sent at this instant, as one message."""
-        supply, asked = self._supply, list[Asked]()
+        supply, asked, log = self._supply, list[Asked](), self.log.asked
         for name, gate in self._gates.items():
             while gate.next_ns <= now_ns and supply.next_ns(name, now_ns) <= now_ns:
-                gate.take()
+                place = gate.take()
                 one = supply.take(name, now_ns)
                 self._gate_of[one.key] = gate
+                if log is not None:
+                    log.add(one.key, *place)
                 asked.append(one)
         outputs: list[Output] = [(CORE_ADDRESS, self._arrived(now_ns, asked))] if asked else []
         if not (supply.has_more or self._has_said_all):

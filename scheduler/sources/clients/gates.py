@@ -9,6 +9,9 @@ from typing import Final
 from scheduler.protocol.component import NEVER_NS
 from scheduler.sources.clients.groups import ClientGroup
 
+Place = tuple[int, int]
+"""Since when a client is free, or will be, and the key of its last request; -1 before its first."""
+
 
 class Gate:
     """The places of one group of clients, by when each is free.
@@ -19,22 +22,22 @@ class Gate:
     """
 
     def __init__(self, begin_ns: Sequence[int], think_ns: Iterator[int]) -> None:
-        self._free_ns: Final = list(begin_ns)
-        heapify(self._free_ns)
+        self._places: Final[list[Place]] = [(at_ns, -1) for at_ns in begin_ns]
+        heapify(self._places)
         self._think_ns = think_ns
 
     @property
     def next_ns(self) -> int:
         """When a place is free; `NEVER_NS` if all are taken."""
-        return self._free_ns[0] if self._free_ns else NEVER_NS
+        return self._places[0][0] if self._places else NEVER_NS
 
-    def take(self) -> None:
+    def take(self) -> Place:
         """The place that was free first is taken."""
-        heappop(self._free_ns)
+        return heappop(self._places)
 
-    def give_back(self, ended_ns: int) -> None:
+    def give_back(self, key: int, ended_ns: int) -> None:
         """A request has ended."""
-        heappush(self._free_ns, ended_ns + next(self._think_ns))
+        heappush(self._places, (ended_ns + next(self._think_ns), key))
 
 
 class OpenGate(Gate):
@@ -43,10 +46,11 @@ class OpenGate(Gate):
     def __init__(self) -> None:
         super().__init__([0], iter(()))
 
-    def take(self) -> None:
+    def take(self) -> Place:
         """There is always a place."""
+        return self._places[0]
 
-    def give_back(self, ended_ns: int) -> None:
+    def give_back(self, key: int, ended_ns: int) -> None:
         """No place was taken."""
 
 

@@ -43,7 +43,7 @@ class ThinkTime(Struct, frozen=True):
         """Think times without end."""
         import numpy as np
 
-        from scheduler.sources.synthetic.lengths import draw_log_normal
+        from scheduler.sources.synthetic.log_normal import draw_log_normal
 
         while True:
             if self.kind is ThinkKind.CONSTANT or not self.mean_s:

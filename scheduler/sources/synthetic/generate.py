@@ -9,13 +9,16 @@ import numpy as np
 from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.messages import NO_SESSION
 from scheduler.runtime.random_streams import stream
-from scheduler.sources.arrivals import BLOCK_ROWS, BLOCK_TOKENS, ArrivalBlock
+from scheduler.sources.arrivals import BLOCK_ROWS, BLOCK_TOKENS, ArrivalBlock, Links
+from scheduler.sources.synthetic.agents import agent_blocks
 from scheduler.sources.synthetic.arrivals import ArrivalClock
 from scheduler.sources.synthetic.lengths import LengthSampler
 from scheduler.sources.synthetic.servegen import ServeGenPool
 from scheduler.sources.synthetic.sessions import session_blocks
 from scheduler.sources.synthetic.workload import (
+    AgentRequests,
     IndependentRequests,
     ServeGenRequests,
     SessionRequests,
@@ -25,17 +28,30 @@ from scheduler.sources.traces.rows import NO_PREFIX
 
 
 def generate(
-    workload: Workload, seed: int, block_tokens: int = BLOCK_TOKENS
+    workload: Workload, seed: int, block_tokens: int = BLOCK_TOKENS, *, has_links: bool = False
 ) -> tuple[int | None, Iterator[ArrivalBlock]]:
     """How many requests to expect, and the requests; times count from the first. Same seed, same requests.
 
-    Ids of prompts stand for `block_tokens` tokens.
+    Ids of prompts stand for `block_tokens` tokens. With links the requests say what they wait for.
     """
-    expected, blocks = _generate(workload, seed, block_tokens)
+    expected, blocks = _generate(workload, seed, block_tokens, has_links)
+    if has_links:
+        blocks = map(_linked, blocks)
     return expected, _classed(blocks, workload.class_shares, seed) if workload.class_shares else blocks
 
 
-def _generate(workload: Workload, seed: int, block_tokens: int) -> tuple[int | None, Iterator[ArrivalBlock]]:
+def _linked(block: ArrivalBlock) -> ArrivalBlock:
+    """The same; requests that wait for nobody say so."""
+    if block.links is not None:
+        return block
+    count = len(block)
+    nobody = Links([NO_SESSION] * count, [None] * count, [None] * count, [0] * count, [0] * count, [False] * count)
+    return replace(block, links=nobody)
+
+
+def _generate(
+    workload: Workload, seed: int, block_tokens: int, has_links: bool
+) -> tuple[int | None, Iterator[ArrivalBlock]]:
     requests = workload.requests
     if isinstance(requests, ServeGenRequests):
         pool = ServeGenPool(requests)
@@ -43,7 +59,12 @@ def _generate(workload: Workload, seed: int, block_tokens: int) -> tuple[int | N
         return expected, _not_empty(workload.name, cut(pool.blocks(seed), workload.num_requests))
     if isinstance(requests, SessionRequests):
         requests.check_blocks(block_tokens)
-        return workload.num_requests, cut(session_blocks(requests, block_tokens, seed), workload.num_requests)
+        turns = session_blocks(requests, block_tokens, seed, has_links=has_links)
+        return workload.num_requests, cut(turns, workload.num_requests)
+    if isinstance(requests, AgentRequests):
+        requests.check_blocks(block_tokens)
+        calls = agent_blocks(requests, block_tokens, seed, has_links=has_links)
+        return workload.num_requests, cut(calls, workload.num_requests)
     expected = workload.num_requests
     if expected is None:
         expected = max(1, round(math.fsum(stage.num_expected for stage in requests.arrivals.stages)))

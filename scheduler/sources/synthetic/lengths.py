@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import cast
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scheduler.sources.arrivals import ArrivalBlock
+from scheduler.sources.synthetic.log_normal import draw_log_normal
 from scheduler.sources.synthetic.workload import EmpiricalLengths, Lengths
 
 Integers = npt.NDArray[np.int64]
@@ -42,14 +42,6 @@ def draw_weighted(values: Integers, cumulated: Floats, generator: np.random.Gene
     found = cast(Integers, np.searchsorted(cumulated, places, side="right"))
     # Rounding may lift a place onto the sum itself, one past the last value.
     return values[np.minimum(found, len(values) - 1)]
-
-
-def draw_log_normal(mean: float, cv: float, generator: np.random.Generator, count: int) -> Floats:
-    """Log-normal draws by mean and coefficient of variation, shape (count,); zeros if the mean is 0."""
-    if mean == 0:
-        return np.zeros(count)
-    variance = math.log1p(cv**2)
-    return generator.lognormal(math.log(mean) - variance / 2, math.sqrt(variance), count)
 
 
 def count_lengths(blocks: Iterable[ArrivalBlock]) -> tuple[EmpiricalLengths, EmpiricalLengths]:

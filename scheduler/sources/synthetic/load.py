@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from scheduler.sources.synthetic.clients import client_groups
 from scheduler.sources.synthetic.lengths import count_lengths
 from scheduler.sources.synthetic.presets import PRESETS
 from scheduler.sources.synthetic.section import Overrides, Section
 from scheduler.sources.synthetic.settings_file import read_settings
 from scheduler.sources.synthetic.workload import (
+    AgentRequests,
     ArrivalProcess,
     EmpiricalLengths,
     IndependentRequests,
@@ -59,20 +61,27 @@ def _workload(top: Section, name: str, folder: Path) -> Workload:
     top.taken.add("block_tokens")
     shares = _class_shares(top.section("classes")) if "classes" in top.values else ()
     top.taken.add("classes")
+    clients = client_groups(top.section("clients")) if "clients" in top.values else ()
+    top.taken.add("clients")
     if "servegen" in top.values:
         num_requests = top.integer("num_requests") if "num_requests" in top.values else None
-        return Workload(name, _servegen(top.section("servegen"), folder), num_requests, shares, block_tokens)
+        requests = _servegen(top.section("servegen"), folder)
+        return Workload(name, requests, num_requests, shares, block_tokens, clients)
     arrivals = _arrivals(top.section("arrivals"))
     prompt_tokens = _lengths(top.section("prompt_tokens"), folder, is_prompt=True)
     output_tokens = _lengths(top.section("output_tokens"), folder, is_prompt=False)
-    num_requests = top.integer("num_requests") if "num_requests" in top.values or not arrivals.stages else None
-    top.taken.add("num_requests")
+    given = (arrivals, prompt_tokens, output_tokens)
     if "sessions" in top.values:
-        sessions = _sessions(top.section("sessions"), arrivals, prompt_tokens, output_tokens)
-        return Workload(name, sessions, num_requests, shares, block_tokens)
-    top.taken.update(("sessions", "servegen"))
-    requests = IndependentRequests(arrivals, prompt_tokens, output_tokens)
-    return Workload(name, requests, num_requests, shares, block_tokens)
+        requests = _sessions(top.section("sessions"), *given)
+    elif "agents" in top.values:
+        requests = _agents(top.section("agents"), *given)
+    else:
+        requests = IndependentRequests(*given)
+        top.taken.update(("sessions", "agents", "servegen"))
+    ends = arrivals.stages or (isinstance(requests, AgentRequests) and requests.num_tasks is not None)
+    num_requests = top.integer("num_requests") if "num_requests" in top.values or not ends else None
+    top.taken.add("num_requests")
+    return Workload(name, requests, num_requests, shares, block_tokens, clients)
 
 
 def _class_shares(section: Section) -> tuple[tuple[str, float], ...]:
@@ -161,6 +170,27 @@ def _sessions(
             system_groups=section.integer("system_groups", default.system_groups),
             system_tokens=section.integer("system_tokens", default.system_tokens),
             max_prompt_tokens=section.integer("max_prompt_tokens", default.max_prompt_tokens),
+        )
+    )
+
+
+def _agents(
+    section: Section, arrivals: ArrivalProcess, prompt_tokens: Lengths, output_tokens: Lengths
+) -> AgentRequests:
+    # Only the defaults are read of it.
+    default = AgentRequests(arrivals, LogNormalLengths(1, 0, maximum=1), output_tokens)
+    numbers = ("mean_turns", "branch_share", "fan_out_mean", "branch_turns_mean", "fresh_share", "tool_wait_mean_s")
+    numbers += ("tool_wait_cv", "answer_s_per_output_token")
+    integers = ("max_turns", "fan_out_max", "branch_turns_max", "system_groups", "system_tokens", "max_prompt_tokens")
+    return section.build(
+        lambda: AgentRequests(
+            arrivals,
+            prompt_tokens,
+            output_tokens,
+            num_tasks=section.integer("num_tasks") if "num_tasks" in section.values else None,
+            system_weights=tuple(section.numbers("system_weights")),
+            **{name: section.number(name, getattr(default, name)) for name in numbers},
+            **{name: section.integer(name, getattr(default, name)) for name in integers},
         )
     )
 

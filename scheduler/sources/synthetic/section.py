@@ -94,6 +94,13 @@ class Section(Struct, frozen=True):
             raise self.error(key, f"is {kind(cast(object, value))}", "give a list of integers")
         return cast(list[int], value)
 
+    def numbers(self, key: str) -> list[float]:
+        """A list of numbers; empty if it is not given."""
+        value = self._take(key, [])
+        if not isinstance(value, list) or not set(map(type, cast(list[Any], value))) <= {int, float}:
+            raise self.error(key, f"is {kind(cast(object, value))}", "give a list of numbers")
+        return list(map(float, cast(list[float], value)))
+
     def sections(self, key: str) -> list[Section]:
         """A list of sections; empty if it is not given."""
         value = self._take(key, [])

@@ -6,34 +6,37 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-from msgspec import Struct
-from msgspec.structs import astuple
 
 from scheduler.protocol.messages import NO_ANSWER
 from scheduler.runtime.random_streams import stream
-from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock
+from scheduler.sources.arrivals import ArrivalBlock, Links
 from scheduler.sources.synthetic.arrivals import ArrivalClock
-from scheduler.sources.synthetic.lengths import LengthSampler, draw_log_normal
+from scheduler.sources.synthetic.columns import (
+    Integers,
+    TimedColumns,
+    in_time_order,
+    is_last_of_run,
+    runs_of,
+    sum_before,
+)
+from scheduler.sources.synthetic.lengths import LengthSampler
+from scheduler.sources.synthetic.log_normal import draw_log_normal
 from scheduler.sources.synthetic.workload import SessionRequests
 
-Integers = npt.NDArray[np.int64]
-
-MIN_SESSIONS: Final = 256
 NS_PER_S: Final = 1e9
 NO_BLOCK: Final = -1
 """Stands in the column of partial blocks where the prompt ends on a block's end."""
 
 
-class _Turns(Struct, frozen=True):
+class _Turns(TimedColumns, frozen=True):
     """Turns as columns. A prompt is: shared blocks of a system prompt, blocks of the session, a block of its own.
 
     The session's whole blocks are numbered `first_block`, `first_block` + 1 and so on, so that a later turn's list
     extends an earlier one's; only the partial block at the end, if any, has an id that no other turn has. An answer
-    that a later turn repeats goes on where its prompt's whole blocks end, at `answer_block`.
+    that a later turn repeats goes on where its prompt's whole blocks end, at `answer_block`. The turn comes
+    `delay_ns` after the end of the one before.
     """
 
-    times_ns: Integers
     prompt_tokens: Integers
     output_tokens: Integers
     group: Integers
@@ -41,44 +44,38 @@ class _Turns(Struct, frozen=True):
     num_blocks: Integers
     partial_block: Integers
     answer_block: Integers
-
-    def take(self, rows: Integers | slice) -> _Turns:
-        """Some of the turns."""
-        return _Turns(*(column[rows] for column in astuple(self)))
-
-    def join(self, others: _Turns) -> _Turns:
-        """These turns, then the others."""
-        return _Turns(*map(np.concatenate, zip(astuple(self), astuple(others))))
+    session: Integers
+    delay_ns: Integers
 
 
-def session_blocks(requests: SessionRequests, block_tokens: int, seed: int) -> Iterator[ArrivalBlock]:
+def session_blocks(
+    requests: SessionRequests, block_tokens: int, seed: int, *, has_links: bool = False
+) -> Iterator[ArrivalBlock]:
     """Turns of sessions in time order, until the stages of their arrivals have ended if there are any; memory holds
-    the turns of sessions that are under way."""
+    the turns of sessions that are under way. With links a turn waits for the end of the one before and the time to
+    think, and nothing is assumed of answers but in the order of rows."""
     factory = _SessionFactory(requests, block_tokens, seed)
-    waiting: _Turns | None = None
     origin_ns: int | None = None
-    while not factory.has_ended:
-        # In proportion to what waits, so that sorting it again costs each turn the same however many wait.
-        num_waiting = 0 if waiting is None else len(waiting.times_ns)
-        last_start_ns, turns = factory.make(max(MIN_SESSIONS, num_waiting // 4))
-        turns = turns if waiting is None else waiting.join(turns)
-        turns = turns.take(np.argsort(turns.times_ns, kind="stable"))
-        # Sessions still to come start no earlier than the last one that was made.
-        num_turns = len(turns.times_ns)
-        num_due = num_turns if factory.has_ended else int(np.searchsorted(turns.times_ns, last_start_ns, side="left"))
-        waiting = turns.take(slice(num_due, None))
-        for start in range(0, num_due, BLOCK_ROWS):
-            due = turns.take(slice(start, min(start + BLOCK_ROWS, num_due)))
-            if origin_ns is None:
-                origin_ns = int(due.times_ns[0])
-            yield ArrivalBlock(
-                (due.times_ns - origin_ns).tolist(),
-                due.prompt_tokens.tolist(),
-                due.output_tokens.tolist(),
-                factory.prefixes(due),
-                [0] * len(due.times_ns),
-                answers=due.answer_block.tolist(),
-            )
+    for due in in_time_order(factory.make):
+        if origin_ns is None:
+            origin_ns = int(due.times_ns[0])
+        num_rows = len(due)
+        yield ArrivalBlock(
+            (due.times_ns - origin_ns).tolist(),
+            due.prompt_tokens.tolist(),
+            due.output_tokens.tolist(),
+            factory.prefixes(due),
+            [0] * num_rows,
+            answers=due.answer_block.tolist(),
+            links=_links(due) if has_links else None,
+        )
+
+
+def _links(turns: _Turns) -> Links:
+    num_rows = len(turns)
+    sessions: list[int] = turns.session.tolist()
+    delays_ns: list[int] = turns.delay_ns.tolist()
+    return Links(sessions, [None] * num_rows, [None] * num_rows, delays_ns, [0] * num_rows, [False] * num_rows)
 
 
 class _SessionFactory:
@@ -95,19 +92,15 @@ class _SessionFactory:
         self._groups = stream(seed, "groups")
         self._system_blocks = requests.system_tokens // block_tokens
         self._next_block = requests.system_groups * self._system_blocks
+        self._next_session = 0
         self._system_ids = [
             list(range(group * self._system_blocks, (group + 1) * self._system_blocks))
             for group in range(requests.system_groups)
         ]
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether no session comes any more."""
-        return self._clock.has_ended
-
-    def make(self, num_sessions: int) -> tuple[int, _Turns]:
-        """When the last of these sessions starts, and all their turns, session by session; fewer sessions as the
-        arrivals end."""
+    def make(self, num_sessions: int) -> tuple[int | None, _Turns]:
+        """When the last of these sessions starts, None if no session comes after, and all their turns, session by
+        session; fewer sessions as the arrivals end."""
         requests = self._requests
         starts_ns = self._clock.draw_ns(num_sessions)
         num_sessions = len(starts_ns)
@@ -118,17 +111,19 @@ class _SessionFactory:
         output_tokens = self._outputs.draw(total)
         think_s = draw_log_normal(requests.think_mean_s, requests.think_cv, self._think, total)
         gaps_ns = np.rint((output_tokens * requests.answer_s_per_output_token + think_s) * NS_PER_S).astype(np.int64)
+        think_ns = np.rint(think_s * NS_PER_S).astype(np.int64)
 
-        session = np.repeat(np.arange(num_sessions), num_turns)
-        first_turn = np.repeat(np.cumsum(num_turns) - num_turns, num_turns)
-        history = _sum_before(new_tokens + output_tokens, first_turn)
+        session, first_turn = runs_of(num_turns)
+        history = sum_before(new_tokens + output_tokens, first_turn)
         prompt_tokens = requests.system_tokens + history + new_tokens
-        times_ns = starts_ns[session] + _sum_before(gaps_ns, first_turn)
+        times_ns = starts_ns[session] + sum_before(gaps_ns, first_turn)
+        is_first = np.arange(total) == first_turn
+        delay_ns = np.where(is_first, 0, np.roll(think_ns, 1))
         # Prompts grow from turn to turn, so what is kept of a session is its beginning; the first always fits.
         kept = np.flatnonzero(prompt_tokens <= requests.max_prompt_tokens)
         turn = (np.arange(total) - first_turn)[kept]
         first_block, num_blocks, partial_block = self._number_blocks(prompt_tokens[kept], session[kept], turn)
-        is_last = _is_last(session[kept])
+        is_last = is_last_of_run(session[kept])
         turns = _Turns(
             times_ns[kept],
             prompt_tokens[kept],
@@ -138,15 +133,19 @@ class _SessionFactory:
             num_blocks,
             partial_block,
             np.where(is_last, NO_ANSWER, first_block + num_blocks),
+            self._next_session + session[kept],
+            delay_ns[kept],
         )
-        return int(starts_ns[-1]) if num_sessions else 0, turns
+        self._next_session += num_sessions
+        # Sessions still to come start no earlier than the last one that was made.
+        return None if self._clock.has_ended else int(starts_ns[-1]), turns
 
     def _number_blocks(
         self, prompt_tokens: Integers, session: Integers, turn: Integers
     ) -> tuple[Integers, Integers, Integers]:
         """Ids: a session takes one for each whole block of its longest prompt, then one a turn for partial blocks."""
         whole = prompt_tokens // self._block_tokens - self._system_blocks
-        is_last = _is_last(session)
+        is_last = is_last_of_run(session)
         whole_of_session = whole[is_last]
         taken = whole_of_session + turn[is_last] + 1
         bases = self._next_block + np.cumsum(taken) - taken
@@ -167,14 +166,3 @@ class _SessionFactory:
                 prefix.append(partial)
             prefixes.append(prefix)
         return prefixes
-
-
-def _is_last(session: Integers) -> npt.NDArray[np.bool_]:
-    """Of each turn, whether it is the last of its session; turns stand session by session."""
-    return np.append(session[1:] != session[:-1], np.ones(min(1, len(session)), np.bool_))
-
-
-def _sum_before(values: Integers, first_turn: Integers) -> Integers:
-    """For each turn the sum over earlier turns of its session; `first_turn` is the index of its session's first."""
-    before = np.cumsum(values) - values
-    return before - before[first_turn]

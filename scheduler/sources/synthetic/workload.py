@@ -3,6 +3,7 @@
 Workload
 +-- IndependentRequests      arrivals, prompt and output lengths
 +-- SessionRequests          the same for conversations of several turns with shared prefixes
++-- AgentRequests            the same for tasks that are graphs of calls
 +-- ServeGenRequests         a folder of published per-client statistics
 """
 
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.arrivals import BLOCK_TOKENS
+from scheduler.sources.clients.groups import ClientGroup
 from scheduler.sources.traces.rows import MAX_TOKENS, shorten
 
 MAX_REQUESTS: Final = 10**10
@@ -29,6 +31,7 @@ MAX_CV: Final = 20.0
 """Beyond it a Weibull's shape is so small that single gaps last longer than any run."""
 
 MAX_STAGES: Final = 10_000
+MAX_FAN_OUT: Final = 1000
 
 MAX_SYSTEM_BLOCKS: Final = 2**20
 """Bound on block ids kept for system prompts."""
@@ -196,20 +199,89 @@ class SessionRequests(Struct, frozen=True):
         check_range("think_mean_s", self.think_mean_s, 0.0, 1e6)
         check_range("think_cv", self.think_cv, 0.0, MAX_CV)
         check_range("answer_s_per_output_token", self.answer_s_per_output_token, 0.0, 10.0)
-        check_range("system_groups", self.system_groups, 1, MAX_SYSTEM_BLOCKS)
-        check_range("system_tokens", self.system_tokens, 0, MAX_TOKENS)
-        check_range("max_prompt_tokens", self.max_prompt_tokens, 1, MAX_TOKENS)
-        first_tokens = self.system_tokens + self.prompt_tokens.maximum
-        if first_tokens > self.max_prompt_tokens:
-            problem = f"is {self.max_prompt_tokens}, but a first prompt may have {first_tokens} tokens"
-            raise FieldError("max_prompt_tokens", problem, "raise it, or lower prompt_tokens.maximum or system_tokens")
-        self.check_blocks(BLOCK_TOKENS)
+        check_context(self)
 
     def check_blocks(self, block_tokens: int) -> None:
         """FieldError if the system prompts have too many blocks of so many tokens."""
-        if self.system_groups * (self.system_tokens // block_tokens) > MAX_SYSTEM_BLOCKS:
-            problem = f"is {self.system_groups} of {self.system_tokens} tokens each"
-            raise FieldError("system_groups", problem, f"keep all within {MAX_SYSTEM_BLOCKS} blocks of {block_tokens}")
+        check_system_blocks(self, block_tokens)
+
+
+class AgentRequests(Struct, frozen=True):
+    """Tasks of agents, which start by the arrival process: graphs of calls, as `agents` makes them.
+
+    `prompt_tokens` draws the new tokens of a call. Calls of a main loop number geometrically with mean `mean_turns`, at
+    most `max_turns`; each but the last branches with a probability of `branch_share` into 2 or more sub-agents,
+    `fan_out_mean` in the mean and `fan_out_max` at most, of geometrically many calls each. Between calls of a chain
+    passes a log-normal time of a tool. `fresh_share` of the sub-agents begin with a system prompt alone, the others
+    with the context of the call that they branch from. System prompts are drawn in proportion to `system_weights`, or
+    evenly. A chain ends before a prompt would exceed `max_prompt_tokens`. `answer_s_per_output_token` is how long an
+    answer is taken to last where nobody waits for its end.
+    """
+
+    arrivals: ArrivalProcess
+    prompt_tokens: Lengths
+    output_tokens: Lengths
+    num_tasks: int | None = None
+    mean_turns: float = 8.0
+    max_turns: int = 100
+    branch_share: float = 0.1
+    fan_out_mean: float = 3.0
+    fan_out_max: int = 16
+    branch_turns_mean: float = 3.0
+    branch_turns_max: int = 50
+    fresh_share: float = 0.5
+    tool_wait_mean_s: float = 2.0
+    tool_wait_cv: float = 1.5
+    answer_s_per_output_token: float = 0.03
+    system_groups: int = 1
+    system_weights: tuple[float, ...] = ()
+    system_tokens: int = 0
+    max_prompt_tokens: int = 131_072
+
+    def __post_init__(self) -> None:
+        if self.num_tasks is not None:
+            check_range("num_tasks", self.num_tasks, 1, MAX_REQUESTS)
+        for name in ("max_turns", "branch_turns_max"):
+            check_range(name, getattr(self, name), 1, 1000)
+        check_range("mean_turns", self.mean_turns, 1.0, self.max_turns)
+        check_range("branch_turns_mean", self.branch_turns_mean, 1.0, self.branch_turns_max)
+        check_range("fan_out_max", self.fan_out_max, 2, MAX_FAN_OUT)
+        check_range("fan_out_mean", self.fan_out_mean, 2.0, self.fan_out_max)
+        check_range("branch_share", self.branch_share, 0.0, 1.0)
+        check_range("fresh_share", self.fresh_share, 0.0, 1.0)
+        check_range("tool_wait_mean_s", self.tool_wait_mean_s, 0.0, 1e6)
+        check_range("tool_wait_cv", self.tool_wait_cv, 0.0, MAX_CV)
+        check_range("answer_s_per_output_token", self.answer_s_per_output_token, 0.0, 10.0)
+        if self.system_weights:
+            if len(self.system_weights) != self.system_groups:
+                problem = f"has {len(self.system_weights)} entries for {self.system_groups} system prompts"
+                raise FieldError("system_weights", problem, "give a weight for each of system_groups")
+            if min(self.system_weights) < 0 or not 0 < math.fsum(self.system_weights) < math.inf:
+                raise FieldError("system_weights", "have no positive sum", "give weights of at least 0, some above it")
+        check_context(self)
+
+    def check_blocks(self, block_tokens: int) -> None:
+        """As that of `SessionRequests`."""
+        check_system_blocks(self, block_tokens)
+
+
+def check_context(requests: SessionRequests | AgentRequests) -> None:
+    """FieldError if system prompts cannot be, or a first prompt would be too long."""
+    check_range("system_groups", requests.system_groups, 1, MAX_SYSTEM_BLOCKS)
+    check_range("system_tokens", requests.system_tokens, 0, MAX_TOKENS)
+    check_range("max_prompt_tokens", requests.max_prompt_tokens, 1, MAX_TOKENS)
+    first_tokens = requests.system_tokens + requests.prompt_tokens.maximum
+    if first_tokens > requests.max_prompt_tokens:
+        problem = f"is {requests.max_prompt_tokens}, but a first prompt may have {first_tokens} tokens"
+        raise FieldError("max_prompt_tokens", problem, "raise it, or lower prompt_tokens.maximum or system_tokens")
+    check_system_blocks(requests, BLOCK_TOKENS)
+
+
+def check_system_blocks(requests: SessionRequests | AgentRequests, block_tokens: int) -> None:
+    """FieldError if the system prompts have too many blocks of so many tokens."""
+    if requests.system_groups * (requests.system_tokens // block_tokens) > MAX_SYSTEM_BLOCKS:
+        problem = f"is {requests.system_groups} of {requests.system_tokens} tokens each"
+        raise FieldError("system_groups", problem, f"keep all within {MAX_SYSTEM_BLOCKS} blocks of {block_tokens}")
 
 
 class ServeGenRequests(Struct, frozen=True):
@@ -237,22 +309,32 @@ class Workload(Struct, frozen=True):
 
     `block_tokens`: tokens of a block that prompts share and that an id stands for; None for those of the run.
     With `class_shares`, (name, share) of request classes, each request asks for one, drawn in proportion to the shares.
+    `clients`: groups of clients that wait for answers, where the workload says so.
     """
 
     name: str
-    requests: IndependentRequests | SessionRequests | ServeGenRequests
+    requests: IndependentRequests | SessionRequests | AgentRequests | ServeGenRequests
     num_requests: int | None = None
     class_shares: tuple[tuple[str, float], ...] = ()
     block_tokens: int | None = None
+    clients: tuple[ClientGroup, ...] = ()
 
     def __post_init__(self) -> None:
         if self.block_tokens is not None:
             check_range("block_tokens", self.block_tokens, MIN_BLOCK_TOKENS, MAX_BLOCK_TOKENS)
-            if isinstance(self.requests, SessionRequests):
+            if isinstance(self.requests, SessionRequests | AgentRequests):
                 self.requests.check_blocks(self.block_tokens)
         if self.class_shares and not 0 < math.fsum(share for _, share in self.class_shares) < math.inf:
             raise FieldError("classes", "have no positive sum", "give shares of at least 0, some above it")
         if self.num_requests is not None:
             check_range("num_requests", self.num_requests, 1, MAX_REQUESTS)
-        elif not isinstance(self.requests, ServeGenRequests) and not self.requests.arrivals.stages:
+        elif not self._ends_by_itself:
             raise FieldError("num_requests", "is missing", "say how many requests to generate")
+
+    @property
+    def _ends_by_itself(self) -> bool:
+        requests = self.requests
+        if isinstance(requests, ServeGenRequests):
+            return True
+        has_tasks = isinstance(requests, AgentRequests) and requests.num_tasks is not None
+        return has_tasks or bool(requests.arrivals.stages)

@@ -12,6 +12,7 @@ from msgspec.structs import fields
 
 from scheduler.protocol.errors import ConfigError, TraceError
 from scheduler.sources.arrivals import Trace
+from scheduler.sources.clients.groups import ClientGroup
 
 MAX_COPIES: Final = 10_000
 """Bound on `superpose`: the merge keeps a few words for each copy."""
@@ -254,7 +255,9 @@ class Reading(Struct):
 
 
 class OpenedTrace(Trace, frozen=True):
-    """A trace with the account of its skipped rows, which grows as `blocks` is read, and what was assumed of it."""
+    """A trace with the account of its skipped rows, which grows as `blocks` is read, what was assumed of it,
+    and who waits for answers, where it says so."""
 
-    skipped: Final[SkippedRows]
-    reading: Final[Reading]
+    skipped: SkippedRows
+    reading: Reading
+    clients: tuple[ClientGroup, ...] = ()

@@ -41,7 +41,11 @@ def has_links(path: str, options: TraceOptions) -> bool:
     """Whether a trace says that its requests wait for others' ends, so that it is a closed loop unless the user says
     otherwise. InputError if it cannot be read at all."""
     form = _generated(path, options)
-    return rows_wait(path) if form is None else False
+    if form is None:
+        return rows_wait(path)
+    from scheduler.sources.synthetic.workload import AgentRequests
+
+    return isinstance(form.load(path).requests, AgentRequests)
 
 
 def _refuse_row_options(path: str, options: TraceOptions) -> None:
@@ -53,6 +57,7 @@ def _refuse_row_options(path: str, options: TraceOptions) -> None:
         "output-length": options.output_length,
         "sort": options.sort,
         "strict": options.strict,
+        "turns": options.turns,
         "tokens-per-id": None if options.assume_shared else options.tokens_per_id,
     }
     for name, value in given.items():
@@ -72,13 +77,15 @@ def open_workload(workload: Workload, options: TraceOptions) -> OpenedTrace:
     from scheduler.sources.synthetic.generate import cut, generate
 
     block_tokens = workload.block_tokens or options.block_tokens or BLOCK_TOKENS
-    num_requests, blocks = generate(workload, options.seed, block_tokens)
+    num_requests, blocks = generate(workload, options.seed, block_tokens, has_links=options.links)
     if num_requests is not None:
         num_requests = min(num_requests, options.limit or num_requests)
     blocks, reading = cut(blocks, options.limit), Reading("generated")
     if not options.finds_answers:
         blocks = (replace(block, answers=[]) for block in blocks)
-    return _opened(OpenedTrace(workload.name, block_tokens, num_requests, blocks, SkippedRows(), reading), options)
+    skipped, clients = SkippedRows(), workload.clients
+    trace = OpenedTrace(workload.name, block_tokens, num_requests, blocks, skipped, reading, clients=clients)
+    return _opened(trace, options)
 
 
 def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:
@@ -111,7 +118,7 @@ def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:
 
         blocks = scale_rate(blocks, options.rate_scale)
     hint = None if hint is None else hint * options.superpose
-    return OpenedTrace(trace.name, block_tokens, hint, blocks, trace.skipped, reading)
+    return OpenedTrace(trace.name, block_tokens, hint, blocks, trace.skipped, reading, clients=trace.clients)
 
 
 def _generated(path: str, options: TraceOptions) -> GeneratedFormat | None:

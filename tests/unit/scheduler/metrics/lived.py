@@ -20,6 +20,7 @@ from scheduler.metrics.layout import Chip, Layout, LiveInstance
 from scheduler.metrics.live.decisions import decision_series
 from scheduler.metrics.snapshot import Rates, Snapshot
 from scheduler.metrics.subjects.caches import CacheTotals
+from scheduler.metrics.subjects.clients import ClientTotals
 from scheduler.metrics.subjects.clock import RUN_OUTCOMES, ClockTotals
 from scheduler.metrics.subjects.decisions import DecisionTotals
 from scheduler.metrics.subjects.energy_account import EnergyTotals
@@ -29,6 +30,7 @@ from scheduler.metrics.subjects.instances import InstanceTotals
 from scheduler.metrics.subjects.latencies import E2E_GRID_S, TPOT_GRID_S, TTFT_GRID_S, LatencyTotals
 from scheduler.metrics.subjects.predictions import KINDS, PredictionTotals
 from scheduler.metrics.subjects.requests import END_REASONS, STAGES, RequestTotals
+from scheduler.metrics.subjects.sessions import SessionTotals
 from scheduler.metrics.subjects.slo import SloTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
 from scheduler.protocol.addresses import prefill_address
@@ -103,6 +105,8 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
             seconds / 5,
         ),
         DecisionTotals(_numbers(decision_series(), seconds)),
+        ClientTotals({"": 64}),
+        SessionTotals(num_open=17, closed=4 * seconds),
     )
     return Snapshot(layout, {type(one): one for one in totals}, Rates(1.5, 2.5, 3.5))
 

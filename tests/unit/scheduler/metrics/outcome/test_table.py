@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from msgspec.structs import replace
 
-from scheduler.metrics.outcome import table
+from scheduler.metrics.outcome import cells, table
 from scheduler.metrics.outcome.broken_parts import BrokenKind, BrokenParts, LostCapacity
 from scheduler.metrics.outcome.summary import RunInfo, Summary, summarize
 from scheduler.metrics.outcome.table import render, sections
@@ -126,7 +126,7 @@ def test_a_run_of_nothing_can_be_shown() -> None:
     ],
 )
 def test_seconds(seconds: float | None, text: str) -> None:
-    assert table._seconds(seconds) == text
+    assert cells.seconds_cell(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_seconds(seconds: float | None, text: str) -> None:
     ],
 )
 def test_rates_show_digits_however_small(number: float | None, text: str) -> None:
-    assert table._rate(number) == text
+    assert cells.rate_cell(number) == text
 
 
 @pytest.mark.parametrize(
@@ -151,14 +151,14 @@ def test_rates_show_digits_however_small(number: float | None, text: str) -> Non
     [(None, "-"), (0, "0 W"), (999.4, "999 W"), (999.6, "1.00 kW"), (123_456, "123 kW"), (2.5e9, "2.50 GW")],
 )
 def test_si(number: float | None, text: str) -> None:
-    assert table._si(number, "W") == text
+    assert cells.si_cell(number, "W") == text
 
 
 @pytest.mark.parametrize(
     ("share", "text"), [(None, "-"), (0.0, "0.00 %"), (1e-6, "< 0.01 %"), (0.5, "50.0 %"), (1.0, "100 %")]
 )
 def test_percent(share: float | None, text: str) -> None:
-    assert table._percent(share) == text
+    assert cells.percent_cell(share) == text
 
 
 def test_what_broke_has_its_sections_and_a_run_in_which_nothing_did_has_none() -> None:

@@ -12,21 +12,21 @@ from scheduler.sources.clients.groups import ClientGroup
 def test_a_place_comes_back_when_its_client_has_thought() -> None:
     gate = Gate([0, 10], cycle([5, 0]))
     assert gate.next_ns == 0
-    gate.take()
+    assert gate.take() == (0, -1)
     assert gate.next_ns == 10
     gate.take()
     assert gate.next_ns == NEVER_NS
-    gate.give_back(20)
+    gate.give_back(3, 20)
     assert gate.next_ns == 25
-    gate.give_back(21)
-    assert gate.next_ns == 21
+    gate.give_back(4, 21)
+    assert gate.take() == (21, 4)
 
 
 def test_an_open_gate_is_always_free() -> None:
     gate = OpenGate()
     gate.take()
     gate.take()
-    gate.give_back(7)
+    gate.give_back(0, 7)
     assert gate.next_ns == 0
 
 

@@ -93,9 +93,9 @@ def test_what_cannot_be_played_is_one_line_with_its_place() -> None:
 
 
 def test_a_long_circle_is_told_in_short() -> None:
-    num = 40
+    rows: list[tuple[RowKey, list[RowKey] | None]] = [(row, [(row + 1) % 40]) for row in range(40)]
     with pytest.raises(TraceError) as caught:
-        graph_of(*[(row, list[RowKey]([(row + 1) % num])) for row in range(num)])
+        graph_of(*rows)
     told = str(caught.value)
     assert "0 waits for 1 waits for 2" in told
     assert "(a circle of 40 rows, and 34 more)" in told

@@ -1,0 +1,75 @@
+"""What logs a run, and what its summary is told besides that log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deploy.run.finish_limits import finish_limits
+from deploy.run.money import bill_of
+from deploy.settings.settings import Settings
+from deploy.system.blueprint import Blueprint
+from deploy.system.fabric import pool_bytes_per_s
+from scheduler.core.config import CacheMode
+from scheduler.core.request_table import RequestTable
+from scheduler.metrics.outcome.collector import Collector, MeteredInstance
+from scheduler.metrics.outcome.ended_run import ClientsInfo, RunInfo
+from scheduler.protocol.addresses import pool_addresses
+
+if TYPE_CHECKING:
+    from scheduler.core.scheduler import Scheduler
+    from scheduler.sources.clients.log import ClientsLog
+
+
+def collecting(core: Scheduler, blueprint: Blueprint) -> Collector:
+    """The tap that logs a run of this blueprint, as a guest of its core."""
+    collector, warmup = make_collector(blueprint, core.table), blueprint.settings.clients.warmup
+    if warmup:
+        from scheduler.metrics.outcome.warmup_watch import WarmupWatch
+
+        core.add_guest(WarmupWatch(collector, warmup))
+    core.add_guest(collector)
+    return collector
+
+
+def make_collector(blueprint: Blueprint, table: RequestTable) -> Collector:
+    """The tap that logs a run of this blueprint."""
+    pools = pool_addresses(len(blueprint.plan.supernodes))
+    instances = [
+        MeteredInstance(spec.address, spec.role.value, spec.num_npus, pools[spec.supernode])
+        for spec in blueprint.instances
+    ]
+    return Collector(table, instances)
+
+
+def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = None) -> RunInfo:
+    """What a summary is told of the run besides its logs."""
+    settings = blueprint.settings
+    return RunInfo(
+        wall_s,
+        settings.run.seed,
+        settings.digest(),
+        blueprint.plane_capacity_bytes_per_s(),
+        has_prefix_cache=settings.cache.mode is not CacheMode.NONE,
+        pool_bytes_per_s=pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers),
+        curves=blueprint.curves,
+        bill=bill_of(blueprint),
+        places=blueprint.npu_places(),
+        decode_kv_tokens={
+            one.address: one.kv_capacity_tokens for one in blueprint.live_instances() if one.role == "decode"
+        },
+        finish_limits=finish_limits(blueprint),
+        warmup=settings.clients.warmup,
+        clients=None
+        if clients is None
+        else ClientsInfo(dict(settings.clients.concurrency), settings.requests.class_names, clients.planned_turns),
+    )
+
+
+def expected_clients(settings: Settings) -> ClientsLog | None:
+    """Of a run that has not begun: whether there will be clients that wait, and whether they will have sessions."""
+    clients = settings.clients
+    if not clients.groups and clients.sessions != "closed":
+        return None
+    from scheduler.sources.clients.log import ClientsLog
+
+    return ClientsLog([] if clients.sessions == "closed" else None)

@@ -1,0 +1,53 @@
+"""What clients leave of a run: what was to come, and, if it is kept, what each request had waited for."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+
+from msgspec import Struct, field
+
+from scheduler.protocol.messages import NO_SESSION
+from scheduler.sources.clients.request_graph import RequestGraph
+
+
+class AskedLog(Struct, frozen=True):
+    """Requests in the order in which they were sent, which is that of their ids; columns as long as those.
+
+    `rows[i]` is the row of the trace. The client that sent it was free since `free_ns[i]`, when it had thought about
+    the answer of the row `freed_by[i]`; -1 for one that asks for the first time.
+    """
+
+    rows: array[int] = field(default_factory=lambda: array("i"))
+    free_ns: array[int] = field(default_factory=lambda: array("q"))
+    freed_by: array[int] = field(default_factory=lambda: array("i"))
+
+    def add(self, row: int, free_ns: int, freed_by: int) -> None:
+        """One more was sent."""
+        self.rows.append(row)
+        self.free_ns.append(free_ns)
+        self.freed_by.append(freed_by)
+
+
+class ClientsLog(Struct, frozen=True):
+    """Of one source.
+
+    `planned_turns[i]` is how many rows session i has, None where rows have no sessions. `followers` are rows by the row
+    whose end they wait for, and row i comes `delays_ns[i]` after the last of these ends; both are empty where no row
+    waits for another. `asked` is None where it was not to be kept.
+    """
+
+    planned_turns: list[int] | None = None
+    followers: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    delays_ns: list[int] = field(default_factory=list[int])
+    asked: AskedLog | None = None
+
+    @classmethod
+    def of(cls, graph: RequestGraph | None, *, keeps_asked: bool) -> ClientsLog:
+        """Of rows that wait for one another, or of rows that do not."""
+        asked = AskedLog() if keeps_asked else None
+        if graph is None:
+            return cls(asked=asked)
+        planned = Counter(session for session in graph.sessions if session != NO_SESSION)
+        turns = [planned[session] for session in range(max(planned) + 1)] if planned else None
+        return cls(turns, graph.followers, graph.delays_ns, asked) if keeps_asked else cls(turns)
