@@ -16,6 +16,9 @@ from deploy.http.replies import Events
 SLOW_S: Final = 10.0
 """Wall seconds that a client may leave what was written to it unread, once what the system buffers for it is full."""
 
+SMALL_BYTES: Final = 16_384
+"""What fits into an empty buffer of a connection, of which asyncio fills 64 KiB before a writer waits."""
+
 _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 
 
@@ -49,8 +52,8 @@ async def write_stream(
 
 async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
     transport = request.transport
-    if transport is None or not transport.get_write_buffer_size():
-        await response.write(data)  # the client has read all before, so nothing is waited for
+    if transport is None or (len(data) < SMALL_BYTES and not transport.get_write_buffer_size()):
+        await response.write(data)  # the client has read all before, and this fits: nothing is waited for
         return
     try:
         async with asyncio.timeout(SLOW_S):

@@ -28,9 +28,6 @@ MAX_BODY_BYTES: Final = 4 * 2**20
 BODY_S: Final = 30.0
 """Wall seconds within which a body comes."""
 
-CLOSE_S: Final = 2.0
-"""Wall seconds that open answers have when the service closes."""
-
 DISTRIBUTION: Final = "supernode-serve"
 
 WhyNot = Callable[[], tuple[str, float]]
@@ -49,15 +46,14 @@ class HttpService:
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
         self._document = openapi_document(version(DISTRIBUTION), has_keys=bool(spec.key_digests))
-        self._runner: web.AppRunner | None = None
+        # A task that nobody holds may be collected.
         self._watching: asyncio.Task[None] | None = None
-        self.address = ""
 
     async def start(self) -> str:
         """Listen; returns HOST:PORT as it came out. A `ClusterError` if it cannot."""
-        runner = self._runner = web.AppRunner(self.application(), handler_cancellation=True, access_log=None)
+        runner = web.AppRunner(self.application(), handler_cancellation=True, access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, self._spec.host, self._spec.port, shutdown_timeout=CLOSE_S)
+        site = web.TCPSite(runner, self._spec.host, self._spec.port)
         try:
             await site.start()
         except OSError as error:
@@ -66,16 +62,7 @@ class HttpService:
             raise ClusterError(f"HTTP cannot be served on {where} ({error.strerror}); give another --http") from error
         assert runner.server is not None
         self._watching = asyncio.create_task(self._watch.run(runner.server))
-        self.address = address_text(self._spec.host, runner.addresses[0][1])
-        return self.address
-
-    async def close(self) -> None:
-        """Stop listening."""
-        self._exchange.end()
-        if self._watching is not None:
-            self._watching.cancel()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        return address_text(self._spec.host, runner.addresses[0][1])
 
     def begin(self, session: Serving) -> None:
         """A session's clock starts."""

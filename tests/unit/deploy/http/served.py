@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, TestServer, get_port_socket
 
 from deploy.http.service import HttpService
 from deploy.http.spec import HttpSpec
@@ -70,6 +71,13 @@ def make_service(**more: Any) -> HttpService:
     return HttpService(spec, lambda: ("a replay runs on this cluster (x)", 5.0), page)
 
 
+def _narrow(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
+    """A listening socket whose connections buffer little of what clients do not read."""
+    made = get_port_socket(host, port, family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    return made
+
+
 def served(
     talk: Callable[[TestClient[Any, Any]], Awaitable[Answer]],
     session: InstantSession | None = None,
@@ -82,7 +90,8 @@ def served(
         if session is not None and not session.is_served:
             session.is_served = True
             one.begin(session)
-        async with TestClient(TestServer(one.application(), handler_cancellation=True)) as client:
+        server = TestServer(one.application(), socket_factory=_narrow, handler_cancellation=True)
+        async with TestClient(server) as client:
             return await talk(client)
 
     return asyncio.run(run())

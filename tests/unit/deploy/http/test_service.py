@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
+from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -14,6 +16,7 @@ from aiohttp.test_utils import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.http import event_stream
 from deploy.http.errors import HttpError
 from deploy.http.routes import ROUTES
 from deploy.http.service import MAX_BODY_BYTES
@@ -238,6 +241,29 @@ def test_a_client_that_leaves_takes_its_request_with_it(streams: bool) -> None:
 
     served(talk, session)
     assert session.withdrawn == [0]
+
+
+def test_a_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "SLOW_S", 0.2)
+    body = json.dumps({"prompt": "a", "max_tokens": 5000, "ignore_eos": True, "stream": True}).encode()
+    head = f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+
+    async def talk(client: Client) -> int:
+        loop, got = asyncio.get_running_loop(), 0
+        with socket.socket() as quiet:
+            quiet.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            quiet.setblocking(False)
+            await loop.sock_connect(quiet, (client.host, client.port))
+            await loop.sock_sendall(quiet, head.encode() + body)
+            await asyncio.sleep(1.0)
+            with suppress(ConnectionError):
+                async with asyncio.timeout(20):
+                    while piece := await loop.sock_recv(quiet, 65536):
+                        got += len(piece)
+            return got
+
+    whole = len("".join(map(json.dumps, stream_of(TEXT, json.loads(body)))))
+    assert served(talk, InstantSession()) < whole
 
 
 def test_when_the_session_ends_who_waits_is_told() -> None:
