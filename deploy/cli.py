@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from deploy.run.garbage_collection import patient_collection
 from deploy.terminal.interrupt import terminate_as_interrupt
 from deploy.terminal.left_out import with_left_out
 from deploy.terminal.output import say, tell
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyComm
     # numpy's linear algebra is not used; its threads would only spin beside a run (an eighth of the processor time).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        with terminate_as_interrupt():
+        with terminate_as_interrupt(), patient_collection():
             code = _run(list(sys.argv[1:] if arguments is None else arguments), commands)
             say()  # what is written but still buffered must not fail when Python ends
     except KeyboardInterrupt:

@@ -78,6 +78,7 @@ class SheetCatalog(Catalog[Entry]):
     def __init__(self, kind: str, package: str) -> None:
         super().__init__(kind, lambda: chain.from_iterable(map(self._sheets, self._modules)))
         self._package = package
+        self._found: dict[str, Entry] = {}
 
     @property
     def _modules(self) -> list[str]:
@@ -87,8 +88,13 @@ class SheetCatalog(Catalog[Entry]):
         return getattr(import_module(f"{self._package}.{module}"), "SHEETS", ())
 
     def get(self, name: str) -> Entry | None:
-        """The entry of that name, or None once all modules were asked."""
-        beginning = name.replace("-", "_")
-        likely_first = sorted(self._modules, key=lambda module: not beginning.startswith(module))
-        sheets = chain.from_iterable(map(self._sheets, likely_first))
-        return next((sheet for sheet in sheets if sheet.name == name), None)
+        """The entry of that name, or None once all modules were asked; what was found needs no second look."""
+        if name not in self._found:
+            beginning = name.replace("-", "_")
+            likely_first = sorted(self._modules, key=lambda module: not beginning.startswith(module))
+            sheets = chain.from_iterable(map(self._sheets, likely_first))
+            found = next((sheet for sheet in sheets if sheet.name == name), None)
+            if found is None:
+                return None
+            self._found[name] = found
+        return self._found[name]

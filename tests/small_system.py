@@ -19,6 +19,10 @@ from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import ArrivalsEnded, Message, RequestsArrived
 from scheduler.protocol.sealed_payload import seal_output_tokens
 from scheduler.runtime.random_streams import stream
+from scheduler.sources.arrivals import ArrivalBlock, Trace
+from scheduler.sources.clients.client_source import ClientSource
+from scheduler.sources.clients.groups import ClientGroup, ThinkTime
+from scheduler.sources.clients.play import client_source
 from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines
@@ -183,7 +187,16 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
     core, log = make_core(spec), Log()
     core.add_guest(log)
     rows = [(arrived, prompt, output, list(prefix)) for arrived, prompt, output, prefix in spec["rows"]]
-    return ControlParts(core, (RowSource(rows),), lambda: (core.table, log.messages))
+    source = make_clients(rows, spec["clients"], spec.get("think_s", 0.05)) if "clients" in spec else RowSource(rows)
+    return ControlParts(core, (source,), lambda: (core.table, log.messages))
+
+
+def make_clients(rows: list[tuple[int, int, int, list[int]]], number: int, think_s: float) -> ClientSource:
+    """So many clients who ask for the rows in their order, and think after each."""
+    arrived_ns, prompts, outputs, prefixes = map(list, zip(*rows))
+    block = ArrivalBlock(arrived_ns, prompts, outputs, prefixes, [0] * len(rows))
+    trace = Trace("small", BLOCK_TOKENS, len(rows), iter([block]))
+    return client_source(trace, [ClientGroup(number, think=ThinkTime(think_s))], waits=False, seed=0)
 
 
 def stamps(table: Any) -> list[tuple[int, ...]]:

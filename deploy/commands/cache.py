@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json as json_module
-from dataclasses import replace
 from typing import Annotated, Final
 
 import typer
+from msgspec.structs import replace
 
 from deploy.run.cache_reuse import PLANES, reuse_rows
 from deploy.settings.load import load_settings
@@ -19,6 +19,7 @@ from scheduler.protocol.errors import ConfigError, InputError
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
+from workers.cache.clairvoyant import clairvoyant_hits
 from workers.cache.curve import Prompt, stack_distance_hits, store_hits
 
 app = typer.Typer(help="What a prefix cache of some size would find in a trace, and what reuse is worth.")
@@ -41,10 +42,11 @@ def curve(
     rows: TraceOptions,
     config: Config = None,
     ssd: Annotated[float, typer.Option(metavar="X", help="SSD behind the DRAM, as a multiple of it.")] = 2.0,
+    oracle: Annotated[bool, typer.Option("--oracle", help="Also what no policy can find more than.")] = False,
     json: Json = False,
 ) -> int:
     """Hit rate against capacity: the pool; one list, and the plan's servers each on its own, by stack distances; the
-    pool with SSD."""
+    pool with SSD. With --oracle, beside them what the best possible choice of blocks would find in the DRAM."""
     if not 0 <= ssd <= MAX_SSD_OVER_DRAM:
         raise ConfigError(f"--ssd is {ssd:g}; give a multiple of the DRAM from 0 to {MAX_SSD_OVER_DRAM:,}")
     settings = load_settings(config, {})
@@ -83,6 +85,9 @@ def curve(
                 "from_ssd": tiered.ssd / tiered.looked_up if tiered.looked_up else 0.0,
             }
         )
+    if oracle:
+        for line, best in zip(lines, clairvoyant_hits(prompts, sizes, tokens), strict=True):
+            line["oracle"] = best.rate
     if json:
         document = {"trace": opened.name, "servers": sizes.num_servers, "ssd_over_dram": ssd, "rows": lines}
         say(json_module.dumps(document) + "\n")
@@ -90,10 +95,10 @@ def curve(
     say(
         f"{opened.name}: {len(prompts):,} prompts, {sizes.num_servers} servers, SSD {ssd:g} times the DRAM; by tokens\n"
     )
-    say(f"{'DRAM':>8} {'pool':>10} {'one list':>10} {'each alone':>10} {'with SSD':>10} {'from SSD':>10}\n")
+    columns = list(lines[0])[1:]
+    say(f"{'DRAM':>8}" + "".join(f" {name.replace('_', ' ').replace('ssd', 'SSD'):>10}" for name in columns) + "\n")
     for row in lines:
-        shares = (row["pool"], row["one_list"], row["each_alone"], row["with_ssd"], row["from_ssd"])
-        say(f"{row['capacity_tb']:>5g} TB" + "".join(f" {100 * share:>8.2f} %" for share in shares) + "\n")
+        say(f"{row['capacity_tb']:>5g} TB" + "".join(f" {100 * row[name]:>8.2f} %" for name in columns) + "\n")
     return 0
 
 

@@ -86,21 +86,21 @@ def command(
     if jobs is not None and jobs < 1:
         raise ConfigError(f"--jobs is {jobs}; give a number of runs, at least 1")
     all_seeds = check_seeds(seeds, settings.run.seed)
-    _refuse_unknown_paths(parsed, settings, all_seeds)
     path = find_input(trace)
     options = for_run(rows, settings, path)
+    _refuse_unknown_paths(parsed, settings, all_seeds, waits=options.links)
     tell_notes(settings.hardware.model)
     compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs, all_seeds)
     sizing = size(compared, path, options, jobs) if is_sized else None
     return _present(compared, trace, sizing, bounds=parsed, as_json=json)
 
 
-def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, seeds: list[int]) -> None:
+def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, seeds: list[int], *, waits: bool) -> None:
     """After many runs it would be late to learn of a slip of the pen."""
     for bound in bounds:
         if bound.path.startswith("goodput."):
             continue
-        document = {"run": empty_document(settings, live=False)}
+        document = {"run": empty_document(settings, live=False, waits=waits)}
         if len(seeds) > 1:
             document["seeds"] = seeds_shape(seeds, document["run"])
         bound.value_in(document)

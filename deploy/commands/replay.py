@@ -79,9 +79,9 @@ def replay(
     tell_notes(settings.hardware.model)
     _refuse_contradictions(settings, told, speed, live=live)
     all_seeds = _all_seeds(seeds, settings, live=live, files=(out, journal, openmetrics))
-    _refuse_unknown_paths(parsed, settings, all_seeds, live=live)
     trace = find_input(trace)
     options = for_run(rows, settings, trace)
+    _refuse_unknown_paths(parsed, settings, all_seeds, live=live, waits=options.links)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, told.path, faults))
     broken = _read_faults(faults, settings, live=live)
@@ -172,10 +172,12 @@ def _run_seeds(job: ReplayJob, first: ReplayResult, seeds: list[int]) -> Several
     return SeveralSeeds(seeds, intervals_of([first.document(), *(one.document for one in others)]))
 
 
-def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, seeds: list[int], *, live: bool) -> None:
+def _refuse_unknown_paths(
+    bounds: list[Bound], settings: Settings, seeds: list[int], *, live: bool, waits: bool
+) -> None:
     """Before the run: after an hour it would be late to learn of a slip of the pen."""
     if bounds:
-        document = empty_document(settings, live=live)
+        document = empty_document(settings, live=live, waits=waits)
         if len(seeds) > 1:
             from deploy.run.seeds import seeds_shape
 

@@ -20,18 +20,19 @@ from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.synthetic.load import load_workload
 from scheduler.sources.synthetic.presets import PRESETS
 from scheduler.sources.synthetic.section import Section
-from scheduler.sources.synthetic.workload import Process
+from scheduler.sources.synthetic.workload import AgentRequests, Process
 from scheduler.sources.traces.describe import TraceDescription
 from scheduler.sources.traces.describe import describe as describe_trace
 from scheduler.sources.traces.format import FORMATS
 from scheduler.sources.traces.options import NUM_LISTED, OpenedTrace, Reading, SkippedRows, TraceOptions
-from scheduler.sources.traces.registry import open_trace, open_workload
+from scheduler.sources.traces.registry import has_links, open_trace, open_workload
 from scheduler.sources.traces.writers import WrittenTrace, writable, write_trace
 
 app = typer.Typer(help="Describe, generate and convert traces.", no_args_is_help=True)
 
 KNOWN = ", ".join(FORMATS)
 WRITTEN = ", ".join(writable())
+AGENTIC = "agentic_mooncake"
 
 ROW_OPTIONS = OptionGroup(
     {
@@ -62,7 +63,7 @@ def describe(
     """Say what a trace is like: rate, burstiness, lengths, how much of its prompts repeats, and how it was read."""
     if out is not None:
         check_folder("--out", out, [PAGE_NAME])
-    opened = open_trace(find_input(trace), options=replace(rows, seed=seed))
+    opened = _open(find_input(trace), rows, seed)
     description = describe_trace(opened)
     _tell_skipped(opened.skipped)
     if out is not None:
@@ -137,9 +138,10 @@ def generate(
         **_settings_override(settings or []),
     }
     given = {key: said for key, said in overrides.items() if said[0] is not None}
-    options = TraceOptions(superpose=superpose, rate_scale=rate_scale, seed=seed)
-    workload = None if workload is None else find_input(workload)
-    _write(open_workload(load_workload(workload, given), options), out, to_format, seed, as_json)
+    loaded = load_workload(None if workload is None else find_input(workload), given)
+    waits = isinstance(loaded.requests, AgentRequests) or to_format == AGENTIC
+    options = TraceOptions(superpose=superpose, rate_scale=rate_scale, seed=seed, links=waits)
+    _write(open_workload(loaded, options), out, to_format, seed, as_json)
 
 
 @app.command("convert")
@@ -155,11 +157,16 @@ def convert(
     """Write a trace in another format."""
     path = find_input(trace)
     check_file("OUT", out, [path])
-    opened = open_trace(path, options=replace(rows, seed=seed))
+    opened = _open(path, rows, seed)
     written = _write(opened, out, to_format, seed, as_json)
     if written.lost:
         tell(f"{written.format} does not hold: {', '.join(written.lost)}")
     return 0
+
+
+def _open(path: str, rows: TraceOptions, seed: int) -> OpenedTrace:
+    """The trace as a run would have it by default: with what its requests wait for, if it says that they wait."""
+    return open_trace(path, options=replace(rows, seed=seed, links=has_links(path, rows)))
 
 
 def _lengths_override(trace: str | None) -> dict[str, tuple[object, str]]:

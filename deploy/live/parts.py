@@ -12,7 +12,7 @@ from deploy.live.actors import HostPlan
 from deploy.live.session import REPORT_INTERVAL_S, STREAM_REPORT_INTERVAL_S, ControlParts, RunSpec
 from deploy.run.collecting import collecting
 from deploy.run.profile_run import measured_instances
-from deploy.run.replay import ReplayJob, clients_log, journal_header, keep_decisions, make_sources
+from deploy.run.replay import ReplayJob, clients_log, clients_warnings, journal_header, keep_decisions, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.gateway.gateway_source import GatewaySource
@@ -114,7 +114,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
         sources,
         lambda: KeptParts(
             collector,
-            [*trace.skipped.lines(), *core.warnings()],
+            [*trace.skipped.lines(), *core.warnings(), *clients_warnings(sources)],
             decided,
             core.policy_failures,
             clients_log(sources),

@@ -38,9 +38,11 @@ DRAWN: Final = ("ttft_s", "tpot_s", "e2e_s", "queue_s")
 def latency_table(summary: Mapping[str, Any]) -> str:
     """Mean and percentiles."""
     head = "".join(f"<th>{name}</th>" for name in STATISTICS)
+    found = [(name, about, summary[key]) for key, name, about in LATENCIES]
+    if (sessions := summary.get("sessions")) is not None and sessions["count"]:
+        found.append(("Session", "first arrival to last end", sessions["e2e_s"]))
     rows = "".join(
-        f'<tr><td>{name} <span class="lead">{about}</span></td>{_cells(summary[key])}</tr>'
-        for key, name, about in LATENCIES
+        f'<tr><td>{name} <span class="lead">{about}</span></td>{_cells(values)}</tr>' for name, about, values in found
     )
     return f'<div class="card scroll"><table><tr><th></th>{head}</tr>{rows}</table></div>'
 

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct, to_builtins
 
 from deploy.pages.units import shown
+from deploy.report.before_arrival import of_session, waits_before
 from deploy.report.fabric import named
 from deploy.run_folder.read import RunFolder
 from scheduler.core.request_table import NOT_YET
@@ -80,6 +81,7 @@ class Life(Struct, frozen=True):
     cached_tokens: int
     output_tokens: int
     finish_reason: str
+    arrived_ns: int
     events: tuple[LifeEvent, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -109,6 +111,7 @@ def life_of(run: RunFolder, request: str) -> Life:
         cached_tokens=int(numbers["cached_tokens"][request_id]),
         output_tokens=int(numbers["output_tokens"][request_id]),
         finish_reason=texts["finish_reason"][request_id],
+        arrived_ns=int(numbers["arrived_ns"][request_id]),
         events=tuple(events),
     )
 
@@ -131,7 +134,10 @@ def _events(run: RunFolder, request_id: int) -> Iterator[LifeEvent]:
 
     prompt, cached = (int(numbers[name][request_id]) for name in ("prompt_tokens", "cached_tokens"))
     of_class = f", class {texts[CLASS_COLUMN][request_id]}" if CLASS_COLUMN in texts else ""
-    yield LifeEvent(stamp("arrived_ns"), "arrived at the gateway", "", f"{prompt:,} prompt tokens{of_class}")
+    for at_ns, event, why in waits_before(run, request_id):
+        yield LifeEvent(at_ns, event, "", why)
+    what = f"{prompt:,} prompt tokens{of_class}{of_session(run, request_id)}"
+    yield LifeEvent(stamp("arrived_ns"), "arrived at the gateway", "", what)
     for row in _own(run.decisions["prefill"], request_id):
         yield from _prefill_chosen(run, row, cached)
     if (at_ns := stamp("prefill_started_ns")) != NOT_YET:
@@ -242,10 +248,9 @@ def _outcome(run: RunFolder, request_id: int) -> str:
 
 def render_life(life: Life) -> str:
     """A table for a terminal, ending in a newline."""
-    arrived_ns = life.events[0].at_ns
     rows: list[tuple[str, ...]] = []
     for one in life.events:
-        at, since = f"{one.at_ns / NS_PER_S:.6f} s", shown("s", (one.at_ns - arrived_ns) / NS_PER_S)
+        at, since = f"{one.at_ns / NS_PER_S:.6f} s", shown("s", (one.at_ns - life.arrived_ns) / NS_PER_S)
         rows.append((at, since, one.event, one.where, one.why))
         if one.stage is not None:
             for name, weighed in zip(("  as it stood", "  best other"), one.weighed):

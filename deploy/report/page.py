@@ -12,6 +12,7 @@ import numpy as np
 from deploy.pages.document import Tile, amount, document, grid, section, settings, span, table, tiles
 from deploy.report.chart import COLOURS, Curve
 from deploy.report.classes import classes_section
+from deploy.report.clients import clients_section
 from deploy.report.course import Course, over_time
 from deploy.report.energy import energy_section
 from deploy.report.fabric import fabric_section
@@ -31,6 +32,7 @@ def run_page(run: RunFolder) -> str:
     """One self-contained HTML file; InputError if a file of the folder is torn."""
     course = Course(run)
     parts = [_head(run), _requests_section(run), *classes_section(run.summary), _latency_section(run)]
+    parts += clients_section(run)
     if len(course):
         parts += [_load_section(run, course), _fleet_section(run, course), fabric_section(run, course)]
         parts.append(energy_section(run, course))
@@ -40,18 +42,29 @@ def run_page(run: RunFolder) -> str:
 
 def _head(run: RunFolder) -> str:
     config, summary = run.config, run.summary
-    requests = summary["requests"]
     how = "live on Ray" if "live" in summary else "on the virtual clock"
     lead = (
         f"{config['model']} on {config['cluster']}, plan {config['plan']}, policy {config['policy']}. "
-        f"{requests['arrived']:,} requests in {span(run.span_s)} simulated {how}, seed {config['seed']}."
+        f"{run.num_arrived:,} requests in {span(run.span_s)} simulated {how}, seed {config['seed']}."
     )
     warn = '<p class="warn">This run was interrupted: what was still open then has failed.</p>'
-    partial = (warn if summary.get("partial") else "") + _not_served(summary)
+    partial = (warn if summary.get("partial") else "") + _not_served(summary) + _left_out(summary)
     return (
         f'<h1>{escape(str(run.trace["name"]))}</h1><p class="lead">{escape(lead)}</p>{partial}'
         f"{policy_warnings(summary)}{tiles(headline(run.summary))}"
     )
+
+
+def _left_out(summary: Mapping[str, Any]) -> str:
+    """What the figures leave out; charts show all."""
+    warmup = summary.get("warmup")
+    if warmup is None:
+        return ""
+    text = (
+        f"Figures leave out the warm-up: {warmup['requests']:,} requests, the first {span(warmup['ended_s'])}. "
+        "Charts, and the map of the fleet, show the whole run."
+    )
+    return f'<p class="about">{escape(text)}</p>'
 
 
 def _not_served(summary: Mapping[str, Any]) -> str:
@@ -101,10 +114,12 @@ def _requests_section(run: RunFolder) -> str:
         if count
     ]
     ends = table(("Ended by", "requests", "limit"), ended) if ended else ""
+    did = {name.replace("_", " "): f"{count:,}" for name, count in summary.get("cache_policy", {}).items()}
+    policy = table(("Cache policy", ""), list(did.items())) if did else ""
     notes = [f"{amount('s', at_ns / 1e9)}: lost {', '.join(addresses)}" for at_ns, addresses in run.losses]
     lost = table(("Workers lost",), [(note,) for note in notes]) if notes else ""
     return section(
-        "Requests", "", table([name for name, _ in rows], [[value for _, value in rows]]), of_tokens, ends, lost
+        "Requests", "", table([name for name, _ in rows], [[value for _, value in rows]]), of_tokens, policy, ends, lost
     )
 
 

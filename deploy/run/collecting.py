@@ -65,11 +65,10 @@ def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = N
     )
 
 
-def expected_clients(settings: Settings) -> ClientsLog | None:
-    """Of a run that has not begun: whether there will be clients that wait, and whether they will have sessions."""
-    clients = settings.clients
-    if not clients.groups and clients.sessions != "closed":
+def expected_clients(settings: Settings, *, waits: bool) -> ClientsLog | None:
+    """Of a run that has not begun, in which turns wait or do not."""
+    if not (settings.clients.groups or waits):
         return None
     from scheduler.sources.clients.log import ClientsLog
 
-    return ClientsLog([] if clients.sessions == "closed" else None)
+    return ClientsLog([] if waits else None)

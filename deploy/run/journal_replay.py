@@ -3,7 +3,6 @@ policy asked beside it."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +23,7 @@ from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
 from scheduler.protocol.errors import ConfigError, JournalError
 from scheduler.protocol.messages import TransferDone
 from scheduler.runtime.journal import JournalHeader
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream_on_demand
 from scheduler.sources.synthetic.section import Section
 
 SHOWN: Final = 5
@@ -123,7 +122,7 @@ class CoreOfJournal:
         beside = self.beside = Beside(choice.spec)
         recorded = settings.routing.policy
         doubled = _Doubled("policy", recorded.spec, recorded.files, recorded, choice, settings.run.seed, beside)
-        settings = replace(settings, routing=dataclasses.replace(settings.routing, policy=doubled))
+        settings = replace(settings, routing=replace(settings.routing, policy=doubled))
         core = beside.core = Blueprint(settings, block_tokens).make_core()
         core.state.decision_logs.append(beside)
         return core
@@ -184,7 +183,7 @@ class _Doubled(PolicyChoice, frozen=True):
 
     def make(self, context: PolicyContext) -> RoutingPolicy:
         """Both; the other draws from a stream of its own, so that the recorded one draws as it did."""
-        random = stream(self.seed, f"policy {context.stage.value} asked beside")
+        random = stream_on_demand(self.seed, f"policy {context.stage.value} asked beside")
         asked = AskedBeside(self.recorded.make(context), self.other.make(PolicyContext(context.stage, random)))
         self.beside.asked[context.stage] = asked
         return asked

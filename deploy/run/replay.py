@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import astuple
 
 from deploy.run.collecting import collecting, expected_clients, make_collector, run_info
+from deploy.run.garbage_collection import patient_collection
 from deploy.run.policy_failures import failed_text, failures_document
 from deploy.run.prediction import Prediction, prediction_of
 from deploy.run.profile_run import needs_profile, profile_virtual
@@ -37,10 +37,6 @@ from scheduler.sources.trace_source import TraceSource
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
 
-GC_ALLOCATIONS: Final = 50_000
-"""Objects made and not yet freed between two looks of the garbage collector. The interpreter's 700 cost a run of many
-open requests 14 % of its time."""
-
 SUMMARY_NAME: Final = "summary.json"
 
 # A replay that writes no journal should not pay for what journals need, nor one without a folder for what that needs.
@@ -50,6 +46,7 @@ if TYPE_CHECKING:
     from scheduler.core.scheduler import Scheduler
     from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.runtime.journal import JournalHeader
+    from scheduler.sources.clients.client_source import ClientSource
     from scheduler.sources.clients.log import ClientsLog
     from scheduler.sources.faults import FaultPlan
 
@@ -136,7 +133,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     with (
         _journalled(core, job, blueprint) as front,
         _scraped(job, blueprint, core) as scrapes,
-        _patient_garbage_collection(),
+        patient_collection(),
     ):
         observers = () if scrapes is None else (scrapes.observer,)
         runtime = VirtualRuntime([*sources, front, *workers, *observers], core.address)
@@ -158,7 +155,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         records,
         [spec.address for spec in blueprint.prefill],
         [spec.address for spec in blueprint.decode],
-        [*trace.skipped.lines(), *core.warnings()],
+        [*trace.skipped.lines(), *core.warnings(), *clients_warnings(sources)],
         is_partial,
         num_npus=blueprint.plan.num_npus,
         failures=core.policy_failures,
@@ -242,11 +239,22 @@ def _trace_source(trace: Trace, settings: Settings, *, waits: bool, keeps_log: b
 
 def clients_log(sources: Sequence[Component]) -> ClientsLog | None:
     """What clients that wait leave, if it is such that play the trace."""
+    source = _clients_of(sources)
+    return None if source is None else source.log
+
+
+def clients_warnings(sources: Sequence[Component]) -> list[str]:
+    """Lines for a person on what clients that wait never asked for."""
+    source = _clients_of(sources)
+    return [] if source is None else source.warnings()
+
+
+def _clients_of(sources: Sequence[Component]) -> ClientSource | None:
     if any(isinstance(source, TraceSource) for source in sources):
         return None
     from scheduler.sources.clients.client_source import ClientSource
 
-    return next((source.log for source in sources if isinstance(source, ClientSource)), None)
+    return next((source for source in sources if isinstance(source, ClientSource)), None)
 
 
 def refuse_stalled(collector: Collector) -> None:
@@ -285,17 +293,6 @@ def _scraped(job: ReplayJob, blueprint: Blueprint, core: Scheduler) -> Generator
 
     with scraped(job.scrapes, job.trace, job.options, blueprint, core) as run:
         yield run
-
-
-@contextmanager
-def _patient_garbage_collection() -> Generator[None]:
-    """Collect seldom: a run makes no cycles, and each collection walks through every open request."""
-    before = gc.get_threshold()
-    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def title(blueprint: Blueprint, trace_name: str, failures: Mapping[str, PolicyFailures]) -> str:
@@ -346,11 +343,12 @@ def run_log(
     return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided, clients)
 
 
-def empty_document(settings: Settings, *, live: bool) -> dict[str, Any]:
-    """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be."""
+def empty_document(settings: Settings, *, live: bool, waits: bool = False) -> dict[str, Any]:
+    """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be. With `waits`
+    turns wait for the turns before them."""
     blueprint, table = Blueprint(settings, BLOCK_TOKENS), RequestTable()
     slo = settings.requests.judged_slo
-    info = run_info(blueprint, 0.0, expected_clients(settings))
+    info = run_info(blueprint, 0.0, expected_clients(settings, waits=waits))
     summary = summarize(make_collector(blueprint, table), info, slo)
     cost = LiveCost() if live else None
     core = blueprint.make_core()

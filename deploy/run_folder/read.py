@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar, cast
 import numpy as np
 from msgspec import Struct
 
-from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
+from deploy.run_folder import CLIENTS_NAME, DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
+from deploy.run_folder.clients import ClientsRows, read_clients
 from scheduler.metrics.columns import NS_PER_S, Floats, Rows
 from scheduler.metrics.outcome.collector import PREEMPTED_ROW
 from scheduler.metrics.outcome.decisions import CHOICE_ROW, START_ROW
@@ -129,12 +130,17 @@ class RunFolder:
         """Of the instances of one role, in the order of the core."""
         return [one.address for one in self.instances if one.role == role]
 
+    @property
+    def num_arrived(self) -> int:
+        """Requests, those of a warm-up, which the figures leave out, included."""
+        return int(self.summary["requests"]["arrived"]) + int(self.summary.get("warmup", {}).get("requests", 0))
+
     @cached_property
     def requests(self) -> Requests:
         """All requests; `InputError` for fewer or more than the summary tells of."""
         path = self.path / FILE_NAME
         found = _reading(path, _read_requests)
-        told = _reading(self.path / SUMMARY_NAME, lambda _: int(self.summary["requests"]["arrived"]))
+        told = _reading(self.path / SUMMARY_NAME, lambda _: self.num_arrived)
         if len(found) != told:
             raise InputError(
                 f"{shown(str(path))}: has {len(found):,} requests of {told:,}, so it was cut short; {MEND}"
@@ -145,6 +151,17 @@ class RunFolder:
     def timeline(self) -> Mapping[str, Floats]:
         """Columns of `timeline.csv`."""
         return _reading(self.path / TIMELINE_NAME, _read_timeline)
+
+    @cached_property
+    def clients(self) -> ClientsRows | None:
+        """What requests had waited for; None of a run at fixed times."""
+        path = self.path / CLIENTS_NAME
+        if not path.is_file():
+            return None
+        rows = _reading(path, read_clients)
+        if len(rows.asked) != len(self.requests):
+            raise InputError(f"{shown(str(path))}: is of another number of requests than {FILE_NAME}; {MEND}")
+        return rows
 
     @cached_property
     def decisions(self) -> Mapping[str, Rows]:

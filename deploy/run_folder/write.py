@@ -10,7 +10,8 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
+from deploy.run_folder import CLIENTS_NAME, DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
+from deploy.run_folder.clients import clients_rows, write_clients
 from deploy.run_folder.log import RunLog
 from deploy.terminal.whole_file import replacing, write_whole
 from scheduler.metrics.outcome.timeline import Timeline, timeline
@@ -29,6 +30,7 @@ def write_log(folder: Path, log: RunLog, title: str, records: Records, command: 
     write_whole(folder / TIMELINE_NAME, _timeline_text(course).encode())
     with replacing(folder / DECISIONS_NAME) as path, path.open("wb") as file:
         _save_decisions(file, log)
+    write_clients(folder / CLIENTS_NAME, None if log.clients is None else clients_rows(log.clients, records))
     text = json.dumps(_description(log, title, course, command), indent=2, ensure_ascii=False) + "\n"
     write_whole(folder / RUN_NAME, text.encode(errors="backslashreplace"))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from deploy.settings.setting import setting
 from scheduler.metrics.warmup import Warmup
@@ -45,8 +46,7 @@ def _concurrency(plain: str | int) -> tuple[tuple[str, int], ...]:
     return parse_concurrency(str(plain))
 
 
-@dataclass(frozen=True, slots=True)
-class Clients:
+class Clients(Struct, frozen=True):
     """Who asks, where it waits for its answers."""
 
     concurrency: tuple[tuple[str, int], ...] = setting(

@@ -7,16 +7,16 @@ A function takes the model or the value that it needs; who puts a whole system t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from deploy.hardware.endings import is_file
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.settings.own_files import OwnFiles
-from deploy.settings.own_policy import PolicyChoice, choose_policy, parse_files
+from deploy.settings.own_policy import LRU, PolicyChoice, choose_policy, parse_files
 from deploy.settings.parking import parking_rules
 from deploy.settings.plan import Plan, parse_plan
 from deploy.settings.power_cap import cap_watts
@@ -114,8 +114,7 @@ def _names(text: str) -> tuple[str, ...]:
     return parse_names(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Hardware:
+class Hardware(Struct, frozen=True):
     """What there is, which model runs on it, and how it is split into instances."""
 
     cluster: Supernode = setting(
@@ -137,13 +136,12 @@ class Hardware:
     on the rest (224 + 160 NPUs)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(Struct, frozen=True):
     """Who chooses instances, and what it sees of them."""
 
     policy_source: Mapping[str, OwnFiles] = setting("", parse_files)
-    """Texts of the FILE.py of `policy`, `admission` and `order` and of files beside them that they import, which are
-    read when a run is told of them; so they are the same wherever the run's parts are."""
+    """Texts of the FILE.py of `policy`, `admission`, `order` and `cache_policy` and of files beside them that they
+    import, which are read when a run is told of them; so they are the same wherever the run's parts are."""
     policy: PolicyChoice = setting(
         "cloudmatrix",
         choose_policy("policy"),
@@ -157,8 +155,7 @@ class Routing:
     """Whether instances are measured with made-up requests before the first is served, where times are predicted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instances:
+class Instances(Struct, frozen=True):
     """How instances work."""
 
     prefill_tokens_per_npu: int = setting(4096, between=(1, 10**7))
@@ -174,8 +171,7 @@ class Instances:
     """Share of HBM kept from weights and KV, for activations and fragmentation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cache:
+class Cache(Struct, frozen=True):
     """Where prefix KV is kept, and how much of it."""
 
     mode: CacheMode = setting(
@@ -211,6 +207,15 @@ class Cache:
     """Whether the KV that decode makes is kept like that of prompts. By default it is not, as in CloudMatrix-Infer
     (arXiv 2506.12708 v3, context caching): reasoning models drop their thinking from the next turn, so that the KV of
     the answer does not fit it."""
+    policy: PolicyChoice = setting(
+        LRU,
+        choose_policy("cache_policy"),
+        name="cache_policy",
+        needs=("policy_source",),
+        flag=("NAME", "What caches keep, NAME[:key=value] or FILE.py:Class."),
+    )
+    """What caches keep for sessions, and who goes first: lru, ttl, pin or prefetch, as NAME or NAME:key=value,..., or
+    FILE.py:Class of one's own."""
     weight_versions: int = setting(2, name="cache_weight_versions", between=(1, 10**6))
     """Versions of the model's weights that the pool keeps, beside the KV; how many is not published."""
 
@@ -220,8 +225,7 @@ class Cache:
         return self.mode is CacheMode.POOL and self.ssd_bytes_per_server > 0
 
 
-@dataclass(frozen=True, slots=True)
-class FabricLoad:
+class FabricLoad(Struct, frozen=True):
     """What else the links carry, and what leads from one supernode to another."""
 
     expert_traffic: bool = setting(True)
@@ -239,8 +243,7 @@ class FabricLoad:
     published: with 1 the links of the dies are the only bound."""
 
 
-@dataclass(frozen=True, slots=True)
-class Requests:
+class Requests(Struct, frozen=True):
     """Who is admitted, who goes first, and what requests are promised."""
 
     max_open_requests: int = setting(1_000_000, between=(1, 10**9))
@@ -285,8 +288,7 @@ class Requests:
         return [DEFAULT_NAME, *(one.name for one in self.classes)] if self.classes else []
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(Struct, frozen=True):
     """Where the supernode stands, and what electricity and hardware cost there."""
 
     pue: float | None = setting(
@@ -312,8 +314,7 @@ class Money:
     `rented=USD` for an NPU and hour."""
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(Struct, frozen=True):
     """What may be drawn, and who may sleep."""
 
     cap_w: float | None = setting(
@@ -325,8 +326,7 @@ class Power:
     one has had nothing to do, and how many such of each stage stay awake. Empty for never."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """What is of the run as a whole."""
 
     seed: int = setting(0, between=(0, 2**63 - 1), flag=("N", "Seed of every random stream."))

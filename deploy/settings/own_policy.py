@@ -1,6 +1,7 @@
 """Policies as settings: a known one by name, or a class of a user's own as `FILE.py:Class`.
 
-All three kinds (who chooses, who comes in, who goes first) are told, checked, carried along and made alike.
+All kinds (who chooses, who comes in, who goes first, what a cache keeps) are told, checked, carried along and made
+alike.
 """
 
 from __future__ import annotations
@@ -19,17 +20,22 @@ from scheduler.policies.failures import PolicyFailedError
 from scheduler.policies.flow_control import make_admission, make_order
 from scheduler.policies.options import parse_options, split_spec
 from scheduler.policies.ordering import Order
-from scheduler.policies.registry import options_of
+from scheduler.policies.registry import make_cache_policy, options_of
 from scheduler.policies.view import PolicyContext, RoutingPolicy
+from scheduler.protocol.cache_policy import CachePolicy
 from scheduler.protocol.errors import ConfigError
 
-KINDS: Final = ("policy", "admission", "order")
+KINDS: Final = ("policy", "admission", "order", "cache_policy")
 """Settings that may name a class of one's own."""
+
+LRU: Final = "lru"
+"""The cache policy that is what a cache does by itself."""
 
 _METHODS: Final = {
     "policy": ("choose(self, stage, request)",),
     "admission": ("admits(self, request, view)",),
     "order": ("key(self, request)",),
+    "cache_policy": ("rank(self, use)", "keep_ns(self, session)", "fetch_ns(self, session)"),
 }
 
 
@@ -79,12 +85,27 @@ class PolicyChoice(Struct, frozen=True):
 
         return self._own(OwnOrder)
 
+    @property
+    def is_lru(self) -> bool:
+        """Whether a cache needs nobody to ask."""
+        return self.spec == LRU
+
+    def make_caching(self) -> CachePolicy:
+        """What one cache keeps."""
+        if not self.is_own:
+            return make_cache_policy(self.spec)
+        from scheduler.policies.own.caching import OwnCaching
+
+        return self._own(OwnCaching)
+
     def check(self) -> None:
         """A `ConfigError` if none can be made; what is needed for that alone is not kept."""
         if self.kind == "admission":
             self.make_admission(self.spec)
         elif self.kind == "order":
             self.make_order(self.spec)
+        elif self.kind == "cache_policy":
+            self.make_caching()
         elif self.is_own:
             self.make(PolicyContext())
         else:
@@ -94,7 +115,7 @@ class PolicyChoice(Struct, frozen=True):
         from scheduler.runtime.policy_watch import PolicyCaller
 
         if self.files is None:
-            raise ConfigError(f"{self.name}: its file was not read; give it anew (--{self.kind})")
+            raise ConfigError(f"{self.name}: its file was not read; give it anew (--{self.kind.replace('_', '-')})")
         name, text = split_spec(self.spec)
         caller = PolicyCaller(name, self.files.texts.keys())
         try:

@@ -1,6 +1,6 @@
 """What a setting is: a field of a model that says how it is written, read and checked.
 
-A model (`models.py`) is a frozen dataclass of the values that one part of the system needs. Each of its fields is made
+A model (`models.py`) is a frozen struct of the values that one part of the system needs. Each of its fields is made
 by `setting`, which keeps beside it all that anybody asks of the setting: the flat name under which flags, files,
 journals and clusters know it, its default as text or number, its bounds, the parser from text to value, and the flag.
 """
@@ -8,8 +8,7 @@ journals and clusters know it, its default as text or number, its bounds, the pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, fields
-from typing import Any, Final, Literal, TypeVar, get_args, get_origin, overload
+from typing import Any, Literal, TypeVar, get_args, get_origin, overload
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,8 +21,6 @@ Value = TypeVar("Value")
 
 Plain = str | int | float | bool | None
 """A setting as it is told, stored and sent."""
-
-_KEY: Final = "setting"
 
 
 class Setting(Struct, frozen=True):
@@ -86,12 +83,13 @@ def setting(
 def setting(
     default: Any, parse: Callable[..., Any] | None = None, *, name: str = "", type: Any = None, **how: Any
 ) -> Any:
-    """A field of a model. `name` is the flat name, if that is not the field's; all else is as in `Setting`."""
+    """A field of a model, whose default is the setting itself: who makes a model gives all its values. `name` is the
+    flat name, if that is not the field's; all else is as in `Setting`."""
     plain_type = default.__class__ if type is None else type
-    return field(metadata={_KEY: Setting(name, default, plain_type, parse, **how)})
+    return Setting(name, default, plain_type, parse, **how)
 
 
 def settings_of(model: type[Any]) -> Mapping[str, Setting]:
     """By name of the field, in their order."""
-    found = {one.name: one.metadata[_KEY] for one in fields(model)}
-    return {name: replace(one, name=one.name or name) for name, one in found.items()}
+    found = zip(model.__struct_fields__, model.__struct_defaults__)
+    return {name: replace(one, name=one.name or name) for name, one in found}

@@ -72,8 +72,8 @@ class Settings(Struct, frozen=True):
 
     @property
     def policies(self) -> tuple[PolicyChoice, ...]:
-        """Who chooses, who lets requests in, and who says which go first."""
-        return self.routing.policy, self.requests.admission, self.requests.order
+        """Who chooses, who lets requests in, who says which go first, and what caches keep."""
+        return self.routing.policy, self.requests.admission, self.requests.order, self.cache.policy
 
     def changed(self, **told: Plain) -> Settings:
         """These settings but for some, by flat name."""

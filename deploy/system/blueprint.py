@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from deploy.settings.flow_control import flow_control
 from deploy.settings.settings import Settings
+from deploy.system.caches import make_own_cache, make_pool, reads_sessions
 from deploy.system.fabric import FabricPlan, Placed
 from deploy.system.facility import facility_curves
 from deploy.system.instance_physics import InstancePhysics
@@ -26,16 +27,14 @@ from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_ad
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream_on_demand
 from sim_hw.clusters.supernode import Endpoint
 from sim_hw.errors import HardwareModelError
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
 from sim_hw.planes import Plane as CatalogPlane
-from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
-from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.expert_load import CostAtShares, ExpertLoad
 from workers.fabric.expert_traffic import ExpertLinks
@@ -91,8 +90,10 @@ class Blueprint:
             raise ConfigError(
                 f"plan {self.plan.text!r} has no cache servers for --cache pool; add 48c or use --cache none"
             )
+        self._tells_sessions = reads_sessions(settings.cache)
         # Whether the pool is reached is to be known before anything starts.
-        self._expert_links: Mapping[str, ExpertLinks] = self._fabric_config().expert_links
+        self._fabric = self._fabric_config()
+        self._expert_links: Mapping[str, ExpertLinks] = self._fabric.expert_links
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -161,6 +162,8 @@ class Blueprint:
                 num_cache_servers=tuple(one.num_cache_servers for one in self.plan.supernodes),
                 has_cache_ssd=cache.has_ssd,
                 keeps_answers=cache.answers,
+                has_cache_policy=not cache.policy.is_lru,
+                tells_sessions=self._tells_sessions,
                 max_open_requests=requests.max_open_requests,
                 view_age_ns=round(settings.routing.view_age_s * 1e9),
                 power=self._power_cap(),
@@ -175,15 +178,15 @@ class Blueprint:
 
     def make_policy(self, stage: StageKind) -> RoutingPolicy:
         """Who chooses instances of a stage."""
-        random = stream(self.settings.run.seed, f"policy {stage.value}")
+        random = stream_on_demand(self.settings.run.seed, f"policy {stage.value}")
         return self.settings.routing.policy.make(PolicyContext(stage, random))
 
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""
         if address == FABRIC_ADDRESS:
-            return Fabric(self._fabric_config())
+            return Fabric(self._fabric)
         if address in self.pools:
-            return CachePool(self.pool_sizes(self.pools.index(address)), address=address)
+            return make_pool(self.pool_sizes(self.pools.index(address)), self.settings.cache.policy, address)
         spec = next(spec for spec in self.instances if spec.address == address)
         if spec.role is Role.PREFILL:
             prefill = self._make_prefill(spec, began_ns)
@@ -234,7 +237,9 @@ class Blueprint:
 
     def _make_prefill(self, spec: InstanceSpec, began_ns: int) -> PrefillInstance:
         physics = self._physics.prefill(spec.num_npus)
-        cache = BlockStore(self._own_store_sizes(spec)) if self._has_own_caches else None
+        cache = (
+            make_own_cache(self._own_store_sizes(spec), self.settings.cache.policy) if self._has_own_caches else None
+        )
         pass_tokens = self.settings.instances.prefill_tokens_per_npu * spec.num_npus
         return PrefillInstance(
             spec.address,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from scheduler.core.fleet import InstanceInfo
 from scheduler.policies.classes import RequestClass
@@ -29,8 +30,7 @@ class CacheMode(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulerConfig:
+class SchedulerConfig(Struct, frozen=True):
     """What the control plane is told before it starts.
 
     `pools` are the cache pools, which instances name by index. `max_open_requests` bounds every queue behind the core
@@ -41,6 +41,8 @@ class SchedulerConfig:
     that of prompts. `view_age_ns`: how old what routing policies see of instances may be; 0 for as it is. `power` is
     there under a power cap, `parking` where idle instances are parked. `classes` are those that requests may belong to.
     `weights`: what an instance whose process was lost loads before it is ready again; None for nothing.
+    `has_cache_policy`: caches have a policy that is not least recently used; `tells_sessions`: they are told of
+    sessions, as that policy reads them.
     """
 
     prefill: list[InstanceInfo]
@@ -51,6 +53,8 @@ class SchedulerConfig:
     num_cache_servers: tuple[int, ...] = (1,)
     has_cache_ssd: bool = False
     keeps_answers: bool = False
+    has_cache_policy: bool = False
+    tells_sessions: bool = False
     max_open_requests: int = 1_000_000
     max_preemptions: int = MAX_PREEMPTIONS
     max_retries: int = MAX_RETRIES

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from scheduler.core.lifecycle import Event
 from scheduler.core.recovery.losses import Losses
 from scheduler.core.state import SchedulerState
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped
+
+# Members of an enumeration are slow to reach.
+_DECODE_STARTED: Final = Event.DECODE_STARTED
+_STOP: Final = FinishReason.STOP
 
 
 class Decodes:
@@ -40,7 +46,7 @@ class Decodes:
     def _start(self, index: int, message: DecodeStepped) -> int:
         """These have joined; returns what they were counted for, which is now part of what the instance reports."""
         table, boundary_ns, grown = self._table, message.boundary_ns, self._losses.grown_tokens[index]
-        table.move(Event.DECODE_STARTED, message.started_ids)
+        table.move(_DECODE_STARTED, message.started_ids)
         started_ns, grown_at_start = table.decode_started_ns, table.grown_at_start
         prompt_tokens, output_tokens = table.prompt_tokens, table.output_tokens
         tokens = 0
@@ -54,7 +60,7 @@ class Decodes:
         table, boundary_ns = self._table, message.boundary_ns
         self._note_tokens(message.finished_ids, message.finished_tokens, boundary_ns)
         self._stage.outstanding_requests[index] -= len(message.finished_ids)
-        self._state.end(message.finished_ids, FinishReason.STOP, boundary_ns)
+        self._state.end(message.finished_ids, _STOP, boundary_ns)
         for request_id in message.length_limited_ids:
             table.reason[request_id] = FinishReason.LENGTH
 

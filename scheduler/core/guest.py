@@ -9,10 +9,14 @@ no guest hears costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
+from scheduler.policies.failures import PolicyFailures
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
 from scheduler.protocol.messages import Message
+
+_NO_FAILURES: Final[Mapping[str, PolicyFailures]] = {}
 
 
 class Guest:
@@ -26,6 +30,15 @@ class Guest:
     hears: Collection[type] | None = None
     goes_first: bool = False
     deadline_ns: int = NEVER_NS
+
+    @property
+    def policy_failures(self) -> Mapping[str, PolicyFailures]:
+        """Of policies that it asks, or is told of, by what they are asked for."""
+        return _NO_FAILURES
+
+    def notices(self) -> Sequence[str]:
+        """Lines for a person, at the end of a run."""
+        return ()
 
     def before(self, now_ns: int, message: Message) -> Outputs:
         """The core is about to be told this; all its columns are as they were."""

@@ -14,8 +14,9 @@ from scheduler.policies.view import StageKind
 from scheduler.protocol.component import Outputs
 from scheduler.protocol.messages import KvReserved, ReleaseKv, StartDecode, TransferDone
 
-# Members of an enumeration are slow to reach in loops over requests.
+# Members of an enumeration are slow to reach.
 _TRANSFERRING_KV: Final = int(State.TRANSFERRING_KV)
+_KV_TRANSFERRED: Final = Event.KV_TRANSFERRED
 
 
 class KvTransfers:
@@ -50,7 +51,7 @@ class KvTransfers:
     def on_done(self, now_ns: int, flow: KvTransfer, done: TransferDone) -> Outputs:
         """The KV of these has arrived."""
         ids, output_tokens, payloads = flow.ids, self._table.output_tokens, self._payloads
-        self._table.move(Event.KV_TRANSFERRED, ids)
+        self._table.move(_KV_TRANSFERRED, ids)
         command = StartDecode(ids, [output_tokens[i] for i in ids], [payloads[i] for i in ids])
         for log in self._state.decision_logs:
             log.started(StageKind.DECODE, now_ns, self._state.decode.index[flow.destination], ids, done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -31,7 +31,11 @@ from scheduler.protocol.messages import (
     TransferDone,
 )
 
-_PREFILL = StageKind.PREFILL
+# Members of an enumeration are slow to reach.
+_PREFILL: Final = StageKind.PREFILL
+_FETCH: Final = Event.FETCH
+_SEND_PREFILL: Final = Event.SEND_PREFILL
+_PREFILL_STARTED: Final = Event.PREFILL_STARTED
 
 
 @dataclass(slots=True)
@@ -202,7 +206,7 @@ class Prefills:
 
     def _start(self, now_ns: int, address: str, command: StartPrefill, flow: TransferDone | None = None) -> Outputs:
         """The one place where prefill instances are told to begin."""
-        self._table.move(Event.SEND_PREFILL, command.ids)
+        self._table.move(_SEND_PREFILL, command.ids)
         for log in self._state.decision_logs:
             log.started(_PREFILL, now_ns, self._stage.index[address], command.ids, flow)
         return [(address, command)]
@@ -215,7 +219,7 @@ class Prefills:
         if not limits.allows(address):
             return self._compute_all(now_ns, address, command)
         read = CacheRead(pool, address, command, command.cached_tokens, ssd_tokens, give_up_ns)
-        self._table.move(Event.FETCH, command.ids)
+        self._table.move(_FETCH, command.ids)
         self._extensions.forget(command.ids)
         return self._transfers.read(read)
 
@@ -260,7 +264,7 @@ class Prefills:
     def on_started(self, message: PrefillStepped) -> None:
         """Their first chunks are in the pass that begins now."""
         started_ns, boundary_ns = self._table.prefill_started_ns, message.boundary_ns
-        self._table.move(Event.PREFILL_STARTED, message.started_ids)
+        self._table.move(_PREFILL_STARTED, message.started_ids)
         for request_id in message.started_ids:
             if started_ns[request_id] == NOT_YET:
                 started_ns[request_id] = boundary_ns

@@ -16,6 +16,9 @@ NOT_YET: Final = -1
 CHUNK_ROWS: Final = 8192
 """Rows by which the columns grow."""
 
+_END: Final = Event.END
+"""Members of an enumeration are slow to reach."""
+
 
 class RequestTable:
     """The first `num_requests` rows of each column are in use; they are read without a copy when the run has ended.
@@ -87,11 +90,13 @@ class RequestTable:
         end = first + len(prompt_tokens)
         while end > len(self.state):
             self._grow()
-        self.prompt_tokens[first:end] = array("i", prompt_tokens)
-        self.arrived_ns[first:end] = array("q", [arrived_ns] * (end - first))
+        ids, tokens_column, arrived_column = range(first, end), self.prompt_tokens, self.arrived_ns
+        for request_id, tokens in zip(ids, prompt_tokens):
+            tokens_column[request_id] = tokens
+            arrived_column[request_id] = arrived_ns
         self.num_requests = end
         self.num_open += end - first
-        return range(first, end)
+        return ids
 
     def move(self, event: Event, ids: Sequence[int]) -> None:
         """Apply one event to many requests; an illegal one is a `LifecycleError` and leaves the request as it was."""
@@ -104,7 +109,7 @@ class RequestTable:
 
     def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> None:
         """End requests for one reason."""
-        self.move(Event.END, ids)
+        self.move(_END, ids)
         reasons, ended_ns = self.reason, self.ended_ns
         for request_id in ids:
             reasons[request_id] = reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from scheduler.core.lifecycle import BEFORE_FIRST_TOKEN, PREFILL_STARTED, RESERVED, Event, State
 from scheduler.core.request_table import NOT_YET
@@ -19,9 +20,10 @@ from scheduler.protocol.messages import (
     ReserveKv,
 )
 
-# Members of an enumeration are slow to reach in loops over requests.
-_PREFILLING = int(State.PREFILLING)
-_PREFILLED = int(State.PREFILLED)
+# Members of an enumeration are slow to reach.
+_PREFILLING: Final = int(State.PREFILLING)
+_PREFILLED: Final = int(State.PREFILLED)
+_RESERVED: Final = Event.RESERVED
 
 
 class Reservations:
@@ -87,7 +89,7 @@ class Reservations:
         making = [i for i in granted if states[i] == _PREFILLING]
         made = [i for i in granted if states[i] == _PREFILLED] if len(making) < len(granted) else []
         ids = making + made if made else making
-        self._table.move(Event.RESERVED, ids)
+        self._table.move(_RESERVED, ids)
         dies, decode_die = dict(zip(message.ids, message.dies, strict=True)), self._table.decode_die
         for request_id in ids:
             decode_die[request_id] = dies[request_id]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.core.config import SchedulerConfig
 from scheduler.core.decodes import Decodes
@@ -39,9 +39,11 @@ from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     AS_HEARD,
     ArrivalsEnded,
+    CachePolicyReported,
     CacheReported,
     ChangeModel,
     DecodeStepped,
+    FetchSessions,
     InstanceProfiled,
     KvReserved,
     Message,
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
 Handler = Callable[[int, Any], Outputs]
 
 _NOBODY = frozenset[int]()
+_PREFILL_DONE: Final = Event.PREFILL_DONE
+"""Members of an enumeration are slow to reach."""
 
 
 class Scheduler(TimingFlags):
@@ -133,7 +137,16 @@ class Scheduler(TimingFlags):
             ChangeModel: self._on_change_model,
             ParkedSet: self._on_parked_set,
             **dict.fromkeys(
-                (UsageReported, PowerBudgetSet, CacheReported, InstanceProfiled, RequestsCancelled, SessionsClosed),
+                (
+                    UsageReported,
+                    PowerBudgetSet,
+                    CacheReported,
+                    InstanceProfiled,
+                    RequestsCancelled,
+                    SessionsClosed,
+                    FetchSessions,
+                    CachePolicyReported,
+                ),
                 _for_guests_only,
             ),
         }
@@ -185,10 +198,11 @@ class Scheduler(TimingFlags):
 
     @property
     def policy_failures(self) -> dict[str, PolicyFailures]:
-        """By what a policy is asked for: prefill, decode, admission, order."""
+        """By what a policy is asked for: prefill, decode, admission, order, and cache where it has one."""
         queue = self._prefills.queue
         none = {"admission": PolicyFailures(), "order": PolicyFailures()}
-        return {**self.routing.failures, **(none if queue is None else queue.failures)}
+        of_guests = {asked_for: one for guest in self._guests for asked_for, one in guest.policy_failures.items()}
+        return {**self.routing.failures, **(none if queue is None else queue.failures), **of_guests}
 
     def warnings(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers
@@ -197,7 +211,8 @@ class Scheduler(TimingFlags):
         of_classes = classes.warnings() if classes is not None else ()
         limits, loads = self._prefills.read_limits, self._recovery.loads
         of_policies = failure_lines(self.policy_failures)
-        return [*of_policies, *limits.warnings(), *of_classes, *loads.warnings()]
+        of_guests = [line for guest in self._guests for line in guest.notices()]
+        return [*of_policies, *limits.warnings(), *of_classes, *loads.warnings(), *of_guests]
 
     def _on_arrived(self, now_ns: int, message: RequestsArrived) -> Outputs:
         table, config, classes = self.table, self.state.config, self.state.classes
@@ -265,7 +280,7 @@ class Scheduler(TimingFlags):
             self.state.end(message.finished_ids, FinishReason.STOP, message.boundary_ns)
             finished = frozenset(message.finished_ids)
             going_on = [i for i in going_on if i not in finished]
-        self.table.move(Event.PREFILL_DONE, going_on)
+        self.table.move(_PREFILL_DONE, going_on)
         outputs += self._kv_transfers.on_made(message.instance, finished)
         return outputs
 
@@ -314,6 +329,8 @@ def _with_guests(handler: Handler, guests: list[Guest]) -> Handler:
     afters = [(guest.after, guest) for guest in guests if type(guest).after is not Guest.after]
     if not (befores or afters):
         return handler
+    if len(befores) == 1 and not afters:  # the metrics alone, which is the rule
+        return _after_one(befores[0][0], handler)
 
     def handle(now_ns: int, message: Message) -> Outputs:
         first: Outputs = NOTHING
@@ -327,6 +344,15 @@ def _with_guests(handler: Handler, guests: list[Guest]) -> Handler:
             if more := after(now_ns, message):
                 outputs = _joined(outputs, more, guest)
         return outputs
+
+    return handle
+
+
+def _after_one(before: Handler, handler: Handler) -> Handler:
+    def handle(now_ns: int, message: Message) -> Outputs:
+        first = before(now_ns, message)
+        outputs = handler(now_ns, message)
+        return [*first, *outputs] if first else outputs
 
     return handle
 

@@ -122,6 +122,12 @@ class Transfers:
             outputs.append(self._move(None, _CACHE_SSD_WRITE, _VPC, pool, cache_ssd_address(pool), [num_tokens]))
         return outputs
 
+    def fetch_from_ssd(self, pool: str, num_tokens: int) -> tuple[int, Output]:
+        """Bring blocks of a pool from its SSD to its DRAM, for which no request waits; returns the number of the flow
+        too."""
+        output = self._move(None, _CACHE_SSD_READ, _VPC, cache_ssd_address(pool), pool, [num_tokens])
+        return self._next_id - 1, output
+
     def write_back(self, source: str, address: str, num_tokens: int) -> Outputs:
         """Move new blocks from a decode instance to the own cache of a prefill instance, over RDMA."""
         return [self._move(None, _CACHE_WRITE, _RDMA, source, address, [num_tokens])]

@@ -31,9 +31,11 @@ from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.columns import Bools, Floats, Ints, seconds_between, view
 from scheduler.metrics.outcome.later_part import later_times
 from scheduler.protocol.finish import FINISHED, FinishReason
+from scheduler.protocol.messages import NO_SESSION
 
 FILE_NAME: Final = "requests.csv"
 CLASS_COLUMN: Final = "class"
+SESSION_COLUMN: Final = "session"
 CSV_ROWS: Final = 8192
 """Rows that are formatted at once."""
 
@@ -140,8 +142,9 @@ def write_records(
     """Write `requests.csv`, one row per request in the order of ids; returns its path.
 
     Time stamps are integer nanoseconds, durations seconds with 9 significant digits; what never happened is empty. The
-    addresses are the core's instances by index. With classes (by index, the first of those who have none) a last column
-    names them. The file appears when it is complete, or not at all.
+    addresses are the core's instances by index. With classes (by index, the first of those who have none) a column
+    names them, and where any request has a session the last has its number. The file appears when it is complete, or
+    not at all.
     """
     path = directory / FILE_NAME
     partial = directory / f"{FILE_NAME}.partial"
@@ -177,6 +180,8 @@ def _csv_texts(
     }
     if class_names:
         columns[CLASS_COLUMN] = _named(records.request_class, class_names)
+    if (records.session != NO_SESSION).any():
+        columns[SESSION_COLUMN] = _stamps(records.session)
     yield ",".join(columns) + "\n"
     for begin in range(0, records.num_requests, CSV_ROWS):
         part = slice(begin, min(begin + CSV_ROWS, records.num_requests))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.protocol.catalog import unknown
 from scheduler.protocol.errors import ConfigError
@@ -27,8 +28,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _SHAPE: Final = "write NAME:key=value,...;NAME:..., such as chat:ttft_s=2,tpot_ms=50,priority=1;batch:tenants=1+2"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestClass:
+class RequestClass(Struct, frozen=True):
     """What requests of a class are promised; None leaves it at what holds for the whole run.
 
     `priority`: the higher, the more important; 0 is that of requests without a class. A request may be held back for

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 
-@dataclass(slots=True)
-class PolicyFailures:
+
+class PolicyFailures(Struct):
     """How often a policy failed, and the line on the first time, with file and line where it is code of one's own."""
 
     count: int = 0
@@ -26,6 +26,7 @@ FALLBACKS: Final = {
     "decode": "those requests went where least was outstanding",
     "admission": "those requests came in",
     "order": "those requests went last",
+    "cache": "the least recently used blocks went first",
 }
 """What stands in for a policy that failed, by what it was asked for."""
 

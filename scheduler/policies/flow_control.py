@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from scheduler.policies.admission import ADMISSIONS, Admission
 from scheduler.policies.options import split_spec
 from scheduler.policies.ordering import ORDERS, Order
@@ -24,8 +26,7 @@ def make_order(spec: str) -> Order:
     return make_policy(ORDERS, spec)
 
 
-@dataclass(frozen=True, slots=True)
-class ClassRules:
+class ClassRules(Struct, frozen=True):
     """What holds for requests of one class. Limits and `timeout_ns` (0 for none) are from arrival; a request may be
     held back for `hold_ns` after it."""
 

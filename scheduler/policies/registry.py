@@ -1,26 +1,27 @@
 """How a policy becomes known: registered once, by a decorator, with its formula and its source.
 
-A routing policy is found in its package, so that a new one is one file there. Admission rules and orders are registered
-the same way beside their classes, in `admission` and `ordering`.
+A routing or cache policy is found in its package, so that a new one is one file there. Admission rules and orders are
+registered the same way beside their classes, in `admission` and `ordering`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Final, TypeVar
 
+from msgspec import Struct
+
 from scheduler.policies.options import parse_options, split_spec
 from scheduler.policies.view import PolicyContext, RoutingPolicy
+from scheduler.protocol.cache_policy import CachePolicy
 from scheduler.protocol.catalog import Catalog
 from scheduler.protocol.errors import ConfigError
 
 PolicyT = TypeVar("PolicyT", bound=Callable[..., object])
 
 
-@dataclass(frozen=True, slots=True)
-class KnownPolicy:
+class KnownPolicy(Struct, frozen=True):
     """A policy as it is listed. `chooses`: at which stage, or what; `formula` is one line."""
 
     name: str
@@ -37,6 +38,8 @@ class KnownPolicy:
 
 ROUTING: Final = Catalog[KnownPolicy](package="scheduler.policies.routing", besides="or FILE.py:Class")
 """All but those that go by load alone are imported when a name is asked for that is not known yet."""
+
+CACHING: Final = Catalog[KnownPolicy](package="scheduler.policies.caching", besides="or FILE.py:Class")
 
 
 def register(
@@ -58,6 +61,11 @@ def routing_policy(
     return register(ROUTING, name, formula=formula, source=source, chooses=chooses)
 
 
+def cache_policy(name: str, *, formula: str, source: str) -> Callable[[PolicyT], PolicyT]:
+    """Class decorator: make a `CachePolicy` known under `name`; it is made with its options."""
+    return register(CACHING, name, formula=formula, source=source, chooses="what a cache keeps")
+
+
 def options_of(policy: Callable[..., object]) -> dict[str, Any]:
     """Names and defaults of what may be set: the arguments with a default, but `context`."""
     try:
@@ -71,7 +79,7 @@ def make_policy(catalog: Catalog[KnownPolicy], spec: str, *context: PolicyContex
     """A fresh policy of `name` or `name:key=value,...`; a `ConfigError` for what is unknown or cannot be."""
     name, text = split_spec(spec)
     known = catalog.find(name)
-    options = parse_options(name, text, known.options)
+    options = _parse(known, text)
     try:
         return known.make(*context, **options)
     except ConfigError as error:  # of values that only the policy can judge
@@ -83,7 +91,17 @@ def make_routing_policy(spec: str, context: PolicyContext | None = None) -> Rout
     return make_policy(ROUTING, spec, context or PolicyContext())
 
 
+def make_cache_policy(spec: str) -> CachePolicy:
+    """The policy of `spec` for one cache."""
+    return make_policy(CACHING, spec)
+
+
 def check_routing_policy(spec: str) -> None:
     """A `ConfigError` if `spec` names no policy or options that it does not have."""
     name, text = split_spec(spec)
-    parse_options(name, text, ROUTING.find(name).options)
+    _parse(ROUTING.find(name), text)
+
+
+def _parse(policy: KnownPolicy, text: str) -> dict[str, Any]:
+    """The options that a spec sets; a policy is asked which it has, a millisecond, only where any is set."""
+    return parse_options(policy.name, text, policy.options) if text else {}

@@ -10,8 +10,10 @@ The one gap: times and matches that an admission rule reads as well are shown to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Final, NoReturn, TypeVar
+
+from msgspec import Struct
 
 from scheduler.policies.view import Columns, Reads, RequestView, RoutingPolicy
 from scheduler.protocol.errors import UndeclaredReadError
@@ -66,8 +68,7 @@ class _RefusedRequest(RequestView):
         raise AttributeError(f"a request has no field {name!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """What a policy declares that it reads, and what it is shown accordingly."""
 
     policy: str

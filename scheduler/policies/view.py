@@ -6,10 +6,12 @@ A policy declares what it reads. What nobody reads is not kept, and to read what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct
 
 # Who lists policies should not wait for numpy.
 if TYPE_CHECKING:
@@ -130,18 +132,18 @@ class RequestView:
     num_samples: Final[int] = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyContext:
-    """Where a policy object works: one for each stage and run. `random` is the only chance it may use."""
+class PolicyContext(Struct, frozen=True):
+    """Where a policy object works: one for each stage and run. `random` gives the only stream of chance that it may
+    use, always the same; few policies draw, so it is made when it is first asked for."""
 
     stage: StageKind = StageKind.PREFILL
-    random: Generator | None = None
+    random: Callable[[], Generator] | None = None
 
     def generator(self) -> Generator:
         """The stream; a `ValueError` where nobody gave one."""
         if self.random is None:
             raise ValueError("this policy draws random numbers: give its context a stream")
-        return self.random
+        return self.random()
 
 
 class RoutingPolicy(Protocol):

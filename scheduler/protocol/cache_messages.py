@@ -144,3 +144,56 @@ class CacheReported(Struct, frozen=True, gc=False):
     evicted_age_ns: int
     lost_blocks: int
     moved_blocks: int
+
+
+class SessionRequests(Struct, frozen=True, gc=False):
+    """core -> cache, prefill: these requests belong to these sessions, one each; only where the policy of the cache
+    reads sessions."""
+
+    ids: list[int]
+    sessions: list[int]
+
+
+class SessionsIdle(Struct, frozen=True, gc=False):
+    """core -> cache, prefill: none of the requests of these sessions is open any more; they may send others."""
+
+    sessions: list[int]
+
+
+class SessionsGone(Struct, frozen=True, gc=False):
+    """core -> cache, prefill: nothing more of these sessions will come here."""
+
+    sessions: list[int]
+
+
+class FetchSessions(Struct, frozen=True, gc=False):
+    """cache -> core: what is only on SSD of these sessions is to be brought to DRAM, so many tokens of each."""
+
+    pool: str
+    sessions: list[int]
+    num_tokens: list[int]
+
+
+class SessionsFetched(Struct, frozen=True, gc=False):
+    """core -> cache: what `FetchSessions` asked for of these sessions is there, or will not come."""
+
+    sessions: list[int]
+    arrived: bool
+
+
+class CachePolicyReported(Struct, frozen=True, gc=False):
+    """cache, prefill -> core: what the policy of a cache has done since it began; with `CacheReported`, and not for
+    least recently used.
+
+    Blocks kept for a session, and those of them whose time ran out before it came back; tokens that were brought from
+    SSD ahead of a session, and those of them that a look-up then found in DRAM. `failures` of code of a user's own, and
+    the line on the first.
+    """
+
+    address: str
+    kept_blocks: int
+    expired_blocks: int
+    prefetched_tokens: int
+    prefetch_used_tokens: int
+    failures: int
+    first_failure: str

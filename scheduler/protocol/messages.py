@@ -18,17 +18,23 @@ from typing import Final
 from msgspec import Struct, field
 
 from scheduler.protocol.cache_messages import (
+    CachePolicyReported,
     CacheReported,
     CacheServersChanged,
     DrainCacheServers,
     ExtendCached,
     ExtendLookups,
+    FetchSessions,
     LookupPrefixes,
     PoolServersChanged,
     PrefixesFound,
     PrefixesGrown,
     PrefixesLost,
     ReleasePrefixes,
+    SessionRequests,
+    SessionsFetched,
+    SessionsGone,
+    SessionsIdle,
     StoreAnswers,
     StorePrefixes,
 )
@@ -342,6 +348,12 @@ Message = (
     | StoreAnswers
     | RequestsEnded
     | SessionsClosed
+    | SessionRequests
+    | SessionsIdle
+    | SessionsGone
+    | FetchSessions
+    | SessionsFetched
+    | CachePolicyReported
     | RequestsWithdrawn
 )
 """All messages. The place of each is its tag on the wire: new ones are added at the end."""

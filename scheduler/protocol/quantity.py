@@ -37,6 +37,7 @@ _ENDINGS: Final[Mapping[str, str]] = {
     "bytes_per_server": "B",
     "w": "W",
     "s": "s",
+    "ttl": "s",
     "ms": "ms",
     "usd": "USD",
     "hour": "h",

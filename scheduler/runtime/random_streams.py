@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 
@@ -15,3 +17,8 @@ def stream(seed: int, name: str) -> np.random.Generator:
     """
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, int.from_bytes(digest, "little")])))
+
+
+def stream_on_demand(seed: int, name: str) -> Callable[[], np.random.Generator]:
+    """Gives `stream(seed, name)`, made when it is first asked for: numpy's generators take 8 ms to import."""
+    return cache(partial(stream, seed, name))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from scheduler.protocol.cache_policy import CachePolicy
+from workers.cache.session_store import SessionStore
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
 
@@ -26,20 +28,28 @@ class StoreCost:
 
 def store_costs() -> list[StoreCost]:
     """With room for more, and when each new block needs one to go; the same where there are more orders of eviction
-    than one: SSD behind DRAM, and quotas of tenants."""
+    than one: SSD behind DRAM, quotas of tenants, and a policy that is asked."""
     return [
         _cost("room", 2 * NUM_BLOCKS),
         _cost("full", NUM_BLOCKS),
         _cost("with SSD, room", 2 * NUM_BLOCKS, ssd_blocks=4 * NUM_BLOCKS),
         _cost("with SSD, both full", NUM_BLOCKS // 2, ssd_blocks=NUM_BLOCKS),
         _cost("with quotas, full", 2 * NUM_BLOCKS, tenant_share=0.5),
+        _cost("with a policy, full", NUM_BLOCKS, policy=CachePolicy()),
     ]
 
 
-def _cost(name: str, capacity_blocks: int, ssd_blocks: int = 0, tenant_share: float = 1.0) -> StoreCost:
+def _cost(
+    name: str,
+    capacity_blocks: int,
+    ssd_blocks: int = 0,
+    tenant_share: float = 1.0,
+    policy: CachePolicy | None = None,
+) -> StoreCost:
     """Half of what each prompt looks up is found: where DRAM is half as large as SSD, in DRAM still."""
     dram_tokens, ssd_tokens = (num_blocks * 512 // 48 for num_blocks in (capacity_blocks, ssd_blocks))
-    store = BlockStore(StoreSizes(48, dram_tokens, 512, ssd_tokens, tenant_share))
+    sizes = StoreSizes(48, dram_tokens, 512, ssd_tokens, tenant_share)
+    store = BlockStore(sizes) if policy is None else SessionStore(sizes, policy)
     half, tokens = BLOCKS_PER_PROMPT // 2, BLOCKS_PER_PROMPT * 512
     num_stored = NUM_BLOCKS // BLOCKS_PER_PROMPT
     for number in range(num_stored):

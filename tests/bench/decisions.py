@@ -13,7 +13,7 @@ from scheduler.policies import make_routing_policy
 from scheduler.policies.view import PolicyContext, StageKind
 from scheduler.protocol.messages import RequestsArrived
 from scheduler.protocol.sealed_payload import seal_output_tokens
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream, stream_on_demand
 
 AIMS_US: Final = {
     **dict.fromkeys(("random", "round_robin", "least_loaded", "power_of_two", "cloudmatrix"), 10),
@@ -50,7 +50,7 @@ def decision_us(policy: str, num_instances: int, num_blocks: int) -> tuple[float
     sizes = [InstanceInfo(f"p{index}", 16, 10**6, 0, 10**7, num_blocks) for index in range(num_instances)]
     core = Scheduler(
         SchedulerConfig(sizes, [InstanceInfo("d0", 160, 10**6)], CacheMode.LOCAL),
-        make_routing_policy(policy, PolicyContext(StageKind.PREFILL, stream(0, "prefill"))),
+        make_routing_policy(policy, PolicyContext(StageKind.PREFILL, stream_on_demand(0, "prefill"))),
         make_routing_policy("cloudmatrix"),
     )
     worker_state = core.routing.prefill.worker_state

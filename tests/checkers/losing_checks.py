@@ -16,7 +16,7 @@ from scheduler.metrics.records import Records
 from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FINISHED, FinishReason
-from scheduler.protocol.messages import DecodeStepped, PrefillStepped, UsageReported
+from scheduler.protocol.messages import DecodeStepped, PrefillStepped, RequestsArrived, UsageReported
 from tests.checkers.clients import check_clients
 from tests.naive.case import Case
 from tests.sim.build import build_real
@@ -42,6 +42,7 @@ def run_checked(case: Case, trouble: Trouble) -> LosingSystem:
     check_accounts(system)
     check_metrics(system, collector)
     check_clients(case, system.source.calls)
+    check_arrivals(system)
     system.account.check()
     return system
 
@@ -66,6 +67,15 @@ def check_ends(system: LosingSystem) -> None:
             assert is_exhausted == (reason == FinishReason.RETRIES_EXHAUSTED)
         assert table.output_tokens[request_id] <= row.output_tokens
         assert reason != FinishReason.STOP or table.output_tokens[request_id] == row.output_tokens
+
+
+def check_arrivals(system: LosingSystem) -> None:
+    """Latencies of clients that wait count from when they asked, however late the core heard of it."""
+    if system.case.clients or system.case.is_graph:
+        asked = [(at_ns, said) for at_ns, _, outputs in system.source.calls for _, said in outputs]
+        asked_ns = [at_ns for at_ns, said in asked if isinstance(said, RequestsArrived) for _ in said.keys]
+        table = system.scheduler.table
+        assert table.arrived_ns[: table.num_requests].tolist() == asked_ns
 
 
 def check_stamps(system: LosingSystem) -> None:

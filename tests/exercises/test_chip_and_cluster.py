@@ -115,6 +115,7 @@ def _two_new_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
         monkeypatch.delitem(sys.modules, f"{package.__name__}.{name}", raising=False)
         monkeypatch.delitem(vars(catalog), "_by_name", raising=False)  # read again, and once more afterwards
+        monkeypatch.setattr(catalog, "_found", {})
 
 
 def printed(capsys: pytest.CaptureFixture[str], line: str) -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -53,6 +54,7 @@ HOSTS = [
 ]
 METERED = ["prefill-0", "prefill-1", "decode-0"]
 SPEC = small_spec(50, rate_per_s=10.0, seed=5)
+CLIENTS = 6
 CLOCK = "scheduler.runtime.clock:LiveClock.at_wall_zero"
 
 
@@ -84,10 +86,10 @@ def run(cluster: None, journal: Path) -> LiveResult:  # noqa: ARG001
     return go(SPEC, journal_path=str(journal))
 
 
-def virtual() -> tuple[int, RequestTable]:
-    parts = make_control(SPEC)
+def virtual(spec: dict[str, Any] = SPEC) -> tuple[int, RequestTable]:
+    parts = make_control(spec)
     runtime = VirtualRuntime(
-        [*parts.sources, parts.core, *(make_worker(SPEC, a) for a in WORKERS)],
+        [*parts.sources, parts.core, *(make_worker(spec, a) for a in WORKERS)],
         "core",
     )
     runtime.run()
@@ -136,6 +138,30 @@ def test_the_journal_replays_to_the_same_commands(run: LiveResult, journal: Path
     result = replay(journal, lambda _: make_core(SPEC))
     assert result.same, result.first_difference
     assert result.num_messages == len(run.outcome.kept[1])
+
+
+@pytest.mark.usefixtures("cluster")
+def test_clients_wait_for_their_answers_as_on_the_virtual_clock(tmp_path: Path) -> None:
+    spec, journal = {**SPEC, "clients": CLIENTS}, tmp_path / "journal"
+    run = go(spec, journal_path=str(journal))
+    table, (end_ns, expected) = run.outcome.kept[0], virtual(spec)
+    assert table.num_requests == 50
+    assert {FinishReason(reason) for reason in table.reason[:50]} <= set(FINISHED)
+    assert peak_in_flight(table) == peak_in_flight(expected) == CLIENTS
+    # Who hears late of an end asks again as of that time: lateness does not pile up from turn to turn.
+    assert ttft_s(table) == pytest.approx(ttft_s(expected), rel=0.10)
+    assert tpot_s(table) == pytest.approx(tpot_s(expected), rel=0.10)
+    assert run.outcome.end.end_ns == pytest.approx(end_ns, rel=0.10)
+    assert all(table.arrived_ns[i] <= table.prefill_started_ns[i] for i in range(50))
+    replayed = replay(journal, lambda _: make_core(spec))
+    assert replayed.same, replayed.first_difference
+
+
+def peak_in_flight(table: RequestTable) -> int:
+    """The most requests that were open at once; who ends at an instant makes room for who comes at it."""
+    ids = range(table.num_requests)
+    changes = sorted([(table.arrived_ns[i], 1) for i in ids] + [(table.ended_ns[i], -1) for i in ids])
+    return max(accumulate(change for _, change in changes))
 
 
 @pytest.mark.usefixtures("cluster")

@@ -26,7 +26,7 @@ from scheduler.protocol.messages import (
     TransferDone,
     UsageReported,
 )
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream_on_demand
 from scheduler.runtime.virtual import VirtualRuntime
 from sim_hw.instance.compiled_decode import StepForm, StreamCost
 from tests.checkers.linear_energy import LinearEnergy
@@ -263,7 +263,7 @@ def make_policy(name: str, stage: StageKind) -> RoutingPolicy:
     return (
         Rogue()
         if name == "rogue"
-        else make_routing_policy(name, PolicyContext(stage, stream(0, f"policy {stage.value}")))
+        else make_routing_policy(name, PolicyContext(stage, stream_on_demand(0, f"policy {stage.value}")))
     )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from scheduler.core.guest import Guest
 from scheduler.core.scheduler import Scheduler
@@ -186,7 +187,7 @@ class LosingSystem:
         self.trouble = trouble
         self.scheduler: Scheduler = system.scheduler
         self.source = system.source
-        self.scheduler.state.config = replace(self.scheduler.state.config, max_retries=trouble.max_retries)
+        self.scheduler.state.config = structs.replace(self.scheduler.state.config, max_retries=trouble.max_retries)
         self.told: list[tuple[int, Message | None]] = []
         """What the core was given; None is a wake."""
         self.said: list[Outputs] = []

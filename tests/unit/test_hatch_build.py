@@ -51,8 +51,6 @@ def test_only_who_asks_for_it_needs_a_compiler() -> None:
 
 DATACLASSES = {
     "scheduler/policies/": "a user's policies are dataclasses, and what they see is sealed by its class",
-    "deploy/settings/models.py": "fields of models of settings have metadata",
-    "deploy/settings/clients.py": "one of those models",
     "deploy/settings/plan.py": "one of its fields is not compared",
 }
 """Where a dataclass may stand beside compiled modules, and why no `Struct` is in its place."""

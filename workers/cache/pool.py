@@ -32,11 +32,17 @@ class CachePool(TimingFlags):
     them are up it hears from the core."""
 
     priority = Priority.CACHE
-    deadline_ns = NEVER_NS
 
-    def __init__(self, sizes: StoreSizes, reports_to: str = CORE_ADDRESS, address: str = CACHE_ADDRESS) -> None:
+    def __init__(
+        self,
+        sizes: StoreSizes,
+        reports_to: str = CORE_ADDRESS,
+        address: str = CACHE_ADDRESS,
+        store: BlockStore | None = None,
+    ) -> None:
         self.address = address
-        self.store = BlockStore(sizes)
+        self.deadline_ns = NEVER_NS
+        self.store = BlockStore(sizes) if store is None else store
         self._reports_to = reports_to
         self._num_servers = sizes.num_servers
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
@@ -48,6 +54,7 @@ class CachePool(TimingFlags):
             CacheServersChanged: self._on_servers_changed,
             ReportUsage: self._on_report,
             RunEnded: self._on_report,
+            **self.store.handlers,
         }
 
     def handle(self, now_ns: int, message: Message) -> Outputs:

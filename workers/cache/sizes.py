@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 GRANULARITIES: Final = (128, 256)
 """Tokens of what can be allocated below a whole block; arXiv 2506.12708 tells of several, not of which."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSizes:
+class StoreSizes(Struct, frozen=True):
     """Of a store of `num_servers` servers, each with so much DRAM and SSD for KV; a tier of 0 tokens is not there.
 
     `tenant_share`: the part of each tier that one tenant may take. `given_tokens`: the tokens that one id of a

@@ -6,10 +6,11 @@ several times faster than one by one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
-from scheduler.protocol.messages import StoreAnswers
+from scheduler.protocol.component import Outputs
+from scheduler.protocol.messages import Message, StoreAnswers
 from workers.cache.account import STAMP_SHIFT, Account
 from workers.cache.block_keys import key_maker
 from workers.cache.run_tree import Run, RunTree
@@ -22,7 +23,8 @@ _LookUp = tuple[list[int], int, int, int, Run | None]
 found: those are pinned, and the run in which they end if blocks are kept as runs."""
 
 
-def _keys(tenant: int, blocks: list[int]) -> list[int]:
+def keys_of_blocks(tenant: int, blocks: list[int]) -> list[int]:
+    """Keys in tiers of blocks of a tenant."""
     base = tenant << TENANT_SHIFT
     return [base | block for block in blocks] if base else blocks
 
@@ -44,7 +46,11 @@ class BlockStore:
         self._open: dict[int, _LookUp] = {}
         self._stamp = 0
         self._tree = RunTree(sizes.num_servers * sizes.dram_tokens, sizes.block_tokens, self.account)
-        self._tiers = None if sizes.is_one_list else Tiers(sizes, self.account)
+        self._tiers = self._new_tiers()
+
+    def _new_tiers(self) -> Tiers | None:
+        """Where blocks are kept one by one; None if they are kept as runs."""
+        return None if self.sizes.is_one_list else Tiers(self.sizes, self.account)
 
     def look_up(self, request_id: int, prefix: list[int], tenant: int, num_tokens: int, now_ns: int) -> tuple[int, int]:
         """Leading tokens of the prompt that are here, and how many of them come from SSD.
@@ -63,7 +69,7 @@ class BlockStore:
                 tokens = num_tokens
             account.dram_found_tokens += tokens
             return tokens, 0
-        found, on_ssd = self._tiers.find(_keys(tenant, blocks), now_ns)
+        found, on_ssd = self._tiers.find(keys_of_blocks(tenant, blocks), now_ns)
         self._open[request_id] = (blocks, tenant, num_tokens, found, None)
         tokens = min(found * self._block_tokens, num_tokens)
         # A partial block counts as a whole one here.
@@ -82,7 +88,7 @@ class BlockStore:
             assert run is not None
             run, found = self._tree.extend(run, before, blocks)
         else:
-            more, on_ssd = self._tiers.find(_keys(tenant, blocks[before:]), now_ns)
+            more, on_ssd = self._tiers.find(keys_of_blocks(tenant, blocks[before:]), now_ns)
             found = before + more
             ssd_tokens = min(on_ssd * self._block_tokens, min(found * self._block_tokens, num_tokens) - before_tokens)
         if found > before:
@@ -99,7 +105,7 @@ class BlockStore:
             assert run is not None
             self._tree.release(run, self._next_stamp(now_ns))
         else:
-            self._tiers.unpin(_keys(tenant, blocks[:found]), now_ns)
+            self._tiers.unpin(keys_of_blocks(tenant, blocks[:found]), now_ns)
 
     def store(self, request_id: int, now_ns: int) -> None:
         """The prompt that was looked up is computed: its blocks are here now, most recent of all, if they fit."""
@@ -111,7 +117,7 @@ class BlockStore:
             assert run is not None
             num_new = self._tree.store(run, found, blocks, saved_tokens, self._next_stamp(now_ns))
         else:
-            num_new = self._tiers.put(_keys(tenant, blocks), found, saved_tokens, now_ns)
+            num_new = self._tiers.put(keys_of_blocks(tenant, blocks), found, saved_tokens, now_ns)
         self.account.offered_tokens += num_tokens
         if num_new:
             self.account.stored_tokens += min(num_new * self._block_tokens, num_tokens)
@@ -131,7 +137,7 @@ class BlockStore:
             run, found = self._tree.look_up(tenant, blocks)
             num_new = self._tree.store(run, found, blocks, 0, self._next_stamp(now_ns))
         else:
-            num_new = self._tiers.put(_keys(tenant, blocks), 0, 0, now_ns)
+            num_new = self._tiers.put(keys_of_blocks(tenant, blocks), 0, 0, now_ns)
         self.account.offered_tokens += num_new * self._block_tokens
         self.account.stored_tokens += num_new * self._block_tokens
 
@@ -145,12 +151,12 @@ class BlockStore:
         """From now on chains may have gaps."""
         tiers = self._tiers = Tiers(self.sizes, self.account)
         for tenant, stamp, blocks, saved_tokens in self._tree.by_use():
-            for key in reversed(_keys(tenant, blocks)):
+            for key in reversed(keys_of_blocks(tenant, blocks)):
                 tiers.take(key, stamp, saved_tokens)
                 saved_tokens = 0
         self._tree = RunTree(0, self._block_tokens, self.account)
         for blocks, tenant, _, found, _ in self._open.values():
-            tiers.pin(_keys(tenant, blocks[:found]))
+            tiers.pin(keys_of_blocks(tenant, blocks[:found]))
         return tiers
 
     def set_up(self, up: Collection[int], lost: Collection[int], now_ns: int) -> dict[int, int]:
@@ -159,18 +165,30 @@ class BlockStore:
         Returns the open look-ups that lost something, with the leading tokens that are left to each.
         """
         tiers = self._one_by_one() if self._tiers is None else self._tiers
-        gone = tiers.set_up(up, lost, now_ns)
+        return self._left(tiers, tiers.set_up(up, lost, now_ns), now_ns)
+
+    def _left(self, tiers: Tiers, gone: Collection[int], now_ns: int) -> dict[int, int]:
+        """What is left to open look-ups when these pinned blocks are gone."""
         left: dict[int, int] = {}
         if not gone:
             return left
         for request_id, (blocks, tenant, num_tokens, found, _) in self._open.items():
-            keys = _keys(tenant, blocks[:found])
+            keys = keys_of_blocks(tenant, blocks[:found])
             kept = next((index for index, key in enumerate(keys) if key in gone), found)
             if kept < found:
                 tiers.unpin([key for key in keys[kept:] if key not in gone], now_ns)
                 self._open[request_id] = (blocks, tenant, num_tokens, kept, None)
                 left[request_id] = min(kept * self._block_tokens, num_tokens)
         return left
+
+    @property
+    def handlers(self) -> Mapping[type, Callable[[int, Any], Outputs]]:
+        """What it takes of messages about sessions: nothing, as least recently used does not ask for them."""
+        return {}
+
+    def policy_report(self, address: str) -> Sequence[Message]:
+        """What a policy has done that is not least recently used."""
+        return ()
 
     @property
     def num_open(self) -> int:

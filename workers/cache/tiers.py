@@ -41,14 +41,17 @@ class Tiers:
         self._stamp = 0
         # Blocks that take less than a whole one: the last ones of prompts.
         self._short: Final[dict[int, int]] = {}
-        self.dram: Final = Tier(sizes.block_tokens, self._short, self.pins)
-        self.ssd: Final = Tier(sizes.block_tokens, self._short, self.pins)
+        self.dram: Final = self._new_tier()
+        self.ssd: Final = self._new_tier()
         self._per_server: Final = ((self.dram, sizes.dram_tokens), (self.ssd, sizes.ssd_tokens))
         # By server that is not up: what is on its SSD, as stamps of last use and tokens of short blocks.
         self._away: Final[dict[int, dict[int, tuple[int, int | None]]]] = {}
         # The server of each slot; empty while no server is up.
         self._owners: list[int] = []
         self.set_up(range(sizes.num_servers), (), 0)
+
+    def _new_tier(self) -> Tier:
+        return Tier(self._sizes.block_tokens, self._short, self.pins)
 
     @property
     def _tiers(self) -> list[Tier]:
@@ -163,7 +166,8 @@ class Tiers:
             if key in tier:
                 tier.remove(key)
 
-    def _trim(self, tier: Tier, tenants: Collection[int], now_ns: int) -> None:
+    def _trim(self, tier: Tier, tenants: Collection[int], now_ns: int) -> list[tuple[int, int]]:
+        """Returns keys and stamps of what had to go."""
         evicted: list[tuple[int, int]] = []
         tier.trim(tenants, evicted)
         is_dram, now, note = tier is self.dram, now_ns << STAMP_SHIFT, self._account.note_evicted
@@ -171,6 +175,7 @@ class Tiers:
             note(1, stamp, now, is_dram=is_dram)
             if key in self._short and not self.holds(key):
                 del self._short[key]
+        return evicted
 
     def take(self, key: int, stamp: int, saved_tokens: int) -> None:
         """A block that takes so much less than a whole one is in DRAM, last used then; stamps do not fall from call to

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.protocol.component import NEVER_NS
 
 ANY_NUMBER: Final = 2**62 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeConfig:
+class DecodeConfig(Struct, frozen=True):
     """KV memory in blocks of 128 tokens and sequence slots, of each die; expected tokens a step as a fraction.
 
     `report_interval_ns` bounds how long a run of steps may go unreported (virtual runtime: never).

@@ -6,12 +6,12 @@ computed and not searched for, and cost grows with events, not with bytes. Fair 
 congestion control come to for flows that last much longer than a round trip, as those of KV and cache blocks do.
 
 Planes share no links, so each has a link model of its own, with the same verbs (`start`, `finish`, `take_off`,
-`settle`, `look`). KV transfers take `RankLinks`: what leaves one rank moves alike, one number for each rank. Everything
-else, and KV transfers that meet at a die, takes `SharedLinks`: any links, max-min fair.
+`settle`, `look`, `roll`). KV transfers take `RankLinks`: what leaves one rank moves alike, one number for each rank.
+Everything else, and KV transfers that meet at a die, takes `SharedLinks`: any links, max-min fair.
 
 The order within a call is always the same: `settle` the plane up to now, as what ended before now was on the links
-until then; change it; collect whose last byte has left; look when the next end is due. What comes and goes at one
-instant is shared out once, in the `wake` of that instant, when all of it has been told.
+until then; change it; note of whom it is `known` when they will have arrived; look when the next end is due. What comes
+and goes at one instant is shared out once, in the `wake` of that instant, when all of it has been told.
 
 Nobody waits for writes to the cache, nor for what flows while a pass still runs. As long as no link binds, their ends
 change nothing for anybody, so the fabric does not wake for them: it finds their ends when it next looks at the plane.
@@ -52,6 +52,9 @@ from workers.fabric.rank_links import RankLinks
 from workers.fabric.routes import FabricConfig, Routes
 from workers.fabric.transfer import Transfer
 
+_Due = tuple[int, int, Transfer]
+"""A time, and the id of the transfer that it concerns."""
+
 _OF_ONE_TRANSFER: Final = {StartTransfer, FinishTransfer, CancelTransfer}
 """What can come late, as of a time up to which other transfers were counted already."""
 
@@ -77,15 +80,18 @@ class Fabric(TimingFlags):
         self._expert_traffic = self._routes.expert_traffic
         self._background = self._routes.background
         self._now_ns = 0
+        # Those whose end was not told.
         self._transfers: dict[int, Transfer] = {}
-        self._waited: list[tuple[int, int, TransferDone]] = []
-        self._unwaited: list[tuple[int, int, TransferDone]] = []
-        # (until when, transfer) of those that are to be given up then, and which of them have not ended.
-        self._limits: list[tuple[int, int]] = []
-        self._limited: set[int] = set()
+        # By `done_ns`, those that somebody waits for and others; stale if it is no longer that.
+        self._waited: list[_Due] = []
+        self._unwaited: list[_Due] = []
+        # By when they are to be given up; stale if they are not, any more.
+        self._limits: list[_Due] = []
         # (when all of its data will be there, transfer) of those that were told late, as of a time before that.
         self._unmade: list[tuple[int, int]] = []
         self._failed_parts: set[str] = set()
+        # Whether the deadline is, or may be, that of a share to be looked at again.
+        self._is_watched = False
         # No part has failed and all servers of the pools are up.
         self._is_whole = True
         # Background traffic on RDMA leaves no link to KV transfers whole.
@@ -97,6 +103,7 @@ class Fabric(TimingFlags):
             for plane, shared in planes.items()
         }
         self._all_links = list(self._links.values())
+        self._all_shared = [links.shared for links in self._all_links]
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             StartTransfer: self._on_start,
             FinishTransfer: self._on_finish,
@@ -132,10 +139,8 @@ class Fabric(TimingFlags):
                 shared.share()
                 links.settle(now_ns)
                 shared.look_again()
-            if links.next_ns <= now_ns:
-                links.look(now_ns)
-            if links.done:
-                self._report(links)
+            if links.known:
+                self._note(links)
         outputs = self._ended(self._waited, now_ns)
         if self._limits and self._limits[0][0] <= now_ns:
             outputs += self._overdue(now_ns)
@@ -157,8 +162,7 @@ class Fabric(TimingFlags):
         if message.is_made and message.made_ns > now_ns:  # told late, as of a time at which its data was still made
             heappush(self._unmade, (message.made_ns, message.transfer_id))
         if message.give_up_ns:
-            self._limited.add(message.transfer_id)
-            heappush(self._limits, (max(message.give_up_ns, now_ns), message.transfer_id))
+            heappush(self._limits, (max(message.give_up_ns, now_ns), message.transfer_id, transfer))
         return self._looked_again(links)
 
     def _on_finish(self, now_ns: int, message: FinishTransfer) -> Outputs:
@@ -179,33 +183,35 @@ class Fabric(TimingFlags):
 
     def _on_cancel(self, now_ns: int, message: CancelTransfer) -> Outputs:
         transfer = self._transfers.get(message.transfer_id)
-        self._limited.discard(message.transfer_id)
-        if transfer is None:  # its last byte had left, or its route was cut
+        if transfer is None:  # it has ended, or its route was cut
             return NOTHING
+        transfer.give_up_ns = 0
+        links = self._give_up(now_ns, transfer)
+        self._note(links)
+        links.shared.look_again()
+        self._await_next()
+        return NOTHING
+
+    def _give_up(self, now_ns: int, transfer: Transfer) -> RankLinks | PoolLinks:
+        """What is left of it need not flow; if all of it has left by now it is told when it arrives, even so."""
         links = self._links[transfer.message.plane]
         links.settle(now_ns)
         links.roll(now_ns, transfer)
-        self._report(links)
-        if self._transfers.pop(message.transfer_id, None) is not None:
+        if not transfer.has_left:
             links.take_off(transfer)
-        return self._looked_again(links)
+            del self._transfers[transfer.message.transfer_id]
+        return links
 
     def _overdue(self, now_ns: int) -> list[Output]:
         """Transfers that were to have ended by now; what has left the links by now is still told when it arrives."""
         limits, outputs = self._limits, list[Output]()
         while limits and limits[0][0] <= now_ns:
-            transfer_id = heappop(limits)[1]
-            if transfer_id not in self._limited:
-                continue
-            self._limited.remove(transfer_id)
-            outputs.append((self._reports_to, TransferOverdue(transfer_id)))
-            transfer = self._transfers.get(transfer_id)
-            if transfer is not None:
-                links = self._links[transfer.message.plane]
-                links.settle(now_ns)
-                self._report(links)
-                if self._transfers.pop(transfer_id, None) is not None:
-                    links.take_off(transfer)
+            _, transfer_id, transfer = heappop(limits)
+            if transfer.give_up_ns:
+                transfer.give_up_ns = 0
+                outputs.append((self._reports_to, TransferOverdue(transfer_id)))
+                links = self._give_up(now_ns, transfer)
+                self._note(links)
                 links.shared.look_again()
         return outputs
 
@@ -218,7 +224,7 @@ class Fabric(TimingFlags):
             links.settle(now_ns)
         told = traffic.state(now_ns, message, self._routes.capacities)
         if not is_alone:
-            self._report(links)
+            self._note(links)
             links.shared.look_again()
         if not is_alone or loads.watched or self._background.next_ns != NEVER_NS:
             self._await_next()
@@ -250,17 +256,18 @@ class Fabric(TimingFlags):
         """Links carry something else, for transfers under way too; returns the failures of those without a route."""
         self._settle_all(now_ns)
         self._ranks.move_all_to_shared()
-        self._report(self._ranks)
+        self._note(self._ranks)
         self._routes.set_failed(now_ns, sorted(failed))
         self._failed_parts = set(failed)
         self._is_whole = not self._failed_parts and self._routes.has_all_servers
         self._ranks.is_whole = self._is_whole and self._is_rdma_free
         self._expert_traffic.apply(now_ns, self._routes.capacities)
-        cut = [transfer for transfer in self._transfers.values() if any(route.is_cut for route, _ in transfer.parts)]
+        moving = [transfer for transfer in self._transfers.values() if not transfer.has_left]
+        cut = [transfer for transfer in moving if any(route.is_cut for route, _ in transfer.parts)]
         for transfer in cut:
             self._links[transfer.message.plane].take_off(transfer)
             del self._transfers[transfer.message.transfer_id]
-            self._limited.discard(transfer.message.transfer_id)
+            transfer.give_up_ns = 0
         for links in self._all_links:
             links.shared.look_again()
         self._await_next()
@@ -291,58 +298,74 @@ class Fabric(TimingFlags):
     def _settle_all(self, now_ns: int) -> None:
         for links in self._links.values():
             links.settle(now_ns)
-            self._report(links)
+            self._note(links)
 
-    def _report(self, links: RankLinks | PoolLinks) -> None:
-        """Note when those whose last byte has left will have arrived: their latency later."""
-        for transfer in links.done:
-            message, made_ns = transfer.message, transfer.made_ns
-            assert made_ns is not None
-            del self._transfers[message.transfer_id]
-            done_ns = transfer.end_ns + transfer.parts[0][0].latency_ns
-            num_bytes = sum(message.num_tokens) * self._bytes_per_token
-            duration_ns = done_ns - made_ns
-            done = TransferDone(
-                message.transfer_id, message.kind, message.plane, done_ns, num_bytes, duration_ns, transfer.hidden_ns
-            )
-            reports = self._unwaited if message.kind in UNAWAITED else self._waited
-            heappush(reports, (done_ns, message.transfer_id, done))
-        links.done.clear()
+    def _note(self, links: RankLinks | PoolLinks) -> None:
+        """Wait for those of whom it is known now when they are done."""
+        for transfer in links.known:
+            message = transfer.message
+            heap = self._unwaited if message.kind in UNAWAITED else self._waited
+            heappush(heap, (transfer.done_ns, message.transfer_id, transfer))
+        links.known.clear()
 
     def _looked_again(self, links: RankLinks | PoolLinks) -> Outputs:
-        if links.done:
-            self._report(links)
-        links.shared.look_again()
-        self._await_next()
+        """Wait for what is next, after a transfer began or went on; where that changes nothing for those who wait, as
+        with most writes, what was next still is."""
+        shared = links.shared
+        again_ns = shared.again_ns
+        shared.look_again()
+        is_watched = self._is_watched or self._expert_traffic.watched
+        if links.known or shared.again_ns != again_ns or is_watched or self._limits or self._unmade:
+            self._note(links)
+            self._await_next()
         return NOTHING
 
     def _await_next(self) -> None:
-        deadline_ns = self._waited[0][0] if self._waited else NEVER_NS
-        for links in self._all_links:
-            if links.shared.again_ns < deadline_ns:
-                deadline_ns = links.shared.again_ns
-            if links.next_ns < deadline_ns:
-                deadline_ns = links.next_ns
+        waited, limits = self._waited, self._limits
+        while waited and waited[0][2].done_ns != waited[0][0]:
+            heappop(waited)
+        deadline_ns = waited[0][0] if waited else NEVER_NS
+        for shared in self._all_shared:
+            if shared.again_ns < deadline_ns:
+                deadline_ns = shared.again_ns
         if self._unmade and self._unmade[0][0] < deadline_ns:
             deadline_ns = self._unmade[0][0]
-        limits = self._limits
-        while limits and limits[0][1] not in self._limited:
+        while limits and not limits[0][2].give_up_ns:
             heappop(limits)
         if limits and limits[0][0] < deadline_ns:
             deadline_ns = limits[0][0]
         # Nobody feels what others move where nothing is on its way and nobody works.
         loads, next_ns = self._expert_traffic, self._background.next_ns
+        self._is_watched = bool(loads.watched)
         if loads.watched:
             deadline_ns = min(deadline_ns, *[traffic.due_ns for traffic in loads.watched])
         if next_ns < deadline_ns and (deadline_ns != NEVER_NS or next_ns < loads.busy_until_ns):
             deadline_ns = next_ns
         self.deadline_ns = deadline_ns
 
-    def _ended(self, transfers: list[tuple[int, int, TransferDone]], now_ns: int) -> list[Output]:
+    def _ended(self, heap: list[_Due], now_ns: int) -> list[Output]:
+        """The ends of those who have arrived by now; the plane of each was settled."""
         outputs: list[Output] = []
-        while transfers and transfers[0][0] <= now_ns:
-            _, transfer_id, done = heappop(transfers)
-            self._limited.discard(transfer_id)
+        while heap and heap[0][0] <= now_ns:
+            due_ns, transfer_id, transfer = heappop(heap)
+            if transfer.done_ns != due_ns:
+                continue
+            message = transfer.message
+            if transfer.num_moving:  # it was to be done now if no other came
+                links = self._links[message.plane]
+                links.look(now_ns, transfer)
+                self._note(links)
+                if transfer.done_ns != due_ns:
+                    continue
+            del self._transfers[transfer_id]
+            num_bytes = sum(message.num_tokens) * self._bytes_per_token
+            made_ns, hidden_ns = transfer.made_ns, transfer.hidden_ns
+            assert made_ns is not None
+            done = TransferDone(
+                transfer_id, message.kind, message.plane, due_ns, num_bytes, due_ns - made_ns, hidden_ns
+            )
+            transfer.done_ns = NEVER_NS
+            transfer.give_up_ns = 0
             outputs.append((self._reports_to, done))
         return outputs
 

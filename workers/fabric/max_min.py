@@ -110,6 +110,10 @@ class FairShares:
         group = self.group_of[path]
         return self._levels[path] if group is None else group.level
 
+    def has_flows(self, link: int) -> bool:
+        """Whether any weight is on a link."""
+        return bool(self._over[link])
+
     def add(self, path: int, weight: int) -> bool:
         """Put weight on a path, or take it away if negative; returns whether `share_out` has to find levels anew."""
         before, links = self.weights[path], self._links[path]
@@ -159,6 +163,8 @@ class FairShares:
         """What a link carries has changed; `share_out` finds the levels anew."""
         _check(capacity)
         self._capacities[link] = capacity
+        if not self._over[link]:  # nobody has a level there
+            return
         self._touched.add(link)
         if self._wanted[link] > capacity:
             self._tight.add(link)
@@ -172,6 +178,7 @@ class FairShares:
         self._limits[path] = limit
         if not self.weights[path]:
             self._levels[path] = limit
+            return
         for link in self._links[path]:
             self._wanted[link] += more
             self.set_capacity(link, self._capacities[link])

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduler.protocol.component import NEVER_NS
 from workers.fabric.routes import Route, Routes
 from workers.fabric.shared_links import SharedLinks
 from workers.fabric.transfer import Transfer
 
 
 class PoolLinks:
-    """Pool transfers on one plane. `done` collects those that have all of their data and have left the links; who reads
-    it empties it.
+    """Pool transfers on one plane. `known` collects those whose `done_ns` is news; who reads it empties it.
 
     Where an instance shares its links with its expert all-to-all, `InstanceExpertTraffic` hears of each. Live, a
     transfer may start as of a time before others were counted up to: it has moved what it could have alone, and they
     had their share.
     """
 
-    next_ns = NEVER_NS
-    """Its ends are waited for by `links` alone."""
-
     def __init__(self, shared: SharedLinks, routes: Routes, num_layers: int) -> None:
         self.shared = shared
-        self.done: list[Transfer] = []
+        self.known: list[Transfer] = []
         self._routes = routes
         self._num_layers = num_layers
         self._now_ns = 0
@@ -40,7 +35,7 @@ class PoolLinks:
         moved = (self._now_ns - now_ns) * route.limit_bytes_per_s
         if moved and moved >= amount and not rest:
             transfer.end_ns = now_ns - (-amount // route.limit_bytes_per_s)
-            self.done.append(transfer)
+            transfer.leave(self.known)
             return
         if route.expert_traffic is not None:
             route.expert_traffic.begin(self._now_ns, route.direction, self._routes.capacities)
@@ -70,11 +65,10 @@ class PoolLinks:
             transfer = self._flowing.pop(flow)
             self._leave(end_ns, transfer)
             transfer.end_ns = end_ns
-            if transfer.made_ns is not None:
-                self.done.append(transfer)
+            transfer.leave(self.known)
 
-    def look(self, now_ns: int) -> None:
-        """Nothing: `settle` finds all ends, and `next_ns` never comes."""
+    def look(self, now_ns: int, transfer: Transfer) -> None:
+        """Nothing: what is known of its end is no estimate."""
 
     def _put(self, transfer: Transfer, route: Route, amount: int) -> None:
         flow = transfer.first_flow = self._next_flow

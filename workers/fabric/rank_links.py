@@ -12,7 +12,7 @@ one heap operation, however many flows share the link, and no rate of any other 
 
 Why one wake for each transfer. A transfer is done when its last flow is. `_expect` computes when that will be if
 nobody else comes. Arrivals can only make it later, so they leave the estimate as it is: when it falls due, `look`
-counts the link up to then and, if flows are still moving, estimates again. Only what makes others faster before their
+counts its links up to then and, if flows are still moving, estimates again. Only what makes others faster before their
 time, a transfer that is taken off, renews the estimates beside it.
 
 Where it does not hold. Flows of two prefill instances meet at a die, a die's link is narrower, the route leads to
@@ -87,8 +87,7 @@ class RankLink:
 
 
 class RankLinks:
-    """KV transfers on one plane. `done` collects those that have all of their data and no part on the links any more;
-    who reads it empties it.
+    """KV transfers on one plane. `known` collects those whose `done_ns` is news; who reads it empties it.
 
     Live, a transfer may start as of a time beyond which other links were counted already: only its own matter.
 
@@ -99,7 +98,7 @@ class RankLinks:
     def __init__(self, shared: SharedLinks, capacities: Sequence[int], num_layers: int, *, is_whole: bool) -> None:
         self.shared = shared
         self.is_whole = is_whole
-        self.done: list[Transfer] = []
+        self.known: list[Transfer] = []
         self._capacities = list(capacities)
         self._num_layers = num_layers
         self._now_ns = 0
@@ -111,16 +110,6 @@ class RankLinks:
         # How many flows end at a die's link, and from which rank they come.
         self._num_on_die = [0] * len(capacities)
         self._fed_by = [_CONTENDED] * len(capacities)
-        # (time at which a transfer is done unless others delay it, its id, transfer).
-        self._expected: list[tuple[int, int, Transfer]] = []
-
-    @property
-    def next_ns(self) -> int:
-        """When `look` may find a transfer done. Of those that were sooner than expected nothing is to be found."""
-        expected = self._expected
-        while expected and not expected[0][2].num_moving:
-            heappop(expected)
-        return expected[0][0] if expected else NEVER_NS
 
     def start(self, now_ns: int, transfer: Transfer, routes: Sequence[Route]) -> None:
         """All of it flows, or all but the last layer's share if its data is still being made; after `settle`."""
@@ -159,6 +148,7 @@ class RankLinks:
         for other in beside.values():
             if other.made_ns is not None:
                 self._expect(other)
+        transfer.done_ns = NEVER_NS
         transfer.parts = []
 
     def settle(self, now_ns: int) -> None:
@@ -173,18 +163,14 @@ class RankLinks:
             self._num_on_die[route.links[-1]] -= 1
             transfer.num_moving -= 1
             transfer.end_ns = max(transfer.end_ns, end_ns)
-            if not transfer.num_moving and transfer.made_ns is not None:
-                self.done.append(transfer)
+            if not transfer.num_moving:
+                transfer.leave(self.known)
 
-    def look(self, now_ns: int) -> None:
-        """Find the transfers that are done by now."""
-        expected = self._expected
-        while expected and expected[0][0] <= now_ns:
-            _, _, transfer = heappop(expected)
-            if transfer.num_moving:
-                self.roll(now_ns, transfer)
-                if transfer.num_moving:  # others have come meanwhile
-                    self._expect(transfer)
+    def look(self, now_ns: int, transfer: Transfer) -> None:
+        """Find whether a transfer that was to be done now is, and if not when it is to be."""
+        self.roll(now_ns, transfer)
+        if transfer.num_moving:  # others have come meanwhile
+            self._expect(transfer)
 
     def roll_all(self, now_ns: int) -> None:
         """Every flow that ends by now has ended."""
@@ -199,22 +185,27 @@ class RankLinks:
     def _put(self, now_ns: int, transfer: Transfer, amounts: Sequence[int]) -> None:
         """Each of its parts flows, with that much for each stream to move."""
         parts, ends, num_on_die, fed_by = transfer.parts, self._ends, self._num_on_die, self._fed_by
+        is_whole = self.is_whole
         transfer.num_moving = len(parts)
         transfer.first_flow = flow = self._next_flow
         targets: list[tuple[RankLink, int]] = []
         for (route, _), amount in zip(parts, amounts):
             link, die, is_rank_bound = ends.get(route) or self._ends_of(route)
-            ending = link.ending
-            if ending and link.at_ns < now_ns:
-                self._roll(link, now_ns)
-            if num_on_die[die] and fed_by[die] != link.rank and fed_by[die] != _CONTENDED:
-                self._roll(self._links[fed_by[die]], now_ns)
-            is_alone = not num_on_die[die] or fed_by[die] == link.rank
-            if is_rank_bound and is_alone and self.is_whole and not link.num_contended:
+            ending, rank = link.ending, link.rank
+            if link.at_ns < now_ns:
+                if ending:
+                    self._roll(link, now_ns)
+                link.at_ns = now_ns
+            is_alone = True
+            if num_on_die[die] and fed_by[die] != rank:
+                if fed_by[die] != _CONTENDED:
+                    self._roll(self._links[fed_by[die]], now_ns)
+                is_alone = not num_on_die[die]
+            if is_rank_bound and is_alone and is_whole and not link.num_contended:
                 num_on_die[die] += 1
-                fed_by[die] = link.rank
-                if link.at_ns < now_ns:
-                    link.at_ns = now_ns
+                fed_by[die] = rank
+                if not ending:  # nobody knows how much has moved, so that it need not grow for ever
+                    link.moved = 0
                 target = link.moved + amount
                 heappush(ending, (target, flow, transfer, die, route))
                 num_flows = len(ending)
@@ -309,8 +300,8 @@ class RankLinks:
             transfer.num_moving -= 1
             if end_ns > transfer.end_ns:
                 transfer.end_ns = end_ns
-            if not transfer.num_moving and transfer.made_ns is not None:
-                self.done.append(transfer)
+            if not transfer.num_moving:
+                transfer.leave(self.known)
 
     def _expect(self, transfer: Transfer, targets: Sequence[tuple[RankLink, int]] = ()) -> None:
         """Note when it is done, as far as its flows on links of ranks tell: if others come it is later, not earlier.
@@ -322,8 +313,12 @@ class RankLinks:
         if not targets:
             links = dict.fromkeys(self._ends[route][0] for route, _ in transfer.parts)
             targets = [(link, entry[0]) for link in links for entry in link.ending if entry[2] is transfer]
+        last: dict[RankLink, int] = {}
+        for link, target in targets:
+            if target > last.get(link, -1):
+                last[link] = target
         # Another flow of the same transfer may have made a link contended since.
-        ends_ns = [link.end_of(target) for link, target in targets if link.ending]
+        ends_ns = [link.end_of(target) for link, target in last.items() if link.ending]
+        transfer.done_ns = max(ends_ns) + transfer.parts[0][0].latency_ns if ends_ns else NEVER_NS
         if ends_ns:
-            route = transfer.parts[0][0]
-            heappush(self._expected, (max(ends_ns) + route.latency_ns, transfer.message.transfer_id, transfer))
+            self.known.append(transfer)

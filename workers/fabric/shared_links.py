@@ -135,6 +135,8 @@ class SharedLinks:
         shares.set_capacity(link, STREAM_WEIGHT * capacity_bytes_per_s)
         for lane, limit in limits.items():
             shares.set_limit(lane, limit)
+        if not shares.has_flows(link):
+            return
         self._unshared_ns = now_ns
         if not shares.is_tight:  # nothing else that comes at this instant can matter to this
             self._share(now_ns)
@@ -227,7 +229,7 @@ class SharedLinks:
         gone = self._take_ended(end_ns, on, on.advance(end_ns), found)
         if gone and self._shares.add(on.index, -gone):
             self._share(end_ns)
-        if on.clock is None:
+        if on.ending and on.clock is None:
             self._await_lane(on)
 
     def _end_of_clock(self, end_ns: int, clock: _Clock, found: list[tuple[int, int]]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillConfig:
+class PrefillConfig(Struct, frozen=True):
     """`token_budget` bounds the computed tokens of one pass of the whole instance, `kv_blocks` its KV memory.
 
     `budget_w` is the power budget that it begins with, if it keeps one. `names_next`: it names the prompts that are

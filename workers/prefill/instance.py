@@ -141,6 +141,8 @@ class PrefillInstance(TimingFlags):
             ExtendCached: self._on_extend,
             StoreAnswers: self._on_store_answers,
         }
+        if cache is not None:
+            self._handlers.update(cache.handlers)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one command; a pass that runs is not changed by it, except in its length by `LinkShare`."""
@@ -369,10 +371,12 @@ class PrefillInstance(TimingFlags):
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._pass.tokens:
             return NOTHING
-        usage = self._account(now_ns, _NO_PASS, None, is_busy=False)
-        return [(self._reports_to, UsageReported(self.address, usage))]
+        return self._report(self._account(now_ns, _NO_PASS, None, is_busy=False))
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A pass that was cut short is counted as busy time without the work that it had not finished.
-        usage = self._account(now_ns, _NO_PASS, self._throttled, is_busy=self._pass.tokens > 0)
-        return [(self._reports_to, UsageReported(self.address, usage))]
+        return self._report(self._account(now_ns, _NO_PASS, self._throttled, is_busy=self._pass.tokens > 0))
+
+    def _report(self, usage: Usage) -> Outputs:
+        of_cache = () if self.cache is None else self.cache.policy_report(self.address)
+        return [(self._reports_to, report) for report in (UsageReported(self.address, usage), *of_cache)]

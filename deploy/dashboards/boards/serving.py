@@ -7,6 +7,7 @@ from typing import Final
 from deploy.dashboards.boards.shared import (
     ARRIVED,
     CLASS_SLO,
+    CLIENTS,
     COMPUTED,
     E2E,
     ENDED,
@@ -16,6 +17,8 @@ from deploy.dashboards.boards.shared import (
     PROMPTS,
     QUEUE,
     RUNNING,
+    SESSIONS_CLOSED,
+    SESSIONS_OPEN,
     SLO,
     SLO_LIMIT,
     TOKENS_PER_S,
@@ -179,10 +182,35 @@ TRAFFIC: Final = Row(
     ),
 )
 
+CLIENTS_THAT_WAIT: Final = Row(
+    "Clients that wait (of runs with --concurrency or closed sessions)",
+    (
+        lines(
+            "Requests in flight",
+            "Requests that arrived and have not ended, and how many clients there are: each has one in flight at most.",
+            "short",
+            Query(f"sum({RUNNING}) + sum({WAITING})", "in flight"),
+            Query(f"max by (request_class) ({CLIENTS}) > 0", "clients: {{request_class}}"),
+        ),
+        lines(
+            "Sessions open",
+            "Conversations and tasks that have begun and of which more is to come.",
+            "short",
+            Query(f"max({SESSIONS_OPEN})", "open"),
+        ),
+        lines(
+            "Sessions closed",
+            "Sessions of which nothing more comes, done or given up, per emulated second.",
+            "si:sessions/s",
+            Query(rate(SESSIONS_CLOSED), "closed"),
+        ),
+    ),
+)
+
 DASHBOARD: Final = Dashboard(
     uid="supernode-serving",
     title="Serving",
     description="Limits kept, goodput, latencies, traffic and queues of an emulated supernode.",
     choices=(),
-    rows=(OVERVIEW, OBJECTIVES, LATENCY, TRAFFIC),
+    rows=(OVERVIEW, OBJECTIVES, LATENCY, TRAFFIC, CLIENTS_THAT_WAIT),
 )

@@ -35,6 +35,12 @@ def guests_of(
         from scheduler.core.guests.kept_answers import KeptAnswers
 
         yield KeptAnswers(state, routing, transfers)
+    if config.has_cache_policy:
+        from scheduler.core.guests.cached_sessions import CachedSessions, CachePolicies
+
+        yield CachePolicies()
+        if config.tells_sessions:
+            yield CachedSessions(state, transfers)
     if not flow_control.is_plain:
         from scheduler.core.guests.admission_queue import AdmissionQueue
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from operator import index as as_index
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
@@ -209,8 +210,11 @@ class Router:
         return Decision(min(up, key=tokens.__getitem__), FALLBACK_REASON)
 
     def _pick_one(self, now_ns: int, view: StageView, request: RequestView, up: list[int]) -> Decision:
-        index = _entry(up, self._policy.choose(view, request), "instance")
-        reason = self._policy.reason
+        policy = self._policy
+        chosen = policy.choose(view, request)
+        # One call less for what all policies but a broken one answer.
+        index = up[chosen] if chosen.__class__ is int and 0 <= chosen < len(up) else _entry(up, chosen, "instance")
+        reason = policy.reason
         if self._tells_predictions:
             reason = self._with_source(now_ns, reason)
         decision = self._decisions[index]

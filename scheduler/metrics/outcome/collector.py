@@ -28,6 +28,7 @@ from scheduler.protocol.addresses import CACHE_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import (
+    CachePolicyReported,
     CacheReported,
     DecodeStepped,
     PartsChanged,
@@ -106,14 +107,14 @@ class Collector(Guest):
     gaps are logged here only for requests that were requeued, after a preemption or because a worker was lost.
     Counters: `computed_tokens` by prefill; `hidden_ns` by plane, how long transfers flowed before all of their data
     was there; `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage
-    may have gaps there. `pool_reports`: those of the cache pools. `lost_capacity` is (time, bytes per second lost by
-    plane) at each change of parts, `part_changes` (time, parts that are broken from then on). `warmup_end`: how it
-    stood when a warm-up ended, if one has.
+    may have gaps there. `pool_reports`: those of the cache pools; `policy_reports`: the last of each cache that asks a
+    policy. `lost_capacity` is (time, bytes per second lost by plane) at each change of parts, `part_changes` (time,
+    parts that are broken from then on). `warmup_end`: how it stood when a warm-up ended, if one has.
     """
 
     hears = (
         TransferDone, PrefillStepped, DecodeStepped, UsageReported, RunEnded, WorkersLost, TransferFailed, PartsChanged,
-        CacheReported,
+        CacheReported, CachePolicyReported,
     )  # fmt: skip
 
     def __init__(self, table: RequestTable, instances: Sequence[MeteredInstance]) -> None:
@@ -122,6 +123,7 @@ class Collector(Guest):
         self.ended_ns = 0
         self.computed_tokens = 0
         self.pool_reports = PoolReports()
+        self.policy_reports = dict[str, CachePolicyReported]()
         self._index = {instance.address: index for index, instance in enumerate(instances)}
         self._usage = bytearray()
         self._begun = bytearray()
@@ -192,6 +194,8 @@ class Collector(Guest):
             self.part_changes.append((message.changed_ns, message.failed_parts))
         elif kind is CacheReported:
             self.pool_reports.add(message)
+        elif kind is CachePolicyReported:
+            self.policy_reports[message.address] = message
         return NOTHING
 
     def note_warmup_end(self, at_ns: int, first_request: int) -> None:
@@ -210,6 +214,7 @@ class Collector(Guest):
         later.ended_ns = self.ended_ns - at_ns
         later.computed_tokens = self.computed_tokens - end.computed_tokens
         later.pool_reports = self.pool_reports
+        later.policy_reports = self.policy_reports
         later._usage += later_usage(self.usage_rows(), at_ns).tobytes()
         later._runs += later_runs(self.run_rows(), at_ns).tobytes()
         later._begun += later_events(self.begun_rows(), at_ns, "boundary_ns").tobytes()

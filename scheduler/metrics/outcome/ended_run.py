@@ -51,7 +51,7 @@ class ClientsInfo(Struct, frozen=True):
     """Clients by the class that they ask for, empty for all; nothing where as many are in flight as are ready.
 
     `class_names` are by index of class. `planned_turns[i]` is how many requests session i was to have; it is None where
-    no request has a session.
+    turns do not wait for one another.
     """
 
     concurrency: Mapping[str, int]

@@ -56,7 +56,7 @@ def sections(summary: Summary) -> list[Section]:
         ("ITL", summary.itl_s),
         ("E2E", summary.e2e_s),
         ("Queue", summary.queue_s),
-        *([("Session", summary.sessions.e2e_s)] if summary.sessions is not None else []),
+        *([("Session", summary.sessions.e2e_s)] if summary.sessions is not None and summary.sessions.count else []),
     )
     counts = {
         "arrived": requests.arrived,
@@ -85,6 +85,7 @@ def sections(summary: Summary) -> list[Section]:
         _wasted_section(summary),
         _load_section(summary),
         _cache_section(summary),
+        _cache_policy_section(summary),
         _fabric_section(summary),
         _transfers_section(summary),
         _links_section(summary),
@@ -107,7 +108,7 @@ def _client_sections(summary: Summary) -> list[Section]:
         columns = ("clients", "in flight", "peak", "requests/s", "rate x E2E", "off by")
         rows = tuple((name, *_client_cells(use)) for name, use in groups.items())
         found.append(Section("Clients", columns, rows))
-    if (sessions := summary.sessions) is not None:
+    if (sessions := summary.sessions) is not None and sessions.count:
         counts = (sessions.count, sessions.completed, sessions.turns, sessions.abandoned_turns)
         found.append(
             Section("Sessions", ("begun", "completed", "turns", "abandoned"), (("", *map(count_cell, counts)),))
@@ -205,6 +206,17 @@ def _warmup_line(warmup: WarmupUse) -> str:
     return (
         f"figures without the warm-up: {count_cell(warmup.requests)} requests, the first {seconds_cell(warmup.ended_s)}"
     )
+
+
+def _cache_policy_section(summary: Summary) -> Section:
+    """What was done for sessions, where a policy was asked."""
+    did = summary.others.get("cache_policy")
+    if did is None:
+        return Section("Cache policy", (), ())
+    blocks = (count_cell(did[name]) for name in ("kept_blocks", "expired_blocks"))
+    tokens = (si_cell(did[name], "tok") for name in ("prefetched_tokens", "prefetch_used_tokens"))
+    names = ("blocks kept", "expired", "prefetched", "of them used")
+    return Section("Cache policy", names, (("", *blocks, *tokens),))
 
 
 def _cache_section(summary: Summary) -> Section:

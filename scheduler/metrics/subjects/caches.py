@@ -170,14 +170,23 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
         kind: sum(int(run.whole.flow_rows(plane, kind)["num_bytes"].sum()) for plane in Plane) for kind in TransferKind
     }
     begun = collector.begun_rows()
+    use = CacheUse(
+        int(begun["hit_tokens"].sum()),
+        int(begun["lookup_tokens"].sum()),
+        pool_use(cache_totals(collector.pool_reports), moved),
+    )
+    reports = collector.policy_reports.values()
+    if not reports:
+        return {"cache": use}
     return {
-        "cache": CacheUse(
-            int(begun["hit_tokens"].sum()),
-            int(begun["lookup_tokens"].sum()),
-            pool_use(cache_totals(collector.pool_reports), moved),
-        )
+        "cache": use,
+        "cache_policy": {field: sum(getattr(report, field) for report in reports) for field in POLICY_FIELDS},
     }
 
+
+POLICY_FIELDS: Final = ("kept_blocks", "expired_blocks", "prefetched_tokens", "prefetch_used_tokens")
+"""What policies of caches did, all caches together, as `CachePolicyReported` has them: `cache_policy` of the JSON,
+which is left out where the least recently used block goes first and nobody is asked."""
 
 _BY_TIER: Final = by_value(*CACHE_TIERS)
 

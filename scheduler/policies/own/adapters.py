@@ -76,7 +76,7 @@ class OwnRouting:
         method = self._policy.choose_pair
         pair: object = method(prefill, decode, request)
         if not isinstance(pair, tuple | list) or len(cast("Sequence[object]", pair)) != 2:
-            raise self._ask.failed(method, f"choose_pair() returned {_shown(cast('object', pair))}; return two indices")
+            raise self._ask.failed(method, f"choose_pair() returned {shown(cast('object', pair))}; return two indices")
         first, second = cast("Sequence[object]", pair)
         return self._index(first, method, prefill), self._index(second, method, decode)
 
@@ -87,7 +87,7 @@ class OwnRouting:
         except TypeError:
             index = -1
         if not 0 <= index < num:
-            what = f"{method.__name__}() returned {_shown(choice)}; return an index from 0 to {num - 1}"
+            what = f"{method.__name__}() returned {shown(choice)}; return an index from 0 to {num - 1}"
             raise self._ask.failed(method, what)
         return index
 
@@ -114,7 +114,7 @@ class OwnAdmission:
     def _admits(self, request: WaitingRequest, view: AdmissionView) -> bool:
         answer = self._admission.admits(request, view)
         if type(answer).__name__ not in ("bool", "bool_"):  # numpy's too
-            raise self._ask.failed(self._admission.admits, f"admits() returned {_shown(answer)}; return True or False")
+            raise self._ask.failed(self._admission.admits, f"admits() returned {shown(answer)}; return True or False")
         return bool(answer)
 
 
@@ -145,7 +145,7 @@ class OwnOrder(KeyedOrder):
         except (TypeError, ValueError):
             number = nan
         if isnan(number):
-            raise self._ask.failed(self._order.key, f"key() returned {_shown(key)}; return a number")
+            raise self._ask.failed(self._order.key, f"key() returned {shown(key)}; return a number")
         return number
 
 
@@ -153,7 +153,7 @@ def reads_of(policy: Any, name: str) -> Reads:
     """What a class declares, everything if it declares nothing; a `ConfigError` for what are no `Reads`."""
     reads: object = getattr(policy, "reads", READS_ALL)
     if not isinstance(reads, Reads):
-        raise ConfigError(f"{name}: reads is {_shown(reads)}; {REPAIR_READS}")
+        raise ConfigError(f"{name}: reads is {shown(reads)}; {REPAIR_READS}")
     if reads > READS_ALL:
         raise ConfigError(f"{name}: reads has a flag that there is not ({reads.value:#x}); {REPAIR_READS}")
     return Reads(reads.value & READS_ALL.value)  # ~Reads.X is negative
@@ -162,10 +162,11 @@ def reads_of(policy: Any, name: str) -> Reads:
 def _reason(policy: Any, name: str) -> str:
     reason: object = getattr(policy, "reason", f"{name}: its own choice")
     if not isinstance(reason, str):
-        raise ConfigError(f"{name}: reason is {_shown(reason)}; write a few words")
+        raise ConfigError(f"{name}: reason is {shown(reason)}; write a few words")
     return reason
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value of a user's code on one line, and not long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
@@ -20,6 +20,8 @@ from scheduler.protocol.messages import (
 from scheduler.sources.clients.gates import Gate, Gates
 from scheduler.sources.clients.log import ClientsLog
 from scheduler.sources.clients.supply import Asked, Supply
+
+Value = TypeVar("Value", str, int)
 
 _ANSWERED: Final = frozenset(int(reason) for reason in FINISHED)
 
@@ -63,11 +65,16 @@ class ClientSource(TimingFlags):
         """A client is free and a request ready."""
         return self._ask(now_ns)
 
+    def warnings(self) -> list[str]:
+        """A line for a person on requests that never came."""
+        num = self._supply.num_given_up
+        return [f"{num:,} requests never came: what they wait for got no whole answer"] if num else []
+
     def _on_ended(self, now_ns: int, message: RequestsEnded) -> Outputs:
         gate_of, ended = self._gate_of, self._supply.ended
         closed: list[int] = []
         for key, reason, ended_ns in zip(message.keys, message.reasons, message.ended_ns, strict=True):
-            gate_of.pop(key).give_back(key, ended_ns)
+            gate_of.pop(key).give_back(ended_ns, key=key)
             closed += ended(key, ended_ns, has_answer=reason in _ANSWERED)
         outputs = self._ask(now_ns)
         return [(CORE_ADDRESS, SessionsClosed(closed)), *outputs] if closed else outputs
@@ -100,17 +107,22 @@ class ClientSource(TimingFlags):
         self.deadline_ns = deadline_ns
 
     def _arrived(self, now_ns: int, asked: list[Asked]) -> RequestsArrived:
-        keys, prompt_tokens, payloads, prefixes, tenants, classes, answers, sessions = map(list, zip(*asked))
+        # Mostly of one request: a list for each column costs less than turning rows into columns.
         return RequestsArrived(
-            prompt_tokens,
-            payloads,
-            prefixes,
-            tenants,
+            [one.prompt_tokens for one in asked],
+            [one.payload for one in asked],
+            [one.prefix for one in asked],
+            [one.tenant for one in asked],
             self._block_tokens,
-            classes if any(classes) else [],
-            answers if any(answer != NO_ANSWER for answer in answers) else [],
-            sessions if any(session != NO_SESSION for session in sessions) else [],
+            _known([one.class_name for one in asked], ""),
+            _known([one.answer for one in asked], NO_ANSWER),
+            _known([one.session for one in asked], NO_SESSION),
             self.address,
-            keys,
+            [one.key for one in asked],
             now_ns,
         )
+
+
+def _known(column: list[Value], unknown: Value) -> list[Value]:
+    """The column, or an empty list if nothing is known of any request."""
+    return [] if column.count(unknown) == len(column) else column

@@ -10,7 +10,9 @@ from scheduler.protocol.component import NEVER_NS
 from scheduler.sources.clients.groups import ClientGroup
 
 Place = tuple[int, int]
-"""Since when a client is free, or will be, and the key of its last request; -1 before its first."""
+"""Since when a client is free, or will be, and the key of its last request, `NO_REQUEST` before its first."""
+
+NO_REQUEST: Final = -1
 
 
 class Gate:
@@ -35,7 +37,7 @@ class Gate:
         """The place that was free first is taken."""
         return heappop(self._places)
 
-    def give_back(self, key: int, ended_ns: int) -> None:
+    def give_back(self, ended_ns: int, *, key: int) -> None:
         """A request has ended."""
         heappush(self._places, (ended_ns + next(self._think_ns), key))
 
@@ -50,7 +52,7 @@ class OpenGate(Gate):
         """There is always a place."""
         return self._places[0]
 
-    def give_back(self, key: int, ended_ns: int) -> None:
+    def give_back(self, ended_ns: int, *, key: int) -> None:
         """No place was taken."""
 
 

@@ -23,7 +23,6 @@ class GraphSupply:
 
     def __init__(self, graph: RequestGraph, gates: list[str], names: GateNames, *, at_times: bool) -> None:
         self.num_given_up = 0
-        """Requests that never come."""
         self._graph = graph
         self._num_waits = list(graph.num_waits)
         self._last_end_ns = [0] * len(graph.rows)

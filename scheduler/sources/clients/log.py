@@ -32,9 +32,9 @@ class AskedLog(Struct, frozen=True):
 class ClientsLog(Struct, frozen=True):
     """Of one source.
 
-    `planned_turns[i]` is how many rows session i has, None where rows have no sessions. `followers` are rows by the row
-    whose end they wait for, and row i comes `delays_ns[i]` after the last of these ends; both are empty where no row
-    waits for another. `asked` is None where it was not to be kept.
+    `planned_turns[i]` is how many rows session i has, None where rows do not wait for one another. `followers` are rows
+    by the row whose end they wait for, and row i comes `delays_ns[i]` after the last of these ends; both are empty
+    where no row waits for another. `asked` is None where it was not to be kept.
     """
 
     planned_turns: list[int] | None = None
@@ -49,5 +49,5 @@ class ClientsLog(Struct, frozen=True):
         if graph is None:
             return cls(asked=asked)
         planned = Counter(session for session in graph.sessions if session != NO_SESSION)
-        turns = [planned[session] for session in range(max(planned) + 1)] if planned else None
+        turns = [planned[session] for session in range(max(planned, default=-1) + 1)]
         return cls(turns, graph.followers, graph.delays_ns, asked) if keeps_asked else cls(turns)

@@ -20,6 +20,7 @@ class RowSupply:
     """
 
     def __init__(self, blocks: Iterator[ArrivalBlock], gates: list[str], names: GateNames) -> None:
+        self.num_given_up = 0
         self._rows = requests_of(blocks)
         self._names = names
         self._queues: Final[dict[str, deque[Asked]]] = {name: deque() for name in gates}

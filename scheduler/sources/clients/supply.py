@@ -32,6 +32,9 @@ class Supply(Protocol):
     `now_ns` may be before that of an earlier call, where a client heard late of an end: what is ready is what was then.
     """
 
+    num_given_up: int
+    """Requests that never come, as what they wait for got no whole answer."""
+
     @property
     def has_more(self) -> bool:
         """Whether a request is left that nobody has taken, ready or not."""

@@ -1,6 +1,6 @@
 """What a trace is like: one streaming pass to one value. Computation only; tables and pages are elsewhere.
 
-Memory grows with distinct lengths and distinct prefix blocks, not with requests.
+Memory grows with distinct lengths and distinct prefix blocks, not with requests, unless these wait for each other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from msgspec import Struct, to_builtins
 
 from scheduler.sources.arrivals import ArrivalBlock, Trace
+from scheduler.sources.traces.sessions.statistics import SessionStatistics, SessionTally
 from scheduler.sources.traces.time_bins import TimeBins, WindowCounts
 
 Integers = npt.NDArray[np.int64]
@@ -85,11 +86,15 @@ class TraceDescription(Struct, frozen=True):
     output_tokens: LengthStatistics
     sharing: SharingStatistics
     over_time: OverTime
+    sessions: SessionStatistics | None = None
+    """Where requests wait for others."""
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain values, without the columns that are for plots."""
         document: dict[str, Any] = to_builtins(self)
         del document["over_time"]
+        if self.sessions is None:
+            del document["sessions"]
         for field in ("prompt_tokens", "output_tokens"):
             del document[field]["histogram"]
         document["arrivals"]["dispersion"] = {f"{width}s": value for width, value in self.arrivals.dispersion.items()}
@@ -107,6 +112,7 @@ class TraceDescription(Struct, frozen=True):
             (f"index of dispersion at {widths}", ", ".join(map(_shown, arrivals.dispersion.values()))),
             *_length_rows("prompt tokens", self.prompt_tokens),
             *_length_rows("output tokens", self.output_tokens),
+            *(() if self.sessions is None else self.sessions.rows()),
             ("requests with block ids", f"{sharing.requests_with_blocks:,}"),
             (f"distinct blocks of {self.block_tokens} tokens", f"{sharing.distinct_blocks:,}"),
             (
@@ -121,6 +127,7 @@ def describe(trace: Trace) -> TraceDescription:
     arrivals = _Arrivals()
     sharing = _Sharing(trace.block_tokens)
     over_time = TimeBins(num_columns=3)
+    sessions = SessionTally(trace.name)
     prompts: Counter[int] = Counter()
     outputs: Counter[int] = Counter()
     for block in trace.blocks:
@@ -129,6 +136,8 @@ def describe(trace: Trace) -> TraceDescription:
         prompts.update(block.prompt_tokens)
         outputs.update(block.output_tokens)
         hit_tokens = sharing.add(block)
+        if block.links is not None:
+            sessions.add(block)
         ones = np.ones(len(block), np.int64)
         over_time.add(times_ns, [ones, np.array(block.prompt_tokens, np.int64), np.array(hit_tokens, np.int64)])
     prompt_tokens = _length_statistics(prompts)
@@ -142,6 +151,7 @@ def describe(trace: Trace) -> TraceDescription:
         output_tokens=_length_statistics(outputs),
         sharing=sharing.statistics(prompt_tokens.total),
         over_time=OverTime(bin_ns / NS_PER_S, *(tuple(column) for column in columns)),
+        sessions=sessions.statistics(),
     )
 
 

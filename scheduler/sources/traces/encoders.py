@@ -13,7 +13,8 @@ from scheduler.sources.arrivals import ArrivalBlock
 from scheduler.sources.traces.csv_rows import CsvFormat
 from scheduler.sources.traces.identity import MAX_BLOCK_ID
 from scheduler.sources.traces.json_rows import JsonFormat
-from scheduler.sources.traces.time_units import NS_PER_S, TimeUnit
+from scheduler.sources.traces.sessions.link_texts import LinkTexts, said_of
+from scheduler.sources.traces.time_units import MILLISECONDS, NS_PER_S, TimeUnit
 
 TENANT_IDS: Final = 2**28
 """Block ids of one tenant in a written file; tenant k begins at k times this, so that all readers keep them apart."""
@@ -46,6 +47,7 @@ class Encoder:
         self._has_tenants = False
         self._has_large_ids = False
         self._lost: dict[str, None] = {}
+        self._links = LinkTexts(form, _time_writer(MILLISECONDS)) if isinstance(form, JsonFormat) else None
 
     @property
     def lost(self) -> list[str]:
@@ -77,13 +79,14 @@ class Encoder:
         start = f'{{"{form.time}": '
         named = [f', "{form.class_name}": {json.dumps(name)}' if name else "" for name in block.class_names]
         tenants = [f', "{form.tenant}": {tenant}' if tenant else "" for tenant in block.tenants]
+        links = [""] * len(block)
+        if self._links is not None and block.links is not None:
+            links = self._links.of(block.links)
         tokens = (block.prompt_tokens, block.output_tokens)
         ids = self._ids(block)
-        for time_ns, prompt, output, ids_text, class_text, tenant_text in zip(
-            block.arrived_ns, *tokens, ids, named, tenants, strict=True
-        ):
+        for time_ns, prompt, output, *texts in zip(block.arrived_ns, *tokens, links, ids, named, tenants, strict=True):
             lengths = f', "{form.prompt_tokens}": {prompt}, "{form.output_tokens}": {output}'
-            yield f"{start}{self._time(time_ns)}{lengths}{ids_text}{class_text}{tenant_text}}}"
+            yield f"{start}{self._time(time_ns)}{lengths}{''.join(texts)}}}"
 
     def _ids(self, block: ArrivalBlock) -> Iterator[str]:
         """The text of each row's ids, empty if it has none."""
@@ -126,6 +129,9 @@ class Encoder:
             lost["block ids"] = None
         if max(block.answers, default=NO_ANSWER) != NO_ANSWER:
             lost["which prompts repeat answers"] = None
+        if block.links is not None:
+            for told in said_of(block.links) if self._links is None else self._links.lost(block.links):
+                lost[told] = None
         if isinstance(form, CsvFormat):
             if any(block.classes):
                 lost["classes"] = None

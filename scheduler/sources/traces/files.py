@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final, cast
 
 from msgspec.structs import replace
@@ -60,12 +61,15 @@ def open_rows(path: str, options: TraceOptions, skipped: SkippedRows) -> tuple[R
     blocks = read_blocks(shown(path), chain((rows,), batches), reader, memory, options, skipped)
     if options.sort or options.links:
         blocks = in_time_order(blocks)
-    blocks = _noting(blocks, reading, form, how, memory.identity, options)
+    blocks = _noting(blocks, reading, form, how, memory, options)
     return reading, tokens, from_first(blocks)
 
 
 def rows_wait(path: str) -> bool:
-    """Whether the first rows of a file say that they wait for others' ends; False if they cannot be read."""
+    """Whether the first rows of a file say that they wait for others' ends; False if they cannot be read, and for what
+    can be read only once, such as a pipe."""
+    if Path(path).exists() and not Path(path).is_file():
+        return False
     batch = next((batch for batch in read_batches(path) if batch.lines), None)
     rows = () if batch is None else _sample(batch.lines)
     return any(says_something(row.get(name)) for row in rows for name in WAIT_FIELDS)
@@ -81,17 +85,16 @@ def _memory(path: str, form: FileFormat, sample: Sample, options: TraceOptions, 
         return Memory(Identity(tokens, meaning, numbers_anew=turns is not None), turns)
     linker = Linker(shown(path), form.time, needs_times=not options.timeless)
     if isinstance(form, JsonFormat) and form.is_agentic:
-        reading.assumed.append(("sessions", "calls that wait for those they name, each row whole"))
+        reading.assumed.append(("sessions", "calls wait for those they name"))
         return Memory(Identity(tokens, meaning, numbers_anew=turns is not None), turns, linker)
     is_delta, how = _adds(form, sample, options)
     what = "adds to those before" if is_delta else "whole"
     reading.assumed.append(("sessions", f"closed loops, each row {what} ({how})"))
     if has_ids and not is_delta:
         return Memory(Identity(tokens, meaning, numbers_anew=turns is not None), turns, linker)
-    reading.assumed.append(("ids of histories", "made here"))
-    if is_delta and options.block_ids is None:
+    if is_delta and has_ids and options.block_ids is None:
         meaning = IdMeaning.TEXT
-    histories = Histories(tokens, is_delta=is_delta)
+    histories = Histories(tokens, is_delta=is_delta, finds_answers=options.finds_answers)
     return Memory(Identity(tokens, meaning, numbers_anew=True), None, linker, histories)
 
 
@@ -124,7 +127,7 @@ def _noting(
     reading: Reading,
     form: FileFormat,
     how: str,
-    identity: Identity,
+    memory: Memory,
     options: TraceOptions,
 ) -> Iterator[ArrivalBlock]:
     """The same, with notes of what was assumed once the first are there."""
@@ -133,7 +136,10 @@ def _noting(
         reading.zero_ns = first.arrived_ns[0]
     how_unit = " (named)" if options.time_unit else " (assumed)" if reading.format == "columns" else ""
     reading.assumed.append(("time unit", form.unit.name + how_unit))
-    if any(first.prefixes):
+    identity = memory.identity
+    if memory.histories is not None and not identity.has_seen:
+        reading.assumed.append(("ids are", f"made here, of histories, for {form.tokens_per_id} tokens each ({how})"))
+    elif any(first.prefixes):
         found = "" if _meaning(form, options) else " (found)"
         numbered = ", numbered anew" if identity.is_renumbered else ""
         reading.assumed.append(("tokens per id", f"{form.tokens_per_id} ({how})"))
@@ -273,6 +279,8 @@ def _tokens_per_id(form: FileFormat, sample: Sample, options: TraceOptions) -> t
     if options.tokens_per_id is not None:
         return form.tokens_per_id, "named"
     sizes = _sizes(sample, form)
+    if not sizes and options.links and options.block_tokens is not None:
+        return options.block_tokens, "of the run"
     if not sizes or (isinstance(form, JsonFormat) and form.has_token_ids):
         return form.tokens_per_id, "usual"
     # A few rows that do not fit are bad ones.

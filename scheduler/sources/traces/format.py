@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 
 class GeneratedFormat(Struct, frozen=True):
-    """Not rows but a description of requests to generate: `takes` says of which paths, `load` reads it."""
+    """Not rows but a description of requests to generate: `takes` says of which paths, `load` reads it. `waits`:
+    whether requests of such a path wait for others."""
 
     takes: Callable[[str], bool]
     load: Callable[[str], Workload]
+    waits: Callable[[str], bool]
 
 
 FORMATS: Final = Catalog[CsvFormat | JsonFormat | GeneratedFormat]("format", package="scheduler.sources.traces.formats")

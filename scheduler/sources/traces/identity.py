@@ -60,6 +60,11 @@ class Identity:
         self._scheme: _AsTheyAre | _Numbered | None = None
 
     @property
+    def has_seen(self) -> bool:
+        """Whether any prompt so far had ids."""
+        return self._scheme is not None
+
+    @property
     def problem(self) -> tuple[int, str]:
         """Of the prompt that was not taken: which of its ids contradicts what came before, and how."""
         assert self._scheme is not None

@@ -141,6 +141,8 @@ class _JsonRows:
             tenants = self._tenants.number_all([row.get(tenant) for row in rows]) if tenant in names else []
             turns = [row.get(turn) for row in rows] if turn in names else []
             befores = [row.get(form.turn_before) for row in rows] if turns else []
+            if form.is_agentic and given:
+                turns, befores = [one.key for one in given], [one.goes_on_from for one in given]
         except (BadRow, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
         good = (
@@ -240,6 +242,8 @@ class _JsonRows:
         turn = turn_of(form.turn, row.get(form.turn))
         before = turn_of(form.turn_before, row.get(form.turn_before))
         given = form.links_of(row) if form.has_links else None
+        if given is not None and form.is_agentic:
+            turn, before = given.key, given.goes_on_from
         named = (class_name or "", number, turn, before)
         return Row(time_ns, prompt_tokens, output_tokens, prefix, *named, tuple(row), given)
 

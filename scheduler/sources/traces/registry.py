@@ -41,11 +41,7 @@ def has_links(path: str, options: TraceOptions) -> bool:
     """Whether a trace says that its requests wait for others' ends, so that it is a closed loop unless the user says
     otherwise. InputError if it cannot be read at all."""
     form = _generated(path, options)
-    if form is None:
-        return rows_wait(path)
-    from scheduler.sources.synthetic.workload import AgentRequests
-
-    return isinstance(form.load(path).requests, AgentRequests)
+    return rows_wait(path) if form is None else form.waits(path)
 
 
 def _refuse_row_options(path: str, options: TraceOptions) -> None:

@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -39,11 +40,13 @@ class WrittenTrace(Struct, frozen=True):
 
 
 def write_trace(trace: Trace, path: str, format_name: str | None = None) -> WrittenTrace:
-    """Read a trace to its end into a file; without a format the path's ending tells (.jsonl or .csv, also .gz).
+    """Read a trace to its end into a file; without a format the path's ending tells (.jsonl or .csv, also .gz), and
+    whether its requests wait for others.
 
     The file appears when it is complete. InputError if it cannot be written or the format cannot hold the trace.
     """
-    name = format_name or _format_of(path)
+    first = next(trace.blocks)
+    name = format_name or _format_of(path, has_links=first.links is not None)
     form = FORMATS.get(name)
     if not isinstance(form, CsvFormat | JsonFormat):
         raise ConfigError(f"format {name!r} cannot be written; give one of {', '.join(writable())}")
@@ -52,7 +55,7 @@ def write_trace(trace: Trace, path: str, format_name: str | None = None) -> Writ
     last_ns = 0
     with _replacing(path) as file:
         file.write(encoder.header)
-        for block in trace.blocks:
+        for block in chain((first,), trace.blocks):
             file.write("\n".join(encoder.lines(block)) + "\n")
             requests += len(block)
             last_ns = block.arrived_ns[-1]
@@ -64,10 +67,10 @@ def writable() -> list[str]:
     return [name for name, form in FORMATS.items() if isinstance(form, CsvFormat | JsonFormat)]
 
 
-def _format_of(path: str) -> str:
+def _format_of(path: str, *, has_links: bool) -> str:
     ending = Path(path.removesuffix(".gz")).suffix
     if ending in (".jsonl", ".json"):
-        return "mooncake"
+        return "agentic_mooncake" if has_links else "mooncake"
     if ending == ".csv":
         return "azure"
     raise ConfigError(

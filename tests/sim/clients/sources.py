@@ -119,6 +119,7 @@ def blocks_of(case: Case, block_rows: int = 3) -> list[ArrivalBlock]:
                 [None if row.waits_for is None else [f"row {before}" for before in row.waits_for] for _, row in part],
                 [DELAY_NOT_GIVEN if row.delay_ns is None else row.delay_ns for _, row in part],
                 [0] * len(part),
+                [True] * len(part),
             ),
         )
         for start in range(0, len(case.rows), block_rows)

@@ -27,5 +27,11 @@ def _workload(path: str) -> Workload:
     return load_workload(path)
 
 
-FORMATS.register("servegen", GeneratedFormat(lambda path: Path(path).is_dir(), _servegen))
-FORMATS.register("workload", GeneratedFormat(lambda path: path.endswith((".yaml", ".yml")), _workload))
+def _has_agents(path: str) -> bool:
+    from scheduler.sources.synthetic.settings_file import read_settings
+
+    return "agents" in read_settings(path, "a workload").values
+
+
+FORMATS.register("servegen", GeneratedFormat(lambda path: Path(path).is_dir(), _servegen, lambda _: False))
+FORMATS.register("workload", GeneratedFormat(lambda path: path.endswith((".yaml", ".yml")), _workload, _has_agents))

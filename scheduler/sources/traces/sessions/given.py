@@ -21,3 +21,8 @@ class GivenLinks(NamedTuple):
     delay_ns: int = DELAY_NOT_GIVEN
     is_reset: bool = False
     has_parent: bool = False
+
+    @property
+    def goes_on_from(self) -> RowKey:
+        """The call whose context this one may have: the only one that it waits for."""
+        return self.waits_for[0] if self.waits_for is not None and len(self.waits_for) == 1 else None

@@ -32,9 +32,10 @@ class Histories:
     Memory grows with the sessions, each of which is remembered by its last turn.
     """
 
-    def __init__(self, block_tokens: int, *, is_delta: bool) -> None:
+    def __init__(self, block_tokens: int, *, is_delta: bool, finds_answers: bool) -> None:
         self._block_tokens: Final = block_tokens
         self._is_delta: Final = is_delta
+        self._finds_answers: Final = finds_answers
         self._turns: Final[dict[int, _Turn]] = {}
         self._next_block = ANSWER_IDS
 
@@ -47,7 +48,7 @@ class Histories:
         resets: list[bool],
     ) -> list[int]:
         """Put whole prompts in place of those of rows of sessions, with ids. Returns where each answer begins,
-        `NO_ANSWER` for a row of no session."""
+        `NO_ANSWER` for a row of no session; nothing unless that was asked for."""
         answers = [NO_ANSWER] * len(prefixes)
         for row, session in enumerate(sessions):
             if session == NO_SESSION:
@@ -58,7 +59,7 @@ class Histories:
             prefixes[row], answers[row] = self._prompt(
                 session, before, prefixes[row], prompt_tokens[row], output_tokens[row]
             )
-        return answers
+        return answers if self._finds_answers else []
 
     def _prompt(
         self, session: int, before: _Turn | None, given: list[int], prompt_tokens: int, output_tokens: int

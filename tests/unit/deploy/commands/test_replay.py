@@ -241,3 +241,23 @@ def test_a_result_that_cannot_be_kept_is_still_shown(run: Run, folder: Path, mon
     assert (code, err) == (2, "supernode: run/summary.json: No space left on device\n")
     assert json.loads(out)["requests"]["arrived"] == 5
     assert folder.exists()
+
+
+def test_clients_that_wait_give_equal_bytes_and_a_journal_that_replays_without_them(
+    run: Run, folder: Path, capsys: Captured
+) -> None:
+    arguments = ("trace.jsonl", "--limit", "120", "--concurrency", "7", "--think-time", "exponential:500ms")
+    documents: list[dict[str, Any]] = []
+    for _ in range(2):
+        code, out, err = run(*arguments, "--ramp", "2s", "--journal", "j", "--out", "run", "--json")
+        assert (code, err) == (0, "")
+        documents.append(json.loads(out))
+        assert documents[-1].pop("wall_s") > 0
+    assert documents[0] == documents[1]
+    assert documents[0]["requests"]["finished"] == 120
+    assert documents[0]["clients"]["in_flight_peak"] == 7
+    assert main(["journal", "replay", "j", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["same"] is True
+    assert (folder / "run" / "requests.csv").exists()
+    other = json.loads(run(*arguments, "--seed", "1", "--json")[1])
+    assert other["simulated_s"] != documents[0]["simulated_s"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from scheduler.sources.synthetic.load import load_workload
 from scheduler.sources.traces.options import TraceOptions

@@ -10,7 +10,7 @@ from scheduler.core.routing.router import Router
 from scheduler.core.routing.standing import NOWHERE, Standing, standings
 from scheduler.policies import make_routing_policy
 from scheduler.policies.view import PolicyContext, Reads, RequestView, StageView
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream_on_demand
 from tests.unit.scheduler.core.routing.test_router import Seeing, router_of, stage_of
 
 
@@ -99,7 +99,7 @@ def scored(router: Router, loads: list[int]) -> tuple[float, float]:
 
 @pytest.mark.parametrize("policy", [*LEAST_IS_BEST, "xllm_car", "llmd_weighted"])
 def test_no_other_scores_better(policy: str) -> None:
-    context = PolicyContext(random=stream(0, "test"))
+    context = PolicyContext(random=stream_on_demand(0, "test"))
     router = router_of(stage_of([0, 0, 0]), make_routing_policy(policy, context), prefixes=[[1, 2, 3]])
     for loads in ([0, 0, 0], [1, 0, 2], [5, 3, 1], [900, 2000, 100]):
         chosen, other = scored(router, loads)

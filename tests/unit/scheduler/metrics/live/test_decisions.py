@@ -11,7 +11,7 @@ from scheduler.metrics.live.decisions import OWN, DecisionCounts, decision_serie
 from scheduler.policies import ROUTING, make_routing_policy
 from scheduler.policies.view import PolicyContext, StageKind
 from scheduler.protocol.finish import FinishReason
-from scheduler.runtime.random_streams import stream
+from scheduler.runtime.random_streams import stream_on_demand
 from tests.naive.case import Case
 from tests.naive.strategies import QUICK_PHASES, any_cases
 from tests.sim.build import build_real
@@ -19,7 +19,7 @@ from tests.sim.build import build_real
 
 def test_every_policy_by_name_and_the_fallback_have_a_series_of_their_own() -> None:
     pairs = {(policy, why) for _, policy, why in decision_series()}
-    context = PolicyContext(random=stream(0, "policy"))
+    context = PolicyContext(random=stream_on_demand(0, "policy"))
     reasons = [make_routing_policy(name, context).reason for name in ROUTING]
     assert {tuple(reason.split(": ", 1)) for reason in (*reasons, FALLBACK_REASON)} <= pairs
     assert len(set(decision_series())) == len(decision_series())

@@ -14,7 +14,8 @@ DECODE = PolicyContext(StageKind.DECODE)
 
 def chance(stage: StageKind = StageKind.PREFILL, seed: int = 0) -> PolicyContext:
     """A context with a stream."""
-    return PolicyContext(stage, np.random.default_rng(seed))
+    generator = np.random.default_rng(seed)
+    return PolicyContext(stage, lambda: generator)
 
 
 def stage_of(

@@ -23,7 +23,7 @@ def block_of(
     joined = None
     if links:
         sessions, keys, waits_for, delays_ns = zip(*links)
-        joined = Links(list(sessions), list(keys), list(waits_for), list(delays_ns), [0] * num_rows)
+        joined = Links(list(sessions), list(keys), list(waits_for), list(delays_ns), [0] * num_rows, [True] * num_rows)
     return ArrivalBlock(
         list(arrived_ns),
         [100 + first + row for row in range(num_rows)],

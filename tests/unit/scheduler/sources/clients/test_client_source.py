@@ -104,7 +104,9 @@ def test_turns_and_joins_come_after_what_they_wait_for() -> None:
 def test_the_end_is_said_when_all_that_is_left_can_never_come() -> None:
     source = graph_source([turn(1), turn(1)], number=3)
     assert said(source.wake(0)) == [[0]]
+    assert not source.warnings()
     assert said(source.handle(0, ended(0, at_ns=0, reason=OVERLOAD))) == [[1], ArrivalsEnded]
+    assert source.warnings() == ["1 requests never came: what they wait for got no whole answer"]
     assert source.deadline_ns == NEVER_NS
 
 

@@ -16,9 +16,9 @@ def test_a_place_comes_back_when_its_client_has_thought() -> None:
     assert gate.next_ns == 10
     gate.take()
     assert gate.next_ns == NEVER_NS
-    gate.give_back(3, 20)
+    gate.give_back(20, key=3)
     assert gate.next_ns == 25
-    gate.give_back(4, 21)
+    gate.give_back(21, key=4)
     assert gate.take() == (21, 4)
 
 
@@ -26,7 +26,7 @@ def test_an_open_gate_is_always_free() -> None:
     gate = OpenGate()
     gate.take()
     gate.take()
-    gate.give_back(0, 7)
+    gate.give_back(7, key=0)
     assert gate.next_ns == 0
 
 

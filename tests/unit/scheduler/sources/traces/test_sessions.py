@@ -146,6 +146,16 @@ def test_a_context_that_begins_anew_shares_nothing_with_what_was_before(tmp_path
         RequestGraph.of(opened(path, tokens_per_id=4, turns=turns).blocks)
 
 
+def test_blocks_of_made_histories_are_those_of_the_run(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.jsonl", row_of(0, 10, 9, session_id="s"), row_of(5, 23, 1, session_id="s"))
+    trace = opened(path, block_tokens=8, turns="whole")
+    assert trace.block_tokens == 8
+    assert trace.reading.assumed[-1] == ("ids are", "made here, of histories, for 8 tokens each (of the run)")
+    (block,) = trace.blocks
+    assert (list(map(len, block.prefixes)), block.answers) == ([2, 3], [])
+    assert opened(path, block_tokens=8, tokens_per_id=16, turns="whole").block_tokens == 16
+
+
 def test_answers_are_where_the_next_prompt_has_them(tmp_path: Path) -> None:
     path = write_lines(
         tmp_path / "t.jsonl",
@@ -173,7 +183,8 @@ def test_prompts_hold_the_history_with_its_answers(turns: list[tuple[int, int]],
         total += new + output
     outputs, prefixes = [output for _, output in turns], [list[int]() for _ in turns]
     num = len(turns)
-    answers = Histories(size, is_delta=is_delta).take(prefixes, prompts, outputs, [3] * num, [False] * num)
+    histories = Histories(size, is_delta=is_delta, finds_answers=True)
+    answers = histories.take(prefixes, prompts, outputs, [3] * num, [False] * num)
     total = 0
     for (new, output), prompt in zip(turns, prompts, strict=True):
         assert prompt == total + new

@@ -51,8 +51,8 @@ STEPS = st.one_of(
 """While all servers stay, a store without SSD and quotas keeps runs, else blocks one by one."""
 
 
-def _spell(chain: list[int]) -> tuple[int, ...]:
-    """Of three last blocks two are partial: other blocks than the whole ones at the same place."""
+def spell(chain: list[int]) -> tuple[int, ...]:
+    """Ids of a chain. Of three last blocks two are partial: other blocks than the whole ones at the same place."""
     ids: list[int] = []
     number = 1
     for branch in chain:
@@ -63,7 +63,8 @@ def _spell(chain: list[int]) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def _num_tokens(prefix: tuple[int, ...]) -> int:
+def num_tokens_of(prefix: tuple[int, ...]) -> int:
+    """Of a prompt with these blocks."""
     missing = prefix[-1] * 97 % BLOCK_TOKENS if prefix and prefix[-1] > PARTIAL else 0
     return len(prefix) * BLOCK_TOKENS - missing
 
@@ -129,8 +130,8 @@ def test_store_equals_lists_of_blocks(sizes: StoreSizes, steps: list[Any]) -> No
         who, chain, tenant, use = step
         request = requests.pop(who, None)
         if request is None:
-            prefix = _spell(chain)
-            request = requests[who] = Request(Row(0, _num_tokens(prefix), 1, prefix, tenant))
+            prefix = spell(chain)
+            request = requests[who] = Request(Row(0, num_tokens_of(prefix), 1, prefix, tenant))
             found = real.look_up(who, list(prefix), tenant, request.prompt_tokens, pair.now_ns)
             assert found == naive.find(request)
         elif use == "extend":

@@ -1,0 +1,32 @@
+"""Garbage collection in a command: seldom while it runs, and never when it ends.
+
+A run makes no cycles (`tests/unit/deploy/run/test_garbage_collection.py`): reference counts free all that it drops, so
+that a collection finds nothing, however much it walks through. It is not switched off all the same: a policy of a
+user's own may make cycles, and then what waits to be collected is bounded by `ALLOCATIONS` objects. What a process
+holds at its end the system takes back at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+ALLOCATIONS: Final = 200_000
+"""Objects made and not yet freed between two collections, some 20 MB. With the interpreter's 700, imports alone take a
+hundred collections, and a run of many open requests 14 % longer."""
+
+
+@contextmanager
+def patient_collection() -> Generator[None]:
+    """Collect seldom within, and in no case when the interpreter ends: it would walk through all objects twice."""
+    before = gc.get_threshold()
+    gc.set_threshold(ALLOCATIONS, 10, 10)
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
