@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +85,25 @@ def test_a_repeated_prefix_comes_from_the_cache(url: str) -> None:
         ]
     cached = [usage.prompt_tokens_details.cached_tokens for usage in usages]
     assert cached == [0, 640]
+
+
+def test_a_stream_outlives_its_instance(standing: Standing, url: str) -> None:
+    asked: dict[str, Any] = {"model": "deepseek-r1", "prompt": "why?", "max_tokens": 400}
+    asked |= {"extra_body": {"ignore_eos": True, "timings": True}, "timeout": 100.0}
+    with client_of(url) as client:
+        whole = client.completions.create(**asked).choices[0].text
+        stream = iter(client.completions.create(**asked, stream=True))
+        events = [next(stream) for _ in range(10)]
+        for pid in reversed(standing.find(lambda line: line.startswith("ray::HostActor"))):
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(2.0)
+            if standing.status()["requests"]["retries"]:
+                break
+        events += stream
+    assert standing.status()["requests"]["retries"] == 1
+    assert "".join(event.choices[0].text for event in events) == whole
+    due_s = [event.model_dump()["timings"]["at_s"] for event in events[:-1]]
+    assert due_s == sorted(set(due_s))
 
 
 def test_who_has_no_key_or_says_too_much_is_refused(standing: Standing, url: str) -> None:
