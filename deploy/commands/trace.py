@@ -165,8 +165,10 @@ def convert(
 
 
 def _open(path: str, rows: TraceOptions, seed: int) -> OpenedTrace:
-    """The trace as a run would have it by default: with what its requests wait for, if it says that they wait."""
-    return open_trace(path, options=replace(rows, seed=seed, links=has_links(path, rows)))
+    """The trace as a run would have it by default: with what its requests wait for, if it says that they wait, or if
+    the user says what turns are."""
+    waits = has_links(path, rows) or rows.turns is not None
+    return open_trace(path, options=replace(rows, seed=seed, links=waits))
 
 
 def _lengths_override(trace: str | None) -> dict[str, tuple[object, str]]:

@@ -62,6 +62,7 @@ def _runs(documents: Sequence[tuple[str, dict[str, Any]]], *, says_how: bool) ->
     blocks = [
         _block("Runs", (*(_HOW if says_how else ()), *_LATENCY), documents),
         _block("Served", (*_SERVED, *classes), documents),
+        *([_block("Clients", _CLIENTS, documents)] if any("clients" in one["run"] for _, one in documents) else []),
         _block("Used", _USED, documents),
     ]
     return [*blocks[:-1], f"{blocks[-1]}\n  {_SCOPES}"] if says_how else blocks
@@ -203,6 +204,17 @@ _SERVED: Final[tuple[Column, ...]] = (
     ("hit rate", _hit_rate),
     ("rejected", _at("run.requests.rejected", _number)),
     ("failed", _at("run.requests.failed", _number)),
+)
+
+_CLIENTS: Final[tuple[Column, ...]] = (
+    ("in flight", _at("run.clients.in_flight_mean", _number)),
+    ("peak", _at("run.clients.in_flight_peak", _number)),
+    ("req/s", _at("run.clients.achieved_requests_per_s", _number)),
+    ("E2E mean", _at("run.e2e_s.mean", _seconds)),
+    ("sessions done", _at("run.sessions.completed", _number)),
+    ("time p50", _at("run.sessions.e2e_s.p50", _seconds)),
+    ("p95", _at("run.sessions.e2e_s.p95", _seconds)),
+    ("p99", _at("run.sessions.e2e_s.p99", _seconds)),
 )
 
 _USED: Final[tuple[Column, ...]] = (

@@ -109,6 +109,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
         waits=spec["options"]["links"],
         keeps_log=spec["keeps_log"],
     )
+    clients = clients_log(sources)
     return ControlParts(
         core,
         sources,
@@ -117,12 +118,12 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
             [*trace.skipped.lines(), *core.warnings(), *clients_warnings(sources)],
             decided,
             core.policy_failures,
-            clients_log(sources),
+            clients,
         ),
         requests.judged_slo,
         settings.power.cap_w or 0.0,
         core,
-        dict(settings.clients.concurrency),
+        {} if clients is None else clients.concurrency,
     )
 
 

@@ -61,7 +61,7 @@ def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = N
         warmup=settings.clients.warmup,
         clients=None
         if clients is None
-        else ClientsInfo(dict(settings.clients.concurrency), settings.requests.class_names, clients.planned_turns),
+        else ClientsInfo(clients.concurrency, settings.requests.class_names, clients.planned_turns),
     )
 
 
@@ -71,4 +71,4 @@ def expected_clients(settings: Settings, *, waits: bool) -> ClientsLog | None:
         return None
     from scheduler.sources.clients.log import ClientsLog
 
-    return ClientsLog([] if waits else None)
+    return ClientsLog(dict(settings.clients.concurrency), [] if waits else None)

@@ -32,9 +32,9 @@ from scheduler.protocol.errors import ConfigError, SupernodeError
 from scheduler.protocol.messages import InstanceProfiled
 from scheduler.runtime.clock import monotonic_s
 from scheduler.runtime.virtual import VirtualRuntime
-from scheduler.sources.arrivals import BLOCK_TOKENS, Trace
+from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.trace_source import TraceSource
-from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.options import OpenedTrace, TraceOptions
 from scheduler.sources.traces.registry import open_trace
 
 SUMMARY_NAME: Final = "summary.json"
@@ -184,7 +184,7 @@ def _lose_nothing(_address: str, _now_ns: int) -> Outputs:
 
 
 def make_sources(
-    trace: Trace,
+    trace: OpenedTrace,
     faults: FaultPlan | None,
     blueprint: Blueprint,
     table: RequestTable,
@@ -224,9 +224,9 @@ def make_sources(
     return [*sources, FaultSource(changes, has_work)]
 
 
-def _trace_source(trace: Trace, settings: Settings, *, waits: bool, keeps_log: bool) -> Component:
-    """What plays the trace: at its times, or as clients that wait."""
-    groups = settings.clients.groups
+def _trace_source(trace: OpenedTrace, settings: Settings, *, waits: bool, keeps_log: bool) -> Component:
+    """What plays the trace: at its times, or as clients that wait; those of the settings stand in for the trace's."""
+    groups = settings.clients.groups or trace.clients
     if not (groups or waits):
         return TraceSource(trace)
     from scheduler.sources.clients.play import client_source

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 
 from msgspec import Struct, field
 
 from scheduler.protocol.messages import NO_SESSION
+from scheduler.sources.clients.groups import ClientGroup
 from scheduler.sources.clients.request_graph import RequestGraph
 
 
@@ -32,22 +34,27 @@ class AskedLog(Struct, frozen=True):
 class ClientsLog(Struct, frozen=True):
     """Of one source.
 
+    `concurrency`: how many clients there are, by the class that they ask for; empty where nothing bounds them.
     `planned_turns[i]` is how many rows session i has, None where rows do not wait for one another. `followers` are rows
     by the row whose end they wait for, and row i comes `delays_ns[i]` after the last of these ends; both are empty
     where no row waits for another. `asked` is None where it was not to be kept.
     """
 
+    concurrency: dict[str, int] = field(default_factory=dict[str, int])
     planned_turns: list[int] | None = None
     followers: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
     delays_ns: list[int] = field(default_factory=list[int])
     asked: AskedLog | None = None
 
     @classmethod
-    def of(cls, graph: RequestGraph | None, *, keeps_asked: bool) -> ClientsLog:
-        """Of rows that wait for one another, or of rows that do not."""
+    def of(cls, groups: Sequence[ClientGroup], graph: RequestGraph | None, *, keeps_asked: bool) -> ClientsLog:
+        """Of these clients and rows that wait for one another, or of rows that do not."""
+        concurrency = {group.class_name: group.count for group in groups}
         asked = AskedLog() if keeps_asked else None
         if graph is None:
-            return cls(asked=asked)
+            return cls(concurrency, asked=asked)
         planned = Counter(session for session in graph.sessions if session != NO_SESSION)
         turns = [planned[session] for session in range(max(planned, default=-1) + 1)]
-        return cls(turns, graph.followers, graph.delays_ns, asked) if keeps_asked else cls(turns)
+        if not keeps_asked:
+            return cls(concurrency, turns)
+        return cls(concurrency, turns, graph.followers, graph.delays_ns, asked)

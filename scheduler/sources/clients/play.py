@@ -43,4 +43,4 @@ def client_source(
         supply = GraphSupply(graph, list(gates), names, at_times=not groups)
     else:
         supply = RowSupply(trace.blocks, list(gates), names)
-    return ClientSource(supply, gates, trace.block_tokens, ClientsLog.of(graph, keeps_asked=keeps_log))
+    return ClientSource(supply, gates, trace.block_tokens, ClientsLog.of(groups, graph, keeps_asked=keeps_log))

@@ -79,6 +79,7 @@ def _memory(path: str, form: FileFormat, sample: Sample, options: TraceOptions, 
     """What is remembered of rows, with notes of what is assumed of sessions."""
     tokens, has_ids = form.tokens_per_id, bool(_sizes(sample, form))
     turns, meaning = Turns(tokens) if options.finds_answers else None, _meaning(form, options)
+    _refuse_turns(form, options)
     if not options.links:
         if any("session_id" in row for row in sample):
             reading.assumed.append(("sessions", "each row whole, at its own time"))
@@ -96,6 +97,16 @@ def _memory(path: str, form: FileFormat, sample: Sample, options: TraceOptions, 
         meaning = IdMeaning.TEXT
     histories = Histories(tokens, is_delta=is_delta, finds_answers=options.finds_answers)
     return Memory(Identity(tokens, meaning, numbers_anew=True), None, linker, histories)
+
+
+def _refuse_turns(form: FileFormat, options: TraceOptions) -> None:
+    """`ConfigError` for an option that would do nothing."""
+    if options.turns is None:
+        return
+    if not options.links:
+        raise ConfigError("turns is of sessions that are closed loops; say --sessions closed as well, or leave it out")
+    if isinstance(form, JsonFormat) and form.is_agentic and options.turns == "delta":
+        raise ConfigError("turns is delta, and each row of an agentic trace is a whole request; leave it out")
 
 
 def _adds(form: FileFormat, sample: Sample, options: TraceOptions) -> tuple[bool, str]:

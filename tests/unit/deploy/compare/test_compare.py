@@ -78,3 +78,15 @@ def test_plans_are_compared_like_clusters_and_policies() -> None:
     assert one.settings.hardware.plan.text == "1x32p+1x32d+4c"
     with pytest.raises(ConfigError, match="plan 1x32p is given twice"):
         variants_of([], [], None, {}, ["1x32p", "1x32p"])
+
+
+def test_clients_have_a_block_where_they_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["compare", "--trace", DEMO, "--limit", "50", "--policy", "round_robin,least_loaded"]
+    assert main([*options, "--concurrency", "4"]) == 0
+    clients, _, rest = capsys.readouterr().out.partition("\nClients ")[2].partition("\n\n")
+    head, *rows = clients.splitlines()
+    assert head.split() == ["in", "flight", "peak", "req/s", "E2E", "mean"]
+    assert [row.split()[2] for row in rows] == ["4", "4"]
+    assert rest.startswith("Used ")
+    assert main(options) == 0
+    assert "\nClients " not in capsys.readouterr().out

@@ -298,6 +298,17 @@ def test_what_a_run_at_fixed_times_refuses_says_how_it_is_read(tmp_path: Path) -
         assert str(caught.value).endswith(f"; {fix}")
 
 
+def test_what_turns_are_is_said_of_closed_sessions_only(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.jsonl", row_of(0, session_id="s"))
+    with pytest.raises(ConfigError, match="turns is of sessions that are closed loops; say --sessions closed"):
+        open_trace(str(path), options=TraceOptions(turns="delta"))
+    with pytest.raises(ConfigError, match="turns is 'deltas'; give one of whole, delta"):
+        TraceOptions(turns="deltas")
+    calls = write_lines(tmp_path / "c.jsonl", row_of(0, request_id="a", wait_for=[]))
+    with pytest.raises(ConfigError, match="turns is delta, and each row of an agentic trace is a whole request"):
+        opened(calls, turns="delta")
+
+
 def test_a_window_would_cut_sessions(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "t.jsonl", row_of(0, session_id="s"), row_of(9, session_id="s"))
     with pytest.raises(ConfigError, match=r"from and until cut sessions in two.*--sessions open"):
