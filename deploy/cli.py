@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from deploy.run.garbage_collection import patient_collection
 from deploy.terminal.interrupt import terminate_as_interrupt
+from deploy.terminal.left_out import with_left_out
 from deploy.terminal.output import say, tell
 from scheduler.protocol.errors import ClusterError, InputError, JournalError
 
@@ -112,7 +113,10 @@ def _run(arguments: list[str], commands: Mapping[str, LazyCommand]) -> int:
         return EXIT_DONE
     if name not in commands:
         raise InputError(_unknown(name, commands))
-    return _run_typer(_load(name, commands[name]), f"{PROGRAM} {name}", arguments[1:])
+    lazy = commands[name]
+    command = _load(name, lazy)
+    given = with_left_out(arguments[1:], getattr(import_module(lazy.module), "LEFT_OUT", {}))
+    return _run_typer(command, f"{PROGRAM} {name}", given)
 
 
 def _load(name: str, lazy: LazyCommand) -> TyperCommand | TyperGroup:

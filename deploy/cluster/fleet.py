@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from deploy.http.spec import BLOCK_TOKENS, HttpSpec
 from deploy.live.actors import HostPlan
 from deploy.live.control_plane import FleetSpec
 from deploy.live.parts import idle_run
@@ -9,9 +12,23 @@ from deploy.live.telemetry import TelemetrySpec
 from deploy.system.blueprint import Blueprint
 
 
-def fleet_spec(blueprint: Blueprint, hosts: list[HostPlan], metered: list[str], metrics_port: int) -> FleetSpec:
-    """The fleet of a plan."""
+def fleet_spec(
+    blueprint: Blueprint,
+    hosts: list[HostPlan],
+    metered: list[str],
+    metrics_port: int,
+    http: HttpSpec | None = None,
+) -> FleetSpec:
+    """The fleet of a plan; with `http` it serves clients."""
     addresses = {host.name: host.addresses for host in hosts}
-    return FleetSpec(
-        addresses, metered, idle_run(blueprint.settings), TelemetrySpec.of(blueprint, addresses, metrics_port)
+    telemetry = TelemetrySpec.of(blueprint, addresses, metrics_port)
+    settings = blueprint.settings
+    if http is None:
+        return FleetSpec(addresses, metered, idle_run(settings), telemetry)
+    served = replace(
+        http,
+        model=str(settings.flat["model"]),
+        max_context_tokens=blueprint.max_prompt_tokens + 1,
+        seed=settings.run.seed,
     )
+    return FleetSpec(addresses, metered, idle_run(settings, BLOCK_TOKENS), telemetry, served)

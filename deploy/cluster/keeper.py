@@ -18,7 +18,7 @@ from threading import Timer
 from types import FrameType
 from typing import Any, Final
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
 from deploy.cluster.node_watch import NodeWatch, node_processes
@@ -41,12 +41,13 @@ END_S: Final = 15.0
 
 
 class Launch(Struct, frozen=True):
-    """What `supernode up` asks for. `prometheus_port` 0: no Prometheus."""
+    """What `supernode up` asks for. `prometheus_port` 0: no Prometheus. `http`: the fields of an `HttpSpec`."""
 
     runtime_folder: str
     config: dict[str, Any]
     metrics_port: int
     prometheus_port: int = 0
+    http: dict[str, Any] | None = None
 
 
 class Keeper:
@@ -95,12 +96,17 @@ class Keeper:
         self._note()
         from deploy.cluster.fleet import fleet_spec
         from deploy.cluster.local_cluster import LocalCluster, make_node_folder
+        from deploy.http.spec import BLOCK_TOKENS as HTTP_BLOCK_TOKENS
+        from deploy.http.spec import HttpSpec
         from deploy.live.actors import Actors
         from deploy.live.parts import MAKE_WORKER, host_plans, metered_addresses
         from deploy.system.blueprint import Blueprint
         from scheduler.sources.arrivals import BLOCK_TOKENS
 
-        blueprint = Blueprint(Settings.from_plain(self._launch.config), BLOCK_TOKENS)
+        launch = self._launch
+        http = None if launch.http is None else convert(launch.http, HttpSpec)
+        block_tokens = BLOCK_TOKENS if http is None else HTTP_BLOCK_TOKENS
+        blueprint = Blueprint(Settings.from_plain(launch.config), block_tokens)
         blueprint.make_core()
         hosts = host_plans(blueprint)
         node_folder = make_node_folder()
@@ -111,11 +117,12 @@ class Keeper:
         self._actors = Actors(hosts, MAKE_WORKER)
         stack.callback(self._actors.close)
         stack.callback(self._actors.end_replay)
-        self._fleet = fleet_spec(blueprint, hosts, metered_addresses(blueprint), self._launch.metrics_port)
-        metrics_address = self._actors.start(self._fleet, self._look)["metrics"]
+        self._fleet = fleet_spec(blueprint, hosts, metered_addresses(blueprint), launch.metrics_port, http)
+        addresses = self._actors.start(self._fleet, self._look)
         # A control plane that Ray starts anew must be found where the first one was.
-        self._fleet = self._fleet.at_port(int(metrics_address.rpartition(":")[2]))
-        self._note(metrics_address=metrics_address)
+        self._fleet = self._fleet.at(addresses)
+        metrics_address = addresses["metrics"]
+        self._note(metrics_address=metrics_address, http_address=addresses.get("http", ""))
         self._prometheus = None
         if self._launch.prometheus_port:
             from deploy.cluster.prometheus_server import PrometheusServer

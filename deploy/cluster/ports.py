@@ -6,6 +6,9 @@ from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
 
+HTTP_PORT: Final = 8000
+"""Where the OpenAI interface is served, as vLLM has it."""
+
 METRICS_PORT: Final = 9384
 """Where the control plane shows its metrics."""
 

@@ -16,7 +16,7 @@ from deploy.cluster.processes import process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, check_runtime_folder, read_private
 from scheduler.protocol.errors import ClusterError
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
 """The phase that the keeper wrote last."""
@@ -53,6 +53,8 @@ class ClusterState(Struct, frozen=True):
     metrics_address: str = ""
     """HOST:PORT, as the one below, on this machine's loopback: what is asked there is told to nobody else."""
     prometheus_address: str = ""
+    http_address: str = ""
+    """HOST:PORT where clients are served; other machines may reach it."""
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     started_at: str = ""
     """UTC, ISO 8601 (`scheduler.runtime.clock.wall_now_text`)."""

@@ -27,6 +27,8 @@ def _about(state: ClusterState, seen: dict[str, Any], log_path: Path) -> str:
         ("Up since", state.started_at),
         ("Metrics", f"http://{state.metrics_address}/metrics"),
     ]
+    if state.http_address:
+        rows.append(("HTTP", f"http://{state.http_address}/v1"))
     if state.prometheus_address:
         rows.append(("Prometheus", f"http://{state.prometheus_address}"))
     if state.line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from msgspec import to_builtins
+
 from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.keeper import Launch, launch_text
 from deploy.cluster.processes import end_session, process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, locked, make_token, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
+from deploy.http.spec import KEY_VARIABLE, HttpSpec
 from deploy.settings.settings import Settings
 from deploy.terminal.output import tell
 from scheduler.protocol.errors import ClusterError
@@ -33,9 +37,14 @@ _POLL_S: Final = 0.1
 
 
 def bring_up(
-    settings: Settings, metrics_port: int, prometheus_port: int = 0, look: Callable[[], None] = lambda: None
+    settings: Settings,
+    metrics_port: int,
+    prometheus_port: int = 0,
+    look: Callable[[], None] = lambda: None,
+    http: HttpSpec | None = None,
 ) -> ClusterState:
-    """Start a cluster and wait until it is ready; `look` is called meanwhile and may raise.
+    """Start a cluster, with `http` one that serves clients, and wait until it is ready; `look` is called meanwhile and
+    may raise.
 
     `ClusterError` if one is up already or if this one fails; nothing of it is left then.
     """
@@ -55,7 +64,8 @@ def bring_up(
             case "down":
                 folder.token_path.unlink(missing_ok=True)  # of a keeper that was killed before it wrote a line
         make_token(folder.token_path)
-        launch = Launch(str(folder.path), settings.to_plain(), metrics_port, prometheus_port)
+        served = None if http is None else to_builtins(http)
+        launch = Launch(str(folder.path), settings.to_plain(), metrics_port, prometheus_port, served)
         keeper = _start_keeper(folder, launch)
         with _cleared_on_error(folder, keeper):
             return _wait_ready(folder, keeper, look)
@@ -97,6 +107,7 @@ def _start_keeper(folder: RuntimeFolder, launch: Launch) -> subprocess.Popen[byt
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name != KEY_VARIABLE},
         )
     assert keeper.stdin is not None
     with suppress(BrokenPipeError), keeper.stdin as stdin:  # one that ended at once is found by whoever waits for it

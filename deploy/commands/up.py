@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from socket import socket
+from socket import create_connection
 from textwrap import fill
 from typing import Annotated, Final
 
@@ -11,12 +11,13 @@ import typer
 from msgspec import to_builtins
 
 from deploy.cluster.listeners import session_listeners
-from deploy.cluster.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
+from deploy.cluster.ports import HTTP_PORT, LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import bring_up, take_down
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.hardware.notes import tell_notes
+from deploy.http.spec import KEY_VARIABLE, http_spec
 from deploy.settings.options import Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt
@@ -30,13 +31,22 @@ app = typer.Typer(add_completion=False)
 USUAL_S: Final = 15.0
 WIDTH: Final = 100
 EXIT_INTERRUPTED: Final = 130
+HTTP_HERE: Final = f"{LOOPBACK}:{HTTP_PORT}"
+LEFT_OUT: Final = {"--http": HTTP_HERE}
+"""Options whose value may be left out, and what it is then."""
+CONNECT_S: Final = 1.0
 _POLL_S: Final = 0.2
 
 Detach = Annotated[bool, typer.Option("--detach", help="Return when all is ready, and leave it running.")]
 MetricsPort = Annotated[int, typer.Option(metavar="N", help="Where metrics are scraped, on 127.0.0.1; 0 for any.")]
 WithPrometheus = Annotated[bool, typer.Option("--prometheus", help="Start a Prometheus server beside it.")]
 PrometheusPort = Annotated[int, typer.Option(metavar="N", help="Where Prometheus listens, on 127.0.0.1.")]
-
+Http = Annotated[
+    str | None, typer.Option(metavar="[HOST:PORT]", help=f"Serve the OpenAI interface, by default on {HTTP_HERE}.")
+]
+HttpKeyFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help=f"Keys of its clients, one a line; or one in {KEY_VARIABLE}.")
+]
 
 UP_SETTINGS: Final = ("cluster", "model", "plan", "policy", "cache", "cache_plane", "names")
 
@@ -49,6 +59,8 @@ def up(
     metrics_port: MetricsPort = METRICS_PORT,
     prometheus: WithPrometheus = False,
     prometheus_port: PrometheusPort = PROMETHEUS_PORT,
+    http: Http = None,
+    http_key_file: HttpKeyFile = None,
     as_json: Json = False,
 ) -> int:
     """Bring up a local cluster: a Ray node, an actor for each instance, the control plane and its metrics.
@@ -62,6 +74,11 @@ def up(
         if not lowest <= port <= 65535:
             raise ConfigError(f"{flag} is {port}; give a number from {lowest} to 65535")
     _refuse_taken("--metrics-port", metrics_port)
+    served = None if http is None else http_spec(http, http_key_file)
+    if served is not None:
+        _refuse_taken("--http", served.port, served.host)
+    elif http_key_file is not None:
+        raise ConfigError("--http-key-file: there is nobody to show a key to; give --http as well, or leave it out")
     if prometheus:
         from deploy.cluster.prometheus_server import find_prometheus
 
@@ -70,14 +87,14 @@ def up(
     stop = _Stop()
     with stop_on_interrupt(stop.ask):
         with waiting("bringing the cluster up", USUAL_S):
-            state = bring_up(settings, metrics_port, prometheus_port if prometheus else 0, stop.look)
+            state = bring_up(settings, metrics_port, prometheus_port if prometheus else 0, stop.look, served)
         say(json.dumps(_document(state), indent=2) + "\n" if as_json else _text(state))
         if detach:
             return 0
         return _stay(state, stop)
 
 
-def _refuse_taken(flag: str, port: int) -> None:
+def _refuse_taken(flag: str, port: int, host: str = LOOPBACK) -> None:
     """`ConfigError` if somebody listens there: better known before Ray has started than after.
 
     A cluster of ours that is up holds its ports rightly; that it is up is said by whoever finds its state.
@@ -85,8 +102,11 @@ def _refuse_taken(flag: str, port: int) -> None:
     state = read_state(open_runtime_folder())
     if standing(state) != "down" or not port:
         return
-    with socket() as probe:
-        is_taken = probe.connect_ex((LOOPBACK, port)) == 0
+    try:
+        with create_connection((host, port), CONNECT_S):
+            is_taken = True
+    except OSError:
+        is_taken = False
     if is_taken:
         raise ConfigError(f"{flag} {port}: another program listens there; give another port, or end that program")
 
@@ -130,6 +150,7 @@ def _document(state: ClusterState) -> dict[str, object]:
     return {
         "metrics": f"http://{state.metrics_address}/metrics",
         "prometheus": f"http://{state.prometheus_address}" if state.prometheus_address else None,
+        "http": f"http://{state.http_address}/v1" if state.http_address else None,
         "ray": state.ray_address,
         "token": str(folder.token_path),
         "log": str(folder.log_path),
@@ -149,6 +170,7 @@ def _text(state: ClusterState) -> str:
             "Prometheus",
             f"http://{state.prometheus_address}" if state.prometheus_address else "not started (--prometheus)",
         ),
+        ("HTTP", f"http://{state.http_address}/v1" if state.http_address else "not served (--http)"),
         ("Dashboards", str(DASHBOARDS_FOLDER)),
         ("Ray", f"{state.ray_address}, closed by the token in {folder.token_path}"),
         ("Log", str(folder.log_path)),

@@ -10,6 +10,8 @@ from typing import Any, Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from deploy.http.service import HttpService
+from deploy.http.spec import HttpSpec
 from deploy.live.control_calls import COMMANDS
 from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry, TelemetrySpec
@@ -45,17 +47,22 @@ class FleetSpec(Struct, frozen=True):
     """The hosts that a control plane commands: name -> addresses of the components on it.
 
     With `idle` that run goes whenever no other does, so that the fleet always has a present. With `telemetry` the
-    control plane answers scrapes.
+    control plane answers scrapes, with `http` requests of clients, which the idle run serves.
     """
 
     hosts: dict[str, tuple[str, ...]]
     metered: list[str] = field(default_factory=list[str])
     idle: RunSpec | None = None
     telemetry: TelemetrySpec | None = None
+    http: HttpSpec | None = None
 
-    def at_port(self, port: int) -> FleetSpec:
-        """The same, with its metrics on a port that is known."""
-        return self if self.telemetry is None else replace(self, telemetry=replace(self.telemetry, port=port))
+    def at(self, addresses: Mapping[str, str]) -> FleetSpec:
+        """The same, with all that it serves where it was found to listen."""
+        spec = self
+        if spec.telemetry is not None:
+            port = int(addresses["metrics"].rpartition(":")[2])
+            spec = replace(spec, telemetry=replace(spec.telemetry, port=port))
+        return spec if spec.http is None else replace(spec, http=spec.http.at(addresses["http"]))
 
 
 class LiveOutcome(Struct, frozen=True):
@@ -78,6 +85,7 @@ class ControlPlane:
         self._fleet: FleetSpec | None = None
         self._handles: dict[str, Any] = {}
         self._telemetry: Telemetry | None = None
+        self._http: HttpService | None = None
         # Hosts that outlive this process may still speak as of a session of the one before it.
         self._born_ns = wall_now_ns()
         self._num_sessions = 0
@@ -101,13 +109,32 @@ class ControlPlane:
         """Take a pickled `FleetSpec` and the hosts' actor handles; returns the addresses that this process serves."""
         spec: FleetSpec = pickle.loads(fleet)
         try:
-            self._telemetry = None if spec.telemetry is None else Telemetry(spec.telemetry)
+            addresses = await self._serve(spec)
         except Exception as error:
             raise portable(error) from error
         self._fleet, self._handles = spec, dict(handles)
         self._ticking = asyncio.create_task(self._tick())
         self._start_idle()
-        return {} if self._telemetry is None else {"metrics": self._telemetry.address}
+        return addresses
+
+    async def _serve(self, spec: FleetSpec) -> dict[str, str]:
+        if spec.telemetry is None:
+            return {}
+        telemetry = self._telemetry = Telemetry(spec.telemetry)
+        addresses = {"metrics": telemetry.address}
+        if spec.http is not None:
+            self._http = HttpService(spec.http, self._why_not_serving, telemetry.page)
+            addresses["http"] = await self._http.start()
+        return addresses
+
+    def _why_not_serving(self) -> tuple[str, float]:
+        """For clients: why no session takes their requests, and in how many seconds to ask again."""
+        status = self.status()
+        if status["phase"] == "replaying":
+            return f"a replay runs on this cluster ({status['run']}); requests are taken again when it has ended", 5.0
+        if status["phase"] == "broken":
+            return "the cluster is broken; 'supernode status' tells why", 5.0
+        return "the cluster is about to take requests", 1.0
 
     async def health(self) -> dict[str, Any]:
         """Whether it has adopted a fleet, what keeps it from running one, if anything does, and whether somebody waits
@@ -238,11 +265,15 @@ class ControlPlane:
         if self._telemetry is None:
             return await session.run()
         self._telemetry.begin(session, is_replay=is_replay)
+        if self._http is not None:
+            self._http.begin(session)
         outcome: RunOutcome = "failed"
         try:
             end = await session.run()
             outcome = "interrupted" if end.interrupted else "completed"
         finally:
+            if self._http is not None:
+                self._http.end()
             self._telemetry.end(outcome)
         return end
 

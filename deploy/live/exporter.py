@@ -18,7 +18,7 @@ from threading import BoundedSemaphore, Lock, Thread
 from typing import Any, Final
 
 from deploy.cluster.ports import LOOPBACK, METRICS_PORT
-from deploy.live.shown import Shown
+from deploy.live.shown import Page, Shown
 from scheduler.metrics.export.registry import process_registry
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.protocol.errors import ClusterError
@@ -62,6 +62,10 @@ class Exporter:
     def publish(self, snapshot: Snapshot, more: Mapping[str, Any] | None = None) -> None:
         """Show this from now on; `more` is what `/status` tells besides, as plain values. Costs nothing."""
         self._server.shown = Shown(snapshot, more or {}, self._process)
+
+    def page(self, path: str, accept: str) -> Page:
+        """What it answers to a path, for who shows it elsewhere too; it may have to be written first."""
+        return self._server.shown.page(path, accept)
 
     def close(self) -> None:
         """Stop listening."""

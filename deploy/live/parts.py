@@ -9,12 +9,13 @@ from typing import Any, Final
 from msgspec import Struct, to_builtins
 
 from deploy.live.actors import HostPlan
-from deploy.live.session import ControlParts, RunSpec
+from deploy.live.session import REPORT_INTERVAL_S, STREAM_REPORT_INTERVAL_S, ControlParts, RunSpec
 from deploy.run.collecting import collecting
 from deploy.run.profile_run import measured_instances
 from deploy.run.replay import ReplayJob, clients_log, clients_warnings, journal_header, keep_decisions, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
+from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.decisions import RunDecisions
 from scheduler.policies.failures import PolicyFailures
@@ -74,9 +75,16 @@ def metered_addresses(blueprint: Blueprint) -> list[str]:
     return [*blueprint.pools, *(spec.address for spec in blueprint.instances)]
 
 
-def idle_run(settings: Settings) -> RunSpec:
-    """What a standing cluster does between replays: nothing, but it draws power and can be looked at."""
-    return RunSpec(MAKE_IDLE, {"config": settings.to_plain(), "block_tokens": BLOCK_TOKENS}, title="idle")
+def idle_run(settings: Settings, served_block_tokens: int = 0) -> RunSpec:
+    """What a standing cluster does between replays: it draws power and can be looked at, and serves requests of clients
+    whose prefix blocks are `served_block_tokens` long; 0 if it serves nobody."""
+    spec = {
+        "config": settings.to_plain(),
+        "block_tokens": served_block_tokens or BLOCK_TOKENS,
+        "serves": bool(served_block_tokens),
+    }
+    interval_s = STREAM_REPORT_INTERVAL_S if served_block_tokens else REPORT_INTERVAL_S
+    return RunSpec(MAKE_IDLE, spec, title="idle", report_interval_s=interval_s)
 
 
 def make_worker(spec: dict[str, Any], address: str) -> Component:
@@ -126,10 +134,14 @@ def make_profile(spec: dict[str, Any]) -> ControlParts:
 
 
 def make_idle(spec: dict[str, Any]) -> ControlParts:
-    """A core to which nothing arrives."""
+    """A core to which nothing arrives but what clients send."""
     blueprint = _blueprint(spec)
     core = blueprint.make_core()
-    return ControlParts(core, (), lambda: None, scheduler=core)
+    if not spec["serves"]:
+        return ControlParts(core, (), lambda: None, scheduler=core)
+    gateway = GatewaySource(blueprint.block_tokens)
+    slo, cap_w = blueprint.settings.requests.judged_slo, blueprint.settings.power.cap_w or 0.0
+    return ControlParts(core, (gateway,), lambda: None, slo, cap_w, core, gateway=gateway)
 
 
 def _blueprint(spec: dict[str, Any]) -> Blueprint:

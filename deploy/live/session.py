@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from scheduler.core.request_table import RequestTable
 from scheduler.core.scheduler import Scheduler
+from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.component import Component
 from scheduler.protocol.messages import Message
@@ -26,6 +27,10 @@ ZERO_DELAY_S: Final = 0.5
 REPORT_INTERVAL_S: Final = 0.020
 """Wall seconds that a run of decode steps may go unreported."""
 
+STREAM_REPORT_INTERVAL_S: Final = 0.002
+"""The same in a session with clients that read tokens as they come: each step is reported by itself, but for steps
+shorter than what a report costs."""
+
 
 class Core(Component, Protocol):
     """A scheduler core, or what stands in its place: a component with an account of all requests."""
@@ -36,8 +41,8 @@ class Core(Component, Protocol):
 class ControlParts(Struct, frozen=True):
     """What a factory makes of a run's plain data.
 
-    Without `sources` nothing arrives, and the run goes on until it is stopped. What `keep` returns when the run has
-    ended goes back to the driver, pickled. Requests are judged by `slo`.
+    Without `sources`, or with a `gateway` among them, the run goes on until it is stopped. What `keep` returns when the
+    run has ended goes back to the driver, pickled. Requests are judged by `slo`.
     `power_cap_w` is 0 where there is none. `scheduler` is the core if that has guests.
     `concurrency`: how many clients wait, by the class that they ask for.
     """
@@ -49,6 +54,7 @@ class ControlParts(Struct, frozen=True):
     power_cap_w: float = 0.0
     scheduler: Scheduler | None = None
     concurrency: Mapping[str, int] = field(default_factory=dict[str, int])
+    gateway: GatewaySource | None = None
 
 
 class RunSpec(Struct, frozen=True):
@@ -57,7 +63,7 @@ class RunSpec(Struct, frozen=True):
     `make_control` names a function `(spec) -> ControlParts` as `module:name`; the workers are made from `spec` too,
     with `report_interval_ns` and `began_ns` besides. With a `journal_path` all that the core is given is written there
     under `journal_header`. `title` tells people what runs. What a run `before` it keeps, which nobody watches, goes
-    into its `spec` as `profile`.
+    into its `spec` as `profile`. Steps may go unreported for `report_interval_s` on the wall.
     """
 
     make_control: str
@@ -67,11 +73,12 @@ class RunSpec(Struct, frozen=True):
     journal_header: JournalHeader = field(default_factory=JournalHeader)
     title: str = ""
     before: RunSpec | None = None
+    report_interval_s: float = REPORT_INTERVAL_S
 
     @property
     def worker_spec(self) -> dict[str, Any]:
         """What workers are made from."""
-        return {**self.spec, "report_interval_ns": int(REPORT_INTERVAL_S * NS_PER_S * self.speed)}
+        return {**self.spec, "report_interval_ns": int(self.report_interval_s * NS_PER_S * self.speed)}
 
 
 class Session:
@@ -133,7 +140,7 @@ class Session:
             self._clock,
             session=self._name,
             metered=self._metered,
-            keep_open=not parts.sources,
+            keep_open=not parts.sources or parts.gateway is not None,
             num_open=lambda: parts.core.table.num_open,
             patience_s=self._patience_s,
         )

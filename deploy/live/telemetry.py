@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from deploy.live.exporter import Exporter
 from deploy.live.session import Session
+from deploy.live.shown import Page
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_layout import metric_layout
 from deploy.system.metric_names import names_shown
@@ -43,6 +44,10 @@ class Telemetry:
     def address(self) -> str:
         """HOST:PORT of the endpoint."""
         return self._exporter.address
+
+    def page(self, path: str, accept: str) -> Page:
+        """What the endpoint answers to a path."""
+        return self._exporter.page(path, accept)
 
     def begin(self, session: Session, *, is_replay: bool) -> None:
         """A session's clock starts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.failures import PolicyFailures
 from scheduler.policies.view import StageKind
 from scheduler.protocol.component import NOTHING, Output, Outputs
+from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import (
     ExtendCached,
     PrefillStepped,
@@ -36,8 +38,22 @@ _SEND_PREFILL: Final = Event.SEND_PREFILL
 _PREFILL_STARTED: Final = Event.PREFILL_STARTED
 
 
+@dataclass(slots=True)
+class EarlyEnd:
+    """Why and since when a request is to end before it is done; `asked`: the attempt in which an instance was told."""
+
+    reason: FinishReason
+    since_ns: int
+    asked: tuple[int, ...] = ()
+
+
 class Queue(Protocol):
-    """Where requests may have to wait before an instance is chosen for them."""
+    """Where requests may have to wait before an instance is chosen for them.
+
+    Those of `early_ends`, by id, are to end, and do when it is asked for them.
+    """
+
+    early_ends: dict[int, EarlyEnd]
 
     @property
     def failures(self) -> Mapping[str, PolicyFailures]:
@@ -54,6 +70,14 @@ class Queue(Protocol):
 
     def retry(self, now_ns: int) -> Outputs:
         """Instances may be eligible again: `Prefills.dispatch` those whose turn it is."""
+        ...
+
+    def holds(self, request_id: int) -> bool:
+        """Whether it waits for nobody else."""
+        ...
+
+    def end(self, ids: Sequence[int], reason: FinishReason, now_ns: int) -> Outputs:
+        """End some of those that it holds."""
         ...
 
 

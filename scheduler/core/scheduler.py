@@ -54,6 +54,7 @@ from scheduler.protocol.messages import (
     PrefixesGrown,
     RequestsArrived,
     RequestsCancelled,
+    RequestsWithdrawn,
     ReservationsCancelled,
     RunEnded,
     SessionsClosed,
@@ -132,6 +133,7 @@ class Scheduler(TimingFlags):
             DecodeStepped: self._on_decode_stepped,
             RunEnded: self._on_run_ended,
             **self._recovery.handlers,
+            RequestsWithdrawn: self._on_withdrawn,
             ChangeModel: self._on_change_model,
             ParkedSet: self._on_parked_set,
             **dict.fromkeys(
@@ -233,6 +235,17 @@ class Scheduler(TimingFlags):
             self._ends = ToldEnds(self.table)
             self.add_guest(self._ends)
         self._ends.expect(ids, message)
+
+    def _on_withdrawn(self, now_ns: int, message: RequestsWithdrawn) -> Outputs:
+        if self._ends is None:  # nobody has asked for anything
+            return NOTHING
+        from scheduler.core.guests.early_ends import EarlyEnds  # few sources go before they are answered
+
+        early_ends = next((guest for guest in self._guests if isinstance(guest, EarlyEnds)), None)
+        if early_ends is None:
+            early_ends = EarlyEnds(self.state, self._prefills, self._losses, self._reservations)
+            self.add_guest(early_ends)
+        return early_ends.ask(now_ns, self._ends.ids(message.reply_to, message.keys), FinishReason.CANCELLED)
 
     def _reject(self, now_ns: int, ids: range) -> list[int]:
         """Turn away what can never fit, then what exceeds the bound on open requests; returns the rest."""

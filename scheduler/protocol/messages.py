@@ -130,6 +130,14 @@ class RequestsEnded(Struct, frozen=True, gc=False):
     ended_ns: list[int]
 
 
+class RequestsWithdrawn(Struct, frozen=True, gc=False):
+    """source -> core: nobody waits any more for these requests of the source `reply_to`, by its keys; those that have
+    not ended yet end as cancelled, each where nothing is at work for it."""
+
+    reply_to: str
+    keys: list[int]
+
+
 class SessionsClosed(Struct, frozen=True, gc=False):
     """source -> core: a client will send nothing more of these sessions."""
 
@@ -346,5 +354,6 @@ Message = (
     | FetchSessions
     | SessionsFetched
     | CachePolicyReported
+    | RequestsWithdrawn
 )
 """All messages. The place of each is its tag on the wire: new ones are added at the end."""

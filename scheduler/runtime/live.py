@@ -192,7 +192,7 @@ class LiveRuntime:
             self._check(now_ns)
         if self.patience.left_s is not None and self._is_anything_due():
             self.patience.restore()
-        is_ending = self._local.deadline_ns == NEVER_NS
+        is_ending = self._may_be_ending()
         for peer in self._peers.values():
             link = peer.link
             if peer.is_lost:
@@ -226,12 +226,16 @@ class LiveRuntime:
     def _next_ns(self) -> int:
         """When to turn again if nothing comes in."""
         next_ns = min(self._local.deadline_ns, self._heartbeat_ns)
-        if self._local.deadline_ns == NEVER_NS:
+        if self._may_be_ending():
             # The last requests: ask each host when its own deadline has passed, to see the end soon.
             links = [peer.link for peer in self._peers.values() if not peer.is_lost]
             waiting = [link.deadline_ns for link in links if not link.num_in_flight]
             next_ns = min([next_ns, *waiting])
         return next_ns
+
+    def _may_be_ending(self) -> bool:
+        """Nothing is due here, in a run that ends by itself."""
+        return not self._keep_open and self._local.deadline_ns == NEVER_NS
 
     def _is_over(self) -> bool:
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scheduler.core.guests.early_ends import EarlyEnds
 from scheduler.core.guests.time_outs import TimeOuts
 from scheduler.core.lifecycle import State
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
@@ -100,7 +101,9 @@ def check_core_is_empty(system: LosingSystem) -> None:
     kept += [core.state.open.tentative]
     for guest in core._guests:
         if isinstance(guest, TimeOuts):
-            kept += [guest._overdue, *guest._coming_due]
+            kept += guest._coming_due
+        if isinstance(guest, EarlyEnds):
+            kept += [guest.coming]
         kept += [core.state.open.held]
     assert not any(kept), kept
     assert core.deadline_ns == NEVER_NS

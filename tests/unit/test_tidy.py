@@ -27,7 +27,14 @@ RANDOM_PLACES = ("scheduler/runtime/random_streams.py",)
 """Where random generators are made; everybody else is handed one."""
 
 RAY_PLACES = ("workers/ray_shell/", "deploy/", "tests/live/")
-LOOPLESS_PLACES = ("scheduler/core/", "scheduler/policies/", "scheduler/protocol/", "sim_hw/", "workers/")
+LOOPLESS_PLACES = (
+    "scheduler/core/",
+    "scheduler/gateway/",
+    "scheduler/policies/",
+    "scheduler/protocol/",
+    "sim_hw/",
+    "workers/",
+)
 LOOP_PLACES = ("workers/ray_shell/",)
 CODE_PLACES = ("deploy/settings/own_files.py", "deploy/live/", "workers/ray_shell/")
 CODE_MODULES = ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "runpy", "code")

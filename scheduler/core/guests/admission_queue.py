@@ -14,7 +14,7 @@ from scheduler.core.estimates.admission_estimates import AdmissionEstimates
 from scheduler.core.guest import Guest
 from scheduler.core.guests.deferred import DeferredQueue
 from scheduler.core.guests.waiting_queue import WaitingQueue
-from scheduler.core.prefills import Prefills
+from scheduler.core.prefills import EarlyEnd, Prefills
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.routing.stages import Routing
 from scheduler.core.state import SchedulerState
@@ -43,10 +43,10 @@ _TURNS = (PrefillStepped, RequestsCancelled, TransferFailed, WorkersLost, Prefix
 
 
 class AdmissionQueue(Guest):
-    """The `Queue` of `Prefills` under flow control. `overdue` are ids of requests that are to end."""
+    """The `Queue` of `Prefills` under flow control."""
 
     def __init__(self, state: SchedulerState, prefills: Prefills, routing: Routing, rules: FlowControl) -> None:
-        self.overdue: dict[int, tuple[int, ...]] = {}
+        self.early_ends: dict[int, EarlyEnd] = {}
         self._state = state
         self._table = state.table
         self._open = state.open
@@ -132,9 +132,10 @@ class AdmissionQueue(Guest):
     def push(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """What is cached of these is known: dispatch those that may come in, in their order."""
         outputs: list[Output] = []
-        if self.overdue and not self.overdue.keys().isdisjoint(ids):
-            outputs += self.end([i for i in ids if i in self.overdue], FinishReason.TIMED_OUT, now_ns)
-            ids = [i for i in ids if i not in self.overdue]
+        if self.early_ends and not self.early_ends.keys().isdisjoint(ids):
+            for request_id in [i for i in ids if i in self.early_ends]:
+                outputs += self.end([request_id], self.early_ends[request_id].reason, now_ns)
+            ids = [i for i in ids if i not in self.early_ends]
         if self._waiting is None:
             return [*outputs, *self._admit(now_ns, ids)]
         self._open.unrouted.update(ids)

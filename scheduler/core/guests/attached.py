@@ -46,9 +46,12 @@ def guests_of(
 
         queue = prefills.queue = AdmissionQueue(state, prefills, routing, flow_control)
         if any(rules.timeout_ns for rules in flow_control.by_class):
+            from scheduler.core.guests.early_ends import EarlyEnds
             from scheduler.core.guests.time_outs import TimeOuts
 
-            yield TimeOuts(state, prefills, queue, losses, reservations, flow_control)
+            early_ends = EarlyEnds(state, prefills, losses, reservations)
+            yield early_ends
+            yield TimeOuts(state.table, early_ends, flow_control)
         yield queue
     if config.power is not None:
         from scheduler.core.guests.power_budgets import PowerBudgets

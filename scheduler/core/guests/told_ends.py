@@ -24,6 +24,11 @@ class ToldEnds(Guest):
         for request_id, key in zip(ids, message.keys, strict=True):
             self._asked[request_id] = (source, key)
 
+    def ids(self, source: str, keys: Sequence[int]) -> list[int]:
+        """Of these, those that are open, by request id."""
+        wanted = {(source, key) for key in keys}
+        return [request_id for request_id, asked in self._asked.items() if asked in wanted]
+
     def ended(self, now_ns: int, ids: Sequence[int]) -> Outputs:
         """Told in the order of the ends."""
         table, told = self._table, dict[str, RequestsEnded]()

@@ -1,0 +1,135 @@
+"""What clients send, as models: fields that are not known are ignored, as peers do; types of the known are strict."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deploy.http.errors import HttpError
+
+MAX_STOPS: Final = 16
+MAX_STOP_CHARACTERS: Final = 256
+MAX_TOKEN_ID: Final = 2**32 - 1
+
+MAX_COUNT: Final = 2**31 - 1
+"""Of tokens: what the core's columns hold."""
+
+Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
+TokenIds = list[Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class StreamOptions(_Body):
+    """How a stream is written."""
+
+    include_usage: bool = Field(
+        default=False, description="One more event at the end with the usage of the whole request."
+    )
+
+
+class Part(_Body):
+    """A piece of a message's content; only text is understood."""
+
+    type: str
+    text: str | None = None
+
+
+class Message(_Body):
+    """One message of a conversation."""
+
+    role: Annotated[str, Field(min_length=1, max_length=64)]
+    content: str | list[Part] | None = None
+
+
+class GenerationBody(_Body):
+    """What both kinds of completions take."""
+
+    model: str | None = Field(default=None, description="The model of /v1/models; may be left out.")
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    max_tokens: Count | None = None
+    min_tokens: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
+    ignore_eos: bool | None = Field(default=False, description="The answer has exactly max_tokens.")
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
+    n: int | None = Field(default=1, description="Only 1 is offered.")
+    seed: int | None = Field(default=None, description="Chooses another answer of the same prompt.")
+    timings: bool | None = Field(
+        default=False, description="Tell how long the request was in each stage (an extension)."
+    )
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The longest answer that the client takes, None if it does not say."""
+        return self.max_tokens
+
+    @property
+    def stops(self) -> list[str]:
+        """Texts at which an answer ends."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+    @property
+    def includes_usage(self) -> bool:
+        """Whether a stream ends with the usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+class ChatBody(GenerationBody):
+    """POST /v1/chat/completions."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Count | None = None
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The newer name wins."""
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+
+DEFAULT_COMPLETION_TOKENS: Final = 16
+"""Of /v1/completions where the client says nothing, as OpenAI and vLLM have it."""
+
+
+class CompletionBody(GenerationBody):
+    """POST /v1/completions."""
+
+    prompt: str | list[str] | TokenIds | list[TokenIds]
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Short unless the client says otherwise."""
+        return DEFAULT_COMPLETION_TOKENS if self.max_tokens is None else self.max_tokens
+
+
+class TokenizeBody(_Body):
+    """POST /tokenize: a prompt, or messages."""
+
+    prompt: str | None = None
+    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse_body(model: type[Model], data: bytes) -> Model:
+    """`HttpError` 400 for what is no JSON, 422 with the field for a type or value that is wrong."""
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise HttpError(400, f"the body is no JSON: {_reason(first)}", "invalid_json") from None
+        param = str(first["loc"][0]) if first["loc"] else None
+        where = f"{param}: " if param else ""
+        raise HttpError(422, f"{where}{_reason(first)}", "invalid_value", param=param) from None
+    except (RecursionError, ValueError):
+        raise HttpError(400, "the body is no JSON that can be read", "invalid_json") from None
+
+
+def _reason(error: Any) -> str:
+    text: str = error["msg"]
+    return f"{text[:1].lower()}{text[1:]:.200}"

@@ -1,0 +1,51 @@
+"""Who asks, as headers say: tenant, session and class, as the scheduler knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from deploy.http.errors import HttpError
+from scheduler.protocol.messages import NO_SESSION
+
+SESSION_HEADER: Final = "X-Session-Id"
+TENANT_HEADER: Final = "X-Tenant"
+CLASS_HEADER: Final = "X-Request-Class"
+TIMINGS_HEADER: Final = "X-Timings"
+
+MAX_CHARACTERS: Final = 200
+_LARGEST: Final = 2**31 - 1
+
+
+class Caller(NamedTuple):
+    """Numbers of tenant and session, the name of a class (empty for none), and whether timings are wanted."""
+
+    tenant: int
+    session: int
+    class_name: str
+    wants_timings: bool
+
+
+def caller_of(headers: Mapping[str, str]) -> Caller:
+    """A tenant or session in digits keeps its number, a name gets one that is always the same."""
+    session = _text(headers, SESSION_HEADER)
+    return Caller(
+        _number(_text(headers, TENANT_HEADER) or "0"),
+        _number(session) if session else NO_SESSION,
+        _text(headers, CLASS_HEADER),
+        _text(headers, TIMINGS_HEADER).lower() in ("1", "true"),
+    )
+
+
+def _text(headers: Mapping[str, str], name: str) -> str:
+    text = headers.get(name, "").strip()
+    if len(text) > MAX_CHARACTERS or not text.isprintable():
+        raise HttpError(400, f"{name} is longer than {MAX_CHARACTERS} printable characters", "invalid_header")
+    return text
+
+
+def _number(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text[:11]) <= _LARGEST:
+        return int(text)
+    return int.from_bytes(blake2b(text.encode(), digest_size=4).digest()) & _LARGEST

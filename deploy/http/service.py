@@ -1,0 +1,182 @@
+"""The HTTP service: listens, lets in who may come in, and answers each route of the table."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any, Final
+
+from aiohttp import web
+
+from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_body
+from deploy.http.completions import Completions
+from deploy.http.connections import Watch
+from deploy.http.errors import HttpError, of_aiohttp
+from deploy.http.exchange import Exchange, Serving
+from deploy.http.keys import KeyRing
+from deploy.http.prompts import BYTES_PER_TOKEN, Prompt, chat_text
+from deploy.http.routes import JSON_TYPE, ROUTES, Handler, Route, openapi_document
+from deploy.http.spec import HttpSpec, address_text
+from deploy.live.shown import Page
+from scheduler.protocol.errors import ClusterError
+
+MAX_BODY_BYTES: Final = 4 * 2**20
+"""Of a body, also after decompression: the text of a million tokens."""
+
+BODY_S: Final = 30.0
+"""Wall seconds within which a body comes."""
+
+DISTRIBUTION: Final = "supernode-serve"
+
+WhyNot = Callable[[], tuple[str, float]]
+"""Why no session serves now, and in how many wall seconds to ask again."""
+
+
+class HttpService:
+    """`start` once; `begin` and `end` enclose each session. `page` renders a path of the exporter."""
+
+    def __init__(self, spec: HttpSpec, why_not: WhyNot, page: Callable[[str, str], Page]) -> None:
+        self._spec = spec
+        self._why_not = why_not
+        self._page = page
+        self._exchange = Exchange()
+        self._completions = Completions(spec, self._exchange)
+        self._keys = KeyRing(spec.key_digests)
+        self._watch = Watch()
+        self._document = openapi_document(version(DISTRIBUTION), has_keys=bool(spec.key_digests))
+        # A task that nobody holds may be collected.
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Listen; returns HOST:PORT as it came out. A `ClusterError` if it cannot."""
+        runner = web.AppRunner(self.application(), handler_cancellation=True, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, self._spec.host, self._spec.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            where = address_text(self._spec.host, self._spec.port)
+            raise ClusterError(f"HTTP cannot be served on {where} ({error.strerror}); give another --http") from error
+        assert runner.server is not None
+        self._watching = asyncio.create_task(self._watch.run(runner.server))
+        return address_text(self._spec.host, runner.addresses[0][1])
+
+    def begin(self, session: Serving) -> None:
+        """A session's clock starts."""
+        self._exchange.begin(session)
+
+    def end(self) -> None:
+        """It is over."""
+        self._exchange.end()
+
+    def application(self) -> web.Application:
+        """All routes behind the middleware."""
+        application = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
+        for route in ROUTES:
+            application.router.add_route(route.method, route.path, self._handler(route))
+        return application
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Every error in one form, and no connection watched for silence while it is answered."""
+        self._watch.active.add(request.protocol)
+        try:
+            return await handler(request)
+        except HttpError as error:
+            return error.response()
+        except web.HTTPException as error:
+            return of_aiohttp(error, request.path)
+        except ConnectionError:  # the client is gone
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect: one line for us, and none of it for the client
+            print(f"http: {request.method} {request.path}: {type(error).__name__}: {error}", file=sys.stderr)
+            return HttpError(500, "an internal error; please report it", "internal").response()
+        finally:
+            self._watch.active.discard(request.protocol)
+
+    def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        answer: Handler = getattr(self, route.name)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if not route.is_open:
+                self._keys.check(request.headers)
+            if route.body is None:
+                return await answer(request)
+            body = parse_body(route.body, await _read(request))
+            if route.serves:
+                self._refuse_if_closed()
+            return await answer(request, body)
+
+        return handle
+
+    def _refuse_if_closed(self) -> None:
+        if not self._exchange.is_open:
+            line, retry_after_s = self._why_not()
+            raise HttpError(503, line, "not_serving", retry_after_s=retry_after_s)
+
+    async def chat(self, request: web.Request, body: ChatBody) -> web.StreamResponse:
+        """POST /v1/chat/completions."""
+        return await self._completions.chat(request, body)
+
+    async def text(self, request: web.Request, body: CompletionBody) -> web.StreamResponse:
+        """POST /v1/completions."""
+        return await self._completions.text(request, body)
+
+    async def models(self, request: web.Request) -> web.Response:
+        """GET /v1/models."""
+        model: dict[str, Any] = {"id": self._spec.model, "object": "model", "created": 0, "owned_by": "supernode"}
+        model["max_model_len"] = self._spec.max_context_tokens
+        return web.json_response({"object": "list", "data": [model]})
+
+    async def tokenize(self, request: web.Request, body: TokenizeBody) -> web.Response:
+        """POST /tokenize."""
+        if (body.prompt is None) == (body.messages is None):
+            raise HttpError(422, "give either prompt or messages", "invalid_value", param="prompt")
+        text = body.prompt if body.messages is None else chat_text(body.messages)
+        prompt = Prompt("text", (text or "").encode())
+        estimate = f"{BYTES_PER_TOKEN} bytes of UTF-8 a token"
+        answer = {
+            "count": prompt.num_tokens,
+            "max_model_len": self._spec.max_context_tokens,
+            "tokens": None,
+            "estimated": estimate,
+        }
+        return web.json_response(answer)
+
+    async def health(self, request: web.Request) -> web.Response:
+        """GET /health."""
+        return web.json_response({"status": "alive"})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """GET /ready."""
+        self._refuse_if_closed()
+        return web.json_response({"status": "ready"})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """GET /metrics, the page of the metrics endpoint; written by a thread, as there."""
+        page = await asyncio.to_thread(self._page, "/metrics", request.headers.get("Accept", ""))
+        return web.Response(body=page.body, headers={"Content-Type": page.content_type})
+
+    async def openapi(self, request: web.Request) -> web.Response:
+        """GET /openapi.json."""
+        return web.json_response(self._document)
+
+
+async def _read(request: web.Request) -> bytes:
+    """The body. `HttpError` 415 if it is not said to be JSON, 408 if it does not come, 413 if it is too large."""
+    if request.content_type != JSON_TYPE:
+        raise HttpError(415, f"send the body as Content-Type: {JSON_TYPE}", "unsupported_media_type")
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise HttpError(408, f"the body did not come within {BODY_S:.0f} s", "slow_client") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise HttpError(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes", "body_too_large") from None
+    except (web.HTTPBadRequest, ValueError) as error:
+        raise HttpError(400, f"the body cannot be read: {error!s:.100}", "invalid_body") from None
