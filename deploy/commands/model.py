@@ -35,7 +35,7 @@ Model = Annotated[str, typer.Option(metavar="NAME", help="Model, config.json or 
 Npus = Annotated[int | None, typer.Option(metavar="N", help="NPUs (packages, GPUs) of the instance.")]
 Ep = Annotated[int | None, typer.Option(metavar="N", help="Ranks of expert parallelism; a rank is a die.")]
 Slots = Annotated[int | None, typer.Option(metavar="N", help="Experts that a rank holds in each layer.")]
-Microbatch = Annotated[str | None, typer.Option(metavar="on|off", help="The layout's overlap of communication.")]
+Microbatch = Annotated[str | None, typer.Option(metavar="on|off", help="Two micro-batches, or no overlap at all.")]
 OverlapName = Annotated[str | None, typer.Option(metavar="KIND", help="none, single_batch or two_batches.")]
 Eplb = Annotated[str | None, typer.Option(metavar="KIND", help="Expert balance: default, greedy or perfect.")]
 BatchTokens = Annotated[int | None, typer.Option(metavar="N", help="Prompt tokens of a pass, per NPU; 16384.")]

@@ -97,7 +97,7 @@ def _size(default: Instance, options: InstanceOptions) -> tuple[int, int]:
 
 
 def _overlap(default: Overlap, options: InstanceOptions) -> Overlap:
-    """`--overlap` says what communication hides behind; `--microbatch` switches the layout's own way on or off."""
+    """`--overlap` says what communication hides behind; `--microbatch` switches two batches on or all off."""
     microbatch, overlap = options.microbatch, options.overlap
     if overlap is not None and microbatch is not None:
         raise ConfigError(f"--microbatch {microbatch} and --overlap {overlap} say the same twice; leave one out")
@@ -107,7 +107,7 @@ def _overlap(default: Overlap, options: InstanceOptions) -> Overlap:
         return default
     if one_of("--microbatch", microbatch, ["on", "off"]) == "off":
         return Overlap.NONE
-    return Overlap.TWO_BATCHES if default is Overlap.NONE else default
+    return Overlap.TWO_BATCHES
 
 
 def _given(**options: Any) -> dict[str, Any]:

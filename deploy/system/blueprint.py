@@ -304,7 +304,7 @@ class Blueprint:
     @property
     def kv_bytes_per_token(self) -> int:
         """What a token of KV takes wherever it is kept, and on its way."""
-        return int(self.model.kv_bytes_per_token(self.has_mtp))
+        return self.model.kv_bytes_per_token(self.has_mtp, self.cluster.defaults.kv_precision.bytes_per_element)
 
     @property
     def has_mtp(self) -> bool:

@@ -85,8 +85,8 @@ GB200_NVL72 = Supernode(
         plan="3x8p+1x48d+18c",
         precision=Precision.FP8,
         prefill=StageLayout(num_npus=8, ep=8, overlap=Overlap.NONE),
-        decode=StageLayout(num_npus=48, ep=48, overlap=Overlap.NONE),
-        source="48 decode GPUs as LMSYS; prefill on the rest, in instances that hold the weights",
+        decode=StageLayout(num_npus=48, ep=48, overlap=Overlap.SINGLE_BATCH),
+        source="48 decode GPUs as LMSYS, whose second account overlaps one batch; prefill on the rest, where it fits",
         confidence=_ESTIMATE,
     ),
     power=SupernodePower(

@@ -116,11 +116,13 @@ class ServingDefaults:
     plan: str
     """Instances, such as 14x16p+1x160d+48c."""
     precision: Precision
-    """Of weights and matrix products; attention is BF16."""
+    """Of weights and matrix products."""
     prefill: StageLayout
     decode: StageLayout
     source: str
     confidence: Confidence
+    kv_precision: Precision = Precision.BF16
+    """Of cached keys and values. Scores are computed in it where it is FP8, else in BF16."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,15 @@ from sim_hw.instance.geometric_grid import GeometricGrid
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.operators.operator import Operator, OperatorClass
-from sim_hw.operators.roofline import compute_flops_per_s, memory_bytes_per_s
-from sim_hw.steps.decode_step import SPLIT_STEP_CORES, DecodeModel, draft_operators, once_operators, single_batch
+from sim_hw.operators.roofline import compute_flops_per_s, handling_stretch, memory_bytes_per_s
+from sim_hw.steps.decode_step import (
+    SPLIT_STEP_CORES,
+    DecodeModel,
+    contended_s,
+    draft_operators,
+    once_operators,
+    single_batch,
+)
 
 PS_PER_S = 1e12
 
@@ -154,7 +161,7 @@ def compile_decode(point: DecodePoint, max_requests_per_die: int) -> CompiledDec
             ranks * np.array([rest_kv_s + expert_layers * _kv_s(model, way.core_share) for way in ways])
         ),
         rest_base_ps=_integers(rest_s),
-        rest_kv_ps=round(PS_PER_S * ranks * rest_kv_s),
+        rest_kv_ps=round(PS_PER_S * ranks * (rest_kv_s + expert_layers * _contended_kv_s(model, ways))),
         table=GeometricGrid(
             lambda load: [PS_PER_S * expert_layers * one for one in _beside_attention_s(model, ways, load)],
             FEWEST_REQUESTS,
@@ -197,8 +204,9 @@ def _beside_attention_s(model: DecodeModel, ways: Sequence[Way], load: float) ->
             follow_s.append(way.parts * sum(model.busy_s(computed).values()))
             other_s.append(way.parts * sum(model.busy_s(communication).values()))
         else:
-            follow_s.append(0.0)
-            other_s.append(way.parts * sum(model.busy_s((*computed, *communication), 1.0 - way.core_share).values()))
+            other = sum(model.busy_s((*computed, *communication), 1.0 - way.core_share).values())
+            follow_s.append(way.parts * contended_s(model, computed))
+            other_s.append(way.parts * (other + contended_s(model, model.attention(load / 2))))
     return follow_s + other_s
 
 
@@ -207,6 +215,14 @@ def _kv_s(model: DecodeModel, core_share: float) -> float:
     one_token = replace(model, point=replace(model.point, context_tokens=1))
     seconds = [sum(one.busy_s(one.attention(1.0), core_share).values()) for one in (model, one_token)]
     return seconds[1] - seconds[0]
+
+
+def _contended_kv_s(model: DecodeModel, ways: Sequence[Way]) -> float:
+    """What the stream beside attention waits while one KV token is read in one layer."""
+    if all(way.attention_cores is None for way in ways):
+        return 0.0
+    one_token = replace(model, point=replace(model.point, context_tokens=1))
+    return contended_s(one_token, one_token.attention(1.0)) - contended_s(model, model.attention(1.0))
 
 
 def _roofline_s(
@@ -222,7 +238,7 @@ def _roofline_s(
         if one.kind is OperatorClass.WAIT:
             seconds += wait_s
         elif one.kind is OperatorClass.REQUEST:
-            seconds += wait_s / core_share
+            seconds += wait_s * handling_stretch(fit, core_share)
         else:
             compute_s = flops / compute_flops_per_s(one, chip, fit, core_share)
             seconds += np.maximum(compute_s, num_bytes / memory_bytes_per_s(one, chip, fit, core_share))

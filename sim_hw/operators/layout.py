@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from math import exp, log, sqrt
 
 from sim_hw.errors import DoesNotFitError
 from sim_hw.models.shape import Experts, ModelShape
@@ -39,6 +40,18 @@ class ExpertLayout:
     def messages_per_row(self) -> int:
         """Ranks that a token row is sent to; a shared expert on the row's own rank needs no message."""
         return self.experts.routed_per_token + (self.experts.shared if self.shared_ranks else 0)
+
+    def slowest_rank_slots(self, rows_per_rank: float) -> float:
+        """Experts of the busiest rank that any row comes to: the weights of the others are not read.
+
+        Rows choose independently, so a slot is idle with the probability of a Poisson count of 0; the busiest of `ep`
+        ranks lies the square root of 2 ln(ep) standard deviations above the mean.
+        """
+        routed_ranks = self.ep - self.shared_ranks
+        rows_per_slot = self.ep * rows_per_rank * self.experts.routed_per_token / (routed_ranks * self.routed_slots)
+        asked = 1.0 - exp(-rows_per_slot)
+        above_mean = sqrt(2.0 * log(self.ep) * self.routed_slots * asked * (1.0 - asked))
+        return min(self.routed_slots, self.routed_slots * asked + above_mean) + self.slots_per_rank - self.routed_slots
 
     def slowest_rank_rows(self, rows_per_rank: float, balance: ExpertBalance, spread: float) -> float:
         """(row, expert) pairs on the busiest rank when each rank sends `rows_per_rank` token rows.

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from sim_hw.chips.chip import Chip, Precision
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.errors import OperatingPointError
 from sim_hw.models.shape import ModelShape
 from sim_hw.planes import Plane
+
+KV_PRECISIONS: Final = (Precision.BF16, Precision.INT8, Precision.FP8)
+"""What serving engines keep keys and values in."""
 
 
 class ExpertBalance(StrEnum):
@@ -45,8 +49,18 @@ class Instance:
 
     @property
     def precision(self) -> Precision:
-        """Of weights and matrix products; attention, gate and KV are BF16."""
+        """Of weights and matrix products; the gate is BF16."""
         return self.cluster.defaults.precision
+
+    @property
+    def kv_precision(self) -> Precision:
+        """Of cached keys and values."""
+        return self.cluster.defaults.kv_precision
+
+    @property
+    def score_precision(self) -> Precision:
+        """What decode multiplies queries with keys and values in: integers of the cache are turned into BF16 first."""
+        return Precision.FP8 if self.kv_precision is Precision.FP8 else Precision.BF16
 
     @property
     def num_ranks(self) -> int:
@@ -66,6 +80,10 @@ class Instance:
                 f"expert parallelism over {self.ep} ranks needs 1 to {self.num_ranks} of them, the dies of "
                 f"{self.num_npus} NPUs: change --ep or --npus"
             )
+        if self.kv_precision not in KV_PRECISIONS:
+            raise OperatingPointError(f"KV in {self.kv_precision}: give --kv-precision {', '.join(KV_PRECISIONS)}")
+        self.chip.die_flops(self.precision)
+        self.chip.die_flops(self.score_precision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,9 +71,18 @@ class DecodeModel:
         point = self.point
         ranks = tensor_ranks(point)
         operators = decode_attention(
-            point.model, self.fit, point.precision, requests, point.rows_per_request, point.context_tokens, ranks
+            point.model,
+            self.fit,
+            point.precision,
+            requests,
+            point.rows_per_request,
+            point.context_tokens,
+            ranks,
+            point.kv_precision,
+            point.score_precision,
         )
-        return (*operators, *self._all_reduce("attention_all_reduce", requests, ranks))
+        launch = self._launch("attention_launch")
+        return (*operators, *launch, *self._all_reduce("attention_all_reduce", requests, ranks))
 
     def experts(self, layout: ExpertLayout, requests: float) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
         """Computation of one expert layer, and its all-to-all."""
@@ -83,18 +92,23 @@ class DecodeModel:
         slowest = layout.slowest_rank_rows(rows, point.eplb, spread)
         communication = ExpertAllToAll(point.cluster, self.fit, layout.ep, point.model.hidden, layout.messages_per_row)
         products = expert_products(point.model, layout, point.precision, rows, slowest)
-        return (*products, row_handling(self.fit, rows)), dispatch_and_combine(communication, rows)
+        computed = (*products, row_handling(self.fit, rows), *self._launch("ffn_launch"))
+        return computed, dispatch_and_combine(communication, rows)
 
     def dense(self, requests: float) -> tuple[Operator, ...]:
         """Of one dense layer.
 
-        What rows cost around experts was fitted on all layers of models with experts, and is left out without any.
+        What rows and launches cost was fitted on all layers of models with experts, and is left out without any.
         """
         rows = requests * self.point.rows_per_request
         ranks = tensor_ranks(self.point)
         products = dense_products(self.point.model, self.point.precision, rows, ranks)
         handling = (row_handling(self.fit, rows),) if self.layout else ()
-        return (products, *handling, *self._all_reduce("ffn_all_reduce", requests, ranks))
+        return (products, *handling, *self._launch("ffn_launch"), *self._all_reduce("ffn_all_reduce", requests, ranks))
+
+    def _launch(self, name: str) -> tuple[Operator, ...]:
+        """What a block takes for each micro-batch, however few requests it has."""
+        return (Operator(name, OperatorClass.WAIT, wait_s=self.fit.block_s.value),) if self.layout else ()
 
     def _all_reduce(self, name: str, requests: float, ranks: int) -> tuple[Operator, ...]:
         if ranks == 1:
@@ -151,8 +165,7 @@ def stage_s(model: DecodeModel, requests: float, attention_share: float) -> tupl
     layout = model.layout
     assert layout is not None
     computed, communication = model.experts(layout, requests)
-    attention_s = model.busy_s(model.attention(requests), attention_share)
-    return attention_s, model.busy_s((*computed, *communication), 1.0 - attention_share)
+    return _streams(model, model.attention(requests), computed, communication, attention_share)
 
 
 def _split_streams(model: DecodeModel, layout: ExpertLayout, requests: float) -> list[ExpertLayer]:
@@ -162,11 +175,32 @@ def _split_streams(model: DecodeModel, layout: ExpertLayout, requests: float) ->
     attention, (computed, communication) = model.attention(requests), model.experts(layout, requests)
     for attention_cores in range(SPLIT_STEP_CORES, cores.count, SPLIT_STEP_CORES):
         share = attention_cores / cores.count
-        first = model.busy_s(attention, share)
-        second = model.busy_s((*computed, *communication), 1.0 - share)
+        first, second = _streams(model, attention, computed, communication, share)
         exposed = max(first, second, key=lambda stream: sum(stream.values()))
         found.append(ExpertLayer(StepTime(first | second, exposed).times(2), True, attention_cores))
     return found
+
+
+def _streams(
+    model: DecodeModel,
+    attention: tuple[Operator, ...],
+    computed: tuple[Operator, ...],
+    communication: tuple[Operator, ...],
+    attention_share: float,
+) -> tuple[dict[str, float], dict[str, float]]:
+    first_s = model.busy_s(attention, attention_share)
+    second_s = model.busy_s((*computed, *communication), 1.0 - attention_share)
+    return (
+        first_s | {"attention_stall": contended_s(model, computed)},
+        second_s | {"ffn_stall": contended_s(model, attention)},
+    )
+
+
+def contended_s(model: DecodeModel, operators: tuple[Operator, ...]) -> float:
+    """What a stream waits while `operators` of the stream beside it use the memory that both share."""
+    num_bytes = sum(operator.hbm_bytes for operator in operators)
+    full_bytes_per_s = model.point.chip.die.hbm_bytes_per_s.value * model.fit.memory_efficiency.value
+    return model.fit.contended_share.value * num_bytes / full_bytes_per_s
 
 
 def _covered_all_to_all(model: DecodeModel, layout: ExpertLayout, requests: float) -> ExpertLayer:
@@ -186,7 +220,13 @@ def single_batch(layout: ExpertLayout, front_s: dict[str, float], communication_
 def once_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
     """What a step does outside its layers: head, sampling, launches."""
     wait = Operator("iteration", OperatorClass.WAIT, wait_s=model.fit.iteration_s.value)
-    return (*_logits(model, requests * model.point.rows_per_request), wait)
+    return (*_logits(model, requests * model.point.rows_per_request), wait, *_drafting(model))
+
+
+def _drafting(model: DecodeModel) -> tuple[Operator, ...]:
+    if not model.point.mtp_k:
+        return ()
+    return (Operator("drafting", OperatorClass.WAIT, wait_s=model.fit.drafting_s.value),)
 
 
 def draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:

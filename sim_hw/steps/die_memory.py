@@ -15,7 +15,6 @@ from sim_hw.chips.sheet import fit_of
 from sim_hw.errors import DoesNotFitError
 from sim_hw.figure import Confidence, Figure
 from sim_hw.models.attention import LatentAttention
-from sim_hw.operators.attention import KV_BYTES_PER_ELEMENT
 from sim_hw.operators.collectives import ExpertAllToAll
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
@@ -77,9 +76,8 @@ def decode_memory(point: DecodePoint) -> DieMemory:
     layout, ranks = expert_layout(point), tensor_ranks(point)
     requests = point.requests_per_rank
     heads = min(ranks, point.model.attention.cached_heads)
-    kv_bytes = (
-        requests * ranks * point.context_tokens * point.model.kv_bytes_per_token(point.mtp_k > 0, KV_BYTES_PER_ELEMENT)
-    )
+    token_bytes = point.model.kv_bytes_per_token(point.mtp_k > 0, point.kv_precision.bytes_per_element)
+    kv_bytes = requests * ranks * point.context_tokens * token_bytes
     buffers = 0.0
     if layout:
         copies = min(point.model.experts_per_token, layout.slots_per_rank)
@@ -96,7 +94,7 @@ def prefill_memory(point: PrefillPoint) -> DieMemory:
     sharing = point.num_ranks if is_staged else tensor_ranks(point)
     heads = min(sharing, point.model.attention.cached_heads)
     tokens = point.tokens_per_rank * sharing
-    kv_bytes = tokens * point.model.kv_bytes_per_token(False, KV_BYTES_PER_ELEMENT) / heads
+    kv_bytes = tokens * point.model.kv_bytes_per_token(False, point.kv_precision.bytes_per_element) / heads
     buffers = PREFILL_BUFFER_BYTES.value if expert_layout(point) else 0.0
     return _die_memory(point, weights_bytes(point, is_staged), buffers, kv_bytes)
 

@@ -71,7 +71,7 @@ def test_only_a_model_with_the_module_speculates() -> None:
     [
         (CLOUDMATRIX384, "on", None, Overlap.TWO_BATCHES),
         (CLOUDMATRIX384, "off", None, Overlap.NONE),
-        (GB200_NVL72, None, None, Overlap.NONE),
+        (GB200_NVL72, None, None, Overlap.SINGLE_BATCH),
         (GB200_NVL72, "on", None, Overlap.TWO_BATCHES),
         (GB200_NVL72, None, "single_batch", Overlap.SINGLE_BATCH),
     ],
