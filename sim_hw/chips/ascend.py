@@ -1,17 +1,18 @@
 """The Ascend chips of Huawei. Figures are per die (rank) inside `Die`, per package outside it.
 
-Bandwidths are one direction, FLOP/s are dense; abbreviated sources stand in `sim_hw.sources`. The Ascend 910B is
-missing: its links are published nowhere found.
+Bandwidths are one direction, FLOP/s are dense; abbreviated sources stand in `sim_hw.sources`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from sim_hw.chips.chip import Chip, Die, PeakRates
 from sim_hw.chips.fit import (
     ABSENT_S,
     ABSENT_SHARE,
+    NO_MEASUREMENT,
     ChipFit,
     CollectiveFit,
     errors,
@@ -24,6 +25,7 @@ from sim_hw.figure import Confidence, Figure, gigabytes, gigabytes_per_s, terafl
 from sim_hw.planes import Plane
 
 _TWO = Confidence.TWO_SOURCES
+_ONE = Confidence.ONE_SOURCE
 _ESTIMATE = Confidence.ESTIMATE
 
 ASCEND_910C = Chip(
@@ -52,6 +54,33 @@ ASCEND_910C = Chip(
     price_usd=Figure(19_500, "USD", "RMB 142.5 k at 7.3 a dollar; broker note of dzcnc gives RMB 140-145 k", _ESTIMATE),
 )
 """Two identical dies; FP16, BF16 and INT8, no native FP8."""
+
+ASCEND_910B = Chip(
+    name="ascend-910b",
+    title="Ascend 910B",
+    die=Die(
+        peak=PeakRates(
+            bf16=teraflops(
+                245.8, "MS, profile of 280 TFLOP/s in FP16; others of the family have 294.9 and 353.9", _ONE
+            ),
+            fp16=teraflops(280, "MS; pages of servers, others read 256 to 376", _TWO),
+            int8=teraflops(560, "MS", _ONE),
+        ),
+        hbm_bytes=gigabytes(64, "MS and product pages", _TWO),
+        hbm_bytes_per_s=gigabytes_per_s(1600, "MS (1.6 TiB/s)", _ONE),
+        scale_up_bytes_per_s=gigabytes_per_s(196, "HCCS, 7 links of 28 GB/s to the others of a node; MS", _ONE),
+        scale_out_bytes_per_s=gigabytes_per_s(25, "200 Gbit/s; MS", _ONE),
+        cube_cores=Figure(20, "core", "HAMi, device configuration of 910B3 and B4", _ONE),
+        vector_cores=Figure(40, "core", "two to a cube core, as of the 910C", _ESTIMATE),
+    ),
+    num_dies=Figure(1, "die", "MS", _ONE),
+    scale_up_network="HCCS",
+    scale_up_domain_npus=Figure(8, "NPU", "a node; MS", _ONE),
+    tdp_w=watts(350, "310-350 W on product pages", _ONE),
+    idle_w=watts(93, "npu-smi readings in public repositories", _TWO),
+    price_usd=Figure(12_300, "USD", "RMB 90 k at 7.3 a dollar; broker note of dzcnc", _ESTIMATE),
+)
+"""Of Atlas 800I A2. One die; FP16, BF16 and INT8, no native FP8."""
 
 _PAPER = "CloudMatrix paper, arXiv 2506.12708"
 
@@ -115,7 +144,46 @@ ASCEND_910C_RIVALS = {
     ),
 }
 
+_ROCE_SHARE = Figure(0.7, "1", "MS, which its authors mark as to be confirmed", _ONE)
+
+
+def _over_roce(collective: CollectiveFit) -> CollectiveFit:
+    return replace(
+        collective,
+        line_share=_ROCE_SHARE,
+        fixed_s=fitted(collective.fixed_s.value, "s", f"as Ascend 910C: {NO_MEASUREMENT}"),
+        far_row_s=fitted(collective.far_row_s.value, "s", f"as Ascend 910C: {NO_MEASUREMENT}"),
+    )
+
+
+ASCEND_910B_FIT = replace(
+    ASCEND_910C_FIT,
+    request_s=fitted(ASCEND_910C_FIT.request_s.value, "s", f"as Ascend 910C: {NO_MEASUREMENT}"),
+    block_s=fitted(200e-6, "s", "row atlas800ia2-r1-vllm-hybrid"),
+    is_staged_prefill=False,
+    all_to_all_plane=Plane.RDMA,
+    dispatch=_over_roce(ASCEND_910C_FIT.dispatch),
+    combine=_over_roce(ASCEND_910C_FIT.combine),
+)
+"""Under vLLM: what differs from the 910C under CloudMatrix's engine stands in `block_s`."""
+
+ASCEND_910B_RIVALS = {
+    "longer iterations, no launches": with_values(ASCEND_910B_FIT, block_s=0.0, iteration_s=24e-3),
+}
+
 SHEETS: Final = (
+    ChipSheet(
+        chip=ASCEND_910B,
+        maker="ascend",
+        fit=ASCEND_910B_FIT,
+        rivals=ASCEND_910B_RIVALS,
+        errors=errors(
+            (0.40, "no row of a prefill"),
+            (0.35, "one row, of an engine that does both stages in one pool, fixes the launches"),
+            (0.35, "no row of a collective"),
+        ),
+        power_fit="h200",
+    ),
     ChipSheet(
         chip=ASCEND_910C,
         maker="ascend",

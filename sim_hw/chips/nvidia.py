@@ -136,7 +136,7 @@ B200 = Chip(
     title="NVIDIA B200 SXM",
     die=Die(
         peak=PeakRates(bf16=_flops(2250), int8=_flops(4500, "IX", _ONE), fp8=_flops(4500), fp4=_flops(9000)),
-        hbm_bytes=_bytes(180),
+        hbm_bytes=Figure(183_359 * 2**20, "B", "SMI, 183,359 MiB; sold as 180 GB", _TWO),
         hbm_bytes_per_s=_rate(8000, "AIC, IX (AIC measures with 7.7 TB/s)"),
         scale_up_bytes_per_s=_rate(900),
         scale_out_bytes_per_s=_rate(50, "AIC", _ONE),
@@ -155,7 +155,7 @@ GB200 = Chip(
     title="NVIDIA GB200",
     die=Die(
         peak=PeakRates(bf16=_flops(2500), int8=_flops(5000, "IX", _ONE), fp8=_flops(5000), fp4=_flops(10_000)),
-        hbm_bytes=_bytes(186, "FiberMall, winbuzzer; what is usable of 192 GB"),
+        hbm_bytes=Figure(189_471 * 2**20, "B", "SMI, 189,471 MiB; sold as 186 GB", _TWO),
         hbm_bytes_per_s=_rate(8000),
         scale_up_bytes_per_s=_rate(900),
         scale_out_bytes_per_s=_rate(50, "CX-7; the ratio printed by SA", _ONE),

@@ -97,7 +97,7 @@ def _over_nvlink(collective: CollectiveFit) -> CollectiveFit:
 GB200_FIT = replace(
     H100_FIT,
     vector_efficiency=fitted(H800_FIT.vector_efficiency.value, "1", f"as H800: {NO_MEASUREMENT}"),
-    request_s=fitted(0.594e-6, "s", "rows gb200_decode_sglang_part1, gb200-part2-fp8-decode"),
+    request_s=fitted(0.604e-6, "s", "rows gb200_decode_sglang_part1, gb200-part2-fp8-decode"),
     block_s=fitted(30e-6, "s", "row gb200-part2-fp8-decode, of fewer requests than gb200_decode_sglang_part1"),
     drafting_s=fitted(H100_FIT.drafting_s.value, "s", f"as H100: {NO_MEASUREMENT}"),
     prefill_core_share=fitted(1.0, "1", "assumed: no two micro-batches in the published software"),
@@ -107,7 +107,7 @@ GB200_FIT = replace(
 )
 
 GB200_RIVALS = {
-    "slower products": with_values(GB200_FIT, matrix_efficiency=0.5, request_s=0.531e-6),
-    "long launches": with_values(GB200_FIT, block_s=100e-6, request_s=0.555e-6),
-    "long iterations": with_values(GB200_FIT, request_s=0.425e-6, iteration_s=20e-3),
+    "slower products": with_values(GB200_FIT, matrix_efficiency=0.5, request_s=0.541e-6),
+    "long launches": with_values(GB200_FIT, block_s=100e-6, request_s=0.574e-6),
+    "long iterations": with_values(GB200_FIT, request_s=0.4546e-6, iteration_s=20e-3),
 }

@@ -14,6 +14,9 @@ from sim_hw.operators.operating_point import ExpertBalance, Instance
 EXPERTS_PER_REDUNDANT = 8
 """DeepSeek's and CloudMatrix-Infer's layouts keep 32 copies beside 256 routed experts where slots come out even."""
 
+FEWEST_RANKS_WITH_COPIES = 16
+"""Published layouts with copies have at least so many ranks; one of four keeps none, as each holds a quarter anyway."""
+
 RANKS_PER_SHARED_RANK = 10
 """CloudMatrix-Infer's decode instance gives 32 of its 320 ranks to copies of the shared expert."""
 
@@ -109,7 +112,7 @@ def _usual_slots(experts: Experts, ep: int) -> int:
     """One where shared experts can have ranks of their own, else as many as all of them need, with copies if even."""
     if experts.shared == 1 and ep - ep // RANKS_PER_SHARED_RANK >= experts.routed:
         return 1
-    redundant = experts.routed // EXPERTS_PER_REDUNDANT
+    redundant = experts.routed // EXPERTS_PER_REDUNDANT if ep >= FEWEST_RANKS_WITH_COPIES else 0
     return max(-(-experts.routed // ep), (experts.routed + redundant) // ep) + experts.shared
 
 

@@ -25,6 +25,13 @@ RESERVE_SHARE = Figure(
     0.10, "1", "activations, graphs, fragmentation; serving engines usually take a share of 0.9", Confidence.ESTIMATE
 )
 
+PREFILL_RESERVE_SHARE = Figure(
+    0.08,
+    "1",
+    "as of decode without its graphs; a published prefill of DeepSeek-R1 on four GB200 fits",
+    Confidence.ESTIMATE,
+)
+
 PREFILL_BUFFER_BYTES = Figure(
     645 * 2**20,
     "B",
@@ -49,8 +56,8 @@ class DieMemory:
         return self.needed_bytes <= self.capacity_bytes
 
 
-def weights_bytes(instance: Instance, is_split_by_head: bool) -> dict[str, float]:
-    """Weights of one die by kind, the MTP module included if the model has one.
+def weights_bytes(instance: Instance, is_split_by_head: bool, has_mtp: bool) -> dict[str, float]:
+    """Weights of one die by kind; those of the MTP module only where it is run.
 
     With `is_split_by_head` (staged prefill) projections into heads and the vocabulary are spread over all ranks. A
     dense model splits everything over its tensor-parallel ranks.
@@ -65,7 +72,7 @@ def weights_bytes(instance: Instance, is_split_by_head: bool) -> dict[str, float
         "experts": shape.moe_layers * expert_layer,
         "dense_ffn": shape.dense_layers * shape.dense_parameters / ranks,
         "vocabulary": vocabularies / head_ranks,
-        "mtp": shape.mtp_layers * (attention + expert_layer + shape.mtp_projection_parameters),
+        "mtp": has_mtp * shape.mtp_layers * (attention + expert_layer + shape.mtp_projection_parameters),
     }
     size = instance.precision.bytes_per_element
     return {kind: count * size for kind, count in parameters.items() if count}
@@ -84,7 +91,7 @@ def decode_memory(point: DecodePoint) -> DieMemory:
         all_to_all = ExpertAllToAll(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
         message_bytes = all_to_all.message_bytes("dispatch") + all_to_all.message_bytes("combine")
         buffers = layout.ep * requests * point.rows_per_request * copies * message_bytes
-    return _die_memory(point, weights_bytes(point, False), buffers, kv_bytes / heads)
+    return _die_memory(point, weights_bytes(point, False, point.mtp_k > 0), buffers, kv_bytes / heads)
 
 
 def prefill_memory(point: PrefillPoint) -> DieMemory:
@@ -96,7 +103,7 @@ def prefill_memory(point: PrefillPoint) -> DieMemory:
     tokens = point.tokens_per_rank * sharing
     kv_bytes = tokens * point.model.kv_bytes_per_token(False, point.kv_precision.bytes_per_element) / heads
     buffers = PREFILL_BUFFER_BYTES.value if expert_layout(point) else 0.0
-    return _die_memory(point, weights_bytes(point, is_staged), buffers, kv_bytes)
+    return _die_memory(point, weights_bytes(point, is_staged, False), buffers, kv_bytes, PREFILL_RESERVE_SHARE)
 
 
 def check_decode(point: DecodePoint) -> DieMemory:
@@ -176,10 +183,16 @@ def largest_fitting_batch(point: DecodePoint) -> int:
     return max(0, int(spare_bytes // request_bytes)) * dies
 
 
-def _die_memory(instance: Instance, weights: dict[str, float], buffers: float, kv_bytes: float) -> DieMemory:
+def _die_memory(
+    instance: Instance,
+    weights: dict[str, float],
+    buffers: float,
+    kv_bytes: float,
+    reserve_share: Figure = RESERVE_SHARE,
+) -> DieMemory:
     capacity_bytes = instance.chip.die.hbm_bytes.value
     parts = {f"weights_{kind}": value for kind, value in weights.items()}
-    parts |= {"buffers": buffers, "kv": kv_bytes, "reserve": RESERVE_SHARE.value * capacity_bytes}
+    parts |= {"buffers": buffers, "kv": kv_bytes, "reserve": reserve_share.value * capacity_bytes}
     return DieMemory(parts, capacity_bytes)
 
 

@@ -32,7 +32,7 @@ def layout(ep: int, slots_per_rank: int | None = None, point: DecodePoint = DECO
         (144, 3, 0),  # DeepSeek decode: 2 routed, 1 shared
         (128, 3, 0),
         (48, 7, 0),
-        (1, 289, 0),
+        (1, 257, 0),
     ],
 )
 def test_published_layouts(ep: int, slots: int, shared_ranks: int) -> None:
