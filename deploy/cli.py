@@ -11,10 +11,11 @@ import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from deploy.terminal.interrupt import terminate_as_interrupt
 from deploy.terminal.output import say, tell
@@ -34,12 +35,11 @@ EXIT_INTERNAL: Final = 3
 EXIT_INTERRUPTED: Final = 130
 
 
-@dataclass(slots=True)
-class LazyCommand:
+class LazyCommand(Struct, frozen=True):
     """Where a command lives. The help is kept here, so that listing the commands imports none of them."""
 
-    module: Final[str]
-    help: Final[str]
+    module: str
+    help: str
 
 
 COMMANDS: Final[Mapping[str, LazyCommand]] = {

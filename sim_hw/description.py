@@ -1,6 +1,6 @@
 """Hardware as plain mappings and back: a user's chip or supernode has the same shape as the entries that are built in.
 
-What a field holds is read off the dataclasses, so a new field of theirs needs nothing here. A figure is a number or
+What a field holds is read off the classes, so a new field of theirs needs nothing here. A figure is a number or
 {value, unit, source, confidence}; a bare number is an estimate of the user's. Units are SI; a prefix (GB/s, TFLOP/s,
 kW) multiplies.
 """
@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import pairwise
 from types import NoneType, UnionType
-from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, cast, get_args, get_origin
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from sim_hw.chips.chip import Chip, PeakRates
 from sim_hw.errors import DescriptionError, UnknownNameError
 from sim_hw.figure import Confidence, Figure
 
-Built = TypeVar("Built")
+Built = TypeVar("Built", bound=Struct)
 Finder = Callable[[str], Chip]
 QuantityReader = Callable[[str, str], float]
 """(text, unit) to the number that the text gives in that unit; ValueError, which says how to write it."""
@@ -71,7 +73,7 @@ _MAY_BE_LEFT_OUT: Final = {"source": USER_SOURCE, "confidence": Confidence.ESTIM
 def read_description(
     kind: type[Built], values: Mapping[str, object], find_chip: Finder, read_quantity: QuantityReader | None = None
 ) -> Built:
-    """An entry of that dataclass; a chip may be given by name, a figure as a text that `read_quantity` reads.
+    """An entry of that class; a chip may be given by name, a figure as a text that `read_quantity` reads.
 
     `DescriptionError` names the field and the fix.
     """
@@ -87,8 +89,8 @@ def describe(value: object) -> Any:
             "source": value.source,
             "confidence": value.confidence.value,
         }
-    if is_dataclass(value):
-        members = ((field.name, getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, Struct):
+        members = ((name, getattr(value, name)) for name in value.__struct_fields__)
         return {name: describe(member) for name, member in members if member is not None}
     if isinstance(value, tuple):
         return [describe(item) for item in cast(tuple[object, ...], value)]
@@ -100,8 +102,8 @@ class _Reader:
         self._find_chip = find_chip
         self._read_quantity = read_quantity
 
-    def entry(self, kind: type[Any], value: object, path: str) -> Any:
-        """A dataclass from a mapping with exactly its fields."""
+    def entry(self, kind: type[Struct], value: object, path: str) -> Any:
+        """A struct from a mapping with exactly its fields."""
         if kind is Chip and isinstance(value, str):
             return self._known_chip(value, path)
         if not isinstance(value, Mapping):
@@ -111,14 +113,13 @@ class _Reader:
         for key in given:
             if key not in known:
                 raise DescriptionError(_join(path, str(key)), "is not known here", _known(str(key), list(known)))
-        types = get_type_hints(kind)
         made: dict[str, Any] = {}
         for name, field in known.items():
             if given.get(name) is not None:
-                made[name] = self._value(types[name], given[name], _join(path, name), counted_in(kind, name))
+                made[name] = self._value(field.type, given[name], _join(path, name), counted_in(kind, name))
             elif name in _MAY_BE_LEFT_OUT:
                 made[name] = _MAY_BE_LEFT_OUT[name]
-            elif field.default is MISSING:
+            elif field.required:
                 raise DescriptionError(_join(path, name), "is missing", "give it")
         _check_order(made, path)
         return kind(**made)
@@ -140,8 +141,8 @@ class _Reader:
             if items is None or len(items) > MAX_ITEMS:
                 raise DescriptionError(path, f"is {_shown(cast(object, value))}", f"give a list, at most {MAX_ITEMS:,}")
             return tuple(self._value(get_args(kind)[0], item, f"{path}.{at}", unit) for at, item in enumerate(items))
-        if is_dataclass(kind):
-            return self.entry(cast(type[Any], kind), value, path)
+        if issubclass(kind, Struct):
+            return self.entry(kind, value, path)
         if issubclass(kind, StrEnum):
             known = [str(one) for one in kind]
             if not isinstance(value, str) or value not in known:
@@ -174,7 +175,7 @@ def _figure(value: object, path: str, unit: str) -> Figure:
     given: Mapping[str, object] = {"value": value}
     if isinstance(value, Mapping):
         given = cast(Mapping[str, object], value)
-    names = [field.name for field in fields(Figure)]
+    names = list(Figure.__struct_fields__)
     for key in given:
         if key not in names:
             raise DescriptionError(_join(path, str(key)), "is not known here", _known(str(key), names))

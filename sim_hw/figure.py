@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Confidence(StrEnum):
@@ -18,8 +19,7 @@ class Confidence(StrEnum):
     """The published configuration of the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """One constant. `unit` is SI without prefixes ("B/s", "W"), "1" for a share or ratio, else what is counted."""
 
     value: float

@@ -46,7 +46,7 @@ class Story:
 
     def concerns(self, message: Message) -> bool:
         """Whether a message is about the request, by its ids or by a transfer that it waits for."""
-        names = type(message).__dataclass_fields__
+        names = message.__struct_fields__
         if "transfer_id" in names:
             return getattr(message, "transfer_id") in self.flows  # noqa: B009 - not every message has one
         return any(name.endswith("ids") and self.request_id in getattr(message, name) for name in names)

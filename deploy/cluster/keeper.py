@@ -13,11 +13,13 @@ import signal
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Timer
 from types import FrameType
 from typing import Any, Final
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from deploy.cluster.node_watch import NodeWatch, node_processes
 from deploy.cluster.processes import process_start, session_members
@@ -38,8 +40,7 @@ END_S: Final = 15.0
 """Wall seconds for a cluster that has failed to end in order; then every process of its session is killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """What `supernode up` asks for. `prometheus_port` 0: no Prometheus."""
 
     runtime_folder: str
@@ -188,7 +189,7 @@ class Keeper:
 
 def launch_text(launch: Launch) -> str:
     """What a keeper reads on stdin."""
-    return json.dumps(asdict(launch))
+    return json.dumps(to_builtins(launch))
 
 
 def main() -> int:

@@ -6,15 +6,15 @@ psutil is imported where it is used: 50 ms that no other command pays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any
+
+from msgspec import Struct
 
 from deploy.cluster.processes import is_ours, session_members
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Listener:
+class Listener(Struct, frozen=True, order=True):
     """One listening socket of one process. A socket shared by several processes is one listener of each."""
 
     port: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from deploy.cluster.processes import process_start, session_members
 
@@ -14,8 +15,7 @@ ASLEEP_S: Final = 10.0
 """Wall seconds for which a process may be stopped (SIGSTOP) until it is taken for gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeProcess:
+class NodeProcess(Struct, frozen=True):
     """A process that a node needs."""
 
     name: str

@@ -8,9 +8,10 @@ import stat
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.protocol.errors import ClusterError, ConfigError
 
@@ -28,8 +29,7 @@ TOKEN_BYTES: Final = 32
 MAX_TOKEN_BYTES: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeFolder:
+class RuntimeFolder(Struct, frozen=True):
     """The folder and what has its place in it; nothing of it need exist yet."""
 
     path: Path

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import tempfile
-from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import FieldInfo, fields, replace
 
 from deploy.cluster.processes import process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, check_runtime_folder, read_private
@@ -37,8 +39,7 @@ def process_world() -> str:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterState:
+class ClusterState(Struct, frozen=True):
     """One cluster of one user. Texts are empty, and numbers 0, for what is not known yet or not there."""
 
     phase: Phase
@@ -66,7 +67,7 @@ def write_state(folder: RuntimeFolder, state: ClusterState) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # mode 0600
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(state), file, indent=2)
+            json.dump(to_builtins(state), file, indent=2)
             file.write("\n")
         os.replace(name, path)
     except BaseException:
@@ -90,7 +91,7 @@ def read_state(folder: RuntimeFolder) -> ClusterState | None:
     try:
         document = _object(json.loads(read_private(path, MAX_STATE_BYTES)))
         _check(document)
-        state = ClusterState(**{one.name: document[one.name] for one in fields(ClusterState)})
+        state = ClusterState(**{name: document[name] for name in ClusterState.__struct_fields__})
     except FileNotFoundError:
         return None
     except ClusterError as error:
@@ -130,7 +131,7 @@ class _StateError(ValueError):
     """JSON that is no state of ours."""
 
 
-_TYPES: Final = {"int": int, "str": str, "Phase": str, "dict[str, Any]": dict}
+_TYPES: Final = {int: int, str: str, Phase: str, dict[str, Any]: dict}
 
 
 def _object(document: Any) -> dict[str, Any]:
@@ -152,9 +153,9 @@ def _check(document: dict[str, Any]) -> None:
 _LOOPBACK_ADDRESS: Final = re.compile(r"(127\.0\.0\.1:[0-9]{1,5})?")
 
 
-def _is_sound(one: Field[Any], document: dict[str, Any]) -> bool:
+def _is_sound(one: FieldInfo, document: dict[str, Any]) -> bool:
     value = document.get(one.name)
-    if type(value) is not _TYPES[str(one.type)]:
+    if type(value) is not _TYPES[one.type]:
         return False
     if one.name in ("metrics_address", "prometheus_address"):
         return _LOOPBACK_ADDRESS.fullmatch(document[one.name]) is not None

@@ -16,6 +16,7 @@ from deploy.hardware.notes import tell_notes
 from deploy.run.replay import empty_document
 from deploy.run.seeds import check_seeds, seeds_shape
 from deploy.run.seeds_page import seeds_block
+from deploy.settings.clients import refuse_idle_flags
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
 from deploy.settings.settings import Settings
 from deploy.settings.shipped_examples import find_input
@@ -45,7 +46,10 @@ Seeds = Annotated[int | None, typer.Option(metavar="N", help="Run N seeds of eac
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time; as many as processors by default.")]
 
 
-COMPARE_SETTINGS: Final = ("model", "admission", "order", "classes", "cache", "cache_plane", "slo", "seed")
+COMPARE_SETTINGS: Final = (
+    *("model", "admission", "order", "classes", "cache", "cache_plane", "slo", "seed"),
+    *("concurrency", "think_time", "ramp", "sessions", "warmup"),
+)
 
 
 @app.command()
@@ -73,6 +77,10 @@ def command(
     if (goodput or is_sized) and settings.requests.slo is None:
         asked = f"--size {size_mode}" if is_sized else "--goodput"
         raise ConfigError(f"{asked} needs limits to attain: give --slo ttft=2s,tpot=50ms or your own")
+    if (goodput or is_sized) and settings.clients.concurrency:
+        asked = f"--size {size_mode}" if is_sized else "--goodput"
+        raise ConfigError(f"{asked} searches a rate, and clients of --concurrency keep none: leave one of them out")
+    refuse_idle_flags(told.flags, settings.clients)
     if not 0 < attainment <= 1:
         raise ConfigError(f"--attainment is {attainment:g}; give a share above 0, at most 1")
     if jobs is not None and jobs < 1:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
 from deploy.doctor.examine import examine
 from deploy.doctor.findings import count, render
@@ -26,7 +26,7 @@ def doctor(as_json: Json = False) -> int:
     findings = examine()
     counts = count(findings)
     if as_json:
-        say(json.dumps({"checks": [asdict(finding) for finding in findings], "counts": counts}, indent=2) + "\n")
+        say(json.dumps({"checks": [to_builtins(finding) for finding in findings], "counts": counts}, indent=2) + "\n")
     else:
         say(render(findings, min(shutil.get_terminal_size((100, 24)).columns, MAX_WIDTH)))
     return 1 if counts["bad"] else 0

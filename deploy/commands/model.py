@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from msgspec import to_builtins
 
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.hardware.model_page import model_list, model_page, model_summary
@@ -67,7 +67,7 @@ def show(
     """The shape of a model and what follows from it."""
     shape = load_model(name)
     if as_json:
-        _say_json({"shape": describe(shape), "derived": asdict(totals(shape))})
+        _say_json({"shape": describe(shape), "derived": to_builtins(totals(shape))})
     else:
         say(model_page(shape, totals(shape)))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from deploy.hardware.notes import tell_notes
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
 from deploy.run_folder import LOG_NAMES
+from deploy.settings.clients import refuse_idle_flags
 from deploy.settings.load import CODE
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
 from deploy.settings.settings import SETTINGS, Settings
@@ -139,6 +140,7 @@ def _refuse_contradictions(settings: Settings, told: Told, speed: float | None, 
         raise ConfigError("--speed is for --live; the virtual clock always runs as fast as it can: leave one out")
     if speed is not None and not MIN_SPEED <= speed <= MAX_SPEED:
         raise ConfigError(f"--speed is {speed:g}; give a number from {MIN_SPEED:g} to {MAX_SPEED:g}")
+    refuse_idle_flags(told.flags, settings.clients)
     if told.flags["cache_plane"] is not None and settings.cache.mode is not CacheMode.POOL:
         plane, mode = told.flags["cache_plane"], settings.cache.mode.value
         raise ConfigError(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from msgspec import to_builtins
 
 from deploy.cluster.answer import ask_status
 from deploy.cluster.runtime_folder import locate_runtime_folder
@@ -43,7 +43,7 @@ def status(page: Page = None, as_json: Json = False) -> int:
         _write_page(page, state if stands == "up" else None)
     seen = _ask(state) if state is not None and stands == "up" else {}
     if as_json:
-        about = None if state is None else asdict(state)
+        about = None if state is None else to_builtins(state)
         say(json.dumps({"standing": stands, "cluster": about, **seen}, indent=2) + "\n")
     elif state is None:
         say("no cluster is up; 'supernode up --detach' brings one up\n")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
 from deploy.pages.trace_page import PAGE_NAME, write_page
 from deploy.settings.options import TRACE_OPTIONS, OptionGroup, RateScale, Superpose, with_options

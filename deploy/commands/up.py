@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from socket import socket
 from textwrap import fill
 from typing import Annotated, Final
 
 import typer
+from msgspec import to_builtins
 
 from deploy.cluster.listeners import session_listeners
 from deploy.cluster.ports import LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
@@ -134,7 +134,7 @@ def _document(state: ClusterState) -> dict[str, object]:
         "token": str(folder.token_path),
         "log": str(folder.log_path),
         "dashboards": str(DASHBOARDS_FOLDER),
-        "listeners": [asdict(listener) for listener in listeners],
+        "listeners": [to_builtins(listener) for listener in listeners],
     }
 
 

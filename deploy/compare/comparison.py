@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from deploy.compare.goodput import Found, search
 from deploy.compare.idle import Misses, idle_document
@@ -16,8 +18,7 @@ from deploy.settings.settings import Settings
 from scheduler.sources.traces.options import TraceOptions
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One variant's share of the work; `attainment` asks for its goodput too, and `start` says where to begin."""
 
     variant: Variant
@@ -31,8 +32,7 @@ class Task:
         return measure(ReplayJob(self.trace, options, self.variant.settings))
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """What came of one variant; `goodput` if it was asked for."""
 
     variant: Variant

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 MAX_SCALE: Final = 4096.0
 """Bound on the search in both directions, as a factor of the trace's own rate."""
@@ -25,8 +26,7 @@ class Attained(Protocol):
 Run = TypeVar("Run", bound=Attained)
 
 
-@dataclass(frozen=True, slots=True)
-class Found(Generic[Run]):
+class Found(Struct, Generic[Run], frozen=True):
     """`best`: the run at `scale`, the largest at which the SLO held; None if it held at none.
 
     `tried`: all runs by scale, in rising order.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, to_builtins
 
 from deploy.hardware.quantities import quantity
 from deploy.settings.settings import Settings
@@ -14,8 +14,7 @@ from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo, meets
 
 
-@dataclass(frozen=True, slots=True)
-class Misses:
+class Misses(Struct, frozen=True):
     """Requests of one run that missed each limit of the run, whatever their class has; `unfinished` met none.
 
     `prompt_tokens`: no request with a longer prompt met the limit on TTFT; None where all did.
@@ -78,7 +77,7 @@ def idle_lines(misses: Misses, settings: Settings) -> list[str]:
 
 def idle_document(misses: Misses, settings: Settings) -> dict[str, Any]:
     """The same as plain values."""
-    return {**asdict(misses), "reasons": idle_lines(misses, settings)}
+    return {**to_builtins(misses), "reasons": idle_lines(misses, settings)}
 
 
 def _sizes(npus: Iterable[int]) -> str:

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from deploy.compare.idle import Misses, count_misses
 from deploy.run.replay import ReplayJob, replay_virtual
@@ -24,8 +25,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """One replay. `document` is that of `replay --json`; requests arrived at `offered_requests_per_s` on the mean."""
 
     title: str

@@ -7,8 +7,9 @@ even share of the rate, apart from the others: nothing of one fleet is simulated
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
+
+from msgspec import Struct
 
 from deploy.compare.comparison import Compared, Task, idle_misses
 from deploy.compare.goodput import Found
@@ -19,8 +20,7 @@ from deploy.compare.variants import Variant
 from scheduler.sources.traces.options import TraceOptions
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(Struct, frozen=True):
     """Systems of one kind that together bear `wanted_requests_per_s`; `measured` is the run of one at its share.
 
     `each_requests_per_s`: the goodput of one, and the lowest rate tried that it does not bear. `num_systems` is whole
@@ -55,8 +55,7 @@ class Fleet:
         return Compared(self.variant, self.measured, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Sizing:
+class Sizing(Struct, frozen=True):
     """`fleets`: one of the first, then for each other variant the exact ratio and the whole number of systems.
 
     `ratios` are least and greatest that the precision of both searches leaves open, for each other variant.
@@ -99,8 +98,7 @@ def size(compared: Sequence[Compared], trace: str, options: TraceOptions, num_pr
     return Sizing(fleets, [(first[0] / fails, first[1] / holds) for holds, fails in brackets[1:]], None)
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """One system of a fleet, at a multiple of the trace's rate."""
 
     task: Task

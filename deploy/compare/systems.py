@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from deploy.run.money import hardware_price
 from deploy.settings.models import Hardware
@@ -11,8 +11,7 @@ from sim_hw.clusters.totals import totals
 from sim_hw.cost.prices import LIFE, YEAR_S
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(Struct, frozen=True):
     """Sums over its supernodes, as published or as the settings say; `price_usd` is None if it is rented."""
 
     num_npus: int

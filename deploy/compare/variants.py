@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
+
+from msgspec import Struct
 
 from deploy.settings.load import load_settings
 from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """One column of a comparison."""
 
     name: str

@@ -6,8 +6,9 @@ A panel's `settings` and `field` are what Grafana calls `options` and `fieldConf
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 COLUMNS: Final = 24
 """Columns of Grafana's grid; its rows are 30 pixels high, with 8 between them."""
@@ -18,16 +19,14 @@ PLAIN_CODE: Final = {"language": "plaintext", "showLineNumbers": False, "showMin
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """One PromQL expression. `legend` names its series and may hold labels, such as `{{role}}`."""
 
     expression: str
     legend: str
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
+class Panel(Struct, frozen=True):
     """One panel of `width` columns and `height` grid rows. `description` says in plain words what is seen."""
 
     kind: str
@@ -42,16 +41,14 @@ class Panel:
     """Whether its series are the buckets of a histogram."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """Panels under one heading, laid out from left to right; no heading if `title` is empty."""
 
     title: str
     panels: Sequence[Panel]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """A variable: the values of a label among the series that `selector` matches; all of them by default."""
 
     name: str
@@ -60,8 +57,7 @@ class Choice:
     selector: str
 
 
-@dataclass(frozen=True, slots=True)
-class Dashboard:
+class Dashboard(Struct, frozen=True):
     """`uid` is its stable name, in links and as file name."""
 
     uid: str

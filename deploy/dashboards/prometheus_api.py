@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from deploy.cluster.loopback import fetch
 from scheduler.protocol.errors import ClusterError, InputError
@@ -22,8 +23,7 @@ SCRAPE_INTERVAL_S: Final = 5.0
 """As in prometheus.yml, and in the data source of Grafana."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """From `start_s` to `end_s` (Unix time) in steps of `step_s`."""
 
     start_s: float
@@ -31,8 +31,7 @@ class Window:
     step_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(Struct, frozen=True):
     """One series of a result: its labels, and two columns of Unix seconds and values (NaN where it has none)."""
 
     labels: Mapping[str, str]

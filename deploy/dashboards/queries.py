@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from deploy.dashboards.prometheus_api import Window
 
@@ -18,8 +19,7 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_]\w*)(?::\w+)?\}|\$([A-Za-z_]\w*)")
 _LEGEND_LABEL: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
-@dataclass(frozen=True, slots=True)
-class PanelQuery:
+class PanelQuery(Struct, frozen=True):
     """One query of a panel. `place` names it for a person; `expression` still holds Grafana's variables."""
 
     place: str

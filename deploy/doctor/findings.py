@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 Verdict = Literal["ok", "warn", "bad"]
 """`bad`: something of ours will not work. `warn`: it will work worse, or only in part."""
@@ -13,8 +14,7 @@ Verdict = Literal["ok", "warn", "bad"]
 MIN_WIDTH: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing looked at. `mend` says how to fix it, and is empty for what is well."""
 
     name: str

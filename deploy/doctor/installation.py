@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from workers.ray_shell.identity import PACKAGES
 
@@ -21,8 +22,7 @@ DISTRIBUTION: Final = "supernode-serve"
 ROOT: Final = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
+class Installation(Struct, frozen=True):
     """Paths are of sources, from the folder that the packages lie in.
 
     `compiled`: those beside which a compiled module lies. `unlike`: those of them that it was not made from, as far as

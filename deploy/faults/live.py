@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from deploy.cluster.standing import cluster_that_is_up
 from deploy.cluster.state import ClusterState
@@ -13,8 +14,7 @@ from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """All parts that are broken now, their kinds as text, and the share of each plane's lines that they take."""
 
     parts: list[str]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from deploy.settings.models import Hardware
 from scheduler.protocol.errors import ConfigError
@@ -17,8 +18,7 @@ _ENDS: Final = (LineEnd.UB_DIE, LineEnd.RDMA_DIE, LineEnd.VPC_NODE)
 """Whose lines together are the capacity of a plane."""
 
 
-@dataclass(frozen=True, slots=True)
-class KindLoss:
+class KindLoss(Struct, frozen=True):
     """Parts of a kind that are broken, of all that there are."""
 
     kind: PartKind

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct
 
 from deploy.hardware.quantities import count, figure, quantity, table
 from sim_hw.chips.chip import Chip
@@ -27,8 +28,7 @@ _ENDINGS: Final = {
 """What stands in a label for the unit in the name of a field."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(Struct, frozen=True):
     """A titled list of labelled figures."""
 
     title: str
@@ -91,12 +91,12 @@ def _chip_blocks(chip: Chip) -> list[_Block]:
     ]
 
 
-def _figures(entry: Any) -> Iterator[tuple[str, Figure]]:
+def _figures(entry: Struct) -> Iterator[tuple[str, Figure]]:
     """The figures that are fields of an entry, with labels."""
-    for field in fields(entry):
-        value = getattr(entry, field.name)
+    for name in entry.__struct_fields__:
+        value = getattr(entry, name)
         if isinstance(value, Figure):
-            yield _label(field.name), value
+            yield _label(name), value
 
 
 def _label(name: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from deploy.hardware.quantities import count, quantity, table
 from sim_hw.models.shape import ModelShape
@@ -97,14 +98,14 @@ def billions(number: int) -> str:
     return f"{number / 1e9:,.1f} B" if number >= 1e9 else f"{number / 1e6:,.1f} M"
 
 
-def _fields(entry: Any, name: str = "") -> list[tuple[str, str]]:
+def _fields(entry: Struct, name: str = "") -> list[tuple[str, str]]:
     """Names and numbers of a shape and its parts."""
     rows: list[tuple[str, str]] = []
-    for field in fields(entry):
-        value = getattr(entry, field.name)
-        label = f"{name} {field.name}".strip().replace("_", " ")
-        if is_dataclass(value):
-            rows += _fields(value, field.name)
+    for field in entry.__struct_fields__:
+        value = getattr(entry, field)
+        label = f"{name} {field}".strip().replace("_", " ")
+        if isinstance(value, Struct):
+            rows += _fields(value, field)
         elif isinstance(value, bool):
             rows.append((label, "yes" if value else "no"))
         elif isinstance(value, int):

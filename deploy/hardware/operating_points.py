@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from scheduler.metrics.slo import parse_slo
 from scheduler.protocol.errors import ConfigError
@@ -14,8 +16,7 @@ from sim_hw.planes import Plane
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceOptions:
+class InstanceOptions(Struct, frozen=True, kw_only=True):
     """The options that both stages have; None was not given."""
 
     num_npus: int | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
+
+from msgspec import to_builtins
 
 from deploy.hardware.power_settings import PowerSettings
 from sim_hw.chips.chip import Chip
@@ -32,7 +33,7 @@ def supernode_power(supernode: Supernode, settings: PowerSettings) -> tuple[Powe
     """The tree, and the answer that names all of it."""
     tree = power_tree(supernode, service_figure(supernode.chip, settings.phase, settings.batch))
     site, total = settings.site, tree.total
-    building = Watts(*((site.pue.value - 1.0) * watts for watts in asdict(total).values()))
+    building = Watts(*((site.pue.value - 1.0) * watts for watts in to_builtins(total).values()))
     meter = total + building
     year_kwh = YEAR_S / JOULES_PER_KWH
     sheet = CLUSTERS.get(supernode.name)
@@ -42,13 +43,13 @@ def supernode_power(supernode: Supernode, settings: PowerSettings) -> tuple[Powe
         "name": supernode.name,
         "busy": _busy(settings),
         "lines": [_line(line) for line in tree.lines],
-        "classes": {one.value: asdict(tree.of_class(one)) for one in PartClass},
-        "total": asdict(total),
+        "classes": {one.value: to_builtins(tree.of_class(one)) for one in PartClass},
+        "total": to_builtins(total),
         "total_without_margin_w": total.provisioned_w - tree.of_class(PartClass.MARGIN).provisioned_w,
         "supply_capacity": describe(tree.supply_capacity),
         "site": describe(site),
-        "building": asdict(building),
-        "meter": asdict(meter),
+        "building": to_builtins(building),
+        "meter": to_builtins(meter),
         "usd_per_year": {
             "busy": meter.busy_w * year_kwh * site.usd_per_kwh.value,
             "idle": meter.idle_w * year_kwh * site.usd_per_kwh.value,
@@ -78,7 +79,7 @@ def chip_power_answer(chip: Chip) -> Answer:
         "kind": "chip",
         "name": chip.name,
         "watts": {name: describe(one) for name, one in watts.items()},
-        "measured": [asdict(point) | {"residual": point.residual} for point in measured],
+        "measured": [to_builtins(point) | {"residual": point.residual} for point in measured],
     }
 
 
@@ -98,7 +99,7 @@ def _line(line: TreeLine) -> Answer:
         "count_source": line.count_figure.source,
         "count_confidence": line.count_figure.confidence.value,
         "each": {"provisioned": describe(line.provisioned), "busy": describe(line.busy), "idle": describe(line.idle)},
-        "all": asdict(line.watts),
+        "all": to_builtins(line.watts),
     }
 
 

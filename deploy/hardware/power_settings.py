@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from math import isfinite
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deploy.settings.load import typed_values
 from deploy.settings.settings import SETTINGS
@@ -24,8 +26,7 @@ MAX_BATCH: Final = 10**6
 _OURS: Final = ("site", "pue", "phase", "batch")
 
 
-@dataclass(frozen=True, slots=True)
-class PowerSettings:
+class PowerSettings(Struct, frozen=True):
     """Checked; `site` has the PUE that was asked for."""
 
     site: Site

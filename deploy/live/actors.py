@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import ray
+from msgspec import Struct
 
 from deploy.live.control_plane import ACTOR_NAME, ControlPlane, FleetSpec
 from scheduler.protocol.errors import ClusterError, SilentError, WorkerLostError
@@ -37,8 +37,7 @@ _POLL_S: Final = 0.02
 _RAY: Final[Any] = ray
 
 
-@dataclass(frozen=True, slots=True)
-class HostPlan:
+class HostPlan(Struct, frozen=True):
     """One actor: its name, the components on it, and the emulated NPUs it takes."""
 
     name: str

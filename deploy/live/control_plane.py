@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from deploy.live.control_calls import COMMANDS
 from deploy.live.session import RunSpec, Session
@@ -39,8 +41,7 @@ TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
 
 
-@dataclass(frozen=True, slots=True)
-class FleetSpec:
+class FleetSpec(Struct, frozen=True):
     """The hosts that a control plane commands: name -> addresses of the components on it.
 
     With `idle` that run goes whenever no other does, so that the fleet always has a present. With `telemetry` the
@@ -57,13 +58,12 @@ class FleetSpec:
         return self if self.telemetry is None else replace(self, telemetry=replace(self.telemetry, port=port))
 
 
-@dataclass(slots=True)
-class LiveOutcome:
+class LiveOutcome(Struct, frozen=True):
     """How a live run ended, and what its control plane kept: the objects that a virtual run leaves in its process."""
 
-    end: Final[LiveEnd]
-    kept: Final[Any]
-    run_s: Final[float]
+    end: LiveEnd
+    kept: Any
+    run_s: float
     """Wall seconds from clock zero to the end."""
 
 

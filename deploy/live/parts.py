@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, to_builtins
 
 from deploy.live.actors import HostPlan
 from deploy.live.session import ControlParts, RunSpec
@@ -29,15 +30,14 @@ MAKE_IDLE: Final = "deploy.live.parts:make_idle"
 MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 
 
-@dataclass(slots=True)
-class KeptParts:
+class KeptParts(Struct, frozen=True):
     """What comes back from the control plane: the run's log with the table in it, lines for a person on rows left out
     and on a policy that failed, the decisions if they are to be kept, and how often policies failed."""
 
-    collector: Final[Collector]
-    skipped_lines: Final[list[str]]
-    decided: Final[RunDecisions | None]
-    failures: Final[Mapping[str, PolicyFailures]]
+    collector: Collector
+    skipped_lines: list[str]
+    decided: RunDecisions | None
+    failures: Mapping[str, PolicyFailures]
 
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
@@ -45,7 +45,7 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profile
     spec = {
         "config": job.settings.to_plain(),
         "trace": str(Path(job.trace).resolve()),
-        "options": asdict(job.options),
+        "options": to_builtins(job.options),
         "block_tokens": blueprint.block_tokens,
         "faults": job.faults,
         "keeps_log": job.keeps_log,

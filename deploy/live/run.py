@@ -5,10 +5,10 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, Final
 
 import ray
+from msgspec import Struct
 
 from deploy.cluster.local_cluster import LocalCluster
 from deploy.live.actors import CALL_S, Actors, HostPlan
@@ -31,13 +31,12 @@ _RAY: Final[Any] = ray
 Progress = Callable[[dict[str, Any]], None]
 
 
-@dataclass(slots=True)
-class LiveResult:
+class LiveResult(Struct, frozen=True):
     """What a run left, and what it took on the wall: `startup_s` until clock zero, `run_s` from there to the result."""
 
-    outcome: Final[LiveOutcome]
-    startup_s: Final[float]
-    run_s: Final[float]
+    outcome: LiveOutcome
+    startup_s: float
+    run_s: float
 
 
 def run_live(

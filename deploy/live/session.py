@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
+
+from msgspec import Struct, field
 
 from scheduler.core.request_table import RequestTable
 from scheduler.core.scheduler import Scheduler
@@ -32,8 +33,7 @@ class Core(Component, Protocol):
     table: RequestTable
 
 
-@dataclass(slots=True)
-class ControlParts:
+class ControlParts(Struct, frozen=True):
     """What a factory makes of a run's plain data.
 
     Without `sources` nothing arrives, and the run goes on until it is stopped. What `keep` returns when the run has
@@ -41,16 +41,15 @@ class ControlParts:
     `power_cap_w` is 0 where there is none. `scheduler` is the core if that has guests.
     """
 
-    core: Final[Core]
-    sources: Final[Sequence[Component]]
-    keep: Final[Callable[[], Any]]
-    slo: Final[Slo | None] = None
-    power_cap_w: Final[float] = 0.0
-    scheduler: Final[Scheduler | None] = None
+    core: Core
+    sources: Sequence[Component]
+    keep: Callable[[], Any]
+    slo: Slo | None = None
+    power_cap_w: float = 0.0
+    scheduler: Scheduler | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunSpec:
+class RunSpec(Struct, frozen=True):
     """A run as plain data.
 
     `make_control` names a function `(spec) -> ControlParts` as `module:name`; the workers are made from `spec` too,

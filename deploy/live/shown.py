@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Lock
 from typing import Any, Final
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
@@ -29,8 +29,7 @@ PLAIN_TYPE: Final = "text/plain; charset=utf-8"
 _OPENMETRICS: Final[Any] = openmetrics_exposition
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """An answer. `packed` is the body under gzip, None if that gains nothing."""
 
     code: HTTPStatus

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from deploy.live.exporter import Exporter
 from deploy.live.session import Session
@@ -17,8 +18,7 @@ from scheduler.metrics.subject import RunOutcome
 from scheduler.runtime.clock import monotonic_s
 
 
-@dataclass(frozen=True, slots=True)
-class TelemetrySpec:
+class TelemetrySpec(Struct, frozen=True):
     """What is watched, as plain data, and the port on 127.0.0.1 where it can be seen; 0 takes any free one."""
 
     layout: Layout

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
+
+from msgspec import Struct
 
 from deploy.pages.plots import Figure, Look, legend, plot, whole_page
 from deploy.pages.style import STYLE
@@ -35,8 +36,7 @@ def card(title: str, about: str, figure: Figure, height_px: int, *, wide: bool =
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(Struct, frozen=True):
     """A figure that is to be seen first; `mood` is empty, `good` or `bad`."""
 
     name: str

@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from importlib import import_module
 from typing import Any, Final
+
+from msgspec import Struct
 
 TEXT_PX: Final = 12
 """Of all text in a figure that has no reason to be smaller."""
@@ -48,8 +49,7 @@ addEventListener("afterprint", () => fit(() => null));
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """The colours of a page's figures: text, lines of the grid, and what is shown where the pointer is."""
 
     ink: str
@@ -58,8 +58,7 @@ class Look:
     hover_ink: str
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """Traces and layout for `Plotly.newPlot`, and (name, colour) of what a legend beside it must say."""
 
     traces: Sequence[Json]

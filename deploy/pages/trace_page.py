@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from deploy.pages.document import LIGHT_AND_DARK, card, document, grid
 from deploy.pages.plots import TEXT_PX, Figure, column, layout, log_axis
@@ -32,8 +32,7 @@ _ACCENTED: Final = {"showarrow": False, "font": {"color": ACCENT}}
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Steps:
+class _Steps(Struct, frozen=True):
     """Columns over time, each step `width_s` long (the last to the end of the trace), in a unit that suits the span."""
 
     ends: Floats

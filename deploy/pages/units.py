@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 _PREFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SMALL_PREFIXES: Final = ((1e-3, "m"), (1e-6, "µ"))
@@ -24,8 +25,7 @@ _WITH_SMALL_PREFIXES: Final = frozenset({"watt", "joule"})
 """Of these a thousandth is said with a prefix; of a request or a token it is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(Struct, frozen=True):
     """A value in the base unit by `divisor` is one in the unit that `suffix` names (which brings its space)."""
 
     divisor: float

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from deploy.pages.document import LIGHT_AND_DARK, card
 from deploy.pages.plots import Figure, column, layout, log_axis
@@ -21,8 +21,7 @@ LIMIT_COLOUR: Final = "var(--bad)"
 HEIGHT_PX: Final = 220
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """A series over the chart's x; NaN where there is nothing."""
 
     name: str
@@ -30,8 +29,7 @@ class Curve:
     colour: str
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """A vertical line, such as that of an SLO."""
 
     at: float

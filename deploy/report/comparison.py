@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any, Final, cast
 
 import numpy as np
+from msgspec import Struct
 
 from deploy.pages.document import NOTHING, document, grid, plain, section, span
 from deploy.pages.plots import legend
@@ -29,8 +29,7 @@ SPAN: Final = "span"
 """Units of the table besides those of `units`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """A line of the table: where it stands in a summary; `best` picks the better of several, if any is."""
 
     name: str

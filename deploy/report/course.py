@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from deploy.report.chart import Axis, Curve, line_chart, top_of
 from deploy.run_folder.read import RunFolder
@@ -24,8 +24,7 @@ MINUTES_FROM_S: Final = 300.0
 HOURS_FROM_S: Final = 3 * 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """The unit in which a run's time is shown."""
 
     divisor_s: float

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
+
+from msgspec import Struct
 
 from deploy.pages.document import LIGHT_AND_DARK, card
 from deploy.pages.plots import Figure, colour_bar, column, layout
@@ -38,8 +39,7 @@ STRIP_PX: Final = 19
 """How high a row of the map over time is: so that each has its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """What a map shows: shades from 0 to `top` in a colour."""
 
     title: str

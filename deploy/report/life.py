@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct, to_builtins
 
 from deploy.pages.units import shown
 from deploy.report.fabric import named
@@ -23,8 +23,7 @@ from scheduler.protocol.finish import FinishReason
 COLUMNS: Final = ("at", "since arrival", "event", "where", "why")
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
+class Weighed(Struct, frozen=True):
     """How an instance stood when a choice was made; None is what nobody knew then.
 
     Queue: requests and tokens sent there and not done. `hit_tokens`: of the prompt, at hand there. `wait_s` until it
@@ -56,8 +55,7 @@ class Weighed:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class LifeEvent:
+class LifeEvent(Struct, frozen=True):
     """What happened at an instant of simulated time; `why` is a reason or a figure, and may be empty. `weighed`: of a
     choice at a stage, the chosen instance and the best other."""
 
@@ -71,11 +69,10 @@ class LifeEvent:
     def to_json(self) -> dict[str, Any]:
         """Plain values; `weighed` is there for choices only."""
         plain = {"at_ns": self.at_ns, "event": self.event, "where": self.where, "why": self.why}
-        return plain | ({"weighed": [asdict(one) for one in self.weighed]} if self.weighed else {})
+        return plain | ({"weighed": [to_builtins(one) for one in self.weighed]} if self.weighed else {})
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
+class Life(Struct, frozen=True):
     """A request and its events in the order of time."""
 
     request_id: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from deploy.pages.document import LIGHT_AND_DARK, card
 from deploy.pages.plots import Figure, layout
@@ -29,8 +29,7 @@ STAGES: Final = (
 ROW_PX: Final = 21
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """A request was in a stage from `begin_s` to `end_s`, seconds since it arrived."""
 
     stage: str

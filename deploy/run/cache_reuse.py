@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
+
+from msgspec import Struct
 
 from deploy.run.replay import ReplayJob, replay_virtual
 from deploy.settings.models import PlaneText
@@ -27,8 +28,7 @@ BURST_MS: Final = 60_000
 """When the prompts begin to come: long after the prefixes were stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReuseRow:
+class ReuseRow(Struct, frozen=True):
     """With that share of each prompt stored before: median TTFT of prompts that come alone, seconds, and tokens a
     second and NPU, cached ones included, of many that come at once; by plane of the cache."""
 

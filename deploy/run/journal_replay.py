@@ -3,10 +3,13 @@ policy asked beside it."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
 
 from deploy.settings.load import typed_values
 from deploy.settings.own_files import OwnFiles
@@ -28,8 +31,7 @@ SHOWN: Final = 5
 """Decisions that differ of which all is told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Differing:
+class Differing(Struct, frozen=True):
     """One decision that another policy would have made otherwise."""
 
     stage: str
@@ -40,16 +42,14 @@ class Differing:
     reason: str
 
 
-@dataclass(slots=True)
-class StageCount:
+class StageCount(Struct):
     """Decisions of a stage on which the other policy was asked and answered, and those on which it said otherwise."""
 
     asked: int = 0
     differ: int = 0
 
 
-@dataclass(slots=True)
-class Beside:
+class Beside(Struct):
     """What another policy would have said: a `DecisionLog` of the core that it is asked beside."""
 
     policy: Final[str]
@@ -86,9 +86,9 @@ class Beside:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        failures = {stage.value: asdict(asked.failures) for stage, asked in self.asked.items()}
-        counts = {stage.value: asdict(count) for stage, count in self.counts.items()}
-        return {"policy": self.policy, **counts, "failures": failures, "first": [asdict(one) for one in self.first]}
+        failures = {stage.value: to_builtins(asked.failures) for stage, asked in self.asked.items()}
+        counts = {stage.value: to_builtins(count) for stage, count in self.counts.items()}
+        return {"policy": self.policy, **counts, "failures": failures, "first": to_builtins(self.first)}
 
 
 class CoreOfJournal:
@@ -123,7 +123,7 @@ class CoreOfJournal:
         beside = self.beside = Beside(choice.spec)
         recorded = settings.routing.policy
         doubled = _Doubled("policy", recorded.spec, recorded.files, recorded, choice, settings.run.seed, beside)
-        settings = replace(settings, routing=replace(settings.routing, policy=doubled))
+        settings = replace(settings, routing=dataclasses.replace(settings.routing, policy=doubled))
         core = beside.core = Blueprint(settings, block_tokens).make_core()
         core.state.decision_logs.append(beside)
         return core
@@ -174,8 +174,7 @@ def _is_same_class(given: str, recorded: str) -> bool:
     return name == wanted and Path(path).name == Path(was).name
 
 
-@dataclass(frozen=True, slots=True)
-class _Doubled(PolicyChoice):
+class _Doubled(PolicyChoice, frozen=True):
     """A choice beside which another is asked."""
 
     recorded: PolicyChoice

@@ -6,10 +6,11 @@ import os
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_layout import metric_layout
@@ -38,8 +39,7 @@ DEFAULT_START_S: Final = 1_735_689_600
 """2025-01-01T00:00:00Z, for a trace that does not say when it began."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScrapeJob:
+class ScrapeJob(Struct, frozen=True):
     """What to write: a sample of each series every `interval_ns`, clock zero at `start_ns` in Unix time (None: the
     trace's own, or `DEFAULT_START_S`)."""
 

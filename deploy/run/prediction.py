@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 from scheduler.core.routing.stages import Routing
 from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Struct, frozen=True):
     """Of the time from choosing an instance to the first token, and of lengths of decode steps, over all that came:
     predicted over actual, less 1, and absolute errors over actual."""
 
@@ -21,7 +21,7 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """Rounded like the numbers of a summary."""
-        return {key: float(f"{value:.{SIGNIFICANT_DIGITS}g}") for key, value in asdict(self).items()}
+        return {key: float(f"{value:.{SIGNIFICANT_DIGITS}g}") for key, value in to_builtins(self).items()}
 
 
 def prediction_of(routing: Routing) -> Prediction | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from deploy.run.finish_limits import finish_limits
 from deploy.run.money import bill_of
@@ -56,8 +58,7 @@ if TYPE_CHECKING:
     from scheduler.sources.faults import FaultPlan
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayJob:
+class ReplayJob(Struct, frozen=True):
     """What to replay on what."""
 
     trace: str
@@ -71,8 +72,7 @@ class ReplayJob:
     """A file of simulated scrapes to write, on the virtual clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCost:
+class LiveCost(Struct, frozen=True):
     """What being live took: emulated seconds to one on the wall, start-up, and the lateness of messages on the wall.
 
     `hop_share_of_ttft`: the median hop as a share of the median TTFT.
@@ -91,8 +91,7 @@ class LiveCost:
         return {"speed": speed, "startup_s": startup_s, "hop_wall_s": hop_wall_s, "hop_share_of_ttft": share}
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
+class ReplayResult(Struct, frozen=True):
     """What came of a replay. `warnings` are lines for a person: rows left out, failures of policies."""
 
     title: str
@@ -199,7 +198,7 @@ def make_sources(
 ) -> list[Component]:
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
     fabric or takes workers, if anything does; `lose` is told of each worker that is lost."""
-    source = TraceSource(trace)
+    source = _trace_source(trace, blueprint.settings)
     sources: list[Component] = [source]
     if profile:
         from scheduler.sources.profiler import ProfileSource
@@ -224,6 +223,16 @@ def make_sources(
     parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.settings.run.seed
     changes = fault_changes(faults, parts, lambda name: stream(seed, name))
     return [*sources, FaultSource(changes, has_work)]
+
+
+def _trace_source(trace: Trace, settings: Settings) -> Component:
+    """What plays the trace: at its times, or as clients that wait."""
+    groups = settings.clients.groups
+    if not groups:
+        return TraceSource(trace)
+    from scheduler.sources.clients.play import client_source
+
+    return client_source(trace, groups, waits=False, seed=settings.run.seed)
 
 
 def refuse_stalled(collector: Collector) -> None:

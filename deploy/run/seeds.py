@@ -8,9 +8,10 @@ percentile of few requests is wide for good reason. Where nothing is left to cha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Final
+
+from msgspec import Struct
 
 from scheduler.protocol.errors import ConfigError
 
@@ -41,8 +42,7 @@ T_975: Final = (
 section 1.3.6.7.2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """`mean`, and the ends of its 95 % interval."""
 
     mean: float
@@ -50,8 +50,7 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class SeveralSeeds:
+class SeveralSeeds(Struct, frozen=True):
     """What several seeds of one run came to."""
 
     seeds: Sequence[int]

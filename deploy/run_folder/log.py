@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from deploy.system.blueprint import Blueprint
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from scheduler.sources.traces.options import TraceOptions
 
 
-@dataclass(frozen=True, slots=True)
-class RunLog:
+class RunLog(Struct, frozen=True):
     """The logs of a run that has ended, and what it was made from; `trace_path` is the trace as it was given."""
 
     trace_name: str

@@ -7,12 +7,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
+from msgspec import Struct
 
 from deploy.run_folder import DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
 from scheduler.metrics.columns import NS_PER_S, Floats, Rows
@@ -50,8 +50,7 @@ _DAMAGE: Final = (
 """What reading nonsense raises."""
 
 
-@dataclass(frozen=True, slots=True)
-class Requests:
+class Requests(Struct, frozen=True):
     """`requests.csv` by column, in the order of ids: numbers, NaN where a cell is empty, and `texts`, with `class` if
     the run had classes."""
 
@@ -66,8 +65,7 @@ class Requests:
         return self.numbers[name] / NS_PER_S
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(Struct, frozen=True):
     """An instance of the plan, in the order in which the NPUs of each supernode are dealt out."""
 
     address: str
@@ -77,8 +75,7 @@ class Instance:
     supernode: int
 
 
-@dataclass(frozen=True, slots=True)
-class PartChange:
+class PartChange(Struct, frozen=True):
     """Parts of the fabric that broke and that were repaired at one instant."""
 
     at_ns: int

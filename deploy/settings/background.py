@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.protocol.fabric_messages import Plane
 from scheduler.sources.synthetic.section import Section
@@ -36,8 +37,7 @@ LinksOf = Callable[[Plane, int, int], int | None]
 """(plane, die, direction: 0 into it, 1 out of it) to a link of the fabric, None where there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamedFlow:
+class NamedFlow(Struct, frozen=True):
     """One flow of the file: which dies send to which, and when."""
 
     plane: Plane

@@ -112,6 +112,8 @@ def _tenants(section: Section) -> str:
 def _numeric(kind: Any) -> type[int] | type[float] | None:
     """What a text is read as where a number is wanted, such as 512GB; YAML 1.1 takes 5e11 for a text as well."""
     kinds = get_args(kind) or (kind,)
+    if str in kinds:
+        return None
     return next((one for one in (float, int) if one in kinds), None)
 
 

@@ -7,9 +7,11 @@ A function takes the model or the value that it needs; who puts a whole system t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec.structs import replace
 
 from deploy.hardware.endings import is_file
 from deploy.hardware.lookup import load_cluster, load_model

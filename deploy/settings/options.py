@@ -12,12 +12,13 @@ fields (`models.py`), with their help.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 from functools import wraps
 from inspect import Parameter, signature
-from typing import Annotated, Any, Final, Literal, get_origin
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deploy.settings.load import load_settings
 from deploy.settings.settings import SETTINGS, Settings
@@ -37,6 +38,7 @@ TokensPerId = Annotated[int | None, typer.Option(metavar="N", help="Prompt token
 BlockIds = Annotated[str | None, typer.Option(metavar="WHAT", help="Ids name a block and all before (chain) or text.")]
 Columns = Annotated[str | None, typer.Option(metavar="ROLE=NAME,..", help=f"Its columns: {', '.join(ROLES)}.")]
 OutputLength = Annotated[int | None, typer.Option(metavar="N", help="Output tokens of rows that give none.")]
+Turns = Annotated[str | None, typer.Option(metavar="HOW", help="Rows of closed sessions: whole requests, or delta.")]
 Sort = Annotated[bool, typer.Option("--sort", help="Sort rows by time; reads all of them first.")]
 Spread = Annotated[str | None, typer.Option(metavar="HOW", help="Spread rows of one stamp: even or random[:GRID].")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Only rows from there on, such as 10h.")]
@@ -47,16 +49,14 @@ AssumeShared = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse fields of rows that are not read.")]
 
 
-@dataclass(frozen=True, slots=True)
-class OptionGroup:
+class OptionGroup(Struct, frozen=True):
     """Annotation and default of each option by name, and what makes one value of what was given."""
 
     options: Mapping[str, tuple[Any, Any]]
     make: Callable[[dict[str, Any]], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """Settings as a command line gives them: a file, and flags by flat name (None: not given)."""
 
     path: str | None
@@ -73,7 +73,8 @@ def setting_options(names: Collection[str] = ()) -> OptionGroup:
     for name in names or [name for name, one in SETTINGS.items() if one.flag is not None]:
         one = SETTINGS[name]
         assert one.flag is not None, f"{name} has no flag"
-        kind = str if get_origin(one.type) is Literal else one.type
+        is_text = get_origin(one.type) is Literal or str in get_args(one.type)
+        kind = str if is_text else one.type
         option = typer.Option(metavar=one.flag[0], help=one.flag[1])
         options[name] = (Annotated[kind | None, option], None)
     return OptionGroup(options, lambda given: Told(given.pop("config"), given))
@@ -90,6 +91,7 @@ TRACE_OPTIONS: Final = OptionGroup(
         "block_ids": (BlockIds, None),
         "columns": (Columns, None),
         "output_length": (OutputLength, None),
+        "turns": (Turns, None),
         "sort": (Sort, False),
         "from_time": (From, None),
         "until_time": (Until, None),

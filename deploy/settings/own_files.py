@@ -13,12 +13,13 @@ import json
 import linecache
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
+
+from msgspec import Struct
 
 from scheduler.protocol.errors import ConfigError
 
@@ -30,8 +31,7 @@ PACKAGES: Final = frozenset({"scheduler", "workers", "sim_hw", "deploy"})
 """Files beside a policy do not take the place of these."""
 
 
-@dataclass(frozen=True)
-class OwnFiles:
+class OwnFiles(Struct, frozen=True, dict=True):
     """Texts of files by path as given, the one that was named first; `ConfigError` with file and line for what is
     wrong in them."""
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
+
+from msgspec import Struct
 
 from deploy.settings.own_files import MARK, OwnFiles
 from scheduler.policies import check_routing_policy, make_routing_policy
@@ -32,8 +33,7 @@ _METHODS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyChoice:
+class PolicyChoice(Struct, frozen=True):
     """Who decides: `spec` as a user writes it, and the files of a class of one's own."""
 
     kind: str

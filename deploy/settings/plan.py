@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.rows import shorten
 
@@ -20,8 +22,7 @@ MAX_SUPERNODES: Final = 64
 """Bound on the supernodes of a fleet; the table numbers instances in 16 bits."""
 
 
-@dataclass(frozen=True, slots=True)
-class SupernodePlan:
+class SupernodePlan(Struct, frozen=True):
     """NPUs of each prefill and each decode instance of one supernode, and the number of its cache servers."""
 
     prefill_npus: tuple[int, ...]

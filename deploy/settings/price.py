@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.quantity import QuantityError, read_quantity
@@ -10,8 +10,7 @@ from scheduler.sources.traces.rows import shorten
 from sim_hw.chips.sheet import CHIPS
 
 
-@dataclass(frozen=True, slots=True)
-class PriceTerms:
+class PriceTerms(Struct, frozen=True):
     """How a supernode is paid for: bought, or rented by the NPU and hour.
 
     `usd` is None at a published price: that of the supernode, or that of `contract` for its chip.

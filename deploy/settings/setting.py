@@ -8,8 +8,11 @@ journals and clusters know it, its default as text or number, its bounds, the pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, overload
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from scheduler.protocol.catalog import shorten, unknown
 from scheduler.protocol.errors import ConfigError
@@ -23,8 +26,7 @@ Plain = str | int | float | bool | None
 _KEY: Final = "setting"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """How one setting is told and read; `name` is its flat name.
 
     `type` is that of the plain value, in a file above all. `parse(plain, *needed)` makes the value, with the values of

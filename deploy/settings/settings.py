@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, get_type_hints
 
+from msgspec import Struct
+
+from deploy.settings.clients import Clients
 from deploy.settings.models import Cache, FabricLoad, Hardware, Instances, Money, Power, Requests, Routing, Run
 from deploy.settings.own_policy import PolicyChoice
 from deploy.settings.setting import Plain, Setting, settings_of
@@ -19,8 +21,7 @@ from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import UnknownNameError
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Everything that decides the outcome of a run besides the trace itself. Made by `from_plain`.
 
     `flat` has every setting as text or number under its flat name: what is printed, digested, journalled and sent to
@@ -33,6 +34,7 @@ class Settings:
     cache: Cache
     fabric: FabricLoad
     requests: Requests
+    clients: Clients
     money: Money
     power: Power
     run: Run

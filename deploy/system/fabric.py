@@ -8,8 +8,9 @@ them. Traffic of a pool is not counted on the lines of the NPUs of the nodes on 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from scheduler.protocol.addresses import cache_ssd_address, pool_addresses
 from scheduler.protocol.fabric_messages import Plane, TransferKind
@@ -26,8 +27,7 @@ if TYPE_CHECKING:  # most fabrics carry nothing of others
     from deploy.settings.background import NamedFlow
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """An instance on the first NPUs of a supernode that those before it left."""
 
     address: str

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cache
 from math import gcd
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
 from deploy.settings.models import Hardware, Instances
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
     from sim_hw.instance.throttle import BudgetRange, DecodeThrottle, PrefillThrottle
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillPhysics:
+class PrefillPhysics(Struct, frozen=True):
     """Of one prefill instance."""
 
     cost: CompiledPrefill
@@ -51,8 +52,7 @@ class PrefillPhysics:
         return 0 if self.budgets is None else self.budgets.floor_w
 
 
-@dataclass(frozen=True, slots=True)
-class DecodePhysics:
+class DecodePhysics(Struct, frozen=True):
     """Of one decode instance."""
 
     num_dies: int

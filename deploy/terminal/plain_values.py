@@ -9,8 +9,9 @@ so that what is said of it is typer's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
@@ -32,12 +33,11 @@ def take_plain_values(command: TyperCommand | TyperGroup) -> None:
         take_plain_values(inner)
 
 
-@dataclass(slots=True)
-class PlainFirst:
+class PlainFirst(Struct, frozen=True):
     """Stands for `process_value` of a parameter without a range; `check` is typer's own."""
 
-    parameter: Final[TyperArgument | TyperOption]
-    check: Final[Callable[[Any, Any], Any]]
+    parameter: TyperArgument | TyperOption
+    check: Callable[[Any, Any], Any]
 
     def __call__(self, ctx: Any, value: Any) -> Any:
         """The value, as it is if it is plain; else as typer makes it, or typer's error."""

@@ -1,6 +1,7 @@
 """The one way to listen to the core.
 
-A guest is told of messages before and after the core has handled them, and wakes the core at its own deadline. What it
+A guest is told of messages before and after the core has handled them, of requests that have ended, whatever ended
+them, and wakes the core at its own deadline. What it
 returns goes out with the core's own outputs, in the order in which it was returned; what must be known before any work
 is started goes out first (`goes_first`). The scheduler asks its guests in the order in which they were added, and asks
 a guest only for the messages that it hears: a message that no guest hears costs nothing.
@@ -8,7 +9,7 @@ a guest only for the messages that it hears: a message that no guest hears costs
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
 from scheduler.protocol.messages import Message
@@ -32,6 +33,10 @@ class Guest:
 
     def after(self, now_ns: int, message: Message) -> Outputs:
         """The core has taken note of this."""
+        return NOTHING
+
+    def ended(self, now_ns: int, ids: Sequence[int]) -> Outputs:
+        """These requests ended in the course of a message or a wake, in this order; the core has done with them."""
         return NOTHING
 
     def wake(self, now_ns: int) -> Outputs:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from scheduler.core.config import CacheMode
 from scheduler.core.estimates.read_limits import ReadLimits

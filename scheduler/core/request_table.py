@@ -36,6 +36,8 @@ class RequestTable:
         self.preemptions = array("H")
         # How often a request was requeued because a worker was lost.
         self.retries = array("H")
+        # What a client says its request belongs to, `NO_SESSION` for nothing.
+        self.session = array("i")
         self.prefill_instance = array("h")
         self.decode_instance = array("h")
         # Where room was kept last.
@@ -67,6 +69,7 @@ class RequestTable:
         ):
             column.extend(array(column.typecode, [0]) * CHUNK_ROWS)
         for column in (
+            self.session,
             self.prefill_instance,
             self.decode_instance,
             self.decode_die,

@@ -11,8 +11,9 @@ in `lifecycle`; whoever listens from beside is a `Guest`.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scheduler.core.config import SchedulerConfig
 from scheduler.core.decodes import Decodes
@@ -52,9 +53,13 @@ from scheduler.protocol.messages import (
     RequestsCancelled,
     ReservationsCancelled,
     RunEnded,
+    SessionsClosed,
     TransferDone,
     UsageReported,
 )
+
+if TYPE_CHECKING:
+    from scheduler.core.guests.told_ends import ToldEnds
 
 Handler = Callable[[int, Any], Outputs]
 
@@ -99,6 +104,9 @@ class Scheduler(TimingFlags):
         self._weight_changes: WeightChanges | None = None
         self._guests: list[Guest] = []
         self._timed: list[Guest] = []
+        self._hearing_ends: list[Guest] = []
+        self._num_ends_told = 0
+        self._ends: ToldEnds | None = None
         self._own_handlers = self._handlers_without_guests()
         self._handlers = dict(self._own_handlers)
         parts = self._transfers, self._prefills, self._losses, self._reservations
@@ -122,7 +130,8 @@ class Scheduler(TimingFlags):
             ChangeModel: self._on_change_model,
             ParkedSet: self._on_parked_set,
             **dict.fromkeys(
-                (UsageReported, PowerBudgetSet, CacheReported, InstanceProfiled, RequestsCancelled), _for_guests_only
+                (UsageReported, PowerBudgetSet, CacheReported, InstanceProfiled, RequestsCancelled, SessionsClosed),
+                _for_guests_only,
             ),
         }
 
@@ -131,6 +140,8 @@ class Scheduler(TimingFlags):
         self._guests.append(guest)
         if type(guest).wake is not Guest.wake:
             self._timed.append(guest)
+        if type(guest).ended is not Guest.ended:
+            self._hearing_ends.append(guest)
         for kind, handler in self._own_handlers.items():
             hearing = [one for one in self._guests if one.hears is None or kind in one.hears]
             self._handlers[kind] = _with_guests(handler, hearing)
@@ -138,6 +149,8 @@ class Scheduler(TimingFlags):
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; returns commands."""
         outputs = self._handlers[type(message)](now_ns, message)
+        if self._hearing_ends and len(self.table.ended_ids) != self._num_ends_told:
+            outputs = self._tell_ends(now_ns, outputs)
         if self._timed:
             self.deadline_ns = min([guest.deadline_ns for guest in self._timed])
         return self._reachable(outputs) if self._down else outputs
@@ -148,8 +161,19 @@ class Scheduler(TimingFlags):
         for guest in self._timed:
             if guest.deadline_ns <= now_ns:
                 outputs = _joined(outputs, guest.wake(now_ns), guest)
+        if self._hearing_ends and len(self.table.ended_ids) != self._num_ends_told:
+            outputs = self._tell_ends(now_ns, outputs)
         self.deadline_ns = min([guest.deadline_ns for guest in self._timed], default=NEVER_NS)
         return self._reachable(outputs) if self._down else outputs
+
+    def _tell_ends(self, now_ns: int, outputs: Outputs) -> Outputs:
+        ended_ids = self.table.ended_ids
+        ids = ended_ids[self._num_ends_told :]
+        self._num_ends_told = len(ended_ids)
+        for guest in self._hearing_ends:
+            if more := guest.ended(now_ns, ids):
+                outputs = _joined(outputs, more, guest)
+        return outputs
 
     def _reachable(self, outputs: Outputs) -> Outputs:
         return self._recovery.reachable(outputs, may_work=self._has_arrivals or self.table.num_open > 0)
@@ -174,11 +198,24 @@ class Scheduler(TimingFlags):
         table, config, classes = self.table, self.state.config, self.state.classes
         ids = table.add(now_ns, message.prompt_tokens)
         self.state.open.add(ids, message)
+        if message.sessions:
+            table.session[ids.start : ids.stop] = array("i", message.sessions)
+        if message.reply_to:
+            self._note_source(ids, message)
         if classes is not None:
             table.request_class[ids.start : ids.stop] = bytes(classes.indices(message.classes, message.tenants))
         if max(message.prompt_tokens) > self._max_prompt_tokens or table.num_open > config.max_open_requests:
             return self._prefills.begin(now_ns, self._reject(now_ns, ids))
         return self._prefills.begin(now_ns, ids)
+
+    def _note_source(self, ids: range, message: RequestsArrived) -> None:
+        if self._ends is None:
+            from scheduler.core.guests.told_ends import ToldEnds  # few sources wait for what they have asked
+
+            self._num_ends_told = len(self.table.ended_ids)
+            self._ends = ToldEnds(self.table)
+            self.add_guest(self._ends)
+        self._ends.expect(ids, message)
 
     def _reject(self, now_ns: int, ids: range) -> list[int]:
         """Turn away what can never fit, then what exceeds the bound on open requests; returns the rest."""

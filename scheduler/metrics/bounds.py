@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.quantity import QuantityError, read_quantity, unit_of
@@ -16,8 +17,7 @@ FORM: Final = "give PATH<VALUE or PATH>VALUE, such as ttft_s.p99>2"
 JsonValue = str | int | float | bool | None | Mapping[str, "JsonValue"]
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """A comparison that must not hold; `path` names a number in the JSON of a result, dots for nesting."""
 
     path: str

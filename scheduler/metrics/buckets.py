@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from operator import itemgetter
 from typing import overload
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.metrics.columns import Floats, Ints
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramTotals:
+class HistogramTotals(Struct, frozen=True):
     """How many values were at most each bound, cumulative, num_bounds + 1 counts; the last of them is of all.
 
     `sum_s` is in seconds; of a histogram of tokens, in tokens.

@@ -7,10 +7,10 @@ between two values on the line that joins them. A value of weight w counts as w 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, Floats, Ints
 
@@ -22,8 +22,7 @@ BIN_SHIFT: Final = 52 - 10
 _FIRST_BIN: Final = int(np.array(1.0).view(np.int64)) >> BIN_SHIFT
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
+class Distribution(Struct, frozen=True):
     """Mean, percentiles and maximum of something; all None when there is no value."""
 
     mean: float | None = None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from scheduler.metrics.columns import Floats
 
 DAY_S: Final = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class FacilityCurves:
+class FacilityCurves(Struct, frozen=True):
     """Power of everything but the planned NPUs, as piecewise-linear functions of the power of all NPUs, in watts.
 
     `npu_w`: the knots, shape (num_knots,), rising. `part_w`: for each class of parts its watts at the knots, shape
@@ -40,8 +39,7 @@ ONLY_NPUS: Final = FacilityCurves(np.array([0.0, 1.0]), {})
 """Where nothing is known of what else draws power."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(Struct, frozen=True):
     """What a system costs while it is there. `input_share` of what belongs to no role is the cost of input tokens.
 
     `bands`: pairs (second of the day from which it holds, dollars per joule at the meter), in order, the first from 0.
@@ -71,8 +69,7 @@ def deal_npus(instances: Iterable[tuple[int, int]], npus_per_supernode: int) -> 
     return dealt
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Numbers of the NPUs of each instance, in the order of instances; nodes take NPUs in turn, and racks nodes."""
 
     npus: tuple[range, ...]

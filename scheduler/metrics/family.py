@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from scheduler.metrics.buckets import HistogramTotals
 from scheduler.metrics.layout import Layout
@@ -32,8 +33,7 @@ def by_value(*values: str) -> Series:
     return lambda _: series
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """A family of counters or gauges.
 
     `series` gives the values of `labels` of each series, which only depend on the layout; `values` the numbers of a
@@ -51,8 +51,7 @@ class Family:
     unit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramFamily:
+class HistogramFamily(Struct, frozen=True):
     """A family of histograms with the same upper bounds; `read` and the rest as in `Family`."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from scheduler.metrics.facility import FREE, ONLY_NPUS, FacilityCurves, Prices, deal_npus
 from scheduler.protocol.fabric_messages import Plane
@@ -12,8 +13,7 @@ from scheduler.protocol.fabric_messages import Plane
 Role = Literal["prefill", "decode"]
 
 
-@dataclass(frozen=True, slots=True)
-class LiveInstance:
+class LiveInstance(Struct, frozen=True):
     """An instance that is watched, in one of the supernodes. `kv_capacity_tokens`: KV tokens that all its dies hold."""
 
     address: str
@@ -23,8 +23,7 @@ class LiveInstance:
     supernode: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Chip:
+class Chip(Struct, frozen=True):
     """What every NPU of the system is, as an exporter of its maker would tell it.
 
     `maker` is "ascend" or "nvidia". A package has `num_dies` devices of `hbm_bytes` each, of which an engine takes
@@ -40,8 +39,7 @@ class Chip:
     tdp_w: float
 
 
-@dataclass(frozen=True, eq=False)
-class Layout:
+class Layout(Struct, frozen=True, eq=False):
     """What does not change while the system lives; compared by identity, so that what is made from it can be kept.
 
     Within one role instances are in the core's order. NPUs are numbered through, `npus_per_supernode` for each

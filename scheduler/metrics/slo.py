@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.quantity import QuantityError, read_quantity
@@ -19,8 +19,7 @@ KEYS: Final = ("ttft", "tpot", "e2e")
 ALLOWED: Final = "give limits such as ttft=2s,tpot=50ms,e2e=30s (each at most once; units us, ms, s, min)"
 
 
-@dataclass(frozen=True, slots=True)
-class Slo:
+class Slo(Struct, frozen=True):
     """Limits in seconds, None where there is none.
 
     `classes` are names and limits of request classes, from index 1 on; the limits beside them are then those of

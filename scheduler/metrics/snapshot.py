@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from scheduler.metrics.layout import Layout
 
 TotalsT = TypeVar("TotalsT")
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(Struct, frozen=True):
     """Per second of emulated time, over the last ten seconds or so on the wall; 0 between sessions."""
 
     requests_per_s: float = 0.0
@@ -20,8 +20,7 @@ class Rates:
     output_tokens_per_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Totals since the system came up, over all its sessions, and how it stands now; every number is finite.
 
     `snapshot[FabricTotals]` is what the subject with totals of that type has come to. Times are emulated seconds unless

@@ -5,7 +5,7 @@ somebody may look at any moment and nothing may grow with the run. **At the end 
 bulk from the request table and from logged rows, because exact percentiles need all values and a replay on the virtual
 clock may pay no more per message than one packed row. A subject is where both meet. Its file holds
 
-- its *totals*: a frozen dataclass, the subject's part of a `Snapshot`;
+- its *totals*: a frozen struct, the subject's part of a `Snapshot`;
 - its *account*, which adds up these totals in a live system;
 - its *families*, which say under which names and labels the totals are exported;
 - its *summary*: the keys that it adds to `replay --json`, from an `EndedRun`;
@@ -21,8 +21,9 @@ first time somebody looks into `SUBJECTS`. So a new family is a line in one file
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from scheduler.core.estimates.prediction_error import PredictionError
 from scheduler.core.lifecycle import State
@@ -52,8 +53,7 @@ class Lateness(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """The life of one request table on one emulated clock: a replay, or the idle time between two.
 
     `speed`: emulated seconds per second on the wall. `slo`: the limits to which requests are held. `power_cap_w`: at
@@ -118,11 +118,10 @@ def no_summary(_run: EndedRun) -> Mapping[str, Any]:
     return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Subject(Generic[TotalsT]):
+class Subject(Struct, Generic[TotalsT], frozen=True):
     """One thing that is measured. `totals` is the type of its part of a snapshot, and the key to it.
 
-    `summary` maps keys of `replay --json` to dataclasses or plain values. Fields of `outcome.summary.Summary` take what
+    `summary` maps keys of `replay --json` to structs or plain values. Fields of `outcome.summary.Summary` take what
     has their name; other keys follow in the order of subjects.
     """
 

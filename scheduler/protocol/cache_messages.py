@@ -2,138 +2,124 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from msgspec import Struct
 
 
-@dataclass(slots=True)
-class LookupPrefixes:
+class LookupPrefixes(Struct, frozen=True, gc=False):
     """core -> cache: which leading blocks of these prompts are cached? What is found is pinned until it is released or
     stored. One entry of each column for each request; `prefixes` and `tenants` as in `RequestsArrived`."""
 
-    ids: Final[list[int]]
-    prompt_tokens: Final[list[int]]
-    prefixes: Final[list[list[int]]]
-    tenants: Final[list[int]]
+    ids: list[int]
+    prompt_tokens: list[int]
+    prefixes: list[list[int]]
+    tenants: list[int]
 
 
-@dataclass(slots=True)
-class PrefixesFound:
+class PrefixesFound(Struct, frozen=True, gc=False):
     """cache -> core: what `LookupPrefixes` asked for: leading tokens found in this pool, by request.
 
     Whole blocks, of which the last may be partial. `ssd_tokens` of `cached_tokens` have to come from the servers' SSD,
     the others are in DRAM.
     """
 
-    pool: Final[str]
-    ids: Final[list[int]]
-    cached_tokens: Final[list[int]]
-    ssd_tokens: Final[list[int]]
+    pool: str
+    ids: list[int]
+    cached_tokens: list[int]
+    ssd_tokens: list[int]
 
 
-@dataclass(slots=True)
-class ExtendLookups:
+class ExtendLookups(Struct, frozen=True, gc=False):
     """core -> cache: what more of these prompts is cached now than their look-ups found? What is found is pinned like
     the rest. `PrefixesGrown` tells of those that have more, and nothing is said if none has."""
 
-    ids: Final[list[int]]
+    ids: list[int]
 
 
-@dataclass(slots=True)
-class PrefixesGrown:
+class PrefixesGrown(Struct, frozen=True, gc=False):
     """cache -> core: more of these prompts was found than their look-ups had found before.
 
     `cached_tokens`: all leading tokens found so far, by request. `ssd_tokens` of what is new have to come from SSD.
     """
 
-    pool: Final[str]
-    ids: Final[list[int]]
-    cached_tokens: Final[list[int]]
-    ssd_tokens: Final[list[int]]
+    pool: str
+    ids: list[int]
+    cached_tokens: list[int]
+    ssd_tokens: list[int]
 
 
-@dataclass(slots=True)
-class ExtendCached:
+class ExtendCached(Struct, frozen=True, gc=False):
     """core -> prefill: more of these prompts is at hand than they were sent with: their first `cached_tokens`.
 
     It counts for those that have not begun; the others compute what they have begun to compute.
     """
 
-    ids: Final[list[int]]
-    cached_tokens: Final[list[int]]
+    ids: list[int]
+    cached_tokens: list[int]
 
 
-@dataclass(slots=True)
-class PrefixesLost:
+class PrefixesLost(Struct, frozen=True, gc=False):
     """cache -> core: blocks that these open look-ups had found are gone with a cache server.
 
     `cached_tokens`: how many leading tokens are left, by request.
     """
 
-    pool: Final[str]
-    ids: Final[list[int]]
-    cached_tokens: Final[list[int]]
+    pool: str
+    ids: list[int]
+    cached_tokens: list[int]
 
 
-@dataclass(slots=True)
-class StorePrefixes:
+class StorePrefixes(Struct, frozen=True, gc=False):
     """core -> cache: the passes that computed these prompts have ended: their blocks are now visible to look-ups, and
     their pins gone."""
 
-    ids: Final[list[int]]
+    ids: list[int]
 
 
-@dataclass(slots=True)
-class StoreAnswers:
+class StoreAnswers(Struct, frozen=True, gc=False):
     """core -> cache, prefill: decode has made these answers: the blocks of prompt and answer together are now visible
     to look-ups. One entry of each column for each request; `chains` are ids of whole blocks of prompt and answer, as in
     `RequestsArrived.prefixes`, and `kv_tokens` the tokens in them."""
 
-    ids: Final[list[int]]
-    chains: Final[list[list[int]]]
-    tenants: Final[list[int]]
-    kv_tokens: Final[list[int]]
+    ids: list[int]
+    chains: list[list[int]]
+    tenants: list[int]
+    kv_tokens: list[int]
 
 
-@dataclass(slots=True)
-class ReleasePrefixes:
+class ReleasePrefixes(Struct, frozen=True, gc=False):
     """core -> cache: these requests will store nothing, as they ended early: their pins are gone."""
 
-    ids: Final[list[int]]
+    ids: list[int]
 
 
-@dataclass(slots=True)
-class CacheServersChanged:
+class CacheServersChanged(Struct, frozen=True, gc=False):
     """core -> cache: the servers of the pool that are up now, by number.
 
     `lost` took their blocks along (they may be up again, empty); others that are no longer up hand over what they hold.
     """
 
-    up: Final[list[int]]
-    lost: Final[list[int]]
+    up: list[int]
+    lost: list[int]
 
 
-@dataclass(slots=True)
-class PoolServersChanged:
+class PoolServersChanged(Struct, frozen=True, gc=False):
     """core -> fabric: the servers of a pool that are up now, by number; the links of the others carry nothing of the
     pool's."""
 
-    pool: Final[str]
-    up: Final[list[int]]
+    pool: str
+    up: list[int]
 
 
-@dataclass(slots=True)
-class DrainCacheServers:
+class DrainCacheServers(Struct, frozen=True, gc=False):
     """operator -> core: these cache servers (`cache/0` and so on) are to leave and hand over their blocks.
 
     `WorkersJoined` undoes it.
     """
 
-    addresses: Final[list[str]]
+    addresses: list[str]
 
 
-@dataclass(slots=True)
-class CacheReported:
+class CacheReported(Struct, frozen=True, gc=False):
     """cache -> core: a pool's account since it began; asked for by `ReportUsage`, or said at the end of the run.
 
     Tokens held and the capacity of each tier, by the granularity of allocation; then tokens of prompts looked up and
@@ -142,19 +128,19 @@ class CacheReported:
     used when they left DRAM, summed up.
     """
 
-    pool: Final[str]
-    num_servers: Final[int]
-    dram_capacity_tokens: Final[int]
-    dram_tokens: Final[int]
-    ssd_capacity_tokens: Final[int]
-    ssd_tokens: Final[int]
-    asked_tokens: Final[int]
-    dram_found_tokens: Final[int]
-    ssd_found_tokens: Final[int]
-    offered_tokens: Final[int]
-    stored_tokens: Final[int]
-    dram_evicted_blocks: Final[int]
-    ssd_evicted_blocks: Final[int]
-    evicted_age_ns: Final[int]
-    lost_blocks: Final[int]
-    moved_blocks: Final[int]
+    pool: str
+    num_servers: int
+    dram_capacity_tokens: int
+    dram_tokens: int
+    ssd_capacity_tokens: int
+    ssd_tokens: int
+    asked_tokens: int
+    dram_found_tokens: int
+    ssd_found_tokens: int
+    offered_tokens: int
+    stored_tokens: int
+    dram_evicted_blocks: int
+    ssd_evicted_blocks: int
+    evicted_age_ns: int
+    lost_blocks: int
+    moved_blocks: int

@@ -11,18 +11,18 @@ say, at some 20 ns an element.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 
 import msgpack
+from msgspec import Struct
 
 from scheduler.protocol.errors import CodecError
 from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import Message, Usage
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Version of all that goes over a wire or into a journal; raised when a message that is there already changes: its
 place in the union, its fields or their meaning. A new message at the end of the union leaves it as it is."""
 
@@ -32,8 +32,7 @@ Reader = Callable[[object], object]
 _MSGPACK: Final[Any] = msgpack  # it ships no types
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """How messages of one class are written: the types of its fields, by name and in order, and what reads each back.
 
     `values` gives all fields of a message as a tuple, in C where there are several.

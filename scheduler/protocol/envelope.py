@@ -6,8 +6,9 @@ waits (INV-12): `Outbox` what is to be sent, `Inbound` what came too early.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, cast
+
+from msgspec import Struct
 
 from scheduler.protocol.codec import VERSION, from_array, pack, to_array, unpack
 from scheduler.protocol.component import NEVER_NS
@@ -31,8 +32,7 @@ Item = tuple[str, int, Message]
 """(address, emulated time at which it fell due, message)."""
 
 
-@dataclass(slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """Messages from one sender, numbered from 0 without gaps, and how the sender stands after them.
 
     `num_received`: envelopes it has taken from this receiver. `deadline_ns`: when it will act by itself. `last_ns`: the
@@ -40,13 +40,13 @@ class Envelope:
     envelope answers.
     """
 
-    sender: Final[str]
-    sequence: Final[int]
-    num_received: Final[int]
-    deadline_ns: Final[int]
-    last_ns: Final[int]
-    lateness_ns: Final[list[int]]
-    items: Final[list[Item]]
+    sender: str
+    sequence: int
+    num_received: int
+    deadline_ns: int
+    last_ns: int
+    lateness_ns: list[int]
+    items: list[Item]
 
 
 def encode_envelope(envelope: Envelope) -> bytes:

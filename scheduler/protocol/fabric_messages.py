@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from msgspec import Struct
 
 
 class Plane(IntEnum):
@@ -34,8 +35,7 @@ UNAWAITED: Final = (TransferKind.CACHE_WRITE, TransferKind.CACHE_SSD_WRITE)
 """Nobody waits for these."""
 
 
-@dataclass(slots=True)
-class StartTransfer:
+class StartTransfer(Struct, frozen=True, gc=False):
     """core -> fabric: move data between two components over one plane, as one transfer that ends as a whole.
 
     `num_tokens` by request; for a KV transfer `dies`, also by request, are those of the destination, else it is empty.
@@ -45,62 +45,57 @@ class StartTransfer:
     `TransferOverdue` ends it; 0 for no such time.
     """
 
-    transfer_id: Final[int]
-    kind: Final[TransferKind]
-    plane: Final[Plane]
-    source: Final[str]
-    destination: Final[str]
-    num_tokens: Final[list[int]]
-    dies: Final[list[int]]
-    is_made: Final[bool]
-    made_ns: Final[int] = 0
-    give_up_ns: Final[int] = 0
+    transfer_id: int
+    kind: TransferKind
+    plane: Plane
+    source: str
+    destination: str
+    num_tokens: list[int]
+    dies: list[int]
+    is_made: bool
+    made_ns: int = 0
+    give_up_ns: int = 0
 
 
-@dataclass(slots=True)
-class FinishTransfer:
+class FinishTransfer(Struct, frozen=True, gc=False):
     """core -> fabric: the source has computed the last layer of this transfer's data: the rest may flow."""
 
-    transfer_id: Final[int]
+    transfer_id: int
 
 
-@dataclass(slots=True)
-class CancelTransfer:
+class CancelTransfer(Struct, frozen=True, gc=False):
     """core -> fabric: nobody waits for this transfer any more: what is left of it need not flow, and its end is not
     told."""
 
-    transfer_id: Final[int]
+    transfer_id: int
 
 
-@dataclass(slots=True)
-class TransferDone:
+class TransferDone(Struct, frozen=True, gc=False):
     """fabric -> core: the last byte of a transfer arrived at `done_ns`.
 
     `duration_ns` counts from when all of its data was there: what was not hidden behind the pass that computed it;
     `hidden_ns` is for how long it had flowed before.
     """
 
-    transfer_id: Final[int]
-    kind: Final[TransferKind]
-    plane: Final[Plane]
-    done_ns: Final[int]
-    num_bytes: Final[int]
-    duration_ns: Final[int]
-    hidden_ns: Final[int]
+    transfer_id: int
+    kind: TransferKind
+    plane: Plane
+    done_ns: int
+    num_bytes: int
+    duration_ns: int
+    hidden_ns: int
 
 
-@dataclass(slots=True)
-class TransferFailed:
+class TransferFailed(Struct, frozen=True, gc=False):
     """fabric -> core: no route is left between the ends of this transfer, which is given up; nothing of it counts as
     arrived."""
 
-    transfer_id: Final[int]
-    kind: Final[TransferKind]
-    plane: Final[Plane]
+    transfer_id: int
+    kind: TransferKind
+    plane: Plane
 
 
-@dataclass(slots=True)
-class TransferOverdue:
+class TransferOverdue(Struct, frozen=True, gc=False):
     """fabric -> core: this transfer has not ended by its `give_up_ns`; nothing of it counts as arrived."""
 
-    transfer_id: Final[int]
+    transfer_id: int

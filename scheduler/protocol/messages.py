@@ -13,8 +13,9 @@ class and a line at the end of `Message`: the codec reads its annotations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from scheduler.protocol.cache_messages import (
     CacheReported,
@@ -63,22 +64,23 @@ from scheduler.protocol.operations import (
 NO_ANSWER: Final = -1
 """In place of a block id in `RequestsArrived.answers`."""
 
+NO_SESSION: Final = -1
+"""In place of a number in `RequestsArrived.sessions`."""
 
-@dataclass(slots=True)
-class Usage:
+
+class Usage(Struct, frozen=True, gc=False):
     """What a worker's NPUs did between two of its reports; the worker's own physics, read by metrics only.
 
     `start_ns..end_ns` joins seamlessly with the report before. `busy_ns` is the part in which a step ran.
     """
 
-    start_ns: Final[int]
-    end_ns: Final[int]
-    busy_ns: Final[int]
-    joules: Final[float]
+    start_ns: int
+    end_ns: int
+    busy_ns: int
+    joules: float
 
 
-@dataclass(slots=True)
-class RequestsArrived:
+class RequestsArrived(Struct, frozen=True, gc=False):
     """source -> core: requests that reached the gateway at one instant; the core numbers them in this order.
 
     One entry of each column for each request. `payloads[i]` is opaque to the control plane, which forwards it unread.
@@ -87,25 +89,47 @@ class RequestsArrived:
     `classes` are the names of the classes that requests ask for, empty for none, and an empty list if none asks for
     any. `answers`: where a later prompt may hold this one with its answer, the id of the block in which the answer
     begins once both are written on in blocks; the blocks after it are numbered on. `NO_ANSWER` for an answer of which
-    nothing is known, and an empty list if nothing is known of any.
+    nothing is known, and an empty list if nothing is known of any. `sessions`: the conversation or task that a client
+    says its request belongs to, by a number; `NO_SESSION` for none, and an empty list if no client says anything.
+
+    A source that gives its address as `reply_to` is told by `RequestsEnded` when each of them has ended; `keys` are its
+    own names for them.
     """
 
-    prompt_tokens: Final[list[int]]
-    payloads: Final[list[bytes]]
-    prefixes: Final[list[list[int]]]
-    tenants: Final[list[int]]
-    block_tokens: Final[int]
-    classes: Final[list[str]] = field(default_factory=list[str])
-    answers: Final[list[int]] = field(default_factory=list[int])
+    prompt_tokens: list[int]
+    payloads: list[bytes]
+    prefixes: list[list[int]]
+    tenants: list[int]
+    block_tokens: int
+    classes: list[str] = field(default_factory=list[str])
+    answers: list[int] = field(default_factory=list[int])
+    sessions: list[int] = field(default_factory=list[int])
+    reply_to: str = ""
+    keys: list[int] = field(default_factory=list[int])
 
 
-@dataclass(slots=True)
-class ArrivalsEnded:
+class RequestsEnded(Struct, frozen=True, gc=False):
+    """core -> source: these requests have ended, by the keys that the source gave them, in the order of their ends.
+
+    `reasons` are values of `FinishReason`, `ended_ns` when the last token was out or the request was given up.
+    """
+
+    keys: list[int]
+    reasons: list[int]
+    ended_ns: list[int]
+
+
+class SessionsClosed(Struct, frozen=True, gc=False):
+    """source -> core: a client will send nothing more of these sessions."""
+
+    sessions: list[int]
+
+
+class ArrivalsEnded(Struct, frozen=True, gc=False):
     """source -> core: no more requests will arrive."""
 
 
-@dataclass(slots=True)
-class StartPrefill:
+class StartPrefill(Struct, frozen=True, gc=False):
     """core -> prefill: compute these prompts, of which the first `cached_tokens` are at hand.
 
     One entry of each column for each request. `resumed_tokens` is 0, or the output tokens that a request had produced
@@ -113,17 +137,16 @@ class StartPrefill:
     and `tenants` are empty unless the instance keeps a cache of its own.
     """
 
-    ids: Final[list[int]]
-    prompt_tokens: Final[list[int]]
-    cached_tokens: Final[list[int]]
-    resumed_tokens: Final[list[int]]
-    payloads: Final[list[bytes]]
-    prefixes: Final[list[list[int]]]
-    tenants: Final[list[int]]
+    ids: list[int]
+    prompt_tokens: list[int]
+    cached_tokens: list[int]
+    resumed_tokens: list[int]
+    payloads: list[bytes]
+    prefixes: list[list[int]]
+    tenants: list[int]
 
 
-@dataclass(slots=True)
-class PrefillStepped:
+class PrefillStepped(Struct, frozen=True, gc=False):
     """prefill -> core: one boundary between passes of an instance.
 
     `boundary_ns`: the pass before ended and the next, if any, began. `started_ids`: their first chunk is in the pass
@@ -135,60 +158,55 @@ class PrefillStepped:
     after the one that begins; each is named once.
     """
 
-    instance: Final[str]
-    boundary_ns: Final[int]
-    started_ids: Final[list[int]]
-    started_cached_tokens: Final[list[int]]
-    last_chunk_ids: Final[list[int]]
-    prefilled_ids: Final[list[int]]
-    finished_ids: Final[list[int]]
-    computed_tokens: Final[int]
-    usage: Final[Usage]
-    next_ids: Final[list[int]] = field(default_factory=list[int])
+    instance: str
+    boundary_ns: int
+    started_ids: list[int]
+    started_cached_tokens: list[int]
+    last_chunk_ids: list[int]
+    prefilled_ids: list[int]
+    finished_ids: list[int]
+    computed_tokens: int
+    usage: Usage
+    next_ids: list[int] = field(default_factory=list[int])
 
 
-@dataclass(slots=True)
-class ReserveKv:
+class ReserveKv(Struct, frozen=True, gc=False):
     """core -> decode: keep room for `kv_tokens` of KV of each request; first come, first served.
 
     `KvReserved` confirms it, at once or when there is room.
     """
 
-    ids: Final[list[int]]
-    kv_tokens: Final[list[int]]
+    ids: list[int]
+    kv_tokens: list[int]
 
 
-@dataclass(slots=True)
-class KvReserved:
+class KvReserved(Struct, frozen=True, gc=False):
     """decode -> core: room is kept for these requests at `instance` from now on, each on the die of that number."""
 
-    instance: Final[str]
-    ids: Final[list[int]]
-    dies: Final[list[int]]
+    instance: str
+    ids: list[int]
+    dies: list[int]
 
 
-@dataclass(slots=True)
-class ReleaseKv:
+class ReleaseKv(Struct, frozen=True, gc=False):
     """core -> prefill, decode: the KV of these requests is no longer needed here."""
 
-    ids: Final[list[int]]
+    ids: list[int]
 
 
-@dataclass(slots=True)
-class StartDecode:
+class StartDecode(Struct, frozen=True, gc=False):
     """core -> decode: KV of these requests is in place: decode from the next step boundary on.
 
     One entry of each column for each request. `produced_tokens` counts the output tokens a client has seen already, the
     first one included.
     """
 
-    ids: Final[list[int]]
-    produced_tokens: Final[list[int]]
-    payloads: Final[list[bytes]]
+    ids: list[int]
+    produced_tokens: list[int]
+    payloads: list[bytes]
 
 
-@dataclass(slots=True)
-class DecodeStepped:
+class DecodeStepped(Struct, frozen=True, gc=False):
     """decode -> core: a run of `num_steps` steps of an instance between two boundaries, in which nobody joined or left.
 
     `boundary_ns` ends the run; the run began at `boundary_ns` - `steps_ns`. `first_step_ns` and `last_step_ns` are the
@@ -199,51 +217,47 @@ class DecodeStepped:
     by `CancelRequests` is a finished one.
     """
 
-    instance: Final[str]
-    boundary_ns: Final[int]
-    steps_ns: Final[int]
-    num_steps: Final[int]
-    first_step_ns: Final[int]
-    last_step_ns: Final[int]
-    num_running: Final[int]
-    tokens_per_sequence: Final[int]
-    kv_tokens: Final[int]
-    started_ids: Final[list[int]]
-    finished_ids: Final[list[int]]
-    finished_tokens: Final[list[int]]
-    length_limited_ids: Final[list[int]]
-    preempted_ids: Final[list[int]]
-    preempted_tokens: Final[list[int]]
-    usage: Final[Usage]
+    instance: str
+    boundary_ns: int
+    steps_ns: int
+    num_steps: int
+    first_step_ns: int
+    last_step_ns: int
+    num_running: int
+    tokens_per_sequence: int
+    kv_tokens: int
+    started_ids: list[int]
+    finished_ids: list[int]
+    finished_tokens: list[int]
+    length_limited_ids: list[int]
+    preempted_ids: list[int]
+    preempted_tokens: list[int]
+    usage: Usage
 
 
-@dataclass(slots=True)
-class RunEnded:
+class RunEnded(Struct, frozen=True, gc=False):
     """runtime -> all: the runtime stops here; instances account for what is still open with `UsageReported`.
 
     `interrupted`: the run was cut short; the core then ends every open request as interrupted.
     """
 
-    interrupted: Final[bool]
+    interrupted: bool
 
 
-@dataclass(slots=True)
-class UsageReported:
+class UsageReported(Struct, frozen=True, gc=False):
     """prefill, decode -> core: an instance's account when it has nothing else to say: asked for by `ReportUsage`, when
     its power budget changes, or at the end of the run."""
 
-    instance: Final[str]
-    usage: Final[Usage]
+    instance: str
+    usage: Usage
 
 
-@dataclass(slots=True)
-class ReportUsage:
+class ReportUsage(Struct, frozen=True, gc=False):
     """runtime -> prefill, decode, cache: account up to now. An idle instance says `UsageReported`, a busy one its next
     report."""
 
 
-@dataclass(slots=True)
-class CancelReservations:
+class CancelReservations(Struct, frozen=True, gc=False):
     """core -> decode: give back the room or the place in the queue of these requests; `ReservationsCancelled` confirms
     it.
 
@@ -251,15 +265,14 @@ class CancelReservations:
     cancelled, after it for what was asked since.
     """
 
-    ids: Final[list[int]]
+    ids: list[int]
 
 
-@dataclass(slots=True)
-class ReservationsCancelled:
+class ReservationsCancelled(Struct, frozen=True, gc=False):
     """decode -> core: nothing is kept for these requests at `instance` any more."""
 
-    instance: Final[str]
-    ids: Final[list[int]]
+    instance: str
+    ids: list[int]
 
 
 Message = (
@@ -314,5 +327,7 @@ Message = (
     | PrefixesGrown
     | ExtendCached
     | StoreAnswers
+    | RequestsEnded
+    | SessionsClosed
 )
 """All messages. The place of each is its tag on the wire: new ones are added at the end."""

@@ -5,62 +5,55 @@ As in `messages`: each docstring begins with who says it to whom; `messages.Mess
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from msgspec import Struct
 
 
-@dataclass(slots=True)
-class WorkersLost:
+class WorkersLost(Struct, frozen=True, gc=False):
     """runtime, operator -> core: these components are gone, with all that they had, and say nothing more of what they
     were told. What is said to them before they join again is dropped.
 
     `addresses` may name servers of a cache pool (`cache/3`).
     """
 
-    addresses: Final[list[str]]
+    addresses: list[str]
 
 
-@dataclass(slots=True)
-class WorkersStarted:
+class WorkersStarted(Struct, frozen=True, gc=False):
     """runtime, operator -> core: new and empty processes are there in the place of these, which were lost.
 
     Instances among them have no model yet: the core has these load it, and says `WorkersJoined` once they have.
     """
 
-    addresses: Final[list[str]]
+    addresses: list[str]
 
 
-@dataclass(slots=True)
-class WorkersJoined:
+class WorkersJoined(Struct, frozen=True, gc=False):
     """core, operator -> core: these components were lost or drained and are back: new, empty and ready.
 
     The core says it to itself when an instance has loaded its model, for all its parts to hear.
     """
 
-    addresses: Final[list[str]]
+    addresses: list[str]
 
 
-@dataclass(slots=True)
-class ChangeModel:
+class ChangeModel(Struct, frozen=True, gc=False):
     """operator -> core: these instances are to serve `version` of the weights, one after the other, in this order.
 
     The first in turn takes nothing new; when it is done with what it has, `InstanceDrained` is said of it.
     """
 
-    addresses: Final[list[str]]
-    version: Final[str]
+    addresses: list[str]
+    version: str
 
 
-@dataclass(slots=True)
-class InstanceDrained:
+class InstanceDrained(Struct, frozen=True, gc=False):
     """core -> operator: nothing depends on this instance any more; it may be lost and started anew, and loads its new
     version then."""
 
-    address: Final[str]
+    address: str
 
 
-@dataclass(slots=True)
-class InstanceProfiled:
+class InstanceProfiled(Struct, frozen=True, gc=False):
     """source -> core: what made-up work took at an instance, measured by its own reports before the clock began.
 
     Entry i of each column is a pass of a prefill instance, or a step of a decode instance. Of a pass: `new_tokens`
@@ -69,55 +62,50 @@ class InstanceProfiled:
     instance produced `tokens_per_sequence` tokens for each sequence.
     """
 
-    instance: Final[str]
-    sequences: Final[list[int]]
-    new_tokens: Final[list[int]]
-    context_tokens: Final[list[int]]
-    cached_tokens: Final[list[int]]
-    taken_ns: Final[list[int]]
-    num_steps: Final[int]
-    tokens_per_sequence: Final[int]
+    instance: str
+    sequences: list[int]
+    new_tokens: list[int]
+    context_tokens: list[int]
+    cached_tokens: list[int]
+    taken_ns: list[int]
+    num_steps: int
+    tokens_per_sequence: int
 
 
-@dataclass(slots=True)
-class CancelRequests:
+class CancelRequests(Struct, frozen=True, gc=False):
     """core -> prefill, decode: nobody waits for these any more.
 
     A prefill instance drops those that it has not begun, which `RequestsCancelled` confirms; the others it computes. At
     a decode instance those that run leave at the next boundary, among `finished_ids` of `DecodeStepped`.
     """
 
-    ids: Final[list[int]]
+    ids: list[int]
 
 
-@dataclass(slots=True)
-class RequestsCancelled:
+class RequestsCancelled(Struct, frozen=True, gc=False):
     """prefill -> core: the instance has dropped these prompts from its queue, as `CancelRequests` asked."""
 
-    instance: Final[str]
-    ids: Final[list[int]]
+    instance: str
+    ids: list[int]
 
 
-@dataclass(slots=True)
-class FailParts:
+class FailParts(Struct, frozen=True, gc=False):
     """operator -> core -> fabric: these parts of the fabric break, named as its topology names them (`ub/3`,
     `npu/0/1`).
 
     What is broken already stays so.
     """
 
-    parts: Final[list[str]]
+    parts: list[str]
 
 
-@dataclass(slots=True)
-class RepairParts:
+class RepairParts(Struct, frozen=True, gc=False):
     """operator -> core -> fabric: these parts of the fabric work again; what was not broken stays as it was."""
 
-    parts: Final[list[str]]
+    parts: list[str]
 
 
-@dataclass(slots=True)
-class PartsChanged:
+class PartsChanged(Struct, frozen=True, gc=False):
     """fabric -> core: parts of the fabric broke or were repaired at `changed_ns`.
 
     `failed_parts` are all that are broken now. `lost_bytes_per_s` is what they take from the links of each plane, of
@@ -126,24 +114,22 @@ class PartsChanged:
     it do.
     """
 
-    changed_ns: Final[int]
-    failed_parts: Final[list[str]]
-    lost_bytes_per_s: Final[list[int]]
-    whole_bytes_per_s: Final[list[int]]
-    cut_instances: Final[list[str]]
-    partly_cut_instances: Final[list[str]]
-    cut_dies: Final[list[list[int]]]
+    changed_ns: int
+    failed_parts: list[str]
+    lost_bytes_per_s: list[int]
+    whole_bytes_per_s: list[int]
+    cut_instances: list[str]
+    partly_cut_instances: list[str]
+    cut_dies: list[list[int]]
 
 
-@dataclass(slots=True)
-class AvoidDies:
+class AvoidDies(Struct, frozen=True, gc=False):
     """core -> decode: keep no room for new requests on these dies, by number, and on all others again."""
 
-    dies: Final[list[int]]
+    dies: list[int]
 
 
-@dataclass(slots=True)
-class ExpertLoadReported:
+class ExpertLoadReported(Struct, frozen=True, gc=False):
     """prefill, decode -> fabric: what expert all-to-all takes of the UB link of each die of `instance`, until
     `until_ns`.
 
@@ -151,46 +137,41 @@ class ExpertLoadReported:
     far as the instance knows, in millionths.
     """
 
-    instance: Final[str]
-    bytes_per_s: Final[int]
-    until_ns: Final[int]
-    share_ppm: Final[int]
+    instance: str
+    bytes_per_s: int
+    until_ns: int
+    share_ppm: int
 
 
-@dataclass(slots=True)
-class LinkShare:
+class LinkShare(Struct, frozen=True, gc=False):
     """fabric -> prefill, decode: while its expert all-to-all moves bytes, the instance has this share of the UB links
     of its dies, in millionths."""
 
-    share_ppm: Final[int]
+    share_ppm: int
 
 
-@dataclass(slots=True)
-class SetPowerBudget:
+class SetPowerBudget(Struct, frozen=True, gc=False):
     """core -> prefill, decode: draw at most `budget_w` watts, all NPUs of the instance together, from the next step or
     pass on; confirmed by `PowerBudgetSet`."""
 
-    budget_w: Final[int]
+    budget_w: int
 
 
-@dataclass(slots=True)
-class PowerBudgetSet:
+class PowerBudgetSet(Struct, frozen=True, gc=False):
     """prefill, decode -> core: the instance keeps to a budget of `budget_w` watts from now on."""
 
-    instance: Final[str]
-    budget_w: Final[int]
+    instance: str
+    budget_w: int
 
 
-@dataclass(slots=True)
-class SetParked:
+class SetParked(Struct, frozen=True, gc=False):
     """core -> prefill, decode: park if there is nothing to do and nothing held, or wake; confirmed by `ParkedSet`."""
 
-    is_parked: Final[bool]
+    is_parked: bool
 
 
-@dataclass(slots=True)
-class ParkedSet:
+class ParkedSet(Struct, frozen=True, gc=False):
     """prefill, decode -> core: from now on the instance is parked; or awake, because it has woken or could not park."""
 
-    instance: Final[str]
-    is_parked: Final[bool]
+    instance: str
+    is_parked: bool

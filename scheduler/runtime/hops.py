@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
+
+from msgspec import Struct
 
 _SUB_BITS: Final = 5
 _SUB_BUCKETS: Final = 1 << _SUB_BITS
@@ -15,8 +16,7 @@ WARN_SHARE: Final = 0.03
 """Share of the median TPOT above which the cost of a hop is worth a warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class HopCost:
+class HopCost(Struct, frozen=True):
     """Lateness of messages (receipt - due time), on the wall and in emulated time."""
 
     num_messages: int

@@ -17,10 +17,11 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, cast
+
+from msgspec import Struct, field, to_builtins
 
 from scheduler.protocol.codec import VERSION, from_array, pack, to_array, unpack
 from scheduler.protocol.component import Around, Component, Outputs
@@ -38,8 +39,7 @@ _DIGEST_BYTES: Final = 8
 _INPUT, _OUTPUTS, _END = b"I", b"O", b"E"
 
 
-@dataclass(frozen=True, slots=True)
-class JournalHeader:
+class JournalHeader(Struct, frozen=True):
     """What made the run: enough to build the same core again. `config` is plain JSON data.
 
     No code is in it: `own_code` has a digest of the files of each policy of a user's own, by the setting that names it.
@@ -54,8 +54,7 @@ class JournalHeader:
     own_code: dict[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(slots=True)
-class JournalEntry:
+class JournalEntry(Struct):
     """One thing given to the core: a message, or None for a wake at its deadline.
 
     `outputs_digest`: of all outputs up to and including this one's; empty if it had none. `is_cut`: the run broke
@@ -68,8 +67,7 @@ class JournalEntry:
     is_cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
+class ReplayResult(Struct, frozen=True):
     """Whether a fresh core gave the same commands, and if not, a line that names the first input answered otherwise."""
 
     num_messages: int
@@ -97,7 +95,7 @@ class JournalWriter:
         self._num_inputs = 0
         self._file = open(path, "wb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - closed by `close`
         self._file.write(MAGIC)
-        self._write(json.dumps(asdict(header), sort_keys=True).encode())
+        self._write(json.dumps(to_builtins(header), sort_keys=True).encode())
 
     def __enter__(self) -> Self:
         return self

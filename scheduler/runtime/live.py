@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.envelope import MAX_IN_FLIGHT, Envelope, Item, decode_envelope, encode_envelope
@@ -78,8 +79,7 @@ class WorkerTransport(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LiveEnd:
+class LiveEnd(Struct, frozen=True):
     """How a live run ended. `end_ns` is the time of its last event, as on the virtual clock."""
 
     end_ns: int

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heapify, heapreplace, merge
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
@@ -23,8 +24,7 @@ Change = tuple[int, str, bool]
 """(time in ns, part, whether it breaks then; else it is repaired)."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedFault:
+class PlannedFault(Struct, frozen=True):
     """A part breaks at `at_ns` and works again from `repaired_ns` on; `NEVER_NS` if it stays broken."""
 
     part: str
@@ -32,8 +32,7 @@ class PlannedFault:
     repaired_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class FaultRate:
+class FaultRate(Struct, frozen=True):
     """Each part of a kind breaks on average that long after it last worked again, and is repaired on average that soon.
 
     Both times are exponentially distributed, and of one part independent of all others.
@@ -44,8 +43,7 @@ class FaultRate:
     mean_s_to_repair: float
 
 
-@dataclass(frozen=True, slots=True)
-class FaultPlan:
+class FaultPlan(Struct, frozen=True):
     """What is to break in a run."""
 
     schedule: tuple[PlannedFault, ...] = ()

@@ -7,8 +7,9 @@ instance what a core is told, and takes what it reports: no model of the hardwar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from scheduler.core.request_table import RequestTable
 from scheduler.protocol.addresses import CORE_ADDRESS
@@ -41,8 +42,7 @@ OUTPUT_TOKENS: Final = 8
 KV_SHARE: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class ProfiledInstance:
+class ProfiledInstance(Struct, frozen=True):
     """An instance to measure, as a core knows it; `is_prefill` or else decode."""
 
     address: str
@@ -51,8 +51,7 @@ class ProfiledInstance:
     kv_capacity_tokens: int
 
 
-@dataclass(slots=True)
-class _Bench:
+class _Bench(Struct):
     """What is left to do at one instance, and what it took so far."""
 
     instance: Final[ProfiledInstance]

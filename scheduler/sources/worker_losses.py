@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
+
+from msgspec import Struct
 
 from scheduler.protocol.addresses import CORE_ADDRESS, OPERATOR_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
 from scheduler.protocol.messages import ChangeModel, InstanceDrained, Message, WorkersLost, WorkersStarted
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedLoss:
+class PlannedLoss(Struct, frozen=True):
     """A worker is lost with all that it holds; something in its place can begin to start at `back_ns`."""
 
     worker: str
@@ -21,8 +21,7 @@ class PlannedLoss:
     back_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedChange:
+class PlannedChange(Struct, frozen=True):
     """These instances are told at `at_ns` to change to a version of the weights, one after the other."""
 
     workers: tuple[str, ...]

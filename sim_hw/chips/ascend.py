@@ -5,8 +5,9 @@ Bandwidths are one direction, FLOP/s are dense; abbreviated sources stand in `si
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from sim_hw.chips.chip import Chip, Die, PeakRates
 from sim_hw.chips.fit import (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from enum import StrEnum
+
+from msgspec import Struct
 
 from sim_hw.errors import PrecisionError
 from sim_hw.figure import Figure
@@ -33,8 +34,7 @@ _BYTES_PER_ELEMENT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PeakRates:
+class PeakRates(Struct, frozen=True):
     """Dense matrix FLOP/s of one die by precision; None where the hardware has no such arithmetic."""
 
     bf16: Figure
@@ -45,12 +45,11 @@ class PeakRates:
 
     def by_precision(self) -> dict[Precision, Figure]:
         """The native precisions, in the order of the fields."""
-        found = ((Precision(field.name), getattr(self, field.name)) for field in fields(self))
+        found = ((Precision(name), getattr(self, name)) for name in self.__struct_fields__)
         return {precision: figure for precision, figure in found if figure is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Die:
+class Die(Struct, frozen=True):
     """One compute die as software sees it: one rank of expert or data parallelism, with its share of the package.
 
     Matrix and vector cores are counted apart where a stream of work can be given some of each (Ascend), streaming
@@ -69,8 +68,7 @@ class Die:
     streaming_multiprocessors: Figure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Chip:
+class Chip(Struct, frozen=True):
     """One package, the unit that is counted, priced and powered: an NPU or a GPU.
 
     A GPU that presents its two dies as one device is one die here.

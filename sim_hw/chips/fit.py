@@ -10,14 +10,14 @@ rivals is the error bar of a prediction (`sim_hw.operators.error_bar`). What all
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.figure import Confidence, Figure
 from sim_hw.planes import Plane
 
 
-@dataclass(frozen=True, slots=True)
-class CollectiveFit:
+class CollectiveFit(Struct, frozen=True):
     """Dispatch or combine on one rank: `fixed_s + bytes / rate + far share x (far_s + rows x far_row_s)`.
 
     Bytes that stay in the package do not count, and the far share is that of the messages that leave the node.
@@ -37,8 +37,7 @@ class CollectiveFit:
     """Bytes that a printed bandwidth counts for each byte of payload."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChipFit:
+class ChipFit(Struct, frozen=True):
     """The software of one chip: efficiencies are shares of the catalog's peaks."""
 
     matrix_efficiency: Figure
@@ -81,8 +80,7 @@ class ChipFit:
     combine: CollectiveFit
 
 
-@dataclass(frozen=True, slots=True)
-class StageErrors:
+class StageErrors(Struct, frozen=True):
     """How far predictions of a chip are off, relative: what its published rows showed, or what was assumed of them."""
 
     prefill: Figure
@@ -91,8 +89,7 @@ class StageErrors:
     """One collective."""
 
 
-@dataclass(frozen=True, slots=True)
-class PowerFit:
+class PowerFit(Struct, frozen=True):
     """The three numbers of a chip's power, whose form stands in `sim_hw.power.chip_power`."""
 
     floor_share: Figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sim_hw.chips.ascend import ASCEND_910C_FIT, UB_WRITE_SHARE
 from sim_hw.chips.fit import (

@@ -6,8 +6,9 @@ A chip of a user's own has no sheet: it takes the numbers of a relative of the s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from sim_hw.catalog import SheetCatalog
 from sim_hw.chips.chip import Chip
@@ -15,8 +16,7 @@ from sim_hw.chips.fit import ChipFit, PowerFit, StageErrors
 from sim_hw.figure import Figure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChipSheet:
+class ChipSheet(Struct, frozen=True, kw_only=True):
     """One chip. Where nothing was measured of it, `fit` and `power_fit` name the chip whose numbers it takes."""
 
     chip: Chip

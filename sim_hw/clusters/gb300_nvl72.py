@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from sim_hw.chips.chip import Precision
 from sim_hw.chips.nvidia import GB300

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from sim_hw.figure import Figure
 
@@ -22,8 +23,7 @@ class PartClass(StrEnum):
     MARGIN = "margin"
 
 
-@dataclass(frozen=True, slots=True)
-class PartPower:
+class PartPower(Struct, frozen=True):
     """Of one piece, at its input."""
 
     provisioned_w: Figure
@@ -34,8 +34,7 @@ class PartPower:
     """Switched on, without load; None: as busy."""
 
 
-@dataclass(frozen=True, slots=True)
-class SupernodePower:
+class SupernodePower(Struct, frozen=True):
     """Of what every supernode has beside NPUs and named parts. What is None is estimated (`sim_hw.power`)."""
 
     cpu: PartPower | None = None

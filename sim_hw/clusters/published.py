@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sim_hw.clusters.part_power import PartClass
 from sim_hw.figure import Figure
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """What ratios of power are made of: one system."""
 
     watts: float
@@ -33,8 +33,7 @@ class Basis:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedRatios:
+class PublishedRatios(Struct, frozen=True):
     """Ratios of power of this supernode over those of the one called `other`, and both bases as published."""
 
     other: str
@@ -46,8 +45,7 @@ class PublishedRatios:
     """By the names that `Basis.ratios_to` has."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedTotal:
+class PublishedTotal(Struct, frozen=True):
     """A total that was published, and which lines of the power tree its scope leaves out."""
 
     title: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.catalog import SheetCatalog
 from sim_hw.chips.chip import Chip
@@ -14,8 +15,7 @@ from sim_hw.clusters.wiring import Wiring
 from sim_hw.errors import unknown_name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterSheet:
+class ClusterSheet(Struct, frozen=True, kw_only=True):
     """One supernode or cluster, with the plan, layouts and precision that it is served with by default."""
 
     supernode: Supernode

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from sim_hw.chips.chip import Chip, Precision
 from sim_hw.clusters.part_power import PartPower, SupernodePower
@@ -50,8 +51,7 @@ class Overlap(StrEnum):
     """Behind the computation of a second micro-batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanePort:
+class PlanePort(Struct, frozen=True):
     """The raw line rate with which one endpoint is attached to a plane."""
 
     plane: Plane
@@ -59,8 +59,7 @@ class PlanePort:
     bytes_per_s: Figure
 
 
-@dataclass(frozen=True, slots=True)
-class UbAccess:
+class UbAccess(Struct, frozen=True):
     """What one die was measured to reach over UB: sustained rate, and the latency of 512 B."""
 
     memory: Memory
@@ -87,8 +86,7 @@ class PartKind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A component that computes nothing; `count` is per `part_of`. `plane`: the network that it belongs to."""
 
     title: str
@@ -99,8 +97,7 @@ class Part:
     plane: Plane | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageLayout:
+class StageLayout(Struct, frozen=True):
     """One instance of a stage, prefill or decode."""
 
     num_npus: int
@@ -109,8 +106,7 @@ class StageLayout:
     overlap: Overlap
 
 
-@dataclass(frozen=True, slots=True)
-class ServingDefaults:
+class ServingDefaults(Struct, frozen=True):
     """How a DeepSeek-like model is served on it unless the user says otherwise."""
 
     plan: str
@@ -125,8 +121,7 @@ class ServingDefaults:
     """Of cached keys and values. Scores are computed in it where it is FP8, else in BF16."""
 
 
-@dataclass(frozen=True, slots=True)
-class Supernode:
+class Supernode(Struct, frozen=True):
     """A rack-scale machine of identical nodes, or a cluster that is compared with one."""
 
     name: str

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sim_hw.clusters.network_parts import network_parts
 from sim_hw.clusters.supernode import PartKind, Supernode
 
 
-@dataclass(frozen=True, slots=True)
-class SupernodeTotals:
+class SupernodeTotals(Struct, frozen=True):
     """Of the whole supernode, one direction and dense."""
 
     nodes: int

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sim_hw.clusters.supernode import PartOf
 from sim_hw.figure import Figure
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleUp:
+class ScaleUp(Struct, frozen=True):
     """The scale-up network: ports of a die are dealt in turn to the first-level switches of its node or supernode.
 
     `second_level`: second-level chips to each of which every first-level switch has one link; `links_per_cable` of
@@ -24,16 +23,14 @@ class ScaleUp:
     links_per_cable: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleOut:
+class ScaleOut(Struct, frozen=True):
     """The RDMA network: a leaf has `ports_down` NPUs below it and as many links to the spines above."""
 
     ports_down: Figure
     num_spines: Figure
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(Struct, frozen=True):
     """Both networks."""
 
     scale_up: ScaleUp

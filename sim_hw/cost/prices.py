@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.errors import PriceError
 from sim_hw.figure import Confidence, Figure
@@ -14,8 +15,7 @@ HOUR_S: Final = 3600.0
 LIFE: Final = Figure(4.0, "year", "straight line over four years, usual for accelerators; assumed", Confidence.ESTIMATE)
 
 
-@dataclass(frozen=True, slots=True)
-class HardwarePrice:
+class HardwarePrice(Struct, frozen=True):
     """What a system costs for each second that it is there, used or not."""
 
     usd_per_s: float

@@ -8,8 +8,9 @@ NPUs) is divided as the NPUs of the pools are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.cost.prices import HardwarePrice
 from sim_hw.errors import PriceError
@@ -17,8 +18,7 @@ from sim_hw.errors import PriceError
 MILLION: Final = 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class PoolUsage:
+class PoolUsage(Struct, frozen=True):
     """NPUs that did the same kind of work; `energy_usd` is what theirs cost at the meter."""
 
     num_npus: int
@@ -27,8 +27,7 @@ class PoolUsage:
     """1 for prefill, 0 for decode; of an aggregated pool, the share of its busy NPU-seconds that prefill took."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunUsage:
+class RunUsage(Struct, frozen=True):
     """What a run used of one system."""
 
     seconds: float
@@ -42,8 +41,7 @@ class RunUsage:
     """At the meter, of all that belongs to no pool."""
 
 
-@dataclass(frozen=True, slots=True)
-class SideCost:
+class SideCost(Struct, frozen=True):
     """Of input or of output."""
 
     capital_usd: float
@@ -60,8 +58,7 @@ class SideCost:
         return self.usd / self.tokens * MILLION if self.tokens else None
 
 
-@dataclass(frozen=True, slots=True)
-class RunCost:
+class RunCost(Struct, frozen=True):
     """Sides sum to the whole."""
 
     input: SideCost
@@ -97,8 +94,7 @@ def run_cost(usage: RunUsage, hardware: HardwarePrice) -> RunCost:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class CostLine:
+class CostLine(Struct, frozen=True):
     """Dollars for the same work on one system: a constant, and so much for each dollar a kWh costs."""
 
     capital_usd: float

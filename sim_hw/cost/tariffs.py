@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.catalog import Catalog
 from sim_hw.errors import PriceError
@@ -14,16 +15,14 @@ DAY_S: Final = 24 * 3600.0
 JOULES_PER_KWH: Final = 3.6e6
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(Struct, frozen=True):
     """From an hour of the day until the next band begins; the last one runs on past midnight."""
 
     from_hour: float
     usd_per_kwh: Figure
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(Struct, frozen=True):
     """Bands in order of the day. Raises `PriceError` if there are none, or out of order, or a price is below 0."""
 
     name: str

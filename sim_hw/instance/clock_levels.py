@@ -6,9 +6,10 @@ Joules of operations go with `operation_energy` of the clock and those of memory
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import ceil
 from typing import Final
+
+from msgspec.structs import replace
 
 from sim_hw.chips.chip import Chip
 from sim_hw.figure import Confidence, Figure

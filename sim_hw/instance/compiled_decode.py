@@ -9,9 +9,10 @@ enters through the mean number of requests, which sets the load of the experts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from sim_hw.chips.sheet import fit_of
@@ -42,8 +43,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class StreamCost:
+class StreamCost(Struct, frozen=True):
     """A stream of a step of one die with R requests and K KV tokens between them, picoseconds:
     `base_ps[R] + constant_ps + kv_ps * K`."""
 
@@ -56,8 +56,7 @@ class StreamCost:
         return int(self.base_ps[requests]) + self.constant_ps + self.kv_ps * kv_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class StepForm:
+class StepForm(Struct, frozen=True):
     """How steps run until membership changes: a die's step is the longest of its streams."""
 
     streams: tuple[StreamCost, ...]
@@ -69,8 +68,7 @@ class StepForm:
         return max(stream.at(requests, kv_tokens) for stream in self.streams)
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """One way to run expert layers: attention on `core_share` of the cores, for the batch in `parts` parts."""
 
     core_share: float
@@ -81,8 +79,7 @@ class Way:
 _WHOLE = Way(1.0, 1, None)
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledDecode:
+class CompiledDecode(Struct, frozen=True):
     """The steps of one instance. Columns of arrays are ways to run its expert layers; times are picoseconds."""
 
     ways: tuple[Way, ...]

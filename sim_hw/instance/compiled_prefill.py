@@ -6,8 +6,9 @@ fetch of cached latents is not included: an instance waits for it on its fabric.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.supernode import Overlap
@@ -21,8 +22,7 @@ NODES_PER_OCTAVE: Final = 18
 """Where the matrices of a small dense model turn from weights to arithmetic, a pass bends at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledPrefill:
+class CompiledPrefill(Struct, frozen=True):
     """A pass of one instance. Per layer: `front` is what computes, `all_to_all` what may hide behind it."""
 
     num_ranks: float

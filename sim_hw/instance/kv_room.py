@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.chip import Chip
 from sim_hw.errors import DoesNotFitError
@@ -23,8 +24,7 @@ ASCEND_ROWS_PER_DIE = Figure(
 OTHER_ROWS_PER_DIE = Figure(256, "token row", "assumed: the usual cap of serving engines on GPUs", Confidence.ESTIMATE)
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeRoom:
+class DecodeRoom(Struct, frozen=True):
     """Of one die."""
 
     kv_blocks: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.chips.chip import Chip
 from sim_hw.figure import Confidence, Figure
@@ -17,8 +18,7 @@ WAKE: Final = Figure(
 """Until an instance has its model again, from the memory of the nodes; read from storage it takes minutes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParkedInstance:
+class ParkedInstance(Struct, frozen=True):
     """Of all NPUs of an instance."""
 
     watts: float

@@ -6,7 +6,8 @@ arithmetic and of memory traffic at peak (`work`). docs/validation.md holds them
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.sheet import power_fit
@@ -18,8 +19,7 @@ from sim_hw.steps.prefill_pass import PassTokens
 from sim_hw.steps.work import Work, decode_work, pass_work
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(Struct, frozen=True):
     """Of all NPUs of an instance."""
 
     idle_w: float
@@ -29,8 +29,7 @@ class Draw:
     cap_w: float
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillPower:
+class PrefillPower(Struct, frozen=True):
     """Joules of one prefill instance, all its NPUs together; those of work are above the floor."""
 
     draw: Draw
@@ -58,8 +57,7 @@ class PrefillPower:
         return draw.idle_w * idle_ns * 1e-9 + active_j
 
 
-@dataclass(frozen=True, slots=True)
-class DecodePower:
+class DecodePower(Struct, frozen=True):
     """Joules of one decode instance, all its NPUs together; those of work are above the floor."""
 
     draw: Draw

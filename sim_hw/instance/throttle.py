@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.instance.clock_levels import CLOCKS, MARGIN_SHARE, decode_levels, prefill_levels
 from sim_hw.instance.geometric_grid import GeometricGrid
@@ -29,8 +31,7 @@ SLACK: Final = 1e-6
 """Of a budget that is not used: times are rounded to whole nanoseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetRange:
+class BudgetRange(Struct, frozen=True):
     """Watts of an instance between which a budget matters."""
 
     floor_w: int
@@ -39,8 +40,7 @@ class BudgetRange:
     """What it draws at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class ThrottledPass:
+class ThrottledPass(Struct, frozen=True):
     """Time and energy of one pass, pauses included."""
 
     length_ns: int
@@ -53,8 +53,7 @@ class ThrottledPass:
         return ThrottledPass(self.length_ns - left_ns + rest_ns, self.joules + more_j)
 
 
-@dataclass(frozen=True, slots=True)
-class StepLoad:
+class StepLoad(Struct, frozen=True):
     """A step at the full clock: its time, and what all dies hold."""
 
     length_ps: int
@@ -62,8 +61,7 @@ class StepLoad:
     kv_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class StepClock:
+class StepClock(Struct, frozen=True):
     """How steps run: `stretch` times as long, in units of 2**-`STRETCH_BITS`, with this energy."""
 
     stretch: int

@@ -8,9 +8,10 @@ which the class that reads it in Hugging Face's transformers fixes (src/transfor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct, field
 
 from sim_hw.models.config_values import Aliases
 
@@ -35,8 +36,7 @@ EXPERT_COUNTS: Final = ("num_experts", "n_routed_experts", "num_local_experts", 
 LATENT_RANKS: Final = ("kv_lora_rank",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
+class Architecture(Struct, frozen=True, kw_only=True):
     """One row. `attention` or `feed_forward` of None: the fields tell which.
 
     `defaults`: what a field that is left out is; `tied`: the same for `tie_word_embeddings`. `aliases`: other names of

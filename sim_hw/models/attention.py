@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(Struct, frozen=True):
     """A matrix of weights, applied to each token."""
 
     name: str
@@ -20,8 +19,7 @@ class Projection:
         return self.inputs * self.outputs
 
 
-@dataclass(frozen=True, slots=True)
-class LatentAttention:
+class LatentAttention(Struct, frozen=True):
     """Multi-head latent attention (MLA) of DeepSeek-V2 and later: keys and values are cached as one latent vector."""
 
     heads: int
@@ -71,8 +69,7 @@ class LatentAttention:
         return 2 * self.heads * (self.kv_rank + self.rope_dim + self.kv_rank)
 
 
-@dataclass(frozen=True, slots=True)
-class GroupedQueryAttention:
+class GroupedQueryAttention(Struct, frozen=True):
     """Grouped-query attention (GQA): several query heads share one key and value head."""
 
     heads: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import cast
+
+from msgspec import Struct, field
 
 from sim_hw.errors import DescriptionError
 
@@ -16,8 +17,7 @@ Aliases = Mapping[str, tuple[str, ...]]
 """A name of a field to others under which it may be found."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigValues:
+class ConfigValues(Struct, frozen=True):
     """The fields of one configuration. `defaults` are of fields that are left out."""
 
     family: str

@@ -8,8 +8,9 @@ mindformers/modules/transformer/moe.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final, cast
+
+from msgspec.structs import replace
 
 from sim_hw.errors import DescriptionError
 from sim_hw.models.architectures import BY_MODEL_TYPE, Architecture, FeedForward, unknown_architecture

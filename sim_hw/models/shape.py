@@ -6,14 +6,13 @@ Norms, biases and quantisation scales are left out: together they are below 0.01
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sim_hw.figure import Confidence
 from sim_hw.models.attention import Attention
 
 
-@dataclass(frozen=True, slots=True)
-class Experts:
+class Experts(Struct, frozen=True):
     """The feed-forward part of a mixture-of-experts layer."""
 
     routed: int
@@ -23,8 +22,7 @@ class Experts:
     intermediate: int
 
 
-@dataclass(frozen=True, slots=True)
-class ModelShape:
+class ModelShape(Struct, frozen=True):
     """Fields of the published configuration. Sizes in elements, counts of layers."""
 
     name: str

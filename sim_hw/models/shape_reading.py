@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.errors import DescriptionError
 from sim_hw.figure import Confidence
@@ -29,8 +30,7 @@ ALIASES: Final = {
 """Other names of a field in Hugging Face configurations, the same in all architectures."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a configuration comes from. `notes`: what was assumed before it was read."""
 
     name: str

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sim_hw.models.attention import LatentAttention
 from sim_hw.models.shape import ModelShape
 
 
-@dataclass(frozen=True, slots=True)
-class ModelTotals:
+class ModelTotals(Struct, frozen=True):
     """Of the whole model. KV is BF16."""
 
     parameters: dict[str, int]

@@ -6,7 +6,7 @@ other clusters the same is assumed. RDMA and VPC carry their raw line rate: no e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sim_hw.clusters.supernode import Endpoint, Memory, Operation, Reach, Supernode
 from sim_hw.errors import HardwareModelError
@@ -22,8 +22,7 @@ CROSSING_LATENCY_S = Figure(
 VPC_LATENCY_S = Figure(50e-6, "s", "none published; the order of a TCP hop in one data centre", Confidence.ESTIMATE)
 
 
-@dataclass(frozen=True, slots=True)
-class FabricRate:
+class FabricRate(Struct, frozen=True):
     """What one endpoint of a plane moves in one direction, and the time before the first byte arrives."""
 
     cluster: Supernode

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+from msgspec import Struct
 
 from sim_hw.figure import Figure
 from sim_hw.planes import Plane
@@ -28,8 +29,7 @@ MODULES_PER_LINK = 2
 """An optical link has one at each end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """A way between two devices, each direction at `bytes_per_s`; `lower` is the one nearer to the NPUs.
 
     Links of one `cable` fail together, as the two chip links that one optical link carries do.
@@ -44,8 +44,7 @@ class Link:
     sub_plane: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleAccount:
+class ModuleAccount(Struct, frozen=True):
     """Optical modules by plane, and the line rate of one."""
 
     by_plane: Mapping[Plane, int]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from sim_hw.chips.fit import ChipFit, CollectiveFit
 from sim_hw.clusters.supernode import Memory, Operation, Reach, Supernode
@@ -21,8 +22,7 @@ ALL_REDUCE_FIXED_S: Final = Figure(
 CollectiveName = Literal["dispatch", "combine"]
 
 
-@dataclass(frozen=True, slots=True)
-class ExpertAllToAll:
+class ExpertAllToAll(Struct, frozen=True):
     """Dispatch and combine of one layer on `ep` ranks; `messages_per_row` of them get a row of `hidden` elements."""
 
     cluster: Supernode

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from math import exp, log, sqrt
+
+from msgspec import Struct
 
 from sim_hw.errors import DoesNotFitError
 from sim_hw.models.shape import Experts, ModelShape
@@ -21,8 +22,7 @@ RANKS_PER_SHARED_RANK = 10
 """CloudMatrix-Infer's decode instance gives 32 of its 320 ranks to copies of the shared expert."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExpertLayout:
+class ExpertLayout(Struct, frozen=True):
     """One expert layer over `ep` ranks.
 
     Either each rank holds all shared experts beside `routed_slots` routed ones, or, with more ranks than routed

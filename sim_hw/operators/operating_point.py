@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.chips.chip import Chip, Precision
 from sim_hw.clusters.supernode import Overlap, Supernode
@@ -27,8 +28,7 @@ class ExpertBalance(StrEnum):
     """Each rank gets the mean: a projection, never measured."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
+class Instance(Struct, frozen=True, kw_only=True):
     """Where a question is asked: `num_npus` packages of `cluster`, experts over `ep` ranks, a rank being a die.
 
     A dense model has no experts to spread: each of its layers is split over `ep` ranks instead (tensor parallelism).
@@ -86,8 +86,7 @@ class Instance:
         self.chip.die_flops(self.score_precision)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodePoint(Instance):
+class DecodePoint(Instance, frozen=True, kw_only=True):
     """One decode step after another at constant load: `batch_per_npu` requests of `context_tokens` each per package."""
 
     batch_per_npu: int
@@ -127,8 +126,7 @@ class DecodePoint(Instance):
             raise OperatingPointError(f"acceptance {self.acceptance} is no probability: give --acceptance 0 to 1")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrefillPoint(Instance):
+class PrefillPoint(Instance, frozen=True, kw_only=True):
     """Prefill passes of `batch_tokens_per_npu` prompt tokens per package, cached ones included."""
 
     batch_tokens_per_npu: int

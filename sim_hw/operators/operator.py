@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from sim_hw.chips.chip import Precision
 
@@ -22,8 +23,7 @@ class OperatorClass(StrEnum):
     """Time that no share of cores changes: messages between ranks, launches, sampling."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(Struct, frozen=True):
     """`flops` in `precision`, `hbm_bytes` from and to memory, `wait_s` seconds on top (of all cores for `REQUEST`)."""
 
     name: str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sim_hw.clusters.part_power import PartClass
 from sim_hw.power.power_tree import PowerTree
 from sim_hw.power.supply import supply_loss_w
 
 
-@dataclass(frozen=True, slots=True)
-class FacilityDraw:
+class FacilityDraw(Struct, frozen=True):
     """Watts of a whole supernode at one instant."""
 
     npu_w: float

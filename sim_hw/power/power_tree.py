@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sim_hw.clusters.network_parts import network_parts
 from sim_hw.clusters.part_power import PartClass, PartPower
@@ -15,8 +16,7 @@ from sim_hw.power.phase_power import Phase, service_figure
 from sim_hw.power.supply import EFFICIENCIES, supply_loss_w
 
 
-@dataclass(frozen=True, slots=True)
-class Watts:
+class Watts(Struct, frozen=True):
     """One quantity in the three states."""
 
     provisioned_w: float
@@ -27,8 +27,7 @@ class Watts:
         return Watts(self.provisioned_w + other.provisioned_w, self.busy_w + other.busy_w, self.idle_w + other.idle_w)
 
 
-@dataclass(frozen=True, slots=True)
-class TreeLine:
+class TreeLine(Struct, frozen=True):
     """All pieces of one kind."""
 
     title: str
@@ -49,8 +48,7 @@ class TreeLine:
         return Watts(self.count * self.provisioned.value, self.count * self.busy.value, self.count * self.idle.value)
 
 
-@dataclass(frozen=True, slots=True)
-class PowerTree:
+class PowerTree(Struct, frozen=True):
     """Lines sum to `provisioned`, the published total of the supernode; the building's own use comes on top."""
 
     supernode: str

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.catalog import Catalog
 from sim_hw.figure import Confidence, Figure
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """`pue` is energy at the meter over energy at the supernode."""
 
     name: str

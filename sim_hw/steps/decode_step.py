@@ -9,7 +9,7 @@ split its batch does so only where that is faster.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of
@@ -37,8 +37,7 @@ SAMPLING_BYTES_PER_LOGIT = 112.0
 and draw."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeStep:
+class DecodeStep(Struct, frozen=True):
     """`layer` is one expert layer, both micro-batches; `attention_cores` are the cube cores of its attention stream."""
 
     step: StepTime
@@ -49,8 +48,7 @@ class DecodeStep:
     """None where the batch is not split, or its streams are not given cores."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExpertLayer:
+class ExpertLayer(Struct, frozen=True):
     """One expert layer and the way in which it runs, as in `DecodeStep`."""
 
     time: StepTime
@@ -58,8 +56,7 @@ class ExpertLayer:
     attention_cores: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeModel:
+class DecodeModel(Struct, frozen=True):
     """The operators of one rank at one operating point, for as many requests of that rank as a caller names."""
 
     point: DecodePoint

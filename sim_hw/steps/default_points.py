@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sim_hw.clusters.supernode import StageLayout, Supernode
 from sim_hw.models.shape import ModelShape

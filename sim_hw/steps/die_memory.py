@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.sheet import fit_of
 from sim_hw.errors import DoesNotFitError
@@ -40,8 +42,7 @@ PREFILL_BUFFER_BYTES = Figure(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DieMemory:
+class DieMemory(Struct, frozen=True):
     """Bytes by use; `capacity_bytes` is the die's."""
 
     parts_bytes: dict[str, float]

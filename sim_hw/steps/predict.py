@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of, rivals_of
@@ -24,8 +26,7 @@ OPERATOR_MESSAGES = 8
 """Ranks that a token row goes to in those rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecodePrediction:
+class DecodePrediction(Struct, frozen=True):
     """`exposed_s` sums to `iteration_s`; `layer_s` is one expert layer (dense layer of a dense model)."""
 
     tokens_per_s_per_npu: float
@@ -50,8 +51,7 @@ class DecodePrediction:
     """Relative, of throughput and TPOT."""
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillPrediction:
+class PrefillPrediction(Struct, frozen=True):
     """`exposed_s` sums to `pass_s`."""
 
     tokens_per_s_per_npu: float
@@ -70,8 +70,7 @@ class PrefillPrediction:
     error_bar: float
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorPrediction:
+class OperatorPrediction(Struct, frozen=True):
     """One call of dispatch or combine; `bytes_per_s` counts bytes as the published tables do."""
 
     latency_s: float

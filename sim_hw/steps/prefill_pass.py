@@ -7,8 +7,10 @@ projections and experts; their latents are fetched before the pass begins, gathe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of
@@ -44,16 +46,14 @@ VPC_LINE_SHARE: Final = Figure(
 """Of its line rate, what reading prefixes over VPC reaches: they are copied by CPUs at both ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillPass:
+class PrefillPass(Struct, frozen=True):
     """`layer` is one expert layer, or one dense layer of a dense model."""
 
     whole: StepTime
     layer: StepTime
 
 
-@dataclass(frozen=True, slots=True)
-class PassTokens:
+class PassTokens(Struct, frozen=True):
     """The work of one rank in one pass, or of the ranks together that share the layers of a dense model.
 
     Fractions arise where several ranks work on one prompt. `pairs` are (query, key) pairs, causal mask.
@@ -73,8 +73,7 @@ def pass_tokens(point: PrefillPoint) -> PassTokens:
     return PassTokens(prompts * computed, prompts * cached, prompts * pairs)
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillModel:
+class PrefillModel(Struct, frozen=True):
     """The operators of one rank of an instance, for whatever tokens a pass has."""
 
     point: PrefillPoint

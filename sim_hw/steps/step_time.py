@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class StepTime:
+class StepTime(Struct, frozen=True):
     """Seconds by operator. `exposed_s` sums to the length; what is hidden behind other work is busy but not exposed."""
 
     busy_s: dict[str, float] = field(default_factory=dict[str, float])

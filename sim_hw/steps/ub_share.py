@@ -7,8 +7,9 @@ lasts 1 / s times as long; what an all-to-all waits for besides, such as message
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from sim_hw.chips.sheet import fit_of
 from sim_hw.figure import Figure

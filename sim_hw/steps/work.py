@@ -6,7 +6,9 @@ Of the mean rank: where tokens fall unevenly on experts, the slowest rank takes 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.fit import ChipFit
@@ -21,8 +23,7 @@ from sim_hw.steps.prefill_pass import PassTokens, PrefillModel, pass_tokens
 Counted = Iterable[tuple[float, tuple[Operator, ...]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """Seconds that the arithmetic and the memory traffic would take at peak; each operator in its own precision."""
 
     compute_s: float

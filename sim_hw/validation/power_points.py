@@ -7,8 +7,9 @@ against `phase_power`. Attention and expert kernels were measured too, but witho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sim_hw.chips.chip import Chip, Precision
 from sim_hw.chips.sheet import find_chip
@@ -49,8 +50,7 @@ _SERVICE_ROWS: Final = (
 """Chip, phase, source, and (batch, share of TDP). An A100 was measured too; the catalog has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class PowerPoint:
+class PowerPoint(Struct, frozen=True):
     """One measured row beside what the model says, both as shares of TDP."""
 
     chip: str

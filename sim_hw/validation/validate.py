@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.ascend import ASCEND_910C
 from sim_hw.chips.chip import Chip, Precision
@@ -38,8 +40,7 @@ Prediction = tuple[float, float]
 """Value in the unit of the point, relative error bar."""
 
 
-@dataclass(frozen=True, slots=True)
-class ValidationRow:
+class ValidationRow(Struct, frozen=True):
     """`error` is predicted over published, less one."""
 
     id: str
@@ -56,8 +57,7 @@ class ValidationRow:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(Struct, frozen=True):
     """All rows, and the mean and largest of their absolute errors."""
 
     rows: tuple[ValidationRow, ...]

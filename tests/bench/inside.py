@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
+
+from msgspec import to_builtins
 
 from scheduler.protocol.fabric_messages import TransferKind
 from tests.bench.cache_store import store_costs
@@ -88,7 +89,7 @@ def scrapes() -> list[Row]:
             f"{'snapshot, each emulated second':<36} {'':>9} {scrape.snapshot_ms:>6.2f} ms, at most "
             f"{scrape.slowest_snapshot_ms:.2f} ms; tap {scrape.tap_us:.1f} us a message"
         )
-        rows.append({"case": f"scrape, {title}", **asdict(scrape)})
+        rows.append({"case": f"scrape, {title}", **to_builtins(scrape)})
     return rows
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
+
+from msgspec.structs import replace
 
 from deploy.live.shown import GZIP_LEVEL, metrics_text
 from deploy.live.telemetry import TelemetrySpec

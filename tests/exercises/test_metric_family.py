@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.pages.metrics_page import page
@@ -44,8 +45,7 @@ def by_length(records: Records) -> Ints:
     return np.bincount(np.searchsorted(BOUNDS, records.prompt_tokens), minlength=len(LENGTHS))
 
 
-@dataclass(frozen=True, slots=True)
-class PromptLengthTotals:
+class PromptLengthTotals(Struct, frozen=True):
     """Ended requests, in the order of `LENGTHS`."""
 
     ended: tuple[int, ...]

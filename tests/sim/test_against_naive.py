@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped
-from tests.naive.case import Case
+from tests.naive.case import Case, Row
 from tests.naive.decode import Step
 from tests.naive.simulation import run_naive, simulate
 from tests.naive.strategies import (
@@ -58,6 +58,30 @@ def test_equals_naive_with_and_without_skipping(profile: str) -> None:
         assert run_real(case, skip_steps=False) == naive
 
     check()
+
+
+def test_a_transfer_that_is_done_before_its_time_was_expected_prolongs_no_run() -> None:
+    rows = [(0, 1, 1), *[(1, 1, 1)] * 4, *[(1, 6, 1)] * 2, (1, 1, 2), (2, 1, 1)]
+    case = Case(
+        tuple(Row(*row) for row in rows),
+        num_prefill=1,
+        token_budget=128,
+        pass_ns=100,
+        num_decode=2,
+        num_dies=1,
+        bytes_per_token=16,
+        num_layers=61,
+        stream_bytes_per_s=1_000_000_000,
+        num_streams=1,
+        num_ranks=1,
+        rank_bytes_per_s=(70_000_001,),
+        die_bytes_per_s=(70_000_001,),
+        prefill_bytes_per_s=70_000_001,
+        pool_bytes_per_s=70_000_001,
+        prefill_policy="round_robin",
+        decode_policy="round_robin",
+    )
+    assert run_real(case) == run_naive(case)
 
 
 @settings(phases=QUICK_PHASES, max_examples=150)

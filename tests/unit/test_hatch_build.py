@@ -49,6 +49,40 @@ def test_only_who_asks_for_it_needs_a_compiler() -> None:
     assert HOOK["enable-by-default"] is False
 
 
+DATACLASSES = {
+    "scheduler/policies/": "a user's policies are dataclasses, and what they see is sealed by its class",
+    "deploy/settings/models.py": "fields of models of settings have metadata",
+    "deploy/settings/clients.py": "one of those models",
+    "deploy/settings/plan.py": "one of its fields is not compared",
+}
+"""Where a dataclass may stand beside compiled modules, and why no `Struct` is in its place."""
+
+
+def classes_of(path: str) -> Iterator[tuple[str, str]]:
+    """(name, "dataclass" or "Struct") of each such class of a file."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            if any(ast.unparse(one).startswith("dataclass") for one in node.decorator_list):
+                yield node.name, "dataclass"
+            if any(ast.unparse(one) == "Struct" for one in node.bases):
+                yield node.name, "Struct"
+
+
+def test_values_are_structs_where_mypyc_makes_no_native_class_of_them() -> None:
+    packages = ("scheduler", "workers", "sim_hw", "deploy")
+    paths = {path.relative_to(ROOT).as_posix() for package in packages for path in (ROOT / package).rglob("*.py")}
+    found = {path: dict(classes_of(path)) for path in sorted(paths)}
+    wrong = [
+        f"{path}: {name} is a {kind}"
+        for path, classes in found.items()
+        for name, kind in classes.items()
+        if kind == ("Struct" if path in SOURCES else "dataclass") and not path.startswith(tuple(DATACLASSES))
+    ]
+    assert not wrong, "make it a Struct, or a dataclass in a compiled module: mypyc drops what a Struct is told"
+    for place in DATACLASSES:
+        assert any("dataclass" in classes.values() for path, classes in found.items() if path.startswith(place)), place
+
+
 def final_fields(tree: ast.Module) -> Iterator[str]:
     """`class.field` of each `Final` field of a dataclass."""
     for node in ast.walk(tree):

@@ -116,8 +116,11 @@ class RankLinks:
 
     @property
     def next_ns(self) -> int:
-        """When `look` may find a transfer done."""
-        return self._expected[0][0] if self._expected else NEVER_NS
+        """When `look` may find a transfer done. Of those that were sooner than expected nothing is to be found."""
+        expected = self._expected
+        while expected and not expected[0][2].num_moving:
+            heappop(expected)
+        return expected[0][0] if expected else NEVER_NS
 
     def start(self, now_ns: int, transfer: Transfer, routes: Sequence[Route]) -> None:
         """All of it flows, or all but the last layer's share if its data is still being made; after `settle`."""

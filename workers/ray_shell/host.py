@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from operator import attrgetter
 from typing import Any, Final
 
 import ray
+from msgspec import Struct
 
 from scheduler.protocol.component import Component
 from scheduler.protocol.errors import WorkerLostError
@@ -25,8 +25,7 @@ _RAY: Final[Any] = ray
 _STATE: Final[Any] = import_module("ray._private.state")
 
 
-@dataclass(frozen=True, slots=True)
-class HostSpec:
+class HostSpec(Struct, frozen=True):
     """What a host is to be, as plain data, so that no code travels.
 
     `factory` names a function `(spec, address) -> Component`, `clock` a function `(zero_wall_ns, speed) -> HostClock`,

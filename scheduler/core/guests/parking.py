@@ -8,9 +8,10 @@ burst, whatever the routing policy, and what the governor knows is what the core
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.core.fleet import Stage
 from scheduler.core.guest import Guest
@@ -28,8 +29,7 @@ from scheduler.protocol.messages import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ParkingRules:
+class ParkingRules(Struct, frozen=True):
     """Park who has had nothing to do for `idle_ns`; of each stage keep `spare` such instances awake, at least one."""
 
     idle_ns: int
@@ -44,8 +44,7 @@ class _State(IntEnum):
     WAKING = 3
 
 
-@dataclass(slots=True)
-class _ParkingSlot:
+class _ParkingSlot(Struct):
     """Of one instance; `idle_since_ns` is `NEVER_NS` while it is not awake or has work."""
 
     stage: Final[Stage]

@@ -7,8 +7,9 @@ higher budget is told only when there is room for it, so the cap holds at every 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.core.fleet import Stage
 from scheduler.core.guest import Guest
@@ -33,8 +34,7 @@ _MEMORY: Final = 0.5
 """Weight of the latest report in what is remembered of the pace of an instance."""
 
 
-@dataclass(frozen=True, slots=True)
-class PowerCap:
+class PowerCap(Struct, frozen=True):
     """`budget_w` is for all NPUs of the instances together; instances begin at their floors, prefill first.
 
     The limits say which latency counts as slow.
@@ -47,8 +47,7 @@ class PowerCap:
     tpot_limit_s: float
 
 
-@dataclass(slots=True)
-class _Account:
+class _Account(Struct):
     """Of one instance. `told_w` and `kept_w` differ until it confirms; until then it is told nothing else."""
 
     registered: Final[PoweredInstance]

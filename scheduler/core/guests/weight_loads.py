@@ -8,8 +8,9 @@ reached, an instance tries again whenever something is repaired or joins.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from scheduler.core.guests.weight_cache import WeightCache
 from scheduler.protocol.addresses import CORE_ADDRESS, FABRIC_ADDRESS
@@ -21,8 +22,7 @@ FIRST_VERSION: Final = ""
 """What all instances have when a run begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSource:
+class ModelSource(Struct, frozen=True):
     """Where weights lie, as an end of transfers, and how they come from there; `name` is for a person.
 
     It keeps `num_versions`, dealt out to `num_servers`.
@@ -36,16 +36,14 @@ class ModelSource:
     num_servers: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ModelWeights:
+class ModelWeights(Struct, frozen=True):
     """What an instance loads before it is ready, in tokens' worth of KV; `sources` of each instance, by address."""
 
     num_tokens: int
     sources: Mapping[str, tuple[ModelSource, ...]] = field(default_factory=dict[str, tuple[ModelSource, ...]])
 
 
-@dataclass(slots=True)
-class Downtime:
+class Downtime(Struct):
     """What became of a component that was lost: its process came back, and it was ready again; None for not yet.
 
     `version`: the one for which it gave up its model; None if it did not."""

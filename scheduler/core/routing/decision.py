@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
+
+from msgspec import Struct
 
 from scheduler.policies.view import StageKind
 from scheduler.protocol.messages import TransferDone
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """`instance` (index within the stage) serves a request, for a `reason` in a few words.
 
     `partner`: the decode instance that a policy of pairs chose together with a prefill instance.
     """
 
-    instance: Final[int]
-    reason: Final[str]
-    partner: Final[int | None] = None
+    instance: int
+    reason: str
+    partner: int | None = None
 
 
 class DecisionLog(Protocol):

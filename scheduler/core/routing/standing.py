@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import nan
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from scheduler.core.routing.router import Router
 from scheduler.policies.undeclared import Refusal
@@ -16,8 +17,7 @@ NOWHERE: Final = -1
 """Tokens of a prompt at hand, at a stage where none can be or where nobody knows."""
 
 
-@dataclass(slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """One instance, as the core knew it when it chose; NaN (`hit_tokens`: -1) is what nobody knew.
 
     `requests` and `tokens` were outstanding there. `hit_tokens` of the prompt needed no computing there. `wait_ns`:
@@ -25,13 +25,13 @@ class Standing:
     token. `score`: what the policy made of it, in the policy's own units.
     """
 
-    instance: Final[int]
-    requests: Final[int]
-    tokens: Final[int]
-    hit_tokens: Final[int]
-    wait_ns: Final[float]
-    work_ns: Final[float]
-    score: Final[float]
+    instance: int
+    requests: int
+    tokens: int
+    hit_tokens: int
+    wait_ns: float
+    work_ns: float
+    score: float
 
 
 def standings(

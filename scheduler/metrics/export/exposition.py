@@ -7,9 +7,10 @@ does not change between two scrapes, names and labels, is written once and kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.metrics.export.names.schemes import families_of
 from scheduler.metrics.family import Family, HistogramFamily, Labels
@@ -25,8 +26,7 @@ MAX_KEPT_FORMS: Final = 4
 """Templates that are kept: two formats of two layouts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A family without its numbers: its head, the start of each line, and where the numbers are read.
 
     `lines_per_point`: so many consecutive lines together are one point of one series, as those of a histogram.

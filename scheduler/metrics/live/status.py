@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
+
+from msgspec import to_builtins
 
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subjects import fabric
@@ -44,7 +45,7 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
             "cache_hit": sum(engines.hit_tokens),
         },
         "fabric": fabric.status(snapshot[FabricTotals], snapshot.layout),
-        "rates": asdict(snapshot.rates),
+        "rates": to_builtins(snapshot.rates),
         "watts": sum(instances.watts),
         "joules": sum(instances.joules),
     }

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S
 from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.fabric_parts import kind_of
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenKind:
+class BrokenKind(Struct, frozen=True):
     """Parts of one kind: how many broke at least once, how often they broke, and how many were broken at the end.
 
     `broken_s` is the sum over all of them, `longest_s` the longest stretch of one without a break.
@@ -24,8 +24,7 @@ class BrokenKind:
     broken_at_end: int
 
 
-@dataclass(frozen=True, slots=True)
-class LostCapacity:
+class LostCapacity(Struct, frozen=True):
     """Shares of a plane's capacity that were lost: on the mean of the run and at worst; for how long any was."""
 
     mean: float
@@ -33,8 +32,7 @@ class LostCapacity:
     lost_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenParts:
+class BrokenParts(Struct, frozen=True):
     """By kind of part, and by plane that lost anything, both in the order of their enumerations."""
 
     by_kind: Mapping[str, BrokenKind]

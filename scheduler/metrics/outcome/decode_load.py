@@ -6,17 +6,15 @@ bounds it is KV: the share of its room that sequences take, and what they leave 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, ratio
 from scheduler.metrics.outcome.ended_run import EndedRun
 from scheduler.metrics.outcome.timeline import kv_columns, step_edges
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeLoad:
+class DecodeLoad(Struct, frozen=True):
     """Of all decode instances together; None where there is nothing to tell it from.
 
     `batch_per_npu`: mean sequences running on an NPU, while steps run. `kv_used_mean`, `kv_used_peak`: share of the

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from scheduler.metrics.columns import NS_PER_S, Rows
 from scheduler.metrics.facility import FacilityCurves, Places
@@ -17,8 +18,7 @@ from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FinishReason
 
 
-@dataclass(frozen=True, slots=True)
-class RunInfo:
+class RunInfo(Struct, frozen=True):
     """What only the composition root knows. Capacities in bytes per second are of all links of a plane together, and of
     those of the cache pool on UB."""
 
@@ -39,8 +39,7 @@ class RunInfo:
     """The limit behind each way to end without having finished, as a phrase."""
 
 
-@dataclass(frozen=True)
-class EndedRun:
+class EndedRun(Struct, frozen=True, dict=True):
     """What is known of a run; what several subjects need is worked out once, when it is first asked for."""
 
     collector: Collector

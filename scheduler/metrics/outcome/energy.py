@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts, ratio
 from scheduler.metrics.facility import FacilityCurves, Places
@@ -16,8 +16,7 @@ from scheduler.metrics.outcome.usage import UsageTotals, fleet_power
 SCOPE: Final = "npu"
 
 
-@dataclass(frozen=True, slots=True)
-class MeterUse:
+class MeterUse(Struct, frozen=True):
     """Energy at a meter that reads more than NPUs."""
 
     joules: float
@@ -25,8 +24,7 @@ class MeterUse:
     peak_watts: float
 
 
-@dataclass(frozen=True, slots=True)
-class PlanEnergy:
+class PlanEnergy(Struct, frozen=True):
     """At the meter of the facility: what the NPUs of the plan draw and, by their number, their share of all else.
 
     `npu_share`: NPUs of the plan over all. Spare NPUs draw for nobody's plan.
@@ -37,8 +35,7 @@ class PlanEnergy:
     joules_per_output_token: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class EnergyUse:
+class EnergyUse(Struct, frozen=True):
     """Energy of the NPUs in the plan, and of what they need: the ratios and the first four fields are theirs alone.
 
     `by` splits `facility.joules`: NPUs at work on prefill and on decode, idle ones (those outside the plan included),
@@ -68,8 +65,7 @@ class EnergyUse:
     """The part of `facility` that is the plan's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True):
     """What the energy was spent on: finished requests; prompt tokens of requests whose first token came out, and output
     tokens, of whatever request they were produced for."""
 
@@ -79,16 +75,14 @@ class Served:
     span_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class PowerCourse:
+class PowerCourse(Struct, frozen=True):
     """Power at the feeds over a whole run, shape (num_spans,) each: watts until an end, from the end before or 0 s."""
 
     ends_s: Floats
     watts: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class PlanCost:
+class PlanCost(Struct, frozen=True):
     """Dollars of the NPUs of the plan: their share of the hardware by number, and of the energy as in `PlanEnergy`."""
 
     usd: float
@@ -96,8 +90,7 @@ class PlanCost:
     usd_per_million_output_tokens: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class CostUse:
+class CostUse(Struct, frozen=True):
     """Dollars, and those of a million tokens as `Served` has them; None where a price is not known.
 
     Of hardware that is bought, all of it, whatever the plan leaves spare, and beside it the `plan`'s share; of hardware

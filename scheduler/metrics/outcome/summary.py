@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, cast
+
+from msgspec import Struct, field, to_builtins
 
 from scheduler.metrics.distribution import Distribution
 from scheduler.metrics.outcome.broken_parts import BrokenParts
@@ -27,8 +27,7 @@ SIGNIFICANT_DIGITS: Final = 9
 """Of floats in the JSON: stable, readable, and finer than anything that is modelled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """The fields of `replay --json`, in its order; a value that does not exist is None."""
 
     requests: RequestCounts
@@ -64,7 +63,7 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json.dumps`; keys keep the order of the fields, so that equal runs give equal bytes."""
-        values = {key: _rounded(value) for key, value in dataclasses.asdict(self).items()}
+        values = {key: _rounded(value) for key, value in to_builtins(self).items()}
         others = values.pop("others")
         for key in ("classes", "broken_parts", "finish_limits"):
             if not values[key]:
@@ -76,7 +75,7 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
     """Sum up a run that has ended; `records` saves making them twice."""
     run = EndedRun(collector, Records(collector.table) if records is None else records, info, slo)
     found = {key: value for subject in SUBJECTS.values() for key, value in subject.summary(run).items()}
-    published = {one.name: found.pop(one.name) for one in dataclasses.fields(Summary) if one.name in found}
+    published = {name: found.pop(name) for name in Summary.__struct_fields__ if name in found}
     return Summary(**published, others=found)
 
 

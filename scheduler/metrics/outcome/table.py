@@ -6,8 +6,9 @@ No terminal library takes part: importing one would cost more than a short repla
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from scheduler.protocol.fabric_parts import TITLES, PartKind
 
@@ -29,8 +30,7 @@ _SI_PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E")
 _TIME_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """A small table: its title stands above the labels, `rows` are (label, *cells); `notes`, one for each row if any,
     stand behind them, `about` below them all."""
 

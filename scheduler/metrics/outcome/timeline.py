@@ -9,10 +9,10 @@ the steps of a column add up to the totals of the summary, whatever their length
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.core.request_table import NOT_YET
 from scheduler.metrics.columns import NS_PER_S, Bools, Floats, Ints, Rows
@@ -31,8 +31,7 @@ STEP_DIGITS: Final = (1.0, 2.0, 5.0)
 """A step is one of these times a power of ten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """`step_s`: the length of each step but the last, which ends with the run at `span_s`. Columns are by name, of
     shape (num_steps,); `docs/run-folder.md` says what each is."""
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts
 
 
-@dataclass(frozen=True, slots=True)
-class UsageTotals:
+class UsageTotals(Struct, frozen=True):
     """Busy nanoseconds and joules by instance, shape (num_instances,) each, and the highest power of all together."""
 
     busy_ns: Ints

@@ -10,8 +10,9 @@ and written is the fabric's account, by kinds of transfers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, ratio
 from scheduler.metrics.family import Family, Labels, by_value
@@ -33,8 +34,7 @@ _WRITES: Final = (TransferKind.CACHE_WRITE, TransferKind.CACHE_SSD_WRITE)
 """By tier."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheTotals:
+class CacheTotals(Struct, frozen=True):
     """All cache pools as last reported: servers that are up, tokens that they can hold and hold, by tier; then counts
     over all sessions, as `CacheReported` has them, with tokens found and evictions by tier."""
 
@@ -92,8 +92,7 @@ class CacheAccount(Account[CacheTotals]):
         return cache_totals(self._reports)
 
 
-@dataclass(frozen=True, slots=True)
-class TierUse:
+class TierUse(Struct, frozen=True):
     """Tokens of KV held at the end, of a capacity; tokens that look-ups found in this tier; blocks evicted from it.
 
     `read_bytes` and `written_bytes` are those of finished transfers from and to this tier, on whatever plane.
@@ -107,8 +106,7 @@ class TierUse:
     written_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class PoolUse:
+class PoolUse(Struct, frozen=True):
     """All servers of all pools together. `dedup_ratio`: tokens to be stored over those that were new, None without any.
 
     `asked_tokens`: of all prompts that pools were asked about, begun or not; what of them was found stands by
@@ -151,8 +149,7 @@ def pool_use(pools: CacheTotals, moved: Mapping[TransferKind, int]) -> PoolUse:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class CacheUse:
+class CacheUse(Struct, frozen=True):
     """Prompt tokens of prefills that began, and those of them that a prefix cache spared them; both 0 without one.
 
     A request that is requeued counts once more for each prefill that it begins.

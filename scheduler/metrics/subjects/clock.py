@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from scheduler.metrics.bucket_bounds import HOP_BOUNDS_S
 from scheduler.metrics.buckets import HistogramTotals
@@ -18,8 +19,7 @@ RUN_OUTCOMES: Final = ("completed", "interrupted", "failed")
 """How a replay ends, in the order of `ClockTotals.runs`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClockTotals:
+class ClockTotals(Struct, frozen=True):
     """`speed`: emulated seconds per second on the wall, 0 between sessions. `is_replaying`: this is no idle time."""
 
     emulated_s: float

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.metrics.family import Family
 from scheduler.metrics.layout import Layout
@@ -11,8 +12,7 @@ from scheduler.metrics.live.decisions import DecisionCounts, decision_series
 from scheduler.metrics.subject import SUBJECTS, Account, Session, Subject
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionTotals:
+class DecisionTotals(Struct, frozen=True):
     """Requests by stage, policy and reason, in the order of `decision_series`."""
 
     counts: tuple[int, ...]

@@ -9,11 +9,11 @@ instant is left, and is cut there the next time. When a session has ended all is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from struct import Struct
+import struct
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows
 from scheduler.metrics.layout import Layout, LiveInstance
@@ -30,12 +30,11 @@ MAX_PENDING_BYTES: Final = 24 << 20
 """A million accounts that wait for that of one instance; then they wait no longer, and what it drew meanwhile counts
 for its NPUs alone."""
 
-_pack_account: Final = Struct("<qqd").pack
+_pack_account: Final = struct.Struct("<qqd").pack
 _ACCOUNT_ROW: Final = np.dtype([("start_ns", "<i8"), ("end_ns", "<i8"), ("watts", "<f8")])
 
 
-@dataclass(frozen=True, slots=True)
-class EnergyTotals:
+class EnergyTotals(Struct, frozen=True):
     """`watts` by part (NPUs, those of the curves, building), means of the last stretch of at least a wall second;
     `joules` by part, of NPUs by phase, and `usd` by `COST_SERIES`, since the system came up. `cap_w`: the power cap at
     the feeds, 0 without one.

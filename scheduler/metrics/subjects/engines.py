@@ -7,11 +7,11 @@ system, so that whatever is told apart here (output tokens, gaps, preemptions, l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from scheduler.core.lifecycle import State
 from scheduler.core.request_table import NOT_YET, RequestTable
@@ -58,8 +58,7 @@ _HOLDS_PREFILL_KV: Final = _by_state(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class EngineTotals:
+class EngineTotals(Struct, frozen=True):
     """Each field has an entry per instance, in the order of `Layout.instances`.
 
     A request counts at the prefill instance that made its first token, by `ttft_s`, `queue_s`, `prefill_s` and

@@ -9,10 +9,10 @@ over logged rows, beside what only a whole log can tell: peaks of use, exact per
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from scheduler.metrics.bucket_bounds import TRANSFER_BOUNDS_S
 from scheduler.metrics.buckets import BucketCounts, HistogramTotals
@@ -36,8 +36,7 @@ FLOWS: Final = tuple((plane, kind) for plane in Plane for kind in TransferKind)
 _NUM_KINDS: Final = len(TransferKind)
 
 
-@dataclass(frozen=True, slots=True)
-class LinkClass:
+class LinkClass(Struct, frozen=True):
     """All links of one sort in one direction on a plane, and what they carry."""
 
     plane: Plane
@@ -71,8 +70,7 @@ def link_bytes(links: LinkClass, moved: Mapping[tuple[Plane, TransferKind], int]
     return sum(moved.get((links.plane, kind), 0) for kind in links.kinds)
 
 
-@dataclass(frozen=True, slots=True)
-class FabricTotals:
+class FabricTotals(Struct, frozen=True):
     """Bytes and numbers of finished transfers, and of those given up, by `FLOWS`; how long they were waited for and how
     long they had flowed hidden behind a pass, by kind. Which parts are broken now, and the bytes per second that they
     take from each plane."""
@@ -145,8 +143,7 @@ class FabricAccount(Account[FabricTotals]):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FabricCapacity:
+class FabricCapacity(Struct, frozen=True):
     """Bytes per second, one direction, of all ends of each plane together, and of the cache pool's on UB.
 
     What is not known is left out, or 0.
@@ -160,8 +157,7 @@ class FabricCapacity:
         return self.pool if links.name in POOL_LINKS else self.by_plane.get(links.plane, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUse:
+class LinkUse(Struct, frozen=True):
     """Bytes that a class of links carried, and the share of its capacity that this took; None if that is not known."""
 
     bytes: int
@@ -169,8 +165,7 @@ class LinkUse:
     utilization_peak: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class PlaneUse:
+class PlaneUse(Struct, frozen=True):
     """Bytes of finished transfers; `utilization` is of the plane's capacity, None if that is not known.
 
     The peak is that of windows of 1 s. `transfer_s` is from asking to the last byte, without what a pass had hidden;
@@ -189,8 +184,7 @@ class PlaneUse:
     links: Mapping[str, LinkUse] = field(default_factory=dict[str, LinkUse])
 
 
-@dataclass(frozen=True, slots=True)
-class FabricUse:
+class FabricUse(Struct, frozen=True):
     """The three planes."""
 
     ub: PlaneUse

@@ -7,10 +7,10 @@ run over all rows at once (`outcome.usage`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, ratio
 from scheduler.metrics.family import INSTANCE, Family, Labels, by_instance
@@ -35,8 +35,7 @@ STRETCH_WALL_S: Final = 1.0
 _NPU: Final = ("npu", "node", "rack", "instance", "role")
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceTotals:
+class InstanceTotals(Struct, frozen=True):
     """An entry per instance, in the order of `Layout.instances`; `restarts` are by `Layout.hosts`.
 
     Utilisation and watts are means of an instance's last stretch of a wall second.
@@ -152,8 +151,7 @@ class InstanceAccount(Account[InstanceTotals]):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RoleLoad:
+class RoleLoad(Struct, frozen=True):
     """Means over time and NPUs of one role; None without such NPUs.
 
     Tokens are computed prompt tokens for prefill, output tokens after the first for decode. `utilization` is the busy
@@ -165,8 +163,7 @@ class RoleLoad:
     watts: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class PerNpu:
+class PerNpu(Struct, frozen=True):
     """The two stages, per NPU."""
 
     prefill: RoleLoad

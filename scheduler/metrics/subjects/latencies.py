@@ -8,8 +8,9 @@ tokens are told by instance (`EngineTotals.itl_s`) and added up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from scheduler.metrics.bucket_bounds import (
     GENAI_DURATION_BOUNDS_S,
@@ -38,8 +39,7 @@ TPOT_GRID_S: Final = grid(TOKEN_BOUNDS_S, GENAI_TPOT_BOUNDS_S)
 E2E_GRID_S: Final = grid(REQUEST_BOUNDS_S, GENAI_DURATION_BOUNDS_S)
 
 
-@dataclass(frozen=True, slots=True)
-class LatencyTotals:
+class LatencyTotals(Struct, frozen=True):
     """Histograms in seconds, on the grids above; `queue_s` has the buckets of `QUEUE_BOUNDS_S`."""
 
     ttft_s: HistogramTotals

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.core.estimates.prediction_error import RATIO_BOUNDS, PredictionError
 from scheduler.metrics.buckets import HistogramTotals
@@ -17,8 +18,7 @@ KINDS: Final = ("ttft", "tpot")
 """What is predicted: the time from choosing a prefill instance to the first token, and that of a decode step."""
 
 
-@dataclass(frozen=True, slots=True)
-class PredictionTotals:
+class PredictionTotals(Struct, frozen=True):
     """Predicted over actual times, in the order of `KINDS`; sums are of ratios."""
 
     ratios: tuple[HistogramTotals, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.core.lifecycle import State
 from scheduler.metrics.columns import Bools, Ints, view
@@ -44,8 +44,7 @@ def ended_by_reason(records: Records, is_counted: Bools | slice = slice(None)) -
     return np.bincount(records.reason[is_counted], minlength=len(FinishReason))
 
 
-@dataclass(frozen=True, slots=True)
-class RequestTotals:
+class RequestTotals(Struct, frozen=True):
     """Requests that arrived, that ended (by `END_REASONS`) and that are at work or wait (by `STAGES`).
 
     `retries`: how often requests were requeued because a worker was lost.
@@ -115,8 +114,7 @@ class RequestAccount(Account[RequestTotals]):
         return RequestTotals(self._arrived, ended, self._retries + self._retries_of(session), running, waiting)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestCounts:
+class RequestCounts(Struct, frozen=True):
     """Requests by the group of their finish reason; `retried` are those that were requeued because a worker was
     lost."""
 

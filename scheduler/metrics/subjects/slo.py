@@ -6,10 +6,10 @@ Both ways of measuring count by `met_by_class`: live those who ended since the l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from scheduler.metrics.columns import Ints, ratio
 from scheduler.metrics.distribution import Distribution, distribution
@@ -34,8 +34,7 @@ def class_names(slo: Slo) -> list[str]:
     return [DEFAULT_NAME, *(name for name, _ in slo.classes)]
 
 
-@dataclass(frozen=True, slots=True)
-class SloTotals:
+class SloTotals(Struct, frozen=True):
     """`limits_s`: those of the present run for requests without a class, in the order of `KEYS`, 0 where there is none.
 
     `judged` and `met`: ended requests of runs with limits, and those of them that kept all. `by_class`: requests within
@@ -79,8 +78,7 @@ class SloAccount(Account[SloTotals]):
         return SloTotals(limits_s, self._judged, self._met, dict(self._by_class))
 
 
-@dataclass(frozen=True, slots=True)
-class SloResult:
+class SloResult(Struct, frozen=True):
     """`attainment`: share of all arrived requests that met every limit; goodput: those per second of emulated time.
 
     Rejected and failed requests are arrived ones: dropping requests cannot raise attainment.
@@ -90,8 +88,7 @@ class SloResult:
     goodput_requests_per_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class ClassUse:
+class ClassUse(Struct, frozen=True):
     """Of one class: what became of its requests, their latencies, and how many kept the limits of the class."""
 
     requests: RequestCounts

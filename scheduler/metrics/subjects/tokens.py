@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from scheduler.metrics.columns import ratio
 from scheduler.metrics.family import Family
@@ -16,8 +17,7 @@ from scheduler.metrics.subjects.engines import EngineTotals
 from scheduler.protocol.messages import PrefillStepped
 
 
-@dataclass(frozen=True, slots=True)
-class TokenTotals:
+class TokenTotals(Struct, frozen=True):
     """Prompt tokens count when the first token comes out, computed ones as passes end, recomputation included.
 
     Tokens that are produced, and sequences that lost their room, are told by instance: see `EngineTotals`.
@@ -50,8 +50,7 @@ class TokenAccount(Account[TokenTotals]):
         return TokenTotals(self._prompt, self._computed)
 
 
-@dataclass(frozen=True, slots=True)
-class Throughput:
+class Throughput(Struct, frozen=True):
     """Finished requests, and tokens as `TokenUse` has them, per second of emulated time."""
 
     requests_per_s: float | None
@@ -59,8 +58,7 @@ class Throughput:
     output_tokens_per_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class TokenUse:
+class TokenUse(Struct, frozen=True):
     """The one definition of a run's tokens; rates, joules and dollars per token are of these.
 
     `prompt`: of requests whose first token came out, cached tokens included. `output`: all that were produced, for

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.runtime.random_streams import stream

@@ -6,11 +6,11 @@ A renewal process of mean gap 1 on the axis of expected arrivals keeps its shape
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from scheduler.sources.synthetic.workload import ArrivalProcess, RateStage
 
@@ -33,8 +33,7 @@ class Rate(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SteadyRate:
+class SteadyRate(Struct, frozen=True):
     """The same for ever."""
 
     rate_per_s: float

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
+
+from msgspec import Struct, field
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.quantity import QuantityError, read_count, read_quantity, unit_of
@@ -18,16 +19,15 @@ Overrides = Mapping[str, tuple[object, str]]
 """Dotted key to (value, where it was given), such as {"arrivals.rate_per_s": (8.0, "--rate-per-s")}."""
 
 
-@dataclass(slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """Named values with their places. `path` is the dotted name of the section, `place` where it begins."""
 
-    path: Final[str]
-    place: Final[str]
-    values: Final[dict[str, object]] = field(default_factory=dict[str, object])
-    places: Final[dict[str, str]] = field(default_factory=dict[str, str])
-    taken: Final[set[str]] = field(default_factory=set[str])
-    items: Final[dict[str, list[Section]]] = field(default_factory=dict[str, "list[Section]"])
+    path: str
+    place: str
+    values: dict[str, object] = field(default_factory=dict[str, object])
+    places: dict[str, str] = field(default_factory=dict[str, str])
+    taken: set[str] = field(default_factory=set[str])
+    items: dict[str, list[Section]] = field(default_factory=dict[str, "list[Section]"])
     """Of lists: those of their entries that are sections, with the places of their values."""
 
     def put(self, key: str, value: object, place: str) -> None:

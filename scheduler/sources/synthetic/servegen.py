@@ -11,12 +11,12 @@ import csv
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.runtime.random_streams import stream
@@ -37,21 +37,19 @@ _TRACE_FILE: Final = re.compile(r"chunk-(\d+)-trace\.csv")
 _COLUMNS: Final = ("window start", "rate", "cv", "pattern", "shape", "scale")
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
+class _Window(Struct, frozen=True):
     start_s: float
     rate_per_s: float
     pattern: str
     shape: float
 
 
-@dataclass(slots=True)
-class _Client:
+class _Client(Struct, frozen=True):
     """`dataset`: the path of its lengths."""
 
-    number: Final[int]
-    windows: Final[list[_Window]]
-    dataset: Final[str]
+    number: int
+    windows: list[_Window]
+    dataset: str
 
 
 class ServeGenPool:

@@ -14,12 +14,12 @@ import ast
 import json
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from scheduler.protocol.errors import InputError, TraceError
 from scheduler.sources.synthetic.lengths import draw_weighted
@@ -37,8 +37,7 @@ _FIX: Final = 'give {"0": {"input_tokens": "{9: 1.0}", "output_tokens": "{5: 1.0
 _HISTOGRAM_FIX: Final = 'give the text of a dict of token counts and probabilities, such as "{9: 1.0}"'
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(Struct, frozen=True):
     """`values` and their probabilities added up, shape (num_values,) each, ascending; the last sum need not be 1."""
 
     values: Integers
@@ -49,16 +48,14 @@ class Histogram:
         return draw_weighted(self.values, self.cumulated, generator, count)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """How many images, or parts of another kind, a request brings, and how many tokens each of them is."""
 
     count: Histogram
     tokens: Histogram
 
 
-@dataclass(frozen=True, slots=True)
-class WindowLengths:
+class WindowLengths(Struct, frozen=True):
     """What requests of a window draw their lengths from, each on its own."""
 
     text_tokens: Histogram

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from scheduler.protocol.messages import NO_ANSWER
 from scheduler.runtime.random_streams import stream
@@ -24,8 +25,7 @@ NO_BLOCK: Final = -1
 """Stands in the column of partial blocks where the prompt ends on a block's end."""
 
 
-@dataclass(slots=True)
-class _Turns:
+class _Turns(Struct, frozen=True):
     """Turns as columns. A prompt is: shared blocks of a system prompt, blocks of the session, a block of its own.
 
     The session's whole blocks are numbered `first_block`, `first_block` + 1 and so on, so that a later turn's list
@@ -33,23 +33,22 @@ class _Turns:
     that a later turn repeats goes on where its prompt's whole blocks end, at `answer_block`.
     """
 
-    times_ns: Final[Integers]
-    prompt_tokens: Final[Integers]
-    output_tokens: Final[Integers]
-    group: Final[Integers]
-    first_block: Final[Integers]
-    num_blocks: Final[Integers]
-    partial_block: Final[Integers]
-    answer_block: Final[Integers]
+    times_ns: Integers
+    prompt_tokens: Integers
+    output_tokens: Integers
+    group: Integers
+    first_block: Integers
+    num_blocks: Integers
+    partial_block: Integers
+    answer_block: Integers
 
     def take(self, rows: Integers | slice) -> _Turns:
         """Some of the turns."""
-        return _Turns(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return _Turns(*(column[rows] for column in astuple(self)))
 
     def join(self, others: _Turns) -> _Turns:
         """These turns, then the others."""
-        names = [field.name for field in fields(self)]
-        return _Turns(*(np.concatenate((getattr(self, name), getattr(others, name))) for name in names))
+        return _Turns(*map(np.concatenate, zip(astuple(self), astuple(others))))
 
 
 def session_blocks(requests: SessionRequests, block_tokens: int, seed: int) -> Iterator[ArrivalBlock]:

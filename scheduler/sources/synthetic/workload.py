@@ -9,9 +9,10 @@ Workload
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.arrivals import BLOCK_TOKENS
@@ -60,8 +61,7 @@ class Process(StrEnum):
     WEIBULL = "weibull"
 
 
-@dataclass(frozen=True, slots=True)
-class RateStage:
+class RateStage(Struct, frozen=True):
     """For `duration_s` the rate is `rate_per_s`, or goes in a line from there to `end_rate_per_s`; 0 for a pause."""
 
     duration_s: float
@@ -84,8 +84,7 @@ class RateStage:
         return (self.rate_per_s + self.last_rate_per_s) / 2 * self.duration_s
 
 
-@dataclass(frozen=True, slots=True)
-class ArrivalProcess:
+class ArrivalProcess(Struct, frozen=True):
     """Arrivals at a mean rate; `cv` is the coefficient of variation of gaps (1 for Poisson, more is burstier).
 
     With an amplitude a the rate swings as `rate_per_s * (1 + a * sin(2 pi t / diurnal_period_s))`. With `stages`, in
@@ -123,8 +122,7 @@ class ArrivalProcess:
         check_range("stages", math.fsum(stage.num_expected for stage in self.stages), 0.0, MAX_REQUESTS)
 
 
-@dataclass(frozen=True, slots=True)
-class LogNormalLengths:
+class LogNormalLengths(Struct, frozen=True):
     """Token counts from a log-normal of this mean and cv, rounded, then clipped to minimum..maximum."""
 
     mean: float
@@ -139,8 +137,7 @@ class LogNormalLengths:
         check_range("maximum", self.maximum, self.minimum, MAX_TOKENS)
 
 
-@dataclass(frozen=True, slots=True)
-class EmpiricalLengths:
+class EmpiricalLengths(Struct, frozen=True):
     """Token counts drawn from a histogram: `values[i]` with a probability in proportion to `weights[i]`."""
 
     values: tuple[int, ...]
@@ -163,8 +160,7 @@ class EmpiricalLengths:
 Lengths = LogNormalLengths | EmpiricalLengths
 
 
-@dataclass(frozen=True, slots=True)
-class IndependentRequests:
+class IndependentRequests(Struct, frozen=True):
     """Requests that share nothing; prompt and output lengths are drawn independently."""
 
     arrivals: ArrivalProcess
@@ -172,8 +168,7 @@ class IndependentRequests:
     output_tokens: Lengths
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRequests:
+class SessionRequests(Struct, frozen=True):
     """Conversations: sessions start by the arrival process, and each turn's prompt is all before it plus new tokens.
 
     `prompt_tokens` draws the new tokens of a turn. Turns number geometrically with mean `mean_turns`, at most
@@ -217,8 +212,7 @@ class SessionRequests:
             raise FieldError("system_groups", problem, f"keep all within {MAX_SYSTEM_BLOCKS} blocks of {block_tokens}")
 
 
-@dataclass(frozen=True, slots=True)
-class ServeGenRequests:
+class ServeGenRequests(Struct, frozen=True):
     """ServeGen clients (a folder of them) from `start_s` for `duration_s` (None: to the end).
 
     `rate_per_s` scales all clients alike so that their mean rate in that time is this; None leaves it as published.
@@ -237,8 +231,7 @@ class ServeGenRequests:
             check_range("rate_per_s", self.rate_per_s, 1 / MAX_RATE_PER_S, MAX_RATE_PER_S)
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(Struct, frozen=True):
     """A named stream of requests. `num_requests` ends it; ServeGen and stages of rates end by themselves as well, and
     may leave it out.
 

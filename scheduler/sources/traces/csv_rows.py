@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any, Final
 
@@ -32,14 +31,14 @@ from scheduler.sources.traces.rows import (
     refuse_ids,
     tenant_of,
 )
+from scheduler.sources.traces.sessions.given import GivenLinks
 from scheduler.sources.traces.tenants import TenantNumbers
 from scheduler.sources.traces.unread import FieldTally
 
 DELIMITERS: Final = ",\t;"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CsvFormat(RowFormat):
+class CsvFormat(RowFormat, frozen=True, kw_only=True):
     """Names of columns. Those that may be absent from a file may also have empty cells.
 
     `delimiter`: what separates cells in files that are written.
@@ -114,8 +113,11 @@ class _CsvRows:
         prefixes = self._prefixes(columns.get(form.block_ids), prompt_tokens)
         if tenants is None or prefixes is None or (cells and not tenants):
             return None
-        num_failed = output_tokens.count(0)
+        num_failed, kept = output_tokens.count(0), None
+        given = self._given(columns, num_rows)
         if num_failed:
+            kept = list(compress(range(num_rows), output_tokens))
+            given = list(compress(given, output_tokens))
             times_ns = list(compress(times_ns, output_tokens))
             prompt_tokens = list(compress(prompt_tokens, output_tokens))
             classes = list(compress(classes, output_tokens))
@@ -134,7 +136,16 @@ class _CsvRows:
             tenants=tenants,
             shapes=Counter({self._shape: num_rows}),
             flat=flat_ids(prefixes) if self._form.block_ids in columns else None,
+            given=given,
+            kept=kept,
         )
+
+    def _given(self, columns: dict[str, list[str]], num_rows: int) -> list[GivenLinks]:
+        """Of which session each row is, where that is asked for."""
+        if not self._form.has_links:
+            return []
+        cells = columns.get(self._form.session, [""] * num_rows)
+        return [GivenLinks(cell.strip(' "') or None) for cell in cells]
 
     def _outputs(self, cells: list[str] | None, num_rows: int) -> list[int] | None:
         if cells is not None:
@@ -172,7 +183,8 @@ class _CsvRows:
                 integer(f"{form.block_ids}[{index}]", block_id, 0, MAX_GIVEN_ID, block_id)
         if not ids_fit(len(prefix), prompt_tokens, form.tokens_per_id):
             refuse_ids(form.block_ids, len(prefix), form, prompt_tokens)
-        return Row(time_ns, prompt_tokens, output_tokens, prefix, class_name, tenant, shape=self._shape)
+        (given,) = self._given({form.session: [cells.get(form.session, "")]}, 1) or (None,)
+        return Row(time_ns, prompt_tokens, output_tokens, prefix, class_name, tenant, shape=self._shape, given=given)
 
     def _cells(self, line: str) -> dict[str, str]:
         """Those that are read by name, spaces around them removed; quoted cells are understood."""
@@ -191,7 +203,7 @@ class _CsvRows:
 
 def _names(form: CsvFormat) -> list[str]:
     roles = (form.time, form.prompt_tokens, form.output_tokens, form.block_ids, form.class_name, form.tenant)
-    return [name for name in roles if name]
+    return [name for name in (*roles, form.session if form.has_links else "") if name]
 
 
 def _ids_of(cell: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What a trace is like: one streaming pass to a dataclass. Computation only; tables and pages are elsewhere.
+"""What a trace is like: one streaming pass to one value. Computation only; tables and pages are elsewhere.
 
 Memory grows with distinct lengths and distinct prefix blocks, not with requests.
 """
@@ -6,11 +6,11 @@ Memory grows with distinct lengths and distinct prefix blocks, not with requests
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, to_builtins
 
 from scheduler.sources.arrivals import ArrivalBlock, Trace
 from scheduler.sources.traces.time_bins import TimeBins, WindowCounts
@@ -22,8 +22,7 @@ DISPERSION_WINDOWS_S: Final = (1, 10, 60)
 PERCENTILES: Final = (50, 90, 99)
 
 
-@dataclass(frozen=True, slots=True)
-class LengthStatistics:
+class LengthStatistics(Struct, frozen=True):
     """Token counts of all requests; percentiles interpolate linearly. `histogram` pairs a length with its requests."""
 
     total: int
@@ -35,8 +34,7 @@ class LengthStatistics:
     histogram: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ArrivalStatistics:
+class ArrivalStatistics(Struct, frozen=True):
     """How requests arrive. None where the trace is too short to tell.
 
     `gap_cv`: standard deviation of inter-arrival times over their mean; 1 for Poisson. `dispersion`: variance over
@@ -49,8 +47,7 @@ class ArrivalStatistics:
     dispersion: dict[int, float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class SharingStatistics:
+class SharingStatistics(Struct, frozen=True):
     """What prompts share, by block ids. `distinct_blocks` counts pairs of tenant and id.
 
     Hits are those of a cache that never forgets: of each prompt the leading blocks whose ids an earlier request had, up
@@ -68,8 +65,7 @@ class SharingStatistics:
     block_hit_rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class OverTime:
+class OverTime(Struct, frozen=True):
     """Columns of equal time bins for a plot: requests, prompt tokens, and prompt tokens found cached in each."""
 
     bin_s: float
@@ -78,8 +74,7 @@ class OverTime:
     hit_tokens: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TraceDescription:
+class TraceDescription(Struct, frozen=True):
     """What one pass over a trace finds."""
 
     name: str
@@ -93,7 +88,7 @@ class TraceDescription:
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain values, without the columns that are for plots."""
-        document: dict[str, Any] = asdict(self)
+        document: dict[str, Any] = to_builtins(self)
         del document["over_time"]
         for field in ("prompt_tokens", "output_tokens"):
             del document[field]["histogram"]

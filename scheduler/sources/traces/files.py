@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, cast
+
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError, TraceError
 from scheduler.sources.arrivals import ArrivalBlock
@@ -17,7 +18,10 @@ from scheduler.sources.traces.json_rows import DecimalText, JsonFormat, decoder
 from scheduler.sources.traces.lines import LineBatch, check_line, read_batches, shown
 from scheduler.sources.traces.options import Reading, SkippedRows, TraceOptions
 from scheduler.sources.traces.row_format import IdMeaning
-from scheduler.sources.traces.rows import USUAL_SIZES, ids_fit, read_blocks
+from scheduler.sources.traces.rows import USUAL_SIZES, Memory, ids_fit, read_blocks
+from scheduler.sources.traces.sessions.histories import Histories
+from scheduler.sources.traces.sessions.linker import Linker
+from scheduler.sources.traces.sessions.row_links import WAIT_FIELDS, says_something
 from scheduler.sources.traces.shaping.timing import from_first, in_time_order
 from scheduler.sources.traces.time_units import SECONDS, TimeUnit
 from scheduler.sources.traces.turns import Turns
@@ -45,22 +49,74 @@ def open_rows(path: str, options: TraceOptions, skipped: SkippedRows) -> tuple[R
     first = next(batches, None)
     if first is None:
         raise TraceError(shown(path), 0, "", "the file is empty", "give a trace with at least one request")
-    sample = _sample(first)
+    sample = _sample(first.lines)
     name, form = _detect(path, first, sample, options) if options.format is None else _named(options, first, sample)
     tokens, how = _tokens_per_id(form, sample, options)
     form = replace(form, tokens_per_id=tokens)
     reading = Reading(name, options.format is not None, grid_ns=form.unit.grid_ns)
-    if any("session_id" in row for row in sample):
-        reading.assumed.append(("sessions", "each row whole, at its own time"))
     fields = FieldTally(form.known, form.refused, skipped, is_strict=options.strict)
     reader, rows = form.open(shown(path), first, fields)
-    turns = Turns(tokens) if options.finds_answers else None
-    identity = Identity(tokens, _meaning(form, options), numbers_anew=turns is not None)
-    blocks = read_blocks(shown(path), chain((rows,), batches), reader, identity, turns, options, skipped)
-    if options.sort:
+    memory = _memory(path, form, sample, options, reading)
+    blocks = read_blocks(shown(path), chain((rows,), batches), reader, memory, options, skipped)
+    if options.sort or options.links:
         blocks = in_time_order(blocks)
-    blocks = _noting(blocks, reading, form, how, identity, options)
+    blocks = _noting(blocks, reading, form, how, memory.identity, options)
     return reading, tokens, from_first(blocks)
+
+
+def rows_wait(path: str) -> bool:
+    """Whether the first rows of a file say that they wait for others' ends; False if they cannot be read."""
+    batch = next((batch for batch in read_batches(path) if batch.lines), None)
+    rows = () if batch is None else _sample(batch.lines)
+    return any(says_something(row.get(name)) for row in rows for name in WAIT_FIELDS)
+
+
+def _memory(path: str, form: FileFormat, sample: Sample, options: TraceOptions, reading: Reading) -> Memory:
+    """What is remembered of rows, with notes of what is assumed of sessions."""
+    tokens, has_ids = form.tokens_per_id, bool(_sizes(sample, form))
+    turns, meaning = Turns(tokens) if options.finds_answers else None, _meaning(form, options)
+    if not options.links:
+        if any("session_id" in row for row in sample):
+            reading.assumed.append(("sessions", "each row whole, at its own time"))
+        return Memory(Identity(tokens, meaning, numbers_anew=turns is not None), turns)
+    linker = Linker(shown(path), form.time, needs_times=not options.timeless)
+    if isinstance(form, JsonFormat) and form.is_agentic:
+        reading.assumed.append(("sessions", "calls that wait for those they name, each row whole"))
+        return Memory(Identity(tokens, meaning, numbers_anew=turns is not None), turns, linker)
+    is_delta, how = _adds(form, sample, options)
+    what = "adds to those before" if is_delta else "whole"
+    reading.assumed.append(("sessions", f"closed loops, each row {what} ({how})"))
+    if has_ids and not is_delta:
+        return Memory(Identity(tokens, meaning, numbers_anew=turns is not None), turns, linker)
+    reading.assumed.append(("ids of histories", "made here"))
+    if is_delta and options.block_ids is None:
+        meaning = IdMeaning.TEXT
+    histories = Histories(tokens, is_delta=is_delta)
+    return Memory(Identity(tokens, meaning, numbers_anew=True), None, linker, histories)
+
+
+def _adds(form: FileFormat, sample: Sample, options: TraceOptions) -> tuple[bool, str]:
+    """Whether rows of a session add to those before, and how that is known: as its format has it, unless ids of later
+    turns of a file that might be of another format begin with those of the turns before."""
+    if options.turns is not None:
+        return options.turns == "delta", "named"
+    if form.adds_to_session and options.format is None and _ids_go_on(form, sample):
+        return False, "found: ids go on"
+    return form.adds_to_session, "usual"
+
+
+def _ids_go_on(form: FileFormat, sample: Sample) -> bool:
+    """Whether a prompt in the first rows begins with all whole blocks of the one before of its session."""
+    last: dict[object, tuple[list[Any], int]] = {}
+    for row in sample:
+        session, ids, prompt = row.get("session_id"), row.get(form.block_ids), row.get(form.prompt_tokens)
+        if type(session) not in (str, int) or not isinstance(ids, list) or type(prompt) is not int:
+            continue
+        before = last.get(session)
+        if before is not None and before[1] and cast(list[Any], ids)[: before[1]] == before[0][: before[1]]:
+            return True
+        last[session] = cast(list[Any], ids), prompt // form.tokens_per_id
+    return False
 
 
 def _noting(
@@ -92,11 +148,11 @@ def _noting(
     yield from blocks
 
 
-def _sample(first: LineBatch) -> Sample:
+def _sample(lines: Sequence[str]) -> Sample:
     """Of rows that can be read."""
     rows: list[dict[str, Any]] = []
     decode = decoder().decode
-    for line in first.lines[:NUM_SAMPLED]:
+    for line in lines[:NUM_SAMPLED]:
         if line.lstrip()[:1] == "{":
             with suppress(ValueError, RecursionError):
                 row: object = decode(line)
@@ -168,7 +224,7 @@ def _json_format(sample: Sample, options: TraceOptions) -> tuple[str, JsonFormat
     present = _keys(sample)
     best: tuple[tuple[int, int, bool], str, JsonFormat] | None = None
     for name, form in FORMATS.items():
-        if not isinstance(form, JsonFormat) or (form.needs_decimals and not _has_decimals(sample, form)):
+        if not isinstance(form, JsonFormat) or not _may_be(form, sample, present):
             continue
         form = form.told(options).named_as_in(present)
         num_marks = len(present.intersection(form.marks)) + form.needs_decimals
@@ -182,6 +238,13 @@ def _json_format(sample: Sample, options: TraceOptions) -> tuple[str, JsonFormat
     times = [row[form.time] for row in sample if form.time in row]
     unit = form.unit if options.time_unit is not None else _unit_of(times[0] if times else None)
     return "columns", replace(form, unit=unit)
+
+
+def _may_be(form: JsonFormat, sample: Sample, present: set[str]) -> bool:
+    """Whether a file of these rows may be found to be of a format."""
+    if form.needs_decimals and not _has_decimals(sample, form):
+        return False
+    return not form.needs_any or not present.isdisjoint(form.needs_any)
 
 
 def _keys(sample: Sample) -> set[str]:

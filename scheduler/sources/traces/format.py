@@ -7,8 +7,9 @@ wrong is the same for all formats of a kind.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from scheduler.protocol.catalog import Catalog
 from scheduler.sources.traces.csv_rows import CsvFormat
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from scheduler.sources.synthetic.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
-class GeneratedFormat:
+class GeneratedFormat(Struct, frozen=True):
     """Not rows but a description of requests to generate: `takes` says of which paths, `load` reads it."""
 
     takes: Callable[[str], bool]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, Self, cast
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import field
+from msgspec.structs import replace
 
 from scheduler.protocol.catalog import shorten
 from scheduler.sources.traces.identity import MAX_GIVEN_ID, flat_ids
@@ -31,9 +32,18 @@ from scheduler.sources.traces.rows import (
     tenant_of,
     turn_of,
 )
+from scheduler.sources.traces.sessions.given import NO_TIME, GivenLinks
+from scheduler.sources.traces.sessions.row_links import (
+    DELAY_FIELDS,
+    LINK_FIELDS,
+    links_of_call,
+    links_of_child,
+    links_of_turn,
+    says_something,
+)
 from scheduler.sources.traces.tenants import TenantNumbers
 from scheduler.sources.traces.time_units import MAX_TIME_NS
-from scheduler.sources.traces.unread import REFUSED, FieldTally
+from scheduler.sources.traces.unread import CLOSED_FIX, REFUSED, FieldTally
 
 _TURN_TYPES: Final = frozenset((str, int, type(None)))
 """Of what a turn may be known by."""
@@ -48,13 +58,14 @@ class DecimalText(str):
         return str(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JsonFormat(RowFormat):
+class JsonFormat(RowFormat, frozen=True, kw_only=True):
     """Keys of the object on each line.
 
     `turn`: what a row is known by to those that go on from it, which name it in `turn_before`; the same field where all
     turns of a session have its name. `has_token_ids`: the field of ids lists the prompt's tokens, of which blocks are
     made. `needs_decimals`: its times have decimals, by which alone it is told from formats of the same keys.
+    `needs_any`: fields of which a file that is found to be of this format has one. `is_agentic`: rows name what they
+    wait for, whatever their session.
     """
 
     class_name: str = "class"
@@ -64,10 +75,31 @@ class JsonFormat(RowFormat):
     refused: dict[str, str] = field(default_factory=lambda: dict(REFUSED))
     has_token_ids: bool = False
     needs_decimals: bool = False
+    needs_any: tuple[str, ...] = ()
+    is_agentic: bool = False
 
     def open(self, path: str, first: LineBatch, fields: FieldTally) -> tuple[RowReader, LineBatch]:
         """What reads the rows, and the rows of the first batch: all of it."""
         return _JsonRows(self, fields), first
+
+    @property
+    def link_fields(self) -> tuple[str, ...]:
+        """Those that are read where clients wait."""
+        return LINK_FIELDS if self.is_agentic else (*DELAY_FIELDS, "prefix_reset")
+
+    def linked(self) -> Self:
+        """See `RowFormat`."""
+        fields = self.link_fields
+        refused = {name: why for name, why in self.refused.items() if name not in fields}
+        return replace(self, has_links=True, refused=refused, harmless=(*self.harmless, *fields))
+
+    def links_of(self, row: dict[str, Any]) -> GivenLinks:
+        """What a row says of those that it waits for; `BadRow` if it cannot be meant."""
+        if self.is_agentic:
+            return links_of_call(row, self.turn)
+        if self.turn != self.turn_before:
+            return links_of_child(row, self.turn, self.turn_before)
+        return links_of_turn(row, self.turn)
 
 
 def decoder() -> json.JSONDecoder:
@@ -100,7 +132,8 @@ class _JsonRows:
             if not self.fields.is_plain(shapes):
                 return None
             names = set(chain.from_iterable(shapes))
-            times_ns = self._times(_column(rows, form.time))
+            given = list(map(form.links_of, rows)) if form.has_links else []
+            times_ns = self._times_or_none(rows) if form.may_lack_time else self._times(_column(rows, form.time))
             prompt_tokens = _column(rows, form.prompt_tokens)
             output_tokens = self._outputs(rows)
             prefixes = [row.get(block_ids, NO_PREFIX) for row in rows]
@@ -108,7 +141,7 @@ class _JsonRows:
             tenants = self._tenants.number_all([row.get(tenant) for row in rows]) if tenant in names else []
             turns = [row.get(turn) for row in rows] if turn in names else []
             befores = [row.get(form.turn_before) for row in rows] if turns else []
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except (BadRow, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
         good = (
             times_ns is not None
@@ -132,7 +165,20 @@ class _JsonRows:
             befores=befores,
             shapes=shapes,
             flat=fitting[1],
+            given=given,
         )
+
+    def _times_or_none(self, rows: list[dict[str, Any]]) -> list[int] | None:
+        """The same, with `NO_TIME` for rows that give none."""
+        values = [row.get(self._form.time) for row in rows]
+        given = [value for value in values if value is not None]
+        if len(given) == len(values):
+            return self._times(values)
+        times_ns = self._times(given) if given else []
+        if times_ns is None:
+            return None
+        following = iter(times_ns)
+        return [NO_TIME if value is None else next(following) for value in values]
 
     def _times(self, values: list[Any]) -> list[int] | None:
         unit, kinds = self._form.unit, set(map(type, values))
@@ -178,7 +224,8 @@ class _JsonRows:
         form = self._form
         row = self._object(line)
         self._refuse_fields(row)
-        time_ns, prompt = self._time(row[form.time]), row[form.prompt_tokens]
+        time, prompt = row.get(form.time), row[form.prompt_tokens]
+        time_ns = NO_TIME if time is None and form.may_lack_time else self._time(time)
         prompt_tokens = integer(form.prompt_tokens, prompt, 1, MAX_TOKENS, prompt)
         output = row.get(form.output_tokens)
         if output is None:
@@ -192,26 +239,38 @@ class _JsonRows:
         number = tenant_of(form.tenant, tenant, self._tenants)
         turn = turn_of(form.turn, row.get(form.turn))
         before = turn_of(form.turn_before, row.get(form.turn_before))
-        return Row(time_ns, prompt_tokens, output_tokens, prefix, class_name or "", number, turn, before, tuple(row))
+        given = form.links_of(row) if form.has_links else None
+        named = (class_name or "", number, turn, before)
+        return Row(time_ns, prompt_tokens, output_tokens, prefix, *named, tuple(row), given)
 
     def _refuse_fields(self, row: dict[str, Any]) -> None:
         """`BadRow` for fields that mean what cannot be replayed, and for those that lack."""
         form = self._form
         for name, problem in form.refused.items():
-            if row.get(name) is not None and name not in form.known:
-                raise BadRow(name, problem, f"give rows with {', '.join(form.columns)}")
+            value = row.get(name)
+            if value is not None and (says_something(value) or name not in LINK_FIELDS):
+                raise BadRow(name, problem, self._fix_of(name))
         unread = self.fields.unread_of(tuple(row))
         if unread and self.fields.is_strict:
             raise BadRow(
                 unread[0], "is not read", "leave the field out, name what it is by --columns, or leave --strict"
             )
         for name in form.columns:
-            if name not in row:
+            if name not in row and not (name == form.time and form.may_lack_time):
                 needed = (
                     f"every row needs {form.time} ({form.unit.name}), {form.prompt_tokens} and {form.output_tokens}"
                 )
                 mend = "--output-length N stands in for it" if name == form.output_tokens else "--columns names others"
                 raise BadRow(name, "is missing", f"rows without it cannot be replayed: {needed}; {mend}")
+
+    def _fix_of(self, name: str) -> str:
+        """What to do about a field that is refused."""
+        form = self._form
+        if name in form.link_fields:
+            return CLOSED_FIX
+        if name in LINK_FIELDS:
+            return "say --format agentic_mooncake" + ("" if form.has_links else " --sessions closed")
+        return f"give rows with {', '.join(form.columns)}"
 
     def _time(self, value: object) -> int:
         """Nanoseconds of one time; `BadRow` says the unit, and how to name another."""

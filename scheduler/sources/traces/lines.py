@@ -7,9 +7,10 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
+
+from msgspec import Struct
 
 from scheduler.protocol.errors import InputError, TraceError
 from scheduler.sources.arrivals import BLOCK_ROWS
@@ -22,16 +23,15 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 LFS_MAGIC: Final = b"version https://git-lfs.github.com/spec/"
 
 
-@dataclass(slots=True)
-class LineBatch:
+class LineBatch(Struct, frozen=True):
     """Lines that are not blank, without their ends, with their numbers in the file (from 1).
 
     `suspect`: some line is not clean text (not UTF-8, with NUL, or too long), so that `check_line` must see each.
     """
 
-    numbers: Final[Sequence[int]]
-    lines: Final[list[str]]
-    suspect: Final[bool]
+    numbers: Sequence[int]
+    lines: list[str]
+    suspect: bool
 
 
 def read_batches(path: str) -> Iterator[LineBatch]:

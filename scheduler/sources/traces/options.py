@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import fields
 
 from scheduler.protocol.errors import ConfigError, TraceError
 from scheduler.sources.arrivals import Trace
@@ -19,6 +21,8 @@ MAX_RATE_SCALE: Final = 1e6
 
 TIME_UNIT_NAMES: Final = ("s", "ms", "us", "ns", "wall")
 ID_MEANINGS: Final = ("chain", "text")
+TURNS: Final = ("whole", "delta")
+"""What a row of a session stands for: its whole request, or what it adds to the requests and answers before it."""
 ROLES: Final = ("arrived", "prompt", "output", "ids", "class", "tenant")
 """What a column is for."""
 
@@ -41,29 +45,27 @@ NUM_LISTED: Final = 20
 """Skipped rows that are listed one by one; the rest are only counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spreading:
+class Spreading(Struct, frozen=True):
     """How rows of one stamp are spread: evenly or by chance, over `grid_ns` (None: the unit of the trace's times)."""
 
     is_even: bool
     grid_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AssumedSharing:
+class AssumedSharing(Struct, frozen=True):
     """What is assumed of prompts that name no blocks: the leading `share` of each is common to one of `num_groups`."""
 
     share: float
     num_groups: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class TraceOptions:
+class TraceOptions(Struct, frozen=True):
     """How to read a trace, as plain values: what a command line says. They are applied in this order.
 
     `format`: name of a format, None to find out. Of the rows: `time_unit`, one of `TIME_UNIT_NAMES`; `tokens_per_id`;
     `block_ids`, one of `ID_MEANINGS`; `columns`, such as `arrived=start,prompt=tokens_in`; `output_length` of rows
-    without one; `strict`: refuse fields that are not read; `skip_bad`: leave bad rows out and count them.
+    without one; `turns`, one of `TURNS`, of rows of sessions where these are closed loops; `strict`: refuse fields that
+    are not read; `skip_bad`: leave bad rows out and count them.
     `limit`: rows read of the trace, skipped ones included; None for all. `sort`: rows may be out of order.
     `from_time`, `until_time`: the part of the trace to keep, as durations from its first request. `spread`: `even` or
     `random`, and `:GRID`, for rows of one stamp. `assume_shared`: `SHARE`, and `:groups=N`, for rows without ids.
@@ -92,6 +94,11 @@ class TraceOptions:
     """Tokens of a block of requests that are generated, such as those of a run's cache; None for 512."""
     finds_answers: bool = False
     """Find which prompts of a session repeat answers, for a run that keeps their KV; ids are then numbered anew."""
+    turns: str | None = None
+    links: bool = False
+    """Read what rows wait for, for a run whose clients wait: blocks then have `links`."""
+    timeless: bool = False
+    """Rows may have no time, for a run that does not use times."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -106,6 +113,7 @@ class TraceOptions:
             raise ConfigError(f"seed is {self.seed}; give an integer of at least 0")
         _refuse_unknown("time-unit", self.time_unit, TIME_UNIT_NAMES)
         _refuse_unknown("block-ids", self.block_ids, ID_MEANINGS)
+        _refuse_unknown("turns", self.turns, TURNS)
         _refuse_outside("tokens-per-id", self.tokens_per_id, MAX_TOKENS_PER_ID)
         _refuse_outside("output-length", self.output_length, MAX_OUTPUT_LENGTH)
         # What is text is read here once, so that a slip is told before a file is opened.
@@ -118,7 +126,7 @@ class TraceOptions:
     def to_plain(self) -> dict[str, Any]:
         """Plain values by name: what says which rows, and of all else what was said."""
         said = {option.name for option in fields(self) if getattr(self, option.name) != option.default}
-        return {name: value for name, value in asdict(self).items() if name in said or name in _ALWAYS_TOLD}
+        return {name: value for name, value in to_builtins(self).items() if name in said or name in _ALWAYS_TOLD}
 
     @property
     def column_names(self) -> dict[str, str]:
@@ -186,8 +194,7 @@ def _duration_ns(name: str, text: str) -> int:
     return int(whole + fraction) * _DURATION_UNITS_NS[match[3]] // 10 ** len(fraction)
 
 
-@dataclass(slots=True)
-class SkippedRows:
+class SkippedRows(Struct):
     """What was left out, counted while the trace is read: complete once its last block came.
 
     `num_outside`: good rows before the window that was asked for. `unread`: rows by the name of a field that nobody
@@ -223,8 +230,7 @@ class SkippedRows:
         return told
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """How a trace is understood, for a person: complete once its first block came.
 
     `format`: and whether it was named or found. `assumed`: (what, how), such as ("time unit", "ms"). `grid_ns`: within
@@ -247,8 +253,7 @@ class Reading:
         return {"format": self.format, "found": not self.is_named, **assumed}
 
 
-@dataclass(slots=True)
-class OpenedTrace(Trace):
+class OpenedTrace(Trace, frozen=True):
     """A trace with the account of its skipped rows, which grows as `blocks` is read, and what was assumed of it."""
 
     skipped: Final[SkippedRows]

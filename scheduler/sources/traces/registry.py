@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError, InputError
 from scheduler.runtime.random_streams import stream
 from scheduler.sources.arrivals import BLOCK_TOKENS
-from scheduler.sources.traces.files import open_rows
+from scheduler.sources.traces.files import open_rows, rows_wait
 from scheduler.sources.traces.format import FORMATS, GeneratedFormat
 from scheduler.sources.traces.lines import base_name, shown
 from scheduler.sources.traces.options import OpenedTrace, Reading, SkippedRows, TraceOptions
@@ -34,6 +35,13 @@ def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
     skipped = SkippedRows()
     reading, block_tokens, blocks = open_rows(path, options, skipped)
     return _opened(OpenedTrace(base_name(path), block_tokens, None, blocks, skipped, reading), options)
+
+
+def has_links(path: str, options: TraceOptions) -> bool:
+    """Whether a trace says that its requests wait for others' ends, so that it is a closed loop unless the user says
+    otherwise. InputError if it cannot be read at all."""
+    form = _generated(path, options)
+    return rows_wait(path) if form is None else False
 
 
 def _refuse_row_options(path: str, options: TraceOptions) -> None:
@@ -80,6 +88,9 @@ def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:
     blocks = chain((next(blocks),), blocks)
     from_ns, until_ns = options.window_ns
     if from_ns or until_ns is not None:
+        if options.links:
+            problem = "from and until cut sessions in two, of which the later part would wait for what is gone"
+            raise ConfigError(f"{trace.name}: {problem}; give whole sessions in a file, or say --sessions open")
         blocks, hint = window(blocks, from_ns, until_ns, trace.skipped, reading), None
         blocks = chain((next(blocks),), blocks)
     if options.spreading is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.traces.options import TraceOptions
@@ -34,8 +36,7 @@ _ROLES: Final = {
 """What a column is for, as `--columns` says it, and the field of a format that names it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowFormat:
+class RowFormat(Struct, frozen=True, kw_only=True):
     """Names of fields. Every row has `time` and `prompt_tokens`, and `output_tokens` unless `output_length` stands in;
     the others may be absent from rows, and empty if no row has any.
 
@@ -43,7 +44,9 @@ class RowFormat:
     of this format are told from those of others. `tokens_per_id`: prompt tokens of a block; `meaning` of its id, None
     if it must be found out. `harmless`: fields that change nothing and are passed over; `refused`: fields that mean
     what cannot be replayed, each with the reason. `logs_failures`: a row of 0 output tokens is a request that failed,
-    which is counted and left out.
+    which is counted and left out. `session`: the field that names the session of a row. `has_links`: what rows wait for
+    is read; `may_lack_time`: rows need no time. `adds_to_session`: a row of a session stands for what it adds to the
+    requests and answers before it.
     """
 
     time: str
@@ -61,6 +64,10 @@ class RowFormat:
     harmless: Collection[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     logs_failures: bool = False
+    session: str = ""
+    has_links: bool = False
+    may_lack_time: bool = False
+    adds_to_session: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -85,7 +92,13 @@ class RowFormat:
             form = replace(form, tokens_per_id=options.tokens_per_id)
         if options.output_length is not None:
             form = replace(form, output_length=options.output_length)
-        return form
+        if options.links:
+            form = form.linked()
+        return replace(form, may_lack_time=options.links or options.timeless)
+
+    def linked(self) -> Self:
+        """The same, read with what rows wait for."""
+        return replace(self, has_links=True)
 
     def named_as_in(self, present: Collection[str]) -> Self:
         """With other names of fields where a file has those and not the usual ones."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from sys import intern
 from typing import Any, Final, NoReturn, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from scheduler.protocol.catalog import shorten
 from scheduler.protocol.errors import TraceError
@@ -18,6 +18,9 @@ from scheduler.sources.traces.identity import Identity, flat_ids
 from scheduler.sources.traces.lines import LineBatch, check_line
 from scheduler.sources.traces.options import SkippedRows, TraceOptions
 from scheduler.sources.traces.row_format import RowFormat
+from scheduler.sources.traces.sessions.given import NO_TIME, GivenLinks
+from scheduler.sources.traces.sessions.histories import Histories
+from scheduler.sources.traces.sessions.linker import Linker
 from scheduler.sources.traces.tenants import FIX as TENANT_FIX
 from scheduler.sources.traces.tenants import TenantNumbers
 from scheduler.sources.traces.turns import TurnKey, Turns
@@ -35,11 +38,11 @@ USUAL_SIZES: Final = (512, 16, 32, 64, 128, 256, 1024)
 """Tokens of a block in the traces that there are, and in engines."""
 
 
-@dataclass(slots=True)
-class RowColumns:
+class RowColumns(Struct):
     """Good rows of one batch; times count nanoseconds from any zero that the file has. `classes`, `tenants`, and the
-    keys of `turns` and of those `befores` each may be empty. `shapes`: how many rows have which fields. `flat`: all ids
-    in one, if all are integers and that is known."""
+    keys of `turns` and of those `befores` each may be empty, and so may `given`: what rows say of each other. `shapes`:
+    how many rows have which fields. `flat`: all ids in one, if all are integers and that is known. `kept`: which lines
+    of the batch the rows are, None if all; `lines`: the number of each in the file, once its judge has seen it."""
 
     times_ns: Final[list[int]] = field(default_factory=list[int])
     prompt_tokens: Final[list[int]] = field(default_factory=list[int])
@@ -52,6 +55,9 @@ class RowColumns:
     befores: Final[list[TurnKey]] = field(default_factory=list[TurnKey])
     shapes: Counter[Shape] = field(default_factory=Counter[Shape])
     flat: npt.NDArray[np.uint64] | None = None
+    given: Final[list[GivenLinks]] = field(default_factory=list[GivenLinks])
+    kept: list[int] | None = None
+    lines: list[int] = field(default_factory=list[int])
 
     def append(self, row: Row) -> None:
         """Add a row; all rows are added so, or none."""
@@ -64,6 +70,8 @@ class RowColumns:
         self.turns.append(row.turn)
         self.befores.append(row.before)
         self.shapes[row.shape] += 1
+        if row.given is not None:
+            self.given.append(row.given)
 
     def remove(self, row: int) -> None:
         """Take out a row that was added."""
@@ -71,22 +79,24 @@ class RowColumns:
             del column[row]
         for column in (self.classes, self.tenants, self.turns, self.befores):
             del column[row]
+        if self.given:
+            del self.given[row]
 
 
-@dataclass(slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One good row. `turn`: what it is known by if others go on from it, `before` the turn from which it goes on.
-    `shape`: the fields that it has."""
+    `shape`: the fields that it has. `given`: what it says of rows that it waits for, if that was asked for."""
 
-    time_ns: Final[int]
-    prompt_tokens: Final[int]
-    output_tokens: Final[int]
-    prefix: Final[list[Any]]
-    class_name: Final[str] = ""
-    tenant: Final[int] = 0
-    turn: Final[TurnKey] = None
-    before: Final[TurnKey] = None
-    shape: Final[Shape] = ()
+    time_ns: int
+    prompt_tokens: int
+    output_tokens: int
+    prefix: list[Any]
+    class_name: str = ""
+    tenant: int = 0
+    turn: TurnKey = None
+    before: TurnKey = None
+    shape: Shape = ()
+    given: GivenLinks | None = None
 
 
 class BadRow(Exception):
@@ -115,17 +125,38 @@ class RowReader(Protocol):
         ...
 
 
+class Memory(Struct, frozen=True):
+    """What is remembered of rows: what ids mean; and where that was asked for, turns whose answers are repeated, who
+    waits for whom, and prompts that hold those before them."""
+
+    identity: Identity
+    turns: Turns | None = None
+    linker: Linker | None = None
+    histories: Histories | None = None
+
+    def block(self, columns: RowColumns) -> ArrivalBlock:
+        """Good rows as a block."""
+        tenants = columns.tenants or [0] * len(columns.times_ns)
+        tokens, prefixes, answers = (columns.prompt_tokens, columns.output_tokens), columns.prefixes, list[int]()
+        links = None if self.linker is None else self.linker.take(columns.given, columns.lines, columns.times_ns)
+        if links is not None and self.histories is not None:
+            answers = self.histories.take(prefixes, *tokens, links.sessions, links.resets)
+        if self.turns is not None and columns.turns:
+            answers = self.turns.take(prefixes, *tokens, columns.turns, columns.befores)
+        classes = named_classes(columns.classes)
+        return ArrivalBlock(columns.times_ns, *tokens, prefixes, tenants, classes, answers, links)
+
+
 def read_blocks(
     path: str,
     batches: Iterator[LineBatch],
     reader: RowReader,
-    identity: Identity,
-    turns: Turns | None,
+    memory: Memory,
     options: TraceOptions,
     skipped: SkippedRows,
 ) -> Iterator[ArrivalBlock]:
     """Requests in the order of the file, at the times that stand there. TraceError on a bad row, or if none is good."""
-    judge = _RowJudge(path, reader, identity, options, skipped)
+    judge = _RowJudge(path, reader, memory.identity, options, skipped)
     rows_left = options.limit
     is_empty = True
     for batch in batches:
@@ -136,21 +167,13 @@ def read_blocks(
         skipped.num_failed += columns.num_failed
         if columns.times_ns:
             is_empty = False
-            yield _to_block(columns, turns)
+            yield memory.block(columns)
         if rows_left == 0:
             break
     if is_empty:
         left_out = skipped.num_bad + skipped.num_failed
         problem = f"no request among {left_out} rows" if left_out else "no request in it"
         raise TraceError(path, 0, "", problem, "an empty trace cannot be used: give one with at least one good row")
-
-
-def _to_block(columns: RowColumns, turns: Turns | None) -> ArrivalBlock:
-    tenants = columns.tenants or [0] * len(columns.times_ns)
-    tokens, prefixes, answers = (columns.prompt_tokens, columns.output_tokens), columns.prefixes, list[int]()
-    if turns is not None and columns.turns:
-        answers = turns.take(prefixes, *tokens, columns.turns, columns.befores)
-    return ArrivalBlock(columns.times_ns, *tokens, prefixes, tenants, named_classes(columns.classes), answers)
 
 
 class _RowJudge:
@@ -163,7 +186,9 @@ class _RowJudge:
         self._reader = reader
         self._identity = identity
         self._skip_bad = options.skip_bad
-        self._is_sorted = not options.sort
+        # Turns of sessions may stand together; their order in time is that of each session.
+        self._is_sorted = not (options.sort or options.links)
+        self._fills_times = options.timeless and not options.links
         self._skipped = skipped
         self._last_ns = 0
 
@@ -172,6 +197,11 @@ class _RowJudge:
         columns = None if batch.suspect or not batch.lines else self._reader.read_batch(batch.lines)
         if columns is None or not self._in_order(columns.times_ns) or not self._agree(columns):
             columns = self._read_one_by_one(batch)
+        elif columns.given:
+            numbers, kept = batch.numbers, columns.kept
+            columns.lines = list(numbers) if kept is None else [numbers[row] for row in kept]
+        if self._fills_times and columns.times_ns:
+            self._fill_times(columns.times_ns)
         if columns.times_ns:
             self._last_ns = columns.times_ns[-1]
         self._reader.fields.count(columns.shapes)
@@ -180,7 +210,15 @@ class _RowJudge:
     def _in_order(self, times_ns: list[int]) -> bool:
         if not times_ns or not self._is_sorted:
             return True
+        if self._fills_times and NO_TIME in times_ns:
+            self._fill_times(times_ns)
         return times_ns[0] >= self._last_ns and times_ns == sorted(times_ns)
+
+    def _fill_times(self, times_ns: list[int]) -> None:
+        """Rows without a time get that of the row before."""
+        for row, time_ns in enumerate(times_ns):
+            if time_ns == NO_TIME:
+                times_ns[row] = times_ns[row - 1] if row else self._last_ns
 
     def _agree(self, columns: RowColumns) -> bool:
         return self._identity.take(columns.prefixes, columns.prompt_tokens, columns.flat) == len(columns.prefixes)
@@ -197,10 +235,11 @@ class _RowJudge:
             if row is None:
                 columns.num_failed += 1
                 continue
-            last_ns = row.time_ns
+            last_ns = last_ns if row.time_ns == NO_TIME else row.time_ns
             columns.append(row)
             numbers.append(number)
         self._leave_out_contradicting(columns, numbers)
+        columns.lines = numbers
         return columns
 
     def _leave_out_contradicting(self, columns: RowColumns, numbers: list[int]) -> None:
@@ -227,7 +266,7 @@ class _RowJudge:
         check_line(self._path, number, line)
         try:
             row = self._reader.read_row(line)
-            if row is not None and self._is_sorted and row.time_ns < last_ns:
+            if row is not None and self._is_sorted and NO_TIME != row.time_ns < last_ns:
                 problem = f"time runs back by {(last_ns - row.time_ns) / 1e9:g} s from the row before"
                 raise BadRow(self._reader.time_field, problem, "sort the rows by time, or have them sorted by --sort")
         except BadRow as bad:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 NS_PER_S: Final = 1_000_000_000
 
@@ -18,8 +19,7 @@ MAX_DECIMALS: Final = 30
 _DECIMAL: Final = re.compile(r"(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,2}))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class TimeUnit:
+class TimeUnit(Struct, frozen=True):
     """`read`: nanoseconds of one cell, a `ValueError` with the reason for any that is no time. `fix`: what to give.
 
     `read_all`: of many cells, None if any is not plainly good; equal to `read` of each. `is_wall_time`: nanoseconds

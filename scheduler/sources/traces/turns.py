@@ -8,8 +8,9 @@ answers can name them before the next turn has come. Prompts that drop or change
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.protocol.messages import NO_ANSWER
 
@@ -25,15 +26,14 @@ TurnKey = str | int | None
 _NO_BLOCK: Final = -1
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(Struct, frozen=True):
     """Of a prompt: how many whole blocks it has and the last of them, which stands for all; tokens with the answer; and
     the id of the block in which the answer begins."""
 
-    num_blocks: Final[int]
-    last_block: Final[int]
-    total_tokens: Final[int]
-    answer_block: Final[int]
+    num_blocks: int
+    last_block: int
+    total_tokens: int
+    answer_block: int
 
 
 class Turns:

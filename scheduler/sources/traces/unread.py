@@ -16,9 +16,9 @@ MAX_SHAPES: Final = 4_096
 MAX_NAMES: Final = 1_000
 """Names that are counted one by one."""
 
-CLOSED_LOOP: Final = (
-    "a request that waits for another's end (closed loop) is not supported: the trace replays fixed times"
-)
+CLOSED_LOOP: Final = "a request waits for another's end (closed loop), which no run at fixed times does"
+CLOSED_FIX: Final = "say --sessions closed, or leave the field out"
+"""Of fields that are read where clients wait."""
 
 HARMLESS: Final = ("session_id", "request_id", "extra", "model")
 """Fields of rows of JSON that say neither when a request comes nor what it shares nor how long it is: who asked before,
@@ -32,8 +32,8 @@ REFUSED: Final[Mapping[str, str]] = {
     "wait_for": CLOSED_LOOP,
     "tool_wait_ms": CLOSED_LOOP,
     "sub_requests": CLOSED_LOOP,
-    "branches": "a session that branches is not supported: each row stands for its whole request",
-    "prefix_reset": "a context that is reset is not supported: each row stands for its whole request",
+    "branches": "a session branches, which no run at fixed times does",
+    "prefix_reset": "a context is reset, which is read where sessions are closed loops",
 }
 """What no row of JSON may have a value for, whatever its format: it changes when a request comes, or what it is."""
 

@@ -10,9 +10,10 @@ import io
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
+
+from msgspec import Struct
 
 from scheduler.protocol.errors import ConfigError, InputError
 from scheduler.sources.arrivals import Trace
@@ -25,8 +26,7 @@ from scheduler.sources.traces.lines import shown
 COMPRESSION: Final = 6
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenTrace:
+class WrittenTrace(Struct, frozen=True):
     """What a file now holds. `lost`: what of the trace it does not. `tokens_per_id`: what each id of a prompt stands
     for; None if there are none in it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from msgspec.structs import asdict, replace
 
 from sim_hw.chips.chip import PeakRates
 from sim_hw.clusters.supernode import Supernode
@@ -16,7 +16,7 @@ def scaled(figure: Figure, factor: float) -> Figure:
 def with_chip(cluster: Supernode, flops: float = 1.0, hbm_bandwidth: float = 1.0) -> Supernode:
     """`cluster` with so many times the FLOP/s and HBM bandwidth."""
     die = cluster.chip.die
-    rates = ((field.name, getattr(die.peak, field.name)) for field in fields(die.peak))
+    rates = asdict(die.peak).items()
     peak = PeakRates(**{name: figure and scaled(figure, flops) for name, figure in rates})
     faster = replace(die, peak=peak, hbm_bytes_per_s=scaled(die.hbm_bytes_per_s, hbm_bandwidth))
     return replace(cluster, chip=replace(cluster.chip, die=faster))

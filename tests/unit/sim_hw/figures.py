@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from sim_hw.figure import Figure
 
@@ -15,6 +17,6 @@ def figures(part: object) -> Iterator[Figure]:
     elif isinstance(part, tuple):
         for item in part:
             yield from figures(item)
-    elif dataclasses.is_dataclass(part):
-        for field in dataclasses.fields(part):
-            yield from figures(getattr(part, field.name))
+    elif isinstance(part, Struct):
+        for value in astuple(part):
+            yield from figures(value)

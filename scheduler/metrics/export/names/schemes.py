@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from scheduler.metrics.export.names import ascend, dcgm, genai, vllm
 from scheduler.metrics.family import AnyFamily
@@ -13,8 +14,7 @@ from scheduler.metrics.subject import own_families
 from scheduler.protocol.catalog import Catalog
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
+class Scheme(Struct, frozen=True):
     """`maker`: the maker of chips whose exporter it is, empty for one that fits any system."""
 
     title: str

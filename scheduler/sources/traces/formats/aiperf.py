@@ -1,7 +1,8 @@
-"""AIPerf's `mooncake_trace`, as far as it is a fixed schedule of token counts.
+"""AIPerf's `mooncake_trace`, as far as it is token counts: a fixed schedule, or sessions.
 
-Its ids name the text of a block or a chain, as whoever made the file liked. In AIPerf later turns of a session add to
-the prompts before them; here each row stands for its whole request, as in the files that Dynamo and Bailian write.
+Its ids name the text of a block or a chain, as whoever made the file liked. Where sessions are closed loops, later
+turns add to the prompts before them, as in AIPerf; at fixed times each row stands for its whole request, as in the
+files that Dynamo and Bailian write.
 Source: ai-dynamo/aiperf, docs/benchmark-modes/trace-replay.md and aiperf/dataset/generator/prompt.py.
 """
 
@@ -21,6 +22,7 @@ FORMATS.register(
         output_tokens="output_length",
         block_ids="hash_ids",
         marks=("session_id", "text_input", "messages", "message_mode", "tools", "extra"),
+        adds_to_session=True,
         harmless=HARMLESS,
     ),
 )

@@ -18,6 +18,7 @@ FORMATS.register(
         prompt_tokens="Request tokens",
         output_tokens="Response tokens",
         logs_failures=True,
+        session="Session ID",
         harmless=("Session ID", "Elapsed time", "Model", "Total tokens", "Log Type"),
     ),
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.arrivals import ArrivalBlock

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError
+from scheduler.protocol.messages import NO_SESSION
 from scheduler.runtime.random_streams import stream
-from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock
+from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock, Links, RowKey
 
 Integers = npt.NDArray[np.int64]
 
@@ -30,7 +31,7 @@ def superpose(blocks: Iterator[ArrivalBlock], num_copies: int, seed: int) -> Ite
     tenant t of the trace the tenant t * n + k.
 
     Rows come in the order (time, copy, row), shifted so that the first is at 0. Block ids are shared between copies,
-    not copied.
+    not copied; sessions are each copy's own, and so are the names by which rows wait for each other.
     """
     offsets_ns = stream(seed, "superpose").integers(0, WINDOW_NS, num_copies)
     # The base trace begins at 0, so its earliest copy does after this.
@@ -49,7 +50,6 @@ class _Window:
     def __init__(self, offsets_ns: Integers) -> None:
         self.last_ns = 0
         self._offsets_ns = offsets_ns
-        self._has_answers = False
         self._num_taken = np.zeros(len(offsets_ns), np.int64)
         self._times_ns = np.zeros(0, np.int64)
         self._prompt_tokens = np.zeros(0, np.int64)
@@ -59,6 +59,7 @@ class _Window:
         self._classes: list[str] = []
         self._answers: list[int] = []
         self._has_answers = False
+        self._links: Links | None = None
 
     def add(self, block: ArrivalBlock, rows: slice) -> None:
         """Take further rows of the base trace."""
@@ -70,6 +71,12 @@ class _Window:
         self._classes.extend(block.class_names[rows])
         self._answers.extend(block.answer_blocks[rows])
         self._has_answers |= bool(block.answers)
+        if block.links is not None:
+            links = block.links.chosen(range(*rows.indices(len(block))))
+            if self._links is None:
+                self._links = links
+            else:
+                self._links.extend(links)
         self.last_ns = int(self._times_ns[-1])
 
     def take(self, until_ns: int | None) -> Iterator[ArrivalBlock]:
@@ -92,7 +99,7 @@ class _Window:
     def _to_blocks(self, times_ns: Integers, rows: Integers, copies: Integers) -> Iterator[ArrivalBlock]:
         prefix_of, class_of = self._prefixes.__getitem__, self._classes.__getitem__
         answer_of = self._answers.__getitem__
-        has_classes = any(self._classes)
+        has_classes, num_copies = any(self._classes), len(self._offsets_ns)
         for start in range(0, len(rows), BLOCK_ROWS):
             part = slice(start, start + BLOCK_ROWS)
             numbers = rows[part].tolist()
@@ -101,10 +108,14 @@ class _Window:
                 self._prompt_tokens[rows[part]].tolist(),
                 self._output_tokens[rows[part]].tolist(),
                 list(map(prefix_of, numbers)),
-                (self._tenants[rows[part]] * len(self._offsets_ns) + copies[part]).tolist(),
+                (self._tenants[rows[part]] * num_copies + copies[part]).tolist(),
                 list(map(class_of, numbers)) if has_classes else [],
                 list(map(answer_of, numbers)) if self._has_answers else [],
+                self._links_of(numbers, copies[part].tolist()),
             )
+
+    def _links_of(self, rows: list[int], copies: list[int]) -> Links | None:
+        return None if self._links is None else _links_of_copies(self._links, rows, copies, len(self._offsets_ns))
 
     def _forget(self, num_rows: int) -> None:
         self._num_taken -= num_rows
@@ -115,10 +126,30 @@ class _Window:
         del self._prefixes[:num_rows]
         del self._classes[:num_rows]
         del self._answers[:num_rows]
+        if self._links is not None:
+            self._links = self._links.chosen(range(num_rows, len(self._links.keys)))
+
+
+def _links_of_copies(links: Links, rows: list[int], copies: list[int], num_copies: int) -> Links:
+    """The links of rows of copies: copy k of n has for each session s the session s * n + k, and keys of its own."""
+    chosen = links.chosen(rows)
+    pairs = zip(chosen.sessions, copies, strict=True)
+    chosen.sessions[:] = [NO_SESSION if one == NO_SESSION else one * num_copies + copy for one, copy in pairs]
+    chosen.keys[:] = [_key_of_copy(key, copy) for key, copy in zip(chosen.keys, copies, strict=True)]
+    chosen.waits_for[:] = [
+        None if names is None else [_key_of_copy(name, copy) for name in names]
+        for names, copy in zip(chosen.waits_for, copies, strict=True)
+    ]
+    return chosen
+
+
+def _key_of_copy(key: RowKey, copy: int) -> RowKey:
+    return None if key is None else f"{copy}:{key!r}"
 
 
 def scale_rate(blocks: Iterator[ArrivalBlock], rate_scale: float) -> Iterator[ArrivalBlock]:
-    """The same requests at `rate_scale` times the rate: times are divided by it and rounded down."""
+    """The same requests at `rate_scale` times the rate: times are divided by it and rounded down. What rows wait after
+    others have ended stays as it is."""
     for block in blocks:
         times = np.floor(np.array(block.arrived_ns, np.int64) / rate_scale)
         if times[-1] > MAX_TIME_NS:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import InputError
 from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock
@@ -19,12 +19,25 @@ Floats = npt.NDArray[np.float64]
 
 def in_time_order(blocks: Iterator[ArrivalBlock]) -> Iterator[ArrivalBlock]:
     """The rows by time, equal times as they came. Reads all of them first."""
-    rows = next(blocks)
-    for block in blocks:
+    whole = list(blocks)
+    if _in_order(whole):
+        yield from whole
+        return
+    rows = whole[0]
+    for block in whole[1:]:
         rows.extend(block)
     order: list[int] = np.argsort(np.array(rows.arrived_ns, np.int64), kind="stable").tolist()
     for start in range(0, len(order), BLOCK_ROWS):
         yield rows.chosen(order[start : start + BLOCK_ROWS])
+
+
+def _in_order(blocks: list[ArrivalBlock]) -> bool:
+    last_ns = 0
+    for block in blocks:
+        if block.arrived_ns[0] < last_ns or block.arrived_ns != sorted(block.arrived_ns):
+            return False
+        last_ns = block.arrived_ns[-1]
+    return True
 
 
 def from_first(blocks: Iterator[ArrivalBlock]) -> Iterator[ArrivalBlock]:

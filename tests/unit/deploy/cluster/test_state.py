@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from deploy.cluster import state as cluster_state
 from deploy.cluster.processes import process_start
 from deploy.cluster.runtime_folder import RuntimeFolder
 from deploy.cluster.state import VERSION, ClusterState, read_state, standing, write_state
@@ -67,7 +66,7 @@ def test_any_damage_is_a_crashed_cluster(tmp_path_factory: pytest.TempPathFactor
     assert_crashed(read_state(folder), path)
 
 
-@pytest.mark.parametrize("name", list(json.loads(json.dumps(cluster_state.asdict(state())))))
+@pytest.mark.parametrize("name", ClusterState.__struct_fields__)
 def test_a_field_that_is_missing_or_of_another_kind_is_named(tmp_path: Path, name: str) -> None:
     folder, path = RuntimeFolder(tmp_path), tmp_path / "state.json"
     write_state(folder, state())
@@ -150,7 +149,7 @@ def test_an_address_beyond_this_machine_is_damage(tmp_path: Path, name: str, add
 
 
 def test_no_path_to_the_token_is_read_from_anywhere() -> None:
-    assert not [one.name for one in fields(ClusterState) if "token" in one.name]
+    assert not [name for name in ClusterState.__struct_fields__ if "token" in name]
 
 
 def test_a_keeper_from_before_the_last_start_of_the_machine_is_nobody(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from deploy.hardware.lookup import load_cluster, load_hardware, load_model
 from scheduler.protocol.errors import InputError

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point, tpot_limit_s
 from scheduler.protocol.errors import ConfigError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from typer import Typer
@@ -28,10 +27,12 @@ def test_options_of_a_group_stand_where_its_parameter_was_and_make_its_value() -
     assert names[:4] == ["trace", "config", "plan", "pue"]
     assert names[4:] == [*TRACE_OPTIONS.options, "json"]
     # Those are settings of the run.
-    assert set(TRACE_OPTIONS.options) == {option.name for option in fields(TraceOptions)} - {
+    assert set(TRACE_OPTIONS.options) == {*TraceOptions.__struct_fields__} - {
         "seed",
         "block_tokens",
         "finds_answers",
+        "links",
+        "timeless",
     }
     assert command.help == "A command."
     command.main(["t.jsonl", "--pue", "1.5", "--limit", "3", "--json"], standalone_mode=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from deploy.system.fabric import FabricPlan, Placed
 from scheduler.protocol.component import Outputs

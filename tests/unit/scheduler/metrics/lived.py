@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from scheduler.core.estimates.prediction_error import RATIO_BOUNDS
 from scheduler.metrics.bucket_bounds import (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from scheduler.metrics.distribution import PERCENTS, Distribution, distribution, weighted_distribution_s
 
@@ -28,7 +27,7 @@ def test_weighted_is_numpys_over_expanded_values(pairs: list[tuple[float, int]],
     found = weighted_distribution_s(lambda: columns)
     expanded = [value / 1e9 for value, weight in pairs for _ in range(weight)]
     if expanded:
-        assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(numpys(expanded)), rel=1e-12, abs=1e-20)
+        assert astuple(found) == pytest.approx(astuple(numpys(expanded)), rel=1e-12, abs=1e-20)
     else:
         assert found == Distribution()
 

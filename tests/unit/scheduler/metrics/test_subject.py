@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from scheduler.metrics.family import Family

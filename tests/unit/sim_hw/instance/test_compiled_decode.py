@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.supernode import Overlap

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sim_hw.models.attention import GroupedQueryAttention, LatentAttention
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, MODELS, QWEN3_235B_A22B

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from sim_hw.chips.ascend import ASCEND_910C_RIVALS
 from sim_hw.chips.fit import ChipFit, StageErrors

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.errors import OperatingPointError

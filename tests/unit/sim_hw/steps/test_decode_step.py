@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of
@@ -123,7 +122,7 @@ def test_the_layer_is_the_slower_stream_twice() -> None:
 
 
 def test_every_fitted_number_of_decode_matters() -> None:
-    decode_fields = {field.name for field in fields(ChipFit)} & {
+    decode_fields = {*ChipFit.__struct_fields__} & {
         "matrix_efficiency",
         "attention_efficiency",
         "memory_efficiency",

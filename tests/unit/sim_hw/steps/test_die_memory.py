@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.gb200_nvl72 import GB200_NVL72

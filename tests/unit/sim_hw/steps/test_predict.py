@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.hopper import H100_CLUSTER, H800_CLUSTER

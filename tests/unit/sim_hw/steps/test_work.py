@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from sim_hw.chips.chip import Precision
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384

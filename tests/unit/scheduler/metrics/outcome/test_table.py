@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from scheduler.metrics.outcome import table
 from scheduler.metrics.outcome.broken_parts import BrokenKind, BrokenParts, LostCapacity

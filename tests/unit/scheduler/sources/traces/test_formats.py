@@ -35,6 +35,11 @@ DIALECTS: dict[str, tuple[str, ...]] = {
         '{"created_time": 7, "input_tokens": 1100, "output_tokens": 3, "hash_ids": [0, 1, 2], "session_id": "x"}',
         '{"created_time": 1507, "input_tokens": 1030, "output_tokens": 4, "hash_ids": [0, 1, 3]}',
     ),
+    "agentic_mooncake": (
+        '{"timestamp": 7.5, "request_id": "a", "input_length": 1100, "output_length": 3, "hash_ids": [0, 1, 2], '
+        '"wait_for": [], "branches": [], "prefix_reset": false}',
+        '{"timestamp": 1507.5, "request_id": "b", "input_length": 1030, "output_length": 4, "hash_ids": [0, 1, 3]}',
+    ),
     "vllm_timed_trace": (
         '{"timestamp": 0.5, "input_length": 35, "output_length": 3, "hash_ids": [9, 8, 7]}',
         '{"timestamp": 2.0, "input_length": 40, "output_length": 4, "hash_ids": [9, 8, 9]}',
@@ -73,7 +78,14 @@ DIALECTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-SHARED_TOKENS = {"mooncake": 1024, "aiperf": 1024, "dynamo": 1024, "bailian": 32, "vllm_timed_trace": 32}
+SHARED_TOKENS = {
+    "mooncake": 1024,
+    "aiperf": 1024,
+    "dynamo": 1024,
+    "agentic_mooncake": 1024,
+    "bailian": 32,
+    "vllm_timed_trace": 32,
+}
 TOKENS_PER_ID = {"bailian": 16, "vllm_timed_trace": 16, "llmservingsim": 16}
 
 

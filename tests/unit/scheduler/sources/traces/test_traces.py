@@ -7,12 +7,12 @@ import json
 import random
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from scheduler.protocol.errors import ConfigError, InputError, TraceError
 from scheduler.sources.arrivals import BLOCK_ROWS
@@ -116,7 +116,7 @@ def test_the_format_can_be_forced(tmp_path: Path) -> None:
         read(path, TraceOptions(format="azure"))
     with pytest.raises(
         ConfigError,
-        match=r"^unknown format 'azur'; did you mean azure\? known: aiperf, azure, bailian, burstgpt, dynamo, ",
+        match=r"^unknown format 'azur'; did you mean azure\? known: agentic_mooncake, aiperf, azure, bailian, ",
     ):
         read(path, TraceOptions(format="azur"))
 

@@ -115,7 +115,9 @@ def test_a_trace_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the ending tells no format; end it in"):
         write_trace(trace_of([Request(0)]), str(tmp_path / "t.txt"))
-    with pytest.raises(ConfigError, match="format 'servegen' cannot be written; give one of aiperf, azure, "):
+    with pytest.raises(
+        ConfigError, match="format 'servegen' cannot be written; give one of agentic_mooncake, aiperf, "
+    ):
         write_trace(trace_of([Request(0)]), str(tmp_path / "t.txt"), "servegen")
     with pytest.raises(InputError, match=r"t\.csv: No such file or directory; give a path that can be written"):
         write_trace(trace_of([Request(0)]), str(tmp_path / "nowhere" / "t.csv"))

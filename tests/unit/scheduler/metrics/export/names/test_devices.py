@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from scheduler.metrics.export.names import ascend, dcgm
 from scheduler.metrics.family import Family
