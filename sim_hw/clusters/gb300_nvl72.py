@@ -25,11 +25,11 @@ GB300_NVL72 = replace(
         163_000, "145 kW of a GB200 NVL72 (SA), 200 W more of TDP a GPU and a quarter of that around it"
     ),
     defaults=ServingDefaults(
-        plan="6x4p+1x48d+18c",
+        plan="3x8p+1x48d+18c",
         precision=Precision.FP8,
-        prefill=StageLayout(num_npus=4, ep=4, overlap=Overlap.NONE),
+        prefill=StageLayout(num_npus=8, ep=8, overlap=Overlap.NONE),
         decode=StageLayout(num_npus=48, ep=48, overlap=Overlap.SINGLE_BATCH),
-        source="48 decode GPUs as a GB200 NVL72; a tray holds the weights of a prefill instance",
+        source="as a GB200 NVL72",
         confidence=_ESTIMATE,
     ),
 )

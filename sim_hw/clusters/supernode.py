@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from sim_hw.chips.chip import Chip, Precision
+from sim_hw.chips.chip import Chip, ExpertWeights, Precision
 from sim_hw.clusters.part_power import PartPower, SupernodePower
 from sim_hw.figure import Confidence, Figure
 from sim_hw.planes import Plane
@@ -119,6 +119,8 @@ class ServingDefaults(Struct, frozen=True):
     confidence: Confidence
     kv_precision: Precision = Precision.BF16
     """Of cached keys and values. Scores are computed in it where it is FP8, else in BF16."""
+    expert_weights: ExpertWeights | None = None
+    """None: in `precision`, as all else."""
 
 
 class Supernode(Struct, frozen=True):

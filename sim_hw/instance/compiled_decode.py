@@ -26,7 +26,9 @@ from sim_hw.steps.decode_step import (
     SPLIT_STEP_CORES,
     DecodeModel,
     contended_s,
+    dense_draft_operators,
     draft_operators,
+    expert_draft_operators,
     once_operators,
     single_batch,
 )
@@ -141,12 +143,12 @@ def compile_decode(point: DecodePoint, max_requests_per_die: int) -> CompiledDec
     layout = expert_layout(point)
     model = DecodeModel(replace(point, context_tokens=0), fit_of(point.chip), layout)
     ranks, shape = tensor_ranks(point), point.model
-    expert_layers = shape.moe_layers + point.mtp_k if layout else 0
-    dense_layers = shape.dense_layers if layout else shape.dense_layers + point.mtp_k
+    expert_layers = shape.moe_layers + point.whole_drafts if layout else 0
+    dense_layers = shape.dense_layers if layout else shape.dense_layers + point.whole_drafts
     ways = _ways(point) if layout else (_WHOLE,)
     requests = np.arange(max_requests_per_die + 1, dtype=np.float64) * ranks
     rest_s = _outside_s(model, requests, dense_layers)
-    rest_kv_s = dense_layers * _kv_s(model, 1.0)
+    rest_kv_s = dense_layers * _kv_s(model, 1.0) + point.single_drafts * _draft_kv_s(model)
     bases_s = [
         rest_s + expert_layers * way.parts * _roofline_s(model, model.attention, requests / way.parts, way.core_share)
         for way in ways
@@ -160,7 +162,7 @@ def compile_decode(point: DecodePoint, max_requests_per_die: int) -> CompiledDec
         rest_base_ps=_integers(rest_s),
         rest_kv_ps=round(PS_PER_S * ranks * (rest_kv_s + expert_layers * _contended_kv_s(model, ways))),
         table=GeometricGrid(
-            lambda load: [PS_PER_S * expert_layers * one for one in _beside_attention_s(model, ways, load)],
+            lambda load: [PS_PER_S * one for one in _with_drafts_s(model, ways, expert_layers, load)],
             FEWEST_REQUESTS,
             float(max(1, max_requests_per_die)),
         ),
@@ -182,7 +184,16 @@ def _outside_s(model: DecodeModel, requests: Floats, dense_layers: int) -> Float
     dense_s = _roofline_s(model, model.attention, requests) + _roofline_s(model, model.dense, requests)
     once_s = _roofline_s(model, lambda load: once_operators(model, load), requests)
     draft_s = _roofline_s(model, lambda load: draft_operators(model, load), requests)
-    return dense_layers * dense_s + once_s + model.point.mtp_k * draft_s
+    single_s = _roofline_s(model, lambda load: dense_draft_operators(model, load), requests)
+    drafts_s = model.point.mtp_k * draft_s + model.point.single_drafts * single_s
+    return dense_layers * dense_s + once_s + drafts_s
+
+
+def _with_drafts_s(model: DecodeModel, ways: Sequence[Way], expert_layers: int, load: float) -> list[float]:
+    """As `_beside_attention_s` of all expert layers; drafts of one row follow either stream, where there is one."""
+    drafts_s = model.point.single_drafts * sum(model.busy_s(expert_draft_operators(model, load)).values())
+    layers_s = [expert_layers * one for one in _beside_attention_s(model, ways, load)]
+    return [one + drafts_s if at < len(ways) or one else one for at, one in enumerate(layers_s)]
 
 
 def _beside_attention_s(model: DecodeModel, ways: Sequence[Way], load: float) -> list[float]:
@@ -211,6 +222,13 @@ def _kv_s(model: DecodeModel, core_share: float) -> float:
     """Of one KV token in one layer."""
     one_token = replace(model, point=replace(model.point, context_tokens=1))
     seconds = [sum(one.busy_s(one.attention(1.0), core_share).values()) for one in (model, one_token)]
+    return seconds[1] - seconds[0]
+
+
+def _draft_kv_s(model: DecodeModel) -> float:
+    """Of one KV token in a draft of one row."""
+    one_token = replace(model, point=replace(model.point, context_tokens=1))
+    seconds = [sum(one.busy_s(dense_draft_operators(one, 1.0)).values()) for one in (model, one_token)]
     return seconds[1] - seconds[0]
 
 

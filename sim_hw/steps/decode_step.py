@@ -10,10 +10,12 @@ split its batch does so only where that is faster.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.supernode import Overlap
+from sim_hw.models.shape import ModelShape
 from sim_hw.operators.attention import decode_attention, matrix_product
 from sim_hw.operators.collectives import ALL_REDUCE_FIXED_S, ExpertAllToAll, all_reduce_s
 from sim_hw.operators.ffn import (
@@ -24,7 +26,7 @@ from sim_hw.operators.ffn import (
     row_handling,
 )
 from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
-from sim_hw.operators.operating_point import DecodePoint
+from sim_hw.operators.operating_point import DecodePoint, Drafter
 from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.roofline import busy_s
 from sim_hw.steps.step_time import StepTime, behind, one_after_another, total
@@ -88,7 +90,7 @@ class DecodeModel(Struct, frozen=True):
         spread = self.fit.text_spread.value / (layout.ep * requests) ** 0.5
         slowest = layout.slowest_rank_rows(rows, point.eplb, spread)
         communication = ExpertAllToAll(point.cluster, self.fit, layout.ep, point.model.hidden, layout.messages_per_row)
-        products = expert_products(point.model, layout, point.precision, rows, slowest)
+        products = expert_products(point.model, layout, point.expert_precision, rows, slowest, point.expert_bytes)
         computed = (*products, row_handling(self.fit, rows), *self._launch("ffn_launch"))
         return computed, dispatch_and_combine(communication, rows)
 
@@ -133,8 +135,11 @@ def decode_step(point: DecodePoint, fit: ChipFit | None = None) -> DecodeStep:
         one_after_another(model.busy_s(once_operators(model, requests))),
     ]
     if point.mtp_k:
-        drafting = total([layer.time, one_after_another(model.busy_s(draft_operators(model, requests)))])
-        parts.append(_named("mtp", drafting).times(point.mtp_k))
+        entry = one_after_another(model.busy_s(draft_operators(model, requests)))
+        single = one_after_another(model.busy_s(single_draft_operators(model, requests)))
+        whole = layer.time.times(point.whole_drafts)
+        drafting = total([whole, single.times(point.single_drafts), entry.times(point.mtp_k)])
+        parts.append(_named(point.drafter.value, drafting))
     return DecodeStep(total(parts), layer.time, layer.is_split, layer.attention_cores)
 
 
@@ -227,10 +232,50 @@ def _drafting(model: DecodeModel) -> tuple[Operator, ...]:
 
 
 def draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
-    """Of the MTP module beside its layer: the projection that joins state and embedding, head and sampling."""
+    """Of a draft beside its layer: the projection that joins state and embedding, head and sampling."""
+    if model.point.drafter is Drafter.NGRAM:
+        return ()
     projection = model.point.model.mtp_projection_parameters
     joined = matrix_product("mtp_projection", projection, requests, model.point.precision)
     return (joined, *_logits(model, requests))
+
+
+def single_draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
+    """The layer of a draft for one token row of each request, in one batch, with nothing hidden."""
+    return (*dense_draft_operators(model, requests), *expert_draft_operators(model, requests))
+
+
+def dense_draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
+    """What of it grows in proportion to the requests: all but experts."""
+    if not model.point.single_drafts:
+        return ()
+    row = _of_one_row(model)
+    if model.point.drafter is Drafter.EAGLE:
+        ranks = tensor_ranks(model.point)
+        products = matrix_product(
+            "dense_ffn", eagle_ffn_parameters(model.point.model) / ranks, requests, model.point.precision
+        )
+        return (*row.attention(requests), products)
+    return (*row.attention(requests), *(() if model.layout else row.dense(requests)))
+
+
+def expert_draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
+    """The experts of it, where the MTP module drafts for a model with experts."""
+    if not (model.point.single_drafts and model.layout and model.point.drafter is Drafter.MTP):
+        return ()
+    computed, communication = _of_one_row(model).experts(model.layout, requests)
+    return (*computed, *communication)
+
+
+def eagle_ffn_parameters(shape: ModelShape) -> int:
+    """As wide as a dense layer, or as the experts that a token passes."""
+    experts = shape.experts
+    width = shape.dense_intermediate or (shape.experts_per_token * experts.intermediate if experts else 0)
+    return 3 * shape.hidden * width
+
+
+def _of_one_row(model: DecodeModel) -> DecodeModel:
+    return replace(model, point=replace(model.point, mtp_k=0))
 
 
 def _logits(model: DecodeModel, rows: float) -> tuple[Operator, Operator]:

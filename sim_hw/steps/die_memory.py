@@ -19,7 +19,8 @@ from sim_hw.figure import Confidence, Figure
 from sim_hw.models.attention import LatentAttention
 from sim_hw.operators.collectives import ExpertAllToAll
 from sim_hw.operators.layout import expert_layout, tensor_ranks
-from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
+from sim_hw.operators.operating_point import DecodePoint, Drafter, Instance, PrefillPoint
+from sim_hw.steps.decode_step import eagle_ffn_parameters
 
 AnyPoint = TypeVar("AnyPoint", bound=Instance)
 
@@ -57,8 +58,8 @@ class DieMemory(Struct, frozen=True):
         return self.needed_bytes <= self.capacity_bytes
 
 
-def weights_bytes(instance: Instance, is_split_by_head: bool, has_mtp: bool) -> dict[str, float]:
-    """Weights of one die by kind; those of the MTP module only where it is run.
+def weights_bytes(instance: Instance, is_split_by_head: bool, drafter: Drafter | None = None) -> dict[str, float]:
+    """Weights of one die by kind, with those of what drafts.
 
     With `is_split_by_head` (staged prefill) projections into heads and the vocabulary are spread over all ranks. A
     dense model splits everything over its tensor-parallel ranks.
@@ -66,14 +67,21 @@ def weights_bytes(instance: Instance, is_split_by_head: bool, has_mtp: bool) -> 
     shape, layout, ranks = instance.model, expert_layout(instance), tensor_ranks(instance)
     head_ranks = min(instance.num_ranks, shape.heads) if is_split_by_head else ranks
     attention = shape.attention_shared_parameters / ranks + shape.attention_head_parameters / head_ranks
-    expert_layer = layout.slots_per_rank * shape.expert_parameters + shape.router_parameters if layout else 0
+    # In parameters of the size that all others have.
+    expert_size = instance.expert_bytes / instance.precision.bytes_per_element
+    experts = layout.slots_per_rank * shape.expert_parameters * expert_size if layout else 0.0
+    expert_layer = experts + shape.router_parameters if layout else 0.0
     vocabularies = (1 if shape.tied_embedding else 2) * shape.embedding_parameters
+    drafts = {
+        Drafter.MTP: shape.mtp_layers * (attention + expert_layer + shape.mtp_projection_parameters),
+        Drafter.EAGLE: attention + eagle_ffn_parameters(shape) / ranks + shape.mtp_projection_parameters,
+    }
     parameters = {
         "attention": shape.layers * attention,
         "experts": shape.moe_layers * expert_layer,
         "dense_ffn": shape.dense_layers * shape.dense_parameters / ranks,
         "vocabulary": vocabularies / head_ranks,
-        "mtp": has_mtp * shape.mtp_layers * (attention + expert_layer + shape.mtp_projection_parameters),
+        "drafter" if drafter is Drafter.EAGLE else "mtp": drafts.get(drafter, 0.0) if drafter else 0.0,
     }
     size = instance.precision.bytes_per_element
     return {kind: count * size for kind, count in parameters.items() if count}
@@ -84,15 +92,17 @@ def decode_memory(point: DecodePoint) -> DieMemory:
     layout, ranks = expert_layout(point), tensor_ranks(point)
     requests = point.requests_per_rank
     heads = min(ranks, point.model.attention.cached_heads)
-    token_bytes = point.model.kv_bytes_per_token(point.mtp_k > 0, point.kv_precision.bytes_per_element)
-    kv_bytes = requests * ranks * point.context_tokens * token_bytes
+    drafter = point.drafter if point.mtp_k else None
+    draft_layers = {Drafter.MTP: point.model.mtp_layers, Drafter.EAGLE: 1}.get(drafter, 0) if drafter else 0
+    layer_bytes = point.model.attention.cached_elements * point.kv_precision.bytes_per_element
+    kv_bytes = requests * ranks * point.context_tokens * (point.model.layers + draft_layers) * layer_bytes
     buffers = 0.0
     if layout:
         copies = min(point.model.experts_per_token, layout.slots_per_rank)
         all_to_all = ExpertAllToAll(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
         message_bytes = all_to_all.message_bytes("dispatch") + all_to_all.message_bytes("combine")
         buffers = layout.ep * requests * point.rows_per_request * copies * message_bytes
-    return _die_memory(point, weights_bytes(point, False, point.mtp_k > 0), buffers, kv_bytes / heads)
+    return _die_memory(point, weights_bytes(point, False, drafter), buffers, kv_bytes / heads)
 
 
 def prefill_memory(point: PrefillPoint) -> DieMemory:
@@ -104,7 +114,7 @@ def prefill_memory(point: PrefillPoint) -> DieMemory:
     tokens = point.tokens_per_rank * sharing
     kv_bytes = tokens * point.model.kv_bytes_per_token(False, point.kv_precision.bytes_per_element) / heads
     buffers = PREFILL_BUFFER_BYTES.value if expert_layout(point) else 0.0
-    return _die_memory(point, weights_bytes(point, is_staged, False), buffers, kv_bytes, PREFILL_RESERVE_SHARE)
+    return _die_memory(point, weights_bytes(point, is_staged), buffers, kv_bytes, PREFILL_RESERVE_SHARE)
 
 
 def check_decode(point: DecodePoint) -> DieMemory:

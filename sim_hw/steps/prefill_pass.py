@@ -94,7 +94,10 @@ class PrefillModel(Struct, frozen=True):
         num_texts = max(1.0, layout.ep * text_tokens / TEXT_TOKENS)
         spread = self.fit.text_spread.value / num_texts**0.5
         slowest = layout.slowest_rank_rows(tokens.computed, self.point.eplb, spread)
-        products = expert_products(self.point.model, layout, self.point.precision, tokens.computed, slowest)
+        point = self.point
+        products = expert_products(
+            point.model, layout, point.expert_precision, tokens.computed, slowest, point.expert_bytes
+        )
         return (*products, ffn_vector(self.point.model, layout.experts.intermediate, slowest))
 
     def all_to_all(self, layout: ExpertLayout, tokens: PassTokens) -> tuple[Operator, ...]:

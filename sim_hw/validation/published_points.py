@@ -17,11 +17,11 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sim_hw.chips.chip import Precision
+from sim_hw.chips.chip import ExpertWeights, Precision
 from sim_hw.clusters.sheet import find_supernode
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.published import find_model
-from sim_hw.operators.operating_point import ExpertBalance
+from sim_hw.operators.operating_point import Drafter, ExpertBalance
 from sim_hw.planes import Plane
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 from sim_hw.steps.predict import predict_decode, predict_operator, predict_prefill
@@ -31,7 +31,12 @@ NOT_PREDICTED: Final = "not predicted"
 _SCALES: Final = {"ms": 1e3, "us": 1e6}
 """From seconds to the unit of a row."""
 
-_KINDS: Final[Mapping[str, Any]] = {"overlap": Overlap, "eplb": ExpertBalance, "cache_plane": Plane}
+_KINDS: Final[Mapping[str, Any]] = {
+    "overlap": Overlap,
+    "eplb": ExpertBalance,
+    "cache_plane": Plane,
+    "drafter": Drafter,
+}
 
 MODEL: Final = "deepseek-r1"
 
@@ -55,6 +60,7 @@ class PublishedPoint(Struct, frozen=True, kw_only=True):
     model: str = MODEL
     precision: str = ""
     kv_precision: str = ""
+    expert_weights: str = ""
     blind: float | None = None
     note: str = ""
 
@@ -117,9 +123,6 @@ def _predict(point: PublishedPoint, asked: Mapping[str, Any]) -> tuple[float, fl
 
 
 def _with_precisions(cluster: Supernode, point: PublishedPoint) -> Supernode:
-    given = {
-        name: Precision(value)
-        for name, value in (("precision", point.precision), ("kv_precision", point.kv_precision))
-        if value
-    }
+    kinds = {"precision": Precision, "kv_precision": Precision, "expert_weights": ExpertWeights}
+    given = {name: kind(getattr(point, name)) for name, kind in kinds.items() if getattr(point, name)}
     return replace(cluster, defaults=replace(cluster.defaults, **given)) if given else cluster
