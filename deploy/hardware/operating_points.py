@@ -65,7 +65,8 @@ def decode_point(
 def acceptance_of(accept_length: float, drafts: int) -> float:
     """The acceptance of each draft with which a step yields `accept_length` tokens in expectation."""
     if not 1.0 <= accept_length <= 1.0 + drafts:
-        raise ConfigError(f"--accept-length {accept_length}: a step of {drafts} drafts yields 1 to {1 + drafts} tokens")
+        yields = f"a step of {drafts} drafts yields 1 to {1 + drafts} tokens"
+        raise ConfigError(f"--accept-length {accept_length}: {yields}; change it or --mtp")
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2
