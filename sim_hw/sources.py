@@ -9,6 +9,7 @@ from typing import Final
 SOURCES: Final[Mapping[str, str]] = {
     "CM": "CloudMatrix paper, arXiv 2506.12708; v2 and v3 are its versions",
     "MS": "Ascend/msmodeling, tensor_cast/device.py: Huawei's own profiles for performance models",
+    "HAMi": "Project-HAMi/HAMi, device configuration for Ascend",
     "CITIC": "CITIC Securities note of 25 June 2025",
     "HC2025": "Huawei Connect 2025 keynote, as reported by stcn.com",
     "A3": "Huawei Atlas 900 A3 SuperPoD and Atlas 800T A3 product pages",

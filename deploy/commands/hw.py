@@ -45,7 +45,7 @@ def show(name: Name, as_json: AsJson = False, as_yaml: AsYaml = False, optical_m
         _say_json({"kind": kind, "entry": describe(entry), "derived": derived, "sources": dict(SOURCES)})
     elif isinstance(entry, Supernode):
         modules = module_section(module_account(entry, optical_module), optical_module)
-        say(supernode_page(entry, totals(entry), [modules]))
+        say(supernode_page(entry, totals(entry), [modules, *_claimed(entry)]))
     else:
         say(chip_page(entry))
 
@@ -92,9 +92,21 @@ def list_known(as_json: AsJson = False) -> None:
         say(hardware_list([sheet.supernode for sheet in CLUSTERS], [sheet.chip for sheet in CHIPS]))
 
 
+def _claimed(supernode: Supernode) -> list[str]:
+    """What the press said of it, beside the catalog."""
+    from deploy.hardware.validation_page import claims_table
+    from sim_hw.validation.claims import claims
+
+    found = claims(supernode.name)
+    return [f"Claimed by the press\n{claims_table(found)}"] if found else []
+
+
 def _derived(supernode: Supernode, module: str) -> dict[str, Any]:
+    from sim_hw.validation.claims import claims
+
     modules = module_document(module_account(supernode, module), module)
-    return {**to_builtins(totals(supernode)), "optical_module_account": modules}
+    claimed = to_builtins(claims(supernode.name))
+    return {**to_builtins(totals(supernode)), "optical_module_account": modules, "claims": claimed}
 
 
 def _say_json(document: Any) -> None:

@@ -35,7 +35,7 @@ Model = Annotated[str, typer.Option(metavar="NAME", help="Model, config.json or 
 Npus = Annotated[int | None, typer.Option(metavar="N", help="NPUs (packages, GPUs) of the instance.")]
 Ep = Annotated[int | None, typer.Option(metavar="N", help="Ranks of expert parallelism; a rank is a die.")]
 Slots = Annotated[int | None, typer.Option(metavar="N", help="Experts that a rank holds in each layer.")]
-Microbatch = Annotated[str | None, typer.Option(metavar="on|off", help="The layout's overlap of communication.")]
+Microbatch = Annotated[str | None, typer.Option(metavar="on|off", help="Two micro-batches, or no overlap at all.")]
 OverlapName = Annotated[str | None, typer.Option(metavar="KIND", help="none, single_batch or two_batches.")]
 Eplb = Annotated[str | None, typer.Option(metavar="KIND", help="Expert balance: default, greedy or perfect.")]
 BatchTokens = Annotated[int | None, typer.Option(metavar="N", help="Prompt tokens of a pass, per NPU; 16384.")]
@@ -46,6 +46,11 @@ Batch = Annotated[int | None, typer.Option(metavar="N", help="Requests per NPU; 
 Context = Annotated[int | None, typer.Option(metavar="N", help="Tokens of KV per request so far; 4096.")]
 Mtp = Annotated[int | None, typer.Option(metavar="K", help="Speculative tokens; 1 if the model has the module.")]
 Acceptance = Annotated[float | None, typer.Option(metavar="SHARE", help="Of speculative tokens; 0.7.")]
+AcceptLength = Annotated[float | None, typer.Option(metavar="X", help="Tokens that a step yields, for --acceptance.")]
+DrafterName = Annotated[str | None, typer.Option(metavar="KIND", help="What drafts: mtp, eagle or ngram; mtp.")]
+PrecisionName = Annotated[str | None, typer.Option(metavar="NAME", help="Of weights and products: int8, fp8, bf16 ...")]
+KvPrecision = Annotated[str | None, typer.Option(metavar="NAME", help="Of cached KV: bf16, int8 or fp8.")]
+ExpertFormat = Annotated[str | None, typer.Option(metavar="KIND", help="Experts' weights: nvfp4, w4a8 or none.")]
 TpotSlo = Annotated[str | None, typer.Option(metavar="TIME", help="Find the largest batch within it, such as 50ms.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
@@ -86,11 +91,22 @@ def prefill(
     overlap: OverlapName = None,
     eplb: Eplb = None,
     slots_per_rank: Slots = None,
+    precision: PrecisionName = None,
+    kv_precision: KvPrecision = None,
+    expert_weights: ExpertFormat = None,
     as_json: AsJson = False,
 ) -> None:
     """Throughput and time of a prefill pass, by operator."""
     options = InstanceOptions(
-        num_npus=npus, ep=ep, slots_per_rank=slots_per_rank, microbatch=microbatch, overlap=overlap, eplb=eplb
+        num_npus=npus,
+        ep=ep,
+        slots_per_rank=slots_per_rank,
+        microbatch=microbatch,
+        overlap=overlap,
+        eplb=eplb,
+        precision=precision,
+        kv_precision=kv_precision,
+        expert_weights=expert_weights,
     )
     supernode, shape = load_cluster(cluster), load_model(model)
     tell_notes(shape)
@@ -114,6 +130,11 @@ def decode(
     overlap: OverlapName = None,
     eplb: Eplb = None,
     slots_per_rank: Slots = None,
+    precision: PrecisionName = None,
+    kv_precision: KvPrecision = None,
+    expert_weights: ExpertFormat = None,
+    drafter: DrafterName = None,
+    accept_length: AcceptLength = None,
     tpot_slo: TpotSlo = None,
     as_json: AsJson = False,
 ) -> None:
@@ -122,12 +143,20 @@ def decode(
         raise ConfigError(f"--batch {batch} and --tpot-slo {tpot_slo}: the limit finds the batch; leave one out")
     limit_s = None if tpot_slo is None else tpot_limit_s(tpot_slo)
     options = InstanceOptions(
-        num_npus=npus, ep=ep, slots_per_rank=slots_per_rank, microbatch=microbatch, overlap=overlap, eplb=eplb
+        num_npus=npus,
+        ep=ep,
+        slots_per_rank=slots_per_rank,
+        microbatch=microbatch,
+        overlap=overlap,
+        eplb=eplb,
+        precision=precision,
+        kv_precision=kv_precision,
+        expert_weights=expert_weights,
     )
     supernode, shape = load_cluster(cluster), load_model(model)
     tell_notes(shape)
     with _physics_refusing():
-        point = decode_point(supernode, shape, options, batch, context, mtp, acceptance)
+        point = decode_point(supernode, shape, options, batch, context, mtp, acceptance, accept_length, drafter)
         if limit_s is not None:
             point = largest_batch(point, limit_s)
         answer = decode_answer(point, predict_decode(point))

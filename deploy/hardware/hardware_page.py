@@ -141,6 +141,8 @@ def _served(supernode: Supernode) -> str:
     rows = [
         ("  plan", defaults.plan),
         ("  precision", defaults.precision.value),
+        ("  precision of KV", defaults.kv_precision.value),
+        *([("  experts in", defaults.expert_weights.value)] if defaults.expert_weights else []),
         ("  prefill", _stage(defaults.prefill)),
         ("  decode", _stage(defaults.decode)),
         ("  source", f"{defaults.source} ({defaults.confidence.replace('_', ' ')})"),

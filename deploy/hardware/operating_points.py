@@ -9,9 +9,17 @@ from msgspec.structs import replace
 
 from scheduler.metrics.slo import parse_slo
 from scheduler.protocol.errors import ConfigError
+from sim_hw.chips.chip import ExpertWeights, Precision
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.shape import ModelShape
-from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, Instance, PrefillPoint
+from sim_hw.operators.operating_point import (
+    KV_PRECISIONS,
+    DecodePoint,
+    Drafter,
+    ExpertBalance,
+    Instance,
+    PrefillPoint,
+)
 from sim_hw.planes import Plane
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
@@ -25,6 +33,9 @@ class InstanceOptions(Struct, frozen=True, kw_only=True):
     microbatch: str | None = None
     overlap: str | None = None
     eplb: str | None = None
+    precision: str | None = None
+    kv_precision: str | None = None
+    expert_weights: str | None = None
 
 
 def decode_point(
@@ -35,11 +46,35 @@ def decode_point(
     context_tokens: int | None = None,
     mtp_k: int | None = None,
     acceptance: float | None = None,
+    accept_length: float | None = None,
+    drafter: str | None = None,
 ) -> DecodePoint:
-    """A point of the cluster's decode stage; None was not given."""
-    default = default_decode_point(cluster, model)
+    """A point of the cluster's decode stage; None was not given. `accept_length` stands for an acceptance."""
+    default = default_decode_point(_with_precisions(cluster, options), model)
     load = _given(batch_per_npu=batch_per_npu, context_tokens=context_tokens, mtp_k=mtp_k, acceptance=acceptance)
-    return replace(default, **_instance(default, options), **load)
+    if drafter is not None:
+        load["drafter"] = Drafter(one_of("--drafter", drafter, list(Drafter)))
+    point = replace(default, **_instance(default, options), **load)
+    if accept_length is None:
+        return point
+    if acceptance is not None:
+        raise ConfigError(f"--acceptance {acceptance} and --accept-length {accept_length} say the same; leave one out")
+    return replace(point, acceptance=acceptance_of(accept_length, point.mtp_k))
+
+
+def acceptance_of(accept_length: float, drafts: int) -> float:
+    """The acceptance of each draft with which a step yields `accept_length` tokens in expectation."""
+    if not 1.0 <= accept_length <= 1.0 + drafts:
+        yields = f"a step of {drafts} drafts yields 1 to {1 + drafts} tokens"
+        raise ConfigError(f"--accept-length {accept_length}: {yields}; change it or --mtp")
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        if sum(middle**position for position in range(1 + drafts)) < accept_length:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def prefill_point(
@@ -52,11 +87,25 @@ def prefill_point(
     cache_plane: str | None = None,
 ) -> PrefillPoint:
     """A point of the cluster's prefill stage; None was not given."""
-    default = default_prefill_point(cluster, model)
+    default = default_prefill_point(_with_precisions(cluster, options), model)
     load = _given(batch_tokens_per_npu=batch_tokens_per_npu, prompt_tokens=prompt_tokens, reuse=reuse)
     if cache_plane is not None:
         load["cache_plane"] = Plane(one_of("--cache-plane", cache_plane, [Plane.UB, Plane.VPC]))
     return replace(default, **_instance(default, options), **load)
+
+
+def _with_precisions(cluster: Supernode, options: InstanceOptions) -> Supernode:
+    """The cluster served in what was asked for."""
+    given: dict[str, Any] = {}
+    if options.precision is not None:
+        given["precision"] = Precision(one_of("--precision", options.precision, list(Precision)))
+    if options.kv_precision is not None:
+        given["kv_precision"] = Precision(one_of("--kv-precision", options.kv_precision, list(KV_PRECISIONS)))
+    if options.expert_weights is not None:
+        known = ["none", *ExpertWeights]
+        name = one_of("--expert-weights", options.expert_weights, known)
+        given["expert_weights"] = None if name == "none" else ExpertWeights(name)
+    return replace(cluster, defaults=replace(cluster.defaults, **given)) if given else cluster
 
 
 def tpot_limit_s(text: str) -> float:
@@ -98,7 +147,7 @@ def _size(default: Instance, options: InstanceOptions) -> tuple[int, int]:
 
 
 def _overlap(default: Overlap, options: InstanceOptions) -> Overlap:
-    """`--overlap` says what communication hides behind; `--microbatch` switches the layout's own way on or off."""
+    """`--overlap` says what communication hides behind; `--microbatch` switches two batches on or all off."""
     microbatch, overlap = options.microbatch, options.overlap
     if overlap is not None and microbatch is not None:
         raise ConfigError(f"--microbatch {microbatch} and --overlap {overlap} say the same twice; leave one out")
@@ -108,7 +157,7 @@ def _overlap(default: Overlap, options: InstanceOptions) -> Overlap:
         return default
     if one_of("--microbatch", microbatch, ["on", "off"]) == "off":
         return Overlap.NONE
-    return Overlap.TWO_BATCHES if default is Overlap.NONE else default
+    return Overlap.TWO_BATCHES
 
 
 def _given(**options: Any) -> dict[str, Any]:

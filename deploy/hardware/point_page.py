@@ -36,6 +36,7 @@ def decode_answer(point: DecodePoint, prediction: DecodePrediction) -> Answer:
             "batch": point.batch_per_npu,
             "context": point.context_tokens,
             "mtp": point.mtp_k,
+            "drafter": point.drafter.value,
             "acceptance": point.acceptance,
         },
         "tokens_per_s_per_npu": prediction.tokens_per_s_per_npu,
@@ -103,6 +104,8 @@ def _instance(point: Instance) -> dict[str, Any]:
         "overlap": point.overlap.value,
         "eplb": point.eplb.value,
         "precision": point.precision.value,
+        "kv_precision": point.kv_precision.value,
+        "expert_weights": (point.cluster.defaults.expert_weights or point.precision).value,
     }
 
 

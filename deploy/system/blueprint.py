@@ -309,7 +309,7 @@ class Blueprint:
     @property
     def kv_bytes_per_token(self) -> int:
         """What a token of KV takes wherever it is kept, and on its way."""
-        return int(self.model.kv_bytes_per_token(self.has_mtp))
+        return self.model.kv_bytes_per_token(self.has_mtp, self.cluster.defaults.kv_precision.bytes_per_element)
 
     @property
     def has_mtp(self) -> bool:
@@ -340,9 +340,10 @@ class Blueprint:
 
     def model_weights(self) -> ModelWeights:
         """What an instance loads whose process was lost, and from where."""
+        from sim_hw.operators.model_bytes import model_bytes
+
         channels = self._model_channels(self._fabric_plan())
-        parameters = self.model.total_parameters + (self.model.mtp_parameters if self.has_mtp else 0)
-        num_bytes = parameters * self.cluster.defaults.precision.bytes_per_element
+        num_bytes = model_bytes(self.model, self.cluster.defaults, self.has_mtp)
         return channels.weights(num_bytes, self.kv_bytes_per_token)
 
     def _model_channels(self, plan: FabricPlan) -> ModelChannels:

@@ -34,6 +34,21 @@ _BYTES_PER_ELEMENT = {
 }
 
 
+class ExpertWeights(StrEnum):
+    """What experts are kept in where it is not the precision of the other products."""
+
+    NVFP4 = "nvfp4"
+    """4 bits and an 8-bit scale for each 16 weights; multiplied in FP4."""
+    W4A8 = "w4a8"
+    """4 bits and a 16-bit scale for each 128 weights; turned into the 8 bits of the other products, and multiplied in
+    those."""
+
+    @property
+    def bytes_per_element(self) -> float:
+        """Size in memory, scales included."""
+        return 0.5 + 1 / 16 if self is ExpertWeights.NVFP4 else 0.5 + 2 / 128
+
+
 class PeakRates(Struct, frozen=True):
     """Dense matrix FLOP/s of one die by precision; None where the hardware has no such arithmetic."""
 

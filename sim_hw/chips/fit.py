@@ -49,10 +49,19 @@ class ChipFit(Struct, frozen=True):
     """The share of the cores that fills the memory by itself."""
     request_s: Figure
     """With all cores: of one request in the attention of one decode layer, and of two token rows in its experts."""
+    handling_core_share: Figure
+    """Of `request_s`, what more cores divide between them; the rest, scalar work and barriers, lasts as long on any."""
     kv_token_s: Figure
     """With all cores: of one KV token in the attention of one decode layer, beyond the roofline; rivals `request_s`."""
+    block_s: Figure
+    """Of one attention or feed-forward block of a decode step and each of its micro-batches, whatever its load:
+    launches, gaps and small kernels."""
+    contended_share: Figure
+    """How much of the memory traffic of one stream of a split decode layer the other stream waits for."""
     iteration_s: Figure
     """Of one decode step or prefill pass: launches, metadata, sampling."""
+    drafting_s: Figure
+    """More of a decode step with speculative tokens: the host between the target's pass and the drafts'."""
     cached_moves: Figure
     """Times that keys and values of a cached token are written and read in each layer: from block to heads."""
     pass_s: Figure
@@ -71,6 +80,15 @@ class ChipFit(Struct, frozen=True):
     combine: CollectiveFit
 
 
+class StageErrors(Struct, frozen=True):
+    """How far predictions of a chip are off, relative: what its published rows showed, or what was assumed of them."""
+
+    prefill: Figure
+    decode: Figure
+    operator: Figure
+    """One collective."""
+
+
 class PowerFit(Struct, frozen=True):
     """The three numbers of a chip's power, whose form stands in `sim_hw.power.chip_power`."""
 
@@ -85,7 +103,13 @@ def fitted(value: float, unit: str, source: str) -> Figure:
     return Figure(value, unit, source, Confidence.ESTIMATE)
 
 
+def errors(prefill: tuple[float, str], decode: tuple[float, str], operator: tuple[float, str]) -> StageErrors:
+    """Each as its value and where it comes from."""
+    return StageErrors(*(fitted(value, "1", source) for value, source in (prefill, decode, operator)))
+
+
 NO_MEASUREMENT = "no row tells it from the other numbers"
+
 
 ABSENT_S = fitted(0.0, "s", "left out: a rival of the number beside it")
 ABSENT_SHARE = fitted(0.0, "1", "left out: a rival of the number beside it")

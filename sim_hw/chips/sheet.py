@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from sim_hw.catalog import SheetCatalog
 from sim_hw.chips.chip import Chip
-from sim_hw.chips.fit import ChipFit, PowerFit
+from sim_hw.chips.fit import ChipFit, PowerFit, StageErrors
 from sim_hw.figure import Figure
 
 
@@ -26,6 +26,8 @@ class ChipSheet(Struct, frozen=True, kw_only=True):
     rivals: Mapping[str, ChipFit] = field(default_factory=dict[str, ChipFit])
     """Other numbers that explain the rows of `fit` about as well, by what sets them apart."""
     power_fit: PowerFit | str
+    errors: StageErrors | None = None
+    """The least error bars of what is predicted of it; None: those of numbers that were borrowed."""
     decode_draw: Figure | None = None
     """Its share of TDP in decode over that of other chips (`sim_hw.power.phase_power`), where it differs."""
     rents: Mapping[str, Figure] = field(default_factory=dict[str, Figure])

@@ -85,8 +85,8 @@ GB200_NVL72 = Supernode(
         plan="3x8p+1x48d+18c",
         precision=Precision.FP8,
         prefill=StageLayout(num_npus=8, ep=8, overlap=Overlap.NONE),
-        decode=StageLayout(num_npus=48, ep=48, overlap=Overlap.NONE),
-        source="48 decode GPUs as LMSYS; prefill on the rest, in instances that hold the weights",
+        decode=StageLayout(num_npus=48, ep=48, overlap=Overlap.SINGLE_BATCH),
+        source="48 decode GPUs as LMSYS, whose second account overlaps one batch; prefill on the rest, where it fits",
         confidence=_ESTIMATE,
     ),
     power=SupernodePower(
@@ -104,20 +104,22 @@ GB200_NVL72 = Supernode(
     ),
 )
 
+NVL72_WIRING: Final = Wiring(
+    ScaleUp(
+        Figure(18, "port", "NVLink 5 at 50 GB/s a port, one to each NVSwitch chip", _ESTIMATE),
+        Figure(18, "NVSwitch chip", "two per switch tray", _ESTIMATE),
+        PartOf.SUPERNODE,
+    ),
+    ScaleOut(
+        Figure(32, "port", "assumed as for the other clusters", _ESTIMATE),
+        Figure(2, "spine switch", "assumed: 72 links on switches of 64 ports", _ESTIMATE),
+    ),
+)
+
 SHEETS: Final = (
     ClusterSheet(
         supernode=GB200_NVL72,
-        wiring=Wiring(
-            ScaleUp(
-                Figure(18, "port", "NVLink 5 at 50 GB/s a port, one to each NVSwitch chip", _ESTIMATE),
-                Figure(18, "NVSwitch chip", "two per switch tray", _ESTIMATE),
-                PartOf.SUPERNODE,
-            ),
-            ScaleOut(
-                Figure(32, "port", "assumed as for the other clusters", _ESTIMATE),
-                Figure(2, "spine switch", "assumed: 72 links on switches of 64 ports", _ESTIMATE),
-            ),
-        ),
+        wiring=NVL72_WIRING,
         published_totals=(
             PublishedTotal("all, by way of the margin", Figure(145_000, "W", "SA", _TWO)),
             PublishedTotal(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from sim_hw.chips.chip import Chip, Precision
-from sim_hw.chips.nvidia import H100, H800
+from sim_hw.chips.nvidia import B200, H20, H100, H200, H800
 from sim_hw.clusters.part_power import PartPower, SupernodePower
 from sim_hw.clusters.shared_parts import DSP_400G, FAT_TREE_400G, NVSWITCH, SWITCH_400G, part, switch
 from sim_hw.clusters.sheet import ClusterSheet
@@ -117,6 +117,56 @@ H100_CLUSTER = _hopper_cluster(
 )
 
 
+H200_CLUSTER = _hopper_cluster(
+    name="h200-cluster",
+    title="H200 cluster (8-GPU nodes on 400G RDMA)",
+    chip=H200,
+    price_usd=Figure(384 * 55e3, "USD", f"{_H100_DOLLARS}; a tenth more for H200, assumed", _ESTIMATE),
+    provisioned_w=Figure(384 * 1730, "W", f"{_H100_WATTS}; H200 has the same TDP", _ESTIMATE),
+    defaults=ServingDefaults(
+        plan="8x16p+13x16d+48c",
+        precision=Precision.FP8,
+        prefill=StageLayout(num_npus=16, ep=16, overlap=Overlap.TWO_BATCHES),
+        decode=StageLayout(num_npus=16, ep=16, overlap=Overlap.NONE),
+        source="two decode nodes as a published row of SGLang; the plan is a choice",
+        confidence=_ESTIMATE,
+    ),
+)
+
+H20_CLUSTER = _hopper_cluster(
+    name="h20-cluster",
+    title="H20 cluster (8-GPU nodes on 400G RDMA)",
+    chip=H20,
+    price_usd=Figure(384 * 25e3, "USD", "assumed: half of an H100 system", _ESTIMATE),
+    provisioned_w=Figure(384 * 1340, "W", f"{_H100_WATTS}; 300 W less of TDP, and 90 W of cooling", _ESTIMATE),
+    defaults=ServingDefaults(
+        plan="8x16p+13x16d+48c",
+        precision=Precision.FP8,
+        prefill=StageLayout(num_npus=16, ep=16, overlap=Overlap.NONE),
+        decode=StageLayout(num_npus=16, ep=16, overlap=Overlap.SINGLE_BATCH),
+        source="two decode nodes as a published row of SGLang; the plan is a choice",
+        confidence=_ESTIMATE,
+        kv_precision=Precision.FP8,
+    ),
+)
+
+B200_CLUSTER = _hopper_cluster(
+    name="b200-cluster",
+    title="B200 cluster (8-GPU nodes on 400G RDMA)",
+    chip=B200,
+    price_usd=Figure(384 * 75e3, "USD", "assumed: an H100 system and half of it", _ESTIMATE),
+    provisioned_w=Figure(384 * 2120, "W", f"{_H100_WATTS}; 300 W more of TDP, and 90 W of cooling", _ESTIMATE),
+    defaults=ServingDefaults(
+        plan="16x8p+26x8d+48c",
+        precision=Precision.FP8,
+        prefill=StageLayout(num_npus=8, ep=8, overlap=Overlap.NONE),
+        decode=StageLayout(num_npus=8, ep=8, overlap=Overlap.NONE),
+        source="one node an instance, so that NVLink joins it; the plan is a choice",
+        confidence=_ESTIMATE,
+    ),
+)
+
+
 def _wiring(ports: int) -> Wiring:
     scale_up = ScaleUp(
         Figure(ports, "port", "NVLink 4 at 25 GB/s a port", _ONE), Figure(4, "NVSwitch chip", "DGX", _ONE), PartOf.NODE
@@ -127,4 +177,7 @@ def _wiring(ports: int) -> Wiring:
 SHEETS: Final = (
     ClusterSheet(supernode=H800_CLUSTER, wiring=_wiring(8)),
     ClusterSheet(supernode=H100_CLUSTER, wiring=_wiring(18)),
+    ClusterSheet(supernode=H200_CLUSTER, wiring=_wiring(18)),
+    ClusterSheet(supernode=H20_CLUSTER, wiring=_wiring(18)),
+    ClusterSheet(supernode=B200_CLUSTER),
 )

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from sim_hw.chips.chip import Chip, Precision
+from sim_hw.chips.chip import Chip, ExpertWeights, Precision
 from sim_hw.clusters.part_power import PartPower, SupernodePower
 from sim_hw.figure import Confidence, Figure
 from sim_hw.planes import Plane
@@ -112,11 +112,15 @@ class ServingDefaults(Struct, frozen=True):
     plan: str
     """Instances, such as 14x16p+1x160d+48c."""
     precision: Precision
-    """Of weights and matrix products; attention is BF16."""
+    """Of weights and matrix products."""
     prefill: StageLayout
     decode: StageLayout
     source: str
     confidence: Confidence
+    kv_precision: Precision = Precision.BF16
+    """Of cached keys and values. Scores are computed in it where it is FP8, else in BF16."""
+    expert_weights: ExpertWeights | None = None
+    """None: in `precision`, as all else."""
 
 
 class Supernode(Struct, frozen=True):

@@ -21,8 +21,17 @@ from sim_hw.instance.geometric_grid import GeometricGrid
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.operators.operator import Operator, OperatorClass
-from sim_hw.operators.roofline import compute_flops_per_s, memory_bytes_per_s
-from sim_hw.steps.decode_step import SPLIT_STEP_CORES, DecodeModel, draft_operators, once_operators, single_batch
+from sim_hw.operators.roofline import compute_flops_per_s, handling_stretch, memory_bytes_per_s
+from sim_hw.steps.decode_step import (
+    SPLIT_STEP_CORES,
+    DecodeModel,
+    contended_s,
+    dense_draft_operators,
+    draft_operators,
+    expert_draft_operators,
+    once_operators,
+    single_batch,
+)
 
 PS_PER_S = 1e12
 
@@ -134,12 +143,12 @@ def compile_decode(point: DecodePoint, max_requests_per_die: int) -> CompiledDec
     layout = expert_layout(point)
     model = DecodeModel(replace(point, context_tokens=0), fit_of(point.chip), layout)
     ranks, shape = tensor_ranks(point), point.model
-    expert_layers = shape.moe_layers + point.mtp_k if layout else 0
-    dense_layers = shape.dense_layers if layout else shape.dense_layers + point.mtp_k
+    expert_layers = shape.moe_layers + point.whole_drafts if layout else 0
+    dense_layers = shape.dense_layers if layout else shape.dense_layers + point.whole_drafts
     ways = _ways(point) if layout else (_WHOLE,)
     requests = np.arange(max_requests_per_die + 1, dtype=np.float64) * ranks
     rest_s = _outside_s(model, requests, dense_layers)
-    rest_kv_s = dense_layers * _kv_s(model, 1.0)
+    rest_kv_s = dense_layers * _kv_s(model, 1.0) + point.single_drafts * _draft_kv_s(model)
     bases_s = [
         rest_s + expert_layers * way.parts * _roofline_s(model, model.attention, requests / way.parts, way.core_share)
         for way in ways
@@ -151,9 +160,9 @@ def compile_decode(point: DecodePoint, max_requests_per_die: int) -> CompiledDec
             ranks * np.array([rest_kv_s + expert_layers * _kv_s(model, way.core_share) for way in ways])
         ),
         rest_base_ps=_integers(rest_s),
-        rest_kv_ps=round(PS_PER_S * ranks * rest_kv_s),
+        rest_kv_ps=round(PS_PER_S * ranks * (rest_kv_s + expert_layers * _contended_kv_s(model, ways))),
         table=GeometricGrid(
-            lambda load: [PS_PER_S * expert_layers * one for one in _beside_attention_s(model, ways, load)],
+            lambda load: [PS_PER_S * one for one in _with_drafts_s(model, ways, expert_layers, load)],
             FEWEST_REQUESTS,
             float(max(1, max_requests_per_die)),
         ),
@@ -175,7 +184,16 @@ def _outside_s(model: DecodeModel, requests: Floats, dense_layers: int) -> Float
     dense_s = _roofline_s(model, model.attention, requests) + _roofline_s(model, model.dense, requests)
     once_s = _roofline_s(model, lambda load: once_operators(model, load), requests)
     draft_s = _roofline_s(model, lambda load: draft_operators(model, load), requests)
-    return dense_layers * dense_s + once_s + model.point.mtp_k * draft_s
+    single_s = _roofline_s(model, lambda load: dense_draft_operators(model, load), requests)
+    drafts_s = model.point.mtp_k * draft_s + model.point.single_drafts * single_s
+    return dense_layers * dense_s + once_s + drafts_s
+
+
+def _with_drafts_s(model: DecodeModel, ways: Sequence[Way], expert_layers: int, load: float) -> list[float]:
+    """As `_beside_attention_s` of all expert layers; drafts of one row follow either stream, where there is one."""
+    drafts_s = model.point.single_drafts * sum(model.busy_s(expert_draft_operators(model, load)).values())
+    layers_s = [expert_layers * one for one in _beside_attention_s(model, ways, load)]
+    return [one + drafts_s if at < len(ways) or one else one for at, one in enumerate(layers_s)]
 
 
 def _beside_attention_s(model: DecodeModel, ways: Sequence[Way], load: float) -> list[float]:
@@ -194,8 +212,9 @@ def _beside_attention_s(model: DecodeModel, ways: Sequence[Way], load: float) ->
             follow_s.append(way.parts * sum(model.busy_s(computed).values()))
             other_s.append(way.parts * sum(model.busy_s(communication).values()))
         else:
-            follow_s.append(0.0)
-            other_s.append(way.parts * sum(model.busy_s((*computed, *communication), 1.0 - way.core_share).values()))
+            other = sum(model.busy_s((*computed, *communication), 1.0 - way.core_share).values())
+            follow_s.append(way.parts * contended_s(model, computed))
+            other_s.append(way.parts * (other + contended_s(model, model.attention(load / 2))))
     return follow_s + other_s
 
 
@@ -204,6 +223,21 @@ def _kv_s(model: DecodeModel, core_share: float) -> float:
     one_token = replace(model, point=replace(model.point, context_tokens=1))
     seconds = [sum(one.busy_s(one.attention(1.0), core_share).values()) for one in (model, one_token)]
     return seconds[1] - seconds[0]
+
+
+def _draft_kv_s(model: DecodeModel) -> float:
+    """Of one KV token in a draft of one row."""
+    one_token = replace(model, point=replace(model.point, context_tokens=1))
+    seconds = [sum(one.busy_s(dense_draft_operators(one, 1.0)).values()) for one in (model, one_token)]
+    return seconds[1] - seconds[0]
+
+
+def _contended_kv_s(model: DecodeModel, ways: Sequence[Way]) -> float:
+    """What the stream beside attention waits while one KV token is read in one layer."""
+    if all(way.attention_cores is None for way in ways):
+        return 0.0
+    one_token = replace(model, point=replace(model.point, context_tokens=1))
+    return contended_s(one_token, one_token.attention(1.0)) - contended_s(model, model.attention(1.0))
 
 
 def _roofline_s(
@@ -219,7 +253,7 @@ def _roofline_s(
         if one.kind is OperatorClass.WAIT:
             seconds += wait_s
         elif one.kind is OperatorClass.REQUEST:
-            seconds += wait_s / core_share
+            seconds += wait_s * handling_stretch(fit, core_share)
         else:
             compute_s = flops / compute_flops_per_s(one, chip, fit, core_share)
             seconds += np.maximum(compute_s, num_bytes / memory_bytes_per_s(one, chip, fit, core_share))

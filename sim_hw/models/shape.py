@@ -157,7 +157,7 @@ class ModelShape(Struct, frozen=True):
         """Scores and values of one token row over one KV token in one layer."""
         return self.attention.decode_flops_per_kv_token
 
-    def kv_bytes_per_token(self, mtp: bool, bytes_per_element: int = 2) -> int:
+    def kv_bytes_per_token(self, mtp: bool, bytes_per_element: float = 2) -> int:
         """KV of one token over all layers, with or without the MTP layers; 2 bytes an element is BF16."""
         layers = self.layers + (self.mtp_layers if mtp else 0)
-        return layers * self.attention.cached_elements * bytes_per_element
+        return int(layers * self.attention.cached_elements * bytes_per_element)

@@ -8,9 +8,6 @@ from sim_hw.models.attention import LatentAttention
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operator import Operator, OperatorClass
 
-KV_BYTES_PER_ELEMENT = 2
-"""KV is BF16."""
-
 WRITTEN_AND_READ_BYTES = 4
 """An activation in BF16, once written and once read."""
 
@@ -42,6 +39,8 @@ def decode_attention(
     rows_per_request: int,
     context_tokens: float,
     ranks: int = 1,
+    kv_precision: Precision = Precision.BF16,
+    score_precision: Precision = Precision.BF16,
 ) -> tuple[Operator, ...]:
     """One decode step of `requests` requests with `context_tokens` KV tokens each; heads split over `ranks`."""
     rows = requests * rows_per_request
@@ -50,8 +49,9 @@ def decode_attention(
     scores = Operator(
         "attention",
         OperatorClass.ATTENTION,
+        score_precision,
         flops=rows * context_tokens * model.attention.decode_flops_per_kv_token / ranks,
-        hbm_bytes=requests * context_tokens * kv_elements * KV_BYTES_PER_ELEMENT,
+        hbm_bytes=requests * context_tokens * kv_elements * kv_precision.bytes_per_element,
     )
     request_s = fit.request_s.value + context_tokens * fit.kv_token_s.value
     handling = Operator("request_handling", OperatorClass.REQUEST, wait_s=requests / ranks * request_s)

@@ -26,10 +26,20 @@ def dispatch_and_combine(all_to_all: ExpertAllToAll, rows: float) -> tuple[Opera
 
 
 def expert_products(
-    model: ModelShape, layout: ExpertLayout, precision: Precision, rows: float, slowest_rows: float
+    model: ModelShape,
+    layout: ExpertLayout,
+    precision: Precision,
+    rows: float,
+    slowest_rows: float,
+    weight_bytes: float | None = None,
 ) -> tuple[Operator, Operator]:
-    """Gate for the rank's own `rows`, grouped products for the `slowest_rows` that arrive at the slowest rank."""
+    """Gate for the rank's own `rows`, grouped products for the `slowest_rows` that arrive at the slowest rank.
+
+    Of its experts, those that no row comes to are not read. `weight_bytes` is the size of a weight where it is not
+    kept in `precision`.
+    """
     weights = model.expert_parameters
+    weight_bytes = precision.bytes_per_element if weight_bytes is None else weight_bytes
     return (
         matrix_product("gate", model.router_parameters, rows, Precision.BF16),
         Operator(
@@ -37,7 +47,7 @@ def expert_products(
             OperatorClass.MATRIX,
             precision,
             2.0 * slowest_rows * weights,
-            layout.slots_per_rank * weights * precision.bytes_per_element,
+            layout.slowest_rank_slots(rows) * weights * weight_bytes,
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import exp, log, sqrt
 
 from msgspec import Struct
 
@@ -13,6 +14,9 @@ from sim_hw.operators.operating_point import ExpertBalance, Instance
 
 EXPERTS_PER_REDUNDANT = 8
 """DeepSeek's and CloudMatrix-Infer's layouts keep 32 copies beside 256 routed experts where slots come out even."""
+
+FEWEST_RANKS_WITH_COPIES = 16
+"""Published layouts with copies have at least so many ranks; one of four keeps none, as each holds a quarter anyway."""
 
 RANKS_PER_SHARED_RANK = 10
 """CloudMatrix-Infer's decode instance gives 32 of its 320 ranks to copies of the shared expert."""
@@ -39,6 +43,18 @@ class ExpertLayout(Struct, frozen=True):
     def messages_per_row(self) -> int:
         """Ranks that a token row is sent to; a shared expert on the row's own rank needs no message."""
         return self.experts.routed_per_token + (self.experts.shared if self.shared_ranks else 0)
+
+    def slowest_rank_slots(self, rows_per_rank: float) -> float:
+        """Experts of the busiest rank that any row comes to: the weights of the others are not read.
+
+        Rows choose independently, so a slot is idle with the probability of a Poisson count of 0; the busiest of `ep`
+        ranks lies the square root of 2 ln(ep) standard deviations above the mean.
+        """
+        routed_ranks = self.ep - self.shared_ranks
+        rows_per_slot = self.ep * rows_per_rank * self.experts.routed_per_token / (routed_ranks * self.routed_slots)
+        asked = 1.0 - exp(-rows_per_slot)
+        above_mean = sqrt(2.0 * log(self.ep) * self.routed_slots * asked * (1.0 - asked))
+        return min(self.routed_slots, self.routed_slots * asked + above_mean) + self.slots_per_rank - self.routed_slots
 
     def slowest_rank_rows(self, rows_per_rank: float, balance: ExpertBalance, spread: float) -> float:
         """(row, expert) pairs on the busiest rank when each rank sends `rows_per_rank` token rows.
@@ -96,7 +112,7 @@ def _usual_slots(experts: Experts, ep: int) -> int:
     """One where shared experts can have ranks of their own, else as many as all of them need, with copies if even."""
     if experts.shared == 1 and ep - ep // RANKS_PER_SHARED_RANK >= experts.routed:
         return 1
-    redundant = experts.routed // EXPERTS_PER_REDUNDANT
+    redundant = experts.routed // EXPERTS_PER_REDUNDANT if ep >= FEWEST_RANKS_WITH_COPIES else 0
     return max(-(-experts.routed // ep), (experts.routed + redundant) // ep) + experts.shared
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
-from sim_hw.chips.chip import Chip, Precision
+from sim_hw.chips.chip import Chip, ExpertWeights, Precision
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.errors import OperatingPointError
 from sim_hw.models.shape import ModelShape
 from sim_hw.planes import Plane
+
+MOST_DRAFTS: Final = 16
+
+KV_PRECISIONS: Final = (Precision.BF16, Precision.INT8, Precision.FP8)
+"""What serving engines keep keys and values in."""
 
 
 class ExpertBalance(StrEnum):
@@ -22,6 +28,17 @@ class ExpertBalance(StrEnum):
     """Copies are placed for the histogram of the batch itself: what a balancer with foresight reaches."""
     PERFECT = "perfect"
     """Each rank gets the mean: a projection, never measured."""
+
+
+class Drafter(StrEnum):
+    """What proposes the speculative tokens of a step."""
+
+    MTP = "mtp"
+    """The model's own module, run once for each: first for all token rows of a request, then for one."""
+    EAGLE = "eagle"
+    """A decoder layer of its own, of the target's attention and as wide as a dense layer of it, run once for each."""
+    NGRAM = "ngram"
+    """Text that was seen before: nothing is multiplied for it."""
 
 
 class Instance(Struct, frozen=True, kw_only=True):
@@ -45,8 +62,28 @@ class Instance(Struct, frozen=True, kw_only=True):
 
     @property
     def precision(self) -> Precision:
-        """Of weights and matrix products; attention, gate and KV are BF16."""
+        """Of weights and matrix products; the gate is BF16."""
         return self.cluster.defaults.precision
+
+    @property
+    def kv_precision(self) -> Precision:
+        """Of cached keys and values."""
+        return self.cluster.defaults.kv_precision
+
+    @property
+    def score_precision(self) -> Precision:
+        """What decode multiplies queries with keys and values in: integers of the cache are turned into BF16 first."""
+        return Precision.FP8 if self.kv_precision is Precision.FP8 else Precision.BF16
+
+    @property
+    def expert_precision(self) -> Precision:
+        """What products of experts are computed in."""
+        return Precision.FP4 if self.cluster.defaults.expert_weights is ExpertWeights.NVFP4 else self.precision
+
+    @property
+    def expert_bytes(self) -> float:
+        """Size of one weight of an expert."""
+        return (self.cluster.defaults.expert_weights or self.precision).bytes_per_element
 
     @property
     def num_ranks(self) -> int:
@@ -66,6 +103,28 @@ class Instance(Struct, frozen=True, kw_only=True):
                 f"expert parallelism over {self.ep} ranks needs 1 to {self.num_ranks} of them, the dies of "
                 f"{self.num_npus} NPUs: change --ep or --npus"
             )
+        if self.kv_precision not in KV_PRECISIONS:
+            raise OperatingPointError(f"KV in {self.kv_precision}: give --kv-precision {', '.join(KV_PRECISIONS)}")
+        self._check_expert_weights()
+        self.chip.die_flops(self.precision)
+        self.chip.die_flops(self.score_precision)
+
+    def _check_expert_weights(self) -> None:
+        weights = self.cluster.defaults.expert_weights
+        if weights is None:
+            return
+        if self.model.experts is None:
+            raise OperatingPointError(f"experts in {weights}, {self.model.name} has none: leave --expert-weights out")
+        peaks = self.chip.die.peak.by_precision()
+        if self.expert_precision not in peaks:
+            raise OperatingPointError(
+                f"experts in {weights} are multiplied in {self.expert_precision}, {self.chip.name} has "
+                f"{', '.join(peaks)}: give --expert-weights w4a8 or none"
+            )
+        if weights is ExpertWeights.W4A8 and self.precision not in (Precision.INT8, Precision.FP8):
+            raise OperatingPointError(
+                f"experts in {weights} are multiplied in 8 bits, not in {self.precision}: give --precision int8 or fp8"
+            )
 
 
 class DecodePoint(Instance, frozen=True, kw_only=True):
@@ -74,7 +133,8 @@ class DecodePoint(Instance, frozen=True, kw_only=True):
     batch_per_npu: int
     context_tokens: int
     mtp_k: int = 0
-    """Speculative tokens of a step."""
+    """Speculative tokens of a step, whatever proposes them."""
+    drafter: Drafter = Drafter.MTP
     acceptance: float = 0.7
     """Probability that a speculative token is accepted, given that the one before it was."""
 
@@ -89,6 +149,16 @@ class DecodePoint(Instance, frozen=True, kw_only=True):
         return 1 + self.mtp_k
 
     @property
+    def whole_drafts(self) -> int:
+        """Passes of the MTP module over all token rows: the first, which takes in what the last step accepted."""
+        return min(1, self.mtp_k) if self.drafter is Drafter.MTP else 0
+
+    @property
+    def single_drafts(self) -> int:
+        """Passes of whatever drafts over one token row of each request."""
+        return 0 if self.drafter is Drafter.NGRAM else self.mtp_k - self.whole_drafts
+
+    @property
     def tokens_per_iteration(self) -> float:
         """Expected tokens of a request from one step: 1 + a + ... + a^k."""
         return sum(self.acceptance**position for position in range(self.rows_per_request))
@@ -99,10 +169,14 @@ class DecodePoint(Instance, frozen=True, kw_only=True):
         _check_positive("batch per NPU", self.batch_per_npu, "--batch")
         _check_positive("context", self.context_tokens, "--context")
         _check_positions(self.model, self.context_tokens, "--context")
-        if self.mtp_k < 0 or (self.mtp_k and not self.model.mtp_layers):
+        if self.mtp_k < 0 or (self.mtp_k and self.drafter is Drafter.MTP and not self.model.mtp_layers):
             raise OperatingPointError(
                 f"{self.mtp_k} speculative tokens, {self.model.name} has {self.model.mtp_layers} MTP modules: "
-                "--mtp 0 switches them off"
+                "--mtp 0 switches them off, --drafter eagle or ngram needs no module"
+            )
+        if self.mtp_k > MOST_DRAFTS:
+            raise OperatingPointError(
+                f"{self.mtp_k} speculative tokens: engines draft up to {MOST_DRAFTS} one after another; lower --mtp"
             )
         if not 0.0 <= self.acceptance <= 1.0:
             raise OperatingPointError(f"acceptance {self.acceptance} is no probability: give --acceptance 0 to 1")

@@ -14,11 +14,17 @@ def operator_s(operator: Operator, chip: Chip, fit: ChipFit, core_share: float =
     if operator.kind is OperatorClass.WAIT:
         return operator.wait_s
     if operator.kind is OperatorClass.REQUEST:
-        return operator.wait_s / core_share
+        return operator.wait_s * handling_stretch(fit, core_share)
     memory_s = operator.hbm_bytes / memory_bytes_per_s(operator, chip, fit, core_share)
     if not operator.flops:
         return memory_s
     return max(operator.flops / compute_flops_per_s(operator, chip, fit, core_share), memory_s)
+
+
+def handling_stretch(fit: ChipFit, core_share: float) -> float:
+    """How much longer the handling of a request lasts on `core_share` of the cores than on all of them."""
+    divided = fit.handling_core_share.value
+    return 1.0 - divided + divided / core_share
 
 
 def is_clock_bound(operator: Operator, chip: Chip, fit: ChipFit) -> bool:

@@ -10,10 +10,12 @@ split its batch does so only where that is faster.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.supernode import Overlap
+from sim_hw.models.shape import ModelShape
 from sim_hw.operators.attention import decode_attention, matrix_product
 from sim_hw.operators.collectives import ALL_REDUCE_FIXED_S, ExpertAllToAll, all_reduce_s
 from sim_hw.operators.ffn import (
@@ -24,7 +26,7 @@ from sim_hw.operators.ffn import (
     row_handling,
 )
 from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
-from sim_hw.operators.operating_point import DecodePoint
+from sim_hw.operators.operating_point import DecodePoint, Drafter
 from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.roofline import busy_s
 from sim_hw.steps.step_time import StepTime, behind, one_after_another, total
@@ -68,9 +70,18 @@ class DecodeModel(Struct, frozen=True):
         point = self.point
         ranks = tensor_ranks(point)
         operators = decode_attention(
-            point.model, self.fit, point.precision, requests, point.rows_per_request, point.context_tokens, ranks
+            point.model,
+            self.fit,
+            point.precision,
+            requests,
+            point.rows_per_request,
+            point.context_tokens,
+            ranks,
+            point.kv_precision,
+            point.score_precision,
         )
-        return (*operators, *self._all_reduce("attention_all_reduce", requests, ranks))
+        launch = self._launch("attention_launch")
+        return (*operators, *launch, *self._all_reduce("attention_all_reduce", requests, ranks))
 
     def experts(self, layout: ExpertLayout, requests: float) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
         """Computation of one expert layer, and its all-to-all."""
@@ -79,19 +90,24 @@ class DecodeModel(Struct, frozen=True):
         spread = self.fit.text_spread.value / (layout.ep * requests) ** 0.5
         slowest = layout.slowest_rank_rows(rows, point.eplb, spread)
         communication = ExpertAllToAll(point.cluster, self.fit, layout.ep, point.model.hidden, layout.messages_per_row)
-        products = expert_products(point.model, layout, point.precision, rows, slowest)
-        return (*products, row_handling(self.fit, rows)), dispatch_and_combine(communication, rows)
+        products = expert_products(point.model, layout, point.expert_precision, rows, slowest, point.expert_bytes)
+        computed = (*products, row_handling(self.fit, rows), *self._launch("ffn_launch"))
+        return computed, dispatch_and_combine(communication, rows)
 
     def dense(self, requests: float) -> tuple[Operator, ...]:
         """Of one dense layer.
 
-        What rows cost around experts was fitted on all layers of models with experts, and is left out without any.
+        What rows and launches cost was fitted on all layers of models with experts, and is left out without any.
         """
         rows = requests * self.point.rows_per_request
         ranks = tensor_ranks(self.point)
         products = dense_products(self.point.model, self.point.precision, rows, ranks)
         handling = (row_handling(self.fit, rows),) if self.layout else ()
-        return (products, *handling, *self._all_reduce("ffn_all_reduce", requests, ranks))
+        return (products, *handling, *self._launch("ffn_launch"), *self._all_reduce("ffn_all_reduce", requests, ranks))
+
+    def _launch(self, name: str) -> tuple[Operator, ...]:
+        """What a block takes for each micro-batch, however few requests it has."""
+        return (Operator(name, OperatorClass.WAIT, wait_s=self.fit.block_s.value),) if self.layout else ()
 
     def _all_reduce(self, name: str, requests: float, ranks: int) -> tuple[Operator, ...]:
         if ranks == 1:
@@ -119,8 +135,11 @@ def decode_step(point: DecodePoint, fit: ChipFit | None = None) -> DecodeStep:
         one_after_another(model.busy_s(once_operators(model, requests))),
     ]
     if point.mtp_k:
-        drafting = total([layer.time, one_after_another(model.busy_s(draft_operators(model, requests)))])
-        parts.append(_named("mtp", drafting).times(point.mtp_k))
+        entry = one_after_another(model.busy_s(draft_operators(model, requests)))
+        single = one_after_another(model.busy_s(single_draft_operators(model, requests)))
+        whole = layer.time.times(point.whole_drafts)
+        drafting = total([whole, single.times(point.single_drafts), entry.times(point.mtp_k)])
+        parts.append(_named(point.drafter.value, drafting))
     return DecodeStep(total(parts), layer.time, layer.is_split, layer.attention_cores)
 
 
@@ -148,8 +167,7 @@ def stage_s(model: DecodeModel, requests: float, attention_share: float) -> tupl
     layout = model.layout
     assert layout is not None
     computed, communication = model.experts(layout, requests)
-    attention_s = model.busy_s(model.attention(requests), attention_share)
-    return attention_s, model.busy_s((*computed, *communication), 1.0 - attention_share)
+    return _streams(model, model.attention(requests), computed, communication, attention_share)
 
 
 def _split_streams(model: DecodeModel, layout: ExpertLayout, requests: float) -> list[ExpertLayer]:
@@ -159,11 +177,32 @@ def _split_streams(model: DecodeModel, layout: ExpertLayout, requests: float) ->
     attention, (computed, communication) = model.attention(requests), model.experts(layout, requests)
     for attention_cores in range(SPLIT_STEP_CORES, cores.count, SPLIT_STEP_CORES):
         share = attention_cores / cores.count
-        first = model.busy_s(attention, share)
-        second = model.busy_s((*computed, *communication), 1.0 - share)
+        first, second = _streams(model, attention, computed, communication, share)
         exposed = max(first, second, key=lambda stream: sum(stream.values()))
         found.append(ExpertLayer(StepTime(first | second, exposed).times(2), True, attention_cores))
     return found
+
+
+def _streams(
+    model: DecodeModel,
+    attention: tuple[Operator, ...],
+    computed: tuple[Operator, ...],
+    communication: tuple[Operator, ...],
+    attention_share: float,
+) -> tuple[dict[str, float], dict[str, float]]:
+    first_s = model.busy_s(attention, attention_share)
+    second_s = model.busy_s((*computed, *communication), 1.0 - attention_share)
+    return (
+        first_s | {"attention_stall": contended_s(model, computed)},
+        second_s | {"ffn_stall": contended_s(model, attention)},
+    )
+
+
+def contended_s(model: DecodeModel, operators: tuple[Operator, ...]) -> float:
+    """What a stream waits while `operators` of the stream beside it use the memory that both share."""
+    num_bytes = sum(operator.hbm_bytes for operator in operators)
+    full_bytes_per_s = model.point.chip.die.hbm_bytes_per_s.value * model.fit.memory_efficiency.value
+    return model.fit.contended_share.value * num_bytes / full_bytes_per_s
 
 
 def _covered_all_to_all(model: DecodeModel, layout: ExpertLayout, requests: float) -> ExpertLayer:
@@ -183,14 +222,60 @@ def single_batch(layout: ExpertLayout, front_s: dict[str, float], communication_
 def once_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
     """What a step does outside its layers: head, sampling, launches."""
     wait = Operator("iteration", OperatorClass.WAIT, wait_s=model.fit.iteration_s.value)
-    return (*_logits(model, requests * model.point.rows_per_request), wait)
+    return (*_logits(model, requests * model.point.rows_per_request), wait, *_drafting(model))
+
+
+def _drafting(model: DecodeModel) -> tuple[Operator, ...]:
+    if not model.point.mtp_k:
+        return ()
+    return (Operator("drafting", OperatorClass.WAIT, wait_s=model.fit.drafting_s.value),)
 
 
 def draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
-    """Of the MTP module beside its layer: the projection that joins state and embedding, head and sampling."""
+    """Of a draft beside its layer: the projection that joins state and embedding, head and sampling."""
+    if model.point.drafter is Drafter.NGRAM:
+        return ()
     projection = model.point.model.mtp_projection_parameters
     joined = matrix_product("mtp_projection", projection, requests, model.point.precision)
     return (joined, *_logits(model, requests))
+
+
+def single_draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
+    """The layer of a draft for one token row of each request, in one batch, with nothing hidden."""
+    return (*dense_draft_operators(model, requests), *expert_draft_operators(model, requests))
+
+
+def dense_draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
+    """What of it grows in proportion to the requests: all but experts."""
+    if not model.point.single_drafts:
+        return ()
+    row = _of_one_row(model)
+    if model.point.drafter is Drafter.EAGLE:
+        ranks = tensor_ranks(model.point)
+        products = matrix_product(
+            "dense_ffn", eagle_ffn_parameters(model.point.model) / ranks, requests, model.point.precision
+        )
+        return (*row.attention(requests), products)
+    return (*row.attention(requests), *(() if model.layout else row.dense(requests)))
+
+
+def expert_draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]:
+    """The experts of it, where the MTP module drafts for a model with experts."""
+    if not (model.point.single_drafts and model.layout and model.point.drafter is Drafter.MTP):
+        return ()
+    computed, communication = _of_one_row(model).experts(model.layout, requests)
+    return (*computed, *communication)
+
+
+def eagle_ffn_parameters(shape: ModelShape) -> int:
+    """As wide as a dense layer, or as the experts that a token passes."""
+    experts = shape.experts
+    width = shape.dense_intermediate or (shape.experts_per_token * experts.intermediate if experts else 0)
+    return 3 * shape.hidden * width
+
+
+def _of_one_row(model: DecodeModel) -> DecodeModel:
+    return replace(model, point=replace(model.point, mtp_k=0))
 
 
 def _logits(model: DecodeModel, rows: float) -> tuple[Operator, Operator]:

@@ -17,15 +17,22 @@ from sim_hw.chips.sheet import fit_of
 from sim_hw.errors import DoesNotFitError
 from sim_hw.figure import Confidence, Figure
 from sim_hw.models.attention import LatentAttention
-from sim_hw.operators.attention import KV_BYTES_PER_ELEMENT
 from sim_hw.operators.collectives import ExpertAllToAll
 from sim_hw.operators.layout import expert_layout, tensor_ranks
-from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
+from sim_hw.operators.operating_point import DecodePoint, Drafter, Instance, PrefillPoint
+from sim_hw.steps.decode_step import eagle_ffn_parameters
 
 AnyPoint = TypeVar("AnyPoint", bound=Instance)
 
 RESERVE_SHARE = Figure(
     0.10, "1", "activations, graphs, fragmentation; serving engines usually take a share of 0.9", Confidence.ESTIMATE
+)
+
+PREFILL_RESERVE_SHARE = Figure(
+    0.08,
+    "1",
+    "as of decode without its graphs; a published prefill of DeepSeek-R1 on four GB200 fits",
+    Confidence.ESTIMATE,
 )
 
 PREFILL_BUFFER_BYTES = Figure(
@@ -51,8 +58,8 @@ class DieMemory(Struct, frozen=True):
         return self.needed_bytes <= self.capacity_bytes
 
 
-def weights_bytes(instance: Instance, is_split_by_head: bool) -> dict[str, float]:
-    """Weights of one die by kind, the MTP module included if the model has one.
+def weights_bytes(instance: Instance, is_split_by_head: bool, drafter: Drafter | None = None) -> dict[str, float]:
+    """Weights of one die by kind, with those of what drafts.
 
     With `is_split_by_head` (staged prefill) projections into heads and the vocabulary are spread over all ranks. A
     dense model splits everything over its tensor-parallel ranks.
@@ -60,14 +67,21 @@ def weights_bytes(instance: Instance, is_split_by_head: bool) -> dict[str, float
     shape, layout, ranks = instance.model, expert_layout(instance), tensor_ranks(instance)
     head_ranks = min(instance.num_ranks, shape.heads) if is_split_by_head else ranks
     attention = shape.attention_shared_parameters / ranks + shape.attention_head_parameters / head_ranks
-    expert_layer = layout.slots_per_rank * shape.expert_parameters + shape.router_parameters if layout else 0
+    # In parameters of the size that all others have.
+    expert_size = instance.expert_bytes / instance.precision.bytes_per_element
+    experts = layout.slots_per_rank * shape.expert_parameters * expert_size if layout else 0.0
+    expert_layer = experts + shape.router_parameters if layout else 0.0
     vocabularies = (1 if shape.tied_embedding else 2) * shape.embedding_parameters
+    drafts = {
+        Drafter.MTP: shape.mtp_layers * (attention + expert_layer + shape.mtp_projection_parameters),
+        Drafter.EAGLE: attention + eagle_ffn_parameters(shape) / ranks + shape.mtp_projection_parameters,
+    }
     parameters = {
         "attention": shape.layers * attention,
         "experts": shape.moe_layers * expert_layer,
         "dense_ffn": shape.dense_layers * shape.dense_parameters / ranks,
         "vocabulary": vocabularies / head_ranks,
-        "mtp": shape.mtp_layers * (attention + expert_layer + shape.mtp_projection_parameters),
+        "drafter" if drafter is Drafter.EAGLE else "mtp": drafts.get(drafter, 0.0) if drafter else 0.0,
     }
     size = instance.precision.bytes_per_element
     return {kind: count * size for kind, count in parameters.items() if count}
@@ -78,16 +92,17 @@ def decode_memory(point: DecodePoint) -> DieMemory:
     layout, ranks = expert_layout(point), tensor_ranks(point)
     requests = point.requests_per_rank
     heads = min(ranks, point.model.attention.cached_heads)
-    kv_bytes = (
-        requests * ranks * point.context_tokens * point.model.kv_bytes_per_token(point.mtp_k > 0, KV_BYTES_PER_ELEMENT)
-    )
+    drafter = point.drafter if point.mtp_k else None
+    draft_layers = {Drafter.MTP: point.model.mtp_layers, Drafter.EAGLE: 1}.get(drafter, 0) if drafter else 0
+    layer_bytes = point.model.attention.cached_elements * point.kv_precision.bytes_per_element
+    kv_bytes = requests * ranks * point.context_tokens * (point.model.layers + draft_layers) * layer_bytes
     buffers = 0.0
     if layout:
         copies = min(point.model.experts_per_token, layout.slots_per_rank)
         all_to_all = ExpertAllToAll(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
         message_bytes = all_to_all.message_bytes("dispatch") + all_to_all.message_bytes("combine")
         buffers = layout.ep * requests * point.rows_per_request * copies * message_bytes
-    return _die_memory(point, weights_bytes(point, False), buffers, kv_bytes / heads)
+    return _die_memory(point, weights_bytes(point, False, drafter), buffers, kv_bytes / heads)
 
 
 def prefill_memory(point: PrefillPoint) -> DieMemory:
@@ -97,9 +112,9 @@ def prefill_memory(point: PrefillPoint) -> DieMemory:
     sharing = point.num_ranks if is_staged else tensor_ranks(point)
     heads = min(sharing, point.model.attention.cached_heads)
     tokens = point.tokens_per_rank * sharing
-    kv_bytes = tokens * point.model.kv_bytes_per_token(False, KV_BYTES_PER_ELEMENT) / heads
+    kv_bytes = tokens * point.model.kv_bytes_per_token(False, point.kv_precision.bytes_per_element) / heads
     buffers = PREFILL_BUFFER_BYTES.value if expert_layout(point) else 0.0
-    return _die_memory(point, weights_bytes(point, is_staged), buffers, kv_bytes)
+    return _die_memory(point, weights_bytes(point, is_staged), buffers, kv_bytes, PREFILL_RESERVE_SHARE)
 
 
 def check_decode(point: DecodePoint) -> DieMemory:
@@ -179,10 +194,16 @@ def largest_fitting_batch(point: DecodePoint) -> int:
     return max(0, int(spare_bytes // request_bytes)) * dies
 
 
-def _die_memory(instance: Instance, weights: dict[str, float], buffers: float, kv_bytes: float) -> DieMemory:
+def _die_memory(
+    instance: Instance,
+    weights: dict[str, float],
+    buffers: float,
+    kv_bytes: float,
+    reserve_share: Figure = RESERVE_SHARE,
+) -> DieMemory:
     capacity_bytes = instance.chip.die.hbm_bytes.value
     parts = {f"weights_{kind}": value for kind, value in weights.items()}
-    parts |= {"buffers": buffers, "kv": kv_bytes, "reserve": RESERVE_SHARE.value * capacity_bytes}
+    parts |= {"buffers": buffers, "kv": kv_bytes, "reserve": reserve_share.value * capacity_bytes}
     return DieMemory(parts, capacity_bytes)
 
 

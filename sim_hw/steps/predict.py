@@ -100,7 +100,7 @@ def predict_decode(point: DecodePoint) -> DecodePrediction:
         clock_bound_share=min(1.0, work.clock_bound_s / iteration_s),
         is_split=step.is_split,
         attention_cores=step.attention_cores,
-        error_bar=error_bar(point.chip, iteration_s, rivals, point.model),
+        error_bar=error_bar(point.chip, "decode", iteration_s, rivals, point.model),
     )
 
 
@@ -123,7 +123,7 @@ def predict_prefill(point: PrefillPoint) -> PrefillPrediction:
         compute_share=work.compute_s / pass_s,
         memory_share=work.memory_s / pass_s,
         clock_bound_share=min(1.0, work.clock_bound_s / pass_s),
-        error_bar=error_bar(point.chip, pass_s, rivals, point.model),
+        error_bar=error_bar(point.chip, "prefill", pass_s, rivals, point.model),
     )
 
 
@@ -143,7 +143,9 @@ def predict_operator(name: CollectiveName, cluster: Supernode, ep: int, tokens_p
     collective = fit.dispatch if name == "dispatch" else fit.combine
     counted_bytes = collective.counted_bytes.value * _all_to_all(cluster, fit, ep).payload_bytes(name, tokens_per_rank)
     rivals = [_all_to_all(cluster, rival, ep).seconds(name, tokens_per_rank) for rival in rivals_of(cluster.chip)]
-    return OperatorPrediction(latency_s, counted_bytes / latency_s, error_bar(cluster.chip, latency_s, rivals))
+    return OperatorPrediction(
+        latency_s, counted_bytes / latency_s, error_bar(cluster.chip, "operator", latency_s, rivals)
+    )
 
 
 def _all_to_all(cluster: Supernode, fit: ChipFit, ep: int) -> ExpertAllToAll:

@@ -16,7 +16,7 @@ from sim_hw.figure import Figure
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.operators.operator import Operator, OperatorClass
-from sim_hw.steps.decode_step import DecodeModel
+from sim_hw.steps.decode_step import DecodeModel, single_draft_operators
 from sim_hw.steps.prefill_pass import PassTokens, PrefillModel
 
 AnyInstance = TypeVar("AnyInstance", bound=Instance)
@@ -60,14 +60,15 @@ def _pass_wait_s(point: PrefillPoint, tokens: PassTokens) -> float:
 def _step_wait_s(point: DecodePoint) -> float:
     model, shape = DecodeModel(point, fit_of(point.chip), expert_layout(point)), point.model
     requests = float(tensor_ranks(point))
-    wait_s = (shape.layers + point.mtp_k) * _wait_s(model.attention(requests))
+    wait_s = (shape.layers + point.whole_drafts) * _wait_s(model.attention(requests))
+    wait_s += point.single_drafts * _wait_s(single_draft_operators(model, requests))
     if model.layout is None:
-        return wait_s + (shape.dense_layers + point.mtp_k) * _wait_s(model.dense(requests))
+        return wait_s + (shape.dense_layers + point.whole_drafts) * _wait_s(model.dense(requests))
     communication = model.experts(model.layout, requests)[1]
     return (
         wait_s
         + shape.dense_layers * _wait_s(model.dense(requests))
-        + (shape.moe_layers + point.mtp_k) * _wait_s(communication)
+        + (shape.moe_layers + point.whole_drafts) * _wait_s(communication)
     )
 
 

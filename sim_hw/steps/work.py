@@ -17,7 +17,7 @@ from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.operators.operator import Operator
 from sim_hw.operators.roofline import is_clock_bound, operator_s
-from sim_hw.steps.decode_step import DecodeModel, draft_operators, once_operators
+from sim_hw.steps.decode_step import DecodeModel, draft_operators, once_operators, single_draft_operators
 from sim_hw.steps.prefill_pass import PassTokens, PrefillModel, pass_tokens
 
 Counted = Iterable[tuple[float, tuple[Operator, ...]]]
@@ -43,11 +43,12 @@ def decode_work(point: DecodePoint, *, is_split: bool) -> Work:
         (shape.dense_layers, (*attention, *dense)),
         (1.0, once_operators(model, requests)),
         (point.mtp_k, draft_operators(model, requests)),
+        (point.single_drafts, single_draft_operators(model, requests)),
     ]
     if model.layout:
         parts = 2 if is_split else 1
         layer = (*model.attention(requests / parts), *model.experts(model.layout, requests / parts)[0])
-        counted.append((parts * (shape.moe_layers + point.mtp_k), layer))
+        counted.append((parts * (shape.moe_layers + point.whole_drafts), layer))
     return _work(point.chip, model.fit, counted)
 
 

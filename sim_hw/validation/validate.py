@@ -17,7 +17,7 @@ from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
 from sim_hw.clusters.hopper import H800_CLUSTER
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.published import DEEPSEEK_R1
-from sim_hw.operators.error_bar import error_bar
+from sim_hw.operators.error_bar import Stage, error_bar
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.operators.operator import Operator, OperatorClass
@@ -148,12 +148,12 @@ def _prefill() -> Iterator[tuple[str, Prediction]]:
     def gain(fit: ChipFit) -> float:
         return prefill_pass(few, fit).whole.seconds / prefill_pass(many, fit).whole.seconds
 
-    yield "cm_ems_reuse_gain", _with_bar(ASCEND_910C, gain)
+    yield "cm_ems_reuse_gain", _with_bar(ASCEND_910C, "prefill", gain)
 
 
-def _with_bar(chip: Chip, predict: Callable[[ChipFit], float]) -> Prediction:
+def _with_bar(chip: Chip, stage: Stage, predict: Callable[[ChipFit], float]) -> Prediction:
     value = predict(fit_of(chip))
-    return value, error_bar(chip, value, [predict(rival) for rival in rivals_of(chip)])
+    return value, error_bar(chip, stage, value, [predict(rival) for rival in rivals_of(chip)])
 
 
 def _decode() -> Iterator[tuple[str, Prediction]]:
@@ -172,15 +172,19 @@ def _decode() -> Iterator[tuple[str, Prediction]]:
 def _decode_layers() -> Iterator[tuple[str, Prediction]]:
     without = decode_point(CLOUDMATRIX384, 320, 96)
     with_mtp = replace(without, mtp_k=1)
-    yield "cm_layer_mtp_b96", _with_bar(ASCEND_910C, lambda fit: decode_step(with_mtp, fit).layer.seconds * 1e6)
-    yield "cm_layer_no_mtp_b96", _with_bar(ASCEND_910C, lambda fit: decode_step(without, fit).layer.seconds * 1e6)
+
+    def layer_us(point: DecodePoint) -> Prediction:
+        return _with_bar(ASCEND_910C, "decode", lambda fit: decode_step(point, fit).layer.seconds * 1e6)
+
+    yield "cm_layer_mtp_b96", layer_us(with_mtp)
+    yield "cm_layer_no_mtp_b96", layer_us(without)
 
     def stage_us(fit: ChipFit, stream: int) -> float:
         model = DecodeModel(with_mtp, fit, expert_layout(with_mtp))
         return sum(stage_s(model, with_mtp.requests_per_rank / 2, STREAM_CORES)[stream].values()) * 1e6
 
-    yield "cm_stream0_stage", _with_bar(ASCEND_910C, lambda fit: stage_us(fit, 0))
-    yield "cm_stream1_stage", _with_bar(ASCEND_910C, lambda fit: stage_us(fit, 1))
+    yield "cm_stream0_stage", _with_bar(ASCEND_910C, "decode", lambda fit: stage_us(fit, 0))
+    yield "cm_stream1_stage", _with_bar(ASCEND_910C, "decode", lambda fit: stage_us(fit, 1))
 
 
 def _all_to_all(point: CalibrationPoint) -> Prediction:

@@ -25,7 +25,7 @@ def test_every_entry_is_found_by_its_name() -> None:
     [
         (find_chip, "H10", "unknown chip 'H10'; did you mean h100? known: "),
         (find_supernode, "cloudmatrix", "unknown cluster 'cloudmatrix'; did you mean cloudmatrix384? known: "),
-        (find_model, "gpt", "unknown model 'gpt'; known: deepseek-r1, deepseek-v3, llama-3.1-70b, qwen3-235b-a22b"),
+        (find_model, "gpt", "unknown model 'gpt'; known: deepseek-r1, deepseek-v3, glm-4.5, kimi-k2, llama-3.1-405b"),
     ],
 )
 def test_an_unknown_name_lists_the_known_ones(find: Callable[[str], object], name: str, message: str) -> None:

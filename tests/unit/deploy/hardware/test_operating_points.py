@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point, tpot_limit_s
+from deploy.hardware.operating_points import InstanceOptions, acceptance_of, decode_point, prefill_point, tpot_limit_s
 from scheduler.protocol.errors import ConfigError
+from sim_hw.chips.chip import ExpertWeights, Precision
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
 from sim_hw.clusters.hopper import H800_CLUSTER
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.models.shape import ModelShape
-from sim_hw.operators.operating_point import DecodePoint
+from sim_hw.operators.operating_point import DecodePoint, Drafter
 from sim_hw.planes import Plane
 from tests.unit.sim_hw.known import SUPERNODES
 
@@ -60,6 +61,25 @@ def test_what_is_given_wins() -> None:
     assert prefill.slots_per_rank == 12
 
 
+def test_an_accept_length_gives_the_acceptance_that_yields_it() -> None:
+    point = decode_point(CLOUDMATRIX384, DEEPSEEK_R1, NOTHING, mtp_k=3, accept_length=2.5, drafter="eagle")
+    assert point.tokens_per_iteration == pytest.approx(2.5)
+    assert point.drafter is Drafter.EAGLE
+    assert (acceptance_of(1.0, 3), acceptance_of(4.0, 3)) == (pytest.approx(0.0, abs=1e-9), pytest.approx(1.0))
+    with pytest.raises(ConfigError, match=r"--accept-length 3\.0: a step of 1 drafts yields 1 to 2 tokens"):
+        acceptance_of(3.0, 1)
+    with pytest.raises(ConfigError, match=r"--acceptance 0\.5 and --accept-length 1\.5 say the same; leave one out"):
+        decode_point(CLOUDMATRIX384, DEEPSEEK_R1, NOTHING, acceptance=0.5, accept_length=1.5)
+
+
+def test_formats_are_those_that_were_named() -> None:
+    options = replace(NOTHING, precision="int8", kv_precision="int8", expert_weights="w4a8")
+    point = decode(CLOUDMATRIX384, options=options)
+    assert (point.precision, point.kv_precision) == (Precision.INT8, Precision.INT8)
+    assert point.cluster.defaults.expert_weights is ExpertWeights.W4A8
+    assert decode(point.cluster, options=replace(NOTHING, expert_weights="none")).expert_bytes == 1.0
+
+
 def test_only_a_model_with_the_module_speculates() -> None:
     assert decode(CLOUDMATRIX384).mtp_k == 1
     assert decode(CLOUDMATRIX384, QWEN3_235B_A22B).mtp_k == 0
@@ -70,7 +90,7 @@ def test_only_a_model_with_the_module_speculates() -> None:
     [
         (CLOUDMATRIX384, "on", None, Overlap.TWO_BATCHES),
         (CLOUDMATRIX384, "off", None, Overlap.NONE),
-        (GB200_NVL72, None, None, Overlap.NONE),
+        (GB200_NVL72, None, None, Overlap.SINGLE_BATCH),
         (GB200_NVL72, "on", None, Overlap.TWO_BATCHES),
         (GB200_NVL72, None, "single_batch", Overlap.SINGLE_BATCH),
     ],

@@ -11,16 +11,20 @@ from sim_hw.chips.fit import ChipFit, CollectiveFit
 from sim_hw.chips.sheet import CHIPS as CHIP_SHEETS
 from sim_hw.figure import Figure
 from sim_hw.validation.calibration_points import calibration_points
+from sim_hw.validation.published_points import published_points
+
+BEGINNINGS = ("cm_", "cm-", "h800_", "gb200_", "gb200-", "h20-", "h200-", "h100-", "atlas", "reuse-", "ttft-")
+"""Of names of rows."""
 
 FITS = {sheet.name: sheet.fit for sheet in CHIP_SHEETS if isinstance(sheet.fit, ChipFit)}
 
 
 def test_rows_named_as_a_source_exist() -> None:
-    known = {point.id for point in calibration_points()}
+    known = {point.id for point in (*calibration_points(), *published_points())}
     for fit in FITS.values():
         for _, figure in _figures(fit):
             words = figure.source.replace(",", " ").replace(";", " ").split()
-            assert {word for word in words if word.startswith(("cm_", "h800_", "gb200_")) and "*" not in word} <= known
+            assert {word for word in words if word.startswith(BEGINNINGS) and "*" not in word} <= known
 
 
 def test_the_documentation_lists_every_number_as_it_is() -> None:

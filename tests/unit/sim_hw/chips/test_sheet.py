@@ -23,9 +23,9 @@ def test_a_sheet_has_numbers_of_its_own_or_names_a_chip_that_has(sheet: ChipShee
 
 
 def test_chips_with_rows_have_their_own() -> None:
-    fits = [fit_of(chip) for chip in (ASCEND_910C, H800, GB200)]
-    assert len({id(fit) for fit in fits}) == 3
-    assert fit_of(H100) is fit_of(H800)
+    fits = [fit_of(chip) for chip in (ASCEND_910C, H800, H100, GB200)]
+    assert len({id(fit) for fit in fits}) == 4
+    assert fit_of(H20) is fit_of(H100)
     assert rivals_of(H100) is not rivals_of(GB200)
 
 

@@ -9,22 +9,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from sim_hw.chips.chip import ExpertWeights, Precision
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
-from sim_hw.clusters.supernode import Overlap
+from sim_hw.clusters.hopper import H20_CLUSTER
+from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.errors import OperatingPointError
 from sim_hw.instance.compiled_decode import compile_decode
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
+from sim_hw.operators.operating_point import Drafter
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.default_points import default_decode_point
 from tests.unit.sim_hw.known import SUPERNODES
 
 MOST_REQUESTS = 200
-INSTANCES = [
+
+
+def in_formats(cluster: Supernode) -> Supernode:
+    """Served with 8-bit KV and experts of 4 bits."""
+    kv = Precision.FP8 if cluster.chip.die.peak.fp8 else Precision.INT8
+    defaults = replace(cluster.defaults, kv_precision=kv, expert_weights=ExpertWeights.W4A8)
+    return replace(cluster, defaults=defaults)
+
+
+WITH_OVERLAPS = [
     replace(default_decode_point(cluster, model), overlap=overlap)
     for cluster in SUPERNODES
     for model in (DEEPSEEK_R1, QWEN3_235B_A22B, LLAMA_3_1_70B)
     for overlap in Overlap
 ]
+OTHERS = (
+    {"mtp_k": 3},
+    {"mtp_k": 2, "drafter": Drafter.EAGLE},
+    {"mtp_k": 4, "drafter": Drafter.NGRAM},
+    {"mtp_k": 2, "overlap": Overlap.NONE},
+)
+WITH_DRAFTS = [replace(default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1), **fields) for fields in OTHERS]
+WITH_FORMATS = [
+    replace(default_decode_point(in_formats(cluster), DEEPSEEK_R1), mtp_k=drafts)
+    for cluster in (CLOUDMATRIX384, H20_CLUSTER)
+    for drafts in (0, 2)
+]
+INSTANCES = [*WITH_OVERLAPS, *WITH_DRAFTS, *WITH_FORMATS]
 COMPILED = [compile_decode(point, MOST_REQUESTS) for point in INSTANCES]
 WHICH = st.integers(0, len(INSTANCES) - 1)
 REQUESTS = st.integers(1, MOST_REQUESTS)

@@ -67,7 +67,7 @@ def test_published_operating_points_draw_what_the_documentation_says() -> None:
     assert share(predict_prefill(PREFILL)) == pytest.approx(0.88, abs=0.005)
     assert share(predict_prefill(replace(PREFILL, eplb=ExpertBalance.PERFECT))) == pytest.approx(0.985, abs=0.005)
     assert share(predict_decode(DECODE)) == pytest.approx(0.84, abs=0.005)
-    assert share(predict_decode(replace(DECODE, batch_per_npu=8))) == pytest.approx(0.65, abs=0.005)
+    assert share(predict_decode(replace(DECODE, batch_per_npu=8))) == pytest.approx(0.64, abs=0.005)
 
 
 @pytest.mark.parametrize("cluster", [GB200_NVL72, H800_CLUSTER, H100_CLUSTER])

@@ -6,13 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from sim_hw.chips.ascend import ASCEND_910C_RIVALS
-from sim_hw.chips.fit import ChipFit
+from sim_hw.chips.fit import ChipFit, StageErrors
 from sim_hw.chips.nvidia import GB200_RIVALS, H800_RIVALS
+from sim_hw.chips.sheet import CHIPS
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.hopper import H100_CLUSTER, H800_CLUSTER
 from sim_hw.models.published import DEEPSEEK_R1, DEEPSEEK_V3, LLAMA_3_1_70B, MODELS, QWEN3_235B_A22B
 from sim_hw.models.shape import ModelShape
-from sim_hw.operators.error_bar import BORROWED_ERROR, FIT_ERROR, UNMEASURED_MODEL_ERROR, error_bar
+from sim_hw.operators.error_bar import BORROWED_ERROR, UNMEASURED_MODEL_ERROR, error_bar
 from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import DecodePoint, ExpertBalance, PrefillPoint
 from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s
@@ -21,6 +22,13 @@ from sim_hw.validation import validate
 
 WITH_MTP = replace(validate.decode_point(CLOUDMATRIX384, 320, 96), mtp_k=1)
 PREFILL = validate.prefill_point(CLOUDMATRIX384)
+
+
+def errors_of(name: str) -> StageErrors:
+    """Of a chip that has them."""
+    errors = CHIPS.find(name).errors
+    assert errors
+    return errors
 
 
 def rate(point: DecodePoint | PrefillPoint, fit: ChipFit) -> float:
@@ -65,24 +73,31 @@ def test_rivals_of_the_gb200_fit_its_row(fit: ChipFit) -> None:
 
 
 @pytest.mark.parametrize("model", [DEEPSEEK_R1, DEEPSEEK_V3, replace(DEEPSEEK_R1, name="mine", source="a file"), None])
-def test_a_model_with_rows_on_a_chip_with_rows_has_the_bar_of_the_fit(model: ModelShape | None) -> None:
-    assert error_bar(H800_CLUSTER.chip, 1.0, [1.02], model) == FIT_ERROR.value
-    assert error_bar(H800_CLUSTER.chip, 1.0, [1.02, 0.9], model) == pytest.approx(0.1)
-    assert error_bar(H100_CLUSTER.chip, 1.0, [1.02], model) == BORROWED_ERROR.value
+def test_a_model_with_rows_has_the_bar_of_its_chip_and_of_the_rivals(model: ModelShape | None) -> None:
+    for chip in (CLOUDMATRIX384.chip, H800_CLUSTER.chip, H100_CLUSTER.chip):
+        errors = errors_of(chip.name)
+        assert error_bar(chip, "prefill", 1.0, [1.02], model) == errors.prefill.value
+        assert error_bar(chip, "decode", 1.0, [1.02], model) == errors.decode.value
+        assert error_bar(chip, "operator", 1.0, [1.02], model) == errors.operator.value
+        assert error_bar(chip, "decode", 1.0, [1.02, 0.7], model) == pytest.approx(0.3)
+    assert error_bar(replace(H100_CLUSTER.chip, name="mine"), "decode", 1.0, [1.02], model) == BORROWED_ERROR.value
+
+
+def test_bars_differ_by_chip_and_stage_and_say_why() -> None:
+    bars = [getattr(errors_of(sheet.name), stage) for sheet in CHIPS for stage in ("prefill", "decode", "operator")]
+    assert all(0.02 < bar.value < BORROWED_ERROR.value and bar.source for bar in bars)
+    assert len({bar.value for bar in bars}) > 4
 
 
 @pytest.mark.parametrize("model", [QWEN3_235B_A22B, LLAMA_3_1_70B, replace(DEEPSEEK_R1, layers=60)])
 def test_a_model_without_a_row_has_a_bar_that_says_so(model: ModelShape) -> None:
-    assert error_bar(CLOUDMATRIX384.chip, 1.0, [1.02], model) == UNMEASURED_MODEL_ERROR.value
-    both = (BORROWED_ERROR.value**2 + UNMEASURED_MODEL_ERROR.value**2) ** 0.5
-    assert error_bar(H100_CLUSTER.chip, 1.0, [1.02], model) == pytest.approx(both)
+    both = (errors_of("h100").decode.value ** 2 + UNMEASURED_MODEL_ERROR.value**2) ** 0.5
+    assert error_bar(H100_CLUSTER.chip, "decode", 1.0, [1.02], model) == pytest.approx(both)
 
 
 def test_every_built_in_model_is_measured_or_said_not_to_be() -> None:
-    bars = {model.name: error_bar(CLOUDMATRIX384.chip, 1.0, [], model) for model in MODELS}
-    assert bars == {
-        "deepseek-r1": FIT_ERROR.value,
-        "deepseek-v3": FIT_ERROR.value,
-        "qwen3-235b-a22b": UNMEASURED_MODEL_ERROR.value,
-        "llama-3.1-70b": UNMEASURED_MODEL_ERROR.value,
-    }
+    bars = {model.name: error_bar(CLOUDMATRIX384.chip, "decode", 1.0, [], model) for model in MODELS}
+    of_chip = errors_of("ascend-910c").decode.value
+    measured = {"deepseek-r1", "deepseek-v3"}
+    assert {name for name, bar in bars.items() if bar == of_chip} == measured
+    assert all(bar > UNMEASURED_MODEL_ERROR.value for name, bar in bars.items() if name not in measured)

@@ -31,7 +31,7 @@ def layout(ep: int, slots_per_rank: int | None = None, point: DecodePoint = DECO
         (144, 3, 0),  # DeepSeek decode: 2 routed, 1 shared
         (128, 3, 0),
         (48, 7, 0),
-        (1, 289, 0),
+        (1, 257, 0),
     ],
 )
 def test_published_layouts(ep: int, slots: int, shared_ranks: int) -> None:
@@ -73,3 +73,17 @@ def test_more_knowledge_never_makes_the_slowest_rank_slower(ep: int, rows: float
     perfect, greedy, default = (found.slowest_rank_rows(rows, balance, spread) for balance in reversed(ExpertBalance))
     assert perfect <= greedy <= default
     assert found.slowest_rank_rows(2 * rows, ExpertBalance.DEFAULT, spread) == pytest.approx(2 * default)
+
+
+@given(st.sampled_from([4, 16, 32, 320]), st.floats(0.01, 500), st.floats(0, 500))
+def test_more_rows_come_to_more_of_the_experts_and_to_no_more_than_there_are(ep: int, rows: float, more: float) -> None:
+    spread = layout(ep)
+    some = spread.slowest_rank_slots(rows)
+    assert 0 < some <= spread.slowest_rank_slots(rows + more) + 1.0
+    assert some <= spread.slots_per_rank
+    assert spread.slowest_rank_slots(500) == pytest.approx(spread.slots_per_rank)
+
+
+def test_two_rows_of_a_rank_leave_experts_unread() -> None:
+    # 16 ranks x 2 rows x 8 choices over 288 slots: three fifths are asked for, of the busiest rank a few more.
+    assert 0.6 * 19 < layout(16).slowest_rank_slots(2.0) < 0.95 * 19

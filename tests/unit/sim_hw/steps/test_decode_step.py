@@ -160,4 +160,4 @@ def test_dense_layers_beside_experts_keep_what_was_fitted_on_them() -> None:
         operator.name
         for operator in DecodeModel(PUBLISHED, fit_of(PUBLISHED.chip), expert_layout(PUBLISHED)).dense(96.0)
     }
-    assert names == {"dense_ffn", "row_handling"}
+    assert names == {"dense_ffn", "row_handling", "ffn_launch"}

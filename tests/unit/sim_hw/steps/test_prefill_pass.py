@@ -15,7 +15,7 @@ from sim_hw.clusters.supernode import Overlap
 from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.operators.operating_point import ExpertBalance, PrefillPoint
 from sim_hw.planes import Plane
-from sim_hw.steps.prefill_pass import fetch_s, pass_tokens, prefill_pass
+from sim_hw.steps.prefill_pass import VPC_LINE_SHARE, fetch_s, pass_tokens, prefill_pass
 from tests.unit.sim_hw.faster_hardware import scaled, with_chip
 
 EFFICIENCIES = ["matrix_efficiency", "attention_efficiency", "memory_efficiency", "vector_efficiency"]
@@ -104,10 +104,12 @@ def test_one_token_is_always_computed() -> None:
 
 
 def test_a_cached_prefix_is_fetched_over_the_plane_that_was_named() -> None:
-    # 8,192 tokens of 70,272 B: over UB at 147 GB/s a die, over VPC at a sixteenth of 50 GB/s a node.
+    # 8,192 tokens of 70,272 B: over UB at 147 GB/s a die, over VPC at a sixteenth of what a node reaches of 50 GB/s.
     num_bytes = 8192 * 70_272
     assert fetch_s(PUBLISHED, 8192) == pytest.approx(num_bytes / 147e9)
-    assert fetch_s(replace(PUBLISHED, cache_plane=Plane.VPC), 8192) == pytest.approx(num_bytes / (50e9 / 16))
+    assert fetch_s(replace(PUBLISHED, cache_plane=Plane.VPC), 8192) == pytest.approx(
+        num_bytes / (VPC_LINE_SHARE.value * 50e9 / 16)
+    )
 
 
 def test_a_cached_token_costs_less_than_a_computed_one_but_not_nothing() -> None:

@@ -1,0 +1,128 @@
+"""Published performance beside the calibration points: chips, engines, batches and contexts of others.
+
+The data file beside this asks each as a question to the model. `use` says what the row was good for: `fitted` (a number
+of a chip was fixed with it), `checked` (none was), `another engine` (on a chip whose numbers are those of a faster
+engine: what a calibration from a user's own runs is for), `not predicted` (the note says what is missing). `blind` is
+what the model said before the row was seen, where it was asked then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sim_hw.chips.chip import ExpertWeights, Precision
+from sim_hw.clusters.sheet import find_supernode
+from sim_hw.clusters.supernode import Overlap, Supernode
+from sim_hw.models.published import find_model
+from sim_hw.operators.operating_point import Drafter, ExpertBalance
+from sim_hw.planes import Plane
+from sim_hw.steps.default_points import default_decode_point, default_prefill_point
+from sim_hw.steps.predict import predict_decode, predict_operator, predict_prefill
+
+NOT_PREDICTED: Final = "not predicted"
+
+_SCALES: Final = {"ms": 1e3, "us": 1e6}
+"""From seconds to the unit of a row."""
+
+_KINDS: Final[Mapping[str, Any]] = {
+    "overlap": Overlap,
+    "eplb": ExpertBalance,
+    "cache_plane": Plane,
+    "drafter": Drafter,
+}
+
+MODEL: Final = "deepseek-r1"
+
+
+class PublishedPoint(Struct, frozen=True, kw_only=True):
+    """One published value, or a range of it. `point` are fields of an operating point, `over` those of a ratio's
+    denominator."""
+
+    id: str
+    cluster: str
+    engine: str
+    stage: str
+    unit: str
+    low: float
+    high: float
+    use: str
+    source: str
+    metric: str = ""
+    point: dict[str, Any] = {}
+    over: dict[str, Any] = {}
+    model: str = MODEL
+    precision: str = ""
+    kv_precision: str = ""
+    expert_weights: str = ""
+    blind: float | None = None
+    note: str = ""
+
+
+class PublishedRow(Struct, frozen=True):
+    """A point beside what the model says; `error` is 0 within a published range, None where nothing is predicted."""
+
+    point: PublishedPoint
+    chip: str
+    predicted: float | None
+    error: float | None
+    blind_error: float | None
+    error_bar: float | None
+
+
+@cache
+def published_points() -> tuple[PublishedPoint, ...]:
+    """All of them, in the order of the file."""
+    text = files("sim_hw.validation").joinpath("published_points.json").read_text(encoding="utf-8")
+    return tuple(PublishedPoint(**row) for row in json.loads(text)["points"])
+
+
+def published_rows() -> tuple[PublishedRow, ...]:
+    """Each point beside its prediction."""
+    return tuple(map(_row, published_points()))
+
+
+def _row(point: PublishedPoint) -> PublishedRow:
+    chip = find_supernode(point.cluster).chip.name
+    if point.use == NOT_PREDICTED:
+        return PublishedRow(point, chip, None, None, None, None)
+    predicted, bar = _predict(point, point.point)
+    if point.over:
+        below, other_bar = _predict(point, point.over)
+        predicted, bar = predicted / below, max(bar, other_bar)
+    predicted *= 1.0 if point.over else _SCALES.get(point.unit, 1.0)
+    blind_error = None if point.blind is None else relative_error(point, point.blind)
+    return PublishedRow(point, chip, predicted, relative_error(point, predicted), blind_error, bar)
+
+
+def relative_error(point: PublishedPoint, predicted: float) -> float:
+    """Distance to the nearer end of the published range, over that end."""
+    nearest = min(max(predicted, point.low), point.high)
+    return predicted / nearest - 1.0
+
+
+def _predict(point: PublishedPoint, asked: Mapping[str, Any]) -> tuple[float, float]:
+    """The metric in SI units, and its error bar."""
+    cluster = _with_precisions(find_supernode(point.cluster), point)
+    if point.stage == "operator":
+        collective = predict_operator(asked["operator"], cluster, asked["ep"], asked["rows"])
+        return getattr(collective, point.metric), collective.error_bar
+    fields = {name: _KINDS[name](value) if name in _KINDS else value for name, value in asked.items()}
+    model = find_model(point.model)
+    if point.stage == "decode":
+        answer = predict_decode(replace(default_decode_point(cluster, model), **fields))
+    else:
+        answer = predict_prefill(replace(default_prefill_point(cluster, model), **fields))
+    return getattr(answer, point.metric), answer.error_bar
+
+
+def _with_precisions(cluster: Supernode, point: PublishedPoint) -> Supernode:
+    kinds = {"precision": Precision, "kv_precision": Precision, "expert_weights": ExpertWeights}
+    given = {name: kind(getattr(point, name)) for name, kind in kinds.items() if getattr(point, name)}
+    return replace(cluster, defaults=replace(cluster.defaults, **given)) if given else cluster

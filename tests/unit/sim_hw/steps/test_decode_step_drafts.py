@@ -1,0 +1,86 @@
+"""What drafts cost and when they pay: MTP modules, draft layers, text seen before."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from sim_hw.chips.sheet import fit_of
+from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.hopper import H200_CLUSTER
+from sim_hw.errors import OperatingPointError
+from sim_hw.models.published import DEEPSEEK_R1, QWEN3_32B
+from sim_hw.operators.layout import expert_layout
+from sim_hw.operators.operating_point import DecodePoint, Drafter
+from sim_hw.steps.decode_step import DecodeModel, decode_step, single_draft_operators
+from sim_hw.steps.default_points import default_decode_point
+from sim_hw.steps.die_memory import decode_memory
+
+ON_CLOUDMATRIX = default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1)
+ON_H200 = default_decode_point(H200_CLUSTER, DEEPSEEK_R1)
+
+
+@st.composite
+def points(draw: st.DrawFn) -> DecodePoint:
+    return replace(
+        draw(st.sampled_from([ON_CLOUDMATRIX, ON_H200])),
+        batch_per_npu=draw(st.integers(1, 200)),
+        context_tokens=draw(st.integers(1, 32_768)),
+        mtp_k=draw(st.integers(0, 6)),
+        drafter=draw(st.sampled_from(Drafter)),
+    )
+
+
+def step_s(point: DecodePoint) -> float:
+    return decode_step(point).step.seconds
+
+
+def tpot_s(point: DecodePoint) -> float:
+    return step_s(point) / point.tokens_per_iteration
+
+
+@given(points())
+def test_a_step_lasts_longer_with_each_draft(point: DecodePoint) -> None:
+    assert step_s(point) < step_s(replace(point, mtp_k=point.mtp_k + 1))
+
+
+@given(points())
+def test_text_seen_before_costs_no_more_than_what_is_computed(point: DecodePoint) -> None:
+    seen = replace(point, drafter=Drafter.NGRAM)
+    assert step_s(seen) <= step_s(point) * (1 + 1e-9)
+    assert decode_memory(seen).needed_bytes <= decode_memory(point).needed_bytes
+
+
+@given(points())
+def test_drafts_that_are_never_accepted_do_not_pay(point: DecodePoint) -> None:
+    assert tpot_s(replace(point, acceptance=0.0)) >= step_s(replace(point, mtp_k=0))
+
+
+@pytest.mark.parametrize(("batch", "best"), [(96, 1), (8, 3)])
+def test_the_more_requests_the_fewer_drafts_pay(batch: int, best: int) -> None:
+    tried = [replace(ON_CLOUDMATRIX, batch_per_npu=batch, mtp_k=drafts) for drafts in range(7)]
+    assert min(tried, key=tpot_s).mtp_k == best
+
+
+def test_the_first_draft_takes_all_rows_and_each_further_one_a_single_row() -> None:
+    point = replace(ON_CLOUDMATRIX, mtp_k=3)
+    assert (point.whole_drafts, point.single_drafts) == (1, 2)
+    model = DecodeModel(point, fit_of(point.chip), expert_layout(point))
+    single_s = sum(model.busy_s(single_draft_operators(model, point.requests_per_rank)).values())
+    assert single_s < 0.5 * decode_step(point).layer.seconds
+
+
+def test_a_draft_layer_needs_no_module_and_has_weights_and_kv() -> None:
+    point = replace(default_decode_point(CLOUDMATRIX384, QWEN3_32B), mtp_k=3, batch_per_npu=2)
+    with pytest.raises(OperatingPointError, match="has 0 MTP modules: --mtp 0 switches them off, --drafter eagle"):
+        point.check()
+    eagle = replace(point, drafter=Drafter.EAGLE)
+    eagle.check()
+    parts, without = decode_memory(eagle).parts_bytes, decode_memory(replace(point, mtp_k=0)).parts_bytes
+    assert parts["weights_drafter"] > 0
+    assert parts["kv"] == pytest.approx(without["kv"] * (1 + 1 / QWEN3_32B.layers))
+    assert "eagle" in decode_step(eagle).step.busy_s
+    with pytest.raises(OperatingPointError, match="17 speculative tokens: engines draft up to 16"):
+        replace(eagle, mtp_k=17).check()
