@@ -93,7 +93,7 @@ def test_a_bad_row_is_told_with_its_place(
 def test_it_is_among_the_hints(log: Path, capsys: Captured) -> None:
     code, _, err = run(capsys, "replay", log, "--format", "proxylog")
     assert code == 2
-    assert "unknown format 'proxylog'; did you mean proxy_log? known: aiperf, azure, " in err
+    assert "unknown format 'proxylog'; did you mean proxy_log? known: agentic_mooncake, aiperf, " in err
     log.write_text("a,b,c\n1,2,3\n", encoding="utf-8")
     code, _, err = run(capsys, "trace", "describe", log)
     assert code == 2

@@ -138,9 +138,11 @@ def test_a_part_that_stands_alone_has_the_figures_of_a_run_of_its_own(tmp_path: 
     expected = _flat(single)
     found = _flat(whole)
     assert found.keys() == expected.keys()
-    # Where in a step of decode a request joins differs: so does its time per token, in the fourth digit.
+    # Where in a step of decode a request joins differs, and with it who is in which step: so do the lengths of single
+    # steps, and times per token by a step over all tokens of an answer.
     for path, value in expected.items():
-        assert found[path] == (pytest.approx(value, rel=2e-3, abs=1e-9) if isinstance(value, float) else value), path
+        rel = 2e-2 if path.startswith((".itl_s.", ".tpot_s.")) else 2e-3
+        assert found[path] == (pytest.approx(value, rel=rel, abs=1e-9) if isinstance(value, float) else value), path
 
 
 def test_a_warm_up_of_nothing_changes_nothing(tmp_path: Path) -> None:
