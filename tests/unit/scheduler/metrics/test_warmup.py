@@ -138,10 +138,12 @@ def test_a_part_that_stands_alone_has_the_figures_of_a_run_of_its_own(tmp_path: 
     expected = _flat(single)
     found = _flat(whole)
     assert found.keys() == expected.keys()
-    # Where in a step of decode a request joins differs, and with it who is in which step: so do the lengths of single
-    # steps, and times per token by a step over all tokens of an answer.
+    # Where in a step of decode a request joins differs, and with it who is in which step. On the mean that is little;
+    # of single requests and steps, which the last percentiles are, it is a step over all tokens of an answer.
+    singles = (".p95", ".p99", ".max")
     for path, value in expected.items():
-        rel = 2e-2 if path.startswith((".itl_s.", ".tpot_s.")) else 2e-3
+        is_single = path.startswith((".itl_s.", ".tpot_s.", ".e2e_s.")) and path.endswith(singles)
+        rel = 2e-2 if is_single else 2e-3
         assert found[path] == (pytest.approx(value, rel=rel, abs=1e-9) if isinstance(value, float) else value), path
 
 
