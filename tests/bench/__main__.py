@@ -37,8 +37,8 @@ class Case:
 
     def aim_s(self, build: str) -> float | None:
         """Of a build; None for what is not ours."""
-        names: tuple[str, str] = ("pure", "compiled")
-        return dict(zip(names, self.aims_s)).get(build)
+        pure_s, compiled_s = self.aims_s
+        return {"pure": pure_s, "compiled": compiled_s}.get(build)
 
 
 CASES: Final = (
