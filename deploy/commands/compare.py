@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,6 +14,7 @@ from deploy.compare.sizing import Sizing, size
 from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
 from deploy.hardware.notes import tell_notes
+from deploy.run.collecting import clients_of_run
 from deploy.run.replay import empty_document
 from deploy.run.seeds import check_seeds, seeds_shape
 from deploy.run.seeds_page import seeds_block
@@ -23,6 +25,7 @@ from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import Bound, parse_bound
 from scheduler.protocol.errors import ConfigError
+from scheduler.sources.clients.groups import ClientGroup
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.rows import shorten
 
@@ -77,9 +80,6 @@ def command(
     if (goodput or is_sized) and settings.requests.slo is None:
         asked = f"--size {size_mode}" if is_sized else "--goodput"
         raise ConfigError(f"{asked} needs limits to attain: give --slo ttft=2s,tpot=50ms or your own")
-    if (goodput or is_sized) and settings.clients.concurrency:
-        asked = f"--size {size_mode}" if is_sized else "--goodput"
-        raise ConfigError(f"{asked} searches a rate, and clients of --concurrency keep none: leave one of them out")
     refuse_idle_flags(told.flags, settings.clients)
     if not 0 < attainment <= 1:
         raise ConfigError(f"--attainment is {attainment:g}; give a share above 0, at most 1")
@@ -88,19 +88,25 @@ def command(
     all_seeds = check_seeds(seeds, settings.run.seed)
     path = find_input(trace)
     options = for_run(rows, settings, path)
-    _refuse_unknown_paths(parsed, settings, all_seeds, waits=options.links)
+    groups = clients_of_run(settings, path, options)
+    if (goodput or is_sized) and groups:
+        asked = f"--size {size_mode}" if is_sized else "--goodput"
+        raise ConfigError(f"{asked} searches a rate, and clients that wait keep none: leave {asked} or the clients out")
+    _refuse_unknown_paths(parsed, settings, all_seeds, groups=groups, waits=options.links)
     tell_notes(settings.hardware.model)
     compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs, all_seeds)
     sizing = size(compared, path, options, jobs) if is_sized else None
     return _present(compared, trace, sizing, bounds=parsed, as_json=json)
 
 
-def _refuse_unknown_paths(bounds: list[Bound], settings: Settings, seeds: list[int], *, waits: bool) -> None:
+def _refuse_unknown_paths(
+    bounds: list[Bound], settings: Settings, seeds: list[int], *, groups: Sequence[ClientGroup], waits: bool
+) -> None:
     """After many runs it would be late to learn of a slip of the pen."""
     for bound in bounds:
         if bound.path.startswith("goodput."):
             continue
-        document = {"run": empty_document(settings, live=False, waits=waits)}
+        document = {"run": empty_document(settings, live=False, groups=groups, waits=waits)}
         if len(seeds) > 1:
             document["seeds"] = seeds_shape(seeds, document["run"])
         bound.value_in(document)

@@ -8,6 +8,7 @@ import typer
 from msgspec.structs import replace
 
 from deploy.hardware.notes import tell_notes
+from deploy.run.collecting import clients_of_run
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
 from deploy.run_folder import LOG_NAMES
 from deploy.settings.clients import refuse_idle_flags
@@ -23,10 +24,13 @@ from scheduler.sources.traces.options import TraceOptions
 
 # A virtual run looks for no cluster, and mostly for no faults.
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deploy.cluster.state import ClusterState
     from deploy.run.openmetrics import ScrapeJob
     from deploy.run.seeds import SeveralSeeds
     from scheduler.metrics.bounds import Bound
+    from scheduler.sources.clients.groups import ClientGroup
     from scheduler.sources.faults import FaultPlan
 
 app = typer.Typer(add_completion=False)
@@ -81,7 +85,9 @@ def replay(
     all_seeds = _all_seeds(seeds, settings, live=live, files=(out, journal, openmetrics))
     trace = find_input(trace)
     options = for_run(rows, settings, trace)
-    _refuse_unknown_paths(parsed, settings, all_seeds, live=live, waits=options.links)
+    if parsed:
+        groups = clients_of_run(settings, trace, options)
+        _refuse_unknown_paths(parsed, settings, all_seeds, live=live, groups=groups, waits=options.links)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, told.path, faults))
     broken = _read_faults(faults, settings, live=live)
@@ -173,17 +179,16 @@ def _run_seeds(job: ReplayJob, first: ReplayResult, seeds: list[int]) -> Several
 
 
 def _refuse_unknown_paths(
-    bounds: list[Bound], settings: Settings, seeds: list[int], *, live: bool, waits: bool
+    bounds: list[Bound], settings: Settings, seeds: list[int], *, live: bool, groups: Sequence[ClientGroup], waits: bool
 ) -> None:
     """Before the run: after an hour it would be late to learn of a slip of the pen."""
-    if bounds:
-        document = empty_document(settings, live=live, waits=waits)
-        if len(seeds) > 1:
-            from deploy.run.seeds import seeds_shape
+    document = empty_document(settings, live=live, groups=groups, waits=waits)
+    if len(seeds) > 1:
+        from deploy.run.seeds import seeds_shape
 
-            document["seeds"] = seeds_shape(seeds, document)
-        for bound in bounds:
-            bound.value_in(document)
+        document["seeds"] = seeds_shape(seeds, document)
+    for bound in bounds:
+        bound.value_in(document)
 
 
 def _scrapes(path: str | None, start_time: str | None, interval_s: float | None, *, live: bool) -> ScrapeJob | None:

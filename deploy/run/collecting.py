@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploy.run.finish_limits import finish_limits
@@ -14,9 +15,12 @@ from scheduler.core.request_table import RequestTable
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.ended_run import ClientsInfo, RunInfo
 from scheduler.protocol.addresses import pool_addresses
+from scheduler.sources.traces.options import TraceOptions
+from scheduler.sources.traces.registry import clients_of
 
 if TYPE_CHECKING:
     from scheduler.core.scheduler import Scheduler
+    from scheduler.sources.clients.groups import ClientGroup
     from scheduler.sources.clients.log import ClientsLog
 
 
@@ -65,10 +69,15 @@ def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = N
     )
 
 
-def expected_clients(settings: Settings, *, waits: bool) -> ClientsLog | None:
-    """Of a run that has not begun, in which turns wait or do not."""
-    if not (settings.clients.groups or waits):
+def clients_of_run(settings: Settings, trace: str, options: TraceOptions) -> tuple[ClientGroup, ...]:
+    """Who waits for answers: those of the settings, else those that the trace names."""
+    return settings.clients.groups or clients_of(trace, options)
+
+
+def expected_clients(groups: Sequence[ClientGroup], *, waits: bool) -> ClientsLog | None:
+    """Of a run that has not begun, with these clients, in which turns wait or do not."""
+    if not (groups or waits):
         return None
     from scheduler.sources.clients.log import ClientsLog
 
-    return ClientsLog(dict(settings.clients.concurrency), [] if waits else None)
+    return ClientsLog({group.class_name: group.count for group in groups}, [] if waits else None)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.runtime.journal import JournalHeader
     from scheduler.sources.clients.client_source import ClientSource
+    from scheduler.sources.clients.groups import ClientGroup
     from scheduler.sources.clients.log import ClientsLog
     from scheduler.sources.faults import FaultPlan
 
@@ -343,12 +344,14 @@ def run_log(
     return RunLog(trace_name, job.trace, job.options, blueprint, collector, decided, clients)
 
 
-def empty_document(settings: Settings, *, live: bool, waits: bool = False) -> dict[str, Any]:
-    """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be. With `waits`
-    turns wait for the turns before them."""
+def empty_document(
+    settings: Settings, *, live: bool, groups: Sequence[ClientGroup] = (), waits: bool = False
+) -> dict[str, Any]:
+    """What `ReplayResult.document` would be of a run without requests: it shows which paths there will be. `groups` are
+    the clients that wait; with `waits` turns wait for the turns before them."""
     blueprint, table = Blueprint(settings, BLOCK_TOKENS), RequestTable()
     slo = settings.requests.judged_slo
-    info = run_info(blueprint, 0.0, expected_clients(settings, waits=waits))
+    info = run_info(blueprint, 0.0, expected_clients(groups, waits=waits))
     summary = summarize(make_collector(blueprint, table), info, slo)
     cost = LiveCost() if live else None
     core = blueprint.make_core()

@@ -19,6 +19,7 @@ from scheduler.sources.traces.shaping.timing import spread, window
 
 # A file of rows needs no generator.
 if TYPE_CHECKING:
+    from scheduler.sources.clients.groups import ClientGroup
     from scheduler.sources.synthetic.workload import Workload
 
 
@@ -42,6 +43,12 @@ def has_links(path: str, options: TraceOptions) -> bool:
     otherwise. InputError if it cannot be read at all."""
     form = _generated(path, options)
     return rows_wait(path) if form is None else form.waits(path)
+
+
+def clients_of(path: str, options: TraceOptions) -> tuple[ClientGroup, ...]:
+    """The clients that wait for answers, where a workload names them. ConfigError if it cannot be used."""
+    form = _generated(path, options)
+    return () if form is None else form.load(path).clients
 
 
 def _refuse_row_options(path: str, options: TraceOptions) -> None:

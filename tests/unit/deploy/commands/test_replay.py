@@ -261,3 +261,24 @@ def test_clients_that_wait_give_equal_bytes_and_a_journal_that_replays_without_t
     assert (folder / "run" / "requests.csv").exists()
     other = json.loads(run(*arguments, "--seed", "1", "--json")[1])
     assert other["simulated_s"] != documents[0]["simulated_s"]
+
+
+def test_clients_that_a_workload_names_are_played_unless_flags_name_others(run: Run, folder: Path) -> None:
+    workload = """
+num_requests: 60
+arrivals: {rate_per_s: 1}
+prompt_tokens: {mean: 500, cv: 1}
+output_tokens: {mean: 20, cv: 1}
+classes: {chat: 0.8, batch: 0.2}
+clients:
+  chat: {count: 5, think_s: 1}
+  batch: {count: 2}
+"""
+    (folder / "clients.yaml").write_text(workload, encoding="utf-8")
+    code, out, _ = run("clients.yaml", "--json", "--fail-if", "clients.in_flight_peak>7")
+    assert code == 0
+    assert json.loads(out)["clients"]["concurrency"] == 7
+    assert json.loads(run("clients.yaml", "--json", "--concurrency", "3")[1])["clients"]["in_flight_peak"] == 3
+    code, _, err = run("trace.jsonl", "--fail-if", "clients.in_flight_peak>7")
+    assert code == 2
+    assert "fail-if clients.in_flight_peak>7: no such path" in err

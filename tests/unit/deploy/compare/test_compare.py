@@ -80,6 +80,12 @@ def test_plans_are_compared_like_clusters_and_policies() -> None:
         variants_of([], [], None, {}, ["1x32p", "1x32p"])
 
 
+def test_no_rate_is_searched_for_clients_that_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["compare", "--trace", DEMO, "--policy", "round_robin,least_loaded", "--slo", "ttft=2s"]
+    assert main([*options, "--concurrency", "4", "--goodput"]) == 2
+    assert "--goodput searches a rate, and clients that wait keep none" in capsys.readouterr().err
+
+
 def test_clients_have_a_block_where_they_wait(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["compare", "--trace", DEMO, "--limit", "50", "--policy", "round_robin,least_loaded"]
     assert main([*options, "--concurrency", "4"]) == 0
