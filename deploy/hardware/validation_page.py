@@ -125,7 +125,8 @@ def _calibration_table(validation: Validation) -> str:
             f"{row.predicted:,.5g}",
             row.unit,
             _percent(row.error),
-            f"+- {100 * row.error_bar:.1f} %",
+            # Kernels by themselves are what the constants were read off, and have no bar.
+            f"+- {100 * row.error_bar:.1f} %" if row.error_bar else "-",
             "fitted" if row.is_fitted else "",
         )
         for row in validation.rows
