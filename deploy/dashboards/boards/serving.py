@@ -190,7 +190,7 @@ CLIENTS_THAT_WAIT: Final = Row(
             "Requests that arrived and have not ended, and how many clients there are: each has one in flight at most.",
             "short",
             Query(f"sum({RUNNING}) + sum({WAITING})", "in flight"),
-            Query(f"max by (request_class) ({CLIENTS}) > 0", "clients: {{request_class}}"),
+            Query(f"max by (request_class) ({CLIENTS})", "clients: {{request_class}}"),
         ),
         lines(
             "Sessions open",
