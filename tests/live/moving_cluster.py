@@ -28,6 +28,7 @@ from scheduler.metrics.layout import Chip, Layout, LiveInstance
 from scheduler.metrics.live.decisions import decision_series
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subjects.caches import CacheTotals
+from scheduler.metrics.subjects.clients import ClientTotals
 from scheduler.metrics.subjects.clock import ClockTotals
 from scheduler.metrics.subjects.decisions import DecisionTotals
 from scheduler.metrics.subjects.energy_account import EnergyTotals
@@ -37,6 +38,7 @@ from scheduler.metrics.subjects.instances import InstanceTotals
 from scheduler.metrics.subjects.latencies import E2E_GRID_S, TPOT_GRID_S, TTFT_GRID_S, LatencyTotals
 from scheduler.metrics.subjects.predictions import KINDS, PredictionTotals
 from scheduler.metrics.subjects.requests import END_REASONS, RequestTotals
+from scheduler.metrics.subjects.sessions import SessionTotals
 from scheduler.metrics.subjects.slo import SloTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
 from scheduler.protocol.addresses import prefill_address
@@ -46,6 +48,7 @@ from scheduler.protocol.finish import FinishReason
 SPEED = 5.0
 REQUESTS_PER_S = 6.0
 """Per emulated second, as is everything below that does not say wall."""
+CLIENTS = 64
 
 PROMPT_TOKENS, CACHED_TOKENS, OUTPUT_TOKENS = 4_100, 2_600, 250
 PREFILL_WATTS, DECODE_WATTS = 175.0, 415.0
@@ -162,6 +165,8 @@ def snapshot_at(wall_s: float) -> Snapshot:
             stored_tokens=(PROMPT_TOKENS - CACHED_TOKENS) * num,
         ),
         PredictionTotals(tuple(_histogram(RATIO_BOUNDS, PREDICTED_OVER_ACTUAL, num) for _ in KINDS)),
+        ClientTotals({"": CLIENTS}),
+        SessionTotals(num_open=12 + round(4 * swing), closed=num // 8),
         DecisionTotals(tuple(num if policy == "cloudmatrix" else 0 for _, policy, _ in decision_series())),
     )
     return Snapshot(LAYOUT, {type(one): one for one in totals})
