@@ -12,7 +12,8 @@ from deploy.live.actors import HostPlan
 from deploy.live.session import REPORT_INTERVAL_S, STREAM_REPORT_INTERVAL_S, ControlParts, RunSpec
 from deploy.run.collecting import collecting
 from deploy.run.profile_run import measured_instances
-from deploy.run.replay import ReplayJob, clients_log, clients_warnings, journal_header, keep_decisions, make_sources
+from deploy.run.replay import ReplayJob, journal_header, keep_decisions
+from deploy.run.sources import clients_log, clients_warnings, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.gateway.gateway_source import GatewaySource

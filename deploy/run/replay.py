@@ -15,6 +15,7 @@ from deploy.run.garbage_collection import patient_collection
 from deploy.run.policy_failures import failed_text, failures_document
 from deploy.run.prediction import Prediction, prediction_of
 from deploy.run.profile_run import needs_profile, profile_virtual
+from deploy.run.sources import clients_log, clients_warnings, lose_nothing, make_sources
 from deploy.run.trace_total import TraceTotal
 from deploy.run_folder import RUN_NAME
 from deploy.settings.own_policy import breaker_of
@@ -27,14 +28,12 @@ from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.summary import SIGNIFICANT_DIGITS, Summary, summarize
 from scheduler.metrics.records import Records, write_records
 from scheduler.policies.failures import PolicyFailures
-from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
+from scheduler.protocol.component import Component, Outputs
 from scheduler.protocol.errors import ConfigError, SupernodeError
-from scheduler.protocol.messages import InstanceProfiled
 from scheduler.runtime.clock import monotonic_s
 from scheduler.runtime.virtual import VirtualRuntime
 from scheduler.sources.arrivals import BLOCK_TOKENS
-from scheduler.sources.trace_source import TraceSource
-from scheduler.sources.traces.options import OpenedTrace, TraceOptions
+from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
 
 SUMMARY_NAME: Final = "summary.json"
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from scheduler.core.scheduler import Scheduler
     from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.runtime.journal import JournalHeader
-    from scheduler.sources.clients.client_source import ClientSource
     from scheduler.sources.clients.groups import ClientGroup
     from scheduler.sources.clients.log import ClientsLog
     from scheduler.sources.faults import FaultPlan
@@ -171,91 +169,12 @@ def _losable(
 ) -> tuple[list[Component], Callable[[str, int], Outputs]]:
     """The workers such that those that are to be lost can be, and what loses one."""
     if faults is None or not faults.workers:
-        return workers, _lose_nothing
+        return workers, lose_nothing
     from deploy.faults.workers import LosableWorkers
 
     losable = faults.workers.intersection(spec.address for spec in blueprint.instances)
     kept = LosableWorkers(workers, losable, lambda address, now_ns: blueprint.make_worker(address, began_ns=now_ns))
     return kept.components, kept.lose
-
-
-def _lose_nothing(_address: str, _now_ns: int) -> Outputs:
-    """Cache servers are parts of their pool, which the core tells."""
-    return NOTHING
-
-
-def make_sources(
-    trace: OpenedTrace,
-    faults: FaultPlan | None,
-    blueprint: Blueprint,
-    table: RequestTable,
-    profile: Sequence[InstanceProfiled] = (),
-    lose: Callable[[str, int], Outputs] = _lose_nothing,
-    *,
-    waits: bool = False,
-    keeps_log: bool = False,
-) -> list[Component]:
-    """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
-    fabric or takes workers, if anything does; `lose` is told of each worker that is lost. With `waits` rows of the
-    trace wait for those that their links name; with `keeps_log` clients that wait keep what each request waited for."""
-    source = _trace_source(trace, blueprint.settings, waits=waits, keeps_log=keeps_log)
-    sources: list[Component] = [source]
-    if profile:
-        from scheduler.sources.profiler import ProfileSource
-
-        sources = [ProfileSource(profile), source]
-    if faults is None:
-        return sources
-
-    def has_work() -> bool:
-        return source.deadline_ns != NEVER_NS or table.num_open > 0
-
-    if faults.workers:
-        from scheduler.sources.worker_losses import LossSource
-
-        sources.append(LossSource(faults.losses, lose, has_work, faults.changes))
-    if not (faults.schedule or faults.rates):
-        return sources
-    from deploy.faults.parts import FabricParts
-    from scheduler.runtime.random_streams import stream
-    from scheduler.sources.faults import FaultSource, fault_changes
-
-    parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.settings.run.seed
-    changes = fault_changes(faults, parts, lambda name: stream(seed, name))
-    return [*sources, FaultSource(changes, has_work)]
-
-
-def _trace_source(trace: OpenedTrace, settings: Settings, *, waits: bool, keeps_log: bool) -> Component:
-    """What plays the trace: at its times, or as clients that wait; those of the settings stand in for the trace's."""
-    groups = settings.clients.groups or trace.clients
-    if not (groups or waits):
-        return TraceSource(trace)
-    from scheduler.sources.clients.play import client_source
-
-    class_of_tenant = {tenant: one.name for one in settings.requests.classes for tenant in one.tenants}
-    return client_source(
-        trace, groups, waits=waits, seed=settings.run.seed, class_of_tenant=class_of_tenant, keeps_log=keeps_log
-    )
-
-
-def clients_log(sources: Sequence[Component]) -> ClientsLog | None:
-    """What clients that wait leave, if it is such that play the trace."""
-    source = _clients_of(sources)
-    return None if source is None else source.log
-
-
-def clients_warnings(sources: Sequence[Component]) -> list[str]:
-    """Lines for a person on what clients that wait never asked for."""
-    source = _clients_of(sources)
-    return [] if source is None else source.warnings()
-
-
-def _clients_of(sources: Sequence[Component]) -> ClientSource | None:
-    if any(isinstance(source, TraceSource) for source in sources):
-        return None
-    from scheduler.sources.clients.client_source import ClientSource
-
-    return next((source for source in sources if isinstance(source, ClientSource)), None)
 
 
 def refuse_stalled(collector: Collector) -> None:
