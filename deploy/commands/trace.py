@@ -142,6 +142,9 @@ def generate(
     waits = isinstance(loaded.requests, AgentRequests) or to_format == AGENTIC
     options = TraceOptions(superpose=superpose, rate_scale=rate_scale, seed=seed, links=waits)
     _write(open_workload(loaded, options), out, to_format, seed, as_json)
+    if loaded.clients:
+        counts = [f"{one.class_name}={one.count}" if one.class_name else str(one.count) for one in loaded.clients]
+        tell(f"a file of requests does not hold who waits: replay it with --concurrency {','.join(counts)}")
 
 
 @app.command("convert")

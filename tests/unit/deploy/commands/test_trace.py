@@ -87,6 +87,16 @@ def test_generate_is_deterministic_and_reads_back(tmp_path: Path, run: Run) -> N
     assert len(read(tmp_path / "a.jsonl")) == 300
 
 
+def test_generate_says_that_a_file_holds_no_clients(tmp_path: Path, run: Run) -> None:
+    workload = tmp_path / "clients.yaml"
+    lengths = "prompt_tokens: {mean: 50, cv: 1}\noutput_tokens: {mean: 5, cv: 1}\n"
+    classes = "classes: {chat: 1, batch: 1}\nclients:\n  chat: {count: 20}\n  batch: {count: 2}\n"
+    workload.write_text(f"num_requests: 9\narrivals: {{rate_per_s: 1}}\n{lengths}{classes}", encoding="utf-8")
+    code, _, err = run("generate", "--workload", workload, "--out", tmp_path / "rows.jsonl")
+    assert code == 0
+    assert err.splitlines()[-1].endswith("replay it with --concurrency chat=20,batch=2")
+
+
 def test_every_option_of_generate_reaches_the_workload(tmp_path: Path, run: Run) -> None:
     options = {
         "--num-requests": "400",
