@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from msgspec import to_builtins
@@ -15,6 +15,7 @@ from deploy.hardware.model_page import model_list, model_page, model_summary
 from deploy.hardware.notes import tell_notes
 from deploy.hardware.operating_points import InstanceOptions, decode_point, one_of, prefill_point, tpot_limit_s
 from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer
+from deploy.settings.options import OptionGroup, with_options
 from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
 from sim_hw.description import describe
@@ -54,6 +55,22 @@ ExpertFormat = Annotated[str | None, typer.Option(metavar="KIND", help="Experts'
 TpotSlo = Annotated[str | None, typer.Option(metavar="TIME", help="Find the largest batch within it, such as 50ms.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
+INSTANCE_OPTIONS: Final = OptionGroup(
+    {
+        "npus": (Npus, None),
+        "ep": (Ep, None),
+        "slots_per_rank": (Slots, None),
+        "microbatch": (Microbatch, None),
+        "overlap": (OverlapName, None),
+        "eplb": (Eplb, None),
+        "precision": (PrecisionName, None),
+        "kv_precision": (KvPrecision, None),
+        "expert_weights": (ExpertFormat, None),
+    },
+    lambda given: InstanceOptions(num_npus=given.pop("npus"), **given),
+)
+"""What both stages have."""
+
 
 @app.command("list")
 def list_known(as_json: AsJson = False) -> None:
@@ -78,89 +95,55 @@ def show(
 
 
 @app.command()
+@with_options(instance=INSTANCE_OPTIONS)
 def prefill(
+    instance: InstanceOptions,
     cluster: Cluster = CLUSTER,
     model: Model = MODEL,
-    npus: Npus = None,
-    ep: Ep = None,
     batch_tokens: BatchTokens = None,
     prompt: Prompt = None,
     reuse: Reuse = None,
     cache_plane: CachePlane = None,
-    microbatch: Microbatch = None,
-    overlap: OverlapName = None,
-    eplb: Eplb = None,
-    slots_per_rank: Slots = None,
-    precision: PrecisionName = None,
-    kv_precision: KvPrecision = None,
-    expert_weights: ExpertFormat = None,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Throughput and time of a prefill pass, by operator."""
-    options = InstanceOptions(
-        num_npus=npus,
-        ep=ep,
-        slots_per_rank=slots_per_rank,
-        microbatch=microbatch,
-        overlap=overlap,
-        eplb=eplb,
-        precision=precision,
-        kv_precision=kv_precision,
-        expert_weights=expert_weights,
-    )
     supernode, shape = load_cluster(cluster), load_model(model)
     tell_notes(shape)
     with _physics_refusing():
-        point = prefill_point(supernode, shape, options, batch_tokens, prompt, reuse, cache_plane)
+        point = prefill_point(supernode, shape, instance, batch_tokens, prompt, reuse, cache_plane)
         answer = prefill_answer(point, predict_prefill(point))
     _show(answer, as_json)
+    return 0
 
 
 @app.command()
+@with_options(instance=INSTANCE_OPTIONS)
 def decode(
+    instance: InstanceOptions,
     cluster: Cluster = CLUSTER,
     model: Model = MODEL,
-    npus: Npus = None,
-    ep: Ep = None,
     batch: Batch = None,
     context: Context = None,
     mtp: Mtp = None,
     acceptance: Acceptance = None,
-    microbatch: Microbatch = None,
-    overlap: OverlapName = None,
-    eplb: Eplb = None,
-    slots_per_rank: Slots = None,
-    precision: PrecisionName = None,
-    kv_precision: KvPrecision = None,
-    expert_weights: ExpertFormat = None,
     drafter: DrafterName = None,
     accept_length: AcceptLength = None,
     tpot_slo: TpotSlo = None,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Throughput and time of a decode step, by operator."""
     if batch is not None and tpot_slo is not None:
         raise ConfigError(f"--batch {batch} and --tpot-slo {tpot_slo}: the limit finds the batch; leave one out")
     limit_s = None if tpot_slo is None else tpot_limit_s(tpot_slo)
-    options = InstanceOptions(
-        num_npus=npus,
-        ep=ep,
-        slots_per_rank=slots_per_rank,
-        microbatch=microbatch,
-        overlap=overlap,
-        eplb=eplb,
-        precision=precision,
-        kv_precision=kv_precision,
-        expert_weights=expert_weights,
-    )
     supernode, shape = load_cluster(cluster), load_model(model)
     tell_notes(shape)
     with _physics_refusing():
-        point = decode_point(supernode, shape, options, batch, context, mtp, acceptance, accept_length, drafter)
+        point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
         if limit_s is not None:
             point = largest_batch(point, limit_s)
         answer = decode_answer(point, predict_decode(point))
     _show(answer, as_json)
+    return 0
 
 
 @app.command("op")
