@@ -69,7 +69,7 @@ class Actors:
         options["enable_task_events"] = False  # a row in Ray's own books for every call of a run
         self.control = _RAY.remote(ControlPlane).options(**options).remote()
         specs = [HostSpec(h.name, h.addresses, h.num_npus, self._make_worker, CLOCK) for h in self._hosts]
-        self._handles = start_hosts(specs, self.control)
+        self._handles = start_hosts(specs, ACTOR_NAME)
         wait_ready({ACTOR_NAME: self.control, **self._handles}, identity(), READY_S, look)
         return self.adopt(fleet)
 

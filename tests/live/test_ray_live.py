@@ -224,7 +224,7 @@ def test_a_folder_that_passes_for_ours_is_one_line(tmp_path: Path, package: str,
     (tmp_path / package).mkdir()
     (tmp_path / package / "__init__.py").write_text("")
     host = HostSpec(f"beside-{package}", ("cache",), 0, MAKE_WORKER, CLOCK)
-    handles = start_hosts([host], None, runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path)}})
+    handles = start_hosts([host], "", runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path)}})
     with pytest.raises(ClusterError) as caught:
         wait_ready(handles, identity(), 60.0)
     line = str(caught.value)

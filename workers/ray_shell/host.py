@@ -46,9 +46,10 @@ class HostActor:
     `receive`. A process that takes the place of a dead one knows its `HostSpec` and nothing else.
     """
 
-    def __init__(self, spec: HostSpec, control: Any) -> None:
+    def __init__(self, spec: HostSpec, control_name: str) -> None:
         self._spec = spec
-        self._control = control
+        self._control_name = control_name
+        self._control: Any = None
         self._identity = identity()
         self._sender = ""
         self._began_ns = 0
@@ -73,6 +74,7 @@ class HostActor:
             self._components = [make(spec, address) for address in self._spec.addresses]
         except Exception as error:
             raise portable(error) from error
+        self._control = _RAY.get_actor(self._control_name)
         self._sender, self._began_ns = sender, spec["began_ns"]
 
     async def num_restarts(self) -> int:

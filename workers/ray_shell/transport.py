@@ -41,8 +41,11 @@ class RayHostCalls:
         _RAY.kill(self._handles[host], no_restart=False)
 
 
-def start_hosts(specs: Sequence[HostSpec], control: Any, **options: Any) -> dict[str, Any]:
+def start_hosts(specs: Sequence[HostSpec], control_name: str, **options: Any) -> dict[str, Any]:
     """Start one actor per host, which takes its NPUs and no CPU; returns their handles, not yet ready.
+
+    Each looks up the control plane by its name: a handle among its arguments is one that Ray may have lost by the time
+    at which it starts the host again, and warns of.
 
     Ray starts a dead one again, without end; what was under way at that time fails once and is never run twice.
     """
@@ -56,7 +59,7 @@ def start_hosts(specs: Sequence[HostSpec], control: Any, **options: Any) -> dict
             max_task_retries=0,
             enable_task_events=False,
             **options,
-        ).remote(spec, control)
+        ).remote(spec, control_name)
         for spec in specs
     }
 
