@@ -39,6 +39,9 @@ STALL_S: Final = 60.0
 TAKE_S: Final = 10.0
 """Wall seconds that a driver has to take its result: what ends the cluster waits for that."""
 
+BEGIN_S: Final = 5.0
+"""Wall seconds that `adopt` waits for the idle run to begin; after that the status tells what keeps it."""
+
 TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
 
@@ -91,6 +94,7 @@ class ControlPlane:
         self._num_sessions = 0
         self._session: Session | None = None
         self._idle: asyncio.Task[None] | None = None
+        self._has_begun = asyncio.Event()
         self._idle_error = ""
         self._is_replaying = False
         self._is_told_to_stop = False
@@ -115,6 +119,10 @@ class ControlPlane:
         self._fleet, self._handles = spec, dict(handles)
         self._ticking = asyncio.create_task(self._tick())
         self._start_idle()
+        if self._idle is not None:  # who reads that the cluster is up may send requests at once
+            begun = asyncio.create_task(self._has_begun.wait())
+            await asyncio.wait([self._idle, begun], timeout=BEGIN_S, return_when=asyncio.FIRST_COMPLETED)
+            begun.cancel()
         return addresses
 
     async def _serve(self, spec: FleetSpec) -> dict[str, str]:
@@ -267,6 +275,7 @@ class ControlPlane:
         self._telemetry.begin(session, is_replay=is_replay)
         if self._http is not None:
             self._http.begin(session)
+        self._has_begun.set()
         outcome: RunOutcome = "failed"
         try:
             end = await session.run()

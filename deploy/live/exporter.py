@@ -34,7 +34,7 @@ PACE_S: Final = 0.02
 """Seconds between two answers: each takes about half a millisecond of the interpreter."""
 
 CLOSE_S: Final = 0.5
-"""Seconds that a new connection waits for another to be closed."""
+"""Seconds that a new connection waits for another to be closed or answered."""
 
 POLL_S: Final = 0.1
 """Seconds within which `close` is heard."""
@@ -93,10 +93,12 @@ class _Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False) or (self._close_silent() and self._free.acquire(timeout=CLOSE_S)):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        if not self._free.acquire(blocking=False):
+            self._close_silent()
+            if not self._free.acquire(timeout=CLOSE_S):
+                self.shutdown_request(request)
+                return
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
@@ -120,16 +122,15 @@ class _Server(ThreadingHTTPServer):
         if turn_s > now_s:
             pause_s(turn_s - now_s)
 
-    def _close_silent(self) -> bool:
-        """Have the connection go that has been silent for longest; whether there is one."""
+    def _close_silent(self) -> None:
+        """Have the connection go that has been silent for longest, if any is: the others will have their answer."""
         with self._lock:
             silent = next(iter(self._silent), None)
             if silent is None:
-                return False
+                return
             del self._silent[silent]
             with suppress(OSError):  # its client may have closed it meanwhile
                 silent.shutdown(socket.SHUT_RDWR)
-        return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A client that went away before it had its answer is nobody's fault.

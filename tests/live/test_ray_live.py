@@ -196,6 +196,7 @@ def test_an_interrupt_during_start_up_leaves_no_actor() -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_a_worker_that_is_killed_is_started_again_and_costs_no_request() -> None:
+    spec = small_spec(50, rate_per_s=10.0, max_output=300, seed=5)  # of which some ten decode at any time
     killed: list[int] = []
 
     def kill_decode(progress: dict[str, Any]) -> None:
@@ -203,7 +204,7 @@ def test_a_worker_that_is_killed_is_started_again_and_costs_no_request() -> None
             killed.append(1)
             ray.kill(ray.get_actor("decode-0"), no_restart=False)
 
-    result = go(SPEC, kill_decode)
+    result = go(spec, kill_decode)
     table, messages = result.outcome.kept
     assert result.outcome.end.num_restarts == 1
     assert table.num_open == 0
