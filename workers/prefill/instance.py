@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS
@@ -64,21 +63,41 @@ _Prompt = tuple[int, int, int, int, bytes]
 """A prompt that waits or is being computed: id, tokens, those of them cached, those resumed, and its payload."""
 
 
-@dataclass(slots=True)
 class _Pass:
-    """What one pass computes, and of whom. `cached_tokens` are of those whose first chunk is in it."""
+    """What one pass computes, and of whom.
 
-    tokens: int
-    pairs: int
-    cached_tokens: int
-    started_ids: list[int]
-    """Their first chunk is in it."""
-    started_cached: list[int]
-    """Cached tokens of each, where the instance looks them up itself, or was told of more than it was sent with."""
-    last_chunk_ids: list[int]
-    """Their last chunk is in it."""
-    stopping_ids: list[int]
-    """Those of them whose output ends with the token that it yields."""
+    `started_ids`: their first chunk is in it; `started_cached`: cached tokens of each, where the instance looks them up
+    itself, or was told of more than it was sent with, and `cached_tokens` of all of them. `last_chunk_ids`: their last
+    chunk is in it; `stopping_ids`: those of them whose output ends with the token that it yields.
+    """
+
+    __slots__ = (
+        "cached_tokens",
+        "last_chunk_ids",
+        "pairs",
+        "started_cached",
+        "started_ids",
+        "stopping_ids",
+        "tokens",
+    )
+
+    def __init__(
+        self,
+        tokens: int,
+        pairs: int,
+        cached_tokens: int,
+        started_ids: list[int],
+        started_cached: list[int],
+        last_chunk_ids: list[int],
+        stopping_ids: list[int],
+    ) -> None:
+        self.tokens = tokens
+        self.pairs = pairs
+        self.cached_tokens = cached_tokens
+        self.started_ids = started_ids
+        self.started_cached = started_cached
+        self.last_chunk_ids = last_chunk_ids
+        self.stopping_ids = stopping_ids
 
 
 _NO_PASS: Final = _Pass(0, 0, 0, [], [], [], [])
@@ -201,8 +220,9 @@ class PrefillInstance(TimingFlags):
         return self._tell_load(expert_load, now_ns, pass_ns)
 
     def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
-        columns = message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads
-        self._queue.extend(zip(*columns, strict=True))
+        self._queue.extend(
+            zip(message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads)
+        )
         if self.cache is not None:
             prefixes = zip(message.prefixes, message.tenants, strict=True)
             self._prefixes.update(zip(message.ids, prefixes, strict=True))
