@@ -75,7 +75,7 @@ class Router:
         self._view_age_ns = view_age_ns
         if self.worker_state is None:
             work = stage.outstanding_requests, stage.outstanding_tokens
-            self._live = Columns(*work, *[()] * 6, supernodes=stage.pool)
+            self._live = Columns(*work, (), (), (), (), (), (), stage.pool)
         else:
             self._live = self.worker_state.columns
         self._declared_columns = declared.columns(self._live)
