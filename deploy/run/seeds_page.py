@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from deploy.hardware.quantities import quantity, table
+from deploy.hardware.quantities import quantity
 from deploy.run.seeds import Interval
+from deploy.terminal.table import table
 
 NAMES: Final = {
     "ttft_s.p50": "TTFT p50",
