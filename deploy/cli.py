@@ -56,6 +56,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "compare": LazyCommand(
         "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."
     ),
+    "sweep": LazyCommand("deploy.commands.sweep", "Replay a trace over a grid or a sample of settings, and keep all."),
     "report": LazyCommand("deploy.commands.report", "Show what a replay --out wrote as one HTML page."),
     "explain": LazyCommand("deploy.commands.explain", "Tell one request's life, with the reason of each decision."),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
