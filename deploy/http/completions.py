@@ -22,12 +22,12 @@ from scheduler.runtime.clock import NS_PER_S, wall_now_ns
 
 
 class Completions:
-    """Answers both kinds of completions; `exchange` must be open."""
+    """Answers both kinds of completions; `exchange` must be open. `blocks` number those of prompts."""
 
-    def __init__(self, spec: HttpSpec, exchange: Exchange) -> None:
+    def __init__(self, spec: HttpSpec, exchange: Exchange, blocks: BlockNumbers) -> None:
         self._spec: Final = spec
         self._exchange: Final = exchange
-        self._blocks: Final = BlockNumbers()
+        self._blocks: Final = blocks
         self._numbers: Final = count()
         # So that ids of one service are not those of the one before it.
         self._born: Final = f"{wall_now_ns():x}"
