@@ -60,7 +60,7 @@ def serve_engine(
     kv_events: KvEvents = None,
     kv_replay: KvReplay = None,
     kv_topic: KvTopic = "",
-    kv_form: KvForm = WireForm.ARRAY,
+    kv_form: KvForm = WireForm.MAP,
     record: Record = None,
     http_key_file: KeyFile = None,
     grace: Grace = 20.0,

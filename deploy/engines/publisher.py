@@ -42,7 +42,7 @@ class KvEventsSpec(Struct, frozen=True):
     endpoint: str
     replay: str = ""
     topic: str = ""
-    form: WireForm = WireForm.ARRAY
+    form: WireForm = WireForm.MAP
 
     def shifted(self, number: int) -> KvEventsSpec:
         """Those of the engine of that number: ports count up, as vLLM's do by data-parallel rank."""

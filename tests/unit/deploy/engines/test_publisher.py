@@ -58,10 +58,11 @@ def test_a_subscriber_hears_what_the_cache_took_and_dropped(tmp_path: Path) -> N
     assert [one[:2] for one in heard] == [[b"kv@engine", (number + at).to_bytes(8)] for at in range(2)]
     (first, second) = (msgpack.decode(payload) for _, _, payload in heard)
     (stored,) = first[1]
-    assert stored[0] == "BlockStored"
-    assert (len(stored[1]), stored[2], len(stored[3]), stored[4]) == (2, None, 256, 128)
-    assert set(stored[3]) == {int.from_bytes(b"abcd", "little")}
-    assert second[1] == [["AllBlocksCleared"]]
+    assert stored["type"] == "BlockStored"
+    assert (stored["parent_block_hash"], stored["block_size"]) == (None, 128)
+    assert (len(stored["block_hashes"]), len(stored["token_ids"])) == (2, 256)
+    assert set(stored["token_ids"]) == {int.from_bytes(b"abcd", "little")}
+    assert second[1] == [{"type": "AllBlocksCleared"}]
     assert again == [[b"", *heard[1][1:]], [b"", (-1).to_bytes(8, signed=True), b""]]
 
 
