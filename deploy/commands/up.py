@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 from msgspec import to_builtins
 
+from deploy.admin.spec import PATH as ADMIN_PATH
 from deploy.cluster.listeners import session_listeners
 from deploy.cluster.ports import HTTP_PORT, LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_folder
@@ -151,6 +152,8 @@ def _document(state: ClusterState) -> dict[str, object]:
         "metrics": f"http://{state.metrics_address}/metrics",
         "prometheus": f"http://{state.prometheus_address}" if state.prometheus_address else None,
         "http": f"http://{state.http_address}/v1" if state.http_address else None,
+        "admin": f"http://{state.admin_address}{ADMIN_PATH}" if state.admin_address else None,
+        "admin_token": str(folder.admin_token_path) if state.admin_address else None,
         "ray": state.ray_address,
         "token": str(folder.token_path),
         "log": str(folder.log_path),
@@ -171,6 +174,11 @@ def _text(state: ClusterState) -> str:
             f"http://{state.prometheus_address}" if state.prometheus_address else "not started (--prometheus)",
         ),
         ("HTTP", f"http://{state.http_address}/v1" if state.http_address else "not served (--http)"),
+        *(
+            [("Admin", f"http://{state.admin_address}{ADMIN_PATH}, closed by the token in {folder.admin_token_path}")]
+            if state.admin_address
+            else []
+        ),
         ("Dashboards", str(DASHBOARDS_FOLDER)),
         ("Ray", f"{state.ray_address}, closed by the token in {folder.token_path}"),
         ("Log", str(folder.log_path)),
