@@ -14,19 +14,21 @@ from deploy.http.errors import HttpError
 from deploy.http.event_stream import write_stream
 from deploy.http.exchange import Exchange, Ticket
 from deploy.http.outcomes import finish_reason, refusal
-from deploy.http.prompts import BlockNumbers, Prompt, chat_prompt, completion_prompt
+from deploy.http.prompts import BlockNumbers, Prompt
 from deploy.http.replies import CHAT, TEXT, Events, Reply, Shape, whole
 from deploy.http.spec import HttpSpec
+from deploy.http.text_tokens import TextTokens, prompt_of
 from scheduler.gateway.gateway_source import ClientRequest
 from scheduler.runtime.clock import NS_PER_S, wall_now_ns
 
 
 class Completions:
-    """Answers both kinds of completions; `exchange` must be open."""
+    """Answers both kinds of completions; `exchange` must be open, `tokens` are those of its texts."""
 
-    def __init__(self, spec: HttpSpec, exchange: Exchange) -> None:
+    def __init__(self, spec: HttpSpec, exchange: Exchange, tokens: TextTokens) -> None:
         self._spec: Final = spec
         self._exchange: Final = exchange
+        self._tokens: Final = tokens
         self._blocks: Final = BlockNumbers()
         self._numbers: Final = count()
         # So that ids of one service are not those of the one before it.
@@ -35,12 +37,12 @@ class Completions:
     async def chat(self, request: web.Request, body: ChatBody) -> web.StreamResponse:
         """POST /v1/chat/completions."""
         self._check(body)
-        return await self._answer(request, body, chat_prompt(body), CHAT)
+        return await self._answer(request, body, await prompt_of(self._tokens, body), CHAT)
 
     async def text(self, request: web.Request, body: CompletionBody) -> web.StreamResponse:
         """POST /v1/completions."""
         self._check(body)
-        return await self._answer(request, body, completion_prompt(body), TEXT)
+        return await self._answer(request, body, await prompt_of(self._tokens, body), TEXT)
 
     def _check(self, body: GenerationBody) -> None:
         if body.model is not None and body.model != self._spec.model:
@@ -53,7 +55,7 @@ class Completions:
         self, request: web.Request, body: GenerationBody, prompt: Prompt, shape: Shape
     ) -> web.StreamResponse:
         caller = caller_of(request.headers)
-        answer = make_answer(prompt, body, self._room(prompt, body), self._spec.seed)
+        answer = make_answer(prompt, body, self._room(prompt, body), self._spec.seed, self._tokens.words)
         number = next(self._numbers)
         request_id = f"{shape.id_prefix}{self._born}-{number}"
         reply = Reply(request_id, wall_now_ns() // NS_PER_S, self._spec.model, prompt.num_tokens)

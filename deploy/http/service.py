@@ -16,10 +16,11 @@ from deploy.http.connections import Watch
 from deploy.http.errors import HttpError, errors_as_objects
 from deploy.http.exchange import Exchange, Serving
 from deploy.http.keys import KeyRing
-from deploy.http.prompts import BYTES_PER_TOKEN, Prompt, chat_text
+from deploy.http.prompts import chat_text
 from deploy.http.routes import ROUTES, Handler, Route, openapi_document
 from deploy.http.server import Runner
 from deploy.http.spec import HttpSpec, address_text
+from deploy.http.text_tokens import text_tokens
 from deploy.live.shown import Page
 from scheduler.protocol.errors import ClusterError
 
@@ -40,7 +41,8 @@ class HttpService:
         self._why_not = why_not
         self._page = page
         self._exchange = Exchange()
-        self._completions = Completions(spec, self._exchange)
+        self._tokens = text_tokens(spec.tokenizer_path)
+        self._completions = Completions(spec, self._exchange, self._tokens)
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
         self._document = openapi_document(version(DISTRIBUTION), has_keys=bool(spec.key_digests))
@@ -127,13 +129,12 @@ class HttpService:
         if (body.prompt is None) == (body.messages is None):
             raise HttpError(422, "give either prompt or messages", "invalid_value", param="prompt")
         text = body.prompt if body.messages is None else chat_text(body.messages)
-        prompt = Prompt("text", (text or "").encode())
-        estimate = f"{BYTES_PER_TOKEN} bytes of UTF-8 a token"
+        prompt = await self._tokens.prompt(text or "")
         answer = {
             "count": prompt.num_tokens,
             "max_model_len": self._spec.max_context_tokens,
-            "tokens": None,
-            "estimated": estimate,
+            "tokens": prompt.ids,
+            "estimated": self._tokens.estimated,
         }
         return web.json_response(answer)
 
