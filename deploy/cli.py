@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyComm
     # numpy's linear algebra is not used; its threads would only spin beside a run (an eighth of the processor time).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        with terminate_as_interrupt(), patient_collection():
+        with terminate_as_interrupt(), patient_collection(until_exit=arguments is None):
             code = _run(list(sys.argv[1:] if arguments is None else arguments), commands)
             say()  # what is written but still buffered must not fail when Python ends
     except KeyboardInterrupt:

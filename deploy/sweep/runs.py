@@ -6,16 +6,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast, get_type_hints
+from typing import Any, Final
 
 from msgspec import Struct
 
+from deploy.settings.from_keywords import ROWS, rows_of
 from deploy.settings.load import load_section
 from deploy.settings.options import for_run
 from deploy.settings.settings import Settings
-from deploy.sweep.space import ROWS, Parameters, Space
+from deploy.sweep.space import Parameters, Space
 from scheduler.protocol.errors import ConfigError, InputError
-from scheduler.sources.synthetic.section import Section, kind
+from scheduler.sources.synthetic.section import Section
 from scheduler.sources.traces.options import TraceOptions
 
 ID_BYTES: Final = 8
@@ -62,17 +63,12 @@ def _run(space: Space, parameters: Parameters, point: int, seed: int, trace: str
 
 
 def _rows(section: Section) -> TraceOptions:
-    """Options of the trace, each of its type."""
-    from pydantic import TypeAdapter, ValidationError
-
-    kinds = get_type_hints(TraceOptions)
-    for name, value in section.values.items():
-        try:
-            TypeAdapter(kinds[name]).validate_python(value, strict=True)
-        except ValidationError as error:
-            wanted = error.errors()[0]["msg"].removeprefix("Input should be ")
-            raise section.error(name, f"is {kind(value)}", f"give {wanted}") from None
-    return TraceOptions(**cast(dict[str, Any], section.values))
+    """Options of the trace, an error with the place of its name."""
+    try:
+        return rows_of(section.values)
+    except ConfigError as error:
+        name = str(error).partition(" ")[0].replace("-", "_")
+        raise ConfigError(f"{section.places.get(name, section.place)}: {error}") from None
 
 
 def _digest(of: Mapping[str, Any]) -> str:

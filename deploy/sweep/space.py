@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import product
 from math import exp, log, prod
 from typing import Any, Final, cast
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import fields
 
-from deploy.settings.load import CODE
-from deploy.settings.settings import SETTINGS
+from deploy.settings.from_keywords import KNOWN, near_names
 from scheduler.metrics.bounds import JsonValue
 from scheduler.runtime.random_streams import stream
 from scheduler.sources.synthetic.section import Section, kind
 from scheduler.sources.synthetic.settings_file import read_settings
-from scheduler.sources.traces.options import TraceOptions
 
 MAX_POINTS: Final = 100_000
 MAX_SEEDS: Final = 30
 
 OWN_KEYS: Final = ("trace", "vary", "sample", "seeds", "minimise", "maximise")
-_OF_RUNS: Final = ("seed", "block_tokens", "finds_answers", "links", "timeless")
-"""Options of a trace that a run sets itself."""
-ROWS: Final = tuple(one.name for one in fields(TraceOptions) if one.name not in _OF_RUNS)
-KNOWN: Final = (*(name for name in SETTINGS if name not in (CODE, "seed")), *ROWS)
-"""What may be given and varied: settings, and options of the trace."""
-
 Plain = str | int | float | bool
 Parameters = Mapping[str, Plain]
 """One point: the value of each name that varies."""
@@ -189,9 +179,7 @@ def _refuse_unknown(section: Section, name: str) -> None:
     if name == "seed":
         raise section.error(name, "is set by the sweep", "give seeds: N")
     if name not in KNOWN:
-        near = get_close_matches(name, (*KNOWN, *OWN_KEYS), n=2)
-        fix = f"did you mean {' or '.join(near)}?" if near else "give a setting or an option of the trace"
-        raise section.error(name, "is not known here", fix)
+        raise section.error(name, "is not known here", near_names(name, OWN_KEYS))
 
 
 def _drawn(space: Space) -> list[Parameters]:
