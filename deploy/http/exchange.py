@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from deploy.http.errors import HttpError
@@ -17,6 +18,10 @@ from scheduler.protocol.messages import Message
 
 MAX_OPEN: Final = 2048
 """Requests that may be open at once; one more is told to come again."""
+
+
+TakeStep = Callable[[int, int], bool]
+"""Given (tokens in all, emulated time in ns)."""
 
 
 class Outcome(NamedTuple):
@@ -49,12 +54,14 @@ class Ticket:
     """What one client waits for. `steps`: (tokens in all, emulated time in ns) that nobody has taken yet.
 
     `outcome` is there once nothing more comes; it is `INTERRUPTED` if the session ended before the request did.
+    `take_step` may take a step at once, in place of whoever waits; it answers False if it cannot.
     """
 
     def __init__(self, key: int) -> None:
         self.key: Final = key
         self.steps: Final = deque[tuple[int, int]]()
         self.outcome: Outcome | None = None
+        self.take_step: TakeStep | None = None
         self._news = asyncio.Event()
 
     async def news(self) -> None:
@@ -73,6 +80,12 @@ class Ticket:
     def tell(self) -> None:
         """There is news."""
         self._news.set()
+
+    def add_step(self, num_tokens: int, at_ns: int) -> None:
+        """Tokens are out; in the order in which they are told, whoever takes them."""
+        if self.steps or self.take_step is None or not self.take_step(num_tokens, at_ns):
+            self.steps.append((num_tokens, at_ns))
+            self._news.set()
 
 
 class Exchange:
@@ -134,8 +147,7 @@ class Exchange:
         """As `AnswerListener`."""
         ticket = self._tickets.get(key)
         if ticket is not None:
-            ticket.steps.append((num_tokens, at_ns))
-            ticket.tell()
+            ticket.add_step(num_tokens, at_ns)
 
     def ended(self, key: int, request_id: int) -> None:
         """As `AnswerListener`."""
