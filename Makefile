@@ -8,7 +8,7 @@ STAMP := $(VENV)/.made
 TRIAL := out/wheel
 
 .DEFAULT_GOAL := help
-.PHONY: demo test fuzz soak lint type bench wheel wheel-test clean help
+.PHONY: demo test fuzz soak lint type bench clients wheel wheel-test clean help
 
 demo: $(STAMP) ## a short trace, live on a local Ray cluster
 	$(BIN)/supernode replay examples/demo.jsonl --live --speed 5
@@ -32,6 +32,9 @@ type: $(STAMP) ## pyright, strict
 
 bench: $(STAMP) ## speed, beside a calibration loop; traces from TRACES=DIR
 	TRACES=$(TRACES) $(BIN)/python -m tests.bench
+
+clients: $(STAMP) ## clients of others (aiperf, locust, ...) against a cluster of ours; installs 2 GB into out/clients the first time
+	$(BIN)/python -m tests.clients
 
 wheel: $(STAMP) ## dist/*.whl with the hot rooms compiled; needs a C compiler, to install it needs none
 	rm -f dist/*.whl
