@@ -9,9 +9,10 @@ from aiohttp import web
 
 from deploy.http.answers import Answer
 from deploy.http.errors import HttpError
-from deploy.http.exchange import Exchange, Ticket
+from deploy.http.exchange import Exchange
 from deploy.http.outcomes import finish_reason, refusal
 from deploy.http.replies import Events
+from deploy.http.tickets import Reader
 
 SLOW_S: Final = 10.0
 """Wall seconds that a client may leave what was written to it unread, once what the system buffers for it is full."""
@@ -23,29 +24,30 @@ _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Co
 
 
 async def write_stream(
-    request: web.Request, ticket: Ticket, answer: Answer, events: Events, exchange: Exchange
+    request: web.Request, reader: Reader, answer: Answer, events: Events, exchange: Exchange
 ) -> web.StreamResponse:
-    """All of an answer. `HttpError` if nothing came of it; what goes wrong later is the last event."""
-    await ticket.news()
-    if not ticket.steps and ticket.outcome is not None and (error := refusal(ticket.outcome)) is not None:
+    """All of an answer that the reader has not. `HttpError` if nothing came of it; what goes wrong later is the last
+    event."""
+    await reader.news()
+    if not reader.steps and reader.outcome is not None and (error := refusal(reader.outcome)) is not None:
         raise error
     response = web.StreamResponse(headers=_HEADERS)
     await response.prepare(request)
-    writer = _TokenWriter(request, response, answer, events, exchange)
+    writer = _TokenWriter(request, response, answer, events, exchange, reader.first)
     is_over = False
     while not is_over:
-        await ticket.news()
+        await reader.news()
         pieces: list[bytes] = []
-        while ticket.steps:
-            pieces.append(writer.event(*ticket.steps.popleft()))
-        if ticket.outcome is not None:
+        while reader.steps:
+            pieces.append(writer.event(*reader.steps.popleft()))
+        if reader.outcome is not None:
             is_over = True
-            error = refusal(ticket.outcome)
-            last = events.end(finish_reason(ticket.outcome, answer), ticket.outcome) if error is None else error.event()
+            error = refusal(reader.outcome)
+            last = events.end(finish_reason(reader.outcome, answer), reader.outcome) if error is None else error.event()
             pieces.append(last)
         await _write(request, response, b"".join(pieces))
-        if not (is_over or ticket.steps):
-            ticket.take_step = writer.take
+        if not (is_over or reader.steps):
+            reader.take_step = writer.take
     await response.write_eof()
     return response
 
@@ -60,23 +62,30 @@ class _TokenWriter:
     """
 
     def __init__(
-        self, request: web.Request, response: web.StreamResponse, answer: Answer, events: Events, exchange: Exchange
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        answer: Answer,
+        events: Events,
+        exchange: Exchange,
+        first: int,
     ) -> None:
         self._transport = request.transport
         self._is_chunked = response.headers.get("Transfer-Encoding") == "chunked"
         self._answer = answer
         self._events = events
         self._exchange = exchange
-        self._num_written = 0
+        self._num_written = first
 
-    def event(self, num_tokens: int, at_ns: int) -> bytes:
+    def event(self, num_tokens: int, at_ns: int | None) -> bytes:
         """The event of the tokens after those of the event before it, up to so many in all."""
         text = self._answer.text(self._num_written, num_tokens)
         self._num_written = num_tokens
-        late_s = self._exchange.late_s(at_ns) if self._events.has_timings else 0.0
-        return self._events.tokens(text, at_ns / 1e9, late_s)
+        if at_ns is None or not self._events.has_timings:
+            return self._events.tokens(text, num_tokens, None, 0.0)
+        return self._events.tokens(text, num_tokens, at_ns / 1e9, self._exchange.late_s(at_ns))
 
-    def take(self, num_tokens: int, at_ns: int) -> bool:
+    def take(self, num_tokens: int, at_ns: int | None) -> bool:
         """Write it now; False if that has to wait, and nothing was done."""
         transport = self._transport
         if transport is None or transport.is_closing() or transport.get_write_buffer_size() > SMALL_BYTES:
