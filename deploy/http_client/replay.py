@@ -61,8 +61,10 @@ def replay_http(job: ReplayJob, cluster: ClusterState | None) -> ClientResult:
 
     Ctrl-C ends it early, with all accounted for. `ConfigError` if the service is not there, or lets nobody in.
     """
-    trace = open_trace(job.trace, options=job.options)
     settings, waits = job.settings, job.options.links
+    if settings.clients.warmup:
+        raise ConfigError("--warmup: a client over HTTP counts all that it sends; leave it out")
+    trace = open_trace(job.trace, options=job.options)
     source = trace_source(trace, settings, waits=waits, keeps_log=False)
     front = ServiceFront(ClassBook(settings.requests.classes))
     total, table = TraceTotal(job.trace, job.options, trace.num_requests_hint), front.table

@@ -89,8 +89,8 @@ def aiperf(url: str) -> Report:
     programs, artifacts = environment(AIPERF), FOLDER / "aiperf_report"
     run(
         f"{programs}/aiperf profile --model {MODEL} --url {url} --endpoint-type chat --streaming "
-        f"--tokenizer ./{tokenizer(programs)} --use-server-token-count --concurrency 4 --request-count 60 "
-        "--synthetic-input-tokens-mean 16000 --synthetic-input-tokens-stddev 0 --output-tokens-mean 64 "
+        f"--tokenizer ./{tokenizer(programs)} --use-server-token-count --concurrency 4 --request-count 40 "
+        "--synthetic-input-tokens-mean 100000 --synthetic-input-tokens-stddev 0 --output-tokens-mean 64 "
         f"--extra-inputs ignore_eos:true --ui none --artifact-dir {artifacts}"
     )
     report = json.loads((artifacts / "profile_export_aiperf.json").read_text())
