@@ -161,6 +161,10 @@ class Instances(Struct, frozen=True):
     prefill_tokens_per_npu: int = setting(4096, between=(1, 10**7))
     """Token budget of one prefill pass, per NPU. 4,096 makes a full pass of about 0.75 s, which a request that just
     missed it waits in its TTFT; the published batch of 16,384 takes 2.9 s."""
+    aggregated_tokens_per_npu: int = setting(512, between=(1, 10**7))
+    """Token budget of one step of an aggregated instance, per NPU: sequences that decode take theirs first, chunks of
+    prompts what is left. Sarathi-Serve (arXiv 2403.02310) takes 512 for strict limits of TPOT and 2,048 for relaxed
+    ones, which is also vLLM's default; a step lasts in proportion."""
     expert_balance: ExpertBalance = setting("default", type=ExpertBalance)
     """Expert balance: as measured, copies placed for the batch at hand, or the paper's projection of perfect EPLB."""
     mtp: bool = setting(True)

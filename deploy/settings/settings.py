@@ -81,8 +81,13 @@ class Settings(Struct, frozen=True):
 
     def digest(self) -> str:
         """A short name of these settings: equal digests, equal outcomes."""
-        deciding = {key: value for key, value in self.flat.items() if key != "names"}
+        idle = {"names"} if self.hardware.plan.has_aggregated else {"names", *_OF_AGGREGATED}
+        deciding = {key: value for key, value in self.flat.items() if key not in idle}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_OF_AGGREGATED: Final = ("aggregated_tokens_per_npu",)
+"""Settings that decide nothing in a plan without aggregated instances."""
 
 
 def _placed(name: str, place: str, error: str) -> str:

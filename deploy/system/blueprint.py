@@ -23,7 +23,13 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
 from scheduler.metrics.slo import Slo
 from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
-from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_addresses, prefill_address
+from scheduler.protocol.addresses import (
+    FABRIC_ADDRESS,
+    aggregated_address,
+    decode_address,
+    pool_addresses,
+    prefill_address,
+)
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
@@ -34,6 +40,8 @@ from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
 from sim_hw.planes import Plane as CatalogPlane
+from workers.aggregated.config import AggregatedConfig
+from workers.aggregated.instance import AggregatedInstance
 from workers.cache.sizes import StoreSizes
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.expert_load import CostAtShares, ExpertLoad
@@ -54,6 +62,8 @@ class Role(StrEnum):
 
     PREFILL = "prefill"
     DECODE = "decode"
+    AGGREGATED = "aggregated"
+    """Both, in the same steps."""
 
 
 class InstanceSpec(Struct, frozen=True):
@@ -85,8 +95,16 @@ class Blueprint:
         decode = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.decode_npus]
         self.prefill = [InstanceSpec(prefill_address(i), Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
         self.decode = [InstanceSpec(decode_address(i), Role.DECODE, *spec) for i, spec in enumerate(decode)]
+        aggregated = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.aggregated_npus]
+        self.aggregated = [
+            InstanceSpec(aggregated_address(i), Role.AGGREGATED, *spec) for i, spec in enumerate(aggregated)
+        ]
+        if self.aggregated:
+            self._check_aggregated()
         self.pools = pool_addresses(len(self.plan.supernodes)) if settings.cache.mode is CacheMode.POOL else ()
-        if self.pools and any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
+        if self.pools and any(
+            (one.prefill_npus or one.aggregated_npus) and not one.num_cache_servers for one in self.plan.supernodes
+        ):
             raise ConfigError(
                 f"plan {self.plan.text!r} has no cache servers for --cache pool; add 48c or use --cache none"
             )
@@ -107,10 +125,10 @@ class Blueprint:
         return [
             LiveInstance(
                 spec.address,
-                "decode" if spec.role is Role.DECODE else "prefill",
+                spec.role.value,
                 spec.num_npus,
-                # Every rank of a prefill instance holds the same KV, every die of a decode instance its own.
-                self._kv_tokens(spec) * (self._num_dies(spec) if spec.role is Role.DECODE else 1),
+                # Every rank of a prefill instance holds the same KV, every die of another its own.
+                self._kv_tokens(spec) * (1 if spec.role is Role.PREFILL else self._num_dies(spec)),
                 spec.supernode,
             )
             for spec in self.instances
@@ -119,15 +137,39 @@ class Blueprint:
     @property
     def instances(self) -> list[InstanceSpec]:
         """All that account for NPUs, in the order in which NPUs are dealt out."""
-        return [*self.prefill, *self.decode]
+        return [*self.prefill, *self.decode, *self.aggregated]
+
+    @property
+    def prefill_stage(self) -> list[InstanceSpec]:
+        """All that compute prompts, in the order of the core."""
+        return [*self.prefill, *self.aggregated]
+
+    @property
+    def decode_stage(self) -> list[InstanceSpec]:
+        """All that decode, in the order of the core."""
+        return [*self.decode, *self.aggregated]
+
+    def _check_aggregated(self) -> None:
+        """What aggregated instances do not do yet."""
+        settings = self.settings
+        for is_asked, what in (
+            (self._is_capped, "a power cap"),
+            (settings.power.parking is not None, "parking"),
+            (settings.cache.answers and settings.cache.mode is CacheMode.LOCAL, "cache_answers with --cache local"),
+        ):
+            if is_asked:
+                raise ConfigError(
+                    f"plan {self.plan.text!r}: aggregated instances (a) do not work with {what} yet; "
+                    "leave that out, or use p and d terms"
+                )
 
     def prefill_infos(self) -> list[InstanceInfo]:
-        """Prefill instances as they register."""
-        return [self._info(spec) for spec in self.prefill]
+        """Instances of the prefill stage as they register."""
+        return [self._info(spec) for spec in self.prefill_stage]
 
     def decode_infos(self) -> list[InstanceInfo]:
-        """Decode instances as they register."""
-        return [self._info(spec) for spec in self.decode]
+        """Instances of the decode stage as they register."""
+        return [self._info(spec) for spec in self.decode_stage]
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -150,8 +192,7 @@ class Blueprint:
     def make_core(self) -> Scheduler:
         """The control plane's state machine."""
         settings, cache, requests = self.settings, self.settings.cache, self.settings.requests
-        largest_npus = max((spec.num_npus for spec in self.prefill), default=0)
-        pass_tokens = settings.instances.prefill_tokens_per_npu * max(1, largest_npus)
+        pass_tokens = max(1, *(self._pass_tokens(spec) for spec in self.prefill_stage))
         return Scheduler(
             SchedulerConfig(
                 prefill=self.prefill_infos(),
@@ -188,6 +229,8 @@ class Blueprint:
         if address in self.pools:
             return make_pool(self.pool_sizes(self.pools.index(address)), self.settings.cache.policy, address)
         spec = next(spec for spec in self.instances if spec.address == address)
+        if spec.role is Role.AGGREGATED:
+            return self._make_aggregated(spec, report_interval_ns, began_ns)
         if spec.role is Role.PREFILL:
             prefill = self._make_prefill(spec, began_ns)
             return self._parkable(spec, prefill, prefill.is_empty)
@@ -220,17 +263,25 @@ class Blueprint:
         size = spec.address, spec.num_npus, longest, spec.supernode
         if spec.role is Role.DECODE:
             return InstanceInfo(*size, kv_tokens * self._num_dies(spec))
-        return InstanceInfo(*size, kv_tokens, self._own_cache_blocks(spec) if self._has_own_caches else 0)
+        all_tokens = kv_tokens if spec.role is Role.PREFILL else kv_tokens * self._num_dies(spec)
+        return InstanceInfo(*size, all_tokens, self._own_cache_blocks(spec) if self._has_own_caches else 0)
 
     @property
     def _has_own_caches(self) -> bool:
         return self.settings.cache.mode is CacheMode.LOCAL
 
     def _kv_tokens(self, spec: InstanceSpec) -> int:
-        """KV tokens of a prefill instance, or of one die of a decode instance."""
+        """KV tokens of a prefill instance, or of one die of another."""
         if spec.role is Role.PREFILL:
             return self._physics.prefill(spec.num_npus).kv_blocks * KV_BLOCK_TOKENS
-        return self._physics.decode(spec.num_npus).room.kv_blocks * KV_BLOCK_TOKENS
+        of_role = self._physics.decode if spec.role is Role.DECODE else self._physics.aggregated
+        return of_role(spec.num_npus).room.kv_blocks * KV_BLOCK_TOKENS
+
+    def _pass_tokens(self, spec: InstanceSpec) -> int:
+        """Prompt tokens that an instance computes at most in one pass or step."""
+        instances = self.settings.instances
+        per_npu = instances.prefill_tokens_per_npu
+        return spec.num_npus * (per_npu if spec.role is Role.PREFILL else instances.aggregated_tokens_per_npu)
 
     def _num_dies(self, spec: InstanceSpec) -> int:
         return spec.num_npus * self.cluster.chip.num_dies.count
@@ -240,10 +291,9 @@ class Blueprint:
         cache = (
             make_own_cache(self._own_store_sizes(spec), self.settings.cache.policy) if self._has_own_caches else None
         )
-        pass_tokens = self.settings.instances.prefill_tokens_per_npu * spec.num_npus
         return PrefillInstance(
             spec.address,
-            PrefillConfig(pass_tokens, physics.kv_blocks, physics.least_budget_w, names_next=bool(self.pools)),
+            PrefillConfig(self._pass_tokens(spec), physics.kv_blocks, physics.least_budget_w, names_next=bool(self.pools)),
             physics.cost,
             physics.power,
             cache,
@@ -274,6 +324,25 @@ class Blueprint:
             expert_load=self._expert_load(spec, steps, (physics.line_ns, 0.0)),
             throttle=physics.throttle,
         )
+
+    def _make_aggregated(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> AggregatedInstance:
+        physics = self._physics.aggregated(spec.num_npus)
+        cache = (
+            make_own_cache(self._own_store_sizes(spec), self.settings.cache.policy) if self._has_own_caches else None
+        )
+        decode = DecodeConfig(
+            num_dies=physics.num_dies,
+            blocks_per_die=physics.room.kv_blocks,
+            slots_per_die=physics.room.sequences,
+            extent_blocks=self.settings.instances.kv_extent_blocks,
+            tokens_per_step_num=physics.tokens_per_step[0],
+            tokens_per_step_den=physics.tokens_per_step[1],
+            report_interval_ns=report_interval_ns,
+        )
+        config = AggregatedConfig(
+            decode, self._pass_tokens(spec), physics.rows_per_sequence, names_next=bool(self.pools)
+        )
+        return AggregatedInstance(spec.address, config, physics.cost(), physics.power, cache, began_ns=began_ns)
 
     def _expert_load(
         self, spec: InstanceSpec, costs: CostAtShares[Cost], line_ns: tuple[float, float]
@@ -327,11 +396,12 @@ class Blueprint:
         try:
             return FabricPlan(
                 self.cluster,
-                [Placed(spec.address, spec.num_npus, spec.supernode) for spec in self.prefill],
-                [Placed(spec.address, spec.num_npus, spec.supernode) for spec in self.decode],
+                _placed(self.prefill),
+                _placed(self.decode),
                 [one.num_cache_servers if self.pools else 0 for one in self.plan.supernodes],
                 self.settings.cache.plane,
                 self.settings.fabric.scale_out_oversubscription,
+                aggregated=_placed(self.aggregated),
                 has_cache_ssd=self.settings.cache.has_ssd,
                 keeps_answers=self.settings.cache.answers,
             )
@@ -361,3 +431,7 @@ class Blueprint:
             * cluster.port(CatalogPlane(plane.name.lower()), end).bytes_per_s.value
             for plane, end in ends.items()
         }
+
+
+def _placed(specs: list[InstanceSpec]) -> list[Placed]:
+    return [Placed(spec.address, spec.num_npus, spec.supernode) for spec in specs]

@@ -121,7 +121,7 @@ def check_workers_are_empty(system: LosingSystem) -> None:
     for worker in system.workers:
         if isinstance(worker, PrefillInstance):
             assert worker.free_blocks == case.prefill_blocks
-            assert not any([worker._queue, worker._blocks_held])
+            assert worker.is_empty()
             assert worker.cache is None or not worker.cache.num_open
         elif isinstance(worker, DecodeInstance):
             assert worker.memory.free_blocks == [case.blocks_per_die] * case.num_dies

@@ -7,7 +7,7 @@ integer totals: tokens computed, (query, key) pairs attended to, and cached toke
 short prompts together use the matrix units as well as one long prompt does, so a pass takes prompts until its budget
 of computed tokens is full. A prompt that does not fit is cut there, and its next chunk is the first thing of the next
 pass: no prompt delays those behind it by more than its own work, and since only the last prompt of a pass can be cut,
-one number (`_position`) says how far the one at the head of the queue has come. A chunk that begins behind `position`
+one number (`PromptQueue` has it) says how far the one at the head of the queue has come. A chunk that begins behind `position`
 tokens of its prompt attends to `take * position` pairs there and `take * (take + 1) / 2` within itself (causal).
 
 Why KV is taken whole. A prompt enters its first pass only if the KV of all of it fits, and keeps it until the core says
@@ -24,9 +24,7 @@ layers flow while they are still being computed.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.protocol.addresses import CORE_ADDRESS
@@ -50,38 +48,14 @@ from scheduler.protocol.messages import (
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from workers.cache.store import BlockStore
 from workers.fabric.expert_load import ExpertLoad
-from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
 from workers.prefill.config import PrefillConfig
+from workers.prefill.prompt_queue import NO_CHUNKS, Chunks, PromptQueue
 from workers.prefill.step_cost import PassThrottle, PrefillCost, PrefillEnergy
 
 # Only an instance that keeps a power budget needs what does it.
 if TYPE_CHECKING:
     from sim_hw.instance.throttle import ThrottledPass
-
-
-_Prompt = tuple[int, int, int, int, bytes]
-"""A prompt that waits or is being computed: id, tokens, those of them cached, those resumed, and its payload."""
-
-
-@dataclass(slots=True)
-class _Pass:
-    """What one pass computes, and of whom. `cached_tokens` are of those whose first chunk is in it."""
-
-    tokens: int
-    pairs: int
-    cached_tokens: int
-    started_ids: list[int]
-    """Their first chunk is in it."""
-    started_cached: list[int]
-    """Cached tokens of each, where the instance looks them up itself, or was told of more than it was sent with."""
-    last_chunk_ids: list[int]
-    """Their last chunk is in it."""
-    stopping_ids: list[int]
-    """Those of them whose output ends with the token that it yields."""
-
-
-_NO_PASS: Final = _Pass(0, 0, 0, [], [], [], [])
 
 
 class PrefillInstance(TimingFlags):
@@ -115,17 +89,9 @@ class PrefillInstance(TimingFlags):
         self._energy = energy
         self._reports_to = reports_to
         self._expert_load = expert_load
-        self._queue: deque[_Prompt] = deque()
+        self._prompts = PromptQueue(cache)
         self._blocks_held: dict[int, int] = {}
-        # So many tokens of the KV of the first in the queue exist.
-        self._position = 0
-        # Prefix blocks of queued prompts, kept only for an instance with a cache of its own, and who is recomputed.
-        self._prefixes: dict[int, tuple[list[int], int]] = {}
-        self._recomputed: set[int] = set()
-        # Of those that have not begun: who was named as next, and of whom more is cached than they were sent with.
-        self._named: set[int] = set()
-        self._extended: set[int] = set()
-        self._pass = _NO_PASS
+        self._pass = NO_CHUNKS
         self._account_end_ns = began_ns
         self._throttle = throttle
         self._budget = PowerBudget(address, config.budget_w, reports_to)
@@ -154,9 +120,9 @@ class PrefillInstance(TimingFlags):
         for request_id in ended.stopping_ids:
             self.free_blocks += self._blocks_held.pop(request_id)
         if self.cache is not None:
-            self._store(self.cache, ended.last_chunk_ids, now_ns)
+            self._prompts.store(ended.last_chunk_ids, now_ns)
         confirmed = self._budget.take_on()
-        begun = self._pass = self._fill_pass(now_ns) if self._queue else _NO_PASS
+        begun = self._pass = self._fill_pass(now_ns) if self._prompts else NO_CHUNKS
         if begun.tokens:
             self.deadline_ns = now_ns + self._pass_ns(begun)
         else:
@@ -173,7 +139,7 @@ class PrefillInstance(TimingFlags):
             ended.stopping_ids,
             ended.tokens,
             self._account(now_ns, ended, ran, is_busy=ended.tokens > 0),
-            self._name_next() if self._config.names_next and self._queue and begun.tokens else [],
+            self._name_next() if self._config.names_next and begun.tokens else [],
         )
         outputs: list[Output] = [(self._reports_to, report), *confirmed]
         if self._expert_load is not None and begun.tokens:
@@ -201,49 +167,28 @@ class PrefillInstance(TimingFlags):
         return self._tell_load(expert_load, now_ns, pass_ns)
 
     def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
-        columns = message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads
-        self._queue.extend(zip(*columns, strict=True))
-        if self.cache is not None:
-            prefixes = zip(message.prefixes, message.tenants, strict=True)
-            self._prefixes.update(zip(message.ids, prefixes, strict=True))
+        self._prompts.add(message)
         self._begin_if_idle(now_ns)
         return NOTHING
 
     def _on_release(self, now_ns: int, message: ReleaseKv) -> Outputs:
         for request_id in message.ids:
             self.free_blocks += self._blocks_held.pop(request_id)
-        if self._queue:
+        if self._prompts:
             self._begin_if_idle(now_ns)
         return NOTHING
 
     def _on_cancel(self, now_ns: int, message: CancelRequests) -> Outputs:
         """Who has begun goes on: what a pass computes of it is no more than the pass."""
-        wanted = set(message.ids)
-        held = self._blocks_held
-        dropped = {request_id for request_id, *_ in self._queue if request_id in wanted and request_id not in held}
+        dropped = self._prompts.drop(message.ids)
         if not dropped:
             return NOTHING
-        self._queue = deque(prompt for prompt in self._queue if prompt[0] not in dropped)
-        self._named -= dropped
-        self._extended -= dropped
-        for request_id in dropped:
-            self._prefixes.pop(request_id, None)
-        if self._queue:  # one that needs less memory may be the first now
+        if self._prompts:  # one that needs less memory may be the first now
             self._begin_if_idle(now_ns)
-        return [(self._reports_to, RequestsCancelled(self.address, sorted(dropped)))]
+        return [(self._reports_to, RequestsCancelled(self.address, dropped))]
 
     def _on_extend(self, now_ns: int, message: ExtendCached) -> Outputs:
-        """They were named as next, so they stand in front; who has begun, or is not here any more, is passed over."""
-        more = dict(zip(message.ids, message.cached_tokens, strict=True))
-        queue, held = self._queue, self._blocks_held
-        for index, (request_id, prompt_tokens, cached, resumed, payload) in enumerate(queue):
-            if not more:
-                break
-            tokens = more.pop(request_id, 0)
-            if tokens > cached and request_id not in held:
-                # The deque is not resized, so that going on is safe.
-                queue[index] = request_id, prompt_tokens, tokens, resumed, payload
-                self._extended.add(request_id)
+        self._prompts.extend(message)
         return NOTHING
 
     def _on_store_answers(self, now_ns: int, message: StoreAnswers) -> Outputs:
@@ -253,17 +198,7 @@ class PrefillInstance(TimingFlags):
 
     def _name_next(self) -> list[int]:
         """Those whose first chunk fits in the pass after the one that begins, as far as they were not named before."""
-        room, named, position = self._config.token_budget, self._named, self._position
-        next_ids: list[int] = []
-        for request_id, prompt_tokens, cached, resumed, _ in self._queue:
-            if room <= 0:
-                break
-            if not position and request_id not in named:
-                named.add(request_id)
-                next_ids.append(request_id)
-            room -= prompt_tokens + resumed - (position or cached)
-            position = 0
-        return next_ids
+        return self._prompts.name_next(self._config.token_budget)
 
     def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
         self._budget.ask(message)
@@ -274,51 +209,19 @@ class PrefillInstance(TimingFlags):
         if not self._pass.tokens:
             self.deadline_ns = now_ns
 
-    def _fill_pass(self, now_ns: int) -> _Pass:
+    def _fill_pass(self, now_ns: int) -> Chunks:
         """Take prompts in order of arrival up to the token budget."""
-        queue, budget, position = self._queue, self._config.token_budget, self._position
-        started_ids: list[int] = []
-        started_cached: list[int] = []
-        last_chunk_ids: list[int] = []
-        stopping_ids: list[int] = []
-        tokens = pairs = cached_tokens = 0
-        tells_cached = self.cache is not None or bool(self._extended)
-        while queue and tokens < budget:
-            request_id, prompt_tokens, cached, resumed, payload = queue[0]
-            total = prompt_tokens + resumed
-            if not position:
-                blocks = -(-total // KV_BLOCK_TOKENS)
-                if blocks > self.free_blocks:
-                    break
-                self.free_blocks -= blocks
-                self._blocks_held[request_id] = blocks
-                if self.cache is not None:
-                    cached = self._look_up(self.cache, queue[0], now_ns)
-                if tells_cached:
-                    started_cached.append(cached)
-                position = cached
-                cached_tokens += cached
-                started_ids.append(request_id)
-            take = total - position
-            if take > budget - tokens:
-                take = budget - tokens
-            tokens += take
-            pairs += take * position + take * (take + 1) // 2
-            position += take
-            if position == total:
-                queue.popleft()
-                position = 0
-                last_chunk_ids.append(request_id)
-                if output_tokens(payload) - resumed == 1:
-                    stopping_ids.append(request_id)
-        self._position = position
-        if not tokens:
-            return _NO_PASS
-        self._named.difference_update(started_ids)
-        self._extended.difference_update(started_ids)
-        return _Pass(tokens, pairs, cached_tokens, started_ids, started_cached, last_chunk_ids, stopping_ids)
+        return self._prompts.fill(now_ns, self._config.token_budget, self._enter)
 
-    def _pass_ns(self, begun: _Pass) -> int:
+    def _enter(self, request_id: int, tokens: int) -> bool:
+        blocks = -(-tokens // KV_BLOCK_TOKENS)
+        if blocks > self.free_blocks:
+            return False
+        self.free_blocks -= blocks
+        self._blocks_held[request_id] = blocks
+        return True
+
+    def _pass_ns(self, begun: Chunks) -> int:
         full_ns = self._cost.prefill_ns(begun.tokens, begun.pairs, begun.cached_tokens)
         if self._throttle is None:
             return full_ns
@@ -328,26 +231,7 @@ class PrefillInstance(TimingFlags):
     def _slowed(self, throttle: PassThrottle, full_ns: int) -> ThrottledPass:
         return throttle.run(self._budget.watts, full_ns, self._pass.tokens, self._pass.pairs)
 
-    def _look_up(self, cache: BlockStore, prompt: _Prompt, now_ns: int) -> int:
-        """Cached tokens of a prompt that enters its first pass; one token is always computed."""
-        request_id, prompt_tokens, _, resumed, _ = prompt
-        if resumed:
-            self._recomputed.add(request_id)
-        prefix, tenant = self._prefixes.pop(request_id)
-        # Its servers are the instance's own nodes: nothing has to be fetched, whatever the tier.
-        found, _ = cache.look_up(request_id, prefix, tenant, prompt_tokens, now_ns)
-        return min(found, prompt_tokens - 1)
-
-    def _store(self, cache: BlockStore, prefilled_ids: list[int], now_ns: int) -> None:
-        """Blocks of prompts that are done become visible; recomputed prompts have stored theirs before."""
-        for request_id in prefilled_ids:
-            if request_id in self._recomputed:
-                self._recomputed.remove(request_id)
-                cache.release(request_id, now_ns)
-            else:
-                cache.store(request_id, now_ns)
-
-    def _account(self, now_ns: int, done: _Pass, throttled: ThrottledPass | None, *, is_busy: bool) -> Usage:
+    def _account(self, now_ns: int, done: Chunks, throttled: ThrottledPass | None, *, is_busy: bool) -> Usage:
         """Usage since the last account."""
         start_ns = self._account_end_ns
         self._account_end_ns = now_ns
@@ -366,16 +250,16 @@ class PrefillInstance(TimingFlags):
 
     def is_empty(self) -> bool:
         """Whether it has nothing to do and holds no KV."""
-        return not (self._queue or self._blocks_held)
+        return not (self._prompts or self._blocks_held)
 
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._pass.tokens:
             return NOTHING
-        return self._report(self._account(now_ns, _NO_PASS, None, is_busy=False))
+        return self._report(self._account(now_ns, NO_CHUNKS, None, is_busy=False))
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A pass that was cut short is counted as busy time without the work that it had not finished.
-        return self._report(self._account(now_ns, _NO_PASS, self._throttled, is_busy=self._pass.tokens > 0))
+        return self._report(self._account(now_ns, NO_CHUNKS, self._throttled, is_busy=self._pass.tokens > 0))
 
     def _report(self, usage: Usage) -> Outputs:
         of_cache = () if self.cache is None else self.cache.policy_report(self.address)
