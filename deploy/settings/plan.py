@@ -16,7 +16,9 @@ from scheduler.sources.traces.rows import shorten
 
 _TERM: Final = re.compile(r"(?:(?P<count>\d{1,9})x(?P<npus>\d{1,9})(?P<role>[pda])|(?P<servers>\d{1,9})c)", re.ASCII)
 _GROUP: Final = re.compile(r"(?P<count>\d{1,9})\*\((?P<terms>[^()*]*)\)(?:\+(?=.)|$)", re.ASCII)
-_FIX: Final = "write terms like 14x16p (prefill), 1x160d (decode), 24x16a (aggregated), 48c (cache servers), joined by +"
+_FIX: Final = (
+    "write terms like 14x16p (prefill), 1x160d (decode), 24x16a (aggregated), 48c (cache servers), joined by +"
+)
 
 MAX_SUPERNODES: Final = 64
 """Bound on the supernodes of a fleet; the table numbers instances in 16 bits."""
@@ -75,7 +77,7 @@ def parse_plan(text: str, cluster_npus: int, cluster_nodes: int) -> Plan:
     has_both = any(one.prefill_npus for one in supernodes) and any(one.decode_npus for one in supernodes)
     if not (has_both or has_aggregated):
         raise ConfigError(
-            f"plan {shorten(text)}: needs at least one prefill (p) and one decode (d) instance, or aggregated ones (a); "
+            f"plan {shorten(text)}: needs at least one prefill (p) and one decode (d) instance, or one of both (a); "
             f"{_FIX}"
         )
     return Plan(tuple(supernodes), text)

@@ -293,7 +293,9 @@ class Blueprint:
         )
         return PrefillInstance(
             spec.address,
-            PrefillConfig(self._pass_tokens(spec), physics.kv_blocks, physics.least_budget_w, names_next=bool(self.pools)),
+            PrefillConfig(
+                self._pass_tokens(spec), physics.kv_blocks, physics.least_budget_w, names_next=bool(self.pools)
+            ),
             physics.cost,
             physics.power,
             cache,

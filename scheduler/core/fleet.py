@@ -14,7 +14,8 @@ class InstanceInfo:
     """An instance as it registered: its address, its size and the longest sequence its KV memory can hold.
 
     `pool`: the index of the cache pool that it reads and writes. `kv_capacity_tokens`: KV of all its dies together;
-    `cache_blocks`: size of its own prefix cache; 0 if not told.
+    `cache_blocks`: size of its own prefix cache; `pass_tokens`: prompt tokens that it computes at most in one pass; 0
+    if not told.
     """
 
     address: str
@@ -23,6 +24,7 @@ class InstanceInfo:
     pool: int = 0
     kv_capacity_tokens: int = 0
     cache_blocks: int = 0
+    pass_tokens: int = 0
 
 
 class Stage:

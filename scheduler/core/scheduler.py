@@ -99,7 +99,7 @@ class Scheduler(TimingFlags):
         self.routing = Routing(*stages, RequestFacts(state.table, state.open), config, flow_control.reads)
         self._transfers = Transfers(config.cache_plane, has_cache_ssd=config.has_cache_ssd)
         self._reservations = Reservations(state, self.routing.decode)
-        self._prefills = Prefills(state, self._transfers, self.routing.prefill)
+        self._prefills = Prefills(state, self._transfers, self.routing.placing)
         self._kv_transfers = KvTransfers(state, self._reservations, self._transfers)
         self._losses = Losses(state, self._transfers, self._reservations)
         self._down = self._losses.down

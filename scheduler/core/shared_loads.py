@@ -31,10 +31,10 @@ class _SharedColumn(list[int]):
         self._other, self._places = other, places
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        super().__setitem__(index, value)
+        list[int].__setitem__(self, index, value)
         place = self._places.get(index)
         if place is not None:
-            list.__setitem__(self._other, place, value)
+            list[int].__setitem__(self._other, place, value)
 
 
 def no_loads(num_instances: int) -> Loads:

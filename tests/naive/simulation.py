@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.naive.aggregated import Aggregated, Prompts
 from tests.naive.blocks import blocks_for
 from tests.naive.caching import Caching
-from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
+from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result, longest_blocks
 from tests.naive.clients import ClosedLoop
 from tests.naive.decode import Decode
 from tests.naive.fabric import Fabric, Flow, Then
@@ -25,7 +26,10 @@ def run_naive(case: Case) -> Result:
     core = simulate(case)
     caches = [core.caching.pool] if case.cache_mode == "pool" else [p.cache for p in core.prefill if p.cache]
     end_ns = core.world.now_ns
-    engines, slots = (*core.prefill, *core.decode), (*core.prefill_slots, *core.decode_slots)
+    prefill, decode = slice(case.num_prefill), slice(case.num_decode)
+    engines: list[Prefill | Decode] = [p for p in core.prefill if isinstance(p, Prefill)]
+    engines += [*core.decode[decode], *core.aggregated]
+    slots = (*core.prefill_slots[prefill], *core.decode_slots)
     for slot in slots:
         slot.end(end_ns)
     return Result(
@@ -57,7 +61,15 @@ def simulate(case: Case) -> Core:
         decode = Decode(world, case, index, core)
         core.decode.append(decode)
         core.decode_slots.append(core.slot(decode.priority, decode.is_empty))
-    core.reported_kv = [0] * case.num_decode
+    for index in range(case.num_aggregated):
+        aggregated = Aggregated(world, case, index, core)
+        core.prefill.append(aggregated.prompts)
+        core.decode.append(aggregated)
+        core.aggregated.append(aggregated)
+        slot = core.slot(aggregated.priority, aggregated.is_empty)
+        core.prefill_slots.append(slot)
+        core.decode_slots.append(slot)
+    core.reported_kv = [0] * (case.num_decode + case.num_aggregated)
     if case.clients or case.is_graph:
         loop = ClosedLoop(world, case)
         loop.tell, loop.tell_end, core.tell_ended = core.on_arrived, core.on_arrivals_ended, loop.on_ended
@@ -100,8 +112,9 @@ class Core:
         self.world = world
         self.case = case
         self.known: list[Request] = []
-        self.prefill: list[Prefill] = []
+        self.prefill: list[Prefill | Prompts] = []
         self.decode: list[Decode] = []
+        self.aggregated: list[Aggregated] = []
         self.reported_kv: list[int] = []
         self.fabric = Fabric(world, case)
         self.being_made: list[Flow] = []
@@ -153,6 +166,38 @@ class Core:
         promised = sum(r.prompt_tokens + r.produced + (not r.prefill_is_done) for r in here if r.stage != "decode")
         return self.reported_kv[index] + promised
 
+    def _same_at_decode(self, prefill: int) -> int | None:
+        """An instance of both stages has one load."""
+        number = prefill - self.case.num_prefill
+        return self.case.num_decode + number if number >= 0 else None
+
+    def _same_at_prefill(self, decode: int) -> int | None:
+        number = decode - self.case.num_decode
+        return self.case.num_prefill + number if number >= 0 else None
+
+    def _requests(self, prefill: int | None, decode: int | None) -> int:
+        computed = sum(r.stage == "prefill" and r.prefill_instance == prefill for r in self.known)
+        return computed + sum(r.counts_at_decode and r.decode_instance == decode for r in self.known)
+
+    def _tokens(self, prefill: int | None, decode: int | None) -> int:
+        computed = 0 if prefill is None else self._prefill_tokens(prefill)
+        return computed + (0 if decode is None else self._decode_tokens(decode))
+
+    def _stays(self, request: Request) -> bool:
+        """What the rule of the case says."""
+        name, _, number = self.case.disaggregation.partition("=")
+        uncached = request.prompt_tokens + request.produced - request.cached
+        if name == "prefix_threshold:tokens":
+            return uncached < int(number)
+        if name == "queue:threshold":
+            queues = [self._prefill_tokens(index) for index in range(self.case.num_prefill)]
+            # Unless more is promised at each aggregated instance than its KV can hold.
+            capacity = 128 * self.case.blocks_per_die * self.case.num_dies
+            local = range(self.case.num_prefill, len(self.prefill))
+            is_busy = all(self._tokens(index, self._same_at_decode(index)) > capacity for index in local)
+            return not is_busy and min(queues) > float(number) * self.case.token_budget
+        return name == "never"
+
     def _least(self, loads: list[int]) -> int:
         best = 0
         for index, load in enumerate(loads):
@@ -170,16 +215,19 @@ class Core:
         self.turns[stage] = chosen + 1
         return chosen
 
-    def _pick_prefill(self) -> int:
+    def _pick_prefill(self, request: Request) -> int:
         indices = [i for i, slot in enumerate(self.prefill_slots) if slot.state == "awake"]
-        counts = [sum(r.stage == "prefill" and r.prefill_instance == i for r in self.known) for i in indices]
-        tokens = [self._prefill_tokens(i) for i in indices]
+        if 0 < self.case.num_aggregated < len(self.prefill):
+            stays = self._stays(request)
+            indices = [i for i in indices if (i >= self.case.num_prefill) is stays]
+        counts = [self._requests(i, self._same_at_decode(i)) for i in indices]
+        tokens = [self._tokens(i, self._same_at_decode(i)) for i in indices]
         return indices[self._pick("prefill", self.case.prefill_policy, counts, tokens)]
 
     def _pick_decode(self) -> int:
         indices = [i for i, slot in enumerate(self.decode_slots) if slot.state == "awake"]
-        counts = [sum(r.counts_at_decode and r.decode_instance == i for r in self.known) for i in indices]
-        tokens = [self._decode_tokens(i) for i in indices]
+        counts = [self._requests(self._same_at_prefill(i), i) for i in indices]
+        tokens = [self._tokens(self._same_at_prefill(i), i) for i in indices]
         return indices[self._pick("decode", self.case.decode_policy, counts, tokens)]
 
     # -- a request's life
@@ -193,7 +241,7 @@ class Core:
 
     def on_arrived(self, requests: list[Request]) -> None:
         """Turn away what is too long or too many, send on the rest."""
-        longest = 128 * min(self.case.prefill_blocks, self.case.blocks_per_die) - 1
+        longest = 128 * min(longest_blocks(self.case), self.case.blocks_per_die) - 1
         welcome: list[Request] = []
         for request in requests:
             num_open = sum(r.stage != "ended" for r in self.known)
@@ -216,7 +264,7 @@ class Core:
         """What is cached of these is known."""
         groups: dict[tuple[int, bool], list[Request]] = {}
         for request in requests:
-            index = self._pick_prefill()
+            index = self._pick_prefill(request)
             request.prefill_instance = index
             request.stage = "prefill"
             request.prefill_is_done = False
@@ -259,6 +307,16 @@ class Core:
             if request.prefill_started_ns == -1:
                 request.prefill_started_ns = self.world.now_ns
         self._take_first_tokens(index, done)
+        if index >= self.case.num_prefill:
+            for request in done:
+                if request not in stopped:
+                    request.decode_instance = self.case.num_decode + index - self.case.num_prefill
+                    request.counts_at_decode = True
+            for request in stopped:
+                self._end(request, "STOP")
+            self.caching.look_up_again(waiting)
+            self.has_heard()
+            return
         for decode in self._in_order_of(stopped):
             gone = [r for r in stopped if r.decode_instance == decode]
             self.world.say(self.decode[decode].release, gone)
@@ -357,7 +415,7 @@ class Core:
             request.num_preemptions += 1
         again = [request for request, _ in preempted]
         for request in list(again):
-            if blocks_for(request.prompt_tokens + request.produced) > self.case.prefill_blocks:
+            if blocks_for(request.prompt_tokens + request.produced) > longest_blocks(self.case):
                 self._end(request, "LENGTH")
                 again.remove(request)
         self.caching.look_up(again)

@@ -16,6 +16,7 @@ from tests.naive.decode import Step
 from tests.naive.simulation import run_naive, simulate
 from tests.naive.strategies import (
     QUICK_PHASES,
+    aggregated_cases,
     answering_cases,
     any_cases,
     cached_cases,
@@ -44,6 +45,8 @@ PROFILES = {
     "parking": (parking_cases(any_cases()), 200),
     "throttled": (throttled_cases(any_cases()), 300),
     "cached and preempting": (cached_cases(preempting_cases()), 150),
+    "aggregated": (aggregated_cases(any_cases()), 400),
+    "aggregated, answering": (aggregated_cases(answering_cases()), 150),
     "closed": (closed_loops(with_tenants(any_cases())), 300),
     "closed on a grid": (closed_loops(with_tenants(grid_cases())), 200),
     "closed and parking": (closed_loops(parking_cases(any_cases())), 150),

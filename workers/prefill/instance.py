@@ -7,8 +7,9 @@ integer totals: tokens computed, (query, key) pairs attended to, and cached toke
 short prompts together use the matrix units as well as one long prompt does, so a pass takes prompts until its budget
 of computed tokens is full. A prompt that does not fit is cut there, and its next chunk is the first thing of the next
 pass: no prompt delays those behind it by more than its own work, and since only the last prompt of a pass can be cut,
-one number (`PromptQueue` has it) says how far the one at the head of the queue has come. A chunk that begins behind `position`
-tokens of its prompt attends to `take * position` pairs there and `take * (take + 1) / 2` within itself (causal).
+one number (of `PromptQueue`) says how far the one at the head of the queue has come. A chunk that begins behind
+`position` tokens of its prompt attends to `take * position` pairs there and `take * (take + 1) / 2` within itself
+(causal).
 
 Why KV is taken whole. A prompt enters its first pass only if the KV of all of it fits, and keeps it until the core says
 `ReleaseKv`: decode still has to read it. Prompts that hold a part each, and wait for the rest of each other, cannot
@@ -25,7 +26,7 @@ layers flow while they are still being computed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags

@@ -24,7 +24,10 @@ Enter = Callable[[int, int], bool]
 
 @dataclass(slots=True)
 class Chunks:
-    """What one pass or step computes of prompts, and of whom. `cached_tokens` are of those whose first chunk is in it."""
+    """What one pass or step computes of prompts, and of whom.
+
+    `cached_tokens` are of those whose first chunk is in it.
+    """
 
     tokens: int
     pairs: int
