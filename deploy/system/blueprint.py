@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import Struct
+from msgspec.structs import replace
 
 from deploy.settings.flow_control import flow_control
 from deploy.settings.settings import Settings
+from deploy.system.aggregated import aggregated_config, check_aggregated
 from deploy.system.caches import make_own_cache, make_pool, reads_sessions
-from deploy.system.fabric import FabricPlan, Placed
+from deploy.system.fabric import FabricPlan
 from deploy.system.facility import facility_curves
 from deploy.system.instance_physics import InstancePhysics
+from deploy.system.instances import InstanceSpec, Role, placed, specs_of
 from deploy.system.weight_channels import ModelChannels
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
@@ -23,13 +24,7 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
 from scheduler.metrics.slo import Slo
 from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
-from scheduler.protocol.addresses import (
-    FABRIC_ADDRESS,
-    aggregated_address,
-    decode_address,
-    pool_addresses,
-    prefill_address,
-)
+from scheduler.protocol.addresses import FABRIC_ADDRESS, pool_addresses
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
@@ -40,9 +35,9 @@ from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
 from sim_hw.planes import Plane as CatalogPlane
-from workers.aggregated.config import AggregatedConfig
 from workers.aggregated.instance import AggregatedInstance
 from workers.cache.sizes import StoreSizes
+from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.expert_load import CostAtShares, ExpertLoad
 from workers.fabric.expert_traffic import ExpertLinks
@@ -55,24 +50,6 @@ if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
     from scheduler.metrics.layout import LiveInstance
 
 Cost = TypeVar("Cost")
-
-
-class Role(StrEnum):
-    """What an instance does."""
-
-    PREFILL = "prefill"
-    DECODE = "decode"
-    AGGREGATED = "aggregated"
-    """Both, in the same steps."""
-
-
-class InstanceSpec(Struct, frozen=True):
-    """One instance of the plan, in one of its supernodes."""
-
-    address: str
-    role: Role
-    num_npus: int
-    supernode: int = 0
 
 
 class Blueprint:
@@ -91,16 +68,12 @@ class Blueprint:
         self.cluster, self.model, self.plan = hardware.cluster, hardware.model, hardware.plan
         self._is_capped = settings.power.cap_w is not None
         self._physics = InstancePhysics(hardware, settings.instances, is_capped=self._is_capped)
-        prefill = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.prefill_npus]
-        decode = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.decode_npus]
-        self.prefill = [InstanceSpec(prefill_address(i), Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
-        self.decode = [InstanceSpec(decode_address(i), Role.DECODE, *spec) for i, spec in enumerate(decode)]
-        aggregated = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.aggregated_npus]
-        self.aggregated = [
-            InstanceSpec(aggregated_address(i), Role.AGGREGATED, *spec) for i, spec in enumerate(aggregated)
-        ]
+        plans = self.plan.supernodes
+        self.prefill = specs_of(Role.PREFILL, [one.prefill_npus for one in plans])
+        self.decode = specs_of(Role.DECODE, [one.decode_npus for one in plans])
+        self.aggregated = specs_of(Role.AGGREGATED, [one.aggregated_npus for one in plans])
         if self.aggregated:
-            self._check_aggregated()
+            check_aggregated(settings)
         self.pools = pool_addresses(len(self.plan.supernodes)) if settings.cache.mode is CacheMode.POOL else ()
         if self.pools and any(
             (one.prefill_npus or one.aggregated_npus) and not one.num_cache_servers for one in self.plan.supernodes
@@ -148,20 +121,6 @@ class Blueprint:
     def decode_stage(self) -> list[InstanceSpec]:
         """All that decode, in the order of the core."""
         return [*self.decode, *self.aggregated]
-
-    def _check_aggregated(self) -> None:
-        """What aggregated instances do not do yet."""
-        settings = self.settings
-        for is_asked, what in (
-            (self._is_capped, "a power cap"),
-            (settings.power.parking is not None, "parking"),
-            (settings.cache.answers and settings.cache.mode is CacheMode.LOCAL, "cache_answers with --cache local"),
-        ):
-            if is_asked:
-                raise ConfigError(
-                    f"plan {self.plan.text!r}: aggregated instances (a) do not work with {what} yet; "
-                    "leave that out, or use p and d terms"
-                )
 
     def prefill_infos(self) -> list[InstanceInfo]:
         """Instances of the prefill stage as they register."""
@@ -230,7 +189,10 @@ class Blueprint:
             return make_pool(self.pool_sizes(self.pools.index(address)), self.settings.cache.policy, address)
         spec = next(spec for spec in self.instances if spec.address == address)
         if spec.role is Role.AGGREGATED:
-            return self._make_aggregated(spec, report_interval_ns, began_ns)
+            physics, cache = self._physics.aggregated(spec.num_npus), self._own_cache(spec)
+            sizes = aggregated_config(physics, settings=self.settings, pass_tokens=self._pass_tokens(spec))
+            sizes = replace(sizes, decode=replace(sizes.decode, report_interval_ns=report_interval_ns))
+            return AggregatedInstance(address, sizes, physics.cost(), physics.power, cache, began_ns=began_ns)
         if spec.role is Role.PREFILL:
             prefill = self._make_prefill(spec, began_ns)
             return self._parkable(spec, prefill, prefill.is_empty)
@@ -288,9 +250,7 @@ class Blueprint:
 
     def _make_prefill(self, spec: InstanceSpec, began_ns: int) -> PrefillInstance:
         physics = self._physics.prefill(spec.num_npus)
-        cache = (
-            make_own_cache(self._own_store_sizes(spec), self.settings.cache.policy) if self._has_own_caches else None
-        )
+        cache = self._own_cache(spec)
         return PrefillInstance(
             spec.address,
             PrefillConfig(
@@ -327,25 +287,6 @@ class Blueprint:
             throttle=physics.throttle,
         )
 
-    def _make_aggregated(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> AggregatedInstance:
-        physics = self._physics.aggregated(spec.num_npus)
-        cache = (
-            make_own_cache(self._own_store_sizes(spec), self.settings.cache.policy) if self._has_own_caches else None
-        )
-        decode = DecodeConfig(
-            num_dies=physics.num_dies,
-            blocks_per_die=physics.room.kv_blocks,
-            slots_per_die=physics.room.sequences,
-            extent_blocks=self.settings.instances.kv_extent_blocks,
-            tokens_per_step_num=physics.tokens_per_step[0],
-            tokens_per_step_den=physics.tokens_per_step[1],
-            report_interval_ns=report_interval_ns,
-        )
-        config = AggregatedConfig(
-            decode, self._pass_tokens(spec), physics.rows_per_sequence, names_next=bool(self.pools)
-        )
-        return AggregatedInstance(spec.address, config, physics.cost(), physics.power, cache, began_ns=began_ns)
-
     def _expert_load(
         self, spec: InstanceSpec, costs: CostAtShares[Cost], line_ns: tuple[float, float]
     ) -> ExpertLoad[Cost] | None:
@@ -356,6 +297,11 @@ class Blueprint:
     def _own_store_sizes(self, spec: InstanceSpec) -> StoreSizes:
         """Of the cache of one prefill instance: the DRAM of its nodes."""
         return self._store_sizes(1, spec.num_npus / self.cluster.npus_per_node.count)
+
+    def _own_cache(self, spec: InstanceSpec) -> BlockStore | None:
+        if not self._has_own_caches:
+            return None
+        return make_own_cache(self._own_store_sizes(spec), self.settings.cache.policy)
 
     def _own_cache_blocks(self, spec: InstanceSpec) -> int:
         sizes = self._own_store_sizes(spec)
@@ -398,12 +344,12 @@ class Blueprint:
         try:
             return FabricPlan(
                 self.cluster,
-                _placed(self.prefill),
-                _placed(self.decode),
+                placed(self.prefill),
+                placed(self.decode),
                 [one.num_cache_servers if self.pools else 0 for one in self.plan.supernodes],
                 self.settings.cache.plane,
                 self.settings.fabric.scale_out_oversubscription,
-                aggregated=_placed(self.aggregated),
+                aggregated=placed(self.aggregated),
                 has_cache_ssd=self.settings.cache.has_ssd,
                 keeps_answers=self.settings.cache.answers,
             )
@@ -433,7 +379,3 @@ class Blueprint:
             * cluster.port(CatalogPlane(plane.name.lower()), end).bytes_per_s.value
             for plane, end in ends.items()
         }
-
-
-def _placed(specs: list[InstanceSpec]) -> list[Placed]:
-    return [Placed(spec.address, spec.num_npus, spec.supernode) for spec in specs]

@@ -18,6 +18,7 @@ from tests.naive.fabric import Fabric, Flow, Then
 from tests.naive.parking import Governor, ParkingSlot
 from tests.naive.prefill import Prefill
 from tests.naive.request import Request
+from tests.naive.sides import requests_at, same_at_decode, same_at_prefill, stays, tokens_at
 from tests.naive.world import Actor, World
 
 
@@ -156,47 +157,16 @@ class Core:
 
     # -- routing
 
-    def _prefill_tokens(self, index: int) -> int:
+    def prefill_tokens(self, index: int) -> int:
+        """Uncached tokens of prompts that an instance has not computed."""
         here = [r for r in self.known if r.stage == "prefill" and r.prefill_instance == index]
         return sum(r.prompt_tokens + r.produced - r.cached for r in here)
 
-    def _decode_tokens(self, index: int) -> int:
+    def decode_tokens(self, index: int) -> int:
         """What the instance reported last, and what was promised since to those that have not started there."""
         here = [r for r in self.known if r.counts_at_decode and r.decode_instance == index]
         promised = sum(r.prompt_tokens + r.produced + (not r.prefill_is_done) for r in here if r.stage != "decode")
         return self.reported_kv[index] + promised
-
-    def _same_at_decode(self, prefill: int) -> int | None:
-        """An instance of both stages has one load."""
-        number = prefill - self.case.num_prefill
-        return self.case.num_decode + number if number >= 0 else None
-
-    def _same_at_prefill(self, decode: int) -> int | None:
-        number = decode - self.case.num_decode
-        return self.case.num_prefill + number if number >= 0 else None
-
-    def _requests(self, prefill: int | None, decode: int | None) -> int:
-        computed = sum(r.stage == "prefill" and r.prefill_instance == prefill for r in self.known)
-        return computed + sum(r.counts_at_decode and r.decode_instance == decode for r in self.known)
-
-    def _tokens(self, prefill: int | None, decode: int | None) -> int:
-        computed = 0 if prefill is None else self._prefill_tokens(prefill)
-        return computed + (0 if decode is None else self._decode_tokens(decode))
-
-    def _stays(self, request: Request) -> bool:
-        """What the rule of the case says."""
-        name, _, number = self.case.disaggregation.partition("=")
-        uncached = request.prompt_tokens + request.produced - request.cached
-        if name == "prefix_threshold:tokens":
-            return uncached < int(number)
-        if name == "queue:threshold":
-            queues = [self._prefill_tokens(index) for index in range(self.case.num_prefill)]
-            # Unless more is promised at each aggregated instance than its KV can hold.
-            capacity = 128 * self.case.blocks_per_die * self.case.num_dies
-            local = range(self.case.num_prefill, len(self.prefill))
-            is_busy = all(self._tokens(index, self._same_at_decode(index)) > capacity for index in local)
-            return not is_busy and min(queues) > float(number) * self.case.token_budget
-        return name == "never"
 
     def _least(self, loads: list[int]) -> int:
         best = 0
@@ -218,16 +188,16 @@ class Core:
     def _pick_prefill(self, request: Request) -> int:
         indices = [i for i, slot in enumerate(self.prefill_slots) if slot.state == "awake"]
         if 0 < self.case.num_aggregated < len(self.prefill):
-            stays = self._stays(request)
-            indices = [i for i in indices if (i >= self.case.num_prefill) is stays]
-        counts = [self._requests(i, self._same_at_decode(i)) for i in indices]
-        tokens = [self._tokens(i, self._same_at_decode(i)) for i in indices]
+            is_local = stays(self, request)
+            indices = [i for i in indices if (i >= self.case.num_prefill) is is_local]
+        counts = [requests_at(self, i, same_at_decode(self.case, i)) for i in indices]
+        tokens = [tokens_at(self, i, same_at_decode(self.case, i)) for i in indices]
         return indices[self._pick("prefill", self.case.prefill_policy, counts, tokens)]
 
     def _pick_decode(self) -> int:
         indices = [i for i, slot in enumerate(self.decode_slots) if slot.state == "awake"]
-        counts = [self._requests(self._same_at_prefill(i), i) for i in indices]
-        tokens = [self._tokens(self._same_at_prefill(i), i) for i in indices]
+        counts = [requests_at(self, same_at_prefill(self.case, i), i) for i in indices]
+        tokens = [tokens_at(self, same_at_prefill(self.case, i), i) for i in indices]
         return indices[self._pick("decode", self.case.decode_policy, counts, tokens)]
 
     # -- a request's life

@@ -357,7 +357,7 @@ def aggregated_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
         num_prefill=draw(st.sampled_from([0, 0, 1, 2])),
         num_decode=draw(st.sampled_from([0, 0, 1, 2])),
         num_aggregated=draw(st.integers(1, 3)),
-        step_budget=draw(st.sampled_from([3, 20, 64, 200, 4096])),
+        step_budget=draw(st.sampled_from([11, 32, 64, 200, 4096])),
         rows_per_sequence=draw(st.sampled_from([1, 2])),
         saved_ps=draw(st.sampled_from([0, 300_007, 10**10])),
         disaggregation=draw(st.sampled_from(rules)),
