@@ -42,7 +42,8 @@ from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeInstance
 from workers.decode.sequences import NOBODY, Departures
 from workers.decode.step_run import PS_PER_NS
-from workers.prefill.prompt_queue import NO_CHUNKS, Chunks, PromptQueue
+from workers.prefill.one_pass import NO_PASS, Pass
+from workers.prefill.prompt_queue import PromptQueue
 
 
 class AggregatedInstance(DecodeInstance):
@@ -68,7 +69,7 @@ class AggregatedInstance(DecodeInstance):
         self._mixed_cost = cost
         self._work = work
         self._prompts = PromptQueue(cache)
-        self._chunks = NO_CHUNKS
+        self._chunks = NO_PASS
         # Output tokens before this computation, and payload, of those whose last chunk has not ended.
         self._coming: dict[int, tuple[int, bytes]] = {}
         # Whatever comes may have made room for a prompt that waits for some.
@@ -107,7 +108,7 @@ class AggregatedInstance(DecodeInstance):
         kv_tokens = self._base_tokens + self._num_running * run.accepted
         has_room = bool(left or ended.stopping_ids) and self.memory.num_waiting
         granted = self._reservations.serve_waiting() if has_room else NOTHING
-        begun = self._chunks = self._fill(now_ns) if self._prompts else NO_CHUNKS
+        begun = self._chunks = self._fill(now_ns) if self._prompts else NO_PASS
         outputs: list[Output] = []
         is_due = now_ns - self._reported_ns >= self._config.report_interval_ns
         says_steps = bool(left or started or (self._reported_steps and (ended.tokens or begun.tokens or is_due)))
@@ -122,7 +123,7 @@ class AggregatedInstance(DecodeInstance):
         self._plan()
         return [*outputs, *granted]
 
-    def _take_in(self, ended: Chunks, now_ns: int) -> None:
+    def _take_in(self, ended: Pass, now_ns: int) -> None:
         """The last chunks of these have ended: they are sequences from now on, after those whose KV has come, unless
         their output ends with the first token."""
         self._prompts.store(ended.last_chunk_ids, now_ns)
@@ -133,7 +134,7 @@ class AggregatedInstance(DecodeInstance):
             else:
                 self._joining.append((request_id, resumed + 1, payload))
 
-    def _fill(self, now_ns: int) -> Chunks:
+    def _fill(self, now_ns: int) -> Pass:
         """Take chunks of prompts into the step that begins, as far as sequences leave room in it."""
         return self._prompts.fill(now_ns, self._budget_left(), self._enter)
 
@@ -170,7 +171,7 @@ class AggregatedInstance(DecodeInstance):
         if chunks.tokens:
             self._work.add(chunks.tokens, chunks.pairs, is_mixed=is_mixed)
 
-    def _report_chunks(self, now_ns: int, ended: Chunks, usage: Usage | None) -> PrefillStepped:
+    def _report_chunks(self, now_ns: int, ended: Pass, usage: Usage | None) -> PrefillStepped:
         """What became of prompts at this boundary; without `usage` the report of the steps accounts for the time."""
         begun, end_ns = self._chunks, self._meter.end_ns
         return PrefillStepped(

@@ -51,7 +51,8 @@ from workers.cache.store import BlockStore
 from workers.fabric.expert_load import ExpertLoad
 from workers.power_budget import PowerBudget
 from workers.prefill.config import PrefillConfig
-from workers.prefill.prompt_queue import NO_CHUNKS, Chunks, PromptQueue
+from workers.prefill.one_pass import NO_PASS, Pass
+from workers.prefill.prompt_queue import PromptQueue
 from workers.prefill.step_cost import PassThrottle, PrefillCost, PrefillEnergy
 
 # Only an instance that keeps a power budget needs what does it.
@@ -92,7 +93,7 @@ class PrefillInstance(TimingFlags):
         self._expert_load = expert_load
         self._prompts = PromptQueue(cache)
         self._blocks_held: dict[int, int] = {}
-        self._pass = NO_CHUNKS
+        self._pass = NO_PASS
         self._account_end_ns = began_ns
         self._throttle = throttle
         self._budget = PowerBudget(address, config.budget_w, reports_to)
@@ -123,7 +124,7 @@ class PrefillInstance(TimingFlags):
         if self.cache is not None:
             self._prompts.store(ended.last_chunk_ids, now_ns)
         confirmed = self._budget.take_on()
-        begun = self._pass = self._fill_pass(now_ns) if self._prompts else NO_CHUNKS
+        begun = self._pass = self._fill_pass(now_ns) if self._prompts else NO_PASS
         if begun.tokens:
             self.deadline_ns = now_ns + self._pass_ns(begun)
         else:
@@ -210,7 +211,7 @@ class PrefillInstance(TimingFlags):
         if not self._pass.tokens:
             self.deadline_ns = now_ns
 
-    def _fill_pass(self, now_ns: int) -> Chunks:
+    def _fill_pass(self, now_ns: int) -> Pass:
         """Take prompts in order of arrival up to the token budget."""
         return self._prompts.fill(now_ns, self._config.token_budget, self._enter)
 
@@ -222,7 +223,7 @@ class PrefillInstance(TimingFlags):
         self._blocks_held[request_id] = blocks
         return True
 
-    def _pass_ns(self, begun: Chunks) -> int:
+    def _pass_ns(self, begun: Pass) -> int:
         full_ns = self._cost.prefill_ns(begun.tokens, begun.pairs, begun.cached_tokens)
         if self._throttle is None:
             return full_ns
@@ -232,7 +233,7 @@ class PrefillInstance(TimingFlags):
     def _slowed(self, throttle: PassThrottle, full_ns: int) -> ThrottledPass:
         return throttle.run(self._budget.watts, full_ns, self._pass.tokens, self._pass.pairs)
 
-    def _account(self, now_ns: int, done: Chunks, throttled: ThrottledPass | None, *, is_busy: bool) -> Usage:
+    def _account(self, now_ns: int, done: Pass, throttled: ThrottledPass | None, *, is_busy: bool) -> Usage:
         """Usage since the last account."""
         start_ns = self._account_end_ns
         self._account_end_ns = now_ns
@@ -256,11 +257,11 @@ class PrefillInstance(TimingFlags):
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._pass.tokens:
             return NOTHING
-        return self._report(self._account(now_ns, NO_CHUNKS, None, is_busy=False))
+        return self._report(self._account(now_ns, NO_PASS, None, is_busy=False))
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A pass that was cut short is counted as busy time without the work that it had not finished.
-        return self._report(self._account(now_ns, NO_CHUNKS, self._throttled, is_busy=self._pass.tokens > 0))
+        return self._report(self._account(now_ns, NO_PASS, self._throttled, is_busy=self._pass.tokens > 0))
 
     def _report(self, usage: Usage) -> Outputs:
         of_cache = () if self.cache is None else self.cache.policy_report(self.address)

@@ -8,41 +8,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Final
 
 from scheduler.protocol.messages import ExtendCached, StartPrefill
 from workers.cache.store import BlockStore
 from workers.oracle import output_tokens
+from workers.prefill.one_pass import NO_PASS, Pass
 
 Prompt = tuple[int, int, int, int, bytes]
 """A prompt that waits or is being computed: id, tokens, those of them cached, those resumed, and its payload."""
 
 Enter = Callable[[int, int], bool]
 """Takes room for the KV of a request of so many tokens; False if there is none."""
-
-
-@dataclass(slots=True)
-class Chunks:
-    """What one pass or step computes of prompts, and of whom.
-
-    `cached_tokens` are of those whose first chunk is in it.
-    """
-
-    tokens: int
-    pairs: int
-    cached_tokens: int
-    started_ids: list[int]
-    """Their first chunk is in it."""
-    started_cached: list[int]
-    """Cached tokens of each, where the instance looks them up itself, or was told of more than it was sent with."""
-    last_chunk_ids: list[int]
-    """Their last chunk is in it."""
-    stopping_ids: list[int]
-    """Those of them whose output ends with the token that it yields."""
-
-
-NO_CHUNKS: Final = Chunks(0, 0, 0, [], [], [], [])
 
 
 class PromptQueue:
@@ -68,8 +44,9 @@ class PromptQueue:
 
     def add(self, message: StartPrefill) -> None:
         """These wait from now on."""
-        columns = message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads
-        self._queue.extend(zip(*columns, strict=True))
+        self._queue.extend(
+            zip(message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads)
+        )
         if self.cache is not None:
             prefixes = zip(message.prefixes, message.tenants, strict=True)
             self._prefixes.update(zip(message.ids, prefixes, strict=True))
@@ -115,7 +92,7 @@ class PromptQueue:
             position = 0
         return next_ids
 
-    def fill(self, now_ns: int, budget: int, enter: Enter) -> Chunks:
+    def fill(self, now_ns: int, budget: int, enter: Enter) -> Pass:
         """Take prompts in order of arrival up to a budget of computed tokens, as long as they find room."""
         queue, position = self._queue, self._position
         started_ids: list[int] = []
@@ -151,10 +128,10 @@ class PromptQueue:
                     stopping_ids.append(request_id)
         self._position = position
         if not tokens:
-            return NO_CHUNKS
+            return NO_PASS
         self._named.difference_update(started_ids)
         self._extended.difference_update(started_ids)
-        return Chunks(tokens, pairs, cached_tokens, started_ids, started_cached, last_chunk_ids, stopping_ids)
+        return Pass(tokens, pairs, cached_tokens, started_ids, started_cached, last_chunk_ids, stopping_ids)
 
     def _look_up(self, cache: BlockStore, prompt: Prompt, now_ns: int) -> int:
         """Cached tokens of a prompt that enters its first pass; one token is always computed."""
