@@ -140,8 +140,8 @@ class Routing(Struct, frozen=True):
     """Who chooses instances, and what it sees of them."""
 
     policy_source: Mapping[str, OwnFiles] = setting("", parse_files)
-    """Texts of the FILE.py of `policy`, `admission`, `order` and `cache_policy` and of files beside them that they
-    import, which are read when a run is told of them; so they are the same wherever the run's parts are."""
+    """Texts of the FILE.py of `policy`, `admission`, `order`, `cache_policy` and `disaggregation` and of files beside
+    them that they import, which are read when a run is told of them; so they are the same wherever its parts are."""
     policy: PolicyChoice = setting(
         "cloudmatrix",
         choose_policy("policy"),
@@ -149,6 +149,14 @@ class Routing(Struct, frozen=True):
         flag=("NAME", "Routing policy, NAME[:key=value] or FILE.py:Class."),
     )
     """Routing policy, for prefill and decode alike: NAME or NAME:key=value,..., or FILE.py:Class of one's own."""
+    disaggregation: PolicyChoice = setting(
+        "always",
+        choose_policy("disaggregation"),
+        needs=("policy_source",),
+        flag=("RULE", "Whose prompts go to prefill, RULE[:key=value] or FILE.py:Class."),
+    )
+    """Of a plan with prefill and aggregated instances, whose prompts go to the former: always, never, prefix_threshold,
+    isl_bounding, queue or isl_or_load, as NAME or NAME:key=value,..., or FILE.py:Class of one's own."""
     view_age_s: float = setting(0.0, between=(0, 10**6))
     """How old what a routing policy sees of the instances may be, seconds; 0 for as the core counts them now."""
     startup_profile: bool = setting(True)

@@ -5,13 +5,24 @@ from __future__ import annotations
 from deploy.settings.settings import Settings
 from deploy.system.instance_physics import AggregatedPhysics
 from scheduler.core.config import CacheMode
+from scheduler.policies.disaggregation import ALWAYS
 from scheduler.protocol.errors import ConfigError
 from workers.aggregated.config import AggregatedConfig
 from workers.decode.config import DecodeConfig
 
 
 def check_aggregated(settings: Settings) -> None:
-    """A `ConfigError` for what a plan with aggregated instances is asked for and does not do yet."""
+    """A `ConfigError` for what a plan with aggregated instances does not do yet, and for a rule that has
+    nothing to decide."""
+    plan, rule = settings.hardware.plan, settings.routing.disaggregation
+    has_both = any(one.aggregated_npus for one in plan.supernodes) and any(one.prefill_npus for one in plan.supernodes)
+    if rule.spec != ALWAYS and not has_both:
+        raise ConfigError(
+            f"disaggregation is {rule.name}, and plan {plan.text!r} has not both prefill (p) and aggregated (a) "
+            "instances between which it could decide: add some, or leave it out"
+        )
+    if not plan.has_aggregated:
+        return
     power, cache = settings.power, settings.cache
     asked = {
         "a power cap": power.cap_w is not None,
@@ -21,7 +32,7 @@ def check_aggregated(settings: Settings) -> None:
     for what, is_asked in asked.items():
         if is_asked:
             raise ConfigError(
-                f"plan {settings.hardware.plan.text!r}: aggregated instances (a) do not work with {what} yet; "
+                f"plan {plan.text!r}: aggregated instances (a) do not work with {what} yet; "
                 "leave that out, or use p and d terms"
             )
 

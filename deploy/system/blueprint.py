@@ -72,8 +72,7 @@ class Blueprint:
         self.prefill = specs_of(Role.PREFILL, [one.prefill_npus for one in plans])
         self.decode = specs_of(Role.DECODE, [one.decode_npus for one in plans])
         self.aggregated = specs_of(Role.AGGREGATED, [one.aggregated_npus for one in plans])
-        if self.aggregated:
-            check_aggregated(settings)
+        check_aggregated(settings)
         self.pools = pool_addresses(len(self.plan.supernodes)) if settings.cache.mode is CacheMode.POOL else ()
         if self.pools and any(
             (one.prefill_npus or one.aggregated_npus) and not one.num_cache_servers for one in self.plan.supernodes
@@ -170,6 +169,8 @@ class Blueprint:
                 parking=settings.power.parking,
                 classes=requests.classes,
                 weights=self.model_weights(),
+                disaggregation=settings.routing.disaggregation.spec,
+                make_rule=settings.routing.disaggregation.make_disaggregation,
             ),
             self.make_policy(StageKind.PREFILL),
             self.make_policy(StageKind.DECODE),
@@ -226,7 +227,8 @@ class Blueprint:
         if spec.role is Role.DECODE:
             return InstanceInfo(*size, kv_tokens * self._num_dies(spec))
         all_tokens = kv_tokens if spec.role is Role.PREFILL else kv_tokens * self._num_dies(spec)
-        return InstanceInfo(*size, all_tokens, self._own_cache_blocks(spec) if self._has_own_caches else 0)
+        cache_blocks = self._own_cache_blocks(spec) if self._has_own_caches else 0
+        return InstanceInfo(*size, all_tokens, cache_blocks, self._pass_tokens(spec))
 
     @property
     def _has_own_caches(self) -> bool:

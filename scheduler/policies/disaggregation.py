@@ -7,8 +7,9 @@ choice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from scheduler.policies.registry import KnownPolicy, make_policy, register
 from scheduler.protocol.catalog import Catalog
@@ -21,8 +22,7 @@ ALWAYS: Final = "always"
 """The rule of a plan that names none."""
 
 
-@dataclass(slots=True)
-class DisaggregationView:
+class DisaggregationView(Struct, frozen=True):
     """What a rule may know when it is asked about one request.
 
     `prompt_tokens` includes output tokens that are computed again after a preemption; of them `uncached_tokens` are not
@@ -31,12 +31,12 @@ class DisaggregationView:
     eligible aggregated instance, the share of its KV that its requests take, as the core counts them.
     """
 
-    now_ns: Final[int]
-    prompt_tokens: Final[int]
-    uncached_tokens: Final[int]
-    prefill_queues: Final[tuple[int, ...]]
-    pass_tokens: Final[tuple[int, ...]]
-    kv_usages: Final[tuple[float, ...]]
+    now_ns: int
+    prompt_tokens: int
+    uncached_tokens: int
+    prefill_queues: tuple[int, ...]
+    pass_tokens: tuple[int, ...]
+    kv_usages: tuple[float, ...]
 
 
 class DisaggregationRule(Protocol):
@@ -99,8 +99,7 @@ class PrefixThreshold:
         return not self._tokens or view.uncached_tokens < self._tokens
 
 
-@dataclass(slots=True)
-class _Bypass:
+class _Bypass(Struct, frozen=True):
     """What Dynamo's rules share: they bypass prefill unless decode is busy."""
 
     busy_kv: float
