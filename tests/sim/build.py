@@ -261,10 +261,14 @@ def decode_info(case: Case, address: str) -> InstanceInfo:
     return InstanceInfo(address, 1, tokens, 0, tokens * case.num_dies, case.cache_blocks)
 
 
-def make_aggregated(case: Case, index: int, cache: BlockStore | None, decode: DecodeConfig) -> AggregatedInstance:
+def make_aggregated(
+    case: Case, index: int, cache: BlockStore | None, decode: DecodeConfig, began_ns: int = 0
+) -> AggregatedInstance:
     """An aggregated instance of a case, with the decode side of its decode instances."""
     sizes = AggregatedConfig(decode, case.step_budget, case.rows_per_sequence, names_next=case.cache_mode == "pool")
-    return AggregatedInstance(aggregated_address(index), sizes, LinearMixed(case), LinearEnergy(), cache)
+    return AggregatedInstance(
+        aggregated_address(index), sizes, LinearMixed(case), LinearEnergy(), cache, began_ns=began_ns
+    )
 
 
 class Rogue:
