@@ -34,6 +34,10 @@ class Decodes:
         table, stage, index = self._table, self._stage, self._stage.index[instance]
         prompt_tokens, output_tokens, at_decode = table.prompt_tokens, table.output_tokens, table.decode_instance
         table.move(_STAYED, ids)
+        for log in self._state.decision_logs:
+            for request_id in ids:
+                log.chose(StageKind.DECODE, request_id, Decision(index, _STAYS))
+            log.started(StageKind.DECODE, now_ns, index, ids, None)
         stage.outstanding_requests[index] += len(ids)
         stage.outstanding_tokens[index] += sum([prompt_tokens[i] + output_tokens[i] for i in ids])
         tentative = self._state.open.tentative
@@ -41,10 +45,6 @@ class Decodes:
             at_decode[request_id] = index
             if tentative is not None:
                 tentative.take(request_id)
-        for log in self._state.decision_logs:
-            for request_id in ids:
-                log.chose(StageKind.DECODE, request_id, Decision(index, _STAYS))
-            log.started(StageKind.DECODE, now_ns, index, ids, None)
 
     def on_stepped(self, message: DecodeStepped) -> list[int]:
         """A run of steps has ended; returns those who were preempted and are requeued."""

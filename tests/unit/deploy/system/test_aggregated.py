@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual
+from deploy.report.life import life_of
+from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual, write_result
+from deploy.run_folder.read import open_run
 from deploy.settings.load import load_settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.errors import ConfigError
@@ -92,3 +94,21 @@ def test_settings_of_aggregated_instances_decide_nothing_without_any() -> None:
     assert without.digest() == other.digest()
     first, second = (load_settings(None, {"plan": "24x16a+48c", "aggregated_tokens_per_npu": n}) for n in (64, 65))
     assert first.digest() != second.digest()
+
+
+def test_explain_says_where_a_prompt_was_computed_and_that_it_stayed(tmp_path: Path) -> None:
+    told = load_settings(None, {"plan": SPLIT, "disaggregation": "prefix_threshold:tokens=2000", "cache": "none"})
+    job = ReplayJob(DEMO, TraceOptions(20, 1, 1.0, 0, False, None), told, keeps_log=True)
+    result = replay_virtual(job)
+    write_result(str(tmp_path / "run"), result, result.document())
+    folder = open_run(str(tmp_path / "run"))
+    lives = [life_of(folder, str(request_id)) for request_id in range(20)]
+    short = next(life for life in lives if life.prompt_tokens < 2000)
+    long = next(life for life in lives if life.prompt_tokens >= 2000)
+    said = {(one.event, one.why) for one in short.events}
+    assert ("stays to decode", "stays where its prompt was computed") in said
+    assert any("computed where it decodes (prefix_threshold)" in why for _, why in said)
+    assert "KV handed over" not in {event for event, _ in said}
+    said = {(one.event, one.why) for one in long.events}
+    assert any("disaggregated (prefix_threshold)" in why for _, why in said)
+    assert "KV handed over" in {event for event, _ in said}
