@@ -35,7 +35,12 @@ Cluster = Annotated[str, typer.Option(metavar="NAME", help="Hardware profile, or
 Model = Annotated[str, typer.Option(metavar="NAME", help="Model, config.json or mindformers .yaml.")]
 Npus = Annotated[int | None, typer.Option(metavar="N", help="NPUs (packages, GPUs) of the instance.")]
 Ep = Annotated[int | None, typer.Option(metavar="N", help="Ranks of expert parallelism; a rank is a die.")]
+Tp = Annotated[int | None, typer.Option(metavar="N", help="Ranks that share the attention of each layer.")]
+ExpertTp = Annotated[int | None, typer.Option(metavar="N", help="Ranks that share each expert; 1.")]
+Pp = Annotated[int | None, typer.Option(metavar="N", help="Pipeline stages of prefill; 1.")]
+Cp = Annotated[int | None, typer.Option(metavar="N", help="Ranks that share each prompt in prefill; 1.")]
 Slots = Annotated[int | None, typer.Option(metavar="N", help="Experts that a rank holds in each layer.")]
+Reserve = Annotated[float | None, typer.Option(metavar="SHARE", help="Of memory, for activations and graphs; 0.1.")]
 Microbatch = Annotated[str | None, typer.Option(metavar="on|off", help="Two micro-batches, or no overlap at all.")]
 OverlapName = Annotated[str | None, typer.Option(metavar="KIND", help="none, single_batch or two_batches.")]
 Eplb = Annotated[str | None, typer.Option(metavar="KIND", help="Expert balance: default, greedy or perfect.")]
@@ -59,7 +64,12 @@ INSTANCE_OPTIONS: Final = OptionGroup(
     {
         "npus": (Npus, None),
         "ep": (Ep, None),
+        "tp": (Tp, None),
+        "expert_tp": (ExpertTp, None),
+        "pp": (Pp, None),
+        "cp": (Cp, None),
         "slots_per_rank": (Slots, None),
+        "reserve": (Reserve, None),
         "microbatch": (Microbatch, None),
         "overlap": (OverlapName, None),
         "eplb": (Eplb, None),

@@ -101,12 +101,19 @@ def _instance(point: Instance) -> dict[str, Any]:
         "model": point.model.name,
         "npus": point.num_npus,
         "ep": point.ep,
+        **_shares(point),
         "overlap": point.overlap.value,
         "eplb": point.eplb.value,
         "precision": point.precision.value,
         "kv_precision": point.kv_precision.value,
         "expert_weights": (point.cluster.defaults.expert_weights or point.precision).value,
     }
+
+
+def _shares(point: Instance) -> dict[str, Any]:
+    """How ranks share layers where it is not by experts alone."""
+    usual = {"tp": None, "expert_tp": 1, "pp": 1, "cp": 1}
+    return {name: getattr(point, name) for name, plain in usual.items() if getattr(point, name) != plain}
 
 
 def _heading(point: Mapping[str, Any]) -> str:

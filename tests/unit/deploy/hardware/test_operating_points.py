@@ -53,6 +53,33 @@ def test_a_dense_model_is_split_over_no_more_than_its_kv_heads() -> None:
     assert decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, ep=4)).ep == 4
 
 
+def test_ranks_that_share_experts_or_layers_leave_fewer_to_spread_experts_over() -> None:
+    shared = decode(CLOUDMATRIX384, options=replace(NOTHING, num_npus=16, tp=2, expert_tp=4))
+    assert (shared.num_npus, shared.ep, shared.tp, shared.expert_tp) == (16, 8, 2, 4)
+    assert decode(CLOUDMATRIX384, options=replace(NOTHING, ep=8, expert_tp=4)).num_npus == 16
+    staged = prefill_point(H800_CLUSTER, DEEPSEEK_R1, replace(NOTHING, pp=2, cp=4))
+    assert (staged.num_npus, staged.ep, staged.pp, staged.cp) == (32, 16, 2, 4)
+    for point in (shared, staged):
+        point.check()
+
+
+def test_a_dense_model_says_tp_where_others_say_ep() -> None:
+    dense = decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, num_npus=16, tp=4))
+    assert (dense.num_npus, dense.tp, dense.ep) == (16, 4, 4)
+    with pytest.raises(ConfigError, match=r"--tp 4 and --ep 8 both say how many ranks .* leave --ep out"):
+        decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, tp=4, ep=8))
+
+
+def test_a_cluster_says_how_its_instances_share() -> None:
+    layout = replace(CLOUDMATRIX384.defaults.decode, num_npus=16, ep=8, tp=2, expert_tp=4)
+    cluster = replace(CLOUDMATRIX384, defaults=replace(CLOUDMATRIX384.defaults, decode=layout))
+    point = decode(cluster)
+    assert (point.num_npus, point.ep, point.tp, point.expert_tp) == (16, 8, 2, 4)
+    assert decode(cluster, options=replace(NOTHING, num_npus=8)).ep == 4
+    dense = decode(cluster, LLAMA_3_1_70B)
+    assert (dense.tp, dense.ep, dense.expert_tp) == (2, 2, 1)
+
+
 def test_what_is_given_wins() -> None:
     point = decode_point(CLOUDMATRIX384, DEEPSEEK_R1, NOTHING, 8, 1000, 0, 0.9)
     assert (point.batch_per_npu, point.context_tokens, point.mtp_k, point.acceptance) == (8, 1000, 0, 0.9)
