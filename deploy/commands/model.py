@@ -13,8 +13,15 @@ from msgspec import to_builtins
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.hardware.model_page import model_list, model_page, model_summary
 from deploy.hardware.notes import tell_notes
-from deploy.hardware.operating_points import InstanceOptions, decode_point, one_of, prefill_point, tpot_limit_s
-from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer
+from deploy.hardware.operating_points import (
+    InstanceOptions,
+    afd_point,
+    decode_point,
+    one_of,
+    prefill_point,
+    tpot_limit_s,
+)
+from deploy.hardware.point_page import Answer, afd_answer, decode_answer, operator_answer, point_page, prefill_answer
 from deploy.settings.options import OptionGroup, with_options
 from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
@@ -22,6 +29,7 @@ from sim_hw.description import describe
 from sim_hw.errors import HardwareModelError
 from sim_hw.models.published import MODELS
 from sim_hw.models.totals import totals
+from sim_hw.steps.afd_prediction import predict_afd
 from sim_hw.steps.predict import largest_batch, predict_decode, predict_operator, predict_prefill
 
 app = typer.Typer(help="Show models, and predict one operating point.")
@@ -57,6 +65,7 @@ DrafterName = Annotated[str | None, typer.Option(metavar="KIND", help="What draf
 PrecisionName = Annotated[str | None, typer.Option(metavar="NAME", help="Of weights and products: int8, fp8, bf16 ...")]
 KvPrecision = Annotated[str | None, typer.Option(metavar="NAME", help="Of cached KV: bf16, int8 or fp8.")]
 ExpertFormat = Annotated[str | None, typer.Option(metavar="KIND", help="Experts' weights: nvfp4, w4a8 or none.")]
+Afd = Annotated[str | None, typer.Option(metavar="A:F", help="Attention on A NPUs, experts on F others.")]
 TpotSlo = Annotated[str | None, typer.Option(metavar="TIME", help="Find the largest batch within it, such as 50ms.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
@@ -139,11 +148,14 @@ def decode(
     drafter: DrafterName = None,
     accept_length: AcceptLength = None,
     tpot_slo: TpotSlo = None,
+    afd: Afd = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a decode step, by operator."""
     if batch is not None and tpot_slo is not None:
         raise ConfigError(f"--batch {batch} and --tpot-slo {tpot_slo}: the limit finds the batch; leave one out")
+    if afd is not None and tpot_slo is not None:
+        raise ConfigError(f"--afd {afd} and --tpot-slo {tpot_slo}: a batch is not searched for; give --batch instead")
     limit_s = None if tpot_slo is None else tpot_limit_s(tpot_slo)
     supernode, shape = load_cluster(cluster), load_model(model)
     tell_notes(shape)
@@ -151,7 +163,11 @@ def decode(
         point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
         if limit_s is not None:
             point = largest_batch(point, limit_s)
-        answer = decode_answer(point, predict_decode(point))
+        if afd is None:
+            answer = decode_answer(point, predict_decode(point))
+        else:
+            sides = afd_point(point, instance, afd)
+            answer = afd_answer(sides, predict_afd(sides))
     _show(answer, as_json)
     return 0
 

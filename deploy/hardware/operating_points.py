@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from sim_hw.operators.operating_point import (
     PrefillPoint,
 )
 from sim_hw.planes import Plane
+from sim_hw.steps.afd_step import AfdPoint
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
 
@@ -65,6 +67,21 @@ def decode_point(
     if acceptance is not None:
         raise ConfigError(f"--acceptance {acceptance} and --accept-length {accept_length} say the same; leave one out")
     return replace(point, acceptance=acceptance_of(accept_length, point.mtp_k))
+
+
+def afd_point(point: DecodePoint, options: InstanceOptions, afd: str) -> AfdPoint:
+    """The point with attention on A NPUs and experts on F others, `afd` being A:F."""
+    numbers = re.fullmatch(r"(\d{1,6}):(\d{1,6})", afd, re.ASCII)
+    if numbers is None:
+        raise ConfigError(f"--afd {afd!r} is no pair of NPUs; give A:F, such as 64:16")
+    told = {"--npus": options.num_npus, "--ep": options.ep, "--microbatch": options.microbatch}
+    for option, value in (told | {"--overlap": options.overlap}).items():
+        if value is not None:
+            raise ConfigError(f"--afd {afd} and {option} {value}: the sides say both NPUs and overlap; leave one out")
+    attention, ffn = (int(number) for number in numbers.groups())
+    fields = {name: getattr(point, name) for name in DecodePoint.__struct_fields__}
+    fields |= {"num_npus": attention, "ep": ffn * point.chip.num_dies.count}
+    return AfdPoint(**fields, ffn_npus=ffn)
 
 
 def acceptance_of(accept_length: float, drafts: int) -> float:

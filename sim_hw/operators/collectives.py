@@ -59,6 +59,27 @@ class ExpertAllToAll(Struct, frozen=True):
         return die.scale_up_bytes_per_s.value if is_scale_up else die.scale_out_bytes_per_s.value
 
 
+class SidesExchange(Struct, frozen=True):
+    """Dispatch and combine between `senders` dies of attention and `receivers` of experts, which share no node."""
+
+    cluster: Supernode
+    fit: ChipFit
+    senders: int
+    receivers: int
+    hidden: int
+    messages_per_row: float
+
+    def seconds(self, name: CollectiveName, rows: float) -> float:
+        """For `rows` token rows of each sender, on the side with fewer dies: each of its lines has more to move."""
+        fit: CollectiveFit = getattr(self.fit, name)
+        busiest_rows = rows * max(1.0, self.senders / self.receivers)
+        between = ExpertAllToAll(
+            self.cluster, self.fit, self.senders + self.receivers, self.hidden, self.messages_per_row
+        )
+        sent_s = between.payload_bytes(name, busiest_rows) / (fit.line_share.value * between.link_bytes_per_s())
+        return fit.fixed_s.value + sent_s + fit.far_s.value + busiest_rows * fit.far_row_s.value
+
+
 def package_share(cluster: Supernode, ep: int, stride: int = 1) -> float:
     """The share of a rank's messages that stay in its package, on itself or its other die: none of the wire's time.
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from deploy.hardware.operating_points import InstanceOptions, acceptance_of, decode_point, prefill_point, tpot_limit_s
+from deploy.hardware.operating_points import (
+    InstanceOptions,
+    acceptance_of,
+    afd_point,
+    decode_point,
+    prefill_point,
+    tpot_limit_s,
+)
 from scheduler.protocol.errors import ConfigError
 from sim_hw.chips.chip import ExpertWeights, Precision
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
@@ -68,6 +75,16 @@ def test_a_dense_model_says_tp_where_others_say_ep() -> None:
     assert (dense.num_npus, dense.tp, dense.ep) == (16, 4, 4)
     with pytest.raises(ConfigError, match=r"--tp 4 and --ep 8 both say how many ranks .* leave --ep out"):
         decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, tp=4, ep=8))
+
+
+def test_sides_of_attention_and_experts() -> None:
+    sides = afd_point(decode(CLOUDMATRIX384), NOTHING, "128:32")
+    assert (sides.num_npus, sides.ffn_npus, sides.ep, sides.batch_per_npu) == (128, 32, 64, 96)
+    for text in ("128", "128:32:1", "a:b", "128:", "-1:4"):
+        with pytest.raises(ConfigError, match="is no pair of NPUs; give A:F, such as 64:16"):
+            afd_point(decode(CLOUDMATRIX384), NOTHING, text)
+    with pytest.raises(ConfigError, match="--afd 128:32 and --ep 64: the sides say both NPUs and overlap"):
+        afd_point(decode(CLOUDMATRIX384), replace(NOTHING, ep=64), "128:32")
 
 
 def test_a_cluster_says_how_its_instances_share() -> None:
