@@ -13,7 +13,7 @@ from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_bod
 from deploy.http.completions import Completions
 from deploy.http.connections import Watch
 from deploy.http.errors import HttpError, defect, of_aiohttp
-from deploy.http.exchange import Exchange, Serving
+from deploy.http.exchange import STOPPING, Exchange, Serving
 from deploy.http.keys import KeyRing
 from deploy.http.prompts import BYTES_PER_TOKEN, BlockNumbers, Prompt, chat_text
 from deploy.http.routes import JSON_TYPE, ROUTES, Handler, Route, openapi_document
@@ -46,8 +46,8 @@ class HttpService:
         self._spec = spec
         self._why_not = why_not
         self._page = page
-        self._exchange = Exchange()
-        self._completions = Completions(spec, self._exchange, blocks or BlockNumbers())
+        self._exchange = Exchange(spec.accepted_path, blocks)
+        self._completions = Completions(spec, self._exchange)
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
         self._document = openapi_document(self.routes, version(DISTRIBUTION), has_keys=bool(spec.key_digests))
@@ -85,6 +85,16 @@ class HttpService:
     def end(self) -> None:
         """It is over."""
         self._exchange.end()
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from taking requests, and the fix; empty if nothing does."""
+        return self._exchange.trouble
+
+    def stop_taking(self) -> int:
+        """Take no new request from now on; returns how many clients still wait for an answer."""
+        self._exchange.stop_taking()
+        return self._exchange.num_read
 
     def application(self) -> web.Application:
         """All routes behind the middleware."""
@@ -129,7 +139,7 @@ class HttpService:
 
     def _refuse_if_closed(self) -> None:
         if not self._exchange.is_open:
-            line, retry_after_s = self._why_not()
+            line, retry_after_s = (self.trouble, 5.0) if self.trouble else self._why_not()
             raise HttpError(503, line, "not_serving", retry_after_s=retry_after_s)
 
     async def chat(self, request: web.Request, body: ChatBody) -> web.StreamResponse:
@@ -168,6 +178,8 @@ class HttpService:
     async def ready(self, request: web.Request) -> web.Response:
         """GET /ready."""
         self._refuse_if_closed()
+        if self._exchange.is_stopping:
+            raise HttpError(503, STOPPING, "stopping", retry_after_s=5.0)
         return web.json_response({"status": "ready"})
 
     async def metrics(self, request: web.Request) -> web.Response:

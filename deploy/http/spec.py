@@ -28,7 +28,8 @@ class HttpSpec(Struct, frozen=True):
     """Where it listens (port 0: any that is free), and who is let in: everybody if there are no `key_digests`.
 
     Keys themselves go nowhere: `key_digests` are their SHA-256 in hexadecimal. `model` is the one served; prompt and
-    answer have at most `max_context_tokens`. `seed` is that of the texts and lengths of answers.
+    answer have at most `max_context_tokens`. `seed` is that of the texts and lengths of answers. Accepted requests are
+    noted at `accepted_path`; nowhere if it is empty.
     """
 
     host: str = LOOPBACK
@@ -37,6 +38,7 @@ class HttpSpec(Struct, frozen=True):
     model: str = ""
     max_context_tokens: int = 0
     seed: int = 0
+    accepted_path: str = ""
 
     def at(self, address: str) -> HttpSpec:
         """The same on the port of an address that it was found to listen on."""
