@@ -32,7 +32,7 @@ NUM_ENGINES: Final = 4
 GROUPS: Final = range(7)
 TURNS: Final = 4
 NOTICE_S: Final = 60.0
-MODEL_PLAN: Final = ("--plan", "1x16p+1x16d", "--cache", "local")
+MODEL_PLAN: Final = ("--plan", "1x16a", "--cache", "local")
 
 
 def metric(engine: Engine, name: str) -> float:

@@ -23,7 +23,7 @@ SERVE = "import sys; from deploy.cli import main; sys.exit(main())"
     [
         (["8000x"], "serve-engine 8000x: give HOST:PORT"),
         (["0.0.0.0:0"], "serve-engine 0.0.0.0:0: other machines reach it there, so it needs a key"),
-        (["--plan", "2x16p+1x16d"], "has 3 instances; an engine is one prefill and one decode instance"),
+        (["--plan", "2x16p+1x16d"], "has the instances decode, prefill, prefill; an engine is one aggregated"),
         (["--speed", "0"], "--speed is 0; give a number from 0.01"),
         (["--count", "0"], "--count is 0; give a number from 1"),
         (["--grace", "-1"], "--grace is -1; give seconds"),

@@ -20,7 +20,8 @@ from tests.unit.deploy.engines.engines import Client, blueprint, complete, rows_
 SHARED = "0123" * 1024
 
 
-def test_a_replay_of_what_was_recorded_tells_what_was_served(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plan", ["1x16a", "1x16p+1x16d"])
+def test_a_replay_of_what_was_recorded_tells_what_was_served(plan: str, tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
 
     async def talk(client: Client, one: ServedEngine) -> Records:
@@ -29,8 +30,8 @@ def test_a_replay_of_what_was_recorded_tells_what_was_served(tmp_path: Path) -> 
             await asyncio.gather(*asked)
         return Records(one.engine.core.table)
 
-    served = with_engine(talk, spec(record=str(path), speed=20.0))
-    settings = blueprint().settings
+    served = with_engine(talk, spec(record=str(path), speed=20.0), plan=plan)
+    settings = blueprint(plan=plan).settings
     options = TraceOptions(tokens_per_id=BLOCK_TOKENS, time_unit="ms")
     replayed = replay_virtual(ReplayJob(str(path), options, settings)).records
     assert served.num_requests == 18
