@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -28,6 +29,9 @@ MAX_BODY_BYTES: Final = 4 * 2**20
 BODY_S: Final = 30.0
 """Wall seconds within which a body comes."""
 
+CLOSE_S: Final = 2.0
+"""Wall seconds that clients have to read their last event when the service ends."""
+
 DISTRIBUTION: Final = "supernode-serve"
 
 WhyNot = Callable[[], tuple[str, float]]
@@ -46,12 +50,13 @@ class HttpService:
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
         self._document = openapi_document(version(DISTRIBUTION), has_keys=bool(spec.key_digests))
+        self._runner: Runner | None = None
         # A task that nobody holds may be collected.
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
         """Listen; returns HOST:PORT as it came out. A `ClusterError` if it cannot."""
-        runner = Runner(self.application())
+        runner = self._runner = Runner(self.application())
         await runner.setup()
         site = web.TCPSite(runner, self._spec.host, self._spec.port)
         try:
@@ -81,6 +86,15 @@ class HttpService:
         """Take no new request from now on; returns how many clients still wait for an answer."""
         self._exchange.stop_taking()
         return self._exchange.num_read
+
+    async def close(self) -> None:
+        """Tell whoever still waits that it is over, let them hear it, and listen no more."""
+        self._exchange.end()
+        if self._runner is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._runner.cleanup()
+            self._runner = None
 
     def application(self) -> web.Application:
         """All routes behind the middleware."""

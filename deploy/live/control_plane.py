@@ -148,7 +148,13 @@ class ControlPlane:
         """Whether it has adopted a fleet, what keeps it from running one, if anything does, and whether somebody waits
         for a replay's result."""
         is_awaited = self._is_replaying or (self._is_untaken and monotonic_s() - self._asked_s < TAKE_S)
-        return {"is_adopted": self._fleet is not None, "error": self._idle_error, "is_awaited": is_awaited}
+        trouble = "" if self._http is None else self._http.trouble
+        return {
+            "is_adopted": self._fleet is not None,
+            "error": self._idle_error,
+            "is_awaited": is_awaited,
+            "http_trouble": trouble,
+        }
 
     async def replay(self, run: bytes) -> bytes:
         """Run a pickled `RunSpec` to its end; answers a pickled `LiveOutcome`. Raises what ended the run instead."""
@@ -197,6 +203,15 @@ class ControlPlane:
         if self._is_replaying and self._session is not None:
             self._is_told_to_stop = True
             self._session.stop()
+
+    async def stop_serving(self, *, at_once: bool) -> int:
+        """Take no new request of clients; returns how many still wait for an answer. `at_once` ends those, too."""
+        if self._http is None:
+            return 0
+        num_waiting = self._http.stop_taking()
+        if at_once:
+            await self._http.close()
+        return num_waiting
 
     async def deliver(self, data: bytes) -> None:
         """Take an envelope from a host. Nothing is awaited, so calls stay in order."""
