@@ -22,6 +22,9 @@ fuzz: $(STAMP) ## 10,000 requests that Schemathesis makes of the served document
 soak: $(STAMP) ## the tests that take many minutes: up and down 20 times, each process killed in turn, memory over 30,000 requests
 	$(BIN)/python -m pytest -m soak
 
+chaos: $(STAMP) ## a minute of clients over HTTP while workers are killed, one hangs, and the control plane is killed
+	$(BIN)/python -m pytest -q -s -m soak tests/live/test_http_chaos.py
+
 lint: $(STAMP) ## style, format and direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -73,9 +73,9 @@ class HttpService:
         """A session's clock starts."""
         self._exchange.begin(session)
 
-    def end(self) -> None:
-        """It is over."""
-        self._exchange.end()
+    def end(self, *, goes_on: bool = False) -> None:
+        """It is over; if it `goes_on`, who still waits does so for the next session."""
+        self._exchange.end(goes_on=goes_on)
 
     @property
     def trouble(self) -> str:

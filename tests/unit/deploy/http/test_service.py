@@ -352,8 +352,9 @@ def test_a_service_that_ends_tells_who_still_waits_and_listens_no_more() -> None
         service.begin(session)
         async with ClientSession() as client:
             asked = asyncio.create_task(client.post(url, json={"prompt": "a"}))
-            while not service.stop_taking():
+            while not session.told:
                 await asyncio.sleep(0.01)
+            assert service.stop_taking() == 1
             await service.close()
             async with await asked as answer:
                 code = (await answer.json())["error"]["code"]
