@@ -59,8 +59,8 @@ class Exchange:
     session goes on with what a process before this one left open. `blocks` numbers those of prompts.
     """
 
-    def __init__(self, accepted_path: str = "") -> None:
-        self.blocks: Final = BlockNumbers()
+    def __init__(self, accepted_path: str = "", blocks: BlockNumbers | None = None) -> None:
+        self.blocks: Final = blocks or BlockNumbers()
         self.trouble = ""
         """Why the file of accepted requests cannot be read, and what to do; then nothing is taken."""
         self._path = accepted_path

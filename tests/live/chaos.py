@@ -19,7 +19,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from deploy.http.answers import make_answer
 from deploy.http.bodies import CompletionBody
-from deploy.http.prompts import completion_prompt
+from deploy.http.prompts import Prompt
 from tests.checkers.streams import Received
 from tests.live.standing import Standing
 
@@ -127,9 +127,10 @@ class Chaos:
     def ask_for(self, number: int, turn: int) -> tuple[dict[str, Any], str]:
         """A request, and its answer."""
         tokens = self._random.randint(1, self._storm.longest_tokens)
-        asked = {"prompt": f"request {number} of {turn}. " * (1 + turn % 40), "max_tokens": tokens, "seed": turn}
+        prompt = f"request {number} of {turn}. " * (1 + turn % 40)
+        asked = {"prompt": prompt, "max_tokens": tokens, "seed": turn}
         body = CompletionBody.model_validate({**asked, "ignore_eos": True})
-        answer = make_answer(completion_prompt(body), body, CONTEXT_TOKENS, self._model_seed)
+        answer = make_answer(Prompt("text", prompt.encode()), body, CONTEXT_TOKENS, self._model_seed)
         return {**asked, "ignore_eos": True, "stream": True}, answer.text(0, answer.num_tokens)
 
     async def _ask(self, http: ClientSession, body: dict[str, Any], received: Received, key: str) -> None:
