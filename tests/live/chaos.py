@@ -124,9 +124,9 @@ class Chaos:
             await self._ask(http, body, Received(expected), f"{number}-{turn}" if has_key else "")
             turn += 1
 
-    def ask_for(self, number: int, turn: int) -> tuple[dict[str, Any], str]:
-        """A request, and its answer."""
-        tokens = self._random.randint(1, self._storm.longest_tokens)
+    def ask_for(self, number: int, turn: int, num_tokens: int = 0) -> tuple[dict[str, Any], str]:
+        """A request, and its answer, of some length if none is given."""
+        tokens = num_tokens or self._random.randint(1, self._storm.longest_tokens)
         prompt = f"request {number} of {turn}. " * (1 + turn % 40)
         asked = {"prompt": prompt, "max_tokens": tokens, "seed": turn}
         body = CompletionBody.model_validate({**asked, "ignore_eos": True})
