@@ -92,9 +92,9 @@ class Chaos:
             num_keyed = round(self._storm.num_clients * self._storm.keyed_share)
             for number in range(self._storm.num_clients):
                 tasks.create_task(self._client(http, number, has_key=number < num_keyed))
-            tasks.create_task(self._storm_on())
+            tasks.create_task(self._storm_on(http))
 
-    async def _storm_on(self) -> None:
+    async def _storm_on(self, http: ClientSession) -> None:
         storm, loop = self._storm, asyncio.get_running_loop()
         began_s = loop.time()
         acts = [
@@ -105,9 +105,19 @@ class Chaos:
         acts += [(storm.kill_every_s * (1 + i), signal.SIGKILL, "HostActor") for i in range(num_kills)]
         for at_s, number, kind in sorted(acts):
             await asyncio.sleep(began_s + at_s - loop.time())
+            if number is signal.SIGSTOP:  # a host that hangs while a session begins is given a minute
+                await self._until_ready(http)
             await self._strike(number, kind)
         await asyncio.sleep(max(0.0, began_s + storm.duration_s - loop.time()))
         self._is_over = True
+
+    async def _until_ready(self, http: ClientSession) -> None:
+        while True:
+            with suppress(ClientError):
+                async with http.get(self._url.replace(PATH, "/ready")) as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(AGAIN_S)
 
     async def _strike(self, number: signal.Signals, kind: str) -> None:
         found = await asyncio.to_thread(self._standing.find, lambda line: line.startswith(f"ray::{kind}"))
