@@ -17,11 +17,11 @@ from deploy.cluster.listeners import session_listeners
 from deploy.cluster.ports import HTTP_PORT, LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
-from deploy.cluster.up_down import bring_up, take_down
+from deploy.cluster.up_down import DEFAULT_GRACE, bring_up, read_grace_s, take_down
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.hardware.notes import tell_notes
 from deploy.http.spec import KEY_VARIABLE, HttpSpec, http_spec
-from deploy.settings.options import Json, Told, setting_options, with_options
+from deploy.settings.options import Grace, Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.output import say, tell
@@ -68,12 +68,15 @@ def up(
     http: Http = None,
     http_key_file: HttpKeyFile = None,
     http_tokenizer: HttpTokenizer = None,
+    grace: Grace = DEFAULT_GRACE,
     as_json: Json = False,
 ) -> int:
     """Bring up a local cluster: a Ray node, an actor for each instance, the control plane and its metrics.
 
-    Replay into it from another shell with 'supernode replay TRACE --live'. Without --detach it ends with Ctrl-C.
+    Replay into it from another shell with 'supernode replay TRACE --live'. Without --detach it ends with Ctrl-C,
+    once clients of --http have the rest of their answers or --grace is over; with a second one at once.
     """
+    grace_s = read_grace_s(grace)
     settings = told.load()
     tell_notes(settings.hardware.model)
     names_shown(settings.run.metric_names, settings.hardware.cluster)
@@ -101,7 +104,7 @@ def up(
         say(json.dumps(_document(state), indent=2) + "\n" if as_json else _text(state))
         if detach:
             return 0
-        return _stay(state, stop)
+        return _stay(state, stop, grace_s)
 
 
 def _with_tokenizer(served: HttpSpec, path: str | None) -> HttpSpec:
@@ -145,7 +148,7 @@ class _Stop:
             raise KeyboardInterrupt
 
 
-def _stay(state: ClusterState, stop: _Stop) -> int:
+def _stay(state: ClusterState, stop: _Stop, grace_s: float) -> int:
     """Until Ctrl-C, which takes the cluster down, or until somebody else does."""
     tell("the cluster is up; Ctrl-C ends it")
     folder = open_runtime_folder()
@@ -160,7 +163,7 @@ def _stay(state: ClusterState, stop: _Stop) -> int:
             )
         pause_s(_POLL_S)
     with waiting("ending the cluster", 3.0):
-        take_down()
+        take_down(grace_s)
     return EXIT_INTERRUPTED
 
 

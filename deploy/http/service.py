@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, ClassVar, Final
 
@@ -26,6 +27,9 @@ from scheduler.protocol.errors import ClusterError
 
 MAX_BODY_BYTES: Final = 4 * 2**20
 """Of a body, also after decompression: the text of a million tokens."""
+
+CLOSE_S: Final = 2.0
+"""Wall seconds that clients have to read their last event when the service ends."""
 
 DISTRIBUTION: Final = "supernode-serve"
 
@@ -82,9 +86,9 @@ class HttpService:
         """A session's clock starts."""
         self._exchange.begin(session)
 
-    def end(self) -> None:
-        """It is over."""
-        self._exchange.end()
+    def end(self, *, goes_on: bool = False) -> None:
+        """It is over; if it `goes_on`, who still waits does so for the next session."""
+        self._exchange.end(goes_on=goes_on)
 
     @property
     def trouble(self) -> str:
@@ -95,6 +99,13 @@ class HttpService:
         """Take no new request from now on; returns how many clients still wait for an answer."""
         self._exchange.stop_taking()
         return self._exchange.num_read
+
+    async def close(self) -> None:
+        """Tell whoever still waits that it is over, let them hear it, and listen no more."""
+        self._exchange.end()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self.stop()
 
     def application(self) -> web.Application:
         """All routes behind the middleware."""
