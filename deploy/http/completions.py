@@ -18,17 +18,20 @@ from deploy.http.prompts import BlockNumbers, Prompt
 from deploy.http.replies import CHAT, TEXT, Events, Reply, Shape, whole
 from deploy.http.spec import HttpSpec
 from deploy.http.text_tokens import TextTokens, prompt_of
+from deploy.http.tracing import RequestTrace, Tracing
 from scheduler.gateway.gateway_source import ClientRequest
 from scheduler.runtime.clock import NS_PER_S, wall_now_ns
 
 
 class Completions:
-    """Answers both kinds of completions; `exchange` must be open, `tokens` are those of its texts."""
+    """Answers both kinds of completions; `exchange` must be open, `tokens` are those of its texts. Requests are traced
+    if there is a `tracing`."""
 
-    def __init__(self, spec: HttpSpec, exchange: Exchange, tokens: TextTokens) -> None:
+    def __init__(self, spec: HttpSpec, exchange: Exchange, tokens: TextTokens, tracing: Tracing | None = None) -> None:
         self._spec: Final = spec
         self._exchange: Final = exchange
         self._tokens: Final = tokens
+        self._tracing: Final = tracing
         self._blocks: Final = BlockNumbers()
         self._numbers: Final = count()
         # So that ids of one service are not those of the one before it.
@@ -54,6 +57,7 @@ class Completions:
     async def _answer(
         self, request: web.Request, body: GenerationBody, prompt: Prompt, shape: Shape
     ) -> web.StreamResponse:
+        began_ns = wall_now_ns()
         caller = caller_of(request.headers)
         answer = make_answer(prompt, body, self._room(prompt, body), self._spec.seed, self._tokens.words)
         number = next(self._numbers)
@@ -61,6 +65,7 @@ class Completions:
         reply = Reply(request_id, wall_now_ns() // NS_PER_S, self._spec.model, prompt.num_tokens)
         timings = bool(body.timings) or caller.wants_timings
         ticket = self._submit(prompt, answer, caller, wants_tokens=bool(body.stream))
+        arrived_ns = wall_now_ns()
         try:
             if body.stream:
                 events = Events(reply, shape, includes_usage=body.includes_usage, timings=timings)
@@ -73,6 +78,20 @@ class Completions:
             return web.json_response(document)
         finally:
             self._exchange.leave(ticket)
+            if self._tracing is not None:
+                traced = RequestTrace(
+                    shape.operation,
+                    request.path,
+                    reply.request_id,
+                    self._spec.model,
+                    began_ns,
+                    arrived_ns,
+                    prompt.num_tokens,
+                    body.most_tokens,
+                    bool(body.stream),
+                )
+                reason = "" if ticket.outcome is None else finish_reason(ticket.outcome, answer)
+                self._tracing.record(request.headers, traced, ticket.outcome, reason)
 
     def _room(self, prompt: Prompt, body: GenerationBody) -> int:
         """Tokens that an answer may have; `HttpError` 400 if the model's context has not as much as was asked for."""

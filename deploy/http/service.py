@@ -10,17 +10,18 @@ from typing import Any, Final
 from aiohttp import web
 
 from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_body
-from deploy.http.body_reading import read_body
 from deploy.http.completions import Completions
-from deploy.http.connections import Watch
 from deploy.http.errors import HttpError, errors_as_objects
 from deploy.http.exchange import Exchange, Serving
 from deploy.http.keys import KeyRing
+from deploy.http.listening.body_reading import read_body
+from deploy.http.listening.connections import Watch
+from deploy.http.listening.server import Runner
 from deploy.http.prompts import chat_text
 from deploy.http.routes import ROUTES, Handler, Route, openapi_document
-from deploy.http.server import Runner
 from deploy.http.spec import HttpSpec, address_text
 from deploy.http.text_tokens import text_tokens
+from deploy.http.tracing import Tracing
 from deploy.live.shown import Page
 from scheduler.protocol.errors import ClusterError
 
@@ -42,7 +43,8 @@ class HttpService:
         self._page = page
         self._exchange = Exchange()
         self._tokens = text_tokens(spec.tokenizer_path)
-        self._completions = Completions(spec, self._exchange, self._tokens)
+        self._tracing = Tracing(spec.traces_url, version(DISTRIBUTION)) if spec.traces_url else None
+        self._completions = Completions(spec, self._exchange, self._tokens, self._tracing)
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
         self._document = openapi_document(version(DISTRIBUTION), has_keys=bool(spec.key_digests))

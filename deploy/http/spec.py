@@ -30,6 +30,7 @@ class HttpSpec(Struct, frozen=True):
     Keys themselves go nowhere: `key_digests` are their SHA-256 in hexadecimal. `model` is the one served; prompt and
     answer have at most `max_context_tokens`. `seed` is that of the texts and lengths of answers.
     Tokens are those of the tokenizer at `tokenizer_path`; estimated if it is empty.
+    Spans of requests are sent to `traces_url`, nowhere if it is empty.
     """
 
     host: str = LOOPBACK
@@ -39,6 +40,7 @@ class HttpSpec(Struct, frozen=True):
     max_context_tokens: int = 0
     seed: int = 0
     tokenizer_path: str = ""
+    traces_url: str = ""
 
     def at(self, address: str) -> HttpSpec:
         """The same on the port of an address that it was found to listen on."""

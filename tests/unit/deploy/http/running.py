@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
-from deploy.http.connection_rate import ConnectionRate
 from deploy.http.exchange import Ticket
-from deploy.http.server import Connection, Runner
+from deploy.http.listening.connection_rate import ConnectionRate
+from deploy.http.listening.server import Connection, Runner
 from deploy.http.service import HttpService
 from tests.unit.deploy.http.served import InstantSession
 
