@@ -96,6 +96,7 @@ def clear(folder: RuntimeFolder, state: ClusterState | None) -> int:
         if is_ours and node_folder != folder.path:
             shutil.rmtree(node_folder, ignore_errors=True)
     folder.remove_tokens()
+    folder.accepted_path.unlink(missing_ok=True)
     folder.state_path.unlink(missing_ok=True)
     return num_killed
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from deploy.http.exchange import Outcome
+from deploy.http.accepted.records import Outcome
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.finish import FINISHED
 from scheduler.runtime.clock import NS_PER_S, wall_now_ns
@@ -30,14 +30,15 @@ batch of 64 takes it for less than tokens may be late. Of spans that do not fit 
 
 class RequestTrace(Struct, frozen=True):
     """What was asked for. Times on the wall, in ns: `began_ns` when the request came, `arrived_ns` when it arrived at
-    the scheduler, from where its stages are counted in emulated time, which is real time."""
+    the scheduler, from where its stages are counted in emulated time, which is real time; None if it did so for another
+    client before."""
 
     operation: str
     route: str
     request_id: str
     model: str
     began_ns: int
-    arrived_ns: int
+    arrived_ns: int | None
     prompt_tokens: int
     max_tokens: int | None
     streams: bool
@@ -96,6 +97,8 @@ class Tracing:
 
     def _stages(self, context: Any, request: RequestTrace, outcome: Outcome) -> None:
         at_ns = request.arrived_ns
+        if at_ns is None:
+            return
         for name, column in _STAGES.items():
             seconds = outcome.times_s.get(column)
             if seconds is None:
