@@ -87,8 +87,7 @@ class Keeper:
             self._note(phase="failed", line=" ".join(line.split()))
             return 1
         finally:
-            self._folder.remove_tokens()
-            self._folder.accepted_path.unlink(missing_ok=True)
+            self._folder.forget()
         self._folder.state_path.unlink(missing_ok=True)
         return 0
 

@@ -69,9 +69,9 @@ class RuntimeFolder(Struct, frozen=True):
         """Configuration and samples of the cluster's Prometheus server."""
         return self.path / "prometheus"
 
-    def remove_tokens(self) -> None:
-        """Nobody can be let in with them any more."""
-        for path in (self.token_path, self.admin_token_path):
+    def forget(self) -> None:
+        """Remove what goes with a cluster: tokens that let nobody in any more, and the requests it has accepted."""
+        for path in (self.token_path, self.admin_token_path, self.accepted_path):
             path.unlink(missing_ok=True)
 
 

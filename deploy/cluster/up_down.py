@@ -62,7 +62,7 @@ def bring_up(
                 clear(folder, state)
                 tell("cleared away what a cluster that crashed had left")
             case "down":
-                folder.remove_tokens()  # of a keeper that was killed before it wrote a line
+                folder.forget()  # of a keeper that was killed before it wrote a line
         make_token(folder.token_path)
         if http is not None:
             make_token(folder.admin_token_path)
@@ -79,7 +79,7 @@ def take_down() -> int | None:
     with locked(folder):
         state = read_state(folder)
         if state is None:
-            folder.remove_tokens()
+            folder.forget()
             return None
         return clear(folder, state)
 
@@ -95,8 +95,7 @@ def clear(folder: RuntimeFolder, state: ClusterState | None) -> int:
         is_ours = node_folder.parent == base_folder() and node_folder.name.startswith(FOLDER_PREFIX)
         if is_ours and node_folder != folder.path:
             shutil.rmtree(node_folder, ignore_errors=True)
-    folder.remove_tokens()
-    folder.accepted_path.unlink(missing_ok=True)
+    folder.forget()
     folder.state_path.unlink(missing_ok=True)
     return num_killed
 

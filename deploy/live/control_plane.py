@@ -18,6 +18,7 @@ from deploy.http.spec import HttpSpec
 from deploy.live.control_calls import COMMANDS
 from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry, TelemetrySpec
+from deploy.run.garbage_collection import settle
 from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
 from scheduler.protocol.fabric_parts import in_order
@@ -129,6 +130,7 @@ class ControlPlane:
             begun = asyncio.create_task(self._has_begun.wait())
             await asyncio.wait([self._idle, begun], timeout=BEGIN_S, return_when=asyncio.FIRST_COMPLETED)
             begun.cancel()
+        settle()
         return addresses
 
     async def _serve(self, spec: FleetSpec) -> dict[str, str]:

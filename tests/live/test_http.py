@@ -16,7 +16,7 @@ import pytest
 from openai import APIStatusError, AuthenticationError, OpenAI
 
 from deploy.http.service import MAX_BODY_BYTES
-from tests.live.standing import SMALL, Standing
+from tests.live.standing import ROOT, SMALL, Standing
 
 pytestmark = pytest.mark.live
 
@@ -172,3 +172,20 @@ def test_requests_are_in_the_metrics(standing: Standing, url: str) -> None:
     with urlopen(Request(f"{url}/metrics", headers={"X-API-Key": KEY}), timeout=30) as answer:
         assert b"supernode" in answer.read()
     assert standing.status()["requests"]["arrived"] >= 5
+
+
+def test_a_trace_is_played_by_an_outside_client(standing: Standing) -> None:
+    asked = ("replay", str(ROOT / "examples" / "demo.jsonl"), "--limit", "20", "--json")
+    over_http = json.loads(standing.run(*asked, "--live", "--via", "http", SUPERNODE_HTTP_KEY=KEY))
+    virtual = json.loads(standing.run(*asked))
+    assert over_http["requests"] == virtual["requests"]
+    for name in ("prompt", "output"):
+        assert over_http["tokens"][name] == virtual["tokens"][name]
+    assert over_http["cache"]["hit_tokens"] > 0
+    assert over_http["ttft_s"]["p50"] >= 0.9 * virtual["ttft_s"]["p50"]
+    assert over_http["energy"] is None
+    assert over_http["lateness"]["tokens_s"]["p50"] >= 0
+    line = standing.fail("replay", "trace", "--live", "--via", "http", "--plan", "4x16p+1x16d+2c", code=2)
+    assert "the cluster that is up has 2x16p+1x16d+2c" in line
+    line = standing.fail("replay", "examples/demo.jsonl", "--live", "--via", "http", "--policy", "round_robin", code=2)
+    assert "a client cannot change that" in line
