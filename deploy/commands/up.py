@@ -21,6 +21,7 @@ from deploy.cluster.up_down import DEFAULT_GRACE, bring_up, read_grace_s, take_d
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.hardware.notes import tell_notes
 from deploy.http.spec import KEY_VARIABLE, HttpSpec, http_spec
+from deploy.http.traces_url import ENDPOINT_VARIABLE, traces_url
 from deploy.settings.options import Grace, Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt
@@ -53,6 +54,12 @@ HttpKeyFile = Annotated[
 HttpTokenizer = Annotated[
     str | None, typer.Option(metavar="FILE", help="A tokenizer.json that counts its tokens, which else are estimated.")
 ]
+HttpTraces = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help=f"An OTLP/HTTP receiver of spans of its requests; or as {ENDPOINT_VARIABLE} says."
+    ),
+]
 
 UP_SETTINGS: Final = ("cluster", "model", "plan", "policy", "cache", "cache_plane", "names")
 
@@ -69,6 +76,7 @@ def up(
     http_key_file: HttpKeyFile = None,
     http_tokenizer: HttpTokenizer = None,
     grace: Grace = DEFAULT_GRACE,
+    http_traces: HttpTraces = None,
     as_json: Json = False,
 ) -> int:
     """Bring up a local cluster: a Ray node, an actor for each instance, the control plane and its metrics.
@@ -87,9 +95,11 @@ def up(
     served = None if http is None else http_spec(http, http_key_file)
     if served is not None:
         _refuse_taken("--http", served.port, served.host)
-        served = _with_tokenizer(served, http_tokenizer)
+        served = _with_traces(_with_tokenizer(served, http_tokenizer), http_traces)
     elif http_key_file is not None:
         raise ConfigError("--http-key-file: there is nobody to show a key to; give --http as well, or leave it out")
+    elif http_traces is not None:
+        raise ConfigError("--http-traces: there is nothing to trace; give --http as well, or leave it out")
     elif http_tokenizer is not None:
         raise ConfigError("--http-tokenizer: there is nobody to count tokens for; give --http as well, or leave it out")
     if prometheus:
@@ -115,6 +125,23 @@ def _with_tokenizer(served: HttpSpec, path: str | None) -> HttpSpec:
 
     FileTokens(path)
     return replace(served, tokenizer_path=str(Path(path).resolve()))
+
+
+def _with_traces(served: HttpSpec, flag: str | None) -> HttpSpec:
+    """Where spans are sent is said here, as is that they cannot be: by whom a flag was given, that is an error."""
+    url = traces_url(flag)
+    if not url:
+        return served
+    from deploy.http.tracing import Tracing
+
+    try:
+        Tracing(url, "").close()
+    except ConfigError as error:
+        if flag is not None:
+            raise
+        tell(f"requests are not traced, though the environment asks for it: {error}")
+        return served
+    return replace(served, traces_url=url)
 
 
 def _refuse_taken(flag: str, port: int, host: str = LOOPBACK) -> None:

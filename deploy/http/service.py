@@ -11,17 +11,18 @@ from typing import Any, ClassVar, Final
 from aiohttp import web
 
 from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_body
-from deploy.http.body_reading import read_body
 from deploy.http.completions import Completions
-from deploy.http.connections import Watch
 from deploy.http.errors import HttpError, errors_as_objects
 from deploy.http.exchange import STOPPING, Exchange, Serving
 from deploy.http.keys import KeyRing
+from deploy.http.listening.body_reading import read_body
+from deploy.http.listening.connections import Watch
+from deploy.http.listening.server import Runner
 from deploy.http.prompts import BlockNumbers, chat_text
 from deploy.http.routes import ROUTES, Handler, Route, openapi_document
-from deploy.http.server import Runner
 from deploy.http.spec import HttpSpec, address_text
 from deploy.http.text_tokens import text_tokens
+from deploy.http.tracing import Tracing
 from deploy.live.shown import Page
 from scheduler.protocol.errors import ClusterError
 
@@ -51,7 +52,8 @@ class HttpService:
         self._page = page
         self._exchange = Exchange(spec.accepted_path, blocks)
         self._tokens = text_tokens(spec.tokenizer_path)
-        self._completions = Completions(spec, self._exchange, self._tokens)
+        self._tracing = Tracing(spec.traces_url, version(DISTRIBUTION)) if spec.traces_url else None
+        self._completions = Completions(spec, self._exchange, self._tokens, self._tracing)
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
         self._document = openapi_document(self.routes, version(DISTRIBUTION), has_keys=bool(spec.key_digests))
@@ -81,6 +83,8 @@ class HttpService:
             self._watching.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def begin(self, session: Serving) -> None:
         """A session's clock starts."""
