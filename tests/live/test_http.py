@@ -133,6 +133,41 @@ def test_who_has_no_key_or_says_too_much_is_refused(standing: Standing, url: str
     assert not [one for one in told if KEY.encode() in one]
 
 
+def test_an_operator_calls_by_the_admin_port_what_the_command_line_calls(standing: Standing) -> None:
+    address = standing.status()["cluster"]["admin_address"]
+    token = standing.folder.admin_token_path.read_text()
+
+    def call(name: str, arguments: dict[str, Any], key: str = token) -> Any:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        request = Request(f"http://{address}/admin/v1/{name}", json.dumps(arguments).encode(), headers)
+        with urlopen(request, timeout=30) as answer:
+            return json.load(answer)["result"]
+
+    assert call("fail", {"parts": ["ub/2"]}) == ["ub/2"]
+    assert json.loads(standing.run("repair", "ub/2", "--json"))["failed_parts"] == []
+    assert call("status", {})["phase"] == "idle"
+    for name, arguments, key, status in (
+        ("fail", {"parts": ["ub/9999"]}, token, 422),
+        ("status", {}, "another", 401),
+        ("status", {}, KEY, 401),
+    ):
+        with pytest.raises(HTTPError) as refused:
+            call(name, arguments, key)
+        assert refused.value.code == status
+        refused.value.close()
+    told = [
+        Path(f"/proc/{pid}/{name}").read_bytes()
+        for pid in standing.cluster().members
+        for name in ("cmdline", "environ")
+    ]
+    told += [
+        standing.folder.log_path.read_bytes(),
+        standing.folder.state_path.read_bytes(),
+        standing.run("status").encode(),
+    ]
+    assert not [one for one in told if token.encode() in one]
+
+
 def test_requests_are_in_the_metrics(standing: Standing, url: str) -> None:
     with urlopen(Request(f"{url}/metrics", headers={"X-API-Key": KEY}), timeout=30) as answer:
         assert b"supernode" in answer.read()

@@ -167,7 +167,7 @@ def _split_sections(summary: Summary) -> list[Section]:
     if energy.facility is None or not energy.facility.joules:
         return []
     shares = {name: joules / energy.facility.joules for name, joules in energy.by.items()}
-    npus = {name: shares[name] for name in ("prefill", "decode", "idle")}
+    npus = {name: shares[name] for name in ("prefill", "decode", "aggregated", "idle") if name in shares}
     others = {name: share for name, share in shares.items() if name not in npus}
     found = [
         Section("NPU energy", tuple(npus), (("", *map(percent_cell, npus.values())),)),

@@ -132,7 +132,6 @@ def _paths(document: dict[str, Any], prefix: str = "") -> list[str]:
         ("--plan 100x16p+1x160d", "takes 1600 NPUs, the cluster has 384"),
         ("--plan 0x16p+1x160d", "has no NPUs"),
         ("--plan foo", "cannot read the term 'foo'"),
-        ("--plan 4x16a", "are not built yet"),
         ("--plan 2x1p+1x160d+1c", "leave no room for KV in 64 GB; take more NPUs"),
         ("--plan 2x16p+1x1d+1c", "leave no room for KV in 64 GB; take more NPUs"),
         ("--config big.yaml", "leave no room for KV"),
