@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-DIGIT_BITS: Final = 15
-NUM_DIGITS: Final = 5
-"""A block has its number in so many digits: 75 bits, and ids that are in any model's vocabulary."""
+DIGIT_BITS: Final = 7
+NUM_DIGITS: Final = 10
+"""A block has its number in so many digits: 70 bits, and ids that are in any model's vocabulary and short in JSON."""
 
-RUN_DIGITS: Final = 2
+RUN_DIGITS: Final = 4
 """Before them stands the number of the run: what a service keeps of one run is no hit in the next."""
 
 _MASK: Final = (1 << DIGIT_BITS) - 1
