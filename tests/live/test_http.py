@@ -204,5 +204,5 @@ def test_a_trace_is_played_by_an_outside_client(standing: Standing) -> None:
     assert over_http["lateness"]["tokens_s"]["p50"] >= 0
     line = standing.fail("replay", "trace", "--live", "--via", "http", "--plan", "4x16p+1x16d+2c", code=2)
     assert "the cluster that is up has 2x16p+1x16d+2c" in line
-    line = standing.fail("replay", "examples/demo.jsonl", "--live", "--via", "http", "--policy", "round_robin", code=2)
+    line = standing.fail(*asked[:2], "--live", "--via", "http", "--policy", "round_robin", code=2)
     assert "a client cannot change that" in line
