@@ -126,13 +126,13 @@ def prefill_power(point: PrefillPoint, clock: float = 1.0) -> PrefillPower:
 
     Joules are given the time that passes and work take at that clock (`sim_hw.power.clock_scaling`).
     """
-    ranks = tensor_ranks(point)
+    ranks = tensor_ranks(point) * point.pp
 
     def joules(computed: float, pairs: float) -> float:
         work = pass_work(point, PassTokens(computed, 0.0, pairs))
         return _joules_per_die(point.chip, replace(work, compute_s=PREFILL_FACTOR.value * work.compute_s), clock)
 
-    # Ranks that share layers do so with each token: each of them works for it.
+    # Ranks that share a layer do so with each token, and so do stages: each of them works for it.
     many = 1e6
     token_j = (joules(2 * many, 0.0) - joules(many, 0.0)) / many
     pair_j = (joules(many, many) - joules(many, 0.0)) / many
