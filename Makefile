@@ -6,12 +6,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
 TRIAL := out/wheel
+ROUTERS := out/routers
 
 .DEFAULT_GOAL := help
-.PHONY: demo test fuzz soak lint type bench wheel wheel-test clean help
+.PHONY: demo test fuzz soak engines lint type bench clients wheel wheel-test clean help
+
+define TALK
+
+Next, talk to it as to any service with OpenAI's interface (docs/http.md):
+
+  $(BIN)/supernode up --detach --http
+  curl -s http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 8}'
+  $(BIN)/supernode down
+endef
+export TALK
 
 demo: $(STAMP) ## a short trace, live on a local Ray cluster
 	$(BIN)/supernode replay examples/demo.jsonl --live --speed 5
+	@echo "$$TALK"
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest
@@ -22,6 +34,15 @@ fuzz: $(STAMP) ## 10,000 requests that Schemathesis makes of the served document
 soak: $(STAMP) ## the tests that take many minutes: up and down 20 times, each process killed in turn, memory over 30,000 requests
 	$(BIN)/python -m pytest -m soak
 
+engines: $(STAMP) $(ROUTERS)/.made ## routers of others, unmodified, in front of four emulated engines
+	ROUTERS=$(ROUTERS) $(BIN)/python -m tests.routers
+
+# In an environment of their own, as their dependencies are none of ours.
+$(ROUTERS)/.made: Makefile
+	$(PYTHON) -m venv $(ROUTERS)
+	$(ROUTERS)/bin/python -m pip install -qq --disable-pip-version-check sglang-router==0.3.2 vllm-router==0.1.17
+	@touch $@
+
 lint: $(STAMP) ## style, format and direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,8 +51,11 @@ lint: $(STAMP) ## style, format and direction of imports
 type: $(STAMP) ## pyright, strict
 	$(BIN)/pyright
 
-bench: $(STAMP) ## speed, beside a calibration loop; traces from TRACES=DIR
+bench: $(STAMP) ## speed, beside a calibration loop; traces from TRACES=DIR; without parts that SKIP=http,live names
 	TRACES=$(TRACES) $(BIN)/python -m tests.bench
+
+clients: $(STAMP) ## clients of others (aiperf, locust, ...) against a cluster of ours; the first time it installs 2 GB into out/clients
+	$(BIN)/python -m tests.clients
 
 wheel: $(STAMP) ## dist/*.whl with the hot rooms compiled; needs a C compiler, to install it needs none
 	rm -f dist/*.whl

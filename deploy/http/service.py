@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
 from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_body
+from deploy.http.body_reading import read_body
 from deploy.http.completions import Completions
 from deploy.http.connections import Watch
-from deploy.http.errors import HttpError, defect, of_aiohttp
-from deploy.http.exchange import Exchange, Serving
+from deploy.http.errors import HttpError, errors_as_objects
+from deploy.http.exchange import STOPPING, Exchange, Serving
 from deploy.http.keys import KeyRing
-from deploy.http.prompts import BYTES_PER_TOKEN, Prompt, chat_text
-from deploy.http.routes import JSON_TYPE, ROUTES, Handler, Route, openapi_document
-from deploy.http.server import Connection, Runner
+from deploy.http.prompts import BlockNumbers, chat_text
+from deploy.http.routes import ROUTES, Handler, Route, openapi_document
+from deploy.http.server import Runner
 from deploy.http.spec import HttpSpec, address_text
+from deploy.http.text_tokens import text_tokens
 from deploy.live.shown import Page
 from scheduler.protocol.errors import ClusterError
 
 MAX_BODY_BYTES: Final = 4 * 2**20
 """Of a body, also after decompression: the text of a million tokens."""
-
-BODY_S: Final = 30.0
-"""Wall seconds within which a body comes."""
 
 DISTRIBUTION: Final = "supernode-serve"
 
@@ -35,19 +34,26 @@ WhyNot = Callable[[], tuple[str, float]]
 
 
 class HttpService:
-    """`start` once; `begin` and `end` enclose each session. `page` renders a path of the exporter."""
+    """`start` once; `begin` and `end` enclose each session. `page` renders a path of the exporter, `blocks` number
+    those of prompts."""
 
-    def __init__(self, spec: HttpSpec, why_not: WhyNot, page: Callable[[str, str], Page]) -> None:
+    routes: ClassVar[Sequence[Route]] = ROUTES
+
+    def __init__(
+        self, spec: HttpSpec, why_not: WhyNot, page: Callable[[str, str], Page], blocks: BlockNumbers | None = None
+    ) -> None:
         self._spec = spec
         self._why_not = why_not
         self._page = page
-        self._exchange = Exchange()
-        self._completions = Completions(spec, self._exchange)
+        self._exchange = Exchange(spec.accepted_path, blocks)
+        self._tokens = text_tokens(spec.tokenizer_path)
+        self._completions = Completions(spec, self._exchange, self._tokens)
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
-        self._document = openapi_document(version(DISTRIBUTION), has_keys=bool(spec.key_digests))
+        self._document = openapi_document(self.routes, version(DISTRIBUTION), has_keys=bool(spec.key_digests))
         # A task that nobody holds may be collected.
         self._watching: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
         """Listen; returns HOST:PORT as it came out. A `ClusterError` if it cannot."""
@@ -59,10 +65,18 @@ class HttpService:
         except OSError as error:
             await runner.cleanup()
             where = address_text(self._spec.host, self._spec.port)
-            raise ClusterError(f"HTTP cannot be served on {where} ({error.strerror}); give another --http") from error
+            raise ClusterError(f"HTTP cannot be served on {where} ({error.strerror}); give another address") from error
         assert runner.server is not None
+        self._runner = runner
         self._watching = asyncio.create_task(self._watch.run(runner.server))
         return address_text(self._spec.host, runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Listen no more; whoever has an answer coming gets it first."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
 
     def begin(self, session: Serving) -> None:
         """A session's clock starts."""
@@ -72,10 +86,20 @@ class HttpService:
         """It is over."""
         self._exchange.end()
 
+    @property
+    def trouble(self) -> str:
+        """What keeps it from taking requests, and the fix; empty if nothing does."""
+        return self._exchange.trouble
+
+    def stop_taking(self) -> int:
+        """Take no new request from now on; returns how many clients still wait for an answer."""
+        self._exchange.stop_taking()
+        return self._exchange.num_read
+
     def application(self) -> web.Application:
         """All routes behind the middleware."""
         application = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
-        for route in ROUTES:
+        for route in self.routes:
             application.router.add_route(route.method, route.path, self._handler(route))
         return application
 
@@ -86,15 +110,7 @@ class HttpService:
         """Every error in one form, and no connection watched for silence while it is answered."""
         self._watch.active.add(request.protocol)
         try:
-            return await handler(request)
-        except HttpError as error:
-            return error.response()
-        except web.HTTPException as error:
-            return of_aiohttp(error, request.path)
-        except ConnectionError:  # the client is gone
-            raise
-        except Exception as error:  # noqa: BLE001 - a defect: one line for us, and none of it for the client
-            return defect(error).response()
+            return await errors_as_objects(request, handler)
         finally:
             self._watch.active.discard(request.protocol)
 
@@ -106,7 +122,7 @@ class HttpService:
                 self._keys.check(request.headers)
             if route.body is None:
                 return await answer(request)
-            body = parse_body(route.body, await _read(request))
+            body = parse_body(route.body, await read_body(request, MAX_BODY_BYTES))
             if route.serves:
                 self._refuse_if_closed()
             return await answer(request, body)
@@ -115,7 +131,7 @@ class HttpService:
 
     def _refuse_if_closed(self) -> None:
         if not self._exchange.is_open:
-            line, retry_after_s = self._why_not()
+            line, retry_after_s = (self.trouble, 5.0) if self.trouble else self._why_not()
             raise HttpError(503, line, "not_serving", retry_after_s=retry_after_s)
 
     async def chat(self, request: web.Request, body: ChatBody) -> web.StreamResponse:
@@ -137,13 +153,12 @@ class HttpService:
         if (body.prompt is None) == (body.messages is None):
             raise HttpError(422, "give either prompt or messages", "invalid_value", param="prompt")
         text = body.prompt if body.messages is None else chat_text(body.messages)
-        prompt = Prompt("text", (text or "").encode())
-        estimate = f"{BYTES_PER_TOKEN} bytes of UTF-8 a token"
+        prompt = await self._tokens.prompt(text or "")
         answer = {
             "count": prompt.num_tokens,
             "max_model_len": self._spec.max_context_tokens,
-            "tokens": None,
-            "estimated": estimate,
+            "tokens": prompt.ids,
+            "estimated": self._tokens.estimated,
         }
         return web.json_response(answer)
 
@@ -154,6 +169,8 @@ class HttpService:
     async def ready(self, request: web.Request) -> web.Response:
         """GET /ready."""
         self._refuse_if_closed()
+        if self._exchange.is_stopping:
+            raise HttpError(503, STOPPING, "stopping", retry_after_s=5.0)
         return web.json_response({"status": "ready"})
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -164,28 +181,3 @@ class HttpService:
     async def openapi(self, request: web.Request) -> web.Response:
         """GET /openapi.json."""
         return web.json_response(self._document)
-
-
-async def _read(request: web.Request) -> bytes:
-    """The body. `HttpError` 415 if it is not said to be JSON, 408 if it does not come, 413 if it is too large."""
-    if request.content_type != JSON_TYPE:
-        raise HttpError(415, f"send the body as Content-Type: {JSON_TYPE}", "unsupported_media_type")
-    encoding = request.headers.get("Content-Encoding", "")
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await request.read()
-    except TimeoutError:
-        _read_no_more(request)
-        raise HttpError(408, f"the body did not come within {BODY_S:.0f} s", "slow_client") from None
-    except web.HTTPRequestEntityTooLarge:
-        if encoding:
-            _read_no_more(request)
-        raise HttpError(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes", "body_too_large") from None
-    except (web.HTTPBadRequest, web.RequestPayloadError, ValueError):
-        what = f"it is no {encoding:.40}" if encoding else "it is not framed as its head says"
-        raise HttpError(400, f"the body cannot be read: {what}", "invalid_body") from None
-
-
-def _read_no_more(request: web.Request) -> None:
-    if isinstance(request.protocol, Connection):
-        request.protocol.read_no_more()

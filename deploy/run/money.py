@@ -54,7 +54,8 @@ def bill_of(blueprint: Blueprint) -> Bill:
     planned = sum(spec.num_npus for spec in blueprint.instances)
     price = hardware_price(money.price, blueprint.cluster, num_supernodes, planned)
     tariff, pue = money.tariff, money.site.pue.value
-    num_npus = {role: sum(s.num_npus for s in blueprint.instances if s.role.value == role) for role in _SIDES}
+    roles = dict.fromkeys((*_SIDES, *(spec.role.value for spec in blueprint.instances)))
+    num_npus = {role: sum(s.num_npus for s in blueprint.instances if s.role.value == role) for role in roles}
 
     def bill(
         served: Served, energy: EnergyUse, role_joules: Mapping[str, float], course: Callable[[], PowerCourse]
@@ -65,8 +66,8 @@ def bill_of(blueprint: Blueprint) -> Bill:
         is_flat = len(tariff.bands) == 1
         usd_per_joule = tariff.usd(1.0, 0.0, served.span_s) if is_flat else mean_usd_per_joule(tariff, course())
         pools = [
-            PoolUsage(num_npus[role], usd_per_joule * pue * role_joules[role], input_share)
-            for role, input_share in _SIDES.items()
+            PoolUsage(npus, usd_per_joule * pue * role_joules[role], _SIDES.get(role, served.mixed_share))
+            for role, npus in num_npus.items()
         ]
 
         def cost_of(system_npus: int, joules: float, hardware: HardwarePrice) -> RunCost:
@@ -104,7 +105,7 @@ def live_prices(blueprint: Blueprint) -> Prices:
     bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value / JOULES_PER_KWH) for band in money.tariff.bands]
     if bands[0][0]:  # the last band runs on past midnight
         bands.insert(0, (0.0, bands[-1][1]))
-    input_npus = sum(spec.num_npus * _SIDES[spec.role.value] for spec in blueprint.instances)
+    input_npus = sum(spec.num_npus * _SIDES.get(spec.role.value, _UNKNOWN_SIDE) for spec in blueprint.instances)
     billed = 0.0 if price.includes_energy else 1.0
     return Prices(
         price.usd_per_s,
@@ -133,4 +134,7 @@ def _changes_s(tariff: Tariff, day: int) -> list[float]:
 
 
 _SIDES: Final = {"prefill": 1.0, "decode": 0.0}
-"""Share of a pool's cost that is of input tokens, by role."""
+"""Share of a pool's cost that is of input tokens, by role; an aggregated pool is divided as it was busy."""
+
+_UNKNOWN_SIDE: Final = 0.5
+"""Of an aggregated pool of which nobody knows what it did."""

@@ -85,6 +85,42 @@ class DecodePower(Struct, frozen=True):
         return draw.idle_w * idle_ns * 1e-9 + active_j
 
 
+class AggregatedPower(Struct, frozen=True):
+    """Joules of one aggregated instance, all its NPUs together: of its two parts, whose draw is the same."""
+
+    decode: DecodePower
+    prefill: PrefillPower
+
+    def joules(
+        self,
+        *,
+        busy_ns: int,
+        steps: int,
+        sequence_steps: int,
+        kv_token_steps: int,
+        passes: int,
+        computed_tokens: int,
+        attention_pairs: int,
+        idle_ns: int,
+    ) -> float:
+        """Of a span from its totals: `steps` in which nothing but sequences ran, and `passes` in which prompts were
+        computed, beside sequences or not: of either, weights are read once. Additive as long as the cap does not
+        bind."""
+        draw, busy_s, decode, prefill = self.decode.draw, busy_ns * 1e-9, self.decode, self.prefill
+        active_j = (
+            draw.floor_w * busy_s
+            + decode.step_j * steps
+            + decode.sequence_j * sequence_steps
+            + decode.kv_token_j * kv_token_steps
+            + prefill.pass_j * passes
+            + prefill.token_j * computed_tokens
+            + prefill.pair_j * attention_pairs
+        )
+        if active_j > draw.cap_w * busy_s:
+            active_j = draw.cap_w * busy_s
+        return draw.idle_w * idle_ns * 1e-9 + active_j
+
+
 def prefill_power(point: PrefillPoint, clock: float = 1.0) -> PrefillPower:
     """For the instance of `point`, whatever load that names, at a share of the full clock (above 0, at most 1).
 

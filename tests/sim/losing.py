@@ -20,6 +20,7 @@ from scheduler.protocol.addresses import (
     CACHE_ADDRESS,
     CORE_ADDRESS,
     FABRIC_ADDRESS,
+    aggregated_address,
     cache_server_address,
     decode_address,
     prefill_address,
@@ -38,7 +39,7 @@ from scheduler.protocol.messages import (
 from tests.checkers.fabric_account import FabricAccount
 from tests.made_up_fabric import build_fabric, lines_in
 from tests.naive.case import Case, Row
-from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_real, decode_config
+from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_real, decode_config, make_aggregated
 from tests.sim.cache_parts import store_sizes
 from tests.sim.parked import parkable
 from tests.tap import Look, as_guest
@@ -127,6 +128,7 @@ def troubles(draw: st.DrawFn, case: Case) -> Trouble:
     """Losses of any of a case's components, alone and together, while it runs and after."""
     hosts: list[tuple[str, ...]] = [(prefill_address(i),) for i in range(case.num_prefill)]
     hosts += [(decode_address(i),) for i in range(case.num_decode)]
+    hosts += [(aggregated_address(i),) for i in range(case.num_aggregated)]
     pool = (CACHE_ADDRESS,) if case.cache_mode == "pool" else ()
     hosts += [(FABRIC_ADDRESS, *pool), (FABRIC_ADDRESS,), *([pool] if pool else [])]
     several = st.lists(st.sampled_from(hosts), min_size=1, max_size=3, unique=True)
@@ -154,13 +156,15 @@ def faults(draw: st.DrawFn, case: Case, *, spares_first: bool = False) -> tuple[
     parts = lines_in(case).parts
     num_ranks = case.num_prefill * case.num_ranks
     ends = [parts[i * case.num_ranks : (i + 1) * case.num_ranks] for i in range(case.num_prefill)]
-    ends += [parts[num_ranks + i * case.num_dies :][: case.num_dies] for i in range(case.num_decode)]
+    num_decoding = case.num_decode + case.num_aggregated
+    ends += [parts[num_ranks + i * case.num_dies :][: case.num_dies] for i in range(num_decoding)]
     if spares_first:
         ends = [end[1:] for end in ends]
     stages = [[part for end in stage for part in end] for stage in (ends[: case.num_prefill], ends[case.num_prefill :])]
-    ub_lines = parts[num_ranks + case.num_decode * case.num_dies :]
+    ub_lines = parts[num_ranks + num_decoding * case.num_dies :]
     groups = [*(tuple(end) for end in (*ends, *stages)), *((part,) for part in (*stages[0], *stages[1], *ub_lines))]
     at_ns = st.one_of(st.integers(0, 30_000), st.integers(0, 200_000), st.sampled_from([0, 5_000, 20_000]))
+    groups = [group for group in groups if group]
     fault = st.builds(Fault, at_ns, st.sampled_from(groups), st.sampled_from([False, False, True]))
     return tuple(draw(st.lists(fault, min_size=1, max_size=10)))
 
@@ -340,5 +344,8 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
         prefill = PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
         return parkable(case, prefill, prefill.is_empty)
     config = decode_config(case, trouble.report_interval_ns)
+    if address.startswith("aggregated"):
+        cache = BlockStore(store_sizes(case)) if case.cache_mode == "local" else None
+        return make_aggregated(case, int(address.rpartition("-")[2]), cache, config, now_ns)
     decode = DecodeInstance(address, config, LinearSteps(case), LinearEnergy(), began_ns=now_ns)
     return parkable(case, decode, decode.memory.is_empty)

@@ -73,6 +73,8 @@ class Served(Struct, frozen=True):
     prompt_tokens: int
     output_tokens: int
     span_s: float
+    mixed_share: float = 0.5
+    """Of the busy NPU-seconds of aggregated instances, those of steps in which anything of prompts was computed."""
 
 
 class PowerCourse(Struct, frozen=True):
@@ -112,7 +114,7 @@ def role_joules(instances: Iterable[MeteredInstance], totals: UsageTotals) -> di
     """NPUs of each role, idle time included."""
     joules = {"prefill": 0.0, "decode": 0.0}
     for instance, of_instance in zip(instances, totals.joules.tolist(), strict=True):
-        joules[instance.role] += of_instance
+        joules[instance.role] = joules.get(instance.role, 0.0) + of_instance
     return joules
 
 
@@ -185,7 +187,7 @@ def _npu_joules(
     active_j = totals.joules - idle_j
     by = {"prefill": 0.0, "decode": 0.0, "idle": float(idle_j.sum()) + curves.spare_npu_w * span_s}
     for instance, of_instance in zip(instances, active_j.tolist(), strict=True):
-        by[instance.role] += of_instance
+        by[instance.role] = by.get(instance.role, 0.0) + of_instance
     return by
 
 
