@@ -1,4 +1,4 @@
-"""`supernode policies`: the routing policies, admission rules, orders and cache policies there are."""
+"""`supernode policies`: the routing policies, admission rules, orders, cache policies and autoscalers there are."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from deploy.settings.options import Json
 from deploy.terminal.output import say
 from scheduler.policies.admission import ADMISSIONS
 from scheduler.policies.ordering import ORDERS
-from scheduler.policies.registry import CACHING, ROUTING, KnownPolicy
+from scheduler.policies.registry import CACHING, ROUTING, SCALING, KnownPolicy
 
-_RULES: Final = {"admission": ADMISSIONS, "order": ORDERS, "cache policy": CACHING}
+_RULES: Final = {"admission": ADMISSIONS, "order": ORDERS, "cache policy": CACHING, "autoscaler": SCALING}
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def policies(as_json: Json = False) -> None:
-    """What --policy, --admission, --order and --cache-policy take, each with its formula, source and options."""
+    """What --policy, --admission, --order, --cache-policy and --autoscaler take, each with its formula, source and options."""
     say(json.dumps(_listing(), indent=2) + "\n" if as_json else _page())
 
 
@@ -43,7 +43,7 @@ def _page() -> str:
         blocks += [_block(known) for known in _listing() if known["kind"] == kind]
     blocks.append(
         "Use: --policy NAME, --policy NAME:option=value,... or --policy FILE.py:Class for one of your own; "
-        "--admission, --order and --cache-policy likewise.\n"
+        "--admission, --order, --cache-policy and --autoscaler likewise.\n"
     )
     return "\n".join(blocks)
 

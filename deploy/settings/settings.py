@@ -16,6 +16,7 @@ from msgspec import Struct
 from deploy.settings.clients import Clients
 from deploy.settings.models import Cache, FabricLoad, Hardware, Instances, Money, Power, Requests, Routing, Run
 from deploy.settings.own_policy import PolicyChoice
+from deploy.settings.scaling import Scaling
 from deploy.settings.setting import Plain, Setting, settings_of
 from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import UnknownNameError
@@ -37,6 +38,7 @@ class Settings(Struct, frozen=True):
     clients: Clients
     money: Money
     power: Power
+    scaling: Scaling
     run: Run
     flat: Mapping[str, Plain]
 
@@ -72,8 +74,9 @@ class Settings(Struct, frozen=True):
 
     @property
     def policies(self) -> tuple[PolicyChoice, ...]:
-        """Who chooses, who lets requests in, who says which go first, and what caches keep."""
-        return self.routing.policy, self.requests.admission, self.requests.order, self.cache.policy
+        """Who chooses, who lets requests in, who says which go first, what caches keep, and who scales."""
+        requests = self.requests
+        return self.routing.policy, requests.admission, requests.order, self.cache.policy, self.scaling.autoscaler
 
     def changed(self, **told: Plain) -> Settings:
         """These settings but for some, by flat name."""
@@ -81,7 +84,11 @@ class Settings(Struct, frozen=True):
 
     def digest(self) -> str:
         """A short name of these settings: equal digests, equal outcomes."""
-        deciding = {key: value for key, value in self.flat.items() if key != "names"}
+        deciding = {
+            key: value
+            for key, value in self.flat.items()
+            if key != "names" and not (SETTINGS[key].is_extra and value == SETTINGS[key].default)
+        }
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from deploy.settings.flow_control import flow_control
 from deploy.settings.settings import Settings
 from deploy.system.caches import make_own_cache, make_pool, reads_sessions
-from deploy.system.fabric import FabricPlan, Placed
+from deploy.system.fabric import IN_ORDER, FabricPlan, Placed
 from deploy.system.facility import facility_curves
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.weight_channels import ModelChannels
@@ -44,6 +44,7 @@ from workers.prefill.instance import PrefillInstance
 
 if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
     from scheduler.core.guests.power_budgets import PowerCap
+    from scheduler.core.scaling.rules import ScalingRules
     from scheduler.metrics.layout import LiveInstance
 
 Cost = TypeVar("Cost")
@@ -57,12 +58,14 @@ class Role(StrEnum):
 
 
 class InstanceSpec(Struct, frozen=True):
-    """One instance of the plan, in one of its supernodes."""
+    """One instance of the plan, in one of its supernodes, or one that may be started beside it. `first_npu`: where
+    instances come and go, the first of its NPUs, counted over all supernodes."""
 
     address: str
     role: Role
     num_npus: int
     supernode: int = 0
+    first_npu: int = IN_ORDER
 
 
 class Blueprint:
@@ -85,6 +88,8 @@ class Blueprint:
         decode = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.decode_npus]
         self.prefill = [InstanceSpec(prefill_address(i), Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
         self.decode = [InstanceSpec(decode_address(i), Role.DECODE, *spec) for i, spec in enumerate(decode)]
+        self.absent = self._add_slots() if settings.scaling.is_on else frozenset[str]()
+        """Who may be started, and is not there at first."""
         self.pools = pool_addresses(len(self.plan.supernodes)) if settings.cache.mode is CacheMode.POOL else ()
         if self.pools and any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
             raise ConfigError(
@@ -94,6 +99,28 @@ class Blueprint:
         # Whether the pool is reached is to be known before anything starts.
         self._fabric = self._fabric_config()
         self._expert_links: Mapping[str, ExpertLinks] = self._fabric.expert_links
+
+    def _add_slots(self) -> frozenset[str]:
+        from deploy.system.slots import with_slots
+
+        planned, scaling, supernodes = self.instances, self.settings.scaling, len(self.plan.supernodes)
+        if self.settings.fabric.background:
+            raise ConfigError("autoscaler: not with --background, whose flows stay with the instances of the plan")
+        if self._is_capped:
+            raise ConfigError("autoscaler: not with --power-cap, whose budgets are those of the plan's instances")
+        slots = with_slots(planned, supernodes, self.cluster.num_npus, scaling)
+        self.prefill = [spec for spec in slots if spec.role is Role.PREFILL]
+        self.decode = [spec for spec in slots if spec.role is Role.DECODE]
+        return frozenset(spec.address for spec in slots) - {spec.address for spec in planned}
+
+    def _scaling_rules(self) -> ScalingRules | None:
+        settings = self.settings
+        if not settings.scaling.is_on:
+            return None
+        from deploy.system.slots import scaling_rules
+
+        num_npus, slo = len(self.plan.supernodes) * self.cluster.num_npus, settings.requests.judged_slo
+        return scaling_rules(self.instances, self.absent, num_npus, settings.scaling, slo, settings.money.tariff)
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -137,13 +164,17 @@ class Blueprint:
     @cached_property
     def curves(self) -> FacilityCurves:
         """What all supernodes draw beside the NPUs of the plan."""
-        num_planned = sum(spec.num_npus for spec in self.instances)
-        return facility_curves(self.settings.money.site, self.cluster, len(self.plan.supernodes), num_planned)
+        num_metered = sum(spec.num_npus for spec in self.instances)
+        num_supernodes, site = len(self.plan.supernodes), self.settings.money.site
+        return facility_curves(site, self.cluster, num_supernodes, self.plan.num_npus, num_metered)
 
     def npu_places(self) -> Places:
         """Where the NPUs of the plan stand: instances take them in their order."""
         cluster = self.cluster
         dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in self.instances), cluster.num_npus)
+        if self.settings.scaling.is_on:
+            firsts = (spec.first_npu for spec in self.instances)
+            dealt = [range(first, first + len(npus)) for first, npus in zip(firsts, dealt, strict=True)]
         nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
         return Places(tuple(dealt), cluster.npus_per_node.count, nodes_per_rack)
 
@@ -170,6 +201,7 @@ class Blueprint:
                 parking=settings.power.parking,
                 classes=requests.classes,
                 weights=self.model_weights(),
+                scaling=self._scaling_rules(),
             ),
             self.make_policy(StageKind.PREFILL),
             self.make_policy(StageKind.DECODE),
@@ -319,7 +351,7 @@ class Blueprint:
     def _fabric_config(self) -> FabricConfig:
         num_layers = self.model.layers + (self.model.mtp_layers if self.has_mtp else 0)
         plan, load = self._fabric_plan(), self.settings.fabric
-        if self._loads_models:
+        if self._loads_models or self.absent:
             self._model_channels(plan)
         return plan.config(self.kv_bytes_per_token, num_layers, load.expert_traffic, load.background)
 
@@ -327,8 +359,8 @@ class Blueprint:
         try:
             return FabricPlan(
                 self.cluster,
-                [Placed(spec.address, spec.num_npus, spec.supernode) for spec in self.prefill],
-                [Placed(spec.address, spec.num_npus, spec.supernode) for spec in self.decode],
+                [Placed(spec.address, spec.num_npus, spec.supernode, spec.first_npu) for spec in self.prefill],
+                [Placed(spec.address, spec.num_npus, spec.supernode, spec.first_npu) for spec in self.decode],
                 [one.num_cache_servers if self.pools else 0 for one in self.plan.supernodes],
                 self.settings.cache.plane,
                 self.settings.fabric.scale_out_oversubscription,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scheduler.core.guests.parking import ParkingRules
     from scheduler.core.guests.power_budgets import PowerCap
     from scheduler.core.guests.weight_loads import ModelWeights
+    from scheduler.core.scaling.rules import ScalingRules
 
 MAX_PREEMPTIONS: Final = 1000
 MAX_RETRIES: Final = 3
@@ -40,7 +41,8 @@ class SchedulerConfig(Struct, frozen=True):
     DRAM, reached over VPC, and write everything through to it. `keeps_answers`: KV that decode has made is kept like
     that of prompts. `view_age_ns`: how old what routing policies see of instances may be; 0 for as it is. `power` is
     there under a power cap, `parking` where idle instances are parked. `classes` are those that requests may belong to.
-    `weights`: what an instance whose process was lost loads before it is ready again; None for nothing.
+    `weights`: what an instance whose process was lost loads before it is ready again; None for nothing. `scaling` is
+    there where instances come and go.
     `has_cache_policy`: caches have a policy that is not least recently used; `tells_sessions`: they are told of
     sessions, as that policy reads them.
     """
@@ -63,3 +65,4 @@ class SchedulerConfig(Struct, frozen=True):
     parking: ParkingRules | None = None
     classes: tuple[RequestClass, ...] = ()
     weights: ModelWeights | None = None
+    scaling: ScalingRules | None = None

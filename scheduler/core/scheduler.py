@@ -43,7 +43,9 @@ from scheduler.protocol.messages import (
     CacheReported,
     ChangeModel,
     DecodeStepped,
+    DrainInstances,
     FetchSessions,
+    FleetScaled,
     InstanceProfiled,
     KvReserved,
     Message,
@@ -57,6 +59,7 @@ from scheduler.protocol.messages import (
     RequestsWithdrawn,
     ReservationsCancelled,
     RunEnded,
+    ScaleInstances,
     SessionsClosed,
     TransferDone,
     UsageReported,
@@ -115,7 +118,7 @@ class Scheduler(TimingFlags):
         self._ends: ToldEnds | None = None
         self._own_handlers = self._handlers_without_guests()
         self._handlers = dict(self._own_handlers)
-        parts = self._transfers, self._prefills, self._losses, self._reservations
+        parts = self._transfers, self._prefills, self._losses, self._reservations, self._recovery
         for guest in guests_of(state, self.routing, *parts, flow_control):
             self.add_guest(guest)
 
@@ -146,6 +149,9 @@ class Scheduler(TimingFlags):
                     SessionsClosed,
                     FetchSessions,
                     CachePolicyReported,
+                    FleetScaled,
+                    ScaleInstances,
+                    DrainInstances,
                 ),
                 _for_guests_only,
             ),

@@ -50,8 +50,10 @@ from scheduler.protocol.operations import (
     AvoidDies,
     CancelRequests,
     ChangeModel,
+    DrainInstances,
     ExpertLoadReported,
     FailParts,
+    FleetScaled,
     InstanceDrained,
     InstanceProfiled,
     LinkShare,
@@ -60,8 +62,11 @@ from scheduler.protocol.operations import (
     PowerBudgetSet,
     RepairParts,
     RequestsCancelled,
+    ScaleInstances,
     SetParked,
     SetPowerBudget,
+    StartInstances,
+    StopInstances,
     WorkersJoined,
     WorkersLost,
     WorkersStarted,
@@ -355,5 +360,10 @@ Message = (
     | SessionsFetched
     | CachePolicyReported
     | RequestsWithdrawn
+    | StartInstances
+    | StopInstances
+    | FleetScaled
+    | ScaleInstances
+    | DrainInstances
 )
 """All messages. The place of each is its tag on the wire: new ones are added at the end."""

@@ -116,7 +116,7 @@ class Recovery:
         requeued = self._losses.requeue(impact.requeued, now_ns)
         again = [*self._prefills.begin(now_ns, requeued), *self._prefills.route(now_ns, impact.unanswered)]
         servers = self._cache_servers.lose(message.addresses)
-        loads = self.loads.lose(now_ns, message.addresses)
+        loads = self.loads.lose(now_ns, message.addresses, as_commanded=message.as_commanded)
         asked = self._reservations.ask(now_ns, impact.unplaced)
         return [*impact.outputs, *servers, *loads, *again, *asked]
 

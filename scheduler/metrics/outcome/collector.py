@@ -117,9 +117,13 @@ class Collector(Guest):
         CacheReported, CachePolicyReported,
     )  # fmt: skip
 
-    def __init__(self, table: RequestTable, instances: Sequence[MeteredInstance]) -> None:
+    def __init__(
+        self, table: RequestTable, instances: Sequence[MeteredInstance], *, comes_and_goes: bool = False
+    ) -> None:
         self.table: Final = table
         self.instances: Final = tuple(instances)
+        self.comes_and_goes: Final = comes_and_goes
+        """Whether instances do, so that some are not there at times."""
         self.ended_ns = 0
         self.computed_tokens = 0
         self.pool_reports = PoolReports()
@@ -183,8 +187,9 @@ class Collector(Guest):
         elif kind is RunEnded:
             self.ended_ns = now_ns
         elif kind is WorkersLost:
-            self.losses.append(Loss(now_ns, tuple(message.addresses)))
-            self._log_lost(message)
+            if not message.as_commanded:
+                self.losses.append(Loss(now_ns, tuple(message.addresses)))
+                self._log_lost(message)
         elif kind is TransferFailed:
             self.num_failed[message.plane][message.kind] += 1
             # Whose KV is out of reach is requeued; it has joined no decode instance yet.
@@ -210,7 +215,8 @@ class Collector(Guest):
 
         Its table is that of the whole run, and so are the reports of cache pools, which come at its end.
         """
-        at_ns, later = end.at_ns, Collector(self.table, self.instances)
+        at_ns = end.at_ns
+        later = Collector(self.table, self.instances, comes_and_goes=self.comes_and_goes)
         later.ended_ns = self.ended_ns - at_ns
         later.computed_tokens = self.computed_tokens - end.computed_tokens
         later.pool_reports = self.pool_reports
@@ -267,9 +273,9 @@ class Collector(Guest):
         return self.part_changes[-1][1] if self.part_changes else []
 
     @property
-    def has_losses(self) -> bool:
-        """Whether any worker was lost."""
-        return bool(self.losses)
+    def has_gaps(self) -> bool:
+        """Whether an account may not join the one before: a worker was lost, or was not there."""
+        return bool(self.losses) or self.comes_and_goes
 
     def _addresses(self, role: Role) -> list[str]:
         return [instance.address for instance in self.instances if instance.role == role]

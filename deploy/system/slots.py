@@ -1,0 +1,106 @@
+"""Instances that an autoscaler may start beyond the plan's own, and the NPUs on which each would stand.
+
+Of each role, instances of the size that the plan has lie side by side on all NPUs of a supernode, those of the plan
+among them. So an instance of another role may need the NPUs of several, or some of them: the core has but those exist
+together that share none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
+
+from deploy.settings.scaling import Scaling
+from deploy.system.blueprint import InstanceSpec, Role
+from scheduler.core.scaling.rules import TPOT_LIMIT_S, TTFT_LIMIT_S, InstanceSlot, ScalingRules
+from scheduler.metrics.slo import Slo
+from scheduler.protocol.addresses import decode_address, prefill_address
+from scheduler.protocol.errors import ConfigError
+from sim_hw.cost.prices import HOUR_S
+from sim_hw.cost.tariffs import Tariff
+
+_ADDRESS = {Role.PREFILL: prefill_address, Role.DECODE: decode_address}
+
+
+def with_slots(
+    planned: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int, scaling: Scaling
+) -> list[InstanceSpec]:
+    """The instances of a plan, placed, and behind those of each role the ones that may be started."""
+    placed = _placed(planned, npus_per_supernode)
+    found: list[InstanceSpec] = []
+    for role in dict.fromkeys(spec.role for spec in placed):
+        own = [spec for spec in placed if spec.role is role]
+        most = scaling.most.get(role.value)
+        if most is not None and most < len(own):
+            raise ConfigError(
+                f"autoscaler_max: {role.value}={most}, and the plan has {len(own)} such instances; give at least that"
+            )
+        least = scaling.least.get(role.value, 1)
+        extra = list(_beyond(own, num_supernodes, npus_per_supernode))
+        room = len(own) + len(extra)
+        if least > min(room, room if most is None else most):
+            raise ConfigError(f"autoscaler_min: {role.value}={least}, and there is room for {room}; give fewer")
+        for spec in extra[: None if most is None else most - len(own)]:
+            own.append(replace(spec, address=_ADDRESS[role](len(own))))
+        found += own
+    return found
+
+
+def _placed(planned: Sequence[InstanceSpec], npus_per_supernode: int) -> list[InstanceSpec]:
+    first = Counter[int]()
+    placed: list[InstanceSpec] = []
+    for spec in planned:
+        placed.append(replace(spec, first_npu=spec.supernode * npus_per_supernode + first[spec.supernode]))
+        first[spec.supernode] += spec.num_npus
+    return placed
+
+
+def _beyond(own: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int) -> Iterator[InstanceSpec]:
+    """Places for more instances of one role, of the size that is most common, the first on a tie."""
+    for supernode in range(num_supernodes):
+        begin, end = supernode * npus_per_supernode, (supernode + 1) * npus_per_supernode
+        here = sorted((spec.first_npu, spec.first_npu + spec.num_npus) for spec in own if spec.supernode == supernode)
+        sizes = Counter(spec.num_npus for spec in own if spec.supernode == supernode or not here)
+        size = sizes.most_common(1)[0][0]
+        taken = [(begin, begin), *here, (end, end)]
+        for (_, gap_begin), (gap_end, _) in zip(taken, taken[1:], strict=False):
+            for first in _tiles(gap_begin, gap_end, size, from_end=gap_begin == begin and gap_end != end):
+                yield replace(own[0], num_npus=size, supernode=supernode, first_npu=first)
+
+
+def _tiles(begin: int, end: int, size: int, *, from_end: bool) -> Sequence[int]:
+    """Where instances of a size begin in a gap, from the end that touches another of them."""
+    count = (end - begin) // size
+    return [end - (i + 1) * size if from_end else begin + i * size for i in range(count)]
+
+
+def scaling_rules(
+    specs: Sequence[InstanceSpec],
+    absent: frozenset[str],
+    num_npus: int,
+    scaling: Scaling,
+    slo: Slo | None,
+    tariff: Tariff,
+) -> ScalingRules:
+    """What the core is told."""
+    limits = slo or Slo()
+    return ScalingRules(
+        [InstanceSlot(spec.address, spec.role.value, spec.first_npu, spec.num_npus) for spec in specs],
+        absent,
+        num_npus,
+        scaling.autoscaler.make_scaling,
+        round(scaling.interval_s * 1e9),
+        scaling.least,
+        scaling.most,
+        limits.ttft_s or TTFT_LIMIT_S,
+        limits.tpot_s or TPOT_LIMIT_S,
+        _bands(tariff),
+    )
+
+
+def _bands(tariff: Tariff) -> list[tuple[float, float]]:
+    """(second of the day, USD per kWh) from midnight on."""
+    bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value) for band in tariff.bands]
+    return bands if not bands[0][0] else [(0.0, bands[-1][1]), *bands]
