@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def policies(as_json: Json = False) -> None:
-    """What --policy, --admission, --order, --cache-policy and --autoscaler take, each with its formula, source and options."""
+    """What --policy, --admission, --order, --cache-policy and --autoscaler take: formula, source and options."""
     say(json.dumps(_listing(), indent=2) + "\n" if as_json else _page())
 
 

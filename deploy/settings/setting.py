@@ -29,8 +29,8 @@ class Setting(Struct, frozen=True):
     `type` is that of the plain value, in a file above all. `parse(plain, *needed)` makes the value, with the values of
     the settings that it `needs`, which come before it. `usual(*needed)` is the default where that depends on them.
     `kept(plain)` is what is stored and sent in place of what was told, such as an absolute path. `between`: least and
-    largest number. `flag`: metavar and help on a command line, if it has a flag. `is_extra`: with its default a run is as it was
-    before there was this setting, and so is its digest.
+    largest number. `flag`: metavar and help on a command line, if it has a flag. `is_extra`: with its default a run
+    is as it was before there was this setting, and nothing is told of it.
     """
 
     name: str

@@ -25,8 +25,8 @@ from sim_hw.errors import UnknownNameError
 class Settings(Struct, frozen=True):
     """Everything that decides the outcome of a run besides the trace itself. Made by `from_plain`.
 
-    `flat` has every setting as text or number under its flat name: what is printed, digested, journalled and sent to
-    other processes, from which `from_plain` makes the same settings again.
+    `flat` has every setting, of `is_extra` ones those that were changed, as text or number under its flat name: what is
+    printed, digested, journalled and sent to other processes, from which `from_plain` makes the same settings again.
     """
 
     hardware: Hardware
@@ -61,7 +61,8 @@ class Settings(Struct, frozen=True):
                 values[name] = one.value(plain, needed)
             except (ConfigError, UnknownNameError) as error:
                 raise ConfigError(_placed(name, places.get(name, name), str(error))) from None
-            flat[name] = plain if one.kept is None else one.kept(plain)
+            if not one.is_extra or plain != one.default:
+                flat[name] = plain if one.kept is None else one.kept(plain)
         models = {
             name: model(**{attribute: values[one.name] for attribute, one in settings_of(model).items()})
             for name, model in MODELS.items()
@@ -84,11 +85,7 @@ class Settings(Struct, frozen=True):
 
     def digest(self) -> str:
         """A short name of these settings: equal digests, equal outcomes."""
-        deciding = {
-            key: value
-            for key, value in self.flat.items()
-            if key != "names" and not (SETTINGS[key].is_extra and value == SETTINGS[key].default)
-        }
+        deciding = {key: value for key, value in self.flat.items() if key != "names"}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 

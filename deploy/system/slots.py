@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final, Protocol, TypeVar, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from deploy.settings.scaling import Scaling
-from deploy.system.blueprint import InstanceSpec, Role
 from scheduler.core.scaling.rules import TPOT_LIMIT_S, TTFT_LIMIT_S, InstanceSlot, ScalingRules
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.addresses import decode_address, prefill_address
@@ -21,43 +23,63 @@ from scheduler.protocol.errors import ConfigError
 from sim_hw.cost.prices import HOUR_S
 from sim_hw.cost.tariffs import Tariff
 
-_ADDRESS = {Role.PREFILL: prefill_address, Role.DECODE: decode_address}
+_ADDRESS: Final = {"prefill": prefill_address, "decode": decode_address}
 
 
-def with_slots(
-    planned: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int, scaling: Scaling
-) -> list[InstanceSpec]:
+class Spec(Protocol):
+    """An instance of a plan, as a blueprint has it; a `Struct`."""
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def num_npus(self) -> int: ...
+
+    @property
+    def supernode(self) -> int: ...
+
+    @property
+    def first_npu(self) -> int: ...
+
+
+SpecT = TypeVar("SpecT", bound=Spec)
+
+
+def with_slots(planned: Sequence[SpecT], num_supernodes: int, npus_per_supernode: int, scaling: Scaling) -> list[SpecT]:
     """The instances of a plan, placed, and behind those of each role the ones that may be started."""
     placed = _placed(planned, npus_per_supernode)
-    found: list[InstanceSpec] = []
+    found: list[SpecT] = []
     for role in dict.fromkeys(spec.role for spec in placed):
-        own = [spec for spec in placed if spec.role is role]
-        most = scaling.most.get(role.value)
+        own = [spec for spec in placed if spec.role == role]
+        most = scaling.most.get(role)
         if most is not None and most < len(own):
             raise ConfigError(
-                f"autoscaler_max: {role.value}={most}, and the plan has {len(own)} such instances; give at least that"
+                f"autoscaler_max: {role}={most}, and the plan has {len(own)} such instances; give at least that"
             )
-        least = scaling.least.get(role.value, 1)
+        least = scaling.least.get(role, 1)
         extra = list(_beyond(own, num_supernodes, npus_per_supernode))
         room = len(own) + len(extra)
         if least > min(room, room if most is None else most):
-            raise ConfigError(f"autoscaler_min: {role.value}={least}, and there is room for {room}; give fewer")
+            raise ConfigError(f"autoscaler_min: {role}={least}, and there is room for {room}; give fewer")
         for spec in extra[: None if most is None else most - len(own)]:
-            own.append(replace(spec, address=_ADDRESS[role](len(own))))
+            own.append(_changed(spec, address=_ADDRESS[role](len(own))))
         found += own
     return found
 
 
-def _placed(planned: Sequence[InstanceSpec], npus_per_supernode: int) -> list[InstanceSpec]:
+def _placed(planned: Sequence[SpecT], npus_per_supernode: int) -> list[SpecT]:
     first = Counter[int]()
-    placed: list[InstanceSpec] = []
+    placed: list[SpecT] = []
     for spec in planned:
-        placed.append(replace(spec, first_npu=spec.supernode * npus_per_supernode + first[spec.supernode]))
+        placed.append(_changed(spec, first_npu=spec.supernode * npus_per_supernode + first[spec.supernode]))
         first[spec.supernode] += spec.num_npus
     return placed
 
 
-def _beyond(own: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int) -> Iterator[InstanceSpec]:
+def _beyond(own: Sequence[SpecT], num_supernodes: int, npus_per_supernode: int) -> Iterator[SpecT]:
     """Places for more instances of one role, of the size that is most common, the first on a tie."""
     for supernode in range(num_supernodes):
         begin, end = supernode * npus_per_supernode, (supernode + 1) * npus_per_supernode
@@ -65,9 +87,13 @@ def _beyond(own: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode
         sizes = Counter(spec.num_npus for spec in own if spec.supernode == supernode or not here)
         size = sizes.most_common(1)[0][0]
         taken = [(begin, begin), *here, (end, end)]
-        for (_, gap_begin), (gap_end, _) in zip(taken, taken[1:], strict=False):
+        for (_, gap_begin), (gap_end, _) in pairwise(taken):
             for first in _tiles(gap_begin, gap_end, size, from_end=gap_begin == begin and gap_end != end):
-                yield replace(own[0], num_npus=size, supernode=supernode, first_npu=first)
+                yield _changed(own[0], num_npus=size, supernode=supernode, first_npu=first)
+
+
+def _changed(spec: SpecT, **fields: object) -> SpecT:
+    return cast("SpecT", replace(cast("Struct", spec), **fields))
 
 
 def _tiles(begin: int, end: int, size: int, *, from_end: bool) -> Sequence[int]:
@@ -77,7 +103,7 @@ def _tiles(begin: int, end: int, size: int, *, from_end: bool) -> Sequence[int]:
 
 
 def scaling_rules(
-    specs: Sequence[InstanceSpec],
+    specs: Sequence[Spec],
     absent: frozenset[str],
     num_npus: int,
     scaling: Scaling,
@@ -87,7 +113,7 @@ def scaling_rules(
     """What the core is told."""
     limits = slo or Slo()
     return ScalingRules(
-        [InstanceSlot(spec.address, spec.role.value, spec.first_npu, spec.num_npus) for spec in specs],
+        [InstanceSlot(spec.address, spec.role, spec.first_npu, spec.num_npus) for spec in specs],
         absent,
         num_npus,
         scaling.autoscaler.make_scaling,

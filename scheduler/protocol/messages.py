@@ -5,7 +5,8 @@ plain lists of Python integers. A message is never changed after it was said; `F
 cost at run time. Times are integer nanoseconds of emulated time, amounts of KV are tokens, data is bytes.
 
 Each docstring begins with who says it to whom. `runtime`: what drives the components; `source`: a trace, a client or a
-profile; `operator`: a person or a fault schedule; `cache`: a cache pool; `prefill` and `decode`: instances. Here stand
+profile; `operator`: a person or a fault schedule; `provisioner`: who starts and ends
+processes of instances; `cache`: a cache pool; `prefill` and `decode`: instances. Here stand
 the messages of a request's way and of a run; `cache_messages`, `fabric_messages` and `operations` hold
 the others. A new message is a
 class and a line at the end of `Message`: the codec reads its annotations.

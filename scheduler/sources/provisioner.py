@@ -11,8 +11,8 @@ from scheduler.protocol.messages import Message, StartInstances, StopInstances, 
 
 
 class Provisioner(TimingFlags):
-    """Answers `StartInstances` with `WorkersStarted` once a process is there, `start_ns` later, and `StopInstances` with
-    `WorkersLost` at once.
+    """Answers `StartInstances` with `WorkersStarted` when a process is there, `start_ns` later, and `StopInstances`
+    with `WorkersLost` at once.
 
     `start` puts a new and empty worker where none is, which has its NPUs from then on; `stop` takes it away and returns
     what it had to account for. Both are given an address and the time.

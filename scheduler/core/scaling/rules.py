@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from scheduler.policies.scaling_view import ScalingPolicy
 
 INTERVAL_NS: Final = 30_000_000_000
+DRAIN_CHECK_NS: Final = 1_000_000_000
 
 TTFT_LIMIT_S: Final = 2.0
 TPOT_LIMIT_S: Final = 0.05
@@ -34,7 +35,7 @@ class ScalingRules(Struct, frozen=True):
     """`slots`: all instances that may ever exist, of which `absent` do not at first; those that share NPUs never exist
     together. `num_npus`: of all supernodes. Every `interval_ns` the policy is asked; None for never. `least` and `most`
     by role bound what it may want. `usd_per_kwh`: pairs (second of the day from which it holds, price), the first from
-    0.
+    0. `drain_check_ns`: how often it is looked whether those that are drained are done.
     """
 
     slots: Sequence[InstanceSlot]
@@ -47,6 +48,7 @@ class ScalingRules(Struct, frozen=True):
     ttft_limit_s: float = TTFT_LIMIT_S
     tpot_limit_s: float = TPOT_LIMIT_S
     usd_per_kwh: Sequence[tuple[float, float]] = ((0.0, 0.0),)
+    drain_check_ns: int = DRAIN_CHECK_NS
 
     @property
     def roles(self) -> dict[str, int]:

@@ -38,9 +38,6 @@ from scheduler.protocol.messages import (
     WorkersStarted,
 )
 
-DRAIN_CHECK_NS: Final = 1_000_000_000
-"""How often it is looked whether those that are drained are done."""
-
 MAX_QUIET_INTERVALS: Final = 20
 """In which nobody arrives, reports, comes or goes; then the policy is not asked again before somebody reports."""
 
@@ -114,6 +111,8 @@ class Scaler(Guest):
                 outputs += self._start(ready_to_start(self.book))
             case ArrivalsEnded():
                 self._has_arrivals = False
+                if not self._table.num_open:
+                    self._due_ns = self._check_ns = NEVER_NS
             case RunEnded():
                 self._due_ns = self._check_ns = NEVER_NS
             case _:
@@ -121,12 +120,15 @@ class Scaler(Guest):
         self._find_deadline()
         return outputs
 
+    def ended(self, now_ns: int, ids: Sequence[int]) -> Outputs:
+        """After the last request nothing comes that it could be done for."""
+        if not (self._has_arrivals or self._table.num_open):
+            self.deadline_ns = self._due_ns = self._check_ns = NEVER_NS
+        return NOTHING
+
     def wake(self, now_ns: int) -> Outputs:
         """Look who is done, and ask the policy if its time has come."""
         outputs: list[Output] = []
-        if not (self._has_arrivals or self._table.num_open):
-            self.deadline_ns = self._due_ns = self._check_ns = NEVER_NS
-            return NOTHING  # nothing comes that it could be done for
         if self._check_ns <= now_ns:
             outputs += self._stop_drained(now_ns)
         if self._due_ns <= now_ns:
@@ -233,7 +235,7 @@ class Scaler(Guest):
         if changes.kept:
             outputs += self._retry_waiting(now_ns)
         if changes.drained:
-            self._check_ns = min(self._check_ns, now_ns + DRAIN_CHECK_NS)
+            self._check_ns = min(self._check_ns, now_ns + self._rules.drain_check_ns)
         outputs += self._stop([one for one in changes.cancelled if self.book.phase[one] is Phase.STOPPING])
         outputs += self._start(changes.started)
         said = FleetScaled(
@@ -254,7 +256,7 @@ class Scaler(Guest):
             if address not in self._down:
                 self._draining.begin(address)  # once more for one that was lost meanwhile
         done = [one for one in draining if one not in self._down and self._draining.is_done(one)]
-        self._check_ns = now_ns + DRAIN_CHECK_NS if len(done) < len(draining) else NEVER_NS
+        self._check_ns = now_ns + self._rules.drain_check_ns if len(done) < len(draining) else NEVER_NS
         return self._stop(done)
 
     def _start(self, addresses: Sequence[str]) -> Outputs:

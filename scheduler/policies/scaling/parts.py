@@ -19,6 +19,13 @@ def require_above_0(**options: float) -> None:
             raise ConfigError(f"option {name}=0 wants instances without end; give a number above 0")
 
 
+def require_below_1(**options: float) -> None:
+    """A `ConfigError` if an option is no share."""
+    for name, value in options.items():
+        if value >= 1.0:
+            raise ConfigError(f"option {name}={value:g} is no share; give a number below 1")
+
+
 def whole(instances: float) -> int:
     """The least whole number of instances that is so many."""
     return -int(-(instances - _LEAST) // 1)
@@ -27,6 +34,14 @@ def whole(instances: float) -> int:
 def there(sample: RoleSample) -> int:
     """Those that serve or will."""
     return sample.serving + sample.starting
+
+
+def changed_within(view: ScalingView, role: str, window_s: float) -> bool:
+    """Whether another count was wanted or was there in the last `window_s`, or the fleet began in it."""
+    recent = [sample.roles[role] for sample in view.last(window_s)]
+    return (
+        view.now.at_s < window_s or len({(one.wanted, one.serving, one.starting, one.draining) for one in recent}) > 1
+    )
 
 
 def within(samples: Sequence[ScalingSample], window_s: float) -> Sequence[ScalingSample]:

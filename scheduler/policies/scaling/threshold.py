@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduler.policies.registry import scaling_policy
-from scheduler.policies.scaling.parts import most_wanted, require_above_0, there, whole, within
+from scheduler.policies.scaling.parts import most_wanted, require_above_0, require_below_1, there, whole, within
 from scheduler.policies.scaling_view import DECODE, RoleSample, ScalingSample, ScalingView, Wanted
 
 
@@ -16,7 +16,8 @@ from scheduler.policies.scaling_view import DECODE, RoleSample, ScalingSample, S
 )
 class Threshold:
     """As many as bring use back to its target: of prefill the busy share of time, of decode the share of KV, each
-    averaged over `use_window_s`."""
+    averaged over `use_window_s`. It goes down only to what would be below the target by the tolerance, and `tolerance`
+    must be below 1."""
 
     def __init__(
         self,
@@ -26,6 +27,7 @@ class Threshold:
         use_window_s: float = 120.0,
         down_window_s: float = 300.0,
     ) -> None:
+        require_below_1(tolerance=tolerance)
         require_above_0(prefill_target=prefill_target, decode_target=decode_target)
         self._prefill_target = prefill_target
         self._decode_target = decode_target
@@ -45,13 +47,14 @@ class Threshold:
         return Wanted(instances, ", ".join(reasons))
 
     def _count(self, view: ScalingView, role: str, target: float, have: int) -> int:
-        def raw(samples: Sequence[ScalingSample]) -> int:
-            return whole(self._in_use(samples, role) / target)
+        def without_rest(samples: Sequence[ScalingSample]) -> int:
+            # What is left must not be told to grow again at once.
+            return whole(self._in_use(samples, role) / (target * (1.0 - self._tolerance)))
 
         if not have or abs(self._in_use(view.samples, role) / (have * target) - 1.0) <= self._tolerance:
             return have
-        count = raw(view.samples)
-        return count if count > have else most_wanted(view, self._down_window_s, raw, have)
+        count = whole(self._in_use(view.samples, role) / target)
+        return count if count > have else most_wanted(view, self._down_window_s, without_rest, have)
 
     def _in_use(self, samples: Sequence[ScalingSample], role: str) -> float:
         """Instances that would do, were each in use all the time."""

@@ -70,7 +70,7 @@ def test_each_message_comes_back_equal(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_message_tells_who_says_it_to_whom(kind: type) -> None:
-    who = "(runtime|source|operator|core|cache|fabric|prefill|decode|all)"
+    who = "(runtime|source|operator|provisioner|core|cache|fabric|prefill|decode|all)"
     assert re.match(rf"{who}(, {who})*( -> {who}(, {who})*)+: \w", kind.__doc__ or "")
 
 

@@ -31,11 +31,8 @@ def books(draw: st.DrawFn) -> PlacementBook:
     book = PlacementBook(slots(), ADDRESSES, NUM_NPUS)
     for address in draw(st.permutations(ADDRESSES)):
         phase = draw(st.sampled_from(Phase))
-        if phase in HOLDING and book.is_free(address):
-            book.phase[address] = phase
-        elif phase is Phase.BOOKED and not book.sharing(
-            address, Phase.BOOKED, Phase.STARTING, Phase.SERVING
-        ):
+        may_be_promised = not book.sharing(address, Phase.BOOKED, Phase.STARTING, Phase.SERVING)
+        if (phase in HOLDING and book.is_free(address)) or (phase is Phase.BOOKED and may_be_promised):
             book.phase[address] = phase
     return book
 

@@ -8,8 +8,8 @@ import pytest
 
 from scheduler.core.lifecycle import State
 from scheduler.core.scaling.placement import Phase
-from scheduler.core.scaling.rules import InstanceSlot, ScalingRules
-from scheduler.core.scaling.scaler import DRAIN_CHECK_NS, MAX_QUIET_INTERVALS, Scaler
+from scheduler.core.scaling.rules import DRAIN_CHECK_NS, InstanceSlot, ScalingRules
+from scheduler.core.scaling.scaler import MAX_QUIET_INTERVALS, Scaler
 from scheduler.policies.scaling_view import ScalingView, Wanted
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import (
@@ -247,8 +247,6 @@ def test_a_run_in_which_nothing_happens_ends_and_one_that_goes_on_is_asked_about
 def test_nothing_is_due_after_the_last_request(last: Message) -> None:
     fleet = Fleet(Says())
     fleet.tell(last)
-    if isinstance(last, ArrivalsEnded):
-        fleet.wake(fleet.core.deadline_ns)
     assert fleet.core.deadline_ns == NEVER_NS
 
 
