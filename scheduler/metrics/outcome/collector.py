@@ -31,6 +31,7 @@ from scheduler.protocol.messages import (
     CachePolicyReported,
     CacheReported,
     DecodeStepped,
+    FleetScaled,
     PartsChanged,
     PrefillStepped,
     RunEnded,
@@ -109,12 +110,13 @@ class Collector(Guest):
     was there; `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage
     may have gaps there. `pool_reports`: those of the cache pools; `policy_reports`: the last of each cache that asks a
     policy. `lost_capacity` is (time, bytes per second lost by plane) at each change of parts, `part_changes` (time,
-    parts that are broken from then on). `warmup_end`: how it stood when a warm-up ended, if one has.
+    parts that are broken from then on). `scalings`: when it was decided that instances come or go, and which.
+    `warmup_end`: how it stood when a warm-up ended, if one has.
     """
 
     hears = (
         TransferDone, PrefillStepped, DecodeStepped, UsageReported, RunEnded, WorkersLost, TransferFailed, PartsChanged,
-        CacheReported, CachePolicyReported,
+        CacheReported, CachePolicyReported, FleetScaled,
     )  # fmt: skip
 
     def __init__(
@@ -138,6 +140,7 @@ class Collector(Guest):
         self.lost_capacity: Final = list[tuple[int, list[int]]]()
         self.part_changes: Final = list[tuple[int, list[str]]]()
         self.losses: Final[list[Loss]] = []
+        self.scalings: Final = list[tuple[int, FleetScaled]]()
         self.warmup_end: WarmupEnd | None = None
         self._preempted = bytearray()
         self._has_set_back_by = False
@@ -197,6 +200,8 @@ class Collector(Guest):
         elif kind is PartsChanged:
             self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
             self.part_changes.append((message.changed_ns, message.failed_parts))
+        elif kind is FleetScaled:
+            self.scalings.append((now_ns, message))
         elif kind is CacheReported:
             self.pool_reports.add(message)
         elif kind is CachePolicyReported:
@@ -231,6 +236,7 @@ class Collector(Guest):
                 later._transfers[plane][kind] += later_events(self.flow_rows(plane, kind), at_ns, "done_ns").tobytes()
                 later.num_failed[plane][kind] = self.num_failed[plane][kind] - end.num_failed[plane][kind]
         later.losses.extend(Loss(loss.at_ns - at_ns, loss.addresses) for loss in self.losses)
+        later.scalings.extend((time_ns - at_ns, one) for time_ns, one in self.scalings if time_ns >= at_ns)
         later.lost_capacity.extend(_from(self.lost_capacity, at_ns))
         later.part_changes.extend(_from(self.part_changes, at_ns))
         for instance, joined_ns, previous_token_ns in self.logged_joins().tolist():
