@@ -8,13 +8,16 @@ STAMP := $(VENV)/.made
 TRIAL := out/wheel
 
 .DEFAULT_GOAL := help
-.PHONY: demo test soak lint type bench wheel wheel-test clean help
+.PHONY: demo test fuzz soak lint type bench wheel wheel-test clean help
 
 demo: $(STAMP) ## a short trace, live on a local Ray cluster
 	$(BIN)/supernode replay examples/demo.jsonl --live --speed 5
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest
+
+fuzz: $(STAMP) ## 10,000 requests that Schemathesis makes of the served document, most of them wrong
+	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest -q tests/unit/deploy/http/test_service_fuzz.py
 
 soak: $(STAMP) ## the tests that take many minutes: up and down 20 times, each process killed in turn, memory over 30,000 requests
 	$(BIN)/python -m pytest -m soak

@@ -56,6 +56,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "compare": LazyCommand(
         "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."
     ),
+    "sweep": LazyCommand("deploy.commands.sweep", "Replay a trace over a grid or a sample of settings, and keep all."),
     "report": LazyCommand("deploy.commands.report", "Show what a replay --out wrote as one HTML page."),
     "explain": LazyCommand("deploy.commands.explain", "Tell one request's life, with the reason of each decision."),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, LazyComm
     # numpy's linear algebra is not used; its threads would only spin beside a run (an eighth of the processor time).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        with terminate_as_interrupt(), patient_collection():
+        with terminate_as_interrupt(), patient_collection(until_exit=arguments is None):
             code = _run(list(sys.argv[1:] if arguments is None else arguments), commands)
             say()  # what is written but still buffered must not fail when Python ends
     except KeyboardInterrupt:

@@ -25,7 +25,7 @@ from deploy.cluster.runtime_folder import check_token, make_token
 from scheduler.protocol.errors import ClusterError
 
 NUM_CPUS: Final = 2
-"""What Ray is told. Actors take no CPU; more would only make Ray start idle workers in advance."""
+"""What Ray is told of a cluster of actors, which take none; more would only make Ray start idle workers in advance."""
 
 MAX_STARTING: Final = 16
 """Processes that Ray starts at one time."""
@@ -53,7 +53,8 @@ def make_node_folder() -> Path:
 
 
 class LocalCluster:
-    """A context manager around one Ray node that offers `num_npus` emulated NPUs and listens with a token of its own.
+    """A context manager around one Ray node that offers `num_npus` emulated NPUs, and `num_cpus` to tasks, and listens
+    with a token of its own.
 
     `folder` holds Ray's files, in a new one by default; it is removed in the end. `token_path` names a token that is
     there, else one is made in the folder. Ray starts in an empty directory, so that a user's own folder `workers` does
@@ -61,8 +62,11 @@ class LocalCluster:
     whatever the reason.
     """
 
-    def __init__(self, num_npus: int, folder: Path | None = None, token_path: Path | None = None) -> None:
+    def __init__(
+        self, num_npus: int, folder: Path | None = None, token_path: Path | None = None, num_cpus: int = NUM_CPUS
+    ) -> None:
         self._num_npus = num_npus
+        self._num_cpus = num_cpus
         self._folder = folder
         self._token_path = token_path
         self._stack = ExitStack()
@@ -113,7 +117,7 @@ class LocalCluster:
             try:
                 _RAY.init(
                     address="local",
-                    num_cpus=NUM_CPUS,
+                    num_cpus=self._num_cpus,
                     resources={"NPU": self._num_npus},
                     object_store_memory=OBJECT_STORE_BYTES,
                     include_dashboard=False,

@@ -30,11 +30,18 @@ _NPU_LOGGER: Final = "ray._private.accelerators.npu"
 @contextmanager
 def connected(address: str, token_path: Path) -> Generator[None]:
     """Be a driver of the cluster at `address` while the body runs; `ClusterError` if it cannot be reached."""
+    check_token(token_path)
+    with authenticated(token_path), joined(address, "'supernode status' tells how it stands"):
+        yield
+
+
+@contextmanager
+def joined(address: str, fix: str = "is it up, and is this the address of its head?") -> Generator[None]:
+    """Be a driver of any Ray cluster, with whatever authentication the environment has, while the body runs;
+    `ClusterError`, which ends in `fix`, if it cannot be reached."""
     if _RAY.is_initialized():
         raise ClusterError("this process is connected to a Ray cluster already; disconnect it first")
-    check_token(token_path)
     with ExitStack() as stack:
-        stack.enter_context(authenticated(token_path))
         stack.enter_context(quiet())
         stack.callback(_RAY.shutdown)
         with kept_handlers():
@@ -42,9 +49,7 @@ def connected(address: str, token_path: Path) -> Generator[None]:
                 _RAY.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:
                 line = " ".join(str(error).split())[:200]
-                raise ClusterError(
-                    f"cannot reach the cluster at {address}: {line}; 'supernode status' tells how it stands"
-                ) from error
+                raise ClusterError(f"cannot reach the cluster at {address}: {line}; {fix}") from error
         yield
 
 

@@ -16,12 +16,13 @@ from deploy.compare.variants import variants_of
 from deploy.hardware.notes import tell_notes
 from deploy.run.collecting import clients_of_run
 from deploy.run.replay import empty_document
-from deploy.run.seeds import check_seeds, seeds_shape
-from deploy.run.seeds_page import seeds_block
 from deploy.settings.clients import refuse_idle_flags
 from deploy.settings.options import TRACE_OPTIONS, FailIf, Json, Told, for_run, setting_options, with_options
 from deploy.settings.settings import Settings
 from deploy.settings.shipped_examples import find_input
+from deploy.statistics.seeds import check_seeds, seeds_shape
+from deploy.statistics.seeds_page import seeds_block
+from deploy.statistics.verdicts_page import verdicts_block
 from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import Bound, parse_bound
 from scheduler.protocol.errors import ConfigError
@@ -141,9 +142,14 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
         document["sizing"] = sizing_document(sizing)
     for line in compared[0].measured.trace_warnings:  # all variants have the same trace
         tell(line)
-    for one in compared:
-        for line in one.measured.policy_warnings:
-            tell(f"{one.variant.name}: {line}")
+    told = [(*one.measured.policy_warnings, *one.measured.quality_warnings) for one in compared]
+    of_all = [line for line in told[0] if all(line in lines for lines in told)]
+    for line in of_all:
+        tell(line)
+    for one, lines in zip(compared, told, strict=True):
+        for line in lines:
+            if line not in of_all:
+                tell(f"{one.variant.name}: {line}")
     if as_json:
         say(dumps(document, indent=2) + "\n")
     else:
@@ -152,6 +158,9 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
         if compared[0].intervals:
             runs = [(one.variant.name, one.intervals) for one in compared]
             say("\n" + seeds_block(runs, len(compared[0].seeds)) + "\n")
+        judged = [(one.variant.name, one.verdicts) for one in compared if one.verdicts is not None]
+        if judged:
+            say("\n" + verdicts_block(judged, len(compared[0].seeds)) + "\n")
         if sizing is not None:
             say("\n" + sizing_block(sizing))
     by_name = {one.variant.name: one.to_json() for one in compared}

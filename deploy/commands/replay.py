@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from deploy.cluster.state import ClusterState
     from deploy.run.openmetrics import ScrapeJob
-    from deploy.run.seeds import SeveralSeeds
+    from deploy.statistics.seeds import SeveralSeeds
     from scheduler.metrics.bounds import Bound
     from scheduler.sources.clients.groups import ClientGroup
     from scheduler.sources.faults import FaultPlan
@@ -160,7 +160,7 @@ def _all_seeds(num: int | None, settings: Settings, *, live: bool, files: tuple[
         return [settings.run.seed]
     if live or any(files):
         raise ConfigError("--seeds runs on the virtual clock and writes no files: leave out --live and outputs")
-    from deploy.run.seeds import check_seeds
+    from deploy.statistics.seeds import check_seeds
 
     return check_seeds(num, settings.run.seed)
 
@@ -168,7 +168,7 @@ def _all_seeds(num: int | None, settings: Settings, *, live: bool, files: tuple[
 def _run_seeds(job: ReplayJob, first: ReplayResult, seeds: list[int]) -> SeveralSeeds:
     """The other seeds beside the first, in processes of their own."""
     from deploy.compare.measure import in_processes, measure
-    from deploy.run.seeds import SeveralSeeds, intervals_of
+    from deploy.statistics.seeds import SeveralSeeds, intervals_of
 
     jobs = [
         replace(job, settings=job.settings.changed(seed=seed), options=replace(job.options, seed=seed))
@@ -184,7 +184,7 @@ def _refuse_unknown_paths(
     """Before the run: after an hour it would be late to learn of a slip of the pen."""
     document = empty_document(settings, live=live, groups=groups, waits=waits)
     if len(seeds) > 1:
-        from deploy.run.seeds import seeds_shape
+        from deploy.statistics.seeds import seeds_shape
 
         document["seeds"] = seeds_shape(seeds, document)
     for bound in bounds:
@@ -231,7 +231,7 @@ def _present(
 
     document = result.document()
     if several is not None:
-        from deploy.run.seeds import seeds_document
+        from deploy.statistics.seeds import seeds_document
 
         document["seeds"] = seeds_document(several.seeds, several.intervals)
     for warning in result.warnings:
@@ -255,6 +255,6 @@ def _page(result: ReplayResult, several: SeveralSeeds | None) -> str:
     page = render(result.summary, result.title)
     if several is None:
         return page
-    from deploy.run.seeds_page import seeds_block
+    from deploy.statistics.seeds_page import seeds_block
 
     return f"{page}\n{seeds_block([('mean', several.intervals)], len(several.seeds))}\n"

@@ -15,6 +15,7 @@ from deploy.settings.options import TRACE_OPTIONS, OptionGroup, RateScale, Super
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import say, tell
 from deploy.terminal.paths import check_file, check_folder
+from deploy.terminal.table import table
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.synthetic.load import load_workload
@@ -224,19 +225,7 @@ def _answer(answer: dict[str, Any], rows: list[tuple[str, str]], title: str, as_
     if as_json:
         say(json.dumps(answer, indent=2) + "\n")
         return
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("", "", title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
-    table.columns[1].justify = "right"
-    for what, figure in rows:
-        table.add_row(escape(what), escape(figure))
-    console = Console(highlight=False)
-    with console.capture() as captured:
-        console.print(table)
-    say(captured.get())
+    say(f"{title}\n\n{table(rows, right=(1,))}\n")
 
 
 def _skipped_json(skipped: SkippedRows) -> dict[str, int]:

@@ -13,8 +13,10 @@ from deploy.compare.idle import Misses, idle_document
 from deploy.compare.measure import Measured, in_processes, measure
 from deploy.compare.variants import Variant
 from deploy.run.replay import ReplayJob
-from deploy.run.seeds import Interval, intervals_of, seeds_document
 from deploy.settings.settings import Settings
+from deploy.statistics.intervals import Interval
+from deploy.statistics.seeds import intervals_of, seeds_document
+from deploy.statistics.verdicts import Verdicts, verdicts_of_batches, verdicts_of_seeds
 from scheduler.sources.traces.options import TraceOptions
 
 
@@ -41,6 +43,8 @@ class Compared(Struct, frozen=True):
     seeds: Sequence[int] = ()
     intervals: Mapping[str, Interval] = field(default_factory=dict[str, Interval])
     """Of figures over several seeds, if they were asked for; all else is of the first."""
+    verdicts: Verdicts | None = None
+    """Against the first of all; None of that itself."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: the run's own document, and what the search found."""
@@ -52,6 +56,8 @@ class Compared(Struct, frozen=True):
             answer["goodput"] = _goodput(self.goodput, self.variant.settings)
         if self.intervals:
             answer["seeds"] = seeds_document(self.seeds, self.intervals)
+        if self.verdicts is not None:
+            answer["verdicts"] = self.verdicts.to_json()
         return {**answer, "run": self.measured.document}
 
 
@@ -66,7 +72,7 @@ def compare(
     """All of them on one trace, in their order; with `seeds` each of them with every seed."""
     if len(seeds) < 2:
         tasks = [Task(variant, trace, options, attainment) for variant in variants]
-        return in_processes(run_task, tasks, "comparing", num_processes)
+        return _judged_by_batches(in_processes(run_task, tasks, "comparing", num_processes))
     tasks = [
         Task(at_seed(variant, seed), trace, replace(options, seed=seed), attainment if seed == seeds[0] else None)
         for variant in variants
@@ -74,10 +80,19 @@ def compare(
     ]
     runs = in_processes(run_task, tasks, "comparing", num_processes)
     groups = [runs[first : first + len(seeds)] for first in range(0, len(runs), len(seeds))]
+    documents = [[one.measured.document for one in group] for group in groups]
+    name = variants[0].name
+    judged = [None, *(verdicts_of_seeds(name, documents[0], others) for others in documents[1:])]
     return [
-        replace(group[0], seeds=seeds, intervals=intervals_of([one.measured.document for one in group]))
-        for group in groups
+        replace(group[0], seeds=seeds, intervals=intervals_of(runs), verdicts=verdicts)
+        for group, runs, verdicts in zip(groups, documents, judged, strict=True)
     ]
+
+
+def _judged_by_batches(compared: list[Compared]) -> list[Compared]:
+    first, *others = compared
+    name, batches = first.variant.name, first.measured.batches
+    return [first, *(replace(one, verdicts=verdicts_of_batches(name, batches, one.measured.batches)) for one in others)]
 
 
 def at_seed(variant: Variant, seed: int) -> Variant:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from deploy.compare.comparison import Compared
-from deploy.hardware.quantities import table
+from deploy.terminal.table import table
 from sim_hw.cost.run_cost import CostLine, break_even_usd_per_kwh
 from sim_hw.cost.tariffs import JOULES_PER_KWH
 

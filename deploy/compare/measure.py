@@ -15,6 +15,8 @@ from msgspec import Struct
 
 from deploy.compare.idle import Misses, count_misses
 from deploy.run.replay import ReplayJob, replay_virtual
+from deploy.statistics.batches import NO_BATCHES, BatchMeans, batch_means
+from deploy.statistics.run_quality import quality_lines
 from deploy.terminal.progress import progress
 from scheduler.policies.failures import failure_lines
 
@@ -38,6 +40,9 @@ class Measured(Struct, frozen=True):
     """Lines on what of the trace was left out or is not read."""
     misses: Misses | None = None
     """Of each limit; None without an SLO."""
+    batches: BatchMeans = NO_BATCHES
+    quality_warnings: tuple[str, ...] = ()
+    """Lines on why its figures mean little, if they do."""
 
     @property
     def attainment(self) -> float:
@@ -58,7 +63,9 @@ def measure(job: ReplayJob) -> Measured:
     told = tuple(line for line in result.warnings if line not in failed)
     slo = job.settings.requests.slo
     misses = None if slo is None else count_misses(slo, result.records)
-    return Measured(result.title, result.document(), offered, result.num_npus, failed, told, misses)
+    batches = batch_means(result.records, job.settings.requests.judged_slo)
+    quality = tuple(quality_lines(result.records))
+    return Measured(result.title, result.document(), offered, result.num_npus, failed, told, misses, batches, quality)
 
 
 def in_processes(

@@ -8,7 +8,8 @@ from typing import Any, Final
 from deploy.compare.comparison import Compared, idle_misses
 from deploy.compare.electricity import electricity_block
 from deploy.compare.idle import idle_lines
-from deploy.hardware.quantities import quantity, table
+from deploy.hardware.quantities import quantity
+from deploy.terminal.table import table
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.clusters.totals import totals
 

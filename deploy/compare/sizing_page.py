@@ -7,7 +7,8 @@ from typing import Any, Final
 from deploy.compare.comparison import rounded
 from deploy.compare.electricity import PRICES_USD_PER_KWH, break_even, cost_line
 from deploy.compare.sizing import Fleet, Sizing
-from deploy.hardware.quantities import quantity, table
+from deploy.hardware.quantities import quantity
+from deploy.terminal.table import table
 
 NOTHING: Final = "-"
 

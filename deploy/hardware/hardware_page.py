@@ -7,7 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from deploy.hardware.quantities import count, figure, quantity, table
+from deploy.hardware.quantities import count, figure, quantity
+from deploy.terminal.table import table
 from sim_hw.chips.chip import Chip
 from sim_hw.clusters.supernode import StageLayout, Supernode
 from sim_hw.clusters.totals import SupernodeTotals

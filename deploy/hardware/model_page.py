@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from deploy.hardware.quantities import count, quantity, table
+from deploy.hardware.quantities import count, quantity
+from deploy.terminal.table import table
 from sim_hw.models.shape import ModelShape
 from sim_hw.models.totals import ModelTotals
 from sim_hw.models.totals import totals as totals_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.hardware.quantities import count, table
+from deploy.hardware.quantities import count
+from deploy.terminal.table import table
 from scheduler.protocol.errors import ConfigError
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.network.topologies import MODULE_BITS_PER_S, build_topology

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.hardware.quantities import count, quantity, table
+from deploy.hardware.quantities import count, quantity
+from deploy.terminal.table import table
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.power.chip_power import chip_watts, prefill_watts
 from sim_hw.steps.predict import DecodePrediction, OperatorPrediction, PrefillPrediction

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from deploy.hardware.quantities import count, figure, quantity, table
+from deploy.hardware.quantities import count, figure, quantity
+from deploy.terminal.table import table
 from sim_hw.clusters.part_power import PartClass
 from sim_hw.clusters.published import PublishedRatios
 from sim_hw.figure import Figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from sim_hw.figure import Figure
@@ -34,19 +34,6 @@ def figure(one: Figure) -> str:
 def count(value: float) -> str:
     """A number of things, or a share, without a unit."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.{DIGITS}g}"
-
-
-def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Aligned columns, two spaces between them; `right` lists those that end where the widest ends."""
-    lines = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
 
 
 def _scaled(value: float, prefixes: Sequence[tuple[float, str]]) -> str:

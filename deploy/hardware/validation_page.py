@@ -8,7 +8,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from deploy.hardware.quantities import quantity, table
+from deploy.hardware.quantities import quantity
+from deploy.terminal.table import table
 from sim_hw.validation.calibration_points import MODEL_CACHING, calibration_points
 from sim_hw.validation.claims import Claim
 from sim_hw.validation.published_points import NOT_PREDICTED, PublishedRow

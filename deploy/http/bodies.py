@@ -15,8 +15,15 @@ MAX_TOKEN_ID: Final = 2**32 - 1
 MAX_COUNT: Final = 2**31 - 1
 """Of tokens: what the core's columns hold."""
 
+MAX_MESSAGES: Final = 4096
+"""Of a conversation, and parts of a message."""
+
+Item = TypeVar("Item")
+Several = Annotated[list[Item], Field(fail_fast=True)]
+"""A list whose first wrong item ends it: a body of a million of them would else be a million errors, and gigabytes."""
+
 Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
-TokenIds = list[Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]]
+TokenIds = Several[Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 
 
@@ -43,7 +50,10 @@ class Message(_Body):
     """One message of a conversation."""
 
     role: Annotated[str, Field(min_length=1, max_length=64)]
-    content: str | list[Part] | None = None
+    content: str | Annotated[Several[Part], Field(max_length=MAX_MESSAGES)] | None = None
+
+
+Messages = Annotated[Several[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
 
 
 class GenerationBody(_Body):
@@ -55,8 +65,8 @@ class GenerationBody(_Body):
     max_tokens: Count | None = None
     min_tokens: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
     ignore_eos: bool | None = Field(default=False, description="The answer has exactly max_tokens.")
-    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
-    n: int | None = Field(default=1, description="Only 1 is offered.")
+    stop: Stop | Annotated[Several[Stop], Field(max_length=MAX_STOPS)] | None = None
+    n: Count | None = Field(default=1, description="Only 1 is offered.")
     seed: int | None = Field(default=None, description="Chooses another answer of the same prompt.")
     timings: bool | None = Field(
         default=False, description="Tell how long the request was in each stage (an extension)."
@@ -81,7 +91,7 @@ class GenerationBody(_Body):
 class ChatBody(GenerationBody):
     """POST /v1/chat/completions."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Messages
     max_completion_tokens: Count | None = None
 
     @property
@@ -97,7 +107,8 @@ DEFAULT_COMPLETION_TOKENS: Final = 16
 class CompletionBody(GenerationBody):
     """POST /v1/completions."""
 
-    prompt: str | list[str] | TokenIds | list[TokenIds]
+    # From left to right: to try each kind on a list that is long takes as long each time.
+    prompt: Annotated[str | Several[str] | TokenIds | Several[TokenIds], Field(union_mode="left_to_right")]
 
     @property
     def most_tokens(self) -> int | None:
@@ -109,7 +120,7 @@ class TokenizeBody(_Body):
     """POST /tokenize: a prompt, or messages."""
 
     prompt: str | None = None
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    messages: Messages | None = None
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -46,6 +46,6 @@ def _text(headers: Mapping[str, str], name: str) -> str:
 
 
 def _number(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text[:11]) <= _LARGEST:
+    if text.isascii() and text.isdigit() and int(text) <= _LARGEST:
         return int(text)
     return int.from_bytes(blake2b(text.encode(), digest_size=4).digest()) & _LARGEST

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+import traceback
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -47,6 +50,14 @@ class HttpError(Exception):
     def event(self) -> bytes:
         """As the last event of a stream that has begun."""
         return b"data: " + json.dumps(self.document(), separators=(",", ":")).encode() + b"\n\n"
+
+
+def defect(error: BaseException | None) -> HttpError:
+    """An error of ours: a line in the log that says where, and nothing of what the client sent."""
+    frames = traceback.extract_tb(None if error is None else error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    print(f"http: {type(error).__name__}{where}", file=sys.stderr)
+    return HttpError(500, "an internal error; please report it", "internal")
 
 
 def of_aiohttp(error: web.HTTPException, path: str) -> web.StreamResponse:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, Final
@@ -13,11 +12,12 @@ from aiohttp import web
 from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_body
 from deploy.http.completions import Completions
 from deploy.http.connections import Watch
-from deploy.http.errors import HttpError, of_aiohttp
+from deploy.http.errors import HttpError, defect, of_aiohttp
 from deploy.http.exchange import Exchange, Serving
 from deploy.http.keys import KeyRing
 from deploy.http.prompts import BYTES_PER_TOKEN, Prompt, chat_text
 from deploy.http.routes import JSON_TYPE, ROUTES, Handler, Route, openapi_document
+from deploy.http.server import Connection, Runner
 from deploy.http.spec import HttpSpec, address_text
 from deploy.live.shown import Page
 from scheduler.protocol.errors import ClusterError
@@ -51,7 +51,7 @@ class HttpService:
 
     async def start(self) -> str:
         """Listen; returns HOST:PORT as it came out. A `ClusterError` if it cannot."""
-        runner = web.AppRunner(self.application(), handler_cancellation=True, access_log=None)
+        runner = Runner(self.application())
         await runner.setup()
         site = web.TCPSite(runner, self._spec.host, self._spec.port)
         try:
@@ -94,8 +94,7 @@ class HttpService:
         except ConnectionError:  # the client is gone
             raise
         except Exception as error:  # noqa: BLE001 - a defect: one line for us, and none of it for the client
-            print(f"http: {request.method} {request.path}: {type(error).__name__}: {error}", file=sys.stderr)
-            return HttpError(500, "an internal error; please report it", "internal").response()
+            return defect(error).response()
         finally:
             self._watch.active.discard(request.protocol)
 
@@ -171,12 +170,22 @@ async def _read(request: web.Request) -> bytes:
     """The body. `HttpError` 415 if it is not said to be JSON, 408 if it does not come, 413 if it is too large."""
     if request.content_type != JSON_TYPE:
         raise HttpError(415, f"send the body as Content-Type: {JSON_TYPE}", "unsupported_media_type")
+    encoding = request.headers.get("Content-Encoding", "")
     try:
         async with asyncio.timeout(BODY_S):
             return await request.read()
     except TimeoutError:
+        _read_no_more(request)
         raise HttpError(408, f"the body did not come within {BODY_S:.0f} s", "slow_client") from None
     except web.HTTPRequestEntityTooLarge:
+        if encoding:
+            _read_no_more(request)
         raise HttpError(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes", "body_too_large") from None
-    except (web.HTTPBadRequest, ValueError) as error:
-        raise HttpError(400, f"the body cannot be read: {error!s:.100}", "invalid_body") from None
+    except (web.HTTPBadRequest, web.RequestPayloadError, ValueError):
+        what = f"it is no {encoding:.40}" if encoding else "it is not framed as its head says"
+        raise HttpError(400, f"the body cannot be read: {what}", "invalid_body") from None
+
+
+def _read_no_more(request: web.Request) -> None:
+    if isinstance(request.protocol, Connection):
+        request.protocol.read_no_more()

@@ -14,6 +14,7 @@ from deploy.report.before_arrival import of_session, waits_before
 from deploy.report.fabric import named
 from deploy.report.scaling import actions_text
 from deploy.run_folder.read import RunFolder
+from deploy.terminal.table import table
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.routing.standing import NOWHERE
 from scheduler.metrics.columns import NS_PER_S, Rows
@@ -264,12 +265,5 @@ def render_life(life: Life) -> str:
         if one.stage is not None:
             for name, weighed in zip(("  as it stood", "  best other"), one.weighed):
                 rows.append(("", "", name, weighed.instance, weighed.text(one.stage)))
-    widths = [max(len(row[column]) for row in (COLUMNS, *rows)) for column in range(len(COLUMNS))]
-    lines = [f"Request {life.request_id}: {life.prompt_tokens:,} prompt and {life.output_tokens:,} output tokens", ""]
-    for row in (COLUMNS, *rows):
-        cells = [
-            cell.rjust(width) if place < 2 else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines) + "\n"
+    title = f"Request {life.request_id}: {life.prompt_tokens:,} prompt and {life.output_tokens:,} output tokens"
+    return f"{title}\n\n{table([COLUMNS, *rows], right=(0, 1))}\n"

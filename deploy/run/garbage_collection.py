@@ -20,8 +20,12 @@ hundred collections, and a run of many open requests 14 % longer."""
 
 
 @contextmanager
-def patient_collection() -> Generator[None]:
-    """Collect seldom within, and in no case when the interpreter ends: it would walk through all objects twice."""
+def patient_collection(*, until_exit: bool = False) -> Generator[None]:
+    """Collect seldom within, and in no case when the interpreter ends: it would walk through all objects twice.
+
+    `until_exit`: the process ends with what is within. To collect often again would begin with a walk through all that
+    was made since.
+    """
     before = gc.get_threshold()
     gc.set_threshold(ALLOCATIONS, 10, 10)
     atexit.unregister(gc.freeze)
@@ -29,4 +33,5 @@ def patient_collection() -> Generator[None]:
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        if not until_exit:
+            gc.set_threshold(*before)

@@ -30,16 +30,27 @@ def load_settings(path: str | None, flags: Mapping[str, Any], base: Mapping[str,
     if path is not None:
         from scheduler.sources.synthetic.settings_file import read_settings
 
-        section = read_settings(path, "a configuration")
-        values = typed_values(section)
-        places = {name: f"{section.places[name]}: {name}" for name in values}
-        if CODE in values:  # a file of settings is data
-            raise ConfigError(f"{places[CODE]} is no place for code; name the file, such as policy: mine.py:Mine")
+        values, places = _told_in(read_settings(path, "a configuration"))
     given = {name: value for name, value in flags.items() if value is not None}
     places |= {name: "--" + name.replace("_", "-") for name in given}
     told = {**(base or {}), **values, **given}
     told[CODE] = _policy_source(told, places)
     return Settings.from_plain(told, places)
+
+
+def load_section(section: Section) -> Settings:
+    """Defaults, then what a section says."""
+    values, places = _told_in(section)
+    return Settings.from_plain({**values, CODE: _policy_source(values, places)}, places)
+
+
+def _told_in(section: Section) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values and where they stand."""
+    values = typed_values(section)
+    places = {name: f"{section.places[name]}: {name}" for name in values}
+    if CODE in values:  # a file of settings is data
+        raise ConfigError(f"{places[CODE]} is no place for code; name the file, such as policy: mine.py:Mine")
+    return values, places
 
 
 def _policy_source(told: Mapping[str, Any], places: Mapping[str, str]) -> str:

@@ -76,7 +76,7 @@ class Decodes:
     def _note_tokens(self, ids: list[int], num_tokens: list[int], boundary_ns: int) -> None:
         """Who leaves a decode instance has produced so many tokens, the last of them now if any came since joining."""
         produced, last_ns = self._table.output_tokens, self._table.last_token_ns
-        for request_id, tokens in zip(ids, num_tokens, strict=True):
+        for request_id, tokens in zip(ids, num_tokens):
             if tokens > produced[request_id]:
                 produced[request_id] = tokens
                 last_ns[request_id] = boundary_ns

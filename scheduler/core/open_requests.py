@@ -44,7 +44,7 @@ class OpenRequests:
         self.block_tokens = message.block_tokens
         self.payloads.update(zip(ids, message.payloads))
         if self.keep_prompts and any(message.prefixes):
-            for request_id, prefix, tenant in zip(ids, message.prefixes, message.tenants, strict=True):
+            for request_id, prefix, tenant in zip(ids, message.prefixes, message.tenants):
                 if prefix:
                     self.prompts[request_id] = (prefix, tenant)
             if self._keep_answers and message.answers:

@@ -90,13 +90,13 @@ class RequestTable:
         end = first + len(prompt_tokens)
         while end > len(self.state):
             self._grow()
-        ids, tokens_column, arrived_column = range(first, end), self.prompt_tokens, self.arrived_ns
-        for request_id, tokens in zip(ids, prompt_tokens):
+        tokens_column, arrived_column = self.prompt_tokens, self.arrived_ns
+        for request_id, tokens in enumerate(prompt_tokens, first):
             tokens_column[request_id] = tokens
             arrived_column[request_id] = arrived_ns
         self.num_requests = end
         self.num_open += end - first
-        return ids
+        return range(first, end)
 
     def move(self, event: Event, ids: Sequence[int]) -> None:
         """Apply one event to many requests; an illegal one is a `LifecycleError` and leaves the request as it was."""

@@ -90,7 +90,7 @@ class Reservations:
         made = [i for i in granted if states[i] == _PREFILLED] if len(making) < len(granted) else []
         ids = making + made if made else making
         self._table.move(_RESERVED, ids)
-        dies, decode_die = dict(zip(message.ids, message.dies, strict=True)), self._table.decode_die
+        dies, decode_die = dict(zip(message.ids, message.dies)), self._table.decode_die
         for request_id in ids:
             decode_die[request_id] = dies[request_id]
         return made, making

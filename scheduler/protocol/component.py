@@ -7,8 +7,8 @@ from typing import Final, Protocol
 
 from scheduler.protocol.messages import Message
 
-NEVER_NS: Final = 2**63 - 1
-"""A deadline that does not come."""
+NEVER_NS: Final = 2**62 - 1
+"""A deadline that does not come; the largest integer that compiled code handles without an object."""
 
 Output = tuple[str, Message]
 """A message and the address that it goes to."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from scheduler.protocol.cache_messages import (
     CachePolicyReported,
@@ -117,11 +117,11 @@ class RequestsArrived(Struct, frozen=True, gc=False):
     prefixes: list[list[int]]
     tenants: list[int]
     block_tokens: int
-    classes: list[str] = field(default_factory=list[str])
-    answers: list[int] = field(default_factory=list[int])
-    sessions: list[int] = field(default_factory=list[int])
+    classes: list[str] = []
+    answers: list[int] = []
+    sessions: list[int] = []
     reply_to: str = ""
-    keys: list[int] = field(default_factory=list[int])
+    keys: list[int] = []
     arrived_ns: int = AS_HEARD
 
 
@@ -192,7 +192,7 @@ class PrefillStepped(Struct, frozen=True, gc=False):
     finished_ids: list[int]
     computed_tokens: int
     usage: Usage
-    next_ids: list[int] = field(default_factory=list[int])
+    next_ids: list[int] = []
 
 
 class ReserveKv(Struct, frozen=True, gc=False):

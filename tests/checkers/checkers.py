@@ -54,7 +54,7 @@ class Journal:
         self.entries.append((now_ns, address, message))
 
 
-def run_checked(case: Case, *, skip_steps: bool = True, report_interval_ns: int = 2**63 - 1) -> Journal:
+def run_checked(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> Journal:
     """Run a case under all eyes and check everything."""
     system = build_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
     journal = Journal(system)

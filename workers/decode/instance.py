@@ -164,7 +164,7 @@ class DecodeInstance(TimingFlags):
         return NOTHING
 
     def _on_start(self, now_ns: int, message: StartDecode) -> Outputs:
-        self._joining.extend(zip(message.ids, message.produced_tokens, message.payloads, strict=True))
+        self._joining.extend(zip(message.ids, message.produced_tokens, message.payloads))
         if self._run.num_steps:
             self._cut_run(now_ns)
         else:

@@ -63,7 +63,7 @@ class DecodeMemory:
     def ask(self, request_ids: Iterable[int], kv_tokens: Iterable[int]) -> None:
         """Queue reservations; `serve` grants them."""
         extent, most, waiting = self.extent_blocks, self.blocks_per_die, self._waiting
-        for request_id, tokens in zip(request_ids, kv_tokens, strict=True):
+        for request_id, tokens in zip(request_ids, kv_tokens):
             blocks = -(-tokens // KV_BLOCK_TOKENS) + extent
             waiting.append((request_id, tokens, blocks if blocks < most else most))
 

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 
-@dataclass(slots=True, eq=False)
 class Sequence:
-    """A running sequence. It holds `base_tokens + G(step)` tokens of KV and has produced `base_produced + G(step)`."""
+    """A running sequence. It holds `base_tokens + G(step)` tokens of KV and has produced `base_produced + G(step)`.
 
-    request_id: int
-    die: int
-    join_order: int
-    base_tokens: int
-    base_produced: int
-    output_tokens: int
-    finish_step: int
-    """Sooner than its output needs where it was cancelled."""
-    blocks: int
-    running: bool = True
+    `finish_step` is sooner than its output needs where it was cancelled.
+    """
+
+    # No dataclass: the constructor of one stays Python where this module is compiled.
+    __slots__ = (
+        "base_produced",
+        "base_tokens",
+        "blocks",
+        "die",
+        "finish_step",
+        "join_order",
+        "output_tokens",
+        "request_id",
+        "running",
+    )
+
+    def __init__(
+        self,
+        request_id: int,
+        die: int,
+        join_order: int,
+        base_tokens: int,
+        base_produced: int,
+        output_tokens: int,
+        finish_step: int,
+        blocks: int,
+    ) -> None:
+        self.request_id = request_id
+        self.die = die
+        self.join_order = join_order
+        self.base_tokens = base_tokens
+        self.base_produced = base_produced
+        self.output_tokens = output_tokens
+        self.finish_step = finish_step
+        self.blocks = blocks
+        self.running = True
 
 
 class Departures:

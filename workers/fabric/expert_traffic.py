@@ -77,7 +77,7 @@ class InstanceExpertTraffic:
     @property
     def is_shared(self) -> bool:
         """Whether transfers of the pool are under way here, as far as they were settled."""
-        return self._num_pool != [0, 0]
+        return self._num_pool[0] > 0 or self._num_pool[1] > 0
 
     def begin(self, now_ns: int, direction: int, capacities: Sequence[int]) -> None:
         """A transfer of the pool begins, after those that ended were settled."""
@@ -116,7 +116,7 @@ class InstanceExpertTraffic:
         if self.steady[0] or self.steady[1]:
             ends, steady = self.ends, self.steady
             return min(burst_share_ppm(ends, into, steady[0]), burst_share_ppm(ends, out, steady[1]))
-        return PPM // (1 + max(into, out))
+        return PPM // (1 + (into if into > out else out))
 
     def look(self, now_ns: int) -> list[LinkShare]:
         """What to tell the instance, if its share has changed."""
@@ -146,11 +146,13 @@ class InstanceExpertTraffic:
             self._links.set_link(now_ns, link, left, dict.fromkeys(lanes, rate - load))
 
     def _advance(self, now_ns: int) -> None:
-        worked_ns = min(now_ns, self.until_ns) - self._at_ns
+        at_ns, until_ns = self._at_ns, self.until_ns
+        worked_ns = (now_ns if now_ns < until_ns else until_ns) - at_ns
         if worked_ns > 0:
             self._worked_ns += worked_ns
             self._slowed_ns += worked_ns * PPM // self._share_ppm
-        self._at_ns = max(now_ns, self._at_ns)
+        if now_ns > at_ns:
+            self._at_ns = now_ns
 
     def _await(self, now_ns: int) -> None:
         """As long as the instance was told another share than it has; once it has it, no time brings news."""
@@ -207,10 +209,10 @@ class ExpertTraffic:
 
     def look(self, now_ns: int) -> list[tuple[str, LinkShare]]:
         """Find what shares to tell now that time has passed: (instance, message) pairs."""
+        due = [traffic for traffic in self.watched if traffic.due_ns <= now_ns]
         told: list[tuple[str, LinkShare]] = []
-        for traffic in sorted(self.watched, key=lambda one: one.address):
-            if traffic.due_ns <= now_ns:
-                told += [(traffic.address, share) for share in traffic.look(now_ns)]
+        for traffic in sorted(due, key=lambda one: one.address) if due else ():
+            told += [(traffic.address, share) for share in traffic.look(now_ns)]
         return told
 
     def apply(self, now_ns: int, capacities: Sequence[int]) -> None:

@@ -55,6 +55,9 @@ from workers.fabric.transfer import Transfer
 _Due = tuple[int, int, Transfer]
 """A time, and the id of the transfer that it concerns."""
 
+_UB: Final = Plane.UB
+"""Members of an enumeration are slow to reach."""
+
 _OF_ONE_TRANSFER: Final = {StartTransfer, FinishTransfer, CancelTransfer}
 """What can come late, as of a time up to which other transfers were counted already."""
 
@@ -204,7 +207,8 @@ class Fabric(TimingFlags):
 
     def _overdue(self, now_ns: int) -> list[Output]:
         """Transfers that were to have ended by now; what has left the links by now is still told when it arrives."""
-        limits, outputs = self._limits, list[Output]()
+        limits = self._limits
+        outputs: list[Output] = []
         while limits and limits[0][0] <= now_ns:
             _, transfer_id, transfer = heappop(limits)
             if transfer.give_up_ns:
@@ -217,7 +221,7 @@ class Fabric(TimingFlags):
 
     def _on_expert_load(self, now_ns: int, message: ExpertLoadReported) -> Outputs:
         loads = self._expert_traffic
-        traffic, links = loads.of(message.instance), self._links[Plane.UB]
+        traffic, links = loads.of(message.instance), self._links[_UB]
         loads.busy_until_ns = max(loads.busy_until_ns, message.until_ns)
         is_alone = not traffic.is_shared
         if not is_alone:
@@ -337,8 +341,9 @@ class Fabric(TimingFlags):
         # Nobody feels what others move where nothing is on its way and nobody works.
         loads, next_ns = self._expert_traffic, self._background.next_ns
         self._is_watched = bool(loads.watched)
-        if loads.watched:
-            deadline_ns = min(deadline_ns, *[traffic.due_ns for traffic in loads.watched])
+        for traffic in loads.watched:
+            if traffic.due_ns < deadline_ns:
+                deadline_ns = traffic.due_ns
         if next_ns < deadline_ns and (deadline_ns != NEVER_NS or next_ns < loads.busy_until_ns):
             deadline_ns = next_ns
         self.deadline_ns = deadline_ns

@@ -45,7 +45,6 @@ class Group:
         self.paths: list[int] = []
 
 
-@dataclass(frozen=True, slots=True)
 class ShareChanges:
     """What `share_out` looked at: who is held back by nothing now, by one link alone, or by more than that.
 
@@ -53,10 +52,13 @@ class ShareChanges:
     a group and have none any more.
     """
 
-    free: list[int]
-    groups: list[Group]
-    contended: list[int]
-    dissolved: list[int]
+    __slots__ = ("contended", "dissolved", "free", "groups")
+
+    def __init__(self) -> None:
+        self.free: list[int] = []
+        self.groups: list[Group] = []
+        self.contended: list[int] = []
+        self.dissolved: list[int] = []
 
 
 class FairShares:
@@ -185,7 +187,7 @@ class FairShares:
 
     def share_out(self) -> ShareChanges:
         """Find the levels of all paths that what was touched can matter to."""
-        changes = ShareChanges([], [], [], [])
+        changes = ShareChanges()
         seen: set[int] = set()
         touched = sorted(self._touched) if len(self._touched) > 1 else list(self._touched)
         self._touched.clear()
@@ -288,7 +290,8 @@ class FairShares:
                 continue
             while heap and bears.get(heap[0][1]) != heap[0][0]:
                 heappop(heap)
-            level, now = limits[by_limit[-1]], list[int]()
+            level = limits[by_limit[-1]]
+            now: list[int] = []
             if not heap or level <= heap[0][0]:
                 # Who is at its limit rises no more, so that the links may bear the next step of the others.
                 while by_limit and limits[by_limit[-1]] == level:

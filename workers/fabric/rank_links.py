@@ -115,7 +115,7 @@ class RankLinks:
         """All of it flows, or all but the last layer's share if its data is still being made; after `settle`."""
         is_made, num_layers, parts = transfer.made_ns is not None, self._num_layers, transfer.parts
         amounts: list[int] = []
-        for route, num_tokens in zip(routes, transfer.message.num_tokens, strict=True):
+        for route, num_tokens in zip(routes, transfer.message.num_tokens):
             amount = route.amount(num_tokens)
             rest = 0 if is_made else -(-amount // num_layers)
             parts.append((route, rest))
@@ -281,27 +281,31 @@ class RankLinks:
 
     def _roll(self, link: RankLink, now_ns: int) -> None:
         """Take off whose last byte has left by now; the link may have been counted beyond that already."""
-        if link.at_ns > now_ns:
+        at_ns = link.at_ns
+        if at_ns > now_ns:
             return
-        ending, num_on_die = link.ending, self._num_on_die
+        ending, moved, level, num_on_die = link.ending, link.moved, link.level, self._num_on_die
         while ending:
             target, _, transfer, die, _ = ending[0]
-            left = target - link.moved
-            end_ns = link.at_ns - (-left // link.level) if left > 0 else link.at_ns
+            left = target - moved
+            end_ns = at_ns - (-left // level) if left > 0 else at_ns
             if end_ns > now_ns:
-                link.moved += link.level * (now_ns - link.at_ns)
-                link.at_ns = now_ns
+                moved += level * (now_ns - at_ns)
+                at_ns = now_ns
                 break
             heappop(ending)
-            link.moved += link.level * (end_ns - link.at_ns)
-            link.at_ns = end_ns
-            link.level = link.levels[len(ending)]
+            moved += level * (end_ns - at_ns)
+            at_ns = end_ns
+            level = link.levels[len(ending)]
             num_on_die[die] -= 1
             transfer.num_moving -= 1
             if end_ns > transfer.end_ns:
                 transfer.end_ns = end_ns
             if not transfer.num_moving:
                 transfer.leave(self.known)
+        link.at_ns = at_ns
+        link.moved = moved
+        link.level = level
 
     def _expect(self, transfer: Transfer, targets: Sequence[tuple[RankLink, int]] = ()) -> None:
         """Note when it is done, as far as its flows on links of ranks tell: if others come it is later, not earlier.

@@ -228,7 +228,8 @@ class Routes:
         }
         self.expert_traffic: Final = self._make_expert_traffic()
         self.background: Final = Background(config.background, self.planes, self.expert_traffic.all)
-        self._by_die: dict[tuple[str, str, int], Route] = {}
+        # Of KV transfers, by ends: to each die that was asked for.
+        self._by_die: dict[tuple[str, str], dict[int, Route]] = {}
         self._by_links: dict[tuple[int, ...], Route] = {}
 
     @property
@@ -255,12 +256,15 @@ class Routes:
         """One route for each request of a KV transfer, one for all data of any other transfer."""
         if not message.dies:
             return self._by_ends[message.kind, message.plane, message.source, message.destination]
-        source, destination, by_die = message.source, message.destination, self._by_die
+        ends = message.source, message.destination
+        by_die = self._by_die.get(ends)
+        if by_die is None:
+            by_die = self._by_die[ends] = {}
         routes: list[Route] = []
         for die in message.dies:
-            route = by_die.get((source, destination, die))
+            route = by_die.get(die)
             if route is None:
-                route = by_die[source, destination, die] = self._route_to_die(source, destination, die)
+                route = by_die[die] = self._route_to_die(*ends, die)
             routes.append(route)
         return routes
 

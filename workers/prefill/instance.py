@@ -26,8 +26,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs, Priority, TimingFlags
@@ -53,6 +52,7 @@ from workers.fabric.expert_load import ExpertLoad
 from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
 from workers.prefill.config import PrefillConfig
+from workers.prefill.one_pass import NO_PASS, Pass
 from workers.prefill.step_cost import PassThrottle, PrefillCost, PrefillEnergy
 
 # Only an instance that keeps a power budget needs what does it.
@@ -62,26 +62,6 @@ if TYPE_CHECKING:
 
 _Prompt = tuple[int, int, int, int, bytes]
 """A prompt that waits or is being computed: id, tokens, those of them cached, those resumed, and its payload."""
-
-
-@dataclass(slots=True)
-class _Pass:
-    """What one pass computes, and of whom. `cached_tokens` are of those whose first chunk is in it."""
-
-    tokens: int
-    pairs: int
-    cached_tokens: int
-    started_ids: list[int]
-    """Their first chunk is in it."""
-    started_cached: list[int]
-    """Cached tokens of each, where the instance looks them up itself, or was told of more than it was sent with."""
-    last_chunk_ids: list[int]
-    """Their last chunk is in it."""
-    stopping_ids: list[int]
-    """Those of them whose output ends with the token that it yields."""
-
-
-_NO_PASS: Final = _Pass(0, 0, 0, [], [], [], [])
 
 
 class PrefillInstance(TimingFlags):
@@ -125,7 +105,7 @@ class PrefillInstance(TimingFlags):
         # Of those that have not begun: who was named as next, and of whom more is cached than they were sent with.
         self._named: set[int] = set()
         self._extended: set[int] = set()
-        self._pass = _NO_PASS
+        self._pass = NO_PASS
         self._account_end_ns = began_ns
         self._throttle = throttle
         self._budget = PowerBudget(address, config.budget_w, reports_to)
@@ -156,7 +136,7 @@ class PrefillInstance(TimingFlags):
         if self.cache is not None:
             self._store(self.cache, ended.last_chunk_ids, now_ns)
         confirmed = self._budget.take_on()
-        begun = self._pass = self._fill_pass(now_ns) if self._queue else _NO_PASS
+        begun = self._pass = self._fill_pass(now_ns) if self._queue else NO_PASS
         if begun.tokens:
             self.deadline_ns = now_ns + self._pass_ns(begun)
         else:
@@ -201,8 +181,9 @@ class PrefillInstance(TimingFlags):
         return self._tell_load(expert_load, now_ns, pass_ns)
 
     def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
-        columns = message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads
-        self._queue.extend(zip(*columns, strict=True))
+        self._queue.extend(
+            zip(message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads)
+        )
         if self.cache is not None:
             prefixes = zip(message.prefixes, message.tenants, strict=True)
             self._prefixes.update(zip(message.ids, prefixes, strict=True))
@@ -274,7 +255,7 @@ class PrefillInstance(TimingFlags):
         if not self._pass.tokens:
             self.deadline_ns = now_ns
 
-    def _fill_pass(self, now_ns: int) -> _Pass:
+    def _fill_pass(self, now_ns: int) -> Pass:
         """Take prompts in order of arrival up to the token budget."""
         queue, budget, position = self._queue, self._config.token_budget, self._position
         started_ids: list[int] = []
@@ -313,12 +294,12 @@ class PrefillInstance(TimingFlags):
                     stopping_ids.append(request_id)
         self._position = position
         if not tokens:
-            return _NO_PASS
+            return NO_PASS
         self._named.difference_update(started_ids)
         self._extended.difference_update(started_ids)
-        return _Pass(tokens, pairs, cached_tokens, started_ids, started_cached, last_chunk_ids, stopping_ids)
+        return Pass(tokens, pairs, cached_tokens, started_ids, started_cached, last_chunk_ids, stopping_ids)
 
-    def _pass_ns(self, begun: _Pass) -> int:
+    def _pass_ns(self, begun: Pass) -> int:
         full_ns = self._cost.prefill_ns(begun.tokens, begun.pairs, begun.cached_tokens)
         if self._throttle is None:
             return full_ns
@@ -347,7 +328,7 @@ class PrefillInstance(TimingFlags):
             else:
                 cache.store(request_id, now_ns)
 
-    def _account(self, now_ns: int, done: _Pass, throttled: ThrottledPass | None, *, is_busy: bool) -> Usage:
+    def _account(self, now_ns: int, done: Pass, throttled: ThrottledPass | None, *, is_busy: bool) -> Usage:
         """Usage since the last account."""
         start_ns = self._account_end_ns
         self._account_end_ns = now_ns
@@ -371,11 +352,11 @@ class PrefillInstance(TimingFlags):
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._pass.tokens:
             return NOTHING
-        return self._report(self._account(now_ns, _NO_PASS, None, is_busy=False))
+        return self._report(self._account(now_ns, NO_PASS, None, is_busy=False))
 
     def _on_run_ended(self, now_ns: int, message: RunEnded) -> Outputs:
         # A pass that was cut short is counted as busy time without the work that it had not finished.
-        return self._report(self._account(now_ns, _NO_PASS, self._throttled, is_busy=self._pass.tokens > 0))
+        return self._report(self._account(now_ns, NO_PASS, self._throttled, is_busy=self._pass.tokens > 0))
 
     def _report(self, usage: Usage) -> Outputs:
         of_cache = () if self.cache is None else self.cache.policy_report(self.address)

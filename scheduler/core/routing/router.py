@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import index as as_index
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -67,7 +67,6 @@ class Router:
         self.last_request: RequestView | None = None
         """What was known of the request decided on last, by instance; None where nothing is kept."""
         self._policy = policy
-        self._pick: Callable[[int, StageView, RequestView, list[int]], Decision] = self._pick_one
         self._pair: tuple[PairPolicy, Router] | None = None
         self._tentative: TentativeDecodes | None = None
         self._facts = facts
@@ -127,7 +126,7 @@ class Router:
 
     def pair_with(self, policy: PairPolicy, decode: Router) -> None:
         """From now on this router of the prefill stage chooses decode instances too."""
-        self._pair, self._pick = (policy, decode), self._pick_pair
+        self._pair = policy, decode
         self._tentative = decode._tentative = TentativeDecodes(len(decode.stage))
         self._shows_live = decode._shows_live = False
         self._facts.open_requests.tentative = self._tentative
@@ -197,7 +196,19 @@ class Router:
     def _ask(self, now_ns: int, view: Columns, request: RequestView, up: list[int]) -> Decision:
         """What the policy decides, or the fallback."""
         try:
-            return self._pick(now_ns, view, request, up)
+            if self._pair is not None:
+                decision = self._pick_pair(*self._pair, now_ns, view, request, up)
+                if decision is not None:
+                    return decision
+            policy = self._policy
+            chosen = policy.choose(view, request)
+            # One call less for what all policies but a broken one answer.
+            index = up[chosen] if chosen.__class__ is int and 0 <= chosen < len(up) else _entry(up, chosen, "instance")
+            reason = policy.reason
+            if self._tells_predictions:
+                reason = self._with_source(now_ns, reason)
+            decision = self._decisions[index]
+            return decision if decision.reason is reason else Decision(index, reason)
         except (UndeclaredReadError, PolicyStuckError):
             raise  # each choice would fail alike: better no run than one of another policy
         except BrokenOffError:
@@ -209,24 +220,14 @@ class Router:
         tokens = self.stage.outstanding_tokens
         return Decision(min(up, key=tokens.__getitem__), FALLBACK_REASON)
 
-    def _pick_one(self, now_ns: int, view: StageView, request: RequestView, up: list[int]) -> Decision:
-        policy = self._policy
-        chosen = policy.choose(view, request)
-        # One call less for what all policies but a broken one answer.
-        index = up[chosen] if chosen.__class__ is int and 0 <= chosen < len(up) else _entry(up, chosen, "instance")
-        reason = policy.reason
-        if self._tells_predictions:
-            reason = self._with_source(now_ns, reason)
-        decision = self._decisions[index]
-        return decision if decision.reason is reason else Decision(index, reason)
-
-    def _pick_pair(self, now_ns: int, view: StageView, request: RequestView, up: list[int]) -> Decision:
-        assert self._pair is not None
+    def _pick_pair(
+        self, policy: PairPolicy, decode: Router, now_ns: int, view: StageView, request: RequestView, up: list[int]
+    ) -> Decision | None:
+        """Both instances at once; None if no decode instance is there to choose."""
         assert self._tentative is not None
-        policy, decode = self._pair
         others = decode.stage.eligible
         if not others:
-            return self._pick_one(now_ns, view, request, up)
+            return None
         other_view = self._tentative.added_to(decode._view(now_ns, others), others)
         index, partner = policy.choose_pair(view, other_view, request)
         partner = _entry(others, partner, "decode instance")

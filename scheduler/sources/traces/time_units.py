@@ -11,7 +11,7 @@ from msgspec import Struct
 NS_PER_S: Final = 1_000_000_000
 
 MAX_TIME_NS: Final = 4 * 10**18
-"""Times since 1970 fit (until the year 2096), and nanoseconds fit in 63 bits."""
+"""Times since 1970 fit (until the year 2096), and nanoseconds fit in 62 bits."""
 
 MAX_DECIMALS: Final = 30
 """Of a number of any unit; what stands behind them is far below a nanosecond."""
@@ -47,7 +47,7 @@ def decimal_unit(
 ) -> TimeUnit:
     """Decimal numbers of a unit that is a power of ten nanoseconds, exact, rounded to whole nanoseconds.
 
-    At most `max_digits` before the point, so that nanoseconds fit in 63 bits. Exponents, which programs write for small
+    At most `max_digits` before the point, so that nanoseconds fit in 62 bits. Exponents, which programs write for small
     numbers, are understood.
     """
     num_decimals = len(str(ns_per_unit)) - 1

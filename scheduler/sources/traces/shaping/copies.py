@@ -13,6 +13,7 @@ from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.messages import NO_SESSION
 from scheduler.runtime.random_streams import stream
 from scheduler.sources.arrivals import BLOCK_ROWS, ArrivalBlock, Links, RowKey
+from scheduler.sources.traces.time_units import MAX_TIME_NS
 
 Integers = npt.NDArray[np.int64]
 
@@ -21,9 +22,6 @@ WINDOW_NS: Final = 60_000_000_000
 
 MERGED_ROWS: Final = 65_536
 """Rows merged at once, over all copies: bounds the memory of a merge whatever the number of copies."""
-
-MAX_TIME_NS: Final = 2**62
-"""Times stay far enough below `NEVER_NS` that a component may add to them."""
 
 
 def superpose(blocks: Iterator[ArrivalBlock], num_copies: int, seed: int) -> Iterator[ArrivalBlock]:
@@ -153,6 +151,6 @@ def scale_rate(blocks: Iterator[ArrivalBlock], rate_scale: float) -> Iterator[Ar
     for block in blocks:
         times = np.floor(np.array(block.arrived_ns, np.int64) / rate_scale)
         if times[-1] > MAX_TIME_NS:
-            raise ConfigError(f"rate-scale {rate_scale:g} stretches the trace beyond 146 years; give a larger factor")
+            raise ConfigError(f"rate-scale {rate_scale:g} stretches the trace beyond 126 years; give a larger factor")
         arrived_ns: list[int] = times.astype(np.int64).tolist()
         yield replace(block, arrived_ns=arrived_ns)

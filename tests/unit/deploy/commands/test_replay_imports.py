@@ -35,7 +35,7 @@ ROOMS: Final = frozenset(
         "deploy.pages",
         "deploy.report",
         "deploy.run.openmetrics",
-        "deploy.run.seeds",
+        "deploy.statistics.seeds",
         "scheduler.metrics.bounds",
         "scheduler.metrics.export",
         "scheduler.metrics.outcome.table",

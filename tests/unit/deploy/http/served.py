@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from aiohttp.test_utils import TestClient, TestServer, get_port_socket
+from aiohttp.test_utils import BaseTestServer, TestClient, get_port_socket
 
+from deploy.http.connection_rate import ConnectionRate
+from deploy.http.server import Runner
 from deploy.http.service import HttpService
 from deploy.http.spec import HttpSpec
 from deploy.live.session import ControlParts
@@ -78,10 +80,23 @@ def _narrow(host: str, port: int, family: socket.AddressFamily) -> socket.socket
     return made
 
 
+class Served(BaseTestServer):
+    """A service as it listens, on a free port."""
+
+    def __init__(self, service: HttpService, rate: ConnectionRate | None = None) -> None:
+        super().__init__(socket_factory=_narrow)
+        self._service = service
+        self._rate = rate
+
+    async def _make_runner(self, **kwargs: Any) -> Runner:
+        return Runner(self._service.application(), self._rate)
+
+
 def served(
     talk: Callable[[TestClient[Any, Any]], Awaitable[Answer]],
     session: InstantSession | None = None,
     service: HttpService | None = None,
+    rate: ConnectionRate | None = None,
 ) -> Answer:
     """Have `talk` talk to a service over this session; over none if it is None."""
 
@@ -90,8 +105,7 @@ def served(
         if session is not None and not session.is_served:
             session.is_served = True
             one.begin(session)
-        server = TestServer(one.application(), socket_factory=_narrow, handler_cancellation=True)
-        async with TestClient(server) as client:
+        async with TestClient(Served(one, rate)) as client:
             return await talk(client)
 
     return asyncio.run(run())

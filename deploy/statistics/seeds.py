@@ -1,18 +1,17 @@
 """Several seeds of one run: the mean of each figure, and how far it may be from the true one.
 
-The interval is that of Student's t for independent runs: mean +- t(0.975, n - 1) * s / sqrt(n), with s the standard
-deviation of the n runs. It holds as far as figures of different seeds are alike to a normal distribution; that of a
-percentile of few requests is wide for good reason. Where nothing is left to chance all seeds agree and it is 0.
+The interval holds as far as figures of different seeds are alike to a normal distribution; that of a percentile of few
+requests is wide for good reason. Where nothing is left to chance all seeds agree and it is 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from typing import Any, Final
 
 from msgspec import Struct
 
+from deploy.statistics.intervals import Interval, interval
 from scheduler.protocol.errors import ConfigError
 
 FIGURES: Final = (
@@ -32,40 +31,12 @@ FIGURES: Final = (
 
 MAX_SEEDS: Final = 30
 
-# fmt: off
-T_975: Final = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045,
-)
-# fmt: on
-"""The 97.5th percentile of Student's t, from 1 to 29 degrees of freedom (any table of it, such as NIST's handbook,
-section 1.3.6.7.2)."""
-
-
-class Interval(Struct, frozen=True):
-    """`mean`, and the ends of its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
 
 class SeveralSeeds(Struct, frozen=True):
     """What several seeds of one run came to."""
 
     seeds: Sequence[int]
     intervals: Mapping[str, Interval]
-
-
-def interval(values: Sequence[float]) -> Interval:
-    """Of at least two runs."""
-    num = len(values)
-    if min(values) == max(values):  # which sums of rounded numbers might miss
-        return Interval(values[0], values[0], values[0])
-    mean = sum(values) / num
-    deviation = sqrt(sum((value - mean) ** 2 for value in values) / (num - 1))
-    half = T_975[num - 2] * deviation / sqrt(num)
-    return Interval(mean, mean - half, mean + half)
 
 
 def check_seeds(num: int | None, seed: int) -> list[int]:
@@ -77,15 +48,19 @@ def check_seeds(num: int | None, seed: int) -> list[int]:
     return list(range(seed, seed + num))
 
 
+def figures_of(documents: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Of the figures that all runs have, by path: one value for each run."""
+    found = {path: [_at(document, path) for document in documents] for path in FIGURES}
+    return {
+        path: known
+        for path, values in found.items()
+        if len(known := [value for value in values if value is not None]) == len(documents)
+    }
+
+
 def intervals_of(documents: Sequence[Mapping[str, Any]]) -> dict[str, Interval]:
     """Of the figures that all runs have, by path."""
-    found: dict[str, Interval] = {}
-    for path in FIGURES:
-        values = [_at(document, path) for document in documents]
-        known = [value for value in values if value is not None]
-        if len(known) == len(documents):
-            found[path] = interval(known)
-    return found
+    return {path: interval(values) for path, values in figures_of(documents).items()}
 
 
 def seeds_document(seeds: Sequence[int], intervals: Mapping[str, Interval]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from deploy.hardware.quantities import quantity, table
-from deploy.run.seeds import Interval
+from deploy.hardware.quantities import quantity
+from deploy.statistics.intervals import Interval
+from deploy.terminal.table import table
 
 NAMES: Final = {
     "ttft_s.p50": "TTFT p50",
@@ -38,10 +39,11 @@ def seeds_block(runs: Sequence[tuple[str, Mapping[str, Interval]]], num: int) ->
 def _cells(path: str, one: Interval | None) -> tuple[str, str]:
     if one is None:
         return "-", "-"
-    return _shown(path, one.mean), _shown(path, one.high - one.mean)
+    return shown(path, one.mean), shown(path, one.high - one.mean)
 
 
-def _shown(path: str, value: float) -> str:
+def shown(path: str, value: float) -> str:
+    """A value of the figure at this path with its unit."""
     if "_s." in path and not path.startswith("throughput"):
         return quantity(value, "s") if value else "0 s"
     return f"{100 * value:.2f} %" if path == "slo.attainment" else f"{value:,.4g}"

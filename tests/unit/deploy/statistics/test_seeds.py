@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli import main
-from deploy.run.seeds import MAX_SEEDS, T_975, interval
+from deploy.statistics.intervals import T_975, interval
+from deploy.statistics.seeds import MAX_SEEDS
 
 DEMO = str(Path(__file__).parents[4] / "examples" / "demo.jsonl")
 RUN = ["--limit", "60", "--rate-scale", "20"]
