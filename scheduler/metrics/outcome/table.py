@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
-from scheduler.metrics.outcome.cells import NOTHING, count_cell, digits, percent_cell, rate_cell, seconds_cell, si_cell
+from scheduler.metrics.outcome.cells import (
+    NOTHING,
+    Section,
+    count_cell,
+    digits,
+    percent_cell,
+    rate_cell,
+    seconds_cell,
+    si_cell,
+)
+from scheduler.metrics.outcome.rare_sections import cache_policy_section, scaling_section
 from scheduler.metrics.subjects.clients import ClientUse, GroupUse
 from scheduler.protocol.fabric_parts import TITLES, PartKind
 
@@ -24,17 +32,6 @@ if TYPE_CHECKING:
 LABEL_WIDTH: Final = 12
 COLUMN_WIDTH: Final = 13
 """Six columns beside the labels make 90 characters; equal widths align all sections with one another."""
-
-
-class Section(Struct, frozen=True):
-    """A small table: its title stands above the labels, `rows` are (label, *cells); `notes`, one for each row if any,
-    stand behind them, `about` below them all."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    about: str = ""
 
 
 def render(summary: Summary, title: str = "") -> str:
@@ -85,8 +82,8 @@ def sections(summary: Summary) -> list[Section]:
         _wasted_section(summary),
         _load_section(summary),
         _cache_section(summary),
-        _cache_policy_section(summary),
-        _scaling_section(summary),
+        cache_policy_section(summary),
+        scaling_section(summary),
         _fabric_section(summary),
         _transfers_section(summary),
         _links_section(summary),
@@ -207,36 +204,6 @@ def _warmup_line(warmup: WarmupUse) -> str:
     return (
         f"figures without the warm-up: {count_cell(warmup.requests)} requests, the first {seconds_cell(warmup.ended_s)}"
     )
-
-
-def _cache_policy_section(summary: Summary) -> Section:
-    """What was done for sessions, where a policy was asked."""
-    did = summary.others.get("cache_policy")
-    if did is None:
-        return Section("Cache policy", (), ())
-    blocks = (count_cell(did[name]) for name in ("kept_blocks", "expired_blocks"))
-    tokens = (si_cell(did[name], "tok") for name in ("prefetched_tokens", "prefetch_used_tokens"))
-    names = ("blocks kept", "expired", "prefetched", "of them used")
-    return Section("Cache policy", names, (("", *blocks, *tokens),))
-
-
-def _scaling_section(summary: Summary) -> Section:
-    """Instances that came and went, in a run in which any may."""
-    scaling = summary.others.get("scaling")
-    if scaling is None:
-        return Section("Scaling", (), ())
-    columns = ("NPU hours", "mean instances", "started", "drained")
-    rows = tuple(
-        (
-            role,
-            rate_cell(one.npu_hours),
-            rate_cell(one.mean_instances),
-            count_cell(one.started),
-            count_cell(one.drained),
-        )
-        for role, one in scaling.by_role.items()
-    )
-    return Section("Scaling", columns, rows)
 
 
 def _cache_section(summary: Summary) -> Section:

@@ -1,7 +1,7 @@
-"""Replays one day on a cluster of 128 H20, with splits that stand and with autoscalers: `python -m tests.bench.elastic`.
+"""Replays one day on a cluster of 128 H20, with splits that stand and with autoscalers.
 
-Names behind it are the rows to run, such as `9p+5d` for a split or `sla` for an autoscaler; `--keep DIR` keeps the
-trace there between runs.
+Names behind `python -m tests.bench.elastic` are the rows to run, such as `9p+5d` for a split or `sla` for an
+autoscaler; `--keep DIR` keeps the trace there between runs.
 """
 
 from __future__ import annotations

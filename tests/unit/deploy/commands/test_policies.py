@@ -24,7 +24,13 @@ def test_all_are_listed_with_formula_and_source(capsys: pytest.CaptureFixture[st
     names = [*ROUTING, *ADMISSIONS, *ORDERS, *CACHING, *SCALING]
     assert [row["name"] for row in listed] == names
     assert [row["kind"] for row in listed].count("admission") == len(ADMISSIONS)
-    assert page.index("ROUTING") < page.index("ADMISSION") < page.index("ORDER\n") < page.index("CACHE POLICY\n") < page.index("AUTOSCALER\n")
+    assert (
+        page.index("ROUTING")
+        < page.index("ADMISSION")
+        < page.index("ORDER\n")
+        < page.index("CACHE POLICY\n")
+        < page.index("AUTOSCALER\n")
+    )
     for row in listed:
         assert f"{row['name']} ({row['chooses']})\n  {row['formula']}\n  source: {row['source']}\n" in page
     dynamo = next(row for row in listed if row["name"] == "dynamo_kv")
