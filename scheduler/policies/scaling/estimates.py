@@ -7,10 +7,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from scheduler.policies.scaling_view import DECODE, PREFILL, ScalingSample, ScalingView
+from scheduler.policies.scaling.parts import within
+from scheduler.policies.scaling_view import DECODE, PREFILL, ScalingSample
 
 LEAST_SAMPLES: Final = 4
 """With work in them; from fewer nothing is concluded."""
+
+SURE: Final = 4.0
 
 KV_SHARE: Final = 0.8
 """Of KV room, what is planned to be full."""
@@ -53,45 +56,47 @@ class DecodePace(Struct, frozen=True):
         return most / self.step_s(most) if most > 0 else 0.0
 
 
-def demand(view: ScalingView, window_s: float, lead_s: float) -> Demand | None:
-    """What will come `lead_s` from now if the trend of the last window goes on, never less than nothing; None if
-    nothing is known of requests.
+def demand(samples: Sequence[ScalingSample], window_s: float, lead_s: float) -> Demand | None:
+    """What will come `lead_s` after the last sample: the mean of the last `window_s` and, if all samples show that more
+    and more comes, as much more. None if nothing is known of requests.
 
     Requests are counted as they arrive, not as they are served. What is cached of prompts is counted in tokens: a mean
     of shares would let short prompts speak for long ones.
     """
-    recent, long = view.last(window_s), view.samples
-    first_tokens = sum(sample.first_tokens for sample in long)
+    first_tokens = sum(sample.first_tokens for sample in samples)
     if not first_tokens:
         return None
-    prompts = sum(sample.prompt_tokens for sample in long)
-    uncached = 1.0 - sum(sample.cached_tokens for sample in long) / max(1, prompts)
-    finished = sum(sample.finished_requests for sample in long)
-    outputs = sum(sample.output_tokens for sample in long) / max(1, finished)
-    rates = [(sample.at_s, sample.arrived_requests / sample.length_s) for sample in recent]
-    tokens = [(sample.at_s, sample.arrived_tokens / sample.length_s) for sample in recent]
-    ahead_s = view.now.at_s + lead_s
-    requests_per_s = ahead(rates, ahead_s)
+    prompts = sum(sample.prompt_tokens for sample in samples)
+    uncached = 1.0 - sum(sample.cached_tokens for sample in samples) / max(1, prompts)
+    finished = sum(sample.finished_requests for sample in samples)
+    outputs = sum(sample.output_tokens for sample in samples) / max(1, finished)
+    recent, now_s = within(samples, window_s), samples[-1].at_s
+    span_s = sum(sample.length_s for sample in recent)
+    ahead_s = lead_s + span_s / 2
+    requests_per_s = sum(sample.arrived_requests for sample in recent) / span_s
+    tokens_per_s = sum(sample.arrived_tokens for sample in recent) / span_s
+    requests_per_s += ahead_s * rise([(one.at_s - now_s, one.arrived_requests / one.length_s) for one in samples])
+    tokens_per_s += ahead_s * rise([(one.at_s - now_s, one.arrived_tokens / one.length_s) for one in samples])
     return Demand(
-        uncached * ahead(tokens, ahead_s),
+        uncached * tokens_per_s,
         outputs * requests_per_s,
         uncached * prompts / first_tokens,
         prompts / first_tokens + outputs / 2,
     )
 
 
-def ahead(points: Sequence[tuple[float, float]], at_s: float) -> float:
-    """The mean of points (time, rate), or what a straight line through them comes to at a time if that is more."""
+def rise(points: Sequence[tuple[float, float]]) -> float:
+    """By how much a rate rises a second, of points (time, rate); 0 if it falls, or might as well not rise: a slope less
+    than `SURE` times its standard error is noise."""
     count = len(points)
+    if count < LEAST_SAMPLES:
+        return 0.0
     mean_t, mean = (sum(one[i] for one in points) / count for i in (0, 1))
     spread = sum((time - mean_t) ** 2 for time, _ in points)
-    if not spread:
-        return mean
     slope = sum((time - mean_t) * (rate - mean) for time, rate in points) / spread
-    # A trend of a few points is mostly noise: it counts where it is more than what they scatter.
-    scatter = (sum((rate - mean - slope * (time - mean_t)) ** 2 for time, rate in points) / count) ** 0.5
-    rise = slope * (at_s - mean_t)
-    return mean + rise if rise > 2 * scatter else mean
+    left = sum((rate - mean - slope * (time - mean_t)) ** 2 for time, rate in points)
+    error = (left / (count - 2) / spread) ** 0.5
+    return slope if slope > SURE * error else 0.0
 
 
 def prefill_pace(samples: Sequence[ScalingSample]) -> PrefillPace | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
-from scheduler.policies.scaling_view import RoleSample, ScalingSample, ScalingView
+from scheduler.policies.scaling_view import RoleSample, ScalingSample
 from scheduler.protocol.errors import ConfigError
 
 _LEAST: Final = 1e-9
 """A ratio this far beyond a whole number is that number."""
+
+
+_MANY: Final = 1e9
 
 
 def require_above_0(**options: float) -> None:
@@ -28,20 +32,12 @@ def require_below_1(**options: float) -> None:
 
 def whole(instances: float) -> int:
     """The least whole number of instances that is so many."""
-    return -int(-(instances - _LEAST) // 1)
+    return -int(-(min(instances, _MANY) - _LEAST) // 1)
 
 
 def there(sample: RoleSample) -> int:
     """Those that serve or will."""
     return sample.serving + sample.starting
-
-
-def changed_within(view: ScalingView, role: str, window_s: float) -> bool:
-    """Whether another count was wanted or was there in the last `window_s`, or the fleet began in it."""
-    recent = [sample.roles[role] for sample in view.last(window_s)]
-    return (
-        view.now.at_s < window_s or len({(one.wanted, one.serving, one.starting, one.draining) for one in recent}) > 1
-    )
 
 
 def within(samples: Sequence[ScalingSample], window_s: float) -> Sequence[ScalingSample]:
@@ -50,12 +46,24 @@ def within(samples: Sequence[ScalingSample], window_s: float) -> Sequence[Scalin
     return [sample for sample in samples if sample.at_s > begin_s]
 
 
-def most_wanted(view: ScalingView, window_s: float, wanted: Callable[[Sequence[ScalingSample]], int], have: int) -> int:
-    """The most that a rule over samples wanted at any time of the last `window_s`, at most `have`; `have` as long as
-    there is no whole window: what has only just begun says nothing of what is not needed."""
-    samples = view.samples
-    recent = within(samples, window_s)
-    if samples[-1].at_s < window_s:
-        return have
-    first = len(samples) - len(recent)
-    return min(have, max(wanted(samples[: end + 1]) for end in range(first, len(samples))))
+class Calm:
+    """The most that a rule over samples wanted at any time of a while: to go down before is to go up again soon.
+
+    What the rule wanted at the end of a sample is kept as long as that is shown, so that each is worked out once.
+    """
+
+    def __init__(self, rule: Callable[[Sequence[ScalingSample]], float]) -> None:
+        self._rule = rule
+        self._wanted: dict[float, float] = {}
+
+    def most(self, samples: Sequence[ScalingSample], window_s: float) -> float:
+        """Of the last `window_s`; without end as long as there is no whole window: what has only just begun says
+        nothing of what is not needed."""
+        if samples[-1].at_s < window_s:
+            return inf
+        first = len(samples) - len(within(samples, window_s))
+        kept, self._wanted = self._wanted, {}
+        for end in range(first, len(samples)):
+            at_s = samples[end].at_s
+            self._wanted[at_s] = kept[at_s] if at_s in kept else self._rule(samples[: end + 1])
+        return max(self._wanted.values())

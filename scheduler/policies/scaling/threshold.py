@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from scheduler.policies.registry import scaling_policy
-from scheduler.policies.scaling.parts import most_wanted, require_above_0, require_below_1, there, whole, within
-from scheduler.policies.scaling_view import DECODE, RoleSample, ScalingSample, ScalingView, Wanted
+from scheduler.policies.scaling.parts import Calm, require_above_0, require_below_1, there, whole, within
+from scheduler.policies.scaling_view import DECODE, PREFILL, RoleSample, ScalingSample, ScalingView, Wanted
 
 
 @scaling_policy(
@@ -16,47 +17,47 @@ from scheduler.policies.scaling_view import DECODE, RoleSample, ScalingSample, S
 )
 class Threshold:
     """As many as bring use back to its target: of prefill the busy share of time, of decode the share of KV, each
-    averaged over `use_window_s`. It goes down only to what would be below the target by the tolerance, and `tolerance`
-    must be below 1."""
+    averaged over `use_window_s`. It goes down only to what would be below the target by the share `rest`: fewer
+    instances are slower, and hold what they have for longer."""
 
     def __init__(
         self,
         prefill_target: float = 0.6,
         decode_target: float = 0.6,
         tolerance: float = 0.1,
+        rest: float = 0.3,
         use_window_s: float = 120.0,
-        down_window_s: float = 300.0,
+        down_window_s: float = 480.0,
     ) -> None:
-        require_below_1(tolerance=tolerance)
         require_above_0(prefill_target=prefill_target, decode_target=decode_target)
-        self._prefill_target = prefill_target
-        self._decode_target = decode_target
+        require_below_1(rest=rest)
+        self._targets = {PREFILL: prefill_target, DECODE: decode_target}
         self._tolerance = tolerance
+        self._rest = rest
         self._use_window_s = use_window_s
         self._down_window_s = down_window_s
+        self._calm = {role: Calm(partial(self._in_use, role)) for role in self._targets}
 
     def wanted(self, view: ScalingView) -> Wanted:
         """Of each role by itself."""
         instances: dict[str, int] = {}
         reasons: list[str] = []
-        for role in view.roles:
-            target = self._decode_target if role == DECODE else self._prefill_target
-            have, in_use = there(view.now.roles[role]), self._in_use(view.samples, role)
-            instances[role] = self._count(view, role, target, have)
+        for role, target in self._targets.items():
+            if role not in view.roles:
+                continue
+            have, in_use = there(view.now.roles[role]), self._in_use(role, view.samples)
+            instances[role] = self._count(role, view.samples, have, in_use)
             reasons.append(f"{role} {in_use:.2f} of {have} in use, target {target:g}")
         return Wanted(instances, ", ".join(reasons))
 
-    def _count(self, view: ScalingView, role: str, target: float, have: int) -> int:
-        def without_rest(samples: Sequence[ScalingSample]) -> int:
-            # What is left must not be told to grow again at once.
-            return whole(self._in_use(samples, role) / (target * (1.0 - self._tolerance)))
+    def _count(self, role: str, samples: Sequence[ScalingSample], have: int, in_use: float) -> int:
+        target = self._targets[role]
+        if in_use > have * target * (1.0 + self._tolerance):
+            return whole(in_use / target)
+        most = self._calm[role].most(samples, self._down_window_s)
+        return min(have, whole(most / (target * (1.0 - self._rest))))
 
-        if not have or abs(self._in_use(view.samples, role) / (have * target) - 1.0) <= self._tolerance:
-            return have
-        count = whole(self._in_use(view.samples, role) / target)
-        return count if count > have else most_wanted(view, self._down_window_s, without_rest, have)
-
-    def _in_use(self, samples: Sequence[ScalingSample], role: str) -> float:
+    def _in_use(self, role: str, samples: Sequence[ScalingSample]) -> float:
         """Instances that would do, were each in use all the time."""
         window = [sample.roles[role] for sample in within(samples, self._use_window_s)]
         return sum(_use(role, sample) * sample.serving for sample in window) / len(window)

@@ -1,6 +1,6 @@
 """Replays one day on a cluster of 128 H20, with splits that stand and with autoscalers.
 
-Names behind `python -m tests.bench.elastic` are the rows to run, such as `9p+5d` for a split or `sla` for an
+Names behind `python -m tests.bench.elastic` are the rows to run, such as `8p+6d` for a split or `sla` for an
 autoscaler; `--keep DIR` keeps the trace there between runs.
 """
 
@@ -21,12 +21,10 @@ from deploy.cli import main as supernode
 HERE: Final = Path(__file__).parent
 SYSTEM: Final = ("--cluster", "examples/h20-cluster.yaml", "--model", "llama-3.1-70b", "--cache", "none")
 SLO: Final = "ttft=15s,tpot=40ms"
-FIRST: Final = "9p+5d"
+FIRST: Final = "8p+6d"
 """The split with which a run under an autoscaler begins."""
 
-ROWS: Final = (
-    "7p+4d", "8p+4d", "8p+5d", "9p+4d", "9p+5d", "10p+5d", "10p+6d", "threshold", "queue", "sla", "energy",
-)  # fmt: skip
+ROWS: Final = ("7p+6d", "8p+5d", "8p+6d", "9p+6d", "8p+8d", "threshold", "queue", "sla", "energy")
 
 HEAD: Final = ("", "attained", "NPU hours", "GJ", "USD", "changes", "switches")
 
@@ -56,7 +54,7 @@ def run(arguments: Sequence[str]) -> str:
 
 
 def plan_of(split: str) -> str:
-    """Of `9p+5d`: instances of 8 NPUs."""
+    """Of `8p+6d`: instances of 8 NPUs."""
     return "+".join(f"{term[:-1]}x8{term[-1]}" for term in split.split("+"))
 
 

@@ -26,9 +26,9 @@ def sample(
     return replace(EMPTY, roles=roles, **told)
 
 
-def view(*samples: ScalingSample, **told: Any) -> ScalingView:
-    """These intervals, the last of which ends now."""
-    placed = [replace(one, at_s=(i + 1) * INTERVAL_S) for i, one in enumerate(samples)]
+def view(*samples: ScalingSample, at: int = 0, **told: Any) -> ScalingView:
+    """These intervals, the first of which is number `at`, and the last of which ends now."""
+    placed = [replace(one, at_s=(at + i + 1) * INTERVAL_S) for i, one in enumerate(samples)]
     facts = RoleFacts(16, 1, 10, 8)
     whole = ScalingView(INTERVAL_S, 2.0, 0.05, placed, {"prefill": facts, "decode": facts}, (0.1, 0.1), 64, 0)
     return replace(whole, **told)

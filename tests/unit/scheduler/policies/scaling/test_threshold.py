@@ -16,7 +16,7 @@ from tests.unit.scheduler.policies.scaling.samples import for_minutes, sample, v
         (0.6, 4, 4),
         (0.65, 4, 4),  # within a tenth
         (0.67, 4, 5),
-        (0.3, 4, 3),  # two would be in use for 0.6 each, with nothing to spare
+        (0.3, 4, 3),  # 1.2 in use: two would be in use for 0.6 each, with nothing to spare
         (0.2, 4, 2),
         (0.0, 4, 0),  # the bounds are the scaler's
         (1.0, 1, 2),
@@ -39,9 +39,12 @@ def test_those_that_start_are_counted() -> None:
 
 def test_it_goes_down_only_when_no_more_was_wanted_for_a_while() -> None:
     busy, idle = sample({"busy_share": 0.9}), sample({"busy_share": 0.1})
-    policy = Threshold(use_window_s=30.0)
-    assert policy.wanted(view(*for_minutes(5, busy), *for_minutes(4, idle))).instances["prefill"] == 2
-    assert policy.wanted(view(*for_minutes(5, busy), *for_minutes(5, idle))).instances["prefill"] == 1
+    before, after = (
+        Threshold(use_window_s=30.0, down_window_s=300.0).wanted(view(*for_minutes(5, busy), *for_minutes(calm, idle)))
+        for calm in (4.5, 5)
+    )
+    assert before.instances["prefill"] == 2
+    assert after.instances["prefill"] == 1
 
 
 def test_a_fleet_that_has_only_just_begun_is_not_made_smaller() -> None:
