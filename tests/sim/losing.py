@@ -226,9 +226,9 @@ class LosingSystem:
             def start() -> None:
                 wanted = [a for a, num in zip(addresses, num_stops, strict=True) if self._num_stops.get(a, 0) == num]
                 for address in wanted:
-                    assert self._alive[address] is None
-                    self._alive[address] = fresh(self.case, self.trouble, address, self.now_ns)
-                    self._epoch[address] += 1
+                    if self._alive[address] is None:  # else the end of a loss has brought it already
+                        self._alive[address] = fresh(self.case, self.trouble, address, self.now_ns)
+                        self._epoch[address] += 1
                 self.lost.difference_update(wanted)
                 if wanted:
                     self._tell_core(WorkersStarted(wanted))

@@ -141,8 +141,8 @@ class WeightLoads:
         return self.try_again()
 
     def start(self, now_ns: int, addresses: Collection[str]) -> Outputs:
-        """Their processes are there: instances begin to load, all others are ready."""
-        outputs: list[Output] = []
+        """Their processes are there: instances begin to load, all others are ready. Who loads already begins anew."""
+        outputs: list[Output] = [*self._cancel(addresses)] if any(one in self._tried for one in addresses) else []
         ready: list[str] = []
         for address in addresses:
             if address in self._absences:
