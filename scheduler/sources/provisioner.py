@@ -61,3 +61,21 @@ class Provisioner(TimingFlags):
         )
         accounts: list[Output] = [said for address in gone for said in self._stop(address, now_ns)]
         return [*accounts, (CORE_ADDRESS, WorkersLost(gone, as_commanded=True))]
+
+
+class Forwarder(TimingFlags):
+    """A provisioner of instances whose processes stay: it passes on what each is told, and each answers for itself."""
+
+    address = PROVISIONER_ADDRESS
+    priority = Priority.SOURCE
+    deadline_ns = NEVER_NS
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """To each by itself."""
+        if not isinstance(message, StartInstances | StopInstances):
+            return NOTHING
+        return tuple((address, type(message)([address])) for address in message.addresses)
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Nothing is ever due."""
+        return NOTHING

@@ -18,7 +18,7 @@ from scheduler.core.recovery.losses import Losses
 from scheduler.core.scaling.changes import ChangePlan, Changes, is_leaving, ready_to_start
 from scheduler.core.scaling.measures import DAY_S, Measures
 from scheduler.core.scaling.placement import HOLDING, LEAVING, WANTED, Phase, PlacementBook
-from scheduler.core.scaling.rules import ScalingRules
+from scheduler.core.scaling.rules import InstanceSlot, ScalingRules
 from scheduler.core.state import SchedulerState
 from scheduler.policies.failures import PolicyFailures
 from scheduler.policies.scaling_view import RoleFacts, ScalingSample, ScalingView, Wanted
@@ -37,6 +37,8 @@ from scheduler.protocol.messages import (
     WorkersLost,
     WorkersStarted,
 )
+
+AGGREGATED: Final = "aggregated"
 
 MAX_QUIET_INTERVALS: Final = 20
 """In which nobody arrives, reports, comes or goes; then the policy is not asked again before somebody reports."""
@@ -86,6 +88,10 @@ class Scaler(Guest):
         """Of a policy of one's own."""
         failures = getattr(self._policy, "failures", None)
         return {} if failures is None else {"autoscaler": failures}
+
+    def instance_phases(self) -> Mapping[str, str]:
+        """The phase of each slot."""
+        return {address: phase.name.lower() for address, phase in self.book.phase.items()}
 
     def after(self, now_ns: int, message: Message) -> Outputs:
         """Instances come, go, or are commanded to."""
@@ -208,11 +214,13 @@ class Scaler(Guest):
         return self._carry_out(now_ns, plan.reach(self._wanted), decided.reason)
 
     def _send_away(self, now_ns: int, addresses: Sequence[str]) -> Outputs:
-        """An operator wants these to go; another may come in their place."""
+        """An operator wants these to go, of which the last of a role that serves stays; another may come in their
+        place."""
         changes = Changes()
         for address in addresses:
-            phase = self.book.phase[address]
-            if phase is Phase.SERVING:
+            phase, role = self.book.phase[address], self.book.slots[address].role
+            left = [one for one in self.book.of_role(role, Phase.SERVING) if one != address]
+            if phase is Phase.SERVING and any(map(self._serves, left)):
                 self.book.phase[address] = Phase.DRAINING
                 changes.drained.append(address)
             elif phase is Phase.STARTING:
@@ -279,3 +287,18 @@ class Scaler(Guest):
 
     def _stages_of(self, address: str) -> list[Stage]:
         return [stage for stage in self._stages if address in stage.index]
+
+
+def rules_of_plan(state: SchedulerState) -> ScalingRules:
+    """For a fleet whose instances are all there, each on NPUs of its own, and which only an operator scales."""
+    sizes: dict[str, tuple[str, int]] = {}
+    for role, stage in (("prefill", state.prefill), ("decode", state.decode)):
+        for instance in stage.instances:
+            in_both = instance.address in sizes
+            sizes[instance.address] = AGGREGATED if in_both else role, instance.num_npus
+    slots: list[InstanceSlot] = []
+    first_npu = 0
+    for address, (role, num_npus) in sizes.items():
+        slots.append(InstanceSlot(address, role, first_npu, num_npus))
+        first_npu += num_npus
+    return ScalingRules(slots, num_npus=first_npu)
