@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
 TRIAL := out/wheel
+ROUTERS := out/routers
 
 .DEFAULT_GOAL := help
-.PHONY: demo test fuzz soak lint type bench wheel wheel-test clean help
+.PHONY: demo test fuzz soak engines lint type bench wheel wheel-test clean help
 
 demo: $(STAMP) ## a short trace, live on a local Ray cluster
 	$(BIN)/supernode replay examples/demo.jsonl --live --speed 5
@@ -21,6 +22,15 @@ fuzz: $(STAMP) ## 10,000 requests that Schemathesis makes of the served document
 
 soak: $(STAMP) ## the tests that take many minutes: up and down 20 times, each process killed in turn, memory over 30,000 requests
 	$(BIN)/python -m pytest -m soak
+
+engines: $(STAMP) $(ROUTERS)/.made ## routers of others, unmodified, in front of four emulated engines
+	ROUTERS=$(ROUTERS) $(BIN)/python -m tests.routers
+
+# In an environment of their own, as their dependencies are none of ours.
+$(ROUTERS)/.made: Makefile
+	$(PYTHON) -m venv $(ROUTERS)
+	$(ROUTERS)/bin/python -m pip install -qq --disable-pip-version-check sglang-router==0.3.2 vllm-router==0.1.17
+	@touch $@
 
 lint: $(STAMP) ## style, format and direction of imports
 	$(BIN)/ruff check .

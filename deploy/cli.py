@@ -49,6 +49,9 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
         "deploy.commands.replay", "Replay a trace on an emulated supernode, on a virtual clock or --live on Ray."
     ),
     "up": LazyCommand("deploy.commands.up", "Bring up a local cluster that stays, with its metrics."),
+    "serve-engine": LazyCommand(
+        "deploy.commands.serve_engine", "Serve one emulated instance as a vLLM server, for a router of another kind."
+    ),
     "status": LazyCommand("deploy.commands.status", "Show the cluster that is up: instances, queues, rates."),
     "fail": LazyCommand("deploy.commands.fail", "Break parts of the fabric of the cluster that is up."),
     "repair": LazyCommand("deploy.commands.repair", "Repair broken parts of the fabric of the cluster that is up."),

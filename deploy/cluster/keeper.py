@@ -88,6 +88,7 @@ class Keeper:
             return 1
         finally:
             self._folder.token_path.unlink(missing_ok=True)
+            self._folder.accepted_path.unlink(missing_ok=True)
         self._folder.state_path.unlink(missing_ok=True)
         return 0
 
@@ -104,7 +105,11 @@ class Keeper:
         from scheduler.sources.arrivals import BLOCK_TOKENS
 
         launch = self._launch
-        http = None if launch.http is None else convert(launch.http, HttpSpec)
+        http = None
+        if launch.http is not None:
+            # What a cluster before this one accepted was lost with it.
+            self._folder.accepted_path.unlink(missing_ok=True)
+            http = replace(convert(launch.http, HttpSpec), accepted_path=str(self._folder.accepted_path))
         block_tokens = BLOCK_TOKENS if http is None else HTTP_BLOCK_TOKENS
         blueprint = Blueprint(Settings.from_plain(launch.config), block_tokens)
         blueprint.make_core()

@@ -55,6 +55,11 @@ class RuntimeFolder(Struct, frozen=True):
         return self.path / "log"
 
     @property
+    def accepted_path(self) -> Path:
+        """Requests that clients of the cluster's HTTP service were promised an answer to."""
+        return self.path / "accepted"
+
+    @property
     def prometheus_folder(self) -> Path:
         """Configuration and samples of the cluster's Prometheus server."""
         return self.path / "prometheus"

@@ -94,6 +94,7 @@ def clear(folder: RuntimeFolder, state: ClusterState | None) -> int:
         if is_ours and node_folder != folder.path:
             shutil.rmtree(node_folder, ignore_errors=True)
     folder.token_path.unlink(missing_ok=True)
+    folder.accepted_path.unlink(missing_ok=True)
     folder.state_path.unlink(missing_ok=True)
     return num_killed
 

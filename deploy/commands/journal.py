@@ -1,4 +1,4 @@
-"""`supernode journal check | replay | repair FILE`."""
+"""`supernode journal check | replay | repair FILE`, the first and last also for a file of accepted requests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deploy.http.accepted.reading import is_accepted_file, read_accepted, repair_accepted
 from deploy.run.journal_replay import Beside, CoreOfJournal
 from deploy.terminal.output import say
 from scheduler.runtime import journal
@@ -26,7 +27,19 @@ EXIT_DIFFERENT = 1
 
 @app.command()
 def check(file: File, as_json: AsJson = False) -> int:
-    """Read the whole journal: every checksum, the order of time, the end."""
+    """Read the whole journal: every checksum, the order of time, the end.
+
+    Also the file of requests that a cluster with --http has accepted.
+    """
+    if is_accepted_file(file):
+        contents = read_accepted(file)
+        num_open = sum(known.ended is None for known in contents.known.values())
+        kept = len(contents.known) - num_open
+        _say(
+            {"file": file, "records": contents.num_records, "open": num_open, "kept": kept, "sound": True},
+            as_json=as_json,
+        )
+        return 0
     header, entries = journal.read_journal(file)
     num_inputs = sum(1 for _ in entries)
     _say({"file": file, "inputs": num_inputs, "seed": header.seed, "sound": True}, as_json=as_json)
@@ -82,7 +95,10 @@ def _beside_page(beside: Beside) -> str:
 def repair(
     file: File, out: Annotated[str, typer.Argument(metavar="OUT", help="Where to write it.")], as_json: AsJson = False
 ) -> int:
-    """Keep the sound beginning of a damaged or truncated journal."""
+    """Keep the sound beginning of a damaged or truncated journal, or file of accepted requests."""
+    if is_accepted_file(file):
+        _say({"file": file, "out": out, "records": repair_accepted(file, out)}, as_json=as_json)
+        return 0
     _say({"file": file, "out": out, "inputs": journal.repair(file, out)}, as_json=as_json)
     return 0
 

@@ -7,14 +7,16 @@ from typing import Final
 
 from aiohttp import web
 
+from deploy.http.accepted.records import Accepted
+from deploy.http.accepted.resume import LAST_EVENT_HEADER, fingerprint, resumption_of
 from deploy.http.answers import Answer, make_answer
 from deploy.http.bodies import ChatBody, CompletionBody, GenerationBody
 from deploy.http.callers import Caller, caller_of
 from deploy.http.errors import HttpError
 from deploy.http.event_stream import write_stream
-from deploy.http.exchange import Exchange, Ticket
+from deploy.http.exchange import Exchange
 from deploy.http.outcomes import finish_reason, refusal
-from deploy.http.prompts import BlockNumbers, Prompt, chat_prompt, completion_prompt
+from deploy.http.prompts import Prompt, chat_prompt, completion_prompt
 from deploy.http.replies import CHAT, TEXT, Events, Reply, Shape, whole
 from deploy.http.spec import HttpSpec
 from scheduler.gateway.gateway_source import ClientRequest
@@ -27,7 +29,6 @@ class Completions:
     def __init__(self, spec: HttpSpec, exchange: Exchange) -> None:
         self._spec: Final = spec
         self._exchange: Final = exchange
-        self._blocks: Final = BlockNumbers()
         self._numbers: Final = count()
         # So that ids of one service are not those of the one before it.
         self._born: Final = f"{wall_now_ns():x}"
@@ -53,24 +54,38 @@ class Completions:
         self, request: web.Request, body: GenerationBody, prompt: Prompt, shape: Shape
     ) -> web.StreamResponse:
         caller = caller_of(request.headers)
+        resumption = resumption_of(request.headers, streams=bool(body.stream))
         answer = make_answer(prompt, body, self._room(prompt, body), self._spec.seed)
-        number = next(self._numbers)
-        request_id = f"{shape.id_prefix}{self._born}-{number}"
-        reply = Reply(request_id, wall_now_ns() // NS_PER_S, self._spec.model, prompt.num_tokens)
-        timings = bool(body.timings) or caller.wants_timings
-        ticket = self._submit(prompt, answer, caller, wants_tokens=bool(body.stream))
+        if resumption.num_tokens > answer.num_tokens:
+            line = f"{LAST_EVENT_HEADER} is {resumption.num_tokens}, and the answer has {answer.num_tokens} tokens"
+            raise HttpError(400, line, "invalid_header")
+        asked = self._request(prompt, answer, caller, wants_tokens=bool(body.stream))
+        digest = fingerprint(shape.kind, caller[:3], body.model_dump_json()) if resumption.key else b""
+        request_id = f"{shape.id_prefix}{self._born}-{next(self._numbers)}"
+        accepted = Accepted(request_id, wall_now_ns() // NS_PER_S, resumption.key, digest, asked)
+        reader = self._exchange.take(accepted, resumption.num_tokens)
         try:
+            accepted = reader.ticket.accepted
+            reply = Reply(accepted.request_id, accepted.created_s, self._spec.model, prompt.num_tokens)
+            timings = bool(body.timings) or caller.wants_timings
             if body.stream:
-                events = Events(reply, shape, includes_usage=body.includes_usage, timings=timings)
-                return await write_stream(request, ticket, answer, events, self._exchange)
-            outcome = await ticket.ended()
+                events = Events(
+                    reply,
+                    shape,
+                    includes_usage=body.includes_usage,
+                    timings=timings,
+                    ids=bool(resumption.key),
+                    is_resumed=resumption.num_tokens > 0,
+                )
+                return await write_stream(request, reader, answer, events, self._exchange)
+            outcome = await reader.ended()
             if (error := refusal(outcome)) is not None:
                 raise error
             text = answer.text(0, outcome.output_tokens)
             document = whole(reply, shape, text, finish_reason(outcome, answer), outcome, timings=timings)
             return web.json_response(document)
         finally:
-            self._exchange.leave(ticket)
+            self._exchange.leave(reader)
 
     def _room(self, prompt: Prompt, body: GenerationBody) -> int:
         """Tokens that an answer may have; `HttpError` 400 if the model's context has not as much as was asked for."""
@@ -84,14 +99,13 @@ class Completions:
             raise HttpError(400, line, "context_length_exceeded", param="max_tokens" if room > 0 else "prompt")
         return room
 
-    def _submit(self, prompt: Prompt, answer: Answer, caller: Caller, *, wants_tokens: bool) -> Ticket:
-        request = ClientRequest(
+    def _request(self, prompt: Prompt, answer: Answer, caller: Caller, *, wants_tokens: bool) -> ClientRequest:
+        return ClientRequest(
             prompt.num_tokens,
             answer.num_tokens,
-            self._blocks.prefix(prompt),
+            self._exchange.blocks.prefix(prompt),
             caller.tenant,
             caller.class_name,
             caller.session,
             wants_tokens,
         )
-        return self._exchange.submit(request)

@@ -9,9 +9,10 @@ from aiohttp import web
 
 from deploy.http.answers import Answer
 from deploy.http.errors import HttpError
-from deploy.http.exchange import Exchange, Ticket
+from deploy.http.exchange import Exchange
 from deploy.http.outcomes import finish_reason, refusal
 from deploy.http.replies import Events
+from deploy.http.tickets import Reader
 
 SLOW_S: Final = 10.0
 """Wall seconds that a client may leave what was written to it unread, once what the system buffers for it is full."""
@@ -23,27 +24,29 @@ _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Co
 
 
 async def write_stream(
-    request: web.Request, ticket: Ticket, answer: Answer, events: Events, exchange: Exchange
+    request: web.Request, reader: Reader, answer: Answer, events: Events, exchange: Exchange
 ) -> web.StreamResponse:
-    """All of an answer. `HttpError` if nothing came of it; what goes wrong later is the last event."""
-    await ticket.news()
-    if not ticket.steps and ticket.outcome is not None and (error := refusal(ticket.outcome)) is not None:
+    """All of an answer that the reader has not. `HttpError` if nothing came of it; what goes wrong later is the last
+    event."""
+    await reader.news()
+    if not reader.steps and reader.outcome is not None and (error := refusal(reader.outcome)) is not None:
         raise error
     response = web.StreamResponse(headers=_HEADERS)
     await response.prepare(request)
-    num_written, is_over = 0, False
+    num_written, is_over = reader.first, False
     while not is_over:
-        await ticket.news()
+        await reader.news()
         pieces: list[bytes] = []
-        while ticket.steps:
-            num_tokens, at_ns = ticket.steps.popleft()
+        while reader.steps:
+            num_tokens, at_ns = reader.steps.popleft()
             text = answer.text(num_written, num_tokens)
-            pieces.append(events.tokens(text, at_ns / 1e9, exchange.late_s(at_ns)))
+            at_s, late_s = (None, 0.0) if at_ns is None else (at_ns / 1e9, exchange.late_s(at_ns))
+            pieces.append(events.tokens(text, num_tokens, at_s, late_s))
             num_written = num_tokens
-        if ticket.outcome is not None:
+        if reader.outcome is not None:
             is_over = True
-            error = refusal(ticket.outcome)
-            last = events.end(finish_reason(ticket.outcome, answer), ticket.outcome) if error is None else error.event()
+            error = refusal(reader.outcome)
+            last = events.end(finish_reason(reader.outcome, answer), reader.outcome) if error is None else error.event()
             pieces.append(last)
         await _write(request, response, b"".join(pieces))
     await response.write_eof()

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
+from msgspec.structs import replace
+
+from deploy.http.accepted.book import RequestBook
+from deploy.http.accepted.records import Accepted, Outcome
 from deploy.http.errors import HttpError
+from deploy.http.prompts import BlockNumbers
+from deploy.http.tickets import Reader, Ticket
 from deploy.live.session import ControlParts
+from deploy.terminal.output import tell
 from scheduler.core.request_table import RequestTable
-from scheduler.gateway.gateway_source import ClientRequest, GatewaySource
+from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.gateway.token_streams import TokenStreams
 from scheduler.metrics.records import Records
+from scheduler.protocol.errors import JournalError
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Message
+from scheduler.runtime.clock import monotonic_s
 
 MAX_OPEN: Final = 2048
 """Requests that may be open at once; one more is told to come again."""
 
+RETURN_S: Final = 60.0
+"""Wall seconds for which a request with a key goes on when its client is gone, who may come again."""
 
-class Outcome(NamedTuple):
-    """How a request ended, from its row of the table; `times_s` by stage, None for a stage that it never reached."""
+STOPPING: Final = "the cluster is being taken down"
 
-    reason: FinishReason
-    output_tokens: int
-    cached_tokens: int
-    times_s: dict[str, float | None]
+LOOK_S: Final = 1.0
+"""Wall seconds between two looks whether a file that was damaged can be read."""
 
 
 class Serving(Protocol):
@@ -45,40 +52,22 @@ class Serving(Protocol):
         ...
 
 
-class Ticket:
-    """What one client waits for. `steps`: (tokens in all, emulated time in ns) that nobody has taken yet.
+class Exchange:
+    """`begin` and `end` enclose a session that serves; between them it takes requests. An `AnswerListener`.
 
-    `outcome` is there once nothing more comes; it is `INTERRUPTED` if the session ended before the request did.
+    With an `accepted_path` each request is noted there before it arrives, and its end when it has ended. The first
+    session goes on with what a process before this one left open. `blocks` numbers those of prompts.
     """
 
-    def __init__(self, key: int) -> None:
-        self.key: Final = key
-        self.steps: Final = deque[tuple[int, int]]()
-        self.outcome: Outcome | None = None
-        self._news = asyncio.Event()
-
-    async def news(self) -> None:
-        """Return when there are steps or the outcome."""
-        while not self.steps and self.outcome is None:
-            self._news.clear()
-            await self._news.wait()
-
-    async def ended(self) -> Outcome:
-        """Return when nothing more comes."""
-        while self.outcome is None:
-            self._news.clear()
-            await self._news.wait()
-        return self.outcome
-
-    def tell(self) -> None:
-        """There is news."""
-        self._news.set()
-
-
-class Exchange:
-    """`begin` and `end` enclose a session that serves; between them it takes requests. An `AnswerListener`."""
-
-    def __init__(self) -> None:
+    def __init__(self, accepted_path: str = "", blocks: BlockNumbers | None = None) -> None:
+        self.blocks: Final = blocks or BlockNumbers()
+        self.trouble = ""
+        """Why the file of accepted requests cannot be read, and what to do; then nothing is taken."""
+        self._path = accepted_path
+        self._book = RequestBook(accepted_path)
+        self._waiting: Serving | None = None
+        self._looked_s = 0.0
+        self._is_stopping = False
         self._session: Serving | None = None
         self._source: GatewaySource | None = None
         self._table: RequestTable | None = None
@@ -86,45 +75,103 @@ class Exchange:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests are taken now."""
+        """Whether requests are taken now; a file that could not be read is looked at again."""
+        if self._waiting is not None and monotonic_s() - self._looked_s > LOOK_S:
+            self.begin(self._waiting)
         return self._session is not None
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether new requests are taken no more, for good."""
+        return self._is_stopping
+
+    @property
+    def num_read(self) -> int:
+        """Open requests whose clients are there."""
+        return sum(1 for ticket in self._tickets.values() if ticket.readers)
 
     def begin(self, session: Serving) -> None:
         """A session's clock starts; nothing happens if it serves nobody."""
         parts = session.parts
         if parts.gateway is None or parts.scheduler is None:
             return
+        try:
+            left_open = self._book.open()
+        except (JournalError, OSError) as error:
+            self._waiting, self._looked_s = session, monotonic_s()
+            self.trouble = str(error) if isinstance(error, JournalError) else f"{self._path}: {error.strerror}"
+            tell(f"http: no request is taken: {self.trouble}")
+            return
+        self._waiting, self.trouble = None, ""
         self._session, self._source, self._table = session, parts.gateway, parts.core.table
         parts.scheduler.add_guest(TokenStreams(parts.core.table, parts.gateway, self))
+        for ticket in left_open:
+            self.blocks.skip(ticket.accepted.request.prefix)
+            self._arrive(ticket)
 
     def end(self) -> None:
         """It is over, and whoever still waits is told so."""
-        self._session = self._source = self._table = None
+        self._session = self._source = self._table = self._waiting = None
         tickets, self._tickets = self._tickets, {}
         for ticket in tickets.values():
-            ticket.outcome = Outcome(FinishReason.INTERRUPTED, 0, 0, {})
-            ticket.tell()
+            self._book.end(ticket, Outcome(FinishReason.INTERRUPTED, 0, 0, {}))
 
-    def submit(self, request: ClientRequest) -> Ticket:
-        """Have a request arrive now. `HttpError` 429 if too many are open; only while it `is_open`."""
-        assert self._session is not None
-        assert self._source is not None
+    def stop_taking(self) -> None:
+        """Whoever sends a new request from now on is told to come again; those that are open go on."""
+        self._is_stopping = True
+
+    def take(self, accepted: Accepted, num_tokens: int = 0) -> Reader:
+        """A reader, who has so many tokens already, of this request, or of the one before it with the same key.
+
+        It arrives now if there is none, or that one failed. Only while the exchange `is_open`. `HttpError` 422 if
+        another request had this key, 404 if a client goes on with one that is known no longer, 429 if too many are
+        open, 503 if no new one is taken.
+        """
+        known = self._book.find(accepted)
+        if known is not None and not known.has_failed:
+            return known.reader(num_tokens)
+        if known is not None:
+            before = known.accepted
+            accepted = replace(accepted, request_id=before.request_id, created_s=before.created_s)
+        elif num_tokens:
+            line = "no answer is kept under this Idempotency-Key; send it without Last-Event-ID for a new one"
+            raise HttpError(404, line, "answer_not_kept")
+        if self._is_stopping:
+            raise HttpError(503, STOPPING, "stopping", retry_after_s=5.0)
         if len(self._tickets) >= MAX_OPEN:
             raise HttpError(429, f"{MAX_OPEN:,} requests are open; send it again later", "busy", retry_after_s=1.0)
-        key, arrived = self._source.accept(request)
-        ticket = self._tickets[key] = Ticket(key)
-        self._session.tell(arrived)
-        return ticket
+        ticket = self._book.accept(accepted)
+        reader = ticket.reader(num_tokens)
+        self._arrive(ticket)
+        return reader
 
-    def leave(self, ticket: Ticket) -> None:
-        """Its client is gone, or has all it wanted."""
-        if self._tickets.get(ticket.key) is not ticket:
+    def _arrive(self, ticket: Ticket) -> None:
+        assert self._session is not None
+        assert self._source is not None
+        ticket.key, arrived = self._source.accept(ticket.accepted.request)
+        self._tickets[ticket.key] = ticket
+        self._session.tell(arrived)
+
+    def leave(self, reader: Reader) -> None:
+        """Its client is gone, or has all it wanted. A request that nobody reads is withdrawn: at once, or, if there is
+        a key to come again with, after a while."""
+        ticket = reader.ticket
+        ticket.readers.remove(reader)
+        if ticket.readers or ticket.outcome is not None:
             return
+        if ticket.accepted.key:
+            ticket.leaving = asyncio.get_running_loop().call_later(RETURN_S, self._withdraw, ticket)
+        else:
+            self._withdraw(ticket)
+
+    def _withdraw(self, ticket: Ticket) -> None:
+        ticket.leaving = None
         del self._tickets[ticket.key]
         assert self._session is not None
         assert self._source is not None
         if (withdrawn := self._source.withdraw(ticket.key)) is not None:
             self._session.tell(withdrawn)
+        self._book.end(ticket, Outcome(FinishReason.CANCELLED, 0, 0, {}))
 
     def late_s(self, at_ns: int) -> float:
         """Emulated seconds since a time of this session."""
@@ -134,16 +181,15 @@ class Exchange:
         """As `AnswerListener`."""
         ticket = self._tickets.get(key)
         if ticket is not None:
-            ticket.steps.append((num_tokens, at_ns))
-            ticket.tell()
+            ticket.produced(num_tokens, at_ns)
 
     def ended(self, key: int, request_id: int) -> None:
         """As `AnswerListener`."""
         ticket, table = self._tickets.pop(key, None), self._table
         if ticket is not None and table is not None:
             reason, tokens = FinishReason(table.reason[request_id]), table.output_tokens[request_id]
-            ticket.outcome = Outcome(reason, tokens, table.cached_tokens[request_id], stage_times_s(table, request_id))
-            ticket.tell()
+            times_s = stage_times_s(table, request_id)
+            self._book.end(ticket, Outcome(reason, tokens, table.cached_tokens[request_id], times_s))
 
 
 def stage_times_s(table: RequestTable, request_id: int) -> dict[str, float | None]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from deploy.http.accepted.records import Outcome
 from deploy.http.answers import Answer
 from deploy.http.errors import HttpError
-from deploy.http.exchange import Outcome
 from scheduler.protocol.finish import FINISHED, FinishReason
 
 _ERRORS: Final[Mapping[FinishReason, tuple[int, str, float]]] = {

@@ -55,6 +55,10 @@ class BlockNumbers:
             numbers.append(before)
         return numbers
 
+    def skip(self, numbers: Sequence[int]) -> None:
+        """These have been given by somebody before."""
+        self._num_given = max(self._num_given, max(numbers, default=-1) + 1)
+
     def _number(self, key: tuple[int, bytes]) -> int:
         number = self._numbers.pop(key, None)
         if number is None:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from deploy.http.exchange import Outcome
+from deploy.http.accepted.records import Outcome
 
 
 class Reply(Struct, frozen=True):
@@ -98,27 +98,42 @@ def whole(reply: Reply, shape: Shape, text: str, finish_reason: str, outcome: Ou
 class Events:
     """The events of one stream; with `includes_usage` each has a usage, null but in the last.
 
+    With `ids` each event with tokens has as its id how many there are up to it, by which a client can go on; one that
+    goes on (`is_resumed`) was told the role before.
+
     What all events with tokens have in common is written once: at 128 streams of 20 tokens/s they are most of what
     the service does.
     """
 
-    def __init__(self, reply: Reply, shape: Shape, *, includes_usage: bool, timings: bool) -> None:
+    def __init__(
+        self,
+        reply: Reply,
+        shape: Shape,
+        *,
+        includes_usage: bool,
+        timings: bool,
+        ids: bool = False,
+        is_resumed: bool = False,
+    ) -> None:
         self._reply = reply
         self._shape = shape
         self._includes_usage = includes_usage
         self._timings = timings
-        self._has_begun = False
-        self._before, self._after = self._around(is_first=True)
+        self._ids = ids
+        self._has_begun = is_resumed
+        self._before, self._after = self._around(is_first=not is_resumed)
 
-    def tokens(self, text: str, at_s: float, late_s: float) -> bytes:
-        """Tokens that one step brought; with timings, when they were due and how late they leave."""
+    def tokens(self, text: str, num_tokens: int, at_s: float | None, late_s: float) -> bytes:
+        """Tokens that one step brought, `num_tokens` with those before; with timings, when they were due, if that is
+        known, and how late they leave."""
         data = self._before + _dumps(text) + self._after
         if not self._has_begun:
             self._has_begun = True
             self._before, self._after = self._around(is_first=False)
-        if self._timings:
+        if self._timings and at_s is not None:
             data += f',"timings":{{"at_s":{at_s:.9f},"late_s":{late_s:.6f}}}'
-        return f"data: {data}}}\n\n".encode()
+        line = f"id: {num_tokens}\n" if self._ids else ""
+        return f"{line}data: {data}}}\n\n".encode()
 
     def end(self, finish_reason: str, outcome: Outcome) -> bytes:
         """Why it ends, what it took, and `[DONE]`."""

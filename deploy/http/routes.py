@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -72,11 +72,11 @@ ROUTES: Final = (
 )
 
 
-def openapi_document(version: str, *, has_keys: bool) -> dict[str, Any]:
-    """OpenAPI 3.1 of the table."""
+def openapi_document(routes: Sequence[Route], version: str, *, has_keys: bool) -> dict[str, Any]:
+    """OpenAPI 3.1 of a table."""
     schemas: dict[str, Any] = {"Error": _ERROR}
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas, has_keys=has_keys)
     components: dict[str, Any] = {"schemas": schemas}
     if has_keys:

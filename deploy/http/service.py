@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -13,9 +13,9 @@ from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_bod
 from deploy.http.completions import Completions
 from deploy.http.connections import Watch
 from deploy.http.errors import HttpError, defect, of_aiohttp
-from deploy.http.exchange import Exchange, Serving
+from deploy.http.exchange import STOPPING, Exchange, Serving
 from deploy.http.keys import KeyRing
-from deploy.http.prompts import BYTES_PER_TOKEN, Prompt, chat_text
+from deploy.http.prompts import BYTES_PER_TOKEN, BlockNumbers, Prompt, chat_text
 from deploy.http.routes import JSON_TYPE, ROUTES, Handler, Route, openapi_document
 from deploy.http.server import Connection, Runner
 from deploy.http.spec import HttpSpec, address_text
@@ -35,19 +35,25 @@ WhyNot = Callable[[], tuple[str, float]]
 
 
 class HttpService:
-    """`start` once; `begin` and `end` enclose each session. `page` renders a path of the exporter."""
+    """`start` once; `begin` and `end` enclose each session. `page` renders a path of the exporter, `blocks` number
+    those of prompts."""
 
-    def __init__(self, spec: HttpSpec, why_not: WhyNot, page: Callable[[str, str], Page]) -> None:
+    routes: ClassVar[Sequence[Route]] = ROUTES
+
+    def __init__(
+        self, spec: HttpSpec, why_not: WhyNot, page: Callable[[str, str], Page], blocks: BlockNumbers | None = None
+    ) -> None:
         self._spec = spec
         self._why_not = why_not
         self._page = page
-        self._exchange = Exchange()
+        self._exchange = Exchange(spec.accepted_path, blocks)
         self._completions = Completions(spec, self._exchange)
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
-        self._document = openapi_document(version(DISTRIBUTION), has_keys=bool(spec.key_digests))
+        self._document = openapi_document(self.routes, version(DISTRIBUTION), has_keys=bool(spec.key_digests))
         # A task that nobody holds may be collected.
         self._watching: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
         """Listen; returns HOST:PORT as it came out. A `ClusterError` if it cannot."""
@@ -59,10 +65,18 @@ class HttpService:
         except OSError as error:
             await runner.cleanup()
             where = address_text(self._spec.host, self._spec.port)
-            raise ClusterError(f"HTTP cannot be served on {where} ({error.strerror}); give another --http") from error
+            raise ClusterError(f"HTTP cannot be served on {where} ({error.strerror}); give another address") from error
         assert runner.server is not None
+        self._runner = runner
         self._watching = asyncio.create_task(self._watch.run(runner.server))
         return address_text(self._spec.host, runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Listen no more; whoever has an answer coming gets it first."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
 
     def begin(self, session: Serving) -> None:
         """A session's clock starts."""
@@ -72,10 +86,20 @@ class HttpService:
         """It is over."""
         self._exchange.end()
 
+    @property
+    def trouble(self) -> str:
+        """What keeps it from taking requests, and the fix; empty if nothing does."""
+        return self._exchange.trouble
+
+    def stop_taking(self) -> int:
+        """Take no new request from now on; returns how many clients still wait for an answer."""
+        self._exchange.stop_taking()
+        return self._exchange.num_read
+
     def application(self) -> web.Application:
         """All routes behind the middleware."""
         application = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
-        for route in ROUTES:
+        for route in self.routes:
             application.router.add_route(route.method, route.path, self._handler(route))
         return application
 
@@ -115,7 +139,7 @@ class HttpService:
 
     def _refuse_if_closed(self) -> None:
         if not self._exchange.is_open:
-            line, retry_after_s = self._why_not()
+            line, retry_after_s = (self.trouble, 5.0) if self.trouble else self._why_not()
             raise HttpError(503, line, "not_serving", retry_after_s=retry_after_s)
 
     async def chat(self, request: web.Request, body: ChatBody) -> web.StreamResponse:
@@ -154,6 +178,8 @@ class HttpService:
     async def ready(self, request: web.Request) -> web.Response:
         """GET /ready."""
         self._refuse_if_closed()
+        if self._exchange.is_stopping:
+            raise HttpError(503, STOPPING, "stopping", retry_after_s=5.0)
         return web.json_response({"status": "ready"})
 
     async def metrics(self, request: web.Request) -> web.Response:

@@ -28,7 +28,8 @@ class HttpSpec(Struct, frozen=True):
     """Where it listens (port 0: any that is free), and who is let in: everybody if there are no `key_digests`.
 
     Keys themselves go nowhere: `key_digests` are their SHA-256 in hexadecimal. `model` is the one served; prompt and
-    answer have at most `max_context_tokens`. `seed` is that of the texts and lengths of answers.
+    answer have at most `max_context_tokens`. `seed` is that of the texts and lengths of answers. Accepted requests are
+    noted at `accepted_path`; nowhere if it is empty.
     """
 
     host: str = LOOPBACK
@@ -37,25 +38,27 @@ class HttpSpec(Struct, frozen=True):
     model: str = ""
     max_context_tokens: int = 0
     seed: int = 0
+    accepted_path: str = ""
 
     def at(self, address: str) -> HttpSpec:
         """The same on the port of an address that it was found to listen on."""
         return replace(self, port=int(address.rpartition(":")[2]))
 
 
-def http_spec(address: str, key_file: str | None) -> HttpSpec:
-    """Of what the command line says; a `ConfigError` with the fix if it would let anybody in from outside."""
-    host, port = parse_address(address)
+def http_spec(address: str, key_file: str | None, option: str = "--http") -> HttpSpec:
+    """Of what the command line says, where `option` takes the address; a `ConfigError` with the fix if it would let
+    anybody in from outside."""
+    host, port = parse_address(address, option)
     digests = _key_digests(key_file)
     if not (digests or is_loopback(host)):
         raise ConfigError(
-            f"--http {address}: other machines reach it there, so it needs a key; give --http-key-file FILE, or put "
+            f"{option} {address}: other machines reach it there, so it needs a key; give --http-key-file FILE, or put "
             f"the key into {KEY_VARIABLE}"
         )
     return HttpSpec(host, port, digests)
 
 
-def parse_address(text: str) -> tuple[str, int]:
+def parse_address(text: str, option: str = "--http") -> tuple[str, int]:
     """HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000; PORT alone is on 127.0.0.1."""
     host, colon, port = text.rpartition(":")
     host = host if colon else LOOPBACK
@@ -64,7 +67,7 @@ def parse_address(text: str) -> tuple[str, int]:
     elif ":" in host:
         host = ""
     if not host or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
-        raise ConfigError(f"--http {text}: give HOST:PORT, such as {LOOPBACK}:{HTTP_PORT}; port 0 takes any")
+        raise ConfigError(f"{option} {text}: give HOST:PORT, such as {LOOPBACK}:{HTTP_PORT}; port 0 takes any")
     return host, int(port)
 
 
@@ -97,5 +100,5 @@ def _key_digests(key_file: str | None) -> tuple[str, ...]:
     if from_environment := os.environ.get(KEY_VARIABLE, "").strip():
         keys.append(from_environment)
     if any(len(key) < MIN_KEY_CHARACTERS for key in keys):
-        raise ConfigError(f"a key of --http has fewer than {MIN_KEY_CHARACTERS} characters; give a longer one")
+        raise ConfigError(f"a key of clients has fewer than {MIN_KEY_CHARACTERS} characters; give a longer one")
     return tuple(sha256(key.encode()).hexdigest() for key in keys)

@@ -1,7 +1,6 @@
 """The journal: everything the core was given, and a running digest of its outputs.
 
-    file    = MAGIC, frame(header as JSON), frame(record)..., frame(end record)
-    frame   = length (u32), CRC32 of the body (u32), body
+    file    = MAGIC, frame(header as JSON), frame(record)..., frame(end record), of scheduler/runtime/frames.py
     record  = "I" + msgpack [now_ns, message array]     a message; without the second entry: a wake
             | "O" + digest                              of all outputs so far, after the input before it
             | "E" + msgpack [num_inputs, is_repaired]   the journal was closed
@@ -13,13 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Self, cast
+from typing import Any, Final, Self, cast
 
 from msgspec import Struct, field, to_builtins
 
@@ -27,13 +24,12 @@ from scheduler.protocol.codec import VERSION, from_array, pack, to_array, unpack
 from scheduler.protocol.component import Around, Component, Outputs
 from scheduler.protocol.errors import CodecError, JournalError
 from scheduler.protocol.messages import Message
+from scheduler.runtime.frames import Frames, framed
 
 MAGIC: Final = b"SNJOURN\n"
 FORMAT_VERSION: Final = 1
-MAX_FRAME_BYTES: Final = 1 << 28
-"""A longer frame is damage: the largest message, 100,000 arrivals at one instant, is a tenth of it."""
+MAKER: Final = "replay --journal"
 
-_FRAME: Final = struct.Struct("<II")
 _BUFFER_BYTES: Final = 1 << 20
 _DIGEST_BYTES: Final = 8
 _INPUT, _OUTPUTS, _END = b"I", b"O", b"E"
@@ -122,7 +118,7 @@ class JournalWriter:
             self._file.close()
 
     def _write(self, body: bytes) -> None:
-        self._file.write(_framed(body))
+        self._file.write(framed(body))
 
 
 class JournalledCore(Around):
@@ -190,47 +186,22 @@ def repair(path: str | Path, out: str | Path) -> int:
                     _read_record(frames, body)
                     is_whole = body[:1] == _END
                     num_inputs += body[:1] == _INPUT
-                    target.write(_framed(body))
+                    target.write(framed(body))
             if not is_whole:
-                target.write(_framed(_END + pack((num_inputs, True))))
+                target.write(framed(_END + pack((num_inputs, True))))
     return num_inputs
 
 
-def _framed(body: bytes) -> bytes:
-    return _FRAME.pack(len(body), zlib.crc32(body)) + body
-
-
-class _Frames:
-    """Reads frames and knows where each began."""
+class _Frames(Frames):
+    """Those of a journal, the first of which is its header."""
 
     def __init__(self, path: str | Path) -> None:
-        self.offset = 0
+        super().__init__(path, MAGIC, MAKER)
         self.head = b""
-        self._path = path
-        self._following = 0
-        self._file: BinaryIO = open(path, "rb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - closed by `__exit__`
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-    def damage(self, what: str) -> JournalError:
-        """The error for the frame that was read last."""
-        return JournalError(
-            f"{self._path}: byte {self.offset}: {what}; 'supernode journal repair' keeps what is before"
-        )
 
     def header(self) -> JournalHeader:
         """The header, once the file is known to be a journal of this version."""
-        magic = self._file.read(len(MAGIC))
-        if magic != MAGIC:
-            problem = f"not a journal: it does not begin with {MAGIC!r}"
-            raise JournalError(f"{self._path}: byte 0: {problem}; give one that replay --journal wrote")
-        self._following = len(MAGIC)
+        self.begin()
         body = self.next()
         try:
             values = cast("dict[str, Any]", json.loads(body or b""))
@@ -245,27 +216,8 @@ class _Frames:
             header = JournalHeader(**values)
         except (ValueError, TypeError, AttributeError) as error:
             raise self.damage("the header is unreadable") from error
-        self.head = magic + _framed(body)
+        self.head = MAGIC + framed(body)
         return header
-
-    def next(self) -> bytes:
-        """The next body; empty at the very end of the file."""
-        self.offset = self._following
-        head = self._file.read(_FRAME.size)
-        if not head:
-            return b""
-        if len(head) < _FRAME.size:
-            raise self.damage("cut short within a record")
-        length, checksum = _FRAME.unpack(head)
-        if not 0 < length <= MAX_FRAME_BYTES:
-            raise self.damage(f"a record of {length} bytes")
-        body = self._file.read(length)
-        if len(body) < length:
-            raise self.damage("cut short within a record")
-        if zlib.crc32(body) != checksum:
-            raise self.damage("a record does not match its checksum")
-        self._following += _FRAME.size + length
-        return body
 
 
 def _read_record(frames: _Frames, body: bytes) -> Any:

@@ -7,8 +7,9 @@ single blocks used deepest first: oldest use first, within it a child before its
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from heapq import heappop, heappush, heapreplace
+from heapq import heappop, heappush
 from typing import Final
 
 from workers.cache.account import Account
@@ -44,8 +45,10 @@ class RunTree:
         self._block_tokens: Final = block_tokens
         self._account: Final = account
         self._roots: dict[int, Run] = {}
-        # Runs by a use that was their last when they were offered: those used since are put back with a later one.
-        self._offered: list[tuple[int, int, Run]] = []
+        # Runs by a use that was their last when they were offered; those used since are put back with a later one. Who
+        # is offered at its use comes after all before it; a heap has those that are offered later, which are few.
+        self._fresh: deque[tuple[int, Run]] = deque()
+        self._aged: list[tuple[int, int, Run]] = []
 
     def look_up(self, tenant: int, blocks: list[int]) -> tuple[Run, int]:
         """Leading blocks that are here, and the run in which they end: they are pinned until `store` or `release`."""
@@ -102,35 +105,37 @@ class RunTree:
 
     def _touch(self, run: Run, stamp: int) -> None:
         """Everything from this run up to the root was used now."""
-        if not (run.is_offered or run.children):
-            self._offer(run, stamp)
+        if not (run.is_offered or run.children) and run.parent is not None:
+            run.is_offered = True
+            self._fresh.append((stamp, run))
         ancestor = run
         while ancestor.parent is not None:
             ancestor.last_use = stamp
             ancestor = ancestor.parent
 
-    def _offer(self, run: Run, stamp: int) -> None:
-        """A run without children may be evicted."""
-        if run.parent is not None:
-            run.is_offered = True
-            heappush(self._offered, (stamp, id(run), run))
-
     def _shrink(self, stamp: int) -> None:
         """Evict the least recently used blocks without a pin until the others fit."""
-        offered = self._offered
+        fresh, aged = self._fresh, self._aged
         while (excess := self.used_tokens - self._capacity_tokens) > 0:
-            last_use, _, run = offered[0]
-            if run.pins or run.children:
-                # It is offered again when its last child goes, or when it is used: that is, when its last pin goes.
-                heappop(offered)
-                run.is_offered = False
-            elif run.last_use != last_use:
-                heapreplace(offered, (run.last_use, id(run), run))
+            is_aged = bool(aged) and (not fresh or aged[0][0] < fresh[0][0])
+            last_use, run = (aged[0][0], aged[0][2]) if is_aged else fresh[0]
+            is_free = not (run.pins or run.children)
+            if is_free and run.last_use == last_use and not self._trim(run, excess, stamp):
+                return
+            if is_aged:
+                heappop(aged)
             else:
-                self._trim(run, excess, stamp)
+                fresh.popleft()
+            if not is_free:
+                # It is offered again when its last child goes, or when it is used: that is, when its last pin goes.
+                run.is_offered = False
+            elif run.last_use == last_use:
+                self._remove(run)
+            else:
+                heappush(aged, (run.last_use, id(run), run))
 
-    def _trim(self, leaf: Run, excess_tokens: int, stamp: int) -> None:
-        """Evict so much from the tail of the leaf that was offered first, or all of it."""
+    def _trim(self, leaf: Run, excess_tokens: int, stamp: int) -> bool:
+        """Evict so much from the tail of a leaf, or all of it; returns whether nothing is left of it."""
         blocks, whole = leaf.blocks, self._block_tokens
         wanted = -(-(excess_tokens + leaf.saved_tokens) // whole)
         is_gone = wanted >= len(blocks)
@@ -140,13 +145,16 @@ class RunTree:
         if not is_gone:
             leaf.saved_tokens = 0
             del blocks[len(blocks) - wanted :]
-            return
-        heappop(self._offered)
+        return is_gone
+
+    def _remove(self, leaf: Run) -> None:
+        """Nothing is left of a leaf; its parent may be evicted if it was the last child."""
         parent = leaf.parent
         assert parent is not None
-        del parent.children[blocks[0]]
-        if not (parent.children or parent.is_offered or parent.pins):
-            self._offer(parent, parent.last_use)
+        del parent.children[leaf.blocks[0]]
+        if not (parent.children or parent.is_offered or parent.pins) and parent.parent is not None:
+            parent.is_offered = True
+            heappush(self._aged, (parent.last_use, id(parent), parent))
 
 
 def _walk(run: Run, found: int, blocks: list[int]) -> tuple[Run, int]:

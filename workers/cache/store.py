@@ -13,6 +13,7 @@ from scheduler.protocol.component import Outputs
 from scheduler.protocol.messages import Message, StoreAnswers
 from workers.cache.account import STAMP_SHIFT, Account
 from workers.cache.block_keys import key_maker
+from workers.cache.heard_tree import HeardRunTree, StoreListener
 from workers.cache.run_tree import Run, RunTree
 from workers.cache.sizes import StoreSizes
 from workers.cache.tier import TENANT_SHIFT
@@ -45,8 +46,33 @@ class BlockStore:
         self._saved_tokens: Final = sizes.saved_by_last()
         self._open: dict[int, _LookUp] = {}
         self._stamp = 0
-        self._tree = RunTree(sizes.num_servers * sizes.dram_tokens, sizes.block_tokens, self.account)
+        self._listener: StoreListener | None = None
+        self._tree = self._new_tree()
         self._tiers = self._new_tiers()
+
+    def _new_tree(self) -> RunTree:
+        sizes = self.sizes
+        size = sizes.num_servers * sizes.dram_tokens, sizes.block_tokens, self.account
+        return RunTree(*size) if self._listener is None else HeardRunTree(*size, self._listener)
+
+    def listen(self, listener: StoreListener) -> bool:
+        """Have what comes and goes told from now on, while nothing is here yet. False if blocks are kept one by one, or
+        under other ids than prompts have: nobody tells of those."""
+        if self._tiers is not None or not self._is_given:
+            return False
+        self._listener = listener
+        self._tree = self._new_tree()
+        return True
+
+    def clear(self) -> bool:
+        """Drop all blocks, as an engine does that is told to. False, and nothing is dropped, while a look-up is open or
+        where blocks are kept one by one."""
+        if self._open or self._tiers is not None:
+            return False
+        self._tree = self._new_tree()
+        if self._listener is not None:
+            self._listener.cleared()
+        return True
 
     def _new_tiers(self) -> Tiers | None:
         """Where blocks are kept one by one; None if they are kept as runs."""

@@ -224,7 +224,8 @@ class DecodeInstance(TimingFlags):
                 self._leave(sequence)
                 left.finished_ids.append(sequence.request_id)
                 # Fewer than all that it was to produce where it was cancelled.
-                left.finished_tokens.append(min(sequence.output_tokens, sequence.base_produced + accepted))
+                output, produced = sequence.output_tokens, sequence.base_produced + accepted
+                left.finished_tokens.append(produced if produced < output else output)
         if needy:
             self._grow(needy, left)
         return left if left.finished_ids or left.preempted else None

@@ -185,10 +185,10 @@ class RankLinks:
     def _put(self, now_ns: int, transfer: Transfer, amounts: Sequence[int]) -> None:
         """Each of its parts flows, with that much for each stream to move."""
         parts, ends, num_on_die, fed_by = transfer.parts, self._ends, self._num_on_die, self._fed_by
-        is_whole = self.is_whole
+        is_whole, is_made = self.is_whole, transfer.made_ns is not None
         transfer.num_moving = len(parts)
         transfer.first_flow = flow = self._next_flow
-        targets: list[tuple[RankLink, int]] = []
+        last: dict[RankLink, int] = {}
         for (route, _), amount in zip(parts, amounts):
             link, die, is_rank_bound = ends.get(route) or self._ends_of(route)
             ending, rank = link.ending, link.rank
@@ -212,13 +212,14 @@ class RankLinks:
                 if num_flows >= len(link.levels):
                     link.make_levels(num_flows)
                 link.level = link.levels[num_flows]
-                targets.append((link, target))
+                if is_made and target > last.get(link, -1):
+                    last[link] = target
             else:
                 self._put_beside(flow, (link, transfer, route), amount)
             flow += 1
         self._next_flow = flow
-        if transfer.made_ns is not None and targets:
-            self._expect(transfer, targets)
+        if last:
+            self._expect(transfer, last)
 
     def _ends_of(self, route: Route) -> tuple[RankLink, int, bool]:
         rank, die = route.links[0], route.links[-1]
@@ -294,9 +295,10 @@ class RankLinks:
                 at_ns = now_ns
                 break
             heappop(ending)
-            moved += level * (end_ns - at_ns)
+            if ending:  # else nobody knows how much has moved
+                moved += level * (end_ns - at_ns)
+                level = link.levels[len(ending)]
             at_ns = end_ns
-            level = link.levels[len(ending)]
             num_on_die[die] -= 1
             transfer.num_moving -= 1
             if end_ns > transfer.end_ns:
@@ -307,20 +309,21 @@ class RankLinks:
         link.moved = moved
         link.level = level
 
-    def _expect(self, transfer: Transfer, targets: Sequence[tuple[RankLink, int]] = ()) -> None:
+    def _expect(self, transfer: Transfer, last: dict[RankLink, int] | None = None) -> None:
         """Note when it is done, as far as its flows on links of ranks tell: if others come it is later, not earlier.
 
-        `targets`: of those flows, if they are known. For an end that nobody waits for there is no wake.
+        `last`: the target of the last of those flows on each link, if it is known. For an end that nobody waits for
+        there is no wake.
         """
         if transfer.message.kind is _CACHE_WRITE:
             return
-        if not targets:
-            links = dict.fromkeys(self._ends[route][0] for route, _ in transfer.parts)
-            targets = [(link, entry[0]) for link in links for entry in link.ending if entry[2] is transfer]
-        last: dict[RankLink, int] = {}
-        for link, target in targets:
-            if target > last.get(link, -1):
-                last[link] = target
+        if last is None:
+            last = {}
+            for route, _ in transfer.parts:
+                link = self._ends[route][0]
+                mine = [entry[0] for entry in link.ending if entry[2] is transfer] if link not in last else []
+                if mine:
+                    last[link] = max(mine)
         # Another flow of the same transfer may have made a link contended since.
         ends_ns = [link.end_of(target) for link, target in last.items() if link.ending]
         transfer.done_ns = max(ends_ns) + transfer.parts[0][0].latency_ns if ends_ns else NEVER_NS

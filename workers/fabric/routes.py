@@ -210,7 +210,8 @@ class Routes:
 
     def __init__(self, config: FabricConfig) -> None:
         self._config = config
-        self._capacities = config.capacities_bytes_per_s()
+        self.capacities: Sequence[int] = config.capacities_bytes_per_s()
+        """What each link carries now, bytes/s, what expert traffic takes of it included."""
         self._down: dict[str, frozenset[int]] = {}
         kv_transfer = config.kv_transfer
         latencies = {Plane.RDMA: [kv_transfer.latency_ns]}
@@ -220,7 +221,7 @@ class Routes:
             latencies.setdefault(plane, [0])
         # Planes share no link.
         self.planes: Final = {
-            plane: SharedLinks(self._capacities, min(latencies[plane])) for plane in sorted(latencies)
+            plane: SharedLinks(self.capacities, min(latencies[plane])) for plane in sorted(latencies)
         }
         self._by_ends: dict[tuple[TransferKind, Plane, str, str], list[Route]] = {
             key: [self._route(key[1], profile, is_awaited=key[0] not in UNAWAITED)]
@@ -231,11 +232,6 @@ class Routes:
         # Of KV transfers, by ends: to each die that was asked for.
         self._by_die: dict[tuple[str, str], dict[int, Route]] = {}
         self._by_links: dict[tuple[int, ...], Route] = {}
-
-    @property
-    def capacities(self) -> Sequence[int]:
-        """What each link carries now, bytes/s, what expert traffic takes of it included."""
-        return self._capacities
 
     def _make_expert_traffic(self) -> ExpertTraffic:
         """Every route of the pool over the links of an instance with expert traffic knows of it."""
@@ -270,7 +266,7 @@ class Routes:
 
     def set_failed(self, now_ns: int, failed: Collection[str]) -> None:
         """These parts are broken now, and no others."""
-        capacities = self._capacities = self._config.capacities_bytes_per_s(failed, self._down)
+        capacities = self.capacities = self._config.capacities_bytes_per_s(failed, self._down)
         for links in self.planes.values():
             links.set_capacities(now_ns, capacities)
         # Other ranks may have to serve now, or need not any more.
@@ -290,12 +286,12 @@ class Routes:
 
     def cut_instances(self) -> list[str]:
         """Instances that reach nobody on the plane of KV transfer."""
-        return [address for address, links in self._ends().items() if not any(self._capacities[i] for i in links)]
+        return [address for address, links in self._ends().items() if not any(self.capacities[i] for i in links)]
 
     def partly_cut(self) -> dict[str, list[int]]:
         """Dies that reach nobody on that plane, by instance, where others of it do."""
         cut = {
-            address: [die for die, link in enumerate(links) if not self._capacities[link]]
+            address: [die for die, link in enumerate(links) if not self.capacities[link]]
             for address, links in self._ends().items()
         }
         return {address: dies for address, dies in cut.items() if 0 < len(dies) < len(self._ends()[address])}
@@ -325,14 +321,14 @@ class Routes:
             latency_ns = kv_transfer.latency_ns + (kv_transfer.crossing_latency_ns if between else 0)
             profile = PathProfile(links, rate, rate, 1, latency_ns)
             route = self._by_links[links] = self._route(Plane.RDMA, profile, is_awaited=True)
-            route.is_cut = not all(self._capacities[link] for link in links)
+            route.is_cut = not all(self.capacities[link] for link in links)
         return route
 
     def _alive(self, ranks: range, rank: int) -> int:
         """The link of that rank, or of the next one, in turn, that carries anything; that of the rank if none does."""
         for step in range(len(ranks)):
             link = ranks[(rank + step) % len(ranks)]
-            if self._capacities[link]:
+            if self.capacities[link]:
                 return link
         return ranks[rank]
 

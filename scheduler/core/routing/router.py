@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import index as as_index
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
@@ -14,8 +14,8 @@ from scheduler.core.open_requests import RequestFacts
 from scheduler.core.routing.decision import Decision
 from scheduler.core.routing.tentative_decodes import TentativeDecodes
 from scheduler.policies.failures import BrokenOffError, PolicyFailedError, PolicyFailures
-from scheduler.policies.routing.scoring import only
-from scheduler.policies.undeclared import Declared, entries_of
+from scheduler.policies.routing.scoring import only, only_of
+from scheduler.policies.undeclared import Declared
 from scheduler.policies.view import (
     Columns,
     PairPolicy,
@@ -66,7 +66,8 @@ class Router:
         self.stage: Final = stage
         self.last_request: RequestView | None = None
         """What was known of the request decided on last, by instance; None where nothing is kept."""
-        self._policy = policy
+        # What a policy answers may be anything, whatever its protocol says.
+        self._policy: Any = policy
         self._pair: tuple[PairPolicy, Router] | None = None
         self._tentative: TentativeDecodes | None = None
         self._facts = facts
@@ -74,7 +75,7 @@ class Router:
         self._view_age_ns = view_age_ns
         if self.worker_state is None:
             work = stage.outstanding_requests, stage.outstanding_tokens
-            self._live = Columns(*work, *[()] * 6, supernodes=stage.pool)
+            self._live = Columns(*work, (), (), (), (), (), (), stage.pool)
         else:
             self._live = self.worker_state.columns
         self._declared_columns = declared.columns(self._live)
@@ -191,7 +192,7 @@ class Router:
         return request_id, self._ask(now_ns, self._view(now_ns, up), seen, up), request
 
     def _shown_request(self, request: RequestView, up: list[int]) -> RequestView:
-        return request if len(up) == len(self.stage) else _only(request, up)
+        return request if len(up) == len(self.stage) else only_of(request, up)
 
     def _ask(self, now_ns: int, view: Columns, request: RequestView, up: list[int]) -> Decision:
         """What the policy decides, or the fallback."""
@@ -203,7 +204,8 @@ class Router:
             policy = self._policy
             chosen = policy.choose(view, request)
             # One call less for what all policies but a broken one answer.
-            index = up[chosen] if chosen.__class__ is int and 0 <= chosen < len(up) else _entry(up, chosen, "instance")
+            is_index = type(chosen) is int and 0 <= chosen < len(up)
+            index: int = up[chosen] if is_index else _entry(up, chosen, "instance")
             reason = policy.reason
             if self._tells_predictions:
                 reason = self._with_source(now_ns, reason)
@@ -221,7 +223,7 @@ class Router:
         return Decision(min(up, key=tokens.__getitem__), FALLBACK_REASON)
 
     def _pick_pair(
-        self, policy: PairPolicy, decode: Router, now_ns: int, view: StageView, request: RequestView, up: list[int]
+        self, policy: Any, decode: Router, now_ns: int, view: StageView, request: RequestView, up: list[int]
     ) -> Decision | None:
         """Both instances at once; None if no decode instance is there to choose."""
         assert self._tentative is not None
@@ -254,7 +256,7 @@ class _NoSuchInstanceError(Exception):
     """A policy chose what is not there."""
 
 
-def _entry(up: list[int], chosen: int, what: str) -> int:
+def _entry(up: list[int], chosen: Any, what: str) -> int:
     """The index of the instance at a place that a policy named."""
     try:
         place = as_index(chosen)
@@ -275,23 +277,6 @@ def _worker_state(
     is_prefill = kind is StageKind.PREFILL
     has_own_caches = has_own_caches and is_prefill
     return WorkerState(stage, facts, reads, declared, is_prefill=is_prefill, has_own_caches=has_own_caches)
-
-
-def _only(request: RequestView, up: list[int]) -> RequestView:
-    """The same request with entries for these instances only."""
-    return RequestView(
-        request.now_ns,
-        request.num_tokens,
-        request.total_tokens,
-        request.cached_tokens,
-        request.blocks,
-        request.tenant,
-        request.block_tokens,
-        entries_of(request.held_tokens, up),
-        entries_of(request.backlog_ns, up),
-        entries_of(request.work_ns, up),
-        request.num_samples,
-    )
 
 
 def _place(traceback: TracebackType | None) -> str:

@@ -40,3 +40,20 @@ def kv_usages(stage: StageView) -> list[float]:
 def only(stage: StageView, members: Sequence[int]) -> Columns:
     """The columns of these instances, by their place among them."""
     return Columns(*[entries_of(getattr(stage, field.name), members) for field in fields(Columns)])
+
+
+def only_of(request: RequestView, members: Sequence[int]) -> RequestView:
+    """The same request with entries for these instances only."""
+    return RequestView(
+        request.now_ns,
+        request.num_tokens,
+        request.total_tokens,
+        request.cached_tokens,
+        request.blocks,
+        request.tenant,
+        request.block_tokens,
+        entries_of(request.held_tokens, members),
+        entries_of(request.backlog_ns, members),
+        entries_of(request.work_ns, members),
+        request.num_samples,
+    )

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import main
+from deploy.http.accepted.file import AcceptedFile
+from deploy.http.accepted.records import Accepted, Ended, Outcome
 from deploy.run.replay import ReplayJob, replay_virtual
 from deploy.settings.settings import Settings
+from scheduler.gateway.gateway_source import ClientRequest
+from scheduler.protocol.finish import FinishReason
 from scheduler.runtime.journal import JournalHeader, JournalWriter
 from scheduler.sources.traces.options import TraceOptions
 
@@ -87,3 +91,24 @@ def test_a_header_that_no_run_has_written_is_one_line(
     with JournalWriter(path, JournalHeader(config=config)):
         pass
     assert problem in refusal(capsys, "replay", path)
+
+
+def test_a_file_of_accepted_requests_is_checked_and_repaired(tmp_path: Path, capsys: Captured) -> None:
+    path, mended = tmp_path / "accepted", tmp_path / "mended"
+    file = AcceptedFile(path)
+    for number, key in enumerate((b"", b"key", b"")):
+        one = Accepted(f"cmpl-{number}", 1, key, key, ClientRequest(10, 5, []))
+        file.accept(one)
+        if number:
+            file.end(one, Ended(one.request_id, 2, Outcome(FinishReason.STOP, 5, 0, {})))
+    assert main(["journal", "check", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"file": str(path), "records": 5, "open": 1, "kept": 1, "sound": True}
+    path.write_bytes(path.read_bytes()[:-3])
+    assert "supernode journal repair" in refusal(capsys, "check", path)
+    assert "would overwrite" in refusal(capsys, "repair", path, path)
+    assert main(["journal", "repair", str(path), str(mended), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["records"] == 4
+    assert main(["journal", "check", str(mended), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["open"] == 2
+    assert "not a journal" in refusal(capsys, "replay", path)
