@@ -250,12 +250,33 @@ def test_nothing_is_due_after_the_last_request(last: Message) -> None:
     assert fleet.core.deadline_ns == NEVER_NS
 
 
-def test_nobody_waits_for_one_that_takes_work_again() -> None:
+def test_an_operator_scales_a_core_that_knew_nothing_of_scaling() -> None:
+    told = Told()
+    assert set(told.core.instance_phases().values()) == {"serving"}
+    said = told.tell(DrainInstances(["p1"]))
+    assert scaled(said).drained == ["p1"]
+    assert all(set(told.arrive()) == {"p0"} for _ in range(3))
+    assert commands(told.wake(told.core.deadline_ns)) == [StopInstances(["p1"])]
+    told.tell(WorkersLost(["p1"], as_commanded=True))
+    assert told.core.instance_phases() == {"p0": "serving", "p1": "absent", "d0": "serving", "d1": "serving"}
+    # The last that serves stays.
+    assert not told.tell(DrainInstances(["p0"])).get("core")
+    assert commands(told.tell(ScaleInstances(["prefill"], [2]))) == [StartInstances(["p1"])]
+    told.start("p1")
+    told.join("p1")
+    assert "p1" in {address for _ in range(2) for address in told.arrive()}
+    told.lose("d0")
+    assert told.core.instance_phases()["d0"] == "lost"
+
+
+def test_who_waits_goes_to_one_that_takes_work_again() -> None:
     fleet = Fleet()
     fleet.scale(prefill=2)
     fleet.come("p1")
-    fleet.tell(DrainInstances(["p0", "p1"]))
+    fleet.arrive(2)
+    fleet.scale(prefill=1)
+    (serving,) = fleet.core.state.prefill.eligible
+    fleet.tell(PartsChanged(0, ["x"], [0] * 3, [1] * 3, [f"p{serving}"], [], []))
     assert not any(isinstance(one, StartPrefill) for said in fleet.arrive().values() for one in said)
-    fleet.scaler._sent_away.clear()
-    said = fleet.scale(prefill=2)
-    assert [one.ids for said in said.values() for one in said if isinstance(one, StartPrefill)] == [[0]]
+    said = fleet.scale(prefill=1)
+    assert [one.ids for ones in said.values() for one in ones if isinstance(one, StartPrefill)] == [[2]]
