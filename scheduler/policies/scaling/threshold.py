@@ -16,9 +16,9 @@ from scheduler.policies.scaling_view import DECODE, PREFILL, RoleSample, Scaling
     source="Kubernetes HorizontalPodAutoscaler: ceil(current * metric / target), tolerance 0.1, stabilisation 300 s",
 )
 class Threshold:
-    """As many as bring use back to its target: of prefill the busy share of time, of decode the share of KV, each
-    averaged over `use_window_s`. It goes down only to what would be below the target by the share `rest`: fewer
-    instances are slower, and hold what they have for longer."""
+    """As many as bring use back to its target: of prefill the busy share of time, of decode the share of KV or the time
+    between tokens over its limit, whichever is more, each averaged over `use_window_s`. It goes down only to what would
+    be below the target by the share `rest`: fewer instances are slower, and hold what they have for longer."""
 
     def __init__(
         self,
@@ -36,10 +36,12 @@ class Threshold:
         self._rest = rest
         self._use_window_s = use_window_s
         self._down_window_s = down_window_s
+        self._tpot_limit_s = 0.0
         self._calm = {role: Calm(partial(self._in_use, role)) for role in self._targets}
 
     def wanted(self, view: ScalingView) -> Wanted:
         """Of each role by itself."""
+        self._tpot_limit_s = view.tpot_limit_s
         instances: dict[str, int] = {}
         reasons: list[str] = []
         for role, target in self._targets.items():
@@ -60,10 +62,10 @@ class Threshold:
     def _in_use(self, role: str, samples: Sequence[ScalingSample]) -> float:
         """Instances that would do, were each in use all the time."""
         window = [sample.roles[role] for sample in within(samples, self._use_window_s)]
-        return sum(_use(role, sample) * sample.serving for sample in window) / len(window)
+        return sum(self._use(role, sample) * sample.serving for sample in window) / len(window)
 
-
-def _use(role: str, sample: RoleSample) -> float:
-    if role != DECODE:
-        return sample.busy_share
-    return sample.kv_tokens / sample.kv_capacity_tokens if sample.kv_capacity_tokens else 0.0
+    def _use(self, role: str, sample: RoleSample) -> float:
+        if role != DECODE:
+            return sample.busy_share
+        of_room = sample.kv_tokens / sample.kv_capacity_tokens if sample.kv_capacity_tokens else 0.0
+        return max(of_room, sample.step_s / self._tpot_limit_s)
