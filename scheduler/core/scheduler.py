@@ -178,7 +178,7 @@ class Scheduler(TimingFlags):
             outputs = self._tell_ends(now_ns, outputs)
         if self._timed:
             self.deadline_ns = min([guest.deadline_ns for guest in self._timed])
-        return self._reachable(outputs) if self._down else outputs
+        return self._reachable(outputs) if self._down and (outputs or not self._has_arrivals) else outputs
 
     def wake(self, now_ns: int) -> Outputs:
         """Guests act whose time has come."""
@@ -189,7 +189,7 @@ class Scheduler(TimingFlags):
         if self._hearing_ends and len(self.table.ended_ids) != self._num_ends_told:
             outputs = self._tell_ends(now_ns, outputs)
         self.deadline_ns = min([guest.deadline_ns for guest in self._timed], default=NEVER_NS)
-        return self._reachable(outputs) if self._down else outputs
+        return self._reachable(outputs) if self._down and (outputs or not self._has_arrivals) else outputs
 
     def _tell_ends(self, now_ns: int, outputs: Outputs) -> Outputs:
         ended_ids = self.table.ended_ids

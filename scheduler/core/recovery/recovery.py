@@ -78,7 +78,10 @@ class Recovery:
         if not may_work:
             outputs = [*outputs, *self.loads.give_up()]
         down = self._losses.down
-        return [output for output in outputs if output[0] not in down]
+        for address, _ in outputs:
+            if address in down:
+                return [output for output in outputs if output[0] not in down]
+        return outputs
 
     def retry_waiting(self, now_ns: int) -> Outputs:
         """Instances may be eligible again: those who could not be routed, or ask for room, can."""
