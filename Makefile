@@ -9,10 +9,21 @@ TRIAL := out/wheel
 ROUTERS := out/routers
 
 .DEFAULT_GOAL := help
-.PHONY: demo test fuzz soak engines lint type bench wheel wheel-test clean help
+.PHONY: demo test fuzz soak engines lint type bench clients wheel wheel-test clean help
+
+define TALK
+
+Next, talk to it as to any service with OpenAI's interface (docs/http.md):
+
+  $(BIN)/supernode up --detach --http
+  curl -s http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 8}'
+  $(BIN)/supernode down
+endef
+export TALK
 
 demo: $(STAMP) ## a short trace, live on a local Ray cluster
 	$(BIN)/supernode replay examples/demo.jsonl --live --speed 5
+	@echo "$$TALK"
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest
@@ -40,8 +51,11 @@ lint: $(STAMP) ## style, format and direction of imports
 type: $(STAMP) ## pyright, strict
 	$(BIN)/pyright
 
-bench: $(STAMP) ## speed, beside a calibration loop; traces from TRACES=DIR
+bench: $(STAMP) ## speed, beside a calibration loop; traces from TRACES=DIR; without parts that SKIP=http,live names
 	TRACES=$(TRACES) $(BIN)/python -m tests.bench
+
+clients: $(STAMP) ## clients of others (aiperf, locust, ...) against a cluster of ours; the first time it installs 2 GB into out/clients
+	$(BIN)/python -m tests.clients
 
 wheel: $(STAMP) ## dist/*.whl with the hot rooms compiled; needs a C compiler, to install it needs none
 	rm -f dist/*.whl

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from scheduler.protocol.addresses import CACHE_ADDRESS, cache_ssd_address, decode_address, prefill_address
+from scheduler.protocol.addresses import (
+    CACHE_ADDRESS,
+    aggregated_address,
+    cache_ssd_address,
+    decode_address,
+    prefill_address,
+)
 from scheduler.protocol.fabric_messages import Plane, TransferKind
 from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines
@@ -18,14 +24,14 @@ def build_fabric(case: Case) -> Fabric:
     The further a prefill instance, the longer the way to the pool: so the right profile must be picked.
     """
     num_ranks = case.num_prefill * case.num_ranks
-    num_lines = num_ranks + case.num_decode * case.num_dies
+    num_lines = num_ranks + (case.num_decode + case.num_aggregated) * case.num_dies
     links = [LinkGroup(LineEnd.RDMA_DIE, range(number, number + 1)) for number in range(num_lines)]
     pool_out = len(links)
     links += [LinkGroup(LineEnd.UB_CPU, range(case.cache_servers), 1.0, CACHE_ADDRESS, 1)] * 2
     profiles: dict[tuple[TransferKind, Plane, str, str], PathProfile] = {}
     line = case.cache_line_bytes_per_s, case.stream_bytes_per_s
-    for i in range(case.num_prefill):
-        name, into = prefill_address(i), len(links)
+    for i in range(case.num_prefill + case.num_aggregated):
+        name, into = _computing(case, i), len(links)
         links += [LinkGroup(LineEnd.UB_DIE, range(i, i + 1))] * 2
         rates = *line, case.num_streams, case.latency_ns + 100 * i
         profiles[TransferKind.CACHE_READ, Plane.UB, CACHE_ADDRESS, name] = PathProfile((pool_out, into), *rates)
@@ -41,13 +47,23 @@ def build_fabric(case: Case) -> Fabric:
         links += [LinkGroup(LineEnd.VPC_NODE, range(1))] * 2
     sources = {prefill_address(i): range(i * case.num_ranks, (i + 1) * case.num_ranks) for i in range(case.num_prefill)}
     destinations = {
-        decode_address(i): range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
-        for i in range(case.num_decode)
+        _decoding(case, i): range(num_ranks + i * case.num_dies, num_ranks + (i + 1) * case.num_dies)
+        for i in range(case.num_decode + case.num_aggregated)
     }
     kv_transfer = KvTransferRoutes(sources, destinations, case.stream_bytes_per_s, case.latency_ns)
     return Fabric(
         FabricConfig(lines_in(case), links, kv_transfer, profiles, case.bytes_per_token, case.num_layers),
     )
+
+
+def _computing(case: Case, index: int) -> str:
+    """Who computes prompts, by index: prefill instances, then aggregated ones."""
+    return prefill_address(index) if index < case.num_prefill else aggregated_address(index - case.num_prefill)
+
+
+def _decoding(case: Case, index: int) -> str:
+    """Who decodes, by index: decode instances, then aggregated ones."""
+    return decode_address(index) if index < case.num_decode else aggregated_address(index - case.num_decode)
 
 
 def _add_answers(
@@ -58,8 +74,8 @@ def _add_answers(
     pool_in = next(i for i, link in enumerate(links) if link.end is LineEnd.UB_CPU) + 1
     into = range(len(links), len(links) + case.num_prefill)
     links += [LinkGroup(LineEnd.UB_DIE, range(i, i + 1)) for i in range(case.num_prefill)]
-    for i in range(case.num_decode):
-        name, out = decode_address(i), len(links)
+    for i in range(case.num_decode + case.num_aggregated):
+        name, out = _decoding(case, i), len(links)
         links.append(LinkGroup(LineEnd.UB_DIE, range(1)))
         profiles[TransferKind.CACHE_WRITE, Plane.UB, name, CACHE_ADDRESS] = PathProfile((out, pool_in), *rates)
         for j in range(case.num_prefill):
@@ -70,11 +86,13 @@ def _add_answers(
 def lines_in(case: Case) -> MadeUpLines:
     """On RDMA those of all ranks and then of all dies; on UB those of the prefill instances and of the pool."""
     ranks = [rank_rate(case, i, rank) for i in range(case.num_prefill) for rank in range(case.num_ranks)]
-    dies = [die_rate(case, i, die) for i in range(case.num_decode) for die in range(case.num_dies)]
+    dies = [
+        die_rate(case, i, die) for i in range(case.num_decode + case.num_aggregated) for die in range(case.num_dies)
+    ]
     return MadeUpLines(
         {
             LineEnd.RDMA_DIE: ranks + dies,
-            LineEnd.UB_DIE: [case.prefill_bytes_per_s] * case.num_prefill,
+            LineEnd.UB_DIE: [case.prefill_bytes_per_s] * (case.num_prefill + case.num_aggregated),
             LineEnd.UB_CPU: _split(case.pool_bytes_per_s, case.cache_servers),
             **({LineEnd.VPC_NODE: [case.ssd_bytes_per_s]} if has_pool_ssd(case) else {}),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from deploy.admin.spec import AdminSpec
 from deploy.http.spec import BLOCK_TOKENS, HttpSpec
 from deploy.live.actors import HostPlan
 from deploy.live.control_plane import FleetSpec
@@ -18,17 +19,18 @@ def fleet_spec(
     metered: list[str],
     metrics_port: int,
     http: HttpSpec | None = None,
+    admin: AdminSpec | None = None,
 ) -> FleetSpec:
-    """The fleet of a plan; with `http` it serves clients."""
+    """The fleet of a plan; with `http` it serves clients, with `admin` its operator's programs."""
     addresses = {host.name: host.addresses for host in hosts}
     telemetry = TelemetrySpec.of(blueprint, addresses, metrics_port)
     settings = blueprint.settings
     if http is None:
-        return FleetSpec(addresses, metered, idle_run(settings), telemetry)
+        return FleetSpec(addresses, metered, idle_run(settings), telemetry, admin=admin)
     served = replace(
         http,
         model=str(settings.flat["model"]),
         max_context_tokens=blueprint.max_prompt_tokens + 1,
         seed=settings.run.seed,
     )
-    return FleetSpec(addresses, metered, idle_run(settings, BLOCK_TOKENS), telemetry, served)
+    return FleetSpec(addresses, metered, idle_run(settings, BLOCK_TOKENS), telemetry, served, admin)

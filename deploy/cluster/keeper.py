@@ -87,14 +87,14 @@ class Keeper:
             self._note(phase="failed", line=" ".join(line.split()))
             return 1
         finally:
-            self._folder.token_path.unlink(missing_ok=True)
-            self._folder.accepted_path.unlink(missing_ok=True)
+            self._folder.forget()
         self._folder.state_path.unlink(missing_ok=True)
         return 0
 
     def _bring_up(self, stack: ExitStack) -> None:
         # Ray takes half a second to import; the state file must be there before.
         self._note()
+        from deploy.admin.spec import AdminSpec
         from deploy.cluster.fleet import fleet_spec
         from deploy.cluster.local_cluster import LocalCluster, make_node_folder
         from deploy.http.spec import BLOCK_TOKENS as HTTP_BLOCK_TOKENS
@@ -122,12 +122,17 @@ class Keeper:
         self._actors = Actors(hosts, MAKE_WORKER)
         stack.callback(self._actors.close)
         stack.callback(self._actors.end_replay)
-        self._fleet = fleet_spec(blueprint, hosts, metered_addresses(blueprint), launch.metrics_port, http)
+        admin = None if http is None else AdminSpec(str(self._folder.admin_token_path))
+        self._fleet = fleet_spec(blueprint, hosts, metered_addresses(blueprint), launch.metrics_port, http, admin)
         addresses = self._actors.start(self._fleet, self._look)
         # A control plane that Ray starts anew must be found where the first one was.
         self._fleet = self._fleet.at(addresses)
         metrics_address = addresses["metrics"]
-        self._note(metrics_address=metrics_address, http_address=addresses.get("http", ""))
+        self._note(
+            metrics_address=metrics_address,
+            http_address=addresses.get("http", ""),
+            admin_address=addresses.get("admin", ""),
+        )
         self._prometheus = None
         if self._launch.prometheus_port:
             from deploy.cluster.prometheus_server import PrometheusServer

@@ -45,6 +45,11 @@ class RuntimeFolder(Struct, frozen=True):
         return self.path / "token"
 
     @property
+    def admin_token_path(self) -> Path:
+        """What whoever uses its admin port must show."""
+        return self.path / "admin-token"
+
+    @property
     def lock_path(self) -> Path:
         """Held while a cluster is started or stopped; it stays, because removing a lock would let two hold it."""
         return self.path / "lock"
@@ -63,6 +68,11 @@ class RuntimeFolder(Struct, frozen=True):
     def prometheus_folder(self) -> Path:
         """Configuration and samples of the cluster's Prometheus server."""
         return self.path / "prometheus"
+
+    def forget(self) -> None:
+        """Remove what goes with a cluster: tokens that let nobody in any more, and the requests it has accepted."""
+        for path in (self.token_path, self.admin_token_path, self.accepted_path):
+            path.unlink(missing_ok=True)
 
 
 def locate_runtime_folder(environment: Mapping[str, str] = os.environ) -> RuntimeFolder:

@@ -16,7 +16,7 @@ from deploy.cluster.processes import process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, check_runtime_folder, read_private
 from scheduler.protocol.errors import ClusterError
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
 """The phase that the keeper wrote last."""
@@ -55,6 +55,8 @@ class ClusterState(Struct, frozen=True):
     prometheus_address: str = ""
     http_address: str = ""
     """HOST:PORT where clients are served; other machines may reach it."""
+    admin_address: str = ""
+    """HOST:PORT of the admin port, on this machine's loopback."""
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     started_at: str = ""
     """UTC, ISO 8601 (`scheduler.runtime.clock.wall_now_text`)."""
@@ -159,7 +161,7 @@ def _is_sound(one: FieldInfo, document: dict[str, Any]) -> bool:
     value = document.get(one.name)
     if type(value) is not _TYPES[one.type]:
         return False
-    if one.name in ("metrics_address", "prometheus_address"):
+    if one.name in ("metrics_address", "prometheus_address", "admin_address"):
         return _LOOPBACK_ADDRESS.fullmatch(document[one.name]) is not None
     return one.name != "phase" or value in get_args(Phase)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from deploy.admin.spec import PATH as ADMIN_PATH
 from deploy.cluster.state import ClusterState
 from scheduler.protocol.fabric_parts import in_order
 
@@ -29,6 +30,8 @@ def _about(state: ClusterState, seen: dict[str, Any], log_path: Path) -> str:
     ]
     if state.http_address:
         rows.append(("HTTP", f"http://{state.http_address}/v1"))
+    if state.admin_address:
+        rows.append(("Admin", f"http://{state.admin_address}{ADMIN_PATH}"))
     if state.prometheus_address:
         rows.append(("Prometheus", f"http://{state.prometheus_address}"))
     if state.line:

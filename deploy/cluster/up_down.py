@@ -62,8 +62,10 @@ def bring_up(
                 clear(folder, state)
                 tell("cleared away what a cluster that crashed had left")
             case "down":
-                folder.token_path.unlink(missing_ok=True)  # of a keeper that was killed before it wrote a line
+                folder.forget()  # of a keeper that was killed before it wrote a line
         make_token(folder.token_path)
+        if http is not None:
+            make_token(folder.admin_token_path)
         served = None if http is None else to_builtins(http)
         launch = Launch(str(folder.path), settings.to_plain(), metrics_port, prometheus_port, served)
         keeper = _start_keeper(folder, launch)
@@ -77,7 +79,7 @@ def take_down() -> int | None:
     with locked(folder):
         state = read_state(folder)
         if state is None:
-            folder.token_path.unlink(missing_ok=True)
+            folder.forget()
             return None
         return clear(folder, state)
 
@@ -93,8 +95,7 @@ def clear(folder: RuntimeFolder, state: ClusterState | None) -> int:
         is_ours = node_folder.parent == base_folder() and node_folder.name.startswith(FOLDER_PREFIX)
         if is_ours and node_folder != folder.path:
             shutil.rmtree(node_folder, ignore_errors=True)
-    folder.token_path.unlink(missing_ok=True)
-    folder.accepted_path.unlink(missing_ok=True)
+    folder.forget()
     folder.state_path.unlink(missing_ok=True)
     return num_killed
 

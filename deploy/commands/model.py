@@ -13,8 +13,15 @@ from msgspec import to_builtins
 from deploy.hardware.lookup import load_cluster, load_model
 from deploy.hardware.model_page import model_list, model_page, model_summary
 from deploy.hardware.notes import tell_notes
-from deploy.hardware.operating_points import InstanceOptions, decode_point, one_of, prefill_point, tpot_limit_s
-from deploy.hardware.point_page import Answer, decode_answer, operator_answer, point_page, prefill_answer
+from deploy.hardware.operating_points import (
+    InstanceOptions,
+    afd_point,
+    decode_point,
+    one_of,
+    prefill_point,
+    tpot_limit_s,
+)
+from deploy.hardware.point_page import Answer, afd_answer, decode_answer, operator_answer, point_page, prefill_answer
 from deploy.settings.options import OptionGroup, with_options
 from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
@@ -22,6 +29,7 @@ from sim_hw.description import describe
 from sim_hw.errors import HardwareModelError
 from sim_hw.models.published import MODELS
 from sim_hw.models.totals import totals
+from sim_hw.steps.afd_prediction import predict_afd
 from sim_hw.steps.predict import largest_batch, predict_decode, predict_operator, predict_prefill
 
 app = typer.Typer(help="Show models, and predict one operating point.")
@@ -35,7 +43,12 @@ Cluster = Annotated[str, typer.Option(metavar="NAME", help="Hardware profile, or
 Model = Annotated[str, typer.Option(metavar="NAME", help="Model, config.json or mindformers .yaml.")]
 Npus = Annotated[int | None, typer.Option(metavar="N", help="NPUs (packages, GPUs) of the instance.")]
 Ep = Annotated[int | None, typer.Option(metavar="N", help="Ranks of expert parallelism; a rank is a die.")]
+Tp = Annotated[int | None, typer.Option(metavar="N", help="Ranks that share the attention of each layer.")]
+ExpertTp = Annotated[int | None, typer.Option(metavar="N", help="Ranks that share each expert; 1.")]
+Pp = Annotated[int | None, typer.Option(metavar="N", help="Pipeline stages of prefill; 1.")]
+Cp = Annotated[int | None, typer.Option(metavar="N", help="Ranks that share each prompt in prefill; 1.")]
 Slots = Annotated[int | None, typer.Option(metavar="N", help="Experts that a rank holds in each layer.")]
+Reserve = Annotated[float | None, typer.Option(metavar="SHARE", help="Of memory, for activations and graphs; 0.1.")]
 Microbatch = Annotated[str | None, typer.Option(metavar="on|off", help="Two micro-batches, or no overlap at all.")]
 OverlapName = Annotated[str | None, typer.Option(metavar="KIND", help="none, single_batch or two_batches.")]
 Eplb = Annotated[str | None, typer.Option(metavar="KIND", help="Expert balance: default, greedy or perfect.")]
@@ -52,6 +65,7 @@ DrafterName = Annotated[str | None, typer.Option(metavar="KIND", help="What draf
 PrecisionName = Annotated[str | None, typer.Option(metavar="NAME", help="Of weights and products: int8, fp8, bf16 ...")]
 KvPrecision = Annotated[str | None, typer.Option(metavar="NAME", help="Of cached KV: bf16, int8 or fp8.")]
 ExpertFormat = Annotated[str | None, typer.Option(metavar="KIND", help="Experts' weights: nvfp4, w4a8 or none.")]
+Afd = Annotated[str | None, typer.Option(metavar="A:F", help="Attention on A NPUs, experts on F others.")]
 TpotSlo = Annotated[str | None, typer.Option(metavar="TIME", help="Find the largest batch within it, such as 50ms.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
@@ -59,7 +73,12 @@ INSTANCE_OPTIONS: Final = OptionGroup(
     {
         "npus": (Npus, None),
         "ep": (Ep, None),
+        "tp": (Tp, None),
+        "expert_tp": (ExpertTp, None),
+        "pp": (Pp, None),
+        "cp": (Cp, None),
         "slots_per_rank": (Slots, None),
+        "reserve": (Reserve, None),
         "microbatch": (Microbatch, None),
         "overlap": (OverlapName, None),
         "eplb": (Eplb, None),
@@ -129,11 +148,14 @@ def decode(
     drafter: DrafterName = None,
     accept_length: AcceptLength = None,
     tpot_slo: TpotSlo = None,
+    afd: Afd = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a decode step, by operator."""
     if batch is not None and tpot_slo is not None:
         raise ConfigError(f"--batch {batch} and --tpot-slo {tpot_slo}: the limit finds the batch; leave one out")
+    if afd is not None and tpot_slo is not None:
+        raise ConfigError(f"--afd {afd} and --tpot-slo {tpot_slo}: a batch is not searched for; give --batch instead")
     limit_s = None if tpot_slo is None else tpot_limit_s(tpot_slo)
     supernode, shape = load_cluster(cluster), load_model(model)
     tell_notes(shape)
@@ -141,7 +163,11 @@ def decode(
         point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
         if limit_s is not None:
             point = largest_batch(point, limit_s)
-        answer = decode_answer(point, predict_decode(point))
+        if afd is None:
+            answer = decode_answer(point, predict_decode(point))
+        else:
+            sides = afd_point(point, instance, afd)
+            answer = afd_answer(sides, predict_afd(sides))
     _show(answer, as_json)
     return 0
 

@@ -1,4 +1,4 @@
-"""`supernode policies`: the routing policies, admission rules, orders, cache policies and autoscalers there are."""
+"""`supernode policies`: all policies and rules there are, from who chooses instances to how many there are."""
 
 from __future__ import annotations
 
@@ -11,22 +11,29 @@ import typer
 from deploy.settings.options import Json
 from deploy.terminal.output import say
 from scheduler.policies.admission import ADMISSIONS
+from scheduler.policies.disaggregation import DISAGGREGATIONS
 from scheduler.policies.ordering import ORDERS
 from scheduler.policies.registry import CACHING, ROUTING, SCALING, KnownPolicy
 
-_RULES: Final = {"admission": ADMISSIONS, "order": ORDERS, "cache policy": CACHING, "autoscaler": SCALING}
+_RULES: Final = {
+    "admission": ADMISSIONS,
+    "order": ORDERS,
+    "cache policy": CACHING,
+    "disaggregation": DISAGGREGATIONS,
+    "autoscaler": SCALING,
+}
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def policies(as_json: Json = False) -> None:
-    """What --policy, --admission, --order, --cache-policy and --autoscaler take: formula, source and options."""
+    """What --policy, --admission, --order, --cache-policy, --disaggregation and --autoscaler take, with sources."""
     say(json.dumps(_listing(), indent=2) + "\n" if as_json else _page())
 
 
 def _listing() -> list[dict[str, Any]]:
-    """Routing policies first; `kind` tells them from rules of who comes in, who goes first and what is kept."""
+    """Routing policies first; `kind` tells them from rules of who comes in, who goes first, what is kept and so on."""
     listed = [{**_told(known), "kind": "routing"} for known in ROUTING.values()]
     return listed + [{"kind": kind, **_told(known)} for kind, rules in _RULES.items() for known in rules.values()]
 
@@ -43,7 +50,7 @@ def _page() -> str:
         blocks += [_block(known) for known in _listing() if known["kind"] == kind]
     blocks.append(
         "Use: --policy NAME, --policy NAME:option=value,... or --policy FILE.py:Class for one of your own; "
-        "--admission, --order, --cache-policy and --autoscaler likewise.\n"
+        "--admission, --order, --cache-policy, --disaggregation and --autoscaler likewise.\n"
     )
     return "\n".join(blocks)
 

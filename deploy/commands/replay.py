@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec.structs import replace
 
 from deploy.hardware.notes import tell_notes
-from deploy.run.collecting import clients_of_run
-from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual, write_result
+from deploy.run.collecting import clients_of_run, expected_clients
+from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual
 from deploy.run_folder import LOG_NAMES
 from deploy.settings.clients import refuse_idle_flags
 from deploy.settings.load import CODE
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deploy.cluster.state import ClusterState
+    from deploy.http_client.result import ClientResult
     from deploy.run.openmetrics import ScrapeJob
     from deploy.statistics.seeds import SeveralSeeds
     from scheduler.metrics.bounds import Bound
@@ -45,6 +46,7 @@ MAX_SPEED = 1000.0
 Trace = Annotated[str, typer.Argument(metavar="TRACE", help="Trace file, workload .yaml or ServeGen folder.")]
 Live = Annotated[bool, typer.Option("--live", help="Run on the local Ray cluster instead of the virtual clock.")]
 Speed = Annotated[float | None, typer.Option(metavar="N", help="Live: emulated seconds per wall second.")]
+Via = Annotated[str | None, typer.Option(metavar="WAY", help="Live: http, as a client of the OpenAI interface.")]
 Faults = Annotated[str | None, typer.Option(metavar="FILE", help="Parts of the fabric that break, in YAML.")]
 Journal = Annotated[str | None, typer.Option(metavar="FILE", help="Record everything the scheduler is told.")]
 Out = Annotated[str | None, typer.Option(metavar="DIR", help="Write a run folder, for report and explain.")]
@@ -67,6 +69,7 @@ def replay(
     rows: TraceOptions,
     live: Live = False,
     speed: Speed = None,
+    via: Via = None,
     faults: Faults = None,
     journal: Journal = None,
     out: Out = None,
@@ -78,6 +81,8 @@ def replay(
     json: Json = False,
 ) -> int:
     """Replay a trace on an emulated supernode and print what came of it."""
+    if via is not None:
+        _refuse_via(via, speed, {"--faults": faults, "--journal": journal}, live=live)
     parsed, cluster_up = _parse_bounds(bounds), _find_cluster() if live else None
     settings = _settings(told, cluster_up)
     tell_notes(settings.hardware.model)
@@ -87,15 +92,16 @@ def replay(
     options = for_run(rows, settings, trace)
     if parsed:
         groups = clients_of_run(settings, trace, options)
-        _refuse_unknown_paths(parsed, settings, all_seeds, live=live, groups=groups, waits=options.links)
+        shape = _empty_document(settings, live=live, via=via, groups=groups, waits=options.links)
+        _refuse_unknown_paths(parsed, shape, all_seeds)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
     if scrapes is not None and settings.scaling.is_on:
         raise ConfigError("--openmetrics has no series for instances that come and go: leave out --autoscaler")
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, told.path, faults))
     broken = _read_faults(faults, settings, live=live)
     job = ReplayJob(trace, options, settings, journal, broken, keeps_log=out is not None, scrapes=scrapes)
-    result = _replay_live(job, speed, cluster_up) if live else replay_virtual(job)
-    several = None if seeds is None or result.is_partial else _run_seeds(job, result, all_seeds)
+    result = _replay_live(job, speed, via, cluster_up) if live else replay_virtual(job)
+    several = None if seeds is None or result.is_partial else _run_seeds(job, result.document(), all_seeds)
     return _present(result, out, parsed, several, [*context.command_path.split(), *(context.obj or ())], as_json=json)
 
 
@@ -118,7 +124,13 @@ def _settings(told: Told, cluster: ClusterState | None) -> Settings:
     return settings
 
 
-def _replay_live(job: ReplayJob, speed: float | None, cluster: ClusterState | None) -> ReplayResult:
+def _replay_live(
+    job: ReplayJob, speed: float | None, via: str | None, cluster: ClusterState | None
+) -> ReplayResult | ClientResult:
+    if via is not None:
+        from deploy.http_client.replay import replay_http
+
+        return replay_http(job, cluster)
     from deploy.live.replay import replay_live
 
     return replay_live(job, speed=1.0 if speed is None else speed, cluster=cluster)
@@ -140,6 +152,21 @@ def _read_faults(path: str | None, settings: Settings, *, live: bool) -> FaultPl
 
     parts = fabric_parts(settings.hardware)
     return read_faults(path, parts, losable_workers(settings, live=live))
+
+
+def _refuse_via(via: str, speed: float | None, others: dict[str, str | None], *, live: bool) -> None:
+    """What an outside client is not, and cannot do."""
+    if via != "http":
+        raise ConfigError(f"--via: unknown way {via!r}; known: http")
+    if not live:
+        raise ConfigError("--via http asks a cluster that runs in real time: add --live, or leave it out")
+    if speed not in (None, 1.0):
+        raise ConfigError(
+            f"--speed {speed:g}: clients over HTTP live in real time, at speed 1; leave out --speed or --via"
+        )
+    for flag, value in others.items():
+        if value is not None:
+            raise ConfigError(f"{flag} is not in the hands of a client: leave out {flag} or --via http")
 
 
 def _refuse_contradictions(settings: Settings, told: Told, speed: float | None, *, live: bool) -> None:
@@ -167,7 +194,7 @@ def _all_seeds(num: int | None, settings: Settings, *, live: bool, files: tuple[
     return check_seeds(num, settings.run.seed)
 
 
-def _run_seeds(job: ReplayJob, first: ReplayResult, seeds: list[int]) -> SeveralSeeds:
+def _run_seeds(job: ReplayJob, first: dict[str, Any], seeds: list[int]) -> SeveralSeeds:
     """The other seeds beside the first, in processes of their own."""
     from deploy.compare.measure import in_processes, measure
     from deploy.statistics.seeds import SeveralSeeds, intervals_of
@@ -177,14 +204,21 @@ def _run_seeds(job: ReplayJob, first: ReplayResult, seeds: list[int]) -> Several
         for seed in seeds[1:]
     ]
     others = in_processes(measure, jobs, "other seeds")
-    return SeveralSeeds(seeds, intervals_of([first.document(), *(one.document for one in others)]))
+    return SeveralSeeds(seeds, intervals_of([first, *(one.document for one in others)]))
 
 
-def _refuse_unknown_paths(
-    bounds: list[Bound], settings: Settings, seeds: list[int], *, live: bool, groups: Sequence[ClientGroup], waits: bool
-) -> None:
+def _empty_document(
+    settings: Settings, *, live: bool, via: str | None, groups: Sequence[ClientGroup], waits: bool
+) -> dict[str, Any]:
+    if via is None:
+        return empty_document(settings, live=live, groups=groups, waits=waits)
+    from deploy.http_client.replay import empty_client_document
+
+    return empty_client_document(settings, expected_clients(groups, waits=waits))
+
+
+def _refuse_unknown_paths(bounds: list[Bound], document: dict[str, Any], seeds: list[int]) -> None:
     """Before the run: after an hour it would be late to learn of a slip of the pen."""
-    document = empty_document(settings, live=live, groups=groups, waits=waits)
     if len(seeds) > 1:
         from deploy.statistics.seeds import seeds_shape
 
@@ -220,7 +254,7 @@ def _try_places(files: dict[str, str | None], out: str | None, inputs: tuple[str
 
 
 def _present(
-    result: ReplayResult,
+    result: ReplayResult | ClientResult,
     out: str | None,
     bounds: list[Bound],
     several: SeveralSeeds | None,
@@ -240,7 +274,7 @@ def _present(
         tell(warning)
     try:
         if out is not None:
-            write_result(out, result, document, command)
+            result.write(out, document, command)
     finally:  # a disk that is full takes the files, not the result
         say(dumps(document, indent=2) + "\n" if as_json else _page(result, several))
     if result.is_partial:
@@ -251,10 +285,8 @@ def _present(
     return EXIT_BOUND_BROKEN if broken else 0
 
 
-def _page(result: ReplayResult, several: SeveralSeeds | None) -> str:
-    from scheduler.metrics.outcome.table import render
-
-    page = render(result.summary, result.title)
+def _page(result: ReplayResult | ClientResult, several: SeveralSeeds | None) -> str:
+    page = result.page()
     if several is None:
         return page
     from deploy.statistics.seeds_page import seeds_block

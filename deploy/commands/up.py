@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from socket import create_connection
 from textwrap import fill
 from typing import Annotated, Final
 
 import typer
 from msgspec import to_builtins
+from msgspec.structs import replace
 
+from deploy.admin.spec import PATH as ADMIN_PATH
 from deploy.cluster.listeners import session_listeners
 from deploy.cluster.ports import HTTP_PORT, LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_folder
@@ -17,7 +20,7 @@ from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import bring_up, take_down
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.hardware.notes import tell_notes
-from deploy.http.spec import KEY_VARIABLE, http_spec
+from deploy.http.spec import KEY_VARIABLE, HttpSpec, http_spec
 from deploy.settings.options import Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt
@@ -47,6 +50,9 @@ Http = Annotated[
 HttpKeyFile = Annotated[
     str | None, typer.Option(metavar="FILE", help=f"Keys of its clients, one a line; or one in {KEY_VARIABLE}.")
 ]
+HttpTokenizer = Annotated[
+    str | None, typer.Option(metavar="FILE", help="A tokenizer.json that counts its tokens, which else are estimated.")
+]
 
 UP_SETTINGS: Final = ("cluster", "model", "plan", "policy", "cache", "cache_plane", "names")
 
@@ -61,6 +67,7 @@ def up(
     prometheus_port: PrometheusPort = PROMETHEUS_PORT,
     http: Http = None,
     http_key_file: HttpKeyFile = None,
+    http_tokenizer: HttpTokenizer = None,
     as_json: Json = False,
 ) -> int:
     """Bring up a local cluster: a Ray node, an actor for each instance, the control plane and its metrics.
@@ -77,8 +84,11 @@ def up(
     served = None if http is None else http_spec(http, http_key_file)
     if served is not None:
         _refuse_taken("--http", served.port, served.host)
+        served = _with_tokenizer(served, http_tokenizer)
     elif http_key_file is not None:
         raise ConfigError("--http-key-file: there is nobody to show a key to; give --http as well, or leave it out")
+    elif http_tokenizer is not None:
+        raise ConfigError("--http-tokenizer: there is nobody to count tokens for; give --http as well, or leave it out")
     if prometheus:
         from deploy.cluster.prometheus_server import find_prometheus
 
@@ -92,6 +102,16 @@ def up(
         if detach:
             return 0
         return _stay(state, stop)
+
+
+def _with_tokenizer(served: HttpSpec, path: str | None) -> HttpSpec:
+    """The file is read here, before anything is started, and again by the process that serves."""
+    if path is None:
+        return served
+    from deploy.http.text_tokens import FileTokens
+
+    FileTokens(path)
+    return replace(served, tokenizer_path=str(Path(path).resolve()))
 
 
 def _refuse_taken(flag: str, port: int, host: str = LOOPBACK) -> None:
@@ -151,6 +171,8 @@ def _document(state: ClusterState) -> dict[str, object]:
         "metrics": f"http://{state.metrics_address}/metrics",
         "prometheus": f"http://{state.prometheus_address}" if state.prometheus_address else None,
         "http": f"http://{state.http_address}/v1" if state.http_address else None,
+        "admin": f"http://{state.admin_address}{ADMIN_PATH}" if state.admin_address else None,
+        "admin_token": str(folder.admin_token_path) if state.admin_address else None,
         "ray": state.ray_address,
         "token": str(folder.token_path),
         "log": str(folder.log_path),
@@ -171,6 +193,11 @@ def _text(state: ClusterState) -> str:
             f"http://{state.prometheus_address}" if state.prometheus_address else "not started (--prometheus)",
         ),
         ("HTTP", f"http://{state.http_address}/v1" if state.http_address else "not served (--http)"),
+        *(
+            [("Admin", f"http://{state.admin_address}{ADMIN_PATH}, closed by the token in {folder.admin_token_path}")]
+            if state.admin_address
+            else []
+        ),
         ("Dashboards", str(DASHBOARDS_FOLDER)),
         ("Ray", f"{state.ray_address}, closed by the token in {folder.token_path}"),
         ("Log", str(folder.log_path)),

@@ -51,8 +51,8 @@ def idle_lines(misses: Misses, settings: Settings) -> list[str]:
     """What fails at a rate at which nothing waits, and what would help; a line for each limit that is missed."""
     slo, lines = settings.requests.slo or Slo(), list[str]()
     supernodes = settings.hardware.plan.supernodes
-    prefill_npus = _sizes(size for one in supernodes for size in one.prefill_npus)
-    decode_npus = _sizes(size for one in supernodes for size in one.decode_npus)
+    prefill_npus = _sizes(size for one in supernodes for size in (*one.prefill_npus, *one.aggregated_npus))
+    decode_npus = _sizes(size for one in supernodes for size in (*one.decode_npus, *one.aggregated_npus))
     of_all = f"of {misses.requests:,} requests"
     if misses.ttft and slo.ttft_s is not None:
         limit = quantity(slo.ttft_s, "s")

@@ -152,7 +152,9 @@ def _served(supernode: Supernode) -> str:
 
 
 def _stage(stage: StageLayout) -> str:
-    return f"{stage.num_npus} NPUs, EP{stage.ep}, overlap {stage.overlap}".replace("_", " ")
+    shares = {"TP": stage.tp, "expert TP": stage.expert_tp, "PP": stage.pp, "CP": stage.cp}
+    ranks = ", ".join(f"{name}{count}" for name, count in ({"EP": stage.ep} | shares).items() if count)
+    return f"{stage.num_npus} NPUs, {ranks}, overlap {stage.overlap}".replace("_", " ")
 
 
 def _derived(totals: SupernodeTotals, scale_up_network: str) -> str:

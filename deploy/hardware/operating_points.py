@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from sim_hw.operators.operating_point import (
     PrefillPoint,
 )
 from sim_hw.planes import Plane
+from sim_hw.steps.afd_step import AfdPoint
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
 
@@ -29,7 +31,12 @@ class InstanceOptions(Struct, frozen=True, kw_only=True):
 
     num_npus: int | None = None
     ep: int | None = None
+    tp: int | None = None
+    expert_tp: int | None = None
+    pp: int | None = None
+    cp: int | None = None
     slots_per_rank: int | None = None
+    reserve: float | None = None
     microbatch: str | None = None
     overlap: str | None = None
     eplb: str | None = None
@@ -60,6 +67,21 @@ def decode_point(
     if acceptance is not None:
         raise ConfigError(f"--acceptance {acceptance} and --accept-length {accept_length} say the same; leave one out")
     return replace(point, acceptance=acceptance_of(accept_length, point.mtp_k))
+
+
+def afd_point(point: DecodePoint, options: InstanceOptions, afd: str) -> AfdPoint:
+    """The point with attention on A NPUs and experts on F others, `afd` being A:F."""
+    numbers = re.fullmatch(r"(\d{1,6}):(\d{1,6})", afd, re.ASCII)
+    if numbers is None:
+        raise ConfigError(f"--afd {afd!r} is no pair of NPUs; give A:F, such as 64:16")
+    told = {"--npus": options.num_npus, "--ep": options.ep, "--microbatch": options.microbatch}
+    for option, value in (told | {"--overlap": options.overlap}).items():
+        if value is not None:
+            raise ConfigError(f"--afd {afd} and {option} {value}: the sides say both NPUs and overlap; leave one out")
+    attention, ffn = (int(number) for number in numbers.groups())
+    fields = {name: getattr(point, name) for name in DecodePoint.__struct_fields__}
+    fields |= {"num_npus": attention, "ep": ffn * point.chip.num_dies.count}
+    return AfdPoint(**fields, ffn_npus=ffn)
 
 
 def acceptance_of(accept_length: float, drafts: int) -> float:
@@ -128,22 +150,42 @@ def one_of(option: str, value: str, known: list[str]) -> str:
 
 def _instance(default: Instance, options: InstanceOptions) -> dict[str, Any]:
     """The fields of an instance that differ from the default one's."""
-    num_npus, ep = _size(default, options)
-    fields = _given(slots_per_rank=options.slots_per_rank)
+    shares = _given(tp=options.tp, expert_tp=options.expert_tp, pp=options.pp, cp=options.cp)
+    num_npus, ep = _size(replace(default, **shares), options)
+    fields = shares | _given(slots_per_rank=options.slots_per_rank, reserve_share=options.reserve)
     if options.eplb is not None:
         fields["eplb"] = ExpertBalance(one_of("--eplb", options.eplb, list(ExpertBalance)))
     return {"num_npus": num_npus, "ep": ep, "overlap": _overlap(default.overlap, options), **fields}
 
 
-def _size(default: Instance, options: InstanceOptions) -> tuple[int, int]:
+def _size(shared: Instance, options: InstanceOptions) -> tuple[int, int]:
     """NPUs and ranks: with experts one follows from the other, a rank being a die; a dense model repeats its ranks."""
-    num_npus, ep, dies = options.num_npus, options.ep, default.chip.num_dies.count
-    if num_npus is not None:
-        num_ranks = num_npus * dies
-        return num_npus, ep if ep is not None else num_ranks if default.model.experts else min(default.ep, num_ranks)
-    if ep is None or ep < 1 or not default.model.experts:
-        return default.num_npus, default.ep if ep is None else ep
-    return -(-ep // dies), ep
+    num_npus, ep, dies = options.num_npus, options.ep, shared.chip.num_dies.count
+    if not shared.model.experts:
+        return _dense_size(shared, options)
+    # What a group of ranks that is one of `ep` takes; a count below 1 is refused with the point.
+    group = max(1, shared.expert_tp) * max(1, shared.pp)
+    if ep is None:
+        is_as_it_was = num_npus is None and options.expert_tp is None and options.pp is None
+        num_npus = shared.num_npus if num_npus is None else num_npus
+        return num_npus, shared.ep if is_as_it_was else max(1, num_npus * dies // group)
+    if num_npus is None:
+        num_npus = -(-ep * group // dies) if ep >= 1 else shared.num_npus
+    return num_npus, ep
+
+
+def _dense_size(shared: Instance, options: InstanceOptions) -> tuple[int, int]:
+    num_npus = shared.num_npus if options.num_npus is None else options.num_npus
+    if options.tp is not None and options.ep not in (None, options.tp):
+        raise ConfigError(
+            f"--tp {options.tp} and --ep {options.ep} both say how many ranks share the layers of {shared.model.name}, "
+            "which has no experts; leave --ep out"
+        )
+    if options.ep is not None:
+        return num_npus, options.ep
+    if shared.tp is not None:
+        return num_npus, shared.tp
+    return num_npus, shared.ep if options.num_npus is None else min(shared.ep, num_npus * shared.chip.num_dies.count)
 
 
 def _overlap(default: Overlap, options: InstanceOptions) -> Overlap:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import asdict
+
 from deploy.hardware.quantities import count, quantity
 from deploy.terminal.table import table
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.power.chip_power import chip_watts, prefill_watts
+from sim_hw.steps.afd_prediction import AfdPrediction
+from sim_hw.steps.afd_step import AfdPoint
 from sim_hw.steps.predict import DecodePrediction, OperatorPrediction, PrefillPrediction
 
 Answer = dict[str, Any]
@@ -27,19 +31,18 @@ _TITLES = {
 }
 """Label and unit of the numbers on top of a page, in their order."""
 
+_MEMORY_TITLES = {
+    "memory_bytes_per_die": "Memory per die",
+    "attention_memory_bytes_per_die": "Memory per die of attention",
+    "ffn_memory_bytes_per_die": "Memory per die of experts",
+}
+
 
 def decode_answer(point: DecodePoint, prediction: DecodePrediction) -> Answer:
     """The prediction under the names of the contract, with the point that it is for."""
     watts = chip_watts(point.chip, prediction.compute_share, prediction.memory_share)
     return {
-        "point": {
-            **_instance(point),
-            "batch": point.batch_per_npu,
-            "context": point.context_tokens,
-            "mtp": point.mtp_k,
-            "drafter": point.drafter.value,
-            "acceptance": point.acceptance,
-        },
+        "point": {**_instance(point), **_load(point)},
         "tokens_per_s_per_npu": prediction.tokens_per_s_per_npu,
         "tpot_s": prediction.tpot_s,
         "iteration_s": prediction.iteration_s,
@@ -51,6 +54,26 @@ def decode_answer(point: DecodePoint, prediction: DecodePrediction) -> Answer:
         "watts_per_npu": watts,
         "joules_per_token": watts / prediction.tokens_per_s_per_npu,
         "error_bar": prediction.error_bar,
+    }
+
+
+def afd_answer(point: AfdPoint, prediction: AfdPrediction) -> Answer:
+    """As `decode_answer`; watts are not predicted of two sides that wait for each other."""
+    instance = {name: value for name, value in _instance(point).items() if name not in ("npus", "overlap")}
+    load = _load(point)
+    return {
+        "point": {**instance, "attention_npus": point.num_npus, "ffn_npus": point.ffn_npus, **load},
+        **asdict(prediction),
+    }
+
+
+def _load(point: DecodePoint) -> dict[str, Any]:
+    return {
+        "batch": point.batch_per_npu,
+        "context": point.context_tokens,
+        "mtp": point.mtp_k,
+        "drafter": point.drafter.value,
+        "acceptance": point.acceptance,
     }
 
 
@@ -92,7 +115,8 @@ def point_page(answer: Answer) -> str:
     """The answer for people, ending in a newline."""
     blocks = [_heading(answer["point"]), _numbers(answer)]
     if "operators_s" in answer:
-        blocks += [_operators(answer["operators_s"], answer["exposed_s"]), _memory(answer["memory_bytes_per_die"])]
+        blocks.append(_operators(answer["operators_s"], answer["exposed_s"]))
+    blocks += [_memory(title, answer[name]) for name, title in _MEMORY_TITLES.items() if name in answer]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -102,12 +126,19 @@ def _instance(point: Instance) -> dict[str, Any]:
         "model": point.model.name,
         "npus": point.num_npus,
         "ep": point.ep,
+        **_shares(point),
         "overlap": point.overlap.value,
         "eplb": point.eplb.value,
         "precision": point.precision.value,
         "kv_precision": point.kv_precision.value,
         "expert_weights": (point.cluster.defaults.expert_weights or point.precision).value,
     }
+
+
+def _shares(point: Instance) -> dict[str, Any]:
+    """How ranks share layers where it is not by experts alone."""
+    usual = {"tp": None, "expert_tp": 1, "pp": 1, "cp": 1}
+    return {name: getattr(point, name) for name, plain in usual.items() if getattr(point, name) != plain}
 
 
 def _heading(point: Mapping[str, Any]) -> str:
@@ -122,6 +153,13 @@ def _numbers(answer: Answer) -> str:
     rows = [(f"  {label}", quantity(answer[name], unit)) for name, (label, unit) in _TITLES.items() if name in answer]
     if answer.get("attention_cores") is not None:
         rows.append(("  cube cores of the attention stream", count(answer["attention_cores"])))
+    if "microbatches" in answer:
+        rows += [
+            ("  micro-batches", count(answer["microbatches"])),
+            ("  a layer waits for", answer["bound_by"]),
+            ("  attention busy", f"{100 * answer['attention_busy_share']:.1f} %"),
+            ("  experts busy", f"{100 * answer['ffn_busy_share']:.1f} %"),
+        ]
     rows.append(("  error bar", f"+- {100 * answer['error_bar']:.1f} %"))
     return table(rows, right=(1,))
 
@@ -142,7 +180,7 @@ def _operators(busy_s: Mapping[str, float], exposed_s: Mapping[str, float]) -> s
     return table([("Time by operator", "busy", "exposed", "of all"), *rows, total_row], right=(1, 2, 3))
 
 
-def _memory(bytes_per_die: Mapping[str, float]) -> str:
+def _memory(title: str, bytes_per_die: Mapping[str, float]) -> str:
     rows = [(f"  {part.replace('_', ' ')}", quantity(size, "B")) for part, size in bytes_per_die.items()]
     rows.append(("  sum", quantity(sum(bytes_per_die.values()), "B")))
-    return table([("Memory per die", ""), *rows], right=(1,))
+    return table([(title, ""), *rows], right=(1,))

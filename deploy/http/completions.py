@@ -16,32 +16,37 @@ from deploy.http.errors import HttpError
 from deploy.http.event_stream import write_stream
 from deploy.http.exchange import Exchange
 from deploy.http.outcomes import finish_reason, refusal
-from deploy.http.prompts import Prompt, chat_prompt, completion_prompt
+from deploy.http.prompts import Prompt
 from deploy.http.replies import CHAT, TEXT, Events, Reply, Shape, whole
 from deploy.http.spec import HttpSpec
+from deploy.http.text_tokens import TextTokens, prompt_of
 from scheduler.gateway.gateway_source import ClientRequest
 from scheduler.runtime.clock import NS_PER_S, wall_now_ns
 
 
 class Completions:
-    """Answers both kinds of completions; `exchange` must be open."""
+    """Answers both kinds of completions; `exchange` must be open, `tokens` are those of its texts."""
 
-    def __init__(self, spec: HttpSpec, exchange: Exchange) -> None:
+    def __init__(self, spec: HttpSpec, exchange: Exchange, tokens: TextTokens) -> None:
         self._spec: Final = spec
         self._exchange: Final = exchange
+        self._tokens: Final = tokens
         self._numbers: Final = count()
         # So that ids of one service are not those of the one before it.
         self._born: Final = f"{wall_now_ns():x}"
+        # The first answer imports what draws it, a tenth of a second that no client should wait for.
+        body = CompletionBody(prompt="", max_tokens=1)
+        make_answer(completion_prompt(body), body, 1, spec.seed)
 
     async def chat(self, request: web.Request, body: ChatBody) -> web.StreamResponse:
         """POST /v1/chat/completions."""
         self._check(body)
-        return await self._answer(request, body, chat_prompt(body), CHAT)
+        return await self._answer(request, body, await prompt_of(self._tokens, body), CHAT)
 
     async def text(self, request: web.Request, body: CompletionBody) -> web.StreamResponse:
         """POST /v1/completions."""
         self._check(body)
-        return await self._answer(request, body, completion_prompt(body), TEXT)
+        return await self._answer(request, body, await prompt_of(self._tokens, body), TEXT)
 
     def _check(self, body: GenerationBody) -> None:
         if body.model is not None and body.model != self._spec.model:
@@ -55,7 +60,7 @@ class Completions:
     ) -> web.StreamResponse:
         caller = caller_of(request.headers)
         resumption = resumption_of(request.headers, streams=bool(body.stream))
-        answer = make_answer(prompt, body, self._room(prompt, body), self._spec.seed)
+        answer = make_answer(prompt, body, self._room(prompt, body), self._spec.seed, self._tokens.words)
         if resumption.num_tokens > answer.num_tokens:
             line = f"{LAST_EVENT_HEADER} is {resumption.num_tokens}, and the answer has {answer.num_tokens} tokens"
             raise HttpError(400, line, "invalid_header")

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import traceback
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -71,3 +72,20 @@ def of_aiohttp(error: web.HTTPException, path: str) -> web.StreamResponse:
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
+
+
+@web.middleware
+async def errors_as_objects(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Every error in one form; a defect is one line for us, and none of it for the client."""
+    try:
+        return await handler(request)
+    except HttpError as error:
+        return error.response()
+    except web.HTTPException as error:
+        return of_aiohttp(error, request.path)
+    except ConnectionError:  # the client is gone
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        return defect(error).response()

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from deploy.http.bodies import ChatBody, CompletionBody, Message
+from deploy.http.bodies import CompletionBody, Message
 from deploy.http.errors import HttpError
 from deploy.http.spec import BLOCK_TOKENS
 
@@ -36,6 +36,11 @@ class Prompt(Struct, frozen=True):
     def num_tokens(self) -> int:
         """At least one."""
         return max(1, -(-len(self.data) // BYTES_PER_TOKEN))
+
+    @property
+    def ids(self) -> list[int] | None:
+        """Of its tokens, where they are known."""
+        return list(array("I", self.data)) if self.kind == "ids" else None
 
 
 class BlockNumbers:
@@ -70,26 +75,21 @@ class BlockNumbers:
         return number
 
 
-def chat_prompt(body: ChatBody) -> Prompt:
-    """Messages under a plain template, which a longer conversation continues."""
-    return Prompt("text", chat_text(body.messages).encode())
-
-
-def completion_prompt(body: CompletionBody) -> Prompt:
+def completion_prompt(body: CompletionBody) -> str | Prompt:
     """Text, or token ids as they are; `HttpError` 400 for more than one prompt."""
     prompt = body.prompt
     if isinstance(prompt, str):
-        return Prompt("text", prompt.encode())
+        return prompt
     if prompt and isinstance(prompt[0], int):
         return Prompt("ids", array("I", [one for one in prompt if isinstance(one, int)]).tobytes())
     if len(prompt) != 1:
         raise HttpError(400, f"prompt: {len(prompt)} prompts in one request; give one", "unsupported", param="prompt")
     one = prompt[0]
-    return Prompt("text", one.encode()) if isinstance(one, str) else Prompt("ids", array("I", _ids(one)).tobytes())
+    return one if isinstance(one, str) else Prompt("ids", array("I", _ids(one)).tobytes())
 
 
 def chat_text(messages: Sequence[Message]) -> str:
-    """Each message after its role, and the role of the answer at the end."""
+    """Each message after its role, and the role of the answer at the end, which a longer conversation continues."""
     return "".join(f"<|{one.role}|>\n{_content(one)}\n" for one in messages) + "<|assistant|>\n"
 
 

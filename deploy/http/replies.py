@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -118,7 +119,7 @@ class Events:
         self._reply = reply
         self._shape = shape
         self._includes_usage = includes_usage
-        self._timings = timings
+        self.has_timings: Final = timings
         self._ids = ids
         self._has_begun = is_resumed
         self._before, self._after = self._around(is_first=not is_resumed)
@@ -126,11 +127,11 @@ class Events:
     def tokens(self, text: str, num_tokens: int, at_s: float | None, late_s: float) -> bytes:
         """Tokens that one step brought, `num_tokens` with those before; with timings, when they were due, if that is
         known, and how late they leave."""
-        data = self._before + _dumps(text) + self._after
+        data = self._before + encode_basestring_ascii(text) + self._after
         if not self._has_begun:
             self._has_begun = True
             self._before, self._after = self._around(is_first=False)
-        if self._timings and at_s is not None:
+        if self.has_timings and at_s is not None:
             data += f',"timings":{{"at_s":{at_s:.9f},"late_s":{late_s:.6f}}}'
         line = f"id: {num_tokens}\n" if self._ids else ""
         return f"{line}data: {data}}}\n\n".encode()
@@ -138,7 +139,7 @@ class Events:
     def end(self, finish_reason: str, outcome: Outcome) -> bytes:
         """Why it ends, what it took, and `[DONE]`."""
         event = self._event(self._shape.delta(None, is_first=not self._has_begun), finish_reason)
-        if self._timings:
+        if self.has_timings:
             event["timings"] = outcome.times_s
         written = _data(event)
         if self._includes_usage:

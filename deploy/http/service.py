@@ -10,23 +10,22 @@ from typing import Any, ClassVar, Final
 from aiohttp import web
 
 from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_body
+from deploy.http.body_reading import read_body
 from deploy.http.completions import Completions
 from deploy.http.connections import Watch
-from deploy.http.errors import HttpError, defect, of_aiohttp
+from deploy.http.errors import HttpError, errors_as_objects
 from deploy.http.exchange import STOPPING, Exchange, Serving
 from deploy.http.keys import KeyRing
-from deploy.http.prompts import BYTES_PER_TOKEN, BlockNumbers, Prompt, chat_text
-from deploy.http.routes import JSON_TYPE, ROUTES, Handler, Route, openapi_document
-from deploy.http.server import Connection, Runner
+from deploy.http.prompts import BlockNumbers, chat_text
+from deploy.http.routes import ROUTES, Handler, Route, openapi_document
+from deploy.http.server import Runner
 from deploy.http.spec import HttpSpec, address_text
+from deploy.http.text_tokens import text_tokens
 from deploy.live.shown import Page
 from scheduler.protocol.errors import ClusterError
 
 MAX_BODY_BYTES: Final = 4 * 2**20
 """Of a body, also after decompression: the text of a million tokens."""
-
-BODY_S: Final = 30.0
-"""Wall seconds within which a body comes."""
 
 DISTRIBUTION: Final = "supernode-serve"
 
@@ -47,7 +46,8 @@ class HttpService:
         self._why_not = why_not
         self._page = page
         self._exchange = Exchange(spec.accepted_path, blocks)
-        self._completions = Completions(spec, self._exchange)
+        self._tokens = text_tokens(spec.tokenizer_path)
+        self._completions = Completions(spec, self._exchange, self._tokens)
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
         self._document = openapi_document(self.routes, version(DISTRIBUTION), has_keys=bool(spec.key_digests))
@@ -110,15 +110,7 @@ class HttpService:
         """Every error in one form, and no connection watched for silence while it is answered."""
         self._watch.active.add(request.protocol)
         try:
-            return await handler(request)
-        except HttpError as error:
-            return error.response()
-        except web.HTTPException as error:
-            return of_aiohttp(error, request.path)
-        except ConnectionError:  # the client is gone
-            raise
-        except Exception as error:  # noqa: BLE001 - a defect: one line for us, and none of it for the client
-            return defect(error).response()
+            return await errors_as_objects(request, handler)
         finally:
             self._watch.active.discard(request.protocol)
 
@@ -130,7 +122,7 @@ class HttpService:
                 self._keys.check(request.headers)
             if route.body is None:
                 return await answer(request)
-            body = parse_body(route.body, await _read(request))
+            body = parse_body(route.body, await read_body(request, MAX_BODY_BYTES))
             if route.serves:
                 self._refuse_if_closed()
             return await answer(request, body)
@@ -161,13 +153,12 @@ class HttpService:
         if (body.prompt is None) == (body.messages is None):
             raise HttpError(422, "give either prompt or messages", "invalid_value", param="prompt")
         text = body.prompt if body.messages is None else chat_text(body.messages)
-        prompt = Prompt("text", (text or "").encode())
-        estimate = f"{BYTES_PER_TOKEN} bytes of UTF-8 a token"
+        prompt = await self._tokens.prompt(text or "")
         answer = {
             "count": prompt.num_tokens,
             "max_model_len": self._spec.max_context_tokens,
-            "tokens": None,
-            "estimated": estimate,
+            "tokens": prompt.ids,
+            "estimated": self._tokens.estimated,
         }
         return web.json_response(answer)
 
@@ -190,28 +181,3 @@ class HttpService:
     async def openapi(self, request: web.Request) -> web.Response:
         """GET /openapi.json."""
         return web.json_response(self._document)
-
-
-async def _read(request: web.Request) -> bytes:
-    """The body. `HttpError` 415 if it is not said to be JSON, 408 if it does not come, 413 if it is too large."""
-    if request.content_type != JSON_TYPE:
-        raise HttpError(415, f"send the body as Content-Type: {JSON_TYPE}", "unsupported_media_type")
-    encoding = request.headers.get("Content-Encoding", "")
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await request.read()
-    except TimeoutError:
-        _read_no_more(request)
-        raise HttpError(408, f"the body did not come within {BODY_S:.0f} s", "slow_client") from None
-    except web.HTTPRequestEntityTooLarge:
-        if encoding:
-            _read_no_more(request)
-        raise HttpError(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes", "body_too_large") from None
-    except (web.HTTPBadRequest, web.RequestPayloadError, ValueError):
-        what = f"it is no {encoding:.40}" if encoding else "it is not framed as its head says"
-        raise HttpError(400, f"the body cannot be read: {what}", "invalid_body") from None
-
-
-def _read_no_more(request: web.Request) -> None:
-    if isinstance(request.protocol, Connection):
-        request.protocol.read_no_more()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from deploy.http.accepted.records import Accepted, Outcome
@@ -11,6 +12,10 @@ from scheduler.protocol.finish import FINISHED
 
 NOT_OPEN: Final = -1
 """The key of a request that no session has."""
+
+
+TakeStep = Callable[[int, int | None], bool]
+"""Given a step as `Reader.steps` has them."""
 
 
 class Ticket:
@@ -65,12 +70,14 @@ class Reader:
     """One client's view of a ticket: `steps` are (tokens in all, emulated time in ns) that nobody has taken yet.
 
     The time is None where it is of a session before this one. Who begins late finds all that it lacks as one step.
+    `take_step` may take a step at once, in place of whoever waits; it answers False if it cannot.
     """
 
     def __init__(self, ticket: Ticket, num_tokens: int) -> None:
         self.ticket: Final = ticket
         self.first: Final = num_tokens
         self.steps: Final = deque[tuple[int, int | None]]()
+        self.take_step: TakeStep | None = None
         self._num_read = num_tokens
         self._news = asyncio.Event()
         self.take(ticket.num_tokens, ticket.at_ns)
@@ -84,8 +91,10 @@ class Reader:
         """So many tokens are out in all; those that the client has already are passed over."""
         if num_tokens > self._num_read:
             self._num_read = num_tokens
-            self.steps.append((num_tokens, at_ns))
-            self._news.set()
+            # In the order in which they are told, whoever takes them.
+            if self.steps or self.take_step is None or not self.take_step(num_tokens, at_ns):
+                self.steps.append((num_tokens, at_ns))
+                self._news.set()
 
     async def news(self) -> None:
         """Return when there are steps or the outcome."""

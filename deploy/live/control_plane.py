@@ -10,11 +10,15 @@ from typing import Any, Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from deploy.admin.operations import known_names
+from deploy.admin.service import AdminService
+from deploy.admin.spec import AdminSpec
 from deploy.http.service import HttpService
 from deploy.http.spec import HttpSpec
 from deploy.live.control_calls import COMMANDS
 from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry, TelemetrySpec
+from deploy.run.garbage_collection import settle
 from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
 from scheduler.protocol.fabric_parts import in_order
@@ -50,7 +54,7 @@ class FleetSpec(Struct, frozen=True):
     """The hosts that a control plane commands: name -> addresses of the components on it.
 
     With `idle` that run goes whenever no other does, so that the fleet always has a present. With `telemetry` the
-    control plane answers scrapes, with `http` requests of clients, which the idle run serves.
+    control plane answers scrapes, with `http` requests of clients, which the idle run serves, with `admin` operations.
     """
 
     hosts: dict[str, tuple[str, ...]]
@@ -58,6 +62,7 @@ class FleetSpec(Struct, frozen=True):
     idle: RunSpec | None = None
     telemetry: TelemetrySpec | None = None
     http: HttpSpec | None = None
+    admin: AdminSpec | None = None
 
     def at(self, addresses: Mapping[str, str]) -> FleetSpec:
         """The same, with all that it serves where it was found to listen."""
@@ -65,6 +70,8 @@ class FleetSpec(Struct, frozen=True):
         if spec.telemetry is not None:
             port = int(addresses["metrics"].rpartition(":")[2])
             spec = replace(spec, telemetry=replace(spec.telemetry, port=port))
+        if spec.admin is not None:
+            spec = replace(spec, admin=spec.admin.at(addresses["admin"]))
         return spec if spec.http is None else replace(spec, http=spec.http.at(addresses["http"]))
 
 
@@ -126,6 +133,7 @@ class ControlPlane:
             begun = asyncio.create_task(self._has_begun.wait())
             await asyncio.wait([self._idle, begun], timeout=BEGIN_S, return_when=asyncio.FIRST_COMPLETED)
             begun.cancel()
+        settle()
         return addresses
 
     async def _serve(self, spec: FleetSpec) -> dict[str, str]:
@@ -136,6 +144,8 @@ class ControlPlane:
         if spec.http is not None:
             self._http = HttpService(spec.http, self._why_not_serving, telemetry.page)
             addresses["http"] = await self._http.start()
+        if spec.admin is not None:
+            addresses["admin"] = await AdminService(spec.admin, COMMANDS, self._call_checked).start()
         return addresses
 
     def _why_not_serving(self) -> tuple[str, float]:
@@ -214,6 +224,13 @@ class ControlPlane:
             return await COMMANDS[command](self, **arguments)
         except Exception as error:
             raise portable(error) from error
+
+    async def _call_checked(self, command: str, arguments: Mapping[str, Any]) -> Any:
+        """The same for who has not held names against the cluster; that may take a moment, which tokens do not wait."""
+        assert self._fleet is not None
+        if self._fleet.idle is not None:
+            arguments = await asyncio.to_thread(known_names, self._fleet.idle.spec["config"], arguments)
+        return await self.call(command, arguments)
 
     def status(self) -> dict[str, Any]:
         """What goes on, for people and programs."""

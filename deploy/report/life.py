@@ -178,6 +178,9 @@ def _prefill_chosen(run: RunFolder, row: Any, cached: int) -> Iterator[LifeEvent
 
 def _handed_over(run: RunFolder, row: Any) -> Iterator[LifeEvent]:
     where = run.addresses("decode")[int(row["instance"])]
+    if not row["transfer_requests"]:  # nothing moves
+        yield LifeEvent(int(row["said_ns"]), "stays to decode", where, run.decode_reasons[int(row["reason"])])
+        return
     began_ns = int(row["said_ns"]) - int(row["transfer_ns"]) - int(row["hidden_ns"])
     yield _choice(run, StageKind.DECODE, row, began_ns, "KV transfer began")
     yield LifeEvent(int(row["said_ns"]), "KV handed over", where, _flow(row))

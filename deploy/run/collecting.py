@@ -12,6 +12,7 @@ from deploy.system.blueprint import Blueprint
 from deploy.system.fabric import pool_bytes_per_s
 from scheduler.core.config import CacheMode
 from scheduler.core.request_table import RequestTable
+from scheduler.metrics.layout import is_of_stage
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.ended_run import ClientsInfo, RunInfo
 from scheduler.protocol.addresses import pool_addresses
@@ -59,7 +60,7 @@ def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = N
         bill=bill_of(blueprint),
         places=blueprint.npu_places(),
         decode_kv_tokens={
-            one.address: one.kv_capacity_tokens for one in blueprint.live_instances() if one.role == "decode"
+            one.address: one.kv_capacity_tokens for one in blueprint.live_instances() if is_of_stage(one.role, "decode")
         },
         finish_limits=finish_limits(blueprint),
         warmup=settings.clients.warmup,

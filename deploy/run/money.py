@@ -73,8 +73,8 @@ def bill_of(blueprint: Blueprint) -> Bill:
         is_flat = len(tariff.bands) == 1
         usd_per_joule = tariff.usd(1.0, 0.0, served.span_s) if is_flat else mean_usd_per_joule(tariff, course())
         pools = [
-            PoolUsage(roles[role].mean_npus, usd_per_joule * pue * roles[role].joules, input_share)
-            for role, input_share in _SIDES.items()
+            PoolUsage(use.mean_npus, usd_per_joule * pue * use.joules, _SIDES.get(role, served.mixed_share))
+            for role, use in roles.items()
         ]
 
         # Where instances come and go, NPUs are rented as long as they are there.
@@ -116,7 +116,7 @@ def live_prices(blueprint: Blueprint) -> Prices:
     bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value / JOULES_PER_KWH) for band in money.tariff.bands]
     if bands[0][0]:  # the last band runs on past midnight
         bands.insert(0, (0.0, bands[-1][1]))
-    input_npus = sum(spec.num_npus * _SIDES[spec.role.value] for spec in blueprint.instances)
+    input_npus = sum(spec.num_npus * _SIDES.get(spec.role.value, _UNKNOWN_SIDE) for spec in blueprint.instances)
     billed = 0.0 if price.includes_energy else 1.0
     return Prices(
         price.usd_per_s,
@@ -145,4 +145,7 @@ def _changes_s(tariff: Tariff, day: int) -> list[float]:
 
 
 _SIDES: Final = {"prefill": 1.0, "decode": 0.0}
-"""Share of a pool's cost that is of input tokens, by role."""
+"""Share of a pool's cost that is of input tokens, by role; an aggregated pool is divided as it was busy."""
+
+_UNKNOWN_SIDE: Final = 0.5
+"""Of an aggregated pool of which nobody knows what it did."""

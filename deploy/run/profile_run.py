@@ -22,13 +22,16 @@ def needs_profile(blueprint: Blueprint, routing: Routing) -> bool:
 
 
 def measured_instances(blueprint: Blueprint) -> list[ProfiledInstance]:
-    """The first of each stage and size."""
+    """The first of each stage and size; aggregated ones, whose steps hold both, are not measured."""
     from scheduler.sources.profiler import ProfiledInstance
 
     stages = ((True, blueprint.prefill_infos()), (False, blueprint.decode_infos()))
     found: dict[tuple[bool, int], InstanceInfo] = {}
+    aggregated = {spec.address for spec in blueprint.aggregated}
     for is_prefill, infos in stages:
         for info in infos:
+            if info.address in aggregated:
+                continue
             found.setdefault((is_prefill, info.num_npus), info)
     return [
         ProfiledInstance(info.address, is_prefill, info.max_sequence_tokens, info.kv_capacity_tokens)

@@ -101,6 +101,16 @@ class ReplayResult(Struct, frozen=True):
     prediction: Prediction | None = None
     class_names: Sequence[str] = ()
 
+    def page(self) -> str:
+        """For people, ending in a newline."""
+        from scheduler.metrics.outcome.table import render
+
+        return render(self.summary, self.title)
+
+    def write(self, directory: str, document: dict[str, Any], command: Sequence[str]) -> None:
+        """See `write_result`."""
+        write_result(directory, self, document, command)
+
     def document(self) -> dict[str, Any]:
         """The result as plain values for JSON; `live` is there for a live run only, `prediction` where times were
         predicted."""
@@ -152,8 +162,8 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         title(blueprint, trace.name, core.policy_failures),
         summary,
         records,
-        [spec.address for spec in blueprint.prefill],
-        [spec.address for spec in blueprint.decode],
+        [spec.address for spec in blueprint.prefill_stage],
+        [spec.address for spec in blueprint.decode_stage],
         [*trace.skipped.lines(), *core.warnings(), *clients_warnings(sources)],
         is_partial,
         num_npus=blueprint.plan.num_npus,
@@ -295,17 +305,28 @@ def empty_document(
 def write_result(directory: str, result: ReplayResult, document: dict[str, Any], command: Sequence[str] = ()) -> None:
     """`summary.json` and `requests.csv`, and the rest of a run folder if the result has a log, in a directory that is
     made if need be; `command` is what asked for it."""
-    import json
-
-    from deploy.terminal.whole_file import write_whole
-
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RUN_NAME).unlink(missing_ok=True)  # comes last: a folder that has one is whole
-    write_whole(folder / SUMMARY_NAME, (json.dumps(document, indent=2) + "\n").encode())
     addresses = result.prefill_addresses, result.decode_addresses
-    write_records(folder, result.records, *addresses, result.class_names)
+    write_figures(folder, document, result.records, addresses, result.class_names)
     if result.log is not None:
         from deploy.run_folder.write import write_log
 
         write_log(folder, result.log, result.title, result.records, command)
+
+
+def write_figures(
+    folder: Path,
+    document: dict[str, Any],
+    records: Records,
+    addresses: tuple[Sequence[str], Sequence[str]],
+    class_names: Sequence[str],
+) -> None:
+    """`summary.json` and `requests.csv` in a folder that is made if need be, and is no run folder any more."""
+    import json
+
+    from deploy.terminal.whole_file import write_whole
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUN_NAME).unlink(missing_ok=True)  # comes last: a folder that has one is whole
+    write_whole(folder / SUMMARY_NAME, (json.dumps(document, indent=2) + "\n").encode())
+    write_records(folder, records, *addresses, class_names)

@@ -39,7 +39,7 @@ def make_sources(
     """Who speaks to the core from outside: what was measured, if anything was, the trace, and what breaks parts of the
     fabric or takes workers, if anything does; `lose` is told of each worker that is lost. With `waits` rows of the
     trace wait for those that their links name; with `keeps_log` clients that wait keep what each request waited for."""
-    source = _trace_source(trace, blueprint.settings, waits=waits, keeps_log=keeps_log)
+    source = trace_source(trace, blueprint.settings, waits=waits, keeps_log=keeps_log)
     sources: list[Component] = [source]
     if profile:
         from scheduler.sources.profiler import ProfileSource
@@ -66,7 +66,7 @@ def make_sources(
     return [*sources, FaultSource(changes, has_work)]
 
 
-def _trace_source(trace: OpenedTrace, settings: Settings, *, waits: bool, keeps_log: bool) -> Component:
+def trace_source(trace: OpenedTrace, settings: Settings, *, waits: bool, keeps_log: bool) -> Component:
     """What plays the trace: at its times, or as clients that wait; those of the settings stand in for the trace's."""
     groups = settings.clients.groups or trace.clients
     if not (groups or waits):

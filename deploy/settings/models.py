@@ -140,8 +140,8 @@ class Routing(Struct, frozen=True):
     """Who chooses instances, and what it sees of them."""
 
     policy_source: Mapping[str, OwnFiles] = setting("", parse_files)
-    """Texts of the FILE.py of `policy`, `admission`, `order` and `cache_policy` and of files beside them that they
-    import, which are read when a run is told of them; so they are the same wherever the run's parts are."""
+    """Texts of the FILE.py of `policy`, `admission`, `order`, `cache_policy` and `disaggregation` and of files beside
+    them that they import, which are read when a run is told of them; so they are the same wherever its parts are."""
     policy: PolicyChoice = setting(
         "cloudmatrix",
         choose_policy("policy"),
@@ -149,6 +149,14 @@ class Routing(Struct, frozen=True):
         flag=("NAME", "Routing policy, NAME[:key=value] or FILE.py:Class."),
     )
     """Routing policy, for prefill and decode alike: NAME or NAME:key=value,..., or FILE.py:Class of one's own."""
+    disaggregation: PolicyChoice = setting(
+        "always",
+        choose_policy("disaggregation"),
+        needs=("policy_source",),
+        flag=("RULE", "Whose prompts go to prefill, RULE[:key=value] or FILE.py:Class."),
+    )
+    """Of a plan with prefill and aggregated instances, whose prompts go to the former: always, never, prefix_threshold,
+    isl_bounding, queue or isl_or_load, as NAME or NAME:key=value,..., or FILE.py:Class of one's own."""
     view_age_s: float = setting(0.0, between=(0, 10**6))
     """How old what a routing policy sees of the instances may be, seconds; 0 for as the core counts them now."""
     startup_profile: bool = setting(True)
@@ -161,6 +169,10 @@ class Instances(Struct, frozen=True):
     prefill_tokens_per_npu: int = setting(4096, between=(1, 10**7))
     """Token budget of one prefill pass, per NPU. 4,096 makes a full pass of about 0.75 s, which a request that just
     missed it waits in its TTFT; the published batch of 16,384 takes 2.9 s."""
+    aggregated_tokens_per_npu: int = setting(512, between=(1, 10**7))
+    """Token budget of one step of an aggregated instance, per NPU: sequences that decode take theirs first, chunks of
+    prompts what is left. Sarathi-Serve (arXiv 2403.02310) takes 512 for strict limits of TPOT and 2,048 for relaxed
+    ones, which is also vLLM's default; a step lasts in proportion."""
     expert_balance: ExpertBalance = setting("default", type=ExpertBalance)
     """Expert balance: as measured, copies placed for the batch at hand, or the paper's projection of perfect EPLB."""
     mtp: bool = setting(True)

@@ -1,7 +1,7 @@
 """Policies as settings: a known one by name, or a class of a user's own as `FILE.py:Class`.
 
-All kinds (who chooses, who comes in, who goes first, what a cache keeps) are told, checked, carried along and made
-alike.
+All kinds (who chooses, who comes in, who goes first, what a cache keeps, where a prompt is computed) are told, checked,
+carried along and made alike.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec import Struct
 from deploy.settings.own_files import MARK, OwnFiles
 from scheduler.policies import check_routing_policy, make_routing_policy
 from scheduler.policies.admission import Admission
+from scheduler.policies.disaggregation import DisaggregationRule, make_rule
 from scheduler.policies.failures import PolicyFailedError
 from scheduler.policies.flow_control import make_admission, make_order
 from scheduler.policies.options import parse_options, split_spec
@@ -26,7 +27,7 @@ from scheduler.policies.view import PolicyContext, RoutingPolicy
 from scheduler.protocol.cache_policy import CachePolicy
 from scheduler.protocol.errors import ConfigError
 
-KINDS: Final = ("policy", "admission", "order", "cache_policy", "autoscaler")
+KINDS: Final = ("policy", "admission", "order", "cache_policy", "disaggregation", "autoscaler")
 """Settings that may name a class of one's own."""
 
 LRU: Final = "lru"
@@ -40,6 +41,7 @@ _METHODS: Final = {
     "admission": ("admits(self, request, view)",),
     "order": ("key(self, request)",),
     "autoscaler": ("wanted(self, view)",),
+    "disaggregation": ("stays(self, view)",),
     "cache_policy": ("rank(self, use)", "keep_ns(self, session)", "fetch_ns(self, session)"),
 }
 
@@ -90,6 +92,14 @@ class PolicyChoice(Struct, frozen=True):
 
         return self._own(OwnOrder)
 
+    def make_disaggregation(self, _spec: str) -> DisaggregationRule:
+        """Where prompts are computed."""
+        if not self.is_own:
+            return make_rule(self.spec)
+        from scheduler.policies.own.disaggregation import OwnDisaggregation
+
+        return self._own(OwnDisaggregation)
+
     @property
     def is_lru(self) -> bool:
         """Whether a cache needs nobody to ask."""
@@ -122,6 +132,8 @@ class PolicyChoice(Struct, frozen=True):
             self.make_admission(self.spec)
         elif self.kind == "order":
             self.make_order(self.spec)
+        elif self.kind == "disaggregation":
+            self.make_disaggregation(self.spec)
         elif self.kind == "cache_policy":
             self.make_caching()
         elif self.kind == "autoscaler":

@@ -16,23 +16,26 @@ from scheduler.sources.traces.rows import shorten
 
 _TERM: Final = re.compile(r"(?:(?P<count>\d{1,9})x(?P<npus>\d{1,9})(?P<role>[pda])|(?P<servers>\d{1,9})c)", re.ASCII)
 _GROUP: Final = re.compile(r"(?P<count>\d{1,9})\*\((?P<terms>[^()*]*)\)(?:\+(?=.)|$)", re.ASCII)
-_FIX: Final = "write terms like 14x16p (prefill), 1x160d (decode), 48c (cache servers), joined by +"
+_FIX: Final = (
+    "write terms like 14x16p (prefill), 1x160d (decode), 24x16a (aggregated), 48c (cache servers), joined by +"
+)
 
 MAX_SUPERNODES: Final = 64
 """Bound on the supernodes of a fleet; the table numbers instances in 16 bits."""
 
 
 class SupernodePlan(Struct, frozen=True):
-    """NPUs of each prefill and each decode instance of one supernode, and the number of its cache servers."""
+    """NPUs of each prefill, decode and aggregated instance of one supernode, and the number of its cache servers."""
 
     prefill_npus: tuple[int, ...]
     decode_npus: tuple[int, ...]
     num_cache_servers: int
+    aggregated_npus: tuple[int, ...] = ()
 
     @property
     def num_npus(self) -> int:
         """NPUs of all instances."""
-        return sum(self.prefill_npus) + sum(self.decode_npus)
+        return sum(self.prefill_npus) + sum(self.decode_npus) + sum(self.aggregated_npus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Plan:
     def num_npus(self) -> int:
         """NPUs of all instances."""
         return sum(supernode.num_npus for supernode in self.supernodes)
+
+    @property
+    def has_aggregated(self) -> bool:
+        """Whether any instance is of both stages."""
+        return any(supernode.aggregated_npus for supernode in self.supernodes)
 
     @property
     def num_cache_servers(self) -> int:
@@ -65,9 +73,13 @@ def parse_plan(text: str, cluster_npus: int, cluster_nodes: int) -> Plan:
             supernodes += [_parse_terms(text, terms, cluster_npus, cluster_nodes)] * count
     else:
         supernodes.append(_parse_terms(text, compact, cluster_npus, cluster_nodes))
+    has_aggregated = any(one.aggregated_npus for one in supernodes)
     has_both = any(one.prefill_npus for one in supernodes) and any(one.decode_npus for one in supernodes)
-    if not has_both:
-        raise ConfigError(f"plan {shorten(text)}: needs at least one prefill (p) and one decode (d) instance; {_FIX}")
+    if not (has_both or has_aggregated):
+        raise ConfigError(
+            f"plan {shorten(text)}: needs at least one prefill (p) and one decode (d) instance, or one of both (a); "
+            f"{_FIX}"
+        )
     return Plan(tuple(supernodes), text)
 
 
@@ -89,8 +101,7 @@ def _groups(text: str, compact: str) -> list[tuple[int, str]]:
 
 
 def _parse_terms(text: str, terms: str, cluster_npus: int, cluster_nodes: int) -> SupernodePlan:
-    prefill: list[int] = []
-    decode: list[int] = []
+    npus_by_role: dict[str, list[int]] = {"p": [], "d": [], "a": []}
     num_servers = 0
     for term in terms.split("+"):
         match = _TERM.fullmatch(term)
@@ -102,14 +113,11 @@ def _parse_terms(text: str, terms: str, cluster_npus: int, cluster_nodes: int) -
         count, npus, role = int(match["count"]), int(match["npus"]), match["role"]
         if not count or not npus:
             raise ConfigError(f"plan {shorten(text)}: the term {shorten(term)} has no NPUs; {_FIX}")
-        if role == "a":
-            raise ConfigError(
-                f"plan {shorten(text)}: aggregated instances ({shorten(term)}) are not built yet; use p and d terms"
-            )
         if count * npus > cluster_npus:
             raise ConfigError(_too_large(text, count * npus, cluster_npus))
-        (prefill if role == "p" else decode).extend([npus] * count)
-    plan = SupernodePlan(tuple(prefill), tuple(decode), num_servers)
+        npus_by_role[role].extend([npus] * count)
+    prefill, decode, aggregated = map(tuple, npus_by_role.values())
+    plan = SupernodePlan(prefill, decode, num_servers, aggregated)
     if plan.num_npus > cluster_npus:
         raise ConfigError(_too_large(text, plan.num_npus, cluster_npus))
     if num_servers > cluster_nodes:

@@ -75,9 +75,11 @@ class Settings(Struct, frozen=True):
 
     @property
     def policies(self) -> tuple[PolicyChoice, ...]:
-        """Who chooses, who lets requests in, who says which go first, what caches keep, and who scales."""
-        requests = self.requests
-        return self.routing.policy, requests.admission, requests.order, self.cache.policy, self.scaling.autoscaler
+        """Who chooses, who lets in, who says who goes first, what caches keep, where prompts are computed, and who
+        scales."""
+        routing, requests = self.routing, self.requests
+        of_routing = routing.policy, requests.admission, requests.order, self.cache.policy, routing.disaggregation
+        return *of_routing, self.scaling.autoscaler
 
     def changed(self, **told: Plain) -> Settings:
         """These settings but for some, by flat name."""
@@ -85,8 +87,13 @@ class Settings(Struct, frozen=True):
 
     def digest(self) -> str:
         """A short name of these settings: equal digests, equal outcomes."""
-        deciding = {key: value for key, value in self.flat.items() if key != "names"}
+        idle = {"names"} if self.hardware.plan.has_aggregated else {"names", *_OF_AGGREGATED}
+        deciding = {key: value for key, value in self.flat.items() if key not in idle}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_OF_AGGREGATED: Final = ("aggregated_tokens_per_npu", "disaggregation")
+"""Settings that decide nothing in a plan without aggregated instances."""
 
 
 def _placed(name: str, place: str, error: str) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import Struct
+from msgspec.structs import replace
 
 from deploy.settings.flow_control import flow_control
 from deploy.settings.settings import Settings
+from deploy.system.aggregated import aggregated_config, check_aggregated
 from deploy.system.caches import make_own_cache, make_pool, reads_sessions
-from deploy.system.fabric import IN_ORDER, FabricPlan, Placed
+from deploy.system.fabric import FabricPlan
 from deploy.system.facility import facility_curves
 from deploy.system.instance_physics import InstancePhysics
+from deploy.system.instances import InstanceSpec, Role, placed, specs_of
 from deploy.system.weight_channels import ModelChannels
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
@@ -23,7 +24,7 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
 from scheduler.metrics.slo import Slo
 from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
-from scheduler.protocol.addresses import FABRIC_ADDRESS, decode_address, pool_addresses, prefill_address
+from scheduler.protocol.addresses import FABRIC_ADDRESS, pool_addresses
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
@@ -34,7 +35,9 @@ from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
 from sim_hw.planes import Plane as CatalogPlane
+from workers.aggregated.instance import AggregatedInstance
 from workers.cache.sizes import StoreSizes
+from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeConfig, DecodeInstance
 from workers.fabric.expert_load import CostAtShares, ExpertLoad
 from workers.fabric.expert_traffic import ExpertLinks
@@ -48,24 +51,6 @@ if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
     from scheduler.metrics.layout import LiveInstance
 
 Cost = TypeVar("Cost")
-
-
-class Role(StrEnum):
-    """What an instance does."""
-
-    PREFILL = "prefill"
-    DECODE = "decode"
-
-
-class InstanceSpec(Struct, frozen=True):
-    """One instance of the plan, in one of its supernodes, or one that may be started beside it. `first_npu`: where
-    instances come and go, the first of its NPUs, counted over all supernodes."""
-
-    address: str
-    role: Role
-    num_npus: int
-    supernode: int = 0
-    first_npu: int = IN_ORDER
 
 
 class Blueprint:
@@ -84,14 +69,17 @@ class Blueprint:
         self.cluster, self.model, self.plan = hardware.cluster, hardware.model, hardware.plan
         self._is_capped = settings.power.cap_w is not None
         self._physics = InstancePhysics(hardware, settings.instances, is_capped=self._is_capped)
-        prefill = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.prefill_npus]
-        decode = [(npus, at) for at, one in enumerate(self.plan.supernodes) for npus in one.decode_npus]
-        self.prefill = [InstanceSpec(prefill_address(i), Role.PREFILL, *spec) for i, spec in enumerate(prefill)]
-        self.decode = [InstanceSpec(decode_address(i), Role.DECODE, *spec) for i, spec in enumerate(decode)]
+        plans = self.plan.supernodes
+        self.prefill = specs_of(Role.PREFILL, [one.prefill_npus for one in plans])
+        self.decode = specs_of(Role.DECODE, [one.decode_npus for one in plans])
+        self.aggregated = specs_of(Role.AGGREGATED, [one.aggregated_npus for one in plans])
+        check_aggregated(settings)
         self.absent = self._add_slots() if settings.scaling.is_on else frozenset[str]()
         """Who may be started, and is not there at first."""
         self.pools = pool_addresses(len(self.plan.supernodes)) if settings.cache.mode is CacheMode.POOL else ()
-        if self.pools and any(one.prefill_npus and not one.num_cache_servers for one in self.plan.supernodes):
+        if self.pools and any(
+            (one.prefill_npus or one.aggregated_npus) and not one.num_cache_servers for one in self.plan.supernodes
+        ):
             raise ConfigError(
                 f"plan {self.plan.text!r} has no cache servers for --cache pool; add 48c or use --cache none"
             )
@@ -103,6 +91,8 @@ class Blueprint:
     def _add_slots(self) -> frozenset[str]:
         from deploy.system.slots import with_slots
 
+        if self.aggregated:
+            raise ConfigError("autoscaler: not yet with aggregated instances (a) in the plan; use p and d terms")
         planned, scaling, supernodes = self.instances, self.settings.scaling, len(self.plan.supernodes)
         if self.settings.fabric.background:
             raise ConfigError("autoscaler: not with --background, whose flows stay with the instances of the plan")
@@ -134,10 +124,10 @@ class Blueprint:
         return [
             LiveInstance(
                 spec.address,
-                "decode" if spec.role is Role.DECODE else "prefill",
+                spec.role.value,
                 spec.num_npus,
-                # Every rank of a prefill instance holds the same KV, every die of a decode instance its own.
-                self._kv_tokens(spec) * (self._num_dies(spec) if spec.role is Role.DECODE else 1),
+                # Every rank of a prefill instance holds the same KV, every die of another its own.
+                self._kv_tokens(spec) * (1 if spec.role is Role.PREFILL else self._num_dies(spec)),
                 spec.supernode,
             )
             for spec in self.instances
@@ -146,15 +136,25 @@ class Blueprint:
     @property
     def instances(self) -> list[InstanceSpec]:
         """All that account for NPUs, in the order in which NPUs are dealt out."""
-        return [*self.prefill, *self.decode]
+        return [*self.prefill, *self.decode, *self.aggregated]
+
+    @property
+    def prefill_stage(self) -> list[InstanceSpec]:
+        """All that compute prompts, in the order of the core."""
+        return [*self.prefill, *self.aggregated]
+
+    @property
+    def decode_stage(self) -> list[InstanceSpec]:
+        """All that decode, in the order of the core."""
+        return [*self.decode, *self.aggregated]
 
     def prefill_infos(self) -> list[InstanceInfo]:
-        """Prefill instances as they register."""
-        return [self._info(spec) for spec in self.prefill]
+        """Instances of the prefill stage as they register."""
+        return [self._info(spec) for spec in self.prefill_stage]
 
     def decode_infos(self) -> list[InstanceInfo]:
-        """Decode instances as they register."""
-        return [self._info(spec) for spec in self.decode]
+        """Instances of the decode stage as they register."""
+        return [self._info(spec) for spec in self.decode_stage]
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -181,8 +181,7 @@ class Blueprint:
     def make_core(self) -> Scheduler:
         """The control plane's state machine."""
         settings, cache, requests = self.settings, self.settings.cache, self.settings.requests
-        largest_npus = max((spec.num_npus for spec in self.prefill), default=0)
-        pass_tokens = settings.instances.prefill_tokens_per_npu * max(1, largest_npus)
+        pass_tokens = max(1, *(self._pass_tokens(spec) for spec in self.prefill_stage))
         return Scheduler(
             SchedulerConfig(
                 prefill=self.prefill_infos(),
@@ -202,6 +201,8 @@ class Blueprint:
                 classes=requests.classes,
                 weights=self.model_weights(),
                 scaling=self._scaling_rules(),
+                disaggregation=settings.routing.disaggregation.spec,
+                make_rule=settings.routing.disaggregation.make_disaggregation,
             ),
             self.make_policy(StageKind.PREFILL),
             self.make_policy(StageKind.DECODE),
@@ -220,6 +221,11 @@ class Blueprint:
         if address in self.pools:
             return make_pool(self.pool_sizes(self.pools.index(address)), self.settings.cache.policy, address)
         spec = next(spec for spec in self.instances if spec.address == address)
+        if spec.role is Role.AGGREGATED:
+            physics, cache = self._physics.aggregated(spec.num_npus), self._own_cache(spec)
+            sizes = aggregated_config(physics, settings=self.settings, pass_tokens=self._pass_tokens(spec))
+            sizes = replace(sizes, decode=replace(sizes.decode, report_interval_ns=report_interval_ns))
+            return AggregatedInstance(address, sizes, physics.cost(), physics.power, cache, began_ns=began_ns)
         if spec.role is Role.PREFILL:
             prefill = self._make_prefill(spec, began_ns)
             return self._parkable(spec, prefill, prefill.is_empty)
@@ -252,30 +258,38 @@ class Blueprint:
         size = spec.address, spec.num_npus, longest, spec.supernode
         if spec.role is Role.DECODE:
             return InstanceInfo(*size, kv_tokens * self._num_dies(spec))
-        return InstanceInfo(*size, kv_tokens, self._own_cache_blocks(spec) if self._has_own_caches else 0)
+        all_tokens = kv_tokens if spec.role is Role.PREFILL else kv_tokens * self._num_dies(spec)
+        cache_blocks = self._own_cache_blocks(spec) if self._has_own_caches else 0
+        return InstanceInfo(*size, all_tokens, cache_blocks, self._pass_tokens(spec))
 
     @property
     def _has_own_caches(self) -> bool:
         return self.settings.cache.mode is CacheMode.LOCAL
 
     def _kv_tokens(self, spec: InstanceSpec) -> int:
-        """KV tokens of a prefill instance, or of one die of a decode instance."""
+        """KV tokens of a prefill instance, or of one die of another."""
         if spec.role is Role.PREFILL:
             return self._physics.prefill(spec.num_npus).kv_blocks * KV_BLOCK_TOKENS
-        return self._physics.decode(spec.num_npus).room.kv_blocks * KV_BLOCK_TOKENS
+        of_role = self._physics.decode if spec.role is Role.DECODE else self._physics.aggregated
+        return of_role(spec.num_npus).room.kv_blocks * KV_BLOCK_TOKENS
+
+    def _pass_tokens(self, spec: InstanceSpec) -> int:
+        """Prompt tokens that an instance computes at most in one pass or step."""
+        instances = self.settings.instances
+        per_npu = instances.prefill_tokens_per_npu
+        return spec.num_npus * (per_npu if spec.role is Role.PREFILL else instances.aggregated_tokens_per_npu)
 
     def _num_dies(self, spec: InstanceSpec) -> int:
         return spec.num_npus * self.cluster.chip.num_dies.count
 
     def _make_prefill(self, spec: InstanceSpec, began_ns: int) -> PrefillInstance:
         physics = self._physics.prefill(spec.num_npus)
-        cache = (
-            make_own_cache(self._own_store_sizes(spec), self.settings.cache.policy) if self._has_own_caches else None
-        )
-        pass_tokens = self.settings.instances.prefill_tokens_per_npu * spec.num_npus
+        cache = self._own_cache(spec)
         return PrefillInstance(
             spec.address,
-            PrefillConfig(pass_tokens, physics.kv_blocks, physics.least_budget_w, names_next=bool(self.pools)),
+            PrefillConfig(
+                self._pass_tokens(spec), physics.kv_blocks, physics.least_budget_w, names_next=bool(self.pools)
+            ),
             physics.cost,
             physics.power,
             cache,
@@ -318,6 +332,11 @@ class Blueprint:
         """Of the cache of one prefill instance: the DRAM of its nodes."""
         return self._store_sizes(1, spec.num_npus / self.cluster.npus_per_node.count)
 
+    def _own_cache(self, spec: InstanceSpec) -> BlockStore | None:
+        if not self._has_own_caches:
+            return None
+        return make_own_cache(self._own_store_sizes(spec), self.settings.cache.policy)
+
     def _own_cache_blocks(self, spec: InstanceSpec) -> int:
         sizes = self._own_store_sizes(spec)
         return sizes.dram_tokens // sizes.block_tokens
@@ -359,11 +378,12 @@ class Blueprint:
         try:
             return FabricPlan(
                 self.cluster,
-                [Placed(spec.address, spec.num_npus, spec.supernode, spec.first_npu) for spec in self.prefill],
-                [Placed(spec.address, spec.num_npus, spec.supernode, spec.first_npu) for spec in self.decode],
+                placed(self.prefill),
+                placed(self.decode),
                 [one.num_cache_servers if self.pools else 0 for one in self.plan.supernodes],
                 self.settings.cache.plane,
                 self.settings.fabric.scale_out_oversubscription,
+                aggregated=placed(self.aggregated),
                 has_cache_ssd=self.settings.cache.has_ssd,
                 keeps_answers=self.settings.cache.answers,
             )

@@ -41,7 +41,9 @@ class Placed(Struct, frozen=True):
 
 
 class FabricPlan:
-    """Links and profiles of prefill and decode instances and of the pool of each supernode.
+    """Links and profiles of prefill, decode and aggregated instances and of the pool of each supernode.
+
+    KV is transferred from prefill instances to decode and aggregated ones; what an aggregated instance computes stays.
 
     `num_cache_servers` by supernode: the nodes whose DRAM is its pool, if any. `oversubscription`: by how much the
     lines of a supernode's dies together exceed what leads from it to the others.
@@ -56,6 +58,7 @@ class FabricPlan:
         cache_plane: Plane,
         oversubscription: float = 1.0,
         *,
+        aggregated: Sequence[Placed] = (),
         has_cache_ssd: bool = False,
         keeps_answers: bool = False,
     ) -> None:
@@ -73,29 +76,29 @@ class FabricPlan:
         self._into: dict[tuple[str, Plane], int] = {}
         self._npus: dict[str, range] = {}
         first = [index * cluster.num_npus for index in range(self.num_supernodes)]
-        for one in (*prefill, *decode):
+        for one in (*prefill, *decode, *aggregated):
             begin = first[one.supernode] if one.first_npu == IN_ORDER else one.first_npu
             self._npus[one.address] = range(begin, begin + one.num_npus)
             first[one.supernode] += one.num_npus
         rate = kv_transfer_rate(cluster)
         self.kv_transfer = KvTransferRoutes(
             {one.address: self._die_links(one.address) for one in prefill},
-            {one.address: self._die_links(one.address) for one in decode},
+            {one.address: self._die_links(one.address) for one in (*decode, *aggregated)},
             round(rate.bytes_per_s.value),
             latency_ns(rate.latency_s),
-            {one.address: one.supernode for one in (*prefill, *decode)},
+            {one.address: one.supernode for one in (*prefill, *decode, *aggregated)},
             self._crossings(1 / oversubscription),
             round(CROSSING_LATENCY_S.value * 1e9),
         )
         pools = pool_addresses(self.num_supernodes)
         for index, num_servers in enumerate(num_cache_servers):
             if num_servers:
-                members = [one.address for one in prefill if one.supernode == index]
+                members = [one.address for one in (*prefill, *aggregated) if one.supernode == index]
                 ends = self._add_pool(pools[index], index, members, num_servers, cache_plane)
                 if has_cache_ssd:
                     self._add_ssd(pools[index], index, num_servers, ends if cache_plane is Plane.VPC else None)
         if keeps_answers:
-            self._add_answers(prefill, decode, cache_plane)
+            self._add_answers(prefill, (*decode, *aggregated), cache_plane)
 
     def config(
         self,

@@ -18,10 +18,11 @@ from deploy.hardware.operating_points import InstanceOptions, decode_point, pref
 from deploy.settings.models import Hardware, Instances
 from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import HardwareModelError
-from sim_hw.instance.compiled_decode import CompiledDecode, DecodeSteps, compile_decode
+from sim_hw.instance.compiled_decode import CompiledDecode, DecodeSteps, StepForm, compile_decode
+from sim_hw.instance.compiled_mixed import CompiledMixed, compile_mixed
 from sim_hw.instance.compiled_prefill import CompiledPrefill, compile_prefill
-from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, DecodeRoom, decode_room, prefill_blocks
-from sim_hw.instance.power import DecodePower, PrefillPower, decode_power, prefill_power
+from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, DecodeRoom, aggregated_room, decode_room, prefill_blocks
+from sim_hw.instance.power import AggregatedPower, DecodePower, PrefillPower, decode_power, prefill_power
 from sim_hw.instance.ub_shares import PPM, AtShares
 from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.steps.ub_share import decode_link_s, prefill_link_s, with_ub_share
@@ -84,6 +85,36 @@ class DecodePhysics(Struct, frozen=True):
         return 0 if self.budgets is None else self.budgets.floor_w
 
 
+class AggregatedCosts:
+    """How long the steps of an aggregated instance last."""
+
+    def __init__(self, decode: DecodeSteps, prefill: CompiledPrefill, mixed: CompiledMixed) -> None:
+        self._decode = decode
+        self.prefill_ns = prefill.prefill_ns
+        self.mixed_ps = mixed.mixed_ps
+
+    def form(self, num_running: int, kv_tokens: int) -> StepForm:
+        """Of steps over sequences alone."""
+        return self._decode.form(num_running, kv_tokens)
+
+
+class AggregatedPhysics(Struct, frozen=True):
+    """Of one aggregated instance; `room` is of one die."""
+
+    num_dies: int
+    decode: CompiledDecode
+    prefill: CompiledPrefill
+    mixed: CompiledMixed
+    power: AggregatedPower
+    room: DecodeRoom
+    tokens_per_step: tuple[int, int]
+    rows_per_sequence: int
+
+    def cost(self) -> AggregatedCosts:
+        """For one instance, which remembers what it asked."""
+        return AggregatedCosts(DecodeSteps(self.decode, self.num_dies), self.prefill, self.mixed)
+
+
 class InstancePhysics:
     """Of all instances of a plan; `ConfigError` for one that cannot exist or has no room.
 
@@ -96,6 +127,7 @@ class InstancePhysics:
         self._is_capped = is_capped
         self.prefill = cache(self._make_prefill)
         self.decode = cache(self._make_decode)
+        self.aggregated = cache(self._make_aggregated)
 
     def _make_prefill(self, num_npus: int) -> PrefillPhysics:
         options = self._instances
@@ -154,6 +186,33 @@ class InstancePhysics:
                 kv_tokens * point.num_ranks,
             )
             return replace(physics, throttle=throttle, budgets=throttle.budget_range(full))
+
+    def _make_aggregated(self, num_npus: int) -> AggregatedPhysics:
+        """Both parts on the layout that decode has there."""
+        options = self._instances
+        with self._plan_named():
+            decode = self._decode_point(num_npus)
+            prefill = replace(
+                prefill_point(
+                    self._hardware.cluster,
+                    self._hardware.model,
+                    InstanceOptions(num_npus=num_npus, eplb=options.expert_balance),
+                    batch_tokens_per_npu=options.aggregated_tokens_per_npu,
+                ),
+                ep=decode.ep,
+                slots_per_rank=decode.slots_per_rank,
+            )
+            room = aggregated_room(decode, prefill, options.kv_reserve_share)
+            return AggregatedPhysics(
+                decode.num_ranks,
+                compile_decode(decode, room.sequences),
+                compile_prefill(prefill),
+                compile_mixed(decode, prefill, room.sequences, prefill.tokens_per_rank),
+                AggregatedPower(decode_power(decode), prefill_power(prefill)),
+                room,
+                _tokens_per_step(decode),
+                decode.rows_per_request,
+            )
 
     def _decode_point(self, num_npus: int) -> DecodePoint:
         mtp_k = min(1, self._hardware.model.mtp_layers) if self._instances.mtp else 0

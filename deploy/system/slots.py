@@ -10,48 +10,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final, Protocol, TypeVar, cast
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from deploy.settings.scaling import Scaling
+from deploy.system.instances import ADDRESSES, InstanceSpec
 from scheduler.core.scaling.rules import TPOT_LIMIT_S, TTFT_LIMIT_S, InstanceSlot, ScalingRules
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.addresses import decode_address, prefill_address
 from scheduler.protocol.errors import ConfigError
 from sim_hw.cost.prices import HOUR_S
 from sim_hw.cost.tariffs import Tariff
 
-_ADDRESS: Final = {"prefill": prefill_address, "decode": decode_address}
 
-
-class Spec(Protocol):
-    """An instance of a plan, as a blueprint has it; a `Struct`."""
-
-    @property
-    def address(self) -> str: ...
-
-    @property
-    def role(self) -> str: ...
-
-    @property
-    def num_npus(self) -> int: ...
-
-    @property
-    def supernode(self) -> int: ...
-
-    @property
-    def first_npu(self) -> int: ...
-
-
-SpecT = TypeVar("SpecT", bound=Spec)
-
-
-def with_slots(planned: Sequence[SpecT], num_supernodes: int, npus_per_supernode: int, scaling: Scaling) -> list[SpecT]:
+def with_slots(
+    planned: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int, scaling: Scaling
+) -> list[InstanceSpec]:
     """The instances of a plan, placed, and behind those of each role the ones that may be started."""
     placed = _placed(planned, npus_per_supernode)
-    found: list[SpecT] = []
+    found: list[InstanceSpec] = []
     for role in dict.fromkeys(spec.role for spec in placed):
         own = [spec for spec in placed if spec.role == role]
         most = scaling.most.get(role)
@@ -65,21 +41,21 @@ def with_slots(planned: Sequence[SpecT], num_supernodes: int, npus_per_supernode
         if least > min(room, room if most is None else most):
             raise ConfigError(f"autoscaler_min: {role}={least}, and there is room for {room}; give fewer")
         for spec in extra[: None if most is None else most - len(own)]:
-            own.append(_changed(spec, address=_ADDRESS[role](len(own))))
+            own.append(replace(spec, address=ADDRESSES[role](len(own))))
         found += own
     return found
 
 
-def _placed(planned: Sequence[SpecT], npus_per_supernode: int) -> list[SpecT]:
+def _placed(planned: Sequence[InstanceSpec], npus_per_supernode: int) -> list[InstanceSpec]:
     first = Counter[int]()
-    placed: list[SpecT] = []
+    placed: list[InstanceSpec] = []
     for spec in planned:
-        placed.append(_changed(spec, first_npu=spec.supernode * npus_per_supernode + first[spec.supernode]))
+        placed.append(replace(spec, first_npu=spec.supernode * npus_per_supernode + first[spec.supernode]))
         first[spec.supernode] += spec.num_npus
     return placed
 
 
-def _beyond(own: Sequence[SpecT], num_supernodes: int, npus_per_supernode: int) -> Iterator[SpecT]:
+def _beyond(own: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int) -> Iterator[InstanceSpec]:
     """Places for more instances of one role, of the size that is most common, the first on a tie."""
     for supernode in range(num_supernodes):
         begin, end = supernode * npus_per_supernode, (supernode + 1) * npus_per_supernode
@@ -89,11 +65,7 @@ def _beyond(own: Sequence[SpecT], num_supernodes: int, npus_per_supernode: int) 
         taken = [(begin, begin), *here, (end, end)]
         for (_, gap_begin), (gap_end, _) in pairwise(taken):
             for first in _tiles(gap_begin, gap_end, size, from_end=gap_begin == begin and gap_end != end):
-                yield _changed(own[0], num_npus=size, supernode=supernode, first_npu=first)
-
-
-def _changed(spec: SpecT, **fields: object) -> SpecT:
-    return cast("SpecT", replace(cast("Struct", spec), **fields))
+                yield replace(own[0], num_npus=size, supernode=supernode, first_npu=first)
 
 
 def _tiles(begin: int, end: int, size: int, *, from_end: bool) -> Sequence[int]:
@@ -103,7 +75,7 @@ def _tiles(begin: int, end: int, size: int, *, from_end: bool) -> Sequence[int]:
 
 
 def scaling_rules(
-    specs: Sequence[Spec],
+    specs: Sequence[InstanceSpec],
     absent: frozenset[str],
     num_npus: int,
     scaling: Scaling,

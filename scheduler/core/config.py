@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +10,7 @@ from msgspec import Struct
 
 from scheduler.core.fleet import InstanceInfo
 from scheduler.policies.classes import RequestClass
+from scheduler.policies.disaggregation import ALWAYS, DisaggregationRule, make_rule
 from scheduler.protocol.addresses import CACHE_ADDRESS
 from scheduler.protocol.fabric_messages import Plane
 
@@ -41,8 +43,9 @@ class SchedulerConfig(Struct, frozen=True):
     DRAM, reached over VPC, and write everything through to it. `keeps_answers`: KV that decode has made is kept like
     that of prompts. `view_age_ns`: how old what routing policies see of instances may be; 0 for as it is. `power` is
     there under a power cap, `parking` where idle instances are parked. `classes` are those that requests may belong to.
-    `weights`: what an instance whose process was lost loads before it is ready again; None for nothing. `scaling` is
-    there where instances come and go.
+    `weights`: what an instance whose process was lost loads before it is ready again; None for nothing.
+    `disaggregation`: the rule by which prompts go to prefill or to aggregated instances, where there are both, and what
+    makes it, which may be a class of a user's own. `scaling` is there where instances come and go.
     `has_cache_policy`: caches have a policy that is not least recently used; `tells_sessions`: they are told of
     sessions, as that policy reads them.
     """
@@ -66,3 +69,5 @@ class SchedulerConfig(Struct, frozen=True):
     classes: tuple[RequestClass, ...] = ()
     weights: ModelWeights | None = None
     scaling: ScalingRules | None = None
+    disaggregation: str = ALWAYS
+    make_rule: Callable[[str], DisaggregationRule] = make_rule

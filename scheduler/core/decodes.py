@@ -6,13 +6,18 @@ from typing import Final
 
 from scheduler.core.lifecycle import Event
 from scheduler.core.recovery.losses import Losses
+from scheduler.core.routing.decision import Decision
 from scheduler.core.state import SchedulerState
+from scheduler.policies.view import StageKind
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import DecodeStepped
 
 # Members of an enumeration are slow to reach.
 _DECODE_STARTED: Final = Event.DECODE_STARTED
+_STAYED: Final = Event.STAYED
 _STOP: Final = FinishReason.STOP
+
+_STAYS: Final = "stays where its prompt was computed"
 
 
 class Decodes:
@@ -23,6 +28,23 @@ class Decodes:
         self._table = state.table
         self._stage = state.decode
         self._losses = losses
+
+    def stay(self, instance: str, ids: list[int], now_ns: int) -> None:
+        """An aggregated instance has computed these, and decodes them from now on."""
+        table, stage, index = self._table, self._stage, self._stage.index[instance]
+        prompt_tokens, output_tokens, at_decode = table.prompt_tokens, table.output_tokens, table.decode_instance
+        table.move(_STAYED, ids)
+        for log in self._state.decision_logs:
+            for request_id in ids:
+                log.chose(StageKind.DECODE, request_id, Decision(index, _STAYS))
+            log.started(StageKind.DECODE, now_ns, index, ids, None)
+        stage.outstanding_requests[index] += len(ids)
+        stage.outstanding_tokens[index] += sum([prompt_tokens[i] + output_tokens[i] for i in ids])
+        tentative = self._state.open.tentative
+        for request_id in ids:
+            at_decode[request_id] = index
+            if tentative is not None:
+                tentative.take(request_id)
 
     def on_stepped(self, message: DecodeStepped) -> list[int]:
         """A run of steps has ended; returns those who were preempted and are requeued."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from scheduler.core.shared_loads import Loads, no_loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +14,8 @@ class InstanceInfo:
     """An instance as it registered: its address, its size and the longest sequence its KV memory can hold.
 
     `pool`: the index of the cache pool that it reads and writes. `kv_capacity_tokens`: KV of all its dies together;
-    `cache_blocks`: size of its own prefix cache; 0 if not told.
+    `cache_blocks`: size of its own prefix cache; `pass_tokens`: prompt tokens that it computes at most in one pass; 0
+    if not told.
     """
 
     address: str
@@ -21,19 +24,21 @@ class InstanceInfo:
     pool: int = 0
     kv_capacity_tokens: int = 0
     cache_blocks: int = 0
+    pass_tokens: int = 0
 
 
 class Stage:
     """The instances of one stage, as columns by instance index.
 
     `outstanding_requests` and `outstanding_tokens` count what the core has sent and not yet seen leave. For prefill a
-    token is an uncached prompt token; for decode it is a token of KV. Policies read this through `router`.
+    token is an uncached prompt token; for decode it is a token of KV; an aggregated instance is of both stages, and has
+    both in both. Policies read this through `router`.
     `up` are the indices of the instances that are there, `eligible` those of them that the fabric reaches and that are
     neither parked nor drained; sizes count all instances, whether they are up or not. `cut_dies` are dies that it does
     not reach, of instances of which it reaches others.
     """
 
-    def __init__(self, instances: list[InstanceInfo]) -> None:
+    def __init__(self, instances: Sequence[InstanceInfo], loads: Loads | None = None) -> None:
         self.addresses: Final = [instance.address for instance in instances]
         self.index: Final = {address: index for index, address in enumerate(self.addresses)}
         self.up = list(range(len(instances)))
@@ -42,8 +47,9 @@ class Stage:
         self._cut: frozenset[int] = frozenset()
         self._parked: frozenset[int] = frozenset()
         self._drained: frozenset[int] = frozenset()
-        self.outstanding_requests: Final = [0] * len(instances)
-        self.outstanding_tokens: Final = [0] * len(instances)
+        loads = loads or no_loads(len(instances))
+        self.outstanding_requests: Final = loads.requests
+        self.outstanding_tokens: Final = loads.tokens
         self.instances: Final = instances
         self.capacity_tokens: Final = [instance.max_sequence_tokens for instance in instances]
         """Longest sequence that each instance can hold."""

@@ -69,6 +69,8 @@ class Event(IntEnum):
     """Who it depended on is lost, or its KV out of reach."""
     RESERVATION_LOST = 10
     """Only the decode instance where room was kept is lost, or out of reach."""
+    STAYED = 11
+    """The pass over its last chunk has ended at an instance that decodes, too."""
 
 
 TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
@@ -78,6 +80,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.PREFILL_QUEUED, Event.PREFILL_STARTED): State.PREFILLING,
     (State.PREFILLING, Event.RESERVED): State.PREFILLING_RESERVED,
     (State.PREFILLING, Event.PREFILL_DONE): State.PREFILLED,
+    (State.PREFILLING, Event.STAYED): State.DECODE_QUEUED,
     (State.PREFILLING_RESERVED, Event.PREFILL_DONE): State.TRANSFERRING_KV,
     (State.PREFILLED, Event.RESERVED): State.TRANSFERRING_KV,
     (State.TRANSFERRING_KV, Event.KV_TRANSFERRED): State.DECODE_QUEUED,

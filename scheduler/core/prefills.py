@@ -13,7 +13,7 @@ from scheduler.core.estimates.read_limits import ReadLimits
 from scheduler.core.lifecycle import Event
 from scheduler.core.prefix_extensions import PrefixExtensions
 from scheduler.core.request_table import NOT_YET
-from scheduler.core.routing.router import Router
+from scheduler.core.routing.stages import Placing
 from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import CacheRead, Transfers
 from scheduler.policies.failures import PolicyFailures
@@ -87,7 +87,7 @@ class Prefills:
     `queue` is where requests wait for their turn; without one, all are dispatched as they come.
     """
 
-    def __init__(self, state: SchedulerState, transfers: Transfers, router: Router) -> None:
+    def __init__(self, state: SchedulerState, transfers: Transfers, router: Placing) -> None:
         self.queue: Queue | None = None
         self.read_limits = ReadLimits(state.prefill, transfers)
         self._state = state

@@ -102,11 +102,12 @@ class Scheduler(TimingFlags):
         self.routing = Routing(*stages, RequestFacts(state.table, state.open), config, flow_control.reads)
         self._transfers = Transfers(config.cache_plane, has_cache_ssd=config.has_cache_ssd)
         self._reservations = Reservations(state, self.routing.decode)
-        self._prefills = Prefills(state, self._transfers, self.routing.prefill)
+        self._prefills = Prefills(state, self._transfers, self.routing.placing)
         self._kv_transfers = KvTransfers(state, self._reservations, self._transfers)
         self._losses = Losses(state, self._transfers, self._reservations)
         self._down = self._losses.down
         self._decodes = Decodes(state, self._losses)
+        self._aggregated = state.aggregated
         self._recovery = Recovery(
             state, self._transfers, self._reservations, self._prefills, self._kv_transfers, self._losses
         )
@@ -282,7 +283,7 @@ class Scheduler(TimingFlags):
         if message.started_ids:
             self._prefills.on_started(message)
         outputs = self._on_prefill_done(message) if message.prefilled_ids else NOTHING
-        if message.last_chunk_ids:
+        if message.last_chunk_ids and message.instance not in self._aggregated:
             # KV room is asked for while the last chunk is computed, so that layers can flow as they are made.
             outputs = [*outputs, *self._reservations.ask(now_ns, message.last_chunk_ids)]
         return [*outputs, *self._prefills.look_up_again(message.next_ids)] if message.next_ids else outputs
@@ -296,6 +297,9 @@ class Scheduler(TimingFlags):
             self.state.end(message.finished_ids, FinishReason.STOP, message.boundary_ns)
             finished = frozenset(message.finished_ids)
             going_on = [i for i in going_on if i not in finished]
+        if message.instance in self._aggregated:
+            self._decodes.stay(message.instance, going_on, message.boundary_ns)
+            return outputs
         self.table.move(_PREFILL_DONE, going_on)
         outputs += self._kv_transfers.on_made(message.instance, finished)
         return outputs

@@ -11,6 +11,7 @@ from scheduler.core.open_requests import OpenRequests
 from scheduler.core.pools import Pools
 from scheduler.core.request_table import RequestTable
 from scheduler.core.routing.decision import DecisionLog
+from scheduler.core.shared_loads import loads_of
 from scheduler.policies.classes import ClassBook
 from scheduler.protocol.finish import FinishReason
 
@@ -32,6 +33,11 @@ class SchedulerState:
     decision_logs: list[DecisionLog] = field(default_factory=list[DecisionLog])
 
     @property
+    def aggregated(self) -> frozenset[str]:
+        """Addresses of the instances that are of both stages."""
+        return frozenset(self.prefill.index.keys() & self.decode.index.keys())
+
+    @property
     def uses_pool(self) -> bool:
         """Whether prefix KV is kept in pools that instances share."""
         return self.config.cache_mode is CacheMode.POOL
@@ -49,4 +55,6 @@ def new_scheduler_state(config: SchedulerConfig) -> SchedulerState:
     open_requests = OpenRequests(keep_prompts=has_cache, keep_answers=has_cache and config.keeps_answers)
     pools = Pools(config.pools, table, open_requests)
     classes = ClassBook(config.classes) if config.classes else None
-    return SchedulerState(config, table, open_requests, Stage(config.prefill), Stage(config.decode), pools, classes)
+    of_prefill, of_decode = loads_of(*([one.address for one in infos] for infos in (config.prefill, config.decode)))
+    prefill, decode = Stage(config.prefill, of_prefill), Stage(config.decode, of_decode)
+    return SchedulerState(config, table, open_requests, prefill, decode, pools, classes)

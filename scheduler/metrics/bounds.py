@@ -41,7 +41,10 @@ class Bound(Struct, frozen=True):
         for depth, part in enumerate(parts):
             if node is None:
                 group = ".".join(parts[:depth])
-                raise ConfigError(f"{self.text}: {group} is null, it was not asked for; ask for it (--{parts[0]})")
+                raise ConfigError(
+                    f"{self.text}: {group} is null, it was not asked for or cannot be known of this run; "
+                    f"ask for it (--{parts[0]}), or leave the bound out"
+                )
             if not isinstance(node, Mapping) or part not in node:
                 raise ConfigError(f"{self.text}: no such path{_near(self.path, json)}")
             node = node[part]

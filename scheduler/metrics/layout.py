@@ -10,7 +10,15 @@ from msgspec import Struct
 from scheduler.metrics.facility import FREE, ONLY_NPUS, FacilityCurves, Prices, deal_npus
 from scheduler.protocol.fabric_messages import Plane
 
-Role = Literal["prefill", "decode"]
+Role = Literal["prefill", "decode", "aggregated"]
+"""What an instance does: compute prompts, decode, or both in the same steps."""
+
+StageName = Literal["prefill", "decode"]
+
+
+def is_of_stage(role: Role, stage: StageName) -> bool:
+    """Whether instances of a role are of a stage: an aggregated instance is of both, after all others of each."""
+    return role == stage or role == "aggregated"
 
 
 class LiveInstance(Struct, frozen=True):

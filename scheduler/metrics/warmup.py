@@ -30,3 +30,4 @@ class WarmupEnd(Struct, frozen=True):
     hidden_ns: tuple[int, ...]
     num_failed: tuple[tuple[int, ...], ...]
     num_resumed_gaps: int
+    mixed_npu_ns: int = 0

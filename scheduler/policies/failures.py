@@ -25,6 +25,7 @@ FALLBACKS: Final = {
     "prefill": "those requests went where least was outstanding",
     "decode": "those requests went where least was outstanding",
     "admission": "those requests came in",
+    "disaggregation": "those requests went to prefill instances",
     "order": "those requests went last",
     "cache": "the least recently used blocks went first",
 }

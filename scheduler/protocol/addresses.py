@@ -24,6 +24,11 @@ def decode_address(index: int) -> str:
     return f"decode-{index}"
 
 
+def aggregated_address(index: int) -> str:
+    """An aggregated instance, numbered from 0 over all supernodes."""
+    return f"aggregated-{index}"
+
+
 def pool_addresses(num_supernodes: int) -> tuple[str, ...]:
     """The cache pool of each supernode."""
     if num_supernodes == 1:

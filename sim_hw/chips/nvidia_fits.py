@@ -85,6 +85,22 @@ H100_RIVALS = {
 }
 
 
+H20_FIT = replace(
+    H100_FIT,
+    matrix_efficiency=fitted(
+        0.95,
+        "1",
+        "row h20-r1-prefill-tp8; with a seventh of an H100's arithmetic beside more bandwidth, products wait less",
+    ),
+)
+
+H20_RIVALS = {
+    "products as those of H100": with_values(H20_FIT, matrix_efficiency=H100_FIT.matrix_efficiency.value),
+    "shorter launches, longer handling": with_values(H20_FIT, block_s=75e-6, request_s=3.2e-6),
+    "longer launches, shorter handling": with_values(H20_FIT, block_s=120e-6, request_s=1.3e-6),
+}
+
+
 def _over_nvlink(collective: CollectiveFit) -> CollectiveFit:
     return replace(
         collective,

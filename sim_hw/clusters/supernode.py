@@ -104,6 +104,12 @@ class StageLayout(Struct, frozen=True):
     ep: int
     """Ranks of expert parallelism; ranks are dies."""
     overlap: Overlap
+    tp: int | None = None
+    """Ranks that share attention, and so on, as in `sim_hw.operators.parallelism`; None: as that says."""
+    expert_tp: int | None = None
+    pp: int | None = None
+    """Of prefill only."""
+    cp: int | None = None
 
 
 class ServingDefaults(Struct, frozen=True):

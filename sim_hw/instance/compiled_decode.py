@@ -162,7 +162,7 @@ def compile_decode(point: DecodePoint, max_requests_per_die: int) -> CompiledDec
         rest_base_ps=_integers(rest_s),
         rest_kv_ps=round(PS_PER_S * ranks * (rest_kv_s + expert_layers * _contended_kv_s(model, ways))),
         table=GeometricGrid(
-            lambda load: [PS_PER_S * one for one in _with_drafts_s(model, ways, expert_layers, load)],
+            lambda load: [PS_PER_S * one for one in _with_drafts_s(model, ways, expert_layers, ranks * load)],
             FEWEST_REQUESTS,
             float(max(1, max_requests_per_die)),
         ),

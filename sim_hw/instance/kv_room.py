@@ -33,12 +33,28 @@ class DecodeRoom(Struct, frozen=True):
 
 def decode_room(point: DecodePoint, reserve_share: float = RESERVE_SHARE.value) -> DecodeRoom:
     """Of the instance of `point`, whatever load that names. Raises `HardwareModelError` if nothing fits."""
+    return _room(point, reserve_share, 0.0)
+
+
+def _room(point: DecodePoint, reserve_share: float, least_buffers_bytes: float) -> DecodeRoom:
     sequences = _rows_per_die(point.chip) // point.rows_per_request
     full = replace(point, batch_per_npu=sequences * point.chip.num_dies.count, context_tokens=KV_BLOCK_TOKENS)
     full.check()
     memory = decode_memory(full)
     block_bytes = memory.parts_bytes["kv"] / sequences
+    if memory.parts_bytes["buffers"] < least_buffers_bytes:
+        memory = replace(memory, parts_bytes={**memory.parts_bytes, "buffers": least_buffers_bytes})
     return DecodeRoom(_blocks(full, memory, block_bytes, reserve_share), sequences)
+
+
+def aggregated_room(
+    decode: DecodePoint, prefill: PrefillPoint, reserve_share: float = RESERVE_SHARE.value
+) -> DecodeRoom:
+    """Of the instance whose parts have these points: weights as decode has them, whole on each rank, and the larger
+    buffers of the two. Raises `HardwareModelError` if nothing fits."""
+    prefill.check()
+    buffers = prefill_memory(prefill).parts_bytes["buffers"]
+    return _room(decode, reserve_share, buffers)
 
 
 def prefill_blocks(point: PrefillPoint, reserve_share: float = RESERVE_SHARE.value) -> int:

@@ -85,18 +85,54 @@ class DecodePower(Struct, frozen=True):
         return draw.idle_w * idle_ns * 1e-9 + active_j
 
 
+class AggregatedPower(Struct, frozen=True):
+    """Joules of one aggregated instance, all its NPUs together: of its two parts, whose draw is the same."""
+
+    decode: DecodePower
+    prefill: PrefillPower
+
+    def joules(
+        self,
+        *,
+        busy_ns: int,
+        steps: int,
+        sequence_steps: int,
+        kv_token_steps: int,
+        passes: int,
+        computed_tokens: int,
+        attention_pairs: int,
+        idle_ns: int,
+    ) -> float:
+        """Of a span from its totals: `steps` in which nothing but sequences ran, and `passes` in which prompts were
+        computed, beside sequences or not: of either, weights are read once. Additive as long as the cap does not
+        bind."""
+        draw, busy_s, decode, prefill = self.decode.draw, busy_ns * 1e-9, self.decode, self.prefill
+        active_j = (
+            draw.floor_w * busy_s
+            + decode.step_j * steps
+            + decode.sequence_j * sequence_steps
+            + decode.kv_token_j * kv_token_steps
+            + prefill.pass_j * passes
+            + prefill.token_j * computed_tokens
+            + prefill.pair_j * attention_pairs
+        )
+        if active_j > draw.cap_w * busy_s:
+            active_j = draw.cap_w * busy_s
+        return draw.idle_w * idle_ns * 1e-9 + active_j
+
+
 def prefill_power(point: PrefillPoint, clock: float = 1.0) -> PrefillPower:
     """For the instance of `point`, whatever load that names, at a share of the full clock (above 0, at most 1).
 
     Joules are given the time that passes and work take at that clock (`sim_hw.power.clock_scaling`).
     """
-    ranks = tensor_ranks(point)
+    ranks = tensor_ranks(point) * point.pp
 
     def joules(computed: float, pairs: float) -> float:
         work = pass_work(point, PassTokens(computed, 0.0, pairs))
         return _joules_per_die(point.chip, replace(work, compute_s=PREFILL_FACTOR.value * work.compute_s), clock)
 
-    # Ranks that share layers do so with each token: each of them works for it.
+    # Ranks that share a layer do so with each token, and so do stages: each of them works for it.
     many = 1e6
     token_j = (joules(2 * many, 0.0) - joules(many, 0.0)) / many
     pair_j = (joules(many, many) - joules(many, 0.0)) / many

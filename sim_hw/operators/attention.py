@@ -22,13 +22,27 @@ def matrix_product(name: str, parameters: float, rows: float, precision: Precisi
 
 
 def projections(model: ModelShape, rows: float, precision: Precision, ranks: int = 1) -> tuple[Operator, Operator]:
-    """All products before attention ("attention_prolog") and the one after it, weights split over `ranks`."""
-    weights = {one.name: one.parameters / ranks for one in model.attention.projections(model.hidden)}
+    """All products before attention ("attention_prolog") and the one after it, weights shared by `ranks`."""
+    weights = shared_parameters(model, ranks)
     output = weights.pop(_OUTPUT)
     return (
         matrix_product("attention_prolog", sum(weights.values()), rows, precision),
         matrix_product("output_projection", output, rows, precision),
     )
+
+
+def shared_parameters(model: ModelShape, ranks: int) -> dict[str, float]:
+    """Weights of one layer on each of the ranks that share its heads, by projection.
+
+    What turns into a latent, and heads of keys and values that are fewer than ranks, are on each of them.
+    """
+    found: dict[str, float] = {}
+    for one in model.attention.projections(model.hidden):
+        parts = ranks if one.into_heads or one.name == _OUTPUT else 1
+        found[one.name] = one.parameters / (
+            min(parts, model.attention.cached_heads) if one.name in ("k", "v") else parts
+        )
+    return found
 
 
 def decode_attention(

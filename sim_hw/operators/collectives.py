@@ -30,6 +30,8 @@ class ExpertAllToAll(Struct, frozen=True):
     ep: int
     hidden: int
     messages_per_row: float
+    stride: int = 1
+    """Ranks that share an expert: the next of `ep` is so many ranks away."""
 
     def message_bytes(self, name: CollectiveName) -> float:
         """Payload of one message: a quantised hidden state and its scale on the way out, BF16 on the way back."""
@@ -46,20 +48,44 @@ class ExpertAllToAll(Struct, frozen=True):
         if self.ep == 1:
             return 0.0
         fit: CollectiveFit = getattr(self.fit, name)
-        wire_bytes = self.payload_bytes(name, rows) * (1.0 - package_share(self.cluster, self.ep))
-        far_s = far_share(self.cluster, self.ep) * (fit.far_s.value + rows * fit.far_row_s.value)
+        wire_bytes = self.payload_bytes(name, rows) * (1.0 - package_share(self.cluster, self.ep, self.stride))
+        far_s = far_share(self.cluster, self.ep * self.stride) * (fit.far_s.value + rows * fit.far_row_s.value)
         return fit.fixed_s.value + wire_bytes / (fit.line_share.value * self.link_bytes_per_s()) + far_s
 
     def link_bytes_per_s(self) -> float:
         """Line rate of a rank: of scale-up only where it joins all ranks and the software uses it."""
-        is_scale_up = self.fit.all_to_all_plane is Plane.UB and _is_joined(self.cluster, self.ep)
+        is_scale_up = self.fit.all_to_all_plane is Plane.UB and _is_joined(self.cluster, self.ep * self.stride)
         die = self.cluster.chip.die
         return die.scale_up_bytes_per_s.value if is_scale_up else die.scale_out_bytes_per_s.value
 
 
-def package_share(cluster: Supernode, ep: int) -> float:
-    """The share of a rank's messages that stay in its package, on itself or its other die: none of the wire's time."""
-    return min(1.0, cluster.chip.num_dies.count / ep)
+class SidesExchange(Struct, frozen=True):
+    """Dispatch and combine between `senders` dies of attention and `receivers` of experts, which share no node."""
+
+    cluster: Supernode
+    fit: ChipFit
+    senders: int
+    receivers: int
+    hidden: int
+    messages_per_row: float
+
+    def seconds(self, name: CollectiveName, rows: float) -> float:
+        """For `rows` token rows of each sender, on the side with fewer dies: each of its lines has more to move."""
+        fit: CollectiveFit = getattr(self.fit, name)
+        busiest_rows = rows * max(1.0, self.senders / self.receivers)
+        between = ExpertAllToAll(
+            self.cluster, self.fit, self.senders + self.receivers, self.hidden, self.messages_per_row
+        )
+        sent_s = between.payload_bytes(name, busiest_rows) / (fit.line_share.value * between.link_bytes_per_s())
+        return fit.fixed_s.value + sent_s + fit.far_s.value + busiest_rows * fit.far_row_s.value
+
+
+def package_share(cluster: Supernode, ep: int, stride: int = 1) -> float:
+    """The share of a rank's messages that stay in its package, on itself or its other die: none of the wire's time.
+
+    Ranks lie `stride` dies apart.
+    """
+    return min(1.0, max(1.0, cluster.chip.num_dies.count / stride) / ep)
 
 
 def far_share(cluster: Supernode, ep: int) -> float:
@@ -73,14 +99,24 @@ def distinct_nodes(cluster: Supernode, ep: int, messages_per_row: float) -> floa
     return nodes * (1.0 - (1.0 - 1.0 / nodes) ** messages_per_row) * (1.0 - 1.0 / nodes)
 
 
-def gather_s(cluster: Supernode, ranks: int, bytes_in_all: float) -> float:
-    """Each rank reads what the others hold, `bytes_in_all` together."""
-    return bytes_in_all * (1.0 - 1.0 / ranks) / _scale_up_bytes_per_s(cluster, Operation.READ, ranks)
+def gather_s(cluster: Supernode, ranks: int, bytes_in_all: float, stride: int = 1) -> float:
+    """Each rank reads what the others hold, `bytes_in_all` together; ranks lie `stride` dies apart."""
+    return bytes_in_all * (1.0 - 1.0 / ranks) / _scale_up_bytes_per_s(cluster, Operation.READ, ranks * stride)
 
 
 def all_to_all_s(cluster: Supernode, ranks: int, bytes_per_rank: float) -> float:
     """Each rank writes an equal part of its `bytes_per_rank` to every rank."""
     return bytes_per_rank * (1.0 - 1.0 / ranks) / _scale_up_bytes_per_s(cluster, Operation.WRITE, ranks)
+
+
+def reduce_scatter_s(cluster: Supernode, ranks: int, num_bytes: float) -> float:
+    """Each of `ranks` ranks ends with the sum of a part of the `num_bytes` that all have."""
+    return all_to_all_s(cluster, ranks, num_bytes)
+
+
+def send_s(cluster: Supernode, ranks: int, num_bytes: float) -> float:
+    """One rank to another, `ranks` ranks away."""
+    return num_bytes / _scale_up_bytes_per_s(cluster, Operation.WRITE, ranks)
 
 
 def all_reduce_s(cluster: Supernode, ranks: int, num_bytes: float) -> float:

@@ -32,16 +32,19 @@ def expert_products(
     rows: float,
     slowest_rows: float,
     weight_bytes: float | None = None,
+    ranks: int = 1,
+    gate_rows: float | None = None,
 ) -> tuple[Operator, Operator]:
     """Gate for the rank's own `rows`, grouped products for the `slowest_rows` that arrive at the slowest rank.
 
     Of its experts, those that no row comes to are not read. `weight_bytes` is the size of a weight where it is not
-    kept in `precision`.
+    kept in `precision`. Each expert is split over `ranks`, which then have `rows` together; `gate_rows` are a rank's
+    own where these are others.
     """
-    weights = model.expert_parameters
+    weights = model.expert_parameters / ranks
     weight_bytes = precision.bytes_per_element if weight_bytes is None else weight_bytes
     return (
-        matrix_product("gate", model.router_parameters, rows, Precision.BF16),
+        matrix_product("gate", model.router_parameters, rows if gate_rows is None else gate_rows, Precision.BF16),
         Operator(
             "experts",
             OperatorClass.MATRIX,
@@ -62,7 +65,12 @@ def row_handling(fit: ChipFit, rows: float) -> Operator:
     return Operator("row_handling", OperatorClass.REQUEST, wait_s=rows / ROWS_PER_HANDLING * fit.request_s.value)
 
 
-def ffn_vector(model: ModelShape, intermediate: int, rows: float, ranks: int = 1) -> Operator:
-    """Prefill's activations of `rows` passes through a feed-forward part: input, gate and up, product, output."""
-    elements = 2 * model.hidden + 3 * intermediate / ranks
-    return Operator("ffn_vector", OperatorClass.VECTOR, hbm_bytes=rows * elements * WRITTEN_AND_READ_BYTES)
+def ffn_vector(
+    model: ModelShape, intermediate: int, rows: float, ranks: int = 1, inputs: float | None = None
+) -> Operator:
+    """Prefill's activations of `rows` passes through a feed-forward part: input, gate and up, product, output.
+
+    `inputs` are the rows that are taken in where these are fewer: several experts read one where it lies.
+    """
+    elements = rows * (model.hidden + 3 * intermediate / ranks) + (rows if inputs is None else inputs) * model.hidden
+    return Operator("ffn_vector", OperatorClass.VECTOR, hbm_bytes=elements * WRITTEN_AND_READ_BYTES)

@@ -117,5 +117,7 @@ def _usual_slots(experts: Experts, ep: int) -> int:
 
 
 def tensor_ranks(instance: Instance) -> int:
-    """Ranks that share each layer of a dense model; 1 with experts, whose attention is data-parallel."""
+    """Ranks that share the attention of each layer, and all else of a dense model."""
+    if instance.tp is not None:
+        return instance.tp
     return 1 if instance.model.experts else instance.ep

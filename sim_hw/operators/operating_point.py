@@ -5,12 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from msgspec import Struct
-
 from sim_hw.chips.chip import Chip, ExpertWeights, Precision
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.errors import OperatingPointError
 from sim_hw.models.shape import ModelShape
+from sim_hw.operators.parallelism import Parallelism
 from sim_hw.planes import Plane
 
 MOST_DRAFTS: Final = 16
@@ -41,7 +40,7 @@ class Drafter(StrEnum):
     """Text that was seen before: nothing is multiplied for it."""
 
 
-class Instance(Struct, frozen=True, kw_only=True):
+class Instance(Parallelism, frozen=True, kw_only=True):
     """Where a question is asked: `num_npus` packages of `cluster`, experts over `ep` ranks, a rank being a die.
 
     A dense model has no experts to spread: each of its layers is split over `ep` ranks instead (tensor parallelism).
@@ -55,6 +54,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     overlap: Overlap = Overlap.TWO_BATCHES
     eplb: ExpertBalance = ExpertBalance.DEFAULT
     slots_per_rank: int | None = None
+    reserve_share: float | None = None
+    """Of a die's memory, what is kept for activations, graphs and fragmentation; None: as much as usual."""
 
     @property
     def chip(self) -> Chip:
@@ -90,6 +91,16 @@ class Instance(Struct, frozen=True, kw_only=True):
         """Dies of the instance."""
         return self.num_npus * self.chip.num_dies.count
 
+    @property
+    def stage_ranks(self) -> int:
+        """Dies that work on a layer."""
+        return self.num_ranks // self.pp
+
+    @property
+    def layer_share(self) -> float:
+        """Of the layers, those of the longest stage."""
+        return -(-self.model.layers // self.pp) / self.model.layers
+
     def check(self) -> None:
         """Raise `OperatingPointError` for an instance that cannot exist."""
         if self.num_npus < 1:
@@ -103,6 +114,9 @@ class Instance(Struct, frozen=True, kw_only=True):
                 f"expert parallelism over {self.ep} ranks needs 1 to {self.num_ranks} of them, the dies of "
                 f"{self.num_npus} NPUs: change --ep or --npus"
             )
+        if self.reserve_share is not None and not 0.0 <= self.reserve_share < 1.0:
+            raise OperatingPointError(f"reserve {self.reserve_share} is no share of memory: give --reserve 0 to 1")
+        self.check_shares(self.model, self.num_ranks, self.ep)
         if self.kv_precision not in KV_PRECISIONS:
             raise OperatingPointError(f"KV in {self.kv_precision}: give --kv-precision {', '.join(KV_PRECISIONS)}")
         self._check_expert_weights()
@@ -166,6 +180,9 @@ class DecodePoint(Instance, frozen=True, kw_only=True):
     def check(self) -> None:
         """Raise `OperatingPointError` for a point that cannot exist."""
         Instance.check(self)
+        for name, count in (("--pp", self.pp), ("--cp", self.cp)):
+            if count != 1:
+                raise OperatingPointError(f"{name} {count} is of prefill passes: leave it out of decode")
         _check_positive("batch per NPU", self.batch_per_npu, "--batch")
         _check_positive("context", self.context_tokens, "--context")
         _check_positions(self.model, self.context_tokens, "--context")
@@ -203,8 +220,8 @@ class PrefillPoint(Instance, frozen=True, kw_only=True):
 
     @property
     def prompts_per_rank(self) -> float:
-        """A share of a prompt where several ranks work on one."""
-        return self.tokens_per_rank / self.prompt_tokens
+        """A share of a prompt where several ranks work on one; each stage has all prompts of its pass."""
+        return self.pp * self.tokens_per_rank / self.prompt_tokens
 
     def check(self) -> None:
         """Raise `OperatingPointError` for a point that cannot exist."""

@@ -17,7 +17,7 @@ from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.supernode import Overlap
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.attention import decode_attention, matrix_product
-from sim_hw.operators.collectives import ALL_REDUCE_FIXED_S, ExpertAllToAll, all_reduce_s
+from sim_hw.operators.collectives import ALL_REDUCE_FIXED_S, ExpertAllToAll
 from sim_hw.operators.ffn import (
     DOWN_PROJECTION_SHARE,
     dense_products,
@@ -29,6 +29,7 @@ from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, Drafter
 from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.roofline import busy_s
+from sim_hw.operators.sharing import Sharing, sharing_of
 from sim_hw.steps.step_time import StepTime, behind, one_after_another, total
 
 SPLIT_STEP_CORES = 2
@@ -59,11 +60,17 @@ class ExpertLayer(Struct, frozen=True):
 
 
 class DecodeModel(Struct, frozen=True):
-    """The operators of one rank at one operating point, for as many requests of that rank as a caller names."""
+    """The operators of one rank at one operating point, for as many requests as a caller names: those of the rank, or
+    of the ranks together that share its attention."""
 
     point: DecodePoint
     fit: ChipFit
     layout: ExpertLayout | None
+
+    @property
+    def sharing(self) -> Sharing:
+        """Which ranks share tensors."""
+        return sharing_of(self.point, ALL_REDUCE_FIXED_S.value)
 
     def attention(self, requests: float) -> tuple[Operator, ...]:
         """Of one layer."""
@@ -81,40 +88,50 @@ class DecodeModel(Struct, frozen=True):
             point.score_precision,
         )
         launch = self._launch("attention_launch")
-        return (*operators, *launch, *self._all_reduce("attention_all_reduce", requests, ranks))
+        return (*operators, *launch, *self.sharing.after_attention(requests * point.rows_per_request))
 
     def experts(self, layout: ExpertLayout, requests: float) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
         """Computation of one expert layer, and its all-to-all."""
-        point = self.point
+        point, sharing = self.point, self.sharing
         rows = requests * point.rows_per_request
-        spread = self.fit.text_spread.value / (layout.ep * requests) ** 0.5
-        slowest = layout.slowest_rank_rows(rows, point.eplb, spread)
-        communication = ExpertAllToAll(point.cluster, self.fit, layout.ep, point.model.hidden, layout.messages_per_row)
-        products = expert_products(point.model, layout, point.expert_precision, rows, slowest, point.expert_bytes)
-        computed = (*products, row_handling(self.fit, rows), *self._launch("ffn_launch"))
-        return computed, dispatch_and_combine(communication, rows)
+        rank_rows = sharing.rank_rows(rows)
+        shared_rows = rank_rows * point.expert_tp
+        spread = self.fit.text_spread.value / (layout.ep * point.expert_tp * requests / sharing.attention) ** 0.5
+        slowest = layout.slowest_rank_rows(shared_rows, point.eplb, spread)
+        products = expert_products(
+            point.model,
+            layout,
+            point.expert_precision,
+            shared_rows,
+            slowest,
+            point.expert_bytes,
+            point.expert_tp,
+            rows if sharing.is_joined else rank_rows,
+        )
+        computed = (*products, row_handling(self.fit, rank_rows), *self._launch("ffn_launch"))
+        return computed, (*self._exchange(layout, shared_rows), *sharing.around_experts(rows))
 
     def dense(self, requests: float) -> tuple[Operator, ...]:
         """Of one dense layer.
 
         What rows and launches cost was fitted on all layers of models with experts, and is left out without any.
         """
-        rows = requests * self.point.rows_per_request
-        ranks = tensor_ranks(self.point)
-        products = dense_products(self.point.model, self.point.precision, rows, ranks)
-        handling = (row_handling(self.fit, rows),) if self.layout else ()
-        return (products, *handling, *self._launch("ffn_launch"), *self._all_reduce("ffn_all_reduce", requests, ranks))
+        rows, sharing = requests * self.point.rows_per_request, self.sharing
+        products = dense_products(self.point.model, self.point.precision, sharing.dense_rows(rows), sharing.dense)
+        handling = (row_handling(self.fit, sharing.rank_rows(rows)),) if self.layout else ()
+        return (products, *handling, *self._launch("ffn_launch"), *sharing.around_dense(rows))
 
     def _launch(self, name: str) -> tuple[Operator, ...]:
         """What a block takes for each micro-batch, however few requests it has."""
         return (Operator(name, OperatorClass.WAIT, wait_s=self.fit.block_s.value),) if self.layout else ()
 
-    def _all_reduce(self, name: str, requests: float, ranks: int) -> tuple[Operator, ...]:
-        if ranks == 1:
+    def _exchange(self, layout: ExpertLayout, rows: float) -> tuple[Operator, ...]:
+        point = self.point
+        if self.sharing.is_joined:
             return ()
-        num_bytes = 2.0 * requests * self.point.rows_per_request * self.point.model.hidden
-        wait_s = ALL_REDUCE_FIXED_S.value + all_reduce_s(self.point.cluster, ranks, num_bytes)
-        return (Operator(name, OperatorClass.WAIT, wait_s=wait_s),)
+        messages, hidden = layout.messages_per_row, point.model.hidden
+        communication = ExpertAllToAll(point.cluster, self.fit, layout.ep, hidden, messages, point.expert_tp)
+        return dispatch_and_combine(communication, rows)
 
     def busy_s(self, operators: tuple[Operator, ...], core_share: float = 1.0) -> dict[str, float]:
         """Seconds by operator on that share of the cores."""
@@ -255,7 +272,8 @@ def dense_draft_operators(model: DecodeModel, requests: float) -> tuple[Operator
         products = matrix_product(
             "dense_ffn", eagle_ffn_parameters(model.point.model) / ranks, requests, model.point.precision
         )
-        return (*row.attention(requests), products)
+        on_all = replace(row.sharing, is_joined=True)
+        return (*row.attention(requests), products, *on_all.around_dense(requests))
     return (*row.attention(requests), *(() if model.layout else row.dense(requests)))
 
 

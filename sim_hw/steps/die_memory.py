@@ -14,13 +14,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sim_hw.chips.sheet import fit_of
-from sim_hw.errors import DoesNotFitError
+from sim_hw.errors import DoesNotFitError, OperatingPointError
 from sim_hw.figure import Confidence, Figure
-from sim_hw.models.attention import LatentAttention
+from sim_hw.operators.attention import shared_parameters
 from sim_hw.operators.collectives import ExpertAllToAll
 from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, Drafter, Instance, PrefillPoint
+from sim_hw.operators.sharing import sharing_of
 from sim_hw.steps.decode_step import eagle_ffn_parameters
+from sim_hw.steps.prefill_pass import is_staged
 
 AnyPoint = TypeVar("AnyPoint", bound=Instance)
 
@@ -61,25 +63,28 @@ class DieMemory(Struct, frozen=True):
 def weights_bytes(instance: Instance, is_split_by_head: bool, drafter: Drafter | None = None) -> dict[str, float]:
     """Weights of one die by kind, with those of what drafts.
 
-    With `is_split_by_head` (staged prefill) projections into heads and the vocabulary are spread over all ranks. A
-    dense model splits everything over its tensor-parallel ranks.
+    With `is_split_by_head` (staged prefill) projections into heads and the vocabulary are spread over all ranks; else
+    attention and vocabulary over those that share attention. Of a pipeline it is the longest stage.
     """
     shape, layout, ranks = instance.model, expert_layout(instance), tensor_ranks(instance)
-    head_ranks = min(instance.num_ranks, shape.heads) if is_split_by_head else ranks
-    attention = shape.attention_shared_parameters / ranks + shape.attention_head_parameters / head_ranks
+    head_ranks = min(instance.stage_ranks, shape.heads) if is_split_by_head else ranks
+    attention = sum(shared_parameters(shape, ranks).values())
+    if is_split_by_head:
+        attention = shape.attention_shared_parameters + shape.attention_head_parameters / head_ranks
     # In parameters of the size that all others have.
     expert_size = instance.expert_bytes / instance.precision.bytes_per_element
-    experts = layout.slots_per_rank * shape.expert_parameters * expert_size if layout else 0.0
+    experts = layout.slots_per_rank * shape.expert_parameters / instance.expert_tp * expert_size if layout else 0.0
     expert_layer = experts + shape.router_parameters if layout else 0.0
-    vocabularies = (1 if shape.tied_embedding else 2) * shape.embedding_parameters
+    vocabularies = (1 if shape.tied_embedding or instance.pp > 1 else 2) * shape.embedding_parameters
+    stage_layers = -(-shape.layers // instance.pp)
     drafts = {
         Drafter.MTP: shape.mtp_layers * (attention + expert_layer + shape.mtp_projection_parameters),
         Drafter.EAGLE: attention + eagle_ffn_parameters(shape) / ranks + shape.mtp_projection_parameters,
     }
     parameters = {
-        "attention": shape.layers * attention,
-        "experts": shape.moe_layers * expert_layer,
-        "dense_ffn": shape.dense_layers * shape.dense_parameters / ranks,
+        "attention": stage_layers * attention,
+        "experts": min(stage_layers, shape.moe_layers) * expert_layer,
+        "dense_ffn": instance.layer_share * shape.dense_layers * shape.dense_parameters / sharing_of(instance).dense,
         "vocabulary": vocabularies / head_ranks,
         "drafter" if drafter is Drafter.EAGLE else "mtp": drafts.get(drafter, 0.0) if drafter else 0.0,
     }
@@ -97,24 +102,24 @@ def decode_memory(point: DecodePoint) -> DieMemory:
     layer_bytes = point.model.attention.cached_elements * point.kv_precision.bytes_per_element
     kv_bytes = requests * ranks * point.context_tokens * (point.model.layers + draft_layers) * layer_bytes
     buffers = 0.0
-    if layout:
+    if layout and not sharing_of(point).is_joined:
         copies = min(point.model.experts_per_token, layout.slots_per_rank)
         all_to_all = ExpertAllToAll(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
         message_bytes = all_to_all.message_bytes("dispatch") + all_to_all.message_bytes("combine")
-        buffers = layout.ep * requests * point.rows_per_request * copies * message_bytes
+        buffers = layout.ep * point.expert_tp * requests * point.rows_per_request * copies * message_bytes
     return _die_memory(point, weights_bytes(point, False, drafter), buffers, kv_bytes / heads)
 
 
 def prefill_memory(point: PrefillPoint) -> DieMemory:
     """Of one die; staged attention keeps the whole pass's latents on each (one latent head cannot be split)."""
-    is_latent = isinstance(point.model.attention, LatentAttention)
-    is_staged = fit_of(point.chip).is_staged_prefill and is_latent and tensor_ranks(point) == 1
-    sharing = point.num_ranks if is_staged else tensor_ranks(point)
+    staged = is_staged(point, fit_of(point.chip))
+    sharing = point.stage_ranks if staged else tensor_ranks(point)
     heads = min(sharing, point.model.attention.cached_heads)
-    tokens = point.tokens_per_rank * sharing
-    kv_bytes = tokens * point.model.kv_bytes_per_token(False, point.kv_precision.bytes_per_element) / heads
-    buffers = PREFILL_BUFFER_BYTES.value if expert_layout(point) else 0.0
-    return _die_memory(point, weights_bytes(point, is_staged), buffers, kv_bytes, PREFILL_RESERVE_SHARE)
+    tokens = point.pp * point.tokens_per_rank * sharing
+    token_bytes = point.model.kv_bytes_per_token(False, point.kv_precision.bytes_per_element)
+    kv_bytes = tokens * point.layer_share * token_bytes / heads
+    buffers = PREFILL_BUFFER_BYTES.value if expert_layout(point) and not sharing_of(point).is_joined else 0.0
+    return _die_memory(point, weights_bytes(point, staged), buffers, kv_bytes, PREFILL_RESERVE_SHARE)
 
 
 def check_decode(point: DecodePoint) -> DieMemory:
@@ -160,14 +165,19 @@ def _other_size(point: AnyPoint, memory_of: Callable[[AnyPoint], DieMemory]) -> 
     a rank grow with them, and in staged prefill so do the latents, which each rank keeps of all.
     """
     dies = point.chip.num_dies.count
+    group = point.expert_tp * point.pp
     larger = [
-        (ep, max(point.num_npus, ep // dies)) for ep in _sizes(point.ep // dies + 1, point.cluster.num_npus, dies)
+        (ep, max(point.num_npus, -(-ep * group // dies)))
+        for ep in _sizes(point.ep // dies + 1, point.cluster.num_npus // group, dies)
     ]
-    smaller = [(ep, ep // dies) for ep in reversed(_sizes(1, (point.ep - 1) // dies, dies))]
+    smaller = [(ep, ep * group // dies) for ep in reversed(_sizes(1, (point.ep - 1) // dies, dies))]
     for verb, sizes in (("raise", larger), ("lower", smaller)):
         for ep, num_npus in sizes:
-            with suppress(DoesNotFitError):  # slots that cannot hold all experts
-                if memory_of(replace(point, ep=ep, num_npus=num_npus)).fits:
+            other = replace(point, ep=ep, num_npus=num_npus)
+            # Slots that cannot hold all experts, ranks that do not share evenly.
+            with suppress(DoesNotFitError, OperatingPointError):
+                other.check()
+                if memory_of(other).fits:
                     npus = f"--npus to {num_npus} and " if num_npus != point.num_npus else ""
                     return [f"{verb} {npus}--ep to {ep}"]
     return []
@@ -203,7 +213,8 @@ def _die_memory(
 ) -> DieMemory:
     capacity_bytes = instance.chip.die.hbm_bytes.value
     parts = {f"weights_{kind}": value for kind, value in weights.items()}
-    parts |= {"buffers": buffers, "kv": kv_bytes, "reserve": reserve_share.value * capacity_bytes}
+    reserve = reserve_share.value if instance.reserve_share is None else instance.reserve_share
+    parts |= {"buffers": buffers, "kv": kv_bytes, "reserve": reserve * capacity_bytes}
     return DieMemory(parts, capacity_bytes)
 
 

@@ -16,7 +16,7 @@ from sim_hw.operators.error_bar import error_bar
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.die_memory import check_decode, check_prefill, largest_fitting_batch
-from sim_hw.steps.prefill_pass import prefill_pass
+from sim_hw.steps.prefill_pass import prefill_pass, prompt_passes
 from sim_hw.steps.work import decode_work, prefill_work
 
 OPERATOR_HIDDEN = 7168
@@ -57,7 +57,7 @@ class PrefillPrediction(Struct, frozen=True):
     tokens_per_s_per_npu: float
     """Prompt tokens, cached ones included."""
     ttft_s: float
-    """Of prompts that find the instance idle: the pass itself."""
+    """Of prompts that find the instance idle: the pass itself, or as many as a prompt of more tokens takes."""
     pass_s: float
     layer_s: float
     operators_s: dict[str, float]
@@ -114,7 +114,7 @@ def predict_prefill(point: PrefillPoint) -> PrefillPrediction:
     rivals = [prefill_pass(point, fit).whole.seconds for fit in rivals_of(point.chip)]
     return PrefillPrediction(
         tokens_per_s_per_npu=point.batch_tokens_per_npu / pass_s,
-        ttft_s=pass_s,
+        ttft_s=pass_s * prompt_passes(point),
         pass_s=pass_s,
         layer_s=found.layer.seconds,
         operators_s=found.whole.busy_s,

@@ -17,8 +17,14 @@ from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.supernode import Endpoint, Memory, Operation, Overlap, Reach
 from sim_hw.figure import Confidence, Figure
 from sim_hw.models.attention import LatentAttention
-from sim_hw.operators.attention import matrix_product, prefill_attention
-from sim_hw.operators.collectives import ExpertAllToAll, all_reduce_s, all_to_all_s, distinct_nodes, gather_s
+from sim_hw.operators.attention import (
+    WRITTEN_AND_READ_BYTES,
+    expanded_elements,
+    expansion_parameters,
+    matrix_product,
+    prefill_attention,
+)
+from sim_hw.operators.collectives import ExpertAllToAll, all_to_all_s, distinct_nodes, gather_s, send_s
 from sim_hw.operators.ffn import (
     DOWN_PROJECTION_SHARE,
     dense_products,
@@ -30,12 +36,16 @@ from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import PrefillPoint
 from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.roofline import busy_s
+from sim_hw.operators.sharing import ACTIVATION_BYTES, Sharing, sharing_of
 from sim_hw.planes import Plane
 from sim_hw.steps.step_time import StepTime, behind, one_after_another, total
 
 TEXT_TOKENS = 4096
 """Tokens of a prefill batch that count as one text for the skew of its experts; the prompt of the fitted rows."""
 
+
+MICROBATCHES: Final = tuple(2**power for power in range(8))
+"""Into which a pass through a pipeline may be cut."""
 
 VPC_LINE_SHARE: Final = Figure(
     0.33,
@@ -54,7 +64,7 @@ class PrefillPass(Struct, frozen=True):
 
 
 class PassTokens(Struct, frozen=True):
-    """The work of one rank in one pass, or of the ranks together that share the layers of a dense model.
+    """The work of one rank in one pass, or of the ranks together that share its attention.
 
     Fractions arise where several ranks work on one prompt. `pairs` are (query, key) pairs, causal mask.
     """
@@ -62,6 +72,23 @@ class PassTokens(Struct, frozen=True):
     computed: float
     cached: float
     pairs: float
+
+    def part(self, count: int) -> PassTokens:
+        """One of so many equal parts."""
+        return PassTokens(self.computed / count, self.cached / count, self.pairs / count)
+
+
+def is_staged(point: PrefillPoint, fit: ChipFit) -> bool:
+    """Whether attention runs SP-TP-SP over all ranks: what the software does unless it is told how to share."""
+    is_told = point.tp is not None or point.cp > 1
+    is_latent = isinstance(point.model.attention, LatentAttention)
+    return fit.is_staged_prefill and is_latent and not is_told and tensor_ranks(point) == 1
+
+
+def prompt_passes(point: PrefillPoint) -> float:
+    """Passes that a prompt takes, at least 1, where those that work on it have fewer tokens in one."""
+    sharing = point.stage_ranks if is_staged(point, fit_of(point.chip)) else tensor_ranks(point) * point.cp
+    return max(1.0, 1.0 / (sharing * point.prompts_per_rank))
 
 
 def pass_tokens(point: PrefillPoint) -> PassTokens:
@@ -80,52 +107,85 @@ class PrefillModel(Struct, frozen=True):
     fit: ChipFit
     layout: ExpertLayout | None
 
+    @property
+    def sharing(self) -> Sharing:
+        """Which ranks share tensors."""
+        return sharing_of(self.point)
+
     def attention(self, tokens: PassTokens) -> tuple[Operator, ...]:
         """Of one layer, with the collectives between ranks."""
         point, ranks = self.point, tensor_ranks(self.point)
         operators = prefill_attention(
             point.model, self.fit, point.precision, tokens.computed, tokens.cached, tokens.pairs, ranks
         )
-        return (*operators, *self._staging(tokens), *self._all_reduce("attention_all_reduce", tokens))
+        shared = (*self._staging(tokens), *self.sharing.after_attention(tokens.computed))
+        return (*operators, *shared, *self._of_other_parts(tokens))
 
     def experts(self, layout: ExpertLayout, tokens: PassTokens) -> tuple[Operator, ...]:
         """Computation of one expert layer."""
-        text_tokens = tokens.computed + self.fit.cached_text_share.value * tokens.cached
-        num_texts = max(1.0, layout.ep * text_tokens / TEXT_TOKENS)
+        point, sharing = self.point, self.sharing
+        ranks = point.expert_tp
+        rank_rows = sharing.rank_rows(tokens.computed)
+        text_tokens = rank_rows + self.fit.cached_text_share.value * sharing.rank_rows(tokens.cached)
+        num_texts = max(1.0, layout.ep * ranks * text_tokens / TEXT_TOKENS)
         spread = self.fit.text_spread.value / num_texts**0.5
-        slowest = layout.slowest_rank_rows(tokens.computed, self.point.eplb, spread)
-        point = self.point
+        slowest = layout.slowest_rank_rows(rank_rows * ranks, point.eplb, spread)
         products = expert_products(
-            point.model, layout, point.expert_precision, tokens.computed, slowest, point.expert_bytes
+            point.model,
+            layout,
+            point.expert_precision,
+            rank_rows * ranks,
+            slowest,
+            point.expert_bytes,
+            ranks,
+            tokens.computed if sharing.is_joined else rank_rows,
         )
-        return (*products, ffn_vector(self.point.model, layout.experts.intermediate, slowest))
+        inputs = min(slowest, tokens.computed) if sharing.is_joined else None
+        return (*products, ffn_vector(point.model, layout.experts.intermediate, slowest, ranks, inputs))
 
     def all_to_all(self, layout: ExpertLayout, tokens: PassTokens) -> tuple[Operator, ...]:
-        """Dispatch and combine of one expert layer."""
-        point, messages = self.point, float(layout.messages_per_row)
-        if not self.fit.is_staged_prefill:
-            # Large batches are forwarded inside a node: a row crosses to each other node once.
-            messages = distinct_nodes(point.cluster, layout.ep, messages) or messages
-        communication = ExpertAllToAll(point.cluster, self.fit, layout.ep, point.model.hidden, messages)
-        return dispatch_and_combine(communication, tokens.computed)
+        """Dispatch and combine of one expert layer, and what moves between the ranks that share an expert."""
+        point, sharing, messages = self.point, self.sharing, float(layout.messages_per_row)
+        shared = sharing.around_experts(tokens.computed)
+        if sharing.is_joined:
+            return shared
+        fit, ranks = self.fit, layout.ep * point.expert_tp
+        if not fit.is_staged_prefill:
+            # Large batches are forwarded inside a node: a row crosses to each other node once, if there is one.
+            crossed = distinct_nodes(point.cluster, ranks, messages)
+            messages = crossed or messages
+            fit = fit if crossed else replace(fit, all_to_all_plane=Plane.UB)
+        communication = ExpertAllToAll(point.cluster, fit, layout.ep, point.model.hidden, messages, point.expert_tp)
+        rows = sharing.rank_rows(tokens.computed) * point.expert_tp
+        return (*dispatch_and_combine(communication, rows), *shared)
 
     def dense(self, tokens: PassTokens) -> tuple[Operator, ...]:
         """Of one dense layer."""
-        shape, ranks = self.point.model, tensor_ranks(self.point)
+        shape, sharing = self.point.model, self.sharing
+        rows = sharing.dense_rows(tokens.computed)
         return (
-            dense_products(shape, self.point.precision, tokens.computed, ranks),
-            ffn_vector(shape, shape.dense_intermediate, tokens.computed, ranks),
-            *self._all_reduce("ffn_all_reduce", tokens),
+            dense_products(shape, self.point.precision, rows, sharing.dense),
+            ffn_vector(shape, shape.dense_intermediate, rows, sharing.dense),
+            *sharing.around_dense(tokens.computed),
         )
 
     def once(self) -> tuple[Operator, ...]:
         """Head and launches. The last tokens of a pass are few: the head takes the time of reading its weights."""
-        head = self.point.model.embedding_parameters / self.point.num_ranks
+        head = self.point.model.embedding_parameters / self.point.stage_ranks
         wait_s = self.fit.iteration_s.value + self.fit.pass_s.value
         return (
             matrix_product("head", head, 1.0, self.point.precision),
             Operator("iteration", OperatorClass.WAIT, wait_s=wait_s),
         )
+
+    def handed_on(self, tokens: PassTokens) -> tuple[Operator, ...]:
+        """Hidden states from a rank of one stage to one of the next."""
+        point = self.point
+        if point.pp == 1:
+            return ()
+        num_bytes = ACTIVATION_BYTES * self.sharing.rank_rows(tokens.computed) * point.model.hidden
+        wait_s = send_s(point.cluster, point.num_ranks, num_bytes)
+        return (Operator("stage_send", OperatorClass.WAIT, wait_s=wait_s),)
 
     def busy_s(self, operators: tuple[Operator, ...]) -> dict[str, float]:
         """Seconds by operator on all cores."""
@@ -133,26 +193,37 @@ class PrefillModel(Struct, frozen=True):
 
     def _staging(self, tokens: PassTokens) -> tuple[Operator, ...]:
         attention, point = self.point.model.attention, self.point
-        if not (self.fit.is_staged_prefill and isinstance(attention, LatentAttention)):
+        if not (is_staged(point, self.fit) and isinstance(attention, LatentAttention)):
             return ()
         element_bytes = point.precision.bytes_per_element
         cache_bytes = attention.cached_elements * point.kv_precision.bytes_per_element
         computed_bytes = (attention.q_rank or point.model.hidden) * element_bytes + cache_bytes
-        gathered_bytes = point.num_ranks * (tokens.computed * computed_bytes + tokens.cached * cache_bytes)
+        gathered_bytes = point.stage_ranks * (tokens.computed * computed_bytes + tokens.cached * cache_bytes)
         heads_bytes = tokens.computed * attention.heads * attention.value_dim * element_bytes
-        gathered_s = gather_s(point.cluster, point.num_ranks, gathered_bytes)
-        heads_s = all_to_all_s(point.cluster, point.num_ranks, heads_bytes)
+        gathered_s = gather_s(point.cluster, point.stage_ranks, gathered_bytes)
+        heads_s = all_to_all_s(point.cluster, point.stage_ranks, heads_bytes)
         return (
             Operator("latent_gather", OperatorClass.WAIT, wait_s=gathered_s),
             Operator("head_exchange", OperatorClass.WAIT, wait_s=heads_s),
         )
 
-    def _all_reduce(self, name: str, tokens: PassTokens) -> tuple[Operator, ...]:
-        ranks = tensor_ranks(self.point)
-        if ranks == 1:
+    def _of_other_parts(self, tokens: PassTokens) -> tuple[Operator, ...]:
+        """What a rank reads, before it attends, of the prompts that it shares with others: keys and values, which it
+        expands once more where they are latents."""
+        point, parts = self.point, self.point.cp
+        if parts == 1:
             return ()
-        wait_s = all_reduce_s(self.point.cluster, ranks, 2.0 * tokens.computed * self.point.model.hidden)
-        return (Operator(name, OperatorClass.WAIT, wait_s=wait_s),)
+        attention, ranks = point.model.attention, tensor_ranks(point)
+        theirs = (parts - 1) * (tokens.computed + tokens.cached)
+        element_bytes = point.kv_precision.bytes_per_element / min(ranks, attention.cached_heads)
+        kv_bytes = theirs * parts / (parts - 1) * attention.cached_elements * element_bytes
+        written_bytes = theirs * expanded_elements(point.model) * WRITTEN_AND_READ_BYTES / ranks
+        flops = 2.0 * theirs * expansion_parameters(point.model) / ranks
+        return (
+            Operator("context_gather", OperatorClass.WAIT, wait_s=gather_s(point.cluster, parts, kv_bytes, ranks)),
+            Operator("context_expansion", OperatorClass.MATRIX, point.precision, flops),
+            Operator("context_vector", OperatorClass.VECTOR, hbm_bytes=written_bytes),
+        )
 
 
 def prefill_pass(point: PrefillPoint, fit: ChipFit | None = None) -> PrefillPass:
@@ -177,13 +248,30 @@ def _pass_with_fetch(point: PrefillPoint, fit: ChipFit) -> PrefillPass:
 
 
 def pass_time(model: PrefillModel, tokens: PassTokens) -> PrefillPass:
-    """A pass whose cached latents have arrived."""
-    shape = model.point.model
+    """A pass whose cached latents have arrived, in the number of micro-batches in which its stages are done first."""
+    if model.point.pp == 1:
+        return _stage_time(model, tokens)
+    return min((_pipelined(model, tokens, count) for count in MICROBATCHES), key=lambda found: found.whole.seconds)
+
+
+def _stage_time(model: PrefillModel, tokens: PassTokens) -> PrefillPass:
+    """Of the stage with the most layers."""
+    shape, share = model.point.model, model.point.layer_share
     attention_s = model.busy_s(model.attention(tokens))
     dense = one_after_another(attention_s | model.busy_s(model.dense(tokens)))
     layer = _expert_layer(model, model.layout, tokens, attention_s) if model.layout else dense
-    once = one_after_another(model.busy_s(model.once()))
-    return PrefillPass(total([dense.times(shape.dense_layers), layer.times(shape.moe_layers), once]), layer)
+    once = one_after_another(model.busy_s((*model.once(), *model.handed_on(tokens))))
+    layers = [dense.times(share * shape.dense_layers), layer.times(share * shape.moe_layers)]
+    return PrefillPass(total([*layers, once]), layer)
+
+
+def _pipelined(model: PrefillModel, tokens: PassTokens, count: int) -> PrefillPass:
+    """The last of `count` micro-batches leaves the last stage; each stage waits for those before it to begin, and for
+    those behind it to end."""
+    stage = _stage_time(model, tokens.part(count))
+    idle_s = (model.point.pp - 1) * stage.whole.seconds
+    whole = total([stage.whole.times(count), one_after_another({"pipeline_bubble": idle_s})])
+    return PrefillPass(whole, stage.layer)
 
 
 def _expert_layer(

@@ -54,7 +54,8 @@ def decode_link_s(point: DecodePoint) -> float:
 def _pass_wait_s(point: PrefillPoint, tokens: PassTokens) -> float:
     model, shape = PrefillModel(point, fit_of(point.chip), expert_layout(point)), point.model
     wait_s = shape.layers * _wait_s(model.attention(tokens)) + shape.dense_layers * _wait_s(model.dense(tokens))
-    return wait_s + (shape.moe_layers * _wait_s(model.all_to_all(model.layout, tokens)) if model.layout else 0.0)
+    wait_s += shape.moe_layers * _wait_s(model.all_to_all(model.layout, tokens)) if model.layout else 0.0
+    return wait_s / point.pp + _wait_s(model.handed_on(tokens))
 
 
 def _step_wait_s(point: DecodePoint) -> float:

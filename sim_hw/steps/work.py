@@ -58,16 +58,16 @@ def prefill_work(point: PrefillPoint) -> Work:
 
 
 def pass_work(point: PrefillPoint, tokens: PassTokens) -> Work:
-    """Of one pass of one rank over these tokens, whatever load `point` names."""
+    """Of one pass of one rank over these tokens, whatever load `point` names; a pipeline reads weights only once."""
     model = PrefillModel(replace(point, eplb=ExpertBalance.PERFECT), fit_of(point.chip), expert_layout(point))
-    shape = point.model
+    shape, share = point.model, 1.0 / point.pp
     attention = model.attention(tokens)
     counted: list[tuple[float, tuple[Operator, ...]]] = [
-        (shape.dense_layers, (*attention, *model.dense(tokens))),
+        (share * shape.dense_layers, (*attention, *model.dense(tokens))),
         (1.0, model.once()),
     ]
     if model.layout:
-        counted.append((shape.moe_layers, (*attention, *model.experts(model.layout, tokens))))
+        counted.append((share * shape.moe_layers, (*attention, *model.experts(model.layout, tokens))))
     return _work(point.chip, model.fit, counted)
 
 

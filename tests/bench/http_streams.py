@@ -21,10 +21,12 @@ TOKENS: Final = 400
 STAGGER_S: Final = 0.005
 
 
-async def read_stream(session: aiohttp.ClientSession, url: str, number: int) -> list[tuple[float, float, float, int]]:
+async def read_stream(
+    session: aiohttp.ClientSession, url: str, number: int, num_tokens: int = TOKENS, begin_s: float | None = None
+) -> list[tuple[float, float, float, int]]:
     """(received on this clock, due in emulated time, late at the service, tokens), in s, of each event."""
-    body = {"prompt": f"{number} " * 40, "max_tokens": TOKENS, "ignore_eos": True, "stream": True, "timings": True}
-    await asyncio.sleep(number * STAGGER_S)
+    body = {"prompt": f"{number} " * 40, "max_tokens": num_tokens, "ignore_eos": True, "stream": True, "timings": True}
+    await asyncio.sleep(number * STAGGER_S if begin_s is None else begin_s)
     rows: list[tuple[float, float, float, int]] = []
     async with session.post(f"{url}/v1/completions", json=body) as answer:
         assert answer.status == 200, await answer.text()
@@ -36,7 +38,7 @@ async def read_stream(session: aiohttp.ClientSession, url: str, number: int) -> 
             if event["choices"][0]["finish_reason"] is None:
                 timings, text = event["timings"], event["choices"][0]["text"]
                 rows.append((now_s, timings["at_s"], timings["late_s"], len(text) // 4))
-    assert sum(row[3] for row in rows) == TOKENS
+    assert sum(row[3] for row in rows) == num_tokens
     return rows
 
 

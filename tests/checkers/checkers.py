@@ -29,7 +29,7 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from tests.checkers.clients import check_clients
-from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Outcome
+from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Outcome, longest_blocks
 from tests.sim.build import RealSystem, build_real
 from tests.sim.cache_parts import blocks_in
 from workers.decode.instance import DecodeInstance
@@ -103,6 +103,9 @@ LIFE = {
     ("decoding", "finished"): "ended",
     ("decoding", "preempted"): "preempted",
     ("preempted", "sent"): "queued",
+    ("closing", "done"): "stayed",
+    ("closing", "stopped"): "ended",
+    ("stayed", "joined"): "decoding",
 }
 """A request's life as the messages tell it. Room may still be granted to one that has just ended; nothing else may."""
 
@@ -178,7 +181,7 @@ class BlockCounter:
         for prefill in self._system.prefill:
             assert prefill.free_blocks >= 0
             assert prefill.free_blocks + sum(prefill._blocks_held.values()) == case.prefill_blocks
-        for decode in self._system.decode:
+        for decode in (*self._system.decode, *self._system.aggregated):
             self._count(decode, case)
         for cache in self._system.caches:
             blocks_in(cache)
@@ -199,7 +202,7 @@ def check_all_is_free(journal: Journal) -> None:
     system = journal.system
     for prefill in system.prefill:
         assert prefill.free_blocks == system.case.prefill_blocks
-    for decode in system.decode:
+    for decode in (*system.decode, *system.aggregated):
         assert decode.memory.free_blocks == [system.case.blocks_per_die] * system.case.num_dies
         assert decode.memory.num_waiting == 0
     for cache in system.caches:
@@ -229,7 +232,8 @@ def check_order_of_stamps(journal: Journal) -> None:
             assert all(reserved_ns.pop(request_id) <= now_ns for request_id in message.ids)
             told_ns.update(dict.fromkeys(message.ids, now_ns))
         elif isinstance(message, DecodeStepped):
-            assert all(told_ns.pop(request_id) <= now_ns for request_id in message.started_ids)
+            # Who stayed where it was computed was told nothing.
+            assert all(told_ns.pop(request_id, now_ns) <= now_ns for request_id in message.started_ids)
 
 
 def check_bytes(journal: Journal) -> None:
@@ -305,7 +309,8 @@ def check_usage(journal: Journal) -> None:
     """INV-11: accounts join seamlessly from 0 to the end of the run; none draws less than its powers alone."""
     end_ns = journal.system.runtime.now_ns
     usages = usages_of(journal)
-    assert len(usages) == journal.system.case.num_prefill + journal.system.case.num_decode
+    case = journal.system.case
+    assert len(usages) == case.num_prefill + case.num_decode + case.num_aggregated
     for name, parts in usages.items():
         clock_ns = 0
         for usage in parts:
@@ -346,7 +351,7 @@ def check_bounds(journal: Journal) -> None:
 def _is_end(journal: Journal, request_id: int, output_tokens: int) -> bool:
     """Whether a preempted request has outgrown the prefill instances, which ends it."""
     prompt_tokens = journal.system.scheduler.table.prompt_tokens[request_id]
-    return prompt_tokens + output_tokens > 128 * journal.system.case.prefill_blocks
+    return prompt_tokens + output_tokens > 128 * longest_blocks(journal.system.case)
 
 
 def check_closed_loop(journal: Journal) -> None:

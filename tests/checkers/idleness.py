@@ -82,6 +82,32 @@ class DecodeWork:
         return bool(self._to_run) or (bool(self._waiting) and not self._holding)
 
 
+class AggregatedWork(DecodeWork):
+    """What an aggregated instance has been given: sequences, and prompts that become sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._queue: set[int] = set()
+
+    def note(self, message: Message) -> None:
+        """Take in one message to or from the instance."""
+        if isinstance(message, StartPrefill):
+            self._queue |= set(message.ids)
+        elif isinstance(message, PrefillStepped):
+            going_on = set(message.prefilled_ids) - set(message.finished_ids)
+            self._queue -= set(message.started_ids)
+            self._to_run |= {*message.started_ids, *going_on}
+            self._holding |= {*message.started_ids, *going_on}
+            self._to_run -= set(message.finished_ids)
+            self._holding -= set(message.finished_ids)
+        else:
+            super().note(message)
+
+    def could_run(self) -> bool:
+        """As of decode, or is there a prompt while nobody else has or wants any room?"""
+        return super().could_run() or (bool(self._queue) and not (self._holding or self._waiting))
+
+
 def check_idleness(journal: Journal) -> None:
     """At no instant between two messages does an engine idle that could run."""
     system = journal.system
@@ -89,6 +115,7 @@ def check_idleness(journal: Journal) -> None:
         prefill.address: PrefillWork(system.case.prefill_blocks) for prefill in system.prefill
     }
     works |= {decode.address: DecodeWork() for decode in system.decode}
+    works |= {engine.address: AggregatedWork() for engine in system.aggregated}
     could: dict[str, list[Span]] = {name: [] for name in works}
     last_ns = 0
     for now_ns, address, message in journal.entries:

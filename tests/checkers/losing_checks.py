@@ -14,7 +14,7 @@ from scheduler.metrics.outcome.ended_run import RunInfo
 from scheduler.metrics.outcome.gaps import TokenGaps
 from scheduler.metrics.outcome.summary import summarize
 from scheduler.metrics.records import Records
-from scheduler.protocol.addresses import decode_address, prefill_address
+from scheduler.protocol.addresses import aggregated_address, decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped, RequestsArrived, UsageReported
@@ -23,6 +23,7 @@ from tests.naive.case import Case
 from tests.sim.build import build_real
 from tests.sim.losing import LosingSystem
 from tests.sim.trouble import Trouble
+from workers.aggregated.instance import AggregatedInstance
 from workers.cache.pool import CachePool
 from workers.decode.instance import DecodeInstance
 from workers.prefill.instance import PrefillInstance
@@ -33,6 +34,7 @@ def run_checked(case: Case, trouble: Trouble, scaling: ScalingRules | None = Non
     system = LosingSystem(case, trouble, scaling=scaling)
     instances = [MeteredInstance(prefill_address(i), "prefill", 1) for i in range(case.num_prefill)]
     instances += [MeteredInstance(decode_address(i), "decode", 1) for i in range(case.num_decode)]
+    instances += [MeteredInstance(aggregated_address(i), "aggregated", 1) for i in range(case.num_aggregated)]
     collector = Collector(system.scheduler.table, instances, comes_and_goes=scaling is not None)
     system.scheduler.add_guest(collector)
     system.run()
@@ -130,13 +132,14 @@ def check_workers_are_empty(system: LosingSystem) -> None:
     for worker in system.workers:
         if isinstance(worker, PrefillInstance):
             assert worker.free_blocks == case.prefill_blocks
-            assert not any([worker._queue, worker._blocks_held])
+            assert worker.is_empty()
             assert worker.cache is None or not worker.cache.num_open
         elif isinstance(worker, DecodeInstance):
             assert worker.memory.free_blocks == [case.blocks_per_die] * case.num_dies
             assert worker.memory.free_slots == [case.slots_per_die] * case.num_dies
             assert not any([worker.memory.num_waiting, worker.memory._placed, worker._num_running])
             assert all(worker.memory._is_open)
+            assert not isinstance(worker, AggregatedInstance) or worker.is_empty()
         elif isinstance(worker, CachePool):
             assert not worker.store.num_open
 

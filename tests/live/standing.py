@@ -39,9 +39,9 @@ class Standing:
         self.folder = RuntimeFolder(path)
         self._environment = os.environ | {"PYTHONPATH": str(ROOT), "SUPERNODE_RUNTIME_DIR": str(path)}
 
-    def run(self, *arguments: str, expect: int = 0) -> str:
-        """Its stdout; the exit code must be as expected."""
-        done = self.start(*arguments)
+    def run(self, *arguments: str, expect: int = 0, **variables: str) -> str:
+        """Its stdout; the exit code must be as expected. With more variables in its environment."""
+        done = self.start(*arguments, **variables)
         out, err = done.communicate(timeout=COMMAND_S)
         assert done.returncode == expect, f"{arguments}: exit {done.returncode}\n{out}\n{err}"
         assert "Traceback" not in err, err
@@ -56,11 +56,11 @@ class Standing:
         assert lines[-1].startswith("supernode: "), err
         return lines[-1]
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """A command that runs beside the test."""
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *arguments],
-            env=self._environment,
+            env=self._environment | variables,
             cwd=self.folder.path.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

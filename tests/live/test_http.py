@@ -16,7 +16,7 @@ import pytest
 from openai import APIStatusError, AuthenticationError, OpenAI
 
 from deploy.http.service import MAX_BODY_BYTES
-from tests.live.standing import SMALL, Standing
+from tests.live.standing import ROOT, SMALL, Standing
 
 pytestmark = pytest.mark.live
 
@@ -133,7 +133,59 @@ def test_who_has_no_key_or_says_too_much_is_refused(standing: Standing, url: str
     assert not [one for one in told if KEY.encode() in one]
 
 
+def test_an_operator_calls_by_the_admin_port_what_the_command_line_calls(standing: Standing) -> None:
+    address = standing.status()["cluster"]["admin_address"]
+    token = standing.folder.admin_token_path.read_text()
+
+    def call(name: str, arguments: dict[str, Any], key: str = token) -> Any:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        request = Request(f"http://{address}/admin/v1/{name}", json.dumps(arguments).encode(), headers)
+        with urlopen(request, timeout=30) as answer:
+            return json.load(answer)["result"]
+
+    assert call("fail", {"parts": ["ub/2"]}) == ["ub/2"]
+    assert json.loads(standing.run("repair", "ub/2", "--json"))["failed_parts"] == []
+    assert call("status", {})["phase"] == "idle"
+    for name, arguments, key, status in (
+        ("fail", {"parts": ["ub/9999"]}, token, 422),
+        ("status", {}, "another", 401),
+        ("status", {}, KEY, 401),
+    ):
+        with pytest.raises(HTTPError) as refused:
+            call(name, arguments, key)
+        assert refused.value.code == status
+        refused.value.close()
+    told = [
+        Path(f"/proc/{pid}/{name}").read_bytes()
+        for pid in standing.cluster().members
+        for name in ("cmdline", "environ")
+    ]
+    told += [
+        standing.folder.log_path.read_bytes(),
+        standing.folder.state_path.read_bytes(),
+        standing.run("status").encode(),
+    ]
+    assert not [one for one in told if token.encode() in one]
+
+
 def test_requests_are_in_the_metrics(standing: Standing, url: str) -> None:
     with urlopen(Request(f"{url}/metrics", headers={"X-API-Key": KEY}), timeout=30) as answer:
         assert b"supernode" in answer.read()
     assert standing.status()["requests"]["arrived"] >= 5
+
+
+def test_a_trace_is_played_by_an_outside_client(standing: Standing) -> None:
+    asked = ("replay", str(ROOT / "examples" / "demo.jsonl"), "--limit", "20", "--json")
+    over_http = json.loads(standing.run(*asked, "--live", "--via", "http", SUPERNODE_HTTP_KEY=KEY))
+    virtual = json.loads(standing.run(*asked))
+    assert over_http["requests"] == virtual["requests"]
+    for name in ("prompt", "output"):
+        assert over_http["tokens"][name] == virtual["tokens"][name]
+    assert over_http["cache"]["hit_tokens"] > 0
+    assert over_http["ttft_s"]["p50"] >= 0.9 * virtual["ttft_s"]["p50"]
+    assert over_http["energy"] is None
+    assert over_http["lateness"]["tokens_s"]["p50"] >= 0
+    line = standing.fail("replay", "trace", "--live", "--via", "http", "--plan", "4x16p+1x16d+2c", code=2)
+    assert "the cluster that is up has 2x16p+1x16d+2c" in line
+    line = standing.fail("replay", "examples/demo.jsonl", "--live", "--via", "http", "--policy", "round_robin", code=2)
+    assert "a client cannot change that" in line

@@ -102,6 +102,15 @@ class Case:
     """Who asks; times of rows are unused then. Without them rows come at their times, or when they are ready."""
     is_graph: bool = False
     """Whether rows wait for what they say."""
+    num_aggregated: int = 0
+    """Instances of both stages, behind the others of each; their dies are as those of decode instances."""
+    step_budget: int = 256
+    """Rows of one step of such an instance, of which a sequence takes `rows_per_sequence`."""
+    rows_per_sequence: int = 1
+    saved_ps: int = 300_007
+    """What a step over both saves for each sequence and each eighth token, at most what the shorter part takes."""
+    disaggregation: str = "always"
+    """One of `always`, `never`, `prefix_threshold:tokens=N` and `queue:threshold=X`."""
     budget_w: int | None = None
     """The budget that each instance keeps, in the units of `throttled`; None if they keep none."""
 
@@ -114,6 +123,18 @@ def rank_rate(case: Case, prefill: int, rank: int) -> int:
 def die_rate(case: Case, decode: int, die: int) -> int:
     """Bytes a second of the line of a die of a decode instance."""
     return case.die_bytes_per_s[(decode * case.num_dies + die) % len(case.die_bytes_per_s)]
+
+
+def mixed_ps(case: Case, decode_ps: int, prefill_ns: int, num_running: int, computed: int) -> int:
+    """Picoseconds of a step over both whose parts alone last so long."""
+    saved = case.saved_ps * (num_running + computed // 8)
+    return max(decode_ps, 1000 * prefill_ns, decode_ps + 1000 * prefill_ns - saved)
+
+
+def longest_blocks(case: Case) -> int:
+    """KV blocks of the longest prompt, with what came of it, that all who compute prompts hold."""
+    sizes = [case.prefill_blocks] * (case.num_prefill > 0) + [case.blocks_per_die] * (case.num_aggregated > 0)
+    return min(sizes)
 
 
 def way_of(case: Case, num_running: int, kv_tokens: int) -> int:
@@ -182,7 +203,7 @@ class Result:
     """What a run of either simulation answers.
 
     `cached_blocks` are the (tenant, id) left in each cache, sorted; `busy_ns` and `joules` count over the whole run
-    for each prefill and then each decode instance; `num_bytes` is all that has arrived by `end_ns`.
+    for each prefill, then each decode and each aggregated instance; `num_bytes` is all that has arrived by `end_ns`.
     """
 
     outcomes: list[Outcome]

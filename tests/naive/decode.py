@@ -110,6 +110,10 @@ class Decode(Actor):
             self.due_ns = self.world.now_ns
 
     def _try_waiting(self) -> None:
+        if granted := self._grant():
+            self.world.say(self.core.on_reserved, granted)
+
+    def _grant(self) -> list[Request]:
         granted: list[Request] = []
         while self.waiting:
             first = self.waiting[0]
@@ -123,8 +127,7 @@ class Decode(Actor):
             self.waiting.remove(first)
             first.request.decode_die = self.dies.index(best)
             granted.append(first.request)
-        if granted:
-            self.world.say(self.core.on_reserved, granted)
+        return granted
 
     def fall_due(self) -> None:
         """One boundary between steps."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.naive.aggregated import Aggregated, Prompts
 from tests.naive.blocks import blocks_for
 from tests.naive.caching import Caching
-from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result
+from tests.naive.case import BUSY_WATTS, IDLE_WATTS, PARKED_WATTS, Case, Result, longest_blocks
 from tests.naive.clients import ClosedLoop
 from tests.naive.decode import Decode
 from tests.naive.fabric import Fabric, Flow, Then
 from tests.naive.parking import Governor, ParkingSlot
 from tests.naive.prefill import Prefill
 from tests.naive.request import Request
+from tests.naive.sides import requests_at, same_at_decode, same_at_prefill, stays, tokens_at
 from tests.naive.world import Actor, World
 
 
@@ -25,7 +27,10 @@ def run_naive(case: Case) -> Result:
     core = simulate(case)
     caches = [core.caching.pool] if case.cache_mode == "pool" else [p.cache for p in core.prefill if p.cache]
     end_ns = core.world.now_ns
-    engines, slots = (*core.prefill, *core.decode), (*core.prefill_slots, *core.decode_slots)
+    prefill, decode = slice(case.num_prefill), slice(case.num_decode)
+    engines: list[Prefill | Decode] = [p for p in core.prefill if isinstance(p, Prefill)]
+    engines += [*core.decode[decode], *core.aggregated]
+    slots = (*core.prefill_slots[prefill], *core.decode_slots)
     for slot in slots:
         slot.end(end_ns)
     return Result(
@@ -57,7 +62,15 @@ def simulate(case: Case) -> Core:
         decode = Decode(world, case, index, core)
         core.decode.append(decode)
         core.decode_slots.append(core.slot(decode.priority, decode.is_empty))
-    core.reported_kv = [0] * case.num_decode
+    for index in range(case.num_aggregated):
+        aggregated = Aggregated(world, case, index, core)
+        core.prefill.append(aggregated.prompts)
+        core.decode.append(aggregated)
+        core.aggregated.append(aggregated)
+        slot = core.slot(aggregated.priority, aggregated.is_empty)
+        core.prefill_slots.append(slot)
+        core.decode_slots.append(slot)
+    core.reported_kv = [0] * (case.num_decode + case.num_aggregated)
     if case.clients or case.is_graph:
         loop = ClosedLoop(world, case)
         loop.tell, loop.tell_end, core.tell_ended = core.on_arrived, core.on_arrivals_ended, loop.on_ended
@@ -100,8 +113,9 @@ class Core:
         self.world = world
         self.case = case
         self.known: list[Request] = []
-        self.prefill: list[Prefill] = []
+        self.prefill: list[Prefill | Prompts] = []
         self.decode: list[Decode] = []
+        self.aggregated: list[Aggregated] = []
         self.reported_kv: list[int] = []
         self.fabric = Fabric(world, case)
         self.being_made: list[Flow] = []
@@ -143,11 +157,12 @@ class Core:
 
     # -- routing
 
-    def _prefill_tokens(self, index: int) -> int:
+    def prefill_tokens(self, index: int) -> int:
+        """Uncached tokens of prompts that an instance has not computed."""
         here = [r for r in self.known if r.stage == "prefill" and r.prefill_instance == index]
         return sum(r.prompt_tokens + r.produced - r.cached for r in here)
 
-    def _decode_tokens(self, index: int) -> int:
+    def decode_tokens(self, index: int) -> int:
         """What the instance reported last, and what was promised since to those that have not started there."""
         here = [r for r in self.known if r.counts_at_decode and r.decode_instance == index]
         promised = sum(r.prompt_tokens + r.produced + (not r.prefill_is_done) for r in here if r.stage != "decode")
@@ -170,16 +185,19 @@ class Core:
         self.turns[stage] = chosen + 1
         return chosen
 
-    def _pick_prefill(self) -> int:
+    def _pick_prefill(self, request: Request) -> int:
         indices = [i for i, slot in enumerate(self.prefill_slots) if slot.state == "awake"]
-        counts = [sum(r.stage == "prefill" and r.prefill_instance == i for r in self.known) for i in indices]
-        tokens = [self._prefill_tokens(i) for i in indices]
+        if 0 < self.case.num_aggregated < len(self.prefill):
+            is_local = stays(self, request)
+            indices = [i for i in indices if (i >= self.case.num_prefill) is is_local]
+        counts = [requests_at(self, i, same_at_decode(self.case, i)) for i in indices]
+        tokens = [tokens_at(self, i, same_at_decode(self.case, i)) for i in indices]
         return indices[self._pick("prefill", self.case.prefill_policy, counts, tokens)]
 
     def _pick_decode(self) -> int:
         indices = [i for i, slot in enumerate(self.decode_slots) if slot.state == "awake"]
-        counts = [sum(r.counts_at_decode and r.decode_instance == i for r in self.known) for i in indices]
-        tokens = [self._decode_tokens(i) for i in indices]
+        counts = [requests_at(self, same_at_prefill(self.case, i), i) for i in indices]
+        tokens = [tokens_at(self, same_at_prefill(self.case, i), i) for i in indices]
         return indices[self._pick("decode", self.case.decode_policy, counts, tokens)]
 
     # -- a request's life
@@ -193,7 +211,7 @@ class Core:
 
     def on_arrived(self, requests: list[Request]) -> None:
         """Turn away what is too long or too many, send on the rest."""
-        longest = 128 * min(self.case.prefill_blocks, self.case.blocks_per_die) - 1
+        longest = 128 * min(longest_blocks(self.case), self.case.blocks_per_die) - 1
         welcome: list[Request] = []
         for request in requests:
             num_open = sum(r.stage != "ended" for r in self.known)
@@ -216,7 +234,7 @@ class Core:
         """What is cached of these is known."""
         groups: dict[tuple[int, bool], list[Request]] = {}
         for request in requests:
-            index = self._pick_prefill()
+            index = self._pick_prefill(request)
             request.prefill_instance = index
             request.stage = "prefill"
             request.prefill_is_done = False
@@ -259,6 +277,16 @@ class Core:
             if request.prefill_started_ns == -1:
                 request.prefill_started_ns = self.world.now_ns
         self._take_first_tokens(index, done)
+        if index >= self.case.num_prefill:
+            for request in done:
+                if request not in stopped:
+                    request.decode_instance = self.case.num_decode + index - self.case.num_prefill
+                    request.counts_at_decode = True
+            for request in stopped:
+                self._end(request, "STOP")
+            self.caching.look_up_again(waiting)
+            self.has_heard()
+            return
         for decode in self._in_order_of(stopped):
             gone = [r for r in stopped if r.decode_instance == decode]
             self.world.say(self.decode[decode].release, gone)
@@ -357,7 +385,7 @@ class Core:
             request.num_preemptions += 1
         again = [request for request, _ in preempted]
         for request in list(again):
-            if blocks_for(request.prompt_tokens + request.produced) > self.case.prefill_blocks:
+            if blocks_for(request.prompt_tokens + request.produced) > longest_blocks(self.case):
                 self._end(request, "LENGTH")
                 again.remove(request)
         self.caching.look_up(again)

@@ -346,6 +346,25 @@ def parking_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
 
 
 @st.composite
+def aggregated_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
+    """Instances of both stages, alone or beside others, under any rule that splits prompts between them."""
+    case = draw(plain)
+    rules = "always", "never", "prefix_threshold:tokens=200", "queue:threshold=0.5"
+    return replace(
+        case,
+        # An answer that decode made does not come back to a cache of the same instance.
+        keeps_answers=case.keeps_answers and case.cache_mode == "pool",
+        num_prefill=draw(st.sampled_from([0, 0, 1, 2])),
+        num_decode=draw(st.sampled_from([0, 0, 1, 2])),
+        num_aggregated=draw(st.integers(1, 3)),
+        step_budget=draw(st.sampled_from([11, 32, 64, 200, 4096])),
+        rows_per_sequence=draw(st.sampled_from([1, 2])),
+        saved_ps=draw(st.sampled_from([0, 300_007, 10**10])),
+        disaggregation=draw(st.sampled_from(rules)),
+    )
+
+
+@st.composite
 def throttled_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
     """Every instance keeps a budget, from one that hardly ever binds to one that not even the last level keeps."""
     return replace(draw(plain), budget_w=draw(st.sampled_from([5, 20, 60, 150, 400, 1_000])))

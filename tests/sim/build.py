@@ -16,7 +16,7 @@ from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.classes import RequestClass
 from scheduler.policies.view import READS_ALL, PolicyContext, RequestView, RoutingPolicy, StageKind, StageView
-from scheduler.protocol.addresses import CORE_ADDRESS, decode_address, prefill_address
+from scheduler.protocol.addresses import CORE_ADDRESS, aggregated_address, decode_address, prefill_address
 from scheduler.protocol.component import NEVER_NS, Around, Component, Outputs
 from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FinishReason
@@ -37,6 +37,7 @@ from tests.naive.case import (
     Outcome,
     Result,
     lines_of,
+    mixed_ps,
     way_of,
 )
 from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
@@ -44,6 +45,8 @@ from tests.sim.clients.sources import WatchedSource, make_source
 from tests.sim.parked import parkable
 from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
 from tests.tap import Look, as_guest
+from workers.aggregated.config import AggregatedConfig
+from workers.aggregated.instance import AggregatedInstance
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
 from workers.decode.config import ANY_NUMBER, DecodeConfig
@@ -81,6 +84,14 @@ class LinearSteps:
             for constant_ps, sequence_ps, kv_ps in lines_of(case, way, num_running)
         ]
         return StepForm(tuple(lines), way)
+
+
+class LinearMixed(LinearCost, LinearSteps):
+    """The case's step times of both kinds, and of both together."""
+
+    def mixed_ps(self, decode_ps: int, prefill_ns: int, num_running: int, computed_tokens: int) -> int:
+        """Picoseconds."""
+        return mixed_ps(self.case, decode_ps, prefill_ns, num_running, computed_tokens)
 
 
 Listener = Callable[[int, str, Message], None]
@@ -137,6 +148,7 @@ class RealSystem:
     source: WatchedSource
     prefill: list[PrefillInstance]
     decode: list[DecodeInstance]
+    aggregated: list[AggregatedInstance]
     caches: list[BlockStore]
     components: list[Component]
     runtime: VirtualRuntime = field(init=False)
@@ -149,7 +161,7 @@ class RealSystem:
             self.scheduler.add_guest(as_guest(tap))
         self.runtime = VirtualRuntime(components, CORE_ADDRESS)
         self.runtime.run()
-        engines = [engine.address for engine in (*self.prefill, *self.decode)]
+        engines = [engine.address for engine in (*self.prefill, *self.decode, *self.aggregated)]
         return Result(
             self.outcomes(),
             sum(cache.account.dram_evicted_blocks + cache.account.ssd_evicted_blocks for cache in self.caches),
@@ -191,7 +203,7 @@ def build_real(
 ) -> RealSystem:
     """All components of a case, those among them that are not there at first."""
     mode = CacheMode(case.cache_mode)
-    num_local = case.num_prefill if mode is CacheMode.LOCAL else 0
+    num_local = case.num_prefill + case.num_aggregated if mode is CacheMode.LOCAL else 0
     caches = [BlockStore(store_sizes(case)) for _ in range(num_local)]
     budget_w = case.budget_w or 0
     passes, steps = (WholePassThrottle(), WholeStepThrottle()) if budget_w else (None, None)
@@ -207,13 +219,14 @@ def build_real(
         DecodeInstance(decode_address(i), config, LinearSteps(case), LinearEnergy(), throttle=steps)
         for i in range(case.num_decode)
     ]
+    aggregated = [
+        make_aggregated(case, i, caches[case.num_prefill + i] if caches else None, config)
+        for i in range(case.num_aggregated)
+    ]
     scheduler = Scheduler(
         SchedulerConfig(
-            [prefill_info(case, p.address) for p in prefill],
-            [
-                InstanceInfo(d.address, 1, 128 * case.blocks_per_die, 0, 128 * case.blocks_per_die * case.num_dies)
-                for d in decode
-            ],
+            [*(prefill_info(case, p.address) for p in prefill), *(decode_info(case, a.address) for a in aggregated)],
+            [decode_info(case, one.address) for one in (*decode, *aggregated)],
             mode,
             Plane.UB,
             max_open_requests=case.max_open_requests,
@@ -222,6 +235,7 @@ def build_real(
             keeps_answers=case.keeps_answers,
             view_age_ns=case.view_age_ns,
             parking=None if case.parking is None else ParkingRules(*case.parking[:2]),
+            disaggregation=case.disaggregation,
             # The tenant of a row tells its class.
             scaling=scaling,
             classes=tuple(RequestClass(f"c{i}", tenants=(i,)) for i, _ in enumerate(case.entry.classes)),
@@ -234,17 +248,35 @@ def build_real(
     components: list[Component] = [source, build_fabric(case)]
     components += [parkable(case, one, one.is_empty) for one in prefill]
     components += [parkable(case, one, one.memory.is_empty) for one in decode]
+    components += aggregated
     if mode is CacheMode.POOL:
         pool = CachePool(store_sizes(case))
         caches.append(pool.store)
         components.append(pool)
-    return RealSystem(case, scheduler, source, prefill, decode, caches, components)
+    return RealSystem(case, scheduler, source, prefill, decode, aggregated, caches, components)
 
 
 def prefill_info(case: Case, address: str) -> InstanceInfo:
     """What a prefill instance registers."""
     tokens = 128 * case.prefill_blocks
-    return InstanceInfo(address, 1, tokens, 0, tokens, case.cache_blocks if case.cache_mode == "local" else 0)
+    cache_blocks = case.cache_blocks if case.cache_mode == "local" else 0
+    return InstanceInfo(address, 1, tokens, 0, tokens, cache_blocks, case.token_budget)
+
+
+def decode_info(case: Case, address: str) -> InstanceInfo:
+    """What a decode instance registers, or an aggregated one."""
+    tokens = 128 * case.blocks_per_die
+    return InstanceInfo(address, 1, tokens, 0, tokens * case.num_dies, case.cache_blocks)
+
+
+def make_aggregated(
+    case: Case, index: int, cache: BlockStore | None, decode: DecodeConfig, began_ns: int = 0
+) -> AggregatedInstance:
+    """An aggregated instance of a case, with the decode side of its decode instances."""
+    sizes = AggregatedConfig(decode, case.step_budget, case.rows_per_sequence, names_next=case.cache_mode == "pool")
+    return AggregatedInstance(
+        aggregated_address(index), sizes, LinearMixed(case), LinearEnergy(), cache, began_ns=began_ns
+    )
 
 
 class Rogue:

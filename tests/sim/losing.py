@@ -39,7 +39,7 @@ from scheduler.protocol.messages import (
 from tests.checkers.fabric_account import FabricAccount
 from tests.made_up_fabric import build_fabric, lines_in
 from tests.naive.case import Case
-from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_real, decode_config
+from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_real, decode_config, make_aggregated
 from tests.sim.cache_parts import store_sizes
 from tests.sim.parked import parkable
 from tests.sim.trouble import Fault, Loss, Trouble
@@ -274,5 +274,8 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
         prefill = PrefillInstance(address, sizes, LinearCost(case), LinearEnergy(), cache, began_ns=now_ns)
         return parkable(case, prefill, prefill.is_empty)
     config = decode_config(case, trouble.report_interval_ns)
+    if address.startswith("aggregated"):
+        cache = BlockStore(store_sizes(case)) if case.cache_mode == "local" else None
+        return make_aggregated(case, int(address.rpartition("-")[2]), cache, config, now_ns)
     decode = DecodeInstance(address, config, LinearSteps(case), LinearEnergy(), began_ns=now_ns)
     return parkable(case, decode, decode.memory.is_empty)

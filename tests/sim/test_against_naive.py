@@ -17,6 +17,7 @@ from tests.naive.decode import Step
 from tests.naive.simulation import run_naive, simulate
 from tests.naive.strategies import (
     QUICK_PHASES,
+    aggregated_cases,
     answering_cases,
     any_cases,
     cached_cases,
@@ -45,6 +46,8 @@ PROFILES = {
     "parking": (parking_cases(any_cases()), 200),
     "throttled": (throttled_cases(any_cases()), 300),
     "cached and preempting": (cached_cases(preempting_cases()), 150),
+    "aggregated": (aggregated_cases(any_cases()), 400),
+    "aggregated, answering": (aggregated_cases(answering_cases()), 150),
     "closed": (closed_loops(with_tenants(any_cases())), 300),
     "closed on a grid": (closed_loops(with_tenants(grid_cases())), 200),
     "closed and parking": (closed_loops(parking_cases(any_cases())), 150),
@@ -91,7 +94,7 @@ def test_a_transfer_that_is_done_before_its_time_was_expected_prolongs_no_run() 
 
 @settings(phases=QUICK_PHASES, max_examples=150)
 @given(
-    case=st.one_of(any_cases(), throttled_cases(any_cases())),
+    case=st.one_of(any_cases(), throttled_cases(any_cases()), aggregated_cases(any_cases())),
     policy=st.sampled_from(["round_robin", "least_loaded"]),
     report_interval_ns=st.sampled_from([1, 1_000, 2_500, 40_000]),
     skip_steps=st.booleans(),
@@ -100,7 +103,8 @@ def test_no_time_stamp_depends_on_the_report_interval(
     case: Case, policy: str, report_interval_ns: int, skip_steps: bool
 ) -> None:
     # Counts of requests change only where membership does, so least_loaded reads nothing that an interval could move.
-    case = replace(case, prefill_policy=policy, decode_policy=policy)
+    rule = case.disaggregation if "queue" not in case.disaggregation else "never"  # it reads what is reported
+    case = replace(case, prefill_policy=policy, decode_policy=policy, disaggregation=rule)
     assert run_real(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns) == run_naive(case)
 
 

@@ -14,6 +14,7 @@ from tests.made_up_lines import part_of
 from tests.naive.case import Case
 from tests.naive.strategies import (
     QUICK_PHASES,
+    aggregated_cases,
     any_cases,
     cached_cases,
     contended_cases,
@@ -43,7 +44,7 @@ def faulty_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
 @st.composite
 def cases_that_go_all_wrong(draw: st.DrawFn) -> tuple[Case, Trouble]:
     """A system that loses workers as well."""
-    case = draw(st.one_of(cases(), any_cases()))
+    case = draw(st.one_of(cases(), any_cases(), aggregated_cases(any_cases()), aggregated_cases(cases())))
     return case, replace(draw(troubles(case)), faults=draw(faults(case)))
 
 

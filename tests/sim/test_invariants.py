@@ -12,6 +12,7 @@ from tests.checkers.idleness import check_idleness
 from tests.naive.case import Case, Result, Row
 from tests.naive.strategies import (
     QUICK_PHASES,
+    aggregated_cases,
     any_cases,
     cached_cases,
     crossing_cases,
@@ -44,8 +45,22 @@ def test_invariants_hold_where_instances_are_parked(case: Case) -> None:
     check_idleness(run_checked(case))
 
 
+@settings(phases=QUICK_PHASES, max_examples=200)
+@given(case=with_any_policy(aggregated_cases(any_cases())), skip_steps=st.booleans(), report_interval_ns=INTERVALS)
+def test_invariants_hold_with_aggregated_instances(case: Case, skip_steps: bool, report_interval_ns: int) -> None:
+    journal = run_checked(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns)
+    check_idleness(journal)
+    # What policies read of reports of either kind comes to nothing when nothing is left.
+    for router in (journal.system.scheduler.routing.prefill, journal.system.scheduler.routing.decode):
+        if router.worker_state is not None:
+            columns = router.worker_state.columns
+            assert not any(columns.outstanding_tokens)
+            assert not any(columns.running_requests)
+            assert not any(columns.kv_tokens)
+
+
 @settings(phases=QUICK_PHASES, max_examples=60)
-@given(case=with_any_policy(any_cases()))
+@given(case=with_any_policy(st.one_of(any_cases(), aggregated_cases(any_cases()))))
 def test_the_same_run_twice_says_the_same(case: Case) -> None:
     # INV-6, down to every message.
     first, second = run_checked(case), run_checked(case)

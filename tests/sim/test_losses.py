@@ -10,6 +10,7 @@ from tests.checkers.losing_checks import run_checked
 from tests.naive.case import Case
 from tests.naive.strategies import (
     QUICK_PHASES,
+    aggregated_cases,
     any_cases,
     cached_cases,
     mixed_cases,
@@ -33,6 +34,20 @@ def troubled_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
 @settings(phases=QUICK_PHASES, max_examples=150)
 @given(troubled=troubled_cases())
 def test_losses_leave_nothing_behind(troubled: tuple[Case, Trouble]) -> None:
+    system = run_checked(*troubled)
+    event(f"most retries: {max(system.scheduler.table.retries)}")
+
+
+@st.composite
+def troubled_aggregated_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
+    """Those with instances of both stages."""
+    case = draw(with_any_policy(aggregated_cases(any_cases())))
+    return case, draw(troubles(case))
+
+
+@settings(phases=QUICK_PHASES, max_examples=150)
+@given(troubled=troubled_aggregated_cases())
+def test_losses_leave_nothing_behind_with_aggregated_instances(troubled: tuple[Case, Trouble]) -> None:
     system = run_checked(*troubled)
     event(f"most retries: {max(system.scheduler.table.retries)}")
 

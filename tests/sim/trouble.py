@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from scheduler.protocol.addresses import CACHE_ADDRESS, FABRIC_ADDRESS, decode_address, prefill_address
+from scheduler.protocol.addresses import (
+    CACHE_ADDRESS,
+    FABRIC_ADDRESS,
+    aggregated_address,
+    decode_address,
+    prefill_address,
+)
 from scheduler.protocol.component import NEVER_NS
 from tests.made_up_fabric import lines_in
 from tests.naive.case import Case, Row
@@ -90,6 +96,7 @@ def troubles(draw: st.DrawFn, case: Case) -> Trouble:
     """Losses of any of a case's components, alone and together, while it runs and after."""
     hosts: list[tuple[str, ...]] = [(prefill_address(i),) for i in range(case.num_prefill)]
     hosts += [(decode_address(i),) for i in range(case.num_decode)]
+    hosts += [(aggregated_address(i),) for i in range(case.num_aggregated)]
     pool = (CACHE_ADDRESS,) if case.cache_mode == "pool" else ()
     hosts += [(FABRIC_ADDRESS, *pool), (FABRIC_ADDRESS,), *([pool] if pool else [])]
     several = st.lists(st.sampled_from(hosts), min_size=1, max_size=3, unique=True)
@@ -117,13 +124,15 @@ def faults(draw: st.DrawFn, case: Case, *, spares_first: bool = False) -> tuple[
     parts = lines_in(case).parts
     num_ranks = case.num_prefill * case.num_ranks
     ends = [parts[i * case.num_ranks : (i + 1) * case.num_ranks] for i in range(case.num_prefill)]
-    ends += [parts[num_ranks + i * case.num_dies :][: case.num_dies] for i in range(case.num_decode)]
+    num_decoding = case.num_decode + case.num_aggregated
+    ends += [parts[num_ranks + i * case.num_dies :][: case.num_dies] for i in range(num_decoding)]
     if spares_first:
         ends = [end[1:] for end in ends]
     stages = [[part for end in stage for part in end] for stage in (ends[: case.num_prefill], ends[case.num_prefill :])]
-    ub_lines = parts[num_ranks + case.num_decode * case.num_dies :]
+    ub_lines = parts[num_ranks + num_decoding * case.num_dies :]
     groups = [*(tuple(end) for end in (*ends, *stages)), *((part,) for part in (*stages[0], *stages[1], *ub_lines))]
     at_ns = st.one_of(st.integers(0, 30_000), st.integers(0, 200_000), st.sampled_from([0, 5_000, 20_000]))
+    groups = [group for group in groups if group]
     fault = st.builds(Fault, at_ns, st.sampled_from(groups), st.sampled_from([False, False, True]))
     return tuple(draw(st.lists(fault, min_size=1, max_size=10)))
 

@@ -93,6 +93,16 @@ class DecodeMemory:
             dies.append(die)
         return granted, dies
 
+    def place(self, request_id: int, kv_tokens: int) -> bool:
+        """Keep room for a request that is computed here, if there is some and nobody waits for it."""
+        if self._waiting:
+            return False
+        self.ask((request_id,), (kv_tokens,))
+        if self.serve()[0]:
+            return True
+        self._waiting.pop()
+        return False
+
     def claim(self, request_id: int) -> tuple[int, int, int]:
         """The (die, blocks, KV tokens) kept for a request that now starts; its sequence holds them from here on."""
         return self._placed.pop(request_id)

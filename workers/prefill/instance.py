@@ -7,8 +7,9 @@ integer totals: tokens computed, (query, key) pairs attended to, and cached toke
 short prompts together use the matrix units as well as one long prompt does, so a pass takes prompts until its budget
 of computed tokens is full. A prompt that does not fit is cut there, and its next chunk is the first thing of the next
 pass: no prompt delays those behind it by more than its own work, and since only the last prompt of a pass can be cut,
-one number (`_position`) says how far the one at the head of the queue has come. A chunk that begins behind `position`
-tokens of its prompt attends to `take * position` pairs there and `take * (take + 1) / 2` within itself (causal).
+one number (of `PromptQueue`) says how far the one at the head of the queue has come. A chunk that begins behind
+`position` tokens of its prompt attends to `take * position` pairs there and `take * (take + 1) / 2` within itself
+(causal).
 
 Why KV is taken whole. A prompt enters its first pass only if the KV of all of it fits, and keeps it until the core says
 `ReleaseKv`: decode still has to read it. Prompts that hold a part each, and wait for the rest of each other, cannot
@@ -24,7 +25,6 @@ layers flow while they are still being computed.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -49,19 +49,15 @@ from scheduler.protocol.messages import (
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from workers.cache.store import BlockStore
 from workers.fabric.expert_load import ExpertLoad
-from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
 from workers.prefill.config import PrefillConfig
 from workers.prefill.one_pass import NO_PASS, Pass
+from workers.prefill.prompt_queue import PromptQueue
 from workers.prefill.step_cost import PassThrottle, PrefillCost, PrefillEnergy
 
 # Only an instance that keeps a power budget needs what does it.
 if TYPE_CHECKING:
     from sim_hw.instance.throttle import ThrottledPass
-
-
-_Prompt = tuple[int, int, int, int, bytes]
-"""A prompt that waits or is being computed: id, tokens, those of them cached, those resumed, and its payload."""
 
 
 class PrefillInstance(TimingFlags):
@@ -95,16 +91,8 @@ class PrefillInstance(TimingFlags):
         self._energy = energy
         self._reports_to = reports_to
         self._expert_load = expert_load
-        self._queue: deque[_Prompt] = deque()
+        self._prompts = PromptQueue(cache)
         self._blocks_held: dict[int, int] = {}
-        # So many tokens of the KV of the first in the queue exist.
-        self._position = 0
-        # Prefix blocks of queued prompts, kept only for an instance with a cache of its own, and who is recomputed.
-        self._prefixes: dict[int, tuple[list[int], int]] = {}
-        self._recomputed: set[int] = set()
-        # Of those that have not begun: who was named as next, and of whom more is cached than they were sent with.
-        self._named: set[int] = set()
-        self._extended: set[int] = set()
         self._pass = NO_PASS
         self._account_end_ns = began_ns
         self._throttle = throttle
@@ -134,9 +122,9 @@ class PrefillInstance(TimingFlags):
         for request_id in ended.stopping_ids:
             self.free_blocks += self._blocks_held.pop(request_id)
         if self.cache is not None:
-            self._store(self.cache, ended.last_chunk_ids, now_ns)
+            self._prompts.store(ended.last_chunk_ids, now_ns)
         confirmed = self._budget.take_on()
-        begun = self._pass = self._fill_pass(now_ns) if self._queue else NO_PASS
+        begun = self._pass = self._fill_pass(now_ns) if self._prompts else NO_PASS
         if begun.tokens:
             self.deadline_ns = now_ns + self._pass_ns(begun)
         else:
@@ -153,7 +141,7 @@ class PrefillInstance(TimingFlags):
             ended.stopping_ids,
             ended.tokens,
             self._account(now_ns, ended, ran, is_busy=ended.tokens > 0),
-            self._name_next() if self._config.names_next and self._queue and begun.tokens else [],
+            self._name_next() if self._config.names_next and begun.tokens else [],
         )
         outputs: list[Output] = [(self._reports_to, report), *confirmed]
         if self._expert_load is not None and begun.tokens:
@@ -181,50 +169,28 @@ class PrefillInstance(TimingFlags):
         return self._tell_load(expert_load, now_ns, pass_ns)
 
     def _on_start(self, now_ns: int, message: StartPrefill) -> Outputs:
-        self._queue.extend(
-            zip(message.ids, message.prompt_tokens, message.cached_tokens, message.resumed_tokens, message.payloads)
-        )
-        if self.cache is not None:
-            prefixes = zip(message.prefixes, message.tenants, strict=True)
-            self._prefixes.update(zip(message.ids, prefixes, strict=True))
+        self._prompts.add(message)
         self._begin_if_idle(now_ns)
         return NOTHING
 
     def _on_release(self, now_ns: int, message: ReleaseKv) -> Outputs:
         for request_id in message.ids:
             self.free_blocks += self._blocks_held.pop(request_id)
-        if self._queue:
+        if self._prompts:
             self._begin_if_idle(now_ns)
         return NOTHING
 
     def _on_cancel(self, now_ns: int, message: CancelRequests) -> Outputs:
         """Who has begun goes on: what a pass computes of it is no more than the pass."""
-        wanted = set(message.ids)
-        held = self._blocks_held
-        dropped = {request_id for request_id, *_ in self._queue if request_id in wanted and request_id not in held}
+        dropped = self._prompts.drop(message.ids)
         if not dropped:
             return NOTHING
-        self._queue = deque(prompt for prompt in self._queue if prompt[0] not in dropped)
-        self._named -= dropped
-        self._extended -= dropped
-        for request_id in dropped:
-            self._prefixes.pop(request_id, None)
-        if self._queue:  # one that needs less memory may be the first now
+        if self._prompts:  # one that needs less memory may be the first now
             self._begin_if_idle(now_ns)
-        return [(self._reports_to, RequestsCancelled(self.address, sorted(dropped)))]
+        return [(self._reports_to, RequestsCancelled(self.address, dropped))]
 
     def _on_extend(self, now_ns: int, message: ExtendCached) -> Outputs:
-        """They were named as next, so they stand in front; who has begun, or is not here any more, is passed over."""
-        more = dict(zip(message.ids, message.cached_tokens, strict=True))
-        queue, held = self._queue, self._blocks_held
-        for index, (request_id, prompt_tokens, cached, resumed, payload) in enumerate(queue):
-            if not more:
-                break
-            tokens = more.pop(request_id, 0)
-            if tokens > cached and request_id not in held:
-                # The deque is not resized, so that going on is safe.
-                queue[index] = request_id, prompt_tokens, tokens, resumed, payload
-                self._extended.add(request_id)
+        self._prompts.extend(message)
         return NOTHING
 
     def _on_store_answers(self, now_ns: int, message: StoreAnswers) -> Outputs:
@@ -234,17 +200,7 @@ class PrefillInstance(TimingFlags):
 
     def _name_next(self) -> list[int]:
         """Those whose first chunk fits in the pass after the one that begins, as far as they were not named before."""
-        room, named, position = self._config.token_budget, self._named, self._position
-        next_ids: list[int] = []
-        for request_id, prompt_tokens, cached, resumed, _ in self._queue:
-            if room <= 0:
-                break
-            if not position and request_id not in named:
-                named.add(request_id)
-                next_ids.append(request_id)
-            room -= prompt_tokens + resumed - (position or cached)
-            position = 0
-        return next_ids
+        return self._prompts.name_next(self._config.token_budget)
 
     def _on_set_power_budget(self, now_ns: int, message: SetPowerBudget) -> Outputs:
         self._budget.ask(message)
@@ -257,47 +213,15 @@ class PrefillInstance(TimingFlags):
 
     def _fill_pass(self, now_ns: int) -> Pass:
         """Take prompts in order of arrival up to the token budget."""
-        queue, budget, position = self._queue, self._config.token_budget, self._position
-        started_ids: list[int] = []
-        started_cached: list[int] = []
-        last_chunk_ids: list[int] = []
-        stopping_ids: list[int] = []
-        tokens = pairs = cached_tokens = 0
-        tells_cached = self.cache is not None or bool(self._extended)
-        while queue and tokens < budget:
-            request_id, prompt_tokens, cached, resumed, payload = queue[0]
-            total = prompt_tokens + resumed
-            if not position:
-                blocks = -(-total // KV_BLOCK_TOKENS)
-                if blocks > self.free_blocks:
-                    break
-                self.free_blocks -= blocks
-                self._blocks_held[request_id] = blocks
-                if self.cache is not None:
-                    cached = self._look_up(self.cache, queue[0], now_ns)
-                if tells_cached:
-                    started_cached.append(cached)
-                position = cached
-                cached_tokens += cached
-                started_ids.append(request_id)
-            take = total - position
-            if take > budget - tokens:
-                take = budget - tokens
-            tokens += take
-            pairs += take * position + take * (take + 1) // 2
-            position += take
-            if position == total:
-                queue.popleft()
-                position = 0
-                last_chunk_ids.append(request_id)
-                if output_tokens(payload) - resumed == 1:
-                    stopping_ids.append(request_id)
-        self._position = position
-        if not tokens:
-            return NO_PASS
-        self._named.difference_update(started_ids)
-        self._extended.difference_update(started_ids)
-        return Pass(tokens, pairs, cached_tokens, started_ids, started_cached, last_chunk_ids, stopping_ids)
+        return self._prompts.fill(now_ns, self._config.token_budget, self._enter)
+
+    def _enter(self, request_id: int, tokens: int) -> bool:
+        blocks = -(-tokens // KV_BLOCK_TOKENS)
+        if blocks > self.free_blocks:
+            return False
+        self.free_blocks -= blocks
+        self._blocks_held[request_id] = blocks
+        return True
 
     def _pass_ns(self, begun: Pass) -> int:
         full_ns = self._cost.prefill_ns(begun.tokens, begun.pairs, begun.cached_tokens)
@@ -308,25 +232,6 @@ class PrefillInstance(TimingFlags):
 
     def _slowed(self, throttle: PassThrottle, full_ns: int) -> ThrottledPass:
         return throttle.run(self._budget.watts, full_ns, self._pass.tokens, self._pass.pairs)
-
-    def _look_up(self, cache: BlockStore, prompt: _Prompt, now_ns: int) -> int:
-        """Cached tokens of a prompt that enters its first pass; one token is always computed."""
-        request_id, prompt_tokens, _, resumed, _ = prompt
-        if resumed:
-            self._recomputed.add(request_id)
-        prefix, tenant = self._prefixes.pop(request_id)
-        # Its servers are the instance's own nodes: nothing has to be fetched, whatever the tier.
-        found, _ = cache.look_up(request_id, prefix, tenant, prompt_tokens, now_ns)
-        return min(found, prompt_tokens - 1)
-
-    def _store(self, cache: BlockStore, prefilled_ids: list[int], now_ns: int) -> None:
-        """Blocks of prompts that are done become visible; recomputed prompts have stored theirs before."""
-        for request_id in prefilled_ids:
-            if request_id in self._recomputed:
-                self._recomputed.remove(request_id)
-                cache.release(request_id, now_ns)
-            else:
-                cache.store(request_id, now_ns)
 
     def _account(self, now_ns: int, done: Pass, throttled: ThrottledPass | None, *, is_busy: bool) -> Usage:
         """Usage since the last account."""
@@ -347,7 +252,7 @@ class PrefillInstance(TimingFlags):
 
     def is_empty(self) -> bool:
         """Whether it has nothing to do and holds no KV."""
-        return not (self._queue or self._blocks_held)
+        return not (self._prompts or self._blocks_held)
 
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._pass.tokens:

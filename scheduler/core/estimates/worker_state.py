@@ -62,6 +62,8 @@ class WorkerState(Guest):
         self._no_predictions: Predictions = refused("backlog_ns"), refused("work_ns"), refused("num_samples")
         self._running: Final = [0] * num
         self._kv_tokens: Final = [0] * num
+        self._sequences: Final = [0] * num
+        self._sequence_tokens: Final = [0] * num
         self._tokens_per_s: Final = [0.0] * num
         self._reported_ns: Final = [NOT_YET] * num
         self._has_lost_some = False
@@ -204,8 +206,11 @@ class WorkerState(Guest):
         if index is None:
             return
         left = len(message.finished_ids) + len(message.preempted_ids)
-        self._running[index] = message.num_running + len(message.started_ids) - left
-        self._kv_tokens[index] = message.kv_tokens
+        # An aggregated instance runs prompts besides.
+        running, kv_tokens = message.num_running + len(message.started_ids) - left, message.kv_tokens
+        self._running[index] += running - self._sequences[index]
+        self._kv_tokens[index] += kv_tokens - self._sequence_tokens[index]
+        self._sequences[index], self._sequence_tokens[index] = running, kv_tokens
         self._reported_ns[index] = message.boundary_ns
         if message.num_running and message.steps_ns:
             self._tokens_per_s[index] = 1e9 * message.num_running * message.tokens_per_sequence / message.steps_ns
@@ -227,6 +232,7 @@ class WorkerState(Guest):
             if index is None:
                 continue
             self._running[index] = self._kv_tokens[index] = 0
+            self._sequences[index] = self._sequence_tokens[index] = 0
             self._tokens_per_s[index] = 0.0
             self._reported_ns[index] = NOT_YET
             if self._index is not None:

@@ -125,6 +125,18 @@ class Router:
             tentative.make(request_id, Decision(decision.partner, decision.reason), kv_tokens)
         return decision
 
+    def choose_among(self, now_ns: int, request_id: int, num_tokens: int, up: list[int]) -> Decision:
+        """The same of some of the eligible instances, at least one; these choose no partners."""
+        if self.worker_state is None:
+            return self._ask(now_ns, self._view(now_ns, up), self._no_request, up)
+        request = self.worker_state.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
+        seen = self._shown_request(request, up) if self._sees_request else self._no_request
+        decision = self._ask(now_ns, self._view(now_ns, up), seen, up)
+        self.last_request = request
+        if self._is_prefill:
+            self.worker_state.routed(decision.instance, request_id, request)
+        return decision
+
     def pair_with(self, policy: PairPolicy, decode: Router) -> None:
         """From now on this router of the prefill stage chooses decode instances too."""
         self._pair = policy, decode

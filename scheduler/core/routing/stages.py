@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import Stage
 from scheduler.core.guest import Guest
 from scheduler.core.open_requests import RequestFacts
+from scheduler.core.routing.decision import Decision
 from scheduler.core.routing.router import Router
 from scheduler.policies.failures import PolicyFailures
+from scheduler.policies.options import split_spec
 from scheduler.policies.view import PairPolicy, Reads, RoutingPolicy, StageKind
 
 # Only runs that predict need it.
 if TYPE_CHECKING:
     from scheduler.core.estimates.prediction_error import PredictionError
+    from scheduler.core.routing.sides import Sides
+
+
+class Placing(Protocol):
+    """The router of the prefill stage, or what stands before it."""
+
+    def choose(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
+        """As `Router.choose`."""
+        ...
+
+    def withdrawn(self, index: int, request_id: int) -> None:
+        """As `Router.withdrawn`."""
+        ...
 
 
 class Routing:
@@ -46,8 +61,20 @@ class Routing:
             also_reads=also_reads,
             pair_reads=prefill[1].reads if pairs else Reads.LOAD,
         )
+        aggregated = prefill[0].index.keys() & decode[0].index.keys()
+        self._sides: Sides | None = None
+        if 0 < len(aggregated) < len(prefill[0]):
+            from scheduler.core.routing.sides import Sides
+
+            rule = config.make_rule(config.disaggregation)
+            self._sides = Sides(self.prefill, aggregated, rule, split_spec(config.disaggregation)[0], facts)
         if pairs:
             self.prefill.pair_with(cast("PairPolicy", prefill[1]), self.decode)
+
+    @property
+    def placing(self) -> Placing:
+        """Who chooses where a prompt is computed."""
+        return self.prefill if self._sides is None else self._sides
 
     @property
     def guests(self) -> list[Guest]:
@@ -68,4 +95,5 @@ class Routing:
     @property
     def failures(self) -> dict[str, PolicyFailures]:
         """Of the policy of each stage."""
-        return {"prefill": self.prefill.failures, "decode": self.decode.failures}
+        of_stages = {"prefill": self.prefill.failures, "decode": self.decode.failures}
+        return of_stages if self._sides is None else {**of_stages, "disaggregation": self._sides.failures}

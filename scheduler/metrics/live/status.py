@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
+from scheduler.metrics.layout import is_of_stage
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subjects import fabric
 from scheduler.metrics.subjects.clock import RUN_OUTCOMES, ClockTotals
@@ -62,7 +63,7 @@ def _instances(snapshot: Snapshot) -> list[dict[str, Any]]:
             "up": is_up,
             "utilization": utilization,
             "watts": watts,
-            "kv_usage": kv_usage if instance.role == "decode" else None,
+            "kv_usage": kv_usage if is_of_stage(instance.role, "decode") else None,
         }
         for instance, is_up, utilization, watts, kv_usage in zip(snapshot.layout.instances, *columns, strict=True)
     ]

@@ -5,24 +5,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from msgspec import Struct
-
 NOTHING: Final = "-"
 SMALL_RATE: Final = 0.1
 TINY_RATE: Final = 1e-6
 _SI_PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E")
 _TIME_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
-
-
-class Section(Struct, frozen=True):
-    """A small table: its title stands above the labels, `rows` are (label, *cells); `notes`, one for each row if any,
-    stand behind them, `about` below them all."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    about: str = ""
 
 
 def digits(number: float) -> str:

@@ -20,7 +20,7 @@ from scheduler.core.recovery.losses import set_back_by
 from scheduler.core.request_table import NOT_YET, RequestTable
 from scheduler.metrics.begun_prefills import begun_tokens
 from scheduler.metrics.columns import Ints, Rows
-from scheduler.metrics.layout import Role
+from scheduler.metrics.layout import Role, StageName, is_of_stage
 from scheduler.metrics.outcome.later_part import later_events, later_runs, later_usage
 from scheduler.metrics.pool_reports import PoolReports
 from scheduler.metrics.warmup import WarmupEnd
@@ -44,7 +44,7 @@ from scheduler.protocol.messages import (
 
 @dataclass(frozen=True, slots=True)
 class MeteredInstance:
-    """An instance whose reports are logged. Within one role the order is the core's, so that table indices fit.
+    """An instance whose reports are logged. Within one stage the order is the core's, so that table indices fit.
 
     `pool`: the address of the cache pool that it reads and writes, if there is one.
     """
@@ -90,6 +90,8 @@ PREEMPTED_ROW: Final = np.dtype([("request_id", "<i4"), ("at_ns", "<i8"), ("inst
 
 _JOIN_FIELDS: Final = 3
 
+_STAGES: Final[tuple[StageName, StageName]] = ("prefill", "decode")
+
 _Changed = TypeVar("_Changed")
 
 
@@ -106,7 +108,8 @@ class Collector(Guest):
 
     What the table keeps is not logged again. It keeps one start of decode per request, the last; so joins and token
     gaps are logged here only for requests that were requeued, after a preemption or because a worker was lost.
-    Counters: `computed_tokens` by prefill; `hidden_ns` by plane, how long transfers flowed before all of their data
+    Counters: `computed_tokens` by prefill; `mixed_npu_ns`, NPU-nanoseconds of aggregated instances in steps in which
+    anything of prompts was computed; `hidden_ns` by plane, how long transfers flowed before all of their data
     was there; `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage
     may have gaps there. `pool_reports`: those of the cache pools; `policy_reports`: the last of each cache that asks a
     policy. `lost_capacity` is (time, bytes per second lost by plane) at each change of parts, `part_changes` (time,
@@ -128,9 +131,11 @@ class Collector(Guest):
         """Whether instances do, so that some are not there at times."""
         self.ended_ns = 0
         self.computed_tokens = 0
+        self.mixed_npu_ns = 0
         self.pool_reports = PoolReports()
         self.policy_reports = dict[str, CachePolicyReported]()
         self._index = {instance.address: index for index, instance in enumerate(instances)}
+        self._mixed_npus = {one.address: one.num_npus for one in instances if one.role == "aggregated"}
         self._usage = bytearray()
         self._begun = bytearray()
         self._runs = bytearray()
@@ -163,6 +168,8 @@ class Collector(Guest):
             usage, index = message.usage, self._index[message.instance]
             self._usage += _pack_usage(index, usage.start_ns, usage.end_ns, usage.busy_ns, usage.joules)
             self.computed_tokens += message.computed_tokens
+            if self._mixed_npus:
+                self.mixed_npu_ns += self._mixed_npus.get(message.instance, 0) * usage.busy_ns
             if message.started_ids:
                 self._begun += _pack_begun(message.boundary_ns, *begun_tokens(self.table, message))
             if self._has_set_back_by and message.prefilled_ids:
@@ -212,7 +219,13 @@ class Collector(Guest):
         """What is counted begins now, with this request."""
         num_failed = tuple(tuple(by_kind) for by_kind in self.num_failed)
         self.warmup_end = WarmupEnd(
-            at_ns, first_request, self.computed_tokens, tuple(self.hidden_ns), num_failed, len(self._resumed_gaps_ns)
+            at_ns,
+            first_request,
+            self.computed_tokens,
+            tuple(self.hidden_ns),
+            num_failed,
+            len(self._resumed_gaps_ns),
+            self.mixed_npu_ns,
         )
 
     def later_part(self, end: WarmupEnd) -> Collector:
@@ -224,6 +237,7 @@ class Collector(Guest):
         later = Collector(self.table, self.instances, comes_and_goes=self.comes_and_goes)
         later.ended_ns = self.ended_ns - at_ns
         later.computed_tokens = self.computed_tokens - end.computed_tokens
+        later.mixed_npu_ns = self.mixed_npu_ns - end.mixed_npu_ns
         later.pool_reports = self.pool_reports
         later.policy_reports = self.policy_reports
         later._usage += later_usage(self.usage_rows(), at_ns).tobytes()
@@ -263,10 +277,10 @@ class Collector(Guest):
         """The same for all that the core is about to requeue because these were lost."""
         table = self.table
         prefill, decode = (
-            [index for index, address in enumerate(self._addresses(role)) if address in message.addresses]
-            for role in ("prefill", "decode")
+            [index for index, address in enumerate(self._addresses(stage)) if address in message.addresses]
+            for stage in _STAGES
         )
-        pools = (instance.pool for instance in self.instances if instance.role == "prefill")
+        pools = (instance.pool for instance in self.instances if is_of_stage(instance.role, "prefill"))
         poolless = [index for index, pool in enumerate(pools) if pool in message.addresses]
         for request_id in set_back_by(table, range(table.num_requests), prefill, decode, poolless):
             self._has_set_back_by = True
@@ -283,8 +297,8 @@ class Collector(Guest):
         """Whether an account may not join the one before: a worker was lost, or was not there."""
         return bool(self.losses) or self.comes_and_goes
 
-    def _addresses(self, role: Role) -> list[str]:
-        return [instance.address for instance in self.instances if instance.role == role]
+    def _addresses(self, stage: StageName) -> list[str]:
+        return [instance.address for instance in self.instances if is_of_stage(instance.role, stage)]
 
     def _log_first_join(self, request_id: int) -> None:
         """If it is the first time that it is requeued; later joins are logged as they happen."""

@@ -174,4 +174,11 @@ class EndedRun(Struct, frozen=True, dict=True):
             int(self.present.prompt_tokens[self.gave_first].sum()),
             int(self.produced_tokens.sum()),
             self.span_s,
+            self._mixed_share,
         )
+
+    @property
+    def _mixed_share(self) -> float:
+        npus = np.array([i.num_npus if i.role == "aggregated" else 0 for i in self.collector.instances], np.int64)
+        busy_npu_ns = int(np.dot(self.usage.busy_ns, npus))
+        return min(1.0, self.collector.mixed_npu_ns / busy_npu_ns) if busy_npu_ns else 0.5

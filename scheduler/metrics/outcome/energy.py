@@ -86,6 +86,8 @@ class Served(Struct, frozen=True):
     prompt_tokens: int
     output_tokens: int
     span_s: float
+    mixed_share: float = 0.5
+    """Of the busy NPU-seconds of aggregated instances, those of steps in which anything of prompts was computed."""
 
 
 class PowerCourse(Struct, frozen=True):
@@ -134,8 +136,9 @@ def role_use(
     """Of each role; `there` is the share of time for which each instance existed, None for all of it."""
     joules, npus = {"prefill": 0.0, "decode": 0.0}, {"prefill": 0.0, "decode": 0.0}
     for index, (instance, of_instance) in enumerate(zip(instances, totals.joules.tolist(), strict=True)):
-        joules[instance.role] += of_instance
-        npus[instance.role] += instance.num_npus * (1.0 if there is None else there[index])
+        role = instance.role
+        joules[role] = joules.get(role, 0.0) + of_instance
+        npus[role] = npus.get(role, 0.0) + instance.num_npus * (1.0 if there is None else there[index])
     return {role: RoleUse(joules[role], npus[role]) for role in joules}
 
 
@@ -216,7 +219,7 @@ def _npu_joules(
     active_j = totals.joules - idle_j
     by = {"prefill": 0.0, "decode": 0.0, "idle": float(idle_j.sum()) + spare_j}
     for instance, of_instance in zip(instances, active_j.tolist(), strict=True):
-        by[instance.role] += of_instance
+        by[instance.role] = by.get(instance.role, 0.0) + of_instance
     return by
 
 

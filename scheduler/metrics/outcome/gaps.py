@@ -14,6 +14,7 @@ import numpy as np
 
 from scheduler.core.request_table import NOT_YET
 from scheduler.metrics.columns import Bools, Floats, Ints, parts
+from scheduler.metrics.layout import is_of_stage
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.records import Records
 
@@ -33,7 +34,7 @@ class TokenGaps:
         """`records` are of the requests that ran in the time of the log; those of its table unless they are given."""
         self._rows = collector.run_rows()
         self._began_ns: Ints = self._rows["boundary_ns"] - self._rows["steps_ns"]
-        decode = [index for index, instance in enumerate(collector.instances) if instance.role == "decode"]
+        decode = [index for index, one in enumerate(collector.instances) if is_of_stage(one.role, "decode")]
         self._runs_of = [np.flatnonzero(self._rows["instance"] == index) for index in decode]
         self._num_joined = np.zeros(len(self._rows), np.int64)
         singles: list[Floats] = [collector.resumed_gaps_ns().astype(np.float64)]

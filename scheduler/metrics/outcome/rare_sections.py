@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.metrics.outcome.cells import Section, count_cell, rate_cell, si_cell
+from scheduler.metrics.outcome.cells import count_cell, rate_cell, si_cell
+from scheduler.metrics.outcome.sections import Section
 
 if TYPE_CHECKING:  # a summary knows more than a section shows
     from scheduler.metrics.outcome.summary import Summary

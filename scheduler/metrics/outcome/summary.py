@@ -30,6 +30,10 @@ SIGNIFICANT_DIGITS: Final = 9
 """Of floats in the JSON: stable, readable, and finer than anything that is modelled."""
 
 
+LEFT_OUT_IF_EMPTY: Final = ("classes", "broken_parts", "finish_limits", "clients", "sessions", "warmup")
+"""Fields that are in the JSON only of a run that has such."""
+
+
 class Summary(Struct, frozen=True):
     """The fields of `replay --json`, in its order; a value that does not exist is None."""
 
@@ -70,9 +74,9 @@ class Summary(Struct, frozen=True):
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json.dumps`; keys keep the order of the fields, so that equal runs give equal bytes."""
-        values = {key: _rounded(value) for key, value in to_builtins(self).items()}
+        values = {key: rounded(value) for key, value in to_builtins(self).items()}
         others = values.pop("others")
-        for key in ("classes", "broken_parts", "finish_limits", "clients", "sessions", "warmup"):
+        for key in LEFT_OUT_IF_EMPTY:
             if not values[key]:
                 del values[key]
         return values | others
@@ -86,8 +90,9 @@ def summarize(collector: Collector, info: RunInfo, slo: Slo | None = None, recor
     return Summary(**published, others=found)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """A value of the JSON, with its floats to as many digits."""
     if isinstance(value, dict):
         group = cast("dict[str, Any]", value)
-        return {key: _rounded(inner) for key, inner in group.items()}
+        return {key: rounded(inner) for key, inner in group.items()}
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from scheduler.core.request_table import NOT_YET
 from scheduler.metrics.columns import NS_PER_S, Bools, Floats, Ints, Rows
+from scheduler.metrics.layout import is_of_stage
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.usage import with_powerless_gaps
 from scheduler.metrics.records import Records
@@ -154,7 +155,7 @@ def _course(rows: Rows, field: str, edges_ns: Floats) -> Floats:
 
 def kv_columns(collector: Collector, records: Records, edges: Floats) -> dict[str, Floats]:
     """Mean KV tokens of the sequences that run on each decode instance, which grow evenly from start to end."""
-    decode = [instance.address for instance in collector.instances if instance.role == "decode"]
+    decode = [one.address for one in collector.instances if is_of_stage(one.role, "decode")]
     columns: dict[str, Floats] = {}
     for index, address in enumerate(decode):
         is_here = (records.decode_instance == index) & (records.decode_started_ns != NOT_YET)

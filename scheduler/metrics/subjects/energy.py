@@ -17,7 +17,7 @@ from scheduler.metrics.layout import Layout
 from scheduler.metrics.outcome.ended_run import EndedRun
 from scheduler.metrics.outcome.energy import CostUse, energy_use, power_course, role_use
 from scheduler.metrics.subject import SUBJECTS, Subject
-from scheduler.metrics.subjects.energy_account import COST_SERIES, NPU_PHASES, EnergyAccount, EnergyTotals
+from scheduler.metrics.subjects.energy_account import COST_SERIES, EnergyAccount, EnergyTotals, npu_phases
 
 NPU: Final = "npu"
 BUILDING: Final = "building"
@@ -33,7 +33,7 @@ def part_series(layout: Layout) -> list[Labels]:
 def energy_series(layout: Layout) -> list[Labels]:
     """Part and phase of each of `EnergyTotals.joules`."""
     parts = (*layout.curves.part_w, BUILDING)
-    return [*((NPU, phase) for phase in NPU_PHASES), *((part, ANY_PHASE) for part in parts)]
+    return [*((NPU, phase) for phase in npu_phases(layout)), *((part, ANY_PHASE) for part in parts)]
 
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:

@@ -21,8 +21,6 @@ from scheduler.metrics.subject import Account, Handlers, Session
 from scheduler.metrics.subjects.instances import STRETCH_WALL_S
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped, Usage, UsageReported
 
-NPU_PHASES: Final = ("prefill", "decode", "idle")
-
 COST_SERIES: Final = tuple((side, kind) for side in ("input", "output") for kind in ("capital", "electricity"))
 """The order of `EnergyTotals.usd`."""
 
@@ -43,23 +41,31 @@ class EnergyTotals(Struct, frozen=True):
     """
 
     watts: tuple[float, ...] = (0.0, 0.0)
-    joules: tuple[float, ...] = (0.0,) * (len(NPU_PHASES) + 1)
+    joules: tuple[float, ...] = (0.0,) * 4
     usd: tuple[float, ...] = (0.0,) * len(COST_SERIES)
     cap_w: float = 0.0
     settled_s: float = 0.0
     """For how long other parts than NPUs, and dollars, are accounted for."""
 
 
+def npu_phases(layout: Layout) -> tuple[str, ...]:
+    """What NPUs of a layout do."""
+    has_aggregated = any(one.role == "aggregated" for one in layout.instances)
+    return ("prefill", "decode", *(("aggregated",) if has_aggregated else ()), "idle")
+
+
 class NpuEnergy:
     """Joules of the NPUs of one instance; `end_ns` is the end of its last account in this session.
 
-    An idle instance draws the same at all times, so its joules tell themselves from those of work.
+    An idle instance draws the same at all times, so its joules tell themselves from those of work. `mixed_j`: of an
+    aggregated instance, those of accounts in which anything of prompts was computed.
     """
 
     def __init__(self, instance: LiveInstance, waiting_w: float, pending: bytearray) -> None:
         self.role: Final = instance.role
         self.active_j = 0.0
         self.idle_j = 0.0
+        self.mixed_j = 0.0
         self.end_ns = 0
         self._idle_w = waiting_w * instance.num_npus
         self._pending = pending
@@ -85,6 +91,7 @@ class EnergyAccount(Account[EnergyTotals]):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         curves = self._curves = layout.curves
+        self._roles = npu_phases(layout)[:-1]
         self._pending = bytearray()
         self._npus = {one.address: NpuEnergy(one, curves.waiting_w, self._pending) for one in layout.instances}
         self._settled_ns = 0
@@ -105,7 +112,10 @@ class EnergyAccount(Account[EnergyTotals]):
         return {PrefillStepped: self._on_report, DecodeStepped: self._on_report, UsageReported: self._on_report}
 
     def _on_report(self, _session: Session, message: PrefillStepped | DecodeStepped | UsageReported) -> None:
-        self._npus[message.instance].add(message.usage)
+        account = self._npus[message.instance]
+        account.add(message.usage)
+        if account.role == "aggregated" and isinstance(message, PrefillStepped):
+            account.mixed_j += message.usage.joules
 
     def begin(self, session: Session) -> None:
         """Nothing of its time is accounted for."""
@@ -127,7 +137,7 @@ class EnergyAccount(Account[EnergyTotals]):
         share = self._curves.building_share
         feeds_w, accounts = float(self._watts.sum()), self._npus.values()
         idle_j = sum(account.idle_j for account in accounts) + self._spare_j
-        npu_j = (*(sum(a.active_j for a in accounts if a.role == role) for role in ("prefill", "decode")), idle_j)
+        npu_j = (*(sum(a.active_j for a in accounts if a.role == role) for role in self._roles), idle_j)
         parts_j = self._parts_j.tolist()
         return EnergyTotals(
             (*self._watts.tolist(), share * feeds_w),
@@ -161,6 +171,10 @@ class EnergyAccount(Account[EnergyTotals]):
         """Price what was drawn, and the time, of a span that has just been settled."""
         prices, curves, accounts = self.layout.prices, self._curves, self._npus.values()
         by_role = [sum(a.active_j + a.idle_j for a in accounts if a.role == role) for role in ("prefill", "decode")]
+        if "aggregated" in self._roles:
+            both = [a for a in accounts if a.role == "aggregated"]
+            by_role[0] += sum(a.mixed_j for a in both)
+            by_role[1] += sum(a.active_j + a.idle_j - a.mixed_j for a in both)
         drawn_j = np.array([*by_role, self._spare_j + float(self._parts_j.sum())])
         prefill_j, decode_j, other_j = (drawn_j - self._charged_j).tolist()
         self._charged_j = drawn_j

@@ -28,7 +28,7 @@ from scheduler.metrics.bucket_bounds import (
 from scheduler.metrics.buckets import BucketCounts, BucketRows, HistogramTotals
 from scheduler.metrics.columns import NS_PER_S, Bools, Ints, seconds_between, view
 from scheduler.metrics.family import INSTANCE, Family, Labels, by_instance
-from scheduler.metrics.layout import Layout
+from scheduler.metrics.layout import Layout, LiveInstance, StageName, is_of_stage
 from scheduler.metrics.records import Records
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subject import SUBJECTS, Account, Handlers, Session, Subject
@@ -136,7 +136,8 @@ class EngineCounts:
 
 
 class EngineAccount(Account[EngineTotals]):
-    """Rows are instances in the order of the layout: those of prefill in the core's order, then those of decode.
+    """Rows are instances in the order of the layout: those of prefill in the core's order, those of decode, then those
+    that are both.
 
     `_counts` are by address; `_tallies` those of the session's decode instances.
     """
@@ -146,8 +147,8 @@ class EngineAccount(Account[EngineTotals]):
         instances = layout.instances
         self._counts = {one.address: EngineCounts() for one in instances}
         self._tallies: dict[str, DecodeTally] = {}
-        self._prefill_rows = np.array([row for row, one in enumerate(instances) if one.role == "prefill"], np.intp)
-        self._decode_rows = np.array([row for row, one in enumerate(instances) if one.role == "decode"], np.intp)
+        self._prefill_rows = _rows_of_stage(instances, "prefill")
+        self._decode_rows = _rows_of_stage(instances, "decode")
         self._num = num = len(instances)
         self._prompt_tokens = np.zeros(num, np.int64)
         self._ended = np.zeros((num, len(FinishReason)), np.int64)
@@ -163,7 +164,8 @@ class EngineAccount(Account[EngineTotals]):
 
     def begin(self, session: Session) -> None:
         """No sequence runs yet."""
-        self._tallies = {one.address: DecodeTally() for one in self.layout.instances if one.role == "decode"}
+        decode = [one for one in self.layout.instances if is_of_stage(one.role, "decode")]
+        self._tallies = {one.address: DecodeTally() for one in decode}
 
     def _on_prefill_stepped(self, session: Session, message: PrefillStepped) -> None:
         table, counts = session.table, self._counts[message.instance]
@@ -236,7 +238,7 @@ class EngineAccount(Account[EngineTotals]):
         running, waiting, held = self._open(session)
         counts, tallies = self._counts.values(), {} if session is None else self._tallies
         kv_tokens = [
-            tallies[one.address].kv_tokens if one.address in tallies else of_prefill
+            tallies[one.address].kv_tokens + of_prefill if one.address in tallies else of_prefill
             for one, of_prefill in zip(self.layout.instances, held, strict=True)
         ]
         usage = [
@@ -288,9 +290,13 @@ class EngineAccount(Account[EngineTotals]):
     def _by_row(self, of_prefill: Numbers, of_decode: Numbers) -> list[int]:
         """By row the sums over the last axis, of shapes (num_prefill, any) and (num_decode, any)."""
         sums = np.zeros(self._num, np.int64)
-        sums[self._prefill_rows] = of_prefill.sum(axis=1)
-        sums[self._decode_rows] = of_decode.sum(axis=1)
+        sums[self._prefill_rows] += of_prefill.sum(axis=1).astype(np.int64)
+        sums[self._decode_rows] += of_decode.sum(axis=1).astype(np.int64)
         return sums.tolist()
+
+
+def _rows_of_stage(instances: Sequence[LiveInstance], stage: StageName) -> npt.NDArray[np.intp]:
+    return np.array([row for row, one in enumerate(instances) if is_of_stage(one.role, stage)], np.intp)
 
 
 def _by_work_state(layout: Layout) -> list[Labels]:
@@ -299,7 +305,15 @@ def _by_work_state(layout: Layout) -> list[Labels]:
 
 def _decode_kv_usage(snapshot: Snapshot) -> list[float]:
     pairs = zip(snapshot.layout.instances, snapshot[EngineTotals].kv_usage, strict=True)
-    return [usage for instance, usage in pairs if instance.role == "decode"]
+    return [usage for instance, usage in pairs if is_of_stage(instance.role, "decode")]
+
+
+def _of_decode(layout: Layout) -> list[Labels]:
+    return [
+        labels
+        for one, labels in zip(layout.instances, by_instance(layout), strict=True)
+        if is_of_stage(one.role, "decode")
+    ]
 
 
 WORK_STATES: Final = ("running", "waiting")
@@ -311,7 +325,7 @@ FAMILIES: Final = (
     ),
     Family(
         "supernode_kv_usage_ratio", "gauge", "KV tokens that a decode instance holds, over its capacity.",
-        _decode_kv_usage, INSTANCE, lambda layout: [labels for labels in by_instance(layout) if labels[1] == "decode"],
+        _decode_kv_usage, INSTANCE, _of_decode,
     ),
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, ratio
 from scheduler.metrics.family import INSTANCE, Family, Labels, by_instance
-from scheduler.metrics.layout import Layout, Role
+from scheduler.metrics.layout import Layout, StageName, is_of_stage
 from scheduler.metrics.outcome.decode_load import decode_load
 from scheduler.metrics.outcome.ended_run import EndedRun
 from scheduler.metrics.snapshot import Snapshot
@@ -152,7 +152,7 @@ class InstanceAccount(Account[InstanceTotals]):
 
 
 class RoleLoad(Struct, frozen=True):
-    """Means over time and NPUs of one role; None without such NPUs.
+    """Means over time and NPUs of one stage, aggregated ones in both; None without such NPUs.
 
     Tokens are computed prompt tokens for prefill, output tokens after the first for decode. `utilization` is the busy
     share of time: that in which a pass or step runs, however small; `DecodeLoad` tells how full decode is.
@@ -174,15 +174,16 @@ def _summary(run: EndedRun) -> Mapping[str, Any]:
     later_tokens = int(run.produced_tokens.sum()) - int(run.gave_first.sum())
     return {
         "per_npu": PerNpu(
-            _role_load(run, "prefill", run.collector.computed_tokens), _role_load(run, "decode", later_tokens)
+            _stage_load(run, "prefill", run.collector.computed_tokens), _stage_load(run, "decode", later_tokens)
         ),
         "decode_load": decode_load(run),
     }
 
 
-def _role_load(run: EndedRun, role: Role, num_tokens: int) -> RoleLoad:
+def _stage_load(run: EndedRun, stage: StageName, num_tokens: int) -> RoleLoad:
     """Instances weigh by their NPUs."""
-    num_npus = np.array([i.num_npus if i.role == role else 0 for i in run.collector.instances], np.int64)
+    instances = run.collector.instances
+    num_npus = np.array([i.num_npus if is_of_stage(i.role, stage) else 0 for i in instances], np.int64)
     there = num_npus.sum() if run.there is None else np.dot(num_npus, run.there)
     npu_s = float(there) * run.collector.ended_ns / NS_PER_S
     busy_npu_s = float(np.dot(run.usage.busy_ns, num_npus)) / NS_PER_S

@@ -142,6 +142,20 @@ def test_equal_questions_give_equal_bytes(run: Run) -> None:
     assert run("decode", "--json") == run("decode", "--json")
 
 
+def test_two_sides_have_a_memory_map_each(run: Run, ask: Ask) -> None:
+    page, answer = run("decode", "--afd", "128:32"), ask("decode", "--afd", "128:32")
+    assert answer["point"]["attention_npus"] == 4 * answer["point"]["ffn_npus"] == 128
+    for line in ("Memory per die of attention", "Memory per die of experts", "a layer waits for"):
+        assert line in page
+
+
+def test_shared_layers_are_named_in_the_answer(ask: Ask) -> None:
+    shared = ask("prefill", "--cluster", "h20-cluster", "--tp", "8", "--batch-tokens", "2048")
+    assert (shared["point"]["tp"], shared["point"]["ep"]) == (8, 16)
+    assert "tp" not in ask("prefill")["point"]
+    assert shared["operators_s"]["attention_gather"] > 0
+
+
 def test_the_page_lists_operators_by_their_time(run: Run, ask: Ask) -> None:
     page, answer = run("decode"), ask("decode")
     names = [line[2:20].strip() for line in page.split("Time by operator")[1].split("\n\n")[0].splitlines()[1:-1]]
@@ -161,6 +175,13 @@ def test_the_page_lists_operators_by_their_time(run: Run, ask: Ask) -> None:
         (["decode", "--batch", "2000"], "lower --batch to"),
         (["decode", "--context", "200000"], "200000 tokens are beyond the 163840 positions of deepseek-r1"),
         (["decode", "--ep", "100", "--slots-per-rank", "1"], "cannot hold 256 routed and 1 shared experts"),
+        (
+            ["decode", "--afd", "8:8", "--tpot-slo", "50ms"],
+            "--afd 8:8 and --tpot-slo 50ms: a batch is not searched for",
+        ),
+        (["decode", "--afd", "200:200"], "cloudmatrix384 has 384: lower --afd"),
+        (["decode", "--tp", "3"], "3 ranks cannot share the 128 heads of deepseek-r1 evenly: change --tp to 2"),
+        (["prefill", "--pp", "0"], "--pp 0 shares nothing: give 1 or more"),
         (["decode", "--batch", "8", "--tpot-slo", "50ms"], "--batch 8 and --tpot-slo 50ms: the limit finds the batch"),
         (["decode", "--tpot-slo", "1ms"], "even at a batch of 1, 1.0 ms asked for"),
         (["decode", "--cluster", "h800"], "unknown cluster 'h800'; did you mean h800-cluster?"),

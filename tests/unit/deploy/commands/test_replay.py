@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
-from deploy.commands import replay as cli_replay
 from deploy.run.replay import LiveCost, empty_document
 from deploy.settings.settings import Settings
 from tests.unit.scheduler.sources.trace_rows import mooncake_line, write_lines
@@ -114,6 +113,14 @@ def _paths(document: dict[str, Any], prefix: str = "") -> list[str]:
         ("--live --journal no/j", "--journal no/j: No such file or directory; give a file that can be written"),
         ("--live --fail-if live.hop<1", "no such path; near: live.speed"),
         ("--fail-if live.speed<1", "no such path"),
+        ("--via http", "--via http asks a cluster that runs in real time: add --live, or leave it out"),
+        ("--live --via grpc", "--via: unknown way 'grpc'; known: http"),
+        ("--live --via http --speed 2", "--speed 2: clients over HTTP live in real time, at speed 1"),
+        ("--live --via http --faults f.yaml", "--faults is not in the hands of a client"),
+        ("--live --via http --warmup 3", "--warmup: a client over HTTP counts all that it sends"),
+        ("--live --via http --journal j", "--journal is not in the hands of a client"),
+        ("--live --via http --fail-if live.speed<1", "no such path"),
+        ("--live --via http --fail-if queue_s.p50>1", "queue_s is null"),
         ("--fail-if nonsense", "fail-if 'nonsense' is no comparison"),
         ("--fail-if ttft_s.p99<=3", "'=3' is no number"),
         ("--fail-if ttft_s.p99<nan", "is no comparison"),
@@ -125,7 +132,6 @@ def _paths(document: dict[str, Any], prefix: str = "") -> list[str]:
         ("--plan 100x16p+1x160d", "takes 1600 NPUs, the cluster has 384"),
         ("--plan 0x16p+1x160d", "has no NPUs"),
         ("--plan foo", "cannot read the term 'foo'"),
-        ("--plan 4x16a", "are not built yet"),
         ("--plan 2x1p+1x160d+1c", "leave no room for KV in 64 GB; take more NPUs"),
         ("--plan 2x16p+1x1d+1c", "leave no room for KV in 64 GB; take more NPUs"),
         ("--config big.yaml", "leave no room for KV"),
@@ -236,7 +242,7 @@ def test_a_result_that_cannot_be_kept_is_still_shown(run: Run, folder: Path, mon
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "run/summary.json")
 
-    monkeypatch.setattr(cli_replay, "write_result", full)
+    monkeypatch.setattr("deploy.run.replay.write_result", full)
     code, out, err = run(DEMO, "--limit", "5", "--json", "--out", "run")
     assert (code, err) == (2, "supernode: run/summary.json: No space left on device\n")
     assert json.loads(out)["requests"]["arrived"] == 5

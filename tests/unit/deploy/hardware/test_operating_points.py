@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from deploy.hardware.operating_points import InstanceOptions, acceptance_of, decode_point, prefill_point, tpot_limit_s
+from deploy.hardware.operating_points import (
+    InstanceOptions,
+    acceptance_of,
+    afd_point,
+    decode_point,
+    prefill_point,
+    tpot_limit_s,
+)
 from scheduler.protocol.errors import ConfigError
 from sim_hw.chips.chip import ExpertWeights, Precision
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
@@ -51,6 +58,43 @@ def test_a_dense_model_is_split_over_no_more_than_its_kv_heads() -> None:
     many = decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, num_npus=64))
     assert (many.num_npus, many.ep) == (64, 8)
     assert decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, ep=4)).ep == 4
+
+
+def test_ranks_that_share_experts_or_layers_leave_fewer_to_spread_experts_over() -> None:
+    shared = decode(CLOUDMATRIX384, options=replace(NOTHING, num_npus=16, tp=2, expert_tp=4))
+    assert (shared.num_npus, shared.ep, shared.tp, shared.expert_tp) == (16, 8, 2, 4)
+    assert decode(CLOUDMATRIX384, options=replace(NOTHING, ep=8, expert_tp=4)).num_npus == 16
+    staged = prefill_point(H800_CLUSTER, DEEPSEEK_R1, replace(NOTHING, pp=2, cp=4))
+    assert (staged.num_npus, staged.ep, staged.pp, staged.cp) == (32, 16, 2, 4)
+    for point in (shared, staged):
+        point.check()
+
+
+def test_a_dense_model_says_tp_where_others_say_ep() -> None:
+    dense = decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, num_npus=16, tp=4))
+    assert (dense.num_npus, dense.tp, dense.ep) == (16, 4, 4)
+    with pytest.raises(ConfigError, match=r"--tp 4 and --ep 8 both say how many ranks .* leave --ep out"):
+        decode(H800_CLUSTER, LLAMA_3_1_70B, replace(NOTHING, tp=4, ep=8))
+
+
+def test_sides_of_attention_and_experts() -> None:
+    sides = afd_point(decode(CLOUDMATRIX384), NOTHING, "128:32")
+    assert (sides.num_npus, sides.ffn_npus, sides.ep, sides.batch_per_npu) == (128, 32, 64, 96)
+    for text in ("128", "128:32:1", "a:b", "128:", "-1:4"):
+        with pytest.raises(ConfigError, match="is no pair of NPUs; give A:F, such as 64:16"):
+            afd_point(decode(CLOUDMATRIX384), NOTHING, text)
+    with pytest.raises(ConfigError, match="--afd 128:32 and --ep 64: the sides say both NPUs and overlap"):
+        afd_point(decode(CLOUDMATRIX384), replace(NOTHING, ep=64), "128:32")
+
+
+def test_a_cluster_says_how_its_instances_share() -> None:
+    layout = replace(CLOUDMATRIX384.defaults.decode, num_npus=16, ep=8, tp=2, expert_tp=4)
+    cluster = replace(CLOUDMATRIX384, defaults=replace(CLOUDMATRIX384.defaults, decode=layout))
+    point = decode(cluster)
+    assert (point.num_npus, point.ep, point.tp, point.expert_tp) == (16, 8, 2, 4)
+    assert decode(cluster, options=replace(NOTHING, num_npus=8)).ep == 4
+    dense = decode(cluster, LLAMA_3_1_70B)
+    assert (dense.tp, dense.ep, dense.expert_tp) == (2, 2, 1)
 
 
 def test_what_is_given_wins() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.http.answers import LONGEST_TOKENS, WORDS, Answer, make_answer
+from deploy.http.answers import LONGEST_TOKENS, Answer, make_answer
 from deploy.http.bodies import CompletionBody
 from deploy.http.prompts import Prompt
+from deploy.http.text_tokens import WORDS
 
 ROOM = 100_000
 

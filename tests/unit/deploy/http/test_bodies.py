@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tracemalloc
 from typing import Any
@@ -14,7 +15,8 @@ from pydantic import BaseModel
 from deploy.http.answers import make_answer
 from deploy.http.bodies import MAX_MESSAGES, ChatBody, CompletionBody, TokenizeBody, parse_body
 from deploy.http.errors import HttpError
-from deploy.http.prompts import BlockNumbers, chat_prompt, completion_prompt
+from deploy.http.prompts import BlockNumbers
+from deploy.http.text_tokens import Estimate, prompt_of
 
 FORMS: list[type[BaseModel]] = [ChatBody, CompletionBody, TokenizeBody]
 ROOM = 1000
@@ -73,12 +75,9 @@ def _try(form: type[BaseModel], data: bytes) -> None:
 def _serve(form: type[BaseModel], data: bytes) -> None:
     """As the service does, up to the request that the scheduler is given."""
     body = parse_body(form, data)
-    if isinstance(body, ChatBody):
-        prompt = chat_prompt(body)
-    elif isinstance(body, CompletionBody):
-        prompt = completion_prompt(body)
-    else:
+    if not isinstance(body, ChatBody | CompletionBody):
         return
+    prompt = asyncio.run(prompt_of(Estimate(), body))
     answer = make_answer(prompt, body, ROOM, 0)
     assert 1 <= answer.num_tokens <= ROOM
     answer.text(0, answer.num_tokens).encode()

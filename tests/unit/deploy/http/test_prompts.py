@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.http import prompts
 from deploy.http.bodies import ChatBody, CompletionBody, Message
-from deploy.http.prompts import BLOCK_BYTES, BlockNumbers, Prompt, chat_prompt, chat_text, completion_prompt
+from deploy.http.prompts import BLOCK_BYTES, BlockNumbers, Prompt, chat_text
+from deploy.http.text_tokens import Estimate, prompt_of
 
 blocks = st.lists(st.sampled_from([b"a" * BLOCK_BYTES, b"b" * BLOCK_BYTES, b"c" * BLOCK_BYTES]), max_size=5)
 ends = st.sampled_from([b"", b"x", b"yy"])
@@ -48,13 +51,14 @@ def test_text_and_token_ids_are_not_one() -> None:
 
 @given(text=st.text(max_size=50))
 def test_text_has_a_token_for_four_bytes(text: str) -> None:
-    prompt = completion_prompt(CompletionBody(prompt=text))
+    prompt = asyncio.run(prompt_of(Estimate(), CompletionBody(prompt=text)))
     assert prompt.num_tokens == max(1, -(-len(text.encode()) // 4))
 
 
 @pytest.mark.parametrize("given_ids", [[1, 2, 3], [[1, 2, 3]]])
 def test_token_ids_are_counted_as_they_are(given_ids: list[int] | list[list[int]]) -> None:
-    assert completion_prompt(CompletionBody(prompt=given_ids)).num_tokens == 3
+    prompt = asyncio.run(prompt_of(Estimate(), CompletionBody(prompt=given_ids)))
+    assert (prompt.num_tokens, prompt.ids) == (3, [1, 2, 3])
 
 
 def test_a_longer_conversation_begins_with_the_shorter_one_and_its_answer() -> None:
@@ -66,4 +70,4 @@ def test_a_longer_conversation_begins_with_the_shorter_one_and_its_answer() -> N
 def test_parts_of_a_message_are_one_text() -> None:
     parts = ChatBody.model_validate({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * 2}]})
     whole = ChatBody.model_validate({"messages": [{"role": "user", "content": "aa"}]})
-    assert chat_prompt(parts) == chat_prompt(whole)
+    assert chat_text(parts.messages) == chat_text(whole.messages)

@@ -15,7 +15,7 @@ from time import sleep
 
 import pytest
 
-from deploy.http import connections, service
+from deploy.http import body_reading, connections
 from deploy.http.connection_rate import ConnectionRate
 from deploy.http.connections import Watch
 from deploy.http.service import MAX_BODY_BYTES
@@ -173,7 +173,7 @@ def _trickle(head: socket.socket) -> None:
 
 
 def test_a_body_that_does_not_come_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "BODY_S", 0.1)
+    monkeypatch.setattr(body_reading, "BODY_S", 0.1)
     with running() as one:
         answer = one.talk(post(GOOD)[:-5], then_silent=True)
         assert answer[9:12] == b"408"

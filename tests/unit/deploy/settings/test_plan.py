@@ -40,7 +40,6 @@ def test_groups_are_supernodes() -> None:
         ("9" * 5000 + "x16p", "cannot read the term '999999999999999999999999999999999999...; write"),
         ("0x16p+1x16d", "the term '0x16p' has no NPUs"),
         ("1x0p+1x16d", "the term '1x0p' has no NPUs"),
-        ("4x16a", "aggregated instances ('4x16a') are not built yet; use p and d terms"),
         ("1x16p", "needs at least one prefill (p) and one decode (d) instance"),
         ("48c", "needs at least one prefill"),
         ("999999999x999999999p+1x16d", "the cluster has 384; take away"),

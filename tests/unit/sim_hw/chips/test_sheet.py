@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from sim_hw.chips.ascend import ASCEND_910C
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.fit import ChipFit, PowerFit
-from sim_hw.chips.nvidia import GB200, GB300, H20, H100, H800
+from sim_hw.chips.nvidia import GB200, GB300, H20, H100, H200, H800
 from sim_hw.chips.sheet import CHIPS, ChipSheet, fit_of, fitted_sheet, maker_of, power_fit, rents_of, rivals_of
 
 
@@ -23,9 +23,9 @@ def test_a_sheet_has_numbers_of_its_own_or_names_a_chip_that_has(sheet: ChipShee
 
 
 def test_chips_with_rows_have_their_own() -> None:
-    fits = [fit_of(chip) for chip in (ASCEND_910C, H800, H100, GB200)]
-    assert len({id(fit) for fit in fits}) == 4
-    assert fit_of(H20) is fit_of(H100)
+    fits = [fit_of(chip) for chip in (ASCEND_910C, H800, H100, H20, GB200)]
+    assert len({id(fit) for fit in fits}) == 5
+    assert fit_of(H200) is fit_of(H100)
     assert rivals_of(H100) is not rivals_of(GB200)
 
 

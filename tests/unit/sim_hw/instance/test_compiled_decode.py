@@ -49,7 +49,19 @@ WITH_FORMATS = [
     for cluster in (CLOUDMATRIX384, H20_CLUSTER)
     for drafts in (0, 2)
 ]
-INSTANCES = [*WITH_OVERLAPS, *WITH_DRAFTS, *WITH_FORMATS]
+LAYOUTS = (
+    {"tp": 2, "ep": 16},
+    {"tp": 16, "ep": 16},
+    {"tp": 2, "ep": 4, "expert_tp": 4},
+    {"tp": 16, "ep": 2, "expert_tp": 8, "mtp_k": 2},
+    {"ep": 1, "expert_tp": 16},
+)
+WITH_LAYOUTS = [
+    replace(default_decode_point(cluster, DEEPSEEK_R1), num_npus=16, **layout)
+    for cluster in (CLOUDMATRIX384, H20_CLUSTER)
+    for layout in LAYOUTS
+]
+INSTANCES = [*WITH_OVERLAPS, *WITH_DRAFTS, *WITH_FORMATS, *WITH_LAYOUTS]
 COMPILED = [compile_decode(point, MOST_REQUESTS) for point in INSTANCES]
 WHICH = st.integers(0, len(INSTANCES) - 1)
 REQUESTS = st.integers(1, MOST_REQUESTS)

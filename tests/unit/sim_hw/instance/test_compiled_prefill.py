@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
+from sim_hw.clusters.hopper import H800_CLUSTER
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.errors import OperatingPointError
 from sim_hw.instance.compiled_prefill import CompiledPrefill, compile_prefill
@@ -21,12 +22,27 @@ from sim_hw.steps.prefill_pass import PassTokens, PrefillModel, pass_time, prefi
 from tests.unit.sim_hw.known import SUPERNODES
 
 MODELS: list[ModelShape] = [DEEPSEEK_R1, QWEN3_235B_A22B, LLAMA_3_1_70B]
-INSTANCES = [
+WITH_OVERLAPS = [
     replace(default_prefill_point(cluster, model), overlap=overlap)
     for cluster in SUPERNODES
     for model in MODELS
     for overlap in Overlap
 ]
+LAYOUTS = (
+    {"tp": 4},
+    {"tp": 8, "ep": 8, "num_npus": 8},
+    {"tp": 2, "ep": 8, "expert_tp": 4},
+    {"pp": 2, "ep": 16},
+    {"pp": 4, "ep": 4, "tp": 2, "expert_tp": 2},
+    {"cp": 4},
+    {"cp": 2, "tp": 4, "pp": 2, "ep": 16},
+)
+DENSE_LAYOUTS = ({"pp": 2}, {"cp": 4}, {"cp": 2, "pp": 4})
+WITH_LAYOUTS = [
+    *(replace(default_prefill_point(H800_CLUSTER, DEEPSEEK_R1), **layout) for layout in LAYOUTS),
+    *(replace(default_prefill_point(H800_CLUSTER, LLAMA_3_1_70B), tp=4, ep=4, **layout) for layout in DENSE_LAYOUTS),
+]
+INSTANCES = [*WITH_OVERLAPS, *WITH_LAYOUTS]
 COMPILED = [compile_prefill(point) for point in INSTANCES]
 TOLERANCE = 0.005
 
@@ -39,7 +55,7 @@ TOLERANCE = 0.005
 )
 def test_any_pass_is_within_half_a_percent(instance: int, computed: int, cached: int, keys_per_query: int) -> None:
     point, compiled = INSTANCES[instance], COMPILED[instance]
-    share = tensor_ranks(point) / point.num_ranks
+    share = tensor_ranks(point) * point.pp / point.num_ranks
     pairs = computed * keys_per_query
     tokens = PassTokens(computed * share, cached * share, pairs * share)
     model = PrefillModel(point, fit_of(point.chip), expert_layout(point))

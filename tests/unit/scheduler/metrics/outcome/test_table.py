@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pytest
 from msgspec.structs import replace
 
-from scheduler.metrics.outcome import cells, table
+from scheduler.metrics.outcome import cells
 from scheduler.metrics.outcome.broken_parts import BrokenKind, BrokenParts, LostCapacity
+from scheduler.metrics.outcome.sections import section_lines
 from scheduler.metrics.outcome.summary import RunInfo, Summary, summarize
 from scheduler.metrics.outcome.table import render, sections
 from scheduler.metrics.slo import Slo
@@ -61,7 +62,7 @@ def test_the_page() -> None:
 
 def test_names_of_columns_end_where_their_numbers_do() -> None:
     for section in sections(summary_of(Request(), rejected(), slo=Slo(ttft_s=1.0))):
-        lines = table._lines(section)
+        lines = section_lines(section)
         ends = [0]
         for name in section.columns:
             ends.append(lines[0].index(f" {name}", ends[-1]) + len(name) + 1)

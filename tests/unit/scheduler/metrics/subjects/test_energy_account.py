@@ -19,7 +19,7 @@ from scheduler.metrics.outcome.usage import usage_totals, with_powerless_gaps
 from scheduler.metrics.subject import Session
 from scheduler.metrics.subjects import energy_account
 from scheduler.metrics.subjects.energy import energy_series
-from scheduler.metrics.subjects.energy_account import NPU_PHASES, EnergyAccount, EnergyTotals, fleet_power_between
+from scheduler.metrics.subjects.energy_account import EnergyAccount, EnergyTotals, fleet_power_between, npu_phases
 from scheduler.protocol.messages import Usage, UsageReported
 from tests.naive.case import BUSY_WATTS, IDLE_WATTS, Case
 from tests.naive.strategies import QUICK_PHASES, any_cases
@@ -69,7 +69,7 @@ def test_parts_phases_and_dollars_are_those_of_the_log(troubled: tuple[Case, Tro
     use = energy_use(collector.instances, rows, of_log, Served(1, 1, 1, span_s), CURVES)
     assert use.facility is not None
     live = {
-        part if phase not in NPU_PHASES else phase: joules
+        part if phase not in npu_phases(layout) else phase: joules
         for (part, phase), joules in zip(energy_series(layout), last[EnergyTotals].joules, strict=True)
     }
     assert live == pytest.approx(use.by, rel=1e-6, abs=1e-3)

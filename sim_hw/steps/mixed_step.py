@@ -1,0 +1,107 @@
+"""One step of an aggregated instance: token rows of sequences that decode and chunks of prompts in one pass.
+
+The products with weights are made for both at once, so that each weight is read once: a product lasts the longer of the
+arithmetic of all its rows and of the bytes that both parts move, where the two parts alone would each last the longer
+of their own. Attention, the handling of requests and the exchange of experts belong to one part or the other and follow
+each other, and the launch of an iteration is waited for once. So a mixed step lasts
+
+    decode step + prefill pass - what is saved,    and never less than the longer of the two,
+
+with both as `decode_step` and `prefill_pass` have them, hidden time and all. What hides behind what is left as it is in
+each part: nothing of one part hides behind the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sim_hw.chips.sheet import fit_of
+from sim_hw.operators.ffn import expert_products
+from sim_hw.operators.layout import ExpertLayout, expert_layout, tensor_ranks
+from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
+from sim_hw.operators.operator import Operator, OperatorClass
+from sim_hw.operators.roofline import operator_s
+from sim_hw.steps.decode_step import DecodeModel, decode_step, once_operators
+from sim_hw.steps.prefill_pass import PassTokens, PrefillModel, pass_time
+
+
+class MixedModel(Struct, frozen=True):
+    """The two parts of the steps of one instance, whose experts lie alike."""
+
+    decode: DecodeModel
+    prefill: PrefillModel
+
+    def saved_s(self, requests: float, tokens: float) -> float:
+        """Seconds of a step that the two parts save together: `requests` of a rank decode beside `tokens` that are
+        computed; with tensor parallelism those of all ranks that share the layers."""
+        work = PassTokens(tokens, 0.0, 0.0)
+        decode, prefill, shape = self.decode, self.prefill, self.decode.point.model
+        attention = self._shared_s(decode.attention(requests), prefill.attention(work), decode.attention(0.0))
+        dense = self._shared_s(decode.dense(requests), prefill.dense(work), decode.dense(0.0))
+        once = once_operators(decode, requests)
+        head = self._shared_s(once, prefill.once(), once_operators(decode, 0.0))
+        experts = self._experts_s(decode.layout, requests, work) if decode.layout else 0.0
+        layers = shape.dense_layers + shape.moe_layers
+        launched = decode.fit.iteration_s.value
+        return layers * attention + shape.dense_layers * dense + shape.moe_layers * experts + head + launched
+
+    def _shared_s(
+        self, decoded: Iterable[Operator], computed: Iterable[Operator], weights: Iterable[Operator]
+    ) -> float:
+        """Saved by products that both parts make with the same weights; `weights` are the products of no rows."""
+        beside = {one.name: one for one in computed if one.kind is OperatorClass.MATRIX}
+        read = {one.name: one.hbm_bytes for one in weights}
+        return sum(
+            self._saved_s(one, beside[one.name], read[one.name])
+            for one in decoded
+            if one.kind is OperatorClass.MATRIX and one.name in beside
+        )
+
+    def _experts_s(self, layout: ExpertLayout, requests: float, work: PassTokens) -> float:
+        """Of one expert layer: the experts that are read are those that any row of either part comes to."""
+        point = self.decode.point
+        rows = requests * point.rows_per_request
+        decoded = {one.name: one for one in self.decode.experts(layout, requests)[0]}
+        computed = {one.name: one for one in self.prefill.experts(layout, work)}
+        gate, together = expert_products(
+            point.model, layout, point.expert_precision, rows + work.computed, 0.0, point.expert_bytes
+        )
+        both_bytes = decoded["experts"].hbm_bytes + computed["experts"].hbm_bytes
+        return self._saved_s(decoded["gate"], computed["gate"], gate.hbm_bytes) + self._saved_s(
+            decoded["experts"], computed["experts"], both_bytes - together.hbm_bytes
+        )
+
+    def _saved_s(self, decoded: Operator, computed: Operator, twice_bytes: float) -> float:
+        """Of one product, of which `twice_bytes` would be read for each part."""
+        chip, fit = self.decode.point.chip, self.decode.fit
+        together = replace(
+            computed,
+            flops=decoded.flops + computed.flops,
+            hbm_bytes=decoded.hbm_bytes + computed.hbm_bytes - twice_bytes,
+        )
+        apart_s = operator_s(decoded, chip, fit) + operator_s(computed, chip, fit)
+        return max(0.0, apart_s - operator_s(together, chip, fit))
+
+
+def mixed_model(decode: DecodePoint, prefill: PrefillPoint) -> MixedModel:
+    """Of an instance whose two parts have these points; the loads that they name do not matter."""
+    fit = fit_of(decode.chip)
+    return MixedModel(
+        DecodeModel(replace(decode, context_tokens=0), fit, expert_layout(decode)),
+        PrefillModel(prefill, fit, expert_layout(prefill)),
+    )
+
+
+def mixed_step_s(decode: DecodePoint, prefill: PrefillPoint, tokens: PassTokens) -> float:
+    """Seconds of a step over the requests of `decode` and chunks of prompts of `tokens` of each rank, whose cached part
+    has arrived. Without tokens it is the decode step."""
+    step_s = decode_step(decode).step.seconds
+    if not tokens.computed:
+        return step_s
+    model = mixed_model(decode, prefill)
+    pass_s = pass_time(model.prefill, tokens).whole.seconds
+    requests = float(decode.requests_per_rank) * tensor_ranks(decode)
+    return max(step_s, pass_s, step_s + pass_s - model.saved_s(requests, tokens.computed))
