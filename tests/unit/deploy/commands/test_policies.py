@@ -10,6 +10,7 @@ import pytest
 from deploy.cli import main
 from scheduler.policies import ROUTING
 from scheduler.policies.admission import ADMISSIONS
+from scheduler.policies.disaggregation import DISAGGREGATIONS
 from scheduler.policies.ordering import ORDERS
 from scheduler.policies.registry import CACHING, SCALING
 
@@ -21,7 +22,7 @@ def test_all_are_listed_with_formula_and_source(capsys: pytest.CaptureFixture[st
     page = capsys.readouterr().out
     assert main(["policies", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    names = [*ROUTING, *ADMISSIONS, *ORDERS, *CACHING, *SCALING]
+    names = [*ROUTING, *ADMISSIONS, *ORDERS, *CACHING, *DISAGGREGATIONS, *SCALING]
     assert [row["name"] for row in listed] == names
     assert [row["kind"] for row in listed].count("admission") == len(ADMISSIONS)
     assert (
