@@ -35,8 +35,7 @@ class Completions:
         # So that ids of one service are not those of the one before it.
         self._born: Final = f"{wall_now_ns():x}"
         # The first answer imports what draws it, a tenth of a second that no client should wait for.
-        body = CompletionBody(prompt="", max_tokens=1)
-        make_answer(completion_prompt(body), body, 1, spec.seed)
+        make_answer(Prompt("text", b""), CompletionBody(prompt="", max_tokens=1), 1, spec.seed)
 
     async def chat(self, request: web.Request, body: ChatBody) -> web.StreamResponse:
         """POST /v1/chat/completions."""

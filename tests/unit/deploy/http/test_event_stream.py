@@ -78,5 +78,5 @@ def test_who_is_told_while_the_stream_stands_by_writes_at_once(monkeypatch: pyte
 
 
 def test_a_text_is_the_text_of_its_tokens() -> None:
-    answer = Answer(bytes(range(10)), 10, 40, "length")
+    answer = Answer(bytes(range(10)), 10, 10, 0, "length")
     assert "".join(answer.text(first, first + 1) for first in range(10)) == answer.text(0, 10)
