@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -13,7 +12,7 @@ from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.catalog import unknown
 from scheduler.protocol.errors import ClusterError, ConfigError
-from scheduler.runtime.clock import monotonic_s
+from scheduler.runtime.clock import monotonic_s, pause_s
 from scheduler.sources.arrivals import BLOCK_TOKENS
 
 POLL_S: Final = 0.2
@@ -104,7 +103,7 @@ def _until(ask: Ask, holds: Callable[[Phases], bool], wait_s: float) -> Phases:
     end_s = monotonic_s() + wait_s
     phases: Phases = ask("instances")
     while not holds(phases) and monotonic_s() < end_s:
-        time.sleep(POLL_S)
+        pause_s(POLL_S)
         phases = ask("instances")
     return phases
 

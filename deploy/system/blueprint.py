@@ -91,26 +91,14 @@ class Blueprint:
     def _add_slots(self) -> frozenset[str]:
         from deploy.system.slots import with_slots
 
-        if self.aggregated:
-            raise ConfigError("autoscaler: not yet with aggregated instances (a) in the plan; use p and d terms")
-        planned, scaling, supernodes = self.instances, self.settings.scaling, len(self.plan.supernodes)
-        if self.settings.fabric.background:
-            raise ConfigError("autoscaler: not with --background, whose flows stay with the instances of the plan")
-        if self._is_capped:
-            raise ConfigError("autoscaler: not with --power-cap, whose budgets are those of the plan's instances")
-        slots = with_slots(planned, supernodes, self.cluster.num_npus, scaling)
-        self.prefill = [spec for spec in slots if spec.role is Role.PREFILL]
-        self.decode = [spec for spec in slots if spec.role is Role.DECODE]
-        return frozenset(spec.address for spec in slots) - {spec.address for spec in planned}
+        size = len(self.plan.supernodes), self.cluster.num_npus
+        self.prefill, self.decode, absent = with_slots(self.instances, *size, self.settings)
+        return absent
 
-    def _scaling_rules(self) -> ScalingRules | None:
-        settings = self.settings
-        if not settings.scaling.is_on:
-            return None
+    def _scaling_rules(self) -> ScalingRules:
         from deploy.system.slots import scaling_rules
 
-        num_npus, slo = len(self.plan.supernodes) * self.cluster.num_npus, settings.requests.judged_slo
-        return scaling_rules(self.instances, self.absent, num_npus, settings.scaling, slo, settings.money.tariff)
+        return scaling_rules(self.instances, self.absent, self.curves.num_npus, self.settings)
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -173,8 +161,7 @@ class Blueprint:
         cluster = self.cluster
         dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in self.instances), cluster.num_npus)
         if self.settings.scaling.is_on:
-            firsts = (spec.first_npu for spec in self.instances)
-            dealt = [range(first, first + len(npus)) for first, npus in zip(firsts, dealt, strict=True)]
+            dealt = [range(spec.first_npu, spec.first_npu + spec.num_npus) for spec in self.instances]
         nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
         return Places(tuple(dealt), cluster.npus_per_node.count, nodes_per_rack)
 
@@ -200,7 +187,7 @@ class Blueprint:
                 parking=settings.power.parking,
                 classes=requests.classes,
                 weights=self.model_weights(),
-                scaling=self._scaling_rules(),
+                scaling=self._scaling_rules() if settings.scaling.is_on else None,
                 disaggregation=settings.routing.disaggregation.spec,
                 make_rule=settings.routing.disaggregation.make_disaggregation,
             ),

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from deploy.settings.scaling import Scaling
-from deploy.system.instances import ADDRESSES, InstanceSpec
+from deploy.settings.settings import Settings
+from deploy.system.instances import ADDRESSES, InstanceSpec, Role
 from scheduler.core.scaling.rules import TPOT_LIMIT_S, TTFT_LIMIT_S, InstanceSlot, ScalingRules
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.errors import ConfigError
@@ -23,9 +23,12 @@ from sim_hw.cost.tariffs import Tariff
 
 
 def with_slots(
-    planned: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int, scaling: Scaling
-) -> list[InstanceSpec]:
-    """The instances of a plan, placed, and behind those of each role the ones that may be started."""
+    planned: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int, settings: Settings
+) -> tuple[list[InstanceSpec], list[InstanceSpec], frozenset[str]]:
+    """Prefill and decode instances of a plan, placed, and behind them the ones that may be started, whose addresses
+    come last."""
+    _refuse(planned, settings)
+    scaling = settings.scaling
     placed = _placed(planned, npus_per_supernode)
     found: list[InstanceSpec] = []
     for role in dict.fromkeys(spec.role for spec in placed):
@@ -43,7 +46,22 @@ def with_slots(
         for spec in extra[: None if most is None else most - len(own)]:
             own.append(replace(spec, address=ADDRESSES[role](len(own))))
         found += own
-    return found
+    prefill, decode = ([spec for spec in found if spec.role is role] for role in (Role.PREFILL, Role.DECODE))
+    return prefill, decode, frozenset(spec.address for spec in found) - {spec.address for spec in planned}
+
+
+def _refuse(planned: Sequence[InstanceSpec], settings: Settings) -> None:
+    """What an autoscaler does not work with."""
+    for is_asked, what in (
+        (bool(settings.fabric.background), "not with --background, whose flows stay with the plan's instances"),
+        (settings.power.cap_w is not None, "not with --power-cap, whose budgets are those of the plan's instances"),
+        (
+            any(spec.role is Role.AGGREGATED for spec in planned),
+            "not yet with aggregated instances (a) in the plan; use p and d terms",
+        ),
+    ):
+        if is_asked:
+            raise ConfigError(f"autoscaler: {what}")
 
 
 def _placed(planned: Sequence[InstanceSpec], npus_per_supernode: int) -> list[InstanceSpec]:
@@ -75,15 +93,10 @@ def _tiles(begin: int, end: int, size: int, *, from_end: bool) -> Sequence[int]:
 
 
 def scaling_rules(
-    specs: Sequence[InstanceSpec],
-    absent: frozenset[str],
-    num_npus: int,
-    scaling: Scaling,
-    slo: Slo | None,
-    tariff: Tariff,
+    specs: Sequence[InstanceSpec], absent: frozenset[str], num_npus: int, settings: Settings
 ) -> ScalingRules:
     """What the core is told."""
-    limits = slo or Slo()
+    scaling, limits = settings.scaling, settings.requests.judged_slo or Slo()
     return ScalingRules(
         [InstanceSlot(spec.address, spec.role, spec.first_npu, spec.num_npus) for spec in specs],
         absent,
@@ -94,7 +107,7 @@ def scaling_rules(
         scaling.most,
         limits.ttft_s or TTFT_LIMIT_S,
         limits.tpot_s or TPOT_LIMIT_S,
-        _bands(tariff),
+        _bands(settings.money.tariff),
     )
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from scheduler.metrics.outcome.cells import NOTHING, count_cell, percent_cell, rate_cell, seconds_cell, si_cell
 from scheduler.metrics.outcome.client_sections import cache_section, footer, limit_sections, outcome_sections
-from scheduler.metrics.outcome.rare_sections import cache_policy_section, scaling_section
 from scheduler.metrics.outcome.sections import Section, page_text
 from scheduler.protocol.fabric_parts import TITLES, PartKind
 
@@ -28,8 +27,8 @@ def sections(summary: Summary) -> list[Section]:
         *outcome_sections(summary),
         _load_section(summary),
         cache_section(summary.cache.hit_tokens, summary.cache.lookup_tokens),
-        cache_policy_section(summary),
-        scaling_section(summary),
+        _cache_policy_section(summary),
+        _scaling_section(summary),
         _fabric_section(summary),
         _transfers_section(summary),
         _links_section(summary),
@@ -54,6 +53,36 @@ def _load_section(summary: Summary) -> Section:
         ),
         about="busy: a pass or step runs, however small. KV free: what was left at its fullest",
     )
+
+
+def _cache_policy_section(summary: Summary) -> Section:
+    """What was done for sessions, where a policy was asked."""
+    did = summary.others.get("cache_policy")
+    if did is None:
+        return Section("Cache policy", (), ())
+    blocks = (count_cell(did[name]) for name in ("kept_blocks", "expired_blocks"))
+    tokens = (si_cell(did[name], "tok") for name in ("prefetched_tokens", "prefetch_used_tokens"))
+    names = ("blocks kept", "expired", "prefetched", "of them used")
+    return Section("Cache policy", names, (("", *blocks, *tokens),))
+
+
+def _scaling_section(summary: Summary) -> Section:
+    """Instances that came and went, in a run in which any may."""
+    scaling = summary.others.get("scaling")
+    if scaling is None:
+        return Section("Scaling", (), ())
+    columns = ("NPU hours", "mean instances", "started", "drained")
+    rows = tuple(
+        (
+            role,
+            rate_cell(one.npu_hours),
+            rate_cell(one.mean_instances),
+            count_cell(one.started),
+            count_cell(one.drained),
+        )
+        for role, one in scaling.by_role.items()
+    )
+    return Section("Scaling", columns, rows)
 
 
 def _fabric_section(summary: Summary) -> Section:

@@ -1,5 +1,5 @@
 """Autoscalers that learn the pace of instances: right counts where the answer is known, and the ways in which others
-have failed (docs/planning/elastic.md)."""
+have failed (docs/planning/scaling.md)."""
 
 from __future__ import annotations
 
