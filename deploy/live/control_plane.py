@@ -22,7 +22,7 @@ from deploy.run.garbage_collection import settle
 from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
 from scheduler.protocol.fabric_parts import in_order
-from scheduler.protocol.messages import FailParts, Message, RepairParts
+from scheduler.protocol.messages import DrainInstances, FailParts, Message, RepairParts, ScaleInstances
 from scheduler.runtime.clock import monotonic_s, wall_now_ns
 from scheduler.runtime.live import LiveEnd
 from workers.ray_shell.carrier import HostCarrier
@@ -115,6 +115,9 @@ class ControlPlane:
         self._ticking: asyncio.Task[None] | None = None
         # Every session has a fabric of its own, and what an operator broke stays broken until it is repaired.
         self._broken_parts: set[str] = set()
+        # Likewise, whom an operator sent away stays away, and what counts there are to be holds.
+        self._sent_away: dict[str, None] = {}
+        self._counts: dict[str, int] = {}
 
     async def ready(self, expected: Identity) -> str:
         """Empty if all is well, else the line that says why not."""
@@ -272,6 +275,25 @@ class ControlPlane:
         self._tell(RepairParts(repaired))
         return self._all_broken()
 
+    def drain_instances(self, addresses: Sequence[str]) -> dict[str, str]:
+        """Have these leave, in this session and in those after it; returns where all instances are now."""
+        self._sent_away |= dict.fromkeys(addresses)
+        self._tell(DrainInstances(list(addresses)))
+        return self.instances()
+
+    def scale_instances(self, counts: Mapping[str, int]) -> dict[str, str]:
+        """Have so many instances of each role, in this session and in those after it; those that were sent away may
+        come back for it. Returns where all instances are now."""
+        self._counts |= counts
+        self._sent_away.clear()
+        self._tell(ScaleInstances(list(counts), list(counts.values())))
+        return self.instances()
+
+    def instances(self) -> dict[str, str]:
+        """Where all instances of this session are: the phase of each, by address."""
+        core = None if self._session is None else self._session.parts.scheduler
+        return {} if core is None else core.instance_phases()
+
     def _all_broken(self) -> list[str]:
         """By whom it was ordered, not as the fabric has told: that hears of it later, and answers later still."""
         faults = None if self._session is None else self._session.faults
@@ -310,6 +332,10 @@ class ControlPlane:
             session.faults.kept_broken = self._broken_parts
         if self._broken_parts:
             session.tell(FailParts(sorted(self._broken_parts)))
+        if self._counts:
+            session.tell(ScaleInstances(list(self._counts), list(self._counts.values())))
+        if self._sent_away:
+            session.tell(DrainInstances(list(self._sent_away)))
         if self._telemetry is None:
             return await session.run()
         self._telemetry.begin(session, is_replay=is_replay)

@@ -150,16 +150,17 @@ def _name(instance: Instance, share: float, x: float, bottom: float) -> dict[str
 def busy_over_time(run: RunFolder, course: Course) -> str:
     """A row for each instance, shaded by its busy share at each time."""
     busy = course.by_instance("busy")
+    there = [one for one in run.instances if not run.comes_and_goes or course.overall(f"watts:{one.address}")]
     trace = {
         **_shades(BUSY_HUE, 100.0, " %"),
         "x": course.x_axis.of(course.x),
-        "y": [one.address for one in run.instances],
-        "z": [column(busy[one.address].tolist(), 0.01, digits=3) for one in run.instances],
+        "y": [one.address for one in there],
+        "z": [column(busy[one.address].tolist(), 0.01, digits=3) for one in there],
         "ygap": 2,
         "hovertemplate": "%{y} at %{x}: %{z:.3~r} %<extra></extra>",
     }
     y = {"autorange": "reversed", "type": "category", "dtick": 1, "showgrid": False}
     figure = Figure([trace], layout(LIGHT_AND_DARK, course.x_axis.settings, y))
-    height_px = len(run.instances) * STRIP_PX + 32
+    height_px = len(there) * STRIP_PX + 32
     about = "share of each step in which a pass or a step ran"
     return card("Busy share of each instance over time", about, figure, height_px, wide=True)
