@@ -55,6 +55,8 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "status": LazyCommand("deploy.commands.status", "Show the cluster that is up: instances, queues, rates."),
     "fail": LazyCommand("deploy.commands.fail", "Break parts of the fabric of the cluster that is up."),
     "repair": LazyCommand("deploy.commands.repair", "Repair broken parts of the fabric of the cluster that is up."),
+    "drain": LazyCommand("deploy.commands.instances.drain", "Have instances of a cluster finish and leave."),
+    "scale": LazyCommand("deploy.commands.instances.scale", "Set how many instances of each role a cluster has."),
     "down": LazyCommand("deploy.commands.down", "End the cluster that is up, and all that it started."),
     "compare": LazyCommand(
         "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."

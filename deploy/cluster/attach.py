@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -50,8 +50,19 @@ def run_attached(cluster: ClusterState, run: RunSpec, on_progress: Progress | No
 
 def control_call(cluster: ClusterState, command: str, **arguments: Any) -> Any:
     """Ask the control plane of a standing cluster for an operation (`control_calls.COMMANDS`); returns its result."""
+    with asking(cluster) as ask:
+        return ask(command, **arguments)
+
+
+@contextmanager
+def asking(cluster: ClusterState) -> Generator[Callable[..., Any]]:
+    """Asks the control plane for one operation after the other, each by its name and named arguments."""
     with attached(cluster) as control:
-        return call_all({ACTOR_NAME: control.call.remote(command, arguments)}, CALL_S)[ACTOR_NAME]
+
+        def ask(command: str, **arguments: Any) -> Any:
+            return call_all({ACTOR_NAME: control.call.remote(command, arguments)}, CALL_S)[ACTOR_NAME]
+
+        yield ask
 
 
 @contextmanager

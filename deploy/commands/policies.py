@@ -1,4 +1,4 @@
-"""`supernode policies`: the routing policies, admission rules, orders, cache policies and rules of disaggregation."""
+"""`supernode policies`: all policies and rules there are, from who chooses instances to how many there are."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from deploy.terminal.output import say
 from scheduler.policies.admission import ADMISSIONS
 from scheduler.policies.disaggregation import DISAGGREGATIONS
 from scheduler.policies.ordering import ORDERS
-from scheduler.policies.registry import CACHING, ROUTING, KnownPolicy
+from scheduler.policies.registry import CACHING, ROUTING, SCALING, KnownPolicy
 
 _RULES: Final = {
     "admission": ADMISSIONS,
     "order": ORDERS,
     "cache policy": CACHING,
     "disaggregation": DISAGGREGATIONS,
+    "autoscaler": SCALING,
 }
 
 app = typer.Typer(add_completion=False)
@@ -27,7 +28,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def policies(as_json: Json = False) -> None:
-    """What --policy, --admission, --order, --cache-policy and --disaggregation take, with formula, source, options."""
+    """What --policy, --admission, --order, --cache-policy, --disaggregation and --autoscaler take, with sources."""
     say(json.dumps(_listing(), indent=2) + "\n" if as_json else _page())
 
 
@@ -49,7 +50,7 @@ def _page() -> str:
         blocks += [_block(known) for known in _listing() if known["kind"] == kind]
     blocks.append(
         "Use: --policy NAME, --policy NAME:option=value,... or --policy FILE.py:Class for one of your own; "
-        "--admission, --order, --cache-policy and --disaggregation likewise.\n"
+        "--admission, --order, --cache-policy, --disaggregation and --autoscaler likewise.\n"
     )
     return "\n".join(blocks)
 

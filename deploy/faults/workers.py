@@ -1,4 +1,4 @@
-"""Workers of a run on the virtual clock that may be lost, and what takes their place."""
+"""Workers of a run on the virtual clock that may be lost, and what takes their place; and such as come and go."""
 
 from __future__ import annotations
 
@@ -7,9 +7,27 @@ from collections.abc import Callable, Collection, Sequence
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import cache_server_address
-from scheduler.protocol.component import NOTHING, Around, Component, Outputs
-from scheduler.protocol.messages import RunEnded
+from scheduler.protocol.component import NEVER_NS, NOTHING, Around, Component, Outputs, TimingFlags
+from scheduler.protocol.messages import Message, RunEnded
 from scheduler.sources.arrivals import BLOCK_TOKENS
+
+
+class Absent(TimingFlags):
+    """Where no worker is; it hears nothing and has nothing to account for."""
+
+    deadline_ns = NEVER_NS
+
+    def __init__(self, worker: Component) -> None:
+        self.address = worker.address
+        self.priority = worker.priority
+
+    def handle(self, now_ns: int, message: Message) -> Outputs:
+        """Nobody is there."""
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Nobody is there."""
+        return NOTHING
 
 
 class Losable(Around):
@@ -23,19 +41,38 @@ class Losable(Around):
 
 
 class LosableWorkers:
-    """All workers of a run, those of `losable` addresses wrapped; `make` makes one anew that accounts from a time."""
+    """All workers of a run, those of `losable` addresses wrapped, of which the `absent` are not there at first; `make`
+    makes one anew that accounts from a time."""
 
     def __init__(
-        self, workers: Sequence[Component], losable: Collection[str], make: Callable[[str, int], Component]
+        self,
+        workers: Sequence[Component],
+        losable: Collection[str],
+        make: Callable[[str, int], Component],
+        absent: Collection[str] = (),
     ) -> None:
         self._wrapped = {worker.address: Losable(worker) for worker in workers if worker.address in losable}
         self.components = [self._wrapped.get(worker.address, worker) for worker in workers]
         self._make = make
+        for address in absent:
+            wrapped = self._wrapped[address]
+            wrapped.inner = Absent(wrapped)
 
     def lose(self, address: str, now_ns: int) -> Outputs:
         """Its NPUs draw idle power from now on; cache servers are parts of their pool, which the core tells."""
         wrapped = self._wrapped.get(address)
-        return wrapped.replace(now_ns, self._make(address, now_ns)) if wrapped is not None else NOTHING
+        if wrapped is None or isinstance(wrapped.inner, Absent):
+            return NOTHING
+        return wrapped.replace(now_ns, self._make(address, now_ns))
+
+    def start(self, address: str, now_ns: int) -> None:
+        """A worker where none is; it accounts from now on."""
+        self._wrapped[address].inner = self._make(address, now_ns)
+
+    def stop(self, address: str, now_ns: int) -> Outputs:
+        """It is gone; returns its last account."""
+        wrapped = self._wrapped[address]
+        return wrapped.replace(now_ns, Absent(wrapped))
 
 
 def losable_workers(settings: Settings, *, live: bool) -> list[str]:

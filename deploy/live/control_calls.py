@@ -25,6 +25,18 @@ class Controlled(Protocol):
         """Repair parts of the fabric, all if None; returns those that stay broken."""
         ...
 
+    def drain_instances(self, addresses: Sequence[str]) -> dict[str, str]:
+        """Have these leave; returns where all instances are."""
+        ...
+
+    def scale_instances(self, counts: Mapping[str, int]) -> dict[str, str]:
+        """Have so many instances of each role; returns where all instances are."""
+        ...
+
+    def instances(self) -> dict[str, str]:
+        """Where all instances are: a phase by address."""
+        ...
+
 
 async def _status(plane: Controlled) -> dict[str, Any]:
     return plane.status()
@@ -43,11 +55,26 @@ async def _repair(plane: Controlled, parts: Sequence[str] | None) -> list[str]:
     return plane.repair_parts(parts)
 
 
+async def _drain(plane: Controlled, addresses: Sequence[str]) -> dict[str, str]:
+    return plane.drain_instances(addresses)
+
+
+async def _scale(plane: Controlled, counts: Mapping[str, int]) -> dict[str, str]:
+    return plane.scale_instances(counts)
+
+
+async def _instances(plane: Controlled) -> dict[str, str]:
+    return plane.instances()
+
+
 COMMANDS: Final[Mapping[str, Callable[..., Awaitable[Any]]]] = {
     "status": _status,
     "stop": _stop,
     "fail": _fail,
     "repair": _repair,
+    "drain": _drain,
+    "scale": _scale,
+    "instances": _instances,
 }
-"""Each takes the control plane and named arguments of plain data, and answers plain data. Whoever names parts has held
-them against the cluster's topology."""
+"""Each takes the control plane and named arguments of plain data, and answers plain data. Whoever names parts
+or instances has held them against the cluster's topology and plan."""

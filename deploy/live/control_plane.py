@@ -22,7 +22,7 @@ from deploy.run.garbage_collection import settle
 from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
 from scheduler.protocol.fabric_parts import in_order
-from scheduler.protocol.messages import FailParts, Message, RepairParts
+from scheduler.protocol.messages import DrainInstances, FailParts, Message, RepairParts, ScaleInstances
 from scheduler.runtime.clock import monotonic_s, wall_now_ns
 from scheduler.runtime.live import LiveEnd
 from workers.ray_shell.carrier import HostCarrier
@@ -45,6 +45,9 @@ TAKE_S: Final = 10.0
 
 BEGIN_S: Final = 5.0
 """Wall seconds that `adopt` waits for the idle run to begin; after that the status tells what keeps it."""
+
+IDLE_AGAIN_S: Final = 3.0
+"""Wall seconds from the failure of an idle run, such as by a host that does not come back, to the next try."""
 
 TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
@@ -103,6 +106,7 @@ class ControlPlane:
         self._idle: asyncio.Task[None] | None = None
         self._has_begun = asyncio.Event()
         self._idle_error = ""
+        self._failed_s = 0.0
         self._is_replaying = False
         self._is_told_to_stop = False
         self._is_stopped_by_operator = False
@@ -111,6 +115,9 @@ class ControlPlane:
         self._ticking: asyncio.Task[None] | None = None
         # Every session has a fabric of its own, and what an operator broke stays broken until it is repaired.
         self._broken_parts: set[str] = set()
+        # Likewise, whom an operator sent away stays away, and what counts there are to be holds.
+        self._sent_away: dict[str, None] = {}
+        self._counts: dict[str, int] = {}
 
     async def ready(self, expected: Identity) -> str:
         """Empty if all is well, else the line that says why not."""
@@ -158,7 +165,13 @@ class ControlPlane:
         """Whether it has adopted a fleet, what keeps it from running one, if anything does, and whether somebody waits
         for a replay's result."""
         is_awaited = self._is_replaying or (self._is_untaken and monotonic_s() - self._asked_s < TAKE_S)
-        return {"is_adopted": self._fleet is not None, "error": self._idle_error, "is_awaited": is_awaited}
+        trouble = "" if self._http is None else self._http.trouble
+        return {
+            "is_adopted": self._fleet is not None,
+            "error": self._idle_error,
+            "is_awaited": is_awaited,
+            "http_trouble": trouble,
+        }
 
     async def replay(self, run: bytes) -> bytes:
         """Run a pickled `RunSpec` to its end; answers a pickled `LiveOutcome`. Raises what ended the run instead."""
@@ -208,6 +221,15 @@ class ControlPlane:
             self._is_told_to_stop = True
             self._session.stop()
 
+    async def stop_serving(self, *, at_once: bool) -> int:
+        """Take no new request of clients; returns how many still wait for an answer. `at_once` ends those, too."""
+        if self._http is None:
+            return 0
+        num_waiting = self._http.stop_taking()
+        if at_once:
+            await self._http.close()
+        return num_waiting
+
     async def deliver(self, data: bytes) -> None:
         """Take an envelope from a host. Nothing is awaited, so calls stay in order."""
         if self._session is not None:
@@ -253,6 +275,25 @@ class ControlPlane:
         self._tell(RepairParts(repaired))
         return self._all_broken()
 
+    def drain_instances(self, addresses: Sequence[str]) -> dict[str, str]:
+        """Have these leave, in this session and in those after it; returns where all instances are now."""
+        self._sent_away |= dict.fromkeys(addresses)
+        self._tell(DrainInstances(list(addresses)))
+        return self.instances()
+
+    def scale_instances(self, counts: Mapping[str, int]) -> dict[str, str]:
+        """Have so many instances of each role, in this session and in those after it; those that were sent away may
+        come back for it. Returns where all instances are now."""
+        self._counts |= counts
+        self._sent_away.clear()
+        self._tell(ScaleInstances(list(counts), list(counts.values())))
+        return self.instances()
+
+    def instances(self) -> dict[str, str]:
+        """Where all instances of this session are: the phase of each, by address."""
+        core = None if self._session is None else self._session.parts.scheduler
+        return {} if core is None else core.instance_phases()
+
     def _all_broken(self) -> list[str]:
         """By whom it was ordered, not as the fabric has told: that hears of it later, and answers later still."""
         faults = None if self._session is None else self._session.faults
@@ -282,26 +323,40 @@ class ControlPlane:
 
     async def _run(self, session: Session, *, is_replay: bool) -> LiveEnd:
         self._session = session
-        await session.begin()
+        try:
+            await session.begin()
+        except Exception:
+            self._end_served(goes_on=False)  # whoever waited for this session has waited long enough
+            raise
         if session.faults is not None:
             session.faults.kept_broken = self._broken_parts
         if self._broken_parts:
             session.tell(FailParts(sorted(self._broken_parts)))
+        if self._counts:
+            session.tell(ScaleInstances(list(self._counts), list(self._counts.values())))
+        if self._sent_away:
+            session.tell(DrainInstances(list(self._sent_away)))
         if self._telemetry is None:
             return await session.run()
         self._telemetry.begin(session, is_replay=is_replay)
         if self._http is not None:
             self._http.begin(session)
         self._has_begun.set()
+        if not is_replay:
+            self._idle_error = ""
         outcome: RunOutcome = "failed"
         try:
             end = await session.run()
             outcome = "interrupted" if end.interrupted else "completed"
         finally:
-            if self._http is not None:
-                self._http.end()
+            # Nobody's doing: what was accepted arrives anew when the idle run is tried again.
+            self._end_served(goes_on=outcome == "failed" and not is_replay)
             self._telemetry.end(outcome)
         return end
+
+    def _end_served(self, *, goes_on: bool) -> None:
+        if self._http is not None:
+            self._http.end(goes_on=goes_on)
 
     def _start_idle(self) -> None:
         if self._fleet is not None and self._fleet.idle is not None:
@@ -309,10 +364,9 @@ class ControlPlane:
 
     async def _run_idle(self, fleet: FleetSpec, idle: RunSpec) -> None:
         try:
-            self._idle_error = ""
             await self._run(self._make_session(fleet, idle), is_replay=False)
-        except Exception as error:  # noqa: BLE001 - told by `health` and `status`; the next replay tries again
-            self._idle_error = str(portable(error))
+        except Exception as error:  # noqa: BLE001 - told by `health` and `status`; tried again by `_tick` or a replay
+            self._idle_error, self._failed_s = str(portable(error)), monotonic_s()
 
     async def _end_idle(self) -> None:
         if self._idle is None:
@@ -329,9 +383,12 @@ class ControlPlane:
             self._telemetry.publish(self.status())
 
     async def _tick(self) -> None:
-        """Publish what the metrics are to show, and give up a run whose driver is gone."""
+        """Publish what the metrics are to show, give up a run whose driver is gone, begin again what failed."""
         while True:
             self._publish()
             if self._is_replaying and monotonic_s() - self._asked_s > LEASE_S:
                 await self.stop()
+            has_failed = self._idle_error and self._idle is not None and self._idle.done() and not self._is_replaying
+            if has_failed and monotonic_s() - self._failed_s > IDLE_AGAIN_S:
+                self._start_idle()
             await asyncio.sleep(TICK_S)

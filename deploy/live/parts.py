@@ -22,11 +22,14 @@ from scheduler.metrics.outcome.decisions import RunDecisions
 from scheduler.policies.failures import PolicyFailures
 from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import Component
+from scheduler.protocol.errors import ConfigError
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.clients.log import ClientsLog
 from scheduler.sources.profiler import Profiler, Starter
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
+from sim_hw.instance.parking import parked_instance
+from workers.stopping import StoppableInstance
 
 MAKE_WORKER: Final = "deploy.live.parts:make_worker"
 MAKE_CONTROL: Final = "deploy.live.parts:make_control"
@@ -46,8 +49,18 @@ class KeptParts(Struct, frozen=True):
     clients: ClientsLog | None = None
 
 
+def refuse_autoscaler(settings: Settings) -> None:
+    """`ConfigError` for what is only on the virtual clock: live, an operator scales."""
+    if settings.scaling.is_on:
+        raise ConfigError(
+            f"autoscaler {settings.scaling.autoscaler.spec} is for the virtual clock; on a cluster that is up use "
+            "'supernode drain' and 'supernode scale'"
+        )
+
+
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
     """A replay as the plain data from which every process makes its parts; one that is profiled measures first."""
+    refuse_autoscaler(job.settings)
     spec = {
         "config": job.settings.to_plain(),
         "trace": str(Path(job.trace).resolve()),
@@ -65,6 +78,7 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profile
 
 def host_plans(blueprint: Blueprint) -> list[HostPlan]:
     """One host per instance, and one for fabric and cache pools, in the order of `Blueprint.worker_addresses`."""
+    refuse_autoscaler(blueprint.settings)
     npus = {spec.address: spec.num_npus for spec in blueprint.instances}
     shared = tuple(a for a in blueprint.worker_addresses if a in (FABRIC_ADDRESS, *blueprint.pools))
     instances = [HostPlan(a, (a,), npus[a]) for a in blueprint.worker_addresses if a in npus]
@@ -89,8 +103,13 @@ def idle_run(settings: Settings, served_block_tokens: int = 0) -> RunSpec:
 
 
 def make_worker(spec: dict[str, Any], address: str) -> Component:
-    """The worker of that address."""
-    return _blueprint(spec).make_worker(address, spec["report_interval_ns"], spec["began_ns"])
+    """The worker of that address; an operator may stop and start instances."""
+    blueprint, interval_ns, began_ns = _blueprint(spec), spec["report_interval_ns"], spec["began_ns"]
+    num_npus = {one.address: one.num_npus for one in blueprint.instances}
+    if address not in num_npus:
+        return blueprint.make_worker(address, interval_ns, began_ns)
+    empty = parked_instance(blueprint.cluster.chip, num_npus[address])
+    return StoppableInstance(lambda at_ns: blueprint.make_worker(address, interval_ns, at_ns), began_ns, empty)
 
 
 def make_control(spec: dict[str, Any]) -> ControlParts:

@@ -19,6 +19,7 @@ from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWrit
 from scheduler.runtime.live import LiveEnd, LiveRuntime
 from scheduler.runtime.peer import sender_name
 from scheduler.sources.faults import FaultSource
+from scheduler.sources.provisioner import Forwarder
 from workers.ray_shell.carrier import HostCarrier
 
 ZERO_DELAY_S: Final = 0.5
@@ -134,7 +135,7 @@ class Session:
                 core, self._journal.enter_context(JournalWriter(run.journal_path, run.journal_header))
             )
         self._runtime = LiveRuntime(
-            [*parts.sources, core],
+            [*parts.sources, Forwarder(), core],
             core.address,
             self._transport,
             self._clock,

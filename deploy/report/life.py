@@ -12,6 +12,7 @@ from msgspec import Struct, to_builtins
 from deploy.pages.units import shown
 from deploy.report.before_arrival import of_session, waits_before
 from deploy.report.fabric import named
+from deploy.report.scaling import actions_text
 from deploy.run_folder.read import RunFolder
 from deploy.terminal.table import table
 from scheduler.core.request_table import NOT_YET
@@ -153,6 +154,7 @@ def _events(run: RunFolder, request_id: int) -> Iterator[LifeEvent]:
         yield LifeEvent(at_ns, "preempted", where, "no KV block was free for a growing sequence; it is requeued")
     if numbers["retries"][request_id]:
         yield from _losses(run, stamp("arrived_ns"), stamp("ended_ns"))
+        yield from _scalings(run, stamp("arrived_ns"), stamp("ended_ns"))
     if (at_ns := stamp("decode_started_ns")) != NOT_YET:
         yield LifeEvent(at_ns, "decode began", texts["decode_instance"][request_id], "at a boundary between steps")
     reason = texts["finish_reason"][request_id]
@@ -237,6 +239,13 @@ def _losses(run: RunFolder, arrived_ns: int, ended_ns: int) -> Iterator[LifeEven
     for change in run.part_changes:
         if change.broken and arrived_ns <= change.at_ns <= ended_ns:
             yield LifeEvent(change.at_ns, "parts broke", named(change.broken), "whose KV is out of reach is requeued")
+
+
+def _scalings(run: RunFolder, arrived_ns: int, ended_ns: int) -> Iterator[LifeEvent]:
+    """All changes of the fleet in its time."""
+    for change in run.scalings:
+        if arrived_ns <= change.at_ns <= ended_ns:
+            yield LifeEvent(change.at_ns, "fleet scaled", actions_text(change), change.reason)
 
 
 def _outcome(run: RunFolder, request_id: int) -> str:

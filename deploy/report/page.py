@@ -19,6 +19,7 @@ from deploy.report.fabric import fabric_section
 from deploy.report.fleet_map import BUSY_HUE, POWER_HUE, Measure, busy_over_time, map_of
 from deploy.report.latency import distributions, latency_course, latency_table
 from deploy.report.policy_warnings import policy_warnings
+from deploy.report.scaling import scaling_section
 from deploy.report.waterfall import slowest
 from deploy.run_folder.read import RunFolder
 from deploy.settings.settings import DEFAULTS
@@ -33,6 +34,7 @@ def run_page(run: RunFolder) -> str:
     course = Course(run)
     parts = [_head(run), _requests_section(run), *classes_section(run.summary), _latency_section(run)]
     parts += clients_section(run)
+    parts += scaling_section(run)
     if len(course):
         parts += [_load_section(run, course), _fleet_section(run, course), fabric_section(run, course)]
         parts.append(energy_section(run, course))
@@ -179,6 +181,9 @@ def _curves(*named: tuple[str, Floats]) -> list[Curve]:
 def _fleet_section(run: RunFolder, course: Course) -> str:
     busy = {one.address: course.overall(f"busy:{one.address}") for one in run.instances}
     watts = {one.address: course.overall(f"watts:{one.address}") / one.num_npus for one in run.instances}
+    if run.comes_and_goes:
+        about = "Each instance that there was. NPUs change hands, so there is no map of them."
+        return section("The supernode", about, grid(busy_over_time(run, course)))
     power = Measure("Power", "mean watts of each NPU", "watt", max(watts.values(), default=1.0), POWER_HUE)
     return section(
         "The supernode" if run.num_supernodes == 1 else "The supernodes",

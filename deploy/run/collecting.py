@@ -43,7 +43,7 @@ def make_collector(blueprint: Blueprint, table: RequestTable) -> Collector:
         MeteredInstance(spec.address, spec.role.value, spec.num_npus, pools[spec.supernode])
         for spec in blueprint.instances
     ]
-    return Collector(table, instances)
+    return Collector(table, instances, comes_and_goes=blueprint.settings.scaling.is_on)
 
 
 def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = None) -> RunInfo:

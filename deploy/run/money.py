@@ -10,7 +10,16 @@ from msgspec.structs import replace
 
 from deploy.settings.price import PriceTerms
 from scheduler.metrics.facility import Prices
-from scheduler.metrics.outcome.energy import Bill, CostUse, EnergyUse, PlanCost, PlanEnergy, PowerCourse, Served
+from scheduler.metrics.outcome.energy import (
+    Bill,
+    CostUse,
+    EnergyUse,
+    PlanCost,
+    PlanEnergy,
+    PowerCourse,
+    RoleUse,
+    Served,
+)
 from scheduler.protocol.errors import ConfigError
 from sim_hw.chips.sheet import rents_of
 from sim_hw.clusters.supernode import Supernode
@@ -51,14 +60,12 @@ def hardware_price(
 def bill_of(blueprint: Blueprint) -> Bill:
     """What a run of this blueprint costs, once it is known what it came to."""
     money, num_supernodes = blueprint.settings.money, len(blueprint.plan.supernodes)
-    planned = sum(spec.num_npus for spec in blueprint.instances)
+    planned = blueprint.plan.num_npus
     price = hardware_price(money.price, blueprint.cluster, num_supernodes, planned)
     tariff, pue = money.tariff, money.site.pue.value
-    roles = dict.fromkeys((*_SIDES, *(spec.role.value for spec in blueprint.instances)))
-    num_npus = {role: sum(s.num_npus for s in blueprint.instances if s.role.value == role) for role in roles}
 
     def bill(
-        served: Served, energy: EnergyUse, role_joules: Mapping[str, float], course: Callable[[], PowerCourse]
+        served: Served, energy: EnergyUse, roles: Mapping[str, RoleUse], course: Callable[[], PowerCourse]
     ) -> CostUse:
         if energy.facility is None:
             return CostUse(None, None, None)
@@ -66,17 +73,21 @@ def bill_of(blueprint: Blueprint) -> Bill:
         is_flat = len(tariff.bands) == 1
         usd_per_joule = tariff.usd(1.0, 0.0, served.span_s) if is_flat else mean_usd_per_joule(tariff, course())
         pools = [
-            PoolUsage(npus, usd_per_joule * pue * role_joules[role], _SIDES.get(role, served.mixed_share))
-            for role, npus in num_npus.items()
+            PoolUsage(use.mean_npus, usd_per_joule * pue * use.joules, _SIDES.get(role, served.mixed_share))
+            for role, use in roles.items()
         ]
 
-        def cost_of(system_npus: int, joules: float, hardware: HardwarePrice) -> RunCost:
-            other_usd = usd_per_joule * (joules - pue * sum(role_joules.values()))
+        # Where instances come and go, NPUs are rented as long as they are there.
+        pooled = sum(role.mean_npus for role in roles.values())
+        paid = replace(price, usd_per_s=price.usd_per_s * (pooled / planned)) if price.includes_energy else price
+
+        def cost_of(system_npus: float, joules: float, hardware: HardwarePrice) -> RunCost:
+            other_usd = usd_per_joule * (joules - pue * sum(role.joules for role in roles.values()))
             tokens = served.prompt_tokens, served.output_tokens
             return run_cost(RunUsage(served.span_s, *tokens, pools, system_npus, other_usd), hardware)
 
-        whole = cost_of(num_supernodes * blueprint.cluster.num_npus, energy.facility.joules, price)
-        return CostUse(*_sides(whole), _plan_cost(price, energy.plan, planned, cost_of))
+        whole = cost_of(num_supernodes * blueprint.cluster.num_npus, energy.facility.joules, paid)
+        return CostUse(*_sides(whole), _plan_cost(paid, energy.plan, pooled, cost_of))
 
     return bill
 
@@ -84,13 +95,13 @@ def bill_of(blueprint: Blueprint) -> Bill:
 def _plan_cost(
     price: HardwarePrice,
     energy: PlanEnergy | None,
-    planned: int,
-    cost_of: Callable[[int, float, HardwarePrice], RunCost],
+    pooled: float,
+    cost_of: Callable[[float, float, HardwarePrice], RunCost],
 ) -> PlanCost | None:
     if energy is None:
         return None
     hardware = price if price.includes_energy else replace(price, usd_per_s=energy.npu_share * price.usd_per_s)
-    return PlanCost(*_sides(cost_of(planned, energy.joules, hardware)))
+    return PlanCost(*_sides(cost_of(pooled, energy.joules, hardware)))
 
 
 def _sides(cost: RunCost) -> tuple[float, float | None, float | None]:

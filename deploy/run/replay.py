@@ -132,7 +132,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     core = blueprint.make_core()
     collector = collecting(core, blueprint)
     workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
-    workers, lose = _losable(job.faults, blueprint, workers)
+    workers, lose, provisioners = _losable(job.faults, blueprint, workers)
     table = core.table
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     decided = keep_decisions(core) if job.keeps_log else None
@@ -145,7 +145,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
         patient_collection(),
     ):
         observers = () if scrapes is None else (scrapes.observer,)
-        runtime = VirtualRuntime([*sources, front, *workers, *observers], core.address)
+        runtime = VirtualRuntime([*sources, *provisioners, front, *workers, *observers], core.address)
         with (
             stop_on_interrupt(runtime.stop, breaker_of(job.settings.policies)),
             progress("replaying", lambda: (table.num_requests - table.num_open, total())),
@@ -176,15 +176,26 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
 
 def _losable(
     faults: FaultPlan | None, blueprint: Blueprint, workers: list[Component]
-) -> tuple[list[Component], Callable[[str, int], Outputs]]:
-    """The workers such that those that are to be lost can be, and what loses one."""
-    if faults is None or not faults.workers:
-        return workers, lose_nothing
+) -> tuple[list[Component], Callable[[str, int], Outputs], list[Component]]:
+    """The workers such that those that are to be lost can be, and those that come and go; what loses one, and who
+    starts and ends them."""
+    lost, scaling = faults.workers if faults is not None else frozenset[str](), blueprint.settings.scaling
+    if not (lost or scaling.is_on):
+        return workers, lose_nothing, []
     from deploy.faults.workers import LosableWorkers
 
-    losable = faults.workers.intersection(spec.address for spec in blueprint.instances)
-    kept = LosableWorkers(workers, losable, lambda address, now_ns: blueprint.make_worker(address, began_ns=now_ns))
-    return kept.components, kept.lose
+    instances = frozenset(spec.address for spec in blueprint.instances)
+    kept = LosableWorkers(
+        workers,
+        instances if scaling.is_on else lost & instances,
+        lambda address, now_ns: blueprint.make_worker(address, began_ns=now_ns),
+        blueprint.absent,
+    )
+    if not scaling.is_on:
+        return kept.components, kept.lose, []
+    from scheduler.sources.provisioner import Provisioner
+
+    return kept.components, kept.lose, [Provisioner(kept.start, kept.stop, round(scaling.start_s * 1e9))]
 
 
 def refuse_stalled(collector: Collector) -> None:

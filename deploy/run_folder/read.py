@@ -84,6 +84,16 @@ class PartChange(Struct, frozen=True):
     mended: tuple[str, ...]
 
 
+class ScalingChange(Struct, frozen=True):
+    """A decision that instances come or go: how many there shall be by role, why, and `which` by what becomes of
+    them (`FleetScaled`)."""
+
+    at_ns: int
+    wanted: Mapping[str, int]
+    reason: str
+    which: Mapping[str, Sequence[str]]
+
+
 class RunFolder:
     """What `open_run` found in a folder; the larger files are read when first asked for (InputError if torn)."""
 
@@ -114,6 +124,12 @@ class RunFolder:
             PartChange(int(one["at_ns"]), tuple(map(str, one["broken"])), tuple(map(str, one["mended"])))
             for one in decisions["part_changes"]
         ]
+        self.comes_and_goes: Final = "scaling" in decisions
+        """Whether instances do; those that may come are among `instances`, and `scalings` tell when."""
+        self.scalings: Final = [
+            ScalingChange(int(one["at_ns"]), one["wanted"], str(one["reason"]), one["which"])
+            for one in decisions.get("scaling", ())
+        ]
         self.losses: Final = [(int(loss["at_ns"]), tuple(map(str, loss["addresses"]))) for loss in decisions["losses"]]
 
     @property
@@ -125,6 +141,10 @@ class RunFolder:
     def files(self) -> list[Path]:
         """All that is read."""
         return [self.path / name for name in (RUN_NAME, SUMMARY_NAME, FILE_NAME, TIMELINE_NAME, DECISIONS_NAME)]
+
+    def of_role(self, role: str) -> list[str]:
+        """Addresses of the instances of one role."""
+        return [one.address for one in self.instances if one.role == role]
 
     def addresses(self, stage: str) -> list[str]:
         """Of the instances of one stage, aggregated ones in both, in the order of the core."""

@@ -17,6 +17,7 @@ from deploy.terminal.whole_file import replacing, write_whole
 from scheduler.metrics.outcome.timeline import Timeline, timeline
 from scheduler.metrics.records import Records
 from scheduler.policies.view import StageKind
+from scheduler.protocol.messages import FleetScaled
 
 DISTRIBUTION: Final = "supernode-serve"
 
@@ -71,6 +72,7 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
             **{f"{stage.value}_reasons": log.decided.reasons(stage) for stage in StageKind},
             "losses": [{"at_ns": loss.at_ns, "addresses": loss.addresses} for loss in log.collector.losses],
             "part_changes": list(_part_changes(log.collector.part_changes)),
+            **({"scaling": list(_scalings(log.collector.scalings))} if log.collector.comes_and_goes else {}),
         },
     }
 
@@ -82,6 +84,15 @@ def _part_changes(changes: Sequence[tuple[int, Sequence[str]]]) -> Iterator[dict
         after = set(failed_parts)
         yield {"at_ns": at_ns, "broken": sorted(after - before), "mended": sorted(before - after)}
         before = after
+
+
+def _scalings(scalings: Sequence[tuple[int, FleetScaled]]) -> Iterator[dict[str, Any]]:
+    """When it was decided that instances come or go, how many there shall be, why, and which."""
+    for at_ns, said in scalings:
+        wanted = dict(zip(said.roles, said.wanted, strict=True))
+        named = {name: getattr(said, name) for name in ("started", "booked", "kept", "drained", "cancelled")}
+        which = {name: addresses for name, addresses in named.items() if addresses}
+        yield {"at_ns": at_ns, "wanted": wanted, "reason": said.reason, "which": which}
 
 
 def _timeline_text(course: Timeline) -> str:

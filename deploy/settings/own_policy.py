@@ -21,21 +21,26 @@ from scheduler.policies.failures import PolicyFailedError
 from scheduler.policies.flow_control import make_admission, make_order
 from scheduler.policies.options import parse_options, split_spec
 from scheduler.policies.ordering import Order
-from scheduler.policies.registry import make_cache_policy, options_of
+from scheduler.policies.registry import make_cache_policy, make_scaling_policy, options_of
+from scheduler.policies.scaling_view import ScalingPolicy
 from scheduler.policies.view import PolicyContext, RoutingPolicy
 from scheduler.protocol.cache_policy import CachePolicy
 from scheduler.protocol.errors import ConfigError
 
-KINDS: Final = ("policy", "admission", "order", "cache_policy", "disaggregation")
+KINDS: Final = ("policy", "admission", "order", "cache_policy", "disaggregation", "autoscaler")
 """Settings that may name a class of one's own."""
 
 LRU: Final = "lru"
 """The cache policy that is what a cache does by itself."""
 
+STATIC: Final = "static"
+"""The autoscaler that is none."""
+
 _METHODS: Final = {
     "policy": ("choose(self, stage, request)",),
     "admission": ("admits(self, request, view)",),
     "order": ("key(self, request)",),
+    "autoscaler": ("wanted(self, view)",),
     "disaggregation": ("stays(self, view)",),
     "cache_policy": ("rank(self, use)", "keep_ns(self, session)", "fetch_ns(self, session)"),
 }
@@ -108,6 +113,19 @@ class PolicyChoice(Struct, frozen=True):
 
         return self._own(OwnCaching)
 
+    @property
+    def is_static(self) -> bool:
+        """Whether a fleet stays as it is."""
+        return self.spec == STATIC
+
+    def make_scaling(self) -> ScalingPolicy:
+        """Who says how many instances there shall be."""
+        if not self.is_own:
+            return make_scaling_policy(self.spec)
+        from scheduler.policies.own.scaling import OwnScaling
+
+        return self._own(OwnScaling)
+
     def check(self) -> None:
         """A `ConfigError` if none can be made; what is needed for that alone is not kept."""
         if self.kind == "admission":
@@ -118,6 +136,9 @@ class PolicyChoice(Struct, frozen=True):
             self.make_disaggregation(self.spec)
         elif self.kind == "cache_policy":
             self.make_caching()
+        elif self.kind == "autoscaler":
+            if not self.is_static:
+                self.make_scaling()
         elif self.is_own:
             self.make(PolicyContext())
         else:

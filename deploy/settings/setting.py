@@ -29,7 +29,8 @@ class Setting(Struct, frozen=True):
     `type` is that of the plain value, in a file above all. `parse(plain, *needed)` makes the value, with the values of
     the settings that it `needs`, which come before it. `usual(*needed)` is the default where that depends on them.
     `kept(plain)` is what is stored and sent in place of what was told, such as an absolute path. `between`: least and
-    largest number. `flag`: metavar and help on a command line, if it has a flag.
+    largest number. `flag`: metavar and help on a command line, if it has a flag. `is_extra`: with its default a run
+    is as it was before there was this setting, and nothing is told of it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Setting(Struct, frozen=True):
     kept: Callable[[Any], Plain] | None = None
     between: tuple[int, float] | None = None
     flag: tuple[str, str] | None = None
+    is_extra: bool = False
 
     def value(self, plain: Plain, needed: Sequence[Any]) -> Any:
         """Checked and parsed. Raises `ConfigError` without a place."""
@@ -61,6 +63,7 @@ def setting(
     type: Any = None,
     between: tuple[int, float] | None = None,
     flag: tuple[str, str] | None = None,
+    is_extra: bool = False,
 ) -> T:
     """Of a plain value."""
 
@@ -76,6 +79,7 @@ def setting(
     usual: Callable[..., Plain] | None = None,
     kept: Callable[[Any], Plain] | None = None,
     flag: tuple[str, str] | None = None,
+    is_extra: bool = False,
 ) -> Value:
     """Of a value that is parsed."""
 

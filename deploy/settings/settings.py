@@ -16,6 +16,7 @@ from msgspec import Struct
 from deploy.settings.clients import Clients
 from deploy.settings.models import Cache, FabricLoad, Hardware, Instances, Money, Power, Requests, Routing, Run
 from deploy.settings.own_policy import PolicyChoice
+from deploy.settings.scaling import Scaling
 from deploy.settings.setting import Plain, Setting, settings_of
 from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import UnknownNameError
@@ -24,8 +25,8 @@ from sim_hw.errors import UnknownNameError
 class Settings(Struct, frozen=True):
     """Everything that decides the outcome of a run besides the trace itself. Made by `from_plain`.
 
-    `flat` has every setting as text or number under its flat name: what is printed, digested, journalled and sent to
-    other processes, from which `from_plain` makes the same settings again.
+    `flat` has every setting, of `is_extra` ones those that were changed, as text or number under its flat name: what is
+    printed, digested, journalled and sent to other processes, from which `from_plain` makes the same settings again.
     """
 
     hardware: Hardware
@@ -37,6 +38,7 @@ class Settings(Struct, frozen=True):
     clients: Clients
     money: Money
     power: Power
+    scaling: Scaling
     run: Run
     flat: Mapping[str, Plain]
 
@@ -59,7 +61,8 @@ class Settings(Struct, frozen=True):
                 values[name] = one.value(plain, needed)
             except (ConfigError, UnknownNameError) as error:
                 raise ConfigError(_placed(name, places.get(name, name), str(error))) from None
-            flat[name] = plain if one.kept is None else one.kept(plain)
+            if not one.is_extra or plain != one.default:
+                flat[name] = plain if one.kept is None else one.kept(plain)
         models = {
             name: model(**{attribute: values[one.name] for attribute, one in settings_of(model).items()})
             for name, model in MODELS.items()
@@ -72,9 +75,11 @@ class Settings(Struct, frozen=True):
 
     @property
     def policies(self) -> tuple[PolicyChoice, ...]:
-        """Who chooses, who lets in, who says who goes first, what caches keep, and where prompts are computed."""
+        """Who chooses, who lets in, who says who goes first, what caches keep, where prompts are computed, and who
+        scales."""
         routing, requests = self.routing, self.requests
-        return routing.policy, requests.admission, requests.order, self.cache.policy, routing.disaggregation
+        of_routing = routing.policy, requests.admission, requests.order, self.cache.policy, routing.disaggregation
+        return *of_routing, self.scaling.autoscaler
 
     def changed(self, **told: Plain) -> Settings:
         """These settings but for some, by flat name."""

@@ -47,6 +47,7 @@ from workers.prefill.instance import PrefillInstance
 
 if TYPE_CHECKING:  # a virtual run is not watched, and few have a power cap
     from scheduler.core.guests.power_budgets import PowerCap
+    from scheduler.core.scaling.rules import ScalingRules
     from scheduler.metrics.layout import LiveInstance
 
 Cost = TypeVar("Cost")
@@ -73,6 +74,8 @@ class Blueprint:
         self.decode = specs_of(Role.DECODE, [one.decode_npus for one in plans])
         self.aggregated = specs_of(Role.AGGREGATED, [one.aggregated_npus for one in plans])
         check_aggregated(settings)
+        self.absent = self._add_slots() if settings.scaling.is_on else frozenset[str]()
+        """Who may be started, and is not there at first."""
         self.pools = pool_addresses(len(self.plan.supernodes)) if settings.cache.mode is CacheMode.POOL else ()
         if self.pools and any(
             (one.prefill_npus or one.aggregated_npus) and not one.num_cache_servers for one in self.plan.supernodes
@@ -84,6 +87,18 @@ class Blueprint:
         # Whether the pool is reached is to be known before anything starts.
         self._fabric = self._fabric_config()
         self._expert_links: Mapping[str, ExpertLinks] = self._fabric.expert_links
+
+    def _add_slots(self) -> frozenset[str]:
+        from deploy.system.slots import with_slots
+
+        size = len(self.plan.supernodes), self.cluster.num_npus
+        self.prefill, self.decode, absent = with_slots(self.instances, *size, self.settings)
+        return absent
+
+    def _scaling_rules(self) -> ScalingRules:
+        from deploy.system.slots import scaling_rules
+
+        return scaling_rules(self.instances, self.absent, self.curves.num_npus, self.settings)
 
     @property
     def worker_addresses(self) -> list[str]:
@@ -137,13 +152,16 @@ class Blueprint:
     @cached_property
     def curves(self) -> FacilityCurves:
         """What all supernodes draw beside the NPUs of the plan."""
-        num_planned = sum(spec.num_npus for spec in self.instances)
-        return facility_curves(self.settings.money.site, self.cluster, len(self.plan.supernodes), num_planned)
+        num_metered = sum(spec.num_npus for spec in self.instances)
+        num_supernodes, site = len(self.plan.supernodes), self.settings.money.site
+        return facility_curves(site, self.cluster, num_supernodes, self.plan.num_npus, num_metered)
 
     def npu_places(self) -> Places:
         """Where the NPUs of the plan stand: instances take them in their order."""
         cluster = self.cluster
         dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in self.instances), cluster.num_npus)
+        if self.settings.scaling.is_on:
+            dealt = [range(spec.first_npu, spec.first_npu + spec.num_npus) for spec in self.instances]
         nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
         return Places(tuple(dealt), cluster.npus_per_node.count, nodes_per_rack)
 
@@ -169,6 +187,7 @@ class Blueprint:
                 parking=settings.power.parking,
                 classes=requests.classes,
                 weights=self.model_weights(),
+                scaling=self._scaling_rules() if settings.scaling.is_on else None,
                 disaggregation=settings.routing.disaggregation.spec,
                 make_rule=settings.routing.disaggregation.make_disaggregation,
             ),
@@ -338,7 +357,7 @@ class Blueprint:
     def _fabric_config(self) -> FabricConfig:
         num_layers = self.model.layers + (self.model.mtp_layers if self.has_mtp else 0)
         plan, load = self._fabric_plan(), self.settings.fabric
-        if self._loads_models:
+        if self._loads_models or self.absent:
             self._model_channels(plan)
         return plan.config(self.kv_bytes_per_token, num_layers, load.expert_traffic, load.background)
 

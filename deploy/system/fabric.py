@@ -8,7 +8,7 @@ them. Traffic of a pool is not counted on the lines of the NPUs of the nodes on 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -27,12 +27,17 @@ if TYPE_CHECKING:  # most fabrics carry nothing of others
     from deploy.settings.background import NamedFlow
 
 
+IN_ORDER: Final = -1
+
+
 class Placed(Struct, frozen=True):
-    """An instance on the first NPUs of a supernode that those before it left."""
+    """An instance, on NPUs from `first_npu` on, counted over all supernodes; or, where that is `IN_ORDER`, on the first
+    of a supernode that those before it left. Instances may share NPUs if they never exist together."""
 
     address: str
     num_npus: int
     supernode: int = 0
+    first_npu: int = IN_ORDER
 
 
 class FabricPlan:
@@ -72,7 +77,8 @@ class FabricPlan:
         self._npus: dict[str, range] = {}
         first = [index * cluster.num_npus for index in range(self.num_supernodes)]
         for one in (*prefill, *decode, *aggregated):
-            self._npus[one.address] = range(first[one.supernode], first[one.supernode] + one.num_npus)
+            begin = first[one.supernode] if one.first_npu == IN_ORDER else one.first_npu
+            self._npus[one.address] = range(begin, begin + one.num_npus)
             first[one.supernode] += one.num_npus
         rate = kv_transfer_rate(cluster)
         self.kv_transfer = KvTransferRoutes(

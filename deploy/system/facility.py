@@ -21,8 +21,14 @@ _CLASSES: Final = (PartClass.CPU, PartClass.BOARD, PartClass.SWITCH, PartClass.O
 _HALVINGS: Final = 60
 
 
-def facility_curves(site: Site, cluster: Supernode, num_supernodes: int, num_planned: int) -> FacilityCurves:
-    """Of all supernodes of a plan together, loaded alike, of whose NPUs `num_planned` are in the plan."""
+def facility_curves(
+    site: Site, cluster: Supernode, num_supernodes: int, num_planned: int, num_metered: int | None = None
+) -> FacilityCurves:
+    """Of all supernodes of a plan together, loaded alike, of whose NPUs `num_planned` are in the plan.
+
+    `num_metered` are the NPUs of all instances that account for theirs, those of the plan if None: all others are
+    spare. Where instances come and go they may be more than there are, and fewer than none are spare then: whoever is
+    not there accounts for idle NPUs."""
     tree = power_tree(cluster)
     npu_w = np.array(_knots_w(tree, cluster.num_npus * cluster.chip.tdp_w.value))
     idle_w, busy_w = tree.of_class(PartClass.NPU).idle_w, tree.of_class(PartClass.NPU).busy_w
@@ -32,7 +38,7 @@ def facility_curves(site: Site, cluster: Supernode, num_supernodes: int, num_pla
         return num_supernodes * (part.idle_w + load * (part.busy_w - part.idle_w))
 
     loss_w = [facility_draw(tree, watts).supply_loss_w for watts in npu_w.tolist()]
-    spare_npus = num_supernodes * cluster.num_npus - num_planned
+    spare_npus = num_supernodes * cluster.num_npus - (num_planned if num_metered is None else num_metered)
     return FacilityCurves(
         npu_w=num_supernodes * npu_w,
         part_w={
@@ -44,6 +50,8 @@ def facility_curves(site: Site, cluster: Supernode, num_supernodes: int, num_pla
         building_share=site.pue.value - 1.0,
         waiting_w=cluster.chip.waiting_w,
         plan_share=num_planned / (num_supernodes * cluster.num_npus),
+        idle_w=cluster.chip.idle_w.value,
+        num_npus=num_supernodes * cluster.num_npus,
     )
 
 

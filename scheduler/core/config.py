@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scheduler.core.guests.parking import ParkingRules
     from scheduler.core.guests.power_budgets import PowerCap
     from scheduler.core.guests.weight_loads import ModelWeights
+    from scheduler.core.scaling.rules import ScalingRules
 
 MAX_PREEMPTIONS: Final = 1000
 MAX_RETRIES: Final = 3
@@ -44,7 +45,7 @@ class SchedulerConfig(Struct, frozen=True):
     there under a power cap, `parking` where idle instances are parked. `classes` are those that requests may belong to.
     `weights`: what an instance whose process was lost loads before it is ready again; None for nothing.
     `disaggregation`: the rule by which prompts go to prefill or to aggregated instances, where there are both, and what
-    makes it, which may be a class of a user's own.
+    makes it, which may be a class of a user's own. `scaling` is there where instances come and go.
     `has_cache_policy`: caches have a policy that is not least recently used; `tells_sessions`: they are told of
     sessions, as that policy reads them.
     """
@@ -67,5 +68,6 @@ class SchedulerConfig(Struct, frozen=True):
     parking: ParkingRules | None = None
     classes: tuple[RequestClass, ...] = ()
     weights: ModelWeights | None = None
+    scaling: ScalingRules | None = None
     disaggregation: str = ALWAYS
     make_rule: Callable[[str], DisaggregationRule] = make_rule

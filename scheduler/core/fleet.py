@@ -93,10 +93,15 @@ class Stage:
         self._find_eligible()
 
     def drain(self, index: int) -> None:
-        """It gets no work until it was lost and is back."""
+        """It gets no work until it was lost and is back, or until `undrain`."""
         if index not in self._drained:
             self._drained |= {index}
             self._find_eligible()
+
+    def undrain(self, index: int) -> None:
+        """It takes work again."""
+        self._drained -= {index}
+        self._find_eligible()
 
     def take_down(self, addresses: Collection[str]) -> frozenset[int]:
         """These are lost, with all that they had to do; returns the indices of those that are of this stage."""

@@ -17,6 +17,7 @@ from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
 from scheduler.protocol.messages import Message
 
 _NO_FAILURES: Final[Mapping[str, PolicyFailures]] = {}
+_NO_PHASES: Final[Mapping[str, str]] = {}
 
 
 class Guest:
@@ -35,6 +36,10 @@ class Guest:
     def policy_failures(self) -> Mapping[str, PolicyFailures]:
         """Of policies that it asks, or is told of, by what they are asked for."""
         return _NO_FAILURES
+
+    def instance_phases(self) -> Mapping[str, str]:
+        """Where instances are that come and go, in a word, by address."""
+        return _NO_PHASES
 
     def notices(self) -> Sequence[str]:
         """Lines for a person, at the end of a run."""

@@ -43,7 +43,9 @@ from scheduler.protocol.messages import (
     CacheReported,
     ChangeModel,
     DecodeStepped,
+    DrainInstances,
     FetchSessions,
+    FleetScaled,
     InstanceProfiled,
     KvReserved,
     Message,
@@ -57,6 +59,7 @@ from scheduler.protocol.messages import (
     RequestsWithdrawn,
     ReservationsCancelled,
     RunEnded,
+    ScaleInstances,
     SessionsClosed,
     TransferDone,
     UsageReported,
@@ -109,6 +112,7 @@ class Scheduler(TimingFlags):
             state, self._transfers, self._reservations, self._prefills, self._kv_transfers, self._losses
         )
         self._weight_changes: WeightChanges | None = None
+        self._has_scaler = config.scaling is not None
         self._guests: list[Guest] = []
         self._timed: list[Guest] = []
         self._hearing_ends: list[Guest] = []
@@ -116,7 +120,7 @@ class Scheduler(TimingFlags):
         self._ends: ToldEnds | None = None
         self._own_handlers = self._handlers_without_guests()
         self._handlers = dict(self._own_handlers)
-        parts = self._transfers, self._prefills, self._losses, self._reservations
+        parts = self._transfers, self._prefills, self._losses, self._reservations, self._recovery
         for guest in guests_of(state, self.routing, *parts, flow_control):
             self.add_guest(guest)
 
@@ -137,6 +141,8 @@ class Scheduler(TimingFlags):
             RequestsWithdrawn: self._on_withdrawn,
             ChangeModel: self._on_change_model,
             ParkedSet: self._on_parked_set,
+            ScaleInstances: self._on_scaling_commanded,
+            DrainInstances: self._on_scaling_commanded,
             **dict.fromkeys(
                 (
                     UsageReported,
@@ -147,6 +153,7 @@ class Scheduler(TimingFlags):
                     SessionsClosed,
                     FetchSessions,
                     CachePolicyReported,
+                    FleetScaled,
                 ),
                 _for_guests_only,
             ),
@@ -172,7 +179,7 @@ class Scheduler(TimingFlags):
             outputs = self._tell_ends(now_ns, outputs)
         if self._timed:
             self.deadline_ns = min([guest.deadline_ns for guest in self._timed])
-        return self._reachable(outputs) if self._down else outputs
+        return self._reachable(outputs) if self._down and (outputs or not self._has_arrivals) else outputs
 
     def wake(self, now_ns: int) -> Outputs:
         """Guests act whose time has come."""
@@ -183,7 +190,7 @@ class Scheduler(TimingFlags):
         if self._hearing_ends and len(self.table.ended_ids) != self._num_ends_told:
             outputs = self._tell_ends(now_ns, outputs)
         self.deadline_ns = min([guest.deadline_ns for guest in self._timed], default=NEVER_NS)
-        return self._reachable(outputs) if self._down else outputs
+        return self._reachable(outputs) if self._down and (outputs or not self._has_arrivals) else outputs
 
     def _tell_ends(self, now_ns: int, outputs: Outputs) -> Outputs:
         ended_ids = self.table.ended_ids
@@ -204,6 +211,15 @@ class Scheduler(TimingFlags):
         none = {"admission": PolicyFailures(), "order": PolicyFailures()}
         of_guests = {asked_for: one for guest in self._guests for asked_for, one in guest.policy_failures.items()}
         return {**self.routing.failures, **(none if queue is None else queue.failures), **of_guests}
+
+    def instance_phases(self) -> dict[str, str]:
+        """Where each instance is, in a word, by address: serving or lost, and where instances come and go also absent,
+        booked, starting, draining and stopping."""
+        stages = self.state.prefill, self.state.decode
+        phases = {address: "serving" for stage in stages for address in stage.addresses}
+        for guest in self._guests:
+            phases |= guest.instance_phases()
+        return {address: "lost" if at == "serving" and address in self._down else at for address, at in phases.items()}
 
     def warnings(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers
@@ -312,6 +328,16 @@ class Scheduler(TimingFlags):
             self._weight_changes = WeightChanges(self.state, self._losses, self._recovery.loads)
             self.add_guest(self._weight_changes)
         return self._weight_changes.on_commanded(message)
+
+    def _on_scaling_commanded(self, now_ns: int, message: ScaleInstances | DrainInstances) -> Outputs:
+        if self._has_scaler:
+            return NOTHING  # it hears this by itself
+        from scheduler.core.scaling.scaler import Scaler, rules_of_plan  # few operators scale
+
+        scaler = Scaler(rules_of_plan(self.state), self.state, self._losses, self._recovery.retry_waiting)
+        self.add_guest(scaler)
+        self._has_scaler = True
+        return scaler.after(now_ns, message)
 
     def _on_parked_set(self, now_ns: int, message: ParkedSet) -> Outputs:
         return self._recovery.retry_waiting(now_ns)

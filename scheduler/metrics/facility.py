@@ -19,7 +19,8 @@ class FacilityCurves(Struct, frozen=True):
     `npu_w`: the knots, shape (num_knots,), rising. `part_w`: for each class of parts its watts at the knots, shape
     (num_knots,), none falling. `spare_npu_w` is drawn by NPUs outside the plan. `building_share` is PUE - 1, of all
     that is drawn at the feeds of the supernodes. `waiting_w`: one NPU of an instance that has nothing to do. `plane_w`,
-    shaped like `part_w`, splits switches and optics by network. `plan_share`: of all NPUs, those in the plan.
+    shaped like `part_w`, splits switches and optics by network. `plan_share`: of all `num_npus`, those in the plan.
+    `idle_w`: one NPU that nobody has.
     """
 
     npu_w: Floats
@@ -29,6 +30,8 @@ class FacilityCurves(Struct, frozen=True):
     waiting_w: float = 0.0
     plane_w: Mapping[str, Floats] = field(default_factory=dict[str, Floats])
     plan_share: float = 1.0
+    idle_w: float = 0.0
+    num_npus: int = 1
 
     def feed_w(self, npu_w: float) -> float:
         """Watts at the feeds of the supernodes while their NPUs, spare ones included, draw `npu_w`."""

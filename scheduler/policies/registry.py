@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 
 from scheduler.policies.options import parse_options, split_spec
+from scheduler.policies.scaling_view import ScalingPolicy
 from scheduler.policies.view import PolicyContext, RoutingPolicy
 from scheduler.protocol.cache_policy import CachePolicy
 from scheduler.protocol.catalog import Catalog
@@ -41,6 +42,8 @@ ROUTING: Final = Catalog[KnownPolicy](package="scheduler.policies.routing", besi
 
 CACHING: Final = Catalog[KnownPolicy](package="scheduler.policies.caching", besides="or FILE.py:Class")
 
+SCALING: Final = Catalog[KnownPolicy](package="scheduler.policies.scaling", besides="or FILE.py:Class")
+
 
 def register(
     catalog: Catalog[KnownPolicy], name: str, *, formula: str, source: str, chooses: str
@@ -64,6 +67,11 @@ def routing_policy(
 def cache_policy(name: str, *, formula: str, source: str) -> Callable[[PolicyT], PolicyT]:
     """Class decorator: make a `CachePolicy` known under `name`; it is made with its options."""
     return register(CACHING, name, formula=formula, source=source, chooses="what a cache keeps")
+
+
+def scaling_policy(name: str, *, formula: str, source: str) -> Callable[[PolicyT], PolicyT]:
+    """Class decorator: make a `ScalingPolicy` known under `name`; it is made with its options."""
+    return register(SCALING, name, formula=formula, source=source, chooses="how many instances there are")
 
 
 def options_of(policy: Callable[..., object]) -> dict[str, Any]:
@@ -94,6 +102,11 @@ def make_routing_policy(spec: str, context: PolicyContext | None = None) -> Rout
 def make_cache_policy(spec: str) -> CachePolicy:
     """The policy of `spec` for one cache."""
     return make_policy(CACHING, spec)
+
+
+def make_scaling_policy(spec: str) -> ScalingPolicy:
+    """The policy of `spec` for a fleet."""
+    return make_policy(SCALING, spec)
 
 
 def check_routing_policy(spec: str) -> None:

@@ -10,6 +10,8 @@ CACHE_ADDRESS: Final = "cache"
 """The cache pool of a single supernode."""
 OPERATOR_ADDRESS: Final = "losses"
 """Who tells of changes of models and hears when an instance may start anew."""
+PROVISIONER_ADDRESS: Final = "provisioner"
+"""Who starts and ends processes of instances."""
 
 
 def prefill_address(index: int) -> str:

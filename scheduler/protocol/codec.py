@@ -22,7 +22,7 @@ from scheduler.protocol.errors import CodecError
 from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import Message, Usage
 
-VERSION: Final = 6
+VERSION: Final = 7
 """Version of all that goes over a wire or into a journal; raised when a message that is there already changes: its
 place in the union, its fields or their meaning. A new message at the end of the union leaves it as it is."""
 

@@ -5,7 +5,8 @@ plain lists of Python integers. A message is never changed after it was said; `F
 cost at run time. Times are integer nanoseconds of emulated time, amounts of KV are tokens, data is bytes.
 
 Each docstring begins with who says it to whom. `runtime`: what drives the components; `source`: a trace, a client or a
-profile; `operator`: a person or a fault schedule; `cache`: a cache pool; `prefill` and `decode`: instances. Here stand
+profile; `operator`: a person or a fault schedule; `provisioner`: who starts and ends
+processes of instances; `cache`: a cache pool; `prefill` and `decode`: instances. Here stand
 the messages of a request's way and of a run; `cache_messages`, `fabric_messages` and `operations` hold
 the others. A new message is a
 class and a line at the end of `Message`: the codec reads its annotations.
@@ -50,8 +51,10 @@ from scheduler.protocol.operations import (
     AvoidDies,
     CancelRequests,
     ChangeModel,
+    DrainInstances,
     ExpertLoadReported,
     FailParts,
+    FleetScaled,
     InstanceDrained,
     InstanceProfiled,
     LinkShare,
@@ -60,8 +63,11 @@ from scheduler.protocol.operations import (
     PowerBudgetSet,
     RepairParts,
     RequestsCancelled,
+    ScaleInstances,
     SetParked,
     SetPowerBudget,
+    StartInstances,
+    StopInstances,
     WorkersJoined,
     WorkersLost,
     WorkersStarted,
@@ -355,5 +361,10 @@ Message = (
     | SessionsFetched
     | CachePolicyReported
     | RequestsWithdrawn
+    | StartInstances
+    | StopInstances
+    | FleetScaled
+    | ScaleInstances
+    | DrainInstances
 )
 """All messages. The place of each is its tag on the wire: new ones are added at the end."""

@@ -12,10 +12,12 @@ class WorkersLost(Struct, frozen=True, gc=False):
     """runtime, operator -> core: these components are gone, with all that they had, and say nothing more of what they
     were told. What is said to them before they join again is dropped.
 
-    `addresses` may name servers of a cache pool (`cache/3`).
+    `addresses` may name servers of a cache pool (`cache/3`). `as_commanded`: they ended because the core had said
+    `StopInstances`, when nothing depended on them.
     """
 
     addresses: list[str]
+    as_commanded: bool = False
 
 
 class WorkersStarted(Struct, frozen=True, gc=False):
@@ -32,6 +34,50 @@ class WorkersJoined(Struct, frozen=True, gc=False):
 
     The core says it to itself when an instance has loaded its model, for all its parts to hear.
     """
+
+    addresses: list[str]
+
+
+class StartInstances(Struct, frozen=True, gc=False):
+    """core -> provisioner: start a process for each of these, on the NPUs that are theirs; `WorkersStarted` says that
+    it is there."""
+
+    addresses: list[str]
+
+
+class StopInstances(Struct, frozen=True, gc=False):
+    """core -> provisioner: end the processes of these, on which nothing depends; `WorkersLost` confirms it."""
+
+    addresses: list[str]
+
+
+class FleetScaled(Struct, frozen=True, gc=False):
+    """core -> core: it was decided that instances come or go, for all parts of the core to hear.
+
+    There shall be `wanted[i]` instances of `roles[i]`, for a `reason`. `started` have their NPUs and start now;
+    `booked` start when those that have their NPUs have left; `kept` were to go and stay; `drained` are to go;
+    `cancelled` were to start and do not.
+    """
+
+    roles: list[str]
+    wanted: list[int]
+    reason: str
+    started: list[str]
+    booked: list[str]
+    kept: list[str]
+    drained: list[str]
+    cancelled: list[str]
+
+
+class ScaleInstances(Struct, frozen=True, gc=False):
+    """operator -> core: there shall be `counts[i]` instances of `roles[i]` from now on."""
+
+    roles: list[str]
+    counts: list[int]
+
+
+class DrainInstances(Struct, frozen=True, gc=False):
+    """operator -> core: these instances take nothing new, and leave when nothing depends on them any more."""
 
     addresses: list[str]
 

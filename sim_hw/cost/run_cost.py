@@ -19,9 +19,9 @@ MILLION: Final = 1e6
 
 
 class PoolUsage(Struct, frozen=True):
-    """NPUs that did the same kind of work; `energy_usd` is what theirs cost at the meter."""
+    """NPUs that did the same kind of work, in the mean over time; `energy_usd` is what theirs cost at the meter."""
 
-    num_npus: int
+    num_npus: float
     energy_usd: float
     input_share: float
     """1 for prefill, 0 for decode; of an aggregated pool, the share of its busy NPU-seconds that prefill took."""
@@ -35,7 +35,7 @@ class RunUsage(Struct, frozen=True):
     """Of prompts, cached ones included: what is billed."""
     output_tokens: int
     pools: Sequence[PoolUsage]
-    num_npus: int
+    num_npus: float
     """Of the system, spare ones included."""
     other_energy_usd: float = 0.0
     """At the meter, of all that belongs to no pool."""
@@ -79,7 +79,7 @@ def run_cost(usage: RunUsage, hardware: HardwarePrice) -> RunCost:
     """By the rule above. Raises `PriceError` for pools that are larger than the system."""
     pooled = sum(pool.num_npus for pool in usage.pools)
     if pooled > usage.num_npus:
-        raise PriceError(f"pools of {pooled} NPUs on a system of {usage.num_npus}; give at most what it has")
+        raise PriceError(f"pools of {pooled:g} NPUs on a system of {usage.num_npus}; give at most what it has")
     capital_usd = hardware.usd(usage.seconds)
     # A rent has paid the electricity.
     billed = 0.0 if hardware.includes_energy else 1.0

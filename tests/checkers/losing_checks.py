@@ -8,6 +8,7 @@ import pytest
 from scheduler.core.guests.early_ends import EarlyEnds
 from scheduler.core.guests.time_outs import TimeOuts
 from scheduler.core.lifecycle import State
+from scheduler.core.scaling.rules import ScalingRules
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.ended_run import RunInfo
 from scheduler.metrics.outcome.gaps import TokenGaps
@@ -20,20 +21,21 @@ from scheduler.protocol.messages import DecodeStepped, PrefillStepped, RequestsA
 from tests.checkers.clients import check_clients
 from tests.naive.case import Case
 from tests.sim.build import build_real
-from tests.sim.losing import LosingSystem, Trouble
+from tests.sim.losing import LosingSystem
+from tests.sim.trouble import Trouble
 from workers.aggregated.instance import AggregatedInstance
 from workers.cache.pool import CachePool
 from workers.decode.instance import DecodeInstance
 from workers.prefill.instance import PrefillInstance
 
 
-def run_checked(case: Case, trouble: Trouble) -> LosingSystem:
+def run_checked(case: Case, trouble: Trouble, scaling: ScalingRules | None = None) -> LosingSystem:
     """Run and check everything."""
-    system = LosingSystem(case, trouble)
+    system = LosingSystem(case, trouble, scaling=scaling)
     instances = [MeteredInstance(prefill_address(i), "prefill", 1) for i in range(case.num_prefill)]
     instances += [MeteredInstance(decode_address(i), "decode", 1) for i in range(case.num_decode)]
     instances += [MeteredInstance(aggregated_address(i), "aggregated", 1) for i in range(case.num_aggregated)]
-    collector = Collector(system.scheduler.table, instances)
+    collector = Collector(system.scheduler.table, instances, comes_and_goes=scaling is not None)
     system.scheduler.add_guest(collector)
     system.run()
     check_ends(system)
@@ -96,7 +98,12 @@ def check_core_is_empty(system: LosingSystem) -> None:
     """Nothing is kept for anybody, and the policies see no load."""
     core = system.scheduler
     reservations = core._reservations
-    kept = [core.state.open.payloads, core.state.open.prompts, core.state.open.unrouted, core._losses.down]
+    kept = [
+        core.state.open.payloads,
+        core.state.open.prompts,
+        core.state.open.unrouted,
+        core._losses.down - system.absent,
+    ]
     kept += [core.state.open.ssd_tokens, core.state.pools._found, core.state.pools._found_on_ssd]
     kept += [reservations._waiting, reservations._cancelling]
     kept += [core._transfers._waiting, core._transfers._making, core._transfers._held_back]
@@ -110,7 +117,9 @@ def check_core_is_empty(system: LosingSystem) -> None:
     assert not any(kept), kept
     assert core.deadline_ns == NEVER_NS
     for stage in (core.state.prefill, core.state.decode):
-        assert stage.up == sorted({*stage.eligible, *stage._parked}) == list(range(len(stage)))
+        there = [index for index, address in enumerate(stage.addresses) if address not in system.absent]
+        assert stage.up == sorted({*stage.eligible, *stage._parked, *stage._drained}) == there
+        assert system.scaling or not stage._drained
         assert system.case.parking or not stage._parked
         assert not stage.cut_dies
         assert not any(stage.outstanding_requests), stage.outstanding_requests
@@ -137,7 +146,7 @@ def check_workers_are_empty(system: LosingSystem) -> None:
 
 def check_replay(system: LosingSystem) -> None:
     """INV-7: a fresh core commands the same."""
-    core = build_real(system.case).scheduler
+    core = build_real(system.case, scaling=system.scaling).scheduler
     core.state.config = system.scheduler.state.config
     again = [core.wake(at_ns) if message is None else core.handle(at_ns, message) for at_ns, message in system.told]
     assert again == system.said
@@ -152,7 +161,8 @@ def check_accounts(system: LosingSystem) -> None:
             assert end_ns.get(message.instance, 0) <= usage.start_ns <= usage.end_ns
             assert 0 <= usage.busy_ns <= usage.end_ns - usage.start_ns
             end_ns[message.instance] = usage.end_ns
-    assert set(end_ns.values()) == {system.now_ns}
+    assert {ended_ns for address, ended_ns in end_ns.items() if address not in system.absent} <= {system.now_ns}
+    assert system.scaling or len(end_ns) == system.case.num_prefill + system.case.num_decode
 
 
 def check_metrics(system: LosingSystem, collector: Collector) -> None:

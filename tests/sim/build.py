@@ -11,6 +11,7 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guest import Guest
 from scheduler.core.guests.parking import ParkingRules
+from scheduler.core.scaling.rules import ScalingRules
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.policies.classes import RequestClass
@@ -193,8 +194,14 @@ class RealSystem:
         ]
 
 
-def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> RealSystem:
-    """All components of a case."""
+def build_real(
+    case: Case,
+    *,
+    skip_steps: bool = True,
+    report_interval_ns: int = NEVER_NS,
+    scaling: ScalingRules | None = None,
+) -> RealSystem:
+    """All components of a case, those among them that are not there at first."""
     mode = CacheMode(case.cache_mode)
     num_local = case.num_prefill + case.num_aggregated if mode is CacheMode.LOCAL else 0
     caches = [BlockStore(store_sizes(case)) for _ in range(num_local)]
@@ -230,6 +237,7 @@ def build_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int =
             parking=None if case.parking is None else ParkingRules(*case.parking[:2]),
             disaggregation=case.disaggregation,
             # The tenant of a row tells its class.
+            scaling=scaling,
             classes=tuple(RequestClass(f"c{i}", tenants=(i,)) for i, _ in enumerate(case.entry.classes)),
         ),
         make_policy(case.prefill_policy, StageKind.PREFILL),

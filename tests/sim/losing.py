@@ -11,19 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from hypothesis import strategies as st
 from msgspec import structs
 
 from scheduler.core.guest import Guest
+from scheduler.core.scaling.rules import ScalingRules
 from scheduler.core.scheduler import Scheduler
 from scheduler.protocol.addresses import (
     CACHE_ADDRESS,
     CORE_ADDRESS,
     FABRIC_ADDRESS,
-    aggregated_address,
+    PROVISIONER_ADDRESS,
     cache_server_address,
-    decode_address,
-    prefill_address,
 )
 from scheduler.protocol.component import NEVER_NS, NOTHING, Component, Outputs
 from scheduler.protocol.messages import (
@@ -32,16 +30,19 @@ from scheduler.protocol.messages import (
     Message,
     RepairParts,
     RunEnded,
+    StartInstances,
+    StopInstances,
     WorkersJoined,
     WorkersLost,
     WorkersStarted,
 )
 from tests.checkers.fabric_account import FabricAccount
 from tests.made_up_fabric import build_fabric, lines_in
-from tests.naive.case import Case, Row
+from tests.naive.case import Case
 from tests.sim.build import LinearCost, LinearEnergy, LinearSteps, build_real, decode_config, make_aggregated
 from tests.sim.cache_parts import store_sizes
 from tests.sim.parked import parkable
+from tests.sim.trouble import Fault, Loss, Trouble
 from tests.tap import Look, as_guest
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
@@ -50,128 +51,6 @@ from workers.fabric.fabric import Fabric
 from workers.parking import ParkableInstance
 from workers.prefill.config import PrefillConfig
 from workers.prefill.instance import PrefillInstance
-
-
-@dataclass(frozen=True)
-class Loss:
-    """These die at `at_ns`; the core hears of it `unnoticed_ns` later; `down_ns` after that new ones are there."""
-
-    at_ns: int
-    addresses: tuple[str, ...]
-    unnoticed_ns: int = 0
-    down_ns: int = 0
-
-
-@dataclass(frozen=True)
-class ServerLeave:
-    """A server of the cache pool is lost, or drained, and is back `away_ns` later."""
-
-    at_ns: int
-    number: int
-    is_drained: bool
-    away_ns: int
-
-
-@dataclass(frozen=True)
-class Fault:
-    """At `at_ns` these parts of the fabric fail, or are mended."""
-
-    at_ns: int
-    parts: tuple[str, ...]
-    is_mended: bool = False
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """All that goes wrong in a run, at whose end all parts are mended.
-
-    `delays_ns`: how long messages take on their way, in turn.
-    """
-
-    losses: tuple[Loss, ...] = ()
-    faults: tuple[Fault, ...] = ()
-    delays_ns: tuple[int, ...] = (0,)
-    max_retries: int = 3
-    report_interval_ns: int = NEVER_NS
-    leaves: tuple[ServerLeave, ...] = ()
-
-    @property
-    def mended_ns(self) -> int:
-        """When all parts are mended, be the fabric there to hear it or not."""
-        return max((fault.at_ns for fault in self.faults), default=0) + 1
-
-
-@st.composite
-def fetching_cases(draw: st.DrawFn) -> Case:
-    """One prompt after the other fetches its beginning from the pool, over a long way."""
-    rows = draw(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 40)), min_size=3, max_size=8))
-    prompts = tuple(Row(5_000 * at, 128, output, (1, 2)) for at, output in sorted(rows))
-    latency_ns = draw(st.sampled_from([3_000, 15_000]))
-    num_prefill = draw(st.integers(1, 3))
-    return Case(
-        prompts,
-        num_prefill=num_prefill,
-        latency_ns=latency_ns,
-        cache_mode="pool",
-        cache_blocks=8,
-        num_decode=2,
-        cache_servers=draw(st.sampled_from([1, 2, 3])),
-        cache_ssd_blocks=draw(st.sampled_from([0, 4])),
-    )
-
-
-DELAYS_NS = st.sampled_from([(0,), (0,), (0, 900), (300, 5_000, 0, 0, 1_700), (2_000,), (0, 40_000)])
-
-
-@st.composite
-def troubles(draw: st.DrawFn, case: Case) -> Trouble:
-    """Losses of any of a case's components, alone and together, while it runs and after."""
-    hosts: list[tuple[str, ...]] = [(prefill_address(i),) for i in range(case.num_prefill)]
-    hosts += [(decode_address(i),) for i in range(case.num_decode)]
-    hosts += [(aggregated_address(i),) for i in range(case.num_aggregated)]
-    pool = (CACHE_ADDRESS,) if case.cache_mode == "pool" else ()
-    hosts += [(FABRIC_ADDRESS, *pool), (FABRIC_ADDRESS,), *([pool] if pool else [])]
-    several = st.lists(st.sampled_from(hosts), min_size=1, max_size=3, unique=True)
-    addresses = several.map(lambda chosen: tuple(sorted({address for host in chosen for address in host})))
-    at_ns = st.one_of(st.integers(0, 30_000), st.integers(0, 200_000), st.sampled_from([0, 5_000, 20_000]))
-    loss = st.builds(
-        Loss, at_ns, addresses, st.sampled_from([0, 0, 300, 5_000]), st.sampled_from([0, 500, 10_000, 60_000])
-    )
-    return Trouble(
-        tuple(draw(st.lists(loss, min_size=1, max_size=8))),
-        (),
-        draw(DELAYS_NS),
-        draw(st.sampled_from([0, 1, 3, 100, 100])),
-        draw(st.sampled_from([1_500, 20_000, NEVER_NS])),
-        tuple(draw(st.lists(_leaves(case, at_ns), max_size=6))) if pool else (),
-    )
-
-
-@st.composite
-def faults(draw: st.DrawFn, case: Case, *, spares_first: bool = False) -> tuple[Fault, ...]:
-    """Lines of ranks, of dies, of whole instances and of the pool break and are mended while a case runs.
-
-    `spares_first`: never the first rank or die of an instance.
-    """
-    parts = lines_in(case).parts
-    num_ranks = case.num_prefill * case.num_ranks
-    ends = [parts[i * case.num_ranks : (i + 1) * case.num_ranks] for i in range(case.num_prefill)]
-    num_decoding = case.num_decode + case.num_aggregated
-    ends += [parts[num_ranks + i * case.num_dies :][: case.num_dies] for i in range(num_decoding)]
-    if spares_first:
-        ends = [end[1:] for end in ends]
-    stages = [[part for end in stage for part in end] for stage in (ends[: case.num_prefill], ends[case.num_prefill :])]
-    ub_lines = parts[num_ranks + num_decoding * case.num_dies :]
-    groups = [*(tuple(end) for end in (*ends, *stages)), *((part,) for part in (*stages[0], *stages[1], *ub_lines))]
-    at_ns = st.one_of(st.integers(0, 30_000), st.integers(0, 200_000), st.sampled_from([0, 5_000, 20_000]))
-    groups = [group for group in groups if group]
-    fault = st.builds(Fault, at_ns, st.sampled_from(groups), st.sampled_from([False, False, True]))
-    return tuple(draw(st.lists(fault, min_size=1, max_size=10)))
-
-
-def _leaves(case: Case, at_ns: st.SearchStrategy[int]) -> st.SearchStrategy[ServerLeave]:
-    number = st.integers(0, case.cache_servers - 1)
-    return st.builds(ServerLeave, at_ns, number, st.booleans(), st.sampled_from([0, 3_000, 60_000]))
 
 
 @dataclass
@@ -185,8 +64,15 @@ class _Wire:
 class LosingSystem:
     """A case's components; those but the core and the source may be lost. `run` once, then look at what is left."""
 
-    def __init__(self, case: Case, trouble: Trouble, taps: Sequence[Look | Guest] = ()) -> None:
-        system = build_real(case, report_interval_ns=trouble.report_interval_ns)
+    def __init__(
+        self,
+        case: Case,
+        trouble: Trouble,
+        taps: Sequence[Look | Guest] = (),
+        scaling: ScalingRules | None = None,
+    ) -> None:
+        system = build_real(case, report_interval_ns=trouble.report_interval_ns, scaling=scaling)
+        self.scaling = scaling
         self.case = case
         self.trouble = trouble
         self.scheduler: Scheduler = system.scheduler
@@ -195,12 +81,13 @@ class LosingSystem:
         self.told: list[tuple[int, Message | None]] = []
         """What the core was given; None is a wake."""
         self.said: list[Outputs] = []
-        self.lost: set[str] = set()
+        self.lost: set[str] = set() if scaling is None else set(scaling.absent)
         """Who is down as far as the core was told."""
         self.now_ns = 0
         for tap in taps:
             self.scheduler.add_guest(as_guest(tap))
         self._alive: dict[str, Component | None] = {c.address: c for c in system.components}
+        self._alive.update(dict.fromkeys(self.lost))
         self._epoch = dict.fromkeys(self._alive, 0)
         self._wires = {address: _Wire() for address in self._alive}
         self._delays: deque[int] = deque(trouble.delays_ns)
@@ -208,6 +95,7 @@ class LosingSystem:
         """Of the fabric that lives."""
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._num_events = 0
+        self._num_stops: dict[str, int] = {}
         for loss in trouble.losses:
             self._plan(loss)
         for fault in trouble.faults:
@@ -223,8 +111,13 @@ class LosingSystem:
     @property
     def workers(self) -> list[Component]:
         """All components that live at the end, which are all there are, as they are without their parking slots."""
-        assert None not in self._alive.values()
+        assert {address for address, one in self._alive.items() if one is None} == self.absent
         return [one.inner if isinstance(one, ParkableInstance) else one for one in self._alive.values() if one]
+
+    @property
+    def absent(self) -> set[str]:
+        """Who is not there because nobody has started it, or it was stopped."""
+        return set() if self.scaling is None else self.lost
 
     def run(self) -> None:
         """Run until nothing is due, then account."""
@@ -315,10 +208,47 @@ class LosingSystem:
             if address == CORE_ADDRESS:  # it tells itself who is ready
                 self._tell_core(said)
                 continue
+            if address == PROVISIONER_ADDRESS:
+                self._provision(said)
+                continue
             assert address not in self.lost, (address, said)
             wire, epoch = self._wires[address], self._epoch[address]
             wire.from_core_ns = max(wire.from_core_ns, self.now_ns + self._delay_ns())
             self._at(wire.from_core_ns, lambda to=address, epoch=epoch, said=said: self._deliver(to, epoch, said))
+
+    def _provision(self, said: Message) -> None:
+        """Processes start a while after they are told to, and end at once."""
+        assert isinstance(said, StartInstances | StopInstances)
+        addresses = list(said.addresses)
+        if isinstance(said, StartInstances):
+            num_stops = [self._num_stops.get(address, 0) for address in addresses]
+
+            def start() -> None:
+                wanted = [a for a, num in zip(addresses, num_stops, strict=True) if self._num_stops.get(a, 0) == num]
+                for address in wanted:
+                    if self._alive[address] is None:  # else the end of a loss has brought it already
+                        self._alive[address] = fresh(self.case, self.trouble, address, self.now_ns)
+                        self._epoch[address] += 1
+                self.lost.difference_update(wanted)
+                if wanted:
+                    self._tell_core(WorkersStarted(wanted))
+
+            self._at(self.now_ns + self.trouble.start_ns, start)
+            return
+
+        def stop() -> None:
+            for address in addresses:
+                self._epoch[address] += 1
+                component, self._alive[address] = self._alive[address], None
+                if component is not None:
+                    for _, account in component.handle(self.now_ns, RunEnded(interrupted=True)):
+                        self._tell_core(account)
+            self.lost.update(addresses)
+            self._tell_core(WorkersLost(addresses, as_commanded=True))
+
+        for address in addresses:
+            self._num_stops[address] = self._num_stops.get(address, 0) + 1
+        self._at(self.now_ns, stop)
 
     def _deliver(self, address: str, epoch: int, message: Message) -> None:
         component = self._alive[address]

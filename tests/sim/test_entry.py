@@ -26,7 +26,8 @@ from tests.naive.strategies import (
     with_any_policy,
 )
 from tests.sim.build import build_real, run_real
-from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
+from tests.sim.losing import LosingSystem
+from tests.sim.trouble import Trouble, fetching_cases, troubles
 
 
 @st.composite

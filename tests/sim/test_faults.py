@@ -21,7 +21,8 @@ from tests.naive.strategies import (
     mixed_cases,
     preempting_cases,
 )
-from tests.sim.losing import DELAYS_NS, Fault, LosingSystem, Trouble, faults, fetching_cases, troubles
+from tests.sim.losing import LosingSystem
+from tests.sim.trouble import DELAYS_NS, Fault, Trouble, faults, fetching_cases, troubles
 
 MANY_RETRIES = 1_000
 

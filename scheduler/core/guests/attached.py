@@ -11,6 +11,7 @@ from scheduler.core.config import CacheMode
 from scheduler.core.guest import Guest
 from scheduler.core.prefills import Prefills
 from scheduler.core.recovery.losses import Losses
+from scheduler.core.recovery.recovery import Recovery
 from scheduler.core.reservations import Reservations
 from scheduler.core.routing.stages import Routing
 from scheduler.core.state import SchedulerState
@@ -25,6 +26,7 @@ def guests_of(
     prefills: Prefills,
     losses: Losses,
     reservations: Reservations,
+    recovery: Recovery,
     flow_control: FlowControl,
 ) -> Iterator[Guest]:
     """Whoever learns from reports hears them first. Requests that can go are sent before budgets and parking are
@@ -61,3 +63,11 @@ def guests_of(
         from scheduler.core.guests.parking import Parking
 
         yield Parking(config.parking, (state.prefill, state.decode), state.table)
+    if config.scaling is not None:
+        from scheduler.core.scaling.scaler import Scaler
+
+        recovery.loads.begin_without(config.scaling.absent)
+        scaler = Scaler(config.scaling, state, losses, recovery.retry_waiting)
+        if config.scaling.make_policy is not None:
+            yield scaler.measures
+        yield scaler

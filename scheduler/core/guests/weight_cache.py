@@ -18,6 +18,10 @@ class WeightCache:
         # What is there of each, the least recently used first.
         self._tokens: OrderedDict[str, int] = OrderedDict([(first, num_tokens)])
 
+    def clear(self) -> None:
+        """Nothing is there."""
+        self._tokens.clear()
+
     def missing_tokens(self, version: str) -> int:
         """What is to be fetched before a version is whole; this is a use of it."""
         if version not in self._tokens:

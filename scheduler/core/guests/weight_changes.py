@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from scheduler.core.fleet import Stage
 from scheduler.core.guest import Guest
 from scheduler.core.guests.weight_loads import WeightLoads
-from scheduler.core.recovery.losses import Losses, set_back_by
+from scheduler.core.recovery.draining import Draining
+from scheduler.core.recovery.losses import Losses
 from scheduler.core.state import SchedulerState
 from scheduler.protocol.addresses import OPERATOR_ADDRESS
 from scheduler.protocol.component import NOTHING, Outputs
@@ -22,7 +22,7 @@ class WeightChanges(Guest):
     """Knows whose turn it is. Joins the core when the first change is commanded."""
 
     def __init__(self, state: SchedulerState, losses: Losses, loads: WeightLoads) -> None:
-        self._state = state
+        self._draining = Draining(state)
         self._down = losses.down
         self._loads = loads
         self._waiting: deque[tuple[str, str]] = deque()
@@ -57,20 +57,8 @@ class WeightChanges(Guest):
         address = self._current[0]
         if self._is_drained or address in self._down:
             return NOTHING
-        stage = self._stage_of(address)
-        index = stage.index[address]
-        stage.drain(index)
-        if stage.outstanding_requests[index] or self._is_needed(stage, index):
+        self._draining.begin(address)
+        if not self._draining.is_done(address):
             return NOTHING
         self._is_drained = True
         return [(OPERATOR_ADDRESS, InstanceDrained(address))]
-
-    def _stage_of(self, address: str) -> Stage:
-        return self._state.prefill if address in self._state.prefill.index else self._state.decode
-
-    def _is_needed(self, stage: Stage, index: int) -> bool:
-        """Whether a request would have to be requeued without it: its KV may still lie there."""
-        state, where = self._state, {index}
-        is_prefill = stage is state.prefill
-        prefill, decode = (where, set[int]()) if is_prefill else (set[int](), where)
-        return bool(set_back_by(state.table, state.open.payloads, prefill, decode, ()))

@@ -106,8 +106,16 @@ class WeightLoads:
         if is_drained:
             self._changed.add(address)
 
-    def lose(self, now_ns: int, addresses: Collection[str]) -> Outputs:
-        """These are gone, and what they loaded is, too; of a source its servers take their part along."""
+    def begin_without(self, addresses: Collection[str]) -> None:
+        """These are not there when a run begins, and nothing is in memories that are theirs alone."""
+        for address in addresses:
+            for source in self._weights.sources.get(address, ())[:-1]:
+                if source.address.startswith(f"{address}/"):
+                    self._kept[source.address].clear()
+
+    def lose(self, now_ns: int, addresses: Collection[str], *, as_commanded: bool = False) -> Outputs:
+        """These are gone, and what they loaded is, too; of a source its servers take their part along. Nobody is told
+        of those that went `as_commanded`."""
         of_lost = [a for a in self._tried if a not in addresses and self._source(a).address in addresses]
         outputs = self._cancel({*addresses, *of_lost})
         for address in of_lost:
@@ -115,6 +123,9 @@ class WeightLoads:
         for address in addresses:
             version = self._versions[address] if address in self._changed else None
             self._changed.discard(address)
+            if as_commanded:
+                self._absences.pop(address, None)
+                continue
             self._past.append(Downtime(address, now_ns, version))
             self._absences[address] = self._past[-1]
         self._change_servers(addresses, WeightCache.lose_server)
@@ -130,8 +141,8 @@ class WeightLoads:
         return self.try_again()
 
     def start(self, now_ns: int, addresses: Collection[str]) -> Outputs:
-        """Their processes are there: instances begin to load, all others are ready."""
-        outputs: list[Output] = []
+        """Their processes are there: instances begin to load, all others are ready. Who loads already begins anew."""
+        outputs: list[Output] = [*self._cancel(addresses)] if any(one in self._tried for one in addresses) else []
         ready: list[str] = []
         for address in addresses:
             if address in self._absences:

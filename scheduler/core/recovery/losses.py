@@ -96,6 +96,12 @@ class Losses:
         unplaced = self._reservations.lose(open_ids, decode)
         return LossImpact(requeued, unanswered, unplaced, outputs)
 
+    def begin_without(self, addresses: Collection[str]) -> None:
+        """These are not there when a run begins."""
+        self.down.update(addresses)
+        self._prefill.take_down(addresses)
+        self._decode.take_down(addresses)
+
     def join(self, addresses: Collection[str]) -> set[str]:
         """These are back and empty; answers them, less those that were not down and are as they were."""
         back = self.down.intersection(addresses)

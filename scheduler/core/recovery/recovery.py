@@ -78,7 +78,10 @@ class Recovery:
         if not may_work:
             outputs = [*outputs, *self.loads.give_up()]
         down = self._losses.down
-        return [output for output in outputs if output[0] not in down]
+        for address, _ in outputs:
+            if address in down:
+                return [output for output in outputs if output[0] not in down]
+        return outputs
 
     def retry_waiting(self, now_ns: int) -> Outputs:
         """Instances may be eligible again: those who could not be routed, or ask for room, can."""
@@ -116,7 +119,7 @@ class Recovery:
         requeued = self._losses.requeue(impact.requeued, now_ns)
         again = [*self._prefills.begin(now_ns, requeued), *self._prefills.route(now_ns, impact.unanswered)]
         servers = self._cache_servers.lose(message.addresses)
-        loads = self.loads.lose(now_ns, message.addresses)
+        loads = self.loads.lose(now_ns, message.addresses, as_commanded=message.as_commanded)
         asked = self._reservations.ask(now_ns, impact.unplaced)
         return [*impact.outputs, *servers, *loads, *again, *asked]
 

@@ -31,6 +31,7 @@ from scheduler.protocol.messages import (
     CachePolicyReported,
     CacheReported,
     DecodeStepped,
+    FleetScaled,
     PartsChanged,
     PrefillStepped,
     RunEnded,
@@ -112,17 +113,22 @@ class Collector(Guest):
     was there; `num_failed` by plane and kind, transfers given up. `losses` are in the order of time; accounts of usage
     may have gaps there. `pool_reports`: those of the cache pools; `policy_reports`: the last of each cache that asks a
     policy. `lost_capacity` is (time, bytes per second lost by plane) at each change of parts, `part_changes` (time,
-    parts that are broken from then on). `warmup_end`: how it stood when a warm-up ended, if one has.
+    parts that are broken from then on). `scalings`: when it was decided that instances come or go, and which.
+    `warmup_end`: how it stood when a warm-up ended, if one has.
     """
 
     hears = (
         TransferDone, PrefillStepped, DecodeStepped, UsageReported, RunEnded, WorkersLost, TransferFailed, PartsChanged,
-        CacheReported, CachePolicyReported,
+        CacheReported, CachePolicyReported, FleetScaled,
     )  # fmt: skip
 
-    def __init__(self, table: RequestTable, instances: Sequence[MeteredInstance]) -> None:
+    def __init__(
+        self, table: RequestTable, instances: Sequence[MeteredInstance], *, comes_and_goes: bool = False
+    ) -> None:
         self.table: Final = table
         self.instances: Final = tuple(instances)
+        self.comes_and_goes: Final = comes_and_goes
+        """Whether instances do, so that some are not there at times."""
         self.ended_ns = 0
         self.computed_tokens = 0
         self.mixed_npu_ns = 0
@@ -139,6 +145,7 @@ class Collector(Guest):
         self.lost_capacity: Final = list[tuple[int, list[int]]]()
         self.part_changes: Final = list[tuple[int, list[str]]]()
         self.losses: Final[list[Loss]] = []
+        self.scalings: Final = list[tuple[int, FleetScaled]]()
         self.warmup_end: WarmupEnd | None = None
         self._preempted = bytearray()
         self._has_set_back_by = False
@@ -190,8 +197,9 @@ class Collector(Guest):
         elif kind is RunEnded:
             self.ended_ns = now_ns
         elif kind is WorkersLost:
-            self.losses.append(Loss(now_ns, tuple(message.addresses)))
-            self._log_lost(message)
+            if not message.as_commanded:
+                self.losses.append(Loss(now_ns, tuple(message.addresses)))
+                self._log_lost(message)
         elif kind is TransferFailed:
             self.num_failed[message.plane][message.kind] += 1
             # Whose KV is out of reach is requeued; it has joined no decode instance yet.
@@ -199,6 +207,8 @@ class Collector(Guest):
         elif kind is PartsChanged:
             self.lost_capacity.append((message.changed_ns, message.lost_bytes_per_s))
             self.part_changes.append((message.changed_ns, message.failed_parts))
+        elif kind is FleetScaled:
+            self.scalings.append((now_ns, message))
         elif kind is CacheReported:
             self.pool_reports.add(message)
         elif kind is CachePolicyReported:
@@ -223,7 +233,8 @@ class Collector(Guest):
 
         Its table is that of the whole run, and so are the reports of cache pools, which come at its end.
         """
-        at_ns, later = end.at_ns, Collector(self.table, self.instances)
+        at_ns = end.at_ns
+        later = Collector(self.table, self.instances, comes_and_goes=self.comes_and_goes)
         later.ended_ns = self.ended_ns - at_ns
         later.computed_tokens = self.computed_tokens - end.computed_tokens
         later.mixed_npu_ns = self.mixed_npu_ns - end.mixed_npu_ns
@@ -239,6 +250,7 @@ class Collector(Guest):
                 later._transfers[plane][kind] += later_events(self.flow_rows(plane, kind), at_ns, "done_ns").tobytes()
                 later.num_failed[plane][kind] = self.num_failed[plane][kind] - end.num_failed[plane][kind]
         later.losses.extend(Loss(loss.at_ns - at_ns, loss.addresses) for loss in self.losses)
+        later.scalings.extend((time_ns - at_ns, one) for time_ns, one in self.scalings if time_ns >= at_ns)
         later.lost_capacity.extend(_from(self.lost_capacity, at_ns))
         later.part_changes.extend(_from(self.part_changes, at_ns))
         for instance, joined_ns, previous_token_ns in self.logged_joins().tolist():
@@ -281,9 +293,9 @@ class Collector(Guest):
         return self.part_changes[-1][1] if self.part_changes else []
 
     @property
-    def has_losses(self) -> bool:
-        """Whether any worker was lost."""
-        return bool(self.losses)
+    def has_gaps(self) -> bool:
+        """Whether an account may not join the one before: a worker was lost, or was not there."""
+        return bool(self.losses) or self.comes_and_goes
 
     def _addresses(self, stage: StageName) -> list[str]:
         return [instance.address for instance in self.instances if is_of_stage(instance.role, stage)]

@@ -12,8 +12,15 @@ from scheduler.core.request_table import NOT_YET
 from scheduler.metrics.columns import NS_PER_S, Bools, Ints, Rows, view
 from scheduler.metrics.facility import FacilityCurves, Places
 from scheduler.metrics.outcome.collector import Collector
-from scheduler.metrics.outcome.energy import Bill, Served
-from scheduler.metrics.outcome.usage import UsageTotals, usage_totals, with_powerless_gaps
+from scheduler.metrics.outcome.energy import Bill, FleetUse, Served
+from scheduler.metrics.outcome.usage import (
+    UsageTotals,
+    peak_watts,
+    powered_ns,
+    usage_totals,
+    with_idle_gaps,
+    with_powerless_gaps,
+)
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
 from scheduler.metrics.warmup import Warmup
@@ -109,7 +116,28 @@ class EndedRun(Struct, frozen=True, dict=True):
     def usage_rows(self) -> Rows:
         """`USAGE_ROW` rows, shape (num_accounts,), that join seamlessly even where workers were lost."""
         rows = self.collector.usage_rows()
-        return with_powerless_gaps(rows) if self.collector.has_losses else rows
+        return with_powerless_gaps(rows) if self.collector.has_gaps else rows
+
+    @cached_property
+    def there(self) -> list[float] | None:
+        """The share of time for which each instance existed; None where none comes or goes."""
+        if not self.collector.comes_and_goes:
+            return None
+        rows = self.usage_rows
+        seconds = np.bincount(rows["instance"], powered_ns(rows), minlength=len(self.collector.instances)) / NS_PER_S
+        return (seconds / self.span_s).tolist() if self.span_s else [0.0] * len(seconds)
+
+    @cached_property
+    def fleet(self) -> FleetUse | None:
+        """What all NPUs drew; None where no instance comes or goes, so that it follows from the accounts alone."""
+        curves, there = self.info.curves, self.there
+        if curves is None or there is None:
+            return None
+        num_npus = np.array([instance.num_npus for instance in self.collector.instances])
+        rows = with_idle_gaps(self.usage_rows, num_npus, curves.idle_w, self.collector.ended_ns)
+        gaps_j = float(rows["joules"].sum()) - float(self.usage.joules.sum())
+        share = float(np.dot(num_npus, there)) / curves.num_npus
+        return FleetUse(rows, gaps_j + curves.spare_npu_w * self.span_s, peak_watts(rows, len(num_npus)), share)
 
     @cached_property
     def usage(self) -> UsageTotals:

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from msgspec import Struct, field
 
-from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts, ratio
+from scheduler.metrics.columns import NS_PER_S, Floats, Rows, parts, ratio
 from scheduler.metrics.facility import FacilityCurves, Places
 from scheduler.metrics.outcome.collector import MeteredInstance
-from scheduler.metrics.outcome.usage import UsageTotals, fleet_power
+from scheduler.metrics.outcome.usage import UsageTotals, fleet_power, powered_ns
 
 SCOPE: Final = "npu"
 
@@ -65,6 +65,19 @@ class EnergyUse(Struct, frozen=True):
     """The part of `facility` that is the plan's."""
 
 
+class FleetUse(Struct, frozen=True):
+    """What all NPUs of the supernodes drew, beside those that `spare_npu_w` of the curves takes away.
+
+    `rows` in which idle NPUs have their part, `spare_j` of NPUs that no instance had, `peak_watts` of the rows, and
+    `plan_share`: of all NPUs, those that instances had, in the mean over time.
+    """
+
+    rows: Rows
+    spare_j: float
+    peak_watts: float
+    plan_share: float
+
+
 class Served(Struct, frozen=True):
     """What the energy was spent on: finished requests; prompt tokens of requests whose first token came out, and output
     tokens, of whatever request they were produced for."""
@@ -105,17 +118,28 @@ class CostUse(Struct, frozen=True):
     plan: PlanCost | None = None
 
 
-Bill = Callable[[Served, EnergyUse, Mapping[str, float], Callable[[], PowerCourse]], CostUse]
-"""Makes the cost of what was served and of the energy; the third is joules of the NPUs of each role, idle included, the
-last returns the course of power where a price changes with time."""
+class RoleUse(Struct, frozen=True):
+    """The NPUs of one role: joules, idle time included, and how many instances had in the mean over time."""
+
+    joules: float
+    mean_npus: float
 
 
-def role_joules(instances: Iterable[MeteredInstance], totals: UsageTotals) -> dict[str, float]:
-    """NPUs of each role, idle time included."""
-    joules = {"prefill": 0.0, "decode": 0.0}
-    for instance, of_instance in zip(instances, totals.joules.tolist(), strict=True):
-        joules[instance.role] = joules.get(instance.role, 0.0) + of_instance
-    return joules
+Bill = Callable[[Served, EnergyUse, Mapping[str, RoleUse], Callable[[], PowerCourse]], CostUse]
+"""Makes the cost of what was served and of the energy; the third is of each role, the last returns the course of power
+where a price changes with time."""
+
+
+def role_use(
+    instances: Iterable[MeteredInstance], totals: UsageTotals, there: Sequence[float] | None = None
+) -> dict[str, RoleUse]:
+    """Of each role; `there` is the share of time for which each instance existed, None for all of it."""
+    joules, npus = {"prefill": 0.0, "decode": 0.0}, {"prefill": 0.0, "decode": 0.0}
+    for index, (instance, of_instance) in enumerate(zip(instances, totals.joules.tolist(), strict=True)):
+        role = instance.role
+        joules[role] = joules.get(role, 0.0) + of_instance
+        npus[role] = npus.get(role, 0.0) + instance.num_npus * (1.0 if there is None else there[index])
+    return {role: RoleUse(joules[role], npus[role]) for role in joules}
 
 
 def energy_use(
@@ -125,17 +149,23 @@ def energy_use(
     served: Served,
     curves: FacilityCurves | None,
     places: Places | None = None,
+    fleet: FleetUse | None = None,
 ) -> EnergyUse:
-    """Sum up `USAGE_ROW` rows, shape (num_accounts,), of which `totals` are the sums by instance."""
+    """Sum up `USAGE_ROW` rows, shape (num_accounts,), of which `totals` are the sums by instance; `fleet` where
+    instances come and go."""
     joules, span_s = float(totals.joules.sum()), served.span_s
     npus = (SCOPE, joules, ratio(joules, served.output_tokens), ratio(joules, span_s), totals.peak_watts)
     if curves is None:
         return EnergyUse(*npus)
-    drawn_j = iter(_joules_along(rows, len(instances), curves, [*curves.part_w.values(), *curves.plane_w.values()]))
-    by = _npu_joules(instances, rows, totals, curves, span_s) | dict(zip(curves.part_w, drawn_j))
+    if fleet is None:
+        fleet = FleetUse(rows, curves.spare_npu_w * span_s, totals.peak_watts, curves.plan_share)
+    drawn_j = iter(
+        _joules_along(fleet.rows, len(instances), curves, [*curves.part_w.values(), *curves.plane_w.values()])
+    )
+    by = _npu_joules(instances, rows, totals, curves, fleet.spare_j) | dict(zip(curves.part_w, drawn_j))
     by_plane = dict(zip(curves.plane_w, drawn_j))
     feeds_j = sum(by.values())
-    peak_w = curves.feed_w(totals.peak_watts + curves.spare_npu_w) if span_s else 0.0
+    peak_w = curves.feed_w(fleet.peak_watts + curves.spare_npu_w) if span_s else 0.0
     by["building"] = curves.building_share * feeds_j
     facility_j, pue = feeds_j + by["building"], 1.0 + curves.building_share
     return EnergyUse(
@@ -149,14 +179,16 @@ def energy_use(
         by_plane,
         {} if places is None else places.by_rack(totals.joules.tolist()),
         {} if places is None else places.by_node(totals.joules.tolist()),
-        _plan_energy(joules, feeds_j - joules - curves.spare_npu_w * span_s, curves, served),
+        _plan_energy(joules, feeds_j - joules - fleet.spare_j, curves, fleet.plan_share, served),
     )
 
 
-def _plan_energy(npu_joules: float, others_joules: float, curves: FacilityCurves, served: Served) -> PlanEnergy:
+def _plan_energy(
+    npu_joules: float, others_joules: float, curves: FacilityCurves, plan_share: float, served: Served
+) -> PlanEnergy:
     """From joules of the plan's NPUs and of all that is no NPU."""
-    joules = (1.0 + curves.building_share) * (npu_joules + curves.plan_share * others_joules)
-    return PlanEnergy(curves.plan_share, joules, ratio(joules, served.output_tokens))
+    joules = (1.0 + curves.building_share) * (npu_joules + plan_share * others_joules)
+    return PlanEnergy(plan_share, joules, ratio(joules, served.output_tokens))
 
 
 def power_course(rows: Rows, num_instances: int, curves: FacilityCurves, began_s: float = 0.0) -> PowerCourse:
@@ -174,7 +206,7 @@ def power_course(rows: Rows, num_instances: int, curves: FacilityCurves, began_s
 
 
 def _npu_joules(
-    instances: tuple[MeteredInstance, ...], rows: Rows, totals: UsageTotals, curves: FacilityCurves, span_s: float
+    instances: tuple[MeteredInstance, ...], rows: Rows, totals: UsageTotals, curves: FacilityCurves, spare_j: float
 ) -> dict[str, float]:
     """An instance that waits draws the same at all times, and less when it is parked: so the joules of idle time tell
     themselves from those of work."""
@@ -182,19 +214,13 @@ def _npu_joules(
     idle_j = np.zeros(len(instances))
     for part in parts(len(rows)):
         of_part = rows[part]
-        waited_j = waiting_w[of_part["instance"]] * (_powered_ns(of_part) - of_part["busy_ns"]) / NS_PER_S
+        waited_j = waiting_w[of_part["instance"]] * (powered_ns(of_part) - of_part["busy_ns"]) / NS_PER_S
         idle_j += np.bincount(of_part["instance"], np.minimum(waited_j, of_part["joules"]), minlength=len(instances))
     active_j = totals.joules - idle_j
-    by = {"prefill": 0.0, "decode": 0.0, "idle": float(idle_j.sum()) + curves.spare_npu_w * span_s}
+    by = {"prefill": 0.0, "decode": 0.0, "idle": float(idle_j.sum()) + spare_j}
     for instance, of_instance in zip(instances, active_j.tolist(), strict=True):
         by[instance.role] = by.get(instance.role, 0.0) + of_instance
     return by
-
-
-def _powered_ns(rows: Rows) -> Ints:
-    """Length of rows, shape (num_rows,), 0 of those that stand for a lost worker."""
-    is_dead = (rows["joules"] == 0.0) & (rows["busy_ns"] == 0)
-    return np.where(is_dead, 0, rows["end_ns"] - rows["start_ns"])
 
 
 def _joules_along(rows: Rows, num_instances: int, curves: FacilityCurves, along: Sequence[Floats]) -> list[float]:

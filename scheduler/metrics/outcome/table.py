@@ -28,6 +28,7 @@ def sections(summary: Summary) -> list[Section]:
         _load_section(summary),
         cache_section(summary.cache.hit_tokens, summary.cache.lookup_tokens),
         _cache_policy_section(summary),
+        _scaling_section(summary),
         _fabric_section(summary),
         _transfers_section(summary),
         _links_section(summary),
@@ -63,6 +64,25 @@ def _cache_policy_section(summary: Summary) -> Section:
     tokens = (si_cell(did[name], "tok") for name in ("prefetched_tokens", "prefetch_used_tokens"))
     names = ("blocks kept", "expired", "prefetched", "of them used")
     return Section("Cache policy", names, (("", *blocks, *tokens),))
+
+
+def _scaling_section(summary: Summary) -> Section:
+    """Instances that came and went, in a run in which any may."""
+    scaling = summary.others.get("scaling")
+    if scaling is None:
+        return Section("Scaling", (), ())
+    columns = ("NPU hours", "mean instances", "started", "drained")
+    rows = tuple(
+        (
+            role,
+            rate_cell(one.npu_hours),
+            rate_cell(one.mean_instances),
+            count_cell(one.started),
+            count_cell(one.drained),
+        )
+        for role, one in scaling.by_role.items()
+    )
+    return Section("Scaling", columns, rows)
 
 
 def _fabric_section(summary: Summary) -> Section:

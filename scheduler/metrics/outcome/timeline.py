@@ -131,7 +131,7 @@ def _plane_columns(collector: Collector, edges: Floats) -> dict[str, Floats]:
 
 def _instance_columns(collector: Collector, edges: Floats) -> dict[str, Floats]:
     """Busy share and watts of each instance."""
-    rows = with_powerless_gaps(collector.usage_rows()) if collector.has_losses else collector.usage_rows()
+    rows = with_powerless_gaps(collector.usage_rows()) if collector.has_gaps else collector.usage_rows()
     order = np.argsort(rows["instance"], kind="stable")
     bounds = np.searchsorted(rows["instance"][order], np.arange(len(collector.instances) + 1))
     edges_ns, seconds = edges * NS_PER_S, _seconds(edges)

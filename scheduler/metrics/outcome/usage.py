@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec import Struct
 
-from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows, parts
+from scheduler.metrics.columns import NS_PER_S, Bools, Floats, Ints, Rows, parts
 
 
 class UsageTotals(Struct, frozen=True):
@@ -44,6 +44,35 @@ def with_powerless_gaps(rows: Rows) -> Rows:
     gaps["end_ns"] = in_order["start_ns"][is_gap]
     together = np.concatenate([rows, gaps])
     return together[np.argsort(together["end_ns"], kind="stable")]
+
+
+def with_idle_gaps(rows: Rows, num_npus: Ints, idle_w: float, end_ns: int) -> Rows:
+    """`USAGE_ROW` rows whose accounts join from time 0 to `end_ns`, shape (num_accounts + num_gaps,): wherever an
+    instance is not there its NPUs, `num_npus` by instance, draw `idle_w` each.
+
+    Where instances share NPUs this counts some several times: whoever sums up takes away so many that never draw.
+    """
+    joined = with_powerless_gaps(rows)
+    last_ns = np.zeros(len(num_npus), np.int64)
+    np.maximum.at(last_ns, joined["instance"], joined["end_ns"])
+    absent = np.flatnonzero(last_ns < end_ns)
+    ends = np.zeros(len(absent), rows.dtype)
+    ends["instance"], ends["start_ns"], ends["end_ns"] = absent, last_ns[absent], end_ns
+    whole = np.concatenate([joined, ends])
+    span_s = (whole["end_ns"] - whole["start_ns"]) / NS_PER_S
+    idle_j = num_npus[whole["instance"]] * idle_w * span_s
+    whole["joules"] = np.where(is_gap(whole), idle_j, whole["joules"])
+    return whole[np.argsort(whole["end_ns"], kind="stable")]
+
+
+def is_gap(rows: Rows) -> Bools:
+    """Which rows stand for a time in which an instance was not there, shape (num_rows,)."""
+    return (rows["joules"] == 0.0) & (rows["busy_ns"] == 0)
+
+
+def powered_ns(rows: Rows) -> Ints:
+    """Length of rows, shape (num_rows,), 0 of those that stand for a lost worker."""
+    return np.where(is_gap(rows), 0, rows["end_ns"] - rows["start_ns"])
 
 
 def peak_watts(rows: Rows, num_instances: int) -> float:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from scheduler.metrics.family import Family, Labels
 from scheduler.metrics.layout import Layout
 from scheduler.metrics.outcome.ended_run import EndedRun
-from scheduler.metrics.outcome.energy import CostUse, energy_use, power_course, role_joules
+from scheduler.metrics.outcome.energy import CostUse, energy_use, power_course, role_use
 from scheduler.metrics.subject import SUBJECTS, Subject
 from scheduler.metrics.subjects.energy_account import COST_SERIES, EnergyAccount, EnergyTotals, npu_phases
 
@@ -38,16 +38,16 @@ def energy_series(layout: Layout) -> list[Labels]:
 
 def _summary(run: EndedRun) -> Mapping[str, Any]:
     instances, info = run.collector.instances, run.info
-    energy = energy_use(instances, run.usage_rows, run.usage, run.served, info.curves, info.places)
+    energy = energy_use(instances, run.usage_rows, run.usage, run.served, info.curves, info.places, run.fleet)
     cost = CostUse(None, None, None)
     if info.bill is not None:
         assert info.curves is not None, "who makes a bill knows them"
-        curves = info.curves
+        curves, rows = info.curves, run.usage_rows if run.fleet is None else run.fleet.rows
         cost = info.bill(
             run.served,
             energy,
-            role_joules(instances, run.usage),
-            lambda: power_course(run.usage_rows, len(instances), curves, run.began_s),
+            role_use(instances, run.usage, run.there),
+            lambda: power_course(rows, len(instances), curves, run.began_s),
         )
     return {"energy": energy, "cost": cost}
 

@@ -184,7 +184,8 @@ def _stage_load(run: EndedRun, stage: StageName, num_tokens: int) -> RoleLoad:
     """Instances weigh by their NPUs."""
     instances = run.collector.instances
     num_npus = np.array([i.num_npus if is_of_stage(i.role, stage) else 0 for i in instances], np.int64)
-    npu_s = float(num_npus.sum()) * run.collector.ended_ns / NS_PER_S
+    there = num_npus.sum() if run.there is None else np.dot(num_npus, run.there)
+    npu_s = float(there) * run.collector.ended_ns / NS_PER_S
     busy_npu_s = float(np.dot(run.usage.busy_ns, num_npus)) / NS_PER_S
     joules = float(run.usage.joules[num_npus > 0].sum())
     return RoleLoad(ratio(num_tokens, npu_s), ratio(busy_npu_s, npu_s), ratio(joules, npu_s))

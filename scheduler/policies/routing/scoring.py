@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from operator import attrgetter
+from typing import Final
 
 from scheduler.policies.undeclared import entries_of
 from scheduler.policies.view import Columns, RequestView, StageView
@@ -37,9 +39,12 @@ def kv_usages(stage: StageView) -> list[float]:
     return [used / capacity if capacity else 0.0 for used, capacity in pairs]
 
 
+_ALL_OF: Final = attrgetter(*(field.name for field in fields(Columns)))
+
+
 def only(stage: StageView, members: Sequence[int]) -> Columns:
     """The columns of these instances, by their place among them."""
-    return Columns(*[entries_of(getattr(stage, field.name), members) for field in fields(Columns)])
+    return Columns(*[entries_of(column, members) for column in _ALL_OF(stage)])
 
 
 def only_of(request: RequestView, members: Sequence[int]) -> RequestView:

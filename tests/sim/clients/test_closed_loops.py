@@ -27,7 +27,7 @@ from tests.naive.strategies import (
     with_any_policy,
 )
 from tests.sim.build import build_real, run_real
-from tests.sim.losing import Trouble, faults, fetching_cases, troubles
+from tests.sim.trouble import Trouble, faults, fetching_cases, troubles
 
 CLOSED = closed_loops(with_any_policy(with_tenants(any_cases())))
 

@@ -10,8 +10,9 @@ import pytest
 from deploy.cli import main
 from scheduler.policies import ROUTING
 from scheduler.policies.admission import ADMISSIONS
+from scheduler.policies.disaggregation import DISAGGREGATIONS
 from scheduler.policies.ordering import ORDERS
-from scheduler.policies.registry import CACHING
+from scheduler.policies.registry import CACHING, SCALING
 
 PAGE = Path(__file__).parents[4] / "docs" / "policies.md"
 
@@ -21,10 +22,16 @@ def test_all_are_listed_with_formula_and_source(capsys: pytest.CaptureFixture[st
     page = capsys.readouterr().out
     assert main(["policies", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    names = [*ROUTING, *ADMISSIONS, *ORDERS, *CACHING]
+    names = [*ROUTING, *ADMISSIONS, *ORDERS, *CACHING, *DISAGGREGATIONS, *SCALING]
     assert [row["name"] for row in listed] == names
     assert [row["kind"] for row in listed].count("admission") == len(ADMISSIONS)
-    assert page.index("ROUTING") < page.index("ADMISSION") < page.index("ORDER\n") < page.index("CACHE POLICY\n")
+    assert (
+        page.index("ROUTING")
+        < page.index("ADMISSION")
+        < page.index("ORDER\n")
+        < page.index("CACHE POLICY\n")
+        < page.index("AUTOSCALER\n")
+    )
     for row in listed:
         assert f"{row['name']} ({row['chooses']})\n  {row['formula']}\n  source: {row['source']}\n" in page
     dynamo = next(row for row in listed if row["name"] == "dynamo_kv")

@@ -10,7 +10,7 @@ import pytest
 from deploy.run.money import bill_of, hardware_price, live_prices, mean_usd_per_joule
 from deploy.settings.load import load_settings
 from deploy.system.blueprint import Blueprint
-from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PlanEnergy, PowerCourse, Served
+from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PlanEnergy, PowerCourse, RoleUse, Served
 from scheduler.protocol.errors import ConfigError
 from sim_hw.cost.prices import YEAR_S
 from sim_hw.cost.tariffs import JOULES_PER_KWH, find_tariff
@@ -26,7 +26,9 @@ def bill(**settings: Any) -> CostUse:
     plan = PlanEnergy(share, 9e8 + share * 2.7e9, None)
     energy = EnergyUse("npu", 9e8, None, None, 0.0, site, site, plan=plan)
     course = PowerCourse(np.array([HOUR_S]), np.array([1e6]))
-    return bill_of(blueprint)(Served(10, 10**6, 10**6, HOUR_S), energy, {"prefill": 9e8, "decode": 0.0}, lambda: course)
+    npus = {role: sum(s.num_npus for s in blueprint.instances if s.role == role) for role in ("prefill", "decode")}
+    roles = {"prefill": RoleUse(9e8, npus["prefill"]), "decode": RoleUse(0.0, npus["decode"])}
+    return bill_of(blueprint)(Served(10, 10**6, 10**6, HOUR_S), energy, roles, lambda: course)
 
 
 def test_a_bought_supernode_costs_its_share_of_four_years_and_its_electricity() -> None:

@@ -8,6 +8,7 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.lifecycle import State
+from scheduler.core.scaling.rules import ScalingRules
 from scheduler.core.scheduler import Scheduler
 from scheduler.policies import make_routing_policy
 from scheduler.protocol.fabric_messages import Plane, TransferKind
@@ -43,10 +44,11 @@ class Told:
         max_retries: int = 3,
         policy: str = "round_robin",
         weights: ModelWeights | None = None,
+        scaling: ScalingRules | None = None,
     ):
         prefill = [InstanceInfo(f"p{i}", 1, 1000) for i in range(2)]
         decode = [InstanceInfo(f"d{i}", 1, 1000) for i in range(2)]
-        config = SchedulerConfig(prefill, decode, cache_mode, max_retries=max_retries, weights=weights)
+        config = SchedulerConfig(prefill, decode, cache_mode, max_retries=max_retries, weights=weights, scaling=scaling)
         self.core = Scheduler(config, make_routing_policy(policy), make_routing_policy(policy))
         self.now_ns = 0
 
@@ -55,6 +57,14 @@ class Told:
         self.now_ns += 1
         said: dict[str, list[Message]] = {}
         for address, answer in self.core.handle(self.now_ns, message):
+            said.setdefault(address, []).append(answer)
+        return said
+
+    def wake(self, at_ns: int) -> dict[str, list[Message]]:
+        """Its deadline has come."""
+        self.now_ns = at_ns
+        said: dict[str, list[Message]] = {}
+        for address, answer in self.core.wake(at_ns):
             said.setdefault(address, []).append(answer)
         return said
 

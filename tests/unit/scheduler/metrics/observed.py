@@ -21,7 +21,8 @@ from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import Message
 from tests.naive.case import Case
 from tests.sim.build import build_real
-from tests.sim.losing import LosingSystem, Trouble
+from tests.sim.losing import LosingSystem
+from tests.sim.trouble import Trouble
 from tests.tap import Look
 from tests.unit.scheduler.metrics.lived import layout_of
 

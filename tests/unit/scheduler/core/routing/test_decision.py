@@ -19,7 +19,8 @@ from scheduler.policies.view import Reads, RequestView, StageKind, StageView
 from scheduler.protocol.messages import PrefixesLost, RequestsArrived, StartDecode, StartPrefill, TransferDone
 from tests.naive.case import Case
 from tests.naive.strategies import QUICK_PHASES, any_cases, cached_cases, mixed_cases
-from tests.sim.losing import LosingSystem, Trouble, fetching_cases, troubles
+from tests.sim.losing import LosingSystem
+from tests.sim.trouble import Trouble, fetching_cases, troubles
 from tests.unit.scheduler.core.told import Told, starts
 
 

@@ -47,7 +47,7 @@ from scheduler.protocol.messages import (
 from scheduler.runtime.hops import LatenessHistogram
 from tests.naive.case import Case, Row
 from tests.naive.strategies import QUICK_PHASES, any_cases, preempting_cases
-from tests.sim.losing import Trouble, troubles
+from tests.sim.trouble import Trouble, troubles
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 from tests.unit.scheduler.metrics.logged import SECOND, Request, final, passed, stepped, table_of, usage
 from tests.unit.scheduler.metrics.observed import Observed, counters_of, layout_for, never_fall

@@ -23,7 +23,7 @@ from scheduler.metrics.subjects.energy_account import EnergyAccount, EnergyTotal
 from scheduler.protocol.messages import Usage, UsageReported
 from tests.naive.case import BUSY_WATTS, IDLE_WATTS, Case
 from tests.naive.strategies import QUICK_PHASES, any_cases
-from tests.sim.losing import Trouble, troubles
+from tests.sim.trouble import Trouble, troubles
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 from tests.unit.scheduler.metrics.observed import Observed, layout_for, never_fall
 

@@ -1,0 +1,1 @@
+"""Commands that have instances of a standing cluster come and go."""

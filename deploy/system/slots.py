@@ -1,0 +1,117 @@
+"""Instances that an autoscaler may start beyond the plan's own, and the NPUs on which each would stand.
+
+Of each role, instances of the size that the plan has lie side by side on all NPUs of a supernode, those of the plan
+among them. So an instance of another role may need the NPUs of several, or some of them: the core has but those exist
+together that share none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from msgspec.structs import replace
+
+from deploy.settings.settings import Settings
+from deploy.system.instances import ADDRESSES, InstanceSpec, Role
+from scheduler.core.scaling.rules import TPOT_LIMIT_S, TTFT_LIMIT_S, InstanceSlot, ScalingRules
+from scheduler.metrics.slo import Slo
+from scheduler.protocol.errors import ConfigError
+from sim_hw.cost.prices import HOUR_S
+from sim_hw.cost.tariffs import Tariff
+
+
+def with_slots(
+    planned: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int, settings: Settings
+) -> tuple[list[InstanceSpec], list[InstanceSpec], frozenset[str]]:
+    """Prefill and decode instances of a plan, placed, and behind them the ones that may be started, whose addresses
+    come last."""
+    _refuse(planned, settings)
+    scaling = settings.scaling
+    placed = _placed(planned, npus_per_supernode)
+    found: list[InstanceSpec] = []
+    for role in dict.fromkeys(spec.role for spec in placed):
+        own = [spec for spec in placed if spec.role == role]
+        most = scaling.most.get(role)
+        if most is not None and most < len(own):
+            raise ConfigError(
+                f"autoscaler_max: {role}={most}, and the plan has {len(own)} such instances; give at least that"
+            )
+        least = scaling.least.get(role, 1)
+        extra = list(_beyond(own, num_supernodes, npus_per_supernode))
+        room = len(own) + len(extra)
+        if least > min(room, room if most is None else most):
+            raise ConfigError(f"autoscaler_min: {role}={least}, and there is room for {room}; give fewer")
+        for spec in extra[: None if most is None else most - len(own)]:
+            own.append(replace(spec, address=ADDRESSES[role](len(own))))
+        found += own
+    prefill, decode = ([spec for spec in found if spec.role is role] for role in (Role.PREFILL, Role.DECODE))
+    return prefill, decode, frozenset(spec.address for spec in found) - {spec.address for spec in planned}
+
+
+def _refuse(planned: Sequence[InstanceSpec], settings: Settings) -> None:
+    """What an autoscaler does not work with."""
+    for is_asked, what in (
+        (bool(settings.fabric.background), "not with --background, whose flows stay with the plan's instances"),
+        (settings.power.cap_w is not None, "not with --power-cap, whose budgets are those of the plan's instances"),
+        (
+            any(spec.role is Role.AGGREGATED for spec in planned),
+            "not yet with aggregated instances (a) in the plan; use p and d terms",
+        ),
+    ):
+        if is_asked:
+            raise ConfigError(f"autoscaler: {what}")
+
+
+def _placed(planned: Sequence[InstanceSpec], npus_per_supernode: int) -> list[InstanceSpec]:
+    first = Counter[int]()
+    placed: list[InstanceSpec] = []
+    for spec in planned:
+        placed.append(replace(spec, first_npu=spec.supernode * npus_per_supernode + first[spec.supernode]))
+        first[spec.supernode] += spec.num_npus
+    return placed
+
+
+def _beyond(own: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int) -> Iterator[InstanceSpec]:
+    """Places for more instances of one role, of the size that is most common, the first on a tie."""
+    for supernode in range(num_supernodes):
+        begin, end = supernode * npus_per_supernode, (supernode + 1) * npus_per_supernode
+        here = sorted((spec.first_npu, spec.first_npu + spec.num_npus) for spec in own if spec.supernode == supernode)
+        sizes = Counter(spec.num_npus for spec in own if spec.supernode == supernode or not here)
+        size = sizes.most_common(1)[0][0]
+        taken = [(begin, begin), *here, (end, end)]
+        for (_, gap_begin), (gap_end, _) in pairwise(taken):
+            for first in _tiles(gap_begin, gap_end, size, from_end=gap_begin == begin and gap_end != end):
+                yield replace(own[0], num_npus=size, supernode=supernode, first_npu=first)
+
+
+def _tiles(begin: int, end: int, size: int, *, from_end: bool) -> Sequence[int]:
+    """Where instances of a size begin in a gap, from the end that touches another of them."""
+    count = (end - begin) // size
+    return [end - (i + 1) * size if from_end else begin + i * size for i in range(count)]
+
+
+def scaling_rules(
+    specs: Sequence[InstanceSpec], absent: frozenset[str], num_npus: int, settings: Settings
+) -> ScalingRules:
+    """What the core is told."""
+    scaling, limits = settings.scaling, settings.requests.judged_slo or Slo()
+    return ScalingRules(
+        [InstanceSlot(spec.address, spec.role, spec.first_npu, spec.num_npus) for spec in specs],
+        absent,
+        num_npus,
+        scaling.autoscaler.make_scaling,
+        round(scaling.interval_s * 1e9),
+        scaling.least,
+        scaling.most,
+        limits.ttft_s or TTFT_LIMIT_S,
+        limits.tpot_s or TPOT_LIMIT_S,
+        _bands(settings.money.tariff),
+    )
+
+
+def _bands(tariff: Tariff) -> list[tuple[float, float]]:
+    """(second of the day, USD per kWh) from midnight on."""
+    bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value) for band in tariff.bands]
+    return bands if not bands[0][0] else [(0.0, bands[-1][1]), *bands]

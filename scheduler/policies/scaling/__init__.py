@@ -1,0 +1,1 @@
+"""Scaling policies, one file per family: how many instances of each role there shall be."""
