@@ -53,12 +53,11 @@ class HeardRunTree(RunTree):
             self._listener.removed(owner, gone)
         return num_new
 
-    def _trim(self, leaf: Run, excess_tokens: int, stamp: int) -> None:
-        before, parent, tenant = list(leaf.blocks), leaf.parent, self._tenant_of(leaf)
-        super()._trim(leaf, excess_tokens, stamp)
-        assert parent is not None
-        is_gone = parent.children.get(before[0]) is not leaf
+    def _trim(self, leaf: Run, excess_tokens: int, stamp: int) -> bool:
+        before, tenant = list(leaf.blocks), self._tenant_of(leaf)
+        is_gone = super()._trim(leaf, excess_tokens, stamp)
         self._removed.append((tenant, before if is_gone else before[len(leaf.blocks) :]))
+        return is_gone
 
     def _tenant_of(self, run: Run) -> int:
         while run.parent is not None:

@@ -220,9 +220,7 @@ class Routes:
         for plane in (*(flow.plane for flow in config.background), *([Plane.UB] if config.expert_links else [])):
             latencies.setdefault(plane, [0])
         # Planes share no link.
-        self.planes: Final = {
-            plane: SharedLinks(self.capacities, min(latencies[plane])) for plane in sorted(latencies)
-        }
+        self.planes: Final = {plane: SharedLinks(self.capacities, min(latencies[plane])) for plane in sorted(latencies)}
         self._by_ends: dict[tuple[TransferKind, Plane, str, str], list[Route]] = {
             key: [self._route(key[1], profile, is_awaited=key[0] not in UNAWAITED)]
             for key, profile in config.profiles.items()
