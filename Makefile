@@ -9,7 +9,7 @@ TRIAL := out/wheel
 ROUTERS := out/routers
 
 .DEFAULT_GOAL := help
-.PHONY: demo test fuzz soak engines lint type bench clients wheel wheel-test clean help
+.PHONY: demo test fuzz soak chaos engines lint type bench clients wheel wheel-test clean help
 
 define TALK
 
@@ -33,6 +33,9 @@ fuzz: $(STAMP) ## 10,000 requests that Schemathesis makes of the served document
 
 soak: $(STAMP) ## the tests that take many minutes: up and down 20 times, each process killed in turn, memory over 30,000 requests
 	$(BIN)/python -m pytest -m soak
+
+chaos: $(STAMP) ## a minute of clients over HTTP while workers are killed, one hangs, and the control plane is killed
+	$(BIN)/python -m pytest -q -s -m soak tests/live/test_http_chaos.py
 
 engines: $(STAMP) $(ROUTERS)/.made ## routers of others, unmodified, in front of four emulated engines
 	ROUTERS=$(ROUTERS) $(BIN)/python -m tests.routers

@@ -9,8 +9,7 @@ from typing import Any, Final, get_type_hints
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, create_model
 
-from deploy.faults.live import named
-from deploy.faults.parts import fabric_parts
+from deploy.faults.parts import fabric_parts, named
 from deploy.settings.settings import Settings
 
 Command = Callable[..., Awaitable[Any]]

@@ -14,10 +14,10 @@ from deploy.admin.spec import PATH, AdminSpec
 from deploy.cluster.ports import LOOPBACK
 from deploy.cluster.runtime_folder import MAX_TOKEN_BYTES, read_private
 from deploy.http.bodies import parse_body
-from deploy.http.body_reading import read_body
 from deploy.http.errors import HttpError, errors_as_objects
 from deploy.http.keys import KeyRing
-from deploy.http.server import Runner
+from deploy.http.listening.body_reading import read_body
+from deploy.http.listening.server import Runner
 from scheduler.protocol.errors import ClusterError, SupernodeError
 
 MAX_BODY_BYTES: Final = 64 * 1024

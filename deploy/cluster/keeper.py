@@ -1,7 +1,8 @@
 """The process that keeps a cluster standing: it owns the Ray node, the actors and Prometheus, and ends them all.
 
 `supernode up` starts it as the leader of a session of its own and hands it a `Launch` on stdin; what it writes goes to
-the log. It keeps its phase in the state file, and ends in order on SIGTERM. Everything that it starts stays in its
+the log. It keeps its phase in the state file, and ends in order on SIGTERM, when clients of HTTP have the rest of
+their answers; on SIGINT, or a second signal, it waits for those no longer. Everything that it starts stays in its
 session, so that `supernode down` finds it even after the keeper was killed.
 """
 
@@ -35,6 +36,9 @@ POLL_S: Final = 0.2
 CHECK_S: Final = 2.0
 """Wall seconds between two looks at the parts."""
 
+MAX_GRACE_S: Final = 600.0
+"""Wall seconds within which clients have the rest of their answers when it is told to end; who tells it so mostly says
+before that that it is enough."""
 
 END_S: Final = 15.0
 """Wall seconds for a cluster that has failed to end in order; then every process of its session is killed."""
@@ -57,6 +61,7 @@ class Keeper:
         self._launch = launch
         self._folder = RuntimeFolder(Path(launch.runtime_folder))
         self._is_told_to_end = False
+        self._is_hurried = False
         pid = os.getpid()
         self._state = ClusterState(
             phase="starting",
@@ -142,6 +147,7 @@ class Keeper:
             stack.callback(self._prometheus.close)
             self._note(prometheus_address=self._prometheus.address)
         self._node = NodeWatch(node_processes(self._state.keeper_pid, self._state.keeper_start))
+        stack.callback(self._actors.finish_serving, MAX_GRACE_S, lambda: self._is_hurried)
         stack.callback(self._leave_the_dead)
 
     def _watch(self) -> None:
@@ -191,8 +197,9 @@ class Keeper:
         if self._is_told_to_end:
             raise KeyboardInterrupt
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         # Looked for between calls of Ray, which could be left half done.
+        self._is_hurried = self._is_hurried or self._is_told_to_end or number == signal.SIGINT
         self._is_told_to_end = True
 
     def _note_stopping(self) -> None:

@@ -106,12 +106,16 @@ def is_ours(pid: int) -> bool:
         return False
 
 
-def end_session(leader: int, start: int, grace_s: float = GRACE_S) -> int:
+def end_session(leader: int, start: int, grace_s: float = GRACE_S, finish_s: float | None = None) -> int:
     """Ask the leader to end its session, give it `grace_s`, and kill what is left; returns how many were killed.
 
-    What outlives its leader has a second more. `ClusterError` if some are still there after they were killed.
+    With `finish_s` it may first finish what it does, for so long or until a Ctrl-C here; then SIGINT tells it that it
+    is enough. What outlives its leader has a second more. `ClusterError` if some are still there after they were
+    killed.
     """
-    if process_start(leader) == start:
+    if finish_s is not None:
+        _let_finish(leader, start, finish_s)
+    elif process_start(leader) == start:
         _signal(leader, signal.SIGTERM)
     _wait_while(lambda: leader in session_members(leader, start), grace_s)
     _wait_while(lambda: bool(session_members(leader, start)), min(grace_s, LEADERLESS_GRACE_S))
@@ -128,6 +132,15 @@ def end_session(leader: int, start: int, grace_s: float = GRACE_S) -> int:
         killed |= set(left.items())
         pause_s(_POLL_S)
     return len(killed)
+
+
+def _let_finish(leader: int, start: int, finish_s: float) -> None:
+    if finish_s > 0 and process_start(leader) == start:
+        _signal(leader, signal.SIGTERM)
+        with suppress(KeyboardInterrupt):
+            _wait_while(lambda: process_start(leader) == start, finish_s)
+    if process_start(leader) == start:
+        _signal(leader, signal.SIGINT)
 
 
 def _wait_while(holds: Callable[[], bool], limit_s: float) -> None:

@@ -14,14 +14,15 @@ from typing import Final
 from msgspec import to_builtins
 
 from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
-from deploy.cluster.keeper import Launch, launch_text
+from deploy.cluster.keeper import MAX_GRACE_S, Launch, launch_text
 from deploy.cluster.processes import end_session, process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, locked, make_token, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.http.spec import KEY_VARIABLE, HttpSpec
 from deploy.settings.settings import Settings
 from deploy.terminal.output import tell
-from scheduler.protocol.errors import ClusterError
+from scheduler.protocol.errors import ClusterError, ConfigError
+from scheduler.protocol.quantity import read_quantity
 from scheduler.runtime.clock import monotonic_s, pause_s
 
 UP_S: Final = 240.0
@@ -29,6 +30,9 @@ UP_S: Final = 240.0
 
 DOWN_S: Final = 30.0
 """Wall seconds that the keeper has to end in order; then everything of its session is killed."""
+
+DEFAULT_GRACE: Final = "30s"
+"""Time within which clients of HTTP have the rest of their answers before that, if nobody says otherwise."""
 
 LOG_LINES: Final = 5
 """Of the log, in the error line for a keeper that ended without a reason in its state file."""
@@ -73,23 +77,34 @@ def bring_up(
             return _wait_ready(folder, keeper, look)
 
 
-def take_down() -> int | None:
-    """End the cluster and remove what it left; returns how many processes had to be killed, None if there was none."""
+def take_down(finish_s: float = 0.0) -> int | None:
+    """End the cluster and remove what it left; returns how many processes had to be killed, None if there was none.
+
+    Clients of HTTP have the rest of their answers within `finish_s`, or until a Ctrl-C.
+    """
     folder = open_runtime_folder()
     with locked(folder):
         state = read_state(folder)
         if state is None:
             folder.forget()
             return None
-        return clear(folder, state)
+        return clear(folder, state, finish_s)
 
 
-def clear(folder: RuntimeFolder, state: ClusterState | None) -> int:
+def read_grace_s(text: str) -> float:
+    """Seconds of an option --grace; `ConfigError` for what is none."""
+    seconds = read_quantity(text, "s", needs_unit=True)
+    if not 0 <= seconds <= MAX_GRACE_S:
+        raise ConfigError(f"--grace {text}: give a time from 0s to {MAX_GRACE_S:g}s")
+    return seconds
+
+
+def clear(folder: RuntimeFolder, state: ClusterState | None, finish_s: float = 0.0) -> int:
     """End every process of a cluster's session, then remove its files; returns how many had to be killed."""
     num_killed = 0
     if state is not None:
         if state.keeper_pid > 0:
-            num_killed = end_session(state.keeper_pid, state.keeper_start, DOWN_S)
+            num_killed = end_session(state.keeper_pid, state.keeper_start, DOWN_S, finish_s)
         node_folder = Path(state.ray_folder)
         # Looked at twice because a state file may be damaged.
         is_ours = node_folder.parent == base_folder() and node_folder.name.startswith(FOLDER_PREFIX)

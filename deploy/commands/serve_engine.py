@@ -31,7 +31,7 @@ MAX_SPEED: Final = 1000.0
 EXIT_INTERRUPTED: Final = 130
 
 ENGINE_SETTINGS: Final = ("cluster", "model", "plan", "cache")
-USUAL: Final = {"plan": "1x16p+1x16d", "cache": "local"}
+USUAL: Final = {"plan": "1x16a", "cache": "local"}
 """Settings that are other here than for a whole supernode."""
 
 Address = Annotated[str, typer.Argument(metavar="[HOST:PORT]", help="Where it listens.")]
@@ -46,6 +46,9 @@ KvTopic = Annotated[str, typer.Option(metavar="TEXT", help="Topic of the KV even
 KvForm = Annotated[WireForm, typer.Option(help="How events are written: array as vLLM to 0.23, map as since.")]
 Record = Annotated[str | None, typer.Option(metavar="FILE", help="Write the requests as a trace for replay.")]
 KeyFile = Annotated[str | None, typer.Option(metavar="FILE", help=f"Keys of clients, one a line; or {KEY_VARIABLE}.")]
+Tokenizer = Annotated[
+    str | None, typer.Option(metavar="FILE", help="A tokenizer.json that counts its tokens, which else are estimated.")
+]
 Grace = Annotated[float, typer.Option(metavar="S", help="Wall seconds that open requests have at the end.")]
 
 
@@ -63,6 +66,7 @@ def serve_engine(
     kv_form: KvForm = WireForm.MAP,
     record: Record = None,
     http_key_file: KeyFile = None,
+    http_tokenizer: Tokenizer = None,
     grace: Grace = 20.0,
 ) -> int:
     """Serve one emulated instance as a vLLM server is served, without a scheduler in front: that is yours to bring.
@@ -91,6 +95,7 @@ def serve_engine(
         model=served_model_name or blueprint.model.name,
         max_context_tokens=blueprint.max_prompt_tokens + 1,
         seed=settings.run.seed,
+        tokenizer_path=http_tokenizer or "",
     )
     specs = [
         EngineSpec(
@@ -113,11 +118,12 @@ def serve_engine(
 
 
 def _refuse_fleets(blueprint: Blueprint) -> None:
-    """One instance that takes requests, or one of each kind that a request passes through."""
-    if len(blueprint.prefill) != 1 or len(blueprint.decode) != 1:
+    """One instance that computes prompts and answers, or one of each kind."""
+    roles = sorted(one.role.value for one in blueprint.instances)
+    if roles not in (["aggregated"], ["decode", "prefill"]):
         raise ConfigError(
-            f"plan {blueprint.plan.text!r} has {len(blueprint.instances)} instances; an engine is one prefill and one "
-            f"decode instance, such as {USUAL['plan']}; --count N serves more of them"
+            f"plan {blueprint.plan.text!r} has the instances {', '.join(roles)}; an engine is one aggregated instance, "
+            f"such as {USUAL['plan']}, or one prefill and one decode instance; --count N serves more of them"
         )
 
 

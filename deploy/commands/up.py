@@ -17,11 +17,12 @@ from deploy.cluster.listeners import session_listeners
 from deploy.cluster.ports import HTTP_PORT, LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
-from deploy.cluster.up_down import bring_up, take_down
+from deploy.cluster.up_down import DEFAULT_GRACE, bring_up, read_grace_s, take_down
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.hardware.notes import tell_notes
 from deploy.http.spec import KEY_VARIABLE, HttpSpec, http_spec
-from deploy.settings.options import Json, Told, setting_options, with_options
+from deploy.http.traces_url import ENDPOINT_VARIABLE, traces_url
+from deploy.settings.options import Grace, Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.output import say, tell
@@ -53,6 +54,12 @@ HttpKeyFile = Annotated[
 HttpTokenizer = Annotated[
     str | None, typer.Option(metavar="FILE", help="A tokenizer.json that counts its tokens, which else are estimated.")
 ]
+HttpTraces = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help=f"An OTLP/HTTP receiver of spans of its requests; or as {ENDPOINT_VARIABLE} says."
+    ),
+]
 
 UP_SETTINGS: Final = ("cluster", "model", "plan", "policy", "cache", "cache_plane", "names")
 
@@ -68,12 +75,16 @@ def up(
     http: Http = None,
     http_key_file: HttpKeyFile = None,
     http_tokenizer: HttpTokenizer = None,
+    grace: Grace = DEFAULT_GRACE,
+    http_traces: HttpTraces = None,
     as_json: Json = False,
 ) -> int:
     """Bring up a local cluster: a Ray node, an actor for each instance, the control plane and its metrics.
 
-    Replay into it from another shell with 'supernode replay TRACE --live'. Without --detach it ends with Ctrl-C.
+    Replay into it from another shell with 'supernode replay TRACE --live'. Without --detach it ends with Ctrl-C,
+    once clients of --http have the rest of their answers or --grace is over; with a second one at once.
     """
+    grace_s = read_grace_s(grace)
     settings = told.load()
     tell_notes(settings.hardware.model)
     names_shown(settings.run.metric_names, settings.hardware.cluster)
@@ -84,9 +95,11 @@ def up(
     served = None if http is None else http_spec(http, http_key_file)
     if served is not None:
         _refuse_taken("--http", served.port, served.host)
-        served = _with_tokenizer(served, http_tokenizer)
+        served = _with_traces(_with_tokenizer(served, http_tokenizer), http_traces)
     elif http_key_file is not None:
         raise ConfigError("--http-key-file: there is nobody to show a key to; give --http as well, or leave it out")
+    elif http_traces is not None:
+        raise ConfigError("--http-traces: there is nothing to trace; give --http as well, or leave it out")
     elif http_tokenizer is not None:
         raise ConfigError("--http-tokenizer: there is nobody to count tokens for; give --http as well, or leave it out")
     if prometheus:
@@ -101,7 +114,7 @@ def up(
         say(json.dumps(_document(state), indent=2) + "\n" if as_json else _text(state))
         if detach:
             return 0
-        return _stay(state, stop)
+        return _stay(state, stop, grace_s)
 
 
 def _with_tokenizer(served: HttpSpec, path: str | None) -> HttpSpec:
@@ -112,6 +125,23 @@ def _with_tokenizer(served: HttpSpec, path: str | None) -> HttpSpec:
 
     FileTokens(path)
     return replace(served, tokenizer_path=str(Path(path).resolve()))
+
+
+def _with_traces(served: HttpSpec, flag: str | None) -> HttpSpec:
+    """Where spans are sent is said here, as is that they cannot be: by whom a flag was given, that is an error."""
+    url = traces_url(flag)
+    if not url:
+        return served
+    from deploy.http.tracing import Tracing
+
+    try:
+        Tracing(url, "").close()
+    except ConfigError as error:
+        if flag is not None:
+            raise
+        tell(f"requests are not traced, though the environment asks for it: {error}")
+        return served
+    return replace(served, traces_url=url)
 
 
 def _refuse_taken(flag: str, port: int, host: str = LOOPBACK) -> None:
@@ -145,7 +175,7 @@ class _Stop:
             raise KeyboardInterrupt
 
 
-def _stay(state: ClusterState, stop: _Stop) -> int:
+def _stay(state: ClusterState, stop: _Stop, grace_s: float) -> int:
     """Until Ctrl-C, which takes the cluster down, or until somebody else does."""
     tell("the cluster is up; Ctrl-C ends it")
     folder = open_runtime_folder()
@@ -160,7 +190,7 @@ def _stay(state: ClusterState, stop: _Stop) -> int:
             )
         pause_s(_POLL_S)
     with waiting("ending the cluster", 3.0):
-        take_down()
+        take_down(grace_s)
     return EXIT_INTERRUPTED
 
 

@@ -13,6 +13,10 @@ WINDOW: Final = "[$__rate_interval]"
 EMULATED_RATE: Final = f"scalar(sum(rate(supernode_emulated_seconds_total{WINDOW})))"
 """Emulated seconds per wall second."""
 
+OF_PREFILL: Final = '{role=~"prefill|aggregated"}'
+OF_DECODE: Final = '{role=~"decode|aggregated"}'
+"""Instances of a stage: an aggregated one is of both."""
+
 CHOSEN: Final = '{instance=~"$instance",role=~"$role"}'
 """The instances that are chosen at the head of the dashboard."""
 

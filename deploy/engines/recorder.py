@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TextIO
 
+from msgspec.structs import replace
+
 from deploy.http.spec import BLOCK_TOKENS
 from scheduler.core.guest import Guest
 from scheduler.core.lifecycle import State
@@ -16,6 +18,7 @@ from scheduler.sources.arrivals import ArrivalBlock
 from scheduler.sources.traces.encoders import Encoder
 from scheduler.sources.traces.format import FORMATS
 from scheduler.sources.traces.json_rows import JsonFormat
+from scheduler.sources.traces.time_units import MILLISECONDS
 
 FORMAT: Final = "mooncake"
 
@@ -23,8 +26,8 @@ FORMAT: Final = "mooncake"
 class Recorder(Guest):
     """A row for each request that produced a token, in the order of arrival, written when all before it have ended.
 
-    Its output is what was produced: of one whose client left, as much as there was then. Times are rounded down to
-    whole milliseconds. An `InputError` if the file cannot be written.
+    Its output is what was produced: of one whose client left, as much as there was then. Times are milliseconds to the
+    nanosecond. An `InputError` if the file cannot be written.
     """
 
     hears = (RequestsArrived,)
@@ -32,6 +35,8 @@ class Recorder(Guest):
     def __init__(self, table: RequestTable, path: str) -> None:
         form = FORMATS[FORMAT]
         assert isinstance(form, JsonFormat)
+        # Which requests a pass takes is settled within a millisecond, below which the format does not go by itself.
+        form = replace(form, unit=MILLISECONDS)
         self.num_written = 0
         self._table = table
         self._path = path

@@ -38,7 +38,7 @@ ENGINE_ROUTES: Final = (
     ],
     Route("POST", "/reset_prefix_cache", "reset_prefix_cache", "Empty the prefix cache."),
     Route("POST", "/flush_cache", "reset_prefix_cache", "As /reset_prefix_cache, under SGLang's path."),
-    Route("POST", "/sleep", "sleep", "Take no more requests, and let go of the weights.", statuses=(200, 400)),
+    Route("POST", "/sleep", "sleep", "Take no more requests, and let go of the weights.", statuses=(200, 400, 503)),
     Route("POST", "/wake_up", "wake_up", "Load the weights again, and take requests."),
     Route("GET", "/is_sleeping", "is_sleeping", "Whether it sleeps."),
 )

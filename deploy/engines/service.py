@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -18,13 +18,13 @@ from deploy.http.routes import Route
 from deploy.http.service import DISTRIBUTION, HttpService
 from deploy.http.spec import HttpSpec
 
-RETRY_S = 1.0
+RETRY_S: Final = 1.0
 """Wall seconds after which a client may ask again."""
 
-MAX_SLEEP_WAIT_S = 60.0
+MAX_SLEEP_WAIT_S: Final = 60.0
 """Wall seconds that `/sleep` waits for open requests."""
 
-POLL_S = 0.02
+POLL_S: Final = 0.02
 
 
 class EngineService(HttpService):
@@ -99,9 +99,14 @@ class EngineService(HttpService):
         engine = self._engine
         if engine.state is EngineState.SERVING:
             engine.state = EngineState.ASLEEP
-            async with asyncio.timeout(MAX_SLEEP_WAIT_S):
-                while engine.num_open:
-                    await asyncio.sleep(POLL_S)
+            try:
+                async with asyncio.timeout(MAX_SLEEP_WAIT_S):
+                    while engine.num_open:
+                        await asyncio.sleep(POLL_S)
+            except TimeoutError:
+                engine.state = EngineState.SERVING
+                line = f"requests are open after {MAX_SLEEP_WAIT_S:.0f} s; it serves on"
+                raise HttpError(503, line, "busy", retry_after_s=RETRY_S) from None
             engine.reset_prefix_cache()
         return web.Response()
 

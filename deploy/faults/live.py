@@ -9,9 +9,8 @@ from msgspec import Struct
 
 from deploy.cluster.standing import cluster_that_is_up
 from deploy.cluster.state import ClusterState
-from deploy.faults.parts import FabricParts, fabric_parts
+from deploy.faults.parts import fabric_parts, named
 from deploy.settings.settings import Settings
-from scheduler.protocol.errors import ConfigError
 
 
 class Broken(Struct, frozen=True):
@@ -50,14 +49,6 @@ def _ask(command: str, names: Iterable[str] | None) -> Broken:
     kinds = [loss.text for loss in parts.broken_by_kind(broken)]
     lost = {plane.value: share for plane, share in parts.lost_share(broken).items()}
     return Broken(broken, kinds, lost)
-
-
-def named(names: Iterable[str], parts: FabricParts) -> list[str]:
-    """Names as the fabric knows them, each once; a `ConfigError` for one that it does not."""
-    try:
-        return list(dict.fromkeys(parts.named(name) for name in names))
-    except LookupError as error:
-        raise ConfigError(error.args[0]) from None
 
 
 def _call(state: ClusterState, command: str, names: list[str] | None) -> list[str]:

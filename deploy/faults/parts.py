@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -70,3 +70,11 @@ class FabricParts:
 def fabric_parts(hardware: Hardware) -> FabricParts:
     """The parts of the fabric of all supernodes of a plan."""
     return FabricParts(hardware.cluster, len(hardware.plan.supernodes))
+
+
+def named(names: Iterable[str], parts: FabricParts) -> list[str]:
+    """Names as the fabric knows them, each once; a `ConfigError` for one that it does not."""
+    try:
+        return list(dict.fromkeys(parts.named(name) for name in names))
+    except LookupError as error:
+        raise ConfigError(error.args[0]) from None

@@ -20,17 +20,20 @@ from deploy.http.prompts import Prompt
 from deploy.http.replies import CHAT, TEXT, Events, Reply, Shape, whole
 from deploy.http.spec import HttpSpec
 from deploy.http.text_tokens import TextTokens, prompt_of
+from deploy.http.tracing import RequestTrace, Tracing
 from scheduler.gateway.gateway_source import ClientRequest
 from scheduler.runtime.clock import NS_PER_S, wall_now_ns
 
 
 class Completions:
-    """Answers both kinds of completions; `exchange` must be open, `tokens` are those of its texts."""
+    """Answers both kinds of completions; `exchange` must be open, `tokens` are those of its texts. Requests are traced
+    if there is a `tracing`."""
 
-    def __init__(self, spec: HttpSpec, exchange: Exchange, tokens: TextTokens) -> None:
+    def __init__(self, spec: HttpSpec, exchange: Exchange, tokens: TextTokens, tracing: Tracing | None = None) -> None:
         self._spec: Final = spec
         self._exchange: Final = exchange
         self._tokens: Final = tokens
+        self._tracing: Final = tracing
         self._numbers: Final = count()
         # So that ids of one service are not those of the one before it.
         self._born: Final = f"{wall_now_ns():x}"
@@ -57,6 +60,7 @@ class Completions:
     async def _answer(
         self, request: web.Request, body: GenerationBody, prompt: Prompt, shape: Shape
     ) -> web.StreamResponse:
+        began_ns = wall_now_ns()
         caller = caller_of(request.headers)
         resumption = resumption_of(request.headers, streams=bool(body.stream))
         answer = make_answer(prompt, body, self._room(prompt, body), self._spec.seed, self._tokens.words)
@@ -66,10 +70,12 @@ class Completions:
         asked = self._request(prompt, answer, caller, wants_tokens=bool(body.stream))
         digest = fingerprint(shape.kind, caller[:3], body.model_dump_json()) if resumption.key else b""
         request_id = f"{shape.id_prefix}{self._born}-{next(self._numbers)}"
-        accepted = Accepted(request_id, wall_now_ns() // NS_PER_S, resumption.key, digest, asked)
-        reader = self._exchange.take(accepted, resumption.num_tokens)
+        made = Accepted(request_id, wall_now_ns() // NS_PER_S, resumption.key, digest, asked)
+        reader = self._exchange.take(made, resumption.num_tokens)
+        accepted = reader.ticket.accepted
+        # One that came before had its stages then.
+        arrived_ns = wall_now_ns() if accepted is made else None
         try:
-            accepted = reader.ticket.accepted
             reply = Reply(accepted.request_id, accepted.created_s, self._spec.model, prompt.num_tokens)
             timings = bool(body.timings) or caller.wants_timings
             if body.stream:
@@ -90,6 +96,12 @@ class Completions:
             return web.json_response(document)
         finally:
             self._exchange.leave(reader)
+            if self._tracing is not None:
+                model, route, streams = self._spec.model, request.path, bool(body.stream)
+                head = shape.operation, route, accepted.request_id, model, began_ns, arrived_ns
+                traced = RequestTrace(*head, prompt.num_tokens, body.most_tokens, streams)
+                reason = "" if reader.outcome is None else finish_reason(reader.outcome, answer)
+                self._tracing.record(request.headers, traced, reader.outcome, reason)
 
     def _room(self, prompt: Prompt, body: GenerationBody) -> int:
         """Tokens that an answer may have; `HttpError` 400 if the model's context has not as much as was asked for."""

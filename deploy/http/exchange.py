@@ -72,6 +72,8 @@ class Exchange:
         self._source: GatewaySource | None = None
         self._table: RequestTable | None = None
         self._tickets: dict[int, Ticket] = {}
+        # Accepted, and in no session until the next one begins.
+        self._between: list[Ticket] = []
 
     @property
     def is_open(self) -> bool:
@@ -88,7 +90,7 @@ class Exchange:
     @property
     def num_read(self) -> int:
         """Open requests whose clients are there."""
-        return sum(1 for ticket in self._tickets.values() if ticket.readers)
+        return sum(1 for ticket in (*self._tickets.values(), *self._between) if ticket.readers)
 
     def begin(self, session: Serving) -> None:
         """A session's clock starts; nothing happens if it serves nobody."""
@@ -96,7 +98,7 @@ class Exchange:
         if parts.gateway is None or parts.scheduler is None:
             return
         try:
-            left_open = self._book.open()
+            self._between += self._book.open()
         except (JournalError, OSError) as error:
             self._waiting, self._looked_s = session, monotonic_s()
             self.trouble = str(error) if isinstance(error, JournalError) else f"{self._path}: {error.strerror}"
@@ -105,15 +107,17 @@ class Exchange:
         self._waiting, self.trouble = None, ""
         self._session, self._source, self._table = session, parts.gateway, parts.core.table
         parts.scheduler.add_guest(TokenStreams(parts.core.table, parts.gateway, self))
-        for ticket in left_open:
+        between, self._between = self._between, []
+        for ticket in between:
             self.blocks.skip(ticket.accepted.request.prefix)
             self._arrive(ticket)
 
-    def end(self) -> None:
-        """It is over, and whoever still waits is told so."""
+    def end(self, *, goes_on: bool = False) -> None:
+        """It is over. Whoever still waits is told so, or waits for the next session if it `goes_on`."""
         self._session = self._source = self._table = self._waiting = None
-        tickets, self._tickets = self._tickets, {}
-        for ticket in tickets.values():
+        tickets = [*self._between, *self._tickets.values()]
+        self._tickets, self._between = {}, tickets if goes_on else []
+        for ticket in [] if goes_on else tickets:
             self._book.end(ticket, Outcome(FinishReason.INTERRUPTED, 0, 0, {}))
 
     def stop_taking(self) -> None:
@@ -166,11 +170,12 @@ class Exchange:
 
     def _withdraw(self, ticket: Ticket) -> None:
         ticket.leaving = None
-        del self._tickets[ticket.key]
-        assert self._session is not None
-        assert self._source is not None
-        if (withdrawn := self._source.withdraw(ticket.key)) is not None:
-            self._session.tell(withdrawn)
+        if self._session is None or self._source is None:
+            self._between.remove(ticket)
+        else:
+            del self._tickets[ticket.key]
+            if (withdrawn := self._source.withdraw(ticket.key)) is not None:
+                self._session.tell(withdrawn)
         self._book.end(ticket, Outcome(FinishReason.CANCELLED, 0, 0, {}))
 
     def late_s(self, at_ns: int) -> float:
@@ -184,10 +189,13 @@ class Exchange:
             ticket.produced(num_tokens, at_ns)
 
     def ended(self, key: int, request_id: int) -> None:
-        """As `AnswerListener`."""
-        ticket, table = self._tickets.pop(key, None), self._table
-        if ticket is not None and table is not None:
-            reason, tokens = FinishReason(table.reason[request_id]), table.output_tokens[request_id]
+        """As `AnswerListener`. What is open when a session ends is left to `end`, which knows whether it goes on."""
+        table = self._table
+        if table is None or key not in self._tickets:
+            return
+        reason, tokens = FinishReason(table.reason[request_id]), table.output_tokens[request_id]
+        if reason is not FinishReason.INTERRUPTED:
+            ticket = self._tickets.pop(key)
             times_s = stage_times_s(table, request_id)
             self._book.end(ticket, Outcome(reason, tokens, table.cached_tokens[request_id], times_s))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, cast
 
 from msgspec import Struct
 
@@ -81,7 +81,7 @@ def completion_prompt(body: CompletionBody) -> str | Prompt:
     if isinstance(prompt, str):
         return prompt
     if prompt and isinstance(prompt[0], int):
-        return Prompt("ids", array("I", [one for one in prompt if isinstance(one, int)]).tobytes())
+        return Prompt("ids", array("I", cast("list[int]", prompt)).tobytes())
     if len(prompt) != 1:
         raise HttpError(400, f"prompt: {len(prompt)} prompts in one request; give one", "unsupported", param="prompt")
     one = prompt[0]

@@ -34,9 +34,11 @@ class Reply(Struct, frozen=True):
 
 
 class Shape(Protocol):
-    """Chat or plain completions. `kind` and `chunk_kind` are names of whole answers and of events."""
+    """Chat or plain completions. `kind` and `chunk_kind` are names of whole answers and of events, `operation` is what
+    traces call it."""
 
     id_prefix: str
+    operation: str
     kind: str
     chunk_kind: str
 
@@ -53,6 +55,7 @@ class ChatShape:
     """/v1/chat/completions."""
 
     id_prefix = "chatcmpl-"
+    operation = "chat"
     kind = "chat.completion"
     chunk_kind = "chat.completion.chunk"
 
@@ -71,6 +74,7 @@ class TextShape:
     """/v1/completions."""
 
     id_prefix = "cmpl-"
+    operation = "text_completion"
     kind = "text_completion"
     chunk_kind = "text_completion"
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 
 from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody
-from deploy.http.body_reading import JSON_TYPE
+from deploy.http.listening.body_reading import JSON_TYPE
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 """Takes the request and, where the route has a body, the parsed body."""

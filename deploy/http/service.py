@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
 from deploy.http.bodies import ChatBody, CompletionBody, TokenizeBody, parse_body
-from deploy.http.body_reading import read_body
 from deploy.http.completions import Completions
-from deploy.http.connections import Watch
 from deploy.http.errors import HttpError, errors_as_objects
 from deploy.http.exchange import STOPPING, Exchange, Serving
 from deploy.http.keys import KeyRing
+from deploy.http.listening.body_reading import read_body
+from deploy.http.listening.connections import Watch
+from deploy.http.listening.server import Runner
 from deploy.http.prompts import BlockNumbers, chat_text
 from deploy.http.routes import ROUTES, Handler, Route, openapi_document
-from deploy.http.server import Runner
 from deploy.http.spec import HttpSpec, address_text
 from deploy.http.text_tokens import text_tokens
+from deploy.http.tracing import Tracing
 from deploy.live.shown import Page
 from scheduler.protocol.errors import ClusterError
 
 MAX_BODY_BYTES: Final = 4 * 2**20
 """Of a body, also after decompression: the text of a million tokens."""
+
+CLOSE_S: Final = 2.0
+"""Wall seconds that clients have to read their last event when the service ends."""
 
 DISTRIBUTION: Final = "supernode-serve"
 
@@ -47,7 +52,8 @@ class HttpService:
         self._page = page
         self._exchange = Exchange(spec.accepted_path, blocks)
         self._tokens = text_tokens(spec.tokenizer_path)
-        self._completions = Completions(spec, self._exchange, self._tokens)
+        self._tracing = Tracing(spec.traces_url, version(DISTRIBUTION)) if spec.traces_url else None
+        self._completions = Completions(spec, self._exchange, self._tokens, self._tracing)
         self._keys = KeyRing(spec.key_digests)
         self._watch = Watch()
         self._document = openapi_document(self.routes, version(DISTRIBUTION), has_keys=bool(spec.key_digests))
@@ -77,14 +83,16 @@ class HttpService:
             self._watching.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def begin(self, session: Serving) -> None:
         """A session's clock starts."""
         self._exchange.begin(session)
 
-    def end(self) -> None:
-        """It is over."""
-        self._exchange.end()
+    def end(self, *, goes_on: bool = False) -> None:
+        """It is over; if it `goes_on`, who still waits does so for the next session."""
+        self._exchange.end(goes_on=goes_on)
 
     @property
     def trouble(self) -> str:
@@ -95,6 +103,13 @@ class HttpService:
         """Take no new request from now on; returns how many clients still wait for an answer."""
         self._exchange.stop_taking()
         return self._exchange.num_read
+
+    async def close(self) -> None:
+        """Tell whoever still waits that it is over, let them hear it, and listen no more."""
+        self._exchange.end()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self.stop()
 
     def application(self) -> web.Application:
         """All routes behind the middleware."""

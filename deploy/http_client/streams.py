@@ -15,13 +15,14 @@ from scheduler.core.request_table import NOT_YET
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.finish import FINISHED, FinishReason
 from scheduler.protocol.messages import NO_SESSION
-from scheduler.runtime.clock import Clock
+from scheduler.runtime.clock import Clock, wall_now_ns
 
 PATH: Final = "/v1/completions"
 CONNECT_S: Final = 30.0
 SILENT_S: Final = 600.0
 """Wall seconds without a byte of an answer after which a request is given up."""
 
+NS_PER_MS: Final = 1_000_000
 _NS_PER_S: Final = 1e9
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
@@ -78,6 +79,7 @@ class ServiceStreams:
         self._model = model
         self._headers = headers
         self._clock = clock
+        self._run = wall_now_ns() // NS_PER_MS
 
     async def send(self, asked: Asked, answer: Answered) -> None:
         """Send one and note in `answer` what comes of it, to its end. `ConfigError` if the service lets nobody in."""
@@ -95,7 +97,7 @@ class ServiceStreams:
         answer.ended_ns = answer.last_ns if has_all else self._clock.now_ns()
 
     def _body(self, asked: Asked) -> bytes:
-        ids = prompt_ids(asked.prefix, asked.prompt_tokens, asked.block_tokens, asked.request_id)
+        ids = prompt_ids(asked.prefix, asked.prompt_tokens, asked.block_tokens, asked.request_id, self._run)
         body: dict[str, Any] = {
             "model": self._model,
             "prompt": ids,

@@ -32,6 +32,7 @@ GONE_S: Final = 10.0
 """Wall seconds for Ray to forget the names of actors that were ended."""
 
 _POLL_S: Final = 0.02
+_LOOK_S: Final = 0.2
 
 # Ray's types are incomplete.
 _RAY: Final[Any] = ray
@@ -87,12 +88,28 @@ class Actors:
             health = call_all({ACTOR_NAME: self.control.health.remote()}, SILENT_S, look)[ACTOR_NAME]
             if not health["is_adopted"]:
                 self.adopt(fleet)
+            return str(health["http_trouble"])
         except WorkerLostError:
             return "the process of the control plane ended, and is started again"
         except SilentError:
             _RAY.kill(self.control, no_restart=False)
             return f"the control plane was silent for {SILENT_S:.0f} s; it was ended, and is started again"
-        return ""
+
+    def finish_serving(self, limit_s: float, is_hurried: Callable[[], bool]) -> None:
+        """Take no new request of HTTP clients, let those who wait have the rest of their answers, and tell the others
+        that it is over: at the latest after so many wall seconds, and at once when somebody is in a hurry."""
+        deadline_s = monotonic_s() + limit_s
+        try:
+            while self._stop_serving(at_once=False) and not is_hurried() and monotonic_s() < deadline_s:
+                pause_s(_LOOK_S)
+            self._stop_serving(at_once=True)
+        except ClusterError:
+            return  # it cannot be asked any more
+
+    def _stop_serving(self, *, at_once: bool) -> int:
+        if self.control is None:
+            return 0
+        return call_all({ACTOR_NAME: self.control.stop_serving.remote(at_once=at_once)}, SILENT_S)[ACTOR_NAME]
 
     def end_replay(self) -> None:
         """Have a replay that runs end with what it has, and wait until its driver has taken that, for a while."""

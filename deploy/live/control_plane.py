@@ -46,6 +46,9 @@ TAKE_S: Final = 10.0
 BEGIN_S: Final = 5.0
 """Wall seconds that `adopt` waits for the idle run to begin; after that the status tells what keeps it."""
 
+IDLE_AGAIN_S: Final = 3.0
+"""Wall seconds from the failure of an idle run, such as by a host that does not come back, to the next try."""
+
 TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
 
@@ -103,6 +106,7 @@ class ControlPlane:
         self._idle: asyncio.Task[None] | None = None
         self._has_begun = asyncio.Event()
         self._idle_error = ""
+        self._failed_s = 0.0
         self._is_replaying = False
         self._is_told_to_stop = False
         self._is_stopped_by_operator = False
@@ -158,7 +162,13 @@ class ControlPlane:
         """Whether it has adopted a fleet, what keeps it from running one, if anything does, and whether somebody waits
         for a replay's result."""
         is_awaited = self._is_replaying or (self._is_untaken and monotonic_s() - self._asked_s < TAKE_S)
-        return {"is_adopted": self._fleet is not None, "error": self._idle_error, "is_awaited": is_awaited}
+        trouble = "" if self._http is None else self._http.trouble
+        return {
+            "is_adopted": self._fleet is not None,
+            "error": self._idle_error,
+            "is_awaited": is_awaited,
+            "http_trouble": trouble,
+        }
 
     async def replay(self, run: bytes) -> bytes:
         """Run a pickled `RunSpec` to its end; answers a pickled `LiveOutcome`. Raises what ended the run instead."""
@@ -207,6 +217,15 @@ class ControlPlane:
         if self._is_replaying and self._session is not None:
             self._is_told_to_stop = True
             self._session.stop()
+
+    async def stop_serving(self, *, at_once: bool) -> int:
+        """Take no new request of clients; returns how many still wait for an answer. `at_once` ends those, too."""
+        if self._http is None:
+            return 0
+        num_waiting = self._http.stop_taking()
+        if at_once:
+            await self._http.close()
+        return num_waiting
 
     async def deliver(self, data: bytes) -> None:
         """Take an envelope from a host. Nothing is awaited, so calls stay in order."""
@@ -282,7 +301,11 @@ class ControlPlane:
 
     async def _run(self, session: Session, *, is_replay: bool) -> LiveEnd:
         self._session = session
-        await session.begin()
+        try:
+            await session.begin()
+        except Exception:
+            self._end_served(goes_on=False)  # whoever waited for this session has waited long enough
+            raise
         if session.faults is not None:
             session.faults.kept_broken = self._broken_parts
         if self._broken_parts:
@@ -293,15 +316,21 @@ class ControlPlane:
         if self._http is not None:
             self._http.begin(session)
         self._has_begun.set()
+        if not is_replay:
+            self._idle_error = ""
         outcome: RunOutcome = "failed"
         try:
             end = await session.run()
             outcome = "interrupted" if end.interrupted else "completed"
         finally:
-            if self._http is not None:
-                self._http.end()
+            # Nobody's doing: what was accepted arrives anew when the idle run is tried again.
+            self._end_served(goes_on=outcome == "failed" and not is_replay)
             self._telemetry.end(outcome)
         return end
+
+    def _end_served(self, *, goes_on: bool) -> None:
+        if self._http is not None:
+            self._http.end(goes_on=goes_on)
 
     def _start_idle(self) -> None:
         if self._fleet is not None and self._fleet.idle is not None:
@@ -309,10 +338,9 @@ class ControlPlane:
 
     async def _run_idle(self, fleet: FleetSpec, idle: RunSpec) -> None:
         try:
-            self._idle_error = ""
             await self._run(self._make_session(fleet, idle), is_replay=False)
-        except Exception as error:  # noqa: BLE001 - told by `health` and `status`; the next replay tries again
-            self._idle_error = str(portable(error))
+        except Exception as error:  # noqa: BLE001 - told by `health` and `status`; tried again by `_tick` or a replay
+            self._idle_error, self._failed_s = str(portable(error)), monotonic_s()
 
     async def _end_idle(self) -> None:
         if self._idle is None:
@@ -329,9 +357,12 @@ class ControlPlane:
             self._telemetry.publish(self.status())
 
     async def _tick(self) -> None:
-        """Publish what the metrics are to show, and give up a run whose driver is gone."""
+        """Publish what the metrics are to show, give up a run whose driver is gone, begin again what failed."""
         while True:
             self._publish()
             if self._is_replaying and monotonic_s() - self._asked_s > LEASE_S:
                 await self.stop()
+            has_failed = self._idle_error and self._idle is not None and self._idle.done() and not self._is_replaying
+            if has_failed and monotonic_s() - self._failed_s > IDLE_AGAIN_S:
+                self._start_idle()
             await asyncio.sleep(TICK_S)

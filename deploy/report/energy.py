@@ -13,15 +13,16 @@ from deploy.pages.plots import Figure, column, layout, legend
 from deploy.pages.units import digits, scale, shown
 from deploy.report.chart import HEIGHT_PX, Curve
 from deploy.report.course import Course, over_time
-from deploy.report.fleet_map import DECODE_COLOUR, PREFILL_COLOUR
+from deploy.report.fleet_map import COLOUR_OF
 from deploy.run_folder.read import RunFolder
 
-ROLES: Final = (("prefill", PREFILL_COLOUR), ("decode", DECODE_COLOUR))
+ROLES: Final = tuple(COLOUR_OF.items())
 OTHER_COLOUR: Final = "var(--f)"
 
 PARTS: Final = {
     "prefill": "NPUs, prefill",
     "decode": "NPUs, decode",
+    "aggregated": "NPUs, both at once",
     "idle": "NPUs, idle",
     "cpu": "CPUs",
     "board": "boards",
@@ -59,20 +60,21 @@ def _of_networks(networks: Mapping[str, float]) -> tuple[str, ...]:
 def _power_chart(course: Course, run: RunFolder) -> str:
     watts = course.by_instance("watts")
     curves = [
-        Curve(role, np.sum([watts[address] for address in run.addresses(role)], axis=0), colour)
+        Curve(role, np.sum([watts[address] for address in run.of_role(role)], axis=0), colour)
         for role, colour in ROLES
-        if run.addresses(role)
+        if run.of_role(role)
     ]
     return over_time(course, "Power", "of all NPUs in the plan, by role", curves, "watt", is_stacked=True)
 
 
 def _by_role(run: RunFolder, course: Course) -> str:
     """Joules by role as one bar, with shares."""
-    joules = {role: sum(course.total(f"watts:{address}") for address in run.addresses(role)) for role, _ in ROLES}
+    roles = [(role, colour) for role, colour in ROLES if role != "aggregated" or run.of_role(role)]
+    joules = {role: sum(course.total(f"watts:{address}") for address in run.of_role(role)) for role, _ in roles}
     total = sum(joules.values()) or 1.0
-    num_npus = {role: sum(one.num_npus for one in run.instances if one.role == role) for role, _ in ROLES}
-    bar = "".join(f'<div style="flex:{joules[role] / total:.4f};background:{colour}"></div>' for role, colour in ROLES)
-    rows = "".join(_role_row(role, colour, joules[role], total, num_npus[role], run.span_s) for role, colour in ROLES)
+    num_npus = {role: sum(one.num_npus for one in run.instances if one.role == role) for role, _ in roles}
+    bar = "".join(f'<div style="flex:{joules[role] / total:.4f};background:{colour}"></div>' for role, colour in roles)
+    rows = "".join(_role_row(role, colour, joules[role], total, num_npus[role], run.span_s) for role, colour in roles)
     return (
         "<figure><h3>Energy by role</h3><figcaption>share of the joules of the NPUs in the plan</figcaption>"
         f'<div style="display:flex;gap:2px;height:30px;border-radius:5px;overflow:hidden;margin:12px 0">'

@@ -17,6 +17,9 @@ from deploy.run_folder.read import Instance, RunFolder
 
 PREFILL_COLOUR: Final = COLOURS[0]
 DECODE_COLOUR: Final = COLOURS[2]
+AGGREGATED_COLOUR: Final = COLOURS[4]
+COLOUR_OF: Final = {"prefill": PREFILL_COLOUR, "decode": DECODE_COLOUR, "aggregated": AGGREGATED_COLOUR}
+"""By role."""
 BUSY_HUE: Final = COLOURS[0]
 POWER_HUE: Final = COLOURS[3]
 NO_SHADE: Final = "var(--cell)"
@@ -113,7 +116,8 @@ def map_of(run: RunFolder, supernode: int, measure: Measure, values: Mapping[str
     margin = {"l": 2, "r": 12, "t": 8, "b": 8}
     drawn = layout(LIGHT_AND_DARK, x, y, shapes=shapes, annotations=names, margin=margin, dragmode=False)
     title = f"{measure.title}, supernode {supernode}" if run.num_supernodes > 1 else measure.title
-    figure = Figure(traces, drawn, (("prefill", PREFILL_COLOUR), ("decode", DECODE_COLOUR)))
+    roles = {"prefill", "decode", *(one.role for one in run.instances)}
+    figure = Figure(traces, drawn, tuple((role, colour) for role, colour in COLOUR_OF.items() if role in roles))
     return card(title, measure.about, figure, round(grid.y_edges[-1] * CELL_PX), wide=True)
 
 
@@ -127,7 +131,7 @@ def _shades(hue: str, top: float, suffix: str) -> dict[str, Any]:
 
 
 def _colour(instance: Instance) -> str:
-    return DECODE_COLOUR if instance.role == "decode" else PREFILL_COLOUR
+    return COLOUR_OF[instance.role]
 
 
 def _underline(instance: Instance, left: float, right: float, bottom: float) -> dict[str, Any]:

@@ -126,6 +126,10 @@ class RunFolder:
         """All that is read."""
         return [self.path / name for name in (RUN_NAME, SUMMARY_NAME, FILE_NAME, TIMELINE_NAME, DECISIONS_NAME)]
 
+    def of_role(self, role: str) -> list[str]:
+        """Addresses of the instances of one role."""
+        return [one.address for one in self.instances if one.role == role]
+
     def addresses(self, stage: str) -> list[str]:
         """Of the instances of one stage, aggregated ones in both, in the order of the core."""
         return [one.address for one in self.instances if one.role in (stage, "aggregated")]

@@ -27,6 +27,9 @@ from scheduler.sources.traces.registry import has_links
 
 Config = Annotated[str | None, typer.Option(metavar="FILE", help="YAML file of settings; flags win over it.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Grace = Annotated[
+    str, typer.Option("--grace", metavar="TIME", help="For how long clients may have the rest of their answers.")
+]
 FailIf = Annotated[list[str] | None, typer.Option("--fail-if", metavar="BOUND", help="Exit 1 if 'PATH<VALUE' holds.")]
 
 Limit = Annotated[int | None, typer.Option(metavar="N", help="Read only the first N rows.")]

@@ -14,7 +14,8 @@ TOKEN_CHARACTERS = 4
 class Received:
     """What one client has of an answer whose whole text must be `expected`; `take` is given each line of each stream.
 
-    `num_tokens` are those up to the last event with an id, which is what the client says to go on.
+    `num_tokens` are those up to the last event, which is what a client says to go on; where events have ids, they must
+    say the same.
     """
 
     expected: str
@@ -48,8 +49,8 @@ class Received:
         at = len(self.text)
         assert self.expected.startswith(text, at), f"{text!r} at {at}, where {self.expected[at : at + 20]!r} follows"
         self.text += text
-        assert self._id * TOKEN_CHARACTERS == len(self.text), f"event {self._id} after {len(self.text)} characters"
-        self.num_tokens = self._id
+        self.num_tokens = len(self.text) // TOKEN_CHARACTERS
+        assert self._id in (0, self.num_tokens), f"event {self._id} ends with token {self.num_tokens}"
 
     def check_whole(self) -> None:
         """It has ended, and nothing is missing."""

@@ -114,11 +114,11 @@ def inference_perf(url: str) -> Report:
     config = {
         "api": {"type": "completion", "streaming": True},
         "data": {
-            "type": "random",
-            "input_distribution": {"min": 8000, "max": 8000, "mean": 8000, **sizes},
+            "type": "synthetic",
+            "input_distribution": {"min": 2000, "max": 2000, "mean": 2000, **sizes},
             "output_distribution": {"min": 64, "max": 64, "mean": 64, **sizes},
         },
-        "load": {"type": "constant", "num_workers": 1, "stages": [{"rate": 2, "duration": 10}]},
+        "load": {"type": "concurrent", "num_workers": 1, "stages": [{"num_requests": 30, "concurrency_level": 4}]},
         "server": {"type": "vllm", "model_name": MODEL, "base_url": url, "ignore_eos": True},
         "tokenizer": {"pretrained_model_name_or_path": f"./{tokenizer(programs)}"},
         "storage": {"local_storage": {"path": str(folder)}},
@@ -127,6 +127,7 @@ def inference_perf(url: str) -> Report:
     path.write_text(json.dumps(config, indent=2) + "\n")
     run(f"{programs}/inference-perf -c {path}", HF_HUB_OFFLINE="1")
     report = json.loads((folder / "summary_lifecycle_metrics.json").read_text())["successes"]
+    assert report["count"] == 30, f"{report['count']} of 30 requests"
     latency = report["latency"]
     ttft_ms, e2e_ms = (1e3 * latency[name]["mean"] for name in ("time_to_first_token", "request_latency"))
     return {"requests": report["count"], "ttft_ms": ttft_ms, "e2e_ms": e2e_ms}

@@ -106,6 +106,23 @@ def test_a_stream_outlives_its_instance(standing: Standing, url: str) -> None:
     assert due_s == sorted(set(due_s))
 
 
+def test_the_official_client_reads_on_where_it_was(url: str) -> None:
+    asked: dict[str, Any] = {"model": "deepseek-r1", "prompt": "why?", "max_tokens": 60, "stream": True}
+    headers = {"Idempotency-Key": "why"}
+    with client_of(url) as client:
+        texts: list[str] = []
+        with client.completions.create(**asked, extra_body={"ignore_eos": True}, extra_headers=headers) as stream:
+            for event in stream:
+                texts.append(event.choices[0].text)
+                if len(texts) == 5:
+                    break
+        headers["Last-Event-ID"] = str(len("".join(texts)) // 4)
+        rest = client.completions.create(**asked, extra_body={"ignore_eos": True}, extra_headers=headers)
+        texts += [event.choices[0].text for event in rest]
+        whole = client.completions.create(**{**asked, "stream": False}, extra_body={"ignore_eos": True})
+    assert "".join(texts) == whole.choices[0].text
+
+
 def test_who_has_no_key_or_says_too_much_is_refused(standing: Standing, url: str) -> None:
     with client_of(url, "another-key-of-enough") as client, pytest.raises(AuthenticationError):
         client.models.list()
@@ -187,5 +204,5 @@ def test_a_trace_is_played_by_an_outside_client(standing: Standing) -> None:
     assert over_http["lateness"]["tokens_s"]["p50"] >= 0
     line = standing.fail("replay", "trace", "--live", "--via", "http", "--plan", "4x16p+1x16d+2c", code=2)
     assert "the cluster that is up has 2x16p+1x16d+2c" in line
-    line = standing.fail("replay", "examples/demo.jsonl", "--live", "--via", "http", "--policy", "round_robin", code=2)
+    line = standing.fail(*asked[:2], "--live", "--via", "http", "--policy", "round_robin", code=2)
     assert "a client cannot change that" in line

@@ -44,9 +44,9 @@ class StepCost:
     def __init__(self, num_dies: int, expected: ExpectedTokens) -> None:
         self._expected = expected
         self._form: StepForm | None = None
-        self._bases: list[list[int]] = []
-        """`base_ps` of each stream of the form by number of sequences, as plain integers."""
-        self._bases_by_form: dict[int, list[list[int]]] = {}
+        self._lines: list[tuple[list[int], int, int]] = []
+        """Of each stream of the form `base_ps` by number of sequences, `constant_ps` and `kv_ps`, as plain integers."""
+        self._bases_by_way: dict[int, list[list[int]]] = {}
         self._requests = [0] * num_dies
         self._groups: dict[int, dict[int, int]] = {}
         """By number of sequences: base tokens by die."""
@@ -55,11 +55,12 @@ class StepCost:
 
     def use(self, form: StepForm) -> None:
         """Steps run in this form from now on."""
-        if self._form is None or form.way != self._form.way:
-            bases = self._bases_by_form.get(form.way)
-            if bases is None:
-                bases = self._bases_by_form[form.way] = [line.base_ps.tolist() for line in form.streams]
-            self._bases = bases
+        if form is self._form:
+            return
+        bases = self._bases_by_way.get(form.way)
+        if bases is None:
+            bases = self._bases_by_way[form.way] = [line.base_ps.tolist() for line in form.streams]
+        self._lines = [(base_ps, line.constant_ps, line.kv_ps) for base_ps, line in zip(bases, form.streams)]
         self._form = form
 
     def change(self, die: int, num_sequences: int, tokens: int) -> None:
@@ -92,17 +93,16 @@ class StepCost:
 
         Returns its number of steps, offset and slope: a step lasts `offset_ps + slope_ps * G` picoseconds.
         """
-        assert self._form is not None
-        fullest, bases, lines = self._fullest, self._bases, self._form.streams
+        fullest, lines = self._fullest, self._lines
         length_ps = offset_ps = slope_ps = -1
         steeper: list[tuple[int, int]] = []
         for requests, group in self._groups.items():
             tokens = fullest.get(requests)
             if tokens is None:
                 tokens = fullest[requests] = max(group.values())
-            for base_ps, line in zip(bases, lines):
-                offset = base_ps[requests] + line.constant_ps + line.kv_ps * tokens
-                slope = line.kv_ps * requests
+            for base_ps, constant_ps, kv_ps in lines:
+                offset = base_ps[requests] + constant_ps + kv_ps * tokens
+                slope = kv_ps * requests
                 length = offset + slope * accepted
                 if length > length_ps or (length == length_ps and slope > slope_ps):
                     if slope < slope_ps:

@@ -127,6 +127,7 @@ class HostCarrier:
                 while not await self._is_ready(host):
                     await asyncio.sleep(RETRY_S)
         except TimeoutError:
+            self._calls.fence(host)  # one that hangs must not hang whoever tries again
             raise ClusterError(f"{host} did not come back within {REVIVE_S:.0f} s") from None
         await self._call(host, "assign", sender, {**self._spec, "began_ns": began_ns}, deadline_s=ASSIGN_S)
 

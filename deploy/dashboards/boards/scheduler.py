@@ -25,7 +25,7 @@ from deploy.dashboards.boards.shared import (
     speed_now,
 )
 from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
-from deploy.dashboards.promql import CHOSEN, aggregate, quantile, rate, ratio, wall_rate
+from deploy.dashboards.promql import CHOSEN, OF_DECODE, OF_PREFILL, aggregate, quantile, rate, ratio, wall_rate
 
 PREFILL_STAGE: Final = '{stage="prefill"}'
 TTFT_KIND: Final = '{kind="ttft"}'
@@ -35,7 +35,7 @@ OFF_BY: Final = ratio(f"{PREDICTIONS}_sum", f"{PREDICTIONS}_count", "kind")
 
 def _share(operator: str, role: str) -> str:
     """The busiest, mean or idlest instance of a role: rate of busy time of each, then the operator."""
-    busy = rate(BUSY, "instance", f'{{role="{role}"}}')
+    busy = rate(BUSY, "instance", f'{{role=~"{role}|aggregated"}}')
     return f"{operator}({busy})"
 
 
@@ -82,13 +82,13 @@ SPREAD: Final = Row(
             "Requests at prefill",
             "Requests that work or wait at each prefill instance; one that gets ever more is routed to wrongly.",
             "short",
-            Query(aggregate("sum", f'{AT_INSTANCE}{{role="prefill"}}', "instance"), "{{instance}}"),
+            Query(aggregate("sum", f"{AT_INSTANCE}{OF_PREFILL}", "instance"), "{{instance}}"),
         ),
         lines(
             "Requests at decode",
             "Requests in the batch of each decode instance, and those that wait for room in it or for their KV.",
             "short",
-            Query(aggregate("sum", f'{AT_INSTANCE}{{role="decode"}}', "instance, state"), "{{instance}} {{state}}"),
+            Query(aggregate("sum", f"{AT_INSTANCE}{OF_DECODE}", "instance, state"), "{{instance}} {{state}}"),
         ),
         history(
             "Requests at each instance",

@@ -23,7 +23,7 @@ from deploy.dashboards.boards.shared import (
 )
 from deploy.dashboards.cache_row import cache_row
 from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
-from deploy.dashboards.promql import CHOSEN, aggregate, by_place, rate, ratio
+from deploy.dashboards.promql import CHOSEN, OF_DECODE, OF_PREFILL, aggregate, by_place, rate, ratio
 
 OVERVIEW: Final = Row(
     "",
@@ -33,21 +33,19 @@ OVERVIEW: Final = Row(
         speed_now(),
         stat("NPUs", "NPUs of all instances.", "none", f"count({WATTS})"),
         instances_up(),
-        stat(
-            "Prefill busy", "Mean busy share of prefill NPUs.", "percentunit", f'avg({UTILIZATION}{{role="prefill"}})'
-        ),
+        stat("Prefill busy", "Mean busy share of prefill NPUs.", "percentunit", f"avg({UTILIZATION}{OF_PREFILL})"),
         stat(
             "Decode busy",
             "Mean busy share of decode NPUs: of time in which a step runs, however few sequences are in it. How full "
             "decode is shows in its batch and in the KV in use.",
             "percentunit",
-            f'avg({UTILIZATION}{{role="decode"}})',
+            f"avg({UTILIZATION}{OF_DECODE})",
         ),
         stat(
             "Decode batch",
             "Sequences that run on a decode NPU, in the mean.",
             "none",
-            f'sum({AT_INSTANCE}{{role="decode",state="running"}}) / count({WATTS}{{role="decode"}})',
+            f'sum({AT_INSTANCE}{{role=~"decode|aggregated",state="running"}}) / count({WATTS}{OF_DECODE})',
         ),
         stat(
             "KV in use",

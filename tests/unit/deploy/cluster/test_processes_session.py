@@ -82,6 +82,19 @@ def test_those_that_will_not_go_are_killed_after_their_grace() -> None:
         assert not session_members(leader.pid, start)
 
 
+@pytest.mark.parametrize(("finishes", "finish_s", "code"), [(True, 30.0, 7), (False, 0.3, 8), (False, 0.0, 8)])
+def test_a_leader_may_finish_what_it_does_and_is_told_when_that_is_enough(
+    finishes: bool, finish_s: float, code: int
+) -> None:
+    on_term = "os._exit(7)" if finishes else "None"
+    leader = (
+        f"signal.signal(signal.SIGTERM, lambda *_: {on_term})\nsignal.signal(signal.SIGINT, lambda *_: os._exit(8))"
+    )
+    with family(leader=leader) as (process, start):
+        end_session(process.pid, start, finish_s=finish_s)
+        assert process.wait(10) == code
+
+
 def test_a_reused_id_is_nobody_of_ours() -> None:
     with family() as (leader, start):
         for other in (start - 1, start + 1):

@@ -17,7 +17,7 @@ from deploy.system.blueprint import Blueprint
 
 MODEL = "small"
 SPEED = 300.0
-PLAN = "1x16p+1x16d"
+PLAN = "1x16a"
 
 Client = TestClient[Any, Any]
 Answer = TypeVar("Answer")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deploy.engines import service
 from deploy.engines.engine import EngineState
 from deploy.engines.served import ServedEngine
 from tests.unit.deploy.engines.engines import MODEL, Client, complete, spec, with_engine
@@ -155,3 +156,21 @@ def test_one_that_ends_sends_clients_elsewhere() -> None:
             return answer.status, answer.headers["Retry-After"]
 
     assert with_engine(talk, spec()) == (503, "1")
+
+
+@pytest.mark.parametrize("is_patient", [True, False])
+def test_sleep_waits_for_open_requests(is_patient: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not is_patient:
+        monkeypatch.setattr(service, "MAX_SLEEP_WAIT_S", 0.01)
+
+    async def talk(client: Client, one: ServedEngine) -> tuple[int, bool]:
+        asked = asyncio.create_task(complete(client, max_tokens=2_000 if is_patient else 100_000))
+        while not one.engine.num_open:
+            await asyncio.sleep(0.001)
+        async with client.post("/sleep") as answer:
+            status, is_open = answer.status, bool(one.engine.num_open)
+        asked.cancel()
+        assert one.engine.state is (EngineState.ASLEEP if is_patient else EngineState.SERVING)
+        return status, is_open
+
+    assert with_engine(talk) == ((200, False) if is_patient else (503, True))

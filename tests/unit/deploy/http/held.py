@@ -47,7 +47,7 @@ async def read_on(
     step_ms: int = 7,
 ) -> int:
     """Send it, or send it again, and read until there are so many tokens or the end; returns the status."""
-    headers = {"Idempotency-Key": key}
+    headers = {"Idempotency-Key": key} if key else {}
     if received.num_tokens:
         headers["Last-Event-ID"] = str(received.num_tokens)
 

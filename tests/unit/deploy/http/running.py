@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
-from deploy.http.connection_rate import ConnectionRate
-from deploy.http.exchange import Ticket
-from deploy.http.server import Connection, Runner
+from deploy.http.listening.connection_rate import ConnectionRate
+from deploy.http.listening.server import Connection, Runner
 from deploy.http.service import HttpService
+from deploy.http.tickets import Ticket
 from tests.unit.deploy.http.served import InstantSession
 
 Answer = TypeVar("Answer")
@@ -76,6 +76,7 @@ class Running:
     def check_nothing_is_left(self) -> None:
         """No request is open in the scheduler, no connection, task or ticket, and nobody was silent about an error."""
         self.settle()
+        gc.collect()
         assert self.session.gateway.num_open == 0
         assert not self.session.gateway.streaming
         assert self.session.core.table.num_open == 0

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from aiohttp.test_utils import BaseTestServer, TestClient, get_port_socket
 
-from deploy.http.connection_rate import ConnectionRate
-from deploy.http.server import Runner
+from deploy.http.listening.connection_rate import ConnectionRate
+from deploy.http.listening.server import Runner
 from deploy.http.service import HttpService
 from deploy.http.spec import HttpSpec
 from deploy.live.session import ControlParts

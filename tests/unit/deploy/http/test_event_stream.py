@@ -10,7 +10,6 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from deploy.http import event_stream
-from deploy.http.answers import Answer
 from deploy.http.exchange import Exchange
 from tests.unit.deploy.http.served import InstantSession, served
 
@@ -75,8 +74,3 @@ def test_who_is_told_while_the_stream_stands_by_writes_at_once(monkeypatch: pyte
     monkeypatch.setattr(event_stream._TokenWriter, "take", noted)
     told_in([1, 2, 3, 4], 1)
     assert taken == [2, 3, 4]
-
-
-def test_a_text_is_the_text_of_its_tokens() -> None:
-    answer = Answer(bytes(range(10)), 10, 10, 0, "length")
-    assert "".join(answer.text(first, first + 1) for first in range(10)) == answer.text(0, 10)

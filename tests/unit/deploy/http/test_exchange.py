@@ -14,7 +14,7 @@ from deploy.http import exchange
 from deploy.http.accepted import kept
 from deploy.http.accepted.reading import read_accepted
 from deploy.http.service import HttpService
-from scheduler.protocol.messages import RequestsArrived
+from scheduler.protocol.messages import RequestsArrived, RunEnded
 from tests.checkers.streams import Received
 from tests.unit.deploy.http.held import TEXT, Client, HeldSession, read_on, settle
 from tests.unit.deploy.http.served import InstantSession, make_service, served
@@ -243,6 +243,31 @@ def test_an_answer_that_a_replay_broke_off_is_read_on_after_it(tmp_path: Path) -
 
     assert served(talk, session, service) == [200, 503, 200]
     received.check_whole()
+
+
+def test_a_session_that_fails_costs_time_only(tmp_path: Path) -> None:
+    received = [Received(expected_of({**BODY, "seed": seed})) for seed in (1, 2)]
+    session, later = HeldSession(), HeldSession()
+    service = on(tmp_path / "accepted", session)
+
+    async def talk(client: Client) -> list[int]:
+        asked = [
+            asyncio.create_task(read_on(client, session, {**BODY, "seed": 1}, "one", received[0])),
+            asyncio.create_task(read_on(client, session, {**BODY, "seed": 2}, "", received[1])),
+        ]
+        while min(one.num_tokens for one in received) < 10:
+            await asyncio.sleep(0)
+        session.tell(RunEnded(interrupted=True))  # the core ends all that is open
+        service.end(goes_on=True)
+        service.begin(later)
+        while not all(task.done() for task in asked):
+            await asyncio.sleep(0)
+            later.go(7)
+        return [task.result() for task in asked]
+
+    assert served(talk, session, service) == [200, 200]
+    for one in received:
+        one.check_whole()
 
 
 def test_while_the_service_is_stopped_open_streams_go_on_and_no_new_one_comes() -> None:

@@ -12,6 +12,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from aiohttp import ClientConnectionError, ClientSession
 from aiohttp.test_utils import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -340,3 +341,25 @@ def test_no_body_is_an_error_of_ours(path: str, body: Any, is_good_otherwise: bo
 
 def test_an_error_says_when_to_come_again_in_whole_seconds() -> None:
     assert HttpError(503, "later", retry_after_s=0.2).response().headers["Retry-After"] == "1"
+
+
+def test_a_service_that_ends_tells_who_still_waits_and_listens_no_more() -> None:
+    session = InstantSession(stands=True)
+    service = make_service(port=0)
+
+    async def run() -> tuple[int, str, bool]:
+        url = f"http://{await service.start()}{TEXT}"
+        service.begin(session)
+        async with ClientSession() as client:
+            asked = asyncio.create_task(client.post(url, json={"prompt": "a"}))
+            while not session.told:
+                await asyncio.sleep(0.01)
+            assert service.stop_taking() == 1
+            await service.close()
+            async with await asked as answer:
+                code = (await answer.json())["error"]["code"]
+            with pytest.raises(ClientConnectionError):
+                await client.post(url, json={"prompt": "a"})
+            return answer.status, code, service.stop_taking() == 0
+
+    assert asyncio.run(run()) == (503, "interrupted", True)

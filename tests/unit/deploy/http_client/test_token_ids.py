@@ -7,9 +7,9 @@ from itertools import takewhile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.http_client.token_ids import NUM_DIGITS, prompt_ids
+from deploy.http_client.token_ids import NUM_DIGITS, RUN_DIGITS, prompt_ids
 
-BLOCK_TOKENS = 16
+BLOCK_TOKENS = 32
 numbers = st.integers(0, 2**63)
 prefixes = st.lists(numbers, max_size=6)
 
@@ -23,7 +23,7 @@ def test_a_prompt_has_its_tokens_and_none_is_too_large(prefix: list[int], num_to
     ids = prompt_ids(prefix, num_tokens, BLOCK_TOKENS, request)
     assert len(ids) == num_tokens
     assert min(ids) >= 0
-    assert max(ids) < 2**16
+    assert max(ids) < 2**8
 
 
 @given(prefixes, prefixes, prefixes)
@@ -39,12 +39,21 @@ def test_prompts_share_what_their_blocks_share(shared: list[int], one: list[int]
 
 
 def test_blocks_differ_within_their_first_tokens() -> None:
+    first = NUM_DIGITS + RUN_DIGITS
     one, other = (prompt_ids([block], BLOCK_TOKENS, BLOCK_TOKENS, 0) for block in (5, 5 + 2**60))
-    assert one[:NUM_DIGITS] != other[:NUM_DIGITS]
+    assert one[:first] != other[:first]
 
 
 def test_what_no_block_covers_is_the_requests_own() -> None:
     one, other = (prompt_ids([], 100, BLOCK_TOKENS, request) for request in (0, 1))
     covered = prompt_ids([0, 0], 2 * BLOCK_TOKENS, BLOCK_TOKENS, 0)
-    assert not in_common(one, other)
-    assert not set(one) & set(covered)
+    own = [set(ids[RUN_DIGITS : RUN_DIGITS + NUM_DIGITS]) for ids in (one, other, covered)]
+    assert one[: RUN_DIGITS + NUM_DIGITS] != other[: RUN_DIGITS + NUM_DIGITS]
+    assert not (own[0] | own[1]) & own[2]
+
+
+@given(prefixes, numbers, numbers)
+def test_runs_have_nothing_in_common(prefix: list[int], one: int, other: int) -> None:
+    if one % 2**28 != other % 2**28:
+        first, second = (prompt_ids(prefix, 100, BLOCK_TOKENS, 0, run) for run in (one, other))
+        assert in_common(first, second) < RUN_DIGITS

@@ -102,6 +102,14 @@ def test_a_call_that_comes_back_late_does_not_end_the_next_process() -> None:
     assert calls.num_fenced == 0
 
 
+def test_a_host_that_hangs_while_a_run_begins_is_ended_for_whoever_tries_again() -> None:
+    calls = Calls(ready=[silent, lambda: ""])
+    with pytest.raises(ClusterError, match="did not come back within 60 s"):
+        asyncio.run(carry(calls).assign({HOST: "s"}))
+    assert calls.num_fenced == 1
+    asyncio.run(carry(calls).assign({HOST: "s"}))
+
+
 def test_a_host_that_dies_while_a_run_begins_is_waited_for() -> None:
     calls = Calls(ready=[lost, lambda: ""], assign=[lost, silent, fine])
     asyncio.run(carry(calls).assign({HOST: "s"}))

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.http.errors import HttpError
-from deploy.http.server import Connection
+from deploy.http.listening.server import Connection
 
 JSON_TYPE: Final = "application/json"
 

@@ -15,9 +15,9 @@ from time import sleep
 
 import pytest
 
-from deploy.http import body_reading, connections
-from deploy.http.connection_rate import ConnectionRate
-from deploy.http.connections import Watch
+from deploy.http.listening import body_reading, connections
+from deploy.http.listening.connection_rate import ConnectionRate
+from deploy.http.listening.connections import Watch
 from deploy.http.service import MAX_BODY_BYTES
 from tests.unit.deploy.http.running import Running, running
 from tests.unit.deploy.http.served import make_service

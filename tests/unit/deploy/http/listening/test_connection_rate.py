@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.http.connection_rate import ConnectionRate, source_of
+from deploy.http.listening.connection_rate import ConnectionRate, source_of
 
 addresses = st.sampled_from(["10.0.0.1", "10.0.0.2", "2001:db8::"])
 

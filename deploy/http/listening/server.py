@@ -8,8 +8,8 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.http_exceptions import InvalidURLError
 
-from deploy.http.connection_rate import ConnectionRate, source_of
 from deploy.http.errors import HttpError, defect, of_aiohttp
+from deploy.http.listening.connection_rate import ConnectionRate, source_of
 from scheduler.runtime.clock import monotonic_s
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from deploy.http.connections import Watch
+from deploy.http.listening.connections import Watch
 
 
 @dataclass(eq=False)
