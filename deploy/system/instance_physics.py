@@ -201,6 +201,11 @@ class InstancePhysics:
                 ),
                 ep=decode.ep,
                 slots_per_rank=decode.slots_per_rank,
+                # One set of weights, which lies as decode has it; no step is a pipeline.
+                tp=decode.tp,
+                expert_tp=decode.expert_tp,
+                pp=1,
+                cp=1,
             )
             room = aggregated_room(decode, prefill, options.kv_reserve_share)
             return AggregatedPhysics(

@@ -88,7 +88,8 @@ class DecodeModel(Struct, frozen=True):
             point.score_precision,
         )
         launch = self._launch("attention_launch")
-        return (*operators, *launch, *self.sharing.after_attention(requests * point.rows_per_request))
+        shared = self.sharing.after_attention(requests * point.rows_per_request) if ranks > 1 else ()
+        return (*operators, *launch, *shared)
 
     def experts(self, layout: ExpertLayout, requests: float) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
         """Computation of one expert layer, and its all-to-all."""
@@ -109,7 +110,8 @@ class DecodeModel(Struct, frozen=True):
             rows if sharing.is_joined else rank_rows,
         )
         computed = (*products, row_handling(self.fit, rank_rows), *self._launch("ffn_launch"))
-        return computed, (*self._exchange(layout, shared_rows), *sharing.around_experts(rows))
+        exchanged = () if sharing.is_joined else self._exchange(layout, shared_rows)
+        return computed, (*exchanged, *sharing.around_experts(rows))
 
     def dense(self, requests: float) -> tuple[Operator, ...]:
         """Of one dense layer.
@@ -127,8 +129,6 @@ class DecodeModel(Struct, frozen=True):
 
     def _exchange(self, layout: ExpertLayout, rows: float) -> tuple[Operator, ...]:
         point = self.point
-        if self.sharing.is_joined:
-            return ()
         messages, hidden = layout.messages_per_row, point.model.hidden
         communication = ExpertAllToAll(point.cluster, self.fit, layout.ep, hidden, messages, point.expert_tp)
         return dispatch_and_combine(communication, rows)

@@ -63,11 +63,12 @@ class MixedModel(Struct, frozen=True):
     def _experts_s(self, layout: ExpertLayout, requests: float, work: PassTokens) -> float:
         """Of one expert layer: the experts that are read are those that any row of either part comes to."""
         point = self.decode.point
-        rows = requests * point.rows_per_request
+        rows = requests * point.rows_per_request + work.computed
+        shared_rows = self.decode.sharing.rank_rows(rows) * point.expert_tp
         decoded = {one.name: one for one in self.decode.experts(layout, requests)[0]}
         computed = {one.name: one for one in self.prefill.experts(layout, work)}
         gate, together = expert_products(
-            point.model, layout, point.expert_precision, rows + work.computed, 0.0, point.expert_bytes
+            point.model, layout, point.expert_precision, shared_rows, 0.0, point.expert_bytes, point.expert_tp
         )
         both_bytes = decoded["experts"].hbm_bytes + computed["experts"].hbm_bytes
         return self._saved_s(decoded["gate"], computed["gate"], gate.hbm_bytes) + self._saved_s(

@@ -118,8 +118,8 @@ class PrefillModel(Struct, frozen=True):
         operators = prefill_attention(
             point.model, self.fit, point.precision, tokens.computed, tokens.cached, tokens.pairs, ranks
         )
-        shared = (*self._staging(tokens), *self.sharing.after_attention(tokens.computed))
-        return (*operators, *shared, *self._of_other_parts(tokens))
+        shared = self.sharing.after_attention(tokens.computed) if ranks > 1 else ()
+        return (*operators, *self._staging(tokens), *shared, *self._of_other_parts(tokens))
 
     def experts(self, layout: ExpertLayout, tokens: PassTokens) -> tuple[Operator, ...]:
         """Computation of one expert layer."""

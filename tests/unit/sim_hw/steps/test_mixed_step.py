@@ -34,8 +34,18 @@ def parts(cluster: str, model: str) -> tuple[DecodePoint, PrefillPoint]:
     return decode, replace(prefill, num_npus=decode.num_npus, ep=decode.ep, slots_per_rank=decode.slots_per_rank)
 
 
+def shared(ep: int, tp: int, expert_tp: int) -> tuple[DecodePoint, PrefillPoint]:
+    """Of 16 NPUs whose ranks share attention and experts."""
+    decode, prefill = parts(CLOUDMATRIX384.name, DEEPSEEK_R1.name)
+    layout = {"num_npus": 16, "ep": ep, "tp": tp, "expert_tp": expert_tp}
+    return replace(decode, **layout), replace(prefill, **layout)
+
+
 INSTANCES = [
-    parts(one.name, model.name) for one in SUPERNODES for model in (DEEPSEEK_R1, QWEN3_235B_A22B, LLAMA_3_1_70B)
+    *(parts(one.name, model.name) for one in SUPERNODES for model in (DEEPSEEK_R1, QWEN3_235B_A22B, LLAMA_3_1_70B)),
+    shared(32, 2, 1),
+    shared(8, 4, 4),
+    shared(4, 32, 8),
 ]
 COMPILED = [
     (compile_decode(d, MOST_REQUESTS), compile_prefill(p), compile_mixed(d, p, MOST_REQUESTS, MOST_TOKENS))
