@@ -91,8 +91,7 @@ class Blueprint:
     def _add_slots(self) -> frozenset[str]:
         from deploy.system.slots import with_slots
 
-        size = len(self.plan.supernodes), self.cluster.num_npus
-        self.prefill, self.decode, absent = with_slots(self.instances, *size, self.settings)
+        self.prefill, self.decode, absent = with_slots(self.instances, self.settings)
         return absent
 
     def _scaling_rules(self) -> ScalingRules:
@@ -152,9 +151,8 @@ class Blueprint:
     @cached_property
     def curves(self) -> FacilityCurves:
         """What all supernodes draw beside the NPUs of the plan."""
-        num_metered = sum(spec.num_npus for spec in self.instances)
-        num_supernodes, site = len(self.plan.supernodes), self.settings.money.site
-        return facility_curves(site, self.cluster, num_supernodes, self.plan.num_npus, num_metered)
+        num_metered, site = sum(spec.num_npus for spec in self.instances), self.settings.money.site
+        return facility_curves(site, self.cluster, len(self.plan.supernodes), self.plan.num_npus, num_metered)
 
     def npu_places(self) -> Places:
         """Where the NPUs of the plan stand: instances take them in their order."""

@@ -23,12 +23,13 @@ from sim_hw.cost.tariffs import Tariff
 
 
 def with_slots(
-    planned: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int, settings: Settings
+    planned: Sequence[InstanceSpec], settings: Settings
 ) -> tuple[list[InstanceSpec], list[InstanceSpec], frozenset[str]]:
     """Prefill and decode instances of a plan, placed, and behind them the ones that may be started, whose addresses
     come last."""
     _refuse(planned, settings)
-    scaling = settings.scaling
+    scaling, hardware = settings.scaling, settings.hardware
+    num_supernodes, npus_per_supernode = len(hardware.plan.supernodes), hardware.cluster.num_npus
     placed = _placed(planned, npus_per_supernode)
     found: list[InstanceSpec] = []
     for role in dict.fromkeys(spec.role for spec in placed):
