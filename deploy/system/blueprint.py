@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from deploy.settings.flow_control import flow_control
 from deploy.settings.settings import Settings
 from deploy.system.aggregated import aggregated_config, check_aggregated
-from deploy.system.caches import make_own_cache, make_pool, reads_sessions
+from deploy.system.caches import make_own_cache, make_pool, pools_of, reads_sessions
 from deploy.system.fabric import FabricPlan
 from deploy.system.facility import facility_curves
 from deploy.system.instance_physics import InstancePhysics
@@ -76,13 +76,7 @@ class Blueprint:
         check_aggregated(settings)
         self.absent = self._add_slots() if settings.scaling.is_on else frozenset[str]()
         """Who may be started, and is not there at first."""
-        self.pools = pool_addresses(len(self.plan.supernodes)) if settings.cache.mode is CacheMode.POOL else ()
-        if self.pools and any(
-            (one.prefill_npus or one.aggregated_npus) and not one.num_cache_servers for one in self.plan.supernodes
-        ):
-            raise ConfigError(
-                f"plan {self.plan.text!r} has no cache servers for --cache pool; add 48c or use --cache none"
-            )
+        self.pools = pools_of(settings)
         self._tells_sessions = reads_sessions(settings.cache)
         # Whether the pool is reached is to be known before anything starts.
         self._fabric = self._fabric_config()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from deploy.settings.models import Cache
 from deploy.settings.own_policy import PolicyChoice
+from deploy.settings.settings import Settings
 from scheduler.core.config import CacheMode
+from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.errors import ConfigError
 from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
@@ -27,6 +29,16 @@ def make_own_cache(sizes: StoreSizes, policy: PolicyChoice) -> BlockStore:
     from workers.cache.session_store import SessionStore
 
     return SessionStore(sizes, policy.make_caching())
+
+
+def pools_of(settings: Settings) -> tuple[str, ...]:
+    """Addresses of the cache pools, one for each supernode. A `ConfigError` for a supernode whose prompts have none."""
+    plan = settings.hardware.plan
+    if settings.cache.mode is not CacheMode.POOL:
+        return ()
+    if any((one.prefill_npus or one.aggregated_npus) and not one.num_cache_servers for one in plan.supernodes):
+        raise ConfigError(f"plan {plan.text!r} has no cache servers for --cache pool; add 48c or use --cache none")
+    return pool_addresses(len(plan.supernodes))
 
 
 def reads_sessions(cache: Cache) -> bool:
