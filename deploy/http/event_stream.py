@@ -7,12 +7,12 @@ from typing import Final
 
 from aiohttp import web
 
+from deploy.http.accepted.tickets import Reader
 from deploy.http.answers import Answer
 from deploy.http.errors import HttpError
 from deploy.http.exchange import Exchange
 from deploy.http.outcomes import finish_reason, refusal
 from deploy.http.replies import Events
-from deploy.http.tickets import Reader
 
 SLOW_S: Final = 10.0
 """Wall seconds that a client may leave what was written to it unread, once what the system buffers for it is full."""

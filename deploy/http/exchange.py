@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from deploy.http.accepted.book import RequestBook
 from deploy.http.accepted.records import Accepted, Outcome
+from deploy.http.accepted.tickets import Reader, Ticket
 from deploy.http.errors import HttpError
 from deploy.http.prompts import BlockNumbers
-from deploy.http.tickets import Reader, Ticket
 from deploy.live.session import ControlParts
 from deploy.terminal.output import tell
 from scheduler.core.request_table import RequestTable

@@ -8,8 +8,8 @@ from typing import Final
 from deploy.http.accepted.file import AcceptedFile
 from deploy.http.accepted.kept import KeptTickets
 from deploy.http.accepted.records import Accepted, Ended, Outcome
+from deploy.http.accepted.tickets import Ticket
 from deploy.http.errors import HttpError
-from deploy.http.tickets import Ticket
 from deploy.terminal.output import tell
 from scheduler.protocol.errors import ClusterError
 from scheduler.runtime.clock import NS_PER_S, monotonic_s, wall_now_ns

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from deploy.http.accepted.records import Accepted
+from deploy.http.accepted.tickets import Ticket
 from deploy.http.errors import HttpError
-from deploy.http.tickets import Ticket
 
 KEPT_S: Final = 600.0
 """Wall seconds for which the outcome of a request with a key is kept."""
