@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
+from deploy.http.accepted.tickets import Ticket
 from deploy.http.listening.connection_rate import ConnectionRate
 from deploy.http.listening.server import Connection, Runner
 from deploy.http.service import HttpService
-from deploy.http.tickets import Ticket
 from tests.unit.deploy.http.served import InstantSession
 
 Answer = TypeVar("Answer")
