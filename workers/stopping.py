@@ -21,15 +21,15 @@ from workers.parking import ParkedDraw
 
 
 class StoppableInstance(Around):
-    """`make` makes an instance that accounts from a time, at the beginning and whenever it is started again.
+    """`make` makes another instance, which accounts from a time on, whenever it is started again.
 
     While it is stopped it hears nothing but `StartInstances`, and accounts for NPUs that draw what `empty` says.
     """
 
     def __init__(
-        self, make: Callable[[int], Component], began_ns: int, empty: ParkedDraw, reports_to: str = CORE_ADDRESS
+        self, inner: Component, make: Callable[[int], Component], empty: ParkedDraw, reports_to: str = CORE_ADDRESS
     ) -> None:
-        super().__init__(make(began_ns))
+        super().__init__(inner)
         self._make = make
         self._empty = empty
         self._reports_to = reports_to

@@ -104,12 +104,16 @@ def idle_run(settings: Settings, served_block_tokens: int = 0) -> RunSpec:
 
 def make_worker(spec: dict[str, Any], address: str) -> Component:
     """The worker of that address; an operator may stop and start instances."""
-    blueprint, interval_ns, began_ns = _blueprint(spec), spec["report_interval_ns"], spec["began_ns"]
+    blueprint, interval_ns = _blueprint(spec), spec["report_interval_ns"]
+
+    def make(began_ns: int) -> Component:
+        return blueprint.make_worker(address, interval_ns, began_ns)
+
+    first = make(spec["began_ns"])
     num_npus = {one.address: one.num_npus for one in blueprint.instances}
     if address not in num_npus:
-        return blueprint.make_worker(address, interval_ns, began_ns)
-    empty = parked_instance(blueprint.cluster.chip, num_npus[address])
-    return StoppableInstance(lambda at_ns: blueprint.make_worker(address, interval_ns, at_ns), began_ns, empty)
+        return first
+    return StoppableInstance(first, make, parked_instance(blueprint.cluster.chip, num_npus[address]))
 
 
 def make_control(spec: dict[str, Any]) -> ControlParts:

@@ -162,7 +162,8 @@ def check_accounts(system: LosingSystem) -> None:
             assert 0 <= usage.busy_ns <= usage.end_ns - usage.start_ns
             end_ns[message.instance] = usage.end_ns
     assert {ended_ns for address, ended_ns in end_ns.items() if address not in system.absent} <= {system.now_ns}
-    assert system.scaling or len(end_ns) == system.case.num_prefill + system.case.num_decode
+    case = system.case
+    assert system.scaling or len(end_ns) == case.num_prefill + case.num_decode + case.num_aggregated
 
 
 def check_metrics(system: LosingSystem, collector: Collector) -> None:

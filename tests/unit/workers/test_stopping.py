@@ -60,7 +60,7 @@ def test_it_stops_accounts_and_starts_anew() -> None:
         made.append(Instance(began_ns))
         return made[-1]
 
-    one = StoppableInstance(make, 0, Empty())
+    one = StoppableInstance(make(0), make, Empty())
     assert (one.address, one.deadline_ns) == ("prefill-0", 5)
     stopped = one.handle(100, StopInstances(["prefill-0"]))
     assert stopped[-1] == ("core", WorkersLost(["prefill-0"], as_commanded=True))
@@ -80,5 +80,5 @@ def test_it_stops_accounts_and_starts_anew() -> None:
 
 
 def test_one_that_serves_says_that_it_is_there() -> None:
-    one = StoppableInstance(Instance, 0, Empty())
+    one = StoppableInstance(Instance(0), Instance, Empty())
     assert one.handle(10, StartInstances(["prefill-0"])) == (("core", WorkersStarted(["prefill-0"])),)

@@ -121,7 +121,7 @@ def test_a_web_page_is_refused(tmp_path: Path, token: str, headers: dict[str, st
 @pytest.mark.parametrize(
     ("name", "body", "status", "line"),
     [
-        ("nothing", {}, 404, "known: fail, repair, status, stop"),
+        ("nothing", {}, 404, "known: drain, fail, instances, repair, scale, status, stop"),
         ("fail", {}, 422, "parts: field required"),
         ("fail", {"parts": "ub/2"}, 422, "parts"),
         ("fail", {"parts": ["ub/2"], "x": 1}, 422, "x: extra inputs are not permitted"),

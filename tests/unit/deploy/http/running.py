@@ -22,6 +22,9 @@ Answer = TypeVar("Answer")
 START_S: Final = 30.0
 
 
+_KINDS: Final = (Connection, Ticket, web.Request)
+
+
 class Running:
     """`url` is where it listens."""
 
@@ -32,6 +35,9 @@ class Running:
         self.unheard: Final[list[str]] = []
         """What the loop was told of that nobody caught."""
         self._loop = loop
+        gc.collect()
+        # What other tests have left to be collected is none of ours; held, so that no new object has its identity.
+        self._before = {id(one): one for one in gc.get_objects() if type(one) in _KINDS}
         loop.set_exception_handler(lambda _, context: self.unheard.append(str(context)))
 
     @property
@@ -67,7 +73,7 @@ class Running:
 
         async def wait() -> None:
             async with asyncio.timeout(START_S):
-                while left(Connection):
+                while self._left(Connection):
                     await asyncio.sleep(0.02)
                     gc.collect()
 
@@ -80,14 +86,13 @@ class Running:
         assert self.session.gateway.num_open == 0
         assert not self.session.gateway.streaming
         assert self.session.core.table.num_open == 0
-        assert not left(Ticket)
-        assert not left(web.Request)
+        assert not self._left(Ticket)
+        assert not self._left(web.Request)
         assert not self.unheard
 
-
-def left(kind: type[Any]) -> int:
-    """How many objects of a kind there are."""
-    return sum(type(one) is kind for one in gc.get_objects())
+    def _left(self, kind: type[Any]) -> int:
+        """How many objects of a kind there are that were not there before."""
+        return sum(type(one) is kind and id(one) not in self._before for one in gc.get_objects())
 
 
 @contextmanager
