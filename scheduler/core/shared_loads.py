@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 
 class Loads(Struct, frozen=True):
-    """Of one stage, by instance index: requests that were sent and have not left, and their tokens."""
+    """Of one stage, by instance index: requests that were sent and have not left, and their tokens.
 
-    requests: list[int]
-    tokens: list[int]
+    No lists by their type: compiled code writes to a list past its `__setitem__`, and would share nothing.
+    """
+
+    requests: MutableSequence[int]
+    tokens: MutableSequence[int]
 
 
 class _SharedColumn(list[int]):
