@@ -13,7 +13,7 @@ ROUTERS := out/routers
 
 define TALK
 
-Next, talk to it as to any service with OpenAI's interface (docs/http.md):
+Next, talk to it as to any service with OpenAI's interface (docs/serving/http.md):
 
   $(BIN)/supernode up --detach --http
   curl -s http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 8}'
