@@ -43,6 +43,7 @@ def sections(summary: Summary) -> list[Section]:
 def _load_section(summary: Summary) -> Section:
     """What instances do, and how full decode is, which its busy time does not tell."""
     load = summary.decode_load
+    shared = ". An aggregated instance counts in both rows" if "aggregated" in summary.energy.by else ""
     room = rate_cell(load.batch_per_npu), percent_cell(load.kv_used_mean), percent_cell(load.kv_free_least)
     return Section(
         "Per NPU",
@@ -51,7 +52,7 @@ def _load_section(summary: Summary) -> Section:
             ("Prefill", *_load_cells(summary.per_npu.prefill), *[NOTHING] * len(room)),
             ("Decode", *_load_cells(summary.per_npu.decode), *room),
         ),
-        about="busy: a pass or step runs, however small. KV free: what was left at its fullest",
+        about=f"busy: a pass or step runs, however small. KV free: what was left at its fullest{shared}",
     )
 
 
