@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
@@ -129,7 +129,7 @@ class Told:
         """How a request ended."""
         return FinishReason(self.core.table.reason[request_id])
 
-    def loads(self) -> tuple[list[int], list[int], list[int], list[int]]:
+    def loads(self) -> tuple[MutableSequence[int], ...]:
         """Outstanding requests and tokens, of prefill and of decode."""
         prefill, decode = self.core.state.prefill, self.core.state.decode
         return (
