@@ -59,17 +59,23 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "scale": LazyCommand("deploy.commands.instances.scale", "Set how many instances of each role a cluster has."),
     "down": LazyCommand("deploy.commands.down", "End the cluster that is up, and all that it started."),
     "compare": LazyCommand(
-        "deploy.commands.compare", "Replay a trace on several clusters or under several policies, side by side."
+        "deploy.commands.answers.compare", "Replay a trace on several clusters or under several policies, side by side."
     ),
-    "sweep": LazyCommand("deploy.commands.sweep", "Replay a trace over a grid or a sample of settings, and keep all."),
+    "sweep": LazyCommand(
+        "deploy.commands.answers.sweep", "Replay a trace over a grid or a sample of settings, and keep all."
+    ),
     "report": LazyCommand("deploy.commands.report", "Show what a replay --out wrote as one HTML page."),
     "explain": LazyCommand("deploy.commands.explain", "Tell one request's life, with the reason of each decision."),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),
     "cache": LazyCommand("deploy.commands.cache", "Show what a prefix cache of some size would find in a trace."),
     "policies": LazyCommand("deploy.commands.policies", "List the routing policies, each with formula and source."),
-    "hw": LazyCommand("deploy.commands.hw", "Show what is known of the hardware, with sources."),
-    "model": LazyCommand("deploy.commands.model", "Show models, and predict one operating point of the cost model."),
-    "validate": LazyCommand("deploy.commands.validate", "Compare published performance with what the model predicts."),
+    "hw": LazyCommand("deploy.commands.hardware.hw", "Show what is known of the hardware, with sources."),
+    "model": LazyCommand(
+        "deploy.commands.hardware.model", "Show models, and predict one operating point of the cost model."
+    ),
+    "validate": LazyCommand(
+        "deploy.commands.hardware.validate", "Compare published performance with what the model predicts."
+    ),
     "journal": LazyCommand("deploy.commands.journal", "Check, replay and repair journals."),
     "doctor": LazyCommand("deploy.commands.doctor", "Tell what is missing or odd on this machine."),
 }

@@ -1,0 +1,1 @@
+"""Commands that make many runs to answer one question."""

@@ -1,0 +1,1 @@
+"""Commands about hardware and its model, without a run."""
