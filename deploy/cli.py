@@ -64,6 +64,9 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "sweep": LazyCommand(
         "deploy.commands.answers.sweep", "Replay a trace over a grid or a sample of settings, and keep all."
     ),
+    "calibrate": LazyCommand(
+        "deploy.commands.answers.calibrate", "Fit the hardware model to your own measurements, and say how sure it is."
+    ),
     "report": LazyCommand("deploy.commands.report", "Show what a replay --out wrote as one HTML page."),
     "explain": LazyCommand("deploy.commands.explain", "Tell one request's life, with the reason of each decision."),
     "trace": LazyCommand("deploy.commands.trace", "Describe, generate and convert traces."),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from math import hypot
-from typing import Final, Literal
 
+from sim_hw.chips.calibration import CalibratedChip
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.sheet import CHIPS
 from sim_hw.figure import Confidence, Figure
-from sim_hw.models.published import DEEPSEEK_R1
 from sim_hw.models.shape import ModelShape
+from sim_hw.operators.spread import Stage, is_measured, spread_beside
 
 BORROWED_ERROR = Figure(
     0.45,
@@ -26,12 +26,6 @@ UNMEASURED_MODEL_ERROR = Figure(
     Confidence.ESTIMATE,
 )
 
-Stage = Literal["prefill", "decode", "operator"]
-"""What is predicted: a field of `StageErrors`."""
-
-MEASURED: Final = (DEEPSEEK_R1,)
-"""The shapes that calibration rows are of."""
-
 
 def error_bar(
     chip: Chip, stage: Stage, predicted: float, rival_predictions: list[float], model: ModelShape | None = None
@@ -39,22 +33,12 @@ def error_bar(
     """The largest relative distance of a rival's prediction; no less than what the rows of the chip were missed by.
 
     Of a `model` that no row is of (None: the answer is of no model) it is that and the model's, as errors that know
-    nothing of each other.
+    nothing of each other. Of a chip that a user measured it is the half of the 90 % interval.
     """
+    if isinstance(chip, CalibratedChip):
+        return spread_beside(chip, stage, predicted, rival_predictions, model).half_width_90
     sheet = CHIPS.get(chip.name)
     of_chip: Figure = getattr(sheet.errors, stage) if sheet and sheet.errors else BORROWED_ERROR
-    is_measured = model is None or any(_is_same_shape(model, known) for known in MEASURED)
-    least = hypot(of_chip.value, 0.0 if is_measured else UNMEASURED_MODEL_ERROR.value)
+    least = hypot(of_chip.value, 0.0 if is_measured(model) else UNMEASURED_MODEL_ERROR.value)
     rivals = (abs(rival / predicted - 1.0) for rival in rival_predictions)
     return max([least, *rivals])
-
-
-def _is_same_shape(one: ModelShape, other: ModelShape) -> bool:
-    """Whatever they are called and wherever they were read."""
-    return (one.attention, one.experts, one.layers, one.dense_layers, one.hidden) == (
-        other.attention,
-        other.experts,
-        other.layers,
-        other.dense_layers,
-        other.hidden,
-    )
