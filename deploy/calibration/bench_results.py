@@ -2,8 +2,8 @@
 
 | from | file | read |
 |---|---|---|
-| AIPerf | profile_export_aiperf.json | request_throughput, inter_token_latency, input_ and output_sequence_length, by mean |
-| vLLM | --save-result, --append-result | request_throughput, mean_tpot_ms, total_input_ and total_output_tokens, completed |
+| AIPerf | profile_export_aiperf.json | inter_token_latency, input_ and output_sequence_length, request_throughput |
+| vLLM | --save-result, --append-result | mean_tpot_ms, total_input_ and _output_tokens, completed, request_throughput |
 | SGLang | --output-file, a line a run | the same, and accept_length |
 
 All call TPOT what lies between the first token and the last, over the tokens after the first. Requests that decode at

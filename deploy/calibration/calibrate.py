@@ -15,12 +15,11 @@ from deploy.calibration.least_squares import Vector, most_probable
 from deploy.calibration.measurement import CollectivePoint, Measurement, predicted_s
 from deploy.calibration.rows import Shared, read_measurements
 from scheduler.protocol.errors import ConfigError
-from sim_hw.chips.calibration import Calibration, StageSpread, uncalibrated
+from sim_hw.chips.calibration import FORM_SPREAD, Calibration, StageSpread, uncalibrated
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.constants import Constant, constants_of, with_constants
 from sim_hw.chips.fit import ChipFit
 from sim_hw.chips.sheet import fit_of
-from sim_hw.operators.spread import STAGE_SPREAD
 
 MOST_DEVIATIONS: Final = 6.0
 """From the prior mean: farther values are no engine's."""
@@ -122,9 +121,7 @@ def fit_chip(measurements: Sequence[Measurement], constants: Sequence[Constant] 
         fit = fit_at(base, priors, deviations)
         return weights * (np.array([log(predicted_s(one.point, fit)) for one in measurements]) - measured)
 
-    low = np.array([_bound(one, one.low, -MOST_DEVIATIONS) for one in priors])
-    high = np.array([_bound(one, one.high, MOST_DEVIATIONS) for one in priors])
-    found = most_probable(residuals, low, high)
+    found = most_probable(residuals, *prior_bounds(priors))
     stages = {one.stage for one in measurements}
     return FittedChip(
         chip=chip.name,
@@ -133,7 +130,7 @@ def fit_chip(measurements: Sequence[Measurement], constants: Sequence[Constant] 
         covariance=tuple(tuple(map(float, row)) for row in found.covariance),
         stage_spread=StageSpread(
             **{
-                stage: _left(getattr(STAGE_SPREAD, stage), stage in stages, stage, measurements, found.residuals)
+                stage: _left(getattr(FORM_SPREAD, stage), stage in stages, stage, measurements, found.residuals)
                 for stage in StageSpread.__struct_fields__
             }
         ),
@@ -151,7 +148,14 @@ def fit_at(base: ChipFit, constants: Sequence[Constant], deviations: Iterable[fl
 
 def _sigma(one: Measurement) -> float:
     """Of the logarithm of a measurement around the model: its own spread, and what the model's form leaves."""
-    return hypot(one.spread, getattr(STAGE_SPREAD, one.stage))
+    return hypot(one.spread, getattr(FORM_SPREAD, one.stage))
+
+
+def prior_bounds(constants: Sequence[Constant]) -> tuple[Vector, Vector]:
+    """Between which deviations are looked for, both of shape (n,)."""
+    low = np.array([_bound(one, one.low, -MOST_DEVIATIONS) for one in constants])
+    high = np.array([_bound(one, one.high, MOST_DEVIATIONS) for one in constants])
+    return low, high
 
 
 def _bound(one: Constant, value: float, limit: float) -> float:

@@ -1,4 +1,4 @@
-"""Regularised least squares: the most probable deviations of constants, and how sure they are (Levenberg, Marquardt)."""
+"""Regularised least squares by Levenberg and Marquardt: the most probable deviations, and how sure they are."""
 
 from __future__ import annotations
 

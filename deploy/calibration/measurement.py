@@ -10,8 +10,8 @@ from sim_hw.chips.chip import Chip
 from sim_hw.chips.fit import ChipFit
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.operators.collectives import CollectiveName
+from sim_hw.operators.error_bar import Stage
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
-from sim_hw.operators.spread import Stage
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.predict import all_to_all_s
 from sim_hw.steps.prefill_pass import prefill_pass, prompt_passes

@@ -5,6 +5,8 @@ It goes wherever a chip goes, so that what is measured of one system is seen by 
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from sim_hw.chips.chip import Chip
@@ -17,6 +19,10 @@ class StageSpread(Struct, frozen=True):
     prefill: float
     decode: float
     operator: float
+
+
+FORM_SPREAD: Final = StageSpread(prefill=0.05, decode=0.05, operator=0.03)
+"""About the mean error of published rows that nothing was fitted on."""
 
 
 class Calibration(Struct, frozen=True):

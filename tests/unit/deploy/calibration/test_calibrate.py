@@ -91,7 +91,7 @@ def test_a_calibrated_chip_predicts_what_was_measured_and_is_surer_than_before()
         point = replace(row.point, cluster=cluster)
         answer, spread = predict_decode(point), decode_spread(point)
         assert answer.iteration_s == pytest.approx(row.seconds, rel=0.04)
-        assert answer.error_bar == pytest.approx(spread.half_width_90)
+        assert answer.error_bar == pytest.approx(spread.error_bar)
         low, high = spread.interval_90(answer.iteration_s)
         assert low < row.seconds < high
         loose = replace(CLOUDMATRIX384, chip=calibrated_chip(CHIP, fit_chip(rows[:1]).calibration(CHIP)))
