@@ -29,31 +29,6 @@ def load_cluster(name: str) -> Supernode:
     return read_cluster(name)
 
 
-def load_calibrated(name: str, calibration: str | None) -> Supernode:
-    """The same with the constants of a file that `supernode calibrate` wrote, if one is given."""
-    cluster = load_cluster(name)
-    if not calibration:
-        return cluster
-    from deploy.calibration.profile import read_profile
-
-    return read_profile(calibration).applied(cluster)
-
-
-def calibrated_clusters(calibration: str | None) -> Callable[[str], Supernode]:
-    """What finds built-in supernodes by name: those of chips that the calibration is of with its constants."""
-    if not calibration:
-        return find_supernode
-    from deploy.calibration.profile import read_profile
-
-    profile = read_profile(calibration)
-
-    def find(name: str) -> Supernode:
-        cluster = find_supernode(name)
-        return profile.applied(cluster) if profile.of(cluster.chip.name) else cluster
-
-    return find
-
-
 def load_hardware(name: str) -> Supernode | Chip:
     """The supernode or chip of that name or YAML file; errors as in `load_cluster`."""
     if not is_file(name):

@@ -21,7 +21,7 @@ class StageSpread(Struct, frozen=True):
     operator: float
 
 
-FORM_SPREAD: Final = StageSpread(prefill=0.05, decode=0.05, operator=0.03)
+FORM_SPREAD: Final = StageSpread(prefill=0.04, decode=0.04, operator=0.025)
 """About the mean error of published rows that nothing was fitted on."""
 
 

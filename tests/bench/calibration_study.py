@@ -1,9 +1,11 @@
-"""How often 90 % intervals hold what was published, each source left out in turn: `python -m tests.bench.calibration_study`.
+"""How often 90 % intervals hold what was published, each source left out in turn.
+
+    python -m tests.bench.calibration_study
 
 A point is predicted as a user would who has all rows but those of its source: what these rows fixed of the chip's
-numbers is unknown again (`UNKNOWN`, with the spread that engines have among each other), all else stands as it is on the
-sheet, and the rows that are left of the chip's own engine are what a calibration is made of. Points of another engine
-are predicted from the rows of that engine alone.
+numbers is unknown again (`UNKNOWN`, with the spread that engines have among each other), all else stands as it is on
+the sheet, and the rows that are left of the chip's own engine are what a calibration is made of. Points of another
+engine are predicted from the rows of that engine alone.
 """
 
 from __future__ import annotations
@@ -29,7 +31,13 @@ from sim_hw.chips.sheet import fit_of
 from sim_hw.clusters.sheet import find_supernode
 from sim_hw.operators.error_bar import NORMAL_90, UNMEASURED_MODEL_ERROR
 from sim_hw.validation.calibration_points import calibration_points
-from sim_hw.validation.published_points import MODEL, NOT_PREDICTED, PublishedPoint, published_points, published_prediction
+from sim_hw.validation.published_points import (
+    MODEL,
+    NOT_PREDICTED,
+    PublishedPoint,
+    published_points,
+    published_prediction,
+)
 from sim_hw.validation.validate import questions
 
 UNKNOWN: Final = {
@@ -50,6 +58,9 @@ UNKNOWN: Final = {
     "combine.far_row_s": 50e-9,
 }
 """Round numbers for what no row tells."""
+
+_ALSO_CALLED: Final = ("GB200 part II", "DeepSeek on 96 H100")
+"""Texts that go by two names."""
 
 ANOTHER_ENGINE: Final = "another engine"
 
@@ -111,9 +122,14 @@ def _published(point: PublishedPoint) -> StudyPoint:
     return StudyPoint(point.id, point.source, cluster.chip, engine, spread, point.low, point.high, value_with)
 
 
-def publication(source: str) -> str:
+def _table(point: StudyPoint) -> str:
+    return point.source
+
+
+def _publication(point: StudyPoint) -> str:
     """The text that a source is a table or section of."""
-    return re.split(r",? v\d| README|, \d{4}|, May|;", source)[0]
+    known = next((one for one in _ALSO_CALLED if one in point.source), None)
+    return known or re.split(r",? v\d| README|, \d{4}|, May|;", point.source)[0]
 
 
 def without_source(points: Sequence[StudyPoint], source_of: Callable[[StudyPoint], str]) -> list[Left]:
@@ -144,9 +160,7 @@ def _predicted(asked: Sequence[StudyPoint], kept: Sequence[StudyPoint], names: s
     middle = logs(asked, found.deviations)
     directions = np.linalg.cholesky(found.covariance).T
     along = np.stack([logs(asked, found.deviations + direction) - middle for direction in directions])
-    return [
-        _left(one, float(middle[at]), hypot(*along[:, at], one.form_spread)) for at, one in enumerate(asked)
-    ]
+    return [_left(one, float(middle[at]), hypot(*along[:, at], one.form_spread)) for at, one in enumerate(asked)]
 
 
 def _left(point: StudyPoint, predicted: float, spread: float) -> Left:
@@ -174,17 +188,17 @@ def _rests_on(source: str, names: set[str]) -> bool:
 def main() -> None:
     """Print coverage, and the points that are outside."""
     points = all_points()
-    for title, source_of in {
-        "tables": lambda one: one.source,
-        "publications": lambda one: publication(one.source),
-    }.items():
+    ways: dict[str, Callable[[StudyPoint], str]] = {"tables": _table, "publications": _publication}
+    for title, source_of in ways.items():
         found = without_source(points, source_of)
         inside = sum(one.is_inside for one in found)
         error = np.mean([abs(np.expm1(one.error)) for one in found])
         bar = np.median([np.expm1(one.bar) for one in found])
         sources = len({source_of(one.point) for one in found})
-        print(f"{title}: {inside} of {len(found)} points of {sources} inside ({inside / len(found):.1%}), "
-              f"mean error {error:.1%}, median bar {bar:.1%}")
+        print(
+            f"{title}: {inside} of {len(found)} points of {sources} inside ({inside / len(found):.1%}), "
+            f"mean error {error:.1%}, median bar {bar:.1%}"
+        )
         for one in found:
             if not one.is_inside:
                 print(f"  {one.point.name:32} {np.expm1(one.error):+.1%}, bar {np.expm1(one.bar):.1%}")

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 import typer
 from msgspec import to_builtins
 
-from deploy.hardware.lookup import load_calibrated, load_model
+from deploy.calibration.applied import load_calibrated
+from deploy.hardware.lookup import load_model
 from deploy.hardware.model_page import model_list, model_page, model_summary
 from deploy.hardware.notes import tell_notes
 from deploy.hardware.operating_points import (

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.hardware.lookup import calibrated_clusters
+from deploy.calibration.applied import calibrated_clusters
 from deploy.hardware.validation_page import validation_document, validation_page
 from deploy.terminal.output import say, tell
 from scheduler.metrics.bounds import parse_bound
