@@ -24,7 +24,7 @@ from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.roofline import operator_s
 from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s
 from sim_hw.steps.die_memory import largest_fitting_batch
-from sim_hw.steps.predict import all_to_all_s, predict_operator
+from sim_hw.steps.predict import all_to_all_s, counted_bytes
 from sim_hw.steps.prefill_pass import prefill_pass
 from sim_hw.validation.calibration_points import MODEL_CACHING, CalibrationPoint, calibration_points
 
@@ -229,8 +229,7 @@ def _all_to_all(point: CalibrationPoint, cluster: Supernode) -> Question:
     name, ep, rows = asked["operator"], asked["ep_ranks"], asked["batch_tokens_per_rank"]
     value = _times(1e6)
     if point.metric == "bandwidth":
-        now = predict_operator(name, cluster, ep, rows)
-        value = _over(now.bytes_per_s * now.latency_s / 1e9)
+        value = _over(counted_bytes(name, cluster, ep, rows), 1e9)
     return Question(cluster.chip, "operator", lambda fit: all_to_all_s(name, cluster, fit, ep, rows), value)
 
 
@@ -239,26 +238,29 @@ def _grouped_product(point: CalibrationPoint, chip: Chip) -> Question:
     flops = 2.0 * groups * m * n * k
     num_bytes = groups * (m * k + n * k + 2.0 * m * n)
     product = Operator("product", OperatorClass.MATRIX, Precision.INT8, flops, num_bytes)
-    at_peak = 100.0 * flops / chip.die_flops(Precision.INT8) if point.metric == "utilisation" else num_bytes / 1e9
-    return Question(chip, None, partial(operator_s, product, chip), _over(at_peak))
+    value = _over(num_bytes, 1e9)
+    if point.metric == "utilisation":
+        value = _over(100.0 * flops, chip.die_flops(Precision.INT8))
+    return Question(chip, None, partial(operator_s, product, chip), value)
 
 
 def _attention(prefix: str, chip: Chip) -> Iterator[tuple[str, Question]]:
     flops, num_bytes = 1e12, 1e9
     computed = partial(operator_s, Operator("attention", OperatorClass.ATTENTION, flops=flops), chip)
     read = partial(operator_s, Operator("attention", OperatorClass.ATTENTION, hbm_bytes=num_bytes), chip)
-    of_peak, of_memory = flops / chip.die_flops(Precision.BF16), num_bytes / chip.die.hbm_bytes_per_s.value
-    yield f"{prefix}_mla_compute_util", Question(chip, None, computed, _over(100.0 * of_peak))
-    yield f"{prefix}_mla_memory_util", Question(chip, None, read, _over(100.0 * of_memory))
-    yield f"{prefix}_mla_memory_bw", Question(chip, None, read, _over(num_bytes / 1e9))
+    peak_flops, peak_bytes_per_s = chip.die_flops(Precision.BF16), chip.die.hbm_bytes_per_s.value
+    yield f"{prefix}_mla_compute_util", Question(chip, None, computed, _over(100.0 * flops, peak_flops))
+    yield f"{prefix}_mla_memory_util", Question(chip, None, read, _over(100.0 * num_bytes, peak_bytes_per_s))
+    yield f"{prefix}_mla_memory_bw", Question(chip, None, read, _over(num_bytes, 1e9))
 
 
 def _times(factor: float) -> Callable[[float], float]:
     return lambda seconds: factor * seconds
 
 
-def _over(amount: float) -> Callable[[float], float]:
-    return lambda seconds: amount / seconds
+def _over(amount: float, unit: float = 1.0) -> Callable[[float], float]:
+    """The rate at which so much is done, in so large a unit."""
+    return lambda seconds: amount / seconds / unit
 
 
 def _as_it_is(ratio: float) -> float:
