@@ -62,22 +62,22 @@ _SHARE: Final = 0.999
 
 _KINDS: Final[Mapping[str, _Kind]] = {
     "matrix_efficiency": _Kind(0.05, 0.15, 0.15, high=_SHARE),
-    "attention_efficiency": _Kind(0.05, 0.20, 0.25, high=_SHARE),
+    "attention_efficiency": _Kind(0.05, 0.20, 0.20, high=_SHARE),
     "memory_efficiency": _Kind(0.04, 0.10, 0.10, high=_SHARE),
     "vector_efficiency": _Kind(0.10, 0.25, 0.30, high=_SHARE),
-    "request_s": _Kind(0.20, 0.50, 0.80),
+    "request_s": _Kind(0.20, 0.50, 0.70),
     "kv_token_s": _Kind(0.1e-9, 0.2e-9, 0.3e-9, is_relative=False),
     "block_s": _Kind(5e-6, 30e-6, 80e-6, is_relative=False),
     "contended_share": _Kind(0.30, 0.50, 0.50, high=1.0),
     "iteration_s": _Kind(0.3e-3, 0.6e-3, 3e-3, is_relative=False),
     "drafting_s": _Kind(1e-3, 3e-3, 5e-3, is_relative=False),
-    "cached_moves": _Kind(0.20, 0.40, 0.50, low=0.1),
+    "cached_moves": _Kind(0.20, 0.40, 0.40, low=0.1),
     "pass_s": _Kind(5e-3, 10e-3, 30e-3, is_relative=False),
     "text_spread": _Kind(0.15, 0.30, 0.30),
-    "dispatch.fixed_s": _Kind(0.07, 0.30, 0.50),
-    "dispatch.far_row_s": _Kind(0.20, 0.50, 0.60),
-    "combine.fixed_s": _Kind(0.07, 0.30, 0.50),
-    "combine.far_row_s": _Kind(0.20, 0.50, 0.60),
+    "dispatch.fixed_s": _Kind(0.07, 0.30, 0.40),
+    "dispatch.far_row_s": _Kind(0.20, 0.50, 0.50),
+    "combine.fixed_s": _Kind(0.07, 0.30, 0.40),
+    "combine.far_row_s": _Kind(0.20, 0.50, 0.50),
 }
 """Relative ones are shares of the number. Between engines: SGLang takes 100 us for each block of a layer on Hopper and
 CloudMatrix-Infer none on a 910C; DeepSeek's own engine and SGLang differ as much in what a step takes besides."""
