@@ -46,6 +46,10 @@ class Residual(Struct, frozen=True):
         return self.after / self.measured - 1.0
 
 
+MISSED: Final = 0.25
+"""A measurement that the model is so far from after the fit, relative, is more likely wrong than an engine so odd."""
+
+
 class FittedChip(Struct, frozen=True, kw_only=True):
     """What measurements say of one chip. `constants` are the priors; `deviations` from their means are in standard
     deviations, and so is `covariance`, of shape (n, n)."""
@@ -126,8 +130,8 @@ def fit_chip(measurements: Sequence[Measurement], constants: Sequence[Constant] 
     return FittedChip(
         chip=chip.name,
         constants=priors,
-        deviations=tuple(map(float, found.deviations)),
-        covariance=tuple(tuple(map(float, row)) for row in found.covariance),
+        deviations=_rounded(found.deviations),
+        covariance=tuple(map(_rounded, found.covariance)),
         stage_spread=StageSpread(
             **{
                 stage: _left(getattr(FORM_SPREAD, stage), stage in stages, stage, measurements, found.residuals)
@@ -138,6 +142,11 @@ def fit_chip(measurements: Sequence[Measurement], constants: Sequence[Constant] 
             sorted({one.point.model.name for one in measurements if not isinstance(one.point, CollectivePoint)})
         ),
     )
+
+
+def _rounded(values: Vector) -> tuple[float, ...]:
+    """To what a profile keeps, so that one that was read is the one that was written."""
+    return tuple(float(f"{value:.9g}") for value in values)
 
 
 def fit_at(base: ChipFit, constants: Sequence[Constant], deviations: Iterable[float]) -> ChipFit:
@@ -188,6 +197,17 @@ def residuals_of(fitted: FittedChip, measurements: Sequence[Measurement]) -> tup
         )
         for one in measurements
     )
+
+
+def doubtful_rows(found: Calibrated) -> list[str]:
+    """A line on each measurement that the model cannot come near to."""
+    return [
+        f"{row.name} on {chip}: missed by {100 * row.error_after:+.0f} % whatever the constants; "
+        "see that its point, its unit and its stage are right"
+        for chip, rows in found.residuals.items()
+        for row in rows
+        if abs(row.error_after) > MISSED
+    ]
 
 
 def digest_of(measurements: Sequence[Measurement]) -> str:

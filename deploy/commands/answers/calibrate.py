@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deploy.calibration.advice import advise
-from deploy.calibration.calibrate import calibrate
+from deploy.calibration.calibrate import calibrate, doubtful_rows
 from deploy.calibration.page import calibration_document, calibration_page
 from deploy.calibration.profile import profile_of, write_profile
 from deploy.settings.options import Json
@@ -64,6 +64,8 @@ def command(
     }
     found = calibrate(runs, {name: value for name, value in given.items() if value is not None})
     advices = {one.chip: advise(one, found.measurements[one.chip]) for one in found.chips}
+    for line in doubtful_rows(found):
+        tell(line)
     if out is not None:
         write_profile(out, profile_of(found))
         tell(f"wrote {out}")

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from deploy.calibration.advice import advise
-from deploy.calibration.calibrate import calibrate_from, fit_chip
+from deploy.calibration.calibrate import calibrate_from, doubtful_rows, fit_chip
 from deploy.calibration.least_squares import most_probable
 from deploy.calibration.measurement import Measurement, Metric, Point, predicted_s
 from sim_hw.chips.calibration import calibrated_chip
@@ -125,3 +125,11 @@ def test_constants_are_those_that_a_chip_has() -> None:
         own = next(own for own in constants_of(CHIP) if own.name == one.name)
         assert one.spread >= own.spread
         assert one.mean == own.mean
+
+
+def test_a_row_that_no_engine_explains_is_told() -> None:
+    rows = measured({})
+    assert not doubtful_rows(calibrate_from(rows))
+    seconds_for_milliseconds = [*rows[:3], replace(rows[3], seconds=1000 * rows[3].seconds)]
+    (line,) = [one for one in doubtful_rows(calibrate_from(seconds_for_milliseconds)) if one.startswith("row 3 ")]
+    assert "unit" in line
