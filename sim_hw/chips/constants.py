@@ -62,11 +62,11 @@ _SHARE: Final = 0.999
 
 _KINDS: Final[Mapping[str, _Kind]] = {
     "matrix_efficiency": _Kind(0.05, 0.15, 0.15, high=_SHARE),
-    "attention_efficiency": _Kind(0.05, 0.20, 0.20, high=_SHARE),
+    "attention_efficiency": _Kind(0.05, 0.20, 0.30, high=_SHARE),
     "memory_efficiency": _Kind(0.04, 0.10, 0.10, high=_SHARE),
     "vector_efficiency": _Kind(0.10, 0.25, 0.30, high=_SHARE),
     "request_s": _Kind(0.20, 0.50, 0.70),
-    "kv_token_s": _Kind(0.1e-9, 0.2e-9, 0.3e-9, is_relative=False),
+    "kv_token_s": _Kind(0.1e-9, 0.2e-9, 0.5e-9, is_relative=False),
     "block_s": _Kind(5e-6, 30e-6, 80e-6, is_relative=False),
     "contended_share": _Kind(0.30, 0.50, 0.50, high=1.0),
     "iteration_s": _Kind(0.3e-3, 0.6e-3, 3e-3, is_relative=False),
