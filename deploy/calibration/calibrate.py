@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import hypot, log
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct, to_builtins
@@ -211,6 +211,14 @@ def doubtful_rows(found: Calibrated) -> list[str]:
 
 
 def digest_of(measurements: Sequence[Measurement]) -> str:
-    """Of all that they say."""
-    plain = [to_builtins(one, enc_hook=str) for one in measurements]
+    """Of all that they say; clusters and models count by their names."""
+    plain = [{**to_builtins(one, enc_hook=str), "point": _point(one)} for one in measurements]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _point(one: Measurement) -> dict[str, Any]:
+    fields = {name: getattr(one.point, name) for name in one.point.__struct_fields__}
+    named = {name: fields[name].name for name in ("cluster", "model") if name in fields}
+    served = one.point.cluster.defaults
+    formats = [served.precision, served.kv_precision, served.expert_weights]
+    return {"stage": one.stage, **fields, **named, "formats": formats}
