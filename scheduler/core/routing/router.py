@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
-from scheduler.core.routing.ageing_views import AgeingView
+from scheduler.core.routing.ageing_views import AgeingView, AgeingViews
 from scheduler.core.routing.decision import Decision
 from scheduler.core.routing.tentative_decodes import TentativeDecodes
 from scheduler.policies.failures import BrokenOffError, PolicyFailedError, PolicyFailures
@@ -84,11 +84,10 @@ class Router:
         else:
             self._live = self.worker_state.columns
         self._declared_columns = declared.columns(self._live)
-        self._views = [
-            AgeingView(self._declared_columns, stage, view_age_ns, counts_sends=counts_sends)
-            for _ in self._policies
-            if view_age_ns
-        ]
+        self._views: AgeingViews | None = None
+        if view_age_ns:
+            shown, num = self._declared_columns, len(self._policies)
+            self._views = AgeingViews(shown, stage, view_age_ns, num, counts_sends=counts_sends)
         self._no_request = declared.request
         self._sees_request = declared.sees_request
         self._all = stage.eligible
@@ -97,7 +96,7 @@ class Router:
         self._tells_predictions = self.worker_state is not None and Reads.PREDICTIONS in policy.reads
         # Most policies give one reason for all they do: its decisions are made once.
         self._decisions = [Decision(index, policy.reason) for index in range(len(stage))]
-        self._ageing = self._views[0] if self._views else None
+        self._ageing: AgeingView | None = None if self._views is None else self._views.of(0, 0)
         self._foreseen: tuple[int, Decision, RequestView] | None = None
 
     @property
@@ -126,7 +125,7 @@ class Router:
 
     def _choose_with_partner(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
         """Both instances, where a policy chooses pairs, the second as soon as it is asked for; else one."""
-        self._turn_to(request_id)
+        self._turn_to(now_ns, request_id)
         tentative = self._tentative
         if tentative is None:
             return self._choose_alone(now_ns, request_id, num_tokens)
@@ -145,18 +144,19 @@ class Router:
 
     def choose_among(self, now_ns: int, request_id: int, num_tokens: int, up: list[int]) -> Decision:
         """The same of some of the eligible instances, at least one; these choose no partners."""
-        self._turn_to(request_id)
+        self._turn_to(now_ns, request_id)
         decision = self._choose_of(now_ns, request_id, num_tokens, up)
         if self._ageing is not None:
             self._ageing.sent(decision.instance, num_tokens)
         return decision
 
-    def _turn_to(self, request_id: int) -> None:
+    def _turn_to(self, now_ns: int, request_id: int) -> None:
         """The router whose request this is, where there are several."""
         if len(self._policies) > 1:
             turn = request_id % len(self._policies)
             self._policy = self._policies[turn]
-            self._ageing = self._views[turn] if self._views else None
+            if self._views is not None:
+                self._ageing = self._views.of(now_ns, turn)
 
     def _choose_of(self, now_ns: int, request_id: int, num_tokens: int, up: list[int]) -> Decision:
         if self.worker_state is None:
@@ -213,7 +213,7 @@ class Router:
         For a router that predicts.
         """
         assert self.worker_state is not None
-        self._turn_to(request_id)
+        self._turn_to(now_ns, request_id)
         foreseen = self._foreseen = self._look_ahead(self.worker_state, now_ns, request_id, num_tokens)
         return foreseen[1:]
 

@@ -59,14 +59,26 @@ def test_routers_that_do_not_hear_of_each_other_herd(num_routers: int, counts_se
     assert chosen == expected
 
 
-def test_each_takes_its_view_when_its_own_is_old() -> None:
+def test_routers_look_in_turn_each_once_in_an_age() -> None:
     stage = four()
     router = router_of(stage, 2, counts_sends=False)
-    assert send(stage, router, 0, 0) == 0  # the first router looks at 0
-    assert send(stage, router, 600, 1) == 1  # the second at 600
-    assert send(stage, router, 999, 2) == 0
-    assert send(stage, router, 1_000, 4) == 2  # the first looks again, and sees 2, 1, 0, 0
-    assert send(stage, router, 1_000, 3) == 1  # the second does not yet
+    assert send(stage, router, 0, 0) == 0  # both look when they first decide
+    assert send(stage, router, 0, 1) == 1
+    assert send(stage, router, 499, 2) == 0
+    assert send(stage, router, 500, 3) == 1  # the first has looked again, and the second has not
+    assert send(stage, router, 500, 4) == 2  # which saw 2, 1, 0, 0
+    assert send(stage, router, 999, 5) == 1
+    assert send(stage, router, 1_000, 7) == 3  # now the second: 2, 3, 1, 0
+    assert send(stage, router, 1_400, 8) == 2
+
+
+def test_looks_that_nobody_needed_are_made_up_for_once() -> None:
+    stage = four()
+    router = router_of(stage, 3, counts_sends=False)
+    for request_id in range(3):
+        send(stage, router, 0, request_id)
+    stage.outstanding_requests[:] = stage.outstanding_tokens[:] = [5, 4, 3, 2]
+    assert [send(stage, router, 10**12, request_id) for request_id in range(3)] == [3, 3, 3]
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.booleans()), max_size=30))
