@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from deploy.calibration.advice import Advice
 from deploy.calibration.calibrate import Calibrated, FittedChip, Residual
 from deploy.calibration.measurement import Point
-from deploy.hardware.quantities import quantity
+from deploy.hardware.quantities import count, quantity
 from deploy.terminal.table import table
 from sim_hw.chips.constants import Constant
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
@@ -138,7 +138,7 @@ def _advice(advices: Sequence[Advice]) -> str:
     head = ("Measure next", "its spread now", "mean spread then")
     rows = [
         (
-            "  " + " ".join(f"{name} {value}" for name, value in point_fields(one.point).items()),
+            f"  {_told(one.point)}",
             f"{100 * one.spread:.1f} %",
             f"{100 * one.after:.1f} %",
         )
@@ -146,3 +146,11 @@ def _advice(advices: Sequence[Advice]) -> str:
     ]
     foot = f"  mean over all points that were tried: {100 * advices[0].before:.1f} % now"
     return table([head, *rows], right=(1, 2)) + "\n" + foot
+
+
+def _told(point: Point) -> str:
+    fields = point_fields(point)
+    stage, operator = fields.pop("stage"), fields.pop("operator", None)
+    return ", ".join(
+        [operator or stage, *(f"{name.replace('_', ' ')} {count(value)}" for name, value in fields.items())]
+    )
