@@ -61,6 +61,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "compare": LazyCommand(
         "deploy.commands.answers.compare", "Replay a trace on several clusters or under several policies, side by side."
     ),
+    "plan": LazyCommand("deploy.commands.answers.plan", "Find the smallest plan that serves a trace within an SLO."),
     "sweep": LazyCommand(
         "deploy.commands.answers.sweep", "Replay a trace over a grid or a sample of settings, and keep all."
     ),
