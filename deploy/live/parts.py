@@ -148,6 +148,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
         settings.power.cap_w or 0.0,
         core,
         {} if clients is None else clients.concurrency,
+        autoscaler=settings.scaling.autoscaler.name,
     )
 
 
@@ -160,12 +161,12 @@ def make_profile(spec: dict[str, Any]) -> ControlParts:
 def make_idle(spec: dict[str, Any]) -> ControlParts:
     """A core to which nothing arrives but what clients send."""
     blueprint = _blueprint(spec)
-    core = blueprint.make_core()
+    core, autoscaler = blueprint.make_core(), blueprint.settings.scaling.autoscaler.name
     if not spec["serves"]:
-        return ControlParts(core, (), lambda: None, scheduler=core)
+        return ControlParts(core, (), lambda: None, scheduler=core, autoscaler=autoscaler)
     gateway = GatewaySource(blueprint.block_tokens)
     slo, cap_w = blueprint.settings.requests.judged_slo, blueprint.settings.power.cap_w or 0.0
-    return ControlParts(core, (gateway,), lambda: None, slo, cap_w, core, gateway=gateway)
+    return ControlParts(core, (gateway,), lambda: None, slo, cap_w, core, gateway=gateway, autoscaler=autoscaler)
 
 
 def _blueprint(spec: dict[str, Any]) -> Blueprint:

@@ -24,6 +24,7 @@ from deploy.dashboards.boards.shared import (
 from deploy.dashboards.cache_row import cache_row
 from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
 from deploy.dashboards.promql import CHOSEN, OF_DECODE, OF_PREFILL, aggregate, by_place, rate, ratio
+from deploy.dashboards.scaling_row import scaling_row
 
 OVERVIEW: Final = Row(
     "",
@@ -159,5 +160,5 @@ DASHBOARD: Final = Dashboard(
     title="Supernode",
     description="Racks, nodes and instances of an emulated supernode: utilisation, power, KV and the prefix cache.",
     choices=CHOICES,
-    rows=(OVERVIEW, MAPS, INSTANCES, MEMORY, cache_row()),
+    rows=(OVERVIEW, MAPS, INSTANCES, scaling_row(), MEMORY, cache_row()),
 )

@@ -100,6 +100,9 @@ class InstanceAccount(Account[InstanceTotals]):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         self._meters = {instance.address: InstanceMeter() for instance in layout.instances}
+        self._absent = [instance.address for instance in layout.instances if not instance.is_planned]
+        for address in self._absent:
+            self._meters[address].lose()
         self._host_of = {address: host for host, addresses in layout.hosts.items() for address in addresses}
         self._restarts = dict.fromkeys(layout.hosts, 0)
 
@@ -115,9 +118,11 @@ class InstanceAccount(Account[InstanceTotals]):
         }
 
     def begin(self, session: Session) -> None:
-        """All instances are up."""
+        """All instances of the plan are up."""
         for meter in self._meters.values():
             meter.begin(session.speed)
+        for address in self._absent:
+            self._meters[address].lose()
 
     def _on_report(self, _session: Session, message: PrefillStepped | DecodeStepped | UsageReported) -> None:
         self._meters[message.instance].add(message.usage)
@@ -215,7 +220,7 @@ def _npu_watts(snapshot: Snapshot) -> list[float]:
 
 FAMILIES: Final = (
     Family(
-        "supernode_instance_up", "gauge", "1 if the instance is up, 0 while it is lost.",
+        "supernode_instance_up", "gauge", "1 if the instance is up, 0 while it is lost or is not there.",
         lambda s: [int(is_up) for is_up in s[InstanceTotals].is_up], INSTANCE, by_instance,
     ),
     Family(
