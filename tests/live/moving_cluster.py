@@ -38,7 +38,7 @@ from scheduler.metrics.subjects.instances import InstanceTotals
 from scheduler.metrics.subjects.latencies import E2E_GRID_S, TPOT_GRID_S, TTFT_GRID_S, LatencyTotals
 from scheduler.metrics.subjects.predictions import KINDS, PredictionTotals
 from scheduler.metrics.subjects.requests import END_REASONS, RequestTotals
-from scheduler.metrics.subjects.scaling import STATES, ScalingTotals, change_series
+from scheduler.metrics.subjects.scaling import ScalingTotals, change_series
 from scheduler.metrics.subjects.sessions import SessionTotals
 from scheduler.metrics.subjects.slo import SloTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
@@ -225,7 +225,7 @@ def _scaling(wall_s: float) -> ScalingTotals:
     counts = {"prefill": len(PREFILL), "decode": 1}
     return ScalingTotals(
         tuple(counts.values()),
-        tuple(count if state == "serving" else 0 for count in counts.values() for state in STATES),
+        ("serving",) * len(INSTANCES),
         tuple(
             _losses(wall_s) if (kind, policy) == ("switch", "sla") else 0 for _, kind, policy in change_series(LAYOUT)
         ),

@@ -27,7 +27,8 @@ from scheduler.protocol.messages import DecodeStepped, PrefillStepped, Usage, Us
 COST_SERIES: Final = tuple((side, kind) for side in ("input", "output") for kind in ("capital", "electricity"))
 """The order of `EnergyTotals.usd`."""
 
-NOT_THERE: Final = ("absent", "booked")
+ABSENT: Final = "absent"
+NOT_THERE: Final = (ABSENT, "booked")
 """Phases of an instance that has no NPUs."""
 
 MAX_PENDING_BYTES: Final = 24 << 20
@@ -186,11 +187,12 @@ class EnergyAccount(Account[EnergyTotals]):
         )
 
     def _gone(self, session: Session) -> list[NpuEnergy]:
-        """Those that have not been started again: one that starts accounts from then on, and is waited for."""
+        """Those that have not been started again, or have no part in this session: one that starts accounts from then
+        on, and is waited for."""
         if session.fleet is None or not any(account.is_gone for account in self._npus.values()):
             return []
         phases = session.fleet.instance_phases()
-        return [one for address, one in self._npus.items() if one.is_gone and phases.get(address) in NOT_THERE]
+        return [one for address, one in self._npus.items() if one.is_gone and phases.get(address, ABSENT) in NOT_THERE]
 
     def _settle(self, until_ns: int) -> None:
         """Account for other parts until an instant to which the fleet's power is known."""

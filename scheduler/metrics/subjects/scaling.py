@@ -21,18 +21,19 @@ from scheduler.metrics.outcome.ended_run import EndedRun
 from scheduler.metrics.outcome.usage import powered_ns
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subject import SUBJECTS, Account, Handlers, Session, Subject
+from scheduler.metrics.subjects.energy_account import ABSENT
 from scheduler.metrics.subjects.instances import InstanceTotals
 from scheduler.policies.registry import SCALING
 from scheduler.protocol.messages import FleetScaled
 
 HOUR_S: Final = 3600.0
 
-STATES: Final = ("serving", "starting", "draining", "lost")
+STATES: Final[tuple[str, ...]] = ("serving", "starting", "draining", "lost")
 """Where an instance is that has its NPUs; one that leaves drains until its process has ended."""
 
-_STATE_OF_PHASE: Final = {one: one for one in STATES} | {"stopping": "draining"}
+_STATE_OF_PHASE: Final[Mapping[str, str]] = {one: one for one in STATES} | {"stopping": "draining"}
 
-KINDS: Final = ("start", "stop", "switch")
+KINDS: Final[tuple[str, ...]] = ("start", "stop", "switch")
 
 OWN: Final = "own"
 """Who decides if it is a policy of the user."""
@@ -53,11 +54,11 @@ class ScalingDecision(Struct, frozen=True):
 
 
 class ScalingTotals(Struct, frozen=True):
-    """`wanted` by role, `states` by role and state, now; `changes` by `change_series` since the system came up;
+    """`wanted` by role and the phase of each instance, now; `changes` by `change_series` since the system came up;
     `decisions`: the last that changed something in this session."""
 
     wanted: tuple[int, ...]
-    states: tuple[int, ...]
+    phases: tuple[str, ...]
     changes: tuple[int, ...]
     decisions: tuple[ScalingDecision, ...] = ()
 
@@ -98,6 +99,7 @@ class ScalingAccount(Account[ScalingTotals]):
         self._role_of = {one.address: one.role for one in layout.instances}
         self._roles = roles_of(layout)
         self._planned = Counter(one.role for one in layout.instances if one.is_planned)
+        self._at_first = {one.address: STATES[0] if one.is_planned else ABSENT for one in layout.instances}
         self._changes = dict.fromkeys(change_series(layout), 0)
         self._decisions = deque[ScalingDecision](maxlen=MAX_KEPT)
 
@@ -134,15 +136,13 @@ class ScalingAccount(Account[ScalingTotals]):
         """As they stand; between two sessions as the next one begins."""
         fleet = None if session is None else session.fleet
         if fleet is None:
-            wanted: Mapping[str, int] = self._planned
-            at = Counter((role, "serving") for role in self._planned.elements())
+            wanted, phases = dict(self._planned), self._at_first
         else:
-            wanted = {**self._planned, **fleet.wanted_instances()}
-            phases = fleet.instance_phases().items()
-            at = Counter((self._role_of[address], _STATE_OF_PHASE.get(phase, phase)) for address, phase in phases)
+            wanted, phases = {**self._planned, **fleet.wanted_instances()}, fleet.instance_phases()
         return ScalingTotals(
             tuple(wanted[role] for role in self._roles),
-            tuple(at[role, state] for role in self._roles for state in STATES),
+            # Who has no part in a session is not there.
+            tuple(phases.get(address, ABSENT) for address in self._role_of),
             tuple(self._changes.values()),
             tuple(self._decisions),
         )
@@ -195,6 +195,16 @@ def _by_role(layout: Layout) -> list[Labels]:
     return [(role,) for role in roles_of(layout)]
 
 
+def instances_by_role(snapshot: Snapshot) -> dict[str, dict[str, int]]:
+    """How many instances have NPUs, by role and state."""
+    counts: dict[str, dict[str, int]] = {role: dict.fromkeys(STATES, 0) for role in roles_of(snapshot.layout)}
+    for one, phase in zip(snapshot.layout.instances, snapshot[ScalingTotals].phases, strict=True):
+        state = _STATE_OF_PHASE.get(phase)
+        if state is not None:
+            counts[one.role][state] += 1
+    return counts
+
+
 def _npu_seconds(snapshot: Snapshot) -> list[float]:
     """Of which instances have accounted: what they had NPUs for, as `RoleScaling` has it."""
     seconds = dict.fromkeys(roles_of(snapshot.layout), 0.0)
@@ -212,7 +222,8 @@ FAMILIES: Final = (
     Family(
         "supernode_scaling_instances", "gauge",
         "Instances that have NPUs: they serve, start (and load the model), drain (and stop), or are lost.",
-        lambda s: s[ScalingTotals].states, ("role", "state"),
+        lambda s: [count for by_state in instances_by_role(s).values() for count in by_state.values()],
+        ("role", "state"),
         lambda layout: [(role, state) for role in roles_of(layout) for state in STATES],
     ),
     Family(
