@@ -103,7 +103,8 @@ def _scaling(seen: dict[str, Any]) -> str:
         wanted = ", ".join(f"{count} {role}" for role, count in one["wanted"].items())
         actions = "; ".join(f"{name} {', '.join(addresses)}" for name, addresses in one["actions"].items())
         at = f"at {one['at_s']:,.0f} s"
-        rows.append(f"{at:<12}{one['policy']}: {one['reason']}; wants {wanted}; {actions}\n")
+        who = one["policy"] if one["policy"] == one["reason"] else f"{one['policy']}: {one['reason']}"
+        rows.append(f"{at:<12}{who}; wants {wanted}; {actions}\n")
     return "".join(["Scaling\n", *rows]) if rows else ""
 
 
