@@ -160,7 +160,7 @@ def snapshot_at(wall_s: float) -> Snapshot:
         PredictionTotals(tuple(_histogram(RATIO_BOUNDS, PREDICTED_OVER_ACTUAL, num) for _ in KINDS)),
         ClientTotals({"": CLIENTS}),
         SessionTotals(num_open=12 + round(4 * swing), closed=num // 8),
-        _scaling(wall_s),
+        _scaling(wall_s, lost),
         DecisionTotals(tuple(num if policy == "cloudmatrix" else 0 for _, policy, _ in decision_series())),
     )
     return Snapshot(LAYOUT, {type(one): one for one in totals})
@@ -220,12 +220,12 @@ def _fabric(num: int, wall_s: float, *, has_loss: bool) -> FabricTotals:
     )
 
 
-def _scaling(wall_s: float) -> ScalingTotals:
+def _scaling(wall_s: float, lost: int) -> ScalingTotals:
     """The plan's instances serve; NPUs have changed their role now and then."""
     counts = {"prefill": len(PREFILL), "decode": 1}
     return ScalingTotals(
         tuple(counts.values()),
-        ("serving",) * len(INSTANCES),
+        tuple("lost" if index == lost else "serving" for index in range(len(INSTANCES))),
         tuple(
             _losses(wall_s) if (kind, policy) == ("switch", "sla") else 0 for _, kind, policy in change_series(LAYOUT)
         ),

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from scheduler.core.scaling.rules import BY_OPERATOR
 from scheduler.metrics.columns import NS_PER_S
-from scheduler.metrics.family import Family, Labels
+from scheduler.metrics.family import INSTANCE, Family, Labels, by_instance
 from scheduler.metrics.layout import Layout
 from scheduler.metrics.outcome.ended_run import EndedRun
 from scheduler.metrics.outcome.usage import powered_ns
@@ -214,6 +214,10 @@ def _npu_seconds(snapshot: Snapshot) -> list[float]:
 
 
 FAMILIES: Final = (
+    Family(
+        "supernode_instance_lost", "gauge", "1 while the worker of the instance is lost, else 0.",
+        lambda s: [int(phase == "lost") for phase in s[ScalingTotals].phases], INSTANCE, by_instance,
+    ),
     Family(
         "supernode_scaling_wanted_instances", "gauge",
         "Instances that there shall be, as an autoscaler or an operator has decided; else those of the plan.",
