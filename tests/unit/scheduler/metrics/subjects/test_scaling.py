@@ -15,7 +15,8 @@ from scheduler.metrics.outcome.ended_run import RunInfo
 from scheduler.metrics.outcome.summary import summarize
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subject import own_families
-from scheduler.protocol.messages import FleetScaled
+from scheduler.metrics.subjects.instances import InstanceTotals
+from scheduler.protocol.messages import FleetScaled, WorkersJoined, WorkersLost, WorkersStarted
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 from tests.unit.scheduler.metrics.logged import SECOND, collector_of, end_run, table_of
 
@@ -110,10 +111,26 @@ def test_a_summary_counts_the_same_and_has_it_wherever_anything_was_decided() ->
 def test_npu_seconds_are_those_that_instances_account_for() -> None:
     totals = session()
     seen = totals.snapshot()
-    (instances,) = [kind for kind in seen.totals if kind.__name__ == "InstanceTotals"]
-    accounted = replace(seen[instances], accounted_s=(10.0, 2.0, 10.0))
-    seen = Snapshot(seen.layout, {**seen.totals, instances: accounted})
+    accounted = replace(seen[InstanceTotals], accounted_s=(10.0, 2.0, 10.0))
+    seen = Snapshot(seen.layout, {**seen.totals, InstanceTotals: accounted})
     assert shown(seen, "npu_seconds_total") == {("prefill",): 16 * 12.0, ("decode",): 160 * 10.0}
+
+
+def test_a_start_that_was_commanded_is_no_restart() -> None:
+    totals = session()
+    name = ["prefill-1"]
+    for said, num_restarts, is_up in (
+        (WorkersStarted(name), 0, False),
+        (WorkersJoined(name), 0, True),
+        (WorkersLost(name), 0, False),
+        (WorkersStarted(name), 1, False),
+        (WorkersJoined(name), 1, True),
+        (WorkersLost(name, as_commanded=True), 1, False),
+        (WorkersStarted(name), 1, False),
+    ):
+        totals.before(SECOND, said)
+        seen = totals[InstanceTotals]
+        assert (sum(seen.restarts), seen.is_up[1]) == (num_restarts, is_up), said
 
 
 INFO = RunInfo(0.0, 0, "", {}, has_prefix_cache=False)
