@@ -109,6 +109,8 @@ class Blueprint:
                 # Every rank of a prefill instance holds the same KV, every die of another its own.
                 self._kv_tokens(spec) * (1 if spec.role is Role.PREFILL else self._num_dies(spec)),
                 spec.supernode,
+                spec.first_npu if self.settings.scaling.is_on else None,
+                spec.address not in self.absent,
             )
             for spec in self.instances
         ]
