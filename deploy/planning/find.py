@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import Final, cast
 
 from deploy.compare.measure import RunProcesses
+from deploy.hardware.notes import tell_notes
 from deploy.planning.demand import Demand, demand_of
 from deploy.planning.load_text import is_load, workload_of
 from deploy.planning.planner import Minimise, Planned, Planner, Question
+from deploy.planning.presets import limits
 from deploy.planning.shapes import Shape, shapes_of
-from deploy.settings.options import for_run
+from deploy.settings.options import Told, for_run
 from deploy.settings.settings import Settings
 from deploy.settings.shipped_examples import find_input
 from deploy.terminal.output import tell
@@ -49,6 +51,27 @@ def find_plan(
                 return planner.plan(shapes)
             with progress("planning", lambda: (processes.num_done, None), "replays"):
                 return planner.plan(shapes)
+
+
+def ask(
+    told: Told,
+    rows: TraceOptions,
+    trace: str,
+    slo: str,
+    clusters: Sequence[str],
+    attainment: float,
+    minimise: str,
+    jobs: int | None,
+) -> Planned:
+    """`find_plan` as a user asks: settings as they were told, on each of these clusters, `slo` may be a preset."""
+    every = [_settings(told, name, slo) for name in clusters]
+    tell_notes(every[0].hardware.model)
+    return find_plan(trace, rows, every, attainment=attainment, minimise=minimise, jobs=jobs)
+
+
+def _settings(told: Told, cluster: str, slo: str) -> Settings:
+    first = Told(told.path, {**told.flags, "cluster": cluster}).load()
+    return Told(told.path, {**told.flags, "cluster": cluster, "slo": limits(slo, str(first.flat["model"]))}).load()
 
 
 def title_of(planned: Planned, trace: str, attainment: float) -> str:

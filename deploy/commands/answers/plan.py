@@ -8,13 +8,10 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.hardware.notes import tell_notes
-from deploy.planning.find import MINIMISE, find_plan, title_of
+from deploy.planning.find import MINIMISE, ask, title_of
 from deploy.planning.page import plan_document, plan_page
 from deploy.planning.plot import write_tries
-from deploy.planning.presets import limits
 from deploy.settings.options import TRACE_OPTIONS, Json, Told, setting_options, with_options
-from deploy.settings.settings import Settings
 from deploy.terminal.output import say, tell
 from scheduler.sources.traces.options import TraceOptions
 
@@ -53,9 +50,8 @@ def plan(
     json: Json = False,
 ) -> int:
     """Find the smallest split of a cluster, or of several, that serves a trace within limits, and how sure that is."""
-    every = [_settings(told, name, slo) for name in (cluster or "cloudmatrix384").split(",")]
-    tell_notes(every[0].hardware.model)
-    planned = find_plan(trace, rows, every, attainment=attainment, minimise=minimise, jobs=jobs)
+    clusters = (cluster or "cloudmatrix384").split(",")
+    planned = ask(told, rows, trace, slo, clusters, attainment, minimise, jobs)
     title = title_of(planned, trace, attainment)
     if json:
         say(json_text.dumps(plan_document(planned, attainment), indent=2) + "\n")
@@ -64,8 +60,3 @@ def plan(
     if out is not None:
         tell(f"wrote {write_tries(Path(out), planned, title, attainment)}")
     return 0 if planned.best is not None else EXIT_NOT_MET
-
-
-def _settings(told: Told, cluster: str, slo: str) -> Settings:
-    first = Told(told.path, {**told.flags, "cluster": cluster}).load()
-    return Told(told.path, {**told.flags, "cluster": cluster, "slo": limits(slo, str(first.flat["model"]))}).load()
