@@ -81,4 +81,6 @@ class Layout(Struct, frozen=True, eq=False):
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
-        return deal_npus(((one.supernode, one.num_npus) for one in self.instances), self.npus_per_supernode)
+        num_supernodes = 1 + max((one.supernode for one in self.instances), default=0)
+        first_npus = [index * self.npus_per_supernode for index in range(num_supernodes)]
+        return deal_npus(((one.supernode, one.num_npus) for one in self.instances), first_npus)
