@@ -161,7 +161,7 @@ class Comparison:
         from deploy.compare.page import comparison_page
 
         compared = list(self._compared.values())
-        clusters = {one.variant.settings.flat["cluster"]: one.variant.settings.hardware.cluster for one in compared}
+        clusters = {node.name: node for one in compared for node in one.variant.settings.hardware.supernodes}
         return comparison_page(compared, list(clusters.values()), " against ".join(self.names))
 
 

@@ -17,6 +17,7 @@ from deploy.run.replay import ReplayJob, journal_header, keep_decisions
 from deploy.run.sources import clients_log, clients_warnings, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
+from deploy.system.several_clusters import refuse_several
 from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.decisions import RunDecisions
@@ -54,6 +55,7 @@ class KeptParts(Struct, frozen=True):
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
     """A replay as the plain data from which every process makes its parts; one that is profiled measures first."""
+    refuse_several(job.settings)
     spec = {
         "config": job.settings.to_plain(),
         "trace": str(Path(job.trace).resolve()),
@@ -73,6 +75,7 @@ def host_plans(blueprint: Blueprint) -> list[HostPlan]:
     """One host per instance of the plan, and one for fabric and cache pools, in the order of
     `Blueprint.worker_addresses`; and one for all instances that are not there at first, on NPUs that others have now.
     """
+    refuse_several(blueprint.settings)
     npus = {spec.address: spec.num_npus for spec in blueprint.instances}
     shared = tuple(a for a in blueprint.worker_addresses if a in (FABRIC_ADDRESS, *blueprint.pools))
     instances = [HostPlan(a, (a,), npus[a]) for a in blueprint.worker_addresses if a in npus.keys() - blueprint.absent]

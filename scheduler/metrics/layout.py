@@ -92,7 +92,9 @@ class Layout(Struct, frozen=True, eq=False):
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
-        dealt = deal_npus(((one.supernode, one.num_npus) for one in self.instances), self.npus_per_supernode)
+        num_supernodes = 1 + max((one.supernode for one in self.instances), default=0)
+        first_npus = [index * self.npus_per_supernode for index in range(num_supernodes)]
+        dealt = deal_npus(((one.supernode, one.num_npus) for one in self.instances), first_npus)
         return [
             in_order if one.first_npu is None else range(one.first_npu, one.first_npu + one.num_npus)
             for one, in_order in zip(self.instances, dealt, strict=True)
