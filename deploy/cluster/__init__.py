@@ -8,9 +8,9 @@ Reading order:
 - `runtime_folder`, `state`: the folder with state, lock, token and log; what the state file says;
 - `processes`, `listeners`: which processes belong to a cluster, ending them all, and the ports that they listen on;
 - `up_down`, `keeper`: what the two commands do, and the process between them;
-- `node_watch`: whether the processes of its Ray node are alive;
-- `local_cluster`, `ray_connection`: a Ray node of our own, and what a process must set to talk to one;
+- `local`: a Ray node of our own, and whether its processes are alive; `ray_connection`: what a process must set to talk
+  to one;
 - `standing`, `answer`, `attach`: find the cluster that is up, ask how it stands, and work on it;
 - `fleet`, `prometheus_server`, `status_page`: what the keeper sets up, and how `supernode status` shows it;
-- `footprint`, `ports`, `loopback`: what a node takes of the machine, fixed ports, HTTP to this machine.
+- `ports`, `loopback`: fixed ports, HTTP to this machine.
 """

@@ -9,7 +9,7 @@ from typing import Any, Final
 import ray
 
 from deploy.cluster.listeners import session_listeners
-from deploy.cluster.node_watch import is_stopped
+from deploy.cluster.local.node_watch import is_stopped
 from deploy.cluster.ray_connection import connected
 from deploy.cluster.runtime_folder import locate_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing

@@ -22,7 +22,7 @@ from typing import Any, Final
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
-from deploy.cluster.node_watch import NodeWatch, node_processes
+from deploy.cluster.local.node_watch import NodeWatch, node_processes
 from deploy.cluster.processes import process_start, session_members
 from deploy.cluster.runtime_folder import RuntimeFolder
 from deploy.cluster.state import ClusterState, write_state
@@ -101,7 +101,7 @@ class Keeper:
         self._note()
         from deploy.admin.spec import AdminSpec
         from deploy.cluster.fleet import fleet_spec
-        from deploy.cluster.local_cluster import LocalCluster, make_node_folder
+        from deploy.cluster.local.local_cluster import LocalCluster, make_node_folder
         from deploy.http.spec import BLOCK_TOKENS as HTTP_BLOCK_TOKENS
         from deploy.http.spec import HttpSpec
         from deploy.live.actors import Actors

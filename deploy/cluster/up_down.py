@@ -13,8 +13,8 @@ from typing import Final
 
 from msgspec import to_builtins
 
-from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.keeper import MAX_GRACE_S, Launch, launch_text
+from deploy.cluster.local.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.processes import end_session, process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, locked, make_token, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing

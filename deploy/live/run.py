@@ -10,7 +10,7 @@ from typing import Any, Final
 import ray
 from msgspec import Struct
 
-from deploy.cluster.local_cluster import LocalCluster
+from deploy.cluster.local.local_cluster import LocalCluster
 from deploy.live.actors import CALL_S, Actors, HostPlan
 from deploy.live.control_plane import ACTOR_NAME, FleetSpec, LiveOutcome
 from deploy.live.session import RunSpec

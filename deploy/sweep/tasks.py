@@ -17,7 +17,7 @@ from typing import Any, Final
 import ray
 from msgspec import Struct
 
-from deploy.cluster.local_cluster import LocalCluster
+from deploy.cluster.local.local_cluster import LocalCluster
 from deploy.cluster.ray_connection import joined
 from deploy.sweep.runs import Run, file_digest, measure_run
 from scheduler.protocol.errors import ClusterError, InputError
