@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from deploy.admin.spec import AdminSpec
 from deploy.http.spec import BLOCK_TOKENS, HttpSpec
 from deploy.live.actors import HostPlan
-from deploy.live.control_plane import FleetSpec
+from deploy.live.fleet_spec import FleetSpec
 from deploy.live.parts import idle_run
 from deploy.live.telemetry import TelemetrySpec
 from deploy.system.blueprint import Blueprint

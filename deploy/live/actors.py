@@ -9,7 +9,8 @@ from typing import Any, Final
 import ray
 from msgspec import Struct
 
-from deploy.live.control_plane import ACTOR_NAME, ControlPlane, FleetSpec
+from deploy.live.control_plane import ACTOR_NAME, ControlPlane
+from deploy.live.fleet_spec import FleetSpec
 from scheduler.protocol.errors import ClusterError, SilentError, WorkerLostError
 from scheduler.runtime.clock import monotonic_s, pause_s
 from workers.ray_shell.carrier import SILENT_S

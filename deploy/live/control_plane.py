@@ -7,17 +7,15 @@ import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from deploy.admin.operations import known_names
 from deploy.admin.service import AdminService
-from deploy.admin.spec import AdminSpec
 from deploy.http.service import HttpService
-from deploy.http.spec import HttpSpec
 from deploy.live.control_calls import COMMANDS
+from deploy.live.fleet_spec import FleetSpec, LiveOutcome
 from deploy.live.session import RunSpec, Session
-from deploy.live.telemetry import Telemetry, TelemetrySpec
+from deploy.live.telemetry import Telemetry
 from deploy.run.garbage_collection import settle
 from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
@@ -51,40 +49,6 @@ IDLE_AGAIN_S: Final = 3.0
 
 TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
-
-
-class FleetSpec(Struct, frozen=True):
-    """The hosts that a control plane commands: name -> addresses of the components on it.
-
-    With `idle` that run goes whenever no other does, so that the fleet always has a present. With `telemetry` the
-    control plane answers scrapes, with `http` requests of clients, which the idle run serves, with `admin` operations.
-    """
-
-    hosts: dict[str, tuple[str, ...]]
-    metered: list[str] = field(default_factory=list[str])
-    idle: RunSpec | None = None
-    telemetry: TelemetrySpec | None = None
-    http: HttpSpec | None = None
-    admin: AdminSpec | None = None
-
-    def at(self, addresses: Mapping[str, str]) -> FleetSpec:
-        """The same, with all that it serves where it was found to listen."""
-        spec = self
-        if spec.telemetry is not None:
-            port = int(addresses["metrics"].rpartition(":")[2])
-            spec = replace(spec, telemetry=replace(spec.telemetry, port=port))
-        if spec.admin is not None:
-            spec = replace(spec, admin=spec.admin.at(addresses["admin"]))
-        return spec if spec.http is None else replace(spec, http=spec.http.at(addresses["http"]))
-
-
-class LiveOutcome(Struct, frozen=True):
-    """How a live run ended, and what its control plane kept: the objects that a virtual run leaves in its process."""
-
-    end: LiveEnd
-    kept: Any
-    run_s: float
-    """Wall seconds from clock zero to the end."""
 
 
 class ControlPlane:

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from deploy.cluster.local.local_cluster import LocalCluster
 from deploy.live.actors import CALL_S, Actors, HostPlan
-from deploy.live.control_plane import ACTOR_NAME, FleetSpec, LiveOutcome
+from deploy.live.control_plane import ACTOR_NAME
+from deploy.live.fleet_spec import FleetSpec, LiveOutcome
 from deploy.live.session import RunSpec
 from deploy.terminal.interrupt import stop_on_interrupt
 from scheduler.protocol.errors import ClusterError, WorkerLostError
