@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.envelope import MAX_IN_FLIGHT, Envelope, Item, decode_envelope, encode_envelope
@@ -78,6 +78,11 @@ class WorkerTransport(Protocol):
         `WorkerLostError` if it died while it began, `ClusterError` if it does not come back within a deadline."""
         ...
 
+    def waits_for(self, host: str) -> str:
+        """What a lost host waits for that may never come, such as room on another node, for a person; empty if it is
+        only being started again."""
+        ...
+
 
 class LiveEnd(Struct, frozen=True):
     """How a live run ended. `end_ns` is the time of its last event, as on the virtual clock."""
@@ -91,6 +96,8 @@ class LiveEnd(Struct, frozen=True):
     warnings: list[str]
     num_stalled: int = 0
     """Requests for which nothing was due any more, and nobody came in time to change that: they ended as failed."""
+    waiting: dict[str, str] = field(default_factory=dict[str, str])
+    """What hosts that were away at the end waited for, by name."""
 
 
 class LiveRuntime:
@@ -140,6 +147,11 @@ class LiveRuntime:
     def num_messages(self) -> int:
         """Messages handled here and sent to hosts so far."""
         return self._num_messages + self._local.num_handled
+
+    def waiting(self) -> dict[str, str]:
+        """What hosts that are away wait for, by name: nobody knows whether they will come back."""
+        away = {peer.name: self._transport.waits_for(peer.name) for peer in self._peers.values() if peer.is_lost}
+        return {name: line for name, line in away.items() if line}
 
     def deliver(self, data: bytes) -> None:
         """Take an envelope from a host; never waits, so that the order of calls is the order of receipt."""
@@ -242,13 +254,20 @@ class LiveRuntime:
             not self._keep_open
             and self._local.deadline_ns == NEVER_NS
             and not self._inbox
-            and all(peer.is_quiet() for peer in self._peers.values())
+            and all(peer.is_quiet() or self._is_away(peer) for peer in self._peers.values())
         )
 
     def _is_anything_due(self) -> bool:
         """Whether somebody will do something by itself, or is to come back; asking how hosts stand does not count."""
-        peers = self._peers.values()
-        return self._local.deadline_ns != NEVER_NS or any(p.is_lost or p.link.deadline_ns != NEVER_NS for p in peers)
+        return self._local.deadline_ns != NEVER_NS or any(
+            peer.link.deadline_ns != NEVER_NS or peer.is_lost
+            for peer in self._peers.values()
+            if not self._is_away(peer)
+        )
+
+    def _is_away(self, peer: Peer) -> bool:
+        """It is lost, and may never come back."""
+        return peer.is_lost and bool(self._transport.waits_for(peer.name))
 
     def _send(self, peer: Peer) -> None:
         link = peer.link
@@ -360,12 +379,14 @@ class LiveRuntime:
         self._local.deliver(self._core_address, end_ns, ended)
         hops = self.lateness.cost(self._clock.speed)
         counts = (self.num_messages, self._num_envelopes, self._num_restarts)
-        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings, self.patience.num_given_up)
+        num_stalled, waiting = self.patience.num_given_up, self.waiting()
+        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings, num_stalled, waiting)
 
     async def _end_peer(self, peer: Peer, end_ns: int, ended: RunEnded) -> list[str]:
         """Have one host account; returns a warning if it does not in time."""
         if peer.is_lost:
-            return [f"{peer.name} was down when the run ended; it gave no last account"]
+            why = self._transport.waits_for(peer.name)
+            return [f"{peer.name} was down when the run ended{why and f' ({why})'}; it gave no last account"]
         link = peer.link
         for address in peer.addresses:
             link.outbox.add((address, end_ns, ended))
