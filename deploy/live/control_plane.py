@@ -27,6 +27,7 @@ from workers.ray_shell.carrier import HostCarrier
 from workers.ray_shell.failures import portable
 from workers.ray_shell.host import named
 from workers.ray_shell.identity import Identity, find_stranger, identity
+from workers.ray_shell.placement_groups import WatchedPlaces
 from workers.ray_shell.transport import RayHostCalls
 
 ACTOR_NAME: Final = "control-plane"
@@ -77,6 +78,8 @@ class ControlPlane:
         self._is_untaken = False
         self._asked_s = 0.0
         self._ticking: asyncio.Task[None] | None = None
+        self._places: WatchedPlaces | None = None
+        self._watching: asyncio.Task[None] | None = None
         # Every session has a fabric of its own, and what an operator broke stays broken until it is repaired.
         self._broken_parts: set[str] = set()
         # Likewise, whom an operator sent away stays away, and what counts there are to be holds.
@@ -95,6 +98,9 @@ class ControlPlane:
         except Exception as error:
             raise portable(error) from error
         self._fleet, self._handles = spec, dict(handles)
+        if spec.placed:
+            self._places = WatchedPlaces(spec.placed, RayHostCalls(self._handles).fence)
+            self._watching = asyncio.create_task(self._places.watch())
         self._ticking = asyncio.create_task(self._tick())
         self._start_idle()
         if self._idle is not None:  # who reads that the cluster is up may send requests at once
@@ -270,10 +276,11 @@ class ControlPlane:
     def _make_session(self, fleet: FleetSpec, run: RunSpec) -> Session:
         self._num_sessions += 1
         parts = named(run.make_control)(run.spec)
-        transport = HostCarrier(RayHostCalls(self._handles), fleet.hosts, run.worker_spec, self._identity)
+        calls = RayHostCalls(self._handles)
+        transport = HostCarrier(calls, fleet.hosts, run.worker_spec, self._identity, self._places)
         name = f"{self._born_ns}-{self._num_sessions}"
-        # A private cluster has no operator.
-        return Session(name, run, parts, transport, fleet.metered, STALL_S if fleet.idle else 0.0)
+        # A private cluster has no operator, and one of a single node has no other that may have room.
+        return Session(name, run, parts, transport, fleet.metered, STALL_S if fleet.idle or fleet.placed else 0.0)
 
     async def _run_before(self, fleet: FleetSpec, spec: RunSpec, before: RunSpec) -> RunSpec:
         """A run that is no part of the replay and in no metric; what it keeps is for the replay."""

@@ -13,6 +13,7 @@ from deploy.http.spec import HttpSpec
 from deploy.live.session import RunSpec
 from deploy.live.telemetry import TelemetrySpec
 from scheduler.runtime.live import LiveEnd
+from workers.ray_shell.placement_watch import PlacedHost
 
 
 class FleetSpec(Struct, frozen=True):
@@ -20,6 +21,7 @@ class FleetSpec(Struct, frozen=True):
 
     With `idle` that run goes whenever no other does, so that the fleet always has a present. With `telemetry` the
     control plane answers scrapes, with `http` requests of clients, which the idle run serves, with `admin` operations.
+    Hosts that are `placed` may lose a node and wait for room on another.
     """
 
     hosts: dict[str, tuple[str, ...]]
@@ -28,6 +30,7 @@ class FleetSpec(Struct, frozen=True):
     telemetry: TelemetrySpec | None = None
     http: HttpSpec | None = None
     admin: AdminSpec | None = None
+    placed: dict[str, PlacedHost] = field(default_factory=dict[str, PlacedHost])
 
     def at(self, addresses: Mapping[str, str]) -> FleetSpec:
         """The same, with all that it serves where it was found to listen."""
