@@ -118,7 +118,7 @@ def test_a_fleet_on_an_existing_cluster_survives_its_nodes_and_leaves_nothing(no
         assert not groups()
 
         # Attach: every instance on two nodes.
-        told = json.loads(user.run("up", *at, *PLAN, "--placement", "strict_spread", "--metrics-port", "0",
+        told = json.loads(user.run("up", *ship, *PLAN, "--placement", "strict_spread", "--metrics-port", "0",
                                    "--detach", "--json"))  # fmt: skip
         assert told["token"] is None
         assert told["namespace"].startswith("supernode-")

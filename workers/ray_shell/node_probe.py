@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import ray
-from msgspec import Struct
 
 from workers.ray_shell.host import named
-from workers.ray_shell.identity import Identity, identity
+from workers.ray_shell.identity import Program, own_program
 from workers.ray_shell.placement_groups import on_node
 from workers.ray_shell.transport import call_all
 
@@ -19,22 +17,6 @@ READY_S: Final = 60.0
 
 # Ray's types are incomplete.
 _RAY: Final[Any] = ray
-
-
-class Program(Struct, frozen=True):
-    """Our program as a process has it: the version of its distribution, empty if it is none that was installed."""
-
-    version: str
-    identity: Identity
-
-
-def own_program(distribution: str) -> Program:
-    """That of this process."""
-    try:
-        installed = version(distribution)
-    except PackageNotFoundError:
-        installed = ""
-    return Program(installed, identity())
 
 
 class NodeProbe:

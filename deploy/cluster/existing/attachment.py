@@ -23,7 +23,8 @@ from deploy.doctor.installation import DISTRIBUTION
 from scheduler.protocol.errors import ClusterError
 from scheduler.runtime.clock import NS_PER_S, monotonic_s, pause_s, wall_now_ns
 from workers.ray_shell.failures import MissingProgramError
-from workers.ray_shell.node_probe import Program, ask_clock, end_probes, own_program, programs_of, start_probes
+from workers.ray_shell.identity import Program, own_program
+from workers.ray_shell.node_probe import ask_clock, end_probes, programs_of, start_probes
 from workers.ray_shell.placement_groups import Seating, look_at, release, reserve
 
 CLOCK: Final = "scheduler.runtime.clock:wall_now_ns"

@@ -43,7 +43,7 @@ def why_no_room(
 def why_no_resource(address: str, spec: ExistingSpec) -> str:
     """One line for a cluster of which no node offers the resource."""
     return (
-        f"no node of the cluster at {address} offers {spec.resource}; start nodes with "
-        f"'ray start --address=HOST:PORT --resources=\\'{{\"{spec.resource}\": 64}}\\'', or have an emulated NPU take "
+        f"no node of the cluster at {address} offers {spec.resource}; start nodes by "
+        f"ray start --address=HOST:PORT --resources='{{\"{spec.resource}\": 64}}', or have an emulated NPU take "
         "a share of something else, such as --npu-resource CPU=0.05"
     )

@@ -10,8 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from workers.ray_shell.identity import PACKAGES, Identity
-from workers.ray_shell.node_probe import Program
+from workers.ray_shell.identity import PACKAGES, Identity, Program
 
 COMPILED: Final = "*__mypyc.*"
 """The library of the compiled wheel, beside the packages."""
