@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from deploy.cluster.existing.options import EXISTING_OPTIONS, refuse_existing
-from deploy.cluster.existing.spec import ExistingSpec
+from deploy.commands.existing_cluster import EXISTING_OPTIONS, ExistingFlags
 from deploy.hardware.notes import tell_notes
 from deploy.run.collecting import clients_of_run, expected_clients
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual
@@ -28,6 +27,7 @@ from scheduler.sources.traces.options import TraceOptions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deploy.cluster.existing.spec import ExistingSpec
     from deploy.cluster.state import ClusterState
     from deploy.http_client.result import ClientResult
     from deploy.run.openmetrics import ScrapeJob
@@ -69,7 +69,7 @@ def replay(
     trace: Trace,
     told: Told,
     rows: TraceOptions,
-    existing: ExistingSpec | None,
+    existing: ExistingFlags,
     live: Live = False,
     speed: Speed = None,
     via: Via = None,
@@ -86,9 +86,8 @@ def replay(
     """Replay a trace on an emulated supernode and print what came of it."""
     if via is not None:
         _refuse_via(via, speed, {"--faults": faults, "--journal": journal}, live=live)
-    if existing is not None:
-        refuse_existing(existing, via, {"--journal": journal}, live=live)
-    parsed, cluster_up = _parse_bounds(bounds), _find_cluster() if live and existing is None else None
+    joins = existing.spec_of_replay(via, {"--journal": journal}, live=live)
+    parsed, cluster_up = _parse_bounds(bounds), _find_cluster() if live and joins is None else None
     settings = _settings(told, cluster_up)
     tell_notes(settings.hardware.model)
     _refuse_contradictions(settings, told, speed, live=live)
@@ -105,7 +104,7 @@ def replay(
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, told.path, faults))
     broken = _read_faults(faults, settings, live=live)
     job = ReplayJob(trace, options, settings, journal, broken, keeps_log=out is not None, scrapes=scrapes)
-    result = _replay_live(job, speed, via, cluster_up, existing) if live else replay_virtual(job)
+    result = _replay_live(job, speed, via, cluster_up, joins) if live else replay_virtual(job)
     several = None if seeds is None or result.is_partial else _run_seeds(job, result.document(), all_seeds)
     return _present(result, out, parsed, several, [*context.command_path.split(), *(context.obj or ())], as_json=json)
 

@@ -13,13 +13,12 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from deploy.admin.spec import PATH as ADMIN_PATH
-from deploy.cluster.existing.options import EXISTING_OPTIONS
-from deploy.cluster.existing.spec import ExistingSpec
 from deploy.cluster.listeners import session_listeners
 from deploy.cluster.ports import HTTP_PORT, LOOPBACK, METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import DEFAULT_GRACE, bring_up, read_grace_s, take_down
+from deploy.commands.existing_cluster import EXISTING_OPTIONS, ExistingFlags
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.hardware.notes import tell_notes
 from deploy.http.spec import KEY_VARIABLE, HttpSpec, http_spec
@@ -70,7 +69,7 @@ UP_SETTINGS: Final = ("cluster", "model", "plan", "policy", "cache", "cache_plan
 @with_options(told=setting_options(UP_SETTINGS), existing=EXISTING_OPTIONS)
 def up(
     told: Told,
-    existing: ExistingSpec | None,
+    existing: ExistingFlags,
     detach: Detach = False,
     metrics_port: MetricsPort = METRICS_PORT,
     prometheus: WithPrometheus = False,
@@ -89,9 +88,10 @@ def up(
     once clients of --http have the rest of their answers or --grace is over; with a second one at once.
     """
     grace_s = read_grace_s(grace)
-    if existing is not None and existing.is_client:
+    joins = existing.spec()
+    if joins is not None and joins.is_client:
         raise ConfigError(
-            f"--address {existing.address}: a client of Ray is on none of its nodes, and metrics and HTTP would be out "
+            f"--address {joins.address}: a client of Ray is on none of its nodes, and metrics and HTTP would be out "
             "of reach; run this command on a node of the cluster with --address auto"
         )
     settings = told.load()
@@ -120,7 +120,7 @@ def up(
     with stop_on_interrupt(stop.ask):
         with waiting("bringing the cluster up", USUAL_S):
             port = prometheus_port if prometheus else 0
-            state = bring_up(settings, metrics_port, port, stop.look, served, existing)
+            state = bring_up(settings, metrics_port, port, stop.look, served, joins)
         say(json.dumps(_document(state), indent=2) + "\n" if as_json else _text(state))
         if detach:
             return 0

@@ -16,8 +16,8 @@ the transport, ends the run, which raises the first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -38,6 +38,7 @@ from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
 from scheduler.runtime.patience import Patience
 from scheduler.runtime.peer import Link, Peer, host_of
+from scheduler.runtime.worker_transport import WorkerTransport
 
 HEARTBEAT_S: Final = 2.0
 """Wall seconds after which hosts are asked how they stand, so that a dead one is missed, and idle instances for their
@@ -54,34 +55,6 @@ _ACCOUNTS: Final = (UsageReported, CacheReported)
 
 MAX_INBOX_ITEMS: Final = 200_000
 """Messages received and not yet handled; beyond it the control plane is hopelessly behind."""
-
-
-class WorkerTransport(Protocol):
-    """Carries envelopes to hosts of workers. What hosts send by themselves reaches `LiveRuntime.deliver`."""
-
-    @property
-    def hosts(self) -> Mapping[str, Sequence[str]]:
-        """Names of the hosts, and the addresses of the components on each, in a fixed order."""
-        ...
-
-    async def send(self, host: str, envelope: bytes) -> bytes:
-        """Deliver one envelope; returns the host's next one, within a deadline.
-
-        `WorkerLostError` if the host's process died, `ClusterError` for whatever else kept it.
-        """
-        ...
-
-    async def revive(self, host: str, sender: str, began_ns: int) -> int:
-        """Return when a fresh process of that host runs: its components account from `began_ns`, its envelopes bear
-        `sender`. Answers how many processes were started since the one before ran: some may have died at once.
-
-        `WorkerLostError` if it died while it began, `ClusterError` if it does not come back within a deadline."""
-        ...
-
-    def waits_for(self, host: str) -> str:
-        """What a lost host waits for that may never come, such as room on another node, for a person; empty if it is
-        only being started again."""
-        ...
 
 
 class LiveEnd(Struct, frozen=True):

@@ -51,7 +51,12 @@ class ExistingSpec(Struct, frozen=True):
 
 
 def existing_spec(
-    address: str, placement: str = "pack", npu_resource: str = "NPU", max_skew: str = "20ms", *, ships: bool = False
+    address: str,
+    placement: str = "pack",
+    npu_resource: str = "NPU",
+    max_clock_skew: str = "20ms",
+    *,
+    ships: bool = False,
 ) -> ExistingSpec:
     """From the flags; `ConfigError` that names the flag."""
     if not _ADDRESS.fullmatch(address):
@@ -64,9 +69,9 @@ def existing_spec(
         raise ConfigError(f"--npu-resource {npu_resource}: give NAME, or NAME=AMOUNT for one NPU, such as CPU=0.05")
     if matched["name"] in UNFIT:
         raise ConfigError(f"--npu-resource {npu_resource}: take CPU or a custom resource, not {matched['name']}")
-    max_skew_s = read_quantity(max_skew, "s", needs_unit=True)
+    max_skew_s = read_quantity(max_clock_skew, "s", needs_unit=True)
     if not max_skew_s > 0:
-        raise ConfigError(f"--max-clock-skew {max_skew}: give a time above zero, such as 20ms")
+        raise ConfigError(f"--max-clock-skew {max_clock_skew}: give a time above zero, such as 20ms")
     return ExistingSpec(address, cast(Placement, placement), matched["name"], amount, ships, max_skew_s)
 
 

@@ -190,54 +190,6 @@ def test_a_run_in_which_nothing_is_due_waits_for_an_operator_and_then_gives_up(i
         assert end.num_stalled == sum(reason == FinishReason.INTERRUPTED for reason in table.reason[:10]) > 0
 
 
-def lose_node(cluster: FakeCluster, host: str) -> asyncio.Event:
-    """Its process is gone, and there is no room for another before the event is set."""
-    room = cluster.transport.homeless[host] = asyncio.Event()
-    cluster.transport.kill(host)
-    return room
-
-
-def test_a_run_goes_on_and_ends_without_an_instance_for_which_there_is_no_room() -> None:
-    parts, cluster = make_cluster(small_spec(20))
-    table = parts.core.table
-
-    async def run() -> LiveEnd:
-        running = asyncio.create_task(cluster.run())
-        await _until(lambda: table.num_requests >= 5)
-        lose_node(cluster, "prefill-0")
-        await _until(lambda: bool(cluster.runtime.waiting()))
-        return await running
-
-    end = asyncio.run(run())
-    assert (end.interrupted, end.num_stalled, end.num_restarts) == (False, 0, 0)
-    assert set(table.reason[:20]) <= set(FINISHED)
-    assert end.waiting == {"prefill-0": "waits for room"}
-    assert any("prefill-0 was down when the run ended (waits for room)" in line for line in end.warnings)
-
-
-@pytest.mark.parametrize("comes", [True, False])
-def test_the_last_of_its_stage_without_room_is_waited_for_as_an_operator_is(comes: bool) -> None:
-    spec = small_spec(10, rate_per_s=50.0) | LIVE
-    parts = make_control(spec)
-    table = parts.core.table
-    cluster = FakeCluster(parts, WORKERS, maker(spec), num_open=lambda: table.num_open, patience_s=60.0)
-
-    async def run() -> LiveEnd:
-        running = asyncio.create_task(cluster.run())
-        await _until(lambda: table.num_requests == 10)
-        room = lose_node(cluster, "decode-0")
-        await _until(lambda: cluster.runtime.patience.left_s is not None)
-        if comes:
-            room.set()
-        return await running
-
-    end = asyncio.run(run())
-    assert table.num_open == 0
-    assert (end.num_stalled == 0) == comes == (set(table.reason[:10]) <= set(FINISHED))
-    assert end.num_restarts == comes
-    assert end.waiting == ({} if comes else {"decode-0": "waits for room"})
-
-
 def test_requests_that_are_open_when_a_run_fails_end_as_failed() -> None:
     parts, cluster = make_cluster(small_spec(20))
     cluster.transport.cursed.add("decode-0")

@@ -13,8 +13,8 @@ def test_other_versions_are_named_on_both_sides() -> None:
         "This process on node 10.0.0.1:6379 was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
     )
     assert refusal("h:6379", error, FIX) == (
-        "the cluster at h:6379 runs Ray 2.58.0 on Python 3.10.4, this process Ray 2.60.0 on Python 3.11.7: they must be "
-        "the same; use an environment with those"
+        "the cluster at h:6379 runs Ray 2.58.0 on Python 3.10.4, this process Ray 2.60.0 on Python 3.11.7: they must "
+        "be the same; use an environment with those"
     )
 
 

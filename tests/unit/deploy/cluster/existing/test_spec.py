@@ -41,7 +41,7 @@ def test_a_placement_that_is_none_is_told_with_those_that_are() -> None:
 
 
 def test_the_bound_of_clocks_has_a_unit_and_is_above_zero() -> None:
-    assert existing_spec("auto", max_skew="5ms").max_skew_s == 0.005
+    assert existing_spec("auto", max_clock_skew="5ms").max_skew_s == 0.005
     for text in ("5", "0ms", "-1s"):
         with pytest.raises(ConfigError):
-            existing_spec("auto", max_skew=text)
+            existing_spec("auto", max_clock_skew=text)
