@@ -6,8 +6,8 @@ Nothing here outlives the driver: its actors, placement groups and names end wit
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,7 +16,7 @@ import ray
 
 from deploy.cluster.existing.bundles import bundle_text, bundles_of, why_no_resource, why_no_room
 from deploy.cluster.existing.clock_offsets import Offset, Ping, offset_of, spread_of, why_too_far
-from deploy.cluster.existing.program import SHIP_HINT, staged, why_other_program
+from deploy.cluster.existing.program import SHIP_HINT, shipped, why_other_program
 from deploy.cluster.existing.spec import ExistingSpec
 from deploy.cluster.ray_connection import joined
 from deploy.doctor.installation import DISTRIBUTION
@@ -80,7 +80,7 @@ class Attachment:
         return self._spec.address if self._spec.is_client else _RAY.get_runtime_context().gcs_address
 
     def _start(self) -> None:
-        environment = self._stack.enter_context(shipped(self._spec))
+        environment = self._stack.enter_context(shipped(ships=self._spec.ships))
         self._stack.enter_context(joined(self._spec.address, namespace=self.namespace, runtime_env=environment))
         home = str(_RAY.get_runtime_context().get_node_id())
         totals = _offered(self._spec.resource)
@@ -92,7 +92,11 @@ class Attachment:
         self._stack.callback(release, seats)
         self.seating = Seating(seats, home)
         nodes = self._wait_placed()
-        self._check_nodes(sorted({home, *nodes}), home)
+        apart_ns = self._check_nodes(sorted({home, *nodes}), home)
+        self.note = (
+            f"{_many(len(seats), 'instance')} on {_many(len(nodes), 'node')} of the cluster at {self.address} "
+            f"(placement {self._spec.placement}); clocks at most {apart_ns / 1e6:.1f} ms apart"
+        )
 
     def _wait_placed(self) -> set[str]:
         """Return, when every bundle has one, the nodes of all; `ClusterError` that says who waits for what."""
@@ -116,8 +120,8 @@ class Attachment:
             self._look()
             pause_s(_POLL_S)
 
-    def _check_nodes(self, nodes: Sequence[str], home: str) -> None:
-        """Hold their programs and clocks to ours."""
+    def _check_nodes(self, nodes: Sequence[str], home: str) -> int:
+        """Hold their programs and clocks to ours; returns by how many nanoseconds a clock may be off that of `home`."""
         names = _node_names()
         probes = start_probes(nodes, CLOCK, DISTRIBUTION)
         try:
@@ -134,10 +138,7 @@ class Attachment:
         if line := why_too_far(offsets, names[home], round(self._spec.max_skew_s * NS_PER_S)):
             raise ClusterError(line)
         furthest = spread_of(offsets, names[home])
-        self.note = (
-            f"{len(self.seating.seats)} instances on {len(nodes)} nodes of the cluster at {self.address} (placement "
-            f"{self._spec.placement}); clocks at most {(abs(furthest.ahead_ns) + furthest.error_ns) / 1e6:.1f} ms apart"
-        )
+        return abs(furthest.ahead_ns) + furthest.error_ns
 
     def _programs(self, probes: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Program]:
         try:
@@ -159,14 +160,8 @@ def measure(ask: Callable[[], int]) -> Offset:
     return offset_of(pings)
 
 
-@contextmanager
-def shipped(spec: ExistingSpec) -> Generator[dict[str, Any] | None]:
-    """The runtime environment of our processes, None for what the nodes have."""
-    if not spec.ships:
-        yield None
-        return
-    with staged() as folder:
-        yield {"working_dir": str(folder)}
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count > 1 else ''}"
 
 
 def _offered(resource: str) -> dict[str, float]:

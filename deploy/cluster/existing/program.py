@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from workers.ray_shell.identity import PACKAGES, Identity, Program
 
@@ -34,6 +34,16 @@ def _digests(identity: Identity) -> dict[str, str]:
 def _text(program: Program) -> str:
     digests = "-".join(digest[:4] or "none" for digest in _digests(program.identity).values())
     return f"{program.version or 'of no version'} (digest {digests})"
+
+
+@contextmanager
+def shipped(*, ships: bool) -> Generator[dict[str, Any] | None]:
+    """The runtime environment of our processes, which has our program in it; None for what the nodes have."""
+    if not ships:
+        yield None
+        return
+    with staged() as folder:
+        yield {"working_dir": str(folder)}
 
 
 @contextmanager

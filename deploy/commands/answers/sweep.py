@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from deploy.commands.existing_cluster import Ship
 from deploy.settings.options import FailIf, Json
 from deploy.settings.shipped_examples import find_input
 from deploy.statistics.seeds import seeds_document
@@ -43,6 +44,7 @@ def sweep(
     file: File,
     out: Out = None,
     address: Address = None,
+    ship: Ship = False,
     jobs: Jobs = None,
     retry_failed: RetryFailed = False,
     bounds: FailIf = None,
@@ -54,13 +56,15 @@ def sweep(
         raise ConfigError(f"--jobs is {jobs}; give a number of runs, at least 1")
     if jobs is not None and address is not None:
         raise ConfigError("--jobs is for a node here; a cluster at an --address has its own processors: leave one out")
+    if ship and address is None:
+        raise ConfigError("--ship sends this program to a cluster: add its --address, or leave it out")
     space = read_space(file)
     trace = find_input(space.trace)
     points = space.points()
     digest = file_digest(trace)
     runs = runs_of(space, points, trace, f"{digest} {[code for _, code in identity().values()]}")
     folder = Path(out) if out is not None else Path(file).with_suffix("")
-    results = _results(runs, Store(folder), trace, digest, address, jobs, retry_failed=retry_failed)
+    results = _results(runs, Store(folder), trace, digest, address, jobs, ships=ship, retry_failed=retry_failed)
     return _present(space, points, runs, results, folder, parsed, as_json=json)
 
 
@@ -79,6 +83,7 @@ def _results(
     address: str | None,
     jobs: int | None,
     *,
+    ships: bool,
     retry_failed: bool,
 ) -> dict[str, Mapping[str, Any]]:
     """By the name of a run: those that were kept, and those made now."""
@@ -101,7 +106,7 @@ def _results(
 
         done = len(results)
         with (
-            cluster(address, min(len(missing), jobs or os.cpu_count() or 1)) as num_at_a_time,
+            cluster(address, min(len(missing), jobs or os.cpu_count() or 1), ships=ships) as num_at_a_time,
             progress("sweeping", lambda: (len(results) - done, len(missing)), "runs"),
         ):
             do(missing, trace, digest, num_at_a_time, keep)
