@@ -51,7 +51,7 @@ Jobs = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time; as 
 
 
 COMPARE_SETTINGS: Final = (
-    *("model", "admission", "order", "classes", "cache", "cache_plane", "slo", "seed"),
+    *("model", "calibration", "admission", "order", "classes", "cache", "cache_plane", "slo", "seed"),
     *("concurrency", "think_time", "ramp", "sessions", "warmup"),
 )
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 import typer
 from msgspec import to_builtins
 
-from deploy.hardware.lookup import load_cluster, load_model
+from deploy.calibration.applied import load_calibrated
+from deploy.hardware.lookup import load_model
 from deploy.hardware.model_page import model_list, model_page, model_summary
 from deploy.hardware.notes import tell_notes
 from deploy.hardware.operating_points import (
@@ -21,7 +22,15 @@ from deploy.hardware.operating_points import (
     prefill_point,
     tpot_limit_s,
 )
-from deploy.hardware.point_page import Answer, afd_answer, decode_answer, operator_answer, point_page, prefill_answer
+from deploy.hardware.point_page import (
+    Answer,
+    afd_answer,
+    decode_answer,
+    operator_answer,
+    point_page,
+    prefill_answer,
+    with_intervals,
+)
 from deploy.settings.options import OptionGroup, with_options
 from deploy.terminal.output import say
 from scheduler.protocol.errors import ConfigError
@@ -67,6 +76,7 @@ KvPrecision = Annotated[str | None, typer.Option(metavar="NAME", help="Of cached
 ExpertFormat = Annotated[str | None, typer.Option(metavar="KIND", help="Experts' weights: nvfp4, w4a8 or none.")]
 Afd = Annotated[str | None, typer.Option(metavar="A:F", help="Attention on A NPUs, experts on F others.")]
 TpotSlo = Annotated[str | None, typer.Option(metavar="TIME", help="Find the largest batch within it, such as 50ms.")]
+CalibrationFile = Annotated[str | None, typer.Option(metavar="FILE", help="What supernode calibrate wrote.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
 INSTANCE_OPTIONS: Final = OptionGroup(
@@ -123,10 +133,11 @@ def prefill(
     prompt: Prompt = None,
     reuse: Reuse = None,
     cache_plane: CachePlane = None,
+    calibration: CalibrationFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a prefill pass, by operator."""
-    supernode, shape = load_cluster(cluster), load_model(model)
+    supernode, shape = load_calibrated(cluster, calibration), load_model(model)
     tell_notes(shape)
     with _physics_refusing():
         point = prefill_point(supernode, shape, instance, batch_tokens, prompt, reuse, cache_plane)
@@ -149,6 +160,7 @@ def decode(
     accept_length: AcceptLength = None,
     tpot_slo: TpotSlo = None,
     afd: Afd = None,
+    calibration: CalibrationFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a decode step, by operator."""
@@ -157,7 +169,7 @@ def decode(
     if afd is not None and tpot_slo is not None:
         raise ConfigError(f"--afd {afd} and --tpot-slo {tpot_slo}: a batch is not searched for; give --batch instead")
     limit_s = None if tpot_slo is None else tpot_limit_s(tpot_slo)
-    supernode, shape = load_cluster(cluster), load_model(model)
+    supernode, shape = load_calibrated(cluster, calibration), load_model(model)
     tell_notes(shape)
     with _physics_refusing():
         point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
@@ -178,11 +190,12 @@ def operator(
     cluster: Cluster = CLUSTER,
     ep: Annotated[int | None, typer.Option(metavar="N", help="Ranks (those of the decode instance).")] = None,
     batch: Annotated[int, typer.Option(metavar="N", help="Tokens per rank.")] = TOKENS_PER_RANK,
+    calibration: CalibrationFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Latency and bandwidth of one collective."""
     which = one_of("operator", name, ["dispatch", "combine"])
-    supernode = load_cluster(cluster)
+    supernode = load_calibrated(cluster, calibration)
     ranks = supernode.defaults.decode.ep if ep is None else ep
     with _physics_refusing():
         prediction = predict_operator("dispatch" if which == "dispatch" else "combine", supernode, ranks, batch)
@@ -199,10 +212,11 @@ def _physics_refusing() -> Generator[None, None, None]:
 
 
 def _show(answer: Answer, as_json: bool) -> None:
+    told = with_intervals(answer)
     if as_json:
-        _say_json(answer)
+        _say_json(told)
     else:
-        say(point_page(answer))
+        say(point_page(told))
 
 
 def _say_json(document: Any) -> None:
