@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
+from deploy.cluster.existing.head_watch import HeadWatch
 from deploy.cluster.local.node_watch import NodeWatch, node_processes
 from deploy.cluster.processes import process_start, session_members
 from deploy.cluster.runtime_folder import RuntimeFolder
@@ -69,6 +70,7 @@ class Keeper:
         self._folder = RuntimeFolder(Path(launch.runtime_folder))
         self._is_told_to_end = False
         self._is_hurried = False
+        self._node: NodeWatch | HeadWatch
         pid = os.getpid()
         self._state = ClusterState(
             phase="starting",
@@ -150,7 +152,10 @@ class Keeper:
             self._prometheus = PrometheusServer(folder, self._launch.prometheus_port, metrics_address)
             stack.callback(self._prometheus.close)
             self._note(prometheus_address=self._prometheus.address)
-        self._node = NodeWatch(node_processes(self._state.keeper_pid, self._state.keeper_start))
+        if seating is None:
+            self._node = NodeWatch(node_processes(self._state.keeper_pid, self._state.keeper_start))
+        else:
+            self._node = HeadWatch(self._state.ray_address)
         stack.callback(self._actors.finish_serving, MAX_GRACE_S, lambda: self._is_hurried)
         stack.callback(self._leave_the_dead)
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +58,9 @@ def cluster(address: str | None, num_processes: int, *, ships: bool = False) -> 
     """A node of our own with so many processors, or the cluster at an address, to which it `ships` our program; yields
     how many runs go at a time."""
     if address is not None:
-        with shipped(ships=ships) as environment, joined(address, runtime_env=environment):
+        with ExitStack() as stack:
+            with shipped(ships=ships) as environment:
+                stack.enter_context(joined(address, runtime_env=environment))
             yield max(1, int(_RAY.cluster_resources().get("CPU", 1)))
         return
     with LocalCluster(0, num_cpus=num_processes):
@@ -92,8 +94,8 @@ def _forget_copies(copy: TraceCopy) -> None:
     nodes = [node["NodeID"] for node in _RAY.nodes() if node["Alive"]]
     if len(nodes) < 2:  # ours alone, where the trace is
         return
-    forget = _RAY.remote(_forget).options(num_cpus=0, max_retries=0)
-    calls = [forget.options(scheduling_strategy=on_node(node)).remote(copy) for node in nodes]
+    forget, options = _RAY.remote(_forget), {"num_cpus": 0, "max_retries": 0}
+    calls = [forget.options(scheduling_strategy=on_node(node), **options).remote(copy) for node in nodes]
     _RAY.wait(calls, num_returns=len(calls), timeout=FORGET_S)
 
 

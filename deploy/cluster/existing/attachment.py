@@ -80,8 +80,8 @@ class Attachment:
         return self._spec.address if self._spec.is_client else _RAY.get_runtime_context().gcs_address
 
     def _start(self) -> None:
-        environment = self._stack.enter_context(shipped(ships=self._spec.ships))
-        self._stack.enter_context(joined(self._spec.address, namespace=self.namespace, runtime_env=environment))
+        with shipped(ships=self._spec.ships) as environment:
+            self._stack.enter_context(joined(self._spec.address, namespace=self.namespace, runtime_env=environment))
         home = str(_RAY.get_runtime_context().get_node_id())
         totals = _offered(self._spec.resource)
         if not totals:

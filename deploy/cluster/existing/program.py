@@ -38,7 +38,10 @@ def _text(program: Program) -> str:
 
 @contextmanager
 def shipped(*, ships: bool) -> Generator[dict[str, Any] | None]:
-    """The runtime environment of our processes, which has our program in it; None for what the nodes have."""
+    """The runtime environment of our processes, which has our program in it; None for what the nodes have.
+
+    Needed while a driver joins, as Ray takes a copy then.
+    """
     if not ships:
         yield None
         return
