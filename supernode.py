@@ -29,7 +29,7 @@ from deploy.compare.comparison import Compared
 from deploy.compare.comparison import compare as _compare
 from deploy.compare.variants import Variant, variants_of
 from deploy.hardware.from_keywords import answer_of
-from deploy.planning.asked import ask
+from deploy.planning.find import ask
 from deploy.planning.planner import Planned
 from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual, write_result
 from deploy.settings.from_keywords import Keyword, job_of, split_keywords
@@ -161,7 +161,7 @@ class Comparison:
         from deploy.compare.page import comparison_page
 
         compared = list(self._compared.values())
-        clusters = {one.variant.settings.flat["cluster"]: one.variant.settings.hardware.cluster for one in compared}
+        clusters = {node.name: node for one in compared for node in one.variant.settings.hardware.supernodes}
         return comparison_page(compared, list(clusters.values()), " against ".join(self.names))
 
 

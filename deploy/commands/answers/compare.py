@@ -181,7 +181,7 @@ def _present(
     if as_json:
         say(dumps(document, indent=2) + "\n")
     else:
-        clusters = {one.variant.settings.flat["cluster"]: one.variant.settings.hardware.cluster for one in compared}
+        clusters = {node.name: node for one in compared for node in one.variant.settings.hardware.supernodes}
         say(comparison_page(compared, list(clusters.values()), _title(compared, trace)))
         if compared[0].intervals:
             runs = [(one.variant.name, one.intervals) for one in compared]

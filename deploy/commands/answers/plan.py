@@ -8,9 +8,8 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.planning.asked import MINIMISE, ask
+from deploy.planning.find import MINIMISE, ask, title_of
 from deploy.planning.page import plan_document, plan_page
-from deploy.planning.planner import Planned
 from deploy.planning.plot import write_tries
 from deploy.settings.options import TRACE_OPTIONS, Json, Told, setting_options, with_options
 from deploy.terminal.output import say, tell
@@ -22,6 +21,7 @@ EXIT_NOT_MET: Final = 1
 
 PLAN_SETTINGS: Final = (
     *("model", "policy", "admission", "order", "cache", "cache_plane", "site", "tariff", "price", "seed"),
+    "calibration",
 )
 
 Trace = Annotated[
@@ -50,18 +50,13 @@ def plan(
     json: Json = False,
 ) -> int:
     """Find the smallest split of a cluster, or of several, that serves a trace within limits, and how sure that is."""
-    planned = ask(told, rows, trace, slo, (cluster or "cloudmatrix384").split(","), attainment, minimise, jobs)
-    return _present(planned, trace, attainment, out, as_json=json)
-
-
-def _present(planned: Planned, trace: str, attainment: float, out: str | None, *, as_json: bool) -> int:
-    shown = planned.best or planned.nearest
-    settings = shown.shape.settings.flat
-    title = f"{trace}: {settings['model']}, SLO {settings['slo']} for {attainment:.2%}"
-    if as_json:
+    clusters = (cluster or "cloudmatrix384").split(",")
+    planned = ask(told, rows, trace, slo, clusters, attainment, minimise, jobs)
+    title = title_of(planned, trace, attainment)
+    if json:
         say(json_text.dumps(plan_document(planned, attainment), indent=2) + "\n")
     else:
         say(plan_page(planned, title, attainment))
     if out is not None:
-        tell(f"wrote {write_tries(Path(out), planned, title)}")
+        tell(f"wrote {write_tries(Path(out), planned, title, attainment)}")
     return 0 if planned.best is not None else EXIT_NOT_MET

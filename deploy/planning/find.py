@@ -1,4 +1,4 @@
-"""The planner asked as a user asks: in words and files."""
+"""A question in, its answer out: what the command and the function for Python both call."""
 
 from __future__ import annotations
 
@@ -26,6 +26,33 @@ from scheduler.sources.traces.options import TraceOptions
 MINIMISE: Final = ("npus", "joules", "dollars")
 
 
+def find_plan(
+    trace: str,
+    rows: TraceOptions,
+    every: Sequence[Settings],
+    *,
+    attainment: float = 0.99,
+    minimise: str = MINIMISE[0],
+    jobs: int | None = None,
+) -> Planned:
+    """The smallest plan with which this share of a trace's requests meets the SLO of `every`, the same settings on one
+    cluster or on several. `trace` may be a load (`load_text`). `ConfigError` for a question that has no answer."""
+    _check(attainment, minimise, jobs)
+    with _path_of(trace) as path:
+        options = for_run(rows, every[0], path)
+        if options.links:
+            raise ConfigError("clients that wait keep no rate to plan for: give --sessions open")
+        demand = demand_of(path, options, attainment, has_cache=every[0].cache.mode is not CacheMode.NONE)
+        shapes = _shapes(every, demand)
+        question = Question(path, options, demand.num_requests, attainment, cast("Minimise", minimise))
+        with RunProcesses(jobs or os.cpu_count() or 1) as processes:
+            planner = Planner(question, processes)
+            if processes.num == 1:  # each replay shows its own progress
+                return planner.plan(shapes)
+            with progress("planning", lambda: (processes.num_done, None), "replays"):
+                return planner.plan(shapes)
+
+
 def ask(
     told: Told,
     rows: TraceOptions,
@@ -36,15 +63,21 @@ def ask(
     minimise: str,
     jobs: int | None,
 ) -> Planned:
-    """The plan of these clusters that is smallest by what is to be `minimise`d, with `jobs` replays at a time."""
-    _check(attainment, minimise, jobs)
+    """`find_plan` as a user asks: settings as they were told, on each of these clusters, `slo` may be a preset."""
     every = [_settings(told, name, slo) for name in clusters]
     tell_notes(every[0].hardware.model)
-    with _trace(trace) as path:
-        options = for_run(rows, every[0], path)
-        if options.links:
-            raise ConfigError("clients that wait keep no rate to plan for: give --sessions open")
-        return _planned(every, path, options, attainment, cast(Minimise, minimise), jobs)
+    return find_plan(trace, rows, every, attainment=attainment, minimise=minimise, jobs=jobs)
+
+
+def _settings(told: Told, cluster: str, slo: str) -> Settings:
+    first = Told(told.path, {**told.flags, "cluster": cluster}).load()
+    return Told(told.path, {**told.flags, "cluster": cluster, "slo": limits(slo, str(first.flat["model"]))}).load()
+
+
+def title_of(planned: Planned, trace: str, attainment: float) -> str:
+    """What was asked, in a line."""
+    settings = (planned.best or planned.nearest).shape.settings.flat
+    return f"{trace}: {settings['model']}, SLO {settings['slo']} for {attainment:.2%}"
 
 
 def _check(attainment: float, minimise: str, jobs: int | None) -> None:
@@ -56,37 +89,13 @@ def _check(attainment: float, minimise: str, jobs: int | None) -> None:
         raise ConfigError(f"--jobs is {jobs}; give a number of runs, at least 1")
 
 
-def _settings(told: Told, cluster: str, slo: str) -> Settings:
-    first = Told(told.path, {**told.flags, "cluster": cluster}).load()
-    return Told(told.path, {**told.flags, "cluster": cluster, "slo": limits(slo, str(first.flat["model"]))}).load()
-
-
 @contextmanager
-def _trace(text: str) -> Generator[str]:
+def _path_of(text: str) -> Generator[str]:
     if is_load(text):
         with workload_of(text) as path:
             yield path
     else:
         yield find_input(text)
-
-
-def _planned(
-    every: Sequence[Settings],
-    trace: str,
-    options: TraceOptions,
-    attainment: float,
-    minimise: Minimise,
-    jobs: int | None,
-) -> Planned:
-    demand = demand_of(trace, options, attainment, has_cache=every[0].cache.mode is not CacheMode.NONE)
-    shapes = _shapes(every, demand)
-    question = Question(trace, options, demand.num_requests, attainment, minimise)
-    with RunProcesses(jobs or os.cpu_count() or 1) as processes:
-        planner = Planner(question, processes)
-        if processes.num == 1:  # each replay shows its own progress
-            return planner.plan(shapes)
-        with progress("planning", lambda: (processes.num_done, None), "replays"):
-            return planner.plan(shapes)
 
 
 def _shapes(every: Sequence[Settings], demand: Demand) -> list[Shape]:
@@ -95,7 +104,8 @@ def _shapes(every: Sequence[Settings], demand: Demand) -> list[Shape]:
     errors: list[ConfigError] = []
     for settings in every:
         slo = settings.requests.slo
-        assert slo is not None  # it has no default
+        if slo is None:
+            raise ConfigError("a plan is found for limits: give --slo, such as ttft=2s,tpot=50ms")
         try:
             found += shapes_of(settings, demand, slo)
         except ConfigError as error:
