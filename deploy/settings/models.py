@@ -159,6 +159,16 @@ class Routing(Struct, frozen=True):
     isl_bounding, queue or isl_or_load, as NAME or NAME:key=value,..., or FILE.py:Class of one's own."""
     view_age_s: float = setting(0.0, between=(0, 10**6))
     """How old what a routing policy sees of the instances may be, seconds; 0 for as the core counts them now."""
+    routers: int = setting(1, between=(1, 1000))
+    """Routers side by side, each with a policy and a view of its own; requests go to them in turn. What one has sent
+    the others see when they look again (`view_age_s`)."""
+    counts_sends: bool = setting(False)
+    """Whether a router whose view is old adds what it has sent itself since."""
+    supernode_candidates: int = setting(0, between=(0, 10**6))
+    """Of a fleet: how many supernodes each request is looked up in and may go to; 0 for all. A hash of how the prompt
+    begins names them, so that a conversation comes back to its cache, and the policy chooses among their instances."""
+    supernode_key_blocks: int = setting(2, between=(1, 10**6))
+    """Of a fleet: the hash goes by a prompt's first so many blocks. What all prompts share should be fewer."""
     startup_profile: bool = setting(True)
     """Whether instances are measured with made-up requests before the first is served, where times are predicted."""
 

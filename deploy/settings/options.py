@@ -50,6 +50,7 @@ Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only
 AssumeShared = Annotated[
     str | None, typer.Option(metavar="SHARE", help="Of prompts without ids, such as 0.5:groups=20.")
 ]
+Part = Annotated[str | None, typer.Option(metavar="I/N", help="Only what supernode I of N is sent: 0/10 to 9/10.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse fields of rows that are not read.")]
 
 
@@ -101,6 +102,7 @@ TRACE_OPTIONS: Final = OptionGroup(
         "until_time": (Until, None),
         "spread": (Spread, None),
         "assume_shared": (AssumeShared, None),
+        "part": (Part, None),
         "skip_bad": (SkipBad, False),
         "strict": (Strict, False),
     },
@@ -119,6 +121,7 @@ def for_run(rows: TraceOptions, settings: Settings, trace: str) -> TraceOptions:
         block_tokens=cache.block_tokens or None,
         finds_answers=cache.answers,
         timeless=bool(clients.concurrency),
+        part_key_blocks=settings.routing.supernode_key_blocks,
     )
     waits = clients.sessions == "closed" or (clients.sessions == "auto" and has_links(trace, rows))
     return replace(rows, links=waits)

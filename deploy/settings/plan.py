@@ -20,7 +20,7 @@ _FIX: Final = (
     "write terms like 14x16p (prefill), 1x160d (decode), 24x16a (aggregated), 48c (cache servers), joined by +"
 )
 
-MAX_SUPERNODES: Final = 64
+MAX_SUPERNODES: Final = 1000
 """Bound on the supernodes of a fleet; the table numbers instances in 16 bits."""
 
 

@@ -16,6 +16,7 @@ from deploy.system.fabric import FabricPlan
 from deploy.system.facility import facility_curves
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.instances import InstanceSpec, Role, placed, specs_of
+from deploy.system.routers import make_policies
 from deploy.system.weight_channels import ModelChannels
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
@@ -23,12 +24,10 @@ from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
 from scheduler.metrics.slo import Slo
-from scheduler.policies.view import PolicyContext, RoutingPolicy, StageKind
 from scheduler.protocol.addresses import FABRIC_ADDRESS, pool_addresses
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
-from scheduler.runtime.random_streams import stream_on_demand
 from sim_hw.clusters.supernode import Endpoint
 from sim_hw.errors import HardwareModelError
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
@@ -175,6 +174,9 @@ class Blueprint:
                 tells_sessions=self._tells_sessions,
                 max_open_requests=requests.max_open_requests,
                 view_age_ns=round(settings.routing.view_age_s * 1e9),
+                counts_sends=settings.routing.counts_sends,
+                supernode_candidates=settings.routing.supernode_candidates,
+                supernode_key_blocks=settings.routing.supernode_key_blocks,
                 power=self._power_cap(),
                 parking=settings.power.parking,
                 classes=requests.classes,
@@ -183,15 +185,10 @@ class Blueprint:
                 disaggregation=settings.routing.disaggregation.spec,
                 make_rule=settings.routing.disaggregation.make_disaggregation,
             ),
-            self.make_policy(StageKind.PREFILL),
-            self.make_policy(StageKind.DECODE),
+            *make_policies(settings),
             flow_control(requests, settings.money.tariff, pass_tokens),
+            [make_policies(settings, replica) for replica in range(1, settings.routing.routers)],
         )
-
-    def make_policy(self, stage: StageKind) -> RoutingPolicy:
-        """Who chooses instances of a stage."""
-        random = stream_on_demand(self.settings.run.seed, f"policy {stage.value}")
-        return self.settings.routing.policy.make(PolicyContext(stage, random))
 
     def make_worker(self, address: str, report_interval_ns: int = NEVER_NS, began_ns: int = 0) -> Component:
         """The worker of that address; one that is made within a run accounts from `began_ns`."""

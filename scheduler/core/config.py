@@ -41,8 +41,11 @@ class SchedulerConfig(Struct, frozen=True):
     again for lack of room before it fails as `retries_exhausted`, `max_retries` how often it is requeued because a
     worker was lost, or its KV was cut off. `num_cache_servers` is by pool. `has_cache_ssd`: they have SSD behind their
     DRAM, reached over VPC, and write everything through to it. `keeps_answers`: KV that decode has made is kept like
-    that of prompts. `view_age_ns`: how old what routing policies see of instances may be; 0 for as it is. `power` is
-    there under a power cap, `parking` where idle instances are parked. `classes` are those that requests may belong to.
+    that of prompts. `view_age_ns`: how old what routing policies see of instances may be; 0 for as it is;
+    `counts_sends`: with it they see what they have sent since. `supernode_candidates`: how many supernodes of a fleet a
+    request may go to, 0 for all, by the block of its prompt at depth `supernode_key_blocks`. `power` is there under a
+    power cap, `parking` where idle instances are parked. `classes` are those that requests may
+    belong to.
     `weights`: what an instance whose process was lost loads before it is ready again; None for nothing.
     `disaggregation`: the rule by which prompts go to prefill or to aggregated instances, where there are both, and what
     makes it, which may be a class of a user's own. `scaling` is there where instances come and go.
@@ -64,6 +67,9 @@ class SchedulerConfig(Struct, frozen=True):
     max_preemptions: int = MAX_PREEMPTIONS
     max_retries: int = MAX_RETRIES
     view_age_ns: int = 0
+    counts_sends: bool = False
+    supernode_candidates: int = 0
+    supernode_key_blocks: int = 2
     power: PowerCap | None = None
     parking: ParkingRules | None = None
     classes: tuple[RequestClass, ...] = ()

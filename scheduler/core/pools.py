@@ -1,12 +1,13 @@
 """The cache pools, one for each supernode: asked about prompts, told what to keep, and lost.
 
-A prompt that arrives is looked up in every pool; which of the answers counts is known when an instance is chosen, since
-an instance reads and writes the pool of its own supernode. The other pools are then told that they need not wait.
+A prompt that arrives is looked up in every pool, or in those of the supernodes that it may go to; which of the answers
+counts is known when an instance is chosen, since an instance reads and writes the pool of its own supernode. The other
+pools are then told that they need not wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from scheduler.core.open_requests import OpenRequests
@@ -15,8 +16,7 @@ from scheduler.protocol.component import Outputs
 from scheduler.protocol.messages import PrefixesFound, ReleasePrefixes
 
 _UNANSWERED: Final = -1
-_NOT_ASKED: Final = -2
-"""In place of the tokens found: no answer yet; nothing is known there, and nothing kept."""
+"""In place of the tokens found: no answer yet. A pool that was not asked, or was lost since, has no entry."""
 
 
 class Pools:
@@ -28,19 +28,33 @@ class Pools:
         self.up = list(range(len(addresses)))
         self._table = table
         self._open = open_requests
+        self.candidates: Callable[[int], Collection[int]] | None = None
+        """Which pools are asked about a request; all where nobody says."""
         # Leading tokens found, by pool, of requests for which no instance is chosen yet; only where there are several.
-        self._found: dict[int, list[int]] = {}
+        self._found: dict[int, dict[int, int]] = {}
         # How many of them are on SSD, by request and pool, if any are.
         self._found_on_ssd: dict[int, dict[int, int]] = {}
 
     def ask(self, ids: list[int]) -> Outputs:
         """What of these prompts is cached?"""
+        if len(self.addresses) > 1 and self.candidates is not None:
+            return self._ask_candidates(ids, self.candidates)
         question = self._open.look_up(ids, self._table.prompt_tokens)
         if len(self.addresses) > 1:
-            unanswered = [_UNANSWERED if index in self.up else _NOT_ASKED for index in range(len(self.addresses))]
+            unanswered = dict.fromkeys(self.up, _UNANSWERED)
             for request_id in ids:
-                self._found[request_id] = list(unanswered)
+                self._found[request_id] = dict(unanswered)
         return [(self.addresses[index], question) for index in self.up]
+
+    def _ask_candidates(self, ids: list[int], candidates: Callable[[int], Collection[int]]) -> Outputs:
+        asked: dict[int, list[int]] = {}
+        for request_id in ids:
+            up = [index for index in candidates(request_id) if index in self.up] or self.up
+            self._found[request_id] = dict.fromkeys(up, _UNANSWERED)
+            for index in up:
+                asked.setdefault(index, []).append(request_id)
+        tokens = self._table.prompt_tokens
+        return [(self.addresses[index], self._open.look_up(of, tokens)) for index, of in sorted(asked.items())]
 
     def answered(self, message: PrefixesFound) -> Sequence[int]:
         """A pool has answered; returns those about whom all have, whose `cached_tokens` are the most that one has."""
@@ -67,7 +81,7 @@ class Pools:
             if request_id in self._open.unrouted:
                 self._table.cached_tokens[request_id] = cached_tokens
                 self._open.ssd_tokens.pop(request_id, None)
-        elif found[index] >= 0:
+        elif found.get(index, _UNANSWERED) >= 0:
             found[index] = cached_tokens
             self._found_on_ssd.get(request_id, {}).pop(index, None)
             self._complete([request_id])
@@ -76,13 +90,12 @@ class Pools:
         """An instance has to be chosen once more, when no pool but this one knows of the request any more."""
         self._table.cached_tokens[request_id] = cached_tokens
         if len(self.addresses) > 1:
-            found = self._found[request_id] = [_NOT_ASKED] * len(self.addresses)
-            found[index] = cached_tokens
+            self._found[request_id] = {index: cached_tokens}
 
     def _complete(self, ids: Iterable[int]) -> list[int]:
-        done = [i for i in ids if _UNANSWERED not in self._found[i]]
+        done = [i for i in ids if _UNANSWERED not in self._found[i].values()]
         for request_id in done:
-            self._table.cached_tokens[request_id] = max(0, *self._found[request_id])
+            self._table.cached_tokens[request_id] = max(self._found[request_id].values(), default=0)
         return done
 
     def choose(self, request_id: int, index: int) -> int:
@@ -93,16 +106,16 @@ class Pools:
         on_ssd = self._found_on_ssd.pop(request_id, None)
         if on_ssd and index in on_ssd:
             self._open.ssd_tokens[request_id] = on_ssd[index]
-        if found[index] == _NOT_ASKED:
+        if index not in found:
             self._open.prompts.pop(request_id, None)
-        cached = self._table.cached_tokens[request_id] = max(0, found[index])
+        cached = self._table.cached_tokens[request_id] = max(0, found.get(index, 0))
         return cached
 
     def release_others(self, chosen: Iterable[tuple[int, int]]) -> Outputs:
         """(request, pool) that were chosen: the other pools hold nothing for them any more."""
         others: list[tuple[int, int]] = []
         for request_id, index in chosen:
-            for other, found in enumerate(self._found.pop(request_id, ())):
+            for other, found in self._found.pop(request_id, {}).items():
                 if found >= 0 and other != index:
                     others.append((request_id, other))
         return self.release(others)
@@ -122,10 +135,10 @@ class Pools:
 
     def forget(self, lost: Collection[int]) -> list[int]:
         """The answers of pools that were lost count no more; returns those who waited for nothing else."""
-        waiting = [i for i, found in self._found.items() if _UNANSWERED in found]
+        waiting = [i for i, found in self._found.items() if _UNANSWERED in found.values()]
         for found in self._found.values():
             for index in lost:
-                found[index] = _NOT_ASKED
+                found.pop(index, None)
         for on_ssd in self._found_on_ssd.values():
             for index in lost:
                 on_ssd.pop(index, None)

@@ -8,7 +8,7 @@ from typing import Final
 from scheduler.core.lifecycle import BEFORE_FIRST_TOKEN, PREFILL_STARTED, RESERVED, Event, State
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.routing.decision import Decision
-from scheduler.core.routing.router import Router
+from scheduler.core.routing.stages import Placing
 from scheduler.core.state import SchedulerState
 from scheduler.policies.view import StageKind
 from scheduler.protocol.component import Outputs
@@ -34,7 +34,7 @@ class Reservations:
     the instance grants before that is ignored.
     """
 
-    def __init__(self, state: SchedulerState, router: Router) -> None:
+    def __init__(self, state: SchedulerState, router: Placing) -> None:
         self._state = state
         self._table = state.table
         self._stage = state.decode

@@ -12,7 +12,7 @@ in `lifecycle`; whoever listens from beside is a `Guest`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.core.config import SchedulerConfig
@@ -79,7 +79,9 @@ class Scheduler(TimingFlags):
     """The control plane's only state machine (a `Component`).
 
     It sees what a real one sees: prompts, hits, reports. Outputs are commands to workers. `table` is the account of all
-    requests, `state` what its parts share. A message that is illegal where a request is raises `LifecycleError`.
+    requests, `state` what its parts share. `replicas`: policies of prefill and decode of further routers, which take
+    requests in turn, each by its own view (`Router`). A message that is illegal where a request is raises
+    `LifecycleError`.
     """
 
     address = CORE_ADDRESS
@@ -92,6 +94,7 @@ class Scheduler(TimingFlags):
         prefill_policy: RoutingPolicy,
         decode_policy: RoutingPolicy,
         flow_control: FlowControl = PLAIN_FLOW_CONTROL,
+        replicas: Sequence[tuple[RoutingPolicy, RoutingPolicy]] = (),
     ) -> None:
         self.deadline_ns = NEVER_NS
         state = self.state = new_scheduler_state(config)
@@ -99,9 +102,11 @@ class Scheduler(TimingFlags):
         self._max_prompt_tokens = min(state.prefill.max_sequence_tokens, state.decode.max_sequence_tokens) - 1
         self._has_arrivals = True
         stages = (state.prefill, prefill_policy), (state.decode, decode_policy)
-        self.routing = Routing(*stages, RequestFacts(state.table, state.open), config, flow_control.reads)
+        facts = RequestFacts(state.table, state.open)
+        self.routing = Routing(*stages, facts, config, flow_control.reads, replicas)
+        state.pools.candidates = self.routing.candidates
         self._transfers = Transfers(config.cache_plane, has_cache_ssd=config.has_cache_ssd)
-        self._reservations = Reservations(state, self.routing.decode)
+        self._reservations = Reservations(state, self.routing.placing_decode)
         self._prefills = Prefills(state, self._transfers, self.routing.placing)
         self._kv_transfers = KvTransfers(state, self._reservations, self._transfers)
         self._losses = Losses(state, self._transfers, self._reservations)

@@ -86,6 +86,8 @@ class Case:
     prefill_policy: str = "round_robin"
     decode_policy: str = "round_robin"
     view_age_ns: int = 0
+    num_routers: int = 1
+    counts_sends: bool = False
     max_open_requests: int = 1_000_000
     entry: FlowControl = PLAIN_FLOW_CONTROL
     cache_mode: str = "none"

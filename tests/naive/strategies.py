@@ -328,6 +328,8 @@ def with_any_policy(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> Case:
         prefill_policy=draw(st.sampled_from(ALL_POLICIES)),
         decode_policy=draw(st.sampled_from(ALL_POLICIES)),
         view_age_ns=draw(st.sampled_from([0, 0, 3_000, 50_000])),
+        num_routers=draw(st.sampled_from([1, 1, 2, 3])),
+        counts_sends=draw(st.booleans()),
     )
 
 

@@ -234,15 +234,16 @@ def build_real(
             has_cache_ssd=has_pool_ssd(case),
             keeps_answers=case.keeps_answers,
             view_age_ns=case.view_age_ns,
+            counts_sends=case.counts_sends,
             parking=None if case.parking is None else ParkingRules(*case.parking[:2]),
             disaggregation=case.disaggregation,
             # The tenant of a row tells its class.
             scaling=scaling,
             classes=tuple(RequestClass(f"c{i}", tenants=(i,)) for i, _ in enumerate(case.entry.classes)),
         ),
-        make_policy(case.prefill_policy, StageKind.PREFILL),
-        make_policy(case.decode_policy, StageKind.DECODE),
+        *policies(case, 0),
         case.entry,
+        [policies(case, replica) for replica in range(1, case.num_routers)],
     )
     source = make_source(case)
     components: list[Component] = [source, build_fabric(case)]
@@ -298,13 +299,19 @@ class Rogue:
         return answers[self.num_choices % len(answers)]  # pyright: ignore[reportReturnType]
 
 
-def make_policy(name: str, stage: StageKind) -> RoutingPolicy:
-    """A policy with a stream of its own."""
+def policies(case: Case, replica: int) -> tuple[RoutingPolicy, RoutingPolicy]:
+    """Of prefill and decode, for one of the routers."""
     return (
-        Rogue()
-        if name == "rogue"
-        else make_routing_policy(name, PolicyContext(stage, stream_on_demand(0, f"policy {stage.value}")))
+        make_policy(case.prefill_policy, StageKind.PREFILL, replica),
+        make_policy(case.decode_policy, StageKind.DECODE, replica),
     )
+
+
+def make_policy(name: str, stage: StageKind, replica: int = 0) -> RoutingPolicy:
+    """A policy with a stream of its own."""
+    if name == "rogue":
+        return Rogue()
+    return make_routing_policy(name, PolicyContext(stage, stream_on_demand(replica, f"policy {stage.value}")))
 
 
 def run_real(case: Case, *, skip_steps: bool = True, report_interval_ns: int = NEVER_NS) -> Result:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from scheduler.core.fleet import Stage
 from scheduler.core.open_requests import RequestFacts
+from scheduler.core.routing.ageing_views import AgeingView, AgeingViews
 from scheduler.core.routing.decision import Decision
 from scheduler.core.routing.tentative_decodes import TentativeDecodes
 from scheduler.policies.failures import BrokenOffError, PolicyFailedError, PolicyFailures
@@ -41,6 +42,8 @@ class Router:
     A policy that raises, or names no instance that is eligible, is contained: the request goes to the instance with the
     fewest outstanding tokens, and `failures` counts it and tells of the first. With `view_age_ns` above 0 the policy
     sees columns as they were when they were last taken, at most so long ago; what it is told of the request is of now.
+    `replicas` are more policies of the same kind, each of which has its own such view (`AgeingView`); requests go to
+    them in turn, as to gateways side by side that do not tell one another what they send.
     `worker_state` is what was learned from reports, None if nobody reads it. A policy that reads what it did not
     declare ends the run with an `UndeclaredReadError`, one that does not return with a `PolicyStuckError`.
     """
@@ -54,6 +57,8 @@ class Router:
         *,
         has_own_caches: bool = False,
         view_age_ns: int = 0,
+        counts_sends: bool = False,
+        replicas: Sequence[RoutingPolicy] = (),
         also_reads: Reads = Reads.LOAD,
         pair_reads: Reads = Reads.LOAD,
     ) -> None:
@@ -68,26 +73,30 @@ class Router:
         """What was known of the request decided on last, by instance; None where nothing is kept."""
         # What a policy answers may be anything, whatever its protocol says.
         self._policy: Any = policy
+        self._policies: Sequence[Any] = (policy, *replicas)
         self._pair: tuple[PairPolicy, Router] | None = None
         self._tentative: TentativeDecodes | None = None
         self._facts = facts
         self._is_prefill = kind is StageKind.PREFILL
-        self._view_age_ns = view_age_ns
         if self.worker_state is None:
             work = stage.outstanding_requests, stage.outstanding_tokens
             self._live = Columns(*work, (), (), (), (), (), (), stage.pool)
         else:
             self._live = self.worker_state.columns
         self._declared_columns = declared.columns(self._live)
+        self._views: AgeingViews | None = None
+        if view_age_ns:
+            shown, num = self._declared_columns, len(self._policies)
+            self._views = AgeingViews(shown, stage, view_age_ns, num, counts_sends=counts_sends)
         self._no_request = declared.request
         self._sees_request = declared.sees_request
         self._all = stage.eligible
         # As long as all instances are up, nothing has to be prepared for a policy that reads nothing but load.
-        self._shows_live = self.worker_state is None and not view_age_ns
+        self._shows_live = self.worker_state is None and not view_age_ns and not replicas
         self._tells_predictions = self.worker_state is not None and Reads.PREDICTIONS in policy.reads
         # Most policies give one reason for all they do: its decisions are made once.
         self._decisions = [Decision(index, policy.reason) for index in range(len(stage))]
-        self._shown: tuple[int, list[int], Columns] | None = None
+        self._ageing: AgeingView | None = None if self._views is None else self._views.of(0, 0)
         self._foreseen: tuple[int, Decision, RequestView] | None = None
 
     @property
@@ -109,6 +118,14 @@ class Router:
         """Which instance serves a request that brings so many tokens to this stage; at least one is eligible."""
         if self._shows_live and self.stage.eligible is self._all:
             return self._ask(now_ns, self._declared_columns, self._no_request, self._all)
+        decision = self._choose_with_partner(now_ns, request_id, num_tokens)
+        if self._ageing is not None:
+            self._ageing.sent(decision.instance, num_tokens)
+        return decision
+
+    def _choose_with_partner(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
+        """Both instances, where a policy chooses pairs, the second as soon as it is asked for; else one."""
+        self._turn_to(now_ns, request_id)
         tentative = self._tentative
         if tentative is None:
             return self._choose_alone(now_ns, request_id, num_tokens)
@@ -127,6 +144,21 @@ class Router:
 
     def choose_among(self, now_ns: int, request_id: int, num_tokens: int, up: list[int]) -> Decision:
         """The same of some of the eligible instances, at least one; these choose no partners."""
+        self._turn_to(now_ns, request_id)
+        decision = self._choose_of(now_ns, request_id, num_tokens, up)
+        if self._ageing is not None:
+            self._ageing.sent(decision.instance, num_tokens)
+        return decision
+
+    def _turn_to(self, now_ns: int, request_id: int) -> None:
+        """The router whose request this is, where there are several."""
+        if len(self._policies) > 1:
+            turn = request_id % len(self._policies)
+            self._policy = self._policies[turn]
+            if self._views is not None:
+                self._ageing = self._views.of(now_ns, turn)
+
+    def _choose_of(self, now_ns: int, request_id: int, num_tokens: int, up: list[int]) -> Decision:
         if self.worker_state is None:
             return self._ask(now_ns, self._view(now_ns, up), self._no_request, up)
         request = self.worker_state.request(now_ns, request_id, num_tokens, is_prefill=self._is_prefill)
@@ -168,7 +200,7 @@ class Router:
             request = self._shown_request(self.last_request, up)
         view = self._declared_columns if len(up) == len(self.stage) else only(self._declared_columns, up)
         try:
-            found = list(scores(view if self._shown is None else self._shown[2], request))
+            found = list(scores(view if self._ageing is None else self._ageing.shown, request))
         except (UndeclaredReadError, PolicyStuckError):
             raise
         except Exception:  # noqa: BLE001 - it has chosen; that it cannot say why is no failure to choose
@@ -181,6 +213,7 @@ class Router:
         For a router that predicts.
         """
         assert self.worker_state is not None
+        self._turn_to(now_ns, request_id)
         foreseen = self._foreseen = self._look_ahead(self.worker_state, now_ns, request_id, num_tokens)
         return foreseen[1:]
 
@@ -256,12 +289,9 @@ class Router:
 
     def _view(self, now_ns: int, up: list[int]) -> Columns:
         """What the policy sees: live columns, or those taken lately, of the instances that are eligible."""
-        if not self._view_age_ns:
-            return self._declared_columns if len(up) == len(self.stage) else only(self._declared_columns, up)
-        shown = self._shown
-        if shown is None or shown[1] is not up or now_ns - shown[0] >= self._view_age_ns:
-            shown = self._shown = (now_ns, up, only(self._declared_columns, up))
-        return shown[2]
+        if self._ageing is not None:
+            return self._ageing.columns(now_ns, up)
+        return self._declared_columns if len(up) == len(self.stage) else only(self._declared_columns, up)
 
 
 class _NoSuchInstanceError(Exception):

@@ -36,7 +36,7 @@ class Sides:
         self._table: Final = facts.table
         self._is_aggregated: Final = [address in aggregated for address in stage.addresses]
         self._pass_tokens: Final = [instance.pass_tokens for instance in stage.instances]
-        self._eligible: list[int] = []
+        self._members: list[int] = []
         self._remote: list[int] = []
         self._local: list[int] = []
 
@@ -46,19 +46,29 @@ class Sides:
 
     def choose(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
         """Which instance serves a request that has so many uncached prompt tokens; at least one is eligible."""
-        if self._stage.eligible is not self._eligible:
-            self._split()
+        self._split(self._stage.eligible)
         if not (self._remote and self._local):
             return self._router.choose(now_ns, request_id, num_tokens)
+        return self._choose_side(now_ns, request_id, num_tokens)
+
+    def choose_among(self, now_ns: int, request_id: int, num_tokens: int, up: list[int]) -> Decision:
+        """The same of some of the eligible instances, at least one."""
+        self._split(up)
+        if not (self._remote and self._local):
+            return self._router.choose_among(now_ns, request_id, num_tokens, up)
+        return self._choose_side(now_ns, request_id, num_tokens)
+
+    def _choose_side(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
         stays = self._stays(now_ns, request_id, num_tokens)
         side, said = (self._local, STAYS) if stays else (self._remote, DISAGGREGATED)
         decision = self._router.choose_among(now_ns, request_id, num_tokens, side)
         return Decision(decision.instance, f"{said} ({self._name}); {decision.reason}")
 
-    def _split(self) -> None:
-        eligible = self._eligible = self._stage.eligible
-        self._remote = [index for index in eligible if not self._is_aggregated[index]]
-        self._local = [index for index in eligible if self._is_aggregated[index]]
+    def _split(self, members: list[int]) -> None:
+        if members is not self._members:
+            self._members = members
+            self._remote = [index for index in members if not self._is_aggregated[index]]
+            self._local = [index for index in members if self._is_aggregated[index]]
 
     def _stays(self, now_ns: int, request_id: int, num_tokens: int) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from scheduler.core.config import CacheMode, SchedulerConfig
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Placing(Protocol):
-    """The router of the prefill stage, or what stands before it."""
+    """The router of a stage, or what stands before it."""
 
     def choose(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
         """As `Router.choose`."""
@@ -42,6 +43,7 @@ class Routing:
         facts: RequestFacts,
         config: SchedulerConfig,
         also_reads: Reads = Reads.LOAD,
+        replicas: Sequence[tuple[RoutingPolicy, RoutingPolicy]] = (),
     ) -> None:
         has_own_caches, age_ns = config.cache_mode is CacheMode.LOCAL, config.view_age_ns
         self.prefill: Final = Router(
@@ -50,6 +52,8 @@ class Routing:
             facts,
             has_own_caches=has_own_caches,
             view_age_ns=age_ns,
+            counts_sends=config.counts_sends,
+            replicas=[of_prefill for of_prefill, _ in replicas],
             also_reads=also_reads,
         )
         pairs = hasattr(prefill[1], "choose_pair")
@@ -58,6 +62,8 @@ class Routing:
             StageKind.DECODE,
             facts,
             view_age_ns=age_ns,
+            counts_sends=config.counts_sends,
+            replicas=[of_decode for _, of_decode in replicas],
             also_reads=also_reads,
             pair_reads=prefill[1].reads if pairs else Reads.LOAD,
         )
@@ -70,11 +76,20 @@ class Routing:
             self._sides = Sides(self.prefill, aggregated, rule, split_spec(config.disaggregation)[0], facts)
         if pairs:
             self.prefill.pair_with(cast("PairPolicy", prefill[1]), self.decode)
-
-    @property
-    def placing(self) -> Placing:
+        before = self._sides or self.prefill
+        self.placing: Placing = before
         """Who chooses where a prompt is computed."""
-        return self.prefill if self._sides is None else self._sides
+        self.placing_decode: Placing = self.decode
+        """Who chooses where a request decodes."""
+        self.candidates: Callable[[int], Collection[int]] | None = None
+        """Supernodes that a request may go to, where not all."""
+        if config.supernode_candidates and len(set(prefill[0].pool)) > 1:
+            from scheduler.core.routing.supernodes import BesidePrefill, SupernodeChoice, WithinCandidates
+
+            choice = SupernodeChoice(prefill[0], facts, config.supernode_candidates, config.supernode_key_blocks)
+            self.placing = WithinCandidates(before, choice)
+            self.placing_decode = BesidePrefill(self.decode, prefill[0], decode[0], facts)
+            self.candidates = choice.candidates
 
     @property
     def guests(self) -> list[Guest]:

@@ -306,10 +306,11 @@ class _TaskFactory:
         # The last calls of sub-agents that are kept, by the call of the main loop that comes after them.
         lasts = subs.last_kept()
         joins = branches.parent[subs.chains.chain[lasts]] + 1
-        is_kept = main.kept[joins]
+        is_kept = main.kept[joins]  # a call that is not has the number of the one before it
+        joins, lasts = joins[is_kept], lasts[is_kept]
         joined: dict[int, list[RowKey]] = {}
         join_parent = dict(zip(keys[joins].tolist(), keys[joins - 1].tolist(), strict=True))
-        for join, key in zip(keys[joins[is_kept]].tolist(), sub_keys[lasts[is_kept]].tolist(), strict=True):
+        for join, key in zip(keys[joins].tolist(), sub_keys[lasts].tolist(), strict=True):
             joined.setdefault(join, []).append(key)
         for join, lasts_of_join in joined.items():
             if len(lasts_of_join) == 1:

@@ -71,7 +71,8 @@ class TraceOptions(Struct, frozen=True):
     `from_time`, `until_time`: the part of the trace to keep, as durations from its first request. `spread`: `even` or
     `random`, and `:GRID`, for rows of one stamp. `assume_shared`: `SHARE`, and `:groups=N`, for rows without ids.
     `superpose`: copies laid over each other, copy k offset by a seeded draw in [0, 60 s) and with tenants of its own.
-    `rate_scale` multiplies the rate, by compressing times.
+    `rate_scale` multiplies the rate, by compressing times. `part`: `I/N`, what one supernode of N is sent by the hash
+    of `supernode_candidates`, at the times of the whole trace.
     """
 
     limit: int | None = None
@@ -91,6 +92,9 @@ class TraceOptions(Struct, frozen=True):
     until_time: str | None = None
     assume_shared: str | None = None
     strict: bool = False
+    part: str | None = None
+    part_key_blocks: int = 2
+    """Blocks of a prompt by which it belongs to a part, as the run's `supernode_key_blocks`."""
     block_tokens: int | None = None
     """Tokens of a block of requests that are generated, such as those of a run's cache; None for 512."""
     finds_answers: bool = False
@@ -123,6 +127,7 @@ class TraceOptions(Struct, frozen=True):
         assert self.column_names is not None
         assert self.spreading or self.spread is None
         assert self.sharing or self.assume_shared is None
+        assert self.part_of or self.part is None
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values by name: what says which rows, and of all else what was said."""
@@ -158,6 +163,11 @@ class TraceOptions(Struct, frozen=True):
         return Spreading(how == "even", _duration_ns("spread", grid) if colon else None)
 
     @property
+    def part_of(self) -> tuple[int, int] | None:
+        """Which part of how many is read, if not all."""
+        return None if self.part is None else _parsed_part(self.part)
+
+    @property
     def sharing(self) -> AssumedSharing | None:
         """What is assumed of prompts that name no blocks, if anything is."""
         if self.assume_shared is None:
@@ -172,6 +182,13 @@ class TraceOptions(Struct, frozen=True):
             fix = f"give SHARE or SHARE:groups=N, a share between 0 and 1 and 1 to {MAX_GROUPS} groups"
             raise ConfigError(f"assume-shared is {self.assume_shared!r}; {fix}")
         return AssumedSharing(share, num_groups)
+
+
+def _parsed_part(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip(), re.ASCII)
+    if match is None or not int(match[1]) < int(match[2]):
+        raise ConfigError(f"part is {text!r}; give I/N, such as 0/10 for the first of ten parts and 9/10 for the last")
+    return int(match[1]), int(match[2])
 
 
 def _refuse_unknown(name: str, value: str | None, known: tuple[str, ...]) -> None:

@@ -121,6 +121,13 @@ def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:
 
         blocks = scale_rate(blocks, options.rate_scale)
     hint = None if hint is None else hint * options.superpose
+    if options.part_of is not None:
+        from scheduler.sources.traces.shaping.parts import keep_part
+
+        if options.links:
+            problem = "part would leave out what later requests wait for"
+            raise ConfigError(f"{trace.name}: {problem}; leave it out, or say --sessions open")
+        blocks, hint = keep_part(blocks, *options.part_of, options.part_key_blocks), None
     return OpenedTrace(trace.name, block_tokens, hint, blocks, trace.skipped, reading, clients=trace.clients)
 
 

@@ -32,6 +32,7 @@ def test_options_of_a_group_stand_where_its_parameter_was_and_make_its_value() -
         "block_tokens",
         "finds_answers",
         "links",
+        "part_key_blocks",
         "timeless",
     }
     assert command.help == "A command."

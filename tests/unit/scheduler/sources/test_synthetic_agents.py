@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scheduler.protocol.errors import ConfigError
@@ -90,6 +90,7 @@ def test_calls_branch_and_join_as_often_and_as_wide_as_asked() -> None:
     assert sorted(fan_out) == sorted(joins)
 
 
+@example(seed=76, system_tokens=0, branch_share=1.0, fresh_share=0.0, max_prompt_tokens=4_200)
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 99),

@@ -51,7 +51,12 @@ def report(energy: EnergyAccount, address: str, usage: Usage) -> None:
     energy.handlers()[UsageReported](SESSION, UsageReported(address, usage))
 
 
-TROUBLED = any_cases().flatmap(lambda case: st.tuples(st.just(case), st.none() | troubles(case)))
+# A step of half a nanosecond rounds to nothing: its joules would be infinite watts, which no curve has.
+TROUBLED = (
+    any_cases()
+    .filter(lambda case: case.fixed_ps >= 1_000)
+    .flatmap(lambda case: st.tuples(st.just(case), st.none() | troubles(case)))
+)
 
 
 @settings(max_examples=50, phases=QUICK_PHASES)
