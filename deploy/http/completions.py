@@ -62,7 +62,7 @@ class Completions:
         # It arrives when its last byte has come in: what is done here to read it is no part of what is emulated.
         received_s = monotonic_s() - since_receipt_s(request)
         prompt = await prompt_of(self._tokens, body)
-        caller = caller_of(request.headers)
+        caller = caller_of(request.headers, self._spec.class_names)
         resumption = resumption_of(request.headers, streams=bool(body.stream))
         answer = make_answer(prompt, body, self._room(prompt, body), self._spec.seed, self._tokens.words)
         if resumption.num_tokens > answer.num_tokens:

@@ -19,7 +19,6 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
 _LENGTH: Final = struct.Struct("!I")
@@ -108,10 +107,15 @@ class PostLine(asyncio.Protocol):
         """The line to the box of that name; None if it cannot be reached from here."""
         if not name:
             return None
-        with suppress(OSError):
-            _, line = await asyncio.get_running_loop().create_unix_connection(cls, f"\0{name}")
-            return line
-        return None
+        there = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # By the socket's own call, which does not wait: uvloop takes the name for one of a file.
+            there.connect(f"\0{name}")
+            _, line = await asyncio.get_running_loop().create_unix_connection(cls, sock=there)
+        except OSError:
+            there.close()
+            return None
+        return line
 
     async def post(self, envelope: bytes) -> None:
         """Return when the control plane has taken an envelope; `ConnectionError` if that can no longer be known."""
