@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from deploy.hardware.quantities import quantity
+from deploy.planning.confidence import UNTRIED
 from deploy.planning.planner import Planned, Sensitivity, Try
 from deploy.terminal.table import table
 
@@ -93,6 +94,7 @@ def _sure(best: Try, sensitivity: Sensitivity, attainment: float) -> str:
     slower = sensitivity.attainment_if_slower
     holds = "and it still serves" if slower >= attainment else "and it no longer serves"
     rows.append((f"all slower by the error bar, {sensitivity.error_bar:.0%}", f"{slower:.2%} attained, {holds}"))
+    rows.append(("serves if the model of the hardware errs", _confidence(sensitivity.confidence)))
     if best.interval is not None:
         low, high = max(0.0, best.interval.low), min(1.0, best.interval.high)
         sure = "" if low >= attainment else ": another hour like this one may miss the share that was asked for"
@@ -102,6 +104,12 @@ def _sure(best: Try, sensitivity: Sensitivity, attainment: float) -> str:
             ("fewest cache servers", f"{sensitivity.fewest_cache_servers}, of {best.shape.num_nodes(best.counts)}")
         )
     return f"How sure, {best.plan}\n" + table([(f"  {name}", value) for name, value in rows])
+
+
+def _confidence(share: float) -> str:
+    if share == UNTRIED:
+        return f"{share:.0%}: it leaves nothing for hardware that is slower than predicted"
+    return f"with {share:.0%} at least"
 
 
 def _headroom(rate: float) -> str:
@@ -136,6 +144,10 @@ def _sensitivity(one: Sensitivity | None) -> dict[str, Any]:
     return {
         "headroom": one.headroom,
         "without_one_instance": {ROLES[role]: share for role, share in one.without_one.items()},
-        "confidence": {"error_bar": one.error_bar, "attainment_if_slower": one.attainment_if_slower},
+        "confidence": {
+            "serves_at_least": one.confidence,
+            "error_bar": one.error_bar,
+            "attainment_if_slower": one.attainment_if_slower,
+        },
         "fewest_cache_servers": one.fewest_cache_servers,
     }

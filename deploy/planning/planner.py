@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from deploy.compare.idle import idle_lines
 from deploy.compare.measure import Measured, RunProcesses, measure
+from deploy.planning.confidence import confidence, slowdowns, slowed
 from deploy.planning.search import Counts, Search, cheapest
 from deploy.planning.shapes import Shape
 from deploy.planning.variations import variations_of
@@ -89,13 +90,14 @@ class Try(Struct, frozen=True):
 
 class Sensitivity(Struct, frozen=True):
     """Of the answer: the largest multiple of the rate tried that it bears (1 for none), what it attains with one
-    instance less of each kind (None where that leaves none), if all were slower by the error bar, and the fewest cache
-    servers with which it still serves."""
+    instance less of each kind (None where that leaves none), if all were slower by the error bar, with what
+    probability it serves at least, and the fewest cache servers with which it still serves."""
 
     headroom: float
     without_one: Mapping[str, float | None]
     error_bar: float
     attainment_if_slower: float
+    confidence: float
     fewest_cache_servers: int | None
 
 
@@ -298,21 +300,23 @@ class Planner:
         """All in one go: none of these needs another's answer."""
         question, shape, counts = self._question, best.shape, best.counts
         options, as_it_is = question.options, shape.settings_of(counts)
-        rates = [*HEADROOMS, 1 + shape.error_bar]
+        slower = slowdowns(shape.error_bar)
         fewer, servers = _one_less(counts), _halves(shape.num_nodes(counts)) if shape.has_pool else []
-        runs = [(as_it_is, replace(options, rate_scale=options.rate_scale * rate)) for rate in rates]
+        runs = [(as_it_is, replace(options, rate_scale=options.rate_scale * rate)) for rate in HEADROOMS]
+        runs += [slowed(as_it_is, options, factor) for factor in slower]
         runs += [(shape.settings_of(one), options) for one in fewer]
         runs += [(shape.settings_of(counts, num), options) for num in servers]
         attained = iter([one.attainment for one in self._replayed(runs)])
         borne = [rate for rate in HEADROOMS if next(attained) >= question.attainment]
-        slower = next(attained)
+        if_slower = [next(attained) for _ in slower]
         without = {one: next(attained) for one in fewer}
         keeping = [num for num in servers if next(attained) >= question.attainment]
         return Sensitivity(
             headroom=max(borne, default=1.0),
             without_one={kind.role: without.get(_less(counts, at)) for at, kind in enumerate(shape.kinds)},
             error_bar=shape.error_bar,
-            attainment_if_slower=slower,
+            attainment_if_slower=if_slower[-1],
+            confidence=confidence(if_slower, question.attainment),
             fewest_cache_servers=min(keeping, default=shape.num_nodes(counts)) if shape.has_pool else None,
         )
 
