@@ -29,7 +29,6 @@ from workers.ray_shell.carrier import HostCarrier
 from workers.ray_shell.failures import portable
 from workers.ray_shell.host import named
 from workers.ray_shell.identity import Identity, find_stranger, identity
-from workers.ray_shell.post_line import PostBox
 from workers.ray_shell.transport import RayHostCalls
 
 ACTOR_NAME: Final = "control-plane"
@@ -100,7 +99,6 @@ class ControlPlane:
         self._handles: dict[str, Any] = {}
         self._telemetry: Telemetry | None = None
         self._http: HttpService | None = None
-        self._posts = PostBox(self._take)
         # Hosts that outlive this process may still speak as of a session of the one before it.
         self._born_ns = wall_now_ns()
         self._num_sessions = 0
@@ -130,7 +128,6 @@ class ControlPlane:
         spec: FleetSpec = pickle.loads(fleet)
         try:
             addresses = await self._serve(spec)
-            await self._posts.open()
         except Exception as error:
             raise portable(error) from error
         self._fleet, self._handles = spec, dict(handles)
@@ -233,15 +230,8 @@ class ControlPlane:
             await self._http.close()
         return num_waiting
 
-    async def post_box(self) -> str:
-        """The name of a `PostBox`, by which hosts on this machine post envelopes; empty if there is none."""
-        return self._posts.name
-
     async def deliver(self, data: bytes) -> None:
         """Take an envelope from a host. Nothing is awaited, so calls stay in order."""
-        self._take(data)
-
-    def _take(self, data: bytes) -> None:
         if self._session is not None:
             self._session.deliver(data)
 
