@@ -42,7 +42,8 @@ def _about(state: ClusterState, seen: dict[str, Any], log_path: Path) -> str:
         rows.append(("Prometheus", f"http://{state.prometheus_address}"))
     if state.line:
         rows.append(("Trouble", state.line))
-    rows += [("Ray", state.ray_address), ("Log", str(log_path))]
+    rows += [("Waiting", f"{host} {line}") for host, line in seen.get("progress", {}).get("waiting", {}).items()]
+    rows += [("Ray", state.note or state.ray_address), ("Log", str(log_path))]
     return "".join(f"{name:<12}{text}\n" for name, text in rows)
 
 

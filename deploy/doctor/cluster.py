@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cluster.answer import ask_status
-from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.listeners import is_held, own_listeners, own_unix_sockets
+from deploy.cluster.local.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.ports import METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.processes import session_members
 from deploy.cluster.runtime_folder import OPEN_TO_OTHERS, RuntimeFolder, check_runtime_folder, check_token

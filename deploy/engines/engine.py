@@ -62,6 +62,10 @@ class _NoHosts:
         """There is no such host."""
         raise ClusterError(f"there is no host {host}")
 
+    def waits_for(self, host: str) -> str:
+        """Nothing."""
+        return ""
+
 
 class Engine:
     """A `Serving` session that is the whole of its system; `speed` emulated seconds to one on the wall.

@@ -193,4 +193,5 @@ class Session:
             "hop_p50_ms": hops.p50_wall_ns / 1e6,
             "hop_p99_ms": hops.p99_wall_ns / 1e6,
             "patience_left_s": runtime.patience.left_s,
+            "waiting": runtime.waiting(),
         }

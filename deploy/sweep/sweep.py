@@ -63,21 +63,24 @@ def sweep(
     address: str | None = None,
     jobs: int | None = None,
     *,
+    ships: bool = False,
     retry_failed: bool = False,
 ) -> Swept:
-    """Run what a file asks for, on a Ray node of this process or on the cluster at an `address`. `ConfigError` for what
-    no point of it can be run with."""
+    """Run what a file asks for, on a Ray node of this process or on the cluster at an `address`, to which this program
+    is sent if it `ships`. `ConfigError` for what no point of it can be run with."""
     if jobs is not None and jobs < 1:
         raise ConfigError(f"--jobs is {jobs}; give a number of runs, at least 1")
     if jobs is not None and address is not None:
         raise ConfigError("--jobs is for a node here; a cluster at an --address has its own processors: leave one out")
+    if ships and address is None:
+        raise ConfigError("--ship sends this program to a cluster: add its --address, or leave it out")
     space = read_space(file)
     trace = find_input(space.trace)
     parameters = space.points()
     digest = file_digest(trace)
     runs = runs_of(space, parameters, trace, f"{digest} {[code for _, code in identity().values()]}")
     folder = Path(out) if out is not None else Path(file).with_suffix("")
-    results = _results(runs, Store(folder), trace, digest, address, jobs, retry_failed=retry_failed)
+    results = _results(runs, Store(folder), trace, digest, address, jobs, ships=ships, retry_failed=retry_failed)
     points = points_of(parameters, runs, results)
     objectives = objectives_of(points, space.objectives)
     _refuse_unknown(points, objectives)
@@ -93,6 +96,7 @@ def _results(
     address: str | None,
     jobs: int | None,
     *,
+    ships: bool,
     retry_failed: bool,
 ) -> dict[str, Mapping[str, Any]]:
     """By the name of a run: those that were kept, and those made now."""
@@ -115,7 +119,7 @@ def _results(
 
         done = len(results)
         with (
-            cluster(address, min(len(missing), jobs or os.cpu_count() or 1)) as num_at_a_time,
+            cluster(address, min(len(missing), jobs or os.cpu_count() or 1), ships=ships) as num_at_a_time,
             progress("sweeping", lambda: (len(results) - done, len(missing)), "runs"),
         ):
             do(missing, trace, digest, num_at_a_time, keep)

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from deploy.commands.existing_cluster import Ship
 from deploy.settings.options import FailIf, Json
 from deploy.sweep.page import sweep_page
 from deploy.sweep.plot import write_sweep_page
@@ -32,6 +33,7 @@ def command(
     file: File,
     out: Out = None,
     address: Address = None,
+    ship: Ship = False,
     jobs: Jobs = None,
     retry_failed: RetryFailed = False,
     bounds: FailIf = None,
@@ -39,7 +41,7 @@ def command(
 ) -> int:
     """Replay one trace over a grid or a sample of settings, as Ray tasks; what is done is kept, and not done again."""
     parsed = _bounds(bounds)
-    swept = sweep(file, out, address, jobs, retry_failed=retry_failed)
+    swept = sweep(file, out, address, jobs, ships=ship, retry_failed=retry_failed)
     page = write_sweep_page(swept.folder, swept.points, swept.objectives, swept.on_front, swept.title)
     if json:
         say(json_text.dumps(swept.to_json(), indent=2) + "\n")
