@@ -28,7 +28,6 @@ from workers.ray_shell.failures import portable
 from workers.ray_shell.host import named
 from workers.ray_shell.identity import Identity, find_stranger, identity
 from workers.ray_shell.placement_groups import WatchedPlaces
-from workers.ray_shell.post_line import PostBox
 from workers.ray_shell.transport import RayHostCalls
 
 ACTOR_NAME: Final = "control-plane"
@@ -65,7 +64,6 @@ class ControlPlane:
         self._handles: dict[str, Any] = {}
         self._telemetry: Telemetry | None = None
         self._http: HttpService | None = None
-        self._posts = PostBox(self._take)
         # Hosts that outlive this process may still speak as of a session of the one before it.
         self._born_ns = wall_now_ns()
         self._num_sessions = 0
@@ -97,7 +95,6 @@ class ControlPlane:
         spec: FleetSpec = pickle.loads(fleet)
         try:
             addresses = await self._serve(spec)
-            await self._posts.open()
         except Exception as error:
             raise portable(error) from error
         self._fleet, self._handles = spec, dict(handles)
@@ -203,15 +200,8 @@ class ControlPlane:
             await self._http.close()
         return num_waiting
 
-    async def post_box(self) -> str:
-        """The name of a `PostBox`, by which hosts on this machine post envelopes; empty if there is none."""
-        return self._posts.name
-
     async def deliver(self, data: bytes) -> None:
         """Take an envelope from a host. Nothing is awaited, so calls stay in order."""
-        self._take(data)
-
-    def _take(self, data: bytes) -> None:
         if self._session is not None:
             self._session.deliver(data)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from operator import attrgetter
 from typing import Any, Final
@@ -17,7 +16,6 @@ from scheduler.protocol.errors import WorkerLostError
 from workers.ray_shell.failures import from_ray, portable
 from workers.ray_shell.host_loop import HostLoop
 from workers.ray_shell.identity import Identity, find_stranger, identity
-from workers.ray_shell.post_line import PostLine
 
 CALL_S: Final = 30.0
 """Wall seconds after which a call of the control plane counts as lost."""
@@ -52,7 +50,6 @@ class HostActor:
         self._spec = spec
         self._control_name = control_name
         self._control: Any = None
-        self._line: PostLine | None = None
         self._identity = identity()
         self._sender = ""
         self._began_ns = 0
@@ -88,9 +85,6 @@ class HostActor:
         """Start the clock and the timer."""
         if not self._sender:
             raise WorkerLostError(f"{self._spec.name} was started anew and knows nothing of this run")
-        if self._line is not None:
-            self._line.close()
-        self._line = await PostLine.connect(await self._control.post_box.remote())
         clock = named(self._spec.clock)(zero_wall_ns, speed)
         self._loop = HostLoop(self._sender, self._components, clock, self._post, self._began_ns)
         self._running = asyncio.create_task(self._loop.run())
@@ -106,10 +100,6 @@ class HostActor:
 
     async def _post(self, data: bytes) -> None:
         try:
-            if self._line is not None:
-                with suppress(ConnectionError):
-                    await asyncio.wait_for(self._line.post(data), CALL_S)
-                    return
             await asyncio.wait_for(self._control.deliver.remote(data), CALL_S)
         except Exception as error:
             raise from_ray("the control plane", error) from error
