@@ -99,8 +99,6 @@ def replay(
         shape = _empty_document(settings, live=live, via=via, groups=groups, waits=options.links)
         _refuse_unknown_paths(parsed, shape, all_seeds)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
-    if scrapes is not None and settings.scaling.is_on:
-        raise ConfigError("--openmetrics has no series for instances that come and go: leave out --autoscaler")
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, told.path, faults))
     broken = _read_faults(faults, settings, live=live)
     job = ReplayJob(trace, options, settings, journal, broken, keeps_log=out is not None, scrapes=scrapes)

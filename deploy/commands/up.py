@@ -62,7 +62,10 @@ HttpTraces = Annotated[
     ),
 ]
 
-UP_SETTINGS: Final = ("cluster", "model", "plan", "policy", "cache", "cache_plane", "names")
+UP_SETTINGS: Final = (
+    "cluster", "model", "plan", "policy", "cache", "cache_plane",
+    "autoscaler", "autoscaler_min", "autoscaler_max", "names",
+)  # fmt: skip
 
 
 @app.command()

@@ -7,27 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import cache_server_address
-from scheduler.protocol.component import NEVER_NS, NOTHING, Around, Component, Outputs, TimingFlags
-from scheduler.protocol.messages import Message, RunEnded
+from scheduler.protocol.component import NOTHING, Around, Component, Outputs
+from scheduler.protocol.messages import RunEnded
 from scheduler.sources.arrivals import BLOCK_TOKENS
-
-
-class Absent(TimingFlags):
-    """Where no worker is; it hears nothing and has nothing to account for."""
-
-    deadline_ns = NEVER_NS
-
-    def __init__(self, worker: Component) -> None:
-        self.address = worker.address
-        self.priority = worker.priority
-
-    def handle(self, now_ns: int, message: Message) -> Outputs:
-        """Nobody is there."""
-        return NOTHING
-
-    def wake(self, now_ns: int) -> Outputs:
-        """Nobody is there."""
-        return NOTHING
+from workers.stopping import Nobody
 
 
 class Losable(Around):
@@ -56,12 +39,12 @@ class LosableWorkers:
         self._make = make
         for address in absent:
             wrapped = self._wrapped[address]
-            wrapped.inner = Absent(wrapped)
+            wrapped.inner = Nobody(address, wrapped.priority)
 
     def lose(self, address: str, now_ns: int) -> Outputs:
         """Its NPUs draw idle power from now on; cache servers are parts of their pool, which the core tells."""
         wrapped = self._wrapped.get(address)
-        if wrapped is None or isinstance(wrapped.inner, Absent):
+        if wrapped is None or isinstance(wrapped.inner, Nobody):
             return NOTHING
         return wrapped.replace(now_ns, self._make(address, now_ns))
 
@@ -72,7 +55,7 @@ class LosableWorkers:
     def stop(self, address: str, now_ns: int) -> Outputs:
         """It is gone; returns its last account."""
         wrapped = self._wrapped[address]
-        return wrapped.replace(now_ns, Absent(wrapped))
+        return wrapped.replace(now_ns, Nobody(address, wrapped.priority))
 
 
 def losable_workers(settings: Settings, *, live: bool) -> list[str]:

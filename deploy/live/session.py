@@ -45,7 +45,8 @@ class ControlParts(Struct, frozen=True):
     Without `sources`, or with a `gateway` among them, the run goes on until it is stopped. What `keep` returns when the
     run has ended goes back to the driver, pickled. Requests are judged by `slo`.
     `power_cap_w` is 0 where there is none. `scheduler` is the core if that has guests.
-    `concurrency`: how many clients wait, by the class that they ask for.
+    `concurrency`: how many clients wait, by the class that they ask for. `autoscaler`: the name of who says how many
+    instances there are.
     """
 
     core: Core
@@ -56,6 +57,7 @@ class ControlParts(Struct, frozen=True):
     scheduler: Scheduler | None = None
     concurrency: Mapping[str, int] = field(default_factory=dict[str, int])
     gateway: GatewaySource | None = None
+    autoscaler: str = ""
 
 
 class RunSpec(Struct, frozen=True):

@@ -86,6 +86,29 @@ def usd_per_hour(one: Try) -> float | None:
 
 
 def _sure(best: Try, sensitivity: Sensitivity, attainment: float) -> str:
+    rows = _how_sure(best, sensitivity, attainment)
+    return f"How sure, {best.plan}\n" + table([(f"  {name}", value) for name, value in rows])
+
+
+def answer_rows(planned: Planned, attainment: float) -> list[tuple[str, str]]:
+    """The answer as names and values: the plan and how sure it is, or what keeps any from serving."""
+    best = planned.best
+    if best is None:
+        fails = [("what fails", line) for line in why_not(planned)]
+        return [("none serves; the nearest", planned.nearest.plan), *fails]
+    rows = [("plan", best.plan), ("cluster", best.cluster), ("NPUs", f"{best.num_npus:,}")]
+    if best.shape.varied:
+        rows.append(("with", told_of(best)))
+    rows.append(("attained", f"{best.measured.attainment:.2%}"))
+    return rows if planned.sensitivity is None else rows + _how_sure(best, planned.sensitivity, attainment)
+
+
+def told_of(one: Try) -> str:
+    """The settings that the search has changed."""
+    return ", ".join(f"{name}: {value}" for name, value in one.shape.varied.items())
+
+
+def _how_sure(best: Try, sensitivity: Sensitivity, attainment: float) -> list[tuple[str, str]]:
     rows = [("head-room", _headroom(sensitivity.headroom))]
     for role, share in sensitivity.without_one.items():
         told = "nothing serves without its only one" if share is None else f"{share:.2%} attained"
@@ -98,10 +121,9 @@ def _sure(best: Try, sensitivity: Sensitivity, attainment: float) -> str:
         sure = "" if low >= attainment else ": another hour like this one may miss the share that was asked for"
         rows.append(("attained, 95 % interval", f"{low:.2%} to {high:.2%}{sure}"))
     if sensitivity.fewest_cache_servers is not None:
-        rows.append(
-            ("fewest cache servers", f"{sensitivity.fewest_cache_servers}, of {best.shape.num_nodes(best.counts)}")
-        )
-    return f"How sure, {best.plan}\n" + table([(f"  {name}", value) for name, value in rows])
+        servers = f"{sensitivity.fewest_cache_servers}, of {best.shape.num_nodes(best.counts)}"
+        rows.append(("fewest cache servers", servers))
+    return rows
 
 
 def _headroom(rate: float) -> str:

@@ -135,20 +135,22 @@ class Planner:
     def plan(self, shapes: Sequence[Shape]) -> Planned:
         """The answer, or what comes nearest to one; of at least one shape."""
         question = self._question
-        able, ceilings = self._able(shapes)
+        able, nearest, ceilings = self._able(shapes)
         if able:
             finalists, failing = self._finalists(able)
             searches = [cheapest(one.lattice, one.start, known) for one, known in zip(finalists, failing, strict=True)]
             self._searched(finalists, searches, question.options, self._tried.append, num_kept=1)
             self._refine()
         else:
-            self._try_largest(shapes[0])
+            # For an answer that says no: what it comes to where nearly nothing waits.
+            measured = self._measured([(nearest, nearest.largest)], question.options)
+            self._tried.append(Try(nearest, nearest.largest, measured[0]))
         keeping = [one for one in self._tried if self._serves(one.measured)]
         serving = sorted(keeping, key=lambda one: one.cost(question.minimise))
-        nearest = max(self._tried, key=lambda one: (one.measured.attainment, -one.num_npus))
+        closest = max(self._tried, key=lambda one: (one.measured.attainment, -one.num_npus))
         best = serving[0] if serving else None
         sensitivity = None if best is None else self._sensitivity(best)
-        return Planned(best, nearest, serving, self._tried, ceilings, self.num_replays, sensitivity)
+        return Planned(best, closest, serving, self._tried, ceilings, self.num_replays, sensitivity)
 
     def _serves(self, measured: Measured) -> bool:
         return measured.attainment >= self._question.attainment
@@ -160,8 +162,9 @@ class Planner:
             return options
         return replace(options, limit=min(SHORT_ROWS, options.limit or SHORT_ROWS))
 
-    def _able(self, shapes: Sequence[Shape]) -> tuple[list[Shape], list[str]]:
-        """Those that may serve where nothing waits, the smallest first, and lines on the others."""
+    def _able(self, shapes: Sequence[Shape]) -> tuple[list[Shape], Shape, list[str]]:
+        """Those that may serve where nothing waits, the smallest first; that which then serves the most; and lines on
+        those that do not."""
         short = self._short()
         idle = replace(short, rate_scale=short.rate_scale * IDLE_RATE)
         found = self._measured([(shape, shape.largest) for shape in shapes], idle)
@@ -180,12 +183,8 @@ class Planner:
             kept[shape.cluster] += 1
             if kept[shape.cluster] <= MAX_SHAPES:
                 few.append(shape)
-        return few, list(dict.fromkeys(lines))
-
-    def _try_largest(self, shape: Shape) -> None:
-        """For an answer that says no: what it comes to where nearly nothing waits."""
-        measured = self._measured([(shape, shape.largest)], self._question.options)
-        self._tried.append(Try(shape, shape.largest, measured[0]))
+        most = max(range(len(shapes)), key=lambda at: (found[at].attainment, -at))
+        return few, shapes[most], list(dict.fromkeys(lines))
 
     def _finalists(self, shapes: Sequence[Shape]) -> tuple[list[Shape], list[list[Counts]]]:
         """Of each cluster those that do best on a short part of the trace, begun from what they needed there, and what

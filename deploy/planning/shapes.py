@@ -120,11 +120,11 @@ def shapes_of(settings: Settings, demand: Demand, slo: Slo) -> list[Shape]:
     """Those that could do, the one that needs the fewest NPUs first. `ConfigError` says why there is none."""
     cluster = settings.hardware.cluster
     sizes = _sizes(cluster.num_npus, settings)
-    of_prefill, no_prefill = _kinds(sizes, lambda size: _prefill(settings, size, demand, slo))
-    of_decode, no_decode = _kinds(sizes, lambda size: _decode(settings, size, demand, slo))
+    of_prefill, no_prefill = _kinds(sizes, lambda size, limits: _prefill(settings, size, demand, limits), slo)
+    of_decode, no_decode = _kinds(sizes, lambda size, limits: _decode(settings, size, demand, limits), slo)
     if not of_prefill or not of_decode:
         stage, why = ("prefill", no_prefill) if not of_prefill else ("decode", no_decode)
-        raise ConfigError(f"{cluster.name}: no size of {stage} instance can keep the limits: {why}")
+        raise ConfigError(f"{cluster.name}: no size of {stage} instance can serve this: {why}")
     apart = [(one, other) for one in _best("p", of_prefill) for other in _best("d", of_decode)]
     together = [(kind,) for kind in _best("a", _both(of_prefill, of_decode))]
     found = [shape for kinds in (*apart, *together) if (shape := _shape(settings, kinds)) is not None]
@@ -146,19 +146,23 @@ def _sizes(num_npus: int, settings: Settings) -> list[int]:
     return sorted(size for size in sizes if size <= num_npus and not (size % node and node % size))
 
 
-def _kinds(sizes: Sequence[int], kind_of: Callable[[int], Kind]) -> tuple[list[Kind], str]:
-    """Of all sizes that can be, and why the last of the others cannot."""
-    found: list[Kind] = []
-    why = ""
-    for size in sizes:
-        try:
-            kind = kind_of(size)
-        except HardwareModelError as error:
-            why = str(error)
-        else:
-            if isfinite(kind.needed):
-                found.append(kind)
-    return found, why
+def _kinds(sizes: Sequence[int], kind_of: Callable[[int, Slo], Kind], slo: Slo) -> tuple[list[Kind], str]:
+    """Of all sizes that can be, and why the last of the others cannot. Where the cost model finds none that keeps the
+    limits, those that can be at all: replays then tell which limit fails, and by how much."""
+    for limits in (slo, Slo()):
+        found: list[Kind] = []
+        why = ""
+        for size in sizes:
+            try:
+                kind = kind_of(size, limits)
+            except HardwareModelError as error:
+                why = str(error)
+            else:
+                if isfinite(kind.needed):
+                    found.append(kind)
+        if found:
+            return found, why
+    return [], why
 
 
 def _best(role: str, kinds: Sequence[Kind]) -> list[Kind]:

@@ -42,6 +42,7 @@ SUMMARY_NAME: Final = "summary.json"
 if TYPE_CHECKING:
     from deploy.run.openmetrics import ScrapedRun, ScrapeJob
     from deploy.run_folder.log import RunLog
+    from scheduler.core.routing.decision import DecisionLog
     from scheduler.core.scheduler import Scheduler
     from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.runtime.journal import JournalHeader
@@ -62,6 +63,8 @@ class ReplayJob(Struct, frozen=True):
     """Whether the result is to have what a run folder needs."""
     scrapes: ScrapeJob | None = None
     """A file of simulated scrapes to write, on the virtual clock."""
+    decision_logs: Sequence[DecisionLog] = ()
+    """Who else keeps what is decided."""
 
 
 class LiveCost(Struct, frozen=True):
@@ -133,6 +136,7 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     collector = collecting(core, blueprint)
     workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
     workers, lose, provisioners = _losable(job.faults, blueprint, workers)
+    core.state.decision_logs += job.decision_logs
     table = core.table
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     decided = keep_decisions(core) if job.keeps_log else None

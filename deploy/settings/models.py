@@ -85,7 +85,7 @@ def _usual_plan(cluster: Supernode) -> str:
 
 
 def _plan(text: str, cluster: Supernode) -> Plan:
-    return parse_plan(text, cluster.num_npus, cluster.num_nodes.count)
+    return parse_plan(text, cluster.num_npus, cluster.num_nodes.count, cluster.name)
 
 
 def _usual_cache(cluster: Supernode) -> CacheText:
@@ -167,6 +167,11 @@ class Hardware(Struct, frozen=True):
     )
     """Instances. The default is the cluster's: on cloudmatrix384 one published decode instance, and prefill instances
     on the rest (224 + 160 NPUs)."""
+
+    @property
+    def supernodes(self) -> tuple[Supernode, ...]:
+        """What each supernode of the plan is."""
+        return tuple(one.cluster or self.cluster for one in self.plan.supernodes)
 
 
 class Routing(Struct, frozen=True):

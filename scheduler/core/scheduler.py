@@ -226,6 +226,10 @@ class Scheduler(TimingFlags):
             phases |= guest.instance_phases()
         return {address: "lost" if at == "serving" and address in self._down else at for address, at in phases.items()}
 
+    def wanted_instances(self) -> dict[str, int]:
+        """How many instances of each role there shall be, where an autoscaler or an operator has decided that."""
+        return {role: count for guest in self._guests for role, count in guest.wanted_instances().items()}
+
     def warnings(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers
         that were lost."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,38 +11,26 @@ from msgspec import to_builtins
 from deploy.calibration.applied import load_calibrated
 from deploy.hardware.lookup import load_model
 from deploy.hardware.model_page import model_list, model_page, model_summary
-from deploy.hardware.notes import tell_notes
 from deploy.hardware.operating_points import (
     InstanceOptions,
-    afd_point,
-    decode_point,
     one_of,
-    prefill_point,
-    tpot_limit_s,
 )
+from deploy.hardware.point_answers import CLUSTER, MODEL, answer_decode, answer_prefill, physics_refusing
 from deploy.hardware.point_page import (
     Answer,
-    afd_answer,
-    decode_answer,
     operator_answer,
     point_page,
-    prefill_answer,
     with_intervals,
 )
 from deploy.settings.options import OptionGroup, with_options
 from deploy.terminal.output import say
-from scheduler.protocol.errors import ConfigError
 from sim_hw.description import describe
-from sim_hw.errors import HardwareModelError
 from sim_hw.models.published import MODELS
 from sim_hw.models.totals import totals
-from sim_hw.steps.afd_prediction import predict_afd
-from sim_hw.steps.predict import largest_batch, predict_decode, predict_operator, predict_prefill
+from sim_hw.steps.predict import predict_operator
 
 app = typer.Typer(help="Show models, and predict one operating point.")
 
-CLUSTER = "cloudmatrix384"
-MODEL = "deepseek-r1"
 TOKENS_PER_RANK = 128
 """Of the published rows."""
 
@@ -137,11 +123,7 @@ def prefill(
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a prefill pass, by operator."""
-    supernode, shape = load_calibrated(cluster, calibration), load_model(model)
-    tell_notes(shape)
-    with _physics_refusing():
-        point = prefill_point(supernode, shape, instance, batch_tokens, prompt, reuse, cache_plane)
-        answer = prefill_answer(point, predict_prefill(point))
+    answer = answer_prefill(instance, cluster, model, batch_tokens, prompt, reuse, cache_plane, calibration)
     _show(answer, as_json)
     return 0
 
@@ -164,22 +146,8 @@ def decode(
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a decode step, by operator."""
-    if batch is not None and tpot_slo is not None:
-        raise ConfigError(f"--batch {batch} and --tpot-slo {tpot_slo}: the limit finds the batch; leave one out")
-    if afd is not None and tpot_slo is not None:
-        raise ConfigError(f"--afd {afd} and --tpot-slo {tpot_slo}: a batch is not searched for; give --batch instead")
-    limit_s = None if tpot_slo is None else tpot_limit_s(tpot_slo)
-    supernode, shape = load_calibrated(cluster, calibration), load_model(model)
-    tell_notes(shape)
-    with _physics_refusing():
-        point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
-        if limit_s is not None:
-            point = largest_batch(point, limit_s)
-        if afd is None:
-            answer = decode_answer(point, predict_decode(point))
-        else:
-            sides = afd_point(point, instance, afd)
-            answer = afd_answer(sides, predict_afd(sides))
+    given = batch, context, mtp, acceptance, drafter, accept_length, tpot_slo, afd, calibration
+    answer = answer_decode(instance, cluster, model, *given)
     _show(answer, as_json)
     return 0
 
@@ -197,18 +165,9 @@ def operator(
     which = one_of("operator", name, ["dispatch", "combine"])
     supernode = load_calibrated(cluster, calibration)
     ranks = supernode.defaults.decode.ep if ep is None else ep
-    with _physics_refusing():
+    with physics_refusing():
         prediction = predict_operator("dispatch" if which == "dispatch" else "combine", supernode, ranks, batch)
     _show(operator_answer(name, supernode.name, ranks, batch, prediction), as_json)
-
-
-@contextmanager
-def _physics_refusing() -> Generator[None, None, None]:
-    """What the physics refuses is the user's input."""
-    try:
-        yield
-    except HardwareModelError as error:
-        raise ConfigError(str(error)) from error
 
 
 def _show(answer: Answer, as_json: bool) -> None:
