@@ -52,7 +52,7 @@ def shipped(*, ships: bool) -> Generator[dict[str, Any] | None]:
 @contextmanager
 def staged() -> Generator[Path]:
     """A folder with our packages and nothing else, to be the working directory of a runtime environment."""
-    folder = Path(tempfile.mkdtemp(prefix="supernode-ship-"))
+    folder = Path(tempfile.mkdtemp(prefix="shipped-supernode-"))
     try:
         for package in PACKAGES:
             origin = _folder_of(package)
