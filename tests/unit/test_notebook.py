@@ -30,7 +30,7 @@ def test_the_notebook_runs_and_shows_what_it_says(tmp_path: Path, monkeypatch: p
     names: dict[str, Any] = {}
     shown = [run_cell(source, names) for source in code]
     assert all(value is not None for value in shown)
-    figures = [value for value in shown if isinstance(value, Figure)]
+    figures: list[Any] = [value for value in shown if isinstance(value, Figure)]
     assert [len(figure.data) for figure in figures] == [3, 1, 1]
     for figure in figures:
         for line in figure.data:
