@@ -16,9 +16,13 @@ NOTEBOOK = Path(__file__).parents[2] / "examples" / "analysis.ipynb"
 def run_cell(source: str, names: dict[str, Any]) -> Any:
     """Execute a cell as a notebook does; returns the value that it would show, None for none."""
     tree = ast.parse(source)
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1]
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, str(NOTEBOOK), "exec"), names)
+        return None
+    tree.body.pop()
     exec(compile(tree, str(NOTEBOOK), "exec"), names)
-    return None if last is None else eval(compile(ast.Expression(last.value), str(NOTEBOOK), "eval"), names)
+    return eval(compile(ast.Expression(last.value), str(NOTEBOOK), "eval"), names)
 
 
 def test_the_notebook_runs_and_shows_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +34,7 @@ def test_the_notebook_runs_and_shows_what_it_says(tmp_path: Path, monkeypatch: p
     names: dict[str, Any] = {}
     shown = [run_cell(source, names) for source in code]
     assert all(value is not None for value in shown)
-    figures = [value for value in shown if isinstance(value, Figure)]
+    figures: list[Any] = [value for value in shown if isinstance(value, Figure)]
     assert [len(figure.data) for figure in figures] == [3, 1, 1]
     for figure in figures:
         for line in figure.data:
