@@ -183,8 +183,22 @@ class Scheduler(TimingFlags):
         if self._hearing_ends and len(self.table.ended_ids) != self._num_ends_told:
             outputs = self._tell_ends(now_ns, outputs)
         if self._timed:
-            self.deadline_ns = min([guest.deadline_ns for guest in self._timed])
-        return self._reachable(outputs) if self._down and (outputs or not self._has_arrivals) else outputs
+            self._find_deadline()
+        if self._down:
+            if not self._has_arrivals:
+                return self._reachable(outputs)
+            # Where instances may come and go some are down all the time, and hardly anything is sent to any.
+            for address, _ in outputs:
+                if address in self._down:
+                    return self._reachable(outputs)
+        return outputs
+
+    def _find_deadline(self) -> None:
+        deadline_ns = NEVER_NS
+        for guest in self._timed:
+            if guest.deadline_ns < deadline_ns:
+                deadline_ns = guest.deadline_ns
+        self.deadline_ns = deadline_ns
 
     def wake(self, now_ns: int) -> Outputs:
         """Guests act whose time has come."""
@@ -194,7 +208,7 @@ class Scheduler(TimingFlags):
                 outputs = _joined(outputs, guest.wake(now_ns), guest)
         if self._hearing_ends and len(self.table.ended_ids) != self._num_ends_told:
             outputs = self._tell_ends(now_ns, outputs)
-        self.deadline_ns = min([guest.deadline_ns for guest in self._timed], default=NEVER_NS)
+        self._find_deadline()
         return self._reachable(outputs) if self._down and (outputs or not self._has_arrivals) else outputs
 
     def _tell_ends(self, now_ns: int, outputs: Outputs) -> Outputs:
