@@ -66,8 +66,8 @@ def sweep(
     ships: bool = False,
     retry_failed: bool = False,
 ) -> Swept:
-    """Run what a file asks for, on a Ray node of this process or on the cluster at an `address`, to which it `ships` our
-    program. `ConfigError` for what no point of it can be run with."""
+    """Run what a file asks for, on a Ray node of this process or on the cluster at an `address`, to which it `ships`
+    our program. `ConfigError` for what no point of it can be run with."""
     if jobs is not None and jobs < 1:
         raise ConfigError(f"--jobs is {jobs}; give a number of runs, at least 1")
     if ships and address is None:
