@@ -35,5 +35,6 @@ def fleet_spec(
         model=str(settings.flat["model"]),
         max_context_tokens=blueprint.max_prompt_tokens + 1,
         seed=settings.run.seed,
+        class_names=tuple(settings.requests.class_names[1:]),
     )
     return FleetSpec(addresses, metered, idle_run(settings, BLOCK_TOKENS), telemetry, served, admin, placed or {})

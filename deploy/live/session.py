@@ -12,7 +12,7 @@ from scheduler.core.request_table import RequestTable
 from scheduler.core.scheduler import Scheduler
 from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.component import Component
+from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S, LiveClock
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
@@ -121,9 +121,10 @@ class Session:
         """Wall seconds since clock zero."""
         return self.now_ns() / NS_PER_S / self.run_spec.speed
 
-    def now_ns(self) -> int:
-        """Emulated time; 0 before clock zero."""
-        return 0 if self._clock is None else max(self._clock.now_ns(), 0)
+    def now_ns(self, ago_s: float = 0.0) -> int:
+        """Emulated time, so many seconds ago on the wall; 0 before clock zero."""
+        since_ns = int(ago_s * NS_PER_S * self.run_spec.speed)
+        return 0 if self._clock is None else max(self._clock.now_ns() - since_ns, 0)
 
     async def begin(self) -> None:
         """Have all workers made, agree on clock zero, start all clocks."""
@@ -162,10 +163,11 @@ class Session:
         if self._runtime is not None:
             self._runtime.deliver(data)
 
-    def tell(self, message: Message) -> None:
-        """Say something to the core as an operator; nobody hears it before `begin` has ended."""
+    def tell(self, message: Message, at_ns: int = NEVER_NS) -> None:
+        """Say something to the core from outside, as of a time that is past, or now; nobody hears it before `begin` has
+        ended."""
         if self._runtime is not None:
-            self._runtime.tell(message)
+            self._runtime.tell(message, at_ns)
 
     @property
     def faults(self) -> FaultSource | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from deploy.hardware.quantities import quantity
+from deploy.planning.confidence import UNTRIED
 from deploy.planning.planner import Planned, Sensitivity, Try
 from deploy.terminal.table import table
 
@@ -116,6 +117,7 @@ def _how_sure(best: Try, sensitivity: Sensitivity, attainment: float) -> list[tu
     slower = sensitivity.attainment_if_slower
     holds = "and it still serves" if slower >= attainment else "and it no longer serves"
     rows.append((f"all slower by the error bar, {sensitivity.error_bar:.0%}", f"{slower:.2%} attained, {holds}"))
+    rows.append(("serves if the model of the hardware errs", _confidence(sensitivity.confidence)))
     if best.interval is not None:
         low, high = max(0.0, best.interval.low), min(1.0, best.interval.high)
         sure = "" if low >= attainment else ": another hour like this one may miss the share that was asked for"
@@ -124,6 +126,12 @@ def _how_sure(best: Try, sensitivity: Sensitivity, attainment: float) -> list[tu
         servers = f"{sensitivity.fewest_cache_servers}, of {best.shape.num_nodes(best.counts)}"
         rows.append(("fewest cache servers", servers))
     return rows
+
+
+def _confidence(share: float) -> str:
+    if share == UNTRIED:
+        return f"{share:.0%}: it leaves nothing for hardware that is slower than predicted"
+    return f"with {share:.0%} at least"
 
 
 def _headroom(rate: float) -> str:
@@ -158,6 +166,10 @@ def _sensitivity(one: Sensitivity | None) -> dict[str, Any]:
     return {
         "headroom": one.headroom,
         "without_one_instance": {ROLES[role]: share for role, share in one.without_one.items()},
-        "confidence": {"error_bar": one.error_bar, "attainment_if_slower": one.attainment_if_slower},
+        "confidence": {
+            "serves_at_least": one.confidence,
+            "error_bar": one.error_bar,
+            "attainment_if_slower": one.attainment_if_slower,
+        },
         "fewest_cache_servers": one.fewest_cache_servers,
     }

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from deploy.compare.idle import idle_lines
 from deploy.compare.measure import Measured, RunProcesses, measure
+from deploy.planning.confidence import confidence, slowdowns, slowed
 from deploy.planning.search import Counts, Search, cheapest
 from deploy.planning.shapes import Shape
 from deploy.planning.variations import variations_of
@@ -30,7 +31,7 @@ MAX_SHAPES: Final = 6
 """Searched on the short part of the trace, of each cluster."""
 
 SHAPES_OF_A_CLUSTER: Final = 2
-"""Searched on the whole trace, those that needed the fewest NPUs on the short one."""
+"""Searched on the whole trace at once, those that needed the fewest NPUs on the short one first."""
 
 NEAR: Final = 0.03
 """How far below the share that is asked for another policy or batch limit is still tried."""
@@ -89,13 +90,14 @@ class Try(Struct, frozen=True):
 
 class Sensitivity(Struct, frozen=True):
     """Of the answer: the largest multiple of the rate tried that it bears (1 for none), what it attains with one
-    instance less of each kind (None where that leaves none), if all were slower by the error bar, and the fewest cache
-    servers with which it still serves."""
+    instance less of each kind (None where that leaves none), if all were slower by the error bar, with what
+    probability it serves at least, and the fewest cache servers with which it still serves."""
 
     headroom: float
     without_one: Mapping[str, float | None]
     error_bar: float
     attainment_if_slower: float
+    confidence: float
     fewest_cache_servers: int | None
 
 
@@ -123,6 +125,10 @@ class Question(Struct, frozen=True):
     minimise: Minimise = "npus"
 
 
+Finalist = tuple[Shape, list[Counts]]
+"""A shape, and counts of it that a short part of the trace shows to fail so clearly that all of it need not tell."""
+
+
 class Planner:
     """Answers one question, with replays in these processes."""
 
@@ -137,9 +143,7 @@ class Planner:
         question = self._question
         able, nearest, ceilings = self._able(shapes)
         if able:
-            finalists, failing = self._finalists(able)
-            searches = [cheapest(one.lattice, one.start, known) for one, known in zip(finalists, failing, strict=True)]
-            self._searched(finalists, searches, question.options, self._tried.append, num_kept=1)
+            self._search_whole(able)
             self._refine()
         else:
             # For an answer that says no: what it comes to where nearly nothing waits.
@@ -151,6 +155,16 @@ class Planner:
         best = serving[0] if serving else None
         sensitivity = None if best is None else self._sensitivity(best)
         return Planned(best, closest, serving, self._tried, ceilings, self.num_replays, sensitivity)
+
+    def _search_whole(self, able: Sequence[Shape]) -> None:
+        """On the whole trace, the best shapes first; the others only as long as nothing serves, as a short part of the
+        trace may hold none of the long prompts that keep its best shapes from serving."""
+        for finalists in self._rounds(able):
+            shapes = [shape for shape, _ in finalists]
+            searches = [cheapest(shape.lattice, shape.start, known) for shape, known in finalists]
+            self._searched(shapes, searches, self._question.options, self._tried.append, num_kept=1)
+            if any(self._serves(one.measured) for one in self._tried):
+                return
 
     def _serves(self, measured: Measured) -> bool:
         return measured.attainment >= self._question.attainment
@@ -177,21 +191,31 @@ class Planner:
             elif measured.misses is not None:
                 settings = shape.settings_of(shape.largest)
                 lines += [f"{shape.cluster}: {line}" for line in idle_lines(measured.misses, settings)]
-        kept = Counter[str]()
-        few: list[Shape] = []
-        for shape in able:
-            kept[shape.cluster] += 1
-            if kept[shape.cluster] <= MAX_SHAPES:
-                few.append(shape)
         most = max(range(len(shapes)), key=lambda at: (found[at].attainment, -at))
-        return few, shapes[most], list(dict.fromkeys(lines))
+        return able, shapes[most], list(dict.fromkeys(lines))
 
-    def _finalists(self, shapes: Sequence[Shape]) -> tuple[list[Shape], list[list[Counts]]]:
-        """Of each cluster those that do best on a short part of the trace, begun from what they needed there, and what
-        of each fails there so clearly that all of the trace need not tell."""
+    def _rounds(self, shapes: Sequence[Shape]) -> list[list[Finalist]]:
+        """In each, of each cluster so many as are searched at once: those that do best on a short part of the trace
+        first, last those that the cost model finds too large to be tried there."""
+        ranked: dict[str, list[Finalist]] = {}
+        for finalist in self._ranked(_first_of_clusters(shapes, MAX_SHAPES)):
+            ranked.setdefault(finalist[0].cluster, []).append(finalist)
+        for shape in shapes:
+            of_cluster = ranked[shape.cluster]
+            if all(shape.kinds != one.kinds for one, _ in of_cluster):
+                of_cluster.append((shape, []))
+        at_once = len(shapes) if self._short() is self._question.options else SHAPES_OF_A_CLUSTER
+        longest = max(map(len, ranked.values()))
+        return [
+            [one for of_cluster in ranked.values() for one in of_cluster[first : first + at_once]]
+            for first in range(0, longest, at_once)
+        ]
+
+    def _ranked(self, shapes: Sequence[Shape]) -> list[Finalist]:
+        """Begun from what they needed on a short part of the trace, the smallest first; as they are if it has none."""
         short = self._short()
         if short is self._question.options:
-            return list(shapes), [[] for _ in shapes]
+            return [(shape, []) for shape in shapes]
         tried: list[Try] = []
         searches = [cheapest(shape.lattice, shape.start) for shape in shapes]
         found = self._searched(shapes, searches, short, tried.append, num_kept=SHAPES_OF_A_CLUSTER)
@@ -200,14 +224,13 @@ class Planner:
             # What nothing served on the short part may do on the whole, and comes last.
             key=lambda one: float("inf") if one[1] is None else one[0].num_npus(one[1]),
         )
-        kept: dict[str, list[tuple[Shape, list[Counts]]]] = {}
-        for shape, counts in ranked:
-            of_cluster = kept.setdefault(shape.cluster, [])
-            if len(of_cluster) < SHAPES_OF_A_CLUSTER:
-                begun = shape if counts is None else replace(shape, start=counts)
-                of_cluster.append((begun, [one.counts for one in tried if one.shape is shape and self._is_far(one)]))
-        every = [one for of_cluster in kept.values() for one in of_cluster]
-        return [shape for shape, _ in every], [failing for _, failing in every]
+        return [
+            (
+                shape if counts is None else replace(shape, start=counts),
+                [one.counts for one in tried if one.shape is shape and self._is_far(one)],
+            )
+            for shape, counts in ranked
+        ]
 
     def _is_far(self, one: Try) -> bool:
         return one.measured.attainment < self._question.attainment - NEAR
@@ -297,23 +320,36 @@ class Planner:
         """All in one go: none of these needs another's answer."""
         question, shape, counts = self._question, best.shape, best.counts
         options, as_it_is = question.options, shape.settings_of(counts)
-        rates = [*HEADROOMS, 1 + shape.error_bar]
+        slower = slowdowns(shape.error_bar)
         fewer, servers = _one_less(counts), _halves(shape.num_nodes(counts)) if shape.has_pool else []
-        runs = [(as_it_is, replace(options, rate_scale=options.rate_scale * rate)) for rate in rates]
+        runs = [(as_it_is, replace(options, rate_scale=options.rate_scale * rate)) for rate in HEADROOMS]
+        runs += [slowed(as_it_is, options, factor) for factor in slower]
         runs += [(shape.settings_of(one), options) for one in fewer]
         runs += [(shape.settings_of(counts, num), options) for num in servers]
         attained = iter([one.attainment for one in self._replayed(runs)])
         borne = [rate for rate in HEADROOMS if next(attained) >= question.attainment]
-        slower = next(attained)
+        if_slower = [next(attained) for _ in slower]
         without = {one: next(attained) for one in fewer}
         keeping = [num for num in servers if next(attained) >= question.attainment]
         return Sensitivity(
             headroom=max(borne, default=1.0),
             without_one={kind.role: without.get(_less(counts, at)) for at, kind in enumerate(shape.kinds)},
             error_bar=shape.error_bar,
-            attainment_if_slower=slower,
+            attainment_if_slower=if_slower[-1],
+            confidence=confidence(if_slower, question.attainment),
             fewest_cache_servers=min(keeping, default=shape.num_nodes(counts)) if shape.has_pool else None,
         )
+
+
+def _first_of_clusters(shapes: Sequence[Shape], num: int) -> list[Shape]:
+    """So many of each cluster, in their order."""
+    seen = Counter[str]()
+    kept: list[Shape] = []
+    for shape in shapes:
+        seen[shape.cluster] += 1
+        if seen[shape.cluster] <= num:
+            kept.append(shape)
+    return kept
 
 
 def _less(counts: Counts, kind: int) -> Counts:

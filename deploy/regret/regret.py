@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from deploy.compare.measure import in_processes
 from deploy.regret.counterfactuals import E2E, Costs, Sampled, Sampling, Trial, Tried, follow, try_other
-from deploy.statistics.intervals import Interval, interval
+from deploy.statistics.intervals import Interval, series_interval
 from scheduler.protocol.errors import ConfigError
 
 MIN_DECISIONS: Final = 2
@@ -115,6 +115,8 @@ def _gain(path: str, costs: Costs, others: Costs) -> float:
 
 
 def _regret(judged: Sequence[Judged], num_decisions: int, num_trials: int, horizon: int) -> Regret:
+    # Decisions that are near each other in time share what the run did there.
+    judged = sorted(judged, key=lambda one: one.sampled.arrived_ns)
     paths = list(judged[0].regret) if len(judged) >= MIN_DECISIONS else []
     worst = sorted((one for one in judged if one.regret[E2E] > 0), key=lambda one: -one.regret[E2E])
     return Regret(
@@ -122,8 +124,8 @@ def _regret(judged: Sequence[Judged], num_decisions: int, num_trials: int, horiz
         len(judged),
         num_trials,
         horizon,
-        {path: interval([one.regret[path] for one in judged]) for path in paths},
-        {path: interval([one.spread[path] for one in judged]) for path in paths},
+        {path: series_interval([one.regret[path] for one in judged]) for path in paths},
+        {path: series_interval([one.spread[path] for one in judged]) for path in paths},
         {path: sum(not one.regret[path] for one in judged) / len(judged) for path in paths},
         worst[:NUM_WORST],
     )

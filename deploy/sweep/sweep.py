@@ -66,14 +66,14 @@ def sweep(
     ships: bool = False,
     retry_failed: bool = False,
 ) -> Swept:
-    """Run what a file asks for, on a Ray node of this process or on the cluster at an `address`, to which it `ships`
-    our program. `ConfigError` for what no point of it can be run with."""
+    """Run what a file asks for, on a Ray node of this process or on the cluster at an `address`, to which this program
+    is sent if it `ships`. `ConfigError` for what no point of it can be run with."""
     if jobs is not None and jobs < 1:
         raise ConfigError(f"--jobs is {jobs}; give a number of runs, at least 1")
-    if ships and address is None:
-        raise ConfigError("--ship sends this program to a cluster: add its --address, or leave it out")
     if jobs is not None and address is not None:
         raise ConfigError("--jobs is for a node here; a cluster at an --address has its own processors: leave one out")
+    if ships and address is None:
+        raise ConfigError("--ship sends this program to a cluster: add its --address, or leave it out")
     space = read_space(file)
     trace = find_input(space.trace)
     parameters = space.points()

@@ -12,7 +12,7 @@ from deploy.settings.flow_control import flow_control
 from deploy.settings.settings import Settings
 from deploy.system.aggregated import aggregated_config, check_aggregated
 from deploy.system.caches import make_own_cache, make_pool, pools_of, reads_sessions
-from deploy.system.fabric import FabricPlan, first_numbers
+from deploy.system.fabric import FabricPlan, first_numbers, plane_capacity_bytes_per_s
 from deploy.system.facility import fleet_curves
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.instances import InstanceSpec, Role, placed, specs_of
@@ -29,12 +29,11 @@ from scheduler.protocol.addresses import FABRIC_ADDRESS, pool_addresses
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
-from sim_hw.clusters.supernode import Endpoint, Supernode
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import HardwareModelError
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
-from sim_hw.planes import Plane as CatalogPlane
 from workers.aggregated.instance import AggregatedInstance
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
@@ -399,12 +398,4 @@ class Blueprint:
 
     def plane_capacity_bytes_per_s(self) -> dict[Plane, float]:
         """Line rate of all endpoints of each plane together, in all supernodes, one direction."""
-        ends = {Plane.UB: Endpoint.DIE, Plane.RDMA: Endpoint.DIE, Plane.VPC: Endpoint.NODE}
-        return {
-            plane: sum(one.num_endpoints(end) * _line_bytes_per_s(one, plane, end) for one in self.supernodes)
-            for plane, end in ends.items()
-        }
-
-
-def _line_bytes_per_s(cluster: Supernode, plane: Plane, end: Endpoint) -> float:
-    return cluster.port(CatalogPlane(plane.name.lower()), end).bytes_per_s.value
+        return plane_capacity_bytes_per_s(self.supernodes)

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from scheduler.protocol.addresses import cache_ssd_address, pool_addresses
 from scheduler.protocol.fabric_messages import Plane, TransferKind
-from sim_hw.clusters.supernode import Operation, Supernode
+from sim_hw.clusters.supernode import Endpoint, Operation, Supernode
 from sim_hw.figure import Figure
 from sim_hw.network.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, pool_rate
 from sim_hw.network.lines import FleetLines, LineEnd, Lines
@@ -337,6 +337,17 @@ def pool_bytes_per_s(clusters: Sequence[Supernode], num_cache_servers: Sequence[
         if lines.has(LineEnd.UB_CPU):
             found += num_servers * cluster.cpus_per_node.count * lines.whole_bytes_per_s(LineEnd.UB_CPU)
     return found
+
+
+def plane_capacity_bytes_per_s(clusters: Sequence[Supernode]) -> dict[Plane, float]:
+    """Line rate of all endpoints of each plane together, of these supernodes, one direction."""
+    ends = {Plane.UB: Endpoint.DIE, Plane.RDMA: Endpoint.DIE, Plane.VPC: Endpoint.NODE}
+
+    def whole(cluster: Supernode, plane: Plane, end: Endpoint) -> float:
+        line = cluster.port(CatalogPlane(plane.name.lower()), end).bytes_per_s.value
+        return cluster.num_endpoints(end) * line
+
+    return {plane: sum(whole(one, plane, end) for one in clusters) for plane, end in ends.items()}
 
 
 def latency_ns(latency_s: Figure) -> int:

@@ -94,10 +94,9 @@ def _loads(cluster: Supernode, curves: FacilityCurves) -> Floats:
     """Of each knot: -1 where NPUs draw nothing, 0 where they are idle, 1 where busy, 2 where none draws more."""
     npus, most_w = power_tree(cluster).of_class(PartClass.NPU), cluster.num_npus * cluster.chip.tdp_w.value
     ends = {0.0: -1.0, npus.idle_w: 0.0, npus.busy_w: 1.0, most_w: 2.0}
-    loads: Floats = np.interp(
-        curves.npu_w / curves.npu_w[-1], np.array(list(ends)) / most_w, np.array(list(ends.values()))
-    )
-    return loads
+    watts: Floats = np.array([*ends]) * (float(curves.npu_w[-1]) / most_w)
+    loads: Floats = np.array([*ends.values()])
+    return np.interp(curves.npu_w, watts, loads)
 
 
 def _knots_w(tree: PowerTree, most_w: float) -> list[float]:

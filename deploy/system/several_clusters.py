@@ -6,6 +6,7 @@ from typing import Final
 
 from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ConfigError
+from sim_hw.clusters.supernode import Supernode
 
 _NOT_LIVE: Final = "a live system and --openmetrics know one kind of chip; replay it on the virtual clock"
 
@@ -13,15 +14,13 @@ _NOT_LIVE: Final = "a live system and --openmetrics know one kind of chip; repla
 def check_supernodes(settings: Settings) -> None:
     """A `ConfigError` for supernodes between which no KV can be handed over, and for what does not know of them yet."""
     hardware = settings.hardware
-    first, text = hardware.supernodes[0], hardware.plan.text
+    text = hardware.plan.text
     for one in hardware.supernodes:
-        kept, other = first.defaults.kv_precision, one.defaults.kv_precision
-        if kept is not other:
-            raise ConfigError(
-                f"plan {text!r}: {first.name} keeps KV in {kept.value} and {one.name} in {other.value}, and nothing "
-                f"converts it on the way: give a cluster file of {one.name} with defaults.kv_precision {kept.value}"
-            )
+        _check_pair(text, hardware.cluster, one)
     if not hardware.plan.has_several_clusters:
+        only = hardware.supernodes[0].name
+        if only != hardware.cluster.name:
+            raise ConfigError(f"plan {text!r}: all its terms are of {only}: give --cluster {only}, and leave out the @")
         return
     asked = {
         "an autoscaler": settings.scaling.is_on,
@@ -31,6 +30,21 @@ def check_supernodes(settings: Settings) -> None:
     for what, is_asked in asked.items():
         if is_asked:
             raise ConfigError(f"plan {text!r}: terms of several clusters do not work with {what} yet; leave that out")
+
+
+def _check_pair(text: str, own: Supernode, other: Supernode) -> None:
+    kept, wanted = own.defaults.kv_precision, other.defaults.kv_precision
+    if kept is not wanted:
+        raise ConfigError(
+            f"plan {text!r}: {other.name} keeps KV in {wanted.value} and {own.name} in {kept.value}, and nothing "
+            f"converts it on the way: give as --cluster a file of {own.name} with defaults.kv_precision {wanted.value}"
+        )
+    size, others = own.npus_per_node.count, other.npus_per_node.count
+    if size != others:
+        raise ConfigError(
+            f"plan {text!r}: nodes of {other.name} have {others} NPUs and those of {own.name} {size}, and nodes are "
+            f"numbered alike in a fleet: name clusters with nodes of {size}"
+        )
 
 
 def refuse_several(settings: Settings) -> None:

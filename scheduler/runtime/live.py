@@ -134,9 +134,9 @@ class LiveRuntime:
             self._fail(error)
         self._changed.set()
 
-    def tell(self, message: Message) -> None:
-        """Send a message to the core as an operator, as of now."""
-        self._tell_core(message)
+    def tell(self, message: Message, at_ns: int = NEVER_NS) -> None:
+        """Send a message to the core from outside, as of a time that is past, or now."""
+        self._tell_core(message, at_ns)
         self._changed.set()
 
     def stop(self) -> None:
@@ -303,8 +303,8 @@ class LiveRuntime:
                 last = str(error)
         raise ClusterError(f"{peer.name} died {MAX_RETURNS} times in a row while it came back: {last}")
 
-    def _tell_core(self, message: Message) -> None:
-        self._inbox.append((self._core_address, max(self._clock.now_ns(), 0), message))
+    def _tell_core(self, message: Message, at_ns: int = NEVER_NS) -> None:
+        self._inbox.append((self._core_address, max(min(at_ns, self._clock.now_ns()), 0), message))
 
     def _accept(self, envelope: Envelope) -> None:
         peer = self._peers.get(host_of(envelope.sender))
