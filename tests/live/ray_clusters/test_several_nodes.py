@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-DEMO = str(Path(__file__).parents[2] / "examples" / "demo.jsonl")
+DEMO = str(Path(__file__).parents[3] / "examples" / "demo.jsonl")
 PLAN = ("--plan", "2x16p+1x16d+2c")
 """Six bundles of 8 NPUs."""
 
