@@ -24,7 +24,7 @@ import pytest
 from deploy.cluster.ports import LOOPBACK, METRICS_PORT
 from deploy.commands.up import EXIT_INTERRUPTED
 from tests.live.standing import PROGRAM, ROOT
-from tests.unit.deploy.image.dockerfile import image_command, image_health_check, image_stop_signal, image_user
+from tests.unit.deploy.dockerfile import image_command, image_health_check, image_stop_signal, image_user
 
 pytestmark = pytest.mark.live
 
