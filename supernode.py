@@ -1,4 +1,4 @@
-"""`supernode` for Python: replays, comparisons and sweeps as functions, with results as numbers and columns.
+"""`supernode` for Python: its commands as functions, with results as numbers and columns.
 
     import supernode
 
@@ -7,26 +7,34 @@
 
 Keywords are what a `--config` file takes (`supernode replay --help` lists them), and the options of the trace with `_`
 for `-` (`limit`, `superpose`, `rate_scale`, ...). A mistake in them is a `supernode.InputError` of one line.
-Everything here runs on the virtual clock, in this process or in processes of its own.
+All but `cluster` runs on the virtual clock, in this process or in processes of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.calibration.calibrate import Calibrated
+from deploy.calibration.calibrate import calibrate as _calibrate
+from deploy.calibration.profile import profile_of, write_profile
 from deploy.compare.comparison import Compared
 from deploy.compare.comparison import compare as _compare
 from deploy.compare.variants import Variant, variants_of
+from deploy.hardware.from_keywords import answer_of
+from deploy.planning.find import ask
+from deploy.planning.planner import Planned
 from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual, write_result
 from deploy.settings.from_keywords import Keyword, job_of, split_keywords
-from deploy.settings.options import for_run
+from deploy.settings.load import load_settings
+from deploy.settings.options import Told, for_run
 from deploy.settings.shipped_examples import find_input
 from deploy.statistics.verdicts import Verdicts
 from scheduler.metrics.bounds import JsonValue
@@ -37,9 +45,28 @@ from scheduler.protocol.errors import ConfigError, InputError
 from scheduler.sources.traces.options import TraceOptions
 
 if TYPE_CHECKING:
+    from deploy.cluster.state import ClusterState
+    from deploy.sweep.sweep import Swept
     from scheduler.metrics.outcome.decisions import RunDecisions
 
-__all__ = ["Comparison", "ConfigError", "InputError", "Keyword", "Run", "compare", "replay"]
+__all__ = [
+    "Calibrated",
+    "Cluster",
+    "Comparison",
+    "ConfigError",
+    "InputError",
+    "Keyword",
+    "Planned",
+    "Run",
+    "Sweep",
+    "calibrate",
+    "cluster",
+    "compare",
+    "model",
+    "plan",
+    "replay",
+    "sweep",
+]
 
 
 class _Paths:
@@ -87,12 +114,12 @@ class Run(_Paths):
 
     def to_pandas(self) -> Any:
         """`requests` as a DataFrame. ImportError without pandas."""
-        pandas: Any = import_module("pandas")
+        pandas = _frames("pandas")
         return pandas.DataFrame(self.requests)
 
     def to_polars(self) -> Any:
         """`requests` as a DataFrame. ImportError without polars."""
-        polars: Any = import_module("polars")
+        polars = _frames("polars")
         return polars.DataFrame(self.requests)
 
     def write(self, folder: str) -> Path:
@@ -134,7 +161,7 @@ class Comparison:
         from deploy.compare.page import comparison_page
 
         compared = list(self._compared.values())
-        clusters = {one.variant.settings.flat["cluster"]: one.variant.settings.hardware.cluster for one in compared}
+        clusters = {node.name: node for one in compared for node in one.variant.settings.hardware.supernodes}
         return comparison_page(compared, list(clusters.values()), " against ".join(self.names))
 
 
@@ -146,6 +173,60 @@ class ComparedRun(_Paths):
         self.summary: Mapping[str, Any] = compared.measured.document
         self.num_npus: int = compared.measured.num_npus
         self.verdicts: Verdicts | None = compared.verdicts
+
+
+class Sweep:
+    """A sweep that has ended: `summary` is the JSON of `supernode sweep --json`, `folder` where results are kept."""
+
+    def __init__(self, swept: Swept) -> None:
+        self._swept = swept
+        self.summary: Mapping[str, Any] = swept.to_json()
+        self.folder: Path = swept.folder
+
+    @property
+    def results(self) -> Sequence[Mapping[str, Any]]:
+        """Point by point: `parameters`, `on_front`, `num_npus` and `run`, or `errors`."""
+        return self.summary["results"]
+
+    def figures(self, path: str) -> NDArray[np.float64]:
+        """The value at a path of the JSON of a run, or `num_npus`, of each point, the mean over seeds where there are
+        several; shape (num_points,), NaN where a point has none."""
+        found = [point.figure(path) for point in self._swept.points]
+        return np.array([np.nan if value is None else value for value in found])
+
+    def report(self) -> Path:
+        """Write the page with the front, `index.html`; returns its path."""
+        from deploy.sweep.plot import write_sweep_page
+
+        one = self._swept
+        return Path(write_sweep_page(one.folder, one.points, one.objectives, one.on_front, one.title))
+
+    def __repr__(self) -> str:
+        """The table that `supernode sweep` prints."""
+        from deploy.sweep.page import sweep_page
+
+        return sweep_page(self._swept.points, self._swept.objectives, self._swept.on_front, self._swept.title)
+
+
+class Cluster:
+    """A local cluster that is up; its metrics are scraped at `metrics_address`."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+        self.metrics_address: str = state.metrics_address
+
+    def replay(self, trace: str, *, speed: float = 1.0, **keywords: Keyword) -> Run:
+        """Replay a trace on it, at `speed` emulated seconds in one on the wall. What it was brought up with holds, and
+        `ConfigError` tells of keywords that ask for another fleet."""
+        from deploy.cluster.standing import refuse_other_fleet
+        from deploy.live.replay import replay_live
+
+        flat, rows = split_keywords(keywords)
+        settings = load_settings(None, flat, self._state.config)
+        refuse_other_fleet(self._state, settings)
+        path = find_input(trace)
+        job = ReplayJob(path, for_run(rows, settings, path), settings, keeps_log=True)
+        return Run(replay_live(job, speed=speed, cluster=self._state))
 
 
 def replay(trace: str, **keywords: Keyword) -> Run:
@@ -175,6 +256,71 @@ def compare(
     options: TraceOptions = for_run(rows, settings, path)
     first = settings.run.seed
     return Comparison(_compare(variants, path, options, None, jobs, list(range(first, first + seeds))))
+
+
+def sweep(
+    file: str,
+    *,
+    out: str | None = None,
+    address: str | None = None,
+    jobs: int | None = None,
+    retry_failed: bool = False,
+) -> Sweep:
+    """Run the sweep of a file on Ray, `jobs` runs at a time here or on the cluster at an `address`; what is kept in
+    `out` (the file's name without its ending) is not run again."""
+    from deploy.sweep.sweep import sweep as run_sweep
+
+    return Sweep(run_sweep(file, out, address, jobs, retry_failed=retry_failed))
+
+
+def model(stage: Literal["prefill", "decode"], **keywords: Keyword) -> dict[str, Any]:
+    """What the cost model says of one operating point: the JSON of `supernode model prefill` or `decode`, whose options
+    are the keywords."""
+    return answer_of(stage, keywords)
+
+
+def plan(
+    trace: str,
+    *,
+    slo: str,
+    cluster: Sequence[str] = ("cloudmatrix384",),
+    attainment: float = 0.99,
+    minimise: Literal["npus", "joules", "dollars"] = "npus",
+    jobs: int | None = None,
+    **keywords: Keyword,
+) -> Planned:
+    """The smallest plan of these clusters that serves a trace, or a load such as rate=R,prompt=TOKENS,output=TOKENS,
+    within limits. Under `if __name__ == "__main__":` in a script, as with `compare`."""
+    flat, rows = split_keywords(keywords)
+    return ask(Told(None, flat), rows, trace, slo, cluster, attainment, minimise, jobs)
+
+
+def calibrate(*runs: str, out: str | None = None, **point: Keyword) -> Calibrated:
+    """Fit the constants of a chip's software to files of measurements; `point` says what all rows share. With `out`
+    the profile is written there, for the keyword `calibration` of others."""
+    found = _calibrate(runs, {name: value for name, value in point.items() if value is not None})
+    if out is not None:
+        write_profile(out, profile_of(found))
+    return found
+
+
+@contextmanager
+def cluster(**keywords: Keyword) -> Generator[Cluster]:
+    """A local Ray cluster with an actor for each instance, ended on the way out. ClusterError if one is up already."""
+    from deploy.cluster.up_down import bring_up, take_down
+
+    state = bring_up(job_of(keywords)[0], metrics_port=0)
+    try:
+        yield Cluster(state)
+    finally:
+        take_down()
+
+
+def _frames(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{name} is not installed; pip install {name}, or use the columns of requests") from error
 
 
 def _decisions(decided: RunDecisions, stage: StageKind, names: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -61,8 +61,12 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "compare": LazyCommand(
         "deploy.commands.answers.compare", "Replay a trace on several clusters or under several policies, side by side."
     ),
+    "plan": LazyCommand("deploy.commands.answers.plan", "Find the smallest plan that serves a trace within an SLO."),
     "sweep": LazyCommand(
         "deploy.commands.answers.sweep", "Replay a trace over a grid or a sample of settings, and keep all."
+    ),
+    "calibrate": LazyCommand(
+        "deploy.commands.answers.calibrate", "Fit the hardware model to your own measurements, and say how sure it is."
     ),
     "report": LazyCommand("deploy.commands.report", "Show what a replay --out wrote as one HTML page."),
     "explain": LazyCommand("deploy.commands.explain", "Tell one request's life, with the reason of each decision."),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from deploy.faults.parts import fabric_parts, named
 from deploy.settings.settings import Settings
+from deploy.system.commanded import known_instances, possible_counts
 
 Command = Callable[..., Awaitable[Any]]
 """Takes the control plane and named arguments of plain data."""
@@ -50,5 +51,9 @@ def _parts(settings: Settings, names: list[str] | None) -> list[str] | None:
     return None if names is None else named(names, fabric_parts(settings.hardware))
 
 
-_CHECKS: Final[Mapping[str, Callable[[Settings, Any], Any]]] = {"parts": _parts}
+_CHECKS: Final[Mapping[str, Callable[[Settings, Any], Any]]] = {
+    "parts": _parts,
+    "addresses": known_instances,
+    "counts": possible_counts,
+}
 """By the name of the argument: whoever calls a command has held it against the cluster, as the command line does."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 import ray
 
 from deploy.cluster.listeners import session_listeners
-from deploy.cluster.node_watch import is_stopped
-from deploy.cluster.ray_connection import connected
+from deploy.cluster.local.node_watch import is_stopped
+from deploy.cluster.ray_connection import connected, joined
 from deploy.cluster.runtime_folder import locate_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.live.actors import CALL_S
@@ -68,13 +68,12 @@ def asking(cluster: ClusterState) -> Generator[Callable[..., Any]]:
 @contextmanager
 def attached(cluster: ClusterState) -> Generator[Any]:
     """The control plane's handle while the body runs; `ClusterError` if it is not there or runs other code."""
-    _refuse_stranger(cluster)
     late = EndsUnlessDone(
         CONNECT_S,
         f"the cluster does not answer within {CONNECT_S:.0f} s; 'supernode status' tells how it stands, "
         "'supernode down' ends it",
     )
-    with late, connected(cluster.ray_address, locate_runtime_folder().token_path):
+    with late, _driver(cluster):
         try:
             control = _RAY.get_actor(ACTOR_NAME)
         except ValueError:
@@ -84,6 +83,14 @@ def attached(cluster: ClusterState) -> Generator[Any]:
         wait_ready({ACTOR_NAME: control}, identity(), CONNECT_S)
         late.done()
         yield control
+
+
+def _driver(cluster: ClusterState) -> AbstractContextManager[None]:
+    """Be one of its Ray cluster, in the namespace of its actors."""
+    if cluster.namespace:
+        return joined(cluster.ray_address, "'supernode status' tells how it stands", cluster.namespace)
+    _refuse_stranger(cluster)
+    return connected(cluster.ray_address, locate_runtime_folder().token_path)
 
 
 def _refuse_stranger(cluster: ClusterState) -> None:

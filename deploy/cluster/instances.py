@@ -9,11 +9,9 @@ from typing import Final
 from deploy.cluster.standing import cluster_that_is_up
 from deploy.cluster.state import ClusterState
 from deploy.settings.settings import Settings
-from deploy.system.blueprint import Blueprint
-from scheduler.protocol.catalog import unknown
+from deploy.system.commanded import instance_roles, known_instances, possible_counts
 from scheduler.protocol.errors import ClusterError, ConfigError
 from scheduler.runtime.clock import monotonic_s, pause_s
-from scheduler.sources.arrivals import BLOCK_TOKENS
 
 POLL_S: Final = 0.2
 
@@ -31,10 +29,8 @@ def drain(addresses: Sequence[str], wait_s: float) -> Phases:
     """Have these leave, and wait until they have; `ConfigError` for a name that is no instance, or for the last of its
     stage, `ClusterError` if one has not left in time."""
     state = cluster_that_is_up()
-    names = _roles(state)
-    for address in addresses:
-        if address not in names:
-            raise ConfigError(unknown("instance", address, names))
+    settings = Settings.from_plain(state.config)
+    names, addresses = instance_roles(settings), known_instances(settings, addresses)
 
     def is_heard(phases: Phases) -> bool:
         return all(phases.get(address) != SERVING for address in addresses)
@@ -62,13 +58,10 @@ def drain(addresses: Sequence[str], wait_s: float) -> Phases:
 
 
 def scale(counts: Mapping[str, int], wait_s: float) -> Phases:
-    """Have so many instances of each role, and wait until they serve; `ConfigError` for more than the plan has."""
+    """Have so many instances of each role, and wait until they serve; `ConfigError` for more than there is room for."""
     state = cluster_that_is_up()
-    roles = _roles(state)
-    for role, count in counts.items():
-        most = sum(one == role for one in roles.values())
-        if not 1 <= count <= most:
-            raise ConfigError(f"{role}={count}: the cluster that is up has {most} such instances; give 1 to {most}")
+    settings = Settings.from_plain(state.config)
+    roles, counts = instance_roles(settings), possible_counts(settings, counts)
 
     def is_reached(phases: Phases) -> bool:
         by_role = {role: [phases.get(one, "") for one, its in roles.items() if its == role] for role in counts}
@@ -92,11 +85,6 @@ def text(phases: Phases) -> str:
     for address, phase in phases.items():
         by_phase.setdefault(phase, []).append(address)
     return "".join(f"{phase}: {', '.join(addresses)}\n" for phase, addresses in by_phase.items())
-
-
-def _roles(state: ClusterState) -> dict[str, str]:
-    blueprint = Blueprint(Settings.from_plain(state.config), BLOCK_TOKENS)
-    return {spec.address: spec.role.value for spec in blueprint.instances}
 
 
 def _until(ask: Ask, holds: Callable[[Phases], bool], wait_s: float) -> Phases:

@@ -17,18 +17,24 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Timer
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
-from deploy.cluster.node_watch import NodeWatch, node_processes
+from deploy.cluster.existing.head_watch import HeadWatch
+from deploy.cluster.local.node_watch import NodeWatch, node_processes
 from deploy.cluster.processes import process_start, session_members
 from deploy.cluster.runtime_folder import RuntimeFolder
 from deploy.cluster.state import ClusterState, write_state
 from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ClusterError, SupernodeError
 from scheduler.runtime.clock import monotonic_s, pause_s, wall_now_text
+
+# They import Ray.
+if TYPE_CHECKING:
+    from deploy.live.actors import HostPlan
+    from workers.ray_shell.placement_groups import Seating
 
 POLL_S: Final = 0.2
 """Wall seconds between two looks for a signal."""
@@ -45,13 +51,15 @@ END_S: Final = 15.0
 
 
 class Launch(Struct, frozen=True):
-    """What `supernode up` asks for. `prometheus_port` 0: no Prometheus. `http`: the fields of an `HttpSpec`."""
+    """What `supernode up` asks for. `prometheus_port` 0: no Prometheus. `http`: the fields of an `HttpSpec`;
+    `existing`: those of an `ExistingSpec`, where the Ray cluster is not the keeper's own."""
 
     runtime_folder: str
     config: dict[str, Any]
     metrics_port: int
     prometheus_port: int = 0
     http: dict[str, Any] | None = None
+    existing: dict[str, Any] | None = None
 
 
 class Keeper:
@@ -62,6 +70,7 @@ class Keeper:
         self._folder = RuntimeFolder(Path(launch.runtime_folder))
         self._is_told_to_end = False
         self._is_hurried = False
+        self._node: NodeWatch | HeadWatch
         pid = os.getpid()
         self._state = ClusterState(
             phase="starting",
@@ -101,7 +110,6 @@ class Keeper:
         self._note()
         from deploy.admin.spec import AdminSpec
         from deploy.cluster.fleet import fleet_spec
-        from deploy.cluster.local_cluster import LocalCluster, make_node_folder
         from deploy.http.spec import BLOCK_TOKENS as HTTP_BLOCK_TOKENS
         from deploy.http.spec import HttpSpec
         from deploy.live.actors import Actors
@@ -119,16 +127,14 @@ class Keeper:
         blueprint = Blueprint(Settings.from_plain(launch.config), block_tokens)
         blueprint.make_core()
         hosts = host_plans(blueprint)
-        node_folder = make_node_folder()
-        self._note(ray_folder=str(node_folder))
-        num_npus = sum(host.num_npus for host in hosts)
-        cluster = stack.enter_context(LocalCluster(num_npus, node_folder, self._folder.token_path))
-        self._note(ray_address=cluster.address)
-        self._actors = Actors(hosts, MAKE_WORKER)
+        seating = self._join(stack, hosts) if launch.existing is not None else self._start_node(stack, hosts)
+        self._actors = Actors(hosts, MAKE_WORKER, seating)
         stack.callback(self._actors.close)
         stack.callback(self._actors.end_replay)
         admin = None if http is None else AdminSpec(str(self._folder.admin_token_path))
-        self._fleet = fleet_spec(blueprint, hosts, metered_addresses(blueprint), launch.metrics_port, http, admin)
+        placed = {} if seating is None else seating.placed()
+        metered = metered_addresses(blueprint)
+        self._fleet = fleet_spec(blueprint, hosts, metered, launch.metrics_port, http, admin, placed)
         addresses = self._actors.start(self._fleet, self._look)
         # A control plane that Ray starts anew must be found where the first one was.
         self._fleet = self._fleet.at(addresses)
@@ -146,9 +152,32 @@ class Keeper:
             self._prometheus = PrometheusServer(folder, self._launch.prometheus_port, metrics_address)
             stack.callback(self._prometheus.close)
             self._note(prometheus_address=self._prometheus.address)
-        self._node = NodeWatch(node_processes(self._state.keeper_pid, self._state.keeper_start))
+        if seating is None:
+            self._node = NodeWatch(node_processes(self._state.keeper_pid, self._state.keeper_start))
+        else:
+            self._node = HeadWatch(self._state.ray_address)
         stack.callback(self._actors.finish_serving, MAX_GRACE_S, lambda: self._is_hurried)
         stack.callback(self._leave_the_dead)
+
+    def _start_node(self, stack: ExitStack, hosts: list[HostPlan]) -> None:
+        """A Ray node of our own, on which all actors are."""
+        from deploy.cluster.local.local_cluster import LocalCluster, make_node_folder
+
+        node_folder = make_node_folder()
+        self._note(ray_folder=str(node_folder))
+        num_npus = sum(host.num_npus for host in hosts)
+        cluster = stack.enter_context(LocalCluster(num_npus, node_folder, self._folder.token_path))
+        self._note(ray_address=cluster.address)
+
+    def _join(self, stack: ExitStack, hosts: list[HostPlan]) -> Seating:
+        """A Ray cluster that was there before and will be there after; returns where the actors go on it."""
+        from deploy.cluster.existing.attachment import Attachment
+        from deploy.cluster.existing.spec import ExistingSpec
+
+        spec = convert(self._launch.existing, ExistingSpec)
+        attachment = stack.enter_context(Attachment(spec, {host.name: host.num_npus for host in hosts}, self._look))
+        self._note(ray_address=attachment.address, namespace=attachment.namespace, note=attachment.note)
+        return attachment.seating
 
     def _watch(self) -> None:
         """Check the parts until it is told to end; a control plane that is silent or gone is started and set up again.

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import ray
 
+from deploy.cluster.existing.refusals import refusal
 from deploy.cluster.runtime_folder import check_token
 from scheduler.protocol.errors import ClusterError
 
@@ -36,9 +37,14 @@ def connected(address: str, token_path: Path) -> Generator[None]:
 
 
 @contextmanager
-def joined(address: str, fix: str = "is it up, and is this the address of its head?") -> Generator[None]:
+def joined(
+    address: str,
+    fix: str = "is it up, and is this the address of its head?",
+    namespace: str = NAMESPACE,
+    runtime_env: dict[str, Any] | None = None,
+) -> Generator[None]:
     """Be a driver of any Ray cluster, with whatever authentication the environment has, while the body runs;
-    `ClusterError`, which ends in `fix`, if it cannot be reached."""
+    `ClusterError`, which ends in `fix`, if it cannot be reached. Names of actors are those of the `namespace`."""
     if _RAY.is_initialized():
         raise ClusterError("this process is connected to a Ray cluster already; disconnect it first")
     with ExitStack() as stack:
@@ -46,10 +52,15 @@ def joined(address: str, fix: str = "is it up, and is this the address of its he
         stack.callback(_RAY.shutdown)
         with kept_handlers():
             try:
-                _RAY.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+                _RAY.init(
+                    address=address,
+                    namespace=namespace,
+                    runtime_env=runtime_env,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
             except Exception as error:
-                line = " ".join(str(error).split())[:200]
-                raise ClusterError(f"cannot reach the cluster at {address}: {line}; {fix}") from error
+                raise ClusterError(refusal(address, error, fix)) from error
         yield
 
 

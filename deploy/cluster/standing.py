@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from deploy.cluster.runtime_folder import locate_runtime_folder
@@ -9,6 +10,7 @@ from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.settings.settings import Settings
 from deploy.terminal.output import tell
 from scheduler.protocol.errors import ClusterError, ConfigError
+from scheduler.sources.arrivals import BLOCK_TOKENS
 
 FIXED: Final = ("cluster", "model", "plan")
 """Settings that the actors of a standing cluster were made for; all others may differ from run to run."""
@@ -53,3 +55,22 @@ def refuse_other_fleet(cluster: ClusterState, settings: Settings) -> None:
                 f"--{name} {wanted}: the cluster that is up has {there}; leave it out, "
                 f"or run 'supernode down' and then 'supernode up --{name} {wanted}'"
             )
+    if settings.scaling.is_on:
+        _refuse_other_slots(cluster, settings)
+
+
+def _refuse_other_slots(cluster: ClusterState, settings: Settings) -> None:
+    """An autoscaler may start no instance for which the cluster was not brought up."""
+    from deploy.system.blueprint import Blueprint
+
+    wanted, there = (
+        Counter(spec.role.value for spec in Blueprint(one, BLOCK_TOKENS).instances)
+        for one in (settings, Settings.from_plain(cluster.config))
+    )
+    if wanted <= there:
+        return
+    name, most = settings.scaling.autoscaler.spec, ",".join(f"{role}={count}" for role, count in there.items())
+    raise ConfigError(
+        f"--autoscaler {name}: the cluster that is up has room for {most}; give that as --autoscaler-max, "
+        f"or run 'supernode down' and then 'supernode up --autoscaler {name}'"
+    )

@@ -16,7 +16,7 @@ from deploy.cluster.processes import process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, check_runtime_folder, read_private
 from scheduler.protocol.errors import ClusterError
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
 """The phase that the keeper wrote last."""
@@ -50,6 +50,10 @@ class ClusterState(Struct, frozen=True):
     """Why it failed, in one line for a person."""
     ray_folder: str = ""
     ray_address: str = ""
+    namespace: str = ""
+    """Of our actors' names in an existing Ray cluster; empty for a Ray node of the keeper's own."""
+    note: str = ""
+    """Where in an existing Ray cluster it is, in one line for a person."""
     metrics_address: str = ""
     """HOST:PORT, as the one below, on this machine's loopback: what is asked there is told to nobody else."""
     prometheus_address: str = ""

@@ -10,14 +10,20 @@ from deploy.admin.spec import PATH as ADMIN_PATH
 from deploy.cluster.state import ClusterState
 from scheduler.protocol.fabric_parts import in_order
 
+NOT_THERE: Final = ("absent", "booked")
+COMES_OR_GOES: Final = (*NOT_THERE, "starting", "draining", "stopping")
+"""Phases that an autoscaler or an operator has brought about."""
+
 MAX_PARTS: Final = 8
 """Broken parts that are named."""
 
 
 def render_status(state: ClusterState, seen: dict[str, Any], log_path: Path) -> str:
     """`seen` is the JSON that the control plane serves at `/status`."""
-    blocks = [_about(state, seen, log_path), _stages(seen), _instances(seen["instances"]), _totals(seen)]
-    return "\n".join(blocks)
+    blocks = [
+        _about(state, seen, log_path), _stages(seen), _instances(seen["instances"]), _scaling(seen), _totals(seen)
+    ]  # fmt: skip
+    return "\n".join(filter(None, blocks))
 
 
 def _about(state: ClusterState, seen: dict[str, Any], log_path: Path) -> str:
@@ -36,7 +42,8 @@ def _about(state: ClusterState, seen: dict[str, Any], log_path: Path) -> str:
         rows.append(("Prometheus", f"http://{state.prometheus_address}"))
     if state.line:
         rows.append(("Trouble", state.line))
-    rows += [("Ray", state.ray_address), ("Log", str(log_path))]
+    rows += [("Waiting", f"{host} {line}") for host, line in seen.get("progress", {}).get("waiting", {}).items()]
+    rows += [("Ray", state.note or state.ray_address), ("Log", str(log_path))]
     return "".join(f"{name:<12}{text}\n" for name, text in rows)
 
 
@@ -63,29 +70,43 @@ def _stages(seen: dict[str, Any]) -> str:
 
 
 def _instances(instances: list[dict[str, Any]]) -> str:
+    """Those that are not there, but for the plan's, are only counted."""
     rows = [("Instance", "NPUs", "first NPU", "up", "busy", "power", "per NPU", "KV used")]
-    first = 0
-    for one in instances:
+    shown = [one for one in instances if one["planned"] or one["phase"] not in NOT_THERE]
+    for one in shown:
         kv_usage = "-" if one["kv_usage"] is None else f"{one['kv_usage']:.1%}"
         watts = one["watts"]
         rows.append(
             (
                 one["name"],
                 f"{one['num_npus']}",
-                f"{first}",
-                "yes" if one["up"] else "NO",
+                f"{one['first_npu']}",
+                one["phase"] if one["phase"] in COMES_OR_GOES else "yes" if one["up"] else "NO",
                 f"{one['utilization']:.1%}",
                 f"{watts / 1000:.1f} kW",
                 f"{watts / one['num_npus']:.0f} W",
                 kv_usage,
             )
         )
-        first += one["num_npus"]
-    total_npus = sum(one["num_npus"] for one in instances)
-    total_kw = sum(one["watts"] for one in instances) / 1000
-    num_up = sum(one["up"] for one in instances)
-    rows.append(("all", f"{total_npus}", "", f"{num_up}/{len(instances)}", "", f"{total_kw:.1f} kW", "", ""))
-    return _table(rows)
+    total_npus = sum(one["num_npus"] for one in shown if one["phase"] not in NOT_THERE)
+    total_kw = sum(one["watts"] for one in shown) / 1000
+    num_up = sum(one["up"] for one in shown)
+    rows.append(("all", f"{total_npus}", "", f"{num_up}/{len(shown)}", "", f"{total_kw:.1f} kW", "", ""))
+    num_more = len(instances) - len(shown)
+    more = f"{num_more} more are not there; an autoscaler or an operator may start them\n" if num_more else ""
+    return _table(rows) + more
+
+
+def _scaling(seen: dict[str, Any]) -> str:
+    """What was decided last; nothing where nobody has."""
+    rows: list[str] = []
+    for one in seen["scaling"]["decisions"]:
+        wanted = ", ".join(f"{count} {role}" for role, count in one["wanted"].items())
+        actions = "; ".join(f"{name} {', '.join(addresses)}" for name, addresses in one["actions"].items())
+        at = f"at {one['at_s']:,.0f} s"
+        who = one["policy"] if one["policy"] == one["reason"] else f"{one['policy']}: {one['reason']}"
+        rows.append(f"{at:<12}{who}; wants {wanted}; {actions}\n")
+    return "".join(["Scaling\n", *rows]) if rows else ""
 
 
 def _totals(seen: dict[str, Any]) -> str:

@@ -13,8 +13,9 @@ from typing import Final
 
 from msgspec import to_builtins
 
-from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
+from deploy.cluster.existing.spec import ExistingSpec
 from deploy.cluster.keeper import MAX_GRACE_S, Launch, launch_text
+from deploy.cluster.local.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.processes import end_session, process_start
 from deploy.cluster.runtime_folder import RuntimeFolder, locked, make_token, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
@@ -46,9 +47,10 @@ def bring_up(
     prometheus_port: int = 0,
     look: Callable[[], None] = lambda: None,
     http: HttpSpec | None = None,
+    existing: ExistingSpec | None = None,
 ) -> ClusterState:
     """Start a cluster, with `http` one that serves clients, and wait until it is ready; `look` is called meanwhile and
-    may raise.
+    may raise. With `existing` its actors are on that Ray cluster, else on a node of its own.
 
     `ClusterError` if one is up already or if this one fails; nothing of it is left then.
     """
@@ -67,11 +69,13 @@ def bring_up(
                 tell("cleared away what a cluster that crashed had left")
             case "down":
                 folder.forget()  # of a keeper that was killed before it wrote a line
-        make_token(folder.token_path)
+        if existing is None:
+            make_token(folder.token_path)
         if http is not None:
             make_token(folder.admin_token_path)
         served = None if http is None else to_builtins(http)
-        launch = Launch(str(folder.path), settings.to_plain(), metrics_port, prometheus_port, served)
+        joins = None if existing is None else to_builtins(existing)
+        launch = Launch(str(folder.path), settings.to_plain(), metrics_port, prometheus_port, served, joins)
         keeper = _start_keeper(folder, launch)
         with _cleared_on_error(folder, keeper):
             return _wait_ready(folder, keeper, look)

@@ -21,6 +21,8 @@ USUAL_S: Final = 3.0
 def down(grace: Grace = DEFAULT_GRACE, as_json: Json = False) -> None:
     """End the cluster that is up, and all that it started; never another one. Clears away one that crashed, too.
 
+    A Ray cluster that was there before ('supernode up --address') goes on without it.
+
     Clients of --http that wait for an answer have the rest of it first, for as long as --grace says; Ctrl-C ends that.
     """
     limit_s = read_grace_s(grace)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec.structs import replace
 
+from deploy.commands.existing_cluster import EXISTING_OPTIONS, ExistingFlags
 from deploy.hardware.notes import tell_notes
 from deploy.run.collecting import clients_of_run, expected_clients
 from deploy.run.replay import SUMMARY_NAME, ReplayJob, ReplayResult, empty_document, replay_virtual
@@ -26,6 +27,7 @@ from scheduler.sources.traces.options import TraceOptions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deploy.cluster.existing.spec import ExistingSpec
     from deploy.cluster.state import ClusterState
     from deploy.http_client.result import ClientResult
     from deploy.run.openmetrics import ScrapeJob
@@ -61,12 +63,13 @@ REPLAY_SETTINGS = [name for name, one in SETTINGS.items() if one.flag is not Non
 
 
 @app.command(epilog=f"Settings of --config FILE: {', '.join(name for name in SETTINGS if name != CODE)}.")
-@with_options(told=setting_options(REPLAY_SETTINGS), rows=TRACE_OPTIONS)
+@with_options(told=setting_options(REPLAY_SETTINGS), rows=TRACE_OPTIONS, existing=EXISTING_OPTIONS)
 def replay(
     context: typer.Context,
     trace: Trace,
     told: Told,
     rows: TraceOptions,
+    existing: ExistingFlags,
     live: Live = False,
     speed: Speed = None,
     via: Via = None,
@@ -83,7 +86,8 @@ def replay(
     """Replay a trace on an emulated supernode and print what came of it."""
     if via is not None:
         _refuse_via(via, speed, {"--faults": faults, "--journal": journal}, live=live)
-    parsed, cluster_up = _parse_bounds(bounds), _find_cluster() if live else None
+    joins = existing.spec_of_replay(via, {"--journal": journal}, live=live)
+    parsed, cluster_up = _parse_bounds(bounds), _find_cluster() if live and joins is None else None
     settings = _settings(told, cluster_up)
     tell_notes(settings.hardware.model)
     _refuse_contradictions(settings, told, speed, live=live)
@@ -95,12 +99,10 @@ def replay(
         shape = _empty_document(settings, live=live, via=via, groups=groups, waits=options.links)
         _refuse_unknown_paths(parsed, shape, all_seeds)
     scrapes = _scrapes(openmetrics, start_time, scrape_interval, live=live)
-    if scrapes is not None and settings.scaling.is_on:
-        raise ConfigError("--openmetrics has no series for instances that come and go: leave out --autoscaler")
     _try_places({"--journal": journal, "--openmetrics": openmetrics}, out, inputs=(trace, told.path, faults))
     broken = _read_faults(faults, settings, live=live)
     job = ReplayJob(trace, options, settings, journal, broken, keeps_log=out is not None, scrapes=scrapes)
-    result = _replay_live(job, speed, via, cluster_up) if live else replay_virtual(job)
+    result = _replay_live(job, speed, via, cluster_up, joins) if live else replay_virtual(job)
     several = None if seeds is None or result.is_partial else _run_seeds(job, result.document(), all_seeds)
     return _present(result, out, parsed, several, [*context.command_path.split(), *(context.obj or ())], as_json=json)
 
@@ -125,7 +127,7 @@ def _settings(told: Told, cluster: ClusterState | None) -> Settings:
 
 
 def _replay_live(
-    job: ReplayJob, speed: float | None, via: str | None, cluster: ClusterState | None
+    job: ReplayJob, speed: float | None, via: str | None, cluster: ClusterState | None, existing: ExistingSpec | None
 ) -> ReplayResult | ClientResult:
     if via is not None:
         from deploy.http_client.replay import replay_http
@@ -133,7 +135,7 @@ def _replay_live(
         return replay_http(job, cluster)
     from deploy.live.replay import replay_live
 
-    return replay_live(job, speed=1.0 if speed is None else speed, cluster=cluster)
+    return replay_live(job, speed=1.0 if speed is None else speed, cluster=cluster, existing=existing)
 
 
 def _find_cluster() -> ClusterState | None:

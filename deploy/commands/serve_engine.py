@@ -95,6 +95,7 @@ def serve_engine(
         model=served_model_name or blueprint.model.name,
         max_context_tokens=blueprint.max_prompt_tokens + 1,
         seed=settings.run.seed,
+        class_names=tuple(settings.requests.class_names[1:]),
         tokenizer_path=http_tokenizer or "",
     )
     specs = [

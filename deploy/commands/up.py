@@ -18,6 +18,7 @@ from deploy.cluster.ports import HTTP_PORT, LOOPBACK, METRICS_PORT, PROMETHEUS_P
 from deploy.cluster.runtime_folder import locate_runtime_folder, open_runtime_folder
 from deploy.cluster.state import ClusterState, read_state, standing
 from deploy.cluster.up_down import DEFAULT_GRACE, bring_up, read_grace_s, take_down
+from deploy.commands.existing_cluster import EXISTING_OPTIONS, ExistingFlags
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.hardware.notes import tell_notes
 from deploy.http.spec import KEY_VARIABLE, HttpSpec, http_spec
@@ -61,13 +62,17 @@ HttpTraces = Annotated[
     ),
 ]
 
-UP_SETTINGS: Final = ("cluster", "model", "plan", "policy", "cache", "cache_plane", "names")
+UP_SETTINGS: Final = (
+    "cluster", "model", "plan", "policy", "cache", "cache_plane",
+    "autoscaler", "autoscaler_min", "autoscaler_max", "names",
+)  # fmt: skip
 
 
 @app.command()
-@with_options(told=setting_options(UP_SETTINGS))
+@with_options(told=setting_options(UP_SETTINGS), existing=EXISTING_OPTIONS)
 def up(
     told: Told,
+    existing: ExistingFlags,
     detach: Detach = False,
     metrics_port: MetricsPort = METRICS_PORT,
     prometheus: WithPrometheus = False,
@@ -79,12 +84,19 @@ def up(
     http_traces: HttpTraces = None,
     as_json: Json = False,
 ) -> int:
-    """Bring up a local cluster: a Ray node, an actor for each instance, the control plane and its metrics.
+    """Bring up a cluster: a Ray node, an actor for each instance, the control plane and its metrics.
 
+    With --address the actors are on the nodes of that Ray cluster, which goes on when they have ended.
     Replay into it from another shell with 'supernode replay TRACE --live'. Without --detach it ends with Ctrl-C,
     once clients of --http have the rest of their answers or --grace is over; with a second one at once.
     """
     grace_s = read_grace_s(grace)
+    joins = existing.spec()
+    if joins is not None and joins.is_client:
+        raise ConfigError(
+            f"--address {joins.address}: a client of Ray is on none of its nodes, and metrics and HTTP would be out "
+            "of reach; run this command on a node of the cluster with --address auto"
+        )
     settings = told.load()
     tell_notes(settings.hardware.model)
     names_shown(settings.run.metric_names, settings.hardware.cluster)
@@ -110,7 +122,8 @@ def up(
     stop = _Stop()
     with stop_on_interrupt(stop.ask):
         with waiting("bringing the cluster up", USUAL_S):
-            state = bring_up(settings, metrics_port, prometheus_port if prometheus else 0, stop.look, served)
+            port = prometheus_port if prometheus else 0
+            state = bring_up(settings, metrics_port, port, stop.look, served, joins)
         say(json.dumps(_document(state), indent=2) + "\n" if as_json else _text(state))
         if detach:
             return 0
@@ -204,7 +217,8 @@ def _document(state: ClusterState) -> dict[str, object]:
         "admin": f"http://{state.admin_address}{ADMIN_PATH}" if state.admin_address else None,
         "admin_token": str(folder.admin_token_path) if state.admin_address else None,
         "ray": state.ray_address,
-        "token": str(folder.token_path),
+        "token": None if state.namespace else str(folder.token_path),
+        "namespace": state.namespace or None,
         "log": str(folder.log_path),
         "dashboards": str(DASHBOARDS_FOLDER),
         "listeners": [to_builtins(listener) for listener in listeners],
@@ -229,11 +243,17 @@ def _text(state: ClusterState) -> str:
             else []
         ),
         ("Dashboards", str(DASHBOARDS_FOLDER)),
-        ("Ray", f"{state.ray_address}, closed by the token in {folder.token_path}"),
+        ("Ray", _ray_text(state)),
         ("Log", str(folder.log_path)),
     ]
     rows.append(("Next", "supernode replay TRACE --live; supernode status; supernode down"))
     return "".join(f"{name:<12}{text}\n" for name, text in rows) + _open_ports(state)
+
+
+def _ray_text(state: ClusterState) -> str:
+    if state.namespace:
+        return f"{state.note}, namespace {state.namespace}"
+    return f"{state.ray_address}, closed by the token in {locate_runtime_folder().token_path}"
 
 
 def _open_ports(state: ClusterState) -> str:

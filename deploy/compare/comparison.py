@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from deploy.compare.goodput import Found, search
 from deploy.compare.idle import Misses, idle_document
 from deploy.compare.measure import Measured, in_processes, measure
+from deploy.compare.prediction_error import Ran, with_prediction_error
 from deploy.compare.variants import Variant
 from deploy.run.replay import ReplayJob
 from deploy.settings.settings import Settings
@@ -82,7 +83,13 @@ def compare(
     groups = [runs[first : first + len(seeds)] for first in range(0, len(runs), len(seeds))]
     documents = [[one.measured.document for one in group] for group in groups]
     name = variants[0].name
-    judged = [None, *(verdicts_of_seeds(name, documents[0], others) for others in documents[1:])]
+    judged = [
+        None,
+        *(
+            with_prediction_error(verdicts_of_seeds(name, documents[0], others), _ran(groups[0][0]), _ran(group[0]))
+            for group, others in zip(groups[1:], documents[1:], strict=True)
+        ),
+    ]
     return [
         replace(group[0], seeds=seeds, intervals=intervals_of(runs), verdicts=verdicts)
         for group, runs, verdicts in zip(groups, documents, judged, strict=True)
@@ -92,7 +99,16 @@ def compare(
 def _judged_by_batches(compared: list[Compared]) -> list[Compared]:
     first, *others = compared
     name, batches = first.variant.name, first.measured.batches
-    return [first, *(replace(one, verdicts=verdicts_of_batches(name, batches, one.measured.batches)) for one in others)]
+
+    def judged(one: Compared) -> Verdicts:
+        verdicts = verdicts_of_batches(name, batches, one.measured.batches)
+        return with_prediction_error(verdicts, _ran(first), _ran(one))
+
+    return [first, *(replace(one, verdicts=judged(one)) for one in others)]
+
+
+def _ran(one: Compared) -> Ran:
+    return Ran(one.variant.settings, one.measured.document)
 
 
 def at_seed(variant: Variant, seed: int) -> Variant:

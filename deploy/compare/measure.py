@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from msgspec import Struct
 
@@ -68,32 +68,57 @@ def measure(job: ReplayJob) -> Measured:
     return Measured(result.title, result.document(), offered, result.num_npus, failed, told, misses, batches, quality)
 
 
+class RunProcesses:
+    """Processes that stay until the end of the context, so many that `num` tasks go at a time; this one alone for 1.
+
+    Ctrl-C ends them all; so does an error of any, which is raised here.
+    """
+
+    def __init__(self, num: int) -> None:
+        self.num: Final = num
+        self._pool: ProcessPoolExecutor | None = None
+        self.num_done = 0
+
+    def __enter__(self) -> Self:
+        if self.num > 1:
+            context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+            with _safe_path():  # one that tracks resources is started here
+                self._pool = ProcessPoolExecutor(self.num, context, _be_quiet)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def all(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+        """`work` of each task, in their order; `num_done` counts those that are done."""
+        if self._pool is None:
+            return [self._counted(work(task)) for task in tasks]
+        with _safe_path():  # and those that work here
+            futures = [self._pool.submit(work, task) for task in tasks]
+        waiting = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._counted(future.result())
+        return [future.result() for future in futures]
+
+    def _counted(self, result: Result) -> Result:
+        self.num_done += 1
+        return result
+
+
 def in_processes(
     work: Callable[[Task], Result], tasks: Sequence[Task], title: str, num_processes: int | None = None
 ) -> list[Result]:
-    """`work` of each task, in their order, while a line tells how far all are; Ctrl-C ends them all.
-
-    An error of any is raised here, the others given up.
-    """
-    num_processes = min(len(tasks), num_processes or os.cpu_count() or 1)
-    if num_processes <= 1:
-        return [work(task) for task in tasks]  # each shows its own progress
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with _safe_path():  # where processes are started: one that tracks resources, and those that work
-        pool = ProcessPoolExecutor(num_processes, context, _be_quiet)
-        futures = [pool.submit(work, task) for task in tasks]
-    try:
-        with progress(title, lambda: (sum(future.done() for future in futures), len(tasks)), "runs"):
-            waiting = set(futures)
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-        return [future.result() for future in futures]
-    finally:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
+    """`work` of each task, in their order, while a line tells how far all are; alone, each shows its own progress."""
+    num = min(len(tasks), num_processes or os.cpu_count() or 1)
+    if num <= 1:
+        return [work(task) for task in tasks]
+    with RunProcesses(num) as processes, progress(title, lambda: (processes.num_done, len(tasks)), "runs"):
+        return processes.all(work, tasks)
 
 
 @contextmanager

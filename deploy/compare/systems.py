@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec import Struct
 
 from deploy.run.money import hardware_price
@@ -22,11 +24,11 @@ class System(Struct, frozen=True):
 
 def system_of(hardware: Hardware, terms: PriceTerms) -> System:
     """All supernodes of a plan, paid for on these terms."""
-    cluster, num_supernodes = hardware.cluster, len(hardware.plan.supernodes)
-    price = hardware_price(terms, cluster, num_supernodes)
+    count = Counter(hardware.supernodes)
+    prices = [hardware_price(terms, cluster, num) for cluster, num in count.items()]
     return System(
-        num_supernodes * cluster.num_npus,
-        num_supernodes * cluster.num_racks,
-        num_supernodes * totals(cluster).provisioned_w,
-        None if price.includes_energy else price.usd(LIFE.value * YEAR_S),
+        sum(num * cluster.num_npus for cluster, num in count.items()),
+        sum(num * cluster.num_racks for cluster, num in count.items()),
+        sum(num * totals(cluster).provisioned_w for cluster, num in count.items()),
+        None if prices[0].includes_energy else sum(price.usd(LIFE.value * YEAR_S) for price in prices),
     )

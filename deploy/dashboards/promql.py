@@ -52,5 +52,7 @@ def bucket_counts(histogram: str) -> str:
 
 
 def by_place(operator: str, gauge: str, place: str) -> str:
-    """A gauge of NPUs per node or rack; these get two digits, so that their order as text is their order."""
-    return f'label_replace({aggregate(operator, f"{gauge}{CHOSEN}", place)}, "{place}", "0$1", "{place}", "(.)")'
+    """A gauge of NPUs per node or rack; these get two digits, so that their order as text is their order. Of instances
+    that may have an NPU one has it."""
+    each_once = aggregate("max", f"{gauge}{CHOSEN}", f"npu, {place}")
+    return f'label_replace({aggregate(operator, each_once, place)}, "{place}", "0$1", "{place}", "(.)")'

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cluster.answer import ask_status
-from deploy.cluster.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.listeners import is_held, own_listeners, own_unix_sockets
+from deploy.cluster.local.footprint import FOLDER_PREFIX, base_folder
 from deploy.cluster.ports import METRICS_PORT, PROMETHEUS_PORT
 from deploy.cluster.processes import session_members
 from deploy.cluster.runtime_folder import OPEN_TO_OTHERS, RuntimeFolder, check_runtime_folder, check_token
@@ -74,10 +74,13 @@ def check_cluster(folder: RuntimeFolder) -> Finding:
 
 def check_cluster_token(folder: RuntimeFolder) -> Finding:
     """Is the cluster's token secret, and is there one only where there is a cluster?"""
-    is_down = standing(read_state(folder)) == "down"
+    state = read_state(folder)
+    is_down = standing(state) == "down"
     if not os.path.lexists(folder.token_path):
         if is_down:
             return Finding("Token", "ok", "none, as no cluster is up")
+        if state is not None and state.namespace:
+            return Finding("Token", "ok", "none of ours, as the Ray cluster was there before")
         return Finding("Token", "bad", "none beside a cluster", "run 'supernode down', then 'supernode up'")
     if refusal := _refusal("Token", lambda: check_token(folder.token_path)):
         return refusal

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from deploy.cluster.footprint import GB, MB, OBJECT_STORE_BYTES, base_folder, default_cluster_bytes
+from deploy.cluster.local.footprint import GB, MB, OBJECT_STORE_BYTES, base_folder, default_cluster_bytes
 from deploy.doctor.findings import Finding
 from deploy.doctor.installation import ROOT, look
 
@@ -20,7 +20,7 @@ MIN_PYTHON: Final = (3, 11)
 NEWEST_TESTED_PYTHON: Final = (3, 13)
 
 TESTED_RAY: Final = (2, 60)
-"""`deploy/cluster/local_cluster.py` uses internals as they are in this version."""
+"""`deploy/cluster/local/local_cluster.py` uses internals as they are in this version."""
 
 NEXT_RAY: Final = (3, 0)
 

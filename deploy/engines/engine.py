@@ -23,7 +23,7 @@ from scheduler.metrics.export.registry import process_registry
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subjects.engines import EngineTotals
-from scheduler.protocol.component import Around, Component
+from scheduler.protocol.component import NEVER_NS, Around, Component
 from scheduler.protocol.errors import ClusterError
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S, LiveClock
@@ -62,6 +62,10 @@ class _NoHosts:
         """There is no such host."""
         raise ClusterError(f"there is no host {host}")
 
+    def waits_for(self, host: str) -> str:
+        """Nothing."""
+        return ""
+
 
 class Engine:
     """A `Serving` session that is the whole of its system; `speed` emulated seconds to one on the wall.
@@ -91,13 +95,13 @@ class Engine:
         core.state.decision_logs.append(self._totals.decisions)
         self._process = process_registry()
 
-    def now_ns(self) -> int:
-        """Emulated time."""
-        return self._clock.now_ns()
+    def now_ns(self, ago_s: float = 0.0) -> int:
+        """Emulated time, so many seconds ago on the wall; not before it began."""
+        return max(self._clock.now_ns() - int(ago_s * NS_PER_S * self.speed), 0)
 
-    def tell(self, message: Message) -> None:
-        """Say something to the core as of now."""
-        self._runtime.tell(message)
+    def tell(self, message: Message, at_ns: int = NEVER_NS) -> None:
+        """Say something to the core as of a time that is past, or now."""
+        self._runtime.tell(message, at_ns)
 
     async def run(self) -> LiveEnd:
         """Serve until `stop`; raises what a component raised."""

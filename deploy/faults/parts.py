@@ -32,10 +32,10 @@ class KindLoss(Struct, frozen=True):
 
 
 class FabricParts:
-    """What can break of the fabric of so many clusters alike. `ConfigError` if their profile does not add up to one."""
+    """What can break of the fabric of these supernodes. `ConfigError` if the profile of one does not add up."""
 
-    def __init__(self, cluster: Supernode, num_supernodes: int = 1) -> None:
-        self._lines = FleetLines(cluster, num_supernodes)
+    def __init__(self, *supernodes: Supernode) -> None:
+        self._lines = FleetLines(supernodes)
         try:
             self._parts = sorted(self._lines.parts)
         except ValueError as error:
@@ -69,7 +69,7 @@ class FabricParts:
 
 def fabric_parts(hardware: Hardware) -> FabricParts:
     """The parts of the fabric of all supernodes of a plan."""
-    return FabricParts(hardware.cluster, len(hardware.plan.supernodes))
+    return FabricParts(*hardware.supernodes)
 
 
 def named(names: Iterable[str], parts: FabricParts) -> list[str]:

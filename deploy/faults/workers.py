@@ -7,72 +7,57 @@ from collections.abc import Callable, Collection, Sequence
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from scheduler.protocol.addresses import cache_server_address
-from scheduler.protocol.component import NEVER_NS, NOTHING, Around, Component, Outputs, TimingFlags
-from scheduler.protocol.messages import Message, RunEnded
+from scheduler.protocol.component import NOTHING, Component, Outputs
+from scheduler.protocol.messages import RunEnded
 from scheduler.sources.arrivals import BLOCK_TOKENS
-
-
-class Absent(TimingFlags):
-    """Where no worker is; it hears nothing and has nothing to account for."""
-
-    deadline_ns = NEVER_NS
-
-    def __init__(self, worker: Component) -> None:
-        self.address = worker.address
-        self.priority = worker.priority
-
-    def handle(self, now_ns: int, message: Message) -> Outputs:
-        """Nobody is there."""
-        return NOTHING
-
-    def wake(self, now_ns: int) -> Outputs:
-        """Nobody is there."""
-        return NOTHING
-
-
-class Losable(Around):
-    """A worker that `replace` exchanges for a new and empty one of its kind."""
-
-    def replace(self, now_ns: int, worker: Component) -> Outputs:
-        """Returns the last account of the one that is lost, as of now."""
-        account = self.inner.handle(now_ns, RunEnded(interrupted=True))
-        self.inner = worker
-        return account
+from workers.stopping import Nobody
 
 
 class LosableWorkers:
-    """All workers of a run, those of `losable` addresses wrapped, of which the `absent` are not there at first; `make`
-    makes one anew that accounts from a time."""
+    """All workers of a run, of which others take the place of those that are lost, and some come and go.
+
+    `make` makes one anew that accounts from a time; the `absent` are not there at first. `exchange` has whoever runs
+    `components` put a worker in the place of the one at its address.
+    """
 
     def __init__(
         self,
         workers: Sequence[Component],
-        losable: Collection[str],
         make: Callable[[str, int], Component],
+        exchange: Callable[[Component], None],
         absent: Collection[str] = (),
     ) -> None:
-        self._wrapped = {worker.address: Losable(worker) for worker in workers if worker.address in losable}
-        self.components = [self._wrapped.get(worker.address, worker) for worker in workers]
+        self.components: list[Component] = [
+            Nobody(one.address, one.priority) if one.address in absent else one for one in workers
+        ]
+        self._exchange = exchange
         self._make = make
-        for address in absent:
-            wrapped = self._wrapped[address]
-            wrapped.inner = Absent(wrapped)
+        self._there = {worker.address: worker for worker in self.components}
 
     def lose(self, address: str, now_ns: int) -> Outputs:
         """Its NPUs draw idle power from now on; cache servers are parts of their pool, which the core tells."""
-        wrapped = self._wrapped.get(address)
-        if wrapped is None or isinstance(wrapped.inner, Absent):
+        lost = self._there.get(address)
+        if lost is None or isinstance(lost, Nobody):
             return NOTHING
-        return wrapped.replace(now_ns, self._make(address, now_ns))
+        return self._replace(now_ns, lost, self._make(address, now_ns))
 
     def start(self, address: str, now_ns: int) -> None:
         """A worker where none is; it accounts from now on."""
-        self._wrapped[address].inner = self._make(address, now_ns)
+        self._put(self._make(address, now_ns))
 
     def stop(self, address: str, now_ns: int) -> Outputs:
         """It is gone; returns its last account."""
-        wrapped = self._wrapped[address]
-        return wrapped.replace(now_ns, Absent(wrapped))
+        gone = self._there[address]
+        return self._replace(now_ns, gone, Nobody(address, gone.priority))
+
+    def _replace(self, now_ns: int, lost: Component, worker: Component) -> Outputs:
+        account = lost.handle(now_ns, RunEnded(interrupted=True))
+        self._put(worker)
+        return account
+
+    def _put(self, worker: Component) -> None:
+        self._there[worker.address] = worker
+        self._exchange(worker)
 
 
 def losable_workers(settings: Settings, *, live: bool) -> list[str]:

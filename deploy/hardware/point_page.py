@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 
 from deploy.hardware.quantities import count, quantity
 from deploy.terminal.table import table
+from sim_hw.operators.error_bar import interval_90
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.power.chip_power import chip_watts, prefill_watts
 from sim_hw.steps.afd_prediction import AfdPrediction
@@ -30,6 +31,12 @@ _TITLES = {
     "joules_per_token": ("energy per token, NPU only", "J"),
 }
 """Label and unit of the numbers on top of a page, in their order."""
+
+_WITH_INTERVAL = (
+    *("tokens_per_s_per_npu", "ttft_s", "tpot_s", "pass_s", "iteration_s"),
+    *("latency_s", "bytes_per_s"),
+)
+"""Numbers that are as sure as the time of the whole."""
 
 _MEMORY_TITLES = {
     "memory_bytes_per_die": "Memory per die",
@@ -111,6 +118,15 @@ def operator_answer(name: str, cluster: str, ep: int, batch: int, prediction: Op
     }
 
 
+def with_intervals(answer: Answer) -> Answer:
+    """The same with the ends of the 90 % interval of each of its main numbers, which its error bar is half of."""
+    bar = answer["error_bar"]
+    return {
+        **answer,
+        "interval_90": {name: list(interval_90(answer[name], bar)) for name in _WITH_INTERVAL if name in answer},
+    }
+
+
 def point_page(answer: Answer) -> str:
     """The answer for people, ending in a newline."""
     blocks = [_heading(answer["point"]), _numbers(answer)]
@@ -150,18 +166,27 @@ def _shown(value: object) -> str:
 
 
 def _numbers(answer: Answer) -> str:
-    rows = [(f"  {label}", quantity(answer[name], unit)) for name, (label, unit) in _TITLES.items() if name in answer]
+    rows: list[tuple[str, ...]] = [
+        (f"  {label}", quantity(answer[name], unit), *_ends(answer, name, unit))
+        for name, (label, unit) in _TITLES.items()
+        if name in answer
+    ]
     if answer.get("attention_cores") is not None:
-        rows.append(("  cube cores of the attention stream", count(answer["attention_cores"])))
+        rows.append(("  cube cores of the attention stream", count(answer["attention_cores"]), ""))
     if "microbatches" in answer:
         rows += [
-            ("  micro-batches", count(answer["microbatches"])),
-            ("  a layer waits for", answer["bound_by"]),
-            ("  attention busy", f"{100 * answer['attention_busy_share']:.1f} %"),
-            ("  experts busy", f"{100 * answer['ffn_busy_share']:.1f} %"),
+            ("  micro-batches", count(answer["microbatches"]), ""),
+            ("  a layer waits for", answer["bound_by"], ""),
+            ("  attention busy", f"{100 * answer['attention_busy_share']:.1f} %", ""),
+            ("  experts busy", f"{100 * answer['ffn_busy_share']:.1f} %", ""),
         ]
-    rows.append(("  error bar", f"+- {100 * answer['error_bar']:.1f} %"))
+    rows.append(("  error bar", f"+- {100 * answer['error_bar']:.1f} %", ""))
     return table(rows, right=(1,))
+
+
+def _ends(answer: Answer, name: str, unit: str) -> tuple[str, ...]:
+    ends = answer.get("interval_90", {}).get(name)
+    return ("",) if ends is None else (f"90 %: {quantity(ends[0], unit)} to {quantity(ends[1], unit)}",)
 
 
 def _operators(busy_s: Mapping[str, float], exposed_s: Mapping[str, float]) -> str:

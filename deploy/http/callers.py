@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -27,13 +27,18 @@ class Caller(NamedTuple):
     wants_timings: bool
 
 
-def caller_of(headers: Mapping[str, str]) -> Caller:
-    """A tenant or session in digits keeps its number, a name gets one that is always the same."""
+def caller_of(headers: Mapping[str, str], class_names: Collection[str] = ()) -> Caller:
+    """A tenant or session in digits keeps its number, a name gets one that is always the same. `HttpError` 400 for a
+    class that is not among those."""
+    class_name = _text(headers, CLASS_HEADER)
+    if class_name and class_name not in class_names:
+        known = f"known: {', '.join(class_names)}" if class_names else "this cluster has no classes; leave it out"
+        raise HttpError(400, f"{CLASS_HEADER}: no such class: {class_name}; {known}", "unknown_class")
     session = _text(headers, SESSION_HEADER)
     return Caller(
         _number(_text(headers, TENANT_HEADER) or "0"),
         _number(session) if session else NO_SESSION,
-        _text(headers, CLASS_HEADER),
+        class_name,
         _text(headers, TIMINGS_HEADER).lower() in ("1", "true"),
     )
 

@@ -15,6 +15,7 @@ from deploy.http.callers import Caller, caller_of
 from deploy.http.errors import HttpError
 from deploy.http.event_stream import write_stream
 from deploy.http.exchange import Exchange
+from deploy.http.listening.body_reading import since_receipt_s
 from deploy.http.outcomes import finish_reason, refusal
 from deploy.http.prompts import Prompt
 from deploy.http.replies import CHAT, TEXT, Events, Reply, Shape, whole
@@ -22,7 +23,7 @@ from deploy.http.spec import HttpSpec
 from deploy.http.text_tokens import TextTokens, prompt_of
 from deploy.http.tracing import RequestTrace, Tracing
 from scheduler.gateway.gateway_source import ClientRequest
-from scheduler.runtime.clock import NS_PER_S, wall_now_ns
+from scheduler.runtime.clock import NS_PER_S, monotonic_s, wall_now_ns
 
 
 class Completions:
@@ -43,12 +44,12 @@ class Completions:
     async def chat(self, request: web.Request, body: ChatBody) -> web.StreamResponse:
         """POST /v1/chat/completions."""
         self._check(body)
-        return await self._answer(request, body, await prompt_of(self._tokens, body), CHAT)
+        return await self._answer(request, body, CHAT)
 
     async def text(self, request: web.Request, body: CompletionBody) -> web.StreamResponse:
         """POST /v1/completions."""
         self._check(body)
-        return await self._answer(request, body, await prompt_of(self._tokens, body), TEXT)
+        return await self._answer(request, body, TEXT)
 
     def _check(self, body: GenerationBody) -> None:
         if body.model is not None and body.model != self._spec.model:
@@ -57,11 +58,11 @@ class Completions:
         if body.n not in (None, 1):
             raise HttpError(400, f"n: {body.n} answers in one request; give 1", "unsupported", param="n")
 
-    async def _answer(
-        self, request: web.Request, body: GenerationBody, prompt: Prompt, shape: Shape
-    ) -> web.StreamResponse:
-        began_ns = wall_now_ns()
-        caller = caller_of(request.headers)
+    async def _answer(self, request: web.Request, body: ChatBody | CompletionBody, shape: Shape) -> web.StreamResponse:
+        # It arrives when its last byte has come in: what is done here to read it is no part of what is emulated.
+        received_s = monotonic_s() - since_receipt_s(request)
+        prompt = await prompt_of(self._tokens, body)
+        caller = caller_of(request.headers, self._spec.class_names)
         resumption = resumption_of(request.headers, streams=bool(body.stream))
         answer = make_answer(prompt, body, self._room(prompt, body), self._spec.seed, self._tokens.words)
         if resumption.num_tokens > answer.num_tokens:
@@ -71,10 +72,12 @@ class Completions:
         digest = fingerprint(shape.kind, caller[:3], body.model_dump_json()) if resumption.key else b""
         request_id = f"{shape.id_prefix}{self._born}-{next(self._numbers)}"
         made = Accepted(request_id, wall_now_ns() // NS_PER_S, resumption.key, digest, asked)
-        reader = self._exchange.take(made, resumption.num_tokens)
+        ago_s = monotonic_s() - received_s
+        reader = self._exchange.take(made, resumption.num_tokens, ago_s)
         accepted = reader.ticket.accepted
+        received_ns = wall_now_ns() - int(ago_s * NS_PER_S)
         # One that came before had its stages then.
-        arrived_ns = wall_now_ns() if accepted is made else None
+        arrived_ns = received_ns if accepted is made else None
         try:
             reply = Reply(accepted.request_id, accepted.created_s, self._spec.model, prompt.num_tokens)
             timings = bool(body.timings) or caller.wants_timings
@@ -98,7 +101,7 @@ class Completions:
             self._exchange.leave(reader)
             if self._tracing is not None:
                 model, route, streams = self._spec.model, request.path, bool(body.stream)
-                head = shape.operation, route, accepted.request_id, model, began_ns, arrived_ns
+                head = shape.operation, route, accepted.request_id, model, received_ns, arrived_ns
                 traced = RequestTrace(*head, prompt.num_tokens, body.most_tokens, streams)
                 reason = "" if reader.outcome is None else finish_reason(reader.outcome, answer)
                 self._tracing.record(request.headers, traced, reader.outcome, reason)

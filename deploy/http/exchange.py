@@ -18,6 +18,7 @@ from scheduler.core.request_table import RequestTable
 from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.gateway.token_streams import TokenStreams
 from scheduler.metrics.records import Records
+from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.errors import JournalError
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import Message
@@ -43,12 +44,12 @@ class Serving(Protocol):
         """What it runs."""
         ...
 
-    def now_ns(self) -> int:
-        """Emulated time."""
+    def now_ns(self, ago_s: float = 0.0) -> int:
+        """Emulated time, so many seconds ago on the wall."""
         ...
 
-    def tell(self, message: Message) -> None:
-        """Say something to the core as of now."""
+    def tell(self, message: Message, at_ns: int = NEVER_NS) -> None:
+        """Say something to the core as of a time that is past, or now."""
         ...
 
 
@@ -124,12 +125,12 @@ class Exchange:
         """Whoever sends a new request from now on is told to come again; those that are open go on."""
         self._is_stopping = True
 
-    def take(self, accepted: Accepted, num_tokens: int = 0) -> Reader:
+    def take(self, accepted: Accepted, num_tokens: int = 0, ago_s: float = 0.0) -> Reader:
         """A reader, who has so many tokens already, of this request, or of the one before it with the same key.
 
-        It arrives now if there is none, or that one failed. Only while the exchange `is_open`. `HttpError` 422 if
-        another request had this key, 404 if a client goes on with one that is known no longer, 429 if too many are
-        open, 503 if no new one is taken.
+        It arrives if there is none, or that one failed: as of so many wall seconds ago, when it had come in. Only
+        while the exchange `is_open`. `HttpError` 422 if another request had this key, 404 if a client goes on with one
+        that is known no longer, 429 if too many are open, 503 if no new one is taken.
         """
         known = self._book.find(accepted)
         if known is not None and not known.has_failed:
@@ -146,15 +147,15 @@ class Exchange:
             raise HttpError(429, f"{MAX_OPEN:,} requests are open; send it again later", "busy", retry_after_s=1.0)
         ticket = self._book.accept(accepted)
         reader = ticket.reader(num_tokens)
-        self._arrive(ticket)
+        self._arrive(ticket, ago_s)
         return reader
 
-    def _arrive(self, ticket: Ticket) -> None:
+    def _arrive(self, ticket: Ticket, ago_s: float = 0.0) -> None:
         assert self._session is not None
         assert self._source is not None
-        ticket.key, arrived = self._source.accept(ticket.accepted.request)
+        ticket.key, arrived = self._source.accept(ticket.accepted.request, self._session.now_ns(ago_s))
         self._tickets[ticket.key] = ticket
-        self._session.tell(arrived)
+        self._session.tell(arrived, arrived.arrived_ns)
 
     def leave(self, reader: Reader) -> None:
         """Its client is gone, or has all it wanted. A request that nobody reads is withdrawn: at once, or, if there is

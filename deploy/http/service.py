@@ -161,6 +161,7 @@ class HttpService:
         """GET /v1/models."""
         model: dict[str, Any] = {"id": self._spec.model, "object": "model", "created": 0, "owned_by": "supernode"}
         model["max_model_len"] = self._spec.max_context_tokens
+        model["request_classes"] = list(self._spec.class_names)
         return web.json_response({"object": "list", "data": [model]})
 
     async def tokenize(self, request: web.Request, body: TokenizeBody) -> web.Response:

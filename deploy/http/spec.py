@@ -30,7 +30,8 @@ class HttpSpec(Struct, frozen=True):
     Keys themselves go nowhere: `key_digests` are their SHA-256 in hexadecimal. `model` is the one served; prompt and
     answer have at most `max_context_tokens`. `seed` is that of the texts and lengths of answers. Accepted requests are
     noted at `accepted_path`; nowhere if it is empty. Tokens are those of the tokenizer at `tokenizer_path`; estimated
-    if it is empty. Spans of requests are sent to `traces_url`; nowhere if it is empty.
+    if it is empty. Spans of requests are sent to `traces_url`; nowhere if it is empty. Clients may ask for the classes
+    of `class_names`.
     """
 
     host: str = LOOPBACK
@@ -42,6 +43,7 @@ class HttpSpec(Struct, frozen=True):
     accepted_path: str = ""
     tokenizer_path: str = ""
     traces_url: str = ""
+    class_names: tuple[str, ...] = ()
 
     def at(self, address: str) -> HttpSpec:
         """The same on the port of an address that it was found to listen on."""

@@ -14,7 +14,7 @@ from deploy.http_client.front import ServiceFront
 from deploy.http_client.loop import ClientLoop
 from deploy.http_client.result import ClientResult
 from deploy.http_client.service import key_headers, service
-from deploy.http_client.streams import CONNECT_S, SILENT_S, ServiceStreams
+from deploy.http_client.streams import CONNECT_S, SILENT_S, Served, ServiceStreams, sending_trace
 from deploy.run.garbage_collection import patient_collection
 from deploy.run.replay import ReplayJob
 from deploy.run.sources import clients_log, clients_warnings, trace_source
@@ -108,24 +108,28 @@ async def play(url: str, source: Component, front: ServiceFront) -> bool:
     """Play a source against the service at an address; returns whether it was ended early."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S)
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[sending_trace()]) as session:
         headers = key_headers()
-        model = await _model_of(session, url, headers)
+        served = await _served_by(session, url, headers)
         clock = LiveClock.in_s(ZERO_DELAY_S, 1.0)
-        streams = ServiceStreams(session, url, model, headers, clock)
+        streams = ServiceStreams(session, url, served, headers, clock)
         loop = ClientLoop([source], front, streams.send, clock)
         with stop_on_interrupt(loop.stop):
             await loop.run()
+        for name, count in streams.unlisted.items():
+            line = f"of the class {name!r}, which the service does not have: they were sent without it"
+            front.problems[line] = front.problems.get(line, 0) + count
         return loop.is_stopped
 
 
-async def _model_of(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> str:
+async def _served_by(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> Served:
     """What is served; `ConfigError` without a key that it takes, `ClusterError` if it does not serve now."""
     try:
         async with session.get(f"{url}/v1/models", headers=headers) as response:
             if response.status == 401:
                 raise ConfigError("the service lets in who has a key: put it into SUPERNODE_HTTP_KEY")
-            model: str = (await response.json())["data"][0]["id"]
+            model = (await response.json())["data"][0]
+            served = Served(model["id"], tuple(model.get("request_classes", ())))
         waited_s = 0.0
         while line := await _why_not_ready(session, url):
             if waited_s >= READY_S:
@@ -134,7 +138,7 @@ async def _model_of(session: aiohttp.ClientSession, url: str, headers: Mapping[s
             waited_s += READY_POLL_S
     except (aiohttp.ClientError, TimeoutError) as error:
         raise ClusterError(f"{url} does not answer ({type(error).__name__}); 'supernode status' tells more") from error
-    return model
+    return served
 
 
 async def _why_not_ready(session: aiohttp.ClientSession, url: str) -> str:

@@ -68,15 +68,37 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class Served(Struct, frozen=True):
+    """What a service says of itself: its model, and the classes that requests may ask for."""
+
+    model: str
+    class_names: tuple[str, ...] = ()
+
+
+def sending_trace() -> aiohttp.TraceConfig:
+    """Calls the `trace_request_ctx` of a request when its body is written: what goes before, to make the body and to
+    connect, is the client's and not the service's, and in a burst each request would wait for that of all others."""
+
+    async def on_written(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestChunkSentParams) -> None:
+        context.trace_request_ctx()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(on_written)
+    return trace
+
+
 class ServiceStreams:
-    """Sends requests to one service; `headers` are those of all of them, `model` is the one that it serves."""
+    """Sends requests to one service, of which `served` is known; `headers` are those of all of them. `session` has a
+    `sending_trace`: a request was sent when it is written to a connection that is there. `unlisted` counts requests by
+    the name of their class where the service has none of that name, and is not told of it."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, model: str, headers: Mapping[str, str], clock: Clock
+        self, session: aiohttp.ClientSession, url: str, served: Served, headers: Mapping[str, str], clock: Clock
     ) -> None:
+        self.unlisted: Final = dict[str, int]()
         self._session = session
         self._url = f"{url}{PATH}"
-        self._model = model
+        self._served = served
         self._headers = headers
         self._clock = clock
         self._run = wall_now_ns() // NS_PER_MS
@@ -84,9 +106,14 @@ class ServiceStreams:
     async def send(self, asked: Asked, answer: Answered) -> None:
         """Send one and note in `answer` what comes of it, to its end. `ConfigError` if the service lets nobody in."""
         body, headers = self._body(asked), self._headers_of(asked)
-        answer.sent_ns = self._clock.now_ns()
+
+        def note_sent() -> None:
+            if answer.sent_ns == NOT_YET:
+                answer.sent_ns = self._clock.now_ns()
+
+        posted = self._session.post(self._url, data=body, headers=headers, trace_request_ctx=note_sent)
         try:
-            async with self._session.post(self._url, data=body, headers=headers) as response:
+            async with posted as response:
                 if response.status == 200:
                     await self._read(response, asked, answer)
                 else:
@@ -99,7 +126,7 @@ class ServiceStreams:
     def _body(self, asked: Asked) -> bytes:
         ids = prompt_ids(asked.prefix, asked.prompt_tokens, asked.block_tokens, asked.request_id, self._run)
         body: dict[str, Any] = {
-            "model": self._model,
+            "model": self._served.model,
             "prompt": ids,
             "max_tokens": max(1, asked.output_tokens),
             "ignore_eos": True,
@@ -111,8 +138,10 @@ class ServiceStreams:
 
     def _headers_of(self, asked: Asked) -> dict[str, str]:
         headers = {**self._headers, "Content-Type": "application/json", "X-Tenant": str(asked.tenant)}
-        if asked.class_name:
+        if asked.class_name in self._served.class_names:
             headers["X-Request-Class"] = asked.class_name
+        elif asked.class_name:
+            self.unlisted[asked.class_name] = self.unlisted.get(asked.class_name, 0) + 1
         if asked.session != NO_SESSION:
             headers["X-Session-Id"] = str(asked.session)
         return headers

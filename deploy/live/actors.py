@@ -9,12 +9,14 @@ from typing import Any, Final
 import ray
 from msgspec import Struct
 
-from deploy.live.control_plane import ACTOR_NAME, ControlPlane, FleetSpec
+from deploy.live.control_plane import ACTOR_NAME, ControlPlane
+from deploy.live.fleet_spec import FleetSpec
 from scheduler.protocol.errors import ClusterError, SilentError, WorkerLostError
 from scheduler.runtime.clock import monotonic_s, pause_s
 from workers.ray_shell.carrier import SILENT_S
 from workers.ray_shell.host import HostSpec
 from workers.ray_shell.identity import identity
+from workers.ray_shell.placement_groups import Seating
 from workers.ray_shell.transport import call_all, start_hosts, wait_ready
 
 CLOCK: Final = "scheduler.runtime.clock:LiveClock.at_wall_zero"
@@ -49,14 +51,16 @@ class HostPlan(Struct, frozen=True):
 class Actors:
     """Started on the Ray cluster that this process is connected to, and ended by `close`.
 
-    `make_worker` names a function `(spec, address) -> Component` as `module:name`.
+    `make_worker` names a function `(spec, address) -> Component` as `module:name`. With `seating` each goes where that
+    says.
     """
 
-    def __init__(self, hosts: Sequence[HostPlan], make_worker: str) -> None:
+    def __init__(self, hosts: Sequence[HostPlan], make_worker: str, seating: Seating | None = None) -> None:
         if len({host.name for host in hosts}) < len(hosts):
             raise ClusterError("two hosts of a live run have one name")
         self._hosts = hosts
         self._make_worker = make_worker
+        self._seating = seating
         self._handles: dict[str, Any] = {}
         self.control: Any = None
 
@@ -66,11 +70,13 @@ class Actors:
         `look` is called now and then, and may raise, to give up.
         """
         look()
-        options = {"name": ACTOR_NAME, "num_cpus": 0, "max_restarts": -1, "max_task_retries": 0}
+        options: dict[str, Any] = {"name": ACTOR_NAME, "num_cpus": 0, "max_restarts": -1, "max_task_retries": 0}
         options["enable_task_events"] = False  # a row in Ray's own books for every call of a run
+        if self._seating is not None:
+            options |= self._seating.options(ACTOR_NAME)
         self.control = _RAY.remote(ControlPlane).options(**options).remote()
         specs = [HostSpec(h.name, h.addresses, h.num_npus, self._make_worker, CLOCK) for h in self._hosts]
-        self._handles = start_hosts(specs, ACTOR_NAME)
+        self._handles = start_hosts(specs, ACTOR_NAME, self._seating)
         wait_ready({ACTOR_NAME: self.control, **self._handles}, identity(), READY_S, look)
         return self.adopt(fleet)
 

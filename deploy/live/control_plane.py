@@ -7,17 +7,15 @@ import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from deploy.admin.operations import known_names
 from deploy.admin.service import AdminService
-from deploy.admin.spec import AdminSpec
 from deploy.http.service import HttpService
-from deploy.http.spec import HttpSpec
 from deploy.live.control_calls import COMMANDS
+from deploy.live.fleet_spec import FleetSpec, LiveOutcome
 from deploy.live.session import RunSpec, Session
-from deploy.live.telemetry import Telemetry, TelemetrySpec
+from deploy.live.telemetry import Telemetry
 from deploy.run.garbage_collection import settle
 from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
@@ -29,6 +27,7 @@ from workers.ray_shell.carrier import HostCarrier
 from workers.ray_shell.failures import portable
 from workers.ray_shell.host import named
 from workers.ray_shell.identity import Identity, find_stranger, identity
+from workers.ray_shell.placement_groups import WatchedPlaces
 from workers.ray_shell.transport import RayHostCalls
 
 ACTOR_NAME: Final = "control-plane"
@@ -51,40 +50,6 @@ IDLE_AGAIN_S: Final = 3.0
 
 TICK_S: Final = 1.0
 """Wall seconds between two snapshots for the metrics."""
-
-
-class FleetSpec(Struct, frozen=True):
-    """The hosts that a control plane commands: name -> addresses of the components on it.
-
-    With `idle` that run goes whenever no other does, so that the fleet always has a present. With `telemetry` the
-    control plane answers scrapes, with `http` requests of clients, which the idle run serves, with `admin` operations.
-    """
-
-    hosts: dict[str, tuple[str, ...]]
-    metered: list[str] = field(default_factory=list[str])
-    idle: RunSpec | None = None
-    telemetry: TelemetrySpec | None = None
-    http: HttpSpec | None = None
-    admin: AdminSpec | None = None
-
-    def at(self, addresses: Mapping[str, str]) -> FleetSpec:
-        """The same, with all that it serves where it was found to listen."""
-        spec = self
-        if spec.telemetry is not None:
-            port = int(addresses["metrics"].rpartition(":")[2])
-            spec = replace(spec, telemetry=replace(spec.telemetry, port=port))
-        if spec.admin is not None:
-            spec = replace(spec, admin=spec.admin.at(addresses["admin"]))
-        return spec if spec.http is None else replace(spec, http=spec.http.at(addresses["http"]))
-
-
-class LiveOutcome(Struct, frozen=True):
-    """How a live run ended, and what its control plane kept: the objects that a virtual run leaves in its process."""
-
-    end: LiveEnd
-    kept: Any
-    run_s: float
-    """Wall seconds from clock zero to the end."""
 
 
 class ControlPlane:
@@ -113,6 +78,8 @@ class ControlPlane:
         self._is_untaken = False
         self._asked_s = 0.0
         self._ticking: asyncio.Task[None] | None = None
+        self._places: WatchedPlaces | None = None
+        self._watching: asyncio.Task[None] | None = None
         # Every session has a fabric of its own, and what an operator broke stays broken until it is repaired.
         self._broken_parts: set[str] = set()
         # Likewise, whom an operator sent away stays away, and what counts there are to be holds.
@@ -131,6 +98,9 @@ class ControlPlane:
         except Exception as error:
             raise portable(error) from error
         self._fleet, self._handles = spec, dict(handles)
+        if spec.placed:
+            self._places = WatchedPlaces(spec.placed, RayHostCalls(self._handles).fence)
+            self._watching = asyncio.create_task(self._places.watch())
         self._ticking = asyncio.create_task(self._tick())
         self._start_idle()
         if self._idle is not None:  # who reads that the cluster is up may send requests at once
@@ -306,10 +276,11 @@ class ControlPlane:
     def _make_session(self, fleet: FleetSpec, run: RunSpec) -> Session:
         self._num_sessions += 1
         parts = named(run.make_control)(run.spec)
-        transport = HostCarrier(RayHostCalls(self._handles), fleet.hosts, run.worker_spec, self._identity)
+        calls = RayHostCalls(self._handles)
+        transport = HostCarrier(calls, fleet.hosts, run.worker_spec, self._identity, self._places)
         name = f"{self._born_ns}-{self._num_sessions}"
-        # A private cluster has no operator.
-        return Session(name, run, parts, transport, fleet.metered, STALL_S if fleet.idle else 0.0)
+        # A private cluster has no operator, and one of a single node has no other that may have room.
+        return Session(name, run, parts, transport, fleet.metered, STALL_S if fleet.idle or fleet.placed else 0.0)
 
     async def _run_before(self, fleet: FleetSpec, spec: RunSpec, before: RunSpec) -> RunSpec:
         """A run that is no part of the replay and in no metric; what it keeps is for the replay."""

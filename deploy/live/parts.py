@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,25 +17,28 @@ from deploy.run.replay import ReplayJob, journal_header, keep_decisions
 from deploy.run.sources import clients_log, clients_warnings, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
+from deploy.system.several_clusters import refuse_several
 from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.decisions import RunDecisions
 from scheduler.policies.failures import PolicyFailures
 from scheduler.protocol.addresses import FABRIC_ADDRESS
 from scheduler.protocol.component import Component
-from scheduler.protocol.errors import ConfigError
+from scheduler.runtime.clock import NS_PER_S
 from scheduler.sources.arrivals import BLOCK_TOKENS
 from scheduler.sources.clients.log import ClientsLog
 from scheduler.sources.profiler import Profiler, Starter
 from scheduler.sources.traces.options import TraceOptions
 from scheduler.sources.traces.registry import open_trace
-from sim_hw.instance.parking import parked_instance
-from workers.stopping import StoppableInstance
+from workers.stopping import Nobody, StoppableInstance
 
 MAKE_WORKER: Final = "deploy.live.parts:make_worker"
 MAKE_CONTROL: Final = "deploy.live.parts:make_control"
 MAKE_IDLE: Final = "deploy.live.parts:make_idle"
 MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
+
+SPARE_HOST: Final = "spare"
+"""The process of instances beyond the plan: most of them are never started, and one that is not costs nothing."""
 
 
 class KeptParts(Struct, frozen=True):
@@ -49,18 +53,9 @@ class KeptParts(Struct, frozen=True):
     clients: ClientsLog | None = None
 
 
-def refuse_autoscaler(settings: Settings) -> None:
-    """`ConfigError` for what is only on the virtual clock: live, an operator scales."""
-    if settings.scaling.is_on:
-        raise ConfigError(
-            f"autoscaler {settings.scaling.autoscaler.spec} is for the virtual clock; on a cluster that is up use "
-            "'supernode drain' and 'supernode scale'"
-        )
-
-
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
     """A replay as the plain data from which every process makes its parts; one that is profiled measures first."""
-    refuse_autoscaler(job.settings)
+    refuse_several(job.settings)
     spec = {
         "config": job.settings.to_plain(),
         "trace": str(Path(job.trace).resolve()),
@@ -77,12 +72,16 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profile
 
 
 def host_plans(blueprint: Blueprint) -> list[HostPlan]:
-    """One host per instance, and one for fabric and cache pools, in the order of `Blueprint.worker_addresses`."""
-    refuse_autoscaler(blueprint.settings)
+    """One host per instance of the plan, and one for fabric and cache pools, in the order of
+    `Blueprint.worker_addresses`; and one for all instances that are not there at first, on NPUs that others have now.
+    """
+    refuse_several(blueprint.settings)
     npus = {spec.address: spec.num_npus for spec in blueprint.instances}
     shared = tuple(a for a in blueprint.worker_addresses if a in (FABRIC_ADDRESS, *blueprint.pools))
-    instances = [HostPlan(a, (a,), npus[a]) for a in blueprint.worker_addresses if a in npus]
-    return [HostPlan("network", shared, 0), *instances]
+    instances = [HostPlan(a, (a,), npus[a]) for a in blueprint.worker_addresses if a in npus.keys() - blueprint.absent]
+    absent = tuple(address for address in npus if address in blueprint.absent)
+    spare = [HostPlan(SPARE_HOST, absent, 0)] if absent else []
+    return [HostPlan("network", shared, 0), *instances, *spare]
 
 
 def metered_addresses(blueprint: Blueprint) -> list[str]:
@@ -103,17 +102,23 @@ def idle_run(settings: Settings, served_block_tokens: int = 0) -> RunSpec:
 
 
 def make_worker(spec: dict[str, Any], address: str) -> Component:
-    """The worker of that address; an operator may stop and start instances."""
-    blueprint, interval_ns = _blueprint(spec), spec["report_interval_ns"]
+    """The worker of that address; an autoscaler or an operator may stop and start instances.
+
+    Of a process in the place of one that was lost all instances are there: the core stops those that are not to be. Who
+    has no part in this run, on a cluster that has room for more, says nothing.
+    """
+    blueprint, interval_ns, began_ns = _blueprint(spec), spec["report_interval_ns"], spec["began_ns"]
+    if address not in blueprint.worker_addresses:
+        return Nobody(address)
 
     def make(began_ns: int) -> Component:
         return blueprint.make_worker(address, interval_ns, began_ns)
 
-    first = make(spec["began_ns"])
-    num_npus = {one.address: one.num_npus for one in blueprint.instances}
-    if address not in num_npus:
-        return first
-    return StoppableInstance(first, make, parked_instance(blueprint.cluster.chip, num_npus[address]))
+    if all(address != one.address for one in blueprint.instances):
+        return make(began_ns)
+    scaling, is_there = blueprint.settings.scaling, began_ns > 0 or address not in blueprint.absent
+    start_ns = round(scaling.start_s * NS_PER_S) if scaling.is_on else 0
+    return StoppableInstance(make(began_ns), make, start_ns, is_there=is_there)
 
 
 def make_control(spec: dict[str, Any]) -> ControlParts:
@@ -148,6 +153,7 @@ def make_control(spec: dict[str, Any]) -> ControlParts:
         settings.power.cap_w or 0.0,
         core,
         {} if clients is None else clients.concurrency,
+        autoscaler=settings.scaling.autoscaler.name,
     )
 
 
@@ -160,14 +166,20 @@ def make_profile(spec: dict[str, Any]) -> ControlParts:
 def make_idle(spec: dict[str, Any]) -> ControlParts:
     """A core to which nothing arrives but what clients send."""
     blueprint = _blueprint(spec)
-    core = blueprint.make_core()
+    core, autoscaler = blueprint.make_core(), blueprint.settings.scaling.autoscaler.name
     if not spec["serves"]:
-        return ControlParts(core, (), lambda: None, scheduler=core)
+        return ControlParts(core, (), lambda: None, scheduler=core, autoscaler=autoscaler)
     gateway = GatewaySource(blueprint.block_tokens)
     slo, cap_w = blueprint.settings.requests.judged_slo, blueprint.settings.power.cap_w or 0.0
-    return ControlParts(core, (gateway,), lambda: None, slo, cap_w, core, gateway=gateway)
+    return ControlParts(core, (gateway,), lambda: None, slo, cap_w, core, gateway=gateway, autoscaler=autoscaler)
 
 
 def _blueprint(spec: dict[str, Any]) -> Blueprint:
+    return _blueprint_of(tuple(spec["config"].items()), spec["block_tokens"])
+
+
+@lru_cache(maxsize=1)
+def _blueprint_of(config: tuple[tuple[str, Any], ...], block_tokens: int) -> Blueprint:
+    """Made once for all workers of a process."""
     # Any process may be lost, and what stands in its place loads its model.
-    return Blueprint(Settings.from_plain(spec["config"]), spec["block_tokens"], loads_models=True)
+    return Blueprint(Settings.from_plain(dict(config)), block_tokens, loads_models=True)

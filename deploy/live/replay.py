@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploy.cluster.attach import run_attached
+from deploy.cluster.existing.spec import ExistingSpec
 from deploy.cluster.state import ClusterState
 from deploy.live.parts import MAKE_WORKER, KeptParts, host_plans, metered_addresses, replay_run
 from deploy.live.run import LiveResult, run_live
@@ -22,11 +23,14 @@ from scheduler.runtime.clock import NS_PER_S
 from scheduler.sources.traces.registry import open_trace
 
 
-def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = None) -> ReplayResult:
+def replay_live(
+    job: ReplayJob, *, speed: float, cluster: ClusterState | None = None, existing: ExistingSpec | None = None
+) -> ReplayResult:
     """Replay in real time, `speed` emulated seconds to one on the wall; Ctrl-C ends it early, with all accounted for.
 
-    `cluster` is the standing cluster to run on; without one a private cluster is started and stopped. The warnings of
-    the result tell what start-up and hops cost, and warn when a hop is above 5 % of the median TTFT.
+    `cluster` is the standing cluster to run on; without one actors are started and ended, on an `existing` Ray cluster
+    or on a private one. The warnings of the result tell what start-up and hops cost, and warn when a hop is above 5 %
+    of the median TTFT.
     """
     trace = open_trace(job.trace, options=job.options)
     blueprint = Blueprint(job.settings, trace.block_tokens)
@@ -37,7 +41,8 @@ def replay_live(job: ReplayJob, *, speed: float, cluster: ClusterState | None = 
     watch = _Watch()
     with progress("replaying", lambda: (watch.seen["num_requests"] - watch.seen["num_open"], total())):
         if cluster is None:
-            live = run_live(host_plans(blueprint), MAKE_WORKER, metered_addresses(blueprint), run, watch.hear)
+            hosts, metered = host_plans(blueprint), metered_addresses(blueprint)
+            live = run_live(hosts, MAKE_WORKER, metered, run, watch.hear, existing)
         else:
             live = run_attached(cluster, run, watch.hear)
     kept: KeptParts = live.outcome.kept
@@ -73,6 +78,7 @@ def _stalled(live: LiveResult, broken: Sequence[str]) -> list[str]:
     return [
         f"the run stalled with {num_stalled:,} requests open, which end as failed: nothing reaches them"
         + (f" while {_few(broken)} stays broken" if broken else "")
+        + "".join(f"; {host} {line}" for host, line in live.outcome.end.waiting.items())
     ]
 
 
@@ -82,16 +88,23 @@ class _Watch:
     def __init__(self) -> None:
         self.seen: dict[str, Any] = {"num_requests": 0, "num_open": 0}
         self._is_stalled = False
+        self._waiting: dict[str, str] = {}
 
     def hear(self, progress: dict[str, Any]) -> None:
         """How far the run is."""
         self.seen.update(progress)
         left_s = progress.get("patience_left_s")
         if left_s is not None and not self._is_stalled:
+            what = "room" if progress["waiting"] else "'supernode repair'"
             tell(
-                f"nothing reaches {progress['num_open']:,} requests: waiting {left_s:.0f} s for 'supernode repair', "
+                f"nothing reaches {progress['num_open']:,} requests: waiting {left_s:.0f} s for {what}, "
                 "then they are given up"
             )
+        waiting: dict[str, str] = progress.get("waiting", {})
+        for host in {**self._waiting, **waiting}:
+            if waiting.get(host) != self._waiting.get(host):
+                tell(f"{host} {waiting.get(host) or 'has its place again'}")
+        self._waiting = waiting
         self._is_stalled = left_s is not None
 
 
@@ -109,6 +122,8 @@ def _live_warnings(live: LiveResult, summary: Summary, records: Records) -> list
         f"live: up in {live.startup_s:.1f} s, ran {live.run_s:.1f} s; messages were late by "
         f"{hops.p50_wall_ns / 1e6:.1f} ms (p99 {hops.p99_wall_ns / 1e6:.1f} ms) on the wall"
     ]
+    if live.note:
+        warnings.append(live.note)
     if end.num_restarts:
         warnings.append(f"workers were lost and started again {end.num_restarts} times")
     late = hops.warning(median_tpot_ns, mean_output_tokens)

@@ -9,10 +9,14 @@ from typing import Any, Final
 
 import ray
 from msgspec import Struct
+from msgspec.structs import replace
 
-from deploy.cluster.local_cluster import LocalCluster
+from deploy.cluster.existing.attachment import Attachment
+from deploy.cluster.existing.spec import ExistingSpec
+from deploy.cluster.local.local_cluster import LocalCluster
 from deploy.live.actors import CALL_S, Actors, HostPlan
-from deploy.live.control_plane import ACTOR_NAME, FleetSpec, LiveOutcome
+from deploy.live.control_plane import ACTOR_NAME
+from deploy.live.fleet_spec import FleetSpec, LiveOutcome
 from deploy.live.session import RunSpec
 from deploy.terminal.interrupt import stop_on_interrupt
 from scheduler.protocol.errors import ClusterError, WorkerLostError
@@ -37,12 +41,20 @@ class LiveResult(Struct, frozen=True):
     outcome: LiveOutcome
     startup_s: float
     run_s: float
+    note: str = ""
+    """Where in an existing Ray cluster it ran, for a person."""
 
 
 def run_live(
-    hosts: list[HostPlan], make_worker: str, metered: list[str], run: RunSpec, on_progress: Progress | None = None
+    hosts: list[HostPlan],
+    make_worker: str,
+    metered: list[str],
+    run: RunSpec,
+    on_progress: Progress | None = None,
+    existing: ExistingSpec | None = None,
 ) -> LiveResult:
-    """Run on actors of its own, on the Ray cluster that this process is connected to, or else on a private local one.
+    """Run on actors of its own: on the `existing` Ray cluster if one is named, else on the one that this process is
+    connected to, or else on a private local one.
 
     Ctrl-C ends the run early with an outcome whose `end.interrupted` is true; a second one leaves at once.
     `ClusterError` if the cluster, an actor or a call fails; whatever of ours core or workers raise otherwise.
@@ -52,12 +64,19 @@ def run_live(
         driver = Driver(run, on_progress)
         # A signal within Ray's own calls could leave it half done, so it is looked for between them.
         stack.enter_context(stop_on_interrupt(driver.stop))
-        if not _RAY.is_initialized():
+        attachment = None
+        if existing is not None:
+            npus = {host.name: host.num_npus for host in hosts}
+            attachment = stack.enter_context(Attachment(existing, npus, driver.look))
+        elif not _RAY.is_initialized():
             stack.enter_context(LocalCluster(sum(host.num_npus for host in hosts)))
-        actors = Actors(hosts, make_worker)
+        seating = None if attachment is None else attachment.seating
+        actors = Actors(hosts, make_worker, seating)
         stack.callback(actors.close)
-        actors.start(FleetSpec({host.name: host.addresses for host in hosts}, metered), driver.look)
-        return driver.drive(actors.control, began_s)
+        placed = {} if seating is None else seating.placed()
+        actors.start(FleetSpec({host.name: host.addresses for host in hosts}, metered, placed=placed), driver.look)
+        result = driver.drive(actors.control, began_s)
+        return result if attachment is None else replace(result, note=attachment.note)
 
 
 class Driver:

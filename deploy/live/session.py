@@ -12,7 +12,7 @@ from scheduler.core.request_table import RequestTable
 from scheduler.core.scheduler import Scheduler
 from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.metrics.slo import Slo
-from scheduler.protocol.component import Component
+from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.messages import Message
 from scheduler.runtime.clock import NS_PER_S, LiveClock
 from scheduler.runtime.journal import JournalHeader, JournalledCore, JournalWriter
@@ -45,7 +45,8 @@ class ControlParts(Struct, frozen=True):
     Without `sources`, or with a `gateway` among them, the run goes on until it is stopped. What `keep` returns when the
     run has ended goes back to the driver, pickled. Requests are judged by `slo`.
     `power_cap_w` is 0 where there is none. `scheduler` is the core if that has guests.
-    `concurrency`: how many clients wait, by the class that they ask for.
+    `concurrency`: how many clients wait, by the class that they ask for. `autoscaler`: the name of who says how many
+    instances there are.
     """
 
     core: Core
@@ -56,6 +57,7 @@ class ControlParts(Struct, frozen=True):
     scheduler: Scheduler | None = None
     concurrency: Mapping[str, int] = field(default_factory=dict[str, int])
     gateway: GatewaySource | None = None
+    autoscaler: str = ""
 
 
 class RunSpec(Struct, frozen=True):
@@ -119,9 +121,10 @@ class Session:
         """Wall seconds since clock zero."""
         return self.now_ns() / NS_PER_S / self.run_spec.speed
 
-    def now_ns(self) -> int:
-        """Emulated time; 0 before clock zero."""
-        return 0 if self._clock is None else max(self._clock.now_ns(), 0)
+    def now_ns(self, ago_s: float = 0.0) -> int:
+        """Emulated time, so many seconds ago on the wall; 0 before clock zero."""
+        since_ns = int(ago_s * NS_PER_S * self.run_spec.speed)
+        return 0 if self._clock is None else max(self._clock.now_ns() - since_ns, 0)
 
     async def begin(self) -> None:
         """Have all workers made, agree on clock zero, start all clocks."""
@@ -160,10 +163,11 @@ class Session:
         if self._runtime is not None:
             self._runtime.deliver(data)
 
-    def tell(self, message: Message) -> None:
-        """Say something to the core as an operator; nobody hears it before `begin` has ended."""
+    def tell(self, message: Message, at_ns: int = NEVER_NS) -> None:
+        """Say something to the core from outside, as of a time that is past, or now; nobody hears it before `begin` has
+        ended."""
         if self._runtime is not None:
-            self._runtime.tell(message)
+            self._runtime.tell(message, at_ns)
 
     @property
     def faults(self) -> FaultSource | None:
@@ -189,4 +193,5 @@ class Session:
             "hop_p50_ms": hops.p50_wall_ns / 1e6,
             "hop_p99_ms": hops.p99_wall_ns / 1e6,
             "patience_left_s": runtime.patience.left_s,
+            "waiting": runtime.waiting(),
         }

@@ -64,6 +64,8 @@ class Telemetry:
             power_cap_w=parts.power_cap_w,
             concurrency=parts.concurrency,
             errors=None if parts.scheduler is None else parts.scheduler.routing.prediction_errors,
+            fleet=parts.scheduler,
+            autoscaler=parts.autoscaler,
         )
         if parts.scheduler is not None:
             parts.scheduler.add_guest(self._totals)

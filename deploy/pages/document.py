@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
+from zlib import crc32
 
 from msgspec import Struct
 
@@ -13,6 +14,9 @@ from deploy.pages.style import STYLE
 from deploy.pages.units import shown
 
 NOTHING: Final = "-"
+
+MAX_TEXT: Final = 160
+"""Characters of a setting that are shown."""
 
 _WIDE: Final = "<figure class=wide"
 _ROWS: Final = ("", "ones", "twos", "threes")
@@ -109,6 +113,9 @@ def plain(value: Any) -> str:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        # Texts of files, of which it matters whether they differ.
+        return f"{value[:MAX_TEXT]}... ({len(value):,} characters, {crc32(value.encode()):08x})"
     return f"{value:,.12g}" if isinstance(value, float) else str(value)
 
 

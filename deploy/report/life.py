@@ -154,7 +154,7 @@ def _events(run: RunFolder, request_id: int) -> Iterator[LifeEvent]:
         yield LifeEvent(at_ns, "preempted", where, "no KV block was free for a growing sequence; it is requeued")
     if numbers["retries"][request_id]:
         yield from _losses(run, stamp("arrived_ns"), stamp("ended_ns"))
-        yield from _scalings(run, stamp("arrived_ns"), stamp("ended_ns"))
+    yield from _scalings(run, stamp("arrived_ns"), stamp("ended_ns"))
     if (at_ns := stamp("decode_started_ns")) != NOT_YET:
         yield LifeEvent(at_ns, "decode began", texts["decode_instance"][request_id], "at a boundary between steps")
     reason = texts["finish_reason"][request_id]

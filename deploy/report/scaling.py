@@ -6,6 +6,7 @@ from typing import Final
 
 from deploy.pages.document import amount, section, table
 from deploy.run_folder.read import RunFolder, ScalingChange
+from scheduler.core.scaling.rules import BY_OPERATOR
 
 MAX_ROWS: Final = 200
 """Of changes; a run of days may have more, all of which are in the folder."""
@@ -28,8 +29,16 @@ def scaling_section(run: RunFolder) -> list[str]:
         for one in run.scalings[:MAX_ROWS]
     ]
     shown = f" The first {MAX_ROWS} of {len(run.scalings):,}." if len(run.scalings) > MAX_ROWS else ""
-    about = f"Who decided: {run.config['autoscaler']}. Instances that start load their model before they serve.{shown}"
+    about = f"Who decides: {_who(run)}. Instances that start load their model before they serve.{shown}"
     return [section("Scaling", about, of_roles, table(_HEAD, rows) if rows else "")]
+
+
+def _who(run: RunFolder) -> str:
+    """The autoscaler, an operator, or both."""
+    by_hand = ["an operator"] if any(one.reason == BY_OPERATOR for one in run.scalings) else []
+    # A setting that is at its default is not told.
+    autoscaler = [str(run.config["autoscaler"])] if "autoscaler" in run.config else []
+    return " and ".join([*autoscaler, *by_hand])
 
 
 def wanted_text(change: ScalingChange) -> str:

@@ -55,7 +55,9 @@ def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = N
         settings.digest(),
         blueprint.plane_capacity_bytes_per_s(),
         has_prefix_cache=settings.cache.mode is not CacheMode.NONE,
-        pool_bytes_per_s=pool_bytes_per_s(blueprint.cluster, blueprint.plan.num_cache_servers),
+        pool_bytes_per_s=pool_bytes_per_s(
+            blueprint.supernodes, [one.num_cache_servers for one in blueprint.plan.supernodes]
+        ),
         curves=blueprint.curves,
         bill=bill_of(blueprint),
         places=blueprint.npu_places(),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 
 from deploy.settings.price import PriceTerms
@@ -57,11 +58,45 @@ def hardware_price(
     return rented(rents[price.contract].value, num_npus)
 
 
+class FleetPrice(Struct, frozen=True):
+    """Of supernodes that may differ, together."""
+
+    whole: HardwarePrice
+    plan_share: float
+    """Of the price, what the NPUs of the plan come to."""
+    weights: Mapping[str, float]
+    """By role, the price of one of its NPUs over the mean of those of the plan; a spare one is paid by those who are in
+    its supernode."""
+
+
+def fleet_price(blueprint: Blueprint) -> FleetPrice:
+    """Each supernode at the price of its kind; where NPUs are rented, those of the plan. `ConfigError` as above."""
+    price, plan, supernodes = blueprint.settings.money.price, blueprint.plan, blueprint.supernodes
+    num_npus = sum(one.num_npus for one in supernodes)
+    if not plan.has_several_clusters:
+        whole = hardware_price(price, blueprint.cluster, len(supernodes), plan.num_npus)
+        return FleetPrice(whole, plan.num_npus / num_npus, {})
+    planned = [one.num_npus for one in plan.supernodes]
+    each = [hardware_price(price, one, 1, count) for one, count in zip(supernodes, planned, strict=True)]
+    usd_per_s = sum(one.usd_per_s for one in each)
+    own = sum(one.usd_per_s * count / node.num_npus for one, node, count in zip(each, supernodes, planned, strict=True))
+    by_role: dict[str, list[float]] = {}
+    for spec in blueprint.instances:
+        rate = each[spec.supernode].usd_per_s / planned[spec.supernode]
+        by_role.setdefault(spec.role.value, []).extend([rate] * spec.num_npus)
+    mean = sum(map(sum, by_role.values())) / plan.num_npus
+    return FleetPrice(
+        replace(each[0], usd_per_s=usd_per_s),
+        own / usd_per_s if usd_per_s else 1.0,
+        {role: sum(rates) / len(rates) / mean if mean else 1.0 for role, rates in by_role.items()},
+    )
+
+
 def bill_of(blueprint: Blueprint) -> Bill:
     """What a run of this blueprint costs, once it is known what it came to."""
-    money, num_supernodes = blueprint.settings.money, len(blueprint.plan.supernodes)
-    planned = blueprint.plan.num_npus
-    price = hardware_price(money.price, blueprint.cluster, num_supernodes, planned)
+    money, planned = blueprint.settings.money, blueprint.plan.num_npus
+    fleet = fleet_price(blueprint)
+    price, system_npus = fleet.whole, sum(one.num_npus for one in blueprint.supernodes)
     tariff, pue = money.tariff, money.site.pue.value
 
     def bill(
@@ -73,7 +108,11 @@ def bill_of(blueprint: Blueprint) -> Bill:
         is_flat = len(tariff.bands) == 1
         usd_per_joule = tariff.usd(1.0, 0.0, served.span_s) if is_flat else mean_usd_per_joule(tariff, course())
         pools = [
-            PoolUsage(use.mean_npus, usd_per_joule * pue * use.joules, _SIDES.get(role, served.mixed_share))
+            PoolUsage(
+                use.mean_npus * fleet.weights.get(role, 1.0),
+                usd_per_joule * pue * use.joules,
+                _SIDES.get(role, served.mixed_share),
+            )
             for role, use in roles.items()
         ]
 
@@ -86,21 +125,23 @@ def bill_of(blueprint: Blueprint) -> Bill:
             tokens = served.prompt_tokens, served.output_tokens
             return run_cost(RunUsage(served.span_s, *tokens, pools, system_npus, other_usd), hardware)
 
-        whole = cost_of(num_supernodes * blueprint.cluster.num_npus, energy.facility.joules, paid)
-        return CostUse(*_sides(whole), _plan_cost(paid, energy.plan, pooled, cost_of))
+        whole = cost_of(system_npus, energy.facility.joules, paid)
+        return CostUse(*_sides(whole), _plan_cost(paid, fleet, energy.plan, pooled, cost_of))
 
     return bill
 
 
 def _plan_cost(
     price: HardwarePrice,
+    fleet: FleetPrice,
     energy: PlanEnergy | None,
     pooled: float,
     cost_of: Callable[[float, float, HardwarePrice], RunCost],
 ) -> PlanCost | None:
     if energy is None:
         return None
-    hardware = price if price.includes_energy else replace(price, usd_per_s=energy.npu_share * price.usd_per_s)
+    share = fleet.plan_share if fleet.weights else energy.npu_share
+    hardware = price if price.includes_energy else replace(price, usd_per_s=share * price.usd_per_s)
     return PlanCost(*_sides(cost_of(pooled, energy.joules, hardware)))
 
 

@@ -89,6 +89,8 @@ class ScrapedRun:
             power_cap_w=blueprint.settings.power.cap_w or 0.0,
             errors=core.routing.prediction_errors,
             concurrency=dict(blueprint.settings.clients.concurrency),
+            fleet=core,
+            autoscaler=blueprint.settings.scaling.autoscaler.name,
         )
         core.add_guest(self._totals)
         core.state.decision_logs.append(self._totals.decisions)

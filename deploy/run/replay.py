@@ -42,6 +42,7 @@ SUMMARY_NAME: Final = "summary.json"
 if TYPE_CHECKING:
     from deploy.run.openmetrics import ScrapedRun, ScrapeJob
     from deploy.run_folder.log import RunLog
+    from scheduler.core.routing.decision import DecisionLog
     from scheduler.core.scheduler import Scheduler
     from scheduler.metrics.outcome.decisions import RunDecisions
     from scheduler.runtime.journal import JournalHeader
@@ -62,6 +63,8 @@ class ReplayJob(Struct, frozen=True):
     """Whether the result is to have what a run folder needs."""
     scrapes: ScrapeJob | None = None
     """A file of simulated scrapes to write, on the virtual clock."""
+    decision_logs: Sequence[DecisionLog] = ()
+    """Who else keeps what is decided."""
 
 
 class LiveCost(Struct, frozen=True):
@@ -132,7 +135,8 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
     core = blueprint.make_core()
     collector = collecting(core, blueprint)
     workers: list[Component] = [blueprint.make_worker(address) for address in blueprint.worker_addresses]
-    workers, lose, provisioners = _losable(job.faults, blueprint, workers)
+    workers, lose, provisioners = _losable(job.faults, blueprint, workers, lambda worker: runtime.exchange(worker))
+    core.state.decision_logs += job.decision_logs
     table = core.table
     total = TraceTotal(job.trace, job.options, trace.num_requests_hint)
     decided = keep_decisions(core) if job.keeps_log else None
@@ -175,7 +179,10 @@ def replay_virtual(job: ReplayJob) -> ReplayResult:
 
 
 def _losable(
-    faults: FaultPlan | None, blueprint: Blueprint, workers: list[Component]
+    faults: FaultPlan | None,
+    blueprint: Blueprint,
+    workers: list[Component],
+    exchange: Callable[[Component], None],
 ) -> tuple[list[Component], Callable[[str, int], Outputs], list[Component]]:
     """The workers such that those that are to be lost can be, and those that come and go; what loses one, and who
     starts and ends them."""
@@ -184,11 +191,10 @@ def _losable(
         return workers, lose_nothing, []
     from deploy.faults.workers import LosableWorkers
 
-    instances = frozenset(spec.address for spec in blueprint.instances)
     kept = LosableWorkers(
         workers,
-        instances if scaling.is_on else lost & instances,
         lambda address, now_ns: blueprint.make_worker(address, began_ns=now_ns),
+        exchange,
         blueprint.absent,
     )
     if not scaling.is_on:

@@ -61,7 +61,7 @@ def make_sources(
     from scheduler.runtime.random_streams import stream
     from scheduler.sources.faults import FaultSource, fault_changes
 
-    parts, seed = FabricParts(blueprint.cluster, len(blueprint.plan.supernodes)).by_kind(), blueprint.settings.run.seed
+    parts, seed = FabricParts(*blueprint.supernodes).by_kind(), blueprint.settings.run.seed
     changes = fault_changes(faults, parts, lambda name: stream(seed, name))
     return [*sources, FaultSource(changes, has_work)]
 

@@ -38,6 +38,7 @@ from sim_hw.power.sites import Site, find_site
 
 # Few runs have traffic of others, and reading its file takes a while to import; few park.
 if TYPE_CHECKING:
+    from deploy.calibration.profile import Profile
     from deploy.settings.background import NamedFlow
     from scheduler.core.guests.parking import ParkingRules
 
@@ -60,12 +61,31 @@ def _absolute(path: str) -> str:
     return str(Path(path).resolve()) if path else ""
 
 
+def _calibration(told: str) -> Profile | None:
+    if not told:
+        return None
+    from deploy.calibration.profile import read_profile
+
+    return read_profile(told)
+
+
+def _kept_calibration(told: str) -> str:
+    """The text of the file: what it says decides the outcome, wherever it is and whatever becomes of it."""
+    profile = _calibration(told)
+    return profile.text() if profile else ""
+
+
+def _cluster(name: str, calibration: Profile | None) -> Supernode:
+    cluster = load_cluster(name)
+    return calibration.applied(cluster) if calibration else cluster
+
+
 def _usual_plan(cluster: Supernode) -> str:
     return cluster.defaults.plan
 
 
 def _plan(text: str, cluster: Supernode) -> Plan:
-    return parse_plan(text, cluster.num_npus, cluster.num_nodes.count)
+    return parse_plan(text, cluster.num_npus, cluster.num_nodes.count, cluster.name)
 
 
 def _usual_cache(cluster: Supernode) -> CacheText:
@@ -117,8 +137,21 @@ def _names(text: str) -> tuple[str, ...]:
 class Hardware(Struct, frozen=True):
     """What there is, which model runs on it, and how it is split into instances."""
 
+    calibration: Profile | None = setting(
+        "",
+        _calibration,
+        kept=_kept_calibration,
+        flag=("FILE", "What supernode calibrate wrote, of its chip."),
+        is_extra=True,
+    )
+    """Constants of the chip of `cluster` that `supernode calibrate` made of measurements, as a file; empty for those
+    that are built in. Its text is kept, so that a run is the same wherever and whenever it is made again."""
     cluster: Supernode = setting(
-        "cloudmatrix384", load_cluster, kept=_absolute_file, flag=("NAME", "Hardware profile, or a .yaml file of one.")
+        "cloudmatrix384",
+        _cluster,
+        needs=("calibration",),
+        kept=_absolute_file,
+        flag=("NAME", "Hardware profile, or a .yaml file of one."),
     )
     """Hardware profile, by name or YAML file."""
     model: ModelShape = setting(
@@ -134,6 +167,11 @@ class Hardware(Struct, frozen=True):
     )
     """Instances. The default is the cluster's: on cloudmatrix384 one published decode instance, and prefill instances
     on the rest (224 + 160 NPUs)."""
+
+    @property
+    def supernodes(self) -> tuple[Supernode, ...]:
+        """What each supernode of the plan is."""
+        return tuple(one.cluster or self.cluster for one in self.plan.supernodes)
 
 
 class Routing(Struct, frozen=True):

@@ -30,6 +30,13 @@ class Difference(Struct, frozen=True):
 
     interval: Interval
     verdict: Verdict
+    prediction_error: float | None = None
+    """Half of the 90 % interval of what the hardware model may be off by; None where both share it, or nobody knows."""
+
+    @property
+    def is_within_prediction_error(self) -> bool:
+        """Whether two machines may well differ the other way."""
+        return self.prediction_error is not None and abs(self.interval.mean) <= self.prediction_error
 
 
 class Verdicts(Struct, frozen=True):
@@ -83,4 +90,8 @@ def _judge(path: str, difference: Interval) -> Difference:
 
 def _plain(one: Difference) -> dict[str, Any]:
     mean, low, high = (float(f"{value:.6g}") for value in (one.interval.mean, one.interval.low, one.interval.high))
-    return {"difference": mean, "low": low, "high": high, "verdict": one.verdict}
+    document: dict[str, Any] = {"difference": mean, "low": low, "high": high, "verdict": one.verdict}
+    if one.prediction_error is not None:
+        document["prediction_error"] = float(f"{one.prediction_error:.6g}")
+        document["is_within_prediction_error"] = one.is_within_prediction_error
+    return document

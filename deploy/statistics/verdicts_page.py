@@ -7,7 +7,7 @@ from typing import Final
 
 from deploy.statistics.batches import NUM_BATCHES
 from deploy.statistics.seeds_page import NAMES, shown
-from deploy.statistics.verdicts import Verdicts
+from deploy.statistics.verdicts import Difference, Verdicts
 from deploy.terminal.table import table
 
 BATCH_NAMES: Final = {
@@ -41,4 +41,12 @@ def _cells(path: str, verdicts: Verdicts) -> tuple[str, str, str]:
         return "-", "-", "-"
     mean, half = one.interval.mean, one.interval.high - one.interval.mean
     sign = "+" if mean > 0 else "-" if mean < 0 else ""
-    return f"{sign}{shown(path, abs(mean))}", shown(path, half), one.verdict
+    return f"{sign}{shown(path, abs(mean))}", shown(path, half), _verdict(path, one)
+
+
+def _verdict(path: str, one: Difference) -> str:
+    """With how far the model of the hardware may be off, where the set-ups do not share that."""
+    if one.prediction_error is None or one.verdict == "no difference shown":
+        return one.verdict
+    where = "within" if one.is_within_prediction_error else "beyond"
+    return f"{one.verdict}, {where} the model's {shown(path, one.prediction_error)}"

@@ -23,6 +23,7 @@ NAMES: Final = {
     "throughput.requests_per_s": "req/s",
     "energy.joules_per_output_token": "J/token",
     "cost.usd_per_million_output_tokens": "$/Mtok out",
+    "cost.plan.usd": "USD",
     "cost.usd_per_million_input_tokens": "$/Mtok in",
 }
 

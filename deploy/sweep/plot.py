@@ -24,15 +24,22 @@ OTHERS: Final = "var(--a)"
 
 
 def write_sweep_page(
-    folder: Path, points: Sequence[Point], objectives: Sequence[Objective], on_front: Sequence[int], title: str
+    folder: Path,
+    points: Sequence[Point],
+    objectives: Sequence[Objective],
+    on_front: Sequence[int],
+    title: str,
+    answer: str = "",
 ) -> str:
-    """Write the page into a folder that is there; returns its path."""
+    """Write the page into a folder that is there; returns its path. `answer`: HTML that stands before all points."""
     path = folder / PAGE_NAME
-    write_whole(path, _page(points, objectives, on_front, title).encode())
+    write_whole(path, _page(points, objectives, on_front, title, answer).encode())
     return str(path)
 
 
-def _page(points: Sequence[Point], objectives: Sequence[Objective], on_front: Sequence[int], title: str) -> str:
+def _page(
+    points: Sequence[Point], objectives: Sequence[Objective], on_front: Sequence[int], title: str, answer: str
+) -> str:
     pairs = combinations(objectives, 2)
     cards = [
         card(f"{heading(x)} and {heading(y)}", _better(x, y), _figure(points, on_front, x, y), HEIGHT_PX)
@@ -45,6 +52,7 @@ def _page(points: Sequence[Point], objectives: Sequence[Objective], on_front: Se
     failed = [[label(point), point.errors[0]] for point in points if point.errors]
     parts = [
         f"<h1>{escape(title)}</h1>",
+        answer,
         section(
             "Front",
             "No other point beats these; put the pointer on one to see its settings.",

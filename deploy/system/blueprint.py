@@ -12,11 +12,12 @@ from deploy.settings.flow_control import flow_control
 from deploy.settings.settings import Settings
 from deploy.system.aggregated import aggregated_config, check_aggregated
 from deploy.system.caches import make_own_cache, make_pool, pools_of, reads_sessions
-from deploy.system.fabric import FabricPlan
-from deploy.system.facility import facility_curves
+from deploy.system.fabric import FabricPlan, first_numbers, plane_capacity_bytes_per_s
+from deploy.system.facility import fleet_curves
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.instances import InstanceSpec, Role, placed, specs_of
 from deploy.system.routers import make_policies
+from deploy.system.several_clusters import check_supernodes
 from deploy.system.weight_channels import ModelChannels
 from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
@@ -28,12 +29,11 @@ from scheduler.protocol.addresses import FABRIC_ADDRESS, pool_addresses
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
-from sim_hw.clusters.supernode import Endpoint
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.errors import HardwareModelError
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
 from sim_hw.instance.ub_shares import PPM
 from sim_hw.model_loading import Strategy
-from sim_hw.planes import Plane as CatalogPlane
 from workers.aggregated.instance import AggregatedInstance
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
@@ -67,7 +67,13 @@ class Blueprint:
         hardware = settings.hardware
         self.cluster, self.model, self.plan = hardware.cluster, hardware.model, hardware.plan
         self._is_capped = settings.power.cap_w is not None
-        self._physics = InstancePhysics(hardware, settings.instances, is_capped=self._is_capped)
+        self.supernodes = hardware.supernodes
+        """What each supernode is."""
+        check_supernodes(settings)
+        self._physics_of = {
+            one.name: InstancePhysics(replace(hardware, cluster=one), settings.instances, is_capped=self._is_capped)
+            for one in self.supernodes
+        }
         plans = self.plan.supernodes
         self.prefill = specs_of(Role.PREFILL, [one.prefill_npus for one in plans])
         self.decode = specs_of(Role.DECODE, [one.decode_npus for one in plans])
@@ -109,6 +115,8 @@ class Blueprint:
                 # Every rank of a prefill instance holds the same KV, every die of another its own.
                 self._kv_tokens(spec) * (1 if spec.role is Role.PREFILL else self._num_dies(spec)),
                 spec.supernode,
+                spec.first_npu if self.settings.scaling.is_on else None,
+                spec.address not in self.absent,
             )
             for spec in self.instances
         ]
@@ -144,13 +152,13 @@ class Blueprint:
     @cached_property
     def curves(self) -> FacilityCurves:
         """What all supernodes draw beside the NPUs of the plan."""
-        num_metered, site = sum(spec.num_npus for spec in self.instances), self.settings.money.site
-        return facility_curves(site, self.cluster, len(self.plan.supernodes), self.plan.num_npus, num_metered)
+        num_metered = sum(spec.num_npus for spec in self.instances)
+        return fleet_curves(self.settings.money.site, self.supernodes, self.plan, num_metered)
 
     def npu_places(self) -> Places:
         """Where the NPUs of the plan stand: instances take them in their order."""
-        cluster = self.cluster
-        dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in self.instances), cluster.num_npus)
+        cluster, first = self.cluster, first_numbers(one.num_npus for one in self.supernodes)
+        dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in self.instances), first)
         if self.settings.scaling.is_on:
             dealt = [range(spec.first_npu, spec.first_npu + spec.num_npus) for spec in self.instances]
         nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
@@ -198,7 +206,7 @@ class Blueprint:
             return make_pool(self.pool_sizes(self.pools.index(address)), self.settings.cache.policy, address)
         spec = next(spec for spec in self.instances if spec.address == address)
         if spec.role is Role.AGGREGATED:
-            physics, cache = self._physics.aggregated(spec.num_npus), self._own_cache(spec)
+            physics, cache = self._physics(spec).aggregated(spec.num_npus), self._own_cache(spec)
             sizes = aggregated_config(physics, settings=self.settings, pass_tokens=self._pass_tokens(spec))
             sizes = replace(sizes, decode=replace(sizes.decode, report_interval_ns=report_interval_ns))
             return AggregatedInstance(address, sizes, physics.cost(), physics.power, cache, began_ns=began_ns)
@@ -215,7 +223,7 @@ class Blueprint:
         from sim_hw.instance.parking import parked_instance
         from workers.parking import ParkableInstance
 
-        return ParkableInstance(inner, is_empty, parked_instance(self.cluster.chip, spec.num_npus))
+        return ParkableInstance(inner, is_empty, parked_instance(self.cluster_of(spec).chip, spec.num_npus))
 
     def _power_cap(self) -> PowerCap | None:
         cap_w = self.settings.power.cap_w
@@ -223,8 +231,8 @@ class Blueprint:
             return None
         from deploy.system.power_budget import power_cap
 
-        prefill = [(spec.address, self._physics.prefill(spec.num_npus)) for spec in self.prefill]
-        decode = [(spec.address, self._physics.decode(spec.num_npus)) for spec in self.decode]
+        prefill = [(spec.address, self._physics(spec).prefill(spec.num_npus)) for spec in self.prefill]
+        decode = [(spec.address, self._physics(spec).decode(spec.num_npus)) for spec in self.decode]
         return power_cap(cap_w, self.settings.requests.slo or Slo(), self.curves, prefill, decode)
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
@@ -245,8 +253,9 @@ class Blueprint:
     def _kv_tokens(self, spec: InstanceSpec) -> int:
         """KV tokens of a prefill instance, or of one die of another."""
         if spec.role is Role.PREFILL:
-            return self._physics.prefill(spec.num_npus).kv_blocks * KV_BLOCK_TOKENS
-        of_role = self._physics.decode if spec.role is Role.DECODE else self._physics.aggregated
+            return self._physics(spec).prefill(spec.num_npus).kv_blocks * KV_BLOCK_TOKENS
+        physics = self._physics(spec)
+        of_role = physics.decode if spec.role is Role.DECODE else physics.aggregated
         return of_role(spec.num_npus).room.kv_blocks * KV_BLOCK_TOKENS
 
     def _pass_tokens(self, spec: InstanceSpec) -> int:
@@ -256,10 +265,17 @@ class Blueprint:
         return spec.num_npus * (per_npu if spec.role is Role.PREFILL else instances.aggregated_tokens_per_npu)
 
     def _num_dies(self, spec: InstanceSpec) -> int:
-        return spec.num_npus * self.cluster.chip.num_dies.count
+        return spec.num_npus * self.cluster_of(spec).chip.num_dies.count
+
+    def cluster_of(self, spec: InstanceSpec) -> Supernode:
+        """What an instance stands in."""
+        return self.supernodes[spec.supernode]
+
+    def _physics(self, spec: InstanceSpec) -> InstancePhysics:
+        return self._physics_of[self.cluster_of(spec).name]
 
     def _make_prefill(self, spec: InstanceSpec, began_ns: int) -> PrefillInstance:
-        physics = self._physics.prefill(spec.num_npus)
+        physics = self._physics(spec).prefill(spec.num_npus)
         cache = self._own_cache(spec)
         return PrefillInstance(
             spec.address,
@@ -275,7 +291,7 @@ class Blueprint:
         )
 
     def _make_decode(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> DecodeInstance:
-        physics = self._physics.decode(spec.num_npus)
+        physics = self._physics(spec).decode(spec.num_npus)
         config = DecodeConfig(
             num_dies=physics.num_dies,
             blocks_per_die=physics.room.kv_blocks,
@@ -306,7 +322,7 @@ class Blueprint:
 
     def _own_store_sizes(self, spec: InstanceSpec) -> StoreSizes:
         """Of the cache of one prefill instance: the DRAM of its nodes."""
-        return self._store_sizes(1, spec.num_npus / self.cluster.npus_per_node.count)
+        return self._store_sizes(1, spec.num_npus / self.cluster_of(spec).npus_per_node.count)
 
     def _own_cache(self, spec: InstanceSpec) -> BlockStore | None:
         if not self._has_own_caches:
@@ -362,6 +378,7 @@ class Blueprint:
                 aggregated=placed(self.aggregated),
                 has_cache_ssd=self.settings.cache.has_ssd,
                 keeps_answers=self.settings.cache.answers,
+                clusters=self.supernodes,
             )
         except HardwareModelError as error:
             raise ConfigError(str(error)) from error
@@ -381,11 +398,4 @@ class Blueprint:
 
     def plane_capacity_bytes_per_s(self) -> dict[Plane, float]:
         """Line rate of all endpoints of each plane together, in all supernodes, one direction."""
-        cluster, num_supernodes = self.cluster, len(self.plan.supernodes)
-        ends = {Plane.UB: Endpoint.DIE, Plane.RDMA: Endpoint.DIE, Plane.VPC: Endpoint.NODE}
-        return {
-            plane: num_supernodes
-            * cluster.num_endpoints(end)
-            * cluster.port(CatalogPlane(plane.name.lower()), end).bytes_per_s.value
-            for plane, end in ends.items()
-        }
+        return plane_capacity_bytes_per_s(self.supernodes)

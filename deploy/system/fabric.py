@@ -7,14 +7,16 @@ them. Traffic of a pool is not counted on the lines of the NPUs of the nodes on 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from scheduler.protocol.addresses import cache_ssd_address, pool_addresses
 from scheduler.protocol.fabric_messages import Plane, TransferKind
-from sim_hw.clusters.supernode import Operation, Supernode
+from sim_hw.clusters.supernode import Endpoint, Operation, Supernode
 from sim_hw.figure import Figure
 from sim_hw.network.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, pool_rate
 from sim_hw.network.lines import FleetLines, LineEnd, Lines
@@ -45,6 +47,9 @@ class FabricPlan:
 
     KV is transferred from prefill instances to decode and aggregated ones; what an aggregated instance computes stays.
 
+    `clusters`: what each supernode is, where not all are `cluster`. Streams between two that differ take the lesser of
+    their RDMA rates: the adapters of both are taken to be on one Ethernet.
+
     `num_cache_servers` by supernode: the nodes whose DRAM is its pool, if any. `oversubscription`: by how much the
     lines of a supernode's dies together exceed what leads from it to the others.
     """
@@ -61,10 +66,15 @@ class FabricPlan:
         aggregated: Sequence[Placed] = (),
         has_cache_ssd: bool = False,
         keeps_answers: bool = False,
+        clusters: Sequence[Supernode] = (),
     ) -> None:
-        self.cluster = cluster
         self.num_supernodes = len(num_cache_servers)
-        self.lines = FleetLines(cluster, self.num_supernodes)
+        self.clusters = tuple(clusters) or (cluster,) * self.num_supernodes
+        self.lines = FleetLines(self.clusters)
+        self._first_npus = first_numbers(one.num_npus for one in self.clusters)
+        self._first_dies = first_numbers(one.num_dies for one in self.clusters)
+        self._first_cpus = first_numbers(one.num_cpus for one in self.clusters)
+        self._first_nodes = first_numbers(one.num_nodes.count for one in self.clusters)
         self.links: list[LinkGroup] = []
         self.profiles: dict[tuple[TransferKind, Plane, str, str], PathProfile] = {}
         self.expert_links: dict[str, ExpertLinks] = {}
@@ -75,20 +85,22 @@ class FabricPlan:
         self._cards_in: dict[str, int] = {}
         self._into: dict[tuple[str, Plane], int] = {}
         self._npus: dict[str, range] = {}
-        first = [index * cluster.num_npus for index in range(self.num_supernodes)]
+        first = list(self._first_npus)
         for one in (*prefill, *decode, *aggregated):
             begin = first[one.supernode] if one.first_npu == IN_ORDER else one.first_npu
             self._npus[one.address] = range(begin, begin + one.num_npus)
             first[one.supernode] += one.num_npus
-        rate = kv_transfer_rate(cluster)
+        rates = [kv_transfer_rate(one) for one in self.clusters]
+        whole = [round(rate.bytes_per_s.value) for rate in rates]
         self.kv_transfer = KvTransferRoutes(
             {one.address: self._die_links(one.address) for one in prefill},
             {one.address: self._die_links(one.address) for one in (*decode, *aggregated)},
-            round(rate.bytes_per_s.value),
-            latency_ns(rate.latency_s),
+            max(whole),
+            latency_ns(rates[0].latency_s),
             {one.address: one.supernode for one in (*prefill, *decode, *aggregated)},
             self._crossings(1 / oversubscription),
             round(CROSSING_LATENCY_S.value * 1e9),
+            whole if len(set(whole)) > 1 else (),
         )
         pools = pool_addresses(self.num_supernodes)
         for index, num_servers in enumerate(num_cache_servers):
@@ -128,7 +140,14 @@ class FabricPlan:
 
     def supernode_of(self, address: str) -> int:
         """Where an instance lies."""
-        return self._npus[address].start // self.cluster.num_npus
+        return bisect_right(self._first_npus, self._npus[address].start) - 1
+
+    def cluster_of(self, address: str) -> Supernode:
+        """What an instance lies in."""
+        return self.clusters[self.supernode_of(address)]
+
+    def _lines_of(self, address: str) -> Lines:
+        return self.lines.of(self.supernode_of(address))
 
     def num_npus(self, address: str) -> int:
         """Packages of an instance."""
@@ -143,22 +162,22 @@ class FabricPlan:
         LookupError where there are no such lines."""
         if (address, plane) not in self._into:
             group = self._pool_lines(address, plane)
-            self.lines.lines.whole_bytes_per_s(group.end)
+            self._lines_of(address).whole_bytes_per_s(group.end)
             self._into[address, plane] = self.link(group)
         return self._into[address, plane]
 
     def pool_cards_in(self, pool: str) -> int:
         """The link into the VPC cards of the nodes of a pool. Raises LookupError where there are none."""
         if pool not in self._cards_in:
-            self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE)
             index = pool_addresses(self.num_supernodes).index(pool)
+            self.lines.of(index).whole_bytes_per_s(LineEnd.VPC_NODE)
             self._cards_in[pool] = self.link(self._server_nodes(pool, index, self.num_servers[pool]))
         return self._cards_in[pool]
 
     def die_line_rate_bytes_per_s(self, address: str, plane: Plane) -> int:
         """What one die has of the lines of its instance on a plane."""
         group = self._pool_lines(address, plane)
-        line = self.lines.lines.whole_bytes_per_s(group.end) * len(group.numbers) * group.share
+        line = self._lines_of(address).whole_bytes_per_s(group.end) * len(group.numbers) * group.share
         return round(line / self.num_dies(address))
 
     def _laid(self, background: Sequence[NamedFlow]) -> list[BackgroundFlow]:
@@ -186,7 +205,7 @@ class FabricPlan:
                 self._note_expert_links(address, self.into(address, Plane.UB), self.link(out))
 
     def _note_expert_links(self, address: str, into: int, out: int) -> None:
-        line = round(self.lines.lines.whole_bytes_per_s(LineEnd.UB_DIE))
+        line = round(self._lines_of(address).whole_bytes_per_s(LineEnd.UB_DIE))
         self.expert_links[address] = ExpertLinks(into, out, len(self._dies(address)), line)
 
     def link(self, group: LinkGroup) -> int:
@@ -195,8 +214,10 @@ class FabricPlan:
         return len(self.links) - 1
 
     def _dies(self, address: str) -> range:
-        npus, per_npu = self._npus[address], self.cluster.chip.num_dies.count
-        return range(npus.start * per_npu, npus.stop * per_npu)
+        npus, supernode = self._npus[address], self.supernode_of(address)
+        per_npu = self.clusters[supernode].chip.num_dies.count
+        first = self._first_dies[supernode] + (npus.start - self._first_npus[supernode]) * per_npu
+        return range(first, first + len(npus) * per_npu)
 
     def _die_links(self, address: str) -> range:
         links = [self.link(LinkGroup(LineEnd.RDMA_DIE, range(die, die + 1))) for die in self._dies(address)]
@@ -206,24 +227,21 @@ class FabricPlan:
         """Links out of and into each supernode, where there are several."""
         if self.num_supernodes == 1:
             return []
-        num_dies = self.cluster.num_dies
-        lines = [
-            LinkGroup(LineEnd.RDMA_DIE, range(i * num_dies, (i + 1) * num_dies), share)
-            for i in range(self.num_supernodes)
-        ]
+        pairs = zip(self._first_dies, self.clusters, strict=True)
+        lines = [LinkGroup(LineEnd.RDMA_DIE, range(first, first + one.num_dies), share) for first, one in pairs]
         return [(self.link(line), self.link(line)) for line in lines]
 
     def _add_pool(
         self, pool: str, index: int, addresses: Sequence[str], num_servers: int, plane: Plane
     ) -> tuple[int, int]:
         """Returns the links out of its servers and into them."""
-        node = self.cluster
+        node = self.clusters[index]
         reads, writes = (
             pool_rate(node, CatalogPlane(plane.name.lower()), operation)
             for operation in (Operation.READ, Operation.WRITE)
         )
         if plane is Plane.UB:
-            lines = _server_lines(LineEnd.UB_CPU, index * node.num_cpus, num_servers, pool, node.cpus_per_node.count)
+            lines = _server_lines(LineEnd.UB_CPU, self._first_cpus[index], num_servers, pool, node.cpus_per_node.count)
         else:
             lines = self._server_nodes(pool, index, num_servers)
         pool_out, pool_in = self.link(lines), self.link(lines)
@@ -253,17 +271,16 @@ class FabricPlan:
                 if pool in self._pool_in:
                     self._add_answers_to_pool(one.address, pool, plane)
             return
-        rate = kv_transfer_rate(self.cluster)
-        line = round(rate.bytes_per_s.value)
         into = {one.address: self.link(LinkGroup(LineEnd.RDMA_DIE, self._dies(one.address))) for one in prefill}
         for source in decode:
             out = self.link(LinkGroup(LineEnd.RDMA_DIE, self._dies(source.address)))
             for address, link in into.items():
                 key = TransferKind.CACHE_WRITE, Plane.RDMA, source.address, address
-                self.profiles[key] = PathProfile((out, link), line, line, 1, latency_ns(rate.latency_s))
+                line = self.kv_transfer.stream_bytes_per_s(source.address, address)
+                self.profiles[key] = PathProfile((out, link), line, line, 1, self.kv_transfer.latency_ns)
 
     def _add_answers_to_pool(self, address: str, pool: str, plane: Plane) -> None:
-        rate = pool_rate(self.cluster, CatalogPlane(plane.name.lower()), Operation.WRITE)
+        rate = pool_rate(self.cluster_of(address), CatalogPlane(plane.name.lower()), Operation.WRITE)
         line = self.die_line_rate_bytes_per_s(address, plane)
         data = round(rate.bytes_per_s_of(self.num_npus(address)) / self.num_dies(address))
         links = self.link(self._pool_lines(address, plane)), self._pool_in[pool]
@@ -276,8 +293,8 @@ class FabricPlan:
         nodes = self._server_nodes(pool, index, num_servers)
         out, into = ends or (self.link(nodes), self.link(nodes))
         self._cards_in[pool] = into
-        rate = pool_rate(self.cluster, CatalogPlane.VPC, Operation.READ)
-        line = round(self.lines.lines.whole_bytes_per_s(LineEnd.VPC_NODE))
+        rate = pool_rate(self.clusters[index], CatalogPlane.VPC, Operation.READ)
+        line = round(self.lines.of(index).whole_bytes_per_s(LineEnd.VPC_NODE))
         ssd = cache_ssd_address(pool)
         for key, link in (
             ((TransferKind.CACHE_SSD_READ, Plane.VPC, ssd, pool), into),
@@ -286,27 +303,51 @@ class FabricPlan:
             self.profiles[key] = PathProfile((link,), line, line, num_servers, latency_ns(rate.latency_s))
 
     def _server_nodes(self, pool: str, index: int, num_servers: int) -> LinkGroup:
-        return _server_lines(LineEnd.VPC_NODE, index * self.cluster.num_nodes.count, num_servers, pool, 1)
+        return _server_lines(LineEnd.VPC_NODE, self._first_nodes[index], num_servers, pool, 1)
 
     def _pool_lines(self, address: str, plane: Plane) -> LinkGroup:
         """Of the dies of an instance, or its share of the lines of the nodes on which it lies."""
         if plane is Plane.UB:
             return LinkGroup(LineEnd.UB_DIE, self._dies(address))
-        npus, per_node = self._npus[address], self.cluster.npus_per_node.count
-        nodes = range(npus.start // per_node, -(-npus.stop // per_node))
+        npus, supernode = self._npus[address], self.supernode_of(address)
+        per_node, first = self.clusters[supernode].npus_per_node.count, self._first_nodes[supernode]
+        begin, end = (npu - self._first_npus[supernode] for npu in (npus.start, npus.stop))
+        nodes = range(first + begin // per_node, first - (-end // per_node))
         return LinkGroup(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
+
+
+def first_numbers(counts: Iterable[int]) -> list[int]:
+    """The first number of each of some supernodes that have so many of something, numbered through."""
+    ends = list(accumulate(counts))
+    return [0, *ends[:-1]]
 
 
 def _server_lines(end: LineEnd, first: int, num_servers: int, pool: str, per_server: int) -> LinkGroup:
     return LinkGroup(end, range(first, first + num_servers * per_server), 1.0, pool, per_server)
 
 
-def pool_bytes_per_s(cluster: Supernode, num_cache_servers: int) -> float:
-    """What the UB lines of the cache servers' CPUs carry together, one direction; 0 where they have none."""
-    try:
-        return num_cache_servers * cluster.cpus_per_node.count * Lines(cluster).whole_bytes_per_s(LineEnd.UB_CPU)
-    except LookupError:
-        return 0.0
+def pool_bytes_per_s(clusters: Sequence[Supernode], num_cache_servers: Sequence[int]) -> float:
+    """What the UB lines of the CPUs of cache servers carry together, one direction; 0 where they have none.
+
+    Both by supernode.
+    """
+    found = 0.0
+    for cluster, num_servers in zip(clusters, num_cache_servers, strict=True):
+        lines = Lines(cluster)
+        if lines.has(LineEnd.UB_CPU):
+            found += num_servers * cluster.cpus_per_node.count * lines.whole_bytes_per_s(LineEnd.UB_CPU)
+    return found
+
+
+def plane_capacity_bytes_per_s(clusters: Sequence[Supernode]) -> dict[Plane, float]:
+    """Line rate of all endpoints of each plane together, of these supernodes, one direction."""
+    ends = {Plane.UB: Endpoint.DIE, Plane.RDMA: Endpoint.DIE, Plane.VPC: Endpoint.NODE}
+
+    def whole(cluster: Supernode, plane: Plane, end: Endpoint) -> float:
+        line = cluster.port(CatalogPlane(plane.name.lower()), end).bytes_per_s.value
+        return cluster.num_endpoints(end) * line
+
+    return {plane: sum(whole(one, plane, end) for one in clusters) for plane, end in ends.items()}
 
 
 def latency_ns(latency_s: Figure) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
+from deploy.settings.plan import Plan
+from scheduler.metrics.columns import Floats
 from scheduler.metrics.facility import FacilityCurves
+from scheduler.protocol.addresses import pool_addresses
 from sim_hw.clusters.part_power import PartClass
 from sim_hw.clusters.supernode import Supernode
 from sim_hw.planes import Plane
@@ -53,6 +58,45 @@ def facility_curves(
         idle_w=cluster.chip.idle_w.value,
         num_npus=num_supernodes * cluster.num_npus,
     )
+
+
+def fleet_curves(site: Site, supernodes: Sequence[Supernode], plan: Plan, num_metered: int) -> FacilityCurves:
+    """The same of supernodes that may differ: then those of a kind are loaded alike, and all kinds to the same share of
+    what lies between idle and busy NPUs."""
+    kinds = {one.name: one for one in supernodes}
+    if len(kinds) == 1:
+        return facility_curves(site, supernodes[0], len(supernodes), plan.num_npus, num_metered)
+    planned, count = Counter[str](), Counter(one.name for one in supernodes)
+    for cluster, of_supernode in zip(supernodes, plan.supernodes, strict=True):
+        planned[cluster.name] += of_supernode.num_npus
+    curves = [facility_curves(site, one, count[name], planned[name]) for name, one in kinds.items()]
+    loads_of = [_loads(one, of_kind) for one, of_kind in zip(kinds.values(), curves, strict=True)]
+    loads = np.unique(np.concatenate(loads_of))
+
+    def along(watts: Sequence[Floats]) -> Floats:
+        return np.sum([np.interp(loads, own, one) for own, one in zip(loads_of, watts, strict=True)], axis=0)
+
+    return replace(
+        curves[0],
+        npu_w=along([one.npu_w for one in curves]),
+        part_w={part: along([one.part_w[part] for one in curves]) for part in curves[0].part_w},
+        plane_w={plane: along([one.plane_w[plane] for one in curves]) for plane in curves[0].plane_w},
+        spare_npu_w=sum(one.spare_npu_w for one in curves),
+        plan_share=plan.num_npus / sum(one.num_npus for one in supernodes),
+        num_npus=sum(one.num_npus for one in supernodes),
+        pool_waiting_w={
+            pool: one.chip.waiting_w for pool, one in zip(pool_addresses(len(supernodes)), supernodes, strict=True)
+        },
+    )
+
+
+def _loads(cluster: Supernode, curves: FacilityCurves) -> Floats:
+    """Of each knot: -1 where NPUs draw nothing, 0 where they are idle, 1 where busy, 2 where none draws more."""
+    npus, most_w = power_tree(cluster).of_class(PartClass.NPU), cluster.num_npus * cluster.chip.tdp_w.value
+    ends = {0.0: -1.0, npus.idle_w: 0.0, npus.busy_w: 1.0, most_w: 2.0}
+    watts: Floats = np.array([*ends]) * (float(curves.npu_w[-1]) / most_w)
+    loads: Floats = np.array([*ends.values()])
+    return np.interp(curves.npu_w, watts, loads)
 
 
 def _knots_w(tree: PowerTree, most_w: float) -> list[float]:

@@ -229,7 +229,9 @@ class InstancePhysics:
         try:
             yield
         except HardwareModelError as error:
-            raise ConfigError(f"plan {self._hardware.plan.text!r}: {error}") from error
+            plan, where = self._hardware.plan, self._hardware.cluster.name
+            place = f"on {where}, " if plan.has_several_clusters else ""
+            raise ConfigError(f"plan {plan.text!r}: {place}{error}") from error
 
 
 def _tokens_per_step(point: DecodePoint) -> tuple[int, int]:

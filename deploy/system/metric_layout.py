@@ -9,6 +9,7 @@ from typing import Final
 from deploy.run.money import live_prices
 from deploy.system.blueprint import Blueprint
 from deploy.system.metric_names import chip_shown
+from deploy.system.several_clusters import refuse_several
 from scheduler.core.config import CacheMode
 from scheduler.metrics.layout import Layout
 from scheduler.protocol.fabric_messages import Plane
@@ -19,6 +20,7 @@ DISTRIBUTION: Final = "supernode-serve"
 
 def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], names: tuple[str, ...]) -> Layout:
     """All instances of a plan; `hosts` are the addresses in each process, `names` the schemes of names."""
+    refuse_several(blueprint.settings)
     cluster, capacity = blueprint.cluster, blueprint.plane_capacity_bytes_per_s()
     return Layout(
         version(DISTRIBUTION),

@@ -44,11 +44,19 @@ def with_slots(
         room = len(own) + len(extra)
         if least > min(room, room if most is None else most):
             raise ConfigError(f"autoscaler_min: {role}={least}, and there is room for {room}; give fewer")
-        for spec in extra[: None if most is None else most - len(own)]:
+        for spec in _preferred(extra, placed, room if most is None else most - len(own)):
             own.append(replace(spec, address=ADDRESSES[role](len(own))))
         found += own
     prefill, decode = ([spec for spec in found if spec.role is role] for role in (Role.PREFILL, Role.DECODE))
     return prefill, decode, frozenset(spec.address for spec in found) - {spec.address for spec in planned}
+
+
+def _preferred(extra: Sequence[InstanceSpec], placed: Sequence[InstanceSpec], most: int) -> list[InstanceSpec]:
+    """As many as there may be, in their order: on NPUs that the plan leaves spare, if it leaves enough."""
+    taken = {npu for one in placed for npu in range(one.first_npu, one.first_npu + one.num_npus)}
+    on_spare = [taken.isdisjoint(range(one.first_npu, one.first_npu + one.num_npus)) for one in extra]
+    first = sorted(range(len(extra)), key=lambda i: not on_spare[i])[:most]
+    return [extra[i] for i in sorted(first)]
 
 
 def _refuse(planned: Sequence[InstanceSpec], settings: Settings) -> None:

@@ -48,17 +48,17 @@ class ModelChannels:
             pool = pool_addresses(plan.num_supernodes)[plan.supernode_of(address)]
             if pool not in plan.pool_out:  # its supernode has none, and UB ends there
                 return ()
-            rate = pool_rate(plan.cluster, CatalogPlane(cache_plane.name.lower()), Operation.READ)
+            rate = pool_rate(plan.cluster_of(address), CatalogPlane(cache_plane.name.lower()), Operation.READ)
             kept = self._num_versions, plan.num_servers[pool]
             source = ModelSource(TransferKind.MODEL_LOAD, cache_plane, pool, strategy.value, *kept)
             self._add_fetch(pool, lambda: plan.pool_cards_in(pool))
             return (self._added(source, address, (plan.pool_out[pool], plan.into(address, cache_plane)), rate),)
         if strategy is Strategy.LOCAL:
             try:
-                access = plan.cluster.ub_access(Memory.CPU_DRAM, Operation.READ, Reach.SAME_NODE)
+                access = plan.cluster_of(address).ub_access(Memory.CPU_DRAM, Operation.READ, Reach.SAME_NODE)
             except LookupError:  # nobody has measured it
                 return ()
-            rate = FabricRate(plan.cluster, Endpoint.DIE, access.bytes_per_s, access.latency_s)
+            rate = FabricRate(plan.cluster_of(address), Endpoint.DIE, access.bytes_per_s, access.latency_s)
             source = ModelSource(TransferKind.MODEL_FETCH, Plane.UB, f"{address}/dram", strategy.value)
             self._add_fetch(source.address, lambda: plan.into(address, Plane.VPC))
             return (self._added(source, address, (plan.into(address, Plane.UB),), rate),)

@@ -18,6 +18,7 @@ from scheduler.protocol.messages import Message
 
 _NO_FAILURES: Final[Mapping[str, PolicyFailures]] = {}
 _NO_PHASES: Final[Mapping[str, str]] = {}
+_NO_COUNTS: Final[Mapping[str, int]] = {}
 
 
 class Guest:
@@ -40,6 +41,10 @@ class Guest:
     def instance_phases(self) -> Mapping[str, str]:
         """Where instances are that come and go, in a word, by address."""
         return _NO_PHASES
+
+    def wanted_instances(self) -> Mapping[str, int]:
+        """How many instances of each role there shall be, where somebody decides that."""
+        return _NO_COUNTS
 
     def notices(self) -> Sequence[str]:
         """Lines for a person, at the end of a run."""

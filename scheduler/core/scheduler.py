@@ -12,14 +12,15 @@ in `lifecycle`; whoever listens from beside is a `Guest`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from scheduler.core.config import SchedulerConfig
 from scheduler.core.decodes import Decodes
 from scheduler.core.guest import Guest
 from scheduler.core.guests.attached import guests_of
 from scheduler.core.guests.weight_changes import WeightChanges
+from scheduler.core.heard import Handler, joined, with_guests
 from scheduler.core.kv_transfers import KvTransfers
 from scheduler.core.lifecycle import Event
 from scheduler.core.open_requests import RequestFacts
@@ -68,7 +69,6 @@ from scheduler.protocol.messages import (
 if TYPE_CHECKING:
     from scheduler.core.guests.told_ends import ToldEnds
 
-Handler = Callable[[int, Any], Outputs]
 
 _NOBODY = frozenset[int]()
 _PREFILL_DONE: Final = Event.PREFILL_DONE
@@ -175,7 +175,7 @@ class Scheduler(TimingFlags):
             self._hearing_ends.append(guest)
         for kind, handler in self._own_handlers.items():
             hearing = [one for one in self._guests if one.hears is None or kind in one.hears]
-            self._handlers[kind] = _with_guests(handler, hearing)
+            self._handlers[kind] = with_guests(handler, hearing)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; returns commands."""
@@ -183,18 +183,32 @@ class Scheduler(TimingFlags):
         if self._hearing_ends and len(self.table.ended_ids) != self._num_ends_told:
             outputs = self._tell_ends(now_ns, outputs)
         if self._timed:
-            self.deadline_ns = min([guest.deadline_ns for guest in self._timed])
-        return self._reachable(outputs) if self._down and (outputs or not self._has_arrivals) else outputs
+            self._find_deadline()
+        if self._down:
+            if not self._has_arrivals:
+                return self._reachable(outputs)
+            # Where instances may come and go some are down all the time, and hardly anything is sent to any.
+            for address, _ in outputs:
+                if address in self._down:
+                    return self._reachable(outputs)
+        return outputs
+
+    def _find_deadline(self) -> None:
+        deadline_ns = NEVER_NS
+        for guest in self._timed:
+            if guest.deadline_ns < deadline_ns:
+                deadline_ns = guest.deadline_ns
+        self.deadline_ns = deadline_ns
 
     def wake(self, now_ns: int) -> Outputs:
         """Guests act whose time has come."""
         outputs: Outputs = NOTHING
         for guest in self._timed:
             if guest.deadline_ns <= now_ns:
-                outputs = _joined(outputs, guest.wake(now_ns), guest)
+                outputs = joined(outputs, guest.wake(now_ns), guest)
         if self._hearing_ends and len(self.table.ended_ids) != self._num_ends_told:
             outputs = self._tell_ends(now_ns, outputs)
-        self.deadline_ns = min([guest.deadline_ns for guest in self._timed], default=NEVER_NS)
+        self._find_deadline()
         return self._reachable(outputs) if self._down and (outputs or not self._has_arrivals) else outputs
 
     def _tell_ends(self, now_ns: int, outputs: Outputs) -> Outputs:
@@ -203,7 +217,7 @@ class Scheduler(TimingFlags):
         self._num_ends_told = len(ended_ids)
         for guest in self._hearing_ends:
             if more := guest.ended(now_ns, ids):
-                outputs = _joined(outputs, more, guest)
+                outputs = joined(outputs, more, guest)
         return outputs
 
     def _reachable(self, outputs: Outputs) -> Outputs:
@@ -225,6 +239,10 @@ class Scheduler(TimingFlags):
         for guest in self._guests:
             phases |= guest.instance_phases()
         return {address: "lost" if at == "serving" and address in self._down else at for address, at in phases.items()}
+
+    def wanted_instances(self) -> dict[str, int]:
+        """How many instances of each role there shall be, where an autoscaler or an operator has decided that."""
+        return {role: count for guest in self._guests for role, count in guest.wanted_instances().items()}
 
     def warnings(self) -> list[str]:
         """Lines for a person: of policies that failed, of reads given up, of classes that nobody listed, of workers
@@ -356,41 +374,3 @@ class Scheduler(TimingFlags):
 def _for_guests_only(_now_ns: int, _message: Message) -> Outputs:
     """For messages that only guests have a use for."""
     return NOTHING
-
-
-def _with_guests(handler: Handler, guests: list[Guest]) -> Handler:
-    """A handler that also asks those who listen to its message; a guest that does not override a call costs nothing."""
-    befores = [(guest.before, guest) for guest in guests if type(guest).before is not Guest.before]
-    afters = [(guest.after, guest) for guest in guests if type(guest).after is not Guest.after]
-    if not (befores or afters):
-        return handler
-    if len(befores) == 1 and not afters:  # the metrics alone, which is the rule
-        return _after_one(befores[0][0], handler)
-
-    def handle(now_ns: int, message: Message) -> Outputs:
-        first: Outputs = NOTHING
-        for before, guest in befores:
-            if outputs := before(now_ns, message):
-                first = _joined(first, outputs, guest)
-        outputs = handler(now_ns, message)
-        if first:
-            outputs = [*first, *outputs]
-        for after, guest in afters:
-            if more := after(now_ns, message):
-                outputs = _joined(outputs, more, guest)
-        return outputs
-
-    return handle
-
-
-def _after_one(before: Handler, handler: Handler) -> Handler:
-    def handle(now_ns: int, message: Message) -> Outputs:
-        first = before(now_ns, message)
-        outputs = handler(now_ns, message)
-        return [*first, *outputs] if first else outputs
-
-    return handle
-
-
-def _joined(outputs: Outputs, more: Outputs, guest: Guest) -> Outputs:
-    return [*more, *outputs] if guest.goes_first else [*outputs, *more]

@@ -7,7 +7,14 @@ from typing import Final
 from msgspec import Struct
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs, Priority, TimingFlags
-from scheduler.protocol.messages import NO_SESSION, Message, RequestsArrived, RequestsEnded, RequestsWithdrawn
+from scheduler.protocol.messages import (
+    AS_HEARD,
+    NO_SESSION,
+    Message,
+    RequestsArrived,
+    RequestsEnded,
+    RequestsWithdrawn,
+)
 from scheduler.protocol.sealed_payload import seal_output_tokens
 
 
@@ -31,7 +38,8 @@ class GatewaySource(TimingFlags):
     """Gives each request that is accepted a key, and is told by `RequestsEnded` when it has ended.
 
     It has no times of its own: whoever took a request from a client calls `accept`, and says what that returns to the
-    core as of the emulated now. `streaming` are keys of open requests whose clients want tokens as they come.
+    core as of when the request had come in, which is before it was read. `streaming` are keys of open requests whose
+    clients want tokens as they come.
     """
 
     address = "gateway"
@@ -45,17 +53,21 @@ class GatewaySource(TimingFlags):
         self.streaming: Final[set[int]] = set()
         self._open: Final[set[int]] = set()
         self._num_accepted = 0
+        self._last_ns = 0
 
     @property
     def num_open(self) -> int:
         """Requests that were accepted and have not ended."""
         return len(self._open)
 
-    def accept(self, request: ClientRequest) -> tuple[int, RequestsArrived]:
-        """Its key, and what is to be said to the core of it."""
+    def accept(self, request: ClientRequest, arrived_ns: int = AS_HEARD) -> tuple[int, RequestsArrived]:
+        """Its key, and what is to be said to the core of it, as of when it arrived: not before one that was
+        accepted before it."""
         key = self._num_accepted
         self._num_accepted += 1
         self._open.add(key)
+        if arrived_ns != AS_HEARD:
+            arrived_ns = self._last_ns = max(arrived_ns, self._last_ns)
         if request.wants_tokens:
             self.streaming.add(key)
         arrived = RequestsArrived(
@@ -68,6 +80,7 @@ class GatewaySource(TimingFlags):
             sessions=[] if request.session == NO_SESSION else [request.session],
             reply_to=self.address,
             keys=[key],
+            arrived_ns=arrived_ns,
         )
         return key, arrived
 

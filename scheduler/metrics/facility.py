@@ -32,6 +32,12 @@ class FacilityCurves(Struct, frozen=True):
     plan_share: float = 1.0
     idle_w: float = 0.0
     num_npus: int = 1
+    pool_waiting_w: Mapping[str, float] = field(default_factory=dict[str, float])
+    """`waiting_w` by the pool of a supernode, where their chips differ."""
+
+    def waiting_w_in(self, pool: str) -> float:
+        """One NPU, in the supernode of that pool, of an instance that has nothing to do."""
+        return self.pool_waiting_w.get(pool, self.waiting_w)
 
     def feed_w(self, npu_w: float) -> float:
         """Watts at the feeds of the supernodes while their NPUs, spare ones included, draw `npu_w`."""
@@ -61,14 +67,15 @@ class Prices(Struct, frozen=True):
 FREE: Final = Prices()
 
 
-def deal_npus(instances: Iterable[tuple[int, int]], npus_per_supernode: int) -> list[range]:
-    """The numbers of the NPUs of each instance; an instance is given as (its supernode, how many NPUs it takes)."""
+def deal_npus(instances: Iterable[tuple[int, int]], first_npus: Sequence[int]) -> list[range]:
+    """The numbers of the NPUs of each instance; an instance is given as (its supernode, how many NPUs it takes), and
+    supernodes by the number of the first NPU of each."""
     dealt: list[range] = []
-    first: dict[int, int] = {}
+    first = list(first_npus)
     for supernode, num_npus in instances:
-        begin = first.get(supernode, supernode * npus_per_supernode)
+        begin = first[supernode]
         dealt.append(range(begin, begin + num_npus))
-        first[supernode] = begin + num_npus
+        first[supernode] += num_npus
     return dealt
 
 

@@ -22,13 +22,19 @@ def is_of_stage(role: Role, stage: StageName) -> bool:
 
 
 class LiveInstance(Struct, frozen=True):
-    """An instance that is watched, in one of the supernodes. `kv_capacity_tokens`: KV tokens that all its dies hold."""
+    """An instance that is watched, in one of the supernodes. `kv_capacity_tokens`: KV tokens that all its dies hold.
+
+    Where instances come and go, `first_npu` is the first of its NPUs, and it may not be of the plan, `is_planned`: it
+    is there when somebody starts it.
+    """
 
     address: str
     role: Role
     num_npus: int
     kv_capacity_tokens: int
     supernode: int = 0
+    first_npu: int | None = None
+    is_planned: bool = True
 
 
 class Chip(Struct, frozen=True):
@@ -79,6 +85,17 @@ class Layout(Struct, frozen=True, eq=False):
     classes: tuple[str, ...] = ()
     kv_bytes_per_token: int = 0
 
+    @property
+    def shares_npus(self) -> bool:
+        """Whether an NPU may be one instance's now and another's later."""
+        return any(one.first_npu is not None for one in self.instances)
+
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
-        return deal_npus(((one.supernode, one.num_npus) for one in self.instances), self.npus_per_supernode)
+        num_supernodes = 1 + max((one.supernode for one in self.instances), default=0)
+        first_npus = [index * self.npus_per_supernode for index in range(num_supernodes)]
+        dealt = deal_npus(((one.supernode, one.num_npus) for one in self.instances), first_npus)
+        return [
+            in_order if one.first_npu is None else range(one.first_npu, one.first_npu + one.num_npus)
+            for one, in_order in zip(self.instances, dealt, strict=True)
+        ]

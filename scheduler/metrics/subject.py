@@ -53,12 +53,25 @@ class Lateness(Protocol):
         ...
 
 
+class Fleet(Protocol):
+    """Whose instances may come and go: a scheduler core."""
+
+    def instance_phases(self) -> Mapping[str, str]:
+        """Where each instance is, in a word, by address."""
+        ...
+
+    def wanted_instances(self) -> Mapping[str, int]:
+        """How many of each role there shall be, where somebody decides that."""
+        ...
+
+
 class Session(Struct):
     """The life of one request table on one emulated clock: a replay, or the idle time between two.
 
     `speed`: emulated seconds per second on the wall. `slo`: the limits to which requests are held. `power_cap_w`: at
     the feeds, 0 for none. `errors`: those of its predictions, by kind, if it makes any. `concurrency`: its clients, by
-    the class that they ask for, empty for all. `now_ns`: how far its clock is
+    the class that they ask for, empty for all. `fleet` tells how many instances there are, `autoscaler` is the name of
+    who says how many there shall be, empty for nobody. `now_ns`: how far its clock is
     known to be. Requests below `first_open` have ended, as of the last look. `first_ids`: whose first token came out
     since the last drain; of those who ended, as the table lists them, `num_ended_read` were drained.
     """
@@ -71,6 +84,8 @@ class Session(Struct):
     power_cap_w: Final[float] = 0.0
     errors: Final[Mapping[str, PredictionError]] = field(default_factory=dict[str, PredictionError])
     concurrency: Final[Mapping[str, int]] = field(default_factory=dict[str, int])
+    fleet: Final[Fleet | None] = None
+    autoscaler: Final[str] = ""
     outcome: RunOutcome = "failed"
     now_ns: int = 0
     first_open: int = 0

@@ -114,6 +114,13 @@ class Stepper:
         """Take no further step; what is being delivered still is. Safe to call from a signal handler."""
         self._is_stopped = True
 
+    def exchange(self, component: Component) -> None:
+        """From now on this one is at its address. It has just been made: it waits for a message, or a `ValueError`."""
+        if component.deadline_ns != NEVER_NS:
+            raise ValueError(f"{component.address}: who takes another's place begins without a deadline")
+        one = self._by_address[component.address]
+        one.component, one.handle, one.deadline_ns = component, component.handle, NEVER_NS
+
     def run_until(self, limit_ns: int) -> None:
         """Take steps until nobody is due at `limit_ns` or before, or only observers are."""
         # The innermost loop of every run, in one function: one call more for each message is a percent of a run.

@@ -16,10 +16,10 @@ the transport, ends the run, which raises the first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.envelope import MAX_IN_FLIGHT, Envelope, Item, decode_envelope, encode_envelope
@@ -38,6 +38,7 @@ from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
 from scheduler.runtime.patience import Patience
 from scheduler.runtime.peer import Link, Peer, host_of
+from scheduler.runtime.worker_transport import WorkerTransport
 
 HEARTBEAT_S: Final = 2.0
 """Wall seconds after which hosts are asked how they stand, so that a dead one is missed, and idle instances for their
@@ -56,29 +57,6 @@ MAX_INBOX_ITEMS: Final = 200_000
 """Messages received and not yet handled; beyond it the control plane is hopelessly behind."""
 
 
-class WorkerTransport(Protocol):
-    """Carries envelopes to hosts of workers. What hosts send by themselves reaches `LiveRuntime.deliver`."""
-
-    @property
-    def hosts(self) -> Mapping[str, Sequence[str]]:
-        """Names of the hosts, and the addresses of the components on each, in a fixed order."""
-        ...
-
-    async def send(self, host: str, envelope: bytes) -> bytes:
-        """Deliver one envelope; returns the host's next one, within a deadline.
-
-        `WorkerLostError` if the host's process died, `ClusterError` for whatever else kept it.
-        """
-        ...
-
-    async def revive(self, host: str, sender: str, began_ns: int) -> int:
-        """Return when a fresh process of that host runs: its components account from `began_ns`, its envelopes bear
-        `sender`. Answers how many processes were started since the one before ran: some may have died at once.
-
-        `WorkerLostError` if it died while it began, `ClusterError` if it does not come back within a deadline."""
-        ...
-
-
 class LiveEnd(Struct, frozen=True):
     """How a live run ended. `end_ns` is the time of its last event, as on the virtual clock."""
 
@@ -91,6 +69,8 @@ class LiveEnd(Struct, frozen=True):
     warnings: list[str]
     num_stalled: int = 0
     """Requests for which nothing was due any more, and nobody came in time to change that: they ended as failed."""
+    waiting: dict[str, str] = field(default_factory=dict[str, str])
+    """What hosts that were away at the end waited for, by name."""
 
 
 class LiveRuntime:
@@ -141,6 +121,11 @@ class LiveRuntime:
         """Messages handled here and sent to hosts so far."""
         return self._num_messages + self._local.num_handled
 
+    def waiting(self) -> dict[str, str]:
+        """What hosts that are away wait for, by name: nobody knows whether they will come back."""
+        away = {peer.name: self._transport.waits_for(peer.name) for peer in self._peers.values() if peer.is_lost}
+        return {name: line for name, line in away.items() if line}
+
     def deliver(self, data: bytes) -> None:
         """Take an envelope from a host; never waits, so that the order of calls is the order of receipt."""
         try:
@@ -149,9 +134,9 @@ class LiveRuntime:
             self._fail(error)
         self._changed.set()
 
-    def tell(self, message: Message) -> None:
-        """Send a message to the core as an operator, as of now."""
-        self._tell_core(message)
+    def tell(self, message: Message, at_ns: int = NEVER_NS) -> None:
+        """Send a message to the core from outside, as of a time that is past, or now."""
+        self._tell_core(message, at_ns)
         self._changed.set()
 
     def stop(self) -> None:
@@ -242,13 +227,20 @@ class LiveRuntime:
             not self._keep_open
             and self._local.deadline_ns == NEVER_NS
             and not self._inbox
-            and all(peer.is_quiet() for peer in self._peers.values())
+            and all(peer.is_quiet() or self._is_away(peer) for peer in self._peers.values())
         )
 
     def _is_anything_due(self) -> bool:
         """Whether somebody will do something by itself, or is to come back; asking how hosts stand does not count."""
-        peers = self._peers.values()
-        return self._local.deadline_ns != NEVER_NS or any(p.is_lost or p.link.deadline_ns != NEVER_NS for p in peers)
+        return self._local.deadline_ns != NEVER_NS or any(
+            peer.link.deadline_ns != NEVER_NS or peer.is_lost
+            for peer in self._peers.values()
+            if not self._is_away(peer)
+        )
+
+    def _is_away(self, peer: Peer) -> bool:
+        """It is lost, and may never come back."""
+        return peer.is_lost and bool(self._transport.waits_for(peer.name))
 
     def _send(self, peer: Peer) -> None:
         link = peer.link
@@ -311,8 +303,8 @@ class LiveRuntime:
                 last = str(error)
         raise ClusterError(f"{peer.name} died {MAX_RETURNS} times in a row while it came back: {last}")
 
-    def _tell_core(self, message: Message) -> None:
-        self._inbox.append((self._core_address, max(self._clock.now_ns(), 0), message))
+    def _tell_core(self, message: Message, at_ns: int = NEVER_NS) -> None:
+        self._inbox.append((self._core_address, max(min(at_ns, self._clock.now_ns()), 0), message))
 
     def _accept(self, envelope: Envelope) -> None:
         peer = self._peers.get(host_of(envelope.sender))
@@ -360,12 +352,14 @@ class LiveRuntime:
         self._local.deliver(self._core_address, end_ns, ended)
         hops = self.lateness.cost(self._clock.speed)
         counts = (self.num_messages, self._num_envelopes, self._num_restarts)
-        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings, self.patience.num_given_up)
+        num_stalled, waiting = self.patience.num_given_up, self.waiting()
+        return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings, num_stalled, waiting)
 
     async def _end_peer(self, peer: Peer, end_ns: int, ended: RunEnded) -> list[str]:
         """Have one host account; returns a warning if it does not in time."""
         if peer.is_lost:
-            return [f"{peer.name} was down when the run ended; it gave no last account"]
+            why = self._transport.waits_for(peer.name)
+            return [f"{peer.name} was down when the run ended{why and f' ({why})'}; it gave no last account"]
         link = peer.link
         for address in peer.addresses:
             link.outbox.add((address, end_ns, ended))

@@ -27,6 +27,10 @@ class VirtualRuntime:
         self._is_stopped = True
         self._stepper.stop()
 
+    def exchange(self, component: Component) -> None:
+        """From now on this one, which has just been made, is at its address."""
+        self._stepper.exchange(component)
+
     def run(self) -> bool:
         """Run until nothing is due any more, then tell everybody; returns whether it was stopped before."""
         self._stepper.run_until(NEVER_NS)

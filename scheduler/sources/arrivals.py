@@ -125,3 +125,8 @@ class Trace(Struct, frozen=True):
     block_tokens: int
     num_requests_hint: int | None
     blocks: Iterator[ArrivalBlock]
+
+    @property
+    def place(self) -> str:
+        """What errors on its rows begin with."""
+        return self.name

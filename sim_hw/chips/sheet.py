@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from sim_hw.catalog import SheetCatalog
+from sim_hw.chips.calibration import CalibratedChip
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.fit import ChipFit, PowerFit, StageErrors
 from sim_hw.figure import Figure
@@ -63,14 +64,18 @@ def fitted_sheet(chip: Chip) -> ChipSheet:
 
 
 def fit_of(chip: Chip) -> ChipFit:
-    """The fitted numbers of `chip`, or of its nearest relative."""
+    """The numbers that a user's measurements gave `chip`, those of its sheet, or of its nearest relative."""
+    if isinstance(chip, CalibratedChip):
+        return chip.calibration.fit
     fit = fitted_sheet(chip).fit
     assert isinstance(fit, ChipFit), "a chip whose fit others take has one of its own"
     return fit
 
 
 def rivals_of(chip: Chip) -> tuple[ChipFit, ...]:
-    """The rivals of `fit_of(chip)`."""
+    """The rivals of `fit_of(chip)`; of what a user measured, fits one standard deviation away."""
+    if isinstance(chip, CalibratedChip):
+        return chip.calibration.one_spread_away
     return tuple(fitted_sheet(chip).rivals.values())
 
 

@@ -22,6 +22,7 @@ class PoolUsage(Struct, frozen=True):
     """NPUs that did the same kind of work, in the mean over time; `energy_usd` is what theirs cost at the meter."""
 
     num_npus: float
+    """Where chips differ, as many NPUs of the mean price as cost the same."""
     energy_usd: float
     input_share: float
     """1 for prefill, 0 for decode; of an aggregated pool, the share of its busy NPU-seconds that prefill took."""

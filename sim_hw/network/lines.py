@@ -65,6 +65,17 @@ class Lines:
         """Rate of one line when nothing has failed. Raises LookupError where there is no such line."""
         return self._supernode.port(*_PORTS[end]).bytes_per_s.value
 
+    def has(self, end: LineEnd) -> bool:
+        """Whether there are such lines."""
+        try:
+            return end is LineEnd.OBJECT_STORE or self.whole_bytes_per_s(end) > 0
+        except LookupError:
+            return False
+
+    def none(self, end: LineEnd) -> NDArray[np.float64]:
+        """Of ends that have no such line."""
+        return np.zeros(self._supernode.num_endpoints(_PORTS[end][1]))
+
     def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
         """Rates by number of the end: what reaches other nodes. Raises LookupError for a part that is not there."""
         if not failed or end is LineEnd.OBJECT_STORE:
@@ -104,36 +115,47 @@ class Lines:
 
 
 class FleetLines:
-    """Lines of several supernodes alike, numbered one after the other; their parts are named `sn/N/` and as within it.
+    """Lines of several supernodes, numbered one after the other; their parts are named `sn/N/` and as within it.
 
     What joins them is no part of any of them and never fails.
     """
 
-    def __init__(self, supernode: Supernode, num_supernodes: int) -> None:
-        self.lines = Lines(supernode)
-        self._num_supernodes = num_supernodes
+    def __init__(self, supernodes: Sequence[Supernode]) -> None:
+        alike = {supernode.name: Lines(supernode) for supernode in supernodes}
+        self._lines = [alike[supernode.name] for supernode in supernodes]
+        self._num_supernodes = len(supernodes)
+
+    def of(self, supernode: int) -> Lines:
+        """Those of one supernode, by its number."""
+        return self._lines[supernode]
 
     def bytes_per_s(self, end: LineEnd, failed: Collection[str] = ()) -> NDArray[np.float64]:
         """Rates by number of the end. Raises LookupError for a part that is not there."""
         if self._num_supernodes == 1:
-            return self.lines.bytes_per_s(end, failed)
+            return self._lines[0].bytes_per_s(end, failed)
         within: list[list[str]] = [[] for _ in range(self._num_supernodes)]
         for part in failed:
             index, name = self._find(part)
             within[index].append(name)
-        return np.concatenate([self.lines.bytes_per_s(end, names) for names in within])
+        if any(lines.has(end) for lines in self._lines):
+            pairs = zip(self._lines, within, strict=True)
+            # Ends without a line keep their numbers, and carry nothing.
+            return np.concatenate(
+                [lines.bytes_per_s(end, names) if lines.has(end) else lines.none(end) for lines, names in pairs]
+            )
+        return self._lines[0].bytes_per_s(end, within[0])
 
     @property
     def parts(self) -> Iterator[str]:
         """Names of all parts. Raises ValueError if the supernode's profile does not add up."""
         for index in range(self._num_supernodes):
-            for part in self.lines.topology.parts:
+            for part in self._lines[index].topology.parts:
                 yield self._full(index, part)
 
     def named(self, part: str) -> str:
         """The name of a part without leading zeros. Raises LookupError, with near names, if there is no such part."""
         index, name = self._find(part)
-        return self._full(index, self.lines.topology.named(name))
+        return self._full(index, self._lines[index].topology.named(name))
 
     def _full(self, index: int, name: str) -> str:
         return name if self._num_supernodes == 1 else f"sn/{index}/{name}"

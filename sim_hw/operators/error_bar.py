@@ -1,10 +1,15 @@
-"""How sure a prediction is: the spread of the rival fits of its chip (`sim_hw.chips.fit`), and what nobody measured."""
+"""How sure a prediction is: the spread of the rival fits of its chip (`sim_hw.chips.fit`), and what nobody measured.
+
+Of a chip that a user has measured it is what the measurements leave: of the constants, and of the model's form.
+"""
 
 from __future__ import annotations
 
-from math import hypot
+from collections.abc import Sequence
+from math import exp, hypot, log
 from typing import Final, Literal
 
+from sim_hw.chips.calibration import CalibratedChip
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.sheet import CHIPS
 from sim_hw.figure import Confidence, Figure
@@ -32,21 +37,44 @@ Stage = Literal["prefill", "decode", "operator"]
 MEASURED: Final = (DEEPSEEK_R1,)
 """The shapes that calibration rows are of."""
 
+NORMAL_90: Final = 1.645
+"""Standard deviations from the middle of a normal distribution to either end of the middle 90 % of it."""
+
 
 def error_bar(
-    chip: Chip, stage: Stage, predicted: float, rival_predictions: list[float], model: ModelShape | None = None
+    chip: Chip, stage: Stage, predicted: float, rival_predictions: Sequence[float], model: ModelShape | None = None
 ) -> float:
     """The largest relative distance of a rival's prediction; no less than what the rows of the chip were missed by.
 
     Of a `model` that no row is of (None: the answer is of no model) it is that and the model's, as errors that know
-    nothing of each other.
+    nothing of each other. Of a chip that a user has measured it is half of the 90 % interval, its rivals being one
+    standard deviation away.
     """
+    if isinstance(chip, CalibratedChip):
+        along = (log(rival / predicted) for rival in rival_predictions)
+        return exp(NORMAL_90 * hypot(*along, spread_of_form(chip, stage, model))) - 1.0
     sheet = CHIPS.get(chip.name)
     of_chip: Figure = getattr(sheet.errors, stage) if sheet and sheet.errors else BORROWED_ERROR
-    is_measured = model is None or any(_is_same_shape(model, known) for known in MEASURED)
-    least = hypot(of_chip.value, 0.0 if is_measured else UNMEASURED_MODEL_ERROR.value)
+    least = hypot(of_chip.value, 0.0 if _is_measured(model) else UNMEASURED_MODEL_ERROR.value)
     rivals = (abs(rival / predicted - 1.0) for rival in rival_predictions)
     return max([least, *rivals])
+
+
+def spread_of_form(chip: CalibratedChip, stage: Stage, model: ModelShape | None = None) -> float:
+    """What the form of the model leaves where its constants are known, relative; more of a model that neither a
+    published row nor a measurement of the user is of."""
+    is_known = _is_measured(model) or (model is not None and model.name in chip.calibration.models)
+    of_form: float = getattr(chip.calibration.stage_spread, stage)
+    return hypot(of_form, 0.0 if is_known else UNMEASURED_MODEL_ERROR.value / NORMAL_90)
+
+
+def interval_90(value: float, bar: float) -> tuple[float, float]:
+    """The ends between which what was predicted as `value`, with that error bar, lies with 90 %."""
+    return value / (1.0 + bar), value * (1.0 + bar)
+
+
+def _is_measured(model: ModelShape | None) -> bool:
+    return model is None or any(_is_same_shape(model, known) for known in MEASURED)
 
 
 def _is_same_shape(one: ModelShape, other: ModelShape) -> bool:

@@ -139,13 +139,22 @@ def predict_operator(name: CollectiveName, cluster: Supernode, ep: int, tokens_p
     if tokens_per_rank < 1:
         raise OperatingPointError(f"{tokens_per_rank} tokens per rank: give --batch 1 or more")
     fit = fit_of(cluster.chip)
-    latency_s = _all_to_all(cluster, fit, ep).seconds(name, tokens_per_rank)
+    latency_s = all_to_all_s(name, cluster, fit, ep, tokens_per_rank)
+    rivals = [all_to_all_s(name, cluster, rival, ep, tokens_per_rank) for rival in rivals_of(cluster.chip)]
+    bytes_per_s = counted_bytes(name, cluster, ep, tokens_per_rank) / latency_s
+    return OperatorPrediction(latency_s, bytes_per_s, error_bar(cluster.chip, "operator", latency_s, rivals))
+
+
+def counted_bytes(name: CollectiveName, cluster: Supernode, ep: int, tokens_per_rank: int) -> float:
+    """Bytes of one call as the published tables count them."""
+    fit = fit_of(cluster.chip)
     collective = fit.dispatch if name == "dispatch" else fit.combine
-    counted_bytes = collective.counted_bytes.value * _all_to_all(cluster, fit, ep).payload_bytes(name, tokens_per_rank)
-    rivals = [_all_to_all(cluster, rival, ep).seconds(name, tokens_per_rank) for rival in rivals_of(cluster.chip)]
-    return OperatorPrediction(
-        latency_s, counted_bytes / latency_s, error_bar(cluster.chip, "operator", latency_s, rivals)
-    )
+    return collective.counted_bytes.value * _all_to_all(cluster, fit, ep).payload_bytes(name, tokens_per_rank)
+
+
+def all_to_all_s(name: CollectiveName, cluster: Supernode, fit: ChipFit, ep: int, tokens_per_rank: int) -> float:
+    """Seconds of one call with these numbers."""
+    return _all_to_all(cluster, fit, ep).seconds(name, tokens_per_rank)
 
 
 def _all_to_all(cluster: Supernode, fit: ChipFit, ep: int) -> ExpertAllToAll:

@@ -9,7 +9,7 @@ what the model said before the row was seen, where it was asked then.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -83,20 +83,25 @@ def published_points() -> tuple[PublishedPoint, ...]:
     return tuple(PublishedPoint(**row) for row in json.loads(text)["points"])
 
 
-def published_rows() -> tuple[PublishedRow, ...]:
-    """Each point beside its prediction."""
-    return tuple(map(_row, published_points()))
+def published_rows(clusters: Callable[[str], Supernode] = find_supernode) -> tuple[PublishedRow, ...]:
+    """Each point beside its prediction, on clusters as `clusters` knows them by name."""
+    return tuple(_row(point, clusters(point.cluster)) for point in published_points())
 
 
-def _row(point: PublishedPoint) -> PublishedRow:
-    chip = find_supernode(point.cluster).chip.name
+def published_prediction(point: PublishedPoint, cluster: Supernode) -> tuple[float, float]:
+    """In the unit of the point, and its error bar."""
+    predicted, bar = _predict(point, point.point, cluster)
+    if point.over:
+        below, other_bar = _predict(point, point.over, cluster)
+        return predicted / below, max(bar, other_bar)
+    return predicted * _SCALES.get(point.unit, 1.0), bar
+
+
+def _row(point: PublishedPoint, cluster: Supernode) -> PublishedRow:
+    chip = cluster.chip.name
     if point.use == NOT_PREDICTED:
         return PublishedRow(point, chip, None, None, None, None)
-    predicted, bar = _predict(point, point.point)
-    if point.over:
-        below, other_bar = _predict(point, point.over)
-        predicted, bar = predicted / below, max(bar, other_bar)
-    predicted *= 1.0 if point.over else _SCALES.get(point.unit, 1.0)
+    predicted, bar = published_prediction(point, cluster)
     blind_error = None if point.blind is None else relative_error(point, point.blind)
     return PublishedRow(point, chip, predicted, relative_error(point, predicted), blind_error, bar)
 
@@ -107,9 +112,9 @@ def relative_error(point: PublishedPoint, predicted: float) -> float:
     return predicted / nearest - 1.0
 
 
-def _predict(point: PublishedPoint, asked: Mapping[str, Any]) -> tuple[float, float]:
+def _predict(point: PublishedPoint, asked: Mapping[str, Any], cluster: Supernode) -> tuple[float, float]:
     """The metric in SI units, and its error bar."""
-    cluster = _with_precisions(find_supernode(point.cluster), point)
+    cluster = _with_precisions(cluster, point)
     if point.stage == "operator":
         collective = predict_operator(asked["operator"], cluster, asked["ep"], asked["rows"])
         return getattr(collective, point.metric), collective.error_bar

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sim_hw.chips.ascend import ASCEND_910C
 from sim_hw.chips.chip import Chip, Precision
 from sim_hw.chips.fit import ChipFit
-from sim_hw.chips.nvidia import H800
 from sim_hw.chips.sheet import fit_of, rivals_of
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
 from sim_hw.clusters.hopper import H800_CLUSTER
+from sim_hw.clusters.sheet import find_supernode
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.published import DEEPSEEK_R1
 from sim_hw.operators.error_bar import Stage, error_bar
@@ -24,7 +24,7 @@ from sim_hw.operators.operator import Operator, OperatorClass
 from sim_hw.operators.roofline import operator_s
 from sim_hw.steps.decode_step import DecodeModel, decode_step, stage_s
 from sim_hw.steps.die_memory import largest_fitting_batch
-from sim_hw.steps.predict import predict_decode, predict_operator, predict_prefill
+from sim_hw.steps.predict import all_to_all_s, counted_bytes
 from sim_hw.steps.prefill_pass import prefill_pass
 from sim_hw.validation.calibration_points import MODEL_CACHING, CalibrationPoint, calibration_points
 
@@ -36,8 +36,30 @@ NOT_FITTED = frozenset(
 STREAM_CORES = 16 / 24
 """Cores of the attention stream in the published stage times."""
 
-Prediction = tuple[float, float]
-"""Value in the unit of the point, relative error bar."""
+Clusters = Callable[[str], Supernode]
+"""Clusters by name: as they are built in, or with constants that a user measured."""
+
+
+class Question(Struct, frozen=True):
+    """What one point asks of a chip: `predicted(fit)` is a time (or a ratio of two), `value` what the point has of it.
+    Without a `stage` it is a kernel by itself, which the constants were read off."""
+
+    chip: Chip
+    stage: Stage | None
+    predicted: Callable[[ChipFit], float]
+    value: Callable[[float], float]
+
+    def value_with(self, fit: ChipFit) -> float:
+        """In the unit of the point, with these numbers of the software."""
+        return self.value(self.predicted(fit))
+
+    def answer(self) -> tuple[float, float]:
+        """Value with the chip's own numbers, and its relative error bar."""
+        predicted = self.predicted(fit_of(self.chip))
+        if self.stage is None:
+            return self.value(predicted), 0.0
+        rivals = [self.predicted(rival) for rival in rivals_of(self.chip)]
+        return self.value(predicted), error_bar(self.chip, self.stage, predicted, rivals)
 
 
 class ValidationRow(Struct, frozen=True):
@@ -65,10 +87,12 @@ class Validation(Struct, frozen=True):
     max_error: float
 
 
-def validate() -> Validation:
-    """Predict every calibration point but those about loading models."""
-    predictions = dict(_predictions())
-    rows = tuple(_row(point, *predictions[point.id]) for point in calibration_points() if point.group != MODEL_CACHING)
+def validate(clusters: Clusters = find_supernode) -> Validation:
+    """Predict every calibration point but those about loading models, on clusters as `clusters` knows them by name."""
+    asked = dict(questions(clusters))
+    rows = tuple(
+        _row(point, *asked[point.id].answer()) for point in calibration_points() if point.group != MODEL_CACHING
+    )
     errors = [abs(row.error) for row in rows]
     return Validation(rows, sum(errors) / len(errors), max(errors))
 
@@ -91,17 +115,19 @@ def _row(point: CalibrationPoint, predicted: float, bar: float) -> ValidationRow
     )
 
 
-def _predictions() -> Iterator[tuple[str, Prediction]]:
-    yield from _prefill()
-    yield from _decode()
-    yield from _decode_layers()
+def questions(clusters: Clusters = find_supernode) -> Iterator[tuple[str, Question]]:
+    """What each calibration point asks, by its name."""
+    cloudmatrix, h800 = clusters(CLOUDMATRIX384.name), clusters(H800_CLUSTER.name)
+    yield from _prefill(cloudmatrix, h800)
+    yield from _decode(cloudmatrix, h800, clusters(GB200_NVL72.name))
+    yield from _decode_layers(cloudmatrix)
     for point in calibration_points():
         if point.group == "ep_comm":
-            yield point.id, _all_to_all(point)
+            yield point.id, _all_to_all(point, cloudmatrix if point.id.startswith("cm_") else h800)
         elif "_gemm_" in point.id:
-            yield point.id, _grouped_product(point)
-    yield from _attention("cm", ASCEND_910C)
-    yield from _attention("h800", H800)
+            yield point.id, _grouped_product(point, cloudmatrix.chip)
+    yield from _attention("cm", cloudmatrix.chip)
+    yield from _attention("h800", h800.chip)
 
 
 def decode_point(cluster: Supernode, ep: int, batch_per_npu: int) -> DecodePoint:
@@ -128,91 +154,114 @@ def prefill_point(cluster: Supernode) -> PrefillPoint:
     )
 
 
-def saturated_gb200() -> DecodePoint:
+def saturated_gb200(cluster: Supernode = GB200_NVL72) -> DecodePoint:
     """48 decode GPUs with as many requests of about 2,048 tokens as fit, neither MTP nor overlap."""
-    point = replace(decode_point(GB200_NVL72, 48, 1), context_tokens=2048, overlap=Overlap.NONE)
+    point = replace(decode_point(cluster, 48, 1), context_tokens=2048, overlap=Overlap.NONE)
     return replace(point, batch_per_npu=largest_fitting_batch(point))
 
 
-def _prefill() -> Iterator[tuple[str, Prediction]]:
+def _prefill(cloudmatrix: Supernode, h800: Supernode) -> Iterator[tuple[str, Question]]:
     for name, point in {
-        "cm_prefill_default": prefill_point(CLOUDMATRIX384),
-        "cm_prefill_perfect_eplb": replace(prefill_point(CLOUDMATRIX384), eplb=ExpertBalance.PERFECT),
-        "h800_prefill_profile": replace(prefill_point(H800_CLUSTER), eplb=ExpertBalance.PERFECT),
+        "cm_prefill_default": prefill_point(cloudmatrix),
+        "cm_prefill_perfect_eplb": replace(prefill_point(cloudmatrix), eplb=ExpertBalance.PERFECT),
+        "h800_prefill_profile": replace(prefill_point(h800), eplb=ExpertBalance.PERFECT),
     }.items():
-        answer = predict_prefill(point)
-        yield name, (answer.tokens_per_s_per_npu, answer.error_bar)
-    few = replace(prefill_point(CLOUDMATRIX384), reuse=0.125)
+        yield (
+            name,
+            Question(point.chip, "prefill", partial(_pass_s, point), _over(point.batch_tokens_per_npu)),
+        )
+    few = replace(prefill_point(cloudmatrix), reuse=0.125)
     many = replace(few, reuse=0.5)
 
     def gain(fit: ChipFit) -> float:
-        return prefill_pass(few, fit).whole.seconds / prefill_pass(many, fit).whole.seconds
+        return _pass_s(few, fit) / _pass_s(many, fit)
 
-    yield "cm_ems_reuse_gain", _with_bar(ASCEND_910C, "prefill", gain)
-
-
-def _with_bar(chip: Chip, stage: Stage, predict: Callable[[ChipFit], float]) -> Prediction:
-    value = predict(fit_of(chip))
-    return value, error_bar(chip, stage, value, [predict(rival) for rival in rivals_of(chip)])
+    yield "cm_ems_reuse_gain", Question(cloudmatrix.chip, "prefill", gain, _as_it_is)
 
 
-def _decode() -> Iterator[tuple[str, Prediction]]:
+def _decode(cloudmatrix: Supernode, h800: Supernode, gb200: Supernode) -> Iterator[tuple[str, Question]]:
     for name, point in {
-        "cm_decode_b96": replace(decode_point(CLOUDMATRIX384, 320, 96), mtp_k=1),
-        "cm_decode_b8": replace(decode_point(CLOUDMATRIX384, 320, 8), mtp_k=1),
-        "h800_decode_profile": replace(decode_point(H800_CLUSTER, 128, 128), eplb=ExpertBalance.PERFECT),
+        "cm_decode_b96": replace(decode_point(cloudmatrix, 320, 96), mtp_k=1),
+        "cm_decode_b8": replace(decode_point(cloudmatrix, 320, 8), mtp_k=1),
+        "h800_decode_profile": replace(decode_point(h800, 128, 128), eplb=ExpertBalance.PERFECT),
     }.items():
-        answer = predict_decode(point)
-        yield f"{name}_tpot", (answer.tpot_s * 1e3, answer.error_bar)
-        yield f"{name}_tput", (answer.tokens_per_s_per_npu, answer.error_bar)
-    answer = predict_decode(saturated_gb200())
-    yield "gb200_decode_sglang_part1", (answer.tokens_per_s_per_npu, answer.error_bar)
+        yield f"{name}_tpot", _decode_question(point, partial(_tpot_ms, point))
+        yield f"{name}_tput", _decode_rate(point)
+    yield "gb200_decode_sglang_part1", _decode_rate(saturated_gb200(gb200))
 
 
-def _decode_layers() -> Iterator[tuple[str, Prediction]]:
-    without = decode_point(CLOUDMATRIX384, 320, 96)
+def _decode_rate(point: DecodePoint) -> Question:
+    return _decode_question(point, lambda step_s: point.batch_per_npu / (step_s / point.tokens_per_iteration))
+
+
+def _decode_question(point: DecodePoint, value: Callable[[float], float]) -> Question:
+    return Question(point.chip, "decode", lambda fit: decode_step(point, fit).step.seconds, value)
+
+
+def _decode_layers(cloudmatrix: Supernode) -> Iterator[tuple[str, Question]]:
+    without = decode_point(cloudmatrix, 320, 96)
     with_mtp = replace(without, mtp_k=1)
+    for name, point in {"cm_layer_mtp_b96": with_mtp, "cm_layer_no_mtp_b96": without}.items():
+        yield name, Question(cloudmatrix.chip, "decode", partial(_layer_s, point), _times(1e6))
 
-    def layer_us(point: DecodePoint) -> Prediction:
-        return _with_bar(ASCEND_910C, "decode", lambda fit: decode_step(point, fit).layer.seconds * 1e6)
-
-    yield "cm_layer_mtp_b96", layer_us(with_mtp)
-    yield "cm_layer_no_mtp_b96", layer_us(without)
-
-    def stage_us(fit: ChipFit, stream: int) -> float:
+    def stage(stream: int, fit: ChipFit) -> float:
         model = DecodeModel(with_mtp, fit, expert_layout(with_mtp))
-        return sum(stage_s(model, with_mtp.requests_per_rank / 2, STREAM_CORES)[stream].values()) * 1e6
+        return sum(stage_s(model, with_mtp.requests_per_rank / 2, STREAM_CORES)[stream].values())
 
-    yield "cm_stream0_stage", _with_bar(ASCEND_910C, "decode", lambda fit: stage_us(fit, 0))
-    yield "cm_stream1_stage", _with_bar(ASCEND_910C, "decode", lambda fit: stage_us(fit, 1))
-
-
-def _all_to_all(point: CalibrationPoint) -> Prediction:
-    cluster = CLOUDMATRIX384 if point.id.startswith("cm_") else H800_CLUSTER
-    conditions = point.conditions
-    answer = predict_operator(
-        conditions["operator"], cluster, conditions["ep_ranks"], conditions["batch_tokens_per_rank"]
-    )
-    value = answer.latency_s * 1e6 if point.metric == "latency" else answer.bytes_per_s / 1e9
-    return value, answer.error_bar
+    for stream in (0, 1):
+        yield f"cm_stream{stream}_stage", Question(cloudmatrix.chip, "decode", partial(stage, stream), _times(1e6))
 
 
-def _grouped_product(point: CalibrationPoint) -> Prediction:
+def _tpot_ms(point: DecodePoint, step_s: float) -> float:
+    return step_s / point.tokens_per_iteration * 1e3
+
+
+def _pass_s(point: PrefillPoint, fit: ChipFit) -> float:
+    return prefill_pass(point, fit).whole.seconds
+
+
+def _layer_s(point: DecodePoint, fit: ChipFit) -> float:
+    return decode_step(point, fit).layer.seconds
+
+
+def _all_to_all(point: CalibrationPoint, cluster: Supernode) -> Question:
+    asked = point.conditions
+    name, ep, rows = asked["operator"], asked["ep_ranks"], asked["batch_tokens_per_rank"]
+    value = _times(1e6)
+    if point.metric == "bandwidth":
+        value = _over(counted_bytes(name, cluster, ep, rows), 1e9)
+    return Question(cluster.chip, "operator", lambda fit: all_to_all_s(name, cluster, fit, ep, rows), value)
+
+
+def _grouped_product(point: CalibrationPoint, chip: Chip) -> Question:
     groups, m, n, k = (point.conditions[name] for name in ("groups", "m", "n", "k"))
     flops = 2.0 * groups * m * n * k
     num_bytes = groups * (m * k + n * k + 2.0 * m * n)
     product = Operator("product", OperatorClass.MATRIX, Precision.INT8, flops, num_bytes)
-    seconds = operator_s(product, ASCEND_910C, fit_of(ASCEND_910C))
+    value = _over(num_bytes, 1e9)
     if point.metric == "utilisation":
-        return 100.0 * flops / seconds / ASCEND_910C.die_flops(Precision.INT8), 0.0
-    return num_bytes / seconds / 1e9, 0.0
+        value = _over(100.0 * flops, chip.die_flops(Precision.INT8))
+    return Question(chip, None, partial(operator_s, product, chip), value)
 
 
-def _attention(prefix: str, chip: Chip) -> Iterator[tuple[str, Prediction]]:
-    fit, peak_bytes_per_s = fit_of(chip), chip.die.hbm_bytes_per_s.value
+def _attention(prefix: str, chip: Chip) -> Iterator[tuple[str, Question]]:
     flops, num_bytes = 1e12, 1e9
-    compute_s = operator_s(Operator("attention", OperatorClass.ATTENTION, flops=flops), chip, fit)
-    memory_s = operator_s(Operator("attention", OperatorClass.ATTENTION, hbm_bytes=num_bytes), chip, fit)
-    yield f"{prefix}_mla_compute_util", (100.0 * flops / compute_s / chip.die_flops(Precision.BF16), 0.0)
-    yield f"{prefix}_mla_memory_util", (100.0 * num_bytes / memory_s / peak_bytes_per_s, 0.0)
-    yield f"{prefix}_mla_memory_bw", (num_bytes / memory_s / 1e9, 0.0)
+    computed = partial(operator_s, Operator("attention", OperatorClass.ATTENTION, flops=flops), chip)
+    read = partial(operator_s, Operator("attention", OperatorClass.ATTENTION, hbm_bytes=num_bytes), chip)
+    peak_flops, peak_bytes_per_s = chip.die_flops(Precision.BF16), chip.die.hbm_bytes_per_s.value
+    yield f"{prefix}_mla_compute_util", Question(chip, None, computed, _over(100.0 * flops, peak_flops))
+    yield f"{prefix}_mla_memory_util", Question(chip, None, read, _over(100.0 * num_bytes, peak_bytes_per_s))
+    yield f"{prefix}_mla_memory_bw", Question(chip, None, read, _over(num_bytes, 1e9))
+
+
+def _times(factor: float) -> Callable[[float], float]:
+    return lambda seconds: factor * seconds
+
+
+def _over(amount: float, unit: float = 1.0) -> Callable[[float], float]:
+    """The rate at which so much is done, in so large a unit."""
+    return lambda seconds: amount / seconds / unit
+
+
+def _as_it_is(ratio: float) -> float:
+    return ratio

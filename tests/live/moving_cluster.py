@@ -38,6 +38,7 @@ from scheduler.metrics.subjects.instances import InstanceTotals
 from scheduler.metrics.subjects.latencies import E2E_GRID_S, TPOT_GRID_S, TTFT_GRID_S, LatencyTotals
 from scheduler.metrics.subjects.predictions import KINDS, PredictionTotals
 from scheduler.metrics.subjects.requests import END_REASONS, RequestTotals
+from scheduler.metrics.subjects.scaling import ScalingTotals, change_series
 from scheduler.metrics.subjects.sessions import SessionTotals
 from scheduler.metrics.subjects.slo import SloTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
@@ -145,15 +146,7 @@ def snapshot_at(wall_s: float) -> Snapshot:
             by_class={"default": (int(SLO_MET_SHARE * num), num - int(SLO_MET_SHARE * num))},
         ),
         _engines(num, swing),
-        FabricTotals(
-            tuple(FLOW_BYTES.get(flow, 0) * num for flow in FLOWS),
-            tuple(num if flow in FLOW_BYTES else 0 for flow in FLOWS),
-            tuple(_losses(wall_s) if flow in FLOW_BYTES else 0 for flow in FLOWS),
-            tuple(_histogram(TRANSFER_BOUNDS_S, TRANSFER_S.get(kind, ()), num) for kind in TransferKind),
-            (0.012 * num, *[0.0] * (len(TransferKind) - 1)),
-            ("l2/3/7", "npu/12/nic") if lost >= 0 else ("l2/3/7",),
-            (1.3e12, 50e9 if lost >= 0 else 0, 0),
-        ),
+        _fabric(num, wall_s, has_loss=lost >= 0),
         _energy(emulated_s, 1 + 0.1 * swing),
         CacheTotals(
             num_servers=48,
@@ -167,6 +160,7 @@ def snapshot_at(wall_s: float) -> Snapshot:
         PredictionTotals(tuple(_histogram(RATIO_BOUNDS, PREDICTED_OVER_ACTUAL, num) for _ in KINDS)),
         ClientTotals({"": CLIENTS}),
         SessionTotals(num_open=12 + round(4 * swing), closed=num // 8),
+        _scaling(wall_s, lost),
         DecisionTotals(tuple(num if policy == "cloudmatrix" else 0 for _, policy, _ in decision_series())),
     )
     return Snapshot(LAYOUT, {type(one): one for one in totals})
@@ -211,6 +205,30 @@ def _energy(emulated_s: float, swing: float) -> EnergyTotals:
         tuple(usd * emulated_s for usd in usd_per_s),
         CAP_WATTS,
         emulated_s,
+    )
+
+
+def _fabric(num: int, wall_s: float, *, has_loss: bool) -> FabricTotals:
+    return FabricTotals(
+        tuple(FLOW_BYTES.get(flow, 0) * num for flow in FLOWS),
+        tuple(num if flow in FLOW_BYTES else 0 for flow in FLOWS),
+        tuple(_losses(wall_s) if flow in FLOW_BYTES else 0 for flow in FLOWS),
+        tuple(_histogram(TRANSFER_BOUNDS_S, TRANSFER_S.get(kind, ()), num) for kind in TransferKind),
+        (0.012 * num, *[0.0] * (len(TransferKind) - 1)),
+        ("l2/3/7", "npu/12/nic") if has_loss else ("l2/3/7",),
+        (1.3e12, 50e9 if has_loss else 0, 0),
+    )
+
+
+def _scaling(wall_s: float, lost: int) -> ScalingTotals:
+    """The plan's instances serve; NPUs have changed their role now and then."""
+    counts = {"prefill": len(PREFILL), "decode": 1}
+    return ScalingTotals(
+        tuple(counts.values()),
+        tuple("lost" if index == lost else "serving" for index in range(len(INSTANCES))),
+        tuple(
+            _losses(wall_s) if (kind, policy) == ("switch", "sla") else 0 for _, kind, policy in change_series(LAYOUT)
+        ),
     )
 
 

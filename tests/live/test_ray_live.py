@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import ray
 
-from deploy.cluster.local_cluster import LocalCluster
+from deploy.cluster.local.local_cluster import LocalCluster
 from deploy.cluster.processes import Processes
 from deploy.live.actors import HostPlan
 from deploy.live.control_plane import ACTOR_NAME

@@ -93,6 +93,15 @@ class KvTransferRoutes:
     supernodes: Mapping[str, int] = field(default_factory=dict[str, int])
     crossings: Sequence[tuple[int, int]] = ()
     crossing_latency_ns: int = 0
+    supernode_rates_bytes_per_s: Sequence[int] = ()
+    """Where supernodes differ: what a stream takes at most in each; between two, the lesser."""
+
+    def stream_bytes_per_s(self, source: str, destination: str) -> int:
+        """What a stream takes at most between two instances."""
+        rates = self.supernode_rates_bytes_per_s
+        if not rates:
+            return self.line_rate_bytes_per_s
+        return min(rates[self.supernodes[source]], rates[self.supernodes[destination]])
 
     def between(self, source: str, destination: str) -> tuple[int, ...]:
         """Indices of the links between the supernodes of two instances, none within one."""
@@ -315,7 +324,7 @@ class Routes:
         links = self._alive(ranks, rank), *between, dies[die]
         route = self._by_links.get(links)
         if route is None:
-            rate = kv_transfer.line_rate_bytes_per_s
+            rate = kv_transfer.stream_bytes_per_s(source, destination)
             latency_ns = kv_transfer.latency_ns + (kv_transfer.crossing_latency_ns if between else 0)
             profile = PathProfile(links, rate, rate, 1, latency_ns)
             route = self._by_links[links] = self._route(Plane.RDMA, profile, is_awaited=True)

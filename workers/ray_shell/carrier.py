@@ -42,6 +42,29 @@ class HostCalls(Protocol):
         ...
 
 
+class Places(Protocol):
+    """Where hosts run, which may be nowhere: a node was lost, and no other has room."""
+
+    def waits_for(self, host: str) -> str:
+        """What a host waits for, for a person; empty for one that has a place."""
+        ...
+
+    async def placed(self, host: str) -> None:
+        """Return when a host has a place."""
+        ...
+
+
+class OneNode:
+    """`Places` of hosts that share a node with whoever speaks to them: they always have one."""
+
+    def waits_for(self, host: str) -> str:
+        """Nothing."""
+        return ""
+
+    async def placed(self, host: str) -> None:
+        """At once."""
+
+
 class Zero(Protocol):
     """The clock of a run, which can say when it was at zero."""
 
@@ -59,9 +82,15 @@ class HostCarrier:
     """
 
     def __init__(
-        self, calls: HostCalls, hosts: Mapping[str, Sequence[str]], spec: Mapping[str, Any], expected: Any
+        self,
+        calls: HostCalls,
+        hosts: Mapping[str, Sequence[str]],
+        spec: Mapping[str, Any],
+        expected: Any,
+        places: Places | None = None,
     ) -> None:
         self._calls = calls
+        self._places = places or OneNode()
         self._hosts = dict(hosts)
         self._spec = dict(spec)
         self._expected = expected
@@ -92,9 +121,11 @@ class HostCarrier:
     async def revive(self, host: str, sender: str, began_ns: int) -> int:
         """Return when the process in place of a dead one runs: how many there have been since the last that ran.
 
-        `WorkerLostError` if it died as well meanwhile, `ClusterError` if none comes within `REVIVE_S`.
+        `WorkerLostError` if it died as well meanwhile, `ClusterError` if none comes within `REVIVE_S`. A host that has
+        no place is waited for without end: whether a run can go on without it is not known here.
         """
         self._process[host] += 1
+        await self._places.placed(host)
         await self._settle(host, sender, began_ns)
         assert self._clock is not None, "nobody is revived before the run began"
         # The wall clock may have been set since the run began.
@@ -102,15 +133,23 @@ class HostCarrier:
         before, self._num_restarts[host] = self._num_restarts[host], await self._call(host, "num_restarts")
         return max(1, self._num_restarts[host] - before)
 
+    def waits_for(self, host: str) -> str:
+        """What a host that is lost waits for, if it is more than its start."""
+        return self._places.waits_for(host)
+
     async def _assign(self, host: str, sender: str) -> None:
         last = ""
         for _ in range(MAX_BEGINNINGS):
             try:
+                async with asyncio.timeout(REVIVE_S):
+                    await self._places.placed(host)
                 await self._settle(host, sender, 0)
                 self._num_restarts[host] = await self._call(host, "num_restarts")
             except WorkerLostError as error:
                 self._process[host] += 1
                 last = str(error)
+            except TimeoutError:
+                raise ClusterError(f"{host} {self.waits_for(host)}; it did not come within {REVIVE_S:.0f} s") from None
             else:
                 return
         raise ClusterError(f"{host} died {MAX_BEGINNINGS} times in a row while the run began: {last}")
@@ -127,6 +166,8 @@ class HostCarrier:
                 while not await self._is_ready(host):
                     await asyncio.sleep(RETRY_S)
         except TimeoutError:
+            if why := self.waits_for(host):  # its node has gone meanwhile
+                raise WorkerLostError(f"{host} {why}") from None
             self._calls.fence(host)  # one that hangs must not hang whoever tries again
             raise ClusterError(f"{host} did not come back within {REVIVE_S:.0f} s") from None
         await self._call(host, "assign", sender, {**self._spec, "began_ns": began_ns}, deadline_s=ASSIGN_S)

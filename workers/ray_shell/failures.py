@@ -13,6 +13,10 @@ from workers.ray_shell.identity import PACKAGES
 _MISSING = re.compile(rf"No module named '(?P<module>(?P<package>{'|'.join(PACKAGES)})\b[\w.]*)'")
 
 
+class MissingProgramError(ClusterError):
+    """A process of the cluster does not find our packages, or finds others of their names."""
+
+
 def portable(error: Exception) -> Exception:
     """The same error if it survives a change of process, else the nearest that does, with its text."""
     if _survives(error):
@@ -39,7 +43,7 @@ def from_ray(part: str, error: BaseException) -> SupernodeError:
             return cause
         return ClusterError(f"{part} failed: {type(cause).__name__}: {_last_line(str(cause))}")
     if missing := _MISSING.search(str(error)):
-        return ClusterError(
+        return MissingProgramError(
             f"a worker process cannot import {missing['module']!r}: another {missing['package']!r} comes before "
             "ours on its path; take that folder off PYTHONPATH, or start from another directory"
         )

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 PACKAGES: Final = ("scheduler", "workers", "sim_hw", "deploy")
 """Our top-level packages: names common enough to meet their doubles."""
 
 Identity = dict[str, tuple[str, str]]
 """Package -> (its folder, digest of its Python files), as a process found them when it started."""
+
+
+class Program(Struct, frozen=True):
+    """Our program as a process has it: the version of its distribution, empty if it is none that was installed."""
+
+    version: str
+    identity: Identity
+
+
+def own_program(distribution: str) -> Program:
+    """That of this process."""
+    try:
+        installed = version(distribution)
+    except PackageNotFoundError:
+        installed = ""
+    return Program(installed, identity())
 
 
 def identity() -> Identity:

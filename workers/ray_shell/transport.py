@@ -12,6 +12,7 @@ from scheduler.protocol.errors import ClusterError, SilentError
 from workers.ray_shell.failures import from_ray
 from workers.ray_shell.host import HostActor, HostSpec
 from workers.ray_shell.identity import Identity
+from workers.ray_shell.placement_groups import Seating
 
 LOOK_S: Final = 0.5
 """Wall seconds between two looks at whether somebody wants to give up waiting."""
@@ -41,8 +42,10 @@ class RayHostCalls:
         _RAY.kill(self._handles[host], no_restart=False)
 
 
-def start_hosts(specs: Sequence[HostSpec], control_name: str, **options: Any) -> dict[str, Any]:
-    """Start one actor per host, which takes its NPUs and no CPU; returns their handles, not yet ready.
+def start_hosts(
+    specs: Sequence[HostSpec], control_name: str, seating: Seating | None = None, **options: Any
+) -> dict[str, Any]:
+    """Start one actor per host, which takes its NPUs and no CPU, or its seat; returns their handles, not yet ready.
 
     Each looks up the control plane by its name: a handle among its arguments is one that Ray may have lost by the time
     at which it starts the host again, and warns of.
@@ -52,13 +55,16 @@ def start_hosts(specs: Sequence[HostSpec], control_name: str, **options: Any) ->
     actor = ray.remote(HostActor)
     return {
         spec.name: actor.options(
-            name=spec.name,
-            num_cpus=0,
-            resources={"NPU": spec.num_npus} if spec.num_npus else {},
-            max_restarts=-1,
-            max_task_retries=0,
-            enable_task_events=False,
-            **options,
+            **{
+                "name": spec.name,
+                "num_cpus": 0,
+                "resources": {"NPU": spec.num_npus} if spec.num_npus and seating is None else {},
+                "max_restarts": -1,
+                "max_task_retries": 0,
+                "enable_task_events": False,
+                **({} if seating is None else seating.options(spec.name)),
+                **options,
+            }
         ).remote(spec, control_name)
         for spec in specs
     }

@@ -14,6 +14,9 @@ from deploy.compare.sizing import Sizing, size
 from deploy.compare.sizing_page import sizing_block, sizing_document
 from deploy.compare.variants import variants_of
 from deploy.hardware.notes import tell_notes
+from deploy.regret.counterfactuals import Sampling
+from deploy.regret.page import regret_block
+from deploy.regret.regret import DEFAULT_HORIZON, Regret, check_regret, regrets_of
 from deploy.run.collecting import clients_of_run
 from deploy.run.replay import empty_document
 from deploy.settings.clients import refuse_idle_flags
@@ -47,11 +50,17 @@ Goodput = Annotated[bool, typer.Option("--goodput", help="Search the largest rat
 SizeMode = Annotated[str, typer.Option("--size", metavar="HOW", help="Compare one-each, or fleets of equal-goodput.")]
 Attainment = Annotated[float, typer.Option(metavar="SHARE", help="Share of requests that must meet the SLO.")]
 Seeds = Annotated[int | None, typer.Option(metavar="N", help="Run N seeds of each: means and 95 % intervals.")]
+RegretOf = Annotated[
+    int | None, typer.Option("--regret", metavar="N", help="Try other choices at N decisions of each: what they cost.")
+]
+Horizon = Annotated[
+    int | None, typer.Option(metavar="N", help="Requests over which --regret counts costs; 100 by default.")
+]
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Runs at a time; as many as processors by default.")]
 
 
 COMPARE_SETTINGS: Final = (
-    *("model", "admission", "order", "classes", "cache", "cache_plane", "slo", "seed"),
+    *("model", "calibration", "admission", "order", "classes", "cache", "cache_plane", "slo", "seed"),
     *("concurrency", "think_time", "ramp", "sessions", "warmup"),
 )
 
@@ -70,6 +79,8 @@ def command(
     attainment: Attainment = 0.9,
     jobs: Jobs = None,
     seeds: Seeds = None,
+    regret: RegretOf = None,
+    horizon: Horizon = None,
     bounds: FailIf = None,
     json: Json = False,
 ) -> int:
@@ -93,11 +104,18 @@ def command(
     if (goodput or is_sized) and groups:
         asked = f"--size {size_mode}" if is_sized else "--goodput"
         raise ConfigError(f"{asked} searches a rate, and clients that wait keep none: leave {asked} or the clients out")
+    check_regret(regret, horizon, waits=bool(groups) or options.links)
     _refuse_unknown_paths(parsed, settings, all_seeds, groups=groups, waits=options.links)
     tell_notes(settings.hardware.model)
     compared = compare(variants, path, options, attainment if goodput or is_sized else None, jobs, all_seeds)
     sizing = size(compared, path, options, jobs) if is_sized else None
-    return _present(compared, trace, sizing, bounds=parsed, as_json=json)
+    samplings = [
+        Sampling(path, options, one.settings, regret or 0, horizon or DEFAULT_HORIZON)
+        for one in variants
+        if regret is not None
+    ]
+    regrets = regrets_of(samplings, jobs) if samplings else []
+    return _present(compared, trace, sizing, regrets, bounds=parsed, as_json=json)
 
 
 def _refuse_unknown_paths(
@@ -133,10 +151,20 @@ def _split(names: str | None) -> list[str]:
     return found
 
 
-def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds: list[Bound], *, as_json: bool) -> int:
+def _present(
+    compared: list[Compared],
+    trace: str,
+    sizing: Sizing | None,
+    regrets: Sequence[Regret],
+    bounds: list[Bound],
+    *,
+    as_json: bool,
+) -> int:
     from json import dumps
 
     variants = [one.to_json() for one in compared]
+    for variant, one in zip(variants, regrets, strict=False):  # none, or one for each
+        variant["regret"] = one.to_json()
     document: dict[str, Any] = {"trace": trace, "variants": variants, "break_even_usd_per_kwh": break_even(compared)}
     if sizing is not None:
         document["sizing"] = sizing_document(sizing)
@@ -153,7 +181,7 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
     if as_json:
         say(dumps(document, indent=2) + "\n")
     else:
-        clusters = {one.variant.settings.flat["cluster"]: one.variant.settings.hardware.cluster for one in compared}
+        clusters = {node.name: node for one in compared for node in one.variant.settings.hardware.supernodes}
         say(comparison_page(compared, list(clusters.values()), _title(compared, trace)))
         if compared[0].intervals:
             runs = [(one.variant.name, one.intervals) for one in compared]
@@ -161,6 +189,8 @@ def _present(compared: list[Compared], trace: str, sizing: Sizing | None, bounds
         judged = [(one.variant.name, one.verdicts) for one in compared if one.verdicts is not None]
         if judged:
             say("\n" + verdicts_block(judged, len(compared[0].seeds)) + "\n")
+        if regrets:
+            say("\n" + regret_block([(one.variant.name, of) for one, of in zip(compared, regrets, strict=True)]) + "\n")
         if sizing is not None:
             say("\n" + sizing_block(sizing))
     by_name = {one.variant.name: one.to_json() for one in compared}

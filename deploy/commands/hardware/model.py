@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
 from msgspec import to_builtins
 
-from deploy.hardware.lookup import load_cluster, load_model
+from deploy.calibration.applied import load_calibrated
+from deploy.hardware.lookup import load_model
 from deploy.hardware.model_page import model_list, model_page, model_summary
-from deploy.hardware.notes import tell_notes
 from deploy.hardware.operating_points import (
     InstanceOptions,
-    afd_point,
-    decode_point,
     one_of,
-    prefill_point,
-    tpot_limit_s,
 )
-from deploy.hardware.point_page import Answer, afd_answer, decode_answer, operator_answer, point_page, prefill_answer
+from deploy.hardware.point_answers import CLUSTER, MODEL, answer_decode, answer_prefill, physics_refusing
+from deploy.hardware.point_page import (
+    Answer,
+    operator_answer,
+    point_page,
+    with_intervals,
+)
 from deploy.settings.options import OptionGroup, with_options
 from deploy.terminal.output import say
-from scheduler.protocol.errors import ConfigError
 from sim_hw.description import describe
-from sim_hw.errors import HardwareModelError
 from sim_hw.models.published import MODELS
 from sim_hw.models.totals import totals
-from sim_hw.steps.afd_prediction import predict_afd
-from sim_hw.steps.predict import largest_batch, predict_decode, predict_operator, predict_prefill
+from sim_hw.steps.predict import predict_operator
 
 app = typer.Typer(help="Show models, and predict one operating point.")
 
-CLUSTER = "cloudmatrix384"
-MODEL = "deepseek-r1"
 TOKENS_PER_RANK = 128
 """Of the published rows."""
 
@@ -67,6 +62,7 @@ KvPrecision = Annotated[str | None, typer.Option(metavar="NAME", help="Of cached
 ExpertFormat = Annotated[str | None, typer.Option(metavar="KIND", help="Experts' weights: nvfp4, w4a8 or none.")]
 Afd = Annotated[str | None, typer.Option(metavar="A:F", help="Attention on A NPUs, experts on F others.")]
 TpotSlo = Annotated[str | None, typer.Option(metavar="TIME", help="Find the largest batch within it, such as 50ms.")]
+CalibrationFile = Annotated[str | None, typer.Option(metavar="FILE", help="What supernode calibrate wrote.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
 INSTANCE_OPTIONS: Final = OptionGroup(
@@ -123,14 +119,11 @@ def prefill(
     prompt: Prompt = None,
     reuse: Reuse = None,
     cache_plane: CachePlane = None,
+    calibration: CalibrationFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a prefill pass, by operator."""
-    supernode, shape = load_cluster(cluster), load_model(model)
-    tell_notes(shape)
-    with _physics_refusing():
-        point = prefill_point(supernode, shape, instance, batch_tokens, prompt, reuse, cache_plane)
-        answer = prefill_answer(point, predict_prefill(point))
+    answer = answer_prefill(instance, cluster, model, batch_tokens, prompt, reuse, cache_plane, calibration)
     _show(answer, as_json)
     return 0
 
@@ -149,25 +142,12 @@ def decode(
     accept_length: AcceptLength = None,
     tpot_slo: TpotSlo = None,
     afd: Afd = None,
+    calibration: CalibrationFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a decode step, by operator."""
-    if batch is not None and tpot_slo is not None:
-        raise ConfigError(f"--batch {batch} and --tpot-slo {tpot_slo}: the limit finds the batch; leave one out")
-    if afd is not None and tpot_slo is not None:
-        raise ConfigError(f"--afd {afd} and --tpot-slo {tpot_slo}: a batch is not searched for; give --batch instead")
-    limit_s = None if tpot_slo is None else tpot_limit_s(tpot_slo)
-    supernode, shape = load_cluster(cluster), load_model(model)
-    tell_notes(shape)
-    with _physics_refusing():
-        point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
-        if limit_s is not None:
-            point = largest_batch(point, limit_s)
-        if afd is None:
-            answer = decode_answer(point, predict_decode(point))
-        else:
-            sides = afd_point(point, instance, afd)
-            answer = afd_answer(sides, predict_afd(sides))
+    given = batch, context, mtp, acceptance, drafter, accept_length, tpot_slo, afd, calibration
+    answer = answer_decode(instance, cluster, model, *given)
     _show(answer, as_json)
     return 0
 
@@ -178,31 +158,24 @@ def operator(
     cluster: Cluster = CLUSTER,
     ep: Annotated[int | None, typer.Option(metavar="N", help="Ranks (those of the decode instance).")] = None,
     batch: Annotated[int, typer.Option(metavar="N", help="Tokens per rank.")] = TOKENS_PER_RANK,
+    calibration: CalibrationFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Latency and bandwidth of one collective."""
     which = one_of("operator", name, ["dispatch", "combine"])
-    supernode = load_cluster(cluster)
+    supernode = load_calibrated(cluster, calibration)
     ranks = supernode.defaults.decode.ep if ep is None else ep
-    with _physics_refusing():
+    with physics_refusing():
         prediction = predict_operator("dispatch" if which == "dispatch" else "combine", supernode, ranks, batch)
     _show(operator_answer(name, supernode.name, ranks, batch, prediction), as_json)
 
 
-@contextmanager
-def _physics_refusing() -> Generator[None, None, None]:
-    """What the physics refuses is the user's input."""
-    try:
-        yield
-    except HardwareModelError as error:
-        raise ConfigError(str(error)) from error
-
-
 def _show(answer: Answer, as_json: bool) -> None:
+    told = with_intervals(answer)
     if as_json:
-        _say_json(answer)
+        _say_json(told)
     else:
-        say(point_page(answer))
+        say(point_page(told))
 
 
 def _say_json(document: Any) -> None:

@@ -14,6 +14,7 @@ from deploy.dashboards.boards.shared import (
     ENERGY,
     FINISHED,
     GENERATED,
+    INSTANCES,
     POWER,
     POWER_CAP,
     PROMPTS,
@@ -57,7 +58,7 @@ OVERVIEW: Final = Row(
     ),
 )
 
-MEAN_ACCOUNTED: Final = f"scalar({wall_rate(ACCOUNTED)} / {aggregate('count', UP)})"
+MEAN_ACCOUNTED: Final = f"scalar({wall_rate(ACCOUNTED)} / {aggregate('sum', INSTANCES)})"
 """Seconds for which an instance has accounted, on the mean, by those on the wall: joules come with reports, and so must
 the time by which they are divided, or the power of what draws the same at all times would waver."""
 

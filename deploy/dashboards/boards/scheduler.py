@@ -21,6 +21,7 @@ from deploy.dashboards.boards.shared import (
     WAITING,
     WATTS,
     explanation,
+    of_those_there,
     replay_now,
     speed_now,
 )
@@ -158,7 +159,7 @@ PLAN: Final = Row(
             "Prefill, decode and cache",
             "The plan as P:D:C: NPUs that serve each stage, lost ones included, and nodes that hold the cache.",
             "short",
-            Query(aggregate("count", WATTS, "role"), "{{role}} NPUs"),
+            Query(aggregate("count", of_those_there(WATTS), "role"), "{{role}} NPUs"),
             Query(f"max({CACHE_SERVERS})", "cache servers"),
         ),
         lines(

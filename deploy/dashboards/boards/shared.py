@@ -46,9 +46,14 @@ UTILIZATION: Final = "supernode_npu_utilization_ratio"
 WATTS: Final = "supernode_npu_power_watts"
 KV_USAGE: Final = "supernode_kv_usage_ratio"
 UP: Final = "supernode_instance_up"
+LOST: Final = "supernode_instance_lost"
+INSTANCES: Final = "supernode_scaling_instances"
 MOVED: Final = "supernode_fabric_bytes_total"
 TRANSFERS: Final = "supernode_fabric_transfers_total"
 EMULATED: Final = "supernode_emulated_seconds_total"
+
+THERE: Final = f"({UP} == 1 or {LOST} == 1)"
+"""Instances that have NPUs, or had them when they were lost: those that nobody has started have none."""
 
 PERCENTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 TOKENS_PER_S: Final = "si:tok/s"
@@ -83,6 +88,11 @@ def replay_now() -> Panel:
 def speed_now() -> Panel:
     """How fast emulated time passes."""
     return stat("Speed now", "Emulated seconds per wall second, now.", "suffix: x", "max(supernode_speed_ratio)")
+
+
+def of_those_there(gauge: str) -> str:
+    """A gauge of NPUs, of those that an instance has."""
+    return f"({gauge} and on (instance) {THERE})"
 
 
 def npu_power() -> Panel:

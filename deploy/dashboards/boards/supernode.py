@@ -11,6 +11,7 @@ from deploy.dashboards.boards.shared import (
     CACHE_LOOKUP,
     CHOICES,
     KV_USAGE,
+    LOST,
     TOKENS_PER_S,
     UP,
     UTILIZATION,
@@ -18,12 +19,19 @@ from deploy.dashboards.boards.shared import (
     explanation,
     instances_up,
     npu_power,
+    of_those_there,
     replay_now,
     speed_now,
 )
 from deploy.dashboards.cache_row import cache_row
 from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
 from deploy.dashboards.promql import CHOSEN, OF_DECODE, OF_PREFILL, aggregate, by_place, rate, ratio
+from deploy.dashboards.scaling_row import scaling_row
+
+DECODE_RUNNING: Final = f'sum({AT_INSTANCE}{{role=~"decode|aggregated",state="running"}})'
+PREFILL_BUSY: Final = of_those_there(UTILIZATION + OF_PREFILL)
+UP_OF_EACH: Final = aggregate("max", f"{UP}{CHOSEN} == 1", "instance")
+LOST_OF_EACH: Final = aggregate("max", f"{LOST}{CHOSEN} == 1", "instance")
 
 OVERVIEW: Final = Row(
     "",
@@ -31,21 +39,21 @@ OVERVIEW: Final = Row(
         explanation("**Role** and **instance** are chosen at the head."),
         replay_now(),
         speed_now(),
-        stat("NPUs", "NPUs of all instances.", "none", f"count({WATTS})"),
+        stat("NPUs", "NPUs of all instances.", "none", f"count({of_those_there(WATTS)})"),
         instances_up(),
-        stat("Prefill busy", "Mean busy share of prefill NPUs.", "percentunit", f"avg({UTILIZATION}{OF_PREFILL})"),
+        stat("Prefill busy", "Mean busy share of prefill NPUs.", "percentunit", f"avg({PREFILL_BUSY})"),
         stat(
             "Decode busy",
             "Mean busy share of decode NPUs: of time in which a step runs, however few sequences are in it. How full "
             "decode is shows in its batch and in the KV in use.",
             "percentunit",
-            f"avg({UTILIZATION}{OF_DECODE})",
+            f"avg({of_those_there(UTILIZATION + OF_DECODE)})",
         ),
         stat(
             "Decode batch",
             "Sequences that run on a decode NPU, in the mean.",
             "none",
-            f'sum({AT_INSTANCE}{{role=~"decode|aggregated",state="running"}}) / count({WATTS}{OF_DECODE})',
+            f"{DECODE_RUNNING} / count({of_those_there(WATTS + OF_DECODE)})",
         ),
         stat(
             "KV in use",
@@ -104,7 +112,7 @@ INSTANCES: Final = Row(
             "Utilisation by role",
             "Busy share of time of the NPUs of each role, over the last stretch of a second.",
             "percentunit",
-            Query(aggregate("avg", f"{UTILIZATION}{CHOSEN}", "role"), "{{role}}"),
+            Query(aggregate("avg", of_those_there(UTILIZATION + CHOSEN), "role"), "{{role}}"),
             highest=1,
             width=12,
         ),
@@ -118,9 +126,10 @@ INSTANCES: Final = Row(
         ),
         history(
             "Instances up",
-            "Whether the worker of each serving instance is there (green) or lost (red).",
+            "Whether the worker of each serving instance is there (green) or lost (red); nothing of those that nobody "
+            "has started, or that were told to end.",
             "none",
-            Query(aggregate("max", f"{UP}{CHOSEN}", "instance"), "{{instance}}"),
+            Query(f"{UP_OF_EACH} or 0 * {LOST_OF_EACH}", "{{instance}}"),
             width=24,
             height=10,
             names={"0": "Down", "1": "Up"},
@@ -159,5 +168,5 @@ DASHBOARD: Final = Dashboard(
     title="Supernode",
     description="Racks, nodes and instances of an emulated supernode: utilisation, power, KV and the prefix cache.",
     choices=CHOICES,
-    rows=(OVERVIEW, MAPS, INSTANCES, MEMORY, cache_row()),
+    rows=(OVERVIEW, MAPS, INSTANCES, scaling_row(), MEMORY, cache_row()),
 )

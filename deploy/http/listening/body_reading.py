@@ -9,11 +9,17 @@ from aiohttp import web
 
 from deploy.http.errors import HttpError
 from deploy.http.listening.server import Connection
+from scheduler.runtime.clock import monotonic_s
 
 JSON_TYPE: Final = "application/json"
 
 BODY_S: Final = 30.0
 """Wall seconds within which a body comes."""
+
+
+def since_receipt_s(request: web.Request) -> float:
+    """Wall seconds since the last byte of a request that has been read came in."""
+    return monotonic_s() - request.protocol.received_s if isinstance(request.protocol, Connection) else 0.0
 
 
 async def read_body(request: web.Request, most_bytes: int) -> bytes:

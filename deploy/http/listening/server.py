@@ -31,11 +31,18 @@ class Server(web.Server):
 class Connection(web.RequestHandler):
     """One connection: turned away if its address has had too many, and answered in JSON whatever it sends."""
 
-    __slots__ = ("_rate",)
+    __slots__ = ("_rate", "received_s")
 
     def __init__(self, manager: web.Server, rate: ConnectionRate, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._rate: Final = rate
+        self.received_s = monotonic_s()
+        """When the last bytes came, on the wall's monotonic clock."""
+
+    def data_received(self, data: bytes) -> None:
+        """Note when, before anything is read of it."""
+        self.received_s = monotonic_s()
+        super().data_received(data)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or end with 429 at once: nothing of what such a client sends is read."""

@@ -15,7 +15,7 @@ from scheduler.core.routing.ageing_views import AgeingView, AgeingViews
 from scheduler.core.routing.decision import Decision
 from scheduler.core.routing.tentative_decodes import TentativeDecodes
 from scheduler.policies.failures import BrokenOffError, PolicyFailedError, PolicyFailures
-from scheduler.policies.routing.scoring import only, only_of
+from scheduler.policies.routing.scoring import Selection, only, only_of
 from scheduler.policies.undeclared import Declared
 from scheduler.policies.view import (
     Columns,
@@ -91,7 +91,9 @@ class Router:
         self._no_request = declared.request
         self._sees_request = declared.sees_request
         self._all = stage.eligible
-        # As long as all instances are up, nothing has to be prepared for a policy that reads nothing but load.
+        self._selected: list[int] = []
+        self._selection: Selection | None = None
+        # Nothing of the request has to be prepared for a policy that reads nothing but load.
         self._shows_live = self.worker_state is None and not view_age_ns and not replicas
         self._tells_predictions = self.worker_state is not None and Reads.PREDICTIONS in policy.reads
         # Most policies give one reason for all they do: its decisions are made once.
@@ -116,8 +118,10 @@ class Router:
 
     def choose(self, now_ns: int, request_id: int, num_tokens: int) -> Decision:
         """Which instance serves a request that brings so many tokens to this stage; at least one is eligible."""
-        if self._shows_live and self.stage.eligible is self._all:
-            return self._ask(now_ns, self._declared_columns, self._no_request, self._all)
+        if self._shows_live:
+            up = self.stage.eligible
+            view = self._declared_columns if up is self._all else self._view(now_ns, up)
+            return self._ask(now_ns, view, self._no_request, up)
         decision = self._choose_with_partner(now_ns, request_id, num_tokens)
         if self._ageing is not None:
             self._ageing.sent(decision.instance, num_tokens)
@@ -291,7 +295,15 @@ class Router:
         """What the policy sees: live columns, or those taken lately, of the instances that are eligible."""
         if self._ageing is not None:
             return self._ageing.columns(now_ns, up)
-        return self._declared_columns if len(up) == len(self.stage) else only(self._declared_columns, up)
+        if len(up) == len(self.stage):
+            return self._declared_columns
+        if up is not self.stage.eligible:
+            return only(self._declared_columns, up)
+        if (
+            self._selection is None or up is not self._selected
+        ):  # who is eligible changes rarely, and then the list is another
+            self._selected, self._selection = up, Selection(self._declared_columns, up)
+        return self._selection.take()
 
 
 class _NoSuchInstanceError(Exception):

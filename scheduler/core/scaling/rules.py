@@ -12,6 +12,9 @@ from scheduler.policies.scaling_view import ScalingPolicy
 INTERVAL_NS: Final = 30_000_000_000
 DRAIN_CHECK_NS: Final = 1_000_000_000
 
+BY_OPERATOR: Final = "operator"
+"""The reason of what a person has commanded."""
+
 TTFT_LIMIT_S: Final = 2.0
 TPOT_LIMIT_S: Final = 0.05
 """Limits where a run names none; assumed."""

@@ -18,7 +18,7 @@ from scheduler.core.recovery.losses import Losses
 from scheduler.core.scaling.changes import ChangePlan, Changes, is_leaving, ready_to_start
 from scheduler.core.scaling.measures import DAY_S, Measures
 from scheduler.core.scaling.placement import HOLDING, LEAVING, WANTED, Phase, PlacementBook
-from scheduler.core.scaling.rules import InstanceSlot, ScalingRules
+from scheduler.core.scaling.rules import BY_OPERATOR, InstanceSlot, ScalingRules
 from scheduler.core.state import SchedulerState
 from scheduler.policies.failures import PolicyFailures
 from scheduler.policies.scaling_view import RoleFacts, ScalingSample, ScalingView, Wanted
@@ -44,9 +44,6 @@ MAX_QUIET_INTERVALS: Final = 20
 """In which nobody arrives, reports, comes or goes; then the policy is not asked again before somebody reports."""
 
 HISTORY_S: Final = 600.0
-
-BY_OPERATOR: Final = "operator"
-"""The reason of what a person has commanded."""
 
 
 class Scaler(Guest):
@@ -92,6 +89,10 @@ class Scaler(Guest):
     def instance_phases(self) -> Mapping[str, str]:
         """The phase of each slot."""
         return {address: phase.name.lower() for address, phase in self.book.phase.items()}
+
+    def wanted_instances(self) -> Mapping[str, int]:
+        """As decided last."""
+        return self._wanted
 
     def after(self, now_ns: int, message: Message) -> Outputs:
         """Instances come, go, or are commanded to."""

@@ -14,6 +14,7 @@ from scheduler.metrics.subjects.engines import EngineTotals
 from scheduler.metrics.subjects.fabric import FabricTotals
 from scheduler.metrics.subjects.instances import InstanceTotals
 from scheduler.metrics.subjects.requests import END_REASONS, STAGES, RequestTotals
+from scheduler.metrics.subjects.scaling import KINDS, ScalingTotals, change_series, instances_by_role, roles_of
 from scheduler.metrics.subjects.tokens import TokenTotals
 
 
@@ -27,6 +28,7 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
         "run_active": clock.is_replaying,
         "runs": dict(zip(RUN_OUTCOMES, clock.runs, strict=True)),
         "instances": _instances(snapshot),
+        "scaling": _scaling(snapshot),
         "restarts": dict(zip(snapshot.layout.hosts, instances.restarts, strict=True)),
         "stages": {
             stage: {"running": running, "waiting": waiting}
@@ -53,17 +55,39 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _instances(snapshot: Snapshot) -> list[dict[str, Any]]:
-    totals = snapshot[InstanceTotals]
-    columns = (totals.is_up, totals.utilization, totals.watts, snapshot[EngineTotals].kv_usage)
+    totals, first_npus = snapshot[InstanceTotals], [npus.start for npus in snapshot.layout.npus()]
+    columns = (
+        snapshot[ScalingTotals].phases, first_npus,
+        totals.is_up, totals.utilization, totals.watts, snapshot[EngineTotals].kv_usage,
+    )  # fmt: skip
     return [
         {
             "name": instance.address,
             "role": instance.role,
             "num_npus": instance.num_npus,
+            "first_npu": first_npu,
+            "planned": instance.is_planned,
+            "phase": phase,
             "up": is_up,
             "utilization": utilization,
             "watts": watts,
             "kv_usage": kv_usage if is_of_stage(instance.role, "decode") else None,
         }
-        for instance, is_up, utilization, watts, kv_usage in zip(snapshot.layout.instances, *columns, strict=True)
+        for instance, phase, first_npu, is_up, utilization, watts, kv_usage in zip(
+            snapshot.layout.instances, *columns, strict=True
+        )
     ]
+
+
+def _scaling(snapshot: Snapshot) -> dict[str, Any]:
+    """How many instances there shall be and are, what was decided last, and how often."""
+    totals, roles = snapshot[ScalingTotals], roles_of(snapshot.layout)
+    changes = {role: dict.fromkeys(KINDS, 0) for role in roles}
+    for (role, kind, _), count in zip(change_series(snapshot.layout), totals.changes, strict=True):
+        changes[role][kind] += count
+    return {
+        "wanted": dict(zip(roles, totals.wanted, strict=True)),
+        "instances": instances_by_role(snapshot),
+        "changes": changes,
+        "decisions": [to_builtins(one) for one in totals.decisions],
+    }

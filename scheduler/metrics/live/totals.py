@@ -19,7 +19,7 @@ from scheduler.metrics.live.decisions import DecisionCounts
 from scheduler.metrics.records import Records
 from scheduler.metrics.slo import Slo
 from scheduler.metrics.snapshot import Rates, Snapshot
-from scheduler.metrics.subject import SUBJECTS, Account, Lateness, RunOutcome, Session
+from scheduler.metrics.subject import SUBJECTS, Account, Fleet, Lateness, RunOutcome, Session
 from scheduler.metrics.subjects.decisions import DecisionAccount, DecisionTotals
 from scheduler.metrics.subjects.engines import EngineTotals
 from scheduler.metrics.subjects.requests import RequestTotals
@@ -74,15 +74,20 @@ class LiveTotals(Guest):
         power_cap_w: float = 0.0,
         errors: Mapping[str, PredictionError] | None = None,
         concurrency: Mapping[str, int] | None = None,
+        fleet: Fleet | None = None,
+        autoscaler: str = "",
     ) -> None:
         """A session begins, with a fresh table, a clock at 0 and all workers up; one that has not ended has failed.
 
         `speed`: emulated seconds per second on the wall. A session that is no replay is the idle time between two.
         Requests are judged by `slo`, if there is one; `power_cap_w` is at the feeds, 0 for none; `errors` are those of
-        its predictions, if it makes any; `concurrency` its clients by class, if they wait.
+        its predictions, if it makes any; `concurrency` its clients by class, if they wait; `fleet` tells of instances
+        that come and go, by what the `autoscaler` of that name says, if there is one.
         """
         self.end("failed")
-        self._session = Session(is_replay, table, speed, lateness, slo, power_cap_w, errors or {}, concurrency or {})
+        self._session = Session(
+            is_replay, table, speed, lateness, slo, power_cap_w, errors or {}, concurrency or {}, fleet, autoscaler
+        )
         for account in self._accounts.values():
             account.begin(self._session)
 

@@ -127,8 +127,7 @@ class Collector(Guest):
     ) -> None:
         self.table: Final = table
         self.instances: Final = tuple(instances)
-        self.comes_and_goes: Final = comes_and_goes
-        """Whether instances do, so that some are not there at times."""
+        self._may_come_and_go = comes_and_goes
         self.ended_ns = 0
         self.computed_tokens = 0
         self.mixed_npu_ns = 0
@@ -286,6 +285,11 @@ class Collector(Guest):
             self._has_set_back_by = True
             if table.state[request_id] == State.DECODING:
                 self._log_first_join(request_id)
+
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether instances do, by an autoscaler or because an operator says so: some are not there at times."""
+        return self._may_come_and_go or bool(self.scalings)
 
     @property
     def failed_parts(self) -> list[str]:

@@ -5,6 +5,9 @@ to the earliest end of their last accounts; so far, and no further, other parts 
 *pending*: packed rows, of which a settlement takes those that it has reached. One that reaches beyond the settled
 instant is left, and is cut there the next time. When a session has ended all is settled, and the sums are those of
 `outcome.energy.energy_use`.
+
+While an instance is not there its NPUs draw what empty ones do, whoever has them then: where instances share NPUs this
+counts some several times, and the curves take so many away. It has no accounts that could be waited for.
 """
 
 from __future__ import annotations
@@ -19,10 +22,14 @@ from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows
 from scheduler.metrics.layout import Layout, LiveInstance
 from scheduler.metrics.subject import Account, Handlers, Session
 from scheduler.metrics.subjects.instances import STRETCH_WALL_S
-from scheduler.protocol.messages import DecodeStepped, PrefillStepped, Usage, UsageReported
+from scheduler.protocol.messages import DecodeStepped, PrefillStepped, Usage, UsageReported, WorkersLost
 
 COST_SERIES: Final = tuple((side, kind) for side in ("input", "output") for kind in ("capital", "electricity"))
 """The order of `EnergyTotals.usd`."""
+
+ABSENT: Final = "absent"
+NOT_THERE: Final = (ABSENT, "booked")
+"""Phases of an instance that has no NPUs."""
 
 MAX_PENDING_BYTES: Final = 24 << 20
 """A million accounts that wait for that of one instance; then they wait no longer, and what it drew meanwhile counts
@@ -58,11 +65,16 @@ class NpuEnergy:
     """Joules of the NPUs of one instance; `end_ns` is the end of its last account in this session.
 
     An idle instance draws the same at all times, so its joules tell themselves from those of work. `mixed_j`: of an
-    aggregated instance, those of accounts in which anything of prompts was computed.
+    aggregated instance, those of accounts in which anything of prompts was computed. `is_gone`: it was not there when
+    it was last heard of; `empty_j` is what its NPUs drew while it was not.
     """
 
-    def __init__(self, instance: LiveInstance, waiting_w: float, pending: bytearray) -> None:
+    def __init__(self, instance: LiveInstance, waiting_w: float, empty_w: float, pending: bytearray) -> None:
         self.role: Final = instance.role
+        self.is_planned: Final = instance.is_planned
+        self.is_gone = not instance.is_planned
+        self.empty_j = 0.0
+        self._empty_w = empty_w * instance.num_npus
         self.active_j = 0.0
         self.idle_j = 0.0
         self.mixed_j = 0.0
@@ -73,6 +85,9 @@ class NpuEnergy:
     def add(self, usage: Usage) -> None:
         """Take an account."""
         span_ns = usage.end_ns - usage.start_ns
+        if self.is_gone:
+            self.be_empty(usage.start_ns)
+            self.is_gone = False
         self.end_ns = usage.end_ns
         if span_ns > 0:
             self._pending += _pack_account(usage.start_ns, usage.end_ns, usage.joules / (span_ns / NS_PER_S))
@@ -80,6 +95,15 @@ class NpuEnergy:
         idle_j = min(usage.joules, self._idle_w * (span_ns - usage.busy_ns) / NS_PER_S)
         self.idle_j += idle_j
         self.active_j += usage.joules - idle_j
+
+    def be_empty(self, until_ns: int) -> None:
+        """It was not there since its last account."""
+        span_ns = until_ns - self.end_ns
+        if span_ns <= 0:
+            return
+        self._pending += _pack_account(self.end_ns, until_ns, self._empty_w)
+        self.empty_j += self._empty_w * span_ns / NS_PER_S
+        self.end_ns = until_ns
 
 
 class EnergyAccount(Account[EnergyTotals]):
@@ -93,7 +117,9 @@ class EnergyAccount(Account[EnergyTotals]):
         curves = self._curves = layout.curves
         self._roles = npu_phases(layout)[:-1]
         self._pending = bytearray()
-        self._npus = {one.address: NpuEnergy(one, curves.waiting_w, self._pending) for one in layout.instances}
+        self._npus = {
+            one.address: NpuEnergy(one, curves.waiting_w, curves.idle_w, self._pending) for one in layout.instances
+        }
         self._settled_ns = 0
         self._settled_s = 0.0
         self._spare_j = 0.0
@@ -108,8 +134,9 @@ class EnergyAccount(Account[EnergyTotals]):
         self._stretch_s = 0.0
 
     def handlers(self) -> Handlers:
-        """Every report has an account of its instance."""
-        return {PrefillStepped: self._on_report, DecodeStepped: self._on_report, UsageReported: self._on_report}
+        """Every report has an account of its instance, the last before it goes, too."""
+        reports = PrefillStepped, DecodeStepped, UsageReported
+        return {**dict.fromkeys(reports, self._on_report), WorkersLost: self._on_workers_lost}
 
     def _on_report(self, _session: Session, message: PrefillStepped | DecodeStepped | UsageReported) -> None:
         account = self._npus[message.instance]
@@ -117,26 +144,38 @@ class EnergyAccount(Account[EnergyTotals]):
         if account.role == "aggregated" and isinstance(message, PrefillStepped):
             account.mixed_j += message.usage.joules
 
+    def _on_workers_lost(self, _session: Session, message: WorkersLost) -> None:
+        if message.as_commanded:
+            for address in message.addresses:
+                self._npus[address].is_gone = True
+
     def begin(self, session: Session) -> None:
         """Nothing of its time is accounted for."""
         self._stretch_s = STRETCH_WALL_S * session.speed
         self._cap_w = session.power_cap_w
         self._settled_ns = 0
         for account in self._npus.values():
-            account.end_ns = 0
+            account.end_ns, account.is_gone = 0, not account.is_planned
 
     def end(self, session: Session) -> None:
         """It is over; whoever gave no last account draws nothing since the one before."""
-        self._settle(max((account.end_ns for account in self._npus.values()), default=0))
+        until_ns = max((account.end_ns for account in self._npus.values()), default=0)
+        for account in self._gone(session):
+            account.be_empty(until_ns)
+        self._settle(until_ns)
         self._pending.clear()
 
     def totals(self, session: Session | None) -> EnergyTotals:
         """As they stand."""
-        ends_ns = [account.end_ns for account in self._npus.values()]
-        self._settle(max(ends_ns) if len(self._pending) > MAX_PENDING_BYTES else min(ends_ns, default=0))
+        gone = [] if session is None else self._gone(session)
+        ends_ns = [account.end_ns for account in self._npus.values() if account not in gone]
+        until_ns = max(ends_ns) if len(self._pending) > MAX_PENDING_BYTES else min(ends_ns, default=0)
+        for account in gone:
+            account.be_empty(until_ns)
+        self._settle(until_ns)
         share = self._curves.building_share
         feeds_w, accounts = float(self._watts.sum()), self._npus.values()
-        idle_j = sum(account.idle_j for account in accounts) + self._spare_j
+        idle_j = sum(account.idle_j + account.empty_j for account in accounts) + self._spare_j
         npu_j = (*(sum(a.active_j for a in accounts if a.role == role) for role in self._roles), idle_j)
         parts_j = self._parts_j.tolist()
         return EnergyTotals(
@@ -146,6 +185,14 @@ class EnergyAccount(Account[EnergyTotals]):
             self._cap_w,
             self._settled_s,
         )
+
+    def _gone(self, session: Session) -> list[NpuEnergy]:
+        """Those that have not been started again, or have no part in this session: one that starts accounts from then
+        on, and is waited for."""
+        if session.fleet is None or not any(account.is_gone for account in self._npus.values()):
+            return []
+        phases = session.fleet.instance_phases()
+        return [one for address, one in self._npus.items() if one.is_gone and phases.get(address, ABSENT) in NOT_THERE]
 
     def _settle(self, until_ns: int) -> None:
         """Account for other parts until an instant to which the fleet's power is known."""
@@ -175,7 +222,8 @@ class EnergyAccount(Account[EnergyTotals]):
             both = [a for a in accounts if a.role == "aggregated"]
             by_role[0] += sum(a.mixed_j for a in both)
             by_role[1] += sum(a.active_j + a.idle_j - a.mixed_j for a in both)
-        drawn_j = np.array([*by_role, self._spare_j + float(self._parts_j.sum())])
+        empty_j = sum(a.empty_j for a in accounts)
+        drawn_j = np.array([*by_role, empty_j + self._spare_j + float(self._parts_j.sum())])
         prefill_j, decode_j, other_j = (drawn_j - self._charged_j).tolist()
         self._charged_j = drawn_j
         usd_per_j = (1.0 + curves.building_share) * prices.usd_per_joule(self._settled_ns / NS_PER_S - span_s / 2)

@@ -100,8 +100,13 @@ class InstanceAccount(Account[InstanceTotals]):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         self._meters = {instance.address: InstanceMeter() for instance in layout.instances}
+        self._absent = [instance.address for instance in layout.instances if not instance.is_planned]
+        for address in self._absent:
+            self._meters[address].lose()
         self._host_of = {address: host for host, addresses in layout.hosts.items() for address in addresses}
         self._restarts = dict.fromkeys(layout.hosts, 0)
+        self._not_lost = set(self._absent)
+        """Who is not there because it was told to end, or nobody has started it yet."""
 
     def handlers(self) -> Handlers:
         """Every report has an account of its instance."""
@@ -115,14 +120,19 @@ class InstanceAccount(Account[InstanceTotals]):
         }
 
     def begin(self, session: Session) -> None:
-        """All instances are up."""
+        """All instances of the plan are up."""
         for meter in self._meters.values():
             meter.begin(session.speed)
+        for address in self._absent:
+            self._meters[address].lose()
+        self._not_lost = set(self._absent)
 
     def _on_report(self, _session: Session, message: PrefillStepped | DecodeStepped | UsageReported) -> None:
         self._meters[message.instance].add(message.usage)
 
     def _on_workers_lost(self, _session: Session, message: WorkersLost) -> None:
+        if message.as_commanded:
+            self._not_lost.update(message.addresses)
         for address in message.addresses:
             if address in self._meters:
                 self._meters[address].lose()
@@ -133,8 +143,10 @@ class InstanceAccount(Account[InstanceTotals]):
                 self._meters[address].is_up = True
 
     def _on_workers_started(self, _session: Session, message: WorkersStarted) -> None:
-        # Servers of the cache pool are nobody's process.
-        for host in {self._host_of[address]: None for address in message.addresses if address in self._host_of}:
+        # Servers of the cache pool are nobody's process, and one that an autoscaler starts is none that was lost.
+        back = [one for one in message.addresses if one in self._host_of and one not in self._not_lost]
+        self._not_lost.difference_update(message.addresses)
+        for host in {self._host_of[address] for address in back}:
             self._restarts[host] += 1
 
     def totals(self, session: Session | None) -> InstanceTotals:
@@ -215,7 +227,7 @@ def _npu_watts(snapshot: Snapshot) -> list[float]:
 
 FAMILIES: Final = (
     Family(
-        "supernode_instance_up", "gauge", "1 if the instance is up, 0 while it is lost.",
+        "supernode_instance_up", "gauge", "1 if the instance is up, 0 while it is lost or is not there.",
         lambda s: [int(is_up) for is_up in s[InstanceTotals].is_up], INSTANCE, by_instance,
     ),
     Family(

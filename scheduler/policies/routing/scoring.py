@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from operator import attrgetter
-from typing import Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
-from scheduler.policies.undeclared import entries_of
+from scheduler.policies.undeclared import Refusal, entries_of
 from scheduler.policies.view import Columns, RequestView, StageView
 
 
@@ -45,6 +45,22 @@ _ALL_OF: Final = attrgetter(*(field.name for field in fields(Columns)))
 def only(stage: StageView, members: Sequence[int]) -> Columns:
     """The columns of these instances, by their place among them."""
     return Columns(*[entries_of(column, members) for column in _ALL_OF(stage)])
+
+
+class Selection:
+    """The columns of some instances, taken anew at each call: what stays is found once."""
+
+    def __init__(self, stage: StageView, members: Sequence[int]) -> None:
+        first, last = members[0], members[-1]
+        is_run = last - first == len(members) - 1
+        take = itemgetter(slice(first, last + 1)) if is_run else itemgetter(*members)
+        self._parts: list[tuple[Any, Callable[[Any], Any] | None]] = [
+            (column, None if isinstance(column, Refusal) or not column else take) for column in _ALL_OF(stage)
+        ]
+
+    def take(self) -> Columns:
+        """As they are now."""
+        return Columns(*[column if take is None else take(column) for column, take in self._parts])
 
 
 def only_of(request: RequestView, members: Sequence[int]) -> RequestView:

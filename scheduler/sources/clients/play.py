@@ -38,7 +38,7 @@ def client_source(
     thinking = [group.think.draws_ns(stream(seed, f"{_STREAM} {group.class_name}")) for group in groups]
     gates = make_gates(groups, thinking)
     names = GateNames(list(gates), class_of_tenant)
-    graph = RequestGraph.of(trace.blocks, trace.name) if waits else None
+    graph = RequestGraph.of(trace.blocks, trace.place) if waits else None
     if graph is not None:
         supply = GraphSupply(graph, list(gates), names, at_times=not groups)
     else:

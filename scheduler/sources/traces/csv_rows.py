@@ -31,7 +31,7 @@ from scheduler.sources.traces.rows import (
     refuse_ids,
     tenant_of,
 )
-from scheduler.sources.traces.sessions.given import GivenLinks
+from scheduler.sources.traces.sessions.given import NO_TIME, GivenLinks
 from scheduler.sources.traces.tenants import TenantNumbers
 from scheduler.sources.traces.unread import FieldTally
 
@@ -81,9 +81,9 @@ class _CsvRows:
         self._delimiter: Final = delimiter_of(header)
         names = header_names(header)
         for name in form.columns:
-            if names.count(name) != 1:
+            if names.count(name) > 1 or (name not in names and name in form.needed_columns):
                 problem = "is not in the header" if name not in names else "stands twice in the header"
-                fix = f"the header needs {', '.join(form.columns)}; --columns names others"
+                fix = f"the header needs {', '.join(form.needed_columns)}; --columns names others"
                 raise TraceError(path, number, name, problem, fix)
         # A column without a name numbers the rows.
         self._shape = tuple(name for name in names if name)
@@ -103,7 +103,7 @@ class _CsvRows:
         columns = {name: [row[place] for row in rows] for name, place in self._places.items()}
         form, num_rows = self._form, len(rows)
         classes = columns.get(form.class_name, [])
-        times_ns = form.unit.read_all(columns[form.time])
+        times_ns = form.unit.read_all(columns[form.time]) if form.time in columns else [NO_TIME] * num_rows
         prompt_tokens = to_counts(columns[form.prompt_tokens], self._low)
         output_tokens = self._outputs(columns.get(form.output_tokens), num_rows)
         if times_ns is None or prompt_tokens is None or output_tokens is None or not _are_plain(classes):
@@ -164,7 +164,7 @@ class _CsvRows:
         form = self._form
         cells = self._cells(line)
         try:
-            time_ns = form.unit.read(cells[form.time])
+            time_ns = form.unit.read(cells[form.time]) if form.time in cells else NO_TIME
         except ValueError as error:
             raise BadRow(form.time, f"{shorten(cells[form.time])} {error}", form.unit.fix) from None
         output = cells.get(form.output_tokens, "")

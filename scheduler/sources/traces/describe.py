@@ -127,7 +127,7 @@ def describe(trace: Trace) -> TraceDescription:
     arrivals = _Arrivals()
     sharing = _Sharing(trace.block_tokens)
     over_time = TimeBins(num_columns=3)
-    sessions = SessionTally(trace.name)
+    sessions = SessionTally(trace.place)
     prompts: Counter[int] = Counter()
     outputs: Counter[int] = Counter()
     for block in trace.blocks:

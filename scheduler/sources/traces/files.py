@@ -199,11 +199,14 @@ def _detect(path: str, first: LineBatch, sample: Sample, options: TraceOptions) 
     for name, form in forms.items():
         if set(names).issuperset(form.columns):
             return name, form
+    for name, form in forms.items():  # a table without times has fewer marks: those with all come first
+        if set(names).issuperset(form.needed_columns):
+            return name, form
     ending = path.removesuffix(".gz")
     if ending.endswith(JSON_ENDINGS):
         return _json_format(sample, options)
     check_line(shown(path), first.numbers[0], line)
-    headers = " or ".join(f"{','.join(form.columns)} ({name})" for name, form in forms.items())
+    headers = " or ".join(f"{','.join(form.needed_columns)} ({name})" for name, form in forms.items())
     mend = "or name the columns: --columns arrived=NAME,prompt=NAME,output=NAME"
     if ending.endswith(".csv") or len(names) > 1:
         problem = "the header has not the columns of a known format"

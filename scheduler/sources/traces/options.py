@@ -273,8 +273,14 @@ class Reading(Struct):
 
 class OpenedTrace(Trace, frozen=True):
     """A trace with the account of its skipped rows, which grows as `blocks` is read, what was assumed of it,
-    and who waits for answers, where it says so."""
+    who waits for answers, where it says so, and the `path` of its file, where it is one."""
 
     skipped: SkippedRows
     reading: Reading
     clients: tuple[ClientGroup, ...] = ()
+    path: str = ""
+
+    @property
+    def place(self) -> str:
+        """Its file with the folder, as all errors on rows have it."""
+        return self.path or self.name

@@ -35,7 +35,8 @@ def open_trace(path: str, *, options: TraceOptions) -> OpenedTrace:
         return open_workload(form.load(path), options)
     skipped = SkippedRows()
     reading, block_tokens, blocks = open_rows(path, options, skipped)
-    return _opened(OpenedTrace(base_name(path), block_tokens, None, blocks, skipped, reading), options)
+    trace = OpenedTrace(base_name(path), block_tokens, None, blocks, skipped, reading, path=shown(path))
+    return _opened(trace, options)
 
 
 def has_links(path: str, options: TraceOptions) -> bool:
@@ -128,7 +129,7 @@ def _opened(trace: OpenedTrace, options: TraceOptions) -> OpenedTrace:
             problem = "part would leave out what later requests wait for"
             raise ConfigError(f"{trace.name}: {problem}; leave it out, or say --sessions open")
         blocks, hint = keep_part(blocks, *options.part_of, options.part_key_blocks), None
-    return OpenedTrace(trace.name, block_tokens, hint, blocks, trace.skipped, reading, clients=trace.clients)
+    return replace(trace, block_tokens=block_tokens, num_requests_hint=hint, blocks=blocks, reading=reading)
 
 
 def _generated(path: str, options: TraceOptions) -> GeneratedFormat | None:

@@ -76,6 +76,11 @@ class RowFormat(Struct, frozen=True, kw_only=True):
         return needed if self.output_length is not None else (*needed, self.output_tokens)
 
     @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Those that a table must have in its header: a run that uses no times can do without theirs."""
+        return self.columns[1:] if self.may_lack_time else self.columns
+
+    @property
     def known(self) -> frozenset[str]:
         """Fields that are read, and those that are passed over."""
         read = (self.time, self.prompt_tokens, self.output_tokens, self.block_ids, self.class_name, self.tenant)

@@ -1,6 +1,10 @@
-"""An instance that was stopped hears nothing, and its NPUs draw what empty ones do until it is started again."""
+"""An instance that was stopped hears nothing and accounts for nothing until it is started again."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
 
 from scheduler.protocol.component import NEVER_NS, NOTHING, Outputs
 from scheduler.protocol.messages import (
@@ -15,7 +19,7 @@ from scheduler.protocol.messages import (
     WorkersLost,
     WorkersStarted,
 )
-from workers.stopping import StoppableInstance
+from workers.stopping import Nobody, StoppableInstance
 
 
 class Instance:
@@ -42,43 +46,73 @@ class Instance:
         return NOTHING
 
 
-class Empty:
-    wake_ns = 0
-
-    def joules(self, span_ns: int) -> float:
-        return 2.0 * span_ns
-
-
 def usages(outputs: Outputs) -> list[Usage]:
     return [message.usage for _, message in outputs if isinstance(message, UsageReported)]
 
 
-def test_it_stops_accounts_and_starts_anew() -> None:
-    made: list[Instance] = []
+def maker(made: list[Instance]) -> Callable[[int], Instance]:
+    """Makes one and adds it to those that were made."""
 
     def make(began_ns: int) -> Instance:
         made.append(Instance(began_ns))
         return made[-1]
 
-    one = StoppableInstance(make(0), make, Empty())
+    return make
+
+
+GONE = ("core", WorkersLost(["prefill-0"], as_commanded=True))
+STARTED = ("core", WorkersStarted(["prefill-0"]))
+
+
+def test_it_stops_and_starts_anew_and_accounts_while_it_is_there() -> None:
+    made = [Instance(0)]
+    one = StoppableInstance(made[0], maker(made))
     assert (one.address, one.deadline_ns) == ("prefill-0", 5)
     stopped = one.handle(100, StopInstances(["prefill-0"]))
-    assert stopped[-1] == ("core", WorkersLost(["prefill-0"], as_commanded=True))
+    assert stopped[-1] == GONE
     assert one.deadline_ns == NEVER_NS
-    assert one.handle(150, ReleaseKv([1])) == NOTHING
-    idle = one.handle(200, ReportUsage())
-    assert one.handle(250, StopInstances(["prefill-0"])) == (stopped[-1],)
-    started = one.handle(300, StartInstances(["prefill-0"]))
-    assert started[-1] == ("core", WorkersStarted(["prefill-0"]))
+    assert one.handle(150, ReleaseKv([1])) == one.handle(200, ReportUsage()) == NOTHING
+    assert one.handle(250, StopInstances(["prefill-0"])) == (GONE,)
+    assert one.handle(300, StartInstances(["prefill-0"])) == (STARTED,)
     assert one.deadline_ns == 305
     last = one.handle(400, RunEnded(interrupted=False))
-    # INV-11: each instant is accounted for once.
-    accounts = [usage for outputs in (stopped, idle, started, last) for usage in usages(outputs)]
-    assert [(one.start_ns, one.end_ns) for one in accounts] == [(0, 100), (100, 200), (200, 300), (300, 400)]
-    assert [one.joules for one in accounts] == [1000.0, 200.0, 200.0, 1000.0]
+    accounts = [usage for outputs in (stopped, last) for usage in usages(outputs)]
+    assert [(one.start_ns, one.end_ns) for one in accounts] == [(0, 100), (300, 400)]
     assert not any(isinstance(message, ReleaseKv) for instance in made for message in instance.heard)
 
 
 def test_one_that_serves_says_that_it_is_there() -> None:
-    one = StoppableInstance(Instance(0), Instance, Empty())
-    assert one.handle(10, StartInstances(["prefill-0"])) == (("core", WorkersStarted(["prefill-0"])),)
+    one = StoppableInstance(Instance(0), Instance, start_ns=50)
+    assert one.handle(10, StartInstances(["prefill-0"])) == (STARTED,)
+
+
+def test_a_start_takes_its_time_and_has_its_npus_meanwhile() -> None:
+    made: list[Instance] = []
+    one = StoppableInstance(Instance(0), maker(made), start_ns=50, is_there=False)
+    assert one.deadline_ns == NEVER_NS
+    assert one.handle(5, ReportUsage()) == NOTHING
+    assert one.handle(10, StartInstances(["prefill-0"])) == NOTHING
+    assert one.deadline_ns == 15  # the instance's own
+    assert one.wake(15) == NOTHING
+    assert [(usage.start_ns, usage.end_ns) for usage in usages(one.handle(30, ReportUsage()))] == [(10, 30)]
+    assert one.handle(40, StartInstances(["prefill-0"])) == NOTHING  # it is on its way
+    made[-1].deadline_ns = NEVER_NS
+    assert one.deadline_ns == 60
+    assert one.wake(60) == (STARTED,)
+    assert one.deadline_ns == NEVER_NS
+
+
+@pytest.mark.parametrize("last", [StopInstances(["prefill-0"]), RunEnded(interrupted=True)])
+def test_what_ends_it_ends_a_start(last: Message) -> None:
+    made: list[Instance] = []
+    one = StoppableInstance(Instance(0), maker(made), start_ns=50, is_there=False)
+    one.handle(10, StartInstances(["prefill-0"]))
+    made[-1].deadline_ns = NEVER_NS
+    one.handle(20, last)
+    assert one.deadline_ns == NEVER_NS
+
+
+def test_who_is_not_there_says_nothing() -> None:
+    nobody = Nobody("prefill-7")
+    assert (nobody.address, nobody.deadline_ns) == ("prefill-7", NEVER_NS)
+    assert nobody.handle(10, ReportUsage()) == nobody.wake(10) == NOTHING

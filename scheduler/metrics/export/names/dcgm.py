@@ -6,6 +6,7 @@ Source: NVIDIA/dcgm-exporter, `etc/default-counters.csv`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import add
 from typing import Final, Literal
 
 from scheduler.metrics.export.names.devices import (
@@ -47,7 +48,7 @@ def _by_gpu(layout: Layout) -> list[Labels]:
 
 def _millijoules(snapshot: Snapshot) -> list[float]:
     pairs = zip(snapshot.layout.instances, snapshot[InstanceTotals].joules, strict=True)
-    return by_device(snapshot.layout, [_MJ_PER_J * joules / one.num_npus for one, joules in pairs])
+    return by_device(snapshot.layout, [_MJ_PER_J * joules / one.num_npus for one, joules in pairs], add)
 
 
 def _free_bytes(snapshot: Snapshot) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from scheduler.metrics.layout import Chip, Layout
@@ -35,18 +35,26 @@ def chip_of(layout: Layout) -> Chip:
 
 def num_devices(layout: Layout) -> int:
     """Devices of all instances: an NPU has as many as its package has dies."""
-    return sum(one.num_npus for one in layout.instances) * chip_of(layout).num_dies
+    return len(device_numbers(layout))
 
 
 def device_numbers(layout: Layout) -> list[int]:
     """The number of each device, counted through all NPUs."""
     num_dies = chip_of(layout).num_dies
-    return [npu * num_dies + die for npus in layout.npus() for npu in npus for die in range(num_dies)]
+    each_once = dict.fromkeys(npu for npus in layout.npus() for npu in npus)
+    return [npu * num_dies + die for npu in each_once for die in range(num_dies)]
 
 
-def by_device(layout: Layout, values: Sequence[float]) -> list[float]:
-    """The value of its instance for each device."""
+def by_device(layout: Layout, values: Sequence[float], together: Callable[[float, float], float] = max) -> list[float]:
+    """The value of its instance for each device. Of instances that share NPUs one is there at a time, so that theirs
+    `together` are its value: the highest of gauges, which are lowest of who is not there."""
     num_dies = chip_of(layout).num_dies
+    if layout.shares_npus:
+        found: dict[int, float] = {}
+        for npus, value in zip(layout.npus(), values, strict=True):
+            for npu in npus:
+                found[npu] = together(found[npu], value) if npu in found else value
+        return [value for value in found.values() for _ in range(num_dies)]
     spread: list[float] = []
     for instance, value in zip(layout.instances, values, strict=True):
         spread += [value] * (instance.num_npus * num_dies)

@@ -24,10 +24,10 @@ from scheduler.metrics.subjects.requests import END_REASONS
 from scheduler.protocol.finish import FinishReason
 
 ABOUT: Final = (
-    "Each serving instance is an engine; its number, the label `engine`, is its place in the list of `supernode "
-    "status`, from 0. Prefill and decode are apart here: a request counts at its prefill engine up to the first token, "
-    "and as a whole at the decode engine where it ended. Sums over engines are those of the system. Times are emulated "
-    "seconds."
+    "Each serving instance is an engine; its number, the label `engine`, is its place in `instances` of `supernode "
+    "status --json`, from 0. Prefill and decode are apart here: a request counts at its prefill engine up to the "
+    "first token, and as a whole at the decode engine where it ended. Sums over engines are those of the system. "
+    "Times are emulated seconds."
 )
 
 PARAMS_N_BOUNDS: Final = (1, 2, 5, 10, 20)

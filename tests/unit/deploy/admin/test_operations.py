@@ -60,3 +60,29 @@ def test_names_are_those_of_the_cluster() -> None:
     assert known_names(config, {"parts": None}) == {"parts": None}
     with pytest.raises(ConfigError, match="ub/9999"):
         known_names(config, {"parts": ["ub/9999"]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"addresses": ["prefill-0", "prefil-1"]}, "unknown instance 'prefil-1'; did you mean prefill-1"),
+        ({"addresses": ["fabric"]}, "unknown instance 'fabric'"),
+        ({"addresses": []}, "no instance is named"),
+        ({"counts": {"prefil": 2}}, "did you mean prefill"),
+        ({"counts": {"aggregated": 1}}, "unknown role 'aggregated'; known: prefill, decode"),
+        ({"counts": {"prefill": 15}}, "prefill=15: the cluster that is up has 14 such instances; give 1 to 14"),
+        ({"counts": {"decode": 0}}, "decode=0: .* give 1 to 1"),
+        ({"counts": {}}, "no role is named"),
+    ],
+)
+def test_instances_and_counts_that_cannot_be_are_one_line(arguments: dict[str, Any], told: str) -> None:
+    config = load_settings(None, {"plan": "14x16p+1x160d+48c"}).to_plain()
+    with pytest.raises(ConfigError, match=told) as error:
+        known_names(config, arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_what_an_autoscaler_may_start_an_operator_may_too() -> None:
+    config = load_settings(None, {"plan": "14x16p+1x160d+48c", "autoscaler": "sla"}).to_plain()
+    assert known_names(config, {"counts": {"prefill": 24, "decode": 2}}) == {"counts": {"prefill": 24, "decode": 2}}
+    assert known_names(config, {"addresses": ["prefill-23", "prefill-23"]}) == {"addresses": ["prefill-23"]}

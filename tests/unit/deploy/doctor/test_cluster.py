@@ -24,10 +24,11 @@ def folder(tmp_path: Path) -> RuntimeFolder:
     return RuntimeFolder(path)
 
 
-def leave_state(folder: RuntimeFolder, pid: int | None = None, ray_folder: str = "") -> None:
+def leave_state(folder: RuntimeFolder, pid: int | None = None, ray_folder: str = "", namespace: str = "") -> None:
     """Of a cluster whose keeper is the leader of this session, or another process."""
     leader = os.getsid(0) if pid is None else pid
-    write_state(folder, ClusterState("ready", leader, process_start(leader) or 0, ray_folder=ray_folder))
+    start = process_start(leader) or 0
+    write_state(folder, ClusterState("ready", leader, start, ray_folder=ray_folder, namespace=namespace))
 
 
 def verdict(finding: Finding) -> str:
@@ -70,6 +71,8 @@ def test_a_token_belongs_to_a_cluster_and_is_secret(folder: RuntimeFolder) -> No
     assert verdict(doctor.check_cluster_token(folder)) == "bad"
     folder.token_path.unlink()
     assert verdict(doctor.check_cluster_token(folder)) == "bad"
+    leave_state(folder, os.getpid(), namespace="supernode-1f0c22ab")  # on a Ray cluster that is not ours
+    assert verdict(doctor.check_cluster_token(folder)) == "ok"
 
 
 def test_a_port_is_free_or_a_stranger_holds_it_or_our_cluster(folder: RuntimeFolder) -> None:

@@ -38,7 +38,7 @@ def test_a_check_that_fails_is_told_and_stops_no_other() -> None:
 def test_neither_ray_nor_what_imports_it_is_loaded() -> None:
     program = (
         "import sys; from deploy.cli import main; main(['doctor', '--json'])\n"
-        "sys.exit(' '.join({'ray', 'deploy.cluster.local_cluster'} & set(sys.modules)))"
+        "sys.exit(' '.join({'ray', 'deploy.cluster.local.local_cluster'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.stderr == "\n"

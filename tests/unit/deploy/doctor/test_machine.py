@@ -14,7 +14,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from deploy.cluster.footprint import DEFAULT_ACTORS, GB, MB, OBJECT_STORE_BYTES, default_cluster_bytes
+from deploy.cluster.local.footprint import DEFAULT_ACTORS, GB, MB, OBJECT_STORE_BYTES, default_cluster_bytes
 from deploy.doctor import machine
 from deploy.doctor.findings import Finding
 from deploy.settings.settings import Settings

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient
 
 from scheduler.protocol.addresses import CORE_ADDRESS
+from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.messages import Message
 from tests.checkers.streams import Received
 from tests.unit.deploy.http.served import InstantSession
@@ -24,7 +25,7 @@ class HeldSession(InstantSession):
         super().__init__()
         self.at_ns = 0
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: Message, at_ns: int = NEVER_NS) -> None:
         """To the core, as of now."""
         self.told.append(message)
         self._stepper.deliver(CORE_ADDRESS, self.at_ns, message)

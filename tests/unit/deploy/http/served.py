@@ -45,11 +45,11 @@ class InstantSession:
         workers = [make_worker(SPEC, address) for address in WORKERS]
         self._stepper = Stepper([self.gateway, self.core, *workers], has_others=False)
 
-    def now_ns(self) -> int:
-        """Emulated time."""
+    def now_ns(self, ago_s: float = 0.0) -> int:
+        """Emulated time, which does not go by on the wall."""
         return self._stepper.last_ns
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: Message, at_ns: int = NEVER_NS) -> None:
         """To the core, as of now."""
         self.told.append(message)
         if not self._stands:

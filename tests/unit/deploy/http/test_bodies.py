@@ -6,12 +6,14 @@ import asyncio
 import json
 import tracemalloc
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from deploy.http import bodies
 from deploy.http.answers import make_answer
 from deploy.http.bodies import MAX_MESSAGES, ChatBody, CompletionBody, TokenizeBody, parse_body
 from deploy.http.errors import HttpError
@@ -58,6 +60,31 @@ def test_any_fields_are_taken_or_refused(prompt: str, messages: str, more: list[
     data = "{" + ",".join(f'"{key}":{value}' for key, value in fields) + "}"
     for form in FORMS:
         _try(form, data.encode())
+
+
+ids = st.integers(-2, 2**33) | st.integers(0, 9)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    prompt=documents | st.lists(ids, max_size=20).map(json.dumps) | st.lists(st.lists(ids)).map(json.dumps),
+    more=st.lists(st.tuples(keys | st.sampled_from(["prompt", "max_tokens", "stop"]), documents), max_size=4),
+    cut=st.integers(0, 3),
+)
+def test_a_long_body_is_taken_as_a_short_one_is(prompt: str, more: list[tuple[str, str]], cut: int) -> None:
+    fields = [("prompt", prompt), *more]
+    data = ("{" + ",".join(f'"{key}":{value}' for key, value in fields) + "}").encode()
+    data = data[: len(data) - max(0, cut - 2)]
+
+    def told(long_bytes: int) -> object:
+        with patch.object(bodies, "LONG_BYTES", long_bytes):
+            try:
+                body = parse_body(CompletionBody, data)
+            except HttpError as error:
+                return error.status, error.message, error.param
+        return body, body.model_dump_json(), body.model_fields_set
+
+    assert told(0) == told(2**40)
 
 
 def _try(form: type[BaseModel], data: bytes) -> None:

@@ -23,6 +23,7 @@ from scheduler.metrics.records import Records
 from scheduler.policies.classes import ClassBook, parse_classes
 from scheduler.protocol.component import Component
 from scheduler.protocol.errors import ClusterError, ConfigError
+from scheduler.protocol.messages import RequestsArrived
 from scheduler.sources.arrivals import ArrivalBlock, Trace
 from scheduler.sources.clients.groups import ClientGroup
 from scheduler.sources.clients.play import client_source
@@ -127,11 +128,24 @@ def test_clients_that_wait_have_one_request_in_flight_each() -> None:
 
 def test_what_the_service_refuses_ends_for_its_reason() -> None:
     rows = ArrivalBlock([0, 0], [CONTEXT_TOKENS + 1, 40], [3, 3], [[], []], [0, 0], ["chat", ""])
-    done = played(TraceSource(trace(rows)), InstantSession(), classes="chat:ttft_s=2")
+    service = make_service(class_names=("chat",))
+    done = played(TraceSource(trace(rows)), InstantSession(), service, classes="chat:ttft_s=2")
     document = done.summary.to_json()
     assert document["finish_reasons"]["too_long"] == document["requests"]["rejected"] == 1
     assert list(done.front.table.request_class[:2]) == [1, 0]
     assert [problem[:4] for problem in done.front.problems] == ["400:"]
+
+
+def test_a_class_that_the_service_does_not_have_is_left_out_and_said() -> None:
+    rows = ArrivalBlock([0, 0, 0], [40] * 3, [3] * 3, [[]] * 3, [0] * 3, ["chat", "batch", ""])
+    session = InstantSession()
+    done = played(TraceSource(trace(rows)), session, make_service(class_names=("chat",)))
+    arrived = [one for one in session.told if isinstance(one, RequestsArrived)]
+    assert sorted(name for one in arrived for name in one.classes) == ["chat"]
+    assert done.summary.to_json()["requests"]["finished"] == 3
+    [(problem, count)] = done.front.problems.items()
+    assert "'batch'" in problem
+    assert count == 1
 
 
 def test_one_that_is_stopped_leaves_everything_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:

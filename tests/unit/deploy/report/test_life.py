@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from deploy.cli import main
 from deploy.report.life import Life, life_of, render_life
 from deploy.report.waterfall import stretches
-from deploy.run_folder.read import RunFolder, open_run
+from deploy.run_folder.read import RunFolder, ScalingChange, open_run
 from scheduler.metrics.outcome.collector import PREEMPTED_ROW
 from tests.unit.deploy.run_folder.made import NUM_REQUESTS, make_run
 
@@ -50,6 +50,17 @@ def test_lives_agree_with_the_records_and_with_the_waterfall(run: RunFolder) -> 
         if "cached KV fetched" in at_ns:
             (fetch,) = (bar for bar in bars if bar.stage == "fetching cached KV")
             assert fetch.end_s * 1e9 == pytest.approx(at_ns["cached KV fetched"] - at_ns["arrived at the gateway"])
+
+
+def test_a_change_of_the_fleet_is_told_to_whoever_was_there_with_its_reason(run: RunFolder) -> None:
+    at_ns = int(run.requests.numbers["first_token_ns"][5]) + 1
+    again = RunFolder(run.path, run.run, run.summary)
+    again.scalings.append(ScalingChange(at_ns, {"prefill": 13}, "sla: few tokens", {"drained": ["prefill-3"]}))
+    told = [(one.at_ns, one.where, one.why) for one in life_of(again, "5").events if one.event == "fleet scaled"]
+    assert told == [(at_ns, "drained prefill-3", "sla: few tokens")]
+    last = str(NUM_REQUESTS - 1)
+    assert run.requests.numbers["arrived_ns"][NUM_REQUESTS - 1] > at_ns
+    assert "fleet scaled" not in times(life_of(again, last))
 
 
 def test_preemptions_and_losses_are_told(run: RunFolder) -> None:

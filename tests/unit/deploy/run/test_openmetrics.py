@@ -97,6 +97,49 @@ def test_percentiles_of_buckets_are_those_of_the_summary(
         assert quantile_of(path, name, level / 100) == pytest.approx(summary[key][f"p{level}"], rel=0.1), level
 
 
+FLIP = """
+from scheduler.policies.scaling_view import Wanted
+
+class Flip:
+    def wanted(self, view):
+        at_s = view.samples[-1].at_s
+        prefill, decode = (4, 2) if at_s < 40 else (14, 1)
+        return Wanted({"prefill": prefill, "decode": decode}, f"at {at_s:g} s")
+"""
+"""NPUs of prefill to decode, and back again."""
+
+SCALED = ("--plan", "14x16p+1x160d+48c", "--autoscaler-max", "prefill=14,decode=2", "--limit", "500")
+
+
+def test_what_comes_and_goes_adds_up_to_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Energy of all parts, what was decided, and how long NPUs were whose."""
+    scrapes, policy, config = tmp_path / "scrapes", tmp_path / "flip.py", tmp_path / "fast.yaml"
+    policy.write_text(FLIP)
+    config.write_text("autoscaler_interval_s: 10\nautoscaler_start_s: 5\n")
+    arguments = ["replay", DEMO, *SCALED, "--autoscaler", f"{policy}:Flip", "--config", str(config), "--json"]
+    assert main([*arguments, "--openmetrics", str(scrapes)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    last: dict[str, float] = {}
+    for line in scrapes.read_text().splitlines():
+        if line.startswith(("supernode_scaling", "supernode_energy_joules_total")):
+            series, value, _ = line.split()
+            last[series] = float(value)
+    joules: dict[str, float] = {}
+    for series, value in last.items():
+        if series.startswith("supernode_energy"):
+            _, part, _, phase, _ = series.split('"')
+            joules[phase if part == "npu" else part] = value
+    assert joules == pytest.approx(result["energy"]["by"], rel=1e-6)
+    by_role = result["scaling"]["by_role"]
+    assert (result["scaling"]["changes"], result["scaling"]["switches"]) == (2, 2)
+    for role, use in by_role.items():
+        assert last[f'supernode_scaling_npu_seconds_total{{role="{role}"}}'] / 3600 == pytest.approx(use["npu_hours"])
+        of_role = f'supernode_scaling_changes_total{{role="{role}"'
+        assert last[f'{of_role},kind="start",policy="own"}}'] == use["started"]
+        assert last[f'{of_role},kind="stop",policy="own"}}'] == use["drained"]
+    assert last['supernode_scaling_instances{role="prefill",state="serving"}'] == 14
+
+
 def test_a_trace_that_says_when_it_began_begins_then(tmp_path: Path) -> None:
     trace, scrapes = tmp_path / "azure.csv", tmp_path / "scrapes"
     rows = "\n".join(f"2023-11-16 18:15:{second}.5,100,10" for second in (46, 47, 59))

@@ -40,7 +40,7 @@ def test_equal_settings_have_equal_digests(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("polcy: x", ":1: unknown key 'polcy'; did you mean policy?"),
-        ("seed: 1\nnone: 1", ":2: unknown key 'none'; known: cluster, model, plan,"),
+        ("seed: 1\nnone: 1", ":2: unknown key 'none'; known: calibration, cluster, model,"),
         ("mtp: 1", ":1: mtp is 1; give a valid boolean"),
         ("seed: '3'", ":1: seed is '3'; give a valid integer"),
         ("seed: true", ":1: seed is True; give a valid integer"),

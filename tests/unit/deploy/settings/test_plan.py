@@ -6,6 +6,7 @@ import pytest
 
 from deploy.settings.plan import MAX_SUPERNODES, Plan, SupernodePlan, parse_plan
 from scheduler.protocol.errors import ConfigError
+from sim_hw.clusters.atlas_800i_a2 import ATLAS_800I_A2
 
 
 def test_terms_add_up() -> None:
@@ -53,3 +54,31 @@ def test_what_no_cluster_could_run_is_one_line(text: str, problem: str) -> None:
     assert str(caught.value).startswith("plan '")
     assert problem in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_terms_of_one_cluster_are_one_supernode() -> None:
+    plan = parse_plan(
+        "4x32p@ascend-910b + 1x160d+2x16p + 1x32d@atlas-800i-a2+48c@cloudmatrix384", 384, 48, "cloudmatrix384"
+    )
+    other = SupernodePlan((32,) * 4, (32,), 0, (), ATLAS_800I_A2)
+    assert plan == Plan((other, SupernodePlan((16, 16), (160,), 48)))
+    assert plan.has_several_clusters
+    assert not parse_plan("1x16p@ascend-910c+1x160d", 384, 48, "cloudmatrix384").has_several_clusters
+    fleet = parse_plan("2*(1x32p@ascend-910b+1x160d)", 384, 48)
+    assert [one.num_npus for one in fleet.supernodes] == [32, 160, 32, 160]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1x32p@ascend-910x+1x16d", "@ascend-910x: unknown cluster 'ascend-910x'"),
+        ("1x32p@+1x16d", "cannot read the term '1x32p@'"),
+        ("13x32p@ascend-910b+1x16d", "takes 416 NPUs, atlas-800i-a2 has 384; take away 32"),
+        ("49c@ascend-910b+1x16p+1x16d", "49 cache servers, but atlas-800i-a2 has 48 nodes"),
+        (f"{MAX_SUPERNODES // 2 + 1}*(1x16p@ascend-910b+1x16d)", f"more than {MAX_SUPERNODES} supernodes"),
+    ],
+)
+def test_what_a_named_cluster_could_not_run_is_one_line(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_plan(text, 384, 48)
+    assert problem in str(caught.value)

@@ -46,6 +46,12 @@ def test_there_are_as_many_as_asked_for() -> None:
     assert len(places(made, "decode")) == 1
 
 
+def test_where_only_some_may_be_they_stand_on_spare_npus() -> None:
+    made = blueprint(plan="4x16p+1x32d+2c", autoscaler_max="prefill=6,decode=1")
+    assert places(made, "decode") == [(64, 32, True)]
+    assert places(made, "prefill")[4:] == [(96, 16, False), (112, 16, False)]
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

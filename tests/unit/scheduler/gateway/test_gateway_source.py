@@ -31,6 +31,11 @@ def test_a_request_arrives_with_all_that_is_known_of_it() -> None:
     assert not arrived.sessions
 
 
+def test_a_request_arrives_as_of_its_receipt_and_not_before_one_that_came_first() -> None:
+    source, request = GatewaySource(128), ClientRequest(300, 20, [])
+    assert [source.accept(request, at_ns)[1].arrived_ns for at_ns in (0, 70, 50, 80)] == [0, 70, 70, 80]
+
+
 def test_only_what_is_open_is_withdrawn() -> None:
     source = GatewaySource(128)
     key, _ = source.accept(ClientRequest(300, 20, [], wants_tokens=True))

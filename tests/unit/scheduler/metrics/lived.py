@@ -30,6 +30,7 @@ from scheduler.metrics.subjects.instances import InstanceTotals
 from scheduler.metrics.subjects.latencies import E2E_GRID_S, TPOT_GRID_S, TTFT_GRID_S, LatencyTotals
 from scheduler.metrics.subjects.predictions import KINDS, PredictionTotals
 from scheduler.metrics.subjects.requests import END_REASONS, STAGES, RequestTotals
+from scheduler.metrics.subjects.scaling import STATES, ScalingDecision, ScalingTotals, change_series, roles_of
 from scheduler.metrics.subjects.sessions import SessionTotals
 from scheduler.metrics.subjects.slo import SloTotals
 from scheduler.metrics.subjects.tokens import TokenTotals
@@ -107,6 +108,12 @@ def made_up_snapshot(layout: Layout, seconds: int = 7) -> Snapshot:
         DecisionTotals(_numbers(decision_series(), seconds)),
         ClientTotals({"": 64}),
         SessionTotals(num_open=17, closed=4 * seconds),
+        ScalingTotals(
+            _numbers(roles_of(layout), 1),
+            tuple((*STATES, "absent")[index % 5] for index in instances),
+            _numbers(tuple(change_series(layout)), seconds),
+            (ScalingDecision(5.0, "sla", "too few", {"prefill": 2}, {"started": ["p"]}),),
+        ),
     )
     return Snapshot(layout, {type(one): one for one in totals}, Rates(1.5, 2.5, 3.5))
 

@@ -78,7 +78,7 @@ def _contract() -> list[str]:
 
 def test_the_contract_is_known() -> None:
     assert {"address", "priority", "deadline_ns", "takes_late", "backdates_replies"} <= set(_contract())
-    assert {"ParkableInstance", "JournalledCore", "Losable"} <= {name for _, name in WRAPPERS}
+    assert {"ParkableInstance", "JournalledCore", "StoppableInstance"} <= {name for _, name in WRAPPERS}
 
 
 @pytest.mark.parametrize(("module", "name"), WRAPPERS)

@@ -159,3 +159,23 @@ def test_without_others_an_unknown_address_is_an_error() -> None:
     hosted = Stepper([Probe("a", [])], has_others=False)
     with pytest.raises(KeyError, match="nobody"):
         hosted.deliver("nobody", 0, ArrivalsEnded())
+
+
+def test_who_takes_anothers_place_is_told_and_woken_instead() -> None:
+    log: list[tuple[str, int, str]] = []
+    later: list[tuple[str, int, str]] = []
+    stepper = make(Probe("a", log), Probe("b", log))
+    stepper.deliver("a", 10, ReleaseKv([30]))
+    stepper.exchange(Probe("a", later))
+    stepper.run_until(40)
+    assert [what for _, _, what in log] == ["ReleaseKv"]  # the deadline of the one that is gone holds no more
+    stepper.deliver("a", 50, ReleaseKv([60]))
+    stepper.run_until(70)
+    assert later == [("a", 50, "ReleaseKv"), ("a", 60, "wake")]
+
+
+def test_who_takes_anothers_place_has_just_been_made() -> None:
+    stepper, busy = make(Probe("a", [])), Probe("a", [])
+    busy.deadline_ns = 5
+    with pytest.raises(ValueError, match="without a deadline"):
+        stepper.exchange(busy)

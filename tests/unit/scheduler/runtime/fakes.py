@@ -87,6 +87,7 @@ class FakeTransport:
     ) -> None:
         self.addresses: dict[str, Sequence[str]] = {}
         self.cursed: set[str] = set()
+        self.homeless: dict[str, asyncio.Event] = {}
         self.num_to_die: dict[str, int] = {}
         self._num_died: dict[str, int] = {}
         self.num_sent = 0
@@ -135,8 +136,11 @@ class FakeTransport:
         return reply
 
     async def revive(self, host: str, sender: str, began_ns: int) -> int:
-        """Another process takes the place of a dead one."""
+        """Another process takes the place of a dead one, as soon as there is room for it."""
         await self._travel()
+        if host in self.homeless:
+            await self.homeless[host].wait()
+            del self.homeless[host]
         if host in self.cursed:
             raise ClusterError(f"{host} did not come back")
         if self.num_to_die.get(host, 0):
@@ -145,6 +149,10 @@ class FakeTransport:
             raise WorkerLostError(f"{host} is gone again")
         self.start(host, sender, began_ns)
         return 1 + self._num_died.pop(host, 0)
+
+    def waits_for(self, host: str) -> str:
+        """Room, if it is homeless."""
+        return "waits for room" if host in self.homeless else ""
 
     async def post(self, envelope: bytes) -> None:
         """From a host."""

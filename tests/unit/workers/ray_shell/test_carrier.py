@@ -169,3 +169,57 @@ def test_who_comes_back_after_the_wall_clock_was_set_has_the_same_clock(
     assert after_ns - before_ns == pytest.approx(jump_s * 10**9, abs=50_000_000)
     revived = LiveClock.at_wall_zero(after_ns, speed)
     assert revived.now_ns() == pytest.approx(clock.now_ns(), abs=500_000_000)
+
+
+class Nowhere:
+    """Places of which a host has none before `room` is set."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Event()
+
+    def waits_for(self, host: str) -> str:
+        """Room."""
+        return "" if self.room.is_set() else "waits for room"
+
+    async def placed(self, host: str) -> None:
+        """When there is room."""
+        await self.room.wait()
+
+
+def test_a_host_is_asked_for_only_when_it_has_a_place() -> None:
+    calls, places = Calls(), Nowhere()
+    one = HostCarrier(calls, {HOST: (HOST,)}, {}, {}, places)
+
+    async def run() -> None:
+        one._clock = LiveClock.in_s(0.0, 1.0)  # pyright: ignore[reportPrivateUsage]
+        reviving = asyncio.create_task(one.revive(HOST, "s", 0))
+        await asyncio.sleep(0.01)
+        assert (calls.said, one.waits_for(HOST)) == ([], "waits for room")
+        places.room.set()
+        await reviving
+
+    asyncio.run(run())
+    assert calls.methods() == ["ready", "assign", "begin", "num_restarts"]
+
+
+def test_a_run_does_not_begin_without_room_for_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(carrier, "REVIVE_S", 0.01)
+    one = HostCarrier(Calls(), {HOST: (HOST,)}, {}, {}, Nowhere())
+    with pytest.raises(ClusterError, match="prefill-0 waits for room; it did not come"):
+        asyncio.run(one.assign({HOST: "s"}))
+
+
+def test_a_host_whose_node_went_while_it_began_is_lost_and_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(carrier, "REVIVE_S", 0.01)
+    places = Nowhere()
+
+    def without_room() -> Any:
+        places.room.clear()
+        raise TimeoutError
+
+    calls = Calls(ready=[without_room])
+    places.room.set()
+    one = HostCarrier(calls, {HOST: (HOST,)}, {}, {}, places)
+    with pytest.raises(WorkerLostError, match="waits for room"):
+        asyncio.run(one.revive(HOST, "s", 0))
+    assert calls.num_fenced == 0

@@ -120,7 +120,7 @@ def test_prefill_answers_under_the_promised_names(ask: Ask, cluster: str) -> Non
 @pytest.mark.parametrize("name", ["dispatch", "combine"])
 def test_op_answers_under_the_promised_names(ask: Ask, name: str) -> None:
     answer = ask("op", name, "--ep", "32", "--batch", "128")
-    assert set(answer) == {"point", "latency_s", "bytes_per_s", "error_bar"}
+    assert set(answer) == {"point", "latency_s", "bytes_per_s", "error_bar", "interval_90"}
     assert 1e-4 < answer["latency_s"] < 2e-4
     assert ask("op", name)["point"]["ep"] == 320
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 from msgspec.structs import replace
 
 from scheduler.core.request_table import RequestTable
@@ -20,7 +22,7 @@ from scheduler.metrics.subject import Session
 from scheduler.metrics.subjects import energy_account
 from scheduler.metrics.subjects.energy import energy_series
 from scheduler.metrics.subjects.energy_account import EnergyAccount, EnergyTotals, fleet_power_between, npu_phases
-from scheduler.protocol.messages import Usage, UsageReported
+from scheduler.protocol.messages import Usage, UsageReported, WorkersLost
 from tests.naive.case import BUSY_WATTS, IDLE_WATTS, Case
 from tests.naive.strategies import QUICK_PHASES, any_cases
 from tests.sim.trouble import Trouble, troubles
@@ -150,6 +152,47 @@ def test_who_never_accounts_does_not_hold_up_all_others_for_ever(monkeypatch: py
     report(energy, "prefill-0", Usage(0, 5, 5, 5.0))
     assert energy.totals(SESSION).joules[0] == 5.0
     assert sum(energy.totals(SESSION).joules[3:5]) == pytest.approx(5 * drawn_w / NS_PER_S)
+
+
+class Phases(Struct):
+    """A core that tells where instances are."""
+
+    phases: dict[str, str]
+
+    def instance_phases(self) -> Mapping[str, str]:
+        return self.phases
+
+    def wanted_instances(self) -> Mapping[str, int]:
+        return {}
+
+
+@pytest.mark.parametrize("spare", [{"prefill-1": "absent"}, {"prefill-1": "booked"}, {}])
+def test_npus_of_who_is_not_there_draw_what_empty_ones_do_and_hold_nobody_up(spare: dict[str, str]) -> None:
+    """It is on NPUs of its own here, and starts at 6 ns."""
+    one = replace(PREFILL, address="prefill-1", is_planned=False)
+    curves = replace(CURVES, spare_npu_w=0.0, idle_w=2.0 * WATT)
+    energy = EnergyAccount(replace(layout_of(PREFILL, one, DECODE), curves=curves))
+    core = Phases({"prefill-0": "serving", "decode-0": "serving", **spare})
+    now = Session(True, RequestTable(), 1e-9, fleet=core)
+    energy.begin(now)
+    for address in ("prefill-0", "decode-0"):
+        report(energy, address, Usage(0, 4, 4, 40.0))
+    assert energy.totals(now).settled_s == 4 / NS_PER_S
+    empty_j = PREFILL.num_npus * 2.0
+    assert energy.totals(now).joules[:3] == pytest.approx((40.0, 40.0, 4 * empty_j))
+    core.phases["prefill-1"] = "starting"
+    for address in ("prefill-0", "decode-0"):
+        report(energy, address, Usage(4, 10, 6, 60.0))
+    assert energy.totals(now).settled_s == 4 / NS_PER_S, "what it draws since it starts is not known yet"
+    report(energy, "prefill-1", Usage(6, 10, 4, 28.0))
+    assert energy.totals(now).joules[:3] == pytest.approx((128.0, 100.0, 6 * empty_j))
+    energy.handlers()[WorkersLost](now, WorkersLost(["prefill-1"], as_commanded=True))
+    core.phases["prefill-1"] = "absent"
+    for address in ("prefill-0", "decode-0"):
+        report(energy, address, Usage(10, 13, 3, 30.0))
+    energy.end(now)
+    assert energy.totals(None).joules[:3] == pytest.approx((158.0, 130.0, 9 * empty_j))
+    assert energy.totals(None).settled_s == pytest.approx(13 / NS_PER_S)
 
 
 def test_power_of_accounts_with_a_gap() -> None:

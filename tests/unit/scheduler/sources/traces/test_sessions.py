@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -313,3 +314,27 @@ def test_a_window_would_cut_sessions(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "t.jsonl", row_of(0, session_id="s"), row_of(9, session_id="s"))
     with pytest.raises(ConfigError, match=r"from and until cut sessions in two.*--sessions open"):
         opened(path, from_time="1ms")
+
+
+def test_rows_that_cannot_be_played_name_the_file_with_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    rows = [{"request_id": "a", "timestamp": 0.0, "input_length": 64, "output_length": 8, "wait_for": ["b"]}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    opened = open_trace(str(path), options=TraceOptions(links=True))
+    with pytest.raises(TraceError, match=re.escape(f"{path}:1: wait_for: 'b' is the request_id of no row")):
+        RequestGraph.of(opened.blocks, opened.place)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [("num_prefill_tokens,num_decode_tokens", "100,7"), ("output;prompt", "7;100")],
+)
+def test_a_table_needs_no_times_where_none_are_used(tmp_path: Path, header: str, row: str) -> None:
+    path = tmp_path / "lengths.csv"
+    path.write_text(f"{header}\n{row}\n{row}\n")
+    columns = "prompt=prompt,output=output" if "prompt" in header.split(";") else None
+    (block,) = open_trace(str(path), options=TraceOptions(timeless=True, columns=columns)).blocks
+    assert (block.prompt_tokens, block.output_tokens) == ([100, 100], [7, 7])
+    assert block.arrived_ns == [0, 0]
+    with pytest.raises(TraceError, match=r"lengths\.csv:1: header"):
+        open_trace(str(path), options=TraceOptions(columns=columns))

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from scheduler.metrics.export.names import ascend, dcgm
 from scheduler.metrics.family import Family
+from scheduler.metrics.layout import LiveInstance
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subjects.instances import InstanceTotals
-from tests.unit.scheduler.metrics.lived import ASCEND, GPU, made_up_snapshot, under_names, whole_supernode
+from tests.unit.scheduler.metrics.lived import ASCEND, GPU, layout_of, made_up_snapshot, under_names, whole_supernode
 
 SNAPSHOT = made_up_snapshot(under_names(whole_supernode(), ASCEND, "ascend"))
 OF_GPUS = made_up_snapshot(under_names(whole_supernode(), GPU, "dcgm"))
@@ -67,3 +68,19 @@ def test_gpus_count_from_0_on_each_node() -> None:
 
 def test_utilization_is_in_percent() -> None:
     assert values("npu_chip_info_utilization")[0] == 100 * SNAPSHOT[InstanceTotals].utilization[0]
+
+
+def test_an_npu_that_several_instances_may_have_is_one_device() -> None:
+    """The one that has it tells its figures; what it took is that of all."""
+    standing = LiveInstance("prefill-0", "prefill", 16, 1000, first_npu=0)
+    coming = LiveInstance("decode-0", "decode", 32, 4000, first_npu=0, is_planned=False)
+    snapshot = made_up_snapshot(under_names(layout_of(standing, coming), GPU, "dcgm"))
+    drawn = replace(
+        snapshot[InstanceTotals], watts=(0.0, 6400.0), joules=(16.0, 64.0), is_up=(False, True), utilization=(0.0, 0.5)
+    )
+    snapshot = replace(snapshot, totals={**snapshot.totals, InstanceTotals: drawn})
+    assert values("DCGM_FI_DEV_POWER_USAGE", snapshot) == [200.0] * 32
+    assert values("DCGM_FI_DEV_GPU_UTIL", snapshot) == [50.0] * 32
+    assert values("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", snapshot) == [3000.0] * 16 + [2000.0] * 16
+    family = next(family for family in dcgm.FAMILIES if family.name == "DCGM_FI_DEV_GPU_UTIL")
+    assert len(set(family.series(snapshot.layout))) == 32

@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 import ray
 
-from deploy.cluster.footprint import FOLDER_PREFIX, OBJECT_STORE_BYTES, base_folder
+from deploy.cluster.local.footprint import FOLDER_PREFIX, OBJECT_STORE_BYTES, base_folder
 from deploy.cluster.processes import Processes
 from deploy.cluster.ray_connection import NAMESPACE, authenticated, kept_handlers, quiet
 from deploy.cluster.runtime_folder import check_token, make_token

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.cluster.node_watch import ASLEEP_S, NodeProcess, NodeWatch, is_stopped
+from deploy.cluster.local.node_watch import ASLEEP_S, NodeProcess, NodeWatch, is_stopped
 from deploy.cluster.processes import process_start
 
 

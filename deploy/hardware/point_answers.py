@@ -1,0 +1,78 @@
+"""What the cost model says of one operating point that a user describes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from deploy.calibration.applied import load_calibrated
+from deploy.hardware.lookup import load_model
+from deploy.hardware.notes import tell_notes
+from deploy.hardware.operating_points import InstanceOptions, afd_point, decode_point, prefill_point, tpot_limit_s
+from deploy.hardware.point_page import Answer, afd_answer, decode_answer, prefill_answer
+from scheduler.protocol.errors import ConfigError
+from sim_hw.errors import HardwareModelError
+from sim_hw.steps.afd_prediction import predict_afd
+from sim_hw.steps.predict import largest_batch, predict_decode, predict_prefill
+
+CLUSTER = "cloudmatrix384"
+MODEL = "deepseek-r1"
+
+
+def answer_prefill(
+    instance: InstanceOptions,
+    cluster: str = CLUSTER,
+    model: str = MODEL,
+    batch_tokens: int | None = None,
+    prompt: int | None = None,
+    reuse: float | None = None,
+    cache_plane: str | None = None,
+    calibration: str | None = None,
+) -> Answer:
+    """Of a prefill pass; None was not given. `ConfigError` for what cannot be."""
+    supernode, shape = load_calibrated(cluster, calibration), load_model(model)
+    tell_notes(shape)
+    with physics_refusing():
+        point = prefill_point(supernode, shape, instance, batch_tokens, prompt, reuse, cache_plane)
+        return prefill_answer(point, predict_prefill(point))
+
+
+def answer_decode(
+    instance: InstanceOptions,
+    cluster: str = CLUSTER,
+    model: str = MODEL,
+    batch: int | None = None,
+    context: int | None = None,
+    mtp: int | None = None,
+    acceptance: float | None = None,
+    drafter: str | None = None,
+    accept_length: float | None = None,
+    tpot_slo: str | None = None,
+    afd: str | None = None,
+    calibration: str | None = None,
+) -> Answer:
+    """Of a decode step, likewise."""
+    if batch is not None and tpot_slo is not None:
+        raise ConfigError(f"--batch {batch} and --tpot-slo {tpot_slo}: the limit finds the batch; leave one out")
+    if afd is not None and tpot_slo is not None:
+        raise ConfigError(f"--afd {afd} and --tpot-slo {tpot_slo}: a batch is not searched for; give --batch instead")
+    limit_s = None if tpot_slo is None else tpot_limit_s(tpot_slo)
+    supernode, shape = load_calibrated(cluster, calibration), load_model(model)
+    tell_notes(shape)
+    with physics_refusing():
+        point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
+        if limit_s is not None:
+            point = largest_batch(point, limit_s)
+        if afd is None:
+            return decode_answer(point, predict_decode(point))
+        sides = afd_point(point, instance, afd)
+        return afd_answer(sides, predict_afd(sides))
+
+
+@contextmanager
+def physics_refusing() -> Generator[None, None, None]:
+    """What the physics refuses is the user's input."""
+    try:
+        yield
+    except HardwareModelError as error:
+        raise ConfigError(str(error)) from error
