@@ -68,7 +68,6 @@ class Blueprint:
         self.cluster, self.model, self.plan = hardware.cluster, hardware.model, hardware.plan
         self._is_capped = settings.power.cap_w is not None
         self.supernodes = hardware.supernodes
-        """What each supernode is."""
         check_supernodes(settings)
         self._physics_of = {
             one.name: InstancePhysics(replace(hardware, cluster=one), settings.instances, is_capped=self._is_capped)
