@@ -15,7 +15,7 @@ import yaml
 
 from deploy.cli import COMMANDS, _load
 from deploy.cluster.ports import GRAFANA_PORT, METRICS_PORT, PROMETHEUS_PORT
-from tests.unit.deploy.image.dockerfile import image_command, image_health_check
+from tests.unit.deploy.dockerfile import image_command, image_health_check
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "deploy" / "compose.yaml"

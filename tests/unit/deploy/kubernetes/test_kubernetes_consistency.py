@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.cli import COMMANDS, _load
+from deploy.cluster.existing.spec import NODE_NPUS
 from deploy.cluster.ports import HTTP_PORT
 from deploy.dashboards.files import FOLDER as DASHBOARDS
 from deploy.dashboards.prometheus_api import SCRAPE_INTERVAL_S
@@ -90,12 +92,17 @@ def test_the_cluster_is_large_enough_for_the_plan() -> None:
         group["replicas"] * json.loads(json.loads(group["rayStartParams"]["resources"]))["NPU"]
         for group in CLUSTER["workerGroupSpecs"]
     )
+    # A bundle is an emulated node, and so is a pod.
+    assert {
+        json.loads(json.loads(group["rayStartParams"]["resources"]))["NPU"] for group in CLUSTER["workerGroupSpecs"]
+    } == {NODE_NPUS}
     assert offered == plan.num_npus > 0
 
 
 def test_the_command_joins_the_cluster_and_serves() -> None:
     program, name, *arguments = _up_command()
     assert (program, name) == ("supernode", "up")
+    _load(name, COMMANDS[name]).make_context("supernode up", list(arguments))
     assert arguments[arguments.index("--address") + 1] == "auto"
     assert arguments[arguments.index("--http") + 1] == f"0.0.0.0:{HTTP_PORT}"
 

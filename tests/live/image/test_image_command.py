@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,10 +20,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.cluster.ports import LOOPBACK, METRICS_PORT
+from deploy.cluster.ports import METRICS_PORT
 from deploy.commands.up import EXIT_INTERRUPTED
+from tests.live.quick_prometheus import free_port
 from tests.live.standing import PROGRAM, ROOT
-from tests.unit.deploy.image.dockerfile import image_command, image_health_check, image_stop_signal, image_user
+from tests.unit.deploy.dockerfile import image_command, image_health_check, image_stop_signal, image_user
 
 pytestmark = pytest.mark.live
 
@@ -64,8 +64,7 @@ def home(user: int) -> Iterator[Path]:
 
 
 def test_it_comes_up_says_that_it_is_well_and_ends_when_it_is_told_to(user: int, home: Path) -> None:
-    with socket.create_server((LOOPBACK, 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SUPERNODE_", "RAY_", "XDG_"))}
     environment = kept | {"HOME": str(home), "PYTHONPATH": str(ROOT), "SUPERNODE_RUNTIME_DIR": str(home / "run")}
     program, *arguments = image_command()

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from deploy.cluster.ports import METRICS_PORT
-from tests.unit.deploy.image.dockerfile import (
+from tests.unit.deploy.dockerfile import (
     DOCKERFILE,
     ROOT,
     all_of,
