@@ -36,6 +36,9 @@ SHAPES_OF_A_CLUSTER: Final = 2
 NEAR: Final = 0.03
 """How far below the share that is asked for another policy or batch limit is still tried."""
 
+PATIENCE: Final = 8
+"""Tries in a row that do not serve, after which a search is given up."""
+
 MAX_VARIATIONS: Final = 6
 """Tried at once on the whole trace."""
 
@@ -246,10 +249,12 @@ class Planner:
         """The cheapest counts of each, all searched in step, so that the answer depends on no number of processes.
 
         A search that has found nothing is given up when what it asks for is larger than what `num_kept` others of its
-        cluster have found already; its answer is then None.
+        cluster have found already, and any after `PATIENCE` tries in a row that do not serve: what is left is the far
+        ends of its proportions. Its answer is then the smallest that served, if any.
         """
         answers: list[Counts | None] = [None] * len(shapes)
         least: list[float] = [float("inf")] * len(shapes)
+        failed_in_a_row = [0] * len(shapes)
         going = dict(enumerate(searches))
         asked = {at: next(search) for at, search in going.items()}
         while asked:
@@ -257,8 +262,9 @@ class Planner:
             for (at, counts), measured in zip(list(asked.items()), found, strict=True):
                 serves, shape = self._serves(measured), shapes[at]
                 note(Try(shape, counts, measured))
-                if serves:
-                    least[at] = min(least[at], shape.num_npus(counts))
+                failed_in_a_row[at] = 0 if serves else failed_in_a_row[at] + 1
+                if serves and shape.num_npus(counts) < least[at]:
+                    least[at], answers[at] = shape.num_npus(counts), counts
                 try:
                     asked[at] = going[at].send(serves)
                 except StopIteration as done:
@@ -266,7 +272,8 @@ class Planner:
                     del asked[at]
             for at, counts in list(asked.items()):
                 rivals = sorted(npus for other, npus in enumerate(least) if shapes[other].cluster == shapes[at].cluster)
-                if least[at] == float("inf") and shapes[at].num_npus(counts) >= rivals[min(num_kept, len(rivals)) - 1]:
+                beaten = shapes[at].num_npus(counts) >= rivals[min(num_kept, len(rivals)) - 1]
+                if failed_in_a_row[at] >= PATIENCE or (least[at] == float("inf") and beaten):
                     del asked[at]
         return answers
 
