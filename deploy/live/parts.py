@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from deploy.run.replay import ReplayJob, journal_header, keep_decisions
 from deploy.run.sources import clients_log, clients_warnings, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
+from deploy.system.instances import InstanceSpec
 from deploy.system.several_clusters import refuse_several
 from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.metrics.outcome.collector import Collector
@@ -39,6 +41,9 @@ MAKE_PROFILE: Final = "deploy.live.parts:make_profile"
 
 SPARE_HOST: Final = "spare"
 """The process of instances beyond the plan: most of them are never started, and one that is not costs nothing."""
+
+MAX_INSTANCE_HOSTS: Final = 50
+"""Processes that instances are spread over: each takes half a second to start on a small machine, and 80 MB."""
 
 
 class KeptParts(Struct, frozen=True):
@@ -74,14 +79,34 @@ def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profile
 def host_plans(blueprint: Blueprint) -> list[HostPlan]:
     """One host per instance of the plan, and one for fabric and cache pools, in the order of
     `Blueprint.worker_addresses`; and one for all instances that are not there at first, on NPUs that others have now.
+
+    Of a plan with more than `MAX_INSTANCE_HOSTS` instances, neighbours in a supernode share a host and its fate.
     """
     refuse_several(blueprint.settings)
     npus = {spec.address: spec.num_npus for spec in blueprint.instances}
     shared = tuple(a for a in blueprint.worker_addresses if a in (FABRIC_ADDRESS, *blueprint.pools))
-    instances = [HostPlan(a, (a,), npus[a]) for a in blueprint.worker_addresses if a in npus.keys() - blueprint.absent]
+    there = [spec for spec in blueprint.instances if spec.address not in blueprint.absent]
+    instances = [_shared_host(group) for group in _groups(there)]
     absent = tuple(address for address in npus if address in blueprint.absent)
     spare = [HostPlan(SPARE_HOST, absent, 0)] if absent else []
     return [HostPlan("network", shared, 0), *instances, *spare]
+
+
+def _groups(instances: Sequence[InstanceSpec]) -> list[list[InstanceSpec]]:
+    """Alone if they are few; else of one supernode, side by side, as many together as makes the hosts few."""
+    size = ceil(len(instances) / MAX_INSTANCE_HOSTS)
+    by_supernode: dict[int, list[InstanceSpec]] = {}
+    for spec in instances:
+        by_supernode.setdefault(spec.supernode, []).append(spec)
+    if size <= 1:
+        return [[spec] for spec in instances]
+    return [of[first : first + size] for of in by_supernode.values() for first in range(0, len(of), size)]
+
+
+def _shared_host(group: Sequence[InstanceSpec]) -> HostPlan:
+    first, last = group[0].address, group[-1].address
+    name = first if len(group) == 1 else f"{first}-to-{last}"
+    return HostPlan(name, tuple(spec.address for spec in group), sum(spec.num_npus for spec in group))
 
 
 def metered_addresses(blueprint: Blueprint) -> list[str]:

@@ -102,3 +102,17 @@ def test_who_has_no_part_in_a_run_is_nobody_and_who_came_back_is_there(flip: str
     absent, back = made("decode-1", 0, flip), made("decode-1", 7, flip)
     assert not absent.handle(10, ReportUsage())
     assert back.handle(10, ReportUsage())
+
+
+@pytest.mark.parametrize(("plan", "num_together"), [("14x16p+1x160d+48c", 1), ("10*(14x16p+1x160d+48c)", 3)])
+def test_instances_of_large_fleets_share_processes_within_a_supernode(plan: str, num_together: int) -> None:
+    blueprint = Blueprint(load_settings(None, {"plan": plan}), 512)
+    network, *hosts = host_plans(blueprint)
+    assert network.addresses == ("fabric", *blueprint.pools)
+    assert sorted(a for host in hosts for a in host.addresses) == sorted(s.address for s in blueprint.instances)
+    of = {spec.address: spec for spec in blueprint.instances}
+    for host in hosts:
+        assert len(host.addresses) <= num_together
+        assert len({of[address].supernode for address in host.addresses}) == 1
+        assert host.num_npus == sum(of[address].num_npus for address in host.addresses)
+    assert len(hosts) <= 50
