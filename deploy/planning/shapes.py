@@ -234,7 +234,7 @@ def _shape(settings: Settings, kinds: tuple[Kind, ...]) -> Shape | None:
 
 def _can_be(shape: Shape) -> bool:
     try:
-        Blueprint(shape.settings_of(shape.start), BLOCK_TOKENS)
+        # Whether there is room for KV is known when instances say how long a sequence they hold.
+        return Blueprint(shape.settings_of(shape.start), BLOCK_TOKENS).max_prompt_tokens > 0
     except ConfigError:
         return False
-    return True
