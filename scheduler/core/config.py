@@ -44,11 +44,10 @@ class SchedulerConfig(Struct, frozen=True):
     that of prompts. `view_age_ns`: how old what routing policies see of instances may be; 0 for as it is;
     `counts_sends`: with it they see what they have sent since. `supernode_candidates`: how many supernodes of a fleet a
     request may go to, 0 for all, by the block of its prompt at depth `supernode_key_blocks`. `power` is there under a
-    power cap, `parking` where idle instances are parked. `classes` are those that requests may
-    belong to.
-    `weights`: what an instance whose process was lost loads before it is ready again; None for nothing.
-    `disaggregation`: the rule by which prompts go to prefill or to aggregated instances, where there are both, and what
-    makes it, which may be a class of a user's own. `scaling` is there where instances come and go.
+    power cap, `parking` where idle instances are parked. `classes` are those that requests may belong to. `weights`:
+    what an instance whose process was lost loads before it is ready again; None for nothing. `disaggregation`: the rule
+    by which prompts go to prefill or to aggregated instances, where there are both, and what makes it, which may be a
+    class of a user's own. `scaling` is there where instances come and go.
     `has_cache_policy`: caches have a policy that is not least recently used; `tells_sessions`: they are told of
     sessions, as that policy reads them.
     """

@@ -26,6 +26,7 @@ class Pools:
         self.addresses: Final = list(addresses)
         self.index: Final = {address: index for index, address in enumerate(addresses)}
         self.up = list(range(len(addresses)))
+        self._down: frozenset[int] = frozenset()
         self._table = table
         self._open = open_requests
         self.candidates: Callable[[int], Collection[int]] | None = None
@@ -49,7 +50,7 @@ class Pools:
     def _ask_candidates(self, ids: list[int], candidates: Callable[[int], Collection[int]]) -> Outputs:
         asked: dict[int, list[int]] = {}
         for request_id in ids:
-            up = [index for index in candidates(request_id) if index in self.up] or self.up
+            up = [index for index in candidates(request_id) if index not in self._down] or self.up
             self._found[request_id] = dict.fromkeys(up, _UNANSWERED)
             for index in up:
                 asked.setdefault(index, []).append(request_id)
@@ -130,6 +131,7 @@ class Pools:
     def lose(self, addresses: Collection[str]) -> frozenset[int]:
         """These are gone, with all blocks and pins; returns their indices."""
         lost = frozenset(self.index[address] for address in addresses if address in self.index)
+        self._down |= lost
         self.up = [index for index in self.up if index not in lost]
         return lost
 
@@ -149,4 +151,5 @@ class Pools:
     def bring_up(self, addresses: Collection[str]) -> None:
         """These are back, and empty."""
         back = {self.index[address] for address in addresses if address in self.index}
+        self._down -= back
         self.up = sorted(back.union(self.up))

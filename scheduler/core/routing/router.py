@@ -299,9 +299,8 @@ class Router:
             return self._declared_columns
         if up is not self.stage.eligible:
             return only(self._declared_columns, up)
-        if (
-            self._selection is None or up is not self._selected
-        ):  # who is eligible changes rarely, and then the list is another
+        # Who is eligible changes rarely, and then the list is another.
+        if self._selection is None or up is not self._selected:
             self._selected, self._selection = up, Selection(self._declared_columns, up)
         return self._selection.take()
 
