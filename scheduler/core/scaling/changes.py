@@ -120,8 +120,9 @@ class ChangePlan:
             if self._is_cut(address) or book.sharing(address, Phase.BOOKED, Phase.STARTING):
                 continue
             blockers = book.sharing(address, Phase.SERVING)
-            roles = Counter(book.slots[one].role for one in blockers)
-            if any(count > self._surplus[one] or not self._spares(one, blockers) for one, count in roles.items()):
+            counted = Counter(book.slots[one].role for one in blockers if not self._is_cut(one))
+            roles = {book.slots[one].role for one in blockers}
+            if any(counted[one] > self._surplus[one] or not self._spares(one, blockers) for one in roles):
                 continue
             cost = len(blockers), sum(map(self._load, blockers))
             if best is None or cost < best[0]:
@@ -150,7 +151,8 @@ class ChangePlan:
     def _begin_draining(self, address: str) -> None:
         self._book.phase[address] = Phase.DRAINING
         self._changes.drained.append(address)
-        self._surplus[self._book.slots[address].role] -= 1
+        if not self._is_cut(address):  # who is cut off counts as none, and its going makes no difference
+            self._surplus[self._book.slots[address].role] -= 1
 
     def _spares(self, role: str, addresses: Collection[str]) -> bool:
         """Whether anybody of a role serves without these (INV-14)."""
