@@ -62,7 +62,6 @@ def _preferred(extra: Sequence[InstanceSpec], placed: Sequence[InstanceSpec], mo
 def _refuse(planned: Sequence[InstanceSpec], settings: Settings) -> None:
     """What an autoscaler does not work with."""
     for is_asked, what in (
-        (bool(settings.fabric.background), "not with --background, whose flows stay with the plan's instances"),
         (settings.power.cap_w is not None, "not with --power-cap, whose budgets are those of the plan's instances"),
         (
             any(spec.role is Role.AGGREGATED for spec in planned),
