@@ -27,7 +27,7 @@ def with_slots(
 ) -> tuple[list[InstanceSpec], list[InstanceSpec], frozenset[str]]:
     """Prefill and decode instances of a plan, placed, and behind them the ones that may be started, whose addresses
     come last."""
-    _refuse(planned, settings)
+    _refuse(planned)
     scaling, hardware = settings.scaling, settings.hardware
     num_supernodes, npus_per_supernode = len(hardware.plan.supernodes), hardware.cluster.num_npus
     placed = _placed(planned, npus_per_supernode)
@@ -59,18 +59,10 @@ def _preferred(extra: Sequence[InstanceSpec], placed: Sequence[InstanceSpec], mo
     return [extra[i] for i in sorted(first)]
 
 
-def _refuse(planned: Sequence[InstanceSpec], settings: Settings) -> None:
+def _refuse(planned: Sequence[InstanceSpec]) -> None:
     """What an autoscaler does not work with."""
-    for is_asked, what in (
-        (bool(settings.fabric.background), "not with --background, whose flows stay with the plan's instances"),
-        (settings.power.cap_w is not None, "not with --power-cap, whose budgets are those of the plan's instances"),
-        (
-            any(spec.role is Role.AGGREGATED for spec in planned),
-            "not yet with aggregated instances (a) in the plan; use p and d terms",
-        ),
-    ):
-        if is_asked:
-            raise ConfigError(f"autoscaler: {what}")
+    if any(spec.role is Role.AGGREGATED for spec in planned):
+        raise ConfigError("autoscaler: not yet with aggregated instances (a) in the plan; use p and d terms")
 
 
 def _placed(planned: Sequence[InstanceSpec], npus_per_supernode: int) -> list[InstanceSpec]:

@@ -63,7 +63,6 @@ def test_where_only_some_may_be_they_stand_on_spare_npus() -> None:
         ({"autoscaler_max": "prefill=20,prefill=21"}, "prefill is given twice"),
         ({"autoscaler": "thresold"}, "did you mean threshold"),
         ({"autoscaler": "threshold:rest=1"}, "rest=1 is no share"),
-        ({"power_cap": "350kW"}, "not with --power-cap"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(settings: dict[str, Any], told: str) -> None:
