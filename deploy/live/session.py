@@ -143,7 +143,7 @@ class Session:
         hosts = self._transport.hosts
         await self._transport.assign({host: sender_name(host, self._name, 0) for host in hosts})
         run, parts = self.run_spec, self.parts
-        self._clock = LiveClock.in_s(ZERO_DELAY_S, run.speed)
+        self._clock = LiveClock.in_s(ZERO_DELAY_S, run.speed, is_sharp=run.lead_s > 0)
         core: Component = parts.core
         if run.journal_path:
             core = JournalledCore(
