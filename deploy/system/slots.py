@@ -76,9 +76,9 @@ def _refuse_absent_roles(planned: Sequence[InstanceSpec], settings: Settings) ->
     for setting, counts in (("autoscaler_min", settings.scaling.least), ("autoscaler_max", settings.scaling.most)):
         for role in counts:
             if role not in there:
+                plan, had = settings.hardware.plan.text, " and ".join(there)
                 raise ConfigError(
-                    f"{setting}: {role}={counts[role]}, and plan {settings.hardware.plan.text!r} has no such instances; "
-                    f"it has {' and '.join(there)}"
+                    f"{setting}: {role}={counts[role]}, and plan {plan!r} has no such instances; it has {had}"
                 )
 
 

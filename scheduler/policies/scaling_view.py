@@ -18,9 +18,6 @@ AGGREGATED: Final = "aggregated"
 COMPUTING: Final = (PREFILL, AGGREGATED)
 """Roles whose instances compute prompts."""
 
-DECODING: Final = (DECODE, AGGREGATED)
-"""Roles whose instances decode."""
-
 
 class PromptWork(Struct, frozen=True):
     """What instances of a role did for prompts in an interval; nothing at a role that computes none.

@@ -55,9 +55,8 @@ class Energy:
             return Wanted({}, "too little is known yet")
         instances = {role: self._count(view, role, load, use) for role, load in loads.items()}
         told = f"{view.now.usd_per_kwh:.3g} USD/kWh, so a use of {use:.2f}"
-        return Wanted(
-            instances, f"{told}: work for {' and '.join(f'{load:.2f} {role}' for role, load in loads.items())}"
-        )
+        of_roles = " and ".join(f"{load:.2f} {role}" for role, load in loads.items())
+        return Wanted(instances, f"{told}: work for {of_roles}")
 
     def _loads(self, samples: Sequence[ScalingSample]) -> Mapping[str, float]:
         """Instances of each role that would do, were each at work all the time, without end if none would; empty where

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from scheduler.policies.scaling.parts import within
-from scheduler.policies.scaling_view import COMPUTING, DECODE, DECODING, PREFILL, RoleSample, ScalingSample
+from scheduler.policies.scaling_view import DECODE, PREFILL, RoleSample, ScalingSample
 
 LEAST_SAMPLES: Final = 4
 """With work in them; from fewer nothing is concluded."""
@@ -174,33 +174,18 @@ class RoleLoad(Struct, frozen=True):
 
 
 def role_loads(samples: Sequence[ScalingSample], comes: Demand | None) -> Mapping[str, RoleLoad] | None:
-    """What comes divided over the roles that do it, as the work of all samples was; None if nothing is known of it, or
-    of anybody who computes prompts or decodes."""
+    """What comes, divided over roles as the work of all samples was; None if nothing is known of it, or of anybody who
+    computes prompts or decodes."""
     if comes is None:
         return None
-    loads: dict[str, RoleLoad] = {}
-    for role in samples[-1].roles:
-        prompts = comes.prefill_tokens_per_s * _part(samples, role, COMPUTING)
-        outputs = comes.decode_tokens_per_s * _part(samples, role, DECODING)
-        prefill = prefill_pace(samples, role) if role in COMPUTING else None
-        per_output = prompts / outputs if role in COMPUTING and outputs else 0.0
-        decode = decode_pace(samples, role, per_output) if role in DECODING else None
+    roles, loads = samples[-1].roles, dict[str, RoleLoad]()
+    computed = {role: sum(sample.roles[role].prompts.num_tokens for sample in samples) for role in roles}
+    made = {role: sum(sample.roles[role].outputs.num_tokens for sample in samples) for role in roles}
+    for role in roles:
+        prompts = comes.prefill_tokens_per_s * computed[role] / max(1, sum(computed.values()))
+        outputs = comes.decode_tokens_per_s * made[role] / max(1, sum(made.values()))
+        prefill, decode = prefill_pace(samples, role), decode_pace(samples, role, prompts / outputs if outputs else 0.0)
         loads[role] = RoleLoad(prompts, outputs, prefill, decode)
-    known = loads.values()
-    if not (any(one.prefill for one in known) and any(one.decode for one in known)):
+    if not (any(one.prefill for one in loads.values()) and any(one.decode for one in loads.values())):
         return None
     return loads
-
-
-def _part(samples: Sequence[ScalingSample], role: str, among: Sequence[str]) -> float:
-    """Of the work that roles share, what one does."""
-    if role not in among:
-        return 0.0
-    done = {
-        one: sum(
-            (of.prompts if among is COMPUTING else of.outputs).num_tokens for of in (s.roles[one] for s in samples)
-        )
-        for one in samples[-1].roles
-        if one in among
-    }
-    return done[role] / max(1, sum(done.values()))

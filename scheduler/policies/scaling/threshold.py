@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from scheduler.policies.registry import scaling_policy
 from scheduler.policies.scaling.parts import CalmByRole, require_above_0, require_below_1, there, whole, within
 from scheduler.policies.scaling_view import AGGREGATED, DECODE, PREFILL, RoleSample, ScalingSample, ScalingView, Wanted
@@ -15,7 +16,7 @@ from scheduler.policies.scaling_view import AGGREGATED, DECODE, PREFILL, RoleSam
 )
 class Threshold:
     """As many as bring use back to its target: of prefill the busy share of time, of decode the share of KV or the time
-    between tokens over its limit, whichever is more, of aggregated one of these two or the share of its step budget that
+    between tokens over its limit, whichever is more, of aggregated these two and the share of its step budget that
     prompts take, each averaged over `use_window_s`. It goes down only to what would be below the target by the share
     `rest`: fewer instances are slower, and hold what they have for longer."""
 
