@@ -114,15 +114,14 @@ class Measures(Guest):
             reports.made_tokens += message.num_running * message.tokens_per_sequence
             reports.num_steps += message.tokens_per_sequence
             reports.steps_ns += message.steps_ns
-            if self._computed_ns.get(message.instance) == message.boundary_ns:
+            if self._budgets and self._computed_ns.get(message.instance) == message.boundary_ns:
                 reports.mixed_steps += message.tokens_per_sequence
                 reports.mixed_ns += message.steps_ns
         elif message.computed_tokens:
             reports.prompt_tokens += message.computed_tokens
             reports.num_passes += 1
             reports.passes_ns += message.usage.busy_ns
-            budget = self._budgets.get(message.instance)
-            if budget is not None:
+            if self._budgets and (budget := self._budgets.get(message.instance)):
                 reports.budget_ns += message.usage.busy_ns * min(1.0, message.computed_tokens / budget)
                 self._computed_ns[message.instance] = message.boundary_ns
         return NOTHING
