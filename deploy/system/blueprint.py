@@ -88,7 +88,8 @@ class Blueprint:
     def _add_slots(self) -> frozenset[str]:
         from deploy.system.slots import with_slots
 
-        self.prefill, self.decode, absent = with_slots(self.instances, self.settings)
+        by_role, absent = with_slots(self.instances, self.settings)
+        self.prefill, self.decode, self.aggregated = (by_role[role] for role in Role)
         return absent
 
     def _scaling_rules(self) -> ScalingRules:

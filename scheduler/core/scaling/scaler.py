@@ -22,7 +22,7 @@ from scheduler.core.scaling.processes import Processes
 from scheduler.core.scaling.rules import BY_OPERATOR, InstanceSlot, ScalingRules
 from scheduler.core.state import SchedulerState
 from scheduler.policies.failures import PolicyFailures
-from scheduler.policies.scaling_view import RoleFacts, ScalingSample, ScalingView, Wanted
+from scheduler.policies.scaling_view import AGGREGATED, RoleFacts, ScalingSample, ScalingView, Wanted
 from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs
 from scheduler.protocol.messages import (
@@ -36,8 +36,6 @@ from scheduler.protocol.messages import (
     WorkersLost,
     WorkersStarted,
 )
-
-AGGREGATED: Final = "aggregated"
 
 MAX_QUIET_INTERVALS: Final = 20
 """In which nobody arrives, reports, comes or goes; then the policy is not asked again before somebody reports."""
@@ -288,7 +286,8 @@ class Scaler(Guest):
         return any(stage.is_cut(stage.index[address]) for stage in self._stages_of(address))
 
     def _load(self, address: str) -> int:
-        return sum(stage.outstanding_tokens[stage.index[address]] for stage in self._stages_of(address))
+        stage = self._stages_of(address)[0]  # of one that is of both, both count the same
+        return stage.outstanding_tokens[stage.index[address]]
 
     def _stages_of(self, address: str) -> list[Stage]:
         return [stage for stage in self._stages if address in stage.index]
