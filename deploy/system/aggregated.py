@@ -23,21 +23,17 @@ def check_aggregated(settings: Settings) -> None:
         )
     if not plan.has_aggregated:
         return
-    power, cache = settings.power, settings.cache
-    asked = {
-        "a power cap": power.cap_w is not None,
-        "parking": power.parking is not None,
-        "cache_answers with --cache local": cache.answers and cache.mode is CacheMode.LOCAL,
-    }
-    for what, is_asked in asked.items():
-        if is_asked:
-            raise ConfigError(
-                f"plan {plan.text!r}: aggregated instances (a) do not work with {what} yet; "
-                "leave that out, or use p and d terms"
-            )
+    cache = settings.cache
+    if cache.answers and cache.mode is CacheMode.LOCAL:
+        raise ConfigError(
+            f"plan {plan.text!r}: aggregated instances (a) do not work with cache_answers with --cache local yet; "
+            "leave that out, or use p and d terms"
+        )
 
 
-def aggregated_config(physics: AggregatedPhysics, *, settings: Settings, pass_tokens: int) -> AggregatedConfig:
+def aggregated_config(
+    physics: AggregatedPhysics, settings: Settings, pass_tokens: int, report_interval_ns: int
+) -> AggregatedConfig:
     """The sizes of one; `pass_tokens` is the token budget of its steps."""
     numerator, denominator = physics.tokens_per_step
     decode = DecodeConfig(
@@ -47,6 +43,8 @@ def aggregated_config(physics: AggregatedPhysics, *, settings: Settings, pass_to
         extent_blocks=settings.instances.kv_extent_blocks,
         tokens_per_step_num=numerator,
         tokens_per_step_den=denominator,
+        report_interval_ns=report_interval_ns,
+        budget_w=physics.least_budget_w,
     )
     names_next = settings.cache.mode is CacheMode.POOL
     return AggregatedConfig(decode, pass_tokens, physics.rows_per_sequence, names_next=names_next)

@@ -47,6 +47,8 @@ PROFILES = {
     "throttled": (throttled_cases(any_cases()), 300),
     "cached and preempting": (cached_cases(preempting_cases()), 150),
     "aggregated": (aggregated_cases(any_cases()), 400),
+    "aggregated, throttled": (throttled_cases(aggregated_cases(any_cases())), 300),
+    "aggregated, parking": (aggregated_cases(parking_cases(any_cases())), 200),
     "aggregated, answering": (aggregated_cases(answering_cases()), 150),
     "closed": (closed_loops(with_tenants(any_cases())), 300),
     "closed on a grid": (closed_loops(with_tenants(grid_cases())), 200),
@@ -94,7 +96,12 @@ def test_a_transfer_that_is_done_before_its_time_was_expected_prolongs_no_run() 
 
 @settings(phases=QUICK_PHASES, max_examples=150)
 @given(
-    case=st.one_of(any_cases(), throttled_cases(any_cases()), aggregated_cases(any_cases())),
+    case=st.one_of(
+        any_cases(),
+        throttled_cases(any_cases()),
+        aggregated_cases(any_cases()),
+        throttled_cases(aggregated_cases(any_cases())),
+    ),
     policy=st.sampled_from(["round_robin", "least_loaded"]),
     report_interval_ns=st.sampled_from([1, 1_000, 2_500, 40_000]),
     skip_steps=st.booleans(),
