@@ -78,7 +78,7 @@ def test_a_fleet_that_differs_draws_and_costs_what_its_parts_do() -> None:
     assert mixed.curves.feed_w(sum(idle_w)) == pytest.approx(of_910b.feed_w(idle_w[0]) + of_910c.feed_w(idle_w[1]))
     spare_w = 256 * ATLAS_800I_A2.chip.idle_w.value + 224 * CLOUDMATRIX384.chip.idle_w.value
     assert mixed.curves.spare_npu_w == pytest.approx(spare_w)
-    waiting = [mixed.curves.waiting_w_in(pool) for pool in pool_addresses(2)]
+    waiting = [mixed.curves.resting_in(pool).waiting_w for pool in pool_addresses(2)]
     assert waiting == [ATLAS_800I_A2.chip.waiting_w, CLOUDMATRIX384.chip.waiting_w]
     price = fleet_price(mixed)
     bought = ATLAS_800I_A2.price_usd.value + CLOUDMATRIX384.price_usd.value
