@@ -383,8 +383,9 @@ class Blueprint:
         from sim_hw.operators.model_bytes import model_bytes
 
         channels = self._model_channels(self._fabric_plan())
-        num_bytes = model_bytes(self.model, self.cluster.defaults, self.has_mtp)
-        return channels.weights(num_bytes, self.kv_bytes_per_token)
+        return channels.weights(
+            lambda cluster: model_bytes(self.model, cluster.defaults, self.has_mtp), self.kv_bytes_per_token
+        )
 
     def _model_channels(self, plan: FabricPlan) -> ModelChannels:
         """The weights lie where prefix KV does."""

@@ -212,22 +212,6 @@ def _by_npu(layout: Layout) -> list[Labels]:
     ]
 
 
-def _by_kind(layout: Layout) -> list[Labels]:
-    return [
-        (one.address, one.role, str(one.supernode), stand.cluster, stand.chip_title)
-        for one in layout.instances
-        for stand in (layout.stands_in(one),)
-    ]
-
-
-def _cluster_npus(layout: Layout) -> dict[Labels, int]:
-    """NPUs by cluster and chip, in the order of the first supernode of each."""
-    found: dict[Labels, int] = {}
-    for one in layout.supernodes:
-        found[one.cluster, one.chip_title] = found.get((one.cluster, one.chip_title), 0) + one.num_npus
-    return found
-
-
 def _npu_utilization(snapshot: Snapshot) -> list[float]:
     """All NPUs of an instance step together, so each is as busy as its instance."""
     pairs = zip(snapshot.layout.instances, snapshot[InstanceTotals].utilization, strict=True)
@@ -245,17 +229,6 @@ FAMILIES: Final = (
     Family(
         "supernode_instance_up", "gauge", "1 if the instance is up, 0 while it is lost or is not there.",
         lambda s: [int(is_up) for is_up in s[InstanceTotals].is_up], INSTANCE, by_instance,
-    ),
-    Family(
-        "supernode_instance_info", "gauge",
-        "Where an instance stands, as labels: the number of its supernode, of which cluster that is, and its chip.",
-        lambda s: [1] * len(s.layout.instances), (*INSTANCE, "supernode", "cluster", "chip"), _by_kind,
-    ),
-    Family(
-        "supernode_cluster_npus", "gauge",
-        "NPUs of all supernodes of a cluster, those that no instance has included.",
-        lambda s: list(_cluster_npus(s.layout).values()), ("cluster", "chip"),
-        lambda layout: list(_cluster_npus(layout)),
     ),
     Family(
         "supernode_worker_restarts_total", "counter", "Times that a worker process was lost and started again.",

@@ -14,7 +14,6 @@ from deploy.settings.load import load_settings
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from deploy.system.fabric import FabricPlan, Placed
-from deploy.system.several_clusters import refuse_several
 from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
@@ -130,9 +129,3 @@ def test_what_cannot_be_is_one_line(plan: str, told: dict[str, Any], problem: st
         Blueprint(load_settings(None, {"plan": plan, "cache": "none", **told}), 512).prefill_infos()
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_live_system_knows_one_kind_of_chip() -> None:
-    with pytest.raises(ConfigError, match="replay it on the virtual clock"):
-        refuse_several(settings(MIXED))
-    refuse_several(settings("1x16p+1x160d"))
