@@ -12,8 +12,9 @@ from deploy.settings.flow_control import flow_control
 from deploy.settings.settings import Settings
 from deploy.system.aggregated import aggregated_config, check_aggregated
 from deploy.system.caches import make_own_cache, make_pool, pools_of, reads_sessions
-from deploy.system.fabric import FabricPlan, first_numbers, plane_capacity_bytes_per_s
+from deploy.system.fabric import FabricPlan, plane_capacity_bytes_per_s
 from deploy.system.facility import fleet_curves
+from deploy.system.grounds import places_of
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.instances import InstanceSpec, Role, placed, specs_of
 from deploy.system.routers import make_policies
@@ -23,7 +24,7 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
-from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
+from scheduler.metrics.facility import FacilityCurves, Places
 from scheduler.protocol.addresses import FABRIC_ADDRESS, pool_addresses
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
@@ -156,12 +157,7 @@ class Blueprint:
 
     def npu_places(self) -> Places:
         """Where the NPUs of the plan stand: instances take them in their order."""
-        cluster, first = self.cluster, first_numbers(one.num_npus for one in self.supernodes)
-        dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in self.instances), first)
-        if self.settings.scaling.is_on:
-            dealt = [range(spec.first_npu, spec.first_npu + spec.num_npus) for spec in self.instances]
-        nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
-        return Places(tuple(dealt), cluster.npus_per_node.count, nodes_per_rack)
+        return places_of(self.instances, self.supernodes)
 
     def make_core(self) -> Scheduler:
         """The control plane's state machine."""
@@ -388,8 +384,9 @@ class Blueprint:
         from sim_hw.operators.model_bytes import model_bytes
 
         channels = self._model_channels(self._fabric_plan())
-        num_bytes = model_bytes(self.model, self.cluster.defaults, self.has_mtp)
-        return channels.weights(num_bytes, self.kv_bytes_per_token)
+        return channels.weights(
+            lambda cluster: model_bytes(self.model, cluster.defaults, self.has_mtp), self.kv_bytes_per_token
+        )
 
     def _model_channels(self, plan: FabricPlan) -> ModelChannels:
         """The weights lie where prefix KV does."""
