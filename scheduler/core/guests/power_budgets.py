@@ -149,7 +149,7 @@ class PowerBudgets(Guest):
         if isinstance(message, PrefillStepped):
             tokens, length_ns = message.computed_tokens, message.usage.busy_ns
         else:
-            tokens, length_ns = message.tokens_per_sequence, message.steps_ns
+            tokens, length_ns = message.mean_tokens, message.steps_ns
         if tokens:
             pace_s = length_ns * 1e-9 / tokens
             account.pace_s = pace_s if not account.pace_s else (1 - _MEMORY) * account.pace_s + _MEMORY * pace_s

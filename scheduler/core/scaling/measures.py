@@ -33,7 +33,7 @@ class Reports:
     def __init__(self) -> None:
         self.busy_ns = 0
         self.num_tokens = 0
-        self.num_steps = 0
+        self.num_steps = 0.0
         self.span_ns = 0
         self.num_reports = 0
 
@@ -70,8 +70,8 @@ class Measures(Guest):
         reports.num_reports += 1
         reports.busy_ns += message.usage.busy_ns
         if message.__class__ is DecodeStepped:
-            reports.num_tokens += message.num_running * message.tokens_per_sequence
-            reports.num_steps += message.tokens_per_sequence
+            reports.num_tokens += message.num_tokens
+            reports.num_steps += message.mean_tokens
             reports.span_ns += message.steps_ns
         elif message.computed_tokens:
             reports.num_tokens += message.computed_tokens
