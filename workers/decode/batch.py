@@ -82,7 +82,7 @@ class Batch:
         return offset_ps + slope_ps * run.accepted
 
     def begin_step(self, length_ps: int) -> None:
-        """Run one step of that length."""
+        """Run one step of that length; where sequences run, `next_step_ps` has just been asked for."""
         self.run.begin(1, length_ps, 0)
 
     def end_run(self) -> int:

@@ -30,6 +30,8 @@ from workers.decode.token_paths import TokenPaths
 if TYPE_CHECKING:
     from workers.decode.step_governor import StepGovernor
 
+Ints = npt.NDArray[np.int64]
+
 MOST_STEPS: Final = 32
 """Planned at once: more would mostly be thrown away, as somebody joins or leaves before."""
 
@@ -43,8 +45,12 @@ class SampledBatch(Batch):
         self.run = self._steps
         self._sampling = sampling
         self._form: StepForm | None = None
-        self._requests = np.zeros(num_dies, np.int64)
-        self._tokens = np.zeros(num_dies, np.int64)
+        self._requests: Ints = np.zeros(num_dies, np.int64)
+        self._tokens: Ints = np.zeros(num_dies, np.int64)
+        self._kv_tokens = 0
+        # As `_look_ahead` found it: who has sequences, and what they hold before each step and after the last.
+        self._dies: Ints = np.zeros(0, np.int64)
+        self._held: Ints = np.zeros((0, 1), np.int64)
         self._ledger = TokenLedger(num_dies)
         self._paths = TokenPaths()
         self._reported_steps = 0
@@ -53,7 +59,7 @@ class SampledBatch(Batch):
     @property
     def kv_tokens(self) -> int:
         """That all of them hold."""
-        return int(self._tokens.sum())
+        return self._kv_tokens
 
     def use(self, form: StepForm) -> None:
         """Steps run in this form from now on."""
@@ -70,6 +76,7 @@ class SampledBatch(Batch):
         self._ledger.add(die, step, step, path[1:] - path[:-1])
         self._requests[die] += 1
         self._tokens[die] += kv_tokens
+        self._kv_tokens += kv_tokens
         self.num_running += 1
 
     def remove(self, sequence: Sequence) -> int:
@@ -80,7 +87,9 @@ class SampledBatch(Batch):
         if len(path) > 1:  # it would have gone on
             self._ledger.add(die, step, step, path[:-1] - path[1:])
         self._requests[die] -= 1
-        self._tokens[die] -= sequence.base_tokens + produced
+        kv_tokens = sequence.base_tokens + produced
+        self._tokens[die] -= kv_tokens
+        self._kv_tokens -= kv_tokens
         self.num_running -= 1
         return produced
 
@@ -95,46 +104,48 @@ class SampledBatch(Batch):
         num_steps = min(num_steps, MOST_STEPS)
         if governor is not None:
             num_steps = min(num_steps, governor.steps_ahead(step))
-        lengths_ps, kv_tokens = self._ahead(num_steps)
+        lengths_ps = self._look_ahead(num_steps)
         if governor is not None:
             # No later step is shorter, nor reads more than if every draft were accepted.
-            most_tokens = int(kv_tokens[0]) + self.num_running * self.most_tokens * (governor.steps_ahead(step) - 1)
+            most_tokens = self._kv_tokens + self.num_running * self.most_tokens * (governor.steps_ahead(step) - 1)
             clock = governor.clock_for((StepLoad(int(lengths_ps[0]), self.num_running, most_tokens),))
             lengths_ps = np.array([clock.stretched_ps(one) for one in lengths_ps.tolist()], np.int64)
-        self._steps.begin_steps(lengths_ps, kv_tokens)
+        self._steps.begin_steps(lengths_ps, self._held.sum(axis=0))
 
     def next_step_ps(self) -> int:
         """How long the next step would last."""
-        return int(self._ahead(1)[0][0])
+        return int(self._look_ahead(1)[0])
 
     def begin_step(self, length_ps: int) -> None:
-        """Run one step of that length."""
-        self._steps.begin_steps(np.array([length_ps]), np.array([self.kv_tokens]))
+        """Run one step of that length; where sequences run, `next_step_ps` has just been asked for."""
+        self._steps.begin_steps(np.array([length_ps]), np.array([self._kv_tokens]))
 
-    def _ahead(self, num_steps: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Length of the next steps in picoseconds, and KV tokens that each reads, shape (num_steps,) each."""
+    def _look_ahead(self, num_steps: int) -> Ints:
+        """Length of the next steps in picoseconds, shape (num_steps,), while nobody joins or leaves."""
         form, dies = self._form, np.flatnonzero(self._requests)
         assert form is not None, "steps run in a form"
-        tokens = np.empty((len(dies), num_steps), np.int64)
-        tokens[:, 0] = self._tokens[dies]
-        if num_steps > 1:
-            tokens[:, 1:] = self._ledger.brought(dies, self.run.step, num_steps - 1)
-            tokens.cumsum(axis=1, out=tokens)
-        requests = self._requests[dies]
+        held = np.empty((len(dies), num_steps + 1), np.int64)
+        held[:, 0] = self._tokens[dies]
+        held[:, 1:] = self._ledger.brought(dies, self.run.step, num_steps)
+        held.cumsum(axis=1, out=held)
+        self._dies, self._held = dies, held
+        requests, before = self._requests[dies], held[:, :num_steps]
         lines = [
-            (tokens * line.kv_ps + (line.base_ps[requests] + line.constant_ps)[:, np.newaxis]).max(axis=0)
+            (before * line.kv_ps + (line.base_ps[requests] + line.constant_ps)[:, np.newaxis]).max(axis=0)
             for line in form.streams
         ]
-        return lines[0] if len(lines) == 1 else np.maximum(*lines), tokens.sum(axis=0)
+        return lines[0] if len(lines) == 1 else np.maximum(*lines)
 
     def end_run(self) -> int:
         """All steps of the run have run; returns the tokens of KV that were read, summed over them."""
         run = self.run
         read, num_steps = run.accepted_over, run.num_steps
         if self.num_running:
-            brought = self._ledger.take(run.step, num_steps)
-            self._tokens += brought
-            self._more_tokens += int(brought.sum()) - self.num_running * num_steps
+            held = self._held[:, num_steps]
+            self._tokens[self._dies] = held
+            kv_tokens = int(held.sum())
+            self._more_tokens += kv_tokens - self._kv_tokens - self.num_running * num_steps
+            self._kv_tokens = kv_tokens
         self._reported_steps += num_steps
         run.end()
         return read

@@ -25,7 +25,8 @@ class SampledRun(StepRun):
         return self._last_ps
 
     def begin_steps(self, lengths_ps: Ints, kv_tokens: Ints) -> None:
-        """Run steps of these lengths, each of which reads so many tokens of KV; shape (num_steps,) each."""
+        """Run steps of these lengths, each of which reads so many tokens of KV; shape (num_steps,), the latter may be
+        longer."""
         self._ends_ps = lengths_ps.cumsum()
         self._read = kv_tokens.cumsum()
         self.first_ps = int(self._ends_ps[0])

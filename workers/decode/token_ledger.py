@@ -38,12 +38,7 @@ class TokenLedger:
         self._brought[:, : before.shape[1]] = before
         self._first_step = now
 
-    def brought(self, dies: Ints, step: int, num_steps: int) -> Ints:
+    def brought(self, dies: Ints, step: int, num_steps: int) -> npt.NDArray[np.int32]:
         """By these dies and so many steps from that one on."""
         column = step - self._first_step
-        return self._brought[dies, column : column + num_steps].astype(np.int64)
-
-    def take(self, step: int, num_steps: int) -> Ints:
-        """By die, the sum over so many steps."""
-        column = step - self._first_step
-        return self._brought[:, column : column + num_steps].sum(axis=1)
+        return self._brought[dies, column : column + num_steps]

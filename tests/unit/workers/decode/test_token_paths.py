@@ -53,4 +53,3 @@ def test_each_sequence_has_at_each_step_what_it_was_brought(
             ahead = tokens[step - joined :][:8]
             expected[die, : len(ahead)] += ahead
         assert ledger.brought(np.arange(3), step, 8).tolist() == expected.tolist()
-        assert ledger.take(step, 8).tolist() == expected.sum(axis=1).tolist()
