@@ -34,7 +34,7 @@ class Speculation(Struct, frozen=True):
     accepted_tokens: AcceptedText = setting(
         "expected",
         type=AcceptedText,
-        flag=("HOW", "Each step brings the expected tokens, or sampled ones."),
+        flag=("HOW", "Tokens that a step brings: expected or sampled."),
         is_extra=True,
     )
     """Whether each step brings every sequence the expected tokens, or each its own number, sampled under the seed."""
