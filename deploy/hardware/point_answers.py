@@ -6,12 +6,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from deploy.calibration.applied import load_calibrated
+from deploy.hardware.drafts_table import by_drafts, check_drafts
 from deploy.hardware.lookup import load_model
 from deploy.hardware.notes import tell_notes
 from deploy.hardware.operating_points import InstanceOptions, afd_point, decode_point, prefill_point, tpot_limit_s
 from deploy.hardware.point_page import Answer, afd_answer, decode_answer, prefill_answer
 from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import HardwareModelError
+from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.steps.afd_prediction import predict_afd
 from sim_hw.steps.predict import largest_batch, predict_decode, predict_prefill
 
@@ -50,8 +52,11 @@ def answer_decode(
     tpot_slo: str | None = None,
     afd: str | None = None,
     calibration: str | None = None,
+    drafts: int | None = None,
 ) -> Answer:
-    """Of a decode step, likewise."""
+    """Of a decode step, likewise; with `drafts` there is a row for each number of drafts up to that one."""
+    if drafts is not None:
+        check_drafts(drafts, {"--mtp": mtp, "--accept-length": accept_length})
     if batch is not None and tpot_slo is not None:
         raise ConfigError(f"--batch {batch} and --tpot-slo {tpot_slo}: the limit finds the batch; leave one out")
     if afd is not None and tpot_slo is not None:
@@ -61,12 +66,17 @@ def answer_decode(
     tell_notes(shape)
     with physics_refusing():
         point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
-        if limit_s is not None:
-            point = largest_batch(point, limit_s)
-        if afd is None:
-            return decode_answer(point, predict_decode(point))
-        sides = afd_point(point, instance, afd)
-        return afd_answer(sides, predict_afd(sides))
+
+        def answer_at(point: DecodePoint) -> Answer:
+            if limit_s is not None:
+                point = largest_batch(point, limit_s)
+            if afd is None:
+                return decode_answer(point, predict_decode(point))
+            sides = afd_point(point, instance, afd)
+            return afd_answer(sides, predict_afd(sides))
+
+        answer = answer_at(point)
+        return answer if drafts is None else {**answer, "by_drafts": by_drafts(point, drafts, answer_at)}
 
 
 @contextmanager
