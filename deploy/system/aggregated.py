@@ -23,12 +23,8 @@ def check_aggregated(settings: Settings) -> None:
         )
     if not plan.has_aggregated:
         return
-    power, cache = settings.power, settings.cache
-    asked = {
-        "a power cap": power.cap_w is not None,
-        "parking": power.parking is not None,
-        "cache_answers with --cache local": cache.answers and cache.mode is CacheMode.LOCAL,
-    }
+    power = settings.power
+    asked = {"a power cap": power.cap_w is not None, "parking": power.parking is not None}
     for what, is_asked in asked.items():
         if is_asked:
             raise ConfigError(

@@ -26,6 +26,7 @@ from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, DecodeRoom, aggregated_room
 from sim_hw.instance.power import AggregatedPower, DecodePower, PrefillPower, decode_power, prefill_power
 from sim_hw.instance.ub_shares import PPM, AtShares
 from sim_hw.operators.operating_point import DecodePoint
+from sim_hw.steps.aggregated_step import laid_out_alike
 from sim_hw.steps.ub_share import decode_link_s, prefill_link_s, with_ub_share
 
 # Only a run under a power cap needs what keeps it.
@@ -198,20 +199,14 @@ class InstancePhysics:
         options = self._instances
         with self._plan_named():
             decode = self._decode_point(num_npus)
-            prefill = replace(
+            prefill = laid_out_alike(
+                decode,
                 prefill_point(
                     self._hardware.cluster,
                     self._hardware.model,
                     InstanceOptions(num_npus=num_npus, eplb=options.expert_balance),
                     batch_tokens_per_npu=options.aggregated_tokens_per_npu,
                 ),
-                ep=decode.ep,
-                slots_per_rank=decode.slots_per_rank,
-                # One set of weights, which lies as decode has it; no step is a pipeline.
-                tp=decode.tp,
-                expert_tp=decode.expert_tp,
-                pp=1,
-                cp=1,
             )
             room = aggregated_room(decode, prefill, options.kv_reserve_share)
             return AggregatedPhysics(

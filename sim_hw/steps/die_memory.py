@@ -122,6 +122,18 @@ def prefill_memory(point: PrefillPoint) -> DieMemory:
     return _die_memory(point, weights_bytes(point, staged), buffers, kv_bytes, PREFILL_RESERVE_SHARE)
 
 
+def aggregated_memory(decode: DecodePoint, prefill: PrefillPoint) -> DieMemory:
+    """Of the fullest die of an instance that does both: weights and KV as decode has them, whole on each rank, and the
+    larger buffers of the two."""
+    memory = decode_memory(decode)
+    buffers = prefill_memory(prefill).parts_bytes["buffers"]
+    return memory if memory.parts_bytes["buffers"] >= buffers else _with_buffers(memory, buffers)
+
+
+def _with_buffers(memory: DieMemory, buffers: float) -> DieMemory:
+    return replace(memory, parts_bytes={**memory.parts_bytes, "buffers": buffers})
+
+
 def check_decode(point: DecodePoint) -> DieMemory:
     """The memory map of `point`. Raises `DoesNotFitError` with what would fit."""
     memory = decode_memory(point)
@@ -146,6 +158,21 @@ def check_prefill(point: PrefillPoint) -> DieMemory:
     fixes = [f"lower --batch-tokens to {tokens}"] if tokens >= 1 else []
     needs = _needs(memory) if fixes else f"{_needs(memory)} whatever the batch"
     raise DoesNotFitError(f"{needs}: {_either([*fixes, *_other_size(point, prefill_memory)])}")
+
+
+def check_aggregated(decode: DecodePoint, prefill: PrefillPoint) -> DieMemory:
+    """The memory map of an instance that does both. Raises `DoesNotFitError` with what would fit."""
+    memory = aggregated_memory(decode, prefill)
+    if memory.fits:
+        return memory
+
+    def memory_of(size: DecodePoint) -> DieMemory:
+        return aggregated_memory(size, replace(prefill, num_npus=size.num_npus, ep=size.ep))
+
+    batch = largest_aggregated_fit(decode, prefill)
+    fixes = [f"lower --batch to {batch}"] if batch else []
+    needs = _needs(memory) if batch else f"{_needs(memory)} even with a batch of 1"
+    raise DoesNotFitError(f"{needs}: {_either([*fixes, *_other_size(decode, memory_of)])}")
 
 
 def _kv_share_that_fits(memory: DieMemory) -> float:
@@ -196,9 +223,20 @@ def _either(fixes: list[str]) -> str:
 
 def largest_fitting_batch(point: DecodePoint) -> int:
     """The most requests per NPU whose KV and buffers fit; 0 if not even one does."""
+    return _largest_fit(point, decode_memory)
+
+
+def largest_aggregated_fit(decode: DecodePoint, prefill: PrefillPoint) -> int:
+    """Likewise, of an instance that does both."""
+    buffers = prefill_memory(prefill).parts_bytes["buffers"]
+    beside_prompts = _largest_fit(decode, lambda point: _with_buffers(decode_memory(point), buffers))
+    return min(beside_prompts, largest_fitting_batch(decode))
+
+
+def _largest_fit(point: DecodePoint, memory_of: Callable[[DecodePoint], DieMemory]) -> int:
     dies = point.chip.num_dies.count
-    one = decode_memory(replace(point, batch_per_npu=dies))
-    two = decode_memory(replace(point, batch_per_npu=2 * dies))
+    one = memory_of(replace(point, batch_per_npu=dies))
+    two = memory_of(replace(point, batch_per_npu=2 * dies))
     request_bytes = two.needed_bytes - one.needed_bytes
     spare_bytes = one.capacity_bytes - one.needed_bytes + request_bytes
     return max(0, int(spare_bytes // request_bytes)) * dies

@@ -354,8 +354,6 @@ def aggregated_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
     rules = "always", "never", "prefix_threshold:tokens=200", "queue:threshold=0.5"
     return replace(
         case,
-        # An answer that decode made does not come back to a cache of the same instance.
-        keeps_answers=case.keeps_answers and case.cache_mode == "pool",
         num_prefill=draw(st.sampled_from([0, 0, 1, 2])),
         num_decode=draw(st.sampled_from([0, 0, 1, 2])),
         num_aggregated=draw(st.integers(1, 3)),

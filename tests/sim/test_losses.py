@@ -11,6 +11,7 @@ from tests.naive.case import Case
 from tests.naive.strategies import (
     QUICK_PHASES,
     aggregated_cases,
+    answering_cases,
     any_cases,
     cached_cases,
     mixed_cases,
@@ -42,7 +43,7 @@ def test_losses_leave_nothing_behind(troubled: tuple[Case, Trouble]) -> None:
 @st.composite
 def troubled_aggregated_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
     """Those with instances of both stages."""
-    cases = aggregated_cases(any_cases())
+    cases = aggregated_cases(st.one_of(any_cases(), answering_cases()))
     case = draw(with_any_policy(st.one_of(cases, sampled_cases(cases))))
     return case, draw(troubles(case))
 
