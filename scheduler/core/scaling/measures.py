@@ -6,7 +6,6 @@ least when it matters most. Reports are added up as they come; all else is read 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -30,12 +29,14 @@ _WAITING_FOR_PREFILL: Final = (State.ARRIVED, State.FETCHING, State.PREFILL_QUEU
 class Reports:
     """What instances of one role reported in an interval."""
 
+    __slots__ = ("busy_ns", "num_reports", "num_steps", "num_tokens", "span_ns")
+
     def __init__(self) -> None:
-        self.busy_ns = 0
-        self.num_tokens = 0
-        self.num_steps = 0
-        self.span_ns = 0
-        self.num_reports = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Another interval begins."""
+        self.busy_ns = self.num_tokens = self.num_steps = self.span_ns = self.num_reports = 0
 
 
 class Measures(Guest):
@@ -51,8 +52,8 @@ class Measures(Guest):
         self._stages = state.prefill, state.decode
         self._decode = state.decode
         self._kv_tokens = losses.reported_kv_tokens
-        self._role_of = {slot.address: slot.role for slot in rules.slots}
-        self._reports = defaultdict[str, Reports](Reports)
+        self._reports = {role: Reports() for role in rules.roles}
+        self._reports_at = {slot.address: self._reports[slot.role] for slot in rules.slots}
         self._since_ns = 0
         self._num_arrived = 0
         self._num_ended = 0
@@ -66,17 +67,18 @@ class Measures(Guest):
         if self.on_report is not None:
             self.on_report(now_ns)
             self.on_report = None
-        reports = self._reports[self._role_of[message.instance]]
+        reports, busy_ns = self._reports_at[message.instance], message.usage.busy_ns
         reports.num_reports += 1
-        reports.busy_ns += message.usage.busy_ns
+        reports.busy_ns += busy_ns
         if message.__class__ is DecodeStepped:
-            reports.num_tokens += message.num_running * message.tokens_per_sequence
-            reports.num_steps += message.tokens_per_sequence
+            num_steps = message.tokens_per_sequence
+            reports.num_tokens += message.num_running * num_steps
+            reports.num_steps += num_steps
             reports.span_ns += message.steps_ns
-        elif message.computed_tokens:
-            reports.num_tokens += message.computed_tokens
+        elif computed_tokens := message.computed_tokens:
+            reports.num_tokens += computed_tokens
             reports.num_steps += 1
-            reports.span_ns += message.usage.busy_ns
+            reports.span_ns += busy_ns
         return NOTHING
 
     def sample(self, now_ns: int, wanted: Mapping[str, int]) -> ScalingSample:
@@ -97,7 +99,8 @@ class Measures(Guest):
             {role: self._role(role, length_s, wanted[role]) for role in self._rules.roles},
         )
         self._since_ns, self._num_arrived = now_ns, table.num_requests
-        self._reports.clear()
+        for reports in self._reports.values():
+            reports.begin()
         return sample
 
     def _first_tokens(self, now_ns: int, arrived: range) -> tuple[int, int, int, float, int, int, float]:

@@ -52,6 +52,7 @@ class Scaler(Guest):
     hears = (
         ArrivalsEnded, RunEnded, WorkersLost, WorkersJoined, WorkersStarted, ScaleInstances, DrainInstances,
     )  # fmt: skip
+    hears_last_ends_only = True
 
     def __init__(
         self,
