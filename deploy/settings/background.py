@@ -18,7 +18,7 @@ nothing from anybody.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -33,8 +33,10 @@ from workers.fabric.background import BackgroundFlow
 MAX_S: Final = 1e9
 """Times are 64-bit nanoseconds."""
 
-LinksOf = Callable[[Plane, int, int], int | None]
-"""(plane, die, direction: 0 into it, 1 out of it) to a link of the fabric, None where there is none."""
+LinksOf = Callable[[Plane, int, int], Sequence[int]]
+"""(plane, die, direction: 0 into it, 1 out of it) to the links of the fabric that its line is part of: none where no
+instance may be, several where instances may have the die in turn. A stream takes them all at one rate, and so the line
+of whoever is there."""
 
 
 class NamedFlow(Struct, frozen=True):
@@ -55,7 +57,7 @@ class NamedFlow(Struct, frozen=True):
         for pair in range(num_pairs):
             source = links_of(self.plane, self.sources[pair % len(self.sources)], 1)
             destination = links_of(self.plane, self.destinations[pair % len(self.destinations)], 0)
-            path = tuple(link for link in (source, destination) if link is not None)
+            path = (*source, *destination)
             if path:
                 streams[path] += 1
         rate = max(1, round(self.bytes_per_s / num_pairs))

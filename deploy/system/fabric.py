@@ -184,18 +184,20 @@ class FabricPlan:
         for flow in background:
             if flow.plane is Plane.UB:
                 self._add_expert_links({*flow.sources, *flow.destinations})
-        instance_of = {die: address for address in self._npus for die in self._dies(address)}
+        instances_of: dict[int, list[str]] = {}
+        for address in self._npus:
+            for die in self._dies(address):
+                instances_of.setdefault(die, []).append(address)
 
-        def link_of(plane: Plane, die: int, direction: int) -> int | None:
-            address = instance_of.get(die)
-            if address is None:
-                return None
+        def links_of(plane: Plane, die: int, direction: int) -> list[int]:
+            here = instances_of.get(die, [])
             if plane is Plane.UB:
-                return self.expert_links[address].out if direction else self.expert_links[address].into
+                lines = [self.expert_links[address] for address in here]
+                return [one.out if direction else one.into for one in lines]
             ends = self.kv_transfer.sources if direction else self.kv_transfer.destinations
-            return ends[address][die - self._dies(address).start] if address in ends else None
+            return [ends[address][die - self._dies(address).start] for address in here if address in ends]
 
-        return [flow.laid(link_of) for flow in background]
+        return [flow.laid(links_of) for flow in background]
 
     def _add_expert_links(self, dies: Collection[int]) -> None:
         """Links for the UB lines of instances that have any of these dies and no such links yet."""

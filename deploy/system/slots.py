@@ -8,7 +8,7 @@ together that share none.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from msgspec.structs import replace
@@ -24,14 +24,14 @@ from sim_hw.cost.tariffs import Tariff
 
 def with_slots(
     planned: Sequence[InstanceSpec], settings: Settings
-) -> tuple[list[InstanceSpec], list[InstanceSpec], frozenset[str]]:
-    """Prefill and decode instances of a plan, placed, and behind them the ones that may be started, whose addresses
-    come last."""
-    _refuse(planned, settings)
+) -> tuple[Mapping[Role, list[InstanceSpec]], frozenset[str]]:
+    """Instances of a plan by role, placed, and behind those of each role the ones that may be started, whose addresses
+    come last; and who these are."""
+    _refuse_absent_roles(planned, settings)
     scaling, hardware = settings.scaling, settings.hardware
     num_supernodes, npus_per_supernode = len(hardware.plan.supernodes), hardware.cluster.num_npus
     placed = _placed(planned, npus_per_supernode)
-    found: list[InstanceSpec] = []
+    found: dict[Role, list[InstanceSpec]] = {role: [] for role in Role}
     for role in dict.fromkeys(spec.role for spec in placed):
         own = [spec for spec in placed if spec.role == role]
         most = scaling.most.get(role)
@@ -46,9 +46,9 @@ def with_slots(
             raise ConfigError(f"autoscaler_min: {role}={least}, and there is room for {room}; give fewer")
         for spec in _preferred(extra, placed, room if most is None else most - len(own)):
             own.append(replace(spec, address=ADDRESSES[role](len(own))))
-        found += own
-    prefill, decode = ([spec for spec in found if spec.role is role] for role in (Role.PREFILL, Role.DECODE))
-    return prefill, decode, frozenset(spec.address for spec in found) - {spec.address for spec in planned}
+        found[role] = own
+    names = {spec.address for of_role in found.values() for spec in of_role}
+    return found, frozenset(names - {spec.address for spec in planned})
 
 
 def _preferred(extra: Sequence[InstanceSpec], placed: Sequence[InstanceSpec], most: int) -> list[InstanceSpec]:
@@ -59,18 +59,16 @@ def _preferred(extra: Sequence[InstanceSpec], placed: Sequence[InstanceSpec], mo
     return [extra[i] for i in sorted(first)]
 
 
-def _refuse(planned: Sequence[InstanceSpec], settings: Settings) -> None:
-    """What an autoscaler does not work with."""
-    for is_asked, what in (
-        (bool(settings.fabric.background), "not with --background, whose flows stay with the plan's instances"),
-        (settings.power.cap_w is not None, "not with --power-cap, whose budgets are those of the plan's instances"),
-        (
-            any(spec.role is Role.AGGREGATED for spec in planned),
-            "not yet with aggregated instances (a) in the plan; use p and d terms",
-        ),
-    ):
-        if is_asked:
-            raise ConfigError(f"autoscaler: {what}")
+def _refuse_absent_roles(planned: Sequence[InstanceSpec], settings: Settings) -> None:
+    """Bounds of a role that the plan does not have would bound nothing."""
+    there = list(dict.fromkeys(spec.role.value for spec in planned))
+    for setting, counts in (("autoscaler_min", settings.scaling.least), ("autoscaler_max", settings.scaling.most)):
+        for role in counts:
+            if role not in there:
+                plan, had = settings.hardware.plan.text, " and ".join(there)
+                raise ConfigError(
+                    f"{setting}: {role}={counts[role]}, and plan {plan!r} has no such instances; it has {had}"
+                )
 
 
 def _placed(planned: Sequence[InstanceSpec], npus_per_supernode: int) -> list[InstanceSpec]:

@@ -12,6 +12,8 @@ from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from workers.fabric.background import BackgroundFlow
+from workers.fabric.max_min import FairShares
+from workers.fabric.max_min import Path as SharedPath
 
 GOOD = "plane: ub, from: node/0, to: node/7, bytes_per_s: 1.0e+12, start_s: 10, for_s: 2, period_s: 5"
 
@@ -44,6 +46,34 @@ def test_on_rdma_it_lies_on_single_dies_and_those_outside_the_plan_take_nothing(
     sources = plan.kv_transfer.sources["p0"]
     assert flow.streams == {(sources[2],): 8, (sources[3],): 8}
     assert laid(tmp_path, "plane: rdma, from: node/40, to: npu/1/1, bytes_per_s: 100, for_s: 1")[1].streams == {}
+
+
+def in_turn(tmp_path: Path, flow: str) -> tuple[FabricPlan, BackgroundFlow]:
+    """On the NPUs of two prefill instances a decode instance may be in their place, and on others nobody."""
+    placed = [Placed("p0", 16, 0, 0), Placed("p1", 16, 0, 16)], [Placed("d0", 32, 0, 0), Placed("d1", 32, 0, 32)]
+    plan = FabricPlan(CLOUDMATRIX384, *placed, [48], Plane.UB)
+    return plan, plan.config(1, 1, True, read_background(file_of(tmp_path, flow), CLOUDMATRIX384)).background[0]
+
+
+def test_where_instances_have_a_die_in_turn_it_meets_whichever_is_there(tmp_path: Path) -> None:
+    plan, flow = in_turn(tmp_path, GOOD.replace("node/7", "node/5"))
+    ends = plan.expert_links
+    assert flow.streams == {(ends["p0"].out, ends["d0"].out, ends["d1"].into): 16}
+    rdma = "plane: rdma, from: npu/1/0, to: npu/17/1, bytes_per_s: 100, for_s: 1"
+    plan, flow = in_turn(tmp_path, rdma)
+    routes = plan.kv_transfer
+    assert flow.streams == {(routes.sources["p0"][2], routes.destinations["d0"][35]): 1}
+
+
+def test_a_stream_over_links_that_are_used_in_turn_leaves_each_what_it_would_alone() -> None:
+    """Max-min over one more link that nobody else uses is max-min without it."""
+    for unused in ((), (2,)):
+        shares = FairShares([100, 100, 100])
+        other, stream = shares.add_path(SharedPath((0,), 90)), shares.add_path(SharedPath((0, 1, *unused), 70))
+        shares.add(other, 1)
+        if shares.add(stream, 1):
+            shares.share_out()
+        assert (shares.level(other), shares.level(stream)) == (50, 50)
 
 
 @pytest.mark.parametrize(
