@@ -16,6 +16,8 @@ from sim_hw.chips.fit import (
     fitted,
 )
 from sim_hw.chips.nvidia_fits import (
+    B200_FIT,
+    B200_RIVALS,
     GB200_FIT,
     GB200_RIVALS,
     H20_FIT,
@@ -265,8 +267,14 @@ SHEETS: Final = (
     ChipSheet(
         chip=B200,
         maker=MAKER,
-        fit="gb200",
-        errors=errors((0.35, _NO_ROW), (0.35, _NO_ROW), (0.35, _NO_ROW)),
+        fit=B200_FIT,
+        rivals=B200_RIVALS,
+        engine="TensorRT-LLM",
+        errors=errors(
+            (0.35, _NO_ROW),
+            (0.35, "two rows of both stages in one pool, which fixed one number: 2 and 5 %"),
+            (0.35, _NO_ROW),
+        ),
         power_fit=_power_fit("B200", 0.41, 1.7, 0.50),
         rents=_rents(1.95, 2.34, 2.90),
     ),

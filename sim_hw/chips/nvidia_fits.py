@@ -135,6 +135,18 @@ GB200_RIVALS = {
     "long iterations": with_values(GB200_FIT, request_s=0.27e-6, iteration_s=5e-3),
 }
 
+B200_FIT = replace(
+    GB200_FIT,
+    request_s=fitted(0.9e-6, "s", "rows trt-r1-b200-conc3072, trt-r1-b200-conc7168, of both stages in one pool"),
+)
+"""Under TensorRT-LLM, in nodes of eight; all else is GB200's."""
+
+B200_RIVALS = {
+    "slower products": with_values(B200_FIT, matrix_efficiency=0.5, request_s=0.8e-6),
+    "short launches": with_values(B200_FIT, block_s=20e-6, request_s=0.92e-6),
+    "long launches": with_values(B200_FIT, block_s=100e-6, request_s=0.87e-6),
+}
+
 GB200_OF_PART_1 = replace(GB200_FIT, request_s=fitted(0.6429e-6, "s", "row gb200_decode_sglang_part1"))
 """The engine of some months before: a request takes twice as long."""
 
