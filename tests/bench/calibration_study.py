@@ -117,7 +117,8 @@ def _published(point: PublishedPoint) -> StudyPoint:
         chip = calibrated_chip(cluster.chip, Calibration(fit, (), FORM_SPREAD, ()))
         return published_prediction(point, replace(cluster, chip=chip))[0]
 
-    spread: float = getattr(FORM_SPREAD, point.stage)
+    # A step of both stages is most of it decode.
+    spread: float = getattr(FORM_SPREAD, "decode" if point.stage == "aggregated" else point.stage)
     if point.model != MODEL:
         spread = hypot(spread, UNMEASURED_MODEL_ERROR.value / NORMAL_90)
     return StudyPoint(
