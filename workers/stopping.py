@@ -16,6 +16,7 @@ class Nobody(TimingFlags):
     """Where no worker is; it hears nothing and has nothing to account for."""
 
     deadline_ns = NEVER_NS
+    runs_ahead = True
 
     def __init__(self, address: str, priority: int = Priority.PREFILL) -> None:
         self.address = address

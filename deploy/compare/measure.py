@@ -82,7 +82,7 @@ class RunProcesses:
     def __enter__(self) -> Self:
         if self.num > 1:
             context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-            with _safe_path():  # one that tracks resources is started here
+            with _beginnings():  # one that tracks resources is started here
                 self._pool = ProcessPoolExecutor(self.num, context, _be_quiet)
         return self
 
@@ -96,7 +96,7 @@ class RunProcesses:
         """`work` of each task, in their order; `num_done` counts those that are done."""
         if self._pool is None:
             return [self._counted(work(task)) for task in tasks]
-        with _safe_path():  # and those that work here
+        with _beginnings():  # and those that work here
             futures = [self._pool.submit(work, task) for task in tasks]
         waiting = set(futures)
         while waiting:
@@ -122,13 +122,16 @@ def in_processes(
 
 
 @contextmanager
-def _safe_path() -> Generator[None]:
-    """Processes that are started import nothing from the folder in which they happen to be started."""
+def _beginnings() -> Generator[None]:
+    """Processes that are started import nothing from the folder in which they happen to be started, and leave Ctrl-C,
+    which reaches the whole group, to this one from their first instruction on: it waits here until they are started."""
     before = os.environ.get(SAFE_PATH)
     os.environ[SAFE_PATH] = "1"
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if before is None:
             del os.environ[SAFE_PATH]
         else:
@@ -136,6 +139,5 @@ def _safe_path() -> Generator[None]:
 
 
 def _be_quiet() -> None:
-    """Ctrl-C reaches the whole group, and the first process ends the others; its line of progress is the only one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The line of progress of the first process is the only one."""
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives

@@ -85,7 +85,7 @@ class Engine:
         interval_ns = int(STREAM_REPORT_INTERVAL_S * NS_PER_S * speed)
         workers = [blueprint.make_worker(address, interval_ns) for address in blueprint.worker_addresses]
         self._caches = list(_own_caches(workers))
-        self._clock = LiveClock.in_s(0.0, speed)
+        self._clock = LiveClock.in_s(0.0, speed, is_sharp=True)
         components = [self.gateway, core, *workers]
         self._runtime = LiveRuntime(components, core.address, _NoHosts(), self._clock, keep_open=True)
         layout = metric_layout(blueprint, {model: blueprint.worker_addresses}, NAMES)

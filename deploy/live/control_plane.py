@@ -277,7 +277,7 @@ class ControlPlane:
         self._num_sessions += 1
         parts = named(run.make_control)(run.spec)
         calls = RayHostCalls(self._handles)
-        transport = HostCarrier(calls, fleet.hosts, run.worker_spec, self._identity, self._places)
+        transport = HostCarrier(calls, fleet.hosts, run.worker_spec, self._identity, self._places, run.lead_ns)
         name = f"{self._born_ns}-{self._num_sessions}"
         # A private cluster has no operator, and one of a single node has no other that may have room.
         return Session(name, run, parts, transport, fleet.metered, STALL_S if fleet.idle or fleet.placed else 0.0)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct, to_builtins
 
 from deploy.live.actors import HostPlan
-from deploy.live.session import REPORT_INTERVAL_S, STREAM_REPORT_INTERVAL_S, ControlParts, RunSpec
+from deploy.live.session import STREAM_LEAD_S, STREAM_REPORT_INTERVAL_S, ControlParts, RunSpec
 from deploy.run.collecting import collecting
 from deploy.run.profile_run import measured_instances
 from deploy.run.replay import ReplayJob, journal_header, keep_decisions
@@ -119,8 +119,9 @@ def idle_run(settings: Settings, served_block_tokens: int = 0) -> RunSpec:
         "block_tokens": served_block_tokens or BLOCK_TOKENS,
         "serves": bool(served_block_tokens),
     }
-    interval_s = STREAM_REPORT_INTERVAL_S if served_block_tokens else REPORT_INTERVAL_S
-    return RunSpec(MAKE_IDLE, spec, title="idle", report_interval_s=interval_s)
+    if not served_block_tokens:
+        return RunSpec(MAKE_IDLE, spec, title="idle")
+    return RunSpec(MAKE_IDLE, spec, title="idle", report_interval_s=STREAM_REPORT_INTERVAL_S, lead_s=STREAM_LEAD_S)
 
 
 def make_worker(spec: dict[str, Any], address: str) -> Component:

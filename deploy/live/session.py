@@ -33,6 +33,11 @@ STREAM_REPORT_INTERVAL_S: Final = 0.002
 shorter than what a report costs."""
 
 
+STREAM_LEAD_S: Final = 0.004
+"""Wall seconds by which instances of such a session run ahead, so that what they report is with the control plane when
+it falls due: about twice the median hop (docs/live.md). A request joins a busy instance so much later."""
+
+
 class Core(Component, Protocol):
     """A scheduler core, or what stands in its place: a component with an account of all requests."""
 
@@ -66,7 +71,8 @@ class RunSpec(Struct, frozen=True):
     `make_control` names a function `(spec) -> ControlParts` as `module:name`; the workers are made from `spec` too,
     with `report_interval_ns` and `began_ns` besides. With a `journal_path` all that the core is given is written there
     under `journal_header`. `title` tells people what runs. What a run `before` it keeps, which nobody watches, goes
-    into its `spec` as `profile`. Steps may go unreported for `report_interval_s` on the wall.
+    into its `spec` as `profile`. Steps may go unreported for `report_interval_s` on the wall, of which instances are
+    ahead by `lead_s`.
     """
 
     make_control: str
@@ -77,11 +83,17 @@ class RunSpec(Struct, frozen=True):
     title: str = ""
     before: RunSpec | None = None
     report_interval_s: float = REPORT_INTERVAL_S
+    lead_s: float = 0.0
 
     @property
     def worker_spec(self) -> dict[str, Any]:
         """What workers are made from."""
         return {**self.spec, "report_interval_ns": int(self.report_interval_s * NS_PER_S * self.speed)}
+
+    @property
+    def lead_ns(self) -> int:
+        """The lead in emulated time."""
+        return int(self.lead_s * NS_PER_S * self.speed)
 
 
 class Session:
@@ -131,7 +143,7 @@ class Session:
         hosts = self._transport.hosts
         await self._transport.assign({host: sender_name(host, self._name, 0) for host in hosts})
         run, parts = self.run_spec, self.parts
-        self._clock = LiveClock.in_s(ZERO_DELAY_S, run.speed)
+        self._clock = LiveClock.in_s(ZERO_DELAY_S, run.speed, is_sharp=run.lead_s > 0)
         core: Component = parts.core
         if run.journal_path:
             core = JournalledCore(
@@ -147,6 +159,7 @@ class Session:
             keep_open=not parts.sources or parts.gateway is not None,
             num_open=lambda: parts.core.table.num_open,
             patience_s=self._patience_s,
+            lead_ns=run.lead_ns,
         )
         if self._is_stopped:
             self._runtime.stop()

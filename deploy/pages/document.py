@@ -90,10 +90,15 @@ def _parts(figures: Sequence[str]) -> Iterator[Sequence[str]]:
             yield figures[first : first + size]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are text."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], num_prose: int = 0) -> str:
+    """Cells are text; those of the last `num_prose` columns are sentences, which wrap."""
+    first_prose = len(head) - num_prose
+    kinds = [' class="text wrap"' if column >= first_prose else "" for column in range(len(head))]
+    top = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, head, strict=True))
+    lines = "".join(
+        f"<tr>{''.join(f'<td{kind}>{escape(cell)}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>"
+        for row in rows
+    )
     return f'<div class="card scroll"><table><tr>{top}</tr>{lines}</table></div>'
 
 

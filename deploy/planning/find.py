@@ -49,7 +49,7 @@ def find_plan(
             planner = Planner(question, processes)
             if processes.num == 1:  # each replay shows its own progress
                 return planner.plan(shapes)
-            with progress("planning", lambda: (processes.num_done, None), "replays"):
+            with progress("planning", planner.effort.read, "requests (estimated)"):
                 return planner.plan(shapes)
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from deploy.compare.idle import idle_lines
 from deploy.compare.measure import Measured, RunProcesses, measure
 from deploy.planning.confidence import confidence, slowdowns, slowed
+from deploy.planning.effort import Effort, Stage
 from deploy.planning.search import Counts, Search, cheapest
 from deploy.planning.shapes import Shape
 from deploy.planning.variations import variations_of
@@ -140,10 +141,12 @@ class Planner:
         self._processes: Final = processes
         self._tried: Final[list[Try]] = []
         self.num_replays = 0
+        self.effort: Final = Effort(lambda: processes.num_done)
 
     def plan(self, shapes: Sequence[Shape]) -> Planned:
         """The answer, or what comes nearest to one; of at least one shape."""
         question = self._question
+        self._expect(shapes)
         able, nearest, ceilings = self._able(shapes)
         if able:
             self._search_whole(able)
@@ -156,13 +159,23 @@ class Planner:
         serving = sorted(keeping, key=lambda one: one.cost(question.minimise))
         closest = max(self._tried, key=lambda one: (one.measured.attainment, -one.num_npus))
         best = serving[0] if serving else None
+        self.effort.enter(Stage.SURE)
         sensitivity = None if best is None else self._sensitivity(best)
         return Planned(best, closest, serving, self._tried, ceilings, self.num_replays, sensitivity)
+
+    def _expect(self, shapes: Sequence[Shape]) -> None:
+        short, whole = self._short(), self._question.options
+        if short is not whole:
+            self.effort.expect(Stage.SHORT, self._num_requests(short), len(_first_of_clusters(shapes, MAX_SHAPES)))
+        for stage, num in ((Stage.WHOLE, SHAPES_OF_A_CLUSTER), (Stage.REFINE, 1), (Stage.SURE, 1)):
+            self.effort.expect(stage, self._num_requests(whole), len(_first_of_clusters(shapes, num)))
 
     def _search_whole(self, able: Sequence[Shape]) -> None:
         """On the whole trace, the best shapes first; the others only as long as nothing serves, as a short part of the
         trace may hold none of the long prompts that keep its best shapes from serving."""
-        for finalists in self._rounds(able):
+        rounds = self._rounds(able)
+        self.effort.enter(Stage.WHOLE)
+        for finalists in rounds:
             shapes = [shape for shape, _ in finalists]
             searches = [cheapest(shape.lattice, shape.start, known) for shape, known in finalists]
             self._searched(shapes, searches, self._question.options, self._tried.append, num_kept=1)
@@ -178,6 +191,11 @@ class Planner:
         if self._question.num_requests // options.superpose <= 2 * SHORT_ROWS:
             return options
         return replace(options, limit=min(SHORT_ROWS, options.limit or SHORT_ROWS))
+
+    def _num_requests(self, options: TraceOptions) -> int:
+        """Of a replay with these, all of which have a limit or none."""
+        num = self._question.num_requests
+        return num if options.limit is None else min(num, options.limit * options.superpose)
 
     def _able(self, shapes: Sequence[Shape]) -> tuple[list[Shape], Shape, list[str]]:
         """Those that may serve where nothing waits, the smallest first; that which then serves the most; and lines on
@@ -220,6 +238,7 @@ class Planner:
         if short is self._question.options:
             return [(shape, []) for shape in shapes]
         tried: list[Try] = []
+        self.effort.enter(Stage.SHORT)
         searches = [cheapest(shape.lattice, shape.start) for shape in shapes]
         found = self._searched(shapes, searches, short, tried.append, num_kept=SHAPES_OF_A_CLUSTER)
         ranked = sorted(
@@ -281,6 +300,7 @@ class Planner:
         """Whether the best so far does with an instance less, and then with one less under another policy, batch limit
         or rule, as long as that finds a better one."""
         question, varied = self._question, None
+        self.effort.enter(Stage.REFINE)
         while True:
             serving = [one for one in self._tried if self._serves(one.measured)]
             best = min(serving, key=lambda one: one.cost(question.minimise), default=None)
@@ -320,6 +340,8 @@ class Planner:
 
     def _replayed(self, runs: Sequence[tuple[Settings, TraceOptions]]) -> list[Measured]:
         self.num_replays += len(runs)
+        if runs:
+            self.effort.ask(len(runs), self._num_requests(runs[0][1]))
         trace = self._question.trace
         return self._processes.all(measure, [ReplayJob(trace, options, settings) for settings, options in runs])
 

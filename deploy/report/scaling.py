@@ -30,7 +30,7 @@ def scaling_section(run: RunFolder) -> list[str]:
     ]
     shown = f" The first {MAX_ROWS} of {len(run.scalings):,}." if len(run.scalings) > MAX_ROWS else ""
     about = f"Who decides: {_who(run)}. Instances that start load their model before they serve.{shown}"
-    return [section("Scaling", about, of_roles, table(_HEAD, rows) if rows else "")]
+    return [section("Scaling", about, of_roles, table(_HEAD, rows, num_prose=2) if rows else "")]
 
 
 def _who(run: RunFolder) -> str:

@@ -13,7 +13,7 @@ from scheduler.protocol.catalog import shorten, unknown
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.quantity import QuantityError, read_count
 
-ROLES: Final = ("prefill", "decode")
+ROLES: Final = ("prefill", "decode", "aggregated")
 
 _FIX: Final = "write counts by role such as prefill=20,decode=2"
 

@@ -25,7 +25,6 @@ from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
 from scheduler.metrics.facility import FacilityCurves, Places
-from scheduler.metrics.slo import Slo
 from scheduler.protocol.addresses import FABRIC_ADDRESS, pool_addresses
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
@@ -90,7 +89,8 @@ class Blueprint:
     def _add_slots(self) -> frozenset[str]:
         from deploy.system.slots import with_slots
 
-        self.prefill, self.decode, absent = with_slots(self.instances, self.settings)
+        by_role, absent = with_slots(self.instances, self.settings)
+        self.prefill, self.decode, self.aggregated = (by_role[role] for role in Role)
         return absent
 
     def _scaling_rules(self) -> ScalingRules:
@@ -152,8 +152,7 @@ class Blueprint:
     @cached_property
     def curves(self) -> FacilityCurves:
         """What all supernodes draw beside the NPUs of the plan."""
-        num_metered = sum(spec.num_npus for spec in self.instances)
-        return fleet_curves(self.settings.money.site, self.supernodes, self.plan, num_metered)
+        return fleet_curves(self.settings.money.site, self.supernodes, self.plan, self.instances)
 
     def npu_places(self) -> Places:
         """Where the NPUs of the plan stand: instances take them in their order."""
@@ -221,14 +220,15 @@ class Blueprint:
         return ParkableInstance(inner, is_empty, parked_instance(self.cluster_of(spec).chip, spec.num_npus))
 
     def _power_cap(self) -> PowerCap | None:
-        cap_w = self.settings.power.cap_w
-        if cap_w is None:
+        if self.settings.power.cap_w is None:
             return None
-        from deploy.system.power_budget import power_cap
+        from deploy.system.power_budget import power_cap, registered
 
-        prefill = [(spec.address, self._physics(spec).prefill(spec.num_npus)) for spec in self.prefill]
-        decode = [(spec.address, self._physics(spec).decode(spec.num_npus)) for spec in self.decode]
-        return power_cap(cap_w, self.settings.requests.slo or Slo(), self.curves, prefill, decode)
+        stages = [
+            [registered(spec, self._physics(spec), self.cluster_of(spec).chip) for spec in specs]
+            for specs in (self.prefill, self.decode, self.aggregated)
+        ]
+        return power_cap(self.settings, self.curves, *stages, absent=self.absent)
 
     def _info(self, spec: InstanceSpec) -> InstanceInfo:
         # A sequence may fit in memory and still be longer than the model's positions.

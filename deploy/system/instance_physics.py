@@ -109,6 +109,8 @@ class AggregatedPhysics(Struct, frozen=True):
     room: DecodeRoom
     tokens_per_step: tuple[int, int]
     rows_per_sequence: int
+    budgets: BudgetRange | None = None
+    """Under a power cap only."""
 
     def cost(self) -> AggregatedCosts:
         """For one instance, which remembers what it asked."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from scheduler.core.config import SchedulerConfig
 from scheduler.core.decodes import Decodes
 from scheduler.core.guest import Guest
-from scheduler.core.guests.attached import guests_of
+from scheduler.core.guests.attached import guests_of, scaler_by_hand
 from scheduler.core.guests.weight_changes import WeightChanges
 from scheduler.core.heard import Handler, joined, with_guests
 from scheduler.core.kv_transfers import KvTransfers
@@ -355,9 +355,7 @@ class Scheduler(TimingFlags):
     def _on_scaling_commanded(self, now_ns: int, message: ScaleInstances | DrainInstances) -> Outputs:
         if self._has_scaler:
             return NOTHING  # it hears this by itself
-        from scheduler.core.scaling.scaler import Scaler, rules_of_plan  # few operators scale
-
-        scaler = Scaler(rules_of_plan(self.state), self.state, self._losses, self._recovery.retry_waiting)
+        scaler = scaler_by_hand(self.state, self._losses, self._recovery, self._guests)
         self.add_guest(scaler)
         self._has_scaler = True
         return scaler.after(now_ns, message)

@@ -14,11 +14,15 @@ _HALVINGS = 40
 
 @dataclass(frozen=True, slots=True)
 class PoweredInstance:
-    """An instance that keeps a budget, as it registered: below `floor_w` it does not work, above `peak_w` no faster."""
+    """An instance that keeps a budget, as it registered: below `floor_w` it does not work, above `peak_w` no faster.
+
+    `empty_w`: what its NPUs draw while it is not there.
+    """
 
     address: str
     floor_w: int
     peak_w: int
+    empty_w: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,19 +13,53 @@ from msgspec import Struct
 
 PREFILL: Final = "prefill"
 DECODE: Final = "decode"
+AGGREGATED: Final = "aggregated"
+
+COMPUTING: Final = (PREFILL, AGGREGATED)
+"""Roles whose instances compute prompts."""
+
+
+class PromptWork(Struct, frozen=True):
+    """What instances of a role did for prompts in an interval; nothing at a role that computes none.
+
+    `backlog_tokens`: uncached tokens of prompts that were sent there and are not computed. `num_tokens`: computed.
+    `busy_share`: of the time of those that serve, the part in passes, or in steps that computed any; `budget_share`:
+    the same, where each counts by the share of its token budget that was taken. `pass_s`: mean length of one of these;
+    0 where none ended.
+    """
+
+    backlog_tokens: int = 0
+    num_tokens: int = 0
+    busy_share: float = 0.0
+    budget_share: float = 0.0
+    pass_s: float = 0.0
+
+
+class OutputWork(Struct, frozen=True):
+    """What instances of a role did for outputs in an interval; nothing at a role that does not decode.
+
+    `num_sequences`: requests that were sent there to decode, or whose prompt has been computed there. `num_tokens`:
+    made after the first. `step_s`: mean seconds between two tokens of a sequence, `alone_s` the same of steps that
+    computed no prompts; 0 where none ended. `mixed_steps`: steps that did both, counted in tokens of one sequence.
+    """
+
+    num_sequences: int = 0
+    num_tokens: int = 0
+    step_s: float = 0.0
+    alone_s: float = 0.0
+    mixed_steps: int = 0
 
 
 class RoleSample(Struct, frozen=True):
     """The instances of one role at the end of an interval, and what they did in it.
 
     `serving`: those that take work; `starting`: those that will, and those that were lost and come back; `draining`:
-    those that take nothing new. `wanted`: what was decided last. `waiting_requests`: of prefill those that no pass has
-    begun with, of decode those whose KV finds no room. `outstanding_requests` and `outstanding_tokens` are as the core
-    counts them: uncached prompt tokens for prefill, tokens of KV for decode. `kv_tokens` as last reported, of
-    `kv_capacity_tokens` of those that serve. `busy_share`: of the time of those that serve, the part in which a pass or
-    step ran. `num_tokens`: prompt tokens computed, or output tokens made after the first. `step_s`: mean seconds
-    between two tokens of a sequence, of prefill the mean length of a pass; 0 where none ended. `num_reports`: how often
-    an instance was heard.
+    those that take nothing new. `wanted`: what was decided last. `waiting_requests`: of prefill and aggregated those
+    that no pass or step has begun with, of decode those whose KV finds no room. `outstanding_requests` and
+    `outstanding_tokens` are as the core counts them: uncached prompt tokens for prefill, tokens of KV for decode, both
+    for aggregated. `kv_tokens` as last reported, of `kv_capacity_tokens` of those that serve. `busy_share`: of the time
+    of those that serve, the part in which a pass or step ran. `num_tokens` and `step_s` are those of `outputs`, of
+    prefill those of `prompts`. `num_reports`: how often an instance was heard.
     """
 
     serving: int
@@ -41,6 +75,8 @@ class RoleSample(Struct, frozen=True):
     num_tokens: int
     step_s: float
     num_reports: int
+    prompts: PromptWork = PromptWork()
+    outputs: OutputWork = OutputWork()
 
 
 class ScalingSample(Struct, frozen=True):

@@ -50,6 +50,10 @@ class TimingFlags(Protocol):
     """What it returns for a late message falls due when that message did, even while it waits for a deadline: its
     timers have no part in its replies."""
 
+    runs_ahead: bool = False
+    """A host that is told to may wake it up to a lead before its deadline, as of the deadline. What it is told of the
+    time between comes late, and it does not matter much: it has its place in what begins at the next deadline."""
+
     is_observer: bool = False
     """It looks at a run and never prolongs it: it is woken only while another component has a deadline."""
 

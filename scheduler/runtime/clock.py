@@ -14,6 +14,7 @@ NS_PER_S: Final = 1_000_000_000
 
 _ZERO_SAMPLES: Final = 5
 _ZERO_GUARD_NS: Final = 1_000
+_TIMER_NS: Final = 1_000_000
 
 
 class Clock(Protocol):
@@ -32,11 +33,17 @@ class Clock(Protocol):
 
 
 class LiveClock:
-    """`now_ns` = (monotonic clock - `zero_monotonic_ns`) * `speed`."""
+    """`now_ns` = (monotonic clock - `zero_monotonic_ns`) * `speed`.
 
-    def __init__(self, zero_monotonic_ns: int, speed: float) -> None:
+    Timers of an event loop know milliseconds, and fire half of one late in the median. For who cannot have that, a
+    clock that `is_sharp` waits whole ones by a timer, and for the rest keeps the loop turning: others do what they have
+    to do meanwhile, and a processor is busy for up to a millisecond before each deadline.
+    """
+
+    def __init__(self, zero_monotonic_ns: int, speed: float, *, is_sharp: bool = False) -> None:
         self.speed = speed
         self._zero_ns = zero_monotonic_ns
+        self._is_sharp = is_sharp
 
     @classmethod
     def at_wall_zero(cls, zero_wall_ns: int, speed: float) -> LiveClock:
@@ -49,9 +56,9 @@ class LiveClock:
         return cls(zero_wall_ns - _offset_ns(), speed)
 
     @classmethod
-    def in_s(cls, delay_s: float, speed: float) -> LiveClock:
+    def in_s(cls, delay_s: float, speed: float, *, is_sharp: bool = False) -> LiveClock:
         """The clock that is at zero so many wall seconds from now."""
-        return cls(time.monotonic_ns() + int(delay_s * NS_PER_S), speed)
+        return cls(time.monotonic_ns() + int(delay_s * NS_PER_S), speed, is_sharp=is_sharp)
 
     def wall_zero_ns(self) -> int:
         """What the wall clock, as it is set now, showed at clock zero: `at_wall_zero` of this, in another process and
@@ -74,6 +81,12 @@ class LiveClock:
         if left_ns <= 0:
             await asyncio.sleep(0)
             return
+        if self._is_sharp:
+            if left_ns < _TIMER_NS:
+                while not changed.is_set() and self.now_ns() < deadline_ns:
+                    await asyncio.sleep(0)
+                return
+            left_ns -= left_ns % _TIMER_NS
         timer = asyncio.get_running_loop().call_later(left_ns / NS_PER_S, changed.set)
         try:
             await changed.wait()

@@ -2,7 +2,7 @@
 
 Main loop: `run` waits for whatever comes first, a deadline or an envelope; `_turn` then delivers what came in, in the
 order of due times, runs the stepper until now and sends on what was sent to workers. Why a clock that is always late
-changes so little is told at the head of `scheduler.protocol.stepper`.
+changes so little is told at the head of `scheduler.protocol.stepper`. What came in before it is due waits in `Inbox`.
 
 A host is a process, and `Peer` is what is known of it. What is on its way to it and from it is numbered and
 acknowledged, so that the run knows when nothing is due anywhere and nothing is on its way: only then is it over, and
@@ -22,20 +22,19 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from scheduler.protocol.component import NEVER_NS, Component
-from scheduler.protocol.envelope import MAX_IN_FLIGHT, Envelope, Item, decode_envelope, encode_envelope
+from scheduler.protocol.envelope import MAX_IN_FLIGHT, Envelope, decode_envelope, encode_envelope
 from scheduler.protocol.errors import ClusterError, WorkerLostError
 from scheduler.protocol.messages import (
-    CacheReported,
     Message,
     ReportUsage,
     RunEnded,
-    UsageReported,
     WorkersLost,
     WorkersStarted,
 )
 from scheduler.protocol.stepper import Stepper
 from scheduler.runtime.clock import NS_PER_S, Clock
 from scheduler.runtime.hops import HopCost, LatenessHistogram
+from scheduler.runtime.inbox import Inbox
 from scheduler.runtime.patience import Patience
 from scheduler.runtime.peer import Link, Peer, host_of
 from scheduler.runtime.worker_transport import WorkerTransport
@@ -49,12 +48,6 @@ END_S: Final = 15.0
 
 MAX_RETURNS: Final = 10
 """Times in a row that a host's process may die while it comes back."""
-
-_ACCOUNTS: Final = (UsageReported, CacheReported)
-"""What is answered to the question how they stand."""
-
-MAX_INBOX_ITEMS: Final = 200_000
-"""Messages received and not yet handled; beyond it the control plane is hopelessly behind."""
 
 
 class LiveEnd(Struct, frozen=True):
@@ -80,7 +73,7 @@ class LiveRuntime:
     with `keep_open` not before `stop`. If requests are open then (`num_open`), it waits for `patience_s` on the wall
     for an operator to change that (`tell`), and ends as one that was stopped if nobody does. `session` tells this run's
     envelopes from those of an earlier one on the same hosts. Of the `metered` addresses usage is asked when they are
-    idle.
+    idle. Hosts may be ahead by `lead_ns` of emulated time.
     """
 
     def __init__(
@@ -95,6 +88,7 @@ class LiveRuntime:
         keep_open: bool = False,
         num_open: Callable[[], int] = lambda: 0,
         patience_s: float = 0.0,
+        lead_ns: int = 0,
     ) -> None:
         self._local = Stepper(components)
         self._core_address = core_address
@@ -103,7 +97,9 @@ class LiveRuntime:
         self._keep_open = keep_open
         self._peers = {name: Peer(name, addresses, metered, session) for name, addresses in transport.hosts.items()}
         self._peer_of = {address: peer for peer in self._peers.values() for address in peer.addresses}
-        self._inbox: list[Item] = []
+        self.lateness = LatenessHistogram()
+        self._lead_ns = lead_ns
+        self._inbox = Inbox(self.lateness, lead_ns)
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: Exception | None = None
@@ -114,7 +110,6 @@ class LiveRuntime:
         self._num_messages = 0
         self._num_envelopes = 0
         self._num_restarts = 0
-        self.lateness = LatenessHistogram()
 
     @property
     def num_messages(self) -> int:
@@ -164,12 +159,14 @@ class LiveRuntime:
             for task in self._tasks:
                 task.cancel()
 
-    def _turn(self) -> None:
-        # By due time: what one host sent late must not push ahead the time of what another sent before.
-        inbox, self._inbox = sorted(self._inbox, key=_due_ns), []
-        for address, due_ns, message in inbox:
+    def _hear(self, now_ns: int) -> None:
+        """Deliver what has come in and may be told now."""
+        for address, due_ns, message in self._inbox.take(now_ns):
             self._local.deliver(address, due_ns, message)
+
+    def _turn(self) -> None:
         now_ns = self._clock.now_ns()
+        self._hear(now_ns)
         self._local.run_until(now_ns)
         self._route()
         is_checking = now_ns >= self._heartbeat_ns
@@ -210,7 +207,7 @@ class LiveRuntime:
 
     def _next_ns(self) -> int:
         """When to turn again if nothing comes in."""
-        next_ns = min(self._local.deadline_ns, self._heartbeat_ns)
+        next_ns = min(self._local.deadline_ns, self._heartbeat_ns, self._inbox.next_ns)
         if self._may_be_ending():
             # The last requests: ask each host when its own deadline has passed, to see the end soon.
             links = [peer.link for peer in self._peers.values() if not peer.is_lost]
@@ -220,22 +217,21 @@ class LiveRuntime:
 
     def _may_be_ending(self) -> bool:
         """Nothing is due here, in a run that ends by itself."""
-        return not self._keep_open and self._local.deadline_ns == NEVER_NS
+        return not self._keep_open and self._local.deadline_ns == NEVER_NS and not self._inbox
 
     def _is_over(self) -> bool:
-        return (
-            not self._keep_open
-            and self._local.deadline_ns == NEVER_NS
-            and not self._inbox
-            and all(peer.is_quiet() or self._is_away(peer) for peer in self._peers.values())
-        )
+        return self._may_be_ending() and all(peer.is_quiet() or self._is_away(peer) for peer in self._peers.values())
 
     def _is_anything_due(self) -> bool:
         """Whether somebody will do something by itself, or is to come back; asking how hosts stand does not count."""
-        return self._local.deadline_ns != NEVER_NS or any(
-            peer.link.deadline_ns != NEVER_NS or peer.is_lost
-            for peer in self._peers.values()
-            if not self._is_away(peer)
+        return (
+            self._local.deadline_ns != NEVER_NS
+            or self._inbox.next_ns != NEVER_NS
+            or any(
+                peer.link.deadline_ns != NEVER_NS or peer.is_lost
+                for peer in self._peers.values()
+                if not self._is_away(peer)
+            )
         )
 
     def _is_away(self, peer: Peer) -> bool:
@@ -274,6 +270,7 @@ class LiveRuntime:
         if self._is_ending:  # nobody will come back in time to account for this run
             self._fail(error)
             return
+        self._inbox.forget(link.sender, self._clock.now_ns())
         peer.lose()
         self._tell_core(WorkersLost(list(peer.addresses)))
         self._start(self._revive(peer))
@@ -304,7 +301,7 @@ class LiveRuntime:
         raise ClusterError(f"{peer.name} died {MAX_RETURNS} times in a row while it came back: {last}")
 
     def _tell_core(self, message: Message, at_ns: int = NEVER_NS) -> None:
-        self._inbox.append((self._core_address, max(min(at_ns, self._clock.now_ns()), 0), message))
+        self._inbox.add((self._core_address, max(min(at_ns, self._clock.now_ns()), 0), message))
 
     def _accept(self, envelope: Envelope) -> None:
         peer = self._peers.get(host_of(envelope.sender))
@@ -313,20 +310,13 @@ class LiveRuntime:
         link = peer.link
         if envelope.sender != link.sender:
             return  # sent by a process that is gone, or in a run before this one
-        now_ns, add = self._clock.now_ns(), self.lateness.add
+        now_ns = self._clock.now_ns()
         for lateness_ns in envelope.lateness_ns:
-            add(lateness_ns)
-        for _, due_ns, message in envelope.items:
-            if type(message) not in _ACCOUNTS:  # sent as of an earlier time on purpose
-                add(now_ns - due_ns)
+            self.lateness.add(lateness_ns)
         for ready in link.inbound.take(envelope):
             self._num_envelopes += 1
             link.num_taken, link.deadline_ns, link.last_ns = ready.num_received, ready.deadline_ns, ready.last_ns
-            self._inbox += ready.items
-        if len(self._inbox) > MAX_INBOX_ITEMS:
-            raise ClusterError(
-                f"the control plane is too far behind: {len(self._inbox)} messages wait; take a lower --speed"
-            )
+            self._inbox.receive(ready.sender, ready.items, now_ns)
 
     def _fail(self, error: Exception) -> None:
         # The first is the cause; what fails after it is mostly its consequence.
@@ -342,6 +332,8 @@ class LiveRuntime:
         end_ns = max([self._local.last_ns, *(peer.link.last_ns for peer in self._peers.values())])
         if self._is_stopped:
             end_ns = max(end_ns, self._clock.now_ns())
+        # A host may be ahead, and nobody here is told of a time before it has come.
+        await self._reach(min(end_ns, self._clock.now_ns() + self._lead_ns))
         ended = RunEnded(interrupted=self._is_stopped)
         for address in self._local.addresses:
             if address != self._core_address:
@@ -349,11 +341,20 @@ class LiveRuntime:
         warnings: list[str] = []
         for peer in self._peers.values():
             warnings += await self._end_peer(peer, end_ns, ended)
+        self._hear(self._clock.now_ns())
+        while (next_ns := self._inbox.next_ns) != NEVER_NS:
+            await self._reach(next_ns)
         self._local.deliver(self._core_address, end_ns, ended)
         hops = self.lateness.cost(self._clock.speed)
         counts = (self.num_messages, self._num_envelopes, self._num_restarts)
         num_stalled, waiting = self.patience.num_given_up, self.waiting()
         return LiveEnd(end_ns, self._is_stopped, *counts, hops, warnings, num_stalled, waiting)
+
+    async def _reach(self, at_ns: int) -> None:
+        """Wait for a time, and hear what has come by then."""
+        while self._clock.now_ns() < at_ns:
+            await self._clock.wait(asyncio.Event(), at_ns)
+        self._hear(self._clock.now_ns())
 
     async def _end_peer(self, peer: Peer, end_ns: int, ended: RunEnded) -> list[str]:
         """Have one host account; returns a warning if it does not in time."""
@@ -375,11 +376,5 @@ class LiveRuntime:
             self._raise_error()
         except (ClusterError, TimeoutError) as error:
             return [f"{peer.name} gave no last account: {str(error) or f'no answer within {END_S:.0f} s'}"]
-        inbox, self._inbox = sorted(self._inbox, key=_due_ns), []
-        for address, due_ns, message in inbox:
-            self._local.deliver(address, due_ns, message)
+        self._hear(self._clock.now_ns())
         return []
-
-
-def _due_ns(item: Item) -> int:
-    return item[1]

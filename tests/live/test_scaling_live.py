@@ -121,7 +121,9 @@ def test_by_hand_during_a_replay_nothing_is_lost_and_the_reason_is_told(standing
     arguments = ("--autoscaler", "static", "--out", str(tmp_path / "run"), "--json")
     replay = standing.start("replay", DEMO, "--live", "--speed", "5", "--limit", str(LIMIT), *arguments)
     until(lambda: standing.status()["phase"] == "replaying" and standing.status()["progress"]["num_requests"] > 20)
-    assert "absent: prefill-2, prefill-3" in standing.run("scale", "prefill=2")
+    # Which of them leave depends on who has the least to do at this moment.
+    (absent,) = [line for line in standing.run("scale", "prefill=2").splitlines() if line.startswith("absent: ")]
+    assert absent.count("prefill-") == 2
     until(lambda: _phases(standing).count("absent") == 3)  # a second may go by until a snapshot is made
     status = standing.status()
     assert status["scaling"]["wanted"]["prefill"] == 2

@@ -49,6 +49,7 @@ class DecodeInstance(TimingFlags):
     priority = Priority.DECODE
     # Room that is there is kept as of when it was asked for.
     backdates_replies = True
+    runs_ahead = True
 
     def __init__(
         self,

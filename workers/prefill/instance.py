@@ -68,6 +68,7 @@ class PrefillInstance(TimingFlags):
     """
 
     priority = Priority.PREFILL
+    runs_ahead = True
 
     def __init__(
         self,

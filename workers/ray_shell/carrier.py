@@ -78,7 +78,8 @@ class Zero(Protocol):
 class HostCarrier:
     """A `WorkerTransport` for one run; `spec` is what the run's workers are made from.
 
-    Each worker's spec has `began_ns` besides: emulated time from which it accounts.
+    Each worker's spec has `began_ns` besides: emulated time from which it accounts. Hosts may be `lead_ns` of emulated
+    time ahead.
     """
 
     def __init__(
@@ -88,12 +89,14 @@ class HostCarrier:
         spec: Mapping[str, Any],
         expected: Any,
         places: Places | None = None,
+        lead_ns: int = 0,
     ) -> None:
         self._calls = calls
         self._places = places or OneNode()
         self._hosts = dict(hosts)
         self._spec = dict(spec)
         self._expected = expected
+        self._lead_ns = lead_ns
         self._clock: Zero | None = None
         # Which process of a host is spoken to: a call that comes back late must not have its successor ended.
         self._process = dict.fromkeys(hosts, 0)
@@ -129,7 +132,7 @@ class HostCarrier:
         await self._settle(host, sender, began_ns)
         assert self._clock is not None, "nobody is revived before the run began"
         # The wall clock may have been set since the run began.
-        await self._call(host, "begin", self._clock.wall_zero_ns(), self._clock.speed)
+        await self._call(host, "begin", self._clock.wall_zero_ns(), self._clock.speed, self._lead_ns)
         before, self._num_restarts[host] = self._num_restarts[host], await self._call(host, "num_restarts")
         return max(1, self._num_restarts[host] - before)
 
@@ -157,7 +160,7 @@ class HostCarrier:
     async def _begin(self, host: str) -> None:
         assert self._clock is not None
         with suppress(WorkerLostError):  # the first envelope says so to the run, and another process takes its place
-            await self._call(host, "begin", self._clock.wall_zero_ns(), self._clock.speed)
+            await self._call(host, "begin", self._clock.wall_zero_ns(), self._clock.speed, self._lead_ns)
 
     async def _settle(self, host: str, sender: str, began_ns: int) -> None:
         """Have one host make its components, as soon as its process is there."""

@@ -81,12 +81,12 @@ class HostActor:
         """How often Ray has started this host again."""
         return int(_STATE.actors(_RAY.get_runtime_context().get_actor_id())["NumRestarts"])
 
-    async def begin(self, zero_wall_ns: int, speed: float) -> None:
-        """Start the clock and the timer."""
+    async def begin(self, zero_wall_ns: int, speed: float, lead_ns: int) -> None:
+        """Start the clock and the timer; see `HostLoop` for `lead_ns`, emulated time ahead of that clock."""
         if not self._sender:
             raise WorkerLostError(f"{self._spec.name} was started anew and knows nothing of this run")
         clock = named(self._spec.clock)(zero_wall_ns, speed)
-        self._loop = HostLoop(self._sender, self._components, clock, self._post, self._began_ns)
+        self._loop = HostLoop(self._sender, self._components, clock, self._post, self._began_ns, lead_ns)
         self._running = asyncio.create_task(self._loop.run())
 
     async def receive(self, data: bytes) -> bytes:

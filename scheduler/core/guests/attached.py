@@ -5,7 +5,8 @@ Each is imported where it is asked for: most runs have none, and all of them tog
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from scheduler.core.config import CacheMode
 from scheduler.core.guest import Guest
@@ -17,6 +18,10 @@ from scheduler.core.routing.stages import Routing
 from scheduler.core.state import SchedulerState
 from scheduler.core.transfers import Transfers
 from scheduler.policies.flow_control import FlowControl
+
+if TYPE_CHECKING:
+    from scheduler.core.guests.power_budgets import PowerBudgets
+    from scheduler.core.scaling.scaler import Scaler
 
 
 def guests_of(
@@ -55,19 +60,32 @@ def guests_of(
             yield early_ends
             yield TimeOuts(state.table, early_ends, flow_control)
         yield queue
+    budgets: PowerBudgets | None = None
     if config.power is not None:
         from scheduler.core.guests.power_budgets import PowerBudgets
 
-        yield PowerBudgets(config.power, state.prefill, state.decode)
+        budgets = PowerBudgets(config.power, state.prefill, state.decode)
+        yield budgets
     if config.parking is not None:
         from scheduler.core.guests.parking import Parking
 
         yield Parking(config.parking, (state.prefill, state.decode), state.table)
     if config.scaling is not None:
+        from scheduler.core.scaling.processes import FreeProcesses
         from scheduler.core.scaling.scaler import Scaler
 
         recovery.loads.begin_without(config.scaling.absent)
-        scaler = Scaler(config.scaling, state, losses, recovery.retry_waiting)
+        scaler = Scaler(config.scaling, state, losses, recovery.retry_waiting, budgets or FreeProcesses())
         if config.scaling.make_policy is not None:
             yield scaler.measures
         yield scaler
+
+
+def scaler_by_hand(state: SchedulerState, losses: Losses, recovery: Recovery, guests: Sequence[Guest]) -> Scaler:
+    """The guest that an operator asks for who has instances come and go, beside those who listen already."""
+    from scheduler.core.guests.power_budgets import PowerBudgets
+    from scheduler.core.scaling.processes import FreeProcesses
+    from scheduler.core.scaling.scaler import Scaler, rules_of_plan
+
+    budgets = next((guest for guest in guests if isinstance(guest, PowerBudgets)), None)
+    return Scaler(rules_of_plan(state), state, losses, recovery.retry_waiting, budgets or FreeProcesses())

@@ -33,7 +33,8 @@ class ChangePlan:
     """Works out one set of changes and notes their phases in the book.
 
     `serves` tells who takes work now, `is_cut` whose NPUs are not reached, `load` how much would have to be waited for
-    if one were drained, in tokens. `leave` are those that an operator sends away: they are not kept.
+    if one were drained, in tokens. `leave` are those that an operator sends away: they are not kept. `fits` tells
+    whether instances could be there together, for all that they need beside NPUs.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class ChangePlan:
         is_cut: Callable[[str], bool],
         load: Callable[[str], int],
         leave: Collection[str] = (),
+        fits: Callable[[Collection[str]], bool] = lambda _: True,
     ) -> None:
         self._book = book
         self._serves = serves
         self._is_cut = is_cut
         self._load = load
+        self._fits = fits
         self._leave = leave
         self._surplus = Counter[str]()
         self._changes: Final = Changes()
@@ -89,6 +92,8 @@ class ChangePlan:
         for address in book.of_role(role, Phase.DRAINING):
             if address in self._leave or book.sharing(address, Phase.BOOKED) or self._is_cut(address):
                 continue
+            if not self._has_room(address):
+                continue
             book.phase[address] = Phase.SERVING
             self._changes.kept.append(address)
             return True
@@ -97,7 +102,7 @@ class ChangePlan:
     def _start(self, role: str) -> bool:
         book = self._book
         for address in book.of_role(role, Phase.ABSENT):
-            if book.is_free(address) and not self._is_cut(address):
+            if book.is_free(address) and not self._is_cut(address) and self._has_room(address):
                 book.phase[address] = Phase.STARTING
                 self._changes.started.append(address)
                 return True
@@ -108,7 +113,7 @@ class ChangePlan:
         book = self._book
         for address in book.of_role(role, Phase.ABSENT):
             in_the_way = book.sharing(address, Phase.BOOKED, Phase.STARTING, Phase.SERVING)
-            if not in_the_way and not self._is_cut(address):
+            if not in_the_way and not self._is_cut(address) and self._has_room(address):
                 return self._promise(address)
         return False
 
@@ -118,6 +123,8 @@ class ChangePlan:
         best: tuple[tuple[int, int], str, list[str]] | None = None
         for address in book.of_role(role, Phase.ABSENT):
             if self._is_cut(address) or book.sharing(address, Phase.BOOKED, Phase.STARTING):
+                continue
+            if not self._has_room(address):
                 continue
             blockers = book.sharing(address, Phase.SERVING)
             counted = Counter(book.slots[one].role for one in blockers if not self._is_cut(one))
@@ -132,6 +139,14 @@ class ChangePlan:
         for one in best[2]:
             self._begin_draining(one)
         return self._promise(best[1])
+
+    def _has_room(self, address: str) -> bool:
+        """Beside those that stay, whichever of a role that has too many these are."""
+        stay = [address]
+        for role in self._book.by_role:
+            there = self._book.of_role(role, *WANTED)
+            stay += there[: max(0, len(there) - self._surplus[role])]
+        return self._fits(stay)
 
     def _promise(self, address: str) -> bool:
         self._book.phase[address] = Phase.BOOKED

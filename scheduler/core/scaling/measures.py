@@ -7,18 +7,18 @@ least when it matters most. Reports are added up as they come; all else is read 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from scheduler.core.fleet import Stage
 from scheduler.core.guest import Guest
-from scheduler.core.lifecycle import State
+from scheduler.core.lifecycle import BEFORE_FIRST_TOKEN, State
 from scheduler.core.recovery.losses import Losses
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.scaling.placement import LEAVING, Phase, PlacementBook
 from scheduler.core.scaling.rules import ScalingRules
 from scheduler.core.state import SchedulerState
-from scheduler.policies.scaling_view import RoleSample, ScalingSample
+from scheduler.policies.scaling_view import OutputWork, PromptWork, RoleSample, ScalingSample
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped
 
@@ -28,14 +28,49 @@ _WAITING_FOR_PREFILL: Final = (State.ARRIVED, State.FETCHING, State.PREFILL_QUEU
 
 
 class Reports:
-    """What instances of one role reported in an interval."""
+    """What instances of one role reported in an interval: of passes, or steps that computed prompts, and of steps over
+    sequences; those of both kinds are in both."""
 
     def __init__(self) -> None:
         self.busy_ns = 0
-        self.num_tokens = 0
-        self.num_steps = 0
-        self.span_ns = 0
         self.num_reports = 0
+        self.prompt_tokens = 0
+        self.num_passes = 0
+        self.passes_ns = 0
+        self.budget_ns = 0.0
+        self.made_tokens = 0
+        self.num_steps = 0
+        self.steps_ns = 0
+        self.mixed_steps = 0
+        self.mixed_ns = 0
+
+    def prompt_work(self, backlog_tokens: int, there_s: float) -> PromptWork:
+        """Of instances that were there for so long, together, and still have so much to compute."""
+        return PromptWork(
+            backlog_tokens,
+            self.prompt_tokens,
+            _share(self.passes_ns, there_s),
+            _share(self.budget_ns, there_s),
+            _mean_s(self.passes_ns, self.num_passes),
+        )
+
+    def output_work(self, num_sequences: int) -> OutputWork:
+        """Of instances at which so many sequences are."""
+        return OutputWork(
+            num_sequences,
+            self.made_tokens,
+            _mean_s(self.steps_ns, self.num_steps),
+            _mean_s(self.steps_ns - self.mixed_ns, self.num_steps - self.mixed_steps),
+            self.mixed_steps,
+        )
+
+
+def _share(spent_ns: float, there_s: float) -> float:
+    return min(1.0, spent_ns * 1e-9 / there_s) if there_s else 0.0
+
+
+def _mean_s(total_ns: int, count: int) -> float:
+    return total_ns * 1e-9 / count if count else 0.0
 
 
 class Measures(Guest):
@@ -53,6 +88,12 @@ class Measures(Guest):
         self._kv_tokens = losses.reported_kv_tokens
         self._role_of = {slot.address: slot.role for slot in rules.slots}
         self._reports = defaultdict[str, Reports](Reports)
+        self._budgets = {
+            one.address: max(1, one.pass_tokens) for one in state.prefill.instances if one.address in state.decode.index
+        }
+        """Token rows of a step of those that do both."""
+        self._computed_ns: dict[str, int] = {}
+        """When a step of one of these ended that computed prompts: its report of sequences comes next."""
         self._since_ns = 0
         self._num_arrived = 0
         self._num_ended = 0
@@ -70,13 +111,19 @@ class Measures(Guest):
         reports.num_reports += 1
         reports.busy_ns += message.usage.busy_ns
         if message.__class__ is DecodeStepped:
-            reports.num_tokens += message.num_running * message.tokens_per_sequence
+            reports.made_tokens += message.num_running * message.tokens_per_sequence
             reports.num_steps += message.tokens_per_sequence
-            reports.span_ns += message.steps_ns
+            reports.steps_ns += message.steps_ns
+            if self._budgets and self._computed_ns.get(message.instance) == message.boundary_ns:
+                reports.mixed_steps += message.tokens_per_sequence
+                reports.mixed_ns += message.steps_ns
         elif message.computed_tokens:
-            reports.num_tokens += message.computed_tokens
-            reports.num_steps += 1
-            reports.span_ns += message.usage.busy_ns
+            reports.prompt_tokens += message.computed_tokens
+            reports.num_passes += 1
+            reports.passes_ns += message.usage.busy_ns
+            if self._budgets and (budget := self._budgets.get(message.instance)):
+                reports.budget_ns += message.usage.busy_ns * min(1.0, message.computed_tokens / budget)
+                self._computed_ns[message.instance] = message.boundary_ns
         return NOTHING
 
     def sample(self, now_ns: int, wanted: Mapping[str, int]) -> ScalingSample:
@@ -141,30 +188,46 @@ class Measures(Guest):
         return len(ids), sum(counts), len(pace_ns), mean_s, sum(one <= limit_ns for one in pace_ns)
 
     def _role(self, role: str, length_s: float, wanted: int) -> RoleSample:
-        book, reports = self._book, self._reports[role]
+        book, reports, decode = self._book, self._reports[role], self._decode
         serving = [address for address in book.of_role(role, Phase.SERVING) if self._serves(address)]
         there = book.of_role(role, Phase.SERVING, *LEAVING)
         num_starting = len(book.of_role(role, Phase.BOOKED, Phase.STARTING, Phase.SERVING)) - len(serving)
-        decode = self._decode
-        stage = next(stage for stage in self._stages if book.by_role[role][0] in stage.index)
-        at = [stage.index[address] for address in there]
+        # Of one that is of both, both count the same.
+        stages = [stage for stage in self._stages if book.by_role[role][0] in stage.index]
+        at = [stages[0].index[address] for address in there]
         at_decode = [decode.index[address] for address in there if address in decode.index]
         capacity = sum(decode.instances[decode.index[one]].kv_capacity_tokens for one in serving if one in decode.index)
+        num_requests = sum(stages[0].outstanding_requests[index] for index in at)
+        num_tokens = sum(stages[0].outstanding_tokens[index] for index in at)
+        num_prompts, prompt_tokens = self._prompts_at(set(at)) if len(stages) > 1 else (0, num_tokens)
+        decodes, there_s = decode in stages, length_s * len(there)
+        prompts = PromptWork() if stages[0] is decode else reports.prompt_work(prompt_tokens, there_s)
+        outputs = reports.output_work(num_requests - num_prompts) if decodes else OutputWork()
         return RoleSample(
             len(serving),
             num_starting,
             len(book.of_role(role, *LEAVING)),
             wanted,
-            self._waiting(stage),
-            sum(stage.outstanding_requests[index] for index in at),
-            sum(stage.outstanding_tokens[index] for index in at),
+            self._waiting(stages[0]),
+            num_requests,
+            num_tokens,
             sum(self._kv_tokens[index] for index in at_decode),
             capacity,
-            min(1.0, reports.busy_ns * 1e-9 / (length_s * len(there))) if there and length_s else 0.0,
-            reports.num_tokens,
-            reports.span_ns * 1e-9 / reports.num_steps if reports.num_steps else 0.0,
+            _share(reports.busy_ns, there_s),
+            outputs.num_tokens if decodes else prompts.num_tokens,
+            outputs.step_s if decodes else prompts.pass_s,
             reports.num_reports,
+            prompts,
+            outputs,
         )
+
+    def _prompts_at(self, instances: Collection[int]) -> tuple[int, int]:
+        """Requests that were sent to these instances of the prefill stage and whose prompt is not computed yet, and
+        their uncached tokens."""
+        table = self._table
+        states, at_prefill = table.state, table.prefill_instance
+        ids = [i for i in self._open.payloads if states[i] in BEFORE_FIRST_TOKEN and at_prefill[i] in instances]
+        return len(ids), sum(table.prompt_tokens[i] + table.output_tokens[i] - table.cached_tokens[i] for i in ids)
 
     def _serves(self, address: str) -> bool:
         """Whether it is there and reached; one that is parked wakes when it is needed."""

@@ -18,11 +18,12 @@ from scheduler.core.recovery.losses import Losses
 from scheduler.core.scaling.changes import ChangePlan, Changes, is_leaving, ready_to_start
 from scheduler.core.scaling.measures import DAY_S, Measures
 from scheduler.core.scaling.placement import HOLDING, LEAVING, WANTED, Phase, PlacementBook
+from scheduler.core.scaling.processes import Processes
 from scheduler.core.scaling.rules import BY_OPERATOR, InstanceSlot, ScalingRules
 from scheduler.core.state import SchedulerState
 from scheduler.policies.failures import PolicyFailures
-from scheduler.policies.scaling_view import RoleFacts, ScalingSample, ScalingView, Wanted
-from scheduler.protocol.addresses import CORE_ADDRESS, PROVISIONER_ADDRESS
+from scheduler.policies.scaling_view import AGGREGATED, RoleFacts, ScalingSample, ScalingView, Wanted
+from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NEVER_NS, NOTHING, Output, Outputs
 from scheduler.protocol.messages import (
     ArrivalsEnded,
@@ -31,14 +32,10 @@ from scheduler.protocol.messages import (
     Message,
     RunEnded,
     ScaleInstances,
-    StartInstances,
-    StopInstances,
     WorkersJoined,
     WorkersLost,
     WorkersStarted,
 )
-
-AGGREGATED: Final = "aggregated"
 
 MAX_QUIET_INTERVALS: Final = 20
 """In which nobody arrives, reports, comes or goes; then the policy is not asked again before somebody reports."""
@@ -59,6 +56,7 @@ class Scaler(Guest):
         state: SchedulerState,
         losses: Losses,
         retry_waiting: Callable[[int], Outputs],
+        processes: Processes,
     ) -> None:
         self.book: Final = PlacementBook(rules.slots, rules.absent, rules.num_npus)
         self.measures: Final = Measures(rules, self.book, state, losses)
@@ -69,6 +67,7 @@ class Scaler(Guest):
         self._down = losses.down
         self._draining = Draining(state)
         self._retry_waiting = retry_waiting
+        self._processes = processes
         self._samples: list[ScalingSample] = []
         self._wanted = {role: len(self.book.of_role(role, *WANTED)) for role in rules.roles}
         self._sent_away: set[str] = set()
@@ -192,6 +191,9 @@ class Scaler(Guest):
     def _facts(self, role: str, num_npus: int) -> RoleFacts:
         book, least, most = self.book, *self._bounds(role)
         absent = [one for one in book.of_role(role, Phase.ABSENT) if book.is_free(one) and not self._is_cut(one)]
+        there = [one for one, phase in book.phase.items() if phase in WANTED]
+        while absent and not self._processes.fits([*there, *absent]):
+            absent.pop()
         return RoleFacts(num_npus, least, most, len(absent))
 
     def _bounds(self, role: str) -> tuple[int, int]:
@@ -211,7 +213,7 @@ class Scaler(Guest):
         for role, count in decided.instances.items():
             least, most = self._bounds(role)
             self._wanted[role] = max(least, min(most, count))
-        plan = ChangePlan(self.book, self._serves, self._is_cut, self._load, self._sent_away)
+        plan = ChangePlan(self.book, self._serves, self._is_cut, self._load, self._sent_away, self._processes.fits)
         return self._carry_out(now_ns, plan.reach(self._wanted), decided.reason)
 
     def _send_away(self, now_ns: int, addresses: Sequence[str]) -> Outputs:
@@ -269,13 +271,13 @@ class Scaler(Guest):
         return self._stop(done)
 
     def _start(self, addresses: Sequence[str]) -> Outputs:
-        return [(PROVISIONER_ADDRESS, StartInstances(list(addresses)))] if addresses else NOTHING
+        return self._processes.start(addresses) if addresses else NOTHING
 
     def _stop(self, addresses: Sequence[str]) -> Outputs:
         for address in addresses:
             if self.book.phase[address] in LEAVING:
                 self.book.phase[address] = Phase.STOPPING
-        return [(PROVISIONER_ADDRESS, StopInstances(list(addresses)))] if addresses else NOTHING
+        return self._processes.end(addresses) if addresses else NOTHING
 
     def _serves(self, address: str) -> bool:
         return all(stage.index[address] in stage.up for stage in self._stages_of(address)) and not self._is_cut(address)
@@ -284,7 +286,8 @@ class Scaler(Guest):
         return any(stage.is_cut(stage.index[address]) for stage in self._stages_of(address))
 
     def _load(self, address: str) -> int:
-        return sum(stage.outstanding_tokens[stage.index[address]] for stage in self._stages_of(address))
+        stage = self._stages_of(address)[0]  # of one that is of both, both count the same
+        return stage.outstanding_tokens[stage.index[address]]
 
     def _stages_of(self, address: str) -> list[Stage]:
         return [stage for stage in self._stages if address in stage.index]

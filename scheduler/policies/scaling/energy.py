@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 
 from scheduler.policies.registry import scaling_policy
-from scheduler.policies.scaling.estimates import decode_pace, demand, prefill_pace
-from scheduler.policies.scaling.parts import Calm, require_above_0, require_below_1, there, whole
-from scheduler.policies.scaling_view import DECODE, PREFILL, ScalingSample, ScalingView, Wanted
+from scheduler.policies.scaling.estimates import demand, role_loads
+from scheduler.policies.scaling.parts import CalmByRole, require_above_0, require_below_1, there, whole
+from scheduler.policies.scaling_view import COMPUTING, ScalingSample, ScalingView, Wanted
 
 
 @scaling_policy(
@@ -20,9 +20,9 @@ class Energy:
     """An instance that waits draws a good part of what one at work does, so that fewer and fuller ones need less energy
     for the same work; that leaves less room for bursts, which is worth it when energy is dear.
 
-    `load` is that of the last `window_s`. While requests wait for longer than their limit nothing goes down, and
-    prefill goes up by one at least. It goes down only to what would have had a share `rest` to spare throughout
-    `cool_down_s`.
+    `load` is that of the last `window_s`, of an aggregated instance that of its prompts or of its outputs, whichever is
+    more. While requests wait for longer than their limit nothing goes down, and who computes prompts goes up by one at
+    least. It goes down only to what would have had a share `rest` to spare throughout `cool_down_s`.
     """
 
     def __init__(
@@ -45,31 +45,36 @@ class Energy:
         self._rest = rest
         self._cool_down_s = cool_down_s
         self._tpot_limit_s = 0.0
-        self._calm = {PREFILL: Calm(lambda samples: self._loads(samples)[0])}
-        self._calm[DECODE] = Calm(lambda samples: self._loads(samples)[1])
+        self._calm = CalmByRole(lambda role, samples: self._loads(samples).get(role, inf))
 
     def wanted(self, view: ScalingView) -> Wanted:
         """Of each role by itself."""
         self._tpot_limit_s = view.tpot_limit_s
         loads, use = self._loads(view.samples), self._use(view)
-        if inf in loads:
+        if not loads or inf in loads.values():
             return Wanted({}, "too little is known yet")
-        instances = {
-            role: self._count(view, role, load, use)
-            for role, load in zip((PREFILL, DECODE), loads, strict=True)
-            if role in view.roles
-        }
+        instances = {role: self._count(view, role, load, use) for role, load in loads.items()}
         told = f"{view.now.usd_per_kwh:.3g} USD/kWh, so a use of {use:.2f}"
-        return Wanted(instances, f"{told}: work for {loads[0]:.2f} prefill and {loads[1]:.2f} decode")
+        of_roles = " and ".join(f"{load:.2f} {role}" for role, load in loads.items())
+        return Wanted(instances, f"{told}: work for {of_roles}")
 
-    def _loads(self, samples: Sequence[ScalingSample]) -> tuple[float, float]:
-        """Prefill and decode instances that would do, were each at work all the time; without end where nothing is
-        known yet."""
-        comes, pace, steps = demand(samples, self._window_s, self._lead_s), prefill_pace(samples), decode_pace(samples)
-        if comes is None or pace is None or steps is None:
-            return inf, inf
-        made = steps.tokens_per_s(self._tpot_limit_s, comes.context_tokens)
-        return comes.prefill_tokens_per_s / pace.tokens_per_s, comes.decode_tokens_per_s / made if made else inf
+    def _loads(self, samples: Sequence[ScalingSample]) -> Mapping[str, float]:
+        """Instances of each role that would do, were each at work all the time, without end if none would; empty where
+        too little is known yet."""
+        comes = demand(samples, self._window_s, self._lead_s)
+        loads = role_loads(samples, comes)
+        if comes is None or loads is None:
+            return {}
+        found: dict[str, float] = {}
+        for role, load in loads.items():
+            prefill = decode = 0.0
+            if load.prefill is not None:
+                prefill = load.prefill_tokens_per_s / load.prefill.tokens_per_s
+            if load.decode is not None:
+                made = load.decode.tokens_per_s(self._tpot_limit_s, comes.context_tokens)
+                decode = load.decode_tokens_per_s / made if made else inf
+            found[role] = max(prefill, decode)
+        return found
 
     def _use(self, view: ScalingView) -> float:
         least, most = view.usd_per_kwh
@@ -79,9 +84,9 @@ class Energy:
     def _count(self, view: ScalingView, role: str, load: float, use: float) -> int:
         have, most, is_late = there(view.now.roles[role]), view.roles[role].most, bool(view.now.late_requests)
         needed = min(load / use, most)
-        if is_late and role == PREFILL:
+        if is_late and role in COMPUTING:
             return max(whole(needed), have + 1)
         if needed > have * (1.0 + self._tolerance):
             return whole(needed)
-        left = self._calm[role].most(view.samples, self._cool_down_s) / (use * (1.0 - self._rest))
+        left = self._calm.most(role, view.samples, self._cool_down_s) / (use * (1.0 - self._rest))
         return have if is_late or left > have else min(have, whole(left))

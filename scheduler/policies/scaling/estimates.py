@@ -1,14 +1,19 @@
-"""What samples tell of how much an instance can do: learned from what instances did while they were at work."""
+"""What samples tell of how much an instance can do: learned from what instances did while they were at work.
+
+An aggregated instance is both: its prompts are a queue whose server works while a step has any of them, and its steps
+get longer with the prompts that each output token brings along. So it has a pace of each kind, and needs whichever of
+the two counts is larger, as Dynamo's planner has it (`perf_model/agg.py`, `find_best_engine_agg_rps`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from scheduler.policies.scaling.parts import within
-from scheduler.policies.scaling_view import DECODE, PREFILL, ScalingSample
+from scheduler.policies.scaling_view import DECODE, PREFILL, RoleSample, ScalingSample
 
 LEAST_SAMPLES: Final = 4
 """With work in them; from fewer nothing is concluded."""
@@ -99,29 +104,31 @@ def rise(points: Sequence[tuple[float, float]]) -> float:
     return slope if slope > SURE * error else 0.0
 
 
-def prefill_pace(samples: Sequence[ScalingSample]) -> PrefillPace | None:
-    """From the intervals in which passes ended; None from too few."""
+def prefill_pace(samples: Sequence[ScalingSample], role: str = PREFILL) -> PrefillPace | None:
+    """From the intervals in which passes ended, or steps that computed prompts; None from too few."""
     busy_s, tokens, pass_s = 0.0, 0, 0.0
-    worked = [(sample, sample.roles[PREFILL]) for sample in samples if sample.roles[PREFILL].num_tokens]
+    worked = [(sample, sample.roles[role]) for sample in samples if sample.roles[role].prompts.num_tokens]
     if len(worked) < LEAST_SAMPLES:
         return None
-    for sample, role in worked:
-        busy_s += role.busy_share * sample.length_s * (role.serving + role.draining)
-        tokens += role.num_tokens
-        pass_s += role.step_s
+    for sample, of_role in worked:
+        busy_s += of_role.prompts.busy_share * sample.length_s * (of_role.serving + of_role.draining)
+        tokens += of_role.prompts.num_tokens
+        pass_s += of_role.prompts.pass_s
     return PrefillPace(tokens / busy_s, pass_s / len(worked)) if busy_s else None
 
 
-def decode_pace(samples: Sequence[ScalingSample]) -> DecodePace | None:
-    """A straight line through (sequences of an instance, time between tokens); None from too few intervals."""
+def decode_pace(
+    samples: Sequence[ScalingSample], role: str = DECODE, prompts_per_output: float = 0.0
+) -> DecodePace | None:
+    """A straight line through (sequences of an instance, time between tokens) of steps without prompts; None from too
+    few intervals. `prompts_per_output`: prompt tokens that its steps compute for each output token."""
     points: list[tuple[float, float]] = []
     kv_tokens = 0.0
     for sample in samples:
-        role = sample.roles[DECODE]
-        there = role.serving + role.draining
-        if role.num_tokens and there and role.serving:
-            points.append((role.num_tokens * role.step_s / sample.length_s / there, role.step_s))
-            kv_tokens = role.kv_capacity_tokens / role.serving
+        of_role = sample.roles[role]
+        if of_role.outputs.num_tokens and of_role.serving:
+            points.append((_sequences(sample, of_role), of_role.outputs.alone_s or of_role.outputs.step_s))
+            kv_tokens = of_role.kv_capacity_tokens / of_role.serving
     if len(points) < LEAST_SAMPLES:
         return None
     count = len(points)
@@ -130,4 +137,55 @@ def decode_pace(samples: Sequence[ScalingSample]) -> DecodePace | None:
     slope = sum((number - mean_n) * (step_s - mean_s) for number, step_s in points) / spread if spread else 0.0
     # More sequences never make a step shorter.
     slope = max(0.0, min(slope, mean_s / mean_n))
-    return DecodePace(mean_s - slope * mean_n, slope, kv_tokens)
+    alone = DecodePace(mean_s - slope * mean_n, slope, kv_tokens)
+    if not prompts_per_output:
+        return alone
+    beside_s = prompts_per_output * _prompt_token_s(samples, role, alone)
+    return DecodePace(alone.constant_s, alone.sequence_s + beside_s, kv_tokens)
+
+
+def _prompt_token_s(samples: Sequence[ScalingSample], role: str, alone: DecodePace) -> float:
+    """By how much longer a step is for each token of a prompt in it than one over its sequences alone."""
+    added_s, tokens = 0.0, 0
+    for sample in samples:
+        of_role = sample.roles[role]
+        there_s = sample.length_s * (of_role.serving + of_role.draining)
+        added_s += of_role.prompts.busy_share * there_s
+        if of_role.outputs.num_tokens:
+            added_s -= of_role.outputs.mixed_steps * alone.step_s(_sequences(sample, of_role))
+        tokens += of_role.prompts.num_tokens
+    return max(0.0, added_s) / tokens if tokens else 0.0
+
+
+def _sequences(sample: ScalingSample, of_role: RoleSample) -> float:
+    """Of one instance, in the mean over an interval."""
+    made_s = of_role.outputs.num_tokens * of_role.outputs.step_s
+    return made_s / sample.length_s / (of_role.serving + of_role.draining)
+
+
+class RoleLoad(Struct, frozen=True):
+    """What comes to the instances of a role in a second, and what one of them can do; None of what it does nothing of
+    that could be learned from."""
+
+    prefill_tokens_per_s: float
+    decode_tokens_per_s: float
+    prefill: PrefillPace | None
+    decode: DecodePace | None
+
+
+def role_loads(samples: Sequence[ScalingSample], comes: Demand | None) -> Mapping[str, RoleLoad] | None:
+    """What comes, divided over roles as the work of all samples was; None if nothing is known of it, or of anybody who
+    computes prompts or decodes."""
+    if comes is None:
+        return None
+    roles, loads = samples[-1].roles, dict[str, RoleLoad]()
+    computed = {role: sum(sample.roles[role].prompts.num_tokens for sample in samples) for role in roles}
+    made = {role: sum(sample.roles[role].outputs.num_tokens for sample in samples) for role in roles}
+    for role in roles:
+        prompts = comes.prefill_tokens_per_s * computed[role] / max(1, sum(computed.values()))
+        outputs = comes.decode_tokens_per_s * made[role] / max(1, sum(made.values()))
+        prefill, decode = prefill_pace(samples, role), decode_pace(samples, role, prompts / outputs if outputs else 0.0)
+        loads[role] = RoleLoad(prompts, outputs, prefill, decode)
+    if not (any(one.prefill for one in loads.values()) and any(one.decode for one in loads.values())):
+        return None
+    return loads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -67,3 +68,17 @@ class Calm:
             at_s = samples[end].at_s
             self._wanted[at_s] = kept[at_s] if at_s in kept else self._rule(samples[: end + 1])
         return max(self._wanted.values())
+
+
+class CalmByRole:
+    """The same of each role, by a rule over a role and samples."""
+
+    def __init__(self, rule: Callable[[str, Sequence[ScalingSample]], float]) -> None:
+        self._rule = rule
+        self._of_role: dict[str, Calm] = {}
+
+    def most(self, role: str, samples: Sequence[ScalingSample], window_s: float) -> float:
+        """Of one role, as `Calm.most`."""
+        if role not in self._of_role:
+            self._of_role[role] = Calm(partial(self._rule, role))
+        return self._of_role[role].most(samples, window_s)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Protocol
 
 from scheduler.policies.registry import scaling_policy
-from scheduler.policies.scaling.estimates import DecodePace, decode_pace, demand, prefill_pace
-from scheduler.policies.scaling.parts import Calm, require_above_0, require_below_1, there, whole, within
-from scheduler.policies.scaling_view import DECODE, PREFILL, RoleSample, ScalingSample, ScalingView, Wanted
+from scheduler.policies.scaling.estimates import DecodePace, Demand, RoleLoad, demand, role_loads
+from scheduler.policies.scaling.parts import CalmByRole, require_above_0, require_below_1, there, whole, within
+from scheduler.policies.scaling_view import RoleSample, ScalingSample, ScalingView, Wanted
 
 
 @scaling_policy(
@@ -20,7 +19,7 @@ from scheduler.policies.scaling_view import DECODE, PREFILL, RoleSample, Scaling
 class Queue:
     """As many as keep queues at their target, for prefill the time that an instance would need for its outstanding
     prompt tokens, at `wait_share` of the TTFT limit; for decode the sequences at `pace_share` of what it makes within
-    the TPOT limit.
+    the TPOT limit; for aggregated whichever of the two needs more.
 
     A queue does not grow in proportion: that of half as many instances is more than twice as long. So the load is
     counted that makes a queue so long, by use = wait / (wait + service) for prefill and by the learned line of step
@@ -52,25 +51,30 @@ class Queue:
         self._rest = rest
         self._rate = rate
         self._cool_down_s = cool_down_s
-        self._targets: dict[str, _Target] = {}
-        self._calm = {role: Calm(partial(self._stable, role)) for role in (PREFILL, DECODE)}
+        self._targets: dict[str, list[_Target]] = {}
+        self._calm = CalmByRole(self._stable)
 
     def wanted(self, view: ScalingView) -> Wanted:
         """Of each role by itself."""
         comes = demand(view.samples, self._stable_s, 0.0)
-        pace, steps = prefill_pace(view.samples), decode_pace(view.samples)
-        if comes is None or pace is None or steps is None:
+        loads = role_loads(view.samples, comes)
+        if comes is None or loads is None:
             return Wanted({}, "too little is known yet")
-        wait_s = self._wait_share * view.ttft_limit_s
-        self._targets = {
-            PREFILL: _PrefillTarget(wait_s, comes.prompt_tokens / pace.tokens_per_s, pace.tokens_per_s),
-            DECODE: _DecodeTarget(
-                self._pace_share * steps.tokens_per_s(view.tpot_limit_s, comes.context_tokens), steps
-            ),
-        }
-        counts = {role: self._of_role(view, role) for role in self._targets if role in view.roles}
+        self._targets = {role: self._targets_of(view, comes, load) for role, load in loads.items()}
+        counts = {role: self._of_role(view, role) for role in self._targets}
         told = ", ".join(f"{role}: {reason}" for role, (_, reason) in counts.items())
         return Wanted({role: count for role, (count, _) in counts.items()}, told)
+
+    def _targets_of(self, view: ScalingView, comes: Demand, load: RoleLoad) -> list[_Target]:
+        """Of each kind of work that it does."""
+        targets: list[_Target] = []
+        if load.prefill is not None:
+            pace = load.prefill.tokens_per_s
+            targets.append(_PrefillTarget(self._wait_share * view.ttft_limit_s, comes.prompt_tokens / pace, pace))
+        if load.decode is not None:
+            made = load.decode.tokens_per_s(view.tpot_limit_s, comes.context_tokens)
+            targets.append(_DecodeTarget(self._pace_share * made, load.decode))
+        return targets
 
     def _of_role(self, view: ScalingView, role: str) -> tuple[int, str]:
         samples, have = view.samples, there(view.now.roles[role])
@@ -84,19 +88,22 @@ class Queue:
             return max(have, min(whole(panic), int(self._rate * have))), f"{told}, panic"
         if stable > have * (1.0 + self._tolerance):
             return min(whole(stable), max(have + 1, int(self._rate * have))), told
-        most = self._calm[role].most(samples, self._cool_down_s)
+        most = self._calm.most(role, samples, self._cool_down_s)
         return max(min(have, whole(most / (1.0 - self._rest))), whole(have / self._rate)), told
 
     def _stable(self, role: str, samples: Sequence[ScalingSample]) -> float:
-        window = [self._targets[role].load(sample.roles[role]) for sample in within(samples, self._stable_s)]
-        return sum(window) / len(window)
-
-    def _is_panic(self, role: str, samples: Sequence[ScalingSample]) -> bool:
-        return self._panic(role, samples) >= self._panic_ratio * max(1, there(samples[-1].roles[role]))
+        window = within(samples, self._stable_s)
+        return max(
+            (sum(target.load(sample.roles[role]) for sample in window) / len(window) for target in self._targets[role]),
+            default=0.0,
+        )
 
     def _panic(self, role: str, samples: Sequence[ScalingSample]) -> float:
         """What lasts: one long prompt is no reason to panic."""
-        return min(self._targets[role].queue(sample.roles[role]) for sample in within(samples, self._panic_s))
+        window = within(samples, self._panic_s)
+        return max(
+            (min(target.queue(sample.roles[role]) for sample in window) for target in self._targets[role]), default=0.0
+        )
 
 
 class _Target(Protocol):
@@ -117,11 +124,11 @@ class _PrefillTarget:
     def load(self, sample: RoleSample) -> float:
         if not sample.serving:
             return 0.0
-        wait_s = sample.outstanding_tokens / self._tokens_per_s / sample.serving
+        wait_s = sample.prompts.backlog_tokens / self._tokens_per_s / sample.serving
         return sample.serving * _use(wait_s, self._service_s) / self._use
 
     def queue(self, sample: RoleSample) -> float:
-        return sample.outstanding_tokens / self._tokens_per_s / self._wait_s
+        return sample.prompts.backlog_tokens / self._tokens_per_s / self._wait_s
 
 
 class _DecodeTarget:
@@ -133,11 +140,11 @@ class _DecodeTarget:
     def load(self, sample: RoleSample) -> float:
         if not sample.serving:
             return 0.0
-        each = sample.outstanding_requests / sample.serving
-        return sample.outstanding_requests / self._pace.step_s(each) / self._tokens_per_s
+        each = sample.outputs.num_sequences / sample.serving
+        return sample.outputs.num_sequences / self._pace.step_s(each) / self._tokens_per_s
 
     def queue(self, sample: RoleSample) -> float:
-        return sample.outstanding_requests / max(1.0, self._sequences)
+        return sample.outputs.num_sequences / max(1.0, self._sequences)
 
 
 def _use(wait_s: float, service_s: float) -> float:

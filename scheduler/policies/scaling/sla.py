@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Final
 
 from scheduler.policies.registry import scaling_policy
-from scheduler.policies.scaling.estimates import Demand, PrefillPace, decode_pace, demand, prefill_pace
-from scheduler.policies.scaling.parts import Calm, require_below_1, there, whole, within
-from scheduler.policies.scaling_view import DECODE, PREFILL, ScalingSample, ScalingView, Wanted
+from scheduler.policies.scaling.estimates import Demand, PrefillPace, RoleLoad, demand, role_loads
+from scheduler.policies.scaling.parts import CalmByRole, require_below_1, there, whole, within
+from scheduler.policies.scaling_view import ScalingSample, ScalingView, Wanted
 
 MAX_CORRECTION: Final = 20.0
 """Beyond it waits are no matter of use."""
 
 NOTHING_KNOWN: Final = "too little is known yet"
-
-Needs = tuple[float, float, str]
-"""Prefill and decode instances that are needed, without end if no number would do; and why."""
 
 
 @scaling_policy(
@@ -30,8 +27,10 @@ class Sla:
 
     The use that a prefill instance may have follows from its wait, c * (use / (1 - use)) * service / 2, and from the
     correction c, by how much waits were longer than that. Decode instances make as many tokens as they can within the
-    limit. It goes down by one at a time, if what is left would have held `down_margin` of the limits throughout
-    `cool_down_s` with a share `rest` to spare (the N/(N-1) check), nothing is under way and nobody waits too long.
+    limit. Aggregated instances need whichever is more, where their steps get longer with the prompts that come with
+    each output token. It goes down by one at a time, if what is left would have held `down_margin` of the limits
+    throughout `cool_down_s` with a share `rest` to spare (the N/(N-1) check), nothing is under way and nobody waits too
+    long.
     """
 
     def __init__(
@@ -51,21 +50,13 @@ class Sla:
         self._rest = rest
         self._cool_down_s = cool_down_s
         self._limits_s = 0.0, 0.0
-        self._calm = {PREFILL: Calm(lambda samples: self._for_less(samples)[0])}
-        self._calm[DECODE] = Calm(lambda samples: self._for_less(samples)[1])
+        self._calm = CalmByRole(self._for_less)
 
     def wanted(self, view: ScalingView) -> Wanted:
         """Of each role by itself."""
         self._limits_s = view.ttft_limit_s, view.tpot_limit_s
-        *needed, reason = self._needs(view.samples, self._margin)
-        if reason == NOTHING_KNOWN:
-            return Wanted({}, reason)
-        instances = {
-            role: self._count(view, role, count)
-            for role, count in zip((PREFILL, DECODE), needed, strict=True)
-            if role in view.roles
-        }
-        return Wanted(instances, reason)
+        needed, reason = self._needs(view.samples, self._margin)
+        return Wanted({role: self._count(view, role, count) for role, count in needed.items()}, reason)
 
     def _count(self, view: ScalingView, role: str, needed: float) -> int:
         now = view.now.roles[role]
@@ -74,35 +65,49 @@ class Sla:
             return most if needed >= most else whole(needed)
         if now.starting or now.draining or view.now.late_requests:
             return have
-        most_needed = self._calm[role].most(view.samples, self._cool_down_s) / (1.0 - self._rest)
+        most_needed = self._calm.most(role, view.samples, self._cool_down_s) / (1.0 - self._rest)
         return have - 1 if most_needed <= have - 1 else have
 
-    def _for_less(self, samples: Sequence[ScalingSample]) -> Needs:
-        return self._needs(samples, self._down_margin)
+    def _for_less(self, role: str, samples: Sequence[ScalingSample]) -> float:
+        return self._needs(samples, self._down_margin)[0].get(role, inf)
 
-    def _needs(self, samples: Sequence[ScalingSample], margin: float) -> Needs:
-        comes, pace, steps = demand(samples, self._window_s, self._lead_s), prefill_pace(samples), decode_pace(samples)
-        if comes is None or pace is None or steps is None:
-            return inf, inf, NOTHING_KNOWN
-        ttft_s, tpot_s = self._limits_s
-        correction = self._correction(samples, comes, pace)
-        use = _prefill_use(margin * ttft_s, correction, comes, pace)
-        now = samples[-1].roles[PREFILL]
-        # What waits beyond half of the limit is to be worked off within an interval.
-        usual = there(now) * pace.tokens_per_s * margin * ttft_s / 2
-        backlog = max(0.0, now.outstanding_tokens - usual) / samples[-1].length_s
-        prefill = (comes.prefill_tokens_per_s + backlog) / (use * pace.tokens_per_s) if use else inf
-        made = steps.tokens_per_s(margin * tpot_s, comes.context_tokens)
-        decode = comes.decode_tokens_per_s / made if made else inf
+    def _needs(self, samples: Sequence[ScalingSample], margin: float) -> tuple[Mapping[str, float], str]:
+        """Instances of each role, without end if no number would do, and none of any if too little is known; and
+        why."""
+        comes = demand(samples, self._window_s, self._lead_s)
+        loads = role_loads(samples, comes)
+        if comes is None or loads is None:
+            return {}, NOTHING_KNOWN
+        corrections = [
+            self._correction(samples, role, comes, load.prefill) for role, load in loads.items() if load.prefill
+        ]
+        needs = {role: self._need(samples, role, comes, load, margin) for role, load in loads.items()}
         told = f"{comes.prefill_tokens_per_s:,.0f} prompt and {comes.decode_tokens_per_s:,.0f} output tokens/s to come"
-        reason = f"{told}, for {prefill:.2f} prefill and {decode:.2f} decode, waits {correction:.1f} times the model's"
-        return prefill, decode, reason
+        of_roles = " and ".join(f"{need:.2f} {role}" for role, need in needs.items())
+        return needs, f"{told}, for {of_roles}, waits {max(corrections):.1f} times the model's"
 
-    def _correction(self, samples: Sequence[ScalingSample], comes: Demand, pace: PrefillPace) -> float:
+    def _need(self, samples: Sequence[ScalingSample], role: str, comes: Demand, load: RoleLoad, margin: float) -> float:
+        """For its prompts or for its outputs, whichever is more."""
+        ttft_s, tpot_s = self._limits_s
+        prefill = decode = 0.0
+        pace = load.prefill
+        if pace is not None:
+            use = _prefill_use(margin * ttft_s, self._correction(samples, role, comes, pace), comes, pace)
+            now = samples[-1].roles[role]
+            # What waits beyond half of the limit is to be worked off within an interval.
+            usual = there(now) * pace.tokens_per_s * margin * ttft_s / 2
+            backlog = max(0.0, now.prompts.backlog_tokens - usual) / samples[-1].length_s
+            prefill = (load.prefill_tokens_per_s + backlog) / (use * pace.tokens_per_s) if use else inf
+        if load.decode is not None:
+            made = load.decode.tokens_per_s(margin * tpot_s, comes.context_tokens)
+            decode = load.decode_tokens_per_s / made if made else inf
+        return max(prefill, decode)
+
+    def _correction(self, samples: Sequence[ScalingSample], role: str, comes: Demand, pace: PrefillPace) -> float:
         """By how much waits were longer than the model has them, at least 1: what comes in bursts waits longer."""
         seen, modelled = 0.0, 0.0
         for sample in within(samples, self._window_s):
-            use = min(0.95, sample.roles[PREFILL].busy_share)
+            use = min(0.95, sample.roles[role].prompts.busy_share)
             seen += sample.first_tokens * max(0.0, sample.ttft_s - pace.pass_s)
             modelled += sample.first_tokens * _wait_s(use, comes, pace)
         return max(1.0, min(MAX_CORRECTION, seen / modelled)) if modelled else 1.0

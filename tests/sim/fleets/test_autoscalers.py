@@ -48,19 +48,21 @@ def log_of(result: ReplayResult) -> Collector:
     return result.log.collector
 
 
+@pytest.mark.parametrize("plan", ["5x8p+3x8d", "5x8a", "4x8p+2x8d+2x8a"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_steady_load_is_left_alone(name: str, tmp_path: Path) -> None:
-    result = replay(tmp_path, STEADY, plan="5x8p+3x8d", autoscaler=name)
+def test_a_steady_load_is_left_alone(name: str, plan: str, tmp_path: Path) -> None:
+    result = replay(tmp_path, STEADY, plan=plan, autoscaler=name)
     late = [one for at_ns, one in log_of(result).scalings if at_ns > 600e9]
     assert len(late) <= 1, [(one.wanted, one.reason) for one in late]
 
 
+@pytest.mark.parametrize("plan", ["2x8p+2x8d", "3x8a"])
 @pytest.mark.parametrize("name", NAMES)
-def test_what_comes_is_served_by_more(name: str, tmp_path: Path) -> None:
-    result = replay(tmp_path, RISING, plan="2x8p+2x8d", autoscaler=name)
+def test_what_comes_is_served_by_more(name: str, plan: str, tmp_path: Path) -> None:
+    result = replay(tmp_path, RISING, plan=plan, autoscaler=name)
     said = [one for _, one in log_of(result).scalings]
     assert sum(len(one.started) + len(one.booked) for one in said) >= 2
-    static = replay(tmp_path, RISING, plan="2x8p+2x8d")
+    static = replay(tmp_path, RISING, plan=plan)
     attained, without = (one.document()["slo"]["attainment"] for one in (result, static))
     assert attained > without
 

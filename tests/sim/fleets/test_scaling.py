@@ -11,12 +11,13 @@ from msgspec.structs import replace as with_fields
 
 from scheduler.core.scaling.rules import InstanceSlot, ScalingRules
 from scheduler.policies.scaling_view import ScalingPolicy, ScalingView, Wanted
-from scheduler.protocol.addresses import decode_address, prefill_address
+from scheduler.protocol.addresses import aggregated_address, decode_address, prefill_address
 from tests.checkers.losing_checks import run_checked
 from tests.checkers.scaling import FleetChecker
 from tests.naive.case import Case
 from tests.naive.strategies import (
     QUICK_PHASES,
+    aggregated_cases,
     any_cases,
     cached_cases,
     mixed_cases,
@@ -30,29 +31,34 @@ from tests.sim.trouble import Trouble, faults, fetching_cases, troubles
 class Fickle:
     """A policy that wants something else each time, in turn."""
 
-    def __init__(self, counts: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, counts: Sequence[tuple[int, ...]]) -> None:
         self._counts = counts
         self._num_asked = 0
 
     def wanted(self, view: ScalingView) -> Wanted:
-        """The next of its counts."""
-        prefill, decode = self._counts[self._num_asked % len(self._counts)]
+        """The next of its counts, of the roles in their order."""
+        counts = self._counts[self._num_asked % len(self._counts)]
         self._num_asked += 1
-        return Wanted({"prefill": prefill, "decode": decode}, f"ask {self._num_asked}")
+        return Wanted(dict(zip(view.roles, counts, strict=True)), f"ask {self._num_asked}")
 
 
-def fickle(counts: Sequence[tuple[int, int]]) -> Callable[[], ScalingPolicy]:
+def fickle(counts: Sequence[tuple[int, ...]]) -> Callable[[], ScalingPolicy]:
     """Makes one that begins anew."""
     return lambda: Fickle(counts)
+
+
+ADDRESSES = {"prefill": prefill_address, "decode": decode_address, "aggregated": aggregated_address}
 
 
 @st.composite
 def scaling_rules(draw: st.DrawFn, case: Case) -> ScalingRules:
     """Instances of a case on NPUs of which they may share some; one of each role is there at first."""
-    sizes = draw(st.tuples(st.integers(1, 2), st.integers(1, 3)))
-    addresses = [(prefill_address(i), "prefill", sizes[0]) for i in range(case.num_prefill)]
-    addresses += [(decode_address(i), "decode", sizes[1]) for i in range(case.num_decode)]
-    num_npus = sum(sizes) + draw(st.integers(max(sizes), 6))
+    numbers = {"prefill": case.num_prefill, "decode": case.num_decode, "aggregated": case.num_aggregated}
+    numbers = {role: number for role, number in numbers.items() if number}
+    sizes = {role: draw(st.integers(1, 2 if role == "prefill" else 3)) for role in numbers}
+    addresses = [(ADDRESSES[role](i), role, sizes[role]) for role, number in numbers.items() for i in range(number)]
+    num_first = sum(sizes.values())
+    num_npus = num_first + draw(st.integers(max(sizes.values()), 6))
     slots: list[InstanceSlot] = []
     first_free = 0
     absent: set[str] = set()
@@ -62,12 +68,13 @@ def scaling_rules(draw: st.DrawFn, case: Case) -> ScalingRules:
             first_free += size
             continue
         # Most of them where they can stand beside the first ones, and cannot beside one another.
-        begin = draw(st.sampled_from([0, sum(sizes), sum(sizes)]))
+        begin = draw(st.sampled_from([0, num_first, num_first]))
         slots.append(InstanceSlot(address, role, draw(st.integers(begin, num_npus - size)), size))
         absent.add(address)
+    # All of one role and one of each other, or anything.
     counts = st.one_of(
-        st.sampled_from([(case.num_prefill, 1), (1, case.num_decode)]),
-        st.tuples(st.integers(0, case.num_prefill), st.integers(0, case.num_decode)),
+        st.sampled_from([tuple(number if one == role else 1 for one, number in numbers.items()) for role in numbers]),
+        st.tuples(*(st.integers(0, number) for number in numbers.values())),
     )
     return ScalingRules(
         slots,
@@ -80,11 +87,30 @@ def scaling_rules(draw: st.DrawFn, case: Case) -> ScalingRules:
 
 
 @st.composite
-def scaled_cases(draw: st.DrawFn) -> tuple[Case, Trouble, ScalingRules]:
-    """A system of several instances, what goes wrong in it, and who comes and goes."""
+def apart(draw: st.DrawFn) -> Case:
+    """Several instances of each of prefill and decode, which may be parked."""
     case = draw(st.one_of(any_cases(), cached_cases(st.one_of(mixed_cases(), preempting_cases())), fetching_cases()))
     case = replace(case, num_prefill=draw(st.integers(2, 4)), num_decode=draw(st.integers(2, 3)))
-    case = draw(with_any_policy(st.one_of(st.just(case), parking_cases(st.just(case)))))
+    return draw(st.one_of(st.just(case), parking_cases(st.just(case))))
+
+
+@st.composite
+def with_aggregated(draw: st.DrawFn) -> Case:
+    """Several aggregated instances, alone or beside others of which there may be several, too."""
+    case = draw(aggregated_cases(st.one_of(any_cases(), cached_cases(mixed_cases()), preempting_cases())))
+    more = draw(st.integers(0, 2))
+    return replace(
+        case,
+        num_prefill=case.num_prefill and case.num_prefill + more,
+        num_decode=case.num_decode and case.num_decode + more,
+        num_aggregated=draw(st.integers(2, 3)),
+    )
+
+
+@st.composite
+def scaled_cases(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> tuple[Case, Trouble, ScalingRules]:
+    """A system of several instances, what goes wrong in it, and who comes and goes."""
+    case = draw(with_any_policy(cases))
     trouble = draw(st.one_of(st.just(Trouble()), troubles(case)))
     if draw(st.booleans()):
         trouble = Trouble(
@@ -103,9 +129,19 @@ def scaled_cases(draw: st.DrawFn) -> tuple[Case, Trouble, ScalingRules]:
 
 
 @settings(phases=QUICK_PHASES, max_examples=80)
-@given(scaled=scaled_cases())
+@given(scaled=scaled_cases(apart()))
 def test_nothing_is_lost_when_instances_come_and_go(scaled: tuple[Case, Trouble, ScalingRules]) -> None:
-    case, trouble, rules = scaled
+    run_scaled(*scaled)
+
+
+@settings(phases=QUICK_PHASES, max_examples=80)
+@given(scaled=scaled_cases(with_aggregated()))
+def test_nothing_is_lost_when_aggregated_instances_come_and_go(scaled: tuple[Case, Trouble, ScalingRules]) -> None:
+    run_scaled(*scaled)
+
+
+def run_scaled(case: Case, trouble: Trouble, rules: ScalingRules) -> None:
+    """Run and check everything, and the fleet."""
     system = run_checked(case, trouble, rules)
     checker = FleetChecker(rules)
     checker.check(system.told, system.said)
@@ -116,7 +152,7 @@ def test_nothing_is_lost_when_instances_come_and_go(scaled: tuple[Case, Trouble,
 
 
 @settings(phases=QUICK_PHASES, max_examples=30)
-@given(scaled=scaled_cases())
+@given(scaled=scaled_cases(st.one_of(apart(), with_aggregated())))
 def test_a_policy_that_never_wants_a_change_changes_nothing(scaled: tuple[Case, Trouble, ScalingRules]) -> None:
     case, trouble, rules = scaled
     quiet = with_fields(rules, absent=frozenset[str](), slots=_apart(rules.slots), make_policy=_as_it_is)

@@ -27,7 +27,7 @@ class Instance:
 
     address = "prefill-0"
     priority = 4
-    takes_late = backdates_replies = is_observer = False
+    takes_late = backdates_replies = runs_ahead = is_observer = False
 
     def __init__(self, began_ns: int) -> None:
         self.deadline_ns = began_ns + 5

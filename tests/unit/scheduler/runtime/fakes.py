@@ -74,8 +74,8 @@ class FakeTransport:
     """Hosts in this process. `turns` says how many turns of the loop the next envelope takes: they may overtake; and
     `late_ns` how far time goes on meanwhile, so that it comes late.
 
-    `make_worker` is `(address, began_ns) -> Component`; a host in `cursed` does not come back when it was killed,
-    and one in `num_to_die` dies so many times while it comes back.
+    Hosts may be `lead_ns` ahead. `make_worker` is `(address, began_ns) -> Component`; a host in `cursed` does not come
+    back when it was killed, and one in `num_to_die` dies so many times while it comes back.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class FakeTransport:
         make_worker: Callable[[str, int], Component],
         turns: Callable[[], int] = lambda: 1,
         late_ns: Callable[[], int] = lambda: 0,
+        lead_ns: int = 0,
     ) -> None:
         self.addresses: dict[str, Sequence[str]] = {}
         self.cursed: set[str] = set()
@@ -98,19 +99,24 @@ class FakeTransport:
         self._make_worker = make_worker
         self._turns = turns
         self._late_ns = late_ns
+        self._lead_ns = lead_ns
 
     def start(self, host: str, sender: str, began_ns: int = 0) -> None:
         """A process of that host begins."""
         components = [self._make_worker(address, began_ns) for address in self.addresses[host]]
         rank = 1 + list(self.addresses).index(host)
-        loop = self._loops[host] = HostLoop(sender, components, self._time.clock(rank), self.post, began_ns)
-        self._tasks[host] = asyncio.create_task(loop.run())
+        clock, lead_ns = self._time.clock(rank), self._lead_ns
+        loop = self._loops[host] = HostLoop(sender, components, clock, self.post, began_ns, lead_ns)
+        task = self._tasks[host] = asyncio.create_task(loop.run())
         self._time.num_participants += 1
+        task.add_done_callback(self._ended)
 
     def kill(self, host: str) -> None:
         """It dies; what is on its way to it is lost."""
         del self._loops[host]
         self._tasks.pop(host).cancel()
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
         self._time.num_participants -= 1
 
     def close(self) -> None:
@@ -184,10 +190,11 @@ class FakeCluster:
         metered: Sequence[str] = (),
         num_open: Callable[[], int] = lambda: 0,
         patience_s: float = 0.0,
+        lead_ns: int = 0,
     ) -> None:
         self.time = FakeTime()
         self.time.num_participants = 1
-        self.transport = FakeTransport(self.time, make_worker, turns, late_ns)
+        self.transport = FakeTransport(self.time, make_worker, turns, late_ns, lead_ns)
         for group in (addresses[:2], *([address] for address in addresses[2:])):
             self.transport.addresses[group[0]] = tuple(group)
         self.runtime = LiveRuntime(
@@ -199,6 +206,7 @@ class FakeCluster:
             keep_open=not parts.sources,
             num_open=num_open,
             patience_s=patience_s,
+            lead_ns=lead_ns,
         )
         self.transport.runtime = self.runtime
 

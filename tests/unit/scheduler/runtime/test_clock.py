@@ -23,10 +23,17 @@ def test_a_clock_is_negative_before_its_zero_and_runs_at_its_speed() -> None:
     assert fast.now_ns() == pytest.approx(100 * slow.now_ns(), rel=0.1)
 
 
-def test_a_wait_ends_at_its_deadline_and_not_before() -> None:
+@pytest.mark.parametrize("is_sharp", [False, True])
+def test_a_wait_ends_at_its_deadline_and_not_before(is_sharp: bool) -> None:
     async def run() -> int:
-        clock = LiveClock.at_wall_zero(wall_now_ns(), 10.0)
-        await clock.wait(asyncio.Event(), 300_000_000)
+        clock = LiveClock.in_s(0.0, 10.0, is_sharp=is_sharp)
+        changed = asyncio.Event()
+        await clock.wait(changed, 300_000_000)
+        if is_sharp:  # the last millisecond is one of its own
+            assert changed.is_set()
+            changed.clear()
+            await clock.wait(changed, 300_000_000)
+            assert not changed.is_set()
         return clock.now_ns()
 
     began_s = monotonic_s()
@@ -34,12 +41,14 @@ def test_a_wait_ends_at_its_deadline_and_not_before() -> None:
     assert 0.03 <= monotonic_s() - began_s < 5.0
 
 
-@pytest.mark.parametrize("deadline_ns", [10**18, NEVER_NS])
-def test_a_wait_ends_when_something_changed(deadline_ns: int) -> None:
+@pytest.mark.parametrize("is_sharp", [False, True])
+@pytest.mark.parametrize("deadline_ns", [900_000, 10**18, NEVER_NS])
+def test_a_wait_ends_when_something_changed(deadline_ns: int, is_sharp: bool) -> None:
     async def run() -> None:
         changed = asyncio.Event()
         asyncio.get_running_loop().call_soon(changed.set)
-        await LiveClock.at_wall_zero(wall_now_ns(), 1.0).wait(changed, deadline_ns)
+        await LiveClock.in_s(0.0, 1e-3, is_sharp=is_sharp).wait(changed, deadline_ns)
+        assert changed.is_set()
 
     asyncio.run(asyncio.wait_for(run(), 5.0))
 

@@ -14,6 +14,7 @@ from workers.ray_shell import carrier
 from workers.ray_shell.carrier import MAX_BEGINNINGS, HostCarrier
 
 HOST = "prefill-0"
+LEAD_NS = 4_000_000
 
 
 class Calls:
@@ -60,7 +61,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def carry(calls: Calls) -> HostCarrier:
-    return HostCarrier(calls, {HOST: (HOST,)}, {"a": 1}, {})
+    return HostCarrier(calls, {HOST: (HOST,)}, {"a": 1}, {}, lead_ns=LEAD_NS)
 
 
 def test_a_silent_host_is_ended_once_however_many_calls_wait_for_it() -> None:
@@ -165,7 +166,9 @@ def test_who_comes_back_after_the_wall_clock_was_set_has_the_same_clock(
         await one.revive(HOST, "s1", 5)
 
     asyncio.run(run())
-    (before_ns, speed), (after_ns, _) = (arguments for method, arguments in calls.said if method == "begin")
+    first, again = (arguments for method, arguments in calls.said if method == "begin")
+    (before_ns, speed, lead_ns), (after_ns, *same) = first, again
+    assert [speed, lead_ns] == same == [10.0, LEAD_NS]
     assert after_ns - before_ns == pytest.approx(jump_s * 10**9, abs=50_000_000)
     revived = LiveClock.at_wall_zero(after_ns, speed)
     assert revived.now_ns() == pytest.approx(clock.now_ns(), abs=500_000_000)

@@ -148,3 +148,67 @@ def test_nobody_goes_on_with_a_component_that_raised() -> None:
 
     asyncio.run(run())
     assert posted == []
+
+
+class Ahead(Alarm):
+    """May be woken before its deadline, and then sets the next, which is as near as that."""
+
+    runs_ahead = True
+
+    def wake(self, now_ns: int) -> Outputs:
+        self.deadline_ns = now_ns + 7
+        return (("core", ReleaseKv([now_ns])),)
+
+
+@pytest.mark.parametrize(("kind", "lead_ns"), [(Ahead, 20), (Ahead, 0), (Alarm, 20)])
+def test_who_may_run_ahead_is_never_further_ahead_than_the_lead(kind: type[Alarm], lead_ns: int) -> None:
+    clock, posted = StillClock(), list[Envelope]()
+
+    async def post(data: bytes) -> None:
+        posted.append(decode_envelope(data))
+
+    loop = HostLoop("host", [kind()], clock, post, lead_ns=lead_ns)
+    ahead_ns = lead_ns if kind is Ahead else 0
+    waited: list[int] = []
+
+    async def wait(changed: asyncio.Event, deadline_ns: int) -> None:
+        waited.append(deadline_ns)
+        await changed.wait()
+
+    clock.wait = wait  # type: ignore[method-assign]
+
+    async def run() -> None:
+        loop.receive(command(0, 100))
+        running = asyncio.create_task(loop.run())
+        for now_ns in range(60, 140):
+            clock.time_ns = now_ns
+            loop._changed.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            said = [due_ns for envelope in posted for _, due_ns, _ in envelope.items]
+            every_ns = 7 if kind is Ahead else 1000
+            assert said == list(range(100, now_ns + ahead_ns + 1, every_ns))
+            # It is not woken for what it may not do yet.
+            assert waited[-1] == (NEVER_NS if said and kind is Alarm else 100 + every_ns * len(said) - ahead_ns)
+        running.cancel()
+
+    asyncio.run(run())
+    assert posted
+
+
+def test_what_is_said_to_a_host_that_is_ahead_comes_late_and_joins_what_follows() -> None:
+    clock = StillClock()
+
+    async def post(_: bytes) -> None:
+        raise AssertionError
+
+    loop = HostLoop("host", [Ahead()], clock, post, lead_ns=20)
+    clock.time_ns = 90
+    first = decode_envelope(loop.receive(command(0, 100, due_ns=80)))
+    assert [due_ns for _, due_ns, _ in first.items] == [80, 100, 107]
+    assert (first.last_ns, first.deadline_ns, first.lateness_ns) == (107, 114, [10])
+    clock.time_ns = 95
+    second = decode_envelope(loop.receive(command(1, 120, due_ns=94)))
+    assert second.items == [("core", 107, ReleaseKv([107]))]
+    # How late it is is told by the wall, not by how far the host is ahead.
+    assert (second.last_ns, second.deadline_ns, second.lateness_ns) == (107, 120, [1])

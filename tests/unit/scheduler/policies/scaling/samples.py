@@ -7,7 +7,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from scheduler.policies.scaling_view import RoleFacts, RoleSample, ScalingSample, ScalingView
+from scheduler.policies.scaling_view import (
+    OutputWork,
+    PromptWork,
+    RoleFacts,
+    RoleSample,
+    ScalingSample,
+    ScalingView,
+)
 
 INTERVAL_S = 30.0
 
@@ -22,7 +29,12 @@ def sample(
     prefill: Mapping[str, Any] | None = None, decode: Mapping[str, Any] | None = None, **told: Any
 ) -> ScalingSample:
     """An interval in which nothing happened but what is told."""
-    roles = {"prefill": replace(IDLE, **(prefill or {})), "decode": replace(IDLE, **(decode or {}))}
+    computing, decoding = replace(IDLE, **(prefill or {})), replace(IDLE, **(decode or {}))
+    one = computing
+    prompts = PromptWork(one.outstanding_tokens, one.num_tokens, one.busy_share, one.busy_share, one.step_s)
+    two = decoding
+    outputs = OutputWork(two.outstanding_requests, two.num_tokens, two.step_s, two.step_s)
+    roles = {"prefill": replace(computing, prompts=prompts), "decode": replace(decoding, outputs=outputs)}
     return replace(EMPTY, roles=roles, **told)
 
 
