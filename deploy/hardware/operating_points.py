@@ -91,11 +91,14 @@ def afd_point(point: DecodePoint, options: InstanceOptions, afd: str) -> AfdPoin
     return AfdPoint(**fields, ffn_npus=ffn)
 
 
-def acceptance_of(accept_length: float, drafts: int) -> float:
-    """The acceptance of each draft with which a step yields `accept_length` tokens in expectation."""
+def acceptance_of(
+    accept_length: float, drafts: int, told_as: str = "--accept-length", drafts_as: str = "--mtp"
+) -> float:
+    """The acceptance of each draft with which a step yields `accept_length` tokens in expectation; both are known to
+    the user by the other two names."""
     if not 1.0 <= accept_length <= 1.0 + drafts:
         yields = f"a step of {drafts} drafts yields 1 to {1 + drafts} tokens"
-        raise ConfigError(f"--accept-length {accept_length}: {yields}; change it or --mtp")
+        raise ConfigError(f"{told_as} {accept_length}: {yields}; change it or {drafts_as}")
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2

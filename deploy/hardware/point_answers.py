@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from deploy.calibration.applied import load_calibrated
+from deploy.hardware.drafts_table import by_drafts, check_drafts
 from deploy.hardware.lookup import load_model
 from deploy.hardware.notes import tell_notes
 from deploy.hardware.operating_points import (
@@ -19,6 +20,7 @@ from deploy.hardware.operating_points import (
 from deploy.hardware.point_page import Answer, afd_answer, aggregated_answer, decode_answer, prefill_answer
 from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import HardwareModelError
+from sim_hw.operators.operating_point import DecodePoint
 from sim_hw.steps.afd_prediction import predict_afd
 from sim_hw.steps.aggregated_prediction import largest_aggregated_batch, predict_aggregated
 from sim_hw.steps.predict import largest_batch, predict_decode, predict_prefill
@@ -58,8 +60,11 @@ def answer_decode(
     tpot_slo: str | None = None,
     afd: str | None = None,
     calibration: str | None = None,
+    drafts: int | None = None,
 ) -> Answer:
-    """Of a decode step, likewise."""
+    """Of a decode step, likewise; with `drafts` there is a row for each number of drafts up to that one."""
+    if drafts is not None:
+        check_drafts(drafts, {"--mtp": mtp, "--accept-length": accept_length})
     limit_s = _limit_s(batch, tpot_slo)
     if afd is not None and tpot_slo is not None:
         raise ConfigError(f"--afd {afd} and --tpot-slo {tpot_slo}: a batch is not searched for; give --batch instead")
@@ -67,12 +72,17 @@ def answer_decode(
     tell_notes(shape)
     with physics_refusing():
         point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
-        if limit_s is not None:
-            point = largest_batch(point, limit_s)
-        if afd is None:
-            return decode_answer(point, predict_decode(point))
-        sides = afd_point(point, instance, afd)
-        return afd_answer(sides, predict_afd(sides))
+
+        def answer_at(point: DecodePoint) -> Answer:
+            if limit_s is not None:
+                point = largest_batch(point, limit_s)
+            if afd is None:
+                return decode_answer(point, predict_decode(point))
+            sides = afd_point(point, instance, afd)
+            return afd_answer(sides, predict_afd(sides))
+
+        answer = answer_at(point)
+        return answer if drafts is None else {**answer, "by_drafts": by_drafts(point, drafts, answer_at)}
 
 
 def answer_aggregated(

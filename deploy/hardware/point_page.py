@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from deploy.hardware.drafts_table import drafts_block
 from deploy.hardware.quantities import count, quantity
 from deploy.terminal.table import table
 from sim_hw.instance.power import AggregatedPower, decode_power, prefill_power
@@ -178,6 +179,8 @@ def with_intervals(answer: Answer) -> Answer:
 def point_page(answer: Answer) -> str:
     """The answer for people, ending in a newline."""
     blocks = [_heading(answer["point"]), _numbers(answer)]
+    if "by_drafts" in answer:
+        blocks.append(drafts_block(answer["by_drafts"]))
     if "operators_s" in answer:
         blocks.append(_operators(answer["operators_s"], answer["exposed_s"]))
     blocks += [_memory(title, answer[name]) for name, title in _MEMORY_TITLES.items() if name in answer]

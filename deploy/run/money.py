@@ -151,18 +151,20 @@ def _sides(cost: RunCost) -> tuple[float, float | None, float | None]:
 
 def live_prices(blueprint: Blueprint) -> Prices:
     """The same bill for a system that goes on: electricity costs what it does at the time of the day."""
-    money = blueprint.settings.money
-    pooled = sum(spec.num_npus for spec in blueprint.instances)
-    price = hardware_price(money.price, blueprint.cluster, len(blueprint.plan.supernodes), pooled)
+    money, fleet = blueprint.settings.money, fleet_price(blueprint)
+    price = fleet.whole
     bands = [(band.from_hour * HOUR_S, band.usd_per_kwh.value / JOULES_PER_KWH) for band in money.tariff.bands]
     if bands[0][0]:  # the last band runs on past midnight
         bands.insert(0, (0.0, bands[-1][1]))
-    input_npus = sum(spec.num_npus * _SIDES.get(spec.role.value, _UNKNOWN_SIDE) for spec in blueprint.instances)
+    # As they are paid for: an NPU of a dear supernode counts for more.
+    npus = [(spec.role.value, spec.num_npus * fleet.weights.get(spec.role.value, 1.0)) for spec in blueprint.instances]
+    input_npus = sum(weight * _SIDES.get(role, _UNKNOWN_SIDE) for role, weight in npus)
+    all_npus = sum(weight for _, weight in npus)
     billed = 0.0 if price.includes_energy else 1.0
     return Prices(
         price.usd_per_s,
         tuple((from_s, billed * usd_per_joule) for from_s, usd_per_joule in bands),
-        input_npus / pooled if pooled else 0.5,
+        input_npus / all_npus if all_npus else 0.5,
     )
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from deploy.settings.plan import Plan
 from scheduler.metrics.columns import Floats
-from scheduler.metrics.facility import FacilityCurves
+from scheduler.metrics.facility import FacilityCurves, RestingNpu
 from scheduler.protocol.addresses import pool_addresses
 from sim_hw.clusters.part_power import PartClass
 from sim_hw.clusters.supernode import Supernode
@@ -84,8 +84,9 @@ def fleet_curves(site: Site, supernodes: Sequence[Supernode], plan: Plan, num_me
         spare_npu_w=sum(one.spare_npu_w for one in curves),
         plan_share=plan.num_npus / sum(one.num_npus for one in supernodes),
         num_npus=sum(one.num_npus for one in supernodes),
-        pool_waiting_w={
-            pool: one.chip.waiting_w for pool, one in zip(pool_addresses(len(supernodes)), supernodes, strict=True)
+        resting={
+            pool: RestingNpu(one.chip.waiting_w, one.chip.idle_w.value)
+            for pool, one in zip(pool_addresses(len(supernodes)), supernodes, strict=True)
         },
     )
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
+from deploy.hardware.speculation import Drafting
 from deploy.settings.models import Hardware, Instances
 from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import HardwareModelError
@@ -124,9 +125,12 @@ class InstancePhysics:
     `is_capped`: instances run under a power cap, and so have budgets.
     """
 
-    def __init__(self, hardware: Hardware, instances: Instances, *, is_capped: bool = False) -> None:
+    def __init__(
+        self, hardware: Hardware, instances: Instances, drafting: Drafting, *, is_capped: bool = False
+    ) -> None:
         self._hardware = hardware
         self._instances = instances
+        self._drafting = drafting
         self._is_capped = is_capped
         self.prefill = cache(self._make_prefill)
         self.decode = cache(self._make_decode)
@@ -217,9 +221,15 @@ class InstancePhysics:
             )
 
     def _decode_point(self, num_npus: int) -> DecodePoint:
-        mtp_k = min(1, self._hardware.model.mtp_layers) if self._instances.mtp else 0
-        options = InstanceOptions(num_npus=num_npus, eplb=self._instances.expert_balance)
-        return decode_point(self._hardware.cluster, self._hardware.model, options, mtp_k=mtp_k)
+        options, drafting = InstanceOptions(num_npus=num_npus, eplb=self._instances.expert_balance), self._drafting
+        return decode_point(
+            self._hardware.cluster,
+            self._hardware.model,
+            options,
+            mtp_k=drafting.drafts,
+            acceptance=drafting.acceptance,
+            drafter=drafting.drafter.value,
+        )
 
     @contextmanager
     def _plan_named(self) -> Generator[None]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ConfigError
 from sim_hw.clusters.supernode import Supernode
-
-_NOT_LIVE: Final = "a live system and --openmetrics know one kind of chip; replay it on the virtual clock"
 
 
 def check_supernodes(settings: Settings) -> None:
@@ -45,9 +41,3 @@ def _check_pair(text: str, own: Supernode, other: Supernode) -> None:
             f"plan {text!r}: nodes of {other.name} have {others} NPUs and those of {own.name} {size}, and nodes are "
             f"numbered alike in a fleet: name clusters with nodes of {size}"
         )
-
-
-def refuse_several(settings: Settings) -> None:
-    """A `ConfigError` for what exports the metrics of every chip."""
-    if settings.hardware.plan.has_several_clusters:
-        raise ConfigError(f"plan {settings.hardware.plan.text!r} has terms of several clusters: {_NOT_LIVE}")

@@ -19,7 +19,7 @@ from sim_hw.figure import Confidence, Figure
 from sim_hw.operators.attention import shared_parameters
 from sim_hw.operators.collectives import ExpertAllToAll
 from sim_hw.operators.layout import expert_layout, tensor_ranks
-from sim_hw.operators.operating_point import DecodePoint, Drafter, Instance, PrefillPoint
+from sim_hw.operators.operating_point import DecodePoint, Drafter, Instance, PrefillPoint, draft_layers
 from sim_hw.operators.sharing import sharing_of
 from sim_hw.steps.decode_step import eagle_ffn_parameters
 from sim_hw.steps.prefill_pass import is_staged
@@ -98,9 +98,9 @@ def decode_memory(point: DecodePoint) -> DieMemory:
     requests = point.requests_per_rank
     heads = min(ranks, point.model.attention.cached_heads)
     drafter = point.drafter if point.mtp_k else None
-    draft_layers = {Drafter.MTP: point.model.mtp_layers, Drafter.EAGLE: 1}.get(drafter, 0) if drafter else 0
+    layers = point.model.layers + (draft_layers(drafter, point.model) if drafter else 0)
     layer_bytes = point.model.attention.cached_elements * point.kv_precision.bytes_per_element
-    kv_bytes = requests * ranks * point.context_tokens * (point.model.layers + draft_layers) * layer_bytes
+    kv_bytes = requests * ranks * point.context_tokens * layers * layer_bytes
     buffers = 0.0
     if layout and not sharing_of(point).is_joined:
         copies = min(point.model.experts_per_token, layout.slots_per_rank)

@@ -365,6 +365,14 @@ def aggregated_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
 
 
 @st.composite
+def sampled_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
+    """Each sequence accepts its own number of drafts, from none to all."""
+    acceptance = draw(st.sampled_from([0.0, 0.3, 0.7, 0.7, 0.95, 1.0]))
+    key = draw(st.one_of(st.integers(0, 9), st.just(2**64 - 1)))
+    return replace(draw(plain), sampled=(draw(st.integers(1, 4)), acceptance, key))
+
+
+@st.composite
 def throttled_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
     """Every instance keeps a budget, from one that hardly ever binds to one that not even the last level keeps."""
     return replace(draw(plain), budget_w=draw(st.sampled_from([5, 20, 60, 150, 400, 1_000])))

@@ -67,6 +67,7 @@ Mtp = Annotated[int | None, typer.Option(metavar="K", help="Speculative tokens; 
 Acceptance = Annotated[float | None, typer.Option(metavar="SHARE", help="Of speculative tokens; 0.7.")]
 AcceptLength = Annotated[float | None, typer.Option(metavar="X", help="Tokens that a step yields, for --acceptance.")]
 DrafterName = Annotated[str | None, typer.Option(metavar="KIND", help="What drafts: mtp, eagle or ngram; mtp.")]
+Drafts = Annotated[int | None, typer.Option(metavar="K", help="Compare 0 to K speculative tokens of a step.")]
 PrecisionName = Annotated[str | None, typer.Option(metavar="NAME", help="Of weights and products: int8, fp8, bf16 ...")]
 KvPrecision = Annotated[str | None, typer.Option(metavar="NAME", help="Of cached KV: bf16, int8 or fp8.")]
 ExpertFormat = Annotated[str | None, typer.Option(metavar="KIND", help="Experts' weights: nvfp4, w4a8 or none.")]
@@ -153,10 +154,11 @@ def decode(
     tpot_slo: TpotSlo = None,
     afd: Afd = None,
     calibration: CalibrationFile = None,
+    drafts: Drafts = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a decode step, by operator."""
-    given = batch, context, mtp, acceptance, drafter, accept_length, tpot_slo, afd, calibration
+    given = batch, context, mtp, acceptance, drafter, accept_length, tpot_slo, afd, calibration, drafts
     answer = answer_decode(instance, cluster, model, *given)
     _show(answer, as_json)
     return 0

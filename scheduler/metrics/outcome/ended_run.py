@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from scheduler.core.request_table import NOT_YET
 from scheduler.metrics.columns import NS_PER_S, Bools, Ints, Rows, view
 from scheduler.metrics.facility import FacilityCurves, Places
+from scheduler.metrics.layout import WatchedSupernode
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.energy import Bill, FleetUse, Served
 from scheduler.metrics.outcome.usage import (
@@ -52,6 +53,8 @@ class RunInfo(Struct, frozen=True):
     """What the figures leave out."""
     clients: ClientsInfo | None = None
     """Who asked, where that waited for answers."""
+    supernodes: Sequence[WatchedSupernode] = ()
+    """What the supernodes of the fleet are; looked at where they are of several clusters."""
 
 
 class ClientsInfo(Struct, frozen=True):

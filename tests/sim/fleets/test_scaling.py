@@ -14,7 +14,7 @@ from scheduler.policies.scaling_view import ScalingPolicy, ScalingView, Wanted
 from scheduler.protocol.addresses import aggregated_address, decode_address, prefill_address
 from tests.checkers.losing_checks import run_checked
 from tests.checkers.scaling import FleetChecker
-from tests.naive.case import Case
+from tests.naive.case import Case, Row
 from tests.naive.strategies import (
     QUICK_PHASES,
     aggregated_cases,
@@ -25,7 +25,7 @@ from tests.naive.strategies import (
     preempting_cases,
     with_any_policy,
 )
-from tests.sim.trouble import Trouble, faults, fetching_cases, troubles
+from tests.sim.trouble import Loss, Trouble, faults, fetching_cases, troubles
 
 
 class Fickle:
@@ -149,6 +149,22 @@ def run_scaled(case: Case, trouble: Trouble, rules: ScalingRules) -> None:
         assert not any(system.scheduler.table.retries), "who leaves sets nobody back"
     event(f"started: {min(3, checker.num_started)}, stopped: {min(3, checker.num_stopped)}")
     event(f"switched: {bool(checker.num_switched)}")
+
+
+def test_whoever_comes_back_although_nobody_wants_it_takes_nothing() -> None:
+    """`prefill-1`, which is not there, is reported lost and then started beside the one whose NPUs it would have: it is
+    told to stop in the instant in which it joins, and whatever it took in between would be computed twice."""
+    slots = [
+        InstanceSlot("prefill-0", "prefill", 0, 1),
+        InstanceSlot("prefill-1", "prefill", 0, 1),
+        InstanceSlot("decode-0", "decode", 1, 1),
+    ]
+    rules = ScalingRules(slots, frozenset({"prefill-1"}), 2, fickle([(1, 1)]), 1_000)
+    both = Loss(1, ("prefill-0", "prefill-1"))
+    case = Case(tuple(Row(0, 1, output) for output in (2, 2)), num_prefill=2)
+    system = run_checked(case, Trouble((Loss(0, ("prefill-0",), down_ns=500), both)), rules)
+    FleetChecker(rules).check(system.told, system.said)
+    assert not any(system.scheduler.table.retries), "nobody had begun when they were lost"
 
 
 @settings(phases=QUICK_PHASES, max_examples=30)

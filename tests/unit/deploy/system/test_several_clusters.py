@@ -14,7 +14,6 @@ from deploy.settings.load import load_settings
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from deploy.system.fabric import FabricPlan, Placed
-from deploy.system.several_clusters import refuse_several
 from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.fabric_messages import Plane
@@ -78,7 +77,7 @@ def test_a_fleet_that_differs_draws_and_costs_what_its_parts_do() -> None:
     assert mixed.curves.feed_w(sum(idle_w)) == pytest.approx(of_910b.feed_w(idle_w[0]) + of_910c.feed_w(idle_w[1]))
     spare_w = 256 * ATLAS_800I_A2.chip.idle_w.value + 224 * CLOUDMATRIX384.chip.idle_w.value
     assert mixed.curves.spare_npu_w == pytest.approx(spare_w)
-    waiting = [mixed.curves.waiting_w_in(pool) for pool in pool_addresses(2)]
+    waiting = [mixed.curves.resting_in(pool).waiting_w for pool in pool_addresses(2)]
     assert waiting == [ATLAS_800I_A2.chip.waiting_w, CLOUDMATRIX384.chip.waiting_w]
     price = fleet_price(mixed)
     bought = ATLAS_800I_A2.price_usd.value + CLOUDMATRIX384.price_usd.value
@@ -130,9 +129,3 @@ def test_what_cannot_be_is_one_line(plan: str, told: dict[str, Any], problem: st
         Blueprint(load_settings(None, {"plan": plan, "cache": "none", **told}), 512).prefill_infos()
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_live_system_knows_one_kind_of_chip() -> None:
-    with pytest.raises(ConfigError, match="replay it on the virtual clock"):
-        refuse_several(settings(MIXED))
-    refuse_several(settings("1x16p+1x160d"))
