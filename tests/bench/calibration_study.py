@@ -117,13 +117,18 @@ def _published(point: PublishedPoint) -> StudyPoint:
         chip = calibrated_chip(cluster.chip, Calibration(fit, (), FORM_SPREAD, ()))
         return published_prediction(point, replace(cluster, chip=chip))[0]
 
-    # A step of both stages is most of it decode.
-    spread: float = getattr(FORM_SPREAD, "decode" if point.stage == "aggregated" else point.stage)
+    spread = _form_spread(point.stage)
     if point.model != MODEL:
         spread = hypot(spread, UNMEASURED_MODEL_ERROR.value / NORMAL_90)
     return StudyPoint(
         point.id, point.source, cluster.chip, point.stage, point.under, spread, point.low, point.high, value_with
     )
+
+
+def _form_spread(stage: str) -> float:
+    """Of steps of both stages, the larger of theirs."""
+    both = ["prefill", "decode"] if stage == "aggregated" else [stage]
+    return max(getattr(FORM_SPREAD, one) for one in both)
 
 
 def _table(point: StudyPoint) -> str:
