@@ -56,8 +56,8 @@ def validation_document(
 def validation_page(validation: Validation, published: Sequence[PublishedRow], claimed: Sequence[Claim]) -> str:
     """The same for people, ending in a newline."""
     caching = (
-        f"{_num_not_predicted()} more points are about loading models from storage: runs predict these, by their fabric "
-        "(docs/caching.md), not this model."
+        f"{_num_not_predicted()} more points are about loading models from storage: runs predict these, by their "
+        "fabric (docs/caching.md), not this model."
     )
     blocks = [
         "Calibration points\n" + _calibration_table(validation),
