@@ -43,6 +43,7 @@ def validation_document(
         "not_fitted": _errors([row for row in validation.rows if not row.is_fitted]),
         "points": {row.id: _point(row) for row in validation.rows},
         "published": {row.point.id: _published(row) for row in published},
+        "published_sums": _sums_by_use(published),
         "by_chip": [
             dict(
                 zip(("chip", "engine", "class", "num_points", "mape", "max_error", "num_inside_bar"), one, strict=True)
@@ -64,7 +65,8 @@ def validation_page(validation: Validation, published: Sequence[PublishedRow], c
         _calibration_sums(validation),
         caching,
         "Published elsewhere\n" + _published_table(published),
-        "Of these\n" + _remarks(published),
+        _published_sums(published),
+        "Assumed of these, or against them\n" + _remarks(published),
         "Not predicted\n" + _open_table(published),
         "By chip, engine and class\n" + _sums_table(validation, published),
         "Claimed by the press of CloudMatrix384\n" + claims_table(claimed),
@@ -110,7 +112,11 @@ def _published(row: PublishedRow) -> dict[str, Any]:
 
 
 def _errors(rows: Sequence[ValidationRow]) -> dict[str, Any]:
-    errors = [abs(row.error) for row in rows]
+    return _sum([row.error for row in rows])
+
+
+def _sum(signed: Sequence[float]) -> dict[str, Any]:
+    errors = [abs(error) for error in signed]
     return {
         "num_points": len(errors),
         "mape": sum(errors) / len(errors) if errors else None,
@@ -181,6 +187,39 @@ def _remarks(published: Sequence[PublishedRow]) -> str:
     return table(
         (f"  {row.point.id}", row.point.note) for row in published if row.point.note and row.predicted is not None
     )
+
+
+def _sums_by_use(published: Sequence[PublishedRow]) -> dict[str, dict[str, Any]]:
+    """Of the points that are predicted: all, by what they were good for, and those that were once predicted blind, as
+    they are predicted now and as they were then."""
+    found = [row for row in published if row.error is not None]
+    groups = {
+        "all": found,
+        "fitted": [row for row in found if row.point.use == "fitted"],
+        "checked": [row for row in found if row.point.use != "fitted"],
+        "once_blind": [row for row in found if row.blind_error is not None],
+    }
+    sums = {
+        name: _sum([row.error or 0.0 for row in rows])
+        | {"num_inside_bar": sum(abs(row.error or 0.0) <= (row.error_bar or 0.0) for row in rows)}
+        for name, rows in groups.items()
+    }
+    return sums | {"when_blind": _sum([row.blind_error or 0.0 for row in groups["once_blind"]])}
+
+
+def _published_sums(published: Sequence[PublishedRow]) -> str:
+    titles = {
+        "all": "all",
+        "fitted": "fitted on",
+        "checked": "not fitted on",
+        "once_blind": "once blind, now",
+        "when_blind": "once blind, then",
+    }
+    rows = [
+        (f"  {titles[name]}", *_cells(found), str(found.get("num_inside_bar", "")))
+        for name, found in _sums_by_use(published).items()
+    ]
+    return table([("", "points", "mean absolute error", "largest", "inside the bar"), *rows], right=(1, 2, 3, 4))
 
 
 def _open_table(published: Sequence[PublishedRow]) -> str:
