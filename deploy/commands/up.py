@@ -99,7 +99,7 @@ def up(
         )
     settings = told.load()
     tell_notes(settings.hardware.model)
-    names_shown(settings.run.metric_names, settings.hardware.cluster)
+    names_shown(settings.run.metric_names, *settings.hardware.supernodes)
     for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):
         if not lowest <= port <= 65535:
             raise ConfigError(f"{flag} is {port}; give a number from {lowest} to 65535")

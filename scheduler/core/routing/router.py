@@ -295,13 +295,14 @@ class Router:
         """What the policy sees: live columns, or those taken lately, of the instances that are eligible."""
         if self._ageing is not None:
             return self._ageing.columns(now_ns, up)
+        # Who is eligible changes rarely, and then the list is another.
+        if self._selection is not None and up is self._selected:
+            return self._selection.take()
         if len(up) == len(self.stage):
             return self._declared_columns
         if up is not self.stage.eligible:
             return only(self._declared_columns, up)
-        # Who is eligible changes rarely, and then the list is another.
-        if self._selection is None or up is not self._selected:
-            self._selected, self._selection = up, Selection(self._declared_columns, up)
+        self._selected, self._selection = up, Selection(self._declared_columns, up)
         return self._selection.take()
 
 

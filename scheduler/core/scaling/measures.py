@@ -6,7 +6,6 @@ least when it matters most. Reports are added up as they come; all else is read 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
@@ -32,6 +31,10 @@ class Reports:
     sequences; those of both kinds are in both."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Another interval begins."""
         self.busy_ns = 0
         self.num_reports = 0
         self.prompt_tokens = 0
@@ -39,9 +42,9 @@ class Reports:
         self.passes_ns = 0
         self.budget_ns = 0.0
         self.made_tokens = 0
-        self.num_steps = 0
+        self.num_steps = 0.0
         self.steps_ns = 0
-        self.mixed_steps = 0
+        self.mixed_steps = 0.0
         self.mixed_ns = 0
 
     def prompt_work(self, backlog_tokens: int, there_s: float) -> PromptWork:
@@ -69,7 +72,7 @@ def _share(spent_ns: float, there_s: float) -> float:
     return min(1.0, spent_ns * 1e-9 / there_s) if there_s else 0.0
 
 
-def _mean_s(total_ns: int, count: int) -> float:
+def _mean_s(total_ns: int, count: float) -> float:
     return total_ns * 1e-9 / count if count else 0.0
 
 
@@ -86,8 +89,8 @@ class Measures(Guest):
         self._stages = state.prefill, state.decode
         self._decode = state.decode
         self._kv_tokens = losses.reported_kv_tokens
-        self._role_of = {slot.address: slot.role for slot in rules.slots}
-        self._reports = defaultdict[str, Reports](Reports)
+        self._reports = {role: Reports() for role in rules.roles}
+        self._reports_at = {slot.address: self._reports[slot.role] for slot in rules.slots}
         self._budgets = {
             one.address: max(1, one.pass_tokens) for one in state.prefill.instances if one.address in state.decode.index
         }
@@ -107,22 +110,23 @@ class Measures(Guest):
         if self.on_report is not None:
             self.on_report(now_ns)
             self.on_report = None
-        reports = self._reports[self._role_of[message.instance]]
+        reports, busy_ns = self._reports_at[message.instance], message.usage.busy_ns
         reports.num_reports += 1
-        reports.busy_ns += message.usage.busy_ns
+        reports.busy_ns += busy_ns
         if message.__class__ is DecodeStepped:
-            reports.made_tokens += message.num_running * message.tokens_per_sequence
-            reports.num_steps += message.tokens_per_sequence
+            num_steps = message.mean_tokens
+            reports.made_tokens += message.num_tokens
+            reports.num_steps += num_steps
             reports.steps_ns += message.steps_ns
             if self._budgets and self._computed_ns.get(message.instance) == message.boundary_ns:
-                reports.mixed_steps += message.tokens_per_sequence
+                reports.mixed_steps += num_steps
                 reports.mixed_ns += message.steps_ns
-        elif message.computed_tokens:
-            reports.prompt_tokens += message.computed_tokens
+        elif computed_tokens := message.computed_tokens:
+            reports.prompt_tokens += computed_tokens
             reports.num_passes += 1
-            reports.passes_ns += message.usage.busy_ns
+            reports.passes_ns += busy_ns
             if self._budgets and (budget := self._budgets.get(message.instance)):
-                reports.budget_ns += message.usage.busy_ns * min(1.0, message.computed_tokens / budget)
+                reports.budget_ns += busy_ns * min(1.0, computed_tokens / budget)
                 self._computed_ns[message.instance] = message.boundary_ns
         return NOTHING
 
@@ -144,7 +148,8 @@ class Measures(Guest):
             {role: self._role(role, length_s, wanted[role]) for role in self._rules.roles},
         )
         self._since_ns, self._num_arrived = now_ns, table.num_requests
-        self._reports.clear()
+        for reports in self._reports.values():
+            reports.begin()
         return sample
 
     def _first_tokens(self, now_ns: int, arrived: range) -> tuple[int, int, int, float, int, int, float]:

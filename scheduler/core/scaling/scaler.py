@@ -49,6 +49,7 @@ class Scaler(Guest):
     hears = (
         ArrivalsEnded, RunEnded, WorkersLost, WorkersJoined, WorkersStarted, ScaleInstances, DrainInstances,
     )  # fmt: skip
+    hears_last_ends_only = True
 
     def __init__(
         self,
@@ -93,6 +94,14 @@ class Scaler(Guest):
         """As decided last."""
         return self._wanted
 
+    def before(self, now_ns: int, message: Message) -> Outputs:
+        """Whoever joins on its way out takes nothing: it is told to stop already, and would set back what it took."""
+        if isinstance(message, WorkersJoined):
+            for address in self._known(message):
+                if is_leaving(self.book, address):
+                    self._draining.begin(address)
+        return NOTHING
+
     def after(self, now_ns: int, message: Message) -> Outputs:
         """Instances come, go, or are commanded to."""
         outputs: list[Output] = []
@@ -103,8 +112,9 @@ class Scaler(Guest):
             case DrainInstances():
                 outputs += self._send_away(now_ns, message.addresses)
             case WorkersStarted():
-                # Whoever was lost on its way out has come back for nothing.
-                outputs += self._stop([one for one in self._known(message) if is_leaving(self.book, one)])
+                # Whoever was lost on its way out has come back for nothing; who is there anyway goes when it is done.
+                back = [one for one in self._known(message) if one in self._down]
+                outputs += self._stop([one for one in back if is_leaving(self.book, one)])
             case WorkersJoined():
                 for address in self._known(message):
                     if self.book.phase[address] is Phase.STARTING:
@@ -263,9 +273,6 @@ class Scaler(Guest):
 
     def _stop_drained(self, now_ns: int) -> Outputs:
         draining = [one for one, phase in self.book.phase.items() if phase is Phase.DRAINING]
-        for address in draining:
-            if address not in self._down:
-                self._draining.begin(address)  # once more for one that was lost meanwhile
         done = [one for one in draining if one not in self._down and self._draining.is_done(one)]
         self._check_ns = now_ns + self._rules.drain_check_ns if len(done) < len(draining) else NEVER_NS
         return self._stop(done)
