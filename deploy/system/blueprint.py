@@ -156,8 +156,7 @@ class Blueprint:
     @cached_property
     def curves(self) -> FacilityCurves:
         """What all supernodes draw beside the NPUs of the plan."""
-        num_metered = sum(spec.num_npus for spec in self.instances)
-        return fleet_curves(self.settings.money.site, self.supernodes, self.plan, num_metered)
+        return fleet_curves(self.settings.money.site, self.supernodes, self.plan, self.instances)
 
     def npu_places(self) -> Places:
         """Where the NPUs of the plan stand: instances take them in their order."""
