@@ -16,5 +16,5 @@ def weights_load_s(blueprint: Blueprint) -> float:
     except LookupError:
         return 0.0
     num_dies = max(one.num_npus for one in blueprint.instances) * cluster.chip.num_dies.count
-    num_bytes = model_bytes(blueprint.model, cluster.defaults, blueprint.has_mtp)
+    num_bytes = model_bytes(blueprint.model, cluster.defaults, blueprint.drafting.has_mtp)
     return num_bytes / num_dies / access.bytes_per_s.value

@@ -107,12 +107,12 @@ def _block_tokens(tokens: int) -> int:
     return tokens
 
 
-def _background(path: str, cluster: Supernode) -> tuple[NamedFlow, ...]:
+def _background(path: str, cluster: Supernode, plan: Plan) -> tuple[NamedFlow, ...]:
     if not path:
         return ()
     from deploy.settings.background import read_background
 
-    return tuple(read_background(path, cluster))
+    return tuple(read_background(path, plan.clusters(cluster)))
 
 
 def _slo(text: str) -> Slo | None:
@@ -171,7 +171,7 @@ class Hardware(Struct, frozen=True):
     @property
     def supernodes(self) -> tuple[Supernode, ...]:
         """What each supernode of the plan is."""
-        return tuple(one.cluster or self.cluster for one in self.plan.supernodes)
+        return self.plan.clusters(self.cluster)
 
 
 class Routing(Struct, frozen=True):
@@ -293,7 +293,7 @@ class FabricLoad(Struct, frozen=True):
     background: tuple[NamedFlow, ...] = setting(
         "",
         _background,
-        needs=("cluster",),
+        needs=("cluster", "plan"),
         kept=_absolute,
         flag=("FILE", "YAML file of traffic of others on the fabric."),
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from deploy.settings.settings import Settings
+from deploy.system.drafting import decode_config
 from deploy.system.instance_physics import AggregatedPhysics
 from scheduler.core.config import CacheMode
 from scheduler.policies.disaggregation import ALWAYS
 from scheduler.protocol.errors import ConfigError
 from workers.aggregated.config import AggregatedConfig
-from workers.decode.config import DecodeConfig
 
 
 def check_aggregated(settings: Settings) -> None:
@@ -23,12 +23,8 @@ def check_aggregated(settings: Settings) -> None:
         )
     if not plan.has_aggregated:
         return
-    power, cache = settings.power, settings.cache
-    asked = {
-        "a power cap": power.cap_w is not None,
-        "parking": power.parking is not None,
-        "cache_answers with --cache local": cache.answers and cache.mode is CacheMode.LOCAL,
-    }
+    power = settings.power
+    asked = {"a power cap": power.cap_w is not None, "parking": power.parking is not None}
     for what, is_asked in asked.items():
         if is_asked:
             raise ConfigError(
@@ -39,14 +35,6 @@ def check_aggregated(settings: Settings) -> None:
 
 def aggregated_config(physics: AggregatedPhysics, *, settings: Settings, pass_tokens: int) -> AggregatedConfig:
     """The sizes of one; `pass_tokens` is the token budget of its steps."""
-    numerator, denominator = physics.tokens_per_step
-    decode = DecodeConfig(
-        num_dies=physics.num_dies,
-        blocks_per_die=physics.room.kv_blocks,
-        slots_per_die=physics.room.sequences,
-        extent_blocks=settings.instances.kv_extent_blocks,
-        tokens_per_step_num=numerator,
-        tokens_per_step_den=denominator,
-    )
+    decode = decode_config(physics, settings)
     names_next = settings.cache.mode is CacheMode.POOL
     return AggregatedConfig(decode, pass_tokens, physics.rows_per_sequence, names_next=names_next)

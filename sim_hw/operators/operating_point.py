@@ -14,6 +14,9 @@ from sim_hw.planes import Plane
 
 MOST_DRAFTS: Final = 16
 
+USUAL_ACCEPTANCE: Final = 0.7
+"""Of MTP, as CloudMatrix-Infer assumes it (arXiv 2506.12708 v3): 1.7 tokens a step."""
+
 KV_PRECISIONS: Final = (Precision.BF16, Precision.INT8, Precision.FP8)
 """What serving engines keep keys and values in."""
 
@@ -38,6 +41,11 @@ class Drafter(StrEnum):
     """A decoder layer of its own, of the target's attention and as wide as a dense layer of it, run once for each."""
     NGRAM = "ngram"
     """Text that was seen before: nothing is multiplied for it."""
+
+
+def draft_layers(drafter: Drafter, model: ModelShape) -> int:
+    """Layers of what drafts that keep KV of all tokens, as those of the model do."""
+    return {Drafter.MTP: model.mtp_layers, Drafter.EAGLE: 1}.get(drafter, 0)
 
 
 class Instance(Parallelism, frozen=True, kw_only=True):
@@ -149,7 +157,7 @@ class DecodePoint(Instance, frozen=True, kw_only=True):
     mtp_k: int = 0
     """Speculative tokens of a step, whatever proposes them."""
     drafter: Drafter = Drafter.MTP
-    acceptance: float = 0.7
+    acceptance: float = USUAL_ACCEPTANCE
     """Probability that a speculative token is accepted, given that the one before it was."""
 
     @property

@@ -21,10 +21,23 @@ from sim_hw.chips.chip import ExpertWeights, Precision
 from sim_hw.clusters.sheet import find_supernode
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.published import find_model
+from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import Drafter, ExpertBalance
 from sim_hw.planes import Plane
+from sim_hw.steps.aggregated_prediction import (
+    AggregatedPrediction,
+    largest_aggregated_batch,
+    predict_aggregated,
+)
+from sim_hw.steps.aggregated_step import aggregated_point
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
-from sim_hw.steps.predict import predict_decode, predict_operator, predict_prefill
+from sim_hw.steps.predict import (
+    DecodePrediction,
+    PrefillPrediction,
+    predict_decode,
+    predict_operator,
+    predict_prefill,
+)
 
 NOT_PREDICTED: Final = "not predicted"
 
@@ -119,12 +132,37 @@ def _predict(point: PublishedPoint, asked: Mapping[str, Any], cluster: Supernode
         collective = predict_operator(asked["operator"], cluster, asked["ep"], asked["rows"])
         return getattr(collective, point.metric), collective.error_bar
     fields = {name: _KINDS[name](value) if name in _KINDS else value for name, value in asked.items()}
-    model = find_model(point.model)
-    if point.stage == "decode":
-        answer = predict_decode(replace(default_decode_point(cluster, model), **fields))
-    else:
-        answer = predict_prefill(replace(default_prefill_point(cluster, model), **fields))
+    answer = _STAGES[point.stage](cluster, find_model(point.model), fields)
     return getattr(answer, point.metric), answer.error_bar
+
+
+def _decode(cluster: Supernode, model: ModelShape, fields: dict[str, Any]) -> DecodePrediction:
+    return predict_decode(replace(default_decode_point(cluster, model), **fields))
+
+
+def _prefill(cluster: Supernode, model: ModelShape, fields: dict[str, Any]) -> PrefillPrediction:
+    return predict_prefill(replace(default_prefill_point(cluster, model), **fields))
+
+
+def _aggregated(cluster: Supernode, model: ModelShape, fields: dict[str, Any]) -> AggregatedPrediction:
+    """Without a batch it is saturated: as many requests as fit, and as can be kept up."""
+    of_prompts = {name: fields.pop(name) for name in _OF_PROMPTS if name in fields}
+    output_tokens, is_saturated = fields.pop("output_tokens"), "batch_per_npu" not in fields
+    prefill = replace(default_prefill_point(cluster, model), **of_prompts)
+    if "overlap" in fields:
+        prefill = replace(prefill, overlap=fields["overlap"])
+    point = aggregated_point(replace(default_decode_point(cluster, model), **fields), prefill, output_tokens)
+    return predict_aggregated(largest_aggregated_batch(point) if is_saturated else point)
+
+
+_OF_PROMPTS: Final = ("prompt_tokens", "batch_tokens_per_npu", "reuse")
+"""Fields of a point of both stages that are of its prompts."""
+
+_STAGES: Final[Mapping[str, Callable[..., DecodePrediction | PrefillPrediction | AggregatedPrediction]]] = {
+    "decode": _decode,
+    "prefill": _prefill,
+    "aggregated": _aggregated,
+}
 
 
 def _with_precisions(cluster: Supernode, point: PublishedPoint) -> Supernode:

@@ -115,11 +115,17 @@ def _published(point: PublishedPoint) -> StudyPoint:
         chip = calibrated_chip(cluster.chip, Calibration(fit, (), FORM_SPREAD, ()))
         return published_prediction(point, replace(cluster, chip=chip))[0]
 
-    spread: float = getattr(FORM_SPREAD, point.stage)
+    spread = _form_spread(point.stage)
     if point.model != MODEL:
         spread = hypot(spread, UNMEASURED_MODEL_ERROR.value / NORMAL_90)
     engine = point.engine if point.use == ANOTHER_ENGINE else ""
     return StudyPoint(point.id, point.source, cluster.chip, engine, spread, point.low, point.high, value_with)
+
+
+def _form_spread(stage: str) -> float:
+    """Of steps of both stages, the larger of theirs."""
+    both = ["prefill", "decode"] if stage == "aggregated" else [stage]
+    return max(getattr(FORM_SPREAD, one) for one in both)
 
 
 def _table(point: StudyPoint) -> str:

@@ -75,6 +75,13 @@ class StepGovernor:
                 StepLoad(offset_ps + slope_ps * accepted, num_running, base_tokens + num_running * accepted)
                 for accepted in (at(step), at(last))
             )
-            clock = self._clock = self._throttle.clock(self._budget.watts, tuple(loads))
-            self._meter.use(clock.energy, self._busy_until_ns)
+            clock = self.clock_for(tuple(loads))
         return clock.stretched_ps(offset_ps), clock.stretched_ps(slope_ps)
+
+    def clock_for(self, loads: tuple[StepLoad, ...]) -> StepClock:
+        """The clock until it is chosen anew; it is chosen for these loads if that is now."""
+        clock = self._clock
+        if clock is None:
+            clock = self._clock = self._throttle.clock(self._budget.watts, loads)
+            self._meter.use(clock.energy, self._busy_until_ns)
+        return clock

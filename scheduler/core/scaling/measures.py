@@ -43,9 +43,9 @@ class Reports:
         self.passes_ns = 0
         self.budget_ns = 0.0
         self.made_tokens = 0
-        self.num_steps = 0
+        self.num_steps = 0.0
         self.steps_ns = 0
-        self.mixed_steps = 0
+        self.mixed_steps = 0.0
         self.mixed_ns = 0
 
     def prompt_work(self, backlog_tokens: int, there_s: float) -> PromptWork:
@@ -73,7 +73,7 @@ def _share(spent_ns: float, there_s: float) -> float:
     return min(1.0, spent_ns * 1e-9 / there_s) if there_s else 0.0
 
 
-def _mean_s(total_ns: int, count: int) -> float:
+def _mean_s(total_ns: int, count: float) -> float:
     return total_ns * 1e-9 / count if count else 0.0
 
 
@@ -115,8 +115,8 @@ class Measures(Guest):
         reports.num_reports += 1
         reports.busy_ns += busy_ns
         if message.__class__ is DecodeStepped:
-            num_steps = message.tokens_per_sequence
-            reports.made_tokens += message.num_running * num_steps
+            num_steps = message.mean_tokens
+            reports.made_tokens += message.num_tokens
             reports.num_steps += num_steps
             reports.steps_ns += message.steps_ns
             if self._budgets and self._computed_ns.get(message.instance) == message.boundary_ns:

@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as with_fields
 
 from scheduler.core.scaling.rules import InstanceSlot, ScalingRules
-from scheduler.policies.scaling_view import ScalingPolicy, ScalingView, Wanted
+from scheduler.policies.scaling_view import (
+    COMPUTING,
+    OutputWork,
+    PromptWork,
+    ScalingPolicy,
+    ScalingSample,
+    ScalingView,
+    Wanted,
+)
 from scheduler.protocol.addresses import aggregated_address, decode_address, prefill_address
+from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped
 from tests.checkers.losing_checks import run_checked
 from tests.checkers.scaling import FleetChecker
 from tests.naive.case import Case, Row
@@ -176,6 +185,63 @@ def test_a_policy_that_never_wants_a_change_changes_nothing(scaled: tuple[Case, 
     tables = system.scheduler.table, plain.scheduler.table
     for name in ("reason", "output_tokens", "first_token_ns", "decode_started_ns", "last_token_ns", "ended_ns"):
         assert getattr(tables[0], name) == getattr(tables[1], name)
+
+
+class Keeps:
+    """Wants no change, and keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.samples: list[ScalingSample] = []
+
+    def wanted(self, view: ScalingView) -> Wanted:
+        """As it is."""
+        self.samples.append(view.now)
+        return Wanted({}, "as it is")
+
+
+@settings(phases=QUICK_PHASES, max_examples=40)
+@given(case=st.one_of(any_cases(), with_aggregated()), data=st.data())
+def test_what_a_policy_sees_of_work_is_what_was_reported(case: Case, data: st.DataObject) -> None:
+    kept: list[Keeps] = []
+
+    def make() -> ScalingPolicy:
+        kept.append(Keeps())
+        return kept[-1]
+
+    rules = data.draw(scaling_rules(case))
+    rules = with_fields(rules, absent=frozenset[str](), slots=_apart(rules.slots), make_policy=make)
+    system = run_checked(case, Trouble(), rules)
+    samples = kept[0].samples
+    if not samples:
+        return
+    role_of = {slot.address: slot.role for slot in rules.slots}
+    # Whether what came at the very time of the last sample is in it hangs on the order within that nanosecond.
+    until_s = samples[-1].at_s
+    earlier = [one for at_ns, one in system.told if at_ns * 1e-9 < until_s]
+    at_once = [one for at_ns, one in system.told if at_ns * 1e-9 == until_s]
+    for role in rules.roles:
+        seen = [sample.roles[role] for sample in samples]
+        for found, counted in (
+            (sum(one.prompts.num_tokens for one in seen), _computed),
+            (sum(one.outputs.num_tokens for one in seen), _made),
+        ):
+            least = sum(counted(one) for one in earlier if role_of.get(getattr(one, "instance", "")) == role)
+            more = sum(counted(one) for one in at_once if role_of.get(getattr(one, "instance", "")) == role)
+            assert least <= found <= least + more
+        for one in seen:
+            assert 0 <= one.prompts.budget_share <= one.prompts.busy_share <= one.busy_share <= 1
+            assert one.prompts.backlog_tokens >= 0 <= one.outputs.num_sequences <= one.outstanding_requests
+            assert not one.outputs.mixed_steps or one.prompts.num_tokens
+            assert role in COMPUTING or one.prompts == PromptWork()
+            assert role != "prefill" or one.outputs == OutputWork()
+
+
+def _computed(message: Message | None) -> int:
+    return message.computed_tokens if isinstance(message, PrefillStepped) else 0
+
+
+def _made(message: Message | None) -> int:
+    return message.num_running * message.tokens_per_sequence if isinstance(message, DecodeStepped) else 0
 
 
 class _AsItIs:

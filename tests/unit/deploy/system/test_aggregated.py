@@ -10,7 +10,9 @@ from deploy.report.life import life_of
 from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual, write_result
 from deploy.run_folder.read import open_run
 from deploy.settings.load import load_settings
+from deploy.settings.options import for_run
 from deploy.system.blueprint import Blueprint
+from scheduler.metrics.outcome.summary import Summary
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
 from tests.unit.sim_hw.known import SUPERNODES
@@ -41,6 +43,26 @@ def test_prefixes_are_found(cache: str) -> None:
     summary = run(plan="2x32a+48c", cache=cache).summary
     assert summary.requests.finished == 80
     assert summary.cache.hit_tokens > 0
+
+
+def test_answers_are_kept_where_they_were_made() -> None:
+    tasks = str(Path(DEMO).with_name("agents.yaml"))
+    rows = TraceOptions(300, 1, 1.0, 0, False, None)
+
+    def summary(cache: str, *, answers: bool) -> Summary:
+        settings = load_settings(None, {"plan": "1x32a+48c", "cache": cache, "cache_answers": answers})
+        return replay_virtual(ReplayJob(tasks, for_run(rows, settings, tasks), settings)).summary
+
+    without, kept, pooled = (
+        summary("local", answers=False),
+        summary("local", answers=True),
+        summary("pool", answers=True),
+    )
+    assert kept.requests.finished == kept.requests.arrived == 300
+    assert without.cache.hit_tokens < kept.cache.hit_tokens
+    # One instance that never forgets finds what the pool does, and nothing has to move for it.
+    assert kept.cache.hit_tokens == pytest.approx(pooled.cache.hit_tokens, rel=0.01)
+    assert kept.fabric.rdma.bytes == 0
 
 
 def test_a_rule_splits_prompts_and_says_why() -> None:
@@ -76,7 +98,6 @@ def test_a_rule_that_fails_is_contained(tmp_path: Path) -> None:
     [
         ({"plan": "24x16a+48c", "power_cap": "300kW"}, "aggregated instances (a) do not work with a power cap yet"),
         ({"plan": "24x16a+48c", "parking": "idle=30s"}, "do not work with parking yet"),
-        ({"plan": "24x16a", "cache": "local", "cache_answers": True}, "do not work with cache_answers"),
         ({"plan": "24x16a"}, "has no cache servers for --cache pool"),
         ({"disaggregation": "never"}, "has not both prefill (p) and aggregated (a) instances"),
         ({"plan": "2x1a", "cache": "none"}, "leave no room for KV in 64 GB; take more NPUs"),

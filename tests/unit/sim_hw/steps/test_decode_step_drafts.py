@@ -64,6 +64,26 @@ def test_the_more_requests_the_fewer_drafts_pay(batch: int, best: int) -> None:
     assert min(tried, key=tpot_s).mtp_k == best
 
 
+def best_drafts(point: DecodePoint) -> int:
+    """The number of them with the least time per token, the least if there are several."""
+    return min(range(9), key=lambda drafts: tpot_s(replace(point, mtp_k=drafts)))
+
+
+@given(points(), st.floats(0, 1), st.floats(0, 1))
+def test_the_more_is_accepted_the_more_drafts_pay(point: DecodePoint, one: float, other: float) -> None:
+    less, more = (best_drafts(replace(point, acceptance=acceptance)) for acceptance in sorted((one, other)))
+    assert less <= more
+
+
+@pytest.mark.parametrize("drafter", Drafter)
+@pytest.mark.parametrize("acceptance", [0.3, 0.5, 0.7, 0.85])
+def test_the_fuller_an_instance_the_fewer_drafts_pay(drafter: Drafter, acceptance: float) -> None:
+    point = replace(ON_CLOUDMATRIX, drafter=drafter, acceptance=acceptance)
+    best = [best_drafts(replace(point, batch_per_npu=batch)) for batch in (2, 8, 32, 96, 200)]
+    assert best == sorted(best, reverse=True)
+    assert best[0] > best[-1]
+
+
 def test_the_first_draft_takes_all_rows_and_each_further_one_a_single_row() -> None:
     point = replace(ON_CLOUDMATRIX, mtp_k=3)
     assert (point.whole_drafts, point.single_drafts) == (1, 2)

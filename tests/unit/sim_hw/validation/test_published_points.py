@@ -23,7 +23,9 @@ from sim_hw.validation.published_points import (
 
 ROWS = published_rows()
 PREDICTED = [row for row in ROWS if row.error is not None]
-OF_ITS_ENGINE = [row for row in PREDICTED if row.point.use != "another engine"]
+OF_ONE_STAGE = [row for row in PREDICTED if row.point.stage != "aggregated"]
+OF_ITS_ENGINE = [row for row in OF_ONE_STAGE if row.point.use != "another engine"]
+OF_BOTH_STAGES = [row for row in PREDICTED if row.point.stage == "aggregated"]
 
 
 def test_points_have_names_of_their_own_and_sources() -> None:
@@ -51,6 +53,12 @@ def test_other_points_are_within_the_bar_of_their_chip() -> None:
     assert sum(abs(row.error or 0.0) > 0.15 for row in OF_ITS_ENGINE) <= 1
     inside = [row for row in OF_ITS_ENGINE if abs(row.error or 0.0) <= (row.error_bar or 0.0)]
     assert len(inside) >= 0.8 * len(OF_ITS_ENGINE)
+
+
+def test_points_of_both_stages_in_one_pool_are_within_the_bar() -> None:
+    assert len(OF_BOTH_STAGES) == 10
+    assert {row.chip for row in OF_BOTH_STAGES} == {"ascend-910b", "b200", "h100", "h200"}
+    assert all(abs(row.error or 0.0) <= (row.error_bar or 0.0) for row in OF_BOTH_STAGES)
 
 
 def test_an_error_is_the_distance_to_the_range() -> None:
