@@ -273,9 +273,9 @@ def sweep(
     return Sweep(run_sweep(file, out, address, jobs, retry_failed=retry_failed))
 
 
-def model(stage: Literal["prefill", "decode"], **keywords: Keyword) -> dict[str, Any]:
-    """What the cost model says of one operating point: the JSON of `supernode model prefill` or `decode`, whose options
-    are the keywords."""
+def model(stage: Literal["prefill", "decode", "aggregated"], **keywords: Keyword) -> dict[str, Any]:
+    """What the cost model says of one operating point: the JSON of `supernode model prefill`, `decode` or `aggregated`,
+    whose options are the keywords."""
     return answer_of(stage, keywords)
 
 

@@ -28,7 +28,8 @@ from sim_hw.network.lines import LineEnd
 from tests.made_up_lines import MadeUpLines
 from workers.cache.pool import CachePool
 from workers.cache.sizes import StoreSizes
-from workers.decode.instance import DecodeConfig, DecodeInstance
+from workers.decode.config import DecodeConfig, Sampling
+from workers.decode.instance import DecodeInstance
 from workers.fabric.fabric import Fabric
 from workers.fabric.routes import FabricConfig, KvTransferRoutes, LinkGroup, PathProfile
 from workers.prefill.config import PrefillConfig
@@ -178,6 +179,7 @@ def make_worker(spec: dict[str, Any], address: str) -> Component:
         tokens_per_step_num=17,
         tokens_per_step_den=10,
         report_interval_ns=spec.get("report_interval_ns", NEVER_NS),
+        sampling=Sampling(*spec["sampled"]) if "sampled" in spec else None,
     )
     return DecodeInstance(address, config, FlatSteps(), FlatEnergy(), began_ns=spec.get("began_ns", 0))
 

@@ -71,8 +71,10 @@ def _stages(seen: dict[str, Any]) -> str:
 
 def _instances(instances: list[dict[str, Any]]) -> str:
     """Those that are not there, but for the plan's, are only counted."""
-    rows = [("Instance", "NPUs", "first NPU", "up", "busy", "power", "per NPU", "KV used")]
     shown = [one for one in instances if one["planned"] or one["phase"] not in NOT_THERE]
+    has_several = len({one["cluster"] for one in shown}) > 1
+    head = ["Instance", "NPUs", "first NPU", "up", "busy", "power", "per NPU", "KV used"]
+    rows: list[Sequence[str]] = [[*head, "chip"] if has_several else head]
     for one in shown:
         kv_usage = "-" if one["kv_usage"] is None else f"{one['kv_usage']:.1%}"
         watts = one["watts"]
@@ -86,12 +88,14 @@ def _instances(instances: list[dict[str, Any]]) -> str:
                 f"{watts / 1000:.1f} kW",
                 f"{watts / one['num_npus']:.0f} W",
                 kv_usage,
+                *([one["chip"]] if has_several else []),
             )
         )
     total_npus = sum(one["num_npus"] for one in shown if one["phase"] not in NOT_THERE)
     total_kw = sum(one["watts"] for one in shown) / 1000
     num_up = sum(one["up"] for one in shown)
-    rows.append(("all", f"{total_npus}", "", f"{num_up}/{len(shown)}", "", f"{total_kw:.1f} kW", "", ""))
+    empty = [""] * (3 if has_several else 2)
+    rows.append(("all", f"{total_npus}", "", f"{num_up}/{len(shown)}", "", f"{total_kw:.1f} kW", *empty))
     num_more = len(instances) - len(shown)
     more = f"{num_more} more are not there; an autoscaler or an operator may start them\n" if num_more else ""
     return _table(rows) + more

@@ -13,6 +13,7 @@ from deploy.engines.kv_events import WireForm
 from deploy.engines.publisher import MAX_TOPIC_CHARACTERS, KvEventsSpec, load_zmq, parse_endpoint
 from deploy.hardware.notes import tell_notes
 from deploy.http.spec import BLOCK_TOKENS, KEY_VARIABLE, http_spec
+from deploy.http.traces_url import ENDPOINT_VARIABLE, with_traces
 from deploy.settings.options import Told, setting_options, with_options
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
@@ -49,6 +50,10 @@ KeyFile = Annotated[str | None, typer.Option(metavar="FILE", help=f"Keys of clie
 Tokenizer = Annotated[
     str | None, typer.Option(metavar="FILE", help="A tokenizer.json that counts its tokens, which else are estimated.")
 ]
+HttpTraces = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help=f"An OTLP/HTTP receiver of spans of requests; or as {ENDPOINT_VARIABLE} says."),
+]
 Grace = Annotated[float, typer.Option(metavar="S", help="Wall seconds that open requests have at the end.")]
 
 
@@ -67,6 +72,7 @@ def serve_engine(
     record: Record = None,
     http_key_file: KeyFile = None,
     http_tokenizer: Tokenizer = None,
+    http_traces: HttpTraces = None,
     grace: Grace = 20.0,
 ) -> int:
     """Serve one emulated instance as a vLLM server is served, without a scheduler in front: that is yours to bring.
@@ -83,7 +89,8 @@ def serve_engine(
             raise ConfigError(f"--{option} is {value:g}; give a number from {lowest:g} to {highest:g}")
     if not 0 <= grace <= 3600:
         raise ConfigError(f"--grace is {grace:g}; give seconds from 0 to 3,600")
-    http = http_spec(address, http_key_file, "serve-engine")
+    not_real = "" if speed == 1.0 else f"spans are in real time, which --speed {speed:g} is not; leave one of them out"
+    http = with_traces(http_spec(address, http_key_file, "serve-engine"), http_traces, not_real)
     if http.port and http.port + count - 1 > 65535:
         raise ConfigError(f"serve-engine {address}: {count} engines need as many ports from there on; give a lower one")
     events = _events(kv_events, kv_replay, kv_topic, kv_form)

@@ -22,7 +22,7 @@ from deploy.commands.existing_cluster import EXISTING_OPTIONS, ExistingFlags
 from deploy.dashboards.files import FOLDER as DASHBOARDS_FOLDER
 from deploy.hardware.notes import tell_notes
 from deploy.http.spec import KEY_VARIABLE, HttpSpec, http_spec
-from deploy.http.traces_url import ENDPOINT_VARIABLE, traces_url
+from deploy.http.traces_url import ENDPOINT_VARIABLE, with_traces
 from deploy.settings.options import Grace, Json, Told, setting_options, with_options
 from deploy.system.metric_names import names_shown
 from deploy.terminal.interrupt import stop_on_interrupt
@@ -99,7 +99,7 @@ def up(
         )
     settings = told.load()
     tell_notes(settings.hardware.model)
-    names_shown(settings.run.metric_names, settings.hardware.cluster)
+    names_shown(settings.run.metric_names, *settings.hardware.supernodes)
     for flag, port, lowest in (("--metrics-port", metrics_port, 0), ("--prometheus-port", prometheus_port, 1)):
         if not lowest <= port <= 65535:
             raise ConfigError(f"{flag} is {port}; give a number from {lowest} to 65535")
@@ -107,7 +107,7 @@ def up(
     served = None if http is None else http_spec(http, http_key_file)
     if served is not None:
         _refuse_taken("--http", served.port, served.host)
-        served = _with_traces(_with_tokenizer(served, http_tokenizer), http_traces)
+        served = with_traces(_with_tokenizer(served, http_tokenizer), http_traces)
     elif http_key_file is not None:
         raise ConfigError("--http-key-file: there is nobody to show a key to; give --http as well, or leave it out")
     elif http_traces is not None:
@@ -138,23 +138,6 @@ def _with_tokenizer(served: HttpSpec, path: str | None) -> HttpSpec:
 
     FileTokens(path)
     return replace(served, tokenizer_path=str(Path(path).resolve()))
-
-
-def _with_traces(served: HttpSpec, flag: str | None) -> HttpSpec:
-    """Where spans are sent is said here, as is that they cannot be: by whom a flag was given, that is an error."""
-    url = traces_url(flag)
-    if not url:
-        return served
-    from deploy.http.tracing import Tracing
-
-    try:
-        Tracing(url, "").close()
-    except ConfigError as error:
-        if flag is not None:
-            raise
-        tell(f"requests are not traced, though the environment asks for it: {error}")
-        return served
-    return replace(served, traces_url=url)
 
 
 def _refuse_taken(flag: str, port: int, host: str = LOOPBACK) -> None:

@@ -8,11 +8,11 @@ from inspect import signature
 from typing import Any, get_type_hints
 
 from deploy.hardware.operating_points import InstanceOptions
-from deploy.hardware.point_answers import answer_decode, answer_prefill
+from deploy.hardware.point_answers import answer_aggregated, answer_decode, answer_prefill
 from deploy.hardware.point_page import Answer, with_intervals
 from scheduler.protocol.errors import ConfigError
 
-_ANSWERS = {"prefill": answer_prefill, "decode": answer_decode}
+_ANSWERS = {"prefill": answer_prefill, "decode": answer_decode, "aggregated": answer_aggregated}
 
 
 def answer_of(stage: str, keywords: Mapping[str, Any]) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,7 +23,14 @@ from sim_hw.operators.operating_point import (
 )
 from sim_hw.planes import Plane
 from sim_hw.steps.afd_step import AfdPoint
-from sim_hw.steps.default_points import default_decode_point, default_prefill_point
+from sim_hw.steps.aggregated_prediction import largest_aggregated_batch
+from sim_hw.steps.aggregated_step import AggregatedPoint, aggregated_point, with_batch
+from sim_hw.steps.default_points import PUBLISHED_BATCH, default_decode_point, default_prefill_point
+
+TOKEN_BUDGET: Final = 512
+"""Token rows of a step of an aggregated instance, per package, as in replays."""
+
+OUTPUT_TOKENS: Final = 1024
 
 
 class InstanceOptions(Struct, frozen=True, kw_only=True):
@@ -55,12 +62,18 @@ def decode_point(
     acceptance: float | None = None,
     accept_length: float | None = None,
     drafter: str | None = None,
+    draft_model: ModelShape | None = None,
 ) -> DecodePoint:
     """A point of the cluster's decode stage; None was not given. `accept_length` stands for an acceptance."""
     default = default_decode_point(_with_precisions(cluster, options), model)
     load = _given(batch_per_npu=batch_per_npu, context_tokens=context_tokens, mtp_k=mtp_k, acceptance=acceptance)
     if drafter is not None:
-        load["drafter"] = Drafter(one_of("--drafter", drafter, list(Drafter)))
+        load["drafter"] = kind = Drafter(one_of("--drafter", drafter, list(Drafter)))
+        if mtp_k == 0 and kind is not Drafter.MTP:
+            raise ConfigError(f"--drafter {drafter} and --mtp 0: nothing is drafted; leave one out")
+        if mtp_k is None and kind is not Drafter.MTP:
+            load["mtp_k"] = max(1, default.mtp_k)
+    load |= _given(draft_model=draft_model)
     point = replace(default, **_instance(default, options), **load)
     if accept_length is None:
         return point
@@ -84,11 +97,14 @@ def afd_point(point: DecodePoint, options: InstanceOptions, afd: str) -> AfdPoin
     return AfdPoint(**fields, ffn_npus=ffn)
 
 
-def acceptance_of(accept_length: float, drafts: int) -> float:
-    """The acceptance of each draft with which a step yields `accept_length` tokens in expectation."""
+def acceptance_of(
+    accept_length: float, drafts: int, told_as: str = "--accept-length", drafts_as: str = "--mtp"
+) -> float:
+    """The acceptance of each draft with which a step yields `accept_length` tokens in expectation; both are known to
+    the user by the other two names."""
     if not 1.0 <= accept_length <= 1.0 + drafts:
         yields = f"a step of {drafts} drafts yields 1 to {1 + drafts} tokens"
-        raise ConfigError(f"--accept-length {accept_length}: {yields}; change it or --mtp")
+        raise ConfigError(f"{told_as} {accept_length}: {yields}; change it or {drafts_as}")
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2
@@ -114,6 +130,35 @@ def prefill_point(
     if cache_plane is not None:
         load["cache_plane"] = Plane(one_of("--cache-plane", cache_plane, [Plane.UB, Plane.VPC]))
     return replace(default, **_instance(default, options), **load)
+
+
+def both_stages_point(
+    cluster: Supernode,
+    model: ModelShape,
+    options: InstanceOptions,
+    batch_per_npu: int | None = None,
+    prompt_tokens: int | None = None,
+    output_tokens: int | None = None,
+    token_budget_per_npu: int | None = None,
+    reuse: float | None = None,
+    cache_plane: str | None = None,
+    mtp_k: int | None = None,
+    acceptance: float | None = None,
+    accept_length: float | None = None,
+    drafter: str | None = None,
+) -> AggregatedPoint:
+    """A point of an aggregated instance, by default as large as the cluster's prefill instance; None was not given. The
+    batch is then the published one, or the largest that fits and can be kept up."""
+    if options.num_npus is None and options.ep is None:
+        options = replace(options, num_npus=cluster.defaults.prefill.num_npus)
+    decode = decode_point(cluster, model, options, batch_per_npu, None, mtp_k, acceptance, accept_length, drafter)
+    budget = TOKEN_BUDGET if token_budget_per_npu is None else token_budget_per_npu
+    prefill = prefill_point(cluster, model, options, budget, prompt_tokens, reuse, cache_plane)
+    point = aggregated_point(decode, prefill, OUTPUT_TOKENS if output_tokens is None else output_tokens)
+    if batch_per_npu is not None:
+        return point
+    largest = largest_aggregated_batch(point).decode.batch_per_npu
+    return with_batch(point, min(largest, PUBLISHED_BATCH))
 
 
 def _with_precisions(cluster: Supernode, options: InstanceOptions) -> Supernode:

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
+from deploy.http.spec import HttpSpec
+from deploy.terminal.output import tell
 from scheduler.protocol.errors import ConfigError
 
 ENDPOINT_VARIABLE: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -14,6 +18,26 @@ TRACES_VARIABLE: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 OFF_VARIABLE: Final = "OTEL_SDK_DISABLED"
 
 _PATH: Final = "/v1/traces"
+
+
+def with_traces(served: HttpSpec, flag: str | None, why_not: str = "") -> HttpSpec:
+    """With where spans are sent, if anybody asks for that. That they cannot be, `why_not` or for want of packages, is
+    said here: to whom gave a flag by a `ConfigError`, else by a line."""
+    url = traces_url(flag)
+    if not url:
+        return served
+    from deploy.http.tracing import Tracing
+
+    try:
+        if why_not:
+            raise ConfigError(f"--http-traces {url}: {why_not}")
+        Tracing(url, "").close()
+    except ConfigError as error:
+        if flag is not None:
+            raise
+        tell(f"requests are not traced, though the environment asks for it: {error}")
+        return served
+    return replace(served, traces_url=url)
 
 
 def traces_url(flag: str | None, environment: Mapping[str, str] = os.environ) -> str:

@@ -200,6 +200,9 @@ class ControlPlane:
             await self._http.close()
         return num_waiting
 
+    async def meet(self) -> None:
+        """A host's first call, so that it is connected before it has something to say."""
+
     async def deliver(self, data: bytes) -> None:
         """Take an envelope from a host. Nothing is awaited, so calls stay in order."""
         if self._session is not None:
@@ -310,9 +313,7 @@ class ControlPlane:
         if self._telemetry is None:
             return await session.run()
         self._telemetry.begin(session, is_replay=is_replay)
-        if self._http is not None:
-            self._http.begin(session)
-        self._has_begun.set()
+        opening = asyncio.create_task(self._open(session))
         if not is_replay:
             self._idle_error = ""
         outcome: RunOutcome = "failed"
@@ -320,10 +321,18 @@ class ControlPlane:
             end = await session.run()
             outcome = "interrupted" if end.interrupted else "completed"
         finally:
+            opening.cancel()
             # Nobody's doing: what was accepted arrives anew when the idle run is tried again.
             self._end_served(goes_on=outcome == "failed" and not is_replay)
             self._telemetry.end(outcome)
         return end
+
+    async def _open(self, session: Session) -> None:
+        """Take requests from clock zero on: one before that would wait for it, and its client with it."""
+        if self._http is not None:
+            await session.zero()
+            self._http.begin(session)
+        self._has_begun.set()
 
     def _end_served(self, *, goes_on: bool) -> None:
         if self._http is not None:

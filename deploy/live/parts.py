@@ -19,7 +19,6 @@ from deploy.run.sources import clients_log, clients_warnings, make_sources
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from deploy.system.instances import InstanceSpec
-from deploy.system.several_clusters import refuse_several
 from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.decisions import RunDecisions
@@ -60,7 +59,6 @@ class KeptParts(Struct, frozen=True):
 
 def replay_run(job: ReplayJob, blueprint: Blueprint, speed: float, *, is_profiled: bool = False) -> RunSpec:
     """A replay as the plain data from which every process makes its parts; one that is profiled measures first."""
-    refuse_several(job.settings)
     spec = {
         "config": job.settings.to_plain(),
         "trace": str(Path(job.trace).resolve()),
@@ -82,7 +80,6 @@ def host_plans(blueprint: Blueprint) -> list[HostPlan]:
 
     Of a plan with more than `MAX_INSTANCE_HOSTS` instances, neighbours in a supernode share a host and its fate.
     """
-    refuse_several(blueprint.settings)
     npus = {spec.address: spec.num_npus for spec in blueprint.instances}
     shared = tuple(a for a in blueprint.worker_addresses if a in (FABRIC_ADDRESS, *blueprint.pools))
     there = [spec for spec in blueprint.instances if spec.address not in blueprint.absent]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, Protocol
@@ -164,6 +165,12 @@ class Session:
         if self._is_stopped:
             self._runtime.stop()
         await self._transport.begin(self._clock)
+
+    async def zero(self) -> None:
+        """Return when emulated time begins."""
+        assert self._clock is not None
+        while self._clock.now_ns() < 0:
+            await self._clock.wait(asyncio.Event(), 0)
 
     async def run(self) -> LiveEnd:
         """Until nothing is due any more, or `stop`."""

@@ -29,7 +29,7 @@ class TelemetrySpec(Struct, frozen=True):
     def of(cls, blueprint: Blueprint, hosts: Mapping[str, tuple[str, ...]], port: int) -> TelemetrySpec:
         """All instances of a plan; `hosts` are the addresses on each host."""
         chosen = blueprint.settings.run.metric_names
-        return cls(metric_layout(blueprint, hosts, names_shown(chosen, blueprint.cluster)), port)
+        return cls(metric_layout(blueprint, hosts, names_shown(chosen, *blueprint.supernodes)), port)
 
 
 class Telemetry:

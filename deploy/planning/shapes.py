@@ -14,6 +14,7 @@ from deploy.planning.demand import Demand
 from deploy.planning.search import Counts, Lattice
 from deploy.settings.settings import DEFAULTS, Settings
 from deploy.system.blueprint import Blueprint
+from deploy.system.drafting import drafting_of
 from scheduler.core.config import CacheMode
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.errors import ConfigError
@@ -209,9 +210,12 @@ def _check_alone(point: PrefillPoint, demand: Demand, limit_s: float) -> None:
 def _decode(settings: Settings, num_npus: int, demand: Demand, slo: Slo) -> Kind:
     hardware, options = settings.hardware, settings.instances
     context = max(1, min(round(demand.context_tokens), hardware.model.max_positions))
-    mtp_k = min(1, hardware.model.mtp_layers) if options.mtp else 0
+    drafting = drafting_of(settings)
     instance = InstanceOptions(num_npus=num_npus, eplb=options.expert_balance)
-    point = decode_point(hardware.cluster, hardware.model, instance, 1, context, mtp_k)
+    load = 1, context, drafting.drafts, drafting.acceptance
+    point = decode_point(
+        hardware.cluster, hardware.model, instance, *load, drafter=drafting.drafter.value, draft_model=drafting.model
+    )
     found = predict_decode(largest_batch(point, slo.tpot_s if slo.tpot_s is not None else float("inf")))
     needed = demand.output_tokens_per_s / (found.tokens_per_s_per_npu * num_npus)
     return Kind("d", num_npus, needed, found.error_bar)

@@ -13,7 +13,7 @@ from deploy.pages.plots import Figure, colour_bar, column, layout
 from deploy.pages.units import scale, shown
 from deploy.report.chart import COLOURS
 from deploy.report.course import Course
-from deploy.run_folder.read import Instance, RunFolder
+from deploy.run_folder.read import Instance, RunFolder, SupernodeNodes
 
 PREFILL_COLOUR: Final = COLOURS[0]
 DECODE_COLOUR: Final = COLOURS[2]
@@ -55,15 +55,14 @@ class Measure(Struct, frozen=True):
 class _Grid:
     """Where cells lie: an NPU's node tells its column, its place there the row; nodes go on in bands below."""
 
-    def __init__(self, run: RunFolder) -> None:
-        self._run = run
-        rows = run.npus_per_node
-        self.num_bands: Final = -(-run.num_nodes // NODES_PER_BAND)
+    def __init__(self, nodes: SupernodeNodes) -> None:
+        rows = self._npus_per_node = nodes.npus_per_node
+        self.num_bands: Final = -(-nodes.count // NODES_PER_BAND)
         # A gap is a column or row of its own that stays empty.
         widths = [
             width
             for place in range(NODES_PER_BAND)
-            for width in ((RACK_GAP, 1.0) if place and place % run.nodes_per_rack == 0 else (1.0,))
+            for width in ((RACK_GAP, 1.0) if place and place % nodes.nodes_per_rack == 0 else (1.0,))
         ]
         self.columns: Final = [index for index, width in enumerate(widths) if width == 1.0]
         self.x_edges: Final = [0.0, *accumulate(widths)]
@@ -73,24 +72,25 @@ class _Grid:
         """Something of each NPU in rows and columns, None between them."""
         table: list[list[Any]] = [[None] * (len(self.x_edges) - 1) for _ in range(len(self.y_edges) - 1)]
         for npu, value in enumerate(of_npus):
-            node, row = divmod(npu, self._run.npus_per_node)
+            node, row = divmod(npu, self._npus_per_node)
             band, place = divmod(node, NODES_PER_BAND)
-            table[band * (self._run.npus_per_node + 1) + row][self.columns[place]] = value
+            table[band * (self._npus_per_node + 1) + row][self.columns[place]] = value
         return table
 
     def stretches(self, first: int, num_npus: int) -> Iterator[tuple[float, float, float]]:
         """From where to where some NPUs go in each band, and how deep that band ends."""
-        begin, end = first // self._run.npus_per_node, (first + num_npus - 1) // self._run.npus_per_node
+        begin, end = first // self._npus_per_node, (first + num_npus - 1) // self._npus_per_node
         for band in range(begin // NODES_PER_BAND, end // NODES_PER_BAND + 1):
             left = max(begin - band * NODES_PER_BAND, 0)
             right = min(end - band * NODES_PER_BAND, NODES_PER_BAND - 1)
-            bottom = self.y_edges[(band + 1) * (self._run.npus_per_node + 1) - 1]
+            bottom = self.y_edges[(band + 1) * (self._npus_per_node + 1) - 1]
             yield self.x_edges[self.columns[left]], self.x_edges[self.columns[right] + 1], bottom
 
 
 def map_of(run: RunFolder, supernode: int, measure: Measure, values: Mapping[str, float]) -> str:
     """A value per NPU by instance address, of one supernode."""
-    grid, fitting = _Grid(run), scale(measure.unit, measure.top)
+    nodes = run.supernodes[supernode]
+    grid, fitting = _Grid(nodes), scale(measure.unit, measure.top)
     shades: list[float | None] = []
     texts: list[str] = []
     shapes: list[dict[str, Any]] = []
@@ -103,7 +103,7 @@ def map_of(run: RunFolder, supernode: int, measure: Measure, values: Mapping[str
         told = f"{instance.address}: {shown(measure.unit, value)} per NPU, {instance.num_npus} NPUs from {first}"
         shades += column([value], fitting.divisor) * instance.num_npus
         texts += [told] * instance.num_npus
-    num_spare = run.num_nodes * run.npus_per_node - len(shades)
+    num_spare = nodes.count * nodes.npus_per_node - len(shades)
     places: dict[str, Any] = {"x": grid.x_edges, "y": grid.y_edges, "xgap": 2, "ygap": 2}
     scaling = _shades(measure.hue, measure.top / fitting.divisor, fitting.suffix)
     traces = [{**places, **scaling, "z": grid.cells(shades), "text": grid.cells(texts), **_TEXT_ONLY}]
@@ -115,7 +115,8 @@ def map_of(run: RunFolder, supernode: int, measure: Measure, values: Mapping[str
     x, y = {**hidden, "range": [0, grid.x_edges[-1]]}, {**hidden, "range": [grid.y_edges[-1], 0]}
     margin = {"l": 2, "r": 12, "t": 8, "b": 8}
     drawn = layout(LIGHT_AND_DARK, x, y, shapes=shapes, annotations=names, margin=margin, dragmode=False)
-    title = f"{measure.title}, supernode {supernode}" if run.num_supernodes > 1 else measure.title
+    of = f", {nodes.cluster} ({nodes.chip})" if run.has_several_clusters else ""
+    title = f"{measure.title}, supernode {supernode}{of}" if len(run.supernodes) > 1 else measure.title
     roles = {"prefill", "decode", *(one.role for one in run.instances)}
     figure = Figure(traces, drawn, tuple((role, colour) for role, colour in COLOUR_OF.items() if role in roles))
     return card(title, measure.about, figure, round(grid.y_edges[-1] * CELL_PX), wide=True)

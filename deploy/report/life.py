@@ -143,8 +143,9 @@ def _events(run: RunFolder, request_id: int) -> Iterator[LifeEvent]:
     for row in _own(run.decisions["prefill"], request_id):
         yield from _prefill_chosen(run, row, cached)
     if (at_ns := stamp("prefill_started_ns")) != NOT_YET:
-        computed = f"computes {prompt - cached:,} tokens, {cached:,} are cached"
-        yield LifeEvent(at_ns, "prefill began", texts["prefill_instance"][request_id], computed)
+        where = texts["prefill_instance"][request_id]
+        computed = f"computes {prompt - cached:,} tokens, {cached:,} are cached{_chip(run, where)}"
+        yield LifeEvent(at_ns, "prefill began", where, computed)
     if (at_ns := stamp("first_token_ns")) != NOT_YET:
         ttft = shown("s", (at_ns - stamp("arrived_ns")) / NS_PER_S)
         yield LifeEvent(at_ns, "first token", texts["prefill_instance"][request_id], f"TTFT {ttft}")
@@ -156,9 +157,18 @@ def _events(run: RunFolder, request_id: int) -> Iterator[LifeEvent]:
         yield from _losses(run, stamp("arrived_ns"), stamp("ended_ns"))
     yield from _scalings(run, stamp("arrived_ns"), stamp("ended_ns"))
     if (at_ns := stamp("decode_started_ns")) != NOT_YET:
-        yield LifeEvent(at_ns, "decode began", texts["decode_instance"][request_id], "at a boundary between steps")
+        where = texts["decode_instance"][request_id]
+        yield LifeEvent(at_ns, "decode began", where, f"at a boundary between steps{_chip(run, where)}")
     reason = texts["finish_reason"][request_id]
     yield LifeEvent(stamp("ended_ns"), f"ended: {reason}", "", _outcome(run, request_id))
+
+
+def _chip(run: RunFolder, address: str) -> str:
+    """On what an instance runs, in a fleet in which not all run on the same."""
+    if not run.has_several_clusters:
+        return ""
+    instance = next(one for one in run.instances if one.address == address)
+    return f"; on {run.supernodes[instance.supernode].chip}"
 
 
 def _own(rows: Rows, request_id: int) -> Sequence[Any]:

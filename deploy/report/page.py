@@ -183,18 +183,38 @@ def _fleet_section(run: RunFolder, course: Course) -> str:
     watts = {one.address: course.overall(f"watts:{one.address}") / one.num_npus for one in run.instances}
     if run.comes_and_goes:
         about = "Each instance that there was. NPUs change hands, so there is no map of them."
-        return section("The supernode", about, grid(busy_over_time(run, course)))
+        return section("The supernode", about, grid(busy_over_time(run, course)), _clusters_table(run))
     power = Measure("Power", "mean watts of each NPU", "watt", max(watts.values(), default=1.0), POWER_HUE)
     return section(
-        "The supernode" if run.num_supernodes == 1 else "The supernodes",
-        f"A column is a node of {run.npus_per_node} NPUs, a wider gap ends a rack. All NPUs of an instance step "
-        "together, so they share one shade.",
+        "The supernode" if len(run.supernodes) == 1 else "The supernodes",
+        f"A column is a node of {run.supernodes[0].npus_per_node} NPUs, a wider gap ends a rack. All NPUs of an "
+        "instance step together, so they share one shade.",
         grid(
-            *(map_of(run, index, USE, busy) for index in range(run.num_supernodes)),
-            *(map_of(run, index, power, watts) for index in range(run.num_supernodes)),
+            *(map_of(run, index, USE, busy) for index in range(len(run.supernodes))),
+            *(map_of(run, index, power, watts) for index in range(len(run.supernodes))),
             busy_over_time(run, course),
         ),
+        _clusters_table(run),
     )
+
+
+def _clusters_table(run: RunFolder) -> str:
+    """What those of a fleet of several did."""
+    clusters: Mapping[str, Mapping[str, Any]] = run.summary.get("clusters", {})
+    head = ("Cluster", "chip", "NPUs", "in instances", "busy", "power of one", "energy")
+    rows = [
+        (
+            name,
+            one["chip"],
+            f"{one['npus']:,}",
+            amount("none", one["instance_npus"]),
+            amount("percentunit", one["utilization"]),
+            amount("watt", one["watts"]),
+            amount("joule", one["joules"]),
+        )
+        for name, one in clusters.items()
+    ]
+    return table(head, rows) if rows else ""
 
 
 def _slowest_section(run: RunFolder) -> str:

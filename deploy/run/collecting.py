@@ -10,6 +10,7 @@ from deploy.run.money import bill_of
 from deploy.settings.settings import Settings
 from deploy.system.blueprint import Blueprint
 from deploy.system.fabric import pool_bytes_per_s
+from deploy.system.grounds import watched
 from scheduler.core.config import CacheMode
 from scheduler.core.request_table import RequestTable
 from scheduler.metrics.layout import is_of_stage
@@ -65,6 +66,7 @@ def run_info(blueprint: Blueprint, wall_s: float, clients: ClientsLog | None = N
             one.address: one.kv_capacity_tokens for one in blueprint.live_instances() if is_of_stage(one.role, "decode")
         },
         finish_limits=finish_limits(blueprint),
+        supernodes=watched(blueprint.supernodes, settings.instances.kv_reserve_share),
         warmup=settings.clients.warmup,
         clients=None
         if clients is None

@@ -138,4 +138,4 @@ def _layout(blueprint: Blueprint) -> Layout:
     network = tuple(address for address in addresses if address in (FABRIC_ADDRESS, *blueprint.pools))
     hosts = {"network": network} | {address: (address,) for address in addresses if address not in network}
     chosen = blueprint.settings.run.metric_names
-    return metric_layout(blueprint, hosts, names_shown(chosen, blueprint.cluster) if chosen else (OWN,))
+    return metric_layout(blueprint, hosts, names_shown(chosen, *blueprint.supernodes) if chosen else (OWN,))

@@ -76,6 +76,16 @@ class Instance(Struct, frozen=True):
     supernode: int
 
 
+class SupernodeNodes(Struct, frozen=True):
+    """The nodes of a supernode; which `cluster` it is and its `chip` are named where a fleet has several."""
+
+    count: int
+    npus_per_node: int
+    nodes_per_rack: int
+    cluster: str
+    chip: str
+
+
 class PartChange(Struct, frozen=True):
     """Parts of the fabric that broke and that were repaired at one instant."""
 
@@ -113,10 +123,17 @@ class RunFolder:
             for one in run["instances"]
         ]
         self.max_prompt_tokens: Final = int(run["max_prompt_tokens"])
-        self.num_supernodes: Final = int(run["nodes"]["supernodes"])
-        self.num_nodes: Final = int(run["nodes"]["count"])
-        self.npus_per_node: Final = int(run["nodes"]["npus_per_node"])
-        self.nodes_per_rack: Final = int(run["nodes"]["nodes_per_rack"])
+        self.supernodes: Final = [
+            SupernodeNodes(
+                int(one["count"]),
+                int(one["npus_per_node"]),
+                int(one["nodes_per_rack"]),
+                str(one.get("cluster", "")),
+                str(one.get("chip", "")),
+            )
+            for one in run.get("clusters") or [run["nodes"]] * int(run["nodes"]["supernodes"])
+        ]
+        self.has_several_clusters: Final = "clusters" in run
         decisions = run["decisions"]
         self.prefill_reasons: Final[Sequence[str]] = decisions["prefill_reasons"]
         self.decode_reasons: Final[Sequence[str]] = decisions["decode_reasons"]

@@ -13,7 +13,10 @@ import numpy as np
 from deploy.run_folder import CLIENTS_NAME, DECISIONS_NAME, FORMAT, RUN_NAME, TIMELINE_NAME
 from deploy.run_folder.clients import clients_rows, write_clients
 from deploy.run_folder.log import RunLog
+from deploy.system.blueprint import Blueprint
+from deploy.system.grounds import grounds_of
 from deploy.terminal.whole_file import replacing, write_whole
+from scheduler.metrics.facility import Ground
 from scheduler.metrics.outcome.timeline import Timeline, timeline
 from scheduler.metrics.records import Records
 from scheduler.policies.view import StageKind
@@ -38,7 +41,7 @@ def write_log(folder: Path, log: RunLog, title: str, records: Records, command: 
 
 def _description(log: RunLog, title: str, course: Timeline, command: Sequence[str]) -> dict[str, Any]:
     blueprint, settings = log.blueprint, log.blueprint.settings
-    cluster = blueprint.cluster
+    cluster, grounds = blueprint.cluster, grounds_of(blueprint.supernodes)
     capacity = blueprint.plane_capacity_bytes_per_s()
     return {
         "format": FORMAT,
@@ -54,8 +57,9 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
             "supernodes": len(blueprint.plan.supernodes),
             "count": cluster.num_nodes.count,
             "npus_per_node": cluster.npus_per_node.count,
-            "nodes_per_rack": max(1, cluster.num_nodes.count // cluster.compute_racks.count),
+            "nodes_per_rack": grounds[0].nodes_per_rack,
         },
+        **({"clusters": list(_clusters(blueprint, grounds))} if blueprint.plan.has_several_clusters else {}),
         "instances": [
             {
                 "address": one.address,
@@ -75,6 +79,18 @@ def _description(log: RunLog, title: str, course: Timeline, command: Sequence[st
             **({"scaling": list(_scalings(log.collector.scalings))} if log.collector.comes_and_goes else {}),
         },
     }
+
+
+def _clusters(blueprint: Blueprint, grounds: Sequence[Ground]) -> Iterator[dict[str, Any]]:
+    """What each supernode is, where that is not the same."""
+    for one, ground in zip(blueprint.supernodes, grounds, strict=True):
+        yield {
+            "cluster": one.name,
+            "chip": one.chip.title,
+            "count": one.num_nodes.count,
+            "npus_per_node": ground.npus_per_node,
+            "nodes_per_rack": ground.nodes_per_rack,
+        }
 
 
 def _part_changes(changes: Sequence[tuple[int, Sequence[str]]]) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any, Final, get_type_hints
 
 from msgspec import Struct
 
+from deploy.hardware.speculation import Speculation
 from deploy.settings.clients import Clients
 from deploy.settings.models import Cache, FabricLoad, Hardware, Instances, Money, Power, Requests, Routing, Run
 from deploy.settings.own_policy import PolicyChoice
@@ -32,6 +33,7 @@ class Settings(Struct, frozen=True):
     hardware: Hardware
     routing: Routing
     instances: Instances
+    speculation: Speculation
     cache: Cache
     fabric: FabricLoad
     requests: Requests

@@ -1,19 +1,20 @@
-"""Aggregated instances: what they are made of, and what they do not do yet."""
+"""Aggregated instances: what they are made of."""
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from deploy.settings.settings import Settings
+from deploy.system.drafting import decode_config
 from deploy.system.instance_physics import AggregatedPhysics
 from scheduler.core.config import CacheMode
 from scheduler.policies.disaggregation import ALWAYS
 from scheduler.protocol.errors import ConfigError
 from workers.aggregated.config import AggregatedConfig
-from workers.decode.config import DecodeConfig
 
 
 def check_aggregated(settings: Settings) -> None:
-    """A `ConfigError` for what a plan with aggregated instances does not do yet, and for a rule that has
-    nothing to decide."""
+    """A `ConfigError` for a rule that has nothing to decide."""
     plan, rule = settings.hardware.plan, settings.routing.disaggregation
     has_both = any(one.aggregated_npus for one in plan.supernodes) and any(one.prefill_npus for one in plan.supernodes)
     if rule.spec != ALWAYS and not has_both:
@@ -21,30 +22,14 @@ def check_aggregated(settings: Settings) -> None:
             f"disaggregation is {rule.name}, and plan {plan.text!r} has not both prefill (p) and aggregated (a) "
             "instances between which it could decide: add some, or leave it out"
         )
-    if not plan.has_aggregated:
-        return
-    cache = settings.cache
-    if cache.answers and cache.mode is CacheMode.LOCAL:
-        raise ConfigError(
-            f"plan {plan.text!r}: aggregated instances (a) do not work with cache_answers with --cache local yet; "
-            "leave that out, or use p and d terms"
-        )
 
 
 def aggregated_config(
     physics: AggregatedPhysics, settings: Settings, pass_tokens: int, report_interval_ns: int
 ) -> AggregatedConfig:
     """The sizes of one; `pass_tokens` is the token budget of its steps."""
-    numerator, denominator = physics.tokens_per_step
-    decode = DecodeConfig(
-        num_dies=physics.num_dies,
-        blocks_per_die=physics.room.kv_blocks,
-        slots_per_die=physics.room.sequences,
-        extent_blocks=settings.instances.kv_extent_blocks,
-        tokens_per_step_num=numerator,
-        tokens_per_step_den=denominator,
-        report_interval_ns=report_interval_ns,
-        budget_w=physics.least_budget_w,
+    decode = replace(
+        decode_config(physics, settings), report_interval_ns=report_interval_ns, budget_w=physics.least_budget_w
     )
     names_next = settings.cache.mode is CacheMode.POOL
     return AggregatedConfig(decode, pass_tokens, physics.rows_per_sequence, names_next=names_next)

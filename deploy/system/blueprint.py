@@ -12,8 +12,10 @@ from deploy.settings.flow_control import flow_control
 from deploy.settings.settings import Settings
 from deploy.system.aggregated import aggregated_config, check_aggregated
 from deploy.system.caches import make_own_cache, make_pool, pools_of, reads_sessions
-from deploy.system.fabric import FabricPlan, first_numbers, plane_capacity_bytes_per_s
+from deploy.system.drafting import decode_config, drafting_of
+from deploy.system.fabric import FabricPlan, plane_capacity_bytes_per_s
 from deploy.system.facility import fleet_curves
+from deploy.system.grounds import places_of
 from deploy.system.instance_physics import InstancePhysics
 from deploy.system.instances import InstanceSpec, Role, placed, specs_of
 from deploy.system.routers import make_policies
@@ -23,7 +25,7 @@ from scheduler.core.config import CacheMode, SchedulerConfig
 from scheduler.core.fleet import InstanceInfo
 from scheduler.core.guests.weight_loads import ModelWeights
 from scheduler.core.scheduler import Scheduler
-from scheduler.metrics.facility import FacilityCurves, Places, deal_npus
+from scheduler.metrics.facility import FacilityCurves, Places
 from scheduler.protocol.addresses import FABRIC_ADDRESS, pool_addresses
 from scheduler.protocol.component import NEVER_NS, Component
 from scheduler.protocol.errors import ConfigError
@@ -36,7 +38,7 @@ from sim_hw.model_loading import Strategy
 from workers.aggregated.instance import AggregatedInstance
 from workers.cache.sizes import StoreSizes
 from workers.cache.store import BlockStore
-from workers.decode.instance import DecodeConfig, DecodeInstance
+from workers.decode.instance import DecodeInstance
 from workers.fabric.expert_load import CostAtShares, ExpertLoad
 from workers.fabric.expert_traffic import ExpertLinks
 from workers.fabric.fabric import Fabric, FabricConfig
@@ -68,8 +70,11 @@ class Blueprint:
         self._is_capped = settings.power.cap_w is not None
         self.supernodes = hardware.supernodes
         check_supernodes(settings)
+        self.drafting = drafting_of(settings)
         self._physics_of = {
-            one.name: InstancePhysics(replace(hardware, cluster=one), settings.instances, is_capped=self._is_capped)
+            one.name: InstancePhysics(
+                replace(hardware, cluster=one), settings.instances, self.drafting, is_capped=self._is_capped
+            )
             for one in self.supernodes
         }
         plans = self.plan.supernodes
@@ -151,17 +156,11 @@ class Blueprint:
     @cached_property
     def curves(self) -> FacilityCurves:
         """What all supernodes draw beside the NPUs of the plan."""
-        num_metered = sum(spec.num_npus for spec in self.instances)
-        return fleet_curves(self.settings.money.site, self.supernodes, self.plan, num_metered)
+        return fleet_curves(self.settings.money.site, self.supernodes, self.plan, self.instances)
 
     def npu_places(self) -> Places:
         """Where the NPUs of the plan stand: instances take them in their order."""
-        cluster, first = self.cluster, first_numbers(one.num_npus for one in self.supernodes)
-        dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in self.instances), first)
-        if self.settings.scaling.is_on:
-            dealt = [range(spec.first_npu, spec.first_npu + spec.num_npus) for spec in self.instances]
-        nodes_per_rack = max(1, cluster.num_nodes.count // cluster.compute_racks.count)
-        return Places(tuple(dealt), cluster.npus_per_node.count, nodes_per_rack)
+        return places_of(self.instances, self.supernodes)
 
     def make_core(self) -> Scheduler:
         """The control plane's state machine."""
@@ -291,16 +290,8 @@ class Blueprint:
 
     def _make_decode(self, spec: InstanceSpec, report_interval_ns: int, began_ns: int) -> DecodeInstance:
         physics = self._physics(spec).decode(spec.num_npus)
-        config = DecodeConfig(
-            num_dies=physics.num_dies,
-            blocks_per_die=physics.room.kv_blocks,
-            slots_per_die=physics.room.sequences,
-            extent_blocks=self.settings.instances.kv_extent_blocks,
-            tokens_per_step_num=physics.tokens_per_step[0],
-            tokens_per_step_den=physics.tokens_per_step[1],
-            report_interval_ns=report_interval_ns,
-            budget_w=physics.least_budget_w,
-        )
+        sizes = decode_config(physics, self.settings)
+        config = replace(sizes, report_interval_ns=report_interval_ns, budget_w=physics.least_budget_w)
         steps = physics.steps_at_shares()
         return DecodeInstance(
             spec.address,
@@ -351,15 +342,10 @@ class Blueprint:
     @property
     def kv_bytes_per_token(self) -> int:
         """What a token of KV takes wherever it is kept, and on its way."""
-        return self.model.kv_bytes_per_token(self.has_mtp, self.cluster.defaults.kv_precision.bytes_per_element)
-
-    @property
-    def has_mtp(self) -> bool:
-        """Whether instances run the model's MTP module."""
-        return self.settings.instances.mtp and bool(self.model.mtp_layers)
+        return self.drafting.kv_bytes_per_token(self.model, self.cluster.defaults.kv_precision.bytes_per_element)
 
     def _fabric_config(self) -> FabricConfig:
-        num_layers = self.model.layers + (self.model.mtp_layers if self.has_mtp else 0)
+        num_layers = self.drafting.layers(self.model)
         plan, load = self._fabric_plan(), self.settings.fabric
         if self._loads_models or self.absent:
             self._model_channels(plan)
@@ -384,11 +370,10 @@ class Blueprint:
 
     def model_weights(self) -> ModelWeights:
         """What an instance loads whose process was lost, and from where."""
-        from sim_hw.operators.model_bytes import model_bytes
-
         channels = self._model_channels(self._fabric_plan())
-        num_bytes = model_bytes(self.model, self.cluster.defaults, self.has_mtp)
-        return channels.weights(num_bytes, self.kv_bytes_per_token)
+        return channels.weights(
+            lambda cluster: self.drafting.weight_bytes(self.model, cluster.defaults), self.kv_bytes_per_token
+        )
 
     def _model_channels(self, plan: FabricPlan) -> ModelChannels:
         """The weights lie where prefix KV does."""

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from deploy.hardware.operating_points import InstanceOptions, decode_point, prefill_point
+from deploy.hardware.speculation import Drafting
 from deploy.settings.models import Hardware, Instances
 from scheduler.protocol.errors import ConfigError
 from sim_hw.errors import HardwareModelError
@@ -25,6 +26,7 @@ from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, DecodeRoom, aggregated_room
 from sim_hw.instance.power import AggregatedPower, DecodePower, PrefillPower, decode_power, prefill_power
 from sim_hw.instance.ub_shares import PPM, AtShares
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
+from sim_hw.steps.aggregated_step import laid_out_alike
 from sim_hw.steps.ub_share import decode_link_s, prefill_link_s, with_ub_share
 
 # Only a run under a power cap needs what keeps it.
@@ -129,9 +131,12 @@ class InstancePhysics:
     `is_capped`: instances run under a power cap, and so have budgets.
     """
 
-    def __init__(self, hardware: Hardware, instances: Instances, *, is_capped: bool = False) -> None:
+    def __init__(
+        self, hardware: Hardware, instances: Instances, drafting: Drafting, *, is_capped: bool = False
+    ) -> None:
         self._hardware = hardware
         self._instances = instances
+        self._drafting = drafting
         self._is_capped = is_capped
         self.prefill = cache(self._make_prefill)
         self.decode = cache(self._make_decode)
@@ -194,20 +199,14 @@ class InstancePhysics:
         options = self._instances
         with self._plan_named():
             decode = self._decode_point(num_npus)
-            prefill = replace(
+            prefill = laid_out_alike(
+                decode,
                 prefill_point(
                     self._hardware.cluster,
                     self._hardware.model,
                     InstanceOptions(num_npus=num_npus, eplb=options.expert_balance),
                     batch_tokens_per_npu=options.aggregated_tokens_per_npu,
                 ),
-                ep=decode.ep,
-                slots_per_rank=decode.slots_per_rank,
-                # One set of weights, which lies as decode has it; no step is a pipeline.
-                tp=decode.tp,
-                expert_tp=decode.expert_tp,
-                pp=1,
-                cp=1,
             )
             room = aggregated_room(decode, prefill, options.kv_reserve_share)
             physics = AggregatedPhysics(
@@ -239,9 +238,16 @@ class InstancePhysics:
         return replace(physics, throttle=throttle, budgets=throttle.budget_range(steps, (alone, both)))
 
     def _decode_point(self, num_npus: int) -> DecodePoint:
-        mtp_k = min(1, self._hardware.model.mtp_layers) if self._instances.mtp else 0
-        options = InstanceOptions(num_npus=num_npus, eplb=self._instances.expert_balance)
-        return decode_point(self._hardware.cluster, self._hardware.model, options, mtp_k=mtp_k)
+        options, drafting = InstanceOptions(num_npus=num_npus, eplb=self._instances.expert_balance), self._drafting
+        return decode_point(
+            self._hardware.cluster,
+            self._hardware.model,
+            options,
+            mtp_k=drafting.drafts,
+            acceptance=drafting.acceptance,
+            drafter=drafting.drafter.value,
+            draft_model=drafting.model,
+        )
 
     @contextmanager
     def _plan_named(self) -> Generator[None]:

@@ -1,4 +1,4 @@
-"""What those who watch a system are told of it once: its instances, its hosts, its chip, and the names to export."""
+"""What those who watch a system are told of it once: its instances, hosts and supernodes, and the names to export."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Final
 
 from deploy.run.money import live_prices
 from deploy.system.blueprint import Blueprint
-from deploy.system.metric_names import chip_shown
-from deploy.system.several_clusters import refuse_several
+from deploy.system.grounds import watched
 from scheduler.core.config import CacheMode
 from scheduler.metrics.layout import Layout
 from scheduler.protocol.fabric_messages import Plane
@@ -20,20 +19,16 @@ DISTRIBUTION: Final = "supernode-serve"
 
 def metric_layout(blueprint: Blueprint, hosts: Mapping[str, Sequence[str]], names: tuple[str, ...]) -> Layout:
     """All instances of a plan; `hosts` are the addresses in each process, `names` the schemes of names."""
-    refuse_several(blueprint.settings)
-    cluster, capacity = blueprint.cluster, blueprint.plane_capacity_bytes_per_s()
+    capacity = blueprint.plane_capacity_bytes_per_s()
     return Layout(
         version(DISTRIBUTION),
         tuple(blueprint.live_instances()),
         dict(hosts),
-        cluster.npus_per_node.count,
-        nodes_per_rack=max(1, cluster.num_nodes.count // cluster.compute_racks.count),
+        watched(blueprint.supernodes, blueprint.settings.instances.kv_reserve_share),
         kv_block_tokens=KV_BLOCK_TOKENS,
         model=blueprint.model.name,
-        chip=chip_shown(blueprint.settings.instances.kv_reserve_share, cluster),
         names=names,
         plane_bytes_per_s=tuple(capacity[plane] for plane in Plane),
-        npus_per_supernode=cluster.num_npus,
         curves=blueprint.curves,
         prices=live_prices(blueprint),
         has_prefix_cache=blueprint.settings.cache.mode is not CacheMode.NONE,

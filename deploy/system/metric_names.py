@@ -21,18 +21,20 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(name for name in SCHEMES if name in chosen)
 
 
-def names_shown(chosen: tuple[str, ...], cluster: Supernode) -> tuple[str, ...]:
-    """The schemes of a cluster: those chosen, else the usual ones.
+def names_shown(chosen: tuple[str, ...], *clusters: Supernode) -> tuple[str, ...]:
+    """The schemes of a fleet of these clusters: those chosen, else the usual ones.
 
-    `ConfigError` for the exporter of another maker's chips.
+    `ConfigError` for the exporter of a maker of whose chips there are none.
     """
-    maker = maker_of(cluster.chip)
+    chips = [one.chip for one in clusters]
+    makers = {maker_of(chip) for chip in chips}
     if not chosen:
-        return default_names(maker)
+        return default_names(*makers)
     for name in chosen:
-        if SCHEMES[name].maker not in ("", maker):
-            fix = "leave it out" if maker else f"leave it out, or give the chip's file maker: {SCHEMES[name].maker}"
-            raise ConfigError(f"names: {name} is the exporter of other chips than {cluster.chip.title}; {fix}")
+        if SCHEMES[name].maker not in ("", *makers):
+            unless = f", or give the chip's file maker: {SCHEMES[name].maker}" if "" in makers else ""
+            titles = " and ".join(dict.fromkeys(chip.title for chip in chips))
+            raise ConfigError(f"names: {name} is the exporter of other chips than {titles}; leave it out{unless}")
     return chosen
 
 

@@ -1,35 +1,21 @@
-"""Plans whose supernodes differ: what has to agree between them, and what does not work on them yet."""
+"""Plans whose supernodes differ: what has to agree between them."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ConfigError
 from sim_hw.clusters.supernode import Supernode
 
-_NOT_LIVE: Final = "a live system and --openmetrics know one kind of chip; replay it on the virtual clock"
-
 
 def check_supernodes(settings: Settings) -> None:
-    """A `ConfigError` for supernodes between which no KV can be handed over, and for what does not know of them yet."""
+    """A `ConfigError` for supernodes between which no KV can be handed over."""
     hardware = settings.hardware
     text = hardware.plan.text
     for one in hardware.supernodes:
         _check_pair(text, hardware.cluster, one)
-    if not hardware.plan.has_several_clusters:
-        only = hardware.supernodes[0].name
-        if only != hardware.cluster.name:
-            raise ConfigError(f"plan {text!r}: all its terms are of {only}: give --cluster {only}, and leave out the @")
-        return
-    asked = {
-        "an autoscaler": settings.scaling.is_on,
-        "a power cap": settings.power.cap_w is not None,
-        "--background": bool(settings.fabric.background),
-    }
-    for what, is_asked in asked.items():
-        if is_asked:
-            raise ConfigError(f"plan {text!r}: terms of several clusters do not work with {what} yet; leave that out")
+    only = hardware.supernodes[0].name
+    if not hardware.plan.has_several_clusters and only != hardware.cluster.name:
+        raise ConfigError(f"plan {text!r}: all its terms are of {only}: give --cluster {only}, and leave out the @")
 
 
 def _check_pair(text: str, own: Supernode, other: Supernode) -> None:
@@ -45,9 +31,3 @@ def _check_pair(text: str, own: Supernode, other: Supernode) -> None:
             f"plan {text!r}: nodes of {other.name} have {others} NPUs and those of {own.name} {size}, and nodes are "
             f"numbered alike in a fleet: name clusters with nodes of {size}"
         )
-
-
-def refuse_several(settings: Settings) -> None:
-    """A `ConfigError` for what exports the metrics of every chip."""
-    if settings.hardware.plan.has_several_clusters:
-        raise ConfigError(f"plan {settings.hardware.plan.text!r} has terms of several clusters: {_NOT_LIVE}")

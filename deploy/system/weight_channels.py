@@ -12,7 +12,7 @@ from deploy.system.fabric import FabricPlan, latency_ns
 from scheduler.core.guests.weight_loads import ModelSource, ModelWeights
 from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.fabric_messages import Plane, TransferKind
-from sim_hw.clusters.supernode import Endpoint, Memory, Operation, Reach
+from sim_hw.clusters.supernode import Endpoint, Memory, Operation, Reach, Supernode
 from sim_hw.model_loading import OBJECT_STORE_BYTES_PER_S, Strategy
 from sim_hw.network.fabric_rates import VPC_LATENCY_S, FabricRate, pool_rate
 from sim_hw.network.lines import LineEnd
@@ -38,9 +38,13 @@ class ModelChannels:
             for address in plan.addresses
         }
 
-    def weights(self, num_bytes: float, kv_bytes_per_token: int) -> ModelWeights:
-        """What each instance loads, rounded up to whole tokens' worth of KV."""
-        return ModelWeights(-int(-num_bytes // kv_bytes_per_token), self.sources)
+    def weights(self, bytes_of: Callable[[Supernode], float], kv_bytes_per_token: int) -> ModelWeights:
+        """What each instance loads in the precisions of its cluster, rounded up to whole tokens' worth of KV."""
+        whole = {one: -int(-bytes_of(one) // kv_bytes_per_token) for one in dict.fromkeys(self._plan.clusters)}
+        usual = whole[self._plan.clusters[0]]
+        loaded = {address: whole[self._plan.cluster_of(address)] for address in self._plan.addresses}
+        others = {address: tokens for address, tokens in loaded.items() if tokens != usual}
+        return ModelWeights(usual, self.sources, others)
 
     def _from_dram(self, address: str, strategy: Strategy, cache_plane: Plane) -> Sequence[ModelSource]:
         plan = self._plan

@@ -53,6 +53,7 @@ class Decodes:
         if message.tokens_per_sequence:
             losses.grown_tokens[index] += message.tokens_per_sequence
             losses.grown_ns[index] = message.boundary_ns
+        losses.running_tokens[index] = message.running_tokens
         change_tokens = kv_tokens - reported_kv_tokens[index]
         if message.started_ids:
             change_tokens -= self._start(index, message)

@@ -26,11 +26,13 @@ class Guest:
 
     `hears`: types of messages that `before` and `after` are called for; None for all of them. `deadline_ns`: when
     `wake` is to be called next; it may change in any of the three calls, and is read after each message to the core.
-    `goes_first`: what it returns goes out before the core's own outputs.
+    `goes_first`: what it returns goes out before the core's own outputs. `hears_last_ends_only`: it is told of requests
+    that end when nobody arrives any more, and not of those before.
     """
 
     hears: Collection[type] | None = None
     goes_first: bool = False
+    hears_last_ends_only: bool = False
     deadline_ns: int = NEVER_NS
 
     @property

@@ -20,6 +20,8 @@ def with_guests(handler: Handler, guests: list[Guest]) -> Handler:
         return handler
     if len(befores) == 1 and not afters:  # the metrics alone, which is the rule
         return _after_one(befores[0][0], handler)
+    if len(befores) == 2 and not afters:  # the metrics, and who measures the load for an autoscaler
+        return _after_two(befores[0][0], *befores[1], handler)
 
     def handle(now_ns: int, message: Message) -> Outputs:
         first: Outputs = NOTHING
@@ -40,6 +42,17 @@ def with_guests(handler: Handler, guests: list[Guest]) -> Handler:
 def _after_one(before: Handler, handler: Handler) -> Handler:
     def handle(now_ns: int, message: Message) -> Outputs:
         first = before(now_ns, message)
+        outputs = handler(now_ns, message)
+        return [*first, *outputs] if first else outputs
+
+    return handle
+
+
+def _after_two(before: Handler, also_before: Handler, second: Guest, handler: Handler) -> Handler:
+    def handle(now_ns: int, message: Message) -> Outputs:
+        first = before(now_ns, message)
+        if more := also_before(now_ns, message):
+            first = joined(first, more, second)
         outputs = handler(now_ns, message)
         return [*first, *outputs] if first else outputs
 

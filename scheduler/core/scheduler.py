@@ -120,6 +120,7 @@ class Scheduler(TimingFlags):
         self._has_scaler = config.scaling is not None
         self._guests: list[Guest] = []
         self._timed: list[Guest] = []
+        self._only_timed: Guest | None = None
         self._hearing_ends: list[Guest] = []
         self._num_ends_told = 0
         self._ends: ToldEnds | None = None
@@ -169,13 +170,18 @@ class Scheduler(TimingFlags):
         self._guests.append(guest)
         if type(guest).wake is not Guest.wake:
             self._timed.append(guest)
+            self._only_timed = guest if len(self._timed) == 1 else None
+        if not (guest.hears_last_ends_only and self._has_arrivals):
+            self._tell_ends_to(guest)
+        for kind, handler in self._own_handlers.items():
+            hearing = [one for one in self._guests if one.hears is None or kind in one.hears]
+            self._handlers[kind] = with_guests(handler, hearing)
+
+    def _tell_ends_to(self, guest: Guest) -> None:
         if type(guest).ended is not Guest.ended:
             if not self._hearing_ends:
                 self._num_ends_told = len(self.table.ended_ids)
             self._hearing_ends.append(guest)
-        for kind, handler in self._own_handlers.items():
-            hearing = [one for one in self._guests if one.hears is None or kind in one.hears]
-            self._handlers[kind] = with_guests(handler, hearing)
 
     def handle(self, now_ns: int, message: Message) -> Outputs:
         """Take one report or arrival; returns commands."""
@@ -183,7 +189,10 @@ class Scheduler(TimingFlags):
         if self._hearing_ends and len(self.table.ended_ids) != self._num_ends_told:
             outputs = self._tell_ends(now_ns, outputs)
         if self._timed:
-            self._find_deadline()
+            if self._only_timed is None:
+                self._find_deadline()
+            else:
+                self.deadline_ns = self._only_timed.deadline_ns
         if self._down:
             if not self._has_arrivals:
                 return self._reachable(outputs)
@@ -299,6 +308,9 @@ class Scheduler(TimingFlags):
 
     def _on_arrivals_ended(self, now_ns: int, message: ArrivalsEnded) -> Outputs:
         self._has_arrivals = False
+        for guest in self._guests:
+            if guest.hears_last_ends_only and guest not in self._hearing_ends:
+                self._tell_ends_to(guest)
         return NOTHING
 
     def _on_prefill_stepped(self, now_ns: int, message: PrefillStepped) -> Outputs:

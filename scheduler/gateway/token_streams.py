@@ -11,6 +11,9 @@ from scheduler.gateway.gateway_source import GatewaySource
 from scheduler.gateway.step_times import step_times
 from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, RequestsArrived, WorkersLost
+from scheduler.protocol.running_tokens import unpack_running
+
+NO_LIMIT: Final = 2**62
 
 
 class AnswerListener(Protocol):
@@ -23,6 +26,16 @@ class AnswerListener(Protocol):
     def ended(self, key: int, request_id: int) -> None:
         """Nothing more comes; the row of the request's table tells why, and what came."""
         ...
+
+
+def _most_tokens(message: DecodeStepped) -> dict[int, int]:
+    """Output tokens in all by request, of those that finished; of each sequence where they do not produce alike."""
+    told = dict(zip(message.finished_ids, message.finished_tokens, strict=True))
+    if message.more_tokens:
+        told.update(zip(message.preempted_ids, message.preempted_tokens, strict=True))
+        if message.running_tokens:
+            told.update(unpack_running(message.running_tokens))
+    return told
 
 
 class _Stream:
@@ -109,13 +122,15 @@ class TokenStreams(Guest):
 
     def _tell_steps(self, running: dict[int, _Stream], message: DecodeStepped) -> None:
         """Step by step, as a client of each sequence sees them; who left has so many tokens in all and no more."""
-        before = [(stream, stream.num_told) for stream in running.values()]
-        most = dict(zip(message.finished_ids, message.finished_tokens, strict=True))
-        limits = [most.get(request_id) for request_id in running] if most else [None] * len(before)
-        for num_tokens, at_ns in step_times(message):
-            for (stream, num_before), limit in zip(before, limits, strict=True):
-                total = num_before + num_tokens
-                self._tell(stream, total if limit is None else min(total, limit), at_ns)
+        num_steps, before = message.num_steps, [(stream, stream.num_told) for stream in running.values()]
+        most = _most_tokens(message)
+        limits = [most.get(request_id, NO_LIMIT) for request_id in running] if most else [NO_LIMIT] * len(before)
+        brought = [message.tokens_per_sequence] * len(before)
+        if message.more_tokens:  # each has its own number of them, of which no step says more
+            brought = [limit - num_before for (_, num_before), limit in zip(before, limits, strict=True)]
+        for step, at_ns in enumerate(step_times(message), 1):
+            for (stream, num_before), limit, tokens in zip(before, limits, brought, strict=True):
+                self._tell(stream, min(num_before + tokens * step // num_steps, limit), at_ns)
 
     def _tell(self, stream: _Stream, num_tokens: int, at_ns: int) -> None:
         if num_tokens > stream.num_told:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,13 @@ from msgspec import Struct, field
 from scheduler.metrics.columns import Floats
 
 DAY_S: Final = 86_400.0
+
+
+class RestingNpu(Struct, frozen=True):
+    """What an NPU draws that does nothing: `waiting_w` with the model of its instance loaded, `idle_w` as nobody's."""
+
+    waiting_w: float
+    idle_w: float
 
 
 class FacilityCurves(Struct, frozen=True):
@@ -32,12 +40,12 @@ class FacilityCurves(Struct, frozen=True):
     plan_share: float = 1.0
     idle_w: float = 0.0
     num_npus: int = 1
-    pool_waiting_w: Mapping[str, float] = field(default_factory=dict[str, float])
-    """`waiting_w` by the pool of a supernode, where their chips differ."""
+    resting: Mapping[str, RestingNpu] = field(default_factory=dict[str, "RestingNpu"])
+    """`waiting_w` and `idle_w` by the pool of a supernode, where their chips differ."""
 
-    def waiting_w_in(self, pool: str) -> float:
-        """One NPU, in the supernode of that pool, of an instance that has nothing to do."""
-        return self.pool_waiting_w.get(pool, self.waiting_w)
+    def resting_in(self, pool: str) -> RestingNpu:
+        """One NPU in the supernode of that pool."""
+        return self.resting.get(pool) or RestingNpu(self.waiting_w, self.idle_w)
 
     def feed_w(self, npu_w: float) -> float:
         """Watts at the feeds of the supernodes while their NPUs, spare ones included, draw `npu_w`."""
@@ -79,27 +87,46 @@ def deal_npus(instances: Iterable[tuple[int, int]], first_npus: Sequence[int]) -
     return dealt
 
 
-class Places(Struct, frozen=True):
-    """Numbers of the NPUs of each instance, in the order of instances; nodes take NPUs in turn, and racks nodes."""
+class Ground(Struct, frozen=True):
+    """Where a supernode stands: how many NPUs its nodes have and nodes its racks, and the number of the first of each,
+    counted over all supernodes."""
 
-    npus: tuple[range, ...]
     npus_per_node: int
     nodes_per_rack: int
+    first_npu: int = 0
+    first_node: int = 0
+    first_rack: int = 0
+
+    def node_of(self, npu: int) -> int:
+        """The node of one of its NPUs."""
+        return self.first_node + (npu - self.first_npu) // self.npus_per_node
+
+    def rack_of(self, npu: int) -> int:
+        """The rack of one of its NPUs."""
+        return self.first_rack + (self.node_of(npu) - self.first_node) // self.nodes_per_rack
+
+
+class Places(Struct, frozen=True):
+    """Numbers of the NPUs of each instance and the ground they are on, in the order of instances."""
+
+    npus: tuple[range, ...]
+    grounds: tuple[Ground, ...]
 
     def by_node(self, joules: Sequence[float]) -> dict[str, float]:
         """Joules by number of a node, from those of each instance, spread evenly over its NPUs: all of them step
         together."""
-        return self._by(self.npus_per_node, joules)
+        return self._by(Ground.node_of, joules)
 
     def by_rack(self, joules: Sequence[float]) -> dict[str, float]:
         """The same by number of a rack."""
-        return self._by(self.npus_per_node * self.nodes_per_rack, joules)
+        return self._by(Ground.rack_of, joules)
 
-    def _by(self, num_npus: int, joules: Sequence[float]) -> dict[str, float]:
-        places = sorted({npu // num_npus for npus in self.npus for npu in npus})
-        found = {str(place): 0.0 for place in places}
-        for npus, of_instance in zip(self.npus, joules, strict=True):
-            for place in {npu // num_npus: None for npu in npus}:
-                here = range(max(npus.start, place * num_npus), min(npus.stop, (place + 1) * num_npus))
-                found[str(place)] += of_instance * len(here) / len(npus)
+    def _by(self, place_of: Callable[[Ground, int], int], joules: Sequence[float]) -> dict[str, float]:
+        # Of the NPUs of an instance, so many are in each place; those of a place lie side by side.
+        stands = zip(self.npus, self.grounds, strict=True)
+        counts = [Counter(place_of(ground, npu) for npu in npus) for npus, ground in stands]
+        found = {str(place): 0.0 for place in sorted({place for count in counts for place in count})}
+        for npus, count, of_instance in zip(self.npus, counts, joules, strict=True):
+            for place, num_npus in count.items():
+                found[str(place)] += of_instance * num_npus / len(npus)
         return found

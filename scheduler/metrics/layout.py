@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from scheduler.metrics.facility import FREE, ONLY_NPUS, FacilityCurves, Prices, deal_npus
+from scheduler.metrics.facility import FREE, ONLY_NPUS, FacilityCurves, Ground, Prices, deal_npus
 from scheduler.protocol.fabric_messages import Plane
 
 Role = Literal["prefill", "decode", "aggregated"]
@@ -38,10 +38,10 @@ class LiveInstance(Struct, frozen=True):
 
 
 class Chip(Struct, frozen=True):
-    """What every NPU of the system is, as an exporter of its maker would tell it.
+    """What the NPUs of a supernode are, as an exporter of their maker would tell it.
 
-    `maker` is "ascend" or "nvidia". A package has `num_dies` devices of `hbm_bytes` each, of which an engine takes
-    `held_share` when it comes up; its power lies between `idle_w` and `tdp_w`.
+    `maker` is "ascend" or "nvidia", or empty where nobody knows. A package has `num_dies` devices of `hbm_bytes` each,
+    of which an engine takes `held_share` when it comes up; its power lies between `idle_w` and `tdp_w`.
     """
 
     maker: str
@@ -53,14 +53,34 @@ class Chip(Struct, frozen=True):
     tdp_w: float
 
 
+class WatchedSupernode(Struct, frozen=True):
+    """A supernode that is watched: what it is and where it stands. Those of a fleet may be of several clusters.
+
+    `num_npus` are all of its NPUs, also those that no instance has; of the only one it need not be known. `first_die`:
+    the number of its first die, counted over all supernodes. Under the names of exporters of chips stands who has a
+    `chip`.
+    """
+
+    ground: Ground
+    num_npus: int = 0
+    cluster: str = ""
+    chip: Chip | None = None
+    first_die: int = 0
+
+    @property
+    def chip_title(self) -> str:
+        """What its NPUs are called."""
+        return self.chip.title if self.chip else ""
+
+
 class Layout(Struct, frozen=True, eq=False):
     """What does not change while the system lives; compared by identity, so that what is made from it can be kept.
 
-    Within one role instances are in the core's order. NPUs are numbered through, `npus_per_supernode` for each
-    supernode, and dealt out to its instances in their order; nodes are numbered in the order of NPUs, racks in that of
-    nodes. With one supernode its size need not be known. `hosts` maps the name of each process to the addresses of the
-    workers in it. `kv_block_tokens`: tokens of a KV block. `names` are the schemes under which it is exported
-    (`scheduler.metrics.export.names`); those of the exporters of chips need `chip`.
+    Within one role instances are in the core's order. NPUs are numbered through over all `supernodes` and dealt out to
+    the instances of each in their order; nodes are numbered in the order of NPUs, racks in that of nodes. `hosts` maps
+    the name of each process to the addresses of the workers in it. `kv_block_tokens`: tokens of a KV block. `names` are
+    the schemes under which it is exported (`scheduler.metrics.export.names`); those of the exporter of a maker's chips
+    tell of supernodes with a `chip` of that maker.
     `plane_bytes_per_s`: what all ends of each plane carry together when no part is broken, one entry per `Plane`.
     `curves` tell what is drawn beside the NPUs, `prices` what it costs. `has_prefix_cache`: prompts are looked up in
     some cache. `num_cache_servers`: nodes whose memory holds the cache pool. `classes`: names of the request classes
@@ -70,20 +90,21 @@ class Layout(Struct, frozen=True, eq=False):
     version: str
     instances: tuple[LiveInstance, ...]
     hosts: Mapping[str, Sequence[str]]
-    npus_per_node: int
-    nodes_per_rack: int
+    supernodes: tuple[WatchedSupernode, ...]
     kv_block_tokens: int = 128
     model: str = ""
-    chip: Chip | None = None
     names: tuple[str, ...] = ("own",)
     plane_bytes_per_s: tuple[float, ...] = (0.0,) * len(Plane)
-    npus_per_supernode: int = 0
     curves: FacilityCurves = ONLY_NPUS
     prices: Prices = FREE
     has_prefix_cache: bool = True
     num_cache_servers: int = 0
     classes: tuple[str, ...] = ()
     kv_bytes_per_token: int = 0
+
+    def stands_in(self, instance: LiveInstance) -> WatchedSupernode:
+        """The supernode of an instance."""
+        return self.supernodes[instance.supernode]
 
     @property
     def shares_npus(self) -> bool:
@@ -92,8 +113,7 @@ class Layout(Struct, frozen=True, eq=False):
 
     def npus(self) -> list[range]:
         """The numbers of the NPUs of each instance."""
-        num_supernodes = 1 + max((one.supernode for one in self.instances), default=0)
-        first_npus = [index * self.npus_per_supernode for index in range(num_supernodes)]
+        first_npus = [one.ground.first_npu for one in self.supernodes]
         dealt = deal_npus(((one.supernode, one.num_npus) for one in self.instances), first_npus)
         return [
             in_order if one.first_npu is None else range(one.first_npu, one.first_npu + one.num_npus)

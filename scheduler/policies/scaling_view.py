@@ -47,7 +47,7 @@ class OutputWork(Struct, frozen=True):
     num_tokens: int = 0
     step_s: float = 0.0
     alone_s: float = 0.0
-    mixed_steps: int = 0
+    mixed_steps: float = 0.0
 
 
 class RoleSample(Struct, frozen=True):

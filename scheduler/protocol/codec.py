@@ -22,7 +22,7 @@ from scheduler.protocol.errors import CodecError
 from scheduler.protocol.fabric_messages import Plane, TransferKind
 from scheduler.protocol.messages import Message, Usage
 
-VERSION: Final = 7
+VERSION: Final = 8
 """Version of all that goes over a wire or into a journal; raised when a message that is there already changes: its
 place in the union, its fields or their meaning. A new message at the end of the union leaves it as it is."""
 
@@ -157,6 +157,7 @@ _READERS: Final[dict[object, Reader]] = {
     int: _plain_reader(int),
     str: _plain_reader(str),
     bool: _plain_reader(bool),
+    bytes: _plain_reader(bytes),
     list[int]: _list_reader(int),
     list[bytes]: _list_reader(bytes),
     list[str]: _list_reader(str),

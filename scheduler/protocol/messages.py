@@ -240,6 +240,10 @@ class DecodeStepped(Struct, frozen=True, gc=False):
     after it. `started_ids` join at the boundary; `finished_ids` and `preempted_ids` leave at it, with the output tokens
     each has in all; `length_limited_ids` are those of `finished_ids` that were cut because no more KV fits. Who leaves
     by `CancelRequests` is a finished one.
+
+    Where it is sampled how many drafts each accepts, `tokens_per_sequence` is one for each step, which is the least,
+    `more_tokens` is what all together produced beside, and `running_tokens` tells what each has that runs on after the
+    boundary (`scheduler.protocol.running_tokens`). Else there is nothing in these two.
     """
 
     instance: str
@@ -258,6 +262,18 @@ class DecodeStepped(Struct, frozen=True, gc=False):
     preempted_ids: list[int]
     preempted_tokens: list[int]
     usage: Usage
+    more_tokens: int = 0
+    running_tokens: bytes = b""
+
+    @property
+    def num_tokens(self) -> int:
+        """Of all sequences together; some of those that finished may have had no use for a few of them."""
+        return self.num_running * self.tokens_per_sequence + self.more_tokens
+
+    @property
+    def mean_tokens(self) -> float:
+        """Of a sequence; 0 if none ran."""
+        return self.num_tokens / self.num_running if self.num_running else 0.0
 
 
 class RunEnded(Struct, frozen=True, gc=False):

@@ -63,7 +63,7 @@ class _Bench(Struct):
     cached: int = 0
     kv_tokens: int = 0
     num_steps: int = 0
-    num_tokens: int = 0
+    num_tokens: float = 0.0
 
 
 class Profiler(TimingFlags):
@@ -89,7 +89,7 @@ class Profiler(TimingFlags):
                 one.found.cached_tokens,
                 one.found.taken_ns,
                 one.num_steps,
-                one.num_tokens,
+                round(one.num_tokens),
             )
             for one in self._benches.values()
             if one.found.taken_ns
@@ -156,10 +156,10 @@ class Profiler(TimingFlags):
         if num and steps:
             _add_pass(bench.found, num, 0, kv_tokens, 0, message.first_step_ns)
             if steps > 1:
-                grown = num * message.tokens_per_sequence * (steps - 1) // steps
+                grown = message.num_tokens * (steps - 1) // steps
                 _add_pass(bench.found, num, 0, kv_tokens + grown, 0, message.last_step_ns)
             bench.num_steps += steps
-            bench.num_tokens += message.tokens_per_sequence
+            bench.num_tokens += message.mean_tokens
         gone = [*message.finished_ids, *message.preempted_ids]
         return self._next(bench) if self._is_done(bench, gone) else NOTHING
 

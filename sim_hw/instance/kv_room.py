@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -9,7 +11,7 @@ from sim_hw.chips.chip import Chip
 from sim_hw.errors import DoesNotFitError
 from sim_hw.figure import Confidence, Figure
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
-from sim_hw.steps.die_memory import RESERVE_SHARE, DieMemory, decode_memory, prefill_memory
+from sim_hw.steps.die_memory import RESERVE_SHARE, DieMemory, aggregated_memory, decode_memory, prefill_memory
 
 KV_BLOCK_TOKENS = 128
 """Tokens of a KV block; CloudMatrix-Infer pages its cache in blocks of 128 to 512 tokens (arXiv 2506.12708 v3)."""
@@ -33,28 +35,23 @@ class DecodeRoom(Struct, frozen=True):
 
 def decode_room(point: DecodePoint, reserve_share: float = RESERVE_SHARE.value) -> DecodeRoom:
     """Of the instance of `point`, whatever load that names. Raises `HardwareModelError` if nothing fits."""
-    return _room(point, reserve_share, 0.0)
-
-
-def _room(point: DecodePoint, reserve_share: float, least_buffers_bytes: float) -> DecodeRoom:
-    sequences = _rows_per_die(point.chip) // point.rows_per_request
-    full = replace(point, batch_per_npu=sequences * point.chip.num_dies.count, context_tokens=KV_BLOCK_TOKENS)
-    full.check()
-    memory = decode_memory(full)
-    block_bytes = memory.parts_bytes["kv"] / sequences
-    if memory.parts_bytes["buffers"] < least_buffers_bytes:
-        memory = replace(memory, parts_bytes={**memory.parts_bytes, "buffers": least_buffers_bytes})
-    return DecodeRoom(_blocks(full, memory, block_bytes, reserve_share), sequences)
+    return _room(point, reserve_share, decode_memory)
 
 
 def aggregated_room(
     decode: DecodePoint, prefill: PrefillPoint, reserve_share: float = RESERVE_SHARE.value
 ) -> DecodeRoom:
-    """Of the instance whose parts have these points: weights as decode has them, whole on each rank, and the larger
-    buffers of the two. Raises `HardwareModelError` if nothing fits."""
+    """Of the instance whose parts have these points. Raises `HardwareModelError` if nothing fits."""
     prefill.check()
-    buffers = prefill_memory(prefill).parts_bytes["buffers"]
-    return _room(decode, reserve_share, buffers)
+    return _room(decode, reserve_share, lambda full: aggregated_memory(full, prefill))
+
+
+def _room(point: DecodePoint, reserve_share: float, memory_of: Callable[[DecodePoint], DieMemory]) -> DecodeRoom:
+    sequences = _rows_per_die(point.chip) // point.rows_per_request
+    full = replace(point, batch_per_npu=sequences * point.chip.num_dies.count, context_tokens=KV_BLOCK_TOKENS)
+    full.check()
+    memory = memory_of(full)
+    return DecodeRoom(_blocks(full, memory, memory.parts_bytes["kv"] / sequences, reserve_share), sequences)
 
 
 def prefill_blocks(point: PrefillPoint, reserve_share: float = RESERVE_SHARE.value) -> int:

@@ -19,7 +19,7 @@ from sim_hw.figure import Confidence, Figure
 from sim_hw.operators.attention import shared_parameters
 from sim_hw.operators.collectives import ExpertAllToAll
 from sim_hw.operators.layout import expert_layout, tensor_ranks
-from sim_hw.operators.operating_point import DecodePoint, Drafter, Instance, PrefillPoint
+from sim_hw.operators.operating_point import DecodePoint, Drafter, Instance, PrefillPoint, draft_layers
 from sim_hw.operators.sharing import sharing_of
 from sim_hw.steps.decode_step import eagle_ffn_parameters
 from sim_hw.steps.prefill_pass import is_staged
@@ -98,16 +98,22 @@ def decode_memory(point: DecodePoint) -> DieMemory:
     requests = point.requests_per_rank
     heads = min(ranks, point.model.attention.cached_heads)
     drafter = point.drafter if point.mtp_k else None
-    draft_layers = {Drafter.MTP: point.model.mtp_layers, Drafter.EAGLE: 1}.get(drafter, 0) if drafter else 0
+    layers = point.model.layers + (draft_layers(drafter, point.model) if drafter else 0)
     layer_bytes = point.model.attention.cached_elements * point.kv_precision.bytes_per_element
-    kv_bytes = requests * ranks * point.context_tokens * (point.model.layers + draft_layers) * layer_bytes
+    kv_bytes = requests * ranks * point.context_tokens * layers * layer_bytes / heads
+    weights = weights_bytes(point, False, drafter)
+    if drafter is Drafter.MODEL and point.draft_model is not None:
+        small = point.draft_model
+        weights["drafter"] = small.total_parameters / ranks * point.precision.bytes_per_element
+        small_bytes = small.layers * small.attention.cached_elements * point.kv_precision.bytes_per_element
+        kv_bytes += requests * ranks * point.context_tokens * small_bytes / min(ranks, small.attention.cached_heads)
     buffers = 0.0
     if layout and not sharing_of(point).is_joined:
         copies = min(point.model.experts_per_token, layout.slots_per_rank)
         all_to_all = ExpertAllToAll(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
         message_bytes = all_to_all.message_bytes("dispatch") + all_to_all.message_bytes("combine")
         buffers = layout.ep * point.expert_tp * requests * point.rows_per_request * copies * message_bytes
-    return _die_memory(point, weights_bytes(point, False, drafter), buffers, kv_bytes / heads)
+    return _die_memory(point, weights, buffers, kv_bytes)
 
 
 def prefill_memory(point: PrefillPoint) -> DieMemory:
@@ -120,6 +126,18 @@ def prefill_memory(point: PrefillPoint) -> DieMemory:
     kv_bytes = tokens * point.layer_share * token_bytes / heads
     buffers = PREFILL_BUFFER_BYTES.value if expert_layout(point) and not sharing_of(point).is_joined else 0.0
     return _die_memory(point, weights_bytes(point, staged), buffers, kv_bytes, PREFILL_RESERVE_SHARE)
+
+
+def aggregated_memory(decode: DecodePoint, prefill: PrefillPoint) -> DieMemory:
+    """Of the fullest die of an instance that does both: weights and KV as decode has them, whole on each rank, and the
+    larger buffers of the two."""
+    memory = decode_memory(decode)
+    buffers = prefill_memory(prefill).parts_bytes["buffers"]
+    return memory if memory.parts_bytes["buffers"] >= buffers else _with_buffers(memory, buffers)
+
+
+def _with_buffers(memory: DieMemory, buffers: float) -> DieMemory:
+    return replace(memory, parts_bytes={**memory.parts_bytes, "buffers": buffers})
 
 
 def check_decode(point: DecodePoint) -> DieMemory:
@@ -146,6 +164,21 @@ def check_prefill(point: PrefillPoint) -> DieMemory:
     fixes = [f"lower --batch-tokens to {tokens}"] if tokens >= 1 else []
     needs = _needs(memory) if fixes else f"{_needs(memory)} whatever the batch"
     raise DoesNotFitError(f"{needs}: {_either([*fixes, *_other_size(point, prefill_memory)])}")
+
+
+def check_aggregated(decode: DecodePoint, prefill: PrefillPoint) -> DieMemory:
+    """The memory map of an instance that does both. Raises `DoesNotFitError` with what would fit."""
+    memory = aggregated_memory(decode, prefill)
+    if memory.fits:
+        return memory
+
+    def memory_of(size: DecodePoint) -> DieMemory:
+        return aggregated_memory(size, replace(prefill, num_npus=size.num_npus, ep=size.ep))
+
+    batch = largest_aggregated_fit(decode, prefill)
+    fixes = [f"lower --batch to {batch}"] if batch else []
+    needs = _needs(memory) if batch else f"{_needs(memory)} even with a batch of 1"
+    raise DoesNotFitError(f"{needs}: {_either([*fixes, *_other_size(decode, memory_of)])}")
 
 
 def _kv_share_that_fits(memory: DieMemory) -> float:
@@ -196,9 +229,20 @@ def _either(fixes: list[str]) -> str:
 
 def largest_fitting_batch(point: DecodePoint) -> int:
     """The most requests per NPU whose KV and buffers fit; 0 if not even one does."""
+    return _largest_fit(point, decode_memory)
+
+
+def largest_aggregated_fit(decode: DecodePoint, prefill: PrefillPoint) -> int:
+    """Likewise, of an instance that does both."""
+    buffers = prefill_memory(prefill).parts_bytes["buffers"]
+    beside_prompts = _largest_fit(decode, lambda point: _with_buffers(decode_memory(point), buffers))
+    return min(beside_prompts, largest_fitting_batch(decode))
+
+
+def _largest_fit(point: DecodePoint, memory_of: Callable[[DecodePoint], DieMemory]) -> int:
     dies = point.chip.num_dies.count
-    one = decode_memory(replace(point, batch_per_npu=dies))
-    two = decode_memory(replace(point, batch_per_npu=2 * dies))
+    one = memory_of(replace(point, batch_per_npu=dies))
+    two = memory_of(replace(point, batch_per_npu=2 * dies))
     request_bytes = two.needed_bytes - one.needed_bytes
     spare_bytes = one.capacity_bytes - one.needed_bytes + request_bytes
     return max(0, int(spare_bytes // request_bytes)) * dies

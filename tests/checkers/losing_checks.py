@@ -137,7 +137,7 @@ def check_workers_are_empty(system: LosingSystem) -> None:
         elif isinstance(worker, DecodeInstance):
             assert worker.memory.free_blocks == [case.blocks_per_die] * case.num_dies
             assert worker.memory.free_slots == [case.slots_per_die] * case.num_dies
-            assert not any([worker.memory.num_waiting, worker.memory._placed, worker._num_running])
+            assert not any([worker.memory.num_waiting, worker.memory._placed, worker._batch.num_running])
             assert all(worker.memory._is_open)
             assert not isinstance(worker, AggregatedInstance) or worker.is_empty()
         elif isinstance(worker, CachePool):

@@ -12,7 +12,9 @@ from scheduler.protocol.messages import (
     FleetScaled,
     Message,
     PartsChanged,
+    ReserveKv,
     StartInstances,
+    StartPrefill,
     StopInstances,
     WorkersJoined,
     WorkersLost,
@@ -27,10 +29,11 @@ class FleetChecker:
         self.num_started = self.num_stopped = self.num_switched = 0
         self._role_of = {slot.address: slot.role for slot in rules.slots}
         self._npus = {slot.address: frozenset(slot.npus) for slot in rules.slots}
-        # Who has NPUs, who takes work, who was told to go.
+        # Who has NPUs, who takes work, who was told to go, and of these who to go at once.
         self._there = set(self._role_of) - rules.absent
         self._serving = set(self._there)
         self._leaving: set[str] = set()
+        self._stopping: set[str] = set()
         self._cut: set[str] = set()
 
     def check(self, told: Sequence[tuple[int, Message | None]], said: Sequence[Outputs]) -> None:
@@ -49,6 +52,7 @@ class FleetChecker:
                     assert gone <= self._leaving | (set(self._role_of) - self._there), "only who was told to go goes"
                     self._there -= gone
                     self._leaving -= gone
+                    self._stopping -= gone
             case WorkersJoined():
                 self._serving |= self._known(message.addresses) - self._leaving
             case PartsChanged():
@@ -59,6 +63,8 @@ class FleetChecker:
                 pass
 
     def _said(self, address: str, message: Message) -> None:
+        if isinstance(message, StartPrefill | ReserveKv):
+            assert address in self._there - self._stopping, "who was told to stop takes nothing"
         if address == PROVISIONER_ADDRESS and isinstance(message, StartInstances):
             self.num_started += len(message.addresses)
             for one in message.addresses:
@@ -68,7 +74,8 @@ class FleetChecker:
                 self._there.add(one)
         elif address == PROVISIONER_ADDRESS and isinstance(message, StopInstances):
             self.num_stopped += len(message.addresses)
-            self._leaving |= self._there.intersection(message.addresses)
+            self._stopping |= self._there.intersection(message.addresses)
+            self._leaving |= self._stopping
             self._serving -= self._leaving
         elif isinstance(message, FleetScaled):
             self.num_switched += bool(message.booked and message.drained)

@@ -22,8 +22,9 @@ from scheduler.metrics.columns import Ints
 from scheduler.metrics.export.exposition import OPENMETRICS_END, render
 from scheduler.metrics.export.registry import snapshot_registry
 from scheduler.metrics.export.simulated_scrapes import SimulatedScrapes
+from scheduler.metrics.facility import Ground
 from scheduler.metrics.family import Family, by_value
-from scheduler.metrics.layout import Layout, LiveInstance
+from scheduler.metrics.layout import Layout, LiveInstance, WatchedSupernode
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.metrics.outcome.collector import Collector, MeteredInstance
 from scheduler.metrics.outcome.ended_run import EndedRun, RunInfo
@@ -118,7 +119,7 @@ def _run() -> _Ran:
     core = make_core(SPEC)
     prefill = [LiveInstance(address, "prefill", 16, 1000) for address in PREFILL]
     decode = [LiveInstance(address, "decode", 16, 100_000) for address in DECODE]
-    layout = Layout("1", (*prefill, *decode), {"network": ("fabric", "cache")}, 8, 4)
+    layout = Layout("1", (*prefill, *decode), {"network": ("fabric", "cache")}, (WatchedSupernode(Ground(8, 4)),))
     totals = LiveTotals(layout)
     totals.begin(core.table, 1.0)
     collector = Collector(core.table, [MeteredInstance(one.address, one.role, 16) for one in layout.instances])

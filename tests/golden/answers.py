@@ -54,6 +54,7 @@ ANSWERS: Final[tuple[Case, ...]] = (
             "model decode --cluster h800-cluster --tpot-slo 50ms --json",
             "model decode --cluster gb200-nvl72 --model qwen3-235b-a22b --mtp 0 --overlap none --eplb perfect",
             "model decode --cluster examples/h20-cluster.yaml --model llama-3.1-70b --npus 8 --json",
+            "model aggregated --batch 24 --json",
             "model op dispatch --json",
             "model op combine --ep 64 --batch 32 --cluster h100-cluster",
         ),

@@ -23,8 +23,8 @@ from scheduler.metrics.bucket_bounds import (
     VLLM_TTFT_BOUNDS_S,
 )
 from scheduler.metrics.buckets import BucketCounts, HistogramTotals
-from scheduler.metrics.facility import FacilityCurves
-from scheduler.metrics.layout import Chip, Layout, LiveInstance
+from scheduler.metrics.facility import FacilityCurves, Ground
+from scheduler.metrics.layout import Chip, Layout, LiveInstance, WatchedSupernode
 from scheduler.metrics.live.decisions import decision_series
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subjects.caches import CacheTotals
@@ -68,11 +68,13 @@ LAYOUT = Layout(
     version="0.1.0",
     instances=INSTANCES,
     hosts={one.address: (one.address,) for one in INSTANCES},
-    npus_per_node=8,
-    nodes_per_rack=4,
+    supernodes=(
+        WatchedSupernode(
+            Ground(8, 4), 384, "cloudmatrix384", Chip("ascend", "Ascend 910C", 2, 64e9, 0.9, 168.0, 700.0)
+        ),
+    ),
     plane_bytes_per_s=(150e12, 19e12, 2.4e12),
     model="deepseek-r1",
-    chip=Chip("ascend", "Ascend 910C", 2, 64e9, 0.9, 168.0, 700.0),
     names=("own", "vllm", "ascend", "genai"),
     num_cache_servers=48,
     kv_bytes_per_token=70_272,

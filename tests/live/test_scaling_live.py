@@ -149,13 +149,16 @@ def test_more_than_the_cluster_has_room_for_is_one_line(standing: Standing) -> N
     assert "give 1 to 2" in standing.fail("scale", "decode=3", code=2)
 
 
-def test_aggregated_instances_serve_live(tmp_path: Path) -> None:
-    """On a private cluster, from prompt to answer in one instance."""
+@pytest.mark.parametrize("plan", ["2x16a+2c", "4x32p@ascend-910b+1x160d"])
+def test_other_fleets_serve_live(tmp_path: Path, plan: str) -> None:
+    """On a private cluster: from prompt to answer in one instance, or on two kinds of chips."""
     cluster = Standing(tmp_path / "none")
-    replay = ("replay", DEMO, "--live", "--plan", "2x16a+2c", "--speed", "10", "--limit", "100", "--json")
+    cache = () if plan.endswith("c") else ("--cache", "none")
+    replay = ("replay", DEMO, "--live", "--plan", plan, *cache, "--speed", "10", "--limit", "100", "--json")
     result = json.loads(cluster.run(*replay))
     expected = json.loads(cluster.run(*(one for one in replay if one not in ("--live", "--speed", "10"))))
     assert result["requests"] == expected["requests"]
     assert result["requests"]["finished"] == 100
     assert result["tokens"] == expected["tokens"]
     assert result["tpot_s"]["p50"] == pytest.approx(expected["tpot_s"]["p50"], rel=0.1)
+    assert result.get("clusters", {}).keys() == expected.get("clusters", {}).keys()

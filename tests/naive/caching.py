@@ -155,5 +155,12 @@ class Caching:
                 chain, num_more = request.chain(self.case.block_tokens)
                 num_new += num_more
                 self.world.say(cache.insert, chain)
-            kind = "answer to pool" if self.is_pooled else "answer to prefill"
-            self._write(kind, where, decode, num_new * self.case.block_tokens)
+            if self.is_pooled:
+                self._write("answer to pool", where, decode, num_new * self.case.block_tokens)
+            elif not self._is_of_both(where, decode):
+                self._write("answer to prefill", where, decode, num_new * self.case.block_tokens)
+
+    def _is_of_both(self, prefill: int, decode: int) -> bool:
+        """Whether these are one aggregated instance: they come last, in the same order at both stages."""
+        number = prefill - self.case.num_prefill
+        return number >= 0 and number == decode - self.case.num_decode

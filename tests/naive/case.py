@@ -70,6 +70,8 @@ class Case:
     num_ways: int = 1
     """Ways to run a step, of which the load at a change of membership picks one; see `way_of`."""
     step_tokens: tuple[int, int] = (1, 1)
+    sampled: tuple[int, float, int] | None = None
+    """Drafts of a step, the probability that one is right, and a key, where each sequence accepts its own number."""
     latency_ns: int = 700
     stream_bytes_per_s: int = 2_000_000_000
     num_streams: int = 2
@@ -115,6 +117,14 @@ class Case:
     """One of `always`, `never`, `prefix_threshold:tokens=N` and `queue:threshold=X`."""
     budget_w: int | None = None
     """The budget that each instance keeps, in the units of `throttled`; None if they keep none."""
+
+
+def most_tokens(case: Case) -> int:
+    """That one step may bring to a sequence."""
+    if case.sampled is not None:
+        return 1 + case.sampled[0]
+    numerator, denominator = case.step_tokens
+    return -(-numerator // denominator)
 
 
 def rank_rate(case: Case, prefill: int, rank: int) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.naive.blocks import KV_BLOCK, blocks_for
-from tests.naive.case import SEQUENCE_JOULES, STEP_JOULES, Case, lines_of, way_of
+from tests.naive.case import SEQUENCE_JOULES, STEP_JOULES, Case, lines_of, most_tokens, way_of
+from tests.naive.drafts import num_right
 from tests.naive.request import Request
 from tests.naive.world import Actor, World
 from tests.sim.throttled import CLOCK_STEPS, level_for, step_heat
@@ -28,9 +29,9 @@ class Sequence:
 
 
 class Step:
-    """What one step was: its length, who ran, the KV read, the tokens brought to each."""
+    """What one step was: its length, who ran, the KV read, the tokens brought to each sequence."""
 
-    def __init__(self, length_ps: int, num_running: int, kv_tokens: int, brought: int) -> None:
+    def __init__(self, length_ps: int, num_running: int, kv_tokens: int, brought: list[int]) -> None:
         self.length_ps = length_ps
         self.num_running = num_running
         self.kv_tokens = kv_tokens
@@ -172,8 +173,13 @@ class Decode(Actor):
         """By the hotter of this step and the last before the next choice, as if its cost went on as in this."""
         if self.case.budget_w is None:
             return 0
-        numerator, denominator = self.case.step_tokens
         last = (self.num_steps // CLOCK_STEPS + 1) * CLOCK_STEPS - 1
+        if self.case.sampled is not None:
+            # As long as this step, over all the tokens that there may be at the last.
+            most = most_tokens(self.case) * (last - self.num_steps)
+            kv_tokens = sum(sequence.tokens + most for sequence in self.joined)
+            return level_for(self.case.budget_w, step_heat(self.step_ps, len(self.joined), kv_tokens))
+        numerator, denominator = self.case.step_tokens
         grown = last * numerator // denominator - self.num_steps * numerator // denominator
         heats: list[int] = []
         for more in (0, grown):
@@ -182,19 +188,25 @@ class Decode(Actor):
         return level_for(self.case.budget_w, max(heats))
 
     def _count_step(self) -> None:
-        numerator, denominator = self.case.step_tokens
-        before = self.num_steps * numerator // denominator
+        brought = [self._brought(sequence) for sequence in self.joined]
         self.num_steps += 1
-        brought = self.num_steps * numerator // denominator - before
         self.clock_ps += self.step_ps
         self.busy_ns += self.world.now_ns - self.step_began_ns
         assert self.level is not None
         self.level_joules += self.level * (self.world.now_ns - self.step_began_ns)
         kv_tokens = sum(sequence.tokens for sequence in self.joined)
         self.steps.append(Step(self.step_ps, len(self.joined), kv_tokens, brought))
-        for sequence in self.joined:
-            sequence.tokens += brought
-            sequence.produced += brought
+        for sequence, tokens in zip(self.joined, brought, strict=True):
+            sequence.tokens += tokens
+            sequence.produced += tokens
+
+    def _brought(self, sequence: Sequence) -> int:
+        """By the step that ends, which has not been counted yet."""
+        if self.case.sampled is not None:
+            left = sequence.request.output_tokens - sequence.produced
+            return min(left, 1 + num_right(*self.case.sampled, sequence.request.number, sequence.produced))
+        numerator, denominator = self.case.step_tokens
+        return (self.num_steps + 1) * numerator // denominator - self.num_steps * numerator // denominator
 
     def _leave(self, sequence: Sequence) -> None:
         self.joined.remove(sequence)
@@ -214,8 +226,7 @@ class Decode(Actor):
         """Answers whom this preempted and whom it cut short, each with the tokens produced."""
         preempted: list[tuple[Request, int]] = []
         cut: list[tuple[Request, int]] = []
-        numerator, denominator = self.case.step_tokens
-        most = -(-numerator // denominator)
+        most = most_tokens(self.case)
         for sequence in list(self.joined):
             if sequence not in self.joined or sequence.tokens + most <= sequence.blocks * KV_BLOCK:
                 continue

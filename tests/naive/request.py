@@ -16,6 +16,8 @@ class Request:
         self.tenant = row.tenant
         self.answer = row.answer
         self.produced = 0
+        # The how manieth arrival it is, once it has arrived.
+        self.number = NEVER
         self.cached = 0
         self.from_ssd = 0
         # All that the pool has found so far; not all of it needs to have come in time.

@@ -215,6 +215,7 @@ class Core:
         welcome: list[Request] = []
         for request in requests:
             num_open = sum(r.stage != "ended" for r in self.known)
+            request.number = len(self.known)
             self.known.append(request)
             if request.prompt_tokens > longest:
                 self._end(request, "TOO_LONG")

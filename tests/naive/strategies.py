@@ -354,8 +354,6 @@ def aggregated_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
     rules = "always", "never", "prefix_threshold:tokens=200", "queue:threshold=0.5"
     return replace(
         case,
-        # An answer that decode made does not come back to a cache of the same instance.
-        keeps_answers=case.keeps_answers and case.cache_mode == "pool",
         num_prefill=draw(st.sampled_from([0, 0, 1, 2])),
         num_decode=draw(st.sampled_from([0, 0, 1, 2])),
         num_aggregated=draw(st.integers(1, 3)),
@@ -364,6 +362,14 @@ def aggregated_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
         saved_ps=draw(st.sampled_from([0, 300_007, 10**10])),
         disaggregation=draw(st.sampled_from(rules)),
     )
+
+
+@st.composite
+def sampled_cases(draw: st.DrawFn, plain: st.SearchStrategy[Case]) -> Case:
+    """Each sequence accepts its own number of drafts, from none to all."""
+    acceptance = draw(st.sampled_from([0.0, 0.3, 0.7, 0.7, 0.95, 1.0]))
+    key = draw(st.one_of(st.integers(0, 9), st.just(2**64 - 1)))
+    return replace(draw(plain), sampled=(draw(st.integers(1, 4)), acceptance, key))
 
 
 @st.composite

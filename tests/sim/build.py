@@ -49,7 +49,7 @@ from workers.aggregated.config import AggregatedConfig
 from workers.aggregated.instance import AggregatedInstance
 from workers.cache.pool import CachePool
 from workers.cache.store import BlockStore
-from workers.decode.config import ANY_NUMBER, DecodeConfig
+from workers.decode.config import ANY_NUMBER, DecodeConfig, Sampling
 from workers.decode.instance import DecodeInstance
 from workers.prefill.config import PrefillConfig
 from workers.prefill.instance import PrefillInstance
@@ -331,4 +331,5 @@ def decode_config(case: Case, report_interval_ns: int = NEVER_NS, *, skip_steps:
         report_interval_ns=report_interval_ns,
         max_run_steps=ANY_NUMBER if skip_steps else 1,
         budget_w=case.budget_w or 0,
+        sampling=None if case.sampled is None else Sampling(*case.sampled),
     )

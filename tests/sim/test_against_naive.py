@@ -27,6 +27,7 @@ from tests.naive.strategies import (
     mixed_cases,
     parking_cases,
     preempting_cases,
+    sampled_cases,
     single_cases,
     throttled_cases,
     waiting_cases,
@@ -50,6 +51,10 @@ PROFILES = {
     "aggregated, throttled": (throttled_cases(aggregated_cases(any_cases())), 300),
     "aggregated, parking": (aggregated_cases(parking_cases(any_cases())), 200),
     "aggregated, answering": (aggregated_cases(answering_cases()), 150),
+    "sampled": (sampled_cases(any_cases()), 200),
+    "sampled and preempting": (sampled_cases(cached_cases(preempting_cases())), 200),
+    "sampled and throttled": (sampled_cases(throttled_cases(any_cases())), 100),
+    "sampled, aggregated": (sampled_cases(aggregated_cases(any_cases())), 200),
     "closed": (closed_loops(with_tenants(any_cases())), 300),
     "closed on a grid": (closed_loops(with_tenants(grid_cases())), 200),
     "closed and parking": (closed_loops(parking_cases(any_cases())), 150),
@@ -101,6 +106,7 @@ def test_a_transfer_that_is_done_before_its_time_was_expected_prolongs_no_run() 
         throttled_cases(any_cases()),
         aggregated_cases(any_cases()),
         throttled_cases(aggregated_cases(any_cases())),
+        sampled_cases(any_cases()),
     ),
     policy=st.sampled_from(["round_robin", "least_loaded"]),
     report_interval_ns=st.sampled_from([1, 1_000, 2_500, 40_000]),
@@ -116,7 +122,11 @@ def test_no_time_stamp_depends_on_the_report_interval(
 
 
 @settings(phases=QUICK_PHASES, max_examples=150)
-@given(case=any_cases(), report_interval_ns=st.sampled_from([2_500, 40_000, NEVER_NS]), skip_steps=st.booleans())
+@given(
+    case=st.one_of(any_cases(), sampled_cases(any_cases())),
+    report_interval_ns=st.sampled_from([2_500, 40_000, NEVER_NS]),
+    skip_steps=st.booleans(),
+)
 def test_reports_tell_what_the_steps_were(case: Case, report_interval_ns: int, skip_steps: bool) -> None:
     case = replace(case, prefill_policy="round_robin", decode_policy="round_robin")
     reports: list[Message] = []
@@ -137,7 +147,8 @@ def _check_runs(runs: list[DecodeStepped], steps: list[Step], report_interval_ns
     for run in runs:
         told = steps[num_told : num_told + run.num_steps]
         num_told += run.num_steps
-        assert run.tokens_per_sequence == sum(step.brought for step in told)
+        assert run.num_tokens == sum(sum(step.brought) for step in told)
+        assert all(run.tokens_per_sequence <= sum(brought) for brought in _by_sequence(told))
         if not told:
             assert run.steps_ns == run.usage.busy_ns == 0
             continue
@@ -149,3 +160,8 @@ def _check_runs(runs: list[DecodeStepped], steps: list[Step], report_interval_ns
         # Closed at the first boundary after the interval, so all but the last step lie within it.
         assert sum(step.length_ps for step in told[:-1]) < report_interval_ns * 1000 + 1000
     assert num_told == len(steps)
+
+
+def _by_sequence(steps: list[Step]) -> list[tuple[int, ...]]:
+    """What each sequence of a run was brought, step by step."""
+    return list(zip(*(step.brought for step in steps), strict=True))

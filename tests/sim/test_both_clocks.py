@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from scheduler.protocol.component import NEVER_NS
 from scheduler.protocol.stepper import Stepper
 from tests.naive.case import Case
-from tests.naive.strategies import QUICK_PHASES, any_cases, parking_cases, with_any_policy
+from tests.naive.strategies import QUICK_PHASES, any_cases, parking_cases, sampled_cases, with_any_policy
 from tests.sim.build import build_real, run_real
 
 
 @settings(phases=QUICK_PHASES, max_examples=80)
 @given(
-    case=with_any_policy(st.one_of(any_cases(), parking_cases(any_cases()))),
+    case=with_any_policy(st.one_of(any_cases(), parking_cases(any_cases()), sampled_cases(any_cases()))),
     turns_ns=st.lists(st.integers(1, 200_000), min_size=1, max_size=5),
 )
 def test_a_clock_that_waits_gives_the_virtual_run(case: Case, turns_ns: list[int]) -> None:

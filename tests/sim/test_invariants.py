@@ -20,6 +20,7 @@ from tests.naive.strategies import (
     mixed_cases,
     parking_cases,
     preempting_cases,
+    sampled_cases,
     with_any_policy,
 )
 from tests.sim.build import build_real, run_real
@@ -28,7 +29,11 @@ INTERVALS = st.sampled_from([1_500, 40_000, NEVER_NS])
 
 
 @settings(phases=QUICK_PHASES, max_examples=200)
-@given(case=with_any_policy(any_cases()), skip_steps=st.booleans(), report_interval_ns=INTERVALS)
+@given(
+    case=with_any_policy(st.one_of(any_cases(), sampled_cases(any_cases()))),
+    skip_steps=st.booleans(),
+    report_interval_ns=INTERVALS,
+)
 def test_invariants_hold(case: Case, skip_steps: bool, report_interval_ns: int) -> None:
     check_idleness(run_checked(case, skip_steps=skip_steps, report_interval_ns=report_interval_ns))
 

@@ -11,11 +11,13 @@ from tests.naive.case import Case
 from tests.naive.strategies import (
     QUICK_PHASES,
     aggregated_cases,
+    answering_cases,
     any_cases,
     cached_cases,
     mixed_cases,
     parking_cases,
     preempting_cases,
+    sampled_cases,
     with_any_policy,
 )
 from tests.sim.build import build_real
@@ -27,7 +29,7 @@ from tests.sim.trouble import Trouble, fetching_cases, troubles
 def troubled_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
     """A system and what goes wrong in it; those with a cache pool are the most entangled."""
     case = draw(st.one_of(any_cases(), cached_cases(st.one_of(mixed_cases(), preempting_cases())), fetching_cases()))
-    case = draw(with_any_policy(st.just(case)))
+    case = draw(with_any_policy(st.one_of(st.just(case), sampled_cases(st.just(case)))))
     return case, draw(troubles(case))
 
 
@@ -41,7 +43,8 @@ def test_losses_leave_nothing_behind(troubled: tuple[Case, Trouble]) -> None:
 @st.composite
 def troubled_aggregated_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
     """Those with instances of both stages."""
-    case = draw(with_any_policy(aggregated_cases(any_cases())))
+    cases = aggregated_cases(st.one_of(any_cases(), answering_cases()))
+    case = draw(with_any_policy(st.one_of(cases, sampled_cases(cases))))
     return case, draw(troubles(case))
 
 

@@ -84,6 +84,8 @@ def test_a_point_of_the_model_is_that_of_the_command(capsys: pytest.CaptureFixtu
     assert found == json.loads(capsys.readouterr().out)
     prefill = supernode.model("prefill", prompt=2048, reuse=0.5)
     assert prefill["point"]["prompt"] == 2048
+    both = supernode.model("aggregated", npus=32, batch=8, output=256)
+    assert (both["point"]["npus"], both["point"]["output"]) == (32, 256)
     with pytest.raises(supernode.ConfigError, match="bach is not known here; give batch"):
         supernode.model("decode", bach=64)
     with pytest.raises(supernode.ConfigError, match="batch is '64'; give a valid integer"):

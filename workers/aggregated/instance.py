@@ -79,7 +79,9 @@ class AggregatedInstance(DecodeInstance):
             budget = PowerBudget(address, config.decode.budget_w, reports_to)
             from workers.aggregated.mixed_governor import MixedGovernor
 
-            self._governor = self._mixed_governor = MixedGovernor(throttle, budget, self._expected, self._meter, work)
+            self._governor = self._mixed_governor = MixedGovernor(
+                throttle, budget, self._batch.expected, self._meter, work
+            )
         self._prompts = PromptQueue(cache)
         self._chunks = NO_PASS
         # Output tokens before this computation, and payload, of those whose last chunk has not ended.
@@ -117,7 +119,8 @@ class AggregatedInstance(DecodeInstance):
         started = self._join() if self._joining else []
         if self._tight:
             left = self._make_room(left or Departures())
-        kv_tokens = self._base_tokens + self._num_running * run.accepted
+        batch = self._batch
+        kv_tokens = batch.kv_tokens
         has_room = bool(left or ended.stopping_ids) and self.memory.num_waiting
         granted = self._reservations.serve_waiting() if has_room else NOTHING
         begun = self._chunks = self._fill(now_ns) if self._prompts else NO_PASS
@@ -130,8 +133,8 @@ class AggregatedInstance(DecodeInstance):
             busy_until_ns = busy_until_ns if usage is None else now_ns
         if says_steps:
             outputs.append((self._reports_to, self._report(now_ns, started, left or NOBODY, kv_tokens, busy_until_ns)))
-        if (left or started) and self._num_running:
-            self._step_cost.use(self._cost.form(self._num_running, kv_tokens))
+        if (left or started) and batch.num_running:
+            batch.use(self._cost.form(batch.num_running, kv_tokens))
         if self._governor is not None:
             outputs += self._governor.take_on(now_ns, is_busy=True)
             self._governor.at_boundary(now_ns, run.step, has_changed=bool(left or started))
@@ -154,7 +157,7 @@ class AggregatedInstance(DecodeInstance):
         return self._prompts.fill(now_ns, self._budget_left(), self._enter)
 
     def _budget_left(self) -> int:
-        return self._token_budget - self._rows_per_sequence * self._num_running
+        return self._token_budget - self._rows_per_sequence * self._batch.num_running
 
     def _enter(self, request_id: int, tokens: int) -> bool:
         """Room for the KV of a prompt and of the token that it yields, and to grow, as a reservation has it."""
@@ -162,32 +165,30 @@ class AggregatedInstance(DecodeInstance):
 
     def _plan(self) -> None:
         """One step if it computes anything of prompts, else a run of them."""
-        chunks, run = self._chunks, self._run
+        chunks, run, batch = self._chunks, self._run, self._batch
         if not chunks.tokens:
             super()._plan()
             return
         prefill_ns = self._mixed_cost.prefill_ns(chunks.tokens, chunks.pairs, chunks.cached_tokens)
         prefill_ps = length_ps = prefill_ns * PS_PER_NS
-        decode_ps, num_running = 0, self._num_running
+        decode_ps, num_running = 0, batch.num_running
         if num_running:
-            _, offset_ps, slope_ps = self._step_cost.span(run.step, run.accepted, 1)
-            decode_ps = offset_ps + slope_ps * run.accepted
+            decode_ps = batch.next_step_ps()
             length_ps = self._mixed_cost.mixed_ps(decode_ps, prefill_ns, num_running, chunks.tokens)
         if self._mixed_governor is not None:
-            kv_tokens = self._base_tokens + num_running * run.accepted
-            work = chunks.tokens, chunks.pairs, num_running, kv_tokens
+            work = chunks.tokens, chunks.pairs, num_running, batch.kv_tokens
             length_ps = self._mixed_governor.slowed_mixed_ps(length_ps, prefill_ps, decode_ps, *work)
-        run.begin(1, length_ps, 0)
+        batch.begin_step(length_ps)
         self.deadline_ns = run.end_ps // PS_PER_NS
 
     def _end_run(self) -> None:
         """Count what ran; a step over prompts alone is none of any sequence."""
-        chunks, is_mixed = self._chunks, self._num_running > 0
+        chunks, is_mixed = self._chunks, self._batch.num_running > 0
         if is_mixed:
             super()._end_run()
         else:
-            self._run.end()
-            self._reported_accepted = self._run.accepted
+            self._batch.end_run()
+            self._batch.take_report()
         if chunks.tokens:
             self._work.add(chunks.tokens, chunks.pairs, is_mixed=is_mixed)
 

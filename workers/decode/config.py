@@ -11,6 +11,14 @@ from scheduler.protocol.component import NEVER_NS
 ANY_NUMBER: Final = 2**62 - 1
 
 
+class Sampling(Struct, frozen=True):
+    """Of so many drafts a step, each is right with the probability `acceptance`, as a hash under `key` has it."""
+
+    drafts: int
+    acceptance: float
+    key: int
+
+
 class DecodeConfig(Struct, frozen=True):
     """KV memory in blocks of 128 tokens and sequence slots, of each die; expected tokens a step as a fraction.
 
@@ -28,3 +36,5 @@ class DecodeConfig(Struct, frozen=True):
     """How many steps at most are planned at once; planning them one by one takes longer, and changes nothing else."""
     budget_w: int = 0
     """The power budget that it begins with, if it keeps one."""
+    sampling: Sampling | None = None
+    """How it is sampled what each sequence accepts; None where all advance by the expectation."""

@@ -23,14 +23,14 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS
+from workers.decode.batch import Batch
 from workers.decode.config import DecodeConfig
-from workers.decode.expected_tokens import ExpectedTokens
 from workers.decode.memory import DecodeMemory
 from workers.decode.meter import DecodeEnergy, DecodeMeter
 from workers.decode.reservations import KvReservations
 from workers.decode.sequences import NOBODY, Departures, Sequence
-from workers.decode.step_cost import DecodeCost, StepCost
-from workers.decode.step_run import PS_PER_NS, StepRun
+from workers.decode.step_cost import DecodeCost
+from workers.decode.step_run import PS_PER_NS
 from workers.fabric.expert_load import REFRESH_NS, ExpertLoad
 from workers.oracle import output_tokens
 from workers.power_budget import PowerBudget
@@ -70,12 +70,9 @@ class DecodeInstance(TimingFlags):
         self._reports_to = reports_to
         self._expert_load = expert_load
         self._is_share_new = False
-        self._expected = ExpectedTokens(config.tokens_per_step_num, config.tokens_per_step_den)
-        # A step may bring this many tokens, so this much room must be there before it begins.
-        self._lookahead_tokens = -(-config.tokens_per_step_num // config.tokens_per_step_den)
+        self._batch = _make_batch(config)
         self.memory = DecodeMemory(config.num_dies, config.blocks_per_die, config.slots_per_die, config.extent_blocks)
         self._reservations = KvReservations(address, self.memory, reports_to)
-        self._step_cost = StepCost(config.num_dies, self._expected)
         self._joining: list[tuple[int, int, bytes]] = []
         self._on_die: list[dict[int, Sequence]] = [{} for _ in range(config.num_dies)]
         # By step: who finishes at it, and who outgrows its blocks. Its keys are in the heap, each once.
@@ -83,14 +80,11 @@ class DecodeInstance(TimingFlags):
         self._event_steps: list[int] = []
         # Sequences that still lack room for the next step: a reservation or an extent was cut to what the die had.
         self._tight: list[Sequence] = []
-        self._num_running = 0
         self._num_joined = 0
-        self._base_tokens = 0
-        self._run = StepRun(self._expected)
-        # Steps since the last report, what had been produced at it, and how many have been running since.
+        self._run = self._batch.run
+        # Steps since the last report, and how many have been running since.
         self._reported_ns = began_ns
         self._reported_steps = 0
-        self._reported_accepted = 0
         self._reported_running = 0
         self._first_step_ps = 0
         self._meter = DecodeMeter(energy, began_ns)
@@ -99,7 +93,7 @@ class DecodeInstance(TimingFlags):
             budget = PowerBudget(address, config.budget_w, reports_to)
             from workers.decode.step_governor import DecodeGovernor
 
-            self._governor = DecodeGovernor(throttle, budget, self._expected, self._meter)
+            self._governor = DecodeGovernor(throttle, budget, self._batch.expected, self._meter)
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             **self._reservations.handlers,
             ReportUsage: self._on_report_usage,
@@ -128,7 +122,8 @@ class DecodeInstance(TimingFlags):
         started = self._join() if self._joining else []
         if self._tight:
             left = self._make_room(left or Departures())
-        kv_tokens = self._base_tokens + self._num_running * run.accepted
+        batch = self._batch
+        kv_tokens = batch.kv_tokens
         outputs: list[Output] = []
         if left or started or now_ns - self._reported_ns >= self._config.report_interval_ns:
             report = self._report(now_ns, started, left or NOBODY, kv_tokens, busy_until_ns)
@@ -136,8 +131,8 @@ class DecodeInstance(TimingFlags):
             if left and self.memory.num_waiting:
                 outputs += self._reservations.serve_waiting()
         has_changed = bool(left or started or self._is_share_new)
-        if has_changed and self._num_running:
-            self._step_cost.use(self._cost.form(self._num_running, kv_tokens))
+        if has_changed and batch.num_running:
+            batch.use(self._cost.form(batch.num_running, kv_tokens))
             self._is_share_new = False
         if self._governor is not None:
             outputs += self._governor.take_on(now_ns, is_busy=True)
@@ -154,7 +149,7 @@ class DecodeInstance(TimingFlags):
         step_ns = max(1, run.first_ps // PS_PER_NS)
         # Steps go on beyond this run of them, and if they do not, that is told at once.
         until_ns = max(self.deadline_ns, now_ns + 2 * REFRESH_NS)
-        return expert_load.tell(now_ns, until_ns, step_ns, self._num_running)
+        return expert_load.tell(now_ns, until_ns, step_ns, self._batch.num_running)
 
     def _on_link_share(self, now_ns: int, message: LinkShare) -> Outputs:
         """Steps have another length from the next boundary on."""
@@ -200,18 +195,17 @@ class DecodeInstance(TimingFlags):
 
     def _end_run(self) -> None:
         """Count the steps and tokens of the run that ended, and move the clock."""
-        run, num_running = self._run, self._num_running
+        run, batch = self._run, self._batch
         steps = run.num_steps
         if not self._reported_steps:
             self._first_step_ps = run.first_ps
         self._reported_steps += steps
-        self._meter.add(steps, num_running * steps, self._base_tokens * steps + num_running * run.accepted_over)
-        run.end()
+        self._meter.add(steps, batch.num_running * steps, batch.end_run())
 
     def _meet_events(self) -> Departures | None:
         """Let sequences leave that have finished, then give those room that are about to outgrow theirs; returns who
         left, if anybody did."""
-        step, accepted, events = self._run.step, self._run.accepted, self._event_steps
+        step, events = self._run.step, self._event_steps
         left = Departures()
         needy: list[Sequence] = []
         while events and events[0] <= step:
@@ -222,30 +216,28 @@ class DecodeInstance(TimingFlags):
                 if sequence.finish_step > step:
                     needy.append(sequence)
                     continue
-                self._leave(sequence)
+                output, produced = sequence.output_tokens, self._leave(sequence)
                 left.finished_ids.append(sequence.request_id)
                 # Fewer than all that it was to produce where it was cancelled.
-                output, produced = sequence.output_tokens, sequence.base_produced + accepted
                 left.finished_tokens.append(produced if produced < output else output)
         if needy:
             self._grow(needy, left)
-        return left if left.finished_ids or left.preempted else None
+        return left if left.finished_ids or left.preempted_ids else None
 
     def _make_room(self, left: Departures) -> Departures | None:
         """For those who need more than what they were given; returns who left at this boundary, if anybody did."""
         while self._tight:
             needy, self._tight = self._tight, []
             self._grow(needy, left)
-        return left if left.finished_ids or left.preempted else None
+        return left if left.finished_ids or left.preempted_ids else None
 
-    def _leave(self, sequence: Sequence) -> None:
-        die, base_tokens = sequence.die, sequence.base_tokens
+    def _leave(self, sequence: Sequence) -> int:
+        """It runs no longer; returns the output tokens that it has."""
+        die = sequence.die
         sequence.running = False
-        self._num_running -= 1
-        self._base_tokens -= base_tokens
-        self._step_cost.change(die, -1, -base_tokens)
         self.memory.free(die, sequence.blocks)
         del self._on_die[die][sequence.request_id]
+        return self._batch.remove(sequence)
 
     def _grow(self, needy: list[Sequence], left: Departures) -> None:
         """Give each sequence that outgrew its blocks more of them; note who is preempted for it and who is cut."""
@@ -257,19 +249,20 @@ class DecodeInstance(TimingFlags):
                     self._schedule_growth(sequence)
                     break
                 victim = next(reversed(self._on_die[sequence.die].values()))
-                self._leave(victim)
+                produced = self._leave(victim)
                 is_alone = self.memory.free_blocks[sequence.die] == self._config.blocks_per_die
                 if victim is sequence and is_alone:
                     left.finished_ids.append(victim.request_id)
-                    left.finished_tokens.append(victim.base_produced + self._run.accepted)
+                    left.finished_tokens.append(produced)
                     left.cut_ids.append(victim.request_id)
                 else:
-                    left.preempted.append(victim)
+                    left.preempted_ids.append(victim.request_id)
+                    left.preempted_tokens.append(produced)
 
     def _schedule_growth(self, sequence: Sequence) -> None:
         """Note the first step after which the next step's tokens might not fit, unless it finishes before."""
-        room = sequence.blocks * KV_BLOCK_TOKENS - self._lookahead_tokens - sequence.base_tokens
-        step = self._expected.first_step_reaching(room + 1)
+        most_tokens = sequence.blocks * KV_BLOCK_TOKENS - self._batch.most_tokens
+        step = self._batch.step_holding(sequence, most_tokens + 1)
         if step >= sequence.finish_step:
             return
         if step > self._run.step:
@@ -287,41 +280,30 @@ class DecodeInstance(TimingFlags):
 
     def _join(self) -> list[int]:
         """Let in those whose KV is in place."""
-        accepted, joined, lookahead_tokens = self._run.accepted, self._num_joined, self._lookahead_tokens
+        batch, joined = self._batch, self._num_joined
         started: list[int] = []
         for request_id, produced, payload in self._joining:
             die, blocks, kv_tokens = self.memory.claim(request_id)
             output = output_tokens(payload)
-            left = output - produced
-            finish_step = self._expected.first_step_reaching(accepted + left)
-            tokens = kv_tokens - accepted
-            sequence = Sequence(request_id, die, joined, tokens, produced - accepted, output, finish_step, blocks)
+            sequence = Sequence(request_id, die, joined, output, blocks)
             joined += 1
-            self._base_tokens += tokens
-            self._step_cost.change(die, 1, tokens)
+            batch.add(sequence, kv_tokens, produced)
             self._on_die[die][request_id] = sequence
-            self._at_step(finish_step, sequence)
-            if kv_tokens + left + lookahead_tokens > blocks * KV_BLOCK_TOKENS:
+            self._at_step(sequence.finish_step, sequence)
+            if kv_tokens + output - produced + batch.most_tokens > blocks * KV_BLOCK_TOKENS:
                 self._schedule_growth(sequence)
             started.append(request_id)
-        self._num_running += len(started)
         self._num_joined = joined
         self._joining = []
         return started
 
     def _plan(self) -> None:
         """Plan the run of steps up to the next step at which a sequence finishes or grows."""
-        if not self._num_running:
+        if not self._batch.num_running:
             self.deadline_ns = NEVER_NS
             return
-        run, config, governor = self._run, self._config, self._governor
-        num_steps = min(self._event_steps[0] - run.step, config.max_run_steps)
-        if governor is not None:
-            num_steps = min(num_steps, governor.steps_ahead(run.step))
-        num_steps, offset_ps, slope_ps = self._step_cost.span(run.step, run.accepted, num_steps)
-        if governor is not None:
-            offset_ps, slope_ps = governor.slowed(run.step, offset_ps, slope_ps, self._num_running, self._base_tokens)
-        run.begin(num_steps, offset_ps, slope_ps)
+        run, config = self._run, self._config
+        self._batch.plan(min(self._event_steps[0] - run.step, config.max_run_steps), self._governor)
         if config.report_interval_ns != NEVER_NS:
             run.cut(self._reported_ns + config.report_interval_ns)
         self.deadline_ns = run.end_ps // PS_PER_NS
@@ -330,8 +312,8 @@ class DecodeInstance(TimingFlags):
         self, now_ns: int, started: list[int], left: Departures, kv_tokens: int, busy_until_ns: int
     ) -> DecodeStepped:
         """What happened since the last report."""
-        run, steps = self._run, self._reported_steps
-        accepted = run.accepted
+        run, batch, steps = self._run, self._batch, self._reported_steps
+        tokens, more_tokens, running_tokens = batch.take_report()
         report = DecodeStepped(
             self.address,
             now_ns,
@@ -340,20 +322,21 @@ class DecodeInstance(TimingFlags):
             self._first_step_ps // PS_PER_NS if steps else 0,
             run.last_ps // PS_PER_NS if steps else 0,
             self._reported_running if steps else 0,
-            accepted - self._reported_accepted,
+            tokens,
             kv_tokens,
             started,
             left.finished_ids,
             left.finished_tokens,
             left.cut_ids,
-            [sequence.request_id for sequence in left.preempted] if left.preempted else [],
-            [sequence.base_produced + accepted for sequence in left.preempted] if left.preempted else [],
+            left.preempted_ids,
+            left.preempted_tokens,
             self._meter.account(now_ns, busy_until_ns),
+            more_tokens,
+            running_tokens,
         )
         self._reported_ns = now_ns
         self._reported_steps = 0
-        self._reported_accepted = accepted
-        self._reported_running = self._num_running
+        self._reported_running = batch.num_running
         return report
 
     def is_empty(self) -> bool:
@@ -378,3 +361,12 @@ class DecodeInstance(TimingFlags):
         self.deadline_ns = NEVER_NS
         usage = self._meter.account(now_ns, busy_until_ns)
         return [(self._reports_to, UsageReported(self.address, usage))]
+
+
+def _make_batch(config: DecodeConfig) -> Batch:
+    if config.sampling is None:
+        return Batch(config.num_dies, config.tokens_per_step_num, config.tokens_per_step_den)
+    # Few runs sample what is accepted.
+    from workers.decode.sampled_batch import SampledBatch
+
+    return SampledBatch(config.num_dies, config.sampling)

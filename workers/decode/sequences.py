@@ -6,7 +6,8 @@ from typing import Final
 
 
 class Sequence:
-    """A running sequence. It holds `base_tokens + G(step)` tokens of KV and has produced `base_produced + G(step)`.
+    """A running sequence, which a batch takes in: `base_tokens` and `base_produced` are what it holds of KV and has
+    produced less what that counts since, which is G(step) of the expectation (`expected_tokens`).
 
     `finish_step` is sooner than its output needs where it was cancelled.
     """
@@ -29,19 +30,16 @@ class Sequence:
         request_id: int,
         die: int,
         join_order: int,
-        base_tokens: int,
-        base_produced: int,
         output_tokens: int,
-        finish_step: int,
         blocks: int,
     ) -> None:
         self.request_id = request_id
         self.die = die
         self.join_order = join_order
-        self.base_tokens = base_tokens
-        self.base_produced = base_produced
+        self.base_tokens = 0
+        self.base_produced = 0
         self.output_tokens = output_tokens
-        self.finish_step = finish_step
+        self.finish_step = 0
         self.blocks = blocks
         self.running = True
 
@@ -49,13 +47,14 @@ class Sequence:
 class Departures:
     """Who leaves at one boundary, by request id and in order; those who were cut have finished, too."""
 
-    __slots__ = ("cut_ids", "finished_ids", "finished_tokens", "preempted")
+    __slots__ = ("cut_ids", "finished_ids", "finished_tokens", "preempted_ids", "preempted_tokens")
 
     def __init__(self) -> None:
         self.finished_ids: list[int] = []
         self.finished_tokens: list[int] = []
         self.cut_ids: list[int] = []
-        self.preempted: list[Sequence] = []
+        self.preempted_ids: list[int] = []
+        self.preempted_tokens: list[int] = []
 
 
 NOBODY: Final = Departures()

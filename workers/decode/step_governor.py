@@ -79,8 +79,14 @@ class StepGovernor(ABC):
                 StepLoad(offset_ps + slope_ps * accepted, num_running, base_tokens + num_running * accepted)
                 for accepted in (at(step), at(last))
             )
-            stretch = self._stretch = self._choose(tuple(loads))
+            stretch = self.stretch_for(tuple(loads))
         return stretched_ps(offset_ps, stretch), stretched_ps(slope_ps, stretch)
+
+    def stretch_for(self, loads: tuple[StepLoad, ...]) -> int:
+        """That of the clock until it is chosen anew; it is chosen for these loads if that is now."""
+        if not self._stretch:
+            self._stretch = self._choose(loads)
+        return self._stretch
 
 
 class DecodeGovernor(StepGovernor):

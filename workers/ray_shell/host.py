@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from operator import attrgetter
 from typing import Any, Final
@@ -56,6 +57,7 @@ class HostActor:
         self._components: list[Component] = []
         self._loop: HostLoop | None = None
         self._running: asyncio.Task[None] | None = None
+        self._meeting: asyncio.Task[None] | None = None
 
     async def ready(self, expected: Identity) -> str:
         """Empty if all is well, else the line that says why not."""
@@ -88,6 +90,8 @@ class HostActor:
         clock = named(self._spec.clock)(zero_wall_ns, speed)
         self._loop = HostLoop(self._sender, self._components, clock, self._post, self._began_ns, lead_ns)
         self._running = asyncio.create_task(self._loop.run())
+        # Ray connects two processes at the first call, which may take 30 ms: not with the first report of a run.
+        self._meeting = asyncio.create_task(self._meet())
 
     async def receive(self, data: bytes) -> bytes:
         """Take an envelope; returns the next one of this host. Nothing is awaited, so calls stay in order."""
@@ -97,6 +101,10 @@ class HostActor:
             return self._loop.receive(data)
         except Exception as error:
             raise portable(error) from error
+
+    async def _meet(self) -> None:
+        with suppress(Exception):  # who is not there is missed when something is posted
+            await asyncio.wait_for(self._control.meet.remote(), CALL_S)
 
     async def _post(self, data: bytes) -> None:
         try:

@@ -1,4 +1,4 @@
-"""`supernode model list | show | prefill | decode | op`: models, and what the cost model says of one point."""
+"""`supernode model`: models (`list`, `show`), and what the cost model says of one point of a stage, or collective."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from deploy.hardware.operating_points import (
     InstanceOptions,
     one_of,
 )
-from deploy.hardware.point_answers import CLUSTER, MODEL, answer_decode, answer_prefill, physics_refusing
+from deploy.hardware.point_answers import (
+    CLUSTER,
+    MODEL,
+    answer_aggregated,
+    answer_decode,
+    answer_prefill,
+    physics_refusing,
+)
 from deploy.hardware.point_page import (
     Answer,
     operator_answer,
@@ -51,12 +58,17 @@ BatchTokens = Annotated[int | None, typer.Option(metavar="N", help="Prompt token
 Prompt = Annotated[int | None, typer.Option(metavar="N", help="Tokens of each prompt; 4096.")]
 Reuse = Annotated[float | None, typer.Option(metavar="SHARE", help="Share of each prompt that is cached; 0.")]
 CachePlane = Annotated[str | None, typer.Option(metavar="PLANE", help="Plane of cache traffic: ub or vpc; ub.")]
+Output = Annotated[int | None, typer.Option(metavar="N", help="Tokens of each answer; 1024.")]
+Running = Annotated[int | None, typer.Option(metavar="N", help="Requests per NPU that decode; 96, or what can.")]
+TokenBudget = Annotated[int | None, typer.Option(metavar="N", help="Token rows of a step, per NPU; 512.")]
 Batch = Annotated[int | None, typer.Option(metavar="N", help="Requests per NPU; 96, or what fits.")]
 Context = Annotated[int | None, typer.Option(metavar="N", help="Tokens of KV per request so far; 4096.")]
 Mtp = Annotated[int | None, typer.Option(metavar="K", help="Speculative tokens; 1 if the model has the module.")]
 Acceptance = Annotated[float | None, typer.Option(metavar="SHARE", help="Of speculative tokens; 0.7.")]
 AcceptLength = Annotated[float | None, typer.Option(metavar="X", help="Tokens that a step yields, for --acceptance.")]
-DrafterName = Annotated[str | None, typer.Option(metavar="KIND", help="What drafts: mtp, eagle or ngram; mtp.")]
+DrafterName = Annotated[str | None, typer.Option(metavar="KIND", help="What drafts: mtp, eagle, ngram or model; mtp.")]
+DraftModel = Annotated[str | None, typer.Option(metavar="NAME", help="Of --drafter model, a small dense one.")]
+Drafts = Annotated[int | None, typer.Option(metavar="K", help="Compare 0 to K speculative tokens of a step.")]
 PrecisionName = Annotated[str | None, typer.Option(metavar="NAME", help="Of weights and products: int8, fp8, bf16 ...")]
 KvPrecision = Annotated[str | None, typer.Option(metavar="NAME", help="Of cached KV: bf16, int8 or fp8.")]
 ExpertFormat = Annotated[str | None, typer.Option(metavar="KIND", help="Experts' weights: nvfp4, w4a8 or none.")]
@@ -84,12 +96,12 @@ INSTANCE_OPTIONS: Final = OptionGroup(
     },
     lambda given: InstanceOptions(num_npus=given.pop("npus"), **given),
 )
-"""What both stages have."""
+"""What all stages have."""
 
 
 @app.command("list")
 def list_known(as_json: AsJson = False) -> None:
-    """The models that are built in, with shape, parameters and KV per token."""
+    """The built-in models: shape, parameters, KV per token."""
     if as_json:
         _say_json({"models": [model_summary(shape) for shape in MODELS]})
     else:
@@ -143,12 +155,41 @@ def decode(
     tpot_slo: TpotSlo = None,
     afd: Afd = None,
     calibration: CalibrationFile = None,
+    drafts: Drafts = None,
+    draft_model: DraftModel = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a decode step, by operator."""
-    given = batch, context, mtp, acceptance, drafter, accept_length, tpot_slo, afd, calibration
+    given = batch, context, mtp, acceptance, drafter, accept_length, tpot_slo, afd, calibration, drafts, draft_model
     answer = answer_decode(instance, cluster, model, *given)
     _show(answer, as_json)
+    return 0
+
+
+@app.command()
+@with_options(instance=INSTANCE_OPTIONS)
+def aggregated(
+    instance: InstanceOptions,
+    cluster: Cluster = CLUSTER,
+    model: Model = MODEL,
+    batch: Running = None,
+    prompt: Prompt = None,
+    output: Output = None,
+    token_budget: TokenBudget = None,
+    reuse: Reuse = None,
+    cache_plane: CachePlane = None,
+    mtp: Mtp = None,
+    acceptance: Acceptance = None,
+    drafter: DrafterName = None,
+    accept_length: AcceptLength = None,
+    tpot_slo: TpotSlo = None,
+    calibration: CalibrationFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Throughput and times of both stages in the same steps."""
+    load = batch, prompt, output, token_budget, reuse, cache_plane
+    drafts = mtp, acceptance, drafter, accept_length
+    _show(answer_aggregated(instance, cluster, model, *load, *drafts, tpot_slo, calibration), as_json)
     return 0
 
 

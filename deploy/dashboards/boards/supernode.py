@@ -24,6 +24,7 @@ from deploy.dashboards.boards.shared import (
     speed_now,
 )
 from deploy.dashboards.cache_row import cache_row
+from deploy.dashboards.cluster_row import cluster_row
 from deploy.dashboards.panels import Dashboard, Query, Row, history, lines, stat
 from deploy.dashboards.promql import CHOSEN, OF_DECODE, OF_PREFILL, aggregate, by_place, rate, ratio
 from deploy.dashboards.scaling_row import scaling_row
@@ -87,7 +88,7 @@ MAPS: Final = Row(
         ),
         history(
             "Utilisation of the nodes",
-            "Mean busy share of the eight NPUs of each node: blue idles, red is always busy.",
+            "Mean busy share of the NPUs of each node: blue idles, red is always busy.",
             "percentunit",
             Query(by_place("avg", UTILIZATION, "node"), "node {{node}}"),
             width=12,
@@ -96,7 +97,7 @@ MAPS: Final = Row(
         ),
         history(
             "Power of the nodes",
-            "Power of the eight NPUs of each node together: blue draws least, red most.",
+            "Power of the NPUs of each node together: blue draws least, red most.",
             "watt",
             Query(by_place("sum", WATTS, "node"), "node {{node}}"),
             width=12,
@@ -168,5 +169,5 @@ DASHBOARD: Final = Dashboard(
     title="Supernode",
     description="Racks, nodes and instances of an emulated supernode: utilisation, power, KV and the prefix cache.",
     choices=CHOICES,
-    rows=(OVERVIEW, MAPS, INSTANCES, scaling_row(), MEMORY, cache_row()),
+    rows=(OVERVIEW, MAPS, INSTANCES, cluster_row(), scaling_row(), MEMORY, cache_row()),
 )

@@ -25,7 +25,7 @@ class DecodeTimes:
         self._fits: Final = [fits[size] for size in sizes]
         self._kv_tokens: Final = [0] * len(sizes)
         self._num_steps = 0
-        self._num_tokens = 0
+        self._num_tokens = 0.0
         self.error: Final = PredictionError()
         """Of step lengths, counted once there are samples."""
 
@@ -59,10 +59,10 @@ class DecodeTimes:
         if not steps or not message.num_running:
             return
         self._num_steps += steps
-        self._num_tokens += message.tokens_per_sequence
+        self._num_tokens += message.mean_tokens
         self._learn(instance, message.num_running, kv_tokens, message.first_step_ns)
         if steps > 1:
-            grown = message.num_running * message.tokens_per_sequence * (steps - 1) // steps
+            grown = message.num_tokens * (steps - 1) // steps
             self._learn(instance, message.num_running, kv_tokens + grown, message.last_step_ns)
 
     def _learn(self, instance: int, num_running: int, kv_tokens: int, step_ns: int) -> None:

@@ -213,7 +213,7 @@ class WorkerState(Guest):
         self._sequences[index], self._sequence_tokens[index] = running, kv_tokens
         self._reported_ns[index] = message.boundary_ns
         if message.num_running and message.steps_ns:
-            self._tokens_per_s[index] = 1e9 * message.num_running * message.tokens_per_sequence / message.steps_ns
+            self._tokens_per_s[index] = 1e9 * message.num_tokens / message.steps_ns
         if self._decode_times is not None:
             self._num_reports += bool(message.num_steps)
             self._decode_times.observe(index, message)

@@ -2,7 +2,7 @@
 
 The KV of the last token of an answer is never made, and only whole blocks can be found: of a prompt of p tokens with an
 answer of n, the leading p + n - 1 tokens in whole blocks. They are visible when the answer has ended; a flow that
-nobody waits for carries them from the instance that made them.
+nobody waits for carries them from the instance that made them, if that is not where they are kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scheduler.protocol.messages import DecodeStepped, Message, StoreAnswers
 
 
 class KeptAnswers(Guest):
-    """Tells the pool, or the cache of the prefill instance that computed the prompt, what decode has made."""
+    """Tells the pool, or the cache of the instance that computed the prompt, what decode has made."""
 
     hears = (DecodeStepped,)
 
@@ -84,4 +84,6 @@ class KeptAnswers(Guest):
     def _write(self, source: str, destination: str, num_tokens: int) -> Outputs:
         if self._is_pooled:
             return self._transfers.write(source, destination, num_tokens)
+        if source == destination:  # an aggregated instance has computed the prompt, too
+            return NOTHING
         return self._transfers.write_back(source, destination, num_tokens)

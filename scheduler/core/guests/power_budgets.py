@@ -231,8 +231,8 @@ class PowerBudgets(Guest):
                 account.prefill_pace_s = _remembered(account.prefill_pace_s, pace_s)
             return
         account.kv_tokens = message.kv_tokens
-        if message.tokens_per_sequence:
-            pace_s = message.steps_ns * 1e-9 / message.tokens_per_sequence
+        if message.mean_tokens:
+            pace_s = message.steps_ns * 1e-9 / message.mean_tokens
             account.decode_pace_s = _remembered(account.decode_pace_s, pace_s)
 
     def _reset(self, message: WorkersLost | WorkersStarted | WorkersJoined) -> None:

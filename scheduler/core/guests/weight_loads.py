@@ -37,10 +37,18 @@ class ModelSource(Struct, frozen=True):
 
 
 class ModelWeights(Struct, frozen=True):
-    """What an instance loads before it is ready, in tokens' worth of KV; `sources` of each instance, by address."""
+    """What an instance loads before it is ready, in tokens' worth of KV; `sources` of each instance, by address.
+
+    `others` load another number, where precisions differ; who shares a source loads as many.
+    """
 
     num_tokens: int
     sources: Mapping[str, tuple[ModelSource, ...]] = field(default_factory=dict[str, tuple[ModelSource, ...]])
+    others: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def tokens_of(self, address: str) -> int:
+        """What one instance loads."""
+        return self.others.get(address, self.num_tokens)
 
 
 class Downtime(Struct):
@@ -80,8 +88,10 @@ class WeightLoads:
         self._next_id = next_id
         # What sources but the last hold, by address.
         self._kept = {
-            source.address: WeightCache(weights.num_tokens, source.num_versions, source.num_servers, FIRST_VERSION)
-            for sources in weights.sources.values()
+            source.address: WeightCache(
+                weights.tokens_of(address), source.num_versions, source.num_servers, FIRST_VERSION
+            )
+            for address, sources in weights.sources.items()
             for source in sources[:-1]
         }
         # Which version an instance is to have, if not the first, and who has given up its model for that.
@@ -215,7 +225,7 @@ class WeightLoads:
     def _begin(self, address: str) -> Outputs:
         source, version = self._source(address), self._versions.get(address, FIRST_VERSION)
         missing = self._kept[source.address].missing_tokens(version) if source.address in self._kept else 0
-        transfer_id, ends, tokens = self._next_id(), (source.address, address), self._weights.num_tokens
+        transfer_id, ends, tokens = self._next_id(), (source.address, address), self._weights.tokens_of(address)
         if missing:
             for to, wanted, waiting in self._fetching.values():
                 if (to, wanted) == (source.address, version):

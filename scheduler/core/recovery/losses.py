@@ -17,6 +17,7 @@ from scheduler.core.transfers import Transfers
 from scheduler.protocol.component import Output, Outputs
 from scheduler.protocol.finish import FinishReason
 from scheduler.protocol.messages import PrefixesLost
+from scheduler.protocol.running_tokens import unpack_running
 
 
 def set_back_by(
@@ -79,6 +80,8 @@ class Losses:
         self.reported_kv_tokens: Final = [0] * len(state.decode)
         self.grown_tokens: Final = [0] * len(state.decode)
         self.grown_ns: Final = [0] * len(state.decode)
+        # What each sequence there has, where they do not all produce alike, else nothing.
+        self.running_tokens: Final = [b""] * len(state.decode)
 
     def lose(self, addresses: Collection[str]) -> LossImpact:
         """These are gone, whether they were up or not."""
@@ -159,13 +162,14 @@ class Losses:
         table, outputs = self._table, list[Output]()
         pinned: list[int] = []
         not_decoding: list[int] = []
+        told: dict[int, dict[int, int]] = {}
         for request_id in ids:
             table.retries[request_id] += 1
             if table.first_token_ns[request_id] == NOT_YET:
                 table.prefill_started_ns[request_id] = NOT_YET
             where = table.state[request_id]
             if where == State.DECODING:
-                self._note_seen_tokens(request_id)
+                self._note_seen_tokens(request_id, told)
             elif where not in AT_DECODE:
                 not_decoding.append(request_id)
             if where in BEFORE_FIRST_TOKEN:
@@ -205,11 +209,19 @@ class Losses:
         pinned = [i for i in ids if self._uses_pool and i in self._open.prompts]
         return self._pools.release((i, pool[at_prefill[i]]) for i in pinned)
 
-    def _note_seen_tokens(self, request_id: int) -> None:
-        """It goes on after the last token that was reported; those made since are made again."""
+    def _note_seen_tokens(self, request_id: int, told: dict[int, dict[int, int]]) -> None:
+        """It goes on after the last token that was reported; those made since are made again.
+
+        `told` are output tokens by request, of each instance as it was asked for.
+        """
         table = self._table
         index = table.decode_instance[request_id]
-        seen = self.grown_tokens[index] - table.grown_at_start[request_id]
+        if self.running_tokens[index]:
+            if index not in told:
+                told[index] = unpack_running(self.running_tokens[index])
+            seen = told[index][request_id] - table.output_tokens[request_id]
+        else:
+            seen = self.grown_tokens[index] - table.grown_at_start[request_id]
         if seen:
             table.output_tokens[request_id] += seen
             table.last_token_ns[request_id] = self.grown_ns[index]

@@ -6,7 +6,6 @@ least when it matters most. Reports are added up as they come; all else is read 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from scheduler.protocol.messages import DecodeStepped, PrefillStepped
 
 DAY_S: Final = 86_400.0
 
+_ENDED: Final = State.ENDED
 _WAITING_FOR_PREFILL: Final = (State.ARRIVED, State.FETCHING, State.PREFILL_QUEUED)
 
 
@@ -32,6 +32,10 @@ class Reports:
     sequences; those of both kinds are in both."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Another interval begins."""
         self.busy_ns = 0
         self.num_reports = 0
         self.prompt_tokens = 0
@@ -39,9 +43,9 @@ class Reports:
         self.passes_ns = 0
         self.budget_ns = 0.0
         self.made_tokens = 0
-        self.num_steps = 0
+        self.num_steps = 0.0
         self.steps_ns = 0
-        self.mixed_steps = 0
+        self.mixed_steps = 0.0
         self.mixed_ns = 0
 
     def prompt_work(self, backlog_tokens: int, there_s: float) -> PromptWork:
@@ -69,7 +73,7 @@ def _share(spent_ns: float, there_s: float) -> float:
     return min(1.0, spent_ns * 1e-9 / there_s) if there_s else 0.0
 
 
-def _mean_s(total_ns: int, count: int) -> float:
+def _mean_s(total_ns: int, count: float) -> float:
     return total_ns * 1e-9 / count if count else 0.0
 
 
@@ -86,8 +90,8 @@ class Measures(Guest):
         self._stages = state.prefill, state.decode
         self._decode = state.decode
         self._kv_tokens = losses.reported_kv_tokens
-        self._role_of = {slot.address: slot.role for slot in rules.slots}
-        self._reports = defaultdict[str, Reports](Reports)
+        self._reports = {role: Reports() for role in rules.roles}
+        self._reports_at = {slot.address: self._reports[slot.role] for slot in rules.slots}
         self._budgets = {
             one.address: max(1, one.pass_tokens) for one in state.prefill.instances if one.address in state.decode.index
         }
@@ -107,22 +111,23 @@ class Measures(Guest):
         if self.on_report is not None:
             self.on_report(now_ns)
             self.on_report = None
-        reports = self._reports[self._role_of[message.instance]]
+        reports, busy_ns = self._reports_at[message.instance], message.usage.busy_ns
         reports.num_reports += 1
-        reports.busy_ns += message.usage.busy_ns
+        reports.busy_ns += busy_ns
         if message.__class__ is DecodeStepped:
-            reports.made_tokens += message.num_running * message.tokens_per_sequence
-            reports.num_steps += message.tokens_per_sequence
+            num_steps = message.mean_tokens
+            reports.made_tokens += message.num_tokens
+            reports.num_steps += num_steps
             reports.steps_ns += message.steps_ns
             if self._budgets and self._computed_ns.get(message.instance) == message.boundary_ns:
-                reports.mixed_steps += message.tokens_per_sequence
+                reports.mixed_steps += num_steps
                 reports.mixed_ns += message.steps_ns
-        elif message.computed_tokens:
-            reports.prompt_tokens += message.computed_tokens
+        elif computed_tokens := message.computed_tokens:
+            reports.prompt_tokens += computed_tokens
             reports.num_passes += 1
-            reports.passes_ns += message.usage.busy_ns
+            reports.passes_ns += busy_ns
             if self._budgets and (budget := self._budgets.get(message.instance)):
-                reports.budget_ns += message.usage.busy_ns * min(1.0, message.computed_tokens / budget)
+                reports.budget_ns += busy_ns * min(1.0, computed_tokens / budget)
                 self._computed_ns[message.instance] = message.boundary_ns
         return NOTHING
 
@@ -141,10 +146,11 @@ class Measures(Guest):
             *first,
             *ended,
             self._usd_per_kwh(now_ns),
-            {role: self._role(role, length_s, wanted[role]) for role in self._rules.roles},
+            {role: self._role(role, length_s, wanted[role]) for role in self._reports},
         )
         self._since_ns, self._num_arrived = now_ns, table.num_requests
-        self._reports.clear()
+        for reports in self._reports.values():
+            reports.begin()
         return sample
 
     def _first_tokens(self, now_ns: int, arrived: range) -> tuple[int, int, int, float, int, int, float]:
@@ -153,23 +159,24 @@ class Measures(Guest):
         waiting: list[int] = []
         ttft_ns: list[int] = []
         prompt_tokens = cached_tokens = 0
+        first_token_ns, arrived_ns, states = table.first_token_ns, table.arrived_ns, table.state
         for request_id in (*self._before_first, *arrived):
-            first_ns = table.first_token_ns[request_id]
+            first_ns = first_token_ns[request_id]
             if first_ns != NOT_YET:
-                ttft_ns.append(first_ns - table.arrived_ns[request_id])
+                ttft_ns.append(first_ns - arrived_ns[request_id])
                 prompt_tokens += table.prompt_tokens[request_id]
                 cached_tokens += table.cached_tokens[request_id]
-            elif table.state[request_id] != State.ENDED:
+            elif states[request_id] != _ENDED:
                 waiting.append(request_id)
         self._before_first = waiting
-        waits_ns = [now_ns - table.arrived_ns[i] for i in waiting if i not in self._open.held]
+        waits_ns = [now_ns - arrived_ns[i] for i in waiting if i not in self._open.held]
         return (
             len(ttft_ns),
             prompt_tokens,
             cached_tokens,
             sum(ttft_ns) * 1e-9 / len(ttft_ns) if ttft_ns else 0.0,
-            sum(wait_ns <= limit_ns for wait_ns in ttft_ns),
-            sum(wait_ns > limit_ns for wait_ns in waits_ns),
+            sum([wait_ns <= limit_ns for wait_ns in ttft_ns]),
+            sum([wait_ns > limit_ns for wait_ns in waits_ns]),
             max(waits_ns, default=0) * 1e-9,
         )
 
@@ -178,14 +185,11 @@ class Measures(Guest):
         table, limit_ns = self._table, self._rules.tpot_limit_s * 1e9
         ids = table.ended_ids[self._num_ended :]
         self._num_ended += len(ids)
-        counts = [table.output_tokens[i] for i in ids]
-        pace_ns = [
-            (table.last_token_ns[i] - table.first_token_ns[i]) / (count - 1)
-            for i, count in zip(ids, counts, strict=True)
-            if count > 1
-        ]
+        output_tokens, first_ns, last_ns = table.output_tokens, table.first_token_ns, table.last_token_ns
+        counts = [output_tokens[i] for i in ids]
+        pace_ns = [(last_ns[i] - first_ns[i]) / (count - 1) for i, count in zip(ids, counts, strict=True) if count > 1]
         mean_s = sum(pace_ns) * 1e-9 / len(pace_ns) if pace_ns else 0.0
-        return len(ids), sum(counts), len(pace_ns), mean_s, sum(one <= limit_ns for one in pace_ns)
+        return len(ids), sum(counts), len(pace_ns), mean_s, sum([one <= limit_ns for one in pace_ns])
 
     def _role(self, role: str, length_s: float, wanted: int) -> RoleSample:
         book, reports, decode = self._book, self._reports[role], self._decode

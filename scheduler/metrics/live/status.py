@@ -65,6 +65,8 @@ def _instances(snapshot: Snapshot) -> list[dict[str, Any]]:
             "name": instance.address,
             "role": instance.role,
             "num_npus": instance.num_npus,
+            "cluster": snapshot.layout.stands_in(instance).cluster,
+            "chip": snapshot.layout.stands_in(instance).chip_title,
             "first_npu": first_npu,
             "planned": instance.is_planned,
             "phase": phase,

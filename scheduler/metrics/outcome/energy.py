@@ -210,7 +210,7 @@ def _npu_joules(
 ) -> dict[str, float]:
     """An instance that waits draws the same at all times, and less when it is parked: so the joules of idle time tell
     themselves from those of work."""
-    waiting_w = np.array([curves.waiting_w_in(instance.pool) * instance.num_npus for instance in instances])
+    waiting_w = np.array([curves.resting_in(instance.pool).waiting_w * instance.num_npus for instance in instances])
     idle_j = np.zeros(len(instances))
     for part in parts(len(rows)):
         of_part = rows[part]

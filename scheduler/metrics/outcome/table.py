@@ -10,8 +10,11 @@ from scheduler.metrics.outcome.sections import Section, page_text
 from scheduler.protocol.fabric_parts import TITLES, PartKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scheduler.metrics.outcome.energy import CostUse, EnergyUse, MeterUse, PlanCost
     from scheduler.metrics.outcome.summary import Summary
+    from scheduler.metrics.subjects.clusters import ClusterUse
     from scheduler.metrics.subjects.fabric import PlaneUse
     from scheduler.metrics.subjects.instances import RoleLoad
 
@@ -26,6 +29,7 @@ def sections(summary: Summary) -> list[Section]:
     page = [
         *outcome_sections(summary),
         _load_section(summary),
+        _clusters_section(summary),
         cache_section(summary.cache.hit_tokens, summary.cache.lookup_tokens),
         _cache_policy_section(summary),
         _scaling_section(summary),
@@ -54,6 +58,24 @@ def _load_section(summary: Summary) -> Section:
         ),
         about=f"busy: a pass or step runs, however small. KV free: what was left at its fullest{shared}",
     )
+
+
+def _clusters_section(summary: Summary) -> Section:
+    """Of a fleet of several."""
+    clusters: Mapping[str, ClusterUse] = summary.others.get("clusters", {})
+    rows = tuple(
+        (
+            name,
+            count_cell(one.npus),
+            rate_cell(one.instance_npus),
+            percent_cell(one.utilization),
+            si_cell(one.watts, "W"),
+            si_cell(one.joules, "J"),
+        )
+        for name, one in clusters.items()
+    )
+    chips = tuple(one.chip for one in clusters.values())
+    return Section("Clusters", ("NPUs", "in instances", "busy", "power of one", "energy"), rows, chips)
 
 
 def _cache_policy_section(summary: Summary) -> Section:

@@ -13,7 +13,7 @@ class DecodeTally:
     """Tokens and gaps of the sequences of one decode instance in one session, from its reports.
 
     `kv_tokens` is what it holds. All running sequences produce alike, so one sum of tokens per sequence, noted at each
-    join, tells what any of them was credited with.
+    join, tells what any of them was credited with; where it is sampled what they accept, it tells the least.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class DecodeTally:
                 gaps_s.add(gap_s, 1, gap_s)
             waited_ns.clear()
         self._tokens += message.tokens_per_sequence
-        return num_running * message.tokens_per_sequence
+        return message.num_tokens
 
     def join(self, ids: Sequence[int], boundary_ns: int, last_token_ns: Sequence[int]) -> None:
         """These sequences run from now on; `last_token_ns` is by request id."""
@@ -64,5 +64,5 @@ class DecodeTally:
         for request_id, tokens in zip(ids, num_tokens, strict=True):
             self._waited_ns.pop(request_id, None)
             credited = self._tokens - self._tokens_at_join.pop(request_id)
-            num_excess += credited - (tokens - output_tokens[request_id])
+            num_excess += max(0, credited - (tokens - output_tokens[request_id]))
         return num_excess

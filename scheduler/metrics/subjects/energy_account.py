@@ -19,9 +19,11 @@ import numpy as np
 from msgspec import Struct
 
 from scheduler.metrics.columns import NS_PER_S, Floats, Ints, Rows
+from scheduler.metrics.facility import RestingNpu
 from scheduler.metrics.layout import Layout, LiveInstance
 from scheduler.metrics.subject import Account, Handlers, Session
 from scheduler.metrics.subjects.instances import STRETCH_WALL_S
+from scheduler.protocol.addresses import pool_addresses
 from scheduler.protocol.messages import DecodeStepped, PrefillStepped, Usage, UsageReported, WorkersLost
 
 COST_SERIES: Final = tuple((side, kind) for side in ("input", "output") for kind in ("capital", "electricity"))
@@ -69,17 +71,17 @@ class NpuEnergy:
     it was last heard of; `empty_j` is what its NPUs drew while it was not.
     """
 
-    def __init__(self, instance: LiveInstance, waiting_w: float, empty_w: float, pending: bytearray) -> None:
+    def __init__(self, instance: LiveInstance, resting: RestingNpu, pending: bytearray) -> None:
         self.role: Final = instance.role
         self.is_planned: Final = instance.is_planned
         self.is_gone = not instance.is_planned
         self.empty_j = 0.0
-        self._empty_w = empty_w * instance.num_npus
+        self._empty_w = resting.idle_w * instance.num_npus
         self.active_j = 0.0
         self.idle_j = 0.0
         self.mixed_j = 0.0
         self.end_ns = 0
-        self._idle_w = waiting_w * instance.num_npus
+        self._idle_w = resting.waiting_w * instance.num_npus
         self._pending = pending
 
     def add(self, usage: Usage) -> None:
@@ -117,8 +119,10 @@ class EnergyAccount(Account[EnergyTotals]):
         curves = self._curves = layout.curves
         self._roles = npu_phases(layout)[:-1]
         self._pending = bytearray()
+        pools = pool_addresses(len(layout.supernodes))
         self._npus = {
-            one.address: NpuEnergy(one, curves.waiting_w, curves.idle_w, self._pending) for one in layout.instances
+            one.address: NpuEnergy(one, curves.resting_in(pools[one.supernode]), self._pending)
+            for one in layout.instances
         }
         self._settled_ns = 0
         self._settled_s = 0.0
@@ -252,7 +256,9 @@ def fleet_power_between(rows: Rows, from_ns: int, until_ns: int) -> tuple[Floats
     nothing.
     """
     start_ns, end_ns = (np.clip(rows[name], from_ns, until_ns) for name in ("start_ns", "end_ns"))
-    instants: Ints = np.unique(np.concatenate([start_ns, end_ns, np.array([from_ns, until_ns])]))
+    # `np.unique` loads numpy.ma when it is first called, for 10 to 30 ms in which no token leaves a service.
+    instants: Ints = np.sort(np.concatenate([start_ns, end_ns, np.array([from_ns, until_ns])]))
+    instants = instants[np.diff(instants, prepend=-1) > 0]
     num, watts = len(instants), rows["watts"]
     changes = np.zeros(num)
     np.add.at(changes, np.searchsorted(instants, start_ns), watts)

@@ -204,10 +204,10 @@ def _stage_load(run: EndedRun, stage: StageName, num_tokens: int) -> RoleLoad:
 
 
 def _by_npu(layout: Layout) -> list[Labels]:
-    per_rack = layout.npus_per_node * layout.nodes_per_rack
+    stands = ((instance, layout.stands_in(instance).ground) for instance in layout.instances)
     return [
-        (str(npu), str(npu // layout.npus_per_node), str(npu // per_rack), instance.address, instance.role)
-        for instance, npus in zip(layout.instances, layout.npus(), strict=True)
+        (str(npu), str(ground.node_of(npu)), str(ground.rack_of(npu)), instance.address, instance.role)
+        for (instance, ground), npus in zip(stands, layout.npus(), strict=True)
         for npu in npus
     ]
 

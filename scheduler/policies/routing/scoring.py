@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter, itemgetter
 from typing import Any, Final
@@ -39,7 +39,10 @@ def kv_usages(stage: StageView) -> list[float]:
     return [used / capacity if capacity else 0.0 for used, capacity in pairs]
 
 
-_ALL_OF: Final = attrgetter(*(field.name for field in fields(Columns)))
+_NAMES: Final = [field.name for field in fields(Columns)]
+_ALL_OF: Final = attrgetter(*_NAMES)
+_REGISTERED: Final = frozenset({"kv_capacity_tokens", "supernodes"})
+"""Columns that stay as the instances registered."""
 
 
 def only(stage: StageView, members: Sequence[int]) -> Columns:
@@ -48,19 +51,32 @@ def only(stage: StageView, members: Sequence[int]) -> Columns:
 
 
 class Selection:
-    """The columns of some instances, taken anew at each call: what stays is found once."""
+    """The columns of some instances, as live as the router asks for: `take` copies those that change into the same
+    lists again."""
 
     def __init__(self, stage: StageView, members: Sequence[int]) -> None:
         first, last = members[0], members[-1]
         is_run = last - first == len(members) - 1
-        take = itemgetter(slice(first, last + 1)) if is_run else itemgetter(*members)
-        self._parts: list[tuple[Any, Callable[[Any], Any] | None]] = [
-            (column, None if isinstance(column, Refusal) or not column else take) for column in _ALL_OF(stage)
-        ]
+        self._entries = itemgetter(slice(first, last + 1)) if is_run else itemgetter(*members)
+        self._copies: list[tuple[list[Any], Any]] = []
+        self._columns = Columns(
+            *[self._copied(name, column) for name, column in zip(_NAMES, _ALL_OF(stage), strict=True)]
+        )
+
+    def _copied(self, name: str, column: Any) -> Any:
+        if isinstance(column, Refusal) or not column:
+            return column
+        copy = list(self._entries(column))
+        if name not in _REGISTERED:
+            self._copies.append((copy, column))
+        return copy
 
     def take(self) -> Columns:
-        """As they are now."""
-        return Columns(*[column if take is None else take(column) for column, take in self._parts])
+        """As they are now; the same object each time."""
+        entries = self._entries
+        for copy, column in self._copies:
+            copy[:] = entries(column)
+        return self._columns
 
 
 def only_of(request: RequestView, members: Sequence[int]) -> RequestView:

@@ -1,7 +1,7 @@
 """Replays one day on a cluster of 128 H20, with splits that stand and with autoscalers.
 
-Names behind `python -m tests.bench.elastic` are the rows to run, such as `8p+6d` for a split or `sla` for an
-autoscaler; `--keep DIR` keeps the trace there between runs.
+Names behind `python -m tests.bench.elastic` are the rows to run, such as `8p+6d` for a split, `sla` for an autoscaler,
+or `12a/sla` for one that begins with another split; `--keep DIR` keeps the trace there between runs.
 """
 
 from __future__ import annotations
@@ -60,8 +60,10 @@ def plan_of(split: str) -> str:
 
 def replay(trace: Path, row: str) -> dict[str, Any]:
     """The JSON of one row."""
-    is_split = row[0].isdigit()
-    how = ["--plan", plan_of(row)] if is_split else ["--plan", plan_of(FIRST), "--autoscaler", row]
+    split, _, scaler = row.rpartition("/")
+    if not split and scaler[0].isdigit():
+        split, scaler = scaler, "static"
+    how = ["--plan", plan_of(split or FIRST), "--autoscaler", scaler]
     return json.loads(run(["replay", str(trace), *SYSTEM, "--slo", SLO, *how, "--json"]))
 
 

@@ -10,11 +10,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as with_fields
 
 from scheduler.core.scaling.rules import InstanceSlot, ScalingRules
-from scheduler.policies.scaling_view import ScalingPolicy, ScalingView, Wanted
+from scheduler.policies.scaling_view import (
+    COMPUTING,
+    OutputWork,
+    PromptWork,
+    ScalingPolicy,
+    ScalingSample,
+    ScalingView,
+    Wanted,
+)
 from scheduler.protocol.addresses import aggregated_address, decode_address, prefill_address
+from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped
 from tests.checkers.losing_checks import run_checked
 from tests.checkers.scaling import FleetChecker
-from tests.naive.case import Case
+from tests.naive.case import Case, Row
 from tests.naive.strategies import (
     QUICK_PHASES,
     aggregated_cases,
@@ -25,7 +34,7 @@ from tests.naive.strategies import (
     preempting_cases,
     with_any_policy,
 )
-from tests.sim.trouble import Trouble, faults, fetching_cases, troubles
+from tests.sim.trouble import Loss, Trouble, faults, fetching_cases, troubles
 
 
 class Fickle:
@@ -152,6 +161,22 @@ def run_scaled(case: Case, trouble: Trouble, rules: ScalingRules) -> None:
     event(f"switched: {bool(checker.num_switched)}")
 
 
+def test_whoever_comes_back_although_nobody_wants_it_takes_nothing() -> None:
+    """`prefill-1`, which is not there, is reported lost and then started beside the one whose NPUs it would have: it is
+    told to stop in the instant in which it joins, and whatever it took in between would be computed twice."""
+    slots = [
+        InstanceSlot("prefill-0", "prefill", 0, 1),
+        InstanceSlot("prefill-1", "prefill", 0, 1),
+        InstanceSlot("decode-0", "decode", 1, 1),
+    ]
+    rules = ScalingRules(slots, frozenset({"prefill-1"}), 2, fickle([(1, 1)]), 1_000)
+    both = Loss(1, ("prefill-0", "prefill-1"))
+    case = Case(tuple(Row(0, 1, output) for output in (2, 2)), num_prefill=2)
+    system = run_checked(case, Trouble((Loss(0, ("prefill-0",), down_ns=500), both)), rules)
+    FleetChecker(rules).check(system.told, system.said)
+    assert not any(system.scheduler.table.retries), "nobody had begun when they were lost"
+
+
 @settings(phases=QUICK_PHASES, max_examples=30)
 @given(scaled=scaled_cases(st.one_of(apart(), with_aggregated())))
 def test_a_policy_that_never_wants_a_change_changes_nothing(scaled: tuple[Case, Trouble, ScalingRules]) -> None:
@@ -161,6 +186,63 @@ def test_a_policy_that_never_wants_a_change_changes_nothing(scaled: tuple[Case, 
     tables = system.scheduler.table, plain.scheduler.table
     for name in ("reason", "output_tokens", "first_token_ns", "decode_started_ns", "last_token_ns", "ended_ns"):
         assert getattr(tables[0], name) == getattr(tables[1], name)
+
+
+class Keeps:
+    """Wants no change, and keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.samples: list[ScalingSample] = []
+
+    def wanted(self, view: ScalingView) -> Wanted:
+        """As it is."""
+        self.samples.append(view.now)
+        return Wanted({}, "as it is")
+
+
+@settings(phases=QUICK_PHASES, max_examples=40)
+@given(case=st.one_of(any_cases(), with_aggregated()), data=st.data())
+def test_what_a_policy_sees_of_work_is_what_was_reported(case: Case, data: st.DataObject) -> None:
+    kept: list[Keeps] = []
+
+    def make() -> ScalingPolicy:
+        kept.append(Keeps())
+        return kept[-1]
+
+    rules = data.draw(scaling_rules(case))
+    rules = with_fields(rules, absent=frozenset[str](), slots=_apart(rules.slots), make_policy=make)
+    system = run_checked(case, Trouble(), rules)
+    samples = kept[0].samples
+    if not samples:
+        return
+    role_of = {slot.address: slot.role for slot in rules.slots}
+    # Whether what came at the very time of the last sample is in it hangs on the order within that nanosecond.
+    until_s = samples[-1].at_s
+    earlier = [one for at_ns, one in system.told if at_ns * 1e-9 < until_s]
+    at_once = [one for at_ns, one in system.told if at_ns * 1e-9 == until_s]
+    for role in rules.roles:
+        seen = [sample.roles[role] for sample in samples]
+        for found, counted in (
+            (sum(one.prompts.num_tokens for one in seen), _computed),
+            (sum(one.outputs.num_tokens for one in seen), _made),
+        ):
+            least = sum(counted(one) for one in earlier if role_of.get(getattr(one, "instance", "")) == role)
+            more = sum(counted(one) for one in at_once if role_of.get(getattr(one, "instance", "")) == role)
+            assert least <= found <= least + more
+        for one in seen:
+            assert 0 <= one.prompts.budget_share <= one.prompts.busy_share <= one.busy_share <= 1
+            assert one.prompts.backlog_tokens >= 0 <= one.outputs.num_sequences <= one.outstanding_requests
+            assert not one.outputs.mixed_steps or one.prompts.num_tokens
+            assert role in COMPUTING or one.prompts == PromptWork()
+            assert role != "prefill" or one.outputs == OutputWork()
+
+
+def _computed(message: Message | None) -> int:
+    return message.computed_tokens if isinstance(message, PrefillStepped) else 0
+
+
+def _made(message: Message | None) -> int:
+    return message.num_running * message.tokens_per_sequence if isinstance(message, DecodeStepped) else 0
 
 
 class _AsItIs:

@@ -30,7 +30,7 @@ from workers.prefill.config import PrefillConfig
 from workers.prefill.instance import PrefillInstance
 
 BLUEPRINT = Blueprint(load_settings(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
-PHYSICS = InstancePhysics(BLUEPRINT.settings.hardware, BLUEPRINT.settings.instances, is_capped=True)
+PHYSICS = InstancePhysics(BLUEPRINT.settings.hardware, BLUEPRINT.settings.instances, BLUEPRINT.drafting, is_capped=True)
 LINE_BYTES_PER_S = 10**11
 
 TOLD = st.lists(st.tuples(st.integers(1, 60), st.sampled_from([20_000, 100_000, 500_000, 1_000_000])), max_size=6)

@@ -1,11 +1,14 @@
-"""What the exporters of both makers tell alike: each NPU of a layout, and figures that follow from simple rules."""
+"""What the exporters of both makers tell alike: each NPU on chips of a maker, and figures that follow from simple
+rules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from scheduler.metrics.layout import Chip, Layout
+from msgspec import Struct
+
+from scheduler.metrics.layout import Chip, Layout, LiveInstance, WatchedSupernode
 from scheduler.metrics.snapshot import Snapshot
 from scheduler.metrics.subjects.instances import InstanceTotals
 
@@ -27,73 +30,108 @@ MEMORY_RULE: Final = (
 )
 
 
-def chip_of(layout: Layout) -> Chip:
-    """The chip of all NPUs; a layout that is exported under the names of chips has one."""
-    assert layout.chip is not None
-    return layout.chip
+class Device(Struct, frozen=True):
+    """One die: its number, counted over all supernodes, its NPU's, and the supernode in which it is."""
+
+    number: int
+    npu: int
+    stand: WatchedSupernode
 
 
-def num_devices(layout: Layout) -> int:
-    """Devices of all instances: an NPU has as many as its package has dies."""
-    return len(device_numbers(layout))
+class Devices:
+    """The devices of one maker's chips: an NPU has as many as its package has dies. A fleet may have others as well."""
 
+    def __init__(self, maker: str) -> None:
+        self._maker: Final = maker
 
-def device_numbers(layout: Layout) -> list[int]:
-    """The number of each device, counted through all NPUs."""
-    num_dies = chip_of(layout).num_dies
-    each_once = dict.fromkeys(npu for npus in layout.npus() for npu in npus)
-    return [npu * num_dies + die for npu in each_once for die in range(num_dies)]
+    def stands(self, layout: Layout) -> list[tuple[int, LiveInstance, Chip, range]]:
+        """Place among all, instance, chip and numbers of the NPUs, of each instance on such chips."""
+        found = enumerate(zip(layout.instances, layout.npus(), strict=True))
+        return [
+            (place, one, chip, npus)
+            for place, (one, npus) in found
+            for chip in (layout.stands_in(one).chip,)
+            if chip is not None and chip.maker == self._maker
+        ]
 
-
-def by_device(layout: Layout, values: Sequence[float], together: Callable[[float, float], float] = max) -> list[float]:
-    """The value of its instance for each device. Of instances that share NPUs one is there at a time, so that theirs
-    `together` are its value: the highest of gauges, which are lowest of who is not there."""
-    num_dies = chip_of(layout).num_dies
-    if layout.shares_npus:
-        found: dict[int, float] = {}
-        for npus, value in zip(layout.npus(), values, strict=True):
+    def listed(self, layout: Layout) -> list[Device]:
+        """Each device once."""
+        found: dict[int, Device] = {}
+        for _, one, chip, npus in self.stands(layout):
+            stand = layout.stands_in(one)
             for npu in npus:
-                found[npu] = together(found[npu], value) if npu in found else value
-        return [value for value in found.values() for _ in range(num_dies)]
-    spread: list[float] = []
-    for instance, value in zip(layout.instances, values, strict=True):
-        spread += [value] * (instance.num_npus * num_dies)
-    return spread
+                first = stand.first_die + (npu - stand.ground.first_npu) * chip.num_dies
+                for die in range(first, first + chip.num_dies):
+                    found[die] = Device(die, npu, stand)
+        return list(found.values())
 
+    def count(self, layout: Layout) -> int:
+        """Devices of all instances."""
+        return len(self.hbm_bytes(layout))
 
-def device_watts(snapshot: Snapshot) -> list[float]:
-    """An equal share of its instance's power."""
-    pairs = zip(snapshot.layout.instances, snapshot[InstanceTotals].watts, strict=True)
-    num_dies = chip_of(snapshot.layout).num_dies
-    return by_device(snapshot.layout, [watts / (one.num_npus * num_dies) for one, watts in pairs])
+    def each(
+        self,
+        layout: Layout,
+        value: Callable[[int, LiveInstance, Chip], float],
+        together: Callable[[float, float], float] = max,
+    ) -> list[float]:
+        """The `value` of its instance (its place among all, itself, its chip) for each device. Of instances that share
+        NPUs one is there at a time, so that theirs `together` are its value: the highest of gauges, which are lowest of
+        who is not there."""
+        found: dict[int, tuple[float, int]] = {}
+        spread: list[float] = []
+        shares_npus = layout.shares_npus
+        for place, one, chip, npus in self.stands(layout):
+            of_instance = value(place, one, chip)
+            if not shares_npus:
+                spread += [of_instance] * (one.num_npus * chip.num_dies)
+                continue
+            for npu in npus:
+                of_all = together(found[npu][0], of_instance) if npu in found else of_instance
+                found[npu] = of_all, chip.num_dies
+        return spread or [of_all for of_all, num_dies in found.values() for _ in range(num_dies)]
 
+    def watts(self, snapshot: Snapshot) -> list[float]:
+        """An equal share of its instance's power."""
+        watts = snapshot[InstanceTotals].watts
+        return self.each(snapshot.layout, lambda at, one, chip: watts[at] / (one.num_npus * chip.num_dies))
 
-def device_percent(snapshot: Snapshot) -> list[float]:
-    """The busy share of its instance."""
-    return by_device(snapshot.layout, [100.0 * share for share in snapshot[InstanceTotals].utilization])
+    def percent(self, snapshot: Snapshot) -> list[float]:
+        """The busy share of its instance."""
+        shares = snapshot[InstanceTotals].utilization
+        return self.each(snapshot.layout, lambda at, _one, _chip: 100.0 * shares[at])
 
+    def healthy(self, snapshot: Snapshot) -> list[float]:
+        """1 if its instance is up, else 0."""
+        is_up = snapshot[InstanceTotals].is_up
+        return self.each(snapshot.layout, lambda at, _one, _chip: float(is_up[at]))
 
-def device_celsius(snapshot: Snapshot) -> list[float]:
-    """By `TEMPERATURE_RULE`."""
-    chip = chip_of(snapshot.layout)
-    slope = (TDP_CELSIUS - IDLE_CELSIUS) / (chip.tdp_w - chip.idle_w)
-    pairs = zip(snapshot.layout.instances, snapshot[InstanceTotals].watts, strict=True)
-    warm = [IDLE_CELSIUS + slope * (max(watts / one.num_npus, chip.idle_w) - chip.idle_w) for one, watts in pairs]
-    return by_device(snapshot.layout, warm)
+    def celsius(self, snapshot: Snapshot) -> list[float]:
+        """By `TEMPERATURE_RULE`."""
+        watts = snapshot[InstanceTotals].watts
 
+        def warm(at: int, one: LiveInstance, chip: Chip) -> float:
+            slope = (TDP_CELSIUS - IDLE_CELSIUS) / (chip.tdp_w - chip.idle_w)
+            return IDLE_CELSIUS + slope * (max(watts[at] / one.num_npus, chip.idle_w) - chip.idle_w)
 
-def hbm_celsius(snapshot: Snapshot) -> list[float]:
-    """That of the die and a little more."""
-    return [celsius + HBM_HOTTER_CELSIUS for celsius in device_celsius(snapshot)]
+        return self.each(snapshot.layout, warm)
 
+    def hbm_celsius(self, snapshot: Snapshot) -> list[float]:
+        """That of the die and a little more."""
+        return [celsius + HBM_HOTTER_CELSIUS for celsius in self.celsius(snapshot)]
 
-def held_shares(snapshot: Snapshot) -> list[float]:
-    """Share of its memory that each device holds, by `MEMORY_RULE`."""
-    held_share = chip_of(snapshot.layout).held_share
-    return by_device(snapshot.layout, [held_share if is_up else 0.0 for is_up in snapshot[InstanceTotals].is_up])
+    def held_shares(self, snapshot: Snapshot) -> list[float]:
+        """Share of its memory that each device holds, by `MEMORY_RULE`."""
+        is_up = snapshot[InstanceTotals].is_up
+        return self.each(snapshot.layout, lambda at, _one, chip: chip.held_share if is_up[at] else 0.0)
 
+    def hbm_bytes(self, layout: Layout) -> list[float]:
+        """The memory of each device."""
+        return self.each(layout, lambda _at, _one, chip: chip.hbm_bytes)
 
-def held_bytes(snapshot: Snapshot) -> list[float]:
-    """Bytes that each device holds."""
-    size = chip_of(snapshot.layout).hbm_bytes
-    return [share * size for share in held_shares(snapshot)]
+    def held_bytes(self, snapshot: Snapshot) -> list[float]:
+        """Bytes that each device holds."""
+        return [
+            share * size
+            for share, size in zip(self.held_shares(snapshot), self.hbm_bytes(snapshot.layout), strict=True)
+        ]

@@ -42,9 +42,9 @@ SCHEMES.register("dcgm", Scheme("NVIDIA DCGM exporter", dcgm.ABOUT, lambda: dcgm
 SCHEMES.register("genai", Scheme("OpenTelemetry GenAI", genai.ABOUT, lambda: genai.FAMILIES))
 
 
-def default_names(maker: str) -> tuple[str, ...]:
-    """What is exported if nobody chooses: our own names, those of vLLM, and those of the exporter of the chips."""
-    exporters = [name for name, scheme in SCHEMES.items() if scheme.maker == maker and maker]
+def default_names(*makers: str) -> tuple[str, ...]:
+    """What is exported if nobody chooses: our own names, those of vLLM, and those of the exporters of the chips."""
+    exporters = [name for name, scheme in SCHEMES.items() if scheme.maker and scheme.maker in makers]
     return (OWN, "vllm", *exporters)
 
 

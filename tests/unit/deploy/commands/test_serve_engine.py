@@ -29,6 +29,8 @@ SERVE = "import sys; from deploy.cli import main; sys.exit(main())"
         (["--grace", "-1"], "--grace is -1; give seconds"),
         (["127.0.0.1:65535", "--count", "2"], "2 engines need as many ports"),
         (["--kv-topic", "x"], "give --kv-events as well"),
+        (["--http-traces", "here"], "--http-traces here: give the URL of an OTLP/HTTP receiver"),
+        (["--http-traces", "http://127.0.0.1:4318", "--speed", "2"], "in real time, which --speed 2 is not"),
         (["--kv-events", "tcp://*:1"], "without a key"),
         (["--kv-events", "--cache", "none", "127.0.0.1:0"], "the plan has no prefix cache whose blocks can be told"),
     ],

@@ -7,11 +7,13 @@ import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from deploy.engines import service
 from deploy.engines.engine import EngineState
 from deploy.engines.served import ServedEngine
 from tests.unit.deploy.engines.engines import MODEL, Client, complete, spec, with_engine
+from tests.unit.deploy.http.test_tracing import Receiver
 
 PROMPT = "the same words again and again; " * 64  # 512 tokens by the estimate: four whole blocks
 
@@ -174,3 +176,19 @@ def test_sleep_waits_for_open_requests(is_patient: bool, monkeypatch: pytest.Mon
         return status, is_open
 
     assert with_engine(talk) == ((200, False) if is_patient else (503, True))
+
+
+def test_its_requests_are_traced_where_somebody_asks_for_it() -> None:
+    receiver = Receiver()
+
+    async def talk(client: Client, _: ServedEngine) -> None:
+        await complete(client)
+
+    async def run() -> None:
+        http = replace(spec().http, traces_url=await receiver.start())
+        await asyncio.to_thread(with_engine, talk, spec(http=http))
+        await receiver.stop()
+
+    asyncio.run(run())
+    assert [span.name for span in receiver.spans][-1] == f"text_completion {MODEL}"
+    assert len(receiver.spans) == 5

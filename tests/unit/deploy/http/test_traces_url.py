@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.http.traces_url import traces_url
+from deploy.http.spec import HttpSpec
+from deploy.http.traces_url import traces_url, with_traces
 from scheduler.protocol.errors import ConfigError
 
 BASE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4318"}
@@ -38,3 +39,19 @@ def test_the_flag_wins_over_the_variable_of_traces_over_the_general_one(
 def test_what_is_no_url_is_told_with_a_fix(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--http-traces .*such as http://127.0.0.1:4318"):
         traces_url(text, {})
+
+
+def test_who_gave_a_flag_is_refused_and_who_has_a_variable_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("OTEL_SDK_DISABLED", *BASE, *WHOLE):
+        monkeypatch.delenv(variable, raising=False)
+    assert with_traces(HttpSpec(), None, "the moon is full") == HttpSpec()
+    assert with_traces(HttpSpec(), "http://c:1").traces_url == "http://c:1/v1/traces"
+    with pytest.raises(ConfigError, match=r"--http-traces http://c:1/v1/traces: the moon is full"):
+        with_traces(HttpSpec(), "http://c:1", "the moon is full")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(*next(iter(BASE.items())))
+    assert with_traces(HttpSpec(), None).traces_url == "http://a:4318/v1/traces"
+    assert with_traces(HttpSpec(), None, "the moon is full") == HttpSpec()
+    assert "requests are not traced" in capsys.readouterr().err

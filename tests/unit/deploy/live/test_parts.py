@@ -82,6 +82,19 @@ def test_what_is_decided_and_what_comes_of_it_is_as_on_the_virtual_clock(flip: s
         assert live[key] == expected[key], key
 
 
+def test_a_fleet_of_several_chips_is_that_of_the_virtual_clock() -> None:
+    """Each host makes its instances of their own cluster from the plain data of the run."""
+    settings = load_settings(None, {"plan": "2x32p@h800+1x32p@ascend-910b+1x64d", "cache": "none"})
+    mixed = ReplayJob(DEMO, TraceOptions(limit=300), settings, keeps_log=True)
+    expected = replay_virtual(mixed).summary.to_json()
+    live, _ = run_live(mixed)
+    assert live["requests"] == expected["requests"]
+    assert live["requests"]["finished"] == 300
+    assert list(live["clusters"]) == ["h800-cluster", "atlas-800i-a2", "cloudmatrix384"]
+    for key in ("ttft_s", "tpot_s", "clusters", "energy", "cost"):
+        assert live[key] == expected[key], key
+
+
 def test_hosts_of_slots_are_one_process_beside_those_of_the_plan(flip: str) -> None:
     blueprint = Blueprint(job(flip).settings, 512)
     hosts = {host.name: host for host in host_plans(blueprint)}

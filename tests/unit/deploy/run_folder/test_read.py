@@ -38,7 +38,8 @@ def test_what_was_run_is_told(made: Path) -> None:
     assert run.command[-2:] == ["--out", str(made)]
     assert run.config["slo"] == "ttft=2s,tpot=50ms"
     assert run.trace["limit"] == NUM_REQUESTS == len(run.requests)
-    assert sum(instance.num_npus for instance in run.instances) == run.num_nodes * run.npus_per_node == 384
+    (nodes,) = run.supernodes
+    assert sum(instance.num_npus for instance in run.instances) == nodes.count * nodes.npus_per_node == 384
 
 
 def test_the_course_adds_up_to_the_summary(made: Path) -> None:

@@ -10,7 +10,9 @@ from deploy.report.life import life_of
 from deploy.run.replay import ReplayJob, ReplayResult, replay_virtual, write_result
 from deploy.run_folder.read import open_run
 from deploy.settings.load import load_settings
+from deploy.settings.options import for_run
 from deploy.system.blueprint import Blueprint
+from scheduler.metrics.outcome.summary import Summary
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
 from tests.unit.sim_hw.known import SUPERNODES
@@ -19,7 +21,7 @@ DEMO = str(Path(__file__).parents[4] / "examples" / "demo.jsonl")
 SPLIT = "4x16p+1x32d+2x32a+48c"
 
 
-def run(limit: int = 80, superpose: int = 1, rate_scale: float = 1.0, **told: object) -> ReplayResult:
+def run(limit: int = 80, superpose: int = 1, rate_scale: float = 1.0, /, **told: object) -> ReplayResult:
     options = TraceOptions(limit, superpose, rate_scale, 0, False, None)
     return replay_virtual(ReplayJob(DEMO, options, load_settings(None, told)))
 
@@ -42,6 +44,26 @@ def test_prefixes_are_found(cache: str) -> None:
     summary = run(plan="2x32a+48c", cache=cache).summary
     assert summary.requests.finished == 80
     assert summary.cache.hit_tokens > 0
+
+
+def test_answers_are_kept_where_they_were_made() -> None:
+    tasks = str(Path(DEMO).with_name("agents.yaml"))
+    rows = TraceOptions(300, 1, 1.0, 0, False, None)
+
+    def summary(cache: str, *, answers: bool) -> Summary:
+        settings = load_settings(None, {"plan": "1x32a+48c", "cache": cache, "cache_answers": answers})
+        return replay_virtual(ReplayJob(tasks, for_run(rows, settings, tasks), settings)).summary
+
+    without, kept, pooled = (
+        summary("local", answers=False),
+        summary("local", answers=True),
+        summary("pool", answers=True),
+    )
+    assert kept.requests.finished == kept.requests.arrived == 300
+    assert without.cache.hit_tokens < kept.cache.hit_tokens
+    # One instance that never forgets finds what the pool does, and nothing has to move for it.
+    assert kept.cache.hit_tokens == pytest.approx(pooled.cache.hit_tokens, rel=0.01)
+    assert kept.fabric.rdma.bytes == 0
 
 
 def test_a_rule_splits_prompts_and_says_why() -> None:
@@ -77,11 +99,12 @@ def test_a_power_cap_holds_and_costs_time(plan: str) -> None:
     told = {"plan": plan, "cache": "none", "disaggregation": "never" if "p" in plan else "always"}
     free = run(40, 4, **told).summary
     assert free.energy.supernode is not None
-    low_w = free.energy.supernode.mean_watts
-    cap_w = round(low_w + 0.2 * (free.energy.supernode.peak_watts - low_w))
+    low_w, peak_w = free.energy.supernode.mean_watts, free.energy.supernode.peak_watts
+    assert low_w is not None
+    cap_w = round(low_w + 0.2 * (peak_w - low_w))
     capped = run(40, 4, **told, power_cap=f"{cap_w}W").summary
     assert capped.energy.supernode is not None
-    assert capped.energy.supernode.peak_watts <= cap_w < free.energy.supernode.peak_watts
+    assert capped.energy.supernode.peak_watts <= cap_w < peak_w
     assert capped.requests == free.requests
     assert (capped.ttft_s.mean or 0) > 1.05 * (free.ttft_s.mean or 0)
     roomy = run(40, 4, **told, power_cap="1MW").summary
@@ -101,7 +124,6 @@ def test_idle_aggregated_instances_are_parked_and_woken_by_requests() -> None:
     ("told", "problem"),
     [
         ({"plan": "24x16a+48c", "power_cap": "200kW"}, "200.0 kW is below the"),
-        ({"plan": "24x16a", "cache": "local", "cache_answers": True}, "do not work with cache_answers"),
         ({"plan": "24x16a"}, "has no cache servers for --cache pool"),
         ({"disaggregation": "never"}, "has not both prefill (p) and aggregated (a) instances"),
         ({"plan": "2x1a", "cache": "none"}, "leave no room for KV in 64 GB; take more NPUs"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +16,8 @@ from scheduler.protocol.component import NOTHING, Outputs
 from scheduler.protocol.messages import DecodeStepped, Message, PrefillStepped, Usage, WorkersLost
 from tests.small_system import MS
 from tests.unit.scheduler.gateway.answers import Heard, SmallGateway, spec_of
+from workers.decode.accepted_drafts import accepted_path
+from workers.decode.config import Sampling
 
 USAGE = Usage(0, 0, 0, 0.0)
 NEAR_NS = MS // 10
@@ -38,10 +43,13 @@ class Boundaries(Guest):
     seed=st.integers(0, 99),
     interval_ms=st.sampled_from([0, 5, 20, 500]),
     decode_blocks=st.sampled_from([20, 400]),
+    more=st.sampled_from([{}, {"sampled": (1, 0.7, 3)}, {"sampled": (4, 0.9, 8)}]),
 )
-def test_each_token_is_told_once_between_first_and_last(seed: int, interval_ms: int, decode_blocks: int) -> None:
+def test_each_token_is_told_once_between_first_and_last(
+    seed: int, interval_ms: int, decode_blocks: int, more: dict[str, Any]
+) -> None:
     # With 20 blocks sequences are preempted and recomputed.
-    spec = spec_of(num_requests=25, seed=seed, rate_per_s=40.0, report_interval_ns=interval_ms * MS)
+    spec = spec_of(num_requests=25, seed=seed, rate_per_s=40.0, report_interval_ns=interval_ms * MS, **more)
     gateway = SmallGateway(spec | {"decode_blocks": decode_blocks})
     table, heard = gateway.core.table, gateway.heard
     assert sorted(heard.rows) == list(range(25))
@@ -60,6 +68,18 @@ def test_times_of_tokens_are_ends_of_steps() -> None:
     told = {at_ns for steps in gateway.heard.steps.values() for _, at_ns in steps}
     assert told
     assert told <= boundaries.times_ns
+
+
+@settings(max_examples=10, deadline=None)
+@given(drafts=st.integers(1, 4), key=st.integers(0, 99))
+def test_each_step_is_told_as_the_burst_that_it_is(drafts: int, key: int) -> None:
+    spec = spec_of(num_requests=25, rate_per_s=40.0, report_interval_ns=0, sampled=(drafts, 0.7, key))
+    gateway = SmallGateway(spec | {"decode_blocks": 400})
+    outputs = gateway.core.table.output_tokens
+    assert len(gateway.heard.steps) == 25
+    for request, row in gateway.heard.rows.items():
+        path = accepted_path(Sampling(drafts, 0.7, key), row, 1, outputs[row]) if outputs[row] > 1 else np.array([1])
+        assert [num_tokens for num_tokens, _ in gateway.heard.steps[request]] == path.tolist()
 
 
 def test_coarse_reports_tell_the_same_times_as_fine_ones() -> None:

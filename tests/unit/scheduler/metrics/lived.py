@@ -16,7 +16,8 @@ from scheduler.metrics.bucket_bounds import (
     VLLM_TTFT_BOUNDS_S,
 )
 from scheduler.metrics.buckets import BucketCounts, HistogramTotals
-from scheduler.metrics.layout import Chip, Layout, LiveInstance
+from scheduler.metrics.facility import Ground
+from scheduler.metrics.layout import Chip, Layout, LiveInstance, WatchedSupernode
 from scheduler.metrics.live.decisions import decision_series
 from scheduler.metrics.snapshot import Rates, Snapshot
 from scheduler.metrics.subjects.caches import CacheTotals
@@ -45,7 +46,11 @@ def layout_of(*instances: LiveInstance) -> Layout:
     """A host for each instance, and one for fabric and cache."""
     hosts = {instance.address: (instance.address,) for instance in instances}
     return Layout(
-        "1.2.3", instances, {"network": ("fabric", "cache"), **hosts}, 8, 4, plane_bytes_per_s=(1e12, 2e12, 3e12)
+        "1.2.3",
+        instances,
+        {"network": ("fabric", "cache"), **hosts},
+        (WatchedSupernode(Ground(8, 4), 384, "some-cluster"),),
+        plane_bytes_per_s=(1e12, 2e12, 3e12),
     )
 
 
@@ -168,4 +173,5 @@ GPU = Chip("nvidia", "NVIDIA H800 SXM", 1, 80e9, 0.9, 70.0, 700.0)
 
 def under_names(layout: Layout, chip: Chip, *names: str) -> Layout:
     """The same system, exported under these names."""
-    return replace(layout, model="deepseek-r1", chip=chip, names=names)
+    supernodes = tuple(replace(one, chip=chip) for one in layout.supernodes)
+    return replace(layout, model="deepseek-r1", supernodes=supernodes, names=names)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.metrics.facility import Places
+from scheduler.metrics.facility import Ground, Places
 
 
 @given(
@@ -22,7 +22,7 @@ def test_shares_are_those_of_single_npus_and_sum_to_the_whole(
         begin = (npus[-1].stop if npus else 0) + gap
         npus.append(range(begin, begin + num_npus))
     joules = [7.0 * (index + 1) for index in range(len(npus))]
-    places = Places(tuple(npus), npus_per_node, nodes_per_rack)
+    places = Places(tuple(npus), (Ground(npus_per_node, nodes_per_rack),) * len(npus))
     by_node, by_rack = places.by_node(joules), places.by_rack(joules)
     assert sum(by_node.values()) == pytest.approx(sum(joules))
     assert sum(by_rack.values()) == pytest.approx(sum(joules))

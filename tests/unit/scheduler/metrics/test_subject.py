@@ -7,8 +7,9 @@ import re
 from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
+from scheduler.metrics.facility import Ground
 from scheduler.metrics.family import Family
-from scheduler.metrics.layout import LiveInstance, Role
+from scheduler.metrics.layout import LiveInstance, Role, WatchedSupernode
 from scheduler.metrics.subject import own_families
 from tests.unit.scheduler.metrics.lived import layout_of, made_up_snapshot, whole_supernode
 
@@ -73,5 +74,6 @@ def test_nothing_is_in_the_global_registry() -> None:
 def test_npus_of_a_fleet_are_numbered_by_supernode() -> None:
     roles: tuple[tuple[Role, int], ...] = (("prefill", 0), ("prefill", 1), ("decode", 0), ("decode", 1))
     instances = [LiveInstance(f"{role}-{at}", role, 4, 1, at) for role, at in roles]
-    layout = replace(layout_of(*instances), npus_per_supernode=64)
+    supernodes = tuple(WatchedSupernode(Ground(8, 4, 64 * at), 64) for at in (0, 1))
+    layout = replace(layout_of(*instances), supernodes=supernodes)
     assert layout.npus() == [range(4), range(64, 68), range(4, 8), range(68, 72)]

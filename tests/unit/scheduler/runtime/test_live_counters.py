@@ -12,7 +12,8 @@ import pytest
 from scheduler.core.guest import Guest
 from scheduler.core.request_table import NOT_YET
 from scheduler.core.scheduler import Scheduler
-from scheduler.metrics.layout import Layout, LiveInstance
+from scheduler.metrics.facility import Ground
+from scheduler.metrics.layout import Layout, LiveInstance, WatchedSupernode
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.metrics.records import Records
 from scheduler.metrics.snapshot import Snapshot
@@ -38,7 +39,7 @@ def layout() -> Layout:
     instances = [LiveInstance(address, "prefill", 2, 20_000) for address in PREFILL]
     instances += [LiveInstance(address, "decode", 2, 50_000) for address in DECODE]
     hosts = {"fabric": ("fabric", "cache"), **{one.address: (one.address,) for one in instances}}
-    return Layout("1", tuple(instances), hosts, 8, 4, plane_bytes_per_s=(1e12, 1e12, 1e12))
+    return Layout("1", tuple(instances), hosts, (WatchedSupernode(Ground(8, 4)),), plane_bytes_per_s=(1e12, 1e12, 1e12))
 
 
 class Onlooker(Guest):

@@ -7,12 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.settings.load import load_settings
+from deploy.system.drafting import drafting_of
 from deploy.system.instance_physics import AggregatedPhysics, InstancePhysics
 from sim_hw.instance.mixed_throttle import MixedLoad, MixedThrottle
 from sim_hw.instance.throttle import STRETCH_BITS, StepLoad, stretched_ps
 
 SETTINGS = load_settings(None, {"plan": "1x16a", "cache": "none", "power_cap": "400kW"})
-PHYSICS: AggregatedPhysics = InstancePhysics(SETTINGS.hardware, SETTINGS.instances, is_capped=True).aggregated(16)
+PHYSICS: AggregatedPhysics = InstancePhysics(
+    SETTINGS.hardware, SETTINGS.instances, drafting_of(SETTINGS), is_capped=True
+).aggregated(16)
 DRAW = PHYSICS.power.decode.draw
 FULL = 1 << STRETCH_BITS
 
@@ -76,7 +79,7 @@ def test_what_computes_prompts_alone_runs_as_a_pass_of_prefill_does(share: float
 
 def test_runs_of_sequences_alone_are_those_of_a_decode_instance() -> None:
     loads = (StepLoad(20_000_000_000, 320, 600_000),)
-    alone, of_both = (one.clock(5_000, loads) for one in (throttle()._decode, throttle()))
+    alone, of_both = throttle()._decode.clock(5_000, loads), throttle().clock(5_000, loads)
     assert (of_both.stretch, of_both.energy.decode) == (alone.stretch, alone.energy)
 
 

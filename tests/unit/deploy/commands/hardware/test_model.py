@@ -117,6 +117,30 @@ def test_prefill_answers_under_the_promised_names(ask: Ask, cluster: str) -> Non
     assert answer["point"]["cache_plane"] == "vpc"
 
 
+@pytest.mark.parametrize("cluster", [one.name for one in SUPERNODES])
+def test_aggregated_answers_under_the_promised_names(ask: Ask, cluster: str) -> None:
+    answer = ask("aggregated", "--cluster", cluster, "--prompt", "2048", "--output", "512", "--reuse", "0.25")
+    point, num_npus = answer["point"], answer["point"]["npus"]
+    assert (point["prompt"], point["output"], point["token_budget"], point["context"]) == (2048, 512, 512, 2304)
+    assert sum(answer["exposed_s"].values()) == pytest.approx(answer["iteration_s"])
+    assert answer["decode_step_s"] < answer["iteration_s"] <= answer["mixed_step_s"]
+    assert answer["tokens_per_s_per_npu"] * num_npus == pytest.approx(512 * answer["requests_per_s"])
+    assert answer["prompt_tokens_per_s_per_npu"] == pytest.approx(4 * answer["tokens_per_s_per_npu"])
+    assert answer["joules_per_token"] == pytest.approx(answer["watts_per_npu"] / answer["tokens_per_s_per_npu"])
+    assert answer["interval_90"]["tpot_s"][0] < answer["tpot_s"] < answer["interval_90"]["tpot_s"][1]
+    assert set(answer["exposed_s"]) <= set(answer["operators_s"])
+
+
+def test_an_aggregated_instance_is_asked_for_its_largest_batch(run: Run, ask: Ask) -> None:
+    found = ask("aggregated", "--tpot-slo", "50ms")
+    assert found["tpot_s"] <= 0.050
+    more = ask("aggregated", "--batch", str(found["point"]["batch"] + 2))
+    assert more["tpot_s"] > 0.050
+    page = run("aggregated", "--tpot-slo", "50ms")
+    for line in ("steps with a chunk", "step with a full budget", "prompt tokens of a chunk", "Memory per die"):
+        assert line in page
+
+
 @pytest.mark.parametrize("name", ["dispatch", "combine"])
 def test_op_answers_under_the_promised_names(ask: Ask, name: str) -> None:
     answer = ask("op", name, "--ep", "32", "--batch", "128")
@@ -132,7 +156,7 @@ def test_a_limit_finds_the_largest_batch_within_it(ask: Ask) -> None:
     assert more["tpot_s"] > 0.030
 
 
-@pytest.mark.parametrize("stage", ["prefill", "decode"])
+@pytest.mark.parametrize("stage", ["prefill", "decode", "aggregated"])
 @pytest.mark.parametrize("model", ["qwen3-235b-a22b", "llama-3.1-70b"])
 def test_other_models_answer_on_defaults(ask: Ask, stage: str, model: str) -> None:
     assert ask(stage, "--model", model)["tokens_per_s_per_npu"] > 0
@@ -183,6 +207,11 @@ def test_the_page_lists_operators_by_their_time(run: Run, ask: Ask) -> None:
         (["decode", "--tp", "3"], "3 ranks cannot share the 128 heads of deepseek-r1 evenly: change --tp to 2"),
         (["prefill", "--pp", "0"], "--pp 0 shares nothing: give 1 or more"),
         (["decode", "--batch", "8", "--tpot-slo", "50ms"], "--batch 8 and --tpot-slo 50ms: the limit finds the batch"),
+        (["aggregated", "--batch", "8", "--tpot-slo", "50ms"], "--batch 8 and --tpot-slo 50ms: the limit finds"),
+        (["aggregated", "--batch", "96"], "lower --batch to 58 or raise --token-budget to 846"),
+        (["aggregated", "--output", "1"], "raise --output, or ask model prefill"),
+        (["aggregated", "--npus", "2"], "even with a batch of 1: raise --npus to"),
+        (["aggregated", "--token-budget", "0"], "token budget per NPU is at least 1, not 0: raise"),
         (["decode", "--tpot-slo", "1ms"], "even at a batch of 1, 1.0 ms asked for"),
         (["decode", "--cluster", "h800"], "unknown cluster 'h800'; did you mean h800-cluster?"),
         (["decode", "--model", "r1"], "unknown model 'r1'"),
@@ -199,3 +228,40 @@ def test_nonsense_is_one_line(capsys: Captured, arguments: list[str], problem: s
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert problem in err
+
+
+def test_rows_by_drafts_are_the_points_themselves_and_tell_where_more_do_not_pay(ask: Ask, run: Run) -> None:
+    rows = ask("decode", "--drafts", "3")["by_drafts"]
+    assert [row["drafts"] for row in rows] == [0, 1, 2, 3]
+    for row in rows:
+        alone = ask("decode", "--mtp", str(row["drafts"]))
+        assert all(row[name] == alone[name] for name in ("iteration_s", "tpot_s", "tokens_per_s_per_npu"))
+        assert row["tpot_s"] == pytest.approx(row["iteration_s"] / row["tokens_per_step"])
+    (marked,) = [line for line in run("decode", "--drafts", "3").splitlines() if line.endswith("more do not pay")]
+    assert marked.split()[0] == "1"
+    assert "more do not pay" not in run("decode", "--drafts", "2", "--batch", "8")
+
+
+def test_rows_by_drafts_within_a_limit_have_each_their_batch(ask: Ask) -> None:
+    rows = ask("decode", "--drafts", "2", "--tpot-slo", "30ms")["by_drafts"]
+    assert all(row["tpot_s"] <= 0.030 for row in rows)
+    assert len({row["batch"] for row in rows}) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--drafts", "0"], "--drafts 0: give the most drafts to compare, 1 to 16"),
+        (
+            ["--drafts", "3", "--mtp", "2"],
+            "--drafts 3 and --mtp 2: the latter is of one number of drafts; leave one out",
+        ),
+        (["--drafts", "3", "--accept-length", "2"], "--drafts 3 and --accept-length 2.0: the latter is of one number"),
+        (["--drafts", "2", "--model", "qwen3-32b"], "qwen3-32b has 0 MTP modules: --mtp 0 switches them off"),
+    ],
+)
+def test_drafts_that_cannot_be_compared(capsys: Captured, options: list[str], line: str) -> None:
+    assert main(["model", "decode", *options]) == 2
+    err = capsys.readouterr().err
+    assert line in err
+    assert err.count("\n") == 1

@@ -63,6 +63,21 @@ def test_with_caches_of_their_own_they_go_back_to_who_computed_the_prompt() -> N
     assert (flow.plane, flow.source, flow.destination) == (Plane.RDMA, "d0", "p0")
 
 
+def test_an_aggregated_instance_keeps_what_it_made_and_nothing_moves() -> None:
+    told = Told(CacheMode.LOCAL)
+    info = [InstanceInfo("a0", 1, 1000)]
+    config = SchedulerConfig(info, info, CacheMode.LOCAL, keeps_answers=True)
+    told.core = Scheduler(config, make_routing_policy("round_robin"), make_routing_policy("round_robin"))
+    told.tell(RequestsArrived([25], [b"p"], [[1, 2, 3]], [4], 10, [], [500]))
+    told.passed("a0", started=[0], closing=[0])
+    told.passed("a0", done=[0])
+    told.stepped("a0", started=[0])
+    boundary_ns = told.now_ns + 1
+    said = told.tell(DecodeStepped("a0", boundary_ns, 1, 1, 1, 1, 1, 1, 0, [], [0], [26], [], [], [], USAGE))
+    assert said["a0"] == [StoreAnswers([0], [[1, 2, 500, 501, 502]], [4], [50])]
+    assert "fabric" not in said
+
+
 def test_nothing_is_kept_that_fills_no_block_or_is_not_known_or_not_asked_for() -> None:
     assert not Keeping(CacheMode.POOL).answered(5)
     assert not Keeping(CacheMode.POOL).answered(26, answer=NO_ANSWER)

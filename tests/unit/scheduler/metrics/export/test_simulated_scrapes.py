@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from scheduler.metrics.export.simulated_scrapes import SimulatedScrapes
-from scheduler.metrics.layout import Layout, LiveInstance
+from scheduler.metrics.facility import Ground
+from scheduler.metrics.layout import Layout, LiveInstance, WatchedSupernode
 from scheduler.metrics.live.totals import LiveTotals
 from scheduler.runtime.virtual import VirtualRuntime
 from tests.small_system import DECODE, PREFILL, WORKERS, RowSource, make_core, make_worker, small_spec, stamps
@@ -29,7 +30,7 @@ def scrape_small() -> tuple[Any, VirtualRuntime, str]:
     core = make_core(SPEC)
     prefill = [LiveInstance(address, "prefill", 16, 1000) for address in PREFILL]
     decode = [LiveInstance(address, "decode", 16, 100_000) for address in DECODE]
-    layout = Layout("1", (*prefill, *decode), {"network": ("fabric", "cache")}, 8, 4)
+    layout = Layout("1", (*prefill, *decode), {"network": ("fabric", "cache")}, (WatchedSupernode(Ground(8, 4)),))
     totals = LiveTotals(layout)
     totals.begin(core.table, 1.0)
     with tempfile.TemporaryFile() as spool:

@@ -46,7 +46,7 @@ from scheduler.protocol.messages import (
 )
 from scheduler.runtime.hops import LatenessHistogram
 from tests.naive.case import Case, Row
-from tests.naive.strategies import QUICK_PHASES, any_cases, preempting_cases
+from tests.naive.strategies import QUICK_PHASES, any_cases, preempting_cases, sampled_cases
 from tests.sim.trouble import Trouble, troubles
 from tests.unit.scheduler.metrics.lived import DECODE, PREFILL, layout_of
 from tests.unit.scheduler.metrics.logged import SECOND, Request, final, passed, stepped, table_of, usage
@@ -123,7 +123,7 @@ def assert_gaps_are_those_of_the_finished_run(run: Observed) -> None:
     assert itl_s.sum_s * 1e9 == pytest.approx(sum(float(np.dot(*part)) for part in parts), rel=1e-9)
 
 
-CASES = st.one_of(any_cases(), preempting_cases())
+CASES = st.one_of(any_cases(), preempting_cases(), sampled_cases(preempting_cases()))
 INTERVALS = st.sampled_from([1, 2_500, 40_000, NEVER_NS])
 TROUBLED = CASES.flatmap(lambda case: st.tuples(st.just(case), troubles(case)))
 
