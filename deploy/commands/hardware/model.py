@@ -101,7 +101,7 @@ INSTANCE_OPTIONS: Final = OptionGroup(
 
 @app.command("list")
 def list_known(as_json: AsJson = False) -> None:
-    """The models that are built in, with shape, parameters and KV per token."""
+    """The built-in models: shape, parameters, KV per token."""
     if as_json:
         _say_json({"models": [model_summary(shape) for shape in MODELS]})
     else:
@@ -186,7 +186,7 @@ def aggregated(
     calibration: CalibrationFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """Throughput and times of an instance that computes prompts and decodes in the same steps."""
+    """Throughput and times of both stages in the same steps."""
     load = batch, prompt, output, token_budget, reuse, cache_plane
     drafts = mtp, acceptance, drafter, accept_length
     _show(answer_aggregated(instance, cluster, model, *load, *drafts, tpot_slo, calibration), as_json)
