@@ -371,11 +371,9 @@ class Blueprint:
 
     def model_weights(self) -> ModelWeights:
         """What an instance loads whose process was lost, and from where."""
-        from sim_hw.operators.model_bytes import model_bytes
-
         channels = self._model_channels(self._fabric_plan())
         return channels.weights(
-            lambda cluster: model_bytes(self.model, cluster.defaults, self.drafting.has_mtp), self.kv_bytes_per_token
+            lambda cluster: self.drafting.weight_bytes(self.model, cluster.defaults), self.kv_bytes_per_token
         )
 
     def _model_channels(self, plan: FabricPlan) -> ModelChannels:

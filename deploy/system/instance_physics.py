@@ -229,6 +229,7 @@ class InstancePhysics:
             mtp_k=drafting.drafts,
             acceptance=drafting.acceptance,
             drafter=drafting.drafter.value,
+            draft_model=drafting.model,
         )
 
     @contextmanager

@@ -166,7 +166,7 @@ class AggregatedInstance(DecodeInstance):
             super()._end_run()
         else:
             self._batch.end_run()
-            self._batch.note_report()
+            self._batch.take_report()
         if chunks.tokens:
             self._work.add(chunks.tokens, chunks.pairs, is_mixed=is_mixed)
 

@@ -313,6 +313,7 @@ class DecodeInstance(TimingFlags):
     ) -> DecodeStepped:
         """What happened since the last report."""
         run, batch, steps = self._run, self._batch, self._reported_steps
+        tokens, more_tokens, running_tokens = batch.take_report()
         report = DecodeStepped(
             self.address,
             now_ns,
@@ -321,7 +322,7 @@ class DecodeInstance(TimingFlags):
             self._first_step_ps // PS_PER_NS if steps else 0,
             run.last_ps // PS_PER_NS if steps else 0,
             self._reported_running if steps else 0,
-            batch.tokens_per_sequence(),
+            tokens,
             kv_tokens,
             started,
             left.finished_ids,
@@ -330,10 +331,9 @@ class DecodeInstance(TimingFlags):
             left.preempted_ids,
             left.preempted_tokens,
             self._meter.account(now_ns, busy_until_ns),
-            batch.more_tokens(),
-            batch.running_tokens(),
+            more_tokens,
+            running_tokens,
         )
-        batch.note_report()
         self._reported_ns = now_ns
         self._reported_steps = 0
         self._reported_running = batch.num_running

@@ -150,18 +150,9 @@ class SampledBatch(Batch):
         run.end()
         return read
 
-    def tokens_per_sequence(self) -> int:
-        """What each has produced at least since the last report."""
-        return self._reported_steps
-
-    def more_tokens(self) -> int:
-        """What all together have produced beside."""
-        return self._more_tokens
-
-    def running_tokens(self) -> bytes:
-        """What each has, as a column of the report."""
-        return self._paths.column(self.run.step)
-
-    def note_report(self) -> None:
-        """All that they have produced so far is reported."""
+    def take_report(self) -> tuple[int, int, bytes]:
+        """Of what was produced since the last report: what each has at least, what all together have beside, and what
+        each has in all, as a column of the report."""
+        tokens, more = self._reported_steps, self._more_tokens
         self._reported_steps = self._more_tokens = 0
+        return tokens, more, self._paths.column(self.run.step)
