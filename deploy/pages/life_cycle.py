@@ -21,6 +21,29 @@ table raises `LifecycleError` and changes nothing (INV-2); nothing leads out of 
 
 """
 
+TAIL: Final = """
+## Of an instance
+
+Two guests take instances out of the choice and bring them back. `Scaler` moves them through the phases of
+`scheduler/core/scaling/placement.py`, `Parking` (`scheduler/core/guests/parking.py`) parks and wakes them. Whether
+parking should be a scaler whose fewest are warm was looked at, and it stays a mechanism of its own:
+
+- **Asked for what.** A scaling policy says how many of a role there shall be, of samples of an interval, and the
+  mechanism says which. Parking is about this instance now: its idle time ends at its nanosecond, and a request that
+  leaves too few idle wakes one within the same event. An interval of seconds wakes too late, and a view made for every
+  event would cost more than the event.
+- **Who may refuse.** What is drained leaves when no request in the core's table depends on it. What is parked may hold
+  KV that the core has let go of but not heard of, and says no itself: the two waits end on different knowledge.
+- **What it frees.** A stopped instance gives up its NPUs, so that placement, switches of roles, loads over the fabric
+  and watts follow. A parked one gives up its model alone, and keeps NPUs, process and the floor of its power budget.
+- **Both at once.** One that is parked may be drained, and leaves at once; to a scaler one that is parked serves. One
+  phase for both would need a product of the two.
+
+What they share they have once: who takes work (`Stage.eligible`), that those who wait are routed when somebody is back
+(`Recovery.retry_waiting`), and that a loss ends either. Processes start and end, and watts are found for them, in one
+place (`scheduler/core/scaling/processes.py`).
+"""
+
 _FROM_ANYWHERE: Final = (Event.LOST, Event.END)
 """Left out of the picture, which they would fill: they are told in a sentence."""
 
@@ -28,7 +51,7 @@ _FROM_ANYWHERE: Final = (Event.LOST, Event.END)
 def page() -> str:
     """The text of the page."""
     rows = [*_table("State", "a request", State), "", *_table("Event", "what happens", Event)]
-    return HEAD + "\n".join(["```mermaid", *_diagram(), "```", "", *_sentences(), "", *rows]) + "\n"
+    return HEAD + "\n".join(["```mermaid", *_diagram(), "```", "", *_sentences(), "", *rows]) + "\n" + TAIL
 
 
 def _diagram() -> Iterator[str]:

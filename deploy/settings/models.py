@@ -383,7 +383,7 @@ class Power(Struct, frozen=True):
     """What all supernodes together may draw at their feeds, such as 350kW or 350000W; empty for no bound."""
     parking: ParkingRules | None = setting("", parking_rules, flag=("RULE", "Park who is idle: idle=30s,spare=1."))
     """Whether idle instances give up their model until they are needed, such as idle=30s or idle=30s,spare=2: how long
-    one has had nothing to do, and how many such of each stage stay awake. Empty for never."""
+    one has had nothing to do, and how many such of each role stay awake. Empty for never."""
 
 
 class Run(Struct, frozen=True):

@@ -106,7 +106,8 @@ def test_a_power_cap_holds_and_costs_time(plan: str) -> None:
     assert capped.energy.supernode is not None
     assert capped.energy.supernode.peak_watts <= cap_w < peak_w
     assert capped.requests == free.requests
-    assert (capped.ttft_s.mean or 0) > 1.05 * (free.ttft_s.mean or 0)
+    assert (capped.ttft_s.mean or 0) > (free.ttft_s.mean or 0)
+    assert (capped.tpot_s.mean or 0) > (free.tpot_s.mean or 0)
     roomy = run(40, 4, **told, power_cap="1MW").summary
     assert (roomy.ttft_s, roomy.tpot_s) == (free.ttft_s, free.tpot_s)
     assert roomy.energy.joules == pytest.approx(free.energy.joules)

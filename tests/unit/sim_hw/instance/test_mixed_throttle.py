@@ -17,6 +17,7 @@ PHYSICS: AggregatedPhysics = InstancePhysics(
     SETTINGS.hardware, SETTINGS.instances, drafting_of(SETTINGS), is_capped=True
 ).aggregated(16)
 DRAW = PHYSICS.power.decode.draw
+TOKEN_BUDGET = SETTINGS.instances.aggregated_tokens_per_npu * 16
 FULL = 1 << STRETCH_BITS
 
 
@@ -55,7 +56,7 @@ def step_watts(budget_w: float, load: MixedLoad) -> tuple[float, int]:
 
 @given(
     share=st.floats(0.001, 1.0),
-    tokens=st.integers(1, 16_384),
+    tokens=st.integers(1, TOKEN_BUDGET),
     context=st.integers(1, 10_000),
     requests=st.integers(0, 30),
 )
@@ -68,7 +69,7 @@ def test_a_step_keeps_its_budget(share: float, tokens: int, context: int, reques
     assert throttle().mixed_clock(1.001 * DRAW.cap_w, load).stretch == FULL
 
 
-@given(share=st.floats(0.05, 1.0), tokens=st.integers(100, 16_384))
+@given(share=st.floats(0.05, 1.0), tokens=st.integers(100, TOKEN_BUDGET))
 def test_what_computes_prompts_alone_runs_as_a_pass_of_prefill_does(share: float, tokens: int) -> None:
     budget_w, load = DRAW.idle_w + share * (DRAW.cap_w - DRAW.idle_w), mixed(tokens, 1000, 0)
     run = throttle()._prefill.run(budget_w, load.length_ps // 1000, tokens, load.attention_pairs)
@@ -87,6 +88,6 @@ def test_a_range_goes_from_barely_working_to_the_heaviest_step() -> None:
     budgets = PHYSICS.budgets
     assert budgets is not None
     assert DRAW.idle_w < budgets.floor_w < budgets.peak_w <= DRAW.cap_w + 1
-    heavy = mixed(SETTINGS.instances.aggregated_tokens_per_npu * 16, 4000, 30)
+    heavy = mixed(TOKEN_BUDGET, 4000, 30)
     assert throttle().mixed_clock(1.001 * budgets.peak_w, heavy).stretch == FULL
     assert throttle().mixed_clock(budgets.floor_w, heavy).stretch > FULL
