@@ -91,9 +91,9 @@ class DecodeInstance(TimingFlags):
         self._governor: StepGovernor | None = None
         if throttle is not None:
             budget = PowerBudget(address, config.budget_w, reports_to)
-            from workers.decode.step_governor import StepGovernor
+            from workers.decode.step_governor import DecodeGovernor
 
-            self._governor = StepGovernor(throttle, budget, self._batch.expected, self._meter)
+            self._governor = DecodeGovernor(throttle, budget, self._batch.expected, self._meter)
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             **self._reservations.handlers,
             ReportUsage: self._on_report_usage,
@@ -338,6 +338,10 @@ class DecodeInstance(TimingFlags):
         self._reported_steps = 0
         self._reported_running = batch.num_running
         return report
+
+    def is_empty(self) -> bool:
+        """Whether it has nothing to do and holds no KV."""
+        return self.memory.is_empty()
 
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._run.num_steps:
