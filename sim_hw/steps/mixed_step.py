@@ -124,18 +124,29 @@ def mixed_step(decode: DecodePoint, prefill: PrefillPoint, tokens: PassTokens, f
     step = decode_step(decode, fit).step
     if not tokens.computed:
         return step
-    model = mixed_model(decode, prefill, fit)
+    model, requests = mixed_model(decode, prefill, fit), _requests(decode)
     chunk = pass_time(model.prefill, tokens).whole
-    requests = float(decode.requests_per_rank) * tensor_ranks(decode)
-    saved_s = model.saved_s(requests, tokens.computed)
-    seconds = max(step.seconds, chunk.seconds, step.seconds + chunk.seconds - saved_s)
-    by_operator_s = model.saved_by_operator_s(requests, tokens.computed)
-    return _together(total([step, chunk]), by_operator_s, seconds)
+    seconds = _together_s(step.seconds, chunk.seconds, model.saved_s(requests, tokens.computed))
+    return _together(total([step, chunk]), model.saved_by_operator_s(requests, tokens.computed), seconds)
 
 
 def mixed_step_s(decode: DecodePoint, prefill: PrefillPoint, tokens: PassTokens) -> float:
-    """Its seconds."""
-    return mixed_step(decode, prefill, tokens).seconds
+    """Its seconds, to the last digit."""
+    step_s = decode_step(decode).step.seconds
+    if not tokens.computed:
+        return step_s
+    model = mixed_model(decode, prefill)
+    pass_s = pass_time(model.prefill, tokens).whole.seconds
+    return _together_s(step_s, pass_s, model.saved_s(_requests(decode), tokens.computed))
+
+
+def _requests(decode: DecodePoint) -> float:
+    """Of a rank, or of the ranks together that share its layers."""
+    return float(decode.requests_per_rank) * tensor_ranks(decode)
+
+
+def _together_s(step_s: float, pass_s: float, saved_s: float) -> float:
+    return max(step_s, pass_s, step_s + pass_s - saved_s)
 
 
 def _together(apart: StepTime, saved_s: dict[str, float], seconds: float) -> StepTime:

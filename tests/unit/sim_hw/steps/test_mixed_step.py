@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -16,8 +17,9 @@ from sim_hw.operators.layout import expert_layout, tensor_ranks
 from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
-from sim_hw.steps.mixed_step import mixed_model, mixed_step_s
+from sim_hw.steps.mixed_step import mixed_model, mixed_step, mixed_step_s
 from sim_hw.steps.prefill_pass import PassTokens, PrefillModel, pass_time
+from sim_hw.steps.step_time import total
 from tests.unit.sim_hw.known import SUPERNODES
 
 MOST_REQUESTS = 64
@@ -83,6 +85,20 @@ def test_it_lasts_from_the_longer_part_to_both(which: int, requests: int, contex
     step_s, pass_s = decode_step(point).step.seconds, pass_time(model, work).whole.seconds
     mixed_s = mixed_step_s(point, prefill, work)
     assert max(step_s, pass_s) <= mixed_s < step_s + pass_s
+
+
+@given(which=WHICH, requests=REQUESTS, context=CONTEXT, tokens=TOKENS)
+def test_its_operators_sum_to_it_and_each_is_at_most_that_of_both_parts(
+    which: int, requests: int, context: int, tokens: int
+) -> None:
+    decode, prefill = INSTANCES[which]
+    point, work = loaded(decode, requests, context), chunk(decode, tokens)
+    mixed, step = mixed_step(point, prefill, work), decode_step(point).step
+    model = PrefillModel(prefill, fit_of(prefill.chip), expert_layout(prefill))
+    apart = total([step, pass_time(model, work).whole])
+    assert mixed.seconds == pytest.approx(mixed_step_s(point, prefill, work))
+    assert set(mixed.busy_s) == set(apart.busy_s)
+    assert all(0.0 <= seconds <= apart.busy_s[name] for name, seconds in mixed.busy_s.items())
 
 
 def test_weights_are_read_once() -> None:
