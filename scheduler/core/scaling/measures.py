@@ -187,11 +187,7 @@ class Measures(Guest):
         self._num_ended += len(ids)
         output_tokens, first_ns, last_ns = table.output_tokens, table.first_token_ns, table.last_token_ns
         counts = [output_tokens[i] for i in ids]
-        pace_ns = [
-            (last_ns[i] - first_ns[i]) / (count - 1)
-            for i, count in zip(ids, counts, strict=True)
-            if count > 1
-        ]
+        pace_ns = [(last_ns[i] - first_ns[i]) / (count - 1) for i, count in zip(ids, counts, strict=True) if count > 1]
         mean_s = sum(pace_ns) * 1e-9 / len(pace_ns) if pace_ns else 0.0
         return len(ids), sum(counts), len(pace_ns), mean_s, sum([one <= limit_ns for one in pace_ns])
 
