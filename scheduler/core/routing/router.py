@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 FALLBACK_REASON: Final = "fallback: fewest outstanding tokens, as the policy failed"
 
+_MOST_SELECTIONS: Final = 1 << 12
+"""Of as many lists of instances columns are kept."""
+
 
 class Router:
     """The choices of one stage, each a `Decision`.
@@ -91,6 +94,9 @@ class Router:
         self._no_request = declared.request
         self._sees_request = declared.sees_request
         self._all = stage.eligible
+        # Of those that were shown lately, by their list, which stays the same object as long as the same are eligible.
+        self._selections: dict[int, tuple[list[int], Selection]] = {}
+        self._eligible = stage.eligible
         self._selected: list[int] = []
         self._selection: Selection | None = None
         # Nothing of the request has to be prepared for a policy that reads nothing but load.
@@ -307,9 +313,18 @@ class Router:
             self._all = up
             return self._declared_columns
         if up is not self.stage.eligible:
-            return only(self._declared_columns, up)
+            return self._selection_of(up).take()
         self._selected, self._selection = up, Selection(self._declared_columns, up)
         return self._selection.take()
+
+    def _selection_of(self, up: list[int]) -> Selection:
+        """Of some of those that are eligible, such as a supernode's."""
+        if self._eligible is not self.stage.eligible or len(self._selections) >= _MOST_SELECTIONS:
+            self._eligible, self._selections = self.stage.eligible, {}
+        found = self._selections.get(id(up))
+        if found is None:
+            found = self._selections[id(up)] = up, Selection(self._declared_columns, up)
+        return found[1]
 
 
 class _NoSuchInstanceError(Exception):

@@ -56,7 +56,7 @@ class Selection:
 
     def __init__(self, stage: StageView, members: Sequence[int]) -> None:
         first, last = members[0], members[-1]
-        is_run = last - first == len(members) - 1
+        is_run = list(members) == list(range(first, last + 1))
         self._entries = itemgetter(slice(first, last + 1)) if is_run else itemgetter(*members)
         self._copies: list[tuple[list[Any], Any]] = []
         self._columns = Columns(
