@@ -22,6 +22,7 @@ from scheduler.sources.bounded_file import read_bounded
 from scheduler.sources.traces.lines import shown
 from sim_hw.chips.calibration import calibrated_chip
 from sim_hw.chips.constants import known_constants
+from sim_hw.chips.sheet import chip_under, known_engines
 from sim_hw.clusters.supernode import Supernode
 
 KIND: Final = "supernode calibration"
@@ -61,6 +62,33 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"))
 
 
+class EngineProfile(Struct, frozen=True):
+    """The numbers of an engine whose rows are published (`sim_hw.chips.sheet`), in place of a file."""
+
+    name: str
+
+    def of(self, chip: str) -> str | None:
+        """Its name, if there are numbers of it for that chip."""
+        return self.name if chip in known_engines()[self.name] else None
+
+    def applied(self, cluster: Supernode) -> Supernode:
+        """As `Profile.applied`."""
+        if not self.of(cluster.chip.name):
+            known = ", ".join(known_engines()[self.name])
+            raise ConfigError(
+                f"calibration {self.name} is an engine on {known}, {cluster.name} has {cluster.chip.name}; "
+                "leave the calibration out, or make one of your own measurements"
+            )
+        return msgspec.structs.replace(cluster, chip=chip_under(cluster.chip, self.name))
+
+    def text(self) -> str:
+        """As it travels with the settings of a run."""
+        return self.name
+
+
+AnyProfile = Profile | EngineProfile
+
+
 def profile_of(found: Calibrated) -> Profile:
     """What is kept of a calibration."""
     values = {one.chip: one.values for one in found.chips}
@@ -72,8 +100,11 @@ def write_profile(path: str, profile: Profile) -> None:
     write_whole(Path(path), (json.dumps(msgspec.to_builtins(profile), indent=1) + "\n").encode())
 
 
-def read_profile(told: str) -> Profile:
-    """Of a file, or of the text of one as `Profile.text` has it; `ConfigError` says what is wrong where."""
+def read_profile(told: str) -> AnyProfile:
+    """Of an engine, of a file, or of the text of one as `Profile.text` has it; `ConfigError` says what is wrong
+    where."""
+    if told in known_engines():
+        return EngineProfile(told)
     is_text = told.lstrip().startswith("{")
     place = "the calibration" if is_text else shown(told)
     data = told.encode() if is_text else read_bounded(told, "a calibration")

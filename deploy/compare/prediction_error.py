@@ -75,34 +75,35 @@ def _with_error(path: str, difference: Difference, before: _Stages, after: _Stag
 
 
 class _Stages(Struct, frozen=True):
-    """Size and spread of the largest instance of each stage of a run."""
+    """Chip, size and spread of the largest instance of each stage of a run."""
 
     ran: Ran
-    found: Mapping[str, tuple[int, Spread]]
+    found: Mapping[str, tuple[Chip, int, Spread]]
 
     def at(self, stage: str, path: str) -> Predicted | None:
         value = value_at(self.ran.document, path)
         if value is None or stage not in self.found:
             return None
-        return Predicted(self.ran.settings.hardware.cluster.chip, *self.found[stage], value)
+        return Predicted(*self.found[stage], value)
 
 
 def _stages(ran: Ran) -> _Stages:
     """Stages that the plan has not, or that the model does not predict, are left out."""
     hardware, instances = ran.settings.hardware, ran.settings.instances
-    plans = hardware.plan.supernodes
-    prefill = max((npus for one in plans for npus in (*one.prefill_npus, *one.aggregated_npus)), default=0)
-    decode = max((npus for one in plans for npus in (*one.decode_npus, *one.aggregated_npus)), default=0)
+    stands = list(zip(hardware.supernodes, hardware.plan.supernodes, strict=True))
+    prefill = [(npus, one) for one, plan in stands for npus in (*plan.prefill_npus, *plan.aggregated_npus)]
+    decode = [(npus, one) for one, plan in stands for npus in (*plan.decode_npus, *plan.aggregated_npus)]
     batch = max(1, round(value_at(ran.document, "decode_load.batch_per_npu") or 1.0))
-    found: dict[str, tuple[int, Spread]] = {}
+    found: dict[str, tuple[Chip, int, Spread]] = {}
     with suppress(HardwareModelError):
         if prefill:
-            options, tokens = InstanceOptions(num_npus=prefill), instances.prefill_tokens_per_npu
-            point = prefill_point(hardware.cluster, hardware.model, options, batch_tokens_per_npu=tokens)
-            found["prefill"] = prefill, prefill_spread(point)
+            npus, cluster = max(prefill, key=lambda one: one[0])
+            options, tokens = InstanceOptions(num_npus=npus), instances.prefill_tokens_per_npu
+            point = prefill_point(cluster, hardware.model, options, batch_tokens_per_npu=tokens)
+            found["prefill"] = cluster.chip, npus, prefill_spread(point)
     with suppress(HardwareModelError):
         if decode:
-            options = InstanceOptions(num_npus=decode)
-            step = decode_point(hardware.cluster, hardware.model, options, batch_per_npu=batch)
-            found["decode"] = decode, decode_spread(step)
+            npus, cluster = max(decode, key=lambda one: one[0])
+            step = decode_point(cluster, hardware.model, InstanceOptions(num_npus=npus), batch_per_npu=batch)
+            found["decode"] = cluster.chip, npus, decode_spread(step)
     return _Stages(ran, found)

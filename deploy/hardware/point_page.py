@@ -10,8 +10,11 @@ from msgspec.structs import asdict
 from deploy.hardware.drafts_table import drafts_block
 from deploy.hardware.quantities import count, quantity
 from deploy.terminal.table import table
+from sim_hw.chips.calibration import CalibratedChip
+from sim_hw.chips.chip import Chip
+from sim_hw.chips.sheet import engine_of
 from sim_hw.instance.power import AggregatedPower, decode_power, prefill_power
-from sim_hw.operators.error_bar import interval_90
+from sim_hw.operators.error_bar import bar_of_another_engine, interval_90
 from sim_hw.operators.operating_point import DecodePoint, Instance, PrefillPoint
 from sim_hw.power.chip_power import chip_watts, prefill_watts
 from sim_hw.steps.afd_prediction import AfdPrediction
@@ -70,7 +73,7 @@ def decode_answer(point: DecodePoint, prediction: DecodePrediction) -> Answer:
         "memory_bytes_per_die": prediction.memory_bytes_per_die,
         "watts_per_npu": watts,
         "joules_per_token": watts / prediction.tokens_per_s_per_npu,
-        "error_bar": prediction.error_bar,
+        **_sureness(point.chip, prediction.error_bar),
     }
 
 
@@ -81,7 +84,16 @@ def afd_answer(point: AfdPoint, prediction: AfdPrediction) -> Answer:
     return {
         "point": {**instance, "attention_npus": point.num_npus, "ffn_npus": point.ffn_npus, **load},
         **asdict(prediction),
+        **_sureness(point.chip, prediction.error_bar),
     }
+
+
+def _sureness(chip: Chip, bar: float) -> dict[str, Any]:
+    """The error bar, and what it is if another engine is meant than the one whose numbers the chip has; of numbers that
+    were measured of an engine, nothing is said of others."""
+    if isinstance(chip, CalibratedChip):
+        return {"error_bar": bar}
+    return {"error_bar": bar, "engine": engine_of(chip), "error_bar_of_another_engine": bar_of_another_engine(bar)}
 
 
 def _load(point: DecodePoint) -> dict[str, Any]:
@@ -90,6 +102,7 @@ def _load(point: DecodePoint) -> dict[str, Any]:
         "context": point.context_tokens,
         "mtp": point.mtp_k,
         "drafter": point.drafter.value,
+        **({} if point.draft_model is None else {"draft_model": point.draft_model.name}),
         "acceptance": point.acceptance,
     }
 
@@ -114,7 +127,7 @@ def prefill_answer(point: PrefillPoint, prediction: PrefillPrediction) -> Answer
         "memory_bytes_per_die": prediction.memory_bytes_per_die,
         "watts_per_npu": watts,
         "joules_per_token": watts / prediction.tokens_per_s_per_npu,
-        "error_bar": prediction.error_bar,
+        **_sureness(point.chip, prediction.error_bar),
     }
 
 
@@ -136,6 +149,7 @@ def aggregated_answer(point: AggregatedPoint, prediction: AggregatedPrediction) 
         **asdict(prediction),
         "watts_per_npu": watts,
         "joules_per_token": watts / prediction.tokens_per_s_per_npu,
+        **_sureness(point.decode.chip, prediction.error_bar),
     }
 
 
@@ -236,8 +250,14 @@ def _numbers(answer: Answer) -> str:
             ("  attention busy", f"{100 * answer['attention_busy_share']:.1f} %", ""),
             ("  experts busy", f"{100 * answer['ffn_busy_share']:.1f} %", ""),
         ]
-    rows.append(("  error bar", f"+- {100 * answer['error_bar']:.1f} %", ""))
+    rows.append(("  error bar", f"+- {100 * answer['error_bar']:.1f} %", *_as_which_engine(answer)))
     return table(rows, right=(1,))
+
+
+def _as_which_engine(answer: Answer) -> tuple[str]:
+    if "engine" not in answer:
+        return ("",)
+    return (f"as {answer['engine']}; another engine +- {100 * answer['error_bar_of_another_engine']:.0f} %",)
 
 
 def _ends(answer: Answer, name: str, unit: str) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ def validation_document(
         "not_fitted": _errors([row for row in validation.rows if not row.is_fitted]),
         "points": {row.id: _point(row) for row in validation.rows},
         "published": {row.point.id: _published(row) for row in published},
+        "published_sums": _sums_by_use(published),
         "by_chip": [
             dict(
                 zip(("chip", "engine", "class", "num_points", "mape", "max_error", "num_inside_bar"), one, strict=True)
@@ -55,12 +56,17 @@ def validation_document(
 
 def validation_page(validation: Validation, published: Sequence[PublishedRow], claimed: Sequence[Claim]) -> str:
     """The same for people, ending in a newline."""
-    caching = f"{_num_not_predicted()} points on loading models from storage are not predicted: nothing here loads any."
+    caching = (
+        f"{_num_not_predicted()} more points are about loading models from storage: runs predict these, by their "
+        "fabric (docs/caching.md), not this model."
+    )
     blocks = [
-        _calibration_table(validation),
+        "Calibration points\n" + _calibration_table(validation),
         _calibration_sums(validation),
         caching,
         "Published elsewhere\n" + _published_table(published),
+        _published_sums(published),
+        "Assumed of these, or against them\n" + _remarks(published),
         "Not predicted\n" + _open_table(published),
         "By chip, engine and class\n" + _sums_table(validation, published),
         "Claimed by the press of CloudMatrix384\n" + claims_table(claimed),
@@ -106,7 +112,11 @@ def _published(row: PublishedRow) -> dict[str, Any]:
 
 
 def _errors(rows: Sequence[ValidationRow]) -> dict[str, Any]:
-    errors = [abs(row.error) for row in rows]
+    return _sum([row.error for row in rows])
+
+
+def _sum(signed: Sequence[float]) -> dict[str, Any]:
+    errors = [abs(error) for error in signed]
     return {
         "num_points": len(errors),
         "mape": sum(errors) / len(errors) if errors else None,
@@ -152,7 +162,7 @@ def _cells(errors: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _published_table(published: Sequence[PublishedRow]) -> str:
-    head = ("  point", "chip", "engine", "published", "predicted", "unit", "error", "error bar", "", "once blind")
+    head = ("  point", "chip", "engine", "published", "predicted", "unit", "error", "error bar", "use", "once blind")
     rows = [
         (
             f"  {row.point.id}",
@@ -172,6 +182,46 @@ def _published_table(published: Sequence[PublishedRow]) -> str:
     return table([head, *rows], right=(3, 4, 6, 7, 9))
 
 
+def _remarks(published: Sequence[PublishedRow]) -> str:
+    """What was assumed of a point, or speaks against it."""
+    return table(
+        (f"  {row.point.id}", row.point.note) for row in published if row.point.note and row.predicted is not None
+    )
+
+
+def _sums_by_use(published: Sequence[PublishedRow]) -> dict[str, dict[str, Any]]:
+    """Of the points that are predicted: all, by what they were good for, and those that were once predicted blind, as
+    they are predicted now and as they were then."""
+    found = [row for row in published if row.error is not None]
+    groups = {
+        "all": found,
+        "fitted": [row for row in found if row.point.use == "fitted"],
+        "checked": [row for row in found if row.point.use != "fitted"],
+        "once_blind": [row for row in found if row.blind_error is not None],
+    }
+    sums = {
+        name: _sum([row.error or 0.0 for row in rows])
+        | {"num_inside_bar": sum(abs(row.error or 0.0) <= (row.error_bar or 0.0) for row in rows)}
+        for name, rows in groups.items()
+    }
+    return sums | {"when_blind": _sum([row.blind_error or 0.0 for row in groups["once_blind"]])}
+
+
+def _published_sums(published: Sequence[PublishedRow]) -> str:
+    titles = {
+        "all": "all",
+        "fitted": "fitted on",
+        "checked": "not fitted on",
+        "once_blind": "once blind, now",
+        "when_blind": "once blind, then",
+    }
+    rows = [
+        (f"  {titles[name]}", *_cells(found), str(found.get("num_inside_bar", "")))
+        for name, found in _sums_by_use(published).items()
+    ]
+    return table([("", "points", "mean absolute error", "largest", "inside the bar"), *rows], right=(1, 2, 3, 4))
+
+
 def _open_table(published: Sequence[PublishedRow]) -> str:
     return table(
         (f"  {row.point.id}", row.chip, row.point.engine, f"{_range(row)} {row.point.unit}", row.point.note)
@@ -188,7 +238,15 @@ def _range(row: PublishedRow) -> str:
 def _sums_table(validation: Validation, published: Sequence[PublishedRow]) -> str:
     head = ("  chip", "engine", "class", "points", "mean absolute error", "largest", "inside the bar")
     rows = [
-        (f"  {chip}", engine, stage, str(count), f"{100 * mean:.1f} %", f"{100 * largest:.1f} %", str(inside))
+        (
+            f"  {chip}",
+            engine,
+            stage,
+            str(count),
+            f"{100 * mean:.1f} %",
+            f"{100 * largest:.1f} %",
+            f"{inside} of {count}",
+        )
         for chip, engine, stage, count, mean, largest, inside in _sums(validation, published)
     ]
     return table([head, *rows], right=(3, 4, 5, 6))

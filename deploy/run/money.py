@@ -62,8 +62,8 @@ class FleetPrice(Struct, frozen=True):
     """Of supernodes that may differ, together."""
 
     whole: HardwarePrice
-    plan_share: float
-    """Of the price, what the NPUs of the plan come to."""
+    npu_shares: Mapping[str, float]
+    """By role, the share of the price that one of its NPUs comes to, the spare ones apart."""
     weights: Mapping[str, float]
     """By role, the price of one of its NPUs over the mean of those of the plan; a spare one is paid by those who are in
     its supernode."""
@@ -72,23 +72,23 @@ class FleetPrice(Struct, frozen=True):
 def fleet_price(blueprint: Blueprint) -> FleetPrice:
     """Each supernode at the price of its kind; where NPUs are rented, those of the plan. `ConfigError` as above."""
     price, plan, supernodes = blueprint.settings.money.price, blueprint.plan, blueprint.supernodes
-    num_npus = sum(one.num_npus for one in supernodes)
     if not plan.has_several_clusters:
-        whole = hardware_price(price, blueprint.cluster, len(supernodes), plan.num_npus)
-        return FleetPrice(whole, plan.num_npus / num_npus, {})
+        return FleetPrice(hardware_price(price, blueprint.cluster, len(supernodes), plan.num_npus), {}, {})
     planned = [one.num_npus for one in plan.supernodes]
     each = [hardware_price(price, one, 1, count) for one, count in zip(supernodes, planned, strict=True)]
     usd_per_s = sum(one.usd_per_s for one in each)
-    own = sum(one.usd_per_s * count / node.num_npus for one, node, count in zip(each, supernodes, planned, strict=True))
-    by_role: dict[str, list[float]] = {}
-    for spec in blueprint.instances:
-        rate = each[spec.supernode].usd_per_s / planned[spec.supernode]
-        by_role.setdefault(spec.role.value, []).extend([rate] * spec.num_npus)
-    mean = sum(map(sum, by_role.values())) / plan.num_npus
+    paid: dict[str, list[float]] = {}
+    own: dict[str, list[float]] = {}
+    specs = [spec for spec in blueprint.instances if spec.address not in blueprint.absent]
+    npus = [(spec.role.value, spec.supernode) for spec in specs for _ in range(spec.num_npus)]
+    for role, at in npus:
+        paid.setdefault(role, []).append(each[at].usd_per_s / planned[at])
+        own.setdefault(role, []).append(each[at].usd_per_s / supernodes[at].num_npus)
+    mean = sum(map(sum, paid.values())) / len(npus)
     return FleetPrice(
         replace(each[0], usd_per_s=usd_per_s),
-        own / usd_per_s if usd_per_s else 1.0,
-        {role: sum(rates) / len(rates) / mean if mean else 1.0 for role, rates in by_role.items()},
+        {role: sum(rates) / len(rates) / usd_per_s if usd_per_s else 0.0 for role, rates in own.items()},
+        {role: sum(rates) / len(rates) / mean if mean else 1.0 for role, rates in paid.items()},
     )
 
 
@@ -107,9 +107,10 @@ def bill_of(blueprint: Blueprint) -> Bill:
         # At a flat price it does not matter when the energy is drawn.
         is_flat = len(tariff.bands) == 1
         usd_per_joule = tariff.usd(1.0, 0.0, served.span_s) if is_flat else mean_usd_per_joule(tariff, course())
+        weighted = {role: use.mean_npus * fleet.weights.get(role, 1.0) for role, use in roles.items()}
         pools = [
             PoolUsage(
-                use.mean_npus * fleet.weights.get(role, 1.0),
+                weighted[role],
                 usd_per_joule * pue * use.joules,
                 _SIDES.get(role, served.mixed_share),
             )
@@ -117,7 +118,7 @@ def bill_of(blueprint: Blueprint) -> Bill:
         ]
 
         # Where instances come and go, NPUs are rented as long as they are there.
-        pooled = sum(role.mean_npus for role in roles.values())
+        pooled = sum(weighted.values())
         paid = replace(price, usd_per_s=price.usd_per_s * (pooled / planned)) if price.includes_energy else price
 
         def cost_of(system_npus: float, joules: float, hardware: HardwarePrice) -> RunCost:
@@ -125,22 +126,31 @@ def bill_of(blueprint: Blueprint) -> Bill:
             tokens = served.prompt_tokens, served.output_tokens
             return run_cost(RunUsage(served.span_s, *tokens, pools, system_npus, other_usd), hardware)
 
-        whole = cost_of(system_npus, energy.facility.joules, paid)
-        return CostUse(*_sides(whole), _plan_cost(paid, fleet, energy.plan, pooled, cost_of))
+        # Dear NPUs count for more, and may so come to more than there are.
+        whole = cost_of(max(system_npus, pooled), energy.facility.joules, paid)
+        return CostUse(
+            *_sides(whole), _plan_cost(paid, _plan_share(fleet, energy, roles), energy.plan, pooled, cost_of)
+        )
 
     return bill
 
 
+def _plan_share(fleet: FleetPrice, energy: EnergyUse, roles: Mapping[str, RoleUse]) -> float:
+    """Of the price, what the NPUs of instances come to; where all are alike, by their number."""
+    if fleet.npu_shares:
+        return sum(use.mean_npus * fleet.npu_shares.get(role, 0.0) for role, use in roles.items())
+    return energy.plan.npu_share if energy.plan else 1.0
+
+
 def _plan_cost(
     price: HardwarePrice,
-    fleet: FleetPrice,
+    share: float,
     energy: PlanEnergy | None,
     pooled: float,
     cost_of: Callable[[float, float, HardwarePrice], RunCost],
 ) -> PlanCost | None:
     if energy is None:
         return None
-    share = fleet.plan_share if fleet.weights else energy.npu_share
     hardware = price if price.includes_energy else replace(price, usd_per_s=share * price.usd_per_s)
     return PlanCost(*_sides(cost_of(pooled, energy.joules, hardware)))
 

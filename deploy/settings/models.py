@@ -38,7 +38,7 @@ from sim_hw.power.sites import Site, find_site
 
 # Few runs have traffic of others, and reading its file takes a while to import; few park.
 if TYPE_CHECKING:
-    from deploy.calibration.profile import Profile
+    from deploy.calibration.profile import AnyProfile
     from deploy.settings.background import NamedFlow
     from scheduler.core.guests.parking import ParkingRules
 
@@ -61,7 +61,7 @@ def _absolute(path: str) -> str:
     return str(Path(path).resolve()) if path else ""
 
 
-def _calibration(told: str) -> Profile | None:
+def _calibration(told: str) -> AnyProfile | None:
     if not told:
         return None
     from deploy.calibration.profile import read_profile
@@ -75,7 +75,7 @@ def _kept_calibration(told: str) -> str:
     return profile.text() if profile else ""
 
 
-def _cluster(name: str, calibration: Profile | None) -> Supernode:
+def _cluster(name: str, calibration: AnyProfile | None) -> Supernode:
     cluster = load_cluster(name)
     return calibration.applied(cluster) if calibration else cluster
 
@@ -107,12 +107,12 @@ def _block_tokens(tokens: int) -> int:
     return tokens
 
 
-def _background(path: str, cluster: Supernode) -> tuple[NamedFlow, ...]:
+def _background(path: str, cluster: Supernode, plan: Plan) -> tuple[NamedFlow, ...]:
     if not path:
         return ()
     from deploy.settings.background import read_background
 
-    return tuple(read_background(path, cluster))
+    return tuple(read_background(path, plan.clusters(cluster)))
 
 
 def _slo(text: str) -> Slo | None:
@@ -137,7 +137,7 @@ def _names(text: str) -> tuple[str, ...]:
 class Hardware(Struct, frozen=True):
     """What there is, which model runs on it, and how it is split into instances."""
 
-    calibration: Profile | None = setting(
+    calibration: AnyProfile | None = setting(
         "",
         _calibration,
         kept=_kept_calibration,
@@ -171,7 +171,7 @@ class Hardware(Struct, frozen=True):
     @property
     def supernodes(self) -> tuple[Supernode, ...]:
         """What each supernode of the plan is."""
-        return tuple(one.cluster or self.cluster for one in self.plan.supernodes)
+        return self.plan.clusters(self.cluster)
 
 
 class Routing(Struct, frozen=True):
@@ -293,7 +293,7 @@ class FabricLoad(Struct, frozen=True):
     background: tuple[NamedFlow, ...] = setting(
         "",
         _background,
-        needs=("cluster",),
+        needs=("cluster", "plan"),
         kept=_absolute,
         flag=("FILE", "YAML file of traffic of others on the fabric."),
     )

@@ -85,6 +85,10 @@ class Plan:
         """Whether not all supernodes are of one kind."""
         return len({one.cluster and one.cluster.name for one in self.supernodes}) > 1
 
+    def clusters(self, own: Supernode) -> tuple[Supernode, ...]:
+        """What each supernode is; `own` where its terms name none."""
+        return tuple(one.cluster or own for one in self.supernodes)
+
     @property
     def num_cache_servers(self) -> int:
         """Of all supernodes together."""

@@ -8,14 +8,14 @@ them. Traffic of a pool is not counted on the lines of the NPUs of the nodes on 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from scheduler.protocol.addresses import cache_ssd_address, pool_addresses
 from scheduler.protocol.fabric_messages import Plane, TransferKind
+from sim_hw.clusters.numbering import first_numbers
 from sim_hw.clusters.supernode import Endpoint, Operation, Supernode
 from sim_hw.figure import Figure
 from sim_hw.network.fabric_rates import CROSSING_LATENCY_S, kv_transfer_rate, pool_rate
@@ -190,6 +190,7 @@ class FabricPlan:
                 instances_of.setdefault(die, []).append(address)
 
         def links_of(plane: Plane, die: int, direction: int) -> list[int]:
+            """Of who may have a die: into it (0) or out of it (1)."""
             here = instances_of.get(die, [])
             if plane is Plane.UB:
                 lines = [self.expert_links[address] for address in here]
@@ -197,7 +198,13 @@ class FabricPlan:
             ends = self.kv_transfer.sources if direction else self.kv_transfer.destinations
             return [ends[address][die - self._dies(address).start] for address in here if address in ends]
 
-        return [flow.laid(links_of) for flow in background]
+        def path_of(plane: Plane, source: int, destination: int) -> list[int]:
+            out_of, into = (bisect_right(self._first_dies, die) - 1 for die in (source, destination))
+            crossings = self.kv_transfer.crossings
+            between = [crossings[out_of][0], crossings[into][1]] if out_of != into else []
+            return [*links_of(plane, source, 1), *between, *links_of(plane, destination, 0)]
+
+        return [flow.laid(path_of) for flow in background]
 
     def _add_expert_links(self, dies: Collection[int]) -> None:
         """Links for the UB lines of instances that have any of these dies and no such links yet."""
@@ -316,12 +323,6 @@ class FabricPlan:
         begin, end = (npu - self._first_npus[supernode] for npu in (npus.start, npus.stop))
         nodes = range(first + begin // per_node, first - (-end // per_node))
         return LinkGroup(LineEnd.VPC_NODE, nodes, len(npus) / (len(nodes) * per_node))
-
-
-def first_numbers(counts: Iterable[int]) -> list[int]:
-    """The first number of each of some supernodes that have so many of something, numbered through."""
-    ends = list(accumulate(counts))
-    return [0, *ends[:-1]]
 
 
 def _server_lines(end: LineEnd, first: int, num_servers: int, pool: str, per_server: int) -> LinkGroup:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import numpy as np
 from msgspec.structs import replace
 
 from deploy.settings.plan import Plan
+from deploy.system.instances import InstanceSpec
 from scheduler.metrics.columns import Floats
 from scheduler.metrics.facility import FacilityCurves, RestingNpu
 from scheduler.protocol.addresses import pool_addresses
@@ -60,16 +61,20 @@ def facility_curves(
     )
 
 
-def fleet_curves(site: Site, supernodes: Sequence[Supernode], plan: Plan, num_metered: int) -> FacilityCurves:
+def fleet_curves(
+    site: Site, supernodes: Sequence[Supernode], plan: Plan, instances: Iterable[InstanceSpec]
+) -> FacilityCurves:
     """The same of supernodes that may differ: then those of a kind are loaded alike, and all kinds to the same share of
-    what lies between idle and busy NPUs."""
-    kinds = {one.name: one for one in supernodes}
-    if len(kinds) == 1:
-        return facility_curves(site, supernodes[0], len(supernodes), plan.num_npus, num_metered)
-    planned, count = Counter[str](), Counter(one.name for one in supernodes)
+    what lies between idle and busy NPUs. `instances`: all that account for their NPUs."""
+    kinds, count = {one.name: one for one in supernodes}, Counter(one.name for one in supernodes)
+    planned, metered = Counter[str](), Counter[str]()
     for cluster, of_supernode in zip(supernodes, plan.supernodes, strict=True):
         planned[cluster.name] += of_supernode.num_npus
-    curves = [facility_curves(site, one, count[name], planned[name]) for name, one in kinds.items()]
+    for spec in instances:
+        metered[supernodes[spec.supernode].name] += spec.num_npus
+    curves = [facility_curves(site, one, count[name], planned[name], metered[name]) for name, one in kinds.items()]
+    if len(kinds) == 1:
+        return curves[0]
     loads_of = [_loads(one, of_kind) for one, of_kind in zip(kinds.values(), curves, strict=True)]
     loads = np.unique(np.concatenate(loads_of))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploy.system.fabric import IN_ORDER, first_numbers
+from deploy.system.fabric import IN_ORDER
 from deploy.system.instances import InstanceSpec
 from deploy.system.metric_names import chip_shown
 from scheduler.metrics.facility import Ground, Places, deal_npus
 from scheduler.metrics.layout import WatchedSupernode
+from sim_hw.clusters.numbering import first_numbers
 from sim_hw.clusters.supernode import Supernode
 
 

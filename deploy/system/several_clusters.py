@@ -1,4 +1,4 @@
-"""Plans whose supernodes differ: what has to agree between them, and what does not work on them yet."""
+"""Plans whose supernodes differ: what has to agree between them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,14 @@ from sim_hw.clusters.supernode import Supernode
 
 
 def check_supernodes(settings: Settings) -> None:
-    """A `ConfigError` for supernodes between which no KV can be handed over, and for what does not know of them yet."""
+    """A `ConfigError` for supernodes between which no KV can be handed over."""
     hardware = settings.hardware
     text = hardware.plan.text
     for one in hardware.supernodes:
         _check_pair(text, hardware.cluster, one)
-    if not hardware.plan.has_several_clusters:
-        only = hardware.supernodes[0].name
-        if only != hardware.cluster.name:
-            raise ConfigError(f"plan {text!r}: all its terms are of {only}: give --cluster {only}, and leave out the @")
-        return
-    asked = {
-        "an autoscaler": settings.scaling.is_on,
-        "a power cap": settings.power.cap_w is not None,
-        "--background": bool(settings.fabric.background),
-    }
-    for what, is_asked in asked.items():
-        if is_asked:
-            raise ConfigError(f"plan {text!r}: terms of several clusters do not work with {what} yet; leave that out")
+    only = hardware.supernodes[0].name
+    if not hardware.plan.has_several_clusters and only != hardware.cluster.name:
+        raise ConfigError(f"plan {text!r}: all its terms are of {only}: give --cluster {only}, and leave out the @")
 
 
 def _check_pair(text: str, own: Supernode, other: Supernode) -> None:

@@ -2,7 +2,8 @@
 
 Of each role, instances of the size that the plan has lie side by side on all NPUs of a supernode, those of the plan
 among them. So an instance of another role may need the NPUs of several, or some of them: the core has but those exist
-together that share none.
+together that share none. A fleet of several clusters has slots of a role on those of which its plan has that role, and
+so NPUs change roles within a cluster only.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from deploy.settings.settings import Settings
 from deploy.system.instances import ADDRESSES, InstanceSpec, Role
 from scheduler.core.scaling.rules import TPOT_LIMIT_S, TTFT_LIMIT_S, InstanceSlot, ScalingRules
+from scheduler.metrics.facility import deal_npus
 from scheduler.metrics.slo import Slo
 from scheduler.protocol.errors import ConfigError
+from sim_hw.clusters.numbering import first_numbers
+from sim_hw.clusters.supernode import Supernode
 from sim_hw.cost.prices import HOUR_S
 from sim_hw.cost.tariffs import Tariff
 
@@ -29,8 +34,8 @@ def with_slots(
     come last; and who these are."""
     _refuse_absent_roles(planned, settings)
     scaling, hardware = settings.scaling, settings.hardware
-    num_supernodes, npus_per_supernode = len(hardware.plan.supernodes), hardware.cluster.num_npus
-    placed = _placed(planned, npus_per_supernode)
+    grounds = _grounds(hardware.supernodes)
+    placed = _placed(planned, grounds)
     found: dict[Role, list[InstanceSpec]] = {role: [] for role in Role}
     for role in dict.fromkeys(spec.role for spec in placed):
         own = [spec for spec in placed if spec.role == role]
@@ -40,7 +45,7 @@ def with_slots(
                 f"autoscaler_max: {role}={most}, and the plan has {len(own)} such instances; give at least that"
             )
         least = scaling.least.get(role, 1)
-        extra = list(_beyond(own, num_supernodes, npus_per_supernode))
+        extra = list(_beyond(own, grounds))
         room = len(own) + len(extra)
         if least > min(room, room if most is None else most):
             raise ConfigError(f"autoscaler_min: {role}={least}, and there is room for {room}; give fewer")
@@ -71,21 +76,35 @@ def _refuse_absent_roles(planned: Sequence[InstanceSpec], settings: Settings) ->
                 )
 
 
-def _placed(planned: Sequence[InstanceSpec], npus_per_supernode: int) -> list[InstanceSpec]:
-    first = Counter[int]()
-    placed: list[InstanceSpec] = []
-    for spec in planned:
-        placed.append(replace(spec, first_npu=spec.supernode * npus_per_supernode + first[spec.supernode]))
-        first[spec.supernode] += spec.num_npus
-    return placed
+class _Ground(Struct, frozen=True):
+    """A supernode of the fleet: which cluster it is, and the numbers of its NPUs."""
+
+    cluster: str
+    npus: range
 
 
-def _beyond(own: Sequence[InstanceSpec], num_supernodes: int, npus_per_supernode: int) -> Iterator[InstanceSpec]:
-    """Places for more instances of one role, of the size that is most common, the first on a tie."""
-    for supernode in range(num_supernodes):
-        begin, end = supernode * npus_per_supernode, (supernode + 1) * npus_per_supernode
+def _grounds(supernodes: Sequence[Supernode]) -> list[_Ground]:
+    firsts = first_numbers(one.num_npus for one in supernodes)
+    return [
+        _Ground(one.name, range(first, first + one.num_npus)) for one, first in zip(supernodes, firsts, strict=True)
+    ]
+
+
+def _placed(planned: Sequence[InstanceSpec], grounds: Sequence[_Ground]) -> list[InstanceSpec]:
+    dealt = deal_npus(((spec.supernode, spec.num_npus) for spec in planned), [one.npus.start for one in grounds])
+    return [replace(spec, first_npu=npus.start) for spec, npus in zip(planned, dealt, strict=True)]
+
+
+def _beyond(own: Sequence[InstanceSpec], grounds: Sequence[_Ground]) -> Iterator[InstanceSpec]:
+    """Places for more instances of one role, of the size that is most common, the first on a tie: on the clusters of
+    which the plan has that role, as nobody has said what an instance of it would be on others."""
+    for supernode, ground in enumerate(grounds):
+        alike = [spec for spec in own if grounds[spec.supernode].cluster == ground.cluster]
+        if not alike:
+            continue
+        begin, end = ground.npus.start, ground.npus.stop
         here = sorted((spec.first_npu, spec.first_npu + spec.num_npus) for spec in own if spec.supernode == supernode)
-        sizes = Counter(spec.num_npus for spec in own if spec.supernode == supernode or not here)
+        sizes = Counter(spec.num_npus for spec in alike if spec.supernode == supernode or not here)
         size = sizes.most_common(1)[0][0]
         taken = [(begin, begin), *here, (end, end)]
         for (_, gap_begin), (gap_end, _) in pairwise(taken):

@@ -56,6 +56,8 @@ class ChipFit(Struct, frozen=True):
     block_s: Figure
     """Of one attention or feed-forward block of a decode step and each of its micro-batches, whatever its load:
     launches, gaps and small kernels."""
+    dense_block_s: Figure
+    """The same in a model without experts. On GPUs its blocks are few kernels of one graph, and no row shows any."""
     contended_share: Figure
     """How much of the memory traffic of one stream of a split decode layer the other stream waits for."""
     iteration_s: Figure

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from sim_hw.chips.ascend import ASCEND_910C_FIT, UB_WRITE_SHARE
+from sim_hw.chips.calibration import Calibration, StageSpread
 from sim_hw.chips.fit import (
     ABSENT_S,
     ABSENT_SHARE,
@@ -40,10 +43,11 @@ H800_FIT = ChipFit(
     memory_efficiency=Figure(0.896, "1", f"{_PAPER} v3 tables 7 and 8; row h800_mla_memory_util", _TWO),
     vector_efficiency=fitted(0.454, "1", "row h800_prefill_profile"),
     saturating_core_share=fitted(1.0, "1", "assumed; streams are not given cores on GPUs"),
-    request_s=fitted(2.225e-6, "s", "row h800_decode_profile_tput"),
+    request_s=fitted(1.319e-6, "s", "row h800_decode_profile_tput"),
     handling_core_share=fitted(1.0, "1", "assumed; streams are not given cores on GPUs"),
     kv_token_s=ABSENT_S,
     block_s=ABSENT_S,
+    dense_block_s=ABSENT_S,
     contended_share=fitted(0.0, "1", "streams are not given cores on GPUs"),
     iteration_s=fitted(0.9e-3, "s", "assumed: launching a graph takes 0.6 to 0.8 ms on Ascend"),
     drafting_s=ABSENT_S,
@@ -59,11 +63,11 @@ H800_FIT = ChipFit(
 )
 
 H800_RIVALS = {
-    "decode fitted on the TPOT": with_values(H800_FIT, request_s=1.81e-6),
+    "decode fitted on the TPOT": with_values(H800_FIT, request_s=0.9045e-6),
     "slower products, faster vectors": with_values(
-        H800_FIT, matrix_efficiency=0.65, vector_efficiency=0.592, request_s=2.25e-6
+        H800_FIT, matrix_efficiency=0.65, vector_efficiency=0.592, request_s=1.343e-6
     ),
-    "short launches": with_values(H800_FIT, request_s=2.28e-6, iteration_s=0.3e-3),
+    "short launches": with_values(H800_FIT, request_s=1.37e-6, iteration_s=0.3e-3),
 }
 
 
@@ -79,8 +83,8 @@ H100_FIT = replace(
 """Hopper under SGLang; H800's numbers are of DeepSeek's own engine, whose launches no row shows."""
 
 H100_RIVALS = {
-    "shorter launches, longer handling": with_values(H100_FIT, block_s=75e-6, request_s=3.2e-6),
-    "longer launches, shorter handling": with_values(H100_FIT, block_s=120e-6, request_s=1.3e-6),
+    "shorter launches, longer handling": with_values(H100_FIT, block_s=75e-6, request_s=2.2e-6),
+    "longer launches, shorter handling": with_values(H100_FIT, block_s=120e-6, request_s=0.7e-6),
     "slower products, faster vectors": with_values(H100_FIT, matrix_efficiency=0.65, vector_efficiency=0.592),
 }
 
@@ -92,12 +96,13 @@ H20_FIT = replace(
         "1",
         "row h20-r1-prefill-tp8; with a seventh of an H100's arithmetic beside more bandwidth, products wait less",
     ),
+    drafting_s=fitted(9e-3, "s", "row h20-r1-decode-b1; 6.1 ms of H200 leave it 13 % too fast"),
 )
 
 H20_RIVALS = {
     "products as those of H100": with_values(H20_FIT, matrix_efficiency=H100_FIT.matrix_efficiency.value),
-    "shorter launches, longer handling": with_values(H20_FIT, block_s=75e-6, request_s=3.2e-6),
-    "longer launches, shorter handling": with_values(H20_FIT, block_s=120e-6, request_s=1.3e-6),
+    "shorter launches, longer handling": with_values(H20_FIT, block_s=75e-6, request_s=2.2e-6),
+    "longer launches, shorter handling": with_values(H20_FIT, block_s=120e-6, request_s=0.7e-6),
 }
 
 
@@ -113,8 +118,8 @@ def _over_nvlink(collective: CollectiveFit) -> CollectiveFit:
 GB200_FIT = replace(
     H100_FIT,
     vector_efficiency=fitted(H800_FIT.vector_efficiency.value, "1", f"as H800: {NO_MEASUREMENT}"),
-    request_s=fitted(0.604e-6, "s", "rows gb200_decode_sglang_part1, gb200-part2-fp8-decode"),
-    block_s=fitted(30e-6, "s", "row gb200-part2-fp8-decode, of fewer requests than gb200_decode_sglang_part1"),
+    request_s=fitted(0.35e-6, "s", "rows gb200-part2-fp8-decode, gb200-part2-nvfp4-decode"),
+    block_s=fitted(50e-6, "s", "rows gb200-part2-fp8-decode, gb200-part2-nvfp4-decode; 20 to 80 us meet them as well"),
     drafting_s=fitted(H100_FIT.drafting_s.value, "s", f"as H100: {NO_MEASUREMENT}"),
     prefill_core_share=fitted(1.0, "1", "assumed: no two micro-batches in the published software"),
     all_to_all_plane=Plane.UB,
@@ -123,8 +128,35 @@ GB200_FIT = replace(
 )
 
 GB200_RIVALS = {
-    "slower products": with_values(GB200_FIT, matrix_efficiency=0.5, request_s=0.541e-6),
-    "long launches": with_values(GB200_FIT, block_s=100e-6, request_s=0.574e-6),
+    "slower products": with_values(GB200_FIT, matrix_efficiency=0.5, request_s=0.25e-6),
+    "short launches": with_values(GB200_FIT, block_s=20e-6, request_s=0.37e-6),
+    "long launches": with_values(GB200_FIT, block_s=100e-6, request_s=0.25e-6),
     # No longer: one request on eight B200 was published at 274 tok/s with drafts, so in steps of some 10 ms.
-    "long iterations": with_values(GB200_FIT, request_s=0.624e-6, iteration_s=5e-3),
+    "long iterations": with_values(GB200_FIT, request_s=0.27e-6, iteration_s=5e-3),
 }
+
+B200_FIT = replace(
+    GB200_FIT,
+    request_s=fitted(0.9e-6, "s", "rows trt-r1-b200-conc3072, trt-r1-b200-conc7168, of both stages in one pool"),
+)
+"""Under TensorRT-LLM, in nodes of eight; all else is GB200's."""
+
+B200_RIVALS = {
+    "slower products": with_values(B200_FIT, matrix_efficiency=0.5, request_s=0.8e-6),
+    "short launches": with_values(B200_FIT, block_s=20e-6, request_s=0.92e-6),
+    "long launches": with_values(B200_FIT, block_s=100e-6, request_s=0.87e-6),
+}
+
+GB200_OF_PART_1 = replace(GB200_FIT, request_s=fitted(0.6429e-6, "s", "row gb200_decode_sglang_part1"))
+"""The engine of some months before: a request takes twice as long."""
+
+SGLANG_OF_PART_1: Final = Calibration(
+    fit=GB200_OF_PART_1,
+    one_spread_away=(
+        with_values(GB200_OF_PART_1, matrix_efficiency=0.5, request_s=0.5136e-6),
+        with_values(GB200_OF_PART_1, block_s=100e-6, request_s=0.5739e-6),
+    ),
+    stage_spread=StageSpread(prefill=0.18, decode=0.08, operator=0.18),
+    models=(),
+)
+"""Its row is the rate of a saturated pool, at the largest batch that fits."""

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from sim_hw.catalog import SheetCatalog
-from sim_hw.chips.calibration import CalibratedChip
+from sim_hw.chips.calibration import CalibratedChip, Calibration, calibrated_chip
 from sim_hw.chips.chip import Chip
 from sim_hw.chips.fit import ChipFit, PowerFit, StageErrors
 from sim_hw.figure import Figure
@@ -26,6 +26,10 @@ class ChipSheet(Struct, frozen=True, kw_only=True):
     fit: ChipFit | str
     rivals: Mapping[str, ChipFit] = field(default_factory=dict[str, ChipFit])
     """Other numbers that explain the rows of `fit` about as well, by what sets them apart."""
+    engine: str = ""
+    """Whose numbers `fit` are."""
+    engines: Mapping[str, Calibration] = field(default_factory=dict[str, Calibration])
+    """What published rows of other engines on the chip made of its numbers, by the name that `--calibration` takes."""
     power_fit: PowerFit | str
     errors: StageErrors | None = None
     """The least error bars of what is predicted of it; None: those of numbers that were borrowed."""
@@ -70,6 +74,25 @@ def fit_of(chip: Chip) -> ChipFit:
     fit = fitted_sheet(chip).fit
     assert isinstance(fit, ChipFit), "a chip whose fit others take has one of its own"
     return fit
+
+
+def engine_of(chip: Chip) -> str:
+    """Whose numbers `fit_of` gives for a chip that nobody has measured."""
+    return fitted_sheet(chip).engine
+
+
+def chip_under(chip: Chip, engine: str) -> CalibratedChip:
+    """`chip` with the numbers of another engine than its sheet's; KeyError if no rows of it are published."""
+    return calibrated_chip(chip, sheet_of(chip).engines[engine])
+
+
+def known_engines() -> dict[str, list[str]]:
+    """Chips that have numbers of it, by the name of an engine."""
+    found: dict[str, list[str]] = {}
+    for sheet in CHIPS:
+        for name in sheet.engines:
+            found.setdefault(name, []).append(sheet.name)
+    return found
 
 
 def rivals_of(chip: Chip) -> tuple[ChipFit, ...]:

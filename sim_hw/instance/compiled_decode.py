@@ -28,6 +28,7 @@ from sim_hw.steps.decode_step import (
     contended_s,
     dense_draft_operators,
     draft_operators,
+    exchange_kernels_s,
     expert_draft_operators,
     once_operators,
     single_batch,
@@ -209,7 +210,8 @@ def _beside_attention_s(model: DecodeModel, ways: Sequence[Way], load: float) ->
     computed, communication = model.experts(layout, load / 2)
     for way in ways[1:]:
         if way.attention_cores is None:
-            follow_s.append(way.parts * sum(model.busy_s(computed).values()))
+            front_s = sum(model.busy_s(computed).values()) + sum(exchange_kernels_s(model).values())
+            follow_s.append(way.parts * front_s)
             other_s.append(way.parts * sum(model.busy_s(communication).values()))
         else:
             other = sum(model.busy_s((*computed, *communication), 1.0 - way.core_share).values())

@@ -6,7 +6,7 @@ Of a chip that a user has measured it is what the measurements leave: of the con
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, hypot, log
+from math import exp, expm1, hypot, log, log1p
 from typing import Final, Literal
 
 from sim_hw.chips.calibration import CalibratedChip
@@ -30,6 +30,15 @@ UNMEASURED_MODEL_ERROR = Figure(
     "all calibration rows are of one model; another shape leans as far on the fit as another chip does, assumed",
     Confidence.ESTIMATE,
 )
+
+OTHER_ENGINE_ERROR: Final = Figure(
+    1.0,
+    "1",
+    "SGLang on a 910C takes 1.2 to 2 times as long as the engine of its sheet; TensorRT-LLM half as long as SGLang for "
+    "one request on H200 and B200; two generations of one engine on GB200 part by 1.2 to 1.4",
+    Confidence.ESTIMATE,
+)
+"""That the numbers of a chip are those of one engine, and another is meant."""
 
 Stage = Literal["prefill", "decode", "operator"]
 """What is predicted: a field of `StageErrors`."""
@@ -66,6 +75,12 @@ def spread_of_form(chip: CalibratedChip, stage: Stage, model: ModelShape | None 
     is_known = _is_measured(model) or (model is not None and model.name in chip.calibration.models)
     of_form: float = getattr(chip.calibration.stage_spread, stage)
     return hypot(of_form, 0.0 if is_known else UNMEASURED_MODEL_ERROR.value / NORMAL_90)
+
+
+def bar_of_another_engine(bar: float) -> float:
+    """Of a prediction whose own error bar is `bar`, if another engine than that of the numbers is meant: factors whose
+    logarithms know nothing of each other."""
+    return expm1(hypot(log1p(bar), log1p(OTHER_ENGINE_ERROR.value)))
 
 
 def interval_90(value: float, bar: float) -> tuple[float, float]:

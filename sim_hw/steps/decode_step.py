@@ -3,8 +3,8 @@
 With two micro-batches an expert layer runs as two streams. Where the chip gives each stream cores of its own (Ascend),
 attention of one micro-batch runs beside gate, dispatch, experts and combine of the other, and the layer lasts twice the
 slower stream; the split of the cores is the best one for the operating point. Where it does not (GPUs), computation of
-one micro-batch covers the all-to-all of the other. Either way the two read all weights twice, so an instance that may
-split its batch does so only where that is faster.
+one micro-batch covers what the all-to-all of the other has on the wire. Either way the two read all weights twice, so
+an instance that may split its batch does so only where that is faster.
 """
 
 from __future__ import annotations
@@ -125,7 +125,10 @@ class DecodeModel(Struct, frozen=True):
 
     def _launch(self, name: str) -> tuple[Operator, ...]:
         """What a block takes for each micro-batch, however few requests it has."""
-        return (Operator(name, OperatorClass.WAIT, wait_s=self.fit.block_s.value),) if self.layout else ()
+        if self.layout:
+            return (Operator(name, OperatorClass.WAIT, wait_s=self.fit.block_s.value),)
+        dense_s = self.fit.dense_block_s.value
+        return (Operator(name, OperatorClass.WAIT, wait_s=dense_s),) if dense_s else ()
 
     def _exchange(self, layout: ExpertLayout, rows: float) -> tuple[Operator, ...]:
         point = self.point
@@ -225,8 +228,19 @@ def contended_s(model: DecodeModel, operators: tuple[Operator, ...]) -> float:
 def _covered_all_to_all(model: DecodeModel, layout: ExpertLayout, requests: float) -> ExpertLayer:
     computed, communication = model.experts(layout, requests)
     front_s = model.busy_s(model.attention(requests)) | model.busy_s(computed)
-    time = behind(front_s, model.busy_s(communication), sum(front_s.values())).times(2)
-    return ExpertLayer(time, True, None)
+    exchange_s, kernels_s = model.busy_s(communication), exchange_kernels_s(model)
+    wire_s = {name: seconds - kernels_s.get(name, 0.0) for name, seconds in exchange_s.items()}
+    waited_s = behind(front_s, wire_s, sum(front_s.values())).exposed_s
+    exposed_s = {name: waited_s.get(name, 0.0) + kernels_s.get(name, 0.0) for name in front_s | exchange_s}
+    return ExpertLayer(StepTime(front_s | exchange_s, exposed_s).times(2), True, None)
+
+
+def exchange_kernels_s(model: DecodeModel) -> dict[str, float]:
+    """Of dispatch and combine, what no computation of another micro-batch hides on a GPU: quantisation, flags and sums
+    take the multiprocessors that it would need."""
+    if model.sharing.is_joined or (model.layout and model.layout.ep == 1):
+        return {}
+    return {"dispatch": model.fit.dispatch.fixed_s.value, "combine": model.fit.combine.fixed_s.value}
 
 
 def single_batch(layout: ExpertLayout, front_s: dict[str, float], communication_s: dict[str, float]) -> StepTime:
@@ -252,6 +266,8 @@ def draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]
     """Of a draft beside its layer: the projection that joins state and embedding, head and sampling."""
     if model.point.drafter is Drafter.NGRAM:
         return ()
+    if model.point.draft_model is not None:
+        return _logits(_of_draft_model(model, model.point.draft_model), requests)
     projection = model.point.model.mtp_projection_parameters
     joined = matrix_product("mtp_projection", projection, requests, model.point.precision)
     return (joined, *_logits(model, requests))
@@ -266,6 +282,10 @@ def dense_draft_operators(model: DecodeModel, requests: float) -> tuple[Operator
     """What of it grows in proportion to the requests: all but experts."""
     if not model.point.single_drafts:
         return ()
+    if model.point.draft_model is not None:
+        small = _of_draft_model(model, model.point.draft_model)
+        layer = (*small.attention(requests), *small.dense(requests))
+        return tuple(_times(operator, model.point.draft_model.layers) for operator in layer)
     row = _of_one_row(model)
     if model.point.drafter is Drafter.EAGLE:
         ranks = tensor_ranks(model.point)
@@ -290,6 +310,25 @@ def eagle_ffn_parameters(shape: ModelShape) -> int:
     experts = shape.experts
     width = shape.dense_intermediate or (shape.experts_per_token * experts.intermediate if experts else 0)
     return 3 * shape.hidden * width
+
+
+def _of_draft_model(model: DecodeModel, small: ModelShape) -> DecodeModel:
+    """On the ranks that share attention, as the model that it drafts for."""
+    ranks = tensor_ranks(model.point)
+    point = replace(
+        model.point, model=small, mtp_k=0, drafter=Drafter.MTP, draft_model=None, ep=ranks, tp=ranks, expert_tp=1
+    )
+    return DecodeModel(point, model.fit, None)
+
+
+def _times(operator: Operator, count: int) -> Operator:
+    """So many of it, one after the other."""
+    return replace(
+        operator,
+        flops=count * operator.flops,
+        hbm_bytes=count * operator.hbm_bytes,
+        wait_s=count * operator.wait_s,
+    )
 
 
 def _of_one_row(model: DecodeModel) -> DecodeModel:

@@ -1,9 +1,8 @@
 """Published performance beside the calibration points: chips, engines, batches and contexts of others.
 
 The data file beside this asks each as a question to the model. `use` says what the row was good for: `fitted` (a number
-of a chip was fixed with it), `checked` (none was), `another engine` (on a chip whose numbers are those of a faster
-engine: what a calibration from a user's own runs is for), `not predicted` (the note says what is missing). `blind` is
-what the model said before the row was seen, where it was asked then.
+of a chip, or of another engine on it, was fixed with it), `checked` (none was), `not predicted` (the note says what is
+missing). `blind` is what the model said before the row was seen, where it was asked then.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sim_hw.chips.calibration import CalibratedChip
 from sim_hw.chips.chip import ExpertWeights, Precision
+from sim_hw.chips.sheet import chip_under
 from sim_hw.clusters.sheet import find_supernode
 from sim_hw.clusters.supernode import Overlap, Supernode
 from sim_hw.models.published import find_model
@@ -70,6 +71,8 @@ class PublishedPoint(Struct, frozen=True, kw_only=True):
     metric: str = ""
     point: dict[str, Any] = {}
     over: dict[str, Any] = {}
+    under: str = ""
+    """The engine whose numbers are asked, as `ChipSheet.engines` names it; empty: those of the chip's sheet."""
     model: str = MODEL
     precision: str = ""
     kv_precision: str = ""
@@ -127,13 +130,21 @@ def relative_error(point: PublishedPoint, predicted: float) -> float:
 
 def _predict(point: PublishedPoint, asked: Mapping[str, Any], cluster: Supernode) -> tuple[float, float]:
     """The metric in SI units, and its error bar."""
-    cluster = _with_precisions(cluster, point)
+    cluster = _under_engine(_with_precisions(cluster, point), point.under)
     if point.stage == "operator":
         collective = predict_operator(asked["operator"], cluster, asked["ep"], asked["rows"])
         return getattr(collective, point.metric), collective.error_bar
     fields = {name: _KINDS[name](value) if name in _KINDS else value for name, value in asked.items()}
     answer = _STAGES[point.stage](cluster, find_model(point.model), fields)
     return getattr(answer, point.metric), answer.error_bar
+
+
+def _under_engine(cluster: Supernode, engine: str) -> Supernode:
+    """With its numbers, unless a user measured the chip."""
+    chip = cluster.chip
+    return (
+        replace(cluster, chip=chip_under(chip, engine)) if engine and not isinstance(chip, CalibratedChip) else cluster
+    )
 
 
 def _decode(cluster: Supernode, model: ModelShape, fields: dict[str, Any]) -> DecodePrediction:

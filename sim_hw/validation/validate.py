@@ -8,9 +8,10 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sim_hw.chips.calibration import CalibratedChip
 from sim_hw.chips.chip import Chip, Precision
 from sim_hw.chips.fit import ChipFit
-from sim_hw.chips.sheet import fit_of, rivals_of
+from sim_hw.chips.sheet import chip_under, fit_of, rivals_of
 from sim_hw.clusters.cloudmatrix import CLOUDMATRIX384
 from sim_hw.clusters.gb200_nvl72 import GB200_NVL72
 from sim_hw.clusters.hopper import H800_CLUSTER
@@ -187,7 +188,13 @@ def _decode(cloudmatrix: Supernode, h800: Supernode, gb200: Supernode) -> Iterat
     }.items():
         yield f"{name}_tpot", _decode_question(point, partial(_tpot_ms, point))
         yield f"{name}_tput", _decode_rate(point)
-    yield "gb200_decode_sglang_part1", _decode_rate(saturated_gb200(gb200))
+    yield "gb200_decode_sglang_part1", _decode_rate(saturated_gb200(_under_part_1(gb200)))
+
+
+def _under_part_1(gb200: Supernode) -> Supernode:
+    """With the engine of that row, which is older than the one of the chip's sheet, unless a user measured another."""
+    chip = gb200.chip
+    return gb200 if isinstance(chip, CalibratedChip) else replace(gb200, chip=chip_under(chip, "sglang-part-1"))
 
 
 def _decode_rate(point: DecodePoint) -> Question:

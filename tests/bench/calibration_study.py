@@ -62,8 +62,6 @@ UNKNOWN: Final = {
 _ALSO_CALLED: Final = ("GB200 part II", "DeepSeek on 96 H100")
 """Texts that go by two names."""
 
-ANOTHER_ENGINE: Final = "another engine"
-
 
 class StudyPoint(Struct, frozen=True):
     """One published value or range; `engine` is empty for the chip's own."""
@@ -71,6 +69,7 @@ class StudyPoint(Struct, frozen=True):
     name: str
     source: str
     chip: Chip
+    stage: str
     engine: str
     form_spread: float
     low: float
@@ -103,8 +102,11 @@ def all_points() -> list[StudyPoint]:
     found: list[StudyPoint] = []
     for name, asked in questions():
         row = by_name[name]
-        spread: float = getattr(FORM_SPREAD, asked.stage or "operator")
-        found.append(StudyPoint(name, row.source, asked.chip, "", spread, row.value, row.value, asked.value_with))
+        stage = asked.stage or "operator"
+        kind = asked.stage or "kernel"
+        spread: float = getattr(FORM_SPREAD, stage)
+        # An earlier engine on a chip says more of the one of its sheet than no row does.
+        found.append(StudyPoint(name, row.source, asked.chip, kind, "", spread, row.value, row.value, asked.value_with))
     return found + [_published(point) for point in published_points() if point.use != NOT_PREDICTED]
 
 
@@ -115,11 +117,18 @@ def _published(point: PublishedPoint) -> StudyPoint:
         chip = calibrated_chip(cluster.chip, Calibration(fit, (), FORM_SPREAD, ()))
         return published_prediction(point, replace(cluster, chip=chip))[0]
 
-    spread: float = getattr(FORM_SPREAD, point.stage)
+    spread = _form_spread(point.stage)
     if point.model != MODEL:
         spread = hypot(spread, UNMEASURED_MODEL_ERROR.value / NORMAL_90)
-    engine = point.engine if point.use == ANOTHER_ENGINE else ""
-    return StudyPoint(point.id, point.source, cluster.chip, engine, spread, point.low, point.high, value_with)
+    return StudyPoint(
+        point.id, point.source, cluster.chip, point.stage, point.under, spread, point.low, point.high, value_with
+    )
+
+
+def _form_spread(stage: str) -> float:
+    """Of steps of both stages, the larger of theirs."""
+    both = ["prefill", "decode"] if stage == "aggregated" else [stage]
+    return max(getattr(FORM_SPREAD, one) for one in both)
 
 
 def _table(point: StudyPoint) -> str:
@@ -185,8 +194,24 @@ def _rests_on(source: str, names: set[str]) -> bool:
     return any(fnmatch(name, word) for word in words if len(word) > 4 for name in names)
 
 
+def _print_sums(found: Sequence[Left], name_of: Callable[[Left], str]) -> None:
+    """Points, mean and largest error and how many are inside, of those that share a name."""
+    groups: dict[str, list[Left]] = {}
+    for one in found:
+        groups.setdefault(name_of(one), []).append(one)
+    for name, ones in sorted(groups.items()):
+        errors = [abs(np.expm1(one.error)) for one in ones]
+        inside, bar = sum(one.is_inside for one in ones), np.median([np.expm1(one.bar) for one in ones])
+        print(f"  {name:60} {len(ones):3} {np.mean(errors):7.1%} {max(errors):7.1%} {bar:7.1%} {inside:3}")
+
+
+def _class(left: Left) -> str:
+    engine = f" under {left.point.engine}" if left.point.engine else ""
+    return f"{left.point.chip.name}{engine}, {left.point.stage}"
+
+
 def main() -> None:
-    """Print coverage, and the points that are outside."""
+    """Print coverage by source and by class, and the points that are outside."""
     points = all_points()
     ways: dict[str, Callable[[StudyPoint], str]] = {"tables": _table, "publications": _publication}
     for title, source_of in ways.items():
@@ -202,6 +227,9 @@ def main() -> None:
         for one in found:
             if not one.is_inside:
                 print(f"  {one.point.name:32} {np.expm1(one.error):+.1%}, bar {np.expm1(one.bar):.1%}")
+        print(f"{title}, what is left out: points, mean error, largest, median bar, inside")
+        _print_sums(found, lambda one, source_of=source_of: source_of(one.point))
+        _print_sums(found, _class)
 
 
 if __name__ == "__main__":

@@ -136,8 +136,10 @@ class EndedRun(Struct, frozen=True, dict=True):
         curves, there = self.info.curves, self.there
         if curves is None or there is None:
             return None
-        num_npus = np.array([instance.num_npus for instance in self.collector.instances])
-        rows = with_idle_gaps(self.usage_rows, num_npus, curves.idle_w, self.collector.ended_ns)
+        instances = self.collector.instances
+        num_npus = np.array([instance.num_npus for instance in instances])
+        empty_w = np.array([instance.num_npus * curves.resting_in(instance.pool).idle_w for instance in instances])
+        rows = with_idle_gaps(self.usage_rows, empty_w, self.collector.ended_ns)
         gaps_j = float(rows["joules"].sum()) - float(self.usage.joules.sum())
         share = float(np.dot(num_npus, there)) / curves.num_npus
         return FleetUse(rows, gaps_j + curves.spare_npu_w * self.span_s, peak_watts(rows, len(num_npus)), share)

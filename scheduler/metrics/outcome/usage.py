@@ -46,21 +46,21 @@ def with_powerless_gaps(rows: Rows) -> Rows:
     return together[np.argsort(together["end_ns"], kind="stable")]
 
 
-def with_idle_gaps(rows: Rows, num_npus: Ints, idle_w: float, end_ns: int) -> Rows:
+def with_idle_gaps(rows: Rows, empty_w: Floats, end_ns: int) -> Rows:
     """`USAGE_ROW` rows whose accounts join from time 0 to `end_ns`, shape (num_accounts + num_gaps,): wherever an
-    instance is not there its NPUs, `num_npus` by instance, draw `idle_w` each.
+    instance is not there its NPUs draw what empty ones do, `empty_w` by instance.
 
     Where instances share NPUs this counts some several times: whoever sums up takes away so many that never draw.
     """
     joined = with_powerless_gaps(rows)
-    last_ns = np.zeros(len(num_npus), np.int64)
+    last_ns = np.zeros(len(empty_w), np.int64)
     np.maximum.at(last_ns, joined["instance"], joined["end_ns"])
     absent = np.flatnonzero(last_ns < end_ns)
     ends = np.zeros(len(absent), rows.dtype)
     ends["instance"], ends["start_ns"], ends["end_ns"] = absent, last_ns[absent], end_ns
     whole = np.concatenate([joined, ends])
     span_s = (whole["end_ns"] - whole["start_ns"]) / NS_PER_S
-    idle_j = num_npus[whole["instance"]] * idle_w * span_s
+    idle_j = empty_w[whole["instance"]] * span_s
     whole["joules"] = np.where(is_gap(whole), idle_j, whole["joules"])
     return whole[np.argsort(whole["end_ns"], kind="stable")]
 

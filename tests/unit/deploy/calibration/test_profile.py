@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.calibration.calibrate import calibrate
-from deploy.calibration.profile import profile_of, read_profile
+from deploy.calibration.profile import Profile, profile_of, read_profile
 from deploy.cli import main
 from deploy.settings.settings import Settings
 from scheduler.protocol.errors import ConfigError
@@ -38,6 +38,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_profile_is_read_as_it_was_written(profile: Path) -> None:
     read = read_profile(str(profile))
+    assert isinstance(read, Profile)
     assert read == profile_of(calibrate([str(profile.with_name("rows.yaml"))]))
     assert read_profile(read.text()) == read
     document = json.loads(profile.read_text())
@@ -104,3 +105,22 @@ def test_what_is_no_profile_is_refused_with_a_line(profile: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=message):
             read_profile(text)
+
+
+def test_an_engine_with_published_rows_is_named_in_place_of_a_file(capsys: Captured) -> None:
+    plain = Settings.from_plain({})
+    told = Settings.from_plain({"calibration": "sglang"})
+    again = Settings.from_plain(told.to_plain())
+    chip = again.hardware.cluster.chip
+    assert isinstance(chip, CalibratedChip)
+    assert fit_of(chip).request_s.value > 3 * fit_of(plain.hardware.cluster.chip).request_s.value
+    assert again.digest() == told.digest() != plain.digest()
+    assert main(["model", "decode", "--cluster", "h20-cluster", "--calibration", "sglang"]) == 2
+    assert "is an engine on ascend-910c, h20-cluster has h20" in capsys.readouterr().err
+
+
+def test_validate_takes_an_engine_and_leaves_other_chips_as_they_are(capsys: Captured) -> None:
+    assert main(["validate", "--calibration", "sglang-part-1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["published"]
+    assert found["gb200-part2-fp8-decode"]["error"] < -0.15
+    assert abs(found["cm-decode-2048-256"]["error"]) < 0.05

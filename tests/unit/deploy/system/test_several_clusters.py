@@ -53,6 +53,37 @@ def test_an_instance_is_what_it_is_in_a_plan_of_its_own_cluster() -> None:
     assert mixed.kv_bytes_per_token == of_910b.kv_bytes_per_token == of_910c.kv_bytes_per_token
 
 
+def test_under_a_cap_each_instance_has_the_floor_and_the_peak_of_its_own_chip() -> None:
+    def budgets(plan: str, **told: Any) -> dict[str, tuple[int, int, int]]:
+        cap = Blueprint(settings(plan, power_cap="500kW", **told), 512)._power_cap()
+        assert cap is not None
+        return {one.address: (one.floor_w, one.peak_w, one.empty_w) for one in (*cap.prefill, *cap.decode)}
+
+    mixed = budgets(MIXED)
+    of_910b, of_910c = budgets("4x32p+1x32d", cluster="atlas-800i-a2"), budgets("1x16p+1x160d")
+    assert mixed == {f"prefill-{i}": of_910b["prefill-0"] for i in range(4)} | {"decode-0": of_910c["decode-0"]}
+
+
+def test_slots_of_a_role_are_on_the_clusters_of_which_the_plan_has_it() -> None:
+    blueprint = Blueprint(settings("2x32p@ascend-910b+1x64a@h800+1x160d", autoscaler="queue"), 512)
+    stands = {
+        (spec.role.value, blueprint.cluster_of(spec).name, spec.num_npus): range(spec.first_npu // 384 * 384, 1152)[
+            :384
+        ]
+        for spec in blueprint.instances
+    }
+    assert stands == {
+        ("prefill", "atlas-800i-a2", 32): range(384),
+        ("aggregated", "h800-cluster", 64): range(384, 768),
+        ("decode", "cloudmatrix384", 160): range(768, 1152),
+    }
+    assert [len(of_role) for of_role in (blueprint.prefill, blueprint.aggregated, blueprint.decode)] == [12, 6, 2]
+    # Nobody shares NPUs with an instance of another cluster, so no switch of roles can cross.
+    taken = [npu for spec in blueprint.instances for npu in range(spec.first_npu, spec.first_npu + spec.num_npus)]
+    assert len(taken) == len(set(taken))
+    assert blueprint.curves.spare_npu_w == pytest.approx(64 * CLOUDMATRIX384.chip.idle_w.value)
+
+
 def test_a_cluster_of_the_same_figures_is_the_same_system() -> None:
     plan = "1*(8x16p)+1*(1x160d)"
     alike, twin = Blueprint(settings(plan), 512), Blueprint(twinned(plan), 512)
@@ -119,13 +150,14 @@ def test_kv_is_handed_over_at_the_lesser_of_two_rates_and_lines_keep_their_numbe
         ("4x4p@ascend-910b+1x160d", {}, "on atlas-800i-a2, an instance of 4 NPUs: weights"),
         ("4x8p@gb200-nvl72+1x160d", {}, "nodes of gb200-nvl72 have"),
         ("1x32p@ascend-910b+1x32d@ascend-910b", {}, "give --cluster atlas-800i-a2, and leave out the @"),
-        (MIXED, {"power_cap": "900kW"}, "do not work with a power cap yet"),
-        (MIXED, {"autoscaler": "queue"}, "do not work with an autoscaler yet"),
+        (MIXED, {"power_cap": "200kW"}, "power cap 200kW: 200.0 kW is below the "),
+        (MIXED, {"autoscaler": "queue", "autoscaler_min": "prefill=13"}, "there is room for 12; give fewer"),
+        (MIXED, {"autoscaler": "queue", "autoscaler_max": "aggregated=2"}, "it has prefill and decode"),
         (MIXED, {"cache": "pool"}, "has no cache servers"),
     ],
 )
 def test_what_cannot_be_is_one_line(plan: str, told: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Blueprint(load_settings(None, {"plan": plan, "cache": "none", **told}), 512).prefill_infos()
+        Blueprint(load_settings(None, {"plan": plan, "cache": "none", **told}), 512).make_core()
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)

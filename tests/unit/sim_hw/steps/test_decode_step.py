@@ -152,7 +152,23 @@ def test_a_dense_model_pays_for_no_expert() -> None:
     assert not {"row_handling", "dispatch", "combine", "gate", "experts"} & set(step.busy_s)
     # 256 requests of a group of 8, of 4,096 tokens each: 42.95 GB of KV and 8.8 GB of weights a GPU, at 3 TB/s.
     assert step.busy_s["attention"] == pytest.approx(42.95e9 / (0.896 * 3.35e12), rel=0.01)
-    assert step.seconds == pytest.approx(28.3e-3, rel=0.01)
+    assert step.seconds == pytest.approx(26.0e-3, rel=0.01)
+
+
+def test_two_batches_on_a_gpu_hide_what_is_on_the_wire_and_no_more() -> None:
+    """Kernels of the exchange take the multiprocessors that computation of the other batch needs."""
+    whole = DecodePoint(
+        cluster=H800_CLUSTER, model=DEEPSEEK_R1, num_npus=128, ep=128, batch_per_npu=128, context_tokens=4096
+    )
+    found = decode_step(whole)
+    assert found.is_split
+    fit = fit_of(whole.chip)
+    for name, collective in (("dispatch", fit.dispatch), ("combine", fit.combine)):
+        kernels_s = 2 * collective.fixed_s.value
+        assert kernels_s <= found.layer.exposed_s[name] < found.layer.busy_s[name]
+    assert found.layer.seconds == pytest.approx(sum(found.layer.exposed_s.values()))
+    gain = step_s(replace(whole, overlap=Overlap.NONE)) / found.step.seconds
+    assert 1.2 < gain < 1.4, "1.26 to 1.36 were measured on H100"
 
 
 def test_dense_layers_beside_experts_keep_what_was_fitted_on_them() -> None:

@@ -35,6 +35,16 @@ def test_means_are_those_of_the_points(document: dict[str, Any]) -> None:
     assert sum(part["num_points"] * part["mape"] for part in parts) == pytest.approx(sum(errors))
 
 
+def test_sums_of_what_is_published_elsewhere_are_those_of_its_rows(document: dict[str, Any]) -> None:
+    rows = [row for row in document["published"].values() if row["error"] is not None]
+    sums = document["published_sums"]
+    assert sums["all"]["num_points"] == len(rows) == sums["fitted"]["num_points"] + sums["checked"]["num_points"]
+    assert sums["all"]["mape"] == pytest.approx(sum(abs(row["error"]) for row in rows) / len(rows))
+    assert sums["all"]["num_inside_bar"] == sum(abs(row["error"]) <= row["error_bar"] for row in rows)
+    assert sums["once_blind"]["num_points"] == sums["when_blind"]["num_points"] == 19
+    assert sums["once_blind"]["mape"] < sums["when_blind"]["mape"]
+
+
 def test_the_page_shows_every_point_and_marks_the_fitted(capsys: Captured, document: dict[str, Any]) -> None:
     assert main(["validate"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}

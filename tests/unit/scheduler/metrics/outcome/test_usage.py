@@ -101,7 +101,7 @@ def test_each_npu_draws_once_where_instances_come_and_go(seconds: list[int], wat
     end_ns = len(seconds) * STEP_NS
     accounts = with_powerless_gaps(np.array(rows, USAGE_ROW))
     num_npus = np.array([len(npus) for npus in SLOTS])
-    fleet = with_idle_gaps(accounts, num_npus, IDLE_W, end_ns)
+    fleet = with_idle_gaps(accounts, num_npus * IDLE_W, end_ns)
     # INV-11. What slots that share NPUs count several times is taken away.
     spare_w = IDLE_W * (NUM_NPUS - int(num_npus.sum()))
     found = np.concatenate([watts_now for watts_now, _ in fleet_power(fleet, len(SLOTS))])[::-1] + spare_w
