@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from deploy.system.fabric import IN_ORDER
 from deploy.system.instances import InstanceSpec
-from deploy.system.metric_names import chip_shown
 from scheduler.metrics.facility import Ground, Places, deal_npus
-from scheduler.metrics.layout import WatchedSupernode
+from scheduler.metrics.layout import Chip, WatchedSupernode
+from sim_hw.chips.sheet import maker_of
 from sim_hw.clusters.numbering import first_numbers
 from sim_hw.clusters.supernode import Supernode
 
@@ -43,4 +43,18 @@ def watched(supernodes: Sequence[Supernode], kv_reserve_share: float) -> tuple[W
     return tuple(
         WatchedSupernode(ground, one.num_npus, one.name, chip_shown(kv_reserve_share, one), first_die)
         for one, ground, first_die in zip(supernodes, grounds_of(supernodes), first_dies, strict=True)
+    )
+
+
+def chip_shown(kv_reserve_share: float, cluster: Supernode) -> Chip:
+    """The chip of a cluster as plain numbers."""
+    chip = cluster.chip
+    return Chip(
+        maker_of(chip),
+        chip.title,
+        chip.num_dies.count,
+        chip.die.hbm_bytes.value,
+        1.0 - kv_reserve_share,
+        chip.idle_w.value,
+        chip.tdp_w.value,
     )

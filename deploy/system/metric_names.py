@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.metrics.export.names.schemes import SCHEMES, default_names
-from scheduler.metrics.layout import Chip
 from scheduler.protocol.errors import ConfigError
 from sim_hw.chips.sheet import maker_of
 
@@ -36,17 +35,3 @@ def names_shown(chosen: tuple[str, ...], *clusters: Supernode) -> tuple[str, ...
             titles = " and ".join(dict.fromkeys(chip.title for chip in chips))
             raise ConfigError(f"names: {name} is the exporter of other chips than {titles}; leave it out{unless}")
     return chosen
-
-
-def chip_shown(kv_reserve_share: float, cluster: Supernode) -> Chip:
-    """The chip of a cluster as plain numbers."""
-    chip = cluster.chip
-    return Chip(
-        maker_of(chip),
-        chip.title,
-        chip.num_dies.count,
-        chip.die.hbm_bytes.value,
-        1.0 - kv_reserve_share,
-        chip.idle_w.value,
-        chip.tdp_w.value,
-    )

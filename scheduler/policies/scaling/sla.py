@@ -99,7 +99,8 @@ class Sla:
             backlog = max(0.0, now.prompts.backlog_tokens - usual) / samples[-1].length_s
             prefill = (load.prefill_tokens_per_s + backlog) / (use * pace.tokens_per_s) if use else inf
         if load.decode is not None:
-            made = load.decode.tokens_per_s(margin * tpot_s, comes.context_tokens)
+            limit_s = margin * tpot_s / self._pace_correction(samples, role)
+            made = load.decode.tokens_per_s(limit_s, comes.context_tokens)
             decode = load.decode_tokens_per_s / made if made else inf
         return max(prefill, decode)
 
@@ -110,6 +111,17 @@ class Sla:
             use = min(0.95, sample.roles[role].prompts.busy_share)
             seen += sample.first_tokens * max(0.0, sample.ttft_s - pace.pass_s)
             modelled += sample.first_tokens * _wait_s(use, comes, pace)
+        return max(1.0, min(MAX_CORRECTION, seen / modelled)) if modelled else 1.0
+
+    def _pace_correction(self, samples: Sequence[ScalingSample], role: str) -> float:
+        """By how much requests waited longer between tokens than steps took in the mean, at least 1: where steps
+        compute prompts too, a request of few tokens may be there for just the long ones."""
+        seen, modelled = 0.0, 0.0
+        for sample in within(samples, self._window_s):
+            outputs = sample.roles[role].outputs
+            if outputs.mixed_steps:
+                seen += sample.paced_requests * sample.tpot_s
+                modelled += sample.paced_requests * outputs.step_s
         return max(1.0, min(MAX_CORRECTION, seen / modelled)) if modelled else 1.0
 
 

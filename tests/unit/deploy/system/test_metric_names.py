@@ -13,7 +13,8 @@ from deploy.commands import up
 from deploy.hardware.lookup import load_cluster
 from deploy.settings.load import load_settings
 from deploy.settings.settings import Settings
-from deploy.system.metric_names import chip_shown, names_shown, parse_names
+from deploy.system.grounds import chip_shown
+from deploy.system.metric_names import names_shown, parse_names
 from scheduler.metrics.export.names.schemes import SCHEMES
 from scheduler.protocol.errors import ConfigError
 from sim_hw.chips.sheet import find_chip, makers
