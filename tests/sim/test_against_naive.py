@@ -56,6 +56,7 @@ PROFILES = {
     "sampled and throttled": (sampled_cases(throttled_cases(any_cases())), 100),
     "sampled, aggregated and throttled": (sampled_cases(throttled_cases(aggregated_cases(any_cases()))), 100),
     "sampled, aggregated": (sampled_cases(aggregated_cases(any_cases())), 200),
+    "sampled, aggregated, throttled": (sampled_cases(throttled_cases(aggregated_cases(any_cases()))), 100),
     "closed": (closed_loops(with_tenants(any_cases())), 300),
     "closed on a grid": (closed_loops(with_tenants(grid_cases())), 200),
     "closed and parking": (closed_loops(parking_cases(any_cases())), 150),
